@@ -1,0 +1,197 @@
+"""`uvgen build`: samples and a model to shards."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from uvgen.cli.options import ANY_PATH, EXISTING_FILE, EXISTING_FOLDER, GroupedCommand, option
+
+_INPUT, _OUTPUT, _LABELS, _RUN = "What goes in", "What comes out", "Crops and labels", "How it runs"
+
+
+@click.command("build", cls=GroupedCommand)
+@option("--data", type=ANY_PATH, required=True, group=_INPUT,
+        help="300W-LP folder (AFW, HELEN, IBUG, LFPW in it), or a flat folder like AFLW2000-3D.")  # fmt: skip
+@option("--model", "model_path", type=EXISTING_FILE, required=True, group=_INPUT,
+        help="Morphable model: uvgen's .h5 (see `uvgen model convert`) or face3d's BFM.mat.")  # fmt: skip
+@option("--subset", "subsets", multiple=True, metavar="NAME", group=_INPUT,
+        help="Subset to take, repeatable; all of them by default.")  # fmt: skip
+@option("--flip/--no-flip", default=True, show_default=True, group=_INPUT,
+        help="Take the mirrored _Flip subsets along.")  # fmt: skip
+@option("--list", "list_path", type=EXISTING_FILE, group=_INPUT,
+        help="Text file of sample names, one a line; only these are taken.")  # fmt: skip
+@option("--limit", type=click.IntRange(min=1), metavar="N", group=_INPUT, help="Take the first N samples only.")
+@option("--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder for the shards and dataset.json.")
+@option("--size", type=click.IntRange(16, 4096), default=256, show_default=True, group=_OUTPUT,
+        help="Pixels along each side of the crops.")  # fmt: skip
+@option("--uv-size", type=click.IntRange(16, 4096), group=_OUTPUT,
+        help="Texels along each side of the position maps.  [default: --size]")  # fmt: skip
+@option("--posmap-dtype", type=click.Choice(["uint16", "float32"]), default="uint16", show_default=True,
+        group=_OUTPUT, help="Fixed point (1/64 px at 256, half the bytes) or exact.")  # fmt: skip
+@option("--compression", type=click.Choice(["none", "lzf", "gzip"]), default="none", show_default=True,
+        group=_OUTPUT, help="Of crops and maps; reading gets slower.")  # fmt: skip
+@option("--shard-size", type=click.IntRange(min=1), default=256, show_default=True, group=_OUTPUT,
+        help="Samples a shard (0.6 MB each at 256).")  # fmt: skip
+@option("--jitter", type=click.FloatRange(0, 1, max_open=True), default=0.1, show_default=True, group=_LABELS,
+        help="Random shift and size change of the crop, as shares of the face's extent; 0 is off.")  # fmt: skip
+@option("--seed", type=int, default=0, show_default=True, group=_LABELS, help="Of the jitter.")
+@option("--compat", type=click.Choice(["face3d"]), group=_LABELS,
+        help="Pixel convention of old label sets: one pixel right and up of the annotated point.")  # fmt: skip
+@option("--weights", "weights_path", type=EXISTING_FILE, group=_LABELS,
+        help="Own weight mask: grey image, 8-bit value / 16, or .npy of weights; --uv-size large.")  # fmt: skip
+@option("--workers", type=click.IntRange(min=1), metavar="N", group=_RUN,
+        help="Worker processes.  [default: one a core]")  # fmt: skip
+@option("--on-error", type=click.Choice(["skip", "fail"]), default="skip", show_default=True, group=_RUN,
+        help="What a sample that cannot be used does: it is left out and reported, or ends the run.")  # fmt: skip
+@option("--overwrite", is_flag=True, group=_RUN, help="Start anew where --out holds a data set already.")
+@option("--dry-run", is_flag=True, group=_RUN, help="Say what would be done, and stop.")
+@option("--quiet", is_flag=True, group=_RUN, help="Errors alone.")
+@option("--verbose", is_flag=True, group=_RUN, help="Report each shard and each skipped sample at once.")
+def command(
+    data: Path,
+    model_path: Path,
+    subsets: tuple[str, ...],
+    flip: bool,
+    list_path: Path | None,
+    limit: int | None,
+    out: Path,
+    weights_path: Path | None,
+    workers: int | None,
+    on_error: str,
+    overwrite: bool,
+    dry_run: bool,
+    quiet: bool,
+    verbose: bool,
+    **config_options: Any,
+) -> None:
+    """Make a data set of face crops, UV position maps and weight masks.
+
+    Running the same command again finishes what is missing; the bytes are the same for any number of workers,
+    interrupted or not.
+
+    \b
+    Example:
+      uvgen build --data 300W_LP/ --model bfm.h5 --subset IBUG --out shards/
+
+    \b
+    Exit status: 0 all written, 3 some samples skipped, 1 failed, 2 wrong usage, 130 interrupted.
+    """
+    from uvgen import find_samples, load_model
+    from uvgen.build import BuildConfig, build
+    from uvgen.samples import select_samples
+
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose exclude each other")
+    config = BuildConfig(
+        **{
+            **config_options,
+            "uv_size": config_options["uv_size"] or config_options["size"],
+            "compression": None if config_options["compression"] == "none" else config_options["compression"],
+        }
+    )
+    started = time.perf_counter()
+    samples = find_samples(data, subsets, flip=flip)
+    if list_path is not None:
+        samples = select_samples(samples, list_path.read_text(encoding="utf-8").splitlines())
+    samples = samples[:limit]
+    model = load_model(model_path)
+    if dry_run:
+        _print_plan(samples, config, out)
+        return
+    reporter = _Reporter(len(samples), quiet=quiet, verbose=verbose)
+    with reporter:
+        result = build(
+            samples,
+            model,
+            out,
+            config,
+            root=data,
+            weights=_read_weights(weights_path),
+            workers=workers or _cores(),
+            on_error=on_error,
+            overwrite=overwrite,
+            progress=reporter.shard_finished,
+        )
+    _report_skipped(result.skipped, quiet=quiet, verbose=verbose)
+    if not quiet:
+        seconds = time.perf_counter() - started
+        click.echo(
+            f"{out}: {result.samples} samples, {len(result.skipped)} skipped, {result.size_bytes / 1e6:.1f} MB; "
+            f"this run {result.new_samples} samples in {seconds:.1f} s, {result.new_samples / seconds:.0f} samples/s"
+        )
+    if result.skipped:
+        sys.exit(3)
+
+
+class _Reporter:
+    """Progress: a bar on a terminal, a line a shard elsewhere; both on stderr."""
+
+    def __init__(self, n_samples: int, *, quiet: bool, verbose: bool) -> None:
+        self._total, self._done, self._verbose = n_samples, 0, verbose
+        self._started = time.perf_counter()
+        self._bar: Any = None
+        self._lines = not quiet and (verbose or not sys.stderr.isatty())
+        if not quiet and not self._lines:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=n_samples, unit=" samples", dynamic_ncols=True, smoothing=0.1)
+
+    def __enter__(self) -> "_Reporter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def shard_finished(self, result: Any) -> None:
+        n = result.entry.samples + len(result.skipped)
+        self._done += n
+        if self._bar is not None:
+            self._bar.update(n)
+        if self._lines:
+            rate = self._done / (time.perf_counter() - self._started)
+            skipped = f", {len(result.skipped)} skipped" if result.skipped else ""
+            click.echo(
+                f"{result.entry.file}: {result.entry.samples} samples{skipped} "
+                f"({self._done} of {self._total}, {rate:.0f} samples/s)",
+                err=True,
+            )
+        if self._verbose:
+            for skip in result.skipped:
+                click.echo(f"skipped {skip.name}: {skip.reason}", err=True)
+
+
+def _report_skipped(skipped: Any, *, quiet: bool, verbose: bool, most: int = 20) -> None:
+    if quiet or verbose:
+        return
+    for skip in skipped[:most]:
+        click.echo(f"skipped {skip.name}: {skip.reason}", err=True)
+    if len(skipped) > most:
+        click.echo(f"and {len(skipped) - most} more; dataset.json lists them all", err=True)
+
+
+def _print_plan(samples: Any, config: Any, out: Path) -> None:
+    from uvgen.build import plan_shards, sample_bytes
+
+    tasks = plan_shards(samples, config.shard_size)
+    finished = sum((out / task.file).exists() for task in tasks)
+    size = sample_bytes(config) * len(samples) / 1e6
+    click.echo(f"{out}: {len(samples)} samples in {len(tasks)} shards, about {size:.0f} MB uncompressed")
+    click.echo(f"{finished} of the shards are there already" if finished else "none of the shards is there yet")
+
+
+def _read_weights(path: Path | None) -> Any:
+    if path is None:
+        return None
+    from uvgen.masks import read_weights
+
+    return read_weights(path)
+
+
+def _cores() -> int:
+    from joblib import cpu_count
+
+    return cpu_count()

@@ -1,0 +1,57 @@
+"""The `uvgen` command: a group that imports a sub-command's module only when that is called."""
+
+import importlib
+from typing import Any
+
+import click
+
+from uvgen import __version__
+from uvgen.errors import UvgenError
+
+_COMMANDS = {
+    "build": ("build", "Make shards of crops, position maps and parameters."),
+    "model": ("model", "Convert, inspect and assemble morphable models."),
+    "verify": ("verify", "Check a data set: hashes, shapes, ranges, labels."),
+}
+"""Command → (module in this package, line for `uvgen --help`)."""
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        return importlib.import_module(f"uvgen.cli.{_COMMANDS[name][0]}").command  # type: ignore[no-any-return]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UvgenError as error:
+            click.echo(f"uvgen: {error}", err=True)
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            click.echo("uvgen: interrupted; finished shards are kept, run the command again to go on", err=True)
+            ctx.exit(130)
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="uvgen")
+def main() -> None:
+    """Training data for networks that regress UV position maps.
+
+    \b
+    Example:
+      uvgen model convert --bfm 01_MorphableModel.mat --expression Model_Expression.mat \\
+                          --info model_info.mat --uv BFM_UV.mat --out bfm.h5
+      uvgen build --data 300W_LP/ --model bfm.h5 --subset IBUG --out shards/
+      uvgen verify shards/ --model bfm.h5
+
+    \b
+    Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but some samples were skipped, 130 interrupted.
+    """

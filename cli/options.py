@@ -1,0 +1,37 @@
+"""What commands share: an options help in groups, and paths."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+ANY_PATH = click.Path(path_type=Path)
+
+
+class GroupedCommand(click.Command):
+    """A command whose options carry a group, `option(..., group="Shards")`, and are listed under it."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                groups.setdefault(getattr(param, "group", "Other"), []).append(record)
+        for name, records in groups.items():
+            with formatter.section(name):
+                formatter.write_dl(records)
+
+
+class GroupedOption(click.Option):
+    """An option with a group for the help."""
+
+    def __init__(self, *args: Any, group: str = "Other", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.group = group
+
+
+def option(*args: Any, group: str, **kwargs: Any) -> Any:
+    """`click.option` with a group."""
+    return click.option(*args, cls=GroupedOption, group=group, **kwargs)

@@ -1,0 +1,1 @@
+"""Packaged assets of uvgen; see the README beside this file."""

@@ -1,0 +1,232 @@
+"""All compiled code: plain loops over checked, C-contiguous arrays, into buffers that the caller owns.
+
+Kernels allocate nothing, raise nothing and release the interpreter lock. Every public function that calls one
+checks its arguments first.
+"""
+
+import numpy as np
+from numba import njit
+
+_jit = njit(cache=True, nogil=True)
+
+
+@_jit
+def rasterize_uv(points, triangles, triangle_out, weights_out):
+    """Draw UV triangles with face3d's inclusion rule: the first triangle in order keeps a texel.
+
+    A texel centre belongs to a triangle where, in float32, u >= 0, v >= 0 and u + v < 1.
+
+    points (n, 2) float32: column, row; triangles (m, 3) int32; triangle_out (h, w) int32, -1 on entry;
+    weights_out (h, w, 3) float32: weights of the triangle's corners.
+    """
+    height, width = triangle_out.shape
+    one, zero = np.float32(1), np.float32(0)
+    for t in range(triangles.shape[0]):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        ax, ay = points[a, 0], points[a, 1]
+        bx, by = points[b, 0], points[b, 1]
+        cx, cy = points[c, 0], points[c, 1]
+        x_first = max(int(np.ceil(min(ax, bx, cx))), 0)
+        x_last = min(int(np.floor(max(ax, bx, cx))), width - 1)
+        y_first = max(int(np.ceil(min(ay, by, cy))), 0)
+        y_last = min(int(np.floor(max(ay, by, cy))), height - 1)
+        acx, acy, abx, aby = cx - ax, cy - ay, bx - ax, by - ay
+        dot_cc, dot_cb, dot_bb = acx * acx + acy * acy, acx * abx + acy * aby, abx * abx + aby * aby
+        determinant = dot_cc * dot_bb - dot_cb * dot_cb
+        inverse = zero if determinant == zero else one / determinant
+        for y in range(y_first, y_last + 1):
+            for x in range(x_first, x_last + 1):
+                if triangle_out[y, x] >= 0:
+                    continue
+                px, py = np.float32(x) - ax, np.float32(y) - ay
+                dot_cp, dot_bp = acx * px + acy * py, abx * px + aby * py
+                u = (dot_bb * dot_cp - dot_cb * dot_bp) * inverse
+                v = (dot_cc * dot_bp - dot_cb * dot_cp) * inverse
+                if u >= zero and v >= zero and u + v < one:
+                    triangle_out[y, x] = t
+                    weights_out[y, x, 0] = one - u - v
+                    weights_out[y, x, 1] = v
+                    weights_out[y, x, 2] = u
+
+
+@_jit
+def smallest_depths(offsets, mean, affine, depths_out):
+    """Smallest depth of each face over all its vertices.
+
+    offsets (n, 3, b) float32: displacements from the mean, faces last; mean (n, 3) float32;
+    affine (12, b) float32: each face's 3×4 map, row by row; depths_out (b,) float32.
+    """
+    n_faces = offsets.shape[2]
+    for b in range(n_faces):
+        depths_out[b] = np.inf
+    for i in range(offsets.shape[0]):
+        x0, y0, z0 = mean[i, 0], mean[i, 1], mean[i, 2]
+        for b in range(n_faces):
+            x, y, z = offsets[i, 0, b] + x0, offsets[i, 1, b] + y0, offsets[i, 2, b] + z0
+            depth = affine[8, b] * x + affine[9, b] * y + affine[10, b] * z + affine[11, b]
+            depths_out[b] = depth if depth < depths_out[b] else depths_out[b]
+
+
+@_jit
+def interpolate_texels(offsets, mean, vertices, weights, affine, scratch, maps_out):
+    """Position maps of a batch: each texel's three vertices, weighted, then moved by the face's affine map.
+
+    offsets (n, 3, b) float32: displacements from the mean, faces last, so that a face is a vector lane;
+    mean (t, 3) float32: of each texel; vertices (t, 3) int32; weights (t, 3) float32; affine (12, b) float32;
+    scratch (block, 3, b) float32; maps_out (b, t, 3) float32. Blocks of texels go through `scratch` because
+    the maps want faces first: a block's transposition stays in the cache.
+    """
+    n_faces = offsets.shape[2]
+    n_texels = vertices.shape[0]
+    block = scratch.shape[0]
+    for first in range(0, n_texels, block):
+        n = min(block, n_texels - first)
+        for k in range(n):
+            t = first + k
+            i, j, l = vertices[t, 0], vertices[t, 1], vertices[t, 2]  # noqa: E741
+            wi, wj, wl = weights[t, 0], weights[t, 1], weights[t, 2]
+            x0, y0, z0 = mean[t, 0], mean[t, 1], mean[t, 2]
+            for b in range(n_faces):
+                x = wi * offsets[i, 0, b] + wj * offsets[j, 0, b] + wl * offsets[l, 0, b] + x0
+                y = wi * offsets[i, 1, b] + wj * offsets[j, 1, b] + wl * offsets[l, 1, b] + y0
+                z = wi * offsets[i, 2, b] + wj * offsets[j, 2, b] + wl * offsets[l, 2, b] + z0
+                scratch[k, 0, b] = affine[0, b] * x + affine[1, b] * y + affine[2, b] * z + affine[3, b]
+                scratch[k, 1, b] = affine[4, b] * x + affine[5, b] * y + affine[6, b] * z + affine[7, b]
+                scratch[k, 2, b] = affine[8, b] * x + affine[9, b] * y + affine[10, b] * z + affine[11, b]
+        for b in range(n_faces):
+            for k in range(n):
+                for c in range(3):
+                    maps_out[b, first + k, c] = scratch[k, c, b]
+
+
+@_jit
+def encode_fixed_point(values, inverse_scale, offset, codes_out):
+    """Nearest uint16 codes; returns how many values lie outside the codes' range (NaN included).
+
+    values (n,) float32; inverse_scale, offset float32 scalars; codes_out (n,) uint16.
+    """
+    n_outside = 0
+    half, top = np.float32(0.5), np.float32(65535.5)
+    for i in range(values.shape[0]):
+        code = (values[i] - offset) * inverse_scale + half
+        inside = (code >= np.float32(0)) & (code < top)
+        n_outside += 0 if inside else 1
+        codes_out[i] = np.uint16(code if inside else np.float32(0))
+    return n_outside
+
+
+@_jit
+def _interior_columns(slope, start, stop, n):
+    """Columns first..last-1 of 0..n-1 where 0 <= slope * column + start < stop."""
+    if slope == 0.0:
+        return (0, n) if 0.0 <= start < stop else (0, 0)
+    low, high = -start / slope, (stop - start) / slope
+    if slope < 0:
+        low, high = high, low
+    first = min(max(np.ceil(low), 0.0), float(n))
+    last = min(max(np.ceil(high), first), float(n))
+    return int(first), int(last)
+
+
+@_jit
+def _sample_at_border(image, x, y, pixel_out):
+    """One bilinear sample of a uint8 image that is 0 outside; x, y float64."""
+    height, width, channels = image.shape
+    if not (x > -1.0 and y > -1.0 and x < width and y < height):
+        for c in range(channels):
+            pixel_out[c] = 0
+        return
+    x_first, y_first = int(np.floor(x)), int(np.floor(y))
+    fx, fy = int((x - x_first) * 2048 + 0.5), int((y - y_first) * 2048 + 0.5)
+    for c in range(channels):
+        total = 1 << 21
+        for dy in range(2):
+            for dx in range(2):
+                yy, xx = y_first + dy, x_first + dx
+                if yy >= 0 and xx >= 0 and yy < height and xx < width:
+                    total += (fx if dx else 2048 - fx) * (fy if dy else 2048 - fy) * image[yy, xx, c]
+        pixel_out[c] = np.uint8(total >> 22)
+
+
+@_jit
+def warp_bilinear(image, inverse, crop_out):
+    """Sample an image at `inverse` (2, 3) float64 @ (column, row, 1) of each crop pixel, bilinearly.
+
+    Outside the image everything is 0, and the outermost pixels blend into that, as in scikit-image's warp
+    with mode="constant". Weights have 11 bits an axis: within 1 grey level of the exact result.
+    image (h, w, c) uint8; crop_out (r, s, c) uint8.
+    """
+    height, width, channels = image.shape
+    flat = image.reshape(-1)
+    right, below = np.uint64(channels), np.uint64(width * channels)
+    n_columns = crop_out.shape[1]
+    for row in range(crop_out.shape[0]):
+        x0 = inverse[0, 1] * row + inverse[0, 2]
+        y0 = inverse[1, 1] * row + inverse[1, 2]
+        first_x, last_x = _interior_columns(inverse[0, 0], x0, width - 1.001, n_columns)
+        first_y, last_y = _interior_columns(inverse[1, 0], y0, height - 1.001, n_columns)
+        first = max(first_x, first_y)
+        last = max(min(last_x, last_y), first)
+        for column in range(first):
+            _sample_at_border(image, inverse[0, 0] * column + x0, inverse[1, 0] * column + y0, crop_out[row, column])
+        for column in range(first, last):
+            x, y = inverse[0, 0] * column + x0, inverse[1, 0] * column + y0
+            x_fixed, y_fixed = np.uint64(max(x * 2048 + 0.5, 0.0)), np.uint64(max(y * 2048 + 0.5, 0.0))
+            fx, fy = np.int32(x_fixed & np.uint64(2047)), np.int32(y_fixed & np.uint64(2047))
+            gx, gy = np.int32(2048) - fx, np.int64(2048) - fy
+            upper = (y_fixed >> np.uint64(11)) * below + (x_fixed >> np.uint64(11)) * right
+            lower = upper + below
+            for c in range(channels):
+                k = np.uint64(c)
+                top = np.int32(flat[upper + k]) * gx + np.int32(flat[upper + right + k]) * fx
+                bottom = np.int32(flat[lower + k]) * gx + np.int32(flat[lower + right + k]) * fx
+                crop_out[row, column, c] = np.uint8((top * gy + bottom * np.int64(fy) + (1 << 21)) >> 22)
+        for column in range(last, n_columns):
+            _sample_at_border(image, inverse[0, 0] * column + x0, inverse[1, 0] * column + y0, crop_out[row, column])
+
+
+@_jit
+def linear_taps(scale, shift, n_source, offsets_out, weights_out):
+    """Two source samples and their 11-bit weights for each of the crop's columns (or rows).
+
+    Crop column k lies at scale * k + shift. Weights of samples outside 0..n_source-1 are 0.
+    offsets_out (r,) int32: the first sample, at most n_source - 2; weights_out (r, 2) int32.
+    """
+    for k in range(offsets_out.shape[0]):
+        position = min(max(scale * k + shift, -2.0), n_source + 1.0)
+        sample = int(np.floor(position))
+        fraction = int((position - sample) * 2048 + 0.5)
+        weights_out[k, 0] = 2048 - fraction if 0 <= sample < n_source else 0
+        weights_out[k, 1] = fraction if 0 <= sample + 1 < n_source else 0
+        offsets_out[k] = sample
+        if sample < 0:  # sample -1 weighs nothing: shift the pair into the image
+            offsets_out[k] = 0
+            weights_out[k, 0], weights_out[k, 1] = weights_out[k, 1], 0
+        elif sample > n_source - 2:
+            offsets_out[k] = n_source - 2
+            weights_out[k, 0], weights_out[k, 1] = 0, weights_out[k, 0] if sample == n_source - 1 else 0
+
+
+@_jit
+def scale_rgb(image, columns, column_weights, rows, row_weights, line, crop_out):
+    """`warp_bilinear` for maps without rotation: rows are blended whole, then columns.
+
+    image (h, w, 3) uint8; columns (s,), rows (r,) int32 and their weights (s, 2), (r, 2) int32 from `linear_taps`;
+    line (3 w,) int32: scratch; crop_out (r, s, 3) uint8.
+    """
+    flat = image.reshape(-1)
+    stride = 3 * image.shape[1]
+    one, two, three, four, five = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4), np.uint64(5)
+    half, bits = np.int32(1 << 21), np.int32(22)
+    for row in range(crop_out.shape[0]):
+        start = rows[row] * stride
+        upper, lower = flat[start : start + stride], flat[start + stride : start + 2 * stride]
+        weight_up, weight_low = row_weights[row, 0], row_weights[row, 1]
+        for k in range(stride):
+            line[k] = np.int32(upper[k]) * weight_up + np.int32(lower[k]) * weight_low
+        for column in range(columns.shape[0]):
+            k = np.uint64(3 * columns[column])
+            a, b = column_weights[column, 0], column_weights[column, 1]
+            crop_out[row, column, 0] = np.uint8((line[k] * a + line[k + three] * b + half) >> bits)
+            crop_out[row, column, 1] = np.uint8((line[k + one] * a + line[k + four] * b + half) >> bits)
+            crop_out[row, column, 2] = np.uint8((line[k + two] * a + line[k + five] * b + half) >> bits)

@@ -1,0 +1,25 @@
+"""The errors uvgen raises: one family, so that `except UvgenError` catches them all.
+
+Each message names the file or field, what was found, what was expected and what to do. All arguments go to
+`super().__init__`, so that the errors survive pickling between worker processes.
+"""
+
+
+class UvgenError(Exception):
+    """Base class of every error that uvgen raises on purpose."""
+
+
+class InputError(UvgenError, ValueError):
+    """An argument has a wrong shape, dtype, range or value."""
+
+
+class ModelError(UvgenError, ValueError):
+    """A face-model file, or a combination of them, cannot be used."""
+
+
+class SampleError(UvgenError, ValueError):
+    """One sample (an image and its parameters) cannot be used; others are not affected."""
+
+
+class DatasetError(UvgenError, OSError):
+    """A folder of samples or of shards is missing, unreadable, inconsistent or cannot be written."""

@@ -1,0 +1,1 @@
+"""Readers of foreign morphable-model files, one module a format: `read(...) -> MorphableModel`."""

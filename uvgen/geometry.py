@@ -1,0 +1,186 @@
+"""Rotations, poses and similarities: from model space to the pixels of an image or a crop.
+
+Frames (all right-handed or image-like as said, units in px unless noted):
+
+model    x to the image's right, y up, z toward the viewer, in µm
+dataset  300W-LP's MATLAB frame: x right, y up from the image's bottom edge, 1-based pixels
+image    pixel centres at integers, first pixel (0, 0), x right, y down, z toward the viewer
+crop     the image frame after the crop's similarity, z scaled alike
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from uvgen.errors import InputError
+
+COMPAT = (None, "face3d")
+"""Pixel conventions: the exact one, or that of face3d's labels."""
+
+LANDMARK_MIRROR = np.array(
+    [*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31, 45, 44, 43, 42, 47, 46, 39, 38, 37]
+    + [36, 41, 40, 54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65]
+)
+LANDMARK_MIRROR.setflags(write=False)
+"""(68,) index of the iBUG landmark that each landmark becomes when the image is mirrored."""
+
+
+def rotation_matrices(angles_rad: ArrayLike) -> NDArray[np.float64]:
+    """Rotations of 300W-LP poses: ``Rx(pitch) @ Ry(yaw) @ Rz(roll)``.
+
+    Parameters
+    ----------
+    angles_rad : (B, 3) float
+        Pitch, yaw and roll in radians, as `Pose_Para` holds them.
+
+    Returns
+    -------
+    (B, 3, 3) float64
+        Rotation matrices; the signs are those of 3DDFA's MATLAB code (Zhu et al., CVPR 2016).
+
+    Raises
+    ------
+    InputError
+        Where the shape is not (B, 3).
+    """
+    angles = np.asarray(angles_rad, dtype=np.float64)
+    if angles.ndim != 2 or angles.shape[1] != 3:
+        raise InputError(f"angles: shape {angles.shape}, expected (B, 3) of pitch, yaw, roll")
+    (sp, sy, sr), (cp, cy, cr) = np.sin(angles.T), np.cos(angles.T)
+    rows = [
+        [cy * cr, cy * sr, -sy],
+        [sp * sy * cr - cp * sr, sp * sy * sr + cp * cr, sp * cy],
+        [cp * sy * cr + sp * sr, cp * sy * sr - sp * cr, cp * cy],
+    ]
+    return np.moveaxis(np.array(rows), -1, 0)
+
+
+def pose_to_image(pose: ArrayLike, image_height: ArrayLike, compat: str | None = None) -> NDArray[np.float64]:
+    """Affine maps that take model points to the image frame.
+
+    Parameters
+    ----------
+    pose : (B, 7) float
+        Pitch, yaw, roll (radians), tx, ty, tz (px), f (px/µm), as `Pose_Para` holds them.
+    image_height : (B,) or scalar
+        Height of each sample's image, px; the dataset frame counts y from the bottom.
+    compat : {None, "face3d"}
+        None puts a point where the annotators marked it. ``"face3d"`` reproduces face3d's labels, which lie
+        one pixel to the right and one up of it.
+
+    Returns
+    -------
+    (B, 3, 4) float64
+        ``[A | b]`` with ``image point = A @ model point + b``.
+
+    Raises
+    ------
+    InputError
+        Where shapes do not agree or `compat` is unknown.
+    """
+    if compat not in COMPAT:
+        raise InputError(f"compat: {compat!r}, expected None or 'face3d'")
+    pose = np.asarray(pose, dtype=np.float64)
+    if pose.ndim != 2 or pose.shape[1] != 7:
+        raise InputError(f"pose: shape {pose.shape}, expected (B, 7) of pitch, yaw, roll, tx, ty, tz, f")
+    height = np.asarray(image_height, dtype=np.float64)
+    if height.ndim > 1 or (height.ndim == 1 and len(height) != len(pose)):
+        raise InputError(f"image_height: shape {height.shape}, expected ({len(pose)},), one height a pose")
+    affine = np.empty((len(pose), 3, 4))
+    affine[:, :, :3] = rotation_matrices(pose[:, :3]) * pose[:, 6, None, None]
+    affine[:, :, 3] = pose[:, 3:6]
+    affine[:, 1] *= -1  # y down; the bottom edge is y = 0 in the dataset frame
+    if compat is None:  # MATLAB's first pixel is 1: (p_x - 1, H - p_y)
+        affine[:, 0, 3] -= 1
+        affine[:, 1, 3] += height
+    else:  # face3d: (p_x, H - p_y - 1)
+        affine[:, 1, 3] += height - 1
+    return affine
+
+
+def crop_affine(affine: NDArray[np.float64], similarity: ArrayLike) -> NDArray[np.float64]:
+    """Follow affine maps into an image by similarities that take the image to a crop; z scales alike.
+
+    Parameters
+    ----------
+    affine : (B, 3, 4) float64
+        Maps into the image frame, as `pose_to_image` returns them.
+    similarity : (B, 3, 3) or (3, 3) float
+        Image → crop, homogeneous 2D similarities, px.
+
+    Returns
+    -------
+    (B, 3, 4) float64
+        Maps into the crop frame, before the shift of z that puts the smallest depth at 0.
+
+    Raises
+    ------
+    InputError
+        Where a matrix is not a proper similarity (shape, last row, shear, mirror or zero scale).
+    """
+    similarity = np.asarray(similarity, dtype=np.float64)
+    if similarity.shape[-2:] != (3, 3) or similarity.ndim > 3:
+        raise InputError(f"similarity: shape {similarity.shape}, expected (B, 3, 3)")
+    scale = similarity_scale(similarity)
+    result = np.empty_like(affine)
+    result[:, :2] = similarity[..., :2, :2] @ affine[:, :2]
+    result[:, :2, 3] += similarity[..., :2, 2]
+    result[:, 2] = affine[:, 2] * scale[..., None]
+    return result
+
+
+def similarity_scale(similarity: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scale factor of 2D similarities.
+
+    Parameters
+    ----------
+    similarity : (..., 3, 3) float64
+        Homogeneous matrices.
+
+    Returns
+    -------
+    (...) float64
+        Positive scale factors.
+
+    Raises
+    ------
+    InputError
+        Where a matrix shears, mirrors, collapses, is projective or holds NaN.
+    """
+    a, b = similarity[..., 0, 0], similarity[..., 0, 1]
+    c, d = similarity[..., 1, 0], similarity[..., 1, 1]
+    scale = np.sqrt(np.abs(a * d - b * c))
+    tolerance = 1e-6 * scale
+    is_similarity = (np.abs(a - d) <= tolerance) & (np.abs(b + c) <= tolerance) & (scale > 0)
+    is_affine = np.all(similarity[..., 2, :] == (0, 0, 1), axis=-1)
+    if not np.all(is_similarity & is_affine):
+        raise InputError("similarity: expected rotation, uniform scale and shift, [[a, -b, x], [b, a, y], [0, 0, 1]]")
+    return scale
+
+
+def transform_points(points: ArrayLike, similarity: ArrayLike) -> NDArray[np.float64]:
+    """Apply 2D similarities to points; z, where there is one, scales alike.
+
+    Parameters
+    ----------
+    points : (..., n, 2) or (..., n, 3) float
+        Points, px.
+    similarity : (..., 3, 3) float
+        Homogeneous similarities.
+
+    Returns
+    -------
+    float64, the shape of `points`
+        Moved points, px.
+
+    Raises
+    ------
+    InputError
+        Where a matrix is not a proper similarity.
+    """
+    points = np.asarray(points, dtype=np.float64)
+    similarity = np.asarray(similarity, dtype=np.float64)
+    scale = similarity_scale(similarity)
+    moved = points[..., :2] @ np.swapaxes(similarity[..., :2, :2], -1, -2) + similarity[..., None, :2, 2]
+    if points.shape[-1] == 3:
+        moved = np.concatenate([moved, points[..., 2:] * scale[..., None, None]], axis=-1)
+    return moved

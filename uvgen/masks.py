@@ -1,0 +1,180 @@
+"""Masks over the UV grid: landmark texels, the face, and the weights of the training loss."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.atlas import build_atlas, texel_coordinates
+from uvgen.errors import InputError
+from uvgen.model import REGIONS, MorphableModel
+
+WEIGHTS = {"landmarks": 16.0, "features": 4.0, "face": 3.0, "neck": 0.0}
+"""Relative weights of the PRNet paper: 68 landmarks : eyes, nose, mouth : other face : neck."""
+
+# Without region labels, the regions are drawn around the landmarks. Distances in units of that between the outer
+# corners of the eyes in UV, chosen so that on the BFM's UV the regions are those of the masks PRNet published.
+_JAW_MARGIN = 0.04  # the face ends this far outside the jaw line
+_BORDER = 0.05  # the grid's outermost texels belong to nothing
+_EYES_MARGIN, _EYES_DROP = 0.06, 0.15  # around brows and eyes, and eyes moved down toward the cheeks
+_NOSE_MARGIN = 0.12
+_MOUTH_MARGIN = 0.16
+
+
+def landmark_texels(model: MorphableModel, size: int) -> NDArray[np.int32]:
+    """Texels of the 68 landmarks.
+
+    Parameters
+    ----------
+    model : MorphableModel
+        Its `uv` and `landmarks` count.
+    size : int
+        Texels along each side.
+
+    Returns
+    -------
+    (68, 2) int32
+        Row and column of the texel nearest to each landmark: ``position_map[texels[:, 0], texels[:, 1]]``.
+    """
+    columns_rows = texel_coordinates(model.uv[model.landmarks], size)
+    return np.rint(columns_rows[:, ::-1]).astype(np.int32)
+
+
+def face_mask(model: MorphableModel, size: int) -> NDArray[np.bool_]:
+    """Texels of the face: not the neck, not the grid's border.
+
+    Parameters
+    ----------
+    model : MorphableModel
+        Where its `regions` label a neck, all else is face; otherwise the face ends at the jaw line.
+    size : int
+        Texels along each side.
+
+    Returns
+    -------
+    (size, size) bool
+    """
+    labels = _texel_regions(model, size)
+    neck = REGIONS.index("neck")
+    if labels is not None and (labels == neck).any():
+        return labels != neck
+    points, unit = _landmark_points(model, size)
+    jaw = points[:17]
+    sides = [[0.0, jaw[0, 1]], [size - 1.0, jaw[16, 1]], [size - 1.0, 0.0], [0.0, 0.0]]
+    mask = _near_polygon(_hull(np.concatenate([jaw, sides])), _JAW_MARGIN * unit, size)
+    border = round(_BORDER * unit)
+    inside = np.zeros_like(mask)
+    inside[border : size - border, border : size - border] = True
+    return mask & inside
+
+
+def feature_mask(model: MorphableModel, size: int) -> NDArray[np.bool_]:
+    """Texels of eyes (with brows), nose and mouth, from the model's regions or around its landmarks.
+
+    Parameters
+    ----------
+    model : MorphableModel
+        Its `regions` where it has them, else its `landmarks` and `uv`, count.
+    size : int
+        Texels along each side.
+
+    Returns
+    -------
+    (size, size) bool
+    """
+    labels = _texel_regions(model, size)
+    if labels is not None:
+        return np.isin(labels, [REGIONS.index(name) for name in ("eyes", "nose", "mouth")])
+    points, unit = _landmark_points(model, size)
+    eyes = points[36:48]
+    lowered = eyes + [0.0, _EYES_DROP * unit]
+    polygons = (
+        (np.concatenate([points[17:27], eyes, lowered]), _EYES_MARGIN),
+        (points[27:36], _NOSE_MARGIN),
+        (points[48:60], _MOUTH_MARGIN),
+    )
+    return np.any([_near_polygon(_hull(corners), margin * unit, size) for corners, margin in polygons], axis=0)
+
+
+def weight_mask(model: MorphableModel, size: int) -> NDArray[np.float32]:
+    """Weights of the training loss: 16 on the landmarks, 4 on eyes, nose and mouth, 3 on the face, 0 elsewhere.
+
+    Parameters
+    ----------
+    model : MorphableModel
+        See `face_mask` and `feature_mask`.
+    size : int
+        Texels along each side.
+
+    Returns
+    -------
+    (size, size) float32
+        The ratio of the PRNet paper (Feng et al., ECCV 2018, section 3.2).
+    """
+    face = face_mask(model, size)
+    weights = np.where(face, WEIGHTS["face"], WEIGHTS["neck"]).astype(np.float32)
+    weights[face & feature_mask(model, size)] = WEIGHTS["features"]
+    rows, columns = landmark_texels(model, size).T
+    weights[rows, columns] = WEIGHTS["landmarks"]
+    return weights
+
+
+def _texel_regions(model: MorphableModel, size: int) -> NDArray[np.uint8] | None:
+    if model.regions is None:
+        return None
+    atlas = build_atlas(model, size)
+    corner = np.take_along_axis(atlas.vertices, atlas.weights.argmax(axis=1)[:, None], axis=1)
+    return model.regions[corner].reshape(size, size)
+
+
+def _landmark_points(model: MorphableModel, size: int) -> tuple[NDArray[np.float64], float]:
+    """Landmarks as (68, 2) columns and rows, and the distance between the outer corners of the eyes."""
+    points = texel_coordinates(model.uv[model.landmarks], size)
+    return points, float(np.linalg.norm(points[45] - points[36]))
+
+
+def _hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    from scipy.spatial import ConvexHull
+
+    return points[ConvexHull(points).vertices]
+
+
+def _near_polygon(polygon: NDArray[np.float64], margin: float, size: int) -> NDArray[np.bool_]:
+    """Texels within `margin` of a polygon of (column, row) corners, or in it."""
+    from scipy.ndimage import distance_transform_edt
+    from skimage.draw import polygon2mask
+
+    inside = polygon2mask((size, size), polygon[:, ::-1])
+    return distance_transform_edt(~inside) <= margin
+
+
+def read_weights(path: Path) -> NDArray[np.float32]:
+    """A weight mask of the user's own.
+
+    Parameters
+    ----------
+    path : Path
+        A grey 8-bit image, as PRNet's ``uv_weight_mask.png``: weight = value / 16; or a ``.npy`` of weights.
+
+    Returns
+    -------
+    (h, w) float32
+
+    Raises
+    ------
+    InputError
+        Where the file is unreadable, not 2D, or holds negative or non-finite weights.
+    """
+    try:
+        if path.suffix.lower() == ".npy":
+            weights = np.load(path, allow_pickle=False).astype(np.float32)
+        else:
+            from PIL import Image
+
+            with Image.open(path) as image:
+                weights = np.asarray(image.convert("L"), dtype=np.float32) / 16
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable weight mask ({error}); expected a grey image or .npy") from error
+    if weights.ndim != 2 or not np.isfinite(weights).all() or weights.min() < 0:
+        raise InputError(f"{path}: expected a 2D array of weights, 0 or more; found shape {weights.shape}")
+    return weights

@@ -1,0 +1,330 @@
+"""`MorphableModel`, the value every other module works with, and uvgen's own model file.
+
+A model file is HDF5 with the root attributes ``format = "uvgen-model"``, ``version``, ``name``, ``sources``
+(JSON) and ``content_sha256``, and one contiguous, uncompressed dataset for each array field of
+`MorphableModel`. Contiguous means that the bases are memory-mapped: opening costs no reading, and worker
+processes share one copy through the page cache.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.errors import ModelError
+from uvgen.files import replaced_on_success
+
+if TYPE_CHECKING:
+    import h5py
+
+FORMAT, VERSION = "uvgen-model", 1
+REGIONS = ("neck", "face", "mouth", "eyes", "nose")
+"""Names of the labels in `MorphableModel.regions`, by value."""
+
+_LABEL_FIELDS = ("mean", "basis", "triangles", "mouth_triangles", "uv", "landmarks", "regions")
+_MAPPED_FIELDS = ("basis", "albedo_basis")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MorphableModel:
+    """A 3D morphable face model: ``vertices = mean + shape_basis @ shape + expression_basis @ expression``.
+
+    Arrays are read-only. n vertices, ks shape and ke expression components, m triangles.
+
+    Attributes
+    ----------
+    mean : (n, 3) float32
+        Mean shape plus mean expression, model frame, µm.
+    basis : (n, 3, ks + ke) float32
+        Shape components, then expression components, so that one matrix product evaluates both. In µm per
+        unit of the data set's parameters, which are already scaled by the standard deviations.
+    shape_std, expression_std : (ks,), (ke,) float32
+        Standard deviations of the parameters.
+    triangles : (m, 3) int32
+        Vertex indices, 0-based.
+    mouth_triangles : (q, 3) int32
+        Triangles that close the mouth in UV; empty where the model's files have none.
+    uv : (n, 2) float64
+        u right, v up, in [0, 1].
+    landmarks : (68,) int32
+        Vertex indices of the iBUG landmarks.
+    regions : (n,) uint8 or None
+        Index into `REGIONS`. Files without a neck label leave the neck at "face".
+    mirror : (n,) int32 or None
+        The vertex that is each vertex's mirror image, -1 where unknown.
+    albedo_mean, albedo_basis : (n, 3), (n, 3, ka) float32 or None
+        RGB, 0 to 255.
+    albedo_std : (ka,) float32 or None
+        Standard deviations of the albedo parameters.
+    name : str
+        What to call the model in messages.
+    sources : mapping of str to str
+        SHA-256 of each file that the model was made from, by file name.
+    content_sha256 : str
+        Hash of everything that labels depend on: mean, bases, triangles, UV, landmarks and regions.
+    path : Path or None
+        The model file that the bases are mapped from.
+    """
+
+    mean: NDArray[np.float32]
+    basis: NDArray[np.float32]
+    shape_std: NDArray[np.float32]
+    expression_std: NDArray[np.float32]
+    triangles: NDArray[np.int32]
+    mouth_triangles: NDArray[np.int32]
+    uv: NDArray[np.float64]
+    landmarks: NDArray[np.int32]
+    regions: NDArray[np.uint8] | None = None
+    mirror: NDArray[np.int32] | None = None
+    albedo_mean: NDArray[np.float32] | None = None
+    albedo_basis: NDArray[np.float32] | None = None
+    albedo_std: NDArray[np.float32] | None = None
+    name: str = ""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    content_sha256: str = ""
+    path: Path | None = None
+
+    @property
+    def n_vertices(self) -> int:
+        """Number of vertices."""
+        return len(self.mean)
+
+    @property
+    def n_shape(self) -> int:
+        """Number of shape components."""
+        return len(self.shape_std)
+
+    @property
+    def n_expression(self) -> int:
+        """Number of expression components."""
+        return len(self.expression_std)
+
+    @property
+    def shape_basis(self) -> NDArray[np.float32]:
+        """(n, 3, ks) view of the shape components."""
+        return self.basis[..., : self.n_shape]
+
+    @property
+    def expression_basis(self) -> NDArray[np.float32]:
+        """(n, 3, ke) view of the expression components."""
+        return self.basis[..., self.n_shape :]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A mapped model travels to a worker as its path: pickling the arrays would copy 150 MB and more.
+        if self.path is not None:
+            return read_model, (self.path,)
+        return MorphableModel, tuple(getattr(self, f.name) for f in fields(self))
+
+
+def make_model(*, source: str, **arrays: Any) -> MorphableModel:
+    """Check, convert and freeze the fields of a model read from some file format.
+
+    Parameters
+    ----------
+    source : str
+        The file's name, for error messages.
+    **arrays
+        Fields of `MorphableModel`, with any dtype; `content_sha256` is computed where it is missing.
+
+    Returns
+    -------
+    MorphableModel
+        With read-only arrays of the documented dtypes.
+
+    Raises
+    ------
+    ModelError
+        Where shapes do not agree, an index is out of range, UV leave [0, 1] or a value is not finite.
+    """
+    dtypes = {
+        "mean": np.float32, "basis": np.float32, "shape_std": np.float32, "expression_std": np.float32,
+        "triangles": np.int32, "mouth_triangles": np.int32, "uv": np.float64, "landmarks": np.int32,
+        "regions": np.uint8, "mirror": np.int32, "albedo_mean": np.float32, "albedo_basis": np.float32,
+        "albedo_std": np.float32,
+    }  # fmt: skip
+    for key, dtype in dtypes.items():
+        if arrays.get(key) is not None:
+            array = np.ascontiguousarray(arrays[key], dtype=dtype)
+            if array.flags.writeable:
+                array = array.view()
+                array.setflags(write=False)
+            arrays[key] = array
+    model = MorphableModel(**arrays)
+    _check(model, source)
+    if not model.content_sha256:
+        arrays["content_sha256"] = hash_labels(model)
+        model = MorphableModel(**arrays)
+    return model
+
+
+def _check(model: MorphableModel, source: str) -> None:
+    def require(ok: Any, what: str) -> None:
+        if not ok:
+            raise ModelError(f"{source}: {what}")
+
+    n, k = model.n_vertices, model.n_shape + model.n_expression
+    require(model.mean.shape == (n, 3) and n > 2, f"mean shape is {model.mean.shape}, expected (n, 3)")
+    require(model.basis.shape == (n, 3, k), f"bases are {model.basis.shape}, expected ({n}, 3, {k})")
+    require(model.uv.shape == (n, 2), f"UV coordinates are {model.uv.shape}, expected ({n}, 2), one a vertex")
+    require(np.isfinite(model.mean).all(), "mean shape holds NaN or infinity")
+    require(np.isfinite(model.uv).all(), "UV coordinates hold NaN or infinity")
+    require(model.uv.min() >= 0 and model.uv.max() <= 1, "UV coordinates leave [0, 1]; scale them to the unit square")
+    require(model.landmarks.shape == (68,), f"landmarks are {model.landmarks.shape}, expected (68,), the iBUG points")
+    for name in ("triangles", "mouth_triangles"):
+        array = getattr(model, name)
+        require(array.ndim == 2 and array.shape[1] == 3, f"{name} are {array.shape}, expected (m, 3)")
+    require(len(model.triangles), "there are no triangles")
+    for name in ("triangles", "mouth_triangles", "landmarks"):
+        array = getattr(model, name)
+        inside = not array.size or (array.min() >= 0 and array.max() < n)
+        require(inside, f"{name} name a vertex that does not exist ({n} vertices, counted from 0)")
+    for name in ("regions", "mirror"):
+        array = getattr(model, name)
+        require(array is None or array.shape == (n,), f"{name}: one value a vertex expected")
+    if model.mirror is not None:
+        require(model.mirror.min() >= -1 and model.mirror.max() < n, "mirror pairs name a vertex that does not exist")
+    if model.regions is not None:
+        require(model.regions.max() < len(REGIONS), f"a region label is above {len(REGIONS) - 1}")
+
+
+def hash_labels(model: MorphableModel) -> str:
+    """SHA-256 over the fields that position maps, masks and landmarks depend on.
+
+    Parameters
+    ----------
+    model : MorphableModel
+        Any model.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits, the same whichever files the same numbers were read from.
+    """
+    digest = hashlib.sha256()
+    for name in _LABEL_FIELDS:
+        array = getattr(model, name)
+        digest.update(f"{name} {None if array is None else (array.shape, array.dtype.str)}\n".encode())
+        if array is not None:
+            digest.update(memoryview(np.ascontiguousarray(array)).cast("B") if array.size else b"")
+    return digest.hexdigest()
+
+
+def load_model(path: str | PathLike[str]) -> MorphableModel:
+    """Read a morphable model: uvgen's own ``.h5``, or face3d's ``BFM.mat``.
+
+    Parameters
+    ----------
+    path : path-like
+        ``model.h5`` as `save_model` or ``uvgen model convert`` write it (opened in milliseconds, the bases
+        stay on disk), or face3d's ``BFM.mat`` with ``BFM_UV.mat`` and, where present, ``BFM_info.mat``
+        beside it (read whole).
+
+    Returns
+    -------
+    MorphableModel
+
+    Raises
+    ------
+    ModelError
+        Where the file is missing, of another kind, or damaged.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ModelError(f"{path}: is a folder; name the model file in it (BFM.mat or a .h5)")
+    if not path.exists():
+        raise ModelError(f"{path}: no such model file")
+    if path.suffix.lower() == ".mat":
+        from uvgen.formats import face3d
+
+        return face3d.read(path)
+    return read_model(path)
+
+
+def read_model(path: str | PathLike[str]) -> MorphableModel:
+    """Open uvgen's own model file; the bases are mapped, not read.
+
+    Parameters
+    ----------
+    path : path-like
+        File that `save_model` wrote.
+
+    Returns
+    -------
+    MorphableModel
+
+    Raises
+    ------
+    ModelError
+        Where the file is not such a file, of a newer version, or damaged.
+    """
+    import h5py
+
+    path = Path(path)
+    try:
+        with h5py.File(path, "r") as file:
+            found = file.attrs.get("format")
+            if found != FORMAT:
+                raise ModelError(f"{path}: HDF5, but not a uvgen model (format {found!r}, expected {FORMAT!r})")
+            version = int(file.attrs["version"])
+            if version > VERSION:
+                raise ModelError(f"{path}: model format {version}, this uvgen reads up to {VERSION}; update uvgen")
+            arrays: dict[str, Any] = {
+                key: _map(path, data) if key in _MAPPED_FIELDS else data[()] for key, data in file.items()
+            }
+            texts = {key: str(file.attrs[key]) for key in ("name", "content_sha256")}
+            sources = json.loads(file.attrs["sources"])
+    except (OSError, KeyError, ValueError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(
+            f"{path}: not a readable model file ({error}); expected uvgen's .h5 or face3d's BFM.mat, "
+            "see `uvgen model convert --help`"
+        ) from error
+    required = {f.name for f in fields(MorphableModel)} & set(_LABEL_FIELDS) - {"regions"}
+    if missing := sorted((required | {"shape_std", "expression_std"}) - set(arrays)):
+        raise ModelError(f"{path}: dataset {missing[0]} is missing; convert the model again")
+    return make_model(source=str(path), **arrays, **texts, sources=sources, path=path.resolve())
+
+
+def _map(path: Path, data: "h5py.Dataset") -> NDArray[Any]:
+    offset = data.id.get_offset()
+    if offset is None or not data.size:  # chunked by another tool, or empty
+        return data[()]
+    return np.memmap(path, mode="r", dtype=data.dtype, shape=data.shape, offset=offset)
+
+
+def save_model(model: MorphableModel, path: str | PathLike[str]) -> None:
+    """Write a model as uvgen's own file, through a temporary name, so that a broken run leaves nothing.
+
+    Parameters
+    ----------
+    model : MorphableModel
+        What to write.
+    path : path-like
+        Where to; an existing file is replaced.
+
+    Raises
+    ------
+    DatasetError
+        Where the folder cannot be written.
+    """
+    import h5py
+
+    with replaced_on_success(Path(path)) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update(
+            format=FORMAT,
+            version=VERSION,
+            name=model.name,
+            sources=json.dumps(dict(model.sources), sort_keys=True),
+            content_sha256=model.content_sha256,
+        )
+        for item in fields(model):
+            array = getattr(model, item.name)
+            if isinstance(array, np.ndarray):
+                file.create_dataset(item.name, data=array)

@@ -1,0 +1,139 @@
+"""Checking a finished data set: what `uvgen verify` does."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from uvgen import shards
+from uvgen.errors import ModelError
+from uvgen.files import sha256_file
+from uvgen.model import MorphableModel
+from uvgen.posmap import PositionMapper
+
+_BATCH = 64
+_N_TEXELS = 512  # compared of each map
+_FLOAT_TOLERANCE = 2e-3  # px: parameters are stored as float32
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was checked and what was found wrong, a line a problem that names the shard."""
+
+    samples: int
+    shards: int
+    problems: tuple[str, ...]
+
+
+def verify(path: str | os.PathLike[str], model: MorphableModel | None = None) -> Report:
+    """Check every shard of a data set.
+
+    Parameters
+    ----------
+    path : path-like
+        Folder that ``uvgen build`` made.
+    model : MorphableModel, optional
+        With it, every stored map is compared at sampled texels with the map made from the stored parameters,
+        and the stored landmarks with those of the model.
+
+    Returns
+    -------
+    Report
+        Without problems where all hashes, shapes, value ranges and labels are right.
+
+    Raises
+    ------
+    DatasetError
+        Where there is no readable index.
+    ModelError
+        Where the model is not the one that the set was built with.
+    """
+    folder = Path(path)
+    index = shards.Index.read(folder)
+    mapper = None
+    if model is not None:
+        expected = index.config["model_sha256"]
+        if model.content_sha256 != expected:
+            raise ModelError(
+                f"{model.path or model.name}: not the model of {folder} (content {model.content_sha256[:12]}…, "
+                f"the set was built with {index.config['model']}, {expected[:12]}…)"
+            )
+        mapper = PositionMapper(model, index.config["uv_size"], index.config["compat"])
+    problems: list[str] = []
+    listed = {entry.file for entry in index.shards}
+    for stray in sorted(file.name for file in folder.glob("*.h5") if file.name not in listed):
+        problems.append(f"{folder / stray}: not listed in {shards.INDEX}")
+    for entry in index.shards:
+        if entry.sha256 is not None:
+            problems += [f"{folder / entry.file}: {what}" for what in _check_shard(folder, entry, mapper)]
+    return Report(index.n_samples, sum(entry.samples > 0 for entry in index.shards), tuple(problems))
+
+
+def _check_shard(folder: Path, entry: shards.ShardEntry, mapper: PositionMapper | None) -> list[str]:
+    path = folder / entry.file
+    if not path.exists():
+        return ["missing"]
+    if path.stat().st_size != entry.size_bytes:
+        return [f"{path.stat().st_size} bytes, expected {entry.size_bytes}; cut short?"]
+    if sha256_file(path) != entry.sha256:
+        return ["its SHA-256 is not the one in the index; damaged or changed"]
+    try:
+        with h5py.File(path, "r") as file:
+            problems = _check_shapes(file, entry)
+            if not problems:
+                problems = _check_values(file)
+            if not problems and mapper is not None:
+                problems = _check_labels(file, mapper)
+            return problems
+    except (OSError, KeyError) as error:
+        return [f"cannot be read ({error})"]
+
+
+def _check_shapes(file: h5py.File, entry: shards.ShardEntry) -> list[str]:
+    missing = [name for name in ("image", "posmap", "shape", "crop", "landmarks", "name") if name not in file]
+    if missing:
+        return [f"no dataset {missing[0]}"]
+    fields = [name for name in file if name not in file.attrs["constants"]]
+    return [
+        f"{name} has {len(file[name])} rows, expected {entry.samples}"
+        for name in fields
+        if len(file[name]) != entry.samples
+    ]
+
+
+def _check_values(file: h5py.File) -> list[str]:
+    problems = []
+    for name in ("shape", "expression", "pose", "crop", "landmarks"):
+        if not np.isfinite(file[name][()]).all():
+            problems.append(f"{name} holds NaN or infinity")
+    if not (np.isfinite(file["weight_mask"][()]).all() and file["weight_mask"][()].min() >= 0):
+        problems.append("weight_mask holds negative or non-finite values")
+    if file["posmap"].dtype.kind == "f":
+        for k in range(len(file["posmap"])):
+            if not np.isfinite(file["posmap"][k]).all():
+                problems.append(f"posmap of {file['name'].asstr()[k]} holds NaN or infinity")
+    return problems
+
+
+def _check_labels(file: h5py.File, mapper: PositionMapper) -> list[str]:
+    attributes = dict(file["posmap"].attrs)
+    tolerance = attributes.get("scale_factor", 0) / 2 + _FLOAT_TOLERANCE
+    texels = np.linspace(0, mapper.size**2 - 1, _N_TEXELS).astype(int)
+    problems = []
+    names = file["name"].asstr()[()]
+    for first in range(0, len(names), _BATCH):
+        part = slice(first, first + _BATCH)
+        maps, landmarks = mapper.maps_and_landmarks(
+            *(file[key][part] for key in ("shape", "expression", "pose", "crop", "image_height"))
+        )
+        stored = file["posmap"][part].reshape(len(maps), -1, 3)[:, texels]
+        offset = np.abs(shards.decode(stored, attributes) - maps.reshape(len(maps), -1, 3)[:, texels]).max(axis=(1, 2))
+        moved = np.abs(file["landmarks"][part] - landmarks).max(axis=(1, 2))
+        for name, of_map, of_landmarks in zip(names[part], offset, moved, strict=True):
+            if of_map > tolerance:
+                problems.append(f"{name}: map is off by {of_map:.3f} px from its parameters")
+            if of_landmarks > _FLOAT_TOLERANCE:
+                problems.append(f"{name}: landmarks are off by {of_landmarks:.3f} px from its parameters")
+    return problems
