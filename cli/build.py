@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from uvgen.cli.options import ANY_PATH, EXISTING_FILE, EXISTING_FOLDER, GroupedCommand, option
+from uvgen.cli.options import ANY_PATH, EXISTING_FILE, GroupedCommand, option
 
 _INPUT, _OUTPUT, _LABELS, _RUN = "What goes in", "What comes out", "Crops and labels", "How it runs"
 

@@ -68,51 +68,61 @@ def smallest_depths(offsets, mean, affine, depths_out):
 
 
 @_jit
+def _place_texels(first, n, offsets, mean, vertices, weights, affine, scratch):
+    """Positions of texels first..first+n-1 of every face, faces last: the inner loop runs over vector lanes."""
+    for k in range(n):
+        t = first + k
+        i, j, l = vertices[t, 0], vertices[t, 1], vertices[t, 2]  # noqa: E741
+        wi, wj, wl = weights[t, 0], weights[t, 1], weights[t, 2]
+        x0, y0, z0 = mean[t, 0], mean[t, 1], mean[t, 2]
+        for b in range(offsets.shape[2]):
+            x = wi * offsets[i, 0, b] + wj * offsets[j, 0, b] + wl * offsets[l, 0, b] + x0
+            y = wi * offsets[i, 1, b] + wj * offsets[j, 1, b] + wl * offsets[l, 1, b] + y0
+            z = wi * offsets[i, 2, b] + wj * offsets[j, 2, b] + wl * offsets[l, 2, b] + z0
+            scratch[k, 0, b] = affine[0, b] * x + affine[1, b] * y + affine[2, b] * z + affine[3, b]
+            scratch[k, 1, b] = affine[4, b] * x + affine[5, b] * y + affine[6, b] * z + affine[7, b]
+            scratch[k, 2, b] = affine[8, b] * x + affine[9, b] * y + affine[10, b] * z + affine[11, b]
+
+
+@_jit
 def interpolate_texels(offsets, mean, vertices, weights, affine, scratch, maps_out):
     """Position maps of a batch: each texel's three vertices, weighted, then moved by the face's affine map.
 
-    offsets (n, 3, b) float32: displacements from the mean, faces last, so that a face is a vector lane;
-    mean (t, 3) float32: of each texel; vertices (t, 3) int32; weights (t, 3) float32; affine (12, b) float32;
-    scratch (block, 3, b) float32; maps_out (b, t, 3) float32. Blocks of texels go through `scratch` because
-    the maps want faces first: a block's transposition stays in the cache.
+    offsets (n, 3, b) float32: displacements from the mean, faces last; mean (t, 3) float32: of each texel;
+    vertices (t, 3) int32; weights (t, 3) float32; affine (12, b) float32: each face's 3×4 map, row by row;
+    scratch (block, 3, b + pad) float32; maps_out (at most b, t, 3) float32. Blocks of texels go through
+    `scratch` because the maps want faces first: a block's transposition stays in the cache, where the pad keeps
+    a face's column from falling into few cache sets.
     """
-    n_faces = offsets.shape[2]
-    n_texels = vertices.shape[0]
-    block = scratch.shape[0]
-    for first in range(0, n_texels, block):
-        n = min(block, n_texels - first)
-        for k in range(n):
-            t = first + k
-            i, j, l = vertices[t, 0], vertices[t, 1], vertices[t, 2]  # noqa: E741
-            wi, wj, wl = weights[t, 0], weights[t, 1], weights[t, 2]
-            x0, y0, z0 = mean[t, 0], mean[t, 1], mean[t, 2]
-            for b in range(n_faces):
-                x = wi * offsets[i, 0, b] + wj * offsets[j, 0, b] + wl * offsets[l, 0, b] + x0
-                y = wi * offsets[i, 1, b] + wj * offsets[j, 1, b] + wl * offsets[l, 1, b] + y0
-                z = wi * offsets[i, 2, b] + wj * offsets[j, 2, b] + wl * offsets[l, 2, b] + z0
-                scratch[k, 0, b] = affine[0, b] * x + affine[1, b] * y + affine[2, b] * z + affine[3, b]
-                scratch[k, 1, b] = affine[4, b] * x + affine[5, b] * y + affine[6, b] * z + affine[7, b]
-                scratch[k, 2, b] = affine[8, b] * x + affine[9, b] * y + affine[10, b] * z + affine[11, b]
-        for b in range(n_faces):
+    for first in range(0, vertices.shape[0], scratch.shape[0]):
+        n = min(scratch.shape[0], vertices.shape[0] - first)
+        _place_texels(first, n, offsets, mean, vertices, weights, affine, scratch)
+        for b in range(maps_out.shape[0]):
             for k in range(n):
                 for c in range(3):
                     maps_out[b, first + k, c] = scratch[k, c, b]
 
 
 @_jit
-def encode_fixed_point(values, inverse_scale, offset, codes_out):
-    """Nearest uint16 codes; returns how many values lie outside the codes' range (NaN included).
+def interpolate_texels_fixed(offsets, mean, vertices, weights, affine, scratch, outside_out, codes_out):
+    """`interpolate_texels` to integers: `affine` leads to codes plus 0.5, which are cut.
 
-    values (n,) float32; inverse_scale, offset float32 scalars; codes_out (n,) uint16.
+    outside_out (b,) int32: 0 on return where all of a face's codes are in 0..65535; codes_out (at most b, t, 3)
+    uint16, without meaning where they are not.
     """
-    n_outside = 0
-    half, top = np.float32(0.5), np.float32(65535.5)
-    for i in range(values.shape[0]):
-        code = (values[i] - offset) * inverse_scale + half
-        inside = (code >= np.float32(0)) & (code < top)
-        n_outside += 0 if inside else 1
-        codes_out[i] = np.uint16(code if inside else np.float32(0))
-    return n_outside
+    for b in range(codes_out.shape[0]):
+        outside_out[b] = 0
+    for first in range(0, vertices.shape[0], scratch.shape[0]):
+        n = min(scratch.shape[0], vertices.shape[0] - first)
+        _place_texels(first, n, offsets, mean, vertices, weights, affine, scratch)
+        for b in range(codes_out.shape[0]):
+            bits = np.int32(0)
+            for k in range(n):
+                for c in range(3):
+                    code = np.int32(np.floor(scratch[k, c, b]))
+                    bits |= code
+                    codes_out[b, first + k, c] = np.uint16(code)
+            outside_out[b] |= bits & np.int32(-65536)  # any bit beyond 16, the sign's included
 
 
 @_jit

@@ -40,10 +40,12 @@ class UvAtlas:
     weights: NDArray[np.float32]
     source: NDArray[np.uint8]
 
-    def interpolate(self, attributes: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Per-vertex attributes (n, c) at the texels: (size, size, c), same dtype."""
-        corners = attributes[self.vertices]
-        return np.einsum("tkc,tk->tc", corners, self.weights).astype(attributes.dtype).reshape(self.size, self.size, -1)
+    def interpolate(self, attributes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Per-vertex attributes (n, c), float32, at the texels: (size, size, c) float32."""
+        texels = self.weights[:, :1] * attributes[self.vertices[:, 0]]
+        for corner in (1, 2):
+            texels += self.weights[:, corner : corner + 1] * attributes[self.vertices[:, corner]]
+        return texels.reshape(self.size, self.size, -1)
 
 
 def texel_coordinates(uv: NDArray[np.float64], size: int) -> NDArray[np.float64]:
@@ -124,10 +126,12 @@ def hole_loops(triangles: NDArray[np.int32], uv: NDArray[np.float64]) -> list[ND
     list of (k,) int32
         Vertices of each hole, in the order that a triangle filling it would go.
     """
-    edges = triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).astype(np.int64)
-    n = len(uv)
-    keys, reverse = edges[:, 0] * n + edges[:, 1], edges[:, 1] * n + edges[:, 0]
-    boundary = edges[~np.isin(keys, reverse)]
+    edges = triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
+    low_high = np.sort(edges, axis=1).astype(np.int64)
+    keys = low_high[:, 0] * len(uv) + low_high[:, 1]
+    order = np.argsort(keys, kind="stable")
+    alone = np.diff(keys[order], prepend=-1, append=-1) != 0  # an edge of one triangle: unlike both its neighbours
+    boundary = edges[np.sort(order[alone[:-1] & alone[1:]])]
     following: dict[int, list[int]] = {}
     for start, end in boundary[:, ::-1].tolist():  # against the mesh's winding: with that of what fills the hole
         following.setdefault(start, []).append(end)
@@ -166,7 +170,7 @@ def triangulate_loop(loop: NDArray[np.int32], uv: NDArray[np.float64]) -> NDArra
     """
     ring = loop.tolist()
     sign = np.sign(_signed_area(uv[loop])) or 1.0
-    triangles = []
+    triangles: list[tuple[int, ...]] = []
     while len(ring) > 3:
         best, best_length = -1, np.inf
         points = uv[ring]
@@ -191,7 +195,9 @@ def _cross(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64
     return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
 
 
-def _any_inside(points, a, b, c, sign) -> bool:  # type: ignore[no-untyped-def]
+def _any_inside(
+    points: NDArray[np.float64], a: NDArray[np.float64], b: NDArray[np.float64], c: NDArray[np.float64], sign: float
+) -> bool:
     """Whether a polygon corner other than a, b, c lies in the closed triangle a b c."""
     inside = np.ones(len(points), bool)
     for p, q in ((a, b), (b, c), (c, a)):

@@ -20,17 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 import uvgen
-from uvgen import _kernels, shards
+from uvgen import shards
 from uvgen.crop import JITTER, crop_similarity, warp_image
 from uvgen.errors import DatasetError, InputError, SampleError, UvgenError
 from uvgen.files import exclusive, replaced_on_success, sha256_file
 from uvgen.masks import weight_mask
 from uvgen.model import MorphableModel, load_model, save_model
-from uvgen.posmap import PositionMapper
+from uvgen.posmap import BATCH, FixedPoint, PositionMapper
 from uvgen.randomness import keyed_generator
 from uvgen.samples import Annotation, Sample, read_annotation, read_image
-
-_BATCH = 64  # faces evaluated by one matrix product
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +148,7 @@ def build(
     samples: Sequence[Sample],
     model: MorphableModel,
     out: str | os.PathLike[str],
-    config: BuildConfig = BuildConfig(),  # noqa: B008 - frozen
+    config: BuildConfig = BuildConfig(),
     *,
     root: str | os.PathLike[str] = ".",
     weights: NDArray[np.float32] | None = None,
@@ -311,9 +309,8 @@ class _Worker:
         self.job = job
         self.model = load_model(job.model)
         self.mapper = PositionMapper(self.model, job.config.uv_size, job.config.compat)
-        self.maps = np.empty((_BATCH, job.config.uv_size, job.config.uv_size, 3), np.float32)
-        self.crops = np.empty((_BATCH, job.config.size, job.config.size, 3), np.uint8)
-        self.codes = np.empty(self.maps.shape, np.uint16)
+        self.maps = np.empty((BATCH, job.config.uv_size, job.config.uv_size, 3), job.config.posmap_dtype)
+        self.crops = np.empty((BATCH, job.config.size, job.config.size, 3), np.uint8)
         self.fields = _fields(job.config, self.model)
 
     @staticmethod
@@ -332,8 +329,8 @@ class _Worker:
 
         with replaced_on_success(path) as temporary:
             with shards.ShardWriter(temporary, self.fields, job.config.compression) as writer:
-                for first in range(0, len(task.samples), _BATCH):
-                    if rows := self._batch(task.samples[first : first + _BATCH], skip):
+                for first in range(0, len(task.samples), BATCH):
+                    if rows := self._batch(task.samples[first : first + BATCH], skip):
                         writer.append(rows)
                 n = writer.n_samples
                 writer.finish(
@@ -345,9 +342,7 @@ class _Worker:
             return ShardResult(shards.ShardEntry(task.file, 0, 0, None), tuple(skipped))
         return ShardResult(shards.ShardEntry(task.file, n, path.stat().st_size, digest), tuple(skipped))
 
-    def _batch(
-        self, samples: Sequence[Sample], skip: Callable[[Sample, Exception], None]
-    ) -> dict[str, Any]:
+    def _batch(self, samples: Sequence[Sample], skip: Callable[[Sample, Exception], None]) -> dict[str, Any]:
         """Rows of the samples that can be used."""
         config = self.job.config
         kept: list[tuple[Sample, Annotation, int, NDArray[np.float64]]] = []
@@ -371,23 +366,21 @@ class _Worker:
             "crop": np.stack([similarity for *_, similarity in kept]),
             "image_height": np.array([height for _, _, height, _ in kept]),
         }
-        maps, rows["landmarks"] = self.mapper.maps_and_landmarks(
-            rows["shape"], rows["expression"], rows["pose"], rows["crop"], rows["image_height"], out=self.maps[:n]
-        )
+        faces = (rows["shape"], rows["expression"], rows["pose"], rows["crop"], rows["image_height"])
         rows["image"] = self.crops[:n]
         rows["name"] = [sample.name for sample, *_ in kept]
         rows["source"] = [_relative(sample.image, self.job.root) for sample, *_ in kept]
-        rows["posmap"] = maps
-        good = np.ones(n, bool)
-        if config.posmap_dtype == "uint16":
-            rows["posmap"] = self.codes[:n]
-            for k, (sample, *_) in enumerate(kept):
-                if outside := self._encode(maps[k], self.codes[k]):
-                    good[k] = False
-                    skip(sample, _range_error(sample, maps[k], outside, self.fields["posmap"]))
-        if good.all():
+        out = self.maps[:n]
+        if config.posmap_dtype == "float32":
+            rows["posmap"], rows["landmarks"] = self.mapper.maps_and_landmarks(*faces, out=out)
             return rows
-        which = np.flatnonzero(good)
+        fixed_point = FixedPoint.for_crop(config.size)
+        rows["posmap"], rows["landmarks"], in_range = self.mapper.codes_and_landmarks(*faces, fixed_point, out=out)
+        for k in np.flatnonzero(~in_range):
+            skip(kept[k][0], _range_error(kept[k][0], fixed_point))
+        which = np.flatnonzero(in_range)
+        if len(which) == n:
+            return rows
         return {key: [v[i] for i in which] if isinstance(v, list) else v[which] for key, v in rows.items()}
 
     def _annotation(self, sample: Sample) -> Annotation:
@@ -420,13 +413,6 @@ class _Worker:
         except InputError as error:
             raise SampleError(f"{sample.parameters}: {error}") from error
 
-    def _encode(self, position_map: NDArray[np.float32], codes: NDArray[np.uint16]) -> int:
-        attributes = self.fields["posmap"].attributes
-        return _kernels.encode_fixed_point(
-            position_map.reshape(-1), np.float32(1 / attributes["scale_factor"]),
-            np.float32(attributes["add_offset"]), codes.reshape(-1),
-        )  # fmt: skip
-
     def _attributes(self) -> dict[str, Any]:
         return {
             "uvgen": uvgen.__version__,
@@ -438,12 +424,11 @@ class _Worker:
         }
 
 
-def _range_error(sample: Sample, position_map: NDArray[np.float32], outside: int, f: shards.Field) -> SampleError:
-    low = f.attributes["add_offset"]
-    high = low + 65535 * f.attributes["scale_factor"]
+def _range_error(sample: Sample, fixed_point: FixedPoint) -> SampleError:
+    low, high = fixed_point.offset, fixed_point.offset + 65535 * fixed_point.scale
     return SampleError(
-        f"{sample.parameters}: {outside} map values lie outside {low:.0f} to {high:.0f} px, the range of uint16 "
-        f"(map: {position_map.min():.0f} to {position_map.max():.0f}); check the pose, or use --posmap-dtype float32"
+        f"{sample.parameters}: its map leaves {low:.0f} to {high:.0f} px, the range of uint16; "
+        "check the pose, or use --posmap-dtype float32"
     )
 
 
@@ -453,8 +438,8 @@ def _relative(path: Path | None, root: Path) -> str:
 
 def _fields(config: BuildConfig, model: MorphableModel) -> dict[str, shards.Field]:
     crop = {"unit": "px", "frame": "crop"}
-    fixed_point = {"scale_factor": config.size / 2**14, "add_offset": -1.5 * config.size}
-    posmap = {**crop, **(fixed_point if config.posmap_dtype == "uint16" else {})}
+    scale, offset = FixedPoint.for_crop(config.size)
+    posmap = {**crop, **({"scale_factor": scale, "add_offset": offset} if config.posmap_dtype == "uint16" else {})}
     r, u = config.size, config.uv_size
     return {
         "image": shards.Field("uint8", (r, r, 3), chunked=True, attributes={"channels": "RGB"}),

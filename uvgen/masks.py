@@ -54,7 +54,10 @@ def face_mask(model: MorphableModel, size: int) -> NDArray[np.bool_]:
     -------
     (size, size) bool
     """
-    labels = _texel_regions(model, size)
+    return _face(model, size, _texel_regions(model, size))
+
+
+def _face(model: MorphableModel, size: int, labels: NDArray[np.uint8] | None) -> NDArray[np.bool_]:
     neck = REGIONS.index("neck")
     if labels is not None and (labels == neck).any():
         return labels != neck
@@ -82,7 +85,10 @@ def feature_mask(model: MorphableModel, size: int) -> NDArray[np.bool_]:
     -------
     (size, size) bool
     """
-    labels = _texel_regions(model, size)
+    return _features(model, size, _texel_regions(model, size))
+
+
+def _features(model: MorphableModel, size: int, labels: NDArray[np.uint8] | None) -> NDArray[np.bool_]:
     if labels is not None:
         return np.isin(labels, [REGIONS.index(name) for name in ("eyes", "nose", "mouth")])
     points, unit = _landmark_points(model, size)
@@ -111,9 +117,10 @@ def weight_mask(model: MorphableModel, size: int) -> NDArray[np.float32]:
     (size, size) float32
         The ratio of the PRNet paper (Feng et al., ECCV 2018, section 3.2).
     """
-    face = face_mask(model, size)
+    labels = _texel_regions(model, size)
+    face = _face(model, size, labels)
     weights = np.where(face, WEIGHTS["face"], WEIGHTS["neck"]).astype(np.float32)
-    weights[face & feature_mask(model, size)] = WEIGHTS["features"]
+    weights[face & _features(model, size, labels)] = WEIGHTS["features"]
     rows, columns = landmark_texels(model, size).T
     weights[rows, columns] = WEIGHTS["landmarks"]
     return weights

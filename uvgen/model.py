@@ -211,7 +211,7 @@ def hash_labels(model: MorphableModel) -> str:
         array = getattr(model, name)
         digest.update(f"{name} {None if array is None else (array.shape, array.dtype.str)}\n".encode())
         if array is not None:
-            digest.update(memoryview(np.ascontiguousarray(array)).cast("B") if array.size else b"")
+            digest.update(np.ascontiguousarray(array).data if array.size else b"")
     return digest.hexdigest()
 
 

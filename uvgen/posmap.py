@@ -1,36 +1,42 @@
 """`PositionMapper`: batches of model parameters to UV position maps."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen import _kernels
 from uvgen.atlas import FILLED, build_atlas
+from uvgen.depth import DepthSearch
 from uvgen.errors import InputError
 from uvgen.geometry import COMPAT, crop_affine, pose_to_image
 from uvgen.model import MorphableModel
 
-LANES = 16
-"""Batches are padded to a multiple of this many faces: then a face's map does not depend, to the last bit, on
-how many others are evaluated with it."""
+BATCH = 96
+"""Faces evaluated by one matrix product. More would be faster by less and less, and take 1.4 MB each."""
 
-_BATCH = 64  # faces evaluated at once: a larger product is hardly faster, and takes memory
-_BLOCK = 32  # texels of a transposition: 24 kB at 64 faces, which the first-level cache holds
+_LANES = 16  # batches are padded to a multiple: so a face's map does not depend on how many others come with it
+_BLOCK, _PAD = 64, 16  # texels and extra lanes of a transposition: the fastest of those tried
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Faces:
-    """Model parameters of B faces, checked, float64. Made by `faces`."""
+class FixedPoint(NamedTuple):
+    """16-bit codes for real values: ``value = code * scale + offset``."""
 
-    coefficients: NDArray[np.float64]  # (B, ks + ke)
-    to_image: NDArray[np.float64]  # (B, 3, 4)
+    scale: float
+    offset: float
+
+    @classmethod
+    def for_crop(cls, size: int) -> "FixedPoint":
+        """Codes for crops `size` px wide: -1.5 to 2.5 crop widths, in steps of 1/64 px at 256."""
+        return cls(size / 2**14, -1.5 * size)
 
 
 class PositionMapper:
     """Makes UV position maps of one model at one resolution.
 
-    The atlas is found once, on creation. Calls are thread-safe: a mapper holds no buffers.
+    The atlas is found once, on creation. Calls may come from several threads.
 
     Parameters
     ----------
@@ -56,8 +62,18 @@ class PositionMapper:
         self.size = size
         self.compat = compat
         self.atlas = build_atlas(model, size)
-        self._matrix = model.basis.reshape(3 * model.n_vertices, -1)
         self._texel_mean = self.atlas.interpolate(model.mean).reshape(-1, 3)
+        self._depths: DepthSearch | None = None
+        if 2 * size**2 <= model.n_vertices:  # few texels: evaluate the bases there, and look for depths apart
+            self._depths = DepthSearch(model)
+            texel_basis = self.atlas.interpolate(model.basis.reshape(model.n_vertices, -1))
+            self._matrix = texel_basis.reshape(3 * size**2, -1)
+            self._corners = np.repeat(np.arange(size**2, dtype=np.int32)[:, None], 3, axis=1)
+            self._weights = np.tile(np.array([1, 0, 0], np.float32), (size**2, 1))
+        else:
+            self._matrix = model.basis.reshape(3 * model.n_vertices, -1)
+            self._corners, self._weights = self.atlas.vertices, self.atlas.weights
+        self._products: list[NDArray[np.float32]] = []
         self._landmark_basis = model.basis[model.landmarks].astype(np.float64).reshape(204, -1)
         self._landmark_mean = model.mean[model.landmarks].astype(np.float64)
 
@@ -115,21 +131,51 @@ class PositionMapper:
         out: NDArray[np.float32] | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Position maps as a call returns them, and the 68 landmarks (B, 68, 3) float32 in the same frame."""
-        coefficients, to_image = self._checked(shape, expression, pose, image_height)
-        n = len(to_image)
-        expected = (n, self.size, self.size, 3)
-        if out is None:
-            out = np.empty(expected, np.float32)
-        elif out.shape != expected or out.dtype != np.float32 or not out.flags.c_contiguous:
-            raise InputError(f"out: {out.shape} {out.dtype}, expected {expected} float32, C-contiguous")
-        to_crop = crop_affine(to_image, np.broadcast_to(np.asarray(similarity, np.float64), (n, 3, 3)))
-        depths = np.empty(n)
-        for first in range(0, n, _BATCH):
-            part = slice(first, min(first + _BATCH, n))
-            depths[part] = self._evaluate(coefficients[part], to_crop[part], out[part])
-        landmarks = self._landmarks(coefficients, to_crop)
-        landmarks[:, :, 2] -= depths[:, None]
-        return out, landmarks.astype(np.float32)
+        faces = self._checked(shape, expression, pose, image_height)
+        out = self._output(len(faces[0]), np.dtype(np.float32), out)
+        landmarks, _ = self._evaluate(*faces, similarity, out, None)
+        return out, landmarks
+
+    def codes_and_landmarks(
+        self,
+        shape: ArrayLike,
+        expression: ArrayLike,
+        pose: ArrayLike,
+        similarity: ArrayLike,
+        image_height: ArrayLike,
+        fixed_point: FixedPoint,
+        *,
+        out: NDArray[np.uint16] | None = None,
+    ) -> tuple[NDArray[np.uint16], NDArray[np.float32], NDArray[np.bool_]]:
+        """Position maps as 16-bit codes, without a float32 map in between.
+
+        Parameters
+        ----------
+        shape, expression, pose, similarity, image_height
+            As for a call.
+        fixed_point : FixedPoint
+            What the codes mean.
+        out : (B, size, size, 3) uint16, C-contiguous, optional
+            Buffer to fill and return.
+
+        Returns
+        -------
+        codes : (B, size, size, 3) uint16
+            Nearest codes.
+        landmarks : (B, 68, 3) float32
+            In the crop frame, px.
+        in_range : (B,) bool
+            False for faces with a value that no code stands for; their codes mean nothing.
+
+        Raises
+        ------
+        InputError
+            Where shapes do not agree, or a value is not finite.
+        """
+        faces = self._checked(shape, expression, pose, image_height)
+        out = self._output(len(faces[0]), np.dtype(np.uint16), out)
+        landmarks, in_range = self._evaluate(*faces, similarity, out, fixed_point)
+        return out, landmarks, in_range
 
     def image_landmarks(
         self, shape: ArrayLike, expression: ArrayLike, pose: ArrayLike, image_height: ArrayLike
@@ -176,23 +222,77 @@ class PositionMapper:
         points = (coefficients @ self._landmark_basis.T).reshape(-1, 68, 3) + self._landmark_mean
         return points @ np.swapaxes(affine[:, :, :3], 1, 2) + affine[:, None, :, 3]
 
+    def _output(self, n: int, dtype: np.dtype[Any], out: NDArray[Any] | None) -> NDArray[Any]:
+        expected = (n, self.size, self.size, 3)
+        if out is None:
+            return np.empty(expected, dtype)
+        if out.shape != expected or out.dtype != dtype or not out.flags.c_contiguous:
+            raise InputError(f"out: {out.shape} {out.dtype}, expected {expected} {dtype}, C-contiguous")
+        return out
+
     def _evaluate(
-        self, coefficients: NDArray[np.float64], to_crop: NDArray[np.float64], maps: NDArray[np.float32]
-    ) -> NDArray[np.float64]:
-        """Fill the maps of at most `_BATCH` faces; return their smallest depths before the shift to 0."""
+        self,
+        coefficients: NDArray[np.float64],
+        to_image: NDArray[np.float64],
+        similarity: ArrayLike,
+        maps: NDArray[Any],
+        fixed_point: FixedPoint | None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Fill `maps`; return landmarks in the crop frame and which faces' codes are in range."""
         n = len(coefficients)
-        lanes = -(-n // LANES) * LANES
-        padded = np.zeros((self._matrix.shape[1], lanes), np.float32)
+        matrices = np.asarray(similarity, np.float64)
+        if matrices.shape not in ((3, 3), (n, 3, 3)):
+            raise InputError(f"similarity: {matrices.shape}, expected ({n}, 3, 3) or (3, 3)")
+        to_crop = crop_affine(to_image, np.broadcast_to(matrices, (n, 3, 3)))
+        landmarks = self._landmarks(coefficients, to_crop)
+        in_range = np.ones(n, bool)
+        for first in range(0, n, BATCH):
+            part = slice(first, min(first + BATCH, n))
+            depths, in_range[part] = self._evaluate_batch(coefficients[part], to_crop[part], maps[part], fixed_point)
+            landmarks[part, :, 2] -= depths[:, None]
+        return landmarks.astype(np.float32), in_range
+
+    def _evaluate_batch(
+        self,
+        coefficients: NDArray[np.float64],
+        to_crop: NDArray[np.float64],
+        maps: NDArray[Any],
+        fixed_point: FixedPoint | None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Fill the maps of at most `BATCH` faces; return smallest depths before the shift, and who is in range."""
+        n = len(coefficients)
+        lanes = -(-n // _LANES) * _LANES
+        padded = np.zeros((coefficients.shape[1], lanes), np.float32)
         padded[:, :n] = coefficients.T
-        offsets = (self._matrix @ padded).reshape(-1, 3, lanes)[:, :, :n]
-        affine = to_crop.reshape(n, 12).T.astype(np.float32)
-        depths = np.empty(n, np.float32)
-        offsets = np.ascontiguousarray(offsets)
-        affine = np.ascontiguousarray(affine)
-        _kernels.smallest_depths(offsets, self.model.mean, affine, depths)
-        affine[11] -= depths
-        _kernels.interpolate_texels(
-            offsets, self._texel_mean, self.atlas.vertices, self.atlas.weights, affine,
-            np.empty((_BLOCK, 3, n), np.float32), maps.reshape(n, -1, 3),
-        )  # fmt: skip
-        return depths.astype(np.float64)
+        affine = np.zeros((12, lanes), np.float32)
+        affine[:, :n] = to_crop.reshape(n, 12).T
+        depths, outside = np.empty(lanes, np.float32), np.zeros(n, np.int32)
+        scratch = np.empty((_BLOCK, 3, lanes + _PAD), np.float32)
+        with self._borrowed_product() as buffer:
+            product = buffer[: len(self._matrix) * lanes].reshape(-1, lanes)
+            np.matmul(self._matrix, padded, out=product)
+            offsets = product.reshape(-1, 3, lanes)
+            if self._depths is None:
+                _kernels.smallest_depths(offsets, self.model.mean, affine, depths)
+            else:
+                depths = self._depths.smallest(padded, affine[8:11]) + affine[11]
+            affine[11] -= depths
+            texels = (offsets, self._texel_mean, self._corners, self._weights)
+            flat = maps.reshape(n, -1, 3)
+            if fixed_point is None:
+                _kernels.interpolate_texels(*texels, affine, scratch, flat)
+            else:
+                affine /= np.float32(fixed_point.scale)
+                affine[3::4] += np.float32(0.5 - fixed_point.offset / fixed_point.scale)
+                _kernels.interpolate_texels_fixed(*texels, affine, scratch, outside, flat)
+        return depths[:n], outside == 0
+
+    @contextmanager
+    def _borrowed_product(self) -> Iterator[NDArray[np.float32]]:
+        """A buffer for one batch's product; kept for the next, because fresh pages cost as much as a warp."""
+        try:
+            buffer = self._products.pop()
+        except IndexError:
+            buffer = np.empty(len(self._matrix) * BATCH, np.float32)
+        yield buffer
+        self._products.append(buffer)

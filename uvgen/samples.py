@@ -67,9 +67,7 @@ class Annotation:
     landmarks_2d: NDArray[np.float64] | None
 
 
-def find_samples(
-    root: str | os.PathLike[str], subsets: Sequence[str] = (), *, flip: bool = True
-) -> list[Sample]:
+def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, flip: bool = True) -> list[Sample]:
     """Samples in a 300W-LP tree or a flat AFLW2000-3D folder, sorted by name.
 
     Parameters

@@ -217,7 +217,7 @@ def decode(array: NDArray[Any], attributes: Mapping[str, Any]) -> NDArray[Any]:
     return values
 
 
-class ShardReader(Sequence[dict[str, Any]]):
+class ShardReader:
     """Random access to the samples of a data set. Made by `open_shards`.
 
     A sample is a dict of arrays (fixed-point maps come as float32) and strings. Files are opened on first use,

@@ -1,0 +1,185 @@
+"""How long `uvgen build` takes, by stage, against the floor that any program pays for the same data.
+
+    python benchmarks/build.py --data 300W_LP/ --model bfm.h5 [--samples 200]
+
+Everything is timed in this one run, in this process, on one core (BLAS, OpenCV and the build alike), and printed
+in milliseconds a sample. The floor is JPEG decoding + the model's matrix product in batches of 64 + one bilinear
+warp by the fastest library on the machine + writing and flushing the same number of bytes. With `--workers` the
+rate of two workers is compared with that of one. Nothing is asserted: machines are noisy; read the ratios.
+"""
+
+import argparse
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+import numpy as np  # noqa: E402
+import simplejpeg  # noqa: E402
+
+from uvgen import PositionMapper, Sample, find_samples, load_model, read_annotation, warp_image  # noqa: E402
+from uvgen.build import BuildConfig, build, sample_bytes  # noqa: E402
+from uvgen.files import sha256_file  # noqa: E402
+from uvgen.model import MorphableModel  # noqa: E402
+from uvgen.samples import read_image  # noqa: E402
+
+BATCH = 64
+
+
+def best_ms(function: Callable[[], object], n_samples: int, repeats: int) -> float:
+    """Milliseconds a sample: the fastest of some repeats, the first (cold) one not counted."""
+    function()
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - started)
+    return min(times) * 1e3 / n_samples
+
+
+def repeated(root: Path, n: int, folder: Path) -> list[Sample]:
+    """n samples: the real ones, linked again and again under new names."""
+    real = [sample for sample in find_samples(root) if sample.image and sample.parameters]
+    target = folder / "data" / "REPEATED"
+    target.mkdir(parents=True)
+    for k in range(n):
+        sample = real[k % len(real)]
+        assert sample.image and sample.parameters
+        (target / f"{k:05d}{sample.image.suffix}").symlink_to(sample.image.resolve())
+        (target / f"{k:05d}.mat").symlink_to(sample.parameters.resolve())
+    return find_samples(folder / "data")
+
+
+def floor_stages(
+    samples: list[Sample], model: MorphableModel, config: BuildConfig, folder: Path, repeats: int
+) -> dict[str, float]:
+    """The four things that cannot be left out, each as fast as this machine's libraries do them."""
+    jpegs = [sample.image.read_bytes() for sample in samples if sample.image]
+    n = len(jpegs)
+    matrix = np.array(model.basis.reshape(3 * model.n_vertices, -1))
+    coefficients = np.random.default_rng(0).normal(size=(matrix.shape[1], BATCH)).astype(np.float32)
+    product = np.empty((len(matrix), BATCH), np.float32)
+    image = read_image(samples[0])
+    matrix_2x3 = np.array([[0.9, 0, -60.0], [0, 0.9, -100.0]])
+    warps = {"uvgen": lambda: warp_image(image, np.vstack([matrix_2x3, [0, 0, 1]]), config.size)}
+    try:
+        import cv2
+
+        cv2.setNumThreads(1)
+        side = (config.size, config.size)
+        warps[f"OpenCV {cv2.__version__}"] = lambda: cv2.warpAffine(image, matrix_2x3, side, flags=cv2.INTER_LINEAR)
+    except ImportError:
+        print("OpenCV is not installed (pip install uvgen[bench]); the warp's floor is uvgen's own", file=sys.stderr)
+    warp_times = {name: best_ms(warp, 1, 50) for name, warp in warps.items()}
+    fastest = min(warp_times, key=lambda name: warp_times[name])
+    payload = np.random.default_rng(0).integers(0, 256, sample_bytes(config) * n, dtype=np.uint8)
+
+    def write() -> None:
+        with open(folder / "payload", "wb") as file:
+            file.write(payload.data)
+            file.flush()
+            os.fsync(file.fileno())
+
+    for name, milliseconds in warp_times.items():
+        print(f"  warp by {name}: {milliseconds:.3f} ms")
+    return {
+        "JPEG decode (simplejpeg)": best_ms(lambda: [simplejpeg.decode_jpeg(j) for j in jpegs], n, repeats),
+        f"matrix product, batch {BATCH}": best_ms(lambda: np.matmul(matrix, coefficients, out=product), BATCH, repeats),
+        f"bilinear warp ({fastest})": warp_times[fastest],
+        "writing and flushing the bytes": best_ms(write, n, repeats),
+    }
+
+
+def build_stages(
+    samples: list[Sample], model: MorphableModel, config: BuildConfig, folder: Path, repeats: int
+) -> dict[str, float]:
+    """uvgen's own stages, each alone."""
+    n = len(samples)
+    annotations = [read_annotation(sample) for sample in samples[:BATCH]]
+    mapper = PositionMapper(model, config.uv_size)
+    arguments = (
+        np.stack([a.shape for a in annotations]),
+        np.stack([a.expression for a in annotations]),
+        np.stack([a.pose for a in annotations]),
+    )
+    similarity = np.broadcast_to(np.array([[0.9, 0, -60], [0, 0.9, -100], [0, 0, 1.0]]), (len(annotations), 3, 3))
+    maps = np.empty((len(annotations), config.uv_size, config.uv_size, 3), np.float32)
+    image = read_image(samples[0])
+    crop = np.empty((config.size, config.size, 3), np.uint8)
+    with open(folder / "payload", "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+    return {
+        "read .mat": best_ms(lambda: [read_annotation(s) for s in samples], n, repeats),
+        "read and decode image": best_ms(lambda: [read_image(s) for s in samples], n, repeats),
+        "warp": best_ms(lambda: warp_image(image, similarity[0], config.size, out=crop), 1, 50),
+        "position maps": best_ms(lambda: mapper(*arguments, similarity, 450, out=maps), len(annotations), repeats),
+        "SHA-256": best_ms(lambda: sha256_file(folder / "payload"), size // sample_bytes(config), repeats),
+    }
+
+
+def rate(
+    samples: list[Sample], model: MorphableModel, config: BuildConfig, out: Path, workers: int
+) -> tuple[float, int]:
+    """Seconds from the first finished shard to the last, over its samples; and the bytes a sample."""
+    marks: list[tuple[float, int]] = []
+    result = build(
+        samples, model, out, config, workers=workers, overwrite=True,
+        progress=lambda shard: marks.append((time.perf_counter(), shard.entry.samples)),
+    )  # fmt: skip
+    warm = marks[workers - 1][0]  # by then every worker has started, opened the model and made a shard
+    n = sum(count for _, count in marks[workers:])
+    return (marks[-1][0] - warm) / n * 1e3, result.size_bytes // result.samples
+
+
+def show(title: str, stages: dict[str, float]) -> float:
+    print(f"{title}, ms a sample")
+    for name, milliseconds in stages.items():
+        print(f"  {name:<36} {milliseconds:7.3f}")
+    total = sum(stages.values())
+    print(f"  {'sum':<36} {total:7.3f}")
+    return total
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--samples", type=int, default=200)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    model = load_model(options.model)
+    config = BuildConfig(size=options.size, uv_size=options.size, shard_size=max(options.samples // 2, 1))
+    with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as name:
+        folder = Path(name)
+        samples = repeated(options.data, options.samples, folder)
+        floor = show("floor", floor_stages(samples, model, config, folder, options.repeats))
+        stages = build_stages(samples, model, config, folder, options.repeats)
+        show("uvgen's stages alone", stages)
+        product = stages["position maps"]
+        del product
+
+        whole = min(rate(samples * 1, model, config, folder / "one", 1)[0] for _ in range(options.repeats))
+        many = repeated(options.data, options.samples * 4, folder / "many")
+        parallel = replace(config, shard_size=max(options.samples // 8, 1))
+        one, size_bytes = rate(many, model, parallel, folder / "out", 1)
+        memory_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        rate(many, model, parallel, folder / "out", 1)
+        memory_after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        more, _ = rate(many, model, parallel, folder / "out", options.workers)
+    print(f"whole build                            {whole:7.3f} ms a sample = {whole / floor:.2f} × the floor")
+    print(f"{options.workers} workers                              {more:7.3f} ms a sample = {one / more:.2f} × one worker's rate")
+    print(f"bytes a sample                         {size_bytes}")
+    print(f"peak memory                            {memory_before / 1024:.0f} MB, after as much again {memory_after / 1024:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
