@@ -1,11 +1,12 @@
 """How long `uvgen build` takes, by stage, against the floor that any program pays for the same data.
 
-    python benchmarks/build.py --data 300W_LP/ --model bfm.h5 [--samples 200]
+    python benchmarks/build.py --data 300W_LP/ --model bfm.h5 [--samples 200] [--folder /dev/shm]
 
 Everything is timed in this one run, in this process, on one core (BLAS, OpenCV and the build alike), and printed
 in milliseconds a sample. The floor is JPEG decoding + the model's matrix product in batches of 64 + one bilinear
-warp by the fastest library on the machine + writing and flushing the same number of bytes. With `--workers` the
-rate of two workers is compared with that of one. Nothing is asserted: machines are noisy; read the ratios.
+warp by the fastest library on the machine + writing and flushing the same number of bytes, and shards go to the same
+folder: choose one on a file system that keeps up, or the disk is what is measured. Nothing is asserted: machines are
+noisy; read the ratios.
 """
 
 import argparse
@@ -15,7 +16,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
@@ -25,9 +25,10 @@ import numpy as np  # noqa: E402
 import simplejpeg  # noqa: E402
 
 from uvgen import PositionMapper, Sample, find_samples, load_model, read_annotation, warp_image  # noqa: E402
-from uvgen.build import BuildConfig, build, sample_bytes  # noqa: E402
+from uvgen.build import BuildConfig, ShardResult, build, sample_bytes  # noqa: E402
 from uvgen.files import sha256_file  # noqa: E402
 from uvgen.model import MorphableModel  # noqa: E402
+from uvgen.posmap import BATCH as MAPPER_BATCH  # noqa: E402
 from uvgen.samples import read_image  # noqa: E402
 
 BATCH = 64
@@ -47,14 +48,14 @@ def best_ms(function: Callable[[], object], n_samples: int, repeats: int) -> flo
 def repeated(root: Path, n: int, folder: Path) -> list[Sample]:
     """n samples: the real ones, linked again and again under new names."""
     real = [sample for sample in find_samples(root) if sample.image and sample.parameters]
-    target = folder / "data" / "REPEATED"
+    target = folder / "REPEATED"
     target.mkdir(parents=True)
     for k in range(n):
         sample = real[k % len(real)]
         assert sample.image and sample.parameters
         (target / f"{k:05d}{sample.image.suffix}").symlink_to(sample.image.resolve())
         (target / f"{k:05d}.mat").symlink_to(sample.parameters.resolve())
-    return find_samples(folder / "data")
+    return find_samples(folder)
 
 
 def floor_stages(
@@ -102,7 +103,7 @@ def build_stages(
 ) -> dict[str, float]:
     """uvgen's own stages, each alone."""
     n = len(samples)
-    annotations = [read_annotation(sample) for sample in samples[:BATCH]]
+    annotations = [read_annotation(samples[k % n]) for k in range(2 * MAPPER_BATCH)]
     mapper = PositionMapper(model, config.uv_size)
     arguments = (
         np.stack([a.shape for a in annotations]),
@@ -126,16 +127,21 @@ def build_stages(
 
 def rate(
     samples: list[Sample], model: MorphableModel, config: BuildConfig, out: Path, workers: int
-) -> tuple[float, int]:
-    """Seconds from the first finished shard to the last, over its samples; and the bytes a sample."""
+) -> tuple[float, float, list[float]]:
+    """Milliseconds and bytes a sample of a whole build, once every worker has made its first shard.
+
+    Also this process's peak memory, MB, after each shard.
+    """
     marks: list[tuple[float, int]] = []
-    result = build(
-        samples, model, out, config, workers=workers, overwrite=True,
-        progress=lambda shard: marks.append((time.perf_counter(), shard.entry.samples)),
-    )  # fmt: skip
-    warm = marks[workers - 1][0]  # by then every worker has started, opened the model and made a shard
+    memory: list[float] = []
+
+    def finished(shard: ShardResult) -> None:
+        marks.append((time.perf_counter(), shard.entry.samples))
+        memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+    result = build(samples, model, out, config, workers=workers, overwrite=True, progress=finished)
     n = sum(count for _, count in marks[workers:])
-    return (marks[-1][0] - warm) / n * 1e3, result.size_bytes // result.samples
+    return (marks[-1][0] - marks[workers - 1][0]) / n * 1e3, result.size_bytes / result.samples, memory
 
 
 def show(title: str, stages: dict[str, float]) -> float:
@@ -155,30 +161,22 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--folder", type=Path, default=Path.cwd(), help="where to write; 4 GB are needed")
     options = parser.parse_args()
     model = load_model(options.model)
-    config = BuildConfig(size=options.size, uv_size=options.size, shard_size=max(options.samples // 2, 1))
-    with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as name:
+    config = BuildConfig(size=options.size, uv_size=options.size, shard_size=options.samples)
+    with tempfile.TemporaryDirectory(dir=options.folder, prefix=".benchmark-") as name:
         folder = Path(name)
-        samples = repeated(options.data, options.samples, folder)
+        samples = repeated(options.data, options.samples, folder / "data")
         floor = show("floor", floor_stages(samples, model, config, folder, options.repeats))
-        stages = build_stages(samples, model, config, folder, options.repeats)
-        show("uvgen's stages alone", stages)
-        product = stages["position maps"]
-        del product
-
-        whole = min(rate(samples * 1, model, config, folder / "one", 1)[0] for _ in range(options.repeats))
-        many = repeated(options.data, options.samples * 4, folder / "many")
-        parallel = replace(config, shard_size=max(options.samples // 8, 1))
-        one, size_bytes = rate(many, model, parallel, folder / "out", 1)
-        memory_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        rate(many, model, parallel, folder / "out", 1)
-        memory_after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        more, _ = rate(many, model, parallel, folder / "out", options.workers)
-    print(f"whole build                            {whole:7.3f} ms a sample = {whole / floor:.2f} × the floor")
-    print(f"{options.workers} workers                              {more:7.3f} ms a sample = {one / more:.2f} × one worker's rate")
-    print(f"bytes a sample                         {size_bytes}")
-    print(f"peak memory                            {memory_before / 1024:.0f} MB, after as much again {memory_after / 1024:.0f} MB")
+        show("uvgen's stages, each alone", build_stages(samples, model, config, folder, options.repeats))
+        many = repeated(options.data, options.samples * (1 + options.repeats), folder / "many")
+        one, size_bytes, memory = rate(many, model, config, folder / "out", 1)
+        more, _, _ = rate(many, model, config, folder / "out", options.workers)
+    print(f"whole build: {one:.3f} ms a sample = {one / floor:.2f} × the floor")
+    print(f"with {options.workers} workers: {more:.3f} ms a sample = {one / more:.2f} × one worker's rate")
+    print(f"{size_bytes / 1e3:.1f} kB a sample")
+    print(f"peak memory {memory[0]:.0f} MB after the first shard, {memory[-1]:.0f} MB after {len(many)} samples")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from uvgen.errors import DatasetError
@@ -42,7 +42,8 @@ def replaced_on_success(path: Path) -> Iterator[Path]:
             raise
         raise DatasetError(f"{path}: cannot be written ({error.strerror or error}); free space, rights?") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # renamed, or never made
+            temporary.unlink()
 
 
 def sha256_file(path: Path) -> str:

@@ -203,6 +203,9 @@ class PositionMapper:
         self, shape: ArrayLike, expression: ArrayLike, pose: ArrayLike, image_height: ArrayLike
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Joint coefficients (B, ks + ke) and model → image maps (B, 3, 4)."""
+        for name, value in (("shape", shape), ("expression", expression), ("pose", pose)):
+            if not np.isfinite(np.asarray(value, dtype=np.float64)).all():
+                raise InputError(f"{name}: holds NaN or infinity")
         to_image = pose_to_image(pose, image_height, self.compat)
         parts = []
         for name, value, n in (
@@ -213,10 +216,7 @@ class PositionMapper:
             if array.shape != (len(to_image), n):
                 raise InputError(f"{name}: {array.shape}, expected ({len(to_image)}, {n}) for {self.model.name}")
             parts.append(array)
-        coefficients = np.concatenate(parts, axis=1)
-        if not (np.isfinite(coefficients).all() and np.isfinite(to_image).all()):
-            raise InputError("shape, expression or pose hold NaN or infinity")
-        return coefficients, to_image
+        return np.concatenate(parts, axis=1), to_image
 
     def _landmarks(self, coefficients: NDArray[np.float64], affine: NDArray[np.float64]) -> NDArray[np.float64]:
         points = (coefficients @ self._landmark_basis.T).reshape(-1, 68, 3) + self._landmark_mean

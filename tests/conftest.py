@@ -1,0 +1,75 @@
+"""Fixtures: the toy model, a toy tree, and the reference data where it is."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from toy import toy_model, write_tree
+
+from uvgen.cli.main import main
+from uvgen.model import MorphableModel, load_model, save_model
+
+
+@pytest.fixture(scope="session")
+def model() -> MorphableModel:
+    return toy_model()
+
+
+@pytest.fixture(scope="session")
+def model_path(tmp_path_factory: pytest.TempPathFactory, model: MorphableModel) -> Path:
+    path = tmp_path_factory.mktemp("model") / "toy.h5"
+    save_model(model, path)
+    return path
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    return write_tree(tmp_path / "300W_LP")
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """The folder of real samples and golden files."""
+    folder = os.environ.get("UVGEN_REFERENCE")
+    if not folder:
+        pytest.skip("UVGEN_REFERENCE is not set: no reference data")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def stand_in(reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of the BFM stand-in in every file format, made once."""
+    import runpy
+    import shutil
+    import sys
+
+    out = tmp_path_factory.mktemp("stand-in")
+    arguments = sys.argv
+    sys.argv = ["make_reference_model.py", str(out)]
+    try:
+        runpy.run_path(str(reference / "make_reference_model.py"), run_name="__main__")
+    finally:
+        sys.argv = arguments
+    yield out
+    shutil.rmtree(out)
+
+
+@pytest.fixture(scope="session")
+def stand_in_model(stand_in: Path) -> MorphableModel:
+    """The stand-in read from face3d's files, saved and opened as uvgen's own file."""
+    save_model(load_model(stand_in / "face3d/BFM.mat"), stand_in / "bfm.h5")
+    return load_model(stand_in / "bfm.h5")
+
+
+class Uvgen:
+    """Runs the command in this process."""
+
+    def __call__(self, *arguments: object) -> Result:
+        return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def uvgen() -> Uvgen:
+    return Uvgen()

@@ -1,0 +1,64 @@
+"""Slow, independent float64 versions of the kernels: plain loops over the specification's formulas."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.model import MorphableModel
+
+
+def pose_point(v: NDArray[np.float64], pose: NDArray[np.float64], height: float, compat: str | None) -> list[float]:
+    """One model point (3,) in the image frame, by the formulas of the data set."""
+    pitch, yaw, roll, tx, ty, tz, f = (float(value) for value in pose)
+    rx = np.array([[1, 0, 0], [0, np.cos(pitch), np.sin(pitch)], [0, -np.sin(pitch), np.cos(pitch)]])
+    ry = np.array([[np.cos(yaw), 0, -np.sin(yaw)], [0, 1, 0], [np.sin(yaw), 0, np.cos(yaw)]])
+    rz = np.array([[np.cos(roll), np.sin(roll), 0], [-np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
+    x, y, z = f * rx @ ry @ rz @ v + [tx, ty, tz]
+    return [x, height - y - 1, z] if compat == "face3d" else [x - 1, height - y, z]
+
+
+def crop_vertices(
+    model: MorphableModel,
+    shape: NDArray[np.float64],
+    expression: NDArray[np.float64],
+    pose: NDArray[np.float64],
+    similarity: NDArray[np.float64],
+    height: float,
+    compat: str | None = None,
+) -> NDArray[np.float64]:
+    """(n, 3) vertices of one face in the crop frame, smallest depth 0."""
+    flat = model.mean.astype(np.float64).ravel()
+    flat = flat + model.shape_basis.reshape(flat.size, -1).astype(np.float64) @ shape
+    flat = flat + model.expression_basis.reshape(flat.size, -1).astype(np.float64) @ expression
+    image = np.array([pose_point(v, pose, height, compat) for v in flat.reshape(-1, 3)])
+    scale = np.hypot(similarity[0, 0], similarity[1, 0])
+    crop = np.concatenate([np.c_[image[:, :2], np.ones(len(image))] @ similarity[:2].T, scale * image[:, 2:]], axis=1)
+    crop[:, 2] -= crop[:, 2].min()
+    return crop
+
+
+def bilinear(image: NDArray[np.uint8], x: float, y: float) -> NDArray[np.float64]:
+    """(c,) bilinear sample of an image that is 0 outside."""
+    x0, y0 = int(np.floor(x)), int(np.floor(y))
+    total = np.zeros(image.shape[2])
+    for yy, wy in ((y0, 1 - (y - y0)), (y0 + 1, y - y0)):
+        for xx, wx in ((x0, 1 - (x - x0)), (x0 + 1, x - x0)):
+            if 0 <= yy < image.shape[0] and 0 <= xx < image.shape[1]:
+                total += wx * wy * image[yy, xx]
+    return total
+
+
+def texel_triangles(points: NDArray[np.float32], triangles: NDArray[np.int32], size: int) -> NDArray[np.int64]:
+    """(size, size) first triangle that holds each texel centre by face3d's rule, -1 where none does."""
+    result = np.full((size, size), -1)
+    for t, corners in enumerate(triangles):
+        p0, p1, p2 = points[corners].astype(np.float64)
+        basis = np.array([p2 - p0, p1 - p0]).T
+        if abs(np.linalg.det(basis)) < 1e-12:
+            continue
+        low, high = np.floor(points[corners].min(axis=0)), np.ceil(points[corners].max(axis=0))
+        for row in range(max(int(low[1]), 0), min(int(high[1]), size - 1) + 1):
+            for column in range(max(int(low[0]), 0), min(int(high[0]), size - 1) + 1):
+                u, v = np.linalg.solve(basis, np.array([column, row]) - p0)
+                if result[row, column] < 0 and u >= 0 and v >= 0 and u + v < 1:
+                    result[row, column] = t
+    return result

@@ -1,0 +1,88 @@
+"""Every command and every Python block that the documentation shows, run in order, in a folder like a user's."""
+
+import contextlib
+import io
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from test_model import face3d_files
+from toy import toy_model, write_bfm_files, write_tree
+
+from uvgen.cli.main import main
+
+ROOT = Path(__file__).parents[1]
+PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def user_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files that a user has before the first command."""
+    folder = tmp_path_factory.mktemp("user")
+    write_tree(folder / "300W_LP")
+    model = toy_model(with_mouth=True)
+    face3d_files(model, folder)
+    face3d_uv = (folder / "BFM_UV.mat").read_bytes()
+    write_bfm_files(folder, model)
+    assert face3d_uv != (folder / "BFM_UV.mat").read_bytes()
+    return folder
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_documented_uvgen_commands_run(user_folder, monkeypatch, page) -> None:
+    monkeypatch.chdir(user_folder)
+    for block in blocks(page, "bash"):
+        for line in block.strip().splitlines():
+            words = shlex.split(line, comments=True)
+            if "--face3d" in words:  # its BFM_UV.mat is the trimmed one
+                face3d_files(toy_model(with_mouth=True), user_folder)
+            if words[0] == "pip":  # the wheel's test installs it
+                continue
+            assert words[0] == "uvgen", line
+            result = CliRunner().invoke(main, words[1:])
+            assert result.exit_code == 0, f"{line}\n{result.output}{result.stderr}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
+def test_documented_python_runs(user_folder, monkeypatch, page) -> None:
+    monkeypatch.chdir(user_folder)
+    if not (user_folder / "shards").exists():
+        test_documented_uvgen_commands_run(user_folder, monkeypatch, "README.md")
+    for block in blocks(page, "python"):
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(compile(block, page, "exec"), {})
+
+
+def test_make_demo_builds_and_verifies(user_folder, tmp_path) -> None:
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    if not (user_folder / "bfm.h5").exists():
+        from uvgen import save_model
+
+        save_model(toy_model(), user_folder / "bfm.h5")
+    ready = f"{sys.prefix}/.ready"  # of this environment: not to be set up again
+    command = ["make", "-C", str(ROOT), "demo", f"VENV={sys.prefix}", "-o", ready]
+    arguments = [f"DATA={user_folder / '300W_LP'}", f"MODEL={user_folder / 'bfm.h5'}", f"OUT={tmp_path / 'shards'}"]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 samples in 2 shards are sound" in done.stdout
+    refused = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert refused.returncode == 2
+    assert "usage: make demo DATA=300W_LP/ MODEL=bfm.h5" in refused.stdout
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md"])
+def test_documented_links_lead_somewhere(page) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+        assert target.startswith("http") or (ROOT / page).parent.joinpath(target).exists(), target

@@ -1,0 +1,101 @@
+"""Rotations, poses and similarities against the formulas of the specification, written out."""
+
+import numpy as np
+import pytest
+
+from uvgen.errors import InputError
+from uvgen.geometry import LANDMARK_MIRROR, crop_affine, pose_to_image, rotation_matrices, transform_points
+
+
+def factor(axis: str, a: float) -> np.ndarray:
+    c, s = np.cos(a), np.sin(a)
+    return np.array(
+        {
+            "x": [[1, 0, 0], [0, c, s], [0, -s, c]],
+            "y": [[c, 0, -s], [0, 1, 0], [s, 0, c]],
+            "z": [[c, s, 0], [-s, c, 0], [0, 0, 1]],
+        }[axis]
+    )
+
+
+def test_rotation_matrices_of_three_angles_are_pitch_yaw_roll_products() -> None:
+    angles = np.random.default_rng(0).uniform(-3, 3, (50, 3))
+    expected = [factor("x", p) @ factor("y", y) @ factor("z", r) for p, y, r in angles]
+    np.testing.assert_allclose(rotation_matrices(angles), expected, atol=1e-14)
+
+
+def test_rotation_matrices_of_a_wrong_shape_raise() -> None:
+    with pytest.raises(InputError, match=r"angles: shape \(3,\), expected \(B, 3\)"):
+        rotation_matrices([0, 0, 0])
+
+
+POSE = [[0.0, 0.0, 0.0, 100.0, 80.0, -5.0, 0.001]]
+
+
+def test_pose_to_image_exact_puts_matlab_pixels_to_zero_based_ones() -> None:
+    affine = pose_to_image(POSE, 120)[0]
+    point = affine[:, :3] @ [10_000, 20_000, 30_000] + affine[:, 3]
+    # dataset frame: (110, 100, 25) from the bottom, 1-based in x; (p_x - 1, H - p_y, p_z)
+    np.testing.assert_allclose(point, [109, 20, 25])
+
+
+def test_pose_to_image_face3d_is_one_pixel_right_and_up() -> None:
+    shift = pose_to_image(POSE, 120, "face3d")[0] - pose_to_image(POSE, 120)[0]
+    np.testing.assert_allclose(shift[:, 3], [1, -1, 0])
+    np.testing.assert_allclose(shift[:, :3], 0)
+
+
+@pytest.mark.parametrize(
+    ("pose", "height", "compat", "message"),
+    [
+        ([[0.0] * 6], 100, None, r"pose: shape \(1, 6\)"),
+        (POSE, [100, 100], None, r"image_height: shape \(2,\), expected \(1,\)"),
+        (POSE, 100, "matlab", "compat: 'matlab', expected None or 'face3d'"),
+    ],
+)
+def test_pose_to_image_with_a_bad_argument_raises(pose, height, compat, message) -> None:
+    with pytest.raises(InputError, match=message):
+        pose_to_image(pose, height, compat)
+
+
+def similarity(scale: float, angle: float, x: float, y: float) -> np.ndarray:
+    c, s = scale * np.cos(angle), scale * np.sin(angle)
+    return np.array([[c, -s, x], [s, c, y], [0, 0, 1.0]])
+
+
+def test_crop_affine_equals_moving_the_projected_points() -> None:
+    rng = np.random.default_rng(1)
+    to_image = rng.normal(size=(4, 3, 4))
+    moves = np.stack([similarity(s, a, x, y) for s, a, x, y in rng.uniform(0.1, 3, (4, 4))])
+    points = rng.normal(size=(4, 7, 3))
+    image = points @ np.swapaxes(to_image[:, :, :3], 1, 2) + to_image[:, None, :, 3]
+    to_crop = crop_affine(to_image, moves)
+    crop = points @ np.swapaxes(to_crop[:, :, :3], 1, 2) + to_crop[:, None, :, 3]
+    np.testing.assert_allclose(crop, transform_points(image, moves), atol=1e-12)
+
+
+def test_transform_points_scales_depth_like_the_plane() -> None:
+    moved = transform_points([[1.0, 2.0, 3.0]], similarity(2, np.pi / 2, 10, 20))
+    np.testing.assert_allclose(moved, [[10 - 4, 20 + 2, 6]], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        np.diag([1, 2, 1.0]),
+        np.diag([-1, 1, 1.0]),
+        np.zeros((3, 3)),
+        np.array([[1, 0, 0], [0, 1, 0], [0.1, 0, 1.0]]),
+        np.full((3, 3), np.nan),
+    ],
+)
+def test_transform_points_with_what_is_no_similarity_raises(matrix) -> None:
+    with pytest.raises(InputError, match="expected rotation, uniform scale and shift"):
+        transform_points([[0.0, 0.0]], matrix)
+
+
+def test_landmark_mirror_is_an_involution_with_nose_and_chin_fixed() -> None:
+    np.testing.assert_array_equal(LANDMARK_MIRROR[LANDMARK_MIRROR], np.arange(68))
+    np.testing.assert_array_equal(
+        np.flatnonzero(np.arange(68) == LANDMARK_MIRROR), [8, 27, 28, 29, 30, 33, 51, 57, 62, 66]
+    )

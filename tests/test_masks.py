@@ -1,0 +1,102 @@
+"""Masks: the ratio of the weights, regions, landmark texels, and PRNet's published masks."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from uvgen import face_mask, landmark_texels, weight_mask
+from uvgen.errors import InputError
+from uvgen.masks import feature_mask, read_weights
+from uvgen.model import REGIONS, MorphableModel
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a & b).sum() / (a | b).sum())
+
+
+def test_weight_mask_has_the_four_weights_in_their_places(model) -> None:
+    weights = weight_mask(model, 128)
+    assert weights.dtype == np.float32
+    assert sorted(set(weights.ravel().tolist())) == [0, 3, 4, 16]
+    rows, columns = landmark_texels(model, 128).T
+    assert (weights[rows, columns] == 16).all()
+    assert (weights == 16).sum() == len(set(zip(rows.tolist(), columns.tolist(), strict=True)))
+    assert (weights[-4:] == 0).all()  # neck
+    assert weights[91, 64] == 3  # chin, below the mouth
+
+
+@pytest.mark.parametrize("size", [64, 256])
+def test_weight_mask_of_a_symmetric_model_is_symmetric(model, size) -> None:
+    plain = weight_mask(model, size) > 0
+    assert (plain != plain[:, ::-1]).mean() < 0.01  # a polygon's edge may fall on texel centres
+
+
+def test_landmark_texels_are_row_and_column_of_the_uv(model) -> None:
+    texels = landmark_texels(model, 101)
+    uv = model.uv[model.landmarks]
+    np.testing.assert_allclose(texels, np.stack([100 - 100 * uv[:, 1], 100 * uv[:, 0]], axis=1), atol=0.5)
+
+
+def labelled(model: MorphableModel) -> MorphableModel:
+    u, v = model.uv.T
+    regions = np.full(model.n_vertices, REGIONS.index("face"), np.uint8)
+    regions[v < 0.2] = REGIONS.index("neck")
+    regions[(v > 0.4) & (v < 0.6) & (u < 0.5)] = REGIONS.index("nose")
+    return dataclasses.replace(model, regions=regions)
+
+
+def test_masks_of_a_labelled_model_follow_its_labels(model) -> None:
+    face, features = face_mask(labelled(model), 101), feature_mask(labelled(model), 101)
+    rows = np.arange(101)
+    np.testing.assert_array_equal(np.flatnonzero(~face[:, 50]), rows[rows > 81])
+    assert features[50, 10] and not features[50, 90] and not features[20, 10]
+
+
+def test_face_mask_without_a_neck_label_ends_at_the_jaw(model) -> None:
+    unlabelled_neck = dataclasses.replace(model, regions=np.ones(model.n_vertices, np.uint8))
+    np.testing.assert_array_equal(face_mask(unlabelled_neck, 80), face_mask(model, 80))
+
+
+def test_read_weights_of_an_image_divides_by_16(tmp_path) -> None:
+    Image.fromarray(np.array([[0, 48], [64, 255]], np.uint8)).save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_weights(tmp_path / "mask.png"), np.float32([[0, 3], [4, 255 / 16]]))
+
+
+def test_read_weights_of_an_array_takes_it_as_it_is(tmp_path) -> None:
+    np.save(tmp_path / "mask.npy", np.array([[0.5, 2]]))
+    np.testing.assert_array_equal(read_weights(tmp_path / "mask.npy"), np.float32([[0.5, 2]]))
+
+
+@pytest.mark.parametrize("array", [np.ones(4), -np.ones((2, 2)), np.full((2, 2), np.nan)])
+def test_read_weights_of_no_mask_raises(tmp_path, array) -> None:
+    np.save(tmp_path / "mask.npy", array)
+    with pytest.raises(InputError, match=r"mask\.npy: expected a 2D array of weights, 0 or more"):
+        read_weights(tmp_path / "mask.npy")
+
+
+def test_read_weights_of_a_text_file_raises(tmp_path) -> None:
+    (tmp_path / "mask.png").write_text("no image")
+    with pytest.raises(InputError, match=r"mask\.png: not a readable weight mask"):
+        read_weights(tmp_path / "mask.png")
+
+
+@pytest.fixture(scope="module")
+def unlabelled(stand_in_model: MorphableModel) -> MorphableModel:
+    return dataclasses.replace(stand_in_model, regions=None)  # the stand-in's are made up
+
+
+def test_masks_of_the_real_uv_overlap_those_that_prnet_published(reference: Path, unlabelled: MorphableModel) -> None:
+    published_face = np.asarray(Image.open(reference / "prnet_uv/uv_face_mask.png")) > 0
+    published_weights = np.asarray(Image.open(reference / "prnet_uv/uv_weight_mask.png"))
+    assert overlap(face_mask(unlabelled, 256), published_face) >= 0.93
+    assert overlap(feature_mask(unlabelled, 256), published_weights >= 62) >= 0.80
+
+
+def test_landmark_texels_of_the_real_uv_are_those_that_prnet_published(
+    reference: Path, unlabelled: MorphableModel
+) -> None:
+    columns, rows = np.loadtxt(reference / "prnet_uv/uv_kpt_ind.txt")
+    assert np.abs(landmark_texels(unlabelled, 256) - np.stack([rows, columns], axis=1)).max() <= 1

@@ -1,0 +1,153 @@
+"""A small made-up face model and a tree of samples, so that the suite needs no reference data."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.io as sio
+from numpy.typing import NDArray
+from PIL import Image
+
+from uvgen.model import MorphableModel, make_model
+
+N_SHAPE, N_EXPRESSION, N_ALBEDO = 10, 5, 4
+GRID = 41  # vertices along each side of the patch
+HEIGHT, WIDTH = 120, 160  # of the images: not square, so that exchanged axes show
+
+
+def landmark_uv() -> NDArray[np.float64]:
+    """(68, 2) iBUG points where a frontal face has them in UV, exactly symmetric."""
+
+    def arc(u0: float, u1: float, v: float, bend: float, n: int) -> NDArray[np.float64]:
+        s = np.linspace(-1, 1, n)
+        return np.stack([u0 + (u1 - u0) * (s + 1) / 2, v + bend * (1 - s**2)], axis=1)
+
+    def ring(u: float, v: float, width: float, height: float, angles: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.stack([u + width * np.cos(angles), v + height * np.sin(angles)], axis=1)
+
+    turn = np.deg2rad
+    left_eye = ring(0.35, 0.75, 0.05, 0.025, turn(np.array([180, 120, 60, 0, 300, 240.0])))
+    right_eye = ring(0.65, 0.75, 0.05, 0.025, turn(np.array([180, 120, 60, 0, 300, 240.0])))
+    outer = turn(np.array([180, 150, 120, 90, 60, 30, 0, 330, 300, 270, 240, 210.0]))
+    inner = turn(np.array([180, 120, 90, 60, 0, 300, 270, 240.0]))
+    return np.concatenate(
+        [
+            ring(0.5, 0.62, 0.42, 0.36, turn(np.linspace(180, 360, 17))),
+            arc(0.25, 0.43, 0.82, 0.03, 5),
+            arc(0.57, 0.75, 0.82, 0.03, 5),
+            np.stack([np.full(4, 0.5), np.linspace(0.75, 0.6, 4)], axis=1),
+            arc(0.44, 0.56, 0.56, -0.02, 5),
+            left_eye,
+            right_eye,
+            ring(0.5, 0.43, 0.09, 0.05, outer),
+            ring(0.5, 0.43, 0.075, 0.02, inner),
+        ]
+    )
+
+
+def toy_model(*, with_mouth: bool = False) -> MorphableModel:
+    """A curved patch of 41 × 41 vertices with a mouth hole, smooth random bases, sizes like a head's in µm."""
+    s = np.linspace(0, 1, GRID)
+    u, v = (axis.ravel() for axis in np.meshgrid(s, s))
+    x, y = 2 * u - 1, 2 * v - 1
+    z = np.sqrt(np.maximum(2.2 - x**2 - 0.5 * y**2, 0)) + 0.35 * np.exp(-((x / 0.15) ** 2) - ((y - 0.15) / 0.25) ** 2)
+    mean = np.stack([x, 1.2 * y, z - 1], axis=1) * 8e4
+    rng = np.random.default_rng(5)
+
+    def smooth(n: int) -> NDArray[np.float64]:
+        frequency, phase = rng.normal(size=(2, n)) * 2, rng.uniform(0, 6, n)
+        field = np.cos(np.stack([x, y], axis=1) @ frequency + phase)
+        return field[:, None] * rng.normal(size=(3, n))
+
+    corners = np.arange(GRID * GRID).reshape(GRID, GRID)
+    a, b, c, d = corners[:-1, :-1], corners[:-1, 1:], corners[1:, :-1], corners[1:, 1:]
+    quads = np.stack([a, b, d, c], axis=-1)
+    column, row = np.meshgrid(np.arange(GRID - 1), np.arange(GRID - 1))
+    hole = (np.abs(column + 0.5 - 20) < 3) & (row == 17)
+    triangles = np.concatenate([quads[~hole][:, [0, 1, 2]], quads[~hole][:, [0, 2, 3]]])
+    mouth = np.concatenate([quads[hole][:, [0, 1, 2]], quads[hole][:, [0, 2, 3]]])
+    uv = np.stack([u, v], axis=1)
+    landmarks = ((uv[None] - landmark_uv()[:, None]) ** 2).sum(axis=2).argmin(axis=1)
+    return make_model(
+        source="toy",
+        name="toy",
+        mean=mean,
+        basis=np.concatenate([0.003 * smooth(N_SHAPE), 800 * smooth(N_EXPRESSION)], axis=2),
+        shape_std=np.full(N_SHAPE, 5e5),
+        expression_std=np.ones(N_EXPRESSION),
+        triangles=triangles,
+        mouth_triangles=mouth if with_mouth else np.empty((0, 3), int),
+        uv=uv,
+        landmarks=landmarks,
+        mirror=corners[:, ::-1].ravel(),
+        albedo_mean=np.full((len(uv), 3), 150.0),
+        albedo_basis=smooth(N_ALBEDO),
+        albedo_std=np.ones(N_ALBEDO),
+    )
+
+
+def parameters(seed: int = 0, *, yaw: float = 0.3) -> dict[str, NDArray[Any]]:
+    """What a 300W-LP `.mat` holds, for a face near the middle of the toy image."""
+    rng = np.random.default_rng(seed)
+    pose = [0.1 * rng.normal(), yaw, 0.1 * rng.normal(), 80 + rng.normal(), 60 + rng.normal(), -20, 4.5e-4]
+    return {
+        "Pose_Para": np.array([pose], np.float32),
+        "Shape_Para": rng.normal(size=(N_SHAPE, 1)) * 3e5,
+        "Exp_Para": rng.normal(size=(N_EXPRESSION, 1)),
+        "pt2d": rng.uniform(20, 100, (2, 68)),
+        "roi": np.array([[1, 2, 3, 4]], np.int16),
+    }
+
+
+def picture(seed: int = 0, height: int = HEIGHT, width: int = WIDTH) -> NDArray[np.uint8]:
+    """A smooth colourful image."""
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 256, (7, 9, 3), dtype=np.uint8))
+    return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def write_sample(folder: Path, stem: str, seed: int = 0, **changes: NDArray[Any]) -> None:
+    """An image and its `.mat` in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture(seed)).save(folder / f"{stem}.jpg", quality=92)
+    sio.savemat(folder / f"{stem}.mat", parameters(seed, yaw=-1.2 + 0.4 * (seed % 7)) | changes)
+
+
+def write_tree(root: Path, n: int = 3) -> Path:
+    """A 300W-LP tree: n samples each in AFW, IBUG and IBUG_Flip."""
+    for number, subset in enumerate(("AFW", "IBUG", "IBUG_Flip")):
+        for k in range(n):
+            write_sample(root / subset, f"{subset.removesuffix('_Flip')}_{k:03d}_1_0", seed=10 * number + k)
+    (root / "Code").mkdir(exist_ok=True)  # 300W-LP has folders that are no subsets
+    (root / "Code" / "readme.txt").write_text("MATLAB code")
+    return root
+
+
+def write_bfm_files(folder: Path, model: MorphableModel) -> None:
+    """The model as its authors would distribute it: untrimmed Basel file, 3DDFA's additions, UV."""
+    n, extra = model.n_vertices, 7
+    full = np.arange(n) + np.where(np.arange(n) < n // 2, 0, extra)  # vertices in the middle are trimmed away
+
+    def untrim(columns: NDArray[Any]) -> NDArray[Any]:
+        rows = np.zeros((n + extra, 3, columns[0, 0].size))
+        rows[full] = columns.reshape(n, 3, -1)
+        return rows.reshape(3 * (n + extra), -1).astype(np.float32)
+
+    assert model.albedo_mean is not None and model.albedo_basis is not None and model.albedo_std is not None
+    basel = {
+        "shapeMU": untrim(model.mean), "shapePC": untrim(model.shape_basis), "shapeEV": model.shape_std[:, None],
+        "texMU": untrim(model.albedo_mean), "texPC": untrim(model.albedo_basis), "texEV": model.albedo_std[:, None],
+    }  # fmt: skip
+    expression = {
+        "mu_exp": np.zeros((3 * n, 1)),
+        "w_exp": model.expression_basis.reshape(3 * n, -1).astype(np.float64),
+        "sigma_exp": model.expression_std[:, None],
+    }
+    info = {"trimIndex": full[:, None] + 1, "tri": model.triangles.T + 1.0, "keypoints": model.landmarks[None] + 1.0}
+    uv = np.zeros((n + extra, 2))
+    uv[full] = model.uv
+    sio.savemat(folder / "01_MorphableModel.mat", basel)
+    sio.savemat(folder / "Model_Expression.mat", expression)
+    sio.savemat(folder / "model_info.mat", info)
+    sio.savemat(folder / "BFM_UV.mat", {"UV": uv})
+    sio.savemat(folder / "Model_tri_mouth.mat", {"tri_mouth": model.mouth_triangles.T + 1.0})
