@@ -25,9 +25,10 @@ import numpy as np  # noqa: E402
 import simplejpeg  # noqa: E402
 
 from uvgen import PositionMapper, Sample, find_samples, load_model, read_annotation, warp_image  # noqa: E402
-from uvgen.build import BuildConfig, ShardResult, build, sample_bytes  # noqa: E402
+from uvgen.build import build  # noqa: E402
 from uvgen.files import sha256_file  # noqa: E402
 from uvgen.model import MorphableModel  # noqa: E402
+from uvgen.plan import BuildConfig, ShardResult, sample_bytes  # noqa: E402
 from uvgen.posmap import BATCH as MAPPER_BATCH  # noqa: E402
 from uvgen.samples import read_image  # noqa: E402
 

@@ -1,5 +1,7 @@
 """`uvgen build`: samples and a model to shards."""
 
+import contextlib
+import signal
 import sys
 import time
 from pathlib import Path
@@ -80,7 +82,8 @@ def command(
     Exit status: 0 all written, 3 some samples skipped, 1 failed, 2 wrong usage, 130 interrupted.
     """
     from uvgen import find_samples, load_model
-    from uvgen.build import BuildConfig, build
+    from uvgen.build import build
+    from uvgen.plan import BuildConfig
     from uvgen.samples import select_samples
 
     if quiet and verbose:
@@ -95,25 +98,29 @@ def command(
     started = time.perf_counter()
     samples = find_samples(data, subsets, flip=flip)
     if list_path is not None:
-        samples = select_samples(samples, list_path.read_text(encoding="utf-8").splitlines())
+        samples = select_samples(samples, _read_lines(list_path))
     samples = samples[:limit]
     model = load_model(model_path)
     if dry_run:
         _print_plan(samples, config, out)
         return
-    reporter = _Reporter(len(samples), quiet=quiet, verbose=verbose)
-    with reporter:
+    with _Interrupt() as interrupt, _Reporter(len(samples), quiet=quiet, verbose=verbose) as reporter:
+
+        def shard_finished(result: Any) -> None:
+            reporter.shard_finished(result)
+            interrupt.check()
+
         result = build(
             samples,
             model,
             out,
             config,
             root=data,
-            weights=_read_weights(weights_path),
+            weights=_read_weights(weights_path, config.uv_size),
             workers=workers or _cores(),
             on_error=on_error,
             overwrite=overwrite,
-            progress=reporter.shard_finished,
+            progress=shard_finished,
         )
     _report_skipped(result.skipped, quiet=quiet, verbose=verbose)
     if not quiet:
@@ -124,6 +131,30 @@ def command(
         )
     if result.skipped:
         sys.exit(3)
+
+
+class _Interrupt:
+    """Ctrl-C that cannot get lost: where an interrupt falls into a destructor, Python drops it."""
+
+    def __enter__(self) -> "_Interrupt":
+        self._seen = False
+        self._previous = signal.getsignal(signal.SIGINT)
+        with contextlib.suppress(ValueError):  # not the main thread: somebody else's signals
+            signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(ValueError):
+            signal.signal(signal.SIGINT, self._previous)
+
+    def _handle(self, *_: object) -> None:
+        self._seen = True
+        raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt where there was one."""
+        if self._seen:
+            raise KeyboardInterrupt
 
 
 class _Reporter:
@@ -174,7 +205,7 @@ def _report_skipped(skipped: Any, *, quiet: bool, verbose: bool, most: int = 20)
 
 
 def _print_plan(samples: Any, config: Any, out: Path) -> None:
-    from uvgen.build import plan_shards, sample_bytes
+    from uvgen.plan import plan_shards, sample_bytes
 
     tasks = plan_shards(samples, config.shard_size)
     finished = sum((out / task.file).exists() for task in tasks)
@@ -183,12 +214,21 @@ def _print_plan(samples: Any, config: Any, out: Path) -> None:
     click.echo(f"{finished} of the shards are there already" if finished else "none of the shards is there yet")
 
 
-def _read_weights(path: Path | None) -> Any:
+def _read_lines(path: Path) -> list[str]:
+    from uvgen.errors import InputError
+
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text file ({error}); expected one sample name a line") from error
+
+
+def _read_weights(path: Path | None, size: int) -> Any:
     if path is None:
         return None
     from uvgen.masks import read_weights
 
-    return read_weights(path)
+    return read_weights(path, size)
 
 
 def _cores() -> int:

@@ -24,7 +24,7 @@ _HOME = {
     "read_image": "samples",
     "crop_similarity": "crop",
     "warp_image": "crop",
-    "BuildConfig": "build",
+    "BuildConfig": "plan",
     "ShardReader": "shards",
     "open_shards": "shards",
     "UvgenError": "errors",
@@ -32,11 +32,11 @@ _HOME = {
 
 if TYPE_CHECKING:
     from uvgen.atlas import UvAtlas, build_atlas
-    from uvgen.build import BuildConfig
     from uvgen.crop import crop_similarity, warp_image
     from uvgen.errors import UvgenError
     from uvgen.masks import face_mask, landmark_texels, weight_mask
     from uvgen.model import MorphableModel, load_model, save_model
+    from uvgen.plan import BuildConfig
     from uvgen.posmap import PositionMapper
     from uvgen.samples import Sample, find_samples, read_annotation, read_image
     from uvgen.shards import ShardReader, open_shards

@@ -6,13 +6,11 @@ from its own samples, so that the bytes depend neither on the number of workers 
 
 import dataclasses
 import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,72 +19,13 @@ from numpy.typing import NDArray
 
 import uvgen
 from uvgen import shards
-from uvgen.crop import JITTER, crop_similarity, warp_image
-from uvgen.errors import DatasetError, InputError, SampleError, UvgenError
-from uvgen.files import exclusive, replaced_on_success, sha256_file
+from uvgen.errors import DatasetError, InputError
+from uvgen.files import exclusive
 from uvgen.masks import weight_mask
-from uvgen.model import MorphableModel, load_model, save_model
-from uvgen.posmap import BATCH, FixedPoint, PositionMapper
-from uvgen.randomness import keyed_generator
-from uvgen.samples import Annotation, Sample, read_annotation, read_image
-
-
-@dataclass(frozen=True, slots=True)
-class BuildConfig:
-    """Everything that the bytes of a data set depend on, besides the samples and the model.
-
-    Attributes
-    ----------
-    size : int
-        Pixels along each side of the crops.
-    uv_size : int
-        Texels along each side of the position maps.
-    shard_size : int
-        Samples a shard, skipped ones included.
-    seed : int
-        Of the crops' jitter.
-    jitter : float
-        See `uvgen.crop.crop_similarity`; 0 is none.
-    posmap_dtype : {"uint16", "float32"}
-        Fixed point (1/64 px at 256) or exact.
-    compression : {None, "lzf", "gzip"}
-        Of images and maps.
-    compat : {None, "face3d"}
-        Pixel convention.
-    """
-
-    size: int = 256
-    uv_size: int = 256
-    shard_size: int = 256
-    seed: int = 0
-    jitter: float = JITTER
-    posmap_dtype: str = "uint16"
-    compression: str | None = None
-    compat: str | None = None
-
-    def check(self) -> None:
-        """Raise InputError where a value is out of range."""
-        for name, low, high in (("size", 16, 4096), ("uv_size", 16, 4096), ("shard_size", 1, 1 << 20)):
-            if not low <= getattr(self, name) <= high:
-                raise InputError(f"{name}: {getattr(self, name)}, expected {low} to {high}")
-        if not 0 <= self.jitter < 1:
-            raise InputError(f"jitter: {self.jitter}, expected 0 (none) to below 1; the field's is {JITTER}")
-
-
-@dataclass(frozen=True, slots=True)
-class ShardTask:
-    """One shard to make: its file name and samples."""
-
-    file: str
-    samples: tuple[Sample, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ShardResult:
-    """What came of a task."""
-
-    entry: shards.ShardEntry
-    skipped: tuple[shards.SkippedSample, ...]
+from uvgen.model import MorphableModel, save_model
+from uvgen.plan import BuildConfig, ShardResult, ShardTask, plan_shards
+from uvgen.samples import Sample
+from uvgen.worker import Job, Worker, build_shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,53 +41,11 @@ class BuildResult:
     skipped: tuple[shards.SkippedSample, ...]
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What every worker needs; hashable, so that a worker opens it once."""
-
-    out: Path
-    root: Path
-    model: Path
-    weights: Path
-    config: BuildConfig
-    on_error: str
-
-
-def plan_shards(samples: Sequence[Sample], shard_size: int) -> list[ShardTask]:
-    """Cut a sample list into shards, none across subsets.
-
-    Parameters
-    ----------
-    samples : sequence of Sample
-        Sorted, as `uvgen.samples.find_samples` returns them.
-    shard_size : int
-        Samples a shard.
-
-    Returns
-    -------
-    list of ShardTask
-        ``SUBSET-00000.h5`` and so on.
-    """
-    by_subset: dict[str, list[Sample]] = {}
-    for sample in samples:
-        by_subset.setdefault(sample.subset, []).append(sample)
-    return [
-        ShardTask(f"{subset}-{number:05d}.h5", tuple(members[first : first + shard_size]))
-        for subset, members in by_subset.items()
-        for number, first in enumerate(range(0, len(members), shard_size))
-    ]
-
-
-def sample_bytes(config: BuildConfig) -> int:
-    """Bytes of one sample's crop and map, uncompressed."""
-    return 3 * (config.size**2 + config.uv_size**2 * np.dtype(config.posmap_dtype).itemsize)
-
-
 def build(
     samples: Sequence[Sample],
     model: MorphableModel,
     out: str | os.PathLike[str],
-    config: BuildConfig = BuildConfig(),
+    config: BuildConfig | None = None,
     *,
     root: str | os.PathLike[str] = ".",
     weights: NDArray[np.float32] | None = None,
@@ -167,8 +64,8 @@ def build(
         The model that the samples' parameters belong to.
     out : path-like
         Folder for the shards and `dataset.json`.
-    config : BuildConfig
-        What the bytes depend on.
+    config : BuildConfig, optional
+        What the bytes depend on; the field's habits by default.
     root : path-like
         Folder that the stored source paths are relative to.
     weights : (uv_size, uv_size) float32, optional
@@ -195,8 +92,13 @@ def build(
     InputError
         Where an argument is out of range.
     """
+    config = config or BuildConfig()
     config.check()
-    out = Path(out)
+    if workers < 1:
+        raise InputError(f"workers: {workers}, expected 1 or more")
+    if on_error not in ("skip", "fail"):
+        raise InputError(f"on_error: {on_error!r}, expected 'skip' or 'fail'")
+    out, root = Path(os.path.abspath(out)), Path(os.path.abspath(root))  # workers may have another working folder
     tasks = plan_shards(samples, config.shard_size)
     mask = weight_mask(model, config.uv_size) if weights is None else np.asarray(weights, np.float32)
     if mask.shape != (config.uv_size, config.uv_size):
@@ -208,7 +110,7 @@ def build(
         todo = [task for task in tasks if task.file not in done]
         new_samples = 0
         with _shared_files(model, mask) as (model_path, mask_path):
-            job = _Job(out, Path(root), model_path, mask_path, config, on_error)
+            job = Job(out, root, model_path, mask_path, config, on_error)
             for result in _run(job, todo, workers):
                 index.shards.append(result.entry)
                 index.skipped.extend(result.skipped)
@@ -237,19 +139,14 @@ def _describe_plan(samples: Sequence[Sample]) -> dict[str, Any]:
 
 def _resume(out: Path, fresh: shards.Index, tasks: Sequence[ShardTask], overwrite: bool) -> shards.Index:
     """The folder's index where it fits; a new one where there is none or `overwrite` says so."""
+    if overwrite:
+        (out / shards.INDEX).unlink(missing_ok=True)
+        for path in out.glob("*-[0-9][0-9][0-9][0-9][0-9].h5"):
+            if shards.is_shard(path):
+                path.unlink()
     if not (out / shards.INDEX).exists():
         return fresh
-    try:
-        index = shards.Index.read(out)
-    except DatasetError:
-        if overwrite:
-            return fresh
-        raise
-    if overwrite:
-        for entry in index.shards:
-            (out / entry.file).unlink(missing_ok=True)
-        fresh.write(out)
-        return fresh
+    index = shards.Index.read(out)
     for what, old, new in (
         ("uvgen", index.uvgen, fresh.uvgen),
         *((key, index.config.get(key), fresh.config[key]) for key in fresh.config),
@@ -283,173 +180,13 @@ def _shared_files(model: MorphableModel, mask: NDArray[np.float32]) -> Iterator[
         yield model_path, mask_path
 
 
-def _run(job: _Job, tasks: Sequence[ShardTask], workers: int) -> Iterator[ShardResult]:
+def _run(job: Job, tasks: Sequence[ShardTask], workers: int) -> Iterator[ShardResult]:
     if workers == 1 or len(tasks) <= 1:
-        yield from (build_shard(job, task) for task in tasks)
+        worker = Worker(job)
+        yield from (worker.build(task) for task in tasks)
         return
     from joblib import Parallel, delayed, parallel_config
 
     with parallel_config(backend="loky", inner_max_num_threads=1):
         parallel = Parallel(n_jobs=min(workers, len(tasks)), return_as="generator_unordered", batch_size=1)
         yield from parallel(delayed(build_shard)(job, task) for task in tasks)
-
-
-def build_shard(job: _Job, task: ShardTask) -> ShardResult:
-    """Make one shard and rename it into place; runs in a worker process."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, user_api="blas"):  # more would be slower, and would change the last bits
-        return _Worker.of(job).build(task)
-
-
-class _Worker:
-    """One process's share of the work: the model, the mapper and the buffers."""
-
-    def __init__(self, job: _Job) -> None:
-        self.job = job
-        self.model = load_model(job.model)
-        self.mapper = PositionMapper(self.model, job.config.uv_size, job.config.compat)
-        self.maps = np.empty((BATCH, job.config.uv_size, job.config.uv_size, 3), job.config.posmap_dtype)
-        self.crops = np.empty((BATCH, job.config.size, job.config.size, 3), np.uint8)
-        self.fields = _fields(job.config, self.model)
-
-    @staticmethod
-    @lru_cache(maxsize=1)
-    def of(job: _Job) -> "_Worker":
-        return _Worker(job)
-
-    def build(self, task: ShardTask) -> ShardResult:
-        job, skipped = self.job, []
-        path = job.out / task.file
-
-        def skip(sample: Sample, error: Exception) -> None:
-            if job.on_error == "fail":
-                raise error
-            skipped.append(shards.SkippedSample(sample.name, task.file, str(error)))
-
-        with replaced_on_success(path) as temporary:
-            with shards.ShardWriter(temporary, self.fields, job.config.compression) as writer:
-                for first in range(0, len(task.samples), BATCH):
-                    if rows := self._batch(task.samples[first : first + BATCH], skip):
-                        writer.append(rows)
-                n = writer.n_samples
-                writer.finish(
-                    {"weight_mask": np.load(job.weights), "coverage": self.mapper.coverage}, self._attributes()
-                )
-            digest = sha256_file(temporary)
-        if n == 0:
-            path.unlink()
-            return ShardResult(shards.ShardEntry(task.file, 0, 0, None), tuple(skipped))
-        return ShardResult(shards.ShardEntry(task.file, n, path.stat().st_size, digest), tuple(skipped))
-
-    def _batch(self, samples: Sequence[Sample], skip: Callable[[Sample, Exception], None]) -> dict[str, Any]:
-        """Rows of the samples that can be used."""
-        config = self.job.config
-        kept: list[tuple[Sample, Annotation, int, NDArray[np.float64]]] = []
-        for sample in samples:
-            try:
-                annotation = self._annotation(sample)
-                image = read_image(sample)
-                similarity = self._similarity(sample, annotation, image.shape)
-                warp_image(image, similarity, config.size, out=self.crops[len(kept)])
-            except UvgenError as error:
-                skip(sample, error)
-                continue
-            kept.append((sample, annotation, image.shape[0], similarity))
-        if not kept:
-            return {}
-        n = len(kept)
-        rows: dict[str, Any] = {
-            "shape": np.stack([annotation.shape for _, annotation, _, _ in kept]),
-            "expression": np.stack([annotation.expression for _, annotation, _, _ in kept]),
-            "pose": np.stack([annotation.pose for _, annotation, _, _ in kept]),
-            "crop": np.stack([similarity for *_, similarity in kept]),
-            "image_height": np.array([height for _, _, height, _ in kept]),
-        }
-        faces = (rows["shape"], rows["expression"], rows["pose"], rows["crop"], rows["image_height"])
-        rows["image"] = self.crops[:n]
-        rows["name"] = [sample.name for sample, *_ in kept]
-        rows["source"] = [_relative(sample.image, self.job.root) for sample, *_ in kept]
-        out = self.maps[:n]
-        if config.posmap_dtype == "float32":
-            rows["posmap"], rows["landmarks"] = self.mapper.maps_and_landmarks(*faces, out=out)
-            return rows
-        fixed_point = FixedPoint.for_crop(config.size)
-        rows["posmap"], rows["landmarks"], in_range = self.mapper.codes_and_landmarks(*faces, fixed_point, out=out)
-        for k in np.flatnonzero(~in_range):
-            skip(kept[k][0], _range_error(kept[k][0], fixed_point))
-        which = np.flatnonzero(in_range)
-        if len(which) == n:
-            return rows
-        return {key: [v[i] for i in which] if isinstance(v, list) else v[which] for key, v in rows.items()}
-
-    def _annotation(self, sample: Sample) -> Annotation:
-        annotation = read_annotation(sample)
-        for what, found, expected in (
-            ("shape", len(annotation.shape), self.model.n_shape),
-            ("expression", len(annotation.expression), self.model.n_expression),
-        ):
-            if found != expected:
-                raise SampleError(
-                    f"{sample.parameters}: {found} {what} parameters, {self.model.name} has {expected} components; "
-                    "use the model that the parameters were fitted with"
-                )
-        return annotation
-
-    def _similarity(self, sample: Sample, annotation: Annotation, shape: tuple[int, ...]) -> NDArray[np.float64]:
-        config = self.job.config
-        landmarks = self.mapper.image_landmarks(
-            annotation.shape[None], annotation.expression[None], annotation.pose[None], shape[0]
-        )[0, :, :2]
-        low, high = landmarks.min(axis=0), landmarks.max(axis=0)
-        if high.min() < 0 or low[0] > shape[1] - 1 or low[1] > shape[0] - 1:
-            raise SampleError(
-                f"{sample.image}: the face lies outside the image ({shape[1]}×{shape[0]}; landmarks around "
-                f"x {low[0]:.0f} to {high[0]:.0f}, y {low[1]:.0f} to {high[1]:.0f}); is Pose_Para of this image?"
-            )
-        draw = keyed_generator(config.seed, sample.name).random(3)
-        try:
-            return crop_similarity(landmarks, config.size, draw, jitter=config.jitter, compat=config.compat)
-        except InputError as error:
-            raise SampleError(f"{sample.parameters}: {error}") from error
-
-    def _attributes(self) -> dict[str, Any]:
-        return {
-            "uvgen": uvgen.__version__,
-            "model": self.model.name,
-            "model_sha256": self.model.content_sha256,
-            "config": json.dumps(dataclasses.asdict(self.job.config), sort_keys=True),
-            "pixel_convention": self.job.config.compat or "exact",
-            "pixel_frame": "pixel centres at integers, first pixel (0, 0), x right, y down, z toward the viewer",
-        }
-
-
-def _range_error(sample: Sample, fixed_point: FixedPoint) -> SampleError:
-    low, high = fixed_point.offset, fixed_point.offset + 65535 * fixed_point.scale
-    return SampleError(
-        f"{sample.parameters}: its map leaves {low:.0f} to {high:.0f} px, the range of uint16; "
-        "check the pose, or use --posmap-dtype float32"
-    )
-
-
-def _relative(path: Path | None, root: Path) -> str:
-    return "" if path is None else Path(os.path.relpath(path, root)).as_posix()
-
-
-def _fields(config: BuildConfig, model: MorphableModel) -> dict[str, shards.Field]:
-    crop = {"unit": "px", "frame": "crop"}
-    scale, offset = FixedPoint.for_crop(config.size)
-    posmap = {**crop, **({"scale_factor": scale, "add_offset": offset} if config.posmap_dtype == "uint16" else {})}
-    r, u = config.size, config.uv_size
-    return {
-        "image": shards.Field("uint8", (r, r, 3), chunked=True, attributes={"channels": "RGB"}),
-        "posmap": shards.Field(config.posmap_dtype, (u, u, 3), chunked=True, attributes=posmap),
-        "shape": shards.Field("float32", (model.n_shape,)),
-        "expression": shards.Field("float32", (model.n_expression,)),
-        "pose": shards.Field("float32", (7,), attributes={"content": "pitch yaw roll (rad) tx ty tz (px) f (px/um)"}),
-        "crop": shards.Field("float64", (3, 3), attributes={"content": "image to crop similarity"}),
-        "image_height": shards.Field("int32", (), attributes={"unit": "px"}),
-        "landmarks": shards.Field("float32", (68, 3), attributes=crop),
-        "name": shards.Field("str", ()),
-        "source": shards.Field("str", ()),
-    }

@@ -33,9 +33,7 @@ class DepthSearch:
             self._center_basis[c], self._reach_basis[c] = _center_and_reach(model.basis[members])
             self._center_mean[c], self._reach_mean[c] = _center_and_reach(model.mean[members])
 
-    def smallest(
-        self, coefficients: NDArray[np.float32], directions: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
+    def smallest(self, coefficients: NDArray[np.float32], directions: NDArray[np.float32]) -> NDArray[np.float32]:
         """Smallest ``direction · vertex`` of each face.
 
         Parameters

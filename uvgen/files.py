@@ -1,12 +1,18 @@
 """Writing files so that no reader ever meets half of one."""
 
 import hashlib
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from uvgen.errors import DatasetError
+
+if TYPE_CHECKING:
+    import h5py
+    from typing_extensions import Buffer
 
 TEMPORARY_PREFIX = ".uvgen-"
 
@@ -64,6 +70,71 @@ def sha256_file(path: Path) -> str:
 
 
 @contextmanager
+def new_hdf5(path: Path) -> Iterator["h5py.File"]:
+    """Make an HDF5 file; where the disk does not take it, an OSError says so, and nothing worse happens.
+
+    HDF5 itself cannot close a file whose buffers it cannot write: it raises over and over, and may crash the process
+    on exit. So it writes through an object that remembers the first failure and lets HDF5 finish.
+
+    Parameters
+    ----------
+    path : Path
+        File to make, or to replace.
+
+    Yields
+    ------
+    h5py.File
+        Open for writing.
+
+    Raises
+    ------
+    OSError
+        The first failure to write.
+    """
+    import h5py
+
+    with open(path, "w+b", buffering=0) as raw:
+        target = _RememberingFile(raw)
+        try:
+            with h5py.File(target, "w", libver=("earliest", "v110")) as file:
+                yield file
+        except (OSError, RuntimeError):
+            if target.failure is None:
+                raise
+        if target.failure is not None:
+            raise target.failure
+
+
+class _RememberingFile:
+    """A binary file whose writes never fail; `failure` holds the first that did."""
+
+    def __init__(self, raw: io.FileIO) -> None:
+        self._raw = raw
+        self.failure: BaseException | None = None
+        self.seek, self.tell, self.flush = raw.seek, raw.tell, raw.flush
+        self.read, self.readinto = raw.read, raw.readinto
+
+    def write(self, data: "Buffer") -> int:
+        view = memoryview(data).cast("B")
+        if self.failure is None:
+            try:
+                written = 0
+                while written < len(view):
+                    written += self._raw.write(view[written:]) or 0
+            except BaseException as error:  # an interrupt too: HDF5 would make it an error of its own
+                self.failure = error
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        if self.failure is None:
+            try:
+                return self._raw.truncate(size)
+            except OSError as error:
+                self.failure = error
+        return size or 0
+
+
+@contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
     """Keep other processes from writing into a folder at the same time; the dead hold nothing.
 
@@ -77,22 +148,35 @@ def exclusive(folder: Path) -> Iterator[None]:
     DatasetError
         Where another process is at work in it, or it cannot be written.
     """
-    lock = folder / f"{TEMPORARY_PREFIX}lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = open(lock, "w")  # noqa: SIM115 - held for the whole block
+        handle = os.open(folder, os.O_RDONLY)  # the folder itself is locked: no file is left behind
     except OSError as error:
         raise DatasetError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from error
-    with handle:
+    try:
+        _lock(handle, folder)
+        _remove_leftovers(folder)  # of runs that were killed
         try:
-            import fcntl
+            yield
+        finally:
+            _remove_leftovers(folder)  # of workers that were
+    finally:
+        os.close(handle)
 
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # no such locks on Windows: there, two runs at once are the user's to avoid
-            pass
-        except OSError as error:
-            raise DatasetError(f"{folder}: another uvgen is writing into it; wait for it to finish") from error
-        for leftover in folder.glob(f"{TEMPORARY_PREFIX}*-*"):  # of runs that were killed
-            leftover.unlink(missing_ok=True)
-        yield
-        lock.unlink(missing_ok=True)
+
+def _remove_leftovers(folder: Path) -> None:
+    for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        leftover.unlink(missing_ok=True)
+
+
+def _lock(handle: int, folder: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such locks: there, two runs at once are the user's to avoid
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise DatasetError(f"{folder}: another uvgen is writing into it; wait for it to finish") from error
+    except OSError:  # a file system without locks
+        return

@@ -155,22 +155,24 @@ def _near_polygon(polygon: NDArray[np.float64], margin: float, size: int) -> NDA
     return distance_transform_edt(~inside) <= margin
 
 
-def read_weights(path: Path) -> NDArray[np.float32]:
+def read_weights(path: Path, size: int) -> NDArray[np.float32]:
     """A weight mask of the user's own.
 
     Parameters
     ----------
     path : Path
         A grey 8-bit image, as PRNet's ``uv_weight_mask.png``: weight = value / 16; or a ``.npy`` of weights.
+    size : int
+        Texels along each side that it must have.
 
     Returns
     -------
-    (h, w) float32
+    (size, size) float32
 
     Raises
     ------
     InputError
-        Where the file is unreadable, not 2D, or holds negative or non-finite weights.
+        Where the file is unreadable, of another size, or holds negative or non-finite weights.
     """
     try:
         if path.suffix.lower() == ".npy":
@@ -182,6 +184,8 @@ def read_weights(path: Path) -> NDArray[np.float32]:
                 weights = np.asarray(image.convert("L"), dtype=np.float32) / 16
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable weight mask ({error}); expected a grey image or .npy") from error
-    if weights.ndim != 2 or not np.isfinite(weights).all() or weights.min() < 0:
-        raise InputError(f"{path}: expected a 2D array of weights, 0 or more; found shape {weights.shape}")
+    if weights.shape != (size, size):
+        raise InputError(f"{path}: {weights.shape}, expected ({size}, {size}), one weight a texel (see --uv-size)")
+    if not np.isfinite(weights).all() or weights.min() < 0:
+        raise InputError(f"{path}: expected weights of 0 or more, found negative or non-finite ones")
     return weights

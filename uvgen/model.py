@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import ModelError
-from uvgen.files import replaced_on_success
+from uvgen.files import new_hdf5, replaced_on_success
 
 if TYPE_CHECKING:
     import h5py
@@ -173,6 +173,8 @@ def _check(model: MorphableModel, source: str) -> None:
     require(model.basis.shape == (n, 3, k), f"bases are {model.basis.shape}, expected ({n}, 3, {k})")
     require(model.uv.shape == (n, 2), f"UV coordinates are {model.uv.shape}, expected ({n}, 2), one a vertex")
     require(np.isfinite(model.mean).all(), "mean shape holds NaN or infinity")
+    if model.path is None:  # those of a model file were checked when it was made; reading them would take a second
+        require(np.isfinite(model.basis).all(), "bases hold NaN or infinity")
     require(np.isfinite(model.uv).all(), "UV coordinates hold NaN or infinity")
     require(model.uv.min() >= 0 and model.uv.max() <= 1, "UV coordinates leave [0, 1]; scale them to the unit square")
     require(model.landmarks.shape == (68,), f"landmarks are {model.landmarks.shape}, expected (68,), the iBUG points")
@@ -314,9 +316,7 @@ def save_model(model: MorphableModel, path: str | PathLike[str]) -> None:
     DatasetError
         Where the folder cannot be written.
     """
-    import h5py
-
-    with replaced_on_success(Path(path)) as temporary, h5py.File(temporary, "w") as file:
+    with replaced_on_success(Path(path)) as temporary, new_hdf5(temporary) as file:
         file.attrs.update(
             format=FORMAT,
             version=VERSION,

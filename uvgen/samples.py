@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.geometry import LANDMARK_MIRROR
+from uvgen.matfile import read_numeric
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _FLIP = "_Flip"
@@ -91,7 +92,7 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
         Where the folder is missing or unreadable, holds no images, or a named subset is not there; the
         message lists those that are.
     """
-    root = Path(root)
+    root = Path(os.path.abspath(root))  # workers may have another working folder
     folders = _subset_folders(root)
     wanted = list(folders)
     if subsets:
@@ -119,7 +120,7 @@ def _is_image(name: str) -> bool:
 def _subset_folders(root: Path) -> dict[str, Path]:
     entries = _entries(root)
     if any(_is_image(entry.name) for entry in entries):
-        return {root.resolve().name: root}
+        return {root.name: root}
     found = {
         entry.name: Path(entry.path)
         for entry in entries
@@ -198,24 +199,24 @@ def read_annotation(sample: Sample) -> Annotation:
     SampleError
         Where the file is missing, not a MATLAB file, lacks a key, or holds wrong counts, NaN or infinity.
     """
-    from scipy.io import loadmat
-
     path = sample.parameters
     if path is None:
         raise SampleError(f"{sample.image}: no .mat beside it; add the parameters or remove the image")
     try:
-        content = loadmat(path, variable_names=["Pose_Para", "Shape_Para", "Exp_Para", "pt2d"])
-    except Exception as error:  # scipy's reader fails in a dozen ways on damaged files, none of them documented
+        content = read_numeric(path.read_bytes(), ("Pose_Para", "Shape_Para", "Exp_Para", "pt2d"))
+    except OSError as error:
+        raise SampleError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
         raise SampleError(f"{path}: not a readable MATLAB file ({error}); copy it again") from error
     values = {}
     for key in ("Pose_Para", "Shape_Para", "Exp_Para"):
         if key not in content:
             raise SampleError(f"{path}: {key} is missing; expected Pose_Para, Shape_Para and Exp_Para")
         array = content[key]
-        if array.dtype.kind not in "fiu":
-            raise SampleError(f"{path}: {key} holds {array.dtype}, expected numbers")
+        if array is None:
+            raise SampleError(f"{path}: {key} holds text, cells, structs or complex values, expected numbers")
         values[key] = array.astype(np.float64).ravel()
-        if not np.isfinite(values[key]).all():
+        if not np.isfinite(values[key]).all() or np.abs(values[key]).max(initial=0) > np.finfo(np.float32).max:
             raise SampleError(f"{path}: {key} holds NaN or infinity; remove the sample or fit it again")
     if len(values["Pose_Para"]) != 7:
         raise SampleError(
@@ -257,7 +258,7 @@ def read_image(sample: Sample) -> NDArray[np.uint8]:
         raise SampleError(f"{path}: cannot be read ({error.strerror})") from error
     try:
         return _decode(data)
-    except (ValueError, OSError, SyntaxError) as error:
+    except Exception as error:  # Pillow's decoders raise a dozen kinds on damaged files, not all of them documented
         raise SampleError(f"{path}: not a readable image ({error}); copy it again") from error
 
 

@@ -13,13 +13,13 @@ from. Files hold no times and no machine names: the same input gives the same by
 """
 
 import json
+import operator
 import os
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, overload
+from typing import Any, overload
 
 import h5py
 import numpy as np
@@ -56,20 +56,20 @@ class Field:
 
 
 class ShardWriter:
-    """Writes one shard, of as many samples as are appended. Use as a context manager.
+    """Writes one shard, of as many samples as are appended, into an open file.
 
     Parameters
     ----------
-    path : Path
-        File to make (the caller renames it into place).
+    file : h5py.File
+        Empty, open for writing.
     fields : mapping of str to Field
         What each sample has.
     compression : {None, "lzf", "gzip"}
         For chunked fields.
     """
 
-    def __init__(self, path: Path, fields: Mapping[str, Field], compression: str | None = None) -> None:
-        self._file = h5py.File(path, "w", libver=("earliest", "v110"))
+    def __init__(self, file: h5py.File, fields: Mapping[str, Field], compression: str | None = None) -> None:
+        self._file = file
         self._fields = fields
         self._rows: dict[str, list[NDArray[Any]]] = {name: [] for name, f in fields.items() if not f.chunked}
         self._compressed = compression is not None
@@ -80,12 +80,6 @@ class ShardWriter:
                     name, (0, *f.shape), f.dtype, maxshape=(None, *f.shape), chunks=(1, *f.shape),
                     compression=compression, shuffle=compression is not None, fillvalue=None,
                 )  # fmt: skip
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._file.close()
 
     def append(self, rows: Mapping[str, Sequence[Any] | NDArray[Any]]) -> None:
         """Append samples: for each field an array (or sequence) whose first axis is the samples."""
@@ -119,7 +113,7 @@ class ShardWriter:
         for name, f in self._fields.items():
             self._file[name].attrs.update(f.attributes)
         for name, array in constants.items():
-            self._file.create_dataset(name, data=array)
+            self._file.create_dataset(name, data=array, compression="gzip")  # masks shrink to nothing
         self._file.attrs.update({"format": FORMAT, "version": VERSION, "constants": list(constants), **attributes})
 
 
@@ -172,6 +166,16 @@ class Index:
         with replaced_on_success(folder / INDEX) as temporary:
             temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
+    def _check(self, n_samples: int) -> None:
+        for entry in self.shards:
+            named_well = entry.file == Path(entry.file).name
+            if not named_well or entry.samples < 0 or (entry.sha256 is None) != (entry.samples == 0):
+                raise ValueError(f"entry of {entry.file!r} with {entry.samples} samples")
+        if len({entry.file for entry in self.shards}) < len(self.shards):
+            raise ValueError("a shard is listed twice")
+        if n_samples != self.n_samples:
+            raise ValueError(f"{n_samples} samples in all, its shards have {self.n_samples}")
+
     @classmethod
     def read(cls, folder: Path) -> "Index":
         """Read a folder's `dataset.json`; DatasetError where it is missing or not one."""
@@ -182,11 +186,13 @@ class Index:
                 raise ValueError(f"format {content['format']!r}")
             if content["version"] > VERSION:
                 raise DatasetError(f"{path}: version {content['version']}, this uvgen reads {VERSION}; update uvgen")
-            return cls(
+            index = cls(
                 content["uvgen"], content["config"], content["plan"],
                 [ShardEntry(**entry) for entry in content["shards"]],
                 [SkippedSample(**entry) for entry in content["skipped"]],
             )  # fmt: skip
+            index._check(content["n_samples"])
+            return index
         except FileNotFoundError as error:
             raise DatasetError(f"{path}: no such file; expected a folder that `uvgen build` made") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -255,10 +261,10 @@ class ShardReader:
         """One sample, or for a slice its samples stacked along a new first axis (strings as a list)."""
         if isinstance(key, slice):
             return self._stack(range(*key.indices(len(self))))
-        n = len(self)
+        n, key = len(self), operator.index(key)
         if not -n <= key < n:
             raise IndexError(f"sample {key} of {n}")
-        shard, row = self._locate(int(key) % n)
+        shard, row = self._locate(key % n)
         return {name: shard.read(name, row) for name in shard.fields}
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -321,6 +327,15 @@ class _OpenShard:
     def read(self, name: str, row: int) -> Any:
         value = self._datasets[name][row]
         return value.decode() if isinstance(value, bytes) else decode(value, self._attributes[name])
+
+
+def is_shard(path: Path) -> bool:
+    """Whether a file is a shard of uvgen, of any version."""
+    try:
+        with h5py.File(path, "r") as file:
+            return bool(file.attrs.get("format") == FORMAT)
+    except OSError:
+        return False
 
 
 def open_shards(path: str | os.PathLike[str]) -> ShardReader:

@@ -1,5 +1,6 @@
 """Checking a finished data set: what `uvgen verify` does."""
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,11 +68,13 @@ def verify(path: str | os.PathLike[str], model: MorphableModel | None = None) ->
         problems.append(f"{folder / stray}: not listed in {shards.INDEX}")
     for entry in index.shards:
         if entry.sha256 is not None:
-            problems += [f"{folder / entry.file}: {what}" for what in _check_shard(folder, entry, mapper)]
+            problems += [f"{folder / entry.file}: {what}" for what in _check_shard(folder, index, entry, mapper)]
     return Report(index.n_samples, sum(entry.samples > 0 for entry in index.shards), tuple(problems))
 
 
-def _check_shard(folder: Path, entry: shards.ShardEntry, mapper: PositionMapper | None) -> list[str]:
+def _check_shard(
+    folder: Path, index: shards.Index, entry: shards.ShardEntry, mapper: PositionMapper | None
+) -> list[str]:
     path = folder / entry.file
     if not path.exists():
         return ["missing"]
@@ -81,7 +84,7 @@ def _check_shard(folder: Path, entry: shards.ShardEntry, mapper: PositionMapper 
         return ["its SHA-256 is not the one in the index; damaged or changed"]
     try:
         with h5py.File(path, "r") as file:
-            problems = _check_shapes(file, entry)
+            problems = _check_origin(file, index) or _check_shapes(file, entry)
             if not problems:
                 problems = _check_values(file)
             if not problems and mapper is not None:
@@ -89,6 +92,16 @@ def _check_shard(folder: Path, entry: shards.ShardEntry, mapper: PositionMapper 
             return problems
     except (OSError, KeyError) as error:
         return [f"cannot be read ({error})"]
+
+
+def _check_origin(file: h5py.File, index: shards.Index) -> list[str]:
+    """Whether the shard was made with the configuration that the index states."""
+    made = {**json.loads(file.attrs["config"]), "model_sha256": file.attrs["model_sha256"]}
+    return [
+        f"made with {key} = {value}, {shards.INDEX} says {index.config.get(key)}"
+        for key, value in made.items()
+        if index.config.get(key) != value
+    ]
 
 
 def _check_shapes(file: h5py.File, entry: shards.ShardEntry) -> list[str]:

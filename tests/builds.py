@@ -1,0 +1,89 @@
+"""What tests of whole data sets share: making one, comparing folders, running the command as a process."""
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from subprocess import PIPE, Popen
+from typing import Any
+
+import numpy as np
+
+from uvgen import ShardReader, find_samples, load_model, open_shards
+from uvgen.build import BuildResult, build
+from uvgen.plan import BuildConfig
+
+COMMAND = (sys.executable, "-c", "from uvgen.cli.main import main; main()")
+SMALL = BuildConfig(size=32, uv_size=48, shard_size=2)  # crop and map differ, so that exchanged sizes show
+
+
+def make(tree: Path, model_path: Path, out: Path, config: BuildConfig = SMALL, **options: Any) -> BuildResult:
+    """Build all of a tree in this process."""
+    return build(find_samples(tree), load_model(model_path), out, config, root=tree, **options)
+
+
+def file_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file in a folder, hidden ones too."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+def by_name(folder: Path, *keys: str) -> dict[str, dict[str, Any]]:
+    """Fields of each sample, by the sample's name."""
+    return {sample["name"]: {key: sample[key] for key in keys or sample} for sample in open_shards(folder)}
+
+
+def assert_equal_samples(left: dict[str, Any], right: dict[str, Any]) -> None:
+    """Two samples hold the same fields with the same bits."""
+    assert left.keys() == right.keys()
+    for key in left:
+        np.testing.assert_array_equal(left[key], right[key], err_msg=key, strict=isinstance(left[key], np.ndarray))
+
+
+def edit_index(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the content of a folder's `dataset.json` in place."""
+    path = folder / "dataset.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    change(content)
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def listed_shards(folder: Path) -> list[str]:
+    """Names of the shards that `dataset.json` lists; none where there is no index yet."""
+    path = folder / "dataset.json"
+    return [entry["file"] for entry in json.loads(path.read_text(encoding="utf-8"))["shards"]] if path.exists() else []
+
+
+def start(*arguments: object, command: Sequence[str] = COMMAND, stderr: int = PIPE) -> "Popen[str]":
+    """Start the command as a process that leads its own group, as a shell's job does."""
+    return Popen([*command, *map(str, arguments)], stdout=PIPE, stderr=stderr, text=True, start_new_session=True)
+
+
+def wait_for(condition: Callable[[], object], process: "Popen[str]") -> None:
+    """Wait until something holds; fail where the process ends first, or after a minute."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert process.poll() is None, f"ended too early: {process.communicate()}"
+        assert time.monotonic() < deadline, "a minute has passed"
+        time.sleep(0.01)
+
+
+def replace_by_pipe(path: Path) -> bytes:
+    """Put a named pipe in a file's place: who reads it waits for ever. Return the file's content."""
+    content = path.read_bytes()
+    path.unlink()
+    os.mkfifo(path)
+    return content
+
+
+def restore(path: Path, content: bytes) -> None:
+    """Put the file back where `replace_by_pipe` took it away."""
+    path.unlink()
+    path.write_bytes(content)
+
+
+def read_all(reader: ShardReader) -> list[str]:
+    """A hash of each sample's arrays; at module level, so that worker processes find it."""
+    return [hashlib.sha256(s["posmap"].tobytes() + s["image"].tobytes()).hexdigest() for s in reader]

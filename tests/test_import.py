@@ -1,0 +1,120 @@
+"""What importing costs: nothing that is not needed."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import uvgen
+
+PACKAGE = Path(uvgen.__file__).parent
+HEAVY = ("numba", "h5py", "scipy", "skimage", "joblib", "PIL", "simplejpeg", "tqdm")
+
+
+def modules_after(code: str) -> set[str]:
+    """Top-level names of what a fresh interpreter holds after some code."""
+    script = f"{code}\nimport sys\nprint(*sorted(sys.modules), file=sys.stderr)"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return {name.partition(".")[0] for name in run.stderr.split()}
+
+
+def test_import_uvgen_is_light() -> None:
+    assert not modules_after("import uvgen; uvgen.__version__; dir(uvgen)") & {*HEAVY, "numpy", "click"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["build", "--help"], ["verify", "--help"]])
+def test_uvgen_help_is_light(arguments: list[str]) -> None:
+    code = f"from uvgen.cli.main import main\nmain({arguments!r}, standalone_mode=False)"
+    loaded = modules_after(code)
+    assert "click" in loaded
+    assert not loaded & {*HEAVY, "numpy"}
+
+
+@pytest.mark.parametrize("module", ["geometry", "_kernels", "crop", "errors", "randomness"])
+def test_import_of_modules_for_training_code_needs_numpy_and_numba_alone(module: str) -> None:
+    with_numba = modules_after("import numpy, numba")  # numba looks at scipy's version by itself
+    assert not (modules_after(f"import uvgen.{module}") - with_numba) & {*HEAVY, "click"}
+
+
+def test_import_of_the_reader_needs_h5py_alone() -> None:
+    loaded = modules_after("import uvgen; uvgen.open_shards")
+    assert "h5py" in loaded
+    assert not loaded & {"numba", "scipy", "skimage", "joblib", "click", "PIL", "simplejpeg", "tqdm"}
+
+
+def imported_names(path: Path) -> set[str]:
+    """Every module that a file imports, also inside functions."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names.update({node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names})
+    return names
+
+
+def library_files() -> list[Path]:
+    """The library without the command line, which an editable install keeps elsewhere."""
+    return [path for path in PACKAGE.rglob("*.py") if "cli" not in path.relative_to(PACKAGE).parts]
+
+
+def test_library_never_imports_the_command_line() -> None:
+    assert len(library_files()) > 10
+    for path in library_files():
+        found = {
+            name for name in imported_names(path) if name.startswith("uvgen.cli") or name.partition(".")[0] == "cli"
+        }
+        assert not found, f"{path} imports {found}"
+        assert not any(name.partition(".")[0] == "click" for name in imported_names(path)), path
+
+
+@pytest.mark.parametrize(
+    ("module", "allowed"),
+    [
+        ("errors", set()),
+        ("_kernels", set()),
+        ("geometry", {"uvgen.errors"}),
+        ("shards", {"uvgen.errors", "uvgen.files"}),
+    ],
+)
+def test_lower_layers_import_no_higher_ones(module: str, allowed: set[str]) -> None:
+    found = {name for name in imported_names(PACKAGE / f"{module}.py") if name.startswith("uvgen")}
+    assert {".".join(name.split(".")[:2]) for name in found} - {"uvgen"} <= allowed
+
+
+def test_library_neither_prints_nor_asserts_nor_draws_globally() -> None:
+    for path in library_files():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            assert not isinstance(node, ast.Assert), f"{path}:{node.lineno}"
+            if isinstance(node, ast.Call):
+                name = ast.unparse(node.func)
+                assert name != "print", f"{path}:{node.lineno}"
+                assert not name.startswith(("np.random.seed", "np.random.rand", "random.")), f"{path}:{node.lineno}"
+
+
+def test_public_names_are_all_there_and_documented() -> None:
+    assert set(uvgen.__all__) <= set(dir(uvgen))
+    for name in uvgen.__all__:
+        assert getattr(uvgen, name).__doc__, name
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        uvgen.nonsense  # noqa: B018
+
+
+def test_every_command_in_the_help_has_its_module() -> None:
+    from uvgen.cli.main import _COMMANDS, main
+
+    for name in _COMMANDS:
+        command = main.get_command(None, name)  # type: ignore[arg-type]
+        assert command is not None and command.name == name
+
+
+def test_uvgen_needs_no_writable_current_folder(tmp_path: Path) -> None:
+    """Importing has no side effect: nothing appears in the folder it is done in."""
+    script = "import uvgen, uvgen.build, uvgen.verify; uvgen.PositionMapper"
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, env=environment)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,105 @@
+"""What a build is to do: its configuration, the shards it makes, and what comes of each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from uvgen import shards
+from uvgen.crop import JITTER
+from uvgen.errors import InputError
+from uvgen.geometry import COMPAT
+from uvgen.samples import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class BuildConfig:
+    """Everything that the bytes of a data set depend on, besides the samples and the model.
+
+    Attributes
+    ----------
+    size : int
+        Pixels along each side of the crops.
+    uv_size : int
+        Texels along each side of the position maps.
+    shard_size : int
+        Samples a shard, skipped ones included.
+    seed : int
+        Of the crops' jitter.
+    jitter : float
+        See `uvgen.crop.crop_similarity`; 0 is none.
+    posmap_dtype : {"uint16", "float32"}
+        Fixed point (1/64 px at 256) or exact.
+    compression : {None, "lzf", "gzip"}
+        Of images and maps.
+    compat : {None, "face3d"}
+        Pixel convention.
+    """
+
+    size: int = 256
+    uv_size: int = 256
+    shard_size: int = 256
+    seed: int = 0
+    jitter: float = JITTER
+    posmap_dtype: str = "uint16"
+    compression: str | None = None
+    compat: str | None = None
+
+    def check(self) -> None:
+        """Raise InputError where a value is out of range."""
+        for name, low, high in (("size", 16, 4096), ("uv_size", 16, 4096), ("shard_size", 1, 1 << 20)):
+            if not low <= getattr(self, name) <= high:
+                raise InputError(f"{name}: {getattr(self, name)}, expected {low} to {high}")
+        for name, allowed in (
+            ("posmap_dtype", ("uint16", "float32")), ("compression", (None, "lzf", "gzip")), ("compat", COMPAT),
+        ):  # fmt: skip
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name}: {getattr(self, name)!r}, expected one of {', '.join(map(str, allowed))}")
+        if not 0 <= self.jitter < 1:
+            raise InputError(f"jitter: {self.jitter}, expected 0 (none) to below 1; the field's is {JITTER}")
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """One shard to make: its file name and samples."""
+
+    file: str
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardResult:
+    """What came of a task."""
+
+    entry: shards.ShardEntry
+    skipped: tuple[shards.SkippedSample, ...]
+
+
+def plan_shards(samples: Sequence[Sample], shard_size: int) -> list[ShardTask]:
+    """Cut a sample list into shards, none across subsets.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        Sorted, as `uvgen.samples.find_samples` returns them.
+    shard_size : int
+        Samples a shard.
+
+    Returns
+    -------
+    list of ShardTask
+        ``SUBSET-00000.h5`` and so on.
+    """
+    by_subset: dict[str, list[Sample]] = {}
+    for sample in samples:
+        by_subset.setdefault(sample.subset, []).append(sample)
+    return [
+        ShardTask(f"{subset}-{number:05d}.h5", tuple(members[first : first + shard_size]))
+        for subset, members in by_subset.items()
+        for number, first in enumerate(range(0, len(members), shard_size))
+    ]
+
+
+def sample_bytes(config: BuildConfig) -> int:
+    """Bytes of one sample's crop and map, uncompressed."""
+    return 3 * (config.size**2 + config.uv_size**2 * np.dtype(config.posmap_dtype).itemsize)

@@ -1,0 +1,210 @@
+"""One process's share of a build: reads samples, makes crops and maps in batches, writes whole shards."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+import uvgen
+from uvgen import shards
+from uvgen.crop import crop_similarity, warp_image
+from uvgen.errors import InputError, SampleError, UvgenError
+from uvgen.files import new_hdf5, replaced_on_success, sha256_file
+from uvgen.model import MorphableModel, load_model
+from uvgen.plan import BuildConfig, ShardResult, ShardTask
+from uvgen.posmap import BATCH, FixedPoint, PositionMapper
+from uvgen.randomness import keyed_generator
+from uvgen.samples import Annotation, Sample, read_annotation, read_image
+
+_MAP_PARAMETERS = ("shape", "expression", "pose", "crop", "image_height")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker needs; hashable, so that a worker opens it once."""
+
+    out: Path
+    root: Path
+    model: Path
+    weights: Path
+    config: BuildConfig
+    on_error: str
+
+
+def build_shard(job: Job, task: ShardTask) -> ShardResult:
+    """Make one shard in a worker process, which opens the job once and keeps it for its other tasks."""
+    return _open(job).build(task)
+
+
+@lru_cache(maxsize=1)
+def _open(job: Job) -> "Worker":
+    return Worker(job)
+
+
+class Worker:
+    """One process's share of the work: the model, the mapper and the buffers."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.model = load_model(job.model)
+        self.mapper = PositionMapper(self.model, job.config.uv_size, job.config.compat)
+        self.maps = np.empty((BATCH, job.config.uv_size, job.config.uv_size, 3), job.config.posmap_dtype)
+        self.crops = np.empty((BATCH, job.config.size, job.config.size, 3), np.uint8)
+        self.fields = _fields(job.config, self.model)
+
+    def build(self, task: ShardTask) -> ShardResult:
+        """Make one shard and rename it into place."""
+        with threadpool_limits(1, user_api="blas"):  # more would be slower, and would change the last bits
+            return self._build(task)
+
+    def _build(self, task: ShardTask) -> ShardResult:
+        job, skipped = self.job, []
+        path = job.out / task.file
+
+        def skip(sample: Sample, error: Exception) -> None:
+            if job.on_error == "fail":
+                raise error
+            skipped.append(shards.SkippedSample(sample.name, task.file, str(error)))
+
+        with replaced_on_success(path) as temporary:
+            with new_hdf5(temporary) as file:
+                writer = shards.ShardWriter(file, self.fields, job.config.compression)
+                for first in range(0, len(task.samples), BATCH):
+                    if rows := self._batch(task.samples[first : first + BATCH], skip):
+                        writer.append(rows)
+                n = writer.n_samples
+                writer.finish(
+                    {"weight_mask": np.load(job.weights), "coverage": self.mapper.coverage}, self._attributes()
+                )
+            digest = sha256_file(temporary)
+        if n == 0:
+            path.unlink()
+            return ShardResult(shards.ShardEntry(task.file, 0, 0, None), tuple(skipped))
+        return ShardResult(shards.ShardEntry(task.file, n, path.stat().st_size, digest), tuple(skipped))
+
+    def _batch(self, samples: Sequence[Sample], skip: Callable[[Sample, Exception], None]) -> dict[str, Any]:
+        """Rows of the samples that can be used."""
+        config = self.job.config
+        kept: list[tuple[Sample, Annotation, int, NDArray[np.float64]]] = []
+        for sample in samples:
+            try:
+                annotation = self._annotation(sample)
+                image = read_image(sample)
+                similarity = self._similarity(sample, annotation, image.shape)
+                warp_image(image, similarity, config.size, out=self.crops[len(kept)])
+            except UvgenError as error:
+                skip(sample, error)
+                continue
+            kept.append((sample, annotation, image.shape[0], similarity))
+        if not kept:
+            return {}
+        n = len(kept)
+        rows: dict[str, Any] = {
+            "shape": np.stack([annotation.shape for _, annotation, _, _ in kept]),
+            "expression": np.stack([annotation.expression for _, annotation, _, _ in kept]),
+            "pose": np.stack([annotation.pose for _, annotation, _, _ in kept]),
+            "crop": np.stack([similarity for *_, similarity in kept]),
+            "image_height": np.array([height for _, _, height, _ in kept]),
+        }
+        rows["image"] = self.crops[:n]
+        rows["name"] = [sample.name for sample, *_ in kept]
+        rows["source"] = [_relative(sample.image, self.job.root) for sample, *_ in kept]
+        rows["posmap"], rows["landmarks"], in_range = self._maps(rows)
+        for k in np.flatnonzero(~in_range):
+            skip(kept[k][0], _range_error(kept[k][0], config))
+        which = np.flatnonzero(in_range)
+        if len(which) == n:
+            return rows
+        return {key: [v[i] for i in which] if isinstance(v, list) else v[which] for key, v in rows.items()}
+
+    def _maps(self, rows: dict[str, Any]) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.bool_]]:
+        """Maps as they are stored, landmarks, and which of them the stored type can hold."""
+        shape, expression, pose, crop, height = (rows[key] for key in _MAP_PARAMETERS)
+        out = self.maps[: len(shape)]
+        if self.job.config.posmap_dtype == "uint16":
+            codes = FixedPoint.for_crop(self.job.config.size)
+            return self.mapper.codes_and_landmarks(shape, expression, pose, crop, height, codes, out=out)
+        maps, landmarks = self.mapper.maps_and_landmarks(shape, expression, pose, crop, height, out=out)
+        return maps, landmarks, np.array([np.isfinite(values).all() for values in maps])
+
+    def _annotation(self, sample: Sample) -> Annotation:
+        annotation = read_annotation(sample)
+        for what, found, expected in (
+            ("shape", len(annotation.shape), self.model.n_shape),
+            ("expression", len(annotation.expression), self.model.n_expression),
+        ):
+            if found != expected:
+                raise SampleError(
+                    f"{sample.parameters}: {found} {what} parameters, {self.model.name} has {expected} components; "
+                    "use the model that the parameters were fitted with"
+                )
+        return annotation
+
+    def _similarity(self, sample: Sample, annotation: Annotation, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        config = self.job.config
+        landmarks = self.mapper.image_landmarks(
+            annotation.shape[None], annotation.expression[None], annotation.pose[None], shape[0]
+        )[0, :, :2]
+        low, high = landmarks.min(axis=0), landmarks.max(axis=0)
+        if high.min() < 0 or low[0] > shape[1] - 1 or low[1] > shape[0] - 1:
+            raise SampleError(
+                f"{sample.image}: the face lies outside the image ({shape[1]}×{shape[0]}; landmarks around "
+                f"x {low[0]:.0f} to {high[0]:.0f}, y {low[1]:.0f} to {high[1]:.0f}); is Pose_Para of this image?"
+            )
+        draw = keyed_generator(config.seed, sample.name).random(3)
+        try:
+            return crop_similarity(landmarks, config.size, draw, jitter=config.jitter, compat=config.compat)
+        except InputError as error:
+            raise SampleError(f"{sample.parameters}: {error}") from error
+
+    def _attributes(self) -> dict[str, Any]:
+        return {
+            "uvgen": uvgen.__version__,
+            "model": self.model.name,
+            "model_sha256": self.model.content_sha256,
+            "config": json.dumps(dataclasses.asdict(self.job.config), sort_keys=True),
+            "pixel_convention": self.job.config.compat or "exact",
+            "pixel_frame": "pixel centres at integers, first pixel (0, 0), x right, y down, z toward the viewer",
+        }
+
+
+def _range_error(sample: Sample, config: BuildConfig) -> SampleError:
+    if config.posmap_dtype == "float32":
+        return SampleError(f"{sample.parameters}: its map overflows float32; check the parameters")
+    scale, offset = FixedPoint.for_crop(config.size)
+    low, high = offset, offset + 65535 * scale
+    return SampleError(
+        f"{sample.parameters}: its map leaves {low:.0f} to {high:.0f} px, the range of uint16; "
+        "check the pose, or use --posmap-dtype float32"
+    )
+
+
+def _relative(path: Path | None, root: Path) -> str:
+    return "" if path is None else Path(os.path.relpath(path, root)).as_posix()
+
+
+def _fields(config: BuildConfig, model: MorphableModel) -> dict[str, shards.Field]:
+    crop = {"unit": "px", "frame": "crop"}
+    scale, offset = FixedPoint.for_crop(config.size)
+    posmap = {**crop, **({"scale_factor": scale, "add_offset": offset} if config.posmap_dtype == "uint16" else {})}
+    r, u = config.size, config.uv_size
+    return {
+        "image": shards.Field("uint8", (r, r, 3), chunked=True, attributes={"channels": "RGB"}),
+        "posmap": shards.Field(config.posmap_dtype, (u, u, 3), chunked=True, attributes=posmap),
+        "shape": shards.Field("float32", (model.n_shape,)),
+        "expression": shards.Field("float32", (model.n_expression,)),
+        "pose": shards.Field("float32", (7,), attributes={"content": "pitch yaw roll (rad) tx ty tz (px) f (px/um)"}),
+        "crop": shards.Field("float64", (3, 3), attributes={"content": "image to crop similarity"}),
+        "image_height": shards.Field("int32", (), attributes={"unit": "px"}),
+        "landmarks": shards.Field("float32", (68, 3), attributes=crop),
+        "name": shards.Field("str", ()),
+        "source": shards.Field("str", ()),
+    }
