@@ -7,7 +7,10 @@ from its own samples, so that the bytes depend neither on the number of workers 
 import dataclasses
 import hashlib
 import os
+import signal
 import tempfile
+import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -187,6 +190,21 @@ def _run(job: Job, tasks: Sequence[ShardTask], workers: int) -> Iterator[ShardRe
         return
     from joblib import Parallel, delayed, parallel_config
 
-    with parallel_config(backend="loky", inner_max_num_threads=1):
+    with parallel_config(backend="loky", inner_max_num_threads=1), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*tasks.*cancelled", category=UserWarning)  # an interrupt says it
         parallel = Parallel(n_jobs=min(workers, len(tasks)), return_as="generator_unordered", batch_size=1)
-        yield from parallel(delayed(build_shard)(job, task) for task in tasks)
+        with _interrupts_ignored():  # workers inherit that while they start; then Ctrl-C is this process's matter
+            results = parallel(delayed(build_shard)(job, task) for task in tasks)
+        yield from results
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)

@@ -119,9 +119,8 @@ def _is_image(name: str) -> bool:
 
 def _subset_folders(root: Path) -> dict[str, Path]:
     entries = _entries(root)
-    if any(_is_image(entry.name) for entry in entries):
-        return {root.name: root}
-    found = {
+    flat = {root.name: root} if any(_is_image(entry.name) for entry in entries) else {}
+    found = flat | {
         entry.name: Path(entry.path)
         for entry in entries
         if entry.is_dir() and any(_is_image(inner.name) for inner in _entries(Path(entry.path)))
@@ -175,6 +174,8 @@ def select_samples(samples: Iterable[Sample], names: Iterable[str]) -> list[Samp
         for line in lines
         if line and not line.startswith("#")
     }
+    if not wanted:
+        raise InputError("the list of samples names none")
     missing = sorted(wanted - {sample.name for sample in samples})
     if missing:
         example = samples[0].name if samples else "none"
