@@ -7,9 +7,7 @@ from its own samples, so that the bytes depend neither on the number of workers 
 import dataclasses
 import hashlib
 import os
-import signal
 import tempfile
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +22,7 @@ import uvgen
 from uvgen import shards
 from uvgen.errors import DatasetError, InputError
 from uvgen.files import exclusive
+from uvgen.interrupts import interrupts_ignored
 from uvgen.masks import weight_mask
 from uvgen.model import MorphableModel, save_model
 from uvgen.plan import BuildConfig, ShardResult, ShardTask, plan_shards
@@ -193,18 +192,6 @@ def _run(job: Job, tasks: Sequence[ShardTask], workers: int) -> Iterator[ShardRe
     with parallel_config(backend="loky", inner_max_num_threads=1), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*tasks.*cancelled", category=UserWarning)  # an interrupt says it
         parallel = Parallel(n_jobs=min(workers, len(tasks)), return_as="generator_unordered", batch_size=1)
-        with _interrupts_ignored():  # workers inherit that while they start; then Ctrl-C is this process's matter
+        with interrupts_ignored():  # the workers inherit that: Ctrl-C is this process's matter
             results = parallel(delayed(build_shard)(job, task) for task in tasks)
         yield from results
-
-
-@contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)

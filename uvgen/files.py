@@ -74,7 +74,8 @@ def new_hdf5(path: Path) -> Iterator["h5py.File"]:
     """Make an HDF5 file; where the disk does not take it, an OSError says so, and nothing worse happens.
 
     HDF5 itself cannot close a file whose buffers it cannot write: it raises over and over, and may crash the process
-    on exit. So it writes through an object that remembers the first failure and lets HDF5 finish.
+    on exit. So it writes through an object that remembers the first failure and lets HDF5 finish. An interrupt inside
+    HDF5 may crash it too: use `uvgen.interrupts.interrupts_deferred` around.
 
     Parameters
     ----------
@@ -110,7 +111,7 @@ class _RememberingFile:
 
     def __init__(self, raw: io.FileIO) -> None:
         self._raw = raw
-        self.failure: BaseException | None = None
+        self.failure: OSError | None = None
         self.seek, self.tell, self.flush = raw.seek, raw.tell, raw.flush
         self.read, self.readinto = raw.read, raw.readinto
 
@@ -121,7 +122,7 @@ class _RememberingFile:
                 written = 0
                 while written < len(view):
                     written += self._raw.write(view[written:]) or 0
-            except BaseException as error:  # an interrupt too: HDF5 would make it an error of its own
+            except OSError as error:
                 self.failure = error
         return len(view)
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import ModelError
 from uvgen.files import new_hdf5, replaced_on_success
+from uvgen.interrupts import interrupts_deferred
 
 if TYPE_CHECKING:
     import h5py
@@ -316,7 +317,7 @@ def save_model(model: MorphableModel, path: str | PathLike[str]) -> None:
     DatasetError
         Where the folder cannot be written.
     """
-    with replaced_on_success(Path(path)) as temporary, new_hdf5(temporary) as file:
+    with interrupts_deferred(), replaced_on_success(Path(path)) as temporary, new_hdf5(temporary) as file:
         file.attrs.update(
             format=FORMAT,
             version=VERSION,

@@ -18,6 +18,7 @@ from uvgen import shards
 from uvgen.crop import crop_similarity, warp_image
 from uvgen.errors import InputError, SampleError, UvgenError
 from uvgen.files import new_hdf5, replaced_on_success, sha256_file
+from uvgen.interrupts import interrupts_deferred
 from uvgen.model import MorphableModel, load_model
 from uvgen.plan import BuildConfig, ShardResult, ShardTask
 from uvgen.posmap import BATCH, FixedPoint, PositionMapper
@@ -74,10 +75,11 @@ class Worker:
                 raise error
             skipped.append(shards.SkippedSample(sample.name, task.file, str(error)))
 
-        with replaced_on_success(path) as temporary:
+        with interrupts_deferred() as check_interrupt, replaced_on_success(path) as temporary:
             with new_hdf5(temporary) as file:
                 writer = shards.ShardWriter(file, self.fields, job.config.compression)
                 for first in range(0, len(task.samples), BATCH):
+                    check_interrupt()
                     if rows := self._batch(task.samples[first : first + BATCH], skip):
                         writer.append(rows)
                 n = writer.n_samples
