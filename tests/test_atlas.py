@@ -15,8 +15,8 @@ from uvgen.errors import InputError, ModelError
 
 
 @pytest.mark.parametrize("size", [24, 61])
-def test_build_atlas_assigns_texels_as_the_oracle_does(model, size) -> None:
-    atlas = build_atlas(model, size)
+def test_build_atlas_by_face3d_rule_assigns_texels_as_the_oracle_does(model, size) -> None:
+    atlas = build_atlas(model, size, rule="face3d")
     points = texel_coordinates(model.uv, size).astype(np.float32)
     expected = texel_triangles(points, model.triangles, size)
     found = np.where(atlas.source == MESH, 1, 0)
@@ -25,6 +25,11 @@ def test_build_atlas_assigns_texels_as_the_oracle_does(model, size) -> None:
     rows = np.flatnonzero((found.ravel() == 1) & (expected.ravel() >= 0))
     same = (atlas.vertices[rows] == model.triangles[expected.ravel()[rows]]).all(axis=1)
     assert same.mean() > 0.99
+
+
+@pytest.mark.parametrize("size", [41, 61, 81])  # texel centres on the triangles' edges and corners
+def test_build_atlas_leaves_no_crack(model, size) -> None:
+    assert (build_atlas(model, size).source != FILLED).all()
 
 
 def test_build_atlas_weights_give_back_the_texels_own_coordinates(model) -> None:

@@ -1,4 +1,4 @@
-"""All compiled code: plain loops over checked, C-contiguous arrays, into buffers that the caller owns.
+"""Compiled code for maps and crops: plain loops over checked, C-contiguous arrays, into buffers of the caller.
 
 Kernels allocate nothing, raise nothing and release the interpreter lock. Every public function that calls one
 checks its arguments first.
@@ -8,45 +8,6 @@ import numpy as np
 from numba import njit
 
 _jit = njit(cache=True, nogil=True)
-
-
-@_jit
-def rasterize_uv(points, triangles, triangle_out, weights_out):
-    """Draw UV triangles with face3d's inclusion rule: the first triangle in order keeps a texel.
-
-    A texel centre belongs to a triangle where, in float32, u >= 0, v >= 0 and u + v < 1.
-
-    points (n, 2) float32: column, row; triangles (m, 3) int32; triangle_out (h, w) int32, -1 on entry;
-    weights_out (h, w, 3) float32: weights of the triangle's corners.
-    """
-    height, width = triangle_out.shape
-    one, zero = np.float32(1), np.float32(0)
-    for t in range(triangles.shape[0]):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        ax, ay = points[a, 0], points[a, 1]
-        bx, by = points[b, 0], points[b, 1]
-        cx, cy = points[c, 0], points[c, 1]
-        x_first = max(int(np.ceil(min(ax, bx, cx))), 0)
-        x_last = min(int(np.floor(max(ax, bx, cx))), width - 1)
-        y_first = max(int(np.ceil(min(ay, by, cy))), 0)
-        y_last = min(int(np.floor(max(ay, by, cy))), height - 1)
-        acx, acy, abx, aby = cx - ax, cy - ay, bx - ax, by - ay
-        dot_cc, dot_cb, dot_bb = acx * acx + acy * acy, acx * abx + acy * aby, abx * abx + aby * aby
-        determinant = dot_cc * dot_bb - dot_cb * dot_cb
-        inverse = zero if determinant == zero else one / determinant
-        for y in range(y_first, y_last + 1):
-            for x in range(x_first, x_last + 1):
-                if triangle_out[y, x] >= 0:
-                    continue
-                px, py = np.float32(x) - ax, np.float32(y) - ay
-                dot_cp, dot_bp = acx * px + acy * py, abx * px + aby * py
-                u = (dot_bb * dot_cp - dot_cb * dot_bp) * inverse
-                v = (dot_cc * dot_bp - dot_cb * dot_cp) * inverse
-                if u >= zero and v >= zero and u + v < one:
-                    triangle_out[y, x] = t
-                    weights_out[y, x, 0] = one - u - v
-                    weights_out[y, x, 1] = v
-                    weights_out[y, x, 2] = u
 
 
 @_jit

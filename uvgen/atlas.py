@@ -10,12 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen import _kernels
 from uvgen.errors import InputError, ModelError
+from uvgen.fragments import rasterize
 from uvgen.model import MorphableModel
 
 FILLED, MESH, CLOSURE = 0, 1, 2
 """Values of `UvAtlas.source`: nearest texel's values, the model's mesh, triangles that close a hole."""
+
+_RIM = 1e-6  # how much the grid is stretched to reach its rim: 1e-4 texels at 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +68,7 @@ def texel_coordinates(uv: NDArray[np.float64], size: int) -> NDArray[np.float64]
     return np.stack([uv[:, 0] * (size - 1), (size - 1) - uv[:, 1] * (size - 1)], axis=1)
 
 
-def build_atlas(model: MorphableModel, size: int) -> UvAtlas:
+def build_atlas(model: MorphableModel, size: int, *, rule: str = "top-left") -> UvAtlas:
     """Find the atlas of a model.
 
     Parameters
@@ -75,12 +77,13 @@ def build_atlas(model: MorphableModel, size: int) -> UvAtlas:
         Its `uv`, `triangles` and `mouth_triangles` count.
     size : int
         Texels along each side, 16 to 4096.
+    rule : {"top-left", "face3d"}
+        Which triangle a texel centre on an edge belongs to, see `uvgen.rasterize.rasterize`; where triangles
+        overlap in UV, the first in file order counts.
 
     Returns
     -------
     UvAtlas
-        Inside the mesh by face3d's rule: first triangle in file order, edges inclusive but the one opposite
-        the first corner.
 
     Raises
     ------
@@ -94,11 +97,11 @@ def build_atlas(model: MorphableModel, size: int) -> UvAtlas:
     loops = hole_loops(model.triangles, model.uv)
     closures = [triangulate_loop(loop, model.uv) for loop in loops]
     triangles = np.concatenate([model.triangles, model.mouth_triangles, *closures]).astype(np.int32)
-    points = texel_coordinates(model.uv, size).astype(np.float32)
-    triangle = np.full((size, size), -1, np.int32)
-    weights = np.zeros((size, size, 3), np.float32)
-    _kernels.rasterize_uv(points, triangles, triangle, weights)
-
+    triangle, weights = _draw(model.uv, triangles, size, rule)
+    if rule == "top-left":  # a texel centre on the mesh's right or lower rim is on the mesh too
+        rim, rim_weights = _draw(0.5 + (model.uv - 0.5) * (1 + _RIM), triangles, size, rule)
+        open_texels = triangle < 0
+        triangle[open_texels], weights[open_texels] = rim[open_texels], rim_weights[open_texels]
     source = np.where(triangle < len(model.triangles), MESH, CLOSURE).astype(np.uint8)
     source[triangle < 0] = FILLED
     if not source.any():
@@ -109,6 +112,15 @@ def build_atlas(model: MorphableModel, size: int) -> UvAtlas:
         nearest = distance_transform_edt(source == FILLED, return_distances=False, return_indices=True)
         triangle, weights = triangle[tuple(nearest)], weights[tuple(nearest)]
     return UvAtlas(size, triangles[triangle.ravel()], weights.reshape(-1, 3), source)
+
+
+def _draw(
+    uv: NDArray[np.float64], triangles: NDArray[np.int32], size: int, rule: str
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    flat = np.zeros((len(uv), 3))
+    flat[:, :2] = texel_coordinates(uv, size)
+    fragments = rasterize(flat, triangles, (size, size), rule=rule)
+    return fragments.triangle, fragments.weights
 
 
 def hole_loops(triangles: NDArray[np.int32], uv: NDArray[np.float64]) -> list[NDArray[np.int32]]:

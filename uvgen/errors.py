@@ -23,3 +23,7 @@ class SampleError(UvgenError, ValueError):
 
 class DatasetError(UvgenError, OSError):
     """A folder of samples or of shards is missing, unreadable, inconsistent or cannot be written."""
+
+
+class MeshFileError(UvgenError, OSError):
+    """A mesh file cannot be written."""

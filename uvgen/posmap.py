@@ -61,7 +61,7 @@ class PositionMapper:
         self.model = model
         self.size = size
         self.compat = compat
-        self.atlas = build_atlas(model, size)
+        self.atlas = build_atlas(model, size, rule="top-left" if compat is None else "face3d")
         self._texel_mean = self.atlas.interpolate(model.mean).reshape(-1, 3)
         self._depths: DepthSearch | None = None
         if 2 * size**2 <= model.n_vertices:  # few texels: evaluate the bases there, and look for depths apart

@@ -1,0 +1,372 @@
+"""The rasterizer's compiled code: which pixels each triangle covers, and which triangle is nearest.
+
+A typical face mesh has twice as many triangles as the picture has covered pixels, so what costs is not
+filling but finding out, triangle by triangle, that there is nothing to fill. The kernel therefore works in
+blocks of triangles whose coordinates fit in the first-level cache:
+
+1. `_load_corners` copies the block's corners side by side (x and y together, as one 8-byte word);
+2. `_find_boxes` finds the box of pixel centres of each triangle, and `_sort_by_kind` lists the boxes that fit
+   into 1 x 1, 2 x 2 and 3 x 3 pixels, and larger ones, which are cut into tiles of 4 x 4;
+3. kind by kind, `_pack` copies them together, `_cover` tests all their pixels, and `_list_pixels` turns the
+   resulting bit masks into a list of covered pixels;
+4. `_draw_pixels` finds weights and depth of each listed pixel and does the depth test.
+
+`_find_boxes` and `_cover` are straight loops over contiguous arrays, which LLVM turns into vector
+instructions; a gather or a branch in them would cost a factor of five. The listing functions have no branch
+that depends on the data either: they write every candidate and advance only past those that count. Functions
+that take arrays are called once a block, not once a pixel, where numba's bookkeeping of array references
+would cost more than the pixel.
+
+Every edge function is `ax * by - ay * bx` in float64 of the two ends **relative to the pixel centre**. It is
+antisymmetric in its ends to the last bit, so the two triangles at an edge never disagree about a pixel, and
+every function that decides coverage must use this expression and no other.
+
+Another thread may write to the caller's arrays while a kernel runs. Indices are therefore read once, into
+the kernel's own memory, and cut to the valid range there; pixels come from coordinates that were read once
+too. A race can give a wrong picture, never an access out of bounds.
+"""
+
+import numpy as np
+from numba import njit
+
+BLOCK = 512  # triangles at a time; `scratch_arrays` then take 100 kB
+_EMPTY, _LARGE = 0, 4  # kinds of boxes: of no pixel; up to k x k for k = 1, 2, 3; larger
+
+f4, f8, i4, u4, size_t = np.float32, np.float64, np.int32, np.uint32, np.uintp
+
+kernel = njit(cache=True, nogil=True, error_model="numpy")  # no exception on division, hence no branch
+inlined = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+
+
+@kernel
+def _load_corners(xy, triangles, last, indices_out, corner0_out, corner1_out, corner2_out):
+    """Copy a block's indices, cut to `last`, and the (x, y) of its corners; return the largest index."""
+    worst = u4(0)
+    for j in range(len(triangles)):
+        index = triangles[j]
+        worst = max(worst, index)
+        indices_out[j] = min(index, last)
+    for k in range(len(triangles) // 3):
+        corner0_out[k] = xy[size_t(indices_out[3 * k])]
+        corner1_out[k] = xy[size_t(indices_out[3 * k + 1])]
+        corner2_out[k] = xy[size_t(indices_out[3 * k + 2])]
+    return worst
+
+
+@kernel
+def _find_boxes(xy0, xy1, xy2, count, height, width, left_out, top_out, columns_out, rows_out, kind_out):
+    """First pixel, extent and kind of the box of pixel centres of each triangle, clipped to the picture."""
+    w = f4(width)
+    h = f4(height)
+    for k in range(count):
+        x0 = xy0[2 * k]
+        x1 = xy1[2 * k]
+        x2 = xy2[2 * k]
+        y0 = xy0[2 * k + 1]
+        y1 = xy1[2 * k + 1]
+        y2 = xy2[2 * k + 1]
+        left = min(max(np.ceil(min(min(x0, x1), x2)), f4(0)), w)
+        top = min(max(np.ceil(min(min(y0, y1), y2)), f4(0)), h)
+        right = max(min(np.floor(max(max(x0, x1), x2)), w - f4(1)), f4(-1))
+        bottom = max(min(np.floor(max(max(y0, y1), y2)), h - f4(1)), f4(-1))
+        columns = right - left + f4(1)
+        rows = bottom - top + f4(1)
+        longest = max(columns, rows)
+        kind = i4(min(longest, f4(_LARGE)))
+        # min and max may drop a NaN, a sum never does; it is NaN or infinite if any coordinate is.
+        total = x0 + x1 + x2 + y0 + y1 + y2
+        drawable = (columns > f4(0)) & (rows > f4(0)) & (total - total == f4(0))
+        kind_out[k] = kind if drawable else i4(_EMPTY)
+        left_out[k] = left
+        top_out[k] = top
+        columns_out[k] = i4(columns if drawable else f4(0))
+        rows_out[k] = i4(rows if drawable else f4(0))
+
+
+@inlined
+def _touches(x0, y0, x1, y1, x2, y2, x, y, front, back):
+    """Whether (x, y) lies in the closed triangle, 1 or 0; only of the windings that `front`, `back` allow."""
+    ax, ay, bx, by, cx, cy = x0 - x, y0 - y, x1 - x, y1 - y, x2 - x, y2 - y
+    e0 = bx * cy - by * cx
+    e1 = cx * ay - cy * ax
+    e2 = ax * by - ay * bx
+    low = min(min(e0, e1), e2)
+    high = max(max(e0, e1), e2)
+    return i4((front & (low >= 0)) | (back & (high <= 0)))
+
+
+@inlined
+def _cover(side, xy0, xy1, xy2, left, top, count, front, back, mask_out):
+    """Bit side * row + column of each mask, for the side x side <= 4 x 4 pixels from the first of the box.
+
+    Compiled once for each side that it is called with as a literal, which removes the conditions.
+    """
+    for row in range(side):
+        for i in range(count):
+            x = f8(left[i])
+            y = f8(top[i]) + f8(row)
+            x0, y0 = f8(xy0[2 * i]), f8(xy0[2 * i + 1])
+            x1, y1 = f8(xy1[2 * i]), f8(xy1[2 * i + 1])
+            x2, y2 = f8(xy2[2 * i]), f8(xy2[2 * i + 1])
+            mask = _touches(x0, y0, x1, y1, x2, y2, x, y, front, back)
+            if side > 1:
+                mask |= _touches(x0, y0, x1, y1, x2, y2, x + 1, y, front, back) << 1
+            if side > 2:
+                mask |= _touches(x0, y0, x1, y1, x2, y2, x + 2, y, front, back) << 2
+            if side > 3:
+                mask |= _touches(x0, y0, x1, y1, x2, y2, x + 3, y, front, back) << 3
+            mask_out[i] = (mask_out[i] if row > 0 else i4(0)) | mask << i4(side * row)
+
+
+@kernel
+def _pack(members, count, left, top, word0, word1, word2, left_out, top_out, word0_out, word1_out, word2_out):
+    """Copy boxes and corners of the listed triangles to the front of contiguous arrays."""
+    for i in range(count):
+        k = size_t(members[i])
+        left_out[i] = left[k]
+        top_out[i] = top[k]
+        word0_out[i] = word0[k]
+        word1_out[i] = word1[k]
+        word2_out[i] = word2[k]
+
+
+@kernel
+def _sort_by_kind(kind, count, members_out, counts_out):
+    """List the triangles of kinds 1 to 4 in a row each of `members_out`; how many, in `counts_out`."""
+    ones, twos, threes, larges = members_out[0], members_out[1], members_out[2], members_out[3]
+    n1 = n2 = n3 = n4 = 0
+    for k in range(count):
+        ones[n1] = twos[n2] = threes[n3] = larges[n4] = k
+        n1 += kind[k] == 1
+        n2 += kind[k] == 2
+        n3 += kind[k] == 3
+        n4 += kind[k] == 4
+    counts_out[0] = n1
+    counts_out[1] = n2
+    counts_out[2] = n3
+    counts_out[3] = n4
+
+
+@inlined
+def _list_pixels(side, count, mask, pairs_out):
+    """List a pair (member, row, column; 16 + 2 + 2 bits) for each bit set in the masks; return how many."""
+    n_pairs = 0
+    for i in range(count):
+        bits = mask[i]
+        for row in range(side):
+            for column in range(side):
+                pairs_out[n_pairs] = i | (column << 16) | (row << 18)
+                n_pairs += bits & 1
+                bits >>= 1
+    return n_pairs
+
+
+@inlined
+def _owns(ax, ay, bx, by):
+    """Whether the edge from a to b of a triangle that runs clockwise on the screen is a top or left one."""
+    return (ay > by) | ((ay == by) & (ax < bx))
+
+
+@inlined
+def _owns_tie(e0, e1, e2, ax, ay, bx, by, cx, cy):
+    """Whether a pixel centre on the border of a triangle is the triangle's, by the top-left rule."""
+    clockwise = e0 + e1 + e2 > 0
+    if e0 == 0 and _owns(bx, by, cx, cy) != clockwise:
+        return False
+    if e1 == 0 and _owns(cx, cy, ax, ay) != clockwise:
+        return False
+    if e2 == 0 and _owns(ax, ay, bx, by) != clockwise:
+        return False
+    return e0 + e1 + e2 != 0
+
+
+@kernel
+def _draw_pixels(pairs, n_pairs, members, boxes, xy, first, indices, vertices, width, height,
+                 triangle_out, weights_out, depth_out):
+    """Draw the listed pixels where they are nearest; of two equally near triangles, that of lower index."""
+    for i in range(n_pairs):
+        pair = pairs[i]
+        j = size_t(pair & 0xFFFF)
+        x = f8(boxes[j] + f4((pair >> 16) & 3))
+        y = f8(boxes[j + size_t(BLOCK)] + f4(pair >> 18))
+        at = size_t(2) * j
+        ax = xy[at] - x
+        ay = xy[at + size_t(1)] - y
+        bx = xy[at + size_t(2 * BLOCK)] - x
+        by = xy[at + size_t(2 * BLOCK + 1)] - y
+        cx = xy[at + size_t(4 * BLOCK)] - x
+        cy = xy[at + size_t(4 * BLOCK + 1)] - y
+        e0 = bx * cy - by * cx
+        e1 = cx * ay - cy * ax
+        e2 = ax * by - ay * bx
+        if e0 * e1 * e2 == 0 and not _owns_tie(e0, e1, e2, ax, ay, bx, by, cx, cy):
+            continue
+        row = i4(y)
+        column = i4(x)
+        if (row >= height) | (column >= width):  # a tile reaches over the picture's edge
+            continue
+        k = members[j]
+        corner = size_t(3) * size_t(u4(k))
+        z0 = f8(vertices[size_t(3) * size_t(indices[corner]) + size_t(2)])
+        z1 = f8(vertices[size_t(3) * size_t(indices[corner + size_t(1)]) + size_t(2)])
+        z2 = f8(vertices[size_t(3) * size_t(indices[corner + size_t(2)]) + size_t(2)])
+        scale = 1.0 / (e0 + e1 + e2)
+        z = f4((e0 * z0 + e1 * z1 + e2 * z2) * scale)
+        triangle = i4(first) + k
+        pixel = size_t(row * i4(width) + column)
+        nearer = z > depth_out[pixel] or (z == depth_out[pixel] and triangle < triangle_out[pixel])
+        if nearer and z < np.inf:
+            depth_out[pixel] = z
+            triangle_out[pixel] = triangle
+            weights_out[size_t(3) * pixel] = e0 * scale
+            weights_out[size_t(3) * pixel + size_t(1)] = e1 * scale
+            weights_out[size_t(3) * pixel + size_t(2)] = e2 * scale
+
+
+@kernel
+def _draw_members(side, members, count, boxes, xy, first, indices, vertices, width, height, front, back, mask,
+                  pairs, triangle_out, weights_out, depth_out):
+    """Draw the boxes or tiles, of side x side pixels, that the packed arrays hold.
+
+    members (count,) : triangle of each, in the block; boxes (2 BLOCK,) : first columns, then first rows;
+    xy (6 BLOCK,) : x and y of all first corners, then of all second, then of all third. In one array each,
+    because `_draw_pixels` would otherwise have more base addresses than the processor has registers.
+    """
+    xy0, xy1, xy2 = xy[:2 * BLOCK], xy[2 * BLOCK:4 * BLOCK], xy[4 * BLOCK:]
+    left, top = boxes[:BLOCK], boxes[BLOCK:]
+    if side == 1:
+        _cover(1, xy0, xy1, xy2, left, top, count, front, back, mask)
+        n_pairs = _list_pixels(1, count, mask, pairs)
+    elif side == 2:
+        _cover(2, xy0, xy1, xy2, left, top, count, front, back, mask)
+        n_pairs = _list_pixels(2, count, mask, pairs)
+    elif side == 3:
+        _cover(3, xy0, xy1, xy2, left, top, count, front, back, mask)
+        n_pairs = _list_pixels(3, count, mask, pairs)
+    else:
+        _cover(4, xy0, xy1, xy2, left, top, count, front, back, mask)
+        n_pairs = _list_pixels(4, count, mask, pairs)
+    _draw_pixels(pairs, n_pairs, members, boxes, xy, first, indices, vertices, width, height,
+                 triangle_out, weights_out, depth_out)
+
+
+@kernel
+def _draw_face3d(kind, left, top, columns, rows, count, xy0, xy1, xy2, first, indices, vertices, width,
+                 front, back, triangle_out, weights_out, depth_out):
+    """Draw a block by face3d's inclusion rule, all in float32: u >= 0, v >= 0, u + v < 1."""
+    for k in range(count):
+        x0 = xy0[2 * k]
+        y0 = xy0[2 * k + 1]
+        v0x = xy2[2 * k] - x0
+        v0y = xy2[2 * k + 1] - y0
+        v1x = xy1[2 * k] - x0
+        v1y = xy1[2 * k + 1] - y0
+        area = v1x * v0y - v1y * v0x
+        dot00 = v0x * v0x + v0y * v0y
+        dot01 = v0x * v1x + v0y * v1y
+        dot11 = v1x * v1x + v1y * v1y
+        determinant = dot00 * dot11 - dot01 * dot01
+        if kind[k] == _EMPTY or determinant == 0 or not ((front and area > 0) or (back and area < 0)):
+            continue
+        inverse = f4(1) / determinant
+        z0 = vertices[size_t(3) * size_t(indices[3 * k]) + size_t(2)]
+        z1 = vertices[size_t(3) * size_t(indices[3 * k + 1]) + size_t(2)]
+        z2 = vertices[size_t(3) * size_t(indices[3 * k + 2]) + size_t(2)]
+        for row in range(i4(top[k]), i4(top[k]) + rows[k]):
+            for column in range(i4(left[k]), i4(left[k]) + columns[k]):
+                v2x = f4(column) - x0
+                v2y = f4(row) - y0
+                dot02 = v0x * v2x + v0y * v2y
+                dot12 = v1x * v2x + v1y * v2y
+                u = (dot11 * dot02 - dot01 * dot12) * inverse
+                v = (dot00 * dot12 - dot01 * dot02) * inverse
+                if u >= 0 and v >= 0 and u + v < 1:
+                    w0 = f4(1) - u - v
+                    z = w0 * z0 + v * z1 + u * z2
+                    pixel = size_t(row * width + column)
+                    if z > depth_out[pixel] and z < np.inf:  # triangles come in order: the first stays
+                        depth_out[pixel] = z
+                        triangle_out[pixel] = first + k
+                        weights_out[size_t(3) * pixel] = w0
+                        weights_out[size_t(3) * pixel + size_t(1)] = v
+                        weights_out[size_t(3) * pixel + size_t(2)] = u
+
+
+@kernel
+def rasterize_mesh(xy, vertices, triangles, width, front, back, face3d, words, word_floats, packed_words,
+                   packed_floats, boxes, packed_boxes, ints, indices, pairs, triangle_out, weights_out,
+                   depth_out):
+    """Draw a mesh; return the largest index in `triangles`, beyond the vertices if the mesh is broken.
+
+    xy : (n,) int64, the x and y of each vertex as one word; vertices : (3 n,) float32, the same and z;
+    triangles : (3 m,) uint32; width : of the picture; front, back : which windings to draw; face3d : use its
+    inclusion rule. Scratch: see `scratch_arrays`.
+    Out: triangle_out (p,) int32, weights_out (3 p,) float32, depth_out (p,) float32.
+    """
+    height = len(depth_out) // width
+    word0, word1, word2 = words[0], words[1], words[2]
+    xy0, xy1, xy2 = word_floats[0], word_floats[1], word_floats[2]
+    left, top, columns, rows, kind = boxes[0], boxes[1], ints[0], ints[1], ints[2]
+    # The members of one kind, side by side.
+    packed0, packed1, packed2 = packed_words[:BLOCK], packed_words[BLOCK:2 * BLOCK], packed_words[2 * BLOCK:]
+    packed_left, packed_top, mask = packed_boxes[:BLOCK], packed_boxes[BLOCK:], ints[3]
+    tiles, counts, lists = ints[4], ints[5], ints[6:10]
+    triangle_out[:] = -1
+    depth_out[:] = -np.inf
+    weights_out[:] = 0
+    last = u4(len(xy) - 1)
+    worst = u4(0)
+    n_triangles = len(triangles) // 3
+    for first in range(0, n_triangles, BLOCK):
+        count = min(BLOCK, n_triangles - first)
+        worst = max(worst, _load_corners(xy, triangles[3 * first:3 * (first + count)], last, indices,
+                                         word0, word1, word2))
+        _find_boxes(xy0, xy1, xy2, count, height, width, left, top, columns, rows, kind)
+        if face3d:
+            _draw_face3d(kind, left, top, columns, rows, count, xy0, xy1, xy2, first, indices, vertices,
+                         width, front, back, triangle_out, weights_out, depth_out)
+            continue
+        _sort_by_kind(kind, count, lists, counts)
+        for side in range(1, 4):
+            members = lists[side - 1]
+            n_members = counts[side - 1]
+            if n_members > 0:
+                _pack(members, n_members, left, top, word0, word1, word2, packed_left, packed_top, packed0,
+                      packed1, packed2)
+                _draw_members(side, members, n_members, packed_boxes, packed_floats, first, indices,
+                              vertices, width, height, front, back, mask, pairs, triangle_out, weights_out,
+                              depth_out)
+        n_tiles = 0
+        for i in range(counts[3]):
+            k = size_t(lists[3, i])
+            for row in range(0, rows[k], 4):
+                for column in range(0, columns[k], 4):
+                    tiles[n_tiles] = k
+                    packed_left[n_tiles] = left[k] + f4(column)
+                    packed_top[n_tiles] = top[k] + f4(row)
+                    packed0[n_tiles] = word0[k]
+                    packed1[n_tiles] = word1[k]
+                    packed2[n_tiles] = word2[k]
+                    n_tiles += 1
+                    if n_tiles == BLOCK:
+                        _draw_members(4, tiles, n_tiles, packed_boxes, packed_floats, first, indices,
+                                      vertices, width, height, front, back, mask, pairs, triangle_out,
+                                      weights_out, depth_out)
+                        n_tiles = 0
+        if n_tiles > 0:
+            _draw_members(4, tiles, n_tiles, packed_boxes, packed_floats, first, indices, vertices, width,
+                          height, front, back, mask, pairs, triangle_out, weights_out, depth_out)
+    return worst
+
+
+def scratch_arrays():
+    """What `rasterize_mesh` takes between `face3d` and `triangle_out`: memory for one block of triangles."""
+    words, packed_words = np.empty((3, BLOCK), np.int64), np.empty(3 * BLOCK, np.int64)
+    return (
+        words, words.view(np.float32),  # corners as words of x and y, and the same memory as floats
+        packed_words, packed_words.view(np.float32),  # those of the members of one kind
+        np.empty((2, BLOCK), np.float32), np.empty(2 * BLOCK, np.float32),  # first column and row of boxes
+        np.empty((10, BLOCK + 1), np.int32),  # extents and kinds of boxes, masks, lists
+        np.empty(3 * BLOCK, np.uint32),  # vertex indices
+        np.empty(16 * BLOCK + 1, np.int32),  # pixels: 16 a tile, and a place for the last candidate
+    )

@@ -1,0 +1,284 @@
+"""Drawing a mesh into a picture: which triangle each pixel shows, with which weights, at which depth."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from numbers import Integral
+
+import numpy as np
+
+from uvgen import _mesh_kernels, _raster_kernels
+from uvgen._arrays import (
+    background_color,
+    bad_index,
+    choice,
+    frozen,
+    picture_size,
+    real_array,
+    triangle_indices,
+    xy_words,
+)
+from uvgen.errors import InputError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fragments:
+    """What `rasterize` found at each pixel. All arrays are C-contiguous; a batch has one more leading axis.
+
+    The arrays stay writeable, so that `rasterize(..., out=fragments)` can use them again.
+
+    Attributes
+    ----------
+    triangle : (h, w) int32
+        Index of the triangle that the pixel shows, -1 where there is none.
+    weights : (h, w, 3) float32
+        Barycentric weights of that triangle's corners at the pixel's centre, in [0, 1], summing to 1; zeros
+        where there is none.
+    depth : (h, w) float32
+        Interpolated z, larger is nearer; -inf where there is no triangle.
+    """
+
+    triangle: np.ndarray
+    weights: np.ndarray
+    depth: np.ndarray
+
+    @property
+    def covered(self) -> np.ndarray:
+        """(h, w) bool, the pixels that show a triangle."""
+        return self.triangle >= 0
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """(h, w)."""
+        return self.triangle.shape[-2:]
+
+
+def rasterize(
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    size: tuple[int, int],
+    *,
+    cull: str = "none",
+    rule: str = "top-left",
+    workers: int = 1,
+    out: Fragments | None = None,
+) -> Fragments:
+    """Draw a mesh, or a batch of meshes that share their triangles, with a depth buffer.
+
+    The projection is orthographic along z, as in 300W-LP: give vertices in the frame of the picture.
+
+    Parameters
+    ----------
+    vertices : (n, 3) or (b, n, 3) array of real numbers
+        Image frame: x right and y down in pixels, **pixel centres at integers**, z toward the viewer. Taken
+        as float32. A triangle with a corner that is not finite, or beyond 1e37, draws nothing.
+    triangles : (m, 3) array of integers
+        0-based rows of `vertices`. Triangles without area draw nothing.
+    size : (int, int)
+        Height and width of the picture, each 0..32768.
+    cull : {"none", "back", "front"}
+        What not to draw. A triangle faces the viewer ("front") if its corners run clockwise on the screen,
+        that is, if the z of (p1 - p0) x (p2 - p0) is positive: so do the Basel model's in the image frame.
+    rule : {"top-left", "face3d"}
+        Which pixels belong to a triangle. "top-left": those whose centre lies inside, and those on a left
+        edge or on a horizontal upper edge, decided in float64, so that a centre on an edge that two triangles
+        share is drawn by exactly one of them. "face3d": with v0 = p2 - p0, v1 = p1 - p0, v2 = p - p0, those
+        with u >= 0, v >= 0 and u + v < 1, computed in float32 with dot products; weights (1 - u - v, v, u).
+        That is what made the published UV position maps, and leaves cracks on the edges opposite p0.
+    workers : int
+        Threads to spread a batch over; kernels release the GIL.
+    out : Fragments, optional
+        Arrays to write to instead of new ones: of the right shapes and dtypes, C-contiguous, writeable.
+
+    Returns
+    -------
+    Fragments
+        Of two triangles at equal depth the one with the lower index is kept, whatever their order in depth.
+
+    Raises
+    ------
+    InputError
+        Wrong shapes, dtypes or options, or a triangle that names a vertex that does not exist. What `out`
+        holds is then undefined.
+    """
+    vertices = np.asarray(vertices)
+    if vertices.ndim not in (2, 3):
+        raise InputError(f"vertices: expected shape (*, 3) or (*, *, 3), got {vertices.shape}")
+    vertices = real_array(vertices, "vertices", (None,) * (vertices.ndim - 1) + (3,))
+    height, width = picture_size(size)
+    choice(cull, "cull", ("none", "back", "front"))
+    choice(rule, "rule", ("top-left", "face3d"))
+    if not isinstance(workers, Integral) or workers < 1:
+        raise InputError(f"workers: expected a positive integer, got {workers!r}")
+    indices = triangle_indices(triangles, vertices.shape[-2])
+    shape = (*vertices.shape[:-2], height, width)
+    if out is None:
+        out = Fragments(np.empty(shape, np.int32), np.empty((*shape, 3), np.float32), np.empty(shape, np.float32))
+    else:
+        _check_out(out, shape)
+    if vertices.ndim == 2:
+        worst = [_draw(vertices, indices, width, cull, rule, out.triangle, out.weights, out.depth)]
+    else:
+
+        def draw_item(i):
+            return _draw(vertices[i], indices, width, cull, rule, out.triangle[i], out.weights[i], out.depth[i])
+
+        if workers == 1:
+            worst = [draw_item(i) for i in range(len(vertices))]
+        else:
+            with ThreadPoolExecutor(int(workers)) as pool:
+                worst = list(pool.map(draw_item, range(len(vertices))))
+    if len(indices) and max(worst, default=0) >= vertices.shape[-2]:
+        raise bad_index(triangles, vertices.shape[-2])
+    return out
+
+
+def _draw(vertices, indices, width, cull, rule, triangle_out, weights_out, depth_out):
+    """One mesh into one picture; return the largest vertex index seen."""
+    if depth_out.size == 0 or len(indices) == 0:
+        triangle_out[...], weights_out[...], depth_out[...] = -1, 0, -np.inf
+        return int(indices.max(initial=0))
+    return int(
+        _raster_kernels.rasterize_mesh(  # type: ignore[call-arg]
+            xy_words(vertices),
+            vertices.reshape(-1),
+            indices,
+            width,
+            cull != "front",
+            cull != "back",
+            rule == "face3d",
+            *_raster_kernels.scratch_arrays(),
+            triangle_out.reshape(-1),
+            weights_out.reshape(-1),
+            depth_out.reshape(-1),
+        )
+    )
+
+
+def _check_out(out, shape):
+    """Raise unless `out` can take fragments of this shape."""
+    if not isinstance(out, Fragments):
+        raise InputError(f"out: expected Fragments, got {type(out).__name__}")
+    for name, want, dtype in (
+        ("triangle", shape, np.int32),
+        ("weights", (*shape, 3), np.float32),
+        ("depth", shape, np.float32),
+    ):
+        array = getattr(out, name)
+        if not isinstance(array, np.ndarray) or array.shape != want or array.dtype != dtype:
+            got = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+            raise InputError(f"out.{name}: expected {np.dtype(dtype)} {want}, got {got}")
+        if not (array.flags.c_contiguous and array.flags.aligned and array.flags.writeable):
+            raise InputError(f"out.{name}: expected a C-contiguous, writeable array")
+
+
+def fragment_arrays(fragments):
+    """(triangle (p,), weights (3 p,)) of fragments, frozen and flat, whoever made them."""
+    if not isinstance(fragments, Fragments):
+        raise InputError(f"fragments: expected Fragments, got {type(fragments).__name__}")
+    triangle, weights = np.asarray(fragments.triangle), np.asarray(fragments.weights)
+    if triangle.dtype != np.int32 or weights.dtype != np.float32 or weights.shape != (*triangle.shape, 3):
+        raise InputError(
+            "fragments: expected int32 triangle (..., h, w) and float32 weights (..., h, w, 3), "
+            f"got {triangle.dtype} {triangle.shape} and {weights.dtype} {weights.shape}"
+        )
+    return frozen(triangle, np.int32).reshape(-1), frozen(weights, np.float32).reshape(-1)
+
+
+def interpolate(
+    fragments: Fragments, triangles: np.ndarray, attributes: np.ndarray, *, background: float | np.ndarray = 0
+) -> np.ndarray:
+    """Attributes of vertices, interpolated at every pixel.
+
+    Parameters
+    ----------
+    fragments : Fragments
+        Of one mesh, or of a batch.
+    triangles : (m, 3) array of integers
+        Rows of `attributes` at the corners of each triangle, in the order in which the triangles were drawn:
+        the mesh's own triangles, or others where an attribute has its own, as textures with seams do.
+    attributes : (n, c) or, for a batch, (b, n, c) array of real numbers
+        Any number of channels. A batch may share one (n, c).
+    background : float or (c,) array
+        Value of pixels without a triangle.
+
+    Returns
+    -------
+    (h, w, c) or (b, h, w, c) float32
+
+    Raises
+    ------
+    InputError
+        Wrong shapes or dtypes, or indices out of range in fragments or triangles.
+    """
+    triangle, weights = fragment_arrays(fragments)
+    attributes = np.asarray(attributes)
+    batched = attributes.ndim == 3
+    attributes = real_array(attributes, "attributes", (None,) * (2 + batched))
+    shape = fragments.triangle.shape
+    if batched and (len(shape) != 3 or shape[0] != len(attributes)):
+        raise InputError(f"attributes: a batch of {len(attributes)} does not fit fragments of shape {shape}")
+    indices = triangle_indices(triangles)
+    channels = attributes.shape[-1]
+    color = background_color(background, channels)
+    image = np.empty((*shape, channels), np.float32)
+    rows = image.reshape(*shape[:-1], shape[-1] * channels)
+    rows[...] = np.tile(color, shape[-1])  # a row at a time: long runs are fast to copy
+    parts = len(attributes) if batched else 1
+    items = (
+        zip(
+            triangle.reshape(parts, -1),
+            weights.reshape(parts, -1),
+            attributes.reshape(parts, -1),
+            image.reshape(parts, -1),
+            strict=True,
+        )
+        if image.size
+        else ()
+    )
+    for item_triangle, item_weights, item_attributes, item_image in items:
+        if _mesh_kernels.interpolate(item_triangle, item_weights, indices, item_attributes, channels, item_image):
+            raise InputError(
+                f"fragments name triangles beyond the {len(indices) // 3} given, or triangles "
+                f"name rows beyond the {attributes.shape[-2]} of attributes"
+            )
+    return image
+
+
+def depth_map(fragments: Fragments, *, background: float = 0) -> np.ndarray:
+    """Depth with a finite background: (h, w) float32, larger is nearer, in the unit of the vertices."""
+    triangle, _ = fragment_arrays(fragments)
+    return np.where(triangle.reshape(fragments.triangle.shape) >= 0, fragments.depth, np.float32(background))
+
+
+def render_colors(
+    fragments: Fragments, triangles: np.ndarray, colors: np.ndarray, *, background: float | np.ndarray = 0
+) -> np.ndarray:
+    """Colours of vertices (n, c), any range, interpolated: (h, w, c) float32. See `interpolate`."""
+    return interpolate(fragments, triangles, colors, background=background)
+
+
+def normal_map(fragments: Fragments, triangles: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """Unit normals (h, w, 3) float32 from those of vertices (n, 3), image frame; zeros without a triangle."""
+    image = interpolate(fragments, triangles, normals)
+    length = np.sqrt(np.einsum("...c,...c->...", image, image))[..., None]
+    return np.divide(image, length, out=np.zeros_like(image), where=length > 0)
+
+
+def pncc(fragments: Fragments, triangles: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Projected normalized coordinate code (h, w, 3) float32 in [0, 1]; zeros without a triangle.
+
+    `codes` (n, 3) are those of `pncc_codes`. From Zhu et al., Face Alignment Across Large Poses (CVPR 2016).
+    """
+    return interpolate(fragments, triangles, codes)
+
+
+def pncc_codes(mean_shape: np.ndarray) -> np.ndarray:
+    """Normalized coordinate code of each vertex: the mean shape (n, 3) stretched to [0, 1] along each axis.
+
+    Zhu et al. (CVPR 2016), equation 4; the neutral mean without expression gives 3DDFA's published codes.
+    """
+    mean_shape = real_array(mean_shape, "mean_shape", (-1, 3))
+    low, high = mean_shape.min(axis=0), mean_shape.max(axis=0)
+    if not (np.isfinite(mean_shape).all() and (high > low).all()):
+        raise InputError("mean_shape: expected finite coordinates with an extent along each axis")
+    return (mean_shape - low) / (high - low)

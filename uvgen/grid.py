@@ -1,0 +1,58 @@
+"""A UV position map as a mesh."""
+
+import numpy as np
+
+from uvgen._arrays import real_array
+from uvgen.errors import InputError
+
+
+def mesh_from_map(
+    position_map: np.ndarray, mask: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The grid of a position map as a mesh: texels become vertices, each square of four two triangles.
+
+    Parameters
+    ----------
+    position_map : (h, w, 3) array of real numbers
+        x, y, z of each texel, any frame.
+    mask : (h, w) bool, optional
+        Texels to take, all where it is not given. A square with three of its texels gives one triangle.
+
+    Returns
+    -------
+    vertices : (n, 3) float32
+        The mask's texels, row by row.
+    triangles : (m, 3) int32
+        Corners clockwise on the map, so that a face's triangles turn to the viewer in the image frame.
+    uv : (n, 2) float64
+        u right, v up, in [0, 1]: texel column u (w - 1), row (h - 1) (1 - v).
+
+    Raises
+    ------
+    InputError
+        Wrong shapes or dtypes.
+    """
+    position_map = real_array(position_map, "position_map", (None, None, 3))
+    height, width = position_map.shape[:2]
+    mask = np.ones((height, width), np.bool_) if mask is None else bool_mask(mask, "mask", (height, width))
+    number = np.cumsum(mask.ravel(), dtype=np.int32).reshape(height, width) - 1
+    # Each square's texels, clockwise from the upper left.
+    a, b, c, d = number[:-1, :-1], number[:-1, 1:], number[1:, 1:], number[1:, :-1]
+    has_a, has_b, has_c, has_d = mask[:-1, :-1], mask[:-1, 1:], mask[1:, 1:], mask[1:, :-1]
+    choices = ((a, b, d), (b, c, d), (a, b, c), (a, c, d))
+    keep = np.stack(
+        [has_a & has_b & has_d, has_b & has_c & has_d, has_a & has_b & has_c & ~has_d, has_a & has_c & has_d & ~has_b],
+        axis=-1,
+    )
+    triangles = np.stack([np.stack(corners, axis=-1) for corners in choices], axis=-2)[keep]
+    rows, columns = np.nonzero(mask)
+    uv = np.stack([columns / max(width - 1, 1), 1 - rows / max(height - 1, 1)], axis=1)
+    return position_map[mask], triangles, uv
+
+
+def bool_mask(value, name, shape):
+    """`value` as a bool array of this shape; numbers count as True where they are not zero."""
+    mask = np.asarray(value)
+    if mask.shape != shape or mask.dtype.kind not in "biuf":
+        raise InputError(f"{name}: expected bool {shape}, got {mask.dtype} {mask.shape}")
+    return mask if mask.dtype == np.bool_ else mask != 0

@@ -1,0 +1,198 @@
+"""Writing meshes as Wavefront OBJ and Stanford PLY."""
+
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from uvgen._arrays import bad_index, choice, real_array, triangle_indices
+from uvgen.errors import InputError, MeshFileError
+
+_FRAMES = ("image", "raw")
+
+
+def write_obj(
+    path: str | os.PathLike,
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    *,
+    colors: np.ndarray | None = None,
+    uv: np.ndarray | None = None,
+    texture: np.ndarray | None = None,
+    uv_triangles: np.ndarray | None = None,
+    frame: str = "image",
+) -> None:
+    """Write a mesh as Wavefront OBJ, with its texture image and material beside it.
+
+    Parameters
+    ----------
+    path : path
+        Ends in .obj. A texture goes to the same name with .png, its material to .mtl.
+    vertices : (n, 3) array of real numbers
+    triangles : (m, 3) array of integers, 0-based
+    colors : (n, 3) array, optional
+        Colours of vertices: uint8, or floats in 0..255. Written as floats after the coordinates, which most
+        programs understand. Not together with a texture.
+    uv : (k, 2) array of real numbers, optional
+        u right, v up, in [0, 1].
+    texture : (h, w, 3) array, optional
+        uint8, or floats in 0..255. Needs `uv`.
+    uv_triangles : (m, 3) array of integers, optional
+        Rows of `uv` at the corners, where they are not those of the vertices.
+    frame : {"image", "raw"}
+        "image": the vertices are in the image frame (y down); y is negated and the corners' order is turned,
+        so that other programs show the face upright with its outside out. "raw": nothing is changed.
+
+    Raises
+    ------
+    InputError
+        Wrong shapes, dtypes or values; nothing is written then.
+    MeshFileError
+        The file cannot be written.
+    """
+    vertices, indices = _mesh(vertices, triangles, frame)
+    target = _checked_path(path, ".obj")
+    lines = ["# uvgen"]
+    if texture is not None:
+        if uv is None or colors is not None:
+            raise InputError("texture: needs uv, and no colors")
+        texture = _color_bytes(texture, "texture", (-1, -1, 3))
+        lines += [f"mtllib {target.stem}.mtl", "usemtl face"]
+    rows = vertices if colors is None else np.hstack([vertices, _colors_of(colors, vertices) / 255.0])
+    lines += ["v " + " ".join(format(x, ".9g") for x in row) for row in rows.tolist()]
+    corners = [indices + 1]
+    if uv is not None:
+        uv = real_array(uv, "uv", (None if uv_triangles is not None else len(vertices), 2))
+        lines += ["vt " + " ".join(format(x, ".9g") for x in row) for row in uv.tolist()]
+        corners.append((indices if uv_triangles is None else _faces(uv_triangles, len(uv), frame)) + 1)
+        if len(corners[1]) != len(indices):
+            raise InputError(f"uv_triangles: expected {len(indices)} triangles, got {len(corners[1])}")
+    elif uv_triangles is not None:
+        raise InputError("uv_triangles: needs uv")
+    for row in np.stack(corners, axis=-1).tolist():
+        lines.append("f " + " ".join("/".join(map(str, corner)) for corner in row))
+    if texture is not None:
+        _write(target.with_suffix(".png"), _png(texture))
+        material = f"newmtl face\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {target.stem}.png\n"
+        _write(target.with_suffix(".mtl"), material.encode())
+    _write(target, ("\n".join(lines) + "\n").encode())
+
+
+def write_ply(
+    path: str | os.PathLike,
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    *,
+    colors: np.ndarray | None = None,
+    uv: np.ndarray | None = None,
+    texture: np.ndarray | None = None,
+    frame: str = "image",
+) -> None:
+    """Write a mesh as binary little-endian PLY.
+
+    Parameters are those of `write_obj`. `uv` (n, 2) becomes the vertex properties s and t, and the texture a
+    PNG beside the file that a TextureFile comment names; programs differ in whether they read these.
+
+    Raises
+    ------
+    InputError
+        Wrong shapes, dtypes or values; nothing is written then.
+    MeshFileError
+        The file cannot be written.
+    """
+    vertices, indices = _mesh(vertices, triangles, frame)
+    target = _checked_path(path, ".ply")
+    fields = [("x", "<f4"), ("y", "<f4"), ("z", "<f4")]
+    columns = list(vertices.T)
+    header = ["ply", "format binary_little_endian 1.0", "comment uvgen"]
+    if texture is not None:
+        if uv is None:
+            raise InputError("texture: needs uv")
+        texture = _color_bytes(texture, "texture", (-1, -1, 3))
+        header.append(f"comment TextureFile {target.stem}.png")
+    if uv is not None:
+        fields += [("s", "<f4"), ("t", "<f4")]
+        columns += list(real_array(uv, "uv", (len(vertices), 2)).T)
+    if colors is not None:
+        fields += [("red", "u1"), ("green", "u1"), ("blue", "u1")]
+        columns += list(_colors_of(colors, vertices).T)
+    table = np.empty(len(vertices), np.dtype(fields))
+    for (name, _), column in zip(fields, columns, strict=True):
+        table[name] = column
+    faces = np.empty(len(indices), np.dtype([("n", "u1"), ("corners", "<i4", (3,))]))
+    faces["n"], faces["corners"] = 3, indices
+    header.append(f"element vertex {len(table)}")
+    header += [f"property {'uchar' if code == 'u1' else 'float'} {name}" for name, code in fields]
+    header += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header"]
+    if texture is not None:
+        _write(target.with_suffix(".png"), _png(texture))
+    _write(target, ("\n".join(header) + "\n").encode() + table.tobytes() + faces.tobytes())
+
+
+def _mesh(vertices, triangles, frame):
+    """Checked vertices (n, 3) and triangles (m, 3) as they are to be written."""
+    choice(frame, "frame", _FRAMES)
+    vertices = real_array(vertices, "vertices", (None, 3))
+    if not np.isfinite(vertices).all():
+        raise InputError("vertices: not all are finite, and readers would stumble over them")
+    indices = _faces(triangles, len(vertices), frame)
+    return (vertices * np.array([1, -1, 1], np.float32) if frame == "image" else vertices), indices
+
+
+def _faces(triangles, n_rows, frame):
+    """Checked triangles (m, 3), corners turned for the image frame."""
+    indices = triangle_indices(triangles, n_rows).reshape(-1, 3).view(np.int32)
+    if indices.size and not (indices.min() >= 0 and indices.max() < n_rows):
+        raise bad_index(triangles, n_rows)
+    return indices[:, ::-1] if frame == "image" else indices
+
+
+def _color_bytes(value, name, shape):
+    """Colours in 0..255 as uint8, rounded and cut."""
+    colors = real_array(value, name, shape)
+    if not np.isfinite(colors).all():
+        raise InputError(f"{name}: not all values are finite")
+    return np.clip(np.rint(colors), 0, 255).astype(np.uint8)
+
+
+def _colors_of(colors, vertices):
+    return _color_bytes(colors, "colors", (len(vertices), 3))
+
+
+def _checked_path(path, suffix):
+    try:
+        path = Path(os.fspath(path))
+    except TypeError:
+        raise InputError(f"path: expected a path, got {path!r}") from None
+    if path.suffix.lower() != suffix:
+        raise InputError(f"path: expected a name that ends in {suffix}, got {str(path)!r}")
+    if any(c.isspace() for c in path.stem):
+        raise InputError(f"path: {path.name!r} has blanks, with which many readers do not find the texture")
+    return path
+
+
+def _write(path, data):
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise MeshFileError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _png(image):
+    """An 8-bit RGB image (h, w, 3) as the bytes of a PNG file (ISO/IEC 15948), each row unfiltered."""
+    height, width = image.shape[:2]
+    rows = np.zeros((height, 1 + 3 * width), np.uint8)
+    rows[:, 1:] = image.reshape(height, -1)
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows.tobytes()))
+        + chunk(b"IEND", b"")
+    )

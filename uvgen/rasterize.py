@@ -1,0 +1,63 @@
+"""The rasterizer and all that uses it: `from uvgen import rasterize` is enough.
+
+    fragments = rasterize.rasterize(vertices, triangles, (450, 450))
+    depth = fragments.depth
+    normals = rasterize.interpolate(fragments, triangles, rasterize.vertex_normals(vertices, triangles))
+
+Everything works in the image frame: x right and y down in pixels, pixel centres at integers, z toward the
+viewer. Inputs are never modified, and all functions may be called from any number of threads and processes.
+The parts live in files of their own: `fragments` (drawing, interpolation), `shading` (normals, light),
+`visibility`, `texture` (unwrapping and back), `grid` (a position map as a mesh), `mesh_io` (OBJ and PLY).
+It needs numpy and numba alone.
+"""
+
+from uvgen.fragments import (
+    Fragments,
+    depth_map,
+    interpolate,
+    normal_map,
+    pncc,
+    pncc_codes,
+    rasterize,
+    render_colors,
+)
+from uvgen.grid import mesh_from_map
+from uvgen.mesh_io import write_obj, write_ply
+from uvgen.shading import (
+    Light,
+    SphericalHarmonics,
+    face_normals,
+    front_facing,
+    harmonic_basis,
+    shade,
+    vertex_normals,
+)
+from uvgen.texture import flatten_mean, render, render_texture, unwrap
+from uvgen.visibility import visible_texels, visible_vertices
+
+__all__ = [
+    "Fragments",
+    "Light",
+    "SphericalHarmonics",
+    "depth_map",
+    "face_normals",
+    "flatten_mean",
+    "front_facing",
+    "harmonic_basis",
+    "interpolate",
+    "mesh_from_map",
+    "normal_map",
+    "pncc",
+    "pncc_codes",
+    "rasterize",
+    "render",
+    "render_colors",
+    "render_texture",
+    "shade",
+    "unwrap",
+    "vertex_normals",
+    "visible_texels",
+    "visible_vertices",
+    "write_obj",
+    "write_ply",
+]
