@@ -10,8 +10,9 @@ from oracles import texel_triangles
 from toy import toy_model
 
 from uvgen import build_atlas
-from uvgen.atlas import CLOSURE, FILLED, MESH, hole_loops, texel_coordinates, triangulate_loop
+from uvgen.atlas import CLOSURE, FILLED, MESH, hole_loops, texel_coordinates
 from uvgen.errors import InputError, ModelError
+from uvgen.topology import triangulate_loop
 
 
 @pytest.mark.parametrize("size", [24, 61])

@@ -81,7 +81,7 @@ def test_shape_and_expression_basis_are_the_parts_of_the_joint_one(model) -> Non
         ({"triangles": toy_model().triangles + 1}, "triangles name a vertex that does not exist"),
         ({"triangles": np.empty((0, 3))}, "there are no triangles"),
         ({"mirror": np.full(1681, 1681)}, "mirror pairs name a vertex"),
-        ({"regions": np.full(1681, 9)}, "a region label is above 4"),
+        ({"regions": np.full(1681, 9)}, "a region label is above 5"),
         ({"shape_std": np.ones(3)}, r"bases are \(1681, 3, 15\), expected \(1681, 3, 8\)"),
     ],
 )

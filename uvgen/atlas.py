@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from uvgen.errors import InputError, ModelError
 from uvgen.fragments import rasterize
 from uvgen.model import MorphableModel
+from uvgen.topology import boundary_loops, signed_area, triangulate_loop
 
 FILLED, MESH, CLOSURE = 0, 1, 2
 """Values of `UvAtlas.source`: nearest texel's values, the model's mesh, triangles that close a hole."""
@@ -131,89 +132,12 @@ def hole_loops(triangles: NDArray[np.int32], uv: NDArray[np.float64]) -> list[ND
     triangles : (m, 3) int32
         Consistently wound.
     uv : (n, 2) float64
-        The loop that encloses the largest area in UV is taken for the outer one of its component.
+        The loop that encloses the largest area in UV is taken for the outer one.
 
     Returns
     -------
     list of (k,) int32
         Vertices of each hole, in the order that a triangle filling it would go.
     """
-    edges = triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
-    low_high = np.sort(edges, axis=1).astype(np.int64)
-    keys = low_high[:, 0] * len(uv) + low_high[:, 1]
-    order = np.argsort(keys, kind="stable")
-    alone = np.diff(keys[order], prepend=-1, append=-1) != 0  # an edge of one triangle: unlike both its neighbours
-    boundary = edges[np.sort(order[alone[:-1] & alone[1:]])]
-    following: dict[int, list[int]] = {}
-    for start, end in boundary[:, ::-1].tolist():  # against the mesh's winding: with that of what fills the hole
-        following.setdefault(start, []).append(end)
-    loops = []
-    while following:
-        first = next(iter(following))
-        loop, vertex = [first], following[first].pop()
-        while vertex != first and vertex in following and following[vertex]:
-            loop.append(vertex)
-            vertex = following[vertex].pop()
-        following = {key: ends for key, ends in following.items() if ends}
-        if vertex == first and len(loop) >= 3:
-            loops.append(np.array(loop, np.int32))
-    return sorted(loops, key=lambda loop: -abs(_signed_area(uv[loop])))[1:]
-
-
-def _signed_area(polygon: NDArray[np.float64]) -> float:
-    x, y = polygon.T
-    return 0.5 * float(np.dot(x, np.roll(y, -1)) - np.dot(np.roll(x, -1), y))
-
-
-def triangulate_loop(loop: NDArray[np.int32], uv: NDArray[np.float64]) -> NDArray[np.int32]:
-    """Triangles over a hole's boundary loop, by cutting ears, the shortest cut first.
-
-    Parameters
-    ----------
-    loop : (k,) int32
-        Vertices around the hole, simple as a polygon in UV.
-    uv : (n, 2) float64
-        UV coordinates.
-
-    Returns
-    -------
-    (k - 2, 3) int32
-        Triangles wound like the loop; fewer where the polygon crosses itself and no ear is left.
-    """
-    ring = loop.tolist()
-    sign = np.sign(_signed_area(uv[loop])) or 1.0
-    triangles: list[tuple[int, ...]] = []
-    while len(ring) > 3:
-        best, best_length = -1, np.inf
-        points = uv[ring]
-        before, after = np.roll(points, 1, axis=0), np.roll(points, -1, axis=0)
-        turn = sign * _cross(points - before, after - points)
-        lengths = np.hypot(*(after - before).T)
-        for k in np.argsort(lengths, kind="stable"):
-            if turn[k] <= 0 or lengths[k] >= best_length:
-                continue
-            if not _any_inside(points, before[k], points[k], after[k], sign):
-                best, best_length = int(k), lengths[k]
-                break
-        if best < 0:
-            return np.array(triangles, np.int32).reshape(-1, 3)
-        triangles.append((ring[best - 1], ring[best], ring[(best + 1) % len(ring)]))
-        del ring[best]
-    triangles.append(tuple(ring))
-    return np.array(triangles, np.int32)
-
-
-def _cross(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
-
-
-def _any_inside(
-    points: NDArray[np.float64], a: NDArray[np.float64], b: NDArray[np.float64], c: NDArray[np.float64], sign: float
-) -> bool:
-    """Whether a polygon corner other than a, b, c lies in the closed triangle a b c."""
-    inside = np.ones(len(points), bool)
-    for p, q in ((a, b), (b, c), (c, a)):
-        inside &= sign * _cross(q - p, points - p) >= 0
-    for corner in (a, b, c):
-        inside &= np.any(points != corner, axis=1)
-    return bool(inside.any())
+    loops = [loop[::-1] for loop in boundary_loops(triangles, strict=False)]
+    return sorted(loops, key=lambda loop: -abs(signed_area(uv[loop])))[1:]

@@ -58,9 +58,8 @@ def face_mask(model: MorphableModel, size: int) -> NDArray[np.bool_]:
 
 
 def _face(model: MorphableModel, size: int, labels: NDArray[np.uint8] | None) -> NDArray[np.bool_]:
-    neck = REGIONS.index("neck")
-    if labels is not None and (labels == neck).any():
-        return labels != neck
+    if labels is not None and (labels == REGIONS.index("neck")).any():
+        return ~np.isin(labels, [REGIONS.index("neck"), REGIONS.index("other")])
     points, unit = _landmark_points(model, size)
     jaw = points[:17]
     sides = [[0.0, jaw[0, 1]], [size - 1.0, jaw[16, 1]], [size - 1.0, 0.0], [0.0, 0.0]]

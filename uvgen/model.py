@@ -24,9 +24,12 @@ from uvgen.interrupts import interrupts_deferred
 if TYPE_CHECKING:
     import h5py
 
+BUILTIN = "builtin"
+"""What `load_model` takes for the model that comes with uvgen."""
+
 FORMAT, VERSION = "uvgen-model", 1
-REGIONS = ("neck", "face", "mouth", "eyes", "nose")
-"""Names of the labels in `MorphableModel.regions`, by value."""
+REGIONS = ("neck", "face", "mouth", "eyes", "nose", "other")
+"""Names of the labels in `MorphableModel.regions`, by value; "other" is hair and the backs of the ears."""
 
 _LABEL_FIELDS = ("mean", "basis", "triangles", "mouth_triangles", "uv", "landmarks", "regions")
 _MAPPED_FIELDS = ("basis", "albedo_basis")
@@ -219,14 +222,14 @@ def hash_labels(model: MorphableModel) -> str:
 
 
 def load_model(path: str | PathLike[str]) -> MorphableModel:
-    """Read a morphable model: uvgen's own ``.h5``, or face3d's ``BFM.mat``.
+    """Read a morphable model: uvgen's own ``.h5``, face3d's ``BFM.mat``, or the built-in one.
 
     Parameters
     ----------
     path : path-like
-        ``model.h5`` as `save_model` or ``uvgen model convert`` write it (opened in milliseconds, the bases
-        stay on disk), or face3d's ``BFM.mat`` with ``BFM_UV.mat`` and, where present, ``BFM_info.mat``
-        beside it (read whole).
+        ``"builtin"``, uvgen's own model; ``model.h5`` as `save_model` or ``uvgen model convert`` write it
+        (opened in milliseconds, the bases stay on disk); or face3d's ``BFM.mat`` with ``BFM_UV.mat`` and, where
+        present, ``BFM_info.mat`` beside it (read whole).
 
     Returns
     -------
@@ -237,6 +240,10 @@ def load_model(path: str | PathLike[str]) -> MorphableModel:
     ModelError
         Where the file is missing, of another kind, or damaged.
     """
+    if path == BUILTIN:
+        from uvgen.builtin import builtin_model
+
+        return builtin_model()
     path = Path(path)
     if path.is_dir():
         raise ModelError(f"{path}: is a folder; name the model file in it (BFM.mat or a .h5)")

@@ -1,0 +1,84 @@
+"""Weights of a mesh's edges and harmonic maps under them: the sparse linear algebra of the UV embedding."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from uvgen.topology import directed_edges
+
+
+def cotangent_weights(v, t):
+    """Entries (rows, columns, weights) of half the cotangents of the angles opposite each edge."""
+    a, b, c = v[t[:, 0]], v[t[:, 1]], v[t[:, 2]]
+    area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    area = np.maximum(area, 1e-12 * area.mean())
+    cot = np.concatenate([((a - c) * (b - c)).sum(1), ((b - a) * (c - a)).sum(1), ((c - b) * (a - b)).sum(1)])
+    half = 0.5 * cot / np.tile(area, 3)
+    e = directed_edges(t)
+    return np.append(e[:, 0], e[:, 1]), np.append(e[:, 1], e[:, 0]), np.append(half, half)
+
+
+def laplacian(vertices: np.ndarray, triangles: np.ndarray):
+    """(n, n) scipy sparse cotangent Laplacian, in rows that sum to zero, positive on the diagonal."""
+    return closed_laplacian(cotangent_weights(vertices, triangles), [], len(vertices))
+
+
+def mean_value_weights(v, t):
+    """Entries (rows, columns, weights) of Floater's mean-value coordinates; positive, not symmetric."""
+    rows, columns, values = [], [], []
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        p, q = v[t[:, j]] - v[t[:, i]], v[t[:, k]] - v[t[:, i]]
+        lp, lq = np.linalg.norm(p, axis=1), np.linalg.norm(q, axis=1)
+        cross = np.linalg.norm(np.cross(p, q), axis=1)
+        # tan of half the angle at i; an angle of 180 degrees is held to a large finite value
+        tangent = np.clip(cross / np.maximum(lp * lq + (p * q).sum(1), 1e-12 * lp * lq), 1e-6, 1e6)
+        rows += [t[:, i], t[:, i]]
+        columns += [t[:, j], t[:, k]]
+        values += [tangent / lp, tangent / lq]
+    weights = np.concatenate(values)
+    return np.concatenate(rows), np.concatenate(columns), weights / np.median(weights)
+
+
+def closed_laplacian(entries, holes, n):
+    """Laplacian, rows summing to zero, of the weights and a vertex more for each hole, joined to its loop."""
+    from scipy.sparse import coo_array, diags_array
+
+    rows, columns, values = entries
+    for h, loop in enumerate(holes):
+        spoke = np.full(len(loop), np.median(np.abs(values)))
+        hub = np.full(len(loop), n + h)
+        rows = np.concatenate([rows, loop, hub])
+        columns = np.concatenate([columns, hub, loop])
+        values = np.concatenate([values, spoke, spoke])
+    size = n + len(holes)
+    w = coo_array((values, (rows, columns)), shape=(size, size)).tocsr()
+    return (diags_array(np.asarray(w.sum(axis=1)).ravel()) - w).tocsr()
+
+
+def solve_uv(laplacian, held, held_uv, image):
+    """(n, 2) harmonic UV with some vertices held; with `image`, mirrored pairs share one unknown."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.linalg import splu
+
+    n = laplacian.shape[0]
+    out = np.zeros((n, 2))
+    out[held] = held_uv - 0.5
+    free = np.ones(n, bool)
+    free[held] = False
+    owner = np.arange(n)  # the vertex whose unknown each vertex reads
+    if image is not None:
+        paired = np.flatnonzero(image >= 0)
+        owner[paired] = np.maximum(paired, image[paired])
+    for axis, sign in ((0, -1.0), (1, 1.0)):
+        coefficient = np.where(owner == np.arange(n), 1.0, sign)
+        if image is not None and axis == 0:
+            coefficient[image == np.arange(n)] = 0.0  # on the symmetry line: u = 0.5
+        used = free & (coefficient != 0)
+        names, column = np.unique(owner[used], return_inverse=True)
+        spread = coo_array((coefficient[used], (np.flatnonzero(used), column)), shape=(n, len(names))).tocsc()
+        system = (spread.T @ laplacian @ spread).tocsc()
+        solver = splu(
+            system, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}, diag_pivot_thresh=0.01
+        )  # nearly symmetric: this ordering fills in least
+        out[:, axis] += spread @ solver.solve(-(spread.T @ (laplacian @ out[:, axis])))
+    return out + 0.5

@@ -1,0 +1,255 @@
+"""What a triangle mesh is like: its checks, boundary loops and mirror symmetry."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from uvgen.errors import InputError
+
+
+def check_disk(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Contiguous float64 (n, 3) and int64 (m, 3), or an `InputError` that says why the mesh is no surface."""
+    v = np.ascontiguousarray(vertices, np.float64)
+    t = np.asarray(triangles)
+    if v.ndim != 2 or v.shape[1] != 3 or len(v) < 3:
+        raise InputError(f"vertices have shape {np.shape(vertices)}; expected (n, 3)")
+    if t.ndim != 2 or t.shape[1] != 3 or len(t) == 0 or not np.issubdtype(t.dtype, np.integer):
+        raise InputError(f"triangles have shape {t.shape} and type {t.dtype}; expected (m, 3) integers")
+    t = np.ascontiguousarray(t, np.int64)
+    if not np.isfinite(v).all():
+        raise InputError(f"vertex {int(np.flatnonzero(~np.isfinite(v).all(1))[0])} is not finite")
+    if t.min() < 0 or t.max() >= len(v):
+        raise InputError(f"triangle indices run from {t.min()} to {t.max()}; expected 0 to {len(v) - 1}")
+    twice = (t[:, 0] == t[:, 1]) | (t[:, 1] == t[:, 2]) | (t[:, 2] == t[:, 0])
+    if twice.any():
+        raise InputError(f"triangle {int(np.argmax(twice))} names a vertex twice: remove such triangles")
+    unused = np.setdiff1d(np.arange(len(v)), t)
+    if len(unused):
+        raise InputError(f"{len(unused)} vertices, the first {unused[0]}, belong to no triangle: remove them")
+    edges = directed_edges(t)
+    key = edges[:, 0] * len(v) + edges[:, 1]
+    order = np.sort(key)
+    doubled = np.flatnonzero(order[1:] == order[:-1])
+    if len(doubled):
+        a, b = divmod(int(order[doubled[0]]), len(v))
+        raise InputError(
+            f"{len(doubled)} edges, one from vertex {a} to {b}, have two triangles on one side: "
+            "the mesh is not manifold or its triangles are not turned alike"
+        )
+    if (np.linalg.norm(v[edges[:, 0]] - v[edges[:, 1]], axis=1) == 0).any():
+        a, b = edges[np.argmin(np.linalg.norm(v[edges[:, 0]] - v[edges[:, 1]], axis=1))]
+        raise InputError(f"vertices {a} and {b} share an edge and a position: merge repeated vertices")
+    n_components = count_components(len(v), t)
+    if n_components > 1:
+        repeated = len(v) - len(np.unique(v, axis=0))
+        hint = f"; {repeated} vertices repeat another's position: merge them" if repeated else ""
+        raise InputError(f"the mesh has {n_components} components; expected one{hint}")
+    return v, t
+
+
+def directed_edges(triangles: np.ndarray) -> np.ndarray:
+    """(3m, 2) edges in the direction of their triangles; edge k of triangle i is row k * m + i."""
+    return np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+
+
+def count_components(n_vertices: int, triangles: np.ndarray) -> int:
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    e = directed_edges(triangles)
+    graph = coo_array((np.ones(len(e), np.int8), (e[:, 0], e[:, 1])), shape=(n_vertices, n_vertices))
+    return int(connected_components(graph, directed=False, return_labels=False))
+
+
+def boundary_loops(triangles: np.ndarray, *, strict: bool = True) -> list[np.ndarray]:
+    """The boundary's closed loops of vertices, each with the surface on its left, in order of first edge.
+
+    Parameters
+    ----------
+    triangles : (m, 3) integer array
+        Consistently wound.
+    strict : bool
+        Whether loops that touch at a vertex are an error, or are followed one way or the other.
+
+    Returns
+    -------
+    list of (k,) int32
+        Three vertices or more each.
+
+    Raises
+    ------
+    InputError
+        Where two loops touch at a vertex and `strict` is true.
+    """
+    edges = directed_edges(triangles)
+    low_high = np.sort(edges, axis=1).astype(np.int64)
+    keys = low_high[:, 0] * (int(triangles.max()) + 1) + low_high[:, 1]
+    order = np.argsort(keys, kind="stable")
+    changes = np.diff(keys[order], prepend=-1, append=-1) != 0  # an edge of one triangle: unlike both its neighbours
+    lone = edges[np.sort(order[changes[:-1] & changes[1:]])]
+    starts, counts = np.unique(lone[:, 0], return_counts=True)
+    if strict and (counts > 1).any():
+        raise InputError(f"the boundary passes vertex {starts[np.argmax(counts)]} twice: not a manifold mesh")
+    following: dict[int, list[int]] = {}
+    for start, end in lone.tolist():
+        following.setdefault(start, []).append(end)
+    loops = []
+    for start in starts.tolist():
+        while following.get(start):
+            loop, vertex = [start], following[start].pop()
+            while vertex != start and following.get(vertex):
+                loop.append(vertex)
+                vertex = following[vertex].pop()
+            if vertex == start and len(loop) >= 3:
+                loops.append(np.array(loop, np.int32))
+    return loops
+
+
+def signed_area(polygon: np.ndarray) -> float:
+    """Area of a polygon (k, 2), positive where it runs counter-clockwise with y up."""
+    x, y = polygon.T
+    return 0.5 * float(np.dot(x, np.roll(y, -1)) - np.dot(np.roll(x, -1), y))
+
+
+def triangulate_loop(loop: np.ndarray, uv: np.ndarray) -> np.ndarray:
+    """Triangles over a hole's boundary loop, by cutting ears, the shortest cut first.
+
+    Parameters
+    ----------
+    loop : (k,) int32
+        Vertices around the hole, simple as a polygon in UV.
+    uv : (n, 2) float64
+        UV coordinates.
+
+    Returns
+    -------
+    (k - 2, 3) int32
+        Triangles wound like the loop; fewer where the polygon crosses itself and no ear is left.
+    """
+    ring = loop.tolist()
+    sign = np.sign(signed_area(uv[loop])) or 1.0
+    triangles: list[tuple[int, ...]] = []
+    while len(ring) > 3:
+        best, best_length = -1, np.inf
+        points = uv[ring]
+        before, after = np.roll(points, 1, axis=0), np.roll(points, -1, axis=0)
+        turn = sign * _cross(points - before, after - points)
+        lengths = np.hypot(*(after - before).T)
+        for k in np.argsort(lengths, kind="stable"):
+            if turn[k] <= 0 or lengths[k] >= best_length:
+                continue
+            if not _any_inside(points, before[k], points[k], after[k], sign):
+                best, best_length = int(k), lengths[k]
+                break
+        if best < 0:
+            return np.array(triangles, np.int32).reshape(-1, 3)
+        triangles.append((ring[best - 1], ring[best], ring[(best + 1) % len(ring)]))
+        del ring[best]
+    triangles.append(tuple(ring))
+    return np.array(triangles, np.int32)
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+
+
+def _any_inside(points: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, sign: float) -> bool:
+    """Whether a polygon corner other than a, b, c lies in the closed triangle a b c."""
+    inside = np.ones(len(points), bool)
+    for p, q in ((a, b), (b, c), (c, a)):
+        inside &= sign * _cross(q - p, points - p) >= 0
+    for corner in (a, b, c):
+        inside &= np.any(points != corner, axis=1)
+    return bool(inside.any())
+
+
+def find_mirror(vertices: np.ndarray, triangles: np.ndarray, n_seeds: int = 60) -> np.ndarray:
+    """(n,) int64: for each vertex its mirror image by the mesh's connectivity, itself on the symmetry line.
+
+    The shape need not be exactly symmetric: one edge on or across the symmetry line is matched with itself,
+    and the match spreads from triangle to triangle. Edges near x = mean x are tried as seeds. Places where
+    the two sides are connected differently (the Basel model's lips, trimmed unevenly) are passed by: up to
+    2 % of the vertices may stay without an image, -1.
+
+    Raises
+    ------
+    InputError
+        Where no seed's match spreads over the mesh.
+    """
+    n = len(vertices)
+    edges = directed_edges(triangles)
+    key = edges[:, 0] * n + edges[:, 1]
+    apex = np.concatenate([triangles[:, 2], triangles[:, 0], triangles[:, 1]])
+    across = dict(zip(key.tolist(), apex.tolist(), strict=True))
+    valence = np.bincount(triangles.ravel(), minlength=n).tolist()
+    x = vertices[:, 0] - vertices[:, 0].mean()
+    inner = np.flatnonzero(np.isin(key, edges[:, 1] * n + edges[:, 0]))
+    a, b = edges[inner, 0], edges[inner, 1]
+    length = np.linalg.norm(vertices[a] - vertices[b], axis=1)
+    on_line = np.maximum(np.abs(x[a]), np.abs(x[b])) / length
+    over_line = np.hypot(x[a] + x[b], np.linalg.norm((vertices[a] - vertices[b])[:, 1:], axis=1)) / length
+    best = 0
+    for k in np.argsort(np.minimum(on_line, over_line), kind="stable")[:n_seeds].tolist():
+        pair = (int(a[k]), int(b[k]))
+        image = pair if on_line[k] <= over_line[k] else pair[::-1]
+        mirror = _spread(pair, image, across, valence)
+        matched = int((mirror >= 0).sum())
+        best = max(best, matched)
+        if matched > 0.98 * n:
+            return _without_contradictions(mirror, edges)
+    raise InputError(
+        f"the mesh's connectivity is not symmetric about x = {vertices[:, 0].mean():.6g}: at best {best} of "
+        f"{n} vertices found a mirror image; pass symmetric=False or the pairs as `mirror`"
+    )
+
+
+def _spread(edge, image, across, valence):
+    """(n,) images spread from `edge` and `image` over apexes of equal valence; all -1 if that contradicts."""
+    n = len(valence)
+    mirror = [-1] * n
+    failures = 0
+    todo = deque([(*edge, *image)])
+    for u, w in zip(edge, image, strict=True):
+        if valence[u] != valence[w]:
+            return np.array(mirror)
+        mirror[u], mirror[w] = w, u
+    seen = set()
+    while todo:
+        a, b, a2, b2 = todo.popleft()
+        # the triangle left of a -> b mirrors to the one left of b2 -> a2
+        c, c2 = across.get(a * n + b, -1), across.get(b2 * n + a2, -1)
+        if c == -1 or c2 == -1 or valence[c] != valence[c2]:
+            continue
+        if mirror[c] == -1 and mirror[c2] == -1:
+            mirror[c], mirror[c2] = c2, c
+        elif mirror[c] != c2:
+            failures += 1
+            if failures > 20 + n // 200:
+                return np.full(n, -1)
+            continue
+        for u, w, u2, w2 in ((b, c, b2, c2), (c, a, c2, a2)):
+            if w * n + u not in seen:
+                seen.add(w * n + u)
+                seen.add(u2 * n + w2)
+                todo.append((w, u, w2, u2))
+    # the other way through the seed edge is the mirror image of this one: every vertex got both entries
+    return np.array(mirror)
+
+
+def _without_contradictions(mirror, edges):
+    """`mirror` with -1 where an edge between two matched vertices has no image."""
+    n = len(mirror)
+    both = np.concatenate([edges, edges[:, ::-1]])
+    known = np.unique(both[:, 0] * n + both[:, 1])
+    for _ in range(8):
+        a, b = mirror[both[:, 0]], mirror[both[:, 1]]
+        wrong = (a >= 0) & (b >= 0) & ~np.isin(a * n + b, known)
+        if not wrong.any():
+            break
+        bad = np.unique(both[wrong])
+        bad = np.union1d(bad, mirror[bad])
+        mirror = mirror.copy()
+        mirror[bad] = -1
+    return mirror
