@@ -9,16 +9,18 @@ from typing import Any
 
 import click
 
-from uvgen.cli.options import ANY_PATH, EXISTING_FILE, GroupedCommand, option
+from uvgen.cli.options import ANY_PATH, EXISTING_FILE, MODEL, GroupedCommand, option
 
 _INPUT, _OUTPUT, _LABELS, _RUN = "What goes in", "What comes out", "Crops and labels", "How it runs"
 
 
 @click.command("build", cls=GroupedCommand)
-@option("--data", type=ANY_PATH, required=True, group=_INPUT,
-        help="300W-LP folder (AFW, HELEN, IBUG, LFPW in it), or a flat folder like AFLW2000-3D.")  # fmt: skip
-@option("--model", "model_path", type=EXISTING_FILE, required=True, group=_INPUT,
-        help="Morphable model: uvgen's .h5 (see `uvgen model convert`) or face3d's BFM.mat.")  # fmt: skip
+@option("--data", type=ANY_PATH, group=_INPUT,
+        help="300W-LP folder (AFW, HELEN, IBUG, LFPW in it), or a flat folder like AFLW2000-3D. "
+             "Without --data and --model: the built-in sample set and model.")  # fmt: skip
+@option("--model", "model_path", type=MODEL, group=_INPUT,
+        help="Morphable model: uvgen's .h5 (see `uvgen model convert`), face3d's BFM.mat, or the word "
+             "builtin.")  # fmt: skip
 @option("--subset", "subsets", multiple=True, metavar="NAME", group=_INPUT,
         help="Subset to take, repeatable; all of them by default.")  # fmt: skip
 @option("--flip/--no-flip", default=True, show_default=True, group=_INPUT,
@@ -53,8 +55,8 @@ _INPUT, _OUTPUT, _LABELS, _RUN = "What goes in", "What comes out", "Crops and la
 @option("--quiet", is_flag=True, group=_RUN, help="Errors alone.")
 @option("--verbose", is_flag=True, group=_RUN, help="Report each shard and each skipped sample at once.")
 def command(
-    data: Path,
-    model_path: Path,
+    data: Path | None,
+    model_path: Path | str | None,
     subsets: tuple[str, ...],
     flip: bool,
     list_path: Path | None,
@@ -77,6 +79,7 @@ def command(
     \b
     Example:
       uvgen build --data 300W_LP/ --model bfm.h5 --subset IBUG --out shards/
+      uvgen build --subset IBUG --out shards/        # built-in model and samples
 
     \b
     Exit status: 0 all written, 3 some samples skipped, 1 failed, 2 wrong usage, 130 interrupted.
@@ -96,6 +99,7 @@ def command(
         }
     )
     started = time.perf_counter()
+    data, model_path = _inputs(data, model_path, quiet=quiet)
     samples = find_samples(data, subsets, flip=flip)
     if list_path is not None:
         samples = select_samples(samples, _read_lines(list_path))
@@ -131,6 +135,21 @@ def command(
         )
     if result.skipped:
         sys.exit(3)
+
+
+def _inputs(data: Path | None, model: Path | str | None, *, quiet: bool) -> tuple[Path, Path | str]:
+    """The samples and the model that belongs to them; both are the built-in ones where neither is named."""
+    if data is not None and model is not None:
+        return data, model
+    if data is not None:
+        raise click.UsageError("missing --model: the parameters in --data belong to a model (bfm.h5, or builtin)")
+    if model not in (None, "builtin"):
+        raise click.UsageError("missing --data: the built-in samples belong to the built-in model alone")
+    from uvgen.sample_set import builtin_samples
+
+    if not quiet:
+        click.echo("using uvgen's built-in model and sample set, since neither --data nor --model is given", err=True)
+    return builtin_samples(), "builtin"
 
 
 class _Interrupt:

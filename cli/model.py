@@ -4,14 +4,14 @@ from pathlib import Path
 
 import click
 
-from uvgen.cli.options import ANY_PATH, EXISTING_FILE, GroupedCommand, option
+from uvgen.cli.options import ANY_PATH, EXISTING_FILE, EXISTING_FOLDER, MODEL, GroupedCommand, option
 
 _FROM, _TO = "What goes in", "What comes out"
 
 
 @click.group("model")
 def command() -> None:
-    """Convert and inspect morphable models.
+    """Convert, inspect and assemble morphable models.
 
     \b
     Exit status: 0 done, 1 failed, 2 wrong usage.
@@ -74,13 +74,14 @@ def convert(
 
 
 @command.command("info")
-@click.argument("file", type=EXISTING_FILE)
-def info(file: Path) -> None:
+@click.argument("file", type=MODEL)
+def info(file: Path | str) -> None:
     """Print a model's counts, dimensions, provenance and UV coverage.
 
     \b
     Example:
       uvgen model info bfm.h5
+      uvgen model info builtin
     """
     import numpy as np
 
@@ -120,3 +121,85 @@ def info(file: Path) -> None:
         click.echo(f"{'source':<13} {name}  {digest}")
     if hash_labels(model) != model.content_sha256:
         raise click.ClickException(f"{file}: the content does not have the hash written in it; convert the model again")
+
+
+@command.command("export", cls=GroupedCommand)
+@click.argument("model_path", metavar="MODEL", type=MODEL)
+@option("--format", "file_format", type=click.Choice(["face3d", "uvgen"]), default="uvgen", show_default=True,
+        group=_TO, help="face3d's three .mat files in a folder, or uvgen's .h5.")  # fmt: skip
+@option("--out", type=ANY_PATH, required=True, group=_TO, help="Folder (face3d) or file (uvgen) to write.")
+@option("--overwrite", is_flag=True, group=_TO, help="Replace existing files.")
+def export(model_path: Path | str, file_format: str, out: Path, overwrite: bool) -> None:
+    """Write a model in another format.
+
+    \b
+    Example:
+      uvgen model export builtin --format face3d --out face3d_builtin/
+    """
+    from uvgen import load_model, save_model
+    from uvgen.formats import face3d
+
+    target = out / "BFM.mat" if file_format == "face3d" else out
+    if target.exists() and not overwrite:
+        raise click.UsageError(f"{target} exists; --overwrite replaces it")
+    model = load_model(model_path)
+    if file_format == "face3d":
+        face3d.write(model, out)
+    else:
+        save_model(model, out)
+    click.echo(f"{target}: {model.n_vertices} vertices")
+
+
+@command.command("parameterize", cls=GroupedCommand)
+@click.argument("source", metavar="MESH|MODEL", type=MODEL)
+@option("--scans", type=EXISTING_FOLDER, group=_FROM,
+        help="Folder of registered scans, meshes with MESH's vertices and triangles: their principal components "
+             "become the shape basis.")  # fmt: skip
+@option("--components", type=click.IntRange(min=1), metavar="N", group=_FROM, help="At most so many components.")
+@option("--landmarks", "landmarks_path", type=EXISTING_FILE, group=_FROM,
+        help="Text file of the 68 iBUG landmarks' vertices, counted from 0; a mesh's model needs them.")  # fmt: skip
+@option("--unit", type=click.Choice(["um", "mm", "cm", "m"]), default="mm", show_default=True, group=_FROM,
+        help="Of a mesh's coordinates.")  # fmt: skip
+@option("--asymmetric", is_flag=True, group=_FROM, help="Do not ask for left-right symmetry.")
+@option("--out", type=ANY_PATH, required=True, group=_TO,
+        help="A model (.h5), the UV alone (.npy, or .mat as BFM_UV.mat), or the mesh with UV (.obj).")  # fmt: skip
+@option("--overwrite", is_flag=True, group=_TO, help="Replace an existing file.")
+def parameterize_(
+    source: Path | str,
+    scans: Path | None,
+    components: int | None,
+    landmarks_path: Path | None,
+    unit: str,
+    asymmetric: bool,
+    out: Path,
+    overwrite: bool,
+) -> None:
+    """Give a face mesh, or a model, UV coordinates on the unit square.
+
+    A Tutte embedding with conformal weights, the boundary on the square, symmetric about u = 0.5, holes closed
+    (3D Morphable Models as Spatial Transformer Networks, 2017). Meshes are read by trimesh: pip install uvgen[mesh].
+
+    \b
+    Example:
+      uvgen model parameterize mean.obj --landmarks landmarks.txt --scans scans/ --out own.h5
+    """
+    from uvgen import own_model
+    from uvgen.model import load_model
+
+    if out.exists() and not overwrite:
+        raise click.UsageError(f"{out} exists; --overwrite replaces it")
+    if out.suffix.lower() not in own_model.OUTPUTS:
+        raise click.BadParameter(f"{out}: expected {', '.join(own_model.OUTPUTS)}", param_hint="--out")
+    if source == "builtin" or Path(source).suffix.lower() in (".h5", ".mat"):
+        if scans or landmarks_path:
+            raise click.UsageError("--scans and --landmarks go with a mesh; a model has bases and landmarks")
+        model = own_model.with_new_uv(load_model(source), symmetric=not asymmetric)
+    else:
+        if out.suffix.lower() == ".h5" and landmarks_path is None:
+            raise click.UsageError("a model needs --landmarks, the vertices of the 68 iBUG points")
+        model = own_model.from_mesh(
+            Path(source), landmarks_path, scans, components, unit=unit, symmetric=not asymmetric
+        )
+    own_model.write(model, out)
+    stretch = own_model.stretch(model)
+    click.echo(f"{out}: UV of {model.n_vertices} vertices, one-to-one; stretch {stretch:.2f} (1 is none)")

@@ -10,6 +10,21 @@ EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 ANY_PATH = click.Path(path_type=Path)
 
 
+class ModelPath(click.ParamType):
+    """A model file, or the word for the built-in model."""
+
+    name = "model"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return "FILE|builtin"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == "builtin" else EXISTING_FILE.convert(value, param, ctx)
+
+
+MODEL = ModelPath()
+
+
 class GroupedCommand(click.Command):
     """A command whose options carry a group, `option(..., group="Shards")`, and are listed under it."""
 

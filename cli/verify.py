@@ -5,14 +5,14 @@ from pathlib import Path
 
 import click
 
-from uvgen.cli.options import ANY_PATH, EXISTING_FILE
+from uvgen.cli.options import ANY_PATH, MODEL
 
 
 @click.command("verify")
 @click.argument("shards", type=ANY_PATH)
-@click.option("--model", "model_path", type=EXISTING_FILE, help="Also compare stored maps with stored parameters.")
+@click.option("--model", "model_path", type=MODEL, help="Also compare stored maps with stored parameters.")
 @click.option("--quiet", is_flag=True, help="Problems alone.")
-def command(shards: Path, model_path: Path | None, quiet: bool) -> None:
+def command(shards: Path, model_path: Path | str | None, quiet: bool) -> None:
     """Check a data set: hashes, shapes, ranges, and with --model that each map agrees with its parameters.
 
     \b

@@ -8,8 +8,8 @@ from uvgen.builtin import EXPRESSION_NAMES, EXPRESSIONS, IDENTITY_NAMES, builtin
 from uvgen.builtin._mesh import head_mesh
 from uvgen.errors import InputError
 from uvgen.model import REGIONS as REGION_NAMES
-from uvgen.parameterize import signed_areas
 from uvgen.topology import boundary_loops, check_disk
+from uvgen.tutte import signed_areas
 
 MIRRORED = np.array(
     [

@@ -8,8 +8,8 @@ import pytest
 
 from uvgen.builtin import builtin_model
 from uvgen.errors import InputError
-from uvgen.parameterize import signed_areas
 from uvgen.resample import resample_model, transfer_expressions
+from uvgen.tutte import signed_areas
 
 REFERENCE = os.environ.get("UVGEN_REFERENCE")
 needs_reference = pytest.mark.skipif(not REFERENCE, reason="UVGEN_REFERENCE does not name the reference data")

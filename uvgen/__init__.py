@@ -13,6 +13,9 @@ _HOME = {
     "load_model": "model",
     "save_model": "model",
     "PositionMapper": "posmap",
+    "parameterize": "tutte",
+    "resample_model": "resample",
+    "transfer_expressions": "resample",
     "UvAtlas": "atlas",
     "build_atlas": "atlas",
     "weight_mask": "masks",
@@ -38,13 +41,16 @@ if TYPE_CHECKING:
     from uvgen.model import MorphableModel, load_model, save_model
     from uvgen.plan import BuildConfig
     from uvgen.posmap import PositionMapper
+    from uvgen.resample import resample_model, transfer_expressions
     from uvgen.samples import Sample, find_samples, read_annotation, read_image
     from uvgen.shards import ShardReader, open_shards
+    from uvgen.tutte import parameterize
 
 __all__ = [
     "BuildConfig", "MorphableModel", "PositionMapper", "Sample", "ShardReader", "UvAtlas", "UvgenError",
     "build_atlas", "crop_similarity", "face_mask", "find_samples", "landmark_texels", "load_model", "open_shards",
-    "read_annotation", "read_image", "save_model", "warp_image", "weight_mask",
+    "parameterize", "read_annotation", "read_image", "resample_model", "save_model", "transfer_expressions",
+    "warp_image", "weight_mask",
 ]  # fmt: skip
 
 

@@ -1,19 +1,22 @@
-"""face3d's ``BFM.mat``: the model that its MATLAB script assembles, as one struct ``model``.
+"""face3d's ``BFM.mat``: the model that its MATLAB script assembles, as one struct ``model``; read and written.
 
 Fields: shapeMU (3n, 1), shapePC (3n, 199), shapeEV (199, 1), expMU, expPC (3n, 29), expEV, texMU, texPC, texEV,
 tri (3, m), tri_mouth (3, q), kpt_ind (1, 68); indices count from 1. Beside it lie ``BFM_UV.mat`` with
-UV (n, 2), and ``BFM_info.mat`` with a struct ``model_info`` (symlist, segbin and others).
+UV (n, 2), and ``BFM_info.mat`` with a struct ``model_info`` (symlist, segbin and others). What uvgen writes has there
+a field ``regions`` (n, 1) too, `segbin` having no label for the neck.
 """
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.io import savemat
 
 from uvgen.errors import ModelError
-from uvgen.files import sha256_file
+from uvgen.files import replaced_on_success, sha256_file
 from uvgen.formats import matlab
-from uvgen.model import MorphableModel, make_model
+from uvgen.model import REGIONS, MorphableModel, make_model
 
 
 def read(path: Path) -> MorphableModel:
@@ -58,10 +61,65 @@ def read(path: Path) -> MorphableModel:
         mouth_triangles=matlab.triangles(model["tri_mouth"]) if "tri_mouth" in model else np.empty((0, 3), np.int32),
         uv=matlab.trimmed_uv(uv, trim),
         landmarks=matlab.indices(model["kpt_ind"]).ravel(),
-        regions=matlab.regions(info["segbin"], n, trim) if "segbin" in info else None,
+        regions=_regions(info, n, trim),
         mirror=matlab.mirror(info["symlist"], n) if "symlist" in info else None,
         albedo_mean=model["texMU"].reshape(n, 3) if textured else None,
         albedo_basis=model["texPC"].reshape(n, 3, -1) if textured else None,
         albedo_std=model["texEV"].ravel() if textured else None,
         sources={file.name: sha256_file(file) for file in used},
     )
+
+
+def _regions(info: dict[str, Any], n: int, trim: NDArray[np.int32] | None) -> NDArray[np.uint8] | None:
+    if "regions" in info:
+        return info["regions"].ravel()
+    return matlab.regions(info["segbin"], n, trim) if "segbin" in info else None
+
+
+def write(model: MorphableModel, folder: Path) -> None:
+    """Write a model as face3d's files, which `read` reads back as the same model.
+
+    Parameters
+    ----------
+    model : MorphableModel
+        Any model.
+    folder : Path
+        Where ``BFM.mat``, ``BFM_UV.mat`` and ``BFM_info.mat`` go; made where it is missing.
+
+    Raises
+    ------
+    DatasetError
+        Where the folder cannot be written.
+    """
+    n = model.n_vertices
+    record: dict[str, Any] = {
+        "shapeMU": model.mean.reshape(-1, 1),
+        "shapePC": model.shape_basis.reshape(3 * n, -1),
+        "shapeEV": model.shape_std[:, None],
+        "expMU": np.zeros((3 * n, 1)),  # the mean is one in uvgen
+        "expPC": model.expression_basis.reshape(3 * n, -1),
+        "expEV": model.expression_std[:, None],
+        "tri": model.triangles.T + 1.0,
+        "kpt_ind": model.landmarks[None] + 1.0,
+    }
+    if len(model.mouth_triangles):
+        record["tri_mouth"] = model.mouth_triangles.T + 1.0
+    if model.albedo_mean is not None and model.albedo_basis is not None and model.albedo_std is not None:
+        record["texMU"] = model.albedo_mean.reshape(-1, 1)
+        record["texPC"] = model.albedo_basis.reshape(3 * n, -1)
+        record["texEV"] = model.albedo_std[:, None]
+    info: dict[str, Any] = {"kpt_ind": record["kpt_ind"]}
+    if model.mirror is not None:
+        left = np.flatnonzero(model.mirror >= np.arange(n))
+        info["symlist"] = np.stack([left, model.mirror[left]]) + 1.0
+    if model.regions is not None:
+        of = [model.regions == REGIONS.index(name) for name in ("nose", "eyes", "mouth")]
+        info["segbin"] = np.stack([*of, ~np.any(of, axis=0)]).astype(np.uint8)
+        info["regions"] = model.regions[:, None]
+    for name, content in (
+        ("BFM_UV.mat", {"UV": model.uv}),
+        ("BFM_info.mat", {"model_info": info}),
+        ("BFM.mat", {"model": record}),
+    ):
+        with replaced_on_success(folder / name) as temporary, open(temporary, "wb") as file:
+            savemat(file, content)

@@ -8,8 +8,8 @@ import pytest
 
 from uvgen.builtin import builtin_model
 from uvgen.errors import InputError
-from uvgen.parameterize import parameterize, signed_areas, uv_stretch
 from uvgen.topology import boundary_loops, check_disk, find_mirror
+from uvgen.tutte import parameterize, signed_areas, uv_stretch
 
 REFERENCE = os.environ.get("UVGEN_REFERENCE")
 needs_reference = pytest.mark.skipif(not REFERENCE, reason="UVGEN_REFERENCE does not name the reference data")

@@ -289,7 +289,7 @@ def _symmetry_line(v, t, loop, ring_uv, image, holes):
         neighbours.setdefault(b, []).append(a)
     left = set(np.flatnonzero(own).tolist()) - {top}
     path = [top]
-    steps: list[int] = []
+    steps: list[float] = []
     jumps: list[int] = []
     while left:
         following = [w for w in neighbours.get(path[-1], []) if w in left]
@@ -297,7 +297,7 @@ def _symmetry_line(v, t, loop, ring_uv, image, holes):
             rest = np.array(sorted(left))
             following = [int(rest[np.argmin(np.linalg.norm(v[rest] - v[path[-1]], axis=1))])]
             jumps.append(len(steps))
-        steps.append(np.linalg.norm(v[following[0]] - v[path[-1]]))
+        steps.append(float(np.linalg.norm(v[following[0]] - v[path[-1]])))
         path.append(following[0])
         left.discard(following[0])
     if path[-1] != bottom:

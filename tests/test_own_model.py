@@ -1,0 +1,165 @@
+"""Models of one's own: from meshes, landmarks and scans; UV for models; export."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io as sio
+
+from uvgen import PositionMapper, load_model
+from uvgen.builtin import builtin_model
+from uvgen.errors import DatasetError, InputError, ModelError
+from uvgen.own_model import from_mesh, stretch, with_new_uv, write
+from uvgen.rasterize import write_obj
+from uvgen.tutte import signed_areas
+
+trimesh = pytest.importorskip("trimesh")
+
+
+@pytest.fixture(scope="module")
+def head():
+    return builtin_model(4_000)
+
+
+def skin(head):
+    """Vertices and triangles without the inside of the mouth, whose vertices no skin triangle names."""
+    used, triangles = np.unique(head.triangles, return_inverse=True)
+    return used, triangles.reshape(-1, 3).astype(np.int32)
+
+
+@pytest.fixture
+def files(head, tmp_path: Path) -> Path:
+    """A mean mesh, its landmarks, and five registered scans of two modes, in mm."""
+    used, triangles = skin(head)
+    rng = np.random.default_rng(0)
+    (tmp_path / "scans").mkdir()
+    mean = head.mean[used] / 1e3
+    modes = head.shape_basis[used][:, :, :2] / 1e3
+    for k in range(5):
+        write_obj(tmp_path / f"scans/{k}.obj", mean + modes @ rng.normal(size=2), triangles, frame="raw")
+    write_obj(tmp_path / "mean.obj", mean, triangles, frame="raw")
+    rows = np.searchsorted(used, head.landmarks)
+    np.savetxt(tmp_path / "landmarks.txt", rows, fmt="%d")
+    return tmp_path
+
+
+def test_parameterize_of_mesh_and_scans_makes_a_model_that_spans_them(uvgen, files, head) -> None:
+    arguments = ("--landmarks", files / "landmarks.txt", "--scans", files / "scans", "--out", files / "own.h5")
+    result = uvgen("model", "parameterize", files / "mean.obj", *arguments)
+    assert result.exit_code == 0, result.output
+    model = load_model(files / "own.h5")
+    used, triangles = skin(head)
+    np.testing.assert_array_equal(model.triangles, triangles)
+    np.testing.assert_array_equal(used[model.landmarks], head.landmarks)
+    assert model.n_shape == 4 and model.n_expression == 0
+    areas = signed_areas(model.uv, model.triangles)
+    assert (areas < 0).all() or (areas > 0).all()
+    basis = model.shape_basis.reshape(-1, 4)
+    scan = trimesh.load(files / "scans/3.obj", process=False).vertices * 1e3
+    wanted = (scan - model.mean).ravel()
+    found = basis @ np.linalg.lstsq(basis, wanted, rcond=None)[0]
+    np.testing.assert_allclose(found, wanted, atol=2)  # µm; OBJ files hold some digits
+    strength = np.linalg.norm(basis, axis=0)
+    assert strength[2] < 1e-2 * strength[1]  # two modes made them
+    maps = PositionMapper(model, 64)(np.zeros((1, 4)), np.zeros((1, 0)), [[0, 0, 0, 100, 100, 0, 5e-4]], np.eye(3), 200)
+    assert np.isfinite(maps).all()
+
+
+def test_from_mesh_with_fewer_components_keeps_the_strongest(files) -> None:
+    model = from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans", 1)
+    assert model.n_shape == 1
+
+
+def test_with_new_uv_keeps_all_but_the_uv(head) -> None:
+    model = with_new_uv(head)
+    np.testing.assert_array_equal(model.mean, head.mean)
+    np.testing.assert_array_equal(model.basis, head.basis)
+    assert not np.array_equal(model.uv, head.uv)
+    assert model.content_sha256 != head.content_sha256
+    assert 1 <= stretch(model) < 5
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".mat", ".obj", ".h5"])
+def test_write_in_each_format_holds_the_uv(head, tmp_path, suffix) -> None:
+    path = tmp_path / f"out{suffix}"
+    write(head, path)
+    if suffix == ".npy":
+        found = np.load(path)
+    elif suffix == ".mat":
+        found = sio.loadmat(path)["UV"]
+    elif suffix == ".h5":
+        found = load_model(path).uv
+    else:
+        mesh = trimesh.load(path, process=False)
+        found = head.uv[: len(mesh.vertices)]
+        assert len(mesh.faces) == len(head.triangles)
+    np.testing.assert_array_equal(found, head.uv[: len(found)])
+
+
+def test_write_into_a_file_as_folder_is_refused(head, tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DatasetError, match="cannot be written"):
+        write(head, tmp_path / "file/out.npy")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("mean.obj", "v 0 0 0\n", "no triangles|not a readable mesh"),
+        ("mean.ply", "text", "not a readable mesh"),
+    ],
+)
+def test_from_mesh_of_no_mesh_is_refused(tmp_path, name, content, message) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ModelError, match=message):
+        from_mesh(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("1 2 3", "3 numbers, expected 68"), ("a b", "not a list of vertex numbers"), ("999999\n" * 68, "landmarks name")],
+)
+def test_from_mesh_with_bad_landmarks_is_refused(files, content, message) -> None:
+    (files / "landmarks.txt").write_text(content)
+    with pytest.raises((InputError, ModelError), match=message):
+        from_mesh(files / "mean.obj", files / "landmarks.txt")
+
+
+def test_from_mesh_with_an_unregistered_scan_is_refused(files, head) -> None:
+    used, triangles = skin(head)
+    write_obj(files / "scans/bad.obj", head.mean[used], triangles[::-1], frame="raw")
+    with pytest.raises(ModelError, match=r"bad\.obj: other triangles than the mesh's"):
+        from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("mean.obj", "--out", "own.h5"), "a model needs --landmarks"),
+        (("mean.obj", "--out", "own.txt"), "expected .h5, .npy, .mat, .obj"),
+        (("builtin", "--scans", "scans", "--out", "own.h5"), "--scans and --landmarks go with a mesh"),
+        (("mean.obj", "--out", "mean.obj"), "exists; --overwrite replaces it"),
+    ],
+)
+def test_parameterize_used_wrongly_exits_2(uvgen, files, monkeypatch, arguments, message) -> None:
+    monkeypatch.chdir(files)
+    result = uvgen("model", "parameterize", *arguments)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+
+
+def test_export_to_face3d_and_back_gives_the_same_model(uvgen, tmp_path) -> None:
+    result = uvgen("model", "export", "builtin", "--format", "face3d", "--out", tmp_path / "face3d")
+    assert result.exit_code == 0, result.output
+    ours, back = builtin_model(), load_model(tmp_path / "face3d/BFM.mat")
+    assert back.content_sha256 == ours.content_sha256
+    for name in ("mirror", "albedo_mean", "albedo_basis", "albedo_std", "shape_std", "expression_std"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(ours, name), err_msg=name)
+    again = uvgen("model", "export", "builtin", "--format", "face3d", "--out", tmp_path / "face3d")
+    assert again.exit_code == 2 and "exists; --overwrite replaces it" in " ".join(again.stderr.split())
+
+
+def test_load_model_builtin_twice_is_the_same_and_needs_no_file(uvgen, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_model("builtin").content_sha256 == load_model("builtin").content_sha256
+    assert "vertices      10833" in uvgen("model", "info", "builtin").output

@@ -1,0 +1,193 @@
+"""Models of one's own: UV for any model, and a model from a mesh, its landmarks and registered scans."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.errors import InputError, ModelError
+from uvgen.files import replaced_on_success, sha256_file
+from uvgen.model import MorphableModel, make_model, save_model
+from uvgen.tutte import parameterize, uv_stretch
+
+OUTPUTS = (".h5", ".npy", ".mat", ".obj")
+"""Suffixes that `write` takes."""
+
+_MICROMETRES = {"um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
+_MESHES = (".obj", ".ply", ".stl", ".off")
+
+
+def with_new_uv(model: MorphableModel, *, symmetric: bool = True) -> MorphableModel:
+    """The model with UV coordinates found by `uvgen.tutte.parameterize` on its mean shape.
+
+    Parameters
+    ----------
+    model : MorphableModel
+        Its mouth triangles count as part of the mesh.
+    symmetric : bool
+        Whether the UV must be symmetric about u = 0.5.
+
+    Returns
+    -------
+    MorphableModel
+        Other fields as they were.
+
+    Raises
+    ------
+    InputError
+        Where the mesh is no disk with holes, or not symmetric where that is asked for.
+    """
+    there = {tuple(corners) for corners in np.sort(model.triangles, axis=1).tolist()}
+    closing = [tuple(sorted(corners)) not in there for corners in model.mouth_triangles.tolist()]
+    triangles = np.concatenate([model.triangles, model.mouth_triangles[closing]]) if closing else model.triangles
+    found = parameterize(model.mean, triangles, symmetric=symmetric)
+    arrays = {f.name: getattr(model, f.name) for f in dataclasses.fields(model)}
+    arrays |= {"uv": found.uv, "content_sha256": "", "path": None}
+    return make_model(**arrays, source=model.name)
+
+
+def from_mesh(
+    mesh: Path,
+    landmarks: Path | None = None,
+    scans: Path | None = None,
+    components: int | None = None,
+    *,
+    unit: str = "mm",
+    symmetric: bool = True,
+) -> MorphableModel:
+    """A model from a mesh, and where there are registered scans, their principal components.
+
+    Parameters
+    ----------
+    mesh : Path
+        The mean face: OBJ, PLY, STL or OFF, x to the right, y up, z toward the viewer.
+    landmarks : Path, optional
+        Text file of 68 vertex numbers, counted from 0; without it the model's landmarks mean nothing.
+    scans : Path, optional
+        Folder of meshes with the same vertices and triangles.
+    components : int, optional
+        At most so many components; all by default.
+    unit : {"um", "mm", "cm", "m"}
+        Of the coordinates.
+    symmetric : bool
+        Whether the UV must be symmetric about u = 0.5.
+
+    Returns
+    -------
+    MorphableModel
+        Mean of the scans (or the mesh itself), shape basis scaled to one standard deviation, no expressions.
+
+    Raises
+    ------
+    ModelError
+        Where a file cannot be read or does not fit the others.
+    InputError
+        Where the mesh cannot be parameterized.
+    """
+    vertices, triangles = _read_mesh(mesh, unit)
+    mean, basis = vertices, np.zeros((len(vertices), 3, 0))
+    used = [mesh]
+    if scans is not None:
+        paths = sorted(path for path in scans.iterdir() if path.suffix.lower() in _MESHES)
+        if len(paths) < 2:
+            raise ModelError(f"{scans}: {len(paths)} meshes in it, expected two or more registered scans")
+        mean, basis = _principal_components([_read_scan(p, unit, triangles) for p in paths], components)
+        used += paths
+    found = parameterize(mean, triangles, symmetric=symmetric)
+    return make_model(
+        source=str(mesh),
+        name=mesh.stem,
+        mean=mean,
+        basis=basis,
+        shape_std=np.ones(basis.shape[2]),
+        expression_std=np.ones(0),
+        triangles=triangles,
+        mouth_triangles=np.empty((0, 3), np.int32),
+        uv=found.uv,
+        landmarks=np.zeros(68, np.int32) if landmarks is None else _read_landmarks(landmarks),
+        mirror=found.mirror,
+        sources={path.name: sha256_file(path) for path in used},
+    )
+
+
+def _read_mesh(path: Path, unit: str) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    try:
+        import trimesh
+    except ImportError as error:
+        raise ModelError(f"{path}: reading meshes needs trimesh; pip install uvgen[mesh]") from error
+    try:
+        mesh: Any = trimesh.load(path, process=False, maintain_order=True, force="mesh")
+        vertices, triangles = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int32)
+    except Exception as error:  # trimesh's readers raise whatever they stumble over
+        raise ModelError(f"{path}: not a readable mesh ({error}); expected {', '.join(_MESHES)}") from error
+    if not len(triangles):
+        raise ModelError(f"{path}: no triangles in it")
+    return vertices * _MICROMETRES[unit], triangles
+
+
+def _read_scan(path: Path, unit: str, triangles: NDArray[np.int32]) -> NDArray[np.float64]:
+    vertices, own = _read_mesh(path, unit)
+    if not np.array_equal(own, triangles):
+        raise ModelError(f"{path}: other triangles than the mesh's; scans must be registered to one topology")
+    return vertices
+
+
+def _principal_components(
+    scans: list[NDArray[np.float64]], components: int | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean (n, 3), and basis (n, 3, k) scaled so that parameters of 1 are one standard deviation."""
+    flat = np.stack(scans).reshape(len(scans), -1)
+    mean = flat.mean(axis=0)
+    _, strengths, directions = np.linalg.svd(flat - mean, full_matrices=False)
+    k = min(len(scans) - 1, components or len(scans))
+    basis = directions[:k].T * (strengths[:k] / np.sqrt(len(scans) - 1))
+    return mean.reshape(-1, 3), basis.reshape(-1, 3, k)
+
+
+def _read_landmarks(path: Path) -> NDArray[np.int32]:
+    try:
+        numbers = np.loadtxt(path, dtype=np.int32, ndmin=1).ravel()
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: not a list of vertex numbers ({error})") from error
+    if len(numbers) != 68:
+        raise InputError(f"{path}: {len(numbers)} numbers, expected 68, the iBUG points' vertices counted from 0")
+    return numbers
+
+
+def stretch(model: MorphableModel) -> float:
+    """Sander's L2 stretch of a model's UV, scaled so that 1 is ideal."""
+    return uv_stretch(model.mean, model.triangles, model.uv)
+
+
+def write(model: MorphableModel, path: Path) -> None:
+    """Write the model (.h5), its UV (.npy; .mat with one variable UV) or its mean mesh with UV (.obj).
+
+    Parameters
+    ----------
+    model : MorphableModel
+        What to write.
+    path : Path
+        Where to; the suffix, one of `OUTPUTS`, says what.
+
+    Raises
+    ------
+    DatasetError, MeshFileError
+        Where the file cannot be written.
+    """
+    kind = path.suffix.lower()
+    if kind == ".h5":
+        save_model(model, path)
+    elif kind == ".obj":
+        from uvgen.rasterize import write_obj
+
+        write_obj(path, model.mean / 1e3, model.triangles, uv=model.uv, frame="raw")
+    else:
+        with replaced_on_success(path) as temporary, open(temporary, "wb") as file:
+            if kind == ".npy":
+                np.save(file, model.uv)
+            else:
+                from scipy.io import savemat
+
+                savemat(file, {"UV": model.uv})
