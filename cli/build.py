@@ -35,8 +35,14 @@ _INPUT, _OUTPUT, _LABELS, _RUN = "What goes in", "What comes out", "Crops and la
         help="Texels along each side of the position maps.  [default: --size]")  # fmt: skip
 @option("--posmap-dtype", type=click.Choice(["uint16", "float32"]), default="uint16", show_default=True,
         group=_OUTPUT, help="Fixed point (1/64 px at 256, half the bytes) or exact.")  # fmt: skip
+@option("--maps", type=click.Choice(["stored", "none"]), default="stored", show_default=True, group=_OUTPUT,
+        help="none: crops and parameters alone; readers make the maps (open_shards(path, model=...)).")  # fmt: skip
+@option("--image-codec", type=click.Choice(["raw", "jpeg"]), default="raw", show_default=True, group=_OUTPUT,
+        help="How crops are stored.")  # fmt: skip
+@option("--jpeg-quality", type=click.IntRange(1, 100), default=95, show_default=True, group=_OUTPUT,
+        help="Of crops stored as JPEG.")  # fmt: skip
 @option("--compression", type=click.Choice(["none", "lzf", "gzip"]), default="none", show_default=True,
-        group=_OUTPUT, help="Of crops and maps; reading gets slower.")  # fmt: skip
+        group=_OUTPUT, help="Of raw crops and maps; reading gets slower.")  # fmt: skip
 @option("--shard-size", type=click.IntRange(min=1), default=256, show_default=True, group=_OUTPUT,
         help="Samples a shard (0.6 MB each at 256).")  # fmt: skip
 @option("--jitter", type=click.FloatRange(0, 1, max_open=True), default=0.1, show_default=True, group=_LABELS,

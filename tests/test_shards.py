@@ -18,7 +18,8 @@ from toy import N_EXPRESSION, N_SHAPE, write_tree
 import uvgen
 from uvgen.errors import DatasetError
 from uvgen.files import new_hdf5
-from uvgen.shards import Field, Index, ShardEntry, ShardReader, ShardWriter, SkippedSample, decode, open_shards
+from uvgen.reader import ShardReader, decode, open_shards
+from uvgen.shards import Field, Index, ShardEntry, ShardWriter, SkippedSample
 
 R, U = SMALL.size, SMALL.uv_size
 N = 9  # samples of the toy tree, in 6 shards
@@ -68,6 +69,7 @@ def test_shard_fields_have_the_documented_layout(built: Path) -> None:
             "landmarks": ((2, 68, 3), "<f4"),
             "weight_mask": ((U, U), "<f4"),
             "coverage": ((U, U), "|b1"),
+            "landmark_texels": ((68, 2), "<i4"),
         }
         assert list(file["name"].asstr()) == ["IBUG/IBUG_000_1_0", "IBUG/IBUG_001_1_0"]
         assert list(file["source"].asstr()) == ["IBUG/IBUG_000_1_0.jpg", "IBUG/IBUG_001_1_0.jpg"]
@@ -93,7 +95,7 @@ def test_shard_attributes_say_where_it_comes_from(built: Path, model_path: Path)
     config = json.loads(attributes["config"])
     assert config == {
         "size": R, "uv_size": U, "shard_size": 2, "seed": 0, "jitter": 0.1, "posmap_dtype": "uint16",
-        "compression": None, "compat": None,
+        "compression": None, "compat": None, "maps": "stored", "image_codec": "raw", "jpeg_quality": 95,
     }  # fmt: skip
     assert units["posmap"] == units["landmarks"] == "px"
     # 1/64 px at 256, and a range from 1.5 crops left of the crop to 1.5 crops right of it

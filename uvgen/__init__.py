@@ -28,8 +28,8 @@ _HOME = {
     "crop_similarity": "crop",
     "warp_image": "crop",
     "BuildConfig": "plan",
-    "ShardReader": "shards",
-    "open_shards": "shards",
+    "ShardReader": "reader",
+    "open_shards": "reader",
     "UvgenError": "errors",
 }
 
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from uvgen.model import MorphableModel, load_model, save_model
     from uvgen.plan import BuildConfig
     from uvgen.posmap import PositionMapper
+    from uvgen.reader import ShardReader, open_shards
     from uvgen.resample import resample_model, transfer_expressions
     from uvgen.samples import Sample, find_samples, read_annotation, read_image
-    from uvgen.shards import ShardReader, open_shards
     from uvgen.tutte import parameterize
 
 __all__ = [

@@ -30,8 +30,14 @@ class BuildConfig:
         See `uvgen.crop.crop_similarity`; 0 is none.
     posmap_dtype : {"uint16", "float32"}
         Fixed point (1/64 px at 256) or exact.
+    maps : {"stored", "none"}
+        Whether maps are stored, or left to readers to make from the parameters.
+    image_codec : {"raw", "jpeg"}
+        How crops are stored.
+    jpeg_quality : int
+        1 to 100, for JPEG.
     compression : {None, "lzf", "gzip"}
-        Of images and maps.
+        Of raw images and maps.
     compat : {None, "face3d"}
         Pixel convention.
     """
@@ -42,16 +48,25 @@ class BuildConfig:
     seed: int = 0
     jitter: float = JITTER
     posmap_dtype: str = "uint16"
+    maps: str = "stored"
+    image_codec: str = "raw"
+    jpeg_quality: int = 95
     compression: str | None = None
     compat: str | None = None
 
     def check(self) -> None:
         """Raise InputError where a value is out of range."""
-        for name, low, high in (("size", 16, 4096), ("uv_size", 16, 4096), ("shard_size", 1, 1 << 20)):
+        for name, low, high in (
+            ("size", 16, 4096),
+            ("uv_size", 16, 4096),
+            ("shard_size", 1, 1 << 20),
+            ("jpeg_quality", 1, 100),
+        ):
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"{name}: {getattr(self, name)}, expected {low} to {high}")
         for name, allowed in (
             ("posmap_dtype", ("uint16", "float32")), ("compression", (None, "lzf", "gzip")), ("compat", COMPAT),
+            ("maps", ("stored", "none")), ("image_codec", ("raw", "jpeg")),
         ):  # fmt: skip
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name}: {getattr(self, name)!r}, expected one of {', '.join(map(str, allowed))}")
@@ -101,5 +116,7 @@ def plan_shards(samples: Sequence[Sample], shard_size: int) -> list[ShardTask]:
 
 
 def sample_bytes(config: BuildConfig) -> int:
-    """Bytes of one sample's crop and map, uncompressed."""
-    return 3 * (config.size**2 + config.uv_size**2 * np.dtype(config.posmap_dtype).itemsize)
+    """Bytes of one sample's crop and map, uncompressed; of a JPEG about a tenth of the raw crop."""
+    image = 3 * config.size**2 // (10 if config.image_codec == "jpeg" else 1)
+    texel = np.dtype(config.posmap_dtype).itemsize if config.maps == "stored" else 0
+    return image + 3 * config.uv_size**2 * texel

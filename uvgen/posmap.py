@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,9 +64,8 @@ class PositionMapper:
         self.compat = compat
         self.atlas = build_atlas(model, size, rule="top-left" if compat is None else "face3d")
         self._texel_mean = self.atlas.interpolate(model.mean).reshape(-1, 3)
-        self._depths: DepthSearch | None = None
-        if 2 * size**2 <= model.n_vertices:  # few texels: evaluate the bases there, and look for depths apart
-            self._depths = DepthSearch(model)
+        self._on_texels = 2 * size**2 <= model.n_vertices
+        if self._on_texels:  # few texels: evaluate the bases there, and look for depths apart
             texel_basis = self.atlas.interpolate(model.basis.reshape(model.n_vertices, -1))
             self._matrix = texel_basis.reshape(3 * size**2, -1)
             self._corners = np.repeat(np.arange(size**2, dtype=np.int32)[:, None], 3, axis=1)
@@ -76,6 +76,10 @@ class PositionMapper:
         self._products: list[NDArray[np.float32]] = []
         self._landmark_basis = model.basis[model.landmarks].astype(np.float64).reshape(204, -1)
         self._landmark_mean = model.mean[model.landmarks].astype(np.float64)
+
+    @cached_property
+    def _depths(self) -> DepthSearch:
+        return DepthSearch(self.model)
 
     @property
     def coverage(self) -> NDArray[np.bool_]:
@@ -199,6 +203,30 @@ class PositionMapper:
         """
         return self._landmarks(*self._checked(shape, expression, pose, image_height))
 
+    def crop_landmarks(
+        self,
+        shape: ArrayLike,
+        expression: ArrayLike,
+        pose: ArrayLike,
+        similarity: ArrayLike,
+        image_height: ArrayLike,
+    ) -> NDArray[np.float32]:
+        """The 68 landmarks (B, 68, 3) float32 of `maps_and_landmarks`, without the maps."""
+        coefficients, to_image = self._checked(shape, expression, pose, image_height)
+        to_crop = self._to_crop(to_image, similarity)
+        depths = self._depths.smallest(
+            np.ascontiguousarray(coefficients.T, np.float32), np.ascontiguousarray(to_crop[:, 2, :3].T, np.float32)
+        )
+        landmarks = self._landmarks(coefficients, to_crop)
+        landmarks[:, :, 2] -= (depths + to_crop[:, 2, 3])[:, None]
+        return landmarks.astype(np.float32)
+
+    def _to_crop(self, to_image: NDArray[np.float64], similarity: ArrayLike) -> NDArray[np.float64]:
+        n, matrices = len(to_image), np.asarray(similarity, np.float64)
+        if matrices.shape not in ((3, 3), (n, 3, 3)):
+            raise InputError(f"similarity: {matrices.shape}, expected ({n}, 3, 3) or (3, 3)")
+        return crop_affine(to_image, np.broadcast_to(matrices, (n, 3, 3)))
+
     def _checked(
         self, shape: ArrayLike, expression: ArrayLike, pose: ArrayLike, image_height: ArrayLike
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -240,10 +268,7 @@ class PositionMapper:
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Fill `maps`; return landmarks in the crop frame and which faces' codes are in range."""
         n = len(coefficients)
-        matrices = np.asarray(similarity, np.float64)
-        if matrices.shape not in ((3, 3), (n, 3, 3)):
-            raise InputError(f"similarity: {matrices.shape}, expected ({n}, 3, 3) or (3, 3)")
-        to_crop = crop_affine(to_image, np.broadcast_to(matrices, (n, 3, 3)))
+        to_crop = self._to_crop(to_image, similarity)
         landmarks = self._landmarks(coefficients, to_crop)
         in_range = np.ones(n, bool)
         for first in range(0, n, BATCH):
@@ -272,10 +297,10 @@ class PositionMapper:
             product = buffer[: len(self._matrix) * lanes].reshape(-1, lanes)
             np.matmul(self._matrix, padded, out=product)
             offsets = product.reshape(-1, 3, lanes)
-            if self._depths is None:
-                _kernels.smallest_depths(offsets, self.model.mean, affine, depths)
-            else:
+            if self._on_texels:
                 depths = self._depths.smallest(padded, affine[8:11]) + affine[11]
+            else:
+                _kernels.smallest_depths(offsets, self.model.mean, affine, depths)
             affine[11] -= depths
             texels = (offsets, self._texel_mean, self._corners, self._weights)
             flat = maps.reshape(n, -1, 3)

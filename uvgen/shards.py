@@ -1,4 +1,4 @@
-"""Shards: HDF5 files of samples, and `dataset.json`, which lists them. Knows nothing of faces.
+"""Shards: HDF5 files of samples, and `dataset.json`, which lists them: the format and its writer.
 
 A data set is a folder::
 
@@ -6,20 +6,18 @@ A data set is a folder::
     IBUG-00000.h5 …     the shards
 
 A shard has one dataset a field, first axis the samples. Large fields (`Field.chunked`) are stored one sample a
-chunk, so that reading a sample costs one read; small ones contiguously. Integer fields that stand for real
+chunk, so that reading a sample costs one read; small ones contiguously. Fields of bytes (JPEG images) are two
+datasets: ``NAME_data``, all samples' bytes, and ``NAME_end``, where each sample's end. Integer fields that stand for real
 numbers carry the attributes ``scale_factor`` and ``add_offset``: value = code * scale_factor + add_offset (as in
 the CF conventions). `constants` are datasets without a sample axis. The file's attributes say where it comes
 from. Files hold no times and no machine names: the same input gives the same bytes.
 """
 
 import json
-import operator
-import os
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import h5py
 import numpy as np
@@ -30,7 +28,6 @@ from uvgen.files import replaced_on_success
 
 FORMAT, VERSION = "uvgen-shard", 1
 INDEX = "dataset.json"
-_MAX_OPEN = 64  # files a reader keeps open
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +37,7 @@ class Field:
     Attributes
     ----------
     dtype : str
-        NumPy dtype, or ``"str"`` for text.
+        NumPy dtype, ``"str"`` for text, or ``"bytes"`` for encoded data of any length.
     shape : tuple of int
         One sample's shape.
     chunked : bool
@@ -86,7 +83,9 @@ class ShardWriter:
         n = len(next(iter(rows.values())))
         for name, f in self._fields.items():
             if not f.chunked:
-                self._rows[name].append(np.asarray(rows[name], dtype=object if f.dtype == "str" else f.dtype))
+                self._rows[name].append(
+                    np.asarray(rows[name], dtype=object if f.dtype in ("str", "bytes") else f.dtype)
+                )
                 continue
             dataset = self._file[name]
             dataset.resize(self.n_samples + n, axis=0)
@@ -107,11 +106,16 @@ class ShardWriter:
                 texts = [str(text) for part in parts for text in part]
                 width = max((len(text.encode()) for text in texts), default=1)
                 self._file.create_dataset(name, data=texts, dtype=h5py.string_dtype("utf-8", width))
+            elif f.dtype == "bytes":
+                pieces = [piece for part in parts for piece in part]
+                ends = np.cumsum([len(piece) for piece in pieces], dtype=np.int64)
+                self._file.create_dataset(f"{name}_data", data=np.frombuffer(b"".join(pieces), np.uint8))
+                self._file.create_dataset(f"{name}_end", data=ends)
             else:
                 empty = np.empty((0, *f.shape), f.dtype)
                 self._file.create_dataset(name, data=np.concatenate([empty, *parts]))
         for name, f in self._fields.items():
-            self._file[name].attrs.update(f.attributes)
+            self._file[f"{name}_data" if f.dtype == "bytes" else name].attrs.update(f.attributes)
         for name, array in constants.items():
             self._file.create_dataset(name, data=array, compression="gzip")  # masks shrink to nothing
         self._file.attrs.update({"format": FORMAT, "version": VERSION, "constants": list(constants), **attributes})
@@ -201,134 +205,6 @@ class Index:
             raise DatasetError(f"{path}: not a data set's index ({error}); was it edited?") from error
 
 
-def decode(array: NDArray[Any], attributes: Mapping[str, Any]) -> NDArray[Any]:
-    """Real values, float32, of fixed-point codes; other arrays as they are.
-
-    Parameters
-    ----------
-    array : ndarray
-        As stored.
-    attributes : mapping
-        The dataset's attributes; ``scale_factor`` and ``add_offset`` mark fixed-point codes.
-
-    Returns
-    -------
-    ndarray
-        ``codes * scale_factor + add_offset``, or `array` itself.
-    """
-    if "scale_factor" not in attributes:
-        return array
-    values = np.multiply(array, np.float32(attributes["scale_factor"]), dtype=np.float32)
-    values += np.float32(attributes["add_offset"])
-    return values
-
-
-class ShardReader:
-    """Random access to the samples of a data set. Made by `open_shards`.
-
-    A sample is a dict of arrays (fixed-point maps come as float32) and strings. Files are opened on first use,
-    by each process for itself: a reader may be pickled, sent to workers, or carried through a fork.
-
-    Attributes
-    ----------
-    folder : Path
-        Where the shards are.
-    config : dict
-        What the set was built with.
-    names : list of str
-        Every sample's name, in order (read on first use).
-    """
-
-    def __init__(self, folder: Path, index: Index) -> None:
-        self.folder = folder
-        self.config = index.config
-        self._shards = [entry for entry in index.shards if entry.samples]
-        self._ends = np.cumsum([entry.samples for entry in self._shards], dtype=np.int64)
-        self._open: OrderedDict[int, _OpenShard] = OrderedDict()
-        self._pid = os.getpid()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": OrderedDict()}
-
-    def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
-
-    @overload
-    def __getitem__(self, key: int) -> dict[str, Any]: ...
-    @overload
-    def __getitem__(self, key: slice) -> dict[str, Any]: ...
-    def __getitem__(self, key: int | slice) -> dict[str, Any]:
-        """One sample, or for a slice its samples stacked along a new first axis (strings as a list)."""
-        if isinstance(key, slice):
-            return self._stack(range(*key.indices(len(self))))
-        n, key = len(self), operator.index(key)
-        if not -n <= key < n:
-            raise IndexError(f"sample {key} of {n}")
-        shard, row = self._locate(key % n)
-        return {name: shard.read(name, row) for name in shard.fields}
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (self[k] for k in range(len(self)))
-
-    def _locate(self, key: int) -> tuple["_OpenShard", int]:
-        number = int(np.searchsorted(self._ends, key, side="right"))
-        return self._shard(number), key - int(self._ends[number] - self._shards[number].samples)
-
-    def _stack(self, keys: range) -> dict[str, Any]:
-        samples = [self[k] for k in keys]
-        if not samples:
-            return {}
-        return {
-            name: [s[name] for s in samples] if isinstance(value, str) else np.stack([s[name] for s in samples])
-            for name, value in samples[0].items()
-        }
-
-    def _shard(self, number: int) -> "_OpenShard":
-        if self._pid != os.getpid():  # handles of the process that forked this one are not ours to close
-            self._open, self._pid = OrderedDict(), os.getpid()
-        if number in self._open:
-            self._open.move_to_end(number)
-        else:
-            if len(self._open) >= _MAX_OPEN:
-                self._open.popitem(last=False)[1].file.close()
-            self._open[number] = _OpenShard(self.folder / self._shards[number].file, self._shards[number].samples)
-        return self._open[number]
-
-    @property
-    def names(self) -> list[str]:
-        """Every sample's name, in order."""
-        return [name for k in range(len(self._shards)) for name in self._shard(k).file["name"].asstr()[()]]
-
-    @property
-    def constants(self) -> dict[str, NDArray[Any]]:
-        """What holds for all samples: the weight mask and the coverage."""
-        if not self._shards:
-            return {}
-        shard = self._shard(0)
-        return {name: shard.file[name][()] for name in shard.constants}
-
-
-class _OpenShard:
-    def __init__(self, path: Path, n_samples: int) -> None:
-        try:
-            self.file = h5py.File(path, "r")
-        except OSError as error:
-            raise DatasetError(f"{path}: cannot be opened ({error}); run `uvgen verify {path.parent}`") from error
-        if self.file.attrs.get("format") != FORMAT:
-            raise DatasetError(f"{path}: not a shard of uvgen; run `uvgen verify {path.parent}`")
-        self.constants = [str(name) for name in self.file.attrs["constants"]]
-        self.fields = [name for name in self.file if name not in self.constants]
-        self._datasets = {name: self.file[name] for name in self.fields}
-        self._attributes = {name: dict(data.attrs) for name, data in self._datasets.items()}
-        for name, data in self._datasets.items():
-            if len(data) != n_samples:
-                raise DatasetError(f"{path}: {name} has {len(data)} rows, {INDEX} says {n_samples}; build it again")
-
-    def read(self, name: str, row: int) -> Any:
-        value = self._datasets[name][row]
-        return value.decode() if isinstance(value, bytes) else decode(value, self._attributes[name])
-
-
 def is_shard(path: Path) -> bool:
     """Whether a file is a shard of uvgen, of any version."""
     try:
@@ -336,27 +212,3 @@ def is_shard(path: Path) -> bool:
             return bool(file.attrs.get("format") == FORMAT)
     except OSError:
         return False
-
-
-def open_shards(path: str | os.PathLike[str]) -> ShardReader:
-    """Open a data set for reading.
-
-    Parameters
-    ----------
-    path : path-like
-        Folder that ``uvgen build`` made, or its ``dataset.json``.
-
-    Returns
-    -------
-    ShardReader
-        A sequence: ``len(reader)``, ``reader[i]``, ``reader[2:5]``, iteration.
-
-    Raises
-    ------
-    DatasetError
-        Where the index is missing or damaged.
-    """
-    folder = Path(path)
-    if folder.name == INDEX:
-        folder = folder.parent
-    return ShardReader(folder, Index.read(folder))

@@ -9,10 +9,10 @@ import h5py
 import numpy as np
 
 from uvgen import shards
-from uvgen.errors import ModelError
 from uvgen.files import sha256_file
 from uvgen.model import MorphableModel
 from uvgen.posmap import PositionMapper
+from uvgen.reader import MAP_PARAMETERS, check_model, decode
 
 _BATCH = 64
 _N_TEXELS = 512  # compared of each map
@@ -55,12 +55,7 @@ def verify(path: str | os.PathLike[str], model: MorphableModel | None = None) ->
     index = shards.Index.read(folder)
     mapper = None
     if model is not None:
-        expected = index.config["model_sha256"]
-        if model.content_sha256 != expected:
-            raise ModelError(
-                f"{model.path or model.name}: not the model of {folder} (content {model.content_sha256[:12]}…, "
-                f"the set was built with {index.config['model']}, {expected[:12]}…)"
-            )
+        check_model(model, folder, index)
         mapper = PositionMapper(model, index.config["uv_size"], index.config["compat"])
     problems: list[str] = []
     listed = {entry.file for entry in index.shards}
@@ -105,10 +100,13 @@ def _check_origin(file: h5py.File, index: shards.Index) -> list[str]:
 
 
 def _check_shapes(file: h5py.File, entry: shards.ShardEntry) -> list[str]:
-    missing = [name for name in ("image", "posmap", "shape", "crop", "landmarks", "name") if name not in file]
+    config = json.loads(file.attrs["config"])
+    expected = ["image" if config["image_codec"] == "raw" else "image_end", *MAP_PARAMETERS, "landmarks", "name"]
+    expected += ["posmap"] if config["maps"] == "stored" else []
+    missing = [name for name in expected if name not in file]
     if missing:
         return [f"no dataset {missing[0]}"]
-    fields = [name for name in file if name not in file.attrs["constants"]]
+    fields = [name for name in file if name not in (*file.attrs["constants"], "image_data")]
     return [
         f"{name} has {len(file[name])} rows, expected {entry.samples}"
         for name in fields
@@ -123,7 +121,7 @@ def _check_values(file: h5py.File) -> list[str]:
             problems.append(f"{name} holds NaN or infinity")
     if not (np.isfinite(file["weight_mask"][()]).all() and file["weight_mask"][()].min() >= 0):
         problems.append("weight_mask holds negative or non-finite values")
-    if file["posmap"].dtype.kind == "f":
+    if "posmap" in file and file["posmap"].dtype.kind == "f":
         for k in range(len(file["posmap"])):
             if not np.isfinite(file["posmap"][k]).all():
                 problems.append(f"posmap of {file['name'].asstr()[k]} holds NaN or infinity")
@@ -131,18 +129,18 @@ def _check_values(file: h5py.File) -> list[str]:
 
 
 def _check_labels(file: h5py.File, mapper: PositionMapper) -> list[str]:
-    attributes = dict(file["posmap"].attrs)
+    attributes = dict(file["posmap"].attrs) if "posmap" in file else {}
     tolerance = attributes.get("scale_factor", 0) / 2 + _FLOAT_TOLERANCE
     texels = np.linspace(0, mapper.size**2 - 1, _N_TEXELS).astype(int)
     problems = []
     names = file["name"].asstr()[()]
     for first in range(0, len(names), _BATCH):
         part = slice(first, first + _BATCH)
-        maps, landmarks = mapper.maps_and_landmarks(
-            *(file[key][part] for key in ("shape", "expression", "pose", "crop", "image_height"))
-        )
-        stored = file["posmap"][part].reshape(len(maps), -1, 3)[:, texels]
-        offset = np.abs(shards.decode(stored, attributes) - maps.reshape(len(maps), -1, 3)[:, texels]).max(axis=(1, 2))
+        maps, landmarks = mapper.maps_and_landmarks(*(file[key][part] for key in MAP_PARAMETERS))
+        offset = np.zeros(len(maps))
+        if "posmap" in file:
+            stored = decode(file["posmap"][part].reshape(len(maps), -1, 3)[:, texels], attributes)
+            offset = np.abs(stored - maps.reshape(len(maps), -1, 3)[:, texels]).max(axis=(1, 2))
         moved = np.abs(file["landmarks"][part] - landmarks).max(axis=(1, 2))
         for name, of_map, of_landmarks in zip(names[part], offset, moved, strict=True):
             if of_map > tolerance:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -19,13 +20,13 @@ from uvgen.crop import crop_similarity, warp_image
 from uvgen.errors import InputError, SampleError, UvgenError
 from uvgen.files import new_hdf5, replaced_on_success, sha256_file
 from uvgen.interrupts import interrupts_deferred
+from uvgen.masks import landmark_texels
 from uvgen.model import MorphableModel, load_model
 from uvgen.plan import BuildConfig, ShardResult, ShardTask
 from uvgen.posmap import BATCH, FixedPoint, PositionMapper
 from uvgen.randomness import keyed_generator
+from uvgen.reader import MAP_PARAMETERS
 from uvgen.samples import Annotation, Sample, read_annotation, read_image
-
-_MAP_PARAMETERS = ("shape", "expression", "pose", "crop", "image_height")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ class Worker:
         self.job = job
         self.model = load_model(job.model)
         self.mapper = PositionMapper(self.model, job.config.uv_size, job.config.compat)
-        self.maps = np.empty((BATCH, job.config.uv_size, job.config.uv_size, 3), job.config.posmap_dtype)
+        n_maps = BATCH if job.config.maps == "stored" else 0
+        self.maps = np.empty((n_maps, job.config.uv_size, job.config.uv_size, 3), job.config.posmap_dtype)
         self.crops = np.empty((BATCH, job.config.size, job.config.size, 3), np.uint8)
         self.fields = _fields(job.config, self.model)
 
@@ -84,7 +86,12 @@ class Worker:
                         writer.append(rows)
                 n = writer.n_samples
                 writer.finish(
-                    {"weight_mask": np.load(job.weights), "coverage": self.mapper.coverage}, self._attributes()
+                    {
+                        "weight_mask": np.load(job.weights),
+                        "coverage": self.mapper.coverage,
+                        "landmark_texels": landmark_texels(self.model, job.config.uv_size),
+                    },
+                    self._attributes(),
                 )
             digest = sha256_file(temporary)
         if n == 0:
@@ -116,9 +123,12 @@ class Worker:
             "crop": np.stack([similarity for *_, similarity in kept]),
             "image_height": np.array([height for _, _, height, _ in kept]),
         }
-        rows["image"] = self.crops[:n]
+        rows["image"] = self._images(n)
         rows["name"] = [sample.name for sample, *_ in kept]
         rows["source"] = [_relative(sample.image, self.job.root) for sample, *_ in kept]
+        if config.maps == "none":
+            rows["landmarks"] = self.mapper.crop_landmarks(*(rows[key] for key in MAP_PARAMETERS))
+            return rows
         rows["posmap"], rows["landmarks"], in_range = self._maps(rows)
         for k in np.flatnonzero(~in_range):
             skip(kept[k][0], _range_error(kept[k][0], config))
@@ -127,9 +137,16 @@ class Worker:
             return rows
         return {key: [v[i] for i in which] if isinstance(v, list) else v[which] for key, v in rows.items()}
 
+    def _images(self, n: int) -> Any:
+        """The first n crops as they are stored."""
+        if self.job.config.image_codec == "raw":
+            return self.crops[:n]
+        quality = self.job.config.jpeg_quality
+        return [simplejpeg.encode_jpeg(crop, quality, colorsubsampling="444") for crop in self.crops[:n]]
+
     def _maps(self, rows: dict[str, Any]) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.bool_]]:
         """Maps as they are stored, landmarks, and which of them the stored type can hold."""
-        shape, expression, pose, crop, height = (rows[key] for key in _MAP_PARAMETERS)
+        shape, expression, pose, crop, height = (rows[key] for key in MAP_PARAMETERS)
         out = self.maps[: len(shape)]
         if self.job.config.posmap_dtype == "uint16":
             codes = FixedPoint.for_crop(self.job.config.size)
@@ -198,9 +215,15 @@ def _fields(config: BuildConfig, model: MorphableModel) -> dict[str, shards.Fiel
     scale, offset = FixedPoint.for_crop(config.size)
     posmap = {**crop, **({"scale_factor": scale, "add_offset": offset} if config.posmap_dtype == "uint16" else {})}
     r, u = config.size, config.uv_size
+    maps = shards.Field(config.posmap_dtype, (u, u, 3), chunked=True, attributes=posmap)
+    images = (
+        shards.Field("uint8", (r, r, 3), chunked=True, attributes={"channels": "RGB"})
+        if config.image_codec == "raw"
+        else shards.Field("bytes", (), attributes={"codec": "JPEG", "channels": "RGB"})
+    )
     return {
-        "image": shards.Field("uint8", (r, r, 3), chunked=True, attributes={"channels": "RGB"}),
-        "posmap": shards.Field(config.posmap_dtype, (u, u, 3), chunked=True, attributes=posmap),
+        "image": images,
+        **({"posmap": maps} if config.maps == "stored" else {}),
         "shape": shards.Field("float32", (model.n_shape,)),
         "expression": shards.Field("float32", (model.n_expression,)),
         "pose": shards.Field("float32", (7,), attributes={"content": "pitch yaw roll (rad) tx ty tz (px) f (px/um)"}),
