@@ -12,7 +12,6 @@ from toy import toy_model
 
 from uvgen import load_model, open_shards, save_model
 from uvgen.errors import InputError, ModelError
-from uvgen.plan import BuildConfig
 from uvgen.verify import verify
 
 LEAN = dataclasses.replace(SMALL, maps="none", image_codec="jpeg")
@@ -65,7 +64,7 @@ def test_verify_checks_sets_without_maps(sets, model_path) -> None:
 @pytest.mark.parametrize(
     "config", [dataclasses.replace(SMALL, image_codec="jpeg"), dataclasses.replace(SMALL, maps="none")]
 )
-def test_build_with_one_of_the_two_reads_and_verifies(tree, model_path, tmp_path, config: BuildConfig) -> None:
+def test_build_with_one_of_the_two_reads_and_verifies(tree, model_path, tmp_path, config) -> None:
     make(tree, model_path, tmp_path / "out", config)
     assert verify(tmp_path / "out", load_model(model_path)).problems == ()
     assert open_shards(tmp_path / "out", model=model_path)[0]["posmap"].shape == (48, 48, 3)

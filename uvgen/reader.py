@@ -5,16 +5,18 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, ModelError
-from uvgen.model import MorphableModel, load_model
-from uvgen.posmap import PositionMapper
 from uvgen.shards import FORMAT, INDEX, Index
+
+if TYPE_CHECKING:  # trainers that read stored maps need neither numba nor scipy
+    from uvgen.model import MorphableModel
+    from uvgen.posmap import PositionMapper
 
 _MAX_OPEN = 64  # files a reader keeps open
 MAP_PARAMETERS = ("shape", "expression", "pose", "crop", "image_height")
@@ -61,7 +63,7 @@ class ShardReader:
         Every sample's name, in order (read on first use).
     """
 
-    def __init__(self, folder: Path, index: Index, model: MorphableModel | None = None) -> None:
+    def __init__(self, folder: Path, index: Index, model: "MorphableModel | None" = None) -> None:
         self.folder = folder
         self.config = index.config
         self._shards = [entry for entry in index.shards if entry.samples]
@@ -87,7 +89,7 @@ class ShardReader:
             return self.batch(range(*key.indices(len(self))))
         sample = self._stored(operator.index(key))
         if self._model is not None and "posmap" not in sample:
-            sample["posmap"] = self._maps(*(sample[name][None] for name in MAP_PARAMETERS))[0]
+            sample["posmap"] = self._maps(self._model, *(sample[name][None] for name in MAP_PARAMETERS))[0]
         return sample
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -103,7 +105,7 @@ class ShardReader:
             for name, value in samples[0].items()
         }
         if self._model is not None and "posmap" not in stacked:
-            stacked["posmap"] = self._maps(*(stacked[name] for name in MAP_PARAMETERS))
+            stacked["posmap"] = self._maps(self._model, *(stacked[name] for name in MAP_PARAMETERS))
         return stacked
 
     def _stored(self, key: int) -> dict[str, Any]:
@@ -114,11 +116,12 @@ class ShardReader:
         row = key % n - int(self._ends[number] - self._shards[number].samples)
         return self._shard(number).read(row)
 
-    def _maps(self, *parameters: NDArray[Any]) -> NDArray[np.float32]:
-        if self._mapper is None and self._model is not None:
-            self._mapper = PositionMapper(self._model, self.config["uv_size"], self.config["compat"])
+    def _maps(self, model: "MorphableModel", *parameters: NDArray[Any]) -> NDArray[np.float32]:
+        from uvgen.posmap import PositionMapper
+
+        if self._mapper is None:
+            self._mapper = PositionMapper(model, self.config["uv_size"], self.config["compat"])
         shape, expression, pose, similarity, image_height = parameters
-        assert self._mapper is not None
         return self._mapper(shape, expression, pose, similarity, image_height)
 
     def _shard(self, number: int) -> "_OpenShard":
@@ -181,7 +184,7 @@ class _OpenShard:
 
 
 def open_shards(
-    path: str | os.PathLike[str], model: MorphableModel | str | os.PathLike[str] | None = None
+    path: str | os.PathLike[str], model: "MorphableModel | str | os.PathLike[str] | None" = None
 ) -> ShardReader:
     """Open a data set for reading.
 
@@ -209,13 +212,16 @@ def open_shards(
     if folder.name == INDEX:
         folder = folder.parent
     index = Index.read(folder)
-    if model is not None:
-        model = model if isinstance(model, MorphableModel) else load_model(model)
-        check_model(model, folder, index)
-    return ShardReader(folder, index, model)
+    if model is None:
+        return ShardReader(folder, index)
+    from uvgen.model import MorphableModel, load_model
+
+    loaded = model if isinstance(model, MorphableModel) else load_model(model)
+    check_model(loaded, folder, index)
+    return ShardReader(folder, index, loaded)
 
 
-def check_model(model: MorphableModel, folder: Path, index: Index) -> None:
+def check_model(model: "MorphableModel", folder: Path, index: Index) -> None:
     """Raise ModelError unless a data set was built with this model."""
     expected = index.config["model_sha256"]
     if model.content_sha256 != expected:

@@ -7,8 +7,8 @@ A data set is a folder::
 
 A shard has one dataset a field, first axis the samples. Large fields (`Field.chunked`) are stored one sample a
 chunk, so that reading a sample costs one read; small ones contiguously. Fields of bytes (JPEG images) are two
-datasets: ``NAME_data``, all samples' bytes, and ``NAME_end``, where each sample's end. Integer fields that stand for real
-numbers carry the attributes ``scale_factor`` and ``add_offset``: value = code * scale_factor + add_offset (as in
+datasets: ``NAME_data``, all samples' bytes, and ``NAME_end``, where each sample's end. Integer fields that stand for
+real numbers carry the attributes ``scale_factor`` and ``add_offset``: value = code * scale_factor + add_offset (as in
 the CF conventions). `constants` are datasets without a sample axis. The file's attributes say where it comes
 from. Files hold no times and no machine names: the same input gives the same bytes.
 """
