@@ -11,6 +11,7 @@ from uvgen.errors import UvgenError
 _COMMANDS = {
     "build": ("build", "Make shards of crops, position maps and parameters."),
     "model": ("model", "Convert, inspect and assemble morphable models."),
+    "preview": ("preview", "Draw a contact sheet of a data set, to check its labels by eye."),
     "verify": ("verify", "Check a data set: hashes, shapes, ranges, labels."),
 }
 """Command → (module in this package, line for `uvgen --help`)."""

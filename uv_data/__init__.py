@@ -1,1 +1,59 @@
-"""Packaged assets of uvgen; see the README beside this file."""
+"""Masks, landmark texels and UV coordinates of the built-in model, as files; see the README beside this file.
+
+They hold for maps made with the built-in model alone. A data set carries its own in every shard; for another model
+there are `uvgen.weight_mask`, `uvgen.face_mask` and `uvgen.landmark_texels`.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.errors import InputError
+
+SIZES = (256, 128)
+"""Texels along each side, of what there are files for."""
+
+_FOLDER = Path(__file__).parent
+
+
+def load_mask(kind: str, size: int = 256) -> NDArray[np.float32]:
+    """A mask over the UV grid of the built-in model.
+
+    Parameters
+    ----------
+    kind : {"weight", "face"}
+        The training loss's weights, 16 : 4 : 3 : 0; or 1 on the face and 0 elsewhere.
+    size : {256, 128}
+        Texels along each side.
+
+    Returns
+    -------
+    (size, size) float32
+
+    Raises
+    ------
+    InputError
+        Where there is no such mask.
+    """
+    from PIL import Image
+
+    if kind not in ("weight", "face") or size not in SIZES:
+        raise InputError(
+            f"no {kind!r} mask of {size} texels; expected 'weight' or 'face', and {SIZES[0]} or {SIZES[1]}"
+        )
+    with Image.open(_FOLDER / f"{kind}_mask_{size}.png") as image:
+        codes = np.asarray(image, np.float32)
+    return codes / 255 if kind == "face" else np.ceil(codes / 16)  # 8 bits hold 255 for 16 * 16, as in PRNet's mask
+
+
+def load_landmark_texels(size: int = 256) -> NDArray[np.int32]:
+    """Texels of the 68 landmarks: (68, 2) int32, row and column; InputError where `size` is neither 256 nor 128."""
+    if size not in SIZES:
+        raise InputError(f"no landmark texels for {size} texels; expected {SIZES[0]} or {SIZES[1]}")
+    return np.loadtxt(_FOLDER / f"landmark_texels_{size}.txt", np.int32)
+
+
+def load_uv_coordinates() -> NDArray[np.float64]:
+    """UV of each vertex of the built-in model at its default density: (n, 2) float64 in [0, 1], u right, v up."""
+    return np.load(_FOLDER / "uv_coordinates.npy")

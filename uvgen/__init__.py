@@ -30,6 +30,7 @@ _HOME = {
     "BuildConfig": "plan",
     "ShardReader": "reader",
     "open_shards": "reader",
+    "contact_sheet": "preview",
     "UvgenError": "errors",
 }
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from uvgen.model import MorphableModel, load_model, save_model
     from uvgen.plan import BuildConfig
     from uvgen.posmap import PositionMapper
+    from uvgen.preview import contact_sheet
     from uvgen.reader import ShardReader, open_shards
     from uvgen.resample import resample_model, transfer_expressions
     from uvgen.samples import Sample, find_samples, read_annotation, read_image
@@ -48,9 +50,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BuildConfig", "MorphableModel", "PositionMapper", "Sample", "ShardReader", "UvAtlas", "UvgenError",
-    "build_atlas", "crop_similarity", "face_mask", "find_samples", "landmark_texels", "load_model", "open_shards",
-    "parameterize", "read_annotation", "read_image", "resample_model", "save_model", "transfer_expressions",
-    "warp_image", "weight_mask",
+    "build_atlas", "contact_sheet", "crop_similarity", "face_mask", "find_samples", "landmark_texels", "load_model",
+    "open_shards", "parameterize", "read_annotation", "read_image", "resample_model", "save_model",
+    "transfer_expressions", "warp_image", "weight_mask",
 ]  # fmt: skip
 
 

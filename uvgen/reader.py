@@ -140,6 +140,11 @@ class ShardReader:
         """Every sample's name, in order."""
         return [name for k in range(len(self._shards)) for name in self._shard(k).file["name"].asstr()[()]]
 
+    def column(self, name: str) -> NDArray[Any]:
+        """One stored field of every sample, stacked, in order: for small ones, such as the pose."""
+        parts = [self._shard(k).file[name] for k in range(len(self._shards))]
+        return np.concatenate([decode(part[()], dict(part.attrs)) for part in parts])
+
     @property
     def constants(self) -> dict[str, NDArray[Any]]:
         """What holds for all samples: the weight mask, the coverage and the landmarks' texels."""

@@ -1,0 +1,59 @@
+"""`uvgen preview`: a contact sheet of a data set."""
+
+from pathlib import Path
+
+import click
+
+from uvgen.cli.options import ANY_PATH, MODEL
+
+
+@click.command("preview")
+@click.argument("shards", type=ANY_PATH)
+@click.option("--out", type=ANY_PATH, required=True, help="Picture to write, .png or .jpg; replaced where it exists.")
+@click.option("--samples", "n_samples", type=click.IntRange(1, 24), default=8, show_default=True,
+              help="Rows; spread evenly over the set's yaw.")  # fmt: skip
+@click.option("--name", "names", multiple=True, help="Show this sample, repeatable, instead of a choice.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Which samples of like yaw are chosen.")
+@click.option("--every", type=click.IntRange(min=1), metavar="K",
+              help="Every K-th texel is a dot of the dense alignment.  [default: about 42 a side]")  # fmt: skip
+@click.option("--model", "model_path", type=MODEL,
+              help="Take the landmark texels from this model, and maps where the set stores none.")  # fmt: skip
+@click.option("--quiet", is_flag=True, help="Problems alone.")
+def command(
+    shards: Path,
+    out: Path,
+    n_samples: int,
+    names: tuple[str, ...],
+    seed: int,
+    every: int | None,
+    model_path: Path | str | None,
+    quiet: bool,
+) -> None:
+    """Draw a contact sheet: crops, and all that their position maps say, one row a sample.
+
+    Points beside their features, a shifted or mirrored map, or a set made with the wrong model show at a glance.
+
+    \b
+    Example:
+      uvgen preview shards/ --out preview.png
+
+    \b
+    Exit status: 0 drawn (what is certainly wrong is also printed), 1 failed, 2 wrong usage.
+    """
+    from uvgen import load_model, open_shards
+    from uvgen.preview import contact_sheet
+    from uvgen.sheet import SUFFIXES, save_picture
+
+    if out.suffix.lower() not in SUFFIXES:
+        raise click.BadParameter(f"{out}: expected a name that ends in {' or '.join(SUFFIXES)}", param_hint="--out")
+    reader = open_shards(shards)
+    model = None if model_path is None else load_model(model_path)
+    if reader.config["maps"] == "none":
+        reader = open_shards(shards, model)
+    sheet = contact_sheet(reader, n_samples, names=names, every=every, model=model, seed=seed)
+    save_picture(sheet.picture, out)
+    for problem in sheet.problems:
+        click.echo(problem, err=True)
+    if not quiet:
+        height, width = sheet.picture.shape[:2]
+        click.echo(f"{out}: {len(sheet.names)} of {len(reader)} samples, {width} x {height} px")

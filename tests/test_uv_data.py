@@ -1,0 +1,80 @@
+"""The packaged files are what the built-in model gives."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from uvgen import face_mask, landmark_texels, uv_data, weight_mask
+from uvgen.builtin import builtin_model
+from uvgen.errors import InputError
+from uvgen.model import MorphableModel
+from uvgen.uv_data.make import SUMS, make
+
+FOLDER = Path(uv_data.__file__).parent
+DATA = sorted(path.name for path in FOLDER.iterdir() if path.suffix in (".npy", ".png", ".txt") and path.name != SUMS)
+
+
+@pytest.fixture(scope="module")
+def builtin() -> MorphableModel:
+    return builtin_model()
+
+
+@pytest.fixture(scope="module")
+def remade(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("uv_data")
+    make(folder)
+    return folder
+
+
+def test_making_the_files_again_gives_the_same_ones(remade: Path) -> None:
+    assert sorted(path.name for path in remade.iterdir() if path.name != SUMS) == DATA
+    for name in DATA:
+        if name.endswith(".png"):  # packed by whichever zlib Pillow was built with: the picture counts
+            with Image.open(remade / name) as new, Image.open(FOLDER / name) as packaged:
+                assert new.mode == packaged.mode == "L", name
+                np.testing.assert_array_equal(np.asarray(new), np.asarray(packaged), err_msg=name)
+        else:
+            assert (remade / name).read_bytes() == (FOLDER / name).read_bytes(), name
+
+
+def test_every_file_has_its_hash_and_is_described() -> None:
+    listed = dict(reversed(line.split("  ")) for line in (FOLDER / SUMS).read_text().splitlines())
+    assert sorted(listed) == DATA
+    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
+    for name, digest in listed.items():
+        assert hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() == digest, name
+        assert name.replace("_128", "_256") in readme, name
+    assert "python -m uvgen.uv_data.make" in readme
+
+
+@pytest.mark.parametrize("size", uv_data.SIZES)
+def test_loaded_masks_and_texels_are_those_of_the_model(builtin: MorphableModel, size: int) -> None:
+    for found, expected in (
+        (uv_data.load_mask("weight", size), weight_mask(builtin, size)),
+        (uv_data.load_mask("face", size), face_mask(builtin, size).astype(np.float32)),
+        (uv_data.load_landmark_texels(size), landmark_texels(builtin, size)),
+    ):
+        np.testing.assert_array_equal(found, expected, strict=True)
+    assert sorted(np.unique(uv_data.load_mask("weight", size)).tolist()) == [0, 3, 4, 16]
+
+
+def test_loaded_uv_coordinates_are_those_of_the_model(builtin: MorphableModel) -> None:
+    np.testing.assert_allclose(uv_data.load_uv_coordinates(), builtin.uv, rtol=0, atol=1e-9)  # rounded there
+
+
+def test_masks_that_are_not_packaged_are_refused() -> None:
+    with pytest.raises(InputError, match=r"no 'weight' mask of 64 texels; expected 'weight' or 'face', and 256 or 128"):
+        uv_data.load_mask("weight", 64)
+    with pytest.raises(InputError, match="no 'nose' mask"):
+        uv_data.load_mask("nose", 256)
+    with pytest.raises(InputError, match="no landmark texels for 64"):
+        uv_data.load_landmark_texels(64)
+
+
+def test_the_readme_s_python_runs() -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", (FOLDER / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    exec(compile(block, "README.md", "exec"), {})

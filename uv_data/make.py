@@ -1,0 +1,40 @@
+"""Makes the files in this folder from the built-in model: `python -m uvgen.uv_data.make`."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from uvgen.builtin import builtin_model
+from uvgen.files import sha256_file
+from uvgen.masks import face_mask, landmark_texels, weight_mask
+from uvgen.uv_data import SIZES
+
+SUMS = "SHA256SUMS.txt"
+
+
+def make(folder: Path) -> None:
+    """Write every file, and last their hashes.
+
+    Parameters
+    ----------
+    folder : Path
+        Exists; files of the same names are replaced.
+    """
+    model = builtin_model()
+    names = ["uv_coordinates.npy"]
+    np.save(folder / names[0], np.round(model.uv, 9))  # beyond that, processors may differ
+    for size in SIZES:
+        names += [f"face_mask_{size}.png", f"landmark_texels_{size}.txt", f"weight_mask_{size}.png"]
+        face = face_mask(model, size).astype(np.uint8) * 255
+        weights = np.minimum(np.rint(weight_mask(model, size) * 16), 255).astype(np.uint8)
+        Image.fromarray(face).save(folder / names[-3], optimize=True)
+        with open(folder / names[-2], "wb") as file:
+            np.savetxt(file, landmark_texels(model, size), fmt="%d", newline="\n", header="row column")
+        Image.fromarray(weights).save(folder / names[-1], optimize=True)
+    sums = "".join(f"{sha256_file(folder / name)}  {name}\n" for name in sorted(names))
+    (folder / SUMS).write_bytes(sums.encode())
+
+
+if __name__ == "__main__":
+    make(Path(__file__).parent)

@@ -1,0 +1,334 @@
+"""A contact sheet of a data set: what `uvgen preview` draws, for people to check their labels with.
+
+One row a sample, one column a kind of picture (see `uvgen.panels`); above each row, what the sample is and what is
+wrong with it as far as a program can tell. What it cannot tell, an onlooker can: points beside their features.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from uvgen import masks, panels, rasterize
+from uvgen.errors import DatasetError, InputError
+from uvgen.model import MorphableModel
+from uvgen.panels import Face
+from uvgen.randomness import keyed_generator
+from uvgen.reader import ShardReader
+from uvgen.sheet import THUMB, Header, Row, compose, yaw_histogram
+
+MOST = 24
+"""Samples that a sheet can show."""
+
+_MEAN_SAMPLES = 32  # in the mean texture
+_MATCHED = 8  # samples that landmark texels are found from, where a set does not name them
+_MOVED = 0.01  # of the crop's width: stored landmarks and map differ by more only where one of them is wrong
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ContactSheet:
+    """A finished sheet.
+
+    Attributes
+    ----------
+    picture : (h, w, 3) uint8
+        RGB.
+    names : tuple of str
+        The samples on it, from top to bottom.
+    problems : tuple of str
+        What is certainly wrong, a line each, also written on the sheet in red.
+    """
+
+    picture: NDArray[np.uint8]
+    names: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def contact_sheet(
+    reader: ShardReader,
+    n_samples: int = 8,
+    *,
+    names: Sequence[str] = (),
+    every: int | None = None,
+    model: MorphableModel | None = None,
+    seed: int = 0,
+) -> ContactSheet:
+    """Draw samples of a data set and their labels.
+
+    Parameters
+    ----------
+    reader : ShardReader
+        The set, from `uvgen.open_shards`.
+    n_samples : int
+        Rows, 1 to 24; fewer where the set has fewer. They are spread evenly over its range of yaw, in its order.
+    names : sequence of str
+        Show these samples instead, in this order.
+    every : int, optional
+        The dense alignment shows each `every`-th texel along rows and columns; about 42 a side by default.
+    model : MorphableModel, optional
+        Where to take the landmark texels from, instead of from the set.
+    seed : int
+        Which samples are taken among those of like yaw.
+
+    Returns
+    -------
+    ContactSheet
+        The same for the same set and arguments (and version of Pillow).
+
+    Raises
+    ------
+    InputError
+        Where a number is out of range.
+    DatasetError
+        Where the set is empty, holds no maps and was opened without a model, or lacks a named sample.
+    """
+    if not 1 <= n_samples <= MOST or len(names) > MOST:
+        raise InputError(f"samples: {max(n_samples, len(names))}, a sheet shows 1 to {MOST}")
+    if every is not None and every < 1:
+        raise InputError(f"every: {every}, expected 1 or more texels")
+    if not len(reader):
+        raise DatasetError(f"{reader.folder}: holds no sample to show")
+    if "posmap" not in reader[0]:
+        raise DatasetError(f"{reader.folder}: stores no maps; open it with the model that it was built with (--model)")
+    constants = reader.constants
+    weights, coverage = constants["weight_mask"], constants["coverage"]
+    every = every or max(1, round(len(weights) / 42))
+    yaws, all_names = reader.column("pose")[:, 1], reader.names
+    chosen = _named(reader, all_names, names) if names else spread(yaws, all_names, n_samples, seed)
+    texels, origin = _landmark_texels(reader, constants, model, spread(yaws, all_names, _MATCHED, seed))
+
+    rows, textures = [], []
+    for k in chosen:
+        face = Face.of(sample := reader[k], coverage, weights)
+        rows.append(_row(sample, face, texels, every))
+        textures.append(panels.texture(face))
+    for k in spread(yaws, all_names, _MEAN_SAMPLES, seed):
+        if k not in chosen:
+            textures.append(panels.texture(Face.of(reader[k], coverage, weights)))
+
+    thumbs = (
+        (yaw_histogram(np.rad2deg(yaws), np.rad2deg(yaws[chosen])), "yaw; on this sheet: red"),
+        (panels.mask_panel(weights, texels, THUMB), f"weights {_ratio(weights)}"),
+        (panels.coverage_panel(coverage, THUMB), f"coverage {coverage.mean():.1%}"),
+        (mean_texture(textures).resize((THUMB, THUMB)), f"mean texture of {len(textures)}"),
+    )
+    problems = _model_problems(reader, model)
+    header = _header(reader, rows, np.rad2deg(yaws), origin, problems, thumbs)
+    picture = np.asarray(compose(header, _column_titles(every, reader.config["size"]), rows))
+    problems += [f"{row.name}: {problem}" for row in rows for problem in row.problems]
+    return ContactSheet(picture, tuple(row.name for row in rows), tuple(problems))
+
+
+def spread(yaws_rad: NDArray[np.floating[Any]], names: Sequence[str], n: int, seed: int) -> list[int]:
+    """Choose samples evenly over the range of yaw.
+
+    Parameters
+    ----------
+    yaws_rad : (N,) float
+        One a sample.
+    names : sequence of str
+        The samples' names; the choice does not depend on their order.
+    n : int
+        How many to choose.
+    seed : int
+        Which sample is taken among those within a step of the wished yaw.
+
+    Returns
+    -------
+    list of int
+        At most n indices, from the smallest yaw to the largest.
+    """
+    order = np.lexsort((np.array(names), yaws_rad))
+    sorted_yaws = np.asarray(yaws_rad, np.float64)[order]
+    if len(order) <= n:
+        return order.tolist()
+    edges = np.linspace(sorted_yaws[0], sorted_yaws[-1], n + 1)
+    free = np.ones(len(order), bool)
+    chosen = []
+    for k in range(n):
+        inside = np.flatnonzero(free & (sorted_yaws >= edges[k]) & (sorted_yaws <= edges[k + 1]))
+        if len(inside):
+            taken = int(inside[keyed_generator(seed, "preview", k).integers(len(inside))])
+        else:  # nobody looks that way: the nearest who is left
+            distance = np.abs(sorted_yaws - (edges[k] + edges[k + 1]) / 2)
+            taken = int(np.where(free, distance, np.inf).argmin())
+        free[taken] = False
+        chosen.append(taken)
+    return order[sorted(chosen)].tolist()
+
+
+def match_landmark_texels(
+    position_maps: NDArray[np.float32], landmarks: NDArray[np.float32], candidates: NDArray[np.bool_]
+) -> NDArray[np.int32]:
+    """Find the texels of the landmarks from maps and landmarks that belong together.
+
+    Parameters
+    ----------
+    position_maps : (k, U, U, 3) float32
+        Of a few samples; the more their shapes differ, the surer is the match.
+    landmarks : (k, 68, 3) float32
+        In the same frame.
+    candidates : (U, U) bool
+        Texels to choose from.
+
+    Returns
+    -------
+    (68, 2) int32
+        Row and column of the texel that comes nearest to each landmark over all samples.
+    """
+    places = np.argwhere(candidates).astype(np.int32)
+    values = position_maps[:, candidates].astype(np.float64)
+    nearest = [np.square(values - landmarks[:, None, k]).sum(axis=(0, 2)).argmin() for k in range(68)]
+    return places[nearest]
+
+
+def mean_texture(
+    textures: Sequence[tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]],
+) -> Image.Image:
+    """The mean of faces' textures where each is seen: sharp where labels are right, a blur where not.
+
+    Parameters
+    ----------
+    textures : sequence
+        As `uvgen.panels.texture` returns them.
+
+    Returns
+    -------
+    Image
+        `PANEL` px wide; pale where no face is seen.
+    """
+    mean, seen_by = rasterize.flatten_mean(
+        np.stack([colors for colors, _, _ in textures]), np.stack([seen for _, _, seen in textures])
+    )
+    mean[seen_by == 0] = panels.EMPTY
+    return Image.fromarray(np.rint(mean).astype(np.uint8))
+
+
+def label_problems(face: Face, landmarks: NDArray[np.floating[Any]], texels: NDArray[np.integer[Any]]) -> list[str]:
+    """What is certainly wrong with a sample's labels.
+
+    Parameters
+    ----------
+    face : Face
+        The sample.
+    landmarks : (68, 3) float
+        As stored, crop px.
+    texels : (68, 2) int
+        Rows and columns of the landmarks.
+
+    Returns
+    -------
+    list of str
+        A few words each; empty where nothing is.
+    """
+    problems = []
+    points = face.points[face.face]
+    outward = np.einsum("nc,nc->n", points - points.mean(axis=0), face.normals[face.face]).mean()
+    if outward < 0:
+        problems.append("the map is inside out (mirrored?)")
+    size = face.crop.shape[0]
+    at_texels = face.position_map[texels[:, 0], texels[:, 1], :2]
+    moved = float(np.median(np.linalg.norm(at_texels - landmarks[:, :2], axis=1)))
+    steps = np.linalg.norm(np.diff(face.position_map[..., :2], axis=1), axis=2)
+    if moved > _MOVED * size + 0.6 * float(np.median(steps)):  # a texel's centre may be half a step away
+        problems.append(f"map and stored landmarks are {moved:.1f} px apart")
+    inside = ((at_texels >= 0) & (at_texels <= size - 1)).all(axis=1)
+    if inside.sum() < 34:
+        problems.append(f"{68 - int(inside.sum())} of 68 points lie outside the crop")
+    return problems
+
+
+def _named(reader: ShardReader, all_names: Sequence[str], names: Sequence[str]) -> list[int]:
+    position = {name: k for k, name in enumerate(all_names)}
+    for name in names:
+        if name not in position:
+            raise DatasetError(f"{reader.folder}: no sample {name!r}; names look like {all_names[0]!r}")
+    return [position[name] for name in names]
+
+
+def _landmark_texels(
+    reader: ShardReader, constants: dict[str, NDArray[Any]], model: MorphableModel | None, some: Sequence[int]
+) -> tuple[NDArray[np.int32], str]:
+    """Texels of the landmarks, and where they are from."""
+    weights = constants["weight_mask"]
+    if model is not None:
+        return masks.landmark_texels(model, len(weights)), f"from {model.name}"
+    if "landmark_texels" in constants:
+        return constants["landmark_texels"], "from the set"
+    samples = [reader[k] for k in some]
+    texels = match_landmark_texels(
+        np.stack([sample["posmap"] for sample in samples]),
+        np.stack([sample["landmarks"] for sample in samples]),
+        constants["coverage"],
+    )
+    return texels, "found by matching stored landmarks"
+
+
+def _model_problems(reader: ShardReader, model: MorphableModel | None) -> list[str]:
+    if model is None or model.content_sha256 == reader.config.get("model_sha256"):
+        return []
+    return [f"{model.name} is not the model that the set was built with"]
+
+
+def _row(sample: dict[str, Any], face: Face, texels: NDArray[np.int32], every: int) -> Row:
+    pitch, yaw, roll = (round(float(angle)) for angle in np.rad2deg(sample["pose"][:3]))
+    hidden = 1 - face.seen[face.face].mean()
+    return Row(
+        sample["name"],
+        f"yaw {yaw:+d}°   pitch {pitch:+d}°   roll {roll:+d}°   {hidden:.0%} of the face hidden",
+        tuple(label_problems(face, sample["landmarks"], texels)),
+        (
+            panels.crop_panel(face),
+            panels.landmark_panel(face, texels),
+            panels.zoom_panel(face, texels),
+            panels.dense_panel(face, every),
+            panels.map_panel(face),
+            panels.texture_panel(face, texels),
+            panels.turned_panel(face),
+        ),
+    )
+
+
+def _column_titles(every: int, size: int) -> tuple[str, ...]:
+    ordinal = {1: "every", 2: "every 2nd", 3: "every 3rd"}.get(every, f"every {every}th")
+    return (
+        "crop",
+        "68 points, read from the map",
+        "the same, enlarged",
+        f"{ordinal} face texel, by depth",
+        f"map: x, y, z as RGB; lines every {size / 8:g} px",
+        "texture unwrapped by the map",
+        f"mesh turned by {panels.TURN_DEG:.0f}°",
+    )
+
+
+def _header(
+    reader: ShardReader,
+    rows: Sequence[Row],
+    yaws_deg: NDArray[np.floating[Any]],
+    origin: str,
+    problems: Sequence[str],
+    thumbs: tuple[tuple[Image.Image, str], ...],
+) -> Header:
+    config = reader.config
+    n_bad = sum(bool(row.problems) for row in rows)
+    found = [*problems, *([f"{n_bad} of {len(rows)} samples have labels that cannot be right"] if n_bad else [])]
+    lines = (
+        f"{len(reader)} samples, {len(rows)} shown; yaw {yaws_deg.min():+.0f}° to {yaws_deg.max():+.0f}°; "
+        f"model {config['model']}",
+        f"crops {config['size']} px, {config['image_codec']}; maps {config['uv_size']} texels wide, "
+        f"{config['posmap_dtype'] if config['maps'] == 'stored' else 'made on reading'}; "
+        f"jitter {config['jitter']:g}, seed {config['seed']}; pixel convention {config['compat'] or 'exact'}; "
+        f"landmark texels {origin}",
+    )
+    fine = "maps, stored landmarks and orientation agree; whether points sit on their features is for you to see"
+    title = f"{reader.folder.resolve().name}: position maps on their images"
+    return Header(title, lines, "; ".join(found) or fine, bool(found), thumbs)
+
+
+def _ratio(weights: NDArray[np.floating[Any]]) -> str:
+    values = np.unique(weights)[::-1]
+    return " : ".join(f"{value:g}" for value in values[:4]) + (" …" if len(values) > 4 else "")
