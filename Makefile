@@ -1,11 +1,12 @@
-# Two commands: `make demo DATA=300W_LP/ MODEL=bfm.h5` runs the main job, `make test` passes the tests.
-# Both set up a virtual environment in .venv first, from a bare checkout with Python alone.
+# Two commands: `make demo` runs the main job and leaves preview.png, `make test` passes the tests. Both set up a virtual
+# environment in .venv first, from a bare checkout with Python alone. `make demo DATA=300W_LP/ MODEL=bfm.h5` runs on your data.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SUBSET ?= IBUG
 OUT ?= shards
+PREVIEW ?= preview.png
 
 .PHONY: setup demo test lint bench clean
 
@@ -17,9 +18,8 @@ $(VENV)/.ready: pyproject.toml requirements-ci.txt
 	touch $@
 
 demo: setup
-	@test -n "$(DATA)" -a -n "$(MODEL)" || { echo "usage: make demo DATA=300W_LP/ MODEL=bfm.h5 (or face3d's BFM.mat) [SUBSET=IBUG] [OUT=shards]"; exit 2; }
-	$(BIN)/uvgen build --data "$(DATA)" --model "$(MODEL)" --subset "$(SUBSET)" --out "$(OUT)"
-	$(BIN)/uvgen verify "$(OUT)" --model "$(MODEL)"
+	$(BIN)/uvgen build $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") --subset "$(SUBSET)" --out "$(OUT)"
+	$(BIN)/uvgen preview "$(OUT)" --out "$(PREVIEW)"
 
 test: setup
 	$(BIN)/python -m pytest

@@ -11,6 +11,7 @@ from uvgen.errors import UvgenError
 _COMMANDS = {
     "build": ("build", "Make shards of crops, position maps and parameters."),
     "model": ("model", "Convert, inspect and assemble morphable models."),
+    "synth": ("synth", "Render faces with exact labels, as a folder like 300W-LP."),
     "preview": ("preview", "Draw a contact sheet of a data set, to check its labels by eye."),
     "verify": ("verify", "Check a data set: hashes, shapes, ranges, labels."),
 }
@@ -37,7 +38,7 @@ class _LazyGroup(click.Group):
             click.echo(f"uvgen: {error}", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
-            click.echo("uvgen: interrupted; finished shards are kept, run the command again to go on", err=True)
+            click.echo("uvgen: interrupted; what is finished is kept, run the command again to go on", err=True)
             ctx.exit(130)
 
 
@@ -48,6 +49,7 @@ def main() -> None:
 
     \b
     Example:
+      uvgen build --out shards/ && uvgen preview shards/ --out preview.png      # built-in model and samples
       uvgen model convert --bfm 01_MorphableModel.mat --expression Model_Expression.mat \\
                           --info model_info.mat --uv BFM_UV.mat --out bfm.h5
       uvgen build --data 300W_LP/ --model bfm.h5 --subset IBUG --out shards/

@@ -12,6 +12,12 @@ from uvgen.cli.main import main
 from uvgen.model import MorphableModel, load_model, save_model
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The built-in sample set is made in a folder of the tests' own, not in the user's cache."""
+    os.environ["UVGEN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def model() -> MorphableModel:
     return toy_model()

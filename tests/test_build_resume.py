@@ -89,7 +89,7 @@ def test_build_interrupted_exits_130_and_keeps_finished_shards(
     (os.killpg if whom == "group" else os.kill)(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert errors.splitlines()[-1].startswith("uvgen: interrupted; finished shards are kept")
+    assert errors.splitlines()[-1].startswith("uvgen: interrupted; what is finished is kept")
     assert "Traceback" not in errors
     kept = listed_shards(out)
     assert 0 < len(kept) < 1001

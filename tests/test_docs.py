@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from test_model import face3d_files
 from toy import toy_model, write_bfm_files, write_tree
 
+from uvgen import save_model
 from uvgen.cli.main import main
 
 ROOT = Path(__file__).parents[1]
@@ -63,23 +64,22 @@ def test_documented_python_runs(user_folder, monkeypatch, page) -> None:
             exec(compile(block, page, "exec"), {})
 
 
-def test_make_demo_builds_and_verifies(user_folder, tmp_path) -> None:
+@pytest.mark.parametrize("own_data", [False, True])
+def test_make_demo_builds_and_draws(user_folder, tmp_path, own_data) -> None:
     if shutil.which("make") is None:
         pytest.skip("make is not installed")
-    if not (user_folder / "bfm.h5").exists():
-        from uvgen import save_model
-
-        save_model(toy_model(), user_folder / "bfm.h5")
     ready = f"{sys.prefix}/.ready"  # of this environment: not to be set up again
     command = ["make", "-C", str(ROOT), "demo", f"VENV={sys.prefix}", "-o", ready]
-    arguments = [f"DATA={user_folder / '300W_LP'}", f"MODEL={user_folder / 'bfm.h5'}", f"OUT={tmp_path / 'shards'}"]
+    arguments = [f"OUT={tmp_path / 'shards'}", f"PREVIEW={tmp_path / 'preview.png'}"]
+    if own_data:
+        save_model(toy_model(), tmp_path / "model.h5")
+        arguments += [f"DATA={user_folder / '300W_LP'}", f"MODEL={tmp_path / 'model.h5'}"]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "6 samples in 2 shards are sound" in done.stdout
-    refused = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert refused.returncode == 2
-    assert "usage: make demo DATA=300W_LP/ MODEL=bfm.h5" in refused.stdout
+    assert f"{6 if own_data else 128} samples, 0 skipped" in done.stdout
+    assert ("built-in model and sample set" in done.stderr) is not own_data
+    assert (tmp_path / "preview.png").stat().st_size > 50_000
 
 
 @pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md"])

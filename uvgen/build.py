@@ -8,7 +8,6 @@ import dataclasses
 import hashlib
 import os
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,9 +21,9 @@ import uvgen
 from uvgen import shards
 from uvgen.errors import DatasetError, InputError
 from uvgen.files import exclusive
-from uvgen.interrupts import interrupts_ignored
 from uvgen.masks import weight_mask
 from uvgen.model import MorphableModel, save_model
+from uvgen.parallel import run_on_workers
 from uvgen.plan import BuildConfig, ShardResult, ShardTask, plan_shards
 from uvgen.samples import Sample
 from uvgen.worker import Job, Worker, build_shard
@@ -187,11 +186,4 @@ def _run(job: Job, tasks: Sequence[ShardTask], workers: int) -> Iterator[ShardRe
         worker = Worker(job)
         yield from (worker.build(task) for task in tasks)
         return
-    from joblib import Parallel, delayed, parallel_config
-
-    with parallel_config(backend="loky", inner_max_num_threads=1), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*tasks.*cancelled", category=UserWarning)  # an interrupt says it
-        parallel = Parallel(n_jobs=min(workers, len(tasks)), return_as="generator_unordered", batch_size=1)
-        with interrupts_ignored():  # the workers inherit that: Ctrl-C is this process's matter
-            results = parallel(delayed(build_shard)(job, task) for task in tasks)
-        yield from results
+    yield from run_on_workers(build_shard, [(job, task) for task in tasks], workers)

@@ -1,0 +1,160 @@
+"""Drawing the parameters of a synthetic face at random, and those of its mirror image."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.geometry import LANDMARK_MIRROR, pose_to_image
+from uvgen.model import BUILTIN, MorphableModel
+from uvgen.randomness import keyed_generator
+from uvgen.synth._scene import Light, draw_light
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """What is drawn for a sample; the numbers have float32 precision, so that files hold them as they are.
+
+    Attributes
+    ----------
+    shape, expression, albedo : (ks,), (ke,), (ka,) float32
+        Parameters that multiply the bases directly.
+    pose : (7,) float32
+        As `Pose_Para`.
+    light : Light
+        Of the picture.
+    mirrored : bool
+        Whether the backdrop is the mirror image of the one that the name stands for.
+    """
+
+    shape: NDArray[np.float32]
+    expression: NDArray[np.float32]
+    albedo: NDArray[np.float32]
+    pose: NDArray[np.float32]
+    light: Light
+    mirrored: bool = False
+
+
+class FaceSource:
+    """Draws faces of one model. Each depends on the seed and its name alone.
+
+    Parameters
+    ----------
+    model : MorphableModel
+        Whose parameters to draw.
+    seed : int
+        Of the data set.
+    size : int
+        Pixels along each side of the pictures.
+    """
+
+    def __init__(self, model: MorphableModel, seed: int, size: int) -> None:
+        self.model, self.seed, self.size = model, seed, size
+        landmarks = model.mean[model.landmarks].astype(np.float64)
+        self._extent = float(np.ptp(landmarks[:, :2], axis=0).mean())
+        self._center = (landmarks.min(axis=0) + landmarks.max(axis=0)) / 2
+        self._low, self._high = -3 * model.expression_std, 3 * model.expression_std
+        self._is_builtin = model.name == BUILTIN
+        if self._is_builtin:
+            from uvgen.builtin import EXPRESSIONS  # whose ranges no model file holds
+
+            self._low, self._high = np.array([item[2:] for item in EXPRESSIONS], np.float32).T
+
+    def draw(self, name: str) -> Face:
+        """The face that a name stands for."""
+        rng = keyed_generator(self.seed, name, "face")
+        model = self.model
+        shape = np.clip(0.9 * rng.normal(size=model.n_shape), -2.2, 2.2) * model.shape_std
+        strength = rng.choice([0.35, 0.9, 1.6], p=[0.35, 0.45, 0.2])
+        expression = strength * rng.normal(size=model.n_expression) * model.expression_std
+        expression = np.where(self._low == 0, np.abs(expression), expression)
+        light = draw_light(rng)
+        pose = self._pose(rng)
+        n_albedo = 0 if model.albedo_std is None else len(model.albedo_std)
+        albedo = np.clip(rng.normal(size=n_albedo), -2, 2)
+        if self._is_builtin:
+            self._human(rng, expression, albedo)
+        expression = np.clip(expression, self._low, self._high)
+        if model.albedo_std is not None:
+            albedo = albedo * model.albedo_std
+        return Face(_single(shape), _single(expression), _single(albedo), _single(pose), light)
+
+    def mirror(self, face: Face) -> Face:
+        """The mirrored face, of the mirrored picture.
+
+        Its parameters are exact where the model has the mirror image of each of its faces (`components_mirrored`).
+        Where not, it keeps shape and expression, and its picture is to be painted anew.
+        """
+        pose = face.pose * np.array([1, -1, -1, 1, 1, 1, 1], np.float32)
+        pose[3] = self.size + 1 - pose[3]
+        shape, expression = face.shape, face.expression
+        if self.components_mirrored is not None:
+            index, sign = self.components_mirrored
+            joint = (np.concatenate([shape, expression])[index] * sign).astype(np.float32)
+            shape, expression = joint[: len(shape)], joint[len(shape) :]
+        return replace(
+            face, shape=shape, expression=expression, pose=pose, light=face.light.mirrored(), mirrored=not face.mirrored
+        )
+
+    @cached_property
+    def components_mirrored(self) -> tuple[NDArray[np.intp], NDArray[np.float32]] | None:
+        """For each component the one that is its mirror image, and the sign; None where there is none for some."""
+        model = self.model
+        mirror = model.mirror
+        if mirror is None or mirror.min() < 0 or model.albedo_basis is None or model.albedo_mean is None:
+            return None
+        if np.any(mirror[model.landmarks] != model.landmarks[LANDMARK_MIRROR]):
+            return None
+        across = np.array([-1, 1, 1], np.float32)
+        if np.any(model.mean[mirror] * across != model.mean):
+            return None
+        if np.any(model.albedo_mean[mirror] != model.albedo_mean) or np.any(
+            model.albedo_basis[mirror] != model.albedo_basis
+        ):
+            return None
+        columns = model.basis.reshape(-1, model.basis.shape[2])
+        images = (model.basis[mirror] * across[:, None]).reshape(columns.shape)
+        index, sign = np.empty(columns.shape[1], np.intp), np.empty(columns.shape[1], np.float32)
+        norms = np.linalg.norm(columns, axis=0)
+        for k, image in enumerate(images.T):
+            alike = np.flatnonzero(np.isclose(norms, norms[k]))
+            signs = np.sign(image @ columns[:, alike])
+            found = [(j, s) for j, s in zip(alike, signs, strict=True) if np.array_equal(s * columns[:, j], image)]
+            if not found or (found[0][0] < model.n_shape) != (k < model.n_shape):
+                return None
+            index[k], sign[k] = found[0]
+        return index, sign
+
+    def _pose(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Yaw mostly moderate, a third of them anywhere up to a profile; pitch and roll moderate."""
+        yaw = rng.normal(0, 22) if rng.random() < 0.62 else rng.uniform(-90, 90)
+        pitch, roll = np.clip(rng.normal(-2, 10), -30, 30), np.clip(rng.normal(0, 9), -35, 35)
+        angles = np.deg2rad([pitch, np.clip(yaw, -90, 90), roll])
+        scale = rng.uniform(0.37, 0.46) * self.size / self._extent
+        middle = pose_to_image([[*angles, 0, 0, 0, scale]], self.size)[0, :, :3] @ self._center
+        x, y = (self.size - 1) / 2 - middle[:2] + np.clip(rng.normal(0, 0.015, 2), -0.04, 0.04) * self.size
+        return np.array([*angles, x + 1, self.size - y, -scale * self._center[2], scale])
+
+    @staticmethod
+    def _human(rng: np.random.Generator, expression: NDArray[np.float64], albedo: NDArray[np.float64]) -> None:
+        """What the built-in model's components have to do with each other, in place; parameters in the bases' units."""
+        from uvgen.builtin import ALBEDO_NAMES, EXPRESSION_NAMES
+
+        moves = {name: k for k, name in enumerate(EXPRESSION_NAMES)}
+        colors = {name: k for k, name in enumerate(ALBEDO_NAMES)}
+        if rng.random() < 0.9:  # who blinks, mostly blinks with both eyes
+            expression[moves["left eye closed"]] = expression[moves["right eye closed"]] + rng.normal(0, 0.03)
+        if rng.random() < 0.35:  # and who is photographed smiles
+            expression[moves["smile"]] = rng.uniform(0.3, 1)
+        tone = rng.uniform(-1.5, 3.3)  # from pale to deep brown; the darker, the less red, and dark the hair
+        albedo[colors["skin tone"]] = tone
+        albedo[colors["redness"]] -= 0.7 * max(tone - 1, 0)
+        albedo[colors["hair tone"]] = rng.uniform(-1.6, 4 if tone < 1 else 0)
+        albedo[colors["stubble"]] = abs(albedo[colors["stubble"]])
+        if tone > 1.5:
+            albedo[colors["iris blue to brown"]] = abs(albedo[colors["iris blue to brown"]])
+
+
+def _single(array: NDArray[np.floating]) -> NDArray[np.float32]:
+    return array.astype(np.float32)

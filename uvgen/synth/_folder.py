@@ -1,0 +1,243 @@
+"""Synthetic faces with exact labels, as a folder that looks like 300W-LP.
+
+Each sample depends on the model, the size, the seed and its own name alone, so that a folder holds the same bytes
+whatever the number of workers, and whether or not the work was interrupted, or done in parts.
+"""
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import uvgen
+from uvgen.errors import DatasetError, InputError
+from uvgen.files import exclusive, replaced_on_success
+from uvgen.model import BUILTIN, MorphableModel, load_model, save_model
+from uvgen.parallel import run_on_workers
+from uvgen.synth._worker import Job, Worker, flipped_name, make_samples, parameters_of_zero
+
+SUBSETS = ("AFW", "HELEN", "IBUG", "LFPW")
+INDEX = "synth.json"
+_FORMAT, _VERSION = "uvgen-synth", 1
+_BATCH = 16  # faces a task
+_OURS = re.compile(rf"({'|'.join(SUBSETS)})_image_\d{{4,}}_0\.(jpg|mat)")
+
+
+@dataclass(frozen=True, slots=True)
+class SynthResult:
+    """What `synth` did: samples in the folder, `_Flip` included, and how many of them this run made."""
+
+    samples: int
+    new_samples: int
+
+
+def synth(
+    out: str | os.PathLike[str],
+    count: int,
+    *,
+    model: MorphableModel | None = None,
+    seed: int = 0,
+    size: int = 450,
+    subsets: Sequence[str] = SUBSETS,
+    flip: bool = True,
+    workers: int = 1,
+    overwrite: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> SynthResult:
+    """Render faces of a morphable model into a folder like 300W-LP's, or finish one that was begun.
+
+    Parameters
+    ----------
+    out : path-like
+        A new or empty folder, or one that an earlier call with the same model, seed and size made.
+    count : int
+        Faces, spread evenly over the subsets; a larger count adds to what a smaller one made. Each face has its mirror
+        image in a `_Flip` subset besides.
+    model : MorphableModel, optional
+        Whose faces; the built-in one by default. Without an albedo basis all have the colours of the mean, without any
+        albedo they are grey.
+    seed : int
+        Another seed, other faces.
+    size : int
+        Pixels along each side of the images, 64 to 4096.
+    subsets : sequence of str
+        Which of `SUBSETS`.
+    flip : bool
+        Whether to make the mirrored subsets too.
+    workers : int
+        Processes; 1 works in this one.
+    overwrite : bool
+        Start anew where the folder holds synthetic samples made otherwise. What is not ours is never touched.
+    progress : callable, optional
+        Called with the number of samples made, after every few.
+
+    Returns
+    -------
+    SynthResult
+
+    Raises
+    ------
+    InputError
+        Where an argument is out of range.
+    DatasetError
+        Where the folder holds something else, was made otherwise, or cannot be written.
+    """
+    _check(count, size, subsets, workers)
+    out = Path(os.path.abspath(out))  # workers may have another working folder
+    if model is None:
+        model = load_model(BUILTIN)
+    names = sample_names(count, subsets)
+    config = {"format": _FORMAT, "version": _VERSION, "uvgen": uvgen.__version__, "seed": seed, "size": size,
+              "model": model.name, "model_sha256": _model_hash(model)}  # fmt: skip
+    if out.is_dir():
+        _refuse_foreign(out)  # before the folder is locked and tidied
+    with exclusive(out), _model_file(model) as model_path:
+        _prepare(out, config, names, flip, overwrite)
+        job = Job(out, model_path, seed, size, flip)
+        todo = _missing(job, model, names)
+        new_samples = 0
+        for n in _run(job, todo, workers):
+            new_samples += n
+            if progress is not None:
+                progress(n)
+    return SynthResult(len(names) * (1 + flip), new_samples)
+
+
+def sample_names(count: int, subsets: Sequence[str] = SUBSETS) -> list[str]:
+    """Names of the faces, ``IBUG/IBUG_image_0001_0``, the subsets taking turns."""
+    rounds = ((subsets[k % len(subsets)], k // len(subsets) + 1) for k in range(count))
+    return [f"{subset}/{subset}_image_{number:04d}_0" for subset, number in rounds]
+
+
+def _check(count: int, size: int, subsets: Sequence[str], workers: int) -> None:
+    if count < 1:
+        raise InputError(f"count: {count}, expected 1 or more")
+    if not 64 <= size <= 4096:
+        raise InputError(f"size: {size}, expected 64 to 4096")
+    if workers < 1:
+        raise InputError(f"workers: {workers}, expected 1 or more")
+    if not subsets or len(set(subsets)) < len(subsets) or not set(subsets) <= set(SUBSETS):
+        raise InputError(f"subsets: {', '.join(subsets) or 'none'}; expected some of {', '.join(SUBSETS)}, each once")
+
+
+def _model_hash(model: MorphableModel) -> str:
+    """Hash of all that pictures and labels depend on."""
+    digest = sha256(model.content_sha256.encode())
+    for array in (model.shape_std, model.expression_std, model.albedo_mean, model.albedo_basis, model.albedo_std):
+        digest.update(b"none" if array is None else np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Raise unless a folder is ours or empty (but for hidden files)."""
+    try:
+        if (out / INDEX).exists():
+            return
+        found = sorted(name for name in os.listdir(out) if not name.startswith("."))
+    except OSError as error:
+        raise DatasetError(f"{out}: cannot be read ({error.strerror}); choose another --out") from error
+    if found:
+        raise DatasetError(
+            f"{out}: holds something else ({found[0]}{f' and {len(found) - 1} more' if found[1:] else ''}); "
+            "choose a new or an empty folder"
+        )
+
+
+def _prepare(out: Path, config: dict[str, Any], names: Sequence[str], flip: bool, overwrite: bool) -> None:
+    """Make the folder ready for these samples, or raise where it holds others."""
+    _refuse_foreign(out)
+    planned = {*names, *(flipped_name(name) for name in names if flip)}
+    if (out / INDEX).exists():
+        old = _read_index(out / INDEX)
+        ours = _samples_in(out)
+        extra = sorted({str(path.relative_to(out).with_suffix("")) for path in ours} - planned)
+        changed = [key for key in config if old.get(key) != config[key]]
+        if overwrite:
+            for path in ours:
+                path.unlink(missing_ok=True)
+        elif changed:
+            key = changed[0]
+            raise DatasetError(
+                f"{out}: holds samples made with {key} = {old.get(key)}, now it is {config[key]}; "
+                "choose another --out, or --overwrite to start anew"
+            )
+        elif extra:
+            raise DatasetError(
+                f"{out}: holds {len(extra)} samples more than asked for, first {extra[0]}; "
+                "choose another --out, or --overwrite to start anew"
+            )
+    for folder in sorted({(out / name).parent for name in planned}):
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise DatasetError(f"{folder}: cannot be made ({error.strerror})") from error
+    with replaced_on_success(out / INDEX) as temporary:
+        temporary.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _read_index(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path}: cannot be read ({error}); choose another --out") from error
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise DatasetError(f"{path}: not made by uvgen synth; choose another --out")
+    return content
+
+
+def _samples_in(out: Path) -> list[Path]:
+    """Files of the folder that have a synthetic sample's name."""
+    folders = [out / (subset + flip) for subset in SUBSETS for flip in ("", "_Flip")]
+    return [
+        path
+        for folder in folders
+        if folder.is_dir() and not folder.is_symlink()
+        for path in sorted(folder.iterdir())
+        if _OURS.fullmatch(path.name) and path.name.startswith(folder.name.removesuffix("_Flip"))
+    ]
+
+
+@contextmanager
+def _model_file(model: MorphableModel) -> Iterator[Path]:
+    """A file that workers open; where the model has none, a temporary one."""
+    if model.path is not None:
+        yield model.path
+        return
+    with tempfile.TemporaryDirectory(prefix="uvgen-") as folder:
+        save_model(model, Path(folder, "model.h5"))
+        yield Path(folder, "model.h5")
+
+
+def _missing(job: Job, model: MorphableModel, names: Sequence[str]) -> list[list[str]]:
+    """Tasks: names whose files are not all there and whole, in batches."""
+    whole = {flipped: len(parameters_of_zero(model, flipped)) for flipped in (False, True)}
+
+    def is_whole(name: str, flipped: bool) -> bool:
+        path = job.out / name
+        try:
+            if path.with_suffix(".mat").stat().st_size != whole[flipped]:
+                return False
+            with open(path.with_suffix(".jpg"), "rb") as file:
+                file.seek(-2, os.SEEK_END)
+                return file.read() == b"\xff\xd9"  # a JPEG's end
+        except OSError:
+            return False
+
+    todo = [n for n in names if not (is_whole(n, False) and (not job.flip or is_whole(flipped_name(n), True)))]
+    return [todo[first : first + _BATCH] for first in range(0, len(todo), _BATCH)]
+
+
+def _run(job: Job, tasks: Sequence[list[str]], workers: int) -> Iterator[int]:
+    if workers == 1 or len(tasks) <= 1:
+        worker = Worker(job) if tasks else None
+        yield from (worker.make(task) for task in tasks if worker)
+        return
+    yield from run_on_workers(make_samples, [(job, task) for task in tasks], workers)

@@ -1,0 +1,229 @@
+"""Painting the picture that a synthetic face's parameters describe exactly."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.fragments import Fragments, rasterize
+from uvgen.geometry import pose_to_image
+from uvgen.model import MorphableModel
+from uvgen.shading import vertex_normals
+from uvgen.synth import _scene_kernels
+from uvgen.synth._faces import Face
+from uvgen.synth._mannequin import PARTS, mannequin
+from uvgen.synth._scene import SHININESS, draw_backdrop, draw_color, photograph
+from uvgen.visibility import visible_vertices
+
+_GREY = 150.0  # skin of a model without albedo, 0 to 255
+_GAMMA = 2.2
+_DIRECTIONS, _BUFFER = 96, 128  # from which the light may come; pixels a side to find what it reaches
+_LANES = 16  # batches are padded to a multiple: so a face does not depend on how many others come with it
+_SAMPLES = np.array([[-0.25, -0.25, 0], [0.25, 0.25, 0]], np.float32)  # of a pixel: their mean is its centre
+_STEP = 5.0  # px of depth from a pixel to the next that make a silhouette
+_SOFTNESS = 7.0  # of shadows: a lamp some 40 degrees wide
+
+
+class Painter:
+    """Paints faces of one model with the repository's rasterizer, with soft shadows and silhouettes.
+
+    What light reaches where is found once, on the mean face (the idea of Sloan et al., Precomputed Radiance Transfer,
+    SIGGRAPH 2002, with directions in the place of spherical harmonics).
+
+    Parameters
+    ----------
+    model : MorphableModel
+        Whose faces to paint.
+    size : int
+        Pixels along each side of the pictures.
+    """
+
+    def __init__(self, model: MorphableModel, size: int) -> None:
+        self.model, self.size = model, size
+        self._figure = mannequin(model)
+        skin = _facing_out(model)
+        closing = model.mouth_triangles  # of either orientation, in the files that have them
+        self._triangles = np.ascontiguousarray(
+            np.concatenate([skin, closing, closing[:, ::-1], self._figure.triangles + model.n_vertices]), np.int32
+        )
+        self._directions = _directions(_DIRECTIONS)
+        self._reach = _reach(model.mean, np.concatenate([skin, closing]), self._directions)
+        self._openness = np.concatenate([_openness(model, skin, self._reach, self._directions), self._figure.openness])
+        pixels = 2 * size**2
+        self._buffers = np.empty(pixels, np.int32), np.empty(3 * pixels, np.float32), np.empty(pixels, np.float32)
+
+    def surfaces(self, faces: Sequence[Face]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Vertices (b, n, 3) of faces in the model frame, µm, and their albedo (b, n, 3), 0 to 255, if there is one.
+
+        A face's do not depend on the others'.
+        """
+        model = self.model
+        parameters = [np.concatenate([face.shape, face.expression]) for face in faces]
+        vertices = model.mean + _evaluate(model.basis, parameters)
+        albedo = model.albedo_mean
+        if albedo is not None and model.albedo_basis is not None:
+            albedo = albedo + _evaluate(model.albedo_basis, [face.albedo for face in faces])
+        return vertices, None if albedo is None else np.broadcast_to(albedo, vertices.shape)
+
+    def paint(
+        self,
+        face: Face,
+        vertices: NDArray[np.float32],
+        albedo: NDArray[np.float32] | None,
+        rng: np.random.Generator,
+    ) -> NDArray[np.uint8]:
+        """The picture of a face.
+
+        Parameters
+        ----------
+        face : Face
+            What to paint.
+        vertices, albedo : (n, 3) float32
+            Of the face, as `surfaces` gives them.
+        rng : numpy.random.Generator
+            For all that no label depends on: backdrop, clothes, camera.
+
+        Returns
+        -------
+        (size, size, 3) uint8
+            RGB.
+        """
+        canvas = draw_backdrop(rng, self.size, face.mirrored)
+        affine = pose_to_image(face.pose[None], self.size)[0]
+        points = np.empty((len(self._openness), 3), np.float32)
+        n = self.model.n_vertices
+        points[:n] = vertices @ affine[:, :3].T.astype(np.float32) + affine[:, 3].astype(np.float32)
+        points[n:] = self._figure.posed(affine, face.pose.astype(np.float64), float(points[:n, 2].min()))
+        colors = self._lit(points, self._colors(albedo, rng), face, affine)
+        edges = self._draw(points, colors, canvas)
+        return photograph(canvas, edges, rng)
+
+    def _colors(self, skin: NDArray[np.float32] | None, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Albedo of the whole figure, (n, 3), linear."""
+        model = self.model
+        albedo = np.full((len(self._openness), 3), _GREY, np.float32)
+        if skin is not None:
+            albedo[: model.n_vertices] = skin
+        part = self._figure.part
+        figure = albedo[model.n_vertices :]
+        figure[part == PARTS.index("clothes")] = draw_color(rng)
+        figure[part == PARTS.index("hair")] = np.array([66, 48, 38]) * rng.uniform(0.3, 1.9)
+        figure[part == PARTS.index("skin")] = np.median(albedo[: model.n_vertices : 37], axis=0)
+        return np.power(np.clip(albedo, 0, 255) / np.float32(255), np.float32(_GAMMA))
+
+    def _lit(
+        self, points: NDArray[np.float32], albedo: NDArray[np.float32], face: Face, affine: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """Colours (n, 3) of the figure in the picture, 0 to 255: sky and ground, lamp with shadow, highlight."""
+        light = face.light
+        normals = vertex_normals(points, self._triangles)
+        direction = light.direction
+        in_model = affine[:, :3].T @ direction / float(face.pose[6])
+        lobe = np.exp(_SOFTNESS * (self._directions @ in_model - 1)).astype(np.float32)
+        lit = np.ones(len(points), np.float32)
+        lit[: self.model.n_vertices] = self._reach @ (lobe / lobe.sum())
+        cosine = (normals @ direction.astype(np.float32) + np.float32(0.15)) / np.float32(
+            1.15
+        )  # skin lets light through
+        key = np.maximum(cosine, 0) * lit
+        halfway = direction + [0, 0, 1]
+        halfway = (halfway / max(float(np.linalg.norm(halfway)), 1e-6)).astype(np.float32)
+        highlight = np.maximum(normals @ halfway, 0) ** np.float32(SHININESS) * lit
+        sky = self._openness * (np.float32(0.75) - np.float32(0.25) * normals[:, 1])
+        colors = sky[:, None] * light.ambient.astype(np.float32) + key[:, None] * light.key.astype(np.float32)
+        colors *= albedo
+        highlight *= np.float32(0.1) + np.sqrt(albedo[:, 1])  # hair and dark clothes scatter it
+        colors += (np.float32(light.specular) * highlight)[:, None] * light.key.astype(np.float32)
+        return np.float32(255) * np.power(np.minimum(colors, 1), np.float32(1 / _GAMMA))
+
+    def _draw(
+        self, points: NDArray[np.float32], colors: NDArray[np.float32], canvas: NDArray[np.float32]
+    ) -> NDArray[np.bool_]:
+        """Draw the figure over a canvas, two samples a pixel; return the pixels (size, size) along silhouettes."""
+        low = np.clip(np.floor(points[:, :2].min(axis=0)), 0, self.size).astype(int)
+        high = np.clip(np.ceil(points[:, :2].max(axis=0)) + 1, low, self.size).astype(int)
+        (left, top), (width, height) = low.tolist(), (high - low).tolist()
+        n = 2 * width * height
+        triangle, weights, depth = self._buffers
+        shape = (2, height, width)
+        fragments = Fragments(
+            triangle[:n].reshape(shape), weights[: 3 * n].reshape(*shape, 3), depth[:n].reshape(shape)
+        )
+        corners = np.array([[left, top, 0]], np.float32) + _SAMPLES[:, None]
+        triangles = _facing(points, self._triangles)  # once for both samples: a quarter of the rasterizer's time
+        rasterize(points - corners, triangles, (height, width), out=fragments)
+        edges = np.zeros(canvas.shape[:2], np.bool_)
+        _scene_kernels.draw_fragments(
+            fragments.triangle, fragments.weights, fragments.depth, np.float32(_STEP), triangles, colors,
+            top, left, canvas, edges,
+        )  # fmt: skip
+        return edges
+
+
+def _evaluate(basis: NDArray[np.float32], parameters: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Offsets (b, n, 3) that a basis (n, 3, k) makes of parameters (b, k)."""
+    lanes = -(-len(parameters) // _LANES) * _LANES
+    columns = np.zeros((basis.shape[2], lanes), np.float32)
+    columns[:, : len(parameters)] = np.transpose(parameters)
+    product = basis.reshape(-1, basis.shape[2]) @ columns
+    return product[:, : len(parameters)].T.reshape(len(parameters), -1, 3)
+
+
+def _facing(points: NDArray[np.float32], triangles: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The triangles that face the camera: clockwise in the picture."""
+    x, y = points[:, 0][triangles].T, points[:, 1][triangles].T
+    return triangles[(x[1] - x[0]) * (y[2] - y[0]) > (y[1] - y[0]) * (x[2] - x[0])]
+
+
+def _in_picture(points: NDArray[np.float32], triangles: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Normals of the model seen from the front, image frame."""
+    return vertex_normals(points * np.array([1, -1, 1], np.float32), triangles)
+
+
+def _facing_out(model: MorphableModel) -> NDArray[np.int32]:
+    """The model's triangles, clockwise in the image frame seen from outside: files have either orientation."""
+    outward = _in_picture(model.mean, model.triangles)[model.landmarks[30], 2] > 0  # the tip of the nose looks ahead
+    return model.triangles if outward else model.triangles[:, ::-1]
+
+
+def _directions(n: int) -> NDArray[np.float64]:
+    """(n, 3) unit vectors spread evenly over the sphere, on a Fibonacci spiral."""
+    k = np.arange(n) + 0.5
+    height, turn = 1 - 2 * k / n, np.pi * (1 + 5**0.5) * k
+    radius = np.sqrt(1 - height**2)
+    return np.stack([radius * np.cos(turn), height, radius * np.sin(turn)], axis=1)
+
+
+def _reach(
+    mean: NDArray[np.float32], triangles: NDArray[np.int32], directions: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """(n, d) share of the light from each direction (model frame) that arrives at each vertex of the mean face."""
+    from scipy.sparse import coo_array
+
+    center = (mean.max(axis=0) + mean.min(axis=0)) / 2
+    points = (mean - center) * (_BUFFER / 2 - 1) / np.linalg.norm(mean - center, axis=1).max()
+    reach = np.empty((len(mean), len(directions)), np.float32)
+    for k, toward in enumerate(directions):
+        side = np.cross([0.0, 1.0, 0.0] if abs(toward[1]) < 0.9 else [1.0, 0.0, 0.0], toward)
+        side /= np.linalg.norm(side)
+        frame = np.stack([side, np.cross(toward, side), toward])
+        seen = points @ frame.T + [_BUFFER / 2, _BUFFER / 2, 0]
+        reach[:, k] = visible_vertices(seen, triangles, size=(_BUFFER, _BUFFER), tolerance=1.5)
+    ends = (
+        np.concatenate([triangles, triangles[:, [1, 2, 0]]]).ravel(),
+        np.concatenate([triangles[:, [1, 2, 0]], triangles]).ravel(),
+    )
+    neighbours = coo_array((np.ones(len(ends[0]), np.float32), ends), shape=(len(mean), len(mean))).tocsr()
+    count = np.maximum(neighbours.sum(axis=1), 1).astype(np.float32)[:, None]
+    for _ in range(2):  # softer shadows, and no trace of the buffer's pixels
+        reach = (reach + neighbours @ reach / count) / 2
+    return np.ascontiguousarray(reach)
+
+
+def _openness(
+    model: MorphableModel, triangles: NDArray[np.int32], reach: NDArray[np.float32], directions: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """(n,) share of the surroundings' light that reaches each vertex of the mean face."""
+    normals = _in_picture(model.mean, triangles) * np.array([1, -1, 1], np.float32)
+    cosine = np.maximum(normals @ directions.T.astype(np.float32), 0)
+    return np.float32(0.2) + np.float32(0.8) * (cosine * reach).sum(axis=1) / np.maximum(cosine.sum(axis=1), 1e-6)

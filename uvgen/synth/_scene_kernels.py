@@ -1,0 +1,106 @@
+"""Compiled code that puts a synthetic photograph together: backdrop, antialiased mesh, lens and sensor."""
+
+import numpy as np
+from numba import njit
+
+f4 = np.float32
+
+kernel = njit(cache=True, nogil=True, error_model="numpy")
+
+
+@kernel
+def paint_backdrop(planes, texture, top, left, gain, mirrored, canvas_out):
+    """Colours and a texture that makes them lighter and darker, mirrored where asked for.
+
+    planes (h, 3, w) float32; texture (t, t) float32, repeated, its first row and column at `top`, `left`;
+    canvas_out (h, w, 3) float32.
+    """
+    height, width = canvas_out.shape[:2]
+    side = len(texture)
+    for y in range(height):
+        row = texture[(y + top) % side]
+        for x in range(width):
+            light = f4(1) + gain * row[(x + left) % side]
+            column = width - 1 - x if mirrored else x
+            canvas_out[y, column, 0] = planes[y, 0, x] * light
+            canvas_out[y, column, 1] = planes[y, 1, x] * light
+            canvas_out[y, column, 2] = planes[y, 2, x] * light
+
+
+@kernel
+def draw_fragments(triangle, weights, depth, step, triangles, colors, top, left, canvas_out, edges_out):
+    """Draw fragments over a canvas, and mark both sides of every silhouette: where depth jumps by more than `step`.
+
+    triangle, depth (2, h, w) int32, float32 and weights (2, h, w, 3) float32, two samples of each pixel, to be mixed;
+    triangles (m, 3) int32; colors (n, 3) float32; canvas_out (H, W, 3) float32 and edges_out (H, W) bool, the
+    fragments' first pixel at `top`, `left`.
+    """
+    height, width = depth.shape[1:]
+    for y in range(height):
+        below = min(y + 1, height - 1)
+        for x in range(width):
+            z = depth[0, y, x]
+            if x + 1 < width and abs(z - depth[0, y, x + 1]) > step:
+                edges_out[top + y, left + x] = True
+                edges_out[top + y, left + x + 1] = True
+            if abs(z - depth[0, below, x]) > step:
+                edges_out[top + y, left + x] = True
+                edges_out[top + below, left + x] = True
+            red = green = blue = share = f4(0)
+            for k in range(2):
+                t = triangle[k, y, x]
+                if t < 0:
+                    continue
+                a = triangles[t, 0]
+                b = triangles[t, 1]
+                c = triangles[t, 2]
+                wa = f4(0.5) * weights[k, y, x, 0]
+                wb = f4(0.5) * weights[k, y, x, 1]
+                wc = f4(0.5) * weights[k, y, x, 2]
+                red += wa * colors[a, 0] + wb * colors[b, 0] + wc * colors[c, 0]
+                green += wa * colors[a, 1] + wb * colors[b, 1] + wc * colors[c, 1]
+                blue += wa * colors[a, 2] + wb * colors[b, 2] + wc * colors[c, 2]
+                share += f4(0.5)
+            pixel = canvas_out[top + y, left + x]
+            pixel[0] = (f4(1) - share) * pixel[0] + red
+            pixel[1] = (f4(1) - share) * pixel[1] + green
+            pixel[2] = (f4(1) - share) * pixel[2] + blue
+
+
+@kernel
+def expose(canvas, edges, blur, noise, first, strength, rows, image_out):
+    """What a camera makes of a canvas: silhouettes without stairs, a slight symmetric blur, noise, 8 bits.
+
+    canvas (h, w c) float32, c = 3; edges (h, w) bool, pixels to be mixed with their neighbours 1 2 1; blur, the weight
+    of each of two neighbours along each axis; noise (k,) float32, repeated, from index `first` on; rows (2, w c)
+    float32 scratch; image_out (h, w c) uint8.
+    """
+    height, width = canvas.shape
+    center = f4(1) - f4(2) * blur
+    k = first
+    for y in range(height):
+        above = canvas[max(y - 1, 0)]
+        here = canvas[y]
+        below = canvas[min(y + 1, height - 1)]
+        column = rows[0]
+        for x in range(width):
+            column[x] = center * here[x] + blur * (above[x] + below[x])
+        mixed = rows[1]
+        for x in range(3, width - 3):
+            mixed[x] = center * column[x] + blur * (column[x - 3] + column[x + 3])
+        for x in range(3):
+            mixed[x] = column[x]
+            mixed[width - 3 + x] = column[width - 3 + x]
+        for x in range(1, width // 3 - 1):
+            if edges[y, x]:
+                for i in range(3 * x, 3 * x + 3):
+                    side = above[i - 3] + above[i + 3] + below[i - 3] + below[i + 3]
+                    cross = above[i] + below[i] + here[i - 3] + here[i + 3]
+                    mixed[i] = f4(0.0625) * side + f4(0.125) * cross + f4(0.25) * here[i]
+        if k + width > len(noise):
+            k = 0
+        grain = noise[k : k + width]
+        for x in range(width):
+            value = mixed[x] + strength * grain[x] + f4(0.5)
+            image_out[y, x] = np.uint8(min(max(value, f4(0)), f4(255)))
+        k += width

@@ -1,0 +1,142 @@
+"""One process's share of `uvgen.synth`: faces to images and parameter files like 300W-LP's."""
+
+import io
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+import simplejpeg
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+import uvgen
+from uvgen.errors import DatasetError
+from uvgen.files import TEMPORARY_PREFIX
+from uvgen.geometry import LANDMARK_MIRROR, pose_to_image
+from uvgen.model import MorphableModel, load_model
+from uvgen.randomness import keyed_generator
+from uvgen.synth._faces import Face, FaceSource
+from uvgen.synth._portrait import Painter
+from uvgen.synth._scene import SHININESS
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker needs; hashable, so that a worker opens it once."""
+
+    out: Path
+    model: Path
+    seed: int
+    size: int
+    flip: bool
+
+
+def flipped_name(name: str) -> str:
+    """Name of the mirrored sample, ``IBUG_Flip/IBUG_image_0001_0``."""
+    subset, stem = name.split("/")
+    return f"{subset}_Flip/{stem}"
+
+
+def make_samples(job: Job, names: Sequence[str]) -> int:
+    """Make samples in a worker process, which opens the job once and keeps it for its other tasks."""
+    return _open(job).make(names)
+
+
+@lru_cache(maxsize=1)
+def _open(job: Job) -> "Worker":
+    return Worker(job)
+
+
+class Worker:
+    """One process's share of the work."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.model = load_model(job.model)
+        self.source = FaceSource(self.model, job.seed, job.size)
+        self.painter = Painter(self.model, job.size)
+        self.landmark_mean = self.model.mean[self.model.landmarks].astype(np.float64)
+        self.landmark_basis = self.model.basis[self.model.landmarks].astype(np.float64)
+
+    def make(self, names: Sequence[str]) -> int:
+        """Make some samples and their mirror images; return how many pairs of files were written."""
+        with threadpool_limits(1, user_api="blas"):  # more would be slower, and would change the last bits
+            return self._make(names)
+
+    def _make(self, names: Sequence[str]) -> int:
+        job = self.job
+        faces = [self.source.draw(name) for name in names]
+        vertices, albedo = self.painter.surfaces(faces)
+        for k, (name, face) in enumerate(zip(names, faces, strict=True)):
+            surface = vertices[k], None if albedo is None else albedo[k]
+            image = self.painter.paint(face, *surface, keyed_generator(job.seed, name, "scene"))
+            self._write(name, image, face, flipped=False)
+            if job.flip:
+                mirror = self.source.mirror(face)
+                if self.source.components_mirrored is not None:
+                    image = np.ascontiguousarray(image[:, ::-1])
+                else:
+                    image = self.painter.paint(mirror, *surface, keyed_generator(job.seed, name, "scene"))
+                self._write(flipped_name(name), image, mirror, flipped=True)
+        return len(names) * (1 + job.flip)
+
+    def _write(self, name: str, image: NDArray[np.uint8], face: Face, *, flipped: bool) -> None:
+        quality = int(keyed_generator(self.job.seed, name, "file").integers(72, 98))
+        path = self.job.out / name
+        jpeg = simplejpeg.encode_jpeg(image, quality=quality, colorspace="RGB", colorsubsampling="420")
+        _replace(path.with_suffix(".jpg"), jpeg, self.job.out)
+        _replace(
+            path.with_suffix(".mat"), _parameters(face, self._landmarks(face), self.job.size, flipped), self.job.out
+        )
+
+    def _landmarks(self, face: Face) -> NDArray[np.float64]:
+        """(68, 2) landmarks, image frame, from the very numbers that the file holds."""
+        coefficients = np.concatenate([face.shape, face.expression]).astype(np.float64)
+        affine = pose_to_image(face.pose[None], self.job.size)[0]
+        return (self.landmark_mean + self.landmark_basis @ coefficients) @ affine[:2, :3].T + affine[:2, 3]
+
+
+def _replace(path: Path, data: bytes, out: Path) -> None:
+    """Write a file so that nobody meets half of it; not flushed to disk, which would take longer than painting."""
+    temporary = out / f"{TEMPORARY_PREFIX}{os.getpid()}-{path.parent.name}-{path.name}"
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be written ({error.strerror or error}); free space, rights?") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def parameters_of_zero(model: MorphableModel, flipped: bool) -> bytes:
+    """A parameter file of this model: all of them have one size."""
+    return _parameters(FaceSource(model, 0, 450).draw(""), np.zeros((68, 2)), 450, flipped)
+
+
+def _parameters(face: Face, landmarks: NDArray[np.float64], size: int, flipped: bool) -> bytes:
+    """A MATLAB file with every variable of a 300W-LP one, in its order, shapes and types."""
+    light = face.light
+    fitted = np.float32 if flipped else np.float64  # as in the data set
+    points = landmarks[LANDMARK_MIRROR] if flipped else landmarks  # there, mirrored images keep the original's order
+    content = {
+        "pt2d": points.T + 1,
+        "roi": np.array([[1, 1, size, size]], np.int16),
+        "Illum_Para": np.array(
+            [[*light.ambient, *light.key, light.elevation, light.azimuth, light.specular, SHININESS]], np.float64
+        ),
+        "Color_Para": np.array([[1, 1, 1, 0, 0, 0, 1]], np.float32),
+        "Tex_Para": face.albedo[:, None].astype(np.float64),
+        "Shape_Para": face.shape[:, None].astype(fitted),
+        "Exp_Para": face.expression[:, None].astype(fitted),
+        "Pose_Para": face.pose[None],
+    }
+    buffer = io.BytesIO()
+    scipy.io.savemat(buffer, content)
+    data = buffer.getvalue()
+    return f"MATLAB 5.0 MAT-file, made by uvgen {uvgen.__version__}".ljust(116).encode() + data[116:]  # without a date
