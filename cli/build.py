@@ -154,7 +154,7 @@ def _inputs(data: Path | None, model: Path | str | None, *, quiet: bool) -> tupl
     from uvgen.sample_set import builtin_samples
 
     if not quiet:
-        click.echo("using uvgen's built-in model and sample set, since neither --data nor --model is given", err=True)
+        click.echo("using uvgen's built-in model and sample set (made on first use): no --data, no --model", err=True)
     return builtin_samples(), "builtin"
 
 
