@@ -1,7 +1,5 @@
 """`uvgen build`: samples and a model to shards."""
 
-import contextlib
-import signal
 import sys
 import time
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any
 import click
 
 from uvgen.cli.options import ANY_PATH, EXISTING_FILE, MODEL, GroupedCommand, option
+from uvgen.cli.progress import Interrupt, Reporter, cores, report_skipped
 
 _INPUT, _OUTPUT, _LABELS, _RUN = "What goes in", "What comes out", "Crops and labels", "How it runs"
 
@@ -114,7 +113,7 @@ def command(
     if dry_run:
         _print_plan(samples, config, out)
         return
-    with _Interrupt() as interrupt, _Reporter(len(samples), quiet=quiet, verbose=verbose) as reporter:
+    with Interrupt() as interrupt, Reporter(len(samples), quiet=quiet, verbose=verbose) as reporter:
 
         def shard_finished(result: Any) -> None:
             reporter.shard_finished(result)
@@ -127,12 +126,12 @@ def command(
             config,
             root=data,
             weights=_read_weights(weights_path, config.uv_size),
-            workers=workers or _cores(),
+            workers=workers or cores(),
             on_error=on_error,
             overwrite=overwrite,
             progress=shard_finished,
         )
-    _report_skipped(result.skipped, quiet=quiet, verbose=verbose)
+    report_skipped(result.skipped, quiet=quiet, verbose=verbose)
     if not quiet:
         seconds = time.perf_counter() - started
         click.echo(
@@ -156,77 +155,6 @@ def _inputs(data: Path | None, model: Path | str | None, *, quiet: bool) -> tupl
     if not quiet:
         click.echo("using uvgen's built-in model and sample set (made on first use): no --data, no --model", err=True)
     return builtin_samples(), "builtin"
-
-
-class _Interrupt:
-    """Ctrl-C that cannot get lost: where an interrupt falls into a destructor, Python drops it."""
-
-    def __enter__(self) -> "_Interrupt":
-        self._seen = False
-        self._previous = signal.getsignal(signal.SIGINT)
-        with contextlib.suppress(ValueError):  # not the main thread: somebody else's signals
-            signal.signal(signal.SIGINT, self._handle)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(ValueError):
-            signal.signal(signal.SIGINT, self._previous)
-
-    def _handle(self, *_: object) -> None:
-        self._seen = True
-        raise KeyboardInterrupt
-
-    def check(self) -> None:
-        """Raise KeyboardInterrupt where there was one."""
-        if self._seen:
-            raise KeyboardInterrupt
-
-
-class _Reporter:
-    """Progress: a bar on a terminal, a line a shard elsewhere; both on stderr."""
-
-    def __init__(self, n_samples: int, *, quiet: bool, verbose: bool) -> None:
-        self._total, self._done, self._verbose = n_samples, 0, verbose
-        self._started = time.perf_counter()
-        self._bar: Any = None
-        self._lines = not quiet and (verbose or not sys.stderr.isatty())
-        if not quiet and not self._lines:
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=n_samples, unit=" samples", dynamic_ncols=True, smoothing=0.1)
-
-    def __enter__(self) -> "_Reporter":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def shard_finished(self, result: Any) -> None:
-        n = result.entry.samples + len(result.skipped)
-        self._done += n
-        if self._bar is not None:
-            self._bar.update(n)
-        if self._lines:
-            rate = self._done / (time.perf_counter() - self._started)
-            skipped = f", {len(result.skipped)} skipped" if result.skipped else ""
-            click.echo(
-                f"{result.entry.file}: {result.entry.samples} samples{skipped} "
-                f"({self._done} of {self._total}, {rate:.0f} samples/s)",
-                err=True,
-            )
-        if self._verbose:
-            for skip in result.skipped:
-                click.echo(f"skipped {skip.name}: {skip.reason}", err=True)
-
-
-def _report_skipped(skipped: Any, *, quiet: bool, verbose: bool, most: int = 20) -> None:
-    if quiet or verbose:
-        return
-    for skip in skipped[:most]:
-        click.echo(f"skipped {skip.name}: {skip.reason}", err=True)
-    if len(skipped) > most:
-        click.echo(f"and {len(skipped) - most} more; dataset.json lists them all", err=True)
 
 
 def _print_plan(samples: Any, config: Any, out: Path) -> None:
@@ -254,9 +182,3 @@ def _read_weights(path: Path | None, size: int) -> Any:
     from uvgen.masks import read_weights
 
     return read_weights(path, size)
-
-
-def _cores() -> int:
-    from joblib import cpu_count
-
-    return cpu_count()

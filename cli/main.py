@@ -9,6 +9,7 @@ from uvgen import __version__
 from uvgen.errors import UvgenError
 
 _COMMANDS = {
+    "augment": ("augment", "Make augmented copies of shards, labels included."),
     "build": ("build", "Make shards of crops, position maps and parameters."),
     "model": ("model", "Convert, inspect and assemble morphable models."),
     "synth": ("synth", "Render faces with exact labels, as a folder like 300W-LP."),

@@ -32,7 +32,7 @@ class GroupedCommand(click.Command):
         groups: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if record is not None:
+            if record is not None and isinstance(param, click.Option):  # arguments stand in the usage line
                 groups.setdefault(getattr(param, "group", "Other"), []).append(record)
         for name, records in groups.items():
             with formatter.section(name):

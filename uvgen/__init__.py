@@ -21,6 +21,9 @@ _HOME = {
     "weight_mask": "masks",
     "face_mask": "masks",
     "landmark_texels": "masks",
+    "Augmentation": "augmentation",
+    "Draw": "augmentation",
+    "TexelMirror": "texel_mirror",
     "Sample": "samples",
     "find_samples": "samples",
     "read_annotation": "samples",
@@ -36,6 +39,7 @@ _HOME = {
 
 if TYPE_CHECKING:
     from uvgen.atlas import UvAtlas, build_atlas
+    from uvgen.augmentation import Augmentation, Draw
     from uvgen.crop import crop_similarity, warp_image
     from uvgen.errors import UvgenError
     from uvgen.masks import face_mask, landmark_texels, weight_mask
@@ -46,13 +50,14 @@ if TYPE_CHECKING:
     from uvgen.reader import ShardReader, open_shards
     from uvgen.resample import resample_model, transfer_expressions
     from uvgen.samples import Sample, find_samples, read_annotation, read_image
+    from uvgen.texel_mirror import TexelMirror
     from uvgen.tutte import parameterize
 
 __all__ = [
-    "BuildConfig", "MorphableModel", "PositionMapper", "Sample", "ShardReader", "UvAtlas", "UvgenError",
-    "build_atlas", "contact_sheet", "crop_similarity", "face_mask", "find_samples", "landmark_texels", "load_model",
-    "open_shards", "parameterize", "read_annotation", "read_image", "resample_model", "save_model",
-    "transfer_expressions", "warp_image", "weight_mask",
+    "Augmentation", "BuildConfig", "Draw", "MorphableModel", "PositionMapper", "Sample", "ShardReader",
+    "TexelMirror", "UvAtlas", "UvgenError", "build_atlas", "contact_sheet", "crop_similarity", "face_mask",
+    "find_samples", "landmark_texels", "load_model", "open_shards", "parameterize", "read_annotation", "read_image",
+    "resample_model", "save_model", "transfer_expressions", "warp_image", "weight_mask",
 ]  # fmt: skip
 
 

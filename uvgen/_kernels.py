@@ -157,47 +157,83 @@ def warp_bilinear(image, inverse, crop_out):
 
 
 @_jit
-def linear_taps(scale, shift, n_source, offsets_out, weights_out):
-    """Two source samples and their 11-bit weights for each of the crop's columns (or rows).
-
-    Crop column k lies at scale * k + shift. Weights of samples outside 0..n_source-1 are 0.
-    offsets_out (r,) int32: the first sample, at most n_source - 2; weights_out (r, 2) int32.
-    """
-    for k in range(offsets_out.shape[0]):
-        position = min(max(scale * k + shift, -2.0), n_source + 1.0)
-        sample = int(np.floor(position))
-        fraction = int((position - sample) * 2048 + 0.5)
-        weights_out[k, 0] = 2048 - fraction if 0 <= sample < n_source else 0
-        weights_out[k, 1] = fraction if 0 <= sample + 1 < n_source else 0
-        offsets_out[k] = sample
-        if sample < 0:  # sample -1 weighs nothing: shift the pair into the image
-            offsets_out[k] = 0
-            weights_out[k, 0], weights_out[k, 1] = weights_out[k, 1], 0
-        elif sample > n_source - 2:
-            offsets_out[k] = n_source - 2
-            weights_out[k, 0], weights_out[k, 1] = 0, weights_out[k, 0] if sample == n_source - 1 else 0
+def _word(flat, k):
+    """Bytes k..k+7 of a uint8 array as one number, the first lowest: compiled to one load."""
+    word = np.uint64(flat[k])
+    word |= np.uint64(flat[k + np.uint64(1)]) << np.uint64(8)
+    word |= np.uint64(flat[k + np.uint64(2)]) << np.uint64(16)
+    word |= np.uint64(flat[k + np.uint64(3)]) << np.uint64(24)
+    word |= np.uint64(flat[k + np.uint64(4)]) << np.uint64(32)
+    word |= np.uint64(flat[k + np.uint64(5)]) << np.uint64(40)
+    word |= np.uint64(flat[k + np.uint64(6)]) << np.uint64(48)
+    return word | (np.uint64(flat[k + np.uint64(7)]) << np.uint64(56))
 
 
 @_jit
-def scale_rgb(image, columns, column_weights, rows, row_weights, line, crop_out):
-    """`warp_bilinear` for maps without rotation: rows are blended whole, then columns.
+def _spread(word):
+    """A word's lowest three bytes, 21 bits apart: room for each to be multiplied by weights of 2^13 in all."""
+    red = word & np.uint64(0xFF)
+    green = (word << np.uint64(13)) & np.uint64(0xFF << 21)
+    return red | green | ((word << np.uint64(26)) & np.uint64(0xFF << 42))
 
-    image (h, w, 3) uint8; columns (s,), rows (r,) int32 and their weights (s, 2), (r, 2) int32 from `linear_taps`;
-    line (3 w,) int32: scratch; crop_out (r, s, 3) uint8.
+
+@_jit
+def warp_rgb(image, inverse, scratch, crop_out):
+    """`warp_bilinear` for RGB, seven times as fast.
+
+    Each source row's 8 bytes at a sample hold both its pixels there, and a pixel's three channels are weighted by
+    one multiplication. A row of the crop is made in steps of one kind of work each (addresses, loads, arithmetic,
+    stores), so that all but the loads and stores run in vector lanes. Positions advance in 2^-32 px.
+    image (h, w, 3) uint8; inverse (2, 3) float64; scratch (3, s) uint64; crop_out (r, s, 3) uint8.
     """
-    flat = image.reshape(-1)
-    stride = 3 * image.shape[1]
-    one, two, three, four, five = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4), np.uint64(5)
-    half, bits = np.int32(1 << 21), np.int32(22)
+    height, width = image.shape[0], image.shape[1]
+    flat, crop = image.reshape(-1), crop_out.reshape(-1)
+    stride = 3 * width
+    below, n_columns = np.uint64(stride), crop_out.shape[1]
+    one, limit = 4294967296.0, 1073741824.0
+    step_x = np.int64(np.rint(min(max(inverse[0, 0], -limit), limit) * one))
+    step_y = np.int64(np.rint(min(max(inverse[1, 0], -limit), limit) * one))
+    half = np.uint64(0x1000 | (0x1000 << 21) | (0x1000 << 42))
+    places, upper, lower = scratch[0], scratch[1], scratch[2]
     for row in range(crop_out.shape[0]):
-        start = rows[row] * stride
-        upper, lower = flat[start : start + stride], flat[start + stride : start + 2 * stride]
-        weight_up, weight_low = row_weights[row, 0], row_weights[row, 1]
-        for k in range(stride):
-            line[k] = np.int32(upper[k]) * weight_up + np.int32(lower[k]) * weight_low
-        for column in range(columns.shape[0]):
-            k = np.uint64(3 * columns[column])
-            a, b = column_weights[column, 0], column_weights[column, 1]
-            crop_out[row, column, 0] = np.uint8((line[k] * a + line[k + three] * b + half) >> bits)
-            crop_out[row, column, 1] = np.uint8((line[k + one] * a + line[k + four] * b + half) >> bits)
-            crop_out[row, column, 2] = np.uint8((line[k + two] * a + line[k + five] * b + half) >> bits)
+        x0 = inverse[0, 1] * row + inverse[0, 2]
+        y0 = inverse[1, 1] * row + inverse[1, 2]
+        near_x = _interior_columns(inverse[0, 0], x0 + 1.0, width + 1.0, n_columns)
+        near_y = _interior_columns(inverse[1, 0], y0 + 1.0, height + 1.0, n_columns)
+        start = max(near_x[0], near_y[0])
+        stop = max(min(near_x[1], near_y[1]), start)
+        inside_x = _interior_columns(inverse[0, 0], x0, width - 2.001, n_columns)  # 8 bytes reach into a third pixel
+        inside_y = _interior_columns(inverse[1, 0], y0, height - 1.001, n_columns)
+        first = min(max(inside_x[0], inside_y[0], start), stop)
+        last = min(max(min(inside_x[1], inside_y[1]), first), stop)
+        for column in range(start):
+            crop_out[row, column, 0] = crop_out[row, column, 1] = crop_out[row, column, 2] = 0
+        for column in range(stop, n_columns):
+            crop_out[row, column, 0] = crop_out[row, column, 1] = crop_out[row, column, 2] = 0
+        for column in range(start, first):
+            _sample_at_border(image, inverse[0, 0] * column + x0, inverse[1, 0] * column + y0, crop_out[row, column])
+        for column in range(last, stop):
+            _sample_at_border(image, inverse[0, 0] * column + x0, inverse[1, 0] * column + y0, crop_out[row, column])
+        if last == first:
+            continue
+        x = np.int64((x0 + inverse[0, 0] * first) * one) + np.int64(1 << 20)  # half a step of the 11-bit weights
+        y = np.int64((y0 + inverse[1, 0] * first) * one) + np.int64(1 << 20)
+        for k in range(last - first):
+            places[k] = np.uint64(((y + k * step_y) >> 32) * stride + ((x + k * step_x) >> 32) * 3)
+        for k in range(last - first):
+            upper[k], lower[k] = _word(flat, places[k]), _word(flat, places[k] + below)
+        for k in range(last - first):
+            fx = (np.uint64(x + k * step_x) >> np.uint64(21)) & np.uint64(2047)
+            fy = (np.uint64(y + k * step_y) >> np.uint64(21)) & np.uint64(2047)
+            both = (fx * fy + np.uint64(256)) >> np.uint64(9)
+            right, down = (fx << np.uint64(2)) - both, (fy << np.uint64(2)) - both
+            total = _spread(upper[k]) * (np.uint64(8192) - right - down - both) + half
+            total += _spread(upper[k] >> np.uint64(24)) * right
+            total += _spread(lower[k]) * down
+            upper[k] = total + _spread(lower[k] >> np.uint64(24)) * both
+        pixel = np.uint64(3 * (row * n_columns + first))
+        for k in range(last - first):
+            crop[pixel] = np.uint8(upper[k] >> np.uint64(13))
+            crop[pixel + np.uint64(1)] = np.uint8(upper[k] >> np.uint64(34))
+            crop[pixel + np.uint64(2)] = np.uint8(upper[k] >> np.uint64(55))
+            pixel += np.uint64(3)

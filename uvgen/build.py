@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,13 @@ from numpy.typing import NDArray
 
 import uvgen
 from uvgen import shards
-from uvgen.errors import DatasetError, InputError
+from uvgen.errors import InputError
 from uvgen.files import exclusive
 from uvgen.masks import weight_mask
 from uvgen.model import MorphableModel, save_model
-from uvgen.parallel import run_on_workers
-from uvgen.plan import BuildConfig, ShardResult, ShardTask, plan_shards
+from uvgen.plan import BuildConfig, ShardResult, plan_shards
 from uvgen.samples import Sample
+from uvgen.tasks import resume, run_tasks
 from uvgen.worker import Job, Worker, build_shard
 
 
@@ -106,20 +107,13 @@ def build(
         raise InputError(f"weights: {mask.shape}, expected ({config.uv_size}, {config.uv_size}) as --uv-size says")
     fresh = shards.Index(uvgen.__version__, _describe(config, model, mask), _describe_plan(samples))
     with exclusive(out):
-        index = _resume(out, fresh, tasks, overwrite)
+        index = resume(out, fresh, overwrite=overwrite)
         done = {entry.file for entry in index.shards}
         todo = [task for task in tasks if task.file not in done]
-        new_samples = 0
         with _shared_files(model, mask) as (model_path, mask_path):
             job = Job(out, root, model_path, mask_path, config, on_error)
-            for result in _run(job, todo, workers):
-                index.shards.append(result.entry)
-                index.skipped.extend(result.skipped)
-                index.write(out)
-                new_samples += result.entry.samples
-                if progress is not None:
-                    progress(result)
-        index.write(out)
+            make = Worker(job).build if min(workers, len(todo)) <= 1 else partial(build_shard, job)
+            new_samples = run_tasks(make, todo, workers, index, out, progress)
     size_bytes = sum(entry.size_bytes for entry in index.shards)
     return BuildResult(index.n_samples, new_samples, size_bytes, tuple(index.skipped))
 
@@ -138,37 +132,6 @@ def _describe_plan(samples: Sequence[Sample]) -> dict[str, Any]:
     return {"samples": len(samples), "names_sha256": hashlib.sha256(names.encode()).hexdigest()}
 
 
-def _resume(out: Path, fresh: shards.Index, tasks: Sequence[ShardTask], overwrite: bool) -> shards.Index:
-    """The folder's index where it fits; a new one where there is none or `overwrite` says so."""
-    if overwrite:
-        (out / shards.INDEX).unlink(missing_ok=True)
-        for path in out.glob("*-[0-9][0-9][0-9][0-9][0-9].h5"):
-            if shards.is_shard(path):
-                path.unlink()
-    if not (out / shards.INDEX).exists():
-        return fresh
-    index = shards.Index.read(out)
-    for what, old, new in (
-        ("uvgen", index.uvgen, fresh.uvgen),
-        *((key, index.config.get(key), fresh.config[key]) for key in fresh.config),
-        ("the number of samples", index.plan["samples"], fresh.plan["samples"]),
-        ("the list of samples", index.plan["names_sha256"], fresh.plan["names_sha256"]),
-    ):
-        if old != new:
-            raise DatasetError(
-                f"{out}: holds a data set made with {what} = {old}, now it is {new}; "
-                "choose another --out, or --overwrite to start anew"
-            )
-    index.shards = [e for e in index.shards if e.sha256 is None or _size(out / e.file) == e.size_bytes]
-    kept = {entry.file for entry in index.shards}
-    index.skipped = [skip for skip in index.skipped if skip.shard in kept]
-    return index
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else -1
-
-
 @contextmanager
 def _shared_files(model: MorphableModel, mask: NDArray[np.float32]) -> Iterator[tuple[Path, Path]]:
     """Files that workers open: a model that is not mapped from disk goes to a temporary file first."""
@@ -179,11 +142,3 @@ def _shared_files(model: MorphableModel, mask: NDArray[np.float32]) -> Iterator[
             model_path = Path(folder, "model.h5")
             save_model(model, model_path)
         yield model_path, mask_path
-
-
-def _run(job: Job, tasks: Sequence[ShardTask], workers: int) -> Iterator[ShardResult]:
-    if workers == 1 or len(tasks) <= 1:
-        worker = Worker(job)
-        yield from (worker.build(task) for task in tasks)
-        return
-    yield from run_on_workers(build_shard, [(job, task) for task in tasks], workers)

@@ -17,6 +17,7 @@ from uvgen.shards import FORMAT, INDEX, Index
 if TYPE_CHECKING:  # trainers that read stored maps need neither numba nor scipy
     from uvgen.model import MorphableModel
     from uvgen.posmap import PositionMapper
+    from uvgen.texel_mirror import TexelMirror
 
 _MAX_OPEN = 64  # files a reader keeps open
 MAP_PARAMETERS = ("shape", "expression", "pose", "crop", "image_height")
@@ -70,6 +71,7 @@ class ShardReader:
         self._ends = np.cumsum([entry.samples for entry in self._shards], dtype=np.int64)
         self._model = model
         self._mapper: PositionMapper | None = None
+        self._mirror: TexelMirror | None = None
         self._open: OrderedDict[int, _OpenShard] = OrderedDict()
         self._pid = os.getpid()
 
@@ -89,7 +91,8 @@ class ShardReader:
             return self.batch(range(*key.indices(len(self))))
         sample = self._stored(operator.index(key))
         if self._model is not None and "posmap" not in sample:
-            sample["posmap"] = self._maps(self._model, *(sample[name][None] for name in MAP_PARAMETERS))[0]
+            flipped = np.array([sample.get("flipped", False)])
+            sample["posmap"] = self._maps(self._model, flipped, *(sample[name][None] for name in MAP_PARAMETERS))[0]
         return sample
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -105,7 +108,8 @@ class ShardReader:
             for name, value in samples[0].items()
         }
         if self._model is not None and "posmap" not in stacked:
-            stacked["posmap"] = self._maps(self._model, *(stacked[name] for name in MAP_PARAMETERS))
+            flipped = stacked.get("flipped", np.zeros(len(samples), bool))
+            stacked["posmap"] = self._maps(self._model, flipped, *(stacked[name] for name in MAP_PARAMETERS))
         return stacked
 
     def _stored(self, key: int) -> dict[str, Any]:
@@ -116,13 +120,23 @@ class ShardReader:
         row = key % n - int(self._ends[number] - self._shards[number].samples)
         return self._shard(number).read(row)
 
-    def _maps(self, model: "MorphableModel", *parameters: NDArray[Any]) -> NDArray[np.float32]:
+    def _maps(
+        self, model: "MorphableModel", flipped: NDArray[np.bool_], *parameters: NDArray[Any]
+    ) -> NDArray[np.float32]:
         from uvgen.posmap import PositionMapper
 
         if self._mapper is None:
             self._mapper = PositionMapper(model, self.config["uv_size"], self.config["compat"])
         shape, expression, pose, similarity, image_height = parameters
-        return self._mapper(shape, expression, pose, similarity, image_height)
+        maps = self._mapper(shape, expression, pose, similarity, image_height)
+        if flipped.any():
+            from uvgen.augment import TexelMirror, mirror_map
+
+            if self._mirror is None:
+                self._mirror = TexelMirror.of_model(model, self._mapper.size, self._mapper.atlas)
+            for k in np.flatnonzero(flipped):
+                maps[k] = mirror_map(maps[k], self.config["size"], self._mirror)
+        return maps
 
     def _shard(self, number: int) -> "_OpenShard":
         if self._pid != os.getpid():  # handles of the process that forked this one are not ours to close

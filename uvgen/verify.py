@@ -9,10 +9,14 @@ import h5py
 import numpy as np
 
 from uvgen import shards
+from uvgen.augment import Draw, mirror_map, mirror_points
+from uvgen.errors import InputError
 from uvgen.files import sha256_file
+from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.model import MorphableModel
 from uvgen.posmap import PositionMapper
 from uvgen.reader import MAP_PARAMETERS, check_model, decode
+from uvgen.texel_mirror import TexelMirror
 
 _BATCH = 64
 _N_TEXELS = 512  # compared of each map
@@ -125,18 +129,39 @@ def _check_values(file: h5py.File) -> list[str]:
         for k in range(len(file["posmap"])):
             if not np.isfinite(file["posmap"][k]).all():
                 problems.append(f"posmap of {file['name'].asstr()[k]} holds NaN or infinity")
+    return problems + _check_draws(file)
+
+
+def _check_draws(file: h5py.File) -> list[str]:
+    """Whether the samples of an augmented shard say what was done to them, and `flipped` agrees."""
+    if "augmentation" not in file:
+        return []
+    problems = []
+    columns = (file["name"].asstr()[()], file["augmentation"].asstr()[()], file["flipped"][()])
+    for name, text, flipped in zip(*columns, strict=True):
+        try:
+            if Draw.from_json(text).flip != flipped:
+                problems.append(f"{name}: flipped is {bool(flipped)}, its augmentation says otherwise")
+        except InputError as error:
+            problems.append(f"{name}: {error}")
     return problems
 
 
 def _check_labels(file: h5py.File, mapper: PositionMapper) -> list[str]:
     attributes = dict(file["posmap"].attrs) if "posmap" in file else {}
-    tolerance = attributes.get("scale_factor", 0) / 2 + _FLOAT_TOLERANCE
+    tolerance = attributes.get("rounding", attributes.get("scale_factor", 0) / 2) + _FLOAT_TOLERANCE
+    size = int(json.loads(file.attrs["config"])["size"])
+    flipped = file["flipped"][()] if "flipped" in file else np.zeros(len(file["name"]), bool)
+    mirror = TexelMirror.of_model(mapper.model, mapper.size, mapper.atlas) if flipped.any() else None
     texels = np.linspace(0, mapper.size**2 - 1, _N_TEXELS).astype(int)
     problems = []
     names = file["name"].asstr()[()]
     for first in range(0, len(names), _BATCH):
         part = slice(first, first + _BATCH)
         maps, landmarks = mapper.maps_and_landmarks(*(file[key][part] for key in MAP_PARAMETERS))
+        for k in np.flatnonzero(flipped[part]):
+            maps[k] = mirror_map(maps[k], size, mirror)
+            landmarks[k] = mirror_points(landmarks[k], size)[LANDMARK_MIRROR]
         offset = np.zeros(len(maps))
         if "posmap" in file:
             stored = decode(file["posmap"][part].reshape(len(maps), -1, 3)[:, texels], attributes)

@@ -1,0 +1,128 @@
+"""`uvgen augment`: augmented copies of shards."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from uvgen.cli.options import ANY_PATH, EXISTING_FILE, MODEL, GroupedCommand, option
+from uvgen.cli.progress import Interrupt, Reporter, cores, report_skipped
+
+_WHAT, _OUTPUT, _RUN = "What is done", "What comes out", "How it runs"
+
+
+@click.command("augment", cls=GroupedCommand)
+@click.argument("shards", type=ANY_PATH)
+@option("--preset", type=click.Choice(["none", "prnet"]), default="prnet", show_default=True, group=_WHAT,
+        help="Ranges to draw from; prnet: rotation ±45°, shift ±10 %, scale 0.9 to 1.2, channels × 0.6 to 1.4, "
+             "occlusion of every second sample.")  # fmt: skip
+@option("--config", "config_path", type=EXISTING_FILE, group=_WHAT,
+        help='JSON file of ranges that replace the preset\'s: {"rotation_deg": [-90, 90], "flip": 0.5}.')  # fmt: skip
+@option("--model", "model_path", type=MODEL, group=_WHAT,
+        help="The shards' model; needed for flips, which exchange texels.")  # fmt: skip
+@option("--seed", type=int, default=0, show_default=True, group=_WHAT, help="Of the draws.")
+@option("--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder for the new shards and dataset.json.")
+@option("--copies", type=click.IntRange(min=1), default=1, show_default=True, metavar="K", group=_OUTPUT,
+        help="Augmented samples from each sample.")  # fmt: skip
+@option("--workers", type=click.IntRange(min=1), metavar="N", group=_RUN,
+        help="Worker processes.  [default: one a core]")  # fmt: skip
+@option("--on-error", type=click.Choice(["skip", "fail"]), default="skip", show_default=True, group=_RUN,
+        help="What a copy does whose map leaves the range of uint16: it is left out and reported, "
+             "or ends the run.")  # fmt: skip
+@option("--overwrite", is_flag=True, group=_RUN, help="Start anew where --out holds a data set already.")
+@option("--quiet", is_flag=True, group=_RUN, help="Errors alone.")
+@option("--verbose", is_flag=True, group=_RUN, help="Report each shard and each skipped sample at once.")
+def command(
+    shards: Path,
+    preset: str,
+    config_path: Path | None,
+    model_path: Path | str | None,
+    seed: int,
+    out: Path,
+    copies: int,
+    workers: int | None,
+    on_error: str,
+    overwrite: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Make augmented copies of a data set; labels move with their images, exactly.
+
+    Running the same command again finishes what is missing; the bytes are the same for any number of workers,
+    interrupted or not. Each sample stores what was done to it, as JSON, in the field `augmentation`.
+
+    \b
+    Example:
+      uvgen augment shards/ --out augmented/ --copies 4 --preset prnet
+
+    \b
+    Exit status: 0 all written, 3 some copies skipped, 1 failed, 2 wrong usage, 130 interrupted.
+    """
+    from uvgen import load_model
+    from uvgen.augment_shards import augment_shards
+    from uvgen.shards import Index
+
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose exclude each other")
+    started = time.perf_counter()
+    augmentation = _augmentation(preset, config_path)
+    if augmentation.flip and model_path is None:
+        raise click.UsageError("missing --model: flips exchange texels, and the shards' model says which")
+    model = None if model_path is None else load_model(model_path)
+    if augmentation.flip and model is not None and not quiet:
+        _say_how_exact(model, Index.read(shards).config["uv_size"])
+    n_samples = copies * Index.read(shards).n_samples
+    with Interrupt() as interrupt, Reporter(n_samples, quiet=quiet, verbose=verbose) as reporter:
+
+        def shard_finished(result: Any) -> None:
+            reporter.shard_finished(result)
+            interrupt.check()
+
+        result = augment_shards(
+            shards,
+            out,
+            augmentation,
+            copies=copies,
+            seed=seed,
+            model=model,
+            workers=workers or cores(),
+            on_error=on_error,
+            overwrite=overwrite,
+            progress=shard_finished,
+        )
+    report_skipped(result.skipped, quiet=quiet, verbose=verbose)
+    if not quiet:
+        seconds = time.perf_counter() - started
+        click.echo(
+            f"{out}: {result.samples} samples, {len(result.skipped)} skipped, {result.size_bytes / 1e6:.1f} MB; "
+            f"this run {result.new_samples} samples in {seconds:.1f} s, {result.new_samples / seconds:.0f} samples/s"
+        )
+    if result.skipped:
+        sys.exit(3)
+
+
+def _say_how_exact(model: Any, size: int) -> None:
+    from uvgen.texel_mirror import TexelMirror
+
+    mirror = TexelMirror.of_model(model, size)
+    if not mirror.exact:
+        click.echo(
+            f"note: the UV of {model.name} are not symmetric; flipped labels are up to {mirror.error_px:.2f} px off, "
+            f"by more than 0.1 at {mirror.n_inexact} of {size * size} texels",
+            err=True,
+        )
+
+
+def _augmentation(preset: str, path: Path | None) -> Any:
+    from uvgen.augment import Augmentation
+    from uvgen.errors import InputError
+
+    base = Augmentation.preset(preset)
+    if path is None:
+        return base
+    try:
+        return Augmentation.from_json(path.read_text(encoding="utf-8"), base)
+    except (UnicodeDecodeError, InputError) as error:
+        raise InputError(f"{path}: {error}") from error

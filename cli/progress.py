@@ -1,0 +1,89 @@
+"""What commands that make shards share: progress, interrupts, skipped samples."""
+
+import contextlib
+import signal
+import sys
+import time
+from typing import Any
+
+import click
+
+
+class Interrupt:
+    """Ctrl-C that cannot get lost: where an interrupt falls into a destructor, Python drops it."""
+
+    def __enter__(self) -> "Interrupt":
+        self._seen = False
+        self._previous = signal.getsignal(signal.SIGINT)
+        with contextlib.suppress(ValueError):  # not the main thread: somebody else's signals
+            signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(ValueError):
+            signal.signal(signal.SIGINT, self._previous)
+
+    def _handle(self, *_: object) -> None:
+        self._seen = True
+        raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt where there was one."""
+        if self._seen:
+            raise KeyboardInterrupt
+
+
+class Reporter:
+    """Progress: a bar on a terminal, a line a shard elsewhere; both on stderr."""
+
+    def __init__(self, n_samples: int, *, quiet: bool, verbose: bool) -> None:
+        self._total, self._done, self._verbose = n_samples, 0, verbose
+        self._started = time.perf_counter()
+        self._bar: Any = None
+        self._lines = not quiet and (verbose or not sys.stderr.isatty())
+        if not quiet and not self._lines:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=n_samples, unit=" samples", dynamic_ncols=True, smoothing=0.1)
+
+    def __enter__(self) -> "Reporter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def shard_finished(self, result: Any) -> None:
+        """Count and show a `ShardResult`."""
+        n = result.entry.samples + len(result.skipped)
+        self._done += n
+        if self._bar is not None:
+            self._bar.update(n)
+        if self._lines:
+            rate = self._done / (time.perf_counter() - self._started)
+            skipped = f", {len(result.skipped)} skipped" if result.skipped else ""
+            click.echo(
+                f"{result.entry.file}: {result.entry.samples} samples{skipped} "
+                f"({self._done} of {self._total}, {rate:.0f} samples/s)",
+                err=True,
+            )
+        if self._verbose:
+            for skip in result.skipped:
+                click.echo(f"skipped {skip.name}: {skip.reason}", err=True)
+
+
+def report_skipped(skipped: Any, *, quiet: bool, verbose: bool, most: int = 20) -> None:
+    """Name the skipped samples, at most some of them."""
+    if quiet or verbose:
+        return
+    for skip in skipped[:most]:
+        click.echo(f"skipped {skip.name}: {skip.reason}", err=True)
+    if len(skipped) > most:
+        click.echo(f"and {len(skipped) - most} more; dataset.json lists them all", err=True)
+
+
+def cores() -> int:
+    """Processors this process may use."""
+    from joblib import cpu_count
+
+    return cpu_count()

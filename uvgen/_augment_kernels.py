@@ -1,0 +1,228 @@
+"""Compiled code for augmentation: labels moved in their values, occluders, colours, blur and noise.
+
+Kernels allocate nothing, raise nothing and release the interpreter lock. Random textures come from a hash of the
+pixel's position, so that they depend neither on order nor on a generator's state.
+"""
+
+import numpy as np
+from numba import njit
+
+_jit = njit(cache=True, nogil=True)
+
+RECTANGLE, BLOB = 0, 1
+NOISE, COLOR, IMAGE = 0, 1, 2
+N_RADII = 128  # of a blob, all around
+
+
+@_jit
+def _move_row(source, matrix, flip, target):
+    """One row of texels, flat (3 u,), through an affine map to float32. Conversion and map are loops apart, so that
+    both run in vector lanes."""
+    n = source.shape[0] // 3
+    if flip:
+        for k in range(n):
+            for c in range(3):
+                target[3 * k + c] = np.float32(source[3 * (n - 1 - k) + c])
+    else:
+        for k in range(3 * n):
+            target[k] = np.float32(source[k])
+    a, b, tx = matrix[0, 0], matrix[0, 1], matrix[0, 3]
+    c, d, ty = matrix[1, 0], matrix[1, 1], matrix[1, 3]
+    s, tz = matrix[2, 2], matrix[2, 3]
+    for k in range(n):
+        x, y = target[3 * k], target[3 * k + 1]
+        target[3 * k] = a * x + b * y + tx
+        target[3 * k + 1] = c * x + d * y + ty
+        target[3 * k + 2] = s * target[3 * k + 2] + tz
+
+
+@_jit
+def move_map(texels, matrix, flip, out):
+    """Positions through an affine map; with `flip`, the texels of each row in opposite order.
+
+    texels (u, u, 3) float32 or uint16; matrix (3, 4) float32, z apart; out (u, u, 3) float32.
+    """
+    for row in range(texels.shape[0]):
+        _move_row(texels[row].reshape(-1), matrix, flip, out[row].reshape(-1))
+
+
+@_jit
+def move_codes(texels, matrix, flip, line, out):
+    """`move_map` to 16-bit codes: `matrix` leads to codes plus 0.5, which are cut.
+
+    line (3 u,) float32: scratch; out (u, u, 3) uint16. Returns False where a value has no code in 0..65535.
+    """
+    bits = np.int32(0)
+    for row in range(texels.shape[0]):
+        _move_row(texels[row].reshape(-1), matrix, flip, line)
+        target = out[row].reshape(-1)
+        for k in range(target.shape[0]):
+            code = np.int32(np.floor(line[k]))
+            bits |= code
+            target[k] = np.uint16(code)
+    return bits & np.int32(-65536) == 0  # no bit beyond 16, the sign's included
+
+
+@_jit
+def blend_texels(texels, sources, weights, values):
+    """Some texels anew, as blends of others: values (k, 3) float32.
+
+    texels (u², 3) float32 or uint16; sources (k, 4) int32; weights (k, 4) float32.
+    """
+    for k in range(sources.shape[0]):
+        for c in range(3):
+            total = np.float32(0)
+            for j in range(4):
+                total += weights[k, j] * np.float32(texels[sources[k, j], c])
+            values[k, c] = total
+
+
+@_jit
+def _inside(p, q, shape, radii):
+    """Whether a point of an occluder's own frame, in which it fills the square from -1 to 1, belongs to it."""
+    if not (abs(p) <= 1.0 and abs(q) <= 1.0):
+        return False
+    if shape == RECTANGLE:
+        return True
+    size = abs(p) + abs(q)
+    if size == 0.0:
+        return True
+    turn = q / size if p >= 0 else 2.0 - q / size  # grows with the angle, from -1 to 3, without a trigonometric
+    place = min(int((turn + 1.0) * (N_RADII / 4)), N_RADII - 1)
+    return p * p + q * q <= radii[place] * radii[place]
+
+
+@_jit
+def _hash(x):
+    """A well mixed 64-bit number for each 64-bit number (splitmix64's finalizer, Steele et al. 2014)."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+@_jit
+def draw_occluder(crop, frame, shape, radii, fill, color, cell, seed, content):
+    """Draw one occluder over a crop, in place.
+
+    crop (r, r, 3) uint8; frame (2, 3) float64: pixel → the occluder's own frame; radii (N_RADII,) float64;
+    color (3,) uint8; cell: side of the noise's squares, px; seed uint64; content (h, w, 3) uint8: repeated as
+    tiles, with an offset drawn from the seed.
+    """
+    n_rows, n_columns = crop.shape[0], crop.shape[1]
+    determinant = frame[0, 0] * frame[1, 1] - frame[0, 1] * frame[1, 0]
+    center_x = (frame[0, 1] * frame[1, 2] - frame[1, 1] * frame[0, 2]) / determinant
+    center_y = (frame[1, 0] * frame[0, 2] - frame[0, 0] * frame[1, 2]) / determinant
+    reach_x = (abs(frame[1, 1]) + abs(frame[0, 1])) / abs(determinant)
+    reach_y = (abs(frame[1, 0]) + abs(frame[0, 0])) / abs(determinant)
+    first_row, last_row = max(int(np.ceil(center_y - reach_y)), 0), min(int(center_y + reach_y) + 1, n_rows)
+    first, last = max(int(np.ceil(center_x - reach_x)), 0), min(int(center_x + reach_x) + 1, n_columns)
+    start = _hash(seed)
+    shift_x = int(start % np.uint64(content.shape[1]))
+    shift_y = int((start >> np.uint64(32)) % np.uint64(content.shape[0]))
+    for row in range(first_row, last_row):
+        for column in range(first, last):
+            p = frame[0, 0] * column + frame[0, 1] * row + frame[0, 2]
+            q = frame[1, 0] * column + frame[1, 1] * row + frame[1, 2]
+            if not _inside(p, q, shape, radii):
+                continue
+            if fill == COLOR:
+                for c in range(3):
+                    crop[row, column, c] = color[c]
+            elif fill == IMAGE:
+                y, x = (row + shift_y) % content.shape[0], (column + shift_x) % content.shape[1]
+                for c in range(3):
+                    crop[row, column, c] = content[y, x, c]
+            else:
+                bits = _hash(start + (np.uint64(row // cell) << np.uint64(32)) + np.uint64(column // cell))
+                for c in range(3):
+                    crop[row, column, c] = np.uint8(bits >> np.uint64(8 * c))
+
+
+@_jit
+def mark_occluded(texels, frame, shape, radii, occluded_out):
+    """Set the texels whose x, y lie in an occluder. texels (u², 3) float32; occluded_out (u²,) bool."""
+    for t in range(texels.shape[0]):
+        x, y = texels[t, 0], texels[t, 1]
+        p = frame[0, 0] * x + frame[0, 1] * y + frame[0, 2]
+        q = frame[1, 0] * x + frame[1, 1] * y + frame[1, 2]
+        if _inside(p, q, shape, radii):
+            occluded_out[t] = True
+
+
+@_jit
+def scale_channels(rows, factors, term):
+    """v → (v * factor + term) / 2^12, cut to 0..255, in place.
+
+    rows (h, 3 w) uint8; factors (3 w,) int32: each column's channel's, repeated so that the loop has one kind of
+    step; term int32.
+    """
+    zero, top, bits = np.int32(0), np.int32(255), np.int32(12)
+    for row in range(rows.shape[0]):
+        line = rows[row]
+        for k in range(line.shape[0]):
+            line[k] = np.uint8(min(max((np.int32(line[k]) * factors[k] + term) >> bits, zero), top))
+
+
+@_jit
+def mix_channels(pixels, tables):
+    """Each pixel's (r, g, b) → the sum of three table entries, cut to 0..255, in place.
+
+    pixels (n, 3) uint8; tables (3, 256) uint64: what a channel's value adds to all three, 21 bits each with 5 behind
+    the point, together 2^20 more than the result.
+    """
+    mask, offset, bits = np.uint64((1 << 21) - 1), np.int32(1 << 20), np.int32(5)
+    zero, top = np.int32(0), np.int32(255)
+    red, green, blue = tables[0], tables[1], tables[2]
+    for k in range(pixels.shape[0]):
+        total = red[pixels[k, 0]] + green[pixels[k, 1]] + blue[pixels[k, 2]]
+        for c in range(3):
+            value = (np.int32((total >> np.uint64(21 * c)) & mask) - offset) >> bits
+            pixels[k, c] = np.uint8(min(max(value, zero), top))
+
+
+@_jit
+def blur_rgb(image, weights, lines, out):
+    """Blur both ways with weights that sum to 2^11; the outermost pixels are repeated beyond the edge.
+
+    image (h, w, 3) uint8; weights (2 k + 1,) int32; lines (2, 3 (w + 2 k)) int32: scratch; out (h, w, 3) uint8.
+    """
+    height, stride = image.shape[0], 3 * image.shape[1]
+    radius = weights.shape[0] // 2
+    source, target = image.reshape(height, -1), out.reshape(height, -1)
+    pad = 3 * radius
+    line, sums = lines[0], lines[1]
+    for row in range(height):
+        middle = line[pad : pad + stride]
+        middle[:] = 0
+        for j in range(weights.shape[0]):
+            other, weight = source[min(max(row + j - radius, 0), height - 1)], weights[j]
+            for k in range(stride):
+                middle[k] += weight * np.int32(other[k])
+        for k in range(pad):
+            line[k] = middle[k % 3]
+            line[pad + stride + k] = middle[stride - 3 + k % 3]
+        sums[:] = 1 << 21
+        for j in range(weights.shape[0]):
+            shifted, weight = line[3 * j : 3 * j + stride], weights[j]
+            for k in range(stride):
+                sums[k] += weight * shifted[k]
+        goal = target[row]
+        for k in range(stride):
+            goal[k] = np.uint8(sums[k] >> np.int32(22))
+
+
+@_jit
+def add_noise(values, strength, seed):
+    """Add nearly normal noise in place: the sum of four uniform numbers.
+
+    values (n,) uint8; strength float32: standard deviation in grey levels; seed uint64.
+    """
+    factor = np.float32(strength / 37837.22)  # sqrt(4 / 12) * 2^16
+    sixteen = np.uint64(0xFFFF)
+    start = _hash(seed)
+    for k in range(values.shape[0]):
+        bits = _hash(start + np.uint64(k))
+        total = (bits & sixteen) + ((bits >> np.uint64(16)) & sixteen)
+        total += ((bits >> np.uint64(32)) & sixteen) + (bits >> np.uint64(48))
+        value = np.float32(values[k]) + factor * (np.float32(np.int32(total)) - np.float32(131070)) + np.float32(0.5)
+        values[k] = np.uint8(np.int32(min(max(value, np.float32(0)), np.float32(255))))

@@ -1,0 +1,328 @@
+"""Augmentation with exact labels: one resampling of the image, the same similarity for the label's values.
+
+    augmentation = Augmentation.preset("prnet")
+    draw = augmentation.draw(seed=0, name=sample["name"], epoch=3)
+    image, position_map, landmarks = apply(draw, sample["image"], sample["posmap"], sample["landmarks"])
+
+A label's values (x, y, z) move, its texels stay: texel (row, column) shows the same point of the face before and
+after. Mirroring is the exception, see `uvgen.texel_mirror`. z scales with the crop; since its smallest value over
+all vertices is 0, it stays 0.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from uvgen import _augment_kernels as kernels
+from uvgen.augmentation import FILLS, PRESETS, SHAPES, Augmentation, Draw, Occluder
+from uvgen.colors import change_colors
+from uvgen.crop import warp_image
+from uvgen.errors import InputError, SampleError
+from uvgen.geometry import LANDMARK_MIRROR, transform_points
+from uvgen.posmap import FixedPoint
+from uvgen.randomness import keyed_generator
+from uvgen.texel_mirror import TexelMirror
+
+__all__ = [
+    "PRESETS", "Augmentation", "Augmented", "Draw", "Occluder", "TexelMirror", "apply", "crop_augmented",
+    "move_landmarks", "move_map", "occluded_texels",
+]  # fmt: skip
+
+_NO_IMAGE = np.zeros((1, 1, 3), np.uint8)
+
+
+class Augmented(NamedTuple):
+    """What `apply` returns; None for what was not given."""
+
+    image: NDArray[np.uint8]
+    position_map: NDArray[Any] | None
+    landmarks: NDArray[np.float32] | None
+
+
+def apply(
+    draw: Draw,
+    image: NDArray[np.uint8],
+    position_map: NDArray[Any] | None = None,
+    landmarks: ArrayLike | None = None,
+    *,
+    mirror: TexelMirror | None = None,
+    other: NDArray[np.uint8] | None = None,
+    image_out: NDArray[np.uint8] | None = None,
+    map_out: NDArray[Any] | None = None,
+) -> Augmented:
+    """Augment one sample: a crop and its labels.
+
+    Parameters
+    ----------
+    draw : Draw
+        What to do; its `size` is the crop's.
+    image : (r, r, 3) uint8
+        The crop.
+    position_map : (u, u, 3) float32 or uint16, optional
+        Crop px, or the codes of `FixedPoint.for_crop(r)`.
+    landmarks : (68, 3) float, optional
+        Crop px.
+    mirror : TexelMirror, optional
+        The model's; needed to flip a map.
+    other : (h, w, 3) uint8, optional
+        What "image" occluders show; without it they show noise.
+    image_out : (r, r, 3) uint8, C-contiguous, optional
+        Buffer to fill and return; not `image`.
+    map_out : (u, u, 3) float32 or uint16, C-contiguous, optional
+        Buffer to fill and return, px or codes; not `position_map`. Without it, px.
+
+    Returns
+    -------
+    Augmented
+        image, position_map and landmarks (68, 3) float32, the latter re-ordered where the sample is flipped.
+
+    Raises
+    ------
+    InputError
+        Where shapes or dtypes do not agree, or a map is to be flipped without `mirror`.
+    SampleError
+        Where `map_out` holds codes and a value has none.
+    """
+    if image.shape != (draw.size, draw.size, 3):
+        raise InputError(f"image: shape {image.shape}, expected ({draw.size}, {draw.size}, 3), the draw's size")
+    crop, _ = crop_augmented(image, np.eye(3), draw, other=other, out=image_out)
+    moved = None if position_map is None else move_map(draw, position_map, mirror=mirror, out=map_out)
+    return Augmented(crop, moved, None if landmarks is None else move_landmarks(draw, landmarks))
+
+
+def crop_augmented(
+    image: NDArray[np.uint8],
+    similarity: ArrayLike,
+    draw: Draw,
+    *,
+    other: NDArray[np.uint8] | None = None,
+    out: NDArray[np.uint8] | None = None,
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Crop and augment an image: both similarities are composed, and it is sampled once.
+
+    Parameters
+    ----------
+    image : (h, w, 3) uint8
+        Source image.
+    similarity : (3, 3) float
+        Image → crop, as `uvgen.crop_similarity` gives it.
+    draw : Draw
+        What to do.
+    other : (h', w', 3) uint8, optional
+        What "image" occluders show; without it they show noise.
+    out : (size, size, 3) uint8, C-contiguous, optional
+        Buffer to fill and return; not `image`.
+
+    Returns
+    -------
+    crop : (size, size, 3) uint8
+        Mirrored where the draw says so.
+    composed : (3, 3) float64
+        Image → augmented crop, before mirroring: what `uvgen.PositionMapper` makes the label from.
+
+    Raises
+    ------
+    InputError
+        Where a shape or dtype is wrong, or the matrix is not a similarity.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise InputError(f"image: shape {image.shape} {image.dtype}, expected (h, w, 3) uint8")
+    if out is not None and np.may_share_memory(image, out):
+        raise InputError("out: shares memory with the image; an image cannot be sampled into itself")
+    if other is not None and (other.ndim != 3 or other.shape[2] != 3 or other.dtype != np.uint8 or not other.size):
+        raise InputError(f"other: shape {other.shape} {other.dtype}, expected (h, w, 3) uint8")
+    composed = draw.similarity @ np.asarray(similarity, np.float64)
+    crop = warp_image(image, composed, draw.size, flip=draw.flip, out=out)
+    for occluder in draw.occluders:
+        _draw_occluder(crop, occluder, other)
+    change_colors(crop, draw)
+    return crop, composed
+
+
+def move_map(
+    draw: Draw,
+    position_map: NDArray[Any],
+    *,
+    mirror: TexelMirror | None = None,
+    out: NDArray[Any] | None = None,
+) -> NDArray[Any]:
+    """The label of an augmented crop from that of the crop.
+
+    Parameters
+    ----------
+    draw : Draw
+        What was done to the crop.
+    position_map : (u, u, 3) float32 or uint16, C-contiguous
+        Crop px, or the codes of `FixedPoint.for_crop(draw.size)`.
+    mirror : TexelMirror, optional
+        The model's; needed where the draw flips.
+    out : (u, u, 3) float32 or uint16, C-contiguous, optional
+        Buffer to fill and return, px or codes; not `position_map`. Without it, px.
+
+    Returns
+    -------
+    (u, u, 3) float32 or uint16
+        Within 1e-3 px of the map made anew with the composed similarity, and the rounding of codes.
+
+    Raises
+    ------
+    InputError
+        Where shapes or dtypes do not agree, or a map is to be flipped without `mirror`.
+    SampleError
+        Where `out` holds codes and a value has none.
+    """
+    _check_map("position_map", position_map, None)
+    if out is None:
+        out = np.empty(position_map.shape, np.float32)
+    else:
+        _check_map("out", out, position_map.shape)
+        if np.may_share_memory(position_map, out):
+            raise InputError("out: shares memory with the position map")
+    if draw.flip and (mirror is None or mirror.size != len(position_map)):
+        found = "none" if mirror is None else f"one of {mirror.size} texels"
+        raise InputError(f"mirror: {found}, expected TexelMirror.of_model(model, {len(position_map)}) to flip a map")
+    codes = FixedPoint.for_crop(draw.size)
+    matrix = _map_matrix(draw)
+    if position_map.dtype == np.uint16:
+        matrix[:, 3] += matrix[:, :3].sum(axis=1) * codes.offset
+        matrix[:, :3] *= codes.scale
+    to_codes = out.dtype == np.uint16
+    if to_codes:
+        matrix /= codes.scale
+        matrix[:, 3] += 0.5 - codes.offset / codes.scale
+    values = matrix.astype(np.float32)
+    in_range = True
+    if to_codes:
+        line = np.empty(out[0].size, np.float32)
+        in_range = kernels.move_codes(position_map, values, draw.flip, line, out)
+    else:
+        kernels.move_map(position_map, values, draw.flip, out)
+    if draw.flip and mirror is not None and len(mirror.texels):
+        in_range &= _blend(position_map, matrix, mirror, out)
+    if not in_range:
+        raise SampleError(
+            f"an augmented map leaves {codes.offset:.0f} to {codes.offset + 65535 * codes.scale:.0f} px, the range of "
+            "uint16; smaller ranges, or float32 maps"
+        )
+    return out
+
+
+def move_landmarks(draw: Draw, landmarks: ArrayLike) -> NDArray[np.float32]:
+    """Landmarks (68, 3) of an augmented crop, float32, from those of the crop; re-ordered where it is mirrored."""
+    points = np.asarray(landmarks)
+    if points.shape != (68, 3):
+        raise InputError(f"landmarks: shape {points.shape}, expected (68, 3)")
+    moved = transform_points(points, draw.similarity)
+    return (mirror_points(moved, draw.size)[LANDMARK_MIRROR] if draw.flip else moved).astype(np.float32)
+
+
+def mirror_points(points: NDArray[Any], size: int) -> NDArray[Any]:
+    """Points (..., 3) of a crop `size` px wide in its mirror image: x becomes size - 1 - x."""
+    mirrored = points.copy()
+    mirrored[..., 0] = size - 1 - mirrored[..., 0]
+    return mirrored
+
+
+def mirror_map(position_map: NDArray[np.float32], size: int, mirror: TexelMirror | None) -> NDArray[np.float32]:
+    """The float32 map of a mirrored crop `size` px wide from that of the crop."""
+    return move_map(Draw(size, flip=True), position_map, mirror=mirror)
+
+
+def occluded_texels(
+    draw: Draw, position_map: NDArray[np.float32], *, out: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]:
+    """Which texels of an augmented label lie behind an occluder.
+
+    Parameters
+    ----------
+    draw : Draw
+        What was done.
+    position_map : (u, u, 3) float32, C-contiguous
+        The augmented label, crop px.
+    out : (u, u) bool, C-contiguous, optional
+        Buffer to fill and return.
+
+    Returns
+    -------
+    (u, u) bool
+        True where x, y of the texel falls into an occluder.
+    """
+    _check_map("position_map", position_map, None)
+    if position_map.dtype != np.float32:
+        raise InputError(f"position_map: {position_map.dtype}, expected float32 px; see uvgen.shards.decode")
+    if out is None:
+        out = np.empty(position_map.shape[:2], np.bool_)
+    elif out.shape != position_map.shape[:2] or out.dtype != np.bool_ or not out.flags.c_contiguous:
+        raise InputError(f"out: {out.shape} {out.dtype}, expected {position_map.shape[:2]} bool, C-contiguous")
+    out[:] = False
+    for occluder in draw.occluders:
+        frame, shape, radii = _outline(occluder, draw.size)
+        kernels.mark_occluded(position_map.reshape(-1, 3), frame, shape, radii, out.reshape(-1))
+    return out
+
+
+def _map_matrix(draw: Draw) -> NDArray[np.float64]:
+    """(3, 4): what happens to a label's values."""
+    similarity = draw.similarity
+    matrix = np.zeros((3, 4))
+    matrix[:2, :2], matrix[:2, 3], matrix[2, 2] = similarity[:2, :2], similarity[:2, 2], draw.scale
+    if draw.flip:
+        matrix[0] *= -1
+        matrix[0, 3] += draw.size - 1
+    return matrix
+
+
+def _blend(position_map: NDArray[Any], matrix: NDArray[np.float64], mirror: TexelMirror, out: NDArray[Any]) -> bool:
+    """The texels whose mirror lies between others; False where a value has no code."""
+    values = np.empty((len(mirror.texels), 3), np.float32)
+    kernels.blend_texels(position_map.reshape(-1, 3), mirror.sources, mirror.weights, values)
+    moved = values @ matrix[:, :3].T + matrix[:, 3]
+    if out.dtype == np.uint16:
+        moved = np.floor(moved)
+        if moved.size and (moved.min() < 0 or moved.max() > 65535):
+            return False
+    out.reshape(-1, 3)[mirror.texels] = moved
+    return True
+
+
+def _check_map(name: str, array: NDArray[Any], shape: tuple[int, ...] | None) -> None:
+    square = array.ndim == 3 and array.shape[0] == array.shape[1] and array.shape[2] == 3
+    ok = (array.shape == shape if shape else square) and array.dtype in (np.float32, np.uint16)
+    if not ok or not array.flags.c_contiguous:
+        expected = f"{shape or '(u, u, 3)'} float32 px or uint16 codes, C-contiguous"
+        raise InputError(f"{name}: {array.shape} {array.dtype}, expected {expected}")
+
+
+def _draw_occluder(crop: NDArray[np.uint8], occluder: Occluder, other: NDArray[np.uint8] | None) -> None:
+    fill = "noise" if occluder.fill == "image" and other is None else occluder.fill
+    content = _NO_IMAGE if other is None else np.ascontiguousarray(other)
+    color = np.array(occluder.color, np.uint8)
+    frame, shape, radii = _outline(occluder, len(crop))
+    kernels.draw_occluder(
+        crop, frame, shape, radii, FILLS.index(fill), color, occluder.cell_px, np.uint64(occluder.seed), content
+    )
+
+
+def _outline(occluder: Occluder, size: int) -> tuple[NDArray[np.float64], int, NDArray[np.float64]]:
+    """Pixel → the occluder's own frame (2, 3), its shape's number, and radii around it."""
+    angle = np.deg2rad(occluder.angle_deg)
+    c, s = np.cos(angle), np.sin(angle)
+    turn = np.array([[c, s], [-s, c]]) / (np.array([[occluder.width], [occluder.height]]) * size / 2)
+    center = np.array([occluder.x, occluder.y]) * (size - 1)
+    frame = np.column_stack([turn, -turn @ center])
+    return frame, SHAPES.index(occluder.shape), _radii(occluder) if occluder.shape == "blob" else _NO_RADII
+
+
+_NO_RADII = np.ones(kernels.N_RADII)
+_WAVES = np.arange(2, 6)
+_ANGLES = 2 * np.pi / kernels.N_RADII * np.arange(kernels.N_RADII)
+
+
+def _radii(occluder: Occluder) -> NDArray[np.float64]:
+    """Radii of a free-form outline: a circle and four waves, the largest 1."""
+    size, phase = keyed_generator(occluder.seed, "outline").random((2, len(_WAVES)))
+    waves = np.cos(_WAVES * _ANGLES[:, None] + 2 * np.pi * phase)
+    radii = 1 + waves @ (size / _WAVES)
+    radii = np.maximum(radii, 0.25)
+    return radii / radii.max()
