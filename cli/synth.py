@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from uvgen.cli.options import ANY_PATH, MODEL, GroupedCommand, option
+from uvgen.cli.progress import cores
 
 _WHAT, _OUTPUT, _RUN = "Which faces", "What comes out", "How it runs"
 
@@ -76,7 +77,7 @@ def command(
             size=size,
             subsets=subsets or SUBSETS,
             flip=flip,
-            workers=workers or _cores(),
+            workers=workers or cores(),
             overwrite=overwrite,
             progress=progress,
         )
@@ -114,9 +115,3 @@ class _Lines:
         if time.monotonic() - self._said > 5:
             self._said = time.monotonic()
             click.echo(f"{self._done} of {self._total} samples", err=True)
-
-
-def _cores() -> int:
-    from joblib import cpu_count
-
-    return cpu_count()

@@ -18,7 +18,8 @@ from toy import N_EXPRESSION, N_SHAPE, write_tree
 import uvgen
 from uvgen.errors import DatasetError
 from uvgen.files import new_hdf5
-from uvgen.reader import ShardReader, decode, open_shards
+from uvgen.open_shard import decode
+from uvgen.reader import ShardReader, open_shards
 from uvgen.shards import Field, Index, ShardEntry, ShardWriter, SkippedSample
 
 R, U = SMALL.size, SMALL.uv_size

@@ -112,7 +112,8 @@ def build(
         todo = [task for task in tasks if task.file not in done]
         with _shared_files(model, mask) as (model_path, mask_path):
             job = Job(out, root, model_path, mask_path, config, on_error)
-            make = Worker(job).build if min(workers, len(todo)) <= 1 else partial(build_shard, job)
+            in_process = len(todo) == 1 or (todo and workers == 1)
+            make = Worker(job).build if in_process else partial(build_shard, job)
             new_samples = run_tasks(make, todo, workers, index, out, progress)
     size_bytes = sum(entry.size_bytes for entry in index.shards)
     return BuildResult(index.n_samples, new_samples, size_bytes, tuple(index.skipped))

@@ -2,17 +2,19 @@
 
 import operator
 import os
+from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import DatasetError, ModelError
-from uvgen.shards import FORMAT, INDEX, Index
+from uvgen.errors import InputError, ModelError
+from uvgen.open_shard import OpenShard, decode
+from uvgen.shards import INDEX, Index
 
 if TYPE_CHECKING:  # trainers that read stored maps need neither numba nor scipy
     from uvgen.model import MorphableModel
@@ -22,28 +24,6 @@ if TYPE_CHECKING:  # trainers that read stored maps need neither numba nor scipy
 _MAX_OPEN = 64  # files a reader keeps open
 MAP_PARAMETERS = ("shape", "expression", "pose", "crop", "image_height")
 """Fields that a position map is made from, in the order of `PositionMapper`'s arguments."""
-
-
-def decode(array: NDArray[Any], attributes: Mapping[str, Any]) -> NDArray[Any]:
-    """Real values, float32, of fixed-point codes; other arrays as they are.
-
-    Parameters
-    ----------
-    array : ndarray
-        As stored.
-    attributes : mapping
-        The dataset's attributes; ``scale_factor`` and ``add_offset`` mark fixed-point codes.
-
-    Returns
-    -------
-    ndarray
-        ``codes * scale_factor + add_offset``, or `array` itself.
-    """
-    if "scale_factor" not in attributes:
-        return array
-    values = np.multiply(array, np.float32(attributes["scale_factor"]), dtype=np.float32)
-    values += np.float32(attributes["add_offset"])
-    return values
 
 
 class ShardReader:
@@ -68,18 +48,18 @@ class ShardReader:
         self.folder = folder
         self.config = index.config
         self._shards = [entry for entry in index.shards if entry.samples]
-        self._ends = np.cumsum([entry.samples for entry in self._shards], dtype=np.int64)
+        self._ends = list(accumulate(entry.samples for entry in self._shards))
         self._model = model
         self._mapper: PositionMapper | None = None
         self._mirror: TexelMirror | None = None
-        self._open: OrderedDict[int, _OpenShard] = OrderedDict()
+        self._open: OrderedDict[int, OpenShard] = OrderedDict()
         self._pid = os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_open": OrderedDict(), "_mapper": None}
 
     def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
+        return self._ends[-1] if self._ends else 0
 
     @overload
     def __getitem__(self, key: int) -> dict[str, Any]: ...
@@ -116,9 +96,88 @@ class ShardReader:
         n = len(self)
         if not -n <= key < n:
             raise IndexError(f"sample {key} of {n}")
-        number = int(np.searchsorted(self._ends, key % n, side="right"))
-        row = key % n - int(self._ends[number] - self._shards[number].samples)
-        return self._shard(number).read(row)
+        shard, row = self._locate(key % n)
+        return {name: decode(shard.read(name, row), shard.attributes[name]) for name in shard.fields}
+
+    def read(self, key: int, name: str, out: NDArray[Any] | None = None) -> Any:
+        """One field of one sample as it is stored: fixed-point maps as codes, see `attributes`.
+
+        Parameters
+        ----------
+        key : int
+            The sample, 0 to ``len(reader) - 1``.
+        name : str
+            The field.
+        out : ndarray, C-contiguous, optional
+            Buffer of the field's shape and dtype to fill and return; for arrays alone.
+
+        Returns
+        -------
+        ndarray, NumPy scalar or str
+
+        Raises
+        ------
+        DatasetError
+            Where the shard is missing or damaged.
+        InputError
+            Where `out` is of another shape or dtype.
+        """
+        shard, row = self._locate(key)
+        if out is not None and ((out.shape, out.dtype) != shard.layouts[name] or not out.flags.c_contiguous):
+            raise InputError(f"out: {out.shape} {out.dtype}, expected {shard.layouts[name]}, C-contiguous")
+        return shard.read(name, row, out)
+
+    def gather(self, keys: Iterable[int], names: Iterable[str]) -> dict[str, Any]:
+        """Some fields of some samples as they are stored, stacked along a new first axis; texts as a list.
+
+        Parameters
+        ----------
+        keys : iterable of int
+            Samples, each 0 to ``len(reader) - 1``.
+        names : iterable of str
+            Fields; quick for small ones.
+
+        Returns
+        -------
+        dict of str to ndarray or list of str
+
+        Raises
+        ------
+        DatasetError
+            Where a shard is missing or damaged.
+        """
+        places = [self._locate(key) for key in keys]
+        result: dict[str, Any] = {}
+        for name in names:
+            values = [shard.read(name, row) for shard, row in places]
+            result[name] = values if values and isinstance(values[0], str) else np.array(values)
+        return result
+
+    @property
+    def shard_samples(self) -> tuple[int, ...]:
+        """How many samples each shard has, in the order of the samples."""
+        return tuple(entry.samples for entry in self._shards)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """File name of each shard that has samples, in the order of the samples."""
+        return tuple(entry.file for entry in self._shards)
+
+    @property
+    def fields(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+        """Shape and stored dtype of each field of a sample; empty for an empty data set."""
+        if not self._shards:
+            return {}
+        shard = self._shard(0)
+        return {name: shard.layouts[name] for name in shard.fields}
+
+    def attributes(self, name: str) -> dict[str, Any]:
+        """HDF5 attributes of a field: unit, frame, ``scale_factor`` and ``add_offset``."""
+        return dict(self._shard(0).attributes[name])
+
+    def _locate(self, key: int) -> tuple[OpenShard, int]:
+        number = bisect_right(self._ends, key)
+        return self._shard(number), key - self._ends[number] + self._shards[number].samples
 
     def _maps(
         self, model: "MorphableModel", flipped: NDArray[np.bool_], *parameters: NDArray[Any]
@@ -138,7 +197,7 @@ class ShardReader:
                 maps[k] = mirror_map(maps[k], self.config["size"], self._mirror)
         return maps
 
-    def _shard(self, number: int) -> "_OpenShard":
+    def _shard(self, number: int) -> OpenShard:
         if self._pid != os.getpid():  # handles of the process that forked this one are not ours to close
             self._open, self._pid = OrderedDict(), os.getpid()
         if number in self._open:
@@ -146,7 +205,7 @@ class ShardReader:
         else:
             if len(self._open) >= _MAX_OPEN:
                 self._open.popitem(last=False)[1].file.close()
-            self._open[number] = _OpenShard(self.folder / self._shards[number].file, self._shards[number].samples)
+            self._open[number] = OpenShard(self.folder / self._shards[number].file, self._shards[number].samples)
         return self._open[number]
 
     @property
@@ -166,40 +225,6 @@ class ShardReader:
             return {}
         shard = self._shard(0)
         return {name: shard.file[name][()] for name in shard.constants}
-
-
-class _OpenShard:
-    def __init__(self, path: Path, n_samples: int) -> None:
-        try:
-            self.file = h5py.File(path, "r")
-        except OSError as error:
-            raise DatasetError(f"{path}: cannot be opened ({error}); run `uvgen verify {path.parent}`") from error
-        if self.file.attrs.get("format") != FORMAT:
-            raise DatasetError(f"{path}: not a shard of uvgen; run `uvgen verify {path.parent}`")
-        self.constants = [str(name) for name in self.file.attrs["constants"]]
-        self._image_data = self.file.get("image_data")
-        self._datasets = {n: data for n, data in self.file.items() if n not in (*self.constants, "image_data")}
-        self._attributes = {name: dict(data.attrs) for name, data in self._datasets.items()}
-        for name, data in self._datasets.items():
-            if len(data) != n_samples:
-                raise DatasetError(f"{path}: {name} has {len(data)} rows, {INDEX} says {n_samples}; build it again")
-
-    def read(self, row: int) -> dict[str, Any]:
-        sample: dict[str, Any] = {}
-        for name, data in self._datasets.items():
-            if name == "image_end":
-                sample["image"] = self._decoded_image(data, row)
-                continue
-            value = data[row]
-            sample[name] = value.decode() if isinstance(value, bytes) else decode(value, self._attributes[name])
-        return sample
-
-    def _decoded_image(self, ends: h5py.Dataset, row: int) -> NDArray[np.uint8]:
-        import simplejpeg
-
-        start = int(ends[row - 1]) if row else 0
-        encoded = self._image_data[start : int(ends[row])]
-        return simplejpeg.decode_jpeg(encoded, colorspace="RGB")
 
 
 def open_shards(

@@ -14,8 +14,9 @@ from uvgen.errors import InputError
 from uvgen.files import sha256_file
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.model import MorphableModel
+from uvgen.open_shard import decode
 from uvgen.posmap import PositionMapper
-from uvgen.reader import MAP_PARAMETERS, check_model, decode
+from uvgen.reader import MAP_PARAMETERS, check_model
 from uvgen.texel_mirror import TexelMirror
 
 _BATCH = 64

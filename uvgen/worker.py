@@ -187,6 +187,7 @@ class Worker:
     def _attributes(self) -> dict[str, Any]:
         return {
             "uvgen": uvgen.__version__,
+            "size": self.job.config.size,
             "model": self.model.name,
             "model_sha256": self.model.content_sha256,
             "config": json.dumps(dataclasses.asdict(self.job.config), sort_keys=True),
