@@ -51,6 +51,10 @@ _INPUT, _OUTPUT, _LABELS, _RUN = "What goes in", "What comes out", "Crops and la
         help="Pixel convention of old label sets: one pixel right and up of the annotated point.")  # fmt: skip
 @option("--weights", "weights_path", type=EXISTING_FILE, group=_LABELS,
         help="Own weight mask: grey image, 8-bit value / 16, or .npy of weights; --uv-size large.")  # fmt: skip
+@option("--augment", "augment", metavar="PRESET|FILE", group=_LABELS,
+        help="Augment crops as they are sampled: prnet, or a JSON file as for `uvgen augment`.")  # fmt: skip
+@option("--copies", type=click.IntRange(1, 10_000), default=1, show_default=True, metavar="K", group=_LABELS,
+        help="Augmented samples from each image.")  # fmt: skip
 @option("--workers", type=click.IntRange(min=1), metavar="N", group=_RUN,
         help="Worker processes.  [default: one a core]")  # fmt: skip
 @option("--on-error", type=click.Choice(["skip", "fail"]), default="skip", show_default=True, group=_RUN,
@@ -68,6 +72,7 @@ def command(
     limit: int | None,
     out: Path,
     weights_path: Path | None,
+    augment: str | None,
     workers: int | None,
     on_error: str,
     overwrite: bool,
@@ -99,6 +104,7 @@ def command(
     config = BuildConfig(
         **{
             **config_options,
+            "augmentation": None if augment is None else _augmentation_json(augment),
             "uv_size": config_options["uv_size"] or config_options["size"],
             "compression": None if config_options["compression"] == "none" else config_options["compression"],
         }
@@ -113,7 +119,7 @@ def command(
     if dry_run:
         _print_plan(samples, config, out)
         return
-    with Interrupt() as interrupt, Reporter(len(samples), quiet=quiet, verbose=verbose) as reporter:
+    with Interrupt() as interrupt, Reporter(len(samples) * config.copies, quiet=quiet, verbose=verbose) as reporter:
 
         def shard_finished(result: Any) -> None:
             reporter.shard_finished(result)
@@ -165,6 +171,15 @@ def _print_plan(samples: Any, config: Any, out: Path) -> None:
     size = sample_bytes(config) * len(samples) / 1e6
     click.echo(f"{out}: {len(samples)} samples in {len(tasks)} shards, about {size:.0f} MB uncompressed")
     click.echo(f"{finished} of the shards are there already" if finished else "none of the shards is there yet")
+
+
+def _augmentation_json(what: str) -> str:
+    from uvgen.augmentation import Augmentation
+
+    path = Path(what)
+    if path.suffix.lower() == ".json":
+        return Augmentation.from_json(path.read_text(encoding="utf-8")).to_json()
+    return Augmentation.preset(what).to_json()
 
 
 def _read_lines(path: Path) -> list[str]:

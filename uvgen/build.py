@@ -4,7 +4,6 @@ A shard is the unit of work. Shards are planned from the sorted sample list alon
 from its own samples, so that the bytes depend neither on the number of workers nor on interruptions.
 """
 
-import dataclasses
 import hashlib
 import os
 import tempfile
@@ -101,7 +100,7 @@ def build(
     if on_error not in ("skip", "fail"):
         raise InputError(f"on_error: {on_error!r}, expected 'skip' or 'fail'")
     out, root = Path(os.path.abspath(out)), Path(os.path.abspath(root))  # workers may have another working folder
-    tasks = plan_shards(samples, config.shard_size)
+    tasks = plan_shards(samples, config.shard_size, config.copies)
     mask = weight_mask(model, config.uv_size) if weights is None else np.asarray(weights, np.float32)
     if mask.shape != (config.uv_size, config.uv_size):
         raise InputError(f"weights: {mask.shape}, expected ({config.uv_size}, {config.uv_size}) as --uv-size says")
@@ -121,7 +120,7 @@ def build(
 
 def _describe(config: BuildConfig, model: MorphableModel, mask: NDArray[np.float32]) -> dict[str, Any]:
     return {
-        **dataclasses.asdict(config),
+        **config.described(),
         "model": model.name,
         "model_sha256": model.content_sha256,
         "weight_mask_sha256": hashlib.sha256(mask.tobytes()).hexdigest(),

@@ -1,7 +1,10 @@
 """What a build is to do: its configuration, the shards it makes, and what comes of each."""
 
+import dataclasses
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +43,10 @@ class BuildConfig:
         Of raw images and maps.
     compat : {None, "face3d"}
         Pixel convention.
+    augmentation : str or None
+        JSON of a `uvgen.augment.Augmentation`: crops are augmented as they are sampled from the image.
+    copies : int
+        Augmented samples from each image.
     """
 
     size: int = 256
@@ -53,6 +60,17 @@ class BuildConfig:
     jpeg_quality: int = 95
     compression: str | None = None
     compat: str | None = None
+    augmentation: str | None = None
+    copies: int = 1
+
+    def described(self) -> dict[str, Any]:
+        """As it is stored: plain values, the augmentation as its ranges."""
+        content = dataclasses.asdict(self)
+        if self.augmentation is None:  # as in sets made before there was any, and in those of `uvgen augment`
+            del content["augmentation"], content["copies"]
+        else:
+            content["augmentation"] = json.loads(self.augmentation)
+        return content
 
     def check(self) -> None:
         """Raise InputError where a value is out of range."""
@@ -61,6 +79,7 @@ class BuildConfig:
             ("uv_size", 16, 4096),
             ("shard_size", 1, 1 << 20),
             ("jpeg_quality", 1, 100),
+            ("copies", 1, 10_000),
         ):
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"{name}: {getattr(self, name)}, expected {low} to {high}")
@@ -70,16 +89,19 @@ class BuildConfig:
         ):  # fmt: skip
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name}: {getattr(self, name)!r}, expected one of {', '.join(map(str, allowed))}")
+        if self.augmentation is None and self.copies != 1:
+            raise InputError(f"copies: {self.copies}, expected 1 without an augmentation: they would all be the same")
         if not 0 <= self.jitter < 1:
             raise InputError(f"jitter: {self.jitter}, expected 0 (none) to below 1; the field's is {JITTER}")
 
 
 @dataclass(frozen=True, slots=True)
 class ShardTask:
-    """One shard to make: its file name and samples."""
+    """One shard to make: its file name and samples, and which augmented copy of them."""
 
     file: str
     samples: tuple[Sample, ...]
+    copy: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +112,7 @@ class ShardResult:
     skipped: tuple[shards.SkippedSample, ...]
 
 
-def plan_shards(samples: Sequence[Sample], shard_size: int) -> list[ShardTask]:
+def plan_shards(samples: Sequence[Sample], shard_size: int, copies: int = 1) -> list[ShardTask]:
     """Cut a sample list into shards, none across subsets.
 
     Parameters
@@ -99,6 +121,8 @@ def plan_shards(samples: Sequence[Sample], shard_size: int) -> list[ShardTask]:
         Sorted, as `uvgen.samples.find_samples` returns them.
     shard_size : int
         Samples a shard.
+    copies : int
+        Shards from each block of samples, one an augmented copy.
 
     Returns
     -------
@@ -109,9 +133,10 @@ def plan_shards(samples: Sequence[Sample], shard_size: int) -> list[ShardTask]:
     for sample in samples:
         by_subset.setdefault(sample.subset, []).append(sample)
     return [
-        ShardTask(f"{subset}-{number:05d}.h5", tuple(members[first : first + shard_size]))
+        ShardTask(f"{subset}-{block * copies + copy:05d}.h5", tuple(members[first : first + shard_size]), copy)
         for subset, members in by_subset.items()
-        for number, first in enumerate(range(0, len(members), shard_size))
+        for block, first in enumerate(range(0, len(members), shard_size))
+        for copy in range(copies)
     ]
 
 

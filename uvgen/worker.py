@@ -1,6 +1,5 @@
 """One process's share of a build: reads samples, makes crops and maps in batches, writes whole shards."""
 
-import dataclasses
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -16,9 +15,12 @@ from threadpoolctl import threadpool_limits
 
 import uvgen
 from uvgen import shards
+from uvgen.augment import crop_augmented, mirror_points, move_map
+from uvgen.augmentation import Augmentation, Draw
 from uvgen.crop import crop_similarity, warp_image
 from uvgen.errors import InputError, SampleError, UvgenError
 from uvgen.files import new_hdf5, replaced_on_success, sha256_file
+from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.interrupts import interrupts_deferred
 from uvgen.masks import landmark_texels
 from uvgen.model import MorphableModel, load_model
@@ -27,6 +29,7 @@ from uvgen.posmap import BATCH, FixedPoint, PositionMapper
 from uvgen.randomness import keyed_generator
 from uvgen.reader import MAP_PARAMETERS
 from uvgen.samples import Annotation, Sample, read_annotation, read_image
+from uvgen.texel_mirror import TexelMirror
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,13 @@ class Worker:
         n_maps = BATCH if job.config.maps == "stored" else 0
         self.maps = np.empty((n_maps, job.config.uv_size, job.config.uv_size, 3), job.config.posmap_dtype)
         self.crops = np.empty((BATCH, job.config.size, job.config.size, 3), np.uint8)
-        self.fields = _fields(job.config, self.model)
+        self.augmentation: Augmentation | None = None
+        self.mirror: TexelMirror | None = None
+        if job.config.augmentation is not None:
+            self.augmentation = Augmentation.from_json(job.config.augmentation)
+            if self.augmentation.flip:
+                self.mirror = TexelMirror.of_model(self.model, job.config.uv_size, self.mapper.atlas)
+        self.fields = _fields(job.config, self.model, flips=self.mirror is not None)
 
     def build(self, task: ShardTask) -> ShardResult:
         """Make one shard and rename it into place."""
@@ -82,7 +91,7 @@ class Worker:
                 writer = shards.ShardWriter(file, self.fields, job.config.compression)
                 for first in range(0, len(task.samples), BATCH):
                     check_interrupt()
-                    if rows := self._batch(task.samples[first : first + BATCH], skip):
+                    if rows := self._batch(task.samples[first : first + BATCH], task.copy, skip):
                         writer.append(rows)
                 n = writer.n_samples
                 writer.finish(
@@ -99,16 +108,23 @@ class Worker:
             return ShardResult(shards.ShardEntry(task.file, 0, 0, None), tuple(skipped))
         return ShardResult(shards.ShardEntry(task.file, n, path.stat().st_size, digest), tuple(skipped))
 
-    def _batch(self, samples: Sequence[Sample], skip: Callable[[Sample, Exception], None]) -> dict[str, Any]:
+    def _batch(self, samples: Sequence[Sample], copy: int, skip: Callable[[Sample, Exception], None]) -> dict[str, Any]:
         """Rows of the samples that can be used."""
         config = self.job.config
         kept: list[tuple[Sample, Annotation, int, NDArray[np.float64]]] = []
+        draws: list[Draw] = []
         for sample in samples:
             try:
                 annotation = self._annotation(sample)
                 image = read_image(sample)
                 similarity = self._similarity(sample, annotation, image.shape)
-                warp_image(image, similarity, config.size, out=self.crops[len(kept)])
+                out = self.crops[len(kept)]
+                if self.augmentation is None:
+                    warp_image(image, similarity, config.size, out=out)
+                else:
+                    draw = self.augmentation.draw(config.seed, sample.name, copy, config.size)
+                    _, similarity = crop_augmented(image, similarity, draw, out=out)
+                    draws.append(draw)
             except UvgenError as error:
                 skip(sample, error)
                 continue
@@ -125,17 +141,32 @@ class Worker:
         }
         rows["image"] = self._images(n)
         rows["name"] = [sample.name for sample, *_ in kept]
+        if self.augmentation is not None:
+            rows["name"] = [f"{name}-{copy}" for name in rows["name"]]
+            rows["augmentation"] = [draw.to_json() for draw in draws]
+            rows["flipped"] = np.array([draw.flip for draw in draws])
         rows["source"] = [_relative(sample.image, self.job.root) for sample, *_ in kept]
         if config.maps == "none":
             rows["landmarks"] = self.mapper.crop_landmarks(*(rows[key] for key in MAP_PARAMETERS))
-            return rows
-        rows["posmap"], rows["landmarks"], in_range = self._maps(rows)
+            in_range = np.ones(n, bool)
+        else:
+            rows["posmap"], rows["landmarks"], in_range = self._maps(rows)
+        self._mirror_labels(rows, draws, in_range)
         for k in np.flatnonzero(~in_range):
             skip(kept[k][0], _range_error(kept[k][0], config))
         which = np.flatnonzero(in_range)
         if len(which) == n:
             return rows
         return {key: [v[i] for i in which] if isinstance(v, list) else v[which] for key, v in rows.items()}
+
+    def _mirror_labels(self, rows: dict[str, Any], draws: Sequence[Draw], in_range: NDArray[np.bool_]) -> None:
+        """Labels of the samples that are mirrored; texels exchange places, and landmarks their names."""
+        size = self.job.config.size
+        for k in [k for k, draw in enumerate(draws) if draw.flip and in_range[k]]:
+            rows["landmarks"][k] = mirror_points(rows["landmarks"][k], size)[LANDMARK_MIRROR]
+            if "posmap" in rows:
+                label = rows["posmap"][k]
+                move_map(Draw(size, flip=True), label.copy(), mirror=self.mirror, out=label)
 
     def _images(self, n: int) -> Any:
         """The first n crops as they are stored."""
@@ -190,7 +221,7 @@ class Worker:
             "size": self.job.config.size,
             "model": self.model.name,
             "model_sha256": self.model.content_sha256,
-            "config": json.dumps(dataclasses.asdict(self.job.config), sort_keys=True),
+            "config": json.dumps(self.job.config.described(), sort_keys=True),
             "pixel_convention": self.job.config.compat or "exact",
             "pixel_frame": "pixel centres at integers, first pixel (0, 0), x right, y down, z toward the viewer",
         }
@@ -211,10 +242,17 @@ def _relative(path: Path | None, root: Path) -> str:
     return "" if path is None else Path(os.path.relpath(path, root)).as_posix()
 
 
-def _fields(config: BuildConfig, model: MorphableModel) -> dict[str, shards.Field]:
+_AUGMENTED = {"augmentation": shards.Field("str", ()), "flipped": shards.Field("bool", ())}
+
+
+def _fields(config: BuildConfig, model: MorphableModel, *, flips: bool) -> dict[str, shards.Field]:
     crop = {"unit": "px", "frame": "crop"}
     scale, offset = FixedPoint.for_crop(config.size)
-    posmap = {**crop, **({"scale_factor": scale, "add_offset": offset} if config.posmap_dtype == "uint16" else {})}
+    posmap: dict[str, Any] = crop
+    if config.posmap_dtype == "uint16":
+        posmap = {**crop, "scale_factor": scale, "add_offset": offset}
+        if flips:  # mirrored texels may lie between others, and are rounded twice
+            posmap["rounding"] = scale
     r, u = config.size, config.uv_size
     maps = shards.Field(config.posmap_dtype, (u, u, 3), chunked=True, attributes=posmap)
     images = (
@@ -233,4 +271,5 @@ def _fields(config: BuildConfig, model: MorphableModel) -> dict[str, shards.Fiel
         "landmarks": shards.Field("float32", (68, 3), attributes=crop),
         "name": shards.Field("str", ()),
         "source": shards.Field("str", ()),
+        **(_AUGMENTED if config.augmentation is not None else {}),
     }

@@ -1,0 +1,78 @@
+"""Sets that are augmented as they are built: one sampling of the source image, labels that agree."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from builds import SMALL, by_name, file_hashes, make
+
+from uvgen import Augmentation, Draw, find_samples, load_model, open_shards, read_image, warp_image
+from uvgen.errors import InputError
+from uvgen.verify import verify
+
+TURN = Augmentation(rotation_deg=(-40, 40), scale=(0.9, 1.2), translation=(-0.1, 0.1))
+CONFIG = dataclasses.replace(SMALL, augmentation=TURN.to_json(), copies=2)
+
+
+def test_build_augmented_samples_the_source_image_once_and_labels_agree(tree, model_path, tmp_path) -> None:
+    result = make(tree, model_path, tmp_path / "out", CONFIG)
+    assert result.samples == 18
+    images = {sample.name: read_image(sample) for sample in find_samples(tree)}
+    for sample in open_shards(tmp_path / "out"):
+        source, copy = sample["name"].rsplit("-", 1)
+        draw = Draw.from_json(sample["augmentation"])
+        assert draw == TURN.draw(SMALL.seed, source, int(copy), SMALL.size)
+        expected = warp_image(images[source], sample["crop"], SMALL.size)
+        np.testing.assert_array_equal(sample["image"], expected)  # geometry alone: nothing else was done to it
+    assert verify(tmp_path / "out", load_model(model_path)).problems == ()
+
+
+def test_build_augmented_crop_is_the_plain_one_followed_by_the_draw(tree, model_path, tmp_path) -> None:
+    make(tree, model_path, tmp_path / "plain")
+    make(tree, model_path, tmp_path / "out", CONFIG)
+    plain = by_name(tmp_path / "plain")
+    for name, sample in by_name(tmp_path / "out").items():
+        draw = Draw.from_json(sample["augmentation"])
+        np.testing.assert_allclose(sample["crop"], draw.similarity @ plain[name.rsplit("-", 1)[0]]["crop"], atol=1e-9)
+
+
+@pytest.mark.parametrize("change", [{}, {"posmap_dtype": "float32"}, {"maps": "none"}])
+def test_build_augmented_with_flips_verifies_and_mirrors_image_and_label(tree, model_path, tmp_path, change) -> None:
+    flips = dataclasses.replace(CONFIG, augmentation=Augmentation(flip=0.5).to_json(), **change)
+    make(tree, model_path, tmp_path / "out", flips)
+    make(tree, model_path, tmp_path / "plain", dataclasses.replace(SMALL, **change))
+    assert verify(tmp_path / "out", load_model(model_path)).problems == ()
+    plain = {s["name"]: s for s in open_shards(tmp_path / "plain", model=model_path)}
+    samples = list(open_shards(tmp_path / "out", model=model_path))
+    assert 0 < sum(bool(s["flipped"]) for s in samples) < len(samples)
+    for sample in samples:
+        source = plain[sample["name"].rsplit("-", 1)[0]]
+        image, x = source["image"], source["posmap"][:, :, 0]
+        if sample["flipped"]:
+            image, x = image[:, ::-1], SMALL.size - 1 - x[:, ::-1]  # the toy's UV is symmetric
+        assert np.abs(sample["image"].astype(int) - image).max() <= 1
+        np.testing.assert_allclose(sample["posmap"][:, :, 0], x, atol=3 * SMALL.size / 2**14)  # rounded twice
+
+
+def test_build_augmented_has_the_same_bytes_for_any_number_of_workers(tree, model_path, tmp_path) -> None:
+    config = dataclasses.replace(CONFIG, augmentation=Augmentation.preset("prnet").to_json())
+    make(tree, model_path, tmp_path / "one", config, workers=1)
+    make(tree, model_path, tmp_path / "two", config, workers=2)
+    assert file_hashes(tmp_path / "one") == file_hashes(tmp_path / "two")
+
+
+def test_build_with_copies_but_no_augmentation_is_refused(tree, model_path, tmp_path) -> None:
+    with pytest.raises(InputError, match="copies: 2, expected 1 without an augmentation"):
+        make(tree, model_path, tmp_path / "out", dataclasses.replace(SMALL, copies=2))
+
+
+def test_build_augment_on_the_command_line(uvgen, tree, model_path, tmp_path) -> None:
+    (tmp_path / "turn.json").write_text(json.dumps({"rotation_deg": [-90, 90]}))
+    base = ("build", "--data", tree, "--model", model_path, "--size", 32, "--subset", "AFW")
+    for what, out in (("prnet", "a"), (tmp_path / "turn.json", "b")):
+        result = uvgen(*base, "--out", tmp_path / out, "--augment", what, "--copies", 2)
+        assert result.exit_code == 0, result.output
+        assert len(open_shards(tmp_path / out)) == 6
+    wrong = uvgen(*base, "--out", tmp_path / "c", "--augment", "prent")
+    assert wrong.exit_code == 1 and "prent" in wrong.stderr and not (tmp_path / "c").exists()
