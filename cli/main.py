@@ -11,6 +11,7 @@ from uvgen.errors import UvgenError
 _COMMANDS = {
     "augment": ("augment", "Make augmented copies of shards, labels included."),
     "build": ("build", "Make shards of crops, position maps and parameters."),
+    "export": ("export", "Write a data set in the layout of other trainers."),
     "model": ("model", "Convert, inspect and assemble morphable models."),
     "synth": ("synth", "Render faces with exact labels, as a folder like 300W-LP."),
     "preview": ("preview", "Draw a contact sheet of a data set, to check its labels by eye."),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from toy import N_EXPRESSION, N_SHAPE, write_tree
 
 import uvgen
-from uvgen.errors import DatasetError
+from uvgen.errors import DatasetError, InputError
 from uvgen.files import new_hdf5
 from uvgen.open_shard import decode
 from uvgen.reader import ShardReader, open_shards
@@ -140,6 +140,37 @@ def test_index_write_sorts_entries(tmp_path: Path) -> None:
 
 
 # Reading
+
+
+def test_reader_read_gives_fields_as_they_are_stored(built: Path, reader: ShardReader) -> None:
+    assert reader.shard_samples == (2, 1, 2, 1, 2, 1) and sum(reader.shard_samples) == N
+    assert reader.files[0] == "AFW-00000.h5"
+    assert reader.fields["posmap"] == ((U, U, 3), np.uint16)
+    with h5py.File(built / "IBUG-00000.h5") as file:
+        k = reader.names.index(file["name"].asstr()[1])
+        for name in reader.fields:
+            stored = file[name].asstr()[1] if name in ("name", "source") else file[name][1]
+            np.testing.assert_array_equal(reader.read(k, name), stored, strict=name not in ("name", "source"))
+    out = np.empty((U, U, 3), np.uint16)
+    assert reader.read(k, "posmap", out) is out
+    np.testing.assert_array_equal(decode(out, reader.attributes("posmap")), reader[k]["posmap"])
+    for wrong in (out[:, ::-1], out[1:], out.astype(np.int32)):
+        with pytest.raises(InputError, match="out: "):
+            reader.read(k, "posmap", wrong)
+
+
+def test_reader_gather_stacks_fields_across_shards(reader: ShardReader) -> None:
+    keys = [8, 0, 3]
+    found = reader.gather(keys, ["pose", "name", "image_height"])
+    assert found["name"] == [reader[k]["name"] for k in keys]
+    np.testing.assert_array_equal(found["pose"], [reader[k]["pose"] for k in keys])
+    assert found["image_height"].dtype == np.int32
+
+
+def test_reader_samples_are_the_callers_own(reader: ShardReader) -> None:
+    reader[0]["pose"][:] = 0
+    reader[0]["image"][:] = 0
+    assert reader[0]["pose"].any() and reader[0]["image"].any()
 
 
 def test_open_shards_of_folder_or_index_reads_every_sample(built: Path, reader: ShardReader) -> None:

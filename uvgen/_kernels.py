@@ -237,3 +237,23 @@ def warp_rgb(image, inverse, scratch, crop_out):
             crop[pixel + np.uint64(1)] = np.uint8(upper[k] >> np.uint64(34))
             crop[pixel + np.uint64(2)] = np.uint8(upper[k] >> np.uint64(55))
             pixel += np.uint64(3)
+
+
+@_jit
+def planar_values(codes, scale, offset, values_out):
+    """Interleaved numbers (3 n,) to planes (3, n) float32: code * scale + offset."""
+    red, green, blue = values_out[0], values_out[1], values_out[2]
+    for i in range(len(red)):
+        red[i] = codes[3 * i] * scale + offset
+        green[i] = codes[3 * i + 1] * scale + offset
+        blue[i] = codes[3 * i + 2] * scale + offset
+
+
+@_jit
+def add_up(values, sums_out):
+    """Sum and sum of squares of numbers (n,) uint8, into (2,) int64."""
+    total, squares = 0, 0
+    for value in values:
+        total += np.int64(value)
+        squares += np.int64(value) * np.int64(value)
+    sums_out[0], sums_out[1] = total, squares

@@ -27,3 +27,7 @@ class DatasetError(UvgenError, OSError):
 
 class MeshFileError(UvgenError, OSError):
     """A mesh file cannot be written."""
+
+
+class DependencyError(UvgenError, ImportError):
+    """A package that a part of uvgen needs, and that uvgen itself does not require, is not installed."""

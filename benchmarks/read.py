@@ -1,0 +1,258 @@
+"""How fast samples are read, against plain h5py, the usual files, and gzip.
+
+    python benchmarks/read.py --shards shards/ [--samples 256] [--folder /dev/shm] [--workers 2]
+
+Everything is timed in this one run, on one core, from a warm page cache, in one random order, and printed in
+milliseconds a sample and as a multiple of plain h5py. The alternatives are written from the same shards: gzip and
+JPEG crops as h5py writes them, and the usual layout, one .npy map and one .jpg a sample, read by the straightforward
+data set below. Rounds of all take turns, and each one's fastest counts. Nothing is asserted: machines are noisy;
+read the ratios. With --model, maps made while reading are compared with the matrix product they cannot do without.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+import h5py  # noqa: E402
+import numpy as np  # noqa: E402
+import simplejpeg  # noqa: E402
+import torch  # noqa: E402
+from torch.utils.data import DataLoader, Dataset  # noqa: E402
+
+import uvgen  # noqa: E402
+from uvgen.torch import PARAMETERS, PositionMapLayer, ShardDataset, collate, to_float  # noqa: E402
+
+BATCH = 16
+
+
+class UsualFiles(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """What most training code does: a JPEG and a float32 .npy a sample, to float tensors."""
+
+    def __init__(self, folder: Path, n: int, decode: Callable[[Path], Any]) -> None:
+        self.folder, self.n, self.decode = folder, n, decode
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+        image, position_map = self.decode(self.folder / f"{k}.jpg"), np.load(self.folder / f"{k}.npy")
+        image = image.transpose(2, 0, 1).astype(np.float32) / 255
+        position_map = position_map.transpose(2, 0, 1) / image.shape[-1]
+        return torch.from_numpy(image), torch.from_numpy(np.ascontiguousarray(position_map))
+
+
+def decode_simplejpeg(path: Path) -> Any:
+    return simplejpeg.decode_jpeg(path.read_bytes())
+
+
+def decode_pillow(path: Path) -> Any:
+    from PIL import Image
+
+    return np.asarray(Image.open(path))
+
+
+def decode_scikit_image(path: Path) -> Any:
+    from skimage import io
+
+    return io.imread(path)
+
+
+def write_alternatives(samples: list[dict[str, Any]], attributes: dict[str, Any], folder: Path) -> None:
+    """The same samples with gzip, with JPEG crops, and as files."""
+    n, side = len(samples), samples[0]["image"].shape[0]
+    codes = [
+        np.rint((s["posmap"] - attributes["add_offset"]) / attributes["scale_factor"]).astype(np.uint16)
+        for s in samples
+    ]
+    for name, options in (("plain", {}), ("gzip", {"compression": "gzip", "shuffle": True})):
+        with h5py.File(folder / f"{name}.h5", "w") as file:
+            for field, rows in (("image", [s["image"] for s in samples]), ("posmap", codes)):
+                chunk = (1, *rows[0].shape)
+                data = file.create_dataset(field, (n, *chunk[1:]), rows[0].dtype, chunks=chunk, **options)
+                for k, row in enumerate(rows):
+                    data[k] = row
+    with h5py.File(folder / "jpeg.h5", "w") as file:
+        crops = file.create_dataset("image", (n,), h5py.vlen_dtype(np.uint8))
+        maps = file.create_dataset("posmap", (n, side, side, 3), np.uint16, chunks=(1, side, side, 3))
+        for k, sample in enumerate(samples):
+            jpeg = simplejpeg.encode_jpeg(sample["image"], 95, colorspace="RGB", colorsubsampling="444")
+            crops[k], maps[k] = np.frombuffer(jpeg, np.uint8), codes[k]
+            (folder / f"{k}.jpg").write_bytes(jpeg)
+            np.save(folder / f"{k}.npy", sample["posmap"])
+
+
+def compare(functions: dict[str, Callable[[], object]], n: int, repeats: int) -> dict[str, float]:
+    """Milliseconds a sample of each, the fastest of rounds in which all take turns."""
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for round_number in range(repeats + 1):
+        for name, function in functions.items():
+            started = time.perf_counter()
+            function()
+            if round_number:  # the first is cold
+                times[name].append(time.perf_counter() - started)
+    return {name: min(values) * 1e3 / n for name, values in times.items()}
+
+
+def show(title: str, times: dict[str, float], reference: str) -> None:
+    print(title)
+    for name, milliseconds in times.items():
+        print(f"  {name:<58} {milliseconds:7.3f} ms  {milliseconds / times[reference]:6.2f} ×")
+
+
+def read_all(shards: Path, folder: Path, order: list[int], repeats: int) -> None:
+    n = len(order)
+    reader = uvgen.open_shards(shards)
+    files = {name: h5py.File(folder / f"{name}.h5") for name in ("plain", "gzip", "jpeg")}
+    fixed = reader.attributes("posmap")
+    scale, offset = np.float32(fixed["scale_factor"]), np.float32(fixed["add_offset"])
+
+    def plain(name: str, decode: Callable[[Any], Any] = lambda image: image) -> Callable[[], object]:
+        images, maps = files[name]["image"], files[name]["posmap"]
+
+        def run() -> None:
+            for k in order:
+                decode(images[k])
+                maps[k] * scale + offset
+
+        return run
+
+    def each(dataset: Any) -> Callable[[], object]:
+        def run() -> None:
+            for k in order:
+                dataset[k]
+
+        return run
+
+    def batches(dataset: ShardDataset) -> Callable[[], object]:
+        def run() -> None:
+            for first in range(0, n, BATCH):
+                dataset.batch(order[first : first + BATCH])
+
+        return run
+
+    functions = {
+        "plain h5py: uint8 crop, uint16 map → float32 px": plain("plain"),
+        "the same, JPEG crops": plain("jpeg", simplejpeg.decode_jpeg),
+        "the same, gzip": plain("gzip"),
+        "open_shards, all fields": each(reader),
+        "ShardDataset, float tensors": each(ShardDataset(shards)),
+        f"ShardDataset, float tensors, batches of {BATCH}": batches(ShardDataset(shards)),
+        f"ShardDataset, standardized, batches of {BATCH}": batches(ShardDataset(shards, normalize="standardize")),
+        f"ShardDataset, channels_last, batches of {BATCH}": batches(ShardDataset(shards, channels_last=True)),
+        f"ShardDataset, compact, batches of {BATCH}": batches(ShardDataset(shards, compact=True)),
+        ".npy + .jpg files to float tensors, simplejpeg": each(UsualFiles(folder, n, decode_simplejpeg)),
+        ".npy + .jpg files to float tensors, Pillow": each(UsualFiles(folder, n, decode_pillow)),
+        ".npy + .jpg files to float tensors, scikit-image": each(UsualFiles(folder, n, decode_scikit_image)),
+    }
+    times = compare(functions, n, repeats)
+    show("reading, one process, ms a sample", times, next(iter(times)))
+
+
+def load_all(shards: Path, folder: Path, n: int, workers: int, repeats: int) -> None:
+    """Through a data loader, workers kept from round to round."""
+
+    def run(dataset: Any, n_workers: int, **options: Any) -> Callable[[], object]:
+        sampler = range(n)
+        loader = DataLoader(
+            dataset, BATCH, sampler=sampler, num_workers=n_workers, persistent_workers=n_workers > 0, **options
+        )
+
+        def consume() -> None:
+            for _ in loader:
+                pass
+
+        return consume
+
+    functions: dict[str, Callable[[], object]] = {}
+    for count in dict.fromkeys((0, 1, workers)):
+        functions[f"ShardDataset, float, {count} workers"] = run(ShardDataset(shards), count, collate_fn=collate)
+        functions[f"ShardDataset, compact, {count} workers"] = run(
+            ShardDataset(shards, compact=True), count, collate_fn=collate
+        )
+    functions["ShardDataset, float, 1 worker, default collate"] = run(ShardDataset(shards), 1)
+    functions[".npy + .jpg files, 1 worker"] = run(UsualFiles(folder, n, decode_simplejpeg), 1)
+    times = compare(functions, n, repeats)
+    show("through a data loader, in order, ms a sample", times, "ShardDataset, float, 1 workers")
+
+
+def make_maps(shards: Path, model_path: Path, repeats: int) -> None:
+    model, reader = uvgen.load_model(model_path), uvgen.open_shards(shards)
+    n = 32
+    batch = ShardDataset(shards).batch([k % len(reader) for k in range(n)])
+    inputs = [batch[name] for name in PARAMETERS]
+    size = reader.config["uv_size"]
+    layer, mapper = PositionMapLayer(model, size), uvgen.PositionMapper(model, size)
+    arrays = [tensor.numpy() for tensor in inputs]
+    coefficients = torch.cat(inputs[:2], dim=1)
+    matrix, columns = np.array(model.basis.reshape(3 * model.n_vertices, -1)), coefficients.numpy().T.copy()
+    functions: dict[str, Callable[[], object]] = {
+        "matrix product, NumPy": lambda: matrix @ columns,
+        "matrix product, PyTorch": lambda: coefficients @ layer.basis.T,
+        "PositionMapper": lambda: mapper(*arrays),
+        "PositionMapLayer, CPU": lambda: layer(*inputs),
+    }
+    show(
+        f"maps made of parameters, batches of {n}, ms a sample", compare(functions, n, repeats), "matrix product, NumPy"
+    )
+
+
+def compact_to_float(shards: Path, repeats: int) -> None:
+    batch = ShardDataset(shards, compact=True).batch(range(BATCH))
+    functions: dict[str, Callable[[], object]] = {
+        "to_float on the CPU": lambda: to_float(batch),
+        "to_float on the CPU, channels_last": lambda: to_float(batch, channels_last=True),
+    }
+    show("compact batches to float, ms a sample", compare(functions, BATCH, 5 * repeats), "to_float on the CPU")
+
+
+def memory(shards: Path) -> None:
+    """Peak memory of a process that has read 200 samples, and 20,000."""
+    code = f"""
+import numpy as np, uvgen.torch
+dataset = uvgen.torch.ShardDataset({str(shards)!r})
+random = np.random.default_rng(0)
+def peak(n):
+    for _ in range(n // {BATCH}):
+        dataset.batch(random.integers(0, len(dataset), {BATCH}).tolist())
+    with open("/proc/self/status") as file:  # of this process alone; getrusage has its parent's peak in it
+        return int(file.read().split("VmHWM:")[1].split()[0]) / 1024
+print(f"peak memory: {{peak(208):.1f}} MB after 200 samples, {{peak(20000):.1f}} MB after 20,000")
+"""
+    print(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout, end="")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shards", type=Path, required=True, help="with uint16 maps, uncompressed")
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--samples", type=int, default=256)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--folder", type=Path, help="where to write; 1.5 MB a sample are needed")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    reader = uvgen.open_shards(options.shards)
+    n = min(options.samples, len(reader))
+    order = np.random.default_rng(0).permutation(n).tolist()
+    with tempfile.TemporaryDirectory(dir=options.folder, prefix=".benchmark-") as name:
+        folder = Path(name)
+        write_alternatives([reader[k] for k in range(n)], reader.attributes("posmap"), folder)
+        read_all(options.shards, folder, order, options.repeats)
+        load_all(options.shards, folder, n, options.workers, max(options.repeats // 2, 2))
+    compact_to_float(options.shards, options.repeats)
+    if options.model:
+        make_maps(options.shards, options.model, options.repeats)
+    memory(options.shards)
+
+
+if __name__ == "__main__":
+    main()

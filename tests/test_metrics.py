@@ -1,0 +1,89 @@
+"""Normalized mean errors, by hand."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from uvgen.errors import InputError
+from uvgen.metrics import by_yaw, nme_2d, nme_3d, nme_dense
+
+BOX = math.sqrt(40 * 90)  # of `truth`: 40 wide, 90 high
+
+
+def truth(batch: int = 2) -> NDArray[np.float64]:
+    points = np.random.default_rng(0).uniform(0.1, 0.9, (batch, 68, 3))
+    points[:, :2] = [[0, 0, 0.3], [1, 1, 0.7]]
+    return points * [40, 90, 50] + [7, -3, 11]
+
+
+def test_nme_2d_of_a_shift_is_its_length_over_the_box() -> None:
+    found = nme_2d(truth() + [3, 4, 100], truth())
+    np.testing.assert_allclose(found, [5 / BOX] * 2)
+    np.testing.assert_allclose(nme_2d(truth()[..., :2] + [3, 4], truth()[..., :2]), found)
+
+
+def test_nme_2d_normalizes_by_the_true_box_alone() -> None:
+    np.testing.assert_allclose(nme_2d(truth() * 2, truth())[0], np.linalg.norm(truth()[0, :, :2], axis=1).mean() / BOX)
+
+
+def test_nme_3d_centres_depths() -> None:
+    np.testing.assert_allclose(nme_3d(truth() + [3, 4, 100], truth()), [5 / BOX] * 2)
+    tilted = truth()
+    tilted[:, ::2, 2] += 12  # every second point: 6 on either side of the mean
+    np.testing.assert_allclose(nme_3d(tilted + [0, 2.5, 0], truth()), [6.5 / BOX] * 2)
+
+
+def test_nme_dense_takes_the_masks_texels() -> None:
+    rng = np.random.default_rng(1)
+    maps, mask = rng.random((2, 5, 7, 3)) * 100, rng.random((5, 7)) < 0.6
+    moved = maps + [3, 4, 9]
+    moved[:, ~mask] = 1e6
+    np.testing.assert_allclose(nme_dense(moved, maps, mask, truth()), [5 / BOX] * 2)
+    np.testing.assert_allclose(nme_dense(moved, maps, mask, truth(), dimensions=2), [5 / BOX] * 2)
+    moved[..., 2] += np.where(np.arange(7) % 2, 1, 0)
+    assert nme_dense(moved, maps, mask, truth())[0] > 5 / BOX + 1e-4
+    np.testing.assert_allclose(nme_dense(moved, maps, mask, truth(), dimensions=2), [5 / BOX] * 2)
+
+
+def test_by_yaw_has_closed_upper_ends_and_weighs_bins_alike() -> None:
+    yaw = np.array([0, -30, 30.001, 60, -60.001, 90, 95])
+    errors = np.array([1, 3, 10, 20, 100, 300, 1e6])
+    found = by_yaw(errors, yaw)
+    assert found[:4] == (2, 15, 200, pytest.approx(217 / 3))
+    assert found.n_samples == (2, 2, 2)
+
+
+def test_by_yaw_of_an_empty_bin_is_nan() -> None:
+    found = by_yaw(np.array([1.0]), np.array([45.0]))
+    assert found.to_60 == 1
+    assert math.isnan(found.to_30) and math.isnan(found.mean)
+
+
+def test_metrics_of_tensors_equal_those_of_arrays() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install uvgen[torch]")
+    rng = np.random.default_rng(2)
+    maps, mask = rng.random((2, 3, 5, 7)), rng.random((5, 7)) < 0.6
+    guess = truth() + rng.normal(size=(2, 68, 3))
+    calls: list[tuple[Any, tuple[Any, ...]]] = [
+        (nme_2d, (guess, truth())),
+        (nme_3d, (guess, truth())),
+        (nme_dense, (maps + rng.normal(size=maps.shape), maps, mask, truth())),
+    ]
+    for function, arguments in calls:
+        expected = function(*arguments)
+        np.testing.assert_allclose(function(*map(torch.from_numpy, arguments)).numpy(), expected, rtol=1e-12)
+    assert by_yaw(torch.tensor([1.0, 2.0]), torch.tensor([10.0, -20.0])).to_30 == 1.5
+
+
+@pytest.mark.parametrize("bad", [truth()[:, :67], truth()[0], truth()[:1]])
+def test_nme_of_wrong_shapes_is_an_error(bad: NDArray[np.float64]) -> None:
+    with pytest.raises(InputError, match="landmarks: "):
+        nme_2d(bad, truth())
+
+
+def test_nme_of_an_empty_box_is_an_error() -> None:
+    with pytest.raises(InputError, match="in one line"):
+        nme_2d(truth(), truth() * 0)

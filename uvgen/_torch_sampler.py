@@ -1,0 +1,139 @@
+"""The order of a training epoch. Import it from `uvgen.torch`."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Sampler
+
+from uvgen._torch_data import ShardDataset
+from uvgen.errors import InputError
+from uvgen.randomness import keyed_generator
+from uvgen.reader import ShardReader
+
+
+class ShardSampler(Sampler[int]):
+    """Shuffles shards, then samples within a window, so that reading stays nearly sequential.
+
+    The order depends on the seed and the epoch alone. Ranks of a distributed run take its samples in turn: together
+    each exactly once, none twice.
+
+    Parameters
+    ----------
+    dataset : ShardDataset or ShardReader
+        What is sampled.
+    shuffle : bool
+        False: in order.
+    seed : int
+        Of the order.
+    window : int
+        Samples that are shuffled with each other. Several shards' worth make a good shuffle.
+    rank, n_ranks : int
+        Which share of the samples to give, for distributed training.
+    drop_last : bool
+        Leave out the last few samples of an epoch (others in each), so that all ranks have equally many.
+
+    Raises
+    ------
+    InputError
+        Where a number is out of range.
+    """
+
+    def __init__(
+        self,
+        dataset: ShardDataset | ShardReader,
+        *,
+        shuffle: bool = True,
+        seed: int = 0,
+        window: int = 2048,
+        rank: int = 0,
+        n_ranks: int = 1,
+        drop_last: bool = False,
+    ) -> None:
+        if window < 1:
+            raise InputError(f"window: {window}, expected 1 sample or more")
+        if not 0 <= rank < n_ranks:
+            raise InputError(f"rank: {rank} of {n_ranks}, expected 0 to n_ranks - 1")
+        reader = dataset.reader if isinstance(dataset, ShardDataset) else dataset
+        self._shards = reader.shard_samples
+        self.shuffle, self.seed, self.window = shuffle, seed, window
+        self.rank, self.n_ranks, self.drop_last = rank, n_ranks, drop_last
+        self.epoch = 0
+        self._start = self._given = 0
+
+    def __len__(self) -> int:
+        """How many samples the next iteration gives."""
+        return self._share(sum(self._shards)) - self._start
+
+    def _share(self, n: int) -> int:
+        return n // self.n_ranks if self.drop_last else len(range(self.rank, n, self.n_ranks))
+
+    def __iter__(self) -> Iterator[int]:
+        mine = self.order()[self.rank :: self.n_ranks]
+        first, self._start = self._start, 0
+        self._given = first
+        for index in mine[first : self._share(sum(self._shards))].tolist():
+            self._given += 1
+            yield index
+
+    def order(self) -> NDArray[np.int64]:
+        """The epoch's order over all ranks: (n,) int64, each sample once."""
+        starts = np.cumsum([0, *self._shards])
+        samples = [np.arange(start, start + n) for start, n in zip(starts, self._shards, strict=False)]
+        if not samples:
+            return np.empty(0, np.int64)
+        if not self.shuffle:
+            return np.concatenate(samples)
+        generator = keyed_generator(self.seed, "order", self.epoch)
+        order = np.concatenate([samples[k] for k in generator.permutation(len(samples))])
+        # The first window ends at a random place: otherwise the same borders would separate samples in each epoch.
+        first = int(generator.integers(1, self.window + 1))
+        for part in np.split(order, range(first, len(order), self.window)):
+            generator.shuffle(part)
+        return order
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order; call it before each epoch, with the same number on all ranks."""
+        self.epoch = epoch
+        self._start = self._given = 0
+
+    def state_dict(self, n_used: int | None = None) -> dict[str, Any]:
+        """Where the epoch stands.
+
+        Parameters
+        ----------
+        n_used : int, optional
+            Samples that this rank has trained on in this epoch. A data loader's workers fetch ahead: without this
+            number, samples that were fetched and not used yet count as used.
+
+        Returns
+        -------
+        dict
+            Plain numbers, the same on all ranks where they are at the same step.
+        """
+        position = self._given if n_used is None else n_used
+        return {**self._identity(), "epoch": self.epoch, "position": position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken: the next iteration gives the rest of that epoch.
+
+        Parameters
+        ----------
+        state : dict
+            Of a sampler over the same data set with the same settings; the rank may differ.
+
+        Raises
+        ------
+        InputError
+            Where the state belongs to another order.
+        """
+        for name, value in self._identity().items():
+            if state.get(name) != value:
+                raise InputError(f"sampler state: {name} is {state.get(name)!r}, this sampler's is {value!r}")
+        self.set_epoch(int(state["epoch"]))
+        self._start = self._given = min(int(state["position"]), self._share(sum(self._shards)))
+
+    def _identity(self) -> dict[str, Any]:
+        names = ("seed", "window", "shuffle", "n_ranks", "drop_last")
+        return {**{name: getattr(self, name) for name in names}, "n_samples": sum(self._shards)}

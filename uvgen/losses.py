@@ -1,0 +1,132 @@
+"""Losses of the field over position maps, for NumPy arrays and PyTorch tensors alike.
+
+Maps have three channels, first (..., 3, U, U) as PyTorch's or last (..., U, U, 3) as stored; the axis of length 3
+tells which. Both arguments have the same layout and unit. Only operators and methods that both libraries share are
+used, so that neither is imported and gradients flow.
+"""
+
+import math
+from typing import Any, TypeVar
+
+from uvgen.errors import InputError
+
+Array = TypeVar("Array", bound=Any)
+"""A NumPy array or a PyTorch tensor; weights and maps are of one kind."""
+
+_RADIUS, _SIGMA = 5, 1.5  # of the Gaussian window of SSIM: 11 taps
+_K1, _K2 = 0.01, 0.03
+_SMALLEST = 1e-12  # keeps the derivative of a length finite at 0
+
+
+def weighted_mse(predicted: Array, target: Array, weights: Array) -> Array:
+    """Mean over texels and coordinates of the squared difference, weighted.
+
+    Parameters
+    ----------
+    predicted, target : (..., 3, U, U) or (..., U, U, 3) float
+        Position maps.
+    weights : (U, U) or (..., U, U) float
+        Weight of each texel, such as a data set's ``weight_mask``; only their ratios matter.
+
+    Returns
+    -------
+    () float
+        ``sum(weights * (predicted - target)**2) / (3 * sum(weights))``: the loss of PRNet (Feng et al., ECCV
+        2018, section 3.2), divided by the weights' sum so that masks of any scale and size compare.
+
+    Raises
+    ------
+    InputError
+        Where shapes do not agree.
+    """
+    channel = _channel_axis(predicted, target)
+    difference = predicted - target
+    return _weighted_mean((difference * difference).mean(axis=channel), weights)
+
+
+def weighted_l2(predicted: Array, target: Array, weights: Array) -> Array:
+    """Mean over texels of the distance between predicted and true point, weighted.
+
+    Parameters
+    ----------
+    predicted, target, weights
+        As for `weighted_mse`.
+
+    Returns
+    -------
+    () float
+        ``sum(weights * |predicted - target|) / sum(weights)``, in the maps' unit; up to 1e-6 too large, for the
+        sake of its derivative at 0.
+
+    Raises
+    ------
+    InputError
+        Where shapes do not agree.
+    """
+    channel = _channel_axis(predicted, target)
+    difference = predicted - target
+    return _weighted_mean(((difference * difference).sum(axis=channel) + _SMALLEST) ** 0.5, weights)
+
+
+def ssim(predicted: Array, target: Array, *, data_range: float = 1.0) -> Array:
+    """Mean structural similarity of maps or images; ``1 - ssim(…)`` is the loss.
+
+    Parameters
+    ----------
+    predicted, target : (..., 3, U, U) or (..., U, U, 3) float
+        At least 11 × 11.
+    data_range : float
+        What separates the largest possible value from the smallest: 1 for maps divided by the crop's size.
+
+    Returns
+    -------
+    () float
+        1 where both are equal. Wang et al., IEEE TIP 2004: Gaussian window of 11 × 11 with sigma 1.5, K1 = 0.01,
+        K2 = 0.03, over the places where the window fits; the mean over the channels.
+
+    Raises
+    ------
+    InputError
+        Where shapes do not agree, or a side is below 11.
+    """
+    rows = -2 if _channel_axis(predicted, target) == -3 else -3
+    if min(predicted.shape[rows], predicted.shape[rows + 1]) < 2 * _RADIUS + 1:
+        raise InputError(f"ssim: {tuple(predicted.shape)}, expected sides of {2 * _RADIUS + 1} or more")
+
+    def blur(values):
+        return _blur(_blur(values, rows), rows + 1)
+
+    mean_p, mean_t = blur(predicted), blur(target)
+    variance_p = blur(predicted * predicted) - mean_p * mean_p
+    variance_t = blur(target * target) - mean_t * mean_t
+    covariance = blur(predicted * target) - mean_p * mean_t
+    c1, c2 = (_K1 * data_range) ** 2, (_K2 * data_range) ** 2
+    similarity = (2 * mean_p * mean_t + c1) * (2 * covariance + c2)
+    return (similarity / ((mean_p * mean_p + mean_t * mean_t + c1) * (variance_p + variance_t + c2))).mean()
+
+
+def _blur(values, axis):
+    taps = [math.exp(-0.5 * (k / _SIGMA) ** 2) for k in range(-_RADIUS, _RADIUS + 1)]
+    n = values.shape[axis] - 2 * _RADIUS
+    end = (slice(None),) * (-axis - 1)  # axes are counted from the last
+    parts = (tap / sum(taps) * values[(..., slice(k, k + n), *end)] for k, tap in enumerate(taps))
+    return sum(parts)
+
+
+def _channel_axis(predicted, target) -> int:
+    if tuple(predicted.shape) != tuple(target.shape):
+        raise InputError(f"predicted {tuple(predicted.shape)}, target {tuple(target.shape)}: expected the same shape")
+    shape = predicted.shape
+    if len(shape) >= 3 and shape[-3] == 3:
+        return -3
+    if len(shape) >= 3 and shape[-1] == 3:
+        return -1
+    raise InputError(f"maps: {tuple(shape)}, expected (..., 3, U, U) or (..., U, U, 3)")
+
+
+def _weighted_mean(values, weights):
+    """Over the last two axes and the batch; `weights` may lack the batch."""
+    if tuple(weights.shape[-2:]) != tuple(values.shape[-2:]) or len(weights.shape) > len(values.shape):
+        raise InputError(f"weights: {tuple(weights.shape)}, expected {tuple(values.shape[-2:])}, one a texel")
+    repeats = math.prod(values.shape) / math.prod(weights.shape)
+    return (values * weights).sum() / (weights.sum() * repeats)

@@ -1,0 +1,19 @@
+"""What PyTorch training code imports: data sets, their order, maps made on the device, unwrapped textures.
+
+Needs PyTorch, which uvgen itself does not require: ``pip install uvgen[torch]``. Losses and metrics, in
+`uvgen.losses` and `uvgen.metrics`, take NumPy arrays and tensors alike.
+"""
+
+from uvgen.errors import DependencyError
+
+try:
+    import torch as _  # noqa: F401
+except ImportError as error:
+    raise DependencyError(f"uvgen.torch needs PyTorch ({error}): pip install uvgen[torch]") from error
+
+from uvgen._torch_data import PARAMETERS, ShardDataset, collate
+from uvgen._torch_layers import PositionMapLayer, unwrap
+from uvgen._torch_sampler import ShardSampler
+from uvgen._torch_values import to_float
+
+__all__ = ["PARAMETERS", "PositionMapLayer", "ShardDataset", "ShardSampler", "collate", "to_float", "unwrap"]
