@@ -8,7 +8,7 @@ SUBSET ?= IBUG
 OUT ?= shards
 PREVIEW ?= preview.png
 
-.PHONY: setup demo test lint bench clean
+.PHONY: setup setup-torch demo test lint bench clean
 
 setup: $(VENV)/.ready
 
@@ -16,6 +16,9 @@ $(VENV)/.ready: pyproject.toml requirements-ci.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt --editable ".[dev]"
 	touch $@
+
+setup-torch: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt torch webdataset
 
 demo: setup
 	$(BIN)/uvgen build $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") --subset "$(SUBSET)" --out "$(OUT)"

@@ -206,7 +206,8 @@ def make_maps(shards: Path, model_path: Path, repeats: int) -> None:
 
 
 def compact_to_float(shards: Path, repeats: int) -> None:
-    batch = ShardDataset(shards, compact=True).batch(range(BATCH))
+    dataset = ShardDataset(shards, compact=True)
+    batch = dataset.batch([k % len(dataset) for k in range(BATCH)])
     functions: dict[str, Callable[[], object]] = {
         "to_float on the CPU": lambda: to_float(batch),
         "to_float on the CPU, channels_last": lambda: to_float(batch, channels_last=True),
