@@ -55,6 +55,7 @@ def directed_edges(triangles: np.ndarray) -> np.ndarray:
 
 
 def count_components(n_vertices: int, triangles: np.ndarray) -> int:
+    """Connected parts of a mesh, vertices without a triangle counted too."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
