@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,9 +13,9 @@ from torch.utils.data import Dataset, default_collate, get_worker_info
 
 from uvgen import _kernels
 from uvgen._torch_values import Buffers, check_normalize, encode, mean_and_deviation
-from uvgen.errors import InputError
+from uvgen.errors import DatasetError, InputError
 from uvgen.open_shard import decode
-from uvgen.reader import open_shards
+from uvgen.reader import ShardReader, open_shards
 
 PARAMETERS = ("shape", "expression", "pose", "crop", "image_height")
 """Fields that a `PositionMapLayer` takes, in its order."""
@@ -62,6 +63,9 @@ class ShardDataset(Dataset[dict[str, Any]]):
         Such as ``uvgen.augment.Augmentation.preset("prnet")``. Every epoch draws anew, see `set_epoch`.
     mirror : uvgen.augment.TexelMirror, optional
         The model's, for uvgen's augmentations that flip.
+    source : path-like, optional
+        The folder that was ``uvgen build``'s ``--data``: augmented crops are then sampled from the original images,
+        once, instead of from the stored crops, which end at their edges. Costs an image to decode each time.
     seed : int
         Of the augmentation.
     normalize : {"size", "standardize", None}
@@ -96,6 +100,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         *,
         augmentation: Augmentation | None = None,
         mirror: Any = None,
+        source: str | os.PathLike[str] | None = None,
         seed: int = 0,
         normalize: str | None = "size",
         compact: bool = False,
@@ -107,6 +112,8 @@ class ShardDataset(Dataset[dict[str, Any]]):
         self._apply = None if augmentation is None else _apply_of(augmentation, mirror)
         self._takes_codes = not hasattr(augmentation, "apply")  # uvgen's own decodes and moves in one pass
         self.normalize, self.compact, self.channels_last = normalize, compact, channels_last
+        self._source = None if source is None else _checked_source(source, self.reader, augmentation)
+        self._mirror = mirror
         self._fields = self.reader.fields
         if self._fields and "image" not in self._fields:
             raise InputError(f"{path}: the data set has no images, only {', '.join(self._fields)}")
@@ -180,7 +187,9 @@ class ShardDataset(Dataset[dict[str, Any]]):
                 self.reader.read(index, name, rows[name][k])
                 _note(rows, name, k, *self._stored_scale(name))
             return
-        image = self.reader.read(index, "image", self._buffers.borrow("image", *self._fields["image"]))
+        image: Any = None
+        if self._source is None:
+            image = self.reader.read(index, "image", self._buffers.borrow("image", *self._fields["image"]))
         codes = None
         if "posmap" in self._attributes:
             codes = self.reader.read(index, "posmap", self._buffers.borrow("posmap", *self._fields["posmap"]))
@@ -190,7 +199,12 @@ class ShardDataset(Dataset[dict[str, Any]]):
             position_map = codes
             if codes is not None and not self._takes_codes:
                 position_map = decode(codes, self._attributes["posmap"])
-            image, codes, rows["landmarks"][k] = self._apply(draw, image, position_map, rows["landmarks"][k])
+            if self._source is None:
+                image, codes, rows["landmarks"][k] = self._apply(draw, image, position_map, rows["landmarks"][k])
+            else:
+                path = self._source / rows["source"][k]
+                image = _from_source(path, rows["crop"][k], draw)
+                codes, rows["landmarks"][k] = _labels(draw, position_map, rows["landmarks"][k], self._mirror)
             rows["crop"][k] = draw.similarity @ rows["crop"][k]
             rows["flipped"][k] = getattr(draw, "flip", False)
             scale, offset = 1.0, 0.0
@@ -254,6 +268,31 @@ def _apply_of(augmentation: Any, mirror: Any) -> Callable[..., Any]:
     from uvgen.augment import apply  # works on values, and is a function
 
     return partial(apply, mirror=mirror)
+
+
+def _checked_source(folder: str | os.PathLike[str], reader: ShardReader, augmentation: Any) -> Path:
+    if augmentation is None or hasattr(augmentation, "apply"):
+        raise InputError("source: goes with an augmentation of uvgen.augment; stored crops are the same without")
+    if "augmentation" in reader.config:
+        raise InputError(f"source: {reader.folder} is augmented already; give the set that it was made from")
+    path = Path(os.path.abspath(folder))  # workers may have another working folder
+    if not path.is_dir():
+        raise DatasetError(f"{path}: no such folder; expected the --data that the set was built from")
+    return path
+
+
+def _from_source(path: Path, similarity: NDArray[np.float64], draw: Any) -> NDArray[np.uint8]:
+    from uvgen.augment import crop_augmented
+    from uvgen.samples import Sample, read_image
+
+    return crop_augmented(read_image(Sample(path.stem, path.parent.name, path, None)), similarity, draw)[0]
+
+
+def _labels(draw: Any, position_map: Any, landmarks: Any, mirror: Any) -> tuple[Any, Any]:
+    from uvgen.augment import move_landmarks, move_map
+
+    moved = None if position_map is None else move_map(draw, position_map, mirror=mirror)
+    return moved, move_landmarks(draw, landmarks)
 
 
 def _first(batch: dict[str, Any]) -> dict[str, Any]:
