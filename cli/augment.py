@@ -1,6 +1,5 @@
 """`uvgen augment`: augmented copies of shards."""
 
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import click
 
 from uvgen.cli.options import ANY_PATH, EXISTING_FILE, MODEL, GroupedCommand, option
-from uvgen.cli.progress import Interrupt, Reporter, cores, report_skipped
+from uvgen.cli.progress import Interrupt, Reporter, cores, finish
 
 _WHAT, _OUTPUT, _RUN = "What is done", "What comes out", "How it runs"
 
@@ -92,15 +91,7 @@ def command(
             overwrite=overwrite,
             progress=shard_finished,
         )
-    report_skipped(result.skipped, quiet=quiet, verbose=verbose)
-    if not quiet:
-        seconds = time.perf_counter() - started
-        click.echo(
-            f"{out}: {result.samples} samples, {len(result.skipped)} skipped, {result.size_bytes / 1e6:.1f} MB; "
-            f"this run {result.new_samples} samples in {seconds:.1f} s, {result.new_samples / seconds:.0f} samples/s"
-        )
-    if result.skipped:
-        sys.exit(3)
+    finish(out, result, time.perf_counter() - started, quiet=quiet, verbose=verbose)
 
 
 def _say_how_exact(model: Any, size: int) -> None:

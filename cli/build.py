@@ -1,6 +1,5 @@
 """`uvgen build`: samples and a model to shards."""
 
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import click
 
 from uvgen.cli.options import ANY_PATH, EXISTING_FILE, MODEL, GroupedCommand, option
-from uvgen.cli.progress import Interrupt, Reporter, cores, report_skipped
+from uvgen.cli.progress import Interrupt, Reporter, cores, finish
 
 _INPUT, _OUTPUT, _LABELS, _RUN = "What goes in", "What comes out", "Crops and labels", "How it runs"
 
@@ -137,15 +136,7 @@ def command(
             overwrite=overwrite,
             progress=shard_finished,
         )
-    report_skipped(result.skipped, quiet=quiet, verbose=verbose)
-    if not quiet:
-        seconds = time.perf_counter() - started
-        click.echo(
-            f"{out}: {result.samples} samples, {len(result.skipped)} skipped, {result.size_bytes / 1e6:.1f} MB; "
-            f"this run {result.new_samples} samples in {seconds:.1f} s, {result.new_samples / seconds:.0f} samples/s"
-        )
-    if result.skipped:
-        sys.exit(3)
+    finish(out, result, time.perf_counter() - started, quiet=quiet, verbose=verbose)
 
 
 def _inputs(data: Path | None, model: Path | str | None, *, quiet: bool) -> tuple[Path, Path | str]:
@@ -166,19 +157,24 @@ def _inputs(data: Path | None, model: Path | str | None, *, quiet: bool) -> tupl
 def _print_plan(samples: Any, config: Any, out: Path) -> None:
     from uvgen.plan import plan_shards, sample_bytes
 
-    tasks = plan_shards(samples, config.shard_size)
+    tasks = plan_shards(samples, config.shard_size, config.copies)
     finished = sum((out / task.file).exists() for task in tasks)
-    size = sample_bytes(config) * len(samples) / 1e6
-    click.echo(f"{out}: {len(samples)} samples in {len(tasks)} shards, about {size:.0f} MB uncompressed")
+    n_samples = len(samples) * config.copies
+    size = sample_bytes(config) * n_samples / 1e6
+    click.echo(f"{out}: {n_samples} samples in {len(tasks)} shards, about {size:.0f} MB uncompressed")
     click.echo(f"{finished} of the shards are there already" if finished else "none of the shards is there yet")
 
 
 def _augmentation_json(what: str) -> str:
     from uvgen.augmentation import Augmentation
+    from uvgen.errors import InputError
 
     path = Path(what)
     if path.suffix.lower() == ".json":
-        return Augmentation.from_json(path.read_text(encoding="utf-8")).to_json()
+        try:
+            return Augmentation.from_json(path.read_text(encoding="utf-8")).to_json()
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: not a readable augmentation ({error})") from error
     return Augmentation.preset(what).to_json()
 
 

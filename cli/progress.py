@@ -4,6 +4,7 @@ import contextlib
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import click
@@ -72,10 +73,20 @@ class Reporter:
                 click.echo(f"skipped {skip.name}: {skip.reason}", err=True)
 
 
-def report_skipped(skipped: Any, *, quiet: bool, verbose: bool, most: int = 20) -> None:
-    """Name the skipped samples, at most some of them."""
-    if quiet or verbose:
-        return
+def finish(out: Path, result: Any, seconds: float, *, quiet: bool, verbose: bool) -> None:
+    """Name skipped samples, print the closing summary of a `BuildResult`, and exit with 3 where any was skipped."""
+    if not quiet and not verbose:
+        _name_skipped(result.skipped)
+    if not quiet:
+        click.echo(
+            f"{out}: {result.samples} samples, {len(result.skipped)} skipped, {result.size_bytes / 1e6:.1f} MB; "
+            f"this run {result.new_samples} samples in {seconds:.1f} s, {result.new_samples / seconds:.0f} samples/s"
+        )
+    if result.skipped:
+        sys.exit(3)
+
+
+def _name_skipped(skipped: Any, most: int = 20) -> None:
     for skip in skipped[:most]:
         click.echo(f"skipped {skip.name}: {skip.reason}", err=True)
     if len(skipped) > most:

@@ -10,6 +10,7 @@ from builds import SMALL, by_name, file_hashes, make
 from uvgen import Augmentation, Draw, find_samples, load_model, open_shards, read_image, warp_image
 from uvgen.errors import InputError
 from uvgen.verify import verify
+from uvgen.worker import Job, Worker
 
 TURN = Augmentation(rotation_deg=(-40, 40), scale=(0.9, 1.2), translation=(-0.1, 0.1))
 CONFIG = dataclasses.replace(SMALL, augmentation=TURN.to_json(), copies=2)
@@ -74,5 +75,22 @@ def test_build_augment_on_the_command_line(uvgen, tree, model_path, tmp_path) ->
         result = uvgen(*base, "--out", tmp_path / out, "--augment", what, "--copies", 2)
         assert result.exit_code == 0, result.output
         assert len(open_shards(tmp_path / out)) == 6
+    (tmp_path / "bad.json").write_text("{")
+    for bad in (tmp_path / "none.json", tmp_path / "bad.json"):
+        refused = uvgen(*base, "--out", tmp_path / "c", "--augment", bad)
+        assert refused.exit_code == 1 and f"{bad.name}: not a readable augmentation" in refused.stderr
+    plan = uvgen(*base, "--out", tmp_path / "c", "--augment", "prnet", "--copies", 2, "--dry-run")
+    assert "6 samples in 2 shards" in plan.stdout
     wrong = uvgen(*base, "--out", tmp_path / "c", "--augment", "prent")
     assert wrong.exit_code == 1 and "prent" in wrong.stderr and not (tmp_path / "c").exists()
+
+
+def test_build_mirrored_value_without_a_code_costs_that_sample_alone(model_path, tmp_path) -> None:
+    flips = dataclasses.replace(CONFIG, augmentation=Augmentation(flip=0.5).to_json())
+    np.save(tmp_path / "weights.npy", np.ones((48, 48), np.float32))
+    worker = Worker(Job(tmp_path, tmp_path, model_path, tmp_path / "weights.npy", flips, "skip"))
+    codes = np.full((2, 48, 48, 3), 30000, np.uint16)
+    codes[0, 5, 5, 0] = 65535  # 2.5 crops to the right: mirrored, a pixel more to the left than codes reach
+    rows, in_range = {"posmap": codes, "landmarks": np.zeros((2, 68, 3), np.float32)}, np.ones(2, bool)
+    worker._mirror_labels(rows, [Draw(32, flip=True)] * 2, in_range)
+    np.testing.assert_array_equal(in_range, [False, True])

@@ -30,7 +30,7 @@ from uvgen.interrupts import interrupts_deferred
 from uvgen.model import MorphableModel
 from uvgen.plan import ShardResult
 from uvgen.reader import check_model
-from uvgen.tasks import resume, run_tasks
+from uvgen.tasks import check_run, resume, run_tasks
 
 _BATCH = 32
 _NOT_COPIED = ("format", "version", "constants", "config")
@@ -111,10 +111,9 @@ def augment_shards(
         For a bad copy with ``on_error="fail"``.
     """
     source, out = Path(os.path.abspath(source)), Path(os.path.abspath(out))
-    if workers < 1 or copies < 1:
-        raise InputError(f"workers, copies: {workers}, {copies}, expected 1 or more")
-    if on_error not in ("skip", "fail"):
-        raise InputError(f"on_error: {on_error!r}, expected 'skip' or 'fail'")
+    check_run(workers, on_error)
+    if copies < 1:
+        raise InputError(f"copies: {copies}, expected 1 or more")
     if out == source:
         raise InputError(f"{out}: is the source; choose another --out")
     index = shards.Index.read(source)

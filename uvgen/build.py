@@ -25,7 +25,7 @@ from uvgen.masks import weight_mask
 from uvgen.model import MorphableModel, save_model
 from uvgen.plan import BuildConfig, ShardResult, plan_shards
 from uvgen.samples import Sample
-from uvgen.tasks import resume, run_tasks
+from uvgen.tasks import check_run, resume, run_tasks
 from uvgen.worker import Job, Worker, build_shard
 
 
@@ -95,10 +95,7 @@ def build(
     """
     config = config or BuildConfig()
     config.check()
-    if workers < 1:
-        raise InputError(f"workers: {workers}, expected 1 or more")
-    if on_error not in ("skip", "fail"):
-        raise InputError(f"on_error: {on_error!r}, expected 'skip' or 'fail'")
+    check_run(workers, on_error)
     out, root = Path(os.path.abspath(out)), Path(os.path.abspath(root))  # workers may have another working folder
     tasks = plan_shards(samples, config.shard_size, config.copies)
     mask = weight_mask(model, config.uv_size) if weights is None else np.asarray(weights, np.float32)

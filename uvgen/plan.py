@@ -66,7 +66,7 @@ class BuildConfig:
     def described(self) -> dict[str, Any]:
         """As it is stored: plain values, the augmentation as its ranges."""
         content = dataclasses.asdict(self)
-        if self.augmentation is None:  # as in sets made before there was any, and in those of `uvgen augment`
+        if self.augmentation is None:  # so that plain sets are told from augmented ones
             del content["augmentation"], content["copies"]
         else:
             content["augmentation"] = json.loads(self.augmentation)

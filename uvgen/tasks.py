@@ -5,11 +5,19 @@ from pathlib import Path
 from typing import TypeVar
 
 from uvgen import shards
-from uvgen.errors import DatasetError
+from uvgen.errors import DatasetError, InputError
 from uvgen.parallel import run_on_workers
 from uvgen.plan import ShardResult
 
 Task = TypeVar("Task")
+
+
+def check_run(workers: int, on_error: str) -> None:
+    """Raise InputError where how to run is out of range."""
+    if workers < 1:
+        raise InputError(f"workers: {workers}, expected 1 or more")
+    if on_error not in ("skip", "fail"):
+        raise InputError(f"on_error: {on_error!r}, expected 'skip' or 'fail'")
 
 
 def resume(out: Path, fresh: shards.Index, *, overwrite: bool) -> shards.Index:

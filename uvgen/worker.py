@@ -160,13 +160,19 @@ class Worker:
         return {key: [v[i] for i in which] if isinstance(v, list) else v[which] for key, v in rows.items()}
 
     def _mirror_labels(self, rows: dict[str, Any], draws: Sequence[Draw], in_range: NDArray[np.bool_]) -> None:
-        """Labels of the samples that are mirrored; texels exchange places, and landmarks their names."""
+        """Labels of the samples that are mirrored; texels exchange places, and landmarks their names.
+
+        Codes reach a pixel further to the right than to the left: where a mirrored value has none, `in_range` says so.
+        """
         size = self.job.config.size
         for k in [k for k, draw in enumerate(draws) if draw.flip and in_range[k]]:
             rows["landmarks"][k] = mirror_points(rows["landmarks"][k], size)[LANDMARK_MIRROR]
             if "posmap" in rows:
                 label = rows["posmap"][k]
-                move_map(Draw(size, flip=True), label.copy(), mirror=self.mirror, out=label)
+                try:
+                    move_map(Draw(size, flip=True), label.copy(), mirror=self.mirror, out=label)
+                except SampleError:
+                    in_range[k] = False
 
     def _images(self, n: int) -> Any:
         """The first n crops as they are stored."""
