@@ -1,12 +1,14 @@
 """How fast samples are read, against plain h5py, the usual files, and gzip.
 
     python benchmarks/read.py --shards shards/ [--samples 256] [--folder /dev/shm] [--workers 2]
+        [--model bfm.h5 [--lean-shards lean/]]
 
 Everything is timed in this one run, on one core, from a warm page cache, in one random order, and printed in
 milliseconds a sample and as a multiple of plain h5py. The alternatives are written from the same shards: gzip and
 JPEG crops as h5py writes them, and the usual layout, one .npy map and one .jpg a sample, read by the straightforward
 data set below. Rounds of all take turns, and each one's fastest counts. Nothing is asserted: machines are noisy;
-read the ratios. With --model, maps made while reading are compared with the matrix product they cannot do without.
+read the ratios. With --model, maps made of parameters are compared with the matrix product they cannot do without, and
+with --lean-shards, the set built with --maps none, making them in a data loader's workers is timed.
 """
 
 import argparse
@@ -26,10 +28,11 @@ import h5py  # noqa: E402
 import numpy as np  # noqa: E402
 import simplejpeg  # noqa: E402
 import torch  # noqa: E402
-from torch.utils.data import DataLoader, Dataset  # noqa: E402
+from torch.utils.data import DataLoader, Dataset, default_collate  # noqa: E402
 
 import uvgen  # noqa: E402
-from uvgen.torch import PARAMETERS, PositionMapLayer, ShardDataset, collate, to_float  # noqa: E402
+from uvgen import Augmentation  # noqa: E402
+from uvgen.torch import PARAMETERS, PositionMapLayer, ShardDataset, to_float  # noqa: E402
 
 BATCH = 16
 
@@ -48,6 +51,26 @@ class UsualFiles(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         image = image.transpose(2, 0, 1).astype(np.float32) / 255
         position_map = position_map.transpose(2, 0, 1) / image.shape[-1]
         return torch.from_numpy(image), torch.from_numpy(np.ascontiguousarray(position_map))
+
+
+class Zeros(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """As large as float samples, and no work at all: what remains is the data loader's own."""
+
+    def __init__(self, shards: Path, n: int) -> None:
+        config = uvgen.open_shards(shards).config
+        self.image, self.posmap = torch.zeros(3, *[config["size"]] * 2), torch.zeros(3, *[config["uv_size"]] * 2)
+        self.n = n
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.image, self.posmap
+
+
+def one_by_one(samples: Any) -> Any:
+    """A `collate_fn` that does not know how to read a batch at once."""
+    return default_collate([dict(sample) for sample in samples])
 
 
 def decode_simplejpeg(path: Path) -> Any:
@@ -172,16 +195,43 @@ def load_all(shards: Path, folder: Path, n: int, workers: int, repeats: int) -> 
 
         return consume
 
-    functions: dict[str, Callable[[], object]] = {}
-    for count in dict.fromkeys((0, 1, workers)):
-        functions[f"ShardDataset, float, {count} workers"] = run(ShardDataset(shards), count, collate_fn=collate)
-        functions[f"ShardDataset, compact, {count} workers"] = run(
-            ShardDataset(shards, compact=True), count, collate_fn=collate
-        )
-    functions["ShardDataset, float, 1 worker, default collate"] = run(ShardDataset(shards), 1)
-    functions[".npy + .jpg files, 1 worker"] = run(UsualFiles(folder, n, decode_simplejpeg), 1)
+    datasets = {
+        "float": ShardDataset(shards),
+        "compact": ShardDataset(shards, compact=True),
+        "compact, prnet augmentation": ShardDataset(shards, compact=True, augmentation=Augmentation.preset("prnet")),
+    }
+    functions: dict[str, Callable[[], object]] = {
+        f"ShardDataset, {name}; workers: {count}": run(dataset, count)
+        for name, dataset in datasets.items()
+        for count in dict.fromkeys((0, 1, workers))
+    }
+    functions["zeros instead of a float pair; workers: 1"] = run(Zeros(shards, n), 1)
+    functions["ShardDataset, float, samples one by one; workers: 1"] = run(
+        ShardDataset(shards), 1, collate_fn=one_by_one
+    )
+    functions[".npy + .jpg files; workers: 1"] = run(UsualFiles(folder, n, decode_simplejpeg), 1)
     times = compare(functions, n, repeats)
-    show("through a data loader, in order, ms a sample", times, "ShardDataset, float, 1 workers")
+    show("through a data loader, in order, ms a sample", times, "ShardDataset, float; workers: 1")
+
+
+def load_made(shards: Path, model: Path, workers: int, repeats: int) -> None:
+    """Maps made in a data loader's workers."""
+    dataset = ShardDataset(shards, model=model, compact=True)
+    n = 1024
+
+    def run(count: int) -> Callable[[], object]:
+        order = [k % len(dataset) for k in range(n)]
+        loader = DataLoader(dataset, 32, sampler=order, num_workers=count, persistent_workers=count > 0)
+
+        def consume() -> None:
+            for _ in loader:
+                pass
+
+        return consume
+
+    functions = {f"compact; workers: {count}": run(count) for count in dict.fromkeys((0, 1, workers))}
+    times = compare(functions, n, repeats)
+    show("maps made in a data loader, batches of 32, ms a sample", times, "compact; workers: 1")
 
 
 def make_maps(shards: Path, model_path: Path, repeats: int) -> None:
@@ -235,6 +285,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shards", type=Path, required=True, help="with uint16 maps, uncompressed")
     parser.add_argument("--model", type=Path)
+    parser.add_argument("--lean-shards", type=Path, help="the same without maps; needs --model")
     parser.add_argument("--samples", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--workers", type=int, default=2)
@@ -252,6 +303,8 @@ def main() -> None:
     compact_to_float(options.shards, options.repeats)
     if options.model:
         make_maps(options.shards, options.model, options.repeats)
+        if options.lean_shards:
+            load_made(options.lean_shards, options.model, options.workers, max(options.repeats // 2, 2))
     memory(options.shards)
 
 

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 import uvgen
 from uvgen.losses import weighted_mse
-from uvgen.torch import PARAMETERS, PositionMapLayer, ShardDataset, ShardSampler, collate, to_float
+from uvgen.torch import PARAMETERS, PositionMapLayer, ShardDataset, ShardSampler, to_float
 
 
 def network() -> nn.Sequential:
@@ -54,7 +54,7 @@ def main() -> None:
     dataset = ShardDataset(options.shards, augmentation=augmentation, compact=True)
     sampler = ShardSampler(dataset)
     size = min(8, len(dataset))
-    loader = DataLoader(dataset, size, sampler=sampler, drop_last=True, collate_fn=collate)
+    loader = DataLoader(dataset, size, sampler=sampler, drop_last=True)
     config = dataset.reader.config
     layer = PositionMapLayer(uvgen.load_model(options.model), config["uv_size"]) if options.model else None
     net = network()

@@ -30,7 +30,6 @@ from uvgen.torch import (  # noqa: E402
     PositionMapLayer,
     ShardDataset,
     ShardSampler,
-    collate,
     to_float,
     unwrap,
 )
@@ -58,7 +57,7 @@ def build(folder: Path, model_path: Path, kind: str) -> Path:
 
 
 def loader(dataset: ShardDataset, **options: Any) -> Any:
-    return DataLoader(dataset, **{"batch_size": 4, "collate_fn": collate, **options})
+    return DataLoader(dataset, **{"batch_size": 4, **options})
 
 
 def assert_equal_batches(left: dict[str, Any], right: dict[str, Any]) -> None:
@@ -149,22 +148,6 @@ def test_dataset_channels_last_has_the_same_values_in_the_stored_layout(built: P
         assert first[name].is_contiguous()
 
 
-def test_dataset_memory_is_used_again_once_its_tensors_are_gone(plain: Path) -> None:
-    dataset = ShardDataset(plain)
-    kept = dataset.batch([0, 1])
-    image, place = kept["image"].clone(), kept["image"].data_ptr()
-    view = kept["image"][1, :, 3:]
-    for k in range(2, N - 1):
-        assert dataset.batch([k, k + 1])["image"].data_ptr() != place
-    assert bool((kept["image"] == image).all())
-    del kept
-    dataset.batch([2, 3])
-    assert bool((view == image[1, :, 3:]).all())  # a view keeps it
-    del view
-    held = [dataset.batch([4, 5])["image"] for _ in range(3)]
-    assert place in [tensor.data_ptr() for tensor in held]
-
-
 def test_dataset_bad_arguments_are_one_clear_line(plain: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="normalize: 'minmax', expected 'size', 'standardize' or None"):
         ShardDataset(plain, normalize="minmax")
@@ -214,14 +197,6 @@ def test_dataset_in_workers_gives_what_it_gives_here(plain: Path, method: str, w
     found = list(loader(dataset, num_workers=workers, multiprocessing_context=method))
     for left, right in zip(found, expected, strict=True):
         assert_equal_batches(left, right)
-
-
-def test_dataset_under_the_default_collate_is_the_same(plain: Path) -> None:
-    dataset = ShardDataset(plain)
-    for workers in (0, 2):
-        found = DataLoader(dataset, batch_size=4, num_workers=workers)
-        for left, right in zip(found, loader(dataset), strict=True):
-            assert_equal_batches(left, right)
 
 
 def test_dataset_epoch_reaches_persistent_workers(plain: Path) -> None:

@@ -1,39 +1,29 @@
 """Shards as a PyTorch data set. Import it from `uvgen.torch`."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from torch.utils.data import Dataset, default_collate, get_worker_info
+from torch.utils.data._utils.collate import default_collate_fn_map
 
-from uvgen import _kernels
-from uvgen._torch_values import Buffers, check_normalize, encode, mean_and_deviation
-from uvgen.errors import DatasetError, InputError
+from uvgen._torch_augment import Augmentation, Augmenter
+from uvgen._torch_memory import Buffers, Layout, Parcel, Slots
+from uvgen._torch_values import Values, check_normalize
+from uvgen.errors import InputError
 from uvgen.open_shard import decode
-from uvgen.reader import ShardReader, open_shards
+from uvgen.reader import MAP_PARAMETERS, open_shards
 
-PARAMETERS = ("shape", "expression", "pose", "crop", "image_height")
+if TYPE_CHECKING:
+    from uvgen.model import MorphableModel
+
+PARAMETERS = MAP_PARAMETERS
 """Fields that a `PositionMapLayer` takes, in its order."""
-
-
-class Augmentation(Protocol):
-    """What `ShardDataset` asks of an augmentation; `uvgen.augment.Augmentation` is one, with `uvgen.augment.apply`."""
-
-    def draw(self, seed: int, name: str, epoch: int, size: int) -> Any:
-        """Random numbers for one sample with a crop of `size` px.
-
-        ``draw.similarity`` is the (3, 3) map from crop to augmented crop, before mirroring where ``draw.flip``.
-        """
-
-    def apply(
-        self, draw: Any, image: NDArray[np.uint8], position_map: NDArray[np.float32] | None, landmarks: Any
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None, NDArray[np.float32]]:
-        """Image (R, R, 3) uint8, map (U, U, 3) float32 px or None, and landmarks (68, 3) float32 px, changed alike."""
 
 
 class ShardDataset(Dataset[dict[str, Any]]):
@@ -42,7 +32,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
     A sample has, R being the crop's and U the map's side,
 
     - ``image`` (3, R, R) float32, or uint8 where `compact`, RGB;
-    - ``posmap`` (3, U, U) float32, or uint16 where `compact`: x, y, z; only where maps are stored;
+    - ``posmap`` (3, U, U) float32, or uint16 where `compact`: x, y, z; where maps are stored, or made with `model`;
     - ``weight_mask`` (U, U) float32;
     - ``landmarks`` (68, 3) float32, px of the crop, whatever `normalize` is;
     - ``shape``, ``expression``, ``pose``, ``crop``, ``image_height``, ``name``: as stored; ``crop`` follows the
@@ -51,18 +41,20 @@ class ShardDataset(Dataset[dict[str, Any]]):
       image * image_scale + image_offset, px = posmap * posmap_scale + posmap_offset. So every normalization, and
       the compact form, can be undone; `to_float` does it.
 
-    Safe under fork, spawn and forkserver: each process opens the files for itself. With
-    ``DataLoader(..., collate_fn=uvgen.torch.collate)`` samples are written straight into the batch's memory, which
-    saves two copies; without it everything works all the same.
+    Safe under fork, spawn and forkserver: each process opens the files for itself. A `DataLoader` without a
+    `collate_fn` of its own gets batches that were written straight into memory which workers share with the training
+    process and use again; that is several times as fast as samples one by one.
 
     Parameters
     ----------
     path : path-like
         Folder that ``uvgen build`` or ``uvgen augment`` made.
+    model : MorphableModel or path-like, optional
+        The model that the set was built with: makes maps that are not stored, a batch at a time, and mirrors maps
+        where the augmentation flips.
     augmentation : object with `draw`, and `apply` where it is not uvgen's, optional
-        Such as ``uvgen.augment.Augmentation.preset("prnet")``. Every epoch draws anew, see `set_epoch`.
-    mirror : uvgen.augment.TexelMirror, optional
-        The model's, for uvgen's augmentations that flip.
+        Such as ``uvgen.augment.Augmentation.preset("prnet")``. Every epoch draws anew, see `set_epoch`. What "image"
+        occluders show is another sample of the same shard.
     source : path-like, optional
         The folder that was ``uvgen build``'s ``--data``: augmented crops are then sampled from the original images,
         once, instead of from the stored crops, which end at their edges. Costs an image to decode each time.
@@ -83,8 +75,11 @@ class ShardDataset(Dataset[dict[str, Any]]):
     ------
     DatasetError
         Where the folder is not a data set; on reading, where a shard is missing or damaged.
+    ModelError
+        Where the model is not the set's, or does not say which vertices mirror each other and the augmentation flips.
     InputError
-        Where `normalize` is unknown, or the set has no images.
+        Where `normalize` is unknown, the set has no images, `source` cannot be used, or maps are to be flipped
+        without a model.
 
     Attributes
     ----------
@@ -98,8 +93,8 @@ class ShardDataset(Dataset[dict[str, Any]]):
         self,
         path: str | os.PathLike[str],
         *,
+        model: "MorphableModel | str | os.PathLike[str] | None" = None,
         augmentation: Augmentation | None = None,
-        mirror: Any = None,
         source: str | os.PathLike[str] | None = None,
         seed: int = 0,
         normalize: str | None = "size",
@@ -107,24 +102,28 @@ class ShardDataset(Dataset[dict[str, Any]]):
         channels_last: bool = False,
     ) -> None:
         check_normalize(normalize)
-        self.reader = open_shards(path)
-        self.augmentation, self.seed = augmentation, seed
-        self._apply = None if augmentation is None else _apply_of(augmentation, mirror)
-        self._takes_codes = not hasattr(augmentation, "apply")  # uvgen's own decodes and moves in one pass
-        self.normalize, self.compact, self.channels_last = normalize, compact, channels_last
-        self._source = None if source is None else _checked_source(source, self.reader, augmentation)
-        self._mirror = mirror
-        self._fields = self.reader.fields
-        if self._fields and "image" not in self._fields:
-            raise InputError(f"{path}: the data set has no images, only {', '.join(self._fields)}")
-        self._attributes: dict[str, dict[str, Any]] = {
-            name: self.reader.attributes(name) for name in ("image", "posmap") if name in self._fields
-        }
+        self.reader = open_shards(path, model)
+        self._values = Values(normalize, self.reader.config["size"], compact=compact, channels_last=channels_last)
+        fields = self.reader.fields
+        if fields and "image" not in fields:
+            raise InputError(f"{path}: the data set has no images, only {', '.join(fields)}")
+        self._large: dict[str, Any] = {name: fields[name] for name in ("image", "posmap") if name in fields}
+        self._small = [name for name in fields if name not in self._large]
+        self._makes_maps = model is not None and bool(fields) and "posmap" not in fields
+        if self._makes_maps:
+            side = self.reader.config["uv_size"]
+            self._large["posmap"] = (side, side, 3), np.dtype(np.float32)
+        self._map_attributes = self.reader.attributes("posmap") if "posmap" in fields else {}
+        if augmentation is None and source is not None:
+            raise InputError("source: goes with an augmentation; stored crops are the same without")
+        self._augmenter: Augmenter | None = None
+        if augmentation is not None:
+            self._augmenter = Augmenter(augmentation, self.reader, seed, source, needs_mirror="posmap" in self._large)
         mask = self.reader.constants.get("weight_mask")
         self.weight_mask = None if mask is None else torch.from_numpy(mask)
         # Shared memory: set_epoch reaches workers that are running already (persistent_workers=True).
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
-        self._buffers = Buffers()
+        self._buffers, self._slots = Buffers(), Slots()
 
     def __len__(self) -> int:
         return len(self.reader)
@@ -133,7 +132,13 @@ class ShardDataset(Dataset[dict[str, Any]]):
         n = len(self)
         if not -n <= index < n:
             raise IndexError(f"sample {index} of {n}")
-        return _first(self.batch([index % n]))
+        large, rows = self._filled([index % n])
+        return _as_tensors(
+            {name: tensor[0] for name, tensor in large.items()},
+            {name: v[0] if isinstance(v, list) else v.reshape(v.shape[1:]) for name, v in rows.items()},
+            self.weight_mask,
+            self._values.interleaved,
+        )
 
     def __getitems__(self, indices: Sequence[int]) -> "_Samples":
         return _Samples(self, [int(index) for index in indices])
@@ -142,180 +147,194 @@ class ShardDataset(Dataset[dict[str, Any]]):
         """Let augmentations of the next samples be those of this epoch, in all workers; call it before iterating."""
         self._epoch.fill_(epoch)
 
-    def batch(self, indices: Sequence[int], *, shared: bool = False) -> dict[str, Any]:
+    def batch(self, indices: Sequence[int]) -> dict[str, Any]:
         """Samples stacked along a new first axis; names become a list.
 
         Parameters
         ----------
         indices : sequence of int
             0 to ``len(dataset) - 1``.
-        shared : bool
-            Put images and maps into shared memory, from where another process takes them without a copy.
 
         Returns
         -------
         dict
         """
-        n = len(indices)
-        rows = self.reader.gather(indices, [name for name in self._fields if name not in self._attributes])
-        rows["flipped"] = np.zeros(n, np.bool_)
-        result: dict[str, Any] = {}
-        for name in self._attributes:
-            shape, _ = self._fields[name]
-            kind = (torch.uint8 if name == "image" else torch.uint16) if self.compact else torch.float32
-            interleaved = self.compact or self.channels_last
-            tensor = self._buffers.take((n, *shape) if interleaved else (n, shape[2], *shape[:2]), kind, shared=shared)
-            rows[name] = tensor.numpy()
-            rows[f"{name}_scale"], rows[f"{name}_offset"] = np.empty((2, n), np.float32)
-            result[name] = tensor.permute(0, 3, 1, 2) if interleaved else tensor
-        for k, index in enumerate(indices):
-            self._fill(index, k, rows)
-        if self.augmentation is None:
-            del rows["flipped"]
-        for name, values in rows.items():
-            if name not in result:
-                result[name] = torch.from_numpy(values) if isinstance(values, np.ndarray) else values
+        return _as_tensors(*self._filled(indices), self.weight_mask, self._values.interleaved)
+
+    def _filled(self, indices: Sequence[int]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        large = {name: self._buffers.take(*place) for name, place in self._layout(len(indices)).items()}
+        return large, self._read(indices, large)
+
+    def _packed(self, indices: Sequence[int]) -> "_PackedBatch":
+        """`batch` in shared memory, to be sent to another process."""
+        layout = dict(self._layout(len(indices)))
         if self.weight_mask is not None:
-            result["weight_mask"] = self.weight_mask.expand(n, -1, -1)
+            layout["weight_mask"] = tuple(self.weight_mask.shape), self.weight_mask.dtype
+        parcel, large = self._slots.take(layout)
+        rows = self._read(indices, large)
+        if self.weight_mask is not None:
+            large["weight_mask"].copy_(self.weight_mask)
+        return _PackedBatch(parcel, rows, self._values.interleaved)
+
+    def _layout(self, n: int) -> Layout:
+        """Shapes of a batch's images and maps as they lie in memory."""
+        result: dict[str, tuple[tuple[int, ...], torch.dtype]] = {}
+        for name, (shape, _) in self._large.items():
+            result[name] = (n, *self._values.shape(shape)), self._values.dtype(name)
         return result
 
-    def _fill(self, index: int, k: int, rows: dict[str, Any]) -> None:
-        """Read, augment and write sample `index` as number k of a batch."""
-        size = self._fields["image"][0][1]
-        if self.augmentation is None and self.compact and self._stored_as_codes():
-            for name in self._attributes:  # the bytes on disk are those of the batch
-                self.reader.read(index, name, rows[name][k])
-                _note(rows, name, k, *self._stored_scale(name))
-            return
-        image: Any = None
-        if self._source is None:
-            image = self.reader.read(index, "image", self._buffers.borrow("image", *self._fields["image"]))
-        codes = None
-        if "posmap" in self._attributes:
-            codes = self.reader.read(index, "posmap", self._buffers.borrow("posmap", *self._fields["posmap"]))
-        scale, offset = self._stored_scale("posmap")
-        if self.augmentation is not None and self._apply is not None:
-            draw = self.augmentation.draw(self.seed, rows["name"][k], int(self._epoch), size)
-            position_map = codes
-            if codes is not None and not self._takes_codes:
-                position_map = decode(codes, self._attributes["posmap"])
-            if self._source is None:
-                image, codes, rows["landmarks"][k] = self._apply(draw, image, position_map, rows["landmarks"][k])
-            else:
-                path = self._source / rows["source"][k]
-                image = _from_source(path, rows["crop"][k], draw)
-                codes, rows["landmarks"][k] = _labels(draw, position_map, rows["landmarks"][k], self._mirror)
-            rows["crop"][k] = draw.similarity @ rows["crop"][k]
-            rows["flipped"][k] = getattr(draw, "flip", False)
+    def _read(self, indices: Sequence[int], large: dict[str, torch.Tensor]) -> dict[str, Any]:
+        """Fill images and maps; return the other fields."""
+        n = len(indices)
+        rows = self.reader.gather(indices, self._small)
+        if self._augmenter is not None and "flipped" not in rows:
+            rows["flipped"] = np.zeros(n, np.bool_)
+        targets = {name: tensor.numpy() for name, tensor in large.items() if name in self._large}
+        for name in targets:
+            rows[f"{name}_scale"], rows[f"{name}_offset"] = np.empty((2, n), np.float32)
+        made = self._made_maps(rows, n) if self._makes_maps else None
+        for k, index in enumerate(indices):
+            places = {name: values[k] for name, values in targets.items()}
+            self._read_sample(index, k, rows, None if made is None else made[k], places)
+        return rows
+
+    def _made_maps(self, rows: dict[str, Any], n: int) -> NDArray[np.float32]:
+        if get_worker_info() is not None:
+            _limit_threads()
+        shape, dtype = self._large["posmap"]
+        return self.reader.make_maps(rows, out=self._buffers.borrow("made maps", (n, *shape), dtype))
+
+    def _read_sample(
+        self, index: int, k: int, rows: dict[str, Any], made: NDArray[np.float32] | None, out: dict[str, NDArray[Any]]
+    ) -> None:
+        """Read, augment and write sample `index`, number k of its batch."""
+        scale, offset = self._map_scale
+        position_map: NDArray[Any] | None = made
+        if made is None and "posmap" in self._large:
+            position_map = self._stored(index, "posmap", None if self._augmenter is not None else out["posmap"])
+        if self._augmenter is None:
+            image = self._stored(index, "image", out["image"])
+        else:
+            image, position_map = self._augmented(index, k, rows, position_map, out["image"])
             scale, offset = 1.0, 0.0
-        if self.compact:
-            rows["image"][k] = image
-            _note(rows, "image", k, 1.0, 0.0)
-            if codes is not None:
-                _note(rows, "posmap", k, *encode(codes, scale, offset, rows["posmap"][k]))
-            return
-        mean, deviation = (0.0, 255.0) if self.normalize == "size" else (0.0, 1.0)
-        if self.normalize == "standardize":
-            mean, deviation = mean_and_deviation(image)
-        self._convert(image, 1 / deviation, -mean / deviation, rows["image"][k])
-        _note(rows, "image", k, deviation, mean)
-        if codes is not None:
-            side = 1.0 if self.normalize is None else float(size)
-            self._convert(codes, scale / side, offset / side, rows["posmap"][k])
-            _note(rows, "posmap", k, side, 0.0)
+        rows["image_scale"][k], rows["image_offset"][k] = self._values.write_image(image, out["image"])
+        if position_map is not None:
+            written = self._values.write_map(position_map, scale, offset, out["posmap"])
+            rows["posmap_scale"][k], rows["posmap_offset"][k] = written
 
-    def _stored_as_codes(self) -> bool:
-        return "posmap" not in self._fields or self._fields["posmap"][1] == np.uint16
+    def _augmented(
+        self,
+        index: int,
+        k: int,
+        rows: dict[str, Any],
+        position_map: NDArray[Any] | None,
+        image_out: NDArray[Any],
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
+        """Image and map, px, of an augmented sample; its other fields are changed where they stand."""
+        augmenter = self._augmenter
+        assert augmenter is not None
+        draw = augmenter.draw(rows["name"][k], int(self._epoch))
+        if position_map is not None and not augmenter.takes_codes:
+            position_map = decode(position_map, self._map_attributes)
+        if augmenter.source is None:
+            image, similarity = self._stored(index, "image"), np.eye(3)
+        else:
+            image, similarity = augmenter.original(rows["source"][k]), rows["crop"][k]
+        other = None
+        if getattr(draw, "needs_other", False):
+            first, stop = self.reader.shard_range(index)
+            other = self._stored(first + int(draw.other * (stop - first)), "image", self._borrow("image", "other"))
+        changed = augmenter.apply(
+            draw,
+            image,
+            similarity,
+            position_map,
+            rows["landmarks"][k],
+            other=other,
+            image_out=image_out if image_out.dtype == np.uint8 else self._borrow("image", "augmented"),
+            map_out=None if position_map is None else self._borrow("posmap", "augmented", np.float32),
+        )
+        rows["landmarks"][k] = changed.landmarks
+        rows["crop"][k], rows["flipped"][k] = augmenter.compose(draw, rows["crop"][k], bool(rows["flipped"][k]))
+        return changed.image, changed.position_map
 
-    def _stored_scale(self, name: str) -> tuple[float, float]:
-        attributes = self._attributes.get(name, {})
+    def _stored(self, index: int, name: str, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """A field as it is stored; in `out`, where its bytes are those that it takes."""
+        if out is None or out.dtype != self._large[name][1] or self._large[name][1] == np.float32:
+            out = self._borrow(name, "stored")
+        return self.reader.read(index, name, out)
+
+    def _borrow(self, name: str, use: str, dtype: Any = None) -> NDArray[Any]:
+        shape, stored_dtype = self._large[name]
+        return self._buffers.borrow(f"{use} {name}", shape, np.dtype(dtype or stored_dtype))
+
+    @property
+    def _map_scale(self) -> tuple[float, float]:
+        attributes = self._map_attributes
         return float(attributes.get("scale_factor", 1.0)), float(attributes.get("add_offset", 0.0))
 
-    def _convert(self, values: NDArray[Any], scale: float, offset: float, out: NDArray[np.float32]) -> None:
-        if self.channels_last:
-            np.copyto(out, values)
-            out *= np.float32(scale)
-            if offset:
-                out += np.float32(offset)
-        else:
-            flat = np.ascontiguousarray(values).reshape(-1)
-            _kernels.planar_values(flat, np.float32(scale), np.float32(offset), out.reshape(3, -1))
+
+class _PackedBatch:
+    """A batch in a worker's shared memory; unpickled, it is the dict that `ShardDataset.batch` returns."""
+
+    def __init__(self, parcel: Parcel, rows: dict[str, Any], interleaved: bool) -> None:
+        self._content = parcel, rows, interleaved
+
+    def __reduce__(self) -> Any:
+        return _unpacked, self._content
 
 
-def _note(rows: dict[str, Any], name: str, k: int, scale: float, offset: float) -> None:
-    rows[f"{name}_scale"][k], rows[f"{name}_offset"][k] = scale, offset
+def _unpacked(large: dict[str, torch.Tensor], rows: dict[str, Any], interleaved: bool) -> dict[str, Any]:
+    mask = large.pop("weight_mask", None)
+    return _as_tensors(large, rows, mask, interleaved)
 
 
-def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Make a batch; what `ShardDataset` reads for a `DataLoader` is read right into it.
-
-    Parameters
-    ----------
-    samples : sequence of dict
-        What a `DataLoader` hands over.
-
-    Returns
-    -------
-    dict
-        Tensors stacked along a new first axis, names as a list.
-    """
-    return samples.batch() if isinstance(samples, _Samples) else default_collate(list(samples))
+def _as_tensors(
+    large: dict[str, torch.Tensor], rows: dict[str, Any], mask: torch.Tensor | None, interleaved: bool
+) -> dict[str, Any]:
+    """What users see of a batch, or of one sample: all as tensors, but for texts, and the channels' axis in front."""
+    result: dict[str, Any] = {
+        name: torch.from_numpy(values) if isinstance(values, np.ndarray) else values for name, values in rows.items()
+    }
+    for name, tensor in large.items():
+        result[name] = tensor.movedim(-1, -3) if interleaved else tensor
+    if mask is not None:
+        result["weight_mask"] = mask.expand(*large["image"].shape[:-3], -1, -1)
+    return result
 
 
-def _apply_of(augmentation: Any, mirror: Any) -> Callable[..., Any]:
-    if hasattr(augmentation, "apply"):
-        return augmentation.apply
-    from uvgen.augment import apply  # works on values, and is a function
-
-    return partial(apply, mirror=mirror)
-
-
-def _checked_source(folder: str | os.PathLike[str], reader: ShardReader, augmentation: Any) -> Path:
-    if augmentation is None or hasattr(augmentation, "apply"):
-        raise InputError("source: goes with an augmentation of uvgen.augment; stored crops are the same without")
-    if "augmentation" in reader.config:
-        raise InputError(f"source: {reader.folder} is augmented already; give the set that it was made from")
-    path = Path(os.path.abspath(folder))  # workers may have another working folder
-    if not path.is_dir():
-        raise DatasetError(f"{path}: no such folder; expected the --data that the set was built from")
-    return path
-
-
-def _from_source(path: Path, similarity: NDArray[np.float64], draw: Any) -> NDArray[np.uint8]:
-    from uvgen.augment import crop_augmented
-    from uvgen.samples import Sample, read_image
-
-    return crop_augmented(read_image(Sample(path.stem, path.parent.name, path, None)), similarity, draw)[0]
-
-
-def _labels(draw: Any, position_map: Any, landmarks: Any, mirror: Any) -> tuple[Any, Any]:
-    from uvgen.augment import move_landmarks, move_map
-
-    moved = None if position_map is None else move_map(draw, position_map, mirror=mirror)
-    return moved, move_landmarks(draw, landmarks)
-
-
-def _first(batch: dict[str, Any]) -> dict[str, Any]:
-    return {name: values[0] for name, values in batch.items()}
+@cache
+def _limit_threads() -> None:
+    """One BLAS thread for this worker process, as PyTorch allows itself: more would take the other workers' cores."""
+    threadpool_limits(1, user_api="blas")
 
 
 class _Samples(Sequence[dict[str, Any]]):
-    """The samples of a batch, not read yet: all at once for `collate`, else one by one as `__getitem__` does."""
+    """The samples of a batch, not read yet: all at once by `default_collate`, one by one by whoever asks for them."""
 
     def __init__(self, dataset: ShardDataset, indices: list[int]) -> None:
         self._dataset, self._indices = dataset, indices
-        self._samples: list[dict[str, Any]] = []
 
-    def batch(self) -> dict[str, Any]:
-        return self._dataset.batch(self._indices, shared=get_worker_info() is not None)
+    def batch(self) -> Any:
+        """The dict that `ShardDataset.batch` returns; in a worker, what becomes that dict on its way out."""
+        return self._dataset.batch(self._indices) if get_worker_info() is None else self._dataset._packed(self._indices)
 
     def __len__(self) -> int:
         return len(self._indices)
 
     def __getitem__(self, k: Any) -> Any:
-        if not self._samples:
-            self._samples = [self._dataset[index] for index in self._indices]
-        return self._samples[k]
+        if isinstance(k, slice):
+            return [self[j] for j in range(*k.indices(len(self)))]
+        return _Sample(self._dataset[self._indices[k]])
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (self[k] for k in range(len(self)))
+
+class _Sample(dict[str, Any]):
+    """A sample of `_Samples`: its type tells `default_collate` whom to ask."""
+
+
+def _collate(samples: Any, *, collate_fn_map: Any = None) -> Any:
+    return samples.batch() if isinstance(samples, _Samples) else default_collate([dict(sample) for sample in samples])
+
+
+# The way PyTorch documents for types of one's own, see `torch.utils.data.default_collate`.
+default_collate_fn_map[_Sample] = _collate

@@ -1,8 +1,6 @@
-"""Numbers as they are stored, as networks take them, and back; and memory for batches of them."""
+"""Numbers as they are stored, as networks take them, and back."""
 
 import math
-import threading
-import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +12,6 @@ from uvgen import _kernels
 from uvgen.errors import InputError
 
 NORMALIZE = ("size", "standardize", None)
-_SPARE = 4  # buffers of one size kept for the next batch
 _SMALLEST_DEVIATION = 1.0  # grey levels: an image of one colour standardizes to zeros
 
 
@@ -70,7 +67,67 @@ def _as_column(numbers: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     return numbers.to(values.device, torch.float32).reshape(*numbers.shape, 1, 1, 1)
 
 
-def mean_and_deviation(image: NDArray[np.uint8]) -> tuple[float, float]:
+class Values:
+    """How a data set's images and maps become tensors: which numbers, of which type, in which layout.
+
+    Parameters
+    ----------
+    normalize : {"size", "standardize", None}
+        See `ShardDataset`, as for the others.
+    size : int
+        The crop's side, px.
+    compact, channels_last : bool
+
+    Attributes
+    ----------
+    interleaved : bool
+        Whether the channels lie side by side in memory, as they are stored.
+    """
+
+    def __init__(self, normalize: str | None, size: int, *, compact: bool, channels_last: bool) -> None:
+        self._normalize, self._size, self._compact = normalize, size, compact
+        self.interleaved = compact or channels_last
+
+    def dtype(self, name: str) -> torch.dtype:
+        """Of the tensors ``image`` and ``posmap``."""
+        return {"image": torch.uint8, "posmap": torch.uint16}[name] if self._compact else torch.float32
+
+    def shape(self, stored: tuple[int, ...]) -> tuple[int, ...]:
+        """As the tensor lies in memory, of what is stored as (rows, columns, 3)."""
+        return stored if self.interleaved else (stored[2], *stored[:2])
+
+    def write_image(self, image: NDArray[np.uint8], out: NDArray[Any]) -> tuple[float, float]:
+        """Write an image (R, R, 3); return the scale and offset that lead back."""
+        if self._compact:
+            if image is not out:
+                out[...] = image
+            return 1.0, 0.0
+        mean, deviation = 0.0, 255.0 if self._normalize == "size" else 1.0
+        if self._normalize == "standardize":
+            mean, deviation = _mean_and_deviation(image)
+        self._write(image, 1 / deviation, -mean / deviation, out)
+        return deviation, mean
+
+    def write_map(self, values: NDArray[Any], scale: float, offset: float, out: NDArray[Any]) -> tuple[float, float]:
+        """Write a map (U, U, 3), px = value * scale + offset; return the scale and offset that lead back."""
+        if self._compact:
+            return (scale, offset) if values is out else _encode(values, scale, offset, out)
+        side = 1.0 if self._normalize is None else float(self._size)
+        self._write(values, scale / side, offset / side, out)
+        return side, 0.0
+
+    def _write(self, values: NDArray[Any], scale: float, offset: float, out: NDArray[np.float32]) -> None:
+        if self.interleaved:
+            np.copyto(out, values)
+            out *= np.float32(scale)
+            if offset:
+                out += np.float32(offset)
+        else:
+            flat = np.ascontiguousarray(values).reshape(-1)
+            _kernels.planar_values(flat, np.float32(scale), np.float32(offset), out.reshape(3, -1))
+
+
+def _mean_and_deviation(image: NDArray[np.uint8]) -> tuple[float, float]:
     """Over all pixels and channels."""
     sums = np.empty(2, np.int64)
     _kernels.add_up(np.ascontiguousarray(image).reshape(-1), sums)
@@ -78,14 +135,15 @@ def mean_and_deviation(image: NDArray[np.uint8]) -> tuple[float, float]:
     return mean, max(math.sqrt(max(mean_square - mean**2, 0.0)), _SMALLEST_DEVIATION)
 
 
-def encode(values: NDArray[Any], scale: float, offset: float, out: NDArray[np.uint16]) -> tuple[float, float]:
+def _encode(values: NDArray[Any], scale: float, offset: float, out: NDArray[np.uint16]) -> tuple[float, float]:
     """Write `values` as codes; return their scale and offset. What are codes already keep theirs."""
     if values.dtype == np.uint16:
         out[...] = values
         return scale, offset
-    low, high = float(values.min()), float(values.max())  # each map has its own range: none can leave it
+    flat = np.ascontiguousarray(values).reshape(-1)
+    low, high = float(flat.min()), float(flat.max())  # each map has its own range: none can leave it
     step = max((high - low) / 65535, 1e-6)
-    np.copyto(out, np.clip((values - np.float32(low)) * np.float32(1 / step) + np.float32(0.5), 0, 65535), "unsafe")
+    _kernels.to_codes(flat, np.float32(1 / step), np.float32(low), out.reshape(-1))
     return step, low
 
 
@@ -93,40 +151,3 @@ def check_normalize(normalize: str | None) -> None:
     """Raise InputError where there is no such normalization."""
     if normalize not in NORMALIZE:
         raise InputError(f"normalize: {normalize!r}, expected 'size', 'standardize' or None")
-
-
-class Buffers:
-    """Memory for batches, used again once nobody holds the tensors made of it.
-
-    A batch's fresh memory costs a page fault every 4 kB, together as long as reading the sample.
-    """
-
-    def __init__(self) -> None:
-        self._spare: dict[int, list[NDArray[np.uint8]]] = {}
-        self._scratch = threading.local()
-
-    def __reduce__(self) -> Any:
-        return Buffers, ()  # each process has its own
-
-    def take(self, shape: tuple[int, ...], dtype: torch.dtype, *, shared: bool) -> torch.Tensor:
-        """An uninitialized tensor."""
-        size = math.prod(shape) * dtype.itemsize
-        if shared:
-            storage = torch.UntypedStorage._new_shared(size)
-            return torch.empty(0, dtype=dtype).set_(storage).reshape(shape)
-        spare = self._spare.setdefault(size, [])
-        memory = spare.pop() if spare else np.empty(size, np.uint8)
-        handle = memory[:]  # lives as long as the tensor's storage, which holds it
-        weakref.finalize(handle, _give_back, spare, memory).atexit = False
-        return torch.from_numpy(handle).view(dtype).reshape(shape)
-
-    def borrow(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Memory for one field of the sample at hand: the same for every sample that a thread reads."""
-        if not hasattr(self._scratch, name):
-            setattr(self._scratch, name, np.empty(shape, dtype))
-        return getattr(self._scratch, name)
-
-
-def _give_back(spare: list[NDArray[np.uint8]], memory: NDArray[np.uint8]) -> None:
-    if len(spare) < _SPARE:
-        spare.append(memory)

@@ -4,7 +4,7 @@ import operator
 import os
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -40,6 +40,8 @@ class ShardReader:
         Where the shards are.
     config : dict
         What the set was built with.
+    model : MorphableModel or None
+        What maps that are not stored are made with.
     names : list of str
         Every sample's name, in order (read on first use).
     """
@@ -49,7 +51,7 @@ class ShardReader:
         self.config = index.config
         self._shards = [entry for entry in index.shards if entry.samples]
         self._ends = list(accumulate(entry.samples for entry in self._shards))
-        self._model = model
+        self.model = model
         self._mapper: PositionMapper | None = None
         self._mirror: TexelMirror | None = None
         self._open: OrderedDict[int, OpenShard] = OrderedDict()
@@ -70,9 +72,9 @@ class ShardReader:
         if isinstance(key, slice):
             return self.batch(range(*key.indices(len(self))))
         sample = self._stored(operator.index(key))
-        if self._model is not None and "posmap" not in sample:
-            flipped = np.array([sample.get("flipped", False)])
-            sample["posmap"] = self._maps(self._model, flipped, *(sample[name][None] for name in MAP_PARAMETERS))[0]
+        if self.model is not None and "posmap" not in sample:
+            one = {name: sample[name][None] for name in (*MAP_PARAMETERS, "flipped") if name in sample}
+            sample["posmap"] = self.make_maps(one)[0]
         return sample
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -87,9 +89,8 @@ class ShardReader:
             name: [s[name] for s in samples] if isinstance(value, str) else np.stack([s[name] for s in samples])
             for name, value in samples[0].items()
         }
-        if self._model is not None and "posmap" not in stacked:
-            flipped = stacked.get("flipped", np.zeros(len(samples), bool))
-            stacked["posmap"] = self._maps(self._model, flipped, *(stacked[name] for name in MAP_PARAMETERS))
+        if self.model is not None and "posmap" not in stacked:
+            stacked["posmap"] = self.make_maps(stacked)
         return stacked
 
     def _stored(self, key: int) -> dict[str, Any]:
@@ -149,9 +150,51 @@ class ShardReader:
         places = [self._locate(key) for key in keys]
         result: dict[str, Any] = {}
         for name in names:
-            values = [shard.read(name, row) for shard, row in places]
+            values = [shard.view(name, row) for shard, row in places]
             result[name] = values if values and isinstance(values[0], str) else np.array(values)
         return result
+
+    def make_maps(
+        self, parameters: Mapping[str, NDArray[Any]], *, out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Position maps of some samples, made from their parameters with the model.
+
+        Parameters
+        ----------
+        parameters : mapping
+            The fields `MAP_PARAMETERS` of B samples as `gather` returns them, and `flipped` where they have it.
+        out : (B, U, U, 3) float32, C-contiguous, optional
+            Buffer to fill and return.
+
+        Returns
+        -------
+        (B, U, U, 3) float32
+            Crop px, as `uvgen.PositionMapper` makes them; mirrored where `flipped`.
+
+        Raises
+        ------
+        InputError
+            Where the reader was opened without a model.
+        """
+        if self.model is None:
+            raise InputError("model: none; open_shards(path, model=…) makes maps")
+        if self._mapper is None:
+            from uvgen.posmap import PositionMapper
+
+            self._mapper = PositionMapper(self.model, self.config["uv_size"], self.config["compat"])
+        maps = self._mapper(*(parameters[name] for name in MAP_PARAMETERS), out=out)
+        for k in np.flatnonzero(parameters.get("flipped", False)):
+            from uvgen.augment import TexelMirror, mirror_map
+
+            if self._mirror is None:
+                self._mirror = TexelMirror.of_model(self.model, self._mapper.size, self._mapper.atlas)
+            maps[k] = mirror_map(maps[k], self.config["size"], self._mirror)
+        return maps
+
+    def shard_range(self, key: int) -> tuple[int, int]:
+        """First sample of the shard that a sample (0 to ``len(reader) - 1``) is in, and the one after its last."""
+        number = bisect_right(self._ends, key)
+        return self._ends[number] - self._shards[number].samples, self._ends[number]
 
     @property
     def shard_samples(self) -> tuple[int, ...]:
@@ -178,24 +221,6 @@ class ShardReader:
     def _locate(self, key: int) -> tuple[OpenShard, int]:
         number = bisect_right(self._ends, key)
         return self._shard(number), key - self._ends[number] + self._shards[number].samples
-
-    def _maps(
-        self, model: "MorphableModel", flipped: NDArray[np.bool_], *parameters: NDArray[Any]
-    ) -> NDArray[np.float32]:
-        from uvgen.posmap import PositionMapper
-
-        if self._mapper is None:
-            self._mapper = PositionMapper(model, self.config["uv_size"], self.config["compat"])
-        shape, expression, pose, similarity, image_height = parameters
-        maps = self._mapper(shape, expression, pose, similarity, image_height)
-        if flipped.any():
-            from uvgen.augment import TexelMirror, mirror_map
-
-            if self._mirror is None:
-                self._mirror = TexelMirror.of_model(model, self._mapper.size, self._mapper.atlas)
-            for k in np.flatnonzero(flipped):
-                maps[k] = mirror_map(maps[k], self.config["size"], self._mirror)
-        return maps
 
     def _shard(self, number: int) -> OpenShard:
         if self._pid != os.getpid():  # handles of the process that forked this one are not ours to close

@@ -11,9 +11,9 @@ try:
 except ImportError as error:
     raise DependencyError(f"uvgen.torch needs PyTorch ({error}): pip install uvgen[torch]") from error
 
-from uvgen._torch_data import PARAMETERS, ShardDataset, collate
+from uvgen._torch_data import PARAMETERS, ShardDataset
 from uvgen._torch_layers import PositionMapLayer, unwrap
 from uvgen._torch_sampler import ShardSampler
 from uvgen._torch_values import to_float
 
-__all__ = ["PARAMETERS", "PositionMapLayer", "ShardDataset", "ShardSampler", "collate", "to_float", "unwrap"]
+__all__ = ["PARAMETERS", "PositionMapLayer", "ShardDataset", "ShardSampler", "to_float", "unwrap"]

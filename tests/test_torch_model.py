@@ -1,0 +1,156 @@
+"""`ShardDataset` with the model: maps made while reading, flips, and the copies that `uvgen augment` makes."""
+
+import dataclasses
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from augmentations import ALL
+from builds import SMALL, make
+from toy import toy_model, write_tree
+from training_augmentations import Shifts
+
+from uvgen import Augmentation, TexelMirror, load_model, open_shards, save_model
+from uvgen.augment import mirror_map
+from uvgen.augment_shards import augment_shards
+from uvgen.errors import InputError, ModelError
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install uvgen[torch]")
+
+from torch.utils.data import DataLoader  # noqa: E402
+
+from uvgen.torch import PARAMETERS, PositionMapLayer, ShardDataset, to_float  # noqa: E402
+
+R, U = SMALL.size, SMALL.uv_size
+FLIP = Augmentation(rotation_deg=(-45, 45), translation=(-0.1, 0.1), scale=(0.9, 1.2), flip=0.5)
+STEP = R / 2**14
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> tuple[Path, Path]:
+    """The same samples with maps, and without."""
+    folder = tmp_path_factory.mktemp("sets")
+    tree = write_tree(folder / "300W_LP")
+    make(tree, model_path, folder / "stored")
+    make(tree, model_path, folder / "lean", dataclasses.replace(SMALL, maps="none"))
+    return folder / "stored", folder / "lean"
+
+
+def assert_close(left: dict[str, Any], right: dict[str, Any], atol: float) -> None:
+    assert left.keys() == right.keys()
+    for key, value in left.items():
+        if isinstance(value, torch.Tensor):
+            tolerance = atol if key in ("posmap", "landmarks") else 1e-5
+            torch.testing.assert_close(value, right[key], atol=tolerance, rtol=0, msg=lambda m, key=key: f"{key}: {m}")
+        else:
+            assert value == right[key]
+
+
+@pytest.mark.parametrize("augmentation", [None, FLIP, Shifts()])
+@pytest.mark.parametrize("options", [{}, {"channels_last": True}, {"normalize": "standardize"}])
+def test_dataset_makes_maps_that_are_not_stored(sets, model_path, augmentation, options) -> None:
+    options = {"model": model_path, "augmentation": augmentation, **options}
+    stored, lean = (ShardDataset(path, **options).batch(range(9)) for path in sets)
+    # half a step of the codes, float32 parameters; both in crop widths
+    assert_close(stored, lean, atol=(STEP / 2 + 2e-3) / R * 1.3)
+
+
+def test_dataset_compact_maps_that_it_makes_are_the_floats(sets, model_path) -> None:
+    for augmentation in (None, FLIP):
+        compact, plain = (
+            ShardDataset(sets[1], model=model_path, compact=choice, augmentation=augmentation, normalize=None).batch(
+                [3, 1, 8]
+            )
+            for choice in (True, False)
+        )
+        assert compact["posmap"].dtype == torch.uint16
+        torch.testing.assert_close(to_float(compact, None)["posmap"], plain["posmap"], atol=3 * R / 65535, rtol=0)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_dataset_makes_maps_in_workers(sets, model_path, method) -> None:
+    dataset = ShardDataset(sets[1], model=model_path, augmentation=FLIP)
+    here = list(DataLoader(dataset, batch_size=4))
+    there = list(DataLoader(dataset, batch_size=4, num_workers=2, multiprocessing_context=method))
+    for left, right in zip(here, there, strict=True):
+        assert_close(left, right, atol=1e-5)  # BLAS with one thread, and with more
+
+
+def test_dataset_that_makes_maps_pickles_small(sets, model_path) -> None:
+    dataset = ShardDataset(sets[1], model=model_path)
+    expected = dataset[4]
+    blob = pickle.dumps(dataset)
+    assert len(blob) < 40_000
+    assert_close(pickle.loads(blob)[4], expected, atol=0)
+
+
+def test_dataset_epoch_is_the_copy_that_augment_makes(sets, model, model_path, tmp_path) -> None:
+    augment_shards(sets[0], tmp_path / "copies", ALL, copies=2, seed=3, model=model)
+    copies = {sample["name"]: sample for sample in open_shards(tmp_path / "copies")}
+    dataset = ShardDataset(sets[0], model=model_path, augmentation=ALL, seed=3, normalize=None)
+    flipped = set()
+    for epoch in range(2):
+        dataset.set_epoch(epoch)
+        for k in range(len(dataset)):
+            sample = dataset[k]
+            copy = copies[f"{sample['name']}-{epoch}"]
+            np.testing.assert_array_equal(sample["image"].numpy(), np.moveaxis(copy["image"], -1, 0))
+            np.testing.assert_allclose(sample["posmap"], np.moveaxis(copy["posmap"], -1, 0), atol=STEP)
+            np.testing.assert_allclose(sample["landmarks"], copy["landmarks"], atol=1e-5)
+            np.testing.assert_allclose(sample["crop"], copy["crop"])
+            assert bool(sample["flipped"]) == bool(copy["flipped"])
+            flipped.add(bool(sample["flipped"]))
+    assert flipped == {False, True}
+
+
+def test_dataset_of_copies_keeps_their_flips_and_adds_its_own(sets, model, model_path, tmp_path) -> None:
+    augment_shards(sets[0], tmp_path / "copies", FLIP, copies=2, model=model)
+    stored = open_shards(tmp_path / "copies").column("flipped").tolist()
+    plain = ShardDataset(tmp_path / "copies")
+    assert plain.batch(range(18))["flipped"].tolist() == stored
+    again = ShardDataset(tmp_path / "copies", model=model_path, augmentation=FLIP, normalize=None, seed=5)
+    batch = again.batch(range(18))
+    drawn = [FLIP.draw(5, name, 0, R).flip for name in batch["name"]]
+    assert batch["flipped"].tolist() == [a != b for a, b in zip(stored, drawn, strict=True)]
+    assert len(set(zip(stored, drawn, strict=True))) == 4
+    # all that was done twice is in `crop` and `flipped`: the layer makes the same maps
+    maps = PositionMapLayer(model, U)(*(batch[name] for name in PARAMETERS))
+    mirror = TexelMirror.of_model(model, U)
+    for made, expected, flip in zip(maps, batch["posmap"], batch["flipped"], strict=True):
+        found = np.ascontiguousarray(made.permute(1, 2, 0).numpy())
+        found = mirror_map(found, R, mirror) if flip else found
+        np.testing.assert_allclose(found, expected.permute(1, 2, 0), atol=3 * STEP)
+
+
+def test_dataset_image_occluders_show_another_sample_of_the_shard(sets) -> None:
+    shows = Augmentation(occlusion=1, occluder_size=(1, 1), occluder_shapes=("rectangle",), occluder_fills=("image",))
+    dataset, reader = ShardDataset(sets[0], augmentation=shows, normalize=None), open_shards(sets[0])
+    for k in (0, 3, 8):
+        first, stop = reader.shard_range(k)
+        draw = shows.draw(0, reader[k]["name"], 0, R)
+        other = reader[first + int(draw.other * (stop - first))]["image"].reshape(-1, 3).tolist()
+        changed = dataset[k]["image"].permute(1, 2, 0).to(torch.uint8).numpy()
+        new = (changed != reader[k]["image"]).any(axis=2)
+        assert new.any()
+        assert all(pixel in other for pixel in changed[new].tolist())
+
+
+def test_dataset_flips_without_a_model_are_refused_only_where_there_are_maps(sets) -> None:
+    with pytest.raises(InputError, match="flip: needs the shards' model"):
+        ShardDataset(sets[0], augmentation=FLIP)
+    batch = ShardDataset(sets[1], augmentation=FLIP).batch(range(9))  # the layer's: it has `flipped`
+    assert "posmap" not in batch and len(set(batch["flipped"].tolist())) == 2
+
+
+def test_dataset_with_another_model_is_refused(sets, tmp_path) -> None:
+    save_model(dataclasses.replace(toy_model(), content_sha256="1" * 64), tmp_path / "other.h5")
+    with pytest.raises(ModelError, match=r"other\.h5: not the model of "):
+        ShardDataset(sets[1], model=tmp_path / "other.h5")
+    with pytest.raises(InputError, match="model: none; open_shards"):
+        open_shards(sets[1]).make_maps({})
+    mute = dataclasses.replace(load_model(tmp_path / "other.h5"), mirror=None, path=None)
+    mute = dataclasses.replace(mute, content_sha256=toy_model().content_sha256)
+    with pytest.raises(ModelError, match="no mirror pairs"):
+        ShardDataset(sets[1], model=mute, augmentation=FLIP)

@@ -1,0 +1,131 @@
+"""What `ShardDataset` does to a sample's image and labels: uvgen's augmentation, or anybody's."""
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from uvgen.augment import crop_augmented, move_landmarks, move_map
+from uvgen.errors import DatasetError, InputError
+from uvgen.reader import ShardReader
+from uvgen.samples import Sample, read_image
+from uvgen.texel_mirror import TexelMirror
+
+
+class Augmentation(Protocol):
+    """What `ShardDataset` asks of an augmentation: `uvgen.augment.Augmentation`, or an object with `apply` too."""
+
+    def draw(self, seed: int, name: str, epoch: int, size: int) -> Any:
+        """Random numbers for one sample with a crop of `size` px.
+
+        ``draw.similarity`` is the (3, 3) map from crop to augmented crop, before mirroring where ``draw.flip``.
+        """
+
+    def apply(
+        self, draw: Any, image: NDArray[np.uint8], position_map: NDArray[np.float32] | None, landmarks: Any
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None, NDArray[np.float32]]:
+        """Image (R, R, 3) uint8, map (U, U, 3) float32 px or None, and landmarks (68, 3) float32 px, changed alike."""
+
+
+class Changed(NamedTuple):
+    """An augmented sample: image, position map in px (None where there is none) and landmarks."""
+
+    image: NDArray[np.uint8]
+    position_map: NDArray[np.float32] | None
+    landmarks: NDArray[np.float32]
+
+
+class Augmenter:
+    """An augmentation with what it needs to know of a data set.
+
+    Parameters
+    ----------
+    augmentation : Augmentation
+        uvgen's, or an object with `apply`.
+    reader : ShardReader
+        The data set.
+    seed : int
+        Of the draws.
+    source : path-like or None
+        The original images' folder, to sample crops from.
+    needs_mirror : bool
+        Whether there are maps, which take a model's texel mirror to flip.
+
+    Raises
+    ------
+    InputError, DatasetError, ModelError
+        Where `source` cannot be used, or maps are to be flipped without a model that says how.
+    """
+
+    def __init__(
+        self,
+        augmentation: Any,
+        reader: ShardReader,
+        seed: int,
+        source: str | os.PathLike[str] | None,
+        *,
+        needs_mirror: bool,
+    ) -> None:
+        self._augmentation, self._seed = augmentation, seed
+        self._custom = hasattr(augmentation, "apply")
+        self.takes_codes = not self._custom
+        self.size = reader.config["size"]
+        self.source = None if source is None else self._checked(source, reader)
+        self._mirror: TexelMirror | None = None
+        if needs_mirror and not self._custom and augmentation.flip:
+            if reader.model is None:
+                raise InputError("flip: needs the shards' model, which says where texels mirror; give model=")
+            self._mirror = TexelMirror.of_model(reader.model, reader.config["uv_size"])
+
+    def draw(self, name: str, epoch: int) -> Any:
+        """What to do to a sample in an epoch."""
+        return self._augmentation.draw(self._seed, name, epoch, self.size)
+
+    def original(self, source: str) -> NDArray[np.uint8]:
+        """The image (h, w, 3) that a sample's field `source` names."""
+        assert self.source is not None
+        path = self.source / source
+        return read_image(Sample(path.stem, path.parent.name, path, None))
+
+    def apply(
+        self,
+        draw: Any,
+        image: NDArray[np.uint8],
+        similarity: ArrayLike,
+        position_map: NDArray[Any] | None,
+        landmarks: NDArray[np.float32],
+        *,
+        other: NDArray[np.uint8] | None,
+        image_out: NDArray[np.uint8],
+        map_out: NDArray[np.float32] | None,
+    ) -> Changed:
+        """Augment a sample; the buffers are used where possible.
+
+        `similarity` leads from `image` to the crop that the labels belong to; maps are float32 px, or codes where
+        the augmentation `takes_codes`.
+        """
+        if self._custom:
+            return Changed(*self._augmentation.apply(draw, image, position_map, landmarks))
+        crop, _ = crop_augmented(image, similarity, draw, other=other, out=image_out)
+        moved = None if position_map is None else move_map(draw, position_map, mirror=self._mirror, out=map_out)
+        return Changed(crop, moved, move_landmarks(draw, landmarks))
+
+    def compose(self, draw: Any, crop: NDArray[np.float64], flipped: bool) -> tuple[NDArray[np.float64], bool]:
+        """Image → augmented crop before mirroring, and whether to mirror, from the same of the stored crop."""
+        move = np.asarray(draw.similarity, np.float64)
+        if flipped:  # mirror, move, mirror again
+            mirror = np.array([[-1.0, 0, self.size - 1], [0, 1, 0], [0, 0, 1]])
+            move = mirror @ move @ mirror
+        return move @ crop, flipped != bool(getattr(draw, "flip", False))
+
+    def _checked(self, folder: str | os.PathLike[str], reader: ShardReader) -> Path:
+        if self._custom:
+            raise InputError("source: goes with an augmentation of uvgen.augment")
+        if "augmentation" in reader.config:
+            raise InputError(f"source: {reader.folder} is augmented already; give the set that it was made from")
+        path = Path(os.path.abspath(folder))  # workers may have another working folder
+        if not path.is_dir():
+            raise DatasetError(f"{path}: no such folder; expected the --data that the set was built from")
+        return path
