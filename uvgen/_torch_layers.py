@@ -97,7 +97,7 @@ class PositionMapLayer(nn.Module):
             linear, shift = self._to_crop(pose.to(dtype), similarity.to(dtype), image_height)
             # Faces last: the corners of a texel are then few long rows to add up, not many short ones.
             vertices = (self.basis @ coefficients.mT).view(-1, 3, n) + self.mean[:, :, None]
-            smallest = torch.einsum("vcb,bc->vb", vertices, linear[:, 2]).amin(dim=0)
+            smallest = (vertices * linear[:, 2].mT).sum(dim=1).amin(dim=0)  # einsum would take three times as long
             shift = torch.cat([shift, -smallest[:, None]], dim=1)
             texels = nn.functional.embedding_bag(
                 self.corners, vertices.view(-1, 3 * n), per_sample_weights=self.weights, mode="sum"
