@@ -8,7 +8,7 @@ SUBSET ?= IBUG
 OUT ?= shards
 PREVIEW ?= preview.png
 
-.PHONY: setup setup-torch demo test lint bench clean
+.PHONY: setup setup-trainers demo test lint bench clean
 
 setup: $(VENV)/.ready
 
@@ -17,8 +17,8 @@ $(VENV)/.ready: pyproject.toml requirements-ci.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt --editable ".[dev]"
 	touch $@
 
-setup-torch: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt torch webdataset
+setup-trainers: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt torch webdataset grain
 
 demo: setup
 	$(BIN)/uvgen build $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") --subset "$(SUBSET)" --out "$(OUT)"

@@ -63,16 +63,16 @@ def test_documented_uvgen_commands_run(user_folder, monkeypatch, page) -> None:
             assert result.exit_code == 0, f"{line}\n{result.output}{result.stderr}"
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
-def test_documented_python_runs(user_folder, monkeypatch, page) -> None:
+@pytest.mark.parametrize(("page", "k"), [(page, k) for page in PAGES for k in range(len(blocks(page, "python")))])
+def test_documented_python_runs(user_folder, monkeypatch, page, k) -> None:
     monkeypatch.chdir(user_folder)
     if not (user_folder / "shards").exists():
         test_documented_uvgen_commands_run(user_folder, monkeypatch, "README.md")
-    for block in blocks(page, "python"):
-        if missing := not_installed(block):
-            pytest.skip(f"{missing} is not installed")
-        with contextlib.redirect_stdout(io.StringIO()):
-            exec(compile(block, page, "exec"), {})
+    block = blocks(page, "python")[k]
+    if missing := not_installed(block):
+        pytest.skip(f"{missing} is not installed")
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(compile(block, page, "exec"), {})
 
 
 @pytest.mark.parametrize("own_data", [False, True])
