@@ -3,9 +3,11 @@
 import hashlib
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Any
@@ -57,8 +59,15 @@ def listed_shards(folder: Path) -> list[str]:
 
 
 def start(*arguments: object, command: Sequence[str] = COMMAND, stderr: int = PIPE) -> "Popen[str]":
-    """Start the command as a process that leads its own group, as a shell's job does."""
-    return Popen([*command, *map(str, arguments)], stdout=PIPE, stderr=stderr, text=True, start_new_session=True)
+    """Start the command as a process that leads its own group and hears Ctrl-C, as a shell's job does."""
+    return Popen(
+        [*command, *map(str, arguments)],
+        stdout=PIPE,
+        stderr=stderr,
+        text=True,
+        start_new_session=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # tests in the background ignore it
+    )
 
 
 def wait_for(condition: Callable[[], object], process: "Popen[str]") -> None:
