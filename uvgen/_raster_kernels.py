@@ -32,7 +32,7 @@ from numba import njit
 BLOCK = 512  # triangles at a time; `scratch_arrays` then take 100 kB
 _EMPTY, _LARGE = 0, 4  # kinds of boxes: of no pixel; up to k x k for k = 1, 2, 3; larger
 
-f4, f8, i4, u4, size_t = np.float32, np.float64, np.int32, np.uint32, np.uintp
+f4, f8, i4, i8, u4, size_t = np.float32, np.float64, np.int32, np.int64, np.uint32, np.uintp
 
 kernel = njit(cache=True, nogil=True, error_model="numpy")  # no exception on division, hence no branch
 inlined = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
@@ -231,6 +231,7 @@ def _draw_members(side, members, count, boxes, xy, first, indices, vertices, wid
     members (count,) : triangle of each, in the block; boxes (2 BLOCK,) : first columns, then first rows;
     xy (6 BLOCK,) : x and y of all first corners, then of all second, then of all third. In one array each,
     because `_draw_pixels` would otherwise have more base addresses than the processor has registers.
+    Call it with `side` and `count` as int64: numba compiles it anew for each type, literals too, a second each.
     """
     xy0, xy1, xy2 = xy[:2 * BLOCK], xy[2 * BLOCK:4 * BLOCK], xy[4 * BLOCK:]
     left, top = boxes[:BLOCK], boxes[BLOCK:]
@@ -329,14 +330,14 @@ def rasterize_mesh(xy, vertices, triangles, width, front, back, face3d, words, w
         _sort_by_kind(kind, count, lists, counts)
         for side in range(1, 4):
             members = lists[side - 1]
-            n_members = counts[side - 1]
+            n_members = i8(counts[side - 1])
             if n_members > 0:
                 _pack(members, n_members, left, top, word0, word1, word2, packed_left, packed_top, packed0,
                       packed1, packed2)
                 _draw_members(side, members, n_members, packed_boxes, packed_floats, first, indices,
                               vertices, width, height, front, back, mask, pairs, triangle_out, weights_out,
                               depth_out)
-        n_tiles = 0
+        n_tiles = i8(0)
         for i in range(counts[3]):
             k = size_t(lists[3, i])
             for row in range(0, rows[k], 4):
@@ -349,12 +350,12 @@ def rasterize_mesh(xy, vertices, triangles, width, front, back, face3d, words, w
                     packed2[n_tiles] = word2[k]
                     n_tiles += 1
                     if n_tiles == BLOCK:
-                        _draw_members(4, tiles, n_tiles, packed_boxes, packed_floats, first, indices,
+                        _draw_members(i8(4), tiles, n_tiles, packed_boxes, packed_floats, first, indices,
                                       vertices, width, height, front, back, mask, pairs, triangle_out,
                                       weights_out, depth_out)
-                        n_tiles = 0
+                        n_tiles = i8(0)
         if n_tiles > 0:
-            _draw_members(4, tiles, n_tiles, packed_boxes, packed_floats, first, indices, vertices, width,
+            _draw_members(i8(4), tiles, n_tiles, packed_boxes, packed_floats, first, indices, vertices, width,
                           height, front, back, mask, pairs, triangle_out, weights_out, depth_out)
     return worst
 
