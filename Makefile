@@ -33,7 +33,7 @@ lint: setup
 	$(BIN)/mypy
 
 bench: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt ".[bench]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt --editable ".[bench]"
 	$(BIN)/python benchmarks/build.py --data "$(DATA)" --model "$(MODEL)"
 
 clean:

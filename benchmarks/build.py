@@ -78,7 +78,10 @@ def floor_stages(
         side = (config.size, config.size)
         warps[f"OpenCV {cv2.__version__}"] = lambda: cv2.warpAffine(image, matrix_2x3, side, flags=cv2.INTER_LINEAR)
     except ImportError:
-        print("OpenCV is not installed (pip install uvgen[bench]); the warp's floor is uvgen's own", file=sys.stderr)
+        print(
+            "no OpenCV (pip install opencv-python-headless); the warp's floor is uvgen's own",
+            file=sys.stderr,
+        )
     warp_times = {name: best_ms(warp, 1, 50) for name, warp in warps.items()}
     fastest = min(warp_times, key=lambda name: warp_times[name])
     payload = np.random.default_rng(0).integers(0, 256, sample_bytes(config) * n, dtype=np.uint8)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from uvgen.cli.options import ANY_PATH, EXISTING_FILE, MODEL, GroupedCommand, option
+from uvgen.cli.options import ANY_PATH, EXISTING_FILE, MODEL, GroupedCommand, option, read_augmentation
 from uvgen.cli.progress import Interrupt, Reporter, cores, finish
 
 _WHAT, _OUTPUT, _RUN = "What is done", "What comes out", "How it runs"
@@ -61,18 +61,22 @@ def command(
     """
     from uvgen import load_model
     from uvgen.augment_shards import augment_shards
-    from uvgen.shards import Index
+    from uvgen.reader import check_model
+    from uvgen.shards import Index, data_folder
 
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose exclude each other")
     started = time.perf_counter()
-    augmentation = _augmentation(preset, config_path)
+    augmentation = read_augmentation(preset, config_path)
     if augmentation.flip and model_path is None:
         raise click.UsageError("missing --model: flips exchange texels, and the shards' model says which")
+    index = Index.read(data_folder(shards))
     model = None if model_path is None else load_model(model_path)
-    if augmentation.flip and model is not None and not quiet:
-        _say_how_exact(model, Index.read(shards).config["uv_size"])
-    n_samples = copies * Index.read(shards).n_samples
+    if model is not None:
+        check_model(model, shards, index.config)
+        if augmentation.flip and not quiet:
+            _say_how_exact(model, index.config["uv_size"])
+    n_samples = copies * index.n_samples
     with Interrupt() as interrupt, Reporter(n_samples, quiet=quiet, verbose=verbose) as reporter:
 
         def shard_finished(result: Any) -> None:
@@ -104,16 +108,3 @@ def _say_how_exact(model: Any, size: int) -> None:
             f"by more than 0.1 at {mirror.n_inexact} of {size * size} texels",
             err=True,
         )
-
-
-def _augmentation(preset: str, path: Path | None) -> Any:
-    from uvgen.augment import Augmentation
-    from uvgen.errors import InputError
-
-    base = Augmentation.preset(preset)
-    if path is None:
-        return base
-    try:
-        return Augmentation.from_json(path.read_text(encoding="utf-8"), base)
-    except (UnicodeDecodeError, InputError) as error:
-        raise InputError(f"{path}: {error}") from error

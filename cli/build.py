@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from uvgen.cli.options import ANY_PATH, EXISTING_FILE, MODEL, GroupedCommand, option
+from uvgen.cli.options import ANY_PATH, EXISTING_FILE, MODEL, GroupedCommand, option, read_augmentation
 from uvgen.cli.progress import Interrupt, Reporter, cores, finish
 
 _INPUT, _OUTPUT, _LABELS, _RUN = "What goes in", "What comes out", "Crops and labels", "How it runs"
@@ -45,13 +45,14 @@ _INPUT, _OUTPUT, _LABELS, _RUN = "What goes in", "What comes out", "Crops and la
         help="Samples a shard (0.6 MB each at 256).")  # fmt: skip
 @option("--jitter", type=click.FloatRange(0, 1, max_open=True), default=0.1, show_default=True, group=_LABELS,
         help="Random shift and size change of the crop, as shares of the face's extent; 0 is off.")  # fmt: skip
-@option("--seed", type=int, default=0, show_default=True, group=_LABELS, help="Of the jitter.")
+@option("--seed", type=int, default=0, show_default=True, group=_LABELS, help="Of the jitter and of --augment.")
 @option("--compat", type=click.Choice(["face3d"]), group=_LABELS,
         help="Pixel convention of old label sets: one pixel right and up of the annotated point.")  # fmt: skip
 @option("--weights", "weights_path", type=EXISTING_FILE, group=_LABELS,
         help="Own weight mask: grey image, 8-bit value / 16, or .npy of weights; --uv-size large.")  # fmt: skip
 @option("--augment", "augment", metavar="PRESET|FILE", group=_LABELS,
-        help="Augment crops as they are sampled: prnet, or a JSON file as for `uvgen augment`.")  # fmt: skip
+        help="Augment crops as they are sampled: prnet, or a JSON file of ranges that replace some of prnet's, "
+             "as for `uvgen augment`.")  # fmt: skip
 @option("--copies", type=click.IntRange(1, 10_000), default=1, show_default=True, metavar="K", group=_LABELS,
         help="Augmented samples from each image.")  # fmt: skip
 @option("--workers", type=click.IntRange(min=1), metavar="N", group=_RUN,
@@ -166,16 +167,14 @@ def _print_plan(samples: Any, config: Any, out: Path) -> None:
 
 
 def _augmentation_json(what: str) -> str:
-    from uvgen.augmentation import Augmentation
-    from uvgen.errors import InputError
+    from uvgen.augmentation import PRESETS
 
-    path = Path(what)
-    if path.suffix.lower() == ".json":
-        try:
-            return Augmentation.from_json(path.read_text(encoding="utf-8")).to_json()
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: not a readable augmentation ({error})") from error
-    return Augmentation.preset(what).to_json()
+    if what in PRESETS:
+        return str(read_augmentation(what).to_json())
+    if not Path(what).is_file():
+        presets = ", ".join(sorted(PRESETS))
+        raise click.BadParameter(f"{what}: neither a preset ({presets}) nor a file", param_hint="--augment")
+    return str(read_augmentation("prnet", Path(what)).to_json())
 
 
 def _read_lines(path: Path) -> list[str]:

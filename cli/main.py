@@ -9,15 +9,17 @@ from uvgen import __version__
 from uvgen.errors import UvgenError
 
 _COMMANDS = {
-    "augment": ("augment", "Make augmented copies of shards, labels included."),
-    "build": ("build", "Make shards of crops, position maps and parameters."),
-    "export": ("export", "Write a data set in the layout of other trainers."),
-    "model": ("model", "Convert, inspect and assemble morphable models."),
-    "synth": ("synth", "Render faces with exact labels, as a folder like 300W-LP."),
-    "preview": ("preview", "Draw a contact sheet of a data set, to check its labels by eye."),
-    "verify": ("verify", "Check a data set: hashes, shapes, ranges, labels."),
+    "augment": "Make augmented copies of shards, labels included.",
+    "build": "Make shards of crops, position maps and parameters.",
+    "export": "Write a data set in the layout of other trainers.",
+    "model": "Convert, inspect and assemble morphable models.",
+    "synth": "Render faces with exact labels, as a folder like 300W-LP.",
+    "preview": "Draw a contact sheet of a data set, to check its labels by eye.",
+    "verify": "Check a data set: hashes, shapes, ranges, labels.",
 }
-"""Command → (module in this package, line for `uvgen --help`)."""
+"""Command, which is also its module in this package → line for `uvgen --help`."""
+
+_RESUMABLE = ("augment", "build", "synth")
 
 
 class _LazyGroup(click.Group):
@@ -27,11 +29,12 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
-        return importlib.import_module(f"uvgen.cli.{_COMMANDS[name][0]}").command  # type: ignore[no-any-return]
+        command: click.Command = importlib.import_module(f"uvgen.cli.{name}").command
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+            formatter.write_dl(list(_COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -40,7 +43,9 @@ class _LazyGroup(click.Group):
             click.echo(f"uvgen: {error}", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
-            click.echo("uvgen: interrupted; what is finished is kept, run the command again to go on", err=True)
+            resumable = ctx.invoked_subcommand in _RESUMABLE
+            more = "; what is finished is kept, run the command again to go on" if resumable else ""
+            click.echo(f"uvgen: interrupted{more}", err=True)
             ctx.exit(130)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from uvgen.cli.options import ANY_PATH, EXISTING_FILE, EXISTING_FOLDER, MODEL, GroupedCommand, option
+from uvgen.cli.options import ANY_PATH, EXISTING_FILE, EXISTING_FOLDER, MODEL, MODEL_SUFFIXES, GroupedCommand, option
 
 _FROM, _TO = "What goes in", "What comes out"
 
@@ -16,6 +16,16 @@ def command() -> None:
     \b
     Exit status: 0 done, 1 failed, 2 wrong usage.
     """
+
+
+def _check_new(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise click.UsageError(f"{path} exists; --overwrite replaces it")
+
+
+def _check_suffix(path: Path, suffixes: tuple[str, ...]) -> None:
+    if path.suffix.lower() not in suffixes:
+        raise click.BadParameter(f"{path}: expected a name that ends in {' or '.join(suffixes)}", param_hint="--out")
 
 
 @command.command("convert", cls=GroupedCommand)
@@ -52,10 +62,8 @@ def convert(
     from uvgen import load_model, save_model
     from uvgen.formats import bfm2009
 
-    if out.exists() and not overwrite:
-        raise click.UsageError(f"{out} exists; --overwrite replaces it")
-    if out.suffix.lower() not in (".h5", ".hdf5"):
-        raise click.BadParameter(f"{out}: expected a name that ends in .h5", param_hint="--out")
+    _check_new(out, overwrite)
+    _check_suffix(out, MODEL_SUFFIXES)
     if face3d_path is not None:
         if bfm or expression or info_path or uv or mouth:
             raise click.UsageError("--face3d takes the place of the other files; give one or the others")
@@ -139,15 +147,17 @@ def export(model_path: Path | str, file_format: str, out: Path, overwrite: bool)
     from uvgen import load_model, save_model
     from uvgen.formats import face3d
 
-    target = out / "BFM.mat" if file_format == "face3d" else out
-    if target.exists() and not overwrite:
-        raise click.UsageError(f"{target} exists; --overwrite replaces it")
+    targets = [out / name for name in face3d.FILES] if file_format == "face3d" else [out]
+    for target in targets:
+        _check_new(target, overwrite)
+    if file_format == "uvgen":
+        _check_suffix(out, MODEL_SUFFIXES)
     model = load_model(model_path)
     if file_format == "face3d":
         face3d.write(model, out)
     else:
         save_model(model, out)
-    click.echo(f"{target}: {model.n_vertices} vertices")
+    click.echo(f"{targets[0]}: {model.n_vertices} vertices")
 
 
 @command.command("parameterize", cls=GroupedCommand)
@@ -177,7 +187,7 @@ def parameterize_(
     """Give a face mesh, or a model, UV coordinates on the unit square.
 
     A Tutte embedding with conformal weights, the boundary on the square, symmetric about u = 0.5, holes closed
-    (3D Morphable Models as Spatial Transformer Networks, 2017). Meshes are read by trimesh: pip install uvgen[mesh].
+    (3D Morphable Models as Spatial Transformer Networks, 2017). Meshes are read by trimesh: pip install trimesh.
 
     \b
     Example:
@@ -186,11 +196,9 @@ def parameterize_(
     from uvgen import own_model
     from uvgen.model import load_model
 
-    if out.exists() and not overwrite:
-        raise click.UsageError(f"{out} exists; --overwrite replaces it")
-    if out.suffix.lower() not in own_model.OUTPUTS:
-        raise click.BadParameter(f"{out}: expected {', '.join(own_model.OUTPUTS)}", param_hint="--out")
-    if source == "builtin" or Path(source).suffix.lower() in (".h5", ".mat"):
+    _check_new(out, overwrite)
+    _check_suffix(out, own_model.OUTPUTS)
+    if source == "builtin" or Path(source).suffix.lower() in (*MODEL_SUFFIXES, ".mat"):
         if scans or landmarks_path:
             raise click.UsageError("--scans and --landmarks go with a mesh; a model has bases and landmarks")
         model = own_model.with_new_uv(load_model(source), symmetric=not asymmetric)

@@ -1,4 +1,4 @@
-"""What commands share: an options help in groups, and paths."""
+"""What commands share: an options help in groups, paths, and augmentations."""
 
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,24 @@ class ModelPath(click.ParamType):
 
 
 MODEL = ModelPath()
+
+
+MODEL_SUFFIXES = (".h5", ".hdf5")
+"""Of uvgen's own model files."""
+
+
+def read_augmentation(preset: str, path: Path | None = None) -> Any:
+    """A preset, with the ranges in a JSON file in place of some of its own."""
+    from uvgen.augmentation import Augmentation
+    from uvgen.errors import InputError
+
+    base = Augmentation.preset(preset)
+    if path is None:
+        return base
+    try:
+        return Augmentation.from_json(path.read_text(encoding="utf-8"), base)
+    except (OSError, UnicodeDecodeError, InputError) as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 class GroupedCommand(click.Command):

@@ -15,9 +15,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-import uvgen
 from uvgen.losses import weighted_mse
-from uvgen.torch import PARAMETERS, PositionMapLayer, ShardDataset, ShardSampler, to_float
+from uvgen.torch import PositionMapLayer, ShardDataset, ShardSampler, to_float
 
 
 def network() -> nn.Sequential:
@@ -55,14 +54,15 @@ def main() -> None:
     sampler = ShardSampler(dataset)
     size = min(8, len(dataset))
     loader = DataLoader(dataset, size, sampler=sampler, drop_last=True)
-    config = dataset.reader.config
-    layer = PositionMapLayer(uvgen.load_model(options.model), config["uv_size"]) if options.model else None
+    layer = PositionMapLayer.for_shards(dataset, options.model) if options.model else None
+    if layer is None and "posmap" not in dataset.reader.fields:
+        parser.error(f"{options.shards} stores no maps: give the --model that it was built with")
     net = network()
     optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
     losses = []
     for step, batch in enumerate(itertools.islice(endless(dataset, sampler, loader), options.steps)):
         batch = to_float(batch)  # on a GPU: move the batch there first
-        target = batch["posmap"] if layer is None else layer(*(batch[name] for name in PARAMETERS)) / config["size"]
+        target = batch["posmap"] if layer is None else layer.from_batch(batch) / batch["image"].shape[-1]
         predicted = nn.functional.interpolate(net(batch["image"]), target.shape[2:], mode="bilinear")
         loss = weighted_mse(predicted, target, dataset.weight_mask)
         optimizer.zero_grad()

@@ -8,6 +8,7 @@ import pytest
 from builds import SMALL, by_name, file_hashes, make
 
 from uvgen import Augmentation, Draw, find_samples, load_model, open_shards, read_image, warp_image
+from uvgen.build import build
 from uvgen.errors import InputError
 from uvgen.verify import verify
 from uvgen.worker import Job, Worker
@@ -75,14 +76,21 @@ def test_build_augment_on_the_command_line(uvgen, tree, model_path, tmp_path) ->
         result = uvgen(*base, "--out", tmp_path / out, "--augment", what, "--copies", 2)
         assert result.exit_code == 0, result.output
         assert len(open_shards(tmp_path / out)) == 6
+    # the same file means the same to both commands
+    assert uvgen(*base, "--out", tmp_path / "plain").exit_code == 0
+    copied = uvgen("augment", tmp_path / "plain", "--out", tmp_path / "d", "--config", tmp_path / "turn.json")
+    assert copied.exit_code == 0, copied.output
+    ranges = [open_shards(tmp_path / out).config["augmentation"] for out in ("a", "b", "d")]
+    assert ranges[1] == ranges[2] == {**ranges[0], "rotation_deg": [-90, 90]}
     (tmp_path / "bad.json").write_text("{")
-    for bad in (tmp_path / "none.json", tmp_path / "bad.json"):
-        refused = uvgen(*base, "--out", tmp_path / "c", "--augment", bad)
-        assert refused.exit_code == 1 and f"{bad.name}: not a readable augmentation" in refused.stderr
+    refused = uvgen(*base, "--out", tmp_path / "c", "--augment", tmp_path / "bad.json")
+    assert refused.exit_code == 1 and "bad.json: augmentation: not JSON" in refused.stderr
     plan = uvgen(*base, "--out", tmp_path / "c", "--augment", "prnet", "--copies", 2, "--dry-run")
     assert "6 samples in 2 shards" in plan.stdout
-    wrong = uvgen(*base, "--out", tmp_path / "c", "--augment", "prent")
-    assert wrong.exit_code == 1 and "prent" in wrong.stderr and not (tmp_path / "c").exists()
+    for bad in ("prent", tmp_path / "none.json", tmp_path):
+        wrong = uvgen(*base, "--out", tmp_path / "c", "--augment", bad)
+        assert wrong.exit_code == 2 and f"{bad}: neither a preset (none, prnet) nor a file" in wrong.stderr
+    assert not (tmp_path / "c").exists()
 
 
 def test_build_mirrored_value_without_a_code_costs_that_sample_alone(model_path, tmp_path) -> None:
@@ -94,3 +102,18 @@ def test_build_mirrored_value_without_a_code_costs_that_sample_alone(model_path,
     rows, in_range = {"posmap": codes, "landmarks": np.zeros((2, 68, 3), np.float32)}, np.ones(2, bool)
     worker._mirror_labels(rows, [Draw(32, flip=True)] * 2, in_range)
     np.testing.assert_array_equal(in_range, [False, True])
+
+
+def test_build_image_occluders_show_another_image_of_the_shard(tree, model_path, tmp_path) -> None:
+    shows = Augmentation(occlusion=1, occluder_size=(1, 1), occluder_shapes=("rectangle",), occluder_fills=("image",))
+    (tree / "AFW/AFW_001_1_0.jpg").write_bytes(b"broken")  # cannot be shown, and costs itself alone
+    config = dataclasses.replace(CONFIG, shard_size=3, jitter=0, copies=1, augmentation=shows.to_json())
+    samples = [sample for sample in find_samples(tree) if sample.subset == "AFW"]
+    result = build(samples, load_model(model_path), tmp_path / "out", config, root=tree)
+    assert [skip.name for skip in result.skipped] == ["AFW/AFW_001_1_0"]
+    images = {sample.name: read_image(sample).reshape(-1, 3).tolist() for sample in (samples[0], samples[2])}
+    for sample, other in zip(open_shards(tmp_path / "out"), (samples[2], samples[0]), strict=True):
+        draw = Draw.from_json(sample["augmentation"])
+        assert draw.needs_other
+        row, column = (min(max(round(c * 31), 1), 30) for c in (draw.occluders[0].y, draw.occluders[0].x))
+        assert sample["image"][row, column].tolist() in images[other.name]

@@ -241,7 +241,7 @@ def test_augment_with_another_model_fails_in_one_line(run, tmp_path) -> None:
     [
         (lambda path: path.write_bytes(path.read_bytes()[:-100]), "cut short or changed"),
         (lambda path: path.unlink(), "missing"),
-        (lambda path: path.write_bytes(b"x" * path.stat().st_size), "cannot be read"),
+        (lambda path: path.write_bytes(b"x" * path.stat().st_size), "its SHA-256 is not the one"),
     ],
 )
 def test_augment_of_a_damaged_shard_fails_in_one_line(run, uvgen, shards, tmp_path, damage, message) -> None:
@@ -251,6 +251,41 @@ def test_augment_of_a_damaged_shard_fails_in_one_line(run, uvgen, shards, tmp_pa
     assert result.exit_code == 1 and re.fullmatch(ONE_LINE, result.stderr)
     assert "AFW-00000.h5: " in result.stderr and message in result.stderr
     assert not list((tmp_path / "out").glob("*.h5"))
+
+
+@pytest.mark.parametrize("codec", ["raw", "jpeg"])
+def test_augment_of_a_changed_sample_is_refused(uvgen, model_path, tmp_path, codec) -> None:
+    config = dataclasses.replace(SMALL, image_codec=codec)
+    make(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "in", config)
+    path = tmp_path / "in/AFW-00000.h5"
+    with h5py.File(path) as file:
+        place = file["image" if codec == "raw" else "posmap"].id.get_chunk_info(0).byte_offset
+    with open(path, "r+b") as raw:
+        raw.seek(place + 100)
+        raw.write(b"xyz")
+    result = uvgen("augment", tmp_path / "in", "--out", tmp_path / "out", "--workers", 1, "--quiet")
+    assert result.exit_code == 1 and re.fullmatch(ONE_LINE, result.stderr)
+    assert f"{path}: its SHA-256 is not the one in the index: damaged or changed" in result.stderr
+    assert not (tmp_path / "out" / path.name).exists()
+
+
+def test_augment_of_an_unfinished_set_is_refused(uvgen, shards, tmp_path) -> None:
+    copy = Path(shutil.copytree(shards, tmp_path / "copy"))
+    (copy / "AFW-00001.h5").unlink()
+    edit_index(copy, lambda index: index.update(
+        shards=[e for e in index["shards"] if e["file"] != "AFW-00001.h5"], n_samples=index["n_samples"] - 1
+    ))  # fmt: skip
+    result = uvgen("augment", copy, "--out", tmp_path / "out")
+    assert result.exit_code == 1 and re.fullmatch(ONE_LINE, result.stderr)
+    assert "copy: unfinished, 1 samples are missing; run the `uvgen build` again" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_augment_takes_the_index_for_its_folder_and_no_other_file(uvgen, shards, tmp_path) -> None:
+    assert uvgen("augment", shards / "dataset.json", "--out", tmp_path / "out", "--workers", 1).exit_code == 0
+    result = uvgen("augment", shards / "AFW-00000.h5", "--out", tmp_path / "no")
+    assert result.exit_code == 1
+    assert "AFW-00000.h5: a file, expected the folder of a data set (with dataset.json)" in result.stderr
 
 
 def test_augment_of_no_data_set_itself_or_an_augmented_one_fails(run, uvgen, shards, tmp_path) -> None:

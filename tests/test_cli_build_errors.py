@@ -285,4 +285,4 @@ def test_build_out_without_space_ends_in_one_line_and_keeps_finished_shards(
     assert "HELEN-00000.h5" not in left and not any(name.startswith(".") for name in left)
     if limit > 100_000 and workers == 1:
         assert left == {"AFW-00000.h5"}
-        assert not verify(out).problems
+        assert verify(out).problems == (f"{out}: unfinished, 5 samples are missing; run what made it again",)

@@ -1,5 +1,6 @@
 """`uvgen export`: each layout read back by the library that reads it elsewhere."""
 
+import dataclasses
 import json
 import tarfile
 from pathlib import Path
@@ -8,14 +9,17 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from builds import file_hashes, make
+from builds import SMALL, file_hashes, make
 from numpy.typing import NDArray
 from PIL import Image
 from toy import write_tree
 
 import uvgen
+from uvgen import Augmentation, open_shards
+from uvgen.augment_shards import augment_shards
 from uvgen.errors import DatasetError, InputError
 from uvgen.export import FORMATS, export
+from uvgen.model import MorphableModel
 from uvgen.reader import ShardReader
 
 N = 9  # samples of the toy tree, in 6 shards
@@ -91,6 +95,34 @@ def test_export_prnet_is_read_the_way_prnet_pytorch_does(built: Path, reader: Sh
     assert lines == [f"{k} {name}" for k, name in enumerate(reader.names, start=1)]
     grey = np.asarray(Image.open(tmp_path / "prnet/uv_weight_mask.png"))
     np.testing.assert_array_equal(grey, np.minimum(reader.constants["weight_mask"] * 16, 255))
+
+
+def test_export_of_shards_without_maps_makes_them(built: Path, tmp_path: Path, model_path: Path) -> None:
+    lean = dataclasses.replace(SMALL, maps="none")
+    make(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "lean", lean)
+    with pytest.raises(InputError, match="lean: stores no maps; give the model that it was built with"):
+        export(tmp_path / "lean", tmp_path / "out", "npy")
+    export(tmp_path / "lean", tmp_path / "out", "npy", model=model_path)
+    for sample in open_shards(tmp_path / "lean", model_path):
+        np.testing.assert_array_equal(np.load(tmp_path / "out" / f"{sample['name']}.npy"), sample["posmap"])
+
+
+def test_export_of_mirrored_samples_says_so(built: Path, model: MorphableModel, tmp_path: Path) -> None:
+    augment_shards(built, tmp_path / "copies", Augmentation(flip=0.5), model=model)
+    flipped = open_shards(tmp_path / "copies").column("flipped").tolist()
+    assert len(set(flipped)) == 2
+    export(tmp_path / "copies", tmp_path / "files", "npy")
+    with np.load(tmp_path / "files/samples.npz") as samples:
+        assert samples["flipped"].tolist() == flipped
+    export(tmp_path / "copies", tmp_path / "tars", "webdataset")
+    found = {}
+    for path in (tmp_path / "tars").glob("*.tar"):
+        with tarfile.open(path) as tar:
+            for member in tar.getmembers():
+                if member.name.endswith(".json"):
+                    record = json.load(tar.extractfile(member))  # type: ignore[arg-type]
+                    found[record["name"]] = record["flipped"]
+    assert [found[name] for name in open_shards(tmp_path / "copies").names] == flipped
 
 
 @pytest.mark.parametrize("to", FORMATS)

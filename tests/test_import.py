@@ -33,7 +33,9 @@ def test_uvgen_help_is_light(arguments: list[str]) -> None:
     assert not loaded & {*HEAVY, "numpy"}
 
 
-@pytest.mark.parametrize("module", ["geometry", "_kernels", "crop", "errors", "randomness"])
+@pytest.mark.parametrize(
+    "module", ["geometry", "_kernels", "crop", "errors", "losses", "metrics", "randomness", "rasterize"]
+)
 def test_import_of_modules_for_training_code_needs_numpy_and_numba_alone(module: str) -> None:
     with_numba = modules_after("import numpy, numba")  # numba looks at scipy's version by itself
     assert not (modules_after(f"import uvgen.{module}") - with_numba) & {*HEAVY, "click"}

@@ -20,7 +20,7 @@ def weights() -> NDArray[np.float32]:
 
 
 def as_tensors(*arrays: NDArray[Any]) -> list[Any]:
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install uvgen[torch]")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
     return [torch.from_numpy(np.moveaxis(a, -1, 1).copy() if a.ndim == 4 else a) for a in arrays]
 
 

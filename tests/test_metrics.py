@@ -63,7 +63,7 @@ def test_by_yaw_of_an_empty_bin_is_nan() -> None:
 
 
 def test_metrics_of_tensors_equal_those_of_arrays() -> None:
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install uvgen[torch]")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
     rng = np.random.default_rng(2)
     maps, mask = rng.random((2, 3, 5, 7)), rng.random((5, 7)) < 0.6
     guess = truth() + rng.normal(size=(2, 68, 3))

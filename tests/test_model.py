@@ -74,6 +74,8 @@ def test_shape_and_expression_basis_are_the_parts_of_the_joint_one(model) -> Non
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"albedo_mean": np.zeros((7, 3))}, r"albedo_mean is \(7, 3\), expected"),
+        ({"albedo_basis": None}, r"albedo_basis is None, expected"),
         ({"uv": toy_model().uv + 0.5}, r"UV coordinates leave \[0, 1\]"),
         ({"uv": toy_model().uv[:-1]}, "UV coordinates are"),
         ({"mean": np.full((1681, 3), np.nan)}, "mean shape holds NaN"),

@@ -136,7 +136,7 @@ def test_from_mesh_with_an_unregistered_scan_is_refused(files, head) -> None:
     ("arguments", "message"),
     [
         (("mean.obj", "--out", "own.h5"), "a model needs --landmarks"),
-        (("mean.obj", "--out", "own.txt"), "expected .h5, .npy, .mat, .obj"),
+        (("mean.obj", "--out", "own.txt"), "expected a name that ends in .h5 or .npy or .mat or .obj"),
         (("builtin", "--scans", "scans", "--out", "own.h5"), "--scans and --landmarks go with a mesh"),
         (("mean.obj", "--out", "mean.obj"), "exists; --overwrite replaces it"),
     ],

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from toy import write_tree
 
-from uvgen import contact_sheet, load_model, open_shards, panels
+from uvgen import Augmentation, Draw, contact_sheet, load_model, open_shards, panels, preview
+from uvgen.augment_shards import augment_shards
 from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.panels import PANEL, Face
-from uvgen.preview import label_problems, match_landmark_texels, mean_texture, spread
+from uvgen.preview import label_problems, mean_texture, spread
 from uvgen.reader import ShardReader
 from uvgen.sheet import THUMB, save_picture, yaw_histogram
 
@@ -125,12 +126,27 @@ def test_contact_sheet_of_a_map_with_nan_names_the_sample(shards: Path) -> None:
         contact_sheet(broken, 1)
 
 
-def test_contact_sheet_without_stored_texels_finds_them(reader: ShardReader) -> None:
-    keep = ("weight_mask", "coverage")
-    constants = {name: array for name, array in reader.constants.items() if name in keep}
-    older = type("Older", (ShardReader,), {"constants": property(lambda self: constants)})
-    reader.__class__ = older
-    assert contact_sheet(reader, 1).problems == ()
+def test_contact_sheet_of_augmented_samples_says_what_was_done(shards: Path, model: Any, tmp_path: Path) -> None:
+    augmentation = Augmentation(rotation_deg=(-45, 45), scale=(0.9, 1.2), flip=0.5, occlusion=0.5)
+    augment_shards(shards, tmp_path / "copies", augmentation, model=model)
+    reader = open_shards(tmp_path / "copies")
+    constants = reader.constants
+    for sample in reader:
+        draw = Draw.from_json(sample["augmentation"])
+        yaw, roll = (round(float(np.rad2deg(sample["pose"][k]))) * (-1 if draw.flip else 1) for k in (1, 2))
+        row = preview._row(sample, Face.of(sample, constants["coverage"], constants["weight_mask"]),
+                           constants["landmark_texels"], 4)  # fmt: skip
+        assert f"yaw {yaw:+d}°" in row.remark and f"roll {roll:+d}°" in row.remark
+        assert f"augmented: rotated {draw.rotation_deg:+.0f}°, × {draw.scale:.2f}" in row.remark
+        assert ("mirrored" in row.remark) == draw.flip and ("occluded" in row.remark) == bool(draw.occluders)
+    assert {bool(sample["flipped"]) for sample in reader} == {False, True}
+    assert contact_sheet(reader, 9).problems == ()
+
+
+def test_contact_sheet_of_a_set_without_images_says_so(reader: ShardReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(reader), "fields", {"posmap": ((48, 48, 3), np.uint16)})
+    with pytest.raises(DatasetError, match="has no images to show"):
+        contact_sheet(reader, 1)
 
 
 def test_contact_sheet_with_another_model_says_so(reader: ShardReader, model_path: Path) -> None:
@@ -207,13 +223,6 @@ def test_spread_depends_on_the_seed_and_not_on_the_order() -> None:
 def test_spread_of_few_or_equal_yaws_takes_each_sample_once(yaws: Any) -> None:
     chosen = spread(yaws, [f"s{k}" for k in range(len(yaws))], 5, seed=3)
     assert len(chosen) == len(set(chosen)) == min(5, len(yaws))
-
-
-def test_match_landmark_texels_finds_those_of_the_model(reader: ShardReader, texels: Any) -> None:
-    batch = reader[0:9]
-    found = match_landmark_texels(batch["posmap"], batch["landmarks"], reader.constants["coverage"])
-    # Between two texels either may come nearer; on the average they are the same.
-    assert np.abs(found - texels).max() <= 1 and np.abs(found - texels).mean() < 0.2
 
 
 def test_landmark_colors_change_sides_under_mirroring() -> None:

@@ -1,9 +1,12 @@
 """Shards as they lie on disk, and reading them."""
 
+import dataclasses
 import json
 import multiprocessing
 import os
 import pickle
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +233,32 @@ def test_reader_many_shards_keeps_few_open(plain: Path) -> None:
 
 
 # Processes
+
+
+def test_reader_of_many_shards_serves_threads(tree: Path, model_path: Path, tmp_path: Path, monkeypatch) -> None:
+    make(tree, model_path, tmp_path / "out", dataclasses.replace(SMALL, shard_size=1))
+    reader = open_shards(tmp_path / "out")
+    monkeypatch.setattr("uvgen.reader._MAX_OPEN", 2)
+    expected = [sample["posmap"].sum(dtype=np.float64) for sample in reader]
+    order = np.random.default_rng(0).integers(0, len(reader), 600).tolist()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda k: reader[k]["posmap"].sum(dtype=np.float64), order))
+    finally:
+        sys.setswitchinterval(interval)
+    assert found == [expected[k] for k in order]
+
+
+def test_reader_fields_of_samples_count_as_a_list_does(reader: ShardReader) -> None:
+    assert reader.read(-1, "name") == reader.names[-1]
+    assert reader.gather([0, -2], ["name"])["name"] == [reader.names[0], reader.names[-2]]
+    assert reader.shard_range(-1)[1] == len(reader)
+    for key in (len(reader), -len(reader) - 1):
+        for call in (lambda k: reader.read(k, "name"), lambda k: reader.gather([k], ["name"]), reader.shard_range):
+            with pytest.raises(IndexError, match=f"sample {key} of {len(reader)}"):
+                call(key)
 
 
 def test_reader_pickled_with_open_files_reads_the_same(reader: ShardReader) -> None:

@@ -21,7 +21,7 @@ from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.model import MorphableModel
 from uvgen.plan import BuildConfig
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install uvgen[torch]")
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
 from torch.utils.data import DataLoader  # noqa: E402
 
@@ -94,6 +94,17 @@ def test_dataset_sample_is_the_readers_in_tensors(built: Path) -> None:
         dataset[N]
 
 
+def test_dataset_batches_count_samples_as_a_list_does(plain: Path) -> None:
+    dataset = ShardDataset(plain)
+    names = dataset.reader.names
+    assert dataset.batch([-1, 0])["name"] == [dataset[8]["name"], dataset[-9]["name"]] == [names[8], names[0]]
+    for key in (9, -10):
+        with pytest.raises(IndexError, match=f"sample {key} of 9"):
+            dataset.batch([0, key])
+    with pytest.raises(InputError, match="indices: none"):
+        dataset.batch([])
+
+
 def test_dataset_normalize_size_scales_to_the_crop(built: Path) -> None:
     found, pixels = ShardDataset(built)[3], ShardDataset(built, normalize=None)[3]
     torch.testing.assert_close(found["image"], pixels["image"] / 255)
@@ -153,6 +164,10 @@ def test_dataset_bad_arguments_are_one_clear_line(plain: Path, tmp_path: Path) -
         ShardDataset(plain, normalize="minmax")
     with pytest.raises(InputError, match="normalize: 'minmax'"):
         to_float({}, "minmax")
+    with pytest.raises(InputError, match="batch: has no image, expected one"):
+        to_float({"posmap": torch.zeros(3, U, U)})
+    with pytest.raises(InputError, match="augmentation: 'prnet', expected an Augmentation, such as"):
+        ShardDataset(plain, augmentation="prnet")  # type: ignore[arg-type]
     with pytest.raises(DatasetError, match="no such file"):
         ShardDataset(tmp_path)
 
@@ -344,6 +359,14 @@ def test_sampler_resumes_in_mid_epoch(plain: Path) -> None:
         assert resumed.epoch == 5 and len(resumed) == len(order) - 2
         assert list(resumed) == order[2:]
         assert list(resumed) == order  # the epoch after is whole again
+        resumed.load_state_dict(state)
+        resumed.set_epoch(5)  # as a training loop does at the top of each epoch
+        assert list(resumed) == order[2:]
+        resumed.load_state_dict(state)
+        resumed.set_epoch(6)
+        assert len(resumed) == len(order) and sorted(resumed) != sorted(order[2:])
+    with pytest.raises(InputError, match="n_used: -1, expected 0 or more"):
+        whole.state_dict(n_used=-1)
     with pytest.raises(InputError, match="sampler state: seed is 1, this sampler's is 2"):
         ShardSampler(ShardDataset(plain), seed=2, rank=1, n_ranks=2).load_state_dict(state)
 
@@ -471,6 +494,26 @@ def test_unwrap_sees_the_front_of_a_folded_sheet_alone() -> None:
     assert float(visible[:, 1:30].float().mean()) < 0.05
 
 
+def test_unwrap_of_a_map_that_is_not_finite_sees_nothing_there() -> None:
+    image = torch.rand(1, 3, 20, 20)
+    maps = torch.stack([*torch.meshgrid(torch.arange(20.0), torch.arange(20.0), indexing="xy"), torch.zeros(20, 20)])[
+        None
+    ]
+    good = unwrap(image, maps)[1]
+    assert bool(good.all())
+    for value in (torch.nan, torch.inf, -torch.inf):
+        for channel in range(3):
+            broken = maps.clone()
+            broken[0, channel, 3, 4] = value
+            visible = unwrap(image, broken)[1]
+            assert not bool(visible[0, 0, 3, 4]) and bool(visible[0, 0, 10:, 10:].all())
+
+
+def test_unwrap_of_codes_is_an_error() -> None:
+    with pytest.raises(InputError, match=r"image torch.uint8, .*to_float\(batch, normalize=None\)"):
+        unwrap(torch.zeros(1, 3, 20, 20, dtype=torch.uint8), torch.zeros(1, 3, 20, 20))
+
+
 def test_unwrap_visibility_outside_image_and_coverage_is_false() -> None:
     column, row = torch.meshgrid(torch.linspace(-20, 50, 32), torch.linspace(5, 25, 32), indexing="xy")
     maps = torch.stack([column, row, torch.zeros(32, 32)])[None]
@@ -532,4 +575,4 @@ except uvgen.UvgenError as error:
     print(error)
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "pip install uvgen[torch]" in found
+    assert "pip install torch" in found

@@ -14,7 +14,7 @@ from toy import write_tree
 
 from uvgen.plan import BuildConfig
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install uvgen[torch]")
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
 from torch.utils.data import DataLoader, Subset, default_collate  # noqa: E402
 

@@ -17,7 +17,7 @@ from uvgen.augment import mirror_map
 from uvgen.augment_shards import augment_shards
 from uvgen.errors import InputError, ModelError
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install uvgen[torch]")
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
 from torch.utils.data import DataLoader  # noqa: E402
 
@@ -154,3 +154,56 @@ def test_dataset_with_another_model_is_refused(sets, tmp_path) -> None:
     mute = dataclasses.replace(mute, content_sha256=toy_model().content_sha256)
     with pytest.raises(ModelError, match="no mirror pairs"):
         ShardDataset(sets[1], model=mute, augmentation=FLIP)
+
+
+# Maps on the device
+
+
+def test_layer_for_shards_makes_the_maps_of_augmented_and_mirrored_batches(sets, model_path, tmp_path) -> None:
+    for path in sets:
+        dataset = ShardDataset(path, model=model_path, augmentation=FLIP, normalize=None)
+        batch = dataset.batch(range(9))
+        assert len(set(batch["flipped"].tolist())) == 2
+        maps = PositionMapLayer.for_shards(dataset, model_path).from_batch(batch)
+        torch.testing.assert_close(maps, batch["posmap"], atol=2 * STEP, rtol=0)
+    plain = ShardDataset(sets[0], normalize=None)
+    layer = PositionMapLayer.for_shards(plain.reader, load_model(model_path))
+    torch.testing.assert_close(layer.from_batch(plain.batch([2])), plain.batch([2])["posmap"], atol=STEP, rtol=0)
+
+
+def test_layer_mirrors_by_blends_where_columns_are_not_exact(model_path) -> None:
+    model = load_model(model_path)
+    tilted = dataclasses.replace(model, uv=model.uv * [0.9, 0.8] + [0.07, 0.1], path=None)
+    mirror = TexelMirror.of_model(tilted, U)
+    assert len(mirror.texels)
+    layer = PositionMapLayer(tilted, U, crop_size=R).double()
+    inputs = [torch.zeros(2, n, dtype=torch.float64) for n in (model.n_shape, model.n_expression)]
+    inputs += [torch.tensor([[0.1, 0.4, 0.2, 16, 16, 0, 1e-4]], dtype=torch.float64).expand(2, 7)]
+    inputs += [torch.eye(3, dtype=torch.float64).expand(2, 3, 3), torch.tensor([32.0, 32.0])]
+    plain, mirrored = layer(*inputs, flipped=torch.tensor([False, True])).permute(0, 2, 3, 1).float().numpy()
+    expected = mirror_map(np.ascontiguousarray(plain), R, mirror)
+    np.testing.assert_allclose(mirrored, expected, atol=1e-4)
+
+
+def test_layer_refuses_what_it_cannot_do(sets, model_path, tmp_path) -> None:
+    dataset = ShardDataset(sets[1], augmentation=FLIP)
+    batch = dataset.batch(range(9))
+    mute = dataclasses.replace(load_model(model_path), mirror=None, path=None)
+    layer = PositionMapLayer.for_shards(dataset, mute)
+    with pytest.raises(InputError, match="flipped: this layer cannot mirror"):
+        layer.from_batch(batch)
+    still = ShardDataset(sets[1], augmentation=dataclasses.replace(FLIP, flip=0.0)).batch(range(2))
+    assert layer.from_batch(still).shape == (2, 3, U, U)
+    with pytest.raises(InputError, match="batch: has no shape, expected shape, expression"):
+        layer.from_batch({})
+    save_model(dataclasses.replace(toy_model(), content_sha256="1" * 64), tmp_path / "other.h5")
+    with pytest.raises(ModelError, match=r"other\.h5: not the model of .*; name that model's file"):
+        PositionMapLayer.for_shards(dataset, tmp_path / "other.h5")
+
+
+def test_layer_for_shards_takes_their_pixel_convention(model_path, tmp_path) -> None:
+    make(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "out", dataclasses.replace(SMALL, compat="face3d"))
+    dataset = ShardDataset(tmp_path / "out", normalize=None)
+    batch = dataset.batch(range(9))
+    maps = PositionMapLayer.for_shards(dataset, model_path).from_batch(batch)
+    torch.testing.assert_close(maps, batch["posmap"], atol=STEP, rtol=0)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builds import make
+from PIL import Image
 from toy import write_tree
 from training_augmentations import Shifts
 
@@ -13,7 +14,7 @@ from uvgen.augment import crop_augmented
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.plan import BuildConfig
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install uvgen[torch]")
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
 from uvgen.torch import ShardDataset  # noqa: E402
 
@@ -53,7 +54,10 @@ def test_dataset_from_source_with_a_missing_image_names_it(folders) -> None:
     tree, shards = folders
     dataset = ShardDataset(shards, augmentation=TURN, source=tree)
     (tree / "AFW/AFW_000_1_0.jpg").unlink()
-    with pytest.raises(SampleError, match=r"AFW_000_1_0\.jpg: cannot be read"):
+    with pytest.raises(SampleError, match=r"AFW_000_1_0\.jpg: cannot be read .*source: expected the --data"):
+        dataset[0]
+    Image.new("RGB", (100, 77)).save(tree / "AFW/AFW_000_1_0.jpg")
+    with pytest.raises(SampleError, match=r"AFW_000_1_0\.jpg: 77 px high, the set was built from 120; source: "):
         dataset[0]
 
 

@@ -44,7 +44,9 @@ def load_mask(kind: str, size: int = 256) -> NDArray[np.float32]:
         )
     with Image.open(_FOLDER / f"{kind}_mask_{size}.png") as image:
         codes = np.asarray(image, np.float32)
-    return codes / 255 if kind == "face" else np.ceil(codes / 16)  # 8 bits hold 255 for 16 * 16, as in PRNet's mask
+    return (
+        codes / np.float32(255) if kind == "face" else np.ceil(codes / np.float32(16))
+    )  # 8 bits hold 255 for 16 * 16, as in PRNet's mask
 
 
 def load_landmark_texels(size: int = 256) -> NDArray[np.int32]:

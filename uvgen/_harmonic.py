@@ -1,7 +1,5 @@
 """Weights of a mesh's edges and harmonic maps under them: the sparse linear algebra of the UV embedding."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from uvgen.topology import directed_edges

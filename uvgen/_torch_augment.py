@@ -1,6 +1,7 @@
 """What `ShardDataset` does to a sample's image and labels: uvgen's augmentation, or anybody's."""
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -8,13 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen.augment import crop_augmented, move_landmarks, move_map
-from uvgen.errors import DatasetError, InputError
+from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.reader import ShardReader
 from uvgen.samples import Sample, read_image
 from uvgen.texel_mirror import TexelMirror
 
 
-class Augmentation(Protocol):
+class AugmentationLike(Protocol):
     """What `ShardDataset` asks of an augmentation: `uvgen.augment.Augmentation`, or an object with `apply` too."""
 
     def draw(self, seed: int, name: str, epoch: int, size: int) -> Any:
@@ -42,7 +43,7 @@ class Augmenter:
 
     Parameters
     ----------
-    augmentation : Augmentation
+    augmentation : AugmentationLike
         uvgen's, or an object with `apply`.
     reader : ShardReader
         The data set.
@@ -68,11 +69,14 @@ class Augmenter:
         *,
         needs_mirror: bool,
     ) -> None:
+        if not hasattr(augmentation, "draw"):
+            hint = 'such as uvgen.Augmentation.preset("prnet")'
+            raise InputError(f"augmentation: {augmentation!r}, expected an Augmentation, {hint}")
         self._augmentation, self._seed = augmentation, seed
         self._custom = hasattr(augmentation, "apply")
         self.takes_codes = not self._custom
         self.size = reader.config["size"]
-        self.source = None if source is None else self._checked(source, reader)
+        self._source = None if source is None else self._checked(source, reader)
         self._mirror: TexelMirror | None = None
         if needs_mirror and not self._custom and augmentation.flip:
             if reader.model is None:
@@ -83,11 +87,26 @@ class Augmenter:
         """What to do to a sample in an epoch."""
         return self._augmentation.draw(self._seed, name, epoch, self.size)
 
-    def original(self, source: str) -> NDArray[np.uint8]:
-        """The image (h, w, 3) that a sample's field `source` names."""
-        assert self.source is not None
-        path = self.source / source
-        return read_image(Sample(path.stem, path.parent.name, path, None))
+    def image(
+        self, stored: Callable[[], NDArray[np.uint8]], row: Mapping[str, Any]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+        """What to sample a crop from, and the similarity that leads to the crop that labels belong to.
+
+        That is the stored crop itself, or the original image (h, w, 3) that the sample's field `source` names.
+        """
+        if self._source is None:
+            return stored(), np.eye(3)
+        path = self._source / row["source"]
+        try:
+            image = read_image(Sample(path.stem, path.parent.name, path, None))
+        except SampleError as error:
+            raise SampleError(f"{error}; source: expected the --data that the set was built from") from error
+        if len(image) != row["image_height"]:
+            raise SampleError(
+                f"{path}: {len(image)} px high, the set was built from {row['image_height']}; "
+                "source: expected the --data that the set was built from"
+            )
+        return image, row["crop"]
 
     def apply(
         self,

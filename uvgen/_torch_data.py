@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from torch.utils.data import Dataset, default_collate, get_worker_info
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from uvgen._torch_augment import Augmentation, Augmenter
+from uvgen._torch_augment import AugmentationLike, Augmenter
 from uvgen._torch_memory import Buffers, Layout, Parcel, Slots
 from uvgen._torch_values import Values, check_normalize
 from uvgen.errors import InputError
@@ -94,7 +94,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         path: str | os.PathLike[str],
         *,
         model: "MorphableModel | str | os.PathLike[str] | None" = None,
-        augmentation: Augmentation | None = None,
+        augmentation: AugmentationLike | None = None,
         source: str | os.PathLike[str] | None = None,
         seed: int = 0,
         normalize: str | None = "size",
@@ -129,10 +129,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         return len(self.reader)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        n = len(self)
-        if not -n <= index < n:
-            raise IndexError(f"sample {index} of {n}")
-        large, rows = self._filled([index % n])
+        large, rows = self._filled([index])
         return _as_tensors(
             {name: tensor[0] for name, tensor in large.items()},
             {name: v[0] if isinstance(v, list) else v.reshape(v.shape[1:]) for name, v in rows.items()},
@@ -153,11 +150,22 @@ class ShardDataset(Dataset[dict[str, Any]]):
         Parameters
         ----------
         indices : sequence of int
-            0 to ``len(dataset) - 1``.
+            One or more; as for a list, negative ones count from the end.
 
         Returns
         -------
         dict
+
+        Raises
+        ------
+        IndexError
+            Where there is no such sample.
+        DatasetError
+            Where a shard is missing or damaged.
+        SampleError
+            Where a sample's original image (`source`) cannot be used.
+        InputError
+            Where there are no indices.
         """
         return _as_tensors(*self._filled(indices), self.weight_mask, self._values.interleaved)
 
@@ -178,6 +186,8 @@ class ShardDataset(Dataset[dict[str, Any]]):
 
     def _layout(self, n: int) -> Layout:
         """Shapes of a batch's images and maps as they lie in memory."""
+        if n == 0:
+            raise InputError("indices: none, expected one or more")
         result: dict[str, tuple[tuple[int, ...], torch.dtype]] = {}
         for name, (shape, _) in self._large.items():
             result[name] = (n, *self._values.shape(shape)), self._values.dtype(name)
@@ -211,11 +221,11 @@ class ShardDataset(Dataset[dict[str, Any]]):
         scale, offset = self._map_scale
         position_map: NDArray[Any] | None = made
         if made is None and "posmap" in self._large:
-            position_map = self._stored(index, "posmap", None if self._augmenter is not None else out["posmap"])
+            position_map = self._stored(index, "posmap", out["posmap"] if self._augmenter is None else None)
         if self._augmenter is None:
             image = self._stored(index, "image", out["image"])
         else:
-            image, position_map = self._augmented(index, k, rows, position_map, out["image"])
+            image, position_map = self._augmented(self._augmenter, index, k, rows, position_map, out["image"])
             scale, offset = 1.0, 0.0
         rows["image_scale"][k], rows["image_offset"][k] = self._values.write_image(image, out["image"])
         if position_map is not None:
@@ -224,6 +234,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
 
     def _augmented(
         self,
+        augmenter: Augmenter,
         index: int,
         k: int,
         rows: dict[str, Any],
@@ -231,15 +242,11 @@ class ShardDataset(Dataset[dict[str, Any]]):
         image_out: NDArray[Any],
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
         """Image and map, px, of an augmented sample; its other fields are changed where they stand."""
-        augmenter = self._augmenter
-        assert augmenter is not None
         draw = augmenter.draw(rows["name"][k], int(self._epoch))
         if position_map is not None and not augmenter.takes_codes:
             position_map = decode(position_map, self._map_attributes)
-        if augmenter.source is None:
-            image, similarity = self._stored(index, "image"), np.eye(3)
-        else:
-            image, similarity = augmenter.original(rows["source"][k]), rows["crop"][k]
+        row = {name: rows[name][k] for name in ("source", "crop", "image_height")}
+        image, similarity = augmenter.image(lambda: self._stored(index, "image"), row)
         other = None
         if getattr(draw, "needs_other", False):
             first, stop = self.reader.shard_range(index)

@@ -1,13 +1,20 @@
 """Position maps made on the device, and textures unwrapped there. Import them from `uvgen.torch`."""
 
+import os
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from uvgen.atlas import build_atlas
+from uvgen._torch_data import ShardDataset
+from uvgen.atlas import ATLAS_RULES, build_atlas
 from uvgen.errors import InputError
-from uvgen.geometry import COMPAT
-from uvgen.model import MorphableModel
+from uvgen.geometry import check_compat
+from uvgen.model import MorphableModel, load_model
+from uvgen.reader import MAP_PARAMETERS, ShardReader, check_model
+from uvgen.texel_mirror import TexelMirror
 
 _FACING = 0.05  # cosine between normal and view below which a texel is a silhouette's, and its visibility chance
 
@@ -20,32 +27,52 @@ class PositionMapLayer(nn.Module):
     of its state dict. Autocast is off inside, because half precision places points whole pixels off; so would
     TensorFloat-32, ``torch.set_float32_matmul_precision`` other than "highest".
 
+    For the samples of shards, `for_shards` sets everything up and `from_batch` takes their fields:
+
+        layer = PositionMapLayer.for_shards(dataset, "bfm.h5").cuda()
+        maps = layer.from_batch(batch)
+
     Parameters
     ----------
-    model : MorphableModel
+    model : MorphableModel or path-like
         The face model; its bases are copied to the device, 150 MB for the Basel Face Model.
     size : int
         Texels along each side.
     compat : {None, "face3d"}
         Pixel convention, see `uvgen.geometry.pose_to_image`.
+    crop_size : int, optional
+        The crops' side, px; needed for mirrored samples, as is a model that says which vertices mirror each other.
 
     Raises
     ------
     InputError
         Where the size or `compat` is out of range.
+    ModelError
+        Where the model cannot be read, or has no mirror pairs and `crop_size` is given.
     """
 
     basis: Tensor
     mean: Tensor
     corners: Tensor
     weights: Tensor
+    mirrored_texels: Tensor
+    mirror_sources: Tensor
+    mirror_weights: Tensor
 
-    def __init__(self, model: MorphableModel, size: int = 256, compat: str | None = None) -> None:
+    def __init__(
+        self,
+        model: "MorphableModel | str | os.PathLike[str]",
+        size: int = 256,
+        compat: str | None = None,
+        *,
+        crop_size: int | None = None,
+    ) -> None:
         super().__init__()
-        if compat not in COMPAT:
-            raise InputError(f"compat: {compat!r}, expected None or 'face3d'")
-        atlas = build_atlas(model, size, rule="top-left" if compat is None else "face3d")
-        self.size, self.compat = size, compat
+        if not isinstance(model, MorphableModel):
+            model = load_model(model)
+        check_compat(compat)
+        atlas = build_atlas(model, size, rule=ATLAS_RULES[compat])
+        self.size, self.compat, self.crop_size = size, compat, crop_size
         self.n_shape, self.n_expression = model.n_shape, model.n_expression
         buffers = {
             "basis": np.array(model.basis).reshape(3 * model.n_vertices, -1),
@@ -53,11 +80,78 @@ class PositionMapLayer(nn.Module):
             "corners": atlas.vertices.astype(np.int64),
             "weights": atlas.weights.copy(),
         }
+        if crop_size is not None:
+            mirror = TexelMirror.of_model(model, size, atlas)
+            buffers["mirrored_texels"] = mirror.texels.astype(np.int64)
+            buffers["mirror_sources"] = mirror.sources.astype(np.int64)
+            buffers["mirror_weights"] = mirror.weights.copy()
         for name, array in buffers.items():
             self.register_buffer(name, torch.from_numpy(array), persistent=False)
 
+    @classmethod
+    def for_shards(
+        cls, data: ShardDataset | ShardReader, model: "MorphableModel | str | os.PathLike[str]"
+    ) -> "PositionMapLayer":
+        """The layer that makes the maps of a data set's samples.
+
+        Parameters
+        ----------
+        data : ShardDataset or ShardReader
+            Where size and pixel convention are from.
+        model : MorphableModel or path-like
+            The model that the set was built with.
+
+        Returns
+        -------
+        PositionMapLayer
+            It mirrors, where the model says which vertices mirror each other.
+
+        Raises
+        ------
+        ModelError
+            Where the model cannot be read, or is not the set's.
+        """
+        reader = data.reader if isinstance(data, ShardDataset) else data
+        if not isinstance(model, MorphableModel):
+            model = load_model(model)
+        check_model(model, reader.folder, reader.config)
+        crop_size = None if model.mirror is None else reader.config["size"]
+        return cls(model, reader.config["uv_size"], reader.config["compat"], crop_size=crop_size)
+
+    def from_batch(self, batch: Mapping[str, Any]) -> Tensor:
+        """Position maps of a `ShardDataset`'s batch, augmented and mirrored as its images are.
+
+        Parameters
+        ----------
+        batch : mapping
+            With the fields `PARAMETERS`, and `flipped` where samples may be mirrored, on this module's device.
+
+        Returns
+        -------
+        (B, 3, size, size)
+            As a call returns them.
+
+        Raises
+        ------
+        InputError
+            Where a field is missing, shapes do not agree, or a sample is mirrored and this layer cannot.
+        """
+        if missing := [name for name in MAP_PARAMETERS if name not in batch]:
+            raise InputError(f"batch: has no {missing[0]}, expected {', '.join(MAP_PARAMETERS)}")
+        flipped = batch.get("flipped")
+        if flipped is not None and self.crop_size is None and not bool(flipped.any()):
+            flipped = None
+        return self(*(batch[name] for name in MAP_PARAMETERS), flipped=flipped)
+
     def forward(
-        self, shape: Tensor, expression: Tensor, pose: Tensor, similarity: Tensor, image_height: Tensor | float
+        self,
+        shape: Tensor,
+        expression: Tensor,
+        pose: Tensor,
+        similarity: Tensor,
+        image_height: Tensor | float,
+        *,
+        flipped: Tensor | None = None,
     ) -> Tensor:
         """Position maps of a batch.
 
@@ -71,6 +165,9 @@ class PositionMapLayer(nn.Module):
             Image → crop, a batch's ``crop``.
         image_height : (B,) or number
             px.
+        flipped : (B,) bool, optional
+            Which samples are mirrored after `similarity`: x becomes crop_size - 1 - x, and texels exchange places
+            (see `uvgen.texel_mirror`).
 
         Returns
         -------
@@ -80,8 +177,10 @@ class PositionMapLayer(nn.Module):
         Raises
         ------
         InputError
-            Where shapes do not agree.
+            Where shapes do not agree, or `flipped` is given and `crop_size` was not.
         """
+        if flipped is not None and self.crop_size is None:
+            raise InputError("flipped: this layer cannot mirror; make it with crop_size, of a model with mirror pairs")
         n, dtype = len(pose), self.basis.dtype
         expected = {
             "shape": (shape, (n, self.n_shape)),
@@ -103,7 +202,19 @@ class PositionMapLayer(nn.Module):
                 self.corners, vertices.view(-1, 3 * n), per_sample_weights=self.weights, mode="sum"
             )
             maps = torch.baddbmm(shift[:, :, None], linear, texels.view(-1, 3, n).permute(2, 1, 0))
+            if flipped is not None and self.crop_size is not None:
+                mirrored = self._mirrored(maps, self.crop_size)
+                maps = torch.where(flipped.to(maps.device)[:, None, None], mirrored, maps)
         return maps.view(n, 3, self.size, self.size)
+
+    def _mirrored(self, maps: Tensor, crop_size: int) -> Tensor:
+        """Maps (B, 3, texels) of the mirrored crops."""
+        n = len(maps)
+        moved = maps.view(n, 3, self.size, self.size).flip(-1).reshape(n, 3, -1)
+        if len(self.mirrored_texels):
+            blends = (maps[:, :, self.mirror_sources] * self.mirror_weights).sum(dim=-1)
+            moved = moved.index_copy(2, self.mirrored_texels, blends)
+        return torch.cat([crop_size - 1 - moved[:, :1], moved[:, 1:]], dim=1)
 
     def _to_crop(self, pose: Tensor, similarity: Tensor, image_height: Tensor | float) -> tuple[Tensor, Tensor]:
         """Model → crop: (B, 3, 3) for x, y, z and the shift (B, 2) of x and y. See `uvgen.geometry`."""
@@ -150,17 +261,22 @@ def unwrap(
     texture : (B, C, U, U)
         Bilinear samples; 0 outside the image.
     visible : (B, 1, U, U) bool
-        Texels inside the image that face the camera with no other surface in front.
+        Texels with finite positions inside the image that face the camera with no other surface in front.
 
     Raises
     ------
     InputError
-        Where shapes do not agree.
+        Where shapes do not agree, or what is given are not floats.
     """
     if image.ndim != 4 or position_map.ndim != 4 or position_map.shape[:2] != (len(image), 3):
         raise InputError(
             f"image {tuple(image.shape)}, position_map {tuple(position_map.shape)}: "
             "expected (B, C, H, W) and (B, 3, U, U)"
+        )
+    if not (image.is_floating_point() and position_map.is_floating_point()):
+        raise InputError(
+            f"image {image.dtype}, position_map {position_map.dtype}: expected floats, as "
+            "`to_float(batch, normalize=None)` makes them"
         )
     height, width = image.shape[2:]
     x, y = position_map[:, 0], position_map[:, 1]
@@ -174,8 +290,10 @@ def unwrap(
 def _visible(maps: Tensor, coverage: Tensor | None, size: tuple[int, int], tolerance: float) -> Tensor:
     n, _, rows, columns = maps.shape
     height, width = size
+    finite = maps.isfinite().all(dim=1)  # a network that diverges is no reason to leave an array's bounds
+    maps = maps.nan_to_num()
     x, y, z = maps.unbind(1)
-    seen = (x > -0.5) & (y > -0.5) & (x < width - 0.5) & (y < height - 0.5)
+    seen = finite & (x > -0.5) & (y > -0.5) & (x < width - 0.5) & (y < height - 0.5)
     if coverage is not None:
         seen = seen & coverage
     cell = max(2.0 * width / columns, 1.0)

@@ -59,7 +59,7 @@ class Buffers:
     def borrow(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         """Memory that is overwritten when the same thread borrows the same name again."""
         found = getattr(self._scratch, name, None)
-        if found is None or found.shape != shape:
+        if found is None or found.shape != shape or found.dtype != dtype:
             found = np.empty(shape, dtype)
             setattr(self._scratch, name, found)
         return found

@@ -94,9 +94,13 @@ class ShardSampler(Sampler[int]):
         return order
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order; call it before each epoch, with the same number on all ranks."""
-        self.epoch = epoch
-        self._start = self._given = 0
+        """Choose the order; call it before each epoch, with the same number on all ranks.
+
+        The epoch that `load_state_dict` named goes on where it was left.
+        """
+        if epoch != self.epoch:
+            self._start = 0
+        self.epoch, self._given = epoch, self._start
 
     def state_dict(self, n_used: int | None = None) -> dict[str, Any]:
         """Where the epoch stands.
@@ -111,8 +115,15 @@ class ShardSampler(Sampler[int]):
         -------
         dict
             Plain numbers, the same on all ranks where they are at the same step.
+
+        Raises
+        ------
+        InputError
+            Where `n_used` is negative.
         """
         position = self._given if n_used is None else n_used
+        if position < 0:
+            raise InputError(f"n_used: {position}, expected 0 or more")
         return {**self._identity(), "epoch": self.epoch, "position": position}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -131,7 +142,7 @@ class ShardSampler(Sampler[int]):
         for name, value in self._identity().items():
             if state.get(name) != value:
                 raise InputError(f"sampler state: {name} is {state.get(name)!r}, this sampler's is {value!r}")
-        self.set_epoch(int(state["epoch"]))
+        self.epoch = int(state["epoch"])
         self._start = self._given = min(int(state["position"]), self._share(sum(self._shards)))
 
     def _identity(self) -> dict[str, Any]:

@@ -40,9 +40,11 @@ def to_float(
     Raises
     ------
     InputError
-        Where `normalize` is unknown.
+        Where `normalize` is unknown, or there is a map without its image.
     """
     check_normalize(normalize)
+    if "posmap" in batch and "image" not in batch:
+        raise InputError("batch: has no image, expected one: its side is the unit of the map")
     result = dict(batch)
     for name in ("image", "posmap"):
         if name not in batch:

@@ -16,6 +16,9 @@ from uvgen.model import MorphableModel
 from uvgen.topology import boundary_loops, signed_area, triangulate_loop
 
 FILLED, MESH, CLOSURE = 0, 1, 2
+ATLAS_RULES = {None: "top-left", "face3d": "face3d"}
+"""The rasterizer's rule that belongs to a pixel convention (`compat`)."""
+
 """Values of `UvAtlas.source`: nearest texel's values, the model's mesh, triangles that close a hole."""
 
 _RIM = 1e-6  # how much the grid is stretched to reach its rim: 1e-4 texels at 256
@@ -42,6 +45,11 @@ class UvAtlas:
     vertices: NDArray[np.int32]
     weights: NDArray[np.float32]
     source: NDArray[np.uint8]
+
+    @property
+    def nearest_vertices(self) -> NDArray[np.int32]:
+        """(size²,) int32: the corner of each texel's triangle that is nearest to it, for labels."""
+        return np.take_along_axis(self.vertices, self.weights.argmax(axis=1)[:, None], axis=1)[:, 0]
 
     def interpolate(self, attributes: NDArray[np.float32]) -> NDArray[np.float32]:
         """Per-vertex attributes (n, c), float32, at the texels: (size, size, c) float32."""

@@ -26,7 +26,7 @@ from uvgen.texel_mirror import TexelMirror
 
 __all__ = [
     "PRESETS", "Augmentation", "Augmented", "Draw", "Occluder", "TexelMirror", "apply", "crop_augmented",
-    "move_landmarks", "move_map", "occluded_texels",
+    "mirror_map", "move_landmarks", "move_map", "occluded_texels",
 ]  # fmt: skip
 
 _NO_IMAGE = np.zeros((1, 1, 3), np.uint8)
@@ -203,7 +203,7 @@ def move_map(
     if not in_range:
         raise SampleError(
             f"an augmented map leaves {codes.offset:.0f} to {codes.offset + 65535 * codes.scale:.0f} px, the range of "
-            "uint16; smaller ranges, or float32 maps"
+            "uint16; choose smaller ranges, or build the set with --posmap-dtype float32"
         )
     return out
 
@@ -250,7 +250,7 @@ def occluded_texels(
     """
     _check_map("position_map", position_map, None)
     if position_map.dtype != np.float32:
-        raise InputError(f"position_map: {position_map.dtype}, expected float32 px; see uvgen.shards.decode")
+        raise InputError(f"position_map: {position_map.dtype}, expected float32 px; see uvgen.open_shard.decode")
     if out is None:
         out = np.empty(position_map.shape[:2], np.bool_)
     elif out.shape != position_map.shape[:2] or out.dtype != np.bool_ or not out.flags.c_contiguous:

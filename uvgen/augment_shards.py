@@ -8,32 +8,31 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
-import simplejpeg
-from numpy.typing import NDArray
 
 import uvgen
 from uvgen import shards
-from uvgen.augment import Augmentation, Draw, TexelMirror, apply
+from uvgen.augment import Augmentation, TexelMirror, apply
 from uvgen.build import BuildResult
+from uvgen.crop import encode_crop
 from uvgen.errors import DatasetError, InputError, SampleError
-from uvgen.files import exclusive, new_hdf5, replaced_on_success, sha256_file
-from uvgen.interrupts import interrupts_deferred
+from uvgen.files import exclusive, sha256_file
 from uvgen.model import MorphableModel
+from uvgen.open_shard import OpenShard
 from uvgen.plan import ShardResult
 from uvgen.reader import check_model
-from uvgen.tasks import check_run, resume, run_tasks
+from uvgen.tasks import check_run, resume, run_tasks, write_shard
 
 _BATCH = 32
 _NOT_COPIED = ("format", "version", "constants", "config")
+_NEEDED = ("image", "crop", "landmarks", "name")
+_ADDED = ("augmentation", "augmentation_seed", "copies", "augmented_from")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +109,7 @@ def augment_shards(
     SampleError
         For a bad copy with ``on_error="fail"``.
     """
-    source, out = Path(os.path.abspath(source)), Path(os.path.abspath(out))
+    source, out = Path(os.path.abspath(shards.data_folder(source))), Path(os.path.abspath(out))
     check_run(workers, on_error)
     if copies < 1:
         raise InputError(f"copies: {copies}, expected 1 or more")
@@ -171,6 +170,8 @@ def _check_source(source: Path, index: shards.Index) -> None:
         if entry.samples and (not path.exists() or path.stat().st_size != entry.size_bytes):
             what = "cut short or changed" if path.exists() else "missing"
             raise DatasetError(f"{path}: {what}; run the `uvgen build` that made it again")
+    if index.missing:
+        raise DatasetError(f"{source}: unfinished, {index.missing} samples are missing; run the `uvgen build` again")
     if not index.n_samples:
         raise DatasetError(f"{source}: holds no samples")
 
@@ -179,7 +180,7 @@ def _mirror(
     source: Path, index: shards.Index, augmentation: Augmentation, model: MorphableModel | None
 ) -> TexelMirror | None:
     if model is not None:
-        check_model(model, source, index)
+        check_model(model, source, index.config)
     if not augmentation.flip:
         return None
     if model is None:
@@ -188,147 +189,96 @@ def _mirror(
 
 
 def _make_shard(job: _Job, task: CopyTask) -> ShardResult:
-    """Make one shard and rename it into place."""
-    path, skipped = job.out / task.file, list[shards.SkippedSample]()
+    skipped = list[shards.SkippedSample]()
 
     def skip(name: str, error: SampleError) -> None:
         if job.on_error == "fail":
             raise SampleError(f"{name}: {error}") from error
         skipped.append(shards.SkippedSample(name, task.file, str(error)))
 
-    with (
-        _opened(job.source / task.source.file, task.source.samples) as source,
-        interrupts_deferred() as check_interrupt,
-        replaced_on_success(path) as temporary,
-    ):
-        constants = [str(name) for name in source.attrs["constants"]]
-        with new_hdf5(temporary) as file:
-            writer = shards.ShardWriter(file, _fields(source, constants, job.augmentation), job.config["compression"])
-            for first in range(0, task.source.samples, _BATCH):
-                check_interrupt()
-                last = min(first + _BATCH, task.source.samples)
-                if rows := _rows(source, range(first, last), job, task.copy, constants, skip):
-                    writer.append(rows)
-            n = writer.n_samples
-            attributes = {key: value for key, value in source.attrs.items() if key not in _NOT_COPIED}
-            stated = {**json.loads(source.attrs["config"]), **{k: job.config[k] for k in _ADDED}}
-            writer.finish(
-                {name: source[name][()] for name in constants},
-                {**attributes, "uvgen": uvgen.__version__, "config": json.dumps(stated, sort_keys=True)},
-            )
-        digest = sha256_file(temporary)
-    if n == 0:
-        path.unlink()
-        return ShardResult(shards.ShardEntry(task.file, 0, 0, None), tuple(skipped))
-    return ShardResult(shards.ShardEntry(task.file, n, path.stat().st_size, digest), tuple(skipped))
+    path = job.source / task.source.file
+    stat = path.stat() if path.exists() else None
+    if stat is None or _hash(path, stat.st_size, stat.st_mtime_ns) != task.source.sha256:
+        what = "missing" if stat is None else "its SHA-256 is not the one in the index: damaged or changed"
+        raise DatasetError(f"{path}: {what}; run the `uvgen build` that made it again")
+    with OpenShard(path, task.source.samples) as source:
+        if missing := [name for name in _NEEDED if name not in source.fields]:
+            raise DatasetError(f"{path}: has no dataset {missing[0]}; build it again")
+        parts = [range(k, min(k + _BATCH, source.n_samples)) for k in range(0, source.n_samples, _BATCH)]
+        attributes = {key: value for key, value in source.file.attrs.items() if key not in _NOT_COPIED}
+        stated = {**json.loads(source.file.attrs["config"]), **{key: job.config[key] for key in _ADDED}}
+        entry = write_shard(
+            job.out / task.file,
+            _fields(source, job.augmentation),
+            job.config["compression"],
+            (_rows(source, part, job, task.copy, skip) for part in parts),
+            {name: source.file[name][()] for name in source.constants},
+            {**attributes, "uvgen": uvgen.__version__, "config": json.dumps(stated, sort_keys=True)},
+        )
+    return ShardResult(entry, tuple(skipped))
 
 
-_ADDED = ("augmentation", "augmentation_seed", "copies", "augmented_from")
+@lru_cache(maxsize=4)
+def _hash(path: Path, size: int, time_ns: int) -> str:
+    """Of a source shard, once for all its copies that this process makes."""
+    return sha256_file(path)
 
 
-@contextmanager
-def _opened(path: Path, n_samples: int) -> Iterator[h5py.File]:
-    """A source shard; a DatasetError where it cannot be read."""
-    try:
-        with h5py.File(path, "r") as file:
-            image = "image" if "image" in file else "image_end"
-            for name in (image, "crop", "name"):
-                if name not in file or len(file[name]) != n_samples:
-                    raise DatasetError(f"{path}: no {name} for each of its {n_samples} samples; build it again")
-            yield file
-    except OSError as error:
-        if isinstance(error, DatasetError):
-            raise
-        raise DatasetError(f"{path}: cannot be read ({error}); run `uvgen verify {path.parent}`") from error
-
-
-def _fields(source: h5py.File, constants: Sequence[str], augmentation: Augmentation) -> dict[str, shards.Field]:
+def _fields(source: OpenShard, augmentation: Augmentation) -> dict[str, shards.Field]:
     """The source's fields, and two more: what was done to a sample, and whether it is mirrored."""
     fields = {}
-    for name, data in source.items():
-        if name in (*constants, "image_data", "image_end"):
-            continue
-        dtype = "str" if h5py.check_string_dtype(data.dtype) else data.dtype.name
-        attributes = dict(data.attrs)
+    for name in source.fields:
+        shape, dtype = source.layouts[name]
+        attributes = source.attributes[name]
         if name == "posmap" and "scale_factor" in attributes:
             # rounded before it is moved, and again: a rotation by 45° adds two coordinates' errors
             moved = math.sqrt(2) * augmentation.scale[1]
-            attributes["rounding"] = float(attributes["scale_factor"]) / 2 * (1 + moved)
-        fields[name] = shards.Field(dtype, data.shape[1:], data.chunks is not None, attributes)
-    if "image" not in fields:
-        fields["image"] = shards.Field("bytes", (), attributes=dict(source["image_data"].attrs))
-    fields["augmentation"] = shards.Field("str", (), attributes={"content": "what was done, JSON"})
-    fields["flipped"] = shards.Field(
-        "bool", (), attributes={"content": "crop, map and landmarks mirrored after `crop`: x becomes size - 1 - x"}
-    )
-    return fields
+            attributes = {**attributes, "rounding": float(attributes["scale_factor"]) / 2 * (1 + moved)}
+        kind = "str" if dtype.kind == "S" else dtype.name
+        fields[name] = shards.Field(kind, shape, name in ("image", "posmap"), attributes)
+    if source.has_jpegs:
+        fields["image"] = shards.Field("bytes", (), attributes=dict(source.file["image_data"].attrs))
+    return {**fields, **shards.AUGMENTED}
 
 
 def _rows(
-    source: h5py.File,
-    numbers: range,
-    job: _Job,
-    copy: int,
-    constants: Sequence[str],
-    skip: Callable[[str, SampleError], None],
+    source: OpenShard, numbers: range, job: _Job, copy: int, skip: Callable[[str, SampleError], None]
 ) -> dict[str, Any]:
     """The augmented samples of some rows of the source."""
-    part = slice(numbers.start, numbers.stop)
-    names = [name.decode() for name in source["name"][part]]
-    apart = (*constants, "image", "image_data", "image_end")
-    stored = {name: data[part] for name, data in source.items() if name not in apart}
-    before = [_image(source, k) for k in numbers]
-    images = np.empty((len(before), *before[0].shape), np.uint8)
-    maps = np.empty_like(stored["posmap"]) if "posmap" in stored else None
-    landmarks = np.empty_like(stored["landmarks"]) if "landmarks" in stored else None
-    draws: list[Draw] = []
-    kept: list[int] = []
-    for k, name in enumerate(names):
-        draw = job.augmentation.draw(job.seed, name, copy, images.shape[1])
-        other = _image(source, int(draw.other * len(source["name"]))) if draw.needs_other else None
+    small = [name for name in source.fields if name not in ("image", "posmap")]
+    shapes = {name: source.layouts[name] for name in ("image", "posmap") if name in source.layouts}
+    large = {name: np.empty((len(numbers), *shape), dtype) for name, (shape, dtype) in shapes.items()}
+    samples: list[dict[str, Any]] = []
+    for row in numbers:
+        sample = {name: source.read(name, row) for name in small}
+        name, k = sample["name"], len(samples)
+        draw = job.augmentation.draw(job.seed, name, copy, shapes["image"][0][0])
+        other = source.read("image", int(draw.other * source.n_samples)) if draw.needs_other else None
+        position_map = source.read("posmap", row) if "posmap" in large else None
         try:
             moved = apply(
                 draw,
-                before[k],
-                None if maps is None else stored["posmap"][k],
-                None if landmarks is None else stored["landmarks"][k],
+                source.read("image", row),
+                position_map,
+                sample["landmarks"],
                 mirror=job.mirror,
                 other=other,
-                image_out=images[k],
-                map_out=None if maps is None else maps[k],
+                image_out=large["image"][k],
+                map_out=None if position_map is None else large["posmap"][k],
             )
         except SampleError as error:
             skip(f"{name}-{copy}", error)
             continue
-        if landmarks is not None:
-            landmarks[k] = moved.landmarks
-        draws.append(draw)
-        kept.append(k)
-    if not kept:
+        changed = {"landmarks": moved.landmarks, "crop": draw.similarity @ sample["crop"], "name": f"{name}-{copy}"}
+        samples.append({**sample, **changed, "augmentation": draw.to_json(), "flipped": draw.flip})
+    if not samples:
         return {}
-    which = slice(None) if len(kept) == len(names) else kept  # a list would copy what is large
-    rows: dict[str, Any] = {name: values[which] for name, values in stored.items() if name != "posmap"}
-    for name, values in rows.items():
-        if values.dtype.kind == "S":
-            rows[name] = [text.decode() for text in values]
-    rows["image"] = images[which]
-    if "image_end" in source:
-        quality = job.config["jpeg_quality"]
-        rows["image"] = [simplejpeg.encode_jpeg(image, quality, colorsubsampling="444") for image in rows["image"]]
-    if maps is not None:
-        rows["posmap"] = maps[which]
-    if landmarks is not None:
-        rows["landmarks"] = landmarks[which]
-    rows["crop"] = np.stack([draw.similarity @ stored["crop"][k] for draw, k in zip(draws, kept, strict=True)])
-    rows["name"] = [f"{names[k]}-{copy}" for k in kept]
-    rows["augmentation"] = [draw.to_json() for draw in draws]
-    rows["flipped"] = np.array([draw.flip for draw in draws])
+    rows: dict[str, Any] = {key: [sample[key] for sample in samples] for key in samples[0]}
+    for key, values in rows.items():
+        if not isinstance(values[0], str):
+            rows[key] = np.array(values)
+    for key, array in large.items():
+        rows[key] = array[: len(samples)]
+    if source.has_jpegs:
+        rows["image"] = [encode_crop(image, job.config["jpeg_quality"]) for image in rows["image"]]
     return rows
-
-
-def _image(source: h5py.File, row: int) -> NDArray[np.uint8]:
-    """One crop, however it is stored."""
-    if "image" in source:
-        return source["image"][row]
-    ends = source["image_end"]
-    return simplejpeg.decode_jpeg(source["image_data"][int(ends[row - 1]) if row else 0 : int(ends[row])])

@@ -186,7 +186,7 @@ class Augmentation:
             if value is None and name == "jpeg":
                 continue
             if name in ("flip", "occlusion"):
-                ok, expected = _is_range((value,), low, high, whole=False), f"a number in {low} to {high}"
+                ok, expected = _is_range((value, value), low, high, whole=False), f"a number in {low} to {high}"
             else:
                 ok = _is_range(value, low, high, whole=name in ("n_occluders", "jpeg"))
                 expected = f"(low, high) with {low} <= low <= high <= {high}"
@@ -194,7 +194,7 @@ class Augmentation:
                 raise InputError(f"augmentation: {name} = {value!r}, expected {expected}")
         for name, allowed in _CHOICES.items():
             chosen = getattr(self, name)
-            if isinstance(chosen, str) or not chosen or not set(chosen) <= set(allowed):
+            if not isinstance(chosen, tuple | list) or not chosen or not all(what in allowed for what in chosen):
                 raise InputError(f"augmentation: {name} = {chosen!r}, expected some of {', '.join(allowed)}")
 
     def draw(self, seed: int, name: str, epoch: int, size: int = 256) -> Draw:
@@ -269,7 +269,7 @@ class Augmentation:
         InputError
             Where there is no such preset.
         """
-        if name not in PRESETS:
+        if not isinstance(name, str) or name not in PRESETS:
             raise InputError(f"augmentation: no preset {name!r}, expected one of {', '.join(sorted(PRESETS))}")
         return PRESETS[name]
 
@@ -313,12 +313,12 @@ class Augmentation:
 
 
 def _is_range(numbers: Any, low: float, high: float, *, whole: bool) -> bool:
-    if not isinstance(numbers, tuple | list) or len(numbers) not in (1, 2):
+    if not isinstance(numbers, tuple | list) or len(numbers) != 2:
         return False
     kinds = (int,) if whole else (int, float)
     if any(isinstance(n, bool) or not isinstance(n, kinds) for n in numbers):
         return False
-    return low <= numbers[0] <= numbers[-1] <= high
+    return low <= numbers[0] <= numbers[1] <= high
 
 
 def _whole(bounds: tuple[int, int], u: float) -> int:

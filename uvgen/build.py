@@ -101,7 +101,7 @@ def build(
     mask = weight_mask(model, config.uv_size) if weights is None else np.asarray(weights, np.float32)
     if mask.shape != (config.uv_size, config.uv_size):
         raise InputError(f"weights: {mask.shape}, expected ({config.uv_size}, {config.uv_size}) as --uv-size says")
-    fresh = shards.Index(uvgen.__version__, _describe(config, model, mask), _describe_plan(samples))
+    fresh = shards.Index(uvgen.__version__, _describe(config, model, mask), _describe_plan(samples, config.copies))
     with exclusive(out):
         index = resume(out, fresh, overwrite=overwrite)
         done = {entry.file for entry in index.shards}
@@ -124,9 +124,9 @@ def _describe(config: BuildConfig, model: MorphableModel, mask: NDArray[np.float
     }
 
 
-def _describe_plan(samples: Sequence[Sample]) -> dict[str, Any]:
+def _describe_plan(samples: Sequence[Sample], copies: int) -> dict[str, Any]:
     names = "\n".join(sample.name for sample in samples)
-    return {"samples": len(samples), "names_sha256": hashlib.sha256(names.encode()).hexdigest()}
+    return {"samples": len(samples) * copies, "names_sha256": hashlib.sha256(names.encode()).hexdigest()}
 
 
 @contextmanager

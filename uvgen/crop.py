@@ -9,16 +9,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from uvgen import _kernels
 from uvgen.errors import InputError
-from uvgen.geometry import similarity_scale
+from uvgen.geometry import check_compat, similarity_scale
 
 JITTER = 0.1
 """Shift of the crop's centre as a share of the extent, and of its size, as in the public training sets."""
+
+JPEG_QUALITY = 95
+"""Of crops that are written as JPEG, where nothing else is said."""
 
 _WIDTH = 1.5  # the square's side in extents
 
 
 def crop_similarity(
-    landmarks: ArrayLike, size: int, draw: ArrayLike = (0.5, 0.5, 0.5), *, jitter: float = JITTER,
+    landmarks: ArrayLike, size: int, jitter_draw: ArrayLike = (0.5, 0.5, 0.5), *, jitter: float = JITTER,
     compat: str | None = None,
 ) -> NDArray[np.float64]:  # fmt: skip
     """The similarity that takes the image to the crop.
@@ -29,7 +32,7 @@ def crop_similarity(
         Image frame, px.
     size : int
         Pixels along each side of the crop.
-    draw : (3,) float
+    jitter_draw : (3,) float
         Numbers in [0, 1) that place the jitter: x shift, y shift, size; 0.5 is none.
     jitter : float
         Largest shift in extents, and largest change of the size as a share of it.
@@ -44,9 +47,15 @@ def crop_similarity(
     Raises
     ------
     InputError
-        Where the landmarks are not finite or all in one point.
+        Where the landmarks are not finite or all in one point, or another argument is out of range.
     """
-    points = np.asarray(landmarks, dtype=np.float64)[:, :2]
+    check_compat(compat)
+    if size < 2:
+        raise InputError(f"size: {size} px, expected 2 or more")
+    points = np.asarray(landmarks, dtype=np.float64)
+    if points.shape not in ((68, 2), (68, 3)):
+        raise InputError(f"landmarks: {points.shape}, expected (68, 2) or (68, 3)")
+    points = points[:, :2]
     if not np.isfinite(points).all():
         raise InputError("landmarks hold NaN or infinity")
     if compat == "face3d":
@@ -58,13 +67,20 @@ def crop_similarity(
         width = float(int(width))
     if not width > 0:
         raise InputError(f"the face is {extent:.3g} px large; is the pose's scale right?")
-    shift_x, shift_y, grow = 2 * np.asarray(draw, dtype=np.float64) - 1
+    shift_x, shift_y, grow = 2 * np.asarray(jitter_draw, dtype=np.float64) - 1
     center = (low + high) / 2 + jitter * extent * np.array([shift_x, shift_y])
     width *= 1 + jitter * grow
     scale = (size - 1) / width
     similarity = np.diag([scale, scale, 1.0])
     similarity[:2, 2] = -scale * (center - width / 2)
     return similarity
+
+
+def encode_crop(crop: NDArray[np.uint8], quality: int) -> bytes:
+    """JPEG of a crop (r, r, 3) uint8 RGB; colours are not subsampled."""
+    import simplejpeg
+
+    return simplejpeg.encode_jpeg(np.ascontiguousarray(crop), quality, colorspace="RGB", colorsubsampling="444")
 
 
 def warp_image(

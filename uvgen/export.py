@@ -11,19 +11,20 @@ import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import DatasetError, InputError
+from uvgen.crop import JPEG_QUALITY, encode_crop
+from uvgen.errors import DatasetError, InputError, UvgenError
 from uvgen.files import TEMPORARY_PREFIX
 from uvgen.reader import ShardReader, open_shards
 
-QUALITY = 95
-"""JPEG quality of the crops; colour is not subsampled."""
+if TYPE_CHECKING:
+    from uvgen.model import MorphableModel
 
-_PARAMETERS = ("landmarks", "shape", "expression", "pose", "crop", "image_height")
+_PARAMETERS = ("landmarks", "shape", "expression", "pose", "crop", "image_height", "flipped")
 
 
 def export(
@@ -31,7 +32,8 @@ def export(
     out: str | os.PathLike[str],
     to: str,
     *,
-    quality: int = QUALITY,
+    model: "MorphableModel | str | os.PathLike[str] | None" = None,
+    quality: int = JPEG_QUALITY,
     progress: Callable[[int], object] | None = None,
 ) -> int:
     """Write a data set in another layout.
@@ -52,10 +54,12 @@ def export(
           ``--train_dir``; numbers start at 1 because it skips folder 0. ``names.txt`` says which is which. That
           program divides maps by 255 and cuts them to [0, 1].
 
-        The last two have the weight mask as ``weight_mask.npy``, the third also as PRNet's 8-bit
-        ``uv_weight_mask.png`` (value / 16, so that 16 becomes 255 / 16).
+        All have the weight mask as ``weight_mask.npy``, the third also as PRNet's 8-bit ``uv_weight_mask.png``
+        (value / 16, so that 16 becomes 255 / 16).
+    model : MorphableModel or path-like, optional
+        The model that the set was built with; makes maps that are not stored.
     quality : int
-        Of the JPEG files, 1 to 100.
+        Of the JPEG files, 1 to 100; colours are not subsampled.
     progress : callable, optional
         Called with 1 after each sample.
 
@@ -68,6 +72,8 @@ def export(
     ------
     InputError
         Where `to` is unknown, the data set lacks images or maps, or two samples would get the same file.
+    ModelError
+        Where the model is not the set's.
     DatasetError
         Where the data set is damaged, `out` exists, or cannot be written.
     """
@@ -75,9 +81,11 @@ def export(
         raise InputError(f"export: {to!r}, expected one of {', '.join(FORMATS)}")
     if not 1 <= quality <= 100:
         raise InputError(f"quality: {quality}, expected 1 to 100")
-    reader = open_shards(shards)
-    if missing := [name for name in ("image", "posmap") if name not in reader.fields]:
-        raise InputError(f"{shards}: has no {missing[0]} field; export needs crops and stored maps")
+    reader = open_shards(shards, model)
+    if "image" not in reader.fields:
+        raise InputError(f"{shards}: has no images")
+    if "posmap" not in reader.fields and model is None:
+        raise InputError(f"{shards}: stores no maps; give the model that it was built with, to make them")
     with _folder_on_success(Path(out)) as folder:
         if "weight_mask" in reader.constants:
             np.save(folder / "weight_mask.npy", reader.constants["weight_mask"])
@@ -93,7 +101,7 @@ def _write_webdataset(reader: ShardReader, folder: Path, quality: int, progress:
                 sample = reader[index]
                 key = str(_path_of(sample["name"])).replace(".", "-")
                 _claim(key, taken)
-                _add(tar, f"{key}.jpg", _jpeg(sample["image"], quality))
+                _add(tar, f"{key}.jpg", encode_crop(sample["image"], quality))
                 _add(tar, f"{key}.posmap.npy", _npy(sample["posmap"]))
                 _add(tar, f"{key}.landmarks.npy", _npy(sample["landmarks"]))
                 small = {k: v.tolist() for k, v in sample.items() if k in _PARAMETERS and k != "landmarks"}
@@ -110,7 +118,7 @@ def _write_npy(reader: ShardReader, folder: Path, quality: int, progress: Callab
         _claim(str(relative), taken)
         path = folder / relative
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_name(f"{path.name}.jpg").write_bytes(_jpeg(sample["image"], quality))
+        path.with_name(f"{path.name}.jpg").write_bytes(encode_crop(sample["image"], quality))
         path.with_name(f"{path.name}.npy").write_bytes(_npy(sample["posmap"]))
         for key, values in rows.items():
             values.append(sample[key])
@@ -130,7 +138,7 @@ def _write_prnet(reader: ShardReader, folder: Path, quality: int, progress: Call
     for number, sample in enumerate(reader, start=1):
         path = folder / "train" / str(number)
         path.mkdir(parents=True)
-        (path / "original.jpg").write_bytes(_jpeg(sample["image"], quality))
+        (path / "original.jpg").write_bytes(encode_crop(sample["image"], quality))
         (path / "uv_posmap.npy").write_bytes(_npy(sample["posmap"]))
         lines.append(f"{number} {sample['name']}\n")
         progress(1)
@@ -154,7 +162,7 @@ def _folder_on_success(out: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, target)  # an empty folder may stand there
     except OSError as error:
-        if isinstance(error, DatasetError):
+        if isinstance(error, UvgenError):
             raise
         raise DatasetError(f"{out}: cannot be written ({error.strerror or error}); free space, rights?") from error
     finally:
@@ -172,12 +180,6 @@ def _claim(key: str, taken: set[str]) -> None:
     if key in taken:
         raise InputError(f"sample {key!r}: another one would be written to the same file; export them apart")
     taken.add(key)
-
-
-def _jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
-    import simplejpeg
-
-    return simplejpeg.encode_jpeg(image, quality, colorspace="RGB", colorsubsampling="444")
 
 
 def _npy(array: NDArray[Any]) -> bytes:

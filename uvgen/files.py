@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from uvgen.errors import DatasetError
+from uvgen.errors import DatasetError, UvgenError
 
 if TYPE_CHECKING:
     import h5py
@@ -44,7 +44,7 @@ def replaced_on_success(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        if isinstance(error, DatasetError):
+        if isinstance(error, UvgenError):  # of what the body read
             raise
         raise DatasetError(f"{path}: cannot be written ({error.strerror or error}); free space, rights?") from error
     finally:

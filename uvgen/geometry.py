@@ -24,6 +24,12 @@ LANDMARK_MIRROR.setflags(write=False)
 """(68,) index of the iBUG landmark that each landmark becomes when the image is mirrored."""
 
 
+def check_compat(compat: str | None) -> None:
+    """Raise InputError where there is no such pixel convention."""
+    if compat not in COMPAT:
+        raise InputError(f"compat: {compat!r}, expected None or 'face3d'")
+
+
 def rotation_matrices(angles_rad: ArrayLike) -> NDArray[np.float64]:
     """Rotations of 300W-LP poses: ``Rx(pitch) @ Ry(yaw) @ Rz(roll)``.
 
@@ -77,8 +83,7 @@ def pose_to_image(pose: ArrayLike, image_height: ArrayLike, compat: str | None =
     InputError
         Where shapes do not agree or `compat` is unknown.
     """
-    if compat not in COMPAT:
-        raise InputError(f"compat: {compat!r}, expected None or 'face3d'")
+    check_compat(compat)
     pose = np.asarray(pose, dtype=np.float64)
     if pose.ndim != 2 or pose.shape[1] != 7:
         raise InputError(f"pose: shape {pose.shape}, expected (B, 7) of pitch, yaw, roll, tx, ty, tz, f")

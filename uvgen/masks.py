@@ -128,9 +128,7 @@ def weight_mask(model: MorphableModel, size: int) -> NDArray[np.float32]:
 def _texel_regions(model: MorphableModel, size: int) -> NDArray[np.uint8] | None:
     if model.regions is None:
         return None
-    atlas = build_atlas(model, size)
-    corner = np.take_along_axis(atlas.vertices, atlas.weights.argmax(axis=1)[:, None], axis=1)
-    return model.regions[corner].reshape(size, size)
+    return model.regions[build_atlas(model, size).nearest_vertices].reshape(size, size)
 
 
 def _landmark_points(model: MorphableModel, size: int) -> tuple[NDArray[np.float64], float]:

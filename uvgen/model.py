@@ -31,6 +31,12 @@ FORMAT, VERSION = "uvgen-model", 1
 REGIONS = ("neck", "face", "mouth", "eyes", "nose", "other")
 """Names of the labels in `MorphableModel.regions`, by value; "other" is hair and the backs of the ears."""
 
+_DTYPES = {
+    "mean": np.float32, "basis": np.float32, "shape_std": np.float32, "expression_std": np.float32,
+    "triangles": np.int32, "mouth_triangles": np.int32, "uv": np.float64, "landmarks": np.int32,
+    "regions": np.uint8, "mirror": np.int32, "albedo_mean": np.float32, "albedo_basis": np.float32,
+    "albedo_std": np.float32,
+}  # fmt: skip
 _LABEL_FIELDS = ("mean", "basis", "triangles", "mouth_triangles", "uv", "landmarks", "regions")
 _MAPPED_FIELDS = ("basis", "albedo_basis")
 
@@ -146,13 +152,7 @@ def make_model(*, source: str, **arrays: Any) -> MorphableModel:
     ModelError
         Where shapes do not agree, an index is out of range, UV leave [0, 1] or a value is not finite.
     """
-    dtypes = {
-        "mean": np.float32, "basis": np.float32, "shape_std": np.float32, "expression_std": np.float32,
-        "triangles": np.int32, "mouth_triangles": np.int32, "uv": np.float64, "landmarks": np.int32,
-        "regions": np.uint8, "mirror": np.int32, "albedo_mean": np.float32, "albedo_basis": np.float32,
-        "albedo_std": np.float32,
-    }  # fmt: skip
-    for key, dtype in dtypes.items():
+    for key, dtype in _DTYPES.items():
         if arrays.get(key) is not None:
             array = np.ascontiguousarray(arrays[key], dtype=dtype)
             if array.flags.writeable:
@@ -190,6 +190,12 @@ def _check(model: MorphableModel, source: str) -> None:
         array = getattr(model, name)
         inside = not array.size or (array.min() >= 0 and array.max() < n)
         require(inside, f"{name} name a vertex that does not exist ({n} vertices, counted from 0)")
+    albedo = {name: getattr(model, name) for name in ("albedo_mean", "albedo_basis", "albedo_std")}
+    if any(array is not None for array in albedo.values()):
+        ka = 0 if model.albedo_std is None else model.albedo_std.size
+        for name, expected in (("albedo_mean", (n, 3)), ("albedo_basis", (n, 3, ka)), ("albedo_std", (ka,))):
+            found = None if albedo[name] is None else albedo[name].shape
+            require(found == expected, f"{name} is {found}, expected {expected}")
     for name in ("regions", "mirror"):
         array = getattr(model, name)
         require(array is None or array.shape == (n,), f"{name}: one value a vertex expected")
@@ -285,7 +291,9 @@ def read_model(path: str | PathLike[str]) -> MorphableModel:
             if version > VERSION:
                 raise ModelError(f"{path}: model format {version}, this uvgen reads up to {VERSION}; update uvgen")
             arrays: dict[str, Any] = {
-                key: _map(path, data) if key in _MAPPED_FIELDS else data[()] for key, data in file.items()
+                key: _map(path, data) if key in _MAPPED_FIELDS else data[()]
+                for key, data in file.items()
+                if key in _DTYPES  # what else another program wrote is its own
             }
             texts = {key: str(file.attrs[key]) for key in ("name", "content_sha256")}
             sources = json.loads(file.attrs["sources"])

@@ -50,10 +50,14 @@ class OpenShard:
         HDF5 attributes of each field.
     layouts : dict
         Shape and stored dtype of each field of a sample.
+    n_samples : int
+        How many samples it has.
+    has_jpegs : bool
+        Whether images are stored as JPEG.
     """
 
     def __init__(self, path: Path, n_samples: int) -> None:
-        self._path = path
+        self._path, self.n_samples = path, n_samples
         try:
             # samples are read whole and in any order: HDF5's chunk cache would copy each once more
             self.file = h5py.File(path, "r", rdcc_nbytes=0)
@@ -78,9 +82,16 @@ class OpenShard:
         self.fields = ["image" if name == "image_end" else name for name in datasets]
         self.attributes = {name: dict(data.attrs) for name, data in datasets.items()}
         self.layouts = {name: (data.shape[1:], data.dtype) for name, data in datasets.items()}
-        if self._jpegs is not None:
+        self.has_jpegs = self._jpegs is not None
+        if self.has_jpegs:
             size = int(self.file.attrs["size"])
             self.layouts["image"], self.attributes["image"] = ((size, size, 3), np.dtype(np.uint8)), {}
+
+    def __enter__(self) -> "OpenShard":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
 
     def read(self, name: str, row: int, out: NDArray[Any] | None = None) -> Any:
         """One field of one sample, see `uvgen.reader.ShardReader.read`."""

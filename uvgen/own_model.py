@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import InputError, ModelError
+from uvgen.errors import DependencyError, InputError, ModelError
 from uvgen.files import replaced_on_success, sha256_file
 from uvgen.model import MorphableModel, make_model, save_model
 from uvgen.tutte import parameterize, uv_stretch
@@ -116,7 +116,7 @@ def _read_mesh(path: Path, unit: str) -> tuple[NDArray[np.float64], NDArray[np.i
     try:
         import trimesh
     except ImportError as error:
-        raise ModelError(f"{path}: reading meshes needs trimesh; pip install uvgen[mesh]") from error
+        raise DependencyError(f"{path}: reading meshes needs trimesh: pip install trimesh") from error
     try:
         mesh: Any = trimesh.load(path, process=False, maintain_order=True, force="mesh")
         vertices, triangles = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int32)

@@ -59,7 +59,7 @@ class Face:
     seen : (U, U) bool
         Covered texels that nothing hides.
     yaw_rad : float
-        Of the pose.
+        Of the pose, as the crop shows it.
     """
 
     crop: NDArray[np.uint8]
@@ -95,7 +95,8 @@ class Face:
         face = coverage & (weights > 0)
         if not face.any():  # a mask of the user's own, of zeros
             face = coverage
-        return cls(crop, position_map, points, coverage, face, normals, seen, float(sample["pose"][1]))
+        yaw_rad = float(sample["pose"][1]) * (-1 if sample.get("flipped", False) else 1)
+        return cls(crop, position_map, points, coverage, face, normals, seen, yaw_rad)
 
 
 def crop_panel(face: Face) -> Image.Image:

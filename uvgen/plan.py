@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from uvgen import shards
-from uvgen.crop import JITTER
+from uvgen.crop import JITTER, JPEG_QUALITY
 from uvgen.errors import InputError
 from uvgen.geometry import COMPAT
 from uvgen.samples import Sample
@@ -28,7 +28,7 @@ class BuildConfig:
     shard_size : int
         Samples a shard, skipped ones included.
     seed : int
-        Of the crops' jitter.
+        Of the crops' jitter and of the augmentation.
     jitter : float
         See `uvgen.crop.crop_similarity`; 0 is none.
     posmap_dtype : {"uint16", "float32"}
@@ -57,7 +57,7 @@ class BuildConfig:
     posmap_dtype: str = "uint16"
     maps: str = "stored"
     image_codec: str = "raw"
-    jpeg_quality: int = 95
+    jpeg_quality: int = JPEG_QUALITY
     compression: str | None = None
     compat: str | None = None
     augmentation: str | None = None

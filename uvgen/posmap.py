@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen import _kernels
-from uvgen.atlas import FILLED, build_atlas
+from uvgen.atlas import ATLAS_RULES, FILLED, build_atlas
 from uvgen.depth import DepthSearch
 from uvgen.errors import InputError
-from uvgen.geometry import COMPAT, crop_affine, pose_to_image
+from uvgen.geometry import check_compat, crop_affine, pose_to_image
 from uvgen.model import MorphableModel
 
 BATCH = 96
@@ -57,12 +57,11 @@ class PositionMapper:
     """
 
     def __init__(self, model: MorphableModel, size: int = 256, compat: str | None = None) -> None:
-        if compat not in COMPAT:
-            raise InputError(f"compat: {compat!r}, expected None or 'face3d'")
+        check_compat(compat)
         self.model = model
         self.size = size
         self.compat = compat
-        self.atlas = build_atlas(model, size, rule="top-left" if compat is None else "face3d")
+        self.atlas = build_atlas(model, size, rule=ATLAS_RULES[compat])
         self._texel_mean = self.atlas.interpolate(model.mean).reshape(-1, 3)
         self._on_texels = 2 * size**2 <= model.n_vertices
         if self._on_texels:  # few texels: evaluate the bases there, and look for depths apart

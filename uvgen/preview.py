@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from uvgen import masks, panels, rasterize
+from uvgen.augmentation import Draw
 from uvgen.errors import DatasetError, InputError
 from uvgen.model import MorphableModel
 from uvgen.panels import Face
@@ -24,7 +25,6 @@ MOST = 24
 """Samples that a sheet can show."""
 
 _MEAN_SAMPLES = 32  # in the mean texture
-_MATCHED = 8  # samples that landmark texels are found from, where a set does not name them
 _MOVED = 0.01  # of the crop's width: stored landmarks and map differ by more only where one of them is wrong
 
 
@@ -91,14 +91,18 @@ def contact_sheet(
         raise InputError(f"every: {every}, expected 1 or more texels")
     if not len(reader):
         raise DatasetError(f"{reader.folder}: holds no sample to show")
+    if "image" not in reader.fields:
+        raise DatasetError(f"{reader.folder}: has no images to show")
     if "posmap" not in reader[0]:
         raise DatasetError(f"{reader.folder}: stores no maps; open it with the model that it was built with (--model)")
     constants = reader.constants
     weights, coverage = constants["weight_mask"], constants["coverage"]
     every = every or max(1, round(len(weights) / 42))
     yaws, all_names = reader.column("pose")[:, 1], reader.names
+    if "flipped" in reader.fields:
+        yaws = np.where(reader.column("flipped"), -yaws, yaws)
     chosen = _named(reader, all_names, names) if names else spread(yaws, all_names, n_samples, seed)
-    texels, origin = _landmark_texels(reader, constants, model, spread(yaws, all_names, _MATCHED, seed))
+    texels, origin = _landmark_texels(constants, model)
 
     rows, textures = [], []
     for k in chosen:
@@ -158,31 +162,6 @@ def spread(yaws_rad: NDArray[np.floating[Any]], names: Sequence[str], n: int, se
         free[taken] = False
         chosen.append(taken)
     return order[sorted(chosen)].tolist()
-
-
-def match_landmark_texels(
-    position_maps: NDArray[np.float32], landmarks: NDArray[np.float32], candidates: NDArray[np.bool_]
-) -> NDArray[np.int32]:
-    """Find the texels of the landmarks from maps and landmarks that belong together.
-
-    Parameters
-    ----------
-    position_maps : (k, U, U, 3) float32
-        Of a few samples; the more their shapes differ, the surer is the match.
-    landmarks : (k, 68, 3) float32
-        In the same frame.
-    candidates : (U, U) bool
-        Texels to choose from.
-
-    Returns
-    -------
-    (68, 2) int32
-        Row and column of the texel that comes nearest to each landmark over all samples.
-    """
-    places = np.argwhere(candidates).astype(np.int32)
-    values = position_maps[:, candidates].astype(np.float64)
-    nearest = [np.square(values - landmarks[:, None, k]).sum(axis=(0, 2)).argmin() for k in range(68)]
-    return places[nearest]
 
 
 def mean_texture(
@@ -249,22 +228,11 @@ def _named(reader: ShardReader, all_names: Sequence[str], names: Sequence[str]) 
     return [position[name] for name in names]
 
 
-def _landmark_texels(
-    reader: ShardReader, constants: dict[str, NDArray[Any]], model: MorphableModel | None, some: Sequence[int]
-) -> tuple[NDArray[np.int32], str]:
+def _landmark_texels(constants: dict[str, NDArray[Any]], model: MorphableModel | None) -> tuple[NDArray[np.int32], str]:
     """Texels of the landmarks, and where they are from."""
-    weights = constants["weight_mask"]
     if model is not None:
-        return masks.landmark_texels(model, len(weights)), f"from {model.name}"
-    if "landmark_texels" in constants:
-        return constants["landmark_texels"], "from the set"
-    samples = [reader[k] for k in some]
-    texels = match_landmark_texels(
-        np.stack([sample["posmap"] for sample in samples]),
-        np.stack([sample["landmarks"] for sample in samples]),
-        constants["coverage"],
-    )
-    return texels, "found by matching stored landmarks"
+        return masks.landmark_texels(model, len(constants["weight_mask"])), f"from {model.name}"
+    return constants["landmark_texels"], "from the set"
 
 
 def _model_problems(reader: ShardReader, model: MorphableModel | None) -> list[str]:
@@ -275,10 +243,13 @@ def _model_problems(reader: ShardReader, model: MorphableModel | None) -> list[s
 
 def _row(sample: dict[str, Any], face: Face, texels: NDArray[np.int32], every: int) -> Row:
     pitch, yaw, roll = (round(float(angle)) for angle in np.rad2deg(sample["pose"][:3]))
+    if sample.get("flipped", False):
+        yaw, roll = -yaw, -roll
     hidden = 1 - face.seen[face.face].mean()
+    angles = f"yaw {yaw:+d}°   pitch {pitch:+d}°   roll {roll:+d}°   {hidden:.0%} of the face hidden"
     return Row(
         sample["name"],
-        f"yaw {yaw:+d}°   pitch {pitch:+d}°   roll {roll:+d}°   {hidden:.0%} of the face hidden",
+        angles + (f"   augmented: {_what_was_done(sample['augmentation'])}" if "augmentation" in sample else ""),
         tuple(label_problems(face, sample["landmarks"], texels)),
         (
             panels.crop_panel(face),
@@ -290,6 +261,14 @@ def _row(sample: dict[str, Any], face: Face, texels: NDArray[np.int32], every: i
             panels.turned_panel(face),
         ),
     )
+
+
+def _what_was_done(text: str) -> str:
+    """The geometry of a sample's draw, and what hides it, in a few words."""
+    draw = Draw.from_json(text)
+    words = [f"rotated {draw.rotation_deg:+.0f}°", f"× {draw.scale:.2f}"]
+    words += ["mirrored"] * draw.flip + ["occluded"] * bool(draw.occluders)
+    return ", ".join(words)
 
 
 def _column_titles(every: int, size: int) -> tuple[str, ...]:
@@ -322,7 +301,7 @@ def _header(
         f"crops {config['size']} px, {config['image_codec']}; maps {config['uv_size']} texels wide, "
         f"{config['posmap_dtype'] if config['maps'] == 'stored' else 'made on reading'}; "
         f"jitter {config['jitter']:g}, seed {config['seed']}; pixel convention {config['compat'] or 'exact'}; "
-        f"landmark texels {origin}",
+        f"landmark texels {origin}" + ("; augmented" if "augmentation" in config else ""),
     )
     fine = "maps, stored landmarks and orientation agree; whether points sit on their features is for you to see"
     title = f"{reader.folder.resolve().name}: position maps on their images"

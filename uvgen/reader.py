@@ -2,9 +2,11 @@
 
 import operator
 import os
+import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import InputError, ModelError
 from uvgen.open_shard import OpenShard, decode
-from uvgen.shards import INDEX, Index
+from uvgen.shards import Index, data_folder
 
 if TYPE_CHECKING:  # trainers that read stored maps need neither numba nor scipy
     from uvgen.model import MorphableModel
@@ -55,10 +57,12 @@ class ShardReader:
         self._mapper: PositionMapper | None = None
         self._mirror: TexelMirror | None = None
         self._open: OrderedDict[int, OpenShard] = OrderedDict()
-        self._pid = os.getpid()
+        self._lock, self._pid = threading.Lock(), os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": OrderedDict(), "_mapper": None}
+        state = {**self.__dict__, "_open": OrderedDict(), "_mapper": None, "_lock": None, "_pid": -1}
+        state.pop("names", None)
+        return state
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -93,11 +97,14 @@ class ShardReader:
             stacked["posmap"] = self.make_maps(stacked)
         return stacked
 
-    def _stored(self, key: int) -> dict[str, Any]:
+    def _place(self, key: int) -> int:
         n = len(self)
         if not -n <= key < n:
             raise IndexError(f"sample {key} of {n}")
-        shard, row = self._locate(key % n)
+        return key % n
+
+    def _stored(self, key: int) -> dict[str, Any]:
+        shard, row = self._locate(key)
         return {name: decode(shard.read(name, row), shard.attributes[name]) for name in shard.fields}
 
     def read(self, key: int, name: str, out: NDArray[Any] | None = None) -> Any:
@@ -106,7 +113,7 @@ class ShardReader:
         Parameters
         ----------
         key : int
-            The sample, 0 to ``len(reader) - 1``.
+            The sample; as for a list, negative ones count from the end.
         name : str
             The field.
         out : ndarray, C-contiguous, optional
@@ -134,7 +141,7 @@ class ShardReader:
         Parameters
         ----------
         keys : iterable of int
-            Samples, each 0 to ``len(reader) - 1``.
+            Samples; as for a list, negative ones count from the end.
         names : iterable of str
             Fields; quick for small ones.
 
@@ -192,8 +199,8 @@ class ShardReader:
         return maps
 
     def shard_range(self, key: int) -> tuple[int, int]:
-        """First sample of the shard that a sample (0 to ``len(reader) - 1``) is in, and the one after its last."""
-        number = bisect_right(self._ends, key)
+        """First sample of the shard that a sample is in, and the one after its last."""
+        number = bisect_right(self._ends, self._place(key))
         return self._ends[number] - self._shards[number].samples, self._ends[number]
 
     @property
@@ -219,21 +226,24 @@ class ShardReader:
         return dict(self._shard(0).attributes[name])
 
     def _locate(self, key: int) -> tuple[OpenShard, int]:
+        key = self._place(key)
         number = bisect_right(self._ends, key)
         return self._shard(number), key - self._ends[number] + self._shards[number].samples
 
     def _shard(self, number: int) -> OpenShard:
-        if self._pid != os.getpid():  # handles of the process that forked this one are not ours to close
-            self._open, self._pid = OrderedDict(), os.getpid()
-        if number in self._open:
+        if self._pid != os.getpid():  # neither handles nor the lock of the process that this one comes from are ours
+            self._open, self._lock, self._pid = OrderedDict(), threading.Lock(), os.getpid()
+        with self._lock:
+            shard = self._open.get(number)
+            if shard is None:
+                entry = self._shards[number]
+                shard = self._open[number] = OpenShard(self.folder / entry.file, entry.samples)
+                if len(self._open) > _MAX_OPEN:
+                    self._open.popitem(last=False)  # closed when the last thread that reads from it is done
             self._open.move_to_end(number)
-        else:
-            if len(self._open) >= _MAX_OPEN:
-                self._open.popitem(last=False)[1].file.close()
-            self._open[number] = OpenShard(self.folder / self._shards[number].file, self._shards[number].samples)
-        return self._open[number]
+            return shard
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """Every sample's name, in order."""
         return [name for k in range(len(self._shards)) for name in self._shard(k).file["name"].asstr()[()]]
@@ -277,24 +287,22 @@ def open_shards(
     ModelError
         Where the model is another than that of the set.
     """
-    folder = Path(path)
-    if folder.name == INDEX:
-        folder = folder.parent
+    folder = data_folder(path)
     index = Index.read(folder)
     if model is None:
         return ShardReader(folder, index)
     from uvgen.model import MorphableModel, load_model
 
     loaded = model if isinstance(model, MorphableModel) else load_model(model)
-    check_model(loaded, folder, index)
+    check_model(loaded, folder, index.config)
     return ShardReader(folder, index, loaded)
 
 
-def check_model(model: "MorphableModel", folder: Path, index: Index) -> None:
-    """Raise ModelError unless a data set was built with this model."""
-    expected = index.config["model_sha256"]
+def check_model(model: "MorphableModel", folder: Path, config: Mapping[str, Any]) -> None:
+    """Raise ModelError unless a data set, of this configuration, was built with this model."""
+    expected = config["model_sha256"]
     if model.content_sha256 != expected:
         raise ModelError(
             f"{model.path or model.name}: not the model of {folder} (content {model.content_sha256[:12]}…, "
-            f"the set was built with {index.config['model']}, {expected[:12]}…)"
+            f"the set was built with {config['model']}, {expected[:12]}…); name that model's file"
         )

@@ -4,8 +4,6 @@ Both come from Bas et al., 3D Morphable Models as Spatial Transformer Networks (
 so that vertices are texels, and its expressions are carried into the mouth by a Laplace-Beltrami solve.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from uvgen._harmonic import laplacian
@@ -73,7 +71,7 @@ def resample_model(model: MorphableModel, size: int) -> MorphableModel:
     if np.median((q - p)[:, 0] * (r - p)[:, 1] - (q - p)[:, 1] * (r - p)[:, 0]) < 0:
         faces = faces[:, ::-1]
     mirrored = texel[:, ::-1].ravel() if model.mirror is not None else None
-    nearest = corners[np.arange(len(corners)), weights.argmax(axis=1)]
+    nearest = atlas.nearest_vertices
     return make_model(
         source=f"{model.name} at {size} x {size}",
         mean=sampled(model.mean),

@@ -15,7 +15,10 @@ import uvgen
 from uvgen.errors import DatasetError
 
 COUNT, SEED, SUBSET = 64, 20, "IBUG"
-_SOURCES = ("synth/*.py", "builtin/*.py")
+_SOURCES = (
+    "synth/*.py", "builtin/*.py", "_mesh_kernels.py", "_raster_kernels.py", "fragments.py", "geometry.py",
+    "randomness.py", "shading.py", "visibility.py",
+)  # fmt: skip
 
 
 def builtin_samples() -> Path:

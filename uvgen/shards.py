@@ -14,6 +14,7 @@ from. Files hold no times and no machine names: the same input gives the same by
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -50,6 +51,13 @@ class Field:
     shape: tuple[int, ...]
     chunked: bool = False
     attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+AUGMENTED = {
+    "augmentation": Field("str", (), attributes={"content": "what was done, JSON"}),
+    "flipped": Field("bool", (), attributes={"content": "mirrored after `crop`: x becomes size - 1 - x"}),
+}
+"""Fields that augmented samples have besides the others."""
 
 
 class ShardWriter:
@@ -155,6 +163,11 @@ class Index:
         """Samples in the finished shards."""
         return sum(entry.samples for entry in self.shards)
 
+    @property
+    def missing(self) -> int:
+        """Samples, skipped ones aside, that an unfinished set does not have yet."""
+        return int(self.plan["samples"]) - self.n_samples - len(self.skipped)
+
     def write(self, folder: Path) -> None:
         """Replace the folder's `dataset.json`; entries are sorted, whatever order they came in."""
         content = {
@@ -199,10 +212,22 @@ class Index:
             return index
         except FileNotFoundError as error:
             raise DatasetError(f"{path}: no such file; expected a folder that `uvgen build` made") from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            if isinstance(error, DatasetError):
-                raise
+        except DatasetError:
+            raise
+        except OSError as error:
+            raise DatasetError(f"{path}: cannot be read ({error.strerror}); rights?") from error
+        except (ValueError, KeyError, TypeError) as error:
             raise DatasetError(f"{path}: not a data set's index ({error}); was it edited?") from error
+
+
+def data_folder(path: str | os.PathLike[str]) -> Path:
+    """The folder of a data set, of which `path` may name the `dataset.json`; DatasetError for another file."""
+    path = Path(path)
+    if path.name == INDEX:
+        return path.parent
+    if path.is_file():
+        raise DatasetError(f"{path}: a file, expected the folder of a data set (with {INDEX})")
+    return path
 
 
 def is_shard(path: Path) -> bool:

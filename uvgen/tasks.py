@@ -1,11 +1,15 @@
 """What every job that makes shards shares: going on where it was left, parallel work, and the index."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
 
 from uvgen import shards
 from uvgen.errors import DatasetError, InputError
+from uvgen.files import new_hdf5, replaced_on_success, sha256_file
+from uvgen.interrupts import interrupts_deferred
 from uvgen.parallel import run_on_workers
 from uvgen.plan import ShardResult
 
@@ -50,21 +54,86 @@ def resume(out: Path, fresh: shards.Index, *, overwrite: bool) -> shards.Index:
     if not (out / shards.INDEX).exists():
         return fresh
     index = shards.Index.read(out)
-    for what, old, new in (
-        ("uvgen", index.uvgen, fresh.uvgen),
-        *((key, index.config.get(key), fresh.config.get(key)) for key in {**fresh.config, **index.config}),
-        ("the number of samples", index.plan["samples"], fresh.plan["samples"]),
-        ("the list of samples", index.plan["names_sha256"], fresh.plan["names_sha256"]),
-    ):
-        if old != new:
-            raise DatasetError(
-                f"{out}: holds a data set made with {what} = {old}, now it is {new}; "
-                "choose another --out, or --overwrite to start anew"
-            )
+    if difference := _difference(index, fresh):
+        raise DatasetError(
+            f"{out}: holds a data set made with {difference}; choose another --out, or --overwrite to start anew"
+        )
     index.shards = [e for e in index.shards if e.sha256 is None or _size(out / e.file) == e.size_bytes]
     kept = {entry.file for entry in index.shards}
     index.skipped = [skip for skip in index.skipped if skip.shard in kept]
     return index
+
+
+_HASHES = {
+    "model_sha256": "another model", "weight_mask_sha256": "another weight mask", "augmented_from": "other shards",
+    "names_sha256": "another list of samples",
+}  # fmt: skip
+
+
+def _difference(index: shards.Index, fresh: shards.Index) -> str:
+    """The first thing that two data sets were not made with alike; nothing where there is none."""
+    old: dict[str, Any] = {"uvgen": index.uvgen, **_flat(index.config), **index.plan}
+    new: dict[str, Any] = {"uvgen": fresh.uvgen, **_flat(fresh.config), **fresh.plan}
+    for key in {**new, **old}:
+        if old.get(key) != new.get(key):
+            return _HASHES.get(key, f"{key} = {old.get(key)}, now it is {new.get(key)}")
+    return ""
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with its augmentation's options side by side with its own."""
+    ranges = config.get("augmentation") or {}
+    return {
+        **{k: v for k, v in config.items() if k != "augmentation"},
+        **{f"augmentation {k}": ranges[k] for k in ranges},
+    }
+
+
+def write_shard(
+    path: Path,
+    fields: Mapping[str, shards.Field],
+    compression: str | None,
+    batches: Iterable[Mapping[str, Any]],
+    constants: Mapping[str, NDArray[Any]],
+    attributes: Mapping[str, Any],
+) -> shards.ShardEntry:
+    """Write one shard under a temporary name and rename it into place; Ctrl-C counts between batches alone.
+
+    Parameters
+    ----------
+    path : Path
+        The shard; no file is left where no batch has a sample.
+    fields : mapping of str to Field
+        What a sample has.
+    compression : {None, "lzf", "gzip"}
+        Of the chunked fields.
+    batches : iterable of mapping
+        Rows, as `shards.ShardWriter.append` takes them; empty ones are passed over. Made while the file is open.
+    constants, attributes : mapping
+        As `shards.ShardWriter.finish` takes them.
+
+    Returns
+    -------
+    ShardEntry
+
+    Raises
+    ------
+    DatasetError
+        Where it cannot be written.
+    """
+    with interrupts_deferred() as check_interrupt, replaced_on_success(path) as temporary:
+        with new_hdf5(temporary) as file:
+            writer = shards.ShardWriter(file, fields, compression)
+            for rows in batches:
+                if rows:
+                    writer.append(rows)
+                check_interrupt()
+            writer.finish(constants, attributes)
+        digest = sha256_file(temporary)
+    if writer.n_samples == 0:
+        path.unlink()
+        return shards.ShardEntry(path.name, 0, 0, None)
+    return shards.ShardEntry(path.name, writer.n_samples, path.stat().st_size, digest)
 
 
 def run_tasks(

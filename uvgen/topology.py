@@ -1,7 +1,5 @@
 """What a triangle mesh is like: its checks, boundary loops and mirror symmetry."""
 
-from __future__ import annotations
-
 from collections import deque
 
 import numpy as np

@@ -1,6 +1,6 @@
 """What PyTorch training code imports: data sets, their order, maps made on the device, unwrapped textures.
 
-Needs PyTorch, which uvgen itself does not require: ``pip install uvgen[torch]``. Losses and metrics, in
+Needs PyTorch, which uvgen itself does not require: ``pip install torch``. Losses and metrics, in
 `uvgen.losses` and `uvgen.metrics`, take NumPy arrays and tensors alike.
 """
 
@@ -9,7 +9,7 @@ from uvgen.errors import DependencyError
 try:
     import torch as _  # noqa: F401
 except ImportError as error:
-    raise DependencyError(f"uvgen.torch needs PyTorch ({error}): pip install uvgen[torch]") from error
+    raise DependencyError(f"uvgen.torch needs PyTorch ({error}): pip install torch") from error
 
 from uvgen._torch_data import PARAMETERS, ShardDataset
 from uvgen._torch_layers import PositionMapLayer, unwrap

@@ -7,8 +7,6 @@ mirror image. Cotangent weights are negative across obtuse pairs of angles and c
 weights (Floater, 2003) are positive and, by Tutte's and Floater's theorems, cannot.
 """
 
-from __future__ import annotations
-
 import logging
 from dataclasses import dataclass
 

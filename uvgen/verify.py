@@ -56,16 +56,18 @@ def verify(path: str | os.PathLike[str], model: MorphableModel | None = None) ->
     ModelError
         Where the model is not the one that the set was built with.
     """
-    folder = Path(path)
+    folder = shards.data_folder(path)
     index = shards.Index.read(folder)
     mapper = None
     if model is not None:
-        check_model(model, folder, index)
+        check_model(model, folder, index.config)
         mapper = PositionMapper(model, index.config["uv_size"], index.config["compat"])
     problems: list[str] = []
     listed = {entry.file for entry in index.shards}
     for stray in sorted(file.name for file in folder.glob("*.h5") if file.name not in listed):
         problems.append(f"{folder / stray}: not listed in {shards.INDEX}")
+    if index.missing:
+        problems.append(f"{folder}: unfinished, {index.missing} samples are missing; run what made it again")
     for entry in index.shards:
         if entry.sha256 is not None:
             problems += [f"{folder / entry.file}: {what}" for what in _check_shard(folder, index, entry, mapper)]

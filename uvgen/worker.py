@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -17,11 +16,9 @@ import uvgen
 from uvgen import shards
 from uvgen.augment import crop_augmented, mirror_points, move_map
 from uvgen.augmentation import Augmentation, Draw
-from uvgen.crop import crop_similarity, warp_image
+from uvgen.crop import crop_similarity, encode_crop, warp_image
 from uvgen.errors import InputError, SampleError, UvgenError
-from uvgen.files import new_hdf5, replaced_on_success, sha256_file
 from uvgen.geometry import LANDMARK_MIRROR
-from uvgen.interrupts import interrupts_deferred
 from uvgen.masks import landmark_texels
 from uvgen.model import MorphableModel, load_model
 from uvgen.plan import BuildConfig, ShardResult, ShardTask
@@ -29,6 +26,7 @@ from uvgen.posmap import BATCH, FixedPoint, PositionMapper
 from uvgen.randomness import keyed_generator
 from uvgen.reader import MAP_PARAMETERS
 from uvgen.samples import Annotation, Sample, read_annotation, read_image
+from uvgen.tasks import write_shard
 from uvgen.texel_mirror import TexelMirror
 
 
@@ -78,42 +76,34 @@ class Worker:
             return self._build(task)
 
     def _build(self, task: ShardTask) -> ShardResult:
-        job, skipped = self.job, []
-        path = job.out / task.file
+        job, skipped = self.job, list[shards.SkippedSample]()
 
         def skip(sample: Sample, error: Exception) -> None:
             if job.on_error == "fail":
                 raise error
             skipped.append(shards.SkippedSample(sample.name, task.file, str(error)))
 
-        with interrupts_deferred() as check_interrupt, replaced_on_success(path) as temporary:
-            with new_hdf5(temporary) as file:
-                writer = shards.ShardWriter(file, self.fields, job.config.compression)
-                for first in range(0, len(task.samples), BATCH):
-                    check_interrupt()
-                    if rows := self._batch(task.samples[first : first + BATCH], task.copy, skip):
-                        writer.append(rows)
-                n = writer.n_samples
-                writer.finish(
-                    {
-                        "weight_mask": np.load(job.weights),
-                        "coverage": self.mapper.coverage,
-                        "landmark_texels": landmark_texels(self.model, job.config.uv_size),
-                    },
-                    self._attributes(),
-                )
-            digest = sha256_file(temporary)
-        if n == 0:
-            path.unlink()
-            return ShardResult(shards.ShardEntry(task.file, 0, 0, None), tuple(skipped))
-        return ShardResult(shards.ShardEntry(task.file, n, path.stat().st_size, digest), tuple(skipped))
+        parts = [task.samples[first : first + BATCH] for first in range(0, len(task.samples), BATCH)]
+        entry = write_shard(
+            job.out / task.file,
+            self.fields,
+            job.config.compression,
+            (self._batch(part, task.copy, skip) for part in parts),
+            {
+                "weight_mask": np.load(job.weights),
+                "coverage": self.mapper.coverage,
+                "landmark_texels": landmark_texels(self.model, job.config.uv_size),
+            },
+            self._attributes(),
+        )
+        return ShardResult(entry, tuple(skipped))
 
     def _batch(self, samples: Sequence[Sample], copy: int, skip: Callable[[Sample, Exception], None]) -> dict[str, Any]:
         """Rows of the samples that can be used."""
         config = self.job.config
         kept: list[tuple[Sample, Annotation, int, NDArray[np.float64]]] = []
         draws: list[Draw] = []
-        for sample in samples:
+        for number, sample in enumerate(samples):
             try:
                 annotation = self._annotation(sample)
                 image = read_image(sample)
@@ -123,7 +113,8 @@ class Worker:
                     warp_image(image, similarity, config.size, out=out)
                 else:
                     draw = self.augmentation.draw(config.seed, sample.name, copy, config.size)
-                    _, similarity = crop_augmented(image, similarity, draw, out=out)
+                    other = self._other(samples, number, draw) if draw.needs_other else None
+                    _, similarity = crop_augmented(image, similarity, draw, other=other, out=out)
                     draws.append(draw)
             except UvgenError as error:
                 skip(sample, error)
@@ -159,6 +150,17 @@ class Worker:
             return rows
         return {key: [v[i] for i in which] if isinstance(v, list) else v[which] for key, v in rows.items()}
 
+    def _other(self, samples: Sequence[Sample], number: int, draw: Draw) -> NDArray[np.uint8] | None:
+        """What an occluder over a sample shows: the image of another one of its batch that can be read."""
+        others = [*samples[number + 1 :], *samples[:number]]
+        first = int(draw.other * len(others))
+        for sample in others[first:] + others[:first]:
+            try:
+                return read_image(sample)
+            except UvgenError:  # reported where it is its turn
+                continue
+        return None
+
     def _mirror_labels(self, rows: dict[str, Any], draws: Sequence[Draw], in_range: NDArray[np.bool_]) -> None:
         """Labels of the samples that are mirrored; texels exchange places, and landmarks their names.
 
@@ -179,7 +181,7 @@ class Worker:
         if self.job.config.image_codec == "raw":
             return self.crops[:n]
         quality = self.job.config.jpeg_quality
-        return [simplejpeg.encode_jpeg(crop, quality, colorsubsampling="444") for crop in self.crops[:n]]
+        return [encode_crop(crop, quality) for crop in self.crops[:n]]
 
     def _maps(self, rows: dict[str, Any]) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.bool_]]:
         """Maps as they are stored, landmarks, and which of them the stored type can hold."""
@@ -248,9 +250,6 @@ def _relative(path: Path | None, root: Path) -> str:
     return "" if path is None else Path(os.path.relpath(path, root)).as_posix()
 
 
-_AUGMENTED = {"augmentation": shards.Field("str", ()), "flipped": shards.Field("bool", ())}
-
-
 def _fields(config: BuildConfig, model: MorphableModel, *, flips: bool) -> dict[str, shards.Field]:
     crop = {"unit": "px", "frame": "crop"}
     scale, offset = FixedPoint.for_crop(config.size)
@@ -277,5 +276,5 @@ def _fields(config: BuildConfig, model: MorphableModel, *, flips: bool) -> dict[
         "landmarks": shards.Field("float32", (68, 3), attributes=crop),
         "name": shards.Field("str", ()),
         "source": shards.Field("str", ()),
-        **(_AUGMENTED if config.augmentation is not None else {}),
+        **(shards.AUGMENTED if config.augmentation is not None else {}),
     }

@@ -1,7 +1,5 @@
 """Colours of the built-in head, skin to hair, and how they vary: closed formulas, RGB in 0..255."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from uvgen.builtin._mesh import POCKET, POCKET_TEETH, POCKET_UPPER, HeadMesh

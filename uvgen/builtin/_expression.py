@@ -1,7 +1,5 @@
 """How the built-in face moves: 12 displacement fields, each at full strength, in mm."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from uvgen.builtin._features import sphere_radius

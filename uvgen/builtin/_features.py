@@ -1,7 +1,5 @@
 """Eyes, nose, lips, cheeks and ears of the built-in head: displacements of its base surface, in mm."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from uvgen.builtin._surface import (

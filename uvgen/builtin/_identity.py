@@ -4,8 +4,6 @@ Standard deviations of breadths and heights follow the adult spreads of anthropo
 breadth, about 2 to 3 mm on the nose and mouth); the fields themselves are our own formulas.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from uvgen.builtin._mesh import HeadMesh

@@ -1,7 +1,5 @@
 """The built-in head's mesh: one half as a grid with a mouth pocket sewn into it, then its mirror image."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

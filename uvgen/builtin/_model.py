@@ -1,7 +1,5 @@
 """The built-in model: a head modelled by formulas, free of any licence, in every model's record."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from uvgen.builtin._albedo import ALBEDO_NAMES, HAIRLINE, albedo, brow_line

@@ -8,8 +8,6 @@ Proportions are textbook adult anthropometry (Farkas, Anthropometry of the Head 
 distances as the interpupillary, intercanthal, nasal and mouth widths); every shape is our own formula.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -18,6 +18,9 @@ from uvgen.files import replaced_on_success, sha256_file
 from uvgen.formats import matlab
 from uvgen.model import REGIONS, MorphableModel, make_model
 
+FILES = ("BFM.mat", "BFM_UV.mat", "BFM_info.mat")
+"""What `write` makes in a folder."""
+
 
 def read(path: Path) -> MorphableModel:
     """Read face3d's model.

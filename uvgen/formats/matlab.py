@@ -9,9 +9,6 @@ from numpy.typing import NDArray
 from uvgen.errors import ModelError
 from uvgen.model import REGIONS
 
-N_DISTRIBUTED = 53490
-"""Vertices of the Basel Face Model 2009 as distributed; 3DDFA trims it to 53,215."""
-
 # 1-based vertices of the trimmed model whose published UV are off, and the neighbours whose mean replaces
 # them (face3d, examples/Data/BFM/generate.m).
 _UV_REPAIRS = ((10032, (10033, 10158)), (10155, (10534, 10157, 10661)), (10280, (10916, 10286)))
