@@ -1,6 +1,7 @@
 """`uvgen augment`: augmented copies of shards."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def command(
     if model is not None:
         check_model(model, shards, index.config)
         if augmentation.flip and not quiet:
-            _say_how_exact(model, index.config["uv_size"])
+            _say_how_exact(model, index.config)
     n_samples = copies * index.n_samples
     with Interrupt() as interrupt, Reporter(n_samples, quiet=quiet, verbose=verbose) as reporter:
 
@@ -98,10 +99,11 @@ def command(
     finish(out, result, time.perf_counter() - started, quiet=quiet, verbose=verbose)
 
 
-def _say_how_exact(model: Any, size: int) -> None:
+def _say_how_exact(model: Any, config: Mapping[str, Any]) -> None:
     from uvgen.texel_mirror import TexelMirror
 
-    mirror = TexelMirror.of_model(model, size)
+    size = config["uv_size"]
+    mirror = TexelMirror.of_model(model, size, config["compat"])
     if not mirror.exact:
         click.echo(
             f"note: the UV of {model.name} are not symmetric; flipped labels are up to {mirror.error_px:.2f} px off, "

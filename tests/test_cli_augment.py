@@ -12,14 +12,15 @@ import h5py
 import numpy as np
 import pytest
 from builds import SMALL, by_name, edit_index, file_hashes, make, start
-from toy import toy_model, write_tree
+from toy import toy_model, write_sample, write_tree
 
 from uvgen import open_shards
 from uvgen.augment import Augmentation, Draw, TexelMirror, apply
-from uvgen.augment_shards import plan_copies
+from uvgen.augment_shards import augment_shards, plan_copies
 from uvgen.files import sha256_file
 from uvgen.model import make_model, save_model
 from uvgen.shards import ShardEntry
+from uvgen.verify import verify
 
 EVERYTHING = {
     "flip": 0.5, "occlusion": 1, "occluder_fills": ["noise", "color", "image"], "hue_deg": [-10, 10], "blur": [0, 1],
@@ -92,6 +93,55 @@ def test_augment_stores_what_a_training_loop_would_get(run, shards, model, tmp_p
             np.testing.assert_allclose(stored["crop"], draw.similarity @ sample["crop"])
             for key in ("pose", "shape", "expression", "image_height", "source"):
                 np.testing.assert_array_equal(stored[key], sample[key])
+
+
+def test_augment_that_skips_some_copies_keeps_the_others_whole(shards, model, tmp_path) -> None:
+    wild = Augmentation(rotation_deg=(-180, 180), scale=(1, 6))
+    result = augment_shards(shards, tmp_path / "out", wild, copies=4)
+    codes = open_shards(shards).config["posmap_dtype"] == "uint16"  # floats reach everywhere
+    assert 5 < result.samples < 31 if codes else result.samples == 36
+    assert result.samples + len(result.skipped) == 36
+    assert verify(tmp_path / "out", model).problems == ()
+    before = by_name(shards)
+    skipped = {skip.name for skip in result.skipped}
+    for name, stored in by_name(tmp_path / "out").items():
+        source, copy = name.rsplit("-", 1)
+        assert name not in skipped
+        draw = wild.draw(0, source, int(copy), SMALL.size)
+        expected = apply(draw, before[source]["image"], before[source]["posmap"], before[source]["landmarks"])
+        np.testing.assert_array_equal(stored["image"], expected.image)
+        np.testing.assert_allclose(stored["crop"], draw.similarity @ before[source]["crop"])
+        np.testing.assert_array_equal(stored["shape"], before[source]["shape"])
+
+
+def test_augment_states_how_far_codes_are_rounded(model_path, model, tmp_path) -> None:
+    make(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "in", dataclasses.replace(SMALL, size=256))
+    augment_shards(tmp_path / "in", tmp_path / "out", Augmentation(rotation_deg=(30, 60), scale=(1.2, 1.2)))
+    assert verify(tmp_path / "out", model).problems == ()  # at 256 a code is 1/64 px: more than parameters' rounding
+
+
+def test_augment_image_occluders_show_any_sample_of_the_shard(model_path, tmp_path) -> None:
+    for k in range(50):
+        write_sample(tmp_path / "300W_LP/IBUG", f"IBUG_{k:03d}", seed=k)
+    make(tmp_path / "300W_LP", model_path, tmp_path / "in", dataclasses.replace(SMALL, shard_size=64))
+    shows = Augmentation(occlusion=1, occluder_size=(1, 1), occluder_shapes=("rectangle",), occluder_fills=("image",))
+    augment_shards(tmp_path / "in", tmp_path / "out", shows)
+    before = list(open_shards(tmp_path / "in"))
+    for sample, after in zip(before, open_shards(tmp_path / "out"), strict=True):
+        draw = shows.draw(0, sample["name"], 0, SMALL.size)
+        other = before[int(draw.other * 50)]["image"]
+        np.testing.assert_array_equal(after["image"], apply(draw, sample["image"], other=other).image)
+
+
+def test_augment_of_jpeg_crops_keeps_their_quality(model_path, tmp_path) -> None:
+    sizes = []
+    for quality in (20, 95):
+        config = dataclasses.replace(SMALL, size=64, image_codec="jpeg", jpeg_quality=quality, maps="none")
+        make(write_tree(tmp_path / f"tree{quality}"), model_path, tmp_path / f"in{quality}", config)
+        augment_shards(tmp_path / f"in{quality}", tmp_path / f"out{quality}", Augmentation(rotation_deg=(10, 20)))
+        with h5py.File(tmp_path / f"out{quality}/AFW-00000.h5") as file:
+            sizes.append(len(file["image_data"]))
+    assert sizes[0] < 0.6 * sizes[1]
 
 
 def test_augment_of_shards_without_maps_leaves_maps_to_the_reader(uvgen, model, model_path, config, tmp_path) -> None:

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from test_model import face3d_files
 from toy import toy_model, write_bfm_files, write_tree
 
-from uvgen import save_model
+from uvgen import load_model, open_shards, save_model
 from uvgen.cli.main import main
 
 ROOT = Path(__file__).parents[1]
@@ -66,7 +66,10 @@ def test_documented_uvgen_commands_run(user_folder, monkeypatch, page) -> None:
 @pytest.mark.parametrize(("page", "k"), [(page, k) for page in PAGES for k in range(len(blocks(page, "python")))])
 def test_documented_python_runs(user_folder, monkeypatch, page, k) -> None:
     monkeypatch.chdir(user_folder)
-    if not (user_folder / "shards").exists():
+    shards, model = user_folder / "shards", user_folder / "bfm.h5"  # of another page's commands, or none yet
+    if not shards.exists() or open_shards(shards).config["model_sha256"] != load_model(model).content_sha256:
+        shutil.rmtree(shards, ignore_errors=True)
+        model.unlink(missing_ok=True)
         test_documented_uvgen_commands_run(user_folder, monkeypatch, "README.md")
     block = blocks(page, "python")[k]
     if missing := not_installed(block):

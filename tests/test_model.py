@@ -74,8 +74,9 @@ def test_shape_and_expression_basis_are_the_parts_of_the_joint_one(model) -> Non
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"albedo_mean": np.zeros((7, 3))}, r"albedo_mean is \(7, 3\), expected"),
-        ({"albedo_basis": None}, r"albedo_basis is None, expected"),
+        ({"albedo_mean": np.zeros((7, 3))}, r"albedo_mean is not \(1681, 3\)"),
+        ({"albedo_basis": None}, "albedo_basis needs albedo_mean and albedo_std"),
+        ({"albedo_basis": np.zeros((1681, 3, 9))}, r"albedo_basis is \(1681, 3, 9\), expected"),
         ({"uv": toy_model().uv + 0.5}, r"UV coordinates leave \[0, 1\]"),
         ({"uv": toy_model().uv[:-1]}, "UV coordinates are"),
         ({"mean": np.full((1681, 3), np.nan)}, "mean shape holds NaN"),

@@ -130,6 +130,20 @@ def test_dataset_normalization_is_undone_by_its_scales(built: Path, normalize: s
         torch.testing.assert_close(to_float(batch, None)[name], pixels[name], atol=tolerance, rtol=0)
 
 
+def test_dataset_of_one_colour_and_a_flat_map_has_finite_numbers(plain: Path) -> None:
+    class Flat(Shifts):
+        def apply(self, draw: Any, image: Any, position_map: Any, landmarks: Any) -> Any:
+            return np.full_like(image, 7), np.full_like(position_map, 11), landmarks
+
+    flat = ShardDataset(plain, augmentation=Flat(), normalize="standardize").batch([0])
+    compact = ShardDataset(plain, augmentation=Flat(), compact=True).batch([0])
+    for batch in (flat, to_float(compact, "standardize")):
+        assert bool((batch["image"] == 0).all())
+        pixels = to_float(batch, None)
+        torch.testing.assert_close(pixels["image"], torch.full((1, 3, R, R), 7.0))
+        torch.testing.assert_close(pixels["posmap"], torch.full((1, 3, U, U), 11.0), atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize("normalize", ["size", "standardize", None])
 @pytest.mark.parametrize("augmentation", [None, Shifts()])
 def test_dataset_compact_batch_to_float_is_the_float_batch(
@@ -189,6 +203,31 @@ def test_dataset_augmentation_moves_everything_alike_and_anew_each_epoch(built: 
         torch.testing.assert_close(found["crop"], torch.from_numpy(shift.similarity) @ before["crop"])
         seen.add(shift)
     assert len(seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            (np.zeros((4, 4, 3), np.uint8), None, None),
+            r"returned image \(4, 4, 3\) uint8, expected \(32, 32, 3\) uint8",
+        ),
+        ((np.zeros((R, R, 3), np.float32), None, None), "returned image .* float32, expected .* uint8"),
+        ((None, np.zeros((4, 4, 3), np.float32), None), r"returned position map \(4, 4, 3\) float32, expected \(48"),
+        ((None, np.zeros((U, U, 3)), None), "returned position map .* float64, expected .* float32"),
+        ((None, None, np.zeros((5, 3), np.float32)), r"returned landmarks \(5, 3\) float32, expected \(68, 3\)"),
+    ],
+)
+def test_dataset_custom_augmentation_that_returns_something_else_is_an_error(
+    plain: Path, changed: Any, message: str
+) -> None:
+    class Other(Shifts):
+        def apply(self, draw: Any, image: Any, position_map: Any, landmarks: Any) -> Any:
+            right = super().apply(draw, image, position_map, landmarks)
+            return tuple(value if new is None else new for value, new in zip(right, changed, strict=True))
+
+    with pytest.raises(InputError, match=f"augmentation: Other {message}"):
+        ShardDataset(plain, augmentation=Other())[0]
 
 
 def test_dataset_augmented_parameters_give_the_augmented_map(plain: Path, model: MorphableModel) -> None:
@@ -371,6 +410,15 @@ def test_sampler_resumes_in_mid_epoch(plain: Path) -> None:
         ShardSampler(ShardDataset(plain), seed=2, rank=1, n_ranks=2).load_state_dict(state)
 
 
+def test_sampler_state_of_other_shards_is_refused() -> None:
+    class Others:
+        shard_samples = (50,) * 100
+
+    state = ShardSampler(Shards()).state_dict(n_used=4)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="sampler state: shards is "):
+        ShardSampler(Others()).load_state_dict(state)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("options", [{"window": 0}, {"rank": 2, "n_ranks": 2}, {"rank": -1}])
 def test_sampler_numbers_out_of_range_are_errors(plain: Path, options: dict[str, int]) -> None:
     with pytest.raises(InputError, match="expected"):
@@ -469,6 +517,12 @@ def test_unwrap_samples_the_image_at_the_maps_positions() -> None:
     texture, visible = unwrap(image, maps)
     assert texture.shape == (1, 2, 16, 16) and visible.shape == (1, 1, 16, 16) and visible.dtype == torch.bool
     torch.testing.assert_close(texture, maps[:, :2], atol=1e-4, rtol=0)
+
+
+def test_unwrap_of_transposed_maps_is_that_of_a_copy() -> None:
+    image, maps = torch.rand(2, 3, 20, 20), 19 * torch.rand(2, 3, 16, 16)
+    for left, right in zip(unwrap(image, maps.mT), unwrap(image, maps.mT.contiguous()), strict=True):
+        assert torch.equal(left, right)
 
 
 def test_unwrap_has_gradients_in_image_and_map() -> None:

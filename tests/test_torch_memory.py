@@ -1,8 +1,12 @@
 """Memory that batches are made in: used again, never while somebody holds it."""
 
+import copy
 import gc
 import os
 import pickle
+import subprocess
+import sys
+from collections import deque
 from collections.abc import Callable
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -11,6 +15,7 @@ from typing import Any
 import pytest
 from builds import make
 from toy import write_tree
+from training_augmentations import Shifts
 
 from uvgen.plan import BuildConfig
 
@@ -18,7 +23,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip insta
 
 from torch.utils.data import DataLoader, Subset, default_collate  # noqa: E402
 
-from uvgen._torch_memory import _MOST_SLOTS, Buffers, Slots  # noqa: E402
+from uvgen._torch_memory import _MOST_FREE, _SPARE, Buffers, Slots  # noqa: E402
 from uvgen.torch import ShardDataset  # noqa: E402
 
 LAYOUT = {"a": ((2, 3), torch.float32), "b": ((5,), torch.uint16)}
@@ -40,54 +45,82 @@ def test_buffers_are_used_again_only_when_no_tensor_holds_them() -> None:
     assert place in [t.data_ptr() for t in [buffers.take((4, 4), torch.float32) for _ in range(3)]]
 
 
+def test_buffers_of_many_sizes_stay_few() -> None:
+    buffers = Buffers()
+    for k in range(1, 200):
+        buffers.take((k, 100), torch.float32)
+    assert len(buffers._spare) <= _SPARE
+    large = buffers.take((1000,), torch.float32)
+    place = large.data_ptr()
+    del large
+    assert buffers.take((600,), torch.float32).data_ptr() == place  # a smaller one fits into it
+    assert buffers.take((10,), torch.float32).data_ptr() != place  # but would waste it
+
+
+def place_of(parcel: Any) -> int:
+    return int(parcel.tensors()["a"].data_ptr())
+
+
 def test_slot_arrives_with_its_values_and_is_lent_until_they_are_gone() -> None:
     slots = Slots()
-    parcel, arrays = slots.take(LAYOUT)
-    place = arrays["a"].data_ptr()
+    parcel = slots.take(LAYOUT)
+    place, arrays = place_of(parcel), parcel.tensors()
     arrays["a"].copy_(torch.arange(6.0).view(2, 3))
     arrays["b"].copy_(torch.arange(5, dtype=torch.int32))
     receive = sent(parcel)
     del parcel
-    assert slots.take(LAYOUT)[1]["a"].data_ptr() != place  # on its way
+    assert place_of(slots.take(LAYOUT)) != place  # on its way
     received = receive()
     assert received["a"].tolist() == [[0, 1, 2], [3, 4, 5]] and received["b"].tolist() == list(range(5))
     part = received["b"][1:].view(torch.uint8)
     del received, arrays
     gc.collect()
-    assert slots.take(LAYOUT)[1]["a"].data_ptr() != place  # a view holds it
+    assert place not in [place_of(slots.take(LAYOUT)) for _ in range(5)]  # a view holds it
     assert part.tolist() == [1, 0, 2, 0, 3, 0, 4, 0]
     del part
-    assert slots.take(LAYOUT)[1]["a"].data_ptr() == place
+    held = [slots.take(LAYOUT) for _ in range(3)]
+    assert place in [place_of(parcel) for parcel in held]
 
 
 def test_slot_of_a_parcel_that_was_never_sent_is_free() -> None:
     slots = Slots()
-    parcel, arrays = slots.take(LAYOUT)
-    place = arrays["a"].data_ptr()
-    assert slots.take(LAYOUT)[1]["a"].data_ptr() != place
+    parcel = slots.take(LAYOUT)
+    place = place_of(parcel)
+    assert place_of(slots.take(LAYOUT)) != place
     del parcel
-    assert slots.take(LAYOUT)[1]["a"].data_ptr() == place
+    assert place in [place_of(p) for p in [slots.take(LAYOUT) for _ in range(3)]]
 
 
-def test_slots_fit_smaller_batches_and_are_few() -> None:
+@pytest.mark.parametrize("n_held", [1, 4, 9, 20])
+def test_slots_are_used_again_however_many_are_lent(n_held: int) -> None:
     slots = Slots()
-    place = slots.take(LAYOUT)[1]["a"].data_ptr()
-    smaller = {"a": ((1, 3), torch.float32)}
-    assert slots.take(smaller)[1]["a"].data_ptr() == place
-    larger = {"a": ((200, 3), torch.float32)}
-    assert slots.take(larger)[1]["a"].data_ptr() != place
-    held = [sent(slots.take(LAYOUT)[0])() for _ in range(3 * _MOST_SLOTS)]
-    assert len(slots._slots) == _MOST_SLOTS
-    for k, arrays in enumerate(held):
-        arrays["a"].fill_(k)  # memory of its own each
-    assert [arrays["a"][0, 0].item() for arrays in held] == list(range(3 * _MOST_SLOTS))
+    places, held = set(), deque(maxlen=n_held)
+    for k in range(5 * n_held):
+        parcel = slots.take(LAYOUT)
+        places.add(place_of(parcel))
+        parcel.tensors()["a"].fill_(k)
+        held.append((k, sent(parcel)()))
+        assert all(received["a"].eq(number).all() for number, received in held)
+    del parcel
+    assert len(places) <= n_held + 2
+    held.clear()
+    slots.take(LAYOUT)
+    assert len(slots._slots) <= _MOST_FREE + 1
+
+
+def test_slots_fit_smaller_batches_and_grow_with_larger_ones() -> None:
+    slots = Slots()
+    place = place_of(slots.take(LAYOUT))
+    assert place_of(slots.take({"a": ((1, 3), torch.float32)})) == place
+    assert place_of(slots.take({"a": ((200, 3), torch.float32)})) != place
+    assert len(slots._slots) == 1  # the small one is gone
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_slot_stays_lent_when_a_forked_process_drops_what_it_inherited() -> None:
     slots = Slots()
-    parcel, arrays = slots.take(LAYOUT)
-    place = arrays["a"].data_ptr()
+    parcel = slots.take(LAYOUT)
+    place = place_of(parcel)
     received = sent(parcel)()
     del parcel
     child = os.fork()
@@ -95,9 +128,9 @@ def test_slot_stays_lent_when_a_forked_process_drops_what_it_inherited() -> None
         del received
         os._exit(0)
     os.waitpid(child, 0)
-    assert slots.take(LAYOUT)[1]["a"].data_ptr() != place
+    assert place_of(slots.take(LAYOUT)) != place
     del received
-    assert slots.take(LAYOUT)[1]["a"].data_ptr() == place
+    assert place in [place_of(p) for p in [slots.take(LAYOUT) for _ in range(3)]]
 
 
 @pytest.fixture(scope="module")
@@ -141,9 +174,29 @@ def test_loader_left_in_mid_epoch_goes_on_with_the_next(shards: Path) -> None:
 
 
 def one_by_one(samples: Any) -> Any:
-    """A `collate_fn` of a user's own."""
     assert len(samples[:2]) == min(2, len(samples))
     return default_collate([dict(sample) for sample in samples])
+
+
+def brightened(samples: Any) -> Any:
+    """Changes samples before they are collated, in place and by name."""
+    for sample in samples:
+        sample["image"] += 1
+        sample["brightness"] = sample["image"].mean()
+        del sample["posmap"]
+    return default_collate(samples)
+
+
+def halved(samples: Any) -> Any:
+    """Changes the batch."""
+    batch = default_collate(samples)
+    batch["half"] = batch["image"] / 2
+    del batch["image"]
+    return batch
+
+
+def as_they_are(samples: Any) -> Any:
+    return samples
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -157,6 +210,38 @@ def test_loader_with_a_collate_of_its_own_or_of_a_subset_gives_the_same(shards: 
                 assert_same(left, right)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_loader_with_a_collate_that_changes_samples_or_batches_keeps_the_changes(shards: Path, workers: int) -> None:
+    dataset = ShardDataset(shards)
+    order = [k % 9 for k in range(24)]
+    parts = [dataset.batch(order[first : first + 3]) for first in range(0, 24, 3)]
+    changed = list(DataLoader(dataset, 3, sampler=order, num_workers=workers, collate_fn=brightened))
+    for found, plain in zip(changed, parts, strict=True):
+        assert "posmap" not in found and torch.equal(found["image"], plain["image"] + 1)
+        torch.testing.assert_close(found["brightness"], plain["image"].mean(dim=(1, 2, 3)) + 1)
+    changed = list(DataLoader(dataset, 3, sampler=order, num_workers=workers, collate_fn=halved))
+    for found, plain in zip(changed, parts, strict=True):
+        assert "image" not in found and torch.equal(found["half"], plain["image"] / 2)
+        assert torch.equal(found["posmap"], plain["posmap"])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_loader_with_a_collate_that_leaves_samples_alone_gives_them(shards: Path, workers: int) -> None:
+    dataset = ShardDataset(shards)
+    (samples,) = DataLoader(dataset, 3, sampler=[4, 0, 8], num_workers=workers, collate_fn=as_they_are)
+    for sample, index in zip(samples, [4, 0, 8], strict=True):
+        assert_same(dict(sample), dataset[index])
+    if workers:
+        assert type(samples) is list and type(samples[0]) is dict
+
+
+def test_loader_without_batches_of_its_own_takes_those_of_the_sampler(shards: Path) -> None:
+    dataset = ShardDataset(shards)
+    found = list(DataLoader(dataset, batch_size=None, sampler=[[1, 2], [5]]))
+    assert_same(found[0], dataset.batch([1, 2]))
+    assert_same(found[1], dataset.batch([5]))
+
+
 def test_default_collate_of_samples_in_a_list_stacks_them(shards: Path) -> None:
     dataset = ShardDataset(shards)
     samples = dataset.__getitems__([2, 4])
@@ -166,7 +251,59 @@ def test_default_collate_of_samples_in_a_list_stacks_them(shards: Path) -> None:
 
 def test_default_collate_reads_a_batch_at_once(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset, read = ShardDataset(shards), []
-    batch = dataset.batch
-    monkeypatch.setattr(dataset, "batch", lambda indices: read.append(indices) or batch(indices))
+    filled = dataset._filled
+    monkeypatch.setattr(dataset, "_filled", lambda indices: read.append(indices) or filled(indices))
     list(DataLoader(dataset, 4))
     assert read == [[0, 1, 2, 3], [4, 5, 6, 7], [8]]
+
+
+def test_tensors_of_samples_and_batches_are_the_callers_own(shards: Path) -> None:
+    dataset = ShardDataset(shards)
+    mask = dataset.weight_mask.clone()
+    for given in (dataset[0], dataset.batch([0]), dataset.batch([0, 1, 2])):
+        before = {name: value.clone() for name, value in given.items() if isinstance(value, torch.Tensor)}
+        for name, value in before.items():
+            given[name].zero_()  # also where an axis were expanded: an error
+            # as PyTorch pins memory: the same strides, element by element
+            pinned = torch.empty(0, dtype=value.dtype).set_(
+                torch.empty(value.numel(), dtype=value.dtype).untyped_storage(),
+                0,
+                given[name].size(),
+                given[name].stride(),
+            )
+            pinned.copy_(value)
+    assert torch.equal(dataset.weight_mask, mask) and torch.equal(dataset[0]["weight_mask"], mask)
+    for batch in DataLoader(dataset, 1, num_workers=1):
+        assert torch.equal(batch["weight_mask"][0], mask)
+        batch["weight_mask"].zero_()
+
+
+def test_epoch_reaches_the_workers_of_a_copy(shards: Path) -> None:
+    dataset = ShardDataset(shards, augmentation=Shifts())
+    for duplicate in (copy.deepcopy(dataset), pickle.loads(pickle.dumps(dataset))):
+        batches = DataLoader(duplicate, 9, num_workers=1, persistent_workers=True)
+        crops = []
+        for epoch in (0, 1):
+            duplicate.set_epoch(epoch)
+            crops.append(next(iter(batches))["crop"])
+        assert not torch.equal(*crops)
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no /dev/shm")
+def test_workers_that_end_leave_no_shared_files(shards: Path) -> None:
+    code = f"""
+import os, torch
+from torch.utils.data import DataLoader
+from uvgen.torch import ShardDataset
+torch.multiprocessing.set_sharing_strategy("file_system")
+dataset = ShardDataset({str(shards)!r})
+def left():
+    return sum(name.startswith("torch_") for name in os.listdir("/dev/shm"))
+for epoch in range(4):
+    for batch in DataLoader(dataset, 2, sampler=[k % 9 for k in range(40)], num_workers=2):
+        pass
+    del batch
+    print(left())
+"""
+    counts = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert int(counts[-1]) <= int(counts[0])

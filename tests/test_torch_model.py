@@ -1,6 +1,7 @@
 """`ShardDataset` with the model: maps made while reading, flips, and the copies that `uvgen augment` makes."""
 
 import dataclasses
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from augmentations import ALL
 from builds import SMALL, make
+from threadpoolctl import threadpool_info, threadpool_limits
 from toy import toy_model, write_tree
 from training_augmentations import Shifts
 
@@ -16,10 +18,12 @@ from uvgen import Augmentation, TexelMirror, load_model, open_shards, save_model
 from uvgen.augment import mirror_map
 from uvgen.augment_shards import augment_shards
 from uvgen.errors import InputError, ModelError
+from uvgen.model import make_model
+from uvgen.verify import verify
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
-from torch.utils.data import DataLoader  # noqa: E402
+from torch.utils.data import DataLoader, default_collate  # noqa: E402
 
 from uvgen.torch import PARAMETERS, PositionMapLayer, ShardDataset, to_float  # noqa: E402
 
@@ -67,6 +71,31 @@ def test_dataset_compact_maps_that_it_makes_are_the_floats(sets, model_path) -> 
         )
         assert compact["posmap"].dtype == torch.uint16
         torch.testing.assert_close(to_float(compact, None)["posmap"], plain["posmap"], atol=3 * R / 65535, rtol=0)
+
+
+def blas_threads(samples: Any) -> list[int]:
+    default_collate(samples)  # reads them
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+
+def test_dataset_that_makes_maps_uses_one_blas_thread_in_a_worker(sets, model_path) -> None:
+    dataset = ShardDataset(sets[1], model=model_path)
+    with threadpool_limits(2, user_api="blas"):
+        here = blas_threads(dataset.__getitems__([0, 1]))
+        (there,) = DataLoader(dataset, 9, num_workers=1, collate_fn=blas_threads)
+    assert set(there) == {1} and set(here) == {2}
+
+
+def elsewhere(worker: int) -> None:
+    os.chdir("/")
+
+
+def test_dataset_of_relative_paths_works_in_a_worker_elsewhere(sets, model_path, monkeypatch) -> None:
+    monkeypatch.chdir(sets[0].parent)
+    augmentation = dataclasses.replace(FLIP, flip=0.0)
+    dataset = ShardDataset("stored", augmentation=augmentation, source="300W_LP")
+    (batch,) = DataLoader(dataset, 9, num_workers=1, worker_init_fn=elsewhere)
+    assert_close(batch, dataset.batch(range(9)), atol=0)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
@@ -207,3 +236,22 @@ def test_layer_for_shards_takes_their_pixel_convention(model_path, tmp_path) -> 
     batch = dataset.batch(range(9))
     maps = PositionMapLayer.for_shards(dataset, model_path).from_batch(batch)
     torch.testing.assert_close(maps, batch["posmap"], atol=STEP, rtol=0)
+
+
+def test_dataset_flips_maps_of_either_convention_as_the_reader_and_verify_do(model, tmp_path) -> None:
+    """A model whose mirror is not by columns, and whose maps differ between the conventions' atlases."""
+    skewed = dataclasses.replace(model, uv=model.uv * [0.9, 0.8] + [0.07, 0.1], content_sha256="")
+    skewed = make_model(source="skewed", **{f.name: getattr(skewed, f.name) for f in dataclasses.fields(skewed)})
+    save_model(skewed, tmp_path / "skewed.h5")
+    tree = write_tree(tmp_path / "300W_LP")
+    for compat in (None, "face3d"):
+        for maps in ("stored", "none"):
+            source, out = tmp_path / f"{compat} {maps}", tmp_path / f"{compat} {maps} flipped"
+            make(tree, tmp_path / "skewed.h5", source, dataclasses.replace(SMALL, compat=compat, maps=maps))
+            augment_shards(source, out, Augmentation(flip=1.0), model=skewed)
+            assert verify(out, load_model(tmp_path / "skewed.h5")).problems == ()
+            loop = ShardDataset(source, model=skewed, augmentation=Augmentation(flip=1.0), normalize=None)
+            stored = open_shards(out, skewed)
+            for k in range(9):
+                found = loop[k]["posmap"].permute(1, 2, 0)
+                np.testing.assert_allclose(found, stored[k]["posmap"], atol=2 * STEP)

@@ -76,12 +76,12 @@ class Augmenter:
         self._custom = hasattr(augmentation, "apply")
         self.takes_codes = not self._custom
         self.size = reader.config["size"]
-        self._source = None if source is None else self._checked(source, reader)
+        self._source = None if source is None else self._source_folder(source, reader)
         self._mirror: TexelMirror | None = None
         if needs_mirror and not self._custom and augmentation.flip:
             if reader.model is None:
                 raise InputError("flip: needs the shards' model, which says where texels mirror; give model=")
-            self._mirror = TexelMirror.of_model(reader.model, reader.config["uv_size"])
+            self._mirror = TexelMirror.of_model(reader.model, reader.config["uv_size"], reader.config["compat"])
 
     def draw(self, name: str, epoch: int) -> Any:
         """What to do to a sample in an epoch."""
@@ -126,7 +126,7 @@ class Augmenter:
         the augmentation `takes_codes`.
         """
         if self._custom:
-            return Changed(*self._augmentation.apply(draw, image, position_map, landmarks))
+            return self._checked(self._augmentation.apply(draw, image, position_map, landmarks), position_map)
         crop, _ = crop_augmented(image, similarity, draw, other=other, out=image_out)
         moved = None if position_map is None else move_map(draw, position_map, mirror=self._mirror, out=map_out)
         return Changed(crop, moved, move_landmarks(draw, landmarks))
@@ -139,7 +139,23 @@ class Augmenter:
             move = mirror @ move @ mirror
         return move @ crop, flipped != bool(getattr(draw, "flip", False))
 
-    def _checked(self, folder: str | os.PathLike[str], reader: ShardReader) -> Path:
+    def _checked(self, changed: Any, position_map: NDArray[Any] | None) -> Changed:
+        """What somebody else's augmentation returned, where the rest can work with it."""
+        expected = {
+            "image": ((self.size, self.size, 3), np.uint8),
+            "position map": (None if position_map is None else position_map.shape, np.float32),
+            "landmarks": ((68, 3), np.float32),
+        }
+        for (what, (shape, dtype)), array in zip(expected.items(), changed, strict=True):
+            found = getattr(array, "shape", None), getattr(array, "dtype", None)
+            if found != (shape, dtype) and not (shape is None and array is None):
+                raise InputError(
+                    f"augmentation: {type(self._augmentation).__name__} returned {what} {found[0]} {found[1]}, "
+                    f"expected {shape} {np.dtype(dtype)}"
+                )
+        return Changed(*changed)
+
+    def _source_folder(self, folder: str | os.PathLike[str], reader: ShardReader) -> Path:
         if self._custom:
             raise InputError("source: goes with an augmentation of uvgen.augment")
         if "augmentation" in reader.config:

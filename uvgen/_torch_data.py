@@ -1,7 +1,8 @@
 """Shards as a PyTorch data set. Import it from `uvgen.torch`."""
 
+import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -128,17 +129,23 @@ class ShardDataset(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self.reader)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        large, rows = self._filled([index])
+    def __getitem__(self, index: int | Sequence[int]) -> dict[str, Any]:
+        """One sample; for several indices, their `batch`."""
+        if isinstance(index, Sequence):
+            return self.batch(index)
+        large, rows = self._filled([operator.index(index)])
         return _as_tensors(
             {name: tensor[0] for name, tensor in large.items()},
             {name: v[0] if isinstance(v, list) else v.reshape(v.shape[1:]) for name, v in rows.items()},
-            self.weight_mask,
             self._values.interleaved,
         )
 
     def __getitems__(self, indices: Sequence[int]) -> "_Samples":
-        return _Samples(self, [int(index) for index in indices])
+        return _Samples(self, [operator.index(index) for index in indices])
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._epoch.share_memory_()  # a copy is no worker's: it may have workers of its own
 
     def set_epoch(self, epoch: int) -> None:
         """Let augmentations of the next samples be those of this epoch, in all workers; call it before iterating."""
@@ -167,7 +174,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         InputError
             Where there are no indices.
         """
-        return _as_tensors(*self._filled(indices), self.weight_mask, self._values.interleaved)
+        return _as_tensors(*self._filled(indices), self._values.interleaved)
 
     def _filled(self, indices: Sequence[int]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         large = {name: self._buffers.take(*place) for name, place in self._layout(len(indices)).items()}
@@ -175,27 +182,26 @@ class ShardDataset(Dataset[dict[str, Any]]):
 
     def _packed(self, indices: Sequence[int]) -> "_PackedBatch":
         """`batch` in shared memory, to be sent to another process."""
-        layout = dict(self._layout(len(indices)))
-        if self.weight_mask is not None:
-            layout["weight_mask"] = tuple(self.weight_mask.shape), self.weight_mask.dtype
-        parcel, large = self._slots.take(layout)
-        rows = self._read(indices, large)
-        if self.weight_mask is not None:
-            large["weight_mask"].copy_(self.weight_mask)
+        parcel = self._slots.take(self._layout(len(indices)))
+        rows = self._read(indices, parcel.tensors())
         return _PackedBatch(parcel, rows, self._values.interleaved)
 
     def _layout(self, n: int) -> Layout:
-        """Shapes of a batch's images and maps as they lie in memory."""
+        """Shapes of a batch's images, maps and masks as they lie in memory."""
         if n == 0:
             raise InputError("indices: none, expected one or more")
         result: dict[str, tuple[tuple[int, ...], torch.dtype]] = {}
         for name, (shape, _) in self._large.items():
             result[name] = (n, *self._values.shape(shape)), self._values.dtype(name)
+        if self.weight_mask is not None:  # a copy for each sample: whoever gets it may change it, or pin its memory
+            result["weight_mask"] = (n, *self.weight_mask.shape), self.weight_mask.dtype
         return result
 
     def _read(self, indices: Sequence[int], large: dict[str, torch.Tensor]) -> dict[str, Any]:
-        """Fill images and maps; return the other fields."""
+        """Fill images, maps and masks; return the other fields."""
         n = len(indices)
+        if self.weight_mask is not None:
+            large["weight_mask"].copy_(self.weight_mask)
         rows = self.reader.gather(indices, self._small)
         if self._augmenter is not None and "flipped" not in rows:
             rows["flipped"] = np.zeros(n, np.bool_)
@@ -281,32 +287,49 @@ class ShardDataset(Dataset[dict[str, Any]]):
         return float(attributes.get("scale_factor", 1.0)), float(attributes.get("add_offset", 0.0))
 
 
-class _PackedBatch:
-    """A batch in a worker's shared memory; unpickled, it is the dict that `ShardDataset.batch` returns."""
+class _PackedBatch(MutableMapping[str, Any]):
+    """A batch in a worker's shared memory; unpickled, it is the dict that `ShardDataset.batch` returns.
+
+    It is that dict here too, for a `collate_fn` that looks into it: then with memory of its own.
+    """
 
     def __init__(self, parcel: Parcel, rows: dict[str, Any], interleaved: bool) -> None:
-        self._content = parcel, rows, interleaved
+        self._content: Any = parcel, rows, interleaved
+        self._batch: dict[str, Any] | None = None
+
+    def _opened(self) -> dict[str, Any]:
+        if self._batch is None:
+            parcel, rows, interleaved = self._content
+            large = {name: tensor.clone() for name, tensor in parcel.tensors().items()}
+            self._batch, self._content = _as_tensors(large, rows, interleaved), None
+        return self._batch
+
+    def __getitem__(self, name: str) -> Any:
+        return self._opened()[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._opened()[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self._opened()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._opened())
+
+    def __len__(self) -> int:
+        return len(self._opened())
 
     def __reduce__(self) -> Any:
-        return _unpacked, self._content
+        return (_as_tensors, self._content) if self._batch is None else (dict, (self._batch,))
 
 
-def _unpacked(large: dict[str, torch.Tensor], rows: dict[str, Any], interleaved: bool) -> dict[str, Any]:
-    mask = large.pop("weight_mask", None)
-    return _as_tensors(large, rows, mask, interleaved)
-
-
-def _as_tensors(
-    large: dict[str, torch.Tensor], rows: dict[str, Any], mask: torch.Tensor | None, interleaved: bool
-) -> dict[str, Any]:
+def _as_tensors(large: dict[str, torch.Tensor], rows: dict[str, Any], interleaved: bool) -> dict[str, Any]:
     """What users see of a batch, or of one sample: all as tensors, but for texts, and the channels' axis in front."""
     result: dict[str, Any] = {
         name: torch.from_numpy(values) if isinstance(values, np.ndarray) else values for name, values in rows.items()
     }
     for name, tensor in large.items():
-        result[name] = tensor.movedim(-1, -3) if interleaved else tensor
-    if mask is not None:
-        result["weight_mask"] = mask.expand(*large["image"].shape[:-3], -1, -1)
+        result[name] = tensor.movedim(-1, -3) if interleaved and name != "weight_mask" else tensor
     return result
 
 
@@ -316,27 +339,62 @@ def _limit_threads() -> None:
     threadpool_limits(1, user_api="blas")
 
 
-class _Samples(Sequence[dict[str, Any]]):
-    """The samples of a batch, not read yet: all at once by `default_collate`, one by one by whoever asks for them."""
+class _Samples(Sequence[MutableMapping[str, Any]]):
+    """The samples of a batch, read all at once by `default_collate`, or one by one by whoever looks into them."""
 
     def __init__(self, dataset: ShardDataset, indices: list[int]) -> None:
         self._dataset, self._indices = dataset, indices
+        self._samples = [_Sample(dataset, index) for index in indices]
 
     def batch(self) -> Any:
         """The dict that `ShardDataset.batch` returns; in a worker, what becomes that dict on its way out."""
+        if any(sample.is_read for sample in self._samples):  # and perhaps changed
+            return default_collate([dict(sample) for sample in self._samples])
         return self._dataset.batch(self._indices) if get_worker_info() is None else self._dataset._packed(self._indices)
 
     def __len__(self) -> int:
-        return len(self._indices)
+        return len(self._samples)
 
     def __getitem__(self, k: Any) -> Any:
-        if isinstance(k, slice):
-            return [self[j] for j in range(*k.indices(len(self)))]
-        return _Sample(self._dataset[self._indices[k]])
+        return self._samples[k]
+
+    def __reduce__(self) -> Any:
+        return list, ([dict(sample) for sample in self._samples],)
 
 
-class _Sample(dict[str, Any]):
-    """A sample of `_Samples`: its type tells `default_collate` whom to ask."""
+class _Sample(MutableMapping[str, Any]):
+    """A sample of `_Samples`, read when somebody looks into it; its type tells `default_collate` whom to ask."""
+
+    def __init__(self, dataset: ShardDataset, index: int) -> None:
+        self._dataset, self._index = dataset, index
+        self._content: dict[str, Any] | None = None
+
+    @property
+    def is_read(self) -> bool:
+        return self._content is not None
+
+    def _read(self) -> dict[str, Any]:
+        if self._content is None:
+            self._content = self._dataset[self._index]
+        return self._content
+
+    def __getitem__(self, name: str) -> Any:
+        return self._read()[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._read()[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self._read()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    def __reduce__(self) -> Any:
+        return dict, (self._read(),)
 
 
 def _collate(samples: Any, *, collate_fn_map: Any = None) -> Any:

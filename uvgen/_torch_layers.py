@@ -81,7 +81,7 @@ class PositionMapLayer(nn.Module):
             "weights": atlas.weights.copy(),
         }
         if crop_size is not None:
-            mirror = TexelMirror.of_model(model, size, atlas)
+            mirror = TexelMirror.of_model(model, size, atlas=atlas)
             buffers["mirrored_texels"] = mirror.texels.astype(np.int64)
             buffers["mirror_sources"] = mirror.sources.astype(np.int64)
             buffers["mirror_weights"] = mirror.weights.copy()
@@ -195,13 +195,13 @@ class PositionMapLayer(nn.Module):
             coefficients = torch.cat([shape, expression], dim=1).to(dtype)
             linear, shift = self._to_crop(pose.to(dtype), similarity.to(dtype), image_height)
             # Faces last: the corners of a texel are then few long rows to add up, not many short ones.
-            vertices = (self.basis @ coefficients.mT).view(-1, 3, n) + self.mean[:, :, None]
+            vertices = (self.basis @ coefficients.mT).view(len(self.mean), 3, n) + self.mean[:, :, None]
             smallest = (vertices * linear[:, 2].mT).sum(dim=1).amin(dim=0)  # einsum would take three times as long
             shift = torch.cat([shift, -smallest[:, None]], dim=1)
             texels = nn.functional.embedding_bag(
-                self.corners, vertices.view(-1, 3 * n), per_sample_weights=self.weights, mode="sum"
+                self.corners, vertices.view(len(self.mean), 3 * n), per_sample_weights=self.weights, mode="sum"
             )
-            maps = torch.baddbmm(shift[:, :, None], linear, texels.view(-1, 3, n).permute(2, 1, 0))
+            maps = torch.baddbmm(shift[:, :, None], linear, texels.view(len(self.corners), 3, n).permute(2, 1, 0))
             if flipped is not None and self.crop_size is not None:
                 mirrored = self._mirrored(maps, self.crop_size)
                 maps = torch.where(flipped.to(maps.device)[:, None, None], mirrored, maps)
@@ -300,9 +300,9 @@ def _visible(maps: Tensor, coverage: Tensor | None, size: tuple[int, int], toler
     across, down = int(width / cell) + 2, int(height / cell) + 2
     cell_x = (x.clamp(-0.5, width - 0.5) / cell).round().long()
     cell_y = (y.clamp(-0.5, height - 0.5) / cell).round().long()
-    cells = (cell_y * across + cell_x).view(n, -1)
+    cells = (cell_y * across + cell_x).reshape(n, -1)
     nearest = torch.full((n, down * across), -torch.inf, device=maps.device)
-    nearest.scatter_reduce_(1, cells, z.masked_fill(~seen, -torch.inf).view(n, -1), "amax")
+    nearest.scatter_reduce_(1, cells, z.masked_fill(~seen, -torch.inf).reshape(n, -1), "amax")
     in_front = z >= nearest.gather(1, cells).view(n, rows, columns) - tolerance * width
     return (seen & in_front & _facing(maps))[:, None]
 

@@ -5,9 +5,11 @@ costs several times that, and every tensor in it a connection between the proces
 """
 
 import math
+import multiprocessing.util
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -15,8 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-_SPARE = 4  # buffers of one size kept for the next batch
-_MOST_SLOTS = 8  # of a worker; a data loader has three or four in use
+_SPARE = 8  # buffers kept for the next batches
+_MOST_FREE = 4  # slots kept by a worker besides those that are lent
 _HEADER = 64  # bytes before a slot's content; the first says whether it is lent
 
 
@@ -41,7 +43,7 @@ class Buffers:
     """Memory of this process, used again once nobody holds the tensors made of it."""
 
     def __init__(self) -> None:
-        self._spare: dict[int, list[NDArray[np.uint8]]] = {}
+        self._spare: deque[NDArray[np.uint8]] = deque(maxlen=_SPARE)  # its methods are safe in threads
         self._scratch = threading.local()
 
     def __reduce__(self) -> Any:
@@ -50,11 +52,24 @@ class Buffers:
     def take(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         """An uninitialized tensor."""
         size = math.prod(shape) * dtype.itemsize
-        spare = self._spare.setdefault(size, [])
-        memory = spare.pop() if spare else np.empty(size, np.uint8)
-        handle = memory[:]  # lives as long as the tensor's storage, which holds it
-        weakref.finalize(handle, _keep, spare, memory).atexit = False
+        memory = self._fitting(size)
+        handle = memory[:size]  # lives as long as the tensor's storage, which holds it
+        weakref.finalize(handle, self._spare.append, memory).atexit = False
         return torch.from_numpy(handle).view(dtype).view(shape)
+
+    def _fitting(self, size: int) -> NDArray[np.uint8]:
+        others = []
+        try:
+            for _ in range(_SPARE):
+                memory = self._spare.pop()
+                if size <= len(memory) <= 2 * size:
+                    return memory
+                others.append(memory)
+        except IndexError:  # there are no more
+            pass
+        finally:
+            self._spare.extendleft(others)
+        return np.empty(size, np.uint8)
 
     def borrow(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         """Memory that is overwritten when the same thread borrows the same name again."""
@@ -65,58 +80,66 @@ class Buffers:
         return found
 
 
-def _keep(spare: list[NDArray[np.uint8]], memory: NDArray[np.uint8]) -> None:
-    if len(spare) < _SPARE:
-        spare.append(memory)
-
-
 class Slots:
     """Shared memory of a worker, used again once the process that it was sent to holds no tensor made of it.
 
-    The receiver maps the same memory and clears the slot's first byte when it is done with it.
+    The receiver maps the same memory and clears the slot's first byte when it is done with it. A process forked from
+    the receiver must not use what it inherits: it cannot tell when the receiver lets go of it.
     """
 
     def __init__(self) -> None:
         self._slots: list[_Slot] = []
+        self._cleared_at_exit = False
 
     def __reduce__(self) -> Any:
         return Slots, ()  # each process has its own
 
-    def take(self, layout: Layout) -> tuple["Parcel", dict[str, torch.Tensor]]:
-        """A parcel to send, and its arrays to fill; free again where the parcel is dropped before it was sent."""
+    def take(self, layout: Layout) -> "Parcel":
+        """A parcel to fill and send; its memory is free again where it is dropped before it was sent."""
+        if not self._cleared_at_exit:  # a worker's exit runs no destructors, without which shared files outlive it
+            multiprocessing.util.Finalize(None, self._slots.clear, exitpriority=1)
+            self._cleared_at_exit = True
         places, stop = {}, _HEADER
         for name, (shape, dtype) in layout.items():
             places[name] = Place(stop, shape, dtype)
             stop += -(-math.prod(shape) * dtype.itemsize // _HEADER) * _HEADER
-        slot = next((slot for slot in self._slots if slot.free and len(slot.memory) >= stop), None)
-        if slot is None:
-            slot = _Slot(stop)
-            self._slots = [*self._slots[1 - _MOST_SLOTS :], slot]  # who still holds the oldest keeps its memory
-        parcel = Parcel(slot, places)
-        slot.parcel = weakref.ref(parcel)
-        return parcel, {name: place.of(slot.memory) for name, place in places.items()}
+        free = [slot for slot in self._slots if slot.free]
+        large = [slot for slot in free if len(slot.memory) >= stop]
+        chosen = large[0] if large else _Slot(stop)
+        lent = [slot for slot in self._slots if slot not in free]
+        self._slots[:] = [*lent, chosen, *large[1 : 1 + _MOST_FREE]]
+        return chosen.lend(places)
 
 
 class _Slot:
     def __init__(self, size: int) -> None:
         self.memory = torch.empty(0, dtype=torch.uint8).set_(torch.UntypedStorage._new_shared(size))
         self.memory[0] = 0
-        self.parcel: Any = lambda: None
+        self._parcel: Any = lambda: None
 
     @property
     def free(self) -> bool:
-        return self.parcel() is None and not self.memory[0]
+        return self._parcel() is None and not self.memory[0]
+
+    def lend(self, places: dict[str, Place]) -> "Parcel":
+        parcel = Parcel(self.memory, places)
+        self._parcel = weakref.ref(parcel)
+        return parcel
 
 
 class Parcel:
     """Arrays in a slot on their way to another process, where they arrive as a dict of tensors."""
 
-    def __init__(self, slot: _Slot, places: dict[str, Place]) -> None:
-        self._slot, self._places = slot, places
+    def __init__(self, memory: torch.Tensor, places: dict[str, Place]) -> None:
+        self._memory, self._places = memory, places
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The arrays; not to be touched once the parcel is sent or gone."""
+        return {name: place.of(self._memory) for name, place in self._places.items()}
 
     def __reduce__(self) -> Any:  # in whatever thread pickles it; until then, the parcel itself keeps the slot
-        self._slot.memory[0] = 1
-        return _receive, (self._slot.memory, self._places)
+        self._memory[0] = 1
+        return _receive, (self._memory, self._places)
 
 
 def _receive(memory: torch.Tensor, places: dict[str, Place]) -> dict[str, torch.Tensor]:

@@ -1,5 +1,6 @@
 """The order of a training epoch. Import it from `uvgen.torch`."""
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -147,4 +148,5 @@ class ShardSampler(Sampler[int]):
 
     def _identity(self) -> dict[str, Any]:
         names = ("seed", "window", "shuffle", "n_ranks", "drop_last")
-        return {**{name: getattr(self, name) for name in names}, "n_samples": sum(self._shards)}
+        shards = hashlib.sha256(str(tuple(self._shards)).encode()).hexdigest()[:16]
+        return {**{name: getattr(self, name) for name in names}, "n_samples": sum(self._shards), "shards": shards}

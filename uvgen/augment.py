@@ -132,6 +132,8 @@ def crop_augmented(
         raise InputError("out: shares memory with the image; an image cannot be sampled into itself")
     if other is not None and (other.ndim != 3 or other.shape[2] != 3 or other.dtype != np.uint8 or not other.size):
         raise InputError(f"other: shape {other.shape} {other.dtype}, expected (h, w, 3) uint8")
+    if out is not None and other is not None and np.may_share_memory(other, out):
+        raise InputError("out: shares memory with the other image")
     composed = draw.similarity @ np.asarray(similarity, np.float64)
     crop = warp_image(image, composed, draw.size, flip=draw.flip, out=out)
     for occluder in draw.occluders:

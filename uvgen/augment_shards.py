@@ -185,7 +185,7 @@ def _mirror(
         return None
     if model is None:
         raise InputError("flip: needs the shards' model, which says where texels mirror; give --model")
-    return TexelMirror.of_model(model, index.config["uv_size"])
+    return TexelMirror.of_model(model, index.config["uv_size"], index.config["compat"])
 
 
 def _make_shard(job: _Job, task: CopyTask) -> ShardResult:

@@ -190,12 +190,12 @@ def _check(model: MorphableModel, source: str) -> None:
         array = getattr(model, name)
         inside = not array.size or (array.min() >= 0 and array.max() < n)
         require(inside, f"{name} name a vertex that does not exist ({n} vertices, counted from 0)")
-    albedo = {name: getattr(model, name) for name in ("albedo_mean", "albedo_basis", "albedo_std")}
-    if any(array is not None for array in albedo.values()):
-        ka = 0 if model.albedo_std is None else model.albedo_std.size
-        for name, expected in (("albedo_mean", (n, 3)), ("albedo_basis", (n, 3, ka)), ("albedo_std", (ka,))):
-            found = None if albedo[name] is None else albedo[name].shape
-            require(found == expected, f"{name} is {found}, expected {expected}")
+    mean, basis, std = model.albedo_mean, model.albedo_basis, model.albedo_std
+    require(mean is None or mean.shape == (n, 3), f"albedo_mean is not ({n}, 3)")
+    together = (basis is None) == (std is None) and (basis is None or mean is not None)
+    require(together, "albedo_basis needs albedo_mean and albedo_std")
+    if basis is not None and std is not None:
+        require(basis.shape == (n, 3, std.size), f"albedo_basis is {basis.shape}, expected ({n}, 3, {std.size})")
     for name in ("regions", "mirror"):
         array = getattr(model, name)
         require(array is None or array.shape == (n,), f"{name}: one value a vertex expected")

@@ -49,7 +49,7 @@ class ShardReader:
     """
 
     def __init__(self, folder: Path, index: Index, model: "MorphableModel | None" = None) -> None:
-        self.folder = folder
+        self.folder = Path(os.path.abspath(folder))  # workers may have another working folder
         self.config = index.config
         self._shards = [entry for entry in index.shards if entry.samples]
         self._ends = list(accumulate(entry.samples for entry in self._shards))
@@ -194,7 +194,7 @@ class ShardReader:
             from uvgen.augment import TexelMirror, mirror_map
 
             if self._mirror is None:
-                self._mirror = TexelMirror.of_model(self.model, self._mapper.size, self._mapper.atlas)
+                self._mirror = TexelMirror.of_model(self.model, self._mapper.size, atlas=self._mapper.atlas)
             maps[k] = mirror_map(maps[k], self.config["size"], self._mirror)
         return maps
 

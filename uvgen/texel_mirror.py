@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.atlas import MESH, UvAtlas, build_atlas, texel_coordinates
+from uvgen.atlas import ATLAS_RULES, MESH, UvAtlas, build_atlas, texel_coordinates
 from uvgen.errors import ModelError
+from uvgen.geometry import check_compat
 from uvgen.model import MorphableModel
 
 EXACT_PX = 0.1
@@ -59,7 +60,9 @@ class TexelMirror:
         return self.error_px <= EXACT_PX
 
     @classmethod
-    def of_model(cls, model: MorphableModel, size: int = 256, atlas: UvAtlas | None = None) -> "TexelMirror":
+    def of_model(
+        cls, model: MorphableModel, size: int = 256, compat: str | None = None, *, atlas: UvAtlas | None = None
+    ) -> "TexelMirror":
         """Find a model's mirror.
 
         Parameters
@@ -68,8 +71,10 @@ class TexelMirror:
             With `mirror`.
         size : int
             Texels along each side of the maps.
+        compat : {None, "face3d"}
+            Pixel convention of the maps, which decides what texels on triangles' edges show.
         atlas : UvAtlas, optional
-            The model's, where it is at hand.
+            The model's for size and convention, where it is at hand.
 
         Returns
         -------
@@ -83,7 +88,9 @@ class TexelMirror:
         """
         if model.mirror is None:
             raise ModelError(f"{model.name}: has no mirror pairs, so that flipping would put labels on wrong points")
-        atlas = build_atlas(model, size) if atlas is None else atlas
+        if atlas is None:
+            check_compat(compat)
+            atlas = build_atlas(model, size, rule=ATLAS_RULES[compat])
         paired = np.asarray((model.mirror >= 0)[atlas.vertices].all(axis=1))
         counts = paired & (atlas.source.ravel() == MESH)
         mirrored = np.where(model.mirror >= 0, model.mirror, np.arange(model.n_vertices))

@@ -155,7 +155,7 @@ def _check_labels(file: h5py.File, mapper: PositionMapper) -> list[str]:
     tolerance = attributes.get("rounding", attributes.get("scale_factor", 0) / 2) + _FLOAT_TOLERANCE
     size = int(json.loads(file.attrs["config"])["size"])
     flipped = file["flipped"][()] if "flipped" in file else np.zeros(len(file["name"]), bool)
-    mirror = TexelMirror.of_model(mapper.model, mapper.size, mapper.atlas) if flipped.any() else None
+    mirror = TexelMirror.of_model(mapper.model, mapper.size, atlas=mapper.atlas) if flipped.any() else None
     texels = np.linspace(0, mapper.size**2 - 1, _N_TEXELS).astype(int)
     problems = []
     names = file["name"].asstr()[()]

@@ -67,7 +67,7 @@ class Worker:
         if job.config.augmentation is not None:
             self.augmentation = Augmentation.from_json(job.config.augmentation)
             if self.augmentation.flip:
-                self.mirror = TexelMirror.of_model(self.model, job.config.uv_size, self.mapper.atlas)
+                self.mirror = TexelMirror.of_model(self.model, job.config.uv_size, atlas=self.mapper.atlas)
         self.fields = _fields(job.config, self.model, flips=self.mirror is not None)
 
     def build(self, task: ShardTask) -> ShardResult:
