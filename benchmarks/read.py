@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -162,16 +163,18 @@ def read_all(shards: Path, folder: Path, order: list[int], repeats: int) -> None
 
         return run
 
+    lean = partial(ShardDataset, weight_mask=False)  # which the others do not have either
     functions = {
         "plain h5py: uint8 crop, uint16 map → float32 px": plain("plain"),
         "the same, JPEG crops": plain("jpeg", simplejpeg.decode_jpeg),
         "the same, gzip": plain("gzip"),
         "open_shards, all fields": each(reader),
-        "ShardDataset, float tensors": each(ShardDataset(shards)),
-        f"ShardDataset, float tensors, batches of {BATCH}": batches(ShardDataset(shards)),
-        f"ShardDataset, standardized, batches of {BATCH}": batches(ShardDataset(shards, normalize="standardize")),
-        f"ShardDataset, channels_last, batches of {BATCH}": batches(ShardDataset(shards, channels_last=True)),
-        f"ShardDataset, compact, batches of {BATCH}": batches(ShardDataset(shards, compact=True)),
+        "ShardDataset, float tensors": each(lean(shards)),
+        f"ShardDataset, float tensors, batches of {BATCH}": batches(lean(shards)),
+        f"the same, with a weight mask a sample, batches of {BATCH}": batches(ShardDataset(shards)),
+        f"ShardDataset, standardized, batches of {BATCH}": batches(lean(shards, normalize="standardize")),
+        f"ShardDataset, channels_last, batches of {BATCH}": batches(lean(shards, channels_last=True)),
+        f"ShardDataset, compact, batches of {BATCH}": batches(lean(shards, compact=True)),
         ".npy + .jpg files to float tensors, simplejpeg": each(UsualFiles(folder, n, decode_simplejpeg)),
         ".npy + .jpg files to float tensors, Pillow": each(UsualFiles(folder, n, decode_pillow)),
         ".npy + .jpg files to float tensors, scikit-image": each(UsualFiles(folder, n, decode_scikit_image)),
@@ -195,10 +198,11 @@ def load_all(shards: Path, folder: Path, n: int, workers: int, repeats: int) -> 
 
         return consume
 
+    lean = partial(ShardDataset, weight_mask=False)
     datasets = {
-        "float": ShardDataset(shards),
-        "compact": ShardDataset(shards, compact=True),
-        "compact, prnet augmentation": ShardDataset(shards, compact=True, augmentation=Augmentation.preset("prnet")),
+        "float": lean(shards),
+        "compact": lean(shards, compact=True),
+        "compact, prnet augmentation": lean(shards, compact=True, augmentation=Augmentation.preset("prnet")),
     }
     functions: dict[str, Callable[[], object]] = {
         f"ShardDataset, {name}; workers: {count}": run(dataset, count)
@@ -206,9 +210,7 @@ def load_all(shards: Path, folder: Path, n: int, workers: int, repeats: int) -> 
         for count in dict.fromkeys((0, 1, workers))
     }
     functions["zeros instead of a float pair; workers: 1"] = run(Zeros(shards, n), 1)
-    functions["ShardDataset, float, samples one by one; workers: 1"] = run(
-        ShardDataset(shards), 1, collate_fn=one_by_one
-    )
+    functions["ShardDataset, float, samples one by one; workers: 1"] = run(lean(shards), 1, collate_fn=one_by_one)
     functions[".npy + .jpg files; workers: 1"] = run(UsualFiles(folder, n, decode_simplejpeg), 1)
     times = compare(functions, n, repeats)
     show("through a data loader, in order, ms a sample", times, "ShardDataset, float; workers: 1")
@@ -216,7 +218,7 @@ def load_all(shards: Path, folder: Path, n: int, workers: int, repeats: int) -> 
 
 def load_made(shards: Path, model: Path, workers: int, repeats: int) -> None:
     """Maps made in a data loader's workers."""
-    dataset = ShardDataset(shards, model=model, compact=True)
+    dataset = ShardDataset(shards, model=model, compact=True, weight_mask=False)
     n = 1024
 
     def run(count: int) -> Callable[[], object]:

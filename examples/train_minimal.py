@@ -50,7 +50,7 @@ def main() -> None:
 
         augmentation = Augmentation.preset("prnet")
     torch.manual_seed(0)
-    dataset = ShardDataset(options.shards, augmentation=augmentation, compact=True)
+    dataset = ShardDataset(options.shards, augmentation=augmentation, compact=True, weight_mask=False)
     sampler = ShardSampler(dataset)
     size = min(8, len(dataset))
     loader = DataLoader(dataset, size, sampler=sampler, drop_last=True)

@@ -105,6 +105,14 @@ def test_dataset_batches_count_samples_as_a_list_does(plain: Path) -> None:
         dataset.batch([])
 
 
+def test_dataset_without_masks_has_its_mask_once(plain: Path) -> None:
+    dataset = ShardDataset(plain, weight_mask=False)
+    assert "weight_mask" not in dataset[0] and "weight_mask" not in dataset.batch([0, 1])
+    for batch in loader(dataset, num_workers=1):
+        assert "weight_mask" not in batch
+    assert torch.equal(dataset.weight_mask, ShardDataset(plain)[3]["weight_mask"])
+
+
 def test_dataset_normalize_size_scales_to_the_crop(built: Path) -> None:
     found, pixels = ShardDataset(built)[3], ShardDataset(built, normalize=None)[3]
     torch.testing.assert_close(found["image"], pixels["image"] / 255)

@@ -71,6 +71,9 @@ class ShardDataset(Dataset[dict[str, Any]]):
     channels_last : bool
         Tensors keep the shapes above and lie in memory as ``torch.channels_last``, as they are stored: not a byte
         is moved for it.
+    weight_mask : bool
+        Whether samples hold the mask, 0.26 MB each at 256 texels. It is the same for all: ``dataset.weight_mask``,
+        moved to the device once, does as well.
 
     Raises
     ------
@@ -101,6 +104,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         normalize: str | None = "size",
         compact: bool = False,
         channels_last: bool = False,
+        weight_mask: bool = True,
     ) -> None:
         check_normalize(normalize)
         self.reader = open_shards(path, model)
@@ -122,6 +126,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
             self._augmenter = Augmenter(augmentation, self.reader, seed, source, needs_mirror="posmap" in self._large)
         mask = self.reader.constants.get("weight_mask")
         self.weight_mask = None if mask is None else torch.from_numpy(mask)
+        self._masks = self.weight_mask if weight_mask else None
         # Shared memory: set_epoch reaches workers that are running already (persistent_workers=True).
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._buffers, self._slots = Buffers(), Slots()
@@ -193,15 +198,15 @@ class ShardDataset(Dataset[dict[str, Any]]):
         result: dict[str, tuple[tuple[int, ...], torch.dtype]] = {}
         for name, (shape, _) in self._large.items():
             result[name] = (n, *self._values.shape(shape)), self._values.dtype(name)
-        if self.weight_mask is not None:  # a copy for each sample: whoever gets it may change it, or pin its memory
-            result["weight_mask"] = (n, *self.weight_mask.shape), self.weight_mask.dtype
+        if self._masks is not None:  # a copy for each sample: whoever gets it may change it, or pin its memory
+            result["weight_mask"] = (n, *self._masks.shape), self._masks.dtype
         return result
 
     def _read(self, indices: Sequence[int], large: dict[str, torch.Tensor]) -> dict[str, Any]:
         """Fill images, maps and masks; return the other fields."""
         n = len(indices)
-        if self.weight_mask is not None:
-            large["weight_mask"].copy_(self.weight_mask)
+        if self._masks is not None:
+            np.copyto(large["weight_mask"].numpy(), self._masks.numpy())
         rows = self.reader.gather(indices, self._small)
         if self._augmenter is not None and "flipped" not in rows:
             rows["flipped"] = np.zeros(n, np.bool_)
