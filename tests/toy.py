@@ -144,6 +144,9 @@ def write_bfm_files(folder: Path, model: MorphableModel) -> None:
         "sigma_exp": model.expression_std[:, None],
     }
     info = {"trimIndex": full[:, None] + 1, "tri": model.triangles.T + 1.0, "keypoints": model.landmarks[None] + 1.0}
+    if model.mirror is not None:
+        left = np.flatnonzero(model.mirror >= np.arange(n))
+        info["symlist"] = np.stack([left, model.mirror[left]]) + 1.0
     uv = np.zeros((n + extra, 2))
     uv[full] = model.uv
     sio.savemat(folder / "01_MorphableModel.mat", basel)
