@@ -137,7 +137,7 @@ def test_contact_sheet_of_augmented_samples_says_what_was_done(shards: Path, mod
         row = preview._row(sample, Face.of(sample, constants["coverage"], constants["weight_mask"]),
                            constants["landmark_texels"], 4)  # fmt: skip
         assert f"yaw {yaw:+d}°" in row.remark and f"roll {roll:+d}°" in row.remark
-        assert f"augmented: rotated {draw.rotation_deg:+.0f}°, × {draw.scale:.2f}" in row.remark
+        assert f"augmented: rotated {draw.rotation_deg:+.0f}°, scaled {draw.scale:.2f}" in row.remark
         assert ("mirrored" in row.remark) == draw.flip and ("occluded" in row.remark) == bool(draw.occluders)
     assert {bool(sample["flipped"]) for sample in reader} == {False, True}
     assert contact_sheet(reader, 9).problems == ()

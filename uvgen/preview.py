@@ -266,7 +266,7 @@ def _row(sample: dict[str, Any], face: Face, texels: NDArray[np.int32], every: i
 def _what_was_done(text: str) -> str:
     """The geometry of a sample's draw, and what hides it, in a few words."""
     draw = Draw.from_json(text)
-    words = [f"rotated {draw.rotation_deg:+.0f}°", f"× {draw.scale:.2f}"]
+    words = [f"rotated {draw.rotation_deg:+.0f}°", f"scaled {draw.scale:.2f}"]
     words += ["mirrored"] * draw.flip + ["occluded"] * bool(draw.occluders)
     return ", ".join(words)
 
