@@ -9,36 +9,22 @@ machines are noisy; read the ratios.
 """
 
 import argparse
-import os
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
-    os.environ.setdefault(variable, "1")
+from timing import best_ms  # before NumPy: it asks for one BLAS thread
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-from skimage.transform import warp  # noqa: E402
+# isort: split
+import cv2
+import numpy as np
+from skimage.transform import warp
 
-from uvgen import open_shards, warp_image  # noqa: E402
-from uvgen.augment import Augmentation, Draw, apply, move_map, occluded_texels  # noqa: E402
-from uvgen.colors import change_colors  # noqa: E402
-from uvgen.posmap import FixedPoint  # noqa: E402
+from uvgen import open_shards, warp_image
+from uvgen.augment import Augmentation, Draw, apply, move_map, occluded_texels
+from uvgen.colors import change_colors
+from uvgen.posmap import FixedPoint
 
 Array = np.ndarray
-
-
-def best_ms(function: Callable[[], object], repeats: int) -> float:
-    """Milliseconds of the fastest of some repeats, the first (cold) one not counted."""
-    function()
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - started)
-    return min(times) * 1e3
 
 
 def sample(shards: Path | None, size: int) -> tuple[Array, Array, Array]:

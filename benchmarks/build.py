@@ -15,35 +15,23 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
-    os.environ.setdefault(variable, "1")
+from timing import best_ms  # before NumPy: it asks for one BLAS thread
 
-import numpy as np  # noqa: E402
-import simplejpeg  # noqa: E402
+# isort: split
+import numpy as np
+import simplejpeg
 
-from uvgen import PositionMapper, Sample, find_samples, load_model, read_annotation, warp_image  # noqa: E402
-from uvgen.build import build  # noqa: E402
-from uvgen.files import sha256_file  # noqa: E402
-from uvgen.model import MorphableModel  # noqa: E402
-from uvgen.plan import BuildConfig, ShardResult, sample_bytes  # noqa: E402
-from uvgen.posmap import BATCH as MAPPER_BATCH  # noqa: E402
-from uvgen.samples import read_image  # noqa: E402
+from uvgen import PositionMapper, Sample, find_samples, load_model, read_annotation, warp_image
+from uvgen.build import build
+from uvgen.files import sha256_file
+from uvgen.model import MorphableModel
+from uvgen.plan import BuildConfig, ShardResult, sample_bytes
+from uvgen.posmap import BATCH as MAPPER_BATCH
+from uvgen.samples import read_image
 
 BATCH = 64
-
-
-def best_ms(function: Callable[[], object], n_samples: int, repeats: int) -> float:
-    """Milliseconds a sample: the fastest of some repeats, the first (cold) one not counted."""
-    function()
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - started)
-    return min(times) * 1e3 / n_samples
 
 
 def repeated(root: Path, n: int, folder: Path) -> list[Sample]:
@@ -82,7 +70,7 @@ def floor_stages(
             "no OpenCV (pip install opencv-python-headless); the warp's floor is uvgen's own",
             file=sys.stderr,
         )
-    warp_times = {name: best_ms(warp, 1, 50) for name, warp in warps.items()}
+    warp_times = {name: best_ms(warp, 50) for name, warp in warps.items()}
     fastest = min(warp_times, key=lambda name: warp_times[name])
     payload = np.random.default_rng(0).integers(0, 256, sample_bytes(config) * n, dtype=np.uint8)
 
@@ -95,10 +83,10 @@ def floor_stages(
     for name, milliseconds in warp_times.items():
         print(f"  warp by {name}: {milliseconds:.3f} ms")
     return {
-        "JPEG decode (simplejpeg)": best_ms(lambda: [simplejpeg.decode_jpeg(j) for j in jpegs], n, repeats),
-        f"matrix product, batch {BATCH}": best_ms(lambda: np.matmul(matrix, coefficients, out=product), BATCH, repeats),
+        "JPEG decode (simplejpeg)": best_ms(lambda: [simplejpeg.decode_jpeg(j) for j in jpegs], repeats, n),
+        f"matrix product, batch {BATCH}": best_ms(lambda: np.matmul(matrix, coefficients, out=product), repeats, BATCH),
         f"bilinear warp ({fastest})": warp_times[fastest],
-        "writing and flushing the bytes": best_ms(write, n, repeats),
+        "writing and flushing the bytes": best_ms(write, repeats, n),
     }
 
 
@@ -121,11 +109,11 @@ def build_stages(
     with open(folder / "payload", "rb") as file:
         size = file.seek(0, os.SEEK_END)
     return {
-        "read .mat": best_ms(lambda: [read_annotation(s) for s in samples], n, repeats),
-        "read and decode image": best_ms(lambda: [read_image(s) for s in samples], n, repeats),
-        "warp": best_ms(lambda: warp_image(image, similarity[0], config.size, out=crop), 1, 50),
-        "position maps": best_ms(lambda: mapper(*arguments, similarity, 450, out=maps), len(annotations), repeats),
-        "SHA-256": best_ms(lambda: sha256_file(folder / "payload"), size // sample_bytes(config), repeats),
+        "read .mat": best_ms(lambda: [read_annotation(s) for s in samples], repeats, n),
+        "read and decode image": best_ms(lambda: [read_image(s) for s in samples], repeats, n),
+        "warp": best_ms(lambda: warp_image(image, similarity[0], config.size, out=crop), 50),
+        "position maps": best_ms(lambda: mapper(*arguments, similarity, 450, out=maps), repeats, len(annotations)),
+        "SHA-256": best_ms(lambda: sha256_file(folder / "payload"), repeats, size // sample_bytes(config)),
     }
 
 

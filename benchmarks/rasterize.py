@@ -1,10 +1,9 @@
 """How long rasterization takes on one core, against the usual loop and the memory's own speed.
 
-    python benchmarks/rasterize.py [--repeats 60]
+    python benchmarks/rasterize.py [--model bfm.h5] [--repeats 60]
 
-Draws a face mesh of the Basel model's size: the model's mean shape where UVGEN_REFERENCE names the reference
-folder, a bulged grid of as many triangles otherwise. Only ratios within one run mean anything. Every time is
-the fastest of many repeats.
+Draws the model's mean shape; without a model, a bulged grid of as many triangles as the Basel model has. Only ratios
+within one run mean anything. Every time is the fastest of many repeats.
 """
 
 import argparse
@@ -12,14 +11,17 @@ import math
 import os
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
+from timing import best_ms  # before NumPy: it asks for one BLAS thread
+
+# isort: split
 import numpy as np
 from numba import njit
 
 from uvgen import _raster_kernels as kernels
+from uvgen import load_model
 from uvgen import rasterize as r
 from uvgen._arrays import frozen, triangle_indices, xy_words
 
@@ -67,15 +69,10 @@ def usual_loop(vertices, triangles, triangle_out, weights_out, depth_out):
                         weights_out[row, column, 2] = u
 
 
-def face_mesh(size, yaw_degrees, grid=False):
-    """Vertices of a face that fills half of the picture's width, image frame, and triangles."""
-    reference = os.environ.get("UVGEN_REFERENCE")
-    if reference and not grid:
-        import scipy.io as sio
-
-        parts = Path(reference) / "bfm_parts"
-        points = np.load(parts / "u_shp.npy").reshape(-1, 3) + np.load(parts / "u_exp.npy").reshape(-1, 3)
-        triangles = sio.loadmat(parts / "tri.mat")["tri"].T.astype(np.int32) - 1
+def face_mesh(model, size, yaw_degrees):
+    """Vertices of a face that fills half of the picture's width, image frame, and triangles; a grid without a model."""
+    if model is not None:
+        points, triangles = model.mean, model.triangles
     else:
         v, u = np.mgrid[-1:1:231j, -1:1:231j]
         z = np.sqrt(np.maximum(1 - 0.7 * u**2 - 0.3 * v**2, 0)) + 0.3 * np.exp(-(u**2 + v**2) * 20)
@@ -86,17 +83,6 @@ def face_mesh(size, yaw_degrees, grid=False):
     p = points @ turn.T
     p *= 0.55 * size / np.ptp(points[:, 0])
     return (p - p.mean(axis=0) + [size / 2, size / 2, 0]).astype(np.float32), triangles
-
-
-def fastest(function, repeats):
-    """Milliseconds of the fastest of many runs."""
-    function()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return min(times) * 1e3
 
 
 def kernel_runner(vertices, triangles, fragments, front=True, back=True):
@@ -128,30 +114,30 @@ def box_counts(vertices, triangles, size):
     return counts.tolist(), int(sides.prod(axis=1).sum())
 
 
-def compare(yaw, repeats, grid=False):
+def compare(model, yaw, repeats):
     """The main table: all sizes, with fragments."""
-    what = "regular grid, as of a position map" if grid else "face"
+    what = "regular grid, as of a position map" if model is None else model.name
     print(f"\n{what}, turned by {yaw} degrees: milliseconds (and the usual loop's time divided by it)")
     titles = [f"{title:>15}" for title in ("this", "cull='back'", "out= reused")]
     print(f"  size  usual loop {' '.join(titles)}  clearing  covered")
     for size in SIZES:
-        vertices, triangles = face_mesh(size, yaw, grid)
+        vertices, triangles = face_mesh(model, size, yaw)
         shape = (size, size)
         out = r.rasterize(vertices, triangles, shape)
         covered = int(out.covered.sum())
         arrays = np.empty(shape, np.int32), np.empty((*shape, 3), np.float32), np.empty(shape, np.float32)
-        base = fastest(partial(usual_loop, vertices, triangles, *arrays), repeats)
+        base = best_ms(partial(usual_loop, vertices, triangles, *arrays), repeats)
         draw = partial(r.rasterize, vertices, triangles, shape)
         options = ({}, {"cull": "back"}, {"out": out})
-        ours = [fastest(partial(draw, **each), repeats) for each in options]
-        floor = fastest(kernel_runner(vertices, triangles[:0], out), repeats)
+        ours = [best_ms(partial(draw, **each), repeats) for each in options]
+        floor = best_ms(kernel_runner(vertices, triangles[:0], out), repeats)
         cells = " ".join(f"{t:7.3f} ({base / t:4.2f}x)" for t in ours)
         print(f"{size:>6} {base:11.3f} {cells} {floor:9.3f} {covered:>8}")
 
 
-def explain(size, yaw, repeats):
+def explain(model, size, yaw, repeats):
     """Where the time goes: the kernel with ever more to do."""
-    vertices, triangles = face_mesh(size, yaw)
+    vertices, triangles = face_mesh(model, size, yaw)
     fragments = r.rasterize(vertices, triangles, (size, size))
     covered = int(fragments.covered.sum())
     counts, tests = box_counts(vertices, triangles, size)
@@ -162,7 +148,7 @@ def explain(size, yaw, repeats):
         kernel_runner(vertices, triangles, fragments, front=False, back=False),
         kernel_runner(vertices, triangles, fragments),
     )
-    clear, boxes, cover, draw = np.diff([0, *(fastest(run, repeats) for run in runs)])
+    clear, boxes, cover, draw = np.diff([0, *(best_ms(run, repeats) for run in runs)])
     m = len(triangles)
     print(f"\nwhat limits it at {size}, {yaw} degrees: {m} triangles, {covered} covered pixels")
     print("  boxes of no pixel {}, one {}, up to 2 x 2 {}, 3 x 3 {}, more {};".format(*counts), end=" ")
@@ -177,12 +163,12 @@ def explain(size, yaw, repeats):
         print(f"  {name:<20} {milliseconds:6.3f} ms  {rate:5.1f} {unit}")
 
 
-def rest(repeats):
+def rest(model, repeats):
     """Interpolation, normals, batches, import."""
     size = 450
-    vertices, triangles = face_mesh(size, 40)
+    vertices, triangles = face_mesh(model, size, 40)
     fragments = r.rasterize(vertices, triangles, (size, size))
-    whole = fastest(lambda: r.rasterize(vertices, triangles, (size, size)), repeats)
+    whole = best_ms(lambda: r.rasterize(vertices, triangles, (size, size)), repeats)
     print(f"\nat {size}, 40 degrees: rasterize {whole:.3f} ms")
     wide = np.ascontiguousarray(np.tile(vertices, 6)[:, :16])
     for name, function in (
@@ -191,12 +177,12 @@ def rest(repeats):
         ("vertex_normals", lambda: r.vertex_normals(vertices, triangles)),
         ("visible_vertices", lambda: r.visible_vertices(vertices, triangles, size=(size, size))),
     ):
-        t = fastest(function, repeats)
+        t = best_ms(function, repeats)
         print(f"  {name:<26} {t:6.3f} ms  {t / whole:.2f} of rasterize")
     batch = np.repeat(vertices[None], 16, axis=0)
     out = r.rasterize(batch, triangles, (size, size))
     draw = partial(r.rasterize, batch, triangles, (size, size), out=out)
-    one, two = (fastest(partial(draw, workers=w), repeats) for w in (1, 2))
+    one, two = (best_ms(partial(draw, workers=w), repeats) for w in (1, 2))
     print(f"  batch of 16: one thread {one:.2f} ms, two {two:.2f} ms: {one / two:.2f}x")
 
 
@@ -226,13 +212,16 @@ def first_call():
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=60)
-    repeats = parser.parse_args().repeats
-    for yaw in (0, 40):
-        compare(yaw, repeats)
-    compare(0, repeats, grid=True)
+    parser.add_argument("--model")
+    options = parser.parse_args()
+    model = load_model(options.model) if options.model else None
+    if model is not None:
+        for yaw in (0, 40):
+            compare(model, yaw, options.repeats)
+    compare(None, 0, options.repeats)
     for size in (450, 1024):
-        explain(size, 40, repeats)
-    rest(repeats)
+        explain(model, size, 40, options.repeats)
+    rest(model, options.repeats)
     first_call()
 
 

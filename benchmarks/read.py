@@ -12,7 +12,6 @@ with --lean-shards, the set built with --maps none, making them in a data loader
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -22,18 +21,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
-    os.environ.setdefault(variable, "1")
+import timing  # noqa: F401  before NumPy: it asks for one BLAS thread
 
-import h5py  # noqa: E402
-import numpy as np  # noqa: E402
-import simplejpeg  # noqa: E402
-import torch  # noqa: E402
-from torch.utils.data import DataLoader, Dataset, default_collate  # noqa: E402
+# isort: split
+import h5py
+import numpy as np
+import simplejpeg
+import torch
+from torch.utils.data import DataLoader, Dataset, default_collate
 
-import uvgen  # noqa: E402
-from uvgen import Augmentation  # noqa: E402
-from uvgen.torch import PARAMETERS, PositionMapLayer, ShardDataset, to_float  # noqa: E402
+import uvgen
+from uvgen import Augmentation
+from uvgen.torch import PARAMETERS, PositionMapLayer, ShardDataset, to_float
 
 BATCH = 16
 

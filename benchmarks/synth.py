@@ -7,25 +7,24 @@ parameter files, without painting anything. Nothing is asserted: machines are no
 """
 
 import argparse
-import os
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
-    os.environ.setdefault(variable, "1")
+from timing import best_ms  # before NumPy: it asks for one BLAS thread
 
-import numpy as np  # noqa: E402
+# isort: split
+import numpy as np
 
-import uvgen.synth._portrait as portrait  # noqa: E402
-from uvgen import find_samples, load_model, read_image  # noqa: E402
-from uvgen.model import MorphableModel, save_model  # noqa: E402
-from uvgen.randomness import keyed_generator  # noqa: E402
-from uvgen.synth import sample_names, synth  # noqa: E402
-from uvgen.synth._faces import FaceSource  # noqa: E402
-from uvgen.synth._portrait import Painter  # noqa: E402
-from uvgen.synth._worker import Job, Worker  # noqa: E402
+import uvgen.synth._portrait as portrait
+from uvgen import find_samples, load_model, read_image
+from uvgen.model import MorphableModel, save_model
+from uvgen.randomness import keyed_generator
+from uvgen.synth import sample_names, synth
+from uvgen.synth._faces import FaceSource
+from uvgen.synth._portrait import Painter
+from uvgen.synth._worker import Job, Worker
 
 STAGES = (
     (portrait, "draw_backdrop", "backdrop"),
@@ -37,17 +36,6 @@ STAGES = (
 )
 
 
-def best_ms(function: Callable[[], object], n: int, repeats: int) -> float:
-    """Milliseconds for each of n: the fastest of some repeats, the first (cold) one not counted."""
-    function()
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - started)
-    return min(times) * 1e3 / n
-
-
 def painting(model: MorphableModel, size: int, repeats: int) -> None:
     """Print what each stage of painting takes."""
     names = sample_names(16)
@@ -55,8 +43,8 @@ def painting(model: MorphableModel, size: int, repeats: int) -> None:
     faces = [source.draw(name) for name in names]
     vertices, albedo = painter.surfaces(faces)
     print("painting, ms a face")
-    print(f"  {'parameters':<36} {best_ms(lambda: [source.draw(name) for name in names], 16, repeats):7.3f}")
-    print(f"  {'vertices, in batches of 16':<36} {best_ms(lambda: painter.surfaces(faces), 16, repeats):7.3f}")
+    print(f"  {'parameters':<36} {best_ms(lambda: [source.draw(name) for name in names], repeats, 16):7.3f}")
+    print(f"  {'vertices, in batches of 16':<36} {best_ms(lambda: painter.surfaces(faces), repeats, 16):7.3f}")
     spent: dict[str, list[float]] = {label: [] for *_, label in STAGES}
     originals = [getattr(owner, name) for owner, name, _ in STAGES]
 
@@ -75,7 +63,7 @@ def painting(model: MorphableModel, size: int, repeats: int) -> None:
             surface = vertices[k], None if albedo is None else albedo[k]
             painter.paint(face, *surface, keyed_generator(0, name, "scene"))
 
-    whole = best_ms(paint_all, 16, repeats)
+    whole = best_ms(paint_all, repeats, 16)
     for (owner, name, label), function in zip(STAGES, originals, strict=True):
         setattr(owner, name, timed(function, label))
     for _ in range(repeats):
@@ -112,7 +100,7 @@ def main() -> None:
             for image, face, sample in zip(images, faces, names, strict=True):
                 worker._write(sample, image, face, flipped=False)
 
-        floor = best_ms(write_all, 16, options.repeats)
+        floor = best_ms(write_all, options.repeats, 16)
         print(f"floor, encoding and writing: {floor:.3f} ms an image")
         names = sample_names(options.count)
         for flip, what in ((False, "faces, each painted"), (True, "faces and their mirror images")):
