@@ -7,10 +7,22 @@ from typing import Any
 
 import click
 
-from uvgen.cli.options import ANY_PATH, EXISTING_FILE, MODEL, GroupedCommand, option, read_augmentation
-from uvgen.cli.progress import Interrupt, Reporter, cores, finish
+from uvgen.cli.options import (
+    ANY_PATH,
+    EXISTING_FILE,
+    MODEL,
+    GroupedCommand,
+    on_error_option,
+    option,
+    overwrite_option,
+    quiet_option,
+    read_augmentation,
+    verbose_option,
+    workers_option,
+)
+from uvgen.cli.progress import cores, finish, reported
 
-_WHAT, _OUTPUT, _RUN = "What is done", "What comes out", "How it runs"
+_WHAT, _OUTPUT = "What is done", "What comes out"
 
 
 @click.command("augment", cls=GroupedCommand)
@@ -26,14 +38,11 @@ _WHAT, _OUTPUT, _RUN = "What is done", "What comes out", "How it runs"
 @option("--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder for the new shards and dataset.json.")
 @option("--copies", type=click.IntRange(min=1), default=1, show_default=True, metavar="K", group=_OUTPUT,
         help="Augmented samples from each sample.")  # fmt: skip
-@option("--workers", type=click.IntRange(min=1), metavar="N", group=_RUN,
-        help="Worker processes.  [default: one a core]")  # fmt: skip
-@option("--on-error", type=click.Choice(["skip", "fail"]), default="skip", show_default=True, group=_RUN,
-        help="What a copy does whose map leaves the range of uint16: it is left out and reported, "
-             "or ends the run.")  # fmt: skip
-@option("--overwrite", is_flag=True, group=_RUN, help="Start anew where --out holds a data set already.")
-@option("--quiet", is_flag=True, group=_RUN, help="Errors alone.")
-@option("--verbose", is_flag=True, group=_RUN, help="Report each shard and each skipped sample at once.")
+@workers_option
+@on_error_option("What a copy does whose map leaves the range of uint16")
+@overwrite_option()
+@quiet_option
+@verbose_option()
 def command(
     shards: Path,
     preset: str,
@@ -65,8 +74,6 @@ def command(
     from uvgen.reader import check_model
     from uvgen.shards import Index, data_folder
 
-    if quiet and verbose:
-        raise click.UsageError("--quiet and --verbose exclude each other")
     started = time.perf_counter()
     augmentation = read_augmentation(preset, config_path)
     if augmentation.flip and model_path is None:
@@ -78,12 +85,7 @@ def command(
         if augmentation.flip and not quiet:
             _say_how_exact(model, index.config)
     n_samples = copies * index.n_samples
-    with Interrupt() as interrupt, Reporter(n_samples, quiet=quiet, verbose=verbose) as reporter:
-
-        def shard_finished(result: Any) -> None:
-            reporter.shard_finished(result)
-            interrupt.check()
-
+    with reported(n_samples, quiet=quiet, verbose=verbose) as shard_finished:
         result = augment_shards(
             shards,
             out,

@@ -6,10 +6,23 @@ from typing import Any
 
 import click
 
-from uvgen.cli.options import ANY_PATH, EXISTING_FILE, MODEL, GroupedCommand, option, read_augmentation
-from uvgen.cli.progress import Interrupt, Reporter, cores, finish
+from uvgen.cli.options import (
+    ANY_PATH,
+    EXISTING_FILE,
+    HOW_IT_RUNS,
+    MODEL,
+    GroupedCommand,
+    on_error_option,
+    option,
+    overwrite_option,
+    quiet_option,
+    read_augmentation,
+    verbose_option,
+    workers_option,
+)
+from uvgen.cli.progress import cores, finish, reported
 
-_INPUT, _OUTPUT, _LABELS, _RUN = "What goes in", "What comes out", "Crops and labels", "How it runs"
+_INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 
 
 @click.command("build", cls=GroupedCommand)
@@ -55,14 +68,12 @@ _INPUT, _OUTPUT, _LABELS, _RUN = "What goes in", "What comes out", "Crops and la
              "as for `uvgen augment`.")  # fmt: skip
 @option("--copies", type=click.IntRange(1, 10_000), default=1, show_default=True, metavar="K", group=_LABELS,
         help="Augmented samples from each image.")  # fmt: skip
-@option("--workers", type=click.IntRange(min=1), metavar="N", group=_RUN,
-        help="Worker processes.  [default: one a core]")  # fmt: skip
-@option("--on-error", type=click.Choice(["skip", "fail"]), default="skip", show_default=True, group=_RUN,
-        help="What a sample that cannot be used does: it is left out and reported, or ends the run.")  # fmt: skip
-@option("--overwrite", is_flag=True, group=_RUN, help="Start anew where --out holds a data set already.")
-@option("--dry-run", is_flag=True, group=_RUN, help="Say what would be done, and stop.")
-@option("--quiet", is_flag=True, group=_RUN, help="Errors alone.")
-@option("--verbose", is_flag=True, group=_RUN, help="Report each shard and each skipped sample at once.")
+@workers_option
+@on_error_option("What a sample that cannot be used does")
+@overwrite_option()
+@option("--dry-run", is_flag=True, group=HOW_IT_RUNS, help="Say what would be done, and stop.")
+@quiet_option
+@verbose_option()
 def command(
     data: Path | None,
     model_path: Path | str | None,
@@ -99,8 +110,6 @@ def command(
     from uvgen.plan import BuildConfig
     from uvgen.samples import select_samples
 
-    if quiet and verbose:
-        raise click.UsageError("--quiet and --verbose exclude each other")
     config = BuildConfig(
         **{
             **config_options,
@@ -119,12 +128,7 @@ def command(
     if dry_run:
         _print_plan(samples, config, out)
         return
-    with Interrupt() as interrupt, Reporter(len(samples) * config.copies, quiet=quiet, verbose=verbose) as reporter:
-
-        def shard_finished(result: Any) -> None:
-            reporter.shard_finished(result)
-            interrupt.check()
-
+    with reported(len(samples) * config.copies, quiet=quiet, verbose=verbose) as shard_finished:
         result = build(
             samples,
             model,

@@ -1,4 +1,4 @@
-"""What commands share: an options help in groups, paths, and augmentations."""
+"""What commands share: an options help in groups, paths, how to run, and augmentations."""
 
 from pathlib import Path
 from typing import Any
@@ -68,3 +68,35 @@ class GroupedOption(click.Option):
 def option(*args: Any, group: str, **kwargs: Any) -> Any:
     """`click.option` with a group."""
     return click.option(*args, cls=GroupedOption, group=group, **kwargs)
+
+
+HOW_IT_RUNS = "How it runs"
+
+workers_option = option("--workers", type=click.IntRange(min=1), metavar="N", group=HOW_IT_RUNS,
+                        help="Worker processes.  [default: one a core]")  # fmt: skip
+
+
+def _check_volume(context: click.Context, param: click.Parameter, chosen: bool) -> bool:
+    other = "verbose" if param.name == "quiet" else "quiet"
+    if chosen and context.params.get(other):
+        raise click.UsageError("--quiet and --verbose exclude each other")
+    return chosen
+
+
+quiet_option = option("--quiet", is_flag=True, group=HOW_IT_RUNS, callback=_check_volume, help="Errors alone.")
+
+
+def on_error_option(what: str) -> Any:
+    """``--on-error``, which says what becomes of `what`."""
+    return option("--on-error", type=click.Choice(["skip", "fail"]), default="skip", show_default=True,
+                  group=HOW_IT_RUNS, help=f"{what}: it is left out and reported, or ends the run.")  # fmt: skip
+
+
+def overwrite_option(what: str = "a data set") -> Any:
+    """``--overwrite`` of `what` the output folder holds."""
+    return option("--overwrite", is_flag=True, group=HOW_IT_RUNS, help=f"Start anew where --out holds {what} already.")
+
+
+def verbose_option(what: str = "Report each shard and each skipped sample at once.") -> Any:
+    """``--verbose``, which excludes ``--quiet``."""
+    return option("--verbose", is_flag=True, group=HOW_IT_RUNS, callback=_check_volume, help=what)

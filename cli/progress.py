@@ -4,6 +4,7 @@ import contextlib
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,18 @@ class Reporter:
         if self._verbose:
             for skip in result.skipped:
                 click.echo(f"skipped {skip.name}: {skip.reason}", err=True)
+
+
+@contextlib.contextmanager
+def reported(n_samples: int, *, quiet: bool, verbose: bool) -> Iterator[Callable[[Any], None]]:
+    """What to call with each finished `ShardResult`: it shows progress, and lets no Ctrl-C get lost."""
+    with Interrupt() as interrupt, Reporter(n_samples, quiet=quiet, verbose=verbose) as reporter:
+
+        def shard_finished(result: Any) -> None:
+            reporter.shard_finished(result)
+            interrupt.check()
+
+        yield shard_finished
 
 
 def finish(out: Path, result: Any, seconds: float, *, quiet: bool, verbose: bool) -> None:

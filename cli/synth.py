@@ -8,10 +8,19 @@ from typing import Any
 
 import click
 
-from uvgen.cli.options import ANY_PATH, MODEL, GroupedCommand, option
+from uvgen.cli.options import (
+    ANY_PATH,
+    MODEL,
+    GroupedCommand,
+    option,
+    overwrite_option,
+    quiet_option,
+    verbose_option,
+    workers_option,
+)
 from uvgen.cli.progress import cores
 
-_WHAT, _OUTPUT, _RUN = "Which faces", "What comes out", "How it runs"
+_WHAT, _OUTPUT = "Which faces", "What comes out"
 
 
 @click.command("synth", cls=GroupedCommand)
@@ -26,11 +35,10 @@ _WHAT, _OUTPUT, _RUN = "Which faces", "What comes out", "How it runs"
 @option("--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder to make, like 300W-LP's.")
 @option("--size", type=click.IntRange(64, 4096), default=450, show_default=True, group=_OUTPUT,
         help="Pixels along each side of the images.")  # fmt: skip
-@option("--workers", type=click.IntRange(min=1), metavar="N", group=_RUN,
-        help="Worker processes.  [default: one a core]")  # fmt: skip
-@option("--overwrite", is_flag=True, group=_RUN, help="Start anew where --out holds synthetic samples already.")
-@option("--quiet", is_flag=True, group=_RUN, help="Errors alone.")
-@option("--verbose", is_flag=True, group=_RUN, help="A line of progress now and then, also on a terminal.")
+@workers_option
+@overwrite_option("synthetic samples")
+@quiet_option
+@verbose_option("A line of progress now and then, also on a terminal.")
 def command(
     count: int,
     seed: int,
@@ -60,8 +68,6 @@ def command(
     from uvgen import load_model
     from uvgen.synth import SUBSETS, synth
 
-    if quiet and verbose:
-        raise click.UsageError("--quiet and --verbose exclude each other")
     started = time.perf_counter()
     model = load_model(model_path)
     if model.albedo_basis is None and not quiet:
