@@ -1,12 +1,14 @@
 """The command `uvgen build`."""
 
 import contextlib
+import dataclasses
 import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 import scipy.io as sio
@@ -15,6 +17,8 @@ from PIL import Image
 from toy import parameters, write_sample
 
 from uvgen import load_model, open_shards
+from uvgen.errors import InputError
+from uvgen.plan import BuildConfig
 from uvgen.verify import verify
 
 SIZE = ("--size", 32)
@@ -241,3 +245,22 @@ def test_build_weights_that_are_bad_are_refused(
     assert re.fullmatch(ONE_LINE, result.stderr)
     assert re.search(rf"{name}.*{message}", result.stderr)
     assert not (tmp_path / "out").exists()
+
+
+def test_build_options_have_the_defaults_and_ranges_of_the_library() -> None:
+    from uvgen.cli.build import command
+
+    options = {param.name: param for param in command.params}
+    config = BuildConfig()
+    for field in dataclasses.fields(config):
+        if field.name in ("uv_size", "augmentation", "compat"):  # None: that of --size, --augment, none
+            continue
+        option, expected = options[field.name], getattr(config, field.name)
+        assert option.default == ("none" if field.name == "compression" else expected), field.name
+        if isinstance(option.type, click.IntRange):
+            for bound, beyond in ((option.type.min, -1), (option.type.max, 1)):
+                if bound is not None and field.name != "seed":
+                    changed = dataclasses.replace(config, augmentation="{}", **{field.name: bound})
+                    changed.check()
+                    with pytest.raises(InputError, match=field.name):
+                        dataclasses.replace(changed, **{field.name: bound + beyond}).check()

@@ -171,10 +171,8 @@ def _remove_leftovers(folder: Path) -> None:
 
 
 def _lock(handle: int, folder: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such locks: there, two runs at once are the user's to avoid
-        return
+    import fcntl
+
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

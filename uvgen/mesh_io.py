@@ -3,6 +3,7 @@
 import os
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -174,10 +175,15 @@ def _checked_path(path, suffix):
 
 
 def _write(path, data):
+    temporary = path.with_name(f".uvgen-{os.getpid()}-{path.name}")
     try:
-        path.write_bytes(data)
+        temporary.write_bytes(data)
+        os.replace(temporary, path)  # nobody meets half of a file
     except OSError as error:
         raise MeshFileError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def _png(image):

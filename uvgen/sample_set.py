@@ -108,10 +108,8 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _wait_for_lock(handle: int) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows: the last renaming decides
-        return
+    import fcntl
+
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
     except OSError:  # a file system without locks

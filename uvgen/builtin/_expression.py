@@ -106,7 +106,7 @@ def close_eye(mesh: HeadMesh, p) -> np.ndarray:
 
 def expression_basis(mesh: HeadMesh) -> np.ndarray:
     """(n, 3, 12) displacements of the vertices in mm at full strength, in the order of `EXPRESSIONS`."""
-    sign = np.where(mesh.left, -1.0, 1.0)
+    sign = np.where(mesh.mirrored, -1.0, 1.0)
     p = mesh.points * np.stack([sign, np.ones_like(sign), np.ones_like(sign)], -1)
     x, y, z = p.T
     azimuth, row = mesh.azimuth, mesh.row
@@ -169,7 +169,7 @@ def expression_basis(mesh: HeadMesh) -> np.ndarray:
     nose = nose + field(dy=2.0 * bump(x, y, 12, -27, 13, 7) * front * soft * ~lower * arch)
     nose = nose + field(dy=-1.6 * inner_brow + 1.2 * lid)
 
-    right = mesh.left[:, None]  # the person's right eye lies at x < 0, to the image's left
+    right = mesh.mirrored[:, None]  # the person's right eye lies at x < 0, to the image's left
     columns = [
         jaw_open,
         jaw_side,
@@ -185,7 +185,7 @@ def expression_basis(mesh: HeadMesh) -> np.ndarray:
         nose,
     ]
     basis = np.stack(columns, -1)
-    basis[mesh.left, 0] *= -1
+    basis[mesh.mirrored, 0] *= -1
     basis[mesh.points[:, 0] == 0, 0] = 0.0  # the midline stays in its plane
     basis[:, :, 1] = field(dx=jaw_side[:, 0])  # but here both halves move the same way
     return basis

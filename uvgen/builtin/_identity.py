@@ -50,7 +50,7 @@ def identity_basis(mesh: HeadMesh) -> np.ndarray:
 
     Every field depends on the point alone, so that points which coincide (the closed lips) stay together.
     """
-    p = mesh.points * np.where(mesh.left[:, None], [-1.0, 1, 1], 1.0)  # the x >= 0 half's formulas serve both
+    p = mesh.points * np.where(mesh.mirrored[:, None], [-1.0, 1, 1], 1.0)  # the x >= 0 half's formulas serve both
     x, y, z = p.T
     zero = np.zeros_like(x)
     front = smoothstep(z, 0, 50)
@@ -110,6 +110,6 @@ def identity_basis(mesh: HeadMesh) -> np.ndarray:
         field(dz=2.0 * bump(x, y, 0, -12, 42, 30) * front),
     ]
     basis = np.stack(columns, -1)
-    basis[mesh.left, 0] *= -1
+    basis[mesh.mirrored, 0] *= -1
     basis[mesh.points[:, 0] == 0, 0] = 0.0  # the midline stays in its plane
     return basis

@@ -81,7 +81,7 @@ class HeadMesh:
     triangles: np.ndarray  # (m, 3) int32, counter-clockwise from outside
     pocket_triangles: np.ndarray  # (q, 3) int32
     mirror: np.ndarray  # (n,) int32
-    left: np.ndarray  # (n,) bool, x < 0
+    mirrored: np.ndarray  # (n,) bool, x < 0: the person's right half, which mirrors the other
 
 
 def split_quads(a, b, c, d, points):
@@ -177,16 +177,16 @@ def head_mesh(scale: float) -> HeadMesh:
     source = np.concatenate([np.arange(n_half), np.flatnonzero(~middle)])
     twin = np.arange(n_half)
     twin[~middle] = n_half + np.arange((~middle).sum())
-    left = np.arange(len(source)) >= n_half
-    mirror = np.where(left, source, twin[source]).astype(np.int32)
+    mirrored = np.arange(len(source)) >= n_half
+    mirror = np.where(mirrored, source, twin[source]).astype(np.int32)
 
     def both(tri):
         return np.concatenate([tri, twin[tri][:, ::-1]]).astype(np.int32)
 
     all_uv = uv[source]
-    all_uv[left, 0] = 1 - all_uv[left, 0]
+    all_uv[mirrored, 0] = 1 - all_uv[mirrored, 0]
     all_points = points[source]
-    all_points[left, 0] *= -1
+    all_points[mirrored, 0] *= -1
     return HeadMesh(
         all_points,
         rows[source],
@@ -197,5 +197,5 @@ def head_mesh(scale: float) -> HeadMesh:
         both(triangles),
         both(np.concatenate([inner, fans])),
         mirror,
-        left,
+        mirrored,
     )

@@ -72,7 +72,7 @@ def builtin_model(n_vertices: int = DEFAULT_VERTICES) -> MorphableModel:
 
 def landmarks(mesh: HeadMesh) -> np.ndarray:
     """(68,) int32 vertices of the iBUG landmarks, 0..16 from the person's right ear round the chin."""
-    skin = ~mesh.left & (mesh.pocket == 0)
+    skin = ~mesh.mirrored & (mesh.pocket == 0)
     front = skin & (mesh.points[:, 2] > 20)
     above, below = skin & (mesh.row >= ROW["lips"] - 1e-9), skin & (mesh.row < ROW["lips"] - 1e-9)
 

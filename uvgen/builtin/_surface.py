@@ -1,8 +1,8 @@
 """The built-in head's surface: closed formulas from grid coordinates to points.
 
-The right half (x >= 0) of the head is one patch over *columns* (azimuth about the vertical axis, degrees from
-the midline to behind the ear) and *rows* (from the neck up over the crown). Rows are not level: each named
-row follows a feature line (jaw, lips, lids, brow), so features stay crisp at any density. All in mm.
+The half of the head at x >= 0, the person's left, is one patch over *columns* (azimuth about the vertical axis,
+degrees from the midline to behind the ear) and *rows* (from the neck up over the crown). Rows are not level: each
+named row follows a feature line (jaw, lips, lids, brow), so features stay crisp at any density. All in mm.
 
 Proportions are textbook adult anthropometry (Farkas, Anthropometry of the Head and Face, 1994: means of such
 distances as the interpupillary, intercanthal, nasal and mouth widths); every shape is our own formula.
