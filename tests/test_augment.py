@@ -154,6 +154,16 @@ def test_flipped_map_of_skewed_uv_follows_mirror_pairs(dtype) -> None:
     assert np.abs(moved - wanted)[inner].mean() < 0.05 < 1 < by_columns.mean()
 
 
+def test_flipped_codes_that_are_blended_out_of_range_are_an_error() -> None:
+    mirror = TexelMirror.of_model(skewed_model(), TEXELS)
+    codes = np.full((TEXELS, TEXELS, 3), 30000, np.uint16)
+    draw, out = Draw(SIZE, flip=True), np.empty_like(codes)
+    move_map(draw, codes, mirror=mirror, out=out)
+    codes.reshape(-1, 3)[mirror.sources[0]] = 65535  # 2.5 crops to the right
+    with pytest.raises(SampleError, match=r"leaves .* px, the range of uint16"):
+        move_map(draw, codes, mirror=mirror, out=out)
+
+
 def test_flipped_map_of_the_built_in_model_is_exact() -> None:
     model = load_model("builtin")
     mirror = TexelMirror.of_model(model, TEXELS)

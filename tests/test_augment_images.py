@@ -9,12 +9,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from toy import picture
 
-from uvgen.augment import (
-    Draw,
-    Occluder,
-    apply,
-    occluded_texels,
-)
+from uvgen.augment import Draw, Occluder, _radii, apply, occluded_texels
 from uvgen.colors import change_colors, color_map
 
 SIZE = 64
@@ -103,3 +98,21 @@ def test_occluder_shows_another_image_or_noise_without_one() -> None:
     assert draw.needs_other and not Draw(SIZE).needs_other
     assert set(np.unique(apply(draw, image, other=other).image)) == {9, 200}
     assert len(np.unique(apply(draw, image).image)) > 50
+
+
+@pytest.mark.parametrize("cell", [1, 4, 8])
+def test_noise_is_made_of_squares(cell) -> None:
+    occluder = Occluder("rectangle", "noise", 0.5, 0.5, 2.0, 2.0, 0.0, (0, 0, 0), cell, 7)
+    crop = apply(Draw(SIZE, occluders=(occluder,)), np.zeros((SIZE, SIZE, 3), np.uint8)).image
+    cells = crop.reshape(SIZE // cell, cell, SIZE // cell, cell, 3)
+    assert (cells == cells[:, :1, :, :1]).all()
+    squares = cells[:, 0, :, 0].reshape(-1, 3)
+    assert len(np.unique(squares, axis=0)) > 0.9 * len(squares)  # each its own colour
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(0, 2**53 - 1))
+def test_outline_of_a_blob_is_a_blob(seed) -> None:
+    radii = _radii(Occluder("blob", "noise", 0.5, 0.5, 0.5, 0.5, 0.0, (0, 0, 0), 1, seed))
+    assert radii.max() == 1 and radii.min() > 0.08  # 0.25 of at most 1 + 1/2 + 1/3 + 1/4 + 1/5
+    assert np.abs(np.diff(radii, append=radii[0])).max() < 0.2
