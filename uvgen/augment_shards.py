@@ -197,10 +197,7 @@ def _make_shard(job: _Job, task: CopyTask) -> ShardResult:
         skipped.append(shards.SkippedSample(name, task.file, str(error)))
 
     path = job.source / task.source.file
-    stat = path.stat() if path.exists() else None
-    if stat is None or _hash(path, stat.st_size, stat.st_mtime_ns) != task.source.sha256:
-        what = "missing" if stat is None else "its SHA-256 is not the one in the index: damaged or changed"
-        raise DatasetError(f"{path}: {what}; run the `uvgen build` that made it again")
+    _check_hash(path, task.source)
     with OpenShard(path, task.source.samples) as source:
         if missing := [name for name in _NEEDED if name not in source.fields]:
             raise DatasetError(f"{path}: has no dataset {missing[0]}; build it again")
@@ -216,6 +213,20 @@ def _make_shard(job: _Job, task: CopyTask) -> ShardResult:
             {**attributes, "uvgen": uvgen.__version__, "config": json.dumps(stated, sort_keys=True)},
         )
     return ShardResult(entry, tuple(skipped))
+
+
+def _check_hash(path: Path, entry: shards.ShardEntry) -> None:
+    """Raise DatasetError where a source shard is not what was built: its copies would pass for sound."""
+    try:
+        stat = path.stat()
+        found = _hash(path, stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if found != entry.sha256:
+        raise DatasetError(
+            f"{path}: its SHA-256 is not the one in the index: damaged or changed; run the `uvgen build` that made it "
+            "again"
+        )
 
 
 @lru_cache(maxsize=4)
