@@ -14,6 +14,7 @@ from toy import picture
 from uvgen.augment import (
     Augmentation,
     Draw,
+    Occluder,
     apply,
 )
 from uvgen.errors import InputError
@@ -105,3 +106,13 @@ def test_draw_is_plain_json() -> None:
 
 
 PINNED = [33.008081869847985, 0.08609212075701533, 0.06935306234235661, 1.168543188596085, 7.2685876897558845]
+
+
+def test_other_sample_is_any_but_the_sample_itself() -> None:
+    image = Occluder("blob", "image", 0.5, 0.5, 0.3, 0.3, 0.0, (0, 0, 0), 1, 0)
+    for n in (2, 3, 7):
+        for number in range(n):
+            found = {Draw(8, occluders=(image,), other=u).other_sample(number, n) for u in np.linspace(0, 0.9999, 50)}
+            assert found == set(range(n)) - {number}
+    assert Draw(8, occluders=(image,)).other_sample(0, 1) is None
+    assert Draw(8, other=0.5).other_sample(0, 9) is None

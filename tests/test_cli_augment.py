@@ -127,10 +127,13 @@ def test_augment_image_occluders_show_any_sample_of_the_shard(model_path, tmp_pa
     shows = Augmentation(occlusion=1, occluder_size=(1, 1), occluder_shapes=("rectangle",), occluder_fills=("image",))
     augment_shards(tmp_path / "in", tmp_path / "out", shows)
     before = list(open_shards(tmp_path / "in"))
-    for sample, after in zip(before, open_shards(tmp_path / "out"), strict=True):
+    shown = []
+    for k, (sample, after) in enumerate(zip(before, open_shards(tmp_path / "out"), strict=True)):
         draw = shows.draw(0, sample["name"], 0, SMALL.size)
-        other = before[int(draw.other * 50)]["image"]
+        shown.append(draw.other_sample(k, 50))
+        other = before[shown[-1]]["image"]
         np.testing.assert_array_equal(after["image"], apply(draw, sample["image"], other=other).image)
+    assert all(k != number for k, number in enumerate(shown)) and len(set(shown)) > 20
 
 
 def test_augment_of_jpeg_crops_keeps_their_quality(model_path, tmp_path) -> None:

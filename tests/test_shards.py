@@ -52,7 +52,7 @@ def plain(tmp_path: Path) -> Path:
             writer.append({"value": [2 * k, 2 * k + 1]})
             writer.finish({}, {})
         entries.append(ShardEntry(name, 2, (tmp_path / name).stat().st_size, "0" * 64))
-    Index("0", {}, {}, entries).write(tmp_path)
+    Index("0", {}, {"samples": 500}, entries).write(tmp_path)
     return tmp_path
 
 
@@ -135,7 +135,7 @@ def test_decode_of_fixed_point_is_float32_within_a_hundredth_of_a_step(codes: li
 def test_index_write_sorts_entries(tmp_path: Path) -> None:
     entries = [ShardEntry(f"{name}.h5", 1, 10, "0") for name in "cab"]
     skipped = [SkippedSample(name, "a.h5", "bad") for name in "zyx"]
-    Index("0", {}, {}, entries, skipped).write(tmp_path)
+    Index("0", {}, {"samples": 500}, entries, skipped).write(tmp_path)
     found = Index.read(tmp_path)
     assert [entry.file for entry in found.shards] == ["a.h5", "b.h5", "c.h5"]
     assert [entry.name for entry in found.skipped] == ["x", "y", "z"]
@@ -317,6 +317,15 @@ def test_open_shards_damaged_index_is_refused(tmp_path: Path, text: str, message
     (tmp_path / "dataset.json").write_text(text)
     with pytest.raises(DatasetError, match=rf"dataset\.json: .*{message}"):
         open_shards(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"), [({}, "'samples'"), ([], "indices"), ({"samples": 2}, "more than its plan's"), (None, "")]
+)
+def test_open_shards_of_an_index_whose_plan_cannot_be_is_refused(plain: Path, plan: Any, message: str) -> None:
+    edit_index(plain, lambda index: index.update(plan=plan))
+    with pytest.raises(DatasetError, match=rf"dataset\.json: not a data set's index \(.*{message}"):
+        open_shards(plain)
 
 
 def test_open_shards_without_index_is_refused(tmp_path: Path) -> None:

@@ -414,6 +414,9 @@ def test_sampler_resumes_in_mid_epoch(plain: Path) -> None:
         assert len(resumed) == len(order) and sorted(resumed) != sorted(order[2:])
     with pytest.raises(InputError, match="n_used: -1, expected 0 or more"):
         whole.state_dict(n_used=-1)
+    for bad in (None, {}, {**state, "position": -3}, {**state, "position": 2.7}, {**state, "epoch": "x"}):
+        with pytest.raises(InputError, match="sampler state: "):
+            resumed.load_state_dict(bad)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="sampler state: seed is 1, this sampler's is 2"):
         ShardSampler(ShardDataset(plain), seed=2, rank=1, n_ranks=2).load_state_dict(state)
 
@@ -527,6 +530,26 @@ def test_unwrap_samples_the_image_at_the_maps_positions() -> None:
     torch.testing.assert_close(texture, maps[:, :2], atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("maps", "coverage", "message"),
+    [
+        ((2, 3, 8, 8), (9, 9), r"coverage \(9, 9\): expected \(8, 8\)"),
+        ((2, 3, 8, 8), (1, 1, 8, 8), r"coverage \(1, 1, 8, 8\): expected"),
+        ((2, 3, 1, 8), None, "of 2 texels a side or more"),
+        ((0, 3, 8, 8), None, "expected one or more"),
+    ],
+)
+def test_unwrap_of_shapes_that_do_not_agree_is_an_error(maps: Any, coverage: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        unwrap(torch.rand(maps[0], 3, 20, 20), torch.rand(maps), None if coverage is None else torch.ones(coverage))
+
+
+def test_unwrap_takes_coverage_of_any_number_type() -> None:
+    image, maps = torch.rand(2, 3, 20, 20), 19 * torch.rand(2, 3, 16, 16)
+    coverage = torch.rand(16, 16) > 0.5
+    assert torch.equal(unwrap(image, maps, coverage)[1], unwrap(image, maps, coverage.float())[1])
+
+
 def test_unwrap_of_transposed_maps_is_that_of_a_copy() -> None:
     image, maps = torch.rand(2, 3, 20, 20), 19 * torch.rand(2, 3, 16, 16)
     for left, right in zip(unwrap(image, maps.mT), unwrap(image, maps.mT.contiguous()), strict=True):
@@ -567,8 +590,12 @@ def test_unwrap_of_a_map_that_is_not_finite_sees_nothing_there() -> None:
         for channel in range(3):
             broken = maps.clone()
             broken[0, channel, 3, 4] = value
-            visible = unwrap(image, broken)[1]
+            broken.requires_grad_()
+            texture, visible = unwrap(image, broken)
             assert not bool(visible[0, 0, 3, 4]) and bool(visible[0, 0, 10:, 10:].all())
+            assert bool(texture.isfinite().all())
+            (gradient,) = torch.autograd.grad(texture.sum(), broken)
+            assert bool(gradient.isfinite().all())
 
 
 def test_unwrap_of_codes_is_an_error() -> None:

@@ -195,6 +195,14 @@ def halved(samples: Any) -> Any:
     return batch
 
 
+def united(samples: Any) -> Any:
+    """Uses samples and batch as dicts."""
+    first = samples[0].copy()
+    assert type(first) is dict and type(samples[0] | {}) is dict and {"x": 1} | samples[0] == {"x": 1, **first}
+    batch = default_collate(samples + samples[:1]) | {"x": 1}
+    return {"y": 2} | batch.copy()
+
+
 def as_they_are(samples: Any) -> Any:
     return samples
 
@@ -223,6 +231,13 @@ def test_loader_with_a_collate_that_changes_samples_or_batches_keeps_the_changes
     for found, plain in zip(changed, parts, strict=True):
         assert "image" not in found and torch.equal(found["half"], plain["image"] / 2)
         assert torch.equal(found["posmap"], plain["posmap"])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_loader_with_a_collate_that_uses_samples_and_batches_as_dicts(shards: Path, workers: int) -> None:
+    dataset = ShardDataset(shards)
+    (batch,) = DataLoader(dataset, 3, sampler=[4, 0, 8], num_workers=workers, collate_fn=united)
+    assert_same(batch, {**dataset.batch([4, 0, 8, 4]), "x": 1, "y": 2})
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -307,3 +322,37 @@ for epoch in range(4):
 """
     counts = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert int(counts[-1]) <= int(counts[0])
+
+
+class Collects(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    """What another data loader's forked workers do by and by: garbage collection."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> int:
+        return gc.collect() * 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.parametrize("strategy", sorted(torch.multiprocessing.get_all_sharing_strategies()))
+def test_loader_goes_on_when_forked_processes_collect_what_they_inherit(shards: Path, strategy: str) -> None:
+    before = torch.multiprocessing.get_sharing_strategy()
+    torch.multiprocessing.set_sharing_strategy(strategy)
+    try:
+        dataset = ShardDataset(shards)
+        order = [k % 9 for k in range(30)]
+        batches = DataLoader(dataset, 2, sampler=order, num_workers=1, persistent_workers=True)
+        for _ in range(2):
+            for k, batch in enumerate(batches):
+                assert_same(batch, dataset.batch(order[2 * k : 2 * k + 2]))
+                cycle: list[Any] = [batch]
+                cycle.append(cycle)
+                del cycle, batch
+                if k % 5 == 2:
+                    gc.disable()
+                    list(DataLoader(Collects(), 1, num_workers=1))
+                    gc.enable()
+    finally:
+        gc.enable()
+        torch.multiprocessing.set_sharing_strategy(before)

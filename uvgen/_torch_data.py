@@ -2,7 +2,7 @@
 
 import operator
 import os
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -261,7 +261,9 @@ class ShardDataset(Dataset[dict[str, Any]]):
         other = None
         if getattr(draw, "needs_other", False):
             first, stop = self.reader.shard_range(index)
-            other = self._stored(first + int(draw.other * (stop - first)), "image", self._borrow("image", "other"))
+            number = draw.other_sample(index % len(self) - first, stop - first)
+            if number is not None:
+                other = self._stored(first + number, "image", self._borrow("image", "other"))
         changed = augmenter.apply(
             draw,
             image,
@@ -292,22 +294,11 @@ class ShardDataset(Dataset[dict[str, Any]]):
         return float(attributes.get("scale_factor", 1.0)), float(attributes.get("add_offset", 0.0))
 
 
-class _PackedBatch(MutableMapping[str, Any]):
-    """A batch in a worker's shared memory; unpickled, it is the dict that `ShardDataset.batch` returns.
-
-    It is that dict here too, for a `collate_fn` that looks into it: then with memory of its own.
-    """
-
-    def __init__(self, parcel: Parcel, rows: dict[str, Any], interleaved: bool) -> None:
-        self._content: Any = parcel, rows, interleaved
-        self._batch: dict[str, Any] | None = None
+class _Mapping(MutableMapping[str, Any]):
+    """A dict that comes into being when somebody looks into it; copies and unions of it are plain dicts."""
 
     def _opened(self) -> dict[str, Any]:
-        if self._batch is None:
-            parcel, rows, interleaved = self._content
-            large = {name: tensor.clone() for name, tensor in parcel.tensors().items()}
-            self._batch, self._content = _as_tensors(large, rows, interleaved), None
-        return self._batch
+        raise NotImplementedError
 
     def __getitem__(self, name: str) -> Any:
         return self._opened()[name]
@@ -323,6 +314,33 @@ class _PackedBatch(MutableMapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._opened())
+
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return {**self, **other}
+
+    def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return {**other, **self}
+
+    def copy(self) -> dict[str, Any]:
+        return dict(self)
+
+
+class _PackedBatch(_Mapping):
+    """A batch in a worker's shared memory; unpickled, it is the dict that `ShardDataset.batch` returns.
+
+    A `collate_fn` that looks into it finds the same, in memory of its own.
+    """
+
+    def __init__(self, parcel: Parcel, rows: dict[str, Any], interleaved: bool) -> None:
+        self._content: Any = parcel, rows, interleaved
+        self._batch: dict[str, Any] | None = None
+
+    def _opened(self) -> dict[str, Any]:
+        if self._batch is None:
+            parcel, rows, interleaved = self._content
+            large = {name: tensor.clone() for name, tensor in parcel.tensors().items()}
+            self._batch, self._content = _as_tensors(large, rows, interleaved), None
+        return self._batch
 
     def __reduce__(self) -> Any:
         return (_as_tensors, self._content) if self._batch is None else (dict, (self._batch,))
@@ -363,12 +381,15 @@ class _Samples(Sequence[MutableMapping[str, Any]]):
     def __getitem__(self, k: Any) -> Any:
         return self._samples[k]
 
+    def __add__(self, others: Sequence[Any]) -> list[Any]:
+        return [*self._samples, *others]
+
     def __reduce__(self) -> Any:
         return list, ([dict(sample) for sample in self._samples],)
 
 
-class _Sample(MutableMapping[str, Any]):
-    """A sample of `_Samples`, read when somebody looks into it; its type tells `default_collate` whom to ask."""
+class _Sample(_Mapping):
+    """A sample of `_Samples`; its type tells `default_collate` whom to ask."""
 
     def __init__(self, dataset: ShardDataset, index: int) -> None:
         self._dataset, self._index = dataset, index
@@ -378,28 +399,13 @@ class _Sample(MutableMapping[str, Any]):
     def is_read(self) -> bool:
         return self._content is not None
 
-    def _read(self) -> dict[str, Any]:
+    def _opened(self) -> dict[str, Any]:
         if self._content is None:
             self._content = self._dataset[self._index]
         return self._content
 
-    def __getitem__(self, name: str) -> Any:
-        return self._read()[name]
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        self._read()[name] = value
-
-    def __delitem__(self, name: str) -> None:
-        del self._read()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._read())
-
-    def __len__(self) -> int:
-        return len(self._read())
-
     def __reduce__(self) -> Any:
-        return dict, (self._read(),)
+        return dict, (self._opened(),)
 
 
 def _collate(samples: Any, *, collate_fn_map: Any = None) -> Any:

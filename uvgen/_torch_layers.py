@@ -188,9 +188,15 @@ class PositionMapLayer(nn.Module):
             "pose": (pose, (n, 7)),
             "similarity": (similarity, (n, 3, 3)),
         }
+        if flipped is not None:
+            expected["flipped"] = flipped, (n,)
+        if isinstance(image_height, Tensor) and image_height.ndim:
+            expected["image_height"] = image_height, (n,)
         for name, (value, dimensions) in expected.items():
             if tuple(value.shape) != dimensions:
                 raise InputError(f"{name}: {tuple(value.shape)}, expected {dimensions}")
+        if n == 0:
+            raise InputError("pose: (0, 7), expected one face or more")
         with torch.autocast(self.basis.device.type, enabled=False):
             coefficients = torch.cat([shape, expression], dim=1).to(dtype)
             linear, shift = self._to_crop(pose.to(dtype), similarity.to(dtype), image_height)
@@ -204,7 +210,7 @@ class PositionMapLayer(nn.Module):
             maps = torch.baddbmm(shift[:, :, None], linear, texels.view(len(self.corners), 3, n).permute(2, 1, 0))
             if flipped is not None and self.crop_size is not None:
                 mirrored = self._mirrored(maps, self.crop_size)
-                maps = torch.where(flipped.to(maps.device)[:, None, None], mirrored, maps)
+                maps = torch.where(flipped.to(maps.device, torch.bool)[:, None, None], mirrored, maps)
         return maps.view(n, 3, self.size, self.size)
 
     def _mirrored(self, maps: Tensor, crop_size: int) -> Tensor:
@@ -259,7 +265,7 @@ def unwrap(
     Returns
     -------
     texture : (B, C, U, U)
-        Bilinear samples; 0 outside the image.
+        Bilinear samples; 0 outside the image, and where the map is not finite.
     visible : (B, 1, U, U) bool
         Texels with finite positions inside the image that face the camera with no other surface in front.
 
@@ -278,9 +284,17 @@ def unwrap(
             f"image {image.dtype}, position_map {position_map.dtype}: expected floats, as "
             "`to_float(batch, normalize=None)` makes them"
         )
+    rows, columns = position_map.shape[2:]
+    if not len(image) or min(rows, columns) < 2:
+        raise InputError(f"position_map {tuple(position_map.shape)}: expected one or more, of 2 texels a side or more")
+    if coverage is not None:
+        if tuple(coverage.shape) not in ((rows, columns), (len(image), rows, columns)):
+            raise InputError(f"coverage {tuple(coverage.shape)}: expected ({rows}, {columns}), one a texel")
+        coverage = coverage.bool()
     height, width = image.shape[2:]
     x, y = position_map[:, 0], position_map[:, 1]
     grid = torch.stack([2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1], dim=-1)
+    grid = torch.where(grid.isfinite(), grid, 2.0)  # NaN: outside
     texture = nn.functional.grid_sample(image, grid.to(image.dtype), align_corners=True)
     with torch.no_grad():
         visible = _visible(position_map.detach().float(), coverage, (height, width), tolerance)

@@ -4,6 +4,7 @@ A batch's fresh memory costs a page fault every 4 kB, together as long as readin
 costs several times that, and every tensor in it a connection between the processes.
 """
 
+import itertools
 import math
 import multiprocessing.util
 import os
@@ -142,8 +143,18 @@ class Parcel:
         return _receive, (self._memory, self._places)
 
 
+# What a process forked from the receiver inherits it must never free: where shared memory has a name (the sharing
+# strategy "file_system"), that would remove the name, under which the worker sends the same slot again.
+_received: "weakref.WeakValueDictionary[int, NDArray[np.uint8]]" = weakref.WeakValueDictionary()
+_numbers = itertools.count()
+_inherited: list[NDArray[np.uint8]] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _inherited.extend(_received.values()))
+
+
 def _receive(memory: torch.Tensor, places: dict[str, Place]) -> dict[str, torch.Tensor]:
     array = memory.numpy()
+    _received[next(_numbers)] = array
     handle = array[:]  # lives as long as the storage of the tensors, which holds it
     weakref.finalize(handle, _clear, array, os.getpid()).atexit = False
     received = torch.from_numpy(handle)

@@ -1,7 +1,7 @@
 """The order of a training epoch. Import it from `uvgen.torch`."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -138,13 +138,19 @@ class ShardSampler(Sampler[int]):
         Raises
         ------
         InputError
-            Where the state belongs to another order.
+            Where the state belongs to another order, or is none.
         """
+        if not isinstance(state, Mapping):
+            raise InputError(f"sampler state: {state!r}, expected what `state_dict` returned")
+        for name in ("epoch", "position"):
+            value = state.get(name)
+            if not isinstance(value, int) or value < 0:
+                raise InputError(f"sampler state: {name} is {value!r}, expected a whole number from 0")
         for name, value in self._identity().items():
             if state.get(name) != value:
                 raise InputError(f"sampler state: {name} is {state.get(name)!r}, this sampler's is {value!r}")
-        self.epoch = int(state["epoch"])
-        self._start = self._given = min(int(state["position"]), self._share(sum(self._shards)))
+        self.epoch = state["epoch"]
+        self._start = self._given = min(state["position"], self._share(sum(self._shards)))
 
     def _identity(self) -> dict[str, Any]:
         names = ("seed", "window", "shuffle", "n_ranks", "drop_last")

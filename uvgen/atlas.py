@@ -16,10 +16,10 @@ from uvgen.model import MorphableModel
 from uvgen.topology import boundary_loops, signed_area, triangulate_loop
 
 FILLED, MESH, CLOSURE = 0, 1, 2
+"""Values of `UvAtlas.source`: nearest texel's values, the model's mesh, triangles that close a hole."""
+
 ATLAS_RULES = {None: "top-left", "face3d": "face3d"}
 """The rasterizer's rule that belongs to a pixel convention (`compat`)."""
-
-"""Values of `UvAtlas.source`: nearest texel's values, the model's mesh, triangles that close a hole."""
 
 _RIM = 1e-6  # how much the grid is stretched to reach its rim: 1e-4 texels at 256
 

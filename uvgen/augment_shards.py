@@ -224,8 +224,8 @@ def _check_hash(path: Path, entry: shards.ShardEntry) -> None:
         raise DatasetError(f"{path}: cannot be read ({error.strerror or error})") from error
     if found != entry.sha256:
         raise DatasetError(
-            f"{path}: its SHA-256 is not the one in the index: damaged or changed; run the `uvgen build` that made it "
-            "again"
+            f"{path}: its SHA-256 is not the one in the index: damaged or changed; delete it and run the `uvgen build` "
+            "that made it again"
         )
 
 
@@ -264,7 +264,8 @@ def _rows(
         sample = {name: source.read(name, row) for name in small}
         name, k = sample["name"], len(samples)
         draw = job.augmentation.draw(job.seed, name, copy, shapes["image"][0][0])
-        other = source.read("image", int(draw.other * source.n_samples)) if draw.needs_other else None
+        number = draw.other_sample(row, source.n_samples)
+        other = None if number is None else source.read("image", number)
         position_map = source.read("posmap", row) if "posmap" in large else None
         try:
             moved = apply(

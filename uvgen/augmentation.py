@@ -104,6 +104,13 @@ class Draw:
         """Whether an occluder shows another image's content."""
         return any(occluder.fill == "image" for occluder in self.occluders)
 
+    def other_sample(self, number: int, n: int) -> int | None:
+        """Which of n samples the "image" occluders over sample `number` show: another one, None where there is none."""
+        if not self.needs_other or n < 2:
+            return None
+        other = int(self.other * (n - 1))
+        return other + (other >= number)
+
     def to_json(self) -> str:
         """One line of JSON, keys sorted."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)

@@ -190,6 +190,8 @@ class Index:
                 raise ValueError(f"entry of {entry.file!r} with {entry.samples} samples")
         if len({entry.file for entry in self.shards}) < len(self.shards):
             raise ValueError("a shard is listed twice")
+        if self.missing < 0:
+            raise ValueError(f"{self.n_samples} samples and {len(self.skipped)} skipped, more than its plan's")
         if n_samples != self.n_samples:
             raise ValueError(f"{n_samples} samples in all, its shards have {self.n_samples}")
 

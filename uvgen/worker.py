@@ -113,7 +113,7 @@ class Worker:
                     warp_image(image, similarity, config.size, out=out)
                 else:
                     draw = self.augmentation.draw(config.seed, sample.name, copy, config.size)
-                    other = self._other(samples, number, draw) if draw.needs_other else None
+                    other = self._other(samples, number, draw)
                     _, similarity = crop_augmented(image, similarity, draw, other=other, out=out)
                     draws.append(draw)
             except UvgenError as error:
@@ -152,11 +152,14 @@ class Worker:
 
     def _other(self, samples: Sequence[Sample], number: int, draw: Draw) -> NDArray[np.uint8] | None:
         """What an occluder over a sample shows: the image of another one of its batch that can be read."""
-        others = [*samples[number + 1 :], *samples[:number]]
-        first = int(draw.other * len(others))
-        for sample in others[first:] + others[:first]:
+        first = draw.other_sample(number, len(samples))
+        if first is None:
+            return None
+        for k in (*range(first, len(samples)), *range(first)):
+            if k == number:
+                continue
             try:
-                return read_image(sample)
+                return read_image(samples[k])
             except UvgenError:  # reported where it is its turn
                 continue
         return None
