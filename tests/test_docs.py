@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from test_model import face3d_files
-from toy import toy_model, write_bfm_files, write_tree
+from toy import face3d_files, toy_model, write_bfm_files, write_tree
 
 from uvgen import load_model, open_shards, save_model
 from uvgen.cli.main import main

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io as sio
-from toy import toy_model
+from toy import face3d_files, toy_model
 
 from uvgen import load_model, save_model
 from uvgen.errors import DatasetError, ModelError
@@ -153,30 +153,6 @@ def test_save_model_into_a_file_as_folder_raises(model, tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DatasetError, match="cannot be written"):
         save_model(model, tmp_path / "file" / "m.h5")
-
-
-def face3d_files(model: MorphableModel, folder: Path, *, info: bool = True) -> Path:
-    """The toy model as face3d's three files."""
-    n = model.n_vertices
-    one_based = {"tri": model.triangles.T + 1.0, "kpt_ind": model.landmarks[None] + 1.0}
-    record = {
-        "shapeMU": model.mean.reshape(-1, 1), "shapePC": model.shape_basis.reshape(3 * n, -1),
-        "shapeEV": model.shape_std[:, None], "expMU": np.zeros((3 * n, 1)),
-        "expPC": model.expression_basis.reshape(3 * n, -1).astype(float), "expEV": model.expression_std[:, None],
-        "texMU": model.albedo_mean.reshape(-1, 1), "texPC": model.albedo_basis.reshape(3 * n, -1),
-        "texEV": model.albedo_std[:, None], **one_based,
-    }  # fmt: skip
-    sio.savemat(folder / "BFM.mat", {"model": record})
-    sio.savemat(folder / "BFM_UV.mat", {"UV": model.uv})
-    pairs = np.flatnonzero(model.mirror > np.arange(n))
-    segments = np.zeros((4, n), np.uint8)
-    segments[1, :100], segments[3, 100:] = 1, 1
-    if info:
-        sio.savemat(
-            folder / "BFM_info.mat",
-            {"model_info": {"symlist": np.stack([pairs, model.mirror[pairs]]) + 1.0, "segbin": segments}},
-        )
-    return folder / "BFM.mat"
 
 
 def test_load_model_of_face3d_files_gives_every_field(model, tmp_path) -> None:

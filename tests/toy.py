@@ -123,6 +123,32 @@ def write_tree(root: Path, n: int = 3) -> Path:
     return root
 
 
+def face3d_files(model: MorphableModel, folder: Path, *, info: bool = True) -> Path:
+    """The toy model as face3d's three files."""
+    n = model.n_vertices
+    assert model.albedo_mean is not None and model.albedo_basis is not None and model.albedo_std is not None
+    assert model.mirror is not None
+    one_based = {"tri": model.triangles.T + 1.0, "kpt_ind": model.landmarks[None] + 1.0}
+    record = {
+        "shapeMU": model.mean.reshape(-1, 1), "shapePC": model.shape_basis.reshape(3 * n, -1),
+        "shapeEV": model.shape_std[:, None], "expMU": np.zeros((3 * n, 1)),
+        "expPC": model.expression_basis.reshape(3 * n, -1).astype(float), "expEV": model.expression_std[:, None],
+        "texMU": model.albedo_mean.reshape(-1, 1), "texPC": model.albedo_basis.reshape(3 * n, -1),
+        "texEV": model.albedo_std[:, None], **one_based,
+    }  # fmt: skip
+    sio.savemat(folder / "BFM.mat", {"model": record})
+    sio.savemat(folder / "BFM_UV.mat", {"UV": model.uv})
+    pairs = np.flatnonzero(model.mirror > np.arange(n))
+    segments = np.zeros((4, n), np.uint8)
+    segments[1, :100], segments[3, 100:] = 1, 1
+    if info:
+        sio.savemat(
+            folder / "BFM_info.mat",
+            {"model_info": {"symlist": np.stack([pairs, model.mirror[pairs]]) + 1.0, "segbin": segments}},
+        )
+    return folder / "BFM.mat"
+
+
 def write_bfm_files(folder: Path, model: MorphableModel) -> None:
     """The model as its authors would distribute it: untrimmed Basel file, 3DDFA's additions, UV."""
     n, extra = model.n_vertices, 7

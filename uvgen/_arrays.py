@@ -100,3 +100,11 @@ def choice(value, name, allowed):
     if not isinstance(value, str) or value not in allowed:
         raise InputError(f"{name}: expected one of {', '.join(map(repr, allowed))}, got {value!r}")
     return value
+
+
+def bool_mask(value, name, shape):
+    """`value` as a bool array of this shape; numbers count as True where they are not zero."""
+    mask = np.asarray(value)
+    if mask.shape != shape or mask.dtype.kind not in "biuf":
+        raise InputError(f"{name}: expected bool {shape}, got {mask.dtype} {mask.shape}")
+    return mask if mask.dtype == np.bool_ else mask != 0

@@ -18,30 +18,35 @@ TEMPORARY_PREFIX = ".uvgen-"
 
 
 @contextmanager
-def replaced_on_success(path: Path) -> Iterator[Path]:
+def replaced_on_success(path: Path, *, folder: Path | None = None, flush: bool = True) -> Iterator[Path]:
     """Give a temporary name beside `path`; rename it to `path` if the body succeeds, remove it if not.
 
     Parameters
     ----------
     path : Path
         The file to make; what stands there is replaced at once, never half.
+    folder : Path, optional
+        Of the temporary file, on the same file system; that of `path` by default.
+    flush : bool
+        Whether the content is on disk before the name is: a crash of the machine then leaves no empty file.
 
     Yields
     ------
     Path
-        The temporary name, hidden, in the same folder.
+        The temporary name, hidden.
 
     Raises
     ------
     DatasetError
         Where the folder cannot be written or is full; it names the file.
     """
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
+    temporary = (folder or path.parent) / f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
+        if flush:
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
         if isinstance(error, UvgenError):  # of what the body read

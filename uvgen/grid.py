@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from uvgen._arrays import real_array
-from uvgen.errors import InputError
+from uvgen._arrays import bool_mask, real_array
 
 
 def mesh_from_map(
@@ -48,11 +47,3 @@ def mesh_from_map(
     rows, columns = np.nonzero(mask)
     uv = np.stack([columns / max(width - 1, 1), 1 - rows / max(height - 1, 1)], axis=1)
     return position_map[mask], triangles, uv
-
-
-def bool_mask(value, name, shape):
-    """`value` as a bool array of this shape; numbers count as True where they are not zero."""
-    mask = np.asarray(value)
-    if mask.shape != shape or mask.dtype.kind not in "biuf":
-        raise InputError(f"{name}: expected bool {shape}, got {mask.dtype} {mask.shape}")
-    return mask if mask.dtype == np.bool_ else mask != 0

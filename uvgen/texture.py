@@ -3,10 +3,10 @@
 import numpy as np
 
 from uvgen import _mesh_kernels
-from uvgen._arrays import background_color, choice, frozen, real_array
+from uvgen._arrays import background_color, bool_mask, choice, frozen, real_array
 from uvgen.errors import InputError
 from uvgen.fragments import Fragments, interpolate, rasterize
-from uvgen.grid import bool_mask, mesh_from_map
+from uvgen.grid import mesh_from_map
 
 
 def image_array(value, name):

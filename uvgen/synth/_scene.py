@@ -83,7 +83,7 @@ def draw_backdrop(rng: np.random.Generator, size: int, mirrored: bool) -> NDArra
     rows, columns = np.mgrid[0:n, 0:n].astype(np.float32) / (n - 1) - 0.5
     angle = rng.uniform(0, 2 * np.pi)
     fade = 0.5 + np.float32(np.cos(angle)) * columns + np.float32(np.sin(angle)) * rows
-    grid = fade[..., None] * _color(rng) + (1 - fade[..., None]) * _color(rng)
+    grid = fade[..., None] * draw_color(rng) + (1 - fade[..., None]) * draw_color(rng)
     for _ in range(rng.integers(2, 16)):
         x, y, turn = rng.uniform(-0.6, 0.6), rng.uniform(-0.6, 0.6), rng.uniform(0, np.pi) * rng.integers(0, 2)
         width, height = 0.04 + rng.exponential(0.16, 2)
@@ -95,7 +95,7 @@ def draw_backdrop(rng: np.random.Generator, size: int, mirrored: bool) -> NDArra
             inside = (np.abs(along) < width) & (np.abs(across) < height)
         else:
             inside = (along / np.float32(width)) ** 2 + (across / np.float32(height)) ** 2 < 1
-        grid[inside] += np.float32(rng.uniform(0.4, 0.95)) * (_color(rng) - grid[inside])
+        grid[inside] += np.float32(rng.uniform(0.4, 0.95)) * (draw_color(rng) - grid[inside])
     grid += rng.normal(0, rng.uniform(2, 16), (n, n, 1)).astype(np.float32)
     spread = _interpolation(n, size)
     tall = (spread @ grid.reshape(n, -1)).reshape(size, n, 3)
@@ -121,13 +121,10 @@ def photograph(canvas: NDArray[np.float32], edges: NDArray[np.bool_], rng: np.ra
     return image
 
 
-def _color(rng: np.random.Generator) -> NDArray[np.float32]:
+def draw_color(rng: np.random.Generator) -> NDArray[np.float32]:
     """A colour as walls, wood, leaves and clothes have them: rarely vivid."""
     color = rng.uniform(15, 235) * (1 + min(rng.gamma(1.2, 0.1), 0.28) * rng.normal(size=3))
     return np.clip(color, 4, 250).astype(np.float32)
-
-
-draw_color = _color
 
 
 @lru_cache(maxsize=32)

@@ -1,9 +1,7 @@
 """One process's share of `uvgen.synth`: faces to images and parameter files like 300W-LP's."""
 
 import io
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,8 +13,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 import uvgen
-from uvgen.errors import DatasetError
-from uvgen.files import TEMPORARY_PREFIX
+from uvgen.files import replaced_on_success
 from uvgen.geometry import LANDMARK_MIRROR, pose_to_image
 from uvgen.model import MorphableModel, load_model
 from uvgen.randomness import keyed_generator
@@ -89,29 +86,17 @@ class Worker:
         quality = int(keyed_generator(self.job.seed, name, "file").integers(72, 98))
         path = self.job.out / name
         jpeg = simplejpeg.encode_jpeg(image, quality=quality, colorspace="RGB", colorsubsampling="420")
-        _replace(path.with_suffix(".jpg"), jpeg, self.job.out)
-        _replace(
-            path.with_suffix(".mat"), _parameters(face, self._landmarks(face), self.job.size, flipped), self.job.out
-        )
+        parameters = _parameters(face, self._landmarks(face), self.job.size, flipped)
+        for suffix, data in ((".jpg", jpeg), (".mat", parameters)):
+            # not flushed to disk, which would take longer than painting
+            with replaced_on_success(path.with_suffix(suffix), folder=self.job.out, flush=False) as temporary:
+                temporary.write_bytes(data)
 
     def _landmarks(self, face: Face) -> NDArray[np.float64]:
         """(68, 2) landmarks, image frame, from the very numbers that the file holds."""
         coefficients = np.concatenate([face.shape, face.expression]).astype(np.float64)
         affine = pose_to_image(face.pose[None], self.job.size)[0]
         return (self.landmark_mean + self.landmark_basis @ coefficients) @ affine[:2, :3].T + affine[:2, 3]
-
-
-def _replace(path: Path, data: bytes, out: Path) -> None:
-    """Write a file so that nobody meets half of it; not flushed to disk, which would take longer than painting."""
-    temporary = out / f"{TEMPORARY_PREFIX}{os.getpid()}-{path.parent.name}-{path.name}"
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be written ({error.strerror or error}); free space, rights?") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def parameters_of_zero(model: MorphableModel, flipped: bool) -> bytes:
