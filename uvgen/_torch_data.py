@@ -2,7 +2,7 @@
 
 import operator
 import os
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
-from torch.utils.data import Dataset, default_collate, get_worker_info
-from torch.utils.data._utils.collate import default_collate_fn_map
+from torch.utils.data import Dataset, get_worker_info
 
 from uvgen._torch_augment import AugmentationLike, Augmenter
-from uvgen._torch_memory import Buffers, Layout, Parcel, Slots
+from uvgen._torch_batches import PackedBatch, Samples, as_tensors
+from uvgen._torch_memory import Buffers, Layout, Slots
 from uvgen._torch_values import Values, check_normalize
 from uvgen.errors import InputError
 from uvgen.open_shard import decode
@@ -139,14 +139,16 @@ class ShardDataset(Dataset[dict[str, Any]]):
         if isinstance(index, Sequence):
             return self.batch(index)
         large, rows = self._filled([operator.index(index)])
-        return _as_tensors(
+        return as_tensors(
             {name: tensor[0] for name, tensor in large.items()},
             {name: v[0] if isinstance(v, list) else v.reshape(v.shape[1:]) for name, v in rows.items()},
             self._values.interleaved,
         )
 
-    def __getitems__(self, indices: Sequence[int]) -> "_Samples":
-        return _Samples(self, [operator.index(index) for index in indices])
+    def __getitems__(self, indices: Sequence[int]) -> Samples:
+        """What a `DataLoader` asks for: samples that its `collate_fn` makes a batch of."""
+        read_all = self.batch if get_worker_info() is None else self._packed
+        return Samples([operator.index(index) for index in indices], self.__getitem__, read_all)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -179,17 +181,17 @@ class ShardDataset(Dataset[dict[str, Any]]):
         InputError
             Where there are no indices.
         """
-        return _as_tensors(*self._filled(indices), self._values.interleaved)
+        return as_tensors(*self._filled(indices), self._values.interleaved)
 
     def _filled(self, indices: Sequence[int]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         large = {name: self._buffers.take(*place) for name, place in self._layout(len(indices)).items()}
         return large, self._read(indices, large)
 
-    def _packed(self, indices: Sequence[int]) -> "_PackedBatch":
+    def _packed(self, indices: Sequence[int]) -> PackedBatch:
         """`batch` in shared memory, to be sent to another process."""
         parcel = self._slots.take(self._layout(len(indices)))
         rows = self._read(indices, parcel.tensors())
-        return _PackedBatch(parcel, rows, self._values.interleaved)
+        return PackedBatch(parcel, rows, self._values.interleaved)
 
     def _layout(self, n: int) -> Layout:
         """Shapes of a batch's images, maps and masks as they lie in memory."""
@@ -294,123 +296,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         return float(attributes.get("scale_factor", 1.0)), float(attributes.get("add_offset", 0.0))
 
 
-class _Mapping(MutableMapping[str, Any]):
-    """A dict that comes into being when somebody looks into it; copies and unions of it are plain dicts."""
-
-    def _opened(self) -> dict[str, Any]:
-        raise NotImplementedError
-
-    def __getitem__(self, name: str) -> Any:
-        return self._opened()[name]
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        self._opened()[name] = value
-
-    def __delitem__(self, name: str) -> None:
-        del self._opened()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._opened())
-
-    def __len__(self) -> int:
-        return len(self._opened())
-
-    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
-        return {**self, **other}
-
-    def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:
-        return {**other, **self}
-
-    def copy(self) -> dict[str, Any]:
-        return dict(self)
-
-
-class _PackedBatch(_Mapping):
-    """A batch in a worker's shared memory; unpickled, it is the dict that `ShardDataset.batch` returns.
-
-    A `collate_fn` that looks into it finds the same, in memory of its own.
-    """
-
-    def __init__(self, parcel: Parcel, rows: dict[str, Any], interleaved: bool) -> None:
-        self._content: Any = parcel, rows, interleaved
-        self._batch: dict[str, Any] | None = None
-
-    def _opened(self) -> dict[str, Any]:
-        if self._batch is None:
-            parcel, rows, interleaved = self._content
-            large = {name: tensor.clone() for name, tensor in parcel.tensors().items()}
-            self._batch, self._content = _as_tensors(large, rows, interleaved), None
-        return self._batch
-
-    def __reduce__(self) -> Any:
-        return (_as_tensors, self._content) if self._batch is None else (dict, (self._batch,))
-
-
-def _as_tensors(large: dict[str, torch.Tensor], rows: dict[str, Any], interleaved: bool) -> dict[str, Any]:
-    """What users see of a batch, or of one sample: all as tensors, but for texts, and the channels' axis in front."""
-    result: dict[str, Any] = {
-        name: torch.from_numpy(values) if isinstance(values, np.ndarray) else values for name, values in rows.items()
-    }
-    for name, tensor in large.items():
-        result[name] = tensor.movedim(-1, -3) if interleaved and name != "weight_mask" else tensor
-    return result
-
-
 @cache
 def _limit_threads() -> None:
     """One BLAS thread for this worker process, as PyTorch allows itself: more would take the other workers' cores."""
     threadpool_limits(1, user_api="blas")
-
-
-class _Samples(Sequence[MutableMapping[str, Any]]):
-    """The samples of a batch, read all at once by `default_collate`, or one by one by whoever looks into them."""
-
-    def __init__(self, dataset: ShardDataset, indices: list[int]) -> None:
-        self._dataset, self._indices = dataset, indices
-        self._samples = [_Sample(dataset, index) for index in indices]
-
-    def batch(self) -> Any:
-        """The dict that `ShardDataset.batch` returns; in a worker, what becomes that dict on its way out."""
-        if any(sample.is_read for sample in self._samples):  # and perhaps changed
-            return default_collate([dict(sample) for sample in self._samples])
-        return self._dataset.batch(self._indices) if get_worker_info() is None else self._dataset._packed(self._indices)
-
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def __getitem__(self, k: Any) -> Any:
-        return self._samples[k]
-
-    def __add__(self, others: Sequence[Any]) -> list[Any]:
-        return [*self._samples, *others]
-
-    def __reduce__(self) -> Any:
-        return list, ([dict(sample) for sample in self._samples],)
-
-
-class _Sample(_Mapping):
-    """A sample of `_Samples`; its type tells `default_collate` whom to ask."""
-
-    def __init__(self, dataset: ShardDataset, index: int) -> None:
-        self._dataset, self._index = dataset, index
-        self._content: dict[str, Any] | None = None
-
-    @property
-    def is_read(self) -> bool:
-        return self._content is not None
-
-    def _opened(self) -> dict[str, Any]:
-        if self._content is None:
-            self._content = self._dataset[self._index]
-        return self._content
-
-    def __reduce__(self) -> Any:
-        return dict, (self._opened(),)
-
-
-def _collate(samples: Any, *, collate_fn_map: Any = None) -> Any:
-    return samples.batch() if isinstance(samples, _Samples) else default_collate([dict(sample) for sample in samples])
-
-
-# The way PyTorch documents for types of one's own, see `torch.utils.data.default_collate`.
-default_collate_fn_map[_Sample] = _collate

@@ -1,0 +1,141 @@
+"""Samples and batches on their way from a data set to whoever trains: read late, all at once, sent without copies."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import default_collate
+from torch.utils.data._utils.collate import default_collate_fn_map
+
+from uvgen._torch_memory import Parcel
+
+
+def as_tensors(large: dict[str, torch.Tensor], rows: dict[str, Any], interleaved: bool) -> dict[str, Any]:
+    """What users see of a batch, or of one sample: all as tensors, but for texts, and the channels' axis in front."""
+    result: dict[str, Any] = {
+        name: torch.from_numpy(values) if isinstance(values, np.ndarray) else values for name, values in rows.items()
+    }
+    for name, tensor in large.items():
+        result[name] = tensor.movedim(-1, -3) if interleaved and name != "weight_mask" else tensor
+    return result
+
+
+class LateDict(MutableMapping[str, Any]):
+    """A dict that comes into being when somebody looks into it; copies and unions of it are plain dicts."""
+
+    @abstractmethod
+    def _opened(self) -> dict[str, Any]:
+        """The dict itself."""
+
+    def __getitem__(self, name: str) -> Any:
+        return self._opened()[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._opened()[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self._opened()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._opened())
+
+    def __len__(self) -> int:
+        return len(self._opened())
+
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return {**self, **other}
+
+    def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return {**other, **self}
+
+    def copy(self) -> dict[str, Any]:
+        return dict(self)
+
+
+class PackedBatch(LateDict):
+    """A batch in a worker's shared memory; unpickled, it is the dict that `ShardDataset.batch` returns.
+
+    A `collate_fn` that looks into it finds the same, in memory of its own.
+    """
+
+    def __init__(self, parcel: Parcel, rows: dict[str, Any], interleaved: bool) -> None:
+        self._content: Any = parcel, rows, interleaved
+        self._batch: dict[str, Any] | None = None
+
+    def _opened(self) -> dict[str, Any]:
+        if self._batch is None:
+            parcel, rows, interleaved = self._content
+            large = {name: tensor.clone() for name, tensor in parcel.tensors().items()}
+            self._batch, self._content = as_tensors(large, rows, interleaved), None
+        return self._batch
+
+    def __reduce__(self) -> Any:
+        return (as_tensors, self._content) if self._batch is None else (dict, (self._batch,))
+
+
+class Samples(Sequence[MutableMapping[str, Any]]):
+    """The samples of a batch, read all at once by `default_collate`, or one by one by whoever looks into them.
+
+    Parameters
+    ----------
+    indices : list of int
+        The samples.
+    read_one : callable
+        Reads one of them as a dict.
+    read_all : callable
+        Reads them as a batch, a dict or a `PackedBatch`.
+    """
+
+    def __init__(
+        self, indices: list[int], read_one: Callable[[int], dict[str, Any]], read_all: Callable[[list[int]], Any]
+    ) -> None:
+        self._indices, self._read_all = indices, read_all
+        self._samples = [_Sample(index, read_one) for index in indices]
+
+    def batch(self) -> Any:
+        """The batch, with what was changed in its samples."""
+        if any(sample.is_read for sample in self._samples):
+            return default_collate([dict(sample) for sample in self._samples])
+        return self._read_all(self._indices)
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, k: Any) -> Any:
+        return self._samples[k]
+
+    def __add__(self, others: Sequence[Any]) -> list[Any]:
+        return [*self._samples, *others]
+
+    def __reduce__(self) -> Any:
+        return list, ([dict(sample) for sample in self._samples],)
+
+
+class _Sample(LateDict):
+    """A sample of `Samples`; its type tells `default_collate` whom to ask."""
+
+    def __init__(self, index: int, read: Callable[[int], dict[str, Any]]) -> None:
+        self._index, self._read = index, read
+        self._content: dict[str, Any] | None = None
+
+    @property
+    def is_read(self) -> bool:
+        return self._content is not None
+
+    def _opened(self) -> dict[str, Any]:
+        if self._content is None:
+            self._content = self._read(self._index)
+        return self._content
+
+    def __reduce__(self) -> Any:
+        return dict, (self._opened(),)
+
+
+def _collate(samples: Any, *, collate_fn_map: Any = None) -> Any:
+    return samples.batch() if isinstance(samples, Samples) else default_collate([dict(sample) for sample in samples])
+
+
+# The way PyTorch documents for types of one's own, see `torch.utils.data.default_collate`.
+default_collate_fn_map[_Sample] = _collate
