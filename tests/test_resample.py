@@ -1,30 +1,13 @@
 """Models on the UV grid, and expressions carried to vertices that lack them."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
+from toy import grid
 
 from uvgen.builtin import builtin_model
 from uvgen.errors import InputError
 from uvgen.resample import resample_model, transfer_expressions
 from uvgen.tutte import signed_areas
-
-REFERENCE = os.environ.get("UVGEN_REFERENCE")
-needs_reference = pytest.mark.skipif(not REFERENCE, reason="UVGEN_REFERENCE does not name the reference data")
-
-
-def grid(height, width, bulge=0.0):
-    """(vertices, triangles) of a mirror-symmetric rectangle over [-1, 1] x [0, 2], bulging toward +z."""
-    x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(0, 2, height))
-    z = bulge * np.exp(-3 * (x**2 + (y - 0.8) ** 2))
-    i = np.arange(height * width).reshape(height, width)
-    a, b, c, d = i[:-1, :-1], i[:-1, 1:], i[1:, 1:], i[1:, :-1]
-    left = (np.arange(width - 1) < (width - 1) / 2)[None, :, None]
-    first = np.where(left, np.stack([a, b, c], -1), np.stack([a, b, d], -1))
-    second = np.where(left, np.stack([a, c, d], -1), np.stack([b, c, d], -1))
-    return np.stack([x, y, z], -1).reshape(-1, 3), np.concatenate([first, second]).reshape(-1, 3)
 
 
 def test_resample_model_vertices_are_texels():
@@ -102,13 +85,12 @@ def test_transfer_expressions_bad_input_says_what_is_wrong():
         transfer_expressions(v, t, np.array([0, 1]), np.zeros((3, 3)))
 
 
-@needs_reference
-def test_transfer_expressions_carries_the_trimmed_expressions_into_the_basel_mouth():
+def test_transfer_expressions_carries_the_trimmed_expressions_into_the_basel_mouth(reference):
     """From the 53,215 vertices that have expressions to the mouth's 275 that have none, in the UV plane."""
     io = pytest.importorskip("scipy.io")
     from scipy.spatial import Delaunay
 
-    parts = Path(REFERENCE) / "bfm_parts"
+    parts = reference / "bfm_parts"
     uv = io.loadmat(parts / "BFM_UV_53490.mat")["UV"]
     known = io.loadmat(parts / "map_tddfa_to_basel.mat")["map_tddfa_to_basel"].ravel().astype(np.int64)
     rest = np.setdiff1d(np.arange(len(uv)), known)

@@ -1,30 +1,13 @@
 """UV parameterization: one-to-one, symmetric, near the published map."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
+from toy import grid
 
 from uvgen.builtin import builtin_model
 from uvgen.errors import InputError
 from uvgen.topology import boundary_loops, check_disk, find_mirror
 from uvgen.tutte import parameterize, signed_areas, uv_stretch
-
-REFERENCE = os.environ.get("UVGEN_REFERENCE")
-needs_reference = pytest.mark.skipif(not REFERENCE, reason="UVGEN_REFERENCE does not name the reference data")
-
-
-def grid(height, width, bulge=0.0):
-    """(vertices, triangles) of a mirror-symmetric rectangle over [-1, 1] x [0, 2], bulging toward +z."""
-    x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(0, 2, height))
-    z = bulge * np.exp(-3 * (x**2 + (y - 0.8) ** 2))
-    i = np.arange(height * width).reshape(height, width)
-    a, b, c, d = i[:-1, :-1], i[:-1, 1:], i[1:, 1:], i[1:, :-1]
-    left = (np.arange(width - 1) < (width - 1) / 2)[None, :, None]
-    first = np.where(left, np.stack([a, b, c], -1), np.stack([a, b, d], -1))
-    second = np.where(left, np.stack([a, c, d], -1), np.stack([b, c, d], -1))
-    return np.stack([x, y, z], -1).reshape(-1, 3), np.concatenate([first, second]).reshape(-1, 3)
 
 
 def disk(n_rings, n_around, turn=0.0, bulge=0.0):
@@ -302,10 +285,9 @@ def test_parameterize_ear_on_the_boundary_is_refused_with_its_name():
         parameterize(*with_an_ear(), symmetric=False)
 
 
-@needs_reference
-def test_parameterize_basel_mean_face_is_near_the_published_uv():
+def test_parameterize_basel_mean_face_is_near_the_published_uv(reference):
     io = pytest.importorskip("scipy.io")
-    parts = Path(REFERENCE) / "bfm_parts"
+    parts = reference / "bfm_parts"
     v = (np.load(parts / "u_shp.npy") + np.load(parts / "u_exp.npy").astype(np.float64)).reshape(-1, 3)
     t = io.loadmat(parts / "tri.mat")["tri"].T.astype(np.int64) - 1
     trim = io.loadmat(parts / "BFM_exp_idx.mat")["trimIndex"].ravel().astype(np.int64) - 1

@@ -180,3 +180,15 @@ def write_bfm_files(folder: Path, model: MorphableModel) -> None:
     sio.savemat(folder / "model_info.mat", info)
     sio.savemat(folder / "BFM_UV.mat", {"UV": uv})
     sio.savemat(folder / "Model_tri_mouth.mat", {"tri_mouth": model.mouth_triangles.T + 1.0})
+
+
+def grid(height: int, width: int, bulge: float = 0.0) -> tuple[NDArray[Any], NDArray[Any]]:
+    """(vertices, triangles) of a mirror-symmetric rectangle over [-1, 1] x [0, 2], bulging toward +z."""
+    x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(0, 2, height))
+    z = bulge * np.exp(-3 * (x**2 + (y - 0.8) ** 2))
+    i = np.arange(height * width).reshape(height, width)
+    a, b, c, d = i[:-1, :-1], i[:-1, 1:], i[1:, 1:], i[1:, :-1]
+    left = (np.arange(width - 1) < (width - 1) / 2)[None, :, None]
+    first = np.where(left, np.stack([a, b, c], -1), np.stack([a, b, d], -1))
+    second = np.where(left, np.stack([a, c, d], -1), np.stack([b, c, d], -1))
+    return np.stack([x, y, z], -1).reshape(-1, 3), np.concatenate([first, second]).reshape(-1, 3)
