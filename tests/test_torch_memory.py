@@ -7,7 +7,7 @@ import pickle
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
@@ -140,6 +140,15 @@ def shards(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
     return folder / "shards"
 
 
+@pytest.fixture(params=sorted(torch.multiprocessing.get_all_sharing_strategies()))
+def sharing_strategy(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each of PyTorch's ways to share memory."""
+    before = torch.multiprocessing.get_sharing_strategy()
+    torch.multiprocessing.set_sharing_strategy(request.param)
+    yield
+    torch.multiprocessing.set_sharing_strategy(before)
+
+
 def assert_same(left: dict[str, Any], right: dict[str, Any]) -> None:
     assert left.keys() == right.keys()
     for key, value in left.items():
@@ -147,20 +156,15 @@ def assert_same(left: dict[str, Any], right: dict[str, Any]) -> None:
         assert same, key
 
 
-@pytest.mark.parametrize("strategy", sorted(torch.multiprocessing.get_all_sharing_strategies()))
-def test_loader_batches_keep_their_values_as_long_as_they_are_held(shards: Path, strategy: str) -> None:
-    before = torch.multiprocessing.get_sharing_strategy()
-    torch.multiprocessing.set_sharing_strategy(strategy)
-    try:
-        dataset = ShardDataset(shards)
-        order = [k % 9 for k in range(40)]
-        batches = DataLoader(dataset, 2, sampler=order, num_workers=2, persistent_workers=True)
-        held = [batch for _ in range(2) for batch in batches]
-        for k, batch in enumerate(held):
-            first = 2 * (k % 20)
-            assert_same(batch, dataset.batch(order[first : first + 2]))
-    finally:
-        torch.multiprocessing.set_sharing_strategy(before)
+@pytest.mark.usefixtures("sharing_strategy")
+def test_loader_batches_keep_their_values_as_long_as_they_are_held(shards: Path) -> None:
+    dataset = ShardDataset(shards)
+    order = [k % 9 for k in range(40)]
+    batches = DataLoader(dataset, 2, sampler=order, num_workers=2, persistent_workers=True)
+    held = [batch for _ in range(2) for batch in batches]
+    for k, batch in enumerate(held):
+        first = 2 * (k % 20)
+        assert_same(batch, dataset.batch(order[first : first + 2]))
 
 
 def test_loader_left_in_mid_epoch_goes_on_with_the_next(shards: Path) -> None:
@@ -335,24 +339,20 @@ class Collects(torch.utils.data.Dataset):  # type: ignore[type-arg]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
-@pytest.mark.parametrize("strategy", sorted(torch.multiprocessing.get_all_sharing_strategies()))
-def test_loader_goes_on_when_forked_processes_collect_what_they_inherit(shards: Path, strategy: str) -> None:
-    before = torch.multiprocessing.get_sharing_strategy()
-    torch.multiprocessing.set_sharing_strategy(strategy)
-    try:
-        dataset = ShardDataset(shards)
-        order = [k % 9 for k in range(30)]
-        batches = DataLoader(dataset, 2, sampler=order, num_workers=1, persistent_workers=True)
-        for _ in range(2):
-            for k, batch in enumerate(batches):
-                assert_same(batch, dataset.batch(order[2 * k : 2 * k + 2]))
-                cycle: list[Any] = [batch]
-                cycle.append(cycle)
-                del cycle, batch
-                if k % 5 == 2:
-                    gc.disable()
+@pytest.mark.usefixtures("sharing_strategy")
+def test_loader_goes_on_when_forked_processes_collect_what_they_inherit(shards: Path) -> None:
+    dataset = ShardDataset(shards)
+    order = [k % 9 for k in range(30)]
+    batches = DataLoader(dataset, 2, sampler=order, num_workers=1, persistent_workers=True)
+    for _ in range(2):
+        for k, batch in enumerate(batches):
+            assert_same(batch, dataset.batch(order[2 * k : 2 * k + 2]))
+            cycle: list[Any] = [batch]
+            cycle.append(cycle)
+            del cycle, batch
+            if k % 5 == 2:
+                gc.disable()  # the garbage is to reach the workers
+                try:
                     list(DataLoader(Collects(), 1, num_workers=1))
+                finally:
                     gc.enable()
-    finally:
-        gc.enable()
-        torch.multiprocessing.set_sharing_strategy(before)
