@@ -1,9 +1,7 @@
 """`uvgen augment`: augmented copies of shards."""
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -17,6 +15,7 @@ from uvgen.cli.options import (
     overwrite_option,
     quiet_option,
     read_augmentation,
+    say_how_exact,
     verbose_option,
     workers_option,
 )
@@ -83,7 +82,7 @@ def command(
     if model is not None:
         check_model(model, shards, index.config)
         if augmentation.flip and not quiet:
-            _say_how_exact(model, index.config)
+            say_how_exact(model, index.config["uv_size"], index.config["compat"])
     n_samples = copies * index.n_samples
     with reported(n_samples, quiet=quiet, verbose=verbose) as shard_finished:
         result = augment_shards(
@@ -99,16 +98,3 @@ def command(
             progress=shard_finished,
         )
     finish(out, result, time.perf_counter() - started, quiet=quiet, verbose=verbose)
-
-
-def _say_how_exact(model: Any, config: Mapping[str, Any]) -> None:
-    from uvgen.texel_mirror import TexelMirror
-
-    size = config["uv_size"]
-    mirror = TexelMirror.of_model(model, size, config["compat"])
-    if not mirror.exact:
-        click.echo(
-            f"note: the UV of {model.name} are not symmetric; flipped labels are up to {mirror.error_px:.2f} px off, "
-            f"by more than 0.1 at {mirror.n_inexact} of {size * size} texels",
-            err=True,
-        )

@@ -17,6 +17,7 @@ from uvgen.cli.options import (
     overwrite_option,
     quiet_option,
     read_augmentation,
+    say_how_exact,
     verbose_option,
     workers_option,
 )
@@ -110,10 +111,11 @@ def command(
     from uvgen.plan import BuildConfig
     from uvgen.samples import select_samples
 
+    augmentation = None if augment is None else _read_augmentation(augment)
     config = BuildConfig(
         **{
             **config_options,
-            "augmentation": None if augment is None else _augmentation_json(augment),
+            "augmentation": None if augmentation is None else augmentation.to_json(),
             "uv_size": config_options["uv_size"] or config_options["size"],
             "compression": None if config_options["compression"] == "none" else config_options["compression"],
         }
@@ -125,6 +127,8 @@ def command(
         samples = select_samples(samples, _read_lines(list_path))
     samples = samples[:limit]
     model = load_model(model_path)
+    if augmentation is not None and augmentation.flip and not quiet:
+        say_how_exact(model, config.uv_size, config.compat)
     if dry_run:
         _print_plan(samples, config, out)
         return
@@ -170,15 +174,15 @@ def _print_plan(samples: Any, config: Any, out: Path) -> None:
     click.echo(f"{finished} of the shards are there already" if finished else "none of the shards is there yet")
 
 
-def _augmentation_json(what: str) -> str:
+def _read_augmentation(what: str) -> Any:
     from uvgen.augmentation import PRESETS
 
     if what in PRESETS:
-        return str(read_augmentation(what).to_json())
+        return read_augmentation(what)
     if not Path(what).is_file():
         presets = ", ".join(sorted(PRESETS))
         raise click.BadParameter(f"{what}: neither a preset ({presets}) nor a file", param_hint="--augment")
-    return str(read_augmentation("prnet", Path(what)).to_json())
+    return read_augmentation("prnet", Path(what))
 
 
 def _read_lines(path: Path) -> list[str]:

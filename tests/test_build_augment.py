@@ -2,14 +2,16 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
 from builds import SMALL, by_name, file_hashes, make
 
-from uvgen import Augmentation, Draw, find_samples, load_model, open_shards, read_image, warp_image
+from uvgen import Augmentation, Draw, find_samples, load_model, open_shards, read_image, save_model, warp_image
 from uvgen.build import build
 from uvgen.errors import InputError
+from uvgen.model import make_model
 from uvgen.verify import verify
 from uvgen.worker import Job, Worker
 
@@ -117,3 +119,22 @@ def test_build_image_occluders_show_another_image_of_the_shard(tree, model_path,
         assert draw.needs_other
         row, column = (min(max(round(c * 31), 1), 30) for c in (draw.occluders[0].y, draw.occluders[0].x))
         assert sample["image"][row, column].tolist() in images[other.name]
+
+
+def test_build_and_augment_that_flip_say_where_mirrors_are_not_exact(uvgen, tree, model, model_path, tmp_path) -> None:
+    skewed = dataclasses.replace(model, uv=model.uv * [0.9, 0.8] + [0.07, 0.1], content_sha256="", path=None)
+    arrays = {field.name: getattr(skewed, field.name) for field in dataclasses.fields(skewed)}
+    save_model(make_model(source="skewed", **arrays), tmp_path / "skewed.h5")
+    (tmp_path / "flip.json").write_text('{"preset": "none", "flip": 0.5}')
+    for path, noted in ((tmp_path / "skewed.h5", True), (model_path, False)):
+        base = ("build", "--data", tree, "--model", path, "--size", 32, "--subset", "AFW", "--workers", 1, "--no-flip")
+        plain, built, copied = (tmp_path / f"{path.stem} {what}" for what in ("plain", "built", "copied"))
+        assert "not symmetric" not in uvgen(*base, "--out", plain).stderr
+        runs = (
+            uvgen(*base, "--out", built, "--augment", tmp_path / "flip.json"),
+            uvgen("augment", plain, "--out", copied, "--model", path, "--config", tmp_path / "flip.json"),
+        )
+        note = re.compile(r"note: the UV of toy are not symmetric; .* px off, .* of 1024 texels")
+        for run in runs:
+            assert run.exit_code == 0, run.output
+            assert bool(note.search(run.stderr)) == noted
