@@ -102,7 +102,7 @@ def test_public_names_are_all_there_and_documented() -> None:
     assert set(uvgen.__all__) <= set(dir(uvgen))
     for name in uvgen.__all__:
         assert getattr(uvgen, name).__doc__, name
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+    with pytest.raises(AttributeError, match="nonsense"):
         uvgen.nonsense  # noqa: B018
 
 

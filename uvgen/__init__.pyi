@@ -1,0 +1,45 @@
+from .atlas import UvAtlas, build_atlas
+from .augmentation import Augmentation, Draw
+from .crop import crop_similarity, warp_image
+from .errors import UvgenError
+from .masks import face_mask, landmark_texels, weight_mask
+from .model import MorphableModel, load_model, save_model
+from .plan import BuildConfig
+from .posmap import PositionMapper
+from .preview import contact_sheet
+from .reader import ShardReader, open_shards
+from .resample import resample_model, transfer_expressions
+from .samples import Sample, find_samples, read_annotation, read_image
+from .texel_mirror import TexelMirror
+from .tutte import parameterize
+
+__version__: str
+
+__all__ = [
+    "Augmentation",
+    "BuildConfig",
+    "Draw",
+    "MorphableModel",
+    "PositionMapper",
+    "Sample",
+    "ShardReader",
+    "TexelMirror",
+    "UvAtlas",
+    "UvgenError",
+    "build_atlas",
+    "contact_sheet",
+    "crop_similarity",
+    "face_mask",
+    "find_samples",
+    "landmark_texels",
+    "load_model",
+    "open_shards",
+    "parameterize",
+    "read_annotation",
+    "read_image",
+    "resample_model",
+    "save_model",
+    "transfer_expressions",
+    "warp_image",
+    "weight_mask",
+]
