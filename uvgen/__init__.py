@@ -1,7 +1,7 @@
 """uvgen: training data for networks that regress UV position maps.
 
-The public names stand in `__init__.pyi`, which editors and mypy read; each is loaded on first use, so that `import uvgen`
-costs nothing.
+The public names stand in `__init__.pyi`, which editors and mypy read; each is loaded on first use, so that
+`import uvgen` costs nothing.
 """
 
 import lazy_loader

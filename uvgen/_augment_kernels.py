@@ -5,16 +5,15 @@ pixel's position, so that they depend neither on order nor on a generator's stat
 """
 
 import numpy as np
-from numba import njit
 
-_jit = njit(cache=True, nogil=True)
+from uvgen.compiled import kernel
 
 RECTANGLE, BLOB = 0, 1
 NOISE, COLOR, IMAGE = 0, 1, 2
 N_RADII = 128  # of a blob, all around
 
 
-@_jit
+@kernel
 def _move_row(source, matrix, flip, target):
     """One row of texels, flat (3 u,), through an affine map to float32. Conversion and map are loops apart, so that
     both run in vector lanes."""
@@ -36,7 +35,7 @@ def _move_row(source, matrix, flip, target):
         target[3 * k + 2] = s * target[3 * k + 2] + tz
 
 
-@_jit
+@kernel
 def move_map(texels, matrix, flip, out):
     """Positions through an affine map; with `flip`, the texels of each row in opposite order.
 
@@ -46,7 +45,7 @@ def move_map(texels, matrix, flip, out):
         _move_row(texels[row].reshape(-1), matrix, flip, out[row].reshape(-1))
 
 
-@_jit
+@kernel
 def move_codes(texels, matrix, flip, line, out):
     """`move_map` to 16-bit codes: `matrix` leads to codes plus 0.5, which are cut.
 
@@ -63,7 +62,7 @@ def move_codes(texels, matrix, flip, line, out):
     return bits & np.int32(-65536) == 0  # no bit beyond 16, the sign's included
 
 
-@_jit
+@kernel
 def blend_texels(texels, sources, weights, values):
     """Some texels anew, as blends of others: values (k, 3) float32.
 
@@ -77,7 +76,7 @@ def blend_texels(texels, sources, weights, values):
             values[k, c] = total
 
 
-@_jit
+@kernel
 def _inside(p, q, shape, radii):
     """Whether a point of an occluder's own frame, in which it fills the square from -1 to 1, belongs to it."""
     if not (abs(p) <= 1.0 and abs(q) <= 1.0):
@@ -92,7 +91,7 @@ def _inside(p, q, shape, radii):
     return p * p + q * q <= radii[place] * radii[place]
 
 
-@_jit
+@kernel
 def _hash(x):
     """A well mixed 64-bit number for each 64-bit number (splitmix64's finalizer, Steele et al. 2014)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -100,7 +99,7 @@ def _hash(x):
     return x ^ (x >> np.uint64(31))
 
 
-@_jit
+@kernel
 def draw_occluder(crop, frame, shape, radii, fill, color, cell, seed, content):
     """Draw one occluder over a crop, in place.
 
@@ -138,7 +137,7 @@ def draw_occluder(crop, frame, shape, radii, fill, color, cell, seed, content):
                     crop[row, column, c] = np.uint8(bits >> np.uint64(8 * c))
 
 
-@_jit
+@kernel
 def mark_occluded(texels, frame, shape, radii, occluded_out):
     """Set the texels whose x, y lie in an occluder. texels (u², 3) float32; occluded_out (u²,) bool."""
     for t in range(texels.shape[0]):
@@ -149,7 +148,7 @@ def mark_occluded(texels, frame, shape, radii, occluded_out):
             occluded_out[t] = True
 
 
-@_jit
+@kernel
 def scale_channels(rows, factors, term):
     """v → (v * factor + term) / 2^12, cut to 0..255, in place.
 
@@ -163,7 +162,7 @@ def scale_channels(rows, factors, term):
             line[k] = np.uint8(min(max((np.int32(line[k]) * factors[k] + term) >> bits, zero), top))
 
 
-@_jit
+@kernel
 def mix_channels(pixels, tables):
     """Each pixel's (r, g, b) → the sum of three table entries, cut to 0..255, in place.
 
@@ -180,7 +179,7 @@ def mix_channels(pixels, tables):
             pixels[k, c] = np.uint8(min(max(value, zero), top))
 
 
-@_jit
+@kernel
 def blur_rgb(image, weights, lines, out):
     """Blur both ways with weights that sum to 2^11; the outermost pixels are repeated beyond the edge.
 
@@ -211,7 +210,7 @@ def blur_rgb(image, weights, lines, out):
             goal[k] = np.uint8(sums[k] >> np.int32(22))
 
 
-@_jit
+@kernel
 def add_noise(values, strength, seed):
     """Add nearly normal noise in place: the sum of four uniform numbers.
 

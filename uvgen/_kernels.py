@@ -5,12 +5,11 @@ checks its arguments first.
 """
 
 import numpy as np
-from numba import njit
 
-_jit = njit(cache=True, nogil=True)
+from uvgen.compiled import kernel
 
 
-@_jit
+@kernel
 def smallest_depths(offsets, mean, affine, depths_out):
     """Smallest depth of each face over all its vertices.
 
@@ -28,7 +27,7 @@ def smallest_depths(offsets, mean, affine, depths_out):
             depths_out[b] = depth if depth < depths_out[b] else depths_out[b]
 
 
-@_jit
+@kernel
 def _place_texels(first, n, offsets, mean, vertices, weights, affine, scratch):
     """Positions of texels first..first+n-1 of every face, faces last: the inner loop runs over vector lanes."""
     for k in range(n):
@@ -45,7 +44,7 @@ def _place_texels(first, n, offsets, mean, vertices, weights, affine, scratch):
             scratch[k, 2, b] = affine[8, b] * x + affine[9, b] * y + affine[10, b] * z + affine[11, b]
 
 
-@_jit
+@kernel
 def interpolate_texels(offsets, mean, vertices, weights, affine, scratch, maps_out):
     """Position maps of a batch: each texel's three vertices, weighted, then moved by the face's affine map.
 
@@ -64,7 +63,7 @@ def interpolate_texels(offsets, mean, vertices, weights, affine, scratch, maps_o
                     maps_out[b, first + k, c] = scratch[k, c, b]
 
 
-@_jit
+@kernel
 def interpolate_texels_fixed(offsets, mean, vertices, weights, affine, scratch, outside_out, codes_out):
     """`interpolate_texels` to integers: `affine` leads to codes plus 0.5, which are cut.
 
@@ -86,7 +85,7 @@ def interpolate_texels_fixed(offsets, mean, vertices, weights, affine, scratch, 
             outside_out[b] |= bits & np.int32(-65536)  # any bit beyond 16, the sign's included
 
 
-@_jit
+@kernel
 def _interior_columns(slope, start, stop, n):
     """Columns first..last-1 of 0..n-1 where 0 <= slope * column + start < stop."""
     if slope == 0.0:
@@ -99,7 +98,7 @@ def _interior_columns(slope, start, stop, n):
     return int(first), int(last)
 
 
-@_jit
+@kernel
 def _sample_at_border(image, x, y, pixel_out):
     """One bilinear sample of a uint8 image that is 0 outside; x, y float64."""
     height, width, channels = image.shape
@@ -119,7 +118,7 @@ def _sample_at_border(image, x, y, pixel_out):
         pixel_out[c] = np.uint8(total >> 22)
 
 
-@_jit
+@kernel
 def warp_bilinear(image, inverse, crop_out):
     """Sample an image at `inverse` (2, 3) float64 @ (column, row, 1) of each crop pixel, bilinearly.
 
@@ -156,7 +155,7 @@ def warp_bilinear(image, inverse, crop_out):
             _sample_at_border(image, inverse[0, 0] * column + x0, inverse[1, 0] * column + y0, crop_out[row, column])
 
 
-@_jit
+@kernel
 def _word(flat, k):
     """Bytes k..k+7 of a uint8 array as one number, the first lowest: compiled to one load."""
     word = np.uint64(flat[k])
@@ -169,7 +168,7 @@ def _word(flat, k):
     return word | (np.uint64(flat[k + np.uint64(7)]) << np.uint64(56))
 
 
-@_jit
+@kernel
 def _spread(word):
     """A word's lowest three bytes, 21 bits apart: room for each to be multiplied by weights of 2^13 in all."""
     red = word & np.uint64(0xFF)
@@ -177,7 +176,7 @@ def _spread(word):
     return red | green | ((word << np.uint64(26)) & np.uint64(0xFF << 42))
 
 
-@_jit
+@kernel
 def warp_rgb(image, inverse, scratch, crop_out):
     """`warp_bilinear` for RGB, seven times as fast.
 
@@ -239,7 +238,7 @@ def warp_rgb(image, inverse, scratch, crop_out):
             pixel += np.uint64(3)
 
 
-@_jit
+@kernel
 def planar_values(codes, scale, offset, values_out):
     """Interleaved numbers (3 n,) to planes (3, n) float32: code * scale + offset.
 
@@ -252,14 +251,14 @@ def planar_values(codes, scale, offset, values_out):
         blue[i] = np.float32(codes[3 * i + 2]) * scale + offset
 
 
-@_jit
+@kernel
 def to_codes(values, factor, low, codes_out):
     """Nearest codes of real numbers (n,) float32, none below `low`: (value - low) * factor, into (n,) uint16."""
     for i in range(values.shape[0]):
         codes_out[i] = np.uint16(np.int32((values[i] - low) * factor + np.float32(0.5)))
 
 
-@_jit
+@kernel
 def add_up(values, sums_out):
     """Sum and sum of squares of numbers (n,) uint8, into (2,) int64."""
     total, squares = 0, 0

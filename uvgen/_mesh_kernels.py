@@ -6,15 +6,13 @@ where one is out of range the kernel leaves the background and returns True.
 """
 
 import numpy as np
-from numba import njit
+
+from uvgen.compiled import inlined, kernel
 
 BLOCK = 512  # triangles at a time in `sum_face_normals`
 
 f4, f8, i4, u4, size_t = np.float32, np.float64, np.int32, np.uint32, np.uintp
 PI, HALF_PI = f4(np.pi), f4(np.pi / 2)
-
-kernel = njit(cache=True, nogil=True, error_model="numpy")
-inlined = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 
 
 @inlined

@@ -27,15 +27,14 @@ too. A race can give a wrong picture, never an access out of bounds.
 """
 
 import numpy as np
-from numba import njit
+
+from uvgen.compiled import inlined, kernel
 
 BLOCK = 512  # triangles at a time; `scratch_arrays` then take 100 kB
 _EMPTY, _LARGE = 0, 4  # kinds of boxes: of no pixel; up to k x k for k = 1, 2, 3; larger
 
 f4, f8, i4, i8, u4, size_t = np.float32, np.float64, np.int32, np.int64, np.uint32, np.uintp
 
-kernel = njit(cache=True, nogil=True, error_model="numpy")  # no exception on division, hence no branch
-inlined = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 
 
 @kernel

@@ -138,7 +138,7 @@ def _draw(vertices, indices, width, cull, rule, triangle_out, weights_out, depth
         triangle_out[...], weights_out[...], depth_out[...] = -1, 0, -np.inf
         return int(indices.max(initial=0))
     return int(
-        _raster_kernels.rasterize_mesh(  # type: ignore[call-arg]
+        _raster_kernels.rasterize_mesh(
             xy_words(vertices),
             vertices.reshape(-1),
             indices,

@@ -1,11 +1,10 @@
 """Compiled code that puts a synthetic photograph together: backdrop, antialiased mesh, lens and sensor."""
 
 import numpy as np
-from numba import njit
+
+from uvgen.compiled import kernel
 
 f4 = np.float32
-
-kernel = njit(cache=True, nogil=True, error_model="numpy")
 
 
 @kernel
