@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 import uvgen
-from uvgen import shards
 from uvgen.augment import Augmentation, TexelMirror, apply
 from uvgen.build import BuildResult
 from uvgen.crop import encode_crop
@@ -27,6 +26,7 @@ from uvgen.model import MorphableModel
 from uvgen.open_shard import OpenShard
 from uvgen.plan import ShardResult
 from uvgen.reader import check_model
+from uvgen.shards import AUGMENTED, Field, Index, ShardEntry, SkippedSample, data_folder
 from uvgen.tasks import check_run, resume, run_tasks, write_shard
 
 _BATCH = 32
@@ -40,7 +40,7 @@ class CopyTask:
     """One shard to make: its file name, and which copy of which source shard it is."""
 
     file: str
-    source: shards.ShardEntry
+    source: ShardEntry
     copy: int
 
 
@@ -109,13 +109,13 @@ def augment_shards(
     SampleError
         For a bad copy with ``on_error="fail"``.
     """
-    source, out = Path(os.path.abspath(shards.data_folder(source))), Path(os.path.abspath(out))
+    source, out = Path(os.path.abspath(data_folder(source))), Path(os.path.abspath(out))
     check_run(workers, on_error)
     if copies < 1:
         raise InputError(f"copies: {copies}, expected 1 or more")
     if out == source:
         raise InputError(f"{out}: is the source; choose another --out")
-    index = shards.Index.read(source)
+    index = Index.read(source)
     _check_source(source, index)
     mirror = _mirror(source, index, augmentation, model)
     config = {
@@ -129,7 +129,7 @@ def augment_shards(
     tasks = plan_copies(index.shards, copies)
     job = _Job(source, out, augmentation, seed, config, mirror, on_error)
     with exclusive(out):
-        made = resume(out, shards.Index(uvgen.__version__, config, plan), overwrite=overwrite)
+        made = resume(out, Index(uvgen.__version__, config, plan), overwrite=overwrite)
         done = {entry.file for entry in made.shards}
         todo = [task for task in tasks if task.file not in done]
         new_samples = run_tasks(partial(_make_shard, job), todo, workers, made, out, progress)
@@ -137,7 +137,7 @@ def augment_shards(
     return BuildResult(made.n_samples, new_samples, size_bytes, tuple(made.skipped))
 
 
-def plan_copies(entries: Sequence[shards.ShardEntry], copies: int) -> list[CopyTask]:
+def plan_copies(entries: Sequence[ShardEntry], copies: int) -> list[CopyTask]:
     """The shards to make, numbered within each subset: all copies of its first source shard, then of the next.
 
     Parameters
@@ -162,7 +162,7 @@ def plan_copies(entries: Sequence[shards.ShardEntry], copies: int) -> list[CopyT
     return tasks
 
 
-def _check_source(source: Path, index: shards.Index) -> None:
+def _check_source(source: Path, index: Index) -> None:
     if "augmentation" in index.config:
         raise DatasetError(f"{source}: is augmented already; augment the set that it was made from")
     for entry in index.shards:
@@ -176,9 +176,7 @@ def _check_source(source: Path, index: shards.Index) -> None:
         raise DatasetError(f"{source}: holds no samples")
 
 
-def _mirror(
-    source: Path, index: shards.Index, augmentation: Augmentation, model: MorphableModel | None
-) -> TexelMirror | None:
+def _mirror(source: Path, index: Index, augmentation: Augmentation, model: MorphableModel | None) -> TexelMirror | None:
     if model is not None:
         check_model(model, source, index.config)
     if not augmentation.flip:
@@ -189,12 +187,12 @@ def _mirror(
 
 
 def _make_shard(job: _Job, task: CopyTask) -> ShardResult:
-    skipped = list[shards.SkippedSample]()
+    skipped = list[SkippedSample]()
 
     def skip(name: str, error: SampleError) -> None:
         if job.on_error == "fail":
             raise SampleError(f"{name}: {error}") from error
-        skipped.append(shards.SkippedSample(name, task.file, str(error)))
+        skipped.append(SkippedSample(name, task.file, str(error)))
 
     path = job.source / task.source.file
     _check_hash(path, task.source)
@@ -215,7 +213,7 @@ def _make_shard(job: _Job, task: CopyTask) -> ShardResult:
     return ShardResult(entry, tuple(skipped))
 
 
-def _check_hash(path: Path, entry: shards.ShardEntry) -> None:
+def _check_hash(path: Path, entry: ShardEntry) -> None:
     """Raise DatasetError where a source shard is not what was built: its copies would pass for sound."""
     try:
         stat = path.stat()
@@ -235,7 +233,7 @@ def _hash(path: Path, size: int, time_ns: int) -> str:
     return sha256_file(path)
 
 
-def _fields(source: OpenShard, augmentation: Augmentation) -> dict[str, shards.Field]:
+def _fields(source: OpenShard, augmentation: Augmentation) -> dict[str, Field]:
     """The source's fields, and two more: what was done to a sample, and whether it is mirrored."""
     fields = {}
     for name in source.fields:
@@ -246,10 +244,10 @@ def _fields(source: OpenShard, augmentation: Augmentation) -> dict[str, shards.F
             moved = math.sqrt(2) * augmentation.scale[1]
             attributes = {**attributes, "rounding": float(attributes["scale_factor"]) / 2 * (1 + moved)}
         kind = "str" if dtype.kind == "S" else dtype.name
-        fields[name] = shards.Field(kind, shape, name in ("image", "posmap"), attributes)
+        fields[name] = Field(kind, shape, name in ("image", "posmap"), attributes)
     if source.has_jpegs:
-        fields["image"] = shards.Field("bytes", (), attributes=dict(source.file["image_data"].attrs))
-    return {**fields, **shards.AUGMENTED}
+        fields["image"] = Field("bytes", (), attributes=dict(source.file["image_data"].attrs))
+    return {**fields, **AUGMENTED}
 
 
 def _rows(

@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import uvgen
-from uvgen import shards
 from uvgen.errors import InputError
 from uvgen.files import exclusive
 from uvgen.masks import weight_mask
 from uvgen.model import MorphableModel, save_model
 from uvgen.plan import BuildConfig, ShardResult, plan_shards
 from uvgen.samples import Sample
+from uvgen.shards import Index, SkippedSample
 from uvgen.tasks import check_run, resume, run_tasks
 from uvgen.worker import Job, Worker, build_shard
 
@@ -39,7 +39,7 @@ class BuildResult:
     samples: int
     new_samples: int
     size_bytes: int
-    skipped: tuple[shards.SkippedSample, ...]
+    skipped: tuple[SkippedSample, ...]
 
 
 def build(
@@ -101,7 +101,7 @@ def build(
     mask = weight_mask(model, config.uv_size) if weights is None else np.asarray(weights, np.float32)
     if mask.shape != (config.uv_size, config.uv_size):
         raise InputError(f"weights: {mask.shape}, expected ({config.uv_size}, {config.uv_size}) as --uv-size says")
-    fresh = shards.Index(uvgen.__version__, _describe(config, model, mask), _describe_plan(samples, config.copies))
+    fresh = Index(uvgen.__version__, _describe(config, model, mask), _describe_plan(samples, config.copies))
     with exclusive(out):
         index = resume(out, fresh, overwrite=overwrite)
         done = {entry.file for entry in index.shards}

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from uvgen import shards
 from uvgen.crop import JITTER, JPEG_QUALITY
 from uvgen.errors import InputError
 from uvgen.geometry import COMPAT
 from uvgen.samples import Sample
+from uvgen.shards import ShardEntry, SkippedSample
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +108,8 @@ class ShardTask:
 class ShardResult:
     """What came of a task."""
 
-    entry: shards.ShardEntry
-    skipped: tuple[shards.SkippedSample, ...]
+    entry: ShardEntry
+    skipped: tuple[SkippedSample, ...]
 
 
 def plan_shards(samples: Sequence[Sample], shard_size: int, copies: int = 1) -> list[ShardTask]:

@@ -12,11 +12,26 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from uvgen import masks, panels, rasterize
+from uvgen import rasterize
 from uvgen.augmentation import Draw
 from uvgen.errors import DatasetError, InputError
+from uvgen.masks import landmark_texels
 from uvgen.model import MorphableModel
-from uvgen.panels import Face
+from uvgen.panels import (
+    EMPTY,
+    TURN_DEG,
+    Face,
+    coverage_panel,
+    crop_panel,
+    dense_panel,
+    landmark_panel,
+    map_panel,
+    mask_panel,
+    texture,
+    texture_panel,
+    turned_panel,
+    zoom_panel,
+)
 from uvgen.randomness import keyed_generator
 from uvgen.reader import ShardReader
 from uvgen.sheet import THUMB, Header, Row, compose, yaw_histogram
@@ -108,15 +123,15 @@ def contact_sheet(
     for k in chosen:
         face = Face.of(sample := reader[k], coverage, weights)
         rows.append(_row(sample, face, texels, every))
-        textures.append(panels.texture(face))
+        textures.append(texture(face))
     for k in spread(yaws, all_names, _MEAN_SAMPLES, seed):
         if k not in chosen:
-            textures.append(panels.texture(Face.of(reader[k], coverage, weights)))
+            textures.append(texture(Face.of(reader[k], coverage, weights)))
 
     thumbs = (
         (yaw_histogram(np.rad2deg(yaws), np.rad2deg(yaws[chosen])), "yaw; on this sheet: red"),
-        (panels.mask_panel(weights, texels, THUMB), f"weights {_ratio(weights)}"),
-        (panels.coverage_panel(coverage, THUMB), f"coverage {coverage.mean():.1%}"),
+        (mask_panel(weights, texels, THUMB), f"weights {_ratio(weights)}"),
+        (coverage_panel(coverage, THUMB), f"coverage {coverage.mean():.1%}"),
         (mean_texture(textures).resize((THUMB, THUMB)), f"mean texture of {len(textures)}"),
     )
     problems = _model_problems(reader, model)
@@ -182,7 +197,7 @@ def mean_texture(
     mean, seen_by = rasterize.flatten_mean(
         np.stack([colors for colors, _, _ in textures]), np.stack([seen for _, _, seen in textures])
     )
-    mean[seen_by == 0] = panels.EMPTY
+    mean[seen_by == 0] = EMPTY
     return Image.fromarray(np.rint(mean).astype(np.uint8))
 
 
@@ -231,7 +246,7 @@ def _named(reader: ShardReader, all_names: Sequence[str], names: Sequence[str]) 
 def _landmark_texels(constants: dict[str, NDArray[Any]], model: MorphableModel | None) -> tuple[NDArray[np.int32], str]:
     """Texels of the landmarks, and where they are from."""
     if model is not None:
-        return masks.landmark_texels(model, len(constants["weight_mask"])), f"from {model.name}"
+        return landmark_texels(model, len(constants["weight_mask"])), f"from {model.name}"
     return constants["landmark_texels"], "from the set"
 
 
@@ -252,13 +267,13 @@ def _row(sample: dict[str, Any], face: Face, texels: NDArray[np.int32], every: i
         angles + (f"   augmented: {_what_was_done(sample['augmentation'])}" if "augmentation" in sample else ""),
         tuple(label_problems(face, sample["landmarks"], texels)),
         (
-            panels.crop_panel(face),
-            panels.landmark_panel(face, texels),
-            panels.zoom_panel(face, texels),
-            panels.dense_panel(face, every),
-            panels.map_panel(face),
-            panels.texture_panel(face, texels),
-            panels.turned_panel(face),
+            crop_panel(face),
+            landmark_panel(face, texels),
+            zoom_panel(face, texels),
+            dense_panel(face, every),
+            map_panel(face),
+            texture_panel(face, texels),
+            turned_panel(face),
         ),
     )
 
@@ -280,7 +295,7 @@ def _column_titles(every: int, size: int) -> tuple[str, ...]:
         f"{ordinal} face texel, by depth",
         f"map: x, y, z as RGB; lines every {size / 8:g} px",
         "texture unwrapped by the map",
-        f"mesh turned by {panels.TURN_DEG:.0f}°",
+        f"mesh turned by {TURN_DEG:.0f}°",
     )
 
 

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from uvgen import panels
 from uvgen.errors import InputError
 from uvgen.files import replaced_on_success
-from uvgen.panels import PANEL
+from uvgen.panels import LEFT, PANEL, PAPER, RIGHT, ramp
 
 THUMB = 176
 """Pixels along each side of the header's pictures."""
@@ -71,7 +70,7 @@ def compose(header: Header, titles: Sequence[str], rows: Sequence[Row]) -> Image
     width = 2 * _MARGIN + n_blocks * (block_width + _BLOCK_GAP) - _BLOCK_GAP
     top = _MARGIN + THUMB + 40
     height = top + _TITLES + per_block * (PANEL + _CAPTION) + _MARGIN
-    sheet = Image.new("RGB", (width, height), panels.PAPER)
+    sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
     _draw_header(sheet, draw, header)
     for block in range(n_blocks):
@@ -107,7 +106,7 @@ def _draw_header(sheet: Image.Image, draw: ImageDraw.ImageDraw, header: Header) 
 def _draw_legend(draw: ImageDraw.ImageDraw, x: int, y: int) -> None:
     """What the colours of dots mean."""
     font = _font(14)
-    for color, text in ((panels.RIGHT, "person's right"), (panels.LEFT, "person's left"), (None, "hidden")):
+    for color, text in ((RIGHT, "person's right"), (LEFT, "person's left"), (None, "hidden")):
         draw.ellipse([x, y + 4, x + 10, y + 14], fill=color or _GREY, outline=_INK)
         if color is None:
             draw.ellipse([x + 3, y + 7, x + 7, y + 11], fill=_INK)
@@ -115,7 +114,7 @@ def _draw_legend(draw: ImageDraw.ImageDraw, x: int, y: int) -> None:
         x += 15 + round(draw.textlength(text, font)) + 20
     draw.text((x, y), "far", _GREY, font)
     x += 26
-    for k, color in enumerate(panels.ramp(np.linspace(0, 1, 120)).tolist()):
+    for k, color in enumerate(ramp(np.linspace(0, 1, 120)).tolist()):
         draw.line([x + k, y + 4, x + k, y + 14], fill=tuple(color))
     draw.text((x + 126, y), "near", _GREY, font)
 

@@ -6,12 +6,12 @@ from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-from uvgen import shards
 from uvgen.errors import DatasetError, InputError
 from uvgen.files import new_hdf5, replaced_on_success, sha256_file
 from uvgen.interrupts import interrupts_deferred
 from uvgen.parallel import run_on_workers
 from uvgen.plan import ShardResult
+from uvgen.shards import INDEX, Field, Index, ShardEntry, ShardWriter, is_shard
 
 Task = TypeVar("Task")
 
@@ -24,7 +24,7 @@ def check_run(workers: int, on_error: str) -> None:
         raise InputError(f"on_error: {on_error!r}, expected 'skip' or 'fail'")
 
 
-def resume(out: Path, fresh: shards.Index, *, overwrite: bool) -> shards.Index:
+def resume(out: Path, fresh: Index, *, overwrite: bool) -> Index:
     """The folder's index where it fits; a new one where there is none or `overwrite` says so.
 
     Parameters
@@ -47,13 +47,13 @@ def resume(out: Path, fresh: shards.Index, *, overwrite: bool) -> shards.Index:
         Where the folder holds a data set made otherwise.
     """
     if overwrite:
-        (out / shards.INDEX).unlink(missing_ok=True)
+        (out / INDEX).unlink(missing_ok=True)
         for path in out.glob("*-[0-9][0-9][0-9][0-9][0-9].h5"):
-            if shards.is_shard(path):
+            if is_shard(path):
                 path.unlink()
-    if not (out / shards.INDEX).exists():
+    if not (out / INDEX).exists():
         return fresh
-    index = shards.Index.read(out)
+    index = Index.read(out)
     if difference := _difference(index, fresh):
         raise DatasetError(
             f"{out}: holds a data set made with {difference}; choose another --out, or --overwrite to start anew"
@@ -70,7 +70,7 @@ _HASHES = {
 }  # fmt: skip
 
 
-def _difference(index: shards.Index, fresh: shards.Index) -> str:
+def _difference(index: Index, fresh: Index) -> str:
     """The first thing that two data sets were not made with alike; nothing where there is none."""
     old: dict[str, Any] = {"uvgen": index.uvgen, **_flat(index.config), **index.plan}
     new: dict[str, Any] = {"uvgen": fresh.uvgen, **_flat(fresh.config), **fresh.plan}
@@ -91,12 +91,12 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_shard(
     path: Path,
-    fields: Mapping[str, shards.Field],
+    fields: Mapping[str, Field],
     compression: str | None,
     batches: Iterable[Mapping[str, Any]],
     constants: Mapping[str, NDArray[Any]],
     attributes: Mapping[str, Any],
-) -> shards.ShardEntry:
+) -> ShardEntry:
     """Write one shard under a temporary name and rename it into place; Ctrl-C counts between batches alone.
 
     Parameters
@@ -108,9 +108,9 @@ def write_shard(
     compression : {None, "lzf", "gzip"}
         Of the chunked fields.
     batches : iterable of mapping
-        Rows, as `shards.ShardWriter.append` takes them; empty ones are passed over. Made while the file is open.
+        Rows, as `uvgen.shards.ShardWriter.append` takes them; empty ones are passed over. Made while the file is open.
     constants, attributes : mapping
-        As `shards.ShardWriter.finish` takes them.
+        As `uvgen.shards.ShardWriter.finish` takes them.
 
     Returns
     -------
@@ -123,7 +123,7 @@ def write_shard(
     """
     with interrupts_deferred() as check_interrupt, replaced_on_success(path) as temporary:
         with new_hdf5(temporary) as file:
-            writer = shards.ShardWriter(file, fields, compression)
+            writer = ShardWriter(file, fields, compression)
             for rows in batches:
                 if rows:
                     writer.append(rows)
@@ -132,15 +132,15 @@ def write_shard(
         digest = sha256_file(temporary)
     if writer.n_samples == 0:
         path.unlink()
-        return shards.ShardEntry(path.name, 0, 0, None)
-    return shards.ShardEntry(path.name, writer.n_samples, path.stat().st_size, digest)
+        return ShardEntry(path.name, 0, 0, None)
+    return ShardEntry(path.name, writer.n_samples, path.stat().st_size, digest)
 
 
 def run_tasks(
     make: Callable[[Task], ShardResult],
     tasks: Sequence[Task],
     workers: int,
-    index: shards.Index,
+    index: Index,
     out: Path,
     progress: Callable[[ShardResult], None] | None,
 ) -> int:

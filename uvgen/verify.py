@@ -8,7 +8,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from uvgen import shards
 from uvgen.augment import Draw, mirror_map, mirror_points
 from uvgen.errors import InputError
 from uvgen.files import sha256_file
@@ -17,6 +16,7 @@ from uvgen.model import MorphableModel
 from uvgen.open_shard import decode
 from uvgen.posmap import PositionMapper
 from uvgen.reader import MAP_PARAMETERS, check_model
+from uvgen.shards import INDEX, Index, ShardEntry, data_folder
 from uvgen.texel_mirror import TexelMirror
 
 _BATCH = 64
@@ -56,8 +56,8 @@ def verify(path: str | os.PathLike[str], model: MorphableModel | None = None) ->
     ModelError
         Where the model is not the one that the set was built with.
     """
-    folder = shards.data_folder(path)
-    index = shards.Index.read(folder)
+    folder = data_folder(path)
+    index = Index.read(folder)
     mapper = None
     if model is not None:
         check_model(model, folder, index.config)
@@ -65,7 +65,7 @@ def verify(path: str | os.PathLike[str], model: MorphableModel | None = None) ->
     problems: list[str] = []
     listed = {entry.file for entry in index.shards}
     for stray in sorted(file.name for file in folder.glob("*.h5") if file.name not in listed):
-        problems.append(f"{folder / stray}: not listed in {shards.INDEX}")
+        problems.append(f"{folder / stray}: not listed in {INDEX}")
     if index.missing:
         problems.append(f"{folder}: unfinished, {index.missing} samples are missing; run what made it again")
     for entry in index.shards:
@@ -74,9 +74,7 @@ def verify(path: str | os.PathLike[str], model: MorphableModel | None = None) ->
     return Report(index.n_samples, sum(entry.samples > 0 for entry in index.shards), tuple(problems))
 
 
-def _check_shard(
-    folder: Path, index: shards.Index, entry: shards.ShardEntry, mapper: PositionMapper | None
-) -> list[str]:
+def _check_shard(folder: Path, index: Index, entry: ShardEntry, mapper: PositionMapper | None) -> list[str]:
     path = folder / entry.file
     if not path.exists():
         return ["missing"]
@@ -96,17 +94,17 @@ def _check_shard(
         return [f"cannot be read ({error})"]
 
 
-def _check_origin(file: h5py.File, index: shards.Index) -> list[str]:
+def _check_origin(file: h5py.File, index: Index) -> list[str]:
     """Whether the shard was made with the configuration that the index states."""
     made = {**json.loads(file.attrs["config"]), "model_sha256": file.attrs["model_sha256"]}
     return [
-        f"made with {key} = {value}, {shards.INDEX} says {index.config.get(key)}"
+        f"made with {key} = {value}, {INDEX} says {index.config.get(key)}"
         for key, value in made.items()
         if index.config.get(key) != value
     ]
 
 
-def _check_shapes(file: h5py.File, entry: shards.ShardEntry) -> list[str]:
+def _check_shapes(file: h5py.File, entry: ShardEntry) -> list[str]:
     config = json.loads(file.attrs["config"])
     expected = ["image" if config["image_codec"] == "raw" else "image_end", *MAP_PARAMETERS, "landmarks", "name"]
     expected += ["posmap"] if config["maps"] == "stored" else []

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 import uvgen
-from uvgen import shards
 from uvgen.augment import crop_augmented, mirror_points, move_map
 from uvgen.augmentation import Augmentation, Draw
 from uvgen.crop import crop_similarity, encode_crop, warp_image
@@ -26,6 +25,7 @@ from uvgen.posmap import BATCH, FixedPoint, PositionMapper
 from uvgen.randomness import keyed_generator
 from uvgen.reader import MAP_PARAMETERS
 from uvgen.samples import Annotation, Sample, read_annotation, read_image
+from uvgen.shards import AUGMENTED, Field, SkippedSample
 from uvgen.tasks import write_shard
 from uvgen.texel_mirror import TexelMirror
 
@@ -76,12 +76,12 @@ class Worker:
             return self._build(task)
 
     def _build(self, task: ShardTask) -> ShardResult:
-        job, skipped = self.job, list[shards.SkippedSample]()
+        job, skipped = self.job, list[SkippedSample]()
 
         def skip(sample: Sample, error: Exception) -> None:
             if job.on_error == "fail":
                 raise error
-            skipped.append(shards.SkippedSample(sample.name, task.file, str(error)))
+            skipped.append(SkippedSample(sample.name, task.file, str(error)))
 
         parts = [task.samples[first : first + BATCH] for first in range(0, len(task.samples), BATCH)]
         entry = write_shard(
@@ -253,7 +253,7 @@ def _relative(path: Path | None, root: Path) -> str:
     return "" if path is None else Path(os.path.relpath(path, root)).as_posix()
 
 
-def _fields(config: BuildConfig, model: MorphableModel, *, flips: bool) -> dict[str, shards.Field]:
+def _fields(config: BuildConfig, model: MorphableModel, *, flips: bool) -> dict[str, Field]:
     crop = {"unit": "px", "frame": "crop"}
     scale, offset = FixedPoint.for_crop(config.size)
     posmap: dict[str, Any] = crop
@@ -262,22 +262,22 @@ def _fields(config: BuildConfig, model: MorphableModel, *, flips: bool) -> dict[
         if flips:  # mirrored texels may lie between others, and are rounded twice
             posmap["rounding"] = scale
     r, u = config.size, config.uv_size
-    maps = shards.Field(config.posmap_dtype, (u, u, 3), chunked=True, attributes=posmap)
+    maps = Field(config.posmap_dtype, (u, u, 3), chunked=True, attributes=posmap)
     images = (
-        shards.Field("uint8", (r, r, 3), chunked=True, attributes={"channels": "RGB"})
+        Field("uint8", (r, r, 3), chunked=True, attributes={"channels": "RGB"})
         if config.image_codec == "raw"
-        else shards.Field("bytes", (), attributes={"codec": "JPEG", "channels": "RGB"})
+        else Field("bytes", (), attributes={"codec": "JPEG", "channels": "RGB"})
     )
     return {
         "image": images,
         **({"posmap": maps} if config.maps == "stored" else {}),
-        "shape": shards.Field("float32", (model.n_shape,)),
-        "expression": shards.Field("float32", (model.n_expression,)),
-        "pose": shards.Field("float32", (7,), attributes={"content": "pitch yaw roll (rad) tx ty tz (px) f (px/um)"}),
-        "crop": shards.Field("float64", (3, 3), attributes={"content": "image to crop similarity"}),
-        "image_height": shards.Field("int32", (), attributes={"unit": "px"}),
-        "landmarks": shards.Field("float32", (68, 3), attributes=crop),
-        "name": shards.Field("str", ()),
-        "source": shards.Field("str", ()),
-        **(shards.AUGMENTED if config.augmentation is not None else {}),
+        "shape": Field("float32", (model.n_shape,)),
+        "expression": Field("float32", (model.n_expression,)),
+        "pose": Field("float32", (7,), attributes={"content": "pitch yaw roll (rad) tx ty tz (px) f (px/um)"}),
+        "crop": Field("float64", (3, 3), attributes={"content": "image to crop similarity"}),
+        "image_height": Field("int32", (), attributes={"unit": "px"}),
+        "landmarks": Field("float32", (68, 3), attributes=crop),
+        "name": Field("str", ()),
+        "source": Field("str", ()),
+        **(AUGMENTED if config.augmentation is not None else {}),
     }
