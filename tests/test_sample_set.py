@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import uvgen
@@ -69,6 +70,23 @@ def test_another_version_makes_its_own(cache: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(uvgen, "__version__", "99")
     other = sample_set.builtin_samples()
     assert other != folder and folder.is_dir() and other.is_dir()
+
+
+def test_content_is_that_of_its_version(cache: Path) -> None:
+    """A sample that changed is another content: raise CONTENT_VERSION, and put the new numbers here."""
+    sample = find_samples(sample_set.builtin_samples())[0]
+    tiles = read_image(sample)[:448, :448].reshape(8, 56, 8, 56, 3).mean(axis=(1, 3, 4))
+    expected = [
+        [23, 33, 34, 38, 43, 101, 70, 92], [31, 35, 53, 90, 86, 74, 97, 86], [136, 124, 108, 120, 98, 96, 129, 101],
+        [58, 68, 87, 112, 115, 81, 104, 94], [46, 56, 64, 84, 69, 89, 119, 105], [51, 62, 81, 63, 64, 119, 131, 102],
+        [106, 165, 212, 195, 192, 220, 214, 197], [207, 213, 215, 215, 212, 209, 205, 200],
+    ]  # fmt: skip
+    assert sample_set.CONTENT_VERSION == 1
+    np.testing.assert_allclose(tiles, expected, atol=0.6)  # they are rounded here
+    landmarks = read_annotation(sample).landmarks_2d
+    assert landmarks is not None
+    expected_landmarks = [[231.5, 319.8], [212.9, 249.1], [131.3, 182.3], [272.5, 156.3]]
+    np.testing.assert_allclose(landmarks[[8, 30, 36, 45]], expected_landmarks, atol=0.06)
 
 
 def test_processes_at_once_make_it_together(tmp_path: Path) -> None:
