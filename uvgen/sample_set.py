@@ -1,7 +1,7 @@
 """The built-in sample set: 64 synthetic IBUG faces and their mirror images, made on first use.
 
-It lies in the user's cache folder (``UVGEN_CACHE`` names another), in a folder whose name depends on uvgen's version and
-on `CONTENT_VERSION`, so that a changed uvgen makes its own.
+It lies in the user's cache folder (``UVGEN_CACHE`` names another), in a folder whose name depends on uvgen's version
+and on `CONTENT_VERSION`, so that a changed uvgen makes its own.
 """
 
 import os
