@@ -25,11 +25,11 @@ import simplejpeg
 
 from uvgen import PositionMapper, Sample, find_samples, load_model, read_annotation, warp_image
 from uvgen.build import build
-from uvgen.files import sha256_file
 from uvgen.model import MorphableModel
 from uvgen.plan import BuildConfig, ShardResult, sample_bytes
 from uvgen.posmap import BATCH as MAPPER_BATCH
 from uvgen.samples import read_image
+from uvgen.storage.files import sha256_file
 
 BATCH = 64
 

@@ -23,7 +23,7 @@ from numba import njit
 from uvgen import _raster_kernels as kernels
 from uvgen import load_model
 from uvgen import rasterize as r
-from uvgen._arrays import frozen, triangle_indices, xy_words
+from uvgen.checks import frozen, triangle_indices, xy_words
 
 SIZES = (128, 256, 450, 1024)
 

@@ -17,9 +17,9 @@ from toy import toy_model, write_sample, write_tree
 from uvgen import open_shards
 from uvgen.augment import Augmentation, Draw, TexelMirror, apply
 from uvgen.augment_shards import augment_shards, plan_copies
-from uvgen.files import sha256_file
 from uvgen.model import make_model, save_model
 from uvgen.shards import ShardEntry
+from uvgen.storage.files import sha256_file
 from uvgen.verify import verify
 
 EVERYTHING = {

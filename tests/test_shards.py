@@ -20,10 +20,10 @@ from toy import N_EXPRESSION, N_SHAPE, write_tree
 
 import uvgen
 from uvgen.errors import DatasetError, InputError
-from uvgen.files import new_hdf5
 from uvgen.open_shard import decode
 from uvgen.reader import ShardReader, open_shards
 from uvgen.shards import Field, Index, ShardEntry, ShardWriter, SkippedSample
+from uvgen.storage.hdf5 import new_hdf5
 
 R, U = SMALL.size, SMALL.uv_size
 N = 9  # samples of the toy tree, in 6 shards

@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from uvgen.builtin import builtin_model
-from uvgen.files import sha256_file
 from uvgen.masks import face_mask, landmark_texels, weight_mask
+from uvgen.storage.files import sha256_file
 from uvgen.uv_data import SIZES
 
 SUMS = "SHA256SUMS.txt"

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from uvgen.crop import JPEG_QUALITY, encode_crop
 from uvgen.errors import DatasetError, InputError, UvgenError
-from uvgen.files import TEMPORARY_PREFIX
 from uvgen.reader import ShardReader, open_shards
+from uvgen.storage.files import TEMPORARY_PREFIX
 
 if TYPE_CHECKING:
     from uvgen.model import MorphableModel

@@ -7,7 +7,7 @@ from numbers import Integral
 import numpy as np
 
 from uvgen import _mesh_kernels, _raster_kernels
-from uvgen._arrays import (
+from uvgen.checks import (
     background_color,
     bad_index,
     choice,

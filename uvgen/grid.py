@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from uvgen._arrays import bool_mask, real_array
+from uvgen.checks import bool_mask, real_array
 
 
 def mesh_from_map(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from uvgen._arrays import bad_index, choice, real_array, triangle_indices
+from uvgen.checks import bad_index, choice, real_array, triangle_indices
 from uvgen.errors import InputError, MeshFileError
 
 _FRAMES = ("image", "raw")

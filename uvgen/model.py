@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import ModelError
-from uvgen.files import new_hdf5, replaced_on_success
 from uvgen.interrupts import interrupts_deferred
+from uvgen.storage.files import replaced_on_success
+from uvgen.storage.hdf5 import new_hdf5
 
 if TYPE_CHECKING:
     import h5py

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DependencyError, InputError, ModelError
-from uvgen.files import replaced_on_success, sha256_file
 from uvgen.model import MorphableModel, make_model, save_model
+from uvgen.storage.files import replaced_on_success, sha256_file
 from uvgen.tutte import parameterize, uv_stretch
 
 OUTPUTS = (".h5", ".npy", ".mat", ".obj")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from uvgen import _mesh_kernels
-from uvgen._arrays import bad_index, real_array, triangle_indices, xy_words
+from uvgen.checks import bad_index, real_array, triangle_indices, xy_words
 from uvgen.errors import InputError
 
 

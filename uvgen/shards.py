@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError
-from uvgen.files import replaced_on_success
+from uvgen.storage.files import replaced_on_success
 
 FORMAT, VERSION = "uvgen-shard", 1
 INDEX = "dataset.json"

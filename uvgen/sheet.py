@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from uvgen.errors import InputError
-from uvgen.files import replaced_on_success
 from uvgen.panels import LEFT, PANEL, PAPER, RIGHT, ramp
+from uvgen.storage.files import replaced_on_success
 
 THUMB = 176
 """Pixels along each side of the header's pictures."""

@@ -7,11 +7,12 @@ from typing import Any, TypeVar
 from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, InputError
-from uvgen.files import new_hdf5, replaced_on_success, sha256_file
 from uvgen.interrupts import interrupts_deferred
 from uvgen.parallel import run_on_workers
 from uvgen.plan import ShardResult
 from uvgen.shards import INDEX, Field, Index, ShardEntry, ShardWriter, is_shard
+from uvgen.storage.files import replaced_on_success, sha256_file
+from uvgen.storage.hdf5 import new_hdf5
 
 Task = TypeVar("Task")
 

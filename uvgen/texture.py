@@ -3,7 +3,7 @@
 import numpy as np
 
 from uvgen import _mesh_kernels
-from uvgen._arrays import background_color, bool_mask, choice, frozen, real_array
+from uvgen.checks import background_color, bool_mask, choice, frozen, real_array
 from uvgen.errors import InputError
 from uvgen.fragments import Fragments, interpolate, rasterize
 from uvgen.grid import mesh_from_map

@@ -10,13 +10,13 @@ import numpy as np
 
 from uvgen.augment import Draw, mirror_map, mirror_points
 from uvgen.errors import InputError
-from uvgen.files import sha256_file
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.model import MorphableModel
 from uvgen.open_shard import decode
 from uvgen.posmap import PositionMapper
 from uvgen.reader import MAP_PARAMETERS, check_model
 from uvgen.shards import INDEX, Index, ShardEntry, data_folder
+from uvgen.storage.files import sha256_file
 from uvgen.texel_mirror import TexelMirror
 
 _BATCH = 64

@@ -5,7 +5,7 @@ from numbers import Real
 import numpy as np
 
 from uvgen import _mesh_kernels
-from uvgen._arrays import frozen, picture_size, real_array
+from uvgen.checks import frozen, picture_size, real_array
 from uvgen.errors import InputError
 from uvgen.fragments import rasterize
 from uvgen.grid import mesh_from_map

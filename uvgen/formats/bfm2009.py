@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import ModelError
-from uvgen.files import sha256_file
 from uvgen.formats import matlab
 from uvgen.model import MorphableModel, make_model
+from uvgen.storage.files import sha256_file
 
 
 def read(bfm: Path, expression: Path, info: Path, uv: Path, mouth: Path | None = None) -> MorphableModel:

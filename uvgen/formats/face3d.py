@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy.io import savemat
 
 from uvgen.errors import ModelError
-from uvgen.files import replaced_on_success, sha256_file
 from uvgen.formats import matlab
 from uvgen.model import REGIONS, MorphableModel, make_model
+from uvgen.storage.files import replaced_on_success, sha256_file
 
 FILES = ("BFM.mat", "BFM_UV.mat", "BFM_info.mat")
 """What `write` makes in a folder."""

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 import uvgen
-from uvgen.files import replaced_on_success
 from uvgen.geometry import LANDMARK_MIRROR, pose_to_image
 from uvgen.model import MorphableModel, load_model
 from uvgen.randomness import keyed_generator
+from uvgen.storage.files import replaced_on_success
 from uvgen.synth._faces import Face, FaceSource
 from uvgen.synth._portrait import Painter
 from uvgen.synth._scene import SHININESS
