@@ -99,10 +99,3 @@ def test_make_demo_builds_and_draws(user_folder, tmp_path, own_data) -> None:
 def test_documented_links_lead_somewhere(page) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8")):
         assert target.startswith("http") or (ROOT / page).parent.joinpath(target).exists(), target
-
-
-def test_contributing_says_where_every_module_is() -> None:
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    table = text[text.index("| file | holds |") :]
-    for path in (ROOT / "uvgen").glob("*.py"):
-        assert path.name == "__init__.py" or f"{path.name}`" in table, path.name

@@ -93,3 +93,7 @@ def test_each_row_imports_rows_below_it_alone() -> None:
     assert len(found) > 100
     wrong = {(a, b) for a, b in found if not NOT_MOVED & {room(a), b} and ROW[b] <= ROW[room(a)]}
     assert wrong == NOT_YET
+
+
+def test_contributing_prints_the_rows() -> None:
+    assert ROWS in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
