@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, InputError
 from uvgen.interrupts import interrupts_deferred
-from uvgen.parallel import run_on_workers
+from uvgen.parallel.workers import run_on_workers
 from uvgen.plan import ShardResult
 from uvgen.shards import INDEX, Field, Index, ShardEntry, ShardWriter, is_shard
 from uvgen.storage.files import replaced_on_success, sha256_file

@@ -20,7 +20,7 @@ import numpy as np
 import uvgen
 from uvgen.errors import DatasetError, InputError
 from uvgen.model import BUILTIN, MorphableModel, load_model, save_model
-from uvgen.parallel import run_on_workers
+from uvgen.parallel.workers import run_on_workers
 from uvgen.storage.files import replaced_on_success
 from uvgen.storage.locks import exclusive
 from uvgen.synth._worker import Job, Worker, flipped_name, make_samples, parameters_of_zero
