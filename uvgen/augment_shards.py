@@ -21,6 +21,7 @@ from uvgen.augment import Augmentation, TexelMirror, apply
 from uvgen.build import BuildResult
 from uvgen.crop import encode_crop
 from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.jobs.run import check_run, resume, run_tasks, write_shard
 from uvgen.model import MorphableModel
 from uvgen.open_shard import OpenShard
 from uvgen.plan import ShardResult
@@ -28,7 +29,6 @@ from uvgen.reader import check_model
 from uvgen.shards import AUGMENTED, Field, Index, ShardEntry, SkippedSample, data_folder
 from uvgen.storage.files import sha256_file
 from uvgen.storage.locks import exclusive
-from uvgen.tasks import check_run, resume, run_tasks, write_shard
 
 _BATCH = 32
 _NOT_COPIED = ("format", "version", "constants", "config")

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 import uvgen
 from uvgen.errors import InputError
+from uvgen.jobs.run import check_run, resume, run_tasks
 from uvgen.masks import weight_mask
 from uvgen.model import MorphableModel, save_model
 from uvgen.plan import BuildConfig, ShardResult, plan_shards
 from uvgen.samples import Sample
 from uvgen.shards import Index, SkippedSample
 from uvgen.storage.locks import exclusive
-from uvgen.tasks import check_run, resume, run_tasks
 from uvgen.worker import Job, Worker, build_shard
 
 

@@ -18,6 +18,7 @@ from uvgen.augmentation import Augmentation, Draw
 from uvgen.crop import crop_similarity, encode_crop, warp_image
 from uvgen.errors import InputError, SampleError, UvgenError
 from uvgen.geometry import LANDMARK_MIRROR
+from uvgen.jobs.run import write_shard
 from uvgen.masks import landmark_texels
 from uvgen.model import MorphableModel, load_model
 from uvgen.plan import BuildConfig, ShardResult, ShardTask
@@ -26,7 +27,6 @@ from uvgen.randomness import keyed_generator
 from uvgen.reader import MAP_PARAMETERS
 from uvgen.samples import Annotation, Sample, read_annotation, read_image
 from uvgen.shards import AUGMENTED, Field, SkippedSample
-from uvgen.tasks import write_shard
 from uvgen.texel_mirror import TexelMirror
 
 
