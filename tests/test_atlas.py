@@ -12,7 +12,7 @@ from toy import toy_model
 from uvgen import build_atlas
 from uvgen.atlas import CLOSURE, FILLED, MESH, hole_loops, texel_coordinates
 from uvgen.errors import InputError, ModelError
-from uvgen.topology import triangulate_loop
+from uvgen.meshes.topology import triangulate_loop
 
 
 @pytest.mark.parametrize("size", [24, 61])

@@ -7,9 +7,9 @@ from scipy.spatial import cKDTree
 from uvgen.builtin import EXPRESSION_NAMES, EXPRESSIONS, IDENTITY_NAMES, builtin_model
 from uvgen.builtin._mesh import head_mesh
 from uvgen.errors import InputError
+from uvgen.meshes.topology import boundary_loops, check_disk
+from uvgen.meshes.tutte import signed_areas
 from uvgen.model import REGIONS as REGION_NAMES
-from uvgen.topology import boundary_loops, check_disk
-from uvgen.tutte import signed_areas
 
 MIRRORED = np.array(
     [

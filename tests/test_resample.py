@@ -6,8 +6,9 @@ from toy import grid
 
 from uvgen.builtin import builtin_model
 from uvgen.errors import InputError
-from uvgen.resample import resample_model, transfer_expressions
-from uvgen.tutte import signed_areas
+from uvgen.meshes.transfer import transfer_expressions
+from uvgen.meshes.tutte import signed_areas
+from uvgen.resample import resample_model
 
 
 def test_resample_model_vertices_are_texels():

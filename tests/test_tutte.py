@@ -6,8 +6,8 @@ from toy import grid
 
 from uvgen.builtin import builtin_model
 from uvgen.errors import InputError
-from uvgen.topology import boundary_loops, check_disk, find_mirror
-from uvgen.tutte import parameterize, signed_areas, uv_stretch
+from uvgen.meshes.topology import boundary_loops, check_disk, find_mirror
+from uvgen.meshes.tutte import parameterize, signed_areas, uv_stretch
 
 
 def disk(n_rings, n_around, turn=0.0, bulge=0.0):

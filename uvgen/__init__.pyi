@@ -3,15 +3,16 @@ from .augmentation import Augmentation, Draw
 from .crop import crop_similarity, warp_image
 from .errors import UvgenError
 from .masks import face_mask, landmark_texels, weight_mask
+from .meshes.transfer import transfer_expressions
+from .meshes.tutte import parameterize
 from .model import MorphableModel, load_model, save_model
 from .plan import BuildConfig
 from .posmap import PositionMapper
 from .preview import contact_sheet
 from .reader import ShardReader, open_shards
-from .resample import resample_model, transfer_expressions
+from .resample import resample_model
 from .samples import Sample, find_samples, read_annotation, read_image
 from .texel_mirror import TexelMirror
-from .tutte import parameterize
 
 __version__: str
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DependencyError, InputError, ModelError
+from uvgen.meshes.tutte import parameterize, uv_stretch
 from uvgen.model import MorphableModel, make_model, save_model
 from uvgen.storage.files import replaced_on_success, sha256_file
-from uvgen.tutte import parameterize, uv_stretch
 
 OUTPUTS = (".h5", ".npy", ".mat", ".obj")
 """Suffixes that `write` takes."""
@@ -20,7 +20,7 @@ _MESHES = (".obj", ".ply", ".stl", ".off")
 
 
 def with_new_uv(model: MorphableModel, *, symmetric: bool = True) -> MorphableModel:
-    """The model with UV coordinates found by `uvgen.tutte.parameterize` on its mean shape.
+    """The model with UV coordinates found by `uvgen.meshes.tutte.parameterize` on its mean shape.
 
     Parameters
     ----------

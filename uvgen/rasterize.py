@@ -21,8 +21,8 @@ from uvgen.fragments import (
     rasterize,
     render_colors,
 )
-from uvgen.grid import mesh_from_map
-from uvgen.mesh_io import write_obj, write_ply
+from uvgen.meshes.files import write_obj, write_ply
+from uvgen.meshes.grid import mesh_from_map
 from uvgen.shading import (
     Light,
     SphericalHarmonics,

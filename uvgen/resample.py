@@ -6,12 +6,11 @@ so that vertices are texels, and its expressions are carried into the mouth by a
 
 import numpy as np
 
-from uvgen._harmonic import laplacian
 from uvgen.atlas import build_atlas
 from uvgen.errors import InputError
 from uvgen.masks import landmark_texels
+from uvgen.meshes.transfer import transfer_expressions
 from uvgen.model import MorphableModel, make_model
-from uvgen.topology import check_disk
 
 __all__ = ["resample_model", "transfer_expressions"]
 
@@ -90,55 +89,3 @@ def resample_model(model: MorphableModel, size: int) -> MorphableModel:
         name=f"{model.name} at {size} x {size}",
         sources=dict(model.sources),
     )
-
-
-def transfer_expressions(
-    vertices: np.ndarray, triangles: np.ndarray, known: np.ndarray, displacements: np.ndarray
-) -> np.ndarray:
-    """Extend displacements known on some vertices smoothly to the others, by a Laplace-Beltrami solve.
-
-    Each component of each displacement becomes harmonic on the surface where it is unknown: as smooth as the
-    known ones around it allow, and within their range.
-
-    Parameters
-    ----------
-    vertices : (n, 3) array
-        The neutral surface, any unit.
-    triangles : (m, 3) integer array
-        0-based.
-    known : (k,) integer array
-        Vertices whose displacements are given, each once.
-    displacements : (k, 3, e) or (k, 3) array
-        Their displacements, for e expressions.
-
-    Returns
-    -------
-    (n, 3, e) or (n, 3) float array
-        The given rows unchanged.
-
-    Raises
-    ------
-    InputError
-        Where indices are out of range or repeated, or shapes differ.
-    """
-    from scipy.sparse.linalg import splu
-
-    v, t = check_disk(vertices, triangles)
-    k = np.asarray(known)
-    given = np.asarray(displacements)
-    if k.ndim != 1 or len(k) == 0 or not np.issubdtype(k.dtype, np.integer):
-        raise InputError(f"known has shape {k.shape} and type {k.dtype}; expected (k,) vertices")
-    if k.min() < 0 or k.max() >= len(v) or len(np.unique(k)) < len(k):
-        raise InputError(f"known runs from {k.min()} to {k.max()}; expected distinct, 0 to {len(v) - 1}")
-    if given.ndim not in (2, 3) or given.shape[:2] != (len(k), 3):
-        raise InputError(f"displacements have shape {given.shape}; expected ({len(k)}, 3[, e])")
-    flat = given.reshape(len(k), -1).astype(np.float64)
-    out = np.zeros((len(v), flat.shape[1]))
-    out[k] = flat
-    unknown = np.setdiff1d(np.arange(len(v)), k)
-    if len(unknown):
-        matrix = laplacian(v, t)
-        right = -(matrix[unknown][:, k] @ flat)
-        out[unknown] = splu(matrix[unknown][:, unknown].tocsc()).solve(np.ascontiguousarray(right))
-    dtype = given.dtype if given.dtype.kind == "f" else np.float64
-    return out.reshape(len(v), *given.shape[1:]).astype(dtype)

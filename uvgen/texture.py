@@ -6,7 +6,7 @@ from uvgen import _mesh_kernels
 from uvgen.checks import background_color, bool_mask, choice, frozen, real_array
 from uvgen.errors import InputError
 from uvgen.fragments import Fragments, interpolate, rasterize
-from uvgen.grid import mesh_from_map
+from uvgen.meshes.grid import mesh_from_map
 
 
 def image_array(value, name):

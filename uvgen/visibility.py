@@ -8,7 +8,7 @@ from uvgen import _mesh_kernels
 from uvgen.checks import frozen, picture_size, real_array
 from uvgen.errors import InputError
 from uvgen.fragments import rasterize
-from uvgen.grid import mesh_from_map
+from uvgen.meshes.grid import mesh_from_map
 
 
 def visible_vertices(

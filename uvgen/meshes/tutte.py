@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from uvgen._harmonic import closed_laplacian, cotangent_weights, mean_value_weights, solve_uv
 from uvgen.errors import InputError
-from uvgen.topology import boundary_loops, check_disk, directed_edges, find_mirror, triangulate_loop
+from uvgen.meshes.harmonic import closed_laplacian, cotangent_weights, mean_value_weights, solve_uv
+from uvgen.meshes.topology import boundary_loops, check_disk, directed_edges, find_mirror, triangulate_loop
 
 __all__ = ["Parameterization", "parameterize", "uv_stretch"]
 

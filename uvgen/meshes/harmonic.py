@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from uvgen.topology import directed_edges
+from uvgen.meshes.topology import directed_edges
 
 
 def cotangent_weights(v, t):
