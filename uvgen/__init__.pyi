@@ -1,7 +1,8 @@
 from .atlas import UvAtlas, build_atlas
 from .augmentation import Augmentation, Draw
-from .crop import crop_similarity, warp_image
 from .errors import UvgenError
+from .images.crop import crop_similarity
+from .images.warp import warp_image
 from .masks import face_mask, landmark_texels, weight_mask
 from .meshes.transfer import transfer_expressions
 from .meshes.tutte import parameterize

@@ -19,8 +19,8 @@ import numpy as np
 import uvgen
 from uvgen.augment import Augmentation, TexelMirror, apply
 from uvgen.build import BuildResult
-from uvgen.crop import encode_crop
 from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.images.codecs import encode_crop
 from uvgen.jobs.run import check_run, resume, run_tasks, write_shard
 from uvgen.model import MorphableModel
 from uvgen.open_shard import OpenShard

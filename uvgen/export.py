@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.crop import JPEG_QUALITY, encode_crop
 from uvgen.errors import DatasetError, InputError, UvgenError
+from uvgen.images.codecs import JPEG_QUALITY, encode_crop
 from uvgen.reader import ShardReader, open_shards
 from uvgen.storage.files import TEMPORARY_PREFIX
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from uvgen.crop import JITTER, JPEG_QUALITY
 from uvgen.errors import InputError
 from uvgen.geometry import COMPAT
+from uvgen.images.codecs import JPEG_QUALITY
+from uvgen.images.crop import JITTER
 from uvgen.samples import Sample
 from uvgen.shards import ShardEntry, SkippedSample
 
@@ -30,7 +31,7 @@ class BuildConfig:
     seed : int
         Of the crops' jitter and of the augmentation.
     jitter : float
-        See `uvgen.crop.crop_similarity`; 0 is none.
+        See `uvgen.images.crop.crop_similarity`; 0 is none.
     posmap_dtype : {"uint16", "float32"}
         Fixed point (1/64 px at 256) or exact.
     maps : {"stored", "none"}

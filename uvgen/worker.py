@@ -15,9 +15,11 @@ from threadpoolctl import threadpool_limits
 import uvgen
 from uvgen.augment import crop_augmented, mirror_points, move_map
 from uvgen.augmentation import Augmentation, Draw
-from uvgen.crop import crop_similarity, encode_crop, warp_image
 from uvgen.errors import InputError, SampleError, UvgenError
 from uvgen.geometry import LANDMARK_MIRROR
+from uvgen.images.codecs import encode_crop
+from uvgen.images.crop import crop_similarity
+from uvgen.images.warp import warp_image
 from uvgen.jobs.run import write_shard
 from uvgen.masks import landmark_texels
 from uvgen.model import MorphableModel, load_model

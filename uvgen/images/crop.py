@@ -7,15 +7,12 @@ centre is that of the box, the extent (r - l + b - t) / 2, and the square 1.5 ex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen import _kernels
 from uvgen.errors import InputError
-from uvgen.geometry import check_compat, similarity_scale
+from uvgen.geometry import check_compat
 
 JITTER = 0.1
 """Shift of the crop's centre as a share of the extent, and of its size, as in the public training sets."""
 
-JPEG_QUALITY = 95
-"""Of crops that are written as JPEG, where nothing else is said."""
 
 _WIDTH = 1.5  # the square's side in extents
 
@@ -74,67 +71,3 @@ def crop_similarity(
     similarity = np.diag([scale, scale, 1.0])
     similarity[:2, 2] = -scale * (center - width / 2)
     return similarity
-
-
-def encode_crop(crop: NDArray[np.uint8], quality: int) -> bytes:
-    """JPEG of a crop (r, r, 3) uint8 RGB; colours are not subsampled."""
-    import simplejpeg
-
-    return simplejpeg.encode_jpeg(np.ascontiguousarray(crop), quality, colorspace="RGB", colorsubsampling="444")
-
-
-def warp_image(
-    image: ArrayLike,
-    similarity: ArrayLike,
-    size: int,
-    *,
-    flip: bool = False,
-    out: NDArray[np.uint8] | None = None,
-) -> NDArray[np.uint8]:
-    """Sample an image once, bilinearly, into a square crop.
-
-    Parameters
-    ----------
-    image : (h, w, c) uint8
-        Source image.
-    similarity : (3, 3) float
-        Image → crop.
-    size : int
-        Pixels along each side of the crop.
-    flip : bool
-        Mirror the crop: its column k becomes column size - 1 - k.
-    out : (size, size, c) uint8, C-contiguous, optional
-        Buffer to fill and return.
-
-    Returns
-    -------
-    (size, size, c) uint8
-        Black outside the image. Within 1 grey level of `skimage.transform.warp` with order 1.
-
-    Raises
-    ------
-    InputError
-        Where a shape or dtype is wrong, or the matrix is not a similarity.
-    """
-    image = np.asarray(image)
-    if image.ndim != 3 or image.dtype != np.uint8 or 0 in image.shape:
-        raise InputError(f"image: shape {image.shape} {image.dtype}, expected (h, w, c) uint8")
-    matrix = np.asarray(similarity, dtype=np.float64)
-    if matrix.shape != (3, 3):
-        raise InputError(f"similarity: shape {matrix.shape}, expected (3, 3)")
-    similarity_scale(matrix)
-    expected = (size, size, image.shape[2])
-    if out is None:
-        out = np.empty(expected, np.uint8)
-    elif out.shape != expected or out.dtype != np.uint8 or not out.flags.c_contiguous:
-        raise InputError(f"out: {out.shape} {out.dtype}, expected {expected} uint8, C-contiguous")
-    image = np.ascontiguousarray(image)
-    inverse = np.ascontiguousarray(np.linalg.inv(matrix)[:2])
-    if flip:
-        inverse[:, 2] += (size - 1) * inverse[:, 0]
-        inverse[:, 0] *= -1
-    if image.shape[2] == 3 and image.shape[1] > 2:
-        _kernels.warp_rgb(image, inverse, np.empty((3, size), np.uint64), out)
-    else:
-        _kernels.warp_bilinear(image, inverse, out)
-    return out

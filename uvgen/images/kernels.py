@@ -1,0 +1,158 @@
+"""Compiled code that samples images."""
+
+import numpy as np
+
+from uvgen.compiled import kernel
+
+
+@kernel
+def _interior_columns(slope, start, stop, n):
+    """Columns first..last-1 of 0..n-1 where 0 <= slope * column + start < stop."""
+    if slope == 0.0:
+        return (0, n) if 0.0 <= start < stop else (0, 0)
+    low, high = -start / slope, (stop - start) / slope
+    if slope < 0:
+        low, high = high, low
+    first = min(max(np.ceil(low), 0.0), float(n))
+    last = min(max(np.ceil(high), first), float(n))
+    return int(first), int(last)
+
+
+@kernel
+def _sample_at_border(image, x, y, pixel_out):
+    """One bilinear sample of a uint8 image that is 0 outside; x, y float64."""
+    height, width, channels = image.shape
+    if not (x > -1.0 and y > -1.0 and x < width and y < height):
+        for c in range(channels):
+            pixel_out[c] = 0
+        return
+    x_first, y_first = int(np.floor(x)), int(np.floor(y))
+    fx, fy = int((x - x_first) * 2048 + 0.5), int((y - y_first) * 2048 + 0.5)
+    for c in range(channels):
+        total = 1 << 21
+        for dy in range(2):
+            for dx in range(2):
+                yy, xx = y_first + dy, x_first + dx
+                if yy >= 0 and xx >= 0 and yy < height and xx < width:
+                    total += (fx if dx else 2048 - fx) * (fy if dy else 2048 - fy) * image[yy, xx, c]
+        pixel_out[c] = np.uint8(total >> 22)
+
+
+@kernel
+def warp_bilinear(image, inverse, crop_out):
+    """Sample an image at `inverse` (2, 3) float64 @ (column, row, 1) of each crop pixel, bilinearly.
+
+    Outside the image everything is 0, and the outermost pixels blend into that, as in scikit-image's warp
+    with mode="constant". Weights have 11 bits an axis: within 1 grey level of the exact result.
+    image (h, w, c) uint8; crop_out (r, s, c) uint8.
+    """
+    height, width, channels = image.shape
+    flat = image.reshape(-1)
+    right, below = np.uint64(channels), np.uint64(width * channels)
+    n_columns = crop_out.shape[1]
+    for row in range(crop_out.shape[0]):
+        x0 = inverse[0, 1] * row + inverse[0, 2]
+        y0 = inverse[1, 1] * row + inverse[1, 2]
+        first_x, last_x = _interior_columns(inverse[0, 0], x0, width - 1.001, n_columns)
+        first_y, last_y = _interior_columns(inverse[1, 0], y0, height - 1.001, n_columns)
+        first = max(first_x, first_y)
+        last = max(min(last_x, last_y), first)
+        for column in range(first):
+            _sample_at_border(image, inverse[0, 0] * column + x0, inverse[1, 0] * column + y0, crop_out[row, column])
+        for column in range(first, last):
+            x, y = inverse[0, 0] * column + x0, inverse[1, 0] * column + y0
+            x_fixed, y_fixed = np.uint64(max(x * 2048 + 0.5, 0.0)), np.uint64(max(y * 2048 + 0.5, 0.0))
+            fx, fy = np.int32(x_fixed & np.uint64(2047)), np.int32(y_fixed & np.uint64(2047))
+            gx, gy = np.int32(2048) - fx, np.int64(2048) - fy
+            upper = (y_fixed >> np.uint64(11)) * below + (x_fixed >> np.uint64(11)) * right
+            lower = upper + below
+            for c in range(channels):
+                k = np.uint64(c)
+                top = np.int32(flat[upper + k]) * gx + np.int32(flat[upper + right + k]) * fx
+                bottom = np.int32(flat[lower + k]) * gx + np.int32(flat[lower + right + k]) * fx
+                crop_out[row, column, c] = np.uint8((top * gy + bottom * np.int64(fy) + (1 << 21)) >> 22)
+        for column in range(last, n_columns):
+            _sample_at_border(image, inverse[0, 0] * column + x0, inverse[1, 0] * column + y0, crop_out[row, column])
+
+
+@kernel
+def _word(flat, k):
+    """Bytes k..k+7 of a uint8 array as one number, the first lowest: compiled to one load."""
+    word = np.uint64(flat[k])
+    word |= np.uint64(flat[k + np.uint64(1)]) << np.uint64(8)
+    word |= np.uint64(flat[k + np.uint64(2)]) << np.uint64(16)
+    word |= np.uint64(flat[k + np.uint64(3)]) << np.uint64(24)
+    word |= np.uint64(flat[k + np.uint64(4)]) << np.uint64(32)
+    word |= np.uint64(flat[k + np.uint64(5)]) << np.uint64(40)
+    word |= np.uint64(flat[k + np.uint64(6)]) << np.uint64(48)
+    return word | (np.uint64(flat[k + np.uint64(7)]) << np.uint64(56))
+
+
+@kernel
+def _spread(word):
+    """A word's lowest three bytes, 21 bits apart: room for each to be multiplied by weights of 2^13 in all."""
+    red = word & np.uint64(0xFF)
+    green = (word << np.uint64(13)) & np.uint64(0xFF << 21)
+    return red | green | ((word << np.uint64(26)) & np.uint64(0xFF << 42))
+
+
+@kernel
+def warp_rgb(image, inverse, scratch, crop_out):
+    """`warp_bilinear` for RGB, seven times as fast.
+
+    Each source row's 8 bytes at a sample hold both its pixels there, and a pixel's three channels are weighted by
+    one multiplication. A row of the crop is made in steps of one kind of work each (addresses, loads, arithmetic,
+    stores), so that all but the loads and stores run in vector lanes. Positions advance in 2^-32 px.
+    image (h, w, 3) uint8; inverse (2, 3) float64; scratch (3, s) uint64; crop_out (r, s, 3) uint8.
+    """
+    height, width = image.shape[0], image.shape[1]
+    flat, crop = image.reshape(-1), crop_out.reshape(-1)
+    stride = 3 * width
+    below, n_columns = np.uint64(stride), crop_out.shape[1]
+    one, limit = 4294967296.0, 1073741824.0
+    step_x = np.int64(np.rint(min(max(inverse[0, 0], -limit), limit) * one))
+    step_y = np.int64(np.rint(min(max(inverse[1, 0], -limit), limit) * one))
+    half = np.uint64(0x1000 | (0x1000 << 21) | (0x1000 << 42))
+    places, upper, lower = scratch[0], scratch[1], scratch[2]
+    for row in range(crop_out.shape[0]):
+        x0 = inverse[0, 1] * row + inverse[0, 2]
+        y0 = inverse[1, 1] * row + inverse[1, 2]
+        near_x = _interior_columns(inverse[0, 0], x0 + 1.0, width + 1.0, n_columns)
+        near_y = _interior_columns(inverse[1, 0], y0 + 1.0, height + 1.0, n_columns)
+        start = max(near_x[0], near_y[0])
+        stop = max(min(near_x[1], near_y[1]), start)
+        inside_x = _interior_columns(inverse[0, 0], x0, width - 2.001, n_columns)  # 8 bytes reach into a third pixel
+        inside_y = _interior_columns(inverse[1, 0], y0, height - 1.001, n_columns)
+        first = min(max(inside_x[0], inside_y[0], start), stop)
+        last = min(max(min(inside_x[1], inside_y[1]), first), stop)
+        for column in range(start):
+            crop_out[row, column, 0] = crop_out[row, column, 1] = crop_out[row, column, 2] = 0
+        for column in range(stop, n_columns):
+            crop_out[row, column, 0] = crop_out[row, column, 1] = crop_out[row, column, 2] = 0
+        for column in range(start, first):
+            _sample_at_border(image, inverse[0, 0] * column + x0, inverse[1, 0] * column + y0, crop_out[row, column])
+        for column in range(last, stop):
+            _sample_at_border(image, inverse[0, 0] * column + x0, inverse[1, 0] * column + y0, crop_out[row, column])
+        if last == first:
+            continue
+        x = np.int64((x0 + inverse[0, 0] * first) * one) + np.int64(1 << 20)  # half a step of the 11-bit weights
+        y = np.int64((y0 + inverse[1, 0] * first) * one) + np.int64(1 << 20)
+        for k in range(last - first):
+            places[k] = np.uint64(((y + k * step_y) >> 32) * stride + ((x + k * step_x) >> 32) * 3)
+        for k in range(last - first):
+            upper[k], lower[k] = _word(flat, places[k]), _word(flat, places[k] + below)
+        for k in range(last - first):
+            fx = (np.uint64(x + k * step_x) >> np.uint64(21)) & np.uint64(2047)
+            fy = (np.uint64(y + k * step_y) >> np.uint64(21)) & np.uint64(2047)
+            both = (fx * fy + np.uint64(256)) >> np.uint64(9)
+            right, down = (fx << np.uint64(2)) - both, (fy << np.uint64(2)) - both
+            total = _spread(upper[k]) * (np.uint64(8192) - right - down - both) + half
+            total += _spread(upper[k] >> np.uint64(24)) * right
+            total += _spread(lower[k]) * down
+            upper[k] = total + _spread(lower[k] >> np.uint64(24)) * both
+        pixel = np.uint64(3 * (row * n_columns + first))
+        for k in range(last - first):
+            crop[pixel] = np.uint8(upper[k] >> np.uint64(13))
+            crop[pixel + np.uint64(1)] = np.uint8(upper[k] >> np.uint64(34))
+            crop[pixel + np.uint64(2)] = np.uint8(upper[k] >> np.uint64(55))
+            pixel += np.uint64(3)
