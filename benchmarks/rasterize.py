@@ -20,10 +20,11 @@ from timing import best_ms  # before NumPy: it asks for one BLAS thread
 import numpy as np
 from numba import njit
 
-from uvgen import _raster_kernels as kernels
 from uvgen import load_model
 from uvgen import rasterize as r
-from uvgen.checks import frozen, triangle_indices, xy_words
+from uvgen.checks import frozen, triangle_indices
+from uvgen.rasterize import coverage_kernels as kernels
+from uvgen.rasterize.fragments import xy_words
 
 SIZES = (128, 256, 450, 1024)
 

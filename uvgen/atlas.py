@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError, ModelError
-from uvgen.fragments import rasterize
 from uvgen.meshes.topology import boundary_loops, signed_area, triangulate_loop
 from uvgen.model import MorphableModel
+from uvgen.rasterize.fragments import rasterize
 
 FILLED, MESH, CLOSURE = 0, 1, 2
 """Values of `UvAtlas.source`: nearest texel's values, the model's mesh, triangles that close a hole."""

@@ -68,14 +68,6 @@ def bad_index(triangles, n_vertices, name="triangles"):
     )
 
 
-def xy_words(vertices):
-    """The x and y of frozen vertices (n, 3) float32 as one int64 each: (n,), unaligned, no copy.
-
-    The kernels fetch corners by index, and one 8-byte load instead of two is what makes that cheap.
-    """
-    return np.ndarray(len(vertices), np.int64, vertices, strides=(vertices.itemsize * 3,))
-
-
 def picture_size(size):
     """(height, width) as two ints."""
     try:

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.fragments import Fragments, rasterize
 from uvgen.geometry import pose_to_image
 from uvgen.model import MorphableModel
-from uvgen.shading import vertex_normals
+from uvgen.rasterize.fragments import Fragments, rasterize
+from uvgen.rasterize.shading import vertex_normals
+from uvgen.rasterize.visibility import visible_vertices
 from uvgen.synth import _scene_kernels
 from uvgen.synth._faces import Face
 from uvgen.synth._mannequin import PARTS, mannequin
 from uvgen.synth._scene import SHININESS, draw_backdrop, draw_color, photograph
-from uvgen.visibility import visible_vertices
 
 _GREY = 150.0  # skin of a model without albedo, 0 to 255
 _GAMMA = 2.2

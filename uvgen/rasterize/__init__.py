@@ -11,7 +11,9 @@ The parts live in files of their own: `fragments` (drawing, interpolation), `sha
 It needs numpy and numba alone.
 """
 
-from uvgen.fragments import (
+from uvgen.meshes.files import write_obj, write_ply
+from uvgen.meshes.grid import mesh_from_map
+from uvgen.rasterize.fragments import (
     Fragments,
     depth_map,
     interpolate,
@@ -21,9 +23,7 @@ from uvgen.fragments import (
     rasterize,
     render_colors,
 )
-from uvgen.meshes.files import write_obj, write_ply
-from uvgen.meshes.grid import mesh_from_map
-from uvgen.shading import (
+from uvgen.rasterize.shading import (
     Light,
     SphericalHarmonics,
     face_normals,
@@ -32,8 +32,8 @@ from uvgen.shading import (
     shade,
     vertex_normals,
 )
-from uvgen.texture import flatten_mean, render, render_texture, unwrap
-from uvgen.visibility import visible_texels, visible_vertices
+from uvgen.rasterize.texture import flatten_mean, render, render_texture, unwrap
+from uvgen.rasterize.visibility import visible_texels, visible_vertices
 
 __all__ = [
     "Fragments",

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from uvgen import _mesh_kernels
 from uvgen.checks import background_color, bool_mask, choice, frozen, real_array
 from uvgen.errors import InputError
-from uvgen.fragments import Fragments, interpolate, rasterize
 from uvgen.meshes.grid import mesh_from_map
+from uvgen.rasterize import surface_kernels
+from uvgen.rasterize.fragments import Fragments, interpolate, rasterize
 
 
 def image_array(value, name):
@@ -19,7 +19,7 @@ def _sample(points, valid, image, mode, background):
     """Values (p, c) of an image (h, w, c) at points (p, 2 or 3), the background where not valid."""
     choice(mode, "mode", ("nearest", "bilinear"))
     samples = np.empty((len(points), image.shape[2]), np.float32)
-    _mesh_kernels.sample(
+    surface_kernels.sample(
         frozen(points, np.float32),
         frozen(valid, np.bool_),
         image,

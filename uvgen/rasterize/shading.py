@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from uvgen import _mesh_kernels
-from uvgen.checks import bad_index, real_array, triangle_indices, xy_words
+from uvgen.checks import bad_index, real_array, triangle_indices
 from uvgen.errors import InputError
+from uvgen.rasterize import surface_kernels
+from uvgen.rasterize.fragments import xy_words
 
 
 def face_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
@@ -70,9 +71,9 @@ def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     normals = np.empty((len(vertices), 3), np.float32)
     if len(vertices) == 0:
         return normals
-    block = _mesh_kernels.BLOCK
+    block = surface_kernels.BLOCK
     words = np.empty((3, block), np.int64)
-    worst = _mesh_kernels.sum_face_normals(
+    worst = surface_kernels.sum_face_normals(
         xy_words(vertices),
         vertices.reshape(-1),
         indices,

@@ -6,18 +6,9 @@ from numbers import Integral
 
 import numpy as np
 
-from uvgen import _mesh_kernels, _raster_kernels
-from uvgen.checks import (
-    background_color,
-    bad_index,
-    choice,
-    frozen,
-    picture_size,
-    real_array,
-    triangle_indices,
-    xy_words,
-)
+from uvgen.checks import background_color, bad_index, choice, frozen, picture_size, real_array, triangle_indices
 from uvgen.errors import InputError
+from uvgen.rasterize import coverage_kernels, surface_kernels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,7 +129,7 @@ def _draw(vertices, indices, width, cull, rule, triangle_out, weights_out, depth
         triangle_out[...], weights_out[...], depth_out[...] = -1, 0, -np.inf
         return int(indices.max(initial=0))
     return int(
-        _raster_kernels.rasterize_mesh(
+        coverage_kernels.rasterize_mesh(
             xy_words(vertices),
             vertices.reshape(-1),
             indices,
@@ -146,7 +137,7 @@ def _draw(vertices, indices, width, cull, rule, triangle_out, weights_out, depth
             cull != "front",
             cull != "back",
             rule == "face3d",
-            *_raster_kernels.scratch_arrays(),
+            *coverage_kernels.scratch_arrays(),
             triangle_out.reshape(-1),
             weights_out.reshape(-1),
             depth_out.reshape(-1),
@@ -236,7 +227,7 @@ def interpolate(
         else ()
     )
     for item_triangle, item_weights, item_attributes, item_image in items:
-        if _mesh_kernels.interpolate(item_triangle, item_weights, indices, item_attributes, channels, item_image):
+        if surface_kernels.interpolate(item_triangle, item_weights, indices, item_attributes, channels, item_image):
             raise InputError(
                 f"fragments name triangles beyond the {len(indices) // 3} given, or triangles "
                 f"name rows beyond the {attributes.shape[-2]} of attributes"
@@ -282,3 +273,11 @@ def pncc_codes(mean_shape: np.ndarray) -> np.ndarray:
     if not (np.isfinite(mean_shape).all() and (high > low).all()):
         raise InputError("mean_shape: expected finite coordinates with an extent along each axis")
     return (mean_shape - low) / (high - low)
+
+
+def xy_words(vertices):
+    """The x and y of frozen vertices (n, 3) float32 as one int64 each: (n,), unaligned, no copy.
+
+    The kernels fetch corners by index, and one 8-byte load instead of two is what makes that cheap.
+    """
+    return np.ndarray(len(vertices), np.int64, vertices, strides=(vertices.itemsize * 3,))

@@ -4,11 +4,11 @@ from numbers import Real
 
 import numpy as np
 
-from uvgen import _mesh_kernels
 from uvgen.checks import frozen, picture_size, real_array
 from uvgen.errors import InputError
-from uvgen.fragments import rasterize
 from uvgen.meshes.grid import mesh_from_map
+from uvgen.rasterize import surface_kernels
+from uvgen.rasterize.fragments import rasterize
 
 
 def visible_vertices(
@@ -46,7 +46,7 @@ def visible_vertices(
         raise InputError(f"tolerance: expected a finite number, not negative, got {tolerance!r}")
     depth = rasterize(vertices, triangles, size).depth
     visible = np.empty(len(vertices), np.bool_)
-    _mesh_kernels.see_points(vertices.reshape(-1), frozen(depth, np.float32), np.float32(tolerance), visible)
+    surface_kernels.see_points(vertices.reshape(-1), frozen(depth, np.float32), np.float32(tolerance), visible)
     return visible
 
 
