@@ -70,8 +70,8 @@ def command(
     """
     from uvgen import load_model
     from uvgen.augment_shards import augment_shards
-    from uvgen.reader import check_model
-    from uvgen.shards import Index, data_folder
+    from uvgen.datasets.open import check_model
+    from uvgen.shards.index import Index, data_folder
 
     started = time.perf_counter()
     augmentation = read_augmentation(preset, config_path)

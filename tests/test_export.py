@@ -20,7 +20,7 @@ from uvgen.augment_shards import augment_shards
 from uvgen.errors import DatasetError, InputError
 from uvgen.export import FORMATS, export
 from uvgen.model import MorphableModel
-from uvgen.reader import ShardReader
+from uvgen.shards.reader import ShardReader
 
 N = 9  # samples of the toy tree, in 6 shards
 # of 255, at quality 95 on smooth crops: quantization alone; wrong channel or row order is tens of grey levels off

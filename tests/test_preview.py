@@ -18,7 +18,7 @@ from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.panels import PANEL, Face
 from uvgen.preview import label_problems, mean_texture, spread
-from uvgen.reader import ShardReader
+from uvgen.shards.reader import ShardReader
 from uvgen.sheet import THUMB, save_picture, yaw_histogram
 
 

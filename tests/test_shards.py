@@ -19,10 +19,13 @@ from hypothesis import strategies as st
 from toy import N_EXPRESSION, N_SHAPE, write_tree
 
 import uvgen
+from uvgen.datasets.open import open_shards
 from uvgen.errors import DatasetError, InputError
-from uvgen.open_shard import decode
-from uvgen.reader import ShardReader, open_shards
-from uvgen.shards import Field, Index, ShardEntry, ShardWriter, SkippedSample
+from uvgen.fixed_point import decode
+from uvgen.shards.format import Field
+from uvgen.shards.index import Index, ShardEntry, SkippedSample
+from uvgen.shards.reader import ShardReader
+from uvgen.shards.writer import ShardWriter
 from uvgen.storage.hdf5 import new_hdf5
 
 R, U = SMALL.size, SMALL.uv_size
@@ -238,7 +241,7 @@ def test_reader_many_shards_keeps_few_open(plain: Path) -> None:
 def test_reader_of_many_shards_serves_threads(tree: Path, model_path: Path, tmp_path: Path, monkeypatch) -> None:
     make(tree, model_path, tmp_path / "out", dataclasses.replace(SMALL, shard_size=1))
     reader = open_shards(tmp_path / "out")
-    monkeypatch.setattr("uvgen.reader._MAX_OPEN", 2)
+    monkeypatch.setattr("uvgen.shards.reader._MAX_OPEN", 2)
     expected = [sample["posmap"].sum(dtype=np.float64) for sample in reader]
     order = np.random.default_rng(0).integers(0, len(reader), 600).tolist()
     interval = sys.getswitchinterval()

@@ -1,5 +1,6 @@
 from .atlas import UvAtlas, build_atlas
 from .augmentation import Augmentation, Draw
+from .datasets.open import open_shards
 from .errors import UvgenError
 from .images.crop import crop_similarity
 from .images.warp import warp_image
@@ -10,9 +11,9 @@ from .model import MorphableModel, load_model, save_model
 from .plan import BuildConfig
 from .posmap import PositionMapper
 from .preview import contact_sheet
-from .reader import ShardReader, open_shards
 from .resample import resample_model
 from .samples import Sample, find_samples, read_annotation, read_image
+from .shards.reader import ShardReader
 from .texel_mirror import TexelMirror
 
 __version__: str

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from uvgen.augment import crop_augmented, move_landmarks, move_map
 from uvgen.errors import DatasetError, InputError, SampleError
-from uvgen.reader import ShardReader
 from uvgen.samples import Sample, read_image
+from uvgen.shards.reader import ShardReader
 from uvgen.texel_mirror import TexelMirror
 
 

@@ -16,9 +16,10 @@ from uvgen._torch_augment import AugmentationLike, Augmenter
 from uvgen._torch_batches import PackedBatch, Samples, as_tensors
 from uvgen._torch_memory import Buffers, Layout, Slots
 from uvgen._torch_values import Values, check_normalize
+from uvgen.datasets.fields import MAP_PARAMETERS
+from uvgen.datasets.open import open_shards
 from uvgen.errors import InputError
-from uvgen.open_shard import decode
-from uvgen.reader import MAP_PARAMETERS, open_shards
+from uvgen.fixed_point import decode
 
 if TYPE_CHECKING:
     from uvgen.model import MorphableModel

@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from uvgen._torch_data import ShardDataset
 from uvgen.atlas import ATLAS_RULES, build_atlas
+from uvgen.datasets.fields import MAP_PARAMETERS
+from uvgen.datasets.open import check_model
 from uvgen.errors import InputError
 from uvgen.geometry import check_compat
 from uvgen.model import MorphableModel, load_model
-from uvgen.reader import MAP_PARAMETERS, ShardReader, check_model
+from uvgen.shards.reader import ShardReader
 from uvgen.texel_mirror import TexelMirror
 
 _FACING = 0.05  # cosine between normal and view below which a texel is a silhouette's, and its visibility chance

@@ -11,7 +11,7 @@ from torch.utils.data import Sampler
 from uvgen._torch_data import ShardDataset
 from uvgen.errors import InputError
 from uvgen.randomness import keyed_generator
-from uvgen.reader import ShardReader
+from uvgen.shards.reader import ShardReader
 
 
 class ShardSampler(Sampler[int]):

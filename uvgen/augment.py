@@ -252,7 +252,7 @@ def occluded_texels(
     """
     _check_map("position_map", position_map, None)
     if position_map.dtype != np.float32:
-        raise InputError(f"position_map: {position_map.dtype}, expected float32 px; see uvgen.open_shard.decode")
+        raise InputError(f"position_map: {position_map.dtype}, expected float32 px; see uvgen.fixed_point.decode")
     if out is None:
         out = np.empty(position_map.shape[:2], np.bool_)
     elif out.shape != position_map.shape[:2] or out.dtype != np.bool_ or not out.flags.c_contiguous:

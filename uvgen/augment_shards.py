@@ -19,14 +19,17 @@ import numpy as np
 import uvgen
 from uvgen.augment import Augmentation, TexelMirror, apply
 from uvgen.build import BuildResult
+from uvgen.datasets.fields import AUGMENTED
+from uvgen.datasets.open import check_model
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.images.codecs import encode_crop
-from uvgen.jobs.run import check_run, resume, run_tasks, write_shard
+from uvgen.jobs.run import check_run, resume, run_tasks
 from uvgen.model import MorphableModel
-from uvgen.open_shard import OpenShard
 from uvgen.plan import ShardResult
-from uvgen.reader import check_model
-from uvgen.shards import AUGMENTED, Field, Index, ShardEntry, SkippedSample, data_folder
+from uvgen.shards.format import Field
+from uvgen.shards.index import Index, ShardEntry, SkippedSample, data_folder
+from uvgen.shards.shard import OpenShard
+from uvgen.shards.writer import write_shard
 from uvgen.storage.files import sha256_file
 from uvgen.storage.locks import exclusive
 

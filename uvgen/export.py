@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.datasets.open import open_shards
 from uvgen.errors import DatasetError, InputError, UvgenError
 from uvgen.images.codecs import JPEG_QUALITY, encode_crop
-from uvgen.reader import ShardReader, open_shards
+from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import TEMPORARY_PREFIX
 
 if TYPE_CHECKING:

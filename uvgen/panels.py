@@ -73,7 +73,7 @@ class Face:
 
     @classmethod
     def of(cls, sample: dict[str, Any], coverage: NDArray[np.bool_], weights: NDArray[np.floating[Any]]) -> "Face":
-        """From a sample as a `uvgen.reader.ShardReader` gives it, and the set's constants.
+        """From a sample as a `uvgen.shards.reader.ShardReader` gives it, and the set's constants.
 
         Raises DatasetError where the map is not finite.
         """

@@ -13,7 +13,7 @@ from uvgen.geometry import COMPAT
 from uvgen.images.codecs import JPEG_QUALITY
 from uvgen.images.crop import JITTER
 from uvgen.samples import Sample
-from uvgen.shards import ShardEntry, SkippedSample
+from uvgen.shards.index import ShardEntry, SkippedSample
 
 
 @dataclass(frozen=True, slots=True)

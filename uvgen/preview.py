@@ -33,7 +33,7 @@ from uvgen.panels import (
     zoom_panel,
 )
 from uvgen.randomness import keyed_generator
-from uvgen.reader import ShardReader
+from uvgen.shards.reader import ShardReader
 from uvgen.sheet import THUMB, Header, Row, compose, yaw_histogram
 
 MOST = 24

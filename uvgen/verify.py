@@ -9,13 +9,14 @@ import h5py
 import numpy as np
 
 from uvgen.augment import Draw, mirror_map, mirror_points
+from uvgen.datasets.fields import MAP_PARAMETERS
+from uvgen.datasets.open import check_model
 from uvgen.errors import InputError
+from uvgen.fixed_point import decode
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.model import MorphableModel
-from uvgen.open_shard import decode
 from uvgen.posmap import PositionMapper
-from uvgen.reader import MAP_PARAMETERS, check_model
-from uvgen.shards import INDEX, Index, ShardEntry, data_folder
+from uvgen.shards.index import INDEX, Index, ShardEntry, data_folder
 from uvgen.storage.files import sha256_file
 from uvgen.texel_mirror import TexelMirror
 

@@ -15,20 +15,21 @@ from threadpoolctl import threadpool_limits
 import uvgen
 from uvgen.augment import crop_augmented, mirror_points, move_map
 from uvgen.augmentation import Augmentation, Draw
+from uvgen.datasets.fields import AUGMENTED, MAP_PARAMETERS
 from uvgen.errors import InputError, SampleError, UvgenError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.images.codecs import encode_crop
 from uvgen.images.crop import crop_similarity
 from uvgen.images.warp import warp_image
-from uvgen.jobs.run import write_shard
 from uvgen.masks import landmark_texels
 from uvgen.model import MorphableModel, load_model
 from uvgen.plan import BuildConfig, ShardResult, ShardTask
 from uvgen.posmap import BATCH, FixedPoint, PositionMapper
 from uvgen.randomness import keyed_generator
-from uvgen.reader import MAP_PARAMETERS
 from uvgen.samples import Annotation, Sample, read_annotation, read_image
-from uvgen.shards import AUGMENTED, Field, SkippedSample
+from uvgen.shards.format import Field
+from uvgen.shards.index import SkippedSample
+from uvgen.shards.writer import write_shard
 from uvgen.texel_mirror import TexelMirror
 
 

@@ -1,18 +1,14 @@
 """What every job that makes shards shares: going on where it was left, parallel work, and the index."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from numpy.typing import NDArray
-
 from uvgen.errors import DatasetError, InputError
-from uvgen.interrupts import interrupts_deferred
 from uvgen.parallel.workers import run_on_workers
 from uvgen.plan import ShardResult
-from uvgen.shards import INDEX, Field, Index, ShardEntry, ShardWriter, is_shard
-from uvgen.storage.files import replaced_on_success, sha256_file
-from uvgen.storage.hdf5 import new_hdf5
+from uvgen.shards.format import is_shard
+from uvgen.shards.index import INDEX, Index
 
 Task = TypeVar("Task")
 
@@ -88,53 +84,6 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
         **{k: v for k, v in config.items() if k != "augmentation"},
         **{f"augmentation {k}": ranges[k] for k in ranges},
     }
-
-
-def write_shard(
-    path: Path,
-    fields: Mapping[str, Field],
-    compression: str | None,
-    batches: Iterable[Mapping[str, Any]],
-    constants: Mapping[str, NDArray[Any]],
-    attributes: Mapping[str, Any],
-) -> ShardEntry:
-    """Write one shard under a temporary name and rename it into place; Ctrl-C counts between batches alone.
-
-    Parameters
-    ----------
-    path : Path
-        The shard; no file is left where no batch has a sample.
-    fields : mapping of str to Field
-        What a sample has.
-    compression : {None, "lzf", "gzip"}
-        Of the chunked fields.
-    batches : iterable of mapping
-        Rows, as `uvgen.shards.ShardWriter.append` takes them; empty ones are passed over. Made while the file is open.
-    constants, attributes : mapping
-        As `uvgen.shards.ShardWriter.finish` takes them.
-
-    Returns
-    -------
-    ShardEntry
-
-    Raises
-    ------
-    DatasetError
-        Where it cannot be written.
-    """
-    with interrupts_deferred() as check_interrupt, replaced_on_success(path) as temporary:
-        with new_hdf5(temporary) as file:
-            writer = ShardWriter(file, fields, compression)
-            for rows in batches:
-                if rows:
-                    writer.append(rows)
-                check_interrupt()
-            writer.finish(constants, attributes)
-        digest = sha256_file(temporary)
-    if writer.n_samples == 0:
-        path.unlink()
-        return ShardEntry(path.name, 0, 0, None)
-    return ShardEntry(path.name, writer.n_samples, path.stat().st_size, digest)
 
 
 def run_tasks(

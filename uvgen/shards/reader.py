@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import InputError, ModelError
-from uvgen.open_shard import OpenShard, decode
-from uvgen.shards import Index, data_folder
+from uvgen.datasets.fields import MAP_PARAMETERS
+from uvgen.errors import InputError
+from uvgen.fixed_point import decode
+from uvgen.shards.index import Index
+from uvgen.shards.shard import OpenShard
 
 if TYPE_CHECKING:  # trainers that read stored maps need neither numba nor scipy
     from uvgen.model import MorphableModel
@@ -24,8 +26,6 @@ if TYPE_CHECKING:  # trainers that read stored maps need neither numba nor scipy
     from uvgen.texel_mirror import TexelMirror
 
 _MAX_OPEN = 64  # files a reader keeps open
-MAP_PARAMETERS = ("shape", "expression", "pose", "crop", "image_height")
-"""Fields that a position map is made from, in the order of `PositionMapper`'s arguments."""
 
 
 class ShardReader:
@@ -260,49 +260,3 @@ class ShardReader:
             return {}
         shard = self._shard(0)
         return {name: shard.file[name][()] for name in shard.constants}
-
-
-def open_shards(
-    path: str | os.PathLike[str], model: "MorphableModel | str | os.PathLike[str] | None" = None
-) -> ShardReader:
-    """Open a data set for reading.
-
-    Parameters
-    ----------
-    path : path-like
-        Folder that ``uvgen build`` made, or its ``dataset.json``.
-    model : MorphableModel or path-like, optional
-        The model that the set was built with; needed for position maps where they are not stored
-        (``--maps none``), which it then makes, a batch at a time for slices and `ShardReader.batch`.
-
-    Returns
-    -------
-    ShardReader
-        A sequence: ``len(reader)``, ``reader[i]``, ``reader[2:5]``, iteration.
-
-    Raises
-    ------
-    DatasetError
-        Where the index is missing or damaged.
-    ModelError
-        Where the model is another than that of the set.
-    """
-    folder = data_folder(path)
-    index = Index.read(folder)
-    if model is None:
-        return ShardReader(folder, index)
-    from uvgen.model import MorphableModel, load_model
-
-    loaded = model if isinstance(model, MorphableModel) else load_model(model)
-    check_model(loaded, folder, index.config)
-    return ShardReader(folder, index, loaded)
-
-
-def check_model(model: "MorphableModel", folder: Path, config: Mapping[str, Any]) -> None:
-    """Raise ModelError unless a data set, of this configuration, was built with this model."""
-    expected = config["model_sha256"]
-    if model.content_sha256 != expected:
-        raise ModelError(
-            f"{model.path or model.name}: not the model of {folder} (content {model.content_sha256[:12]}…, "
-            f"the set was built with {config['model']}, {expected[:12]}…); name that model's file"
-        )

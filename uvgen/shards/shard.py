@@ -1,6 +1,5 @@
 """One shard, open for reading."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,34 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError
-from uvgen.shards import FORMAT, INDEX
-
-
-def decode(array: NDArray[Any], attributes: Mapping[str, Any]) -> NDArray[Any]:
-    """Real values, float32, of fixed-point codes; other arrays as they are.
-
-    Parameters
-    ----------
-    array : ndarray
-        As stored.
-    attributes : mapping
-        The dataset's attributes; ``scale_factor`` and ``add_offset`` mark fixed-point codes.
-
-    Returns
-    -------
-    ndarray
-        ``codes * scale_factor + add_offset``, or `array` itself.
-    """
-    if "scale_factor" not in attributes:
-        return array
-    values = array.astype(np.float32)  # three plain passes: NumPy converts and multiplies slower in one
-    values *= np.float32(attributes["scale_factor"])
-    values += np.float32(attributes["add_offset"])
-    return values
+from uvgen.shards.format import FORMAT
+from uvgen.shards.index import INDEX
 
 
 class OpenShard:
-    """A shard that `uvgen.reader.ShardReader` has open.
+    """A shard that `uvgen.shards.reader.ShardReader` has open.
 
     Attributes
     ----------
@@ -94,7 +71,7 @@ class OpenShard:
         self.file.close()
 
     def read(self, name: str, row: int, out: NDArray[Any] | None = None) -> Any:
-        """One field of one sample, see `uvgen.reader.ShardReader.read`."""
+        """One field of one sample, see `uvgen.shards.reader.ShardReader.read`."""
         try:
             if name == "image" and self._jpegs is not None:
                 return self._decoded_image(row, out)

@@ -1,0 +1,1 @@
+"""The file format: what a shard is, its writer and readers, and the index. It knows nothing of faces."""

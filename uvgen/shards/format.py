@@ -1,0 +1,54 @@
+"""The format of shards: HDF5 files of samples.
+
+A data set is a folder::
+
+    dataset.json        what the set holds: configuration, each finished shard with its SHA-256, skipped samples
+    IBUG-00000.h5 …     the shards
+
+A shard has one dataset a field, first axis the samples. Large fields (`Field.chunked`) are stored one sample a
+chunk, so that reading a sample costs one read; small ones contiguously. Fields of bytes (JPEG images) are two
+datasets: ``NAME_data``, all samples' bytes, and ``NAME_end``, where each sample's end. Integer fields that stand for
+real numbers carry the attributes ``scale_factor`` and ``add_offset``: value = code * scale_factor + add_offset (as in
+the CF conventions). `constants` are datasets without a sample axis. The file's attributes say where it comes
+from. Files hold no times and no machine names: the same input gives the same bytes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+FORMAT, VERSION = "uvgen-shard", 1
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """How one field of a sample is stored.
+
+    Attributes
+    ----------
+    dtype : str
+        NumPy dtype, ``"str"`` for text, or ``"bytes"`` for encoded data of any length.
+    shape : tuple of int
+        One sample's shape.
+    chunked : bool
+        One sample a chunk, written as it comes; otherwise contiguous, written at the end.
+    attributes : mapping
+        HDF5 attributes: units, frame, ``scale_factor`` and ``add_offset``.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    chunked: bool = False
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def is_shard(path: Path) -> bool:
+    """Whether a file is a shard of uvgen, of any version."""
+    try:
+        with h5py.File(path, "r") as file:
+            return bool(file.attrs.get("format") == FORMAT)
+    except OSError:
+        return False

@@ -1,0 +1,116 @@
+"""`dataset.json`: what a data set was made of and which shards are finished."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from uvgen.errors import DatasetError
+from uvgen.shards.format import VERSION
+from uvgen.storage.files import replaced_on_success
+
+INDEX = "dataset.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardEntry:
+    """One finished shard in `dataset.json`."""
+
+    file: str
+    samples: int
+    size_bytes: int
+    sha256: str | None  # None where every sample was skipped: there is no file
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedSample:
+    """One sample that could not be used, and why."""
+
+    name: str
+    shard: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Index:
+    """`dataset.json`: what the set was made of and which shards are finished."""
+
+    uvgen: str
+    config: dict[str, Any]
+    plan: dict[str, Any]
+    shards: list[ShardEntry] = field(default_factory=list)
+    skipped: list[SkippedSample] = field(default_factory=list)
+
+    @property
+    def n_samples(self) -> int:
+        """Samples in the finished shards."""
+        return sum(entry.samples for entry in self.shards)
+
+    @property
+    def missing(self) -> int:
+        """Samples, skipped ones aside, that an unfinished set does not have yet."""
+        return int(self.plan["samples"]) - self.n_samples - len(self.skipped)
+
+    def write(self, folder: Path) -> None:
+        """Replace the folder's `dataset.json`; entries are sorted, whatever order they came in."""
+        content = {
+            "format": "uvgen-dataset",
+            "version": VERSION,
+            "uvgen": self.uvgen,
+            "n_samples": self.n_samples,
+            "config": self.config,
+            "plan": self.plan,
+            "shards": [asdict(entry) for entry in sorted(self.shards, key=lambda entry: entry.file)],
+            "skipped": [asdict(entry) for entry in sorted(self.skipped, key=lambda entry: entry.name)],
+        }
+        with replaced_on_success(folder / INDEX) as temporary:
+            temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    def _check(self, n_samples: int) -> None:
+        for entry in self.shards:
+            named_well = entry.file == Path(entry.file).name
+            if not named_well or entry.samples < 0 or (entry.sha256 is None) != (entry.samples == 0):
+                raise ValueError(f"entry of {entry.file!r} with {entry.samples} samples")
+        if len({entry.file for entry in self.shards}) < len(self.shards):
+            raise ValueError("a shard is listed twice")
+        if self.missing < 0:
+            raise ValueError(f"{self.n_samples} samples and {len(self.skipped)} skipped, more than its plan's")
+        if n_samples != self.n_samples:
+            raise ValueError(f"{n_samples} samples in all, its shards have {self.n_samples}")
+
+    @classmethod
+    def read(cls, folder: Path) -> "Index":
+        """Read a folder's `dataset.json`; DatasetError where it is missing or not one."""
+        path = folder / INDEX
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["format"] != "uvgen-dataset":
+                raise ValueError(f"format {content['format']!r}")
+            if content["version"] > VERSION:
+                raise DatasetError(f"{path}: version {content['version']}, this uvgen reads {VERSION}; update uvgen")
+            index = cls(
+                content["uvgen"], content["config"], content["plan"],
+                [ShardEntry(**entry) for entry in content["shards"]],
+                [SkippedSample(**entry) for entry in content["skipped"]],
+            )  # fmt: skip
+            index._check(content["n_samples"])
+            return index
+        except FileNotFoundError as error:
+            raise DatasetError(f"{path}: no such file; expected a folder that `uvgen build` made") from error
+        except DatasetError:
+            raise
+        except OSError as error:
+            raise DatasetError(f"{path}: cannot be read ({error.strerror}); rights?") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise DatasetError(f"{path}: not a data set's index ({error}); was it edited?") from error
+
+
+def data_folder(path: str | os.PathLike[str]) -> Path:
+    """The folder of a data set, of which `path` may name the `dataset.json`; DatasetError for another file."""
+    path = Path(path)
+    if path.name == INDEX:
+        return path.parent
+    if path.is_file():
+        raise DatasetError(f"{path}: a file, expected the folder of a data set (with {INDEX})")
+    return path

@@ -1,0 +1,131 @@
+"""Writing shards, one at a time, each whole or not there."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.interrupts import interrupts_deferred
+from uvgen.shards.format import FORMAT, VERSION, Field
+from uvgen.shards.index import ShardEntry
+from uvgen.storage.files import replaced_on_success, sha256_file
+from uvgen.storage.hdf5 import new_hdf5
+
+
+class ShardWriter:
+    """Writes one shard, of as many samples as are appended, into an open file.
+
+    Parameters
+    ----------
+    file : h5py.File
+        Empty, open for writing.
+    fields : mapping of str to Field
+        What each sample has.
+    compression : {None, "lzf", "gzip"}
+        For chunked fields.
+    """
+
+    def __init__(self, file: h5py.File, fields: Mapping[str, Field], compression: str | None = None) -> None:
+        self._file = file
+        self._fields = fields
+        self._rows: dict[str, list[NDArray[Any]]] = {name: [] for name, f in fields.items() if not f.chunked}
+        self._compressed = compression is not None
+        self.n_samples = 0
+        for name, f in fields.items():
+            if f.chunked:
+                self._file.create_dataset(
+                    name, (0, *f.shape), f.dtype, maxshape=(None, *f.shape), chunks=(1, *f.shape),
+                    compression=compression, shuffle=compression is not None, fillvalue=None,
+                )  # fmt: skip
+
+    def append(self, rows: Mapping[str, Sequence[Any] | NDArray[Any]]) -> None:
+        """Append samples: for each field an array (or sequence) whose first axis is the samples."""
+        n = len(next(iter(rows.values())))
+        for name, f in self._fields.items():
+            if not f.chunked:
+                self._rows[name].append(
+                    np.asarray(rows[name], dtype=object if f.dtype in ("str", "bytes") else f.dtype)
+                )
+                continue
+            dataset = self._file[name]
+            dataset.resize(self.n_samples + n, axis=0)
+            array = np.ascontiguousarray(rows[name], dtype=f.dtype)
+            if self._compressed:
+                dataset[self.n_samples :] = array
+                continue
+            start = (0,) * len(f.shape)
+            for k in range(n):  # past HDF5's selection machinery: the bytes of a chunk are those of a sample
+                dataset.id.write_direct_chunk((self.n_samples + k, *start), array[k])
+        self.n_samples += n
+
+    def finish(self, constants: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any]) -> None:
+        """Write the small fields, the constants and the attributes."""
+        for name, parts in self._rows.items():
+            f = self._fields[name]
+            if f.dtype == "str":
+                texts = [str(text) for part in parts for text in part]
+                width = max((len(text.encode()) for text in texts), default=1)
+                self._file.create_dataset(name, data=texts, dtype=h5py.string_dtype("utf-8", width))
+            elif f.dtype == "bytes":
+                pieces = [piece for part in parts for piece in part]
+                ends = np.cumsum([len(piece) for piece in pieces], dtype=np.int64)
+                self._file.create_dataset(f"{name}_data", data=np.frombuffer(b"".join(pieces), np.uint8))
+                self._file.create_dataset(f"{name}_end", data=ends)
+            else:
+                empty = np.empty((0, *f.shape), f.dtype)
+                self._file.create_dataset(name, data=np.concatenate([empty, *parts]))
+        for name, f in self._fields.items():
+            self._file[f"{name}_data" if f.dtype == "bytes" else name].attrs.update(f.attributes)
+        for name, array in constants.items():
+            self._file.create_dataset(name, data=array, compression="gzip")  # masks shrink to nothing
+        self._file.attrs.update({"format": FORMAT, "version": VERSION, "constants": list(constants), **attributes})
+
+
+def write_shard(
+    path: Path,
+    fields: Mapping[str, Field],
+    compression: str | None,
+    batches: Iterable[Mapping[str, Any]],
+    constants: Mapping[str, NDArray[Any]],
+    attributes: Mapping[str, Any],
+) -> ShardEntry:
+    """Write one shard under a temporary name and rename it into place; Ctrl-C counts between batches alone.
+
+    Parameters
+    ----------
+    path : Path
+        The shard; no file is left where no batch has a sample.
+    fields : mapping of str to Field
+        What a sample has.
+    compression : {None, "lzf", "gzip"}
+        Of the chunked fields.
+    batches : iterable of mapping
+        Rows, as `ShardWriter.append` takes them; empty ones are passed over. Made while the file is open.
+    constants, attributes : mapping
+        As `ShardWriter.finish` takes them.
+
+    Returns
+    -------
+    ShardEntry
+
+    Raises
+    ------
+    DatasetError
+        Where it cannot be written.
+    """
+    with interrupts_deferred() as check_interrupt, replaced_on_success(path) as temporary:
+        with new_hdf5(temporary) as file:
+            writer = ShardWriter(file, fields, compression)
+            for rows in batches:
+                if rows:
+                    writer.append(rows)
+                check_interrupt()
+            writer.finish(constants, attributes)
+        digest = sha256_file(temporary)
+    if writer.n_samples == 0:
+        path.unlink()
+        return ShardEntry(path.name, 0, 0, None)
+    return ShardEntry(path.name, writer.n_samples, path.stat().st_size, digest)
