@@ -28,7 +28,7 @@ from uvgen.build import build
 from uvgen.model import MorphableModel
 from uvgen.plan import BuildConfig, ShardResult, sample_bytes
 from uvgen.posmap import BATCH as MAPPER_BATCH
-from uvgen.samples import read_image
+from uvgen.samples.read import read_image
 from uvgen.storage.files import sha256_file
 
 BATCH = 64

@@ -109,7 +109,7 @@ def command(
     from uvgen import find_samples, load_model
     from uvgen.build import build
     from uvgen.plan import BuildConfig
-    from uvgen.samples import select_samples
+    from uvgen.samples.find import select_samples
 
     augmentation = None if augment is None else _read_augmentation(augment)
     config = BuildConfig(

@@ -20,7 +20,7 @@ from uvgen.build import BuildResult, build
 from uvgen.errors import InputError, SampleError
 from uvgen.model import make_model, save_model
 from uvgen.plan import BuildConfig, plan_shards
-from uvgen.samples import Sample, find_samples
+from uvgen.samples.find import Sample, find_samples
 from uvgen.verify import verify
 
 EXACT = dataclasses.replace(SMALL, posmap_dtype="float32")

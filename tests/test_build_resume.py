@@ -26,7 +26,7 @@ from uvgen import load_model, open_shards
 from uvgen.build import build
 from uvgen.errors import DatasetError
 from uvgen.model import make_model, save_model
-from uvgen.samples import find_samples
+from uvgen.samples.find import find_samples
 from uvgen.verify import verify
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals, pipes and file locks of POSIX systems")

@@ -9,7 +9,8 @@ from PIL import Image
 from toy import HEIGHT, WIDTH, picture, write_sample
 
 from uvgen.errors import DatasetError, InputError, SampleError
-from uvgen.samples import Sample, find_samples, read_annotation, read_image, select_samples
+from uvgen.samples.find import Sample, find_samples, select_samples
+from uvgen.samples.read import read_annotation, read_image
 
 
 def names(samples: list[Sample]) -> list[str]:

@@ -20,7 +20,8 @@ from toy import HEIGHT, N_EXPRESSION, N_SHAPE, WIDTH, parameters, picture
 
 from uvgen.errors import SampleError
 from uvgen.geometry import LANDMARK_MIRROR
-from uvgen.samples import Sample, find_samples, read_annotation, read_image
+from uvgen.samples.find import Sample, find_samples
+from uvgen.samples.read import read_annotation, read_image
 
 # Parameters
 

@@ -19,7 +19,7 @@ from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.model import MorphableModel
 from uvgen.plan import BuildConfig
 from uvgen.randomness import keyed_generator
-from uvgen.samples import Annotation
+from uvgen.samples.read import Annotation
 from uvgen.synth import SUBSETS, sample_names, synth
 from uvgen.synth._faces import Face, FaceSource
 from uvgen.synth._portrait import Painter

@@ -12,7 +12,8 @@ from .plan import BuildConfig
 from .posmap import PositionMapper
 from .preview import contact_sheet
 from .resample import resample_model
-from .samples import Sample, find_samples, read_annotation, read_image
+from .samples.find import Sample, find_samples
+from .samples.read import read_annotation, read_image
 from .shards.reader import ShardReader
 from .texel_mirror import TexelMirror
 

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from uvgen.augment import crop_augmented, move_landmarks, move_map
 from uvgen.errors import DatasetError, InputError, SampleError
-from uvgen.samples import Sample, read_image
+from uvgen.samples.find import Sample
+from uvgen.samples.read import read_image
 from uvgen.shards.reader import ShardReader
 from uvgen.texel_mirror import TexelMirror
 

@@ -23,7 +23,7 @@ from uvgen.jobs.run import check_run, resume, run_tasks
 from uvgen.masks import weight_mask
 from uvgen.model import MorphableModel, save_model
 from uvgen.plan import BuildConfig, ShardResult, plan_shards
-from uvgen.samples import Sample
+from uvgen.samples.find import Sample
 from uvgen.shards.index import Index, SkippedSample
 from uvgen.storage.locks import exclusive
 from uvgen.worker import Job, Worker, build_shard

@@ -12,7 +12,7 @@ from uvgen.errors import InputError
 from uvgen.geometry import COMPAT
 from uvgen.images.codecs import JPEG_QUALITY
 from uvgen.images.crop import JITTER
-from uvgen.samples import Sample
+from uvgen.samples.find import Sample
 from uvgen.shards.index import ShardEntry, SkippedSample
 
 
@@ -119,7 +119,7 @@ def plan_shards(samples: Sequence[Sample], shard_size: int, copies: int = 1) -> 
     Parameters
     ----------
     samples : sequence of Sample
-        Sorted, as `uvgen.samples.find_samples` returns them.
+        Sorted, as `uvgen.samples.find.find_samples` returns them.
     shard_size : int
         Samples a shard.
     copies : int

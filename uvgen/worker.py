@@ -26,7 +26,8 @@ from uvgen.model import MorphableModel, load_model
 from uvgen.plan import BuildConfig, ShardResult, ShardTask
 from uvgen.posmap import BATCH, FixedPoint, PositionMapper
 from uvgen.randomness import keyed_generator
-from uvgen.samples import Annotation, Sample, read_annotation, read_image
+from uvgen.samples.find import Sample
+from uvgen.samples.read import Annotation, read_annotation, read_image
 from uvgen.shards.format import Field
 from uvgen.shards.index import SkippedSample
 from uvgen.shards.writer import write_shard

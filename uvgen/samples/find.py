@@ -5,18 +5,12 @@ sample is an image and, beside it under the same name, a MATLAB file with `Pose_
 (199, 1) and `Exp_Para` (29, 1), in 300W-LP also `pt2d` (2, 68).
 """
 
-import io
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from uvgen.errors import DatasetError, InputError, SampleError
-from uvgen.geometry import LANDMARK_MIRROR
-from uvgen.matfile import read_numeric
+from uvgen.errors import DatasetError, InputError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _FLIP = "_Flip"
@@ -45,27 +39,6 @@ class Sample:
     def flipped(self) -> bool:
         """Whether it is of a ``_Flip`` subset, whose 2D landmarks keep the order of the original image."""
         return self.subset.endswith(_FLIP)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Annotation:
-    """What a sample's ``.mat`` says.
-
-    Attributes
-    ----------
-    shape, expression : (ks,), (ke,) float64
-        Parameters that multiply the bases directly.
-    pose : (7,) float64
-        Pitch, yaw, roll (rad), tx, ty, tz (px), f (px/µm).
-    landmarks_2d : (68, 2) float64 or None
-        The annotated points, 0-based image px, in iBUG order also for flipped samples; None where the file
-        has none or another number of them.
-    """
-
-    shape: NDArray[np.float64]
-    expression: NDArray[np.float64]
-    pose: NDArray[np.float64]
-    landmarks_2d: NDArray[np.float64] | None
 
 
 def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, flip: bool = True) -> list[Sample]:
@@ -181,96 +154,3 @@ def select_samples(samples: Iterable[Sample], names: Iterable[str]) -> list[Samp
         example = samples[0].name if samples else "none"
         raise InputError(f"{len(missing)} listed samples are not there, first {missing[0]}; names look like {example}")
     return [sample for sample in samples if sample.name in wanted]
-
-
-def read_annotation(sample: Sample) -> Annotation:
-    """Read a sample's parameters.
-
-    Parameters
-    ----------
-    sample : Sample
-        As `find_samples` lists it.
-
-    Returns
-    -------
-    Annotation
-
-    Raises
-    ------
-    SampleError
-        Where the file is missing, not a MATLAB file, lacks a key, or holds wrong counts, NaN or infinity.
-    """
-    path = sample.parameters
-    if path is None:
-        raise SampleError(f"{sample.image}: no .mat beside it; add the parameters or remove the image")
-    try:
-        content = read_numeric(path.read_bytes(), ("Pose_Para", "Shape_Para", "Exp_Para", "pt2d"))
-    except OSError as error:
-        raise SampleError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise SampleError(f"{path}: not a readable MATLAB file ({error}); copy it again") from error
-    values = {}
-    for key in ("Pose_Para", "Shape_Para", "Exp_Para"):
-        if key not in content:
-            raise SampleError(f"{path}: {key} is missing; expected Pose_Para, Shape_Para and Exp_Para")
-        array = content[key]
-        if array is None:
-            raise SampleError(f"{path}: {key} holds text, cells, structs or complex values, expected numbers")
-        values[key] = array.astype(np.float64).ravel()
-        if not np.isfinite(values[key]).all() or np.abs(values[key]).max(initial=0) > np.finfo(np.float32).max:
-            raise SampleError(f"{path}: {key} holds NaN or infinity; remove the sample or fit it again")
-    if len(values["Pose_Para"]) != 7:
-        raise SampleError(
-            f"{path}: Pose_Para has {len(values['Pose_Para'])} numbers, expected 7 (3 angles, 3 shifts, scale)"
-        )
-    points = content.get("pt2d")
-    landmarks = None
-    if points is not None and points.shape == (2, 68):
-        landmarks = points.T.astype(np.float64) - 1  # MATLAB counts pixels from 1
-        if sample.flipped:
-            landmarks = landmarks[LANDMARK_MIRROR]
-    return Annotation(values["Shape_Para"], values["Exp_Para"], values["Pose_Para"], landmarks)
-
-
-def read_image(sample: Sample) -> NDArray[np.uint8]:
-    """Read a sample's image as RGB.
-
-    Parameters
-    ----------
-    sample : Sample
-        As `find_samples` lists it.
-
-    Returns
-    -------
-    (h, w, 3) uint8
-        RGB; grey, palette and CMYK images are converted.
-
-    Raises
-    ------
-    SampleError
-        Where the file is missing, unreadable, truncated, or has more than 8 bits a channel.
-    """
-    path = sample.image
-    if path is None:
-        raise SampleError(f"{sample.parameters}: no image beside it; add the .jpg or .png, or remove the .mat")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise SampleError(f"{path}: cannot be read ({error.strerror})") from error
-    try:
-        return _decode(data)
-    except Exception as error:  # Pillow's decoders raise a dozen kinds on damaged files, not all of them documented
-        raise SampleError(f"{path}: not a readable image ({error}); copy it again") from error
-
-
-def _decode(data: bytes) -> NDArray[np.uint8]:
-    import simplejpeg
-
-    if simplejpeg.is_jpeg(data) and simplejpeg.decode_jpeg_header(data)[2] != "CMYK":
-        return simplejpeg.decode_jpeg(data, colorspace="RGB")
-    from PIL import Image
-
-    with Image.open(io.BytesIO(data)) as image:
-        if image.mode[0] in "IF":
-            raise ValueError(f"{image.mode} pixels, expected 8 bits a channel")
-        return np.asarray(image.convert("RGB"))
