@@ -25,7 +25,7 @@ import simplejpeg
 
 from uvgen import PositionMapper, Sample, find_samples, load_model, read_annotation, warp_image
 from uvgen.build import build
-from uvgen.model import MorphableModel
+from uvgen.models.morphable import MorphableModel
 from uvgen.plan import BuildConfig, ShardResult, sample_bytes
 from uvgen.posmap import BATCH as MAPPER_BATCH
 from uvgen.samples.read import read_image

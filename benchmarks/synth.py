@@ -19,7 +19,7 @@ import numpy as np
 
 import uvgen.synth._portrait as portrait
 from uvgen import find_samples, load_model, read_image
-from uvgen.model import MorphableModel, save_model
+from uvgen.models.morphable import MorphableModel, save_model
 from uvgen.randomness import keyed_generator
 from uvgen.synth import sample_names, synth
 from uvgen.synth._faces import FaceSource

@@ -60,7 +60,7 @@ def convert(
       uvgen model convert --face3d BFM.mat --out bfm.h5
     """
     from uvgen import load_model, save_model
-    from uvgen.formats import bfm2009
+    from uvgen.models.formats import bfm2009
 
     _check_new(out, overwrite)
     _check_suffix(out, MODEL_SUFFIXES)
@@ -95,7 +95,7 @@ def info(file: Path | str) -> None:
 
     from uvgen import build_atlas, load_model
     from uvgen.atlas import CLOSURE, FILLED, MESH, hole_loops
-    from uvgen.model import REGIONS, hash_labels
+    from uvgen.models.morphable import REGIONS, hash_labels
 
     model = load_model(file)
     atlas = build_atlas(model, 256)
@@ -145,7 +145,7 @@ def export(model_path: Path | str, file_format: str, out: Path, overwrite: bool)
       uvgen model export builtin --format face3d --out face3d_builtin/
     """
     from uvgen import load_model, save_model
-    from uvgen.formats import face3d
+    from uvgen.models.formats import face3d
 
     targets = [out / name for name in face3d.FILES] if file_format == "face3d" else [out]
     for target in targets:
@@ -193,21 +193,21 @@ def parameterize_(
     Example:
       uvgen model parameterize mean.obj --landmarks landmarks.txt --scans scans/ --out own.h5
     """
-    from uvgen import own_model
-    from uvgen.model import load_model
+    from uvgen.models import from_mesh
+    from uvgen.models.load import load_model
 
     _check_new(out, overwrite)
-    _check_suffix(out, own_model.OUTPUTS)
+    _check_suffix(out, from_mesh.OUTPUTS)
     if source == "builtin" or Path(source).suffix.lower() in (*MODEL_SUFFIXES, ".mat"):
         if scans or landmarks_path:
             raise click.UsageError("--scans and --landmarks go with a mesh; a model has bases and landmarks")
-        model = own_model.with_new_uv(load_model(source), symmetric=not asymmetric)
+        model = from_mesh.with_new_uv(load_model(source), symmetric=not asymmetric)
     else:
         if out.suffix.lower() == ".h5" and landmarks_path is None:
             raise click.UsageError("a model needs --landmarks, the vertices of the 68 iBUG points")
-        model = own_model.from_mesh(
+        model = from_mesh.from_mesh(
             Path(source), landmarks_path, scans, components, unit=unit, symmetric=not asymmetric
         )
-    own_model.write(model, out)
-    stretch = own_model.stretch(model)
+    from_mesh.write(model, out)
+    stretch = from_mesh.stretch(model)
     click.echo(f"{out}: UV of {model.n_vertices} vertices, one-to-one; stretch {stretch:.2f} (1 is none)")

@@ -9,7 +9,8 @@ from click.testing import CliRunner, Result
 from toy import toy_model, write_tree
 
 from uvgen.cli.main import main
-from uvgen.model import MorphableModel, load_model, save_model
+from uvgen.models.load import load_model
+from uvgen.models.morphable import MorphableModel, save_model
 
 
 @pytest.fixture(scope="session", autouse=True)

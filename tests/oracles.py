@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.model import MorphableModel
+from uvgen.models.morphable import MorphableModel
 
 
 def pose_point(v: NDArray[np.float64], pose: NDArray[np.float64], height: float, compat: str | None) -> list[float]:

@@ -24,7 +24,7 @@ from uvgen.augment import (
 )
 from uvgen.errors import InputError, ModelError, SampleError
 from uvgen.geometry import LANDMARK_MIRROR, crop_affine, pose_to_image
-from uvgen.model import MorphableModel, make_model
+from uvgen.models.morphable import MorphableModel, make_model
 from uvgen.posmap import FixedPoint
 
 SIZE, TEXELS, HEIGHT = 64, 48, 120

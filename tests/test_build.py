@@ -18,7 +18,7 @@ from toy import HEIGHT, N_SHAPE, WIDTH, parameters, toy_model, write_sample, wri
 from uvgen import MorphableModel, PositionMapper, load_model, open_shards, read_image, warp_image, weight_mask
 from uvgen.build import BuildResult, build
 from uvgen.errors import InputError, SampleError
-from uvgen.model import make_model, save_model
+from uvgen.models.morphable import make_model, save_model
 from uvgen.plan import BuildConfig, plan_shards
 from uvgen.samples.find import Sample, find_samples
 from uvgen.verify import verify

@@ -11,7 +11,7 @@ from builds import SMALL, by_name, file_hashes, make
 from uvgen import Augmentation, Draw, find_samples, load_model, open_shards, read_image, save_model, warp_image
 from uvgen.build import build
 from uvgen.errors import InputError
-from uvgen.model import make_model
+from uvgen.models.morphable import make_model
 from uvgen.verify import verify
 from uvgen.worker import Job, Worker
 

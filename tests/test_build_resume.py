@@ -25,7 +25,7 @@ from toy import toy_model, write_sample, write_tree
 from uvgen import load_model, open_shards
 from uvgen.build import build
 from uvgen.errors import DatasetError
-from uvgen.model import make_model, save_model
+from uvgen.models.morphable import make_model, save_model
 from uvgen.samples.find import find_samples
 from uvgen.verify import verify
 

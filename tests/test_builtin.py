@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from uvgen.builtin import EXPRESSION_NAMES, EXPRESSIONS, IDENTITY_NAMES, builtin_model
-from uvgen.builtin._mesh import head_mesh
 from uvgen.errors import InputError
 from uvgen.meshes.topology import boundary_loops, check_disk
 from uvgen.meshes.tutte import signed_areas
-from uvgen.model import REGIONS as REGION_NAMES
+from uvgen.models.builtin import EXPRESSION_NAMES, EXPRESSIONS, IDENTITY_NAMES, builtin_model
+from uvgen.models.builtin.mesh import head_mesh
+from uvgen.models.morphable import REGIONS as REGION_NAMES
 
 MIRRORED = np.array(
     [

@@ -17,7 +17,7 @@ from toy import toy_model, write_sample, write_tree
 from uvgen import open_shards
 from uvgen.augment import Augmentation, Draw, TexelMirror, apply
 from uvgen.augment_shards import augment_shards, plan_copies
-from uvgen.model import make_model, save_model
+from uvgen.models.morphable import make_model, save_model
 from uvgen.shards.index import ShardEntry
 from uvgen.storage.files import sha256_file
 from uvgen.verify import verify

@@ -12,7 +12,7 @@ from builds import SMALL, make
 from PIL import Image
 from toy import toy_model, write_tree
 
-from uvgen.model import make_model, save_model
+from uvgen.models.morphable import make_model, save_model
 
 
 @pytest.fixture(scope="module")

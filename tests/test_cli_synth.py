@@ -8,7 +8,7 @@ import pytest
 from builds import start, wait_for
 from conftest import Uvgen
 
-from uvgen.model import MorphableModel, save_model
+from uvgen.models.morphable import MorphableModel, save_model
 
 SMALL = ("--size", 96, "--workers", 1)
 

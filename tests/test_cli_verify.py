@@ -15,7 +15,7 @@ import pytest
 from builds import SMALL, edit_index, make
 from toy import toy_model, write_tree
 
-from uvgen.model import make_model, save_model
+from uvgen.models.morphable import make_model, save_model
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from uvgen import Augmentation, open_shards
 from uvgen.augment_shards import augment_shards
 from uvgen.errors import DatasetError, InputError
 from uvgen.export import FORMATS, export
-from uvgen.model import MorphableModel
+from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
 
 N = 9  # samples of the toy tree, in 6 shards

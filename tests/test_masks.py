@@ -10,7 +10,7 @@ from PIL import Image
 from uvgen import face_mask, landmark_texels, weight_mask
 from uvgen.errors import InputError
 from uvgen.masks import feature_mask, read_weights
-from uvgen.model import REGIONS, MorphableModel
+from uvgen.models.morphable import REGIONS, MorphableModel
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:

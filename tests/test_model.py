@@ -15,9 +15,9 @@ from toy import face3d_files, toy_model
 
 from uvgen import load_model, save_model
 from uvgen.errors import DatasetError, ModelError
-from uvgen.formats import bfm2009
-from uvgen.formats.matlab import mirror, trimmed_uv
-from uvgen.model import REGIONS, MorphableModel, make_model
+from uvgen.models.formats import bfm2009
+from uvgen.models.formats.matlab import mirror, trimmed_uv
+from uvgen.models.morphable import REGIONS, MorphableModel, make_model
 
 ARRAYS = [
     f.name for f in dataclasses.fields(MorphableModel) if f.name not in ("name", "sources", "content_sha256", "path")

@@ -7,10 +7,10 @@ import pytest
 import scipy.io as sio
 
 from uvgen import PositionMapper, load_model
-from uvgen.builtin import builtin_model
 from uvgen.errors import DatasetError, InputError, ModelError
 from uvgen.meshes.tutte import signed_areas
-from uvgen.own_model import from_mesh, stretch, with_new_uv, write
+from uvgen.models.builtin import builtin_model
+from uvgen.models.from_mesh import from_mesh, stretch, with_new_uv, write
 from uvgen.rasterize import write_obj
 
 trimesh = pytest.importorskip("trimesh")

@@ -15,7 +15,7 @@ from uvgen import PositionMapper, find_samples, read_annotation, read_image
 from uvgen.depth import DepthSearch
 from uvgen.errors import InputError
 from uvgen.geometry import pose_to_image
-from uvgen.model import MorphableModel
+from uvgen.models.morphable import MorphableModel
 from uvgen.posmap import BATCH, FixedPoint
 
 

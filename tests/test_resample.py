@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from toy import grid
 
-from uvgen.builtin import builtin_model
 from uvgen.errors import InputError
 from uvgen.meshes.transfer import transfer_expressions
 from uvgen.meshes.tutte import signed_areas
+from uvgen.models.builtin import builtin_model
 from uvgen.resample import resample_model
 
 

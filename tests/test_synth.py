@@ -16,7 +16,7 @@ from uvgen import PositionMapper, find_samples, load_model, read_annotation, rea
 from uvgen.build import build
 from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import LANDMARK_MIRROR
-from uvgen.model import MorphableModel
+from uvgen.models.morphable import MorphableModel
 from uvgen.plan import BuildConfig
 from uvgen.randomness import keyed_generator
 from uvgen.samples.read import Annotation
@@ -224,7 +224,7 @@ def test_backdrops_are_not_plain(faces: Path) -> None:
 
 
 def test_poses_expressions_and_skin_span_the_human_range(builtin: MorphableModel) -> None:
-    from uvgen.builtin import EXPRESSIONS
+    from uvgen.models.builtin import EXPRESSIONS
 
     source = FaceSource(builtin, 0, 450)
     drawn = [source.draw(f"AFW/{k}") for k in range(600)]

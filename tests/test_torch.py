@@ -18,7 +18,7 @@ from training_augmentations import Fails, Shifts
 
 import uvgen
 from uvgen.errors import DatasetError, InputError, SampleError
-from uvgen.model import MorphableModel
+from uvgen.models.morphable import MorphableModel
 from uvgen.plan import BuildConfig
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")

@@ -18,7 +18,7 @@ from uvgen import Augmentation, TexelMirror, load_model, open_shards, save_model
 from uvgen.augment import mirror_map
 from uvgen.augment_shards import augment_shards
 from uvgen.errors import InputError, ModelError
-from uvgen.model import make_model
+from uvgen.models.morphable import make_model
 from uvgen.verify import verify
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from toy import grid
 
-from uvgen.builtin import builtin_model
 from uvgen.errors import InputError
 from uvgen.meshes.topology import boundary_loops, check_disk, find_mirror
 from uvgen.meshes.tutte import parameterize, signed_areas, uv_stretch
+from uvgen.models.builtin import builtin_model
 
 
 def disk(n_rings, n_around, turn=0.0, bulge=0.0):

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from uvgen import face_mask, landmark_texels, uv_data, weight_mask
-from uvgen.builtin import builtin_model
 from uvgen.errors import InputError
-from uvgen.model import MorphableModel
+from uvgen.models.builtin import builtin_model
+from uvgen.models.morphable import MorphableModel
 from uvgen.uv_data.make import SUMS, make
 
 FOLDER = Path(uv_data.__file__).parent

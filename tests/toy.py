@@ -8,7 +8,7 @@ import scipy.io as sio
 from numpy.typing import NDArray
 from PIL import Image
 
-from uvgen.model import MorphableModel, make_model
+from uvgen.models.morphable import MorphableModel, make_model
 
 N_SHAPE, N_EXPRESSION, N_ALBEDO = 10, 5, 4
 GRID = 41  # vertices along each side of the patch

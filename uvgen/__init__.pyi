@@ -7,7 +7,8 @@ from .images.warp import warp_image
 from .masks import face_mask, landmark_texels, weight_mask
 from .meshes.transfer import transfer_expressions
 from .meshes.tutte import parameterize
-from .model import MorphableModel, load_model, save_model
+from .models.load import load_model
+from .models.morphable import MorphableModel, save_model
 from .plan import BuildConfig
 from .posmap import PositionMapper
 from .preview import contact_sheet

@@ -22,7 +22,7 @@ from uvgen.errors import InputError
 from uvgen.fixed_point import decode
 
 if TYPE_CHECKING:
-    from uvgen.model import MorphableModel
+    from uvgen.models.morphable import MorphableModel
 
 PARAMETERS = MAP_PARAMETERS
 """Fields that a `PositionMapLayer` takes, in its order."""

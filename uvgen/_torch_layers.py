@@ -14,7 +14,8 @@ from uvgen.datasets.fields import MAP_PARAMETERS
 from uvgen.datasets.open import check_model
 from uvgen.errors import InputError
 from uvgen.geometry import check_compat
-from uvgen.model import MorphableModel, load_model
+from uvgen.models.load import load_model
+from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
 from uvgen.texel_mirror import TexelMirror
 

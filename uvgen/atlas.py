@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import InputError, ModelError
 from uvgen.meshes.topology import boundary_loops, signed_area, triangulate_loop
-from uvgen.model import MorphableModel
+from uvgen.models.morphable import MorphableModel
 from uvgen.rasterize.fragments import rasterize
 
 FILLED, MESH, CLOSURE = 0, 1, 2

@@ -24,7 +24,7 @@ from uvgen.datasets.open import check_model
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.images.codecs import encode_crop
 from uvgen.jobs.run import check_run, resume, run_tasks
-from uvgen.model import MorphableModel
+from uvgen.models.morphable import MorphableModel
 from uvgen.plan import ShardResult
 from uvgen.shards.format import Field
 from uvgen.shards.index import Index, ShardEntry, SkippedSample, data_folder

@@ -21,7 +21,7 @@ import uvgen
 from uvgen.errors import InputError
 from uvgen.jobs.run import check_run, resume, run_tasks
 from uvgen.masks import weight_mask
-from uvgen.model import MorphableModel, save_model
+from uvgen.models.morphable import MorphableModel, save_model
 from uvgen.plan import BuildConfig, ShardResult, plan_shards
 from uvgen.samples.find import Sample
 from uvgen.shards.index import Index, SkippedSample

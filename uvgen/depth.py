@@ -9,7 +9,7 @@ clusters that may hold the minimum are evaluated (branch and bound).
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.model import MorphableModel
+from uvgen.models.morphable import MorphableModel
 
 _CLUSTER = 64  # vertices: fewer make more centres to evaluate, more make looser bounds
 

@@ -23,7 +23,7 @@ from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import TEMPORARY_PREFIX
 
 if TYPE_CHECKING:
-    from uvgen.model import MorphableModel
+    from uvgen.models.morphable import MorphableModel
 
 _PARAMETERS = ("landmarks", "shape", "expression", "pose", "crop", "image_height", "flipped")
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from uvgen.atlas import build_atlas, texel_coordinates
 from uvgen.errors import InputError
-from uvgen.model import REGIONS, MorphableModel
+from uvgen.models.morphable import REGIONS, MorphableModel
 
 WEIGHTS = {"landmarks": 16.0, "features": 4.0, "face": 3.0, "neck": 0.0}
 """Relative weights of the PRNet paper: 68 landmarks : eyes, nose, mouth : other face : neck."""

@@ -13,7 +13,7 @@ from uvgen.atlas import ATLAS_RULES, FILLED, build_atlas
 from uvgen.depth import DepthSearch
 from uvgen.errors import InputError
 from uvgen.geometry import check_compat, crop_affine, pose_to_image
-from uvgen.model import MorphableModel
+from uvgen.models.morphable import MorphableModel
 
 BATCH = 96
 """Faces evaluated by one matrix product. More would be faster by less and less, and take 1.4 MB each."""

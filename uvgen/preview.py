@@ -16,7 +16,7 @@ from uvgen import rasterize
 from uvgen.augmentation import Draw
 from uvgen.errors import DatasetError, InputError
 from uvgen.masks import landmark_texels
-from uvgen.model import MorphableModel
+from uvgen.models.morphable import MorphableModel
 from uvgen.panels import (
     EMPTY,
     TURN_DEG,

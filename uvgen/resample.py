@@ -10,7 +10,7 @@ from uvgen.atlas import build_atlas
 from uvgen.errors import InputError
 from uvgen.masks import landmark_texels
 from uvgen.meshes.transfer import transfer_expressions
-from uvgen.model import MorphableModel, make_model
+from uvgen.models.morphable import MorphableModel, make_model
 
 __all__ = ["resample_model", "transfer_expressions"]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from uvgen.atlas import ATLAS_RULES, MESH, UvAtlas, build_atlas, texel_coordinates
 from uvgen.errors import ModelError
 from uvgen.geometry import check_compat
-from uvgen.model import MorphableModel
+from uvgen.models.morphable import MorphableModel
 
 EXACT_PX = 0.1
 """Largest error of a mirror that counts as exact."""

@@ -14,7 +14,7 @@ from uvgen.datasets.open import check_model
 from uvgen.errors import InputError
 from uvgen.fixed_point import decode
 from uvgen.geometry import LANDMARK_MIRROR
-from uvgen.model import MorphableModel
+from uvgen.models.morphable import MorphableModel
 from uvgen.posmap import PositionMapper
 from uvgen.shards.index import INDEX, Index, ShardEntry, data_folder
 from uvgen.storage.files import sha256_file

@@ -22,7 +22,8 @@ from uvgen.images.codecs import encode_crop
 from uvgen.images.crop import crop_similarity
 from uvgen.images.warp import warp_image
 from uvgen.masks import landmark_texels
-from uvgen.model import MorphableModel, load_model
+from uvgen.models.load import load_model
+from uvgen.models.morphable import MorphableModel
 from uvgen.plan import BuildConfig, ShardResult, ShardTask
 from uvgen.posmap import BATCH, FixedPoint, PositionMapper
 from uvgen.randomness import keyed_generator

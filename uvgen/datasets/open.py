@@ -10,7 +10,7 @@ from uvgen.shards.index import Index, data_folder
 from uvgen.shards.reader import ShardReader
 
 if TYPE_CHECKING:
-    from uvgen.model import MorphableModel
+    from uvgen.models.morphable import MorphableModel
 
 
 def open_shards(
@@ -42,7 +42,8 @@ def open_shards(
     index = Index.read(folder)
     if model is None:
         return ShardReader(folder, index)
-    from uvgen.model import MorphableModel, load_model
+    from uvgen.models.load import load_model
+    from uvgen.models.morphable import MorphableModel
 
     loaded = model if isinstance(model, MorphableModel) else load_model(model)
     check_model(loaded, folder, index.config)

@@ -21,7 +21,7 @@ from uvgen.shards.index import Index
 from uvgen.shards.shard import OpenShard
 
 if TYPE_CHECKING:  # trainers that read stored maps need neither numba nor scipy
-    from uvgen.model import MorphableModel
+    from uvgen.models.morphable import MorphableModel
     from uvgen.posmap import PositionMapper
     from uvgen.texel_mirror import TexelMirror
 

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.geometry import LANDMARK_MIRROR, pose_to_image
-from uvgen.model import BUILTIN, MorphableModel
+from uvgen.models.load import BUILTIN
+from uvgen.models.morphable import MorphableModel
 from uvgen.randomness import keyed_generator
 from uvgen.synth._scene import Light, draw_light
 
@@ -57,7 +58,7 @@ class FaceSource:
         self._low, self._high = -3 * model.expression_std, 3 * model.expression_std
         self._is_builtin = model.name == BUILTIN
         if self._is_builtin:
-            from uvgen.builtin import EXPRESSIONS  # whose ranges no model file holds
+            from uvgen.models.builtin import EXPRESSIONS
 
             self._low, self._high = np.array([item[2:] for item in EXPRESSIONS], np.float32).T
 
@@ -139,7 +140,7 @@ class FaceSource:
     @staticmethod
     def _human(rng: np.random.Generator, expression: NDArray[np.float64], albedo: NDArray[np.float64]) -> None:
         """What the built-in model's components have to do with each other, in place; parameters in the bases' units."""
-        from uvgen.builtin import ALBEDO_NAMES, EXPRESSION_NAMES
+        from uvgen.models.builtin import ALBEDO_NAMES, EXPRESSION_NAMES
 
         moves = {name: k for k, name in enumerate(EXPRESSION_NAMES)}
         colors = {name: k for k, name in enumerate(ALBEDO_NAMES)}

@@ -19,7 +19,8 @@ import numpy as np
 
 import uvgen
 from uvgen.errors import DatasetError, InputError
-from uvgen.model import BUILTIN, MorphableModel, load_model, save_model
+from uvgen.models.load import BUILTIN, load_model
+from uvgen.models.morphable import MorphableModel, save_model
 from uvgen.parallel.workers import run_on_workers
 from uvgen.storage.files import replaced_on_success
 from uvgen.storage.locks import exclusive

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.geometry import rotation_matrices
-from uvgen.model import MorphableModel
+from uvgen.models.morphable import MorphableModel
 
 _SEGMENTS = 40
 _FACE_HEIGHT = 115.0  # mm from the nasion to the chin of the figure below

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.geometry import pose_to_image
-from uvgen.model import MorphableModel
+from uvgen.models.morphable import MorphableModel
 from uvgen.rasterize.fragments import Fragments, rasterize
 from uvgen.rasterize.shading import vertex_normals
 from uvgen.rasterize.visibility import visible_vertices

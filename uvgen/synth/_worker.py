@@ -14,7 +14,8 @@ from threadpoolctl import threadpool_limits
 
 import uvgen
 from uvgen.geometry import LANDMARK_MIRROR, pose_to_image
-from uvgen.model import MorphableModel, load_model
+from uvgen.models.load import load_model
+from uvgen.models.morphable import MorphableModel
 from uvgen.randomness import keyed_generator
 from uvgen.storage.files import replaced_on_success
 from uvgen.synth._faces import Face, FaceSource

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import ModelError
-from uvgen.model import REGIONS
+from uvgen.models.morphable import REGIONS
 
 # 1-based vertices of the trimmed model whose published UV are off, and the neighbours whose mean replaces
 # them (face3d, examples/Data/BFM/generate.m).

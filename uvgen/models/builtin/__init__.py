@@ -4,9 +4,9 @@
 `_albedo`, `_identity` and `_expression` the components, `_model` puts them together.
 """
 
-from uvgen.builtin._albedo import ALBEDO_NAMES
-from uvgen.builtin._expression import EXPRESSION_NAMES, EXPRESSIONS
-from uvgen.builtin._identity import IDENTITY_NAMES
-from uvgen.builtin._model import builtin_model
+from uvgen.models.builtin.albedo import ALBEDO_NAMES
+from uvgen.models.builtin.expression import EXPRESSION_NAMES, EXPRESSIONS
+from uvgen.models.builtin.identity import IDENTITY_NAMES
+from uvgen.models.builtin.model import builtin_model
 
 __all__ = ["ALBEDO_NAMES", "EXPRESSIONS", "EXPRESSION_NAMES", "IDENTITY_NAMES", "builtin_model"]

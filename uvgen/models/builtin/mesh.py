@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from uvgen.builtin._features import half_head
-from uvgen.builtin._surface import (
+from uvgen.models.builtin.features import half_head
+from uvgen.models.builtin.surface import (
     COLUMN_DEGREES,
     COLUMN_STEPS,
     MOUTH_CORNER,

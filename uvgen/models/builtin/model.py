@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from uvgen.builtin._albedo import ALBEDO_NAMES, HAIRLINE, albedo, brow_line
-from uvgen.builtin._expression import EXPRESSIONS, expression_basis
-from uvgen.builtin._identity import IDENTITY_NAMES, identity_basis
-from uvgen.builtin._mesh import HeadMesh, head_mesh, vertex_count
-from uvgen.builtin._surface import EYE_CENTER, INNER_CANTHUS, MOUTH_CORNER, OUTER_CANTHUS, ROW, jaw_line
 from uvgen.errors import InputError
 from uvgen.geometry import LANDMARK_MIRROR
-from uvgen.model import REGIONS, MorphableModel, make_model
+from uvgen.models.builtin.albedo import ALBEDO_NAMES, HAIRLINE, albedo, brow_line
+from uvgen.models.builtin.expression import EXPRESSIONS, expression_basis
+from uvgen.models.builtin.identity import IDENTITY_NAMES, identity_basis
+from uvgen.models.builtin.mesh import HeadMesh, head_mesh, vertex_count
+from uvgen.models.builtin.surface import EYE_CENTER, INNER_CANTHUS, MOUTH_CORNER, OUTER_CANTHUS, ROW, jaw_line
+from uvgen.models.morphable import REGIONS, MorphableModel, make_model
 
 DEFAULT_VERTICES = 10_800
 _MICROMETRES = 1000.0

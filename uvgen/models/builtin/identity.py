@@ -6,8 +6,8 @@ breadth, about 2 to 3 mm on the nose and mouth); the fields themselves are our o
 
 import numpy as np
 
-from uvgen.builtin._mesh import HeadMesh
-from uvgen.builtin._surface import EYE_CENTER, bump, smoothstep
+from uvgen.models.builtin.mesh import HeadMesh
+from uvgen.models.builtin.surface import EYE_CENTER, bump, smoothstep
 
 IDENTITY_NAMES = (
     "head size",

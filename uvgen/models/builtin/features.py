@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from uvgen.builtin._surface import (
+from uvgen.models.builtin.surface import (
     COLUMN_DEGREES,
     EAR_BEHIND,
     EAR_END,

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from uvgen.builtin._features import sphere_radius
-from uvgen.builtin._mesh import POCKET_UPPER, HeadMesh
-from uvgen.builtin._surface import (
+from uvgen.models.builtin.features import sphere_radius
+from uvgen.models.builtin.mesh import POCKET_UPPER, HeadMesh
+from uvgen.models.builtin.surface import (
     EYE_RADIUS,
     INNER_CANTHUS,
     LID_THICKNESS,

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy.io import savemat
 
 from uvgen.errors import ModelError
-from uvgen.formats import matlab
-from uvgen.model import REGIONS, MorphableModel, make_model
+from uvgen.models.formats import matlab
+from uvgen.models.morphable import REGIONS, MorphableModel, make_model
 from uvgen.storage.files import replaced_on_success, sha256_file
 
 FILES = ("BFM.mat", "BFM_UV.mat", "BFM_info.mat")
@@ -33,7 +33,7 @@ def read(path: Path) -> MorphableModel:
     Returns
     -------
     MorphableModel
-        Equal to the last bit to what `uvgen.formats.bfm2009.read` makes of the distributed files.
+        Equal to the last bit to what `uvgen.models.formats.bfm2009.read` makes of the distributed files.
 
     Raises
     ------

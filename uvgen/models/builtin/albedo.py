@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from uvgen.builtin._mesh import POCKET, POCKET_TEETH, POCKET_UPPER, HeadMesh
-from uvgen.builtin._surface import EYE_CENTER, MOUTH_CORNER, ROW, bump, hermite, jaw_line, smoothstep
+from uvgen.models.builtin.mesh import POCKET, POCKET_TEETH, POCKET_UPPER, HeadMesh
+from uvgen.models.builtin.surface import EYE_CENTER, MOUTH_CORNER, ROW, bump, hermite, jaw_line, smoothstep
 
 ALBEDO_NAMES = (
     "skin tone",

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import DependencyError, InputError, ModelError
 from uvgen.meshes.tutte import parameterize, uv_stretch
-from uvgen.model import MorphableModel, make_model, save_model
+from uvgen.models.morphable import MorphableModel, make_model, save_model
 from uvgen.storage.files import replaced_on_success, sha256_file
 
 OUTPUTS = (".h5", ".npy", ".mat", ".obj")

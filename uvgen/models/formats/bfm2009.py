@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import ModelError
-from uvgen.formats import matlab
-from uvgen.model import MorphableModel, make_model
+from uvgen.models.formats import matlab
+from uvgen.models.morphable import MorphableModel, make_model
 from uvgen.storage.files import sha256_file
 
 

@@ -1,0 +1,45 @@
+"""Opening a face model, whatever format its file has."""
+
+from os import PathLike
+from pathlib import Path
+
+from uvgen.errors import ModelError
+from uvgen.models.morphable import MorphableModel, read_model
+
+BUILTIN = "builtin"
+"""What `load_model` takes for the model that comes with uvgen."""
+
+
+def load_model(path: str | PathLike[str]) -> MorphableModel:
+    """Read a morphable model: uvgen's own ``.h5``, face3d's ``BFM.mat``, or the built-in one.
+
+    Parameters
+    ----------
+    path : path-like
+        ``"builtin"``, uvgen's own model; ``model.h5`` as `save_model` or ``uvgen model convert`` write it
+        (opened in milliseconds, the bases stay on disk); or face3d's ``BFM.mat`` with ``BFM_UV.mat`` and, where
+        present, ``BFM_info.mat`` beside it (read whole).
+
+    Returns
+    -------
+    MorphableModel
+
+    Raises
+    ------
+    ModelError
+        Where the file is missing, of another kind, or damaged.
+    """
+    if path == BUILTIN:
+        from uvgen.models.builtin import builtin_model
+
+        return builtin_model()
+    path = Path(path)
+    if path.is_dir():
+        raise ModelError(f"{path}: is a folder; name the model file in it (BFM.mat or a .h5)")
+    if not path.exists():
+        raise ModelError(f"{path}: no such model file")
+    if path.suffix.lower() == ".mat":
+        from uvgen.models.formats import face3d
+
+        return face3d.read(path)
+    return read_model(path)
