@@ -22,7 +22,7 @@ from skimage.transform import warp
 from uvgen import open_shards, warp_image
 from uvgen.augment import Augmentation, Draw, apply, move_map, occluded_texels
 from uvgen.colors import change_colors
-from uvgen.posmap import FixedPoint
+from uvgen.fixed_point import FixedPoint
 
 Array = np.ndarray
 

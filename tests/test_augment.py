@@ -23,9 +23,9 @@ from uvgen.augment import (
     occluded_texels,
 )
 from uvgen.errors import InputError, ModelError, SampleError
+from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import LANDMARK_MIRROR, crop_affine, pose_to_image
 from uvgen.models.morphable import MorphableModel, make_model
-from uvgen.posmap import FixedPoint
 
 SIZE, TEXELS, HEIGHT = 64, 48, 120
 CROP = np.array([[0.6, 0, -16], [0, 0.6, -4], [0, 0, 1.0]])

@@ -18,9 +18,9 @@ from uvgen import _augment_kernels as kernels
 from uvgen.augmentation import FILLS, PRESETS, SHAPES, Augmentation, Draw, Occluder
 from uvgen.colors import change_colors
 from uvgen.errors import InputError, SampleError
+from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import LANDMARK_MIRROR, transform_points
 from uvgen.images.warp import warp_image
-from uvgen.posmap import FixedPoint
 from uvgen.randomness import keyed_generator
 from uvgen.texel_mirror import TexelMirror
 

@@ -1,7 +1,7 @@
 """16-bit codes for real values, as position maps are stored."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,3 +28,15 @@ def decode(array: NDArray[Any], attributes: Mapping[str, Any]) -> NDArray[Any]:
     values *= np.float32(attributes["scale_factor"])
     values += np.float32(attributes["add_offset"])
     return values
+
+
+class FixedPoint(NamedTuple):
+    """16-bit codes for real values: ``value = code * scale + offset``."""
+
+    scale: float
+    offset: float
+
+    @classmethod
+    def for_crop(cls, size: int) -> "FixedPoint":
+        """Codes for crops `size` px wide: -1.5 to 2.5 crop widths, in steps of 1/64 px at 256."""
+        return cls(size / 2**14, -1.5 * size)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,7 @@ from uvgen import _kernels
 from uvgen.atlas import ATLAS_RULES, FILLED, build_atlas
 from uvgen.depth import DepthSearch
 from uvgen.errors import InputError
+from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import check_compat, crop_affine, pose_to_image
 from uvgen.models.morphable import MorphableModel
 
@@ -20,18 +21,6 @@ BATCH = 96
 
 _LANES = 16  # batches are padded to a multiple: so a face's map does not depend on how many others come with it
 _BLOCK, _PAD = 64, 16  # texels and extra lanes of a transposition: the fastest of those tried
-
-
-class FixedPoint(NamedTuple):
-    """16-bit codes for real values: ``value = code * scale + offset``."""
-
-    scale: float
-    offset: float
-
-    @classmethod
-    def for_crop(cls, size: int) -> "FixedPoint":
-        """Codes for crops `size` px wide: -1.5 to 2.5 crop widths, in steps of 1/64 px at 256."""
-        return cls(size / 2**14, -1.5 * size)
 
 
 class PositionMapper:

@@ -17,6 +17,7 @@ from uvgen.augment import crop_augmented, mirror_points, move_map
 from uvgen.augmentation import Augmentation, Draw
 from uvgen.datasets.fields import AUGMENTED, MAP_PARAMETERS
 from uvgen.errors import InputError, SampleError, UvgenError
+from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.images.codecs import encode_crop
 from uvgen.images.crop import crop_similarity
@@ -25,7 +26,7 @@ from uvgen.masks import landmark_texels
 from uvgen.models.load import load_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.plan import BuildConfig, ShardResult, ShardTask
-from uvgen.posmap import BATCH, FixedPoint, PositionMapper
+from uvgen.posmap import BATCH, PositionMapper
 from uvgen.randomness import keyed_generator
 from uvgen.samples.find import Sample
 from uvgen.samples.read import Annotation, read_annotation, read_image
