@@ -20,9 +20,10 @@ import numpy as np
 from skimage.transform import warp
 
 from uvgen import open_shards, warp_image
-from uvgen.augment import Augmentation, Draw, apply, move_map, occluded_texels
+from uvgen.augment import Augmentation, Draw, apply, occluded_texels
 from uvgen.colors import change_colors
 from uvgen.fixed_point import FixedPoint
+from uvgen.maps.labels import move_map
 
 Array = np.ndarray
 

@@ -197,6 +197,6 @@ def _read_lines(path: Path) -> list[str]:
 def _read_weights(path: Path | None, size: int) -> Any:
     if path is None:
         return None
-    from uvgen.masks import read_weights
+    from uvgen.maps.mask_files import read_weights
 
     return read_weights(path, size)

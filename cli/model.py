@@ -94,7 +94,7 @@ def info(file: Path | str) -> None:
     import numpy as np
 
     from uvgen import build_atlas, load_model
-    from uvgen.atlas import CLOSURE, FILLED, MESH, hole_loops
+    from uvgen.maps.atlas import CLOSURE, FILLED, MESH, hole_loops
     from uvgen.models.morphable import REGIONS, hash_labels
 
     model = load_model(file)

@@ -45,7 +45,7 @@ def read_augmentation(preset: str, path: Path | None = None) -> Any:
 
 def say_how_exact(model: Any, uv_size: int, compat: str | None) -> None:
     """A note on stderr where maps of this model cannot be mirrored to 0.1 px."""
-    from uvgen.texel_mirror import TexelMirror
+    from uvgen.maps.mirror import TexelMirror
 
     mirror = TexelMirror.of_model(model, uv_size, compat)
     if not mirror.exact:

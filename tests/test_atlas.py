@@ -10,8 +10,8 @@ from oracles import texel_triangles
 from toy import toy_model
 
 from uvgen import build_atlas
-from uvgen.atlas import CLOSURE, FILLED, MESH, hole_loops, texel_coordinates
 from uvgen.errors import InputError, ModelError
+from uvgen.maps.atlas import CLOSURE, FILLED, MESH, hole_loops, texel_coordinates
 from uvgen.meshes.topology import triangulate_loop
 
 

@@ -36,7 +36,7 @@ def test_uvgen_help_is_light(arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        "uvgen.geometry", "uvgen._kernels", "uvgen.images.crop", "uvgen.errors", "uvgen.losses", "uvgen.metrics",
+        "uvgen.geometry", "uvgen.maps.kernels", "uvgen.images.crop", "uvgen.errors", "uvgen.losses", "uvgen.metrics",
         "uvgen.randomness", "uvgen.rasterize",
     ],
 )  # fmt: skip

@@ -9,7 +9,8 @@ from PIL import Image
 
 from uvgen import face_mask, landmark_texels, weight_mask
 from uvgen.errors import InputError
-from uvgen.masks import feature_mask, read_weights
+from uvgen.maps.mask_files import read_weights
+from uvgen.maps.masks import feature_mask
 from uvgen.models.morphable import REGIONS, MorphableModel
 
 

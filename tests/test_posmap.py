@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from oracles import crop_vertices
 
 from uvgen import PositionMapper, find_samples, read_annotation, read_image
-from uvgen.depth import DepthSearch
 from uvgen.errors import InputError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import pose_to_image
+from uvgen.maps.depth import DepthSearch
+from uvgen.maps.position_mapper import BATCH
 from uvgen.models.morphable import MorphableModel
-from uvgen.posmap import BATCH
 
 
 def faces(model: MorphableModel, n: int, seed: int = 0) -> tuple[np.ndarray, ...]:

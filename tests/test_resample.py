@@ -5,10 +5,10 @@ import pytest
 from toy import grid
 
 from uvgen.errors import InputError
+from uvgen.maps.resample import resample_model
 from uvgen.meshes.transfer import transfer_expressions
 from uvgen.meshes.tutte import signed_areas
 from uvgen.models.builtin import builtin_model
-from uvgen.resample import resample_model
 
 
 def test_resample_model_vertices_are_texels():

@@ -15,9 +15,9 @@ from toy import toy_model, write_tree
 from training_augmentations import Shifts
 
 from uvgen import Augmentation, TexelMirror, load_model, open_shards, save_model
-from uvgen.augment import mirror_map
 from uvgen.augment_shards import augment_shards
 from uvgen.errors import InputError, ModelError
+from uvgen.maps.labels import mirror_map
 from uvgen.models.morphable import make_model
 from uvgen.verify import verify
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from uvgen.masks import face_mask, landmark_texels, weight_mask
+from uvgen.maps.masks import face_mask, landmark_texels, weight_mask
 from uvgen.models.builtin import builtin_model
 from uvgen.storage.files import sha256_file
 from uvgen.uv_data import SIZES

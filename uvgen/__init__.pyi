@@ -1,22 +1,22 @@
-from .atlas import UvAtlas, build_atlas
 from .augmentation import Augmentation, Draw
 from .datasets.open import open_shards
 from .errors import UvgenError
 from .images.crop import crop_similarity
 from .images.warp import warp_image
-from .masks import face_mask, landmark_texels, weight_mask
+from .maps.atlas import UvAtlas, build_atlas
+from .maps.masks import face_mask, landmark_texels, weight_mask
+from .maps.mirror import TexelMirror
+from .maps.position_mapper import PositionMapper
+from .maps.resample import resample_model
 from .meshes.transfer import transfer_expressions
 from .meshes.tutte import parameterize
 from .models.load import load_model
 from .models.morphable import MorphableModel, save_model
 from .plan import BuildConfig
-from .posmap import PositionMapper
 from .preview import contact_sheet
-from .resample import resample_model
 from .samples.find import Sample, find_samples
 from .samples.read import read_annotation, read_image
 from .shards.reader import ShardReader
-from .texel_mirror import TexelMirror
 
 __version__: str
 

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.augment import crop_augmented, move_landmarks, move_map
+from uvgen.augment import crop_augmented
 from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.maps.labels import move_landmarks, move_map
+from uvgen.maps.mirror import TexelMirror
 from uvgen.samples.find import Sample
 from uvgen.samples.read import read_image
 from uvgen.shards.reader import ShardReader
-from uvgen.texel_mirror import TexelMirror
 
 
 class AugmentationLike(Protocol):

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from uvgen._torch_data import ShardDataset
-from uvgen.atlas import ATLAS_RULES, build_atlas
 from uvgen.datasets.fields import MAP_PARAMETERS
 from uvgen.datasets.open import check_model
 from uvgen.errors import InputError
 from uvgen.geometry import check_compat
+from uvgen.maps.atlas import ATLAS_RULES, build_atlas
+from uvgen.maps.mirror import TexelMirror
 from uvgen.models.load import load_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
-from uvgen.texel_mirror import TexelMirror
 
 _FACING = 0.05  # cosine between normal and view below which a texel is a silhouette's, and its visibility chance
 
@@ -170,7 +170,7 @@ class PositionMapLayer(nn.Module):
             px.
         flipped : (B,) bool, optional
             Which samples are mirrored after `similarity`: x becomes crop_size - 1 - x, and texels exchange places
-            (see `uvgen.texel_mirror`).
+            (see `uvgen.maps.mirror`).
 
         Returns
         -------

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from uvgen import _kernels
 from uvgen.errors import InputError
+from uvgen.maps import kernels
 
 NORMALIZE = ("size", "standardize", None)
 _SMALLEST_DEVIATION = 1.0  # grey levels: an image of one colour standardizes to zeros
@@ -126,13 +126,13 @@ class Values:
                 out += np.float32(offset)
         else:
             flat = np.ascontiguousarray(values).reshape(-1)
-            _kernels.planar_values(flat, np.float32(scale), np.float32(offset), out.reshape(3, -1))
+            kernels.planar_values(flat, np.float32(scale), np.float32(offset), out.reshape(3, -1))
 
 
 def _mean_and_deviation(image: NDArray[np.uint8]) -> tuple[float, float]:
     """Over all pixels and channels."""
     sums = np.empty(2, np.int64)
-    _kernels.add_up(np.ascontiguousarray(image).reshape(-1), sums)
+    kernels.add_up(np.ascontiguousarray(image).reshape(-1), sums)
     mean, mean_square = (sums / image.size).tolist()
     return mean, max(math.sqrt(max(mean_square - mean**2, 0.0)), _SMALLEST_DEVIATION)
 
@@ -145,7 +145,7 @@ def _encode(values: NDArray[Any], scale: float, offset: float, out: NDArray[np.u
     flat = np.ascontiguousarray(values).reshape(-1)
     low, high = float(flat.min()), float(flat.max())  # each map has its own range: none can leave it
     step = max((high - low) / 65535, 1e-6)
-    _kernels.to_codes(flat, np.float32(1 / step), np.float32(low), out.reshape(-1))
+    kernels.to_codes(flat, np.float32(1 / step), np.float32(low), out.reshape(-1))
     return step, low
 
 

@@ -152,7 +152,7 @@ class Augmentation:
     rotation_deg, translation, scale : (low, high)
         In-plane rotation; shift along each axis as a share of the crop's side; size.
     flip : float
-        How often the sample is mirrored, 0 to 1. Maps need a `uvgen.texel_mirror.TexelMirror` for that.
+        How often the sample is mirrored, 0 to 1. Maps need a `uvgen.maps.mirror.TexelMirror` for that.
     occlusion : float
         How often there are occluders, 0 to 1.
     n_occluders, occluder_size : (low, high)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 import uvgen
 from uvgen.errors import InputError
 from uvgen.jobs.run import check_run, resume, run_tasks
-from uvgen.masks import weight_mask
+from uvgen.maps.masks import weight_mask
 from uvgen.models.morphable import MorphableModel, save_model
 from uvgen.plan import BuildConfig, ShardResult, plan_shards
 from uvgen.samples.find import Sample
@@ -70,7 +70,7 @@ def build(
     root : path-like
         Folder that the stored source paths are relative to.
     weights : (uv_size, uv_size) float32, optional
-        Weight mask to store instead of `uvgen.masks.weight_mask`.
+        Weight mask to store instead of `uvgen.maps.masks.weight_mask`.
     workers : int
         Processes; 1 works in this one.
     on_error : {"skip", "fail"}

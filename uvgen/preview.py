@@ -15,7 +15,7 @@ from PIL import Image
 from uvgen import rasterize
 from uvgen.augmentation import Draw
 from uvgen.errors import DatasetError, InputError
-from uvgen.masks import landmark_texels
+from uvgen.maps.masks import landmark_texels
 from uvgen.models.morphable import MorphableModel
 from uvgen.panels import (
     EMPTY,

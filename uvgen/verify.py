@@ -8,17 +8,18 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from uvgen.augment import Draw, mirror_map, mirror_points
+from uvgen.augment import Draw
 from uvgen.datasets.fields import MAP_PARAMETERS
 from uvgen.datasets.open import check_model
 from uvgen.errors import InputError
 from uvgen.fixed_point import decode
 from uvgen.geometry import LANDMARK_MIRROR
+from uvgen.maps.labels import mirror_map, mirror_points
+from uvgen.maps.mirror import TexelMirror
+from uvgen.maps.position_mapper import PositionMapper
 from uvgen.models.morphable import MorphableModel
-from uvgen.posmap import PositionMapper
 from uvgen.shards.index import INDEX, Index, ShardEntry, data_folder
 from uvgen.storage.files import sha256_file
-from uvgen.texel_mirror import TexelMirror
 
 _BATCH = 64
 _N_TEXELS = 512  # compared of each map

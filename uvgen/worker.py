@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 import uvgen
-from uvgen.augment import crop_augmented, mirror_points, move_map
+from uvgen.augment import crop_augmented
 from uvgen.augmentation import Augmentation, Draw
 from uvgen.datasets.fields import AUGMENTED, MAP_PARAMETERS
 from uvgen.errors import InputError, SampleError, UvgenError
@@ -22,18 +22,19 @@ from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.images.codecs import encode_crop
 from uvgen.images.crop import crop_similarity
 from uvgen.images.warp import warp_image
-from uvgen.masks import landmark_texels
+from uvgen.maps.labels import mirror_points, move_map
+from uvgen.maps.masks import landmark_texels
+from uvgen.maps.mirror import TexelMirror
+from uvgen.maps.position_mapper import BATCH, PositionMapper
 from uvgen.models.load import load_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.plan import BuildConfig, ShardResult, ShardTask
-from uvgen.posmap import BATCH, PositionMapper
 from uvgen.randomness import keyed_generator
 from uvgen.samples.find import Sample
 from uvgen.samples.read import Annotation, read_annotation, read_image
 from uvgen.shards.format import Field
 from uvgen.shards.index import SkippedSample
 from uvgen.shards.writer import write_shard
-from uvgen.texel_mirror import TexelMirror
 
 
 @dataclass(frozen=True)

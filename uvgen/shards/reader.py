@@ -21,9 +21,9 @@ from uvgen.shards.index import Index
 from uvgen.shards.shard import OpenShard
 
 if TYPE_CHECKING:  # trainers that read stored maps need neither numba nor scipy
+    from uvgen.maps.mirror import TexelMirror
+    from uvgen.maps.position_mapper import PositionMapper
     from uvgen.models.morphable import MorphableModel
-    from uvgen.posmap import PositionMapper
-    from uvgen.texel_mirror import TexelMirror
 
 _MAX_OPEN = 64  # files a reader keeps open
 
@@ -186,12 +186,13 @@ class ShardReader:
         if self.model is None:
             raise InputError("model: none; open_shards(path, model=…) makes maps")
         if self._mapper is None:
-            from uvgen.posmap import PositionMapper
+            from uvgen.maps.position_mapper import PositionMapper
 
             self._mapper = PositionMapper(self.model, self.config["uv_size"], self.config["compat"])
         maps = self._mapper(*(parameters[name] for name in MAP_PARAMETERS), out=out)
         for k in np.flatnonzero(parameters.get("flipped", False)):
-            from uvgen.augment import TexelMirror, mirror_map
+            from uvgen.augment import TexelMirror
+            from uvgen.maps.labels import mirror_map
 
             if self._mirror is None:
                 self._mirror = TexelMirror.of_model(self.model, self._mapper.size, atlas=self._mapper.atlas)

@@ -113,3 +113,66 @@ def add_up(values, sums_out):
         total += np.int64(value)
         squares += np.int64(value) * np.int64(value)
     sums_out[0], sums_out[1] = total, squares
+
+
+@kernel
+def _move_row(source, matrix, flip, target):
+    """One row of texels, flat (3 u,), through an affine map to float32. Conversion and map are loops apart, so that
+    both run in vector lanes."""
+    n = source.shape[0] // 3
+    if flip:
+        for k in range(n):
+            for c in range(3):
+                target[3 * k + c] = np.float32(source[3 * (n - 1 - k) + c])
+    else:
+        for k in range(3 * n):
+            target[k] = np.float32(source[k])
+    a, b, tx = matrix[0, 0], matrix[0, 1], matrix[0, 3]
+    c, d, ty = matrix[1, 0], matrix[1, 1], matrix[1, 3]
+    s, tz = matrix[2, 2], matrix[2, 3]
+    for k in range(n):
+        x, y = target[3 * k], target[3 * k + 1]
+        target[3 * k] = a * x + b * y + tx
+        target[3 * k + 1] = c * x + d * y + ty
+        target[3 * k + 2] = s * target[3 * k + 2] + tz
+
+
+@kernel
+def move_map(texels, matrix, flip, out):
+    """Positions through an affine map; with `flip`, the texels of each row in opposite order.
+
+    texels (u, u, 3) float32 or uint16; matrix (3, 4) float32, z apart; out (u, u, 3) float32.
+    """
+    for row in range(texels.shape[0]):
+        _move_row(texels[row].reshape(-1), matrix, flip, out[row].reshape(-1))
+
+
+@kernel
+def move_codes(texels, matrix, flip, line, out):
+    """`move_map` to 16-bit codes: `matrix` leads to codes plus 0.5, which are cut.
+
+    line (3 u,) float32: scratch; out (u, u, 3) uint16. Returns False where a value has no code in 0..65535.
+    """
+    bits = np.int32(0)
+    for row in range(texels.shape[0]):
+        _move_row(texels[row].reshape(-1), matrix, flip, line)
+        target = out[row].reshape(-1)
+        for k in range(target.shape[0]):
+            code = np.int32(np.floor(line[k]))
+            bits |= code
+            target[k] = np.uint16(code)
+    return bits & np.int32(-65536) == 0  # no bit beyond 16, the sign's included
+
+
+@kernel
+def blend_texels(texels, sources, weights, values):
+    """Some texels anew, as blends of others: values (k, 3) float32.
+
+    texels (u², 3) float32 or uint16; sources (k, 4) int32; weights (k, 4) float32.
+    """
+    for k in range(sources.shape[0]):
+        for c in range(3):
+            total = np.float32(0)
+            for j in range(4):
+                total += weights[k, j] * np.float32(texels[sources[k, j], c])
+            values[k, c] = total

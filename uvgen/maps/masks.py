@@ -1,12 +1,9 @@
 """Masks over the UV grid: landmark texels, the face, and the weights of the training loss."""
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.atlas import build_atlas, texel_coordinates
-from uvgen.errors import InputError
+from uvgen.maps.atlas import build_atlas, texel_coordinates
 from uvgen.models.morphable import REGIONS, MorphableModel
 
 WEIGHTS = {"landmarks": 16.0, "features": 4.0, "face": 3.0, "neck": 0.0}
@@ -150,39 +147,3 @@ def _near_polygon(polygon: NDArray[np.float64], margin: float, size: int) -> NDA
 
     inside = polygon2mask((size, size), polygon[:, ::-1])
     return distance_transform_edt(~inside) <= margin
-
-
-def read_weights(path: Path, size: int) -> NDArray[np.float32]:
-    """A weight mask of the user's own.
-
-    Parameters
-    ----------
-    path : Path
-        A grey 8-bit image, as PRNet's ``uv_weight_mask.png``: weight = value / 16; or a ``.npy`` of weights.
-    size : int
-        Texels along each side that it must have.
-
-    Returns
-    -------
-    (size, size) float32
-
-    Raises
-    ------
-    InputError
-        Where the file is unreadable, of another size, or holds negative or non-finite weights.
-    """
-    try:
-        if path.suffix.lower() == ".npy":
-            weights = np.load(path, allow_pickle=False).astype(np.float32)
-        else:
-            from PIL import Image
-
-            with Image.open(path) as image:
-                weights = np.asarray(image.convert("L"), dtype=np.float32) / 16
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable weight mask ({error}); expected a grey image or .npy") from error
-    if weights.shape != (size, size):
-        raise InputError(f"{path}: {weights.shape}, expected ({size}, {size}), one weight a texel (see --uv-size)")
-    if not np.isfinite(weights).all() or weights.min() < 0:
-        raise InputError(f"{path}: expected weights of 0 or more, found negative or non-finite ones")
-    return weights

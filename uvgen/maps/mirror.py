@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.atlas import ATLAS_RULES, MESH, UvAtlas, build_atlas, texel_coordinates
 from uvgen.errors import ModelError
 from uvgen.geometry import check_compat
+from uvgen.maps.atlas import ATLAS_RULES, MESH, UvAtlas, build_atlas, texel_coordinates
 from uvgen.models.morphable import MorphableModel
 
 EXACT_PX = 0.1

@@ -6,9 +6,9 @@ so that vertices are texels, and its expressions are carried into the mouth by a
 
 import numpy as np
 
-from uvgen.atlas import build_atlas
 from uvgen.errors import InputError
-from uvgen.masks import landmark_texels
+from uvgen.maps.atlas import build_atlas
+from uvgen.maps.masks import landmark_texels
 from uvgen.meshes.transfer import transfer_expressions
 from uvgen.models.morphable import MorphableModel, make_model
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen import _kernels
-from uvgen.atlas import ATLAS_RULES, FILLED, build_atlas
-from uvgen.depth import DepthSearch
 from uvgen.errors import InputError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import check_compat, crop_affine, pose_to_image
+from uvgen.maps import kernels
+from uvgen.maps.atlas import ATLAS_RULES, FILLED, build_atlas
+from uvgen.maps.depth import DepthSearch
 from uvgen.models.morphable import MorphableModel
 
 BATCH = 96
@@ -288,16 +288,16 @@ class PositionMapper:
             if self._on_texels:
                 depths = self._depths.smallest(padded, affine[8:11]) + affine[11]
             else:
-                _kernels.smallest_depths(offsets, self.model.mean, affine, depths)
+                kernels.smallest_depths(offsets, self.model.mean, affine, depths)
             affine[11] -= depths
             texels = (offsets, self._texel_mean, self._corners, self._weights)
             flat = maps.reshape(n, -1, 3)
             if fixed_point is None:
-                _kernels.interpolate_texels(*texels, affine, scratch, flat)
+                kernels.interpolate_texels(*texels, affine, scratch, flat)
             else:
                 affine /= np.float32(fixed_point.scale)
                 affine[3::4] += np.float32(0.5 - fixed_point.offset / fixed_point.scale)
-                _kernels.interpolate_texels_fixed(*texels, affine, scratch, outside, flat)
+                kernels.interpolate_texels_fixed(*texels, affine, scratch, outside, flat)
         return depths[:n], outside == 0
 
     @contextmanager
