@@ -21,7 +21,7 @@ from skimage.transform import warp
 
 from uvgen import open_shards, warp_image
 from uvgen.augment import Augmentation, Draw, apply, occluded_texels
-from uvgen.colors import change_colors
+from uvgen.augment.colors import change_colors
 from uvgen.fixed_point import FixedPoint
 from uvgen.maps.labels import move_map
 

@@ -175,7 +175,7 @@ def _print_plan(samples: Any, config: Any, out: Path) -> None:
 
 
 def _read_augmentation(what: str) -> Any:
-    from uvgen.augmentation import PRESETS
+    from uvgen.augment.values import PRESETS
 
     if what in PRESETS:
         return read_augmentation(what)

@@ -31,7 +31,7 @@ MODEL_SUFFIXES = (".h5", ".hdf5")
 
 def read_augmentation(preset: str, path: Path | None = None) -> Any:
     """A preset, with the ranges in a JSON file in place of some of its own."""
-    from uvgen.augmentation import Augmentation
+    from uvgen.augment.values import Augmentation
     from uvgen.errors import InputError
 
     base = Augmentation.preset(preset)

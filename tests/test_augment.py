@@ -11,11 +11,12 @@ from oracles import bilinear
 from toy import parameters, picture, toy_model
 
 from uvgen import PositionMapper, load_model
-from uvgen.augment import Augmentation, Draw, TexelMirror, apply, crop_augmented, occluded_texels
+from uvgen.augment import Augmentation, Draw, apply, crop_augmented, occluded_texels
 from uvgen.errors import InputError, ModelError, SampleError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import LANDMARK_MIRROR, crop_affine, pose_to_image
 from uvgen.maps.labels import mirror_map, move_landmarks, move_map
+from uvgen.maps.mirror import TexelMirror
 from uvgen.models.morphable import MorphableModel, make_model
 
 SIZE, TEXELS, HEIGHT = 64, 48, 120

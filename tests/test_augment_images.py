@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from toy import picture
 
-from uvgen.augment import Draw, Occluder, _radii, apply, occluded_texels
-from uvgen.colors import change_colors, color_map
+from uvgen.augment import Draw, Occluder, apply, occluded_texels
+from uvgen.augment.colors import change_colors, color_map
+from uvgen.augment.sample import _radii
 
 SIZE = 64
 

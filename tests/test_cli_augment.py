@@ -15,8 +15,9 @@ from builds import SMALL, by_name, edit_index, file_hashes, make, start
 from toy import toy_model, write_sample, write_tree
 
 from uvgen import open_shards
-from uvgen.augment import Augmentation, Draw, TexelMirror, apply
+from uvgen.augment import Augmentation, Draw, apply
 from uvgen.augment_shards import augment_shards, plan_copies
+from uvgen.maps.mirror import TexelMirror
 from uvgen.models.morphable import make_model, save_model
 from uvgen.shards.index import ShardEntry
 from uvgen.storage.files import sha256_file

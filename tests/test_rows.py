@@ -33,7 +33,7 @@ NOT_MOVED = {
 
 NOT_YET: set[tuple[str, str]] = {
     ("uvgen.jobs.run", "shards"),
-    ("uvgen.shards.reader", "augment"),
+    ("uvgen.maps.labels", "augment"),
     ("uvgen.shards.reader", "datasets"),
     ("uvgen.shards.reader", "maps"),
     ("uvgen.shards.reader", "models"),

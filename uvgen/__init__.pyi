@@ -1,4 +1,4 @@
-from .augmentation import Augmentation, Draw
+from .augment.values import Augmentation, Draw
 from .datasets.open import open_shards
 from .errors import UvgenError
 from .images.crop import crop_similarity

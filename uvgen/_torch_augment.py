@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.augment import crop_augmented
+from uvgen.augment.sample import crop_augmented
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.maps.labels import move_landmarks, move_map
 from uvgen.maps.mirror import TexelMirror

@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 
 import uvgen
-from uvgen.augment import Augmentation, TexelMirror, apply
+from uvgen.augment.sample import apply
+from uvgen.augment.values import Augmentation
 from uvgen.build import BuildResult
 from uvgen.datasets.fields import AUGMENTED
 from uvgen.datasets.open import check_model
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.images.codecs import encode_crop
 from uvgen.jobs.run import check_run, resume, run_tasks
+from uvgen.maps.mirror import TexelMirror
 from uvgen.models.morphable import MorphableModel
 from uvgen.plan import ShardResult
 from uvgen.shards.format import Field

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from uvgen import rasterize
-from uvgen.augmentation import Draw
+from uvgen.augment.values import Draw
 from uvgen.errors import DatasetError, InputError
 from uvgen.maps.masks import landmark_texels
 from uvgen.models.morphable import MorphableModel

@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from uvgen.augment import Draw
+from uvgen.augment.values import Draw
 from uvgen.datasets.fields import MAP_PARAMETERS
 from uvgen.datasets.open import check_model
 from uvgen.errors import InputError

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 import uvgen
-from uvgen.augment import crop_augmented
-from uvgen.augmentation import Augmentation, Draw
+from uvgen.augment.sample import crop_augmented
+from uvgen.augment.values import Augmentation, Draw
 from uvgen.datasets.fields import AUGMENTED, MAP_PARAMETERS
 from uvgen.errors import InputError, SampleError, UvgenError
 from uvgen.fixed_point import FixedPoint

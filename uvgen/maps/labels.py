@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.augmentation import Draw
+from uvgen.augment.values import Draw
 from uvgen.errors import InputError, SampleError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import LANDMARK_MIRROR, transform_points

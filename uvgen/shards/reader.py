@@ -191,8 +191,8 @@ class ShardReader:
             self._mapper = PositionMapper(self.model, self.config["uv_size"], self.config["compat"])
         maps = self._mapper(*(parameters[name] for name in MAP_PARAMETERS), out=out)
         for k in np.flatnonzero(parameters.get("flipped", False)):
-            from uvgen.augment import TexelMirror
             from uvgen.maps.labels import mirror_map
+            from uvgen.maps.mirror import TexelMirror
 
             if self._mirror is None:
                 self._mirror = TexelMirror.of_model(self.model, self._mapper.size, atlas=self._mapper.atlas)

@@ -9,8 +9,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen import _augment_kernels as kernels
-from uvgen.augmentation import Draw
+from uvgen.augment import kernels
+from uvgen.augment.values import Draw
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _ONE = 1 << 12

@@ -14,19 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen import _augment_kernels as kernels
-from uvgen.augmentation import FILLS, PRESETS, SHAPES, Augmentation, Draw, Occluder
-from uvgen.colors import change_colors
+from uvgen.augment import kernels
+from uvgen.augment.colors import change_colors
+from uvgen.augment.values import FILLS, SHAPES, Draw, Occluder
 from uvgen.errors import InputError
 from uvgen.images.warp import warp_image
-from uvgen.maps.labels import _check_map, mirror_map, move_landmarks, move_map
+from uvgen.maps.labels import _check_map, move_landmarks, move_map
 from uvgen.maps.mirror import TexelMirror
 from uvgen.randomness import keyed_generator
-
-__all__ = [
-    "PRESETS", "Augmentation", "Augmented", "Draw", "Occluder", "TexelMirror", "apply", "crop_augmented",
-    "mirror_map", "move_landmarks", "move_map", "occluded_texels",
-]  # fmt: skip
 
 _NO_IMAGE = np.zeros((1, 1, 3), np.uint8)
 
