@@ -17,14 +17,14 @@ from timing import best_ms  # before NumPy: it asks for one BLAS thread
 # isort: split
 import numpy as np
 
-import uvgen.synth._portrait as portrait
+import uvgen.synth.portrait as portrait
 from uvgen import find_samples, load_model, read_image
 from uvgen.models.morphable import MorphableModel, save_model
 from uvgen.randomness import keyed_generator
 from uvgen.synth import sample_names, synth
-from uvgen.synth._faces import FaceSource
-from uvgen.synth._portrait import Painter
-from uvgen.synth._worker import Job, Worker
+from uvgen.synth.faces import FaceSource
+from uvgen.synth.portrait import Painter
+from uvgen.synth.worker import Job, Worker
 
 STAGES = (
     (portrait, "draw_backdrop", "backdrop"),

@@ -156,7 +156,7 @@ def _inputs(data: Path | None, model: Path | str | None, *, quiet: bool) -> tupl
         raise click.UsageError("missing --model: the parameters in --data belong to a model (bfm.h5, or builtin)")
     if model not in (None, "builtin"):
         raise click.UsageError("missing --data: the built-in samples belong to the built-in model alone")
-    from uvgen.sample_set import builtin_samples
+    from uvgen.synth.sample_set import builtin_samples
 
     if not quiet:
         click.echo("using uvgen's built-in model and sample set (made on first use): no --data, no --model", err=True)

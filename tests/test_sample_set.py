@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import uvgen
-from uvgen import find_samples, read_annotation, read_image, sample_set
+from uvgen import find_samples, read_annotation, read_image
 from uvgen.errors import DatasetError
+from uvgen.synth import sample_set
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 import scipy.io
 from numpy.typing import NDArray
 
-import uvgen.synth._portrait as portrait
+import uvgen.synth.portrait as portrait
 from uvgen import PositionMapper, find_samples, load_model, read_annotation, read_image
 from uvgen.build import build
 from uvgen.errors import DatasetError, InputError
@@ -21,9 +21,9 @@ from uvgen.plan import BuildConfig
 from uvgen.randomness import keyed_generator
 from uvgen.samples.read import Annotation
 from uvgen.synth import SUBSETS, sample_names, synth
-from uvgen.synth._faces import Face, FaceSource
-from uvgen.synth._portrait import Painter
-from uvgen.synth._scene import Light
+from uvgen.synth.faces import Face, FaceSource
+from uvgen.synth.portrait import Painter
+from uvgen.synth.scene import Light
 
 SIZE = 128  # of images where their detail does not matter
 

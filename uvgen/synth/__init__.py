@@ -4,6 +4,6 @@
 holds backdrops, light and camera, `_mannequin` clothes and hair, `_scene_kernels` the compiled code.
 """
 
-from uvgen.synth._folder import INDEX, SUBSETS, SynthResult, sample_names, synth
+from uvgen.synth.folder import INDEX, SUBSETS, SynthResult, sample_names, synth
 
 __all__ = ["INDEX", "SUBSETS", "SynthResult", "sample_names", "synth"]

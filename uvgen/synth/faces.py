@@ -10,7 +10,7 @@ from uvgen.geometry import LANDMARK_MIRROR, pose_to_image
 from uvgen.models.load import BUILTIN
 from uvgen.models.morphable import MorphableModel
 from uvgen.randomness import keyed_generator
-from uvgen.synth._scene import Light, draw_light
+from uvgen.synth.scene import Light, draw_light
 
 
 @dataclass(frozen=True, slots=True, eq=False)

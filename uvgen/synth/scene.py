@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.randomness import keyed_generator
-from uvgen.synth import _scene_kernels
+from uvgen.synth import kernels
 
 _TILE = 512  # texels along each side of a texture
 _NOISE = 1 << 20  # values of the sensor's noise, more than a picture of 450 × 450 has
@@ -105,7 +105,7 @@ def draw_backdrop(rng: np.random.Generator, size: int, mirrored: bool) -> NDArra
     top, left = rng.integers(0, _TILE, 2)
     gain = np.float32(rng.uniform(0.02, 0.3) * min(n / 32, 1))  # what is out of focus shows no texture
     texture = textures[rng.integers(len(textures))]
-    _scene_kernels.paint_backdrop(planes, texture, int(top), int(left), gain, mirrored, canvas)
+    kernels.paint_backdrop(planes, texture, int(top), int(left), gain, mirrored, canvas)
     return canvas
 
 
@@ -114,7 +114,7 @@ def photograph(canvas: NDArray[np.float32], edges: NDArray[np.bool_], rng: np.ra
     height, width = canvas.shape[:2]
     image = np.empty(canvas.shape, np.uint8)
     blur, strength = rng.uniform(0, 0.2), rng.gamma(1.5, 1.3)
-    _scene_kernels.expose(
+    kernels.expose(
         canvas.reshape(height, -1), edges, np.float32(blur), _noise(), int(rng.integers(_NOISE)),
         np.float32(min(strength, 7)), np.empty((2, 3 * width), np.float32), image.reshape(height, -1),
     )  # fmt: skip

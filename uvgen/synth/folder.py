@@ -24,7 +24,7 @@ from uvgen.models.morphable import MorphableModel, save_model
 from uvgen.parallel.workers import run_on_workers
 from uvgen.storage.files import replaced_on_success
 from uvgen.storage.locks import exclusive
-from uvgen.synth._worker import Job, Worker, flipped_name, make_samples, parameters_of_zero
+from uvgen.synth.worker import Job, Worker, flipped_name, make_samples, parameters_of_zero
 
 SUBSETS = ("AFW", "HELEN", "IBUG", "LFPW")
 INDEX = "synth.json"

@@ -18,9 +18,9 @@ from uvgen.models.load import load_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.randomness import keyed_generator
 from uvgen.storage.files import replaced_on_success
-from uvgen.synth._faces import Face, FaceSource
-from uvgen.synth._portrait import Painter
-from uvgen.synth._scene import SHININESS
+from uvgen.synth.faces import Face, FaceSource
+from uvgen.synth.portrait import Painter
+from uvgen.synth.scene import SHININESS
 
 
 @dataclass(frozen=True)

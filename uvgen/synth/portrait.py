@@ -10,10 +10,10 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.rasterize.fragments import Fragments, rasterize
 from uvgen.rasterize.shading import vertex_normals
 from uvgen.rasterize.visibility import visible_vertices
-from uvgen.synth import _scene_kernels
-from uvgen.synth._faces import Face
-from uvgen.synth._mannequin import PARTS, mannequin
-from uvgen.synth._scene import SHININESS, draw_backdrop, draw_color, photograph
+from uvgen.synth import kernels
+from uvgen.synth.faces import Face
+from uvgen.synth.mannequin import PARTS, mannequin
+from uvgen.synth.scene import SHININESS, draw_backdrop, draw_color, photograph
 
 _GREY = 150.0  # skin of a model without albedo, 0 to 255
 _GAMMA = 2.2
@@ -153,7 +153,7 @@ class Painter:
         triangles = _facing(points, self._triangles)  # once for both samples: a quarter of the rasterizer's time
         rasterize(points - corners, triangles, (height, width), out=fragments)
         edges = np.zeros(canvas.shape[:2], np.bool_)
-        _scene_kernels.draw_fragments(
+        kernels.draw_fragments(
             fragments.triangle, fragments.weights, fragments.depth, np.float32(_STEP), triangles, colors,
             top, left, canvas, edges,
         )  # fmt: skip
