@@ -24,10 +24,11 @@ import numpy as np
 import simplejpeg
 
 from uvgen import PositionMapper, Sample, find_samples, load_model, read_annotation, warp_image
-from uvgen.build import build
+from uvgen.datasets.build import build
+from uvgen.datasets.config import BuildConfig, sample_bytes
+from uvgen.datasets.plan import ShardResult
 from uvgen.maps.position_mapper import BATCH as MAPPER_BATCH
 from uvgen.models.morphable import MorphableModel
-from uvgen.plan import BuildConfig, ShardResult, sample_bytes
 from uvgen.samples.read import read_image
 from uvgen.storage.files import sha256_file
 

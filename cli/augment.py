@@ -69,7 +69,7 @@ def command(
     Exit status: 0 all written, 3 some copies skipped, 1 failed, 2 wrong usage, 130 interrupted.
     """
     from uvgen import load_model
-    from uvgen.augment_shards import augment_shards
+    from uvgen.datasets.augmented import augment_shards
     from uvgen.datasets.open import check_model
     from uvgen.shards.index import Index, data_folder
 

@@ -107,8 +107,8 @@ def command(
     Exit status: 0 all written, 3 some samples skipped, 1 failed, 2 wrong usage, 130 interrupted.
     """
     from uvgen import find_samples, load_model
-    from uvgen.build import build
-    from uvgen.plan import BuildConfig
+    from uvgen.datasets.build import build
+    from uvgen.datasets.config import BuildConfig
     from uvgen.samples.find import select_samples
 
     augmentation = None if augment is None else _read_augmentation(augment)
@@ -164,7 +164,8 @@ def _inputs(data: Path | None, model: Path | str | None, *, quiet: bool) -> tupl
 
 
 def _print_plan(samples: Any, config: Any, out: Path) -> None:
-    from uvgen.plan import plan_shards, sample_bytes
+    from uvgen.datasets.config import sample_bytes
+    from uvgen.datasets.plan import plan_shards
 
     tasks = plan_shards(samples, config.shard_size, config.copies)
     finished = sum((out / task.file).exists() for task in tasks)

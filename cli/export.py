@@ -26,7 +26,7 @@ def command(shards: Path, to: str, out: Path, model_path: Path | str | None, qua
     \b
     Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """
-    from uvgen.export import export
+    from uvgen.datasets.export import export
 
     if quiet:
         export(shards, out, to, model=model_path, quality=quality)

@@ -23,7 +23,7 @@ def command(shards: Path, model_path: Path | str | None, quiet: bool) -> None:
     Exit status: 0 sound, 1 problems were found (each is printed), 2 wrong usage.
     """
     from uvgen import load_model
-    from uvgen.verify import verify
+    from uvgen.datasets.verify import verify
 
     model = None if model_path is None else load_model(model_path)
     report = verify(shards, model)

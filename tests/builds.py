@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from uvgen import ShardReader, find_samples, load_model, open_shards
-from uvgen.build import BuildResult, build
-from uvgen.plan import BuildConfig
+from uvgen.datasets.build import BuildResult, build
+from uvgen.datasets.config import BuildConfig
 
 COMMAND = (sys.executable, "-c", "from uvgen.cli.main import main; main()")
 SMALL = BuildConfig(size=32, uv_size=48, shard_size=2)  # crop and map differ, so that exchanged sizes show

@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from toy import HEIGHT, N_SHAPE, WIDTH, parameters, toy_model, write_sample, write_tree
 
 from uvgen import MorphableModel, PositionMapper, load_model, open_shards, read_image, warp_image, weight_mask
-from uvgen.build import BuildResult, build
+from uvgen.datasets.build import BuildResult, build
+from uvgen.datasets.config import BuildConfig
+from uvgen.datasets.plan import plan_shards
+from uvgen.datasets.verify import verify
 from uvgen.errors import InputError, SampleError
 from uvgen.models.morphable import make_model, save_model
-from uvgen.plan import BuildConfig, plan_shards
 from uvgen.samples.find import Sample, find_samples
-from uvgen.verify import verify
 
 EXACT = dataclasses.replace(SMALL, posmap_dtype="float32")
 PARAMETER_ROUNDING = 2e-3  # px: parameters are stored as float32, 1e5 µm in size, at some 5e-4 px/µm

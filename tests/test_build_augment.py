@@ -9,11 +9,11 @@ import pytest
 from builds import SMALL, by_name, file_hashes, make
 
 from uvgen import Augmentation, Draw, find_samples, load_model, open_shards, read_image, save_model, warp_image
-from uvgen.build import build
+from uvgen.datasets.build import build
+from uvgen.datasets.verify import verify
+from uvgen.datasets.worker import Job, Worker
 from uvgen.errors import InputError
 from uvgen.models.morphable import make_model
-from uvgen.verify import verify
-from uvgen.worker import Job, Worker
 
 TURN = Augmentation(rotation_deg=(-40, 40), scale=(0.9, 1.2), translation=(-0.1, 0.1))
 CONFIG = dataclasses.replace(SMALL, augmentation=TURN.to_json(), copies=2)

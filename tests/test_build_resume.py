@@ -23,11 +23,11 @@ from builds import (
 from toy import toy_model, write_sample, write_tree
 
 from uvgen import load_model, open_shards
-from uvgen.build import build
+from uvgen.datasets.build import build
+from uvgen.datasets.verify import verify
 from uvgen.errors import DatasetError
 from uvgen.models.morphable import make_model, save_model
 from uvgen.samples.find import find_samples
-from uvgen.verify import verify
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals, pipes and file locks of POSIX systems")
 

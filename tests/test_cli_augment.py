@@ -16,12 +16,12 @@ from toy import toy_model, write_sample, write_tree
 
 from uvgen import open_shards
 from uvgen.augment import Augmentation, Draw, apply
-from uvgen.augment_shards import augment_shards, plan_copies
+from uvgen.datasets.augmented import augment_shards, plan_copies
+from uvgen.datasets.verify import verify
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.morphable import make_model, save_model
 from uvgen.shards.index import ShardEntry
 from uvgen.storage.files import sha256_file
-from uvgen.verify import verify
 
 EVERYTHING = {
     "flip": 0.5, "occlusion": 1, "occluder_fills": ["noise", "color", "image"], "hue_deg": [-10, 10], "blur": [0, 1],

@@ -17,9 +17,9 @@ from PIL import Image
 from toy import parameters, write_sample
 
 from uvgen import load_model, open_shards
+from uvgen.datasets.config import BuildConfig
+from uvgen.datasets.verify import verify
 from uvgen.errors import InputError
-from uvgen.plan import BuildConfig
-from uvgen.verify import verify
 
 SIZE = ("--size", 32)
 ONE_LINE = r"uvgen: [^\n]*\n"

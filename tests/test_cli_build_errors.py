@@ -15,7 +15,7 @@ from PIL import Image
 from toy import N_EXPRESSION, N_SHAPE, parameters, picture, write_sample
 
 from uvgen import open_shards
-from uvgen.verify import verify
+from uvgen.datasets.verify import verify
 
 ONE_LINE = r"uvgen: [^\n]+\n"
 

@@ -16,9 +16,9 @@ from toy import write_tree
 
 import uvgen
 from uvgen import Augmentation, open_shards
-from uvgen.augment_shards import augment_shards
+from uvgen.datasets.augmented import augment_shards
+from uvgen.datasets.export import FORMATS, export
 from uvgen.errors import DatasetError, InputError
-from uvgen.export import FORMATS, export
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
 

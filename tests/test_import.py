@@ -102,7 +102,7 @@ def test_every_command_in_the_help_has_its_module() -> None:
 
 def test_uvgen_needs_no_writable_current_folder(tmp_path: Path) -> None:
     """Importing has no side effect: nothing appears in the folder it is done in."""
-    script = "import uvgen, uvgen.build, uvgen.verify; uvgen.PositionMapper"
+    script = "import uvgen, uvgen.datasets.build, uvgen.datasets.verify; uvgen.PositionMapper"
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, env=environment)
     assert not list(tmp_path.iterdir())

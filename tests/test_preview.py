@@ -13,7 +13,7 @@ from PIL import Image
 from toy import write_tree
 
 from uvgen import Augmentation, Draw, contact_sheet, load_model, open_shards, panels, preview
-from uvgen.augment_shards import augment_shards
+from uvgen.datasets.augmented import augment_shards
 from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.panels import PANEL, Face

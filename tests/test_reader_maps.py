@@ -11,8 +11,8 @@ from builds import SMALL, make
 from toy import toy_model
 
 from uvgen import load_model, open_shards, save_model
+from uvgen.datasets.verify import verify
 from uvgen.errors import InputError, ModelError
-from uvgen.verify import verify
 
 LEAN = dataclasses.replace(SMALL, maps="none", image_codec="jpeg")
 HALF_STEP = SMALL.size / 2**14 / 2

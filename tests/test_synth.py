@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 import uvgen.synth.portrait as portrait
 from uvgen import PositionMapper, find_samples, load_model, read_annotation, read_image
-from uvgen.build import build
+from uvgen.datasets.build import build
+from uvgen.datasets.config import BuildConfig
 from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.models.morphable import MorphableModel
-from uvgen.plan import BuildConfig
 from uvgen.randomness import keyed_generator
 from uvgen.samples.read import Annotation
 from uvgen.synth import SUBSETS, sample_names, synth

@@ -17,9 +17,9 @@ from toy import N_EXPRESSION, N_SHAPE, write_tree
 from training_augmentations import Fails, Shifts
 
 import uvgen
+from uvgen.datasets.config import BuildConfig
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.models.morphable import MorphableModel
-from uvgen.plan import BuildConfig
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 

@@ -17,7 +17,7 @@ from builds import make
 from toy import write_tree
 from training_augmentations import Shifts
 
-from uvgen.plan import BuildConfig
+from uvgen.datasets.config import BuildConfig
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 

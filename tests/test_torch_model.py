@@ -15,11 +15,11 @@ from toy import toy_model, write_tree
 from training_augmentations import Shifts
 
 from uvgen import Augmentation, TexelMirror, load_model, open_shards, save_model
-from uvgen.augment_shards import augment_shards
+from uvgen.datasets.augmented import augment_shards
+from uvgen.datasets.verify import verify
 from uvgen.errors import InputError, ModelError
 from uvgen.maps.labels import mirror_map
 from uvgen.models.morphable import make_model
-from uvgen.verify import verify
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 

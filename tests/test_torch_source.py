@@ -11,8 +11,8 @@ from training_augmentations import Shifts
 
 from uvgen import Augmentation, find_samples, open_shards, read_image
 from uvgen.augment import crop_augmented
+from uvgen.datasets.config import BuildConfig
 from uvgen.errors import DatasetError, InputError, SampleError
-from uvgen.plan import BuildConfig
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 

@@ -96,7 +96,7 @@ def test_wheel_in_a_fresh_environment_runs_the_command(environment: Path, tmp_pa
 
 
 def test_wheel_in_a_fresh_environment_is_what_gets_imported(environment: Path, tmp_path: Path) -> None:
-    code = "import uvgen, uvgen.cli, uvgen.uv_data, uvgen.build; print(uvgen.__file__, uvgen.cli.__file__)"
+    code = "import uvgen, uvgen.cli, uvgen.uv_data, uvgen.datasets.build; print(uvgen.__file__, uvgen.cli.__file__)"
     result = run_in(environment, tmp_path, Path(sys.executable).name, "-c", code)
     assert result.returncode == 0, result.stderr
     for path in result.stdout.split():

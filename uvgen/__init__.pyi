@@ -1,4 +1,5 @@
 from .augment.values import Augmentation, Draw
+from .datasets.config import BuildConfig
 from .datasets.open import open_shards
 from .errors import UvgenError
 from .images.crop import crop_similarity
@@ -12,7 +13,6 @@ from .meshes.transfer import transfer_expressions
 from .meshes.tutte import parameterize
 from .models.load import load_model
 from .models.morphable import MorphableModel, save_model
-from .plan import BuildConfig
 from .preview import contact_sheet
 from .samples.find import Sample, find_samples
 from .samples.read import read_annotation, read_image

@@ -1,6 +1,14 @@
 """Which fields the samples of a data set have."""
 
+import math
+from typing import Any
+
+from uvgen.augment.values import Augmentation
+from uvgen.datasets.config import BuildConfig
+from uvgen.fixed_point import FixedPoint
+from uvgen.models.morphable import MorphableModel
 from uvgen.shards.format import Field
+from uvgen.shards.shard import OpenShard
 
 AUGMENTED = {
     "augmentation": Field("str", (), attributes={"content": "what was done, JSON"}),
@@ -10,3 +18,50 @@ AUGMENTED = {
 
 MAP_PARAMETERS = ("shape", "expression", "pose", "crop", "image_height")
 """Fields that a position map is made from, in the order of `PositionMapper`'s arguments."""
+
+
+def build_fields(config: BuildConfig, model: MorphableModel, *, flips: bool) -> dict[str, Field]:
+    crop = {"unit": "px", "frame": "crop"}
+    scale, offset = FixedPoint.for_crop(config.size)
+    posmap: dict[str, Any] = crop
+    if config.posmap_dtype == "uint16":
+        posmap = {**crop, "scale_factor": scale, "add_offset": offset}
+        if flips:  # mirrored texels may lie between others, and are rounded twice
+            posmap["rounding"] = scale
+    r, u = config.size, config.uv_size
+    maps = Field(config.posmap_dtype, (u, u, 3), chunked=True, attributes=posmap)
+    images = (
+        Field("uint8", (r, r, 3), chunked=True, attributes={"channels": "RGB"})
+        if config.image_codec == "raw"
+        else Field("bytes", (), attributes={"codec": "JPEG", "channels": "RGB"})
+    )
+    return {
+        "image": images,
+        **({"posmap": maps} if config.maps == "stored" else {}),
+        "shape": Field("float32", (model.n_shape,)),
+        "expression": Field("float32", (model.n_expression,)),
+        "pose": Field("float32", (7,), attributes={"content": "pitch yaw roll (rad) tx ty tz (px) f (px/um)"}),
+        "crop": Field("float64", (3, 3), attributes={"content": "image to crop similarity"}),
+        "image_height": Field("int32", (), attributes={"unit": "px"}),
+        "landmarks": Field("float32", (68, 3), attributes=crop),
+        "name": Field("str", ()),
+        "source": Field("str", ()),
+        **(AUGMENTED if config.augmentation is not None else {}),
+    }
+
+
+def augmented_fields(source: OpenShard, augmentation: Augmentation) -> dict[str, Field]:
+    """The source's fields, and two more: what was done to a sample, and whether it is mirrored."""
+    fields = {}
+    for name in source.fields:
+        shape, dtype = source.layouts[name]
+        attributes = source.attributes[name]
+        if name == "posmap" and "scale_factor" in attributes:
+            # rounded before it is moved, and again: a rotation by 45° adds two coordinates' errors
+            moved = math.sqrt(2) * augmentation.scale[1]
+            attributes = {**attributes, "rounding": float(attributes["scale_factor"]) / 2 * (1 + moved)}
+        kind = "str" if dtype.kind == "S" else dtype.name
+        fields[name] = Field(kind, shape, name in ("image", "posmap"), attributes)
+    if source.has_jpegs:
+        fields["image"] = Field("bytes", (), attributes=dict(source.file["image_data"].attrs))
+    return {**fields, **AUGMENTED}

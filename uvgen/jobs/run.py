@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from uvgen.datasets.plan import ShardResult
 from uvgen.errors import DatasetError, InputError
 from uvgen.parallel.workers import run_on_workers
-from uvgen.plan import ShardResult
 from uvgen.shards.format import is_shard
 from uvgen.shards.index import INDEX, Index
 

@@ -15,7 +15,9 @@ from threadpoolctl import threadpool_limits
 import uvgen
 from uvgen.augment.sample import crop_augmented
 from uvgen.augment.values import Augmentation, Draw
-from uvgen.datasets.fields import AUGMENTED, MAP_PARAMETERS
+from uvgen.datasets.config import BuildConfig
+from uvgen.datasets.fields import MAP_PARAMETERS, build_fields
+from uvgen.datasets.plan import ShardResult, ShardTask
 from uvgen.errors import InputError, SampleError, UvgenError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import LANDMARK_MIRROR
@@ -27,12 +29,9 @@ from uvgen.maps.masks import landmark_texels
 from uvgen.maps.mirror import TexelMirror
 from uvgen.maps.position_mapper import BATCH, PositionMapper
 from uvgen.models.load import load_model
-from uvgen.models.morphable import MorphableModel
-from uvgen.plan import BuildConfig, ShardResult, ShardTask
 from uvgen.randomness import keyed_generator
 from uvgen.samples.find import Sample
 from uvgen.samples.read import Annotation, read_annotation, read_image
-from uvgen.shards.format import Field
 from uvgen.shards.index import SkippedSample
 from uvgen.shards.writer import write_shard
 
@@ -75,7 +74,7 @@ class Worker:
             self.augmentation = Augmentation.from_json(job.config.augmentation)
             if self.augmentation.flip:
                 self.mirror = TexelMirror.of_model(self.model, job.config.uv_size, atlas=self.mapper.atlas)
-        self.fields = _fields(job.config, self.model, flips=self.mirror is not None)
+        self.fields = build_fields(job.config, self.model, flips=self.mirror is not None)
 
     def build(self, task: ShardTask) -> ShardResult:
         """Make one shard and rename it into place."""
@@ -258,33 +257,3 @@ def _range_error(sample: Sample, config: BuildConfig) -> SampleError:
 
 def _relative(path: Path | None, root: Path) -> str:
     return "" if path is None else Path(os.path.relpath(path, root)).as_posix()
-
-
-def _fields(config: BuildConfig, model: MorphableModel, *, flips: bool) -> dict[str, Field]:
-    crop = {"unit": "px", "frame": "crop"}
-    scale, offset = FixedPoint.for_crop(config.size)
-    posmap: dict[str, Any] = crop
-    if config.posmap_dtype == "uint16":
-        posmap = {**crop, "scale_factor": scale, "add_offset": offset}
-        if flips:  # mirrored texels may lie between others, and are rounded twice
-            posmap["rounding"] = scale
-    r, u = config.size, config.uv_size
-    maps = Field(config.posmap_dtype, (u, u, 3), chunked=True, attributes=posmap)
-    images = (
-        Field("uint8", (r, r, 3), chunked=True, attributes={"channels": "RGB"})
-        if config.image_codec == "raw"
-        else Field("bytes", (), attributes={"codec": "JPEG", "channels": "RGB"})
-    )
-    return {
-        "image": images,
-        **({"posmap": maps} if config.maps == "stored" else {}),
-        "shape": Field("float32", (model.n_shape,)),
-        "expression": Field("float32", (model.n_expression,)),
-        "pose": Field("float32", (7,), attributes={"content": "pitch yaw roll (rad) tx ty tz (px) f (px/um)"}),
-        "crop": Field("float64", (3, 3), attributes={"content": "image to crop similarity"}),
-        "image_height": Field("int32", (), attributes={"unit": "px"}),
-        "landmarks": Field("float32", (68, 3), attributes=crop),
-        "name": Field("str", ()),
-        "source": Field("str", ()),
-        **(AUGMENTED if config.augmentation is not None else {}),
-    }

@@ -18,15 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 import uvgen
+from uvgen.datasets.config import BuildConfig
+from uvgen.datasets.plan import ShardResult, plan_shards
+from uvgen.datasets.worker import Job, Worker, build_shard
 from uvgen.errors import InputError
 from uvgen.jobs.run import check_run, resume, run_tasks
 from uvgen.maps.masks import weight_mask
 from uvgen.models.morphable import MorphableModel, save_model
-from uvgen.plan import BuildConfig, ShardResult, plan_shards
 from uvgen.samples.find import Sample
 from uvgen.shards.index import Index, SkippedSample
 from uvgen.storage.locks import exclusive
-from uvgen.worker import Job, Worker, build_shard
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ Each shard of the source gives one shard a copy, made from its own samples alone
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,16 +18,15 @@ import numpy as np
 import uvgen
 from uvgen.augment.sample import apply
 from uvgen.augment.values import Augmentation
-from uvgen.build import BuildResult
-from uvgen.datasets.fields import AUGMENTED
+from uvgen.datasets.build import BuildResult
+from uvgen.datasets.fields import augmented_fields
 from uvgen.datasets.open import check_model
+from uvgen.datasets.plan import ShardResult
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.images.codecs import encode_crop
 from uvgen.jobs.run import check_run, resume, run_tasks
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.morphable import MorphableModel
-from uvgen.plan import ShardResult
-from uvgen.shards.format import Field
 from uvgen.shards.index import Index, ShardEntry, SkippedSample, data_folder
 from uvgen.shards.shard import OpenShard
 from uvgen.shards.writer import write_shard
@@ -210,7 +208,7 @@ def _make_shard(job: _Job, task: CopyTask) -> ShardResult:
         stated = {**json.loads(source.file.attrs["config"]), **{key: job.config[key] for key in _ADDED}}
         entry = write_shard(
             job.out / task.file,
-            _fields(source, job.augmentation),
+            augmented_fields(source, job.augmentation),
             job.config["compression"],
             (_rows(source, part, job, task.copy, skip) for part in parts),
             {name: source.file[name][()] for name in source.constants},
@@ -237,23 +235,6 @@ def _check_hash(path: Path, entry: ShardEntry) -> None:
 def _hash(path: Path, size: int, time_ns: int) -> str:
     """Of a source shard, once for all its copies that this process makes."""
     return sha256_file(path)
-
-
-def _fields(source: OpenShard, augmentation: Augmentation) -> dict[str, Field]:
-    """The source's fields, and two more: what was done to a sample, and whether it is mirrored."""
-    fields = {}
-    for name in source.fields:
-        shape, dtype = source.layouts[name]
-        attributes = source.attributes[name]
-        if name == "posmap" and "scale_factor" in attributes:
-            # rounded before it is moved, and again: a rotation by 45° adds two coordinates' errors
-            moved = math.sqrt(2) * augmentation.scale[1]
-            attributes = {**attributes, "rounding": float(attributes["scale_factor"]) / 2 * (1 + moved)}
-        kind = "str" if dtype.kind == "S" else dtype.name
-        fields[name] = Field(kind, shape, name in ("image", "posmap"), attributes)
-    if source.has_jpegs:
-        fields["image"] = Field("bytes", (), attributes=dict(source.file["image_data"].attrs))
-    return {**fields, **AUGMENTED}
 
 
 def _rows(

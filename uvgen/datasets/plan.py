@@ -1,0 +1,52 @@
+"""What a build is to do: its configuration, the shards it makes, and what comes of each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from uvgen.samples.find import Sample
+from uvgen.shards.index import ShardEntry, SkippedSample
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """One shard to make: its file name and samples, and which augmented copy of them."""
+
+    file: str
+    samples: tuple[Sample, ...]
+    copy: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ShardResult:
+    """What came of a task."""
+
+    entry: ShardEntry
+    skipped: tuple[SkippedSample, ...]
+
+
+def plan_shards(samples: Sequence[Sample], shard_size: int, copies: int = 1) -> list[ShardTask]:
+    """Cut a sample list into shards, none across subsets.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        Sorted, as `uvgen.samples.find.find_samples` returns them.
+    shard_size : int
+        Samples a shard.
+    copies : int
+        Shards from each block of samples, one an augmented copy.
+
+    Returns
+    -------
+    list of ShardTask
+        ``SUBSET-00000.h5`` and so on.
+    """
+    by_subset: dict[str, list[Sample]] = {}
+    for sample in samples:
+        by_subset.setdefault(sample.subset, []).append(sample)
+    return [
+        ShardTask(f"{subset}-{block * copies + copy:05d}.h5", tuple(members[first : first + shard_size]), copy)
+        for subset, members in by_subset.items()
+        for block, first in enumerate(range(0, len(members), shard_size))
+        for copy in range(copies)
+    ]
