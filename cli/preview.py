@@ -41,8 +41,8 @@ def command(
     Exit status: 0 drawn (what is certainly wrong is also printed), 1 failed, 2 wrong usage.
     """
     from uvgen import load_model, open_shards
-    from uvgen.preview import contact_sheet
-    from uvgen.sheet import SUFFIXES, save_picture
+    from uvgen.preview.layout import SUFFIXES, save_picture
+    from uvgen.preview.page import contact_sheet
 
     if out.suffix.lower() not in SUFFIXES:
         raise click.BadParameter(f"{out}: expected a name that ends in {' or '.join(SUFFIXES)}", param_hint="--out")

@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from toy import write_tree
 
-from uvgen import Augmentation, Draw, contact_sheet, load_model, open_shards, panels, preview
+from uvgen import Augmentation, Draw, contact_sheet, load_model, open_shards
 from uvgen.datasets.augmented import augment_shards
 from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import LANDMARK_MIRROR
-from uvgen.panels import PANEL, Face
-from uvgen.preview import label_problems, mean_texture, spread
+from uvgen.preview import page, panels
+from uvgen.preview.page import label_problems, mean_texture, spread
+from uvgen.preview.layout import THUMB, save_picture, yaw_histogram
+from uvgen.preview.panels import PANEL, Face
 from uvgen.shards.reader import ShardReader
-from uvgen.sheet import THUMB, save_picture, yaw_histogram
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +135,7 @@ def test_contact_sheet_of_augmented_samples_says_what_was_done(shards: Path, mod
     for sample in reader:
         draw = Draw.from_json(sample["augmentation"])
         yaw, roll = (round(float(np.rad2deg(sample["pose"][k]))) * (-1 if draw.flip else 1) for k in (1, 2))
-        row = preview._row(sample, Face.of(sample, constants["coverage"], constants["weight_mask"]),
+        row = page._row(sample, Face.of(sample, constants["coverage"], constants["weight_mask"]),
                            constants["landmark_texels"], 4)  # fmt: skip
         assert f"yaw {yaw:+d}°" in row.remark and f"roll {roll:+d}°" in row.remark
         assert f"augmented: rotated {draw.rotation_deg:+.0f}°, scaled {draw.scale:.2f}" in row.remark
@@ -227,7 +228,11 @@ def test_spread_of_few_or_equal_yaws_takes_each_sample_once(yaws: Any) -> None:
 
 def test_landmark_colors_change_sides_under_mirroring() -> None:
     sides = panels._sides()
-    swapped = {panels.RIGHT: panels.LEFT, panels.LEFT: panels.RIGHT, panels.MIDDLE: panels.MIDDLE}
+    swapped = {
+        panels.RIGHT: panels.LEFT,
+        panels.LEFT: panels.RIGHT,
+        panels.MIDDLE: panels.MIDDLE,
+    }
     assert [swapped[sides[k]] for k in LANDMARK_MIRROR] == sides
     assert sides[0] == sides[36] == panels.RIGHT and sides[16] == sides[45] == panels.LEFT
 

@@ -13,7 +13,7 @@ from .meshes.transfer import transfer_expressions
 from .meshes.tutte import parameterize
 from .models.load import load_model
 from .models.morphable import MorphableModel, save_model
-from .preview import contact_sheet
+from .preview.page import contact_sheet
 from .samples.find import Sample, find_samples
 from .samples.read import read_annotation, read_image
 from .shards.reader import ShardReader

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from uvgen.errors import InputError
-from uvgen.panels import LEFT, PANEL, PAPER, RIGHT, ramp
+from uvgen.preview.panels import LEFT, PANEL, PAPER, RIGHT, ramp
 from uvgen.storage.files import replaced_on_success
 
 THUMB = 176

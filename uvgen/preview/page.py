@@ -1,7 +1,7 @@
 """A contact sheet of a data set: what `uvgen preview` draws, for people to check their labels with.
 
-One row a sample, one column a kind of picture (see `uvgen.panels`); above each row, what the sample is and what is
-wrong with it as far as a program can tell. What it cannot tell, an onlooker can: points beside their features.
+One row a sample, one column a kind of picture (see `uvgen.preview.panels`); above each row, what the sample is and
+what is wrong with it as far as a program can tell. What it cannot tell, an onlooker can: points beside their features.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,8 @@ from uvgen.augment.values import Draw
 from uvgen.errors import DatasetError, InputError
 from uvgen.maps.masks import landmark_texels
 from uvgen.models.morphable import MorphableModel
-from uvgen.panels import (
+from uvgen.preview.layout import THUMB, Header, Row, compose, yaw_histogram
+from uvgen.preview.panels import (
     EMPTY,
     TURN_DEG,
     Face,
@@ -34,7 +35,6 @@ from uvgen.panels import (
 )
 from uvgen.randomness import keyed_generator
 from uvgen.shards.reader import ShardReader
-from uvgen.sheet import THUMB, Header, Row, compose, yaw_histogram
 
 MOST = 24
 """Samples that a sheet can show."""
@@ -187,7 +187,7 @@ def mean_texture(
     Parameters
     ----------
     textures : sequence
-        As `uvgen.panels.texture` returns them.
+        As `uvgen.preview.panels.texture` returns them.
 
     Returns
     -------
