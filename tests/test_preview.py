@@ -17,8 +17,8 @@ from uvgen.datasets.augmented import augment_shards
 from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.preview import page, panels
-from uvgen.preview.page import label_problems, mean_texture, spread
 from uvgen.preview.layout import THUMB, save_picture, yaw_histogram
+from uvgen.preview.page import label_problems, mean_texture, spread
 from uvgen.preview.panels import PANEL, Face
 from uvgen.shards.reader import ShardReader
 

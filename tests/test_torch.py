@@ -25,14 +25,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip insta
 
 from torch.utils.data import DataLoader  # noqa: E402
 
-from uvgen.torch import (  # noqa: E402
-    PARAMETERS,
-    PositionMapLayer,
-    ShardDataset,
-    ShardSampler,
-    to_float,
-    unwrap,
-)
+from uvgen.torch import PARAMETERS, PositionMapLayer, ShardDataset, ShardSampler, to_float, unwrap  # noqa: E402
 
 R, U = 32, 48
 N = 9  # samples of the toy tree, in 6 shards

@@ -23,8 +23,8 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip insta
 
 from torch.utils.data import DataLoader, Subset, default_collate  # noqa: E402
 
-from uvgen._torch_memory import _MOST_FREE, _SPARE, Buffers, Slots  # noqa: E402
 from uvgen.torch import ShardDataset  # noqa: E402
+from uvgen.torch.memory import _MOST_FREE, _SPARE, Buffers, Slots  # noqa: E402
 
 LAYOUT = {"a": ((2, 3), torch.float32), "b": ((5,), torch.uint16)}
 
@@ -313,7 +313,7 @@ def test_workers_that_end_leave_no_shared_files(shards: Path) -> None:
     code = f"""
 import os, torch
 from torch.utils.data import DataLoader
-from uvgen.torch import ShardDataset
+from uvgen.torch import ShardDataset  # noqa: E402
 torch.multiprocessing.set_sharing_strategy("file_system")
 dataset = ShardDataset({str(shards)!r})
 def left():

@@ -11,9 +11,9 @@ try:
 except ImportError as error:
     raise DependencyError(f"uvgen.torch needs PyTorch ({error}): pip install torch") from error
 
-from uvgen._torch_data import PARAMETERS, ShardDataset
-from uvgen._torch_layers import PositionMapLayer, unwrap
-from uvgen._torch_sampler import ShardSampler
-from uvgen._torch_values import to_float
+from uvgen.torch.dataset import PARAMETERS, ShardDataset
+from uvgen.torch.layers import PositionMapLayer, unwrap
+from uvgen.torch.sampler import ShardSampler
+from uvgen.torch.values import to_float
 
 __all__ = ["PARAMETERS", "PositionMapLayer", "ShardDataset", "ShardSampler", "to_float", "unwrap"]

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError
-from uvgen.maps import kernels
+from uvgen.torch import kernels
 
 NORMALIZE = ("size", "standardize", None)
 _SMALLEST_DEVIATION = 1.0  # grey levels: an image of one colour standardizes to zeros

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
-from uvgen._torch_data import ShardDataset
 from uvgen.errors import InputError
 from uvgen.randomness import keyed_generator
 from uvgen.shards.reader import ShardReader
+from uvgen.torch.dataset import ShardDataset
 
 
 class ShardSampler(Sampler[int]):

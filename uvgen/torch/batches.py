@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import default_collate
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from uvgen._torch_memory import Parcel
+from uvgen.torch.memory import Parcel
 
 
 def as_tensors(large: dict[str, torch.Tensor], rows: dict[str, Any], interleaved: bool) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from uvgen._torch_data import ShardDataset
 from uvgen.datasets.fields import MAP_PARAMETERS
 from uvgen.datasets.open import check_model
 from uvgen.errors import InputError
@@ -18,6 +17,7 @@ from uvgen.maps.mirror import TexelMirror
 from uvgen.models.load import load_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
+from uvgen.torch.dataset import ShardDataset
 
 _FACING = 0.05  # cosine between normal and view below which a texel is a silhouette's, and its visibility chance
 

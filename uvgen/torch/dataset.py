@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from torch.utils.data import Dataset, get_worker_info
 
-from uvgen._torch_augment import AugmentationLike, Augmenter
-from uvgen._torch_batches import PackedBatch, Samples, as_tensors
-from uvgen._torch_memory import Buffers, Layout, Slots
-from uvgen._torch_values import Values, check_normalize
 from uvgen.datasets.fields import MAP_PARAMETERS
 from uvgen.datasets.open import open_shards
 from uvgen.errors import InputError
 from uvgen.fixed_point import decode
+from uvgen.torch.augmenter import AugmentationLike, Augmenter
+from uvgen.torch.batches import PackedBatch, Samples, as_tensors
+from uvgen.torch.memory import Buffers, Layout, Slots
+from uvgen.torch.values import Values, check_normalize
 
 if TYPE_CHECKING:
     from uvgen.models.morphable import MorphableModel
