@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from toy import toy_model, write_tree
+from support.toy import toy_model, write_tree
 
 from uvgen.cli.main import main
 from uvgen.models.load import load_model

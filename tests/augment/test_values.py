@@ -1,0 +1,118 @@
+"""Augmentations and their draws: reproducible, independent, and JSON."""
+
+import dataclasses
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.augmentations import ALL
+from support.toy import picture
+
+from uvgen.augment import (
+    Augmentation,
+    Draw,
+    Occluder,
+    apply,
+)
+from uvgen.errors import InputError
+
+SIZE = 64
+
+
+def test_draw_depends_on_its_arguments_alone() -> None:
+    first = ALL.draw(1, "a", 0)
+    assert first == ALL.draw(1, "a", 0)
+    assert len({first, ALL.draw(2, "a", 0), ALL.draw(1, "b", 0), ALL.draw(1, "a", 1)}) == 4
+    # pinned: a training run of years ago must be reproducible
+    np.testing.assert_allclose([first.rotation_deg, *first.translation, first.scale, first.noise], PINNED, rtol=1e-12)
+
+
+@given(st.integers(0, 1000), st.sets(st.sampled_from([f.name for f in dataclasses.fields(Augmentation)]), min_size=1))
+def test_draw_of_an_option_does_not_change_when_others_are_switched_off(seed, off) -> None:
+    full = ALL.draw(seed, "a", 0)
+    less = replace(ALL, **{name: getattr(Augmentation(), name) for name in off}).draw(seed, "a", 0)
+    for field in dataclasses.fields(Draw):
+        related = {"occluders": {name for name in off if name.startswith("occ") or name == "n_occluders"}}
+        if not related.get(field.name, off & {field.name}):
+            assert getattr(less, field.name) == getattr(full, field.name)
+
+
+@given(st.integers(0, 2**40), st.text(max_size=5), st.integers(0, 99))
+def test_draw_stays_in_its_ranges_and_survives_json(seed, name, epoch) -> None:
+    draw = ALL.draw(seed, name, epoch, SIZE)
+    assert Draw.from_json(draw.to_json()) == draw
+    assert -45 <= draw.rotation_deg <= 45 and 0.9 <= draw.scale <= 1.2 and 50 <= draw.jpeg <= 95
+    assert all(0.6 <= gain <= 1.4 for gain in draw.channel_gain) and max(map(abs, draw.translation)) <= 0.1
+    assert len(draw.occluders) <= 4 and 0 <= draw.other < 1
+
+
+def test_draw_takes_every_choice_about_as_often_as_asked() -> None:
+    draws = [ALL.draw(0, "a", epoch) for epoch in range(400)]
+    assert 160 < sum(draw.flip for draw in draws) < 240
+    assert 240 < sum(bool(draw.occluders) for draw in draws) < 320
+    assert {len(draw.occluders) for draw in draws} == {0, 1, 2, 3, 4}
+    assert {o.fill for draw in draws for o in draw.occluders} == {"noise", "color", "image"}
+    assert {o.shape for draw in draws for o in draw.occluders} == {"rectangle", "blob"}
+
+
+def test_augmentation_survives_json_and_json_may_name_a_preset() -> None:
+    assert Augmentation.from_json(ALL.to_json()) == ALL
+    wide = Augmentation.from_json('{"preset": "prnet", "rotation_deg": [-90, 90]}')
+    assert wide == replace(Augmentation.preset("prnet"), rotation_deg=(-90, 90))
+    assert Augmentation.from_json("{}") == Augmentation() == Augmentation.preset("none")
+
+
+def test_presets_never_flip_and_none_does_nothing() -> None:
+    assert Augmentation.preset("prnet").flip == 0
+    image = picture(0, SIZE, SIZE)
+    result = apply(Augmentation.preset("none").draw(0, "a", 0, SIZE), image)
+    np.testing.assert_array_equal(result.image, image)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"rotation_deg": [45, -45]}', r"rotation_deg = \(45, -45\), expected \(low, high\) with -180 <= low"),
+        ('{"scale": [0, 1]}', r"scale = \(0, 1\), expected .* 0.1 <= low"),
+        ('{"scale": 1.2}', "scale = 1.2"),
+        ('{"noise": [NaN, 3]}', "noise = "),
+        ('{"flip": 1.5}', "flip = 1.5, expected a number in 0 to 1"),
+        ('{"flip": true}', "flip = True"),
+        ('{"jpeg": [50.5, 90]}', "jpeg = "),
+        ('{"n_occluders": [1, 9]}', "n_occluders = .* <= 4"),
+        ('{"occluder_fills": ["stars"]}', "occluder_fills = .*, expected some of noise, color, image"),
+        ('{"rotate": [0, 1]}', "no option 'rotate', expected some of rotation_deg"),
+        ('{"preset": "reshow"}', "no preset 'reshow', expected one of none, prnet"),
+        ("[1]", "expected a JSON object"),
+        ("{", "not JSON"),
+    ],
+)
+def test_augmentation_of_bad_json_raises(text, message) -> None:
+    with pytest.raises(InputError, match=message):
+        Augmentation.from_json(text)
+
+
+@pytest.mark.parametrize("text", ["{}", "3", "nothing", '{"size": 3, "translation": 1}'])
+def test_draw_of_bad_json_raises(text) -> None:
+    with pytest.raises(InputError, match="not a draw of an augmentation"):
+        Draw.from_json(text)
+
+
+def test_draw_is_plain_json() -> None:
+    assert isinstance(json.loads(ALL.draw(0, "a", 0).to_json())["occluders"], list)
+
+
+PINNED = [33.008081869847985, 0.08609212075701533, 0.06935306234235661, 1.168543188596085, 7.2685876897558845]
+
+
+def test_other_sample_is_any_but_the_sample_itself() -> None:
+    image = Occluder("blob", "image", 0.5, 0.5, 0.3, 0.3, 0.0, (0, 0, 0), 1, 0)
+    for n in (2, 3, 7):
+        for number in range(n):
+            found = {Draw(8, occluders=(image,), other=u).other_sample(number, n) for u in np.linspace(0, 0.9999, 50)}
+            assert found == set(range(n)) - {number}
+    assert Draw(8, occluders=(image,)).other_sample(0, 1) is None
+    assert Draw(8, other=0.5).other_sample(0, 9) is None

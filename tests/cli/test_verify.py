@@ -1,0 +1,262 @@
+"""The command `uvgen verify`."""
+
+import dataclasses
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from support.builds import SMALL, edit_index, make
+from support.toy import toy_model, write_tree
+
+from uvgen.models.morphable import make_model, save_model
+
+
+@pytest.fixture(scope="module")
+def untouched(request: pytest.FixtureRequest, model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("built")
+    config = dataclasses.replace(SMALL, posmap_dtype=getattr(request, "param", "uint16"))
+    make(write_tree(folder / "300W_LP"), model_path, folder / "shards", config)
+    return folder / "shards"
+
+
+@pytest.fixture
+def built(untouched: Path, tmp_path: Path) -> Path:
+    """A copy to be damaged."""
+    return Path(shutil.copytree(untouched, tmp_path / "shards"))
+
+
+def fix_hash(shard: Path) -> None:
+    """List a shard as it is now, as somebody who tampers would."""
+
+    def change(content: dict[str, Any]) -> None:
+        entry = next(e for e in content["shards"] if e["file"] == shard.name)
+        entry["sha256"] = hashlib.sha256(shard.read_bytes()).hexdigest()
+        entry["size_bytes"] = shard.stat().st_size
+
+    edit_index(shard.parent, change)
+
+
+def change_field(shard: Path, change: Callable[[h5py.File], object]) -> None:
+    """Change a shard's content and fix up its hash."""
+    with h5py.File(shard, "r+") as file:
+        change(file)
+    fix_hash(shard)
+
+
+def assert_problem(result: Any, *pattern: str) -> None:
+    """Status 1, and just one problem, reported in a line that names the file, before the closing one."""
+    assert result.exit_code == 1, result.exception
+    lines = result.stderr.splitlines()
+    assert len(lines) == 2 and "1 problem" in lines[1], result.stderr
+    for part in pattern:
+        assert re.search(part, lines[0]), result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("untouched", ["uint16", "float32"], indirect=True)
+def test_verify_of_sound_data_set_says_so(uvgen: Any, untouched: Path, model_path: Path) -> None:
+    result = uvgen("verify", untouched, "--model", model_path)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == f"{untouched}: 9 samples in 6 shards are sound; labels agree with the model\n"
+    assert "labels not checked" in uvgen("verify", untouched).stdout
+    result = uvgen("verify", untouched, "--quiet")
+    assert (result.exit_code, result.output) == (0, "")
+
+
+def test_verify_changes_nothing(uvgen: Any, built: Path, model_path: Path) -> None:
+    before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in built.iterdir()}
+    assert uvgen("verify", built, "--model", model_path).exit_code == 0
+    assert {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in built.iterdir()} == before
+
+
+def test_verify_help_explains_with_an_example(uvgen: Any) -> None:
+    result = uvgen("verify", "--help")
+    assert result.exit_code == 0
+    assert "uvgen verify shards/ --model bfm.h5" in result.stdout and "Exit status: 0 sound, 1" in result.stdout
+
+
+# Damage
+
+
+@pytest.mark.parametrize("at", [0, 0.3, 0.6, 1])
+def test_verify_finds_a_flipped_bit_anywhere(uvgen: Any, built: Path, at: float) -> None:
+    path = built / "IBUG-00000.h5"
+    content = bytearray(path.read_bytes())
+    content[int(at * (len(content) - 1))] ^= 1
+    path.write_bytes(content)
+    assert_problem(uvgen("verify", built), r"IBUG-00000\.h5: its SHA-256 is not the one in the index")
+
+
+def test_verify_finds_a_truncated_shard(uvgen: Any, built: Path) -> None:
+    path = built / "IBUG-00000.h5"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert_problem(uvgen("verify", built), r"IBUG-00000\.h5: \d+ bytes, expected \d+")
+
+
+def test_verify_finds_a_missing_shard(uvgen: Any, built: Path) -> None:
+    (built / "AFW-00001.h5").unlink()
+    assert_problem(uvgen("verify", built), r"AFW-00001\.h5: missing")
+
+
+def test_verify_finds_a_stray_shard(uvgen: Any, built: Path) -> None:
+    shutil.copy(built / "AFW-00001.h5", built / "AFW-00002.h5")
+    assert_problem(uvgen("verify", built), r"AFW-00002\.h5: not listed in dataset\.json")
+
+
+def test_verify_finds_all_problems_at_once(uvgen: Any, built: Path) -> None:
+    (built / "AFW-00001.h5").unlink()
+    (built / "IBUG-00001.h5").write_bytes(b"text")
+    (built / "stray.h5").write_bytes(b"text")
+    result = uvgen("verify", built, "--quiet")
+    assert result.exit_code == 1
+    for name in ("AFW-00001.h5", "IBUG-00001.h5", "stray.h5", "3 problems"):
+        assert name in result.stderr
+
+
+def test_verify_finds_a_shard_in_anothers_place(uvgen: Any, built: Path) -> None:
+    shutil.copy(built / "AFW-00000.h5", built / "IBUG-00000.h5")
+    assert_problem(uvgen("verify", built), r"IBUG-00000\.h5: ")
+
+
+@pytest.mark.parametrize("content", [b"text", b"\x89HDF\r\n\x1a\n" + b"\0" * 500, b""])
+def test_verify_finds_a_file_that_is_no_hdf5(uvgen: Any, built: Path, content: bytes) -> None:
+    (built / "IBUG-00000.h5").write_bytes(content)
+    fix_hash(built / "IBUG-00000.h5")
+    assert_problem(uvgen("verify", built), r"IBUG-00000\.h5: cannot be read")
+
+
+# Tampering
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["shards"][2].update(samples=1), r"IBUG-00000\.h5: .* has 2 rows, expected 1"),
+        (lambda c: c["shards"][2].update(sha256="0" * 64), r"IBUG-00000\.h5: its SHA-256"),
+        (lambda c: c["shards"][2].update(size_bytes=7), r"IBUG-00000\.h5: \d+ bytes, expected 7"),
+        (lambda c: c["shards"].pop(2), r"IBUG-00000\.h5: not listed"),
+        (lambda c: c["shards"].append({**c["shards"][2], "file": "IBUG-00007.h5"}), r"IBUG-00007\.h5: missing"),
+        (lambda c: c["shards"].append(dict(c["shards"][2])), r"IBUG-00000\.h5"),
+        (lambda c: c.update(n_samples=1000), r"dataset\.json.*1000"),
+    ],
+    ids=["count", "hash", "size", "removed", "added", "twice", "total"],
+)
+def test_verify_finds_a_tampered_index(
+    uvgen: Any, built: Path, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    edit_index(built, change)
+    result = uvgen("verify", built)
+    assert result.exit_code == 1
+    assert all(re.search(message, line) for line in result.stderr.splitlines()[:-1]), result.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("seed", 5), ("jitter", 0.0), ("compat", "face3d"), ("size", 64), ("model_sha256", "0" * 64)]
+)
+def test_verify_finds_a_configuration_that_is_not_the_shards(uvgen: Any, built: Path, key: str, value: Any) -> None:
+    edit_index(built, lambda content: content["config"].update({key: value}))
+    result = uvgen("verify", built)
+    assert result.exit_code == 1
+    assert key in result.stderr
+
+
+def test_verify_unreadable_index_is_refused(uvgen: Any, built: Path) -> None:
+    (built / "dataset.json").write_text("{half")
+    result = uvgen("verify", built)
+    assert result.exit_code == 1 and "dataset.json: not a data set's index" in result.stderr
+    (built / "dataset.json").unlink()
+    result = uvgen("verify", built)
+    assert result.exit_code == 1 and "dataset.json: no such file; expected a folder that" in result.stderr
+
+
+def test_verify_finds_a_dataset_that_is_gone(uvgen: Any, built: Path) -> None:
+    def drop(file: h5py.File) -> None:
+        del file["landmarks"]
+
+    change_field(built / "IBUG-00000.h5", drop)
+    assert_problem(uvgen("verify", built), r"IBUG-00000\.h5: no dataset landmarks")
+
+
+@pytest.mark.parametrize("field", ["shape", "expression", "pose", "crop", "landmarks"])
+def test_verify_finds_values_that_are_not_finite(uvgen: Any, built: Path, field: str) -> None:
+    def spoil(file: h5py.File) -> None:
+        values = file[field][()]
+        values.flat[-1] = np.nan
+        file[field][()] = values
+
+    change_field(built / "IBUG-00000.h5", spoil)
+    assert_problem(uvgen("verify", built), rf"IBUG-00000\.h5: {field} holds NaN")
+
+
+def test_verify_finds_a_negative_weight(uvgen: Any, built: Path) -> None:
+    def spoil(file: h5py.File) -> None:
+        file["weight_mask"][3, 5] = -1
+
+    change_field(built / "IBUG-00000.h5", spoil)
+    assert_problem(uvgen("verify", built), r"IBUG-00000\.h5: weight_mask holds negative")
+
+
+# Labels
+
+
+def test_verify_with_another_model_is_refused(uvgen: Any, built: Path, tmp_path: Path) -> None:
+    model = toy_model()
+    arrays = {f.name: getattr(model, f.name) for f in dataclasses.fields(model)}
+    other = make_model(source="toy", **arrays | {"mean": model.mean * 1.01, "content_sha256": ""})
+    save_model(other, tmp_path / "other.h5")
+    result = uvgen("verify", built, "--model", tmp_path / "other.h5")
+    assert result.exit_code == 1
+    assert re.fullmatch(r"uvgen: .*other\.h5: not the model of .*\n", result.stderr)
+
+
+@pytest.mark.parametrize("untouched", ["uint16", "float32"], indirect=True)
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_verify_finds_a_map_that_is_not_that_of_its_parameters(
+    uvgen: Any, built: Path, model_path: Path, axis: int
+) -> None:
+    """A tenth of a pixel along one axis, with the hash fixed up: only the model can tell."""
+
+    def shift(file: h5py.File) -> None:
+        codes = file["posmap"][1]
+        codes[..., axis] += np.array(0.1 / file["posmap"].attrs.get("scale_factor", 1)).astype(codes.dtype)
+        file["posmap"][1] = codes
+
+    change_field(built / "IBUG-00000.h5", shift)
+    assert uvgen("verify", built).exit_code == 0
+    message = r"IBUG-00000\.h5: IBUG/IBUG_001_1_0: map is off by 0\.\d+ px from its parameters"
+    assert_problem(uvgen("verify", built, "--model", model_path), message)
+
+
+@pytest.mark.parametrize(("field", "index", "step"), [("pose", (1, 3), 0.5), ("crop", (1, 0, 2), 0.5)])
+def test_verify_finds_parameters_that_are_not_those_of_the_map(
+    uvgen: Any, built: Path, model_path: Path, field: str, index: tuple[int, ...], step: float
+) -> None:
+    def shift(file: h5py.File) -> None:
+        file[field][index] += step
+
+    change_field(built / "IBUG-00000.h5", shift)
+    result = uvgen("verify", built, "--model", model_path)
+    assert result.exit_code == 1
+    assert "IBUG_001_1_0: map is off" in result.stderr and "IBUG_001_1_0: landmarks are off" in result.stderr
+    assert "IBUG_000_1_0" not in result.stderr
+
+
+def test_verify_finds_landmarks_that_moved(uvgen: Any, built: Path, model_path: Path) -> None:
+    def shift(file: h5py.File) -> None:
+        file["landmarks"][0, 30, 1] += 0.05
+
+    change_field(built / "IBUG-00000.h5", shift)
+    message = r"IBUG-00000\.h5: IBUG/IBUG_000_1_0: landmarks are off by 0\.05"
+    assert_problem(uvgen("verify", built, "--model", model_path), message)
+
+
+def test_verify_index_edited_by_the_tests_is_still_json(built: Path) -> None:
+    edit_index(built, lambda content: None)
+    assert json.loads((built / "dataset.json").read_text(encoding="utf-8"))["n_samples"] == 9

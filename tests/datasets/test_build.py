@@ -1,0 +1,335 @@
+"""What a build puts into shards: right labels, the same bytes whatever the circumstances, and nothing bad."""
+
+import dataclasses
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io as sio
+from hypothesis import given
+from hypothesis import strategies as st
+from support.builds import SMALL, assert_equal_samples, by_name, file_hashes, make
+from support.toy import HEIGHT, N_SHAPE, WIDTH, parameters, toy_model, write_sample, write_tree
+
+from uvgen import MorphableModel, PositionMapper, load_model, open_shards, read_image, warp_image, weight_mask
+from uvgen.datasets.build import BuildResult, build
+from uvgen.datasets.config import BuildConfig
+from uvgen.datasets.plan import plan_shards
+from uvgen.datasets.verify import verify
+from uvgen.errors import InputError, SampleError
+from uvgen.models.morphable import make_model, save_model
+from uvgen.samples.find import Sample, find_samples
+
+EXACT = dataclasses.replace(SMALL, posmap_dtype="float32")
+PARAMETER_ROUNDING = 2e-3  # px: parameters are stored as float32, 1e5 µm in size, at some 5e-4 px/µm
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree that no test changes."""
+    return write_tree(tmp_path_factory.mktemp("data") / "300W_LP")
+
+
+@pytest.fixture(scope="module")
+def built(data: Path, model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of it that no test changes."""
+    out = tmp_path_factory.mktemp("built") / "shards"
+    make(data, model_path, out)
+    return out
+
+
+# The same bytes
+
+
+def test_build_with_two_workers_writes_the_same_bytes(
+    data: Path, built: Path, model_path: Path, tmp_path: Path
+) -> None:
+    make(data, model_path, tmp_path / "two", workers=2)
+    assert file_hashes(tmp_path / "two") == file_hashes(built)
+    assert len(file_hashes(built)) == 6 + 1  # two shards a subset, and the index, nothing else
+
+
+def test_build_with_model_in_memory_writes_the_same_bytes(
+    data: Path, built: Path, model: MorphableModel, tmp_path: Path
+) -> None:
+    build(find_samples(data), model, tmp_path / "out", SMALL, root=data)
+    assert file_hashes(tmp_path / "out") == file_hashes(built)
+
+
+def test_build_on_a_moved_tree_writes_the_same_bytes(
+    built: Path, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tree(tmp_path / "elsewhere" / "data")
+    monkeypatch.chdir(tmp_path)
+    make(Path("elsewhere/data"), model_path, Path("out"))
+    assert file_hashes(tmp_path / "out") == file_hashes(built)
+
+
+@pytest.mark.parametrize("choice", ["one subset", "reversed", "first alone", "one shard"])
+def test_build_of_other_choice_gives_a_sample_the_same_content(
+    data: Path, built: Path, model_path: Path, tmp_path: Path, choice: str
+) -> None:
+    samples = find_samples(data)
+    config = dataclasses.replace(SMALL, shard_size=100) if choice == "one shard" else SMALL
+    chosen = {"one subset": samples[3:6], "reversed": samples[::-1], "first alone": samples[:1], "one shard": samples}
+    build(chosen[choice], load_model(model_path), tmp_path / "out", config, root=data)
+    expected, found = by_name(built), by_name(tmp_path / "out")
+    assert found.keys() == {sample.name for sample in chosen[choice]}
+    for name in found:
+        assert_equal_samples(found[name], expected[name])
+
+
+@given(st.data())
+def test_plan_shards_of_any_list_cuts_every_subset_in_order(data: st.DataObject) -> None:
+    subsets = data.draw(st.lists(st.sampled_from(["AFW", "IBUG", "IBUG_Flip"]), max_size=40))
+    samples = [Sample(f"{subset}/{k}", subset, None, None) for k, subset in enumerate(subsets)]
+    size = data.draw(st.integers(1, 12))
+    tasks = plan_shards(samples, size)
+    assert len({task.file for task in tasks}) == len(tasks)
+    for subset, count in Counter(subsets).items():
+        own = [task for task in tasks if task.samples[0].subset == subset]
+        assert [task.file for task in own] == [f"{subset}-{k:05d}.h5" for k in range(-(-count // size))]
+        assert [s for task in own for s in task.samples] == [s for s in samples if s.subset == subset]
+        assert all(len(task.samples) == size for task in own[:-1])
+
+
+# The content
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+@pytest.mark.parametrize("compat", [None, "face3d"])
+def test_build_stores_maps_that_agree_with_their_parameters(
+    data: Path, model: MorphableModel, model_path: Path, tmp_path: Path, dtype: str, compat: str | None
+) -> None:
+    config = dataclasses.replace(SMALL, posmap_dtype=dtype, compat=compat)
+    make(data, model_path, tmp_path, config)
+    s = open_shards(tmp_path)[:]
+    mapper = PositionMapper(model, config.uv_size, compat)
+    maps, landmarks = mapper.maps_and_landmarks(s["shape"], s["expression"], s["pose"], s["crop"], s["image_height"])
+    step = config.size / 2**14 if dtype == "uint16" else 0
+    np.testing.assert_allclose(s["posmap"], maps, atol=step / 2 + PARAMETER_ROUNDING, rtol=0)
+    np.testing.assert_allclose(s["landmarks"], landmarks, atol=PARAMETER_ROUNDING, rtol=0)
+    np.testing.assert_array_equal(s["image_height"], HEIGHT)
+
+
+def test_build_stores_the_crop_that_its_similarity_says(data: Path, built: Path) -> None:
+    reader = open_shards(built)
+    for sample in find_samples(data):
+        stored = reader[reader.names.index(sample.name)]
+        expected = warp_image(read_image(sample), stored["crop"], SMALL.size)
+        np.testing.assert_array_equal(stored["image"], expected)
+        assert stored["image"].std() > 5  # a picture, not a black square
+
+
+def test_build_stores_the_parameters_of_the_file(data: Path, built: Path) -> None:
+    stored = by_name(built, "shape", "expression", "pose")
+    content = sio.loadmat(data / "IBUG_Flip/IBUG_002_1_0.mat")
+    for key, source in (("shape", "Shape_Para"), ("expression", "Exp_Para"), ("pose", "Pose_Para")):
+        expected = content[source].ravel().astype(np.float32)
+        np.testing.assert_array_equal(stored["IBUG_Flip/IBUG_002_1_0"][key], expected)
+
+
+def test_build_compat_face3d_shifts_labels_one_pixel_right_and_up(data: Path, model_path: Path, tmp_path: Path) -> None:
+    points = {}
+    for compat in (None, "face3d"):
+        make(data, model_path, tmp_path / str(compat), dataclasses.replace(EXACT, compat=compat))
+        s = open_shards(tmp_path / str(compat))[:]
+        back = np.linalg.inv(s["crop"])  # the crops differ too, so compare in the image
+        points[compat] = s["landmarks"][..., :2] @ back[:, :2, :2] + back[:, None, :2, 2]
+    shift = points["face3d"] - points[None]
+    # float32 landmarks of up to 32 px, three image pixels each
+    np.testing.assert_allclose(shift, np.broadcast_to([1.0, -1.0], shift.shape), atol=1e-4)
+
+
+def test_build_without_jitter_centres_the_crop_on_the_landmarks(data: Path, model_path: Path, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        make(data, model_path, tmp_path / str(seed), dataclasses.replace(EXACT, jitter=0, seed=seed))
+    s = open_shards(tmp_path / "0")[:]
+    low, high = s["landmarks"][..., :2].min(axis=1), s["landmarks"][..., :2].max(axis=1)
+    # float32 landmarks of up to 32 px
+    np.testing.assert_allclose((low + high) / 2, (SMALL.size - 1) / 2, atol=1e-5)
+    np.testing.assert_allclose((high - low).sum(axis=1) / 2 * 1.5, SMALL.size - 1, atol=1e-5)
+    np.testing.assert_array_equal(s["crop"], open_shards(tmp_path / "1")[:]["crop"])
+
+
+def jitter_of(folder: Path) -> np.ndarray:
+    """(n, 3) how far each crop was moved, in extents, and how much its size was changed, as a share."""
+    s = open_shards(folder)[:]
+    low, high = s["landmarks"][..., :2].min(axis=1), s["landmarks"][..., :2].max(axis=1)
+    extent = (high - low).sum(axis=1, keepdims=True) / 2
+    moved = ((SMALL.size - 1) / 2 - (low + high) / 2) / extent
+    return np.hstack([moved, (SMALL.size - 1) / (1.5 * extent) - 1])
+
+
+def test_build_jitter_is_drawn_anew_for_each_sample_and_seed(
+    data: Path, built: Path, model_path: Path, tmp_path: Path
+) -> None:
+    make(data, model_path, tmp_path / "out", dataclasses.replace(SMALL, seed=1))
+    jitter = np.concatenate([jitter_of(built), jitter_of(tmp_path / "out")])
+    assert np.abs(jitter).max() <= 0.1 + 1e-5  # float32 landmarks
+    assert (np.abs(jitter).max(axis=0) > 0.06).all()  # 18 uniform draws stay below once in 10^4 seeds
+    for column in jitter.T:
+        assert len(np.unique(column.round(4))) == len(column)
+
+
+@pytest.mark.parametrize("compression", ["lzf", "gzip"])
+def test_build_compressed_reads_the_same(
+    data: Path, built: Path, model_path: Path, tmp_path: Path, compression: str
+) -> None:
+    make(data, model_path, tmp_path / "out", dataclasses.replace(SMALL, compression=compression))
+    with h5py.File(tmp_path / "out/IBUG-00000.h5") as file:
+        assert file["image"].compression == file["posmap"].compression == compression
+        assert file["posmap"].chunks == (1, SMALL.uv_size, SMALL.uv_size, 3)
+    expected, found = by_name(built), by_name(tmp_path / "out")
+    assert found.keys() == expected.keys()
+    for name in found:
+        assert_equal_samples(found[name], expected[name])
+    assert not verify(tmp_path / "out", load_model(model_path)).problems
+
+
+def test_build_stores_the_weight_mask(
+    data: Path, built: Path, model: MorphableModel, model_path: Path, tmp_path: Path
+) -> None:
+    np.testing.assert_array_equal(open_shards(built).constants["weight_mask"], weight_mask(model, SMALL.uv_size))
+    own = np.random.default_rng(0).random((SMALL.uv_size, SMALL.uv_size), np.float32)
+    make(data, model_path, tmp_path / "out", weights=own)
+    np.testing.assert_array_equal(open_shards(tmp_path / "out").constants["weight_mask"], own)
+    with pytest.raises(InputError, match=r"weights: \(3, 4\), expected \(48, 48\)"):
+        make(data, model_path, tmp_path / "bad", weights=np.ones((3, 4), np.float32))
+
+
+def test_build_result_counts_what_the_folder_holds(data: Path, model_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    seen: list[Any] = []
+    result = make(data, model_path, tmp_path / "out", progress=seen.append)
+    shards = list((tmp_path / "out").glob("*.h5"))
+    assert result == BuildResult(9, 9, sum(path.stat().st_size for path in shards), ())
+    assert sorted(r.entry.file for r in seen) == sorted(path.name for path in shards)
+    again = make(data, model_path, tmp_path / "out")
+    assert (again.samples, again.new_samples) == (9, 0)
+
+
+# Bad samples
+
+
+def test_build_bad_sample_costs_only_itself(model_path: Path, tmp_path: Path) -> None:
+    """Eighteen samples in one shard, of which three are damaged later: the others keep every bit."""
+    tree = tmp_path / "data"
+    for k in range(18):
+        write_sample(tree / "AFW", f"AFW_{k:02d}", seed=k)
+    config = dataclasses.replace(EXACT, shard_size=100)
+    make(tree, model_path, tmp_path / "whole", config)
+    (tree / "AFW/AFW_00.jpg").unlink()
+    (tree / "AFW/AFW_07.mat").write_bytes(b"text")
+    image = (tree / "AFW/AFW_11.jpg").read_bytes()
+    (tree / "AFW/AFW_11.jpg").write_bytes(image[: len(image) // 2])
+    result = make(tree, model_path, tmp_path / "damaged", config)
+    assert [skip.name for skip in result.skipped] == ["AFW/AFW_00", "AFW/AFW_07", "AFW/AFW_11"]
+    assert (result.samples, result.new_samples) == (15, 15)
+    expected, found = by_name(tmp_path / "whole"), by_name(tmp_path / "damaged")
+    assert found.keys() == expected.keys() - {skip.name for skip in result.skipped}
+    for name in found:
+        assert_equal_samples(found[name], expected[name])
+    listed = json.loads((tmp_path / "damaged/dataset.json").read_text(encoding="utf-8"))["skipped"]
+    assert listed == [dataclasses.asdict(skip) for skip in result.skipped]
+
+
+def test_build_of_bad_samples_alone_makes_an_empty_data_set(tree: Path, model_path: Path, tmp_path: Path) -> None:
+    for path in tree.rglob("*.mat"):
+        path.unlink()
+    result = make(tree, model_path, tmp_path / "out")
+    assert (result.samples, len(result.skipped)) == (0, 9)
+    assert list(file_hashes(tmp_path / "out")) == ["dataset.json"]
+    reader = open_shards(tmp_path / "out")
+    assert len(reader) == 0 and list(reader) == [] and reader.names == [] and reader.constants == {}
+    assert not verify(tmp_path / "out", load_model(model_path)).problems
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_build_on_error_fail_ends_with_that_error(tree: Path, model_path: Path, tmp_path: Path, workers: int) -> None:
+    (tree / "IBUG/IBUG_001_1_0.mat").write_bytes(b"text")
+    with pytest.raises(SampleError, match=r"IBUG_001_1_0\.mat: not a readable MATLAB file"):
+        make(tree, model_path, tmp_path / "out", on_error="fail", workers=workers)
+    left = set(file_hashes(tmp_path / "out"))
+    assert "IBUG-00000.h5" not in left
+    if workers == 1:  # another worker, stopped in the middle of its shard, leaves that to the next run to remove
+        assert not {name for name in left if name.startswith(".")}  # neither half a shard nor a lock
+        assert {"AFW-00000.h5", "AFW-00001.h5", "dataset.json"} <= left
+
+
+@pytest.fixture
+def stretchable(tmp_path: Path) -> Path:
+    """A model whose last shape component moves a corner of the patch alone, far from all landmarks."""
+    model = toy_model()
+    basis = model.basis.copy()
+    basis[:, :, N_SHAPE - 1] = 0
+    basis[:3, 0, N_SHAPE - 1] = 1
+    arrays = {f.name: getattr(model, f.name) for f in dataclasses.fields(model)}
+    save_model(make_model(source="toy", **arrays | {"basis": basis, "content_sha256": ""}), tmp_path / "stretchable.h5")
+    return tmp_path / "stretchable.h5"
+
+
+def test_build_uint16_value_out_of_range_is_an_error_and_float32_takes_it(stretchable: Path, tmp_path: Path) -> None:
+    for k, last in enumerate((0, 2e6, 0)):
+        shape = parameters(k)["Shape_Para"]
+        shape[-1] = last
+        write_sample(tmp_path / "data/AFW", f"AFW_{k}", seed=k, Shape_Para=shape)
+    result = make(tmp_path / "data", stretchable, tmp_path / "fixed")
+    assert [skip.name for skip in result.skipped] == ["AFW/AFW_1"]
+    assert "AFW_1.mat" in result.skipped[0].reason and "--posmap-dtype float32" in result.skipped[0].reason
+    assert open_shards(tmp_path / "fixed").names == ["AFW/AFW_0", "AFW/AFW_2"]
+
+    exact = make(tmp_path / "data", stretchable, tmp_path / "exact", EXACT)
+    assert not exact.skipped
+    values = by_name(tmp_path / "exact", "posmap")["AFW/AFW_1"]["posmap"]
+    assert values.max() > 2.5 * SMALL.size  # beyond the range of the codes, and not cut
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+@pytest.mark.parametrize("key", ["Shape_Para", "Exp_Para", "Pose_Para"])
+def test_build_parameters_beyond_float32_are_an_error(
+    tree: Path, model_path: Path, tmp_path: Path, key: str, dtype: str
+) -> None:
+    """Finite in the file, infinite as float32: no such number may reach a shard."""
+    values = parameters(1)[key].astype(np.float64)
+    values.flat[-1] = 1e39
+    write_sample(tree / "AFW", "AFW_001_1_0", seed=1, **{key: values})
+    result = make(tree, model_path, tmp_path / "out", dataclasses.replace(SMALL, posmap_dtype=dtype))
+    assert [skip.name for skip in result.skipped] == ["AFW/AFW_001_1_0"]
+    assert "AFW_001_1_0" in result.skipped[0].reason
+    for field in ("shape", "expression", "pose", "crop", "landmarks", "posmap"):
+        assert np.isfinite(open_shards(tmp_path / "out")[:][field]).all()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"size": 0}, {"uv_size": 5000}, {"shard_size": 0}, {"jitter": 1.0}, {"jitter": -0.1}, {"jitter": np.nan},
+        {"posmap_dtype": "float16"}, {"compression": "zip"}, {"compat": "prnet"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_build_config_out_of_range_is_refused(
+    data: Path, model_path: Path, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    (key,) = change
+    with pytest.raises(InputError, match=key):
+        make(data, model_path, tmp_path / "out", BuildConfig(**dataclasses.asdict(SMALL) | change))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", [{"workers": 0}, {"on_error": "ignore"}], ids=str)
+def test_build_option_out_of_range_is_refused(
+    data: Path, model_path: Path, tmp_path: Path, option: dict[str, Any]
+) -> None:
+    (key,) = option
+    with pytest.raises(InputError, match=key):
+        make(data, model_path, tmp_path / "out", **option)
+
+
+def test_toy_image_is_not_square() -> None:
+    assert HEIGHT != WIDTH  # what the tests above rely on to see exchanged axes

@@ -1,0 +1,261 @@
+"""Builds that were broken off, are run again, or meet another one in the same folder."""
+
+import contextlib
+import dataclasses
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.builds import (
+    SMALL,
+    edit_index,
+    file_hashes,
+    listed_shards,
+    make,
+    replace_by_pipe,
+    restore,
+    start,
+    wait_for,
+)  # fmt: skip
+from support.toy import toy_model, write_sample, write_tree
+
+from uvgen import load_model, open_shards
+from uvgen.datasets.build import build
+from uvgen.datasets.verify import verify
+from uvgen.errors import DatasetError
+from uvgen.models.morphable import make_model, save_model
+from uvgen.samples.find import find_samples
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals, pipes and file locks of POSIX systems")
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> dict[str, str]:
+    """Hashes of what one uninterrupted run makes of the toy tree."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    make(write_tree(folder / "300W_LP"), model_path, folder / "shards")
+    return file_hashes(folder / "shards")
+
+
+def arguments(tree: Path, model_path: Path, out: Path, *more: object) -> tuple[object, ...]:
+    """What `builds.make` does, as a command line."""
+    return ("build", "--data", tree, "--model", model_path, "--out", out, "--size", SMALL.size,
+            "--uv-size", SMALL.uv_size, "--shard-size", SMALL.shard_size, *more)  # fmt: skip
+
+
+def times(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.h5")}
+
+
+def test_build_killed_and_run_again_writes_the_same_bytes(
+    tree: Path, model_path: Path, tmp_path: Path, expected: dict[str, str]
+) -> None:
+    """A pipe for an image stops the first run within the third shard, where it is killed."""
+    out, image = tmp_path / "out", tree / "IBUG/IBUG_001_1_0.jpg"
+    content = replace_by_pipe(image)
+    process = start(*arguments(tree, model_path, out, "--workers", 1))
+    wait_for(lambda: len(listed_shards(out)) == 2 and any(out.glob(".*IBUG-00000.h5")), process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    finished = listed_shards(out)
+    assert finished == ["AFW-00000.h5", "AFW-00001.h5"]
+    before = times(out)
+    restore(image, content)
+
+    result = make(tree, model_path, out, workers=2)
+    assert file_hashes(out) == expected  # and with it: no leftover of the killed run
+    assert (result.samples, result.new_samples) == (9, 6)
+    after = times(out)
+    assert [after[name] for name in finished] == [before[name] for name in finished]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("whom", ["group", "parent alone"])
+def test_build_interrupted_exits_130_and_keeps_finished_shards(
+    model_path: Path, tmp_path: Path, workers: int, whom: str
+) -> None:
+    tree, out = tmp_path / "data", tmp_path / "out"
+    write_sample(tree / "AFW", "AFW")
+    for k in range(1000):  # more than any machine finishes before the signal arrives
+        for suffix in (".jpg", ".mat"):
+            (tree / f"AFW/AFW_{k:04d}{suffix}").symlink_to(tree / f"AFW/AFW{suffix}")
+    options = ("build", "--data", tree, "--model", model_path, "--out", out, "--size", 32, "--shard-size", 1)
+    process = start(*options, "--workers", workers, "--quiet")
+    wait_for(lambda: listed_shards(out), process)
+    (os.killpg if whom == "group" else os.kill)(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1].startswith("uvgen: interrupted; what is finished is kept")
+    assert "Traceback" not in errors
+    kept = listed_shards(out)
+    assert 0 < len(kept) < 1001
+    *stray, unfinished = sorted(verify(out).problems, key=lambda problem: "unfinished" in problem)
+    assert f"out: unfinished, {1001 - len(kept)} samples are missing; run what made it again" in unfinished
+    # shards of killed workers may lie there, half written or not listed yet
+    assert all(problem.endswith("not listed in dataset.json") for problem in stray)
+    assert set(kept) <= {path.name for path in out.glob("*.h5")}
+
+
+def test_build_run_again_changes_nothing(
+    tree: Path, model_path: Path, tmp_path: Path, expected: dict[str, str]
+) -> None:
+    out = tmp_path / "out"
+    make(tree, model_path, out)
+    before = times(out)
+    result = make(tree, model_path, out, workers=2)
+    assert (result.samples, result.new_samples) == (9, 0)
+    assert times(out) == before
+    assert file_hashes(out) == expected
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut short"])
+def test_build_run_again_makes_damaged_shards_alone(
+    tree: Path, model_path: Path, tmp_path: Path, expected: dict[str, str], damage: str
+) -> None:
+    out = tmp_path / "out"
+    make(tree, model_path, out)
+    before = times(out)
+    bad = out / "IBUG-00000.h5"
+    if damage == "missing":
+        bad.unlink()
+    else:
+        os.truncate(bad, 1000)
+    result = make(tree, model_path, out)
+    assert (result.samples, result.new_samples) == (9, 2)
+    assert file_hashes(out) == expected
+    assert {name for name, at in times(out).items() if at != before[name]} == {bad.name}
+
+
+def test_build_run_again_reports_the_samples_skipped_before(tree: Path, model_path: Path, tmp_path: Path) -> None:
+    (tree / "AFW/AFW_000_1_0.mat").unlink()
+    first = make(tree, model_path, tmp_path / "out")
+    again = make(tree, model_path, tmp_path / "out")
+    assert [skip.name for skip in first.skipped] == ["AFW/AFW_000_1_0"]
+    assert again.skipped == first.skipped and again.samples == first.samples == 8
+
+
+def test_build_removes_leftovers_of_killed_runs_and_nothing_else(tree: Path, model_path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".uvgen-12345-IBUG-00000.h5").write_bytes(b"half a shard")
+    (out / ".uvgen-12345-dataset.json").write_bytes(b"half an index")
+    (out / "notes.txt").write_text("mine")
+    (out / ".hidden").write_text("mine")
+    make(tree, model_path, out)
+    assert {name for name in file_hashes(out) if not name.endswith(".h5")} == {"dataset.json", "notes.txt", ".hidden"}
+
+
+# Another configuration
+
+
+CHANGES = {
+    "size": 16, "uv_size": 16, "shard_size": 3, "seed": 1, "jitter": 0.0, "posmap_dtype": "float32",
+    "compression": "gzip", "compat": "face3d", "maps": "none", "image_codec": "jpeg", "jpeg_quality": 80,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("built")
+    make(write_tree(folder / "300W_LP"), model_path, folder / "shards")
+    return folder / "300W_LP", folder / "shards"
+
+
+@pytest.mark.parametrize("key", CHANGES)
+def test_build_with_other_configuration_is_refused_with_the_difference(
+    built: tuple[Path, Path], model_path: Path, key: str
+) -> None:
+    tree, out = built
+    before = file_hashes(out)
+    old, new = getattr(SMALL, key), CHANGES[key]
+    with pytest.raises(DatasetError, match=rf"{out}: .*{key} = {old}, now it is {new}; .*--overwrite"):
+        make(tree, model_path, out, dataclasses.replace(SMALL, **{key: new}))
+    assert file_hashes(out) == before
+
+
+def test_build_with_every_configuration_field_compared() -> None:
+    assert set(CHANGES) == {field.name for field in dataclasses.fields(SMALL)} - {"augmentation", "copies"}
+
+
+def test_build_with_other_model_or_weights_is_refused(
+    built: tuple[Path, Path], model_path: Path, tmp_path: Path
+) -> None:
+    tree, out = built
+    model = toy_model()
+    arrays = {f.name: getattr(model, f.name) for f in dataclasses.fields(model)}
+    other = make_model(source="toy", **arrays | {"mean": model.mean * 1.01, "content_sha256": ""})
+    save_model(other, tmp_path / "other.h5")
+    with pytest.raises(DatasetError, match="model"):
+        make(tree, tmp_path / "other.h5", out)
+    with pytest.raises(DatasetError, match="weight"):
+        make(tree, model_path, out, weights=np.ones((SMALL.uv_size, SMALL.uv_size), np.float32))
+
+
+@pytest.mark.parametrize("change", ["fewer", "another name"])
+def test_build_with_other_samples_is_refused(built: tuple[Path, Path], model_path: Path, change: str) -> None:
+    tree, out = built
+    samples = find_samples(tree)
+    if change == "fewer":
+        samples, message = samples[:-1], "samples = 9, now it is 8"
+    else:
+        samples[-1] = dataclasses.replace(samples[-1], name="IBUG_Flip/somebody else")
+        message = "list of samples"
+    before = file_hashes(out)
+    with pytest.raises(DatasetError, match=message):
+        build(samples, load_model(model_path), out, SMALL, root=tree)
+    assert file_hashes(out) == before
+
+
+@pytest.mark.parametrize("index", ["sound", "damaged", "missing"])
+def test_build_overwrite_starts_anew(tree: Path, model_path: Path, tmp_path: Path, index: str) -> None:
+    """Whatever state the folder is in: afterwards it is as if it had been empty, but for the user's own files."""
+    out, config = tmp_path / "out", dataclasses.replace(SMALL, shard_size=100, seed=1)
+    make(tree, model_path, out)
+    if index == "damaged":
+        (out / "dataset.json").write_text("{half")
+        with pytest.raises(DatasetError, match=r"dataset\.json"):
+            make(tree, model_path, out, config)
+    elif index == "missing":
+        (out / "dataset.json").unlink()
+    shutil.copy(model_path, out / "bfm.h5")
+    make(tree, model_path, out, config, overwrite=True)
+    (out / "bfm.h5").unlink()  # it is no shard: it must still be there
+    make(tree, model_path, tmp_path / "new", config)
+    assert file_hashes(out) == file_hashes(tmp_path / "new")
+
+
+def test_build_overwrite_deletes_nothing_outside_the_folder(tree: Path, model_path: Path, tmp_path: Path) -> None:
+    make(tree, model_path, tmp_path / "out")
+    (tmp_path / "mine.h5").write_text("mine")
+    edit_index(tmp_path / "out", lambda content: content["shards"][0].update(file="../mine.h5"))
+    with contextlib.suppress(DatasetError):
+        make(tree, model_path, tmp_path / "out", overwrite=True)
+    assert (tmp_path / "mine.h5").exists()
+
+
+# Two at once
+
+
+def test_build_in_a_folder_in_use_is_refused(tree: Path, model_path: Path, tmp_path: Path) -> None:
+    out, image = tmp_path / "out", tree / "AFW/AFW_002_1_0.jpg"
+    content = replace_by_pipe(image)
+    process = start(*arguments(tree, model_path, out, "--workers", 1))
+    try:
+        wait_for(lambda: listed_shards(out), process)
+        leftover = out / ".uvgen-1-AFW-00001.h5"
+        leftover.write_bytes(b"of the process at work, for all the second one knows")
+        for overwrite in (False, True):
+            with pytest.raises(DatasetError, match=rf"{out}: another uvgen is writing into it; wait"):
+                make(tree, model_path, out, overwrite=overwrite)
+        assert leftover.exists()
+        image.write_bytes(content)  # down the pipe: the first run goes on
+        output, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors
+    assert "9 samples" in output
+    assert len(open_shards(out)) == 9

@@ -1,0 +1,184 @@
+"""`uvgen export`: each layout read back by the library that reads it elsewhere."""
+
+import dataclasses
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from support.builds import SMALL, file_hashes, make
+from support.toy import write_tree
+
+import uvgen
+from uvgen import Augmentation, open_shards
+from uvgen.datasets.augmented import augment_shards
+from uvgen.datasets.export import FORMATS, export
+from uvgen.errors import DatasetError, InputError
+from uvgen.models.morphable import MorphableModel
+from uvgen.shards.reader import ShardReader
+
+N = 9  # samples of the toy tree, in 6 shards
+# of 255, at quality 95 on smooth crops: quantization alone; wrong channel or row order is tens of grey levels off
+JPEG_ERROR = 3.0
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
+    folder = tmp_path_factory.mktemp("built")
+    make(write_tree(folder / "300W_LP"), model_path, folder / "shards")
+    return folder / "shards"
+
+
+@pytest.fixture
+def reader(built: Path) -> ShardReader:
+    return uvgen.open_shards(built)
+
+
+def assert_same_picture(found: NDArray[np.uint8], expected: NDArray[np.uint8]) -> None:
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(float) - expected).mean() < JPEG_ERROR
+
+
+def test_export_webdataset_is_read_by_webdataset(built: Path, reader: ShardReader, tmp_path: Path) -> None:
+    webdataset = pytest.importorskip("webdataset", reason="webdataset is not installed")
+    assert export(built, tmp_path / "tars", "webdataset") == N
+    tars = sorted(map(str, (tmp_path / "tars").glob("*.tar")))
+    assert [Path(tar).stem for tar in tars] == [Path(file).stem for file in reader.files]
+    found = list(webdataset.WebDataset(tars, shardshuffle=False).decode("rgb8"))
+    assert [sample["json"]["name"] for sample in found] == reader.names
+    for sample, expected in zip(found, reader, strict=True):
+        assert_same_picture(sample["jpg"], expected["image"])
+        np.testing.assert_array_equal(sample["posmap.npy"], expected["posmap"])
+        np.testing.assert_array_equal(sample["landmarks.npy"], expected["landmarks"])
+        np.testing.assert_array_equal(np.array(sample["json"]["pose"], np.float32), expected["pose"])
+        np.testing.assert_array_equal(sample["json"]["crop"], expected["crop"])
+
+
+def test_export_webdataset_keys_have_no_points(built: Path, tmp_path: Path) -> None:
+    rename(built, tmp_path / "named", lambda name: name.replace("_1_0", ".v2"))
+    export(tmp_path / "named", tmp_path / "tars", "webdataset")
+    with tarfile.open(tmp_path / "tars/IBUG-00000.tar") as tar:
+        names = tar.getnames()
+        member = tar.extractfile(names[3])
+        assert member is not None and json.load(member)["name"] == "IBUG/IBUG_000.v2"
+    assert names[:2] == ["IBUG/IBUG_000-v2.jpg", "IBUG/IBUG_000-v2.posmap.npy"]
+
+
+def test_export_npy_is_read_by_numpy_and_pillow(built: Path, reader: ShardReader, tmp_path: Path) -> None:
+    export(built, tmp_path / "files", "npy")
+    with np.load(tmp_path / "files/samples.npz") as samples:
+        assert samples["name"].tolist() == reader.names
+        np.testing.assert_array_equal(samples["landmarks"], reader[:]["landmarks"])
+        np.testing.assert_array_equal(samples["crop"], reader[:]["crop"])
+    for sample in reader:
+        stem = tmp_path / "files" / sample["name"]
+        np.testing.assert_array_equal(np.load(f"{stem}.npy"), sample["posmap"])
+        assert_same_picture(np.asarray(Image.open(f"{stem}.jpg")), sample["image"])
+    np.testing.assert_array_equal(np.load(tmp_path / "files/weight_mask.npy"), reader.constants["weight_mask"])
+
+
+def test_export_prnet_is_read_the_way_prnet_pytorch_does(built: Path, reader: ShardReader, tmp_path: Path) -> None:
+    export(built, tmp_path / "prnet", "prnet")
+    root = tmp_path / "prnet/train"
+    numbers = sorted(int(path.name) for path in root.iterdir())  # it takes every entry for a number
+    assert numbers == list(range(1, N + 1))  # and 0 for none
+    for number, sample in zip(numbers, reader, strict=True):
+        (only_map,) = (root / str(number)).glob("*.npy")
+        np.testing.assert_array_equal(np.load(only_map), sample["posmap"])
+        assert_same_picture(np.asarray(Image.open(root / str(number) / "original.jpg")), sample["image"])
+    lines = (tmp_path / "prnet/names.txt").read_text().splitlines()
+    assert lines == [f"{k} {name}" for k, name in enumerate(reader.names, start=1)]
+    grey = np.asarray(Image.open(tmp_path / "prnet/uv_weight_mask.png"))
+    np.testing.assert_array_equal(grey, np.minimum(reader.constants["weight_mask"] * 16, 255))
+
+
+def test_export_of_shards_without_maps_makes_them(built: Path, tmp_path: Path, model_path: Path) -> None:
+    lean = dataclasses.replace(SMALL, maps="none")
+    make(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "lean", lean)
+    with pytest.raises(InputError, match="lean: stores no maps; give the model that it was built with"):
+        export(tmp_path / "lean", tmp_path / "out", "npy")
+    export(tmp_path / "lean", tmp_path / "out", "npy", model=model_path)
+    for sample in open_shards(tmp_path / "lean", model_path):
+        np.testing.assert_array_equal(np.load(tmp_path / "out" / f"{sample['name']}.npy"), sample["posmap"])
+
+
+def test_export_of_mirrored_samples_says_so(built: Path, model: MorphableModel, tmp_path: Path) -> None:
+    augment_shards(built, tmp_path / "copies", Augmentation(flip=0.5), model=model)
+    flipped = open_shards(tmp_path / "copies").column("flipped").tolist()
+    assert len(set(flipped)) == 2
+    export(tmp_path / "copies", tmp_path / "files", "npy")
+    with np.load(tmp_path / "files/samples.npz") as samples:
+        assert samples["flipped"].tolist() == flipped
+    export(tmp_path / "copies", tmp_path / "tars", "webdataset")
+    found = {}
+    for path in (tmp_path / "tars").glob("*.tar"):
+        with tarfile.open(path) as tar:
+            for member in tar.getmembers():
+                if member.name.endswith(".json"):
+                    record = json.load(tar.extractfile(member))  # type: ignore[arg-type]
+                    found[record["name"]] = record["flipped"]
+    assert [found[name] for name in open_shards(tmp_path / "copies").names] == flipped
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_export_twice_gives_the_same_bytes(built: Path, tmp_path: Path, to: str) -> None:
+    for name in "ab":
+        export(built, tmp_path / name, to)
+    files = [sorted(p.relative_to(tmp_path / n) for p in (tmp_path / n).rglob("*") if p.is_file()) for n in "ab"]
+    assert files[0] == files[1] and files[0]
+    for file in files[0]:
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
+
+
+def test_export_into_a_filled_folder_is_refused_and_touches_nothing(built: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    before = file_hashes(tmp_path)
+    with pytest.raises(DatasetError, match="exists and is not empty"):
+        export(built, tmp_path, "npy")
+    assert file_hashes(tmp_path) == before
+
+
+def test_export_of_a_damaged_set_leaves_nothing(built: Path, tmp_path: Path) -> None:
+    rename(built, tmp_path / "broken", lambda name: name)
+    (tmp_path / "broken/IBUG-00001.h5").write_bytes(b"no shard")
+    with pytest.raises(DatasetError, match=r"IBUG-00001.h5: cannot be opened"):
+        export(tmp_path / "broken", tmp_path / "out", "npy")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken"]
+
+
+@pytest.mark.parametrize(("name", "words"), [("../away", "was the data set edited"), ("same", "the same file")])
+def test_export_of_names_that_would_leave_the_folder_or_collide_is_an_error(
+    built: Path, tmp_path: Path, name: str, words: str
+) -> None:
+    rename(built, tmp_path / "odd", lambda _: name)
+    with pytest.raises((DatasetError, InputError), match=words):
+        export(tmp_path / "odd", tmp_path / "out", "npy")
+    assert not (tmp_path / "out").exists() and not list(tmp_path.glob("*away*"))
+
+
+def rename(built: Path, folder: Path, change: Any) -> None:
+    """A copy of a data set with other sample names."""
+    folder.mkdir()
+    for path in built.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    for path in folder.glob("*.h5"):
+        with h5py.File(path, "a") as file:
+            names = [change(name) for name in file["name"].asstr()[()]]
+            del file["name"]
+            file.create_dataset("name", data=names, dtype=h5py.string_dtype("utf-8", 64))
+
+
+def test_uvgen_export_says_what_it_wrote(uvgen: Any, built: Path, tmp_path: Path) -> None:
+    result = uvgen("export", built, "--to", "prnet", "--out", tmp_path / "out")
+    assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'out'}: {N} samples as prnet\n")
+    again = uvgen("export", built, "--to", "prnet", "--out", tmp_path / "out")
+    assert again.exit_code == 1
+    assert again.stderr == f"uvgen: {tmp_path / 'out'}: exists and is not empty; choose another --out, or remove it\n"
+    assert uvgen("export", built, "--to", "tfrecord", "--out", tmp_path / "x").exit_code == 2
+    nothing = uvgen("export", tmp_path, "--to", "npy", "--out", tmp_path / "x", "--quiet")
+    assert (nothing.exit_code, nothing.stdout) == (1, "") and "no such file" in nothing.stderr

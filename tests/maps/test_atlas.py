@@ -1,0 +1,118 @@
+"""The UV atlas: inclusion rule, holes, border."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.oracles import texel_triangles
+from support.toy import toy_model
+
+from uvgen import build_atlas
+from uvgen.errors import InputError, ModelError
+from uvgen.maps.atlas import CLOSURE, FILLED, MESH, hole_loops, texel_coordinates
+from uvgen.meshes.topology import triangulate_loop
+
+
+@pytest.mark.parametrize("size", [24, 61])
+def test_build_atlas_by_face3d_rule_assigns_texels_as_the_oracle_does(model, size) -> None:
+    atlas = build_atlas(model, size, rule="face3d")
+    points = texel_coordinates(model.uv, size).astype(np.float32)
+    expected = texel_triangles(points, model.triangles, size)
+    found = np.where(atlas.source == MESH, 1, 0)
+    agree = ((found == 1) == (expected >= 0))[1:-1, 1:-1]  # the outermost texels lie on edges: either way is right
+    assert agree.mean() > 0.99
+    rows = np.flatnonzero((found.ravel() == 1) & (expected.ravel() >= 0))
+    same = (atlas.vertices[rows] == model.triangles[expected.ravel()[rows]]).all(axis=1)
+    assert same.mean() > 0.99
+
+
+@pytest.mark.parametrize("size", [41, 61, 81])  # texel centres on the triangles' edges and corners
+def test_build_atlas_leaves_no_crack(model, size) -> None:
+    assert (build_atlas(model, size).source != FILLED).all()
+
+
+def test_build_atlas_weights_give_back_the_texels_own_coordinates(model) -> None:
+    size = 50
+    atlas = build_atlas(model, size)
+    there = atlas.interpolate(texel_coordinates(model.uv, size).astype(np.float32))
+    rows, columns = np.nonzero(atlas.source != FILLED)
+    np.testing.assert_allclose(there[rows, columns], np.stack([columns, rows], axis=1), atol=1e-4)
+    np.testing.assert_allclose(atlas.weights.sum(axis=1), 1, atol=1e-6)
+    assert atlas.weights.min() > -1e-6
+
+
+def test_build_atlas_closes_the_mouth_from_the_mesh_own_hole(model) -> None:
+    atlas = build_atlas(model, 128)
+    row, column = np.rint(texel_coordinates(np.array([[0.5, 17.5 / 40]]), 128)[0, ::-1]).astype(int)
+    assert atlas.source[row, column] == CLOSURE
+    assert (atlas.source == CLOSURE).sum() > 20
+
+
+def test_build_atlas_with_mouth_triangles_uses_them() -> None:
+    with_mouth = toy_model(with_mouth=True)
+    atlas = build_atlas(with_mouth, 128)
+    closing = atlas.vertices[atlas.source.ravel() == CLOSURE]
+    mouth = {tuple(corners) for corners in with_mouth.mouth_triangles.tolist()}
+    assert len(closing) > 20
+    assert {tuple(corners) for corners in closing.tolist()} <= mouth
+
+
+def test_build_atlas_fills_every_other_texel_from_the_nearest(model) -> None:
+    narrow = dataclasses.replace(model, uv=0.1 + 0.8 * model.uv, content_sha256="")
+    atlas = build_atlas(narrow, 64)
+    assert 0.3 < (atlas.source == FILLED).mean() < 0.42  # 1 - 0.8²
+    columns, rows = np.moveaxis(atlas.interpolate(texel_coordinates(narrow.uv, 64).astype(np.float32)), -1, 0)
+    np.testing.assert_allclose([columns[0, 0], rows[0, 0]], [6.3, 6.3], atol=1.0)  # the mesh's corner texel
+    np.testing.assert_allclose([columns[32, 0], rows[32, 0]], [6.3, 32], atol=1.0)
+
+
+def test_build_atlas_twice_gives_the_same_bytes(model) -> None:
+    first, second = build_atlas(model, 40), build_atlas(model, 40)
+    assert first.weights.tobytes() == second.weights.tobytes()
+    assert first.vertices.tobytes() == second.vertices.tobytes()
+
+
+@pytest.mark.parametrize("size", [15, 4097])
+def test_build_atlas_with_a_size_out_of_range_raises(model, size) -> None:
+    with pytest.raises(InputError, match=f"size: {size} texels"):
+        build_atlas(model, size)
+
+
+def test_build_atlas_without_area_in_uv_raises(model) -> None:
+    flat = dataclasses.replace(model, uv=np.full_like(model.uv, 0.5), triangles=model.triangles)
+    with pytest.raises(ModelError, match="no texel"):
+        build_atlas(flat, 32)
+
+
+def test_hole_loops_of_the_toy_model_are_its_mouth(model) -> None:
+    loops = hole_loops(model.triangles, model.uv)
+    assert [len(loop) for loop in loops] == [14]
+    closed = np.concatenate([model.triangles, triangulate_loop(loops[0], model.uv)])
+    assert hole_loops(closed, model.uv) == []
+
+
+def star(radii: list[float]) -> np.ndarray:
+    angles = np.linspace(0, 2 * np.pi, len(radii), endpoint=False)
+    return 0.5 + np.array(radii)[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1) * 0.4
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0.2, 1), min_size=3, max_size=40), st.booleans())
+def test_triangulate_loop_covers_any_star_shaped_polygon_once(radii, reverse) -> None:
+    uv = star(radii)[::-1] if reverse else star(radii)
+    triangles = triangulate_loop(np.arange(len(uv), dtype=np.int32), uv)
+    a, b, c = (uv[triangles[:, k]] for k in range(3))
+    areas = ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]) / 2
+    x, y = uv.T
+    whole = (np.dot(x, np.roll(y, -1)) - np.dot(np.roll(x, -1), y)) / 2
+    assert len(triangles) == len(uv) - 2
+    assert (areas * np.sign(whole) > -1e-12).all()  # none turned over: with the right sum, none overlaps
+    np.testing.assert_allclose(areas.sum(), whole, rtol=1e-9)
+
+
+def test_build_atlas_of_the_real_uv_leaves_no_texel_and_closes_the_mouth(stand_in_model) -> None:
+    atlas = build_atlas(stand_in_model, 256)
+    assert (atlas.source == CLOSURE).sum() == pytest.approx(130, abs=10)
+    assert (atlas.source == FILLED).mean() < 0.01

@@ -1,0 +1,245 @@
+"""Models: checks, uvgen's own file, and the foreign formats, which must agree to the last bit."""
+
+import dataclasses
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io as sio
+from support.toy import face3d_files, toy_model
+
+from uvgen import load_model, save_model
+from uvgen.errors import DatasetError, ModelError
+from uvgen.models.formats import bfm2009
+from uvgen.models.formats.matlab import mirror, trimmed_uv
+from uvgen.models.morphable import REGIONS, MorphableModel, make_model
+
+ARRAYS = [
+    f.name for f in dataclasses.fields(MorphableModel) if f.name not in ("name", "sources", "content_sha256", "path")
+]
+
+
+def assert_same(a: MorphableModel, b: MorphableModel) -> None:
+    for name in ARRAYS:
+        left, right = getattr(a, name), getattr(b, name)
+        assert (left is None) == (right is None), name
+        if left is not None:
+            assert left.dtype == right.dtype, name
+            np.testing.assert_array_equal(left, right, err_msg=name)
+    assert a.content_sha256 == b.content_sha256
+
+
+def test_save_model_then_load_model_gives_the_same_model(model, tmp_path) -> None:
+    save_model(dataclasses.replace(model, sources={"a.mat": "12"}), tmp_path / "model.h5")
+    loaded = load_model(tmp_path / "model.h5")
+    assert_same(loaded, model)
+    assert loaded.sources == {"a.mat": "12"}
+    assert loaded.name == "toy"
+
+
+def test_load_model_twice_saved_gives_the_same_bytes(model, tmp_path) -> None:
+    save_model(model, tmp_path / "a.h5")
+    save_model(model, tmp_path / "b.h5")
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_load_model_maps_the_bases_and_gives_no_writable_array(model_path) -> None:
+    loaded = load_model(model_path)
+    base = loaded.basis
+    while isinstance(base.base, np.ndarray):
+        base = base.base
+    assert isinstance(base, np.memmap)
+    for name in ARRAYS:
+        assert getattr(loaded, name) is None or not getattr(loaded, name).flags.writeable, name
+
+
+def test_model_pickled_travels_as_its_path(model, model_path) -> None:
+    data = pickle.dumps(load_model(model_path))
+    assert len(data) < 1000
+    assert_same(pickle.loads(data), model)
+    assert_same(pickle.loads(pickle.dumps(model)), model)  # one that has no file travels whole
+
+
+def test_shape_and_expression_basis_are_the_parts_of_the_joint_one(model) -> None:
+    assert model.shape_basis.shape == (model.n_vertices, 3, 10)
+    assert model.expression_basis.shape == (model.n_vertices, 3, 5)
+    np.testing.assert_array_equal(np.concatenate([model.shape_basis, model.expression_basis], axis=2), model.basis)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"albedo_mean": np.zeros((7, 3))}, r"albedo_mean is not \(1681, 3\)"),
+        ({"albedo_basis": None}, "albedo_basis needs albedo_mean and albedo_std"),
+        ({"albedo_basis": np.zeros((1681, 3, 9))}, r"albedo_basis is \(1681, 3, 9\), expected"),
+        ({"uv": toy_model().uv + 0.5}, r"UV coordinates leave \[0, 1\]"),
+        ({"uv": toy_model().uv[:-1]}, "UV coordinates are"),
+        ({"mean": np.full((1681, 3), np.nan)}, "mean shape holds NaN"),
+        ({"landmarks": np.arange(51)}, r"landmarks are \(51,\), expected \(68,\)"),
+        ({"triangles": toy_model().triangles + 1}, "triangles name a vertex that does not exist"),
+        ({"triangles": np.empty((0, 3))}, "there are no triangles"),
+        ({"mirror": np.full(1681, 1681)}, "mirror pairs name a vertex"),
+        ({"regions": np.full(1681, 9)}, "a region label is above 5"),
+        ({"shape_std": np.ones(3)}, r"bases are \(1681, 3, 15\), expected \(1681, 3, 8\)"),
+    ],
+)
+def test_make_model_with_a_bad_field_raises_and_names_it(model, changes, message) -> None:
+    arrays = {name: getattr(model, name) for name in ARRAYS} | changes
+    with pytest.raises(ModelError, match=f"^some file: .*{message}"):
+        make_model(source="some file", **arrays)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("none.h5", None, "no such model file"),
+        ("text.h5", b"not HDF5", "not a readable model file"),
+        ("text.mat", b"not MATLAB", "not a readable MATLAB file"),
+    ],
+)
+def test_load_model_of_no_model_raises(tmp_path, name, content, message) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(ModelError, match=message):
+        load_model(tmp_path / name)
+
+
+def test_load_model_of_a_folder_raises(tmp_path) -> None:
+    with pytest.raises(ModelError, match="is a folder; name the model file in it"):
+        load_model(tmp_path)
+
+
+def test_load_model_of_other_hdf5_raises(tmp_path) -> None:
+    h5py.File(tmp_path / "x.h5", "w").close()
+    with pytest.raises(ModelError, match="not a uvgen model"):
+        load_model(tmp_path / "x.h5")
+
+
+def test_load_model_of_a_newer_version_or_without_a_dataset_raises(model, tmp_path) -> None:
+    save_model(model, tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5", "a") as file:
+        del file["uv"]
+    with pytest.raises(ModelError, match="dataset uv is missing"):
+        load_model(tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5", "a") as file:
+        file.attrs["version"] = 2
+    with pytest.raises(ModelError, match="model format 2, this uvgen reads up to 1; update uvgen"):
+        load_model(tmp_path / "m.h5")
+
+
+def test_load_model_of_a_truncated_file_raises(model, tmp_path) -> None:
+    save_model(model, tmp_path / "m.h5")
+    data = (tmp_path / "m.h5").read_bytes()
+    (tmp_path / "m.h5").write_bytes(data[: len(data) // 2])
+    with pytest.raises(ModelError, match=r"m\.h5: not a readable model file"):
+        load_model(tmp_path / "m.h5")
+
+
+def test_save_model_that_fails_leaves_the_old_file(model, tmp_path) -> None:
+    (tmp_path / "m.h5").write_text("old")
+    broken = dataclasses.replace(model, sources={"a": b"not text"})  # type: ignore[dict-item]
+    with pytest.raises(TypeError):
+        save_model(broken, tmp_path / "m.h5")
+    assert [p.name for p in tmp_path.iterdir()] == ["m.h5"]
+    assert (tmp_path / "m.h5").read_text() == "old"
+
+
+def test_save_model_into_a_file_as_folder_raises(model, tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DatasetError, match="cannot be written"):
+        save_model(model, tmp_path / "file" / "m.h5")
+
+
+def test_load_model_of_face3d_files_gives_every_field(model, tmp_path) -> None:
+    loaded = load_model(face3d_files(model, tmp_path))
+    for name in ("mean", "basis", "triangles", "uv", "landmarks", "albedo_basis"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(model, name), err_msg=name)
+    assert (loaded.regions[:100] == REGIONS.index("eyes")).all()
+    assert (loaded.regions[100:] == REGIONS.index("face")).all()
+    off_middle = model.mirror != np.arange(model.n_vertices)
+    np.testing.assert_array_equal(loaded.mirror[off_middle], model.mirror[off_middle])
+    assert sorted(loaded.sources) == ["BFM.mat", "BFM_UV.mat", "BFM_info.mat"]
+
+
+def test_load_model_of_face3d_files_without_info_knows_no_regions(model, tmp_path) -> None:
+    loaded = load_model(face3d_files(model, tmp_path, info=False))
+    assert loaded.regions is None
+    assert loaded.mirror is None
+
+
+def test_load_model_of_face3d_files_without_uv_raises(model, tmp_path) -> None:
+    path = face3d_files(model, tmp_path)
+    (tmp_path / "BFM_UV.mat").unlink()
+    with pytest.raises(ModelError, match=r"BFM_UV\.mat: no such file; position maps need the UV"):
+        load_model(path)
+
+
+def test_load_model_of_another_mat_raises(tmp_path) -> None:
+    sio.savemat(tmp_path / "BFM.mat", {"something": 1})
+    with pytest.raises(ModelError, match="no struct `model` in it"):
+        load_model(tmp_path / "BFM.mat")
+
+
+def test_trimmed_uv_repairs_three_vertices_of_untrimmed_rows() -> None:
+    rows = np.random.default_rng(0).uniform(size=(53490, 2))
+    trim = np.arange(100, 53315)
+    uv = trimmed_uv(rows, trim)
+    untouched = np.setdiff1d(np.arange(53215), [10031, 10154, 10279])
+    np.testing.assert_array_equal(uv[untouched], rows[trim][untouched])
+    np.testing.assert_allclose(uv[10031], (uv[10032] + uv[10157]) / 2)
+    np.testing.assert_allclose(uv[10154], (uv[10533] + uv[10156] + uv[10660]) / 3)
+    np.testing.assert_allclose(uv[10279], (uv[10915] + uv[10285]) / 2)
+
+
+def test_mirror_of_contradicting_pairs_keeps_the_first() -> None:
+    np.testing.assert_array_equal(mirror(np.array([[1.0, 2.0], [4.0, 4.0]]), 5), [3, 3, -1, 0, -1])
+
+
+def test_load_model_by_both_routes_gives_the_same_model(stand_in: Path) -> None:
+    additions = stand_in / "3ddfa"
+    assembled = bfm2009.read(
+        stand_in / "bfm2009/01_MorphableModel.mat", additions / "Model_Expression.mat",
+        additions / "model_info.mat", stand_in / "stn/BFM_UV.mat", additions / "Model_tri_mouth.mat",
+    )  # fmt: skip
+    assert_same(assembled, load_model(stand_in / "face3d/BFM.mat"))
+    assert assembled.n_vertices == 53215
+    assert set(assembled.sources) >= {"01_MorphableModel.mat", "Model_tri_mouth.mat"}
+
+
+def test_bfm2009_read_of_files_that_do_not_fit_raises(stand_in: Path, tmp_path: Path) -> None:
+    additions = stand_in / "3ddfa"
+    sio.savemat(tmp_path / "BFM_UV.mat", {"UV": np.zeros((100, 2))})
+    with pytest.raises(ModelError, match=r"BFM_UV\.mat: UV has 100 rows, expected 53490 or 53215"):
+        bfm2009.read(
+            stand_in / "bfm2009/01_MorphableModel.mat", additions / "Model_Expression.mat",
+            additions / "model_info.mat", tmp_path / "BFM_UV.mat",
+        )  # fmt: skip
+
+
+PRIVATE_MEMORY = """
+import sys, numpy as np
+from pathlib import Path
+def private():
+    fields = dict(line.split(":") for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:])
+    return sum(int(fields[k].split()[0]) for k in ("Private_Clean", "Private_Dirty")) / 1024
+from uvgen import PositionMapper, load_model
+model = load_model(sys.argv[1])
+PositionMapper(model, 256)
+model.basis.sum()
+print(private())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs Linux's smaps_rollup")
+def test_load_model_in_another_process_costs_little_private_memory(stand_in_model: MorphableModel) -> None:
+    mapped = stand_in_model.basis.sum()  # so that this process has the pages too, and they count as shared
+    assert np.isfinite(mapped)
+    arguments = [sys.executable, "-c", PRIVATE_MEMORY, str(stand_in_model.path)]
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    megabytes = float(subprocess.run(arguments, capture_output=True, text=True, check=True, env=environment).stdout)
+    assert megabytes < 250

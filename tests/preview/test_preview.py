@@ -1,0 +1,412 @@
+"""Contact sheets: what is chosen, what is drawn where, and what counts as certainly wrong."""
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from support.builds import SMALL, make
+from support.toy import write_tree
+
+from uvgen import Augmentation, Draw, contact_sheet, load_model, open_shards
+from uvgen.datasets.augmented import augment_shards
+from uvgen.errors import DatasetError, InputError
+from uvgen.geometry import LANDMARK_MIRROR
+from uvgen.preview import page, panels
+from uvgen.preview.layout import THUMB, save_picture, yaw_histogram
+from uvgen.preview.page import label_problems, mean_texture, spread
+from uvgen.preview.panels import PANEL, Face
+from uvgen.shards.reader import ShardReader
+
+
+@pytest.fixture(scope="module")
+def shards(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("preview")
+    make(write_tree(folder / "300W_LP"), model_path, folder / "shards", dataclasses.replace(SMALL, size=64))
+    return folder / "shards"
+
+
+@pytest.fixture
+def reader(shards: Path) -> ShardReader:
+    return open_shards(shards)
+
+
+@pytest.fixture
+def texels(reader: ShardReader) -> Any:
+    return reader.constants["landmark_texels"]
+
+
+class Changed(ShardReader):
+    """A data set whose samples are changed as they are read."""
+
+    change: Any = None
+
+    def __getitem__(self, key: Any) -> Any:
+        sample = super().__getitem__(key)
+        return {**sample, **type(self).change(sample)}
+
+
+def changed(shards: Path, change: Any) -> ShardReader:
+    reader = open_shards(shards)
+    reader.__class__ = type("Changed", (Changed,), {"change": staticmethod(change)})
+    return reader
+
+
+def face_of(reader: ShardReader, key: int = 0, **changes: Any) -> Face:
+    constants = reader.constants
+    return Face.of({**reader[key], **changes}, constants["coverage"], constants["weight_mask"])
+
+
+def flat_face(size: int = 64, n_texels: int = 33) -> Face:
+    """A map that lies flat over the crop: texel (row, column) at a place proportional to it."""
+    place = np.linspace(0, size - 1, n_texels, dtype=np.float32)
+    x, y = np.meshgrid(place, place)
+    position_map = np.stack([x, y, np.zeros_like(x)], axis=-1)
+    crop = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    everywhere = np.ones((n_texels, n_texels), bool)
+    return Face.of({"image": crop, "posmap": position_map, "pose": np.zeros(7), "name": "flat"}, everywhere, everywhere)
+
+
+def test_contact_sheet_twice_gives_the_same_bytes_and_no_problems(reader: ShardReader, shards: Path) -> None:
+    sheet, again = contact_sheet(reader, 3), contact_sheet(open_shards(shards), 3)
+    np.testing.assert_array_equal(sheet.picture, again.picture, strict=True)
+    assert sheet.names == again.names and len(set(sheet.names)) == 3
+    assert sheet.problems == ()
+    assert sheet.picture.dtype == np.uint8 and sheet.picture.shape[2] == 3
+
+
+def test_contact_sheet_rows_go_from_the_smallest_yaw_to_the_largest(reader: ShardReader) -> None:
+    yaw = dict(zip(reader.names, reader.column("pose")[:, 1], strict=True))
+    shown = [yaw[name] for name in contact_sheet(reader, 5).names]
+    assert shown == sorted(shown)
+
+
+@pytest.mark.parametrize("n", [1, 2, 24])
+def test_contact_sheet_grows_by_a_row_a_sample(reader: ShardReader, n: int) -> None:
+    one, sheet = contact_sheet(reader, 1).picture, contact_sheet(reader, n)
+    assert len(sheet.names) == min(n, len(reader))
+    assert sheet.picture.shape[1] == one.shape[1]
+    assert sheet.picture.shape[0] - one.shape[0] == (len(sheet.names) - 1) * (PANEL + 30)
+
+
+def test_contact_sheet_of_many_samples_stands_in_two_blocks(reader: ShardReader) -> None:
+    repeated = [reader.names[k % len(reader)] for k in range(24)]
+    height, width = contact_sheet(reader, names=repeated).picture.shape[:2]
+    assert 0.8 < width / height < 1.25
+
+
+def test_contact_sheet_shows_named_samples_in_the_order_given(reader: ShardReader) -> None:
+    wanted = [reader.names[4], reader.names[1]]
+    assert contact_sheet(reader, names=wanted).names == tuple(wanted)
+    with pytest.raises(DatasetError, match=r"no sample 'IBUG/none'; names look like 'AFW/"):
+        contact_sheet(reader, names=["IBUG/none"])
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"n_samples": 0}, "a sheet shows 1 to 24"), ({"n_samples": 25}, "a sheet shows 1 to 24"),
+    ({"names": ["a"] * 25}, "25, a sheet shows"), ({"every": 0}, "every: 0"),
+])  # fmt: skip
+def test_contact_sheet_refuses_numbers_out_of_range(reader: ShardReader, options: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        contact_sheet(reader, **options)
+
+
+def test_contact_sheet_of_a_set_without_samples_says_so(reader: ShardReader) -> None:
+    reader._shards, reader._ends = [], []
+    with pytest.raises(DatasetError, match="holds no sample to show"):
+        contact_sheet(reader)
+
+
+def test_contact_sheet_of_a_map_with_nan_names_the_sample(shards: Path) -> None:
+    broken = changed(shards, lambda sample: {"posmap": sample["posmap"] * np.nan})
+    with pytest.raises(DatasetError, match=r"_1_0: its map holds NaN"):
+        contact_sheet(broken, 1)
+
+
+def test_contact_sheet_of_augmented_samples_says_what_was_done(shards: Path, model: Any, tmp_path: Path) -> None:
+    augmentation = Augmentation(rotation_deg=(-45, 45), scale=(0.9, 1.2), flip=0.5, occlusion=0.5)
+    augment_shards(shards, tmp_path / "copies", augmentation, model=model)
+    reader = open_shards(tmp_path / "copies")
+    constants = reader.constants
+    for sample in reader:
+        draw = Draw.from_json(sample["augmentation"])
+        yaw, roll = (round(float(np.rad2deg(sample["pose"][k]))) * (-1 if draw.flip else 1) for k in (1, 2))
+        row = page._row(sample, Face.of(sample, constants["coverage"], constants["weight_mask"]),
+                           constants["landmark_texels"], 4)  # fmt: skip
+        assert f"yaw {yaw:+d}°" in row.remark and f"roll {roll:+d}°" in row.remark
+        assert f"augmented: rotated {draw.rotation_deg:+.0f}°, scaled {draw.scale:.2f}" in row.remark
+        assert ("mirrored" in row.remark) == draw.flip and ("occluded" in row.remark) == bool(draw.occluders)
+    assert {bool(sample["flipped"]) for sample in reader} == {False, True}
+    assert contact_sheet(reader, 9).problems == ()
+
+
+def test_contact_sheet_of_a_set_without_images_says_so(reader: ShardReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(reader), "fields", {"posmap": ((48, 48, 3), np.uint16)})
+    with pytest.raises(DatasetError, match="has no images to show"):
+        contact_sheet(reader, 1)
+
+
+def test_contact_sheet_with_another_model_says_so(reader: ShardReader, model_path: Path) -> None:
+    model = load_model(model_path)
+    assert contact_sheet(reader, 1, model=model).problems == ()
+    other = dataclasses.replace(model, name="other.h5", content_sha256="0" * 64)
+    assert contact_sheet(reader, 1, model=other).problems == ("other.h5 is not the model that the set was built with",)
+
+
+def test_contact_sheet_of_a_set_without_maps_needs_its_model(
+    model_path: Path, reader: ShardReader, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(SMALL, size=64, maps="none", image_codec="jpeg")
+    make(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "shards", config)
+    with pytest.raises(DatasetError, match=r"stores no maps; open it with the model"):
+        contact_sheet(open_shards(tmp_path / "shards"))
+    sheet = contact_sheet(open_shards(tmp_path / "shards", model_path), 2)
+    assert sheet.names == contact_sheet(reader, 2).names and sheet.problems == ()
+
+
+def test_contact_sheet_with_a_mask_of_zeros_draws_the_coverage(shards: Path) -> None:
+    reader = open_shards(shards)
+    zeros = {**reader.constants, "weight_mask": np.zeros((48, 48), np.float32)}
+    reader.__class__ = type("Zeros", (ShardReader,), {"constants": property(lambda self: zeros)})
+    assert contact_sheet(reader, 1).picture.any()
+
+
+@pytest.mark.parametrize(("change", "problem"), [
+    (lambda s: {"posmap": np.ascontiguousarray(s["posmap"][:, ::-1])}, "inside out"),
+    (lambda s: {"posmap": np.ascontiguousarray(s["posmap"].transpose(1, 0, 2))}, "inside out"),
+    (lambda s: {"posmap": s["posmap"] * np.float32([1, 1, -1])}, "inside out"),
+    (lambda s: {"posmap": s["posmap"] + np.float32([5, 0, 0])}, r"landmarks are 5\.\d px apart"),
+    (lambda s: {"posmap": s["posmap"] + np.float32([50, 0, 0]), "landmarks": s["landmarks"] + np.float32([50, 0, 0])},
+     "of 68 points lie outside the crop"),
+])  # fmt: skip
+def test_contact_sheet_reports_labels_that_cannot_be_right(shards: Path, change: Any, problem: str) -> None:
+    reader = changed(shards, change)
+    sheet = contact_sheet(reader, 6)
+    for name in sheet.names:
+        assert any(line.startswith(f"{name}: ") and re.search(problem, line) for line in sheet.problems), name
+
+
+def test_label_problems_of_right_labels_are_none_at_any_size(model_path: Path, tmp_path: Path) -> None:
+    tree = write_tree(tmp_path / "tree")
+    for size, uv_size in ((64, 256), (256, 64), (128, 17)):
+        config = dataclasses.replace(SMALL, size=size, uv_size=uv_size, shard_size=9)
+        make(tree, model_path, tmp_path / f"{size}", config)
+        reader = open_shards(tmp_path / f"{size}")
+        for k, sample in enumerate(reader):
+            assert not label_problems(
+                face_of(reader, k), sample["landmarks"], reader.constants["landmark_texels"]
+            ), (size, uv_size)  # fmt: skip
+
+
+def test_spread_covers_the_range_of_yaw_though_most_samples_are_frontal() -> None:
+    rng = np.random.default_rng(1)
+    yaws = np.concatenate([rng.normal(0, 0.05, 995), [-1.5, -1.0, 0.9, 1.4, 1.5]])
+    names = [f"s{k}" for k in range(1000)]
+    chosen = spread(yaws, names, 6, seed=0)
+    assert yaws[chosen[0]] < -1.4 and yaws[chosen[-1]] > 1.3
+    assert len(set(chosen)) == 6 and (np.diff(yaws[chosen]) > 0).all()
+
+
+def test_spread_depends_on_the_seed_and_not_on_the_order() -> None:
+    rng = np.random.default_rng(2)
+    yaws, names = rng.uniform(-1, 1, 200), [f"s{k}" for k in range(200)]
+    order = rng.permutation(200)
+    chosen = [names[k] for k in spread(yaws, names, 8, seed=0)]
+    assert [names[order[k]] for k in spread(yaws[order], [names[k] for k in order], 8, seed=0)] == chosen
+    assert [names[k] for k in spread(yaws, names, 8, seed=1)] != chosen
+
+
+@pytest.mark.parametrize("yaws", [np.zeros(9), np.array([0.1]), np.array([-1.0, 1.0])])
+def test_spread_of_few_or_equal_yaws_takes_each_sample_once(yaws: Any) -> None:
+    chosen = spread(yaws, [f"s{k}" for k in range(len(yaws))], 5, seed=3)
+    assert len(chosen) == len(set(chosen)) == min(5, len(yaws))
+
+
+def test_landmark_colors_change_sides_under_mirroring() -> None:
+    sides = panels._sides()
+    swapped = {
+        panels.RIGHT: panels.LEFT,
+        panels.LEFT: panels.RIGHT,
+        panels.MIDDLE: panels.MIDDLE,
+    }
+    assert [swapped[sides[k]] for k in LANDMARK_MIRROR] == sides
+    assert sides[0] == sides[36] == panels.RIGHT and sides[16] == sides[45] == panels.LEFT
+
+
+def test_draw_landmarks_puts_each_dot_on_its_point() -> None:
+    grid = np.stack(np.meshgrid(np.linspace(20, 235, 9), np.linspace(20, 235, 8)), axis=-1).reshape(-1, 2)[:68]
+    grid += np.random.default_rng(0).uniform(-1, 1, grid.shape)
+    drawn = panels.draw_landmarks(Image.new("RGB", (PANEL, PANEL)), grid, np.ones(68, bool))
+    for point, side in zip(grid, panels._sides(), strict=True):
+        x, y = np.rint(point).astype(int)
+        np.testing.assert_allclose(np.asarray(drawn)[y, x], side, atol=2)  # rounding of the averages
+
+
+def test_dots_are_centred_on_their_points_to_an_eighth_of_a_pixel() -> None:
+    for x, y in ((100.0, 50.0), (100.5, 50.25), (99.9, 50.7)):
+        layer = Image.new("RGBA", (PANEL * 4, PANEL * 4))
+        panels._dot(panels.ImageDraw.Draw(layer), panels._fine(np.array([[x, y]]))[0], 3, (255, 255, 255, 255))
+        alpha = np.asarray(layer.reduce(4))[..., 3].astype(float)
+        rows, columns = np.indices(alpha.shape)
+        assert abs((alpha * columns).sum() / alpha.sum() - x) < 0.13
+        assert abs((alpha * rows).sum() / alpha.sum() - y) < 0.13
+
+
+def spot(x: int, y: int, size: int = 64) -> NDArray[np.uint8]:
+    """A dark crop with a bright pixel."""
+    crop = np.zeros((size, size, 3), np.uint8)
+    crop[y, x] = 255
+    return crop
+
+
+def centroid(picture: Image.Image) -> NDArray[np.float64]:
+    """Where a picture is bright, (x, y)."""
+    light = np.asarray(picture).astype(float).sum(axis=2)
+    rows, columns = np.indices(light.shape)
+    return np.array([(light * columns).sum(), (light * rows).sum()]) / light.sum()
+
+
+@pytest.mark.parametrize("size", [64, 256, 300])
+def test_face_points_lie_on_the_pixels_that_they_label(size: int) -> None:
+    x, y = size // 5, size // 2
+    face = dataclasses.replace(flat_face(size, size), crop=spot(x, y, size))
+    np.testing.assert_allclose(
+        centroid(panels.crop_panel(face)), face.points[y, x, :2], atol=0.06
+    )  # 8 bits cut the overshoot
+
+
+def scattered_texels() -> NDArray[np.int64]:
+    """68 texels of a 33 × 33 map, not symmetric in rows and columns, no two of them close."""
+    places = np.stack(np.meshgrid(np.arange(2, 32, 3), np.arange(1, 22, 3)), axis=-1).reshape(-1, 2)
+    return np.random.default_rng(0).permutation(places)[:68]
+
+
+def test_landmark_panel_shows_the_points_that_the_map_has_at_the_texels() -> None:
+    face, texels = flat_face(), scattered_texels()
+    picture = np.asarray(panels.landmark_panel(face, texels))
+    for (row, column), side in zip(texels, panels._sides(), strict=True):
+        x, y = np.rint(face.points[row, column, :2]).astype(int)  # a flat map: x grows with the column
+        np.testing.assert_allclose(picture[y, x], side, atol=3)
+        assert x == pytest.approx(column * 8, abs=4) and y == pytest.approx(row * 8, abs=4)
+
+
+def test_zoom_panel_enlarges_picture_and_points_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+
+    def record(part: Image.Image, points: Any, seen: Any) -> Image.Image:
+        drawn.append((part, points))
+        return part
+
+    monkeypatch.setattr(panels, "draw_landmarks", record)
+    face = dataclasses.replace(flat_face(64, 64), crop=spot(30, 20))
+    texels = np.full((68, 2), [20, 30])  # row and column
+    texels[37:48] += np.array([[1, 2]]) * np.arange(-5, 6)[:, None]  # eyes around the bright pixel
+    panels.zoom_panel(face, texels)
+    (eyes, points), (mouth, mouth_points) = drawn
+    np.testing.assert_allclose(centroid(eyes), points[36], atol=0.05)
+    np.testing.assert_allclose(centroid(mouth), mouth_points[60], atol=0.05)
+    scale = (points[38] - points[37]) / (face.points[tuple(texels[38])][:2] - face.points[tuple(texels[37])][:2])
+    np.testing.assert_allclose(scale, 2.2, rtol=1e-5)
+
+
+def test_draw_guide_lies_on_the_landmark_texels() -> None:
+    texels = scattered_texels()
+    picture = np.asarray(panels.draw_guide(Image.new("RGB", (PANEL, PANEL)), texels, 33)).sum(axis=2)
+    for row, column in ((texels[17:60] + 0.5) * PANEL / 33).astype(int):
+        assert picture[row - 1 : row + 2, column - 1 : column + 2].max() > 250
+    assert (picture > 250).mean() < 0.2
+
+
+@pytest.mark.parametrize(("yaw", "side"), [(0.5, 1), (0.0, 1), (-0.5, -1)])
+def test_turned_panel_turns_against_the_yaw(yaw: float, side: int) -> None:
+    """What is raised toward the viewer moves to the right where the face looks to the left, and back."""
+    face = dataclasses.replace(flat_face(64, 64), crop=np.zeros((64, 64, 3), np.uint8), yaw_rad=yaw)
+    face.crop[30:34, 30:34] = 255
+    raised = face.points.copy()
+    raised[24:40, 24:40, 2] += 60
+    turned = np.asarray(panels.turned_panel(dataclasses.replace(face, points=raised)))
+    surface = (turned != panels.EMPTY).any(axis=2)
+    bright = (turned.min(axis=2) > 150) & surface
+    middle = np.flatnonzero(surface.any(axis=0))[[0, -1]].mean()
+    assert 10 < side * (np.nonzero(bright)[1].mean() - middle) < 40
+
+
+def test_map_panel_of_a_flat_map_shows_the_crop_s_coordinates_and_its_grid() -> None:
+    picture = np.asarray(panels.map_panel(flat_face())).astype(float)
+    middle = picture[PANEL // 16 :: PANEL // 8, PANEL // 16 :: PANEL // 8]  # between the lines
+    expected = (np.arange(8) + 0.5) / 8 * 255
+    np.testing.assert_allclose(middle[:, :, 0], np.tile(expected, (8, 1)), atol=6)  # 63/64: texels are at the rim
+    np.testing.assert_allclose(middle[:, :, 1], np.tile(expected[:, None], (1, 8)), atol=6)
+    row = picture[PANEL // 16, :, 2]  # blue is z, 0 but for the lines
+    inner = row[8:-8] > 60
+    assert np.count_nonzero(np.diff(inner.astype(int)) == 1) == 7
+
+
+def test_dense_panel_dots_are_every_kth_texel_and_hidden_ones_differ() -> None:
+    face = flat_face()
+    base, drawn = np.asarray(panels.dense_panel(face, 1000)), np.asarray(panels.dense_panel(face, 8))
+    assert 10 < (np.abs(drawn.astype(int) - base).sum(axis=2) > 60).sum() < 16 * 16
+    hidden = dataclasses.replace(face, seen=np.zeros_like(face.seen))
+    assert (np.asarray(panels.dense_panel(hidden, 8)) != drawn).any()
+
+
+def test_texture_panel_of_a_flat_map_is_the_crop() -> None:
+    face = flat_face()
+    colors, valid, seen = panels.texture(face)
+    assert valid.all() and seen[4:-4, 4:-4].all()
+    crop = np.asarray(panels.crop_panel(face)).astype(float)
+    smooth = [np.asarray(Image.fromarray(np.uint8(p)).resize((16, 16), Image.Resampling.BOX)) for p in (colors, crop)]
+    assert np.abs(smooth[0].astype(float) - smooth[1]).mean() < 12  # texels' centres lie on the rim, pixels' do not
+
+
+def test_turned_panel_of_a_mirrored_map_is_dark(reader: ShardReader) -> None:
+    sample = reader[2]
+    right = np.asarray(panels.turned_panel(face_of(reader, 2)))
+    wrong = np.asarray(panels.turned_panel(face_of(reader, 2, posmap=np.ascontiguousarray(sample["posmap"][:, ::-1]))))
+    surface = (wrong != panels.EMPTY).any(axis=2)
+    assert surface.mean() > 0.1
+    assert np.median(wrong[surface]) < 70 < np.median(right[(right != panels.EMPTY).any(axis=2)])
+
+
+def test_turned_panel_holds_the_whole_mesh_however_large(reader: ShardReader) -> None:
+    huge = np.asarray(panels.turned_panel(face_of(reader, posmap=reader[0]["posmap"] * 30)))
+    rim = np.concatenate([huge[:3].reshape(-1, 3), huge[-3:].reshape(-1, 3), huge[:, 0], huge[:, -1]])
+    assert (rim == panels.EMPTY).all()
+
+
+def test_mean_texture_averages_what_is_seen_and_is_pale_elsewhere() -> None:
+    colors = np.zeros((2, 4, 4, 3), np.float32)
+    colors[0], colors[1] = 100, 200
+    seen = np.zeros((2, 4, 4), bool)
+    seen[0, :2], seen[1, :1] = True, True
+    mean = np.asarray(mean_texture([(colors[k], seen[k], seen[k]) for k in range(2)]))
+    assert (mean[0] == 150).all() and (mean[1] == 100).all() and (mean[2:] == panels.EMPTY).all()
+
+
+def test_ramp_goes_from_dark_to_light() -> None:
+    brightness = panels.ramp(np.linspace(-0.5, 1.5, 30)).astype(int).sum(axis=1)
+    assert (np.diff(brightness) >= 0).all() and brightness[0] == sum(panels.NEAR_FAR[0])
+
+
+def test_yaw_histogram_has_bars_where_samples_are() -> None:
+    picture = np.asarray(yaw_histogram(np.array([-60.0, -60, 60, 170]), np.array([-60.0])))
+    assert picture.shape == (THUMB, THUMB, 3)
+    bars = (picture[THUMB - 32] == (128, 146, 170)).all(axis=1)  # a row just above the base
+    assert np.count_nonzero(np.diff(bars.astype(int)) == 1) == 3
+
+
+def test_save_picture_round_trips_and_refuses_other_endings(tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    save_picture(picture, tmp_path / "new" / "a.PNG")
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "new" / "a.PNG")), picture)
+    save_picture(picture, tmp_path / "a.jpg")
+    assert Image.open(tmp_path / "a.jpg").format == "JPEG"
+    with pytest.raises(InputError, match=r"a\.gif: expected a name that ends in \.png or"):
+        save_picture(picture, tmp_path / "a.gif")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DatasetError, match="cannot be written"):
+        save_picture(picture, tmp_path / "file" / "a.png")

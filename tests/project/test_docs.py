@@ -1,0 +1,101 @@
+"""Every command and every Python block that the documentation shows, run in order, in a folder like a user's."""
+
+import contextlib
+import io
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from support.toy import face3d_files, toy_model, write_bfm_files, write_tree
+
+from uvgen import load_model, open_shards, save_model
+from uvgen.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def not_installed(block: str) -> str:
+    """The first package that a block needs, that uvgen does not, and that is not there."""
+    for name in ("torch", "grain", "tensorflow", "webdataset"):
+        if re.search(rf"^(?:import|from) (?:uvgen\.)?{name}\b", block, re.MULTILINE) and not find_spec(name):
+            return name
+    return ""
+
+
+@pytest.fixture(scope="module")
+def user_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files that a user has before the first command."""
+    folder = tmp_path_factory.mktemp("user")
+    write_tree(folder / "300W_LP")
+    model = toy_model(with_mouth=True)
+    face3d_files(model, folder)
+    face3d_uv = (folder / "BFM_UV.mat").read_bytes()
+    write_bfm_files(folder, model)
+    assert face3d_uv != (folder / "BFM_UV.mat").read_bytes()
+    return folder
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_documented_uvgen_commands_run(user_folder, monkeypatch, page) -> None:
+    monkeypatch.chdir(user_folder)
+    for block in blocks(page, "bash"):
+        for line in block.strip().splitlines():
+            words = shlex.split(line, comments=True)
+            if "--face3d" in words:  # its BFM_UV.mat is the trimmed one
+                face3d_files(toy_model(with_mouth=True), user_folder)
+            if words[0] == "pip":  # the wheel's test installs it
+                continue
+            assert words[0] == "uvgen", line
+            result = CliRunner().invoke(main, words[1:])
+            assert result.exit_code == 0, f"{line}\n{result.output}{result.stderr}"
+
+
+@pytest.mark.parametrize(("page", "k"), [(page, k) for page in PAGES for k in range(len(blocks(page, "python")))])
+def test_documented_python_runs(user_folder, monkeypatch, page, k) -> None:
+    monkeypatch.chdir(user_folder)
+    shards, model = user_folder / "shards", user_folder / "bfm.h5"  # of another page's commands, or none yet
+    if not shards.exists() or open_shards(shards).config["model_sha256"] != load_model(model).content_sha256:
+        shutil.rmtree(shards, ignore_errors=True)
+        model.unlink(missing_ok=True)
+        test_documented_uvgen_commands_run(user_folder, monkeypatch, "README.md")
+    block = blocks(page, "python")[k]
+    if missing := not_installed(block):
+        pytest.skip(f"{missing} is not installed")
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(compile(block, page, "exec"), {})
+
+
+@pytest.mark.parametrize("own_data", [False, True])
+def test_make_demo_builds_and_draws(user_folder, tmp_path, own_data) -> None:
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    ready = f"{sys.prefix}/.ready"  # of this environment: not to be set up again
+    command = ["make", "-C", str(ROOT), "demo", f"VENV={sys.prefix}", "-o", ready]
+    arguments = [f"OUT={tmp_path / 'shards'}", f"PREVIEW={tmp_path / 'preview.png'}"]
+    if own_data:
+        save_model(toy_model(), tmp_path / "model.h5")
+        arguments += [f"DATA={user_folder / '300W_LP'}", f"MODEL={tmp_path / 'model.h5'}"]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{6 if own_data else 128} samples, 0 skipped" in done.stdout
+    assert ("built-in model and sample set" in done.stderr) is not own_data
+    assert (tmp_path / "preview.png").stat().st_size > 50_000
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md"])
+def test_documented_links_lead_somewhere(page) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+        assert target.startswith("http") or (ROOT / page).parent.joinpath(target).exists(), target

@@ -1,0 +1,101 @@
+"""Who may import whom: each row of the table imports rows below it alone."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+ROWS = """
+__main__
+cli | uv_data
+torch | preview
+evaluation
+datasets
+augment | synth | fitting
+maps
+models | samples
+shards | rasterize
+images | meshes
+jobs
+storage | parallel | geometry | fixed_point | checks | metrics
+losses | randomness | interrupts | compiled | _version
+errors
+"""
+"""Rooms of the package, and its files outside of any: those joined by `|` do not import each other."""
+
+ROW = {room: number for number, line in enumerate(ROWS.split("\n")) for room in line.split(" | ")}
+
+NOT_YET: set[tuple[str, str]] = {
+    ("uvgen.jobs.run", "datasets"),
+    ("uvgen.jobs.run", "shards"),
+    ("uvgen.maps.labels", "augment"),
+    ("uvgen.shards.reader", "datasets"),
+    ("uvgen.shards.reader", "maps"),
+    ("uvgen.shards.reader", "models"),
+}
+"""Edges, from a module to a room, that do not obey yet. This list shrinks to nothing."""
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name, `cli` and `uv_data` under the names they are installed by."""
+    found = {}
+    for folder, package in (("uvgen", "uvgen"), ("cli", "uvgen.cli"), ("uv_data", "uvgen.uv_data")):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT / folder).with_suffix("").parts
+            found[".".join([package, *(part for part in parts if part != "__init__")])] = path
+    return found
+
+
+def public_homes() -> dict[str, str]:
+    """The module that each public name of `uvgen` is loaded from."""
+    stub = ast.parse((ROOT / "uvgen/__init__.pyi").read_text(encoding="utf-8"))
+    imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    return {"__version__": "uvgen._version"} | {
+        alias.name: f"uvgen.{node.module}" for node in imports for alias in node.names
+    }
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Modules of the package that a file imports, at its top, in functions, and for type checkers alone."""
+    homes = public_homes()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "uvgen")
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            if node.module == "uvgen":
+                yield from (homes.get(alias.name, f"uvgen.{alias.name}") for alias in node.names)
+            elif node.module and node.module.startswith("uvgen."):
+                yield node.module
+
+
+def room(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+def edges() -> set[tuple[str, str]]:
+    """(module, room) for each import between two rooms."""
+    return {
+        (module, room(target))
+        for module, path in modules().items()
+        for target in imported(path)
+        if room(target) and room(module) and room(target) != room(module)
+    }
+
+
+def test_every_module_has_a_row() -> None:
+    unknown = {room(module) for module in modules()} - set(ROW) - {""}
+    assert not unknown
+
+
+def test_each_row_imports_rows_below_it_alone() -> None:
+    found = edges()
+    assert len(found) > 100
+    wrong = {(a, b) for a, b in found if ROW[b] <= ROW[room(a)]}
+    assert wrong == NOT_YET
+
+
+def test_contributing_prints_the_rows() -> None:
+    assert ROWS in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")

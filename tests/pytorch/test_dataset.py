@@ -1,0 +1,660 @@
+"""Training from shards with PyTorch."""
+
+import multiprocessing
+import pickle
+import shutil
+import subprocess
+import sys
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from support.builds import make
+from support.toy import N_EXPRESSION, N_SHAPE, write_tree
+from support.training_augmentations import Fails, Shifts
+
+import uvgen
+from uvgen.datasets.config import BuildConfig
+from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.models.morphable import MorphableModel
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+
+from torch.utils.data import DataLoader  # noqa: E402
+
+from uvgen.torch import PARAMETERS, PositionMapLayer, ShardDataset, ShardSampler, to_float, unwrap  # noqa: E402
+
+R, U = 32, 48
+N = 9  # samples of the toy tree, in 6 shards
+
+
+@pytest.fixture(scope="module", params=["uint16", "float32", "gzip"])
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
+    return build(tmp_path_factory.mktemp("built"), model_path, request.param)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
+    return build(tmp_path_factory.mktemp("plain"), model_path, "uint16")
+
+
+def build(folder: Path, model_path: Path, kind: str) -> Path:
+    compression = "gzip" if kind == "gzip" else None
+    dtype = "float32" if kind == "float32" else "uint16"
+    config = BuildConfig(size=R, uv_size=U, shard_size=2, posmap_dtype=dtype, compression=compression)
+    make(write_tree(folder / "300W_LP"), model_path, folder / "shards", config)
+    return folder / "shards"
+
+
+def loader(dataset: ShardDataset, **options: Any) -> Any:
+    return DataLoader(dataset, **{"batch_size": 4, **options})
+
+
+def assert_equal_batches(left: dict[str, Any], right: dict[str, Any]) -> None:
+    assert left.keys() == right.keys()
+    for key, value in left.items():
+        if isinstance(value, torch.Tensor):
+            assert value.shape == right[key].shape and value.dtype == right[key].dtype, key
+            assert bool((value == right[key]).all()), key
+        else:
+            assert value == right[key], key
+
+
+def chw(array: Any) -> Any:
+    return torch.from_numpy(np.moveaxis(np.asarray(array), -1, -3).astype(np.float32))
+
+
+# Samples
+
+
+def test_dataset_sample_is_the_readers_in_tensors(built: Path) -> None:
+    dataset, reader = ShardDataset(built, normalize=None), uvgen.open_shards(built)
+    assert len(dataset) == len(reader) == N
+    for k in (0, 4, N - 1, -1):
+        found, expected = dataset[k], reader[k]
+        assert found["image"].shape == (3, R, R) and found["posmap"].shape == (3, U, U)
+        assert bool((found["image"] == chw(expected["image"])).all())
+        # fixed point: a step that is a power of two; float32 takes codes times step plus offset without rounding
+        assert bool((found["posmap"] == chw(expected["posmap"])).all())
+        for name in ("landmarks", "shape", "expression", "pose", "crop", "image_height"):
+            np.testing.assert_array_equal(found[name].numpy(), expected[name])
+        assert found["name"] == expected["name"]
+        np.testing.assert_array_equal(found["weight_mask"].numpy(), reader.constants["weight_mask"])
+    with pytest.raises(IndexError, match="sample 9 of 9"):
+        dataset[N]
+
+
+def test_dataset_batches_count_samples_as_a_list_does(plain: Path) -> None:
+    dataset = ShardDataset(plain)
+    names = dataset.reader.names
+    assert dataset.batch([-1, 0])["name"] == [dataset[8]["name"], dataset[-9]["name"]] == [names[8], names[0]]
+    for key in (9, -10):
+        with pytest.raises(IndexError, match=f"sample {key} of 9"):
+            dataset.batch([0, key])
+    with pytest.raises(InputError, match="indices: none"):
+        dataset.batch([])
+
+
+def test_dataset_without_masks_has_its_mask_once(plain: Path) -> None:
+    dataset = ShardDataset(plain, weight_mask=False)
+    assert "weight_mask" not in dataset[0] and "weight_mask" not in dataset.batch([0, 1])
+    for batch in loader(dataset, num_workers=1):
+        assert "weight_mask" not in batch
+    assert torch.equal(dataset.weight_mask, ShardDataset(plain)[3]["weight_mask"])
+
+
+def test_dataset_normalize_size_scales_to_the_crop(built: Path) -> None:
+    found, pixels = ShardDataset(built)[3], ShardDataset(built, normalize=None)[3]
+    torch.testing.assert_close(found["image"], pixels["image"] / 255)
+    torch.testing.assert_close(found["posmap"], pixels["posmap"] / R)
+
+
+def test_dataset_normalize_standardize_keeps_the_channels_ratios(built: Path) -> None:
+    found, pixels = ShardDataset(built, normalize="standardize")[3], ShardDataset(built, normalize=None)[3]
+    assert float(found["image"].mean()) == pytest.approx(0, abs=1e-5)
+    assert float(found["image"].std(correction=0)) == pytest.approx(1, abs=1e-5)
+    spread = pixels["image"].std(dim=(1, 2)), found["image"].std(dim=(1, 2))
+    torch.testing.assert_close(spread[0] / spread[0][0], spread[1] / spread[1][0])
+
+
+@pytest.mark.parametrize("normalize", ["size", "standardize", None])
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_dataset_normalization_is_undone_by_its_scales(built: Path, normalize: str, channels_last: bool) -> None:
+    batch = ShardDataset(built, normalize=normalize, channels_last=channels_last).batch([0, 5])
+    pixels = ShardDataset(built, normalize=None).batch([0, 5])
+    for name, tolerance in (("image", 1e-4), ("posmap", 1e-4)):  # px and grey levels: float32 of up to 255
+        scale, offset = (batch[f"{name}_{part}"][:, None, None, None] for part in ("scale", "offset"))
+        torch.testing.assert_close(batch[name] * scale + offset, pixels[name], atol=tolerance, rtol=0)
+        torch.testing.assert_close(to_float(batch, None)[name], pixels[name], atol=tolerance, rtol=0)
+
+
+def test_dataset_of_one_colour_and_a_flat_map_has_finite_numbers(plain: Path) -> None:
+    class Flat(Shifts):
+        def apply(self, draw: Any, image: Any, position_map: Any, landmarks: Any) -> Any:
+            return np.full_like(image, 7), np.full_like(position_map, 11), landmarks
+
+    flat = ShardDataset(plain, augmentation=Flat(), normalize="standardize").batch([0])
+    compact = ShardDataset(plain, augmentation=Flat(), compact=True).batch([0])
+    for batch in (flat, to_float(compact, "standardize")):
+        assert bool((batch["image"] == 0).all())
+        pixels = to_float(batch, None)
+        torch.testing.assert_close(pixels["image"], torch.full((1, 3, R, R), 7.0))
+        torch.testing.assert_close(pixels["posmap"], torch.full((1, 3, U, U), 11.0), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("normalize", ["size", "standardize", None])
+@pytest.mark.parametrize("augmentation", [None, Shifts()])
+def test_dataset_compact_batch_to_float_is_the_float_batch(
+    built: Path, normalize: str, augmentation: Shifts | None
+) -> None:
+    compact = ShardDataset(built, compact=True, augmentation=augmentation).batch([1, 6, 8])
+    assert (compact["image"].dtype, compact["posmap"].dtype) == (torch.uint8, torch.uint16)
+    assert compact["image"].is_contiguous(memory_format=torch.channels_last)
+    expected = ShardDataset(built, normalize=normalize, augmentation=augmentation).batch([1, 6, 8])
+    for channels_last in (False, True):
+        found = to_float(compact, normalize, channels_last=channels_last)
+        memory = torch.channels_last if channels_last else torch.contiguous_format
+        assert found["image"].is_contiguous(memory_format=memory)
+        torch.testing.assert_close(found["image"], expected["image"], atol=1e-5 * 255, rtol=0)
+        # codes of a map's own range: half a step of at most 4 R / 65535
+        step = 2 * R / 65535 / (1 if normalize is None else R)
+        torch.testing.assert_close(found["posmap"], expected["posmap"], atol=step, rtol=0)
+        torch.testing.assert_close(found["image_scale"], expected["image_scale"], atol=1e-3, rtol=0)
+    assert to_float(ShardDataset(built, compact=True)[2])["image"].shape == (3, R, R)
+
+
+def test_dataset_channels_last_has_the_same_values_in_the_stored_layout(built: Path) -> None:
+    first, last = (ShardDataset(built, channels_last=choice).batch([2, 3]) for choice in (False, True))
+    for name in ("image", "posmap"):
+        torch.testing.assert_close(last[name], first[name])
+        assert last[name].is_contiguous(memory_format=torch.channels_last)
+        assert first[name].is_contiguous()
+
+
+def test_dataset_bad_arguments_are_one_clear_line(plain: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="normalize: 'minmax', expected 'size', 'standardize' or None"):
+        ShardDataset(plain, normalize="minmax")
+    with pytest.raises(InputError, match="normalize: 'minmax'"):
+        to_float({}, "minmax")
+    with pytest.raises(InputError, match="batch: has no image, expected one"):
+        to_float({"posmap": torch.zeros(3, U, U)})
+    with pytest.raises(InputError, match="augmentation: 'prnet', expected an Augmentation, such as"):
+        ShardDataset(plain, augmentation="prnet")  # type: ignore[arg-type]
+    with pytest.raises(DatasetError, match="no such file"):
+        ShardDataset(tmp_path)
+
+
+# Augmentation
+
+
+def test_dataset_augmentation_moves_everything_alike_and_anew_each_epoch(built: Path) -> None:
+    still, dataset = ShardDataset(built, normalize=None), ShardDataset(built, normalize=None, augmentation=Shifts())
+    seen = set()
+    for epoch in range(3):
+        dataset.set_epoch(epoch)
+        shift = Shifts().draw(0, dataset.reader.names[4], epoch, R)
+        found, before = dataset[4], still[4]
+        move = torch.tensor([shift.x, shift.y, 0.0])
+        assert bool((found["image"] == before["image"].roll((shift.y, shift.x), (1, 2))).all())
+        torch.testing.assert_close(found["posmap"], before["posmap"] + move[:, None, None])
+        torch.testing.assert_close(found["landmarks"], before["landmarks"] + move)
+        torch.testing.assert_close(found["crop"], torch.from_numpy(shift.similarity) @ before["crop"])
+        seen.add(shift)
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            (np.zeros((4, 4, 3), np.uint8), None, None),
+            r"returned image \(4, 4, 3\) uint8, expected \(32, 32, 3\) uint8",
+        ),
+        ((np.zeros((R, R, 3), np.float32), None, None), "returned image .* float32, expected .* uint8"),
+        ((None, np.zeros((4, 4, 3), np.float32), None), r"returned position map \(4, 4, 3\) float32, expected \(48"),
+        ((None, np.zeros((U, U, 3)), None), "returned position map .* float64, expected .* float32"),
+        ((None, None, np.zeros((5, 3), np.float32)), r"returned landmarks \(5, 3\) float32, expected \(68, 3\)"),
+    ],
+)
+def test_dataset_custom_augmentation_that_returns_something_else_is_an_error(
+    plain: Path, changed: Any, message: str
+) -> None:
+    class Other(Shifts):
+        def apply(self, draw: Any, image: Any, position_map: Any, landmarks: Any) -> Any:
+            right = super().apply(draw, image, position_map, landmarks)
+            return tuple(value if new is None else new for value, new in zip(right, changed, strict=True))
+
+    with pytest.raises(InputError, match=f"augmentation: Other {message}"):
+        ShardDataset(plain, augmentation=Other())[0]
+
+
+def test_dataset_augmented_parameters_give_the_augmented_map(plain: Path, model: MorphableModel) -> None:
+    batch = ShardDataset(plain, normalize=None, augmentation=Shifts()).batch(range(N))
+    maps = PositionMapLayer(model, U)(*(batch[name] for name in PARAMETERS))
+    # half a step of the fixed point: R / 2^14 / 2
+    torch.testing.assert_close(maps, batch["posmap"], atol=R / 2**14 * 0.5 + 1e-4, rtol=0)
+
+
+# Data loaders
+
+
+@pytest.mark.parametrize(
+    "method", [m for m in ("fork", "spawn", "forkserver") if m in multiprocessing.get_all_start_methods()]
+)
+@pytest.mark.parametrize("workers", [2, 4])
+def test_dataset_in_workers_gives_what_it_gives_here(plain: Path, method: str, workers: int) -> None:
+    dataset = ShardDataset(plain, augmentation=Shifts())
+    expected = list(loader(dataset))
+    assert [len(batch["name"]) for batch in expected] == [4, 4, 1]
+    found = list(loader(dataset, num_workers=workers, multiprocessing_context=method))
+    for left, right in zip(found, expected, strict=True):
+        assert_equal_batches(left, right)
+
+
+def test_dataset_epoch_reaches_persistent_workers(plain: Path) -> None:
+    dataset = ShardDataset(plain, augmentation=Shifts())
+    batches = loader(dataset, num_workers=2, persistent_workers=True)
+    crops = []
+    for epoch in (0, 1, 0):
+        dataset.set_epoch(epoch)
+        crops.append(torch.cat([batch["crop"] for batch in batches]))
+        here = torch.cat([batch["crop"] for batch in loader(dataset)])
+        assert bool((crops[-1] == here).all()), epoch
+    assert not bool((crops[0] == crops[1]).all())
+
+
+def test_dataset_with_more_workers_than_samples(plain: Path) -> None:
+    batches = list(loader(ShardDataset(plain), batch_size=N, num_workers=4))
+    assert [len(batch["name"]) for batch in batches] == [N]
+
+
+def test_dataset_exception_in_a_worker_comes_back_with_its_message(plain: Path) -> None:
+    dataset = ShardDataset(plain, augmentation=Fails())
+    with pytest.raises(SampleError, match="AFW/AFW_000_1_0: refused"):
+        list(loader(dataset, num_workers=2))
+
+
+@pytest.mark.parametrize("damage", ["delete", "truncate"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_dataset_shard_that_is_lost_midway_is_a_clear_error(
+    plain: Path, tmp_path: Path, workers: int, damage: str
+) -> None:
+    shutil.copytree(plain, tmp_path / "copy")
+    batches = iter(
+        loader(
+            ShardDataset(tmp_path / "copy"),
+            batch_size=1,
+            num_workers=workers,
+            prefetch_factor=None if not workers else 1,
+        )
+    )
+    next(batches)
+    last = tmp_path / "copy/IBUG_Flip-00001.h5"
+    if damage == "delete":
+        last.unlink()
+    else:
+        with open(last, "r+b") as file:
+            file.truncate(last.stat().st_size // 2)
+    with pytest.raises(DatasetError, match=r"IBUG_Flip-00001.h5: cannot be opened .*run `uvgen verify"):
+        list(batches)
+
+
+def test_dataset_pickles_small_and_without_open_files(plain: Path) -> None:
+    dataset = ShardDataset(plain, augmentation=Shifts())
+    dataset.set_epoch(3)
+    expected = dataset[5]
+    blob = pickle.dumps(dataset)
+    assert len(blob) < 30_000 + U * U * 4
+    assert_equal_batches(pickle.loads(blob)[5], expected)
+
+
+def test_dataset_memory_does_not_grow_with_the_samples_read(plain: Path) -> None:
+    code = f"""
+import uvgen.torch
+dataset = uvgen.torch.ShardDataset({str(plain)!r})
+def read(n):
+    for k in range(n):
+        dataset.batch([k % 9, (5 * k + 3) % 9])
+    with open("/proc/self/status") as file:
+        return int(file.read().split("VmHWM:")[1].split()[0])
+first = read(200)
+print(read(4000) - first)
+"""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("no /proc: memory cannot be measured")
+    grown = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    assert grown < 2048  # kB; what was read is 300 MB
+
+
+# The order
+
+
+@pytest.mark.parametrize("n_ranks", [1, 2, 4])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_sampler_ranks_share_the_samples_exactly(plain: Path, n_ranks: int, shuffle: bool) -> None:
+    samplers = [ShardSampler(ShardDataset(plain), shuffle=shuffle, rank=k, n_ranks=n_ranks) for k in range(n_ranks)]
+    shares = [list(sampler) for sampler in samplers]
+    assert sorted(chain(*shares)) == list(range(N))
+    assert [len(sampler) for sampler in samplers] == [len(share) for share in shares]
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_sampler_drop_last_gives_ranks_equally_many(plain: Path) -> None:
+    shares = [list(ShardSampler(ShardDataset(plain), rank=k, n_ranks=4, drop_last=True)) for k in range(4)]
+    assert [len(share) for share in shares] == [2] * 4
+    assert len(set(chain(*shares))) == 8
+
+
+def test_sampler_order_depends_on_seed_and_epoch_alone(plain: Path) -> None:
+    reader = uvgen.open_shards(plain)
+    sampler = ShardSampler(reader, seed=3)
+    orders = []
+    for epoch in range(4):
+        sampler.set_epoch(epoch)
+        orders.append(tuple(sampler))
+        again = ShardSampler(ShardDataset(plain), seed=3)
+        again.set_epoch(epoch)
+        assert tuple(again) == tuple(again) == orders[-1]
+    assert len(set(orders)) == 4
+    assert tuple(ShardSampler(reader, seed=4)) != orders[0]
+    assert list(ShardSampler(reader, shuffle=False)) == list(range(N))
+
+
+class Shards:
+    """As much of a reader as the sampler needs: 50 shards of 100."""
+
+    shard_samples = (100,) * 50
+
+
+def test_sampler_reads_few_shards_at_a_time_and_still_shuffles_well() -> None:
+    window = 800
+    sampler = ShardSampler(Shards(), window=window)  # type: ignore[arg-type]
+    order = np.array(list(sampler))
+    assert sorted(order) == list(range(5000))
+    for first in range(0, 5000 - window, 50):  # a window of 8 shards' worth lies across up to 9, two of them across 18
+        assert len(set(order[first : first + window] // 100)) <= 18
+    # neighbours on disk are rarely neighbours in the order, and places differ from epoch to epoch
+    assert np.mean(np.abs(np.diff(order)) == 1) < 0.02
+    sampler.set_epoch(1)
+    assert abs(np.corrcoef(np.argsort(order), np.argsort(list(sampler)))[0, 1]) < 0.25  # 50 shards: 0.14 is 1 sigma
+
+
+def test_sampler_resumes_in_mid_epoch(plain: Path) -> None:
+    def new() -> ShardSampler:
+        return ShardSampler(ShardDataset(plain), seed=1, rank=1, n_ranks=2)
+
+    whole = new()
+    whole.set_epoch(5)
+    order = list(whole)
+    stopped = new()
+    stopped.set_epoch(5)
+    iterator = iter(stopped)
+    assert [next(iterator), next(iterator)] == order[:2]
+    for state in (stopped.state_dict(), whole.state_dict(n_used=2)):
+        resumed = new()
+        resumed.load_state_dict(pickle.loads(pickle.dumps(state)))
+        assert resumed.epoch == 5 and len(resumed) == len(order) - 2
+        assert list(resumed) == order[2:]
+        assert list(resumed) == order  # the epoch after is whole again
+        resumed.load_state_dict(state)
+        resumed.set_epoch(5)  # as a training loop does at the top of each epoch
+        assert list(resumed) == order[2:]
+        resumed.load_state_dict(state)
+        resumed.set_epoch(6)
+        assert len(resumed) == len(order) and sorted(resumed) != sorted(order[2:])
+    with pytest.raises(InputError, match="n_used: -1, expected 0 or more"):
+        whole.state_dict(n_used=-1)
+    for bad in (None, {}, {**state, "position": -3}, {**state, "position": 2.7}, {**state, "epoch": "x"}):
+        with pytest.raises(InputError, match="sampler state: "):
+            resumed.load_state_dict(bad)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="sampler state: seed is 1, this sampler's is 2"):
+        ShardSampler(ShardDataset(plain), seed=2, rank=1, n_ranks=2).load_state_dict(state)
+
+
+def test_sampler_state_of_other_shards_is_refused() -> None:
+    class Others:
+        shard_samples = (50,) * 100
+
+    state = ShardSampler(Shards()).state_dict(n_used=4)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="sampler state: shards is "):
+        ShardSampler(Others()).load_state_dict(state)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("options", [{"window": 0}, {"rank": 2, "n_ranks": 2}, {"rank": -1}])
+def test_sampler_numbers_out_of_range_are_errors(plain: Path, options: dict[str, int]) -> None:
+    with pytest.raises(InputError, match="expected"):
+        ShardSampler(ShardDataset(plain), **options)  # type: ignore[arg-type]
+
+
+# Maps on the device
+
+
+def faces(n: int = 3, dtype: Any = torch.float64) -> list[Any]:
+    rng = np.random.default_rng(0)
+    pose = np.concatenate([rng.uniform(-1, 1, (n, 3)), rng.uniform(50, 90, (n, 3)), np.full((n, 1), 4.5e-4)], axis=1)
+    turn = rng.uniform(-0.6, 0.6, n)
+    similarity = np.zeros((n, 3, 3))
+    similarity[:, 0, 0] = similarity[:, 1, 1] = 0.5 * np.cos(turn)
+    similarity[:, 1, 0], similarity[:, 0, 1] = 0.5 * np.sin(turn), -0.5 * np.sin(turn)
+    similarity[:, :2, 2], similarity[:, 2, 2] = rng.uniform(-20, 5, (n, 2)), 1
+    arrays = [rng.normal(size=(n, N_SHAPE)) * 3e5, rng.normal(size=(n, N_EXPRESSION)), pose, similarity]
+    return [torch.from_numpy(a).to(dtype) for a in arrays]
+
+
+@pytest.mark.parametrize("compat", [None, "face3d"])
+@pytest.mark.parametrize("size", [20, 48])
+def test_layer_equals_position_mapper(model: MorphableModel, size: int, compat: str | None) -> None:
+    inputs, height = faces(), np.array([120, 100, 450])
+    expected = uvgen.PositionMapper(model, size, compat)(*(tensor.numpy() for tensor in inputs), height)
+    layer = PositionMapLayer(model, size, compat)
+    for dtype in (torch.float32, torch.float64):
+        found = layer.to(dtype)(*inputs, torch.from_numpy(height))
+        assert found.shape == (3, 3, size, size) and found.dtype == dtype
+        np.testing.assert_allclose(found.permute(0, 2, 3, 1).numpy(), expected, atol=1e-3, rtol=0)  # px
+
+
+def test_layer_equals_position_mapper_on_the_real_mesh(stand_in_model: MorphableModel, reference: Path) -> None:
+    samples = [s for s in uvgen.find_samples(reference / "w300lp") if s.image and s.parameters][:4]
+    annotations = [uvgen.read_annotation(sample) for sample in samples]
+    inputs = [np.stack([getattr(a, name) for a in annotations]) for name in ("shape", "expression", "pose")]
+    similarity = np.tile(np.diag([0.8, 0.8, 1.0]), (4, 1, 1))
+    expected = uvgen.PositionMapper(stand_in_model, 256)(*inputs, similarity, 450)
+    layer = PositionMapLayer(stand_in_model, 256)
+    found = layer(*map(torch.from_numpy, [*inputs, similarity]), 450)
+    np.testing.assert_allclose(found.permute(0, 2, 3, 1).numpy(), expected, atol=1e-3, rtol=0)
+
+
+def test_layer_gradients_are_right(model: MorphableModel) -> None:
+    layer = PositionMapLayer(model, 16).double()
+    scales = [1e5, 1.0, 1.0, 1.0]  # so that a step of 1e-6 moves each by as much as it moves the rest
+
+    def maps(*scaled: Any) -> Any:
+        shape, expression, pose, similarity = (value * scale for value, scale in zip(scaled, scales, strict=True))
+        pose = torch.cat([pose[:, :6], pose[:, 6:] * 1e-4], dim=1)
+        return layer(shape, expression, pose, similarity, 120)
+
+    inputs = [tensor / scale for tensor, scale in zip(faces(2), scales, strict=True)]
+    inputs[2][:, 6] *= 1e4
+    assert torch.autograd.gradcheck(maps, [t.requires_grad_() for t in inputs], eps=1e-6, atol=1e-4, fast_mode=True)
+
+
+def test_layer_is_exact_under_autocast_and_small_in_a_checkpoint(model: MorphableModel) -> None:
+    layer, inputs = PositionMapLayer(model, 20), faces(dtype=torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = layer(*inputs, 120)
+    torch.testing.assert_close(found, layer(*inputs, 120))
+    assert not layer.state_dict() and not list(layer.parameters())
+
+
+def test_layer_runs_on_the_gpu(model: MorphableModel) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    layer, inputs = PositionMapLayer(model, 48), faces(dtype=torch.float32)
+    expected = layer(*inputs, 120)
+    found = layer.cuda()(*(tensor.cuda() for tensor in inputs), 120)
+    torch.testing.assert_close(found.cpu(), expected, atol=1e-3, rtol=0)
+
+
+def test_layer_of_shapes_that_do_not_agree_is_an_error(model: MorphableModel) -> None:
+    shape, expression, pose, similarity = faces()
+    with pytest.raises(InputError, match=r"shape: \(3, 9\), expected \(3, 10\)"):
+        PositionMapLayer(model, 16)(shape[:, 1:], expression, pose, similarity, 120)
+    with pytest.raises(InputError, match=r"similarity: \(3, 3\), expected \(3, 3, 3\)"):
+        PositionMapLayer(model, 16)(shape, expression, pose, similarity[0], 120)
+    with pytest.raises(InputError, match="compat"):
+        PositionMapLayer(model, 16, "matlab")
+
+
+# Unwrapping
+
+
+def test_unwrap_samples_the_image_at_the_maps_positions() -> None:
+    y, x = torch.meshgrid(torch.arange(30.0), torch.arange(40.0), indexing="ij")
+    image = torch.stack([x, y])[None]  # a bilinear sample of coordinates is the coordinate
+    maps = (
+        torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+        * torch.tensor([38.0, 28, 5])[:, None, None]
+    )
+    texture, visible = unwrap(image, maps)
+    assert texture.shape == (1, 2, 16, 16) and visible.shape == (1, 1, 16, 16) and visible.dtype == torch.bool
+    torch.testing.assert_close(texture, maps[:, :2], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("maps", "coverage", "message"),
+    [
+        ((2, 3, 8, 8), (9, 9), r"coverage \(9, 9\): expected \(8, 8\)"),
+        ((2, 3, 8, 8), (1, 1, 8, 8), r"coverage \(1, 1, 8, 8\): expected"),
+        ((2, 3, 1, 8), None, "of 2 texels a side or more"),
+        ((0, 3, 8, 8), None, "expected one or more"),
+    ],
+)
+def test_unwrap_of_shapes_that_do_not_agree_is_an_error(maps: Any, coverage: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        unwrap(torch.rand(maps[0], 3, 20, 20), torch.rand(maps), None if coverage is None else torch.ones(coverage))
+
+
+def test_unwrap_takes_coverage_of_any_number_type() -> None:
+    image, maps = torch.rand(2, 3, 20, 20), 19 * torch.rand(2, 3, 16, 16)
+    coverage = torch.rand(16, 16) > 0.5
+    assert torch.equal(unwrap(image, maps, coverage)[1], unwrap(image, maps, coverage.float())[1])
+
+
+def test_unwrap_of_transposed_maps_is_that_of_a_copy() -> None:
+    image, maps = torch.rand(2, 3, 20, 20), 19 * torch.rand(2, 3, 16, 16)
+    for left, right in zip(unwrap(image, maps.mT), unwrap(image, maps.mT.contiguous()), strict=True):
+        assert torch.equal(left, right)
+
+
+def test_unwrap_has_gradients_in_image_and_map() -> None:
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(1, 1, 6, 7, dtype=torch.float64, generator=generator, requires_grad=True)
+    maps = (torch.rand(1, 3, 4, 4, dtype=torch.float64, generator=generator) * 4 + 0.3).requires_grad_()
+    assert torch.autograd.gradcheck(lambda i, m: unwrap(i, m)[0], [image, maps], eps=1e-6)
+
+
+def test_unwrap_sees_the_front_of_a_folded_sheet_alone() -> None:
+    """Half the texels come back under the other half."""
+    column, row = torch.meshgrid(torch.linspace(0, 1, 64), torch.linspace(0, 1, 64), indexing="xy")
+    x, z = 20 + 90 * column.minimum(1 - column) * 2, 40 - 80 * column  # over, then back below
+    maps = torch.stack([x, 10 + 100 * row, z])[None]
+    visible = unwrap(torch.zeros(1, 3, 128, 128), maps)[1][0, 0]
+    assert float(visible[:, :31].float().mean()) > 0.95
+    assert float(visible[:, 33:].float().mean()) == 0
+    facing = maps.flip(3)  # the lower half now faces the camera too, but lies behind the other
+    facing[:, 0] = 20 + 90 * ((2 * column) % 1)
+    facing[:, 2] = torch.where(column < 0.5, 0.0, 40.0)
+    visible = unwrap(torch.zeros(1, 3, 128, 128), facing)[1][0, 0]
+    assert float(visible[:, 33:].float().mean()) > 0.9
+    assert float(visible[:, 1:30].float().mean()) < 0.05
+
+
+def test_unwrap_of_a_map_that_is_not_finite_sees_nothing_there() -> None:
+    image = torch.rand(1, 3, 20, 20)
+    maps = torch.stack([*torch.meshgrid(torch.arange(20.0), torch.arange(20.0), indexing="xy"), torch.zeros(20, 20)])[
+        None
+    ]
+    good = unwrap(image, maps)[1]
+    assert bool(good.all())
+    for value in (torch.nan, torch.inf, -torch.inf):
+        for channel in range(3):
+            broken = maps.clone()
+            broken[0, channel, 3, 4] = value
+            broken.requires_grad_()
+            texture, visible = unwrap(image, broken)
+            assert not bool(visible[0, 0, 3, 4]) and bool(visible[0, 0, 10:, 10:].all())
+            assert bool(texture.isfinite().all())
+            (gradient,) = torch.autograd.grad(texture.sum(), broken)
+            assert bool(gradient.isfinite().all())
+
+
+def test_unwrap_of_codes_is_an_error() -> None:
+    with pytest.raises(InputError, match=r"image torch.uint8, .*to_float\(batch, normalize=None\)"):
+        unwrap(torch.zeros(1, 3, 20, 20, dtype=torch.uint8), torch.zeros(1, 3, 20, 20))
+
+
+def test_unwrap_visibility_outside_image_and_coverage_is_false() -> None:
+    column, row = torch.meshgrid(torch.linspace(-20, 50, 32), torch.linspace(5, 25, 32), indexing="xy")
+    maps = torch.stack([column, row, torch.zeros(32, 32)])[None]
+    coverage = torch.zeros(32, 32, dtype=torch.bool)
+    coverage[4:20] = True
+    visible = unwrap(torch.zeros(1, 3, 32, 32), maps, coverage)[1][0, 0]
+    assert bool((visible == (coverage & (column > -0.5) & (column < 31.5))).all())
+    with pytest.raises(InputError, match="expected"):
+        unwrap(torch.zeros(2, 3, 32, 32), maps)
+
+
+def test_unwrap_visibility_agrees_with_the_rasterizers(stand_in_model: MorphableModel, reference: Path) -> None:
+    samples = [s for s in uvgen.find_samples(reference / "w300lp") if s.image and s.parameters][:4]
+    annotations = [uvgen.read_annotation(sample) for sample in samples]
+    mapper = uvgen.PositionMapper(stand_in_model, 256)
+    inputs = [np.stack([getattr(a, name) for a in annotations]) for name in ("shape", "expression", "pose")]
+    marks = mapper.image_landmarks(*inputs, 450)
+    maps = mapper(*inputs, np.stack([uvgen.crop_similarity(points, 256) for points in marks]), 450)
+    from uvgen.rasterize import visible_texels
+
+    found = unwrap(torch.zeros(4, 1, 256, 256), chw(maps), torch.from_numpy(mapper.coverage))[1][:, 0].numpy()
+    expected = np.stack([visible_texels(m, mapper.coverage) for m in maps])
+    assert (found == expected).mean() > 0.9  # cells of two texels against triangles: silhouettes differ
+    assert (found & ~expected).sum() < 0.03 * found.sum()
+
+
+# The example
+
+
+@pytest.mark.parametrize("kind", ["maps", "no maps"])
+def test_example_learns(plain: Path, tmp_path: Path, model_path: Path, kind: str) -> None:
+    shards = plain
+    if kind == "no maps":
+        shards = tmp_path / "shards"
+        shutil.copytree(plain, shards)
+        for path in shards.glob("*.h5"):
+            with h5py.File(path, "a") as file:
+                del file["posmap"]
+    command = [sys.executable, Path(__file__).parents[2] / "examples/train_minimal.py", shards, "--steps", "60"]
+    command += ["--no-augmentation"] + (["--model", model_path] if kind == "no maps" else [])
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    fold = float(done.stdout.split("weighted loss fell ")[1].split()[0])
+    assert fold > 5  # nine smooth faces: learned by heart at once
+
+
+# Without PyTorch
+
+
+def test_import_without_pytorch_says_what_to_install() -> None:
+    code = """
+import sys
+import uvgen
+sys.modules["torch"] = None
+try:
+    import uvgen.torch
+except uvgen.UvgenError as error:
+    assert isinstance(error, ImportError)
+    print(error)
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "pip install torch" in found

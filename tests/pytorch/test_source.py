@@ -1,0 +1,75 @@
+"""Training data sampled from the original images: one sampling, the same labels."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.builds import make
+from support.toy import write_tree
+from support.training_augmentations import Shifts
+
+from uvgen import Augmentation, find_samples, open_shards, read_image
+from uvgen.augment import crop_augmented
+from uvgen.datasets.config import BuildConfig
+from uvgen.errors import DatasetError, InputError, SampleError
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+
+from uvgen.torch import ShardDataset  # noqa: E402
+
+TURN = Augmentation(rotation_deg=(-45, 45), translation=(-0.1, 0.1), scale=(0.9, 1.2))
+CONFIG = BuildConfig(size=32, uv_size=48, shard_size=4)
+
+
+@pytest.fixture
+def folders(tmp_path: Path, model_path: Path) -> tuple[Path, Path]:
+    tree = write_tree(tmp_path / "300W_LP")
+    make(tree, model_path, tmp_path / "shards", CONFIG)
+    return tree, tmp_path / "shards"
+
+
+def test_dataset_from_source_samples_the_original_image_once(folders) -> None:
+    tree, shards = folders
+    dataset = ShardDataset(shards, augmentation=TURN, source=tree, normalize=None)
+    images = {sample.name: read_image(sample) for sample in find_samples(tree)}
+    for k, stored in enumerate(open_shards(shards)):
+        draw = TURN.draw(0, stored["name"], 0, 32)
+        expected, composed = crop_augmented(images[stored["name"]], stored["crop"], draw)
+        sample = dataset[k]
+        np.testing.assert_array_equal(sample["image"].numpy(), np.moveaxis(expected, -1, 0))
+        np.testing.assert_allclose(sample["crop"], composed, atol=1e-9)
+
+
+def test_dataset_from_source_has_the_labels_of_the_stored_crops(folders) -> None:
+    tree, shards = folders
+    here = ShardDataset(shards, augmentation=TURN, source=tree)
+    there = ShardDataset(shards, augmentation=TURN)
+    for k in range(len(here)):
+        for name in ("posmap", "landmarks", "crop", "flipped"):
+            assert torch.equal(here[k][name], there[k][name]), name
+
+
+def test_dataset_from_source_with_a_missing_image_names_it(folders) -> None:
+    tree, shards = folders
+    dataset = ShardDataset(shards, augmentation=TURN, source=tree)
+    (tree / "AFW/AFW_000_1_0.jpg").unlink()
+    with pytest.raises(SampleError, match=r"AFW_000_1_0\.jpg: cannot be read .*source: expected the --data"):
+        dataset[0]
+    Image.new("RGB", (100, 77)).save(tree / "AFW/AFW_000_1_0.jpg")
+    with pytest.raises(SampleError, match=r"AFW_000_1_0\.jpg: 77 px high, the set was built from 120; source: "):
+        dataset[0]
+
+
+def test_dataset_source_that_cannot_be_used_is_refused(folders, model_path, tmp_path) -> None:
+    tree, shards = folders
+    with pytest.raises(InputError, match="source: goes with an augmentation"):
+        ShardDataset(shards, source=tree)
+    with pytest.raises(InputError, match="source: goes with an augmentation of uvgen"):
+        ShardDataset(shards, augmentation=Shifts(), source=tree)
+    with pytest.raises(DatasetError, match="no such folder; expected the --data"):
+        ShardDataset(shards, augmentation=TURN, source=tree / "none")
+    augmented = BuildConfig(size=32, uv_size=48, shard_size=4, augmentation=TURN.to_json())
+    make(tree, model_path, tmp_path / "augmented", augmented)
+    with pytest.raises(InputError, match="augmented already"):
+        ShardDataset(tmp_path / "augmented", augmentation=TURN, source=tree)

@@ -1,0 +1,376 @@
+"""Shards as they lie on disk, and reading them."""
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import pickle
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.builds import SMALL, assert_equal_samples, edit_index, make, read_all
+from support.toy import N_EXPRESSION, N_SHAPE, write_tree
+
+import uvgen
+from uvgen.datasets.open import open_shards
+from uvgen.errors import DatasetError, InputError
+from uvgen.fixed_point import decode
+from uvgen.shards.format import Field
+from uvgen.shards.index import Index, ShardEntry, SkippedSample
+from uvgen.shards.reader import ShardReader
+from uvgen.shards.writer import ShardWriter
+from uvgen.storage.hdf5 import new_hdf5
+
+R, U = SMALL.size, SMALL.uv_size
+N = 9  # samples of the toy tree, in 6 shards
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
+    folder = tmp_path_factory.mktemp("built")
+    make(write_tree(folder / "300W_LP"), model_path, folder / "shards")
+    return folder / "shards"
+
+
+@pytest.fixture
+def reader(built: Path) -> ShardReader:
+    return open_shards(built)
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    """A hundred shards of two numbers each, written without any faces."""
+    entries = []
+    for k in range(100):
+        name = f"a-{k:05d}.h5"
+        with new_hdf5(tmp_path / name) as file:
+            writer = ShardWriter(file, {"value": Field("int32", ())})
+            writer.append({"value": [2 * k, 2 * k + 1]})
+            writer.finish({}, {})
+        entries.append(ShardEntry(name, 2, (tmp_path / name).stat().st_size, "0" * 64))
+    Index("0", {}, {"samples": 500}, entries).write(tmp_path)
+    return tmp_path
+
+
+# On disk
+
+
+def test_shard_fields_have_the_documented_layout(built: Path) -> None:
+    with h5py.File(built / "IBUG-00000.h5") as file:
+        layout = {name: (data.shape, data.dtype.str) for name, data in file.items()}
+        assert {k: v for k, v in layout.items() if k not in ("name", "source")} == {
+            "image": ((2, R, R, 3), "|u1"),
+            "posmap": ((2, U, U, 3), "<u2"),
+            "shape": ((2, N_SHAPE), "<f4"),
+            "expression": ((2, N_EXPRESSION), "<f4"),
+            "pose": ((2, 7), "<f4"),
+            "crop": ((2, 3, 3), "<f8"),
+            "image_height": ((2,), "<i4"),
+            "landmarks": ((2, 68, 3), "<f4"),
+            "weight_mask": ((U, U), "<f4"),
+            "coverage": ((U, U), "|b1"),
+            "landmark_texels": ((68, 2), "<i4"),
+        }
+        assert list(file["name"].asstr()) == ["IBUG/IBUG_000_1_0", "IBUG/IBUG_001_1_0"]
+        assert list(file["source"].asstr()) == ["IBUG/IBUG_000_1_0.jpg", "IBUG/IBUG_001_1_0.jpg"]
+
+
+def test_shard_large_fields_are_one_sample_a_chunk(built: Path) -> None:
+    for path in built.glob("*.h5"):
+        with h5py.File(path) as file:
+            assert file["image"].chunks == (1, R, R, 3)
+            assert file["posmap"].chunks == (1, U, U, 3)
+            assert file["image"].compression is None
+
+
+def test_shard_attributes_say_where_it_comes_from(built: Path, model_path: Path) -> None:
+    with h5py.File(built / "AFW-00000.h5") as file:
+        attributes = dict(file.attrs)
+        posmap = dict(file["posmap"].attrs)
+        units = {name: data.attrs.get("unit") for name, data in file.items()}
+    assert (attributes["format"], attributes["version"]) == ("uvgen-shard", 1)
+    assert attributes["uvgen"] == uvgen.__version__
+    assert attributes["model_sha256"] == uvgen.load_model(model_path).content_sha256
+    assert attributes["pixel_convention"] == "exact"
+    config = json.loads(attributes["config"])
+    assert config == {
+        "size": R, "uv_size": U, "shard_size": 2, "seed": 0, "jitter": 0.1, "posmap_dtype": "uint16",
+        "compression": None, "compat": None, "maps": "stored", "image_codec": "raw", "jpeg_quality": 95,
+    }  # fmt: skip
+    assert units["posmap"] == units["landmarks"] == "px"
+    # 1/64 px at 256, and a range from 1.5 crops left of the crop to 1.5 crops right of it
+    assert posmap["scale_factor"] * 256 / R == 1 / 64
+    assert posmap["add_offset"] == -1.5 * R
+
+
+def test_shard_read_with_h5py_alone_equals_the_reader(built: Path, reader: ShardReader) -> None:
+    with h5py.File(built / "IBUG-00000.h5") as file:
+        data = file["posmap"]
+        position_map = data[1] * data.attrs["scale_factor"] + data.attrs["add_offset"]
+        image, name = file["image"][1], file["name"][1].decode()
+        weights, coverage = file["weight_mask"][()], file["coverage"][()]
+    k = reader.names.index(name)
+    assert name == "IBUG/IBUG_001_1_0"
+    assert reader[k]["posmap"].dtype == np.float32
+    # 16-bit codes, a scale that is a power of two and a whole offset: float32 holds the values without rounding
+    np.testing.assert_array_equal(reader[k]["posmap"], position_map)
+    np.testing.assert_array_equal(reader[k]["image"], image)
+    np.testing.assert_array_equal(reader.constants["weight_mask"], weights)
+    np.testing.assert_array_equal(reader.constants["coverage"], coverage)
+
+
+@given(codes=st.lists(st.integers(0, 65535), min_size=1), size=st.integers(16, 4096))
+def test_decode_of_fixed_point_is_float32_within_a_hundredth_of_a_step(codes: list[int], size: int) -> None:
+    scale, offset = size / 2**14, -1.5 * size
+    values = decode(np.array(codes, np.uint16), {"scale_factor": scale, "add_offset": offset})
+    assert values.dtype == np.float32
+    # float32 rounds values of up to 2.5 sizes, 2.5 · 2^14 steps, thrice: 3 · 2.5 · 2^14 / 2^24 steps
+    np.testing.assert_allclose(values, np.array(codes) * scale + offset, atol=0.01 * scale, rtol=0)
+
+
+def test_index_write_sorts_entries(tmp_path: Path) -> None:
+    entries = [ShardEntry(f"{name}.h5", 1, 10, "0") for name in "cab"]
+    skipped = [SkippedSample(name, "a.h5", "bad") for name in "zyx"]
+    Index("0", {}, {"samples": 500}, entries, skipped).write(tmp_path)
+    found = Index.read(tmp_path)
+    assert [entry.file for entry in found.shards] == ["a.h5", "b.h5", "c.h5"]
+    assert [entry.name for entry in found.skipped] == ["x", "y", "z"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset.json"]
+
+
+# Reading
+
+
+def test_reader_read_gives_fields_as_they_are_stored(built: Path, reader: ShardReader) -> None:
+    assert reader.shard_samples == (2, 1, 2, 1, 2, 1) and sum(reader.shard_samples) == N
+    assert reader.files[0] == "AFW-00000.h5"
+    assert reader.fields["posmap"] == ((U, U, 3), np.uint16)
+    with h5py.File(built / "IBUG-00000.h5") as file:
+        k = reader.names.index(file["name"].asstr()[1])
+        for name in reader.fields:
+            stored = file[name].asstr()[1] if name in ("name", "source") else file[name][1]
+            np.testing.assert_array_equal(reader.read(k, name), stored, strict=name not in ("name", "source"))
+    out = np.empty((U, U, 3), np.uint16)
+    assert reader.read(k, "posmap", out) is out
+    np.testing.assert_array_equal(decode(out, reader.attributes("posmap")), reader[k]["posmap"])
+    for wrong in (out[:, ::-1], out[1:], out.astype(np.int32)):
+        with pytest.raises(InputError, match="out: "):
+            reader.read(k, "posmap", wrong)
+
+
+def test_reader_gather_stacks_fields_across_shards(reader: ShardReader) -> None:
+    keys = [8, 0, 3]
+    found = reader.gather(keys, ["pose", "name", "image_height"])
+    assert found["name"] == [reader[k]["name"] for k in keys]
+    np.testing.assert_array_equal(found["pose"], [reader[k]["pose"] for k in keys])
+    assert found["image_height"].dtype == np.int32
+
+
+def test_reader_samples_are_the_callers_own(reader: ShardReader) -> None:
+    reader[0]["pose"][:] = 0
+    reader[0]["image"][:] = 0
+    assert reader[0]["pose"].any() and reader[0]["image"].any()
+
+
+def test_open_shards_of_folder_or_index_reads_every_sample(built: Path, reader: ShardReader) -> None:
+    assert len(reader) == len(open_shards(built / "dataset.json")) == N
+    assert reader.names == sorted(reader.names) and len(set(reader.names)) == N
+    assert [sample["name"] for sample in reader] == reader.names
+    assert reader.config["size"] == R
+    assert set(reader[0]) == {
+        "image", "posmap", "shape", "expression", "pose", "crop", "image_height", "landmarks", "name", "source"
+    }  # fmt: skip
+
+
+@given(key=st.integers(-N, N - 1))
+@settings(max_examples=2 * N, deadline=None)
+def test_reader_index_counts_as_a_list_does(built: Path, key: int) -> None:
+    reader = open_shards(built)
+    assert reader[key]["name"] == reader.names[key]
+    assert_equal_samples(reader[key], reader[np.int64(key)])  # type: ignore[call-overload]
+
+
+@given(key=st.slices(N + 3))
+@settings(max_examples=30, deadline=None)
+def test_reader_slice_stacks_what_indices_give(built: Path, key: slice) -> None:
+    reader = open_shards(built)
+    expected = [reader[k] for k in range(N)[key]]
+    found = reader[key]
+    if not expected:
+        assert all(len(values) == 0 for values in found.values())
+        return
+    assert found.keys() == expected[0].keys()
+    assert found["name"] == reader.names[key]
+    for name, values in found.items():
+        np.testing.assert_array_equal(values, [sample[name] for sample in expected], err_msg=name)
+
+
+@pytest.mark.parametrize("key", [N, -N - 1, 10**9])
+def test_reader_index_out_of_range_is_an_index_error(reader: ShardReader, key: int) -> None:
+    with pytest.raises(IndexError, match=f"{key} of {N}"):
+        reader[key]
+
+
+@pytest.mark.parametrize("key", [1.0, 1.5, "name", None, (0, 1)])
+def test_reader_index_of_another_type_is_a_type_error(reader: ShardReader, key: Any) -> None:
+    with pytest.raises(TypeError):
+        reader[key]
+
+
+def test_reader_many_shards_keeps_few_open(plain: Path) -> None:
+    reader = open_shards(plain)
+    assert [int(sample["value"]) for sample in reader] == list(range(200))
+    descriptors = Path("/proc/self/fd")
+    if not descriptors.exists():
+        pytest.skip("no /proc to count open files in")
+    links = [str(link.readlink()) for link in descriptors.iterdir() if link.is_symlink()]
+    assert 0 < sum(link.startswith(str(plain)) for link in links) <= 64
+    assert int(reader[0]["value"]) == 0  # its file was closed meanwhile, and opens again
+
+
+# Processes
+
+
+def test_reader_of_many_shards_serves_threads(tree: Path, model_path: Path, tmp_path: Path, monkeypatch) -> None:
+    make(tree, model_path, tmp_path / "out", dataclasses.replace(SMALL, shard_size=1))
+    reader = open_shards(tmp_path / "out")
+    monkeypatch.setattr("uvgen.shards.reader._MAX_OPEN", 2)
+    expected = [sample["posmap"].sum(dtype=np.float64) for sample in reader]
+    order = np.random.default_rng(0).integers(0, len(reader), 600).tolist()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda k: reader[k]["posmap"].sum(dtype=np.float64), order))
+    finally:
+        sys.setswitchinterval(interval)
+    assert found == [expected[k] for k in order]
+
+
+def test_reader_fields_of_samples_count_as_a_list_does(reader: ShardReader) -> None:
+    assert reader.read(-1, "name") == reader.names[-1]
+    assert reader.gather([0, -2], ["name"])["name"] == [reader.names[0], reader.names[-2]]
+    assert reader.shard_range(-1)[1] == len(reader)
+    for key in (len(reader), -len(reader) - 1):
+        for call in (lambda k: reader.read(k, "name"), lambda k: reader.gather([k], ["name"]), reader.shard_range):
+            with pytest.raises(IndexError, match=f"sample {key} of {len(reader)}"):
+                call(key)
+
+
+def test_reader_pickled_with_open_files_reads_the_same(reader: ShardReader) -> None:
+    expected = read_all(reader)
+    data = pickle.dumps(reader)
+    assert len(data) < 10_000  # no arrays travel
+    assert read_all(pickle.loads(data)) == expected == read_all(reader)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_reader_with_open_files_survives_a_fork(reader: ShardReader) -> None:
+    expected = read_all(reader)
+    receiver, sender = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            found = read_all(reader)
+            os.write(sender, "".join(found).encode())
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(sender)
+    assert read_all(reader) == expected  # at the same time, through the parent's own handles
+    with open(receiver) as pipe:
+        assert pipe.read() == "".join(expected)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_reader_in_fresh_worker_processes_reads_the_same(reader: ShardReader, method: str) -> None:
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"no {method} on this system")
+    expected = read_all(reader)  # opens files, so that open handles would have to travel
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        assert pool.apply(read_all, (reader,)) == expected
+
+
+# Damage
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not a data set's index"),
+        ("{half", "not a data set's index"),
+        ("[]", "not a data set's index"),
+        ('"text"', "not a data set's index"),
+        ('{"format": "MDS"}', "not a data set's index"),
+        ('{"format": "uvgen-dataset", "version": 99}', "version 99.*update uvgen"),
+        ('{"format": "uvgen-dataset", "version": "1"}', "not a data set's index"),
+        ('{"format": "uvgen-dataset", "version": 1}', "not a data set's index"),
+    ],
+)
+def test_open_shards_damaged_index_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "dataset.json").write_text(text)
+    with pytest.raises(DatasetError, match=rf"dataset\.json: .*{message}"):
+        open_shards(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"), [({}, "'samples'"), ([], "indices"), ({"samples": 2}, "more than its plan's"), (None, "")]
+)
+def test_open_shards_of_an_index_whose_plan_cannot_be_is_refused(plain: Path, plan: Any, message: str) -> None:
+    edit_index(plain, lambda index: index.update(plan=plan))
+    with pytest.raises(DatasetError, match=rf"dataset\.json: not a data set's index \(.*{message}"):
+        open_shards(plain)
+
+
+def test_open_shards_without_index_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"dataset\.json: no such file; .*uvgen build"):
+        open_shards(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"file": "../outside.h5"}, id="file in another folder"),
+        pytest.param({"samples": "two"}, id="count that is text"),
+        pytest.param({"samples": -2}, id="negative count"),
+        pytest.param({"colour": "red"}, id="unknown key"),
+    ],
+)
+def test_open_shards_impossible_entry_is_refused(plain: Path, change: dict[str, Any]) -> None:
+    edit_index(plain, lambda content: content["shards"][0].update(change))
+    with pytest.raises(DatasetError, match=r"dataset\.json"):
+        open_shards(plain)
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut short", "no HDF5", "another HDF5 file"])
+def test_reader_damaged_shard_is_named(plain: Path, damage: str) -> None:
+    path = plain / "a-00001.h5"
+    if damage == "missing":
+        path.unlink()
+    elif damage == "another HDF5 file":
+        h5py.File(path, "w").close()
+    else:
+        path.write_bytes(path.read_bytes()[:1000] if damage == "cut short" else b"text")
+    reader = open_shards(plain)
+    with pytest.raises(DatasetError, match=r"a-00001\.h5: .*uvgen verify"):
+        reader[2]
+    assert int(reader[0]["value"]) == 0
+
+
+def test_reader_shard_with_other_row_count_than_listed_is_refused(plain: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["shards"][0]["samples"] = 3
+        content["n_samples"] += 1
+
+    edit_index(plain, change)
+    with pytest.raises(DatasetError, match=r"a-00000\.h5: value has 2 rows, dataset\.json says 3"):
+        open_shards(plain)[2]
