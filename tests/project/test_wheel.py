@@ -25,8 +25,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pytest.skip(f"{module} is not installed: no wheel can be built")
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
-    ignored = shutil.ignore_patterns(".*", "*.egg-info", "build", "dist", "__pycache__", "shards", "*.h5")
-    shutil.copytree(CHECKOUT, source, ignore=ignored)
+    for part in ("uvgen", "cli", "uv_data"):
+        shutil.copytree(CHECKOUT / part, source / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(CHECKOUT / part, source)
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder / "dist", source]
     run = subprocess.run(command, capture_output=True, text=True)
     if "Missing dependencies" in run.stdout + run.stderr:
@@ -68,10 +70,10 @@ def test_wheel_holds_the_package_alone(wheel: Path) -> None:
     assert {name.split("/")[0] for name in names} == {"uvgen", f"uvgen-{__version__}.dist-info"}
     for name in ("uvgen/__init__.py", "uvgen/py.typed", "uvgen/cli/__init__.py", "uvgen/cli/main.py",
                  "uvgen/cli/build.py", "uvgen/uv_data/__init__.py", "uvgen/uv_data/README.md",
-                 "uvgen/formats/__init__.py", "uvgen/formats/face3d.py"):  # fmt: skip
+                 "uvgen/models/formats/face3d.py", "uvgen/__init__.pyi", "uvgen/augment/__init__.pyi"):  # fmt: skip
         assert name in names
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
-    assert not any("test" in name or name.endswith((".h5", ".mat", ".jpg")) for name in names)
+    assert not any("tests/" in name or name.endswith((".h5", ".mat", ".jpg")) for name in names)
 
 
 def test_wheel_holds_every_file_of_the_checkout(wheel: Path) -> None:
