@@ -114,9 +114,9 @@ def main() -> None:
     plain = Draw(size)
     for name, function in {
         "draw": lambda: augmentation.draw(0, "benchmark", 0, size),
-        "map, float32 to float32": lambda: move_map(draw, position_map, out=moved),
-        "map, codes to float32": lambda: move_map(draw, coded, out=moved),
-        "map, codes to codes": lambda: move_map(draw, coded, out=coded_out),
+        "map, float32 to float32": lambda: move_map(position_map, draw.similarity, draw.size, out=moved),
+        "map, codes to float32": lambda: move_map(coded, draw.similarity, draw.size, out=moved),
+        "map, codes to codes": lambda: move_map(coded, draw.similarity, draw.size, out=coded_out),
         "colours: gain, brightness, contrast": lambda: change_colors(
             crop, replace(plain, channel_gain=(1.1, 0.9, 1.0))
         ),

@@ -240,7 +240,7 @@ def make_maps(shards: Path, model_path: Path, repeats: int) -> None:
     n = 32
     batch = ShardDataset(shards).batch([k % len(reader) for k in range(n)])
     inputs = [batch[name] for name in PARAMETERS]
-    size = reader.config["uv_size"]
+    size = reader.config.build.uv_size
     layer, mapper = PositionMapLayer(model, size), uvgen.PositionMapper(model, size)
     arrays = [tensor.numpy() for tensor in inputs]
     coefficients = torch.cat(inputs[:2], dim=1)

@@ -70,6 +70,7 @@ def command(
     """
     from uvgen import load_model
     from uvgen.datasets.augmented import augment_shards
+    from uvgen.datasets.config import DatasetConfig
     from uvgen.datasets.open import check_model
     from uvgen.shards.index import Index, data_folder
 
@@ -77,14 +78,16 @@ def command(
     augmentation = read_augmentation(preset, config_path)
     if augmentation.flip and model_path is None:
         raise click.UsageError("missing --model: flips exchange texels, and the shards' model says which")
-    index = Index.read(data_folder(shards))
+    folder = data_folder(shards)
+    index = Index.read(folder)
+    config = DatasetConfig.of_index(index, folder)
     model = None if model_path is None else load_model(model_path)
     if model is not None:
-        check_model(model, shards, index.config)
+        check_model(model, shards, config)
         if augmentation.flip and not quiet:
-            say_how_exact(model, index.config["uv_size"], index.config["compat"])
+            say_how_exact(model, config.build.uv_size, config.build.compat)
     n_samples = copies * index.n_samples
-    with reported(n_samples, quiet=quiet, verbose=verbose) as shard_finished:
+    with reported(n_samples, quiet=quiet, verbose=verbose) as shown:
         result = augment_shards(
             shards,
             out,
@@ -95,6 +98,6 @@ def command(
             workers=workers or cores(),
             on_error=on_error,
             overwrite=overwrite,
-            progress=shard_finished,
+            progress=shown.shard_finished,
         )
     finish(out, result, time.perf_counter() - started, quiet=quiet, verbose=verbose)

@@ -115,7 +115,7 @@ def command(
     config = BuildConfig(
         **{
             **config_options,
-            "augmentation": None if augmentation is None else augmentation.to_json(),
+            "augmentation": augmentation,
             "uv_size": config_options["uv_size"] or config_options["size"],
             "compression": None if config_options["compression"] == "none" else config_options["compression"],
         }
@@ -132,7 +132,7 @@ def command(
     if dry_run:
         _print_plan(samples, config, out)
         return
-    with reported(len(samples) * config.copies, quiet=quiet, verbose=verbose) as shard_finished:
+    with reported(len(samples) * config.copies, quiet=quiet, verbose=verbose) as shown:
         result = build(
             samples,
             model,
@@ -143,7 +143,7 @@ def command(
             workers=workers or cores(),
             on_error=on_error,
             overwrite=overwrite,
-            progress=shard_finished,
+            progress=shown.shard_finished,
         )
     finish(out, result, time.perf_counter() - started, quiet=quiet, verbose=verbose)
 

@@ -1,11 +1,11 @@
 """`uvgen export`: a data set in the layout of another trainer."""
 
-import sys
 from pathlib import Path
 
 import click
 
-from uvgen.cli.options import ANY_PATH, MODEL
+from uvgen.cli.options import ANY_PATH, MODEL, workers_option
+from uvgen.cli.progress import cores, reported
 
 
 @click.command("export")
@@ -15,8 +15,11 @@ from uvgen.cli.options import ANY_PATH, MODEL
 @click.option("--out", type=ANY_PATH, required=True, help="Folder to make.")
 @click.option("--model", "model_path", type=MODEL, help="The shards' model, to make maps that are not stored.")
 @click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of the JPEG crops.")
+@workers_option
 @click.option("--quiet", is_flag=True, help="Errors alone.")
-def command(shards: Path, to: str, out: Path, model_path: Path | str | None, quality: int, quiet: bool) -> None:
+def command(
+    shards: Path, to: str, out: Path, model_path: Path | str | None, quality: int, workers: int | None, quiet: bool
+) -> None:
     """Write a data set in the layout of another trainer; --out appears once it is complete.
 
     \b
@@ -26,13 +29,10 @@ def command(shards: Path, to: str, out: Path, model_path: Path | str | None, qua
     \b
     Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """
-    from uvgen.datasets.export import export
+    from uvgen import open_shards
+    from uvgen.datasets.export.run import export
 
-    if quiet:
-        export(shards, out, to, model=model_path, quality=quality)
-        return
-    from tqdm import tqdm
-
-    with tqdm(unit=" samples", dynamic_ncols=True, disable=not sys.stderr.isatty()) as bar:
-        n = export(shards, out, to, model=model_path, quality=quality, progress=bar.update)
-    click.echo(f"{out}: {n} samples as {to}")
+    with reported(len(open_shards(shards)), quiet=quiet) as shown:
+        n = export(shards, out, to, model=model_path, quality=quality, workers=workers or cores(), progress=shown.add)
+    if not quiet:
+        click.echo(f"{out}: {n} samples as {to}")

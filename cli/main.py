@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from uvgen import __version__
-from uvgen.errors import UvgenError
+from uvgen.errors import OutputError, UvgenError
 
 _COMMANDS = {
     "augment": "Make augmented copies of shards, labels included.",
@@ -40,13 +40,21 @@ class _LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except UvgenError as error:
-            click.echo(f"uvgen: {error}", err=True)
+            click.echo(f"uvgen: {error}{self._options(ctx, error)}", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
             resumable = ctx.invoked_subcommand in _RESUMABLE
             more = "; what is finished is kept, run the command again to go on" if resumable else ""
             click.echo(f"uvgen: interrupted{more}", err=True)
             ctx.exit(130)
+
+    def _options(self, ctx: click.Context, error: UvgenError) -> str:
+        """The options that say what an error asks for: the library's messages name none."""
+        command = self.get_command(ctx, ctx.invoked_subcommand or "")
+        if command is None or not isinstance(error, OutputError):
+            return ""
+        names = {name for param in command.params for name in param.opts}
+        return f" ({', '.join(name for name in ('--out', '--overwrite') if name in names)})"
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

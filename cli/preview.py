@@ -41,14 +41,16 @@ def command(
     Exit status: 0 drawn (what is certainly wrong is also printed), 1 failed, 2 wrong usage.
     """
     from uvgen import load_model, open_shards
-    from uvgen.preview.layout import SUFFIXES, save_picture
+    from uvgen.images.codecs import SUFFIXES, save_picture
     from uvgen.preview.page import contact_sheet
 
     if out.suffix.lower() not in SUFFIXES:
         raise click.BadParameter(f"{out}: expected a name that ends in {' or '.join(SUFFIXES)}", param_hint="--out")
     reader = open_shards(shards)
     model = None if model_path is None else load_model(model_path)
-    if reader.config["maps"] == "none":
+    if reader.config.build.maps == "none":
+        if model is None:
+            raise click.UsageError("missing --model: the set stores no maps, and its model makes them")
         reader = open_shards(shards, model)
     sheet = contact_sheet(reader, n_samples, names=names, every=every, model=model, seed=seed)
     save_picture(sheet.picture, out)

@@ -1,7 +1,6 @@
-"""What commands that make shards share: progress, interrupts, skipped samples."""
+"""How commands say how far they are: one display for all; and the summary of commands that make shards."""
 
 import contextlib
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,80 +9,75 @@ from typing import Any
 
 import click
 
-
-class Interrupt:
-    """Ctrl-C that cannot get lost: where an interrupt falls into a destructor, Python drops it."""
-
-    def __enter__(self) -> "Interrupt":
-        self._seen = False
-        self._previous = signal.getsignal(signal.SIGINT)
-        with contextlib.suppress(ValueError):  # not the main thread: somebody else's signals
-            signal.signal(signal.SIGINT, self._handle)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(ValueError):
-            signal.signal(signal.SIGINT, self._previous)
-
-    def _handle(self, *_: object) -> None:
-        self._seen = True
-        raise KeyboardInterrupt
-
-    def check(self) -> None:
-        """Raise KeyboardInterrupt where there was one."""
-        if self._seen:
-            raise KeyboardInterrupt
+_SECONDS_BETWEEN_LINES = 5.0
 
 
-class Reporter:
-    """Progress: a bar on a terminal, a line a shard elsewhere; both on stderr."""
+class Progress:
+    """A bar on a terminal, lines elsewhere or where `verbose`; on stderr, and nothing where `quiet`.
 
-    def __init__(self, n_samples: int, *, quiet: bool, verbose: bool) -> None:
-        self._total, self._done, self._verbose = n_samples, 0, verbose
-        self._started = time.perf_counter()
+    Parameters
+    ----------
+    total : int
+        Samples to come.
+    check : callable
+        Called whenever samples are counted: raises where the work is to stop.
+    quiet, verbose : bool
+        As the options say.
+    """
+
+    def __init__(self, total: int, check: Callable[[], None], *, quiet: bool, verbose: bool) -> None:
+        self._total, self._done, self._verbose, self._check = total, 0, verbose, check
+        self._started = self._said = time.perf_counter()
         self._bar: Any = None
         self._lines = not quiet and (verbose or not sys.stderr.isatty())
         if not quiet and not self._lines:
             from tqdm import tqdm
 
-            self._bar = tqdm(total=n_samples, unit=" samples", dynamic_ncols=True, smoothing=0.1)
+            self._bar = tqdm(total=total, unit=" samples", dynamic_ncols=True, smoothing=0.1)
 
-    def __enter__(self) -> "Reporter":
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Leave the terminal as it was."""
         if self._bar is not None:
             self._bar.close()
 
+    def add(self, n: int) -> None:
+        """Count samples; a line now and then."""
+        self._count(n)
+        if self._lines and time.perf_counter() - self._said > _SECONDS_BETWEEN_LINES:
+            self._say(self._so_far())
+
     def shard_finished(self, result: Any) -> None:
-        """Count and show a `ShardResult`."""
-        n = result.entry.samples + len(result.skipped)
+        """Count the samples of a `ShardResult`; a line for each."""
+        self._count(result.entry.samples + len(result.skipped))
+        if self._lines:
+            skipped = f", {len(result.skipped)} skipped" if result.skipped else ""
+            self._say(f"{result.entry.file}: {result.entry.samples} samples{skipped} ({self._so_far()})")
+        if self._verbose:
+            for skip in result.skipped:
+                self._say(f"skipped {skip.name}: {skip.reason}")
+
+    def _count(self, n: int) -> None:
         self._done += n
         if self._bar is not None:
             self._bar.update(n)
-        if self._lines:
-            rate = self._done / (time.perf_counter() - self._started)
-            skipped = f", {len(result.skipped)} skipped" if result.skipped else ""
-            click.echo(
-                f"{result.entry.file}: {result.entry.samples} samples{skipped} "
-                f"({self._done} of {self._total}, {rate:.0f} samples/s)",
-                err=True,
-            )
-        if self._verbose:
-            for skip in result.skipped:
-                click.echo(f"skipped {skip.name}: {skip.reason}", err=True)
+        self._check()
+
+    def _so_far(self) -> str:
+        rate = self._done / max(time.perf_counter() - self._started, 1e-9)
+        return f"{self._done} of {self._total}, {rate:.0f} samples/s"
+
+    def _say(self, line: str) -> None:
+        self._said = time.perf_counter()
+        click.echo(line, err=True)
 
 
 @contextlib.contextmanager
-def reported(n_samples: int, *, quiet: bool, verbose: bool) -> Iterator[Callable[[Any], None]]:
-    """What to call with each finished `ShardResult`: it shows progress, and lets no Ctrl-C get lost."""
-    with Interrupt() as interrupt, Reporter(n_samples, quiet=quiet, verbose=verbose) as reporter:
+def reported(total: int, *, quiet: bool, verbose: bool = False) -> Iterator[Progress]:
+    """A display for the time of the block, in which no Ctrl-C gets lost."""
+    from uvgen.interrupts import interrupts_kept
 
-        def shard_finished(result: Any) -> None:
-            reporter.shard_finished(result)
-            interrupt.check()
-
-        yield shard_finished
+    with interrupts_kept() as check, contextlib.closing(Progress(total, check, quiet=quiet, verbose=verbose)) as shown:
+        yield shown
 
 
 def finish(out: Path, result: Any, seconds: float, *, quiet: bool, verbose: bool) -> None:

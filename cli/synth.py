@@ -1,10 +1,7 @@
 """`uvgen synth`: synthetic faces with exact labels."""
 
-import contextlib
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -18,7 +15,7 @@ from uvgen.cli.options import (
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import cores
+from uvgen.cli.progress import cores, reported
 
 _WHAT, _OUTPUT = "Which faces", "What comes out"
 
@@ -73,8 +70,7 @@ def command(
     if model.albedo_basis is None and not quiet:
         skin = "grey skin" if model.albedo_mean is None else "the colours of its mean face"
         click.echo(f"warning: {model.name} has no albedo basis; all faces get {skin}", err=True)
-    total = count * (1 + flip)
-    with _progress(total, quiet=quiet, verbose=verbose) as progress:
+    with reported(count * (1 + flip), quiet=quiet, verbose=verbose) as shown:
         result = synth(
             out,
             count,
@@ -85,7 +81,7 @@ def command(
             flip=flip,
             workers=workers or cores(),
             overwrite=overwrite,
-            progress=progress,
+            progress=shown.add,
         )
     if not quiet:
         seconds = time.perf_counter() - started
@@ -93,31 +89,3 @@ def command(
             f"{out}: {result.samples} samples; this run {result.new_samples} in {seconds:.1f} s, "
             f"{result.new_samples / seconds:.0f} samples/s"
         )
-
-
-@contextlib.contextmanager
-def _progress(total: int, *, quiet: bool, verbose: bool) -> Any:
-    """A bar on a terminal, elsewhere a line every few seconds; both on stderr."""
-    if quiet:
-        yield None
-    elif verbose or not sys.stderr.isatty():
-        lines = _Lines(total)
-        yield lines.add
-    else:
-        from tqdm import tqdm
-
-        with tqdm(total=total, unit=" samples", dynamic_ncols=True, smoothing=0.1) as bar:
-            yield bar.update
-
-
-class _Lines:
-    """Says how far the work is, at most every five seconds."""
-
-    def __init__(self, total: int) -> None:
-        self._total, self._done, self._said = total, 0, time.monotonic()
-
-    def add(self, n: int) -> None:
-        self._done += n
-        if time.monotonic() - self._said > 5:
-            self._said = time.monotonic()
-            click.echo(f"{self._done} of {self._total} samples", err=True)

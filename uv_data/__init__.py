@@ -36,17 +36,16 @@ def load_mask(kind: str, size: int = 256) -> NDArray[np.float32]:
     InputError
         Where there is no such mask.
     """
-    from PIL import Image
+    from uvgen.images.codecs import decode_gray
 
     if kind not in ("weight", "face") or size not in SIZES:
         raise InputError(
             f"no {kind!r} mask of {size} texels; expected 'weight' or 'face', and {SIZES[0]} or {SIZES[1]}"
         )
-    with Image.open(_FOLDER / f"{kind}_mask_{size}.png") as image:
-        codes = np.asarray(image, np.float32)
-    return (
-        codes / np.float32(255) if kind == "face" else np.ceil(codes / np.float32(16))
-    )  # 8 bits hold 255 for 16 * 16, as in PRNet's mask
+    levels = decode_gray((_FOLDER / f"{kind}_mask_{size}.png").read_bytes())
+    if kind == "face":
+        return (levels / np.float32(255)).astype(np.float32)
+    return np.ceil(levels / np.float32(16)).astype(np.float32)  # 8 bits hold 255 for 16 * 16, as in PRNet's mask
 
 
 def load_landmark_texels(size: int = 256) -> NDArray[np.int32]:

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from uvgen.images.codecs import encode_png
+from uvgen.maps.mask_files import weights_to_gray
 from uvgen.maps.masks import face_mask, landmark_texels, weight_mask
 from uvgen.models.builtin import builtin_model
 from uvgen.storage.files import sha256_file
@@ -27,11 +28,10 @@ def make(folder: Path) -> None:
     for size in SIZES:
         names += [f"face_mask_{size}.png", f"landmark_texels_{size}.txt", f"weight_mask_{size}.png"]
         face = face_mask(model, size).astype(np.uint8) * 255
-        weights = np.minimum(np.rint(weight_mask(model, size) * 16), 255).astype(np.uint8)
-        Image.fromarray(face).save(folder / names[-3], optimize=True)
+        (folder / names[-3]).write_bytes(encode_png(face))
         with open(folder / names[-2], "wb") as file:
             np.savetxt(file, landmark_texels(model, size), fmt="%d", newline="\n", header="row column")
-        Image.fromarray(weights).save(folder / names[-1], optimize=True)
+        (folder / names[-1]).write_bytes(encode_png(weights_to_gray(weight_mask(model, size))))
     sums = "".join(f"{sha256_file(folder / name)}  {name}\n" for name in sorted(names))
     (folder / SUMS).write_bytes(sums.encode())
 

@@ -25,6 +25,10 @@ class DatasetError(UvgenError, OSError):
     """A folder of samples or of shards is missing, unreadable, inconsistent or cannot be written."""
 
 
+class OutputError(DatasetError):
+    """An output folder holds something else, or cannot be made; another folder is to be chosen, or it overwritten."""
+
+
 class MeshFileError(UvgenError, OSError):
     """A mesh file cannot be written."""
 

@@ -1,4 +1,4 @@
-"""16-bit codes for real values, as position maps are stored."""
+"""16-bit codes for pixel coordinates: how position maps are stored, and everything that follows from it."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -6,32 +6,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.errors import SampleError
 
-def decode(array: NDArray[Any], attributes: Mapping[str, Any]) -> NDArray[Any]:
-    """Real values, float32, of fixed-point codes; other arrays as they are.
-
-    Parameters
-    ----------
-    array : ndarray
-        As stored.
-    attributes : mapping
-        The dataset's attributes; ``scale_factor`` and ``add_offset`` mark fixed-point codes.
-
-    Returns
-    -------
-    ndarray
-        ``codes * scale_factor + add_offset``, or `array` itself.
-    """
-    if "scale_factor" not in attributes:
-        return array
-    values = array.astype(np.float32)  # three plain passes: NumPy converts and multiplies slower in one
-    values *= np.float32(attributes["scale_factor"])
-    values += np.float32(attributes["add_offset"])
-    return values
+MAX_CODE = 65535
+"""The largest code; the smallest is 0."""
 
 
 class FixedPoint(NamedTuple):
-    """16-bit codes for real values: ``value = code * scale + offset``."""
+    """Codes for real values: ``value = code * scale + offset``.
+
+    Attributes
+    ----------
+    scale, offset : float
+        In the unit of the values, px.
+    """
 
     scale: float
     offset: float
@@ -40,3 +28,72 @@ class FixedPoint(NamedTuple):
     def for_crop(cls, size: int) -> "FixedPoint":
         """Codes for crops `size` px wide: -1.5 to 2.5 crop widths, in steps of 1/64 px at 256."""
         return cls(size / 2**14, -1.5 * size)
+
+    @classmethod
+    def for_range(cls, low: float, high: float) -> "FixedPoint":
+        """Codes that reach from `low` to `high`."""
+        return cls(max((high - low) / MAX_CODE, 1e-6), low)
+
+    @classmethod
+    def of_attributes(cls, attributes: Mapping[str, Any]) -> "FixedPoint | None":
+        """The codes that a stored field's attributes describe; None where it holds the values themselves."""
+        if "scale_factor" not in attributes:
+            return None
+        return cls(float(attributes["scale_factor"]), float(attributes["add_offset"]))
+
+    @property
+    def attributes(self) -> dict[str, float]:
+        """``scale_factor`` and ``add_offset``, as the CF conventions name them."""
+        return {"scale_factor": self.scale, "add_offset": self.offset}
+
+    @property
+    def shift(self) -> float:
+        """``value / scale + shift``, cut to a whole number, is the code nearest to a value."""
+        return 0.5 - self.offset / self.scale
+
+    def after(self, affine: NDArray[np.float64]) -> NDArray[np.float64]:
+        """An affine map (3, 4) of points, followed by that to their codes, which are to be cut to whole numbers."""
+        result = affine / self.scale
+        result[:, 3] += self.shift
+        return result
+
+    def before(self, affine: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The affine map (3, 4) of points as one of their codes."""
+        result = affine.copy()
+        result[:, 3] += affine[:, :3].sum(axis=1) * self.offset
+        result[:, :3] *= self.scale
+        return result
+
+    def decode(self, codes: NDArray[Any]) -> NDArray[np.float32]:
+        """The values, float32, of codes of any shape."""
+        values = codes.astype(np.float32)  # three plain passes: NumPy converts and multiplies slower in one
+        values *= np.float32(self.scale)
+        values += np.float32(self.offset)
+        return values
+
+    def range_error(self, what: str) -> SampleError:
+        """The error for a map with a value that no code stands for; `what` names the map."""
+        low, high = self.offset, self.offset + MAX_CODE * self.scale
+        return SampleError(
+            f"{what} leaves {low:.0f} to {high:.0f} px, the range of uint16; check the pose and the augmentation's "
+            "ranges, or store maps as float32"
+        )
+
+
+def decode(array: NDArray[Any], attributes: Mapping[str, Any]) -> NDArray[Any]:
+    """Real values of a stored field.
+
+    Parameters
+    ----------
+    array : ndarray
+        As stored.
+    attributes : mapping
+        The field's attributes; ``scale_factor`` and ``add_offset`` mark fixed-point codes.
+
+    Returns
+    -------
+    ndarray
+        float32 values of fixed-point codes; other arrays as they are.
+    """
+    codes = FixedPoint.of_attributes(attributes)
+    return array if codes is None else codes.decode(array)

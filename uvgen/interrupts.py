@@ -31,6 +31,29 @@ def interrupts_deferred() -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
+def interrupts_kept() -> Iterator[Callable[[], None]]:
+    """Raise KeyboardInterrupt as Python does, and remember it: where it falls into a destructor, Python drops it.
+
+    Yields
+    ------
+    callable
+        To be called now and then: raises KeyboardInterrupt if there was one.
+    """
+    seen: list[int] = []
+
+    def handle(number: int, _: object) -> None:
+        seen.append(number)
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if seen:
+            raise KeyboardInterrupt
+
+    with _handler(handle):
+        yield check
+
+
+@contextmanager
 def interrupts_ignored() -> Iterator[None]:
     """Ignore Ctrl-C; processes that are started meanwhile ignore it for good."""
     with _handler(signal.SIG_IGN):

@@ -3,9 +3,11 @@
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from support.augmentations import ALL
 from support.oracles import bilinear
 from support.toy import parameters, picture, toy_model
@@ -15,7 +17,8 @@ from uvgen.augment import Augmentation, Draw, apply, crop_augmented, occluded_te
 from uvgen.errors import InputError, ModelError, SampleError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import LANDMARK_MIRROR, crop_affine, pose_to_image
-from uvgen.maps.labels import mirror_map, move_landmarks, move_map
+from uvgen.maps import labels
+from uvgen.maps.labels import mirror_map
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.morphable import MorphableModel, make_model
 
@@ -29,6 +32,14 @@ GEOMETRY = {
     "smaller": Draw(SIZE, scale=0.9),
     "all": Draw(SIZE, rotation_deg=33.0, translation=(-0.1, 0.04), scale=1.13),
 }
+
+
+def move_map(draw: Draw, position_map: NDArray[Any], **options: Any) -> NDArray[Any]:
+    return labels.move_map(position_map, draw.similarity, draw.size, flip=draw.flip, **options)
+
+
+def move_landmarks(draw: Draw, landmarks: Any) -> NDArray[np.float32]:
+    return labels.move_landmarks(landmarks, draw.similarity, draw.size, flip=draw.flip)
 
 
 def face() -> tuple[np.ndarray, ...]:

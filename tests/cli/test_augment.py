@@ -99,7 +99,7 @@ def test_augment_stores_what_a_training_loop_would_get(run, shards, model, tmp_p
 def test_augment_that_skips_some_copies_keeps_the_others_whole(shards, model, tmp_path) -> None:
     wild = Augmentation(rotation_deg=(-180, 180), scale=(1, 6))
     result = augment_shards(shards, tmp_path / "out", wild, copies=4)
-    codes = open_shards(shards).config["posmap_dtype"] == "uint16"  # floats reach everywhere
+    codes = open_shards(shards).config.build.posmap_dtype == "uint16"  # floats reach everywhere
     assert 5 < result.samples < 31 if codes else result.samples == 36
     assert result.samples + len(result.skipped) == 36
     assert verify(tmp_path / "out", model).problems == ()
@@ -345,7 +345,7 @@ def test_augment_takes_the_index_for_its_folder_and_no_other_file(uvgen, shards,
 def test_augment_of_no_data_set_itself_or_an_augmented_one_fails(run, uvgen, shards, tmp_path) -> None:
     for arguments, message in (
         ((tmp_path, "--out", tmp_path / "new"), "dataset.json: no such file"),
-        ((shards, "--out", shards), "is the source; choose another --out"),
+        ((shards, "--out", shards), "is the source, expected another folder for the copies"),
     ):
         result = uvgen("augment", *arguments)
         assert result.exit_code == 1 and message in result.stderr

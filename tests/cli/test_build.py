@@ -147,7 +147,7 @@ def test_build_options_reach_the_configuration(run: Callable[..., Any], tmp_path
     options = ("--uv-size", 48, "--shard-size", 2, "--seed", 7, "--jitter", 0, "--posmap-dtype", "float32",
                "--compression", "gzip", "--compat", "face3d")  # fmt: skip
     assert run(*options).exit_code == 0
-    config = open_shards(tmp_path / "out").config
+    config = open_shards(tmp_path / "out").config.build.to_plain()
     expected = {"size": 32, "uv_size": 48, "shard_size": 2, "seed": 7, "jitter": 0, "posmap_dtype": "float32",
                 "compression": "gzip", "compat": "face3d"}  # fmt: skip
     assert config | expected == config
@@ -227,8 +227,8 @@ def test_build_weights_from_file_are_stored(run: Callable[..., Any], tmp_path: P
     [
         ("small.npy", np.ones((16, 16)), r"\(16, 16\), expected \(32, 32\)"),
         ("colour.npy", np.ones((32, 32, 3)), r"\(32, 32, 3\), expected \(32, 32\)"),
-        ("negative.npy", np.full((32, 32), -1.0), "expected weights of 0 or more"),
-        ("nan.npy", np.full((32, 32), np.nan), "expected weights of 0 or more"),
+        ("negative.npy", np.full((32, 32), -1.0), "weights, expected 0 or more"),
+        ("nan.npy", np.full((32, 32), np.nan), "weights, expected 0 or more"),
         ("empty.npy", np.ones((0, 0)), "expected"),
         ("text.npy", b"text", "not a readable weight mask"),
         ("text.png", b"text", "not a readable weight mask"),

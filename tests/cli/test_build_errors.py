@@ -246,18 +246,20 @@ def test_build_other_configuration_in_the_same_folder_is_refused(run: Callable[.
     assert run().exit_code == 0
     assert_refused(run("--seed", 5), f"{tmp_path / 'out'}: .*seed = 0, now it is 5", "--overwrite")
     assert run("--seed", 5, "--overwrite").exit_code == 0
-    assert open_shards(tmp_path / "out").config["seed"] == 5
+    assert open_shards(tmp_path / "out").config.build.seed == 5
 
 
 def test_build_out_that_cannot_be_made_is_refused(run: Callable[..., Any], model_path: Path) -> None:
-    assert_refused(run("--out", model_path), "toy.h5: cannot be written", "choose another --out")
-    assert_refused(run("--out", model_path / "below"), "below: cannot be written", "choose another --out")
+    assert_refused(
+        run("--out", model_path), "toy.h5: cannot be written", r"choose another folder \(--out, --overwrite\)"
+    )
+    assert_refused(run("--out", model_path / "below"), "below: cannot be written", "choose another folder")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write into any folder")
 def test_build_out_without_rights_is_refused(run: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "out").mkdir(mode=0o500)
-    assert_refused(run(), r"out: cannot be written \(Permission denied\); choose another --out")
+    assert_refused(run(), r"out: cannot be written \(Permission denied\); choose another folder")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits of POSIX systems")

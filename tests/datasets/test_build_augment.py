@@ -11,12 +11,12 @@ from support.builds import SMALL, by_name, file_hashes, make
 from uvgen import Augmentation, Draw, find_samples, load_model, open_shards, read_image, save_model, warp_image
 from uvgen.datasets.build import build
 from uvgen.datasets.verify import verify
-from uvgen.datasets.worker import Job, Worker
+from uvgen.datasets.worker import BuildJob, _Builder
 from uvgen.errors import InputError
 from uvgen.models.morphable import make_model
 
 TURN = Augmentation(rotation_deg=(-40, 40), scale=(0.9, 1.2), translation=(-0.1, 0.1))
-CONFIG = dataclasses.replace(SMALL, augmentation=TURN.to_json(), copies=2)
+CONFIG = dataclasses.replace(SMALL, augmentation=TURN, copies=2)
 
 
 def test_build_augmented_samples_the_source_image_once_and_labels_agree(tree, model_path, tmp_path) -> None:
@@ -43,7 +43,7 @@ def test_build_augmented_crop_is_the_plain_one_followed_by_the_draw(tree, model_
 
 @pytest.mark.parametrize("change", [{}, {"posmap_dtype": "float32"}, {"maps": "none"}])
 def test_build_augmented_with_flips_verifies_and_mirrors_image_and_label(tree, model_path, tmp_path, change) -> None:
-    flips = dataclasses.replace(CONFIG, augmentation=Augmentation(flip=0.5).to_json(), **change)
+    flips = dataclasses.replace(CONFIG, augmentation=Augmentation(flip=0.5), **change)
     make(tree, model_path, tmp_path / "out", flips)
     make(tree, model_path, tmp_path / "plain", dataclasses.replace(SMALL, **change))
     assert verify(tmp_path / "out", load_model(model_path)).problems == ()
@@ -60,7 +60,7 @@ def test_build_augmented_with_flips_verifies_and_mirrors_image_and_label(tree, m
 
 
 def test_build_augmented_has_the_same_bytes_for_any_number_of_workers(tree, model_path, tmp_path) -> None:
-    config = dataclasses.replace(CONFIG, augmentation=Augmentation.preset("prnet").to_json())
+    config = dataclasses.replace(CONFIG, augmentation=Augmentation.preset("prnet"))
     make(tree, model_path, tmp_path / "one", config, workers=1)
     make(tree, model_path, tmp_path / "two", config, workers=2)
     assert file_hashes(tmp_path / "one") == file_hashes(tmp_path / "two")
@@ -82,8 +82,9 @@ def test_build_augment_on_the_command_line(uvgen, tree, model_path, tmp_path) ->
     assert uvgen(*base, "--out", tmp_path / "plain").exit_code == 0
     copied = uvgen("augment", tmp_path / "plain", "--out", tmp_path / "d", "--config", tmp_path / "turn.json")
     assert copied.exit_code == 0, copied.output
-    ranges = [open_shards(tmp_path / out).config["augmentation"] for out in ("a", "b", "d")]
-    assert ranges[1] == ranges[2] == {**ranges[0], "rotation_deg": [-90, 90]}
+    ranges = [open_shards(tmp_path / out).config.augmentation for out in ("a", "b", "d")]
+    assert ranges[0] is not None
+    assert ranges[1] == ranges[2] == dataclasses.replace(ranges[0], rotation_deg=(-90, 90))
     (tmp_path / "bad.json").write_text("{")
     refused = uvgen(*base, "--out", tmp_path / "c", "--augment", tmp_path / "bad.json")
     assert refused.exit_code == 1 and "bad.json: augmentation: not JSON" in refused.stderr
@@ -96,20 +97,20 @@ def test_build_augment_on_the_command_line(uvgen, tree, model_path, tmp_path) ->
 
 
 def test_build_mirrored_value_without_a_code_costs_that_sample_alone(model_path, tmp_path) -> None:
-    flips = dataclasses.replace(CONFIG, augmentation=Augmentation(flip=0.5).to_json())
-    np.save(tmp_path / "weights.npy", np.ones((48, 48), np.float32))
-    worker = Worker(Job(tmp_path, tmp_path, model_path, tmp_path / "weights.npy", flips, "skip"))
+    flips = dataclasses.replace(CONFIG, augmentation=Augmentation(flip=0.5))
+    weights = np.ones((48, 48), np.float32)
+    builder = _Builder(BuildJob(tmp_path, tmp_path, load_model(model_path), weights, flips, "skip"))
     codes = np.full((2, 48, 48, 3), 30000, np.uint16)
     codes[0, 5, 5, 0] = 65535  # 2.5 crops to the right: mirrored, a pixel more to the left than codes reach
     rows, in_range = {"posmap": codes, "landmarks": np.zeros((2, 68, 3), np.float32)}, np.ones(2, bool)
-    worker._mirror_labels(rows, [Draw(32, flip=True)] * 2, in_range)
+    builder._mirror_labels(rows, [Draw(32, flip=True)] * 2, in_range)
     np.testing.assert_array_equal(in_range, [False, True])
 
 
 def test_build_image_occluders_show_another_image_of_the_shard(tree, model_path, tmp_path) -> None:
     shows = Augmentation(occlusion=1, occluder_size=(1, 1), occluder_shapes=("rectangle",), occluder_fills=("image",))
     (tree / "AFW/AFW_001_1_0.jpg").write_bytes(b"broken")  # cannot be shown, and costs itself alone
-    config = dataclasses.replace(CONFIG, shard_size=3, jitter=0, copies=1, augmentation=shows.to_json())
+    config = dataclasses.replace(CONFIG, shard_size=3, jitter=0, copies=1, augmentation=shows)
     samples = [sample for sample in find_samples(tree) if sample.subset == "AFW"]
     result = build(samples, load_model(model_path), tmp_path / "out", config, root=tree)
     assert [skip.name for skip in result.skipped] == ["AFW/AFW_001_1_0"]

@@ -172,7 +172,7 @@ def test_build_with_other_configuration_is_refused_with_the_difference(
     tree, out = built
     before = file_hashes(out)
     old, new = getattr(SMALL, key), CHANGES[key]
-    with pytest.raises(DatasetError, match=rf"{out}: .*{key} = {old}, now it is {new}; .*--overwrite"):
+    with pytest.raises(DatasetError, match=rf"{out}: .*{key} = {old}, now it is {new}; .* overwrite"):
         make(tree, model_path, out, dataclasses.replace(SMALL, **{key: new}))
     assert file_hashes(out) == before
 

@@ -17,7 +17,7 @@ from support.toy import write_tree
 import uvgen
 from uvgen import Augmentation, open_shards
 from uvgen.datasets.augmented import augment_shards
-from uvgen.datasets.export import FORMATS, export
+from uvgen.datasets.export.run import TARGETS, export
 from uvgen.errors import DatasetError, InputError
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
@@ -125,7 +125,7 @@ def test_export_of_mirrored_samples_says_so(built: Path, model: MorphableModel, 
     assert [found[name] for name in open_shards(tmp_path / "copies").names] == flipped
 
 
-@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("to", TARGETS)
 def test_export_twice_gives_the_same_bytes(built: Path, tmp_path: Path, to: str) -> None:
     for name in "ab":
         export(built, tmp_path / name, to)
@@ -178,7 +178,8 @@ def test_uvgen_export_says_what_it_wrote(uvgen: Any, built: Path, tmp_path: Path
     assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'out'}: {N} samples as prnet\n")
     again = uvgen("export", built, "--to", "prnet", "--out", tmp_path / "out")
     assert again.exit_code == 1
-    assert again.stderr == f"uvgen: {tmp_path / 'out'}: exists and is not empty; choose another --out, or remove it\n"
+    refusal = "exists and is not empty, expected a new folder; choose another, or remove it (--out)"
+    assert again.stderr == f"uvgen: {tmp_path / 'out'}: {refusal}\n"
     assert uvgen("export", built, "--to", "tfrecord", "--out", tmp_path / "x").exit_code == 2
     nothing = uvgen("export", tmp_path, "--to", "npy", "--out", tmp_path / "x", "--quiet")
     assert (nothing.exit_code, nothing.stdout) == (1, "") and "no such file" in nothing.stderr

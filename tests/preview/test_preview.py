@@ -16,8 +16,9 @@ from uvgen import Augmentation, Draw, contact_sheet, load_model, open_shards
 from uvgen.datasets.augmented import augment_shards
 from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import LANDMARK_MIRROR
+from uvgen.images.codecs import save_picture
 from uvgen.preview import page, panels
-from uvgen.preview.layout import THUMB, save_picture, yaw_histogram
+from uvgen.preview.layout import THUMB, yaw_histogram
 from uvgen.preview.page import label_problems, mean_texture, spread
 from uvgen.preview.panels import PANEL, Face
 from uvgen.shards.reader import ShardReader

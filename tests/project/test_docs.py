@@ -66,7 +66,7 @@ def test_documented_uvgen_commands_run(user_folder, monkeypatch, page) -> None:
 def test_documented_python_runs(user_folder, monkeypatch, page, k) -> None:
     monkeypatch.chdir(user_folder)
     shards, model = user_folder / "shards", user_folder / "bfm.h5"  # of another page's commands, or none yet
-    if not shards.exists() or open_shards(shards).config["model_sha256"] != load_model(model).content_sha256:
+    if not shards.exists() or open_shards(shards).config.model_sha256 != load_model(model).content_sha256:
         shutil.rmtree(shards, ignore_errors=True)
         model.unlink(missing_ok=True)
         test_documented_uvgen_commands_run(user_folder, monkeypatch, "README.md")

@@ -54,7 +54,7 @@ def test_dataset_from_source_with_a_missing_image_names_it(folders) -> None:
     tree, shards = folders
     dataset = ShardDataset(shards, augmentation=TURN, source=tree)
     (tree / "AFW/AFW_000_1_0.jpg").unlink()
-    with pytest.raises(SampleError, match=r"AFW_000_1_0\.jpg: cannot be read .*source: expected the --data"):
+    with pytest.raises(SampleError, match=r"AFW_000_1_0\.jpg: cannot be read .*source: expected the folder of images"):
         dataset[0]
     Image.new("RGB", (100, 77)).save(tree / "AFW/AFW_000_1_0.jpg")
     with pytest.raises(SampleError, match=r"AFW_000_1_0\.jpg: 77 px high, the set was built from 120; source: "):
@@ -67,9 +67,9 @@ def test_dataset_source_that_cannot_be_used_is_refused(folders, model_path, tmp_
         ShardDataset(shards, source=tree)
     with pytest.raises(InputError, match="source: goes with an augmentation of uvgen"):
         ShardDataset(shards, augmentation=Shifts(), source=tree)
-    with pytest.raises(DatasetError, match="no such folder; expected the --data"):
+    with pytest.raises(DatasetError, match="no such folder; expected the folder of images"):
         ShardDataset(shards, augmentation=TURN, source=tree / "none")
-    augmented = BuildConfig(size=32, uv_size=48, shard_size=4, augmentation=TURN.to_json())
+    augmented = BuildConfig(size=32, uv_size=48, shard_size=4, augmentation=TURN)
     make(tree, model_path, tmp_path / "augmented", augmented)
     with pytest.raises(InputError, match="augmented already"):
         ShardDataset(tmp_path / "augmented", augmentation=TURN, source=tree)

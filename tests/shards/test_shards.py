@@ -19,6 +19,7 @@ from support.builds import SMALL, assert_equal_samples, edit_index, make, read_a
 from support.toy import N_EXPRESSION, N_SHAPE, write_tree
 
 import uvgen
+from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.open import open_shards
 from uvgen.errors import DatasetError, InputError
 from uvgen.fixed_point import decode
@@ -30,6 +31,7 @@ from uvgen.storage.hdf5 import new_hdf5
 
 R, U = SMALL.size, SMALL.uv_size
 N = 9  # samples of the toy tree, in 6 shards
+CONFIG = DatasetConfig(BuildConfig(), "toy", "0" * 64, "0" * 64).to_plain()
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ def plain(tmp_path: Path) -> Path:
             writer.append({"value": [2 * k, 2 * k + 1]})
             writer.finish({}, {})
         entries.append(ShardEntry(name, 2, (tmp_path / name).stat().st_size, "0" * 64))
-    Index("0", {}, {"samples": 500}, entries).write(tmp_path)
+    Index("0", CONFIG, {"samples": 500}, entries).write(tmp_path)
     return tmp_path
 
 
@@ -183,7 +185,7 @@ def test_open_shards_of_folder_or_index_reads_every_sample(built: Path, reader: 
     assert len(reader) == len(open_shards(built / "dataset.json")) == N
     assert reader.names == sorted(reader.names) and len(set(reader.names)) == N
     assert [sample["name"] for sample in reader] == reader.names
-    assert reader.config["size"] == R
+    assert reader.config.build.size == R
     assert set(reader[0]) == {
         "image", "posmap", "shape", "expression", "pose", "crop", "image_height", "landmarks", "name", "source"
     }  # fmt: skip

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import uvgen
 from uvgen import find_samples, read_annotation, read_image
 from uvgen.errors import DatasetError
+from uvgen.storage.files import draft_of
 from uvgen.synth import sample_set
 
 
@@ -61,14 +61,14 @@ def test_sample_set_without_its_index_is_made_anew(cache: Path) -> None:
 
 def test_what_a_killed_process_left_is_finished(cache: Path) -> None:
     folder = sample_set.builtin_samples()
-    os.replace(folder, folder.with_name(f".{folder.name}"))
-    (folder.with_name(f".{folder.name}") / "IBUG/IBUG_image_0003_0.mat").unlink()
+    os.replace(folder, draft_of(folder))
+    (draft_of(folder) / "IBUG/IBUG_image_0003_0.mat").unlink()
     assert len(times(sample_set.builtin_samples())) == 17
 
 
 def test_another_version_makes_its_own(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = sample_set.builtin_samples()
-    monkeypatch.setattr(uvgen, "__version__", "99")
+    monkeypatch.setattr(sample_set, "__version__", "99")
     other = sample_set.builtin_samples()
     assert other != folder and folder.is_dir() and other.is_dir()
 

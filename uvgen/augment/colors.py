@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from uvgen.augment import kernels
 from uvgen.augment.values import Draw
+from uvgen.images.codecs import decode_jpeg, encode_jpeg
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _ONE = 1 << 12
@@ -37,9 +38,7 @@ def change_colors(image: NDArray[np.uint8], draw: Draw) -> None:
     if draw.noise > 0:
         kernels.add_noise(image.reshape(-1), np.float32(draw.noise), np.uint64(draw.seed))
     if draw.jpeg:
-        import simplejpeg
-
-        image[:] = simplejpeg.decode_jpeg(simplejpeg.encode_jpeg(image, draw.jpeg, colorsubsampling="420"))
+        image[:] = decode_jpeg(encode_jpeg(image, draw.jpeg, subsampling="420"))
 
 
 def color_map(draw: Draw) -> tuple[NDArray[np.float64], float]:

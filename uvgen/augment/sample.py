@@ -19,7 +19,7 @@ from uvgen.augment.colors import change_colors
 from uvgen.augment.values import FILLS, SHAPES, Draw, Occluder
 from uvgen.errors import InputError
 from uvgen.images.warp import warp_image
-from uvgen.maps.labels import _check_map, move_landmarks, move_map
+from uvgen.maps.labels import check_map, move_landmarks, move_map
 from uvgen.maps.mirror import TexelMirror
 from uvgen.randomness import keyed_generator
 
@@ -81,8 +81,13 @@ def apply(
     if image.shape != (draw.size, draw.size, 3):
         raise InputError(f"image: shape {image.shape}, expected ({draw.size}, {draw.size}, 3), the draw's size")
     crop, _ = crop_augmented(image, np.eye(3), draw, other=other, out=image_out)
-    moved = None if position_map is None else move_map(draw, position_map, mirror=mirror, out=map_out)
-    return Augmented(crop, moved, None if landmarks is None else move_landmarks(draw, landmarks))
+    move = draw.similarity, draw.size
+    moved_map = moved_landmarks = None
+    if position_map is not None:
+        moved_map = move_map(position_map, *move, flip=draw.flip, mirror=mirror, out=map_out)
+    if landmarks is not None:
+        moved_landmarks = move_landmarks(landmarks, *move, flip=draw.flip)
+    return Augmented(crop, moved_map, moved_landmarks)
 
 
 def crop_augmented(
@@ -155,7 +160,7 @@ def occluded_texels(
     (u, u) bool
         True where x, y of the texel falls into an occluder.
     """
-    _check_map("position_map", position_map, None)
+    check_map("position_map", position_map, None)
     if position_map.dtype != np.float32:
         raise InputError(f"position_map: {position_map.dtype}, expected float32 px; see uvgen.fixed_point.decode")
     if out is None:

@@ -280,9 +280,27 @@ class Augmentation:
             raise InputError(f"augmentation: no preset {name!r}, expected one of {', '.join(sorted(PRESETS))}")
         return PRESETS[name]
 
+    def to_plain(self) -> dict[str, Any]:
+        """All fields, by name in alphabetical order, as JSON holds them: lists for tuples."""
+        values = sorted(dataclasses.asdict(self).items())
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values}
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any], base: "Augmentation | None" = None) -> "Augmentation":
+        """The augmentation that `to_plain` gave, or that a user's JSON object describes; see `from_json`."""
+        if not isinstance(values, Mapping):
+            raise InputError('augmentation: expected a JSON object like {"preset": "prnet", "flip": 0.5}')
+        fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        if "preset" in fields:
+            base = cls.preset(fields.pop("preset"))
+        known = [field.name for field in dataclasses.fields(cls)]
+        if unknown := sorted(set(fields) - set(known)):
+            raise InputError(f"augmentation: no option {unknown[0]!r}, expected some of {', '.join(known)}")
+        return dataclasses.replace(base or cls(), **fields)
+
     def to_json(self) -> str:
         """JSON of all fields, keys sorted."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return json.dumps(self.to_plain())
 
     @classmethod
     def from_json(cls, text: str, base: "Augmentation | None" = None) -> "Augmentation":
@@ -308,15 +326,7 @@ class Augmentation:
             values = json.loads(text)
         except ValueError as error:
             raise InputError(f"augmentation: not JSON ({error})") from error
-        if not isinstance(values, Mapping):
-            raise InputError('augmentation: expected a JSON object like {"preset": "prnet", "flip": 0.5}')
-        fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-        if "preset" in fields:
-            base = cls.preset(fields.pop("preset"))
-        known = [field.name for field in dataclasses.fields(cls)]
-        if unknown := sorted(set(fields) - set(known)):
-            raise InputError(f"augmentation: no option {unknown[0]!r}, expected some of {', '.join(known)}")
-        return dataclasses.replace(base or cls(), **fields)
+        return cls.from_plain(values, base)
 
 
 def _is_range(numbers: Any, low: float, high: float, *, whole: bool) -> bool:

@@ -4,6 +4,7 @@ Each shard of the source gives one shard a copy, made from its own samples alone
 `Augmentation.draw(seed, name, k)` says: the same as a training loop gets in epoch k.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -15,28 +16,26 @@ from typing import Any
 
 import numpy as np
 
-import uvgen
+from uvgen._version import __version__
 from uvgen.augment.sample import apply
 from uvgen.augment.values import Augmentation
-from uvgen.datasets.build import BuildResult
+from uvgen.datasets.config import CopyConfig, DatasetConfig
 from uvgen.datasets.fields import augmented_fields
 from uvgen.datasets.open import check_model
-from uvgen.datasets.plan import ShardResult
+from uvgen.datasets.record import BuildResult, ShardResult, make_shards
 from uvgen.errors import DatasetError, InputError, SampleError
-from uvgen.images.codecs import encode_crop
-from uvgen.jobs.run import check_run, resume, run_tasks
+from uvgen.images.codecs import encode_jpeg
+from uvgen.jobs.run import check_run
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.index import Index, ShardEntry, SkippedSample, data_folder
 from uvgen.shards.shard import OpenShard
 from uvgen.shards.writer import write_shard
 from uvgen.storage.files import sha256_file
-from uvgen.storage.locks import exclusive
 
 _BATCH = 32
 _NOT_COPIED = ("format", "version", "constants", "config")
 _NEEDED = ("image", "crop", "landmarks", "name")
-_ADDED = ("augmentation", "augmentation_seed", "copies", "augmented_from")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +47,34 @@ class CopyTask:
     copy: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
+@dataclass(frozen=True, slots=True, eq=False)
+class AugmentJob:
+    """What every process that makes augmented copies needs.
+
+    Attributes
+    ----------
+    source, out : Path
+        The folders of the source and of the copies; absolute.
+    config : DatasetConfig
+        That of the copies.
+    copied : CopyConfig
+        The part of it that says what is done.
+    mirror : TexelMirror or None
+        The model's, where samples are flipped.
+    on_error : {"skip", "fail"}
+        What to do with a copy whose map leaves the range of its type.
+    """
+
     source: Path
     out: Path
-    augmentation: Augmentation
-    seed: int
-    config: dict[str, Any]
+    config: DatasetConfig
+    copied: CopyConfig
     mirror: TexelMirror | None
     on_error: str
+
+    def open(self) -> Callable[[CopyTask], ShardResult]:
+        """The function that makes one shard."""
+        return partial(_make_shard, self)
 
 
 def augment_shards(
@@ -70,7 +88,7 @@ def augment_shards(
     workers: int = 1,
     on_error: str = "skip",
     overwrite: bool = False,
-    progress: Callable[[ShardResult], None] | None = None,
+    progress: Callable[[ShardResult], object] | None = None,
 ) -> BuildResult:
     """Make augmented copies of a data set, or finish those that were begun.
 
@@ -118,27 +136,18 @@ def augment_shards(
     if copies < 1:
         raise InputError(f"copies: {copies}, expected 1 or more")
     if out == source:
-        raise InputError(f"{out}: is the source; choose another --out")
+        raise InputError(f"{out}: is the source, expected another folder for the copies")
     index = Index.read(source)
-    _check_source(source, index)
-    mirror = _mirror(source, index, augmentation, model)
-    config = {
-        **index.config,
-        "augmentation": json.loads(augmentation.to_json()),
-        "augmentation_seed": seed,
-        "copies": copies,
-        "augmented_from": hashlib.sha256(json.dumps([e.sha256 for e in index.shards]).encode()).hexdigest(),
-    }
+    built = DatasetConfig.of_index(index, source)
+    _check_source(source, index, built)
+    mirror = _mirror(source, built, augmentation, model)
+    hashes = json.dumps([entry.sha256 for entry in index.shards])
+    copied = CopyConfig(augmentation, seed, copies, hashlib.sha256(hashes.encode()).hexdigest())
+    config = dataclasses.replace(built, copied=copied)
     plan = {**index.plan, "samples": index.n_samples * copies}
-    tasks = plan_copies(index.shards, copies)
-    job = _Job(source, out, augmentation, seed, config, mirror, on_error)
-    with exclusive(out):
-        made = resume(out, Index(uvgen.__version__, config, plan), overwrite=overwrite)
-        done = {entry.file for entry in made.shards}
-        todo = [task for task in tasks if task.file not in done]
-        new_samples = run_tasks(partial(_make_shard, job), todo, workers, made, out, progress)
-    size_bytes = sum(entry.size_bytes for entry in made.shards)
-    return BuildResult(made.n_samples, new_samples, size_bytes, tuple(made.skipped))
+    job = AugmentJob(source, out, config, copied, mirror, on_error)
+    units = plan_copies(index.shards, copies)
+    return make_shards(job, units, out, config, plan, workers=workers, overwrite=overwrite, progress=progress)
 
 
 def plan_copies(entries: Sequence[ShardEntry], copies: int) -> list[CopyTask]:
@@ -166,8 +175,8 @@ def plan_copies(entries: Sequence[ShardEntry], copies: int) -> list[CopyTask]:
     return tasks
 
 
-def _check_source(source: Path, index: Index) -> None:
-    if "augmentation" in index.config:
+def _check_source(source: Path, index: Index, config: DatasetConfig) -> None:
+    if config.augmentation is not None:
         raise DatasetError(f"{source}: is augmented already; augment the set that it was made from")
     for entry in index.shards:
         path = source / entry.file
@@ -180,17 +189,19 @@ def _check_source(source: Path, index: Index) -> None:
         raise DatasetError(f"{source}: holds no samples")
 
 
-def _mirror(source: Path, index: Index, augmentation: Augmentation, model: MorphableModel | None) -> TexelMirror | None:
+def _mirror(
+    source: Path, config: DatasetConfig, augmentation: Augmentation, model: MorphableModel | None
+) -> TexelMirror | None:
     if model is not None:
-        check_model(model, source, index.config)
+        check_model(model, source, config)
     if not augmentation.flip:
         return None
     if model is None:
-        raise InputError("flip: needs the shards' model, which says where texels mirror; give --model")
-    return TexelMirror.of_model(model, index.config["uv_size"], index.config["compat"])
+        raise InputError("flip: needs the shards' model, which says where texels mirror; give model")
+    return TexelMirror.of_model(model, config.build.uv_size, config.build.compat)
 
 
-def _make_shard(job: _Job, task: CopyTask) -> ShardResult:
+def _make_shard(job: AugmentJob, task: CopyTask) -> ShardResult:
     skipped = list[SkippedSample]()
 
     def skip(name: str, error: SampleError) -> None:
@@ -205,14 +216,14 @@ def _make_shard(job: _Job, task: CopyTask) -> ShardResult:
             raise DatasetError(f"{path}: has no dataset {missing[0]}; build it again")
         parts = [range(k, min(k + _BATCH, source.n_samples)) for k in range(0, source.n_samples, _BATCH)]
         attributes = {key: value for key, value in source.file.attrs.items() if key not in _NOT_COPIED}
-        stated = {**json.loads(source.file.attrs["config"]), **{key: job.config[key] for key in _ADDED}}
+        stated = {**json.loads(source.file.attrs["config"]), **job.copied.to_plain()}
         entry = write_shard(
             job.out / task.file,
-            augmented_fields(source, job.augmentation),
-            job.config["compression"],
+            augmented_fields(source, job.copied.augmentation),
+            job.config.build.compression,
             (_rows(source, part, job, task.copy, skip) for part in parts),
             {name: source.file[name][()] for name in source.constants},
-            {**attributes, "uvgen": uvgen.__version__, "config": json.dumps(stated, sort_keys=True)},
+            {**attributes, "uvgen": __version__, "config": json.dumps(stated, sort_keys=True)},
         )
     return ShardResult(entry, tuple(skipped))
 
@@ -238,7 +249,7 @@ def _hash(path: Path, size: int, time_ns: int) -> str:
 
 
 def _rows(
-    source: OpenShard, numbers: range, job: _Job, copy: int, skip: Callable[[str, SampleError], None]
+    source: OpenShard, numbers: range, job: AugmentJob, copy: int, skip: Callable[[str, SampleError], None]
 ) -> dict[str, Any]:
     """The augmented samples of some rows of the source."""
     small = [name for name in source.fields if name not in ("image", "posmap")]
@@ -248,7 +259,7 @@ def _rows(
     for row in numbers:
         sample = {name: source.read(name, row) for name in small}
         name, k = sample["name"], len(samples)
-        draw = job.augmentation.draw(job.seed, name, copy, shapes["image"][0][0])
+        draw = job.copied.augmentation.draw(job.copied.augmentation_seed, name, copy, shapes["image"][0][0])
         number = draw.other_sample(row, source.n_samples)
         other = None if number is None else source.read("image", number)
         position_map = source.read("posmap", row) if "posmap" in large else None
@@ -277,5 +288,5 @@ def _rows(
     for key, array in large.items():
         rows[key] = array[: len(samples)]
     if source.has_jpegs:
-        rows["image"] = [encode_crop(image, job.config["jpeg_quality"]) for image in rows["image"]]
+        rows["image"] = [encode_jpeg(image, job.config.build.jpeg_quality) for image in rows["image"]]
     return rows

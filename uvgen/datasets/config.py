@@ -1,21 +1,24 @@
-"""What a build is to do: its configuration."""
+"""What a data set was made with: typed, from the command to `dataset.json` and back."""
 
 import dataclasses
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from uvgen.errors import InputError
+from uvgen.augment.values import Augmentation
+from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import COMPAT
 from uvgen.images.codecs import JPEG_QUALITY
 from uvgen.images.crop import JITTER
+from uvgen.shards.index import INDEX, Index
 
 
 @dataclass(frozen=True, slots=True)
 class BuildConfig:
-    """Everything that the bytes of a data set depend on, besides the samples and the model.
+    """Everything that the bytes of a data set depend on, besides the samples, the model and the weight mask.
 
     Attributes
     ----------
@@ -24,11 +27,11 @@ class BuildConfig:
     uv_size : int
         Texels along each side of the position maps.
     shard_size : int
-        Samples a shard, skipped ones included.
+        Samples per shard, skipped ones included.
     seed : int
-        Of the crops' jitter and of the augmentation.
+        Random seed of the crops' jitter and of the augmentation.
     jitter : float
-        See `uvgen.images.crop.crop_similarity`; 0 is none.
+        See `uvgen.crop_similarity`; 0 is none.
     posmap_dtype : {"uint16", "float32"}
         Fixed point (1/64 px at 256) or exact.
     maps : {"stored", "none"}
@@ -41,8 +44,8 @@ class BuildConfig:
         Of raw images and maps.
     compat : {None, "face3d"}
         Pixel convention.
-    augmentation : str or None
-        JSON of a `uvgen.augment.Augmentation`: crops are augmented as they are sampled from the image.
+    augmentation : Augmentation or None
+        Crops are augmented as they are sampled from the image.
     copies : int
         Augmented samples from each image.
     """
@@ -58,17 +61,26 @@ class BuildConfig:
     jpeg_quality: int = JPEG_QUALITY
     compression: str | None = None
     compat: str | None = None
-    augmentation: str | None = None
+    augmentation: Augmentation | None = None
     copies: int = 1
 
-    def described(self) -> dict[str, Any]:
-        """As it is stored: plain values, the augmentation as its ranges."""
-        content = dataclasses.asdict(self)
+    def to_plain(self) -> dict[str, Any]:
+        """As it is stored: plain values, an augmentation as its ranges; neither it nor `copies` where there is none."""
+        content = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         if self.augmentation is None:  # so that plain sets are told from augmented ones
             del content["augmentation"], content["copies"]
         else:
-            content["augmentation"] = json.loads(self.augmentation)
+            content["augmentation"] = self.augmentation.to_plain()
         return content
+
+    @classmethod
+    def from_plain(cls, content: Mapping[str, Any]) -> "BuildConfig":
+        """The configuration that `to_plain` gave; what is not there has its default, what is unknown is ignored."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        values = {name: value for name, value in content.items() if name in known}
+        if values.get("augmentation") is not None:
+            values["augmentation"] = Augmentation.from_plain(values["augmentation"])
+        return cls(**values)
 
     def check(self) -> None:
         """Raise InputError where a value is out of range."""
@@ -91,6 +103,82 @@ class BuildConfig:
             raise InputError(f"copies: {self.copies}, expected 1 without an augmentation: they would all be the same")
         if not 0 <= self.jitter < 1:
             raise InputError(f"jitter: {self.jitter}, expected 0 (none) to below 1; the field's is {JITTER}")
+
+
+@dataclass(frozen=True, slots=True)
+class CopyConfig:
+    """What `uvgen augment` did to a data set: `augmented_from` is a hash of the source's shards."""
+
+    augmentation: Augmentation
+    augmentation_seed: int
+    copies: int
+    augmented_from: str
+
+    def to_plain(self) -> dict[str, Any]:
+        """As it is stored."""
+        return {
+            "augmentation": self.augmentation.to_plain(),
+            "augmentation_seed": self.augmentation_seed,
+            "copies": self.copies,
+            "augmented_from": self.augmented_from,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetConfig:
+    """What a data set was made with, as `dataset.json` states it.
+
+    Attributes
+    ----------
+    build : BuildConfig
+        What `uvgen build` was asked for.
+    model, model_sha256 : str
+        Name and content hash of the face model.
+    weight_mask_sha256 : str
+        Hash of the weight mask's values.
+    copied : CopyConfig or None
+        What `uvgen augment` did, where the set consists of augmented copies.
+    """
+
+    build: BuildConfig
+    model: str
+    model_sha256: str
+    weight_mask_sha256: str
+    copied: CopyConfig | None = None
+
+    @property
+    def augmentation(self) -> Augmentation | None:
+        """What was done to the samples, while they were built or afterwards."""
+        return self.build.augmentation if self.copied is None else self.copied.augmentation
+
+    def to_plain(self) -> dict[str, Any]:
+        """The object `config` of `dataset.json`."""
+        return {
+            **self.build.to_plain(),
+            "model": self.model,
+            "model_sha256": self.model_sha256,
+            "weight_mask_sha256": self.weight_mask_sha256,
+            **({} if self.copied is None else self.copied.to_plain()),
+        }
+
+    @classmethod
+    def of_index(cls, index: Index, folder: Path) -> "DatasetConfig":
+        """The configuration that a folder's index states; DatasetError where it is none."""
+        content: Mapping[str, Any] = index.config
+        try:
+            copied = None
+            if "augmented_from" in content:
+                values = {field.name: content[field.name] for field in dataclasses.fields(CopyConfig)}
+                copied = CopyConfig(**{**values, "augmentation": Augmentation.from_plain(values["augmentation"])})
+                content = {name: value for name, value in content.items() if name not in values}
+            build = BuildConfig.from_plain(content)
+            build.check()
+            hashes = {name: str(content[name]) for name in ("model", "model_sha256", "weight_mask_sha256")}
+        except (KeyError, TypeError, AttributeError, InputError) as error:
+            raise DatasetError(
+                f"{folder / INDEX}: its config cannot be used ({error}), expected uvgen build's; build the set again"
+            ) from error
+        return cls(build, **hashes, copied=copied)
 
 
 def sample_bytes(config: BuildConfig) -> int:

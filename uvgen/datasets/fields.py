@@ -22,12 +22,12 @@ MAP_PARAMETERS = ("shape", "expression", "pose", "crop", "image_height")
 
 def build_fields(config: BuildConfig, model: MorphableModel, *, flips: bool) -> dict[str, Field]:
     crop = {"unit": "px", "frame": "crop"}
-    scale, offset = FixedPoint.for_crop(config.size)
+    codes = FixedPoint.for_crop(config.size)
     posmap: dict[str, Any] = crop
     if config.posmap_dtype == "uint16":
-        posmap = {**crop, "scale_factor": scale, "add_offset": offset}
+        posmap = {**crop, **codes.attributes}
         if flips:  # mirrored texels may lie between others, and are rounded twice
-            posmap["rounding"] = scale
+            posmap["rounding"] = codes.scale
     r, u = config.size, config.uv_size
     maps = Field(config.posmap_dtype, (u, u, 3), chunked=True, attributes=posmap)
     images = (
@@ -56,10 +56,11 @@ def augmented_fields(source: OpenShard, augmentation: Augmentation) -> dict[str,
     for name in source.fields:
         shape, dtype = source.layouts[name]
         attributes = source.attributes[name]
-        if name == "posmap" and "scale_factor" in attributes:
+        codes = FixedPoint.of_attributes(attributes)
+        if name == "posmap" and codes is not None:
             # rounded before it is moved, and again: a rotation by 45° adds two coordinates' errors
             moved = math.sqrt(2) * augmentation.scale[1]
-            attributes = {**attributes, "rounding": float(attributes["scale_factor"]) / 2 * (1 + moved)}
+            attributes = {**attributes, "rounding": codes.scale / 2 * (1 + moved)}
         kind = "str" if dtype.kind == "S" else dtype.name
         fields[name] = Field(kind, shape, name in ("image", "posmap"), attributes)
     if source.has_jpegs:

@@ -5,11 +5,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.datasets.config import BuildConfig, DatasetConfig
+from uvgen.datasets.fields import MAP_PARAMETERS
 from uvgen.errors import ModelError
 from uvgen.shards.index import Index, data_folder
 from uvgen.shards.reader import ShardReader
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # trainers that read stored maps need neither numba nor scipy
+    from uvgen.maps.position_mapper import PositionMapper
     from uvgen.models.morphable import MorphableModel
 
 
@@ -40,21 +46,81 @@ def open_shards(
     """
     folder = data_folder(path)
     index = Index.read(folder)
+    config = DatasetConfig.of_index(index, folder)
     if model is None:
-        return ShardReader(folder, index)
-    from uvgen.models.load import load_model
-    from uvgen.models.morphable import MorphableModel
+        return ShardReader(folder, index, config)
+    from uvgen.models.load import as_model
 
-    loaded = model if isinstance(model, MorphableModel) else load_model(model)
-    check_model(loaded, folder, index.config)
-    return ShardReader(folder, index, loaded)
+    model = as_model(model)
+    check_model(model, folder, config)
+    return ShardReader(folder, index, config, {"posmap": MapMaker(model, config.build)})
 
 
-def check_model(model: "MorphableModel", folder: Path, config: Mapping[str, Any]) -> None:
+def check_model(model: "MorphableModel", folder: Path, config: DatasetConfig) -> None:
     """Raise ModelError unless a data set, of this configuration, was built with this model."""
-    expected = config["model_sha256"]
-    if model.content_sha256 != expected:
+    if model.content_sha256 != config.model_sha256:
         raise ModelError(
             f"{model.path or model.name}: not the model of {folder} (content {model.content_sha256[:12]}…, "
-            f"the set was built with {config['model']}, {expected[:12]}…); name that model's file"
+            f"the set was built with {config.model}, {config.model_sha256[:12]}…); name that model's file"
         )
+
+
+class MapMaker:
+    """Makes position maps of a data set's samples from their parameters, mirrored where the samples are.
+
+    Parameters
+    ----------
+    model : MorphableModel
+        The one that the set was built with.
+    config : BuildConfig
+        The set's.
+
+    Attributes
+    ----------
+    needs : tuple of str
+        Fields that a call uses, where the samples have them.
+    layout : (shape, dtype)
+        Of one map.
+    """
+
+    needs = (*MAP_PARAMETERS, "flipped")
+
+    def __init__(self, model: "MorphableModel", config: BuildConfig) -> None:
+        self._model, self._config = model, config
+        self.layout = (config.uv_size, config.uv_size, 3), np.dtype(np.float32)
+        self._mapper: PositionMapper | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_mapper": None}  # each process makes its own
+
+    def __call__(
+        self, rows: Mapping[str, NDArray[Any]], *, out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Position maps of some samples.
+
+        Parameters
+        ----------
+        rows : mapping of str to ndarray
+            The fields `needs` of B samples.
+        out : (B, U, U, 3) float32, C-contiguous, optional
+            Buffer to fill and return.
+
+        Returns
+        -------
+        (B, U, U, 3) float32
+            Crop px, as `uvgen.PositionMapper` makes them; mirrored where `flipped`.
+        """
+        config = self._config
+        if self._mapper is None:
+            from uvgen.maps.position_mapper import PositionMapper
+
+            self._mapper = PositionMapper(self._model, config.uv_size, config.compat)
+        maps = self._mapper(*(rows[name] for name in MAP_PARAMETERS), out=out)
+        if np.any(rows.get("flipped", False)):
+            from uvgen.maps.labels import mirror_map
+            from uvgen.maps.mirror import TexelMirror
+
+            mirror = TexelMirror.of_model(self._model, config.uv_size, config.compat)
+            for k in np.flatnonzero(rows["flipped"]):
+                maps[k] = mirror_map(maps[k], config.size, mirror)
+        return maps

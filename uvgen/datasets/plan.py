@@ -1,10 +1,9 @@
-"""What a build is to do: its configuration, the shards it makes, and what comes of each."""
+"""Which shards a build makes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from uvgen.samples.find import Sample
-from uvgen.shards.index import ShardEntry, SkippedSample
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,14 +13,6 @@ class ShardTask:
     file: str
     samples: tuple[Sample, ...]
     copy: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ShardResult:
-    """What came of a task."""
-
-    entry: ShardEntry
-    skipped: tuple[SkippedSample, ...]
 
 
 def plan_shards(samples: Sequence[Sample], shard_size: int, copies: int = 1) -> list[ShardTask]:

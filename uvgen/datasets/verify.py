@@ -9,12 +9,12 @@ import h5py
 import numpy as np
 
 from uvgen.augment.values import Draw
+from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.fields import MAP_PARAMETERS
 from uvgen.datasets.open import check_model
 from uvgen.errors import InputError
 from uvgen.fixed_point import decode
-from uvgen.geometry import LANDMARK_MIRROR
-from uvgen.maps.labels import mirror_map, mirror_points
+from uvgen.maps.labels import mirror_landmarks, mirror_map
 from uvgen.maps.mirror import TexelMirror
 from uvgen.maps.position_mapper import PositionMapper
 from uvgen.models.morphable import MorphableModel
@@ -62,8 +62,9 @@ def verify(path: str | os.PathLike[str], model: MorphableModel | None = None) ->
     index = Index.read(folder)
     mapper = None
     if model is not None:
-        check_model(model, folder, index.config)
-        mapper = PositionMapper(model, index.config["uv_size"], index.config["compat"])
+        config = DatasetConfig.of_index(index, folder)
+        check_model(model, folder, config)
+        mapper = PositionMapper(model, config.build.uv_size, config.build.compat)
     problems: list[str] = []
     listed = {entry.file for entry in index.shards}
     for stray in sorted(file.name for file in folder.glob("*.h5") if file.name not in listed):
@@ -107,9 +108,9 @@ def _check_origin(file: h5py.File, index: Index) -> list[str]:
 
 
 def _check_shapes(file: h5py.File, entry: ShardEntry) -> list[str]:
-    config = json.loads(file.attrs["config"])
-    expected = ["image" if config["image_codec"] == "raw" else "image_end", *MAP_PARAMETERS, "landmarks", "name"]
-    expected += ["posmap"] if config["maps"] == "stored" else []
+    config = BuildConfig.from_plain(json.loads(file.attrs["config"]))
+    expected = ["image" if config.image_codec == "raw" else "image_end", *MAP_PARAMETERS, "landmarks", "name"]
+    expected += ["posmap"] if config.maps == "stored" else []
     missing = [name for name in expected if name not in file]
     if missing:
         return [f"no dataset {missing[0]}"]
@@ -153,9 +154,9 @@ def _check_draws(file: h5py.File) -> list[str]:
 def _check_labels(file: h5py.File, mapper: PositionMapper) -> list[str]:
     attributes = dict(file["posmap"].attrs) if "posmap" in file else {}
     tolerance = attributes.get("rounding", attributes.get("scale_factor", 0) / 2) + _FLOAT_TOLERANCE
-    size = int(json.loads(file.attrs["config"])["size"])
+    size = int(file.attrs["size"])
     flipped = file["flipped"][()] if "flipped" in file else np.zeros(len(file["name"]), bool)
-    mirror = TexelMirror.of_model(mapper.model, mapper.size, atlas=mapper.atlas) if flipped.any() else None
+    mirror = TexelMirror.of_model(mapper.model, mapper.size, mapper.compat) if flipped.any() else None
     texels = np.linspace(0, mapper.size**2 - 1, _N_TEXELS).astype(int)
     problems = []
     names = file["name"].asstr()[()]
@@ -164,7 +165,7 @@ def _check_labels(file: h5py.File, mapper: PositionMapper) -> list[str]:
         maps, landmarks = mapper.maps_and_landmarks(*(file[key][part] for key in MAP_PARAMETERS))
         for k in np.flatnonzero(flipped[part]):
             maps[k] = mirror_map(maps[k], size, mirror)
-            landmarks[k] = mirror_points(landmarks[k], size)[LANDMARK_MIRROR]
+            landmarks[k] = mirror_landmarks(landmarks[k], size)
         offset = np.zeros(len(maps))
         if "posmap" in file:
             stored = decode(file["posmap"][part].reshape(len(maps), -1, 3)[:, texels], attributes)

@@ -4,31 +4,29 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
-import uvgen
+from uvgen._version import __version__
 from uvgen.augment.sample import crop_augmented
-from uvgen.augment.values import Augmentation, Draw
+from uvgen.augment.values import Draw
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, build_fields
-from uvgen.datasets.plan import ShardResult, ShardTask
+from uvgen.datasets.plan import ShardTask
+from uvgen.datasets.record import ShardResult
 from uvgen.errors import InputError, SampleError, UvgenError
 from uvgen.fixed_point import FixedPoint
-from uvgen.geometry import LANDMARK_MIRROR
-from uvgen.images.codecs import encode_crop
+from uvgen.images.codecs import encode_jpeg
 from uvgen.images.crop import crop_similarity
 from uvgen.images.warp import warp_image
-from uvgen.maps.labels import mirror_points, move_map
+from uvgen.maps.labels import mirror_landmarks, mirror_map
 from uvgen.maps.masks import landmark_texels
 from uvgen.maps.mirror import TexelMirror
 from uvgen.maps.position_mapper import BATCH, PositionMapper
-from uvgen.models.load import load_model
+from uvgen.models.morphable import MorphableModel
 from uvgen.randomness import keyed_generator
 from uvgen.samples.find import Sample
 from uvgen.samples.read import Annotation, read_annotation, read_image
@@ -36,52 +34,58 @@ from uvgen.shards.index import SkippedSample
 from uvgen.shards.writer import write_shard
 
 
-@dataclass(frozen=True)
-class Job:
-    """What every worker needs; hashable, so that a worker opens it once."""
+@dataclass(frozen=True, slots=True, eq=False)
+class BuildJob:
+    """What every process of a build needs.
+
+    Attributes
+    ----------
+    out, root : Path
+        The data set's folder, and the folder that the stored source paths are relative to; absolute.
+    model : MorphableModel
+        The model that the samples' parameters belong to.
+    weights : (uv_size, uv_size) float32
+        The weight mask to store.
+    config : BuildConfig
+        What the bytes depend on.
+    on_error : {"skip", "fail"}
+        What to do with a sample that cannot be used.
+    """
 
     out: Path
     root: Path
-    model: Path
-    weights: Path
+    model: MorphableModel
+    weights: NDArray[np.float32]
     config: BuildConfig
     on_error: str
 
-
-def build_shard(job: Job, task: ShardTask) -> ShardResult:
-    """Make one shard in a worker process, which opens the job once and keeps it for its other tasks."""
-    return _open(job).build(task)
-
-
-@lru_cache(maxsize=1)
-def _open(job: Job) -> "Worker":
-    return Worker(job)
+    def open(self) -> Callable[[ShardTask], ShardResult]:
+        """The function that makes one shard."""
+        return _Builder(self).build
 
 
-class Worker:
-    """One process's share of the work: the model, the mapper and the buffers."""
+class _Builder:
+    """One process's share of the work: the mapper, the mirror and the buffers."""
 
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.model = load_model(job.model)
+    def __init__(self, job: BuildJob) -> None:
+        self.job, self.model = job, job.model
         self.mapper = PositionMapper(self.model, job.config.uv_size, job.config.compat)
         n_maps = BATCH if job.config.maps == "stored" else 0
         self.maps = np.empty((n_maps, job.config.uv_size, job.config.uv_size, 3), job.config.posmap_dtype)
         self.crops = np.empty((BATCH, job.config.size, job.config.size, 3), np.uint8)
-        self.augmentation: Augmentation | None = None
+        self.augmentation = job.config.augmentation
         self.mirror: TexelMirror | None = None
-        if job.config.augmentation is not None:
-            self.augmentation = Augmentation.from_json(job.config.augmentation)
-            if self.augmentation.flip:
-                self.mirror = TexelMirror.of_model(self.model, job.config.uv_size, atlas=self.mapper.atlas)
+        if self.augmentation is not None and self.augmentation.flip:
+            self.mirror = TexelMirror.of_model(self.model, job.config.uv_size, job.config.compat)
         self.fields = build_fields(job.config, self.model, flips=self.mirror is not None)
+        self.constants = {
+            "weight_mask": job.weights,
+            "coverage": self.mapper.coverage,
+            "landmark_texels": landmark_texels(self.model, job.config.uv_size),
+        }
 
     def build(self, task: ShardTask) -> ShardResult:
         """Make one shard and rename it into place."""
-        with threadpool_limits(1, user_api="blas"):  # more would be slower, and would change the last bits
-            return self._build(task)
-
-    def _build(self, task: ShardTask) -> ShardResult:
         job, skipped = self.job, list[SkippedSample]()
 
         def skip(sample: Sample, error: Exception) -> None:
@@ -95,11 +99,7 @@ class Worker:
             self.fields,
             job.config.compression,
             (self._batch(part, task.copy, skip) for part in parts),
-            {
-                "weight_mask": np.load(job.weights),
-                "coverage": self.mapper.coverage,
-                "landmark_texels": landmark_texels(self.model, job.config.uv_size),
-            },
+            self.constants,
             self._attributes(),
         )
         return ShardResult(entry, tuple(skipped))
@@ -177,11 +177,10 @@ class Worker:
         """
         size = self.job.config.size
         for k in [k for k, draw in enumerate(draws) if draw.flip and in_range[k]]:
-            rows["landmarks"][k] = mirror_points(rows["landmarks"][k], size)[LANDMARK_MIRROR]
+            rows["landmarks"][k] = mirror_landmarks(rows["landmarks"][k], size)
             if "posmap" in rows:
-                label = rows["posmap"][k]
                 try:
-                    move_map(Draw(size, flip=True), label.copy(), mirror=self.mirror, out=label)
+                    rows["posmap"][k] = mirror_map(rows["posmap"][k], size, self.mirror)
                 except SampleError:
                     in_range[k] = False
 
@@ -190,7 +189,7 @@ class Worker:
         if self.job.config.image_codec == "raw":
             return self.crops[:n]
         quality = self.job.config.jpeg_quality
-        return [encode_crop(crop, quality) for crop in self.crops[:n]]
+        return [encode_jpeg(crop, quality) for crop in self.crops[:n]]
 
     def _maps(self, rows: dict[str, Any]) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.bool_]]:
         """Maps as they are stored, landmarks, and which of them the stored type can hold."""
@@ -234,11 +233,11 @@ class Worker:
 
     def _attributes(self) -> dict[str, Any]:
         return {
-            "uvgen": uvgen.__version__,
+            "uvgen": __version__,
             "size": self.job.config.size,
             "model": self.model.name,
             "model_sha256": self.model.content_sha256,
-            "config": json.dumps(self.job.config.described(), sort_keys=True),
+            "config": json.dumps(self.job.config.to_plain(), sort_keys=True),
             "pixel_convention": self.job.config.compat or "exact",
             "pixel_frame": "pixel centres at integers, first pixel (0, 0), x right, y down, z toward the viewer",
         }
@@ -247,12 +246,7 @@ class Worker:
 def _range_error(sample: Sample, config: BuildConfig) -> SampleError:
     if config.posmap_dtype == "float32":
         return SampleError(f"{sample.parameters}: its map overflows float32; check the parameters")
-    scale, offset = FixedPoint.for_crop(config.size)
-    low, high = offset, offset + 65535 * scale
-    return SampleError(
-        f"{sample.parameters}: its map leaves {low:.0f} to {high:.0f} px, the range of uint16; "
-        "check the pose, or use --posmap-dtype float32"
-    )
+    return FixedPoint.for_crop(config.size).range_error(f"{sample.parameters}: its map")
 
 
 def _relative(path: Path | None, root: Path) -> str:

@@ -1,14 +1,122 @@
-"""JPEG and PNG: the one place that encodes and decodes pictures."""
+"""Pictures as JPEG and PNG: the one place that encodes and decodes them.
+
+JPEG goes through simplejpeg (libjpeg-turbo), everything else through Pillow; both are imported on first use.
+"""
+
+import io
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.errors import InputError
+from uvgen.storage.files import replaced_on_success
+
 JPEG_QUALITY = 95
 """Of crops that are written as JPEG, where nothing else is said."""
 
+SUFFIXES = (".png", ".jpg", ".jpeg")
+"""Endings of the names of pictures that `save_picture` writes."""
 
-def encode_crop(crop: NDArray[np.uint8], quality: int) -> bytes:
-    """JPEG of a crop (r, r, 3) uint8 RGB; colours are not subsampled."""
+
+def encode_jpeg(image: NDArray[np.uint8], quality: int, *, subsampling: str = "444") -> bytes:
+    """JPEG of an RGB image.
+
+    Parameters
+    ----------
+    image : (h, w, 3) uint8
+        RGB.
+    quality : int
+        1 to 100.
+    subsampling : {"444", "420"}
+        Whether the colors keep their resolution or are halved, as cameras do.
+
+    Returns
+    -------
+    bytes
+    """
     import simplejpeg
 
-    return simplejpeg.encode_jpeg(np.ascontiguousarray(crop), quality, colorspace="RGB", colorsubsampling="444")
+    return simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, colorspace="RGB", colorsubsampling=subsampling)
+
+
+def decode_jpeg(data: Any, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+    """RGB image (h, w, 3) uint8 of a JPEG's bytes, in `out` where it is given; ValueError where it is damaged."""
+    import simplejpeg
+
+    return simplejpeg.decode_jpeg(data, colorspace="RGB", buffer=out)
+
+
+def decode_image(data: bytes) -> NDArray[np.uint8]:
+    """RGB image of a file's bytes, whatever its format.
+
+    Parameters
+    ----------
+    data : bytes
+        JPEG, PNG, or what else Pillow reads; gray, palette and CMYK images are converted.
+
+    Returns
+    -------
+    (h, w, 3) uint8
+
+    Raises
+    ------
+    ValueError
+        Where it has more than 8 bits per channel.
+    Exception
+        Pillow's decoders raise a dozen kinds on damaged files, not all of them documented.
+    """
+    import simplejpeg
+
+    if simplejpeg.is_jpeg(data) and simplejpeg.decode_jpeg_header(data)[2] != "CMYK":
+        return decode_jpeg(data)
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as image:
+        if image.mode[0] in "IF":
+            raise ValueError(f"{image.mode} pixels, expected 8 bits a channel")
+        return np.asarray(image.convert("RGB"))
+
+
+def encode_png(image: NDArray[np.uint8]) -> bytes:
+    """PNG of a gray (h, w) or RGB (h, w, 3) uint8 image, as small as Pillow makes it."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "PNG", optimize=True)
+    return stream.getvalue()
+
+
+def decode_gray(data: bytes) -> NDArray[np.uint8]:
+    """Gray image (h, w) uint8 of a file's bytes; OSError or ValueError where it is none."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("L"))
+
+
+def save_picture(picture: NDArray[np.uint8], path: Path) -> None:
+    """Write a picture as PNG or JPEG, by the name's ending, through a temporary name.
+
+    Parameters
+    ----------
+    picture : (h, w, 3) uint8
+        RGB.
+    path : Path
+        Ends in one of `SUFFIXES`; an existing file is replaced.
+
+    Raises
+    ------
+    InputError
+        Where the name ends otherwise.
+    DatasetError
+        Where the folder cannot be written.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path}: expected a name that ends in {' or '.join(SUFFIXES)}")
+    from PIL import Image
+
+    kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
+    with replaced_on_success(path) as temporary:
+        Image.fromarray(picture).save(temporary, kind, quality=92)

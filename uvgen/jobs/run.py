@@ -1,19 +1,130 @@
-"""What every job that makes shards shares: going on where it was left, parallel work, and the index."""
+"""Running tasks on any number of processes, and going on where an earlier run stopped.
 
+A job is a value that travels to each worker process once and is opened there; what it makes is noted in a record, which
+knows which units are finished. Build, augment, synth and export run this way.
+"""
+
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from uvgen.datasets.plan import ShardResult
-from uvgen.errors import DatasetError, InputError
+from uvgen.errors import InputError, OutputError
 from uvgen.parallel.workers import run_on_workers
-from uvgen.shards.format import is_shard
-from uvgen.shards.index import INDEX, Index
+from uvgen.storage.locks import exclusive
 
+Unit = TypeVar("Unit")
+Unit_contra = TypeVar("Unit_contra", contravariant=True)
 Task = TypeVar("Task")
+Task_contra = TypeVar("Task_contra", contravariant=True)
+Result = TypeVar("Result")
+Result_co = TypeVar("Result_co", covariant=True)
+Result_contra = TypeVar("Result_contra", contravariant=True)
 
 
-def check_run(workers: int, on_error: str) -> None:
+class Job(Protocol[Task_contra, Result_co]):
+    """What every process needs to make tasks; picklable, a model that has a file as that file's name."""
+
+    def open(self) -> Callable[[Task_contra], Result_co]:
+        """Load what is needed, and return the function that makes one task."""
+
+
+class Record(Protocol[Unit_contra, Result_contra]):
+    """What a folder says about the work that is finished in it."""
+
+    def resume(self) -> None:
+        """Read what the folder holds; DatasetError where it was made otherwise."""
+
+    def is_finished(self, unit: Unit_contra) -> bool:
+        """Whether an earlier run made this unit, and it is whole."""
+
+    def add(self, result: Result_contra) -> None:
+        """Note what a task made."""
+
+    def finish(self) -> None:
+        """Note that nothing is missing any more."""
+
+
+def run(
+    job: Job[Task, Result],
+    units: Sequence[Unit],
+    record: Record[Unit, Result],
+    folder: Path,
+    *,
+    workers: int,
+    group: Callable[[list[Unit]], list[Task]] = list,  # type: ignore[assignment]
+    progress: Callable[[Result], object] | None = None,
+) -> None:
+    """Make the units that are not finished yet, alone in the folder.
+
+    Parameters
+    ----------
+    job : Job
+        Makes tasks.
+    units : sequence
+        All that the folder is to hold.
+    record : Record
+        Says which of them are finished, and notes each result.
+    folder : Path
+        Where they go; other processes are kept from writing into it meanwhile.
+    workers : int
+        Processes; 1 works in this one.
+    group : callable
+        Makes tasks of unfinished units; each is a task of its own by default.
+    progress : callable, optional
+        Called with each result, after it was noted.
+
+    Raises
+    ------
+    DatasetError
+        Where the folder cannot be written, another process is at work in it, or (`OutputError`) it was made otherwise.
+    """
+    with exclusive(folder):
+        record.resume()
+        for result in results(job, group([unit for unit in units if not record.is_finished(unit)]), workers):
+            record.add(result)
+            if progress is not None:
+                progress(result)
+        record.finish()
+
+
+def results(job: Job[Task, Result], tasks: Sequence[Task], workers: int) -> Iterator[Result]:
+    """What a job makes of each task, in the order in which they are ready; a single task is made in this process."""
+    if not tasks:
+        return
+    if min(workers, len(tasks)) == 1:
+        make = job.open()
+        yield from (_alone(make, task) for task in tasks)
+        return
+    import joblib
+
+    with tempfile.TemporaryDirectory(prefix="uvgen-") as folder:
+        path = Path(folder, "job")
+        joblib.dump(job, path)  # once for all workers, which map its arrays
+        yield from run_on_workers(_make, [(path, task) for task in tasks], workers)
+
+
+def _make(job: Path, task: Any) -> Any:
+    """Make a task in a worker process, which opens the job once and keeps it for its other tasks."""
+    return _alone(_opened(job), task)
+
+
+@lru_cache(maxsize=1)
+def _opened(job: Path) -> Callable[[Any], Any]:
+    import joblib
+
+    return joblib.load(job, mmap_mode="r").open()
+
+
+def _alone(make: Callable[[Task], Result], task: Task) -> Result:
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):  # more would be slower, and would change the last bits
+        return make(task)
+
+
+def check_run(workers: int, on_error: str = "skip") -> None:
     """Raise InputError where how to run is out of range."""
     if workers < 1:
         raise InputError(f"workers: {workers}, expected 1 or more")
@@ -21,119 +132,21 @@ def check_run(workers: int, on_error: str) -> None:
         raise InputError(f"on_error: {on_error!r}, expected 'skip' or 'fail'")
 
 
-def resume(out: Path, fresh: Index, *, overwrite: bool) -> Index:
-    """The folder's index where it fits; a new one where there is none or `overwrite` says so.
+def check_same(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any], names: Mapping[str, str]) -> None:
+    """Raise OutputError where what a folder holds was made otherwise than it would be now.
 
     Parameters
     ----------
-    out : Path
-        The data set's folder.
-    fresh : Index
-        What the folder's index must say that it was made with.
-    overwrite : bool
-        Remove what the folder holds.
-
-    Returns
-    -------
-    Index
-        With the shards that are whole.
-
-    Raises
-    ------
-    DatasetError
-        Where the folder holds a data set made otherwise.
+    folder : Path
+        For the message.
+    old, new : mapping
+        Settings; the message states the first that differs.
+    names : mapping of str to str
+        What to say instead of the values of some settings, such as hashes.
     """
-    if overwrite:
-        (out / INDEX).unlink(missing_ok=True)
-        for path in out.glob("*-[0-9][0-9][0-9][0-9][0-9].h5"):
-            if is_shard(path):
-                path.unlink()
-    if not (out / INDEX).exists():
-        return fresh
-    index = Index.read(out)
-    if difference := _difference(index, fresh):
-        raise DatasetError(
-            f"{out}: holds a data set made with {difference}; choose another --out, or --overwrite to start anew"
-        )
-    index.shards = [e for e in index.shards if e.sha256 is None or _size(out / e.file) == e.size_bytes]
-    kept = {entry.file for entry in index.shards}
-    index.skipped = [skip for skip in index.skipped if skip.shard in kept]
-    return index
-
-
-_HASHES = {
-    "model_sha256": "another model", "weight_mask_sha256": "another weight mask", "augmented_from": "other shards",
-    "names_sha256": "another list of samples",
-}  # fmt: skip
-
-
-def _difference(index: Index, fresh: Index) -> str:
-    """The first thing that two data sets were not made with alike; nothing where there is none."""
-    old: dict[str, Any] = {"uvgen": index.uvgen, **_flat(index.config), **index.plan}
-    new: dict[str, Any] = {"uvgen": fresh.uvgen, **_flat(fresh.config), **fresh.plan}
     for key in {**new, **old}:
         if old.get(key) != new.get(key):
-            return _HASHES.get(key, f"{key} = {old.get(key)}, now it is {new.get(key)}")
-    return ""
-
-
-def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration with its augmentation's options side by side with its own."""
-    ranges = config.get("augmentation") or {}
-    return {
-        **{k: v for k, v in config.items() if k != "augmentation"},
-        **{f"augmentation {k}": ranges[k] for k in ranges},
-    }
-
-
-def run_tasks(
-    make: Callable[[Task], ShardResult],
-    tasks: Sequence[Task],
-    workers: int,
-    index: Index,
-    out: Path,
-    progress: Callable[[ShardResult], None] | None,
-) -> int:
-    """Make shards, and list each in the folder's index as it is finished.
-
-    Parameters
-    ----------
-    make : callable
-        Makes the shard of one task; with several workers it must be picklable.
-    tasks : sequence
-        What to make.
-    workers : int
-        Processes; 1 works in this one.
-    index : Index
-        Gets the entries.
-    out : Path
-        The data set's folder.
-    progress : callable, optional
-        Called with each `ShardResult`.
-
-    Returns
-    -------
-    int
-        Samples made.
-    """
-    n_samples = 0
-    for result in _results(make, tasks, workers):
-        index.shards.append(result.entry)
-        index.skipped.extend(result.skipped)
-        index.write(out)
-        n_samples += result.entry.samples
-        if progress is not None:
-            progress(result)
-    index.write(out)
-    return n_samples
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else -1
-
-
-def _results(make: Callable[[Task], ShardResult], tasks: Sequence[Task], workers: int) -> Iterator[ShardResult]:
-    if min(workers, len(tasks)) <= 1:
-        yield from map(make, tasks)
-        return
-    yield from run_on_workers(make, [(task,) for task in tasks], workers)
+            what = names.get(key, f"{key} = {old.get(key)}, now it is {new.get(key)}")
+            raise OutputError(
+                f"{folder}: was made with {what}; choose another output folder, or overwrite this one to start anew"
+            )

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.checks import frozen
 from uvgen.errors import InputError, ModelError
+from uvgen.maps.memo import once_per_model
 from uvgen.meshes.topology import boundary_loops, signed_area, triangulate_loop
 from uvgen.models.morphable import MorphableModel
 from uvgen.rasterize.fragments import rasterize
@@ -27,6 +29,8 @@ _RIM = 1e-6  # how much the grid is stretched to reach its rim: 1e-4 texels at 2
 @dataclass(frozen=True, slots=True, eq=False)
 class UvAtlas:
     """Where each texel of a square UV grid lies on the mesh. Texel (row, column) is entry row * size + column.
+
+    Arrays are read-only.
 
     Attributes
     ----------
@@ -78,7 +82,7 @@ def texel_coordinates(uv: NDArray[np.float64], size: int) -> NDArray[np.float64]
 
 
 def build_atlas(model: MorphableModel, size: int, *, rule: str = "top-left") -> UvAtlas:
-    """Find the atlas of a model.
+    """The atlas of a model, found on the first call and kept as long as the model.
 
     Parameters
     ----------
@@ -103,6 +107,11 @@ def build_atlas(model: MorphableModel, size: int, *, rule: str = "top-left") -> 
     """
     if not 16 <= size <= 4096:
         raise InputError(f"size: {size} texels, expected 16 to 4096")
+    return _atlas(model, size, rule)
+
+
+@once_per_model
+def _atlas(model: MorphableModel, size: int, rule: str) -> UvAtlas:
     loops = hole_loops(model.triangles, model.uv)
     closures = [triangulate_loop(loop, model.uv) for loop in loops]
     triangles = np.concatenate([model.triangles, model.mouth_triangles, *closures]).astype(np.int32)
@@ -120,7 +129,8 @@ def build_atlas(model: MorphableModel, size: int, *, rule: str = "top-left") -> 
 
         nearest = distance_transform_edt(source == FILLED, return_distances=False, return_indices=True)
         triangle, weights = triangle[tuple(nearest)], weights[tuple(nearest)]
-    return UvAtlas(size, triangles[triangle.ravel()], weights.reshape(-1, 3), source)
+    arrays = triangles[triangle.ravel()], weights.reshape(-1, 3), source
+    return UvAtlas(size, *(frozen(array, array.dtype) for array in arrays))
 
 
 def _draw(

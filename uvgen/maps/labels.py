@@ -1,35 +1,43 @@
-"""A label moved by a similarity and mirrored: map and landmarks."""
+"""Labels of a crop that is moved by a similarity and mirrored: its map, its landmarks, its place in the image.
+
+Which texel mirrors which is `uvgen.maps.mirror`'s.
+"""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.augment.values import Draw
-from uvgen.errors import InputError, SampleError
-from uvgen.fixed_point import FixedPoint
-from uvgen.geometry import LANDMARK_MIRROR, transform_points
+from uvgen.errors import InputError
+from uvgen.fixed_point import MAX_CODE, FixedPoint
+from uvgen.geometry import LANDMARK_MIRROR, similarity_scale, transform_points
 from uvgen.maps import kernels
 from uvgen.maps.mirror import TexelMirror
 
 
 def move_map(
-    draw: Draw,
     position_map: NDArray[Any],
+    similarity: ArrayLike,
+    crop_size: int,
     *,
+    flip: bool = False,
     mirror: TexelMirror | None = None,
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
-    """The label of an augmented crop from that of the crop.
+    """The map of a moved crop from that of the crop: its values move, and texels change places where it is mirrored.
 
     Parameters
     ----------
-    draw : Draw
-        What was done to the crop.
     position_map : (u, u, 3) float32 or uint16, C-contiguous
-        Crop px, or the codes of `FixedPoint.for_crop(draw.size)`.
+        Crop px, or the codes of `FixedPoint.for_crop(crop_size)`.
+    similarity : (3, 3) float
+        Crop → moved crop, before mirroring, px. z scales alike.
+    crop_size : int
+        Pixels along each side of the crops.
+    flip : bool
+        Whether the moved crop is mirrored at last: x becomes ``crop_size - 1 - x``.
     mirror : TexelMirror, optional
-        The model's; needed where the draw flips.
+        The model's; needed where `flip` is true.
     out : (u, u, 3) float32 or uint16, C-contiguous, optional
         Buffer to fill and return, px or codes; not `position_map`. Without it, px.
 
@@ -45,71 +53,96 @@ def move_map(
     SampleError
         Where `out` holds codes and a value has none.
     """
-    _check_map("position_map", position_map, None)
+    check_map("position_map", position_map, None)
     if out is None:
         out = np.empty(position_map.shape, np.float32)
     else:
-        _check_map("out", out, position_map.shape)
+        check_map("out", out, position_map.shape)
         if np.may_share_memory(position_map, out):
-            raise InputError("out: shares memory with the position map")
-    if draw.flip and (mirror is None or mirror.size != len(position_map)):
+            raise InputError("out: shares memory with the position map, expected a buffer of its own")
+    if flip and (mirror is None or mirror.size != len(position_map)):
         found = "none" if mirror is None else f"one of {mirror.size} texels"
         raise InputError(f"mirror: {found}, expected TexelMirror.of_model(model, {len(position_map)}) to flip a map")
-    codes = FixedPoint.for_crop(draw.size)
-    matrix = _map_matrix(draw)
+    codes = FixedPoint.for_crop(crop_size)
+    matrix = _map_matrix(np.asarray(similarity, np.float64), crop_size, flip)
     if position_map.dtype == np.uint16:
-        matrix[:, 3] += matrix[:, :3].sum(axis=1) * codes.offset
-        matrix[:, :3] *= codes.scale
-    to_codes = out.dtype == np.uint16
-    if to_codes:
-        matrix /= codes.scale
-        matrix[:, 3] += 0.5 - codes.offset / codes.scale
-    values = matrix.astype(np.float32)
+        matrix = codes.before(matrix)
     in_range = True
-    if to_codes:
+    if out.dtype == np.uint16:
+        matrix = codes.after(matrix)
         line = np.empty(out[0].size, np.float32)
-        in_range = kernels.move_codes(position_map, values, draw.flip, line, out)
+        in_range = kernels.move_codes(position_map, matrix.astype(np.float32), flip, line, out)
     else:
-        kernels.move_map(position_map, values, draw.flip, out)
-    if draw.flip and mirror is not None and len(mirror.texels):
+        kernels.move_map(position_map, matrix.astype(np.float32), flip, out)
+    if flip and mirror is not None and len(mirror.texels):
         in_range &= _blend(position_map, matrix, mirror, out)
     if not in_range:
-        raise SampleError(
-            f"an augmented map leaves {codes.offset:.0f} to {codes.offset + 65535 * codes.scale:.0f} px, the range of "
-            "uint16; choose smaller ranges, or build the set with --posmap-dtype float32"
-        )
+        raise codes.range_error("an augmented map")
     return out
 
 
-def move_landmarks(draw: Draw, landmarks: ArrayLike) -> NDArray[np.float32]:
-    """Landmarks (68, 3) of an augmented crop, float32, from those of the crop; re-ordered where it is mirrored."""
+def move_landmarks(
+    landmarks: ArrayLike, similarity: ArrayLike, crop_size: int, *, flip: bool = False
+) -> NDArray[np.float32]:
+    """Landmarks (68, 3) of a moved crop, float32, from those of the crop; see `move_map` for the arguments.
+
+    Where the crop is mirrored they are in another order: the left eye's are those that the picture shows on the left.
+    """
     points = np.asarray(landmarks)
     if points.shape != (68, 3):
         raise InputError(f"landmarks: shape {points.shape}, expected (68, 3)")
-    moved = transform_points(points, draw.similarity)
-    return (mirror_points(moved, draw.size)[LANDMARK_MIRROR] if draw.flip else moved).astype(np.float32)
+    moved = transform_points(points, similarity)
+    return (mirror_landmarks(moved, crop_size) if flip else moved).astype(np.float32)
 
 
-def mirror_points(points: NDArray[Any], size: int) -> NDArray[Any]:
-    """Points (..., 3) of a crop `size` px wide in its mirror image: x becomes size - 1 - x."""
-    mirrored = points.copy()
-    mirrored[..., 0] = size - 1 - mirrored[..., 0]
+def mirror_landmarks(landmarks: NDArray[Any], crop_size: int) -> NDArray[Any]:
+    """Landmarks (68, 3) of a mirrored crop: x becomes ``crop_size - 1 - x``, and left and right exchange places."""
+    mirrored = landmarks[LANDMARK_MIRROR]
+    mirrored[:, 0] = crop_size - 1 - mirrored[:, 0]
     return mirrored
 
 
-def mirror_map(position_map: NDArray[np.float32], size: int, mirror: TexelMirror | None) -> NDArray[np.float32]:
-    """The float32 map of a mirrored crop `size` px wide from that of the crop."""
-    return move_map(Draw(size, flip=True), position_map, mirror=mirror)
+def mirror_map(position_map: NDArray[Any], crop_size: int, mirror: TexelMirror | None) -> NDArray[Any]:
+    """The map of a mirrored crop, px or codes as `position_map` is; see `move_map`."""
+    return move_map(position_map, np.eye(3), crop_size, flip=True, mirror=mirror, out=np.empty_like(position_map))
 
 
-def _map_matrix(draw: Draw) -> NDArray[np.float64]:
-    """(3, 4): what happens to a label's values."""
-    similarity = draw.similarity
+def moved_similarity(
+    move: ArrayLike, image_to_crop: ArrayLike, crop_size: int, *, flipped: bool
+) -> NDArray[np.float64]:
+    """Image → moved crop, before mirroring, of a crop that is moved, after it was mirrored where `flipped` says so.
+
+    Parameters
+    ----------
+    move : (3, 3) float
+        Crop, as the picture shows it, → moved crop, px.
+    image_to_crop : (3, 3) float
+        Image → crop before mirroring, px.
+    crop_size : int
+        Pixels along each side of the crop.
+    flipped : bool
+        Whether the crop is mirrored.
+
+    Returns
+    -------
+    (3, 3) float64
+    """
+    matrix = np.asarray(move, np.float64)
+    if flipped:  # mirror, move, mirror again
+        across = np.array([[-1.0, 0, crop_size - 1], [0, 1, 0], [0, 0, 1]])
+        matrix = across @ matrix @ across
+    composed: NDArray[np.float64] = matrix @ np.asarray(image_to_crop, np.float64)
+    return composed
+
+
+def _map_matrix(similarity: NDArray[np.float64], crop_size: int, flip: bool) -> NDArray[np.float64]:
+    """(3, 4): what happens to a map's values."""
     matrix = np.zeros((3, 4))
-    matrix[:2, :2], matrix[:2, 3], matrix[2, 2] = similarity[:2, :2], similarity[:2, 2], draw.scale
-    if draw.flip:
+    matrix[:2, :2], matrix[:2, 3] = similarity[:2, :2], similarity[:2, 2]
+    matrix[2, 2] = similarity_scale(similarity)
+    if flip:
         matrix[0] *= -1
-        matrix[0, 3] += draw.size - 1
+        matrix[0, 3] += crop_size - 1
     return matrix
 
 
@@ -120,13 +153,14 @@ def _blend(position_map: NDArray[Any], matrix: NDArray[np.float64], mirror: Texe
     moved = values @ matrix[:, :3].T + matrix[:, 3]
     if out.dtype == np.uint16:
         moved = np.floor(moved)
-        if moved.size and (moved.min() < 0 or moved.max() > 65535):
+        if moved.size and (moved.min() < 0 or moved.max() > MAX_CODE):
             return False
     out.reshape(-1, 3)[mirror.texels] = moved
     return True
 
 
-def _check_map(name: str, array: NDArray[Any], shape: tuple[int, ...] | None) -> None:
+def check_map(name: str, array: NDArray[Any], shape: tuple[int, ...] | None) -> None:
+    """Raise InputError unless an array is a map: (u, u, 3), or of this shape, px or codes, C-contiguous."""
     square = array.ndim == 3 and array.shape[0] == array.shape[1] and array.shape[2] == 3
     ok = (array.shape == shape if shape else square) and array.dtype in (np.float32, np.uint16)
     if not ok or not array.flags.c_contiguous:

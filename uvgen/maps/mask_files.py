@@ -1,4 +1,4 @@
-"""Weight masks as files: a grey 8-bit image like PRNet's, or `.npy`."""
+"""Weight masks as files: a gray 8-bit image like PRNet's ``uv_weight_mask.png``, or a ``.npy`` of weights."""
 
 from pathlib import Path
 
@@ -6,6 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError
+from uvgen.images.codecs import decode_gray
+
+_PER_UNIT = 16  # gray levels
+
+
+def weights_to_gray(weights: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """The gray levels of weights, of any shape: 16 times the weight; 255, the largest, stands for 16."""
+    levels: NDArray[np.uint8] = np.clip(np.rint(weights * _PER_UNIT), 0, 255).astype(np.uint8)
+    return levels
+
+
+def gray_to_weights(levels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The weights, of any shape, of gray levels."""
+    return levels.astype(np.float32) / np.float32(_PER_UNIT)
 
 
 def read_weights(path: Path, size: int) -> NDArray[np.float32]:
@@ -14,7 +28,7 @@ def read_weights(path: Path, size: int) -> NDArray[np.float32]:
     Parameters
     ----------
     path : Path
-        A grey 8-bit image, as PRNet's ``uv_weight_mask.png``: weight = value / 16; or a ``.npy`` of weights.
+        A gray 8-bit image, or a ``.npy`` of weights.
     size : int
         Texels along each side that it must have.
 
@@ -31,14 +45,11 @@ def read_weights(path: Path, size: int) -> NDArray[np.float32]:
         if path.suffix.lower() == ".npy":
             weights = np.load(path, allow_pickle=False).astype(np.float32)
         else:
-            from PIL import Image
-
-            with Image.open(path) as image:
-                weights = np.asarray(image.convert("L"), dtype=np.float32) / 16
+            weights = gray_to_weights(decode_gray(path.read_bytes()))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable weight mask ({error}); expected a grey image or .npy") from error
+        raise InputError(f"{path}: not a readable weight mask ({error}); expected a gray image or .npy") from error
     if weights.shape != (size, size):
-        raise InputError(f"{path}: {weights.shape}, expected ({size}, {size}), one weight a texel (see --uv-size)")
+        raise InputError(f"{path}: {weights.shape}, expected ({size}, {size}), one weight per texel")
     if not np.isfinite(weights).all() or weights.min() < 0:
-        raise InputError(f"{path}: expected weights of 0 or more, found negative or non-finite ones")
+        raise InputError(f"{path}: negative or non-finite weights, expected 0 or more")
     return weights

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from uvgen.errors import ModelError
 from uvgen.geometry import check_compat
 from uvgen.maps.atlas import ATLAS_RULES, MESH, UvAtlas, build_atlas, texel_coordinates
+from uvgen.maps.memo import once_per_model
 from uvgen.models.morphable import MorphableModel
 
 EXACT_PX = 0.1
@@ -60,10 +61,8 @@ class TexelMirror:
         return self.error_px <= EXACT_PX
 
     @classmethod
-    def of_model(
-        cls, model: MorphableModel, size: int = 256, compat: str | None = None, *, atlas: UvAtlas | None = None
-    ) -> "TexelMirror":
-        """Find a model's mirror.
+    def of_model(cls, model: MorphableModel, size: int = 256, compat: str | None = None) -> "TexelMirror":
+        """A model's mirror, found on the first call and kept as long as the model.
 
         Parameters
         ----------
@@ -73,8 +72,6 @@ class TexelMirror:
             Texels along each side of the maps.
         compat : {None, "face3d"}
             Pixel convention of the maps, which decides what texels on triangles' edges show.
-        atlas : UvAtlas, optional
-            The model's for size and convention, where it is at hand.
 
         Returns
         -------
@@ -88,31 +85,36 @@ class TexelMirror:
         """
         if model.mirror is None:
             raise ModelError(f"{model.name}: has no mirror pairs, so that flipping would put labels on wrong points")
-        if atlas is None:
-            check_compat(compat)
-            atlas = build_atlas(model, size, rule=ATLAS_RULES[compat])
-        paired = np.asarray((model.mirror >= 0)[atlas.vertices].all(axis=1))
-        counts = paired & (atlas.source.ravel() == MESH)
-        mirrored = np.where(model.mirror >= 0, model.mirror, np.arange(model.n_vertices))
-        points = model.mean[model.landmarks]
-        low, high = points.min(axis=0), points.max(axis=0)
-        px = size / (0.75 * float(high[0] - low[0] + high[1] - low[1]))  # the crop is 1.5 extents wide
-        texels = atlas.interpolate(model.mean)
-        wanted = atlas.interpolate(model.mean[mirrored])
+        check_compat(compat)
+        return _mirror(model, size, ATLAS_RULES[compat])
 
-        def measured(found: NDArray[np.float32]) -> tuple[float, int]:
-            distance = np.linalg.norm((found - wanted).reshape(-1, 3)[counts], axis=1) * px
-            return float(distance.max(initial=0)), int((distance > EXACT_PX).sum())
 
-        nothing = np.empty(0, np.int32), np.empty((0, 4), np.int32), np.empty((0, 4), np.float32)
-        by_columns = cls(size, *nothing, *measured(texels[:, ::-1]))
-        if by_columns.exact:
-            return by_columns
-        which, sources, weights = _blends(model.uv[mirrored], atlas, paired)
-        moved = texels[:, ::-1].reshape(-1, 3).copy()
-        moved[which] = (weights[:, :, None] * texels.reshape(-1, 3)[sources]).sum(axis=1)
-        by_pairs = cls(size, which, sources, weights, *measured(moved.reshape(texels.shape)))
-        return by_pairs if by_pairs.error_px < by_columns.error_px else by_columns
+@once_per_model
+def _mirror(model: MorphableModel, size: int, rule: str) -> TexelMirror:
+    """The mirror of a model that has mirror pairs."""
+    atlas, pairs = build_atlas(model, size, rule=rule), np.asarray(model.mirror)
+    paired = np.asarray((pairs >= 0)[atlas.vertices].all(axis=1))
+    counts = paired & (atlas.source.ravel() == MESH)
+    mirrored = np.where(pairs >= 0, pairs, np.arange(model.n_vertices))
+    points = model.mean[model.landmarks]
+    low, high = points.min(axis=0), points.max(axis=0)
+    px = size / (0.75 * float(high[0] - low[0] + high[1] - low[1]))  # the crop is 1.5 extents wide
+    texels = atlas.interpolate(model.mean)
+    wanted = atlas.interpolate(model.mean[mirrored])
+
+    def measured(found: NDArray[np.float32]) -> tuple[float, int]:
+        distance = np.linalg.norm((found - wanted).reshape(-1, 3)[counts], axis=1) * px
+        return float(distance.max(initial=0)), int((distance > EXACT_PX).sum())
+
+    nothing = np.empty(0, np.int32), np.empty((0, 4), np.int32), np.empty((0, 4), np.float32)
+    by_columns = TexelMirror(size, *nothing, *measured(texels[:, ::-1]))
+    if by_columns.exact:
+        return by_columns
+    which, sources, weights = _blends(model.uv[mirrored], atlas, paired)
+    moved = texels[:, ::-1].reshape(-1, 3).copy()
+    moved[which] = (weights[:, :, None] * texels.reshape(-1, 3)[sources]).sum(axis=1)
+    by_pairs = TexelMirror(size, which, sources, weights, *measured(moved.reshape(texels.shape)))
+    return by_pairs if by_pairs.error_px < by_columns.error_px else by_columns
 
 
 def _blends(

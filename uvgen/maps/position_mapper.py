@@ -296,7 +296,7 @@ class PositionMapper:
                 kernels.interpolate_texels(*texels, affine, scratch, flat)
             else:
                 affine /= np.float32(fixed_point.scale)
-                affine[3::4] += np.float32(0.5 - fixed_point.offset / fixed_point.scale)
+                affine[3::4] += np.float32(fixed_point.shift)
                 kernels.interpolate_texels_fixed(*texels, affine, scratch, outside, flat)
         return depths[:n], outside == 0
 

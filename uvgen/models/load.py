@@ -43,3 +43,8 @@ def load_model(path: str | PathLike[str]) -> MorphableModel:
 
         return face3d.read(path)
     return read_model(path)
+
+
+def as_model(model: MorphableModel | str | PathLike[str]) -> MorphableModel:
+    """A model itself, or the one that `load_model` reads from a file."""
+    return model if isinstance(model, MorphableModel) else load_model(model)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.checks import frozen
 from uvgen.errors import ModelError
 from uvgen.interrupts import interrupts_deferred
 from uvgen.storage.files import replaced_on_success
@@ -40,7 +41,7 @@ _LABEL_FIELDS = ("mean", "basis", "triangles", "mouth_triangles", "uv", "landmar
 _MAPPED_FIELDS = ("basis", "albedo_basis")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class MorphableModel:
     """A 3D morphable face model: ``vertices = mean + shape_basis @ shape + expression_basis @ expression``.
 
@@ -128,7 +129,13 @@ class MorphableModel:
         # A mapped model travels to a worker as its path: pickling the arrays would copy 150 MB and more.
         if self.path is not None:
             return read_model, (self.path,)
-        return MorphableModel, tuple(getattr(self, f.name) for f in fields(self))
+        return _restored, tuple(getattr(self, f.name) for f in fields(self))
+
+
+def _restored(*values: Any) -> MorphableModel:
+    """A model from its pickled fields, whose arrays may be mapped from the pickle's file; they are plain and frozen."""
+    plain = [frozen(value, value.dtype) if isinstance(value, np.ndarray) else value for value in values]
+    return MorphableModel(*plain)
 
 
 def make_model(*, source: str, **arrays: Any) -> MorphableModel:

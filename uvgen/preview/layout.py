@@ -2,22 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from uvgen.errors import InputError
 from uvgen.preview.panels import LEFT, PANEL, PAPER, RIGHT, ramp
-from uvgen.storage.files import replaced_on_success
 
 THUMB = 176
 """Pixels along each side of the header's pictures."""
-
-SUFFIXES = (".png", ".jpg", ".jpeg")
-"""Endings of the names of pictures that can be written."""
 
 _GAP, _MARGIN, _CAPTION, _TITLES, _BLOCK_GAP = 8, 28, 30, 26, 40
 _ONE_BLOCK = 12  # more rows than these stand in two blocks side by side
@@ -158,27 +152,3 @@ def yaw_histogram(yaws_deg: NDArray[np.floating[Any]], shown_deg: NDArray[np.flo
 
 def _font(size: int) -> Any:
     return ImageFont.load_default(size=size)
-
-
-def save_picture(picture: NDArray[np.uint8], path: Path) -> None:
-    """Write a picture as PNG or JPEG, by the name's ending, through a temporary name.
-
-    Parameters
-    ----------
-    picture : (h, w, 3) uint8
-        RGB.
-    path : Path
-        Ends in one of `SUFFIXES`; an existing file is replaced.
-
-    Raises
-    ------
-    InputError
-        Where the name ends otherwise.
-    DatasetError
-        Where the folder cannot be written.
-    """
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{path}: expected a name that ends in {' or '.join(SUFFIXES)}")
-    kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
-    with replaced_on_success(path) as temporary:
-        Image.fromarray(picture).save(temporary, kind, quality=92)

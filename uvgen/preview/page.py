@@ -14,6 +14,7 @@ from PIL import Image
 
 from uvgen import rasterize
 from uvgen.augment.values import Draw
+from uvgen.datasets.config import BuildConfig
 from uvgen.errors import DatasetError, InputError
 from uvgen.maps.masks import landmark_texels
 from uvgen.models.morphable import MorphableModel
@@ -136,7 +137,7 @@ def contact_sheet(
     )
     problems = _model_problems(reader, model)
     header = _header(reader, rows, np.rad2deg(yaws), origin, problems, thumbs)
-    picture = np.asarray(compose(header, _column_titles(every, reader.config["size"]), rows))
+    picture = np.asarray(compose(header, _column_titles(every, reader.config.build.size), rows))
     problems += [f"{row.name}: {problem}" for row in rows for problem in row.problems]
     return ContactSheet(picture, tuple(row.name for row in rows), tuple(problems))
 
@@ -251,7 +252,7 @@ def _landmark_texels(constants: dict[str, NDArray[Any]], model: MorphableModel |
 
 
 def _model_problems(reader: ShardReader, model: MorphableModel | None) -> list[str]:
-    if model is None or model.content_sha256 == reader.config.get("model_sha256"):
+    if model is None or model.content_sha256 == reader.config.model_sha256:
         return []
     return [f"{model.name} is not the model that the set was built with"]
 
@@ -307,16 +308,16 @@ def _header(
     problems: Sequence[str],
     thumbs: tuple[tuple[Image.Image, str], ...],
 ) -> Header:
-    config = reader.config
+    config: BuildConfig = reader.config.build
     n_bad = sum(bool(row.problems) for row in rows)
     found = [*problems, *([f"{n_bad} of {len(rows)} samples have labels that cannot be right"] if n_bad else [])]
     lines = (
         f"{len(reader)} samples, {len(rows)} shown; yaw {yaws_deg.min():+.0f}° to {yaws_deg.max():+.0f}°; "
-        f"model {config['model']}",
-        f"crops {config['size']} px, {config['image_codec']}; maps {config['uv_size']} texels wide, "
-        f"{config['posmap_dtype'] if config['maps'] == 'stored' else 'made on reading'}; "
-        f"jitter {config['jitter']:g}, seed {config['seed']}; pixel convention {config['compat'] or 'exact'}; "
-        f"landmark texels {origin}" + ("; augmented" if "augmentation" in config else ""),
+        f"model {reader.config.model}",
+        f"crops {config.size} px, {config.image_codec}; maps {config.uv_size} texels wide, "
+        f"{config.posmap_dtype if config.maps == 'stored' else 'made on reading'}; "
+        f"jitter {config.jitter:g}, seed {config.seed}; pixel convention {config.compat or 'exact'}; "
+        f"landmark texels {origin}" + ("; augmented" if reader.config.augmentation is not None else ""),
     )
     fine = "maps, stored landmarks and orientation agree; whether points sit on their features is for you to see"
     title = f"{reader.folder.resolve().name}: position maps on their images"

@@ -1,6 +1,5 @@
 """Reading a sample: its image, and what its `.mat` says."""
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +7,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import SampleError
 from uvgen.geometry import LANDMARK_MIRROR
+from uvgen.images.codecs import decode_image
 from uvgen.samples.find import Sample
 from uvgen.samples.matfile import read_numeric
 
@@ -108,19 +108,6 @@ def read_image(sample: Sample) -> NDArray[np.uint8]:
     except OSError as error:
         raise SampleError(f"{path}: cannot be read ({error.strerror})") from error
     try:
-        return _decode(data)
+        return decode_image(data)
     except Exception as error:  # Pillow's decoders raise a dozen kinds on damaged files, not all of them documented
         raise SampleError(f"{path}: not a readable image ({error}); copy it again") from error
-
-
-def _decode(data: bytes) -> NDArray[np.uint8]:
-    import simplejpeg
-
-    if simplejpeg.is_jpeg(data) and simplejpeg.decode_jpeg_header(data)[2] != "CMYK":
-        return simplejpeg.decode_jpeg(data, colorspace="RGB")
-    from PIL import Image
-
-    with Image.open(io.BytesIO(data)) as image:
-        if image.mode[0] in "IF":
-            raise ValueError(f"{image.mode} pixels, expected 8 bits a channel")
-        return np.asarray(image.convert("RGB"))

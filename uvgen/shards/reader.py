@@ -9,23 +9,32 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.datasets.fields import MAP_PARAMETERS
 from uvgen.errors import InputError
 from uvgen.fixed_point import decode
 from uvgen.shards.index import Index
 from uvgen.shards.shard import OpenShard
 
-if TYPE_CHECKING:  # trainers that read stored maps need neither numba nor scipy
-    from uvgen.maps.mirror import TexelMirror
-    from uvgen.maps.position_mapper import PositionMapper
-    from uvgen.models.morphable import MorphableModel
-
 _MAX_OPEN = 64  # files a reader keeps open
+
+
+class Maker(Protocol):
+    """Makes a field that is not stored, of others."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Fields that it is made of, where the samples have them."""
+
+    @property
+    def layout(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Shape and dtype of one sample's."""
+
+    def __call__(self, rows: Mapping[str, Any], *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """The field of a batch, stacked along the first axis, in `out` where it is given."""
 
 
 class ShardReader:
@@ -40,27 +49,23 @@ class ShardReader:
     ----------
     folder : Path
         Where the shards are.
-    config : dict
-        What the set was built with.
-    model : MorphableModel or None
-        What maps that are not stored are made with.
+    config : DatasetConfig
+        What the set was made with.
     names : list of str
         Every sample's name, in order (read on first use).
     """
 
-    def __init__(self, folder: Path, index: Index, model: "MorphableModel | None" = None) -> None:
+    def __init__(self, folder: Path, index: Index, config: Any, made: Mapping[str, Maker] | None = None) -> None:
         self.folder = Path(os.path.abspath(folder))  # workers may have another working folder
-        self.config = index.config
+        self.config = config
         self._shards = [entry for entry in index.shards if entry.samples]
         self._ends = list(accumulate(entry.samples for entry in self._shards))
-        self.model = model
-        self._mapper: PositionMapper | None = None
-        self._mirror: TexelMirror | None = None
+        self._made = made or {}
         self._open: OrderedDict[int, OpenShard] = OrderedDict()
         self._lock, self._pid = threading.Lock(), os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {**self.__dict__, "_open": OrderedDict(), "_mapper": None, "_lock": None, "_pid": -1}
+        state = {**self.__dict__, "_open": OrderedDict(), "_lock": None, "_pid": -1}
         state.pop("names", None)
         return state
 
@@ -76,9 +81,9 @@ class ShardReader:
         if isinstance(key, slice):
             return self.batch(range(*key.indices(len(self))))
         sample = self._stored(operator.index(key))
-        if self.model is not None and "posmap" not in sample:
-            one = {name: sample[name][None] for name in (*MAP_PARAMETERS, "flipped") if name in sample}
-            sample["posmap"] = self.make_maps(one)[0]
+        for name, maker in self._made.items():
+            if name not in sample:
+                sample[name] = maker({need: sample[need][None] for need in maker.needs if need in sample})[0]
         return sample
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -93,8 +98,9 @@ class ShardReader:
             name: [s[name] for s in samples] if isinstance(value, str) else np.stack([s[name] for s in samples])
             for name, value in samples[0].items()
         }
-        if self.model is not None and "posmap" not in stacked:
-            stacked["posmap"] = self.make_maps(stacked)
+        for name, maker in self._made.items():
+            if name not in stacked:
+                stacked[name] = maker(stacked)
         return stacked
 
     def _place(self, key: int) -> int:
@@ -161,43 +167,10 @@ class ShardReader:
             result[name] = values if values and isinstance(values[0], str) else np.array(values)
         return result
 
-    def make_maps(
-        self, parameters: Mapping[str, NDArray[Any]], *, out: NDArray[np.float32] | None = None
-    ) -> NDArray[np.float32]:
-        """Position maps of some samples, made from their parameters with the model.
-
-        Parameters
-        ----------
-        parameters : mapping
-            The fields `MAP_PARAMETERS` of B samples as `gather` returns them, and `flipped` where they have it.
-        out : (B, U, U, 3) float32, C-contiguous, optional
-            Buffer to fill and return.
-
-        Returns
-        -------
-        (B, U, U, 3) float32
-            Crop px, as `uvgen.PositionMapper` makes them; mirrored where `flipped`.
-
-        Raises
-        ------
-        InputError
-            Where the reader was opened without a model.
-        """
-        if self.model is None:
-            raise InputError("model: none; open_shards(path, model=…) makes maps")
-        if self._mapper is None:
-            from uvgen.maps.position_mapper import PositionMapper
-
-            self._mapper = PositionMapper(self.model, self.config["uv_size"], self.config["compat"])
-        maps = self._mapper(*(parameters[name] for name in MAP_PARAMETERS), out=out)
-        for k in np.flatnonzero(parameters.get("flipped", False)):
-            from uvgen.maps.labels import mirror_map
-            from uvgen.maps.mirror import TexelMirror
-
-            if self._mirror is None:
-                self._mirror = TexelMirror.of_model(self.model, self._mapper.size, atlas=self._mapper.atlas)
-            maps[k] = mirror_map(maps[k], self.config["size"], self._mirror)
-        return maps
+    @property
+    def made(self) -> dict[str, Maker]:
+        """Fields that are not stored, and the functions that make them of a batch's other fields."""
+        return {name: maker for name, maker in self._made.items() if name not in self.fields}
 
     def shard_range(self, key: int) -> tuple[int, int]:
         """First sample of the shard that a sample is in, and the one after its last."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError
+from uvgen.images.codecs import decode_jpeg
 from uvgen.shards.format import FORMAT
 from uvgen.shards.index import INDEX
 
@@ -108,8 +109,6 @@ class OpenShard:
         return self._rows[name]
 
     def _decoded_image(self, row: int, out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
-        import simplejpeg
-
         ends = self._column("image_end")
         encoded = self._jpegs[int(ends[row - 1]) if row else 0 : int(ends[row])]
-        return simplejpeg.decode_jpeg(encoded, colorspace="RGB", buffer=out)
+        return decode_jpeg(encoded, out)

@@ -1,12 +1,13 @@
-"""Writing files so that no reader ever meets half of one."""
+"""Files and folders that are written whole or not at all: no reader ever meets half of one."""
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from uvgen.errors import DatasetError, UvgenError
+from uvgen.errors import DatasetError, OutputError, UvgenError
 
 TEMPORARY_PREFIX = ".uvgen-"
 
@@ -49,6 +50,51 @@ def replaced_on_success(path: Path, *, folder: Path | None = None, flush: bool =
     finally:
         with suppress(OSError):  # renamed, or never made
             temporary.unlink()
+
+
+def draft_of(folder: Path) -> Path:
+    """Where `folder_on_success` makes a folder: beside it, hidden, under the same name in each run."""
+    target = folder.absolute()
+    return target.with_name(f"{TEMPORARY_PREFIX}{target.name}")
+
+
+@contextmanager
+def folder_on_success(folder: Path) -> Iterator[Path]:
+    """Give a draft of a folder (`draft_of`); rename it to `folder` if the body succeeds.
+
+    What a killed or interrupted run left in the draft is there for the next one to finish; after any other failure the
+    draft is removed.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder to make. One that is empty is replaced.
+
+    Yields
+    ------
+    Path
+        The draft, hidden; it exists.
+
+    Raises
+    ------
+    DatasetError
+        Where the folder exists and is not empty, cannot be written, or the disk is full.
+    """
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise OutputError(f"{folder}: exists and is not empty, expected a new folder; choose another, or remove it")
+    draft = draft_of(folder)
+    try:
+        draft.mkdir(parents=True, exist_ok=True)
+        yield draft
+        os.replace(draft, folder.absolute())
+    except OSError as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        if isinstance(error, UvgenError):
+            raise
+        raise DatasetError(f"{folder}: cannot be written ({error.strerror or error}); free space, rights?") from error
+    except Exception:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
 
 
 def sha256_file(path: Path) -> str:

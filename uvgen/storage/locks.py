@@ -1,55 +1,75 @@
-"""One process at a time in a folder."""
+"""One process at a time: a lock on a folder or a file, released when its process ends, even if it is killed."""
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from uvgen.errors import DatasetError
+from uvgen.errors import DatasetError, OutputError
 from uvgen.storage.files import TEMPORARY_PREFIX
 
 
 @contextmanager
+def locked(path: Path, *, wait: bool) -> Iterator[None]:
+    """Hold the lock of a file or folder, which exists; on a file system without locks, do nothing.
+
+    Parameters
+    ----------
+    path : Path
+        What to lock.
+    wait : bool
+        Whether to wait for another process that holds it, or to raise.
+
+    Raises
+    ------
+    BlockingIOError
+        Where another process holds it and `wait` is false.
+    OSError
+        Where the path cannot be opened.
+    """
+    import fcntl
+
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Keep other processes from writing into a folder at the same time; the dead hold nothing.
+    """Keep other processes from writing into a folder meanwhile, and remove what killed ones left in it.
 
     Parameters
     ----------
     folder : Path
-        Made where it is missing.
+        Made where it is missing. It is locked itself: no lock file is left behind.
 
     Raises
     ------
     DatasetError
         Where another process is at work in it, or it cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)  # the folder itself is locked: no file is left behind
-    except OSError as error:
-        raise DatasetError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from error
-    try:
-        _lock(handle, folder)
-        _remove_leftovers(folder)  # of runs that were killed
+    with ExitStack() as stack:
         try:
-            yield
-        finally:
-            _remove_leftovers(folder)  # of workers that were
-    finally:
-        os.close(handle)
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(folder, wait=False))
+        except BlockingIOError as error:
+            raise DatasetError(f"{folder}: another uvgen is writing into it; wait for it to finish") from error
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
+        _remove_leftovers(folder)  # of runs that were killed
+        stack.callback(_remove_leftovers, folder)  # of workers that were
+        yield
 
 
 def _remove_leftovers(folder: Path) -> None:
     for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        leftover.unlink(missing_ok=True)
-
-
-def _lock(handle: int, folder: Path) -> None:
-    import fcntl
-
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise DatasetError(f"{folder}: another uvgen is writing into it; wait for it to finish") from error
-    except OSError:  # a file system without locks
-        return
+        if not leftover.is_dir():  # a folder is the draft of another job
+            leftover.unlink(missing_ok=True)

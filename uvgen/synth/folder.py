@@ -7,9 +7,7 @@ whatever the number of workers, and whether or not the work was interrupted, or 
 import json
 import os
 import re
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -17,14 +15,13 @@ from typing import Any
 
 import numpy as np
 
-import uvgen
-from uvgen.errors import DatasetError, InputError
+from uvgen._version import __version__
+from uvgen.errors import DatasetError, InputError, OutputError
+from uvgen.jobs.run import check_run, check_same, run
 from uvgen.models.load import BUILTIN, load_model
-from uvgen.models.morphable import MorphableModel, save_model
-from uvgen.parallel.workers import run_on_workers
+from uvgen.models.morphable import MorphableModel
 from uvgen.storage.files import replaced_on_success
-from uvgen.storage.locks import exclusive
-from uvgen.synth.worker import Job, Worker, flipped_name, make_samples, parameters_of_zero
+from uvgen.synth.worker import SynthJob, flipped_name, parameters_of_zero
 
 SUBSETS = ("AFW", "HELEN", "IBUG", "LFPW")
 INDEX = "synth.json"
@@ -52,7 +49,7 @@ def synth(
     flip: bool = True,
     workers: int = 1,
     overwrite: bool = False,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> SynthResult:
     """Render faces of a morphable model into a folder like 300W-LP's, or finish one that was begun.
 
@@ -92,25 +89,17 @@ def synth(
     DatasetError
         Where the folder holds something else, was made otherwise, or cannot be written.
     """
-    _check(count, size, subsets, workers)
+    _check(count, size, subsets)
+    check_run(workers)
     out = Path(os.path.abspath(out))  # workers may have another working folder
     if model is None:
         model = load_model(BUILTIN)
-    names = sample_names(count, subsets)
-    config = {"format": _FORMAT, "version": _VERSION, "uvgen": uvgen.__version__, "seed": seed, "size": size,
-              "model": model.name, "model_sha256": _model_hash(model)}  # fmt: skip
     if out.is_dir():
         _refuse_foreign(out)  # before the folder is locked and tidied
-    with exclusive(out), _model_file(model) as model_path:
-        _prepare(out, config, names, flip, overwrite)
-        job = Job(out, model_path, seed, size, flip)
-        todo = _missing(job, model, names)
-        new_samples = 0
-        for n in _run(job, todo, workers):
-            new_samples += n
-            if progress is not None:
-                progress(n)
-    return SynthResult(len(names) * (1 + flip), new_samples)
+    job = SynthJob(out, model, seed, size, flip)
+    record = _SynthRecord(job, sample_names(count, subsets), overwrite=overwrite)
+    run(job, record.names, record, out, workers=workers, group=_in_batches, progress=progress)
+    return SynthResult(len(record.names) * (1 + flip), record.new_samples)
 
 
 def sample_names(count: int, subsets: Sequence[str] = SUBSETS) -> list[str]:
@@ -119,13 +108,11 @@ def sample_names(count: int, subsets: Sequence[str] = SUBSETS) -> list[str]:
     return [f"{subset}/{subset}_image_{number:04d}_0" for subset, number in rounds]
 
 
-def _check(count: int, size: int, subsets: Sequence[str], workers: int) -> None:
+def _check(count: int, size: int, subsets: Sequence[str]) -> None:
     if count < 1:
         raise InputError(f"count: {count}, expected 1 or more")
     if not 64 <= size <= 4096:
         raise InputError(f"size: {size}, expected 64 to 4096")
-    if workers < 1:
-        raise InputError(f"workers: {workers}, expected 1 or more")
     if not subsets or len(set(subsets)) < len(subsets) or not set(subsets) <= set(SUBSETS):
         raise InputError(f"subsets: {', '.join(subsets) or 'none'}; expected some of {', '.join(SUBSETS)}, each once")
 
@@ -145,53 +132,93 @@ def _refuse_foreign(out: Path) -> None:
             return
         found = sorted(name for name in os.listdir(out) if not name.startswith("."))
     except OSError as error:
-        raise DatasetError(f"{out}: cannot be read ({error.strerror}); choose another --out") from error
+        raise DatasetError(f"{out}: cannot be read ({error.strerror}); choose another output folder") from error
     if found:
-        raise DatasetError(
+        raise OutputError(
             f"{out}: holds something else ({found[0]}{f' and {len(found) - 1} more' if found[1:] else ''}); "
             "choose a new or an empty folder"
         )
 
 
-def _prepare(out: Path, config: dict[str, Any], names: Sequence[str], flip: bool, overwrite: bool) -> None:
-    """Make the folder ready for these samples, or raise where it holds others."""
-    _refuse_foreign(out)
-    planned = {*names, *(flipped_name(name) for name in names if flip)}
-    if (out / INDEX).exists():
-        old = _read_index(out / INDEX)
-        ours = _samples_in(out)
-        extra = sorted({str(path.relative_to(out).with_suffix("")) for path in ours} - planned)
-        changed = [key for key in config if old.get(key) != config[key]]
-        if overwrite:
-            for path in ours:
-                path.unlink(missing_ok=True)
-        elif changed:
-            key = changed[0]
-            raise DatasetError(
-                f"{out}: holds samples made with {key} = {old.get(key)}, now it is {config[key]}; "
-                "choose another --out, or --overwrite to start anew"
-            )
-        elif extra:
-            raise DatasetError(
-                f"{out}: holds {len(extra)} samples more than asked for, first {extra[0]}; "
-                "choose another --out, or --overwrite to start anew"
-            )
-    for folder in sorted({(out / name).parent for name in planned}):
+class _SynthRecord:
+    """A folder of synthetic samples while they are made: its own files say which are whole."""
+
+    def __init__(self, job: SynthJob, names: list[str], *, overwrite: bool) -> None:
+        self.names, self.new_samples = names, 0
+        self._job, self._overwrite = job, overwrite
+        self._sizes = {flipped: len(parameters_of_zero(job.model, flipped)) for flipped in (False, True)}
+
+    def resume(self) -> None:
+        """Make the folder ready for these samples; DatasetError where it holds others."""
+        out, flip = self._job.out, self._job.flip
+        _refuse_foreign(out)
+        planned = {*self.names, *(flipped_name(name) for name in self.names if flip)}
+        config = _settings(self._job)
+        if (out / INDEX).exists():
+            old = _read_index(out / INDEX)
+            ours = _samples_in(out)
+            extra = sorted({str(path.relative_to(out).with_suffix("")) for path in ours} - planned)
+            if self._overwrite:
+                for path in ours:
+                    path.unlink(missing_ok=True)
+            else:
+                check_same(out, {key: old.get(key) for key in config}, config, {"model_sha256": "another model"})
+                if extra:
+                    raise OutputError(
+                        f"{out}: holds {len(extra)} samples more than asked for, first {extra[0]}; "
+                        "choose another output folder, or overwrite this one to start anew"
+                    )
+        for folder in sorted({(out / name).parent for name in planned}):
+            try:
+                folder.mkdir(exist_ok=True)
+            except OSError as error:
+                raise DatasetError(f"{folder}: cannot be made ({error.strerror})") from error
+        with replaced_on_success(out / INDEX) as temporary:
+            temporary.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+    def is_finished(self, name: str) -> bool:
+        """Whether a sample's files, and its mirror image's, are there and whole."""
+        flipped = [False, True] if self._job.flip else [False]
+        return all(self._is_whole(flipped_name(name) if f else name, self._sizes[f]) for f in flipped)
+
+    def _is_whole(self, name: str, size: int) -> bool:
+        path = self._job.out / name
         try:
-            folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise DatasetError(f"{folder}: cannot be made ({error.strerror})") from error
-    with replaced_on_success(out / INDEX) as temporary:
-        temporary.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            if path.with_suffix(".mat").stat().st_size != size:
+                return False
+            with open(path.with_suffix(".jpg"), "rb") as file:
+                file.seek(-2, os.SEEK_END)
+                return file.read() == b"\xff\xd9"  # a JPEG's end
+        except OSError:
+            return False
+
+    def add(self, result: int) -> None:
+        """Count samples."""
+        self.new_samples += result
+
+    def finish(self) -> None:
+        """Nothing to note: the files say it."""
+
+
+def _settings(job: SynthJob) -> dict[str, Any]:
+    """What the folder's `synth.json` states."""
+    return {
+        "format": _FORMAT, "version": _VERSION, "uvgen": __version__, "seed": job.seed, "size": job.size,
+        "model": job.model.name, "model_sha256": _model_hash(job.model),
+    }  # fmt: skip
+
+
+def _in_batches(names: list[str]) -> list[Sequence[str]]:
+    return [names[first : first + _BATCH] for first in range(0, len(names), _BATCH)]
 
 
 def _read_index(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: cannot be read ({error}); choose another --out") from error
+        raise DatasetError(f"{path}: cannot be read ({error}); choose another output folder") from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise DatasetError(f"{path}: not made by uvgen synth; choose another --out")
+        raise DatasetError(f"{path}: not made by uvgen synth; choose another output folder")
     return content
 
 
@@ -205,41 +232,3 @@ def _samples_in(out: Path) -> list[Path]:
         for path in sorted(folder.iterdir())
         if _OURS.fullmatch(path.name) and path.name.startswith(folder.name.removesuffix("_Flip"))
     ]
-
-
-@contextmanager
-def _model_file(model: MorphableModel) -> Iterator[Path]:
-    """A file that workers open; where the model has none, a temporary one."""
-    if model.path is not None:
-        yield model.path
-        return
-    with tempfile.TemporaryDirectory(prefix="uvgen-") as folder:
-        save_model(model, Path(folder, "model.h5"))
-        yield Path(folder, "model.h5")
-
-
-def _missing(job: Job, model: MorphableModel, names: Sequence[str]) -> list[list[str]]:
-    """Tasks: names whose files are not all there and whole, in batches."""
-    whole = {flipped: len(parameters_of_zero(model, flipped)) for flipped in (False, True)}
-
-    def is_whole(name: str, flipped: bool) -> bool:
-        path = job.out / name
-        try:
-            if path.with_suffix(".mat").stat().st_size != whole[flipped]:
-                return False
-            with open(path.with_suffix(".jpg"), "rb") as file:
-                file.seek(-2, os.SEEK_END)
-                return file.read() == b"\xff\xd9"  # a JPEG's end
-        except OSError:
-            return False
-
-    todo = [n for n in names if not (is_whole(n, False) and (not job.flip or is_whole(flipped_name(n), True)))]
-    return [todo[first : first + _BATCH] for first in range(0, len(todo), _BATCH)]
-
-
-def _run(job: Job, tasks: Sequence[list[str]], workers: int) -> Iterator[int]:
-    if workers == 1 or len(tasks) <= 1:
-        worker = Worker(job) if tasks else None
-        yield from (worker.make(task) for task in tasks if worker)
-        return
-    yield from run_on_workers(make_samples, [(job, task) for task in tasks], workers)

@@ -7,12 +7,14 @@ and on `CONTENT_VERSION`, so that a changed uvgen makes its own.
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
 
-import uvgen
+from uvgen._version import __version__
 from uvgen.errors import DatasetError
+from uvgen.storage.files import draft_of, folder_on_success
+from uvgen.storage.locks import locked
 
 COUNT, SEED, SUBSET = 64, 20, "IBUG"
 CONTENT_VERSION = 1
@@ -40,19 +42,18 @@ def builtin_samples() -> Path:
     if _is_whole(folder):
         return folder
     with _alone(folder):
-        if not _is_whole(folder):  # nobody has made it meanwhile
-            draft = folder.with_name(f".{folder.name}")
-            if folder.is_dir() and not draft.exists():
-                os.replace(folder, draft)  # damaged: repaired out of sight
-            if draft.exists() and not (draft / INDEX).exists():
-                shutil.rmtree(draft, ignore_errors=True)  # damaged beyond that
-            synth(draft, COUNT, seed=SEED, subsets=(SUBSET,))
+        if not _is_whole(folder):  # no other process has made it meanwhile
+            if folder.is_dir() and not draft_of(folder).exists():
+                os.replace(folder, draft_of(folder))  # damaged: repaired out of sight
             try:
-                os.replace(draft, folder)
-            except OSError as error:
+                with folder_on_success(folder) as draft:
+                    if not (draft / INDEX).exists():  # damaged beyond that
+                        for path in draft.iterdir():
+                            shutil.rmtree(path, ignore_errors=True)
+                    synth(draft, COUNT, seed=SEED, subsets=(SUBSET,))
+            except DatasetError:
                 if not _is_whole(folder):  # where there are no locks, another process may have been faster
-                    raise DatasetError(f"{folder}: cannot be made ({error.strerror})") from error
-                shutil.rmtree(draft, ignore_errors=True)
+                    raise
     return folder
 
 
@@ -68,7 +69,7 @@ def cache_folder() -> Path:
 
 def _fingerprint() -> str:
     """Hash of everything that the samples' content depends on."""
-    return sha256(f"{uvgen.__version__} {CONTENT_VERSION} {COUNT} {SEED} {SUBSET}".encode()).hexdigest()[:16]
+    return sha256(f"{__version__} {CONTENT_VERSION} {COUNT} {SEED} {SUBSET}".encode()).hexdigest()[:16]
 
 
 def _is_whole(folder: Path) -> bool:
@@ -85,25 +86,15 @@ def _is_whole(folder: Path) -> bool:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process makes this folder; the dead hold nothing."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder.with_name(f".{folder.name}.lock"), os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise DatasetError(
-            f"{folder.parent}: cannot be written ({error.strerror}); set UVGEN_CACHE to a folder that can"
-        ) from error
-    try:
-        _wait_for_lock(handle)
+    """Wait until no other process makes this folder."""
+    with ExitStack() as stack:
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            lock = folder.with_name(f".{folder.name}.lock")
+            lock.touch()
+            stack.enter_context(locked(lock, wait=True))
+        except OSError as error:
+            raise DatasetError(
+                f"{folder.parent}: cannot be written ({error.strerror}); set UVGEN_CACHE to a folder that can"
+            ) from error
         yield
-    finally:
-        os.close(handle)
-
-
-def _wait_for_lock(handle: int) -> None:
-    import fcntl
-
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    except OSError:  # a file system without locks
-        return

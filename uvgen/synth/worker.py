@@ -1,20 +1,17 @@
 """One process's share of `uvgen.synth`: faces to images and parameter files like 300W-LP's."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import scipy.io
-import simplejpeg
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
-import uvgen
+from uvgen._version import __version__
 from uvgen.geometry import LANDMARK_MIRROR, pose_to_image
-from uvgen.models.load import load_model
+from uvgen.images.codecs import encode_jpeg
 from uvgen.models.morphable import MorphableModel
 from uvgen.randomness import keyed_generator
 from uvgen.storage.files import replaced_on_success
@@ -23,15 +20,31 @@ from uvgen.synth.portrait import Painter
 from uvgen.synth.scene import SHININESS
 
 
-@dataclass(frozen=True)
-class Job:
-    """What every worker needs; hashable, so that a worker opens it once."""
+@dataclass(frozen=True, slots=True, eq=False)
+class SynthJob:
+    """What every process that renders samples needs.
+
+    Attributes
+    ----------
+    out : Path
+        The folder, absolute.
+    model : MorphableModel
+        Whose faces.
+    seed, size : int
+        Random seed; pixels along each side of the images.
+    flip : bool
+        Whether to make the mirrored samples too.
+    """
 
     out: Path
-    model: Path
+    model: MorphableModel
     seed: int
     size: int
     flip: bool
+
+    def open(self) -> Callable[[Sequence[str]], int]:
+        """The function that makes the samples of some names and returns how many there are, mirror images included."""
+        return _Renderer(self).make
 
 
 def flipped_name(name: str) -> str:
@@ -40,22 +53,11 @@ def flipped_name(name: str) -> str:
     return f"{subset}_Flip/{stem}"
 
 
-def make_samples(job: Job, names: Sequence[str]) -> int:
-    """Make samples in a worker process, which opens the job once and keeps it for its other tasks."""
-    return _open(job).make(names)
-
-
-@lru_cache(maxsize=1)
-def _open(job: Job) -> "Worker":
-    return Worker(job)
-
-
-class Worker:
+class _Renderer:
     """One process's share of the work."""
 
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.model = load_model(job.model)
+    def __init__(self, job: SynthJob) -> None:
+        self.job, self.model = job, job.model
         self.source = FaceSource(self.model, job.seed, job.size)
         self.painter = Painter(self.model, job.size)
         self.landmark_mean = self.model.mean[self.model.landmarks].astype(np.float64)
@@ -63,10 +65,6 @@ class Worker:
 
     def make(self, names: Sequence[str]) -> int:
         """Make some samples and their mirror images; return how many pairs of files were written."""
-        with threadpool_limits(1, user_api="blas"):  # more would be slower, and would change the last bits
-            return self._make(names)
-
-    def _make(self, names: Sequence[str]) -> int:
         job = self.job
         faces = [self.source.draw(name) for name in names]
         vertices, albedo = self.painter.surfaces(faces)
@@ -86,7 +84,7 @@ class Worker:
     def _write(self, name: str, image: NDArray[np.uint8], face: Face, *, flipped: bool) -> None:
         quality = int(keyed_generator(self.job.seed, name, "file").integers(72, 98))
         path = self.job.out / name
-        jpeg = simplejpeg.encode_jpeg(image, quality=quality, colorspace="RGB", colorsubsampling="420")
+        jpeg = encode_jpeg(image, quality, subsampling="420")
         parameters = _parameters(face, self._landmarks(face), self.job.size, flipped)
         for suffix, data in ((".jpg", jpeg), (".mat", parameters)):
             # not flushed to disk, which would take longer than painting
@@ -125,4 +123,4 @@ def _parameters(face: Face, landmarks: NDArray[np.float64], size: int, flipped: 
     buffer = io.BytesIO()
     scipy.io.savemat(buffer, content)
     data = buffer.getvalue()
-    return f"MATLAB 5.0 MAT-file, made by uvgen {uvgen.__version__}".ljust(116).encode() + data[116:]  # without a date
+    return f"MATLAB 5.0 MAT-file, made by uvgen {__version__}".ljust(116).encode() + data[116:]  # without a date

@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from uvgen.augment.sample import crop_augmented
 from uvgen.errors import DatasetError, InputError, SampleError
-from uvgen.maps.labels import move_landmarks, move_map
+from uvgen.maps.labels import move_landmarks, move_map, moved_similarity
 from uvgen.maps.mirror import TexelMirror
+from uvgen.models.morphable import MorphableModel
 from uvgen.samples.find import Sample
 from uvgen.samples.read import read_image
 from uvgen.shards.reader import ShardReader
@@ -53,6 +54,8 @@ class Augmenter:
         Of the draws.
     source : path-like or None
         The original images' folder, to sample crops from.
+    model : MorphableModel or None
+        The data set's.
     needs_mirror : bool
         Whether there are maps, which take a model's texel mirror to flip.
 
@@ -69,6 +72,7 @@ class Augmenter:
         seed: int,
         source: str | os.PathLike[str] | None,
         *,
+        model: MorphableModel | None,
         needs_mirror: bool,
     ) -> None:
         if not hasattr(augmentation, "draw"):
@@ -77,13 +81,13 @@ class Augmenter:
         self._augmentation, self._seed = augmentation, seed
         self._custom = hasattr(augmentation, "apply")
         self.takes_codes = not self._custom
-        self.size = reader.config["size"]
+        self.size = reader.config.build.size
         self._source = None if source is None else self._source_folder(source, reader)
         self._mirror: TexelMirror | None = None
         if needs_mirror and not self._custom and augmentation.flip:
-            if reader.model is None:
+            if model is None:
                 raise InputError("flip: needs the shards' model, which says where texels mirror; give model=")
-            self._mirror = TexelMirror.of_model(reader.model, reader.config["uv_size"], reader.config["compat"])
+            self._mirror = TexelMirror.of_model(model, reader.config.build.uv_size, reader.config.build.compat)
 
     def draw(self, name: str, epoch: int) -> Any:
         """What to do to a sample in an epoch."""
@@ -102,11 +106,11 @@ class Augmenter:
         try:
             image = read_image(Sample(path.stem, path.parent.name, path, None))
         except SampleError as error:
-            raise SampleError(f"{error}; source: expected the --data that the set was built from") from error
+            raise SampleError(f"{error}; source: expected the folder of images that the set was built from") from error
         if len(image) != row["image_height"]:
             raise SampleError(
                 f"{path}: {len(image)} px high, the set was built from {row['image_height']}; "
-                "source: expected the --data that the set was built from"
+                "source: expected the folder of images that the set was built from"
             )
         return image, row["crop"]
 
@@ -130,16 +134,16 @@ class Augmenter:
         if self._custom:
             return self._checked(self._augmentation.apply(draw, image, position_map, landmarks), position_map)
         crop, _ = crop_augmented(image, similarity, draw, other=other, out=image_out)
-        moved = None if position_map is None else move_map(draw, position_map, mirror=self._mirror, out=map_out)
-        return Changed(crop, moved, move_landmarks(draw, landmarks))
+        move = draw.similarity, draw.size
+        moved = None
+        if position_map is not None:
+            moved = move_map(position_map, *move, flip=draw.flip, mirror=self._mirror, out=map_out)
+        return Changed(crop, moved, move_landmarks(landmarks, *move, flip=draw.flip))
 
     def compose(self, draw: Any, crop: NDArray[np.float64], flipped: bool) -> tuple[NDArray[np.float64], bool]:
         """Image → augmented crop before mirroring, and whether to mirror, from the same of the stored crop."""
-        move = np.asarray(draw.similarity, np.float64)
-        if flipped:  # mirror, move, mirror again
-            mirror = np.array([[-1.0, 0, self.size - 1], [0, 1, 0], [0, 0, 1]])
-            move = mirror @ move @ mirror
-        return move @ crop, flipped != bool(getattr(draw, "flip", False))
+        composed = moved_similarity(draw.similarity, crop, self.size, flipped=flipped)
+        return composed, flipped != bool(getattr(draw, "flip", False))
 
     def _checked(self, changed: Any, position_map: NDArray[Any] | None) -> Changed:
         """What somebody else's augmentation returned, where the rest can work with it."""
@@ -160,9 +164,9 @@ class Augmenter:
     def _source_folder(self, folder: str | os.PathLike[str], reader: ShardReader) -> Path:
         if self._custom:
             raise InputError("source: goes with an augmentation of uvgen.augment")
-        if "augmentation" in reader.config:
+        if reader.config.augmentation is not None:
             raise InputError(f"source: {reader.folder} is augmented already; give the set that it was made from")
         path = Path(os.path.abspath(folder))  # workers may have another working folder
         if not path.is_dir():
-            raise DatasetError(f"{path}: no such folder; expected the --data that the set was built from")
+            raise DatasetError(f"{path}: no such folder; expected the folder of images that the set was built from")
         return path

@@ -15,7 +15,9 @@ from torch.utils.data import Dataset, get_worker_info
 from uvgen.datasets.fields import MAP_PARAMETERS
 from uvgen.datasets.open import open_shards
 from uvgen.errors import InputError
-from uvgen.fixed_point import decode
+from uvgen.fixed_point import FixedPoint, decode
+from uvgen.models.load import as_model
+from uvgen.shards.reader import Maker
 from uvgen.torch.augmenter import AugmentationLike, Augmenter
 from uvgen.torch.batches import PackedBatch, Samples, as_tensors
 from uvgen.torch.memory import Buffers, Layout, Slots
@@ -108,23 +110,24 @@ class ShardDataset(Dataset[dict[str, Any]]):
         weight_mask: bool = True,
     ) -> None:
         check_normalize(normalize)
+        model = None if model is None else as_model(model)
         self.reader = open_shards(path, model)
-        self._values = Values(normalize, self.reader.config["size"], compact=compact, channels_last=channels_last)
+        self._values = Values(normalize, self.reader.config.build.size, compact=compact, channels_last=channels_last)
         fields = self.reader.fields
         if fields and "image" not in fields:
             raise InputError(f"{path}: the data set has no images, only {', '.join(fields)}")
         self._large: dict[str, Any] = {name: fields[name] for name in ("image", "posmap") if name in fields}
         self._small = [name for name in fields if name not in self._large]
-        self._makes_maps = model is not None and bool(fields) and "posmap" not in fields
-        if self._makes_maps:
-            side = self.reader.config["uv_size"]
-            self._large["posmap"] = (side, side, 3), np.dtype(np.float32)
+        self._maker = self.reader.made.get("posmap") if fields else None
+        if self._maker is not None:
+            self._large["posmap"] = self._maker.layout
         self._map_attributes = self.reader.attributes("posmap") if "posmap" in fields else {}
         if augmentation is None and source is not None:
             raise InputError("source: goes with an augmentation; stored crops are the same without")
         self._augmenter: Augmenter | None = None
         if augmentation is not None:
-            self._augmenter = Augmenter(augmentation, self.reader, seed, source, needs_mirror="posmap" in self._large)
+            has_maps = "posmap" in self._large
+            self._augmenter = Augmenter(augmentation, self.reader, seed, source, model=model, needs_mirror=has_maps)
         mask = self.reader.constants.get("weight_mask")
         self.weight_mask = None if mask is None else torch.from_numpy(mask)
         self._masks = self.weight_mask if weight_mask else None
@@ -216,17 +219,17 @@ class ShardDataset(Dataset[dict[str, Any]]):
         targets = {name: tensor.numpy() for name, tensor in large.items() if name in self._large}
         for name in targets:
             rows[f"{name}_scale"], rows[f"{name}_offset"] = np.empty((2, n), np.float32)
-        made = self._made_maps(rows, n) if self._makes_maps else None
+        made = None if self._maker is None else self._made_maps(self._maker, rows, n)
         for k, index in enumerate(indices):
             places = {name: values[k] for name, values in targets.items()}
             self._read_sample(index, k, rows, None if made is None else made[k], places)
         return rows
 
-    def _made_maps(self, rows: dict[str, Any], n: int) -> NDArray[np.float32]:
+    def _made_maps(self, maker: Maker, rows: dict[str, Any], n: int) -> NDArray[np.float32]:
         if get_worker_info() is not None:
             _limit_threads()
         shape, dtype = self._large["posmap"]
-        return self.reader.make_maps(rows, out=self._buffers.borrow("made maps", (n, *shape), dtype))
+        return maker(rows, out=self._buffers.borrow("made maps", (n, *shape), dtype))
 
     def _read_sample(
         self, index: int, k: int, rows: dict[str, Any], made: NDArray[np.float32] | None, out: dict[str, NDArray[Any]]
@@ -293,8 +296,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
 
     @property
     def _map_scale(self) -> tuple[float, float]:
-        attributes = self._map_attributes
-        return float(attributes.get("scale_factor", 1.0)), float(attributes.get("add_offset", 0.0))
+        return FixedPoint.of_attributes(self._map_attributes) or (1.0, 0.0)
 
 
 @cache

@@ -14,7 +14,7 @@ from uvgen.errors import InputError
 from uvgen.geometry import check_compat
 from uvgen.maps.atlas import ATLAS_RULES, build_atlas
 from uvgen.maps.mirror import TexelMirror
-from uvgen.models.load import load_model
+from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
 from uvgen.torch.dataset import ShardDataset
@@ -71,8 +71,7 @@ class PositionMapLayer(nn.Module):
         crop_size: int | None = None,
     ) -> None:
         super().__init__()
-        if not isinstance(model, MorphableModel):
-            model = load_model(model)
+        model = as_model(model)
         check_compat(compat)
         atlas = build_atlas(model, size, rule=ATLAS_RULES[compat])
         self.size, self.compat, self.crop_size = size, compat, crop_size
@@ -84,7 +83,7 @@ class PositionMapLayer(nn.Module):
             "weights": atlas.weights.copy(),
         }
         if crop_size is not None:
-            mirror = TexelMirror.of_model(model, size, atlas=atlas)
+            mirror = TexelMirror.of_model(model, size, compat)
             buffers["mirrored_texels"] = mirror.texels.astype(np.int64)
             buffers["mirror_sources"] = mirror.sources.astype(np.int64)
             buffers["mirror_weights"] = mirror.weights.copy()
@@ -115,11 +114,11 @@ class PositionMapLayer(nn.Module):
             Where the model cannot be read, or is not the set's.
         """
         reader = data.reader if isinstance(data, ShardDataset) else data
-        if not isinstance(model, MorphableModel):
-            model = load_model(model)
+        model = as_model(model)
         check_model(model, reader.folder, reader.config)
-        crop_size = None if model.mirror is None else reader.config["size"]
-        return cls(model, reader.config["uv_size"], reader.config["compat"], crop_size=crop_size)
+        config = reader.config.build
+        crop_size = None if model.mirror is None else config.size
+        return cls(model, config.uv_size, config.compat, crop_size=crop_size)
 
     def from_batch(self, batch: Mapping[str, Any]) -> Tensor:
         """Position maps of a `ShardDataset`'s batch, augmented and mirrored as its images are.

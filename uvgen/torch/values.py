@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError
+from uvgen.fixed_point import FixedPoint
 from uvgen.torch import kernels
 
 NORMALIZE = ("size", "standardize", None)
@@ -144,9 +145,9 @@ def _encode(values: NDArray[Any], scale: float, offset: float, out: NDArray[np.u
         return scale, offset
     flat = np.ascontiguousarray(values).reshape(-1)
     low, high = float(flat.min()), float(flat.max())  # each map has its own range: none can leave it
-    step = max((high - low) / 65535, 1e-6)
-    kernels.to_codes(flat, np.float32(1 / step), np.float32(low), out.reshape(-1))
-    return step, low
+    codes = FixedPoint.for_range(low, high)
+    kernels.to_codes(flat, np.float32(1 / codes.scale), np.float32(low), out.reshape(-1))
+    return codes
 
 
 def check_normalize(normalize: str | None) -> None:

@@ -1,0 +1,35 @@
+"""Plain files: ``NAME.jpg`` and the map ``NAME.npy`` per sample, and ``samples.npz`` with the small fields of all."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uvgen.datasets.export.common import PARAMETERS, Part, npy, path_of
+from uvgen.images.codecs import encode_jpeg
+from uvgen.shards.reader import ShardReader
+
+RESERVED = ("weight_mask", "samples")
+"""Names that no sample may have."""
+
+
+def key(name: str) -> str:
+    """The name itself."""
+    return str(path_of(name))
+
+
+def write(reader: ShardReader, part: Part, folder: Path, quality: int) -> None:
+    """Write the files of a shard's samples."""
+    for number in part.samples:
+        sample = reader[number]
+        path = folder / path_of(sample["name"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_name(f"{path.name}.jpg").write_bytes(encode_jpeg(sample["image"], quality))
+        path.with_name(f"{path.name}.npy").write_bytes(npy(sample["posmap"]))
+
+
+def finish(reader: ShardReader, folder: Path) -> None:
+    """Write ``samples.npz``."""
+    arrays: dict[str, Any] = {"name": np.array(reader.names)}
+    arrays |= {name: reader.column(name) for name in PARAMETERS if name in reader.fields}
+    np.savez(folder / "samples.npz", **arrays)

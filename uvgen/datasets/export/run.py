@@ -1,0 +1,182 @@
+"""Writing a data set in another layout: the shards are the tasks, on any number of processes.
+
+Crops become JPEG files, which loses a little; maps stay exact: float32 ``.npy``.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from uvgen.datasets.export import files, prnet, webdataset
+from uvgen.datasets.export.common import Part
+from uvgen.datasets.open import open_shards
+from uvgen.errors import InputError
+from uvgen.images.codecs import JPEG_QUALITY
+from uvgen.jobs.run import check_run, run
+from uvgen.shards.index import INDEX
+from uvgen.shards.reader import ShardReader
+from uvgen.storage.files import folder_on_success, replaced_on_success, sha256_file
+
+if TYPE_CHECKING:
+    from uvgen.models.morphable import MorphableModel
+
+TARGETS: dict[str, ModuleType] = {"webdataset": webdataset, "npy": files, "prnet": prnet}
+"""What a data set can be written as."""
+
+_RECORD = ".export.json"
+
+
+def export(
+    shards: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    to: str,
+    *,
+    model: "MorphableModel | str | os.PathLike[str] | None" = None,
+    quality: int = JPEG_QUALITY,
+    workers: int = 1,
+    progress: Callable[[int], object] | None = None,
+) -> int:
+    """Write a data set in another layout.
+
+    Parameters
+    ----------
+    shards : path-like
+        Folder that ``uvgen build`` made.
+    out : path-like
+        Folder to make. It appears once it is complete; a run that was killed is continued by the next one, and one that
+        fails leaves nothing.
+    to : {"webdataset", "npy", "prnet"}
+        See `uvgen.datasets.export.webdataset`, `uvgen.datasets.export.files` and `uvgen.datasets.export.prnet`. All
+        have the weight mask as ``weight_mask.npy``.
+    model : MorphableModel or path-like, optional
+        The model that the set was built with; makes maps that are not stored.
+    quality : int
+        Of the JPEG files, 1 to 100; colors are not subsampled.
+    workers : int
+        Processes; 1 works in this one.
+    progress : callable, optional
+        Called after each shard with the number of its samples.
+
+    Returns
+    -------
+    int
+        Samples written.
+
+    Raises
+    ------
+    InputError
+        Where `to` is unknown, the data set lacks images or maps, or two samples would get the same file.
+    ModelError
+        Where the model is not the set's.
+    DatasetError
+        Where the data set is damaged, `out` exists, or cannot be written.
+    """
+    if to not in TARGETS:
+        raise InputError(f"export: {to!r}, expected one of {', '.join(TARGETS)}")
+    if not 1 <= quality <= 100:
+        raise InputError(f"quality: {quality}, expected 1 to 100")
+    check_run(workers)
+    if model is not None:
+        from uvgen.models.load import as_model
+
+        model = as_model(model)
+    reader = open_shards(shards, model)
+    if "image" not in reader.fields:
+        raise InputError(f"{shards}: has no images, expected a data set with crops")
+    if "posmap" not in reader.fields and model is None:
+        raise InputError(f"{shards}: stores no maps; give the model that it was built with, to make them")
+    _check_names(reader, TARGETS[to])
+    ends = [*accumulate(reader.shard_samples)]
+    counts = zip(reader.files, reader.shard_samples, ends, strict=True)
+    parts = [Part(Path(file).stem, range(end - n, end)) for file, n, end in counts]
+    with folder_on_success(Path(out)) as draft:
+        settings = {"index": sha256_file(reader.folder / INDEX), "to": to, "quality": quality}
+        job = ExportJob(reader.folder, model, to, quality, draft)
+        record = _ExportRecord(draft, settings, reader, TARGETS[to])
+        run(job, parts, record, draft, workers=workers, progress=None if progress is None else _counting(progress))
+    return len(reader)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExportJob:
+    """What every process of an export needs: the data set's folder and model, the target, and the folder to fill."""
+
+    shards: Path
+    model: "MorphableModel | None"
+    to: str
+    quality: int
+    draft: Path
+
+    def open(self) -> Callable[[Part], Part]:
+        """The function that writes the samples of one shard."""
+        reader = open_shards(self.shards, self.model)
+
+        def write(part: Part) -> Part:
+            TARGETS[self.to].write(reader, part, self.draft, self.quality)
+            return part
+
+        return write
+
+
+class _ExportRecord:
+    """A file in the draft, which lists the shards that are written, and goes when all are."""
+
+    def __init__(self, draft: Path, settings: dict[str, Any], reader: ShardReader, target: ModuleType) -> None:
+        self._draft, self._settings, self._reader, self._target = draft, settings, reader, target
+        self._finished: set[str] = set()
+
+    def resume(self) -> None:
+        """Go on with a draft of the same export; empty another one."""
+        try:
+            content = json.loads((self._draft / _RECORD).read_text(encoding="utf-8"))
+            if content["settings"] == self._settings:
+                self._finished = set(content["finished"])
+                return
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        for path in self._draft.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+    def is_finished(self, part: Part) -> bool:
+        """Whether a shard's samples are all written."""
+        return part.name in self._finished
+
+    def add(self, part: Part) -> None:
+        """Note a shard."""
+        self._finished.add(part.name)
+        content = {"settings": self._settings, "finished": sorted(self._finished)}
+        with replaced_on_success(self._draft / _RECORD) as temporary:
+            temporary.write_text(json.dumps(content), encoding="utf-8")
+
+    def finish(self) -> None:
+        """Write what there is once."""
+        weights = self._reader.constants.get("weight_mask")
+        if weights is not None:
+            np.save(self._draft / "weight_mask.npy", weights)
+        self._target.finish(self._reader, self._draft)
+        (self._draft / _RECORD).unlink(missing_ok=True)
+
+
+def _counting(progress: Callable[[int], object]) -> Callable[[Part], object]:
+    return lambda part: progress(len(part.samples))
+
+
+def _check_names(reader: ShardReader, target: ModuleType) -> None:
+    """Raise InputError where two samples would be written to the same file."""
+    taken = set(getattr(target, "RESERVED", ()))
+    for name in reader.names:
+        key = target.key(name)
+        if key in taken:
+            raise InputError(f"sample {key!r}: another one would be written to the same file; export them apart")
+        taken.add(key)

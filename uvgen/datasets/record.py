@@ -1,0 +1,153 @@
+"""A data set's index as the record of its finished shards: what build and augment have in common."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from uvgen._version import __version__
+from uvgen.datasets.config import DatasetConfig
+from uvgen.jobs.run import Job, check_same, run
+from uvgen.shards.format import is_shard
+from uvgen.shards.index import INDEX, Index, ShardEntry, SkippedSample
+
+
+class ShardUnit(Protocol):
+    """A shard to make."""
+
+    @property
+    def file(self) -> str:
+        """Its name in the folder."""
+
+
+Unit = TypeVar("Unit", bound=ShardUnit)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardResult:
+    """What came of a shard: its entry in the index, and the samples that were left out."""
+
+    entry: ShardEntry
+    skipped: tuple[SkippedSample, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """What a run did and what the folder now holds.
+
+    `samples`, `size_bytes` and `skipped` count the whole data set; `new_samples` this run's.
+    """
+
+    samples: int
+    new_samples: int
+    size_bytes: int
+    skipped: tuple[SkippedSample, ...]
+
+
+def make_shards(
+    job: Job[Unit, ShardResult],
+    units: Sequence[Unit],
+    out: Path,
+    config: DatasetConfig,
+    plan: Mapping[str, Any],
+    *,
+    workers: int,
+    overwrite: bool,
+    progress: Callable[[ShardResult], object] | None,
+) -> BuildResult:
+    """Make the shards of a data set that are not there yet, and list each in `dataset.json` as it is finished.
+
+    Parameters
+    ----------
+    job : Job
+        Makes a shard of a unit.
+    units : sequence
+        All shards of the set, each with its file name.
+    out : Path
+        The data set's folder.
+    config, plan : DatasetConfig, mapping
+        What the index states; a set that was begun with others is refused.
+    workers, overwrite, progress
+        See `uvgen.datasets.build.build`.
+
+    Returns
+    -------
+    BuildResult
+
+    Raises
+    ------
+    DatasetError
+        Where the folder cannot be written or holds a data set made otherwise.
+    """
+    record = _ShardRecord(out, Index(__version__, config.to_plain(), dict(plan)), overwrite=overwrite)
+    run(job, units, record, out, workers=workers, progress=progress)
+    index = record.index
+    size_bytes = sum(entry.size_bytes for entry in index.shards)
+    return BuildResult(index.n_samples, record.new_samples, size_bytes, tuple(index.skipped))
+
+
+_HASHES = {
+    "model_sha256": "another model", "weight_mask_sha256": "another weight mask", "augmented_from": "other shards",
+    "names_sha256": "another list of samples",
+}  # fmt: skip
+
+
+class _ShardRecord:
+    """`dataset.json` while its shards are made.
+
+    Attributes
+    ----------
+    index : Index
+        What the folder holds; entries are added as shards are finished.
+    new_samples : int
+        Samples that were added.
+    """
+
+    def __init__(self, folder: Path, fresh: Index, *, overwrite: bool) -> None:
+        self.index, self.new_samples = fresh, 0
+        self._folder, self._overwrite = folder, overwrite
+        self._finished: set[str] = set()
+
+    def resume(self) -> None:
+        """Take over what the folder's index lists and what is whole, or remove it where all is to be made anew."""
+        folder = self._folder
+        if self._overwrite:
+            (folder / INDEX).unlink(missing_ok=True)
+            for path in folder.glob("*-[0-9][0-9][0-9][0-9][0-9].h5"):
+                if is_shard(path):
+                    path.unlink()
+        if not (folder / INDEX).exists():
+            return
+        index = Index.read(folder)
+        check_same(folder, _settings(index), _settings(self.index), _HASHES)
+        index.shards = [e for e in index.shards if e.sha256 is None or _size(folder / e.file) == e.size_bytes]
+        self._finished = {entry.file for entry in index.shards}
+        index.skipped = [skip for skip in index.skipped if skip.shard in self._finished]
+        self.index = index
+
+    def is_finished(self, unit: ShardUnit) -> bool:
+        """Whether the index lists the shard, and its file has the size that it had."""
+        return unit.file in self._finished
+
+    def add(self, result: ShardResult) -> None:
+        """List a shard and the samples that it lacks."""
+        self.index.shards.append(result.entry)
+        self.index.skipped.extend(result.skipped)
+        self.index.write(self._folder)
+        self.new_samples += result.entry.samples
+
+    def finish(self) -> None:
+        """Write the index, also where there was nothing to do."""
+        self.index.write(self._folder)
+
+
+def _settings(index: Index) -> dict[str, Any]:
+    """What a data set was made with, an augmentation's options side by side with the others."""
+    config = {key: value for key, value in index.config.items() if key != "augmentation"}
+    ranges = index.config.get("augmentation") or {}
+    options = {f"augmentation {key}": value for key, value in ranges.items()}
+    return {"uvgen": index.uvgen, **config, **options, **index.plan}
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else -1

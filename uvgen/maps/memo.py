@@ -1,0 +1,38 @@
+"""Results that depend on a model alone, or on a model and a few plain values: found once in a process."""
+
+from collections.abc import Callable
+from functools import wraps
+from threading import Lock
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from uvgen.models.morphable import MorphableModel
+
+Result = TypeVar("Result")
+
+
+def once_per_model(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Keep what a function returns for a model and its other arguments for as long as the model lives.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a model, then hashable arguments by position; returns a frozen value without a reference to the model.
+
+    Returns
+    -------
+    callable
+        The same, which may be called from several threads.
+    """
+    kept: WeakKeyDictionary[MorphableModel, dict[tuple[Any, ...], Result]] = WeakKeyDictionary()
+    lock = Lock()
+
+    @wraps(function)
+    def remembered(model: MorphableModel, *arguments: Any) -> Result:
+        with lock:
+            results = kept.setdefault(model, {})
+        if arguments not in results:
+            results[arguments] = function(model, *arguments)
+        return results[arguments]
+
+    return remembered
