@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.checks import choice, shown
 from uvgen.errors import InputError
 from uvgen.randomness import keyed_generator
 
@@ -140,7 +141,7 @@ class Draw:
             values["occluders"] = tuple(Occluder(**{**o, "color": tuple(o["color"])}) for o in values["occluders"])
             return cls(**values)
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"not a draw of an augmentation: {text[:60]!r} ({error})") from error
+            raise InputError(f"draw: {shown(text)} ({error}), expected what Draw.to_json wrote") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,9 +277,7 @@ class Augmentation:
         InputError
             Where there is no such preset.
         """
-        if not isinstance(name, str) or name not in PRESETS:
-            raise InputError(f"augmentation: no preset {name!r}, expected one of {', '.join(sorted(PRESETS))}")
-        return PRESETS[name]
+        return PRESETS[choice(name, "augmentation: preset", sorted(PRESETS))]
 
     def to_json(self) -> str:
         """JSON of all fields, keys sorted."""
@@ -309,7 +308,9 @@ class Augmentation:
         except ValueError as error:
             raise InputError(f"augmentation: not JSON ({error})") from error
         if not isinstance(values, Mapping):
-            raise InputError('augmentation: expected a JSON object like {"preset": "prnet", "flip": 0.5}')
+            raise InputError(
+                f'augmentation: {shown(values)}, expected a JSON object like {{"preset": "prnet", "flip": 0.5}}'
+            )
         fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
         if "preset" in fields:
             base = cls.preset(fields.pop("preset"))

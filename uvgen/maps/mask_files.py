@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.checks import check_array
 from uvgen.errors import InputError
 
 
@@ -36,9 +37,8 @@ def read_weights(path: Path, size: int) -> NDArray[np.float32]:
             with Image.open(path) as image:
                 weights = np.asarray(image.convert("L"), dtype=np.float32) / 16
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable weight mask ({error}); expected a grey image or .npy") from error
-    if weights.shape != (size, size):
-        raise InputError(f"{path}: {weights.shape}, expected ({size}, {size}), one weight a texel (see --uv-size)")
+        raise InputError(f"{path}: not a readable weight mask ({error}), expected a grey image or .npy") from error
+    check_array(weights, str(path), (size, size), note="one weight per texel of the maps")
     if not np.isfinite(weights).all() or weights.min() < 0:
-        raise InputError(f"{path}: expected weights of 0 or more, found negative or non-finite ones")
+        raise InputError(f"{path}: negative or non-finite weights, expected weights of 0 or more")
     return weights

@@ -87,7 +87,10 @@ class TexelMirror:
             Where the model does not say which vertices mirror each other.
         """
         if model.mirror is None:
-            raise ModelError(f"{model.name}: has no mirror pairs, so that flipping would put labels on wrong points")
+            raise ModelError(
+                f"{model.name}: has no mirror pairs, expected a model with them: without, flipping would "
+                "put labels on wrong points"
+            )
         if atlas is None:
             check_compat(compat)
             atlas = build_atlas(model, size, rule=ATLAS_RULES[compat])

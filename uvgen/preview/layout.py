@@ -178,7 +178,7 @@ def save_picture(picture: NDArray[np.uint8], path: Path) -> None:
         Where the folder cannot be written.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{path}: expected a name that ends in {' or '.join(SUFFIXES)}")
+        raise InputError(f"path: {str(path)!r}, expected a name that ends in {' or '.join(SUFFIXES)}")
     kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
     with replaced_on_success(path) as temporary:
         Image.fromarray(picture).save(temporary, kind, quality=92)
