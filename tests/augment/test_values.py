@@ -97,7 +97,7 @@ def test_augmentation_of_bad_json_raises(text, message) -> None:
 
 @pytest.mark.parametrize("text", ["{}", "3", "nothing", '{"size": 3, "translation": 1}'])
 def test_draw_of_bad_json_raises(text) -> None:
-    with pytest.raises(InputError, match=r"draw: .* \(.*\), expected what Draw.to_json wrote"):
+    with pytest.raises(InputError, match=r"draw: .*, not a draw \(.*\), expected what Draw.to_json wrote"):
         Draw.from_json(text)
 
 

@@ -178,7 +178,7 @@ def test_load_model_of_face3d_files_without_info_knows_no_regions(model, tmp_pat
 def test_load_model_of_face3d_files_without_uv_raises(model, tmp_path) -> None:
     path = face3d_files(model, tmp_path)
     (tmp_path / "BFM_UV.mat").unlink()
-    with pytest.raises(ModelError, match=r"BFM_UV\.mat: no such file, expected the UV coordinates beside"):
+    with pytest.raises(ModelError, match=r"BFM_UV\.mat: no such file; put the file of UV coordinates beside"):
         load_model(path)
 
 

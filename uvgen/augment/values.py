@@ -141,7 +141,7 @@ class Draw:
             values["occluders"] = tuple(Occluder(**{**o, "color": tuple(o["color"])}) for o in values["occluders"])
             return cls(**values)
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"draw: {shown(text)} ({error}), expected what Draw.to_json wrote") from error
+            raise InputError(f"draw: {shown(text)}, not a draw ({error}), expected what Draw.to_json wrote") from error
 
 
 @dataclass(frozen=True, slots=True)

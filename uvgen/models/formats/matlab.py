@@ -49,7 +49,7 @@ def load(path: Path, *required: str, struct: str | None = None) -> dict[str, Any
         raise ModelError(f"{path}: not a readable MATLAB file ({error}); download it again") from error
     if struct is not None:
         if struct not in content or content[struct].dtype.names is None:
-            raise ModelError(f"{path}: no struct `{struct}` in it, expected face3d's file")
+            raise ModelError(f"{path}: no struct `{struct}` in it; expected face3d's file")
         record = content[struct].ravel()[0]
         content = {name: record[name] for name in record.dtype.names}
     for name in required:
