@@ -45,6 +45,7 @@ def test_describe_shows_each_kind_of_length(shapes: list[Any], text: str) -> Non
         (np.int32(7), "7"),
         ("x", "'x'"),
         (None, "None"),
+        ((np.eye(2),), "(array([[1., 0.], [0., 1.]]),)"),
         ("a" * 99, "'" + "a" * 58 + "…"),
     ],
 )

@@ -40,7 +40,7 @@ def shown(value: Any) -> str:
     """A value as messages show it: arrays and tensors as dtype and shape, all else as text, cut to 60 characters."""
     if hasattr(value, "dtype") and getattr(value, "shape", None):
         return f"{value.dtype} {tuple(value.shape)}"
-    text = str(value) if isinstance(value, Real) else repr(value)
+    text = str(value) if isinstance(value, Real) else " ".join(repr(value).split())  # one line
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
