@@ -25,7 +25,7 @@ def test_rotation_matrices_of_three_angles_are_pitch_yaw_roll_products() -> None
 
 
 def test_rotation_matrices_of_a_wrong_shape_raise() -> None:
-    with pytest.raises(InputError, match=r"angles: shape \(3,\), expected \(B, 3\)"):
+    with pytest.raises(InputError, match=r"angles_rad: float64 \(3,\), expected \(B, 3\): pitch, yaw, roll"):
         rotation_matrices([0, 0, 0])
 
 
@@ -48,8 +48,8 @@ def test_pose_to_image_face3d_is_one_pixel_right_and_up() -> None:
 @pytest.mark.parametrize(
     ("pose", "height", "compat", "message"),
     [
-        ([[0.0] * 6], 100, None, r"pose: shape \(1, 6\)"),
-        (POSE, [100, 100], None, r"image_height: shape \(2,\), expected \(1,\)"),
+        ([[0.0] * 6], 100, None, r"pose: float64 \(1, 6\), expected \(B, 7\)"),
+        (POSE, [100, 100], None, r"image_height: float64 \(2,\), expected \(\) or \(1,\)"),
         (POSE, 100, "matlab", "compat: 'matlab', expected None or 'face3d'"),
     ],
 )

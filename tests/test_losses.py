@@ -87,9 +87,9 @@ def test_losses_of_tensors_equal_those_of_arrays_and_have_gradients() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((maps(), maps(batch=1), weights()), "expected the same shape"),
+        ((maps(), maps(batch=1), weights()), "expected (1, 20, 24, 3): the target's shape"),
         ((maps()[..., 0], maps()[..., 0], weights()), "expected (..., 3, U, U)"),
-        ((maps(), maps(), weights().T), "weights: (24, 20), expected (20, 24)"),
+        ((maps(), maps(), weights().T), "weights: float32 (24, 20), expected (20, 24): one weight"),
     ],
 )
 def test_weighted_mse_of_shapes_that_do_not_agree_is_an_error(arguments: tuple[Any, ...], words: str) -> None:

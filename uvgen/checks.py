@@ -1,41 +1,151 @@
-"""Checks and conversions of the arrays that callers pass to the mesh functions."""
+"""Checks and conversions of arguments, the same in every room.
 
+Every message has one order: the argument, what was found, what was expected, and where it is not obvious what to do.
+Lengths in a shape are numbers; a name such as "B" or None stands for any length, -1 for any but zero, and a leading
+``...`` for any axes before the others.
+"""
+
+import math
 import operator
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from uvgen.errors import InputError
 
 MAX_SIDE = 32768  # pixels; keeps every pixel index of a picture, and every coordinate in it, exact
 
+_KINDS = {"real numbers": "fiub", "bool or real numbers": "fiub", "numbers": "fiu", "integers": "iu"}
+_LONGEST = 60  # characters of a value in a message
 
-def frozen(array, dtype):
+
+def frozen(array: ArrayLike, dtype: DTypeLike) -> NDArray[Any]:
     """A C-contiguous, aligned, read-only view or copy: every kernel is then compiled for one type alone."""
     view = np.require(array, dtype, ["C", "A"]).view(np.ndarray)[...]
     view.flags.writeable = False
     return view
 
 
-def real_array(value, name, shape):
-    """`value` as a frozen float32 array; `shape` is a tuple of lengths, None for any, -1 for any but zero."""
+def describe(*shapes: Sequence[Any]) -> str:
+    """Shapes as text: ``(*, 3) or (B, *, 3)``, with 1+ for a length that must not be zero."""
+    marks: dict[Any, str] = {None: "*", -1: "1+", ...: "..."}
+    texts = [", ".join(marks.get(n, str(n)) for n in shape) + "," * (len(shape) == 1) for shape in shapes]
+    return " or ".join(f"({text})" for text in texts)
+
+
+def shown(value: Any) -> str:
+    """A value as messages show it: arrays and tensors as dtype and shape, all else as text, cut to 60 characters."""
+    if hasattr(value, "dtype") and getattr(value, "shape", None):
+        return f"{value.dtype} {tuple(value.shape)}"
+    text = str(value) if isinstance(value, Real) else " ".join(repr(value).split())  # one line
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def check_array(array: Any, name: str, *shapes: Sequence[Any], kind: str | None = None, note: str = "") -> None:
+    """Raise InputError unless an array, or a tensor, has one of the shapes and is of the kind.
+
+    `kind` is the name of a dtype, "real numbers" (bool too), "bool or real numbers" (the same, for masks), "numbers"
+    (no bool), "integers", or None for any; a tensor needs None. `note` says what the array is to hold.
+    """
+    of_kind = kind is None or (array.dtype.kind in _KINDS[kind] if kind in _KINDS else array.dtype == kind)
+    if not of_kind or not any(_fits(tuple(array.shape), shape) for shape in shapes):
+        found = f"{array.dtype} {tuple(array.shape)}"
+        wanted = describe(*shapes) if kind is None else f"{kind} of shape {describe(*shapes)}"
+        raise InputError(f"{name}: {found}, expected {wanted}{note and ': '}{note}")
+
+
+def _fits(have: tuple[int, ...], shape: Sequence[Any]) -> bool:
+    if shape and shape[0] is ...:
+        shape = shape[1:]
+        have = have[max(0, len(have) - len(shape)) :]
+    if len(have) != len(shape):
+        return False
+    return all(not isinstance(n, int) or k == n or (n == -1 and k > 0) for k, n in zip(have, shape, strict=True))
+
+
+def real_array(value: ArrayLike, name: str, *shapes: Sequence[Any], note: str = "") -> NDArray[np.float32]:
+    """`value` as a frozen float32 array of one of the shapes; see `check_array`."""
     array = np.asarray(value)
-    if array.dtype.kind not in "fiub":
-        raise InputError(f"{name}: expected real numbers, got dtype {array.dtype}")
-    fits = array.ndim == len(shape) and all(
-        want is None or have == want or (want == -1 and have > 0) for have, want in zip(array.shape, shape, strict=True)
-    )
-    if not fits:
-        raise InputError(f"{name}: expected shape {describe(shape)}, got {array.shape}")
+    check_array(array, name, *shapes, kind="real numbers", note=note)
     with np.errstate(over="ignore", invalid="ignore"):  # too large for float32: infinite, and treated as such
         return frozen(array, np.float32)
 
 
-def describe(shape):
-    """A shape as text, with '*' for a free length."""
-    return "(" + ", ".join("*" if n in (None, -1) else str(n) for n in shape) + ")"
+def bool_mask(value: ArrayLike, name: str, shape: Sequence[Any]) -> NDArray[np.bool_]:
+    """`value` as a bool array of this shape; numbers count as True where they are not zero."""
+    mask = np.asarray(value)
+    check_array(mask, name, shape, kind="bool or real numbers")
+    return mask if mask.dtype == np.bool_ else mask != 0
 
 
-def triangle_indices(value, n_vertices=None, name="triangles"):
+def check_finite(array: NDArray[Any], name: str) -> None:
+    """Raise InputError where an array of real numbers holds NaN or infinity, naming the first place."""
+    good = np.isfinite(array)
+    if not good.all():
+        first = np.argwhere(~good)[0].tolist()
+        raise InputError(f"{name}: holds NaN or infinity, first at {first}, expected finite numbers")
+
+
+def check_buffer(out: Any, shape: tuple[int, ...], dtype: DTypeLike, name: str = "out") -> None:
+    """Raise InputError unless `out` is an array that a kernel can fill: shape, dtype, C-contiguous, writeable."""
+    state = ""
+    if isinstance(out, np.ndarray) and out.shape == shape and out.dtype == dtype:
+        if out.flags.carray:  # C-contiguous, aligned and writeable
+            return
+        state = ", read-only" if not out.flags.writeable else ", not C-contiguous"
+    raise InputError(f"{name}: {shown(out)}{state}, expected {np.dtype(dtype)} {shape}, C-contiguous and writeable")
+
+
+def out_buffer(out: NDArray[Any] | None, shape: tuple[int, ...], dtype: DTypeLike, name: str = "out") -> NDArray[Any]:
+    """The caller's buffer after `check_buffer`, or where it is None a new one, not initialized."""
+    if out is None:
+        return np.empty(shape, dtype)
+    check_buffer(out, shape, dtype, name)
+    return out
+
+
+def number_in(value: Any, name: str, low: float, high: float = math.inf, unit: str = "", *, whole: bool = False) -> Any:
+    """`value` if it is a finite number, or a whole one, of `low` to `high`; bool counts as none. `unit` is a plural."""
+    numbers: Any = Integral if whole else Real
+    is_number = isinstance(value, numbers) and not isinstance(value, bool) and abs(value) < math.inf
+    if is_number and low <= value <= high:
+        return value
+    found = f"{shown(value)} {unit}" if unit and is_number else shown(value)
+    kind = "" if is_number else "a whole number, " if whole else "a finite number, "
+    wanted = f"{low} to {high}" if high < math.inf else f"{low} or more"
+    raise InputError(f"{name}: {found}, expected {kind}{wanted}")
+
+
+def choice(value: Any, name: str, allowed: Sequence[Any]) -> Any:
+    """`value` if it is one of `allowed`: text, numbers or None."""
+    if not isinstance(value, (str, Real, type(None))) or value not in allowed:
+        *others, last = map(repr, allowed)
+        raise InputError(f"{name}: {shown(value)}, expected {', '.join(others)} or {last}")
+    return value
+
+
+def picture_size(size: Any) -> tuple[int, int]:
+    """(height, width) as two ints."""
+    try:
+        height, width = (operator.index(n) for n in size)
+    except (TypeError, ValueError):
+        raise InputError(f"size: {shown(size)}, expected (height, width) as two integers") from None
+    if not (0 <= height <= MAX_SIDE and 0 <= width <= MAX_SIDE):
+        raise InputError(f"size: ({height}, {width}) px, expected a height and width of 0 to {MAX_SIDE}")
+    return height, width
+
+
+def background_color(value: ArrayLike, channels: int) -> NDArray[np.float32]:
+    """A scalar or (channels,) as frozen float32 (channels,)."""
+    color = np.asarray(value)
+    check_array(color, "background", (), (channels,), kind="real numbers", note="one number, or one per channel")
+    return frozen(np.broadcast_to(color.astype(np.float32), (channels,)), np.float32)
+
+
+def triangle_indices(value: ArrayLike, n_vertices: int | None = None, name: str = "triangles") -> NDArray[np.uint32]:
     """`value` (m, 3) as frozen flat uint32 indices (3 m,).
 
     The kernels check the range themselves, so only values that int32 cannot hold are looked for here.
@@ -43,10 +153,7 @@ def triangle_indices(value, n_vertices=None, name="triangles"):
     array = np.asarray(value)
     if array.size == 0 and array.ndim <= 2 and array.shape[-1:] in ((0,), (3,)):
         return frozen(np.zeros(0), np.uint32)
-    if array.dtype.kind not in "iu":
-        raise InputError(f"{name}: expected integer vertex indices, got dtype {array.dtype}")
-    if array.ndim != 2 or array.shape[1] != 3:
-        raise InputError(f"{name}: expected shape (*, 3), got {array.shape}")
+    check_array(array, name, (None, 3), kind="integers", note="vertex indices")
     if array.dtype.itemsize > 4 or array.dtype == np.uint32:
         low, high = int(array.min()), int(array.max())
         if low < 0 or high > np.iinfo(np.int32).max:
@@ -56,47 +163,12 @@ def triangle_indices(value, n_vertices=None, name="triangles"):
     return frozen(np.require(array, np.int32, "C"), np.int32).reshape(-1).view(np.uint32)
 
 
-def bad_index(triangles, n_vertices, name="triangles"):
+def bad_index(triangles: ArrayLike, n_vertices: int, name: str = "triangles") -> InputError:
     """The error for an index out of range, naming the first triangle that has one."""
-    triangles = np.asarray(triangles).reshape(-1, 3)
-    bad = np.flatnonzero(((triangles < 0) | (triangles >= n_vertices)).any(axis=1))
+    array = np.asarray(triangles).reshape(-1, 3)
+    expected = f"expected indices of 0 to {n_vertices - 1}" if n_vertices else "expected none without vertices"
+    bad = np.flatnonzero(((array < 0) | (array >= n_vertices)).any(axis=1))
     if not len(bad):  # changed by another thread since
-        return InputError(f"{name}: an index was outside 0..{n_vertices - 1}")
-    return InputError(
-        f"{name}: triangle {bad[0]} is {triangles[bad[0]].tolist()}, but indices must lie in "
-        f"0..{n_vertices - 1} ({len(bad)} such triangles)"
-    )
-
-
-def picture_size(size):
-    """(height, width) as two ints."""
-    try:
-        height, width = (operator.index(n) for n in size)
-    except (TypeError, ValueError):
-        raise InputError(f"size: expected (height, width) as two integers, got {size!r}") from None
-    if not (0 <= height <= MAX_SIDE and 0 <= width <= MAX_SIDE):
-        raise InputError(f"size: height and width must lie in 0..{MAX_SIDE}, got ({height}, {width})")
-    return height, width
-
-
-def background_color(value, channels):
-    """A scalar or (channels,) as frozen float32 (channels,)."""
-    color = np.asarray(value)
-    if color.dtype.kind not in "fiub" or color.shape not in ((), (channels,)):
-        raise InputError(f"background: expected one number or {channels}, got {value!r}")
-    return frozen(np.broadcast_to(color.astype(np.float32), (channels,)), np.float32)
-
-
-def choice(value, name, allowed):
-    """`value` if it is one of `allowed`."""
-    if not isinstance(value, str) or value not in allowed:
-        raise InputError(f"{name}: expected one of {', '.join(map(repr, allowed))}, got {value!r}")
-    return value
-
-
-def bool_mask(value, name, shape):
-    """`value` as a bool array of this shape; numbers count as True where they are not zero."""
-    mask = np.asarray(value)
-    if mask.shape != shape or mask.dtype.kind not in "biuf":
-        raise InputError(f"{name}: expected bool {shape}, got {mask.dtype} {mask.shape}")
-    return mask if mask.dtype == np.bool_ else mask != 0
+        return InputError(f"{name}: an index out of range, {expected}")
+    more = f" ({len(bad)} such triangles)" if len(bad) > 1 else ""
+    return InputError(f"{name}: triangle {bad[0]} is {array[bad[0]].tolist()}, {expected}{more}")

@@ -11,6 +11,7 @@ crop     the image frame after the crop's similarity, z scaled alike
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from uvgen.checks import check_array, choice
 from uvgen.errors import InputError
 
 COMPAT = (None, "face3d")
@@ -26,8 +27,7 @@ LANDMARK_MIRROR.setflags(write=False)
 
 def check_compat(compat: str | None) -> None:
     """Raise InputError where there is no such pixel convention."""
-    if compat not in COMPAT:
-        raise InputError(f"compat: {compat!r}, expected None or 'face3d'")
+    choice(compat, "compat", COMPAT)
 
 
 def rotation_matrices(angles_rad: ArrayLike) -> NDArray[np.float64]:
@@ -49,8 +49,7 @@ def rotation_matrices(angles_rad: ArrayLike) -> NDArray[np.float64]:
         Where the shape is not (B, 3).
     """
     angles = np.asarray(angles_rad, dtype=np.float64)
-    if angles.ndim != 2 or angles.shape[1] != 3:
-        raise InputError(f"angles: shape {angles.shape}, expected (B, 3) of pitch, yaw, roll")
+    check_array(angles, "angles_rad", ("B", 3), note="pitch, yaw, roll")
     (sp, sy, sr), (cp, cy, cr) = np.sin(angles.T), np.cos(angles.T)
     rows = [
         [cy * cr, cy * sr, -sy],
@@ -85,11 +84,9 @@ def pose_to_image(pose: ArrayLike, image_height: ArrayLike, compat: str | None =
     """
     check_compat(compat)
     pose = np.asarray(pose, dtype=np.float64)
-    if pose.ndim != 2 or pose.shape[1] != 7:
-        raise InputError(f"pose: shape {pose.shape}, expected (B, 7) of pitch, yaw, roll, tx, ty, tz, f")
+    check_array(pose, "pose", ("B", 7), note="pitch, yaw, roll, tx, ty, tz, f")
     height = np.asarray(image_height, dtype=np.float64)
-    if height.ndim > 1 or (height.ndim == 1 and len(height) != len(pose)):
-        raise InputError(f"image_height: shape {height.shape}, expected ({len(pose)},), one height a pose")
+    check_array(height, "image_height", (), (len(pose),), note="one height, or one per pose")
     affine = np.empty((len(pose), 3, 4))
     affine[:, :, :3] = rotation_matrices(pose[:, :3]) * pose[:, 6, None, None]
     affine[:, :, 3] = pose[:, 3:6]
@@ -123,8 +120,7 @@ def crop_affine(affine: NDArray[np.float64], similarity: ArrayLike) -> NDArray[n
         Where a matrix is not a proper similarity (shape, last row, shear, mirror or zero scale).
     """
     similarity = np.asarray(similarity, dtype=np.float64)
-    if similarity.shape[-2:] != (3, 3) or similarity.ndim > 3:
-        raise InputError(f"similarity: shape {similarity.shape}, expected (B, 3, 3)")
+    check_array(similarity, "similarity", ("B", 3, 3), (3, 3))
     scale = similarity_scale(similarity)
     result = np.empty_like(affine)
     result[:, :2] = similarity[..., :2, :2] @ affine[:, :2]
@@ -157,8 +153,13 @@ def similarity_scale(similarity: NDArray[np.float64]) -> NDArray[np.float64]:
     tolerance = 1e-6 * scale
     is_similarity = (np.abs(a - d) <= tolerance) & (np.abs(b + c) <= tolerance) & (scale > 0)
     is_affine = np.all(similarity[..., 2, :] == (0, 0, 1), axis=-1)
-    if not np.all(is_similarity & is_affine):
-        raise InputError("similarity: expected rotation, uniform scale and shift, [[a, -b, x], [b, a, y], [0, 0, 1]]")
+    good = is_similarity & is_affine
+    if not np.all(good):
+        first = similarity[~good][0] if similarity.ndim > 2 else similarity
+        found = " ".join(np.array2string(first, precision=4, separator=", ").split())
+        raise InputError(
+            f"similarity: {found}, expected rotation, uniform scale and shift, [[a, -b, x], [b, a, y], [0, 0, 1]]"
+        )
     return scale
 
 

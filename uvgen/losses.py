@@ -8,6 +8,7 @@ used, so that neither is imported and gradients flow.
 import math
 from typing import Any, TypeVar
 
+from uvgen.checks import check_array, shown
 from uvgen.errors import InputError
 
 Array = TypeVar("Array", bound=Any)
@@ -91,7 +92,7 @@ def ssim(predicted: Array, target: Array, *, data_range: float = 1.0) -> Array:
     """
     rows = -2 if _channel_axis(predicted, target) == -3 else -3
     if min(predicted.shape[rows], predicted.shape[rows + 1]) < 2 * _RADIUS + 1:
-        raise InputError(f"ssim: {tuple(predicted.shape)}, expected sides of {2 * _RADIUS + 1} or more")
+        raise InputError(f"predicted: {shown(predicted)}, expected maps with sides of {2 * _RADIUS + 1} or more")
 
     def blur(values):
         return _blur(_blur(values, rows), rows + 1)
@@ -114,19 +115,15 @@ def _blur(values, axis):
 
 
 def _channel_axis(predicted, target) -> int:
-    if tuple(predicted.shape) != tuple(target.shape):
-        raise InputError(f"predicted {tuple(predicted.shape)}, target {tuple(target.shape)}: expected the same shape")
-    shape = predicted.shape
-    if len(shape) >= 3 and shape[-3] == 3:
-        return -3
-    if len(shape) >= 3 and shape[-1] == 3:
-        return -1
-    raise InputError(f"maps: {tuple(shape)}, expected (..., 3, U, U) or (..., U, U, 3)")
+    check_array(target, "target", (..., 3, "U", "U"), (..., "U", "U", 3))
+    check_array(predicted, "predicted", tuple(target.shape), note="the target's shape")
+    return -3 if target.shape[-3] == 3 else -1
 
 
 def _weighted_mean(values, weights):
     """Over the last two axes and the batch; `weights` may lack the batch."""
     if tuple(weights.shape[-2:]) != tuple(values.shape[-2:]) or len(weights.shape) > len(values.shape):
-        raise InputError(f"weights: {tuple(weights.shape)}, expected {tuple(values.shape[-2:])}, one a texel")
+        wanted = f"{tuple(values.shape[-2:])}: one weight per texel, for all maps or for each"
+        raise InputError(f"weights: {shown(weights)}, expected {wanted}")
     repeats = math.prod(values.shape) / math.prod(weights.shape)
     return (values * weights).sum() / (weights.sum() * repeats)

@@ -6,6 +6,7 @@ neither library is imported.
 
 from typing import Any, NamedTuple
 
+from uvgen.checks import check_array, choice
 from uvgen.errors import InputError
 from uvgen.losses import Array
 
@@ -92,13 +93,9 @@ def nme_dense(predicted: Array, truth: Array, mask: Array, landmarks: Array, *, 
     InputError
         Where shapes do not agree, or a box is empty.
     """
-    shape = tuple(truth.shape)
-    if tuple(predicted.shape) != shape or len(shape) != 4 or 3 not in (shape[1], shape[3]):
-        raise InputError(
-            f"maps: {tuple(predicted.shape)} and {tuple(truth.shape)}, expected two of (B, 3, U, U) or (B, U, U, 3)"
-        )
-    if dimensions not in (2, 3):
-        raise InputError(f"dimensions: {dimensions}, expected 2 or 3")
+    check_array(truth, "truth", ("B", 3, "U", "U"), ("B", "U", "U", 3))
+    check_array(predicted, "predicted", tuple(truth.shape), note="the shape of truth")
+    choice(dimensions, "dimensions", (2, 3))
     points = [_texels(maps, mask) for maps in (predicted, truth)]
     box = _box_size(landmarks)
     if dimensions == 2:
@@ -125,8 +122,8 @@ def by_yaw(errors: Array, yaw_deg: Array) -> ByYaw:
     InputError
         Where shapes do not agree.
     """
-    if tuple(errors.shape) != tuple(yaw_deg.shape) or len(errors.shape) != 1:
-        raise InputError(f"errors {tuple(errors.shape)}, yaw_deg {tuple(yaw_deg.shape)}: expected (n,) both")
+    check_array(errors, "errors", ("n",), note="one per sample")
+    check_array(yaw_deg, "yaw_deg", tuple(errors.shape), note="one per sample")
     size: Any = abs(yaw_deg)
     means: list[float] = []
     counts: list[int] = []
@@ -138,9 +135,8 @@ def by_yaw(errors: Array, yaw_deg: Array) -> ByYaw:
 
 
 def _check_points(predicted, truth, dimensions) -> None:
-    shape = tuple(truth.shape)
-    if tuple(predicted.shape) != shape or len(shape) != 3 or shape[1] != 68 or shape[2] not in dimensions:
-        raise InputError(f"landmarks: {tuple(predicted.shape)} and {shape}, expected two of (B, 68, {dimensions[-1]})")
+    check_array(truth, "truth", *(("B", 68, n) for n in dimensions), note="landmarks")
+    check_array(predicted, "predicted", tuple(truth.shape), note="the shape of truth")
 
 
 def _mean_distance(predicted, truth):
@@ -157,8 +153,7 @@ def _centred_distance(predicted, truth):
 
 def _box_size(landmarks):
     """√(w·h) of each sample's box, (B,)."""
-    if len(landmarks.shape) != 3 or landmarks.shape[1] != 68 or landmarks.shape[2] not in (2, 3):
-        raise InputError(f"landmarks: {tuple(landmarks.shape)}, expected (B, 68, 2) or (B, 68, 3)")
+    check_array(landmarks, "landmarks", ("B", 68, 2), ("B", 68, 3))
     points = landmarks[..., :2]
     if hasattr(points, "amax"):  # PyTorch, whose max along an axis also says where
         sides = points.amax(axis=1) - points.amin(axis=1)
@@ -166,12 +161,14 @@ def _box_size(landmarks):
         sides = points.max(axis=1) - points.min(axis=1)
     area = sides[:, 0] * sides[:, 1]
     if not bool((area > 0).all()):
-        raise InputError("landmarks: all in one line, or not finite; is this the truth?")
+        raise InputError(
+            "landmarks: those of a sample lie in one line or are not finite, expected finite ones in a "
+            "bounding box with an area, which normalizes the error; leave such samples out"
+        )
     return area**0.5
 
 
 def _texels(maps, mask):
     """The mask's texels as points (B, n, 3)."""
-    if tuple(mask.shape) != tuple(maps.shape[2:] if maps.shape[1] == 3 else maps.shape[1:3]):
-        raise InputError(f"mask: {tuple(mask.shape)}, expected (U, U) for maps {tuple(maps.shape)}")
+    check_array(mask, "mask", tuple(maps.shape[2:] if maps.shape[1] == 3 else maps.shape[1:3]), note="the maps' texels")
     return maps[:, :, mask].swapaxes(1, 2) if maps.shape[1] == 3 else maps[:, mask]

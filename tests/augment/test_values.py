@@ -85,8 +85,8 @@ def test_presets_never_flip_and_none_does_nothing() -> None:
         ('{"n_occluders": [1, 9]}', "n_occluders = .* <= 4"),
         ('{"occluder_fills": ["stars"]}', "occluder_fills = .*, expected some of noise, color, image"),
         ('{"rotate": [0, 1]}', "no option 'rotate', expected some of rotation_deg"),
-        ('{"preset": "reshow"}', "no preset 'reshow', expected one of none, prnet"),
-        ("[1]", "expected a JSON object"),
+        ('{"preset": "reshow"}', "preset: 'reshow', expected 'none' or 'prnet'"),
+        ("[1]", r"augmentation: \[1\], expected a JSON object"),
         ("{", "not JSON"),
     ],
 )
@@ -97,7 +97,7 @@ def test_augmentation_of_bad_json_raises(text, message) -> None:
 
 @pytest.mark.parametrize("text", ["{}", "3", "nothing", '{"size": 3, "translation": 1}'])
 def test_draw_of_bad_json_raises(text) -> None:
-    with pytest.raises(InputError, match="not a draw of an augmentation"):
+    with pytest.raises(InputError, match=r"draw: .*, not a draw \(.*\), expected what Draw.to_json wrote"):
         Draw.from_json(text)
 
 

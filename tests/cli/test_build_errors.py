@@ -107,7 +107,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "face of no size": (
         lambda image: rewrite(image, Pose_Para=np.array([0, 0, 0, 80, 60, -20, 0.0])),
-        r"AFW_001_1_0\.mat: the face is 0 px large; is the pose's scale right",
+        r"AFW_001_1_0\.mat: landmarks: the face is 0 px large, expected more; check the scale",
     ),
 }  # fmt: skip
 

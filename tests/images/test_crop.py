@@ -50,7 +50,11 @@ def test_crop_similarity_draws_move_right_down_and_outward() -> None:
 
 
 @pytest.mark.parametrize(
-    ("points", "message"), [(np.full((68, 2), 5.0), "the face is 0 px large"), (np.full((68, 2), np.nan), "NaN")]
+    ("points", "message"),
+    [
+        (np.full((68, 2), 5.0), "landmarks: the face is 0 px large, expected more; check"),
+        (np.full((68, 2), np.nan), r"NaN or infinity, first at \[0, 0\]"),
+    ],
 )
 def test_crop_similarity_of_no_face_raises(points, message) -> None:
     with pytest.raises(InputError, match=message):
@@ -111,10 +115,18 @@ def test_warp_image_far_away_is_black_or_one_pixel(scale, angle) -> None:
 @pytest.mark.parametrize(
     ("image", "similarity", "message"),
     [
-        (np.zeros((4, 4)), np.eye(3), r"image: shape \(4, 4\) float64"),
-        (np.zeros((0, 4, 3), np.uint8), np.eye(3), r"image: shape \(0, 4, 3\)"),
-        (np.zeros((4, 4, 3), np.uint8), np.eye(2), r"similarity: shape \(2, 2\)"),
-        (np.zeros((4, 4, 3), np.uint8), np.full((3, 3), np.nan), "similarity: expected rotation"),
+        (np.zeros((4, 4)), np.eye(3), r"image: float64 \(4, 4\), expected uint8 of shape"),
+        (
+            np.zeros((0, 4, 3), np.uint8),
+            np.eye(3),
+            r"image: uint8 \(0, 4, 3\), expected uint8 of shape \(1\+, ",
+        ),
+        (np.zeros((4, 4, 3), np.uint8), np.eye(2), r"similarity: float64 \(2, 2\), expected \(3, 3\)"),
+        (
+            np.zeros((4, 4, 3), np.uint8),
+            np.full((3, 3), np.nan),
+            r"similarity: \[\[nan, .*\]\], expected rotation",
+        ),
     ],
 )
 def test_warp_image_with_a_bad_argument_raises(image, similarity, message) -> None:
@@ -123,7 +135,7 @@ def test_warp_image_with_a_bad_argument_raises(image, similarity, message) -> No
 
 
 def test_warp_image_with_a_wrong_buffer_raises() -> None:
-    with pytest.raises(InputError, match=r"out: \(8, 8, 1\) uint8, expected \(8, 8, 3\) uint8"):
+    with pytest.raises(InputError, match=r"out: uint8 \(8, 8, 1\), expected uint8 \(8, 8, 3\), C-contiguous"):
         warp_image(np.zeros((4, 4, 3), np.uint8), np.eye(3), 8, out=np.zeros((8, 8, 1), np.uint8))
 
 

@@ -117,7 +117,11 @@ def test_from_mesh_of_no_mesh_is_refused(tmp_path, name, content, message) -> No
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("1 2 3", "3 numbers, expected 68"), ("a b", "not a list of vertex numbers"), ("999999\n" * 68, "landmarks name")],
+    [
+        ("1 2 3", "3 numbers, expected 68"),
+        ("a b", "expected a list of vertex numbers"),
+        ("999999\n" * 68, "landmarks name"),
+    ],
 )
 def test_from_mesh_with_bad_landmarks_is_refused(files, content, message) -> None:
     (files / "landmarks.txt").write_text(content)

@@ -74,17 +74,20 @@ def test_shape_and_expression_basis_are_the_parts_of_the_joint_one(model) -> Non
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"albedo_mean": np.zeros((7, 3))}, r"albedo_mean is not \(1681, 3\)"),
-        ({"albedo_basis": None}, "albedo_basis needs albedo_mean and albedo_std"),
+        ({"albedo_mean": np.zeros((7, 3))}, r"albedo_mean is \(7, 3\), expected \(1681, 3\)"),
+        ({"albedo_basis": None}, "albedo_basis, _mean and _std: not all given, expected all"),
         ({"albedo_basis": np.zeros((1681, 3, 9))}, r"albedo_basis is \(1681, 3, 9\), expected"),
         ({"uv": toy_model().uv + 0.5}, r"UV coordinates leave \[0, 1\]"),
         ({"uv": toy_model().uv[:-1]}, "UV coordinates are"),
         ({"mean": np.full((1681, 3), np.nan)}, "mean shape holds NaN"),
         ({"landmarks": np.arange(51)}, r"landmarks are \(51,\), expected \(68,\)"),
-        ({"triangles": toy_model().triangles + 1}, "triangles name a vertex that does not exist"),
+        (
+            {"triangles": toy_model().triangles + 1},
+            "triangles name a vertex that does not exist, 1 to 1681, expected 0",
+        ),
         ({"triangles": np.empty((0, 3))}, "there are no triangles"),
         ({"mirror": np.full(1681, 1681)}, "mirror pairs name a vertex"),
-        ({"regions": np.full(1681, 9)}, "a region label is above 5"),
+        ({"regions": np.full(1681, 9)}, "regions hold the label 9, expected 0 to 5"),
         ({"shape_std": np.ones(3)}, r"bases are \(1681, 3, 15\), expected \(1681, 3, 8\)"),
     ],
 )
@@ -97,7 +100,7 @@ def test_make_model_with_a_bad_field_raises_and_names_it(model, changes, message
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("none.h5", None, "no such model file"),
+        ("none.h5", None, "no such file, expected a model"),
         ("text.h5", b"not HDF5", "not a readable model file"),
         ("text.mat", b"not MATLAB", "not a readable MATLAB file"),
     ],
@@ -110,7 +113,7 @@ def test_load_model_of_no_model_raises(tmp_path, name, content, message) -> None
 
 
 def test_load_model_of_a_folder_raises(tmp_path) -> None:
-    with pytest.raises(ModelError, match="is a folder; name the model file in it"):
+    with pytest.raises(ModelError, match="is a folder, expected a model file; name the one in it"):
         load_model(tmp_path)
 
 
@@ -128,7 +131,7 @@ def test_load_model_of_a_newer_version_or_without_a_dataset_raises(model, tmp_pa
         load_model(tmp_path / "m.h5")
     with h5py.File(tmp_path / "m.h5", "a") as file:
         file.attrs["version"] = 2
-    with pytest.raises(ModelError, match="model format 2, this uvgen reads up to 1; update uvgen"):
+    with pytest.raises(ModelError, match="model format 2, expected 1 at most; update uvgen"):
         load_model(tmp_path / "m.h5")
 
 
@@ -175,7 +178,7 @@ def test_load_model_of_face3d_files_without_info_knows_no_regions(model, tmp_pat
 def test_load_model_of_face3d_files_without_uv_raises(model, tmp_path) -> None:
     path = face3d_files(model, tmp_path)
     (tmp_path / "BFM_UV.mat").unlink()
-    with pytest.raises(ModelError, match=r"BFM_UV\.mat: no such file; position maps need the UV"):
+    with pytest.raises(ModelError, match=r"BFM_UV\.mat: no such file; put the file of UV coordinates beside"):
         load_model(path)
 
 

@@ -103,13 +103,13 @@ def test_contact_sheet_of_many_samples_stands_in_two_blocks(reader: ShardReader)
 def test_contact_sheet_shows_named_samples_in_the_order_given(reader: ShardReader) -> None:
     wanted = [reader.names[4], reader.names[1]]
     assert contact_sheet(reader, names=wanted).names == tuple(wanted)
-    with pytest.raises(DatasetError, match=r"no sample 'IBUG/none'; names look like 'AFW/"):
+    with pytest.raises(DatasetError, match=r"no sample 'IBUG/none', expected names like 'AFW/"):
         contact_sheet(reader, names=["IBUG/none"])
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ({"n_samples": 0}, "a sheet shows 1 to 24"), ({"n_samples": 25}, "a sheet shows 1 to 24"),
-    ({"names": ["a"] * 25}, "25, a sheet shows"), ({"every": 0}, "every: 0"),
+    ({"n_samples": 0}, "n_samples: 0, expected 1 to 24"), ({"n_samples": 25}, "n_samples: 25, expected 1 to 24"),
+    ({"names": ["a"] * 25}, "names: 25 samples, expected 0 to 24"), ({"every": 0}, "every: 0 texels, expected 1"),
 ])  # fmt: skip
 def test_contact_sheet_refuses_numbers_out_of_range(reader: ShardReader, options: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
@@ -163,7 +163,7 @@ def test_contact_sheet_of_a_set_without_maps_needs_its_model(
 ) -> None:
     config = dataclasses.replace(SMALL, size=64, maps="none", image_codec="jpeg")
     make(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "shards", config)
-    with pytest.raises(DatasetError, match=r"stores no maps; open it with the model"):
+    with pytest.raises(DatasetError, match=r"stores no maps, expected maps or a model; open it with"):
         contact_sheet(open_shards(tmp_path / "shards"))
     sheet = contact_sheet(open_shards(tmp_path / "shards", model_path), 2)
     assert sheet.names == contact_sheet(reader, 2).names and sheet.problems == ()
@@ -406,7 +406,7 @@ def test_save_picture_round_trips_and_refuses_other_endings(tmp_path: Path) -> N
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "new" / "a.PNG")), picture)
     save_picture(picture, tmp_path / "a.jpg")
     assert Image.open(tmp_path / "a.jpg").format == "JPEG"
-    with pytest.raises(InputError, match=r"a\.gif: expected a name that ends in \.png or"):
+    with pytest.raises(InputError, match=r"a\.gif', expected a name that ends in \.png or"):
         save_picture(picture, tmp_path / "a.gif")
     (tmp_path / "file").write_text("")
     with pytest.raises(DatasetError, match="cannot be written"):

@@ -18,8 +18,9 @@ models | samples
 shards | rasterize
 images | meshes
 jobs
-storage | parallel | geometry | fixed_point | checks | metrics
+storage | parallel | geometry | fixed_point | metrics
 losses | randomness | interrupts | compiled | _version
+checks
 errors
 """
 """Rooms of the package, and its files outside of any: those joined by `|` do not import each other."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.checks import choice, shown
 from uvgen.errors import InputError
 from uvgen.randomness import keyed_generator
 
@@ -140,7 +141,7 @@ class Draw:
             values["occluders"] = tuple(Occluder(**{**o, "color": tuple(o["color"])}) for o in values["occluders"])
             return cls(**values)
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"not a draw of an augmentation: {text[:60]!r} ({error})") from error
+            raise InputError(f"draw: {shown(text)}, not a draw ({error}), expected what Draw.to_json wrote") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,9 +277,7 @@ class Augmentation:
         InputError
             Where there is no such preset.
         """
-        if not isinstance(name, str) or name not in PRESETS:
-            raise InputError(f"augmentation: no preset {name!r}, expected one of {', '.join(sorted(PRESETS))}")
-        return PRESETS[name]
+        return PRESETS[choice(name, "augmentation: preset", sorted(PRESETS))]
 
     def to_plain(self) -> dict[str, Any]:
         """All fields, by name in alphabetical order, as JSON holds them: lists for tuples."""
@@ -289,7 +288,9 @@ class Augmentation:
     def from_plain(cls, values: Mapping[str, Any], base: "Augmentation | None" = None) -> "Augmentation":
         """The augmentation that `to_plain` gave, or that a user's JSON object describes; see `from_json`."""
         if not isinstance(values, Mapping):
-            raise InputError('augmentation: expected a JSON object like {"preset": "prnet", "flip": 0.5}')
+            raise InputError(
+                f'augmentation: {shown(values)}, expected a JSON object like {{"preset": "prnet", "flip": 0.5}}'
+            )
         fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
         if "preset" in fields:
             base = cls.preset(fields.pop("preset"))

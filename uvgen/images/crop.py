@@ -7,6 +7,7 @@ centre is that of the box, the extent (r - l + b - t) / 2, and the square 1.5 ex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from uvgen.checks import check_array, check_finite, number_in
 from uvgen.errors import InputError
 from uvgen.geometry import check_compat
 
@@ -47,14 +48,11 @@ def crop_similarity(
         Where the landmarks are not finite or all in one point, or another argument is out of range.
     """
     check_compat(compat)
-    if size < 2:
-        raise InputError(f"size: {size} px, expected 2 or more")
+    number_in(size, "size", 2, unit="px")
     points = np.asarray(landmarks, dtype=np.float64)
-    if points.shape not in ((68, 2), (68, 3)):
-        raise InputError(f"landmarks: {points.shape}, expected (68, 2) or (68, 3)")
+    check_array(points, "landmarks", (68, 2), (68, 3))
     points = points[:, :2]
-    if not np.isfinite(points).all():
-        raise InputError("landmarks hold NaN or infinity")
+    check_finite(points, "landmarks")
     if compat == "face3d":
         points = np.trunc(points)
     low, high = points.min(axis=0), points.max(axis=0)
@@ -63,7 +61,7 @@ def crop_similarity(
     if compat == "face3d":
         width = float(int(width))
     if not width > 0:
-        raise InputError(f"the face is {extent:.3g} px large; is the pose's scale right?")
+        raise InputError(f"landmarks: the face is {extent:.3g} px large, expected more; check the scale in the pose")
     shift_x, shift_y, grow = 2 * np.asarray(jitter_draw, dtype=np.float64) - 1
     center = (low + high) / 2 + jitter * extent * np.array([shift_x, shift_y])
     width *= 1 + jitter * grow

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.errors import InputError
+from uvgen.checks import check_array, out_buffer
 from uvgen.geometry import similarity_scale
 from uvgen.images import kernels
 
@@ -42,17 +42,11 @@ def warp_image(
         Where a shape or dtype is wrong, or the matrix is not a similarity.
     """
     image = np.asarray(image)
-    if image.ndim != 3 or image.dtype != np.uint8 or 0 in image.shape:
-        raise InputError(f"image: shape {image.shape} {image.dtype}, expected (h, w, c) uint8")
+    check_array(image, "image", (-1, -1, -1), kind="uint8", note="height, width and channels")
     matrix = np.asarray(similarity, dtype=np.float64)
-    if matrix.shape != (3, 3):
-        raise InputError(f"similarity: shape {matrix.shape}, expected (3, 3)")
+    check_array(matrix, "similarity", (3, 3))
     similarity_scale(matrix)
-    expected = (size, size, image.shape[2])
-    if out is None:
-        out = np.empty(expected, np.uint8)
-    elif out.shape != expected or out.dtype != np.uint8 or not out.flags.c_contiguous:
-        raise InputError(f"out: {out.shape} {out.dtype}, expected {expected} uint8, C-contiguous")
+    out = out_buffer(out, (size, size, image.shape[2]), np.uint8)
     image = np.ascontiguousarray(image)
     inverse = np.ascontiguousarray(np.linalg.inv(matrix)[:2])
     if flip:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import frozen
-from uvgen.errors import InputError, ModelError
+from uvgen.checks import frozen, number_in
+from uvgen.errors import ModelError
 from uvgen.maps.memo import once_per_model
 from uvgen.meshes.topology import boundary_loops, signed_area, triangulate_loop
 from uvgen.models.morphable import MorphableModel
@@ -105,8 +105,7 @@ def build_atlas(model: MorphableModel, size: int, *, rule: str = "top-left") -> 
     ModelError
         Where no texel lies on the mesh.
     """
-    if not 16 <= size <= 4096:
-        raise InputError(f"size: {size} texels, expected 16 to 4096")
+    number_in(size, "size", 16, 4096, "texels", whole=True)
     return _atlas(model, size, rule)
 
 
@@ -123,7 +122,10 @@ def _atlas(model: MorphableModel, size: int, rule: str) -> UvAtlas:
     source = np.where(triangle < len(model.triangles), MESH, CLOSURE).astype(np.uint8)
     source[triangle < 0] = FILLED
     if not source.any():
-        raise ModelError(f"{model.name}: no texel of a {size}×{size} grid lies in a triangle; are UV in [0, 1]?")
+        raise ModelError(
+            f"{model.name}: no texel of a {size}×{size} grid lies in a triangle, expected UV over the whole "
+            "unit square; scale them"
+        )
     if not source.all():
         from scipy.ndimage import distance_transform_edt
 

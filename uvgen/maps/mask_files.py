@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.checks import check_array
 from uvgen.errors import InputError
 from uvgen.images.codecs import decode_gray
 
@@ -47,9 +48,8 @@ def read_weights(path: Path, size: int) -> NDArray[np.float32]:
         else:
             weights = gray_to_weights(decode_gray(path.read_bytes()))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable weight mask ({error}); expected a gray image or .npy") from error
-    if weights.shape != (size, size):
-        raise InputError(f"{path}: {weights.shape}, expected ({size}, {size}), one weight per texel")
+        raise InputError(f"{path}: not a readable weight mask ({error}), expected a gray image or .npy") from error
+    check_array(weights, str(path), (size, size), note="one weight per texel of the maps")
     if not np.isfinite(weights).all() or weights.min() < 0:
-        raise InputError(f"{path}: negative or non-finite weights, expected 0 or more")
+        raise InputError(f"{path}: negative or non-finite weights, expected weights of 0 or more")
     return weights

@@ -84,7 +84,10 @@ class TexelMirror:
             Where the model does not say which vertices mirror each other.
         """
         if model.mirror is None:
-            raise ModelError(f"{model.name}: has no mirror pairs, so that flipping would put labels on wrong points")
+            raise ModelError(
+                f"{model.name}: has no mirror pairs, expected a model with them: without, flipping would "
+                "put labels on wrong points"
+            )
         check_compat(compat)
         return _mirror(model, size, ATLAS_RULES[compat])
 

@@ -59,7 +59,10 @@ def resample_model(model: MorphableModel, size: int) -> MorphableModel:
     row, column = landmark_texels(model, size).T
     landmarks = row * size + column
     if len(np.unique(landmarks)) < len(landmarks):
-        raise InputError(f"at {size} x {size} texels two landmarks fall on one texel: take a larger size")
+        raise InputError(
+            f"size: {size} texels, at which two landmarks share a texel, expected one texel per landmark; "
+            "choose a larger size"
+        )
     texel = np.arange(size * size, dtype=np.int32).reshape(size, size)
     a, b, c, d = texel[1:, :-1], texel[1:, 1:], texel[:-1, 1:], texel[:-1, :-1]  # counter-clockwise, v up
     left = np.arange(size - 1)[None, :] < (size - 1) / 2  # diagonals mirror about u = 0.5

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from uvgen.checks import bad_index, choice, real_array, triangle_indices
+from uvgen.checks import bad_index, check_finite, choice, real_array, shown, triangle_indices
 from uvgen.errors import InputError, MeshFileError
 
 _FRAMES = ("image", "raw")
@@ -58,7 +58,8 @@ def write_obj(
     lines = ["# uvgen"]
     if texture is not None:
         if uv is None or colors is not None:
-            raise InputError("texture: needs uv, and no colors")
+            found = "no uv" if uv is None else "colors"
+            raise InputError(f"texture: given with {found}, expected uv and no colors beside it")
         texture = _color_bytes(texture, "texture", (-1, -1, 3))
         lines += [f"mtllib {target.stem}.mtl", "usemtl face"]
     rows = vertices if colors is None else np.hstack([vertices, _colors_of(colors, vertices) / 255.0])
@@ -69,9 +70,9 @@ def write_obj(
         lines += ["vt " + " ".join(format(x, ".9g") for x in row) for row in uv.tolist()]
         corners.append((indices if uv_triangles is None else _faces(uv_triangles, len(uv), frame)) + 1)
         if len(corners[1]) != len(indices):
-            raise InputError(f"uv_triangles: expected {len(indices)} triangles, got {len(corners[1])}")
+            raise InputError(f"uv_triangles: {len(corners[1])} triangles, expected {len(indices)}: one per triangle")
     elif uv_triangles is not None:
-        raise InputError("uv_triangles: needs uv")
+        raise InputError("uv_triangles: given without uv, expected the uv that they index")
     for row in np.stack(corners, axis=-1).tolist():
         lines.append("f " + " ".join("/".join(map(str, corner)) for corner in row))
     if texture is not None:
@@ -110,7 +111,7 @@ def write_ply(
     header = ["ply", "format binary_little_endian 1.0", "comment uvgen"]
     if texture is not None:
         if uv is None:
-            raise InputError("texture: needs uv")
+            raise InputError("texture: given with no uv, expected uv beside it")
         texture = _color_bytes(texture, "texture", (-1, -1, 3))
         header.append(f"comment TextureFile {target.stem}.png")
     if uv is not None:
@@ -136,8 +137,7 @@ def _mesh(vertices, triangles, frame):
     """Checked vertices (n, 3) and triangles (m, 3) as they are to be written."""
     choice(frame, "frame", _FRAMES)
     vertices = real_array(vertices, "vertices", (None, 3))
-    if not np.isfinite(vertices).all():
-        raise InputError("vertices: not all are finite, and readers would stumble over them")
+    check_finite(vertices, "vertices")
     indices = _faces(triangles, len(vertices), frame)
     return (vertices * np.array([1, -1, 1], np.float32) if frame == "image" else vertices), indices
 
@@ -153,8 +153,7 @@ def _faces(triangles, n_rows, frame):
 def _color_bytes(value, name, shape):
     """Colours in 0..255 as uint8, rounded and cut."""
     colors = real_array(value, name, shape)
-    if not np.isfinite(colors).all():
-        raise InputError(f"{name}: not all values are finite")
+    check_finite(colors, name)
     return np.clip(np.rint(colors), 0, 255).astype(np.uint8)
 
 
@@ -166,11 +165,11 @@ def _checked_path(path, suffix):
     try:
         path = Path(os.fspath(path))
     except TypeError:
-        raise InputError(f"path: expected a path, got {path!r}") from None
+        raise InputError(f"path: {shown(path)}, expected a path") from None
     if path.suffix.lower() != suffix:
-        raise InputError(f"path: expected a name that ends in {suffix}, got {str(path)!r}")
+        raise InputError(f"path: {str(path)!r}, expected a name that ends in {suffix}")
     if any(c.isspace() for c in path.stem):
-        raise InputError(f"path: {path.name!r} has blanks, with which many readers do not find the texture")
+        raise InputError(f"path: {path.name!r}, expected a name without blanks: many readers do not find its texture")
     return path
 
 

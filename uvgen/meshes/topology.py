@@ -4,6 +4,7 @@ from collections import deque
 
 import numpy as np
 
+from uvgen.checks import check_array, check_finite
 from uvgen.errors import InputError
 
 
@@ -11,21 +12,26 @@ def check_disk(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray,
     """Contiguous float64 (n, 3) and int64 (m, 3), or an `InputError` that says why the mesh is no surface."""
     v = np.ascontiguousarray(vertices, np.float64)
     t = np.asarray(triangles)
-    if v.ndim != 2 or v.shape[1] != 3 or len(v) < 3:
-        raise InputError(f"vertices have shape {np.shape(vertices)}; expected (n, 3)")
-    if t.ndim != 2 or t.shape[1] != 3 or len(t) == 0 or not np.issubdtype(t.dtype, np.integer):
-        raise InputError(f"triangles have shape {t.shape} and type {t.dtype}; expected (m, 3) integers")
+    check_array(v, "vertices", ("n", 3))
+    if len(v) < 3:
+        raise InputError(f"vertices: {len(v)}, expected 3 or more")
+    check_array(t, "triangles", (-1, 3), kind="integers", note="vertex indices")
     t = np.ascontiguousarray(t, np.int64)
-    if not np.isfinite(v).all():
-        raise InputError(f"vertex {int(np.flatnonzero(~np.isfinite(v).all(1))[0])} is not finite")
+    check_finite(v, "vertices")
     if t.min() < 0 or t.max() >= len(v):
-        raise InputError(f"triangle indices run from {t.min()} to {t.max()}; expected 0 to {len(v) - 1}")
+        raise InputError(f"triangles: indices of {t.min()} to {t.max()}, expected 0 to {len(v) - 1}")
     twice = (t[:, 0] == t[:, 1]) | (t[:, 1] == t[:, 2]) | (t[:, 2] == t[:, 0])
     if twice.any():
-        raise InputError(f"triangle {int(np.argmax(twice))} names a vertex twice: remove such triangles")
+        first = int(np.argmax(twice))
+        raise InputError(
+            f"triangles: triangle {first} is {t[first].tolist()}, expected three distinct vertices; "
+            "remove such triangles"
+        )
     unused = np.setdiff1d(np.arange(len(v)), t)
     if len(unused):
-        raise InputError(f"{len(unused)} vertices, the first {unused[0]}, belong to no triangle: remove them")
+        raise InputError(
+            f"vertices: {len(unused)}, the first {unused[0]}, belong to no triangle, expected none; remove them"
+        )
     edges = directed_edges(t)
     key = edges[:, 0] * len(v) + edges[:, 1]
     order = np.sort(key)
@@ -33,17 +39,19 @@ def check_disk(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray,
     if len(doubled):
         a, b = divmod(int(order[doubled[0]]), len(v))
         raise InputError(
-            f"{len(doubled)} edges, one from vertex {a} to {b}, have two triangles on one side: "
-            "the mesh is not manifold or its triangles are not turned alike"
+            f"triangles: {len(doubled)} edges, one from vertex {a} to {b}, have two triangles on one side, expected a "
+            "mesh that is manifold and whose triangles are turned alike"
         )
     if (np.linalg.norm(v[edges[:, 0]] - v[edges[:, 1]], axis=1) == 0).any():
         a, b = edges[np.argmin(np.linalg.norm(v[edges[:, 0]] - v[edges[:, 1]], axis=1))]
-        raise InputError(f"vertices {a} and {b} share an edge and a position: merge repeated vertices")
+        raise InputError(
+            f"vertices: {a} and {b} share an edge and a position, expected one vertex; merge repeated vertices"
+        )
     n_components = count_components(len(v), t)
     if n_components > 1:
         repeated = len(v) - len(np.unique(v, axis=0))
         hint = f"; {repeated} vertices repeat another's position: merge them" if repeated else ""
-        raise InputError(f"the mesh has {n_components} components; expected one{hint}")
+        raise InputError(f"triangles: a mesh of {n_components} components, expected one{hint}")
     return v, t
 
 
@@ -90,7 +98,9 @@ def boundary_loops(triangles: np.ndarray, *, strict: bool = True) -> list[np.nda
     lone = edges[np.sort(order[changes[:-1] & changes[1:]])]
     starts, counts = np.unique(lone[:, 0], return_counts=True)
     if strict and (counts > 1).any():
-        raise InputError(f"the boundary passes vertex {starts[np.argmax(counts)]} twice: not a manifold mesh")
+        raise InputError(
+            f"triangles: the boundary passes vertex {starts[np.argmax(counts)]} twice, expected a manifold mesh"
+        )
     following: dict[int, list[int]] = {}
     for start, end in lone.tolist():
         following.setdefault(start, []).append(end)
@@ -199,8 +209,8 @@ def find_mirror(vertices: np.ndarray, triangles: np.ndarray, n_seeds: int = 60) 
         if matched > 0.98 * n:
             return _without_contradictions(mirror, edges)
     raise InputError(
-        f"the mesh's connectivity is not symmetric about x = {vertices[:, 0].mean():.6g}: at best {best} of "
-        f"{n} vertices found a mirror image; pass symmetric=False or the pairs as `mirror`"
+        f"triangles: {best} of {n} vertices found a mirror image, expected a mesh whose connectivity is symmetric "
+        f"about x = {vertices[:, 0].mean():.6g}; pass symmetric=False or the pairs as `mirror`"
     )
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from uvgen.checks import check_array
 from uvgen.errors import InputError
 from uvgen.meshes.harmonic import laplacian
 from uvgen.meshes.topology import check_disk
@@ -41,12 +42,11 @@ def transfer_expressions(
     v, t = check_disk(vertices, triangles)
     k = np.asarray(known)
     given = np.asarray(displacements)
-    if k.ndim != 1 or len(k) == 0 or not np.issubdtype(k.dtype, np.integer):
-        raise InputError(f"known has shape {k.shape} and type {k.dtype}; expected (k,) vertices")
+    check_array(k, "known", (-1,), kind="integers", note="vertices")
     if k.min() < 0 or k.max() >= len(v) or len(np.unique(k)) < len(k):
-        raise InputError(f"known runs from {k.min()} to {k.max()}; expected distinct, 0 to {len(v) - 1}")
-    if given.ndim not in (2, 3) or given.shape[:2] != (len(k), 3):
-        raise InputError(f"displacements have shape {given.shape}; expected ({len(k)}, 3[, e])")
+        found = f"{len(k)} vertices, {len(np.unique(k))} of them distinct, {k.min()} to {k.max()}"
+        raise InputError(f"known: {found}, expected distinct ones of 0 to {len(v) - 1}")
+    check_array(given, "displacements", (len(k), 3), (len(k), 3, "e"))
     flat = given.reshape(len(k), -1).astype(np.float64)
     out = np.zeros((len(v), flat.shape[1]))
     out[k] = flat

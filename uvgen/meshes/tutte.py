@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from uvgen.checks import check_array, choice
 from uvgen.errors import InputError
 from uvgen.meshes.harmonic import closed_laplacian, cotangent_weights, mean_value_weights, solve_uv
 from uvgen.meshes.topology import boundary_loops, check_disk, directed_edges, find_mirror, triangulate_loop
@@ -73,8 +74,7 @@ def parameterize(
         Where the mesh is no connected manifold with a boundary, the outer boundary is ambiguous, a requested
         symmetry is missing, or the map folds with every kind of weights allowed.
     """
-    if weights not in ("auto", "conformal", "mean-value"):
-        raise InputError(f'weights is {weights!r}; expected "auto", "conformal" or "mean-value"')
+    choice(weights, "weights", ("auto", "conformal", "mean-value"))
     v, t = check_disk(vertices, triangles)
     loops = boundary_loops(t)
     boundary, holes = _choose_outer(v, loops, outer)
@@ -82,7 +82,10 @@ def parameterize(
     if symmetric:
         image = find_mirror(v, t) if mirror is None else _checked_mirror(mirror, len(v))
         if (image[boundary] < 0).any() or not np.isin(image[boundary], boundary).all():
-            raise InputError("the outer boundary does not mirror onto itself: pass symmetric=False")
+            raise InputError(
+                "triangles: an outer boundary without a mirror image, expected one that mirrors onto itself; "
+                "pass symmetric=False"
+            )
     ring_uv, direction = _square_boundary(v, boundary, image)
     _check_chords(t, boundary, ring_uv)
     turn = -direction  # sign of every triangle's UV area; loops run with the surface on one side
@@ -101,7 +104,9 @@ def parameterize(
         uv = solve_uv(conformal, held, held_uv, image)[: len(v)]
         folded = int((turn * signed_areas(uv, t) <= 0).sum())
         if folded and weights == "conformal":
-            raise InputError(f'conformal weights fold {folded} of {len(t)} triangles; pass weights="auto"')
+            raise InputError(
+                f"weights: conformal weights fold {folded} of {len(t)} triangles, expected none; pass 'auto'"
+            )
     replaced = np.zeros(len(v) + len(holes), bool)
     if conformal is None or folded:
         uv, image, replaced = _unfolded(v, t, holes, held, held_uv, image, conformal, turn)
@@ -181,40 +186,43 @@ def _unfolded(v, t, holes, held, held_uv, image, conformal, turn):
             image[np.setdiff1d(near, held)] = -1
         replaced[near] = True
     raise InputError(
-        f"{len(bad)} of {len(t)} triangles stay folded with mean-value weights: the mesh has "
-        "slivers that double precision cannot keep apart; clean it"
+        f"triangles: {len(bad)} of {len(t)} stay folded with mean-value weights, expected none; remove the slivers, "
+        "which double precision cannot keep apart"
     )
 
 
 def _choose_outer(v, loops, outer):
     """The outer loop and the list of the others."""
     if not loops:
-        raise InputError("the mesh has no boundary: cut it open, or remove the back of the head")
+        raise InputError(
+            "triangles: a mesh with no boundary, expected an open one; cut it open, or remove the back of the head"
+        )
     length = [np.linalg.norm(v[loop] - v[np.roll(loop, -1)], axis=1).sum() for loop in loops]
     if outer is None:
         k = int(np.argmax(length))
         second = max((x for i, x in enumerate(length) if i != k), default=0.0)
         if second > _MAX_HOLE * length[k]:
             raise InputError(
-                f"the mesh has {len(loops)} boundaries, the two longest {length[k]:.4g} and "
-                f"{second:.4g} long: name a vertex of the outer one as `outer`"
+                f"triangles: a mesh with {len(loops)} boundaries, the two longest {length[k]:.4g} and {second:.4g} "
+                "long, expected one by far the longest; name a vertex of the outer one as `outer`"
             )
     else:
         on = [i for i, loop in enumerate(loops) if outer in loop]
         if not on:
-            raise InputError(f"vertex {outer}, named as `outer`, is not on a boundary")
+            raise InputError(f"outer: vertex {outer}, not on a boundary, expected a vertex of the outer boundary")
         k = on[0]
     return loops[k], [loop for i, loop in enumerate(loops) if i != k]
 
 
 def _checked_mirror(mirror, n):
     m = np.asarray(mirror)
-    if m.shape != (n,) or not np.issubdtype(m.dtype, np.integer) or m.min() < -1 or m.max() >= n:
-        raise InputError(f"mirror has shape {m.shape} and type {m.dtype}; expected ({n},) vertices or -1")
+    check_array(m, "mirror", (n,), kind="integers", note="vertices, or -1")
+    if m.min() < -1 or m.max() >= n:
+        raise InputError(f"mirror: {m.min()} to {m.max()}, expected vertices of 0 to {n - 1}, or -1")
     m = m.astype(np.int64)
     known = m >= 0
     if (m[m[known]] != np.flatnonzero(known)).any():
-        raise InputError("mirror is not its own inverse: mirror[mirror[i]] must be i")
+        raise InputError("mirror: not its own inverse, expected mirror[mirror[i]] to be i")
     return m
 
 
@@ -233,7 +241,7 @@ def _square_boundary(v, loop, image):
         over = np.flatnonzero(twin == (np.arange(len(loop)) + 1) % len(loop))
         centres += [((p[i, 1] + p[(i + 1) % len(loop), 1]) / 2, (arc[i] + arc[i + 1]) / 2) for i in over]
         if len(centres) != 2:
-            raise InputError(f"the boundary crosses the symmetry line {len(centres)} times; expected twice")
+            raise InputError(f"triangles: the boundary crosses the symmetry line {len(centres)} times, expected twice")
         start = max(centres)[1]
     else:
         arc = np.concatenate([[0.0], np.cumsum(length)])
@@ -248,7 +256,10 @@ def _square_boundary(v, loop, image):
     if image is not None:
         taken[2:] = [1 - taken[1], 1 - taken[0]]
     if min(np.diff([0.0, *taken, 1.0])) <= 0:
-        raise InputError(f"the outer boundary of {len(loop)} vertices leaves none for a corner of the square")
+        raise InputError(
+            f"triangles: an outer boundary of {len(loop)} vertices leaves none for a corner of the square, "
+            "expected one vertex or more near each corner"
+        )
     s = np.interp(s, [0.0, *taken, 1.0], corners)
     u, v = np.interp(s, corners, [0.5, 1, 1, 0, 0, 0.5]), np.interp(s, corners, [1, 1, 0, 0, 1, 1])
     ring = np.stack([u, v], 1)
@@ -263,8 +274,8 @@ def _check_chords(t, loop, ring_uv):
     flat = sides[t].all(axis=1).any(axis=1)
     if flat.any():
         raise InputError(
-            f"{flat.sum()} triangles, the first {np.argmax(flat)}, have all corners on one side "
-            "of the square: remove the mesh's ears (triangles with two edges on the boundary)"
+            f"triangles: {flat.sum()}, the first {np.argmax(flat)}, have all corners on one side of the square, "
+            "expected none; remove the mesh's ears (triangles with two edges on the boundary)"
         )
 
 
@@ -334,6 +345,9 @@ def _fill_holes(uv, holes, turn):
         ring = loop[::-1] if turn > 0 else loop  # the hole lies on the loop's right: walk it the other way
         tri = triangulate_loop(ring, uv)
         if len(tri) != len(ring) - 2:
-            raise InputError(f"the hole of {len(ring)} vertices through vertex {ring[0]} is not simple in UV")
+            raise InputError(
+                f"triangles: the hole of {len(ring)} vertices through vertex {ring[0]} crosses itself in UV, "
+                "expected a simple polygon"
+            )
         out.append(tri if turn > 0 else tri[:, ::-1])
     return np.concatenate(out).astype(np.int32)

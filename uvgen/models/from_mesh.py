@@ -120,17 +120,17 @@ def _read_mesh(path: Path, unit: str) -> tuple[NDArray[np.float64], NDArray[np.i
     try:
         mesh: Any = trimesh.load(path, process=False, maintain_order=True, force="mesh")
         vertices, triangles = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int32)
-    except Exception as error:  # trimesh's readers raise whatever they stumble over
-        raise ModelError(f"{path}: not a readable mesh ({error}); expected {', '.join(_MESHES)}") from error
+    except Exception as error:  # trimesh's readers raise errors of any type
+        raise ModelError(f"{path}: not a readable mesh ({error}), expected {', '.join(_MESHES)}") from error
     if not len(triangles):
-        raise ModelError(f"{path}: no triangles in it")
+        raise ModelError(f"{path}: no triangles in it, expected a mesh")
     return vertices * _MICROMETRES[unit], triangles
 
 
 def _read_scan(path: Path, unit: str, triangles: NDArray[np.int32]) -> NDArray[np.float64]:
     vertices, own = _read_mesh(path, unit)
     if not np.array_equal(own, triangles):
-        raise ModelError(f"{path}: other triangles than the mesh's; scans must be registered to one topology")
+        raise ModelError(f"{path}: other triangles than the mesh's, expected scans registered to one topology")
     return vertices
 
 
@@ -150,9 +150,9 @@ def _read_landmarks(path: Path) -> NDArray[np.int32]:
     try:
         numbers = np.loadtxt(path, dtype=np.int32, ndmin=1).ravel()
     except (ValueError, OSError) as error:
-        raise InputError(f"{path}: not a list of vertex numbers ({error})") from error
+        raise InputError(f"{path}: not readable as numbers ({error}), expected a list of vertex numbers") from error
     if len(numbers) != 68:
-        raise InputError(f"{path}: {len(numbers)} numbers, expected 68, the iBUG points' vertices counted from 0")
+        raise InputError(f"{path}: {len(numbers)} numbers, expected 68: the iBUG points' vertices, counted from 0")
     return numbers
 
 

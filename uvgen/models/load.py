@@ -35,9 +35,9 @@ def load_model(path: str | PathLike[str]) -> MorphableModel:
         return builtin_model()
     path = Path(path)
     if path.is_dir():
-        raise ModelError(f"{path}: is a folder; name the model file in it (BFM.mat or a .h5)")
+        raise ModelError(f"{path}: is a folder, expected a model file; name the one in it (BFM.mat or a .h5)")
     if not path.exists():
-        raise ModelError(f"{path}: no such model file")
+        raise ModelError(f"{path}: no such file, expected a model (BFM.mat or a .h5)")
     if path.suffix.lower() == ".mat":
         from uvgen.models.formats import face3d
 

@@ -134,7 +134,7 @@ class MorphableModel:
 
 def _restored(*values: Any) -> MorphableModel:
     """A model from its pickled fields, whose arrays may be mapped from the pickle's file; they are plain and frozen."""
-    plain = [frozen(value, value.dtype) if isinstance(value, np.ndarray) else value for value in values]
+    plain: list[Any] = [frozen(value, value.dtype) if isinstance(value, np.ndarray) else value for value in values]
     return MorphableModel(*plain)
 
 
@@ -181,34 +181,42 @@ def _check(model: MorphableModel, source: str) -> None:
     n, k = model.n_vertices, model.n_shape + model.n_expression
     require(model.mean.shape == (n, 3) and n > 2, f"mean shape is {model.mean.shape}, expected (n, 3)")
     require(model.basis.shape == (n, 3, k), f"bases are {model.basis.shape}, expected ({n}, 3, {k})")
-    require(model.uv.shape == (n, 2), f"UV coordinates are {model.uv.shape}, expected ({n}, 2), one a vertex")
-    require(np.isfinite(model.mean).all(), "mean shape holds NaN or infinity")
+    require(model.uv.shape == (n, 2), f"UV coordinates are {model.uv.shape}, expected ({n}, 2): one per vertex")
+    require(np.isfinite(model.mean).all(), "mean shape holds NaN or infinity, expected finite numbers")
     if model.path is None:  # those of a model file were checked when it was made; reading them would take a second
-        require(np.isfinite(model.basis).all(), "bases hold NaN or infinity")
-    require(np.isfinite(model.uv).all(), "UV coordinates hold NaN or infinity")
-    require(model.uv.min() >= 0 and model.uv.max() <= 1, "UV coordinates leave [0, 1]; scale them to the unit square")
-    require(model.landmarks.shape == (68,), f"landmarks are {model.landmarks.shape}, expected (68,), the iBUG points")
+        require(np.isfinite(model.basis).all(), "bases hold NaN or infinity, expected finite numbers")
+    require(np.isfinite(model.uv).all(), "UV coordinates hold NaN or infinity, expected finite numbers")
+    require(
+        model.uv.min() >= 0 and model.uv.max() <= 1, "UV coordinates leave [0, 1], expected the unit square; scale them"
+    )
+    require(model.landmarks.shape == (68,), f"landmarks are {model.landmarks.shape}, expected (68,): the iBUG points")
     for name in ("triangles", "mouth_triangles"):
         array = getattr(model, name)
         require(array.ndim == 2 and array.shape[1] == 3, f"{name} are {array.shape}, expected (m, 3)")
-    require(len(model.triangles), "there are no triangles")
+    require(len(model.triangles), "there are no triangles, expected one or more")
     for name in ("triangles", "mouth_triangles", "landmarks"):
         array = getattr(model, name)
-        inside = not array.size or (array.min() >= 0 and array.max() < n)
-        require(inside, f"{name} name a vertex that does not exist ({n} vertices, counted from 0)")
+        low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
+        inside = low >= 0 and high < n
+        require(inside, f"{name} name a vertex that does not exist, {low} to {high}, expected 0 to {n - 1}")
     mean, basis, std = model.albedo_mean, model.albedo_basis, model.albedo_std
-    require(mean is None or mean.shape == (n, 3), f"albedo_mean is not ({n}, 3)")
+    if mean is not None:
+        require(mean.shape == (n, 3), f"albedo_mean is {mean.shape}, expected ({n}, 3)")
     together = (basis is None) == (std is None) and (basis is None or mean is not None)
-    require(together, "albedo_basis needs albedo_mean and albedo_std")
+    require(together, "albedo_basis, _mean and _std: not all given, expected all, albedo_mean alone or none")
     if basis is not None and std is not None:
         require(basis.shape == (n, 3, std.size), f"albedo_basis is {basis.shape}, expected ({n}, 3, {std.size})")
     for name in ("regions", "mirror"):
         array = getattr(model, name)
-        require(array is None or array.shape == (n,), f"{name}: one value a vertex expected")
+        if array is not None:
+            require(array.shape == (n,), f"{name} are {array.shape}, expected ({n},): one per vertex")
     if model.mirror is not None:
-        require(model.mirror.min() >= -1 and model.mirror.max() < n, "mirror pairs name a vertex that does not exist")
+        low, high = int(model.mirror.min()), int(model.mirror.max())
+        inside = low >= -1 and high < n
+        require(inside, f"mirror pairs name a vertex that does not exist, {low} to {high}, expected -1 to {n - 1}")
     if model.regions is not None:
-        require(model.regions.max() < len(REGIONS), f"a region label is above {len(REGIONS) - 1}")
+        highest = int(model.regions.max())
+        require(highest < len(REGIONS), f"regions hold the label {highest}, expected 0 to {len(REGIONS) - 1}")
 
 
 def hash_labels(model: MorphableModel) -> str:
@@ -260,7 +268,7 @@ def read_model(path: str | PathLike[str]) -> MorphableModel:
                 raise ModelError(f"{path}: HDF5, but not a uvgen model (format {found!r}, expected {FORMAT!r})")
             version = int(file.attrs["version"])
             if version > VERSION:
-                raise ModelError(f"{path}: model format {version}, this uvgen reads up to {VERSION}; update uvgen")
+                raise ModelError(f"{path}: model format {version}, expected {VERSION} at most; update uvgen")
             arrays: dict[str, Any] = {
                 key: _map(path, data) if key in _MAPPED_FIELDS else data[()]
                 for key, data in file.items()
@@ -272,12 +280,12 @@ def read_model(path: str | PathLike[str]) -> MorphableModel:
         if isinstance(error, ModelError):
             raise
         raise ModelError(
-            f"{path}: not a readable model file ({error}); expected uvgen's .h5 or face3d's BFM.mat, "
-            "see `uvgen model convert --help`"
+            f"{path}: not a readable model file ({error}), expected uvgen's .h5 or face3d's BFM.mat; "
+            "convert other files with `uvgen model convert`"
         ) from error
     required = {f.name for f in fields(MorphableModel)} & set(_LABEL_FIELDS) - {"regions"}
     if missing := sorted((required | {"shape_std", "expression_std"}) - set(arrays)):
-        raise ModelError(f"{path}: dataset {missing[0]} is missing; convert the model again")
+        raise ModelError(f"{path}: dataset {missing[0]} is missing, expected a whole model; convert it again")
     return make_model(source=str(path), **arrays, **texts, sources=sources, path=path.resolve())
 
 

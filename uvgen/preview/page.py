@@ -14,8 +14,9 @@ from PIL import Image
 
 from uvgen import rasterize
 from uvgen.augment.values import Draw
+from uvgen.checks import number_in
 from uvgen.datasets.config import BuildConfig
-from uvgen.errors import DatasetError, InputError
+from uvgen.errors import DatasetError
 from uvgen.maps.masks import landmark_texels
 from uvgen.models.morphable import MorphableModel
 from uvgen.preview.layout import THUMB, Header, Row, compose, yaw_histogram
@@ -101,16 +102,18 @@ def contact_sheet(
     DatasetError
         Where the set is empty, holds no maps and was opened without a model, or lacks a named sample.
     """
-    if not 1 <= n_samples <= MOST or len(names) > MOST:
-        raise InputError(f"samples: {max(n_samples, len(names))}, a sheet shows 1 to {MOST}")
-    if every is not None and every < 1:
-        raise InputError(f"every: {every}, expected 1 or more texels")
+    number_in(n_samples, "n_samples", 1, MOST, whole=True)
+    number_in(len(names), "names", 0, MOST, "samples")
+    if every is not None:
+        number_in(every, "every", 1, unit="texels", whole=True)
     if not len(reader):
-        raise DatasetError(f"{reader.folder}: holds no sample to show")
+        raise DatasetError(f"{reader.folder}: holds no sample to show, expected one or more")
     if "image" not in reader.fields:
-        raise DatasetError(f"{reader.folder}: has no images to show")
+        raise DatasetError(f"{reader.folder}: has no images to show, expected a set with images")
     if "posmap" not in reader[0]:
-        raise DatasetError(f"{reader.folder}: stores no maps; open it with the model that it was built with (--model)")
+        raise DatasetError(
+            f"{reader.folder}: stores no maps, expected maps or a model; open it with the model that it was built with"
+        )
     constants = reader.constants
     weights, coverage = constants["weight_mask"], constants["coverage"]
     every = every or max(1, round(len(weights) / 42))
@@ -240,7 +243,7 @@ def _named(reader: ShardReader, all_names: Sequence[str], names: Sequence[str]) 
     position = {name: k for k, name in enumerate(all_names)}
     for name in names:
         if name not in position:
-            raise DatasetError(f"{reader.folder}: no sample {name!r}; names look like {all_names[0]!r}")
+            raise DatasetError(f"{reader.folder}: no sample {name!r}, expected names like {all_names[0]!r}")
     return [position[name] for name in names]
 
 

@@ -79,7 +79,9 @@ class Face:
         """
         crop, position_map = sample["image"], sample["posmap"]
         if not np.isfinite(position_map).all():
-            raise DatasetError(f"{sample['name']}: its map holds NaN or infinity; run `uvgen verify`")
+            raise DatasetError(
+                f"{sample['name']}: its map holds NaN or infinity, expected finite numbers; run `uvgen verify`"
+            )
         half = np.array([0.5, 0.5, 0], np.float32)  # pixel centres are integers, in the crop and in the panel
         points = (position_map + half) * np.float32(PANEL / crop.shape[0]) - half
         vertices, triangles, _ = rasterize.mesh_from_map(points, coverage)

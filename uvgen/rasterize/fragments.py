@@ -2,11 +2,23 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from numbers import Integral
 
 import numpy as np
 
-from uvgen.checks import background_color, bad_index, choice, frozen, picture_size, real_array, triangle_indices
+from uvgen.checks import (
+    background_color,
+    bad_index,
+    check_array,
+    check_buffer,
+    check_finite,
+    choice,
+    frozen,
+    number_in,
+    picture_size,
+    real_array,
+    shown,
+    triangle_indices,
+)
 from uvgen.errors import InputError
 from uvgen.rasterize import coverage_kernels, surface_kernels
 
@@ -91,15 +103,11 @@ def rasterize(
         Wrong shapes, dtypes or options, or a triangle that names a vertex that does not exist. What `out`
         holds is then undefined.
     """
-    vertices = np.asarray(vertices)
-    if vertices.ndim not in (2, 3):
-        raise InputError(f"vertices: expected shape (*, 3) or (*, *, 3), got {vertices.shape}")
-    vertices = real_array(vertices, "vertices", (None,) * (vertices.ndim - 1) + (3,))
+    vertices = real_array(vertices, "vertices", (None, 3), (None, None, 3))
     height, width = picture_size(size)
     choice(cull, "cull", ("none", "back", "front"))
     choice(rule, "rule", ("top-left", "face3d"))
-    if not isinstance(workers, Integral) or workers < 1:
-        raise InputError(f"workers: expected a positive integer, got {workers!r}")
+    number_in(workers, "workers", 1, whole=True)
     indices = triangle_indices(triangles, vertices.shape[-2])
     shape = (*vertices.shape[:-2], height, width)
     if out is None:
@@ -148,30 +156,19 @@ def _draw(vertices, indices, width, cull, rule, triangle_out, weights_out, depth
 def _check_out(out, shape):
     """Raise unless `out` can take fragments of this shape."""
     if not isinstance(out, Fragments):
-        raise InputError(f"out: expected Fragments, got {type(out).__name__}")
-    for name, want, dtype in (
-        ("triangle", shape, np.int32),
-        ("weights", (*shape, 3), np.float32),
-        ("depth", shape, np.float32),
-    ):
-        array = getattr(out, name)
-        if not isinstance(array, np.ndarray) or array.shape != want or array.dtype != dtype:
-            got = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-            raise InputError(f"out.{name}: expected {np.dtype(dtype)} {want}, got {got}")
-        if not (array.flags.c_contiguous and array.flags.aligned and array.flags.writeable):
-            raise InputError(f"out.{name}: expected a C-contiguous, writeable array")
+        raise InputError(f"out: {shown(out)}, expected Fragments")
+    check_buffer(out.triangle, shape, np.int32, "out.triangle")
+    check_buffer(out.weights, (*shape, 3), np.float32, "out.weights")
+    check_buffer(out.depth, shape, np.float32, "out.depth")
 
 
 def fragment_arrays(fragments):
     """(triangle (p,), weights (3 p,)) of fragments, frozen and flat, whoever made them."""
     if not isinstance(fragments, Fragments):
-        raise InputError(f"fragments: expected Fragments, got {type(fragments).__name__}")
+        raise InputError(f"fragments: {shown(fragments)}, expected Fragments")
     triangle, weights = np.asarray(fragments.triangle), np.asarray(fragments.weights)
-    if triangle.dtype != np.int32 or weights.dtype != np.float32 or weights.shape != (*triangle.shape, 3):
-        raise InputError(
-            "fragments: expected int32 triangle (..., h, w) and float32 weights (..., h, w, 3), "
-            f"got {triangle.dtype} {triangle.shape} and {weights.dtype} {weights.shape}"
-        )
+    check_array(triangle, "fragments.triangle", (...,), kind="int32", note="height and width last")
+    check_array(weights, "fragments.weights", (*triangle.shape, 3), kind="float32")
     return frozen(triangle, np.int32).reshape(-1), frozen(weights, np.float32).reshape(-1)
 
 
@@ -207,7 +204,7 @@ def interpolate(
     attributes = real_array(attributes, "attributes", (None,) * (2 + batched))
     shape = fragments.triangle.shape
     if batched and (len(shape) != 3 or shape[0] != len(attributes)):
-        raise InputError(f"attributes: a batch of {len(attributes)} does not fit fragments of shape {shape}")
+        raise InputError(f"attributes: a batch of {len(attributes)}, expected one for fragments of shape {shape}")
     indices = triangle_indices(triangles)
     channels = attributes.shape[-1]
     color = background_color(background, channels)
@@ -229,8 +226,8 @@ def interpolate(
     for item_triangle, item_weights, item_attributes, item_image in items:
         if surface_kernels.interpolate(item_triangle, item_weights, indices, item_attributes, channels, item_image):
             raise InputError(
-                f"fragments name triangles beyond the {len(indices) // 3} given, or triangles "
-                f"name rows beyond the {attributes.shape[-2]} of attributes"
+                f"fragments or triangles: an index out of range, expected no triangles beyond the {len(indices) // 3} "
+                f"given and no rows beyond the {attributes.shape[-2]} of attributes"
             )
     return image
 
@@ -269,9 +266,10 @@ def pncc_codes(mean_shape: np.ndarray) -> np.ndarray:
     Zhu et al. (CVPR 2016), equation 4; the neutral mean without expression gives 3DDFA's published codes.
     """
     mean_shape = real_array(mean_shape, "mean_shape", (-1, 3))
+    check_finite(mean_shape, "mean_shape")
     low, high = mean_shape.min(axis=0), mean_shape.max(axis=0)
-    if not (np.isfinite(mean_shape).all() and (high > low).all()):
-        raise InputError("mean_shape: expected finite coordinates with an extent along each axis")
+    if not (high > low).all():
+        raise InputError(f"mean_shape: extents {(high - low).tolist()}, expected more than 0 along each axis")
     return (mean_shape - low) / (high - low)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from uvgen.checks import bad_index, real_array, triangle_indices
+from uvgen.checks import bad_index, check_array, real_array, shown, triangle_indices
 from uvgen.errors import InputError
 from uvgen.rasterize import surface_kernels
 from uvgen.rasterize.fragments import xy_words
@@ -174,18 +174,16 @@ def shade(normals: np.ndarray, light: Light | SphericalHarmonics) -> np.ndarray:
         Wrong shapes, or another kind of light.
     """
     normals = np.asarray(normals)
-    if normals.ndim < 1 or normals.shape[-1] != 3 or normals.dtype.kind not in "fiu":
-        raise InputError(f"normals: expected real numbers (..., 3), got {normals.dtype} {normals.shape}")
+    check_array(normals, "normals", (..., 3), kind="numbers")
     normals = normals.astype(np.float32, copy=False)
     if isinstance(light, Light):
         shaded = _lamp(normals, light)
     elif isinstance(light, SphericalHarmonics):
         coefficients = np.asarray(light.coefficients, np.float32)
-        if coefficients.ndim not in (1, 2) or coefficients.shape[0] != 9:
-            raise InputError(f"light.coefficients: expected (9,) or (9, c), got {coefficients.shape}")
+        check_array(coefficients, "light.coefficients", (9,), (9, "c"))
         shaded = harmonic_basis(normals) @ coefficients.reshape(9, -1)
     else:
-        raise InputError(f"light: expected Light or SphericalHarmonics, got {type(light).__name__}")
+        raise InputError(f"light: {shown(light)}, expected Light or SphericalHarmonics")
     return np.maximum(shaded, 0) * normals.any(axis=-1, keepdims=True)
 
 
@@ -194,7 +192,7 @@ def _lamp(normals, light):
     direction = np.asarray(light.direction, np.float64)
     length = np.linalg.norm(direction)
     if direction.shape != (3,) or not 0 < length < np.inf:
-        raise InputError(f"light.direction: expected three finite numbers, not all zero, got {light.direction!r}")
+        raise InputError(f"light.direction: {shown(light.direction)}, expected three finite numbers, not all zero")
     direction = direction / length
     halfway = direction + [0.0, 0.0, 1.0]
     halfway /= max(float(np.linalg.norm(halfway)), 1e-12)  # a lamp exactly behind has no highlight

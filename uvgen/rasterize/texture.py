@@ -180,7 +180,7 @@ def flatten_mean(textures: np.ndarray, visibilities: np.ndarray) -> tuple[np.nda
     textures = real_array(textures, "textures", (None, None, None, None))
     weights = real_array(visibilities, "visibilities", textures.shape[:3])
     if not ((weights >= 0) & (weights < np.inf)).all():
-        raise InputError("visibilities: expected bool, or finite weights that are not negative")
+        raise InputError("visibilities: negative or non-finite weights, expected bool or finite weights of 0 or more")
     total = np.zeros(textures.shape[1:], np.float64)
     for texture, weight in zip(textures, weights, strict=True):
         weight = weight[..., None]

@@ -1,11 +1,8 @@
 """What the camera sees of a mesh: vertices, and texels of a position map."""
 
-from numbers import Real
-
 import numpy as np
 
-from uvgen.checks import frozen, picture_size, real_array
-from uvgen.errors import InputError
+from uvgen.checks import frozen, number_in, picture_size, real_array
 from uvgen.meshes.grid import mesh_from_map
 from uvgen.rasterize import surface_kernels
 from uvgen.rasterize.fragments import rasterize
@@ -42,8 +39,7 @@ def visible_vertices(
         Wrong shapes, dtypes or values, or indices out of range.
     """
     vertices = real_array(vertices, "vertices", (None, 3))
-    if not isinstance(tolerance, Real) or not 0 <= tolerance < np.inf:
-        raise InputError(f"tolerance: expected a finite number, not negative, got {tolerance!r}")
+    number_in(tolerance, "tolerance", 0)
     depth = rasterize(vertices, triangles, size).depth
     visible = np.empty(len(vertices), np.bool_)
     surface_kernels.see_points(vertices.reshape(-1), frozen(depth, np.float32), np.float32(tolerance), visible)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from uvgen.errors import InputError
+from uvgen.checks import number_in
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.models.builtin.albedo import ALBEDO_NAMES, HAIRLINE, albedo, brow_line
 from uvgen.models.builtin.expression import EXPRESSIONS, expression_basis
@@ -44,8 +44,7 @@ def builtin_model(n_vertices: int = DEFAULT_VERTICES) -> MorphableModel:
     InputError
         Where `n_vertices` is out of range.
     """
-    if not 4_000 <= n_vertices <= 70_000:
-        raise InputError(f"n_vertices is {n_vertices}; the built-in model can have 4,000 to 70,000")
+    number_in(n_vertices, "n_vertices", 4_000, 70_000)
     mesh = head_mesh(density_scale(n_vertices))
     colour, colour_basis = albedo(mesh)
     identity, expression = identity_basis(mesh), expression_basis(mesh)

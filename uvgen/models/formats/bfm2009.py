@@ -49,7 +49,7 @@ def read(bfm: Path, expression: Path, info: Path, uv: Path, mouth: Path | None =
     trim = matlab.indices(about["trimIndex"]).ravel()
     n_full, n = len(basel["shapeMU"]) // 3, len(trim)
     if trim.max() >= n_full:
-        raise ModelError(f"{info}: trimIndex reaches vertex {trim.max() + 1}, {bfm} has {n_full}")
+        raise ModelError(f"{info}: trimIndex reaches vertex {trim.max() + 1}, expected {n_full} at most, as {bfm} has")
     if len(additions["w_exp"]) != 3 * n:
         raise ModelError(f"{expression}: w_exp has {len(additions['w_exp'])} rows, expected {3 * n} for trimIndex")
     if len(uv_rows) not in (n, n_full):

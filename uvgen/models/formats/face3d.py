@@ -44,7 +44,7 @@ def read(path: Path) -> MorphableModel:
                         struct="model")  # fmt: skip
     uv_path, info_path = path.with_name("BFM_UV.mat"), path.with_name("BFM_info.mat")
     if not uv_path.exists():
-        raise ModelError(f"{uv_path}: no such file; position maps need the UV coordinates beside {path.name}")
+        raise ModelError(f"{uv_path}: no such file; put the file of UV coordinates beside {path.name}")
     uv = matlab.load(uv_path, "UV")["UV"]
     info: dict[str, Any] = matlab.load(info_path, struct="model_info") if info_path.exists() else {}
 

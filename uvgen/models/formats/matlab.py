@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.checks import shown
 from uvgen.errors import ModelError
 from uvgen.models.morphable import REGIONS
 
@@ -45,7 +46,7 @@ def load(path: Path, *required: str, struct: str | None = None) -> dict[str, Any
     except FileNotFoundError as error:
         raise ModelError(f"{path}: no such file") from error
     except (OSError, ValueError, TypeError, MatReadError, EOFError) as error:
-        raise ModelError(f"{path}: not a readable MATLAB file ({error}); is the download complete?") from error
+        raise ModelError(f"{path}: not a readable MATLAB file ({error}); download it again") from error
     if struct is not None:
         if struct not in content or content[struct].dtype.names is None:
             raise ModelError(f"{path}: no struct `{struct}` in it; expected face3d's file")
@@ -95,7 +96,7 @@ def regions(segments: NDArray[Any], n: int, trim: NDArray[np.int32] | None) -> N
     if trim is not None and len(segments) != n:
         segments = segments[trim]
     if segments.shape != (n, 4):
-        raise ModelError(f"segbin: shape {segments.shape}, expected ({n}, 4) of nose, eyes, mouth, rest")
+        raise ModelError(f"segbin: {shown(segments)}, expected ({n}, 4): nose, eyes, mouth, rest")
     labels = np.full(n, REGIONS.index("face"), np.uint8)
     for column, name in reversed(list(enumerate(("nose", "eyes", "mouth")))):
         labels[segments[:, column] != 0] = REGIONS.index(name)
