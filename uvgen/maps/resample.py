@@ -1,7 +1,6 @@
-"""A model on a regular UV grid, and expressions carried to vertices that lack them.
+"""A model re-sampled on a regular UV grid, so that its vertices are texels.
 
-Both come from Bas et al., 3D Morphable Models as Spatial Transformer Networks (2017): its model is re-sampled
-so that vertices are texels, and its expressions are carried into the mouth by a Laplace-Beltrami solve.
+From Bas et al., 3D Morphable Models as Spatial Transformer Networks (2017), whose model is one like it.
 """
 
 import numpy as np
@@ -9,10 +8,7 @@ import numpy as np
 from uvgen.errors import InputError
 from uvgen.maps.atlas import build_atlas
 from uvgen.maps.masks import landmark_texels
-from uvgen.meshes.transfer import transfer_expressions
 from uvgen.models.morphable import MorphableModel, make_model
-
-__all__ = ["resample_model", "transfer_expressions"]
 
 
 def resample_model(model: MorphableModel, size: int) -> MorphableModel:
