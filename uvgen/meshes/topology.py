@@ -115,6 +115,11 @@ def signed_area(polygon: np.ndarray) -> float:
 def triangulate_loop(loop: np.ndarray, uv: np.ndarray) -> np.ndarray:
     """Triangles over a hole's boundary loop, by cutting ears, the shortest cut first.
 
+    Needed once per atlas and hole. Measured on a model of 53,215 vertices, whose mouth has a loop of 78: 4.8 ms here, a
+    tenth of the time for a 256 texel atlas, and 0.015 ms with mapbox_earcut 2.1. That would be one more compiled
+    dependency, and its longest edge across the lips is 0.071 in UV, here 0.025. Both fill the loop
+    exactly.
+
     Parameters
     ----------
     loop : (k,) int32
