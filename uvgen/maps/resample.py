@@ -1,7 +1,6 @@
-"""A model on a regular UV grid, and expressions carried to vertices that lack them.
+"""A model re-sampled on a regular UV grid, so that its vertices are texels.
 
-Both come from Bas et al., 3D Morphable Models as Spatial Transformer Networks (2017): its model is re-sampled
-so that vertices are texels, and its expressions are carried into the mouth by a Laplace-Beltrami solve.
+From Bas et al., 3D Morphable Models as Spatial Transformer Networks (2017), whose model is one like it.
 """
 
 import numpy as np
@@ -9,10 +8,8 @@ import numpy as np
 from uvgen.errors import InputError
 from uvgen.maps.atlas import build_atlas
 from uvgen.maps.masks import landmark_texels
-from uvgen.meshes.transfer import transfer_expressions
+from uvgen.meshes.tutte import signed_areas
 from uvgen.models.morphable import MorphableModel, make_model
-
-__all__ = ["resample_model", "transfer_expressions"]
 
 
 def resample_model(model: MorphableModel, size: int) -> MorphableModel:
@@ -69,8 +66,7 @@ def resample_model(model: MorphableModel, size: int) -> MorphableModel:
     first = np.where(left[..., None], np.stack([a, b, c], -1), np.stack([a, b, d], -1))
     second = np.where(left[..., None], np.stack([a, c, d], -1), np.stack([b, c, d], -1))
     faces = np.stack([first, second], 2).reshape(-1, 3)
-    p, q, r = (np.asarray(model.uv)[triangles[:, i]] for i in range(3))
-    if np.median((q - p)[:, 0] * (r - p)[:, 1] - (q - p)[:, 1] * (r - p)[:, 0]) < 0:
+    if np.median(signed_areas(model.uv, triangles)) < 0:
         faces = faces[:, ::-1]
     mirrored = texel[:, ::-1].ravel() if model.mirror is not None else None
     nearest = atlas.nearest_vertices

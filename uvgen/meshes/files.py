@@ -1,8 +1,7 @@
 """Writing meshes as Wavefront OBJ and Stanford PLY."""
 
+import io
 import os
-import struct
-import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -186,18 +185,9 @@ def _write(path, data):
 
 
 def _png(image):
-    """An 8-bit RGB image (h, w, 3) as the bytes of a PNG file (ISO/IEC 15948), each row unfiltered."""
-    height, width = image.shape[:2]
-    rows = np.zeros((height, 1 + 3 * width), np.uint8)
-    rows[:, 1:] = image.reshape(height, -1)
+    """An 8-bit RGB image (h, w, 3) as the bytes of a PNG file."""
+    from PIL import Image
 
-    def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows.tobytes()))
-        + chunk(b"IEND", b"")
-    )
+    data = io.BytesIO()
+    Image.fromarray(image).save(data, "PNG")
+    return data.getvalue()

@@ -1,4 +1,8 @@
-"""Components known at some vertices, spread over a whole mesh."""
+"""Expressions known at some vertices of a mesh, extended to the others.
+
+From Bas et al., 3D Morphable Models as Spatial Transformer Networks (2017), who carry expressions into the mouth of
+the Basel model by a Laplace-Beltrami solve.
+"""
 
 import numpy as np
 

@@ -5,6 +5,11 @@ loop goes onto the square and the symmetry line onto u = 0.5, both by arc length
 weighted mean of its neighbours, with conformal (cotangent) weights; one half is solved for, the other is its
 mirror image. Cotangent weights are negative across obtuse pairs of angles and can fold the map; mean-value
 weights (Floater, 2003) are positive and, by Tutte's and Floater's theorems, cannot.
+
+libigl has cotangent weights only. Measured with libigl 2.6 and the same boundary: `igl.harmonic` folds 26 of the
+built-in model's 21,262 triangles, and 31 of 105,840 of a model of 53,215 vertices, where it is also off symmetry by
+0.006 in UV; `igl.lscm` folds 26 and 9 and does not fill the square. Here no triangle folds and symmetry holds to 1e-14,
+for 5.7 s instead of 0.4 s on the larger model.
 """
 
 import logging

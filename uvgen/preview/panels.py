@@ -126,9 +126,7 @@ def landmark_panel(face: Face, texels: NDArray[np.integer[Any]]) -> Image.Image:
     return draw_landmarks(crop_panel(face), points, seen)
 
 
-def draw_landmarks(
-    picture: Image.Image, points: NDArray[np.floating[Any]], seen: NDArray[np.bool_], *, strength: float = 1.0
-) -> Image.Image:
+def draw_landmarks(picture: Image.Image, points: NDArray[np.floating[Any]], seen: NDArray[np.bool_]) -> Image.Image:
     """iBUG polylines and dots over a picture; points (68, 2) in its px, hidden ones hollow."""
     sides = _sides()
     layer = Image.new("RGBA", (picture.width * _FINE, picture.height * _FINE))
@@ -141,12 +139,12 @@ def draw_landmarks(
                 side = a if sides[a] != MIDDLE else b
                 visible = seen[a] or seen[b]
                 fill = (*(color or sides[side]), (110 if visible else 50) if color else (255 if visible else 120))
-                draw.line([*fine[a], *fine[b]], fill=fill, width=round(width * _FINE * strength))
+                draw.line([*fine[a], *fine[b]], fill=fill, width=round(width * _FINE))
     for k in range(68):
-        _dot(draw, fine[k], 2.9 * strength, (*_INK, 255))
-        _dot(draw, fine[k], 2.1 * strength, (*sides[k], 255))
+        _dot(draw, fine[k], 2.9, (*_INK, 255))
+        _dot(draw, fine[k], 2.1, (*sides[k], 255))
         if not seen[k]:
-            _dot(draw, fine[k], 1.2 * strength, (*_INK, 255))
+            _dot(draw, fine[k], 1.2, (*_INK, 255))
     return _over(picture, layer)
 
 

@@ -1,7 +1,12 @@
 """Numeric arrays of MATLAB 5 to 7 files, read so that no damage can do harm.
 
-SciPy reads these files too, but crashes the whole process on some damaged ones; here every offset and count is checked.
-Large trusted files (the face models) are still SciPy's. Source of the layout: MathWorks, "MAT-File Format", level 5:
+SciPy reads these files too, but some damaged ones end the whole process; here every offset and count is checked.
+Measured with SciPy 1.17.1 and one file of 300W-LP, four changes to each byte in turn: uncompressed, as
+`scipy.io.savemat` saves by default, 69 of 21,248 damaged files ended the process (SIGSEGV or SIGBUS). Compressed, as
+distributed, none of 14,184 did, but 55 of 20,736 where the content was damaged before it was compressed. This reader
+returned or raised ValueError for each, and takes as long: 82 µs per file, SciPy 88 µs.
+
+Large trusted files (the face models) are read by SciPy. Source of the layout: MathWorks, "MAT-File Format", level 5:
 a 128-byte header, then elements of an 8-byte tag (type, bytes; or both and up to 4 bytes of data in 8) and data, padded
 to 8 bytes. An array is an element of elements: flags, dimensions, name, real part. Compressed elements hold one array.
 """

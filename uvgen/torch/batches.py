@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import default_collate
-from torch.utils.data._utils.collate import default_collate_fn_map
 
 from uvgen.torch.memory import Parcel
 
@@ -137,5 +136,11 @@ def _collate(samples: Any, *, collate_fn_map: Any = None) -> Any:
     return samples.batch() if isinstance(samples, Samples) else default_collate([dict(sample) for sample in samples])
 
 
-# The way PyTorch documents for types of one's own, see `torch.utils.data.default_collate`.
-default_collate_fn_map[_Sample] = _collate
+try:
+    # PyTorch's own documentation extends `default_collate` in this way, under a private module's name. Where a version
+    # lacks it, `default_collate` takes a `_Sample` for any mapping: it reads one by one and stacks, which is slower.
+    from torch.utils.data._utils.collate import default_collate_fn_map
+except ImportError:
+    pass
+else:
+    default_collate_fn_map[_Sample] = _collate

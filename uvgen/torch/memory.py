@@ -114,7 +114,7 @@ class Slots:
 
 class _Slot:
     def __init__(self, size: int) -> None:
-        self.memory = torch.empty(0, dtype=torch.uint8).set_(torch.UntypedStorage._new_shared(size))
+        self.memory: torch.Tensor = torch.empty(size, dtype=torch.uint8).share_memory_()
         self.memory[0] = 0
         self._parcel: Any = lambda: None
 

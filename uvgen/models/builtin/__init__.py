@@ -1,7 +1,7 @@
 """The built-in model: a head modelled by formulas, free of any licence.
 
-`_surface` holds the skull, jaw and neck, `_features` nose, eyes, lips and ears, `_mesh` the vertices, triangles and UV,
-`_albedo`, `_identity` and `_expression` the components, `_model` puts them together.
+`surface.py` holds the skull, jaw and neck; `features.py` nose, eyes, lips and ears; `mesh.py` vertices, triangles and
+UV; `albedo.py`, `identity.py` and `expression.py` the components. `model.py` puts them together.
 """
 
 from uvgen.models.builtin.albedo import ALBEDO_NAMES

@@ -39,7 +39,7 @@ JAW_AXIS = (2.0, 2.0)  # y, z of the jaw joints' axis
 JAW_OPEN_DEGREES = 15.0
 
 
-def jaw_weight(mesh: HeadMesh, x, y) -> np.ndarray:
+def jaw_weight(mesh: HeadMesh, y) -> np.ndarray:
     """(n,) share of the jaw's motion that each vertex takes: 1 on chin and lower lip, 0 above the mouth."""
     azimuth, row = mesh.azimuth, mesh.row
     q = np.clip(azimuth / MOUTH_CORNER, 0, 1)
@@ -120,7 +120,7 @@ def expression_basis(mesh: HeadMesh) -> np.ndarray:
     def field(dx=0.0, dy=0.0, dz=0.0):
         return np.stack([zero + dx, zero + dy, zero + dz], -1)
 
-    jaw = jaw_weight(mesh, x, y)[:, None]
+    jaw = jaw_weight(mesh, y)[:, None]
     jaw_open = jaw * turn_about_jaw(p, JAW_OPEN_DEGREES)
     sideways = smoothstep(y, -12, -60) * smoothstep(azimuth, 100, 58)  # closed lips move as one
     sideways = sideways * (1 - smoothstep(jaw_line(azimuth) - y, 0, 42))

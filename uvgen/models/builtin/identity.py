@@ -79,7 +79,7 @@ def identity_basis(mesh: HeadMesh) -> np.ndarray:
         0.028 * (p - [0, 0, 10]),
         field(dx=0.034 * x),
         field(dz=0.032 * z),
-        field(dy=0.030 * (y - 30) * smoothstep(y, -120, -90) + 0.0),
+        field(dy=0.030 * (y - 30) * smoothstep(y, -120, -90)),
         field(dy=0.035 * np.clip(y - 55, 0, None)),
         field(dz=-3.5 * smoothstep(y, 45, 100) * smoothstep(z, -60, 40)),
         field(dx=3.6 * jaw * side),
