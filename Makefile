@@ -1,5 +1,7 @@
 # Two commands: `make demo` runs the main job and leaves preview.png, `make test` passes the tests. Both set up a virtual
 # environment in .venv first, from a bare checkout with Python alone. `make demo DATA=300W_LP/ MODEL=bfm.h5` runs on your data.
+# `make test` leaves out what is marked slow, `make test-slow` runs that, `make test-all` both; each takes `ROOM=maps`, which
+# runs tests/maps alone, and `PYTEST="..."`, more options for pytest.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,8 +9,9 @@ BIN := $(VENV)/bin
 SUBSET ?= IBUG
 OUT ?= shards
 PREVIEW ?= preview.png
+RUN_TESTS = $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(PYTEST) $(if $(ROOM),tests/$(ROOM))
 
-.PHONY: setup setup-trainers demo test lint bench clean
+.PHONY: setup setup-trainers demo test test-slow test-all lint bench clean
 
 setup: $(VENV)/.ready
 
@@ -25,7 +28,13 @@ demo: setup
 	$(BIN)/uvgen preview "$(OUT)" --out "$(PREVIEW)"
 
 test: setup
-	$(BIN)/python -m pytest
+	$(RUN_TESTS) -m "not slow"
+
+test-slow: setup
+	$(RUN_TESTS) -m slow
+
+test-all: setup
+	$(RUN_TESTS)
 
 lint: setup
 	$(BIN)/ruff check .

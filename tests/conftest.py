@@ -6,11 +6,28 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import HealthCheck, settings
 from support.toy import toy_model, write_tree
 
 from uvgen.cli.main import main
 from uvgen.models.load import load_model
 from uvgen.models.morphable import MorphableModel, save_model
+
+# A loaded machine takes any time for an example, and the same ones are drawn in each run: a change is what turns a test
+# red. `pytest --hypothesis-profile=explore` draws others.
+settings.register_profile("uvgen", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("explore", settings.get_profile("uvgen"), derandomize=False)
+settings.load_profile("uvgen")
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses by marker
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the reference data or PyTorch."""
+    for item in items:
+        if "reference" in getattr(item, "fixturenames", ()):
+            item.add_marker("reference")
+        if "pytorch" in item.path.relative_to(Path(__file__).parent).parts:
+            item.add_marker("torch")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -70,6 +70,7 @@ def test_ssim_equals_scikit_image() -> None:
     assert ssim(p, p) == pytest.approx(1)
 
 
+@pytest.mark.torch
 def test_losses_of_tensors_equal_those_of_arrays_and_have_gradients() -> None:
     p, t, w = maps(0), maps(1), weights()
     tp, tt, tw = as_tensors(p, t, w)

@@ -62,6 +62,7 @@ def test_by_yaw_of_an_empty_bin_is_nan() -> None:
     assert math.isnan(found.to_30) and math.isnan(found.mean)
 
 
+@pytest.mark.torch
 def test_metrics_of_tensors_equal_those_of_arrays() -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
     rng = np.random.default_rng(2)

@@ -16,7 +16,7 @@ from uvgen.augment.sample import _radii
 SIZE = 64
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.tuples(*[st.floats(0, 2)] * 3), st.floats(-0.5, 0.5), st.floats(0, 2), st.floats(0, 2), st.floats(-180, 180))
 def test_colors_equal_slow_float_colors_to_one_grey_level(gain, brightness, contrast, saturation, hue) -> None:
     image = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
@@ -111,7 +111,6 @@ def test_noise_is_made_of_squares(cell) -> None:
     assert len(np.unique(squares, axis=0)) > 0.9 * len(squares)  # each its own colour
 
 
-@settings(deadline=None, max_examples=100)
 @given(st.integers(0, 2**53 - 1))
 def test_outline_of_a_blob_is_a_blob(seed) -> None:
     radii = _radii(Occluder("blob", "noise", 0.5, 0.5, 0.5, 0.5, 0.0, (0, 0, 0), 1, seed))

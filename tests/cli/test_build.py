@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import scipy.io as sio
 from PIL import Image
-from support.builds import file_hashes, start
+from support.builds import PATIENCE_S, file_hashes, start
 from support.toy import parameters, write_sample
 
 from uvgen import load_model, open_shards
@@ -57,6 +57,7 @@ def test_build_of_a_tree_makes_a_sound_data_set(run: Callable[..., Any], model_p
     assert re.search(summary, result.stdout)
 
 
+@pytest.mark.slow
 def test_build_of_reference_data_makes_a_sound_data_set(
     uvgen: Any, reference: Path, stand_in: Path, tmp_path: Path
 ) -> None:
@@ -191,6 +192,7 @@ def test_build_many_skipped_samples_are_counted_not_all_printed(run: Callable[..
 
 
 @pytest.mark.skipif(os.name != "posix", reason="terminals of POSIX systems")
+@pytest.mark.slow
 def test_build_on_a_terminal_shows_a_bar_with_rate_and_time_left(tree: Path, model_path: Path, tmp_path: Path) -> None:
     import pty
     import termios
@@ -199,7 +201,7 @@ def test_build_on_a_terminal_shows_a_bar_with_rate_and_time_left(tree: Path, mod
     termios.tcsetwinsize(slave, (24, 100))
     options = ("build", "--data", tree, "--model", model_path, "--out", tmp_path / "out", *SIZE, "--workers", 1)
     process = start(*options, stderr=slave)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE_S)
     os.set_blocking(master, False)
     shown = ""
     with contextlib.suppress(BlockingIOError):

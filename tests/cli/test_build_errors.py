@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.io as sio
 from PIL import Image
-from support.builds import COMMAND, start
+from support.builds import COMMAND, PATIENCE_S, start
 from support.toy import N_EXPRESSION, N_SHAPE, parameters, picture, write_sample
 
 from uvgen import open_shards
@@ -264,6 +264,7 @@ def test_build_out_without_rights_is_refused(run: Callable[..., Any], tmp_path: 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits of POSIX systems")
 @pytest.mark.parametrize(("limit", "workers"), [(50_000, 1), (150_000, 1), (170_000, 1), (150_000, 2)])
+@pytest.mark.slow
 def test_build_out_without_space_ends_in_one_line_and_keeps_finished_shards(
     tmp_path: Path, model_path: Path, limit: int, workers: int
 ) -> None:
@@ -278,7 +279,7 @@ def test_build_out_without_space_ends_in_one_line_and_keeps_finished_shards(
     limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); {COMMAND[2]}"
     options = ("build", "--data", tree, "--model", model_path, "--out", out, "--size", 64, "--quiet")
     process = start(*options, "--workers", workers, command=[sys.executable, "-c", limited])
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1, errors[-1000:]
     assert re.fullmatch(ONE_LINE, errors), errors
     assert re.search(r"(HELEN|AFW|IBUG)-00000\.h5: cannot be written .*free space", errors)

@@ -13,7 +13,7 @@ import scipy.io as sio
 from hypothesis import given
 from hypothesis import strategies as st
 from support.builds import SMALL, assert_equal_samples, by_name, file_hashes, make
-from support.toy import HEIGHT, N_SHAPE, WIDTH, parameters, toy_model, write_sample, write_tree
+from support.toy import HEIGHT, N_SHAPE, parameters, toy_model, write_sample, write_tree
 
 from uvgen import MorphableModel, PositionMapper, load_model, open_shards, read_image, warp_image, weight_mask
 from uvgen.datasets.build import BuildResult, build
@@ -45,6 +45,7 @@ def built(data: Path, model_path: Path, tmp_path_factory: pytest.TempPathFactory
 # The same bytes
 
 
+@pytest.mark.slow
 def test_build_with_two_workers_writes_the_same_bytes(
     data: Path, built: Path, model_path: Path, tmp_path: Path
 ) -> None:
@@ -329,7 +330,3 @@ def test_build_option_out_of_range_is_refused(
     (key,) = option
     with pytest.raises(InputError, match=key):
         make(data, model_path, tmp_path / "out", **option)
-
-
-def test_toy_image_is_not_square() -> None:
-    assert HEIGHT != WIDTH  # what the tests above rely on to see exchanged axes

@@ -59,6 +59,7 @@ def test_build_augmented_with_flips_verifies_and_mirrors_image_and_label(tree, m
         np.testing.assert_allclose(sample["posmap"][:, :, 0], x, atol=3 * SMALL.size / 2**14)  # rounded twice
 
 
+@pytest.mark.slow
 def test_build_augmented_has_the_same_bytes_for_any_number_of_workers(tree, model_path, tmp_path) -> None:
     config = dataclasses.replace(CONFIG, augmentation=Augmentation.preset("prnet"))
     make(tree, model_path, tmp_path / "one", config, workers=1)

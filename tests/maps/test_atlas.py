@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.oracles import texel_triangles
 from support.toy import toy_model
@@ -98,7 +98,6 @@ def star(radii: list[float]) -> np.ndarray:
     return 0.5 + np.array(radii)[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1) * 0.4
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0.2, 1), min_size=3, max_size=40), st.booleans())
 def test_triangulate_loop_covers_any_star_shaped_polygon_once(radii, reverse) -> None:
     uv = star(radii)[::-1] if reverse else star(radii)

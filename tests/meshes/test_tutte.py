@@ -285,6 +285,7 @@ def test_parameterize_ear_on_the_boundary_is_refused_with_its_name():
         parameterize(*with_an_ear(), symmetric=False)
 
 
+@pytest.mark.slow
 def test_parameterize_basel_mean_face_is_near_the_published_uv(reference):
     io = pytest.importorskip("scipy.io")
     parts = reference / "bfm_parts"

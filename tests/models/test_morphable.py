@@ -203,6 +203,7 @@ def test_mirror_of_contradicting_pairs_keeps_the_first() -> None:
     np.testing.assert_array_equal(mirror(np.array([[1.0, 2.0], [4.0, 4.0]]), 5), [3, 3, -1, 0, -1])
 
 
+@pytest.mark.slow
 def test_load_model_by_both_routes_gives_the_same_model(stand_in: Path) -> None:
     additions = stand_in / "3ddfa"
     assembled = bfm2009.read(
@@ -239,6 +240,7 @@ print(private())
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs Linux's smaps_rollup")
+@pytest.mark.slow
 def test_load_model_in_another_process_costs_little_private_memory(stand_in_model: MorphableModel) -> None:
     mapped = stand_in_model.basis.sum()  # so that this process has the pages too, and they count as shared
     assert np.isfinite(mapped)

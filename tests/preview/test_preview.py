@@ -173,7 +173,10 @@ def test_contact_sheet_with_a_mask_of_zeros_draws_the_coverage(shards: Path) -> 
     reader = open_shards(shards)
     zeros = {**reader.constants, "weight_mask": np.zeros((48, 48), np.float32)}
     reader.__class__ = type("Zeros", (ShardReader,), {"constants": property(lambda self: zeros)})
-    assert contact_sheet(reader, 1).picture.any()
+    assert contact_sheet(reader, 1).problems == ()
+    face = face_of(reader)
+    assert face.face.any()
+    np.testing.assert_array_equal(face.face, face.coverage)
 
 
 @pytest.mark.parametrize(("change", "problem"), [

@@ -1,4 +1,4 @@
-"""Every command and every Python block that the documentation shows, run in order, in a folder like a user's."""
+"""Every command and every Python block that the documentation shows, each block in a folder like a user's."""
 
 import contextlib
 import io
@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from support.toy import face3d_files, toy_model, write_bfm_files, write_tree
 
-from uvgen import load_model, open_shards, save_model
+from uvgen import save_model
 from uvgen.cli.main import main
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +24,16 @@ PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "d
 
 def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def numbered(language: str) -> list[tuple[str, int]]:
+    """(page, number) of each block that the pages have."""
+    return [(page, k) for page in PAGES for k in range(len(blocks(page, language)))]
+
+
+def run_command(line: str) -> None:
+    result = CliRunner().invoke(main, shlex.split(line, comments=True)[1:])
+    assert result.exit_code == 0, f"{line}\n{result.output}{result.stderr}"
 
 
 def not_installed(block: str) -> str:
@@ -35,9 +45,9 @@ def not_installed(block: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def user_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files that a user has before the first command."""
-    folder = tmp_path_factory.mktemp("user")
+    folder = tmp_path_factory.mktemp("downloads")
     write_tree(folder / "300W_LP")
     model = toy_model(with_mouth=True)
     face3d_files(model, folder)
@@ -47,29 +57,49 @@ def user_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_documented_uvgen_commands_run(user_folder, monkeypatch, page) -> None:
-    monkeypatch.chdir(user_folder)
-    for block in blocks(page, "bash"):
-        for line in block.strip().splitlines():
-            words = shlex.split(line, comments=True)
-            if "--face3d" in words:  # its BFM_UV.mat is the trimmed one
-                face3d_files(toy_model(with_mouth=True), user_folder)
-            if words[0] == "pip":  # the wheel's test installs it
-                continue
-            assert words[0] == "uvgen", line
-            result = CliRunner().invoke(main, words[1:])
-            assert result.exit_code == 0, f"{line}\n{result.output}{result.stderr}"
+@pytest.fixture(scope="module")
+def prepared(downloads: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Those files, and the model and the shards that the README's commands make, which other blocks read."""
+    folder = tmp_path_factory.mktemp("prepared") / "user"
+    shutil.copytree(downloads, folder)
+    lines = [line for block in blocks("README.md", "bash") for line in block.splitlines()]
+    with contextlib.chdir(folder):
+        for out in ("bfm.h5", "shards/"):
+            (line,) = (line for line in lines if line.endswith(f"--out {out}"))
+            run_command(line)
+    return folder
 
 
-@pytest.mark.parametrize(("page", "k"), [(page, k) for page in PAGES for k in range(len(blocks(page, "python")))])
-def test_documented_python_runs(user_folder, monkeypatch, page, k) -> None:
-    monkeypatch.chdir(user_folder)
-    shards, model = user_folder / "shards", user_folder / "bfm.h5"  # of another page's commands, or none yet
-    if not shards.exists() or open_shards(shards).config.model_sha256 != load_model(model).content_sha256:
-        shutil.rmtree(shards, ignore_errors=True)
-        model.unlink(missing_ok=True)
-        test_documented_uvgen_commands_run(user_folder, monkeypatch, "README.md")
+@pytest.fixture
+def user_folder(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy for one block alone; the current folder."""
+    folder = tmp_path / "user"
+    shutil.copytree(prepared, folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "k"), numbered("bash"))
+def test_documented_uvgen_commands_run(user_folder: Path, page: str, k: int) -> None:
+    lines = blocks(page, "bash")[k].strip().splitlines()
+    assert lines
+    if any(line.endswith("--out bfm.h5") for line in lines):  # the block makes these itself
+        (user_folder / "bfm.h5").unlink()
+        shutil.rmtree(user_folder / "shards")
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        if "--face3d" in words:  # its BFM_UV.mat is the trimmed one
+            face3d_files(toy_model(with_mouth=True), user_folder)
+        if words[0] == "pip":  # the wheel's test installs it
+            continue
+        assert words[0] == "uvgen", line
+        run_command(line)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "k"), numbered("python"))
+def test_documented_python_runs(user_folder: Path, page: str, k: int) -> None:
     block = blocks(page, "python")[k]
     if missing := not_installed(block):
         pytest.skip(f"{missing} is not installed")
@@ -77,8 +107,9 @@ def test_documented_python_runs(user_folder, monkeypatch, page, k) -> None:
         exec(compile(block, page, "exec"), {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own_data", [False, True])
-def test_make_demo_builds_and_draws(user_folder, tmp_path, own_data) -> None:
+def test_make_demo_builds_and_draws(downloads, tmp_path, own_data) -> None:
     if shutil.which("make") is None:
         pytest.skip("make is not installed")
     ready = f"{sys.prefix}/.ready"  # of this environment: not to be set up again
@@ -86,7 +117,7 @@ def test_make_demo_builds_and_draws(user_folder, tmp_path, own_data) -> None:
     arguments = [f"OUT={tmp_path / 'shards'}", f"PREVIEW={tmp_path / 'preview.png'}"]
     if own_data:
         save_model(toy_model(), tmp_path / "model.h5")
-        arguments += [f"DATA={user_folder / '300W_LP'}", f"MODEL={tmp_path / 'model.h5'}"]
+        arguments += [f"DATA={downloads / '300W_LP'}", f"MODEL={tmp_path / 'model.h5'}"]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr

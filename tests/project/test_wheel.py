@@ -14,6 +14,8 @@ import pytest
 
 from uvgen import __version__
 
+pytestmark = pytest.mark.slow
+
 CHECKOUT = Path(__file__).parents[2]
 
 
@@ -46,7 +48,7 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     variables = {"base": str(folder), "platbase": str(folder)}
     site = Path(sysconfig.get_path("purelib", "venv", variables))
     # a path in a .pth file is searched last, and .pth files in it (the editable install's) are not followed
-    paths = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    paths = {path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")}
     (site / "dependencies.pth").write_text("\n".join(sorted(paths)) + "\n", encoding="utf-8")
     scripts = Path(sysconfig.get_path("scripts", "venv", variables))
     python = scripts / Path(sys.executable).name

@@ -245,6 +245,7 @@ def test_dataset_augmented_parameters_give_the_augmented_map(plain: Path, model:
     "method", [m for m in ("fork", "spawn", "forkserver") if m in multiprocessing.get_all_start_methods()]
 )
 @pytest.mark.parametrize("workers", [2, 4])
+@pytest.mark.slow
 def test_dataset_in_workers_gives_what_it_gives_here(plain: Path, method: str, workers: int) -> None:
     dataset = ShardDataset(plain, augmentation=Shifts())
     expected = list(loader(dataset))
@@ -279,6 +280,7 @@ def test_dataset_exception_in_a_worker_comes_back_with_its_message(plain: Path) 
 
 @pytest.mark.parametrize("damage", ["delete", "truncate"])
 @pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.slow
 def test_dataset_shard_that_is_lost_midway_is_a_clear_error(
     plain: Path, tmp_path: Path, workers: int, damage: str
 ) -> None:
@@ -311,6 +313,7 @@ def test_dataset_pickles_small_and_without_open_files(plain: Path) -> None:
     assert_equal_batches(pickle.loads(blob)[5], expected)
 
 
+@pytest.mark.slow
 def test_dataset_memory_does_not_grow_with_the_samples_read(plain: Path) -> None:
     code = f"""
 import uvgen.torch
@@ -626,6 +629,7 @@ def test_unwrap_visibility_agrees_with_the_rasterizers(stand_in_model: Morphable
 
 
 @pytest.mark.parametrize("kind", ["maps", "no maps"])
+@pytest.mark.slow
 def test_example_learns(plain: Path, tmp_path: Path, model_path: Path, kind: str) -> None:
     shards = plain
     if kind == "no maps":

@@ -12,6 +12,7 @@ from uvgen import open_shards
 grain = pytest.importorskip("grain", reason="Grain is not installed: pip install grain")
 
 
+@pytest.mark.slow
 def test_grain_workers_read_every_sample_once(tmp_path: Path, model_path: Path) -> None:
     make(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "shards")
     reader = open_shards(tmp_path / "shards")

@@ -309,6 +309,7 @@ def test_epoch_reaches_the_workers_of_a_copy(shards: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no /dev/shm")
+@pytest.mark.slow
 def test_workers_that_end_leave_no_shared_files(shards: Path) -> None:
     code = f"""
 import os, torch
@@ -316,16 +317,21 @@ from torch.utils.data import DataLoader
 from uvgen.torch import ShardDataset  # noqa: E402
 torch.multiprocessing.set_sharing_strategy("file_system")
 dataset = ShardDataset({str(shards)!r})
-def left():
-    return sum(name.startswith("torch_") for name in os.listdir("/dev/shm"))
+workers, seen = set(), set()
+def files():  # torch_PID_…, of these workers: other processes have such files too
+    return {{name for name in os.listdir("/dev/shm") if name.split("_")[:2] in [["torch", str(w)] for w in workers]}}
 for epoch in range(4):
-    for batch in DataLoader(dataset, 2, sampler=[k % 9 for k in range(40)], num_workers=2):
-        pass
-    del batch
-    print(left())
+    batches = iter(DataLoader(dataset, 2, sampler=[k % 9 for k in range(40)], num_workers=2))
+    workers |= {{worker.pid for worker in batches._workers}}
+    for batch in batches:
+        seen |= files()
+    del batch, batches
+    print(len(files()))
+print(len(seen))
 """
-    counts = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert int(counts[-1]) <= int(counts[0])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *left, seen = map(int, done.stdout.split())
+    assert seen > 0 and left[-1] <= left[0]
 
 
 class Collects(torch.utils.data.Dataset):  # type: ignore[type-arg]
@@ -340,6 +346,7 @@ class Collects(torch.utils.data.Dataset):  # type: ignore[type-arg]
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.usefixtures("sharing_strategy")
+@pytest.mark.slow
 def test_loader_goes_on_when_forked_processes_collect_what_they_inherit(shards: Path) -> None:
     dataset = ShardDataset(shards)
     order = [k % 9 for k in range(30)]

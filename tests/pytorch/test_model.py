@@ -99,6 +99,7 @@ def test_dataset_of_relative_paths_works_in_a_worker_elsewhere(sets, model_path,
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.slow
 def test_dataset_makes_maps_in_workers(sets, model_path, method) -> None:
     dataset = ShardDataset(sets[1], model=model_path, augmentation=FLIP)
     here = list(DataLoader(dataset, batch_size=4))
@@ -242,6 +243,7 @@ def test_layer_for_shards_takes_their_pixel_convention(model_path, tmp_path) -> 
     torch.testing.assert_close(maps, batch["posmap"], atol=STEP, rtol=0)
 
 
+@pytest.mark.slow
 def test_dataset_flips_maps_of_either_convention_as_the_reader_and_verify_do(model, tmp_path) -> None:
     """A model whose mirror is not by columns, and whose maps differ between the conventions' atlases."""
     skewed = dataclasses.replace(model, uv=model.uv * [0.9, 0.8] + [0.07, 0.1], content_sha256="")

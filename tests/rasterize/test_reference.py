@@ -17,6 +17,7 @@ import scipy.io as sio
 
 REFERENCE = os.environ.get("UVGEN_REFERENCE")
 pytestmark = [
+    pytest.mark.reference,
     pytest.mark.skipif(not REFERENCE, reason="UVGEN_REFERENCE is not set: no real samples"),
     pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT", "0") != "0", reason="100,000 triangles, interpreted"),
 ]
@@ -123,6 +124,7 @@ def test_culled_closed_surface_shows_the_same_front(model):
 
 
 @pytest.mark.parametrize("name", GOLDEN)
+@pytest.mark.slow
 def test_visible_vertices_agree_with_a_picture_of_eight_times_the_size(model, name):
     vertices, triangles = posed(model, GOLDEN[name]), model["triangles"]
     visible = r.visible_vertices(vertices, triangles, size=(450, 450))

@@ -132,11 +132,9 @@ def test_read_annotation_of_something_else_than_numbers_is_refused(tmp_path: Pat
 def test_read_annotation_landmarks_of_text_do_not_break_the_reading(tmp_path: Path) -> None:
     """They are a by-product: a sample is as good without them."""
     cell = np.full((2, 68), "x", dtype=object)
-    try:
-        annotation = read_annotation(annotated(tmp_path, parameters() | {"pt2d": cell}))
-    except SampleError:
-        return
+    annotation = read_annotation(annotated(tmp_path, parameters() | {"pt2d": cell}))
     assert annotation.landmarks_2d is None
+    np.testing.assert_array_equal(annotation.pose, parameters()["Pose_Para"].ravel())
 
 
 @pytest.mark.parametrize("content", [b"", b"not a MATLAB file", b"\0" * 300, b"\x89HDF\r\n\x1a\n" + b"\0" * 600])
@@ -146,7 +144,7 @@ def test_read_annotation_not_a_matlab_file_is_refused(tmp_path: Path, content: b
         read_annotation(Sample("face", "AFW", None, tmp_path / "face.mat"))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(kept=st.floats(0, 1, exclude_max=True))
 def test_read_annotation_of_truncated_file_is_refused(tmp_path_factory: pytest.TempPathFactory, kept: float) -> None:
     content = {key: value for key, value in parameters().items() if key.endswith("Para")}  # none may be lost
@@ -178,6 +176,7 @@ for k in range(len(whole)):
 
 
 @pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.slow
 def test_read_annotation_with_any_byte_damaged_neither_crashes_nor_raises_another_error(
     tmp_path: Path, compressed: bool
 ) -> None:

@@ -13,6 +13,7 @@ from uvgen.models.morphable import MorphableModel, make_model
 N_SHAPE, N_EXPRESSION, N_ALBEDO = 10, 5, 4
 GRID = 41  # vertices along each side of the patch
 HEIGHT, WIDTH = 120, 160  # of the images: not square, so that exchanged axes show
+assert HEIGHT != WIDTH
 
 
 def landmark_uv() -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ import uvgen.synth.portrait as portrait
 from uvgen import PositionMapper, find_samples, load_model, read_annotation, read_image
 from uvgen.datasets.build import build
 from uvgen.datasets.config import BuildConfig
+from uvgen.datasets.verify import verify
 from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.models.morphable import MorphableModel
@@ -90,6 +91,7 @@ def plain_light(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("angles", [(0.1, 0.4, 0.2), (-0.2, -0.9, -0.1)])
+@pytest.mark.slow
 def test_painted_marks_appear_at_the_labels(
     builtin: MorphableModel, angles: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +175,7 @@ def test_maps_built_from_synthetic_samples_agree_with_their_parameters(
     samples = find_samples(faces, ["IBUG"])
     result = build(samples, builtin, tmp_path / "shards", BuildConfig(size=64, uv_size=64), root=faces)
     assert (result.samples, result.skipped) == (4, ())
+    assert verify(tmp_path / "shards", builtin).problems == ()
 
 
 # ---- files
@@ -292,6 +295,7 @@ def test_model_without_albedo_gets_grey_skin(model: MorphableModel, tmp_path: Pa
     assert np.ptp(nose) < 0.3 * nose.mean()  # but for the light's tint
 
 
+@pytest.mark.slow
 def test_stand_in_model_is_rendered(stand_in_model: MorphableModel, tmp_path: Path) -> None:
     synth(tmp_path, 2, model=stand_in_model, subsets=["AFW"])
     for sample in find_samples(tmp_path):
@@ -311,10 +315,12 @@ def small(out: Path, count: int = 6, **options: Any) -> dict[str, str]:
     return contents(out)
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
     assert small(tmp_path / "one", 20) == small(tmp_path / "two", 20, workers=2)
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_count_subsets_or_interruptions(tmp_path: Path) -> None:
     whole = small(tmp_path / "whole")
     assert small(tmp_path / "grown", 2) != whole

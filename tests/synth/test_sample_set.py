@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.builds import PATIENCE_S
 
 from uvgen import find_samples, read_annotation, read_image
 from uvgen.errors import DatasetError
@@ -26,6 +27,7 @@ def times(folder: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_builtin_samples_are_64_faces_and_their_mirror_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UVGEN_CACHE", str(tmp_path))
     samples = find_samples(sample_set.builtin_samples())
@@ -90,6 +92,7 @@ def test_content_is_that_of_its_version(cache: Path) -> None:
     np.testing.assert_allclose(landmarks[[8, 30, 36, 45]], expected_landmarks, atol=0.06)
 
 
+@pytest.mark.slow
 def test_processes_at_once_make_it_together(tmp_path: Path) -> None:
     script = (
         "from uvgen.synth import sample_set\nsample_set.COUNT = 6\nfolder = sample_set.builtin_samples()\n"
@@ -100,7 +103,7 @@ def test_processes_at_once_make_it_together(tmp_path: Path) -> None:
         subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
-    answers = {process.communicate(timeout=120)[0] for process in processes}
+    answers = {process.communicate(timeout=PATIENCE_S)[0] for process in processes}
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert len(answers) == 1 and answers.pop().split()[1] == "25"
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] != []
