@@ -229,8 +229,8 @@ def test_build_weights_from_file_are_stored(run: Callable[..., Any], tmp_path: P
     [
         ("small.npy", np.ones((16, 16)), r"\(16, 16\), expected \(32, 32\)"),
         ("colour.npy", np.ones((32, 32, 3)), r"\(32, 32, 3\), expected \(32, 32\)"),
-        ("negative.npy", np.full((32, 32), -1.0), "weights, expected 0 or more"),
-        ("nan.npy", np.full((32, 32), np.nan), "weights, expected 0 or more"),
+        ("negative.npy", np.full((32, 32), -1.0), "weights, expected weights of 0 or more"),
+        ("nan.npy", np.full((32, 32), np.nan), "weights, expected weights of 0 or more"),
         ("empty.npy", np.ones((0, 0)), "expected"),
         ("text.npy", b"text", "not a readable weight mask"),
         ("text.png", b"text", "not a readable weight mask"),

@@ -281,7 +281,7 @@ def test_build_uint16_value_out_of_range_is_an_error_and_float32_takes_it(stretc
         write_sample(tmp_path / "data/AFW", f"AFW_{k}", seed=k, Shape_Para=shape)
     result = make(tmp_path / "data", stretchable, tmp_path / "fixed")
     assert [skip.name for skip in result.skipped] == ["AFW/AFW_1"]
-    assert "AFW_1.mat" in result.skipped[0].reason and "--posmap-dtype float32" in result.skipped[0].reason
+    assert "AFW_1.mat" in result.skipped[0].reason and "store maps as float32" in result.skipped[0].reason
     assert open_shards(tmp_path / "fixed").names == ["AFW/AFW_0", "AFW/AFW_2"]
 
     exact = make(tmp_path / "data", stretchable, tmp_path / "exact", EXACT)

@@ -409,7 +409,7 @@ def test_save_picture_round_trips_and_refuses_other_endings(tmp_path: Path) -> N
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "new" / "a.PNG")), picture)
     save_picture(picture, tmp_path / "a.jpg")
     assert Image.open(tmp_path / "a.jpg").format == "JPEG"
-    with pytest.raises(InputError, match=r"a\.gif', expected a name that ends in \.png or"):
+    with pytest.raises(InputError, match=r"a\.gif: expected a name that ends in \.png or"):
         save_picture(picture, tmp_path / "a.gif")
     (tmp_path / "file").write_text("")
     with pytest.raises(DatasetError, match="cannot be written"):
