@@ -20,7 +20,7 @@ import numpy as np
 from skimage.transform import warp
 
 from uvgen import open_shards, warp_image
-from uvgen.augment import Augmentation, Draw, apply, occluded_texels
+from uvgen.augment import Augmentation, AugmentationDraw, apply, occluded_texels
 from uvgen.augment.colors import change_colors
 from uvgen.fixed_point import FixedPoint
 from uvgen.maps.labels import move_map
@@ -40,7 +40,9 @@ def sample(shards: Path | None, size: int) -> tuple[Array, Array, Array]:
     return image, points, points[::8, ::8].reshape(-1, 3)[:68].copy()
 
 
-def usual_way(draw: Draw, image: Array, position_map: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+def usual_way(
+    draw: AugmentationDraw, image: Array, position_map: Array, rng: np.random.Generator
+) -> tuple[Array, Array]:
     """The same operations with OpenCV and NumPy: float image, homogeneous matrix product, rectangle, gains."""
     size = draw.size
     matrix = draw.similarity
@@ -111,7 +113,7 @@ def main() -> None:
     codes = FixedPoint.for_crop(size)
     coded = np.clip((position_map - codes.offset) / codes.scale + 0.5, 0, 65535).astype(np.uint16)
     coded_out = np.empty_like(coded)
-    plain = Draw(size)
+    plain = AugmentationDraw(size)
     for name, function in {
         "draw": lambda: augmentation.draw(0, "benchmark", 0, size),
         "map, float32 to float32": lambda: move_map(position_map, draw.similarity, draw.size, out=moved),

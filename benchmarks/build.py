@@ -23,8 +23,7 @@ from timing import best_ms  # before NumPy: it asks for one BLAS thread
 import numpy as np
 import simplejpeg
 
-from uvgen import PositionMapper, Sample, find_samples, load_model, read_annotation, warp_image
-from uvgen.datasets.build import build
+from uvgen import PositionMapper, Sample, build_shards, find_samples, load_model, read_annotation, warp_image
 from uvgen.datasets.config import BuildConfig, sample_bytes
 from uvgen.datasets.plan import ShardResult
 from uvgen.maps.position_mapper import BATCH as MAPPER_BATCH
@@ -132,7 +131,7 @@ def rate(
         marks.append((time.perf_counter(), shard.entry.samples))
         memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
-    result = build(samples, model, out, config, workers=workers, overwrite=True, progress=finished)
+    result = build_shards(samples, out, model=model, config=config, workers=workers, overwrite=True, progress=finished)
     n = sum(count for _, count in marks[workers:])
     return (marks[-1][0] - marks[workers - 1][0]) / n * 1e3, result.size_bytes / result.samples, memory
 

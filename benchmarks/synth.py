@@ -21,7 +21,7 @@ import uvgen.synth.portrait as portrait
 from uvgen import find_samples, load_model, read_image
 from uvgen.models.morphable import MorphableModel, save_model
 from uvgen.randomness import keyed_generator
-from uvgen.synth import sample_names, synth
+from uvgen.synth import render_faces, sample_names
 from uvgen.synth.faces import FaceSource
 from uvgen.synth.portrait import Painter
 from uvgen.synth.worker import Job, Worker
@@ -90,7 +90,7 @@ def main() -> None:
         path = model.path or folder / "model.h5"
         if model.path is None:
             save_model(model, path)
-        synth(folder / "first", 16, model=model, size=options.size)
+        render_faces(folder / "first", 16, model=model, size=options.size)
         images = [read_image(sample) for sample in find_samples(folder / "first", flip=False)]
         worker = Worker(Job(folder / "first", path, 0, options.size, False))
         names = sample_names(16)
@@ -111,7 +111,8 @@ def main() -> None:
             seconds = time.perf_counter() - started
             print(f"one core, {what}: {made / seconds:.1f} images/s ({seconds / made * 1e3 / floor:.1f} × the floor)")
         started = time.perf_counter()
-        made = synth(folder / "all", options.count, model=model, size=options.size, workers=options.workers).new_samples
+        result = render_faces(folder / "all", options.count, model=model, size=options.size, workers=options.workers)
+        made = result.new_samples
         seconds = time.perf_counter() - started
         print(f"uvgen.synth, {options.workers} workers, starting them included: {made / seconds:.1f} images/s")
         size = sum(file.stat().st_size for file in (folder / "all").rglob("*.*"))

@@ -1,6 +1,5 @@
 """`uvgen augment`: augmented copies of shards."""
 
-import time
 from pathlib import Path
 
 import click
@@ -15,7 +14,6 @@ from uvgen.cli.options import (
     overwrite_option,
     quiet_option,
     read_augmentation,
-    say_how_exact,
     verbose_option,
     workers_option,
 )
@@ -68,36 +66,22 @@ def command(
     \b
     Exit status: 0 all written, 3 some copies skipped, 1 failed, 2 wrong usage, 130 interrupted.
     """
-    from uvgen import load_model
-    from uvgen.datasets.augmented import augment_shards
-    from uvgen.datasets.config import DatasetConfig
-    from uvgen.datasets.open import check_model
-    from uvgen.shards.index import Index, data_folder
+    from uvgen import augment_shards, open_shards
 
-    started = time.perf_counter()
     augmentation = read_augmentation(preset, config_path)
     if augmentation.flip and model_path is None:
         raise click.UsageError("missing --model: flips exchange texels, and the shards' model says which")
-    folder = data_folder(shards)
-    index = Index.read(folder)
-    config = DatasetConfig.of_index(index, folder)
-    model = None if model_path is None else load_model(model_path)
-    if model is not None:
-        check_model(model, shards, config)
-        if augmentation.flip and not quiet:
-            say_how_exact(model, config.build.uv_size, config.build.compat)
-    n_samples = copies * index.n_samples
-    with reported(n_samples, quiet=quiet, verbose=verbose) as shown:
+    with reported(copies * len(open_shards(shards)), quiet=quiet, verbose=verbose) as shown:
         result = augment_shards(
             shards,
             out,
             augmentation,
             copies=copies,
             seed=seed,
-            model=model,
+            model=model_path,
             workers=workers or cores(),
             on_error=on_error,
             overwrite=overwrite,
             progress=shown.shard_finished,
         )
-    finish(out, result, time.perf_counter() - started, quiet=quiet, verbose=verbose)
+    finish(out, result, quiet=quiet, verbose=verbose)

@@ -1,6 +1,5 @@
 """`uvgen build`: samples and a model to shards."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from uvgen.cli.options import (
     overwrite_option,
     quiet_option,
     read_augmentation,
-    say_how_exact,
     verbose_option,
     workers_option,
 )
@@ -106,10 +104,7 @@ def command(
     \b
     Exit status: 0 all written, 3 some samples skipped, 1 failed, 2 wrong usage, 130 interrupted.
     """
-    from uvgen import find_samples, load_model
-    from uvgen.datasets.build import build
-    from uvgen.datasets.config import BuildConfig
-    from uvgen.samples.find import select_samples
+    from uvgen import BuildConfig, build_shards
 
     augmentation = None if augment is None else _read_augmentation(augment)
     config = BuildConfig(
@@ -120,47 +115,50 @@ def command(
             "compression": None if config_options["compression"] == "none" else config_options["compression"],
         }
     )
-    started = time.perf_counter()
-    data, model_path = _inputs(data, model_path, quiet=quiet)
-    samples = find_samples(data, subsets, flip=flip)
-    if list_path is not None:
-        samples = select_samples(samples, _read_lines(list_path))
-    samples = samples[:limit]
-    model = load_model(model_path)
-    if augmentation is not None and augmentation.flip and not quiet:
-        say_how_exact(model, config.uv_size, config.compat)
+    _check_inputs(data, model_path)
+    if data is None and not quiet:
+        click.echo("using uvgen's built-in model and sample set (made on first use): no --data, no --model", err=True)
+    samples, root = _samples(data, subsets, flip=flip, list_path=list_path, limit=limit)
     if dry_run:
         _print_plan(samples, config, out)
         return
     with reported(len(samples) * config.copies, quiet=quiet, verbose=verbose) as shown:
-        result = build(
+        result = build_shards(
             samples,
-            model,
             out,
-            config,
-            root=data,
-            weights=_read_weights(weights_path, config.uv_size),
+            model=model_path or "builtin",
+            config=config,
+            root=root,
+            weights=weights_path,
             workers=workers or cores(),
             on_error=on_error,
             overwrite=overwrite,
             progress=shown.shard_finished,
         )
-    finish(out, result, time.perf_counter() - started, quiet=quiet, verbose=verbose)
+    finish(out, result, quiet=quiet, verbose=verbose)
 
 
-def _inputs(data: Path | None, model: Path | str | None, *, quiet: bool) -> tuple[Path, Path | str]:
-    """The samples and the model that belongs to them; both are the built-in ones where neither is named."""
-    if data is not None and model is not None:
-        return data, model
-    if data is not None:
+def _check_inputs(data: Path | None, model: Path | str | None) -> None:
+    """Both are the built-in ones where neither is named."""
+    if data is not None and model is None:
         raise click.UsageError("missing --model: the parameters in --data belong to a model (bfm.h5, or builtin)")
-    if model not in (None, "builtin"):
+    if data is None and model not in (None, "builtin"):
         raise click.UsageError("missing --data: the built-in samples belong to the built-in model alone")
-    from uvgen.synth.sample_set import builtin_samples
 
-    if not quiet:
-        click.echo("using uvgen's built-in model and sample set (made on first use): no --data, no --model", err=True)
-    return builtin_samples(), "builtin"
+
+def _samples(
+    data: Path | None, subsets: tuple[str, ...], *, flip: bool, list_path: Path | None, limit: int | None
+) -> tuple[Any, Path]:
+    """The samples that the options choose, counted before the work begins, and their folder."""
+    from uvgen import find_samples
+    from uvgen.samples.find import select_samples
+    from uvgen.synth import builtin_samples
+
+    root = builtin_samples() if data is None else data
+    samples = find_samples(root, subsets, flip=flip)
+    if list_path is not None:
+        samples = select_samples(samples, _read_lines(list_path))
+    return samples[:limit], root
 
 
 def _print_plan(samples: Any, config: Any, out: Path) -> None:
@@ -193,11 +191,3 @@ def _read_lines(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a text file ({error}); expected one sample name a line") from error
-
-
-def _read_weights(path: Path | None, size: int) -> Any:
-    if path is None:
-        return None
-    from uvgen.maps.mask_files import read_weights
-
-    return read_weights(path, size)

@@ -29,10 +29,11 @@ def command(
     \b
     Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """
-    from uvgen import open_shards
-    from uvgen.datasets.export.run import export
+    from uvgen import export_shards, open_shards
 
     with reported(len(open_shards(shards)), quiet=quiet) as shown:
-        n = export(shards, out, to, model=model_path, quality=quality, workers=workers or cores(), progress=shown.add)
+        result = export_shards(
+            shards, out, to, model=model_path, quality=quality, workers=workers or cores(), progress=shown.add
+        )
     if not quiet:
-        click.echo(f"{out}: {n} samples as {to}")
+        click.echo(f"{out}: {result.samples} samples as {to}")

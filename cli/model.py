@@ -59,22 +59,19 @@ def convert(
                           --info model_info.mat --uv BFM_UV.mat --out bfm.h5
       uvgen model convert --face3d BFM.mat --out bfm.h5
     """
-    from uvgen import load_model, save_model
-    from uvgen.models.formats import bfm2009
+    from uvgen import convert_model
 
     _check_new(out, overwrite)
     _check_suffix(out, MODEL_SUFFIXES)
-    if face3d_path is not None:
-        if bfm or expression or info_path or uv or mouth:
-            raise click.UsageError("--face3d takes the place of the other files; give one or the others")
-        model = load_model(face3d_path)
-    else:
-        named = {"--bfm": bfm, "--expression": expression, "--info": info_path, "--uv": uv}
+    named = {"--bfm": bfm, "--expression": expression, "--info": info_path, "--uv": uv}
+    if face3d_path is not None and any([*named.values(), mouth]):
+        raise click.UsageError("--face3d takes the place of the other files; give one or the others")
+    if face3d_path is None and None in named.values():
         missing = [name for name, path in named.items() if path is None]
-        if bfm is None or expression is None or info_path is None or uv is None:
-            raise click.UsageError(f"missing {', '.join(missing)}; or give --face3d BFM.mat alone")
-        model = bfm2009.read(bfm, expression, info_path, uv, mouth)
-    save_model(model, out)
+        raise click.UsageError(f"missing {', '.join(missing)}; or give --face3d BFM.mat alone")
+    model = convert_model(
+        out, bfm=bfm, expression=expression, info=info_path, uv=uv, mouth=mouth, face3d=face3d_path, overwrite=True
+    ).model
     click.echo(
         f"{out}: {model.n_vertices} vertices, {model.n_shape} shape + {model.n_expression} expression components, "
         f"{out.stat().st_size / 1e6:.0f} MB"
@@ -99,7 +96,7 @@ def info(file: Path | str) -> None:
 
     model = load_model(file)
     atlas = build_atlas(model, 256)
-    share = {kind: float((atlas.source == kind).mean()) for kind in (MESH, CLOSURE, FILLED)}
+    share = {kind: float((atlas.texel_kind == kind).mean()) for kind in (MESH, CLOSURE, FILLED)}
     regions = "none"
     if model.regions is not None:
         counts = np.bincount(model.regions, minlength=len(REGIONS))
@@ -205,9 +202,9 @@ def parameterize_(
     else:
         if out.suffix.lower() == ".h5" and landmarks_path is None:
             raise click.UsageError("a model needs --landmarks, the vertices of the 68 iBUG points")
-        model = from_mesh.from_mesh(
+        model = from_mesh.model_from_mesh(
             Path(source), landmarks_path, scans, components, unit=unit, symmetric=not asymmetric
         )
-    from_mesh.write(model, out)
-    stretch = from_mesh.stretch(model)
+    from_mesh.write_model(model, out)
+    stretch = from_mesh.model_stretch(model)
     click.echo(f"{out}: UV of {model.n_vertices} vertices, one-to-one; stretch {stretch:.2f} (1 is none)")

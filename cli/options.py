@@ -43,19 +43,6 @@ def read_augmentation(preset: str, path: Path | None = None) -> Any:
         raise InputError(f"{path}: {error}") from error
 
 
-def say_how_exact(model: Any, uv_size: int, compat: str | None) -> None:
-    """A note on stderr where maps of this model cannot be mirrored to 0.1 px."""
-    from uvgen.maps.mirror import TexelMirror
-
-    mirror = TexelMirror.of_model(model, uv_size, compat)
-    if not mirror.exact:
-        click.echo(
-            f"note: the UV of {model.name} are not symmetric; flipped labels are up to {mirror.error_px:.2f} px off, "
-            f"by more than 0.1 at {mirror.n_inexact} of {uv_size * uv_size} texels",
-            err=True,
-        )
-
-
 class GroupedCommand(click.Command):
     """A command whose options carry a group, `option(..., group="Shards")`, and are listed under it."""
 

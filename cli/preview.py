@@ -40,22 +40,16 @@ def command(
     \b
     Exit status: 0 drawn (what is certainly wrong is also printed), 1 failed, 2 wrong usage.
     """
-    from uvgen import load_model, open_shards
-    from uvgen.images.codecs import SUFFIXES, save_picture
-    from uvgen.preview.page import contact_sheet
+    from uvgen import open_shards, render_preview
+    from uvgen.images.codecs import SUFFIXES
 
     if out.suffix.lower() not in SUFFIXES:
         raise click.BadParameter(f"{out}: expected a name that ends in {' or '.join(SUFFIXES)}", param_hint="--out")
-    reader = open_shards(shards)
-    model = None if model_path is None else load_model(model_path)
-    if reader.config.build.maps == "none":
-        if model is None:
-            raise click.UsageError("missing --model: the set stores no maps, and its model makes them")
-        reader = open_shards(shards, model)
-    sheet = contact_sheet(reader, n_samples, names=names, every=every, model=model, seed=seed)
-    save_picture(sheet.picture, out)
-    for problem in sheet.problems:
+    if model_path is None and open_shards(shards).config.build.maps == "none":
+        raise click.UsageError("missing --model: the set stores no maps, and its model makes them")
+    result = render_preview(shards, out, n_samples, names=names, every=every, model=model_path, seed=seed)
+    for problem in result.problems:
         click.echo(problem, err=True)
     if not quiet:
-        height, width = sheet.picture.shape[:2]
-        click.echo(f"{out}: {len(sheet.names)} of {len(reader)} samples, {width} x {height} px")
+        height, width = result.size
+        click.echo(f"{out}: {len(result.names)} of {result.samples} samples, {width} x {height} px")

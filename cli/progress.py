@@ -80,14 +80,22 @@ def reported(total: int, *, quiet: bool, verbose: bool = False) -> Iterator[Prog
         yield shown
 
 
-def finish(out: Path, result: Any, seconds: float, *, quiet: bool, verbose: bool) -> None:
+def finish(out: Path, result: Any, *, quiet: bool, verbose: bool) -> None:
     """Name skipped samples, print the closing summary of a `BuildResult`, and exit with 3 where any was skipped."""
+    mirror = result.mirror
+    if mirror is not None and not mirror.exact and not quiet:
+        click.echo(
+            f"note: the UV of the model are not symmetric; flipped labels are up to {mirror.error_px:.2f} px off, "
+            f"by more than 0.1 at {mirror.n_inexact} of {mirror.size**2} texels",
+            err=True,
+        )
     if not quiet and not verbose:
         _name_skipped(result.skipped)
     if not quiet:
         click.echo(
             f"{out}: {result.samples} samples, {len(result.skipped)} skipped, {result.size_bytes / 1e6:.1f} MB; "
-            f"this run {result.new_samples} samples in {seconds:.1f} s, {result.new_samples / seconds:.0f} samples/s"
+            f"this run {result.new_samples} samples in {result.seconds:.1f} s, "
+            f"{result.new_samples / result.seconds:.0f} samples/s"
         )
     if result.skipped:
         sys.exit(3)

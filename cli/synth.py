@@ -1,6 +1,5 @@
 """`uvgen synth`: synthetic faces with exact labels."""
 
-import time
 from pathlib import Path
 
 import click
@@ -62,16 +61,15 @@ def command(
     \b
     Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """
-    from uvgen import load_model
-    from uvgen.synth import SUBSETS, synth
+    from uvgen import load_model, render_faces
+    from uvgen.synth import SUBSETS
 
-    started = time.perf_counter()
     model = load_model(model_path)
     if model.albedo_basis is None and not quiet:
         skin = "grey skin" if model.albedo_mean is None else "the colours of its mean face"
         click.echo(f"warning: {model.name} has no albedo basis; all faces get {skin}", err=True)
     with reported(count * (1 + flip), quiet=quiet, verbose=verbose) as shown:
-        result = synth(
+        result = render_faces(
             out,
             count,
             model=model,
@@ -84,8 +82,7 @@ def command(
             progress=shown.add,
         )
     if not quiet:
-        seconds = time.perf_counter() - started
         click.echo(
-            f"{out}: {result.samples} samples; this run {result.new_samples} in {seconds:.1f} s, "
-            f"{result.new_samples / seconds:.0f} samples/s"
+            f"{out}: {result.samples} samples; this run {result.new_samples} in {result.seconds:.1f} s, "
+            f"{result.new_samples / result.seconds:.0f} samples/s"
         )

@@ -22,16 +22,14 @@ def command(shards: Path, model_path: Path | str | None, quiet: bool) -> None:
     \b
     Exit status: 0 sound, 1 problems were found (each is printed), 2 wrong usage.
     """
-    from uvgen import load_model
-    from uvgen.datasets.verify import verify
+    from uvgen import verify_shards
 
-    model = None if model_path is None else load_model(model_path)
-    report = verify(shards, model)
-    for problem in report.problems:
+    result = verify_shards(shards, model=model_path)
+    for problem in result.problems:
         click.echo(problem, err=True)
-    if report.problems:
-        click.echo(f"{shards}: {len(report.problems)} problems; delete the shards named and build again", err=True)
+    if result.problems:
+        click.echo(f"{shards}: {len(result.problems)} problems; delete the shards named and build again", err=True)
         sys.exit(1)
     if not quiet:
-        labels = "labels agree with the model" if model is not None else "labels not checked, see --model"
-        click.echo(f"{shards}: {report.samples} samples in {report.shards} shards are sound; {labels}")
+        labels = "labels agree with the model" if model_path is not None else "labels not checked, see --model"
+        click.echo(f"{shards}: {result.samples} samples in {len(result.files)} shards are sound; {labels}")

@@ -1,6 +1,11 @@
-from .augment.values import Augmentation, Draw
+from .augment.values import Augmentation, AugmentationDraw
+from .datasets.augmented import augment_shards
+from .datasets.build import build_shards
 from .datasets.config import BuildConfig
+from .datasets.export.run import ExportResult, export_shards
 from .datasets.open import open_shards
+from .datasets.record import BuildResult
+from .datasets.verify import VerifyResult, verify_shards
 from .errors import UvgenError
 from .images.crop import crop_similarity
 from .images.warp import warp_image
@@ -11,29 +16,43 @@ from .maps.position_mapper import PositionMapper
 from .maps.resample import resample_model
 from .meshes.transfer import transfer_expressions
 from .meshes.tutte import parameterize
+from .models.convert import ConvertResult, convert_model
 from .models.load import load_model
 from .models.morphable import MorphableModel, save_model
-from .preview.page import contact_sheet
+from .preview.page import PreviewResult, contact_sheet, render_preview
 from .samples.find import Sample, find_samples
 from .samples.read import read_annotation, read_image
+from .shards.index import SkippedSample
 from .shards.reader import ShardReader
+from .synth.folder import SynthResult, render_faces
 
 __version__: str
 
 __all__ = [
     "Augmentation",
+    "AugmentationDraw",
     "BuildConfig",
-    "Draw",
+    "BuildResult",
+    "ConvertResult",
+    "ExportResult",
     "MorphableModel",
     "PositionMapper",
+    "PreviewResult",
     "Sample",
     "ShardReader",
+    "SkippedSample",
+    "SynthResult",
     "TexelMirror",
     "UvAtlas",
     "UvgenError",
+    "VerifyResult",
+    "augment_shards",
     "build_atlas",
+    "build_shards",
     "contact_sheet",
+    "convert_model",
     "crop_similarity",
+    "export_shards",
     "face_mask",
     "find_samples",
     "landmark_texels",
@@ -42,9 +61,12 @@ __all__ = [
     "parameterize",
     "read_annotation",
     "read_image",
+    "render_faces",
+    "render_preview",
     "resample_model",
     "save_model",
     "transfer_expressions",
+    "verify_shards",
     "warp_image",
     "weight_mask",
 ]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from support.toy import picture
 
-from uvgen.augment import Draw, Occluder, apply, occluded_texels
+from uvgen.augment import AugmentationDraw, Occluder, apply, occluded_texels
 from uvgen.augment.colors import change_colors, color_map
 from uvgen.augment.sample import _radii
 
@@ -20,7 +20,9 @@ SIZE = 64
 @given(st.tuples(*[st.floats(0, 2)] * 3), st.floats(-0.5, 0.5), st.floats(0, 2), st.floats(0, 2), st.floats(-180, 180))
 def test_colors_equal_slow_float_colors_to_one_grey_level(gain, brightness, contrast, saturation, hue) -> None:
     image = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
-    draw = Draw(9, channel_gain=gain, brightness=brightness, contrast=contrast, saturation=saturation, hue_deg=hue)
+    draw = AugmentationDraw(
+        9, channel_gain=gain, brightness=brightness, contrast=contrast, saturation=saturation, hue_deg=hue
+    )
     matrix, term = color_map(draw)
     expected = np.clip(image @ matrix.T + term, 0, 255)
     change_colors(image, draw)
@@ -29,12 +31,12 @@ def test_colors_equal_slow_float_colors_to_one_grey_level(gain, brightness, cont
 
 
 def test_color_map_of_literal_colors() -> None:
-    matrix, term = color_map(Draw(4, channel_gain=(0.5, 1.0, 2.0), brightness=0.1, contrast=2.0))
+    matrix, term = color_map(AugmentationDraw(4, channel_gain=(0.5, 1.0, 2.0), brightness=0.1, contrast=2.0))
     np.testing.assert_allclose(matrix, np.diag([1.0, 2.0, 4.0]))
     assert term == pytest.approx(-127.5 + 25.5)
-    grey, _ = color_map(Draw(4, saturation=0.0))
+    grey, _ = color_map(AugmentationDraw(4, saturation=0.0))
     np.testing.assert_allclose(grey @ [100, 0, 0], [29.9] * 3)
-    turned, _ = color_map(Draw(4, hue_deg=120.0))
+    turned, _ = color_map(AugmentationDraw(4, hue_deg=120.0))
     np.testing.assert_allclose(turned @ [200, 10, 30], [30, 200, 10], atol=1e-9)  # red becomes green
 
 
@@ -43,15 +45,15 @@ def test_blur_equals_scipys_gaussian_to_one_grey_level(sigma) -> None:
     image = np.random.default_rng(0).integers(0, 256, (20, 31, 3), dtype=np.uint8)
     radius = max(1, int(np.ceil(2.5 * sigma)))
     expected = gaussian_filter(image.astype(float), (sigma, sigma, 0), mode="nearest", radius=(radius, radius, 0))
-    change_colors(image, Draw(31, blur=sigma))
+    change_colors(image, AugmentationDraw(31, blur=sigma))
     assert np.abs(image - expected).max() <= 1  # weights of 11 bits, and rounding
 
 
 def test_noise_has_its_strength_and_comes_from_the_seed() -> None:
     first, again, other = (np.full((64, 64, 3), 128, np.uint8) for _ in range(3))
-    change_colors(first, Draw(64, noise=10.0, seed=1))
-    change_colors(again, Draw(64, noise=10.0, seed=1))
-    change_colors(other, Draw(64, noise=10.0, seed=2))
+    change_colors(first, AugmentationDraw(64, noise=10.0, seed=1))
+    change_colors(again, AugmentationDraw(64, noise=10.0, seed=1))
+    change_colors(other, AugmentationDraw(64, noise=10.0, seed=2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).mean() > 0.9
     assert abs(first.mean() - 128) < 0.5 and abs(first.std() - 10) < 0.5  # 12,288 values: 0.1 and 0.07 expected
@@ -60,8 +62,8 @@ def test_noise_has_its_strength_and_comes_from_the_seed() -> None:
 def test_jpeg_changes_little_and_blocks_much() -> None:
     image = picture(0, SIZE, SIZE)
     fine, coarse = image.copy(), image.copy()
-    change_colors(fine, Draw(SIZE, jpeg=95))
-    change_colors(coarse, Draw(SIZE, jpeg=5))
+    change_colors(fine, AugmentationDraw(SIZE, jpeg=95))
+    change_colors(coarse, AugmentationDraw(SIZE, jpeg=5))
     assert 0 < np.abs(fine - image.astype(int)).mean() < 3 < np.abs(coarse - image.astype(int)).mean()
 
 
@@ -75,7 +77,7 @@ def occluder(shape: str, fill: str, **changes: float) -> Occluder:
 @pytest.mark.parametrize("shape", ["rectangle", "blob"])
 @pytest.mark.parametrize("x", [0.4, 0.95])
 def test_occluded_texels_are_those_whose_pixels_are_hidden(shape, x) -> None:
-    draw = Draw(SIZE, occluders=(occluder(shape, "color", x=x),))
+    draw = AugmentationDraw(SIZE, occluders=(occluder(shape, "color", x=x),))
     crop = apply(draw, np.full((SIZE, SIZE, 3), 100, np.uint8)).image
     hidden = (crop == (255, 0, 7)).all(axis=2)
     np.testing.assert_array_equal(hidden, (crop != 100).any(axis=2))
@@ -88,15 +90,15 @@ def test_occluded_texels_are_those_whose_pixels_are_hidden(shape, x) -> None:
 
 def test_rectangle_covers_its_pixels() -> None:
     box = occluder("rectangle", "color", x=0.5, y=0.25, width=3 / 5, height=1 / 5, angle_deg=0.0)
-    crop = apply(Draw(5, occluders=(box,)), np.zeros((5, 5, 3), np.uint8)).image
+    crop = apply(AugmentationDraw(5, occluders=(box,)), np.zeros((5, 5, 3), np.uint8)).image
     expected = [[0, 0, 0, 0, 0], [0, 255, 255, 255, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 0]]
     np.testing.assert_array_equal(crop[..., 0], expected)
 
 
 def test_occluder_shows_another_image_or_noise_without_one() -> None:
     image, other = np.full((SIZE, SIZE, 3), 9, np.uint8), np.full((10, 12, 3), 200, np.uint8)
-    draw = Draw(SIZE, occluders=(occluder("blob", "image"),))
-    assert draw.needs_other and not Draw(SIZE).needs_other
+    draw = AugmentationDraw(SIZE, occluders=(occluder("blob", "image"),))
+    assert draw.needs_other and not AugmentationDraw(SIZE).needs_other
     assert set(np.unique(apply(draw, image, other=other).image)) == {9, 200}
     assert len(np.unique(apply(draw, image).image)) > 50
 
@@ -104,7 +106,7 @@ def test_occluder_shows_another_image_or_noise_without_one() -> None:
 @pytest.mark.parametrize("cell", [1, 4, 8])
 def test_noise_is_made_of_squares(cell) -> None:
     occluder = Occluder("rectangle", "noise", 0.5, 0.5, 2.0, 2.0, 0.0, (0, 0, 0), cell, 7)
-    crop = apply(Draw(SIZE, occluders=(occluder,)), np.zeros((SIZE, SIZE, 3), np.uint8)).image
+    crop = apply(AugmentationDraw(SIZE, occluders=(occluder,)), np.zeros((SIZE, SIZE, 3), np.uint8)).image
     cells = crop.reshape(SIZE // cell, cell, SIZE // cell, cell, 3)
     assert (cells == cells[:, :1, :, :1]).all()
     squares = cells[:, 0, :, 0].reshape(-1, 3)

@@ -13,7 +13,7 @@ from support.oracles import bilinear
 from support.toy import parameters, picture, toy_model
 
 from uvgen import PositionMapper, load_model
-from uvgen.augment import Augmentation, Draw, apply, crop_augmented, occluded_texels
+from uvgen.augment import Augmentation, AugmentationDraw, apply, crop_augmented, occluded_texels
 from uvgen.errors import InputError, ModelError, SampleError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import LANDMARK_MIRROR, crop_affine, pose_to_image
@@ -25,20 +25,20 @@ from uvgen.models.morphable import MorphableModel, make_model
 SIZE, TEXELS, HEIGHT = 64, 48, 120
 CROP = np.array([[0.6, 0, -16], [0, 0.6, -4], [0, 0, 1.0]])
 GEOMETRY = {
-    "rotation": Draw(SIZE, rotation_deg=-45.0),
-    "half turn": Draw(SIZE, rotation_deg=180.0),
-    "translation": Draw(SIZE, translation=(0.1, -0.07)),
-    "larger": Draw(SIZE, scale=1.2),
-    "smaller": Draw(SIZE, scale=0.9),
-    "all": Draw(SIZE, rotation_deg=33.0, translation=(-0.1, 0.04), scale=1.13),
+    "rotation": AugmentationDraw(SIZE, rotation_deg=-45.0),
+    "half turn": AugmentationDraw(SIZE, rotation_deg=180.0),
+    "translation": AugmentationDraw(SIZE, translation=(0.1, -0.07)),
+    "larger": AugmentationDraw(SIZE, scale=1.2),
+    "smaller": AugmentationDraw(SIZE, scale=0.9),
+    "all": AugmentationDraw(SIZE, rotation_deg=33.0, translation=(-0.1, 0.04), scale=1.13),
 }
 
 
-def move_map(draw: Draw, position_map: NDArray[Any], **options: Any) -> NDArray[Any]:
+def move_map(draw: AugmentationDraw, position_map: NDArray[Any], **options: Any) -> NDArray[Any]:
     return labels.move_map(position_map, draw.similarity, draw.size, flip=draw.flip, **options)
 
 
-def move_landmarks(draw: Draw, landmarks: Any) -> NDArray[np.float32]:
+def move_landmarks(draw: AugmentationDraw, landmarks: Any) -> NDArray[np.float32]:
     return labels.move_landmarks(landmarks, draw.similarity, draw.size, flip=draw.flip)
 
 
@@ -86,10 +86,10 @@ def skewed_model() -> MorphableModel:
 
 
 def test_similarity_turns_clockwise_about_the_centre_and_moves_by_shares() -> None:
-    quarter = Draw(5, rotation_deg=90.0).similarity
+    quarter = AugmentationDraw(5, rotation_deg=90.0).similarity
     np.testing.assert_allclose(quarter @ [2, 0, 1], [4, 2, 1], atol=1e-12)  # the top goes to the right
     np.testing.assert_allclose(quarter @ [2, 2, 1], [2, 2, 1], atol=1e-12)
-    moved = Draw(5, translation=(0.2, -0.4), scale=2.0).similarity
+    moved = AugmentationDraw(5, translation=(0.2, -0.4), scale=2.0).similarity
     np.testing.assert_allclose(moved @ [2, 2, 1], [3, 0, 1], atol=1e-12)
     np.testing.assert_allclose(moved @ [3, 2, 1], [5, 0, 1], atol=1e-12)
 
@@ -116,13 +116,13 @@ def test_codes_move_like_the_label(model, draw) -> None:
 def test_codes_of_a_map_that_leaves_their_range_raise(model) -> None:
     codes, _ = label(model, CROP, np.uint16)
     with pytest.raises(SampleError, match="leaves -96 to 160 px, the range of uint16"):
-        move_map(Draw(SIZE, translation=(0.9, 0.9), scale=3.0), codes, out=np.empty_like(codes))
+        move_map(AugmentationDraw(SIZE, translation=(0.9, 0.9), scale=3.0), codes, out=np.empty_like(codes))
 
 
 @pytest.mark.parametrize("turn", [0.0, 30.0])
 @pytest.mark.parametrize("dtype", [np.float32, np.uint16])
 def test_flipped_map_equals_that_of_the_mirrored_mesh(model, turn, dtype) -> None:
-    draw = Draw(SIZE, rotation_deg=turn, flip=True)
+    draw = AugmentationDraw(SIZE, rotation_deg=turn, flip=True)
     mirror = TexelMirror.of_model(model, TEXELS)
     assert mirror.exact and not len(mirror.texels)
     before, landmarks = label(model, CROP, dtype)
@@ -146,7 +146,7 @@ def test_flipped_map_of_skewed_uv_follows_mirror_pairs(dtype) -> None:
     if dtype is np.uint16:
         stored, _ = label(model, CROP, np.uint16)
         out = np.empty_like(stored)
-    draw = Draw(SIZE, flip=True)
+    draw = AugmentationDraw(SIZE, flip=True)
     moved = move_map(draw, stored, mirror=mirror, out=out)
     if dtype is np.uint16:
         scale, offset = FixedPoint.for_crop(SIZE)
@@ -160,7 +160,7 @@ def test_flipped_map_of_skewed_uv_follows_mirror_pairs(dtype) -> None:
 def test_flipped_codes_that_are_blended_out_of_range_are_an_error() -> None:
     mirror = TexelMirror.of_model(skewed_model(), TEXELS)
     codes = np.full((TEXELS, TEXELS, 3), 30000, np.uint16)
-    draw, out = Draw(SIZE, flip=True), np.empty_like(codes)
+    draw, out = AugmentationDraw(SIZE, flip=True), np.empty_like(codes)
     move_map(draw, codes, mirror=mirror, out=out)
     codes.reshape(-1, 3)[mirror.sources[0]] = 65535  # 2.5 crops to the right
     with pytest.raises(SampleError, match=r"leaves .* px, the range of uint16"):
@@ -174,7 +174,7 @@ def test_flipped_map_of_the_built_in_model_is_exact() -> None:
     rng = np.random.default_rng(0)
     shape, expression = rng.normal(size=model.n_shape) * model.shape_std, np.zeros(model.n_expression)
     _, _, pose = face()
-    draw = Draw(SIZE, rotation_deg=-20.0, scale=1.1, flip=True)
+    draw = AugmentationDraw(SIZE, rotation_deg=-20.0, scale=1.1, flip=True)
     before = PositionMapper(model, TEXELS)(shape[None], expression[None], pose, CROP[None], HEIGHT)[0]
     wanted = mirrored_mesh_map(model, draw.similarity @ CROP, np.concatenate([shape, expression]))
     np.testing.assert_allclose(move_map(draw, before, mirror=mirror), wanted, atol=5e-3)
@@ -224,7 +224,7 @@ def test_apply_moves_label_and_image_alike(model) -> None:
     position_map[texel][:2] = x, y
     image = np.zeros((SIZE, SIZE, 3), np.uint8)
     image[y, x] = 255
-    for draw in (*GEOMETRY.values(), Draw(SIZE, rotation_deg=20.0, flip=True)):
+    for draw in (*GEOMETRY.values(), AugmentationDraw(SIZE, rotation_deg=20.0, flip=True)):
         result = apply(draw, image, position_map, landmarks, mirror=mirror)
         there = (texel[0], TEXELS - 1 - texel[1]) if draw.flip else texel
         weights = result.image[..., 0].astype(float)
@@ -279,14 +279,16 @@ def test_apply_gives_the_same_in_threads(model) -> None:
 
 
 def test_apply_with_bad_arguments_raises(model) -> None:
-    image, flip = np.zeros((SIZE, SIZE, 3), np.uint8), Draw(SIZE, flip=True)
+    image, flip = np.zeros((SIZE, SIZE, 3), np.uint8), AugmentationDraw(SIZE, flip=True)
     position_map, _ = label(model, CROP)
     for expected, call in {
-        r"image: shape \(64, 64, 3\), expected \(32, 32, 3\)": lambda: apply(Draw(32), image),
+        r"image: shape \(64, 64, 3\), expected \(32, 32, 3\)": lambda: apply(AugmentationDraw(32), image),
         r"other: shape \(3, 3\) uint8, expected \(h, w, 3\)": lambda: apply(flip, image, other=image[:3, :3, 0]),
         r"image: .* float32, expected \(h, w, 3\) uint8": lambda: apply(flip, image.astype(np.float32)),
         "out: shares memory with the image": lambda: apply(flip, image, image_out=image),
-        "out: shares memory with the position map": lambda: move_map(Draw(SIZE), position_map, out=position_map),
+        "out: shares memory with the position map": lambda: move_map(
+            AugmentationDraw(SIZE), position_map, out=position_map
+        ),
         r"mirror: none, expected TexelMirror.of_model\(model, 48\)": lambda: move_map(flip, position_map),
         "mirror: one of 32 texels": lambda: move_map(flip, position_map, mirror=TexelMirror.of_model(model, 32)),
         r"position_map: \(48, 48, 3\) float64": lambda: move_map(flip, position_map.astype(float)),

@@ -13,7 +13,7 @@ from support.toy import picture
 
 from uvgen.augment import (
     Augmentation,
-    Draw,
+    AugmentationDraw,
     Occluder,
     apply,
 )
@@ -34,7 +34,7 @@ def test_draw_depends_on_its_arguments_alone() -> None:
 def test_draw_of_an_option_does_not_change_when_others_are_switched_off(seed, off) -> None:
     full = ALL.draw(seed, "a", 0)
     less = replace(ALL, **{name: getattr(Augmentation(), name) for name in off}).draw(seed, "a", 0)
-    for field in dataclasses.fields(Draw):
+    for field in dataclasses.fields(AugmentationDraw):
         related = {"occluders": {name for name in off if name.startswith("occ") or name == "n_occluders"}}
         if not related.get(field.name, off & {field.name}):
             assert getattr(less, field.name) == getattr(full, field.name)
@@ -43,7 +43,7 @@ def test_draw_of_an_option_does_not_change_when_others_are_switched_off(seed, of
 @given(st.integers(0, 2**40), st.text(max_size=5), st.integers(0, 99))
 def test_draw_stays_in_its_ranges_and_survives_json(seed, name, epoch) -> None:
     draw = ALL.draw(seed, name, epoch, SIZE)
-    assert Draw.from_json(draw.to_json()) == draw
+    assert AugmentationDraw.from_json(draw.to_json()) == draw
     assert -45 <= draw.rotation_deg <= 45 and 0.9 <= draw.scale <= 1.2 and 50 <= draw.jpeg <= 95
     assert all(0.6 <= gain <= 1.4 for gain in draw.channel_gain) and max(map(abs, draw.translation)) <= 0.1
     assert len(draw.occluders) <= 4 and 0 <= draw.other < 1
@@ -97,8 +97,8 @@ def test_augmentation_of_bad_json_raises(text, message) -> None:
 
 @pytest.mark.parametrize("text", ["{}", "3", "nothing", '{"size": 3, "translation": 1}'])
 def test_draw_of_bad_json_raises(text) -> None:
-    with pytest.raises(InputError, match=r"draw: .*, not a draw \(.*\), expected what Draw.to_json wrote"):
-        Draw.from_json(text)
+    with pytest.raises(InputError, match=r"draw: .*, not a draw \(.*\), expected what AugmentationDraw.to_json wrote"):
+        AugmentationDraw.from_json(text)
 
 
 def test_draw_is_plain_json() -> None:
@@ -112,7 +112,10 @@ def test_other_sample_is_any_but_the_sample_itself() -> None:
     image = Occluder("blob", "image", 0.5, 0.5, 0.3, 0.3, 0.0, (0, 0, 0), 1, 0)
     for n in (2, 3, 7):
         for number in range(n):
-            found = {Draw(8, occluders=(image,), other=u).other_sample(number, n) for u in np.linspace(0, 0.9999, 50)}
+            found = {
+                AugmentationDraw(8, occluders=(image,), other=u).other_sample(number, n)
+                for u in np.linspace(0, 0.9999, 50)
+            }
             assert found == set(range(n)) - {number}
-    assert Draw(8, occluders=(image,)).other_sample(0, 1) is None
-    assert Draw(8, other=0.5).other_sample(0, 9) is None
+    assert AugmentationDraw(8, occluders=(image,)).other_sample(0, 1) is None
+    assert AugmentationDraw(8, other=0.5).other_sample(0, 9) is None

@@ -14,10 +14,9 @@ import pytest
 from support.builds import SMALL, by_name, edit_index, file_hashes, make, start
 from support.toy import toy_model, write_sample, write_tree
 
-from uvgen import open_shards
-from uvgen.augment import Augmentation, Draw, apply
+from uvgen import open_shards, verify_shards
+from uvgen.augment import Augmentation, AugmentationDraw, apply
 from uvgen.datasets.augmented import augment_shards, plan_copies
-from uvgen.datasets.verify import verify
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.morphable import make_model, save_model
 from uvgen.shards.index import ShardEntry
@@ -85,7 +84,7 @@ def test_augment_stores_what_a_training_loop_would_get(run, shards, model, tmp_p
     for name, sample in before.items():
         for copy in range(2):
             stored = after[f"{name}-{copy}"]
-            draw = Draw.from_json(stored["augmentation"])
+            draw = AugmentationDraw.from_json(stored["augmentation"])
             assert draw == augmentation.draw(7, name, copy, SMALL.size)
             if not draw.needs_other:
                 n_compared += 1
@@ -105,7 +104,7 @@ def test_augment_that_skips_some_copies_keeps_the_others_whole(shards, model, tm
     codes = open_shards(shards).config.build.posmap_dtype == "uint16"  # floats reach everywhere
     assert 5 < result.samples < 31 if codes else result.samples == 36
     assert result.samples + len(result.skipped) == 36
-    assert verify(tmp_path / "out", model).problems == ()
+    assert verify_shards(tmp_path / "out", model=model).problems == ()
     before = by_name(shards)
     skipped = {skip.name for skip in result.skipped}
     for name, stored in by_name(tmp_path / "out").items():
@@ -121,7 +120,9 @@ def test_augment_that_skips_some_copies_keeps_the_others_whole(shards, model, tm
 def test_augment_states_how_far_codes_are_rounded(model_path, model, tmp_path) -> None:
     make(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "in", dataclasses.replace(SMALL, size=256))
     augment_shards(tmp_path / "in", tmp_path / "out", Augmentation(rotation_deg=(30, 60), scale=(1.2, 1.2)))
-    assert verify(tmp_path / "out", model).problems == ()  # at 256 a code is 1/64 px: more than parameters' rounding
+    assert (
+        verify_shards(tmp_path / "out", model=model).problems == ()
+    )  # at 256 a code is 1/64 px: more than parameters' rounding
 
 
 def test_augment_image_occluders_show_any_sample_of_the_shard(model_path, tmp_path) -> None:
@@ -163,7 +164,7 @@ def test_augment_of_shards_without_maps_leaves_maps_to_the_reader(uvgen, model, 
     before, after = (list(open_shards(tmp_path / name, model=model)) for name in ("shards", "out"))
     assert len({sample["flipped"].item() for sample in after}) == 2
     for sample, moved in zip(before, after, strict=True):
-        draw = Draw.from_json(moved["augmentation"])
+        draw = AugmentationDraw.from_json(moved["augmentation"])
         expected = apply(draw, sample["image"], sample["posmap"], sample["landmarks"], mirror=mirror)
         np.testing.assert_allclose(moved["posmap"], expected.position_map, atol=1e-3)
         assert np.abs(moved["image"].astype(int) - expected.image).mean() < 3  # JPEG once more

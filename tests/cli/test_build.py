@@ -16,9 +16,8 @@ from PIL import Image
 from support.builds import PATIENCE_S, file_hashes, start
 from support.toy import parameters, write_sample
 
-from uvgen import load_model, open_shards
+from uvgen import load_model, open_shards, verify_shards
 from uvgen.datasets.config import BuildConfig
-from uvgen.datasets.verify import verify
 from uvgen.errors import InputError
 
 SIZE = ("--size", 32)
@@ -49,7 +48,7 @@ def test_build_of_a_tree_makes_a_sound_data_set(run: Callable[..., Any], model_p
     reader = open_shards(tmp_path / "out")
     assert [n.rpartition("/")[0] for n in reader.names] == ["IBUG"] * 3 + ["IBUG_Flip"] * 3
     assert reader[0]["image"].shape == reader[0]["posmap"].shape == (32, 32, 3)
-    assert not verify(tmp_path / "out", load_model(model_path)).problems
+    assert not verify_shards(tmp_path / "out", model=load_model(model_path)).problems
     # plain lines a shard on stderr, a summary on stdout
     assert re.search(r"^IBUG-00000\.h5: 3 samples \(3 of 6, \d+ samples/s\)$", result.stderr, re.MULTILINE)
     megabytes = sum(path.stat().st_size for path in (tmp_path / "out").glob("*.h5")) / 1e6

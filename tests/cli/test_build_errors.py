@@ -14,8 +14,7 @@ from PIL import Image
 from support.builds import COMMAND, PATIENCE_S, start
 from support.toy import N_EXPRESSION, N_SHAPE, parameters, picture, write_sample
 
-from uvgen import open_shards
-from uvgen.datasets.verify import verify
+from uvgen import open_shards, verify_shards
 
 ONE_LINE = r"uvgen: [^\n]+\n"
 
@@ -126,7 +125,7 @@ def test_build_bad_sample_is_reported_in_one_line_and_costs_no_other(
     assert len(result.stderr.splitlines()) == 2  # that line and the shard's
     assert "2 samples, 1 skipped" in result.stdout
     assert open_shards(tmp_path / "out").names == ["AFW/AFW_000_1_0", "AFW/AFW_002_1_0"]
-    assert not verify(tmp_path / "out").problems
+    assert not verify_shards(tmp_path / "out").problems
 
 
 @pytest.mark.parametrize("kind", ["truncated JPEG", "NaN", "mat without image"])
@@ -288,4 +287,4 @@ def test_build_out_without_space_ends_in_one_line_and_keeps_finished_shards(
     assert "HELEN-00000.h5" not in left and not any(name.startswith(".") for name in left)
     if limit > 100_000 and workers == 1:
         assert left == {"AFW-00000.h5"}
-        assert verify(out).problems == (f"{out}: unfinished, 5 samples are missing; run what made it again",)
+        assert verify_shards(out).problems == (f"{out}: unfinished, 5 samples are missing; run what made it again",)

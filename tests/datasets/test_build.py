@@ -15,11 +15,20 @@ from hypothesis import strategies as st
 from support.builds import SMALL, assert_equal_samples, by_name, file_hashes, make
 from support.toy import HEIGHT, N_SHAPE, parameters, toy_model, write_sample, write_tree
 
-from uvgen import MorphableModel, PositionMapper, load_model, open_shards, read_image, warp_image, weight_mask
-from uvgen.datasets.build import BuildResult, build
+from uvgen import (
+    BuildResult,
+    MorphableModel,
+    PositionMapper,
+    build_shards,
+    load_model,
+    open_shards,
+    read_image,
+    verify_shards,
+    warp_image,
+    weight_mask,
+)
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.plan import plan_shards
-from uvgen.datasets.verify import verify
 from uvgen.errors import InputError, SampleError
 from uvgen.models.morphable import make_model, save_model
 from uvgen.samples.find import Sample, find_samples
@@ -57,7 +66,7 @@ def test_build_with_two_workers_writes_the_same_bytes(
 def test_build_with_model_in_memory_writes_the_same_bytes(
     data: Path, built: Path, model: MorphableModel, tmp_path: Path
 ) -> None:
-    build(find_samples(data), model, tmp_path / "out", SMALL, root=data)
+    build_shards(find_samples(data), tmp_path / "out", model=model, config=SMALL, root=data)
     assert file_hashes(tmp_path / "out") == file_hashes(built)
 
 
@@ -77,7 +86,7 @@ def test_build_of_other_choice_gives_a_sample_the_same_content(
     samples = find_samples(data)
     config = dataclasses.replace(SMALL, shard_size=100) if choice == "one shard" else SMALL
     chosen = {"one subset": samples[3:6], "reversed": samples[::-1], "first alone": samples[:1], "one shard": samples}
-    build(chosen[choice], load_model(model_path), tmp_path / "out", config, root=data)
+    build_shards(chosen[choice], tmp_path / "out", model=load_model(model_path), config=config, root=data)
     expected, found = by_name(built), by_name(tmp_path / "out")
     assert found.keys() == {sample.name for sample in chosen[choice]}
     for name in found:
@@ -189,7 +198,7 @@ def test_build_compressed_reads_the_same(
     assert found.keys() == expected.keys()
     for name in found:
         assert_equal_samples(found[name], expected[name])
-    assert not verify(tmp_path / "out", load_model(model_path)).problems
+    assert not verify_shards(tmp_path / "out", model=load_model(model_path)).problems
 
 
 def test_build_stores_the_weight_mask(
@@ -199,7 +208,7 @@ def test_build_stores_the_weight_mask(
     own = np.random.default_rng(0).random((SMALL.uv_size, SMALL.uv_size), np.float32)
     make(data, model_path, tmp_path / "out", weights=own)
     np.testing.assert_array_equal(open_shards(tmp_path / "out").constants["weight_mask"], own)
-    with pytest.raises(InputError, match=r"weights: \(3, 4\), expected \(48, 48\)"):
+    with pytest.raises(InputError, match=r"weights: float32 \(3, 4\), expected \(48, 48\)"):
         make(data, model_path, tmp_path / "bad", weights=np.ones((3, 4), np.float32))
 
 
@@ -207,8 +216,9 @@ def test_build_result_counts_what_the_folder_holds(data: Path, model_path: Path,
     (tmp_path / "data").mkdir()
     seen: list[Any] = []
     result = make(data, model_path, tmp_path / "out", progress=seen.append)
-    shards = list((tmp_path / "out").glob("*.h5"))
-    assert result == BuildResult(9, 9, sum(path.stat().st_size for path in shards), ())
+    shards = sorted((tmp_path / "out").glob("*.h5"))
+    size_bytes = sum(path.stat().st_size for path in shards)
+    assert result == BuildResult(9, 9, (), tuple(shards), size_bytes, result.seconds)
     assert sorted(r.entry.file for r in seen) == sorted(path.name for path in shards)
     again = make(data, model_path, tmp_path / "out")
     assert (again.samples, again.new_samples) == (9, 0)
@@ -247,7 +257,7 @@ def test_build_of_bad_samples_alone_makes_an_empty_data_set(tree: Path, model_pa
     assert list(file_hashes(tmp_path / "out")) == ["dataset.json"]
     reader = open_shards(tmp_path / "out")
     assert len(reader) == 0 and list(reader) == [] and reader.names == [] and reader.constants == {}
-    assert not verify(tmp_path / "out", load_model(model_path)).problems
+    assert not verify_shards(tmp_path / "out", model=load_model(model_path)).problems
 
 
 @pytest.mark.parametrize("workers", [1, 2])

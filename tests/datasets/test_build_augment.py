@@ -8,11 +8,21 @@ import numpy as np
 import pytest
 from support.builds import SMALL, by_name, file_hashes, make
 
-from uvgen import Augmentation, Draw, find_samples, load_model, open_shards, read_image, save_model, warp_image
-from uvgen.datasets.build import build
-from uvgen.datasets.verify import verify
+from uvgen import (
+    Augmentation,
+    AugmentationDraw,
+    build_shards,
+    find_samples,
+    load_model,
+    open_shards,
+    read_image,
+    save_model,
+    verify_shards,
+    warp_image,
+)
 from uvgen.datasets.worker import BuildJob, _Builder
 from uvgen.errors import InputError
+from uvgen.maps.mirror import TexelMirror
 from uvgen.models.morphable import make_model
 
 TURN = Augmentation(rotation_deg=(-40, 40), scale=(0.9, 1.2), translation=(-0.1, 0.1))
@@ -25,11 +35,11 @@ def test_build_augmented_samples_the_source_image_once_and_labels_agree(tree, mo
     images = {sample.name: read_image(sample) for sample in find_samples(tree)}
     for sample in open_shards(tmp_path / "out"):
         source, copy = sample["name"].rsplit("-", 1)
-        draw = Draw.from_json(sample["augmentation"])
+        draw = AugmentationDraw.from_json(sample["augmentation"])
         assert draw == TURN.draw(SMALL.seed, source, int(copy), SMALL.size)
         expected = warp_image(images[source], sample["crop"], SMALL.size)
         np.testing.assert_array_equal(sample["image"], expected)  # geometry alone: nothing else was done to it
-    assert verify(tmp_path / "out", load_model(model_path)).problems == ()
+    assert verify_shards(tmp_path / "out", model=load_model(model_path)).problems == ()
 
 
 def test_build_augmented_crop_is_the_plain_one_followed_by_the_draw(tree, model_path, tmp_path) -> None:
@@ -37,7 +47,7 @@ def test_build_augmented_crop_is_the_plain_one_followed_by_the_draw(tree, model_
     make(tree, model_path, tmp_path / "out", CONFIG)
     plain = by_name(tmp_path / "plain")
     for name, sample in by_name(tmp_path / "out").items():
-        draw = Draw.from_json(sample["augmentation"])
+        draw = AugmentationDraw.from_json(sample["augmentation"])
         np.testing.assert_allclose(sample["crop"], draw.similarity @ plain[name.rsplit("-", 1)[0]]["crop"], atol=1e-9)
 
 
@@ -46,7 +56,7 @@ def test_build_augmented_with_flips_verifies_and_mirrors_image_and_label(tree, m
     flips = dataclasses.replace(CONFIG, augmentation=Augmentation(flip=0.5), **change)
     make(tree, model_path, tmp_path / "out", flips)
     make(tree, model_path, tmp_path / "plain", dataclasses.replace(SMALL, **change))
-    assert verify(tmp_path / "out", load_model(model_path)).problems == ()
+    assert verify_shards(tmp_path / "out", model=load_model(model_path)).problems == ()
     plain = {s["name"]: s for s in open_shards(tmp_path / "plain", model=model_path)}
     samples = list(open_shards(tmp_path / "out", model=model_path))
     assert 0 < sum(bool(s["flipped"]) for s in samples) < len(samples)
@@ -100,11 +110,13 @@ def test_build_augment_on_the_command_line(uvgen, tree, model_path, tmp_path) ->
 def test_build_mirrored_value_without_a_code_costs_that_sample_alone(model_path, tmp_path) -> None:
     flips = dataclasses.replace(CONFIG, augmentation=Augmentation(flip=0.5))
     weights = np.ones((48, 48), np.float32)
-    builder = _Builder(BuildJob(tmp_path, tmp_path, load_model(model_path), weights, flips, "skip"))
+    model = load_model(model_path)
+    mirror = TexelMirror.of_model(model, 48)
+    builder = _Builder(BuildJob(tmp_path, tmp_path, model, weights, mirror, flips, "skip"))
     codes = np.full((2, 48, 48, 3), 30000, np.uint16)
     codes[0, 5, 5, 0] = 65535  # 2.5 crops to the right: mirrored, a pixel more to the left than codes reach
     rows, in_range = {"posmap": codes, "landmarks": np.zeros((2, 68, 3), np.float32)}, np.ones(2, bool)
-    builder._mirror_labels(rows, [Draw(32, flip=True)] * 2, in_range)
+    builder._mirror_labels(rows, [AugmentationDraw(32, flip=True)] * 2, in_range)
     np.testing.assert_array_equal(in_range, [False, True])
 
 
@@ -113,11 +125,11 @@ def test_build_image_occluders_show_another_image_of_the_shard(tree, model_path,
     (tree / "AFW/AFW_001_1_0.jpg").write_bytes(b"broken")  # cannot be shown, and costs itself alone
     config = dataclasses.replace(CONFIG, shard_size=3, jitter=0, copies=1, augmentation=shows)
     samples = [sample for sample in find_samples(tree) if sample.subset == "AFW"]
-    result = build(samples, load_model(model_path), tmp_path / "out", config, root=tree)
+    result = build_shards(samples, tmp_path / "out", model=load_model(model_path), config=config, root=tree)
     assert [skip.name for skip in result.skipped] == ["AFW/AFW_001_1_0"]
     images = {sample.name: read_image(sample).reshape(-1, 3).tolist() for sample in (samples[0], samples[2])}
     for sample, other in zip(open_shards(tmp_path / "out"), (samples[2], samples[0]), strict=True):
-        draw = Draw.from_json(sample["augmentation"])
+        draw = AugmentationDraw.from_json(sample["augmentation"])
         assert draw.needs_other
         row, column = (min(max(round(c * 31), 1), 30) for c in (draw.occluders[0].y, draw.occluders[0].x))
         assert sample["image"][row, column].tolist() in images[other.name]
@@ -136,7 +148,7 @@ def test_build_and_augment_that_flip_say_where_mirrors_are_not_exact(uvgen, tree
             uvgen(*base, "--out", built, "--augment", tmp_path / "flip.json"),
             uvgen("augment", plain, "--out", copied, "--model", path, "--config", tmp_path / "flip.json"),
         )
-        note = re.compile(r"note: the UV of toy are not symmetric; .* px off, .* of 1024 texels")
+        note = re.compile(r"note: the UV of the model are not symmetric; .* px off, .* of 1024 texels")
         for run in runs:
             assert run.exit_code == 0, run.output
             assert bool(note.search(run.stderr)) == noted

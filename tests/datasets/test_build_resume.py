@@ -23,9 +23,7 @@ from support.builds import (
 )  # fmt: skip
 from support.toy import toy_model, write_sample, write_tree
 
-from uvgen import load_model, open_shards
-from uvgen.datasets.build import build
-from uvgen.datasets.verify import verify
+from uvgen import build_shards, load_model, open_shards, verify_shards
 from uvgen.errors import DatasetError
 from uvgen.models.morphable import make_model, save_model
 from uvgen.samples.find import find_samples
@@ -96,7 +94,7 @@ def test_build_interrupted_exits_130_and_keeps_finished_shards(
     assert "Traceback" not in errors
     kept = listed_shards(out)
     assert 0 < len(kept) < 4001
-    *stray, unfinished = sorted(verify(out).problems, key=lambda problem: "unfinished" in problem)
+    *stray, unfinished = sorted(verify_shards(out).problems, key=lambda problem: "unfinished" in problem)
     assert f"out: unfinished, {4001 - len(kept)} samples are missing; run what made it again" in unfinished
     # shards of killed workers may lie there, half written or not listed yet
     assert all(problem.endswith("not listed in dataset.json") for problem in stray)
@@ -209,7 +207,7 @@ def test_build_with_other_samples_is_refused(built: tuple[Path, Path], model_pat
         message = "list of samples"
     before = file_hashes(out)
     with pytest.raises(DatasetError, match=message):
-        build(samples, load_model(model_path), out, SMALL, root=tree)
+        build_shards(samples, out, model=load_model(model_path), config=SMALL, root=tree)
     assert file_hashes(out) == before
 
 

@@ -17,7 +17,7 @@ from support.toy import write_tree
 import uvgen
 from uvgen import Augmentation, open_shards
 from uvgen.datasets.augmented import augment_shards
-from uvgen.datasets.export.run import TARGETS, export
+from uvgen.datasets.export.run import TARGETS, export_shards
 from uvgen.errors import DatasetError, InputError
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
@@ -46,7 +46,7 @@ def assert_same_picture(found: NDArray[np.uint8], expected: NDArray[np.uint8]) -
 
 def test_export_webdataset_is_read_by_webdataset(built: Path, reader: ShardReader, tmp_path: Path) -> None:
     webdataset = pytest.importorskip("webdataset", reason="webdataset is not installed")
-    assert export(built, tmp_path / "tars", "webdataset") == N
+    assert export_shards(built, tmp_path / "tars", "webdataset").samples == N
     tars = sorted(map(str, (tmp_path / "tars").glob("*.tar")))
     assert [Path(tar).stem for tar in tars] == [Path(file).stem for file in reader.files]
     found = list(webdataset.WebDataset(tars, shardshuffle=False).decode("rgb8"))
@@ -61,7 +61,7 @@ def test_export_webdataset_is_read_by_webdataset(built: Path, reader: ShardReade
 
 def test_export_webdataset_keys_have_no_points(built: Path, tmp_path: Path) -> None:
     rename(built, tmp_path / "named", lambda name: name.replace("_1_0", ".v2"))
-    export(tmp_path / "named", tmp_path / "tars", "webdataset")
+    export_shards(tmp_path / "named", tmp_path / "tars", "webdataset")
     with tarfile.open(tmp_path / "tars/IBUG-00000.tar") as tar:
         names = tar.getnames()
         member = tar.extractfile(names[3])
@@ -70,7 +70,7 @@ def test_export_webdataset_keys_have_no_points(built: Path, tmp_path: Path) -> N
 
 
 def test_export_npy_is_read_by_numpy_and_pillow(built: Path, reader: ShardReader, tmp_path: Path) -> None:
-    export(built, tmp_path / "files", "npy")
+    export_shards(built, tmp_path / "files", "npy")
     with np.load(tmp_path / "files/samples.npz") as samples:
         assert samples["name"].tolist() == reader.names
         np.testing.assert_array_equal(samples["landmarks"], reader[:]["landmarks"])
@@ -83,7 +83,7 @@ def test_export_npy_is_read_by_numpy_and_pillow(built: Path, reader: ShardReader
 
 
 def test_export_prnet_is_read_the_way_prnet_pytorch_does(built: Path, reader: ShardReader, tmp_path: Path) -> None:
-    export(built, tmp_path / "prnet", "prnet")
+    export_shards(built, tmp_path / "prnet", "prnet")
     root = tmp_path / "prnet/train"
     numbers = sorted(int(path.name) for path in root.iterdir())  # it takes every entry for a number
     assert numbers == list(range(1, N + 1))  # and 0 for none
@@ -101,8 +101,8 @@ def test_export_of_shards_without_maps_makes_them(built: Path, tmp_path: Path, m
     lean = dataclasses.replace(SMALL, maps="none")
     make(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "lean", lean)
     with pytest.raises(InputError, match="lean: stores no maps; give the model that it was built with"):
-        export(tmp_path / "lean", tmp_path / "out", "npy")
-    export(tmp_path / "lean", tmp_path / "out", "npy", model=model_path)
+        export_shards(tmp_path / "lean", tmp_path / "out", "npy")
+    export_shards(tmp_path / "lean", tmp_path / "out", "npy", model=model_path)
     for sample in open_shards(tmp_path / "lean", model_path):
         np.testing.assert_array_equal(np.load(tmp_path / "out" / f"{sample['name']}.npy"), sample["posmap"])
 
@@ -111,10 +111,10 @@ def test_export_of_mirrored_samples_says_so(built: Path, model: MorphableModel, 
     augment_shards(built, tmp_path / "copies", Augmentation(flip=0.5), model=model)
     flipped = open_shards(tmp_path / "copies").column("flipped").tolist()
     assert len(set(flipped)) == 2
-    export(tmp_path / "copies", tmp_path / "files", "npy")
+    export_shards(tmp_path / "copies", tmp_path / "files", "npy")
     with np.load(tmp_path / "files/samples.npz") as samples:
         assert samples["flipped"].tolist() == flipped
-    export(tmp_path / "copies", tmp_path / "tars", "webdataset")
+    export_shards(tmp_path / "copies", tmp_path / "tars", "webdataset")
     found = {}
     for path in (tmp_path / "tars").glob("*.tar"):
         with tarfile.open(path) as tar:
@@ -128,7 +128,7 @@ def test_export_of_mirrored_samples_says_so(built: Path, model: MorphableModel, 
 @pytest.mark.parametrize("to", TARGETS)
 def test_export_twice_gives_the_same_bytes(built: Path, tmp_path: Path, to: str) -> None:
     for name in "ab":
-        export(built, tmp_path / name, to)
+        export_shards(built, tmp_path / name, to)
     files = [sorted(p.relative_to(tmp_path / n) for p in (tmp_path / n).rglob("*") if p.is_file()) for n in "ab"]
     assert files[0] == files[1] and files[0]
     for file in files[0]:
@@ -139,7 +139,7 @@ def test_export_into_a_filled_folder_is_refused_and_touches_nothing(built: Path,
     (tmp_path / "mine").write_text("mine")
     before = file_hashes(tmp_path)
     with pytest.raises(DatasetError, match="exists and is not empty"):
-        export(built, tmp_path, "npy")
+        export_shards(built, tmp_path, "npy")
     assert file_hashes(tmp_path) == before
 
 
@@ -147,7 +147,7 @@ def test_export_of_a_damaged_set_leaves_nothing(built: Path, tmp_path: Path) -> 
     rename(built, tmp_path / "broken", lambda name: name)
     (tmp_path / "broken/IBUG-00001.h5").write_bytes(b"no shard")
     with pytest.raises(DatasetError, match=r"IBUG-00001.h5: cannot be opened"):
-        export(tmp_path / "broken", tmp_path / "out", "npy")
+        export_shards(tmp_path / "broken", tmp_path / "out", "npy")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken"]
 
 
@@ -157,7 +157,7 @@ def test_export_of_names_that_would_leave_the_folder_or_collide_is_an_error(
 ) -> None:
     rename(built, tmp_path / "odd", lambda _: name)
     with pytest.raises((DatasetError, InputError), match=words):
-        export(tmp_path / "odd", tmp_path / "out", "npy")
+        export_shards(tmp_path / "odd", tmp_path / "out", "npy")
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob("*away*"))
 
 

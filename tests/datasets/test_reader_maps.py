@@ -10,8 +10,7 @@ import pytest
 from support.builds import SMALL, make
 from support.toy import toy_model
 
-from uvgen import load_model, open_shards, save_model
-from uvgen.datasets.verify import verify
+from uvgen import load_model, open_shards, save_model, verify_shards
 from uvgen.errors import InputError, ModelError
 
 LEAN = dataclasses.replace(SMALL, maps="none", image_codec="jpeg")
@@ -58,7 +57,7 @@ def test_reader_that_makes_maps_survives_pickling(sets, model_path) -> None:
 
 
 def test_verify_checks_sets_without_maps(sets, model_path) -> None:
-    assert verify(sets[1], load_model(model_path)).problems == ()
+    assert verify_shards(sets[1], model=load_model(model_path)).problems == ()
 
 
 @pytest.mark.parametrize(
@@ -66,7 +65,7 @@ def test_verify_checks_sets_without_maps(sets, model_path) -> None:
 )
 def test_build_with_one_of_the_two_reads_and_verifies(tree, model_path, tmp_path, config) -> None:
     make(tree, model_path, tmp_path / "out", config)
-    assert verify(tmp_path / "out", load_model(model_path)).problems == ()
+    assert verify_shards(tmp_path / "out", model=load_model(model_path)).problems == ()
     assert open_shards(tmp_path / "out", model=model_path)[0]["posmap"].shape == (48, 48, 3)
 
 

@@ -20,7 +20,7 @@ def test_build_atlas_by_face3d_rule_assigns_texels_as_the_oracle_does(model, siz
     atlas = build_atlas(model, size, rule="face3d")
     points = texel_coordinates(model.uv, size).astype(np.float32)
     expected = texel_triangles(points, model.triangles, size)
-    found = np.where(atlas.source == MESH, 1, 0)
+    found = np.where(atlas.texel_kind == MESH, 1, 0)
     agree = ((found == 1) == (expected >= 0))[1:-1, 1:-1]  # the outermost texels lie on edges: either way is right
     assert agree.mean() > 0.99
     rows = np.flatnonzero((found.ravel() == 1) & (expected.ravel() >= 0))
@@ -30,14 +30,14 @@ def test_build_atlas_by_face3d_rule_assigns_texels_as_the_oracle_does(model, siz
 
 @pytest.mark.parametrize("size", [41, 61, 81])  # texel centres on the triangles' edges and corners
 def test_build_atlas_leaves_no_crack(model, size) -> None:
-    assert (build_atlas(model, size).source != FILLED).all()
+    assert (build_atlas(model, size).texel_kind != FILLED).all()
 
 
 def test_build_atlas_weights_give_back_the_texels_own_coordinates(model) -> None:
     size = 50
     atlas = build_atlas(model, size)
     there = atlas.interpolate(texel_coordinates(model.uv, size).astype(np.float32))
-    rows, columns = np.nonzero(atlas.source != FILLED)
+    rows, columns = np.nonzero(atlas.texel_kind != FILLED)
     np.testing.assert_allclose(there[rows, columns], np.stack([columns, rows], axis=1), atol=1e-4)
     np.testing.assert_allclose(atlas.weights.sum(axis=1), 1, atol=1e-6)
     assert atlas.weights.min() > -1e-6
@@ -46,14 +46,14 @@ def test_build_atlas_weights_give_back_the_texels_own_coordinates(model) -> None
 def test_build_atlas_closes_the_mouth_from_the_mesh_own_hole(model) -> None:
     atlas = build_atlas(model, 128)
     row, column = np.rint(texel_coordinates(np.array([[0.5, 17.5 / 40]]), 128)[0, ::-1]).astype(int)
-    assert atlas.source[row, column] == CLOSURE
-    assert (atlas.source == CLOSURE).sum() > 20
+    assert atlas.texel_kind[row, column] == CLOSURE
+    assert (atlas.texel_kind == CLOSURE).sum() > 20
 
 
 def test_build_atlas_with_mouth_triangles_uses_them() -> None:
     with_mouth = toy_model(with_mouth=True)
     atlas = build_atlas(with_mouth, 128)
-    closing = atlas.vertices[atlas.source.ravel() == CLOSURE]
+    closing = atlas.vertices[atlas.texel_kind.ravel() == CLOSURE]
     mouth = {tuple(corners) for corners in with_mouth.mouth_triangles.tolist()}
     assert len(closing) > 20
     assert {tuple(corners) for corners in closing.tolist()} <= mouth
@@ -62,7 +62,7 @@ def test_build_atlas_with_mouth_triangles_uses_them() -> None:
 def test_build_atlas_fills_every_other_texel_from_the_nearest(model) -> None:
     narrow = dataclasses.replace(model, uv=0.1 + 0.8 * model.uv, content_sha256="")
     atlas = build_atlas(narrow, 64)
-    assert 0.3 < (atlas.source == FILLED).mean() < 0.42  # 1 - 0.8²
+    assert 0.3 < (atlas.texel_kind == FILLED).mean() < 0.42  # 1 - 0.8²
     columns, rows = np.moveaxis(atlas.interpolate(texel_coordinates(narrow.uv, 64).astype(np.float32)), -1, 0)
     np.testing.assert_allclose([columns[0, 0], rows[0, 0]], [6.3, 6.3], atol=1.0)  # the mesh's corner texel
     np.testing.assert_allclose([columns[32, 0], rows[32, 0]], [6.3, 32], atol=1.0)
@@ -113,5 +113,5 @@ def test_triangulate_loop_covers_any_star_shaped_polygon_once(radii, reverse) ->
 
 def test_build_atlas_of_the_real_uv_leaves_no_texel_and_closes_the_mouth(stand_in_model) -> None:
     atlas = build_atlas(stand_in_model, 256)
-    assert (atlas.source == CLOSURE).sum() == pytest.approx(130, abs=10)
-    assert (atlas.source == FILLED).mean() < 0.01
+    assert (atlas.texel_kind == CLOSURE).sum() == pytest.approx(130, abs=10)
+    assert (atlas.texel_kind == FILLED).mean() < 0.01

@@ -10,7 +10,7 @@ from uvgen import PositionMapper, load_model
 from uvgen.errors import DatasetError, InputError, ModelError
 from uvgen.meshes.tutte import signed_areas
 from uvgen.models.builtin import builtin_model
-from uvgen.models.from_mesh import from_mesh, stretch, with_new_uv, write
+from uvgen.models.from_mesh import model_from_mesh, model_stretch, with_new_uv, write_model
 from uvgen.rasterize import write_obj
 
 trimesh = pytest.importorskip("trimesh")
@@ -66,7 +66,7 @@ def test_parameterize_of_mesh_and_scans_makes_a_model_that_spans_them(uvgen, fil
 
 
 def test_from_mesh_with_fewer_components_keeps_the_strongest(files) -> None:
-    model = from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans", 1)
+    model = model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans", 1)
     assert model.n_shape == 1
 
 
@@ -76,13 +76,13 @@ def test_with_new_uv_keeps_all_but_the_uv(head) -> None:
     np.testing.assert_array_equal(model.basis, head.basis)
     assert not np.array_equal(model.uv, head.uv)
     assert model.content_sha256 != head.content_sha256
-    assert 1 <= stretch(model) < 5
+    assert 1 <= model_stretch(model) < 5
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".mat", ".obj", ".h5"])
 def test_write_in_each_format_holds_the_uv(head, tmp_path, suffix) -> None:
     path = tmp_path / f"out{suffix}"
-    write(head, path)
+    write_model(head, path)
     if suffix == ".npy":
         found = np.load(path)
     elif suffix == ".mat":
@@ -100,7 +100,7 @@ def test_write_in_each_format_holds_the_uv(head, tmp_path, suffix) -> None:
 def test_write_into_a_file_as_folder_is_refused(head, tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DatasetError, match="cannot be written"):
-        write(head, tmp_path / "file/out.npy")
+        write_model(head, tmp_path / "file/out.npy")
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_write_into_a_file_as_folder_is_refused(head, tmp_path) -> None:
 def test_from_mesh_of_no_mesh_is_refused(tmp_path, name, content, message) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(ModelError, match=message):
-        from_mesh(tmp_path / name)
+        model_from_mesh(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -127,14 +127,14 @@ def test_from_mesh_of_no_mesh_is_refused(tmp_path, name, content, message) -> No
 def test_from_mesh_with_bad_landmarks_is_refused(files, content, message) -> None:
     (files / "landmarks.txt").write_text(content)
     with pytest.raises((InputError, ModelError), match=message):
-        from_mesh(files / "mean.obj", files / "landmarks.txt")
+        model_from_mesh(files / "mean.obj", files / "landmarks.txt")
 
 
 def test_from_mesh_with_an_unregistered_scan_is_refused(files, head) -> None:
     used, triangles = skin(head)
     write_obj(files / "scans/bad.obj", head.mean[used], triangles[::-1], frame="raw")
     with pytest.raises(ModelError, match=r"bad\.obj: other triangles than the mesh's"):
-        from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
+        model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from PIL import Image
 from support.builds import SMALL, make
 from support.toy import write_tree
 
-from uvgen import Augmentation, Draw, contact_sheet, load_model, open_shards
+from uvgen import Augmentation, AugmentationDraw, contact_sheet, load_model, open_shards
 from uvgen.datasets.augmented import augment_shards
 from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import LANDMARK_MIRROR
@@ -20,7 +20,7 @@ from uvgen.images.codecs import save_picture
 from uvgen.preview import page, panels
 from uvgen.preview.layout import THUMB, yaw_histogram
 from uvgen.preview.page import label_problems, mean_texture, spread
-from uvgen.preview.panels import PANEL, Face
+from uvgen.preview.panels import PANEL, SampleView
 from uvgen.shards.reader import ShardReader
 
 
@@ -57,19 +57,21 @@ def changed(shards: Path, change: Any) -> ShardReader:
     return reader
 
 
-def face_of(reader: ShardReader, key: int = 0, **changes: Any) -> Face:
+def face_of(reader: ShardReader, key: int = 0, **changes: Any) -> SampleView:
     constants = reader.constants
-    return Face.of({**reader[key], **changes}, constants["coverage"], constants["weight_mask"])
+    return SampleView.of({**reader[key], **changes}, constants["coverage"], constants["weight_mask"])
 
 
-def flat_face(size: int = 64, n_texels: int = 33) -> Face:
+def flat_face(size: int = 64, n_texels: int = 33) -> SampleView:
     """A map that lies flat over the crop: texel (row, column) at a place proportional to it."""
     place = np.linspace(0, size - 1, n_texels, dtype=np.float32)
     x, y = np.meshgrid(place, place)
     position_map = np.stack([x, y, np.zeros_like(x)], axis=-1)
     crop = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
     everywhere = np.ones((n_texels, n_texels), bool)
-    return Face.of({"image": crop, "posmap": position_map, "pose": np.zeros(7), "name": "flat"}, everywhere, everywhere)
+    return SampleView.of(
+        {"image": crop, "posmap": position_map, "pose": np.zeros(7), "name": "flat"}, everywhere, everywhere
+    )
 
 
 def test_contact_sheet_twice_gives_the_same_bytes_and_no_problems(reader: ShardReader, shards: Path) -> None:
@@ -134,9 +136,9 @@ def test_contact_sheet_of_augmented_samples_says_what_was_done(shards: Path, mod
     reader = open_shards(tmp_path / "copies")
     constants = reader.constants
     for sample in reader:
-        draw = Draw.from_json(sample["augmentation"])
+        draw = AugmentationDraw.from_json(sample["augmentation"])
         yaw, roll = (round(float(np.rad2deg(sample["pose"][k]))) * (-1 if draw.flip else 1) for k in (1, 2))
-        row = page._row(sample, Face.of(sample, constants["coverage"], constants["weight_mask"]),
+        row = page._row(sample, SampleView.of(sample, constants["coverage"], constants["weight_mask"]),
                            constants["landmark_texels"], 4)  # fmt: skip
         assert f"yaw {yaw:+d}°" in row.remark and f"roll {roll:+d}°" in row.remark
         assert f"augmented: rotated {draw.rotation_deg:+.0f}°, scaled {draw.scale:.2f}" in row.remark

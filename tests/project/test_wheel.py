@@ -109,3 +109,20 @@ def test_wheel_in_a_fresh_environment_is_what_gets_imported(environment: Path, t
     for module in ("cli", "uv_data", "tests"):  # names that belong to everybody
         code = f"import sys; sys.path = [p for p in sys.path if p]; import {module}"
         assert run_in(environment, tmp_path, Path(sys.executable).name, "-c", code).returncode == 1
+
+
+@pytest.mark.slow
+def test_checkout_finds_its_own_parts_after_a_plain_install(environment: Path) -> None:
+    """In the checkout, its folder shadows the installed package, and lacks two parts that the install puts into it."""
+    code = "import uvgen, uvgen.uv_data, uvgen.cli; print(uvgen.__file__, uvgen.uv_data.__file__, uvgen.cli.__file__)"
+    result = run_in(environment, CHECKOUT, Path(sys.executable).name, "-c", code)
+    assert result.returncode == 0, result.stderr
+    assert all(Path(path).is_relative_to(CHECKOUT) for path in result.stdout.split())
+    result = run_in(environment, CHECKOUT, Path(sys.executable).name, "-m", "uvgen", "--version")
+    assert (result.returncode, result.stdout) == (0, f"uvgen, version {__version__}\n"), result.stderr
+
+
+@pytest.mark.slow
+def test_installed_package_runs_as_a_module(environment: Path, tmp_path: Path) -> None:
+    result = run_in(environment, tmp_path, Path(sys.executable).name, "-m", "uvgen", "--version")
+    assert (result.returncode, result.stdout) == (0, f"uvgen, version {__version__}\n"), result.stderr

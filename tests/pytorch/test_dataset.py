@@ -67,7 +67,7 @@ def chw(array: Any) -> Any:
     return torch.from_numpy(np.moveaxis(np.asarray(array), -1, -3).astype(np.float32))
 
 
-# Samples
+# LazySamples
 
 
 def test_dataset_sample_is_the_readers_in_tensors(built: Path) -> None:

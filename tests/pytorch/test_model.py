@@ -14,9 +14,8 @@ from support.toy import toy_model, write_tree
 from support.training_augmentations import Shifts
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from uvgen import Augmentation, TexelMirror, load_model, open_shards, save_model
+from uvgen import Augmentation, TexelMirror, load_model, open_shards, save_model, verify_shards
 from uvgen.datasets.augmented import augment_shards
-from uvgen.datasets.verify import verify
 from uvgen.errors import InputError, ModelError
 from uvgen.maps.labels import mirror_map
 from uvgen.models.morphable import make_model
@@ -255,7 +254,7 @@ def test_dataset_flips_maps_of_either_convention_as_the_reader_and_verify_do(mod
             source, out = tmp_path / f"{compat} {maps}", tmp_path / f"{compat} {maps} flipped"
             make(tree, tmp_path / "skewed.h5", source, dataclasses.replace(SMALL, compat=compat, maps=maps))
             augment_shards(source, out, Augmentation(flip=1.0), model=skewed)
-            assert verify(out, load_model(tmp_path / "skewed.h5")).problems == ()
+            assert verify_shards(out, model=load_model(tmp_path / "skewed.h5")).problems == ()
             loop = ShardDataset(source, model=skewed, augmentation=Augmentation(flip=1.0), normalize=None)
             stored = open_shards(out, skewed)
             for k in range(9):

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from uvgen import ShardReader, find_samples, load_model, open_shards
-from uvgen.datasets.build import BuildResult, build
+from uvgen import BuildResult, ShardReader, build_shards, find_samples, load_model, open_shards
 from uvgen.datasets.config import BuildConfig
 
 PATIENCE_S = 300  # for what takes a second: a loaded machine is slow, and only a hang is to end here
@@ -25,7 +24,7 @@ SMALL = BuildConfig(size=32, uv_size=48, shard_size=2)  # crop and map differ, s
 
 def make(tree: Path, model_path: Path, out: Path, config: BuildConfig = SMALL, **options: Any) -> BuildResult:
     """Build all of a tree in this process."""
-    return build(find_samples(tree), load_model(model_path), out, config, root=tree, **options)
+    return build_shards(find_samples(tree), out, model=load_model(model_path), config=config, root=tree, **options)
 
 
 def file_hashes(folder: Path) -> dict[str, str]:

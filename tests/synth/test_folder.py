@@ -12,19 +12,17 @@ import scipy.io
 from numpy.typing import NDArray
 
 import uvgen.synth.portrait as portrait
-from uvgen import PositionMapper, find_samples, load_model, read_annotation, read_image
-from uvgen.datasets.build import build
+from uvgen import PositionMapper, build_shards, find_samples, load_model, read_annotation, read_image, verify_shards
 from uvgen.datasets.config import BuildConfig
-from uvgen.datasets.verify import verify
 from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.models.morphable import MorphableModel
 from uvgen.randomness import keyed_generator
 from uvgen.samples.read import Annotation
-from uvgen.synth import SUBSETS, sample_names, synth
-from uvgen.synth.faces import Face, FaceSource
+from uvgen.synth import SUBSETS, render_faces, sample_names
+from uvgen.synth.faces import FaceParameters, FaceSource
 from uvgen.synth.portrait import Painter
-from uvgen.synth.scene import Light
+from uvgen.synth.scene import SceneLight
 
 SIZE = 128  # of images where their detail does not matter
 
@@ -38,7 +36,7 @@ def builtin() -> MorphableModel:
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight faces of the built-in model and their mirror images, in all subsets."""
     out = tmp_path_factory.mktemp("synth") / "faces"
-    assert synth(out, 8, seed=3).samples == 16
+    assert render_faces(out, 8, seed=3).samples == 16
     return out
 
 
@@ -144,7 +142,7 @@ def by_hand(points: NDArray[np.float64], pose: NDArray[np.float64], height: int)
     return np.stack([p[:, 0] - 1, height - p[:, 1]], axis=1)
 
 
-def annotation_of(face: Face) -> Annotation:
+def annotation_of(face: FaceParameters) -> Annotation:
     return Annotation(*(np.float64(array) for array in (face.shape, face.expression, face.pose)), None)
 
 
@@ -173,9 +171,10 @@ def test_maps_built_from_synthetic_samples_agree_with_their_parameters(
     faces: Path, builtin: MorphableModel, tmp_path: Path
 ) -> None:
     samples = find_samples(faces, ["IBUG"])
-    result = build(samples, builtin, tmp_path / "shards", BuildConfig(size=64, uv_size=64), root=faces)
+    config = BuildConfig(size=64, uv_size=64)
+    result = build_shards(samples, tmp_path / "shards", model=builtin, config=config, root=faces)
     assert (result.samples, result.skipped) == (4, ())
-    assert verify(tmp_path / "shards", builtin).problems == ()
+    assert verify_shards(tmp_path / "shards", model=builtin).problems == ()
 
 
 # ---- files
@@ -260,7 +259,7 @@ def test_light_from_the_left_lights_the_left(builtin: MorphableModel) -> None:
     face = replace(
         FaceSource(builtin, 1, 450).draw("AFW/1"),
         pose=np.array([0, 0, 0, 225, 225, 0, 1.3e-3], np.float32),
-        light=Light(0.2, -1.0, np.full(3, 0.2), np.full(3, 0.9), 0.05),
+        light=SceneLight(0.2, -1.0, np.full(3, 0.2), np.full(3, 0.9), 0.05),
     )
     vertices, albedo = painter.surfaces([face])
     assert albedo is not None
@@ -273,7 +272,7 @@ def test_light_from_the_left_lights_the_left(builtin: MorphableModel) -> None:
 def test_any_model_can_be_rendered_also_without_mirror_images_of_all_its_faces(
     model: MorphableModel, tmp_path: Path
 ) -> None:
-    synth(tmp_path / "toy", 4, model=model, size=SIZE, subsets=["AFW"])
+    render_faces(tmp_path / "toy", 4, model=model, size=SIZE, subsets=["AFW"])
     assert FaceSource(model, 0, SIZE).components_mirrored is None
     for sample in find_samples(tmp_path / "toy"):
         annotation = read_annotation(sample)
@@ -287,7 +286,7 @@ def test_any_model_can_be_rendered_also_without_mirror_images_of_all_its_faces(
 
 def test_model_without_albedo_gets_grey_skin(model: MorphableModel, tmp_path: Path) -> None:
     bare = replace(model, albedo_mean=None, albedo_basis=None, albedo_std=None, path=None)
-    synth(tmp_path, 1, model=bare, size=SIZE, subsets=["AFW"], flip=False)
+    render_faces(tmp_path, 1, model=bare, size=SIZE, subsets=["AFW"], flip=False)
     (sample,) = find_samples(tmp_path)
     assert variables(sample.parameters)["Tex_Para"][0][0] == 0
     x, y = np.rint(read_annotation(sample).landmarks_2d[30]).astype(int)  # type: ignore[index]
@@ -297,7 +296,7 @@ def test_model_without_albedo_gets_grey_skin(model: MorphableModel, tmp_path: Pa
 
 @pytest.mark.slow
 def test_stand_in_model_is_rendered(stand_in_model: MorphableModel, tmp_path: Path) -> None:
-    synth(tmp_path, 2, model=stand_in_model, subsets=["AFW"])
+    render_faces(tmp_path, 2, model=stand_in_model, subsets=["AFW"])
     for sample in find_samples(tmp_path):
         annotation = read_annotation(sample)
         assert annotation.landmarks_2d is not None
@@ -311,7 +310,7 @@ def test_stand_in_model_is_rendered(stand_in_model: MorphableModel, tmp_path: Pa
 
 
 def small(out: Path, count: int = 6, **options: Any) -> dict[str, str]:
-    synth(out, count, **{"size": SIZE, "subsets": ["AFW", "IBUG"], **options})
+    render_faces(out, count, **{"size": SIZE, "subsets": ["AFW", "IBUG"], **options})
     return contents(out)
 
 
@@ -351,9 +350,9 @@ def test_finished_samples_are_kept(tmp_path: Path) -> None:
     small(tmp_path, 2)
     path = tmp_path / "AFW/AFW_image_0001_0.jpg"
     before = path.stat().st_mtime_ns
-    assert synth(tmp_path, 4, size=SIZE, subsets=["AFW", "IBUG"]).new_samples == 4
+    assert render_faces(tmp_path, 4, size=SIZE, subsets=["AFW", "IBUG"]).new_samples == 4
     assert path.stat().st_mtime_ns == before
-    assert synth(tmp_path, 4, size=SIZE, subsets=["AFW", "IBUG"]).new_samples == 0
+    assert render_faces(tmp_path, 4, size=SIZE, subsets=["AFW", "IBUG"]).new_samples == 0
 
 
 # ---- refusals
@@ -365,7 +364,7 @@ def test_folder_that_holds_something_else_is_refused_and_left_alone(tmp_path: Pa
     (tmp_path / "AFW/AFW_image_0001_0.jpg").write_bytes(b"a photograph")
     before = contents(tmp_path)
     with pytest.raises(DatasetError, match=r"holds something else \(AFW\)"):
-        synth(tmp_path, 1, size=SIZE, overwrite=overwrite)
+        render_faces(tmp_path, 1, size=SIZE, overwrite=overwrite)
     assert contents(tmp_path) == before and sorted(p.name for p in tmp_path.iterdir()) == ["AFW"]
 
 
@@ -373,7 +372,7 @@ def test_folder_that_holds_something_else_is_refused_and_left_alone(tmp_path: Pa
 def test_foreign_index_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "synth.json").write_text(content)
     with pytest.raises(DatasetError, match=r"synth\.json: (not made by|cannot be read)"):
-        synth(tmp_path, 1, size=SIZE, overwrite=True)
+        render_faces(tmp_path, 1, size=SIZE, overwrite=True)
     assert (tmp_path / "synth.json").read_text() == content
 
 
@@ -383,13 +382,13 @@ def test_foreign_index_is_refused(tmp_path: Path, content: str) -> None:
 )
 def test_folder_made_otherwise_is_refused_until_overwritten(tmp_path: Path, change: dict[str, Any], match: str) -> None:
     options: dict[str, Any] = {"count": 2, "size": SIZE, "subsets": ["AFW"], "flip": False}
-    synth(tmp_path, **options)
+    render_faces(tmp_path, **options)
     (tmp_path / "AFW/notes.txt").write_text("mine")
     before = contents(tmp_path)
     with pytest.raises(DatasetError, match=match):
-        synth(tmp_path, **{**options, **change})
+        render_faces(tmp_path, **{**options, **change})
     assert contents(tmp_path) == before
-    synth(tmp_path, **{**options, **change}, overwrite=True)
+    render_faces(tmp_path, **{**options, **change}, overwrite=True)
     after = contents(tmp_path)
     assert after["AFW/notes.txt"] == before["AFW/notes.txt"]
     assert len(after) == 2 + 2 * change.get("count", 2)
@@ -404,7 +403,7 @@ def test_another_models_samples_are_refused(tmp_path: Path, model: MorphableMode
 def test_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
     with pytest.raises(DatasetError, match="out"):
-        synth(tmp_path / "out", 1, size=SIZE)
+        render_faces(tmp_path / "out", 1, size=SIZE)
     assert (tmp_path / "out").read_text() == "mine"
 
 
@@ -412,7 +411,7 @@ def test_file_in_the_place_of_a_subset_is_refused(tmp_path: Path) -> None:
     small(tmp_path, 1)
     (tmp_path / "LFPW").write_text("mine")
     with pytest.raises(DatasetError, match="LFPW: cannot be made"):
-        synth(tmp_path, 8, size=SIZE)
+        render_faces(tmp_path, 8, size=SIZE)
     assert (tmp_path / "LFPW").read_text() == "mine"
 
 
@@ -424,13 +423,13 @@ def test_file_in_the_place_of_a_subset_is_refused(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_argument_out_of_range_is_refused(tmp_path: Path, wrong: dict[str, Any], match: str) -> None:
     with pytest.raises(InputError, match=match):
-        synth(tmp_path / "out", **{"count": 1, **wrong})
+        render_faces(tmp_path / "out", **{"count": 1, **wrong})
     assert not (tmp_path / "out").exists()
 
 
 def test_progress_counts_every_sample(tmp_path: Path) -> None:
     counted: list[int] = []
-    synth(tmp_path, 18, size=SIZE, subsets=["AFW"], progress=counted.append)
+    render_faces(tmp_path, 18, size=SIZE, subsets=["AFW"], progress=counted.append)
     assert counted == [32, 4]
 
 

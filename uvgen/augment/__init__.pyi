@@ -1,5 +1,5 @@
 from .sample import Augmented, apply, crop_augmented, occluded_texels
-from .values import FILLS, MAX_OCCLUDERS, PRESETS, SHAPES, Augmentation, Draw, Occluder
+from .values import FILLS, MAX_OCCLUDERS, PRESETS, SHAPES, Augmentation, AugmentationDraw, Occluder
 
 __all__ = [
     "FILLS",
@@ -7,8 +7,8 @@ __all__ = [
     "PRESETS",
     "SHAPES",
     "Augmentation",
+    "AugmentationDraw",
     "Augmented",
-    "Draw",
     "Occluder",
     "apply",
     "crop_augmented",

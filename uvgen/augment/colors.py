@@ -10,21 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.augment import kernels
-from uvgen.augment.values import Draw
+from uvgen.augment.values import AugmentationDraw
 from uvgen.images.codecs import decode_jpeg, encode_jpeg
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _ONE = 1 << 12
 
 
-def change_colors(image: NDArray[np.uint8], draw: Draw) -> None:
+def change_colors(image: NDArray[np.uint8], draw: AugmentationDraw) -> None:
     """Everything a draw does to an image after its geometry, in place.
 
     Parameters
     ----------
     image : (h, w, 3) uint8, C-contiguous
         The crop: changed.
-    draw : Draw
+    draw : AugmentationDraw
         Gains, contrast, brightness, saturation, hue; then blur, noise, JPEG.
     """
     matrix, term = color_map(draw)
@@ -41,12 +41,12 @@ def change_colors(image: NDArray[np.uint8], draw: Draw) -> None:
         image[:] = decode_jpeg(encode_jpeg(image, draw.jpeg, subsampling="420"))
 
 
-def color_map(draw: Draw) -> tuple[NDArray[np.float64], float]:
+def color_map(draw: AugmentationDraw) -> tuple[NDArray[np.float64], float]:
     """The affine map of colours: ``matrix @ (r, g, b) + term``.
 
     Parameters
     ----------
-    draw : Draw
+    draw : AugmentationDraw
         Hue turns colours about the grey axis (Rodrigues' formula), saturation pulls them from or to their
         luminance; then come the channels' gains, and contrast about mid-grey and brightness.
 

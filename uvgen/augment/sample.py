@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from uvgen.augment import kernels
 from uvgen.augment.colors import change_colors
-from uvgen.augment.values import FILLS, SHAPES, Draw, Occluder
+from uvgen.augment.values import FILLS, SHAPES, AugmentationDraw, Occluder
 from uvgen.errors import InputError
 from uvgen.images.warp import warp_image
 from uvgen.maps.labels import check_map, move_landmarks, move_map
@@ -35,7 +35,7 @@ class Augmented(NamedTuple):
 
 
 def apply(
-    draw: Draw,
+    draw: AugmentationDraw,
     image: NDArray[np.uint8],
     position_map: NDArray[Any] | None = None,
     landmarks: ArrayLike | None = None,
@@ -49,7 +49,7 @@ def apply(
 
     Parameters
     ----------
-    draw : Draw
+    draw : AugmentationDraw
         What to do; its `size` is the crop's.
     image : (r, r, 3) uint8
         The crop.
@@ -93,7 +93,7 @@ def apply(
 def crop_augmented(
     image: NDArray[np.uint8],
     similarity: ArrayLike,
-    draw: Draw,
+    draw: AugmentationDraw,
     *,
     other: NDArray[np.uint8] | None = None,
     out: NDArray[np.uint8] | None = None,
@@ -106,7 +106,7 @@ def crop_augmented(
         Source image.
     similarity : (3, 3) float
         Image → crop, as `uvgen.crop_similarity` gives it.
-    draw : Draw
+    draw : AugmentationDraw
         What to do.
     other : (h', w', 3) uint8, optional
         What "image" occluders show; without it they show noise.
@@ -142,13 +142,13 @@ def crop_augmented(
 
 
 def occluded_texels(
-    draw: Draw, position_map: NDArray[np.float32], *, out: NDArray[np.bool_] | None = None
+    draw: AugmentationDraw, position_map: NDArray[np.float32], *, out: NDArray[np.bool_] | None = None
 ) -> NDArray[np.bool_]:
     """Which texels of an augmented label lie behind an occluder.
 
     Parameters
     ----------
-    draw : Draw
+    draw : AugmentationDraw
         What was done.
     position_map : (u, u, 3) float32, C-contiguous
         The augmented label, crop px.

@@ -1,4 +1,4 @@
-"""What augmentation may do, and what it does to one sample: `Augmentation` and the `Draw` it makes.
+"""What augmentation may do, and what it does to one sample: `Augmentation` and the `AugmentationDraw` it makes.
 
 Both are plain frozen values that go to JSON and back. Every option has its own places in a sample's row of uniform
 random numbers: switching one off, or adding one to uvgen, leaves what the others do as it was.
@@ -18,7 +18,7 @@ from uvgen.checks import choice, shown
 from uvgen.errors import InputError
 from uvgen.randomness import keyed_generator
 
-Range = tuple[float, float]
+Bounds = tuple[float, float]
 
 SHAPES = ("rectangle", "blob")
 FILLS = ("noise", "color", "image")
@@ -63,7 +63,7 @@ class Occluder:
 
 
 @dataclass(frozen=True, slots=True)
-class Draw:
+class AugmentationDraw:
     """What is done to one sample, in plain numbers. Made by `Augmentation.draw`.
 
     Geometry: the crop is turned by `rotation_deg` (clockwise as seen) and scaled by `scale` about its centre, moved
@@ -117,7 +117,7 @@ class Draw:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
     @classmethod
-    def from_json(cls, text: str) -> "Draw":
+    def from_json(cls, text: str) -> "AugmentationDraw":
         """The draw that `to_json` wrote.
 
         Parameters
@@ -127,7 +127,7 @@ class Draw:
 
         Returns
         -------
-        Draw
+        AugmentationDraw
 
         Raises
         ------
@@ -141,7 +141,9 @@ class Draw:
             values["occluders"] = tuple(Occluder(**{**o, "color": tuple(o["color"])}) for o in values["occluders"])
             return cls(**values)
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"draw: {shown(text)}, not a draw ({error}), expected what Draw.to_json wrote") from error
+            raise InputError(
+                f"draw: {shown(text)}, not a draw ({error}), expected what AugmentationDraw.to_json wrote"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,22 +172,22 @@ class Augmentation:
         JPEG quality, 1 to 100.
     """
 
-    rotation_deg: Range = (0.0, 0.0)
-    translation: Range = (0.0, 0.0)
-    scale: Range = (1.0, 1.0)
+    rotation_deg: Bounds = (0.0, 0.0)
+    translation: Bounds = (0.0, 0.0)
+    scale: Bounds = (1.0, 1.0)
     flip: float = 0.0
     occlusion: float = 0.0
     n_occluders: tuple[int, int] = (1, 1)
-    occluder_size: Range = (0.15, 0.45)
+    occluder_size: Bounds = (0.15, 0.45)
     occluder_shapes: tuple[str, ...] = SHAPES
     occluder_fills: tuple[str, ...] = ("noise",)
-    channel_gain: Range = (1.0, 1.0)
-    brightness: Range = (0.0, 0.0)
-    contrast: Range = (1.0, 1.0)
-    saturation: Range = (1.0, 1.0)
-    hue_deg: Range = (0.0, 0.0)
-    blur: Range = (0.0, 0.0)
-    noise: Range = (0.0, 0.0)
+    channel_gain: Bounds = (1.0, 1.0)
+    brightness: Bounds = (0.0, 0.0)
+    contrast: Bounds = (1.0, 1.0)
+    saturation: Bounds = (1.0, 1.0)
+    hue_deg: Bounds = (0.0, 0.0)
+    blur: Bounds = (0.0, 0.0)
+    noise: Bounds = (0.0, 0.0)
     jpeg: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
@@ -205,7 +207,7 @@ class Augmentation:
             if not isinstance(chosen, tuple | list) or not chosen or not all(what in allowed for what in chosen):
                 raise InputError(f"augmentation: {name} = {chosen!r}, expected some of {', '.join(allowed)}")
 
-    def draw(self, seed: int, name: str, epoch: int, size: int = 256) -> Draw:
+    def draw(self, seed: int, name: str, epoch: int, size: int = 256) -> AugmentationDraw:
         """What to do to one sample in one epoch; the same arguments give the same answer anywhere.
 
         Parameters
@@ -221,7 +223,7 @@ class Augmentation:
 
         Returns
         -------
-        Draw
+        AugmentationDraw
         """
         u = keyed_generator(seed, name, epoch, "augmentation").random(_N_PLACES).tolist()
 
@@ -234,7 +236,7 @@ class Augmentation:
             n = _whole(self.n_occluders, u[_PLACES["n_occluders"]])
             places = range(_PLACES["occluders"], _N_PLACES, _PER_OCCLUDER)
             occluders = tuple(self._occluder(u[first : first + _PER_OCCLUDER]) for first in places[:n])
-        return Draw(
+        return AugmentationDraw(
             size=size,
             rotation_deg=within("rotation_deg"),
             translation=(within("translation"), within("translation", 1)),

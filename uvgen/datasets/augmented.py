@@ -27,6 +27,7 @@ from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.images.codecs import encode_jpeg
 from uvgen.jobs.run import check_run
 from uvgen.maps.mirror import TexelMirror
+from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.index import Index, ShardEntry, SkippedSample, data_folder
 from uvgen.shards.shard import OpenShard
@@ -80,11 +81,11 @@ class AugmentJob:
 def augment_shards(
     source: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    augmentation: Augmentation,
+    augmentation: Augmentation | str = "prnet",
     *,
     copies: int = 1,
     seed: int = 0,
-    model: MorphableModel | None = None,
+    model: MorphableModel | str | os.PathLike[str] | None = None,
     workers: int = 1,
     on_error: str = "skip",
     overwrite: bool = False,
@@ -98,13 +99,13 @@ def augment_shards(
         Folder that ``uvgen build`` made.
     out : path-like
         Folder for the new shards and `dataset.json`.
-    augmentation : Augmentation
-        What may be done.
+    augmentation : Augmentation or str
+        What may be done; or the name of a preset.
     copies : int
         Augmented samples from each sample; the originals are not among them.
     seed : int
         Of the draws.
-    model : MorphableModel, optional
+    model : MorphableModel or path-like, optional
         The source's; needed to flip.
     workers : int
         Processes; 1 works in this one.
@@ -118,6 +119,7 @@ def augment_shards(
     Returns
     -------
     BuildResult
+        Its `mirror` says how exact flipped labels are.
 
     Raises
     ------
@@ -130,6 +132,11 @@ def augment_shards(
         Where an argument is out of range, or flipping is asked for without a model.
     SampleError
         For a bad copy with ``on_error="fail"``.
+
+    Examples
+    --------
+    >>> result = uvgen.augment_shards("shards/", "augmented/", "prnet", copies=2)
+    >>> result.samples
     """
     source, out = Path(os.path.abspath(data_folder(source))), Path(os.path.abspath(out))
     check_run(workers, on_error)
@@ -140,14 +147,18 @@ def augment_shards(
     index = Index.read(source)
     built = DatasetConfig.of_index(index, source)
     _check_source(source, index, built)
-    mirror = _mirror(source, built, augmentation, model)
+    if isinstance(augmentation, str):
+        augmentation = Augmentation.preset(augmentation)
+    mirror = _mirror(source, built, augmentation, None if model is None else as_model(model))
     hashes = json.dumps([entry.sha256 for entry in index.shards])
     copied = CopyConfig(augmentation, seed, copies, hashlib.sha256(hashes.encode()).hexdigest())
     config = dataclasses.replace(built, copied=copied)
     plan = {**index.plan, "samples": index.n_samples * copies}
     job = AugmentJob(source, out, config, copied, mirror, on_error)
     units = plan_copies(index.shards, copies)
-    return make_shards(job, units, out, config, plan, workers=workers, overwrite=overwrite, progress=progress)
+    return make_shards(
+        job, units, out, config, plan, mirror=mirror, workers=workers, overwrite=overwrite, progress=progress
+    )
 
 
 def plan_copies(entries: Sequence[ShardEntry], copies: int) -> list[CopyTask]:

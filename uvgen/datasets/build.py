@@ -1,4 +1,4 @@
-"""Samples and a model to shards: the plan, the parallel work, and the index.
+"""Samples and a model to shards: the whole job of `uvgen build`.
 
 A shard is the unit of work. Shards are planned from the sorted sample list alone, and each is made by one worker
 from its own samples, so that the bytes depend neither on the number of workers nor on interruptions.
@@ -6,32 +6,40 @@ from its own samples, so that the bytes depend neither on the number of workers 
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from uvgen.checks import check_array
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.plan import plan_shards
 from uvgen.datasets.record import BuildResult, ShardResult, make_shards
 from uvgen.datasets.worker import BuildJob
 from uvgen.errors import InputError
 from uvgen.jobs.run import check_run
+from uvgen.maps.mask_files import read_weights
 from uvgen.maps.masks import weight_mask
+from uvgen.maps.mirror import TexelMirror
+from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
-from uvgen.samples.find import Sample
+from uvgen.samples.find import Sample, find_samples, select_samples
 
 
-def build(
-    samples: Sequence[Sample],
-    model: MorphableModel,
+def build_shards(
+    data: str | os.PathLike[str] | Sequence[Sample] | None,
     out: str | os.PathLike[str],
-    config: BuildConfig | None = None,
     *,
-    root: str | os.PathLike[str] = ".",
-    weights: NDArray[np.float32] | None = None,
+    model: MorphableModel | str | os.PathLike[str] | None = None,
+    config: BuildConfig | None = None,
+    subsets: Sequence[str] = (),
+    flip: bool = True,
+    names: Iterable[str] | None = None,
+    limit: int | None = None,
+    root: str | os.PathLike[str] | None = None,
+    weights: ArrayLike | str | os.PathLike[str] | None = None,
     workers: int = 1,
     on_error: str = "skip",
     overwrite: bool = False,
@@ -41,18 +49,27 @@ def build(
 
     Parameters
     ----------
-    samples : sequence of Sample
-        What to use.
-    model : MorphableModel
-        The model that the samples' parameters belong to.
+    data : path-like, sequence of Sample, or None
+        Folder like 300W-LP's or AFLW2000-3D's; or samples as `uvgen.find_samples` lists them; or None for the built-in
+        sample set, which is made on first use.
     out : path-like
         Folder for the shards and `dataset.json`.
+    model : MorphableModel or path-like, optional
+        The model that the samples' parameters belong to; the built-in samples have the built-in one.
     config : BuildConfig, optional
         What the bytes depend on; the field's habits by default.
-    root : path-like
-        Folder that the stored source paths are relative to.
-    weights : (uv_size, uv_size) float32, optional
-        Weight mask to store instead of `uvgen.maps.masks.weight_mask`.
+    subsets : sequence of str
+        Which subsets of a folder to take, all by default.
+    flip : bool
+        Whether to take their mirrored ``_Flip`` subsets too.
+    names : iterable of str, optional
+        Take only these samples.
+    limit : int, optional
+        Take only the first few.
+    root : path-like, optional
+        Folder that the stored source paths are relative to; `data` where that is a folder, else the current one.
+    weights : (uv_size, uv_size) array or path-like, optional
+        Weight mask to store instead of `uvgen.weight_mask`; a file as `uvgen.maps.mask_files.read_weights` takes it.
     workers : int
         Processes; 1 works in this one.
     on_error : {"skip", "fail"}
@@ -69,25 +86,80 @@ def build(
     Raises
     ------
     DatasetError
-        Where the folder cannot be written or holds a data set made otherwise.
+        Where the data cannot be read, or the folder cannot be written or holds a data set made otherwise.
+    ModelError
+        Where the model cannot be read.
     SampleError
         For a bad sample with ``on_error="fail"``.
     InputError
         Where an argument is out of range.
+
+    Examples
+    --------
+    >>> result = uvgen.build_shards("300W_LP/", "shards/", model="bfm.h5", subsets=["IBUG"], workers=8)
+    >>> result.samples, [skip.reason for skip in result.skipped]
     """
     config = config or BuildConfig()
     config.check()
     check_run(workers, on_error)
-    out, root = Path(os.path.abspath(out)), Path(os.path.abspath(root))  # workers may have another working folder
-    units = plan_shards(samples, config.shard_size, config.copies)
-    mask = weight_mask(model, config.uv_size) if weights is None else np.asarray(weights, np.float32)
-    if mask.shape != (config.uv_size, config.uv_size):
-        raise InputError(f"weights: {mask.shape}, expected ({config.uv_size}, {config.uv_size}), one per texel")
+    samples, root, model = _inputs(data, model, root, subsets, flip=flip)
+    if names is not None:
+        samples = select_samples(samples, names)
+    samples = samples[:limit]
+    out = Path(os.path.abspath(out))  # workers may have another working folder
+    mask = _weights(weights, model, config.uv_size)
+    mirror = None
+    if config.augmentation is not None and config.augmentation.flip:
+        mirror = TexelMirror.of_model(model, config.uv_size, config.compat)
     mask_sha256 = hashlib.sha256(mask.tobytes()).hexdigest()
-    stated = DatasetConfig(config, model.name, model.content_sha256, mask_sha256)
-    job = BuildJob(out, root, model, mask, config, on_error)
-    plan = _describe_plan(samples, config.copies)
-    return make_shards(job, units, out, stated, plan, workers=workers, overwrite=overwrite, progress=progress)
+    return make_shards(
+        BuildJob(out, root, model, mask, mirror, config, on_error),
+        plan_shards(samples, config.shard_size, config.copies),
+        out,
+        DatasetConfig(config, model.name, model.content_sha256, mask_sha256),
+        _describe_plan(samples, config.copies),
+        mirror=mirror,
+        workers=workers,
+        overwrite=overwrite,
+        progress=progress,
+    )
+
+
+def _inputs(
+    data: str | os.PathLike[str] | Sequence[Sample] | None,
+    model: MorphableModel | str | os.PathLike[str] | None,
+    root: str | os.PathLike[str] | None,
+    subsets: Sequence[str],
+    *,
+    flip: bool,
+) -> tuple[Sequence[Sample], Path, MorphableModel]:
+    """Samples, the folder that their paths are stored relative to, and their model."""
+    if data is None:
+        from uvgen.synth.sample_set import builtin_samples
+
+        if model not in (None, BUILTIN) and getattr(model, "name", None) != BUILTIN:
+            raise InputError("data: none, expected a folder: the built-in samples belong to the built-in model alone")
+        data, model = builtin_samples(), model or BUILTIN
+    if model is None:
+        raise InputError("model: none, expected the one that the samples' parameters belong to")
+    if isinstance(data, str | os.PathLike):
+        root = data if root is None else root
+        data = find_samples(data, subsets, flip=flip)
+    elif subsets:
+        raise InputError("subsets: given with a list of samples, expected a folder to choose from")
+    return data, Path(os.path.abspath(root or ".")), as_model(model)
+
+
+def _weights(
+    weights: ArrayLike | str | os.PathLike[str] | None, model: MorphableModel, uv_size: int
+) -> NDArray[np.float32]:
+    if weights is None:
+        return weight_mask(model, uv_size)
+    if isinstance(weights, str | os.PathLike):
+        return read_weights(Path(weights), uv_size)
+    mask = np.asarray(weights, np.float32)
+    check_array(mask, "weights", (uv_size, uv_size), note="one weight per texel of the maps")
+    return mask
 
 
 def _describe_plan(samples: Sequence[Sample], copies: int) -> dict[str, Any]:

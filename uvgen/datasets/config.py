@@ -13,7 +13,7 @@ from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import COMPAT
 from uvgen.images.codecs import JPEG_QUALITY
 from uvgen.images.crop import JITTER
-from uvgen.shards.index import INDEX, Index
+from uvgen.shards.index import DATASET_INDEX, Index
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,7 @@ class DatasetConfig:
             hashes = {name: str(content[name]) for name in ("model", "model_sha256", "weight_mask_sha256")}
         except (KeyError, TypeError, AttributeError, InputError) as error:
             raise DatasetError(
-                f"{folder / INDEX}: its config cannot be used ({error}), expected uvgen build's; build the set again"
+                f"{folder / DATASET_INDEX}: its config cannot be used ({error}), expected a build's; build it again"
             ) from error
         return cls(build, **hashes, copied=copied)
 

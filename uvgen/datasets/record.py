@@ -1,5 +1,6 @@
 """A data set's index as the record of its finished shards: what build and augment have in common."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any, Protocol, TypeVar
 from uvgen._version import __version__
 from uvgen.datasets.config import DatasetConfig
 from uvgen.jobs.run import Job, check_same, run
+from uvgen.maps.mirror import TexelMirror
 from uvgen.shards.format import is_shard
-from uvgen.shards.index import INDEX, Index, ShardEntry, SkippedSample
+from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry, SkippedSample
 
 
 class ShardUnit(Protocol):
@@ -33,15 +35,31 @@ class ShardResult:
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """What a run did and what the folder now holds.
+    """What `uvgen.build_shards` or `uvgen.augment_shards` did, and what the folder now holds.
 
-    `samples`, `size_bytes` and `skipped` count the whole data set; `new_samples` this run's.
+    Attributes
+    ----------
+    samples, new_samples : int
+        In the whole data set, and made by this run.
+    skipped : tuple of SkippedSample
+        Samples of the whole set that were left out, each with the reason.
+    files : tuple of Path
+        The shards, in the order of their names.
+    size_bytes : int
+        Of all of them.
+    seconds : float
+        What this run took.
+    mirror : TexelMirror or None
+        How maps were mirrored, where samples were flipped: `mirror.exact` says whether to 0.1 px.
     """
 
     samples: int
     new_samples: int
-    size_bytes: int
     skipped: tuple[SkippedSample, ...]
+    files: tuple[Path, ...]
+    size_bytes: int
+    seconds: float
+    mirror: TexelMirror | None = None
 
 
 def make_shards(
@@ -51,6 +69,7 @@ def make_shards(
     config: DatasetConfig,
     plan: Mapping[str, Any],
     *,
+    mirror: TexelMirror | None,
     workers: int,
     overwrite: bool,
     progress: Callable[[ShardResult], object] | None,
@@ -67,8 +86,10 @@ def make_shards(
         The data set's folder.
     config, plan : DatasetConfig, mapping
         What the index states; a set that was begun with others is refused.
+    mirror : TexelMirror or None
+        For the result.
     workers, overwrite, progress
-        See `uvgen.datasets.build.build`.
+        See `uvgen.build_shards`.
 
     Returns
     -------
@@ -79,11 +100,15 @@ def make_shards(
     DatasetError
         Where the folder cannot be written or holds a data set made otherwise.
     """
+    started = time.perf_counter()
     record = _ShardRecord(out, Index(__version__, config.to_plain(), dict(plan)), overwrite=overwrite)
     run(job, units, record, out, workers=workers, progress=progress)
     index = record.index
+    files = tuple(out / entry.file for entry in sorted(index.shards, key=lambda entry: entry.file) if entry.samples)
     size_bytes = sum(entry.size_bytes for entry in index.shards)
-    return BuildResult(index.n_samples, record.new_samples, size_bytes, tuple(index.skipped))
+    seconds = time.perf_counter() - started
+    skipped = tuple(index.skipped)
+    return BuildResult(index.n_samples, record.new_samples, skipped, files, size_bytes, seconds, mirror)
 
 
 _HASHES = {
@@ -112,11 +137,11 @@ class _ShardRecord:
         """Take over what the folder's index lists and what is whole, or remove it where all is to be made anew."""
         folder = self._folder
         if self._overwrite:
-            (folder / INDEX).unlink(missing_ok=True)
+            (folder / DATASET_INDEX).unlink(missing_ok=True)
             for path in folder.glob("*-[0-9][0-9][0-9][0-9][0-9].h5"):
                 if is_shard(path):
                     path.unlink()
-        if not (folder / INDEX).exists():
+        if not (folder / DATASET_INDEX).exists():
             return
         index = Index.read(folder)
         check_same(folder, _settings(index), _settings(self.index), _HASHES)

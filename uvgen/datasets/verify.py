@@ -2,13 +2,15 @@
 
 import json
 import os
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from uvgen.augment.values import Draw
+from uvgen.augment.values import AugmentationDraw
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.fields import MAP_PARAMETERS
 from uvgen.datasets.open import check_model
@@ -17,8 +19,9 @@ from uvgen.fixed_point import decode
 from uvgen.maps.labels import mirror_landmarks, mirror_map
 from uvgen.maps.mirror import TexelMirror
 from uvgen.maps.position_mapper import PositionMapper
+from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
-from uvgen.shards.index import INDEX, Index, ShardEntry, data_folder
+from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry, data_folder
 from uvgen.storage.files import sha256_file
 
 _BATCH = 64
@@ -27,28 +30,53 @@ _FLOAT_TOLERANCE = 2e-3  # px: parameters are stored as float32
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What was checked and what was found wrong, a line a problem that names the shard."""
+class VerifyResult:
+    """What `uvgen.verify_shards` checked and found.
+
+    Attributes
+    ----------
+    samples : int
+        In the whole data set.
+    files : tuple of Path
+        The shards.
+    problems : tuple of str
+        What is wrong, one line each, which names the shard.
+    seconds : float
+        What checking took.
+    """
 
     samples: int
-    shards: int
+    files: tuple[Path, ...]
     problems: tuple[str, ...]
+    seconds: float
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
 
 
-def verify(path: str | os.PathLike[str], model: MorphableModel | None = None) -> Report:
+def verify_shards(
+    path: str | os.PathLike[str],
+    *,
+    model: MorphableModel | str | os.PathLike[str] | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> VerifyResult:
     """Check every shard of a data set.
 
     Parameters
     ----------
     path : path-like
         Folder that ``uvgen build`` made.
-    model : MorphableModel, optional
+    model : MorphableModel or path-like, optional
         With it, every stored map is compared at sampled texels with the map made from the stored parameters,
         and the stored landmarks with those of the model.
+    progress : callable, optional
+        Called with the number of samples of each shard that was checked.
 
     Returns
     -------
-    Report
+    VerifyResult
         Without problems where all hashes, shapes, value ranges and labels are right.
 
     Raises
@@ -57,24 +85,33 @@ def verify(path: str | os.PathLike[str], model: MorphableModel | None = None) ->
         Where there is no readable index.
     ModelError
         Where the model is not the one that the set was built with.
+
+    Examples
+    --------
+    >>> uvgen.verify_shards("shards/", model="bfm.h5").problems
+    ()
     """
+    started = time.perf_counter()
     folder = data_folder(path)
     index = Index.read(folder)
     mapper = None
     if model is not None:
-        config = DatasetConfig.of_index(index, folder)
+        model, config = as_model(model), DatasetConfig.of_index(index, folder)
         check_model(model, folder, config)
         mapper = PositionMapper(model, config.build.uv_size, config.build.compat)
     problems: list[str] = []
     listed = {entry.file for entry in index.shards}
     for stray in sorted(file.name for file in folder.glob("*.h5") if file.name not in listed):
-        problems.append(f"{folder / stray}: not listed in {INDEX}")
+        problems.append(f"{folder / stray}: not listed in {DATASET_INDEX}")
     if index.missing:
         problems.append(f"{folder}: unfinished, {index.missing} samples are missing; run what made it again")
     for entry in index.shards:
         if entry.sha256 is not None:
             problems += [f"{folder / entry.file}: {what}" for what in _check_shard(folder, index, entry, mapper)]
-    return Report(index.n_samples, sum(entry.samples > 0 for entry in index.shards), tuple(problems))
+        if progress is not None:
+            progress(entry.samples)
+    files = tuple(folder / entry.file for entry in index.shards if entry.samples)
+    return VerifyResult(index.n_samples, files, tuple(problems), time.perf_counter() - started)
 
 
 def _check_shard(folder: Path, index: Index, entry: ShardEntry, mapper: PositionMapper | None) -> list[str]:
@@ -101,7 +138,7 @@ def _check_origin(file: h5py.File, index: Index) -> list[str]:
     """Whether the shard was made with the configuration that the index states."""
     made = {**json.loads(file.attrs["config"]), "model_sha256": file.attrs["model_sha256"]}
     return [
-        f"made with {key} = {value}, {INDEX} says {index.config.get(key)}"
+        f"made with {key} = {value}, {DATASET_INDEX} says {index.config.get(key)}"
         for key, value in made.items()
         if index.config.get(key) != value
     ]
@@ -144,7 +181,7 @@ def _check_draws(file: h5py.File) -> list[str]:
     columns = (file["name"].asstr()[()], file["augmentation"].asstr()[()], file["flipped"][()])
     for name, text, flipped in zip(*columns, strict=True):
         try:
-            if Draw.from_json(text).flip != flipped:
+            if AugmentationDraw.from_json(text).flip != flipped:
                 problems.append(f"{name}: flipped is {bool(flipped)}, its augmentation says otherwise")
         except InputError as error:
             problems.append(f"{name}: {error}")

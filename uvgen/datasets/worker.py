@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from uvgen._version import __version__
 from uvgen.augment.sample import crop_augmented
-from uvgen.augment.values import Draw
+from uvgen.augment.values import AugmentationDraw
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, build_fields
 from uvgen.datasets.plan import ShardTask
@@ -46,6 +46,8 @@ class BuildJob:
         The model that the samples' parameters belong to.
     weights : (uv_size, uv_size) float32
         The weight mask to store.
+    mirror : TexelMirror or None
+        The model's, where samples are flipped.
     config : BuildConfig
         What the bytes depend on.
     on_error : {"skip", "fail"}
@@ -56,6 +58,7 @@ class BuildJob:
     root: Path
     model: MorphableModel
     weights: NDArray[np.float32]
+    mirror: TexelMirror | None
     config: BuildConfig
     on_error: str
 
@@ -74,10 +77,8 @@ class _Builder:
         self.maps = np.empty((n_maps, job.config.uv_size, job.config.uv_size, 3), job.config.posmap_dtype)
         self.crops = np.empty((BATCH, job.config.size, job.config.size, 3), np.uint8)
         self.augmentation = job.config.augmentation
-        self.mirror: TexelMirror | None = None
-        if self.augmentation is not None and self.augmentation.flip:
-            self.mirror = TexelMirror.of_model(self.model, job.config.uv_size, job.config.compat)
-        self.fields = build_fields(job.config, self.model, flips=self.mirror is not None)
+        self.mirror = job.mirror
+        self.fields = build_fields(job.config, self.model, flips=job.mirror is not None)
         self.constants = {
             "weight_mask": job.weights,
             "coverage": self.mapper.coverage,
@@ -108,7 +109,7 @@ class _Builder:
         """Rows of the samples that can be used."""
         config = self.job.config
         kept: list[tuple[Sample, Annotation, int, NDArray[np.float64]]] = []
-        draws: list[Draw] = []
+        draws: list[AugmentationDraw] = []
         for number, sample in enumerate(samples):
             try:
                 annotation = self._annotation(sample)
@@ -156,7 +157,7 @@ class _Builder:
             return rows
         return {key: [v[i] for i in which] if isinstance(v, list) else v[which] for key, v in rows.items()}
 
-    def _other(self, samples: Sequence[Sample], number: int, draw: Draw) -> NDArray[np.uint8] | None:
+    def _other(self, samples: Sequence[Sample], number: int, draw: AugmentationDraw) -> NDArray[np.uint8] | None:
         """What an occluder over a sample shows: the image of another one of its batch that can be read."""
         first = draw.other_sample(number, len(samples))
         if first is None:
@@ -170,7 +171,9 @@ class _Builder:
                 continue
         return None
 
-    def _mirror_labels(self, rows: dict[str, Any], draws: Sequence[Draw], in_range: NDArray[np.bool_]) -> None:
+    def _mirror_labels(
+        self, rows: dict[str, Any], draws: Sequence[AugmentationDraw], in_range: NDArray[np.bool_]
+    ) -> None:
         """Labels of the samples that are mirrored; texels exchange places, and landmarks their names.
 
         Codes reach a pixel further to the right than to the left: where a mirrored value has none, `in_range` says so.

@@ -96,6 +96,12 @@ def decode_gray(data: bytes) -> NDArray[np.uint8]:
         return np.asarray(image.convert("L"))
 
 
+def check_picture_name(path: Path) -> None:
+    """Raise InputError unless a name ends in one of `SUFFIXES`."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path}: expected a name that ends in {' or '.join(SUFFIXES)}")
+
+
 def save_picture(picture: NDArray[np.uint8], path: Path) -> None:
     """Write a picture as PNG or JPEG, by the name's ending, through a temporary name.
 
@@ -113,8 +119,7 @@ def save_picture(picture: NDArray[np.uint8], path: Path) -> None:
     DatasetError
         Where the folder cannot be written.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{path}: expected a name that ends in {' or '.join(SUFFIXES)}")
+    check_picture_name(path)
     from PIL import Image
 
     kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"

@@ -18,7 +18,7 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.rasterize.fragments import rasterize
 
 FILLED, MESH, CLOSURE = 0, 1, 2
-"""Values of `UvAtlas.source`: nearest texel's values, the model's mesh, triangles that close a hole."""
+"""Values of `UvAtlas.texel_kind`: nearest texel's values, the model's mesh, triangles that close a hole."""
 
 ATLAS_RULES = {None: "top-left", "face3d": "face3d"}
 """The rasterizer's rule that belongs to a pixel convention (`compat`)."""
@@ -40,7 +40,7 @@ class UvAtlas:
         The corners of each texel's triangle.
     weights : (size², 3) float32
         Their barycentric weights, summing to 1.
-    source : (size, size) uint8
+    texel_kind : (size, size) uint8
         `MESH` where the texel lies in a triangle of the model, `CLOSURE` where in a triangle that closes a
         hole, `FILLED` where it takes the nearest such texel's values.
     """
@@ -48,7 +48,7 @@ class UvAtlas:
     size: int
     vertices: NDArray[np.int32]
     weights: NDArray[np.float32]
-    source: NDArray[np.uint8]
+    texel_kind: NDArray[np.uint8]
 
     @property
     def nearest_vertices(self) -> NDArray[np.int32]:
@@ -119,19 +119,19 @@ def _atlas(model: MorphableModel, size: int, rule: str) -> UvAtlas:
         rim, rim_weights = _draw(0.5 + (model.uv - 0.5) * (1 + _RIM), triangles, size, rule)
         open_texels = triangle < 0
         triangle[open_texels], weights[open_texels] = rim[open_texels], rim_weights[open_texels]
-    source = np.where(triangle < len(model.triangles), MESH, CLOSURE).astype(np.uint8)
-    source[triangle < 0] = FILLED
-    if not source.any():
+    texel_kind = np.where(triangle < len(model.triangles), MESH, CLOSURE).astype(np.uint8)
+    texel_kind[triangle < 0] = FILLED
+    if not texel_kind.any():
         raise ModelError(
             f"{model.name}: no texel of a {size}×{size} grid lies in a triangle, expected UV over the whole "
             "unit square; scale them"
         )
-    if not source.all():
+    if not texel_kind.all():
         from scipy.ndimage import distance_transform_edt
 
-        nearest = distance_transform_edt(source == FILLED, return_distances=False, return_indices=True)
+        nearest = distance_transform_edt(texel_kind == FILLED, return_distances=False, return_indices=True)
         triangle, weights = triangle[tuple(nearest)], weights[tuple(nearest)]
-    arrays = triangles[triangle.ravel()], weights.reshape(-1, 3), source
+    arrays = triangles[triangle.ravel()], weights.reshape(-1, 3), texel_kind
     return UvAtlas(size, *(frozen(array, array.dtype) for array in arrays))
 
 

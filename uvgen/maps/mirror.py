@@ -97,7 +97,7 @@ def _mirror(model: MorphableModel, size: int, rule: str) -> TexelMirror:
     """The mirror of a model that has mirror pairs."""
     atlas, pairs = build_atlas(model, size, rule=rule), np.asarray(model.mirror)
     paired = np.asarray((pairs >= 0)[atlas.vertices].all(axis=1))
-    counts = paired & (atlas.source.ravel() == MESH)
+    counts = paired & (atlas.texel_kind.ravel() == MESH)
     mirrored = np.where(pairs >= 0, pairs, np.arange(model.n_vertices))
     points = model.mean[model.landmarks]
     low, high = points.min(axis=0), points.max(axis=0)
@@ -129,7 +129,7 @@ def _blends(
     place = (atlas.weights[:, :, None] * at_corners).sum(axis=1)
     row, column = np.divmod(np.arange(size * size), size)
     opposite = np.stack([size - 1 - column, row], axis=1)
-    on_mesh = atlas.source.ravel() == MESH
+    on_mesh = atlas.texel_kind.ravel() == MESH
     which = np.flatnonzero(paired & on_mesh & (np.abs(place - opposite).max(axis=1) > _SAME))
     first = np.clip(np.floor(place[which]), 0, size - 2).astype(np.int32)
     x, y = (np.clip(place[which] - first, 0, 1)).T

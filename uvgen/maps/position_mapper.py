@@ -72,7 +72,7 @@ class PositionMapper:
     @property
     def coverage(self) -> NDArray[np.bool_]:
         """(size, size) bool: texels inside the mesh or its closed mouth, not filled from neighbours."""
-        return self.atlas.source != FILLED
+        return self.atlas.texel_kind != FILLED
 
     def __call__(
         self,

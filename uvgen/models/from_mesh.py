@@ -48,7 +48,7 @@ def with_new_uv(model: MorphableModel, *, symmetric: bool = True) -> MorphableMo
     return make_model(**arrays, source=model.name)
 
 
-def from_mesh(
+def model_from_mesh(
     mesh: Path,
     landmarks: Path | None = None,
     scans: Path | None = None,
@@ -156,12 +156,12 @@ def _read_landmarks(path: Path) -> NDArray[np.int32]:
     return numbers
 
 
-def stretch(model: MorphableModel) -> float:
+def model_stretch(model: MorphableModel) -> float:
     """Sander's L2 stretch of a model's UV, scaled so that 1 is ideal."""
     return uv_stretch(model.mean, model.triangles, model.uv)
 
 
-def write(model: MorphableModel, path: Path) -> None:
+def write_model(model: MorphableModel, path: Path) -> None:
     """Write the model (.h5), its UV (.npy; .mat with one variable UV) or its mean mesh with UV (.obj).
 
     Parameters

@@ -1,3 +1,3 @@
-from .page import ContactSheet, contact_sheet
+from .page import ContactSheet, PreviewResult, contact_sheet, render_preview
 
-__all__ = ["ContactSheet", "contact_sheet"]
+__all__ = ["ContactSheet", "PreviewResult", "contact_sheet", "render_preview"]

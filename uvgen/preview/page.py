@@ -4,8 +4,11 @@ One row a sample, one column a kind of picture (see `uvgen.preview.panels`); abo
 what is wrong with it as far as a program can tell. What it cannot tell, an onlooker can: points beside their features.
 """
 
+import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,17 +16,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from uvgen import rasterize
-from uvgen.augment.values import Draw
+from uvgen.augment.values import AugmentationDraw
 from uvgen.checks import number_in
 from uvgen.datasets.config import BuildConfig
+from uvgen.datasets.open import open_shards
 from uvgen.errors import DatasetError
+from uvgen.images.codecs import check_picture_name, save_picture
 from uvgen.maps.masks import landmark_texels
+from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.preview.layout import THUMB, Header, Row, compose, yaw_histogram
 from uvgen.preview.panels import (
     EMPTY,
     TURN_DEG,
-    Face,
+    SampleView,
     coverage_panel,
     crop_panel,
     dense_panel,
@@ -62,6 +68,90 @@ class ContactSheet:
     picture: NDArray[np.uint8]
     names: tuple[str, ...]
     problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewResult:
+    """What `uvgen.render_preview` drew.
+
+    Attributes
+    ----------
+    samples : int
+        In the data set.
+    names : tuple of str
+        The samples on the sheet, from top to bottom.
+    problems : tuple of str
+        What is certainly wrong, one line each.
+    files : tuple of Path
+        The picture.
+    size : (int, int)
+        Its height and width, px.
+    seconds : float
+        What drawing took.
+    """
+
+    samples: int
+    names: tuple[str, ...]
+    problems: tuple[str, ...]
+    files: tuple[Path, ...]
+    size: tuple[int, int]
+    seconds: float
+
+
+def render_preview(
+    shards: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    n_samples: int = 8,
+    *,
+    names: Sequence[str] = (),
+    every: int | None = None,
+    model: MorphableModel | str | os.PathLike[str] | None = None,
+    seed: int = 0,
+) -> PreviewResult:
+    """Draw a contact sheet of a data set into a file.
+
+    Parameters
+    ----------
+    shards : path-like
+        The data set's folder.
+    out : path-like
+        The picture, which ends in .png or .jpg; an existing file is replaced.
+    n_samples, names, every, seed
+        See `contact_sheet`.
+    model : MorphableModel or path-like, optional
+        Makes maps that are not stored; and the landmark texels are taken from it instead of from the set.
+
+    Returns
+    -------
+    PreviewResult
+
+    Raises
+    ------
+    InputError
+        Where a number is out of range, or the picture's name ends otherwise.
+    DatasetError
+        Where the set is damaged, empty, holds no maps and there is no model, or lacks a named sample; or the picture
+        cannot be written.
+    ModelError
+        Where maps are to be made and the model is not the set's.
+
+    Examples
+    --------
+    >>> uvgen.render_preview("shards/", "preview.png").problems
+    ()
+    """
+    started = time.perf_counter()
+    path = Path(out)
+    check_picture_name(path)
+    reader = open_shards(shards)
+    model = None if model is None else as_model(model)
+    if model is not None and reader.config.build.maps == "none":
+        reader = open_shards(shards, model)
+    sheet = contact_sheet(reader, n_samples, names=names, every=every, model=model, seed=seed)
+    save_picture(sheet.picture, path)
+    height, width = sheet.picture.shape[:2]
+    seconds = time.perf_counter() - started
+    return PreviewResult(len(reader), sheet.names, sheet.problems, (path,), (height, width), seconds)
 
 
 def contact_sheet(
@@ -125,12 +215,12 @@ def contact_sheet(
 
     rows, textures = [], []
     for k in chosen:
-        face = Face.of(sample := reader[k], coverage, weights)
+        face = SampleView.of(sample := reader[k], coverage, weights)
         rows.append(_row(sample, face, texels, every))
         textures.append(texture(face))
     for k in spread(yaws, all_names, _MEAN_SAMPLES, seed):
         if k not in chosen:
-            textures.append(texture(Face.of(reader[k], coverage, weights)))
+            textures.append(texture(SampleView.of(reader[k], coverage, weights)))
 
     thumbs = (
         (yaw_histogram(np.rad2deg(yaws), np.rad2deg(yaws[chosen])), "yaw; on this sheet: red"),
@@ -205,12 +295,14 @@ def mean_texture(
     return Image.fromarray(np.rint(mean).astype(np.uint8))
 
 
-def label_problems(face: Face, landmarks: NDArray[np.floating[Any]], texels: NDArray[np.integer[Any]]) -> list[str]:
+def label_problems(
+    face: SampleView, landmarks: NDArray[np.floating[Any]], texels: NDArray[np.integer[Any]]
+) -> list[str]:
     """What is certainly wrong with a sample's labels.
 
     Parameters
     ----------
-    face : Face
+    face : SampleView
         The sample.
     landmarks : (68, 3) float
         As stored, crop px.
@@ -260,7 +352,7 @@ def _model_problems(reader: ShardReader, model: MorphableModel | None) -> list[s
     return [f"{model.name} is not the model that the set was built with"]
 
 
-def _row(sample: dict[str, Any], face: Face, texels: NDArray[np.int32], every: int) -> Row:
+def _row(sample: dict[str, Any], face: SampleView, texels: NDArray[np.int32], every: int) -> Row:
     pitch, yaw, roll = (round(float(angle)) for angle in np.rad2deg(sample["pose"][:3]))
     if sample.get("flipped", False):
         yaw, roll = -yaw, -roll
@@ -284,7 +376,7 @@ def _row(sample: dict[str, Any], face: Face, texels: NDArray[np.int32], every: i
 
 def _what_was_done(text: str) -> str:
     """The geometry of a sample's draw, and what hides it, in a few words."""
-    draw = Draw.from_json(text)
+    draw = AugmentationDraw.from_json(text)
     words = [f"rotated {draw.rotation_deg:+.0f}°", f"scaled {draw.scale:.2f}"]
     words += ["mirrored"] * draw.flip + ["occluded"] * bool(draw.occluders)
     return ", ".join(words)

@@ -41,7 +41,7 @@ _DEPTH_TOLERANCE = 0.008  # panel widths; rounding to pixels makes a surface hid
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Face:
+class SampleView:
     """One sample and what follows from its map. U texels and R crop pixels along each side.
 
     Attributes
@@ -72,7 +72,9 @@ class Face:
     yaw_rad: float
 
     @classmethod
-    def of(cls, sample: dict[str, Any], coverage: NDArray[np.bool_], weights: NDArray[np.floating[Any]]) -> "Face":
+    def of(
+        cls, sample: dict[str, Any], coverage: NDArray[np.bool_], weights: NDArray[np.floating[Any]]
+    ) -> "SampleView":
         """From a sample as a `uvgen.shards.reader.ShardReader` gives it, and the set's constants.
 
         Raises DatasetError where the map is not finite.
@@ -101,17 +103,17 @@ class Face:
         return cls(crop, position_map, points, coverage, face, normals, seen, yaw_rad)
 
 
-def crop_panel(face: Face) -> Image.Image:
+def crop_panel(face: SampleView) -> Image.Image:
     """The crop as it is stored."""
     return Image.fromarray(face.crop).resize((PANEL, PANEL), Image.Resampling.BICUBIC)
 
 
-def landmark_panel(face: Face, texels: NDArray[np.integer[Any]]) -> Image.Image:
+def landmark_panel(face: SampleView, texels: NDArray[np.integer[Any]]) -> Image.Image:
     """The crop with the 68 points that the map has at the landmark texels.
 
     Parameters
     ----------
-    face : Face
+    face : SampleView
         The sample.
     texels : (68, 2) int
         Rows and columns.
@@ -148,7 +150,7 @@ def draw_landmarks(picture: Image.Image, points: NDArray[np.floating[Any]], seen
     return _over(picture, layer)
 
 
-def zoom_panel(face: Face, texels: NDArray[np.integer[Any]]) -> Image.Image:
+def zoom_panel(face: SampleView, texels: NDArray[np.integer[Any]]) -> Image.Image:
     """Eyes above, mouth below, enlarged: a shift of a few px shows here first."""
     points = face.points[texels[:, 0], texels[:, 1], :2].astype(np.float64)
     seen = face.seen[texels[:, 0], texels[:, 1]]
@@ -176,7 +178,7 @@ def _sides() -> list[tuple[int, int, int]]:
     return [MIDDLE if k in middle else RIGHT if k in right else LEFT for k in range(68)]
 
 
-def dense_panel(face: Face, every: int) -> Image.Image:
+def dense_panel(face: SampleView, every: int) -> Image.Image:
     """The crop with each `every`-th texel of the face as a dot, coloured by depth; hidden ones grey and small."""
     inner = np.zeros_like(face.face)
     inner[every // 2 :: every, every // 2 :: every] = True
@@ -195,7 +197,7 @@ def dense_panel(face: Face, every: int) -> Image.Image:
     return _over(shade, layer)
 
 
-def map_panel(face: Face) -> Image.Image:
+def map_panel(face: SampleView) -> Image.Image:
     """The position map: x, y, z over the crop's width as red, green, blue; lines of equal x and of equal y.
 
     The lines are an eighth of the crop apart: they are the crop's own grid, seen in UV. What lies outside the
@@ -218,7 +220,7 @@ def _isolines(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.clip(1.1 - distance, 0, 1)
 
 
-def texture(face: Face) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
+def texture(face: SampleView) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
     """The crop unwrapped into UV at a panel's resolution.
 
     Returns
@@ -232,7 +234,7 @@ def texture(face: Face) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray
     return colors, valid, valid & _nearest(face.seen)
 
 
-def texture_panel(face: Face, texels: NDArray[np.integer[Any]]) -> Image.Image:
+def texture_panel(face: SampleView, texels: NDArray[np.integer[Any]]) -> Image.Image:
     """The unwrapped texture, hidden parts pale, and where eyes, nose and mouth have to be."""
     colors, valid, _ = texture(face)
     pale = np.array(EMPTY, np.float32)
@@ -254,7 +256,7 @@ def draw_guide(picture: Image.Image, texels: NDArray[np.integer[Any]], size: int
     return _over(picture, layer)
 
 
-def turned_panel(face: Face) -> Image.Image:
+def turned_panel(face: SampleView) -> Image.Image:
     """The mesh turned by 30° about the vertical, against its yaw: textured where the crop shows it, else grey."""
     angle = np.deg2rad(TURN_DEG if face.yaw_rad >= 0 else -TURN_DEG)
     turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])

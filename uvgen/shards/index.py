@@ -10,7 +10,7 @@ from uvgen.errors import DatasetError
 from uvgen.shards.format import VERSION
 from uvgen.storage.files import replaced_on_success
 
-INDEX = "dataset.json"
+DATASET_INDEX = "dataset.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Index:
             "shards": [asdict(entry) for entry in sorted(self.shards, key=lambda entry: entry.file)],
             "skipped": [asdict(entry) for entry in sorted(self.skipped, key=lambda entry: entry.name)],
         }
-        with replaced_on_success(folder / INDEX) as temporary:
+        with replaced_on_success(folder / DATASET_INDEX) as temporary:
             temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
     def _check(self, n_samples: int) -> None:
@@ -82,7 +82,7 @@ class Index:
     @classmethod
     def read(cls, folder: Path) -> "Index":
         """Read a folder's `dataset.json`; DatasetError where it is missing or not one."""
-        path = folder / INDEX
+        path = folder / DATASET_INDEX
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content["format"] != "uvgen-dataset":
@@ -109,8 +109,8 @@ class Index:
 def data_folder(path: str | os.PathLike[str]) -> Path:
     """The folder of a data set, of which `path` may name the `dataset.json`; DatasetError for another file."""
     path = Path(path)
-    if path.name == INDEX:
+    if path.name == DATASET_INDEX:
         return path.parent
     if path.is_file():
-        raise DatasetError(f"{path}: a file, expected the folder of a data set (with {INDEX})")
+        raise DatasetError(f"{path}: a file, expected the folder of a data set (with {DATASET_INDEX})")
     return path

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from uvgen.errors import DatasetError
 from uvgen.images.codecs import decode_jpeg
 from uvgen.shards.format import FORMAT
-from uvgen.shards.index import INDEX
+from uvgen.shards.index import DATASET_INDEX
 
 
 class OpenShard:
@@ -48,7 +48,9 @@ class OpenShard:
         datasets = {n: data for n, data in self.file.items() if n not in (*self.constants, "image_data")}
         for name, data in datasets.items():
             if len(data) != n_samples:
-                raise DatasetError(f"{path}: {name} has {len(data)} rows, {INDEX} says {n_samples}; build it again")
+                raise DatasetError(
+                    f"{path}: {name} has {len(data)} rows, {DATASET_INDEX} says {n_samples}; build it again"
+                )
         self._datasets = datasets
         self._contiguous = {name for name, data in datasets.items() if data.chunks is None}
         self._rows: dict[str, NDArray[Any]] = {}  # contiguous fields, read whole at first use: some hundred kB

@@ -1,9 +1,9 @@
-"""Synthetic faces with exact labels, as a folder that looks like 300W-LP.
+"""Synthetic faces with exact labels, as a folder that looks like 300W-LP's.
 
-`_folder` plans and makes the folder, `_worker` writes samples, `_faces` draws parameters, `_portrait` paints, `_scene`
-holds backdrops, light and camera, `_mannequin` clothes and hair, `_scene_kernels` the compiled code.
+`folder.py` plans and makes the folder, `worker.py` writes samples, `faces.py` draws parameters, `portrait.py` paints,
+`scene.py` holds backdrops, light and camera, `mannequin.py` clothes and hair, `sample_set.py` the built-in set.
 """
 
-from uvgen.synth.folder import INDEX, SUBSETS, SynthResult, sample_names, synth
+import lazy_loader
 
-__all__ = ["INDEX", "SUBSETS", "SynthResult", "sample_names", "synth"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,11 +10,11 @@ from uvgen.geometry import LANDMARK_MIRROR, pose_to_image
 from uvgen.models.load import BUILTIN
 from uvgen.models.morphable import MorphableModel
 from uvgen.randomness import keyed_generator
-from uvgen.synth.scene import Light, draw_light
+from uvgen.synth.scene import SceneLight, draw_light
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Face:
+class FaceParameters:
     """What is drawn for a sample; the numbers have float32 precision, so that files hold them as they are.
 
     Attributes
@@ -23,7 +23,7 @@ class Face:
         Parameters that multiply the bases directly.
     pose : (7,) float32
         As `Pose_Para`.
-    light : Light
+    light : SceneLight
         Of the picture.
     mirrored : bool
         Whether the backdrop is the mirror image of the one that the name stands for.
@@ -33,7 +33,7 @@ class Face:
     expression: NDArray[np.float32]
     albedo: NDArray[np.float32]
     pose: NDArray[np.float32]
-    light: Light
+    light: SceneLight
     mirrored: bool = False
 
 
@@ -62,7 +62,7 @@ class FaceSource:
 
             self._low, self._high = np.array([item[2:] for item in EXPRESSIONS], np.float32).T
 
-    def draw(self, name: str) -> Face:
+    def draw(self, name: str) -> FaceParameters:
         """The face that a name stands for."""
         rng = keyed_generator(self.seed, name, "face")
         model = self.model
@@ -79,9 +79,9 @@ class FaceSource:
         expression = np.clip(expression, self._low, self._high)
         if model.albedo_std is not None:
             albedo = albedo * model.albedo_std
-        return Face(_single(shape), _single(expression), _single(albedo), _single(pose), light)
+        return FaceParameters(_single(shape), _single(expression), _single(albedo), _single(pose), light)
 
-    def mirror(self, face: Face) -> Face:
+    def mirror(self, face: FaceParameters) -> FaceParameters:
         """The mirrored face, of the mirrored picture.
 
         Its parameters are exact where the model has the mirror image of each of its faces (`components_mirrored`).

@@ -7,6 +7,7 @@ whatever the number of workers, and whether or not the work was interrupted, or 
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -18,13 +19,13 @@ import numpy as np
 from uvgen._version import __version__
 from uvgen.errors import DatasetError, InputError, OutputError
 from uvgen.jobs.run import check_run, check_same, run
-from uvgen.models.load import BUILTIN, load_model
+from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.storage.files import replaced_on_success
 from uvgen.synth.worker import SynthJob, flipped_name, parameters_of_zero
 
 SUBSETS = ("AFW", "HELEN", "IBUG", "LFPW")
-INDEX = "synth.json"
+SYNTH_INDEX = "synth.json"
 _FORMAT, _VERSION = "uvgen-synth", 1
 _BATCH = 16  # faces a task
 _OURS = re.compile(rf"({'|'.join(SUBSETS)})_image_\d{{4,}}_0\.(jpg|mat)")
@@ -32,17 +33,29 @@ _OURS = re.compile(rf"({'|'.join(SUBSETS)})_image_\d{{4,}}_0\.(jpg|mat)")
 
 @dataclass(frozen=True, slots=True)
 class SynthResult:
-    """What `synth` did: samples in the folder, `_Flip` included, and how many of them this run made."""
+    """What `uvgen.render_faces` did.
+
+    Attributes
+    ----------
+    samples, new_samples : int
+        In the folder, mirror images included, and made by this run.
+    files : tuple of Path
+        The images; each has its parameters beside it.
+    seconds : float
+        What this run took.
+    """
 
     samples: int
     new_samples: int
+    files: tuple[Path, ...]
+    seconds: float
 
 
-def synth(
+def render_faces(
     out: str | os.PathLike[str],
     count: int,
     *,
-    model: MorphableModel | None = None,
+    model: MorphableModel | str | os.PathLike[str] = BUILTIN,
     seed: int = 0,
     size: int = 450,
     subsets: Sequence[str] = SUBSETS,
@@ -60,7 +73,7 @@ def synth(
     count : int
         Faces, spread evenly over the subsets; a larger count adds to what a smaller one made. Each face has its mirror
         image in a `_Flip` subset besides.
-    model : MorphableModel, optional
+    model : MorphableModel or path-like
         Whose faces; the built-in one by default. Without an albedo basis all have the colours of the mean, without any
         albedo they are grey.
     seed : int
@@ -88,18 +101,25 @@ def synth(
         Where an argument is out of range.
     DatasetError
         Where the folder holds something else, was made otherwise, or cannot be written.
+
+    Examples
+    --------
+    >>> uvgen.render_faces("faces/", 1000, workers=8).samples
+    2000
     """
+    started = time.perf_counter()
     _check(count, size, subsets)
     check_run(workers)
     out = Path(os.path.abspath(out))  # workers may have another working folder
-    if model is None:
-        model = load_model(BUILTIN)
+    model = as_model(model)
     if out.is_dir():
         _refuse_foreign(out)  # before the folder is locked and tidied
     job = SynthJob(out, model, seed, size, flip)
     record = _SynthRecord(job, sample_names(count, subsets), overwrite=overwrite)
     run(job, record.names, record, out, workers=workers, group=_in_batches, progress=progress)
-    return SynthResult(len(record.names) * (1 + flip), record.new_samples)
+    names = [*record.names, *(flipped_name(name) for name in record.names if flip)]
+    files = tuple(out / f"{name}.jpg" for name in sorted(names))
+    return SynthResult(len(files), record.new_samples, files, time.perf_counter() - started)
 
 
 def sample_names(count: int, subsets: Sequence[str] = SUBSETS) -> list[str]:
@@ -128,7 +148,7 @@ def _model_hash(model: MorphableModel) -> str:
 def _refuse_foreign(out: Path) -> None:
     """Raise unless a folder is ours or empty (but for hidden files)."""
     try:
-        if (out / INDEX).exists():
+        if (out / SYNTH_INDEX).exists():
             return
         found = sorted(name for name in os.listdir(out) if not name.startswith("."))
     except OSError as error:
@@ -154,8 +174,8 @@ class _SynthRecord:
         _refuse_foreign(out)
         planned = {*self.names, *(flipped_name(name) for name in self.names if flip)}
         config = _settings(self._job)
-        if (out / INDEX).exists():
-            old = _read_index(out / INDEX)
+        if (out / SYNTH_INDEX).exists():
+            old = _read_index(out / SYNTH_INDEX)
             ours = _samples_in(out)
             extra = sorted({str(path.relative_to(out).with_suffix("")) for path in ours} - planned)
             if self._overwrite:
@@ -173,7 +193,7 @@ class _SynthRecord:
                 folder.mkdir(exist_ok=True)
             except OSError as error:
                 raise DatasetError(f"{folder}: cannot be made ({error.strerror})") from error
-        with replaced_on_success(out / INDEX) as temporary:
+        with replaced_on_success(out / SYNTH_INDEX) as temporary:
             temporary.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
     def is_finished(self, name: str) -> bool:

@@ -11,7 +11,7 @@ from uvgen.rasterize.fragments import Fragments, rasterize
 from uvgen.rasterize.shading import vertex_normals
 from uvgen.rasterize.visibility import visible_vertices
 from uvgen.synth import kernels
-from uvgen.synth.faces import Face
+from uvgen.synth.faces import FaceParameters
 from uvgen.synth.mannequin import PARTS, mannequin
 from uvgen.synth.scene import SHININESS, draw_backdrop, draw_color, photograph
 
@@ -52,7 +52,7 @@ class Painter:
         pixels = 2 * size**2
         self._buffers = np.empty(pixels, np.int32), np.empty(3 * pixels, np.float32), np.empty(pixels, np.float32)
 
-    def surfaces(self, faces: Sequence[Face]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    def surfaces(self, faces: Sequence[FaceParameters]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """Vertices (b, n, 3) of faces in the model frame, µm, and their albedo (b, n, 3), 0 to 255, if there is one.
 
         A face's do not depend on the others'.
@@ -67,7 +67,7 @@ class Painter:
 
     def paint(
         self,
-        face: Face,
+        face: FaceParameters,
         vertices: NDArray[np.float32],
         albedo: NDArray[np.float32] | None,
         rng: np.random.Generator,
@@ -76,7 +76,7 @@ class Painter:
 
         Parameters
         ----------
-        face : Face
+        face : FaceParameters
             What to paint.
         vertices, albedo : (n, 3) float32
             Of the face, as `surfaces` gives them.
@@ -112,7 +112,11 @@ class Painter:
         return np.power(np.clip(albedo, 0, 255) / np.float32(255), np.float32(_GAMMA))
 
     def _lit(
-        self, points: NDArray[np.float32], albedo: NDArray[np.float32], face: Face, affine: NDArray[np.float64]
+        self,
+        points: NDArray[np.float32],
+        albedo: NDArray[np.float32],
+        face: FaceParameters,
+        affine: NDArray[np.float64],
     ) -> NDArray[np.float32]:
         """Colours (n, 3) of the figure in the picture, 0 to 255: sky and ground, lamp with shadow, highlight."""
         light = face.light

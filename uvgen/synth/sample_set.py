@@ -36,7 +36,7 @@ def builtin_samples() -> Path:
     DatasetError
         Where the cache folder cannot be written.
     """
-    from uvgen.synth import INDEX, synth
+    from uvgen.synth.folder import SYNTH_INDEX, render_faces
 
     folder = cache_folder() / f"samples-{_fingerprint()}"
     if _is_whole(folder):
@@ -47,10 +47,10 @@ def builtin_samples() -> Path:
                 os.replace(folder, draft_of(folder))  # damaged: repaired out of sight
             try:
                 with folder_on_success(folder) as draft:
-                    if not (draft / INDEX).exists():  # damaged beyond that
+                    if not (draft / SYNTH_INDEX).exists():  # damaged beyond that
                         for path in draft.iterdir():
                             shutil.rmtree(path, ignore_errors=True)
-                    synth(draft, COUNT, seed=SEED, subsets=(SUBSET,))
+                    render_faces(draft, COUNT, seed=SEED, subsets=(SUBSET,))
             except DatasetError:
                 if not _is_whole(folder):  # where there are no locks, another process may have been faster
                     raise
@@ -74,7 +74,7 @@ def _fingerprint() -> str:
 
 def _is_whole(folder: Path) -> bool:
     """Whether all files are there; a folder appears under its name only when they are."""
-    from uvgen.synth import sample_names
+    from uvgen.synth.folder import sample_names
 
     stems = [name.split("/")[1] for name in sample_names(COUNT, (SUBSET,))]
     wanted = {stem + suffix for stem in stems for suffix in (".jpg", ".mat")}

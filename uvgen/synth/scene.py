@@ -17,7 +17,7 @@ SHININESS = 20.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Light:
+class SceneLight:
     """A lamp and the light from everywhere else; strengths in linear RGB, 1 makes white paper white.
 
     Attributes
@@ -42,18 +42,18 @@ class Light:
         across, up = self.azimuth, self.elevation
         return np.array([np.cos(up) * np.sin(across), -np.sin(up), np.cos(up) * np.cos(across)])
 
-    def mirrored(self) -> "Light":
+    def mirrored(self) -> "SceneLight":
         """The light in the mirrored picture."""
         return replace(self, azimuth=-self.azimuth)
 
 
-def draw_light(rng: np.random.Generator) -> Light:
+def draw_light(rng: np.random.Generator) -> SceneLight:
     """Daylight, lamp light or flash, mostly from above."""
     warmth = rng.normal(0, 0.07)
     tint = np.array([1 + warmth, 1.0, 1 - warmth])
     exposure = rng.uniform(0.72, 1.2)
     share = rng.beta(2.2, 1.4)  # of the lamp: 0 is overcast, 1 is harsh
-    return Light(
+    return SceneLight(
         elevation=float(np.clip(rng.normal(0.6, 0.35), -0.3, 1.3)),
         azimuth=float(np.clip(rng.normal(0, 0.75), -1.9, 1.9)),
         ambient=exposure * (0.95 - 0.7 * share) / tint,  # the shadows take the other tint

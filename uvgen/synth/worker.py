@@ -15,7 +15,7 @@ from uvgen.images.codecs import encode_jpeg
 from uvgen.models.morphable import MorphableModel
 from uvgen.randomness import keyed_generator
 from uvgen.storage.files import replaced_on_success
-from uvgen.synth.faces import Face, FaceSource
+from uvgen.synth.faces import FaceParameters, FaceSource
 from uvgen.synth.portrait import Painter
 from uvgen.synth.scene import SHININESS
 
@@ -81,7 +81,7 @@ class _Renderer:
                 self._write(flipped_name(name), image, mirror, flipped=True)
         return len(names) * (1 + job.flip)
 
-    def _write(self, name: str, image: NDArray[np.uint8], face: Face, *, flipped: bool) -> None:
+    def _write(self, name: str, image: NDArray[np.uint8], face: FaceParameters, *, flipped: bool) -> None:
         quality = int(keyed_generator(self.job.seed, name, "file").integers(72, 98))
         path = self.job.out / name
         jpeg = encode_jpeg(image, quality, subsampling="420")
@@ -91,7 +91,7 @@ class _Renderer:
             with replaced_on_success(path.with_suffix(suffix), folder=self.job.out, flush=False) as temporary:
                 temporary.write_bytes(data)
 
-    def _landmarks(self, face: Face) -> NDArray[np.float64]:
+    def _landmarks(self, face: FaceParameters) -> NDArray[np.float64]:
         """(68, 2) landmarks, image frame, from the very numbers that the file holds."""
         coefficients = np.concatenate([face.shape, face.expression]).astype(np.float64)
         affine = pose_to_image(face.pose[None], self.job.size)[0]
@@ -103,7 +103,7 @@ def parameters_of_zero(model: MorphableModel, flipped: bool) -> bytes:
     return _parameters(FaceSource(model, 0, 450).draw(""), np.zeros((68, 2)), 450, flipped)
 
 
-def _parameters(face: Face, landmarks: NDArray[np.float64], size: int, flipped: bool) -> bytes:
+def _parameters(face: FaceParameters, landmarks: NDArray[np.float64], size: int, flipped: bool) -> bytes:
     """A MATLAB file with every variable of a 300W-LP one, in its order, shapes and types."""
     light = face.light
     fitted = np.float32 if flipped else np.float64  # as in the data set

@@ -74,7 +74,7 @@ class PackedBatch(LateDict):
         return (as_tensors, self._content) if self._batch is None else (dict, (self._batch,))
 
 
-class Samples(Sequence[MutableMapping[str, Any]]):
+class LazySamples(Sequence[MutableMapping[str, Any]]):
     """The samples of a batch, read all at once by `default_collate`, or one by one by whoever looks into them.
 
     Parameters
@@ -113,7 +113,7 @@ class Samples(Sequence[MutableMapping[str, Any]]):
 
 
 class _Sample(LateDict):
-    """A sample of `Samples`; its type tells `default_collate` whom to ask."""
+    """A sample of `LazySamples`; its type tells `default_collate` whom to ask."""
 
     def __init__(self, index: int, read: Callable[[int], dict[str, Any]]) -> None:
         self._index, self._read = index, read
@@ -133,7 +133,9 @@ class _Sample(LateDict):
 
 
 def _collate(samples: Any, *, collate_fn_map: Any = None) -> Any:
-    return samples.batch() if isinstance(samples, Samples) else default_collate([dict(sample) for sample in samples])
+    return (
+        samples.batch() if isinstance(samples, LazySamples) else default_collate([dict(sample) for sample in samples])
+    )
 
 
 try:

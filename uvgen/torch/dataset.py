@@ -19,7 +19,7 @@ from uvgen.fixed_point import FixedPoint, decode
 from uvgen.models.load import as_model
 from uvgen.shards.reader import Maker
 from uvgen.torch.augmenter import AugmentationLike, Augmenter
-from uvgen.torch.batches import PackedBatch, Samples, as_tensors
+from uvgen.torch.batches import LazySamples, PackedBatch, as_tensors
 from uvgen.torch.memory import Buffers, Layout, Slots
 from uvgen.torch.values import Values, check_normalize
 
@@ -138,6 +138,11 @@ class ShardDataset(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self.reader)
 
+    @property
+    def shard_samples(self) -> tuple[int, ...]:
+        """How many samples each shard has, in the order of the samples."""
+        return self.reader.shard_samples
+
     def __getitem__(self, index: int | Sequence[int]) -> dict[str, Any]:
         """One sample; for several indices, their `batch`."""
         if isinstance(index, Sequence):
@@ -149,10 +154,10 @@ class ShardDataset(Dataset[dict[str, Any]]):
             self._values.interleaved,
         )
 
-    def __getitems__(self, indices: Sequence[int]) -> Samples:
+    def __getitems__(self, indices: Sequence[int]) -> LazySamples:
         """What a `DataLoader` asks for: samples that its `collate_fn` makes a batch of."""
         read_all = self.batch if get_worker_info() is None else self._packed
-        return Samples([operator.index(index) for index in indices], self.__getitem__, read_all)
+        return LazySamples([operator.index(index) for index in indices], self.__getitem__, read_all)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

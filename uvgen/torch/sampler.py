@@ -1,8 +1,8 @@
 """The order of a training epoch. Import it from `uvgen.torch`."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +10,14 @@ from torch.utils.data import Sampler
 
 from uvgen.errors import InputError
 from uvgen.randomness import keyed_generator
-from uvgen.shards.reader import ShardReader
-from uvgen.torch.dataset import ShardDataset
+
+
+class HasShards(Protocol):
+    """What a sampler asks of a data set."""
+
+    @property
+    def shard_samples(self) -> Sequence[int]:
+        """How many samples each shard has, in the order of the samples."""
 
 
 class ShardSampler(Sampler[int]):
@@ -22,8 +28,8 @@ class ShardSampler(Sampler[int]):
 
     Parameters
     ----------
-    dataset : ShardDataset or ShardReader
-        What is sampled.
+    data : ShardDataset, ShardReader, or any object with ``shard_samples``
+        What is sampled: its `shard_samples` are the numbers of samples in each shard, in order.
     shuffle : bool
         False: in order.
     seed : int
@@ -43,7 +49,7 @@ class ShardSampler(Sampler[int]):
 
     def __init__(
         self,
-        dataset: ShardDataset | ShardReader,
+        data: HasShards,
         *,
         shuffle: bool = True,
         seed: int = 0,
@@ -56,8 +62,7 @@ class ShardSampler(Sampler[int]):
             raise InputError(f"window: {window}, expected 1 sample or more")
         if not 0 <= rank < n_ranks:
             raise InputError(f"rank: {rank} of {n_ranks}, expected 0 to n_ranks - 1")
-        reader = dataset.reader if isinstance(dataset, ShardDataset) else dataset
-        self._shards = reader.shard_samples
+        self._shards = tuple(data.shard_samples)
         self.shuffle, self.seed, self.window = shuffle, seed, window
         self.rank, self.n_ranks, self.drop_last = rank, n_ranks, drop_last
         self.epoch = 0

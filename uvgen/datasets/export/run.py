@@ -6,6 +6,7 @@ Crops become JPEG files, which loses a little; maps stay exact: float32 ``.npy``
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
@@ -21,7 +22,7 @@ from uvgen.datasets.open import open_shards
 from uvgen.errors import InputError
 from uvgen.images.codecs import JPEG_QUALITY
 from uvgen.jobs.run import check_run, run
-from uvgen.shards.index import INDEX
+from uvgen.shards.index import DATASET_INDEX
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import folder_on_success, replaced_on_success, sha256_file
 
@@ -34,7 +35,16 @@ TARGETS: dict[str, ModuleType] = {"webdataset": webdataset, "npy": files, "prnet
 _RECORD = ".export.json"
 
 
-def export(
+@dataclass(frozen=True, slots=True)
+class ExportResult:
+    """What `uvgen.export_shards` wrote: how many samples, which files, and the seconds that it took."""
+
+    samples: int
+    files: tuple[Path, ...]
+    seconds: float
+
+
+def export_shards(
     shards: str | os.PathLike[str],
     out: str | os.PathLike[str],
     to: str,
@@ -43,7 +53,7 @@ def export(
     quality: int = JPEG_QUALITY,
     workers: int = 1,
     progress: Callable[[int], object] | None = None,
-) -> int:
+) -> ExportResult:
     """Write a data set in another layout.
 
     Parameters
@@ -67,8 +77,7 @@ def export(
 
     Returns
     -------
-    int
-        Samples written.
+    ExportResult
 
     Raises
     ------
@@ -78,7 +87,12 @@ def export(
         Where the model is not the set's.
     DatasetError
         Where the data set is damaged, `out` exists, or cannot be written.
+
+    Examples
+    --------
+    >>> uvgen.export_shards("shards/", "tars/", "webdataset", workers=8).samples
     """
+    started = time.perf_counter()
     if to not in TARGETS:
         raise InputError(f"export: {to!r}, expected one of {', '.join(TARGETS)}")
     if not 1 <= quality <= 100:
@@ -98,11 +112,12 @@ def export(
     counts = zip(reader.files, reader.shard_samples, ends, strict=True)
     parts = [Part(Path(file).stem, range(end - n, end)) for file, n, end in counts]
     with folder_on_success(Path(out)) as draft:
-        settings = {"index": sha256_file(reader.folder / INDEX), "to": to, "quality": quality}
+        settings = {"index": sha256_file(reader.folder / DATASET_INDEX), "to": to, "quality": quality}
         job = ExportJob(reader.folder, model, to, quality, draft)
         record = _ExportRecord(draft, settings, reader, TARGETS[to])
         run(job, parts, record, draft, workers=workers, progress=None if progress is None else _counting(progress))
-    return len(reader)
+    files = tuple(sorted(path for path in Path(out).rglob("*") if path.is_file()))
+    return ExportResult(len(reader), files, time.perf_counter() - started)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

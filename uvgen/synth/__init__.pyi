@@ -1,0 +1,4 @@
+from .folder import SUBSETS, SynthResult, render_faces, sample_names
+from .sample_set import builtin_samples
+
+__all__ = ["SUBSETS", "SynthResult", "builtin_samples", "render_faces", "sample_names"]
