@@ -58,8 +58,8 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 @option("--jitter", type=click.FloatRange(0, 1, max_open=True), default=0.1, show_default=True, group=_LABELS,
         help="Random shift and size change of the crop, as shares of the face's extent; 0 is off.")  # fmt: skip
 @option("--seed", type=int, default=0, show_default=True, group=_LABELS, help="Of the jitter and of --augment.")
-@option("--compat", type=click.Choice(["face3d"]), group=_LABELS,
-        help="Pixel convention of old label sets: one pixel right and up of the annotated point.")  # fmt: skip
+@option("--convention", type=click.Choice(["exact", "face3d"]), default="exact", show_default=True, group=_LABELS,
+        help="Pixel convention; face3d: of old label sets, one pixel right and up of the annotated point.")  # fmt: skip
 @option("--weights", "weights_path", type=EXISTING_FILE, group=_LABELS,
         help="Own weight mask: grey image, 8-bit value / 16, or .npy of weights; --uv-size large.")  # fmt: skip
 @option("--augment", "augment", metavar="PRESET|FILE", group=_LABELS,

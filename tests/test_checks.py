@@ -176,7 +176,7 @@ def test_number_in_of_what_is_not_finite_is_refused(value: Any, found: str) -> N
 
 
 def test_choice_is_one_of_the_values() -> None:
-    assert checks.choice(None, "compat", (None, "face3d")) is None
+    assert checks.choice(None, "convention", (None, "face3d")) is None
     assert checks.choice(2, "dimensions", (2, 3)) == 2
     message = "cull: 'left', expected 'none', 'back' or 'front'"
     assert_refused(message, checks.choice, "left", "cull", ("none", "back", "front"))

@@ -46,16 +46,16 @@ def test_pose_to_image_face3d_is_one_pixel_right_and_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pose", "height", "compat", "message"),
+    ("pose", "height", "convention", "message"),
     [
-        ([[0.0] * 6], 100, None, r"pose: float64 \(1, 6\), expected \(B, 7\)"),
-        (POSE, [100, 100], None, r"image_height: float64 \(2,\), expected \(\) or \(1,\)"),
-        (POSE, 100, "matlab", "compat: 'matlab', expected None or 'face3d'"),
+        ([[0.0] * 6], 100, "exact", r"pose: float64 \(1, 6\), expected \(B, 7\)"),
+        (POSE, [100, 100], "exact", r"image_height: float64 \(2,\), expected \(\) or \(1,\)"),
+        (POSE, 100, "matlab", "convention: 'matlab', expected 'exact' or 'face3d'"),
     ],
 )
-def test_pose_to_image_with_a_bad_argument_raises(pose, height, compat, message) -> None:
+def test_pose_to_image_with_a_bad_argument_raises(pose, height, convention, message) -> None:
     with pytest.raises(InputError, match=message):
-        pose_to_image(pose, height, compat)
+        pose_to_image(pose, height, convention)
 
 
 def similarity(scale: float, angle: float, x: float, y: float) -> np.ndarray:

@@ -37,6 +37,7 @@ def load_mask(kind: str, size: int = 256) -> NDArray[np.float32]:
         Where there is no such mask.
     """
     from uvgen.images.codecs import decode_gray
+    from uvgen.maps.mask_files import gray_to_weights
 
     if kind not in ("weight", "face") or size not in SIZES:
         raise InputError(
@@ -45,7 +46,7 @@ def load_mask(kind: str, size: int = 256) -> NDArray[np.float32]:
     levels = decode_gray((_FOLDER / f"{kind}_mask_{size}.png").read_bytes())
     if kind == "face":
         return (levels / np.float32(255)).astype(np.float32)
-    return np.ceil(levels / np.float32(16)).astype(np.float32)  # 8 bits hold 255 for 16 * 16, as in PRNet's mask
+    return gray_to_weights(levels)
 
 
 def load_landmark_texels(size: int = 256) -> NDArray[np.int32]:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from uvgen.checks import check_array, choice
 from uvgen.errors import InputError
 
-COMPAT = (None, "face3d")
+CONVENTIONS = ("exact", "face3d")
 """Pixel conventions: the exact one, or that of face3d's labels."""
 
 LANDMARK_MIRROR = np.array(
@@ -25,9 +25,9 @@ LANDMARK_MIRROR.setflags(write=False)
 """(68,) index of the iBUG landmark that each landmark becomes when the image is mirrored."""
 
 
-def check_compat(compat: str | None) -> None:
+def check_convention(convention: str) -> None:
     """Raise InputError where there is no such pixel convention."""
-    choice(compat, "compat", COMPAT)
+    choice(convention, "convention", CONVENTIONS)
 
 
 def rotation_matrices(angles_rad: ArrayLike) -> NDArray[np.float64]:
@@ -59,7 +59,7 @@ def rotation_matrices(angles_rad: ArrayLike) -> NDArray[np.float64]:
     return np.moveaxis(np.array(rows), -1, 0)
 
 
-def pose_to_image(pose: ArrayLike, image_height: ArrayLike, compat: str | None = None) -> NDArray[np.float64]:
+def pose_to_image(pose: ArrayLike, image_height: ArrayLike, convention: str = "exact") -> NDArray[np.float64]:
     """Affine maps that take model points to the image frame.
 
     Parameters
@@ -68,8 +68,8 @@ def pose_to_image(pose: ArrayLike, image_height: ArrayLike, compat: str | None =
         Pitch, yaw, roll (radians), tx, ty, tz (px), f (px/µm), as `Pose_Para` holds them.
     image_height : (B,) or scalar
         Height of each sample's image, px; the dataset frame counts y from the bottom.
-    compat : {None, "face3d"}
-        None puts a point where the annotators marked it. ``"face3d"`` reproduces face3d's labels, which lie
+    convention : {"exact", "face3d"}
+        "exact" puts a point where the annotators marked it. ``"face3d"`` reproduces face3d's labels, which lie
         one pixel to the right and one up of it.
 
     Returns
@@ -80,9 +80,9 @@ def pose_to_image(pose: ArrayLike, image_height: ArrayLike, compat: str | None =
     Raises
     ------
     InputError
-        Where shapes do not agree or `compat` is unknown.
+        Where shapes do not agree or `convention` is unknown.
     """
-    check_compat(compat)
+    check_convention(convention)
     pose = np.asarray(pose, dtype=np.float64)
     check_array(pose, "pose", ("B", 7), note="pitch, yaw, roll, tx, ty, tz, f")
     height = np.asarray(image_height, dtype=np.float64)
@@ -91,12 +91,57 @@ def pose_to_image(pose: ArrayLike, image_height: ArrayLike, compat: str | None =
     affine[:, :, :3] = rotation_matrices(pose[:, :3]) * pose[:, 6, None, None]
     affine[:, :, 3] = pose[:, 3:6]
     affine[:, 1] *= -1  # y down; the bottom edge is y = 0 in the dataset frame
-    if compat is None:  # MATLAB's first pixel is 1: (p_x - 1, H - p_y)
+    if convention == "exact":  # MATLAB's first pixel is 1: (p_x - 1, H - p_y)
         affine[:, 0, 3] -= 1
         affine[:, 1, 3] += height
     else:  # face3d: (p_x, H - p_y - 1)
         affine[:, 1, 3] += height - 1
     return affine
+
+
+def affine_to_pose(
+    affine: NDArray[np.float64], image_height: ArrayLike, convention: str = "exact"
+) -> NDArray[np.float64]:
+    """The poses whose maps into the image frame these are: the way back from `pose_to_image`.
+
+    Parameters
+    ----------
+    affine : (B, 3, 4) float64
+        ``[A | b]``, A a rotation times a scale, with the y axis turned downward.
+    image_height : (B,) or scalar
+        px.
+    convention : {"exact", "face3d"}
+        As for `pose_to_image`.
+
+    Returns
+    -------
+    (B, 7) float64
+        Pitch, yaw, roll (rad), tx, ty, tz (px), f (px/µm); the yaw lies in [-π/2, π/2].
+
+    Raises
+    ------
+    InputError
+        Where `convention` is unknown.
+    """
+    check_convention(convention)
+    scale = np.cbrt(np.abs(np.linalg.det(affine[:, :, :3])))
+    rotation = affine[:, :, :3] * [[[1.0], [-1.0], [1.0]]] / scale[:, None, None]
+    cosine = np.hypot(rotation[:, 0, 0], rotation[:, 0, 1])  # of the yaw
+    locked = cosine < 1e-9  # a profile: pitch and roll turn about the same axis
+    pose = np.empty((len(affine), 7))
+    pose[:, 0] = np.where(
+        locked,
+        np.arctan2(-rotation[:, 2, 1], rotation[:, 1, 1]),
+        np.arctan2(rotation[:, 1, 2], rotation[:, 2, 2]),
+    )
+    pose[:, 1] = np.arctan2(-rotation[:, 0, 2], cosine)
+    pose[:, 2] = np.where(locked, 0, np.arctan2(rotation[:, 0, 1], rotation[:, 0, 0]))
+    height = np.asarray(image_height, np.float64)
+    exact = convention == "exact"
+    pose[:, 3] = affine[:, 0, 3] + (1 if exact else 0)
+    pose[:, 4] = height - affine[:, 1, 3] - (0 if exact else 1)
+    pose[:, 5], pose[:, 6] = affine[:, 2, 3], scale
+    return pose
 
 
 def crop_affine(affine: NDArray[np.float64], similarity: ArrayLike) -> NDArray[np.float64]:

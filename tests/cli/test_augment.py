@@ -92,7 +92,7 @@ def test_augment_stores_what_a_training_loop_would_get(run, shards, model, tmp_p
                 np.testing.assert_array_equal(stored["image"], expected.image)
                 np.testing.assert_allclose(stored["posmap"], expected.position_map, atol=rounding)
                 np.testing.assert_allclose(stored["landmarks"], expected.landmarks, atol=1e-5)
-            np.testing.assert_allclose(stored["crop"], draw.similarity @ sample["crop"])
+            np.testing.assert_allclose(stored["image_to_crop"], draw.similarity @ sample["image_to_crop"])
             for key in ("pose", "shape", "expression", "image_height", "source"):
                 np.testing.assert_array_equal(stored[key], sample[key])
     assert n_compared > 4
@@ -113,7 +113,7 @@ def test_augment_that_skips_some_copies_keeps_the_others_whole(shards, model, tm
         draw = wild.draw(0, source, int(copy), SMALL.size)
         expected = apply(draw, before[source]["image"], before[source]["posmap"], before[source]["landmarks"])
         np.testing.assert_array_equal(stored["image"], expected.image)
-        np.testing.assert_allclose(stored["crop"], draw.similarity @ before[source]["crop"])
+        np.testing.assert_allclose(stored["image_to_crop"], draw.similarity @ before[source]["image_to_crop"])
         np.testing.assert_array_equal(stored["shape"], before[source]["shape"])
 
 
@@ -192,8 +192,8 @@ def test_augment_without_flips_needs_no_model(uvgen, shards, model_path, tmp_pat
 
 def test_augment_with_preset_none_copies_the_samples(uvgen, shards, tmp_path) -> None:
     assert uvgen("augment", shards, "--out", tmp_path / "out", "--preset", "none", "--workers", 1).exit_code == 0
-    after = by_name(tmp_path / "out", "image", "posmap", "landmarks", "crop")
-    for name, sample in by_name(shards, "image", "posmap", "landmarks", "crop").items():
+    after = by_name(tmp_path / "out", "image", "posmap", "landmarks", "image_to_crop")
+    for name, sample in by_name(shards, "image", "posmap", "landmarks", "image_to_crop").items():
         for key, value in sample.items():
             np.testing.assert_allclose(after[f"{name}-0"][key], value, atol=1e-5, err_msg=key)
 
@@ -225,7 +225,7 @@ def test_plan_copies_numbers_within_each_subset() -> None:
     [
         ("flipped", lambda values: ~values, "its augmentation says otherwise"),
         ("augmentation", lambda values: np.array([b"{}"] * len(values), values.dtype), "not a draw"),
-        ("crop", lambda values: values * [[1, 1, 1.2], [1, 1, 1], [1, 1, 1]], "map is off by"),
+        ("image_to_crop", lambda values: values * [[1, 1, 1.2], [1, 1, 1], [1, 1, 1]], "map is off by"),
     ],
 )
 def test_verify_of_a_tampered_augmentation_says_so(run, uvgen, model_path, tmp_path, field, change, message) -> None:

@@ -105,8 +105,8 @@ def test_build_help_explains_options_in_groups_with_an_example(uvgen: Any) -> No
     for option in (
         "--data", "--model", "--subset", "--flip / --no-flip", "--list", "--limit", "--out", "--size", "--uv-size",
         "--workers", "--shard-size", "--seed", "--jitter", "--posmap-dtype [uint16|float32]",
-        "--compression [none|lzf|gzip]", "--compat [face3d]", "--weights", "--on-error [skip|fail]", "--overwrite",
-        "--dry-run", "--quiet", "--verbose",
+        "--compression [none|lzf|gzip]", "--convention [exact|face3d]", "--weights", "--on-error [skip|fail]",
+        "--overwrite", "--dry-run", "--quiet", "--verbose",
     ):  # fmt: skip
         assert f"\n  {option}" in result.stdout, option
     assert "uvgen build --data 300W_LP/ --model bfm.h5 --subset IBUG --out shards/" in result.stdout
@@ -145,11 +145,11 @@ def test_build_with_list_takes_the_listed_samples(run: Callable[..., Any], tmp_p
 
 def test_build_options_reach_the_configuration(run: Callable[..., Any], tmp_path: Path) -> None:
     options = ("--uv-size", 48, "--shard-size", 2, "--seed", 7, "--jitter", 0, "--posmap-dtype", "float32",
-               "--compression", "gzip", "--compat", "face3d")  # fmt: skip
+               "--compression", "gzip", "--convention", "face3d")  # fmt: skip
     assert run(*options).exit_code == 0
     config = open_shards(tmp_path / "out").config.build.to_plain()
     expected = {"size": 32, "uv_size": 48, "shard_size": 2, "seed": 7, "jitter": 0, "posmap_dtype": "float32",
-                "compression": "gzip", "compat": "face3d"}  # fmt: skip
+                "compression": "gzip", "convention": "face3d"}  # fmt: skip
     assert config | expected == config
     assert len(list((tmp_path / "out").glob("*.h5"))) == 6
 
@@ -218,7 +218,8 @@ def test_build_weights_from_file_are_stored(run: Callable[..., Any], tmp_path: P
     values = np.random.default_rng(1).integers(0, 256, (32, 32), dtype=np.uint8)
     Image.fromarray(values).save(tmp_path / "weights.png")
     np.save(tmp_path / "weights.npy", values.astype(np.float64) / 7)
-    for name, expected in (("weights.png", values / np.float32(16)), ("weights.npy", (values / 7).astype(np.float32))):
+    of_image = np.where(values == 255, np.float32(16), values / np.float32(16))
+    for name, expected in (("weights.png", of_image), ("weights.npy", (values / 7).astype(np.float32))):
         assert run("--weights", tmp_path / name, "--overwrite", "--limit", 1).exit_code == 0
         np.testing.assert_array_equal(open_shards(tmp_path / "out").constants["weight_mask"], expected)
 
@@ -254,7 +255,7 @@ def test_build_options_have_the_defaults_and_ranges_of_the_library() -> None:
     options = {param.name: param for param in command.params}
     config = BuildConfig()
     for field in dataclasses.fields(config):
-        if field.name in ("uv_size", "augmentation", "compat"):  # None: that of --size, --augment, none
+        if field.name in ("uv_size", "augmentation", "convention"):  # None: that of --size, --augment, none
             continue
         option, expected = options[field.name], getattr(config, field.name)
         assert option.default == ("none" if field.name == "compression" else expected), field.name

@@ -150,7 +150,7 @@ def test_build_bad_sample_with_on_error_fail_ends_the_run(run: Callable[..., Any
         (("--shard-size", 0), "--shard-size"),
         (("--posmap-dtype", "float16"), "--posmap-dtype"),
         (("--compression", "zip"), "--compression"),
-        (("--compat", "prnet"), "--compat"),
+        (("--convention", "prnet"), "--convention"),
         (("--on-error", "ignore"), "--on-error"),
         (("--model", "nowhere.h5"), "nowhere.h5"),
         (("--weights", "nowhere.png"), "nowhere.png"),

@@ -15,6 +15,7 @@ from support.builds import SMALL, edit_index, make
 from support.toy import toy_model, write_tree
 
 from uvgen.models.morphable import make_model, save_model
+from uvgen.shards.constants import write_constants
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +199,7 @@ def test_verify_of_an_index_that_contradicts_itself_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("seed", 5), ("jitter", 0.0), ("compat", "face3d"), ("size", 64), ("model_sha256", "0" * 64)]
+    ("key", "value"), [("seed", 5), ("jitter", 0.0), ("convention", "face3d"), ("size", 64), ("model_sha256", "0" * 64)]
 )
 def test_verify_finds_a_configuration_that_is_not_the_shards(uvgen: Any, built: Path, key: str, value: Any) -> None:
     edit_index(built, lambda content: content["config"].update({key: value}))
@@ -224,7 +225,7 @@ def test_verify_finds_a_dataset_that_is_gone(uvgen: Any, built: Path) -> None:
     assert_problem(uvgen("verify", built), r"IBUG-00000\.h5: no dataset landmarks")
 
 
-@pytest.mark.parametrize("field", ["shape", "expression", "pose", "crop", "landmarks"])
+@pytest.mark.parametrize("field", ["shape", "expression", "pose", "image_to_crop", "landmarks"])
 def test_verify_finds_values_that_are_not_finite(uvgen: Any, built: Path, field: str) -> None:
     def spoil(file: h5py.File) -> None:
         values = file[field][()]
@@ -236,11 +237,14 @@ def test_verify_finds_values_that_are_not_finite(uvgen: Any, built: Path, field:
 
 
 def test_verify_finds_a_negative_weight(uvgen: Any, built: Path) -> None:
-    def spoil(file: h5py.File) -> None:
-        file["weight_mask"][3, 5] = -1
-
-    change_field(built / "IBUG-00000.h5", spoil)
-    assert_problem(uvgen("verify", built), r"IBUG-00000\.h5: weight_mask holds negative")
+    constants = dict(np.load(built / "constants.npz"))
+    constants["weight_mask"][3, 5] = -1
+    digest = write_constants(built, constants)
+    assert_problem(uvgen("verify", built), r"constants\.npz: its SHA-256 is not the one in the index")
+    edit_index(built, lambda content: content.update(constants_sha256=digest))
+    assert_problem(uvgen("verify", built), r"constants\.npz: weight_mask holds negative")
+    (built / "constants.npz").unlink()
+    assert_problem(uvgen("verify", built), r"constants\.npz: missing")
 
 
 # Labels
@@ -274,7 +278,7 @@ def test_verify_finds_a_map_that_is_not_that_of_its_parameters(
     assert_problem(uvgen("verify", built, "--model", model_path), message)
 
 
-@pytest.mark.parametrize(("field", "index", "step"), [("pose", (1, 3), 0.5), ("crop", (1, 0, 2), 0.5)])
+@pytest.mark.parametrize(("field", "index", "step"), [("pose", (1, 3), 0.5), ("image_to_crop", (1, 0, 2), 0.5)])
 def test_verify_finds_parameters_that_are_not_those_of_the_map(
     uvgen: Any, built: Path, model_path: Path, field: str, index: tuple[int, ...], step: float
 ) -> None:

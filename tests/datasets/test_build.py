@@ -28,13 +28,14 @@ from uvgen import (
     weight_mask,
 )
 from uvgen.datasets.config import BuildConfig
+from uvgen.datasets.fields import MAP_PARAMETERS
 from uvgen.datasets.plan import plan_shards
 from uvgen.errors import InputError, SampleError
+from uvgen.fixed_point import FixedPoint
 from uvgen.models.morphable import make_model, save_model
 from uvgen.samples.find import Sample, find_samples
 
 EXACT = dataclasses.replace(SMALL, posmap_dtype="float32")
-PARAMETER_ROUNDING = 2e-3  # px: parameters are stored as float32, 1e5 µm in size, at some 5e-4 px/µm
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def test_build_with_two_workers_writes_the_same_bytes(
 ) -> None:
     make(data, model_path, tmp_path / "two", workers=2)
     assert file_hashes(tmp_path / "two") == file_hashes(built)
-    assert len(file_hashes(built)) == 6 + 1  # two shards a subset, and the index, nothing else
+    assert len(file_hashes(built)) == 6 + 2  # two shards a subset, the index and the constants, nothing else
 
 
 def test_build_with_model_in_memory_writes_the_same_bytes(
@@ -111,18 +112,23 @@ def test_plan_shards_of_any_list_cuts_every_subset_in_order(data: st.DataObject)
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "float32"])
-@pytest.mark.parametrize("compat", [None, "face3d"])
+@pytest.mark.parametrize("convention", ["exact", "face3d"])
 def test_build_stores_maps_that_agree_with_their_parameters(
-    data: Path, model: MorphableModel, model_path: Path, tmp_path: Path, dtype: str, compat: str | None
+    data: Path, model: MorphableModel, model_path: Path, tmp_path: Path, dtype: str, convention: str
 ) -> None:
-    config = dataclasses.replace(SMALL, posmap_dtype=dtype, compat=compat)
+    config = dataclasses.replace(SMALL, posmap_dtype=dtype, convention=convention)
     make(data, model_path, tmp_path, config)
     s = open_shards(tmp_path)[:]
-    mapper = PositionMapper(model, config.uv_size, compat)
-    maps, landmarks = mapper.maps_and_landmarks(s["shape"], s["expression"], s["pose"], s["crop"], s["image_height"])
-    step = config.size / 2**14 if dtype == "uint16" else 0
-    np.testing.assert_allclose(s["posmap"], maps, atol=step / 2 + PARAMETER_ROUNDING, rtol=0)
-    np.testing.assert_allclose(s["landmarks"], landmarks, atol=PARAMETER_ROUNDING, rtol=0)
+    mapper = PositionMapper(model, config.uv_size, convention)
+    maps, landmarks = mapper.maps_and_landmarks(*(s[name] for name in MAP_PARAMETERS))
+    if dtype == "uint16":  # the very codes, which are rounded in float32: by a hair more than half a step
+        codes = FixedPoint.for_crop(config.size)
+        stored, _, _ = mapper.codes_and_landmarks(*(s[name] for name in MAP_PARAMETERS), codes)
+        np.testing.assert_array_equal(s["posmap"], codes.decode(stored))
+        np.testing.assert_allclose(s["posmap"], maps, atol=codes.scale / 2 + 2e-5, rtol=0)
+    else:
+        np.testing.assert_array_equal(s["posmap"], maps)
+    np.testing.assert_array_equal(s["landmarks"], landmarks)
     np.testing.assert_array_equal(s["image_height"], HEIGHT)
 
 
@@ -130,7 +136,7 @@ def test_build_stores_the_crop_that_its_similarity_says(data: Path, built: Path)
     reader = open_shards(built)
     for sample in find_samples(data):
         stored = reader[reader.names.index(sample.name)]
-        expected = warp_image(read_image(sample), stored["crop"], SMALL.size)
+        expected = warp_image(read_image(sample), stored["image_to_crop"], SMALL.size)
         np.testing.assert_array_equal(stored["image"], expected)
         assert stored["image"].std() > 5  # a picture, not a black square
 
@@ -143,14 +149,16 @@ def test_build_stores_the_parameters_of_the_file(data: Path, built: Path) -> Non
         np.testing.assert_array_equal(stored["IBUG_Flip/IBUG_002_1_0"][key], expected)
 
 
-def test_build_compat_face3d_shifts_labels_one_pixel_right_and_up(data: Path, model_path: Path, tmp_path: Path) -> None:
+def test_build_convention_face3d_shifts_labels_one_pixel_right_and_up(
+    data: Path, model_path: Path, tmp_path: Path
+) -> None:
     points = {}
-    for compat in (None, "face3d"):
-        make(data, model_path, tmp_path / str(compat), dataclasses.replace(EXACT, compat=compat))
-        s = open_shards(tmp_path / str(compat))[:]
-        back = np.linalg.inv(s["crop"])  # the crops differ too, so compare in the image
-        points[compat] = s["landmarks"][..., :2] @ back[:, :2, :2] + back[:, None, :2, 2]
-    shift = points["face3d"] - points[None]
+    for convention in ("exact", "face3d"):
+        make(data, model_path, tmp_path / str(convention), dataclasses.replace(EXACT, convention=convention))
+        s = open_shards(tmp_path / str(convention))[:]
+        back = np.linalg.inv(s["image_to_crop"])  # the crops differ too, so compare in the image
+        points[convention] = s["landmarks"][..., :2] @ back[:, :2, :2] + back[:, None, :2, 2]
+    shift = points["face3d"] - points["exact"]
     # float32 landmarks of up to 32 px, three image pixels each
     np.testing.assert_allclose(shift, np.broadcast_to([1.0, -1.0], shift.shape), atol=1e-4)
 
@@ -163,7 +171,7 @@ def test_build_without_jitter_centres_the_crop_on_the_landmarks(data: Path, mode
     # float32 landmarks of up to 32 px
     np.testing.assert_allclose((low + high) / 2, (SMALL.size - 1) / 2, atol=1e-5)
     np.testing.assert_allclose((high - low).sum(axis=1) / 2 * 1.5, SMALL.size - 1, atol=1e-5)
-    np.testing.assert_array_equal(s["crop"], open_shards(tmp_path / "1")[:]["crop"])
+    np.testing.assert_array_equal(s["image_to_crop"], open_shards(tmp_path / "1")[:]["image_to_crop"])
 
 
 def jitter_of(folder: Path) -> np.ndarray:
@@ -254,9 +262,9 @@ def test_build_of_bad_samples_alone_makes_an_empty_data_set(tree: Path, model_pa
         path.unlink()
     result = make(tree, model_path, tmp_path / "out")
     assert (result.samples, len(result.skipped)) == (0, 9)
-    assert list(file_hashes(tmp_path / "out")) == ["dataset.json"]
+    assert list(file_hashes(tmp_path / "out")) == ["constants.npz", "dataset.json"]
     reader = open_shards(tmp_path / "out")
-    assert len(reader) == 0 and list(reader) == [] and reader.names == [] and reader.constants == {}
+    assert len(reader) == 0 and list(reader) == [] and reader.names == []
     assert not verify_shards(tmp_path / "out", model=load_model(model_path)).problems
 
 
@@ -312,7 +320,7 @@ def test_build_parameters_beyond_float32_are_an_error(
     result = make(tree, model_path, tmp_path / "out", dataclasses.replace(SMALL, posmap_dtype=dtype))
     assert [skip.name for skip in result.skipped] == ["AFW/AFW_001_1_0"]
     assert "AFW_001_1_0" in result.skipped[0].reason
-    for field in ("shape", "expression", "pose", "crop", "landmarks", "posmap"):
+    for field in ("shape", "expression", "pose", "image_to_crop", "landmarks", "posmap"):
         assert np.isfinite(open_shards(tmp_path / "out")[:][field]).all()
 
 
@@ -320,7 +328,7 @@ def test_build_parameters_beyond_float32_are_an_error(
     "change",
     [
         {"size": 0}, {"uv_size": 5000}, {"shard_size": 0}, {"jitter": 1.0}, {"jitter": -0.1}, {"jitter": np.nan},
-        {"posmap_dtype": "float16"}, {"compression": "zip"}, {"compat": "prnet"},
+        {"posmap_dtype": "float16"}, {"compression": "zip"}, {"convention": "prnet"},
     ],
     ids=str,
 )  # fmt: skip

@@ -37,7 +37,7 @@ def test_build_augmented_samples_the_source_image_once_and_labels_agree(tree, mo
         source, copy = sample["name"].rsplit("-", 1)
         draw = AugmentationDraw.from_json(sample["augmentation"])
         assert draw == TURN.draw(SMALL.seed, source, int(copy), SMALL.size)
-        expected = warp_image(images[source], sample["crop"], SMALL.size)
+        expected = warp_image(images[source], sample["image_to_crop"], SMALL.size)
         np.testing.assert_array_equal(sample["image"], expected)  # geometry alone: nothing else was done to it
     assert verify_shards(tmp_path / "out", model=load_model(model_path)).problems == ()
 
@@ -48,7 +48,9 @@ def test_build_augmented_crop_is_the_plain_one_followed_by_the_draw(tree, model_
     plain = by_name(tmp_path / "plain")
     for name, sample in by_name(tmp_path / "out").items():
         draw = AugmentationDraw.from_json(sample["augmentation"])
-        np.testing.assert_allclose(sample["crop"], draw.similarity @ plain[name.rsplit("-", 1)[0]]["crop"], atol=1e-9)
+        np.testing.assert_allclose(
+            sample["image_to_crop"], draw.similarity @ plain[name.rsplit("-", 1)[0]]["image_to_crop"], atol=1e-9
+        )
 
 
 @pytest.mark.parametrize("change", [{}, {"posmap_dtype": "float32"}, {"maps": "none"}])
@@ -109,10 +111,9 @@ def test_build_augment_on_the_command_line(uvgen, tree, model_path, tmp_path) ->
 
 def test_build_mirrored_value_without_a_code_costs_that_sample_alone(model_path, tmp_path) -> None:
     flips = dataclasses.replace(CONFIG, augmentation=Augmentation(flip=0.5))
-    weights = np.ones((48, 48), np.float32)
     model = load_model(model_path)
     mirror = TexelMirror.of_model(model, 48)
-    builder = _Builder(BuildJob(tmp_path, tmp_path, model, weights, mirror, flips, "skip"))
+    builder = _Builder(BuildJob(tmp_path, tmp_path, model, mirror, flips, "skip"))
     codes = np.full((2, 48, 48, 3), 30000, np.uint16)
     codes[0, 5, 5, 0] = 65535  # 2.5 crops to the right: mirrored, a pixel more to the left than codes reach
     rows, in_range = {"posmap": codes, "landmarks": np.zeros((2, 68, 3), np.float32)}, np.ones(2, bool)

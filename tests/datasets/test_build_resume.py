@@ -147,7 +147,9 @@ def test_build_removes_leftovers_of_killed_runs_and_nothing_else(tree: Path, mod
     (out / "notes.txt").write_text("mine")
     (out / ".hidden").write_text("mine")
     make(tree, model_path, out)
-    assert {name for name in file_hashes(out) if not name.endswith(".h5")} == {"dataset.json", "notes.txt", ".hidden"}
+    assert {name for name in file_hashes(out) if not name.endswith(".h5")} == {
+        "constants.npz", "dataset.json", "notes.txt", ".hidden"
+    }  # fmt: skip
 
 
 # Another configuration
@@ -155,7 +157,7 @@ def test_build_removes_leftovers_of_killed_runs_and_nothing_else(tree: Path, mod
 
 CHANGES = {
     "size": 16, "uv_size": 16, "shard_size": 3, "seed": 1, "jitter": 0.0, "posmap_dtype": "float32",
-    "compression": "gzip", "compat": "face3d", "maps": "none", "image_codec": "jpeg", "jpeg_quality": 80,
+    "compression": "gzip", "convention": "face3d", "maps": "none", "image_codec": "jpeg", "jpeg_quality": 80,
 }  # fmt: skip
 
 

@@ -56,7 +56,7 @@ def test_export_webdataset_is_read_by_webdataset(built: Path, reader: ShardReade
         np.testing.assert_array_equal(sample["posmap.npy"], expected["posmap"])
         np.testing.assert_array_equal(sample["landmarks.npy"], expected["landmarks"])
         np.testing.assert_array_equal(np.array(sample["json"]["pose"], np.float32), expected["pose"])
-        np.testing.assert_array_equal(sample["json"]["crop"], expected["crop"])
+        np.testing.assert_array_equal(sample["json"]["image_to_crop"], expected["image_to_crop"])
 
 
 def test_export_webdataset_keys_have_no_points(built: Path, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_export_npy_is_read_by_numpy_and_pillow(built: Path, reader: ShardReader
     with np.load(tmp_path / "files/samples.npz") as samples:
         assert samples["name"].tolist() == reader.names
         np.testing.assert_array_equal(samples["landmarks"], reader[:]["landmarks"])
-        np.testing.assert_array_equal(samples["crop"], reader[:]["crop"])
+        np.testing.assert_array_equal(samples["image_to_crop"], reader[:]["image_to_crop"])
     for sample in reader:
         stem = tmp_path / "files" / sample["name"]
         np.testing.assert_array_equal(np.load(f"{stem}.npy"), sample["posmap"])

@@ -168,7 +168,7 @@ def test_crop_of_real_samples_equals_face3d(reference: Path, stand_in_model, sub
     points = PositionMapper(stand_in_model, 32, "face3d").image_landmarks(
         annotation.shape[None], annotation.expression[None], annotation.pose[None], image.shape[0]
     )[0]
-    similarity = crop_similarity(points, size, golden["random"], compat="face3d")
+    similarity = crop_similarity(points, size, golden["random"], convention="face3d")
     np.testing.assert_allclose(similarity, golden["tform"], atol=1e-9)
     crop = warp_image(image, similarity, size)
     assert np.abs(crop.astype(int) - golden["crop"]).max() <= 1

@@ -17,7 +17,7 @@ from uvgen.meshes.topology import triangulate_loop
 
 @pytest.mark.parametrize("size", [24, 61])
 def test_build_atlas_by_face3d_rule_assigns_texels_as_the_oracle_does(model, size) -> None:
-    atlas = build_atlas(model, size, rule="face3d")
+    atlas = build_atlas(model, size, "face3d")
     points = texel_coordinates(model.uv, size).astype(np.float32)
     expected = texel_triangles(points, model.triangles, size)
     found = np.where(atlas.texel_kind == MESH, 1, 0)

@@ -61,9 +61,9 @@ def test_face_mask_without_a_neck_label_ends_at_the_jaw(model) -> None:
     np.testing.assert_array_equal(face_mask(unlabelled_neck, 80), face_mask(model, 80))
 
 
-def test_read_weights_of_an_image_divides_by_16(tmp_path) -> None:
+def test_read_weights_of_an_image_divides_by_16_and_takes_255_for_16(tmp_path) -> None:
     Image.fromarray(np.array([[0, 48], [64, 255]], np.uint8)).save(tmp_path / "mask.png")
-    np.testing.assert_array_equal(read_weights(tmp_path / "mask.png", 2), np.float32([[0, 3], [4, 255 / 16]]))
+    np.testing.assert_array_equal(read_weights(tmp_path / "mask.png", 2), np.float32([[0, 3], [4, 16]]))
 
 
 def test_read_weights_of_an_array_takes_it_as_it_is(tmp_path) -> None:

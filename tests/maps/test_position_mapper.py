@@ -34,13 +34,13 @@ def faces(model: MorphableModel, n: int, seed: int = 0) -> tuple[np.ndarray, ...
 
 
 @pytest.mark.parametrize("size", [24, 64])  # the bases evaluated on the texels, and on the vertices
-@pytest.mark.parametrize("compat", [None, "face3d"])
-def test_position_mapper_call_equals_the_oracle_on_every_texel(model, size, compat) -> None:
-    mapper = PositionMapper(model, size, compat)
+@pytest.mark.parametrize("convention", ["exact", "face3d"])
+def test_position_mapper_call_equals_the_oracle_on_every_texel(model, size, convention) -> None:
+    mapper = PositionMapper(model, size, convention)
     arguments = faces(model, 3)
     maps, landmarks = mapper.maps_and_landmarks(*arguments)
     for k in range(3):
-        vertices = crop_vertices(model, *(a[k] for a in arguments), compat)
+        vertices = crop_vertices(model, *(a[k] for a in arguments), convention)
         corners = vertices[mapper.atlas.vertices]
         expected = (corners * mapper.atlas.weights[:, :, None]).sum(axis=1).reshape(size, size, 3)
         np.testing.assert_allclose(maps[k], expected, atol=2e-4)  # float32 sums of values of some hundred px
@@ -188,7 +188,7 @@ def test_position_mapper_call_with_a_wrong_buffer_raises(model) -> None:
 def test_position_mapper_with_a_bad_size_or_compat_raises(model) -> None:
     with pytest.raises(InputError, match="size: 8 texels, expected 16 to 4096"):
         PositionMapper(model, 8)
-    with pytest.raises(InputError, match="compat: 'x'"):
+    with pytest.raises(InputError, match="convention: 'x'"):
         PositionMapper(model, 32, "x")
 
 

@@ -330,7 +330,9 @@ def test_draw_guide_lies_on_the_landmark_texels() -> None:
 @pytest.mark.parametrize(("yaw", "side"), [(0.5, 1), (0.0, 1), (-0.5, -1)])
 def test_turned_panel_turns_against_the_yaw(yaw: float, side: int) -> None:
     """What is raised toward the viewer moves to the right where the face looks to the left, and back."""
-    face = dataclasses.replace(flat_face(64, 64), crop=np.zeros((64, 64, 3), np.uint8), yaw_rad=yaw)
+    face = dataclasses.replace(
+        flat_face(64, 64), crop=np.zeros((64, 64, 3), np.uint8), angles_rad=np.array([0, yaw, 0])
+    )
     face.crop[30:34, 30:34] = 255
     raised = face.points.copy()
     raised[24:40, 24:40, 2] += 60

@@ -79,7 +79,7 @@ def test_dataset_sample_is_the_readers_in_tensors(built: Path) -> None:
         assert bool((found["image"] == chw(expected["image"])).all())
         # fixed point: a step that is a power of two; float32 takes codes times step plus offset without rounding
         assert bool((found["posmap"] == chw(expected["posmap"])).all())
-        for name in ("landmarks", "shape", "expression", "pose", "crop", "image_height"):
+        for name in ("landmarks", "shape", "expression", "pose", "image_to_crop", "image_height"):
             np.testing.assert_array_equal(found[name].numpy(), expected[name])
         assert found["name"] == expected["name"]
         np.testing.assert_array_equal(found["weight_mask"].numpy(), reader.constants["weight_mask"])
@@ -201,7 +201,7 @@ def test_dataset_augmentation_moves_everything_alike_and_anew_each_epoch(built: 
         assert bool((found["image"] == before["image"].roll((shift.y, shift.x), (1, 2))).all())
         torch.testing.assert_close(found["posmap"], before["posmap"] + move[:, None, None])
         torch.testing.assert_close(found["landmarks"], before["landmarks"] + move)
-        torch.testing.assert_close(found["crop"], torch.from_numpy(shift.similarity) @ before["crop"])
+        torch.testing.assert_close(found["image_to_crop"], torch.from_numpy(shift.similarity) @ before["image_to_crop"])
         seen.add(shift)
     assert len(seen) == 3
 
@@ -261,8 +261,8 @@ def test_dataset_epoch_reaches_persistent_workers(plain: Path) -> None:
     crops = []
     for epoch in (0, 1, 0):
         dataset.set_epoch(epoch)
-        crops.append(torch.cat([batch["crop"] for batch in batches]))
-        here = torch.cat([batch["crop"] for batch in loader(dataset)])
+        crops.append(torch.cat([batch["image_to_crop"] for batch in batches]))
+        here = torch.cat([batch["image_to_crop"] for batch in loader(dataset)])
         assert bool((crops[-1] == here).all()), epoch
     assert not bool((crops[0] == crops[1]).all())
 
@@ -447,12 +447,12 @@ def faces(n: int = 3, dtype: Any = torch.float64) -> list[Any]:
     return [torch.from_numpy(a).to(dtype) for a in arrays]
 
 
-@pytest.mark.parametrize("compat", [None, "face3d"])
+@pytest.mark.parametrize("convention", ["exact", "face3d"])
 @pytest.mark.parametrize("size", [20, 48])
-def test_layer_equals_position_mapper(model: MorphableModel, size: int, compat: str | None) -> None:
+def test_layer_equals_position_mapper(model: MorphableModel, size: int, convention: str) -> None:
     inputs, height = faces(), np.array([120, 100, 450])
-    expected = uvgen.PositionMapper(model, size, compat)(*(tensor.numpy() for tensor in inputs), height)
-    layer = PositionMapLayer(model, size, compat)
+    expected = uvgen.PositionMapper(model, size, convention)(*(tensor.numpy() for tensor in inputs), height)
+    layer = PositionMapLayer(model, size, convention)
     for dtype in (torch.float32, torch.float64):
         found = layer.to(dtype)(*inputs, torch.from_numpy(height))
         assert found.shape == (3, 3, size, size) and found.dtype == dtype
@@ -507,7 +507,7 @@ def test_layer_of_shapes_that_do_not_agree_is_an_error(model: MorphableModel) ->
         PositionMapLayer(model, 16)(shape[:, 1:], expression, pose, similarity, 120)
     with pytest.raises(InputError, match=r"similarity: \(3, 3\), expected \(3, 3, 3\)"):
         PositionMapLayer(model, 16)(shape, expression, pose, similarity[0], 120)
-    with pytest.raises(InputError, match="compat"):
+    with pytest.raises(InputError, match="convention"):
         PositionMapLayer(model, 16, "matlab")
 
 

@@ -304,7 +304,7 @@ def test_epoch_reaches_the_workers_of_a_copy(shards: Path) -> None:
         crops = []
         for epoch in (0, 1):
             duplicate.set_epoch(epoch)
-            crops.append(next(iter(batches))["crop"])
+            crops.append(next(iter(batches))["image_to_crop"])
         assert not torch.equal(*crops)
 
 

@@ -128,7 +128,7 @@ def test_dataset_epoch_is_the_copy_that_augment_makes(sets, model, model_path, t
             np.testing.assert_array_equal(sample["image"].numpy(), np.moveaxis(copy["image"], -1, 0))
             np.testing.assert_allclose(sample["posmap"], np.moveaxis(copy["posmap"], -1, 0), atol=STEP)
             np.testing.assert_allclose(sample["landmarks"], copy["landmarks"], atol=1e-5)
-            np.testing.assert_allclose(sample["crop"], copy["crop"])
+            np.testing.assert_allclose(sample["image_to_crop"], copy["image_to_crop"])
             assert bool(sample["flipped"]) == bool(copy["flipped"])
             flipped.add(bool(sample["flipped"]))
     assert flipped == {False, True}
@@ -235,7 +235,9 @@ def test_layer_refuses_what_it_cannot_do(sets, model_path, tmp_path) -> None:
 
 
 def test_layer_for_shards_takes_their_pixel_convention(model_path, tmp_path) -> None:
-    make(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "out", dataclasses.replace(SMALL, compat="face3d"))
+    make(
+        write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "out", dataclasses.replace(SMALL, convention="face3d")
+    )
     dataset = ShardDataset(tmp_path / "out", normalize=None)
     batch = dataset.batch(range(9))
     maps = PositionMapLayer.for_shards(dataset, model_path).from_batch(batch)
@@ -249,10 +251,10 @@ def test_dataset_flips_maps_of_either_convention_as_the_reader_and_verify_do(mod
     skewed = make_model(source="skewed", **{f.name: getattr(skewed, f.name) for f in dataclasses.fields(skewed)})
     save_model(skewed, tmp_path / "skewed.h5")
     tree = write_tree(tmp_path / "300W_LP")
-    for compat in (None, "face3d"):
+    for convention in ("exact", "face3d"):
         for maps in ("stored", "none"):
-            source, out = tmp_path / f"{compat} {maps}", tmp_path / f"{compat} {maps} flipped"
-            make(tree, tmp_path / "skewed.h5", source, dataclasses.replace(SMALL, compat=compat, maps=maps))
+            source, out = tmp_path / f"{convention} {maps}", tmp_path / f"{convention} {maps} flipped"
+            make(tree, tmp_path / "skewed.h5", source, dataclasses.replace(SMALL, convention=convention, maps=maps))
             augment_shards(source, out, Augmentation(flip=1.0), model=skewed)
             assert verify_shards(out, model=load_model(tmp_path / "skewed.h5")).problems == ()
             loop = ShardDataset(source, model=skewed, augmentation=Augmentation(flip=1.0), normalize=None)

@@ -35,10 +35,10 @@ def test_dataset_from_source_samples_the_original_image_once(folders) -> None:
     images = {sample.name: read_image(sample) for sample in find_samples(tree)}
     for k, stored in enumerate(open_shards(shards)):
         draw = TURN.draw(0, stored["name"], 0, 32)
-        expected, composed = crop_augmented(images[stored["name"]], stored["crop"], draw)
+        expected, composed = crop_augmented(images[stored["name"]], stored["image_to_crop"], draw)
         sample = dataset[k]
         np.testing.assert_array_equal(sample["image"].numpy(), np.moveaxis(expected, -1, 0))
-        np.testing.assert_allclose(sample["crop"], composed, atol=1e-9)
+        np.testing.assert_allclose(sample["image_to_crop"], composed, atol=1e-9)
 
 
 def test_dataset_from_source_has_the_labels_of_the_stored_crops(folders) -> None:
@@ -46,7 +46,7 @@ def test_dataset_from_source_has_the_labels_of_the_stored_crops(folders) -> None
     here = ShardDataset(shards, augmentation=TURN, source=tree)
     there = ShardDataset(shards, augmentation=TURN)
     for k in range(len(here)):
-        for name in ("posmap", "landmarks", "crop", "flipped"):
+        for name in ("posmap", "landmarks", "image_to_crop", "flipped"):
             assert torch.equal(here[k][name], there[k][name]), name
 
 

@@ -26,6 +26,7 @@ from uvgen.fixed_point import decode
 from uvgen.shards.format import Field
 from uvgen.shards.index import Index, ShardEntry, SkippedSample
 from uvgen.shards.reader import ShardReader
+from uvgen.shards.shard import OpenShard
 from uvgen.shards.writer import ShardWriter
 from uvgen.storage.hdf5 import new_hdf5
 
@@ -55,7 +56,7 @@ def plain(tmp_path: Path) -> Path:
         with new_hdf5(tmp_path / name) as file:
             writer = ShardWriter(file, {"value": Field("int32", ())})
             writer.append({"value": [2 * k, 2 * k + 1]})
-            writer.finish({}, {})
+            writer.finish({})
         entries.append(ShardEntry(name, 2, (tmp_path / name).stat().st_size, "0" * 64))
     Index("0", CONFIG, {"samples": 500}, entries).write(tmp_path)
     return tmp_path
@@ -73,15 +74,19 @@ def test_shard_fields_have_the_documented_layout(built: Path) -> None:
             "shape": ((2, N_SHAPE), "<f4"),
             "expression": ((2, N_EXPRESSION), "<f4"),
             "pose": ((2, 7), "<f4"),
-            "crop": ((2, 3, 3), "<f8"),
+            "image_to_crop": ((2, 3, 3), "<f8"),
             "image_height": ((2,), "<i4"),
             "landmarks": ((2, 68, 3), "<f4"),
-            "weight_mask": ((U, U), "<f4"),
-            "coverage": ((U, U), "|b1"),
-            "landmark_texels": ((68, 2), "<i4"),
+            "crop_pose": ((2, 7), "<f4"),
         }
         assert list(file["name"].asstr()) == ["IBUG/IBUG_000_1_0", "IBUG/IBUG_001_1_0"]
         assert list(file["source"].asstr()) == ["IBUG/IBUG_000_1_0.jpg", "IBUG/IBUG_001_1_0.jpg"]
+    constants = {name: (array.shape, array.dtype.str) for name, array in np.load(built / "constants.npz").items()}
+    assert constants == {
+        "weight_mask": ((U, U), "<f4"),
+        "coverage": ((U, U), "|b1"),
+        "landmark_texels": ((68, 2), "<i4"),
+    }
 
 
 def test_shard_large_fields_are_one_sample_a_chunk(built: Path) -> None:
@@ -99,14 +104,14 @@ def test_shard_attributes_say_where_it_comes_from(built: Path, model_path: Path)
         attributes = dict(file.attrs)
         posmap = dict(file["posmap"].attrs)
         units = {name: data.attrs.get("unit") for name, data in file.items()}
-    assert (attributes["format"], attributes["version"]) == ("uvgen-shard", 1)
+    assert (attributes["format"], attributes["version"]) == ("uvgen-shard", 2)
     assert attributes["uvgen"] == uvgen.__version__
     assert attributes["model_sha256"] == uvgen.load_model(model_path).content_sha256
-    assert attributes["pixel_convention"] == "exact"
+    assert attributes["convention"] == "exact"
     config = json.loads(attributes["config"])
     assert config == {
         "size": R, "uv_size": U, "shard_size": 2, "seed": 0, "jitter": 0.1, "posmap_dtype": "uint16",
-        "compression": None, "compat": None, "maps": "stored", "image_codec": "raw", "jpeg_quality": 95,
+        "compression": None, "convention": "exact", "maps": "stored", "image_codec": "raw", "jpeg_quality": 95,
     }  # fmt: skip
     assert units["posmap"] == units["landmarks"] == "px"
     # 1/64 px at 256, and a range from 1.5 crops left of the crop to 1.5 crops right of it
@@ -119,7 +124,9 @@ def test_shard_read_with_h5py_alone_equals_the_reader(built: Path, reader: Shard
         data = file["posmap"]
         position_map = data[1] * data.attrs["scale_factor"] + data.attrs["add_offset"]
         image, name = file["image"][1], file["name"][1].decode()
-        weights, coverage = file["weight_mask"][()], file["coverage"][()]
+        assert {len(data) for data in file.values()} == {2}  # samples, on the first axis of each dataset
+    constants = np.load(built / "constants.npz")
+    weights, coverage = constants["weight_mask"], constants["coverage"]
     k = reader.names.index(name)
     assert name == "IBUG/IBUG_001_1_0"
     assert reader[k]["posmap"].dtype == np.float32
@@ -189,7 +196,8 @@ def test_open_shards_of_folder_or_index_reads_every_sample(built: Path, reader: 
     assert [sample["name"] for sample in reader] == reader.names
     assert reader.config.build.size == R
     assert set(reader[0]) == {
-        "image", "posmap", "shape", "expression", "pose", "crop", "image_height", "landmarks", "name", "source"
+        "image", "posmap", "shape", "expression", "pose", "image_to_crop", "crop_pose", "image_height", "landmarks",
+        "name", "source",
     }  # fmt: skip
 
 
@@ -316,9 +324,9 @@ def test_reader_in_fresh_worker_processes_reads_the_same(reader: ShardReader, me
         ("[]", "not a data set's index"),
         ('"text"', "not a data set's index"),
         ('{"format": "MDS"}', "not a data set's index"),
-        ('{"format": "uvgen-dataset", "version": 99}', "version 99.*update uvgen"),
-        ('{"format": "uvgen-dataset", "version": "1"}', "not a data set's index"),
-        ('{"format": "uvgen-dataset", "version": 1}', "not a data set's index"),
+        ('{"format": "uvgen-dataset", "version": 99}', "version 99, expected 2; build the data set again"),
+        ('{"format": "uvgen-dataset", "version": 1}', "version 1, expected 2; build the data set again"),
+        ('{"format": "uvgen-dataset", "version": 2}', "not a data set's index"),
     ],
 )
 def test_open_shards_damaged_index_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -347,13 +355,27 @@ def test_open_shards_without_index_is_refused(tmp_path: Path) -> None:
         pytest.param({"file": "../outside.h5"}, id="file in another folder"),
         pytest.param({"samples": "two"}, id="count that is text"),
         pytest.param({"samples": -2}, id="negative count"),
-        pytest.param({"colour": "red"}, id="unknown key"),
     ],
 )
 def test_open_shards_impossible_entry_is_refused(plain: Path, change: dict[str, Any]) -> None:
     edit_index(plain, lambda content: content["shards"][0].update(change))
     with pytest.raises(DatasetError, match=r"dataset\.json"):
         open_shards(plain)
+
+
+def test_open_shards_of_another_version_says_to_build_again(tmp_path: Path) -> None:
+    """A set that an earlier uvgen made: one sample of 16 px, as it lay on disk."""
+    old = Path(__file__).with_name("fixtures") / "version_1"
+    with pytest.raises(DatasetError, match=r"dataset\.json: version 1, expected 2; build the data set again"):
+        open_shards(old)
+    with pytest.raises(DatasetError, match=r"toy-00000\.h5: version 1, expected 2; build the data set again"):
+        OpenShard(old / "toy-00000.h5", 1)
+
+
+def test_open_shards_ignores_what_it_does_not_know(plain: Path) -> None:
+    edit_index(plain, lambda content: (content["shards"][0].update(color="red"), content.update(mood="blue")))
+    edit_index(plain, lambda content: content["config"].update(size=64, taste="sweet"))
+    assert open_shards(plain).config.build.size == 64 and len(open_shards(plain)) == 200
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut short", "no HDF5", "another HDF5 file"])

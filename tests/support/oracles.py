@@ -6,14 +6,14 @@ from numpy.typing import NDArray
 from uvgen.models.morphable import MorphableModel
 
 
-def pose_point(v: NDArray[np.float64], pose: NDArray[np.float64], height: float, compat: str | None) -> list[float]:
+def pose_point(v: NDArray[np.float64], pose: NDArray[np.float64], height: float, convention: str) -> list[float]:
     """One model point (3,) in the image frame, by the formulas of the data set."""
     pitch, yaw, roll, tx, ty, tz, f = (float(value) for value in pose)
     rx = np.array([[1, 0, 0], [0, np.cos(pitch), np.sin(pitch)], [0, -np.sin(pitch), np.cos(pitch)]])
     ry = np.array([[np.cos(yaw), 0, -np.sin(yaw)], [0, 1, 0], [np.sin(yaw), 0, np.cos(yaw)]])
     rz = np.array([[np.cos(roll), np.sin(roll), 0], [-np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
     x, y, z = f * rx @ ry @ rz @ v + [tx, ty, tz]
-    return [x, height - y - 1, z] if compat == "face3d" else [x - 1, height - y, z]
+    return [x, height - y - 1, z] if convention == "face3d" else [x - 1, height - y, z]
 
 
 def crop_vertices(
@@ -23,13 +23,13 @@ def crop_vertices(
     pose: NDArray[np.float64],
     similarity: NDArray[np.float64],
     height: float,
-    compat: str | None = None,
+    convention: str = "exact",
 ) -> NDArray[np.float64]:
     """(n, 3) vertices of one face in the crop frame, smallest depth 0."""
     flat = model.mean.astype(np.float64).ravel()
     flat = flat + model.shape_basis.reshape(flat.size, -1).astype(np.float64) @ shape
     flat = flat + model.expression_basis.reshape(flat.size, -1).astype(np.float64) @ expression
-    image = np.array([pose_point(v, pose, height, compat) for v in flat.reshape(-1, 3)])
+    image = np.array([pose_point(v, pose, height, convention) for v in flat.reshape(-1, 3)])
     scale = np.hypot(similarity[0, 0], similarity[1, 0])
     crop = np.concatenate([np.c_[image[:, :2], np.ones(len(image))] @ similarity[:2].T, scale * image[:, 2:]], axis=1)
     crop[:, 2] -= crop[:, 2].min()

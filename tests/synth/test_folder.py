@@ -273,7 +273,7 @@ def test_any_model_can_be_rendered_also_without_mirror_images_of_all_its_faces(
     model: MorphableModel, tmp_path: Path
 ) -> None:
     render_faces(tmp_path / "toy", 4, model=model, size=SIZE, subsets=["AFW"])
-    assert FaceSource(model, 0, SIZE).components_mirrored is None
+    assert FaceSource(model, 0, SIZE).components is None
     for sample in find_samples(tmp_path / "toy"):
         annotation = read_annotation(sample)
         assert annotation.landmarks_2d is not None

@@ -26,17 +26,19 @@ from uvgen.datasets.record import BuildResult, ShardResult, make_shards
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.images.codecs import encode_jpeg
 from uvgen.jobs.run import check_run
+from uvgen.maps.labels import crop_pose
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
+from uvgen.shards.constants import read_constants
 from uvgen.shards.index import Index, ShardEntry, SkippedSample, data_folder
 from uvgen.shards.shard import OpenShard
 from uvgen.shards.writer import write_shard
 from uvgen.storage.files import sha256_file
 
 _BATCH = 32
-_NOT_COPIED = ("format", "version", "constants", "config")
-_NEEDED = ("image", "crop", "landmarks", "name")
+_NOT_COPIED = ("format", "version", "config")
+_NEEDED = ("image", "image_to_crop", "landmarks", "name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,16 @@ def augment_shards(
     job = AugmentJob(source, out, config, copied, mirror, on_error)
     units = plan_copies(index.shards, copies)
     return make_shards(
-        job, units, out, config, plan, mirror=mirror, workers=workers, overwrite=overwrite, progress=progress
+        job,
+        units,
+        out,
+        config,
+        plan,
+        read_constants(source),
+        mirror=mirror,
+        workers=workers,
+        overwrite=overwrite,
+        progress=progress,
     )
 
 
@@ -209,7 +220,7 @@ def _mirror(
         return None
     if model is None:
         raise InputError("flip: needs the shards' model, which says where texels mirror; give model")
-    return TexelMirror.of_model(model, config.build.uv_size, config.build.compat)
+    return TexelMirror.of_model(model, config.build.uv_size, config.build.convention)
 
 
 def _make_shard(job: AugmentJob, task: CopyTask) -> ShardResult:
@@ -233,7 +244,6 @@ def _make_shard(job: AugmentJob, task: CopyTask) -> ShardResult:
             augmented_fields(source, job.copied.augmentation),
             job.config.build.compression,
             (_rows(source, part, job, task.copy, skip) for part in parts),
-            {name: source.file[name][()] for name in source.constants},
             {**attributes, "uvgen": __version__, "config": json.dumps(stated, sort_keys=True)},
         )
     return ShardResult(entry, tuple(skipped))
@@ -288,11 +298,19 @@ def _rows(
         except SampleError as error:
             skip(f"{name}-{copy}", error)
             continue
-        changed = {"landmarks": moved.landmarks, "crop": draw.similarity @ sample["crop"], "name": f"{name}-{copy}"}
+        changed = {
+            "landmarks": moved.landmarks,
+            "image_to_crop": draw.similarity @ sample["image_to_crop"],
+            "name": f"{name}-{copy}",
+        }
         samples.append({**sample, **changed, "augmentation": draw.to_json(), "flipped": draw.flip})
     if not samples:
         return {}
     rows: dict[str, Any] = {key: [sample[key] for sample in samples] for key in samples[0]}
+    built = job.config.build
+    rows["crop_pose"] = crop_pose(
+        rows["pose"], rows["image_to_crop"], rows["image_height"], built.size, built.convention, rows["flipped"]
+    )
     for key, values in rows.items():
         if not isinstance(values[0], str):
             rows[key] = np.array(values)

@@ -20,8 +20,9 @@ from uvgen.datasets.record import BuildResult, ShardResult, make_shards
 from uvgen.datasets.worker import BuildJob
 from uvgen.errors import InputError
 from uvgen.jobs.run import check_run
+from uvgen.maps.atlas import build_atlas
 from uvgen.maps.mask_files import read_weights
-from uvgen.maps.masks import weight_mask
+from uvgen.maps.masks import landmark_texels, weight_mask
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
@@ -110,14 +111,19 @@ def build_shards(
     mask = _weights(weights, model, config.uv_size)
     mirror = None
     if config.augmentation is not None and config.augmentation.flip:
-        mirror = TexelMirror.of_model(model, config.uv_size, config.compat)
+        mirror = TexelMirror.of_model(model, config.uv_size, config.convention)
     mask_sha256 = hashlib.sha256(mask.tobytes()).hexdigest()
     return make_shards(
-        BuildJob(out, root, model, mask, mirror, config, on_error),
+        BuildJob(out, root, model, mirror, config, on_error),
         plan_shards(samples, config.shard_size, config.copies),
         out,
         DatasetConfig(config, model.name, model.content_sha256, mask_sha256),
         _describe_plan(samples, config.copies),
+        {
+            "weight_mask": mask,
+            "coverage": build_atlas(model, config.uv_size, config.convention).coverage,
+            "landmark_texels": landmark_texels(model, config.uv_size),
+        },
         mirror=mirror,
         workers=workers,
         overwrite=overwrite,

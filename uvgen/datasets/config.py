@@ -10,7 +10,7 @@ import numpy as np
 
 from uvgen.augment.values import Augmentation
 from uvgen.errors import DatasetError, InputError
-from uvgen.geometry import COMPAT
+from uvgen.geometry import CONVENTIONS
 from uvgen.images.codecs import JPEG_QUALITY
 from uvgen.images.crop import JITTER
 from uvgen.shards.index import DATASET_INDEX, Index
@@ -42,8 +42,8 @@ class BuildConfig:
         1 to 100, for JPEG.
     compression : {None, "lzf", "gzip"}
         Of raw images and maps.
-    compat : {None, "face3d"}
-        Pixel convention.
+    convention : {"exact", "face3d"}
+        Pixel convention, see `uvgen.geometry.pose_to_image`.
     augmentation : Augmentation or None
         Crops are augmented as they are sampled from the image.
     copies : int
@@ -60,7 +60,7 @@ class BuildConfig:
     image_codec: str = "raw"
     jpeg_quality: int = JPEG_QUALITY
     compression: str | None = None
-    compat: str | None = None
+    convention: str = "exact"
     augmentation: Augmentation | None = None
     copies: int = 1
 
@@ -94,8 +94,8 @@ class BuildConfig:
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"{name}: {getattr(self, name)}, expected {low} to {high}")
         for name, allowed in (
-            ("posmap_dtype", ("uint16", "float32")), ("compression", (None, "lzf", "gzip")), ("compat", COMPAT),
-            ("maps", ("stored", "none")), ("image_codec", ("raw", "jpeg")),
+            ("posmap_dtype", ("uint16", "float32")), ("compression", (None, "lzf", "gzip")),
+            ("convention", CONVENTIONS), ("maps", ("stored", "none")), ("image_codec", ("raw", "jpeg")),
         ):  # fmt: skip
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name}: {getattr(self, name)!r}, expected one of {', '.join(map(str, allowed))}")

@@ -12,11 +12,11 @@ from uvgen.shards.shard import OpenShard
 
 AUGMENTED = {
     "augmentation": Field("str", (), attributes={"content": "what was done, JSON"}),
-    "flipped": Field("bool", (), attributes={"content": "mirrored after `crop`: x becomes size - 1 - x"}),
+    "flipped": Field("bool", (), attributes={"content": "mirrored after `image_to_crop`: x becomes size - 1 - x"}),
 }
 """Fields that augmented samples have besides the others."""
 
-MAP_PARAMETERS = ("shape", "expression", "pose", "crop", "image_height")
+MAP_PARAMETERS = ("shape", "expression", "pose", "image_to_crop", "image_height")
 """Fields that a position map is made from, in the order of `PositionMapper`'s arguments."""
 
 
@@ -41,7 +41,8 @@ def build_fields(config: BuildConfig, model: MorphableModel, *, flips: bool) -> 
         "shape": Field("float32", (model.n_shape,)),
         "expression": Field("float32", (model.n_expression,)),
         "pose": Field("float32", (7,), attributes={"content": "pitch yaw roll (rad) tx ty tz (px) f (px/um)"}),
-        "crop": Field("float64", (3, 3), attributes={"content": "image to crop similarity"}),
+        "image_to_crop": Field("float64", (3, 3), attributes={"content": "image to crop similarity, before mirroring"}),
+        "crop_pose": Field("float32", (7,), attributes={"content": "pose of the face as the crop shows it"}),
         "image_height": Field("int32", (), attributes={"unit": "px"}),
         "landmarks": Field("float32", (68, 3), attributes=crop),
         "name": Field("str", ()),

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from numpy.typing import NDArray
+
 from uvgen._version import __version__
 from uvgen.datasets.config import DatasetConfig
 from uvgen.jobs.run import Job, check_same, run
 from uvgen.maps.mirror import TexelMirror
+from uvgen.shards.constants import write_constants
 from uvgen.shards.format import is_shard
 from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry, SkippedSample
 
@@ -68,6 +71,7 @@ def make_shards(
     out: Path,
     config: DatasetConfig,
     plan: Mapping[str, Any],
+    constants: Mapping[str, NDArray[Any]],
     *,
     mirror: TexelMirror | None,
     workers: int,
@@ -86,6 +90,8 @@ def make_shards(
         The data set's folder.
     config, plan : DatasetConfig, mapping
         What the index states; a set that was begun with others is refused.
+    constants : mapping of str to ndarray
+        What holds for all samples.
     mirror : TexelMirror or None
         For the result.
     workers, overwrite, progress
@@ -101,7 +107,7 @@ def make_shards(
         Where the folder cannot be written or holds a data set made otherwise.
     """
     started = time.perf_counter()
-    record = _ShardRecord(out, Index(__version__, config.to_plain(), dict(plan)), overwrite=overwrite)
+    record = _ShardRecord(out, Index(__version__, config.to_plain(), dict(plan)), constants, overwrite=overwrite)
     run(job, units, record, out, workers=workers, progress=progress)
     index = record.index
     files = tuple(out / entry.file for entry in sorted(index.shards, key=lambda entry: entry.file) if entry.samples)
@@ -128,8 +134,9 @@ class _ShardRecord:
         Samples that were added.
     """
 
-    def __init__(self, folder: Path, fresh: Index, *, overwrite: bool) -> None:
+    def __init__(self, folder: Path, fresh: Index, constants: Mapping[str, NDArray[Any]], *, overwrite: bool) -> None:
         self.index, self.new_samples = fresh, 0
+        self._constants = constants
         self._folder, self._overwrite = folder, overwrite
         self._finished: set[str] = set()
 
@@ -141,9 +148,12 @@ class _ShardRecord:
             for path in folder.glob("*-[0-9][0-9][0-9][0-9][0-9].h5"):
                 if is_shard(path):
                     path.unlink()
-        if not (folder / DATASET_INDEX).exists():
-            return
-        index = Index.read(folder)
+        if (folder / DATASET_INDEX).exists():
+            self._take_over(Index.read(folder))
+        self.index.constants_sha256 = write_constants(folder, self._constants)
+
+    def _take_over(self, index: Index) -> None:
+        folder = self._folder
         check_same(folder, _settings(index), _settings(self.index), _HASHES)
         index.shards = [e for e in index.shards if e.sha256 is None or _size(folder / e.file) == e.size_bytes]
         self._finished = {entry.file for entry in index.shards}

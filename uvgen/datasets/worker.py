@@ -22,8 +22,7 @@ from uvgen.fixed_point import FixedPoint
 from uvgen.images.codecs import encode_jpeg
 from uvgen.images.crop import crop_similarity
 from uvgen.images.warp import warp_image
-from uvgen.maps.labels import mirror_landmarks, mirror_map
-from uvgen.maps.masks import landmark_texels
+from uvgen.maps.labels import crop_pose, mirror_landmarks, mirror_map
 from uvgen.maps.mirror import TexelMirror
 from uvgen.maps.position_mapper import BATCH, PositionMapper
 from uvgen.models.morphable import MorphableModel
@@ -44,8 +43,6 @@ class BuildJob:
         The data set's folder, and the folder that the stored source paths are relative to; absolute.
     model : MorphableModel
         The model that the samples' parameters belong to.
-    weights : (uv_size, uv_size) float32
-        The weight mask to store.
     mirror : TexelMirror or None
         The model's, where samples are flipped.
     config : BuildConfig
@@ -57,7 +54,6 @@ class BuildJob:
     out: Path
     root: Path
     model: MorphableModel
-    weights: NDArray[np.float32]
     mirror: TexelMirror | None
     config: BuildConfig
     on_error: str
@@ -72,18 +68,13 @@ class _Builder:
 
     def __init__(self, job: BuildJob) -> None:
         self.job, self.model = job, job.model
-        self.mapper = PositionMapper(self.model, job.config.uv_size, job.config.compat)
+        self.mapper = PositionMapper(self.model, job.config.uv_size, job.config.convention)
         n_maps = BATCH if job.config.maps == "stored" else 0
         self.maps = np.empty((n_maps, job.config.uv_size, job.config.uv_size, 3), job.config.posmap_dtype)
         self.crops = np.empty((BATCH, job.config.size, job.config.size, 3), np.uint8)
         self.augmentation = job.config.augmentation
         self.mirror = job.mirror
         self.fields = build_fields(job.config, self.model, flips=job.mirror is not None)
-        self.constants = {
-            "weight_mask": job.weights,
-            "coverage": self.mapper.coverage,
-            "landmark_texels": landmark_texels(self.model, job.config.uv_size),
-        }
 
     def build(self, task: ShardTask) -> ShardResult:
         """Make one shard and rename it into place."""
@@ -100,7 +91,6 @@ class _Builder:
             self.fields,
             job.config.compression,
             (self._batch(part, task.copy, skip) for part in parts),
-            self.constants,
             self._attributes(),
         )
         return ShardResult(entry, tuple(skipped))
@@ -134,7 +124,7 @@ class _Builder:
             "shape": np.stack([annotation.shape for _, annotation, _, _ in kept]),
             "expression": np.stack([annotation.expression for _, annotation, _, _ in kept]),
             "pose": np.stack([annotation.pose for _, annotation, _, _ in kept]),
-            "crop": np.stack([similarity for *_, similarity in kept]),
+            "image_to_crop": np.stack([similarity for *_, similarity in kept]),
             "image_height": np.array([height for _, _, height, _ in kept]),
         }
         rows["image"] = self._images(n)
@@ -149,6 +139,10 @@ class _Builder:
             in_range = np.ones(n, bool)
         else:
             rows["posmap"], rows["landmarks"], in_range = self._maps(rows)
+        flipped = rows.get("flipped", np.zeros(n, bool))
+        rows["crop_pose"] = crop_pose(
+            rows["pose"], rows["image_to_crop"], rows["image_height"], config.size, config.convention, flipped
+        )
         self._mirror_labels(rows, draws, in_range)
         for k in np.flatnonzero(~in_range):
             skip(kept[k][0], _range_error(kept[k][0], config))
@@ -196,12 +190,12 @@ class _Builder:
 
     def _maps(self, rows: dict[str, Any]) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.bool_]]:
         """Maps as they are stored, landmarks, and which of them the stored type can hold."""
-        shape, expression, pose, crop, height = (rows[key] for key in MAP_PARAMETERS)
+        shape, expression, pose, similarity, height = (rows[key] for key in MAP_PARAMETERS)
         out = self.maps[: len(shape)]
         if self.job.config.posmap_dtype == "uint16":
             codes = FixedPoint.for_crop(self.job.config.size)
-            return self.mapper.codes_and_landmarks(shape, expression, pose, crop, height, codes, out=out)
-        maps, landmarks = self.mapper.maps_and_landmarks(shape, expression, pose, crop, height, out=out)
+            return self.mapper.codes_and_landmarks(shape, expression, pose, similarity, height, codes, out=out)
+        maps, landmarks = self.mapper.maps_and_landmarks(shape, expression, pose, similarity, height, out=out)
         return maps, landmarks, np.array([np.isfinite(values).all() for values in maps])
 
     def _annotation(self, sample: Sample) -> Annotation:
@@ -230,7 +224,7 @@ class _Builder:
             )
         draw = keyed_generator(config.seed, sample.name).random(3)
         try:
-            return crop_similarity(landmarks, config.size, draw, jitter=config.jitter, compat=config.compat)
+            return crop_similarity(landmarks, config.size, draw, jitter=config.jitter, convention=config.convention)
         except InputError as error:
             raise SampleError(f"{sample.parameters}: {error}") from error
 
@@ -241,7 +235,7 @@ class _Builder:
             "model": self.model.name,
             "model_sha256": self.model.content_sha256,
             "config": json.dumps(self.job.config.to_plain(), sort_keys=True),
-            "pixel_convention": self.job.config.compat or "exact",
+            "convention": self.job.config.convention,
             "pixel_frame": "pixel centres at integers, first pixel (0, 0), x right, y down, z toward the viewer",
         }
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from uvgen.checks import check_array, check_finite, number_in
 from uvgen.errors import InputError
-from uvgen.geometry import check_compat
+from uvgen.geometry import check_convention
 
 JITTER = 0.1
 """Shift of the crop's centre as a share of the extent, and of its size, as in the public training sets."""
@@ -20,7 +20,7 @@ _WIDTH = 1.5  # the square's side in extents
 
 def crop_similarity(
     landmarks: ArrayLike, size: int, jitter_draw: ArrayLike = (0.5, 0.5, 0.5), *, jitter: float = JITTER,
-    compat: str | None = None,
+    convention: str = "exact",
 ) -> NDArray[np.float64]:  # fmt: skip
     """The similarity that takes the image to the crop.
 
@@ -34,7 +34,7 @@ def crop_similarity(
         Numbers in [0, 1) that place the jitter: x shift, y shift, size; 0.5 is none.
     jitter : float
         Largest shift in extents, and largest change of the size as a share of it.
-    compat : {None, "face3d"}
+    convention : {"exact", "face3d"}
         ``"face3d"`` cuts landmarks and size to integers first, as face3d does.
 
     Returns
@@ -47,18 +47,18 @@ def crop_similarity(
     InputError
         Where the landmarks are not finite or all in one point, or another argument is out of range.
     """
-    check_compat(compat)
+    check_convention(convention)
     number_in(size, "size", 2, unit="px")
     points = np.asarray(landmarks, dtype=np.float64)
     check_array(points, "landmarks", (68, 2), (68, 3))
     points = points[:, :2]
     check_finite(points, "landmarks")
-    if compat == "face3d":
+    if convention == "face3d":
         points = np.trunc(points)
     low, high = points.min(axis=0), points.max(axis=0)
     extent = float((high - low).sum()) / 2
     width = _WIDTH * extent
-    if compat == "face3d":
+    if convention == "face3d":
         width = float(int(width))
     if not width > 0:
         raise InputError(f"landmarks: the face is {extent:.3g} px large, expected more; check the scale in the pose")

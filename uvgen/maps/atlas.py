@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from uvgen.checks import frozen, number_in
 from uvgen.errors import ModelError
+from uvgen.geometry import check_convention
 from uvgen.maps.memo import once_per_model
 from uvgen.meshes.topology import boundary_loops, signed_area, triangulate_loop
 from uvgen.models.morphable import MorphableModel
@@ -20,8 +21,7 @@ from uvgen.rasterize.fragments import rasterize
 FILLED, MESH, CLOSURE = 0, 1, 2
 """Values of `UvAtlas.texel_kind`: nearest texel's values, the model's mesh, triangles that close a hole."""
 
-ATLAS_RULES = {None: "top-left", "face3d": "face3d"}
-"""The rasterizer's rule that belongs to a pixel convention (`compat`)."""
+_RULES = {"exact": "top-left", "face3d": "face3d"}  # the rasterizer's, of each pixel convention
 
 _RIM = 1e-6  # how much the grid is stretched to reach its rim: 1e-4 texels at 256
 
@@ -49,6 +49,11 @@ class UvAtlas:
     vertices: NDArray[np.int32]
     weights: NDArray[np.float32]
     texel_kind: NDArray[np.uint8]
+
+    @property
+    def coverage(self) -> NDArray[np.bool_]:
+        """(size, size) bool: texels inside the mesh or its closed mouth, not filled from neighbours."""
+        return self.texel_kind != FILLED
 
     @property
     def nearest_vertices(self) -> NDArray[np.int32]:
@@ -81,7 +86,7 @@ def texel_coordinates(uv: NDArray[np.float64], size: int) -> NDArray[np.float64]
     return np.stack([uv[:, 0] * (size - 1), (size - 1) - uv[:, 1] * (size - 1)], axis=1)
 
 
-def build_atlas(model: MorphableModel, size: int, *, rule: str = "top-left") -> UvAtlas:
+def build_atlas(model: MorphableModel, size: int, convention: str = "exact") -> UvAtlas:
     """The atlas of a model, found on the first call and kept as long as the model.
 
     Parameters
@@ -90,9 +95,9 @@ def build_atlas(model: MorphableModel, size: int, *, rule: str = "top-left") -> 
         Its `uv`, `triangles` and `mouth_triangles` count.
     size : int
         Texels along each side, 16 to 4096.
-    rule : {"top-left", "face3d"}
-        Which triangle a texel centre on an edge belongs to, see `uvgen.rasterize.rasterize`; where triangles
-        overlap in UV, the first in file order counts.
+    convention : {"exact", "face3d"}
+        Pixel convention. It decides which triangle a texel centre on an edge belongs to (`rule` of
+        `uvgen.rasterize.rasterize`); where triangles overlap in UV, the first in file order counts.
 
     Returns
     -------
@@ -101,12 +106,13 @@ def build_atlas(model: MorphableModel, size: int, *, rule: str = "top-left") -> 
     Raises
     ------
     InputError
-        Where the size is out of range.
+        Where the size or `convention` is out of range.
     ModelError
         Where no texel lies on the mesh.
     """
     number_in(size, "size", 16, 4096, "texels", whole=True)
-    return _atlas(model, size, rule)
+    check_convention(convention)
+    return _atlas(model, size, _RULES[convention])
 
 
 @once_per_model

@@ -10,9 +10,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from uvgen.errors import InputError
 from uvgen.fixed_point import MAX_CODE, FixedPoint
-from uvgen.geometry import LANDMARK_MIRROR, similarity_scale, transform_points
+from uvgen.geometry import (
+    LANDMARK_MIRROR,
+    affine_to_pose,
+    crop_affine,
+    pose_to_image,
+    similarity_scale,
+    transform_points,
+)
 from uvgen.maps import kernels
-from uvgen.maps.mirror import TexelMirror
+from uvgen.maps.mirror import ComponentMirror, TexelMirror
 
 
 def move_map(
@@ -107,6 +114,30 @@ def mirror_map(position_map: NDArray[Any], crop_size: int, mirror: TexelMirror |
     return move_map(position_map, np.eye(3), crop_size, flip=True, mirror=mirror, out=np.empty_like(position_map))
 
 
+def mirror_pose(pose: NDArray[np.float32], image_width: int) -> NDArray[np.float32]:
+    """The pose (7,) of a face in the mirror image of its picture, which is `image_width` px wide."""
+    mirrored = pose * np.array([1, -1, -1, 1, 1, 1, 1], np.float32)
+    mirrored[3] = image_width + 1 - mirrored[3]
+    return mirrored
+
+
+def head_angles(pose: NDArray[np.floating[Any]], flipped: ArrayLike) -> NDArray[np.floating[Any]]:
+    """Pitch, yaw and roll (..., 3) of heads, rad, from poses (..., 7): yaw and roll are turned around where `flipped`.
+
+    A rotation of the crop is not in them; it is in `crop_pose`.
+    """
+    mirrored = np.asarray(flipped, bool)[..., None] & np.array([False, True, True])
+    return np.where(mirrored, -pose[..., :3], pose[..., :3])
+
+
+def mirror_parameters(
+    shape: NDArray[np.float32], expression: NDArray[np.float32], components: ComponentMirror
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Shape (ks,) and expression (ke,) parameters of the mirrored face."""
+    joint = (np.concatenate([shape, expression])[components.partner] * components.sign).astype(np.float32)
+    return joint[: len(shape)], joint[len(shape) :]
+
+
 def moved_similarity(
     move: ArrayLike, image_to_crop: ArrayLike, crop_size: int, *, flipped: bool
 ) -> NDArray[np.float64]:
@@ -133,6 +164,50 @@ def moved_similarity(
         matrix = across @ matrix @ across
     composed: NDArray[np.float64] = matrix @ np.asarray(image_to_crop, np.float64)
     return composed
+
+
+def crop_pose(
+    pose: ArrayLike,
+    image_to_crop: ArrayLike,
+    image_height: ArrayLike,
+    crop_size: int,
+    convention: str = "exact",
+    flipped: ArrayLike = False,
+) -> NDArray[np.float64]:
+    """Poses of faces as their crops show them: of the mirrored face, where the crop is mirrored.
+
+    Taken for poses in an image of the crop's size, they put the face where the crop has it. Yaw and roll have the sign
+    that one sees, whatever was done to the crop.
+
+    Parameters
+    ----------
+    pose : (B, 7) or (7,) float
+        Of the faces in their images, as `Pose_Para` holds them.
+    image_to_crop : (B, 3, 3) or (3, 3) float
+        Image → crop, before mirroring, px.
+    image_height : (B,) or scalar
+        px.
+    crop_size : int
+        Pixels along each side of the crops.
+    convention : {"exact", "face3d"}
+        Pixel convention.
+    flipped : (B,) or scalar bool
+        Which crops are mirrored at last.
+
+    Returns
+    -------
+    (B, 7) or (7,) float64
+        Pitch, yaw, roll (rad), tx, ty, tz (px of the crop), f (crop px/µm). The yaw lies in [-π/2, π/2]. tz is as the
+        pose puts it: maps and landmarks are shifted along z besides, so that the smallest depth is 0.
+    """
+    poses = np.atleast_2d(np.asarray(pose, np.float64))
+    affine = crop_affine(pose_to_image(poses, image_height, convention), image_to_crop)
+    mirrored = np.broadcast_to(np.asarray(flipped, bool), len(affine))
+    affine[mirrored, 0] *= -1  # the picture's x, and
+    affine[mirrored, 0, 3] += crop_size - 1
+    affine[mirrored, :, 0] *= -1  # the face's own
+    found = affine_to_pose(affine, crop_size, convention)
+    return found if np.ndim(pose) == 2 else found[0]
 
 
 def _map_matrix(similarity: NDArray[np.float64], crop_size: int, flip: bool) -> NDArray[np.float64]:

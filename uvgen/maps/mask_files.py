@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from uvgen.checks import check_array
 from uvgen.errors import InputError
 from uvgen.images.codecs import decode_gray
+from uvgen.maps.masks import WEIGHTS
 
 _PER_UNIT = 16  # gray levels
 
@@ -19,8 +20,10 @@ def weights_to_gray(weights: NDArray[np.floating]) -> NDArray[np.uint8]:
 
 
 def gray_to_weights(levels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The weights, of any shape, of gray levels."""
-    return levels.astype(np.float32) / np.float32(_PER_UNIT)
+    """The weights, of any shape, of gray levels; 255 means 16, as PRNet's mask does."""
+    weights = levels.astype(np.float32) / np.float32(_PER_UNIT)
+    weights[levels == 255] = WEIGHTS["landmarks"]  # 8 bits hold no 256
+    return weights
 
 
 def read_weights(path: Path, size: int) -> NDArray[np.float32]:

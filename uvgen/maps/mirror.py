@@ -1,17 +1,18 @@
-"""`TexelMirror`: which texel shows the same point of the other half of the face.
+"""What changes places where a face is mirrored: texels (`TexelMirror`) and a model's components (`component_mirror`).
 
 Where a model's UV are symmetric, that is the texel of the opposite column. Elsewhere the model's mirror pairs say
 where it lies, between texels.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import ModelError
-from uvgen.geometry import check_compat
-from uvgen.maps.atlas import ATLAS_RULES, MESH, UvAtlas, build_atlas, texel_coordinates
+from uvgen.geometry import LANDMARK_MIRROR
+from uvgen.maps.atlas import MESH, UvAtlas, build_atlas, texel_coordinates
 from uvgen.maps.memo import once_per_model
 from uvgen.models.morphable import MorphableModel
 
@@ -61,7 +62,7 @@ class TexelMirror:
         return self.error_px <= EXACT_PX
 
     @classmethod
-    def of_model(cls, model: MorphableModel, size: int = 256, compat: str | None = None) -> "TexelMirror":
+    def of_model(cls, model: MorphableModel, size: int = 256, convention: str = "exact") -> "TexelMirror":
         """A model's mirror, found on the first call and kept as long as the model.
 
         Parameters
@@ -70,7 +71,7 @@ class TexelMirror:
             With `mirror`.
         size : int
             Texels along each side of the maps.
-        compat : {None, "face3d"}
+        convention : {"exact", "face3d"}
             Pixel convention of the maps, which decides what texels on triangles' edges show.
 
         Returns
@@ -88,14 +89,13 @@ class TexelMirror:
                 f"{model.name}: has no mirror pairs, expected a model with them: without, flipping would "
                 "put labels on wrong points"
             )
-        check_compat(compat)
-        return _mirror(model, size, ATLAS_RULES[compat])
+        return _mirror(model, size, convention)
 
 
 @once_per_model
-def _mirror(model: MorphableModel, size: int, rule: str) -> TexelMirror:
+def _mirror(model: MorphableModel, size: int, convention: str) -> TexelMirror:
     """The mirror of a model that has mirror pairs."""
-    atlas, pairs = build_atlas(model, size, rule=rule), np.asarray(model.mirror)
+    atlas, pairs = build_atlas(model, size, convention), np.asarray(model.mirror)
     paired = np.asarray((pairs >= 0)[atlas.vertices].all(axis=1))
     counts = paired & (atlas.texel_kind.ravel() == MESH)
     mirrored = np.where(pairs >= 0, pairs, np.arange(model.n_vertices))
@@ -137,3 +137,35 @@ def _blends(
     sources = np.stack([corner, corner + 1, corner + size, corner + size + 1], axis=1)
     weights = np.stack([(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y], axis=1)
     return which.astype(np.int32), sources.astype(np.int32), weights.astype(np.float32)
+
+
+class ComponentMirror(NamedTuple):
+    """For each component, shape before expression, the one that is its mirror image, and the sign."""
+
+    partner: NDArray[np.intp]
+    sign: NDArray[np.float32]
+
+
+@once_per_model
+def component_mirror(model: MorphableModel) -> ComponentMirror | None:
+    """How a model's parameters change where the face is mirrored; None where some component has no mirror image."""
+    mirror = model.mirror
+    if mirror is None or mirror.min() < 0:
+        return None
+    if np.any(mirror[model.landmarks] != model.landmarks[LANDMARK_MIRROR]):
+        return None
+    across = np.array([-1, 1, 1], np.float32)
+    if np.any(model.mean[mirror] * across != model.mean):
+        return None
+    columns = model.basis.reshape(-1, model.basis.shape[2])
+    images = (model.basis[mirror] * across[:, None]).reshape(columns.shape)
+    partner, sign = np.empty(columns.shape[1], np.intp), np.empty(columns.shape[1], np.float32)
+    norms = np.linalg.norm(columns, axis=0)
+    for k, image in enumerate(images.T):
+        alike = np.flatnonzero(np.isclose(norms, norms[k]))
+        signs = np.sign(image @ columns[:, alike])
+        found = [(j, s) for j, s in zip(alike, signs, strict=True) if np.array_equal(s * columns[:, j], image)]
+        if not found or (found[0][0] < model.n_shape) != (k < model.n_shape):
+            return None
+        partner[k], sign[k] = found[0]
+    return ComponentMirror(partner, sign)

@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from uvgen.errors import InputError
 from uvgen.fixed_point import FixedPoint
-from uvgen.geometry import check_compat, crop_affine, pose_to_image
+from uvgen.geometry import crop_affine, pose_to_image
 from uvgen.maps import kernels
-from uvgen.maps.atlas import ATLAS_RULES, FILLED, build_atlas
+from uvgen.maps.atlas import build_atlas
 from uvgen.maps.depth import DepthSearch
 from uvgen.models.morphable import MorphableModel
 
@@ -34,23 +34,22 @@ class PositionMapper:
         The face model.
     size : int
         Texels along each side of the maps.
-    compat : {None, "face3d"}
+    convention : {"exact", "face3d"}
         Pixel convention, see `uvgen.geometry.pose_to_image`.
 
     Raises
     ------
     InputError
-        Where the size or `compat` is out of range.
+        Where the size or `convention` is out of range.
     ModelError
         Where the model's UV do not cover a texel.
     """
 
-    def __init__(self, model: MorphableModel, size: int = 256, compat: str | None = None) -> None:
-        check_compat(compat)
+    def __init__(self, model: MorphableModel, size: int = 256, convention: str = "exact") -> None:
         self.model = model
         self.size = size
-        self.compat = compat
-        self.atlas = build_atlas(model, size, rule=ATLAS_RULES[compat])
+        self.convention = convention
+        self.atlas = build_atlas(model, size, convention)
         self._texel_mean = self.atlas.interpolate(model.mean).reshape(-1, 3)
         self._on_texels = 2 * size**2 <= model.n_vertices
         if self._on_texels:  # few texels: evaluate the bases there, and look for depths apart
@@ -72,7 +71,7 @@ class PositionMapper:
     @property
     def coverage(self) -> NDArray[np.bool_]:
         """(size, size) bool: texels inside the mesh or its closed mouth, not filled from neighbours."""
-        return self.atlas.texel_kind != FILLED
+        return self.atlas.coverage
 
     def __call__(
         self,
@@ -222,7 +221,7 @@ class PositionMapper:
         for name, value in (("shape", shape), ("expression", expression), ("pose", pose)):
             if not np.isfinite(np.asarray(value, dtype=np.float64)).all():
                 raise InputError(f"{name}: holds NaN or infinity")
-        to_image = pose_to_image(pose, image_height, self.compat)
+        to_image = pose_to_image(pose, image_height, self.convention)
         parts = []
         for name, value, n in (
             ("shape", shape, self.model.n_shape),

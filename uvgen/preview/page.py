@@ -22,6 +22,7 @@ from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.open import open_shards
 from uvgen.errors import DatasetError
 from uvgen.images.codecs import check_picture_name, save_picture
+from uvgen.maps.labels import head_angles
 from uvgen.maps.masks import landmark_texels
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
@@ -207,9 +208,8 @@ def contact_sheet(
     constants = reader.constants
     weights, coverage = constants["weight_mask"], constants["coverage"]
     every = every or max(1, round(len(weights) / 42))
-    yaws, all_names = reader.column("pose")[:, 1], reader.names
-    if "flipped" in reader.fields:
-        yaws = np.where(reader.column("flipped"), -yaws, yaws)
+    flipped = reader.column("flipped") if "flipped" in reader.fields else False
+    yaws, all_names = head_angles(reader.column("pose"), flipped)[:, 1], reader.names
     chosen = _named(reader, all_names, names) if names else spread(yaws, all_names, n_samples, seed)
     texels, origin = _landmark_texels(constants, model)
 
@@ -353,9 +353,7 @@ def _model_problems(reader: ShardReader, model: MorphableModel | None) -> list[s
 
 
 def _row(sample: dict[str, Any], face: SampleView, texels: NDArray[np.int32], every: int) -> Row:
-    pitch, yaw, roll = (round(float(angle)) for angle in np.rad2deg(sample["pose"][:3]))
-    if sample.get("flipped", False):
-        yaw, roll = -yaw, -roll
+    pitch, yaw, roll = (round(float(angle)) for angle in np.rad2deg(face.angles_rad))
     hidden = 1 - face.seen[face.face].mean()
     angles = f"yaw {yaw:+d}°   pitch {pitch:+d}°   roll {roll:+d}°   {hidden:.0%} of the face hidden"
     return Row(
@@ -411,7 +409,7 @@ def _header(
         f"model {reader.config.model}",
         f"crops {config.size} px, {config.image_codec}; maps {config.uv_size} texels wide, "
         f"{config.posmap_dtype if config.maps == 'stored' else 'made on reading'}; "
-        f"jitter {config.jitter:g}, seed {config.seed}; pixel convention {config.compat or 'exact'}; "
+        f"jitter {config.jitter:g}, seed {config.seed}; pixel convention {config.convention}; "
         f"landmark texels {origin}" + ("; augmented" if reader.config.augmentation is not None else ""),
     )
     fine = "maps, stored landmarks and orientation agree; whether points sit on their features is for you to see"

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from uvgen import rasterize
 from uvgen.errors import DatasetError
 from uvgen.geometry import LANDMARK_MIRROR
+from uvgen.maps.labels import head_angles
 
 PANEL = 256
 """Pixels along each side of a panel."""
@@ -58,8 +59,8 @@ class SampleView:
         Unit normals in the image frame; zeros outside the coverage.
     seen : (U, U) bool
         Covered texels that nothing hides.
-    yaw_rad : float
-        Of the pose, as the crop shows it.
+    angles_rad : (3,) float
+        Pitch, yaw and roll of the head, of the mirrored one where the sample is flipped.
     """
 
     crop: NDArray[np.uint8]
@@ -69,7 +70,7 @@ class SampleView:
     face: NDArray[np.bool_]
     normals: NDArray[np.float32]
     seen: NDArray[np.bool_]
-    yaw_rad: float
+    angles_rad: NDArray[np.floating[Any]]
 
     @classmethod
     def of(
@@ -99,8 +100,8 @@ class SampleView:
         face = coverage & (weights > 0)
         if not face.any():  # a mask of the user's own, of zeros
             face = coverage
-        yaw_rad = float(sample["pose"][1]) * (-1 if sample.get("flipped", False) else 1)
-        return cls(crop, position_map, points, coverage, face, normals, seen, yaw_rad)
+        angles_rad = head_angles(sample["pose"], sample.get("flipped", False))
+        return cls(crop, position_map, points, coverage, face, normals, seen, angles_rad)
 
 
 def crop_panel(face: SampleView) -> Image.Image:
@@ -258,7 +259,7 @@ def draw_guide(picture: Image.Image, texels: NDArray[np.integer[Any]], size: int
 
 def turned_panel(face: SampleView) -> Image.Image:
     """The mesh turned by 30° about the vertical, against its yaw: textured where the crop shows it, else grey."""
-    angle = np.deg2rad(TURN_DEG if face.yaw_rad >= 0 else -TURN_DEG)
+    angle = np.deg2rad(TURN_DEG if face.angles_rad[1] >= 0 else -TURN_DEG)
     turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
     vertices, triangles, _ = rasterize.mesh_from_map(face.points, face.coverage)
     vertices = vertices @ turn.T.astype(np.float32)

@@ -18,18 +18,19 @@ class Annotation:
 
     Attributes
     ----------
-    shape, expression : (ks,), (ke,) float64
-        Parameters that multiply the bases directly.
-    pose : (7,) float64
+    shape, expression : (ks,), (ke,) float32
+        Parameters that multiply the bases directly. They are rounded here, once: stored maps and maps that are made of
+        stored parameters are then the same.
+    pose : (7,) float32
         Pitch, yaw, roll (rad), tx, ty, tz (px), f (px/µm).
     landmarks_2d : (68, 2) float64 or None
         The annotated points, 0-based image px, in iBUG order also for flipped samples; None where the file
         has none or another number of them.
     """
 
-    shape: NDArray[np.float64]
-    expression: NDArray[np.float64]
-    pose: NDArray[np.float64]
+    shape: NDArray[np.float32]
+    expression: NDArray[np.float32]
+    pose: NDArray[np.float32]
     landmarks_2d: NDArray[np.float64] | None
 
 
@@ -66,8 +67,9 @@ def read_annotation(sample: Sample) -> Annotation:
         array = content[key]
         if array is None:
             raise SampleError(f"{path}: {key} holds text, cells, structs or complex values, expected numbers")
-        values[key] = array.astype(np.float64).ravel()
-        if not np.isfinite(values[key]).all() or np.abs(values[key]).max(initial=0) > np.finfo(np.float32).max:
+        with np.errstate(over="ignore"):  # too large for float32: infinite, and refused as such
+            values[key] = array.astype(np.float32).ravel()
+        if not np.isfinite(values[key]).all():
             raise SampleError(f"{path}: {key} holds NaN or infinity; remove the sample or fit it again")
     if len(values["Pose_Para"]) != 7:
         raise SampleError(

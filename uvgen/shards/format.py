@@ -3,14 +3,16 @@
 A data set is a folder::
 
     dataset.json        what the set holds: configuration, each finished shard with its SHA-256, skipped samples
+    constants.npz       what holds for all samples: weight mask, coverage, texels of the landmarks
     IBUG-00000.h5 …     the shards
 
 A shard has one dataset a field, first axis the samples. Large fields (`Field.chunked`) are stored one sample a
 chunk, so that reading a sample costs one read; small ones contiguously. Fields of bytes (JPEG images) are two
 datasets: ``NAME_data``, all samples' bytes, and ``NAME_end``, where each sample's end. Integer fields that stand for
 real numbers carry the attributes ``scale_factor`` and ``add_offset``: value = code * scale_factor + add_offset (as in
-the CF conventions). `constants` are datasets without a sample axis. The file's attributes say where it comes
-from. Files hold no times and no machine names: the same input gives the same bytes.
+the CF conventions). Every dataset has the samples on its first axis, so that loaders which take datasets for columns
+read a shard as it is (but for JPEG images). The file's attributes say where it comes from. Files hold no times and no
+machine names: the same input gives the same bytes.
 """
 
 from collections.abc import Mapping
@@ -20,7 +22,8 @@ from typing import Any
 
 import h5py
 
-FORMAT, VERSION = "uvgen-shard", 1
+FORMAT, VERSION = "uvgen-shard", 2
+"""What a shard's attributes state. Until the first release, another version is refused: build the set again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,10 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from uvgen.errors import DatasetError
 from uvgen.shards.format import VERSION
@@ -32,6 +33,9 @@ class SkippedSample:
     reason: str
 
 
+Entry = TypeVar("Entry", ShardEntry, SkippedSample)
+
+
 @dataclass(slots=True)
 class Index:
     """`dataset.json`: what the set was made of and which shards are finished."""
@@ -41,6 +45,7 @@ class Index:
     plan: dict[str, Any]
     shards: list[ShardEntry] = field(default_factory=list)
     skipped: list[SkippedSample] = field(default_factory=list)
+    constants_sha256: str | None = None
 
     @property
     def n_samples(self) -> int:
@@ -61,6 +66,7 @@ class Index:
             "n_samples": self.n_samples,
             "config": self.config,
             "plan": self.plan,
+            "constants_sha256": self.constants_sha256,
             "shards": [asdict(entry) for entry in sorted(self.shards, key=lambda entry: entry.file)],
             "skipped": [asdict(entry) for entry in sorted(self.skipped, key=lambda entry: entry.name)],
         }
@@ -87,12 +93,15 @@ class Index:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content["format"] != "uvgen-dataset":
                 raise ValueError(f"format {content['format']!r}")
-            if content["version"] > VERSION:
-                raise DatasetError(f"{path}: version {content['version']}, this uvgen reads {VERSION}; update uvgen")
+            if content["version"] != VERSION:
+                raise DatasetError(
+                    f"{path}: version {content['version']}, expected {VERSION}; build the data set again"
+                )
             index = cls(
                 content["uvgen"], content["config"], content["plan"],
-                [ShardEntry(**entry) for entry in content["shards"]],
-                [SkippedSample(**entry) for entry in content["skipped"]],
+                [_known(ShardEntry, entry) for entry in content["shards"]],
+                [_known(SkippedSample, entry) for entry in content["skipped"]],
+                content.get("constants_sha256"),
             )  # fmt: skip
             index._check(content["n_samples"])
             return index
@@ -104,6 +113,11 @@ class Index:
             raise DatasetError(f"{path}: cannot be read ({error.strerror}); rights?") from error
         except (ValueError, KeyError, TypeError) as error:
             raise DatasetError(f"{path}: not a data set's index ({error}); was it edited?") from error
+
+
+def _known(kind: type[Entry], values: Mapping[str, Any]) -> Entry:
+    """An entry of its known fields: what another version of uvgen added is ignored."""
+    return kind(**{item.name: values[item.name] for item in fields(kind) if item.name in values})
 
 
 def data_folder(path: str | os.PathLike[str]) -> Path:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import InputError
 from uvgen.fixed_point import decode
+from uvgen.shards.constants import read_constants
 from uvgen.shards.index import Index
 from uvgen.shards.shard import OpenShard
 
@@ -67,6 +68,7 @@ class ShardReader:
     def __getstate__(self) -> dict[str, Any]:
         state = {**self.__dict__, "_open": OrderedDict(), "_lock": None, "_pid": -1}
         state.pop("names", None)
+        state.pop("constants", None)
         return state
 
     def __len__(self) -> int:
@@ -227,10 +229,7 @@ class ShardReader:
         parts = [self._shard(k).file[name] for k in range(len(self._shards))]
         return np.concatenate([decode(part[()], dict(part.attrs)) for part in parts])
 
-    @property
+    @cached_property
     def constants(self) -> dict[str, NDArray[Any]]:
         """What holds for all samples: the weight mask, the coverage and the landmarks' texels."""
-        if not self._shards:
-            return {}
-        shard = self._shard(0)
-        return {name: shard.file[name][()] for name in shard.constants}
+        return read_constants(self.folder)

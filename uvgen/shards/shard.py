@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError
 from uvgen.images.codecs import decode_jpeg
-from uvgen.shards.format import FORMAT
+from uvgen.shards.format import FORMAT, VERSION
 from uvgen.shards.index import DATASET_INDEX
 
 
@@ -20,8 +20,6 @@ class OpenShard:
     ----------
     file : h5py.File
         The file itself.
-    constants : list of str
-        Datasets without a sample axis.
     fields : list of str
         What a sample has; ``image`` also where it is stored as JPEG.
     attributes : dict
@@ -43,9 +41,11 @@ class OpenShard:
             raise DatasetError(f"{path}: cannot be opened ({error}); run `uvgen verify {path.parent}`") from error
         if self.file.attrs.get("format") != FORMAT:
             raise DatasetError(f"{path}: not a shard of uvgen; run `uvgen verify {path.parent}`")
-        self.constants = [str(name) for name in self.file.attrs["constants"]]
+        version = int(self.file.attrs.get("version", 0))
+        if version != VERSION:
+            raise DatasetError(f"{path}: version {version}, expected {VERSION}; build the data set again")
         self._jpegs = self.file.get("image_data")
-        datasets = {n: data for n, data in self.file.items() if n not in (*self.constants, "image_data")}
+        datasets = {n: data for n, data in self.file.items() if n != "image_data"}
         for name, data in datasets.items():
             if len(data) != n_samples:
                 raise DatasetError(

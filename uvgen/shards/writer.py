@@ -61,8 +61,8 @@ class ShardWriter:
                 dataset.id.write_direct_chunk((self.n_samples + k, *start), array[k])
         self.n_samples += n
 
-    def finish(self, constants: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any]) -> None:
-        """Write the small fields, the constants and the attributes."""
+    def finish(self, attributes: Mapping[str, Any]) -> None:
+        """Write the small fields and the attributes."""
         for name, parts in self._rows.items():
             f = self._fields[name]
             if f.dtype == "str":
@@ -79,9 +79,7 @@ class ShardWriter:
                 self._file.create_dataset(name, data=np.concatenate([empty, *parts]))
         for name, f in self._fields.items():
             self._file[f"{name}_data" if f.dtype == "bytes" else name].attrs.update(f.attributes)
-        for name, array in constants.items():
-            self._file.create_dataset(name, data=array, compression="gzip")  # masks shrink to nothing
-        self._file.attrs.update({"format": FORMAT, "version": VERSION, "constants": list(constants), **attributes})
+        self._file.attrs.update({"format": FORMAT, "version": VERSION, **attributes})
 
 
 def write_shard(
@@ -89,7 +87,6 @@ def write_shard(
     fields: Mapping[str, Field],
     compression: str | None,
     batches: Iterable[Mapping[str, Any]],
-    constants: Mapping[str, NDArray[Any]],
     attributes: Mapping[str, Any],
 ) -> ShardEntry:
     """Write one shard under a temporary name and rename it into place; Ctrl-C counts between batches alone.
@@ -104,7 +101,7 @@ def write_shard(
         Of the chunked fields.
     batches : iterable of mapping
         Rows, as `ShardWriter.append` takes them; empty ones are passed over. Made while the file is open.
-    constants, attributes : mapping
+    attributes : mapping
         As `ShardWriter.finish` takes them.
 
     Returns
@@ -123,7 +120,7 @@ def write_shard(
                 if rows:
                     writer.append(rows)
                 check_interrupt()
-            writer.finish(constants, attributes)
+            writer.finish(attributes)
         digest = sha256_file(temporary)
     if writer.n_samples == 0:
         path.unlink()

@@ -6,7 +6,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.geometry import LANDMARK_MIRROR, pose_to_image
+from uvgen.geometry import pose_to_image
+from uvgen.maps.labels import mirror_parameters, mirror_pose
+from uvgen.maps.mirror import ComponentMirror, component_mirror
 from uvgen.models.load import BUILTIN
 from uvgen.models.morphable import MorphableModel
 from uvgen.randomness import keyed_generator
@@ -84,48 +86,25 @@ class FaceSource:
     def mirror(self, face: FaceParameters) -> FaceParameters:
         """The mirrored face, of the mirrored picture.
 
-        Its parameters are exact where the model has the mirror image of each of its faces (`components_mirrored`).
+        Its parameters are exact where the model has the mirror image of each of its faces (`components`).
         Where not, it keeps shape and expression, and its picture is to be painted anew.
         """
-        pose = face.pose * np.array([1, -1, -1, 1, 1, 1, 1], np.float32)
-        pose[3] = self.size + 1 - pose[3]
-        shape, expression = face.shape, face.expression
-        if self.components_mirrored is not None:
-            index, sign = self.components_mirrored
-            joint = (np.concatenate([shape, expression])[index] * sign).astype(np.float32)
-            shape, expression = joint[: len(shape)], joint[len(shape) :]
+        pose, shape, expression = mirror_pose(face.pose, self.size), face.shape, face.expression
+        if self.components is not None:
+            shape, expression = mirror_parameters(shape, expression, self.components)
         return replace(
             face, shape=shape, expression=expression, pose=pose, light=face.light.mirrored(), mirrored=not face.mirrored
         )
 
     @cached_property
-    def components_mirrored(self) -> tuple[NDArray[np.intp], NDArray[np.float32]] | None:
-        """For each component the one that is its mirror image, and the sign; None where there is none for some."""
-        model = self.model
-        mirror = model.mirror
-        if mirror is None or mirror.min() < 0 or model.albedo_basis is None or model.albedo_mean is None:
+    def components(self) -> ComponentMirror | None:
+        """How parameters change in the mirror image; None where the model's shapes or its albedo are not symmetric."""
+        model, mirror = self.model, self.model.mirror
+        if mirror is None or model.albedo_basis is None or model.albedo_mean is None:
             return None
-        if np.any(mirror[model.landmarks] != model.landmarks[LANDMARK_MIRROR]):
+        if any(np.any(albedo[mirror] != albedo) for albedo in (model.albedo_mean, model.albedo_basis)):
             return None
-        across = np.array([-1, 1, 1], np.float32)
-        if np.any(model.mean[mirror] * across != model.mean):
-            return None
-        if np.any(model.albedo_mean[mirror] != model.albedo_mean) or np.any(
-            model.albedo_basis[mirror] != model.albedo_basis
-        ):
-            return None
-        columns = model.basis.reshape(-1, model.basis.shape[2])
-        images = (model.basis[mirror] * across[:, None]).reshape(columns.shape)
-        index, sign = np.empty(columns.shape[1], np.intp), np.empty(columns.shape[1], np.float32)
-        norms = np.linalg.norm(columns, axis=0)
-        for k, image in enumerate(images.T):
-            alike = np.flatnonzero(np.isclose(norms, norms[k]))
-            signs = np.sign(image @ columns[:, alike])
-            found = [(j, s) for j, s in zip(alike, signs, strict=True) if np.array_equal(s * columns[:, j], image)]
-            if not found or (found[0][0] < model.n_shape) != (k < model.n_shape):
-                return None
-            index[k], sign[k] = found[0]
-        return index, sign
+        return component_mirror(model)
 
     def _pose(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """Yaw mostly moderate, a third of them anywhere up to a profile; pitch and roll moderate."""

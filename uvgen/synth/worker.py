@@ -74,7 +74,7 @@ class _Renderer:
             self._write(name, image, face, flipped=False)
             if job.flip:
                 mirror = self.source.mirror(face)
-                if self.source.components_mirrored is not None:
+                if self.source.components is not None:
                     image = np.ascontiguousarray(image[:, ::-1])
                 else:
                     image = self.painter.paint(mirror, *surface, keyed_generator(job.seed, name, "scene"))

@@ -87,7 +87,7 @@ class Augmenter:
         if needs_mirror and not self._custom and augmentation.flip:
             if model is None:
                 raise InputError("flip: needs the shards' model, which says where texels mirror; give model=")
-            self._mirror = TexelMirror.of_model(model, reader.config.build.uv_size, reader.config.build.compat)
+            self._mirror = TexelMirror.of_model(model, reader.config.build.uv_size, reader.config.build.convention)
 
     def draw(self, name: str, epoch: int) -> Any:
         """What to do to a sample in an epoch."""
@@ -112,7 +112,7 @@ class Augmenter:
                 f"{path}: {len(image)} px high, the set was built from {row['image_height']}; "
                 "source: expected the folder of images that the set was built from"
             )
-        return image, row["crop"]
+        return image, row["image_to_crop"]
 
     def apply(
         self,

@@ -16,6 +16,7 @@ from uvgen.datasets.fields import MAP_PARAMETERS
 from uvgen.datasets.open import open_shards
 from uvgen.errors import InputError
 from uvgen.fixed_point import FixedPoint, decode
+from uvgen.maps.labels import crop_pose
 from uvgen.models.load import as_model
 from uvgen.shards.reader import Maker
 from uvgen.torch.augmenter import AugmentationLike, Augmenter
@@ -39,8 +40,9 @@ class ShardDataset(Dataset[dict[str, Any]]):
     - ``posmap`` (3, U, U) float32, or uint16 where `compact`: x, y, z; where maps are stored, or made with `model`;
     - ``weight_mask`` (U, U) float32;
     - ``landmarks`` (68, 3) float32, px of the crop, whatever `normalize` is;
-    - ``shape``, ``expression``, ``pose``, ``crop``, ``image_height``, ``name``: as stored; ``crop`` follows the
-      augmentation's similarity, and ``flipped`` () bool says that the sample was mirrored thereafter;
+    - ``shape``, ``expression``, ``pose``, ``crop_pose``, ``image_to_crop``, ``image_height``, ``name``: as stored;
+      ``crop_pose`` and ``image_to_crop`` follow an augmentation, and ``flipped`` () bool says that the sample was
+      mirrored after ``image_to_crop``;
     - ``image_scale``, ``image_offset``, ``posmap_scale``, ``posmap_offset`` () float32: pixel value 0 to 255 =
       image * image_scale + image_offset, px = posmap * posmap_scale + posmap_offset. So every normalization, and
       the compact form, can be undone; `to_float` does it.
@@ -267,7 +269,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         draw = augmenter.draw(rows["name"][k], int(self._epoch))
         if position_map is not None and not augmenter.takes_codes:
             position_map = decode(position_map, self._map_attributes)
-        row = {name: rows[name][k] for name in ("source", "crop", "image_height")}
+        row = {name: rows[name][k] for name in ("source", "image_to_crop", "image_height")}
         image, similarity = augmenter.image(lambda: self._stored(index, "image"), row)
         other = None
         if getattr(draw, "needs_other", False):
@@ -286,7 +288,13 @@ class ShardDataset(Dataset[dict[str, Any]]):
             map_out=None if position_map is None else self._borrow("posmap", "augmented", np.float32),
         )
         rows["landmarks"][k] = changed.landmarks
-        rows["crop"][k], rows["flipped"][k] = augmenter.compose(draw, rows["crop"][k], bool(rows["flipped"][k]))
+        composed, flipped = augmenter.compose(draw, rows["image_to_crop"][k], bool(rows["flipped"][k]))
+        rows["image_to_crop"][k], rows["flipped"][k] = composed, flipped
+        if "crop_pose" in rows:
+            config = self.reader.config.build
+            rows["crop_pose"][k] = crop_pose(
+                rows["pose"][k], composed, rows["image_height"][k], config.size, config.convention, flipped
+            )
         return changed.image, changed.position_map
 
     def _stored(self, index: int, name: str, out: NDArray[Any] | None = None) -> NDArray[Any]:

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from uvgen.datasets.fields import MAP_PARAMETERS
 from uvgen.datasets.open import check_model
 from uvgen.errors import InputError
-from uvgen.geometry import check_compat
-from uvgen.maps.atlas import ATLAS_RULES, build_atlas
+from uvgen.maps.atlas import build_atlas
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
@@ -41,7 +40,7 @@ class PositionMapLayer(nn.Module):
         The face model; its bases are copied to the device, 150 MB for the Basel Face Model.
     size : int
         Texels along each side.
-    compat : {None, "face3d"}
+    convention : {"exact", "face3d"}
         Pixel convention, see `uvgen.geometry.pose_to_image`.
     crop_size : int, optional
         The crops' side, px; needed for mirrored samples, as is a model that says which vertices mirror each other.
@@ -49,7 +48,7 @@ class PositionMapLayer(nn.Module):
     Raises
     ------
     InputError
-        Where the size or `compat` is out of range.
+        Where the size or `convention` is out of range.
     ModelError
         Where the model cannot be read, or has no mirror pairs and `crop_size` is given.
     """
@@ -66,15 +65,14 @@ class PositionMapLayer(nn.Module):
         self,
         model: "MorphableModel | str | os.PathLike[str]",
         size: int = 256,
-        compat: str | None = None,
+        convention: str = "exact",
         *,
         crop_size: int | None = None,
     ) -> None:
         super().__init__()
         model = as_model(model)
-        check_compat(compat)
-        atlas = build_atlas(model, size, rule=ATLAS_RULES[compat])
-        self.size, self.compat, self.crop_size = size, compat, crop_size
+        atlas = build_atlas(model, size, convention)
+        self.size, self.convention, self.crop_size = size, convention, crop_size
         self.n_shape, self.n_expression = model.n_shape, model.n_expression
         buffers = {
             "basis": np.array(model.basis).reshape(3 * model.n_vertices, -1),
@@ -83,7 +81,7 @@ class PositionMapLayer(nn.Module):
             "weights": atlas.weights.copy(),
         }
         if crop_size is not None:
-            mirror = TexelMirror.of_model(model, size, compat)
+            mirror = TexelMirror.of_model(model, size, convention)
             buffers["mirrored_texels"] = mirror.texels.astype(np.int64)
             buffers["mirror_sources"] = mirror.sources.astype(np.int64)
             buffers["mirror_weights"] = mirror.weights.copy()
@@ -118,7 +116,7 @@ class PositionMapLayer(nn.Module):
         check_model(model, reader.folder, reader.config)
         config = reader.config.build
         crop_size = None if model.mirror is None else config.size
-        return cls(model, config.uv_size, config.compat, crop_size=crop_size)
+        return cls(model, config.uv_size, config.convention, crop_size=crop_size)
 
     def from_batch(self, batch: Mapping[str, Any]) -> Tensor:
         """Position maps of a `ShardDataset`'s batch, augmented and mirrored as its images are.
@@ -164,7 +162,7 @@ class PositionMapLayer(nn.Module):
         pose : (B, 7) float
             Pitch, yaw, roll (rad), tx, ty, tz (px), f (px/µm). tz has no influence: depths are relative.
         similarity : (B, 3, 3) float
-            Image → crop, a batch's ``crop``.
+            Image → crop, a batch's ``image_to_crop``.
         image_height : (B,) or number
             px.
         flipped : (B,) bool, optional
@@ -234,8 +232,8 @@ class PositionMapLayer(nn.Module):
         ]
         rotation = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
         height = torch.as_tensor(image_height, dtype=pose.dtype, device=pose.device)
-        x = pose[:, 3] - (1 if self.compat is None else 0)
-        y = height - pose[:, 4] - (0 if self.compat is None else 1)
+        x = pose[:, 3] - (1 if self.convention == "exact" else 0)
+        y = height - pose[:, 4] - (0 if self.convention == "exact" else 1)
         turn = similarity[:, :2, :2]
         scale = torch.linalg.det(turn).abs().sqrt()
         rotation = rotation * pose[:, 6, None, None]

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError
 
-PARAMETERS = ("landmarks", "shape", "expression", "pose", "crop", "image_height", "flipped")
+PARAMETERS = (
+    "landmarks", "shape", "expression", "pose", "crop_pose", "image_to_crop", "image_height", "flipped",
+)  # fmt: skip
 """Small fields that are exported where samples have them."""
 
 
