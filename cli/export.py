@@ -22,6 +22,8 @@ def command(
 ) -> None:
     """Write a data set in the layout of another trainer; --out appears once it is complete.
 
+    Running the same command again goes on where an interrupted run stopped.
+
     \b
     Example:
       uvgen export shards/ --to webdataset --out tars/

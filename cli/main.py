@@ -19,7 +19,7 @@ _COMMANDS = {
 }
 """Command, which is also its module in this package → line for `uvgen --help`."""
 
-_RESUMABLE = ("augment", "build", "synth")
+_RESUMABLE = ("augment", "build", "export", "synth")
 
 
 class _LazyGroup(click.Group):

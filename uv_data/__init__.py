@@ -1,7 +1,7 @@
 """Masks, landmark texels and UV coordinates of the built-in model, as files; see the README beside this file.
 
-They hold for maps made with the built-in model alone. A data set carries its own in every shard; for another model
-there are `uvgen.weight_mask`, `uvgen.face_mask` and `uvgen.landmark_texels`.
+They hold for maps made with the built-in model alone. A data set carries its own in ``constants.npz``; for another
+model there are `uvgen.weight_mask`, `uvgen.face_mask` and `uvgen.landmark_texels`.
 """
 
 from pathlib import Path

@@ -262,7 +262,7 @@ def test_build_out_without_rights_is_refused(run: Callable[..., Any], tmp_path: 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits of POSIX systems")
-@pytest.mark.parametrize(("limit", "workers"), [(50_000, 1), (150_000, 1), (170_000, 1), (150_000, 2)])
+@pytest.mark.parametrize(("limit", "workers"), [(50_000, 1), (150_000, 1), (168_000, 1), (150_000, 2)])
 @pytest.mark.slow
 def test_build_out_without_space_ends_in_one_line_and_keeps_finished_shards(
     tmp_path: Path, model_path: Path, limit: int, workers: int

@@ -6,9 +6,10 @@
 
 Everything works in the image frame: x right and y down in pixels, pixel centres at integers, z toward the
 viewer. Inputs are never modified, and all functions may be called from any number of threads and processes.
-The parts live in files of their own: `fragments` (drawing, interpolation), `shading` (normals, light),
-`visibility`, `texture` (unwrapping and back), `grid` (a position map as a mesh), `mesh_io` (OBJ and PLY).
-It needs numpy and numba alone.
+The parts live in files of their own: `fragments.py` (drawing, interpolation), `shading.py` (normals, light),
+`visibility.py`, `texture.py` (unwrapping and back); `uvgen.meshes` makes meshes of position maps and writes files.
+This room stands on `meshes` and needs numpy and numba alone. Kernels that decide coverage go to `coverage_kernels.py`,
+those that read what is drawn to `surface_kernels.py`.
 """
 
 from uvgen.meshes.files import write_obj, write_ply

@@ -1,1 +1,4 @@
-"""Files that are whole or not there: replaced at once, locked, hashed. Object stores come here."""
+"""Files and folders that are whole or not there: written under a temporary name, renamed, locked, hashed.
+
+It stands on `errors` and `interrupts`. A store of another kind is a file beside `files.py` with the same functions.
+"""
