@@ -25,7 +25,7 @@ import simplejpeg
 
 from uvgen import PositionMapper, Sample, build_shards, find_samples, load_model, read_annotation, warp_image
 from uvgen.datasets.config import BuildConfig, sample_bytes
-from uvgen.datasets.plan import ShardResult
+from uvgen.datasets.record import ShardResult
 from uvgen.maps.position_mapper import BATCH as MAPPER_BATCH
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.read import read_image

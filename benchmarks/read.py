@@ -57,8 +57,11 @@ class Zeros(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """As large as float samples, and no work at all: what remains is the data loader's own."""
 
     def __init__(self, shards: Path, n: int) -> None:
-        config = uvgen.open_shards(shards).config
-        self.image, self.posmap = torch.zeros(3, *[config["size"]] * 2), torch.zeros(3, *[config["uv_size"]] * 2)
+        config = uvgen.open_shards(shards).config.build
+        self.image, self.posmap = (
+            torch.zeros(3, config.size, config.size),
+            torch.zeros(3, config.uv_size, config.uv_size),
+        )
         self.n = n
 
     def __len__(self) -> int:

@@ -19,12 +19,12 @@ import numpy as np
 
 import uvgen.synth.portrait as portrait
 from uvgen import find_samples, load_model, read_image
-from uvgen.models.morphable import MorphableModel, save_model
+from uvgen.models.morphable import MorphableModel
 from uvgen.randomness import keyed_generator
 from uvgen.synth import render_faces, sample_names
 from uvgen.synth.faces import FaceSource
 from uvgen.synth.portrait import Painter
-from uvgen.synth.worker import Job, Worker
+from uvgen.synth.worker import SynthJob, _Renderer
 
 STAGES = (
     (portrait, "draw_backdrop", "backdrop"),
@@ -87,12 +87,9 @@ def main() -> None:
     painting(model, options.size, options.repeats)
     with tempfile.TemporaryDirectory(dir=options.folder, prefix=".benchmark-") as name:
         folder = Path(name)
-        path = model.path or folder / "model.h5"
-        if model.path is None:
-            save_model(model, path)
         render_faces(folder / "first", 16, model=model, size=options.size)
         images = [read_image(sample) for sample in find_samples(folder / "first", flip=False)]
-        worker = Worker(Job(folder / "first", path, 0, options.size, False))
+        worker = _Renderer(SynthJob(folder / "first", model, 0, options.size, False))
         names = sample_names(16)
         faces = [worker.source.draw(name) for name in names]
 
@@ -104,7 +101,7 @@ def main() -> None:
         print(f"floor, encoding and writing: {floor:.3f} ms an image")
         names = sample_names(options.count)
         for flip, what in ((False, "faces, each painted"), (True, "faces and their mirror images")):
-            worker = Worker(Job(folder / "first", path, 0, options.size, flip))
+            worker = _Renderer(SynthJob(folder / "first", model, 0, options.size, flip))
             worker.make(names[:16])
             started = time.perf_counter()
             made = sum(worker.make(names[k : k + 16]) for k in range(0, len(names), 16))
