@@ -31,7 +31,7 @@ STAGES = (
     (Painter, "_colors", "albedo"),
     (Painter, "_lit", "normals, light and shadow"),
     (portrait, "rasterize", "rasterizing, two samples a pixel"),
-    (portrait._scene_kernels, "draw_fragments", "drawing"),
+    (portrait.kernels, "draw_fragments", "drawing"),
     (portrait, "photograph", "camera"),
 )
 
