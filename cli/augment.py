@@ -36,7 +36,7 @@ _WHAT, _OUTPUT = "What is done", "What comes out"
 @option("--copies", type=click.IntRange(min=1), default=1, show_default=True, metavar="K", group=_OUTPUT,
         help="Augmented samples from each sample.")  # fmt: skip
 @workers_option
-@on_error_option("What a copy does whose map leaves the range of uint16")
+@on_error_option("What to do with a copy whose map leaves the range of uint16")
 @overwrite_option()
 @quiet_option
 @verbose_option()

@@ -57,7 +57,9 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
         help="Samples a shard (0.6 MB each at 256).")  # fmt: skip
 @option("--jitter", type=click.FloatRange(0, 1, max_open=True), default=0.1, show_default=True, group=_LABELS,
         help="Random shift and size change of the crop, as shares of the face's extent; 0 is off.")  # fmt: skip
-@option("--seed", type=int, default=0, show_default=True, group=_LABELS, help="Of the jitter and of --augment.")
+@option(
+    "--seed", type=int, default=0, show_default=True, group=_LABELS, help="Random seed for crop jitter and --augment."
+)
 @option("--convention", type=click.Choice(["exact", "face3d"]), default="exact", show_default=True, group=_LABELS,
         help="Pixel convention; face3d: of old label sets, one pixel right and up of the annotated point.")  # fmt: skip
 @option("--weights", "weights_path", type=EXISTING_FILE, group=_LABELS,
@@ -69,7 +71,7 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 @option("--copies", type=click.IntRange(1, 10_000), default=1, show_default=True, metavar="K", group=_LABELS,
         help="Augmented samples from each image.")  # fmt: skip
 @workers_option
-@on_error_option("What a sample that cannot be used does")
+@on_error_option("What to do with an unusable sample")
 @overwrite_option()
 @option("--dry-run", is_flag=True, group=HOW_IT_RUNS, help="Say what would be done, and stop.")
 @quiet_option

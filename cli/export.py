@@ -16,7 +16,7 @@ from uvgen.cli.progress import cores, reported
 @click.option("--model", "model_path", type=MODEL, help="The shards' model, to make maps that are not stored.")
 @click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of the JPEG crops.")
 @workers_option
-@click.option("--quiet", is_flag=True, help="Errors alone.")
+@click.option("--quiet", is_flag=True, help="Print errors only.")
 def command(
     shards: Path, to: str, out: Path, model_path: Path | str | None, quality: int, workers: int | None, quiet: bool
 ) -> None:

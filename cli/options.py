@@ -83,13 +83,13 @@ def _check_volume(context: click.Context, param: click.Parameter, chosen: bool) 
     return chosen
 
 
-quiet_option = option("--quiet", is_flag=True, group=HOW_IT_RUNS, callback=_check_volume, help="Errors alone.")
+quiet_option = option("--quiet", is_flag=True, group=HOW_IT_RUNS, callback=_check_volume, help="Print errors only.")
 
 
 def on_error_option(what: str) -> Any:
     """``--on-error``, which says what becomes of `what`."""
     return option("--on-error", type=click.Choice(["skip", "fail"]), default="skip", show_default=True,
-                  group=HOW_IT_RUNS, help=f"{what}: it is left out and reported, or ends the run.")  # fmt: skip
+                  group=HOW_IT_RUNS, help=f"{what}: skip and report it, or stop the run.")  # fmt: skip
 
 
 def overwrite_option(what: str = "a data set") -> Any:

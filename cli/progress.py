@@ -73,7 +73,7 @@ class Progress:
 
 @contextlib.contextmanager
 def reported(total: int, *, quiet: bool, verbose: bool = False) -> Iterator[Progress]:
-    """A display for the time of the block, in which no Ctrl-C gets lost."""
+    """Show progress within the block; a Ctrl-C in it is not lost."""
     from uvgen.interrupts import interrupts_kept
 
     with interrupts_kept() as check, contextlib.closing(Progress(total, check, quiet=quiet, verbose=verbose)) as shown:

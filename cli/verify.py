@@ -6,12 +6,13 @@ from pathlib import Path
 import click
 
 from uvgen.cli.options import ANY_PATH, MODEL
+from uvgen.cli.progress import reported
 
 
 @click.command("verify")
 @click.argument("shards", type=ANY_PATH)
 @click.option("--model", "model_path", type=MODEL, help="Also compare stored maps with stored parameters.")
-@click.option("--quiet", is_flag=True, help="Problems alone.")
+@click.option("--quiet", is_flag=True, help="Print problems only.")
 def command(shards: Path, model_path: Path | str | None, quiet: bool) -> None:
     """Check a data set: hashes, shapes, ranges, and with --model that each map agrees with its parameters.
 
@@ -22,9 +23,10 @@ def command(shards: Path, model_path: Path | str | None, quiet: bool) -> None:
     \b
     Exit status: 0 sound, 1 problems were found (each is printed), 2 wrong usage.
     """
-    from uvgen import verify_shards
+    from uvgen import open_shards, verify_shards
 
-    result = verify_shards(shards, model=model_path)
+    with reported(len(open_shards(shards)), quiet=quiet) as shown:
+        result = verify_shards(shards, model=model_path, progress=shown.add)
     for problem in result.problems:
         click.echo(problem, err=True)
     if result.problems:

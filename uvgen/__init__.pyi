@@ -1,10 +1,10 @@
 from .augment.values import Augmentation, AugmentationDraw
 from .datasets.augmented import augment_shards
 from .datasets.build import build_shards
-from .datasets.config import BuildConfig
+from .datasets.config import BuildConfig, DatasetConfig
 from .datasets.export.run import ExportResult, export_shards
 from .datasets.open import open_shards
-from .datasets.record import BuildResult
+from .datasets.record import BuildResult, ShardResult
 from .datasets.verify import VerifyResult, verify_shards
 from .errors import UvgenError
 from .images.crop import crop_similarity
@@ -34,12 +34,14 @@ __all__ = [
     "BuildConfig",
     "BuildResult",
     "ConvertResult",
+    "DatasetConfig",
     "ExportResult",
     "MorphableModel",
     "PositionMapper",
     "PreviewResult",
     "Sample",
     "ShardReader",
+    "ShardResult",
     "SkippedSample",
     "SynthResult",
     "TexelMirror",

@@ -29,6 +29,10 @@ class OutputError(DatasetError):
     """An output folder holds something else, or cannot be made; another folder is to be chosen, or it overwritten."""
 
 
+class BusyError(DatasetError):
+    """Another process is writing into the same folder."""
+
+
 class MeshFileError(UvgenError, OSError):
     """A mesh file cannot be written."""
 

@@ -52,7 +52,7 @@ class FixedPoint(NamedTuple):
         return 0.5 - self.offset / self.scale
 
     def after(self, affine: NDArray[np.float64]) -> NDArray[np.float64]:
-        """An affine map (3, 4) of points, followed by that to their codes, which are to be cut to whole numbers."""
+        """The affine map (3, 4) to codes, of one to values; its results are to be truncated to integers."""
         result = affine / self.scale
         result[:, 3] += self.shift
         return result

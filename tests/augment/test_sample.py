@@ -282,20 +282,22 @@ def test_apply_with_bad_arguments_raises(model) -> None:
     image, flip = np.zeros((SIZE, SIZE, 3), np.uint8), AugmentationDraw(SIZE, flip=True)
     position_map, _ = label(model, CROP)
     for expected, call in {
-        r"image: shape \(64, 64, 3\), expected \(32, 32, 3\)": lambda: apply(AugmentationDraw(32), image),
-        r"other: shape \(3, 3\) uint8, expected \(h, w, 3\)": lambda: apply(flip, image, other=image[:3, :3, 0]),
-        r"image: .* float32, expected \(h, w, 3\) uint8": lambda: apply(flip, image.astype(np.float32)),
+        r"image: uint8 \(64, 64, 3\), expected \(32, 32, 3\)": lambda: apply(AugmentationDraw(32), image),
+        r"other: uint8 \(3, 3\), expected uint8 of shape \(1\+, 1\+, 3\)": lambda: apply(
+            flip, image, other=image[:3, :3, 0]
+        ),
+        r"image: float32 .*, expected uint8 of shape \(h, w, 3\)": lambda: apply(flip, image.astype(np.float32)),
         "out: shares memory with the image": lambda: apply(flip, image, image_out=image),
         "out: shares memory with the position map": lambda: move_map(
             AugmentationDraw(SIZE), position_map, out=position_map
         ),
         r"mirror: none, expected TexelMirror.of_model\(model, 48\)": lambda: move_map(flip, position_map),
         "mirror: one of 32 texels": lambda: move_map(flip, position_map, mirror=TexelMirror.of_model(model, 32)),
-        r"position_map: \(48, 48, 3\) float64": lambda: move_map(flip, position_map.astype(float)),
-        r"out: \(3, 3, 3\) float32": lambda: move_map(flip, position_map, out=np.empty((3, 3, 3), np.float32)),
-        r"landmarks: shape \(2, 3\)": lambda: move_landmarks(flip, np.zeros((2, 3))),
+        r"position_map: float64 \(48, 48, 3\)": lambda: move_map(flip, position_map.astype(float)),
+        r"out: float32 \(3, 3, 3\)": lambda: move_map(flip, position_map, out=np.empty((3, 3, 3), np.float32)),
+        r"landmarks: float64 \(2, 3\)": lambda: move_landmarks(flip, np.zeros((2, 3))),
         "position_map: uint16, expected float32": lambda: occluded_texels(flip, position_map.astype(np.uint16)),
-        r"out: \(2, 2\) bool, expected \(48, 48\)": lambda: occluded_texels(
+        r"out: bool \(2, 2\), expected bool \(48, 48\)": lambda: occluded_texels(
             flip, position_map, out=np.zeros((2, 2), bool)
         ),
     }.items():

@@ -151,7 +151,9 @@ def test_export_of_a_damaged_set_leaves_nothing(built: Path, tmp_path: Path) -> 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken"]
 
 
-@pytest.mark.parametrize(("name", "words"), [("../away", "was the data set edited"), ("same", "the same file")])
+@pytest.mark.parametrize(
+    ("name", "words"), [("../away", "was the data set edited"), ("same", "two samples map to this file name")]
+)
 def test_export_of_names_that_would_leave_the_folder_or_collide_is_an_error(
     built: Path, tmp_path: Path, name: str, words: str
 ) -> None:

@@ -166,11 +166,11 @@ def replaced(model: MorphableModel, position: int, value: object) -> list[object
 @pytest.mark.parametrize(
     ("position", "value", "message"),
     [
-        (0, np.zeros((2, 3)), r"shape: \(2, 3\), expected \(2, 10\) for toy"),
-        (1, np.zeros((1, 5)), r"expression: \(1, 5\), expected \(2, 5\)"),
+        (0, np.zeros((2, 3)), r"shape: float64 \(2, 3\), expected \(2, 10\): 10 components of toy"),
+        (1, np.zeros((1, 5)), r"expression: float64 \(1, 5\), expected \(2, 5\)"),
         (0, np.full((2, 10), np.nan), "NaN or infinity"),
         (2, np.full((2, 7), np.inf), "NaN or infinity"),
-        (3, np.eye(3)[None], r"similarity: \(1, 3, 3\), expected \(2, 3, 3\)"),
+        (3, np.eye(3)[None], r"similarity: float64 \(1, 3, 3\), expected \(2, 3, 3\)"),
         (3, np.diag([1, 2, 1.0]), "expected rotation, uniform scale and shift"),
         (4, [1, 2, 3], "image_height"),
     ],
@@ -181,7 +181,7 @@ def test_position_mapper_call_with_a_bad_argument_raises(model, position, value,
 
 
 def test_position_mapper_call_with_a_wrong_buffer_raises(model) -> None:
-    with pytest.raises(InputError, match=r"out: \(2, 32, 32, 3\) float64, expected \(2, 32, 32, 3\) float32"):
+    with pytest.raises(InputError, match=r"out: float64 \(2, 32, 32, 3\), expected float32 \(2, 32, 32, 3\)"):
         PositionMapper(model, 32)(*faces(model, 2), out=np.zeros((2, 32, 32, 3)))
 
 

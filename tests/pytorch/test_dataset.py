@@ -529,8 +529,8 @@ def test_unwrap_samples_the_image_at_the_maps_positions() -> None:
 @pytest.mark.parametrize(
     ("maps", "coverage", "message"),
     [
-        ((2, 3, 8, 8), (9, 9), r"coverage \(9, 9\): expected \(8, 8\)"),
-        ((2, 3, 8, 8), (1, 1, 8, 8), r"coverage \(1, 1, 8, 8\): expected"),
+        ((2, 3, 8, 8), (9, 9), r"coverage: \(9, 9\), expected \(8, 8\)"),
+        ((2, 3, 8, 8), (1, 1, 8, 8), r"coverage: \(1, 1, 8, 8\), expected"),
         ((2, 3, 1, 8), None, "of 2 texels a side or more"),
         ((0, 3, 8, 8), None, "expected one or more"),
     ],
@@ -595,7 +595,7 @@ def test_unwrap_of_a_map_that_is_not_finite_sees_nothing_there() -> None:
 
 
 def test_unwrap_of_codes_is_an_error() -> None:
-    with pytest.raises(InputError, match=r"image torch.uint8, .*to_float\(batch, normalize=None\)"):
+    with pytest.raises(InputError, match=r"image, position_map: torch.uint8 .*to_float\(batch, normalize=None\)"):
         unwrap(torch.zeros(1, 3, 20, 20, dtype=torch.uint8), torch.zeros(1, 3, 20, 20))
 
 

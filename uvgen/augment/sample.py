@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from uvgen.augment import kernels
 from uvgen.augment.colors import change_colors
 from uvgen.augment.values import FILLS, SHAPES, AugmentationDraw, Occluder
+from uvgen.checks import check_array, out_buffer
 from uvgen.errors import InputError
 from uvgen.images.warp import warp_image
 from uvgen.maps.labels import check_map, move_landmarks, move_map
@@ -78,8 +79,7 @@ def apply(
     SampleError
         Where `map_out` holds codes and a value has none.
     """
-    if image.shape != (draw.size, draw.size, 3):
-        raise InputError(f"image: shape {image.shape}, expected ({draw.size}, {draw.size}, 3), the draw's size")
+    check_array(image, "image", (draw.size, draw.size, 3), note="the draw's size")
     crop, _ = crop_augmented(image, np.eye(3), draw, other=other, out=image_out)
     move = draw.similarity, draw.size
     moved_map = moved_landmarks = None
@@ -125,14 +125,13 @@ def crop_augmented(
     InputError
         Where a shape or dtype is wrong, or the matrix is not a similarity.
     """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise InputError(f"image: shape {image.shape} {image.dtype}, expected (h, w, 3) uint8")
+    check_array(image, "image", ("h", "w", 3), kind="uint8")
     if out is not None and np.may_share_memory(image, out):
-        raise InputError("out: shares memory with the image; an image cannot be sampled into itself")
-    if other is not None and (other.ndim != 3 or other.shape[2] != 3 or other.dtype != np.uint8 or not other.size):
-        raise InputError(f"other: shape {other.shape} {other.dtype}, expected (h, w, 3) uint8")
-    if out is not None and other is not None and np.may_share_memory(other, out):
-        raise InputError("out: shares memory with the other image")
+        raise InputError("out: shares memory with the image, expected a buffer of its own")
+    if other is not None:
+        check_array(other, "other", (-1, -1, 3), kind="uint8")
+        if out is not None and np.may_share_memory(other, out):
+            raise InputError("out: shares memory with the other image, expected a buffer of its own")
     composed = draw.similarity @ np.asarray(similarity, np.float64)
     crop = warp_image(image, composed, draw.size, flip=draw.flip, out=out)
     for occluder in draw.occluders:
@@ -163,10 +162,7 @@ def occluded_texels(
     check_map("position_map", position_map, None)
     if position_map.dtype != np.float32:
         raise InputError(f"position_map: {position_map.dtype}, expected float32 px; see uvgen.fixed_point.decode")
-    if out is None:
-        out = np.empty(position_map.shape[:2], np.bool_)
-    elif out.shape != position_map.shape[:2] or out.dtype != np.bool_ or not out.flags.c_contiguous:
-        raise InputError(f"out: {out.shape} {out.dtype}, expected {position_map.shape[:2]} bool, C-contiguous")
+    out = out_buffer(out, position_map.shape[:2], np.bool_)
     out[:] = False
     for occluder in draw.occluders:
         frame, shape, radii = _outline(occluder, draw.size)

@@ -30,7 +30,7 @@ from uvgen.maps.labels import crop_pose
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
-from uvgen.shards.constants import read_constants
+from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.index import Index, ShardEntry, SkippedSample, data_folder
 from uvgen.shards.shard import OpenShard
 from uvgen.shards.writer import write_shard
@@ -114,7 +114,7 @@ def augment_shards(
     on_error : {"skip", "fail"}
         Whether a copy whose map leaves the range of its type is left out and reported, or ends the run.
     overwrite : bool
-        Start anew, whatever the folder's data set was made with.
+        Replace an existing data set in the folder.
     progress : callable, optional
         Called with each `ShardResult` as it is finished.
 
@@ -205,6 +205,12 @@ def _check_source(source: Path, index: Index, config: DatasetConfig) -> None:
         if entry.samples and (not path.exists() or path.stat().st_size != entry.size_bytes):
             what = "cut short or changed" if path.exists() else "missing"
             raise DatasetError(f"{path}: {what}; run the `uvgen build` that made it again")
+    constants = source / CONSTANTS
+    if index.constants_sha256 is not None and (
+        not constants.exists() or sha256_file(constants) != index.constants_sha256
+    ):
+        what = "changed" if constants.exists() else "missing"
+        raise DatasetError(f"{constants}: {what}; run the `uvgen build` that made it again")
     if index.missing:
         raise DatasetError(f"{source}: unfinished, {index.missing} samples are missing; run the `uvgen build` again")
     if not index.n_samples:

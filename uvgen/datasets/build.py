@@ -58,7 +58,7 @@ def build_shards(
     model : MorphableModel or path-like, optional
         The model that the samples' parameters belong to; the built-in samples have the built-in one.
     config : BuildConfig, optional
-        What the bytes depend on; the field's habits by default.
+        What the bytes depend on; by default, the settings usual for this task.
     subsets : sequence of str
         Which subsets of a folder to take, all by default.
     flip : bool
@@ -76,7 +76,7 @@ def build_shards(
     on_error : {"skip", "fail"}
         Whether a bad sample is left out and reported, or ends the build.
     overwrite : bool
-        Start anew, whatever the folder's data set was made with.
+        Replace an existing data set in the folder.
     progress : callable, optional
         Called with each `ShardResult` as it is finished.
 
@@ -87,7 +87,7 @@ def build_shards(
     Raises
     ------
     DatasetError
-        Where the data cannot be read, or the folder cannot be written or holds a data set made otherwise.
+        Where the data cannot be read, or the folder cannot be written or holds a data set made with other settings.
     ModelError
         Where the model cannot be read.
     SampleError

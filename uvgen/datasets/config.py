@@ -65,7 +65,7 @@ class BuildConfig:
     copies: int = 1
 
     def to_plain(self) -> dict[str, Any]:
-        """As it is stored: plain values, an augmentation as its ranges; neither it nor `copies` where there is none."""
+        """As it is stored: plain values, an augmentation as its ranges; both keys are omitted where there is none."""
         content = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         if self.augmentation is None:  # so that plain sets are told from augmented ones
             del content["augmentation"], content["copies"]
@@ -102,7 +102,7 @@ class BuildConfig:
         if self.augmentation is None and self.copies != 1:
             raise InputError(f"copies: {self.copies}, expected 1 without an augmentation: they would all be the same")
         if not 0 <= self.jitter < 1:
-            raise InputError(f"jitter: {self.jitter}, expected 0 (none) to below 1; the field's is {JITTER}")
+            raise InputError(f"jitter: {self.jitter}, expected 0 (none) to below 1; {JITTER} is usual")
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,12 @@ def open_shards(
         Where the index is missing or damaged.
     ModelError
         Where the model is another than that of the set.
+
+    Examples
+    --------
+    >>> reader = uvgen.open_shards("shards/")
+    >>> reader[0]["posmap"].shape, len(reader[0:16]["name"])
+    ((256, 256, 3), 16)
     """
     folder = data_folder(path)
     index = Index.read(folder)
@@ -78,7 +84,7 @@ class MapMaker:
     Attributes
     ----------
     needs : tuple of str
-        Fields that a call uses, where the samples have them.
+        Fields that a call reads, if present.
     layout : (shape, dtype)
         Of one map.
     """

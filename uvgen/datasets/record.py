@@ -91,7 +91,7 @@ def make_shards(
     config, plan : DatasetConfig, mapping
         What the index states; a set that was begun with others is refused.
     constants : mapping of str to ndarray
-        What holds for all samples.
+        Arrays that are the same for all samples.
     mirror : TexelMirror or None
         For the result.
     workers, overwrite, progress
@@ -104,7 +104,7 @@ def make_shards(
     Raises
     ------
     DatasetError
-        Where the folder cannot be written or holds a data set made otherwise.
+        Where the folder cannot be written or holds a data set made with other settings.
     """
     started = time.perf_counter()
     record = _ShardRecord(out, Index(__version__, config.to_plain(), dict(plan)), constants, overwrite=overwrite)
@@ -141,7 +141,7 @@ class _ShardRecord:
         self._finished: set[str] = set()
 
     def resume(self) -> None:
-        """Take over what the folder's index lists and what is whole, or remove it where all is to be made anew."""
+        """Keep the shards that the index lists and that are whole; with `overwrite`, delete them instead."""
         folder = self._folder
         if self._overwrite:
             (folder / DATASET_INDEX).unlink(missing_ok=True)

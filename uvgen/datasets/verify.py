@@ -122,8 +122,10 @@ def _check_constants(folder: Path, index: Index) -> list[str]:
         return [f"{path}: missing; run what made the data set again"]
     if sha256_file(path) != index.constants_sha256:
         return [f"{path}: its SHA-256 is not the one in the index; damaged or changed"]
-    weights = read_constants(folder)["weight_mask"]
-    sound = np.isfinite(weights).all() and weights.min() >= 0
+    weights = read_constants(folder).get("weight_mask")
+    if weights is None:
+        return [f"{path}: has no weight_mask"]
+    sound = np.isfinite(weights).all() and weights.min(initial=0) >= 0
     return [] if sound else [f"{path}: weight_mask holds negative or non-finite values"]
 
 

@@ -14,7 +14,7 @@ from uvgen.errors import InputError
 from uvgen.storage.files import replaced_on_success
 
 JPEG_QUALITY = 95
-"""Of crops that are written as JPEG, where nothing else is said."""
+"""Default quality of crops that are written as JPEG."""
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 """Endings of the names of pictures that `save_picture` writes."""

@@ -1,7 +1,8 @@
 """Running tasks on any number of processes, and going on where an earlier run stopped.
 
 A job is a value that travels to each worker process once and is opened there; what it makes is noted in a record, which
-knows which units are finished. Build, augment, synth and export run this way.
+knows which units are finished. Build and augment (`datasets/record.py`), synth (`synth/folder.py`) and export
+(`datasets/export/run.py`) run this way and have a record each.
 """
 
 import tempfile
@@ -24,7 +25,7 @@ Result_contra = TypeVar("Result_contra", contravariant=True)
 
 
 class Job(Protocol[Task_contra, Result_co]):
-    """What every process needs to make tasks; picklable, a model that has a file as that file's name."""
+    """What every process needs to make tasks. It must be picklable; a model that has a file is pickled as its path."""
 
     def open(self) -> Callable[[Task_contra], Result_co]:
         """Load what is needed, and return the function that makes one task."""
@@ -34,7 +35,7 @@ class Record(Protocol[Unit_contra, Result_contra]):
     """What a folder says about the work that is finished in it."""
 
     def resume(self) -> None:
-        """Read what the folder holds; DatasetError where it was made otherwise."""
+        """Read what the folder holds; OutputError where it was made with other settings."""
 
     def is_finished(self, unit: Unit_contra) -> bool:
         """Whether an earlier run made this unit, and it is whole."""
@@ -43,7 +44,7 @@ class Record(Protocol[Unit_contra, Result_contra]):
         """Note what a task made."""
 
     def finish(self) -> None:
-        """Note that nothing is missing any more."""
+        """Record that all units are finished."""
 
 
 def run(
@@ -56,7 +57,7 @@ def run(
     group: Callable[[list[Unit]], list[Task]] = list,  # type: ignore[assignment]
     progress: Callable[[Result], object] | None = None,
 ) -> None:
-    """Make the units that are not finished yet, alone in the folder.
+    """Make the units that are not finished yet, while the folder is locked against other processes.
 
     Parameters
     ----------
@@ -78,7 +79,8 @@ def run(
     Raises
     ------
     DatasetError
-        Where the folder cannot be written, another process is at work in it, or (`OutputError`) it was made otherwise.
+        Where the folder cannot be written, another process is at work in it (`BusyError`), or it was made with other
+        settings (`OutputError`).
     """
     with exclusive(folder):
         record.resume()

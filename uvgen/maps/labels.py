@@ -1,6 +1,6 @@
-"""Labels of a crop that is moved by a similarity and mirrored: its map, its landmarks, its place in the image.
+"""Labels of a crop that is moved by a similarity and mirrored: its map, its landmarks, its pose, its similarity.
 
-Which texel mirrors which is `uvgen.maps.mirror`'s.
+See `uvgen.maps.mirror` for which texel and which component mirrors which.
 """
 
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from uvgen.checks import check_array, shown
 from uvgen.errors import InputError
 from uvgen.fixed_point import MAX_CODE, FixedPoint
 from uvgen.geometry import (
@@ -38,11 +39,11 @@ def move_map(
     position_map : (u, u, 3) float32 or uint16, C-contiguous
         Crop px, or the codes of `FixedPoint.for_crop(crop_size)`.
     similarity : (3, 3) float
-        Crop → moved crop, before mirroring, px. z scales alike.
+        Crop → moved crop, before mirroring, px. z is scaled by the same factor.
     crop_size : int
         Pixels along each side of the crops.
     flip : bool
-        Whether the moved crop is mirrored at last: x becomes ``crop_size - 1 - x``.
+        Whether the moved crop is mirrored afterwards: x becomes ``crop_size - 1 - x``.
     mirror : TexelMirror, optional
         The model's; needed where `flip` is true.
     out : (u, u, 3) float32 or uint16, C-contiguous, optional
@@ -96,8 +97,7 @@ def move_landmarks(
     Where the crop is mirrored they are in another order: the left eye's are those that the picture shows on the left.
     """
     points = np.asarray(landmarks)
-    if points.shape != (68, 3):
-        raise InputError(f"landmarks: shape {points.shape}, expected (68, 3)")
+    check_array(points, "landmarks", (68, 3))
     moved = transform_points(points, similarity)
     return (mirror_landmarks(moved, crop_size) if flip else moved).astype(np.float32)
 
@@ -176,8 +176,8 @@ def crop_pose(
 ) -> NDArray[np.float64]:
     """Poses of faces as their crops show them: of the mirrored face, where the crop is mirrored.
 
-    Taken for poses in an image of the crop's size, they put the face where the crop has it. Yaw and roll have the sign
-    that one sees, whatever was done to the crop.
+    Taken for poses in an image of the crop's size, they put the face where the crop has it. Yaw and roll have the signs
+    visible in the crop, also where it is mirrored.
 
     Parameters
     ----------
@@ -192,13 +192,13 @@ def crop_pose(
     convention : {"exact", "face3d"}
         Pixel convention.
     flipped : (B,) or scalar bool
-        Which crops are mirrored at last.
+        Which crops are mirrored afterwards.
 
     Returns
     -------
     (B, 7) or (7,) float64
-        Pitch, yaw, roll (rad), tx, ty, tz (px of the crop), f (crop px/µm). The yaw lies in [-π/2, π/2]. tz is as the
-        pose puts it: maps and landmarks are shifted along z besides, so that the smallest depth is 0.
+        Pitch, yaw, roll (rad), tx, ty, tz (px of the crop), f (crop px/µm). The yaw lies in [-π/2, π/2]. tz is that of
+        the pose, scaled: maps and landmarks are shifted along z besides, so that the smallest depth is 0.
     """
     poses = np.atleast_2d(np.asarray(pose, np.float64))
     affine = crop_affine(pose_to_image(poses, image_height, convention), image_to_crop)
@@ -239,5 +239,5 @@ def check_map(name: str, array: NDArray[Any], shape: tuple[int, ...] | None) -> 
     square = array.ndim == 3 and array.shape[0] == array.shape[1] and array.shape[2] == 3
     ok = (array.shape == shape if shape else square) and array.dtype in (np.float32, np.uint16)
     if not ok or not array.flags.c_contiguous:
-        expected = f"{shape or '(u, u, 3)'} float32 px or uint16 codes, C-contiguous"
-        raise InputError(f"{name}: {array.shape} {array.dtype}, expected {expected}")
+        expected = f"{shape or '(u, u, 3)'}, C-contiguous"
+        raise InputError(f"{name}: {shown(array)}, expected float32 px or uint16 codes of shape {expected}")

@@ -1,4 +1,7 @@
-"""Results that depend on a model alone, or on a model and a few plain values: found once in a process."""
+"""Results that depend on a model and a few plain values, computed once in a process.
+
+Threads that ask at the same time may each compute one; they then share the last.
+"""
 
 from collections.abc import Callable
 from functools import wraps

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.errors import InputError
+from uvgen.checks import check_array, check_finite, out_buffer
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import crop_affine, pose_to_image
 from uvgen.maps import kernels
@@ -17,7 +17,7 @@ from uvgen.maps.depth import DepthSearch
 from uvgen.models.morphable import MorphableModel
 
 BATCH = 96
-"""Faces evaluated by one matrix product. More would be faster by less and less, and take 1.4 MB each."""
+"""Faces evaluated by one matrix product. Larger batches gain little and cost 1.4 MB per face."""
 
 _LANES = 16  # batches are padded to a multiple: so a face's map does not depend on how many others come with it
 _BLOCK, _PAD = 64, 16  # texels and extra lanes of a transposition: the fastest of those tried
@@ -123,7 +123,7 @@ class PositionMapper:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Position maps as a call returns them, and the 68 landmarks (B, 68, 3) float32 in the same frame."""
         faces = self._checked(shape, expression, pose, image_height)
-        out = self._output(len(faces[0]), np.dtype(np.float32), out)
+        out = out_buffer(out, (len(faces[0]), self.size, self.size, 3), np.float32)
         landmarks, _ = self._evaluate(*faces, similarity, out, None)
         return out, landmarks
 
@@ -164,7 +164,7 @@ class PositionMapper:
             Where shapes do not agree, or a value is not finite.
         """
         faces = self._checked(shape, expression, pose, image_height)
-        out = self._output(len(faces[0]), np.dtype(np.uint16), out)
+        out = out_buffer(out, (len(faces[0]), self.size, self.size, 3), np.uint16)
         landmarks, in_range = self._evaluate(*faces, similarity, out, fixed_point)
         return out, landmarks, in_range
 
@@ -210,8 +210,7 @@ class PositionMapper:
 
     def _to_crop(self, to_image: NDArray[np.float64], similarity: ArrayLike) -> NDArray[np.float64]:
         n, matrices = len(to_image), np.asarray(similarity, np.float64)
-        if matrices.shape not in ((3, 3), (n, 3, 3)):
-            raise InputError(f"similarity: {matrices.shape}, expected ({n}, 3, 3) or (3, 3)")
+        check_array(matrices, "similarity", (n, 3, 3), (3, 3))
         return crop_affine(to_image, np.broadcast_to(matrices, (n, 3, 3)))
 
     def _checked(
@@ -219,8 +218,7 @@ class PositionMapper:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Joint coefficients (B, ks + ke) and model → image maps (B, 3, 4)."""
         for name, value in (("shape", shape), ("expression", expression), ("pose", pose)):
-            if not np.isfinite(np.asarray(value, dtype=np.float64)).all():
-                raise InputError(f"{name}: holds NaN or infinity")
+            check_finite(np.asarray(value, dtype=np.float64), name)
         to_image = pose_to_image(pose, image_height, self.convention)
         parts = []
         for name, value, n in (
@@ -228,22 +226,13 @@ class PositionMapper:
             ("expression", expression, self.model.n_expression),
         ):
             array = np.asarray(value, dtype=np.float64)
-            if array.shape != (len(to_image), n):
-                raise InputError(f"{name}: {array.shape}, expected ({len(to_image)}, {n}) for {self.model.name}")
+            check_array(array, name, (len(to_image), n), note=f"{n} components of {self.model.name}")
             parts.append(array)
         return np.concatenate(parts, axis=1), to_image
 
     def _landmarks(self, coefficients: NDArray[np.float64], affine: NDArray[np.float64]) -> NDArray[np.float64]:
         points = (coefficients @ self._landmark_basis.T).reshape(-1, 68, 3) + self._landmark_mean
         return points @ np.swapaxes(affine[:, :, :3], 1, 2) + affine[:, None, :, 3]
-
-    def _output(self, n: int, dtype: np.dtype[Any], out: NDArray[Any] | None) -> NDArray[Any]:
-        expected = (n, self.size, self.size, 3)
-        if out is None:
-            return np.empty(expected, dtype)
-        if out.shape != expected or out.dtype != dtype or not out.flags.c_contiguous:
-            raise InputError(f"out: {out.shape} {out.dtype}, expected {expected} {dtype}, C-contiguous")
-        return out
 
     def _evaluate(
         self,

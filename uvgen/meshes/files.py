@@ -2,13 +2,13 @@
 
 import io
 import os
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from uvgen.checks import bad_index, check_finite, choice, real_array, shown, triangle_indices
-from uvgen.errors import InputError, MeshFileError
+from uvgen.errors import DatasetError, InputError, MeshFileError
+from uvgen.storage.files import replaced_on_success
 
 _FRAMES = ("image", "raw")
 
@@ -173,19 +173,17 @@ def _checked_path(path, suffix):
 
 
 def _write(path, data):
-    temporary = path.with_name(f".uvgen-{os.getpid()}-{path.name}")
+    if not path.parent.is_dir():
+        raise MeshFileError(f"{path}: its folder is missing; make it first")
     try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)  # nobody meets half of a file
-    except OSError as error:
-        raise MeshFileError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+        with replaced_on_success(path, flush=False) as temporary:
+            temporary.write_bytes(data)
+    except DatasetError as error:
+        raise MeshFileError(str(error)) from error
 
 
 def _png(image):
-    """An 8-bit RGB image (h, w, 3) as the bytes of a PNG file."""
+    """An 8-bit RGB image (h, w, 3) as PNG. This room may not use `uvgen.images.codecs`."""
     from PIL import Image
 
     data = io.BytesIO()

@@ -28,6 +28,11 @@ def load_model(path: str | PathLike[str]) -> MorphableModel:
     ------
     ModelError
         Where the file is missing, of another kind, or damaged.
+
+    Examples
+    --------
+    >>> uvgen.load_model("builtin").n_shape
+    32
     """
     if path == BUILTIN:
         from uvgen.models.builtin import builtin_model

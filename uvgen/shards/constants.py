@@ -1,4 +1,4 @@
-"""`constants.npz`: what holds for all samples of a data set, such as the loss weights. NumPy reads it by itself."""
+"""`constants.npz`: arrays that are the same for all samples of a data set, such as the weight mask."""
 
 import os
 from collections.abc import Mapping
@@ -24,12 +24,12 @@ def write_constants(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def read_constants(folder: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
-    """A data set's constants; none where it has no such file, DatasetError where the file cannot be read."""
+    """A data set's constants; DatasetError where their file is missing or cannot be read."""
     path = Path(folder, CONSTANTS)
     try:
         with np.load(path, allow_pickle=False) as content:
             return dict(content)
-    except FileNotFoundError:
-        return {}
+    except FileNotFoundError as error:
+        raise DatasetError(f"{path}: missing; run what made the data set again") from error
     except Exception as error:  # zipfile and NumPy raise many kinds on damaged files
         raise DatasetError(f"{path}: cannot be read ({error}); run `uvgen verify {path.parent}`") from error

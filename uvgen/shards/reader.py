@@ -62,6 +62,7 @@ class ShardReader:
         self._shards = [entry for entry in index.shards if entry.samples]
         self._ends = list(accumulate(entry.samples for entry in self._shards))
         self._made = made or {}
+        self._has_constants = index.constants_sha256 is not None
         self._open: OrderedDict[int, OpenShard] = OrderedDict()
         self._lock, self._pid = threading.Lock(), os.getpid()
 
@@ -231,5 +232,9 @@ class ShardReader:
 
     @cached_property
     def constants(self) -> dict[str, NDArray[Any]]:
-        """What holds for all samples: the weight mask, the coverage and the landmarks' texels."""
-        return read_constants(self.folder)
+        """Arrays that are the same for all samples.
+
+        ``weight_mask`` (U, U) float32, ``coverage`` (U, U) bool, and ``landmark_texels`` (68, 2) int32, rows and
+        columns. DatasetError where their file is missing or damaged.
+        """
+        return read_constants(self.folder) if self._has_constants else {}

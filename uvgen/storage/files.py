@@ -1,4 +1,4 @@
-"""Files and folders that are written whole or not at all: no reader ever meets half of one."""
+"""Files and folders that are written whole or not at all: readers never see a partial one."""
 
 import hashlib
 import os
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from uvgen.errors import DatasetError, OutputError, UvgenError
+from uvgen.errors import BusyError, DatasetError, OutputError, UvgenError
 
 TEMPORARY_PREFIX = ".uvgen-"
 
@@ -46,7 +46,9 @@ def replaced_on_success(path: Path, *, folder: Path | None = None, flush: bool =
     except OSError as error:
         if isinstance(error, UvgenError):  # of what the body read
             raise
-        raise DatasetError(f"{path}: cannot be written ({error.strerror or error}); free space, rights?") from error
+        raise DatasetError(
+            f"{path}: cannot be written ({error.strerror or error}); check free space, permissions"
+        ) from error
     finally:
         with suppress(OSError):  # renamed, or never made
             temporary.unlink()
@@ -62,8 +64,8 @@ def draft_of(folder: Path) -> Path:
 def folder_on_success(folder: Path) -> Iterator[Path]:
     """Give a draft of a folder (`draft_of`); rename it to `folder` if the body succeeds.
 
-    What a killed or interrupted run left in the draft is there for the next one to finish; after any other failure the
-    draft is removed.
+    What a killed or interrupted run left in the draft is kept, so that the next run can finish it; after any other
+    failure the draft is removed, unless another process is at work in it (`BusyError`).
 
     Parameters
     ----------
@@ -87,11 +89,15 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
         draft.mkdir(parents=True, exist_ok=True)
         yield draft
         os.replace(draft, folder.absolute())
+    except BusyError:  # the draft is another process's
+        raise
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
         if isinstance(error, UvgenError):
             raise
-        raise DatasetError(f"{folder}: cannot be written ({error.strerror or error}); free space, rights?") from error
+        raise DatasetError(
+            f"{folder}: cannot be written ({error.strerror or error}); check free space, permissions"
+        ) from error
     except Exception:
         shutil.rmtree(draft, ignore_errors=True)
         raise

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from uvgen.errors import DatasetError, OutputError
+from uvgen.errors import BusyError, OutputError
 from uvgen.storage.files import TEMPORARY_PREFIX
 
 
@@ -53,15 +53,17 @@ def exclusive(folder: Path) -> Iterator[None]:
 
     Raises
     ------
-    DatasetError
-        Where another process is at work in it, or it cannot be written.
+    BusyError
+        Where another process is at work in it.
+    OutputError
+        Where it cannot be made.
     """
     with ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(locked(folder, wait=False))
         except BlockingIOError as error:
-            raise DatasetError(f"{folder}: another uvgen is writing into it; wait for it to finish") from error
+            raise BusyError(f"{folder}: another uvgen is writing into it; wait for it to finish") from error
         except OSError as error:
             raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
         _remove_leftovers(folder)  # of runs that were killed

@@ -1,7 +1,8 @@
 """What PyTorch training code imports: data sets, their order, maps made on the device, unwrapped textures.
 
 Needs PyTorch, which uvgen itself does not require: ``pip install torch``. Losses and metrics, in
-`uvgen.losses` and `uvgen.metrics`, take NumPy arrays and tensors alike.
+`uvgen.losses` and `uvgen.metrics`, take NumPy arrays and tensors alike. The room stands on `datasets`; networks do not
+belong here but to `examples/`.
 """
 
 from uvgen.errors import DependencyError

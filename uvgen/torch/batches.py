@@ -22,7 +22,7 @@ def as_tensors(large: dict[str, torch.Tensor], rows: dict[str, Any], interleaved
 
 
 class LateDict(MutableMapping[str, Any]):
-    """A dict that comes into being when somebody looks into it; copies and unions of it are plain dicts."""
+    """A dict that is loaded on first access; copies and unions of it are plain dicts."""
 
     @abstractmethod
     def _opened(self) -> dict[str, Any]:

@@ -230,6 +230,10 @@ class ShardDataset(Dataset[dict[str, Any]]):
         for k, index in enumerate(indices):
             places = {name: values[k] for name, values in targets.items()}
             self._read_sample(index, k, rows, None if made is None else made[k], places)
+        if self._augmenter is not None and "crop_pose" in rows:
+            pose, similarity, height = rows["pose"], rows["image_to_crop"], rows["image_height"]
+            config = self.reader.config.build
+            rows["crop_pose"][:] = crop_pose(pose, similarity, height, config.size, config.convention, rows["flipped"])
         return rows
 
     def _made_maps(self, maker: Maker, rows: dict[str, Any], n: int) -> NDArray[np.float32]:
@@ -290,11 +294,6 @@ class ShardDataset(Dataset[dict[str, Any]]):
         rows["landmarks"][k] = changed.landmarks
         composed, flipped = augmenter.compose(draw, rows["image_to_crop"][k], bool(rows["flipped"][k]))
         rows["image_to_crop"][k], rows["flipped"][k] = composed, flipped
-        if "crop_pose" in rows:
-            config = self.reader.config.build
-            rows["crop_pose"][k] = crop_pose(
-                rows["pose"][k], composed, rows["image_height"][k], config.size, config.convention, flipped
-            )
         return changed.image, changed.position_map
 
     def _stored(self, index: int, name: str, out: NDArray[Any] | None = None) -> NDArray[Any]:

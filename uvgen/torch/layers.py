@@ -276,20 +276,20 @@ def unwrap(
     """
     if image.ndim != 4 or position_map.ndim != 4 or position_map.shape[:2] != (len(image), 3):
         raise InputError(
-            f"image {tuple(image.shape)}, position_map {tuple(position_map.shape)}: "
+            f"image, position_map: {tuple(image.shape)} and {tuple(position_map.shape)}, "
             "expected (B, C, H, W) and (B, 3, U, U)"
         )
     if not (image.is_floating_point() and position_map.is_floating_point()):
         raise InputError(
-            f"image {image.dtype}, position_map {position_map.dtype}: expected floats, as "
+            f"image, position_map: {image.dtype} and {position_map.dtype}, expected floats, as "
             "`to_float(batch, normalize=None)` makes them"
         )
     rows, columns = position_map.shape[2:]
     if not len(image) or min(rows, columns) < 2:
-        raise InputError(f"position_map {tuple(position_map.shape)}: expected one or more, of 2 texels a side or more")
+        raise InputError(f"position_map: {tuple(position_map.shape)}, expected one or more, of 2 texels a side or more")
     if coverage is not None:
         if tuple(coverage.shape) not in ((rows, columns), (len(image), rows, columns)):
-            raise InputError(f"coverage {tuple(coverage.shape)}: expected ({rows}, {columns}), one a texel")
+            raise InputError(f"coverage: {tuple(coverage.shape)}, expected ({rows}, {columns}), one per texel")
         coverage = coverage.bool()
     height, width = image.shape[2:]
     x, y = position_map[:, 0], position_map[:, 1]

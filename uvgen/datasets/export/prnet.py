@@ -13,7 +13,7 @@ from uvgen.shards.reader import ShardReader
 
 
 def key(name: str) -> str:
-    """Folders have numbers: no two samples share one."""
+    """The name itself: folders are numbered, so names cannot clash."""
     return name
 
 

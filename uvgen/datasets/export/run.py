@@ -142,7 +142,7 @@ class ExportJob:
 
 
 class _ExportRecord:
-    """A file in the draft, which lists the shards that are written, and goes when all are."""
+    """A file in the draft that lists the finished shards; it is deleted when the export is complete."""
 
     def __init__(self, draft: Path, settings: dict[str, Any], reader: ShardReader, target: ModuleType) -> None:
         self._draft, self._settings, self._reader, self._target = draft, settings, reader, target
@@ -175,7 +175,7 @@ class _ExportRecord:
             temporary.write_text(json.dumps(content), encoding="utf-8")
 
     def finish(self) -> None:
-        """Write what there is once."""
+        """Write the files that exist once per data set."""
         weights = self._reader.constants.get("weight_mask")
         if weights is not None:
             np.save(self._draft / "weight_mask.npy", weights)
@@ -193,5 +193,5 @@ def _check_names(reader: ShardReader, target: ModuleType) -> None:
     for name in reader.names:
         key = target.key(name)
         if key in taken:
-            raise InputError(f"sample {key!r}: another one would be written to the same file; export them apart")
+            raise InputError(f"sample {key!r}: two samples map to this file name; export them to separate folders")
         taken.add(key)

@@ -1,0 +1,109 @@
+"""Running tasks: what is finished is left alone, a job travels once, and errors are the task's own."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.jobs import Multiply
+
+from uvgen.errors import DatasetError, InputError, OutputError, SampleError
+from uvgen.jobs.run import check_run, check_same, results, run
+
+
+@dataclass
+class Files:
+    """A record whose files say what is finished."""
+
+    folder: Path
+    added: list[int] = field(default_factory=list)
+    ended: bool = False
+
+    def resume(self) -> None:
+        pass
+
+    def is_finished(self, number: int) -> bool:
+        return (self.folder / str(number)).exists()
+
+    def add(self, result: tuple[int, int, int]) -> None:
+        self.added.append(result[0])
+
+    def finish(self) -> None:
+        self.ended = True
+
+
+def job(folder: Path) -> Multiply:
+    return Multiply(folder, np.arange(10.0) + 1)
+
+
+def test_run_makes_what_is_not_finished_and_notes_each(tmp_path: Path) -> None:
+    (tmp_path / "3").write_text("mine")
+    record, seen = Files(tmp_path), list[int]()
+    run(job(tmp_path), range(5), record, tmp_path, workers=1, progress=lambda result: seen.append(result[0]))
+    assert record.added == seen == [0, 1, 2, 4] and record.ended
+    assert (tmp_path / "3").read_text() == "mine" and (tmp_path / "4").read_text() == "20.0"
+
+
+def test_run_with_nothing_left_opens_no_job(tmp_path: Path) -> None:
+    (tmp_path / "0").write_text("")
+    one, record = job(tmp_path), Files(tmp_path)
+    run(one, [0], record, tmp_path, workers=3)
+    assert one.opened == [] and record.ended
+
+
+def test_run_groups_units_into_tasks(tmp_path: Path) -> None:
+    class Sum:
+        def open(self) -> Callable[[list[int]], tuple[int, int, int]]:
+            return lambda numbers: (sum(numbers), 0, 0)
+
+    record = Files(tmp_path)
+    run(Sum(), range(5), record, tmp_path, workers=1, group=lambda todo: [todo[:2], todo[2:]])
+    assert record.added == [1, 9]
+
+
+@pytest.mark.slow
+def test_run_on_workers_opens_the_job_once_in_each(tmp_path: Path) -> None:
+    made = list(results(job(tmp_path), range(8), 2))
+    assert sorted(number for number, _, _ in made) == list(range(8))
+    assert os.getpid() not in {pid for _, pid, _ in made}
+    assert {opened for _, _, opened in made} == {1}
+    assert (tmp_path / "7").read_text() == "56.0"  # of the table, which the workers map
+
+
+@pytest.mark.slow
+def test_run_on_workers_raises_the_task_s_own_error(tmp_path: Path) -> None:
+    with pytest.raises(SampleError, match="number -2: below 0"):
+        run(job(tmp_path), [1, -2, 3, 4], Files(tmp_path), tmp_path, workers=2)
+
+
+def test_single_task_is_made_in_this_process(tmp_path: Path) -> None:
+    ((_, pid, _),) = results(job(tmp_path), [5], 4)
+    assert pid == os.getpid()
+
+
+def test_run_in_a_folder_that_another_run_holds_is_refused(tmp_path: Path) -> None:
+    def meanwhile(_: object) -> None:
+        with pytest.raises(DatasetError, match="another uvgen is writing into it"):
+            run(job(tmp_path), range(3), Files(tmp_path), tmp_path, workers=1)
+
+    run(job(tmp_path), range(1), Files(tmp_path), tmp_path, workers=1, progress=meanwhile)
+
+
+def test_check_same_states_the_first_difference(tmp_path: Path) -> None:
+    check_same(tmp_path, {"a": 1}, {"a": 1}, {})
+    with pytest.raises(OutputError, match=r"was made with b = 2, now it is 3; choose another output folder"):
+        check_same(tmp_path, {"a": 1, "b": 2}, {"a": 1, "b": 3}, {})
+    with pytest.raises(OutputError, match="was made with another model;"):
+        check_same(tmp_path, {"hash": "x"}, {"hash": "y"}, {"hash": "another model"})
+    with pytest.raises(OutputError, match="c = 1, now it is None"):
+        check_same(tmp_path, {"c": 1}, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("workers", "on_error", "message"), [(0, "skip", "workers: 0"), (1, "stop", "on_error: 'stop'")]
+)
+def test_check_run_of_a_bad_argument_raises(workers: int, on_error: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        check_run(workers, on_error)
