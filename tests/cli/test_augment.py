@@ -393,3 +393,16 @@ def test_augment_help_groups_its_options(uvgen) -> None:
     ]
     assert places == sorted(places)
     assert "\n  SHARDS" not in output
+
+
+def test_augment_of_a_source_without_its_constants_is_refused(uvgen, shards, tmp_path) -> None:
+    shutil.copytree(shards, tmp_path / "in")
+    (tmp_path / "in/constants.npz").write_bytes(b"damaged")
+    result = uvgen("augment", tmp_path / "in", "--out", tmp_path / "out")
+    assert result.exit_code == 1 and "constants.npz: changed; run the `uvgen build`" in result.stderr
+    (tmp_path / "in/constants.npz").unlink()
+    result = uvgen("augment", tmp_path / "in", "--out", tmp_path / "out")
+    assert result.exit_code == 1 and "constants.npz: missing; run the `uvgen build`" in result.stderr
+    assert not (tmp_path / "out").exists()
+    result = uvgen("preview", tmp_path / "in", "--out", tmp_path / "a.png")
+    assert result.exit_code == 1 and "constants.npz: missing" in result.stderr

@@ -18,9 +18,10 @@ import uvgen
 from uvgen import Augmentation, open_shards
 from uvgen.datasets.augmented import augment_shards
 from uvgen.datasets.export.run import TARGETS, export_shards
-from uvgen.errors import DatasetError, InputError
+from uvgen.errors import BusyError, DatasetError, InputError
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
+from uvgen.storage.files import draft_of
 
 N = 9  # samples of the toy tree, in 6 shards
 # of 255, at quality 95 on smooth crops: quantization alone; wrong channel or row order is tens of grey levels off
@@ -185,3 +186,48 @@ def test_uvgen_export_says_what_it_wrote(uvgen: Any, built: Path, tmp_path: Path
     assert uvgen("export", built, "--to", "tfrecord", "--out", tmp_path / "x").exit_code == 2
     nothing = uvgen("export", tmp_path, "--to", "npy", "--out", tmp_path / "x", "--quiet")
     assert (nothing.exit_code, nothing.stdout) == (1, "") and "no such file" in nothing.stderr
+
+
+def test_export_that_was_killed_goes_on_and_another_s_draft_is_left_alone(built: Path, tmp_path: Path) -> None:
+    out, seen = tmp_path / "files", list[int]()
+
+    def stop(n: int) -> None:
+        seen.append(n)
+        with pytest.raises(BusyError, match="another uvgen is writing into it"):  # its draft is ours
+            export_shards(built, out, "npy")
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export_shards(built, out, "npy", progress=stop)
+    assert not out.exists() and list(draft_of(out).rglob("*.npy"))
+    again: list[int] = []
+    result = export_shards(built, out, "npy", progress=again.append)
+    assert sum(seen) + sum(again) == N == result.samples and not draft_of(out).exists()
+    export_shards(built, tmp_path / "whole", "npy")
+    left, right = ({p.relative_to(f): p.read_bytes() for p in f.rglob("*.npy")} for f in (out, tmp_path / "whole"))
+    assert left == right
+    assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in (tmp_path / "whole").iterdir())
+
+
+def test_export_with_other_settings_starts_its_draft_anew(built: Path, tmp_path: Path) -> None:
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export_shards(built, tmp_path / "out", "npy", progress=stop)
+    export_shards(built, tmp_path / "out", "webdataset")
+    assert {path.suffix for path in (tmp_path / "out").rglob("*") if path.is_file()} == {".tar", ".npy"}
+    assert [path.name for path in (tmp_path / "out").glob("*.npy")] == ["weight_mask.npy"]
+
+
+@pytest.mark.slow
+def test_export_on_two_workers_writes_the_same_files(built: Path, tmp_path: Path) -> None:
+    for to in TARGETS:
+        for workers in (1, 2):
+            export_shards(built, tmp_path / f"{to}{workers}", to, workers=workers)
+        one, two = (
+            {p.relative_to(f): p.read_bytes() for p in f.rglob("*") if p.is_file() and p.suffix != ".npz"}
+            for f in (tmp_path / f"{to}1", tmp_path / f"{to}2")
+        )
+        assert one == two and one
