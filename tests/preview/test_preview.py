@@ -19,8 +19,10 @@ from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.images.codecs import save_picture
 from uvgen.preview import page, panels
 from uvgen.preview.layout import THUMB, yaw_histogram
-from uvgen.preview.page import label_problems, mean_texture, spread
+from uvgen.preview.page import mean_texture
 from uvgen.preview.panels import PANEL, SampleView
+from uvgen.preview.problems import label_problems
+from uvgen.preview.selection import spread
 from uvgen.shards.reader import ShardReader
 
 

@@ -42,14 +42,14 @@ from uvgen.preview.panels import (
     turned_panel,
     zoom_panel,
 )
-from uvgen.randomness import keyed_generator
+from uvgen.preview.problems import _model_problems, label_problems
+from uvgen.preview.selection import _named, spread
 from uvgen.shards.reader import ShardReader
 
 MOST = 24
 """Samples that a sheet can show."""
 
 _MEAN_SAMPLES = 32  # in the mean texture
-_MOVED = 0.01  # of the crop's width: stored landmarks and map differ by more only where one of them is wrong
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -235,44 +235,6 @@ def contact_sheet(
     return ContactSheet(picture, tuple(row.name for row in rows), tuple(problems))
 
 
-def spread(yaws_rad: NDArray[np.floating[Any]], names: Sequence[str], n: int, seed: int) -> list[int]:
-    """Choose samples evenly over the range of yaw.
-
-    Parameters
-    ----------
-    yaws_rad : (N,) float
-        One a sample.
-    names : sequence of str
-        The samples' names; the choice does not depend on their order.
-    n : int
-        How many to choose.
-    seed : int
-        Which sample is taken among those within a step of the wished yaw.
-
-    Returns
-    -------
-    list of int
-        At most n indices, from the smallest yaw to the largest.
-    """
-    order = np.lexsort((np.array(names), yaws_rad))
-    sorted_yaws = np.asarray(yaws_rad, np.float64)[order]
-    if len(order) <= n:
-        return order.tolist()
-    edges = np.linspace(sorted_yaws[0], sorted_yaws[-1], n + 1)
-    free = np.ones(len(order), bool)
-    chosen = []
-    for k in range(n):
-        inside = np.flatnonzero(free & (sorted_yaws >= edges[k]) & (sorted_yaws <= edges[k + 1]))
-        if len(inside):
-            taken = int(inside[keyed_generator(seed, "preview", k).integers(len(inside))])
-        else:  # nobody looks that way: the nearest who is left
-            distance = np.abs(sorted_yaws - (edges[k] + edges[k + 1]) / 2)
-            taken = int(np.where(free, distance, np.inf).argmin())
-        free[taken] = False
-        chosen.append(taken)
-    return order[sorted(chosen)].tolist()
-
-
 def mean_texture(
     textures: Sequence[tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]],
 ) -> Image.Image:
@@ -295,61 +257,11 @@ def mean_texture(
     return Image.fromarray(np.rint(mean).astype(np.uint8))
 
 
-def label_problems(
-    face: SampleView, landmarks: NDArray[np.floating[Any]], texels: NDArray[np.integer[Any]]
-) -> list[str]:
-    """What is certainly wrong with a sample's labels.
-
-    Parameters
-    ----------
-    face : SampleView
-        The sample.
-    landmarks : (68, 3) float
-        As stored, crop px.
-    texels : (68, 2) int
-        Rows and columns of the landmarks.
-
-    Returns
-    -------
-    list of str
-        A few words each; empty where nothing is.
-    """
-    problems = []
-    points = face.points[face.face]
-    outward = np.einsum("nc,nc->n", points - points.mean(axis=0), face.normals[face.face]).mean()
-    if outward < 0:
-        problems.append("the map is inside out (mirrored?)")
-    size = face.crop.shape[0]
-    at_texels = face.position_map[texels[:, 0], texels[:, 1], :2]
-    moved = float(np.median(np.linalg.norm(at_texels - landmarks[:, :2], axis=1)))
-    steps = np.linalg.norm(np.diff(face.position_map[..., :2], axis=1), axis=2)
-    if moved > _MOVED * size + 0.6 * float(np.median(steps)):  # a texel's centre may be half a step away
-        problems.append(f"map and stored landmarks are {moved:.1f} px apart")
-    inside = ((at_texels >= 0) & (at_texels <= size - 1)).all(axis=1)
-    if inside.sum() < 34:
-        problems.append(f"{68 - int(inside.sum())} of 68 points lie outside the crop")
-    return problems
-
-
-def _named(reader: ShardReader, all_names: Sequence[str], names: Sequence[str]) -> list[int]:
-    position = {name: k for k, name in enumerate(all_names)}
-    for name in names:
-        if name not in position:
-            raise DatasetError(f"{reader.folder}: no sample {name!r}, expected names like {all_names[0]!r}")
-    return [position[name] for name in names]
-
-
 def _landmark_texels(constants: dict[str, NDArray[Any]], model: MorphableModel | None) -> tuple[NDArray[np.int32], str]:
     """Texels of the landmarks, and where they are from."""
     if model is not None:
         return landmark_texels(model, len(constants["weight_mask"])), f"from {model.name}"
     return constants["landmark_texels"], "from the set"
-
-
-def _model_problems(reader: ShardReader, model: MorphableModel | None) -> list[str]:
-    if model is None or model.content_sha256 == reader.config.model_sha256:
-        return []
-    return [f"{model.name} is not the model that the set was built with"]
 
 
 def _row(sample: dict[str, Any], face: SampleView, texels: NDArray[np.int32], every: int) -> Row:
