@@ -120,9 +120,9 @@ def _atlas(model: MorphableModel, size: int, rule: str) -> UvAtlas:
     loops = hole_loops(model.triangles, model.uv)
     closures = [triangulate_loop(loop, model.uv) for loop in loops]
     triangles = np.concatenate([model.triangles, model.mouth_triangles, *closures]).astype(np.int32)
-    triangle, weights = _draw(model.uv, triangles, size, rule)
+    triangle, weights = _rasterize_uv(model.uv, triangles, size, rule)
     if rule == "top-left":  # a texel centre on the mesh's right or lower rim is on the mesh too
-        rim, rim_weights = _draw(0.5 + (model.uv - 0.5) * (1 + _RIM), triangles, size, rule)
+        rim, rim_weights = _rasterize_uv(0.5 + (model.uv - 0.5) * (1 + _RIM), triangles, size, rule)
         open_texels = triangle < 0
         triangle[open_texels], weights[open_texels] = rim[open_texels], rim_weights[open_texels]
     texel_kind = np.where(triangle < len(model.triangles), MESH, CLOSURE).astype(np.uint8)
@@ -141,7 +141,7 @@ def _atlas(model: MorphableModel, size: int, rule: str) -> UvAtlas:
     return UvAtlas(size, *(frozen(array, array.dtype) for array in arrays))
 
 
-def _draw(
+def _rasterize_uv(
     uv: NDArray[np.float64], triangles: NDArray[np.int32], size: int, rule: str
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     flat = np.zeros((len(uv), 3))

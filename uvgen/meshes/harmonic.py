@@ -53,8 +53,8 @@ def closed_laplacian(entries, holes, n):
     return (diags_array(np.asarray(w.sum(axis=1)).ravel()) - w).tocsr()
 
 
-def solve_uv(laplacian, held, held_uv, image):
-    """(n, 2) harmonic UV with some vertices held; with `image`, mirrored pairs share one unknown."""
+def solve_uv(laplacian, held, held_uv, mirror_vertex):
+    """(n, 2) harmonic UV with some vertices held; with `mirror_vertex`, mirrored pairs share one unknown."""
     from scipy.sparse import coo_array
     from scipy.sparse.linalg import splu
 
@@ -64,13 +64,13 @@ def solve_uv(laplacian, held, held_uv, image):
     free = np.ones(n, bool)
     free[held] = False
     owner = np.arange(n)  # the vertex whose unknown each vertex reads
-    if image is not None:
-        paired = np.flatnonzero(image >= 0)
-        owner[paired] = np.maximum(paired, image[paired])
+    if mirror_vertex is not None:
+        paired = np.flatnonzero(mirror_vertex >= 0)
+        owner[paired] = np.maximum(paired, mirror_vertex[paired])
     for axis, sign in ((0, -1.0), (1, 1.0)):
         coefficient = np.where(owner == np.arange(n), 1.0, sign)
-        if image is not None and axis == 0:
-            coefficient[image == np.arange(n)] = 0.0  # on the symmetry line: u = 0.5
+        if mirror_vertex is not None and axis == 0:
+            coefficient[mirror_vertex == np.arange(n)] = 0.0  # on the symmetry line: u = 0.5
         used = free & (coefficient != 0)
         names, column = np.unique(owner[used], return_inverse=True)
         spread = coo_array((coefficient[used], (np.flatnonzero(used), column)), shape=(n, len(names))).tocsc()

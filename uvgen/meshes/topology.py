@@ -208,8 +208,8 @@ def find_mirror(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     best = 0
     for k in np.argsort(np.minimum(on_line, over_line), kind="stable")[:_MIRROR_SEEDS].tolist():
         pair = (int(a[k]), int(b[k]))
-        image = pair if on_line[k] <= over_line[k] else pair[::-1]
-        mirror = _spread(pair, image, across, valence)
+        mirror_edge = pair if on_line[k] <= over_line[k] else pair[::-1]
+        mirror = _spread(pair, mirror_edge, across, valence)
         matched = int((mirror >= 0).sum())
         best = max(best, matched)
         if matched > 0.98 * n:
@@ -220,13 +220,13 @@ def find_mirror(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     )
 
 
-def _spread(edge, image, across, valence):
-    """(n,) images spread from `edge` and `image` over apexes of equal valence; all -1 if that contradicts."""
+def _spread(edge, mirror_edge, across, valence):
+    """(n,) images spread from `edge` and `mirror_edge` over apexes of equal valence; all -1 if that contradicts."""
     n = len(valence)
     mirror = [-1] * n
     failures = 0
-    todo = deque([(*edge, *image)])
-    for u, w in zip(edge, image, strict=True):
+    todo = deque([(*edge, *mirror_edge)])
+    for u, w in zip(edge, mirror_edge, strict=True):
         if valence[u] != valence[w]:
             return np.array(mirror)
         mirror[u], mirror[w] = w, u

@@ -83,30 +83,30 @@ def parameterize(
     v, t = check_disk(vertices, triangles)
     loops = boundary_loops(t)
     boundary, holes = _choose_outer(v, loops, outer)
-    image = None
+    mirror_vertex = None
     if symmetric:
-        image = find_mirror(v, t) if mirror is None else _checked_mirror(mirror, len(v))
-        if (image[boundary] < 0).any() or not np.isin(image[boundary], boundary).all():
+        mirror_vertex = find_mirror(v, t) if mirror is None else _checked_mirror(mirror, len(v))
+        if (mirror_vertex[boundary] < 0).any() or not np.isin(mirror_vertex[boundary], boundary).all():
             raise InputError(
                 "triangles: an outer boundary without a mirror image, expected one that mirrors onto itself; "
                 "pass symmetric=False"
             )
-    ring_uv, direction = _square_boundary(v, boundary, image)
+    ring_uv, direction = _square_boundary(v, boundary, mirror_vertex)
     _check_chords(t, boundary, ring_uv)
     turn = -direction  # sign of every triangle's UV area; loops run with the surface on one side
 
     held, held_uv = boundary, ring_uv
-    if image is not None:
-        line, line_v = _symmetry_line(v, t, boundary, ring_uv, image, holes)
+    if mirror_vertex is not None:
+        line, line_v = _symmetry_line(v, t, boundary, ring_uv, mirror_vertex, holes)
         held = np.concatenate([held, line])
         held_uv = np.concatenate([held_uv, np.stack([np.full(len(line), 0.5), line_v], 1)])
-        image = np.concatenate([image, _hub_images(image, holes, len(v))])
+        mirror_vertex = np.concatenate([mirror_vertex, _hub_images(mirror_vertex, holes, len(v))])
 
     folded = 0
     conformal = None
     if weights != "mean-value":
         conformal = closed_laplacian(cotangent_weights(v, t), holes, len(v))
-        uv = solve_uv(conformal, held, held_uv, image)[: len(v)]
+        uv = solve_uv(conformal, held, held_uv, mirror_vertex)[: len(v)]
         folded = int((turn * signed_areas(uv, t) <= 0).sum())
         if folded and weights == "conformal":
             raise InputError(
@@ -114,7 +114,7 @@ def parameterize(
             )
     replaced = np.zeros(len(v) + len(holes), bool)
     if conformal is None or folded:
-        uv, image, replaced = _unfolded(v, t, holes, held, held_uv, image, conformal, turn)
+        uv, mirror_vertex, replaced = _unfolded(v, t, holes, held, held_uv, mirror_vertex, conformal, turn)
     hole_triangles = _fill_holes(uv, holes, turn)
     n_replaced = int(replaced[: len(v)].sum())
     if folded:
@@ -128,7 +128,7 @@ def parameterize(
     return Parameterization(
         uv,
         hole_triangles,
-        None if image is None else image[: len(v)].astype(np.int32),
+        None if mirror_vertex is None else mirror_vertex[: len(v)].astype(np.int32),
         boundary.astype(np.int32),
         n_replaced,
         folded,
@@ -160,8 +160,8 @@ def uv_stretch(vertices: np.ndarray, triangles: np.ndarray, uv: np.ndarray) -> f
     return float(np.sqrt((squared * area).sum() / area.sum()) * np.sqrt(np.abs(twice).sum() / 2 / area.sum()))
 
 
-def _unfolded(v, t, holes, held, held_uv, image, conformal, turn):
-    """(uv, image, vertices with mean-value weights): more and more of those until no triangle is folded.
+def _unfolded(v, t, holes, held, held_uv, mirror_vertex, conformal, turn):
+    """(uv, mirror_vertex, vertices with mean-value weights): more and more of those until no triangle is folded.
 
     Starts from no such vertices where `conformal` is a matrix, from all where it is None.
     """
@@ -175,20 +175,20 @@ def _unfolded(v, t, holes, held, held_uv, image, conformal, turn):
         if not replaced.all():
             take = replaced.astype(float)
             matrix = diags_array(take) @ positive + diags_array(1 - take) @ conformal
-        uv = solve_uv(matrix, held, held_uv, image)[: len(v)]
+        uv = solve_uv(matrix, held, held_uv, mirror_vertex)[: len(v)]
         bad = t[turn * signed_areas(uv, t) <= 0]
         if len(bad) == 0:
-            return uv, image, replaced
+            return uv, mirror_vertex, replaced
         near = np.unique(t[np.isin(t, bad).any(axis=1)])
-        if image is not None:
-            near = np.union1d(near, image[near][image[near] >= 0])
+        if mirror_vertex is not None:
+            near = np.union1d(near, mirror_vertex[near][mirror_vertex[near] >= 0])
         if attempt + 1 >= _MAX_ATTEMPTS // 2:
             replaced[:] = True
-        if replaced[near].all() and image is not None:
+        if replaced[near].all() and mirror_vertex is not None:
             # all weights positive and folded still: the two sides are connected differently here and cannot
             # share unknowns
-            image = image.copy()
-            image[np.setdiff1d(near, held)] = -1
+            mirror_vertex = mirror_vertex.copy()
+            mirror_vertex[np.setdiff1d(near, held)] = -1
         replaced[near] = True
     raise InputError(
         f"triangles: {len(bad)} of {len(t)} stay folded with mean-value weights, expected none; remove the slivers, "
@@ -231,15 +231,15 @@ def _checked_mirror(mirror, n):
     return m
 
 
-def _square_boundary(v, loop, image):
+def _square_boundary(v, loop, mirror_vertex):
     """(b, 2) places of the loop on the square by arc length, and 1 if it runs clockwise there, or -1."""
     p = v[loop]
     length = np.linalg.norm(np.roll(p, -1, axis=0) - p, axis=1)
     middle = v[:, 0].mean()
     start = 0.0  # arc length from the loop's first vertex to the point that goes to (0.5, 1)
-    if image is not None:
+    if mirror_vertex is not None:
         place = {int(x): i for i, x in enumerate(loop)}
-        twin = np.array([place[int(x)] for x in image[loop]])
+        twin = np.array([place[int(x)] for x in mirror_vertex[loop]])
         length = (length + length[(twin - 1) % len(loop)]) / 2  # i -> i + 1 mirrors to twin - 1 -> twin
         arc = np.concatenate([[0.0], np.cumsum(length)])
         centres = [(p[i, 1], arc[i]) for i in np.flatnonzero(twin == np.arange(len(loop)))]
@@ -258,7 +258,7 @@ def _square_boundary(v, loop, image):
     # once round the square from the middle of its top, clockwise; the nearest vertices go into its corners
     corners = np.array([0.0, 0.125, 0.375, 0.625, 0.875, 1.0])
     taken = [s[np.abs(s - c).argmin()] for c in corners[1:5]]
-    if image is not None:
+    if mirror_vertex is not None:
         taken[2:] = [1 - taken[1], 1 - taken[0]]
     if min(np.diff([0.0, *taken, 1.0])) <= 0:
         raise InputError(
@@ -284,14 +284,14 @@ def _check_chords(t, loop, ring_uv):
         )
 
 
-def _symmetry_line(v, t, loop, ring_uv, image, holes):
+def _symmetry_line(v, t, loop, ring_uv, mirror_vertex, holes):
     """The symmetry line's vertices off the boundary, hubs of holes included, from the top down, and their v.
 
     v goes by arc length; across a hole, which may be closed like lips, by two of the line's edges at least,
     with the hole's hub half way.
     """
     nothing = np.zeros(0, np.int64), np.zeros(0)
-    own = image == np.arange(len(image))
+    own = mirror_vertex == np.arange(len(mirror_vertex))
     ends = loop[own[loop]]
     if len(ends) != 2:  # the line crosses the boundary between vertices: leave it to the solution
         return nothing
@@ -328,14 +328,14 @@ def _symmetry_line(v, t, loop, ring_uv, image, holes):
     return np.array(path[1:-1] + hubs, np.int64), np.concatenate([down[1:-1], hub_v])
 
 
-def _hub_images(image, holes, n):
+def _hub_images(mirror_vertex, holes, n):
     """Which hole's hub mirrors each hole's hub, -1 where its loop has no mirror image."""
     out = np.full(len(holes), -1, np.int64)
     hole_of = np.full(n, -1)
     for h, loop in enumerate(holes):
         hole_of[loop] = h
     for h, loop in enumerate(holes):
-        hit = hole_of[image[loop][image[loop] >= 0]]
+        hit = hole_of[mirror_vertex[loop][mirror_vertex[loop] >= 0]]
         hit = hit[hit >= 0]
         if len(hit):
             out[h] = n + np.bincount(hit).argmax()

@@ -115,11 +115,13 @@ def rasterize(
     else:
         _check_out(out, shape)
     if vertices.ndim == 2:
-        worst = [_draw(vertices, indices, width, cull, rule, out.triangle, out.weights, out.depth)]
+        worst = [_rasterize_mesh(vertices, indices, width, cull, rule, out.triangle, out.weights, out.depth)]
     else:
 
         def draw_item(i):
-            return _draw(vertices[i], indices, width, cull, rule, out.triangle[i], out.weights[i], out.depth[i])
+            return _rasterize_mesh(
+                vertices[i], indices, width, cull, rule, out.triangle[i], out.weights[i], out.depth[i]
+            )
 
         if workers == 1:
             worst = [draw_item(i) for i in range(len(vertices))]
@@ -131,7 +133,7 @@ def rasterize(
     return out
 
 
-def _draw(vertices, indices, width, cull, rule, triangle_out, weights_out, depth_out):
+def _rasterize_mesh(vertices, indices, width, cull, rule, triangle_out, weights_out, depth_out):
     """One mesh into one picture; return the largest vertex index seen."""
     if depth_out.size == 0 or len(indices) == 0:
         triangle_out[...], weights_out[...], depth_out[...] = -1, 0, -np.inf

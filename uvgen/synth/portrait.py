@@ -95,7 +95,7 @@ class Painter:
         points[:n] = vertices @ affine[:, :3].T.astype(np.float32) + affine[:, 3].astype(np.float32)
         points[n:] = self._figure.posed(affine, face.pose.astype(np.float64), float(points[:n, 2].min()))
         colors = self._lit(points, self._colors(albedo, rng), face, affine)
-        edges = self._draw(points, colors, canvas)
+        edges = self._rasterize(points, colors, canvas)
         return photograph(canvas, edges, rng)
 
     def _colors(self, skin: NDArray[np.float32] | None, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -140,7 +140,7 @@ class Painter:
         colors += (np.float32(light.specular) * highlight)[:, None] * light.key.astype(np.float32)
         return np.float32(255) * np.power(np.minimum(colors, 1), np.float32(1 / _GAMMA))
 
-    def _draw(
+    def _rasterize(
         self, points: NDArray[np.float32], colors: NDArray[np.float32], canvas: NDArray[np.float32]
     ) -> NDArray[np.bool_]:
         """Draw the figure over a canvas, two samples a pixel; return the pixels (size, size) along silhouettes."""
