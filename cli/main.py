@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from uvgen import __version__
-from uvgen.errors import OutputError, UvgenError
+from uvgen.errors import OutputError, SettingsError, UvgenError
 
 _COMMANDS = {
     "augment": "Make augmented copies of shards, labels included.",
@@ -37,6 +37,7 @@ class _LazyGroup(click.Group):
             formatter.write_dl(list(_COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
+        anew = "--overwrite" in ctx.args
         try:
             return super().invoke(ctx)
         except UvgenError as error:
@@ -44,7 +45,8 @@ class _LazyGroup(click.Group):
             ctx.exit(1)
         except KeyboardInterrupt:
             resumable = ctx.invoked_subcommand in _RESUMABLE
-            more = "; what is finished is kept, run the command again to go on" if resumable else ""
+            again = "run the command again without --overwrite" if anew else "run the command again"
+            more = f"; what is finished is kept, {again} to go on" if resumable else ""
             click.echo(f"uvgen: interrupted{more}", err=True)
             ctx.exit(130)
 
@@ -53,8 +55,10 @@ class _LazyGroup(click.Group):
         command = self.get_command(ctx, ctx.invoked_subcommand or "")
         if command is None or not isinstance(error, OutputError):
             return ""
-        names = {name for param in command.params for name in param.opts}
-        return f" ({', '.join(name for name in ('--out', '--overwrite') if name in names)})"
+        helpful = ("--out", "--overwrite") if isinstance(error, SettingsError) else ("--out",)
+        there = {name for param in command.params for name in param.opts}
+        named = [name for name in helpful if name in there]
+        return f" ({', '.join(named)})" if named else ""
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

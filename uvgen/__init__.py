@@ -15,5 +15,5 @@ __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 # In a checkout, `cli` and `uv_data` lie beside this folder; `uvgen.cli` and `uvgen.uv_data` are these, never those of
 # an installed copy.
 _checkout = Path(__file__).resolve().parents[1]
-if (_checkout / "pyproject.toml").is_file() and (_checkout / "uv_data").is_dir():
+if __name__ == "uvgen" and (_checkout / "pyproject.toml").is_file() and (_checkout / "uv_data").is_dir():
     __path__.append(str(_checkout))

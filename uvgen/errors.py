@@ -26,7 +26,11 @@ class DatasetError(UvgenError, OSError):
 
 
 class OutputError(DatasetError):
-    """An output folder holds something else, or cannot be made; another folder is to be chosen, or it overwritten."""
+    """An output folder holds something else, or cannot be made; another one is to be chosen."""
+
+
+class SettingsError(OutputError):
+    """An output folder holds what was made with other settings, or by another version; it may be overwritten."""
 
 
 class BusyError(DatasetError):

@@ -406,3 +406,13 @@ def test_augment_of_a_source_without_its_constants_is_refused(uvgen, shards, tmp
     assert not (tmp_path / "out").exists()
     result = uvgen("preview", tmp_path / "in", "--out", tmp_path / "a.png")
     assert result.exit_code == 1 and "constants.npz: missing" in result.stderr
+
+
+def test_augment_into_its_source_under_another_name_is_refused(uvgen, shards, tmp_path) -> None:
+    shutil.copytree(shards, tmp_path / "in")
+    (tmp_path / "alias").symlink_to(tmp_path / "in")
+    before = file_hashes(tmp_path / "in")
+    for out in (tmp_path / "alias", tmp_path / "in/../in"):
+        result = uvgen("augment", tmp_path / "in", "--out", out, "--overwrite")
+        assert result.exit_code == 1 and "is the source" in result.stderr
+    assert file_hashes(tmp_path / "in") == before

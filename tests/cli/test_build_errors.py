@@ -249,9 +249,7 @@ def test_build_other_configuration_in_the_same_folder_is_refused(run: Callable[.
 
 
 def test_build_out_that_cannot_be_made_is_refused(run: Callable[..., Any], model_path: Path) -> None:
-    assert_refused(
-        run("--out", model_path), "toy.h5: cannot be written", r"choose another folder \(--out, --overwrite\)"
-    )
+    assert_refused(run("--out", model_path), "toy.h5: cannot be written", r"choose another folder \(--out\)")
     assert_refused(run("--out", model_path / "below"), "below: cannot be written", "choose another folder")
 
 

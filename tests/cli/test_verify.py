@@ -292,6 +292,18 @@ def test_verify_finds_parameters_that_are_not_those_of_the_map(
     assert "IBUG_000_1_0" not in result.stderr
 
 
+@pytest.mark.parametrize(("column", "change"), [(1, 1e-3), (3, 0.05), (6, 1e-8)])
+def test_verify_finds_a_crop_pose_that_is_not_that_of_its_pose(
+    uvgen: Any, built: Path, model_path: Path, column: int, change: float
+) -> None:
+    def turn(file: h5py.File) -> None:
+        file["crop_pose"][1, column] += change
+
+    change_field(built / "IBUG-00000.h5", turn)
+    message = r"IBUG-00000\.h5: IBUG/IBUG_001_1_0: crop_pose is not that of its pose"
+    assert_problem(uvgen("verify", built, "--model", model_path), message)
+
+
 def test_verify_finds_landmarks_that_moved(uvgen: Any, built: Path, model_path: Path) -> None:
     def shift(file: h5py.File) -> None:
         file["landmarks"][0, 30, 1] += 0.05

@@ -218,6 +218,9 @@ def test_build_stores_the_weight_mask(
     np.testing.assert_array_equal(open_shards(tmp_path / "out").constants["weight_mask"], own)
     with pytest.raises(InputError, match=r"weights: float32 \(3, 4\), expected \(48, 48\)"):
         make(data, model_path, tmp_path / "bad", weights=np.ones((3, 4), np.float32))
+    for bad in (np.nan, -1.0):
+        with pytest.raises(InputError, match="weights: negative or non-finite weights"):
+            make(data, model_path, tmp_path / "bad", weights=np.full((SMALL.uv_size, SMALL.uv_size), bad))
 
 
 def test_build_result_counts_what_the_folder_holds(data: Path, model_path: Path, tmp_path: Path) -> None:

@@ -248,3 +248,13 @@ def test_load_model_in_another_process_costs_little_private_memory(stand_in_mode
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     megabytes = float(subprocess.run(arguments, capture_output=True, text=True, check=True, env=environment).stdout)
     assert megabytes < 250
+
+
+def test_changed_copy_of_a_model_from_a_file_is_not_taken_for_the_file(model_path: Path) -> None:
+    """Workers get what they are given: a model that is its file travels as the file's name, a changed one does not."""
+    model = load_model(model_path)
+    assert len(pickle.dumps(model)) < 2000
+    changed = dataclasses.replace(model, mean=model.mean * np.float32(0.5))
+    again = pickle.loads(pickle.dumps(changed))
+    np.testing.assert_array_equal(again.mean, changed.mean)
+    assert not again.mean.flags.writeable

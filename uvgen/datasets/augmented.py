@@ -144,7 +144,7 @@ def augment_shards(
     check_run(workers, on_error)
     if copies < 1:
         raise InputError(f"copies: {copies}, expected 1 or more")
-    if out == source:
+    if out.exists() and source.exists() and out.samefile(source):  # under whatever name
         raise InputError(f"{out}: is the source, expected another folder for the copies")
     index = Index.read(source)
     built = DatasetConfig.of_index(index, source)

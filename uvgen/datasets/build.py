@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import check_array
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.plan import plan_shards
 from uvgen.datasets.record import BuildResult, ShardResult, make_shards
@@ -21,7 +20,7 @@ from uvgen.datasets.worker import BuildJob
 from uvgen.errors import InputError
 from uvgen.jobs.run import check_run
 from uvgen.maps.atlas import build_atlas
-from uvgen.maps.mask_files import read_weights
+from uvgen.maps.mask_files import check_weights, read_weights
 from uvgen.maps.masks import landmark_texels, weight_mask
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.load import BUILTIN, as_model
@@ -164,7 +163,7 @@ def _weights(
     if isinstance(weights, str | os.PathLike):
         return read_weights(Path(weights), uv_size)
     mask = np.asarray(weights, np.float32)
-    check_array(mask, "weights", (uv_size, uv_size), note="one weight per texel of the maps")
+    check_weights(mask, "weights", uv_size)
     return mask
 
 

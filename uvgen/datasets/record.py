@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from uvgen._version import __version__
 from uvgen.datasets.config import DatasetConfig
+from uvgen.errors import DatasetError, SettingsError
 from uvgen.jobs.run import Job, check_same, run
 from uvgen.maps.mirror import TexelMirror
 from uvgen.shards.constants import write_constants
@@ -149,7 +150,11 @@ class _ShardRecord:
                 if is_shard(path):
                     path.unlink()
         if (folder / DATASET_INDEX).exists():
-            self._take_over(Index.read(folder))
+            try:
+                index = Index.read(folder)
+            except DatasetError as error:
+                raise SettingsError(f"{error}; choose another output folder, or overwrite this one") from error
+            self._take_over(index)
         self.index.constants_sha256 = write_constants(folder, self._constants)
 
     def _take_over(self, index: Index) -> None:

@@ -7,11 +7,12 @@ knows which units are finished. Build and augment (`datasets/record.py`), synth 
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from uvgen.errors import InputError, OutputError
+from uvgen.errors import DatasetError, InputError, SettingsError
 from uvgen.parallel.workers import run_on_workers
 from uvgen.storage.locks import exclusive
 
@@ -35,7 +36,7 @@ class Record(Protocol[Unit_contra, Result_contra]):
     """What a folder says about the work that is finished in it."""
 
     def resume(self) -> None:
-        """Read what the folder holds; OutputError where it was made with other settings."""
+        """Read what the folder holds; SettingsError where it was made with other settings."""
 
     def is_finished(self, unit: Unit_contra) -> bool:
         """Whether an earlier run made this unit, and it is whole."""
@@ -51,7 +52,7 @@ def run(
     job: Job[Task, Result],
     units: Sequence[Unit],
     record: Record[Unit, Result],
-    folder: Path,
+    folder: Path | None,
     *,
     workers: int,
     group: Callable[[list[Unit]], list[Task]] = list,  # type: ignore[assignment]
@@ -67,8 +68,8 @@ def run(
         All that the folder is to hold.
     record : Record
         Says which of them are finished, and notes each result.
-    folder : Path
-        Where they go; other processes are kept from writing into it meanwhile.
+    folder : Path or None
+        Where they go; other processes are kept from writing into it meanwhile. None where the caller holds its lock.
     workers : int
         Processes; 1 works in this one.
     group : callable
@@ -80,9 +81,9 @@ def run(
     ------
     DatasetError
         Where the folder cannot be written, another process is at work in it (`BusyError`), or it was made with other
-        settings (`OutputError`).
+        settings (`SettingsError`).
     """
-    with exclusive(folder):
+    with nullcontext() if folder is None else exclusive(folder):
         record.resume()
         for result in results(job, group([unit for unit in units if not record.is_finished(unit)]), workers):
             record.add(result)
@@ -103,7 +104,12 @@ def results(job: Job[Task, Result], tasks: Sequence[Task], workers: int) -> Iter
 
     with tempfile.TemporaryDirectory(prefix="uvgen-") as folder:
         path = Path(folder, "job")
-        joblib.dump(job, path)  # once for all workers, which map its arrays
+        try:
+            joblib.dump(job, path)  # once for all workers, which map its arrays
+        except OSError as error:
+            raise DatasetError(
+                f"{path}: cannot be written ({error.strerror or error}); set TMPDIR to a folder with free space"
+            ) from error
         yield from run_on_workers(_make, [(path, task) for task in tasks], workers)
 
 
@@ -135,7 +141,7 @@ def check_run(workers: int, on_error: str = "skip") -> None:
 
 
 def check_same(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any], names: Mapping[str, str]) -> None:
-    """Raise OutputError where what a folder holds was made otherwise than it would be now.
+    """Raise SettingsError where what a folder holds was made otherwise than it would be now.
 
     Parameters
     ----------
@@ -149,6 +155,6 @@ def check_same(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any], nam
     for key in {**new, **old}:
         if old.get(key) != new.get(key):
             what = names.get(key, f"{key} = {old.get(key)}, now it is {new.get(key)}")
-            raise OutputError(
+            raise SettingsError(
                 f"{folder}: was made with {what}; choose another output folder, or overwrite this one to start anew"
             )

@@ -52,7 +52,12 @@ def read_weights(path: Path, size: int) -> NDArray[np.float32]:
             weights = gray_to_weights(decode_gray(path.read_bytes()))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable weight mask ({error}), expected a gray image or .npy") from error
-    check_array(weights, str(path), (size, size), note="one weight per texel of the maps")
-    if not np.isfinite(weights).all() or weights.min() < 0:
-        raise InputError(f"{path}: negative or non-finite weights, expected weights of 0 or more")
+    check_weights(weights, str(path), size)
     return weights
+
+
+def check_weights(weights: NDArray[np.float32], name: str, size: int) -> None:
+    """Raise InputError unless a weight mask is (size, size) and holds finite weights of 0 or more."""
+    check_array(weights, name, (size, size), note="one weight per texel of the maps")
+    if not np.isfinite(weights).all() or weights.min() < 0:
+        raise InputError(f"{name}: negative or non-finite weights, expected weights of 0 or more")

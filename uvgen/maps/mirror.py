@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.checks import frozen
 from uvgen.errors import ModelError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.maps.atlas import MESH, UvAtlas, build_atlas, texel_coordinates
@@ -89,6 +90,7 @@ class TexelMirror:
                 f"{model.name}: has no mirror pairs, expected a model with them: without, flipping would "
                 "put labels on wrong points"
             )
+        build_atlas(model, size, convention)  # checks them
         return _mirror(model, size, convention)
 
 
@@ -136,7 +138,7 @@ def _blends(
     corner = first[:, 1] * size + first[:, 0]
     sources = np.stack([corner, corner + 1, corner + size, corner + size + 1], axis=1)
     weights = np.stack([(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y], axis=1)
-    return which.astype(np.int32), sources.astype(np.int32), weights.astype(np.float32)
+    return frozen(which, np.int32), frozen(sources, np.int32), frozen(weights, np.float32)
 
 
 class ComponentMirror(NamedTuple):
@@ -168,4 +170,4 @@ def component_mirror(model: MorphableModel) -> ComponentMirror | None:
         if not found or (found[0][0] < model.n_shape) != (k < model.n_shape):
             return None
         partner[k], sign[k] = found[0]
-    return ComponentMirror(partner, sign)
+    return ComponentMirror(frozen(partner, np.intp), frozen(sign, np.float32))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,9 +128,12 @@ class MorphableModel:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A mapped model travels to a worker as its path: pickling the arrays would copy 150 MB and more.
-        if self.path is not None:
+        if self in _FILES:
             return read_model, (self.path,)
         return _restored, tuple(getattr(self, f.name) for f in fields(self))
+
+
+_FILES: "WeakSet[MorphableModel]" = WeakSet()  # models that are what their `path` holds; changed copies are not
 
 
 def _restored(*values: Any) -> MorphableModel:
@@ -286,7 +290,9 @@ def read_model(path: str | PathLike[str]) -> MorphableModel:
     required = {f.name for f in fields(MorphableModel)} & set(_LABEL_FIELDS) - {"regions"}
     if missing := sorted((required | {"shape_std", "expression_std"}) - set(arrays)):
         raise ModelError(f"{path}: dataset {missing[0]} is missing, expected a whole model; convert it again")
-    return make_model(source=str(path), **arrays, **texts, sources=sources, path=path.resolve())
+    model = make_model(source=str(path), **arrays, **texts, sources=sources, path=path.resolve())
+    _FILES.add(model)
+    return model
 
 
 def _map(path: Path, data: "h5py.Dataset") -> NDArray[Any]:

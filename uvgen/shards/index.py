@@ -97,6 +97,8 @@ class Index:
                 raise DatasetError(
                     f"{path}: version {content['version']}, expected {VERSION}; build the data set again"
                 )
+            if not isinstance(content["config"], dict) or not isinstance(content["plan"], dict):
+                raise ValueError("config or plan is no object")
             index = cls(
                 content["uvgen"], content["config"], content["plan"],
                 [_known(ShardEntry, entry) for entry in content["shards"]],

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from uvgen.errors import BusyError, DatasetError, OutputError, UvgenError
+from uvgen.errors import DatasetError, OutputError, UvgenError
 
 TEMPORARY_PREFIX = ".uvgen-"
 
@@ -56,8 +56,16 @@ def replaced_on_success(path: Path, *, folder: Path | None = None, flush: bool =
 
 def draft_of(folder: Path) -> Path:
     """Where `folder_on_success` makes a folder: beside it, hidden, under the same name in each run."""
-    target = folder.absolute()
+    target = Path(os.path.realpath(folder))
     return target.with_name(f"{TEMPORARY_PREFIX}{target.name}")
+
+
+def check_new_folder(folder: Path) -> None:
+    """Raise OutputError unless a folder can be made: it is missing or empty, and no mount point."""
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise OutputError(f"{folder}: exists and is not empty, expected a new folder; choose another, or remove it")
+    if os.path.ismount(folder):
+        raise OutputError(f"{folder}: is a mount point, expected a folder that can be replaced; choose one in it")
 
 
 @contextmanager
@@ -65,7 +73,7 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
     """Give a draft of a folder (`draft_of`); rename it to `folder` if the body succeeds.
 
     What a killed or interrupted run left in the draft is kept, so that the next run can finish it; after any other
-    failure the draft is removed, unless another process is at work in it (`BusyError`).
+    failure the draft is removed. Hold a lock around this, so that no other process works on the draft.
 
     Parameters
     ----------
@@ -79,18 +87,17 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
 
     Raises
     ------
+    OutputError
+        Where the folder exists and is not empty.
     DatasetError
-        Where the folder exists and is not empty, cannot be written, or the disk is full.
+        Where it cannot be written, or the disk is full.
     """
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise OutputError(f"{folder}: exists and is not empty, expected a new folder; choose another, or remove it")
+    check_new_folder(folder)
     draft = draft_of(folder)
     try:
         draft.mkdir(parents=True, exist_ok=True)
         yield draft
-        os.replace(draft, folder.absolute())
-    except BusyError:  # the draft is another process's
-        raise
+        os.replace(draft, os.path.realpath(folder))
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
         if isinstance(error, UvgenError):

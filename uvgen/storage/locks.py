@@ -10,7 +10,7 @@ from uvgen.storage.files import TEMPORARY_PREFIX
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool) -> Iterator[None]:
+def locked(path: Path, *, wait: bool) -> Iterator[int]:
     """Hold the lock of a file or folder, which exists; on a file system without locks, do nothing.
 
     Parameters
@@ -19,6 +19,11 @@ def locked(path: Path, *, wait: bool) -> Iterator[None]:
         What to lock.
     wait : bool
         Whether to wait for another process that holds it, or to raise.
+
+    Yields
+    ------
+    int
+        The file descriptor that holds the lock.
 
     Raises
     ------
@@ -37,7 +42,7 @@ def locked(path: Path, *, wait: bool) -> Iterator[None]:
             raise
         except OSError:  # a file system without locks
             pass
-        yield
+        yield handle
     finally:
         os.close(handle)
 
@@ -61,7 +66,9 @@ def exclusive(folder: Path) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(locked(folder, wait=False))
+            handle = stack.enter_context(locked(folder, wait=False))
+            if not os.path.samestat(os.fstat(handle), os.stat(folder)):
+                raise BlockingIOError  # renamed meanwhile, by whoever held the lock
         except BlockingIOError as error:
             raise BusyError(f"{folder}: another uvgen is writing into it; wait for it to finish") from error
         except OSError as error:

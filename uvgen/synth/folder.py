@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from uvgen._version import __version__
-from uvgen.errors import DatasetError, InputError, OutputError
+from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
 from uvgen.jobs.run import check_run, check_same, run
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
@@ -184,7 +184,7 @@ class _SynthRecord:
             else:
                 check_same(out, {key: old.get(key) for key in config}, config, {"model_sha256": "another model"})
                 if extra:
-                    raise OutputError(
+                    raise SettingsError(
                         f"{out}: holds {len(extra)} samples more than asked for, first {extra[0]}; "
                         "choose another output folder, or overwrite this one to start anew"
                     )

@@ -24,7 +24,8 @@ from uvgen.images.codecs import JPEG_QUALITY
 from uvgen.jobs.run import check_run, run
 from uvgen.shards.index import DATASET_INDEX
 from uvgen.shards.reader import ShardReader
-from uvgen.storage.files import folder_on_success, replaced_on_success, sha256_file
+from uvgen.storage.files import check_new_folder, draft_of, folder_on_success, replaced_on_success, sha256_file
+from uvgen.storage.locks import exclusive
 
 if TYPE_CHECKING:
     from uvgen.models.morphable import MorphableModel
@@ -103,6 +104,8 @@ def export_shards(
 
         model = as_model(model)
     reader = open_shards(shards, model)
+    if not len(reader):
+        raise InputError(f"{shards}: holds no samples, expected one or more")
     if "image" not in reader.fields:
         raise InputError(f"{shards}: has no images, expected a data set with crops")
     if "posmap" not in reader.fields and model is None:
@@ -111,12 +114,14 @@ def export_shards(
     ends = [*accumulate(reader.shard_samples)]
     counts = zip(reader.files, reader.shard_samples, ends, strict=True)
     parts = [Part(Path(file).stem, range(end - n, end)) for file, n, end in counts]
-    with folder_on_success(Path(out)) as draft:
+    out = Path(os.path.abspath(out))
+    check_new_folder(out)
+    with exclusive(draft_of(out)), folder_on_success(out) as draft:
         settings = {"index": sha256_file(reader.folder / DATASET_INDEX), "to": to, "quality": quality}
         job = ExportJob(reader.folder, model, to, quality, draft)
         record = _ExportRecord(draft, settings, reader, TARGETS[to])
-        run(job, parts, record, draft, workers=workers, progress=None if progress is None else _counting(progress))
-    files = tuple(sorted(path for path in Path(out).rglob("*") if path.is_file()))
+        run(job, parts, record, None, workers=workers, progress=None if progress is None else _counting(progress))
+    files = tuple(sorted(path for path in out.rglob("*") if path.is_file()))
     return ExportResult(len(reader), files, time.perf_counter() - started)
 
 
@@ -136,6 +141,7 @@ class ExportJob:
 
         def write(part: Part) -> Part:
             TARGETS[self.to].write(reader, part, self.draft, self.quality)
+            os.sync()  # before the record says that they are there
             return part
 
         return write

@@ -23,7 +23,7 @@ def key(name: str) -> str:
 def write(reader: ShardReader, part: Part, folder: Path, quality: int) -> None:
     """Write one tar."""
     with (
-        replaced_on_success(folder / f"{part.name}.tar", flush=False) as temporary,
+        replaced_on_success(folder / f"{part.name}.tar") as temporary,
         tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar,
     ):
         for number in part.samples:
