@@ -108,6 +108,21 @@ def test_export_of_shards_without_maps_makes_them(built: Path, tmp_path: Path, m
         np.testing.assert_array_equal(np.load(tmp_path / "out" / f"{sample['name']}.npy"), sample["posmap"])
 
 
+@pytest.mark.parametrize(
+    ("to", "quality", "words"),
+    [
+        ("tfrecord", 95, "to: 'tfrecord', expected 'webdataset', 'npy' or 'prnet'"),
+        ("npy", 0, "quality: 0, expected 1 to 100"),
+        ("npy", 95.5, "quality: 95.5, expected a whole number, 1 to 100"),
+        ("npy", True, "quality: True, expected a whole number, 1 to 100"),
+    ],
+)
+def test_wrong_arguments_leave_nothing(built: Path, tmp_path: Path, to: str, quality: int, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        export_shards(built, tmp_path / "out", to, quality=quality)
+    assert not any(tmp_path.iterdir())
+
+
 def test_export_of_mirrored_samples_says_so(built: Path, model: MorphableModel, tmp_path: Path) -> None:
     augment_shards(built, tmp_path / "copies", Augmentation(flip=0.5), model=model)
     flipped = open_shards(tmp_path / "copies").column("flipped").tolist()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from uvgen.checks import choice, number_in
 from uvgen.datasets.export import files, prnet, webdataset
 from uvgen.datasets.export.common import Part
 from uvgen.datasets.open import open_shards
@@ -94,10 +95,8 @@ def export_shards(
     >>> uvgen.export_shards("shards/", "tars/", "webdataset", workers=8).samples
     """
     started = time.perf_counter()
-    if to not in TARGETS:
-        raise InputError(f"export: {to!r}, expected one of {', '.join(TARGETS)}")
-    if not 1 <= quality <= 100:
-        raise InputError(f"quality: {quality}, expected 1 to 100")
+    choice(to, "to", tuple(TARGETS))
+    number_in(quality, "quality", 1, 100, whole=True)
     check_run(workers)
     if model is not None:
         from uvgen.models.load import as_model
@@ -120,7 +119,8 @@ def export_shards(
         settings = {"index": sha256_file(reader.folder / DATASET_INDEX), "to": to, "quality": quality}
         job = ExportJob(reader.folder, model, to, quality, draft)
         record = _ExportRecord(draft, settings, reader, TARGETS[to])
-        run(job, parts, record, None, workers=workers, progress=None if progress is None else _counting(progress))
+        counted = None if progress is None else lambda part: progress(len(part.samples))
+        run(job, parts, record, None, workers=workers, progress=counted)
     files = tuple(sorted(path for path in out.rglob("*") if path.is_file()))
     return ExportResult(len(reader), files, time.perf_counter() - started)
 
@@ -187,10 +187,6 @@ class _ExportRecord:
             np.save(self._draft / "weight_mask.npy", weights)
         self._target.finish(self._reader, self._draft)
         (self._draft / _RECORD).unlink(missing_ok=True)
-
-
-def _counting(progress: Callable[[int], object]) -> Callable[[Part], object]:
-    return lambda part: progress(len(part.samples))
 
 
 def _check_names(reader: ShardReader, target: ModuleType) -> None:
