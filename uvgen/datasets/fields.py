@@ -21,6 +21,7 @@ MAP_PARAMETERS = ("shape", "expression", "pose", "image_to_crop", "image_height"
 
 
 def build_fields(config: BuildConfig, model: MorphableModel, *, flips: bool) -> dict[str, Field]:
+    """The fields of a build's samples; `flips` says whether some are mirrored, whose codes are rounded twice."""
     crop = {"unit": "px", "frame": "crop"}
     codes = FixedPoint.for_crop(config.size)
     posmap: dict[str, Any] = crop

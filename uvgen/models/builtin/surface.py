@@ -80,6 +80,7 @@ def hermite(x, xs, ys):
 
 
 def smoothstep(x, low, high):
+    """0 below `low`, 1 above `high`, and a cubic between them that is level at both ends."""
     t = np.clip((x - low) / (high - low), 0.0, 1.0)
     return t * t * (3 - 2 * t)
 
