@@ -189,8 +189,9 @@ def _read_augmentation(what: str) -> Any:
 
 def _read_lines(path: Path) -> list[str]:
     from uvgen.errors import InputError
+    from uvgen.storage.text import read_lines
 
     try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file ({error}); expected one sample name a line") from error
+        return read_lines(path, "one sample name a line")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}), expected one sample name a line") from error
