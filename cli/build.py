@@ -63,7 +63,7 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 @option("--convention", type=click.Choice(["exact", "face3d"]), default="exact", show_default=True, group=_LABELS,
         help="Pixel convention; face3d: of old label sets, one pixel right and up of the annotated point.")  # fmt: skip
 @option("--weights", "weights_path", type=EXISTING_FILE, group=_LABELS,
-        help="Own weight mask: gray image, 8-bit value / 16 (255 means 16), or .npy of weights; "
+        help="Own weight mask: gray PNG, 8-bit value / 16 (255 means 16), or .npy of weights; "
              "--uv-size texels per side.")  # fmt: skip
 @option("--augment", "augment", metavar="PRESET|FILE", group=_LABELS,
         help="Augment crops as they are sampled: prnet, or a JSON file of ranges that replace some of prnet's, "

@@ -80,7 +80,9 @@ def check_bytes(image: Any, name: str, *shapes: Sequence[Any], note: str = "") -
         unit = image.size and np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1
         found = f"{shown(image)} within 0 to 1" if unit else shown(image)
         how = "np.rint(255 * image)" if unit else "np.rint(image).clip(0, 255)"
-        raise InputError(f"{name}: {found}, expected uint8 of shape {describe(*shapes)}; convert it: {how}.astype(np.uint8)")
+        raise InputError(
+            f"{name}: {found}, expected uint8 of shape {describe(*shapes)}; convert it: {how}.astype(np.uint8)"
+        )
     check_array(np.asarray(image) if not hasattr(image, "dtype") else image, name, *shapes, kind="uint8", note=note)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from uvgen.checks import check_bytes
 from uvgen.errors import InputError
 from uvgen.storage.files import replaced_on_success
-from uvgen.storage.kinds import HEAD_BYTES, describe_head
+from uvgen.storage.kinds import describe_bytes
 
 JPEG_QUALITY = 95
 """Default quality of crops that are written as JPEG."""
@@ -25,7 +25,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 """Endings of the names of pictures that `save_picture` writes."""
 
 _IMAGES, _LOSSLESS = ("JPEG", "PNG", "BMP", "WEBP"), ("PNG", "BMP")
-_PICTURES = ("a JPEG image", "a PNG image", "a BMP image", "a WebP image")
+_NAMES = {"WEBP": "WebP"}  # where `describe_bytes` writes a format otherwise than Pillow
 _MOST_STRAY = 16  # bytes before a JPEG's end marker
 
 
@@ -127,14 +127,15 @@ def _opened(data: bytes, formats: tuple[str, ...]) -> Iterator[Any]:
     """
     from PIL import Image, UnidentifiedImageError
 
-    kind = describe_head(data[:HEAD_BYTES], len(data))
+    kind = describe_bytes(data)
     if kind == "a PNG image" and data[24:25] == b"\x10":  # of which Pillow drops the lower half without a word
         raise ValueError("16 bits a channel, expected 8 bits a channel")
     try:
         image = Image.open(io.BytesIO(data), formats=formats)
     except UnidentifiedImageError as error:
         expected = " or ".join(formats)
-        raise ValueError(f"{kind}{', damaged' * (kind in _PICTURES)}, expected {expected}") from error
+        damaged = ", damaged" * any(kind == f"a {_NAMES.get(name, name)} image" for name in formats)
+        raise ValueError(f"{kind}{damaged}, expected {expected}") from error
     with image:
         if image.mode[0] in "IF":
             raise ValueError(f"{image.mode} pixels, expected 8 bits a channel")

@@ -10,7 +10,7 @@ from uvgen.checks import check_array
 from uvgen.errors import InputError
 from uvgen.images.codecs import decode_gray
 from uvgen.maps.masks import WEIGHTS
-from uvgen.storage.kinds import HEAD_BYTES, describe_head
+from uvgen.storage.kinds import describe_bytes
 
 _PER_UNIT = 16  # gray levels
 
@@ -51,7 +51,7 @@ def read_weights(path: Path, size: int) -> NDArray[np.float32]:
     """
     try:
         data = path.read_bytes()
-        is_array = describe_head(data[:HEAD_BYTES], len(data)) == "a NumPy .npy array"
+        is_array = describe_bytes(data) == "a NumPy .npy array"
         weights = _weights_of_array(data) if is_array else gray_to_weights(decode_gray(data))
     except Exception as error:  # NumPy and Pillow raise a dozen kinds on damaged files
         raise InputError(

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.storage.kinds import HEAD_BYTES, describe_head
+from uvgen.storage.kinds import describe_bytes
 
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
@@ -65,7 +65,7 @@ def read_numeric(data: bytes, names: Collection[str]) -> dict[str, NDArray[np.ge
 
 def _other_kind(data: bytes) -> str:
     """What a file is that is not MATLAB 5 to 7, and what to do."""
-    kind = describe_head(data[:HEAD_BYTES], len(data))
+    kind = describe_bytes(data)
     if kind in ("a MATLAB 7.3 file", "an HDF5 file"):
         return "MATLAB 7.3 format; save it with '-v7'"
     if kind == "a MATLAB 4 file":

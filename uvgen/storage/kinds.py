@@ -35,8 +35,10 @@ _MAGIC = (
     (b"\0\x05\x16\x07", "a macOS AppleDouble file, not the file that it accompanies"),
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself, which `git lfs pull` fetches"),
 )
+_ZEROS = "nothing but zero bytes, perhaps a download that failed"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _HTML = re.compile(rb"\s*(<!--.*?-->\s*)?<(!doctype html|html|head|body|title)\b", re.IGNORECASE | re.DOTALL)
+_NETPBM = re.compile(rb"P[1-6]\s+(#[^\n]*\n)?\d+\s+\d+\s")
 _PICKLED_TEXT = re.compile(rb"\((dp|lp)\d*\n|c(numpy|copy_reg|__builtin__|chumpy)[\w.]*\n")
 _OBJ = re.compile(r"(?m)^\s*(v|vn|vt)\s+[-+.\d]\S*\s+[-+.\d]")
 _TEXTS = ("text", "a JSON document", "an OBJ mesh", "an OFF mesh", "an ASCII STL mesh", "an empty file")
@@ -65,7 +67,7 @@ def describe_file(path: str | os.PathLike[str]) -> str:
     except OSError:
         return "a file that cannot be read"
     if len(head) == HEAD_BYTES and not head.strip(b"\0") and _is_zero(path):
-        return "nothing but zero bytes, perhaps a download that failed"
+        return _ZEROS
     kind = describe_head(head, size)
     if kind.startswith("an HDF5 file"):
         return _describe_hdf5(path)
@@ -93,12 +95,11 @@ def describe_head(head: bytes, size: int | None = None) -> str:
     if not head:
         return "an empty file"
     if not head.strip(b"\0"):
-        return (
-            "nothing but zero bytes, perhaps a download that failed" if size <= len(head) else "a file of unknown kind"
-        )
-    if head.startswith(b"MATLAB 7.3"):
+        return _ZEROS if size <= len(head) else "a file of unknown kind"
+    marked = head[126:128] in (b"IM", b"MI") and not head.startswith(_HDF5)
+    if head.startswith(b"MATLAB 7.3") or (marked and head[512:520] == _HDF5):
         return "a MATLAB 7.3 file"
-    if head[126:128] in (b"IM", b"MI"):
+    if marked:
         return "a MATLAB 5 to 7 file"
     if _HDF5 in (head[:8], head[512:520], head[1024:1032], head[2048:2056]):
         return "an HDF5 file"
@@ -106,6 +107,11 @@ def describe_head(head: bytes, size: int | None = None) -> str:
         if head.startswith(magic):
             return kind
     return _describe_structured(head, size) or _describe_text(head, size) or "a file of unknown kind"
+
+
+def describe_bytes(data: bytes) -> str:
+    """What a file is, by all of its bytes."""
+    return _ZEROS if data and not data.strip(b"\0") else describe_head(data[:HEAD_BYTES], len(data))
 
 
 def describe_non_text(head: bytes) -> str | None:
@@ -135,6 +141,8 @@ def _describe_structured(head: bytes, size: int) -> str | None:
         return "a PyTorch file" if b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19" in head[:20] else "a Python pickle"
     if _PICKLED_TEXT.match(head):
         return "a Python pickle"
+    if _NETPBM.match(head):
+        return "a PPM image"
     if head[:4] in (b"ply\n", b"ply\r"):
         return "a PLY mesh"
     if size >= 84 and len(head) >= 84 and size == 84 + 50 * struct.unpack_from("<I", head, 80)[0]:
@@ -175,15 +183,22 @@ def _describe_text(head: bytes, size: int) -> str | None:
     return "an OBJ mesh" if _OBJ.search(text) else "text"
 
 
+def unmarked_utf16(data: bytes) -> str | None:
+    """The encoding of UTF-16 text without a byte-order mark: of its characters, half or more are Latin letters,
+    digits and marks, whose one byte is zero, always the same of the two. None where the bytes are something else.
+    """
+    even, odd = data[::2].count(0), data[1::2].count(0)
+    if (even == 0) == (odd == 0) or max(even, odd) < len(data) / 4:
+        return None
+    return "utf-16-be" if even else "utf-16-le"
+
+
 def _decoded(head: bytes) -> str | None:
     """The text that a file begins with, or None where it is binary."""
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return head[: len(head) // 2 * 2].decode("utf-16", errors="replace")
-    even, odd = head[::2].count(0), head[1::2].count(0)
-    if (even == 0) != (odd == 0):
-        found = head[: len(head) // 2 * 2].decode("utf-16-be" if even else "utf-16-le", errors="replace")
-    else:
-        found = head.decode("latin-1")
+    encoding = unmarked_utf16(head)
+    found = head[: len(head) // 2 * 2].decode(encoding, errors="replace") if encoding else head.decode("latin-1")
     return None if re.search(r"[\0-\x08\x0e-\x19\x1c-\x1f]", found) else found
 
 

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from uvgen.errors import InputError
-from uvgen.storage.kinds import HEAD_BYTES, describe_non_text
+from uvgen.storage.kinds import HEAD_BYTES, describe_non_text, unmarked_utf16
 
 MOST_BYTES = 1 << 28
 """Size up to which a text file is read."""
@@ -104,9 +104,8 @@ def decode_text(data: bytes, *, strict: bool = True) -> str:
 
 def _without_mark(data: bytes) -> str:
     """Text without a byte-order mark."""
-    even, odd = data[::2].count(0), data[1::2].count(0)
-    if (even == 0) != (odd == 0) and len(data) % 2 == 0:
-        return data.decode("utf-16-be" if even else "utf-16-le")
+    if (encoding := unmarked_utf16(data)) is not None:
+        return data.decode(encoding)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:

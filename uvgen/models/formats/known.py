@@ -51,12 +51,6 @@ def recognize(path: Path) -> tuple[str, str] | None:
     return next(((what, option) for wanted, what, option in _BY_VARIABLES if wanted <= names), None)
 
 
-def describe(path: Path) -> str:
-    """What a file is, models' own files by their name."""
-    found = recognize(path)
-    return describe_file(path) if found is None else found[0]
-
-
 def advice(path: Path) -> str:
     """What a file is that was given where a part of a model is wanted, and which option takes it: ``"; it is …"``.
 
@@ -64,7 +58,8 @@ def advice(path: Path) -> str:
     """
     if (found := recognize(path)) is not None:
         what, option = found
-        where = f", the file for {option} of `uvgen model convert`" if option else f"; {_TAKEN}"
+        where = f", the file for {option} of `uvgen model convert`" if option else ""
+        where += f"; {_TAKEN}" * ("another model" in what)
         return f"; it is {what}{where}"
     kind = describe_file(path)
     if kind in _BY_KIND:

@@ -64,7 +64,7 @@ def load(path: Path, *required: str, struct: str | None = None) -> dict[str, Any
         elif isinstance(record, dict):
             content = record
         else:
-            raise ModelError(f"{path}: no struct `{struct}` in it{known.advice(path)}; expected face3d's file")
+            raise ModelError(f"{path}: no struct `{struct}` in it; expected face3d's file{known.advice(path)}")
     else:
         content = {name: _plain(value) for name, value in content.items()}
     for name in required:
