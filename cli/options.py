@@ -83,7 +83,9 @@ def _check_volume(context: click.Context, param: click.Parameter, chosen: bool) 
     return chosen
 
 
-quiet_option = option("--quiet", is_flag=True, group=HOW_IT_RUNS, callback=_check_volume, help="Print errors only.")
+quiet_option = option(
+    "--quiet", is_flag=True, group=HOW_IT_RUNS, callback=_check_volume, help="Print errors and warnings only."
+)
 
 
 def on_error_option(what: str) -> Any:
