@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.geometry import similarity_scale, transform_points
+from uvgen.maps.labels import mirror_landmarks
 
 _INNER, _JAW = slice(17, 68), slice(0, 17)
 
@@ -39,6 +40,16 @@ def annotated_in_crop(
     return points.astype(np.float32)
 
 
+def in_image(
+    points: NDArray[np.floating[Any]], image_to_crop: NDArray[np.float64], flipped: NDArray[np.bool_], size: int
+) -> NDArray[np.float64]:
+    """Landmarks (n, 68, 2) in the image, as it is not mirrored, from those of crops of `size` px, (n, 68, 2 or 3)."""
+    flat = points[..., :2].astype(np.float64)
+    for k in np.flatnonzero(flipped):
+        flat[k] = mirror_landmarks(flat[k], size)
+    return transform_points(flat, np.linalg.inv(image_to_crop))
+
+
 def label_nme(
     landmarks: NDArray[np.floating[Any]], annotated: NDArray[np.floating[Any]]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -47,7 +58,7 @@ def label_nme(
     Parameters
     ----------
     landmarks : (N, 68, 2) or (N, 68, 3) float
-        Of the labels, px.
+        Of the labels, px. What is stored is measured in the image: a rotated crop has another box.
     annotated : (N, 68, 2) or (N, 68, 3) float
         In the same frame; NaN where a point is not annotated. z is ignored.
 

@@ -10,7 +10,10 @@ from uvgen.datasets.annotations import label_nme
 from uvgen.geometry import LANDMARK_MIRROR, pose_to_image
 from uvgen.models.morphable import MorphableModel
 
+_CROPPED = "faces are shifted or of another size: were the images cropped or resized after the fit?"
 _EXPLAINS = 0.5  # a change that leaves more than this share of the error explains nothing
+_FITS = 0.25  # a shift and a scale of each face leave less than this, where they are all that is wrong
+_SMALL = 0.05
 
 Points = NDArray[np.float64]
 
@@ -60,20 +63,21 @@ def find_cause(
     if model is not None:
         tried |= {t: _median_nme(p, annotated) for t, p in _other_parameters(rows, model, convention).items()}
         bases = {t: _median_nme(p, annotated) for t, p in _without_parameters(rows, model, convention).items()}
-    best = min(tried, key=lambda text: tried[text])
-    if tried[best] < _EXPLAINS * now:
-        return Cause(best, now, tried[best], False)
-    if bases and min(bases.values()) < now:
-        best = min(bases, key=lambda text: bases[text])
-        return Cause(best, now, bases[best], True)
     fitted = _median_nme(_fitted(points, annotated), annotated)
-    if fitted < _EXPLAINS * now:
+    best = min(tried, key=lambda text: tried[text])
+    other_fit = fitted < _EXPLAINS * tried[best] and tried[best] > _SMALL
+    if tried[best] < _EXPLAINS * now and not other_fit:
+        return Cause(best, now, tried[best], False)
+    closest = min(bases, key=lambda text: bases[text]) if bases else ""
+    if fitted < _FITS * now and (not bases or fitted < _EXPLAINS * bases[closest]):
         return Cause(
             "faces are shifted or of another size: were the images cropped or resized after the fit?",
             now,
             fitted,
             False,
         )
+    if bases and bases[closest] < now:
+        return Cause(closest, now, bases[closest], True)
     return Cause("", now, now, False)
 
 

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.datasets.annotations import in_image
 from uvgen.datasets.causes import find_cause
-from uvgen.geometry import transform_points
-from uvgen.maps.labels import mirror_landmarks
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
 
@@ -110,9 +109,7 @@ def _misfit(reader: ShardReader, known: NDArray[np.intp], median: float, model: 
         return None
     chosen = known[np.unique(np.linspace(0, len(known) - 1, _N_DIAGNOSED).astype(int))]
     rows = reader.gather(chosen.tolist(), _there(reader, *_FIELDS, *_PARAMETERS))
-    annotated, points = (
-        _in_image(rows, name, reader.config.build.size) for name in ("annotated_landmarks", "landmarks")
-    )
+    annotated, points = (_points(reader, rows, name) for name in ("annotated_landmarks", "landmarks"))
     cause = find_cause(rows, points, annotated, model, reader.config.build.convention)
     if median <= HIGH_NME:
         harmful = cause.of_bases and cause.nme < _WORSE_THAN_MEAN * cause.nme_now
@@ -131,14 +128,9 @@ def _there(reader: ShardReader, *names: str) -> list[str]:
     return [name for name in names if name in reader.fields]
 
 
-def _in_image(rows: dict[str, Any], name: str, size: int) -> NDArray[np.float64]:
-    """Landmarks (n, 68, 2) of crops in the image frame of the unmirrored image."""
-    points = rows[name][..., :2].astype(np.float64)
-    flipped = rows.get("flipped", np.zeros(len(points), bool))
-    for k in np.flatnonzero(flipped):
-        points[k] = mirror_landmarks(points[k], size)
-    found: NDArray[np.float64] = transform_points(points, np.linalg.inv(rows["image_to_crop"]))
-    return found
+def _points(reader: ShardReader, rows: dict[str, Any], name: str) -> NDArray[np.float64]:
+    flipped = rows.get("flipped", np.zeros(len(rows[name]), bool))
+    return in_image(rows[name], rows["image_to_crop"], flipped, reader.config.build.size)
 
 
 def _repeated(reader: ShardReader, names: Sequence[str]) -> tuple[NDArray[np.bool_], int]:
@@ -157,7 +149,7 @@ def _repeated(reader: ShardReader, names: Sequence[str]) -> tuple[NDArray[np.boo
     points, yaws, first = np.empty((len(names), len(_COMPARED), 2)), reader.column("pose")[:, 1], 0
     for n in reader.shard_samples:
         rows = reader.gather(range(first, first + n), _there(reader, *_FIELDS))
-        points[first : first + n] = _in_image(rows, "annotated_landmarks", reader.config.build.size)[:, _COMPARED]
+        points[first : first + n] = _points(reader, rows, "annotated_landmarks")[:, _COMPARED]
         first += n
     for keys in several:
         turned = np.abs(yaws[keys] - yaws[keys[0]]) > _TURNED_RAD

@@ -77,7 +77,7 @@ class _Kept(NamedTuple):
     annotation: Annotation
     image_height: int
     similarity: NDArray[np.float64]
-    depth: float  # of the first landmark as the pose puts it, px of the image
+    landmarks: NDArray[np.float64]  # of the label, (68, 3) image px
 
 
 class _Builder:
@@ -137,7 +137,7 @@ class _Builder:
                 continue
             if orientation != 1:
                 self.turned.append(sample.name)
-            kept.append(_Kept(sample, annotation, image.shape[0], similarity, landmarks[0, 2]))
+            kept.append(_Kept(sample, annotation, image.shape[0], similarity, landmarks))
         return self._rows(kept, draws, copy, skip) if kept else {}
 
     def _rows(
@@ -184,10 +184,12 @@ class _Builder:
         survey = self.job.survey
         annotated = np.empty((len(kept), 68, survey.dimensions), np.float32)
         for k, one in enumerate(kept):
-            z_shift = rows["landmarks"][k, 0, 2] - one.depth * similarity_scale(one.similarity)
+            z_shift = rows["landmarks"][k, 0, 2] - one.landmarks[0, 2] * similarity_scale(one.similarity)
             annotated[k] = annotated_in_crop(one.annotation.landmarks, one.similarity, z_shift, survey.dimensions)
         rows["annotated_landmarks"] = annotated
-        rows["label_nme"], rows["label_nme_jaw"] = label_nme(rows["landmarks"], annotated)
+        in_image = [annotated_in_crop(one.annotation.landmarks, np.eye(3), 0, 2) for one in kept]
+        found = label_nme(np.stack([one.landmarks for one in kept]), np.stack(in_image))
+        rows["label_nme"], rows["label_nme_jaw"] = found
         for name, n in survey.extras:
             rows[f"{name}_parameters"] = np.full((len(kept), n), np.nan, np.float32)
             for k, one in enumerate(kept):
