@@ -4,6 +4,7 @@ JPEG goes through simplejpeg (libjpeg-turbo), everything else through Pillow; bo
 """
 
 import io
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,13 @@ def exif_orientation(data: bytes) -> int:
         return 1  # nearly all images of data sets: Pillow need not look
     from PIL import Image
 
-    try:
-        with Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]) as image:
-            value = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # damaged EXIF data, which decoders pass over
-        return 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damaged EXIF data, which decoders pass over
+        try:
+            with Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]) as image:
+                value = image.getexif().get(_ORIENTATION, 1)
+        except Exception:
+            return 1
     return int(value) if value in range(1, 9) else 1
 
 
