@@ -100,6 +100,14 @@ def is_tensor(value: Any) -> bool:
     return hasattr(value, "is_floating_point") and hasattr(value, "element_size")
 
 
+def check_tensor(value: Any, name: str) -> None:
+    """Raise InputError unless this is a PyTorch tensor of real numbers."""
+    if not is_tensor(value):
+        raise InputError(f"{name}: {shown(value)}, expected a PyTorch tensor; torch.as_tensor makes one")
+    if value.is_complex():
+        raise InputError(f"{name}: {shown(value)}, expected real numbers")
+
+
 def check_same_library(**values: Any) -> None:
     """Raise InputError unless all are NumPy arrays, or all PyTorch tensors, of real numbers."""
     for name, value in values.items():
