@@ -85,7 +85,7 @@ def real_array(value: ArrayLike, name: str, *shapes: Sequence[Any], note: str = 
 
 def float64_array(value: ArrayLike, name: str, *shapes: Sequence[Any], note: str = "") -> NDArray[np.float64]:
     """Real numbers of any type as float64, not copied where they are; of one of the shapes, if any is given."""
-    array = as_array(value, name)
+    array = value if type(value) is np.ndarray else as_array(value, name)
     if array.dtype != np.float64:
         if array.dtype.kind not in _KINDS["real numbers"]:
             raise InputError(f"{name}: {shown(array)}, expected real numbers")

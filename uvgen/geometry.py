@@ -15,7 +15,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import choice, float64_array
+from uvgen.checks import check_array, choice, float64_array
 from uvgen.errors import InputError
 
 CONVENTIONS = ("exact", "face3d")
@@ -193,12 +193,13 @@ def similarity_scale(similarity: ArrayLike) -> NDArray[np.float64]:
     InputError
         Where a matrix shears, mirrors, collapses, is projective or holds NaN, or the shape is another.
     """
-    similarity = float64_array(similarity, "similarity", (..., 3, 3))
+    similarity = float64_array(similarity, "similarity")
     if similarity.shape == (3, 3):  # plain numbers are several times faster than arrays of one
         (a, b, _), (c, d, _), last = similarity.tolist()
         one = math.sqrt(abs(a * d - b * c))
         if abs(a - d) <= 1e-6 * one and abs(b + c) <= 1e-6 * one and one > 0 and last == [0, 0, 1]:
             return np.float64(one)  # type: ignore[return-value]
+    check_array(similarity, "similarity", (..., 3, 3))
     a, b = similarity[..., 0, 0], similarity[..., 0, 1]
     c, d = similarity[..., 1, 0], similarity[..., 1, 1]
     scale = np.sqrt(np.abs(a * d - b * c))
@@ -235,15 +236,15 @@ def transform_points(points: ArrayLike, similarity: ArrayLike) -> NDArray[np.flo
     InputError
         Where shapes do not agree, arguments are no real numbers, or a matrix is not a proper similarity.
     """
-    points = float64_array(points, "points", (..., "n", 2), (..., "n", 3))
-    similarity = float64_array(similarity, "similarity", (..., 3, 3))
+    points, similarity = float64_array(points, "points"), float64_array(similarity, "similarity")
+    if points.ndim < 2 or points.shape[-1] not in (2, 3):
+        check_array(points, "points", (..., "n", 2), (..., "n", 3))
+    scale = similarity_scale(similarity)
     try:
-        np.broadcast_shapes(points.shape[:-2], similarity.shape[:-2])
-    except ValueError:
+        moved = points[..., :2] @ np.swapaxes(similarity[..., :2, :2], -1, -2) + similarity[..., None, :2, 2]
+    except ValueError:  # asked beforehand, this would take half of the function's time
         wanted = f"(3, 3) or one per set of points {points.shape}"
         raise InputError(f"similarity: float64 {similarity.shape}, expected {wanted}") from None
-    scale = similarity_scale(similarity)
-    moved = points[..., :2] @ np.swapaxes(similarity[..., :2, :2], -1, -2) + similarity[..., None, :2, 2]
     if points.shape[-1] == 3:
         moved = np.concatenate([moved, points[..., 2:] * scale[..., None, None]], axis=-1)
     return moved
