@@ -20,6 +20,7 @@ from uvgen import (
     verify_shards,
     warp_image,
 )
+from uvgen.datasets.survey import Survey
 from uvgen.datasets.worker import BuildJob, _Builder
 from uvgen.errors import InputError
 from uvgen.maps.mirror import TexelMirror
@@ -113,10 +114,11 @@ def test_build_mirrored_value_without_a_code_costs_that_sample_alone(model_path,
     flips = dataclasses.replace(CONFIG, augmentation=Augmentation(flip=0.5))
     model = load_model(model_path)
     mirror = TexelMirror.of_model(model, 48)
-    builder = _Builder(BuildJob(tmp_path, tmp_path, model, mirror, flips, "skip"))
+    builder = _Builder(BuildJob(tmp_path, tmp_path, model, mirror, flips, Survey(), "skip"))
     codes = np.full((2, 48, 48, 3), 30000, np.uint16)
     codes[0, 5, 5, 0] = 65535  # 2.5 crops to the right: mirrored, a pixel more to the left than codes reach
-    rows, in_range = {"posmap": codes, "landmarks": np.zeros((2, 68, 3), np.float32)}, np.ones(2, bool)
+    points = {name: np.zeros((2, 68, n), np.float32) for name, n in (("landmarks", 3), ("annotated_landmarks", 2))}
+    rows, in_range = {"posmap": codes, **points}, np.ones(2, bool)
     builder._mirror_labels(rows, [AugmentationDraw(32, flip=True)] * 2, in_range)
     np.testing.assert_array_equal(in_range, [False, True])
 

@@ -5,6 +5,7 @@ JPEG goes through simplejpeg (libjpeg-turbo), everything else through Pillow; bo
 
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,9 @@ from uvgen.storage.kinds import describe_bytes
 
 JPEG_QUALITY = 95
 """Default quality of crops that are written as JPEG."""
+
+_ORIENTATION = 0x0112  # EXIF's tag
+_EXIF_WITHIN = 1 << 18  # bytes: it stands before the pixels, perhaps after a color profile
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 """Endings of the names of pictures that `save_picture` writes."""
@@ -74,7 +78,7 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
     Returns
     -------
     (h, w, 3) uint8
-        Pixels as they are stored: a note of the camera's orientation is not obeyed.
+        Pixels as they are stored; see `exif_orientation`.
 
     Raises
     ------
@@ -102,7 +106,8 @@ def _decode_whole_jpeg(data: bytes, colorspace: str) -> NDArray[np.uint8]:
     """A JPEG's pixels, also where a few stray bytes stand before its end marker, of which libjpeg only warns.
 
     Damage inside makes it warn of leftover bytes too, where it loses its place and reaches the last pixel too early.
-    A few bytes are stray; of 2400 files with one bit changed 62 had leftover bytes, 7 of them more than 16.
+    So a few bytes alone count as stray. Of 2400 files of AFLW2000-3D with one bit changed, libjpeg said nothing of
+    1893, and 55 had 1 to 16 bytes left over, which pass too.
     """
     import simplejpeg
 
@@ -142,6 +147,33 @@ def _opened(data: bytes, formats: tuple[str, ...]) -> Iterator[Any]:
         if getattr(image, "is_animated", False) and image.format != "MPO":
             raise ValueError("an animation, expected one picture")
         yield image
+
+
+def exif_orientation(data: bytes) -> int:
+    """The EXIF orientation of an image file's bytes, 1 to 8; 1, which is upright, where it states no valid one."""
+    if data.find(b"Exif\0\0", 0, _EXIF_WITHIN) < 0 and data.find(b"eXIf", 0, _EXIF_WITHIN) < 0:
+        return 1  # nearly all images of data sets: Pillow need not look
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damaged EXIF data, which decoders pass over
+        try:
+            with Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]) as image:
+                value = image.getexif().get(_ORIENTATION, 1)
+        except Exception:
+            return 1
+    return int(value) if value in range(1, 9) else 1
+
+
+def oriented(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """An image (h, w, c) turned and mirrored as an EXIF orientation of 1 to 8 says, so that it stands upright."""
+    if orientation >= 5:  # rows and columns exchanged
+        image = image.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)
 
 
 def encode_png(image: NDArray[np.uint8]) -> bytes:

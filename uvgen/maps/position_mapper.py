@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen.checks import check_array, check_finite, out_buffer
+from uvgen.errors import InputError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import crop_affine, pose_to_image
 from uvgen.maps import kernels
@@ -107,7 +108,7 @@ class PositionMapper:
         Raises
         ------
         InputError
-            Where shapes do not agree, or a value is not finite.
+            Where shapes do not agree, a value is not finite, an angle is beyond ±2π, or f is not positive.
         """
         return self.maps_and_landmarks(shape, expression, pose, similarity, image_height, out=out)[0]
 
@@ -161,7 +162,7 @@ class PositionMapper:
         Raises
         ------
         InputError
-            Where shapes do not agree, or a value is not finite.
+            Where shapes do not agree, a value is not finite, an angle is beyond ±2π, or f is not positive.
         """
         faces = self._checked(shape, expression, pose, image_height)
         out = out_buffer(out, (len(faces[0]), self.size, self.size, 3), np.uint16)
@@ -186,7 +187,7 @@ class PositionMapper:
         Raises
         ------
         InputError
-            Where shapes do not agree, or a value is not finite.
+            Where shapes do not agree, a value is not finite, an angle is beyond ±2π, or f is not positive.
         """
         return self._landmarks(*self._checked(shape, expression, pose, image_height))
 
@@ -220,6 +221,7 @@ class PositionMapper:
         for name, value in (("shape", shape), ("expression", expression), ("pose", pose)):
             check_finite(np.asarray(value, dtype=np.float64), name)
         to_image = pose_to_image(pose, image_height, self.convention)
+        _check_pose(np.asarray(pose, np.float64))
         parts = []
         for name, value, n in (
             ("shape", shape, self.model.n_shape),
@@ -297,3 +299,13 @@ class PositionMapper:
             buffer = np.empty(len(self._matrix) * BATCH, np.float32)
         yield buffer
         self._products.append(buffer)
+
+
+def _check_pose(pose: NDArray[np.float64]) -> None:
+    """Raise InputError where a pose (B, 7) has a scale or angle that no fit gives."""
+    if (pose[:, 6] <= 0).any():
+        k = int(np.flatnonzero(pose[:, 6] <= 0)[0])
+        raise InputError(f"pose: f is {pose[k, 6]:.4g} px/µm in row {k}, expected more than 0")
+    if (np.abs(pose[:, :3]) > 2 * np.pi).any():
+        k = int(np.flatnonzero((np.abs(pose[:, :3]) > 2 * np.pi).any(axis=1))[0])
+        raise InputError(f"pose: angles {pose[k, :3].round(4).tolist()} in row {k}, expected radians of -2π to 2π")

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from uvgen.checks import bad_index, check_color_range, check_finite, choice, real_array, shown, triangle_indices
+from uvgen.checks import (
+    as_array,
+    bad_index,
+    check_color_range,
+    check_finite,
+    choice,
+    real_array,
+    shown,
+    triangle_indices,
+)
 from uvgen.errors import DatasetError, InputError, MeshFileError
 from uvgen.storage.files import replaced_on_success
 
@@ -154,7 +163,7 @@ def _faces(triangles, n_rows, frame):
 
 def _color_bytes(value, name, shape):
     """Colours in 0..255 as uint8, rounded and cut."""
-    check_color_range(np.asarray(value), name)
+    check_color_range(as_array(value, name), name)
     colors = real_array(value, name, shape)
     check_finite(colors, name)
     return np.clip(np.rint(colors), 0, 255).astype(np.uint8)
