@@ -65,7 +65,7 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
         help="Pixel convention; face3d: of old label sets, one pixel right and up of the annotated point.")  # fmt: skip
 @option("--keep", type=NameList(), metavar="LIST", default=(), group=_LABELS,
         help="What else to store of each .mat, separated by commas: tex, illum, color.")  # fmt: skip
-@option("--max-nme", type=click.FloatRange(0, min_open=True), metavar="PERCENT", group=_LABELS,
+@option("--max-nme", type=click.FloatRange(0, min_open=True), default=None, metavar="PERCENT", group=_LABELS,
         help="Leave out samples whose label is farther from the annotated landmarks (label NME, percent); 10 is "
              "generous.")  # fmt: skip
 @option("--implausible", type=click.Choice(["skip", "keep"]), default="skip", show_default=True, group=_LABELS,
