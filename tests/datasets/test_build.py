@@ -284,7 +284,8 @@ def test_build_whose_samples_all_turn_out_bad_ends_with_an_error_and_names_them_
     assert len(Index.read(tmp_path / "out").skipped) == 9
     reader = open_shards(tmp_path / "out")
     assert len(reader) == 0 and list(reader) == [] and reader.names == []
-    assert not verify_shards(tmp_path / "out", model=load_model(model_path)).problems
+    (problem,) = verify_shards(tmp_path / "out", model=load_model(model_path)).problems
+    assert "holds no samples, all 9 were skipped, first" in problem
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -121,6 +121,10 @@ def verify_shards(
         problems.append(f"{folder / stray}: not listed in {DATASET_INDEX}")
     if index.missing:
         problems.append(f"{folder}: unfinished, {index.missing} samples are missing; run what made it again")
+    if not index.n_samples and index.skipped:
+        problems.append(
+            f"{folder}: holds no samples, all {len(index.skipped)} were skipped, first {index.skipped[0].reason}"
+        )
     problems += _check_constants(folder, index)
     for entry in index.shards:
         if entry.sha256 is not None:
