@@ -62,6 +62,9 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 )
 @option("--convention", type=click.Choice(["exact", "face3d"]), default="exact", show_default=True, group=_LABELS,
         help="Pixel convention; face3d: of old label sets, one pixel right and up of the annotated point.")  # fmt: skip
+@option("--filter", type=click.Choice(["area", "bilinear"]), default="area", show_default=True, group=_LABELS,
+        help="How images are sampled where crops shrink them by more than 1.5; area: without aliasing. Up to 1.5, both "
+             "give the same bytes.")  # fmt: skip
 @option("--weights", "weights_path", type=EXISTING_FILE, group=_LABELS,
         help="Own weight mask: gray image, 8-bit value / 16 (255 means 16), or .npy of weights; "
              "--uv-size texels per side.")  # fmt: skip

@@ -13,6 +13,7 @@ from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import CONVENTIONS
 from uvgen.images.codecs import JPEG_QUALITY
 from uvgen.images.crop import JITTER
+from uvgen.images.filters import FILTERS
 from uvgen.shards.index import DATASET_INDEX, Index
 
 
@@ -48,6 +49,8 @@ class BuildConfig:
         Crops are augmented as they are sampled from the image.
     copies : int
         Augmented samples from each image.
+    filter : {"area", "bilinear"}
+        How images are sampled where crops shrink them, see `uvgen.warp_image`.
     """
 
     size: int = 256
@@ -63,6 +66,7 @@ class BuildConfig:
     convention: str = "exact"
     augmentation: Augmentation | None = None
     copies: int = 1
+    filter: str = "area"
 
     def to_plain(self) -> dict[str, Any]:
         """As it is stored: plain values, an augmentation as its ranges; both keys are omitted where there is none."""
@@ -78,6 +82,7 @@ class BuildConfig:
         """The configuration that `to_plain` gave; what is not there has its default, what is unknown is ignored."""
         known = {field.name for field in dataclasses.fields(cls)}
         values = {name: value for name, value in content.items() if name in known}
+        values.setdefault("filter", "bilinear")  # sets made before there was a choice
         if values.get("augmentation") is not None:
             values["augmentation"] = Augmentation.from_plain(values["augmentation"])
         return cls(**values)
@@ -96,6 +101,7 @@ class BuildConfig:
         for name, allowed in (
             ("posmap_dtype", ("uint16", "float32")), ("compression", (None, "lzf", "gzip")),
             ("convention", CONVENTIONS), ("maps", ("stored", "none")), ("image_codec", ("raw", "jpeg")),
+            ("filter", FILTERS),
         ):  # fmt: skip
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name}: {getattr(self, name)!r}, expected one of {', '.join(map(str, allowed))}")
