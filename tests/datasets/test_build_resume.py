@@ -158,6 +158,7 @@ def test_build_removes_leftovers_of_killed_runs_and_nothing_else(tree: Path, mod
 CHANGES = {
     "size": 16, "uv_size": 16, "shard_size": 3, "seed": 1, "jitter": 0.0, "posmap_dtype": "float32",
     "compression": "gzip", "convention": "face3d", "maps": "none", "image_codec": "jpeg", "jpeg_quality": 80,
+    "filter": "bilinear",
 }  # fmt: skip
 
 
