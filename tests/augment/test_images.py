@@ -87,8 +87,8 @@ def test_blur_spreads_an_edge_by_its_standard_deviation(sigma) -> None:
     spread = np.diff(image[2, :, 1].astype(float)) / 255  # of one column, as 8-bit images show it
     places = np.arange(128) - 63
     assert image[2, 0, 1] == 0 and image[2, -1, 1] == 255 and abs((spread * places).sum()) < 0.02
-    # each of 6 sigma values is rounded, by 0.29 / 255 on average: their variance is off by less than 2 %
-    assert np.sqrt((spread * places**2).sum()) == pytest.approx(sigma, rel=0.02)
+    # values are rounded to 8 bits: at 0.3, 11.5 of 255 to 11 or 12
+    assert np.sqrt((spread * places**2).sum()) == pytest.approx(sigma, rel=0.03)
 
 
 def test_blur_repeats_the_outermost_pixels() -> None:
