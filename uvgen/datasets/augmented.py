@@ -309,6 +309,7 @@ def _rows(
                 sample["landmarks"],
                 mirror=job.mirror,
                 other=other,
+                filter=job.config.build.filter,
                 image_out=large["image"][k],
                 map_out=None if position_map is None else large["posmap"][k],
             )
