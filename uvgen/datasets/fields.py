@@ -1,15 +1,17 @@
 """Which fields the samples of a data set have."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from uvgen.augment.values import Augmentation
 from uvgen.datasets.config import BuildConfig
-from uvgen.datasets.survey import Survey
 from uvgen.fixed_point import FixedPoint
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.format import Field
 from uvgen.shards.shard import OpenShard
+
+if TYPE_CHECKING:  # readers of stored maps need neither numba nor Pillow
+    from uvgen.datasets.survey import Survey
 
 AUGMENTED = {
     "augmentation": Field("str", (), attributes={"content": "what was done, JSON"}),
@@ -21,7 +23,7 @@ MAP_PARAMETERS = ("shape", "expression", "pose", "image_to_crop", "image_height"
 """Fields that a position map is made from, in the order of `PositionMapper`'s arguments."""
 
 
-def build_fields(config: BuildConfig, model: MorphableModel, survey: Survey, *, flips: bool) -> dict[str, Field]:
+def build_fields(config: BuildConfig, model: MorphableModel, survey: "Survey", *, flips: bool) -> dict[str, Field]:
     """The fields of a build's samples; `flips` says whether some are mirrored, whose codes are rounded twice."""
     crop = {"unit": "px", "frame": "crop"}
     codes = FixedPoint.for_crop(config.size)
