@@ -189,7 +189,8 @@ def parameterize_(
     """Give a face mesh, or a model, UV coordinates on the unit square.
 
     A Tutte embedding with conformal weights, the boundary on the square, symmetric about u = 0.5, holes closed
-    (3D Morphable Models as Spatial Transformer Networks, 2017). Meshes are read by trimesh: pip install trimesh.
+    (3D Morphable Models as Spatial Transformer Networks, 2017). MESH is an OBJ, PLY or OFF
+    file; PLY and OFF are read by trimesh: pip install trimesh.
 
     \b
     Example:

@@ -83,6 +83,26 @@ def real_array(value: ArrayLike, name: str, *shapes: Sequence[Any], note: str = 
         return frozen(array, np.float32)
 
 
+def check_bytes(image: Any, name: str, *shapes: Sequence[Any], note: str = "") -> None:
+    """Raise InputError unless an image is uint8 of one of the shapes; floats are told how to become so."""
+    if isinstance(image, np.ndarray) and image.dtype.kind == "f" and any(_fits(image.shape, shape) for shape in shapes):
+        unit = image.size and np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1
+        found = f"{shown(image)} within 0 to 1" if unit else shown(image)
+        how = "np.rint(255 * image)" if unit else "np.rint(image).clip(0, 255)"
+        raise InputError(
+            f"{name}: {found}, expected uint8 of shape {describe(*shapes)}; convert it: {how}.astype(np.uint8)"
+        )
+    check_array(image if hasattr(image, "dtype") else as_array(image, name), name, *shapes, kind="uint8", note=note)
+
+
+def check_color_range(colors: NDArray[Any], name: str) -> None:
+    """Raise InputError for float colors all within 0 to 1 where 0 to 255 is meant; all zero, they are black."""
+    if colors.dtype.kind == "f" and colors.size and colors.min() >= 0 and 0 < colors.max() <= 1:
+        raise InputError(
+            f"{name}: floats of {colors.min():.3g} to {colors.max():.3g}, expected 0 to 255; multiply them by 255"
+        )
+
+
 def float64_array(value: ArrayLike, name: str, *shapes: Sequence[Any], note: str = "") -> NDArray[np.float64]:
     """Real numbers of any type as float64, not copied where they are; of one of the shapes, if any is given."""
     array = value if type(value) is np.ndarray else as_array(value, name)

@@ -327,7 +327,7 @@ class Augmentation:
         """
         try:
             values = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"augmentation: not JSON ({error})") from error
         return cls.from_plain(values, base)
 

@@ -4,15 +4,20 @@ JPEG goes through simplejpeg (libjpeg-turbo), everything else through Pillow; bo
 """
 
 import io
+import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.checks import check_bytes
 from uvgen.errors import InputError
 from uvgen.storage.files import replaced_on_success
+from uvgen.storage.kinds import describe_bytes
 
 JPEG_QUALITY = 95
 """Default quality of crops that are written as JPEG."""
@@ -21,6 +26,10 @@ _ORIENTATION = 0x0112  # EXIF's tag
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 """Endings of the names of pictures that `save_picture` writes."""
+
+_IMAGES, _LOSSLESS = ("JPEG", "PNG", "BMP", "WEBP"), ("PNG", "BMP")
+_NAMES = {"WEBP": "WebP"}  # where `describe_bytes` writes a format otherwise than Pillow
+_MOST_STRAY = 16  # bytes before a JPEG's end marker
 
 
 def encode_jpeg(image: NDArray[np.uint8], quality: int, *, subsampling: str = "444") -> bytes:
@@ -38,9 +47,15 @@ def encode_jpeg(image: NDArray[np.uint8], quality: int, *, subsampling: str = "4
     Returns
     -------
     bytes
+
+    Raises
+    ------
+    InputError
+        Another dtype or shape.
     """
     import simplejpeg
 
+    check_bytes(image, "image", ("h", "w", 3))
     return simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, colorspace="RGB", colorsubsampling=subsampling)
 
 
@@ -52,34 +67,85 @@ def decode_jpeg(data: Any, out: NDArray[np.uint8] | None = None) -> NDArray[np.u
 
 
 def decode_image(data: bytes) -> NDArray[np.uint8]:
-    """RGB image of a file's bytes, whatever its format.
+    """RGB image of a file's bytes, whatever its name says.
 
     Parameters
     ----------
     data : bytes
-        JPEG, PNG, or what else Pillow reads; gray, palette and CMYK images are converted.
+        JPEG, PNG, BMP or WebP; gray, palette and CMYK images are converted. What is transparent is laid on black.
 
     Returns
     -------
     (h, w, 3) uint8
+        Pixels as they are stored; see `exif_orientation`.
 
     Raises
     ------
     ValueError
-        Where it has more than 8 bits per channel.
+        Where it is of another kind, animated, has more than 8 bits per channel, or a JPEG is damaged. A few stray
+        bytes before a JPEG's end marker are no damage: every pixel is there.
     Exception
         Pillow's decoders raise a dozen kinds on damaged files, not all of them documented.
     """
     import simplejpeg
 
-    if simplejpeg.is_jpeg(data) and simplejpeg.decode_jpeg_header(data)[2] != "CMYK":
-        return decode_jpeg(data)
-    from PIL import Image
+    if data.startswith(b"\xff\xd8\xff"):
+        if simplejpeg.decode_jpeg_header(data, strict=False)[2] not in ("CMYK", "YCCK"):
+            return _decode_whole_jpeg(data, "RGB")
+        _decode_whole_jpeg(data, "CMYK")  # Pillow converts the colors, but does not tell where it finds damage
+    with _opened(data, _IMAGES) as image:
+        if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+            colors = np.asarray(image.convert("RGBA")).astype(np.uint16)
+            on_black: NDArray[np.uint8] = ((colors[..., :3] * colors[..., 3:] + 127) // 255).astype(np.uint8)
+            return on_black
+        return np.asarray(image.convert("RGB"))
 
-    with Image.open(io.BytesIO(data)) as image:
+
+def _decode_whole_jpeg(data: bytes, colorspace: str) -> NDArray[np.uint8]:
+    """A JPEG's pixels, also where a few stray bytes stand before its end marker, of which libjpeg only warns.
+
+    Damage inside makes it warn of leftover bytes too, where it loses its place and reaches the last pixel too early.
+    So a few bytes alone count as stray. Of 2400 files of AFLW2000-3D with one bit changed, libjpeg said nothing of
+    1893, and 55 had 1 to 16 bytes left over, which pass too.
+    """
+    import simplejpeg
+
+    try:
+        return simplejpeg.decode_jpeg(data, colorspace=colorspace)
+    except ValueError as error:
+        found = re.search(r"(\d+) extraneous bytes before marker 0xd9", str(error))
+        if found is None or int(found[1]) > _MOST_STRAY:
+            raise
+    end = data.rfind(b"\xff\xd9")
+    for n in range(1, _MOST_STRAY + 9):  # the decoder does not count what it has read ahead
+        with suppress(ValueError):
+            return simplejpeg.decode_jpeg(data[: end - n] + data[end:], colorspace=colorspace)
+    raise ValueError("damaged JPEG data: bytes that are no pixels before the end marker")
+
+
+@contextmanager
+def _opened(data: bytes, formats: tuple[str, ...]) -> Iterator[Any]:
+    """A file's bytes opened by Pillow as one of a few formats, with 8 bits a channel or fewer; ValueError if not.
+
+    Other formats are not even tried: some of Pillow's readers start other programs.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    kind = describe_bytes(data)
+    if kind == "a PNG image" and data[24:25] == b"\x10":  # of which Pillow drops the lower half without a word
+        raise ValueError("16 bits a channel, expected 8 bits a channel")
+    try:
+        image = Image.open(io.BytesIO(data), formats=formats)
+    except UnidentifiedImageError as error:
+        expected = " or ".join(formats)
+        damaged = ", damaged" * any(kind == f"a {_NAMES.get(name, name)} image" for name in formats)
+        raise ValueError(f"{kind}{damaged}, expected {expected}") from error
+    with image:
         if image.mode[0] in "IF":
             raise ValueError(f"{image.mode} pixels, expected 8 bits a channel")
-        return np.asarray(image.convert("RGB"))
+        if getattr(image, "is_animated", False) and image.format != "MPO":
+            raise ValueError("an animation, expected one picture")
+        yield image
 
 
 def exif_orientation(data: bytes) -> int:
@@ -128,17 +194,39 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
     """PNG of a gray (h, w) or RGB (h, w, 3) uint8 image, as small as Pillow makes it."""
     from PIL import Image
 
+    check_bytes(image, "image", ("h", "w"), ("h", "w", 3))
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "PNG", optimize=True)
     return stream.getvalue()
 
 
 def decode_gray(data: bytes) -> NDArray[np.uint8]:
-    """Gray image (h, w) uint8 of a file's bytes; OSError or ValueError where it is none."""
-    from PIL import Image
+    """Gray levels of a picture in which they are data, such as a mask.
 
-    with Image.open(io.BytesIO(data)) as image:
-        return np.asarray(image.convert("L"))
+    Parameters
+    ----------
+    data : bytes
+        PNG or BMP of at most 8 bits: gray, or of a palette or RGB in which all colors are gray. Not JPEG, which
+        changes values.
+
+    Returns
+    -------
+    (h, w) uint8
+
+    Raises
+    ------
+    ValueError
+        Where it is of another kind, has 16 bits, colors, or transparent pixels.
+    Exception
+        As for `decode_image`.
+    """
+    with _opened(data, _LOSSLESS) as image:
+        colors = np.asarray(image.convert("RGBA"))
+    if (colors[..., 3] != 255).any():
+        raise ValueError("has transparent pixels, expected gray without transparency")
+    if (colors[..., :3] != colors[..., :1]).any():
+        raise ValueError("has colors, expected gray")
+    return np.ascontiguousarray(colors[..., 0])
 
 
 def check_picture_name(path: Path) -> None:
@@ -160,11 +248,12 @@ def save_picture(picture: NDArray[np.uint8], path: Path) -> None:
     Raises
     ------
     InputError
-        Where the name ends otherwise.
+        Where the name ends otherwise, or the picture has another dtype or shape.
     DatasetError
         Where the folder cannot be written.
     """
     check_picture_name(path)
+    check_bytes(picture, "picture", ("h", "w", 3))
     from PIL import Image
 
     kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"

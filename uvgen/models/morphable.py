@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 from uvgen.checks import frozen
 from uvgen.errors import ModelError
 from uvgen.interrupts import interrupts_deferred
+from uvgen.models.formats import known
 from uvgen.storage.files import replaced_on_success
 from uvgen.storage.hdf5 import new_hdf5
+from uvgen.storage.kinds import describe_file
 
 if TYPE_CHECKING:
     import h5py
@@ -269,7 +271,7 @@ def read_model(path: str | PathLike[str]) -> MorphableModel:
         with h5py.File(path, "r") as file:
             found = file.attrs.get("format")
             if found != FORMAT:
-                raise ModelError(f"{path}: HDF5, but not a uvgen model (format {found!r}, expected {FORMAT!r})")
+                raise ModelError(_other_kind(path, f"not a uvgen model ({describe_file(path)})"))
             version = int(file.attrs["version"])
             if version > VERSION:
                 raise ModelError(f"{path}: model format {version}, expected {VERSION} at most; update uvgen")
@@ -280,9 +282,11 @@ def read_model(path: str | PathLike[str]) -> MorphableModel:
             }
             texts = {key: str(file.attrs[key]) for key in ("name", "content_sha256")}
             sources = json.loads(file.attrs["sources"])
-    except (OSError, KeyError, ValueError) as error:
-        if isinstance(error, ModelError):
-            raise
+    except ModelError:
+        raise
+    except Exception as error:  # damaged HDF5 files raise errors of any type
+        if path.exists() and "HDF5" not in describe_file(path):
+            raise ModelError(_other_kind(path, f"not a readable model file ({describe_file(path)})")) from error
         raise ModelError(
             f"{path}: not a readable model file ({error}), expected uvgen's .h5 or face3d's BFM.mat; "
             "convert other files with `uvgen model convert`"
@@ -293,6 +297,14 @@ def read_model(path: str | PathLike[str]) -> MorphableModel:
     model = make_model(source=str(path), **arrays, **texts, sources=sources, path=path.resolve())
     _FILES.add(model)
     return model
+
+
+def _other_kind(path: Path, problem: str) -> str:
+    """The message for a file that is something else, with what takes it."""
+    advice = known.advice(path)
+    if "uvgen model" not in advice:
+        advice += "; convert the files of the Basel Face Model 2009 with `uvgen model convert`"
+    return f"{path}: {problem}, expected uvgen's .h5 or face3d's BFM.mat{advice}"
 
 
 def _map(path: Path, data: "h5py.Dataset") -> NDArray[Any]:

@@ -19,6 +19,8 @@ from collections.abc import Collection, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.storage.kinds import describe_bytes
+
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
 _MATRIX, _COMPRESSED = 14, 15
@@ -45,13 +47,11 @@ def read_numeric(data: bytes, names: Collection[str]) -> dict[str, NDArray[np.ge
     Raises
     ------
     ValueError
-        Where the bytes are not a MATLAB 5 to 7 file, or are damaged.
+        Where the bytes are not a MATLAB 5 to 7 file (the message says what they are), or are damaged.
     """
-    if data[:8] == b"\x89HDF\r\n\x1a\n" or data[:10] == b"MATLAB 7.3":
-        raise ValueError("MATLAB 7.3 format; save it with '-v7'")
     order = {b"IM": "<", b"MI": ">"}.get(data[126:128])
-    if order is None:
-        raise ValueError("no MATLAB 5 header")
+    if order is None or data[:10] == b"MATLAB 7.3":
+        raise ValueError(_other_kind(data))
     found: dict[str, NDArray[np.generic] | None] = {}
     for kind, content in _elements(memoryview(data)[128:], order, padded=False):
         if kind == _COMPRESSED:
@@ -61,6 +61,16 @@ def read_numeric(data: bytes, names: Collection[str]) -> dict[str, NDArray[np.ge
             if name in names:
                 found[name] = array
     return found
+
+
+def _other_kind(data: bytes) -> str:
+    """What a file is that is not MATLAB 5 to 7, and what to do."""
+    kind = describe_bytes(data)
+    if kind in ("a MATLAB 7.3 file", "an HDF5 file"):
+        return "MATLAB 7.3 format; save it with '-v7'"
+    if kind == "a MATLAB 4 file":
+        return "MATLAB 4 format; save it with '-v7'"
+    return f"{kind}, no MATLAB 5 header"
 
 
 def _elements(data: memoryview, order: str, *, padded: bool) -> Iterator[tuple[int, memoryview]]:

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from uvgen.errors import DatasetError
+from uvgen.errors import DatasetError, InputError
 from uvgen.shards.format import VERSION
 from uvgen.storage.files import replaced_on_success
+from uvgen.storage.text import read_text
 
 DATASET_INDEX = "dataset.json"
 
@@ -90,7 +91,7 @@ class Index:
         """Read a folder's `dataset.json`; DatasetError where it is missing or not one."""
         path = folder / DATASET_INDEX
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(read_text(path, "a data set's index"))
             if content["format"] != "uvgen-dataset":
                 raise ValueError(f"format {content['format']!r}")
             if content["version"] != VERSION:
@@ -111,9 +112,11 @@ class Index:
             raise DatasetError(f"{path}: no such file; expected a folder that `uvgen build` made") from error
         except DatasetError:
             raise
+        except InputError as error:  # no text
+            raise DatasetError(str(error)) from error
         except OSError as error:
             raise DatasetError(f"{path}: cannot be read ({error.strerror}); rights?") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DatasetError(f"{path}: not a data set's index ({error}); was it edited?") from error
 
 
