@@ -30,7 +30,7 @@ def make(folder: Path) -> None:
         names += [f"landmark_weights_{size}.txt"]
         weights = landmark_weights(model, size)
         with open(folder / names[-1], "wb") as file:
-            table, form = np.concatenate([weights.indices, weights.weights], axis=1), ["%d"] * 4 + ["%.5f"] * 4
+            table, form = np.concatenate([weights.indices, weights.weights], axis=1), ["%d"] * 4 + ["%.7f"] * 4
             np.savetxt(file, table, fmt=form, newline="\n", header="texels (row * size + column) and their weights")
         names += [f"face_mask_{size}.png", f"landmark_texels_{size}.txt", f"weight_mask_{size}.png"]
         face = face_mask(model, size).astype(np.uint8) * 255
