@@ -11,6 +11,7 @@ from uvgen.cli.options import (
     HOW_IT_RUNS,
     MODEL,
     GroupedCommand,
+    NameList,
     on_error_option,
     option,
     overwrite_option,
@@ -62,6 +63,16 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 )
 @option("--convention", type=click.Choice(["exact", "face3d"]), default="exact", show_default=True, group=_LABELS,
         help="Pixel convention; face3d: of old label sets, one pixel right and up of the annotated point.")  # fmt: skip
+@option("--keep", type=NameList(), metavar="LIST", default=(), group=_LABELS,
+        help="What else to store of each .mat, separated by commas: tex, illum, color.")  # fmt: skip
+@option("--max-nme", type=click.FloatRange(0, min_open=True), metavar="PERCENT", group=_LABELS,
+        help="Leave out samples whose label is farther from the annotated landmarks (label NME, percent); 10 is "
+             "generous.")  # fmt: skip
+@option("--implausible", type=click.Choice(["skip", "keep"]), default="skip", show_default=True, group=_LABELS,
+        help="Samples whose face is far larger than the image or below 8 px, or whose parameters are more than 10 "
+             "standard deviations out.")  # fmt: skip
+@option("--exif", type=click.Choice(["ignore", "apply"]), default="ignore", show_default=True, group=_LABELS,
+        help="EXIF orientation of images: take pixels as stored, like MATLAB, or turn them, like OpenCV.")  # fmt: skip
 @option("--weights", "weights_path", type=EXISTING_FILE, group=_LABELS,
         help="Own weight mask: gray image, 8-bit value / 16 (255 means 16), or .npy of weights; "
              "--uv-size texels per side.")  # fmt: skip
@@ -104,8 +115,12 @@ def command(
       uvgen build --data 300W_LP/ --model bfm.h5 --subset IBUG --out shards/
       uvgen build --subset IBUG --out shards/        # built-in model and samples
 
+    Afterwards it says how far the labels are from the annotated landmarks in the same files, and what is probably
+    wrong where they are far.
+
     \b
-    Exit status: 0 all written, 3 some samples skipped, 1 failed, 2 wrong usage, 130 interrupted.
+    Exit status: 0 all written, 3 some samples skipped, 1 failed or no sample can be used, 2 wrong usage,
+    130 interrupted.
     """
     from uvgen import BuildConfig, build_shards
 
@@ -114,6 +129,7 @@ def command(
         **{
             **config_options,
             "augmentation": augmentation,
+            "max_nme": None if config_options["max_nme"] is None else config_options["max_nme"] / 100,
             "uv_size": config_options["uv_size"] or config_options["size"],
             "compression": None if config_options["compression"] == "none" else config_options["compression"],
         }

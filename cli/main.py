@@ -1,6 +1,8 @@
 """The `uvgen` command: a group that imports a sub-command's module only when that is called."""
 
 import importlib
+import io
+import sys
 from typing import Any
 
 import click
@@ -38,6 +40,9 @@ class _LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         anew = "--overwrite" in ctx.args
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # a name that the terminal's encoding lacks is no reason to stop
+                stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
         except UvgenError as error:

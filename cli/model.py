@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from uvgen.cli.options import ANY_PATH, EXISTING_FILE, EXISTING_FOLDER, MODEL, MODEL_SUFFIXES, GroupedCommand, option
+from uvgen.cli.progress import show_warnings
 
 _FROM, _TO = "What goes in", "What comes out"
 
@@ -60,6 +61,7 @@ def convert(
       uvgen model convert --face3d BFM.mat --out bfm.h5
     """
     from uvgen import convert_model
+    from uvgen.models.doubts import model_doubts
 
     _check_new(out, overwrite)
     _check_suffix(out, MODEL_SUFFIXES)
@@ -76,6 +78,7 @@ def convert(
         f"{out}: {model.n_vertices} vertices, {model.n_shape} shape + {model.n_expression} expression components, "
         f"{out.stat().st_size / 1e6:.0f} MB"
     )
+    show_warnings(model_doubts(model))
 
 
 @command.command("info")
@@ -92,6 +95,7 @@ def info(file: Path | str) -> None:
 
     from uvgen import build_atlas, load_model
     from uvgen.maps.atlas import CLOSURE, FILLED, MESH, hole_loops
+    from uvgen.models.doubts import model_doubts
     from uvgen.models.morphable import REGIONS, hash_labels
 
     model = load_model(file)
@@ -124,6 +128,7 @@ def info(file: Path | str) -> None:
         click.echo(f"{key:<13} {value}")
     for name, digest in model.sources.items():
         click.echo(f"{'source':<13} {name}  {digest}")
+    show_warnings(model_doubts(model))
     if hash_labels(model) != model.content_sha256:
         raise click.ClickException(f"{file}: the content does not have the hash written in it; convert the model again")
 

@@ -25,6 +25,16 @@ class ModelPath(click.ParamType):
 MODEL = ModelPath()
 
 
+class NameList(click.ParamType):
+    """Names separated by commas, as a tuple."""
+
+    name = "list"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        names = value.split(",") if isinstance(value, str) else value
+        return tuple(name.strip() for name in names if name.strip())
+
+
 MODEL_SUFFIXES = (".h5", ".hdf5")
 """Of uvgen's own model files."""
 
@@ -83,7 +93,9 @@ def _check_volume(context: click.Context, param: click.Parameter, chosen: bool) 
     return chosen
 
 
-quiet_option = option("--quiet", is_flag=True, group=HOW_IT_RUNS, callback=_check_volume, help="Print errors only.")
+quiet_option = option(
+    "--quiet", is_flag=True, group=HOW_IT_RUNS, callback=_check_volume, help="Print errors and warnings only."
+)
 
 
 def on_error_option(what: str) -> Any:

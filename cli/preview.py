@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from uvgen.cli.options import ANY_PATH, MODEL
+from uvgen.cli.progress import show_quality, show_warnings
 
 
 @click.command("preview")
@@ -50,6 +51,9 @@ def command(
     result = render_preview(shards, out, n_samples, names=names, every=every, model=model_path, seed=seed)
     for problem in result.problems:
         click.echo(problem, err=True)
+    if result.quality is not None:
+        show_warnings(result.quality.warnings)
     if not quiet:
         height, width = result.size
         click.echo(f"{out}: {len(result.names)} of {result.samples} samples, {width} x {height} px")
+        show_quality(result.quality)

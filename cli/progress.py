@@ -91,14 +91,28 @@ def finish(out: Path, result: Any, *, quiet: bool, verbose: bool) -> None:
         )
     if not quiet and not verbose:
         _name_skipped(result.skipped)
+    show_warnings([*result.warnings, *(result.quality.warnings if result.quality else ())])
     if not quiet:
         click.echo(
             f"{out}: {result.samples} samples, {len(result.skipped)} skipped, {result.size_bytes / 1e6:.1f} MB; "
             f"this run {result.new_samples} samples in {result.seconds:.1f} s, "
             f"{result.new_samples / result.seconds:.0f} samples/s"
         )
+        show_quality(result.quality)
     if result.skipped:
         sys.exit(3)
+
+
+def show_quality(quality: Any) -> None:
+    """Print how far labels are from annotations, where the data set has some."""
+    if quality is not None and quality.n_annotated:
+        click.echo(quality.summary())
+
+
+def show_warnings(warnings: Any) -> None:
+    """Print what is probably wrong, on stderr, also where only errors are asked for: labels may be useless."""
+    for text in warnings:
+        click.echo(f"warning: {text}", err=True)
 
 
 def _name_skipped(skipped: Any, most: int = 20) -> None:

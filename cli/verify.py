@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from uvgen.cli.options import ANY_PATH, MODEL
-from uvgen.cli.progress import reported
+from uvgen.cli.progress import reported, show_quality, show_warnings
 
 
 @click.command("verify")
@@ -16,12 +16,15 @@ from uvgen.cli.progress import reported
 def command(shards: Path, model_path: Path | str | None, quiet: bool) -> None:
     """Check a data set: hashes, shapes, ranges, and with --model that each map agrees with its parameters.
 
+    Says also how far the labels are from the annotated landmarks, where the data set has some: maps may agree with
+    their parameters, and the parameters not with the picture.
+
     \b
     Example:
       uvgen verify shards/ --model bfm.h5
 
     \b
-    Exit status: 0 sound, 1 problems were found (each is printed), 2 wrong usage.
+    Exit status: 0 sound (warnings included), 1 problems were found (each is printed), 2 wrong usage.
     """
     from uvgen import open_shards, verify_shards
 
@@ -32,6 +35,10 @@ def command(shards: Path, model_path: Path | str | None, quiet: bool) -> None:
     if result.problems:
         click.echo(f"{shards}: {len(result.problems)} problems; delete the shards named and build again", err=True)
         sys.exit(1)
+    if result.quality is not None:
+        show_warnings(result.quality.warnings)
     if not quiet:
-        labels = "labels agree with the model" if model_path is not None else "labels not checked, see --model"
-        click.echo(f"{shards}: {result.samples} samples in {len(result.files)} shards are sound; {labels}")
+        labels = "labels are those of their parameters" if model_path is not None else "labels not checked, see --model"
+        skipped = f", {result.skipped} were skipped" if result.skipped else ""
+        click.echo(f"{shards}: {result.samples} samples in {len(result.files)} shards are sound{skipped}; {labels}")
+        show_quality(result.quality)

@@ -106,7 +106,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "face of no size": (
         lambda image: rewrite(image, Pose_Para=np.array([0, 0, 0, 80, 60, -20, 0.0])),
-        r"AFW_001_1_0\.mat: landmarks: the face is 0 px large, expected more; check the scale",
+        r"AFW_001_1_0\.mat: a scale of 0 px/µm turns the face inside out, expected more than 0",
     ),
 }  # fmt: skip
 

@@ -30,10 +30,11 @@ from uvgen import (
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.fields import MAP_PARAMETERS
 from uvgen.datasets.plan import plan_shards
-from uvgen.errors import InputError, SampleError
+from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.fixed_point import FixedPoint
 from uvgen.models.morphable import make_model, save_model
 from uvgen.samples.find import Sample, find_samples
+from uvgen.shards.index import Index
 
 EXACT = dataclasses.replace(SMALL, posmap_dtype="float32")
 
@@ -229,7 +230,8 @@ def test_build_result_counts_what_the_folder_holds(data: Path, model_path: Path,
     result = make(data, model_path, tmp_path / "out", progress=seen.append)
     shards = sorted((tmp_path / "out").glob("*.h5"))
     size_bytes = sum(path.stat().st_size for path in shards)
-    assert result == BuildResult(9, 9, (), tuple(shards), size_bytes, result.seconds)
+    assert result == BuildResult(9, 9, (), tuple(shards), size_bytes, result.seconds, quality=result.quality)
+    assert result.quality is not None and result.quality.n_annotated == 9
     assert sorted(r.entry.file for r in seen) == sorted(path.name for path in shards)
     again = make(data, model_path, tmp_path / "out")
     assert (again.samples, again.new_samples) == (9, 0)
@@ -260,12 +262,25 @@ def test_build_bad_sample_costs_only_itself(model_path: Path, tmp_path: Path) ->
     assert listed == [dataclasses.asdict(skip) for skip in result.skipped]
 
 
-def test_build_of_bad_samples_alone_makes_an_empty_data_set(tree: Path, model_path: Path, tmp_path: Path) -> None:
+def test_build_of_bad_parameters_alone_ends_before_any_work(tree: Path, model_path: Path, tmp_path: Path) -> None:
     for path in tree.rglob("*.mat"):
         path.unlink()
-    result = make(tree, model_path, tmp_path / "out")
-    assert (result.samples, len(result.skipped)) == (0, 9)
+    with pytest.raises(DatasetError, match=r"none of 9 samples .* skipped; the first: .*AFW_000_1_0.jpg: no \.mat"):
+        make(tree, model_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_build_of_bad_images_alone_ends_with_an_error_and_names_them_in_the_index(
+    tree: Path, model_path: Path, tmp_path: Path
+) -> None:
+    for path in tree.rglob("*.jpg"):
+        path.write_bytes(b"no image")
+    with pytest.raises(
+        DatasetError, match=r"none of 9 samples can be used; the first, AFW/AFW_000_1_0: .*jpg: not a re"
+    ):
+        make(tree, model_path, tmp_path / "out")
     assert list(file_hashes(tmp_path / "out")) == ["constants.npz", "dataset.json"]
+    assert len(Index.read(tmp_path / "out").skipped) == 9
     reader = open_shards(tmp_path / "out")
     assert len(reader) == 0 and list(reader) == [] and reader.names == []
     assert not verify_shards(tmp_path / "out", model=load_model(model_path)).problems

@@ -63,12 +63,14 @@ def check_mirrored(model: MorphableModel, size: int, convention: str, n: int) ->
     mapper = PositionMapper(model, size, convention, crop_size=CROP)
     arguments = faces(model, n)
     flipped = np.arange(n) % 3 != 1
+    paired = np.setdiff1d(np.arange(size**2), mirrored_texels(model, size, convention).unpaired)
+    assert len(paired) > 0.98 * size**2
     maps, landmarks = mapper.maps_and_landmarks(*arguments, flipped=flipped)
     plain, plain_landmarks = mapper.maps_and_landmarks(*arguments)
     for k in range(n):
         if flipped[k]:
             expected = mirrored_mesh_map(model, size, convention, [a[k] for a in arguments])
-            np.testing.assert_allclose(maps[k].reshape(-1, 3), expected, atol=1e-3)
+            np.testing.assert_allclose(maps[k].reshape(-1, 3)[paired], expected[paired], atol=1e-3)
             moved = plain_landmarks[k][LANDMARK_MIRROR] * [-1, 1, 1] + [CROP - 1, 0, 0]
             np.testing.assert_allclose(landmarks[k], moved, atol=1e-3)
         else:

@@ -123,3 +123,85 @@ def test_select_samples_takes_names_with_or_without_suffix_in_sorted_order(tree:
 def test_select_samples_unknown_name_is_refused_with_an_example(tree: Path) -> None:
     with pytest.raises(InputError, match=r"1 listed .*AFW/nobody.*AFW/AFW_000_1_0"):
         select_samples(find_samples(tree), ["AFW/nobody", "AFW/AFW_000_1_0"])
+
+
+# Names and folders as they come
+
+
+@pytest.mark.parametrize(
+    "stem", ["人脸", "e\u0301t\u00e9", "été", "a b", "ünïcode ☺", "-x", "#1", "a.b.c", "quote'\"", "😀"]
+)
+def test_find_samples_takes_any_name(tmp_path: Path, stem: str) -> None:
+    write_sample(tmp_path / "AFW", stem)
+    (sample,) = find_samples(tmp_path)
+    assert sample.name == f"AFW/{stem}" and not sample.problem
+    assert read_image(sample).shape == (HEIGHT, WIDTH, 3)
+    assert read_annotation(sample).pose.shape == (7,)
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"), [(b"caf\xe9", r"AFW/caf\xe9"), (b"two\nlines", r"AFW/two\nlines"), (b"bell\x07", r"AFW/bell\x07")]
+)
+def test_find_samples_escapes_what_no_text_file_or_terminal_can_hold(tmp_path: Path, raw: bytes, shown: str) -> None:
+    write_sample(tmp_path / "AFW", "a")
+    folder = os.fsencode(tmp_path / "AFW")
+    for suffix in (b".jpg", b".mat"):
+        os.rename(folder + b"/a" + suffix, folder + b"/" + raw + suffix)  # noqa: PTH104 (bytes)
+    (sample,) = find_samples(tmp_path)
+    assert sample.name == shown
+    sample.name.encode("utf-8")
+    assert read_image(sample).shape == (HEIGHT, WIDTH, 3)
+    assert select_samples([sample], [shown]) == [sample]
+
+
+def test_find_samples_pairs_and_selects_names_however_accents_are_composed(tmp_path: Path) -> None:
+    """Linux keeps the bytes, macOS decomposes accents: an archive that went through both has one file of each."""
+    write_sample(tmp_path / "AFW", "\u00e9")
+    (tmp_path / "AFW/\u00e9.mat").rename(tmp_path / "AFW/e\u0301.mat")
+    (sample,) = find_samples(tmp_path)
+    assert sample.image is not None and sample.parameters is not None
+    for line in ("AFW/\u00e9", "AFW/e\u0301.jpg"):
+        assert select_samples([sample], [line]) == [sample]
+
+
+@pytest.mark.parametrize(("first", "second"), [("a.jpg", "a.png"), ("a.jpg", "a.JPG"), ("a.mat", "a.MAT")])
+def test_find_samples_with_two_files_of_one_name_refuses_to_choose(tmp_path: Path, first: str, second: str) -> None:
+    write_sample(tmp_path / "AFW", "a")
+    write_sample(tmp_path / "AFW", "b")
+    (tmp_path / "AFW" / second).write_bytes((tmp_path / "AFW" / first).read_bytes())
+    bad, good = find_samples(tmp_path)
+    for read in (read_image, read_annotation):
+        with pytest.raises(
+            SampleError, match=r"a\.\w+ has the same name, expected one file of .*; remove the wrong one"
+        ):
+            read(bad)
+        read(good)
+
+
+def test_find_samples_in_a_folder_that_holds_one_of_its_own_name_takes_both(tmp_path: Path) -> None:
+    write_sample(tmp_path / "AFLW2000", "outer")
+    write_sample(tmp_path / "AFLW2000/AFLW2000", "inner")
+    samples = find_samples(tmp_path / "AFLW2000")
+    assert names(samples) == ["outer", "AFLW2000/inner"]
+    assert len({sample.image for sample in samples}) == 2
+
+
+def test_find_samples_in_an_archive_unpacked_into_itself_is_refused(tmp_path: Path) -> None:
+    for folder in ("AFLW2000", "AFLW2000/AFLW2000"):
+        write_sample(tmp_path / folder, "a")
+    with pytest.raises(DatasetError, match=r"holds 1 images of the same names as .*unpacked into itself"):
+        find_samples(tmp_path / "AFLW2000")
+
+
+def test_find_samples_one_level_too_high_says_where_the_images_are(tmp_path: Path) -> None:
+    write_sample(tmp_path / "300W_LP/300W_LP/AFW", "a")
+    with pytest.raises(
+        DatasetError, match=rf"no images in it .*; there are some in .*AFW: give {tmp_path}/300W_LP/300W_LP"
+    ):
+        find_samples(tmp_path / "300W_LP")
+
+
+def test_find_samples_of_mirrored_images_alone_without_flips_is_refused(tmp_path: Path) -> None:
+    write_sample(tmp_path / "AFW_Flip", "a")
+    with pytest.raises(DatasetError, match=r"holds mirrored images alone \(AFW_Flip\)"):
+        find_samples(tmp_path / "AFW_Flip", flip=False)

@@ -15,13 +15,13 @@ import scipy.io as sio
 import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 from support.toy import HEIGHT, N_EXPRESSION, N_SHAPE, WIDTH, parameters, picture
 
-from uvgen.errors import SampleError
+from uvgen.errors import InputError, SampleError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.samples.find import Sample, find_samples
-from uvgen.samples.read import read_annotation, read_image
+from uvgen.samples.read import read_annotation, read_image, read_oriented_image
 
 # Parameters
 
@@ -61,8 +61,43 @@ def test_read_annotation_of_flipped_subset_reorders_landmarks(tmp_path: Path) ->
     np.testing.assert_array_equal(found, points.T[LANDMARK_MIRROR] - 1)
 
 
-def test_read_annotation_with_21_landmarks_leaves_them_out(tmp_path: Path) -> None:
-    assert read_annotation(annotated(tmp_path, parameters() | {"pt2d": np.ones((2, 21))})).landmarks_2d is None
+def test_read_annotation_with_21_landmarks_of_aflw_takes_those_that_both_sets_have(tmp_path: Path) -> None:
+    points = np.arange(42.0).reshape(2, 21) + 1
+    points[:, 4] = -1  # not visible
+    found = read_annotation(annotated(tmp_path, parameters() | {"pt2d": points}))
+    assert found.landmarks_2d is None and found.landmarks_21 is not None and found.landmarks is not None
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(found.landmarks_21).any(axis=1)), [4])
+    np.testing.assert_array_equal(found.landmarks[30], [14, 35])  # the nose's tip is AFLW's point 15
+    assert np.isfinite(found.landmarks).all(axis=1).sum() == 15  # 16 are in both, one of them hidden
+
+
+def test_read_annotation_of_aflw2000_takes_its_68_points_in_space(tmp_path: Path) -> None:
+    points = np.arange(204.0).reshape(3, 68)
+    content = parameters() | {"pt2d": np.ones((2, 21)), "pt3d_68": points}
+    found = read_annotation(annotated(tmp_path, content))
+    np.testing.assert_array_equal(found.landmarks, points.T - [1, 1, 0])
+
+
+@pytest.mark.parametrize("key", ["Pose_Para", "Shape_Para", "Exp_Para", "pt2d", "pt3d_68"])
+def test_read_annotation_takes_rows_and_columns_alike(tmp_path: Path, key: str) -> None:
+    content = parameters() | {"pt3d_68": np.arange(204.0).reshape(3, 68)}
+    straight = read_annotation(annotated(tmp_path, content))
+    turned = read_annotation(annotated(tmp_path, content | {key: content[key].T}))
+    for name in ("pose", "shape", "expression", "landmarks_2d", "landmarks_3d"):
+        np.testing.assert_array_equal(getattr(turned, name), getattr(straight, name))
+
+
+def test_read_annotation_of_a_matrix_for_a_vector_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SampleError, match=r"face\.mat: Exp_Para is a matrix of \(5, 2\), expected a row or a column"):
+        read_annotation(annotated(tmp_path, parameters() | {"Exp_Para": np.ones((5, 2))}))
+
+
+def test_read_annotation_reads_extras_that_are_asked_for(tmp_path: Path) -> None:
+    sample = annotated(tmp_path, parameters() | {"Tex_Para": np.arange(9.0)[:, None], "Color_Para": np.ones((1, 7))})
+    assert read_annotation(sample).extras == {}
+    extras = read_annotation(sample, ("tex", "illum")).extras
+    assert extras is not None and list(extras) == ["tex"]
+    np.testing.assert_array_equal(extras["tex"], np.arange(9, dtype=np.float32))
 
 
 def test_read_annotation_of_real_flips_mirrors_the_original_landmarks(reference: Path) -> None:
@@ -265,3 +300,37 @@ def test_read_image_that_is_missing_or_a_folder_is_refused(tmp_path: Path) -> No
     for name in ("gone.jpg", "."):
         with pytest.raises(SampleError, match="cannot be read"):
             read_image(of_image(tmp_path / name))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_read_image_with_exif_orientation_is_turned_where_that_is_asked_for(
+    tmp_path: Path, kind: str, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "face.jpg"
+    Image.fromarray(picture()).save(path, kind, quality=95, exif=exif.tobytes())
+    with Image.open(path) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB")).astype(int)
+    stored, found = read_oriented_image(of_image(path))
+    assert found == orientation and stored.shape == (HEIGHT, WIDTH, 3)
+    turned = read_image(of_image(path), exif="apply")
+    assert turned.shape == expected.shape and np.abs(turned - expected).max() <= 2  # two decoders
+    assert turned.flags.c_contiguous
+
+
+def test_read_image_with_damaged_exif_is_read_as_stored(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "face.jpg"
+    Image.fromarray(picture()).save(path, quality=95, exif=exif.tobytes())
+    data = path.read_bytes()
+    for k in range(data.index(b"Exif") + 6, data.index(b"Exif") + 30):
+        path.write_bytes(data[:k] + bytes([data[k] ^ 0xFF]) + data[k + 1 :])
+        assert read_image(of_image(path)).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_read_image_with_unknown_exif_option_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="exif: 'turn', expected 'ignore' or 'apply'"):
+        read_image(of_image(tmp_path / "face.jpg"), exif="turn")

@@ -78,6 +78,9 @@ def test_shard_fields_have_the_documented_layout(built: Path) -> None:
             "image_height": ((2,), "<i4"),
             "landmarks": ((2, 68, 3), "<f4"),
             "crop_pose": ((2, 7), "<f4"),
+            "annotated_landmarks": ((2, 68, 2), "<f4"),
+            "label_nme": ((2,), "<f4"),
+            "label_nme_jaw": ((2,), "<f4"),
         }
         assert list(file["name"].asstr()) == ["IBUG/IBUG_000_1_0", "IBUG/IBUG_001_1_0"]
         assert list(file["source"].asstr()) == ["IBUG/IBUG_000_1_0.jpg", "IBUG/IBUG_001_1_0.jpg"]
@@ -112,6 +115,7 @@ def test_shard_attributes_say_where_it_comes_from(built: Path, model_path: Path)
     assert config == {
         "size": R, "uv_size": U, "shard_size": 2, "seed": 0, "jitter": 0.1, "posmap_dtype": "uint16",
         "compression": None, "convention": "exact", "maps": "stored", "image_codec": "raw", "jpeg_quality": 95,
+        "keep": [], "max_nme": None, "implausible": "skip", "exif": "ignore",
     }  # fmt: skip
     assert units["posmap"] == units["landmarks"] == "px"
     # 1/64 px at 256, and a range from 1.5 crops left of the crop to 1.5 crops right of it
@@ -197,7 +201,7 @@ def test_open_shards_of_folder_or_index_reads_every_sample(built: Path, reader: 
     assert reader.config.build.size == R
     assert set(reader[0]) == {
         "image", "posmap", "shape", "expression", "pose", "image_to_crop", "crop_pose", "image_height", "landmarks",
-        "name", "source",
+        "annotated_landmarks", "label_nme", "label_nme_jaw", "name", "source",
     }  # fmt: skip
 
 

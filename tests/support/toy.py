@@ -1,5 +1,7 @@
 """A small made-up face model and a tree of samples, so that the suite needs no reference data."""
 
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import scipy.io as sio
 from numpy.typing import NDArray
 from PIL import Image
 
+from uvgen.geometry import LANDMARK_MIRROR, pose_to_image
 from uvgen.models.morphable import MorphableModel, make_model
 
 N_SHAPE, N_EXPRESSION, N_ALBEDO = 10, 5, 4
@@ -112,7 +115,25 @@ def write_sample(folder: Path, stem: str, seed: int = 0, **changes: NDArray[Any]
     """An image and its `.mat` in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture(seed)).save(folder / f"{stem}.jpg", quality=92)
-    sio.savemat(folder / f"{stem}.mat", parameters(seed, yaw=-1.2 + 0.4 * (seed % 7)) | changes)
+    content = parameters(seed, yaw=-1.2 + 0.4 * (seed % 7)) | changes
+    if "pt2d" not in changes and not isinstance(content["Shape_Para"], str):
+        content["pt2d"] = annotation(content, flipped=folder.name.endswith("_Flip"))
+    sio.savemat(folder / f"{stem}.mat", content)
+
+
+_toy_model = cache(toy_model)
+
+
+def annotation(content: Mapping[str, Any], *, flipped: bool = False) -> NDArray[np.float64]:
+    """(2, 68) points of the toy model as `pt2d` has them, half a pixel off; whatever where the parameters are bad."""
+    model, pose = _toy_model(), np.ravel(content["Pose_Para"])
+    parameters = np.concatenate([np.ravel(content[key]) for key in ("Shape_Para", "Exp_Para")])
+    if pose.shape != (7,) or parameters.shape != model.basis.shape[2:]:
+        return np.full((2, 68), 50.0)
+    vertices = model.mean[model.landmarks] + model.basis[model.landmarks] @ parameters
+    affine = pose_to_image(pose[None], HEIGHT)[0]
+    points = (vertices @ affine[:, :3].T + affine[:, 3])[:, :2] + 1.35
+    return (points[LANDMARK_MIRROR] if flipped else points).T
 
 
 def write_tree(root: Path, n: int = 3) -> Path:

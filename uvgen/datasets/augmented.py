@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -26,9 +26,10 @@ from uvgen.datasets.open import check_model
 from uvgen.datasets.record import BuildResult, ShardResult, make_shards
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.fixed_point import FixedPoint
+from uvgen.geometry import transform_points
 from uvgen.images.codecs import encode_jpeg
 from uvgen.jobs.run import check_run
-from uvgen.maps.labels import crop_pose
+from uvgen.maps.labels import crop_pose, mirror_landmarks
 from uvgen.maps.mirror import TexelMirror
 from uvgen.maps.position_mapper import PositionMapper
 from uvgen.models.load import as_model
@@ -174,6 +175,7 @@ def augment_shards(
         plan,
         read_constants(source),
         mirror=mirror,
+        model=None if model is None else as_model(model),
         workers=workers,
         overwrite=overwrite,
         progress=progress,
@@ -284,6 +286,15 @@ def _hash(path: Path, size: int, time_ns: int) -> str:
     return sha256_file(path)
 
 
+def _moved_annotation(sample: Mapping[str, Any], draw: AugmentationDraw) -> dict[str, Any]:
+    """Annotated landmarks of an augmented sample, where there are some: their NME stays what it was."""
+    if "annotated_landmarks" not in sample:
+        return {}
+    points = transform_points(sample["annotated_landmarks"], draw.similarity)
+    moved = mirror_landmarks(points, draw.size) if draw.flip else points
+    return {"annotated_landmarks": moved.astype(np.float32)}
+
+
 def _rows(
     source: OpenShard,
     numbers: range,
@@ -323,6 +334,7 @@ def _rows(
             continue
         changed = {
             "landmarks": moved.landmarks,
+            **_moved_annotation(sample, draw),
             "image_to_crop": draw.similarity @ sample["image_to_crop"],
             "name": f"{name}-{copy}",
         }

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.plan import plan_shards
 from uvgen.datasets.record import BuildResult, ShardResult, make_shards
+from uvgen.datasets.survey import survey_samples
 from uvgen.datasets.worker import BuildJob
 from uvgen.errors import InputError
 from uvgen.jobs.run import check_run
@@ -87,7 +88,8 @@ def build_shards(
     Raises
     ------
     DatasetError
-        Where the data cannot be read, or the folder cannot be written or holds a data set made with other settings.
+        Where the data cannot be read or no sample of it used, or the folder cannot be written or holds a data set made
+        with other settings.
     ModelError
         Where the model cannot be read.
     SampleError
@@ -107,6 +109,7 @@ def build_shards(
     if names is not None:
         samples = select_samples(samples, names)
     samples = samples[:limit]
+    survey = survey_samples(samples, model, config)
     out = Path(os.path.abspath(out))  # workers may have another working folder
     mask = _weights(weights, model, config.uv_size)
     mirror = None
@@ -115,11 +118,11 @@ def build_shards(
     landmarks = landmark_weights(model, config.uv_size, config.convention)
     mask_sha256 = hashlib.sha256(mask.tobytes()).hexdigest()
     return make_shards(
-        BuildJob(out, root, model, mirror, config, on_error),
+        BuildJob(out, root, model, mirror, config, survey, on_error),
         plan_shards(samples, config.shard_size, config.copies),
         out,
         DatasetConfig(config, model.name, model.content_sha256, mask_sha256),
-        _describe_plan(samples, config.copies),
+        {**_describe_plan(samples, config.copies), "annotated_dimensions": survey.dimensions},
         {
             "weight_mask": mask,
             "coverage": build_atlas(model, config.uv_size, config.convention).coverage,
@@ -128,6 +131,8 @@ def build_shards(
             "landmark_weights": landmarks.weights,
         },
         mirror=mirror,
+        model=model,
+        warnings=survey.warnings,
         workers=workers,
         overwrite=overwrite,
         progress=progress,

@@ -1,6 +1,7 @@
 """What a data set was made with: typed, from the command to `dataset.json` and back."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from uvgen.augment.values import Augmentation
+from uvgen.checks import choice
 from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import CONVENTIONS
 from uvgen.images.codecs import JPEG_QUALITY
 from uvgen.images.crop import JITTER
+from uvgen.samples.read import EXIF, EXTRAS
 from uvgen.shards.index import DATASET_INDEX, Index
 
 
@@ -44,6 +47,15 @@ class BuildConfig:
         Of raw images and maps.
     convention : {"exact", "face3d"}
         Pixel convention, see `uvgen.geometry.pose_to_image`.
+    keep : tuple of str
+        What else to store of each sample's file, see `uvgen.samples.read.EXTRAS`: "tex", "illum", "color".
+    max_nme : float or None
+        Leave out samples whose `label_nme` is larger: 0.05 is 5 %.
+    implausible : {"skip", "keep"}
+        What becomes of samples with a face far too large or too small for its image, or with parameters many standard
+        deviations out, see `uvgen.datasets.plausible`.
+    exif : {"ignore", "apply"}
+        Whether images are turned as their EXIF orientation says.
     augmentation : Augmentation or None
         Crops are augmented as they are sampled from the image.
     copies : int
@@ -61,12 +73,17 @@ class BuildConfig:
     jpeg_quality: int = JPEG_QUALITY
     compression: str | None = None
     convention: str = "exact"
+    keep: tuple[str, ...] = ()
+    max_nme: float | None = None
+    implausible: str = "skip"
+    exif: str = "ignore"
     augmentation: Augmentation | None = None
     copies: int = 1
 
     def to_plain(self) -> dict[str, Any]:
         """As it is stored: plain values, an augmentation as its ranges; both keys are omitted where there is none."""
         content = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        content["keep"] = list(self.keep)
         if self.augmentation is None:  # so that plain sets are told from augmented ones
             del content["augmentation"], content["copies"]
         else:
@@ -78,6 +95,8 @@ class BuildConfig:
         """The configuration that `to_plain` gave; what is not there has its default, what is unknown is ignored."""
         known = {field.name for field in dataclasses.fields(cls)}
         values = {name: value for name, value in content.items() if name in known}
+        if "keep" in values:
+            values["keep"] = tuple(values["keep"])
         if values.get("augmentation") is not None:
             values["augmentation"] = Augmentation.from_plain(values["augmentation"])
         return cls(**values)
@@ -96,9 +115,14 @@ class BuildConfig:
         for name, allowed in (
             ("posmap_dtype", ("uint16", "float32")), ("compression", (None, "lzf", "gzip")),
             ("convention", CONVENTIONS), ("maps", ("stored", "none")), ("image_codec", ("raw", "jpeg")),
+            ("implausible", ("skip", "keep")), ("exif", EXIF),
         ):  # fmt: skip
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name}: {getattr(self, name)!r}, expected one of {', '.join(map(str, allowed))}")
+        for name in self.keep:
+            choice(name, "keep", tuple(EXTRAS))
+        if self.max_nme is not None and not 0 < self.max_nme < math.inf:
+            raise InputError(f"max_nme: {self.max_nme}, expected a share above 0 (0.05 is 5 %), or None")
         if self.augmentation is None and self.copies != 1:
             raise InputError(f"copies: {self.copies}, expected 1 without an augmentation: they would all be the same")
         if not 0 <= self.jitter < 1:

@@ -5,6 +5,7 @@ from typing import Any
 
 from uvgen.augment.values import Augmentation
 from uvgen.datasets.config import BuildConfig
+from uvgen.datasets.survey import Survey
 from uvgen.fixed_point import FixedPoint
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.format import Field
@@ -20,7 +21,7 @@ MAP_PARAMETERS = ("shape", "expression", "pose", "image_to_crop", "image_height"
 """Fields that a position map is made from, in the order of `PositionMapper`'s arguments."""
 
 
-def build_fields(config: BuildConfig, model: MorphableModel, *, flips: bool) -> dict[str, Field]:
+def build_fields(config: BuildConfig, model: MorphableModel, survey: Survey, *, flips: bool) -> dict[str, Field]:
     """The fields of a build's samples; `flips` says whether some are mirrored, whose codes are rounded twice."""
     crop = {"unit": "px", "frame": "crop"}
     codes = FixedPoint.for_crop(config.size)
@@ -46,6 +47,10 @@ def build_fields(config: BuildConfig, model: MorphableModel, *, flips: bool) -> 
         "crop_pose": Field("float32", (7,), attributes={"content": "pose of the face as the crop shows it"}),
         "image_height": Field("int32", (), attributes={"unit": "px"}),
         "landmarks": Field("float32", (68, 3), attributes=crop),
+        "annotated_landmarks": Field("float32", (68, survey.dimensions), attributes={**crop, "missing": "NaN"}),
+        "label_nme": Field("float32", (), attributes={"content": "landmarks 17-67 against annotated ones, NaN: none"}),
+        "label_nme_jaw": Field("float32", (), attributes={"content": "landmarks 0-16 against annotated ones"}),
+        **{f"{name}_parameters": Field("float32", (n,), attributes={"missing": "NaN"}) for name, n in survey.extras},
         "name": Field("str", ()),
         "source": Field("str", ()),
         **(AUGMENTED if config.augmentation is not None else {}),

@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 
 from uvgen._version import __version__
 from uvgen.datasets.config import DatasetConfig
+from uvgen.datasets.quality import LabelQuality, label_quality
 from uvgen.errors import DatasetError, SettingsError
 from uvgen.jobs.run import Job, check_same, run
 from uvgen.maps.mirror import TexelMirror
+from uvgen.models.morphable import MorphableModel
 from uvgen.shards.constants import write_constants
 from uvgen.shards.format import is_shard
 from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry, SkippedSample
+from uvgen.shards.reader import ShardReader
 
 
 class ShardUnit(Protocol):
@@ -31,10 +34,11 @@ Unit = TypeVar("Unit", bound=ShardUnit)
 
 @dataclass(frozen=True, slots=True)
 class ShardResult:
-    """What came of a shard: its entry in the index, and the samples that were left out."""
+    """What came of a shard: its entry in the index, the samples left out, and those with an EXIF orientation."""
 
     entry: ShardEntry
     skipped: tuple[SkippedSample, ...]
+    turned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,10 @@ class BuildResult:
         What this run took.
     mirror : TexelMirror or None
         The model's, where samples were flipped. Their maps are exact but at its `mirror.n_unpaired` texels.
+    quality : LabelQuality or None
+        How far the labels of the whole set are from the annotations, where there are some.
+    warnings : tuple of str
+        What is probably wrong, besides what `quality` says; to be shown to people.
     """
 
     samples: int
@@ -64,6 +72,8 @@ class BuildResult:
     size_bytes: int
     seconds: float
     mirror: TexelMirror | None = None
+    quality: LabelQuality | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def make_shards(
@@ -75,6 +85,8 @@ def make_shards(
     constants: Mapping[str, NDArray[Any]],
     *,
     mirror: TexelMirror | None,
+    model: MorphableModel | None = None,
+    warnings: Sequence[str] = (),
     workers: int,
     overwrite: bool,
     progress: Callable[[ShardResult], object] | None,
@@ -95,6 +107,10 @@ def make_shards(
         Arrays that are the same for all samples.
     mirror : TexelMirror or None
         For the result.
+    model : MorphableModel, optional
+        The set's, to find out why labels are far from the annotations.
+    warnings : sequence of str
+        For the result.
     workers, overwrite, progress
         See `uvgen.build_shards`.
 
@@ -105,17 +121,33 @@ def make_shards(
     Raises
     ------
     DatasetError
-        Where the folder cannot be written or holds a data set made with other settings.
+        Where the folder cannot be written or holds a data set made with other settings, or no sample could be used.
     """
     started = time.perf_counter()
     record = _ShardRecord(out, Index(__version__, config.to_plain(), dict(plan)), constants, overwrite=overwrite)
     run(job, units, record, out, workers=workers, progress=progress)
     index = record.index
+    if not index.n_samples:
+        first = min(index.skipped, key=lambda skip: skip.name)
+        raise DatasetError(
+            f"{out}: none of {len(index.skipped)} samples can be used; the first, {first.name}: {first.reason}"
+        )
+    quality = label_quality(ShardReader(out, index, config), model)
+    if record.turned:
+        warnings = [*warnings, _about_orientation(record.turned, config.build.exif)]
     files = tuple(out / entry.file for entry in sorted(index.shards, key=lambda entry: entry.file) if entry.samples)
     size_bytes = sum(entry.size_bytes for entry in index.shards)
     seconds = time.perf_counter() - started
     skipped = tuple(index.skipped)
-    return BuildResult(index.n_samples, record.new_samples, skipped, files, size_bytes, seconds, mirror)
+    return BuildResult(
+        index.n_samples, record.new_samples, skipped, files, size_bytes, seconds, mirror, quality, tuple(warnings)
+    )
+
+
+def _about_orientation(names: Sequence[str], exif: str) -> str:
+    done = "turned upright by it" if exif == "apply" else "taken as stored (--exif apply turns them, as OpenCV does)"
+    images = "image has" if len(names) == 1 else "images have"
+    return f"{len(names)} {images} an EXIF orientation and were {done}, first {min(names)}"
 
 
 _HASHES = {
@@ -133,10 +165,12 @@ class _ShardRecord:
         What the folder holds; entries are added as shards are finished.
     new_samples : int
         Samples that were added.
+    turned : list of str
+        Samples of this run whose images have an EXIF orientation.
     """
 
     def __init__(self, folder: Path, fresh: Index, constants: Mapping[str, NDArray[Any]], *, overwrite: bool) -> None:
-        self.index, self.new_samples = fresh, 0
+        self.index, self.new_samples, self.turned = fresh, 0, list[str]()
         self._constants = constants
         self._folder, self._overwrite = folder, overwrite
         self._finished: set[str] = set()
@@ -146,7 +180,7 @@ class _ShardRecord:
         folder = self._folder
         if self._overwrite:
             (folder / DATASET_INDEX).unlink(missing_ok=True)
-            for path in folder.glob("*-[0-9][0-9][0-9][0-9][0-9].h5"):
+            for path in folder.glob("[!.]*-[0-9][0-9][0-9][0-9][0-9].h5"):
                 if is_shard(path):
                     path.unlink()
         if (folder / DATASET_INDEX).exists():
@@ -175,6 +209,7 @@ class _ShardRecord:
         self.index.skipped.extend(result.skipped)
         self.index.write(self._folder)
         self.new_samples += result.entry.samples
+        self.turned += result.turned
 
     def finish(self) -> None:
         """Write the index, also where there was nothing to do."""

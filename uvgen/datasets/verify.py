@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.augment.values import AugmentationDraw
+from uvgen.datasets.annotations import in_image, label_nme
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.fields import MAP_PARAMETERS
-from uvgen.datasets.open import check_model
+from uvgen.datasets.open import check_model, open_shards
+from uvgen.datasets.quality import LabelQuality, label_quality
 from uvgen.errors import InputError
 from uvgen.fixed_point import decode
 from uvgen.geometry import pose_to_image
@@ -32,6 +34,7 @@ _N_TEXELS = 512  # compared of each map
 _FLOAT_TOLERANCE = 1e-3  # px: 0 on the processor that made them; another's matrix product has other last bits
 
 
+_NME_TOLERANCE = 1e-3  # relative: landmarks are stored as float32
 _POSE_TOLERANCE = 1e-5  # of scale and shift: poses are stored as float32
 
 
@@ -49,12 +52,18 @@ class VerifyResult:
         What is wrong, one line each, which names the shard.
     seconds : float
         What checking took.
+    skipped : int
+        Samples that were left out when the set was made.
+    quality : LabelQuality or None
+        How far the labels are from the annotations, where there are some and the shards are sound.
     """
 
     samples: int
     files: tuple[Path, ...]
     problems: tuple[str, ...]
     seconds: float
+    skipped: int = 0
+    quality: LabelQuality | None = None
 
     @property
     def sound(self) -> bool:
@@ -108,7 +117,7 @@ def verify_shards(
         mapper = PositionMapper(model, build.uv_size, build.convention, crop_size=build.size)
     problems: list[str] = []
     listed = {entry.file for entry in index.shards}
-    for stray in sorted(file.name for file in folder.glob("*.h5") if file.name not in listed):
+    for stray in sorted(file.name for file in folder.glob("[!.]*.h5") if file.name not in listed):
         problems.append(f"{folder / stray}: not listed in {DATASET_INDEX}")
     if index.missing:
         problems.append(f"{folder}: unfinished, {index.missing} samples are missing; run what made it again")
@@ -119,7 +128,9 @@ def verify_shards(
         if progress is not None:
             progress(entry.samples)
     files = tuple(folder / entry.file for entry in index.shards if entry.samples)
-    return VerifyResult(index.n_samples, files, tuple(problems), time.perf_counter() - started)
+    quality = None if problems else label_quality(open_shards(folder), model)
+    seconds = time.perf_counter() - started
+    return VerifyResult(index.n_samples, files, tuple(problems), seconds, len(index.skipped), quality)
 
 
 def _check_constants(folder: Path, index: Index) -> list[str]:
@@ -195,7 +206,28 @@ def _check_values(file: h5py.File) -> list[str]:
         for k in range(len(file["posmap"])):
             if not np.isfinite(file["posmap"][k]).all():
                 problems.append(f"posmap of {file['name'].asstr()[k]} holds NaN or infinity")
-    return problems + _check_draws(file)
+    return problems + _check_nme(file) + _check_draws(file)
+
+
+def _check_nme(file: h5py.File) -> list[str]:
+    """Whether the stored NME is that of the stored landmarks."""
+    if "label_nme" not in file:  # made before annotations were stored
+        return []
+    problems = []
+    flipped = file["flipped"][()] if "flipped" in file else np.zeros(len(file["name"]), bool)
+    points, annotated = (
+        in_image(file[name][()], file["image_to_crop"][()], flipped, int(file.attrs["size"]))
+        for name in ("landmarks", "annotated_landmarks")
+    )
+    for name, wanted in zip(("label_nme", "label_nme_jaw"), label_nme(points, annotated), strict=True):
+        found = file[name][()]
+        same = np.isclose(found, wanted, rtol=_NME_TOLERANCE, atol=1e-5, equal_nan=True)
+        if not same.all():
+            k = int(np.flatnonzero(~same)[0])
+            problems.append(
+                f"{name} of {file['name'].asstr()[k]} is {found[k]:.4f}, its landmarks give {wanted[k]:.4f}"
+            )
+    return problems
 
 
 def _check_draws(file: h5py.File) -> list[str]:

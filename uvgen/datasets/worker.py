@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,22 +13,26 @@ from numpy.typing import NDArray
 from uvgen._version import __version__
 from uvgen.augment.sample import crop_augmented
 from uvgen.augment.values import AugmentationDraw
+from uvgen.datasets.annotations import annotated_in_crop, label_nme
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, build_fields
 from uvgen.datasets.plan import ShardTask
+from uvgen.datasets.plausible import check_counts, check_deviations, check_face_size, check_pose
 from uvgen.datasets.record import ShardResult
+from uvgen.datasets.survey import Survey
 from uvgen.errors import InputError, SampleError, UvgenError
 from uvgen.fixed_point import FixedPoint
+from uvgen.geometry import similarity_scale
 from uvgen.images.codecs import encode_jpeg
 from uvgen.images.crop import crop_similarity
 from uvgen.images.warp import warp_image
-from uvgen.maps.labels import crop_pose
+from uvgen.maps.labels import crop_pose, mirror_landmarks
 from uvgen.maps.mirror import TexelMirror
 from uvgen.maps.position_mapper import BATCH, PositionMapper
 from uvgen.models.morphable import MorphableModel
 from uvgen.randomness import keyed_generator
-from uvgen.samples.find import Sample
-from uvgen.samples.read import Annotation, read_annotation, read_image
+from uvgen.samples.find import Sample, printable_name
+from uvgen.samples.read import EXTRAS, Annotation, read_annotation, read_image, read_oriented_image
 from uvgen.shards.index import SkippedSample
 from uvgen.shards.writer import write_shard
 
@@ -47,6 +51,8 @@ class BuildJob:
         The model's, where samples are flipped.
     config : BuildConfig
         What the bytes depend on.
+    survey : Survey
+        What all samples have in common.
     on_error : {"skip", "fail"}
         What to do with a sample that cannot be used.
     """
@@ -56,11 +62,22 @@ class BuildJob:
     model: MorphableModel
     mirror: TexelMirror | None
     config: BuildConfig
+    survey: Survey
     on_error: str
 
     def open(self) -> Callable[[ShardTask], ShardResult]:
         """The function that makes one shard."""
         return _Builder(self).build
+
+
+class _Kept(NamedTuple):
+    """A sample that can be used: what it says, and where its crop is from."""
+
+    sample: Sample
+    annotation: Annotation
+    image_height: int
+    similarity: NDArray[np.float64]
+    landmarks: NDArray[np.float64]  # of the label, (68, 3) image px
 
 
 class _Builder:
@@ -73,11 +90,12 @@ class _Builder:
         self.maps = np.empty((n_maps, job.config.uv_size, job.config.uv_size, 3), job.config.posmap_dtype)
         self.crops = np.empty((BATCH, job.config.size, job.config.size, 3), np.uint8)
         self.augmentation = job.config.augmentation
-        self.fields = build_fields(job.config, self.model, flips=job.mirror is not None)
+        self.fields = build_fields(job.config, self.model, job.survey, flips=job.mirror is not None)
 
     def build(self, task: ShardTask) -> ShardResult:
         """Make one shard and rename it into place."""
         job, skipped = self.job, list[SkippedSample]()
+        self.turned = list[str]()
 
         def skip(sample: Sample, error: Exception) -> None:
             if job.on_error == "fail":
@@ -92,18 +110,19 @@ class _Builder:
             (self._batch(part, task.copy, skip) for part in parts),
             self._attributes(),
         )
-        return ShardResult(entry, tuple(skipped))
+        return ShardResult(entry, tuple(skipped), tuple(self.turned))
 
     def _batch(self, samples: Sequence[Sample], copy: int, skip: Callable[[Sample, Exception], None]) -> dict[str, Any]:
         """Rows of the samples that can be used."""
         config = self.job.config
-        kept: list[tuple[Sample, Annotation, int, NDArray[np.float64]]] = []
+        kept: list[_Kept] = []
         draws: list[AugmentationDraw] = []
         for number, sample in enumerate(samples):
             try:
                 annotation = self._annotation(sample)
-                image = read_image(sample)
-                similarity = self._similarity(sample, annotation, image.shape)
+                image, orientation = read_oriented_image(sample, exif=config.exif)
+                landmarks = self._image_landmarks(sample, annotation, image.shape)
+                similarity = self._similarity(sample, landmarks)
                 out = self.crops[len(kept)]
                 if self.augmentation is None:
                     warp_image(image, similarity, config.size, out=out)
@@ -115,24 +134,31 @@ class _Builder:
             except UvgenError as error:
                 skip(sample, error)
                 continue
-            kept.append((sample, annotation, image.shape[0], similarity))
-        if not kept:
-            return {}
-        n = len(kept)
+            if orientation != 1:
+                self.turned.append(sample.name)
+            kept.append(_Kept(sample, annotation, image.shape[0], similarity, landmarks))
+        return self._rows(kept, draws, copy, skip) if kept else {}
+
+    def _rows(
+        self, kept: Sequence[_Kept], draws: Sequence[AugmentationDraw], copy: int,
+        skip: Callable[[Sample, Exception], None],
+    ) -> dict[str, Any]:  # fmt: skip
+        """Fields of samples whose crops are made, less those that are too far off or out of range."""
+        config, n = self.job.config, len(kept)
         rows: dict[str, Any] = {
-            "shape": np.stack([annotation.shape for _, annotation, _, _ in kept]),
-            "expression": np.stack([annotation.expression for _, annotation, _, _ in kept]),
-            "pose": np.stack([annotation.pose for _, annotation, _, _ in kept]),
-            "image_to_crop": np.stack([similarity for *_, similarity in kept]),
-            "image_height": np.array([height for _, _, height, _ in kept]),
+            "shape": np.stack([one.annotation.shape for one in kept]),
+            "expression": np.stack([one.annotation.expression for one in kept]),
+            "pose": np.stack([one.annotation.pose for one in kept]),
+            "image_to_crop": np.stack([one.similarity for one in kept]),
+            "image_height": np.array([one.image_height for one in kept]),
         }
         rows["image"] = self._images(n)
-        rows["name"] = [sample.name for sample, *_ in kept]
+        rows["name"] = [one.sample.name for one in kept]
         if self.augmentation is not None:
             rows["name"] = [f"{name}-{copy}" for name in rows["name"]]
             rows["augmentation"] = [draw.to_json() for draw in draws]
             rows["flipped"] = np.array([draw.flip for draw in draws])
-        rows["source"] = [_relative(sample.image, self.job.root) for sample, *_ in kept]
+        rows["source"] = [_relative(one.sample.image, self.job.root) for one in kept]
         flipped = rows.get("flipped", np.zeros(n, bool))
         if config.maps == "none":
             rows["landmarks"] = self.mapper.crop_landmarks(*(rows[key] for key in MAP_PARAMETERS), flipped=flipped)
@@ -142,12 +168,45 @@ class _Builder:
         rows["crop_pose"] = crop_pose(
             rows["pose"], rows["image_to_crop"], rows["image_height"], config.size, config.convention, flipped
         )
-        for k in np.flatnonzero(~in_range):
-            skip(kept[k][0], _range_error(kept[k][0], config))
-        which = np.flatnonzero(in_range)
+        self._add_annotations(kept, rows)
+        for k in np.flatnonzero(flipped).tolist():
+            rows["annotated_landmarks"][k] = mirror_landmarks(rows["annotated_landmarks"][k], config.size)
+        close = self._near_annotations(kept, rows["label_nme"], skip)
+        for k in np.flatnonzero(~in_range & close).tolist():
+            skip(kept[k].sample, _range_error(kept[k].sample, config))
+        which = np.flatnonzero(in_range & close)
         if len(which) == n:
             return rows
         return {key: [v[i] for i in which] if isinstance(v, list) else v[which] for key, v in rows.items()}
+
+    def _add_annotations(self, kept: Sequence[_Kept], rows: dict[str, Any]) -> None:
+        """Annotated landmarks, not mirrored yet, how far the labels' are from them, and what else the files hold."""
+        survey = self.job.survey
+        annotated = np.empty((len(kept), 68, survey.dimensions), np.float32)
+        for k, one in enumerate(kept):
+            z_shift = rows["landmarks"][k, 0, 2] - one.landmarks[0, 2] * similarity_scale(one.similarity)
+            annotated[k] = annotated_in_crop(one.annotation.landmarks, one.similarity, z_shift, survey.dimensions)
+        rows["annotated_landmarks"] = annotated
+        in_image = [annotated_in_crop(one.annotation.landmarks, np.eye(3), 0, 2) for one in kept]
+        found = label_nme(np.stack([one.landmarks for one in kept]), np.stack(in_image))
+        rows["label_nme"], rows["label_nme_jaw"] = found
+        for name, n in survey.extras:
+            rows[f"{name}_parameters"] = np.full((len(kept), n), np.nan, np.float32)
+            for k, one in enumerate(kept):
+                if one.annotation.extras and name in one.annotation.extras:
+                    rows[f"{name}_parameters"][k] = one.annotation.extras[name]
+
+    def _near_annotations(
+        self, kept: Sequence[_Kept], nme: NDArray[np.float32], skip: Callable[[Sample, Exception], None]
+    ) -> NDArray[np.bool_]:
+        """Which samples are not too far from their annotations; the others are skipped."""
+        most = self.job.config.max_nme
+        near = np.ones(len(kept), bool) if most is None else ~(nme > most)  # NaN: not annotated
+        for k in np.flatnonzero(~near).tolist():
+            skip(kept[k].sample, SampleError(
+                f"{kept[k].sample.parameters}: a label NME of {nme[k]:.2%}, expected {most:.2%} at most (max_nme)"
+            ))  # fmt: skip
+        return near
 
     def _other(self, samples: Sequence[Sample], number: int, draw: AugmentationDraw) -> NDArray[np.uint8] | None:
         """What an occluder over a sample shows: the image of another one of its batch that can be read."""
@@ -158,7 +217,7 @@ class _Builder:
             if k == number:
                 continue
             try:
-                return read_image(samples[k])
+                return read_image(samples[k], exif=self.job.config.exif)
             except UvgenError:  # reported where it is its turn
                 continue
         return None
@@ -184,29 +243,37 @@ class _Builder:
         return maps, landmarks, np.array([np.isfinite(values).all() for values in maps])
 
     def _annotation(self, sample: Sample) -> Annotation:
-        annotation = read_annotation(sample)
-        for what, found, expected in (
-            ("shape", len(annotation.shape), self.model.n_shape),
-            ("expression", len(annotation.expression), self.model.n_expression),
-        ):
-            if found != expected:
-                raise SampleError(
-                    f"{sample.parameters}: {found} {what} parameters, {self.model.name} has {expected} components; "
-                    "use the model that the parameters were fitted with"
-                )
+        """What a sample's file says, where it can be meant."""
+        annotation = read_annotation(sample, self.job.config.keep)
+        check_counts(sample, annotation, self.model)
+        check_pose(sample, annotation.pose)
+        if self.job.config.implausible == "skip":
+            stds = {"shape": self.model.shape_std, "expression": self.model.expression_std}
+            for what in self.job.survey.deviations_checked:
+                check_deviations(sample, what, getattr(annotation, what), stds[what])
+        for name, n in self.job.survey.extras:
+            found = (annotation.extras or {}).get(name)
+            if found is not None and len(found) != n:
+                raise SampleError(f"{sample.parameters}: {EXTRAS[name]} has {len(found)} numbers, expected {n}")
         return annotation
 
-    def _similarity(self, sample: Sample, annotation: Annotation, shape: tuple[int, ...]) -> NDArray[np.float64]:
-        config = self.job.config
+    def _image_landmarks(self, sample: Sample, annotation: Annotation, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """The label's landmarks (68, 3) in the image frame, where the face is in the image and of its size."""
         landmarks = self.mapper.image_landmarks(
             annotation.shape[None], annotation.expression[None], annotation.pose[None], shape[0]
-        )[0, :, :2]
-        low, high = landmarks.min(axis=0), landmarks.max(axis=0)
+        )[0]
+        low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
+        if self.job.config.implausible == "skip":
+            check_face_size(sample, landmarks[:, :2], shape)
         if high.min() < 0 or low[0] > shape[1] - 1 or low[1] > shape[0] - 1:
             raise SampleError(
                 f"{sample.image}: the face lies outside the image ({shape[1]}×{shape[0]}; landmarks around "
                 f"x {low[0]:.0f} to {high[0]:.0f}, y {low[1]:.0f} to {high[1]:.0f}); is Pose_Para of this image?"
             )
+        return landmarks
+
+    def _similarity(self, sample: Sample, landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
+        config = self.job.config
         draw = keyed_generator(config.seed, sample.name).random(3)
         try:
             return crop_similarity(landmarks, config.size, draw, jitter=config.jitter, convention=config.convention)
@@ -232,4 +299,4 @@ def _range_error(sample: Sample, config: BuildConfig) -> SampleError:
 
 
 def _relative(path: Path | None, root: Path) -> str:
-    return "" if path is None else Path(os.path.relpath(path, root)).as_posix()
+    return "" if path is None else printable_name(Path(os.path.relpath(path, root)).as_posix())

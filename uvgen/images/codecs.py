@@ -16,6 +16,9 @@ from uvgen.storage.files import replaced_on_success
 JPEG_QUALITY = 95
 """Default quality of crops that are written as JPEG."""
 
+_ORIENTATION = 0x0112  # EXIF's tag
+_EXIF_WITHIN = 1 << 18  # bytes: it stands before the pixels, perhaps after a color profile
+
 SUFFIXES = (".png", ".jpg", ".jpeg")
 """Endings of the names of pictures that `save_picture` writes."""
 
@@ -77,6 +80,31 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
         if image.mode[0] in "IF":
             raise ValueError(f"{image.mode} pixels, expected 8 bits a channel")
         return np.asarray(image.convert("RGB"))
+
+
+def exif_orientation(data: bytes) -> int:
+    """The EXIF orientation of an image file's bytes, 1 to 8; 1, which is upright, where it states no valid one."""
+    if data.find(b"Exif\0\0", 0, _EXIF_WITHIN) < 0 and data.find(b"eXIf", 0, _EXIF_WITHIN) < 0:
+        return 1  # nearly all images of data sets: Pillow need not look
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]) as image:
+            value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # damaged EXIF data, which decoders pass over
+        return 1
+    return int(value) if value in range(1, 9) else 1
+
+
+def oriented(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """An image (h, w, c) turned and mirrored as an EXIF orientation of 1 to 8 says, so that it stands upright."""
+    if orientation >= 5:  # rows and columns exchanged
+        image = image.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)
 
 
 def encode_png(image: NDArray[np.uint8]) -> bytes:

@@ -44,8 +44,8 @@ class MirroredTexels(NamedTuple):
     """Where each texel of the map of a mirrored face lies on the face before mirroring; see `UvAtlas`."""
 
     vertices: NDArray[np.int32]
-    """(size², 3): the mirror vertices of each texel's corners; of the opposite column's corners, themselves, where one
-    of its own has no mirror vertex."""
+    """(size², 3): the mirror vertices of each texel's corners; where one of them has none, the corners of the opposite
+    column's texel."""
     weights: NDArray[np.float32]
     """(size², 3): their barycentric weights."""
     unpaired: NDArray[np.int32]
@@ -90,8 +90,8 @@ class TexelMirror:
     n_inexact : int
         Texels where it is above 0.1 px.
     n_unpaired : int
-        Texels with a corner that has no mirror vertex. They are mirrored by columns, in maps of parameters too
-        (`mirrored_texels`), with an error that nothing tells.
+        Texels with a corner that has no mirror vertex, or one whose own is another. In maps of mirrored faces that
+        are made of parameters they alone are not exact: they have the values of the opposite column.
 
     Notes
     -----
@@ -144,9 +144,9 @@ class TexelMirror:
 @once_per_model
 def _mirror(model: MorphableModel, size: int, convention: str) -> TexelMirror:
     """The mirror of a model that has mirror pairs."""
-    atlas, pairs = build_atlas(model, size, convention), mirror_vertices(model)
+    atlas, pairs = build_atlas(model, size, convention), np.asarray(model.mirror)
     paired = np.asarray((pairs >= 0)[atlas.vertices].all(axis=1))
-    n_unpaired = int(np.count_nonzero(~paired))
+    n_unpaired = len(mirrored_texels(model, size, convention).unpaired)
     counts = paired & (atlas.texel_kind.ravel() == MESH)
     mirrored = np.where(pairs >= 0, pairs, np.arange(model.n_vertices))
     points = model.mean[model.landmarks]

@@ -140,7 +140,8 @@ class PositionMapper:
         Raises
         ------
         InputError
-            Where shapes do not agree, a value is not finite, or a sample is flipped and `crop_size` was not given.
+            Where shapes do not agree, a value is not finite, an angle is beyond ±2π, f is not positive, or a sample is
+            flipped and `crop_size` was not given.
         ModelError
             Where a sample is flipped and the model does not say which vertices mirror each other.
         """
@@ -203,7 +204,7 @@ class PositionMapper:
         Raises
         ------
         InputError
-            Where shapes do not agree, or a value is not finite.
+            Where shapes do not agree, a value is not finite, an angle is beyond ±2π, or f is not positive.
         """
         faces = self._checked(shape, expression, pose, image_height)
         out = out_buffer(out, (len(faces[0]), self.size, self.size, 3), np.uint16)
@@ -228,7 +229,7 @@ class PositionMapper:
         Raises
         ------
         InputError
-            Where shapes do not agree, or a value is not finite.
+            Where shapes do not agree, a value is not finite, an angle is beyond ±2π, or f is not positive.
         """
         return self._landmarks(*self._checked(shape, expression, pose, image_height))
 
@@ -279,6 +280,7 @@ class PositionMapper:
         for name, value in (("shape", shape), ("expression", expression), ("pose", pose)):
             check_finite(np.asarray(value, dtype=np.float64), name)
         to_image = pose_to_image(pose, image_height, self.convention)
+        _check_pose(np.asarray(pose, np.float64))
         parts = []
         for name, value, n in (
             ("shape", shape, self.model.n_shape),
@@ -374,3 +376,13 @@ class PositionMapper:
             buffer = np.empty(len(self._plain.matrix) * BATCH, np.float32)
         yield buffer
         self._products.append(buffer)
+
+
+def _check_pose(pose: NDArray[np.float64]) -> None:
+    """Raise InputError where a pose (B, 7) has a scale or angle that no fit gives."""
+    if (pose[:, 6] <= 0).any():
+        k = int(np.flatnonzero(pose[:, 6] <= 0)[0])
+        raise InputError(f"pose: f is {pose[k, 6]:.4g} px/µm in row {k}, expected more than 0")
+    if (np.abs(pose[:, :3]) > 2 * np.pi).any():
+        k = int(np.flatnonzero((np.abs(pose[:, :3]) > 2 * np.pi).any(axis=1))[0])
+        raise InputError(f"pose: angles {pose[k, :3].round(4).tolist()} in row {k}, expected radians of -2π to 2π")

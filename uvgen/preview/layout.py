@@ -119,7 +119,7 @@ def yaw_histogram(yaws_deg: NDArray[np.floating[Any]], shown_deg: NDArray[np.flo
     Parameters
     ----------
     yaws_deg, shown_deg : (n,), (k,) float
-        Degrees.
+        Degrees; a full turn more or less is the same.
 
     Returns
     -------
@@ -128,6 +128,7 @@ def yaw_histogram(yaws_deg: NDArray[np.floating[Any]], shown_deg: NDArray[np.flo
     """
     picture = Image.new("RGB", (THUMB * _FINE, THUMB * _FINE), _BOARD)
     draw = ImageDraw.Draw(picture)
+    yaws_deg, shown_deg = ((np.asarray(yaws) + 180) % 360 - 180 for yaws in (yaws_deg, shown_deg))
     reach = max(90.0, 10 * float(np.ceil(np.abs(yaws_deg).max() / 10)))
     counts, edges = np.histogram(yaws_deg, np.arange(-reach, reach + 1, 10))
     base, height = (THUMB - 28) * _FINE, (THUMB - 40) * _FINE

@@ -20,6 +20,7 @@ from uvgen.augment.values import AugmentationDraw
 from uvgen.checks import number_in
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.open import open_shards
+from uvgen.datasets.quality import HIGH_NME, LabelQuality, label_quality
 from uvgen.errors import DatasetError
 from uvgen.images.codecs import check_picture_name, save_picture
 from uvgen.maps.labels import head_angles
@@ -64,11 +65,14 @@ class ContactSheet:
         The samples on it, from top to bottom.
     problems : tuple of str
         What is certainly wrong, a line each, also written on the sheet in red.
+    quality : LabelQuality or None
+        How far the labels of the whole set are from its annotations, where there are some.
     """
 
     picture: NDArray[np.uint8]
     names: tuple[str, ...]
     problems: tuple[str, ...]
+    quality: LabelQuality | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,8 @@ class PreviewResult:
         Its height and width, px.
     seconds : float
         What drawing took.
+    quality : LabelQuality or None
+        How far the labels of the whole set are from its annotations, where there are some.
     """
 
     samples: int
@@ -97,6 +103,7 @@ class PreviewResult:
     files: tuple[Path, ...]
     size: tuple[int, int]
     seconds: float
+    quality: LabelQuality | None = None
 
 
 def render_preview(
@@ -152,7 +159,7 @@ def render_preview(
     save_picture(sheet.picture, path)
     height, width = sheet.picture.shape[:2]
     seconds = time.perf_counter() - started
-    return PreviewResult(len(reader), sheet.names, sheet.problems, (path,), (height, width), seconds)
+    return PreviewResult(len(reader), sheet.names, sheet.problems, (path,), (height, width), seconds, sheet.quality)
 
 
 def contact_sheet(
@@ -229,10 +236,12 @@ def contact_sheet(
         (mean_texture(textures).resize((THUMB, THUMB)), f"mean texture of {len(textures)}"),
     )
     problems = _model_problems(reader, model)
-    header = _header(reader, rows, np.rad2deg(yaws), origin, problems, thumbs)
+    own = model if model is not None and not problems else None
+    quality = label_quality(reader, own)
+    header = _header(reader, rows, np.rad2deg(yaws), origin, problems, quality, thumbs)
     picture = np.asarray(compose(header, _column_titles(every, reader.config.build.size), rows))
     problems += [f"{row.name}: {problem}" for row in rows for problem in row.problems]
-    return ContactSheet(picture, tuple(row.name for row in rows), tuple(problems))
+    return ContactSheet(picture, tuple(row.name for row in rows), tuple(problems), quality)
 
 
 def mean_texture(
@@ -268,10 +277,12 @@ def _row(sample: dict[str, Any], face: SampleView, texels: NDArray[np.int32], ev
     pitch, yaw, roll = (round(float(angle)) for angle in np.rad2deg(face.angles_rad))
     hidden = 1 - face.seen[face.face].mean()
     angles = f"yaw {yaw:+d}°   pitch {pitch:+d}°   roll {roll:+d}°   {hidden:.0%} of the face hidden"
+    nme = float(sample.get("label_nme", np.nan))
+    angles += f"   NME {nme:.1%}" if np.isfinite(nme) else ""
     return Row(
         sample["name"],
         angles + (f"   augmented: {_what_was_done(sample['augmentation'])}" if "augmentation" in sample else ""),
-        tuple(label_problems(face, sample["landmarks"], texels)),
+        (*label_problems(face, sample["landmarks"], texels), *_far_from_annotation(nme)),
         (
             crop_panel(face),
             landmark_panel(face, texels),
@@ -282,6 +293,17 @@ def _row(sample: dict[str, Any], face: SampleView, texels: NDArray[np.int32], ev
             turned_panel(face),
         ),
     )
+
+
+def _far_from_annotation(nme: float) -> list[str]:
+    return [f"the label is {nme:.1%} of the face's size away from the annotation"] if nme > HIGH_NME else []
+
+
+def _short(quality: LabelQuality) -> list[str]:
+    """The set's median NME where it is too large."""
+    if not quality.warnings:
+        return []
+    return [f"labels are {quality.median:.1%} of the face's size from their annotations (median), expected 1 to 3 %"]
 
 
 def _what_was_done(text: str) -> str:
@@ -311,11 +333,16 @@ def _header(
     yaws_deg: NDArray[np.floating[Any]],
     origin: str,
     problems: Sequence[str],
+    quality: LabelQuality | None,
     thumbs: tuple[tuple[Image.Image, str], ...],
 ) -> Header:
     config: BuildConfig = reader.config.build
     n_bad = sum(bool(row.problems) for row in rows)
-    found = [*problems, *([f"{n_bad} of {len(rows)} samples have labels that cannot be right"] if n_bad else [])]
+    found = [
+        *problems,
+        *(_short(quality) if quality else []),
+        *([f"{n_bad} of {len(rows)} samples have labels that cannot be right"] if n_bad else []),
+    ]
     lines = (
         f"{len(reader)} samples, {len(rows)} shown; yaw {yaws_deg.min():+.0f}° to {yaws_deg.max():+.0f}°; "
         f"model {reader.config.model}",
@@ -325,6 +352,8 @@ def _header(
         f"landmark texels {origin}" + ("; augmented" if reader.config.augmentation is not None else ""),
     )
     fine = "maps, stored landmarks and orientation agree; whether points sit on their features is for you to see"
+    if quality is not None and quality.n_annotated:
+        fine = f"labels are {quality.median:.1%} of the face's size from their annotations (median); maps agree"
     title = f"{reader.folder.resolve().name}: position maps on their images"
     return Header(title, lines, "; ".join(found) or fine, bool(found), thumbs)
 

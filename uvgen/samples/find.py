@@ -6,8 +6,10 @@ sample is an image and, beside it under the same name, a MATLAB file with `Pose_
 """
 
 import os
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from uvgen.errors import DatasetError, InputError
@@ -23,17 +25,21 @@ class Sample:
     Attributes
     ----------
     name : str
-        Path below the root without suffix, ``IBUG/IBUG_image_008_1_0``; names are unique and stable.
+        Path below the root without suffix, ``IBUG/IBUG_image_008_1_0``; names are unique and stable. Bytes that are no
+        UTF-8 and control characters stand in it as escapes, ``\\xe9``.
     subset : str
         Folder name; for a flat tree the root's own.
     image, parameters : Path or None
         The image and its ``.mat``.
+    problem : str
+        Why the sample cannot be used, where that was seen when it was found; reading it raises this.
     """
 
     name: str
     subset: str
     image: Path | None
     parameters: Path | None
+    problem: str = ""
 
     @property
     def flipped(self) -> bool:
@@ -62,20 +68,49 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
     Raises
     ------
     DatasetError
-        Where the folder is missing or unreadable, holds no images, or a named subset is not there; the
-        message lists those that are.
+        Where the folder is missing or unreadable, holds no images or a copy of itself, a named subset is not there
+        (the message lists those that are), or nothing is left to take.
     """
     root = Path(os.path.abspath(root))  # workers may have another working folder
     folders = _subset_folders(root)
-    wanted = list(folders)
-    if subsets:
-        unknown = [name for name in subsets if name not in folders]
-        if unknown:
-            raise DatasetError(f"{root}: no subset {unknown[0]} with images; there are {', '.join(folders)}")
-        wanted = [name for name in folders if name in subsets or (flip and name.removesuffix(_FLIP) in subsets)]
-    elif not flip:
-        wanted = [name for name in folders if not name.endswith(_FLIP)]
-    return [sample for name in sorted(wanted) for sample in _pair(folders[name], name, flat=folders[name] == root)]
+    there = list(dict.fromkeys(printable_name(folder.name) for folder in folders))
+    if unknown := [name for name in subsets if _same(name) not in map(_same, there)]:
+        raise DatasetError(f"{root}: no subset {unknown[0]} with images; there are {', '.join(there)}")
+    asked = set(map(_same, subsets))
+    wanted = [
+        name
+        for name in there
+        if _same(name) in asked or (flip and _same(name.removesuffix(_FLIP)) in asked)
+        or (not asked and (flip or not name.endswith(_FLIP)))
+    ]  # fmt: skip
+    if not wanted:
+        raise DatasetError(
+            f"{root}: holds mirrored images alone ({', '.join(there)}), which are not to be taken; take them along"
+        )
+    chosen = sorted(
+        (folder for folder in folders if printable_name(folder.name) in wanted), key=lambda folder: folder.name
+    )
+    samples = [sample for folder in chosen for sample in _pair(folder, flat=folder == root)]
+    counts = Counter(sample.name for sample in samples)
+    return [
+        sample
+        if counts[sample.name] == 1
+        else replace(sample, problem=f"{sample.image or sample.parameters}: another file has this name too; rename one")
+        for sample in samples
+    ]
+
+
+def printable_name(text: str) -> str:
+    """A file's name as text that can be stored and printed: other bytes than UTF-8 and control characters escaped."""
+    if text.isascii() and text.isprintable():
+        return text
+    text = os.fsencode(text).decode("utf-8", "backslashreplace")
+    return "".join(c if unicodedata.category(c) not in ("Cc", "Zl", "Zp") else repr(c)[1:-1] for c in text)
+
+
+def _same(name: str) -> str:
+    """What two spellings of a name have in common: file systems differ in how they compose accents."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -90,33 +125,56 @@ def _is_image(name: str) -> bool:
     return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
 
 
-def _subset_folders(root: Path) -> dict[str, Path]:
-    entries = _entries(root)
-    flat = {root.name: root} if any(_is_image(entry.name) for entry in entries) else {}
-    found = flat | {
-        entry.name: Path(entry.path)
-        for entry in entries
-        if entry.is_dir() and any(_is_image(inner.name) for inner in _entries(Path(entry.path)))
-    }
+def _stems(folder: Path) -> set[str]:
+    return {os.path.splitext(entry.name)[0] for entry in _entries(folder) if _is_image(entry.name)}
+
+
+def _subset_folders(root: Path) -> list[Path]:
+    """The folders with images: the root itself, and those in it."""
+    inner = [Path(entry.path) for entry in _entries(root) if entry.is_dir() and not entry.name.startswith(".")]
+    found = [folder for folder in [root, *inner] if _stems(folder)]
     if not found:
-        raise DatasetError(f"{root}: no images in it or in its folders; expected 300W-LP's AFW, HELEN, IBUG, LFPW")
+        deeper = [folder for parent in inner for folder in _folders_in(parent) if _stems(folder)]
+        hint = f"; there are some in {deeper[0]}: give {deeper[0].parent}" if deeper else ""
+        raise DatasetError(
+            f"{root}: no images in it or in its folders; expected 300W-LP's AFW, HELEN, IBUG, LFPW{hint}"
+        )
+    twice = root / root.name
+    if root in found and twice in found and (same := _stems(root) & _stems(twice)):
+        raise DatasetError(
+            f"{twice}: holds {len(same)} images of the same names as {root}, expected each image once; was the archive "
+            "unpacked into itself? Give the inner folder, or move it away"
+        )
     return found
 
 
-def _pair(folder: Path, subset: str, *, flat: bool) -> list[Sample]:
-    images: dict[str, Path] = {}
-    parameters: dict[str, Path] = {}
+def _folders_in(folder: Path) -> list[Path]:
+    return [Path(entry.path) for entry in _entries(folder) if entry.is_dir() and not entry.name.startswith(".")]
+
+
+def _pair(folder: Path, *, flat: bool) -> list[Sample]:
+    images: dict[str, list[Path]] = {}
+    parameters: dict[str, list[Path]] = {}
     for entry in _entries(folder):
         stem, suffix = os.path.splitext(entry.name)
         if _is_image(entry.name):
-            images.setdefault(stem, Path(entry.path))
+            images.setdefault(_same(stem), []).append(Path(entry.path))
         elif suffix.lower() == ".mat" and not entry.name.startswith("."):
-            parameters.setdefault(stem, Path(entry.path))
-    prefix = "" if flat else f"{subset}/"
-    return [
-        Sample(prefix + stem, subset, images.get(stem), parameters.get(stem))
-        for stem in sorted(images.keys() | parameters.keys())
-    ]
+            parameters.setdefault(_same(stem), []).append(Path(entry.path))
+    subset = printable_name(folder.name)
+    samples = []
+    for stem in sorted(images.keys() | parameters.keys()):
+        pair = images.get(stem, []), parameters.get(stem, [])
+        first = (pair[0] or pair[1])[0]
+        problem = ""
+        for files, kind in zip(pair, ("images", "parameter files"), strict=True):
+            if len(files) > 1 and not problem:
+                others = ", ".join(printable_name(path.name) for path in files[1:])
+                problem = f"{files[0]}: {others} has the same name, expected one file of {kind}; remove the wrong one"
+        name = printable_name(os.path.splitext(first.name)[0])
+        image, mat = (files[0] if files else None for files in pair)
+        samples.append(Sample(name if flat else f"{subset}/{name}", subset, image, mat, problem))
+    return samples
 
 
 def select_samples(samples: Iterable[Sample], names: Iterable[str]) -> list[Sample]:
@@ -143,14 +201,14 @@ def select_samples(samples: Iterable[Sample], names: Iterable[str]) -> list[Samp
     lines = [line.strip() for line in names]
     suffixes = (*IMAGE_SUFFIXES, ".mat")
     wanted = {
-        os.path.splitext(line)[0] if line.lower().endswith(suffixes) else line
+        _same(os.path.splitext(line)[0] if line.lower().endswith(suffixes) else line)
         for line in lines
         if line and not line.startswith("#")
     }
     if not wanted:
         raise InputError("the list of samples names none")
-    missing = sorted(wanted - {sample.name for sample in samples})
+    missing = sorted(wanted - {_same(sample.name) for sample in samples})
     if missing:
         example = samples[0].name if samples else "none"
         raise InputError(f"{len(missing)} listed samples are not there, first {missing[0]}; names look like {example}")
-    return [sample for sample in samples if sample.name in wanted]
+    return [sample for sample in samples if _same(sample.name) in wanted]

@@ -1,15 +1,31 @@
 """Reading a sample: its image, and what its `.mat` says."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.checks import choice
 from uvgen.errors import SampleError
 from uvgen.geometry import LANDMARK_MIRROR
-from uvgen.images.codecs import decode_image
+from uvgen.images.codecs import decode_image, exif_orientation, oriented
 from uvgen.samples.find import Sample
 from uvgen.samples.matfile import read_numeric
+
+EXIF = ("ignore", "apply")
+"""What may be done with an image's EXIF orientation: take the pixels as they are stored, or turn them."""
+
+EXTRAS = {"tex": "Tex_Para", "illum": "Illum_Para", "color": "Color_Para"}
+"""What else 300W-LP's files hold: albedo parameters, light, and camera color."""
+
+_PARAMETERS = ("Pose_Para", "Shape_Para", "Exp_Para")
+
+# AFLW's 21 points that are points of iBUG's 68 too: brows, corners of the eyes, nose, corners of the mouth, chin. Their
+# places differ a little: 2 to 4 % of the face's size on 16 images of AFLW2000-3D, measured against its 68 points.
+_AFLW_21 = {0: 17, 1: 19, 2: 21, 3: 22, 4: 24, 5: 26, 6: 36, 8: 39, 9: 42, 11: 45, 13: 31, 14: 30, 15: 35, 17: 48,
+            19: 54, 20: 8}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,23 +40,45 @@ class Annotation:
     pose : (7,) float32
         Pitch, yaw, roll (rad), tx, ty, tz (px), f (px/µm).
     landmarks_2d : (68, 2) float64 or None
-        The annotated points, 0-based image px, in iBUG order also for flipped samples; None where the file
-        has none or another number of them.
+        The annotated points (`pt2d`), 0-based image px, in iBUG order also for flipped samples; NaN for points that
+        are not marked. None where the file has none or another number of them.
+    landmarks_3d : (68, 3) float64 or None
+        AFLW2000-3D's `pt3d_68`: x and y as above, z as the pose puts it.
+    landmarks_21 : (21, 2) float64 or None
+        AFLW's own points (`pt2d` of AFLW2000-3D), 0-based image px; NaN for those that are not visible.
+    extras : dict of str to (k,) float32
+        `EXTRAS` that were asked for and are there.
     """
 
     shape: NDArray[np.float32]
     expression: NDArray[np.float32]
     pose: NDArray[np.float32]
     landmarks_2d: NDArray[np.float64] | None
+    landmarks_3d: NDArray[np.float64] | None = None
+    landmarks_21: NDArray[np.float64] | None = None
+    extras: dict[str, NDArray[np.float32]] | None = None
+
+    @property
+    def landmarks(self) -> NDArray[np.float64] | None:
+        """The best annotation of the 68 points that the file has, (68, 3) or (68, 2); NaN where a point has none."""
+        if self.landmarks_3d is not None or self.landmarks_2d is not None:
+            return self.landmarks_3d if self.landmarks_3d is not None else self.landmarks_2d
+        if self.landmarks_21 is None:
+            return None
+        points = np.full((68, 2), np.nan)
+        points[list(_AFLW_21.values())] = self.landmarks_21[list(_AFLW_21)]
+        return points
 
 
-def read_annotation(sample: Sample) -> Annotation:
-    """Read a sample's parameters.
+def read_annotation(sample: Sample, extras: tuple[str, ...] = ()) -> Annotation:
+    """Read a sample's parameters and annotated landmarks.
 
     Parameters
     ----------
     sample : Sample
         As `find_samples` lists it.
+    extras : tuple of str
+        Which of `EXTRAS` to read too.
 
     Returns
     -------
@@ -52,45 +90,70 @@ def read_annotation(sample: Sample) -> Annotation:
         Where the file is missing, not a MATLAB file, lacks a key, or holds wrong counts, NaN or infinity.
     """
     path = sample.parameters
+    if sample.problem:
+        raise SampleError(sample.problem)
     if path is None:
         raise SampleError(f"{sample.image}: no .mat beside it; add the parameters or remove the image")
+    wanted = (*_PARAMETERS, "pt2d", "pt3d_68", *(EXTRAS[name] for name in extras))
     try:
-        content = read_numeric(path.read_bytes(), ("Pose_Para", "Shape_Para", "Exp_Para", "pt2d"))
+        content = read_numeric(path.read_bytes(), wanted)
     except OSError as error:
         raise SampleError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise SampleError(f"{path}: not a readable MATLAB file ({error}); copy it again") from error
-    values = {}
-    for key in ("Pose_Para", "Shape_Para", "Exp_Para"):
-        if key not in content:
-            raise SampleError(f"{path}: {key} is missing; expected Pose_Para, Shape_Para and Exp_Para")
-        array = content[key]
-        if array is None:
-            raise SampleError(f"{path}: {key} holds text, cells, structs or complex values, expected numbers")
-        with np.errstate(over="ignore"):  # too large for float32: infinite, and refused as such
-            values[key] = array.astype(np.float32).ravel()
-        if not np.isfinite(values[key]).all():
-            raise SampleError(f"{path}: {key} holds NaN or infinity; remove the sample or fit it again")
-    if len(values["Pose_Para"]) != 7:
-        raise SampleError(
-            f"{path}: Pose_Para has {len(values['Pose_Para'])} numbers, expected 7 (3 angles, 3 shifts, scale)"
-        )
-    points = content.get("pt2d")
-    landmarks = None
-    if points is not None and points.shape == (2, 68):
-        landmarks = points.T.astype(np.float64) - 1  # MATLAB counts pixels from 1
-        if sample.flipped:
-            landmarks = landmarks[LANDMARK_MIRROR]
-    return Annotation(values["Shape_Para"], values["Exp_Para"], values["Pose_Para"], landmarks)
+    if missing := [key for key in _PARAMETERS if key not in content]:
+        raise SampleError(f"{path}: {missing[0]} is missing; expected {', '.join(_PARAMETERS)}")
+    shape, expression, pose = (_vector(path, key, content[key]) for key in ("Shape_Para", "Exp_Para", "Pose_Para"))
+    if len(pose) != 7:
+        raise SampleError(f"{path}: Pose_Para has {len(pose)} numbers, expected 7 (3 angles, 3 shifts, scale)")
+    landmarks_2d = _points(content.get("pt2d"), 68, 2)
+    if landmarks_2d is not None and sample.flipped:
+        landmarks_2d = landmarks_2d[LANDMARK_MIRROR]
+    return Annotation(
+        shape,
+        expression,
+        pose,
+        landmarks_2d,
+        _points(content.get("pt3d_68"), 68, 3),
+        _points(content.get("pt2d"), 21, 2),
+        {name: _vector(path, EXTRAS[name], content[EXTRAS[name]]) for name in extras if EXTRAS[name] in content},
+    )
 
 
-def read_image(sample: Sample) -> NDArray[np.uint8]:
+def _vector(path: Path, key: str, array: NDArray[Any] | None) -> NDArray[np.float32]:
+    """Numbers as float32, whether the file has them as a row or a column."""
+    if array is None:
+        raise SampleError(f"{path}: {key} holds text, cells, structs or complex values, expected numbers")
+    if array.size and max(array.shape) != array.size:
+        raise SampleError(f"{path}: {key} is a matrix of {array.shape}, expected a row or a column")
+    with np.errstate(over="ignore"):  # too large for float32: infinite, and refused as such
+        vector = array.astype(np.float32).ravel()
+    if not np.isfinite(vector).all():
+        raise SampleError(f"{path}: {key} holds NaN or infinity; remove the sample or fit it again")
+    return vector
+
+
+def _points(array: NDArray[Any] | None, n: int, dimensions: int) -> NDArray[np.float64] | None:
+    """(n, d) 0-based points from MATLAB's (d, n) or (n, d), counted from 1; NaN for (-1, -1), which marks none."""
+    if array is None or array.shape not in ((dimensions, n), (n, dimensions)):
+        return None
+    points = np.asarray(array if array.shape == (n, dimensions) else array.T, np.float64)
+    unmarked = (points[:, :2] == -1).all(axis=1) | ~np.isfinite(points).all(axis=1)
+    points = points - np.array([1, 1, 0])[:dimensions]
+    points[unmarked] = np.nan
+    return points
+
+
+def read_image(sample: Sample, *, exif: str = "ignore") -> NDArray[np.uint8]:
     """Read a sample's image as RGB.
 
     Parameters
     ----------
     sample : Sample
         As `find_samples` lists it.
+    exif : {"ignore", "apply"}
+        What to do with an EXIF orientation: take the pixels as they are stored, as MATLAB does and the parameters of
+        300W-LP expect, or turn them, as OpenCV does.
 
     Returns
     -------
@@ -101,8 +164,18 @@ def read_image(sample: Sample) -> NDArray[np.uint8]:
     ------
     SampleError
         Where the file is missing, unreadable, truncated, or has more than 8 bits a channel.
+    InputError
+        Where `exif` is something else.
     """
+    return read_oriented_image(sample, exif=exif)[0]
+
+
+def read_oriented_image(sample: Sample, *, exif: str = "ignore") -> tuple[NDArray[np.uint8], int]:
+    """`read_image`, and the EXIF orientation that the file states: 1 (or none) is upright, 2 to 8 are not."""
+    choice(exif, "exif", EXIF)
     path = sample.image
+    if sample.problem:
+        raise SampleError(sample.problem)
     if path is None:
         raise SampleError(f"{sample.parameters}: no image beside it; add the .jpg or .png, or remove the .mat")
     try:
@@ -110,6 +183,7 @@ def read_image(sample: Sample) -> NDArray[np.uint8]:
     except OSError as error:
         raise SampleError(f"{path}: cannot be read ({error.strerror})") from error
     try:
-        return decode_image(data)
+        image, orientation = decode_image(data), exif_orientation(data)
     except Exception as error:  # Pillow's decoders raise a dozen kinds on damaged files, not all of them documented
         raise SampleError(f"{path}: not a readable image ({error}); copy it again") from error
+    return (oriented(image, orientation) if exif == "apply" else image), orientation

@@ -66,9 +66,9 @@ class ShardWriter:
         for name, parts in self._rows.items():
             f = self._fields[name]
             if f.dtype == "str":
-                texts = [str(text) for part in parts for text in part]
-                width = max((len(text.encode()) for text in texts), default=1)
-                self._file.create_dataset(name, data=texts, dtype=h5py.string_dtype("utf-8", width))
+                texts = [str(text).encode("utf-8", "backslashreplace") for part in parts for text in part]
+                width = max(map(len, texts), default=1) or 1  # HDF5 has no empty strings of fixed length
+                self._file.create_dataset(name, data=np.array(texts, h5py.string_dtype("utf-8", width)))
             elif f.dtype == "bytes":
                 pieces = [piece for part in parts for piece in part]
                 ends = np.cumsum([len(piece) for piece in pieces], dtype=np.int64)

@@ -1,0 +1,339 @@
+"""Labels against the annotations of the same samples: the measure, the causes, and who says so."""
+
+import dataclasses
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.io as sio
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from support.builds import SMALL, make
+from support.toy import HEIGHT, N_SHAPE, annotation, parameters, toy_model, write_sample
+
+from uvgen import Augmentation, augment_shards, build_shards, load_model, open_shards, render_preview, verify_shards
+from uvgen.datasets.annotations import annotated_in_crop, label_nme
+from uvgen.datasets.causes import find_cause
+from uvgen.datasets.config import BuildConfig
+from uvgen.datasets.quality import label_quality
+from uvgen.geometry import LANDMARK_MIRROR
+
+# The measure
+
+
+def nme_by_hand(points: Any, truth: Any, chosen: range) -> float:
+    """Point by point, as the definition says it."""
+    known = [k for k in range(68) if all(math.isfinite(c) for c in truth[k][:2])]
+    box = truth if len(known) == 68 else points
+    sides = [max(p[axis] for p in box) - min(p[axis] for p in box) for axis in (0, 1)]
+    errors = [math.dist(points[k][:2], truth[k][:2]) for k in chosen if k in known]
+    return sum(errors) / len(errors) / math.sqrt(sides[0] * sides[1]) if errors else math.nan
+
+
+@given(
+    points=arrays(np.float32, (68, 3), elements=st.floats(-50, 300, width=32), unique=True),
+    missing=st.sets(st.integers(0, 67)),
+    dimensions=st.sampled_from([2, 3]),
+    seed=st.integers(0, 99),
+)
+def test_label_nme_equals_the_definition_point_by_point(
+    points: np.ndarray[Any, Any], missing: set[int], dimensions: int, seed: int
+) -> None:
+    truth = (points + np.random.default_rng(seed).normal(0, 5, points.shape))[:, :dimensions].astype(np.float32)
+    truth[list(missing)] = np.nan
+    nme, jaw = label_nme(points[None], truth[None])
+    assert nme.dtype == jaw.dtype == np.float32
+    for found, chosen in ((nme, range(17, 68)), (jaw, range(17))):
+        wanted = nme_by_hand(points.tolist(), truth.tolist(), chosen)
+        np.testing.assert_allclose(found[0], wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_annotated_in_crop_moves_as_the_crop_does() -> None:
+    points = np.random.default_rng(0).uniform(0, 100, (68, 3))
+    points[5] = np.nan
+    similarity = np.array([[0.5, 0, 3], [0, 0.5, -4], [0, 0, 1.0]])
+    found = annotated_in_crop(points, similarity, 7.0, 3)
+    np.testing.assert_allclose(found, points * 0.5 + np.array([3, -4, 7]), rtol=1e-6)
+    flat = annotated_in_crop(points[:, :2], similarity, 7.0, 3)
+    assert np.isnan(flat[:, 2]).all() and np.isnan(flat[5]).all() and np.isfinite(flat[6, :2]).all()
+    assert annotated_in_crop(None, similarity, 0.0, 2).shape == (68, 2)
+
+
+# What a build stores
+
+
+def test_build_stores_annotations_in_the_crop_and_their_distance(tree: Path, model_path: Path, tmp_path: Path) -> None:
+    result = make(tree, model_path, tmp_path / "out")
+    for sample in open_shards(tmp_path / "out"):
+        file = sio.loadmat(tree / f"{sample['name']}.mat")
+        in_image = file["pt2d"].T - 1
+        if "_Flip" in sample["name"]:
+            in_image = in_image[LANDMARK_MIRROR]
+        wanted = in_image @ sample["image_to_crop"][:2, :2].T + sample["image_to_crop"][:2, 2]
+        np.testing.assert_allclose(sample["annotated_landmarks"], wanted, atol=1e-3)
+        by_hand = nme_by_hand(sample["landmarks"].tolist(), wanted.tolist(), range(17, 68))
+        assert sample["label_nme"] == pytest.approx(by_hand, rel=1e-3)
+        assert sample["label_nme"] < 0.02  # toy annotations lie half a pixel off
+    quality = result.quality
+    assert quality is not None and (quality.n_samples, quality.n_annotated, quality.warnings) == (9, 9, ())
+    nmes = sorted((float(s["label_nme"]) for s in open_shards(tmp_path / "out")), reverse=True)
+    assert [nme for _, nme in quality.worst] == nmes[:5]
+    assert quality.median == pytest.approx(np.median(nmes))
+
+
+def test_build_without_annotations_stores_nan_and_says_so(model_path: Path, tmp_path: Path) -> None:
+    for k in range(3):
+        write_sample(tmp_path / "data", f"a{k}", k)
+        content = {key: v for key, v in parameters(k).items() if key.endswith("_Para")}
+        sio.savemat(tmp_path / f"data/a{k}.mat", content)
+    result = make(tmp_path / "data", model_path, tmp_path / "out")
+    sample = open_shards(tmp_path / "out")[0]
+    assert np.isnan(sample["annotated_landmarks"]).all() and np.isnan(sample["label_nme"])
+    assert result.quality is not None and result.quality.n_annotated == 0 and result.quality.warnings == ()
+    assert "none of 3 samples has annotated landmarks" in result.quality.summary()
+
+
+def test_build_with_3d_annotations_stores_depths_in_the_labels_frame(model_path: Path, tmp_path: Path) -> None:
+    """`pt3d_68` of the same parameters is the label itself, z included."""
+    model = toy_model()
+    for k in range(3):
+        content = parameters(k)
+        joint = np.concatenate([content["Shape_Para"].ravel(), content["Exp_Para"].ravel()])
+        vertices = model.mean[model.landmarks] + model.basis[model.landmarks] @ joint
+        points = annotation(content) - 0.35
+        pitch, yaw, roll = content["Pose_Para"][0, :3].astype(float)
+        row = [
+            np.cos(pitch) * np.sin(yaw) * np.cos(roll) + np.sin(pitch) * np.sin(roll),
+            np.cos(pitch) * np.sin(yaw) * np.sin(roll) - np.sin(pitch) * np.cos(roll),
+            np.cos(pitch) * np.cos(yaw),
+        ]
+        depth = content["Pose_Para"][0, 6] * (vertices @ row) + content["Pose_Para"][0, 5]
+        write_sample(tmp_path / "data", f"a{k}", k, **content, pt3d_68=np.vstack([points, depth]))  # fmt: skip
+    make(tmp_path / "data", model_path, tmp_path / "out")
+    for sample in open_shards(tmp_path / "out"):
+        assert sample["annotated_landmarks"].shape == (68, 3)
+        np.testing.assert_allclose(sample["annotated_landmarks"], sample["landmarks"], atol=0.01)
+
+
+def test_build_max_nme_leaves_out_the_far_by_name_and_keeps_the_unknown(
+    tree: Path, model_path: Path, tmp_path: Path
+) -> None:
+    far = annotation(parameters(1, yaw=-0.8)) + 8
+    write_sample(tree / "AFW", "AFW_001_1_0", 1, pt2d=far)
+    write_sample(tree / "AFW", "AFW_002_1_0", 2, pt2d=np.ones((2, 5)))  # not annotated in a way we know
+    config = dataclasses.replace(SMALL, max_nme=0.05)
+    result = make(tree, model_path, tmp_path / "out", config)
+    assert [skip.name for skip in result.skipped] == ["AFW/AFW_001_1_0"]
+    assert "a label NME of" in result.skipped[0].reason and "expected 5.00% at most" in result.skipped[0].reason
+    assert "AFW/AFW_002_1_0" in open_shards(tmp_path / "out").names
+
+
+def test_build_keep_stores_what_else_the_files_hold(tree: Path, model_path: Path, tmp_path: Path) -> None:
+    for k, path in enumerate(sorted(tree.rglob("*.mat"))):
+        more = {"Tex_Para": np.full((7, 1), k + 0.5), "Illum_Para": np.full((1, 10), k)}
+        write_sample(path.parent, path.stem, k, **(more if k != 4 else {"Tex_Para": np.ones((7, 1))}))
+    config = dataclasses.replace(SMALL, keep=("tex", "illum"))
+    make(tree, model_path, tmp_path / "out", config)
+    samples = list(open_shards(tmp_path / "out"))
+    np.testing.assert_array_equal(samples[2]["tex_parameters"], np.full(7, 2.5, np.float32))
+    assert samples[2]["illum_parameters"].shape == (10,)
+    assert np.isnan(samples[4]["illum_parameters"]).all()  # this file has none
+    with pytest.raises(OSError, match="keep: color, expected files that have it; the first 9 lack Color_Para"):
+        make(tree, model_path, tmp_path / "no", dataclasses.replace(SMALL, keep=("color",)))
+
+
+def test_build_keep_with_another_count_costs_that_sample(tree: Path, model_path: Path, tmp_path: Path) -> None:
+    for k, path in enumerate(sorted(tree.rglob("*.mat"))):
+        write_sample(path.parent, path.stem, k, Tex_Para=np.ones((7 if k != 3 else 6, 1)))
+    result = make(tree, model_path, tmp_path / "out", dataclasses.replace(SMALL, keep=("tex",)))
+    assert [skip.reason.partition(": ")[2] for skip in result.skipped] == ["Tex_Para has 6 numbers, expected 7"]
+
+
+@pytest.mark.parametrize("flip", [0, 1])
+def test_augmented_annotations_move_with_the_label(tree: Path, model_path: Path, tmp_path: Path, flip: int) -> None:
+    make(tree, model_path, tmp_path / "in")
+    change = Augmentation(rotation_deg=(-40, 40), scale=(0.9, 1.2), translation=(-0.1, 0.1), flip=flip)
+    model = load_model(model_path)
+    augment_shards(tmp_path / "in", tmp_path / "out", change, model=model)
+    built = {s["name"]: s for s in open_shards(tmp_path / "in")}
+    for sample in open_shards(tmp_path / "out"):
+        before = built[sample["name"].removesuffix("-0")]["label_nme"]
+        offset = sample["annotated_landmarks"][:, :2] - sample["landmarks"][:, :2]
+        assert np.abs(offset).max() < 1  # half an image px: each annotation is still beside its own landmark
+        assert sample["label_nme"] == before  # of the image: a rotated crop has another box
+    config = dataclasses.replace(SMALL, augmentation=change)
+    make(tree, model_path, tmp_path / "at_once", config)
+    for sample in open_shards(tmp_path / "at_once"):
+        assert sample["label_nme"] == pytest.approx(built[sample["name"].removesuffix("-0")]["label_nme"], rel=1e-5)
+        assert np.abs(sample["annotated_landmarks"][:, :2] - sample["landmarks"][:, :2]).max() < 1
+    for folder in ("out", "at_once"):
+        assert not verify_shards(tmp_path / folder, model=model).problems
+
+
+# Causes
+
+
+def rows_of(seeds: range, **changes: Any) -> tuple[dict[str, Any], np.ndarray[Any, Any]]:
+    """Fields of toy samples, and the annotation of their true parameters (n, 68, 2), image px."""
+    contents = [parameters(seed, yaw=0.1 * (seed % 5) - 0.2) for seed in seeds]
+    truth = np.stack([annotation(content).T - 1.35 for content in contents])
+    rows = {
+        "shape": np.stack([c["Shape_Para"].ravel() for c in contents]),
+        "expression": np.stack([c["Exp_Para"].ravel() for c in contents]),
+        "pose": np.concatenate([c["Pose_Para"] for c in contents]).astype(float),
+        "image_height": np.full(len(contents), HEIGHT),
+    }
+    return rows, truth
+
+
+def landmarks_of(rows: dict[str, Any]) -> np.ndarray[Any, Any]:
+    names = {"Shape_Para": "shape", "Exp_Para": "expression", "Pose_Para": "pose"}
+    contents = [{key: rows[name][k] for key, name in names.items()} for k in range(len(rows["pose"]))]
+    return np.stack([annotation(content).T - 1.35 for content in contents])
+
+
+def shifted(rows: dict[str, Any], part: slice, factor: float) -> dict[str, Any]:
+    pose = rows["pose"].copy()
+    pose[:, part] *= factor
+    return {**rows, "pose": pose}
+
+
+def upside(points: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.stack([points[..., 0], HEIGHT - 1 - points[..., 1]], axis=-1)
+
+
+def across(points: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    mirrored = points[:, LANDMARK_MIRROR]
+    return np.stack([159 - mirrored[..., 0], mirrored[..., 1]], axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        (lambda rows, truth: (rows, upside(truth)), "y counts from the other edge"),
+        (lambda rows, truth: (rows, truth[:, LANDMARK_MIRROR]), "left and right landmarks are exchanged"),
+        (lambda rows, truth: (rows, across(truth)), "images are mirrored, their parameters are not"),
+        (lambda rows, truth: (rows, truth + [1, -1]), r"shifted by \(\+1, -1\) px"),
+        (lambda rows, truth: (rows, truth + [0, 1]), r"shifted by \(\+0, \+1\) px"),
+        (lambda rows, truth: (shifted(rows, slice(0, 3), 180 / np.pi), truth), "in degrees"),
+        (lambda rows, truth: (shifted(rows, slice(0, 3), -1), truth), "turn the other way"),
+        (lambda rows, truth: (shifted(rows, slice(6, 7), 1e3), truth), "in px/mm"),
+        (lambda rows, truth: (shifted(rows, slice(6, 7), 1e-3), truth), "1000 times too small"),
+        (lambda rows, truth: (rows, truth * 0.7 + [10, 20]), "cropped or resized after the fit"),
+        (lambda rows, truth: ({**rows, "shape": rows["shape"][::-1] * 8}, truth), "shape parameters belong to another"),
+        (lambda rows, truth: ({**rows, "expression": rows["expression"] * -9}, truth), "expression parameters belong"),
+    ],
+)
+def test_find_cause_of_one_fault_names_it(fault: Any, text: str) -> None:
+    model = toy_model()
+    rows, annotated = fault(*rows_of(range(20)))
+    cause = find_cause(rows, landmarks_of(rows), annotated, model, "exact")
+    assert re.search(text, cause.text), cause
+    assert cause.nme < cause.nme_now
+
+
+def test_find_cause_of_annotations_at_random_names_none() -> None:
+    rows, truth = rows_of(range(20))
+    annotated = np.random.default_rng(0).uniform(0, 120, truth.shape)
+    cause = find_cause(rows, landmarks_of(rows), annotated, None, "exact")
+    assert cause.text == "" and cause.nme == cause.nme_now
+
+
+def test_find_cause_of_face3d_labels_is_no_shift() -> None:
+    """Labels in face3d's convention are a pixel off on purpose; with that convention none is seen."""
+    rows, truth = rows_of(range(20))
+    off = truth + [1, -1]  # where face3d's labels lie
+    cause = find_cause(rows, off, truth, toy_model(), "face3d")
+    assert "(-1, +1) px" in cause.text
+
+
+# Who says so
+
+
+def faulty_tree(folder: Path, n: int = 12) -> Path:
+    """A tree whose parameters belong to other bases: each sample has the annotation of other parameters."""
+    for k in range(n):
+        content = parameters(k, yaw=0.1)
+        content["Shape_Para"] = content["Shape_Para"] * 0.05
+        truth = annotation(content)
+        content["Shape_Para"] = np.random.default_rng(k).normal(size=(N_SHAPE, 1)) * 1.5e6
+        write_sample(folder / "AFW", f"AFW_{k:03d}_1_0", k, **{**content, "pt2d": truth})
+    return folder
+
+
+def test_build_verify_and_preview_name_a_misfit_without_being_asked(
+    model_path: Path, tmp_path: Path, uvgen: Any
+) -> None:
+    tree = faulty_tree(tmp_path / "data")
+    built = uvgen("build", "--data", tree, "--model", model_path, "--size", 32, "--out", tmp_path / "out", "--quiet")
+    assert built.exit_code == 0 and "probable cause: the shape parameters belong to another" in built.stderr
+    verified = uvgen("verify", tmp_path / "out", "--model", model_path)
+    assert verified.exit_code == 0 and "probable cause: the shape parameters" in verified.stderr
+    assert "label NME: median" in verified.stdout
+    blind = uvgen("verify", tmp_path / "out")
+    assert "`uvgen verify --model` looks for more causes" in blind.stderr
+    shown = uvgen("preview", tmp_path / "out", "--out", tmp_path / "p.png")
+    assert "away from the annotations, expected 1 to 3 %" in shown.stderr and "label NME: median" in shown.stdout
+    sheet = render_preview(tmp_path / "out", tmp_path / "p.png")
+    assert any("of the face's size away from the annotation" in problem for problem in sheet.problems)
+
+
+def test_quality_of_a_copy_with_one_annotation_for_all_turned_versions_leaves_them_out(
+    model_path: Path, tmp_path: Path
+) -> None:
+    for photograph in range(4):
+        first = parameters(photograph, yaw=0.0)
+        for step, yaw in enumerate((0.0, 0.4, 0.8)):
+            content = {**parameters(photograph, yaw=yaw), "pt2d": annotation(first)}
+            write_sample(tmp_path / "data/AFW", f"AFW_{photograph}_1_{step}", photograph, **content)
+    result = make(tmp_path / "data", model_path, tmp_path / "out")
+    quality = result.quality
+    assert quality is not None and (quality.n_samples, quality.n_annotated) == (12, 4)
+    assert quality.median < 0.02
+    assert quality.warnings[0].startswith("4 photographs hold the same pt2d in all their turned versions")
+    assert "8 turned versions" in quality.warnings[0]
+
+
+def test_quality_of_turned_versions_with_their_own_annotations_says_nothing(model_path: Path, tmp_path: Path) -> None:
+    for step, yaw in enumerate((0.0, 0.4, 0.8)):
+        content = parameters(3, yaw=yaw)
+        write_sample(tmp_path / "data/AFW", f"AFW_3_1_{step}", 3, **{**content, "pt2d": annotation(content)})
+    quality = make(tmp_path / "data", model_path, tmp_path / "out").quality
+    assert quality is not None and (quality.n_annotated, quality.warnings) == (3, ())
+
+
+def test_verify_finds_a_stored_nme_that_is_not_its_landmarks(tree: Path, model_path: Path, tmp_path: Path) -> None:
+    import h5py
+
+    from uvgen.datasets.verify import _check_nme
+
+    make(tree, model_path, tmp_path / "out")
+    with h5py.File(tmp_path / "out/AFW-00000.h5", "r+") as file:
+        assert _check_nme(file) == []
+        file["label_nme"][1] = 0.5
+        assert _check_nme(file)[0].startswith("label_nme of AFW/AFW_001_1_0 is 0.5000, its landmarks give 0.0")
+
+
+# Real files
+
+
+@pytest.mark.parametrize("data", ["w300lp", "aflw2000"])
+def test_real_samples_with_made_up_bases_are_reported(
+    reference: Path, stand_in_model: Any, tmp_path: Path, data: str
+) -> None:
+    result = build_shards(
+        reference / data, tmp_path / "out", model=stand_in_model, config=BuildConfig(size=64, uv_size=64)
+    )
+    assert result.quality is not None and any("another model's bases" in text for text in result.quality.warnings)
+    quality = label_quality(open_shards(tmp_path / "out"), stand_in_model)
+    assert quality == result.quality
+    reader = open_shards(tmp_path / "out")
+    if data == "aflw2000":  # the real mean face: depths agree with the annotated ones to a few percent of the face
+        depth = reader.column("annotated_landmarks")[..., 2] - reader.column("landmarks")[..., 2]
+        assert np.abs(np.median(depth)) < 3 and np.abs(depth).mean() < 6
+    else:
+        assert reader[0]["annotated_landmarks"].shape == (68, 2)

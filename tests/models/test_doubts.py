@@ -1,0 +1,88 @@
+"""What is doubtful in a model: each fault is named, a sound model is not."""
+
+import dataclasses
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from uvgen.models.builtin import builtin_model
+from uvgen.models.doubts import model_doubts
+from uvgen.models.morphable import REGIONS, MorphableModel, make_model
+
+
+def changed(**fields: Any) -> MorphableModel:
+    model = builtin_model()
+    arrays = {f.name: getattr(model, f.name) for f in dataclasses.fields(model)}
+    return make_model(source="test", **{**arrays, "content_sha256": "", "path": None, **fields})
+
+
+def test_model_doubts_of_the_builtin_model_are_none() -> None:
+    assert model_doubts(builtin_model()) == ()
+
+
+def with_entry(name: str, k: int, value: int) -> dict[str, Any]:
+    array = np.array(getattr(builtin_model(), name))
+    array[k] = value
+    return {name: array}
+
+
+def eyes_elsewhere() -> dict[str, Any]:
+    model = builtin_model()
+    regions = np.array(model.regions)
+    regions[model.landmarks[[36, 37, 45]]] = REGIONS.index("face")
+    return {"regions": regions}
+
+
+def nose_on_the_neck() -> dict[str, Any]:
+    model = builtin_model()
+    regions = np.array(model.regions)
+    regions[model.landmarks[30]] = REGIONS.index("neck")
+    return {"regions": regions}
+
+
+def loose_vertex() -> dict[str, Any]:
+    model = builtin_model()
+    triangles = model.triangles[~(model.triangles == model.landmarks[33]).any(axis=1)]
+    return {"triangles": triangles}
+
+
+FAULTS = {
+    "eyes outside their region": (eyes_elsewhere, r"landmarks 36-37, 45: contours of the eyes outside the region eyes"),
+    "nose on the neck": (nose_on_the_neck, "landmarks 30: lie in the regions neck or other"),
+    "landmark on no face": (loose_vertex, "landmarks 33: their vertices belong to no triangle"),
+    "shared landmark": (
+        lambda: with_entry("landmarks", 5, int(builtin_model().landmarks[4])), "landmarks: 1 share a vertex with an"
+    ),
+    "broken pair": (lambda: with_entry("mirror", 40, 41), "mirror pairs: 2 vertices are not the mirror image of their"),
+    "millimetres": (lambda: {"mean": builtin_model().mean / 1000}, r"mean face: 0\.\d+ mm large, expected 60 to 400"),
+    "y down": (lambda: {"mean": builtin_model().mean * [1, -1, -1]}, "its eyes lie below its mouth, expected y up"),
+    "z away": (lambda: {"mean": builtin_model().mean * [-1, 1, -1]}, "its nose lies behind its ears"),
+    "x mirrored": (lambda: {"mean": builtin_model().mean * [-1, 1, 1]}, "its right eye lies to the right of its left"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_model_doubts_names_each_fault(kind: str) -> None:
+    change, message = FAULTS[kind]
+    doubts = model_doubts(changed(**change()))
+    assert any(re.search(message, doubt) for doubt in doubts), doubts
+
+
+def test_model_doubts_of_the_stand_in_are_its_eyes_and_ten_pairs(stand_in_model: MorphableModel) -> None:
+    eyes, pairs = model_doubts(stand_in_model)
+    assert eyes.startswith("landmarks 36-47: contours of the eyes outside")
+    assert pairs.startswith("mirror pairs: 10 vertices are not")
+
+
+def test_model_info_and_convert_print_doubts(uvgen: Any, tmp_path: Any) -> None:
+    from uvgen.models.formats import face3d
+    from uvgen.models.morphable import save_model
+
+    model = changed(**with_entry("landmarks", 5, int(builtin_model().landmarks[4])))
+    save_model(model, tmp_path / "m.h5")
+    assert "warning: landmarks: 1 share a vertex" in uvgen("model", "info", tmp_path / "m.h5").stderr
+    face3d.write(model, tmp_path / "f")
+    result = uvgen("model", "convert", "--face3d", tmp_path / "f/BFM.mat", "--out", tmp_path / "c.h5")
+    assert result.exit_code == 0 and "warning: landmarks: 1 share a vertex" in result.stderr

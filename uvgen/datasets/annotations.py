@@ -1,0 +1,84 @@
+"""Annotated landmarks beside the labels' own: where a crop has them, and how far the labels are from them."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.geometry import similarity_scale, transform_points
+from uvgen.maps.labels import mirror_landmarks
+
+_INNER, _JAW = slice(17, 68), slice(0, 17)
+
+
+def annotated_in_crop(
+    annotated: NDArray[np.float64] | None, similarity: NDArray[np.float64], z_shift: float, dimensions: int
+) -> NDArray[np.float32]:
+    """Annotated landmarks in the crop frame.
+
+    Parameters
+    ----------
+    annotated : (68, 2) or (68, 3) float64, or None
+        Image px; NaN where a point is not annotated.
+    similarity : (3, 3) float64
+        Image → crop.
+    z_shift : float
+        What the label's depths are shifted by, crop px.
+    dimensions : {2, 3}
+        Of the result.
+
+    Returns
+    -------
+    (68, dimensions) float32
+        Crop px; NaN for what is not annotated.
+    """
+    points = np.full((68, dimensions), np.nan)
+    if annotated is not None:
+        points[:, :2] = transform_points(annotated[:, :2], similarity)
+        if dimensions == 3 and annotated.shape[1] == 3:
+            points[:, 2] = annotated[:, 2] * similarity_scale(similarity) + z_shift
+    return points.astype(np.float32)
+
+
+def in_image(
+    points: NDArray[np.floating[Any]], image_to_crop: NDArray[np.float64], flipped: NDArray[np.bool_], size: int
+) -> NDArray[np.float64]:
+    """Landmarks (n, 68, 2) in the image, as it is not mirrored, from those of crops of `size` px, (n, 68, 2 or 3)."""
+    flat = points[..., :2].astype(np.float64)
+    for k in np.flatnonzero(flipped):
+        flat[k] = mirror_landmarks(flat[k], size)
+    return transform_points(flat, np.linalg.inv(image_to_crop))
+
+
+def label_nme(
+    landmarks: NDArray[np.floating[Any]], annotated: NDArray[np.floating[Any]]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Normalized mean error of labels against annotated landmarks.
+
+    Parameters
+    ----------
+    landmarks : (N, 68, 2) or (N, 68, 3) float
+        Of the labels, px. What is stored is measured in the image: a rotated crop has another box.
+    annotated : (N, 68, 2) or (N, 68, 3) float
+        In the same frame; NaN where a point is not annotated. z is ignored.
+
+    Returns
+    -------
+    nme : (N,) float32
+        Mean distance in the image plane over the annotated points among 17-67 / √(w·h) of the box around the 68
+        annotated points (around the label's where some are not annotated); NaN without annotated points.
+    jaw : (N,) float32
+        Likewise over points 0-16: 2D annotations of turned faces mark the contour instead of the jaw.
+    """
+    points, truth = landmarks[..., :2].astype(np.float64), annotated[..., :2].astype(np.float64)
+    known = np.asarray(np.isfinite(truth).all(axis=2))
+    whole = np.asarray(known.all(axis=1))
+    boxed = np.where(whole[:, None, None], truth, points)
+    box = np.sqrt(np.maximum(np.ptp(boxed, axis=1).prod(axis=1), 1e-12))
+    distance = np.where(known, np.linalg.norm(points - np.where(known[..., None], truth, 0), axis=2), 0)
+    found = []
+    for part in (_INNER, _JAW):
+        n = known[:, part].sum(axis=1)
+        mean = np.divide(distance[:, part].sum(axis=1), n, out=np.full(len(n), np.nan), where=n > 0)
+        found.append((mean / box).astype(np.float32))
+    return found[0], found[1]

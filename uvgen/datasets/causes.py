@@ -1,0 +1,165 @@
+"""What single change would bring labels and annotations together: the probable cause where they are apart."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.datasets.annotations import label_nme
+from uvgen.geometry import LANDMARK_MIRROR, pose_to_image
+from uvgen.models.morphable import MorphableModel
+
+_CROPPED = "faces are shifted or of another size: were the images cropped or resized after the fit?"
+_EXPLAINS = 0.5  # a change that leaves more than this share of the error explains nothing
+_FITS = 0.25  # a shift and a scale of each face leave less than this, where they are all that is wrong
+_SMALL = 0.05
+
+Points = NDArray[np.float64]
+
+
+class Cause(NamedTuple):
+    """A cause of large label errors.
+
+    Attributes
+    ----------
+    text : str
+        What is probably wrong and what to do; empty where nothing explains the error.
+    nme_now, nme : float
+        Median NME as it is, and after the change.
+    of_bases : bool
+        Whether it is that the parameters make the label worse than the mean face is.
+    """
+
+    text: str
+    nme_now: float
+    nme: float
+    of_bases: bool
+
+
+def find_cause(
+    rows: Mapping[str, Any], points: Points, annotated: Points, model: MorphableModel | None, convention: str
+) -> Cause:
+    """The single change that brings labels closest to annotations.
+
+    Parameters
+    ----------
+    rows : mapping
+        Fields of n samples: shape, expression, pose, image_height.
+    points, annotated : (n, 68, 2) float64
+        The labels' landmarks and the annotated ones, px of the image; NaN where a point is not annotated.
+    model : MorphableModel or None
+        The set's; without it, changes of the parameters are not tried.
+    convention : {"exact", "face3d"}
+        Pixel convention of the labels.
+
+    Returns
+    -------
+    Cause
+    """
+    now = _median_nme(points, annotated)
+    tried = {text: _median_nme(moved, annotated) for text, moved in _moved(rows, points, annotated).items()}
+    bases: dict[str, float] = {}
+    if model is not None:
+        tried |= {t: _median_nme(p, annotated) for t, p in _other_parameters(rows, model, convention).items()}
+        bases = {t: _median_nme(p, annotated) for t, p in _without_parameters(rows, model, convention).items()}
+    fitted = _median_nme(_fitted(points, annotated), annotated)
+    best = min(tried, key=lambda text: tried[text])
+    other_fit = fitted < _EXPLAINS * tried[best] and tried[best] > _SMALL
+    if tried[best] < _EXPLAINS * now and not other_fit:
+        return Cause(best, now, tried[best], False)
+    closest = min(bases, key=lambda text: bases[text]) if bases else ""
+    if fitted < _FITS * now and (not bases or fitted < _EXPLAINS * bases[closest]):
+        return Cause(
+            "faces are shifted or of another size: were the images cropped or resized after the fit?",
+            now,
+            fitted,
+            False,
+        )
+    if bases and bases[closest] < now:
+        return Cause(closest, now, bases[closest], True)
+    return Cause("", now, now, False)
+
+
+def _median_nme(points: Points, annotated: Points) -> float:
+    return float(np.nanmedian(label_nme(points, annotated)[0]))
+
+
+def _moved(rows: Mapping[str, Any], points: Points, annotated: Points) -> dict[str, Points]:
+    """Changes of the labels' landmarks that need no model."""
+    height = np.asarray(rows["image_height"], np.float64)[:, None]
+    x, y = points[..., 0], points[..., 1]
+    upside = np.stack([x, height - 1 - y], axis=-1)
+    from_top = np.stack([x, y + 2 * rows["pose"][:, 4, None] - height], axis=-1)
+    mirrored = points[:, LANDMARK_MIRROR]
+    across = np.stack([-mirrored[..., 0], mirrored[..., 1]], axis=-1)
+    across[..., 0] += np.nanmedian(annotated[..., 0] - across[..., 0], axis=1, keepdims=True)  # the width is not known
+    found = {
+        "y counts from the other edge (y up for y down): turn the annotations or the poses around": upside,
+        "ty counts from the top edge, expected from the bottom": from_top,
+        "left and right landmarks are exchanged (mirrored order)": mirrored,
+        "images are mirrored, their parameters are not": across,
+    }
+    for dx in (-1, 0, 1):
+        for dy in (-1, 0, 1):
+            if dx or dy:
+                text = f"labels are shifted by ({dx:+d}, {dy:+d}) px: pixels counted from 0 for 1, or --convention"
+                found[text] = points + np.array([dx, dy], np.float64)
+    return found
+
+
+def _landmarks(rows: Mapping[str, Any], model: MorphableModel, convention: str, **changes: Any) -> Points:
+    """(n, 68, 2) landmarks of a model in the image frame; `changes` replace fields."""
+    values = {**rows, **changes}
+    basis = model.basis[model.landmarks].astype(np.float64)
+    parameters = np.concatenate([values["shape"], values["expression"]], axis=1).astype(np.float64)
+    vertices = model.mean[model.landmarks] + np.einsum("vck,nk->nvc", basis, parameters)
+    affine = pose_to_image(values["pose"], values["image_height"], convention)
+    points: Points = (vertices @ np.swapaxes(affine[:, :, :3], 1, 2) + affine[:, None, :, 3])[..., :2]
+    return points
+
+
+def _other_parameters(rows: Mapping[str, Any], model: MorphableModel, convention: str) -> dict[str, Points]:
+    """Poses in other units."""
+    pose = rows["pose"].astype(np.float64)
+
+    def scaled(part: slice, factor: float) -> Points:
+        changed = pose.copy()
+        changed[:, part] *= factor
+        return _landmarks(rows, model, convention, pose=changed)
+
+    angles, scale = slice(0, 3), slice(6, 7)
+    return {
+        "angles are in degrees, expected radians": scaled(angles, np.pi / 180),
+        "angles turn the other way, expected the signs of 300W-LP": scaled(angles, -1),
+        "the scale is in px/mm, expected px/µm (1000 times less)": scaled(scale, 1e-3),
+        "the scale is 1000 times too small, expected px/µm": scaled(scale, 1e3),
+        "the scale is 10 times too large, expected px/µm": scaled(scale, 0.1),
+        "the scale is 10 times too small, expected px/µm": scaled(scale, 10),
+    }
+
+
+def _without_parameters(rows: Mapping[str, Any], model: MorphableModel, convention: str) -> dict[str, Points]:
+    """Faces without what the bases do: closer only where the parameters belong to other bases."""
+    none = {name: np.zeros_like(rows[name]) for name in ("shape", "expression")}
+    advice = f"use the model that the parameters were fitted with; {model.name} is another"
+    return {
+        f"the parameters belong to another model's bases, without them labels are closer: {advice}":
+            _landmarks(rows, model, convention, **none),
+        f"the expression parameters belong to another model's basis, without them labels are closer: {advice}":
+            _landmarks(rows, model, convention, expression=none["expression"]),
+        f"the shape parameters belong to another model's basis, without them labels are closer: {advice}":
+            _landmarks(rows, model, convention, shape=none["shape"]),
+    }  # fmt: skip
+
+
+def _fitted(points: Points, annotated: Points) -> Points:
+    """Each face shifted and scaled to its annotation, by least squares over the annotated points."""
+    known = np.asarray(np.isfinite(annotated).all(axis=2))[..., None]
+    n = np.maximum(known.sum(axis=1, keepdims=True), 1)
+    truth = np.where(known, annotated, 0)
+    mean, true_mean = (np.where(known, p, 0).sum(axis=1, keepdims=True) / n for p in (points, truth))
+    a, b = np.where(known, points - mean, 0), np.where(known, truth - true_mean, 0)
+    scale = (a * b).sum(axis=(1, 2)) / np.maximum((a * a).sum(axis=(1, 2)), 1e-12)
+    fitted: Points = (points - mean) * scale[:, None, None] + true_mean
+    return fitted

@@ -1,0 +1,96 @@
+"""Whether a sample's parameters can be what they are taken for: what is certainly wrong never becomes a label.
+
+Scale and angles are checked always. The other limits are wide, because a data set may hold what nobody thought of; a
+sample beyond them is left out, or kept where `BuildConfig.implausible` is "keep".
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.errors import SampleError
+from uvgen.geometry import rotation_matrices
+from uvgen.models.morphable import MorphableModel
+from uvgen.samples.find import Sample
+from uvgen.samples.read import Annotation
+
+MOST_RAD = 2 * math.pi
+"""Largest angle, either way: AFLW2000-3D has one of 351°."""
+
+MOST_DEVIATIONS = 10.0
+"""Largest parameter in standard deviations; on 26 samples of 300W-LP and AFLW2000-3D the largest is 2.4."""
+
+SMALLEST_FACE_PX = 8.0
+"""Smallest face: the longer side of the box around its 68 landmarks, px of the image."""
+
+LARGEST_FACE = 3.0
+"""Largest face, as a multiple of the image's longer side."""
+
+_AWAY = -0.5  # cosine between the face's direction and the viewer's: turned by more than 120°
+_UNITS = {1e-3: "1000 times too large, as if it were in px/mm", 1e3: "1000 times too small"}
+
+
+def check_counts(sample: Sample, annotation: Annotation, model: MorphableModel) -> None:
+    """Raise SampleError where a sample has other numbers of parameters than the model has components."""
+    for what, found, expected in (
+        ("shape", len(annotation.shape), model.n_shape),
+        ("expression", len(annotation.expression), model.n_expression),
+    ):
+        if found != expected:
+            raise SampleError(
+                f"{sample.parameters}: {found} {what} parameters, {model.name} has {expected} components; "
+                "use the model that the parameters were fitted with"
+            )
+
+
+def check_pose(sample: Sample, pose: NDArray[np.floating[Any]]) -> None:
+    """Raise SampleError where the scale is not positive, or the angles are none that a fit gives."""
+    scale, angles = float(pose[6]), pose[:3].astype(np.float64)
+    if scale <= 0:
+        raise SampleError(
+            f"{sample.parameters}: a scale of {scale:.4g} px/µm turns the face inside out, expected more than 0; "
+            "is the last number of Pose_Para the scale?"
+        )
+    text = ", ".join(f"{angle:.4g}" for angle in angles)
+    if np.abs(angles).max() > MOST_RAD:
+        raise SampleError(
+            f"{sample.parameters}: angles of {text} (pitch, yaw, roll), expected radians of -2π to 2π; "
+            "are they in degrees? Multiply them by π/180"
+        )
+    if rotation_matrices(angles[None])[0, 2, 2] < _AWAY:
+        raise SampleError(
+            f"{sample.parameters}: angles of {text} rad (pitch, yaw, roll) turn the face away, expected one that "
+            "is seen; are they in degrees, or in another order?"
+        )
+
+
+def deviations(values: NDArray[np.floating[Any]], std: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Parameters in standard deviations, as absolute values; 0 for components whose deviation is unknown."""
+    known = np.isfinite(std) & (std > 0)
+    return np.abs(np.divide(values, std, out=np.zeros(len(values)), where=known, dtype=np.float64))
+
+
+def check_deviations(sample: Sample, what: str, values: NDArray[Any], std: NDArray[Any]) -> None:
+    """Raise SampleError where a parameter lies many standard deviations out."""
+    out = deviations(values, std)
+    if len(out) and out.max() > MOST_DEVIATIONS:
+        k = int(out.argmax())
+        raise SampleError(
+            f"{sample.parameters}: {what} parameter {k} is {values[k]:.4g}, {out[k]:.0f} standard deviations out, "
+            f"expected {MOST_DEVIATIONS:g} at most; is it of another model, or a fit that failed?"
+        )
+
+
+def check_face_size(sample: Sample, landmarks: NDArray[np.float64], image_shape: tuple[int, ...]) -> None:
+    """Raise SampleError where a face, its landmarks (68, 2) in image px, is far too small or large for its image."""
+    face, most = float(np.ptp(landmarks, axis=0).max()), LARGEST_FACE * max(image_shape[:2])
+    if SMALLEST_FACE_PX <= face <= most:
+        return
+    units = [text for factor, text in _UNITS.items() if SMALLEST_FACE_PX <= face * factor <= most]
+    cause = f"its scale seems {units[0]}; it counts px/µm" if units else "is Pose_Para of this image?"
+    raise SampleError(
+        f"{sample.parameters}: the face is {face:.3g} px large in an image of {image_shape[1]}×{image_shape[0]}, "
+        f"expected {SMALLEST_FACE_PX:g} to {most:g}; {cause}"
+    )

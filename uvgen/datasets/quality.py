@@ -1,0 +1,160 @@
+"""How far a data set's labels are from the annotations of the same samples, and why where they are far.
+
+The label's landmarks come from the model and the fitted parameters; a 300W-LP or AFLW2000-3D file also holds what was
+annotated. Both agree to 1 to 3 % of the face's size where the model is the one that the parameters were fitted with.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.datasets.annotations import in_image
+from uvgen.datasets.causes import find_cause
+from uvgen.models.morphable import MorphableModel
+from uvgen.shards.reader import ShardReader
+
+HIGH_NME = 0.05
+"""Above this, a sample is shown in red, and a data set whose median is above it gets a warning."""
+
+_N_WORST = 5
+_N_DIAGNOSED = 256
+_WORSE_THAN_MEAN = 0.9  # the mean face is closer by a tenth: the parameters make it worse
+_TURNED = re.compile(r"(.+_\d+)_\d+(-\d+)?")  # IBUG_image_008_1_0, and its augmented copies
+_COMPARED = [0, 8, 16, 30, 36, 45, 48, 54]  # landmarks
+_SAME_PX, _TURNED_RAD = 0.05, 0.01
+_FEW = 8  # samples: less of them show nothing about the model
+
+
+@dataclass(frozen=True, slots=True)
+class LabelQuality:
+    """How far the labels of a data set are from its annotations.
+
+    Attributes
+    ----------
+    n_samples, n_annotated : int
+        All samples, and those with a `label_nme` that means something: turned versions of a photograph that hold the
+        annotation of another version do not count.
+    median, percentile_95 : float
+        Of `label_nme`; NaN without annotations.
+    worst : tuple of (str, float)
+        The five samples with the largest, largest first.
+    warnings : tuple of str
+        What is probably wrong with the whole set.
+    """
+
+    n_samples: int
+    n_annotated: int
+    median: float
+    percentile_95: float
+    worst: tuple[tuple[str, float], ...]
+    warnings: tuple[str, ...]
+
+    def summary(self) -> str:
+        """One line for people."""
+        if not self.n_annotated:
+            return f"label NME: unknown, none of {self.n_samples} samples has annotated landmarks"
+        part = "" if self.n_annotated == self.n_samples else f", {self.n_annotated} of {self.n_samples} annotated"
+        worst = ", ".join(f"{name} {nme:.2%}" for name, nme in self.worst)
+        return f"label NME: median {self.median:.2%}, 95 % below {self.percentile_95:.2%}{part}; worst {worst}"
+
+
+def label_quality(reader: ShardReader, model: MorphableModel | None = None) -> LabelQuality | None:
+    """Judge a data set's labels by its annotations.
+
+    Parameters
+    ----------
+    reader : ShardReader
+        The set, from `uvgen.open_shards`.
+    model : MorphableModel, optional
+        The set's; with it more causes of large errors can be told apart.
+
+    Returns
+    -------
+    LabelQuality or None
+        None for a set that was made before annotations were stored, or is empty.
+
+    Raises
+    ------
+    DatasetError
+        Where a shard cannot be read.
+    """
+    if "label_nme" not in reader.fields:
+        return None
+    nme, names = reader.column("label_nme"), reader.names
+    repeated, n_photographs = _repeated(reader, names)
+    known = np.flatnonzero(np.isfinite(nme) & ~repeated)
+    if not len(known):
+        return LabelQuality(len(nme), 0, np.nan, np.nan, (), ())
+    median = float(np.median(nme[known]))
+    order = known[np.argsort(-nme[known], kind="stable")][:_N_WORST]
+    worst = tuple((names[k], float(nme[k])) for k in order)
+    warnings = [_misfit(reader, known, median, model)]
+    if n_photographs:
+        warnings.append(
+            f"{n_photographs} photographs hold the same pt2d in all their turned versions, a known fault of copies of "
+            f"300W-LP; the label_nme of {int(repeated.sum())} turned versions means nothing and is left out here"
+        )
+    kept = tuple(text for text in warnings if text)
+    return LabelQuality(len(nme), len(known), median, float(np.percentile(nme[known], 95)), worst, kept)
+
+
+def _misfit(reader: ShardReader, known: NDArray[np.intp], median: float, model: MorphableModel | None) -> str | None:
+    """Why the labels are far from the annotations, where they are, or whether the parameters do harm."""
+    if median <= HIGH_NME and (model is None or len(known) < _FEW):
+        return None
+    chosen = known[np.unique(np.linspace(0, len(known) - 1, _N_DIAGNOSED).astype(int))]
+    rows = reader.gather(chosen.tolist(), _there(reader, *_FIELDS, *_PARAMETERS))
+    annotated, points = (_points(reader, rows, name) for name in ("annotated_landmarks", "landmarks"))
+    cause = find_cause(rows, points, annotated, model, reader.config.build.convention)
+    if median <= HIGH_NME:
+        harmful = cause.of_bases and cause.nme < _WORSE_THAN_MEAN * cause.nme_now
+        return f"{cause.text} (label NME {cause.nme_now:.2%}, then {cause.nme:.2%})" if harmful else None
+    because = f"probable cause: {cause.text} (it would be {cause.nme:.2%})" if cause.text else (
+        "no single cause explains it" if model is not None else "`uvgen verify --model` looks for more causes"
+    )  # fmt: skip
+    return f"the labels are {median:.2%} of the face's size away from the annotations, expected 1 to 3 %; {because}"
+
+
+_FIELDS = ("image_to_crop", "landmarks", "annotated_landmarks", "flipped")
+_PARAMETERS = ("shape", "expression", "pose", "image_height")
+
+
+def _there(reader: ShardReader, *names: str) -> list[str]:
+    return [name for name in names if name in reader.fields]
+
+
+def _points(reader: ShardReader, rows: dict[str, Any], name: str) -> NDArray[np.float64]:
+    flipped = rows.get("flipped", np.zeros(len(rows[name]), bool))
+    return in_image(rows[name], rows["image_to_crop"], flipped, reader.config.build.size)
+
+
+def _repeated(reader: ShardReader, names: Sequence[str]) -> tuple[NDArray[np.bool_], int]:
+    """(N,) bool: samples that hold the `pt2d` of another version of their photograph; and how many photographs do so.
+
+    In some copies of 300W-LP all turned versions have the annotation of the first.
+    """
+    repeated, n_photographs = np.zeros(len(names), bool), 0
+    versions: dict[str, list[int]] = defaultdict(list)
+    for k, name in enumerate(names):
+        if found := _TURNED.fullmatch(name):
+            versions[found[1]].append(k)
+    several = [keys for keys in versions.values() if len(keys) > 1]
+    if not several:
+        return repeated, n_photographs
+    points, yaws, first = np.empty((len(names), len(_COMPARED), 2)), reader.column("pose")[:, 1], 0
+    for n in reader.shard_samples:
+        rows = reader.gather(range(first, first + n), _there(reader, *_FIELDS))
+        points[first : first + n] = _points(reader, rows, "annotated_landmarks")[:, _COMPARED]
+        first += n
+    for keys in several:
+        turned = np.abs(yaws[keys] - yaws[keys[0]]) > _TURNED_RAD
+        same = np.abs(points[keys] - points[keys[0]]).max(axis=(1, 2)) < _SAME_PX  # False for NaN
+        if turned.any() and same[turned].all():
+            repeated[np.array(keys)[turned]] = True
+            n_photographs += 1
+    return repeated, n_photographs

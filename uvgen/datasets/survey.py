@@ -1,0 +1,125 @@
+"""What the parameter files say before a build begins: a cause common to all samples ends it before any work."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from uvgen.datasets.config import BuildConfig
+from uvgen.datasets.plausible import MOST_DEVIATIONS, check_counts, check_pose, deviations
+from uvgen.errors import DatasetError, SampleError
+from uvgen.models.morphable import MorphableModel
+from uvgen.samples.find import Sample
+from uvgen.samples.read import EXTRAS, Annotation, read_annotation
+
+_N_PROBES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a few samples, evenly spread over a list, have in common.
+
+    Attributes
+    ----------
+    dimensions : {2, 3}
+        Of annotated landmarks: 3 where one of the samples has them so.
+    extras : tuple of (str, int)
+        What is kept besides the parameters, and how many numbers each has.
+    deviations_checked : tuple of str
+        "shape" and "expression", unless the model's standard deviations do not fit the parameters at all.
+    warnings : tuple of str
+        What to tell the user.
+    """
+
+    dimensions: int = 2
+    extras: tuple[tuple[str, int], ...] = ()
+    deviations_checked: tuple[str, ...] = ("shape", "expression")
+    warnings: tuple[str, ...] = field(default=(), compare=False)
+
+
+def survey_samples(samples: Sequence[Sample], model: MorphableModel, config: BuildConfig) -> Survey:
+    """Read the parameters of a few samples, and of all where none of the few can be used.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        All samples of a build.
+    model : MorphableModel
+        The model that their parameters are said to belong to.
+    config : BuildConfig
+        What to keep.
+
+    Returns
+    -------
+    Survey
+
+    Raises
+    ------
+    DatasetError
+        Where there are no samples, or no sample has parameters that this model can use.
+    """
+    if not samples:
+        raise DatasetError("samples: none, expected one or more")
+    places = np.unique(np.linspace(0, len(samples) - 1, _N_PROBES).astype(int))
+    found, errors = _usable([samples[k] for k in places], model, config)
+    if not found:
+        rest = set(range(len(samples))) - set(places.tolist())
+        for k in sorted(rest):  # one that can be used is enough
+            found, more = _usable([samples[k]], model, config)
+            errors += more
+            if found:
+                break
+    if not found:
+        raise DatasetError(f"none of {len(samples)} samples can be used, all would be skipped; the first: {errors[0]}")
+    checked, warnings = _check_deviations(found, model)
+    return Survey(
+        3 if any(annotation.landmarks_3d is not None for annotation in found) else 2,
+        tuple((name, _count(found, name)) for name in config.keep),
+        checked,
+        warnings,
+    )
+
+
+def _usable(
+    samples: Sequence[Sample], model: MorphableModel, config: BuildConfig
+) -> tuple[list[Annotation], list[SampleError]]:
+    found, errors = [], []
+    for sample in samples:
+        try:
+            annotation = read_annotation(sample, config.keep)
+            check_counts(sample, annotation, model)
+            check_pose(sample, annotation.pose)
+        except SampleError as error:
+            errors.append(error)
+        else:
+            found.append(annotation)
+    return found, errors
+
+
+def _count(annotations: Sequence[Annotation], name: str) -> int:
+    counts = [
+        len(annotation.extras[name]) for annotation in annotations if annotation.extras and name in annotation.extras
+    ]
+    if not counts:
+        raise DatasetError(
+            f"keep: {name}, expected files that have it; the first {len(annotations)} lack {EXTRAS[name]}"
+        )
+    return max(set(counts), key=counts.count)
+
+
+def _check_deviations(
+    annotations: Sequence[Annotation], model: MorphableModel
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Which parameters can be checked against the model's standard deviations; and a warning for those that cannot."""
+    checked, warnings = [], []
+    for what, std in (("shape", model.shape_std), ("expression", model.expression_std)):
+        largest = [deviations(getattr(annotation, what), std).max(initial=0) for annotation in annotations]
+        usual = float(np.median(largest))
+        if usual <= MOST_DEVIATIONS:
+            checked.append(what)
+        else:
+            warnings.append(
+                f"{what} parameters are usually {usual:.0f} standard deviations of {model.name} large: they belong to "
+                "another model, or its standard deviations have another unit; single ones are not checked"
+            )
+    return tuple(checked), tuple(warnings)

@@ -1,0 +1,101 @@
+"""What is doubtful in a model that can be read: the files of a model are made by hand, and few programs look."""
+
+import numpy as np
+
+from uvgen.geometry import LANDMARK_MIRROR
+from uvgen.models.morphable import REGIONS, MorphableModel
+
+_EYES, _NOSE_TIP, _MOUTH, _JAW = slice(36, 48), 30, slice(48, 68), slice(0, 17)
+_SIZE_MM = (60.0, 400.0)  # of the box around a face's landmarks, its longer side
+
+
+def model_doubts(model: MorphableModel) -> tuple[str, ...]:
+    """What is probably wrong with a model, although maps can be made of it.
+
+    Parameters
+    ----------
+    model : MorphableModel
+        Any model.
+
+    Returns
+    -------
+    tuple of str
+        A sentence each: landmarks on no face or outside their regions, mirror pairs that are not each other's inverse
+        or do not agree with the landmarks, and a mean face in another unit or orientation than the model frame.
+    """
+    return (*_about_landmarks(model), *_about_mirror(model), *_about_frame(model))
+
+
+def _about_landmarks(model: MorphableModel) -> list[str]:
+    found = []
+    used = np.zeros(model.n_vertices, bool)
+    used[model.triangles] = True
+    if loose := np.flatnonzero(~used[model.landmarks]).tolist():
+        found.append(f"landmarks {_listed(loose)}: their vertices belong to no triangle, expected points of the mesh")
+    if (twice := 68 - len(np.unique(model.landmarks))) > 0:
+        found.append(f"landmarks: {twice} share a vertex with another, expected 68 different vertices")
+    if model.regions is None:
+        return found
+    labels = model.regions[model.landmarks]
+    off_face = np.isin(labels, [REGIONS.index("neck"), REGIONS.index("other")])
+    if off := [k for k in np.flatnonzero(off_face).tolist() if k >= _JAW.stop]:
+        found.append(f"landmarks {_listed(off)}: lie in the regions neck or other, expected points of the face")
+    if (model.regions == REGIONS.index("eyes")).any():
+        eyes = np.arange(68)[_EYES]
+        if outside := eyes[labels[_EYES] != REGIONS.index("eyes")].tolist():
+            found.append(f"landmarks {_listed(outside)}: contours of the eyes outside the region eyes")
+    return found
+
+
+def _about_mirror(model: MorphableModel) -> list[str]:
+    if model.mirror is None:
+        return []
+    found = []
+    paired = np.flatnonzero(model.mirror >= 0)
+    if (wrong := paired[model.mirror[model.mirror[paired]] != paired]).size:
+        found.append(
+            f"mirror pairs: {len(wrong)} vertices are not the mirror image of their mirror image, first {wrong[0]}, "
+            "expected pairs; flipped labels take other texels there"
+        )
+    pairs = model.mirror[model.landmarks]
+    apart = (pairs >= 0) & (pairs != model.landmarks[LANDMARK_MIRROR])
+    if apart.any():
+        distance = np.linalg.norm(
+            model.mean[pairs[apart]] - model.mean[model.landmarks[LANDMARK_MIRROR][apart]], axis=1
+        )
+        if distance.max() > 0.02 * _face_size(model):  # a neighbour is as good
+            found.append(
+                f"mirror pairs: {int(apart.sum())} landmarks mirror to another vertex than the other side's landmark, "
+                f"up to {distance.max() / 1e3:.1f} mm from it"
+            )
+    return found
+
+
+def _about_frame(model: MorphableModel) -> list[str]:
+    points = model.mean[model.landmarks].astype(np.float64)
+    size_mm, found = _face_size(model) / 1e3, []
+    if not _SIZE_MM[0] <= size_mm <= _SIZE_MM[1]:
+        found.append(f"mean face: {size_mm:.3g} mm large, expected {_SIZE_MM[0]:g} to {_SIZE_MM[1]:g}: the unit is µm")
+    if points[_EYES, 1].mean() <= points[_MOUTH, 1].mean():
+        found.append("mean face: its eyes lie below its mouth, expected y up")
+    if points[_NOSE_TIP, 2] <= points[[0, 16], 2].mean():
+        found.append("mean face: its nose lies behind its ears, expected z toward the viewer")
+    if points[36, 0] >= points[45, 0]:
+        found.append("mean face: its right eye lies to the right of its left one, expected x to the image's right")
+    return found
+
+
+def _face_size(model: MorphableModel) -> float:
+    """Longer side of the box around the mean face's landmarks, µm."""
+    return float(np.ptp(model.mean[model.landmarks], axis=0)[:2].max())
+
+
+def _listed(numbers: list[int]) -> str:
+    """Numbers as ranges: 36-41, 45."""
+    groups: list[list[int]] = []
+    for n in numbers:
+        if groups and n == groups[-1][-1] + 1:
+            groups[-1].append(n)
+        else:
+            groups.append([n])
+    return ", ".join(f"{group[0]}-{group[-1]}" if len(group) > 1 else str(group[0]) for group in groups)
