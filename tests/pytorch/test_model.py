@@ -172,6 +172,13 @@ def test_dataset_image_occluders_show_another_sample_of_the_shard(sets) -> None:
         assert all(pixel in other for pixel in changed[new].tolist())
 
 
+def test_dataset_says_how_its_maps_are_flipped(sets, model, model_path) -> None:
+    assert ShardDataset(sets[0], model=model_path).mirror is None
+    mirror = ShardDataset(sets[0], model=model_path, augmentation=FLIP).mirror
+    assert mirror is not None and mirror.size == U
+    assert mirror.error_px == TexelMirror.of_model(model, U).error_px
+
+
 def test_dataset_flips_without_a_model_are_refused_only_where_there_are_maps(sets) -> None:
     with pytest.raises(InputError, match="flip: needs the shards' model"):
         ShardDataset(sets[0], augmentation=FLIP)
