@@ -23,9 +23,20 @@ from timing import best_ms  # before NumPy: it asks for one BLAS thread
 import numpy as np
 import simplejpeg
 
-from uvgen import PositionMapper, Sample, build_shards, find_samples, load_model, read_annotation, warp_image
+from uvgen import (
+    PositionMapper,
+    Sample,
+    build_shards,
+    find_samples,
+    load_model,
+    open_shards,
+    read_annotation,
+    warp_image,
+)
 from uvgen.datasets.config import BuildConfig, sample_bytes
 from uvgen.datasets.record import ShardResult
+from uvgen.geometry import similarity_scale
+from uvgen.images.filters import BILINEAR_UP_TO
 from uvgen.maps.position_mapper import BATCH as MAPPER_BATCH
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.read import read_image
@@ -136,6 +147,26 @@ def rate(
     return (marks[-1][0] - marks[workers - 1][0]) / n * 1e3, result.size_bytes / result.samples, memory
 
 
+def show_filter(size: int, shards: Path) -> None:
+    """What the filter "area" costs by image px per crop px, and how many samples of a set it concerns."""
+    image = np.random.default_rng(0).integers(0, 256, (3000, 4000, 3), dtype=np.uint8)
+    crop = np.empty((size, size, 3), np.uint8)
+    print(f"a {size} px crop of a 4000×3000 image, bilinear and area, ms")
+    for factor in (1.5, 1.8, 2.5, 4.0, 7.8, 11.0):
+        row = []
+        for angle in (0.0, 0.5):
+            c, s = np.cos(angle) / factor, np.sin(angle) / factor
+            matrix = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+            matrix[:2, 2] = size / 2 - matrix[:2, :2] @ [2000.3, 1500.7]
+            for name in ("bilinear", "area"):
+                row.append(best_ms(lambda m=matrix, f=name: warp_image(image, m, size, filter=f, out=crop), 20))
+        print(f"  {factor:4.1f} image px per crop px: {row[0]:.3f}, {row[1]:.3f}; rotated {row[2]:.3f}, {row[3]:.3f}")
+    reader = open_shards(shards)
+    scales = np.array([float(similarity_scale(sample["image_to_crop"])) for sample in reader])
+    share = (1 / scales > BILINEAR_UP_TO).mean()
+    print(f"  {share:.0%} of this run's samples have more than {BILINEAR_UP_TO} (largest {1 / scales.min():.2f})")
+
+
 def show(title: str, stages: dict[str, float]) -> float:
     print(f"{title}, ms a sample")
     for name, milliseconds in stages.items():
@@ -165,6 +196,7 @@ def main() -> None:
         many = repeated(options.data, options.samples * (1 + options.repeats), folder / "many")
         one, size_bytes, memory = rate(many, model, config, folder / "out", 1)
         more, _, _ = rate(many, model, config, folder / "out", options.workers)
+        show_filter(options.size, folder / "out")
     print(f"whole build: {one:.3f} ms a sample = {one / floor:.2f} × the floor")
     print(f"with {options.workers} workers: {more:.3f} ms a sample = {one / more:.2f} × one worker's rate")
     print(f"{size_bytes / 1e3:.1f} kB a sample")

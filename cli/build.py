@@ -65,7 +65,7 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
         help="Pixel convention; face3d: of old label sets, one pixel right and up of the annotated point.")  # fmt: skip
 @option("--keep", type=NameList(), metavar="LIST", default=(), group=_LABELS,
         help="What else to store of each .mat, separated by commas: tex, illum, color.")  # fmt: skip
-@option("--max-nme", type=click.FloatRange(0, min_open=True), metavar="PERCENT", group=_LABELS,
+@option("--max-nme", type=click.FloatRange(0, min_open=True), default=None, metavar="PERCENT", group=_LABELS,
         help="Leave out samples whose label is farther from the annotated landmarks (label NME, percent); 10 is "
              "generous.")  # fmt: skip
 @option("--implausible", type=click.Choice(["skip", "keep"]), default="skip", show_default=True, group=_LABELS,
@@ -73,6 +73,9 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
              "standard deviations out.")  # fmt: skip
 @option("--exif", type=click.Choice(["ignore", "apply"]), default="ignore", show_default=True, group=_LABELS,
         help="EXIF orientation of images: take pixels as stored, like MATLAB, or turn them, like OpenCV.")  # fmt: skip
+@option("--filter", type=click.Choice(["area", "bilinear"]), default="area", show_default=True, group=_LABELS,
+        help="How images are sampled where crops shrink them by more than 1.5; area: without aliasing. Up to 1.5, both "
+             "give the same bytes.")  # fmt: skip
 @option("--weights", "weights_path", type=EXISTING_FILE, group=_LABELS,
         help="Own weight mask: gray image, 8-bit value / 16 (255 means 16), or .npy of weights; "
              "--uv-size texels per side.")  # fmt: skip

@@ -39,6 +39,6 @@ def command(shards: Path, model_path: Path | str | None, quiet: bool) -> None:
         show_warnings(result.quality.warnings)
     if not quiet:
         labels = "labels are those of their parameters" if model_path is not None else "labels not checked, see --model"
-        skipped = f", {result.skipped} were skipped" if result.skipped else ""
+        skipped = f", {result.skipped} {'was' if result.skipped == 1 else 'were'} skipped" if result.skipped else ""
         click.echo(f"{shards}: {result.samples} samples in {len(result.files)} shards are sound{skipped}; {labels}")
         show_quality(result.quality)

@@ -90,13 +90,56 @@ def test_losses_of_tensors_equal_those_of_arrays_and_have_gradients() -> None:
     [
         ((maps(), maps(batch=1), weights()), "expected (1, 20, 24, 3): the target's shape"),
         ((maps()[..., 0], maps()[..., 0], weights()), "expected (..., 3, U, U)"),
-        ((maps(), maps(), weights().T), "weights: float32 (24, 20), expected (20, 24): one weight"),
+        ((maps(), maps(), weights().T), "weights: float32 (24, 20), expected (20, 24) or (2, 20, 24): one weight"),
     ],
 )
 def test_weighted_mse_of_shapes_that_do_not_agree_is_an_error(arguments: tuple[Any, ...], words: str) -> None:
     with pytest.raises(InputError) as caught:
         weighted_mse(*arguments)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        (np.ones((3, 20, 24)), "weights: float64 (3, 20, 24), expected (20, 24) or (2, 20, 24): one weight"),
+        (np.ones((1, 2, 20, 24)), "weights: float64 (1, 2, 20, 24), expected"),
+        (np.ones(24), "weights: float64 (24,), expected"),
+        (-weights(), "weights: negative or not finite, expected finite weights of 0 or more"),
+        (np.where(weights() == 16, np.nan, 1), "weights: negative or not finite"),
+        (np.where(weights() == 16, np.inf, 1), "weights: negative or not finite"),
+        (np.zeros((20, 24), np.uint8), "weights: their sum is 0.0, expected a finite one above 0"),
+        (np.full((20, 24), 3e38, np.float32), "weights: their sum is inf, expected a finite one above 0"),
+        ([[1.0] * 24] * 20, "weights: [[1.0, 1.0, "),
+    ],
+)
+@pytest.mark.parametrize("loss", [weighted_mse, weighted_l2])
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_weighted_loss_of_unusable_weights_is_an_error(loss: Any, mask: Any, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        loss(maps(), maps(), mask)
+    assert words in str(caught.value)
+
+
+@pytest.mark.torch
+def test_weighted_loss_of_unusable_weights_off_the_cpu_does_not_look_at_them() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+    tensors = [torch.empty(2, 3, 20, 24, device="meta"), torch.empty(2, 3, 20, 24, device="meta")]
+    found = weighted_mse(*tensors, torch.empty(20, 24, device="meta"))  # values of this device cannot be looked at
+    assert found.shape == () and found.dtype == torch.float32
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    p, t, w = (tensor.cuda() for tensor in as_tensors(maps(0), maps(1), weights()))
+    assert bool(weighted_mse(p, t, w).isfinite())
+    for bad in (-w, 0 * w, w / 0):
+        assert bool(weighted_mse(p, t, bad).isnan()) and bool(weighted_l2(p, t, bad).isnan())
+
+
+def test_losses_of_no_maps_are_errors() -> None:
+    with pytest.raises(InputError, match="expected one map or more"):
+        weighted_mse(maps()[:0], maps()[:0], weights())
+    with pytest.raises(InputError, match="data_range: 0, expected more than 0"):
+        ssim(maps(), maps(), data_range=0)
 
 
 def test_ssim_of_small_maps_is_an_error() -> None:

@@ -1,6 +1,7 @@
 """Normalized mean errors, by hand."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,17 +50,39 @@ def test_nme_dense_takes_the_masks_texels() -> None:
 
 
 def test_by_yaw_has_closed_upper_ends_and_weighs_bins_alike() -> None:
-    yaw = np.array([0, -30, 30.001, 60, -60.001, 90, 95])
-    errors = np.array([1, 3, 10, 20, 100, 300, 1e6])
+    yaw = np.array([0, -30, 30.001, 60, -60.001, 90, 95, -351])
+    errors = np.array([1, 3, 10, 20, 100, 300, 500, 700])
     found = by_yaw(errors, yaw)
-    assert found[:4] == (2, 15, 200, pytest.approx(217 / 3))
-    assert found.n_samples == (2, 2, 2)
+    assert found[:4] == (2, 15, 400, pytest.approx(417 / 3))
+    assert found.n_samples == (2, 2, 4)
+    assert found.to_90 == found.above_60
 
 
-def test_by_yaw_of_an_empty_bin_is_nan() -> None:
-    found = by_yaw(np.array([1.0]), np.array([45.0]))
-    assert found.to_60 == 1
-    assert math.isnan(found.to_30) and math.isnan(found.mean)
+def test_by_yaw_of_an_empty_bin_is_nan_and_the_mean_is_over_the_others() -> None:
+    found = by_yaw(np.array([1.0, 4, 6]), np.array([45.0, -61, 200]))
+    assert math.isnan(found.to_30)
+    assert found[1:] == (1, 5, 3, (0, 1, 2))
+    nothing = by_yaw(np.empty(0), np.empty(0))
+    assert all(map(math.isnan, nothing[:4])) and nothing.n_samples == (0, 0, 0)
+
+
+def test_by_yaw_of_an_error_that_is_nan_is_nan_in_its_bin_and_the_mean() -> None:
+    found = by_yaw(np.array([1.0, np.nan, 3]), np.array([10.0, 40, 80]))
+    assert found.to_30 == 1 and math.isnan(found.to_60) and found.above_60 == 3 and math.isnan(found.mean)
+    assert found.n_samples == (1, 1, 1)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_by_yaw_of_a_yaw_that_is_not_finite_is_an_error(bad: float) -> None:
+    with pytest.raises(InputError, match=rf"yaw_deg: {bad} at 2, expected finite numbers"):
+        by_yaw(np.ones(4), np.array([1.0, 2, bad, bad]))
+
+
+def test_by_yaw_counts_as_the_benchmark_does(reference: Path) -> None:
+    yaw = np.load(reference / "aflw2000_eval/AFLW2000-3D.pose.npy").reshape(-1)
+    found = by_yaw(np.abs(yaw), yaw)
+    assert found.n_samples == (1312, 383, 305)  # as 3DDFA's benchmark_aflw2000.py prints them
+    assert found.above_60 > 61
 
 
 @pytest.mark.torch
@@ -88,3 +111,23 @@ def test_nme_of_wrong_shapes_is_an_error(bad: NDArray[np.float64]) -> None:
 def test_nme_of_an_empty_box_is_an_error() -> None:
     with pytest.raises(InputError, match="in one line"):
         nme_2d(truth(), truth() * 0)
+
+
+def test_nme_dense_of_a_box_that_is_not_finite_is_an_error() -> None:
+    maps, endless = np.ones((2, 5, 7, 3)), truth()
+    endless[0, 3, 0] = np.inf
+    with pytest.raises(InputError, match="are not finite"):
+        nme_dense(maps, maps, np.ones((5, 7), bool), endless)
+
+
+def test_nme_dense_of_other_masks_is_that_of_a_bool_mask_or_an_error() -> None:
+    rng = np.random.default_rng(1)
+    maps, mask = rng.random((2, 5, 7, 3)) * 100, rng.random((5, 7)) < 0.6
+    moved = maps + rng.random((2, 5, 7, 3))
+    expected = nme_dense(moved, maps, mask, truth())
+    for kind in (np.uint8, np.int64, np.float32):
+        np.testing.assert_array_equal(nme_dense(moved, maps, mask.astype(kind) * 255, truth()), expected)
+    with pytest.raises(InputError, match=r"mask: bool \(5, 7\) without a texel"):
+        nme_dense(moved, maps, np.zeros((5, 7)), truth())
+    with pytest.raises(InputError, match=r"landmarks: float64 \(1, 68, 3\), expected \(2, 68, 2\)"):
+        nme_dense(moved, maps, mask, truth(1))

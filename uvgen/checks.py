@@ -66,17 +66,84 @@ def _fits(have: tuple[int, ...], shape: Sequence[Any]) -> bool:
     return all(not isinstance(n, int) or k == n or (n == -1 and k > 0) for k, n in zip(have, shape, strict=True))
 
 
+def as_array(value: Any, name: str) -> NDArray[Any]:
+    """`value` as a NumPy array; InputError where NumPy cannot make one of it."""
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # a ragged list; a tensor on a device or with a gradient
+        reason = " ".join(str(error).split())
+        raise InputError(f"{name}: {shown(value)}, expected what NumPy can make an array of ({reason})") from None
+
+
 def real_array(value: ArrayLike, name: str, *shapes: Sequence[Any], note: str = "") -> NDArray[np.float32]:
     """`value` as a frozen float32 array of one of the shapes; see `check_array`."""
-    array = np.asarray(value)
+    array = as_array(value, name)
     check_array(array, name, *shapes, kind="real numbers", note=note)
     with np.errstate(over="ignore", invalid="ignore"):  # too large for float32: infinite, and treated as such
         return frozen(array, np.float32)
 
 
+def float64_array(value: ArrayLike, name: str, *shapes: Sequence[Any], note: str = "") -> NDArray[np.float64]:
+    """Real numbers of any type as float64, not copied where they are; of one of the shapes, if any is given."""
+    array = value if type(value) is np.ndarray else as_array(value, name)
+    if array.dtype != np.float64:
+        if array.dtype.kind not in _KINDS["real numbers"]:
+            raise InputError(f"{name}: {shown(array)}, expected real numbers")
+        array = array.astype(np.float64)
+    if shapes:
+        check_array(array, name, *shapes, note=note)
+    return array
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether this is a PyTorch tensor, told without PyTorch."""
+    return hasattr(value, "is_floating_point") and hasattr(value, "element_size")
+
+
+def check_tensor(value: Any, name: str) -> None:
+    """Raise InputError unless this is a PyTorch tensor of real numbers."""
+    if not is_tensor(value):
+        raise InputError(f"{name}: {shown(value)}, expected a PyTorch tensor; torch.as_tensor makes one")
+    if value.is_complex():
+        raise InputError(f"{name}: {shown(value)}, expected real numbers")
+
+
+def check_same_library(**values: Any) -> None:
+    """Raise InputError unless all are NumPy arrays, or all PyTorch tensors, of real numbers."""
+    for name, value in values.items():
+        if is_tensor(value):
+            is_real = not value.is_complex()
+        elif isinstance(getattr(value, "dtype", None), np.dtype) and hasattr(value, "__sub__"):
+            is_real = value.dtype.kind in _KINDS["real numbers"]
+        else:
+            raise InputError(f"{name}: {shown(value)}, expected a NumPy array or a PyTorch tensor")
+        if not is_real:
+            raise InputError(f"{name}: {shown(value)}, expected real numbers")
+    if len({is_tensor(value) for value in values.values()}) > 1:
+        found = ", ".join("a PyTorch tensor" if is_tensor(value) else "a NumPy array" for value in values.values())
+        raise InputError(
+            f"{', '.join(values)}: {found}, expected all NumPy arrays or all PyTorch tensors; torch.from_numpy(…) and "
+            "….numpy() convert"
+        )
+
+
+def widened(value: Any) -> Any:
+    """An array or a tensor in a type to calculate in: half precision as float32, integers and bool as float64.
+
+    float32 and wider stay as they are. For what `check_same_library` has passed.
+    """
+    if is_tensor(value):
+        if not value.is_floating_point():
+            return value.double()
+        return value.float() if value.element_size() < 4 else value
+    if value.dtype.kind != "f":
+        return value.astype(np.float64)
+    return value.astype(np.float32) if value.dtype.itemsize < 4 else value
+
+
 def bool_mask(value: ArrayLike, name: str, shape: Sequence[Any]) -> NDArray[np.bool_]:
     """`value` as a bool array of this shape; numbers count as True where they are not zero."""
-    mask = np.asarray(value)
+    mask = as_array(value, name)
     check_array(mask, name, shape, kind="bool or real numbers")
     return mask if mask.dtype == np.bool_ else mask != 0
 

@@ -1,12 +1,14 @@
 """16-bit codes for pixel coordinates: how position maps are stored, and everything that follows from it."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import SampleError
+from uvgen.checks import float64_array, number_in, shown
+from uvgen.errors import InputError, SampleError
 
 MAX_CODE = 65535
 """The largest code; the smallest is 0."""
@@ -27,11 +29,16 @@ class FixedPoint(NamedTuple):
     @classmethod
     def for_crop(cls, size: int) -> "FixedPoint":
         """Codes for crops `size` px wide: -1.5 to 2.5 crop widths, in steps of 1/64 px at 256."""
+        number_in(size, "size", 1)
         return cls(size / 2**14, -1.5 * size)
 
     @classmethod
     def for_range(cls, low: float, high: float) -> "FixedPoint":
-        """Codes that reach from `low` to `high`."""
+        """Codes that reach from `low` to `high`; InputError unless these are finite numbers in this order."""
+        number_in(low, "low", -math.inf)
+        number_in(high, "high", low)
+        if not high - low < math.inf:
+            raise InputError(f"low, high: {low} to {high}, expected a range whose width is finite")
         return cls(max((high - low) / MAX_CODE, 1e-6), low)
 
     @classmethod
@@ -53,19 +60,22 @@ class FixedPoint(NamedTuple):
 
     def after(self, affine: NDArray[np.float64]) -> NDArray[np.float64]:
         """The affine map (3, 4) to codes, of one to values; its results are to be truncated to integers."""
-        result = affine / self.scale
+        result = float64_array(affine, "affine", (3, 4)) / self.scale
         result[:, 3] += self.shift
         return result
 
     def before(self, affine: NDArray[np.float64]) -> NDArray[np.float64]:
         """The affine map (3, 4) of points as one of their codes."""
+        affine = float64_array(affine, "affine", (3, 4))
         result = affine.copy()
         result[:, 3] += affine[:, :3].sum(axis=1) * self.offset
         result[:, :3] *= self.scale
         return result
 
     def decode(self, codes: NDArray[Any]) -> NDArray[np.float32]:
-        """The values, float32, of codes of any shape."""
+        """The values, float32, of codes of any shape; InputError unless these are an array of real numbers, no bool."""
+        if not isinstance(codes, np.ndarray) or codes.dtype.kind not in "fiu":
+            raise InputError(f"codes: {shown(codes)}, expected a NumPy array of integers")
         values = codes.astype(np.float32)  # three plain passes: NumPy converts and multiplies slower in one
         values *= np.float32(self.scale)
         values += np.float32(self.offset)
@@ -94,6 +104,11 @@ def decode(array: NDArray[Any], attributes: Mapping[str, Any]) -> NDArray[Any]:
     -------
     ndarray
         float32 values of fixed-point codes; other arrays as they are.
+
+    Raises
+    ------
+    InputError
+        Where codes are no NumPy array of numbers.
     """
     codes = FixedPoint.of_attributes(attributes)
     return array if codes is None else codes.decode(array)

@@ -6,6 +6,8 @@ model    x to the image's right, y up, z toward the viewer, in µm
 dataset  300W-LP's MATLAB frame: x right, y up from the image's bottom edge, 1-based pixels
 image    pixel centres at integers, first pixel (0, 0), x right, y down, z toward the viewer
 crop     the image frame after the crop's similarity, z scaled alike
+
+Functions take real numbers of any type, lists too, and calculate in float64.
 """
 
 import math
@@ -13,7 +15,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import check_array, choice
+from uvgen.checks import check_array, choice, float64_array
 from uvgen.errors import InputError
 
 CONVENTIONS = ("exact", "face3d")
@@ -48,10 +50,9 @@ def rotation_matrices(angles_rad: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        Where the shape is not (B, 3).
+        Where the shape is not (B, 3), or these are no real numbers.
     """
-    angles = np.asarray(angles_rad, dtype=np.float64)
-    check_array(angles, "angles_rad", ("B", 3), note="pitch, yaw, roll")
+    angles = float64_array(angles_rad, "angles_rad", ("B", 3), note="pitch, yaw, roll")
     (sp, sy, sr), (cp, cy, cr) = np.sin(angles.T), np.cos(angles.T)
     rows = [
         [cy * cr, cy * sr, -sy],
@@ -82,13 +83,11 @@ def pose_to_image(pose: ArrayLike, image_height: ArrayLike, convention: str = "e
     Raises
     ------
     InputError
-        Where shapes do not agree or `convention` is unknown.
+        Where shapes do not agree, arguments are no real numbers, or `convention` is unknown.
     """
     check_convention(convention)
-    pose = np.asarray(pose, dtype=np.float64)
-    check_array(pose, "pose", ("B", 7), note="pitch, yaw, roll, tx, ty, tz, f")
-    height = np.asarray(image_height, dtype=np.float64)
-    check_array(height, "image_height", (), (len(pose),), note="one height, or one per pose")
+    pose = float64_array(pose, "pose", ("B", 7), note="pitch, yaw, roll, tx, ty, tz, f")
+    height = float64_array(image_height, "image_height", (), (len(pose),), note="one height, or one per pose")
     affine = np.empty((len(pose), 3, 4))
     affine[:, :, :3] = rotation_matrices(pose[:, :3]) * pose[:, 6, None, None]
     affine[:, :, 3] = pose[:, 3:6]
@@ -101,14 +100,12 @@ def pose_to_image(pose: ArrayLike, image_height: ArrayLike, convention: str = "e
     return affine
 
 
-def affine_to_pose(
-    affine: NDArray[np.float64], image_height: ArrayLike, convention: str = "exact"
-) -> NDArray[np.float64]:
+def affine_to_pose(affine: ArrayLike, image_height: ArrayLike, convention: str = "exact") -> NDArray[np.float64]:
     """The poses whose maps into the image frame these are: the way back from `pose_to_image`.
 
     Parameters
     ----------
-    affine : (B, 3, 4) float64
+    affine : (B, 3, 4) float
         ``[A | b]``, A a rotation times a scale, with the y axis turned downward.
     image_height : (B,) or scalar
         px.
@@ -123,9 +120,11 @@ def affine_to_pose(
     Raises
     ------
     InputError
-        Where `convention` is unknown.
+        Where shapes do not agree, arguments are no real numbers, or `convention` is unknown.
     """
     check_convention(convention)
+    affine = float64_array(affine, "affine", ("B", 3, 4))
+    height = float64_array(image_height, "image_height", (), (len(affine),), note="one height, or one per pose")
     scale = np.cbrt(np.abs(np.linalg.det(affine[:, :, :3])))
     rotation = affine[:, :, :3] * [[[1.0], [-1.0], [1.0]]] / scale[:, None, None]
     cosine = np.hypot(rotation[:, 0, 0], rotation[:, 0, 1])  # of the yaw
@@ -138,7 +137,6 @@ def affine_to_pose(
     )
     pose[:, 1] = np.arctan2(-rotation[:, 0, 2], cosine)
     pose[:, 2] = np.where(locked, 0, np.arctan2(rotation[:, 0, 1], rotation[:, 0, 0]))
-    height = np.asarray(image_height, np.float64)
     exact = convention == "exact"
     pose[:, 3] = affine[:, 0, 3] + (1 if exact else 0)
     pose[:, 4] = height - affine[:, 1, 3] - (0 if exact else 1)
@@ -146,12 +144,12 @@ def affine_to_pose(
     return pose
 
 
-def crop_affine(affine: NDArray[np.float64], similarity: ArrayLike) -> NDArray[np.float64]:
+def crop_affine(affine: ArrayLike, similarity: ArrayLike) -> NDArray[np.float64]:
     """Follow affine maps into an image by similarities that take the image to a crop; z scales alike.
 
     Parameters
     ----------
-    affine : (B, 3, 4) float64
+    affine : (B, 3, 4) float
         Maps into the image frame, as `pose_to_image` returns them.
     similarity : (B, 3, 3) or (3, 3) float
         Image → crop, homogeneous 2D similarities, px.
@@ -164,10 +162,11 @@ def crop_affine(affine: NDArray[np.float64], similarity: ArrayLike) -> NDArray[n
     Raises
     ------
     InputError
-        Where a matrix is not a proper similarity (shape, last row, shear, mirror or zero scale).
+        Where shapes do not agree, arguments are no real numbers, or a matrix is not a proper similarity (last row,
+        shear, mirror or zero scale).
     """
-    similarity = np.asarray(similarity, dtype=np.float64)
-    check_array(similarity, "similarity", ("B", 3, 3), (3, 3))
+    affine = float64_array(affine, "affine", ("B", 3, 4))
+    similarity = float64_array(similarity, "similarity", (len(affine), 3, 3), (1, 3, 3), (3, 3))
     scale = similarity_scale(similarity)
     result = np.empty_like(affine)
     result[:, :2] = similarity[..., :2, :2] @ affine[:, :2]
@@ -176,12 +175,12 @@ def crop_affine(affine: NDArray[np.float64], similarity: ArrayLike) -> NDArray[n
     return result
 
 
-def similarity_scale(similarity: NDArray[np.float64]) -> NDArray[np.float64]:
+def similarity_scale(similarity: ArrayLike) -> NDArray[np.float64]:
     """Scale factor of 2D similarities.
 
     Parameters
     ----------
-    similarity : (..., 3, 3) float64
+    similarity : (..., 3, 3) float
         Homogeneous matrices.
 
     Returns
@@ -192,13 +191,15 @@ def similarity_scale(similarity: NDArray[np.float64]) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        Where a matrix shears, mirrors, collapses, is projective or holds NaN.
+        Where a matrix shears, mirrors, collapses, is projective or holds NaN, or the shape is another.
     """
+    similarity = float64_array(similarity, "similarity")
     if similarity.shape == (3, 3):  # plain numbers are several times faster than arrays of one
         (a, b, _), (c, d, _), last = similarity.tolist()
         one = math.sqrt(abs(a * d - b * c))
         if abs(a - d) <= 1e-6 * one and abs(b + c) <= 1e-6 * one and one > 0 and last == [0, 0, 1]:
             return np.float64(one)  # type: ignore[return-value]
+    check_array(similarity, "similarity", (..., 3, 3))
     a, b = similarity[..., 0, 0], similarity[..., 0, 1]
     c, d = similarity[..., 1, 0], similarity[..., 1, 1]
     scale = np.sqrt(np.abs(a * d - b * c))
@@ -233,12 +234,17 @@ def transform_points(points: ArrayLike, similarity: ArrayLike) -> NDArray[np.flo
     Raises
     ------
     InputError
-        Where a matrix is not a proper similarity.
+        Where shapes do not agree, arguments are no real numbers, or a matrix is not a proper similarity.
     """
-    points = np.asarray(points, dtype=np.float64)
-    similarity = np.asarray(similarity, dtype=np.float64)
+    points, similarity = float64_array(points, "points"), float64_array(similarity, "similarity")
+    if points.ndim < 2 or points.shape[-1] not in (2, 3):
+        check_array(points, "points", (..., "n", 2), (..., "n", 3))
     scale = similarity_scale(similarity)
-    moved = points[..., :2] @ np.swapaxes(similarity[..., :2, :2], -1, -2) + similarity[..., None, :2, 2]
+    try:
+        moved = points[..., :2] @ np.swapaxes(similarity[..., :2, :2], -1, -2) + similarity[..., None, :2, 2]
+    except ValueError:  # asked beforehand, this would take half of the function's time
+        wanted = f"(3, 3) or one per set of points {points.shape}"
+        raise InputError(f"similarity: float64 {similarity.shape}, expected {wanted}") from None
     if points.shape[-1] == 3:
         moved = np.concatenate([moved, points[..., 2:] * scale[..., None, None]], axis=-1)
     return moved

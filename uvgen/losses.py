@@ -2,7 +2,11 @@
 
 Maps have three channels, first (..., 3, U, U) as PyTorch's or last (..., U, U, 3) as stored; the axis of length 3
 tells which. Both arguments have the same layout and unit. Only operators and methods that both libraries share are
-used, so that neither is imported and gradients flow.
+used, so that PyTorch is not imported and gradients flow.
+
+Half precision (float16, bfloat16) is widened to float32 and the loss is float32, inside autocast and outside of it;
+integers and bool are calculated in float64. Complex numbers, objects, lists, and NumPy arrays together with tensors
+are refused.
 
 That is why `ssim` is written here: scikit-image's has no gradient, and pytorch-msssim 1.0 takes no NumPy arrays. For 8
 images of 256 × 256, on one CPU core, it equals scikit-image's value to 1e-15 (0.50 s, scikit-image 0.42 s) and
@@ -12,7 +16,7 @@ pytorch-msssim's to 1.4e-6, whose window is float32 (0.73 s with the gradient, p
 import math
 from typing import Any, TypeVar
 
-from uvgen.checks import check_array, shown
+from uvgen.checks import check_array, check_same_library, is_tensor, number_in, shown, widened
 from uvgen.errors import InputError
 
 Array = TypeVar("Array", bound=Any)
@@ -30,22 +34,27 @@ def weighted_mse(predicted: Array, target: Array, weights: Array) -> Array:
     ----------
     predicted, target : (..., 3, U, U) or (..., U, U, 3) float
         Position maps.
-    weights : (U, U) or (..., U, U) float
-        Weight of each texel, such as a data set's ``weight_mask``; only their ratios matter.
+    weights : (U, U) or (..., U, U) real numbers
+        Weight of each texel, such as a data set's ``weight_mask``: finite, 0 or more, not all of them 0. Only their
+        ratios matter.
 
     Returns
     -------
     () float
         ``sum(weights * (predicted - target)**2) / (3 * sum(weights))``: the loss of PRNet (Feng et al., ECCV
-        2018, section 3.2), divided by the weights' sum so that masks of any scale and size compare.
+        2018, section 3.2), divided by the weights' sum so that masks of any scale and size compare. float32, or float64
+        where an argument is. NaN where weights on a GPU are unusable: see Raises.
 
     Raises
     ------
     InputError
-        Where shapes do not agree.
+        Where shapes do not agree, arguments are not real numbers of one library, or weights are negative, not finite
+        or all 0. The values of weights that lie on a GPU are not looked at on the CPU, for that would wait for the
+        GPU at each step: there the loss is NaN instead.
     """
+    check_same_library(predicted=predicted, target=target, weights=weights)
     channel = _channel_axis(predicted, target)
-    difference = predicted - target
+    difference = widened(predicted) - widened(target)
     return _weighted_mean((difference * difference).mean(axis=channel), weights)
 
 
@@ -61,15 +70,16 @@ def weighted_l2(predicted: Array, target: Array, weights: Array) -> Array:
     -------
     () float
         ``sum(weights * |predicted - target|) / sum(weights)``, in the maps' unit; up to 1e-6 too large, for the
-        sake of its derivative at 0.
+        sake of its derivative at 0. Type and NaN as for `weighted_mse`.
 
     Raises
     ------
     InputError
-        Where shapes do not agree.
+        As for `weighted_mse`.
     """
+    check_same_library(predicted=predicted, target=target, weights=weights)
     channel = _channel_axis(predicted, target)
-    difference = predicted - target
+    difference = widened(predicted) - widened(target)
     return _weighted_mean(((difference * difference).sum(axis=channel) + _SMALLEST) ** 0.5, weights)
 
 
@@ -92,11 +102,17 @@ def ssim(predicted: Array, target: Array, *, data_range: float = 1.0) -> Array:
     Raises
     ------
     InputError
-        Where shapes do not agree, or a side is below 11.
+        Where shapes do not agree, a side is below 11, arguments are not real numbers of one library, or `data_range`
+        is not a number above 0.
     """
+    check_same_library(predicted=predicted, target=target)
+    if number_in(data_range, "data_range", 0) == 0:
+        raise InputError("data_range: 0, expected more than 0")
     rows = -2 if _channel_axis(predicted, target) == -3 else -3
     if min(predicted.shape[rows], predicted.shape[rows + 1]) < 2 * _RADIUS + 1:
         raise InputError(f"predicted: {shown(predicted)}, expected maps with sides of {2 * _RADIUS + 1} or more")
+
+    predicted, target = widened(predicted), widened(target)
 
     def blur(values):
         return _blur(_blur(values, rows), rows + 1)
@@ -121,13 +137,33 @@ def _blur(values, axis):
 def _channel_axis(predicted, target) -> int:
     check_array(target, "target", (..., 3, "U", "U"), (..., "U", "U", 3))
     check_array(predicted, "predicted", tuple(target.shape), note="the target's shape")
+    if not math.prod(target.shape):
+        raise InputError(f"target: {shown(target)}, expected one map or more, of one texel or more")
     return -3 if target.shape[-3] == 3 else -1
 
 
 def _weighted_mean(values, weights):
     """Over the last two axes and the batch; `weights` may lack the batch."""
-    if tuple(weights.shape[-2:]) != tuple(values.shape[-2:]) or len(weights.shape) > len(values.shape):
-        wanted = f"{tuple(values.shape[-2:])}: one weight per texel, for all maps or for each"
-        raise InputError(f"weights: {shown(weights)}, expected {wanted}")
+    have, batch = tuple(weights.shape), tuple(values.shape[:-2])
+    spare = len(batch) + 2 - len(have)  # axes that the weights lack
+    fits = 0 <= spare <= len(batch) and have[-2:] == tuple(values.shape[-2:])
+    if not fits or any(n not in (1, m) for n, m in zip(have[:-2], batch[spare:], strict=True)):
+        wanted = " or ".join(dict.fromkeys(str(tuple(values.shape[k:])) for k in (-2, 0)))
+        raise InputError(
+            f"weights: {shown(weights)}, expected {wanted}: one weight per texel, for all maps or for each"
+        )
+    if weights.dtype != values.dtype:  # a mask of integers makes no float64 of the loss
+        if is_tensor(weights):
+            weights = widened(weights) if weights.is_floating_point() else weights.to(values.dtype)
+        else:
+            weights = widened(weights) if weights.dtype.kind == "f" else weights.astype(values.dtype)
+    good = ((weights >= 0) & (weights < math.inf)).all()
+    total = weights.sum()
+    if is_tensor(weights) and weights.device.type != "cpu":
+        total = total.masked_fill(~(good & (total > 0) & (total < math.inf)), math.nan)  # no wait for the device
+    elif not bool(good):
+        raise InputError("weights: negative or not finite, expected finite weights of 0 or more")
+    elif not 0 < float(total) < math.inf:
+        raise InputError(f"weights: their sum is {float(total)}, expected a finite one above 0")
     repeats = math.prod(values.shape) / math.prod(weights.shape)
-    return (values * weights).sum() / (weights.sum() * repeats)
+    return (values * weights).sum() / (total * repeats)

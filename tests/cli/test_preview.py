@@ -25,7 +25,7 @@ def shards(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_preview_draws_a_sheet_and_says_so(uvgen: Any, shards: Path, tmp_path: Path) -> None:
     result = uvgen("preview", shards, "--out", tmp_path / "sheet.png", "--samples", 4)
     assert result.exit_code == 0, result.output
-    assert re.fullmatch(r".*sheet\.png: 4 of 9 samples, \d+ x \d+ px\n", result.stdout)
+    assert re.fullmatch(r".*sheet\.png: 4 of 9 samples, \d+ x \d+ px\nlabel NME: median 1\.02%.*\n", result.stdout)
     assert result.stderr == ""
     with Image.open(tmp_path / "sheet.png") as picture:
         assert picture.mode == "RGB" and f"{picture.width} x {picture.height} px" in result.stdout

@@ -270,20 +270,22 @@ def test_build_of_bad_parameters_alone_ends_before_any_work(tree: Path, model_pa
     assert not (tmp_path / "out").exists()
 
 
-def test_build_of_bad_images_alone_ends_with_an_error_and_names_them_in_the_index(
+def test_build_whose_samples_all_turn_out_bad_ends_with_an_error_and_names_them_in_the_index(
     tree: Path, model_path: Path, tmp_path: Path
 ) -> None:
-    for path in tree.rglob("*.jpg"):
-        path.write_bytes(b"no image")
+    """Faces that leave their images pass the first look, which reads no more than parameters and images."""
+    for k, path in enumerate(sorted(tree.rglob("*.mat"))):
+        write_sample(path.parent, path.stem, k, Pose_Para=np.array([[0, 0, 0, -300, 60, -20, 4.5e-4]]))
     with pytest.raises(
-        DatasetError, match=r"none of 9 samples can be used; the first, AFW/AFW_000_1_0: .*jpg: not a re"
+        DatasetError, match=r"none of 9 samples can be used; the first, AFW/AFW_000_1_0: .*lies outside"
     ):
         make(tree, model_path, tmp_path / "out")
     assert list(file_hashes(tmp_path / "out")) == ["constants.npz", "dataset.json"]
     assert len(Index.read(tmp_path / "out").skipped) == 9
     reader = open_shards(tmp_path / "out")
     assert len(reader) == 0 and list(reader) == [] and reader.names == []
-    assert not verify_shards(tmp_path / "out", model=load_model(model_path)).problems
+    (problem,) = verify_shards(tmp_path / "out", model=load_model(model_path)).problems
+    assert "holds no samples, all 9 were skipped, first" in problem
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -1,5 +1,6 @@
 """Training data sampled from the original images: one sampling, the same labels."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,21 @@ def folders(tmp_path: Path, model_path: Path) -> tuple[Path, Path]:
     tree = write_tree(tmp_path / "300W_LP")
     make(tree, model_path, tmp_path / "shards", CONFIG)
     return tree, tmp_path / "shards"
+
+
+def test_dataset_from_source_samples_the_original_image_as_the_set_was(folders, model_path, tmp_path) -> None:
+    tree, _ = folders
+    plain = dataclasses.replace(CONFIG, filter="bilinear")
+    make(tree, model_path, tmp_path / "bilinear", plain)
+    dataset = ShardDataset(tmp_path / "bilinear", augmentation=TURN, source=tree, normalize=None)
+    sample, stored = dataset[2], open_shards(tmp_path / "bilinear")[2]
+    image = read_image(next(s for s in find_samples(tree) if s.name == stored["name"]))
+    draw = TURN.draw(0, stored["name"], 0, 32)
+    area, bilinear = (
+        crop_augmented(image, stored["image_to_crop"], draw, filter=name)[0] for name in ("area", "bilinear")
+    )
+    assert not np.array_equal(area, bilinear)
+    np.testing.assert_array_equal(sample["image"].numpy(), np.moveaxis(bilinear, -1, 0))
 
 
 def test_dataset_from_source_samples_the_original_image_once(folders) -> None:

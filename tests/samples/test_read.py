@@ -320,6 +320,18 @@ def test_read_image_with_exif_orientation_is_turned_where_that_is_asked_for(
     assert turned.flags.c_contiguous
 
 
+def test_read_image_finds_exif_behind_fill_bytes_and_other_segments(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    path = tmp_path / "face.jpg"
+    Image.fromarray(picture()).save(path, quality=95, exif=exif.tobytes(), icc_profile=b"profile" * 5000)
+    data = path.read_bytes()
+    start = data.index(b"\xff\xe1")
+    comment = b"\xff\xfe\x00\x06Exif"
+    path.write_bytes(data[:2] + comment + data[2:start] + b"\xff\xff" + data[start:])
+    assert read_oriented_image(of_image(path))[1] == 3
+
+
 def test_read_image_with_damaged_exif_is_read_as_stored(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

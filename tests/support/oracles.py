@@ -1,5 +1,7 @@
 """Slow, independent float64 versions of the kernels: plain loops over the specification's formulas."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,7 +38,7 @@ def crop_vertices(
     return crop
 
 
-def bilinear(image: NDArray[np.uint8], x: float, y: float) -> NDArray[np.float64]:
+def bilinear(image: NDArray[Any], x: float, y: float) -> NDArray[np.float64]:
     """(c,) bilinear sample of an image that is 0 outside."""
     x0, y0 = int(np.floor(x)), int(np.floor(y))
     total = np.zeros(image.shape[2])
@@ -45,6 +47,39 @@ def bilinear(image: NDArray[np.uint8], x: float, y: float) -> NDArray[np.float64
             if 0 <= yy < image.shape[0] and 0 <= xx < image.shape[1]:
                 total += wx * wy * image[yy, xx]
     return total
+
+
+def covered_mean(image: NDArray[np.uint8], inverse: NDArray[np.float64], x: float, y: float) -> NDArray[np.float64]:
+    """(c,) mean over the square that a crop pixel covers in an image of square pixels that is 0 outside."""
+    steps = (np.arange(96) + 0.5) / 96 - 0.5
+    columns, rows = np.rint(
+        inverse[:, :2] @ np.stack(np.meshgrid(x + steps, y + steps)).reshape(2, -1) + inverse[:, 2:]
+    )
+    inside = (columns >= 0) & (rows >= 0) & (columns < image.shape[1]) & (rows < image.shape[0])
+    return image[rows[inside].astype(int), columns[inside].astype(int)].sum(axis=0) / inside.size
+
+
+def box_weights(factor: float, start: float, size: int, n: int) -> NDArray[np.float64]:
+    """(size, n) share of each of n pixels in intervals of `factor` px; the first one's middle is `start`."""
+    low = (start + factor * (np.arange(size) - 0.5))[:, None]
+    edges = np.arange(n) - 0.5
+    return np.clip(np.minimum(low + factor, edges + 1) - np.maximum(low, edges), 0, None) / factor
+
+
+def mean_of_samples(
+    image: NDArray[np.uint8], inverse: NDArray[np.float64], x: float, y: float, block: int, offsets: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(c,) mean of bilinear samples at (x, y) + all pairs of offsets (crop px), of an image of averaged blocks."""
+    height, width, channels = image.shape
+    padded = np.zeros((-(-height // block) * block, -(-width // block) * block, channels))
+    padded[:height, :width] = image
+    blocks = padded.reshape(len(padded) // block, block, -1, block, channels).mean(axis=(1, 3))
+    samples = []
+    for dy in offsets:
+        for dx in offsets:
+            u, v = (inverse @ [x + dx, y + dy, 1] - (block - 1) / 2) / block
+            samples.append(bilinear(blocks, u, v))
+    return np.mean(samples, axis=0)
 
 
 def texel_triangles(points: NDArray[np.float32], triangles: NDArray[np.int32], size: int) -> NDArray[np.int64]:

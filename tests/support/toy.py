@@ -101,6 +101,7 @@ def parameters(seed: int = 0, *, yaw: float = 0.3) -> dict[str, NDArray[Any]]:
         "Exp_Para": rng.normal(size=(N_EXPRESSION, 1)),
         "pt2d": rng.uniform(20, 100, (2, 68)),
         "roi": np.array([[1, 2, 3, 4]], np.int16),
+        "Tex_Para": np.linspace(-1, 1, 6)[:, None],
     }
 
 

@@ -118,7 +118,9 @@ def mix_channels(pixels, tables):
 
 @kernel
 def blur_rgb(image, weights, lines, out):
-    """Blur both ways with weights that sum to 2^11; the outermost pixels are repeated beyond the edge.
+    """Blur both ways with weights that sum to 2^14; the outermost pixels are repeated beyond the edge.
+
+    Between the two ways, values have 8 bits behind the point.
 
     image (h, w, 3) uint8; weights (2 k + 1,) int32; lines (2, 3 (w + 2 k)) int32: scratch; out (h, w, 3) uint8.
     """
@@ -134,6 +136,8 @@ def blur_rgb(image, weights, lines, out):
             other, weight = source[min(max(row + j - radius, 0), height - 1)], weights[j]
             for k in range(stride):
                 middle[k] += weight * np.int32(other[k])
+        for k in range(stride):
+            middle[k] = (middle[k] + np.int32(32)) >> np.int32(6)
         for k in range(pad):
             line[k] = middle[k % 3]
             line[pad + stride + k] = middle[stride - 3 + k % 3]

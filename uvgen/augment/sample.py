@@ -43,6 +43,7 @@ def apply(
     *,
     mirror: TexelMirror | None = None,
     other: NDArray[np.uint8] | None = None,
+    filter: str = "area",
     image_out: NDArray[np.uint8] | None = None,
     map_out: NDArray[Any] | None = None,
 ) -> Augmented:
@@ -62,6 +63,8 @@ def apply(
         The model's; needed to flip a map.
     other : (h, w, 3) uint8, optional
         What "image" occluders show; without it they show noise.
+    filter : {"area", "bilinear"}
+        See `uvgen.warp_image`; matters where the draw shrinks the crop by more than 1.5.
     image_out : (r, r, 3) uint8, C-contiguous, optional
         Buffer to fill and return; not `image`.
     map_out : (u, u, 3) float32 or uint16, C-contiguous, optional
@@ -75,12 +78,12 @@ def apply(
     Raises
     ------
     InputError
-        Where shapes or dtypes do not agree, or a map is to be flipped without `mirror`.
+        Where shapes or dtypes do not agree, a map is to be flipped without `mirror`, or there is no such filter.
     SampleError
         Where `map_out` holds codes and a value has none.
     """
     check_array(image, "image", (draw.size, draw.size, 3), note="the draw's size")
-    crop, _ = crop_augmented(image, np.eye(3), draw, other=other, out=image_out)
+    crop, _ = crop_augmented(image, np.eye(3), draw, other=other, filter=filter, out=image_out)
     move = draw.similarity, draw.size
     moved_map = moved_landmarks = None
     if position_map is not None:
@@ -96,6 +99,7 @@ def crop_augmented(
     draw: AugmentationDraw,
     *,
     other: NDArray[np.uint8] | None = None,
+    filter: str = "area",
     out: NDArray[np.uint8] | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """Crop and augment an image: both similarities are composed, and it is sampled once.
@@ -110,6 +114,8 @@ def crop_augmented(
         What to do.
     other : (h', w', 3) uint8, optional
         What "image" occluders show; without it they show noise.
+    filter : {"area", "bilinear"}
+        How the image is sampled where both similarities together shrink it, see `uvgen.warp_image`.
     out : (size, size, 3) uint8, C-contiguous, optional
         Buffer to fill and return; not `image`.
 
@@ -123,7 +129,7 @@ def crop_augmented(
     Raises
     ------
     InputError
-        Where a shape or dtype is wrong, or the matrix is not a similarity.
+        Where a shape or dtype is wrong, the matrix is not a similarity, or there is no such filter.
     """
     check_array(image, "image", ("h", "w", 3), kind="uint8")
     if out is not None and np.may_share_memory(image, out):
@@ -133,7 +139,7 @@ def crop_augmented(
         if out is not None and np.may_share_memory(other, out):
             raise InputError("out: shares memory with the other image, expected a buffer of its own")
     composed = draw.similarity @ np.asarray(similarity, np.float64)
-    crop = warp_image(image, composed, draw.size, flip=draw.flip, out=out)
+    crop = warp_image(image, composed, draw.size, flip=draw.flip, filter=filter, out=out)
     for occluder in draw.occluders:
         _draw_occluder(crop, occluder, other)
     change_colors(crop, draw)

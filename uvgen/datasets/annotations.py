@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.geometry import similarity_scale, transform_points
+from uvgen.geometry import pose_to_image, similarity_scale, transform_points
 from uvgen.maps.labels import mirror_landmarks
+from uvgen.models.morphable import MorphableModel
 
 _INNER, _JAW = slice(17, 68), slice(0, 17)
 
@@ -38,6 +39,23 @@ def annotated_in_crop(
         if dimensions == 3 and annotated.shape[1] == 3:
             points[:, 2] = annotated[:, 2] * similarity_scale(similarity) + z_shift
     return points.astype(np.float32)
+
+
+def image_landmarks(
+    model: MorphableModel,
+    shape: NDArray[Any],
+    expression: NDArray[Any],
+    pose: NDArray[Any],
+    image_height: NDArray[Any],
+    convention: str,
+) -> NDArray[np.float64]:
+    """(n, 68, 2) landmarks of a model in the image frame, px, of any poses; see `PositionMapper.image_landmarks`."""
+    basis = model.basis[model.landmarks].astype(np.float64)
+    parameters = np.concatenate([shape, expression], axis=1).astype(np.float64)
+    vertices = model.mean[model.landmarks] + np.einsum("vck,nk->nvc", basis, parameters)
+    affine = pose_to_image(pose, image_height, convention)
+    points: NDArray[np.float64] = vertices @ np.swapaxes(affine[:, :, :3], 1, 2) + affine[:, None, :, 3]
+    return points[..., :2]
 
 
 def in_image(

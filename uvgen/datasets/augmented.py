@@ -326,6 +326,7 @@ def _rows(
                 position_map,
                 sample["landmarks"],
                 other=other,
+                filter=job.config.build.filter,
                 image_out=large["image"][k],
                 map_out=None if position_map is None else large["posmap"][k],
             )

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.datasets.annotations import label_nme
-from uvgen.geometry import LANDMARK_MIRROR, pose_to_image
+from uvgen.datasets.annotations import image_landmarks, label_nme
+from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.models.morphable import MorphableModel
 
 _CROPPED = "faces are shifted or of another size: were the images cropped or resized after the fit?"
@@ -111,12 +111,9 @@ def _moved(rows: Mapping[str, Any], points: Points, annotated: Points) -> dict[s
 def _landmarks(rows: Mapping[str, Any], model: MorphableModel, convention: str, **changes: Any) -> Points:
     """(n, 68, 2) landmarks of a model in the image frame; `changes` replace fields."""
     values = {**rows, **changes}
-    basis = model.basis[model.landmarks].astype(np.float64)
-    parameters = np.concatenate([values["shape"], values["expression"]], axis=1).astype(np.float64)
-    vertices = model.mean[model.landmarks] + np.einsum("vck,nk->nvc", basis, parameters)
-    affine = pose_to_image(values["pose"], values["image_height"], convention)
-    points: Points = (vertices @ np.swapaxes(affine[:, :, :3], 1, 2) + affine[:, None, :, 3])[..., :2]
-    return points
+    return image_landmarks(
+        model, values["shape"], values["expression"], values["pose"], values["image_height"], convention
+    )
 
 
 def _other_parameters(rows: Mapping[str, Any], model: MorphableModel, convention: str) -> dict[str, Points]:

@@ -15,6 +15,7 @@ from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import CONVENTIONS
 from uvgen.images.codecs import JPEG_QUALITY
 from uvgen.images.crop import JITTER
+from uvgen.images.filters import FILTERS
 from uvgen.samples.read import EXIF, EXTRAS
 from uvgen.shards.index import DATASET_INDEX, Index
 
@@ -60,6 +61,8 @@ class BuildConfig:
         Crops are augmented as they are sampled from the image.
     copies : int
         Augmented samples from each image.
+    filter : {"area", "bilinear"}
+        How images are sampled where crops shrink them, see `uvgen.warp_image`.
     """
 
     size: int = 256
@@ -79,6 +82,7 @@ class BuildConfig:
     exif: str = "ignore"
     augmentation: Augmentation | None = None
     copies: int = 1
+    filter: str = "area"
 
     def to_plain(self) -> dict[str, Any]:
         """As it is stored: plain values, an augmentation as its ranges; both keys are omitted where there is none."""
@@ -97,6 +101,7 @@ class BuildConfig:
         values = {name: value for name, value in content.items() if name in known}
         if "keep" in values:
             values["keep"] = tuple(values["keep"])
+        values.setdefault("filter", "bilinear")  # sets made before there was a choice
         if values.get("augmentation") is not None:
             values["augmentation"] = Augmentation.from_plain(values["augmentation"])
         return cls(**values)
@@ -116,6 +121,7 @@ class BuildConfig:
             ("posmap_dtype", ("uint16", "float32")), ("compression", (None, "lzf", "gzip")),
             ("convention", CONVENTIONS), ("maps", ("stored", "none")), ("image_codec", ("raw", "jpeg")),
             ("implausible", ("skip", "keep")), ("exif", EXIF),
+            ("filter", FILTERS),
         ):  # fmt: skip
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name}: {getattr(self, name)!r}, expected one of {', '.join(map(str, allowed))}")

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import SampleError
-from uvgen.geometry import rotation_matrices
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.find import Sample
 from uvgen.samples.read import Annotation
@@ -59,7 +58,7 @@ def check_pose(sample: Sample, pose: NDArray[np.floating[Any]]) -> None:
             f"{sample.parameters}: angles of {text} (pitch, yaw, roll), expected radians of -2π to 2π; "
             "are they in degrees? Multiply them by π/180"
         )
-    if rotation_matrices(angles[None])[0, 2, 2] < _AWAY:
+    if math.cos(angles[0]) * math.cos(angles[1]) < _AWAY:  # the rotated z axis' own z
         raise SampleError(
             f"{sample.parameters}: angles of {text} rad (pitch, yaw, roll) turn the face away, expected one that "
             "is seen; are they in degrees, or in another order?"

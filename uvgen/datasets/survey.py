@@ -1,16 +1,17 @@
-"""What the parameter files say before a build begins: a cause common to all samples ends it before any work."""
+"""What a few samples say before a build begins: a cause common to all of them ends it before any work."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from uvgen.datasets.annotations import image_landmarks
 from uvgen.datasets.config import BuildConfig
-from uvgen.datasets.plausible import MOST_DEVIATIONS, check_counts, check_pose, deviations
+from uvgen.datasets.plausible import MOST_DEVIATIONS, check_counts, check_face_size, check_pose, deviations
 from uvgen.errors import DatasetError, SampleError
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.find import Sample
-from uvgen.samples.read import EXTRAS, Annotation, read_annotation
+from uvgen.samples.read import EXTRAS, Annotation, read_annotation, read_image
 
 _N_PROBES = 16
 
@@ -38,7 +39,7 @@ class Survey:
 
 
 def survey_samples(samples: Sequence[Sample], model: MorphableModel, config: BuildConfig) -> Survey:
-    """Read the parameters of a few samples, and of all where none of the few can be used.
+    """Read a few samples, and others where none of the few can be used until there is one.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ def survey_samples(samples: Sequence[Sample], model: MorphableModel, config: Bui
     Raises
     ------
     DatasetError
-        Where there are no samples, or no sample has parameters that this model can use.
+        Where there are no samples, or no sample can be used with this model.
     """
     if not samples:
         raise DatasetError("samples: none, expected one or more")
@@ -89,6 +90,13 @@ def _usable(
             annotation = read_annotation(sample, config.keep)
             check_counts(sample, annotation, model)
             check_pose(sample, annotation.pose)
+            image = read_image(sample, exif=config.exif)
+            if config.implausible == "skip":
+                points = image_landmarks(
+                    model, annotation.shape[None], annotation.expression[None], annotation.pose[None],
+                    np.array(image.shape[0]), config.convention,
+                )[0]  # fmt: skip
+                check_face_size(sample, points, image.shape)
         except SampleError as error:
             errors.append(error)
         else:

@@ -121,6 +121,10 @@ def verify_shards(
         problems.append(f"{folder / stray}: not listed in {DATASET_INDEX}")
     if index.missing:
         problems.append(f"{folder}: unfinished, {index.missing} samples are missing; run what made it again")
+    if not index.n_samples and index.skipped:
+        problems.append(
+            f"{folder}: holds no samples, all {len(index.skipped)} were skipped, first {index.skipped[0].reason}"
+        )
     problems += _check_constants(folder, index)
     for entry in index.shards:
         if entry.sha256 is not None:
@@ -161,7 +165,7 @@ def _check_shard(folder: Path, index: Index, entry: ShardEntry, mapper: Position
                 problems = _check_values(file)
             if not problems and mapper is not None:
                 problems = _check_labels(file, mapper)
-            return problems
+            return problems or _check_nme(file)
     except (OSError, KeyError) as error:
         return [f"cannot be read ({error})"]
 
@@ -206,7 +210,7 @@ def _check_values(file: h5py.File) -> list[str]:
         for k in range(len(file["posmap"])):
             if not np.isfinite(file["posmap"][k]).all():
                 problems.append(f"posmap of {file['name'].asstr()[k]} holds NaN or infinity")
-    return problems + _check_nme(file) + _check_draws(file)
+    return problems + _check_draws(file)
 
 
 def _check_nme(file: h5py.File) -> list[str]:

@@ -125,11 +125,11 @@ class _Builder:
                 similarity = self._similarity(sample, landmarks)
                 out = self.crops[len(kept)]
                 if self.augmentation is None:
-                    warp_image(image, similarity, config.size, out=out)
+                    warp_image(image, similarity, config.size, filter=config.filter, out=out)
                 else:
                     draw = self.augmentation.draw(config.seed, sample.name, copy, config.size)
                     other = self._other(samples, number, draw)
-                    _, similarity = crop_augmented(image, similarity, draw, other=other, out=out)
+                    _, similarity = crop_augmented(image, similarity, draw, other=other, filter=config.filter, out=out)
                     draws.append(draw)
             except UvgenError as error:
                 skip(sample, error)

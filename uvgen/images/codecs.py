@@ -4,6 +4,7 @@ JPEG goes through simplejpeg (libjpeg-turbo), everything else through Pillow; bo
 """
 
 import io
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ JPEG_QUALITY = 95
 """Default quality of crops that are written as JPEG."""
 
 _ORIENTATION = 0x0112  # EXIF's tag
-_EXIF_WITHIN = 1 << 18  # bytes: it stands before the pixels, perhaps after a color profile
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 """Endings of the names of pictures that `save_picture` writes."""
@@ -84,16 +84,33 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
 
 def exif_orientation(data: bytes) -> int:
     """The EXIF orientation of an image file's bytes, 1 to 8; 1, which is upright, where it states no valid one."""
-    if data.find(b"Exif\0\0", 0, _EXIF_WITHIN) < 0 and data.find(b"eXIf", 0, _EXIF_WITHIN) < 0:
+    if not _states_exif(data):
         return 1  # nearly all images of data sets: Pillow need not look
     from PIL import Image
 
-    try:
-        with Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]) as image:
-            value = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # damaged EXIF data, which decoders pass over
-        return 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damaged EXIF data, which decoders pass over
+        try:
+            with Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]) as image:
+                value = image.getexif().get(_ORIENTATION, 1)
+        except Exception:
+            return 1
     return int(value) if value in range(1, 9) else 1
+
+
+def _states_exif(data: bytes) -> bool:
+    """Whether a JPEG has an Exif segment before its pixels; other formats may have EXIF data anywhere."""
+    if data[:2] != b"\xff\xd8":
+        return data[:8] == b"\x89PNG\r\n\x1a\n" and b"eXIf" in data
+    place = 2
+    while data[place : place + 1] == b"\xff" and data[place + 1 : place + 2] != b"\xda":  # up to the start of scan
+        if data[place + 1 : place + 2] == b"\xff":  # fill bytes
+            place += 1
+            continue
+        if data[place + 1 : place + 2] == b"\xe1" and data[place + 4 : place + 10] == b"Exif\0\0":
+            return True
+        place += 2 + max(int.from_bytes(data[place + 2 : place + 4], "big"), 2)
+    return False
 
 
 def oriented(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

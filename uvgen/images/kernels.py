@@ -156,3 +156,63 @@ def warp_rgb(image, inverse, scratch, crop_out):
             crop[pixel + np.uint64(1)] = np.uint8(upper[k] >> np.uint64(34))
             crop[pixel + np.uint64(2)] = np.uint8(upper[k] >> np.uint64(55))
             pixel += np.uint64(3)
+
+
+@kernel
+def average_blocks(image, first, block, sums, blocks_out):
+    """Means of squares of pixels, as far as `blocks_out` reaches; what lies beyond the image's edge counts as 0.
+
+    All sums of `block` neighbors in a row are made, though one in `block` is used: that runs in vector lanes.
+    image (h, w, c) uint8; first (2,) int64: row and column of the first block, counted in blocks; block int: side of
+    the squares, px; sums (2, n * block * c) float32: scratch, exact for blocks up to 256; blocks_out (m, n, c) uint8.
+    """
+    height, width, channels = image.shape
+    rows, goals = image.reshape(height, -1), blocks_out.reshape(blocks_out.shape[0], -1)
+    share, half = np.float32(1.0 / (float(block) * float(block))), np.float32(0.5)
+    start = first[1] * block * channels
+    stop = min(start + sums.shape[1], width * channels)
+    down, across = sums[0], sums[1, : sums.shape[1] - (block - 1) * channels]
+    step, n_channels = np.uint64(block * channels), np.uint64(channels)
+    for row in range(blocks_out.shape[0]):
+        down[:] = 0
+        y = (first[0] + row) * block
+        for source in range(y, min(y + block, height)):
+            line = rows[source, start:stop]
+            for k in range(line.shape[0]):
+                down[k] += np.float32(line[k])
+        across[:] = 0
+        for j in range(block):
+            shifted = down[j * channels : j * channels + across.shape[0]]
+            for k in range(across.shape[0]):
+                across[k] += shifted[k]
+        for k in range(across.shape[0]):
+            across[k] = across[k] * share + half
+        goal = goals[row]
+        for c in range(channels):
+            place, target = np.uint64(c), np.uint64(c)
+            for _ in range(blocks_out.shape[1]):
+                goal[target] = np.uint8(np.int32(across[place]))
+                place += step
+                target += n_channels
+
+
+@kernel
+def warp_mean(image, inverses, scratch, sample, sums, crop_out):
+    """The mean of crops sampled at several `inverses` (n, 2, 3) float64, rounded once more.
+
+    image (h, w, c) uint8; scratch (3, s) uint64; sample (r, s, c) uint8 and sums (r * s * c,) uint16: scratch;
+    crop_out (r, s, c) uint8; n at most 256.
+    """
+    n = inverses.shape[0]
+    values, crop = sample.reshape(-1), crop_out.reshape(-1)
+    sums[:] = n // 2
+    for k in range(n):
+        if image.shape[2] == 3 and image.shape[1] > 2:
+            warp_rgb(image, inverses[k], scratch, sample)
+        else:
+            warp_bilinear(image, inverses[k], sample)
+        for i in range(values.shape[0]):
+            sums[i] += np.uint16(values[i])
+    share = np.float32(1.0 / n)
+    for i in range(values.shape[0]):
+        crop[i] = np.uint8((np.float32(sums[i]) + np.float32(0.5)) * share)  # the half keeps whole numbers from falling

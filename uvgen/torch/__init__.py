@@ -13,8 +13,9 @@ except ImportError as error:
     raise DependencyError(f"uvgen.torch needs PyTorch ({error}): pip install torch") from error
 
 from uvgen.torch.dataset import PARAMETERS, ShardDataset
-from uvgen.torch.layers import PositionMapLayer, unwrap
+from uvgen.torch.layers import PositionMapLayer
 from uvgen.torch.sampler import ShardSampler
+from uvgen.torch.texture import unwrap
 from uvgen.torch.values import to_float
 
 __all__ = ["PARAMETERS", "PositionMapLayer", "ShardDataset", "ShardSampler", "to_float", "unwrap"]

@@ -86,7 +86,7 @@ class Augmenter:
         self._augmentation, self._seed = augmentation, seed
         self._custom = hasattr(augmentation, "apply")
         self.takes_codes = not self._custom
-        self.size = reader.config.build.size
+        self.size, self._filter = reader.config.build.size, reader.config.build.filter
         self._source = None if source is None else self._source_folder(source, reader)
         self.mirror: TexelMirror | None = None
         if needs_mirror and not self._custom and augmentation.flip:
@@ -138,7 +138,7 @@ class Augmenter:
         """
         if self._custom:
             return self._checked(self._augmentation.apply(draw, image, position_map, landmarks), position_map)
-        crop, _ = crop_augmented(image, similarity, draw, other=other, out=image_out)
+        crop, _ = crop_augmented(image, similarity, draw, other=other, filter=self._filter, out=image_out)
         move = draw.similarity, draw.size
         moved = None
         if position_map is not None:

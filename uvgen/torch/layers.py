@@ -1,13 +1,14 @@
-"""Position maps made on the device, and textures unwrapped there. Import them from `uvgen.torch`."""
+"""Position maps made on the device. Import the layer from `uvgen.torch`."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from uvgen.checks import check_tensor, shown
 from uvgen.datasets.fields import MAP_PARAMETERS
 from uvgen.datasets.open import check_model
 from uvgen.errors import InputError
@@ -18,7 +19,7 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
 from uvgen.torch.dataset import ShardDataset
 
-_FACING = 0.05  # cosine between normal and view below which a texel is a silhouette's, and its visibility chance
+_WIDE = (torch.float32, torch.float64)  # types to calculate in
 
 
 class PositionMapLayer(nn.Module):
@@ -28,6 +29,10 @@ class PositionMapLayer(nn.Module):
     With it maps need not be stored or sent to the device. It has no parameters to train, and the model is not part
     of its state dict. Autocast is off inside, because half precision places points whole pixels off; so would
     TensorFloat-32, ``torch.set_float32_matmul_precision`` other than "highest".
+
+    For the same reason ``.half()``, ``.bfloat16()`` and ``.to(dtype)``, of the layer or of a network that it is part
+    of, leave it in float32. Arguments in half precision are widened, and maps are float32; what half precision has
+    rounded already stays rounded, a translation of 300 px in bfloat16 to a multiple of 2.
 
     For the samples of shards, `for_shards` sets everything up and `from_batch` takes their fields:
 
@@ -91,6 +96,17 @@ class PositionMapLayer(nn.Module):
         for name, array in buffers.items():
             self.register_buffer(name, torch.from_numpy(array), persistent=False)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "PositionMapLayer":
+        """What every conversion and move of a module goes through: numbers stay in float32 or wider, indices int64."""
+
+        def move(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            if moved.dtype == tensor.dtype or (tensor.is_floating_point() and moved.dtype in _WIDE):
+                return moved
+            return tensor.to(moved.device, torch.float32 if tensor.is_floating_point() else tensor.dtype)
+
+        return super()._apply(move, recurse)
+
     @classmethod
     def for_shards(
         cls, data: ShardDataset | ShardReader, model: "MorphableModel | str | os.PathLike[str]"
@@ -137,11 +153,14 @@ class PositionMapLayer(nn.Module):
         Raises
         ------
         InputError
-            Where a field is missing, shapes do not agree, or a sample is mirrored and this layer cannot.
+            Where a field is missing or not a tensor of real numbers, shapes do not agree, or a sample is mirrored and
+            this layer cannot.
         """
         if missing := [name for name in MAP_PARAMETERS if name not in batch]:
             raise InputError(f"batch: has no {missing[0]}, expected {', '.join(MAP_PARAMETERS)}")
         flipped = batch.get("flipped")
+        if flipped is not None:
+            check_tensor(flipped, "flipped")
         if flipped is not None and self.crop_size is None and not bool(flipped.any()):
             flipped = None
         return self(*(batch[name] for name in MAP_PARAMETERS), flipped=flipped)
@@ -160,8 +179,9 @@ class PositionMapLayer(nn.Module):
 
         Parameters
         ----------
-        shape, expression : (B, ks), (B, ke) float
-            Parameters that multiply the bases directly.
+        shape, expression : (B, ks), (B, ke) real numbers
+            Parameters that multiply the bases directly. They and the others are taken in any real type, also integers,
+            and calculated in the layer's.
         pose : (B, 7) float
             Pitch, yaw, roll (rad), tx, ty, tz (px), f (px/µm). tz has no influence: depths are relative.
         similarity : (B, 3, 3) float
@@ -174,16 +194,20 @@ class PositionMapLayer(nn.Module):
 
         Returns
         -------
-        (B, 3, size, size)
+        (B, 3, size, size) float32, float64 after ``.double()``
             x, y, z in the crop frame, px; the smallest z over all vertices is 0.
 
         Raises
         ------
         InputError
-            Where shapes do not agree, or `flipped` is given and `crop_size` was not.
+            Where shapes do not agree, an argument is not a tensor of real numbers, or `flipped` is given and
+            `crop_size` was not.
         """
         if flipped is not None and self.crop_size is None:
             raise InputError("flipped: this layer cannot mirror; make it with crop_size, of a model with mirror pairs")
+        check_tensor(pose, "pose")
+        if pose.ndim != 2:
+            raise InputError(f"pose: {tuple(pose.shape)}, expected (B, 7)")
         n, dtype = len(pose), self.basis.dtype
         expected = {
             "shape": (shape, (n, self.n_shape)),
@@ -193,16 +217,21 @@ class PositionMapLayer(nn.Module):
         }
         if flipped is not None:
             expected["flipped"] = flipped, (n,)
-        if isinstance(image_height, Tensor) and image_height.ndim:
-            expected["image_height"] = image_height, (n,)
+        try:
+            wide = None if isinstance(image_height, Tensor) else dtype  # PyTorch's default may be half precision
+            height = torch.as_tensor(image_height, dtype=wide, device=pose.device)
+        except (TypeError, ValueError, RuntimeError):
+            raise InputError(f"image_height: {shown(image_height)}, expected ({n},) or a number, px") from None
+        expected["image_height"] = height, (n,) if height.ndim else ()
         for name, (value, dimensions) in expected.items():
+            check_tensor(value, name)
             if tuple(value.shape) != dimensions:
                 raise InputError(f"{name}: {tuple(value.shape)}, expected {dimensions}")
         if n == 0:
             raise InputError("pose: (0, 7), expected one face or more")
         with torch.autocast(self.basis.device.type, enabled=False):
-            coefficients = torch.cat([shape, expression], dim=1).to(dtype)
-            linear, shift = self._to_crop(pose.to(dtype), similarity.to(dtype), image_height)
+            coefficients = torch.cat([shape.to(dtype), expression.to(dtype)], dim=1)
+            linear, shift = self._to_crop(pose.to(dtype), similarity.to(dtype), height.to(dtype))
             # Faces last: the corners of a texel are then few long rows to add up, not many short ones.
             vertices = (self.basis @ coefficients.mT).view(len(self.mean), 3, n) + self.mean[:, :, None]
             smallest = (vertices * linear[:, 2].mT).sum(dim=1).amin(dim=0)  # einsum would take three times as long
@@ -235,7 +264,7 @@ class PositionMapLayer(nn.Module):
             texels = texels.index_copy(0, self.unpaired, torch.where(flips, opposite, texels[self.unpaired]))
         return texels
 
-    def _to_crop(self, pose: Tensor, similarity: Tensor, image_height: Tensor | float) -> tuple[Tensor, Tensor]:
+    def _to_crop(self, pose: Tensor, similarity: Tensor, height: Tensor) -> tuple[Tensor, Tensor]:
         """Model → crop: (B, 3, 3) for x, y, z and the shift (B, 2) of x and y. See `uvgen.geometry`."""
         (sp, sy, sr), (cp, cy, cr) = pose[:, :3].sin().unbind(1), pose[:, :3].cos().unbind(1)
         rows = [
@@ -244,7 +273,6 @@ class PositionMapLayer(nn.Module):
             [cp * sy * cr + sp * sr, cp * sy * sr - sp * cr, cp * cy],
         ]
         rotation = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
-        height = torch.as_tensor(image_height, dtype=pose.dtype, device=pose.device)
         x = pose[:, 3] - (1 if self.convention == "exact" else 0)
         y = height - pose[:, 4] - (0 if self.convention == "exact" else 1)
         turn = similarity[:, :2, :2]
@@ -253,90 +281,3 @@ class PositionMapLayer(nn.Module):
         linear = torch.cat([turn @ rotation[:, :2], scale[:, None, None] * rotation[:, 2:]], dim=1)
         shift = (turn @ torch.stack([x, y], dim=1)[..., None])[..., 0] + similarity[:, :2, 2]
         return linear, shift
-
-
-def unwrap(
-    image: Tensor, position_map: Tensor, coverage: Tensor | None = None, *, tolerance: float = 0.05
-) -> tuple[Tensor, Tensor]:
-    """The face's texture in UV: the image sampled at the texels' positions, with the mask of those seen.
-
-    The sampling grid of "3D Morphable Models as Spatial Transformer Networks" (Bas et al., ICCVW 2017) for a map
-    that a network predicts or `PositionMapLayer` makes. Differentiable in the image and the map's x and y.
-
-    Parameters
-    ----------
-    image : (B, C, H, W) float
-        Crops.
-    position_map : (B, 3, U, U) float
-        x, y, z of each texel, px of the crop (`to_float` with ``normalize=None`` gives them), z larger is nearer.
-    coverage : (U, U) or (B, U, U) bool, optional
-        Texels of the face: only they are visible, and hide others.
-    tolerance : float
-        How far behind the nearest surface a texel may lie and still be seen, in crop widths. Depths are compared
-        in cells of about two texels: finer is `uvgen.rasterize.visible_texels`, on the CPU.
-
-    Returns
-    -------
-    texture : (B, C, U, U)
-        Bilinear samples; 0 outside the image, and where the map is not finite.
-    visible : (B, 1, U, U) bool
-        Texels with finite positions inside the image that face the camera with no other surface in front.
-
-    Raises
-    ------
-    InputError
-        Where shapes do not agree, or what is given are not floats.
-    """
-    if image.ndim != 4 or position_map.ndim != 4 or position_map.shape[:2] != (len(image), 3):
-        raise InputError(
-            f"image, position_map: {tuple(image.shape)} and {tuple(position_map.shape)}, "
-            "expected (B, C, H, W) and (B, 3, U, U)"
-        )
-    if not (image.is_floating_point() and position_map.is_floating_point()):
-        raise InputError(
-            f"image, position_map: {image.dtype} and {position_map.dtype}, expected floats, as "
-            "`to_float(batch, normalize=None)` makes them"
-        )
-    rows, columns = position_map.shape[2:]
-    if not len(image) or min(rows, columns) < 2:
-        raise InputError(f"position_map: {tuple(position_map.shape)}, expected one or more, of 2 texels a side or more")
-    if coverage is not None:
-        if tuple(coverage.shape) not in ((rows, columns), (len(image), rows, columns)):
-            raise InputError(f"coverage: {tuple(coverage.shape)}, expected ({rows}, {columns}), one per texel")
-        coverage = coverage.bool()
-    height, width = image.shape[2:]
-    x, y = position_map[:, 0], position_map[:, 1]
-    grid = torch.stack([2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1], dim=-1)
-    grid = torch.where(grid.isfinite(), grid, 2.0)  # NaN: outside
-    texture = nn.functional.grid_sample(image, grid.to(image.dtype), align_corners=True)
-    with torch.no_grad():
-        visible = _visible(position_map.detach().float(), coverage, (height, width), tolerance)
-    return texture, visible
-
-
-def _visible(maps: Tensor, coverage: Tensor | None, size: tuple[int, int], tolerance: float) -> Tensor:
-    n, _, rows, columns = maps.shape
-    height, width = size
-    finite = maps.isfinite().all(dim=1)  # a network that diverges is no reason to leave an array's bounds
-    maps = maps.nan_to_num()
-    x, y, z = maps.unbind(1)
-    seen = finite & (x > -0.5) & (y > -0.5) & (x < width - 0.5) & (y < height - 0.5)
-    if coverage is not None:
-        seen = seen & coverage
-    cell = max(2.0 * width / columns, 1.0)
-    across, down = int(width / cell) + 2, int(height / cell) + 2
-    cell_x = (x.clamp(-0.5, width - 0.5) / cell).round().long()
-    cell_y = (y.clamp(-0.5, height - 0.5) / cell).round().long()
-    cells = (cell_y * across + cell_x).reshape(n, -1)
-    nearest = torch.full((n, down * across), -torch.inf, device=maps.device)
-    nearest.scatter_reduce_(1, cells, z.masked_fill(~seen, -torch.inf).reshape(n, -1), "amax")
-    in_front = z >= nearest.gather(1, cells).view(n, rows, columns) - tolerance * width
-    return (seen & in_front & _facing(maps))[:, None]
-
-
-def _facing(maps: Tensor) -> Tensor:
-    """(B, U, U) bool: the map's surface turns to the camera."""
-    right = torch.gradient(maps, dim=3)[0]
-    down = torch.gradient(maps, dim=2)[0]
-    normal = torch.linalg.cross(right, down, dim=1)
-    return normal[:, 2] > _FACING * torch.linalg.vector_norm(normal, dim=1)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
+from uvgen.checks import number_in
 from uvgen.errors import InputError
 from uvgen.randomness import keyed_generator
 
@@ -21,7 +22,15 @@ class HasShards(Protocol):
 
 
 class ShardSampler(Sampler[int]):
-    """Shuffles shards, then samples within a window, so that reading stays nearly sequential.
+    """Shuffles samples over groups of shards, so that few files are read at a time.
+
+    Shards are put in random order and divided into groups of up to 64; each group's samples are shuffled with each
+    other before the next group begins. So each shard's file is opened once and read within its group's part of the
+    epoch. A data set of up to 64 shards, or of up to `window` samples, is one group: its order is a uniform shuffle.
+
+    With the 122,450 samples of 300W-LP in shards of 256 there are 8 groups of 60 shards: 60 shards are in flight, each
+    read within an eighth of the epoch, and a batch of 16 holds 14.2 different ones on average (15.8 in a uniform
+    shuffle). A reader keeps 64 files open.
 
     The order depends on the seed and the epoch alone. Ranks of a distributed run take its samples in turn: together
     each exactly once, none twice.
@@ -35,11 +44,15 @@ class ShardSampler(Sampler[int]):
     seed : int
         Of the order.
     window : int
-        Samples that are shuffled with each other. Several shards' worth make a good shuffle.
+        Samples that are shuffled with each other, at least about as many: where 64 shards have fewer, groups have
+        more shards.
     rank, n_ranks : int
         Which share of the samples to give, for distributed training.
     drop_last : bool
         Leave out the last few samples of an epoch (others in each), so that all ranks have equally many.
+    shards_at_once : int
+        The largest number of shards in a group, unless `window` asks for more. Fewer read closer to sequentially, for
+        disks that turn; with more, a batch is more mixed.
 
     Raises
     ------
@@ -57,13 +70,14 @@ class ShardSampler(Sampler[int]):
         rank: int = 0,
         n_ranks: int = 1,
         drop_last: bool = False,
+        shards_at_once: int = 64,
     ) -> None:
-        if window < 1:
-            raise InputError(f"window: {window}, expected 1 sample or more")
-        if not 0 <= rank < n_ranks:
-            raise InputError(f"rank: {rank} of {n_ranks}, expected 0 to n_ranks - 1")
+        number_in(window, "window", 1, unit="samples", whole=True)
+        number_in(shards_at_once, "shards_at_once", 1, unit="shards", whole=True)
+        number_in(n_ranks, "n_ranks", 1, whole=True)
+        number_in(rank, "rank", 0, n_ranks - 1, whole=True)
         self._shards = tuple(data.shard_samples)
-        self.shuffle, self.seed, self.window = shuffle, seed, window
+        self.shuffle, self.seed, self.window, self.shards_at_once = shuffle, seed, int(window), int(shards_at_once)
         self.rank, self.n_ranks, self.drop_last = rank, n_ranks, drop_last
         self.epoch = 0
         self._start = self._given = 0
@@ -85,18 +99,20 @@ class ShardSampler(Sampler[int]):
 
     def order(self) -> NDArray[np.int64]:
         """The epoch's order over all ranks: (n,) int64, each sample once."""
-        starts = np.cumsum([0, *self._shards])
-        samples = [np.arange(start, start + n) for start, n in zip(starts, self._shards, strict=False)]
-        if not samples:
-            return np.empty(0, np.int64)
-        if not self.shuffle:
-            return np.concatenate(samples)
+        sizes = np.array(self._shards, np.int64)
+        n, n_shards = int(sizes.sum()), len(sizes)
+        if not self.shuffle or not n:
+            return np.arange(n)
         generator = keyed_generator(self.seed, "order", self.epoch)
-        order = np.concatenate([samples[k] for k in generator.permutation(len(samples))])
-        # The first window ends at a random place: otherwise the same borders would separate samples in each epoch.
-        first = int(generator.integers(1, self.window + 1))
-        for part in np.split(order, range(first, len(order), self.window)):
-            generator.shuffle(part)
+        shards = generator.permutation(n_shards)
+        ends = np.cumsum(sizes[shards])  # of each shard in the order
+        firsts = (np.cumsum(sizes) - sizes)[shards]  # samples
+        order = np.arange(n) + np.repeat(firsts - (ends - sizes[shards]), sizes[shards])
+        # As many groups as leave each with no more shards than asked for, and no fewer samples than the window.
+        n_groups = max(min(-(-n_shards // self.shards_at_once), n // self.window), 1)
+        borders = [n_shards * k // n_groups for k in range(1, n_groups)]  # groups of equally many shards, but for one
+        for group in np.split(order, ends[np.array(borders, np.int64) - 1]):
+            generator.shuffle(group)
         return order
 
     def set_epoch(self, epoch: int) -> None:
@@ -158,6 +174,6 @@ class ShardSampler(Sampler[int]):
         self._start = self._given = min(state["position"], self._share(sum(self._shards)))
 
     def _identity(self) -> dict[str, Any]:
-        names = ("seed", "window", "shuffle", "n_ranks", "drop_last")
+        names = ("seed", "window", "shards_at_once", "shuffle", "n_ranks", "drop_last")
         shards = hashlib.sha256(str(tuple(self._shards)).encode()).hexdigest()[:16]
         return {**{name: getattr(self, name) for name in names}, "n_samples": sum(self._shards), "shards": shards}

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from uvgen.checks import check_tensor
 from uvgen.errors import InputError
 from uvgen.fixed_point import FixedPoint
 from uvgen.torch import kernels
@@ -22,7 +23,7 @@ def to_float(
     """Float images and maps of a batch, on the device where its tensors are, in any normalization.
 
     Takes compact batches and float ones alike: with ``normalize=None`` it undoes a normalization. It also works on
-    one sample.
+    one sample. Results are float32, whatever type the fields came in.
 
     Parameters
     ----------
@@ -41,7 +42,8 @@ def to_float(
     Raises
     ------
     InputError
-        Where `normalize` is unknown, or there is a map without its image.
+        Where `normalize` is unknown, there is a map without its image, or what is to be converted is missing or not a
+        tensor of real numbers.
     """
     check_normalize(normalize)
     if "posmap" in batch and "image" not in batch:
@@ -50,6 +52,10 @@ def to_float(
     for name in ("image", "posmap"):
         if name not in batch:
             continue
+        for key in (name, f"{name}_scale", f"{name}_offset"):
+            if key not in batch:
+                raise InputError(f"batch: has no {key}, expected it beside {name}, as a ShardDataset gives it")
+            check_tensor(batch[key], key)
         values = batch[name].to(torch.float32)
         scale, offset = (_as_column(batch[f"{name}_{part}"], values) for part in ("scale", "offset"))
         if name == "image" and normalize == "standardize":
