@@ -21,8 +21,9 @@ from uvgen.datasets.worker import BuildJob
 from uvgen.errors import InputError
 from uvgen.jobs.run import check_run
 from uvgen.maps.atlas import build_atlas
+from uvgen.maps.landmarks import landmark_texels, landmark_weights
 from uvgen.maps.mask_files import check_weights, read_weights
-from uvgen.maps.masks import landmark_texels, weight_mask
+from uvgen.maps.masks import weight_mask
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
@@ -114,6 +115,7 @@ def build_shards(
     mirror = None
     if config.augmentation is not None and config.augmentation.flip:
         mirror = TexelMirror.of_model(model, config.uv_size, config.convention)
+    landmarks = landmark_weights(model, config.uv_size, config.convention)
     mask_sha256 = hashlib.sha256(mask.tobytes()).hexdigest()
     return make_shards(
         BuildJob(out, root, model, mirror, config, survey, on_error),
@@ -125,6 +127,8 @@ def build_shards(
             "weight_mask": mask,
             "coverage": build_atlas(model, config.uv_size, config.convention).coverage,
             "landmark_texels": landmark_texels(model, config.uv_size),
+            "landmark_indices": landmarks.indices,
+            "landmark_weights": landmarks.weights,
         },
         mirror=mirror,
         model=model,

@@ -120,13 +120,5 @@ class MapMaker:
         if self._mapper is None:
             from uvgen.maps.position_mapper import PositionMapper
 
-            self._mapper = PositionMapper(self._model, config.uv_size, config.convention)
-        maps = self._mapper(*(rows[name] for name in MAP_PARAMETERS), out=out)
-        if np.any(rows.get("flipped", False)):
-            from uvgen.maps.labels import mirror_map
-            from uvgen.maps.mirror import TexelMirror
-
-            mirror = TexelMirror.of_model(self._model, config.uv_size, config.convention)
-            for k in np.flatnonzero(rows["flipped"]):
-                maps[k] = mirror_map(maps[k], config.size, mirror)
-        return maps
+            self._mapper = PositionMapper(self._model, config.uv_size, config.convention, crop_size=config.size)
+        return self._mapper(*(rows[name] for name in MAP_PARAMETERS), flipped=rows.get("flipped"), out=out)

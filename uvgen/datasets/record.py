@@ -58,7 +58,7 @@ class BuildResult:
     seconds : float
         What this run took.
     mirror : TexelMirror or None
-        How maps were mirrored, where samples were flipped: `mirror.exact` says whether to 0.1 px.
+        The model's, where samples were flipped. Their maps are exact but at its `mirror.n_unpaired` texels.
     quality : LabelQuality or None
         How far the labels of the whole set are from the annotations, where there are some.
     warnings : tuple of str

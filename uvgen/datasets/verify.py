@@ -21,8 +21,7 @@ from uvgen.datasets.quality import LabelQuality, label_quality
 from uvgen.errors import InputError
 from uvgen.fixed_point import decode
 from uvgen.geometry import pose_to_image
-from uvgen.maps.labels import crop_pose, mirror_landmarks, mirror_map
-from uvgen.maps.mirror import TexelMirror
+from uvgen.maps.labels import crop_pose
 from uvgen.maps.position_mapper import PositionMapper
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
@@ -114,7 +113,8 @@ def verify_shards(
     if model is not None:
         model, config = as_model(model), DatasetConfig.of_index(index, folder)
         check_model(model, folder, config)
-        mapper = PositionMapper(model, config.build.uv_size, config.build.convention)
+        build = config.build
+        mapper = PositionMapper(model, build.uv_size, build.convention, crop_size=build.size)
     problems: list[str] = []
     listed = {entry.file for entry in index.shards}
     for stray in sorted(file.name for file in folder.glob("[!.]*.h5") if file.name not in listed):
@@ -259,19 +259,17 @@ def _apart(stored: NDArray[np.floating[Any]], poses: NDArray[np.float64], size: 
 
 def _check_labels(file: h5py.File, mapper: PositionMapper) -> list[str]:
     attributes = dict(file["posmap"].attrs) if "posmap" in file else {}
-    tolerance = attributes.get("rounding", attributes.get("scale_factor", 0) / 2) + _FLOAT_TOLERANCE
+    rounding = attributes.get("scale_factor", 0) / 2
     size = int(file.attrs["size"])
     flipped = file["flipped"][()] if "flipped" in file else np.zeros(len(file["name"]), bool)
-    mirror = TexelMirror.of_model(mapper.model, mapper.size, mapper.convention) if flipped.any() else None
+    # maps of mirrored samples are made of their parameters; those of other augmented ones, of rounded maps
+    tolerances = np.where(flipped, rounding, attributes.get("rounding", rounding)) + _FLOAT_TOLERANCE
     texels = np.linspace(0, mapper.size**2 - 1, _N_TEXELS).astype(int)
     problems = []
     names = file["name"].asstr()[()]
     for first in range(0, len(names), _BATCH):
         part = slice(first, first + _BATCH)
-        maps, landmarks = mapper.maps_and_landmarks(*(file[key][part] for key in MAP_PARAMETERS))
-        for k in np.flatnonzero(flipped[part]):
-            maps[k] = mirror_map(maps[k], size, mirror)
-            landmarks[k] = mirror_landmarks(landmarks[k], size)
+        maps, landmarks = mapper.maps_and_landmarks(*(file[key][part] for key in MAP_PARAMETERS), flipped=flipped[part])
         offset = np.zeros(len(maps))
         if "posmap" in file:
             stored = decode(file["posmap"][part].reshape(len(maps), -1, 3)[:, texels], attributes)
@@ -280,7 +278,9 @@ def _check_labels(file: h5py.File, mapper: PositionMapper) -> list[str]:
         similarity, height = file["image_to_crop"][part], file["image_height"][part]
         poses = crop_pose(file["pose"][part], similarity, height, size, mapper.convention, flipped[part])
         turned = _apart(file["crop_pose"][part], poses, size)
-        for name, of_map, of_landmarks, of_pose in zip(names[part], offset, moved, turned, strict=True):
+        for name, of_map, tolerance, of_landmarks, of_pose in zip(
+            names[part], offset, tolerances[part], moved, turned, strict=True
+        ):
             if of_map > tolerance:
                 problems.append(f"{name}: map is off by {of_map:.3f} px from its parameters")
             if of_landmarks > _FLOAT_TOLERANCE:

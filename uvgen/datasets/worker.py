@@ -26,7 +26,7 @@ from uvgen.geometry import similarity_scale
 from uvgen.images.codecs import encode_jpeg
 from uvgen.images.crop import crop_similarity
 from uvgen.images.warp import warp_image
-from uvgen.maps.labels import crop_pose, mirror_landmarks, mirror_map
+from uvgen.maps.labels import crop_pose, mirror_landmarks
 from uvgen.maps.mirror import TexelMirror
 from uvgen.maps.position_mapper import BATCH, PositionMapper
 from uvgen.models.morphable import MorphableModel
@@ -81,16 +81,15 @@ class _Kept(NamedTuple):
 
 
 class _Builder:
-    """One process's share of the work: the mapper, the mirror and the buffers."""
+    """One process's share of the work: the mapper and the buffers."""
 
     def __init__(self, job: BuildJob) -> None:
         self.job, self.model = job, job.model
-        self.mapper = PositionMapper(self.model, job.config.uv_size, job.config.convention)
+        self.mapper = PositionMapper(self.model, job.config.uv_size, job.config.convention, crop_size=job.config.size)
         n_maps = BATCH if job.config.maps == "stored" else 0
         self.maps = np.empty((n_maps, job.config.uv_size, job.config.uv_size, 3), job.config.posmap_dtype)
         self.crops = np.empty((BATCH, job.config.size, job.config.size, 3), np.uint8)
         self.augmentation = job.config.augmentation
-        self.mirror = job.mirror
         self.fields = build_fields(job.config, self.model, job.survey, flips=job.mirror is not None)
 
     def build(self, task: ShardTask) -> ShardResult:
@@ -160,18 +159,19 @@ class _Builder:
             rows["augmentation"] = [draw.to_json() for draw in draws]
             rows["flipped"] = np.array([draw.flip for draw in draws])
         rows["source"] = [_relative(one.sample.image, self.job.root) for one in kept]
+        flipped = rows.get("flipped", np.zeros(n, bool))
         if config.maps == "none":
-            rows["landmarks"] = self.mapper.crop_landmarks(*(rows[key] for key in MAP_PARAMETERS))
+            rows["landmarks"] = self.mapper.crop_landmarks(*(rows[key] for key in MAP_PARAMETERS), flipped=flipped)
             in_range = np.ones(n, bool)
         else:
-            rows["posmap"], rows["landmarks"], in_range = self._maps(rows)
-        flipped = rows.get("flipped", np.zeros(n, bool))
+            rows["posmap"], rows["landmarks"], in_range = self._maps(rows, flipped)
         rows["crop_pose"] = crop_pose(
             rows["pose"], rows["image_to_crop"], rows["image_height"], config.size, config.convention, flipped
         )
         self._add_annotations(kept, rows)
+        for k in np.flatnonzero(flipped).tolist():
+            rows["annotated_landmarks"][k] = mirror_landmarks(rows["annotated_landmarks"][k], config.size)
         close = self._near_annotations(kept, rows["label_nme"], skip)
-        self._mirror_labels(rows, draws, in_range)
         for k in np.flatnonzero(~in_range & close).tolist():
             skip(kept[k].sample, _range_error(kept[k].sample, config))
         which = np.flatnonzero(in_range & close)
@@ -222,23 +222,6 @@ class _Builder:
                 continue
         return None
 
-    def _mirror_labels(
-        self, rows: dict[str, Any], draws: Sequence[AugmentationDraw], in_range: NDArray[np.bool_]
-    ) -> None:
-        """Labels of the samples that are mirrored; texels exchange places, and landmarks their names.
-
-        Codes reach a pixel further to the right than to the left: where a mirrored value has none, `in_range` says so.
-        """
-        size = self.job.config.size
-        for k in [k for k, draw in enumerate(draws) if draw.flip and in_range[k]]:
-            for name in ("landmarks", "annotated_landmarks"):
-                rows[name][k] = mirror_landmarks(rows[name][k], size)
-            if "posmap" in rows:
-                try:
-                    rows["posmap"][k] = mirror_map(rows["posmap"][k], size, self.mirror)
-                except SampleError:
-                    in_range[k] = False
-
     def _images(self, n: int) -> Any:
         """The first n crops as they are stored."""
         if self.job.config.image_codec == "raw":
@@ -246,14 +229,17 @@ class _Builder:
         quality = self.job.config.jpeg_quality
         return [encode_jpeg(crop, quality) for crop in self.crops[:n]]
 
-    def _maps(self, rows: dict[str, Any]) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.bool_]]:
+    def _maps(
+        self, rows: dict[str, Any], flipped: NDArray[np.bool_]
+    ) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.bool_]]:
         """Maps as they are stored, landmarks, and which of them the stored type can hold."""
         shape, expression, pose, similarity, height = (rows[key] for key in MAP_PARAMETERS)
-        out = self.maps[: len(shape)]
+        parameters = shape, expression, pose, similarity, height
+        out = self.maps[: len(flipped)]
         if self.job.config.posmap_dtype == "uint16":
             codes = FixedPoint.for_crop(self.job.config.size)
-            return self.mapper.codes_and_landmarks(shape, expression, pose, similarity, height, codes, out=out)
-        maps, landmarks = self.mapper.maps_and_landmarks(shape, expression, pose, similarity, height, out=out)
+            return self.mapper.codes_and_landmarks(*parameters, codes, flipped=flipped, out=out)
+        maps, landmarks = self.mapper.maps_and_landmarks(*parameters, flipped=flipped, out=out)
         return maps, landmarks, np.array([np.isfinite(values).all() for values in maps])
 
     def _annotation(self, sample: Sample) -> Annotation:

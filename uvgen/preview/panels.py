@@ -17,6 +17,7 @@ from uvgen import rasterize
 from uvgen.errors import DatasetError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.maps.labels import head_angles
+from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 
 PANEL = 256
 """Pixels along each side of a panel."""
@@ -109,22 +110,24 @@ def crop_panel(face: SampleView) -> Image.Image:
     return Image.fromarray(face.crop).resize((PANEL, PANEL), Image.Resampling.BICUBIC)
 
 
-def landmark_panel(face: SampleView, texels: NDArray[np.integer[Any]]) -> Image.Image:
-    """The crop with the 68 points that the map has at the landmark texels.
+def landmark_panel(face: SampleView, texels: NDArray[np.integer[Any]], read: LandmarkWeights) -> Image.Image:
+    """The crop with the 68 landmarks that are read from the map.
 
     Parameters
     ----------
     face : SampleView
         The sample.
     texels : (68, 2) int
-        Rows and columns.
+        Rows and columns; they say which landmarks are hidden.
+    read : LandmarkWeights
+        Of the map's size.
 
     Returns
     -------
     Image
         Each side of the person in its colour; hidden points are hollow.
     """
-    points = face.points[texels[:, 0], texels[:, 1], :2]
+    points = read_landmarks(face.points, read)[:, :2]
     seen = face.seen[texels[:, 0], texels[:, 1]]
     return draw_landmarks(crop_panel(face), points, seen)
 
@@ -151,9 +154,9 @@ def draw_landmarks(picture: Image.Image, points: NDArray[np.floating[Any]], seen
     return _over(picture, layer)
 
 
-def zoom_panel(face: SampleView, texels: NDArray[np.integer[Any]]) -> Image.Image:
+def zoom_panel(face: SampleView, texels: NDArray[np.integer[Any]], read: LandmarkWeights) -> Image.Image:
     """Eyes above, mouth below, enlarged: a shift of a few px shows here first."""
-    points = face.points[texels[:, 0], texels[:, 1], :2].astype(np.float64)
+    points = read_landmarks(face.points, read)[:, :2].astype(np.float64)
     seen = face.seen[texels[:, 0], texels[:, 1]]
     picture = Image.new("RGB", (PANEL, PANEL), PAPER)
     height = (PANEL - 4) // 2

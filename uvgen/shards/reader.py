@@ -234,7 +234,8 @@ class ShardReader:
     def constants(self) -> dict[str, NDArray[Any]]:
         """Arrays that are the same for all samples.
 
-        ``weight_mask`` (U, U) float32, ``coverage`` (U, U) bool, and ``landmark_texels`` (68, 2) int32, rows and
-        columns. DatasetError where their file is missing or damaged.
+        ``weight_mask`` (U, U) float32, ``coverage`` (U, U) bool, ``landmark_texels`` (68, 2) int32, rows and columns,
+        and for `uvgen.LandmarkWeights.of_constants` ``landmark_indices`` and ``landmark_weights``. DatasetError where
+        their file is missing or damaged.
         """
         return read_constants(self.folder) if self._has_constants else {}
