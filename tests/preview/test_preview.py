@@ -311,20 +311,34 @@ def test_landmark_panel_shows_the_points_that_are_read_from_the_map() -> None:
 def test_zoom_panel_enlarges_picture_and_points_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
 
-    def record(part: Image.Image, points: Any, seen: Any) -> Image.Image:
+    def record(part: Image.Image, points: Any, seen: Any, annotated: Any) -> Image.Image:
         drawn.append((part, points))
+        np.testing.assert_allclose(annotated, points, atol=1e-4)
         return part
 
     monkeypatch.setattr(panels, "draw_landmarks", record)
     face = dataclasses.replace(flat_face(64, 64), crop=spot(30, 20))
     texels = np.full((68, 2), [20, 30])  # row and column
     texels[37:48] += np.array([[1, 2]]) * np.arange(-5, 6)[:, None]  # eyes around the bright pixel
+    face = dataclasses.replace(face, annotated=face.points[texels[:, 0], texels[:, 1], :2])
     panels.zoom_panel(face, texels, at_texels(texels, 64))
     (eyes, points), (mouth, mouth_points) = drawn
     np.testing.assert_allclose(centroid(eyes), points[36], atol=0.05)
     np.testing.assert_allclose(centroid(mouth), mouth_points[60], atol=0.05)
     scale = (points[38] - points[37]) / (face.points[tuple(texels[38])][:2] - face.points[tuple(texels[37])][:2])
     np.testing.assert_allclose(scale, 2.2, rtol=1e-5)
+
+
+def test_draw_landmarks_puts_a_cross_on_each_annotated_point_that_is_there() -> None:
+    points = np.full((68, 2), 10.0)
+    annotated = np.full((68, 2), np.nan)
+    annotated[30] = 60.0, 40.0
+    sample = Image.new("RGB", (100, 80))
+    with_cross = np.asarray(panels.draw_landmarks(sample, points, np.ones(68, bool), annotated)).astype(int)
+    without = np.asarray(panels.draw_landmarks(sample, points, np.ones(68, bool)))
+    changed = np.argwhere(np.abs(with_cross - without).sum(axis=2) > 100)
+    np.testing.assert_allclose(changed.mean(axis=0), [40, 60], atol=0.3)
+    assert with_cross[40, 60, 1] > 150 and len(changed) < 30
 
 
 def test_draw_guide_lies_on_the_landmark_texels() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from uvgen.preview.panels import LEFT, PANEL, PAPER, RIGHT, ramp
+from uvgen.preview.panels import ANNOTATED, LEFT, PANEL, PAPER, RIGHT, ramp
 
 THUMB = 176
 """Pixels along each side of the header's pictures."""
@@ -106,6 +106,11 @@ def _draw_legend(draw: ImageDraw.ImageDraw, x: int, y: int) -> None:
             draw.ellipse([x + 3, y + 7, x + 7, y + 11], fill=_INK)
         draw.text((x + 15, y), text, _GREY, font)
         x += 15 + round(draw.textlength(text, font)) + 20
+    for width, color in ((3, _INK), (1, ANNOTATED)):
+        draw.line([x, y + 9, x + 10, y + 9], fill=color, width=width)
+        draw.line([x + 5, y + 4, x + 5, y + 14], fill=color, width=width)
+    draw.text((x + 15, y), "annotated", _GREY, font)
+    x += 15 + round(draw.textlength("annotated", font)) + 20
     draw.text((x, y), "far", _GREY, font)
     x += 26
     for k, color in enumerate(ramp(np.linspace(0, 1, 120)).tolist()):
