@@ -20,7 +20,7 @@ from uvgen.cli.options import (
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, finish, reported
+from uvgen.cli.progress import cores, finish, reported, show_warnings
 
 _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 
@@ -157,6 +157,10 @@ def command(
             overwrite=overwrite,
             progress=shown.shard_finished,
         )
+    if data is not None:
+        from uvgen.datasets.build import about_unread
+
+        show_warnings(about_unread(data))
     finish(out, result, quiet=quiet, verbose=verbose)
 
 

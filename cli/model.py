@@ -197,6 +197,7 @@ def parameterize_(
       uvgen model parameterize mean.obj --landmarks landmarks.txt --scans scans/ --out own.h5
     """
     from uvgen.models import from_mesh
+    from uvgen.models.doubts import model_doubts
     from uvgen.models.load import load_model
 
     _check_new(out, overwrite)
@@ -212,5 +213,7 @@ def parameterize_(
             Path(source), landmarks_path, scans, components, unit=unit, symmetric=not asymmetric
         )
     from_mesh.write_model(model, out)
+    if out.suffix.lower() in MODEL_SUFFIXES:
+        show_warnings(model_doubts(model))
     stretch = from_mesh.model_stretch(model)
     click.echo(f"{out}: UV of {model.n_vertices} vertices, one-to-one; stretch {stretch:.2f} (1 is none)")

@@ -105,7 +105,7 @@ def finish(out: Path, result: Any, *, quiet: bool, verbose: bool) -> None:
 
 def show_quality(quality: Any) -> None:
     """Print how far labels are from annotations, where the data set has some."""
-    if quality is not None and quality.n_annotated:
+    if quality is not None:
         click.echo(quality.summary())
 
 

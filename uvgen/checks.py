@@ -19,6 +19,7 @@ from uvgen.errors import InputError
 MAX_SIDE = 32768  # pixels; keeps every pixel index of a picture, and every coordinate in it, exact
 
 _KINDS = {"real numbers": "fiub", "bool or real numbers": "fiub", "numbers": "fiu", "integers": "iu"}
+_OVERSHOOT = 0.25  # of colors of 0 to 1 that were resampled
 _LONGEST = 60  # characters of a value in a message
 
 
@@ -96,8 +97,15 @@ def check_bytes(image: Any, name: str, *shapes: Sequence[Any], note: str = "") -
 
 
 def check_color_range(colors: NDArray[Any], name: str) -> None:
-    """Raise InputError for float colors all within 0 to 1 where 0 to 255 is meant; all zero, they are black."""
-    if colors.dtype.kind == "f" and colors.size and colors.min() >= 0 and 0 < colors.max() <= 1:
+    """Raise InputError for colors in another range than 0 to 255: floats of 0 to 1, bool, wider integers.
+
+    Floats may leave 0 to 1 a little, as resampled ones do. All zero, they are black.
+    """
+    whole = colors.dtype.kind in "iu" and colors.size > 0
+    if colors.dtype.kind == "b" or (whole and not 0 <= colors.min() <= colors.max() <= 255):
+        found = "bool" if colors.dtype.kind == "b" else f"{colors.dtype} of {colors.min()} to {colors.max()}"
+        raise InputError(f"{name}: {found}, expected colors of 0 to 255")
+    if colors.dtype.kind == "f" and colors.size and colors.min() >= -_OVERSHOOT and 0 < colors.max() <= 1 + _OVERSHOOT:
         raise InputError(
             f"{name}: floats of {colors.min():.3g} to {colors.max():.3g}, expected 0 to 255; multiply them by 255"
         )

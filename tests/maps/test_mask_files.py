@@ -47,12 +47,15 @@ def test_read_weights_of_gray_in_other_modes_takes_the_levels(tmp_path: Path, mo
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (LEVELS, "uint8 values up to 255, gray levels and not weights: divide them by 16, or save them as a PNG"),
+        (LEVELS, "values up to 255, expected weights of 0 to 16; divide gray levels by 16, or save them as a PNG"),
         (WEIGHTS.astype(complex), "complex128 values, expected real numbers"),
         (WEIGHTS.astype(str), "<U32 values, expected real numbers|<U.* values, expected real numbers"),
         (np.array([[{}, 1], [2, 3]], object), "not a readable weight mask"),
         (WEIGHTS[None], r"float32 \(1, 2, 2\), expected \(2, 2\)"),
-        (np.full((2, 2), 1e300), "negative or non-finite weights"),
+        (np.full((2, 2), 1e300), "expected weights of 0 to 16"),
+        (np.full((2, 2), np.inf), "negative or non-finite weights"),
+        (np.zeros((2, 2)), "all weights are 0"),
+        (np.full((2, 2), 60000, np.uint16), "expected weights of 0 to 16"),
     ],
 )
 def test_read_weights_of_an_array_of_something_else_is_refused(tmp_path: Path, array: np.ndarray, message: str) -> None:

@@ -27,7 +27,7 @@ from uvgen.maps.masks import weight_mask
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
-from uvgen.samples.find import Sample, find_samples, select_samples
+from uvgen.samples.find import Sample, find_samples, select_samples, unread_folders
 
 
 def build_shards(
@@ -105,6 +105,7 @@ def build_shards(
     config = config or BuildConfig()
     config.check()
     check_run(workers, on_error)
+    unread = about_unread(data) if isinstance(data, str | os.PathLike) else []
     samples, root, model = _inputs(data, model, root, subsets, flip=flip)
     if names is not None:
         samples = select_samples(samples, names)
@@ -132,11 +133,20 @@ def build_shards(
         },
         mirror=mirror,
         model=model,
-        warnings=survey.warnings,
+        warnings=[*survey.warnings, *unread],
         workers=workers,
         overwrite=overwrite,
         progress=progress,
     )
+
+
+def about_unread(data: str | os.PathLike[str]) -> list[str]:
+    """A warning of folders with images that lie too deep to be taken, where there are some."""
+    folders = unread_folders(data)
+    if not folders:
+        return []
+    what = "1 folder" if len(folders) == 1 else f"{len(folders)} folders"
+    return [f"{what} with images deeper than the subsets' are not read, first {folders[0]}"]
 
 
 def _inputs(

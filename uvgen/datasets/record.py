@@ -34,11 +34,14 @@ Unit = TypeVar("Unit", bound=ShardUnit)
 
 @dataclass(frozen=True, slots=True)
 class ShardResult:
-    """What came of a shard: its entry in the index, the samples left out, and those with an EXIF orientation."""
+    """What came of a shard: its entry in the index, the samples left out, and what was noticed of others.
+
+    `remarks` are pairs of what it is ("exif" for an orientation, else landmarks that cannot be used) and the sample.
+    """
 
     entry: ShardEntry
     skipped: tuple[SkippedSample, ...]
-    turned: tuple[str, ...] = ()
+    remarks: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +136,7 @@ def make_shards(
             f"{out}: none of {len(index.skipped)} samples can be used; the first, {first.name}: {first.reason}"
         )
     quality = label_quality(ShardReader(out, index, config), model)
-    if record.turned:
-        warnings = [*warnings, _about_orientation(record.turned, config.build.exif)]
+    warnings = [*warnings, *_noticed(record.remarks, config.build.exif)]
     files = tuple(out / entry.file for entry in sorted(index.shards, key=lambda entry: entry.file) if entry.samples)
     size_bytes = sum(entry.size_bytes for entry in index.shards)
     seconds = time.perf_counter() - started
@@ -144,10 +146,23 @@ def make_shards(
     )
 
 
-def _about_orientation(names: Sequence[str], exif: str) -> str:
+def _noticed(remarks: Sequence[tuple[str, str]], exif: str) -> list[str]:
+    """A sentence for each kind of remark."""
+    names: dict[str, list[str]] = {}
+    for kind, name in remarks:
+        names.setdefault(kind, []).append(name)
     done = "turned upright by it" if exif == "apply" else "taken as stored (--exif apply turns them, as OpenCV does)"
-    images = "image has" if len(names) == 1 else "images have"
-    return f"{len(names)} {images} an EXIF orientation and were {done}, first {min(names)}"
+    found = []
+    for kind, of in sorted(names.items()):
+        if kind == "exif":
+            images = "1 image has" if len(of) == 1 else f"{len(of)} images have"
+            found.append(f"{images} an EXIF orientation and were {done}, first {min(of)}")
+        else:
+            files = "1 file holds" if len(of) == 1 else f"{len(of)} files hold"
+            found.append(
+                f"{files} {kind}, which cannot be used as landmarks and counts as no annotation, first {min(of)}"
+            )
+    return found
 
 
 _HASHES = {
@@ -165,12 +180,12 @@ class _ShardRecord:
         What the folder holds; entries are added as shards are finished.
     new_samples : int
         Samples that were added.
-    turned : list of str
-        Samples of this run whose images have an EXIF orientation.
+    remarks : list of (str, str)
+        What was noticed of samples of this run, see `ShardResult`.
     """
 
     def __init__(self, folder: Path, fresh: Index, constants: Mapping[str, NDArray[Any]], *, overwrite: bool) -> None:
-        self.index, self.new_samples, self.turned = fresh, 0, list[str]()
+        self.index, self.new_samples, self.remarks = fresh, 0, list[tuple[str, str]]()
         self._constants = constants
         self._folder, self._overwrite = folder, overwrite
         self._finished: set[str] = set()
@@ -209,7 +224,7 @@ class _ShardRecord:
         self.index.skipped.extend(result.skipped)
         self.index.write(self._folder)
         self.new_samples += result.entry.samples
-        self.turned += result.turned
+        self.remarks += result.remarks
 
     def finish(self) -> None:
         """Write the index, also where there was nothing to do."""

@@ -1,5 +1,6 @@
 """What a few samples say before a build begins: a cause common to all of them ends it before any work."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ from uvgen.samples.find import Sample
 from uvgen.samples.read import EXTRAS, Annotation, read_annotation, read_image
 
 _N_PROBES = 16
+_VERSION = re.compile(r"(.+_\d+)_(\d+)")  # IBUG_image_008_1_0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class Survey:
         What is kept besides the parameters, and how many numbers each has.
     deviations_checked : tuple of str
         "shape" and "expression", unless the model's standard deviations do not fit the parameters at all.
+    repeated : bool
+        Whether turned versions of a photograph hold the annotation of another version, as in some copies of 300W-LP.
     warnings : tuple of str
         What to tell the user.
     """
@@ -35,6 +39,7 @@ class Survey:
     dimensions: int = 2
     extras: tuple[tuple[str, int], ...] = ()
     deviations_checked: tuple[str, ...] = ("shape", "expression")
+    repeated: bool = False
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
 
@@ -77,8 +82,36 @@ def survey_samples(samples: Sequence[Sample], model: MorphableModel, config: Bui
         3 if any(annotation.landmarks_3d is not None for annotation in found) else 2,
         tuple((name, _count(found, name)) for name in config.keep),
         checked,
+        config.max_nme is not None and _holds_repeated([samples[k] for k in places], samples),
         warnings,
     )
+
+
+def is_turned_version(name: str) -> bool:
+    """Whether a sample of 300W-LP is a turned version of its photograph: the last number of its name is not 0."""
+    found = _VERSION.fullmatch(name)
+    return found is not None and int(found[2]) > 0
+
+
+def _holds_repeated(probes: Sequence[Sample], samples: Sequence[Sample]) -> bool:
+    """Whether a probe's file and another version's have the same 2D points and another yaw."""
+    versions: dict[str, list[Sample]] = {}
+    for sample in samples:
+        if found := _VERSION.fullmatch(sample.name):
+            versions.setdefault(found[1], []).append(sample)
+    for probe in probes:
+        found = _VERSION.fullmatch(probe.name)
+        group = versions[found[1]] if found else []
+        try:
+            first, *others = [read_annotation(sample) for sample in group[:4]]
+        except (SampleError, ValueError):  # no version, or one that cannot be read
+            continue
+        for other in others:
+            if first.landmarks_2d is None or other.landmarks_2d is None or abs(first.pose[1] - other.pose[1]) < 0.01:
+                continue
+            if np.array_equal(first.landmarks_2d, other.landmarks_2d, equal_nan=True):
+                return True
+    return False
 
 
 def _usable(

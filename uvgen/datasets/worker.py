@@ -19,7 +19,7 @@ from uvgen.datasets.fields import MAP_PARAMETERS, build_fields
 from uvgen.datasets.plan import ShardTask
 from uvgen.datasets.plausible import check_counts, check_deviations, check_face_size, check_pose
 from uvgen.datasets.record import ShardResult
-from uvgen.datasets.survey import Survey
+from uvgen.datasets.survey import Survey, is_turned_version
 from uvgen.errors import InputError, SampleError, UvgenError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import similarity_scale
@@ -95,7 +95,7 @@ class _Builder:
     def build(self, task: ShardTask) -> ShardResult:
         """Make one shard and rename it into place."""
         job, skipped = self.job, list[SkippedSample]()
-        self.turned = list[str]()
+        self.remarks = list[tuple[str, str]]()
 
         def skip(sample: Sample, error: Exception) -> None:
             if job.on_error == "fail":
@@ -110,7 +110,7 @@ class _Builder:
             (self._batch(part, task.copy, skip) for part in parts),
             self._attributes(),
         )
-        return ShardResult(entry, tuple(skipped), tuple(self.turned))
+        return ShardResult(entry, tuple(skipped), tuple(self.remarks))
 
     def _batch(self, samples: Sequence[Sample], copy: int, skip: Callable[[Sample, Exception], None]) -> dict[str, Any]:
         """Rows of the samples that can be used."""
@@ -135,7 +135,9 @@ class _Builder:
                 skip(sample, error)
                 continue
             if orientation != 1:
-                self.turned.append(sample.name)
+                self.remarks.append(("exif", sample.name))
+            if annotation.unused:
+                self.remarks.append((annotation.unused, sample.name))
             kept.append(_Kept(sample, annotation, image.shape[0], similarity, landmarks))
         return self._rows(kept, draws, copy, skip) if kept else {}
 
@@ -202,6 +204,8 @@ class _Builder:
         """Which samples are not too far from their annotations; the others are skipped."""
         most = self.job.config.max_nme
         near = np.ones(len(kept), bool) if most is None else ~(nme > most)  # NaN: not annotated
+        if self.job.survey.repeated:  # turned versions have the annotation of another
+            near |= np.array([is_turned_version(one.sample.name) for one in kept])
         for k in np.flatnonzero(~near).tolist():
             skip(kept[k].sample, SampleError(
                 f"{kept[k].sample.parameters}: a label NME of {nme[k]:.2%}, expected {most:.2%} at most (max_nme)"

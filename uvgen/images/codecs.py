@@ -157,7 +157,7 @@ def exif_orientation(data: bytes) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of damaged EXIF data, which decoders pass over
         try:
-            with Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]) as image:
+            with Image.open(io.BytesIO(data), formats=["JPEG", "PNG", "WEBP"]) as image:
                 value = image.getexif().get(_ORIENTATION, 1)
         except Exception:
             return 1
@@ -167,7 +167,7 @@ def exif_orientation(data: bytes) -> int:
 def _states_exif(data: bytes) -> bool:
     """Whether a JPEG has an Exif segment before its pixels; other formats may have EXIF data anywhere."""
     if data[:2] != b"\xff\xd8":
-        return data[:8] == b"\x89PNG\r\n\x1a\n" and b"eXIf" in data
+        return (data[:4] == b"\x89PNG" and b"eXIf" in data) or (data[:4] == b"RIFF" and b"EXIF" in data)
     place = 2
     while data[place : place + 1] == b"\xff" and data[place + 1 : place + 2] != b"\xda":  # up to the start of scan
         if data[place + 1 : place + 2] == b"\xff":  # fill bytes

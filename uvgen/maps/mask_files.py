@@ -35,7 +35,7 @@ def read_weights(path: Path, size: int) -> NDArray[np.float32]:
     ----------
     path : Path
         A gray 8-bit PNG or BMP image, or a ``.npy`` of weights, (size, size) or (size, size, 1): real numbers or bool.
-        Gray levels in a ``.npy`` are not taken: uint8 values above 16 are refused.
+        Weights are at most 16: larger values in a ``.npy``, such as gray levels, are refused.
     size : int
         Texels along each side that it must have.
 
@@ -66,10 +66,10 @@ def _weights_of_array(data: bytes) -> NDArray[np.float32]:
     array = np.load(io.BytesIO(data), allow_pickle=False)
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{array.dtype} values, expected real numbers")
-    if array.dtype == np.uint8 and array.max(initial=0) > WEIGHTS["landmarks"]:
+    if array.size and WEIGHTS["landmarks"] < (most := array.max()) < np.inf:
         raise ValueError(
-            f"uint8 values up to {array.max()}, gray levels and not weights: divide them by {_PER_UNIT}, or save them "
-            "as a PNG"
+            f"values up to {most:g}, expected weights of 0 to {WEIGHTS['landmarks']:g}; divide gray levels by "
+            f"{_PER_UNIT}, or save them as a PNG"
         )
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
@@ -82,3 +82,5 @@ def check_weights(weights: NDArray[np.float32], name: str, size: int) -> None:
     check_array(weights, name, (size, size), note="one weight per texel of the maps")
     if not np.isfinite(weights).all() or weights.min() < 0:
         raise InputError(f"{name}: negative or non-finite weights, expected weights of 0 or more")
+    if not weights.any():
+        raise InputError(f"{name}: all weights are 0, expected some texels that count")

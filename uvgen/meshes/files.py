@@ -77,6 +77,7 @@ def write_obj(
     corners = [indices + 1]
     if uv is not None:
         uv = real_array(uv, "uv", (None if uv_triangles is not None else len(vertices), 2))
+        check_finite(uv, "uv")
         lines += ["vt " + " ".join(format(x, ".9g") for x in row) for row in uv.tolist()]
         corners.append((indices if uv_triangles is None else _faces(uv_triangles, len(uv), frame)) + 1)
         if len(corners[1]) != len(indices):
@@ -127,7 +128,9 @@ def write_ply(
         header.append(f"comment TextureFile {_beside(target, '.png').name}")
     if uv is not None:
         fields += [("s", "<f4"), ("t", "<f4")]
-        columns += list(real_array(uv, "uv", (len(vertices), 2)).T)
+        uv = real_array(uv, "uv", (len(vertices), 2))
+        check_finite(uv, "uv")
+        columns += list(uv.T)
     if colors is not None:
         fields += [("red", "u1"), ("green", "u1"), ("blue", "u1")]
         columns += list(_colors_of(colors, vertices).T)

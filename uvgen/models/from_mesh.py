@@ -14,6 +14,7 @@ from uvgen.models.morphable import MorphableModel, make_model, save_model
 from uvgen.storage.files import replaced_on_success, sha256_file
 from uvgen.storage.text import read_text
 
+_OTHER_UNIT = 3.0  # faces differ less in size than units do
 OUTPUTS = (".h5", ".npy", ".mat", ".obj")
 """Suffixes that `write` takes."""
 
@@ -96,9 +97,12 @@ def model_from_mesh(
         paths = sorted(
             path for path in scans.iterdir() if path.suffix.lower() in _MESHES and not path.name.startswith(".")
         )
+        extent = float(np.ptp(vertices, axis=0).max())
         if len(paths) < 2:
             raise ModelError(f"{scans}: {len(paths)} meshes in it, expected two or more registered scans")
-        mean, basis = _principal_components([_read_scan(p, unit, len(vertices), triangles) for p in paths], components)
+        mean, basis = _principal_components(
+            [_read_scan(p, unit, len(vertices), triangles, extent) for p in paths], components
+        )
         used += paths
     found = parameterize(mean, triangles, symmetric=symmetric)
     return make_model(
@@ -125,13 +129,16 @@ def _read_mesh(path: Path, unit: str) -> tuple[NDArray[np.float64], NDArray[np.i
     return vertices * _MICROMETRES[unit], triangles
 
 
-def _read_scan(path: Path, unit: str, n: int, triangles: NDArray[np.int32]) -> NDArray[np.float64]:
+def _read_scan(path: Path, unit: str, n: int, triangles: NDArray[np.int32], size: float) -> NDArray[np.float64]:
     vertices, own = _read_mesh(path, unit)
     if len(vertices) != n or not np.array_equal(own, triangles):
         found = (
             "other triangles than the mesh's" if len(vertices) == n else f"{len(vertices)} vertices, the mesh has {n}"
         )
         raise ModelError(f"{path}: {found}, expected scans registered to one topology")
+    ratio = float(np.ptp(vertices, axis=0).max() / size)
+    if not 1 / _OTHER_UNIT < ratio < _OTHER_UNIT:
+        raise ModelError(f"{path}: {ratio:.3g} times as large as the mesh, expected scans in the same unit")
     return vertices
 
 
@@ -142,6 +149,8 @@ def _principal_components(
     flat = np.stack(scans).reshape(len(scans), -1)
     mean = flat.mean(axis=0)
     _, strengths, directions = np.linalg.svd(flat - mean, full_matrices=False)
+    if strengths.max(initial=0) <= 1e-9 * np.abs(flat).max(initial=0):
+        raise ModelError(f"scans: all {len(scans)} are the same, expected faces that differ")
     k = min(len(scans) - 1, components or len(scans))
     basis = directions[:k].T * (strengths[:k] / np.sqrt(len(scans) - 1))
     return mean.reshape(-1, 3), basis.reshape(-1, 3, k)
