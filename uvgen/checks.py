@@ -51,6 +51,10 @@ def check_array(array: Any, name: str, *shapes: Sequence[Any], kind: str | None 
     `kind` is the name of a dtype, "real numbers" (bool too), "bool or real numbers" (the same, for masks), "numbers"
     (no bool), "integers", or None for any; a tensor needs None. `note` says what the array is to hold.
     """
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise InputError(
+            f"{name}: a masked array with masked values, expected plain numbers; leave those out or fill them"
+        )
     of_kind = kind is None or (array.dtype.kind in _KINDS[kind] if kind in _KINDS else array.dtype == kind)
     if not of_kind or not any(_fits(tuple(array.shape), shape) for shape in shapes):
         found = f"{array.dtype} {tuple(array.shape)}"
@@ -173,6 +177,8 @@ def bool_mask(value: ArrayLike, name: str, shape: Sequence[Any]) -> NDArray[np.b
     """`value` as a bool array of this shape; numbers count as True where they are not zero."""
     mask = as_array(value, name)
     check_array(mask, name, shape, kind="bool or real numbers")
+    if mask.dtype.kind == "f":
+        check_finite(mask, name)
     return mask if mask.dtype == np.bool_ else mask != 0
 
 

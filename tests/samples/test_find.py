@@ -221,7 +221,8 @@ def test_find_samples_knows_mirrored_subsets_in_any_case(tmp_path: Path, subset:
 @pytest.mark.parametrize(
     ("stem", "line"),
     [
-        ("#hash", "AFW/#hash"), (" lead", "AFW/ lead"), ("trail ", "AFW/trail "), ("a.jpg", "AFW/a.jpg"), ("a", "./AFW/a"),
+        ("#hash", "AFW/#hash"), (" lead", "AFW/ lead"), ("trail ", "AFW/trail "), ("a.jpg", "AFW/a.jpg"),
+        ("a", "./AFW/a"),
         ("a", "AFW\\a.mat"), ("a", "  AFW/a.png\n"), ("a.b", "AFW/a.b"),
     ],
 )  # fmt: skip

@@ -159,9 +159,7 @@ def _noticed(remarks: Sequence[tuple[str, str]], exif: str) -> list[str]:
             found.append(f"{images} an EXIF orientation and were {done}, first {min(of)}")
         else:
             files = "1 file holds" if len(of) == 1 else f"{len(of)} files hold"
-            found.append(
-                f"{files} {kind}, which cannot be used as landmarks and counts as no annotation, first {min(of)}"
-            )
+            found.append(f"{files} {kind}, which cannot be used as landmarks and counts as none, first {min(of)}")
     return found
 
 

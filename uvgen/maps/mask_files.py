@@ -35,7 +35,7 @@ def read_weights(path: Path, size: int) -> NDArray[np.float32]:
     ----------
     path : Path
         A gray 8-bit PNG or BMP image, or a ``.npy`` of weights, (size, size) or (size, size, 1): real numbers or bool.
-        Weights are at most 16: larger values in a ``.npy``, such as gray levels, are refused.
+        Gray levels in a ``.npy`` are not taken: integers above 16 are refused.
     size : int
         Texels along each side that it must have.
 
@@ -66,9 +66,9 @@ def _weights_of_array(data: bytes) -> NDArray[np.float32]:
     array = np.load(io.BytesIO(data), allow_pickle=False)
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{array.dtype} values, expected real numbers")
-    if array.size and WEIGHTS["landmarks"] < (most := array.max()) < np.inf:
+    if array.dtype.kind in "iu" and array.size and (most := array.max()) > WEIGHTS["landmarks"]:
         raise ValueError(
-            f"values up to {most:g}, expected weights of 0 to {WEIGHTS['landmarks']:g}; divide gray levels by "
+            f"{array.dtype} values up to {most}, expected weights of 0 to {WEIGHTS['landmarks']:g}; divide gray levels by "
             f"{_PER_UNIT}, or save them as a PNG"
         )
     if array.ndim == 3 and array.shape[2] == 1:
