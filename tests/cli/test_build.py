@@ -226,7 +226,7 @@ def test_build_on_a_terminal_shows_a_bar_with_rate_and_time_left(tree: Path, mod
     assert process.returncode == 0
     assert "100%" in shown and "9/9" in shown and "samples/s]" in shown and re.search(r"\d\d:\d\d<\d\d:\d\d", shown)
     assert "AFW-00000.h5" not in shown  # a bar takes the place of the lines
-    assert output.count("\n") == 1  # the summary, and nothing of the bar
+    assert output.count("\n") == 2  # the summary and the label NME, and nothing of the bar
 
 
 def test_build_weights_from_file_are_stored(run: Callable[..., Any], tmp_path: Path) -> None:

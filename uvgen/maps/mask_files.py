@@ -68,8 +68,8 @@ def _weights_of_array(data: bytes) -> NDArray[np.float32]:
         raise ValueError(f"{array.dtype} values, expected real numbers")
     if array.dtype.kind in "iu" and array.size and (most := array.max()) > WEIGHTS["landmarks"]:
         raise ValueError(
-            f"{array.dtype} values up to {most}, expected weights of 0 to {WEIGHTS['landmarks']:g}; divide gray levels by "
-            f"{_PER_UNIT}, or save them as a PNG"
+            f"{array.dtype} values up to {most}, expected weights of 0 to {WEIGHTS['landmarks']:g}; divide gray levels "
+            f"by {_PER_UNIT}, or save them as a PNG"
         )
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
