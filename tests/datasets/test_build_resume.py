@@ -51,14 +51,15 @@ def times(folder: Path) -> dict[str, int]:
 
 
 @pytest.mark.slow
-def test_build_killed_and_run_again_writes_the_same_bytes(
-    tree: Path, model_path: Path, tmp_path: Path, expected: dict[str, str]
-) -> None:
-    """A pipe for an image stops the first run within the third shard, where it is killed."""
-    out, image = tmp_path / "out", tree / "IBUG/IBUG_001_1_0.jpg"
+def test_build_killed_and_run_again_writes_the_same_bytes(model_path: Path, tmp_path: Path) -> None:
+    """A pipe for an image, which the survey passes over, stops the first run within the third shard; it is killed."""
+    tree = write_tree(tmp_path / "data", 9)
+    make(tree, model_path, tmp_path / "whole")
+    expected = file_hashes(tmp_path / "whole")
+    out, image = tmp_path / "out", tree / "AFW/AFW_004_1_0.jpg"
     content = replace_by_pipe(image)
     process = start(*arguments(tree, model_path, out, "--workers", 1))
-    wait_for(lambda: len(listed_shards(out)) == 2 and any(out.glob(".*IBUG-00000.h5")), process)
+    wait_for(lambda: len(listed_shards(out)) == 2 and any(out.glob(".*AFW-00002.h5")), process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
@@ -69,7 +70,7 @@ def test_build_killed_and_run_again_writes_the_same_bytes(
 
     result = make(tree, model_path, out, workers=2)
     assert file_hashes(out) == expected  # and with it: no leftover of the killed run
-    assert (result.samples, result.new_samples) == (9, 6)
+    assert (result.samples, result.new_samples) == (27, 23)
     after = times(out)
     assert [after[name] for name in finished] == [before[name] for name in finished]
 
@@ -249,8 +250,9 @@ def test_build_overwrite_deletes_nothing_outside_the_folder(tree: Path, model_pa
 
 
 @pytest.mark.slow
-def test_build_in_a_folder_in_use_is_refused(tree: Path, model_path: Path, tmp_path: Path) -> None:
-    out, image = tmp_path / "out", tree / "AFW/AFW_002_1_0.jpg"
+def test_build_in_a_folder_in_use_is_refused(model_path: Path, tmp_path: Path) -> None:
+    tree = write_tree(tmp_path / "data", 9)
+    out, image = tmp_path / "out", tree / "AFW/AFW_002_1_0.jpg"  # which the survey passes over
     content = replace_by_pipe(image)
     process = start(*arguments(tree, model_path, out, "--workers", 1))
     try:
@@ -266,5 +268,5 @@ def test_build_in_a_folder_in_use_is_refused(tree: Path, model_path: Path, tmp_p
     finally:
         process.kill()
     assert process.returncode == 0, errors
-    assert "9 samples" in output
-    assert len(open_shards(out)) == 9
+    assert "27 samples" in output
+    assert len(open_shards(out)) == 27
