@@ -1,17 +1,25 @@
 """`constants.npz`: arrays that are the same for all samples of a data set, such as the weight mask."""
 
+import math
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError
 from uvgen.storage.files import replaced_on_success, sha256_file
 
 CONSTANTS = "constants.npz"
+NAMES = ("weight_mask", "coverage", "landmark_texels")
+"""The arrays that the file may hold."""
+
+_MAX_BYTES = 256 << 20  # of all arrays: twice those of maps of 4096 texels
+_MAX_HEADER = 4096
 
 
 def write_constants(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> str:
@@ -27,9 +35,36 @@ def read_constants(folder: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     """A data set's constants; DatasetError where their file is missing or cannot be read."""
     path = Path(folder, CONSTANTS)
     try:
-        with np.load(path, allow_pickle=False) as content:
-            return dict(content)
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            names = [member.filename.removesuffix(".npy") for member in members]
+            if len(set(names)) < len(names) or not set(names) <= set(NAMES):
+                raise ValueError(f"holds {', '.join(names)[:200]}, expected {', '.join(NAMES)}")
+            if sum(member.file_size for member in members) > _MAX_BYTES:
+                raise ValueError(f"its arrays take more than {_MAX_BYTES} bytes")
+            return {name: _read_array(archive, member) for name, member in zip(names, members, strict=True)}
     except FileNotFoundError as error:
         raise DatasetError(f"{path}: missing; run what made the data set again") from error
     except Exception as error:  # zipfile and NumPy raise many kinds on damaged files
         raise DatasetError(f"{path}: cannot be read ({error}); run `uvgen verify {path.parent}`") from error
+
+
+def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
+    """One array, whose size is known to be that of its bytes before any memory is taken."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & 1:
+        raise ValueError(f"{member.filename} is compressed in an unknown way")
+    with archive.open(member) as file:
+        version = npy.read_magic(file)
+        read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
+        if read_header is None:
+            raise ValueError(f"{member.filename} has version {version}")
+        shape, columns_first, dtype = read_header(file, max_header_size=_MAX_HEADER)
+        if dtype.kind not in "fiub" or columns_first or any(type(n) is not int or n < 0 for n in shape):
+            raise ValueError(f"{member.filename} holds {dtype} {shape}, expected plain numbers")
+        size = math.prod(shape) * dtype.itemsize
+        if file.tell() + size != member.file_size:
+            raise ValueError(f"{member.filename} has {member.file_size} bytes, {dtype} {shape} needs others")
+        data = bytearray(file.read(size))
+        if len(data) != size or file.read(1):
+            raise ValueError(f"{member.filename} is cut short")
+    return np.frombuffer(data, dtype).reshape(shape)
