@@ -294,7 +294,7 @@ def test_info_of_no_model_is_refused(uvgen: Any, tmp_path: Path, content: bytes)
     (tmp_path / "bfm.h5").write_bytes(content)
     result = uvgen("model", "info", tmp_path / "bfm.h5")
     assert result.exit_code == 1
-    assert re.fullmatch(r"uvgen: .*bfm\.h5: not a readable model file .*\n", result.stderr), result.stderr
+    assert re.fullmatch(r"uvgen: .*bfm\.h5: not a readable model file: .*\n", result.stderr), result.stderr
 
 
 def test_info_of_a_missing_file_exits_2(uvgen: Any) -> None:

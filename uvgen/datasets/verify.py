@@ -29,6 +29,7 @@ from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry, data_folder
 from uvgen.shards.shard import OpenShard
 from uvgen.storage.files import sha256_file
+from uvgen.storage.isolated import Hdf5Process
 
 _BATCH = 64
 _N_TEXELS = 512  # compared of each map
@@ -76,6 +77,7 @@ def verify_shards(
     path: str | os.PathLike[str],
     *,
     model: MorphableModel | str | os.PathLike[str] | None = None,
+    untrusted: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> VerifyResult:
     """Check every shard of a data set.
@@ -87,6 +89,8 @@ def verify_shards(
     model : MorphableModel or path-like, optional
         With it, every stored map is compared at sampled texels with the map made from the stored parameters,
         and the stored landmarks with those of the model.
+    untrusted : bool
+        Read the shards in a child process: one that breaks HDF5 is then a problem like others.
     progress : callable, optional
         Called with the number of samples of each shard that was checked.
 
@@ -126,13 +130,15 @@ def verify_shards(
             f"{folder}: holds no samples, all {len(index.skipped)} were skipped, first {index.skipped[0].reason}"
         )
     problems += _check_constants(folder, index)
+    process = Hdf5Process() if untrusted else None
     for entry in index.shards:
         if entry.sha256 is not None:
-            problems += [f"{folder / entry.file}: {what}" for what in _check_shard(folder, index, entry, mapper)]
+            found = _check_shard(folder, index, entry, mapper, process)
+            problems += [f"{folder / entry.file}: {what}" for what in found]
         if progress is not None:
             progress(entry.samples)
     files = tuple(folder / entry.file for entry in index.shards if entry.samples)
-    quality = None if problems else label_quality(open_shards(folder), model)
+    quality = None if problems else label_quality(open_shards(folder, untrusted=untrusted), model)
     seconds = time.perf_counter() - started
     return VerifyResult(index.n_samples, files, tuple(problems), seconds, len(index.skipped), quality)
 
@@ -153,7 +159,9 @@ def _check_constants(folder: Path, index: Index) -> list[str]:
     return [] if sound else [f"{path}: weight_mask holds negative or non-finite values"]
 
 
-def _check_shard(folder: Path, index: Index, entry: ShardEntry, mapper: PositionMapper | None) -> list[str]:
+def _check_shard(
+    folder: Path, index: Index, entry: ShardEntry, mapper: PositionMapper | None, process: Hdf5Process | None
+) -> list[str]:
     path = folder / entry.file
     if not path.exists():
         return ["missing"]
@@ -162,7 +170,7 @@ def _check_shard(folder: Path, index: Index, entry: ShardEntry, mapper: Position
     if sha256_file(path) != entry.sha256:
         return ["its SHA-256 is not the one in the index; damaged or changed"]
     try:
-        with OpenShard(path, entry.samples) as shard:
+        with OpenShard(path, entry.samples, process=process) as shard:
             problems = _check_origin(shard, index)
             if not problems:
                 shard.check_layouts(known_layouts(DatasetConfig.of_index(index, folder).build))

@@ -22,6 +22,7 @@ from uvgen.shards.index import Index
 from uvgen.shards.shard import OpenShard
 from uvgen.storage.files import sha256_file
 from uvgen.storage.hdf5_reading import MAX_INFLATED_BYTES
+from uvgen.storage.isolated import Hdf5Process
 
 _MAX_OPEN = 64  # files a reader keeps open
 
@@ -68,6 +69,7 @@ class ShardReader:
         *,
         expected: Mapping[str, Layout] | None = None,
         check: bool = False,
+        untrusted: bool = False,
     ) -> None:
         self.folder = Path(os.path.abspath(folder))  # workers may have another working folder
         self.config = config
@@ -76,12 +78,14 @@ class ShardReader:
         self._made = made or {}
         self._constants_sha256 = index.constants_sha256
         self._expected, self._check = dict(expected or {}), check
+        self._untrusted = untrusted
+        self._process: Hdf5Process | None = None
         self._layout: dict[str, tuple[tuple[int, ...], str]] | None = None  # that all shards have
         self._open: OrderedDict[int, OpenShard] = OrderedDict()
         self._lock, self._pid = threading.Lock(), os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {**self.__dict__, "_open": OrderedDict(), "_lock": None, "_pid": -1}
+        state = {**self.__dict__, "_open": OrderedDict(), "_lock": None, "_pid": -1, "_process": None}
         state.pop("names", None)
         state.pop("constants", None)
         return state
@@ -224,6 +228,7 @@ class ShardReader:
     def _shard(self, number: int) -> OpenShard:
         if self._pid != os.getpid():  # neither handles nor the lock of the process that this one comes from are ours
             self._open, self._lock, self._pid = OrderedDict(), threading.Lock(), os.getpid()
+            self._process = None
         with self._lock:
             shard = self._open.get(number)
             if shard is None:
@@ -231,7 +236,9 @@ class ShardReader:
                 path = self.folder / entry.file
                 if self._check:
                     self._check_hash(path, entry.sha256)
-                shard = OpenShard(path, entry.samples, self._expected)
+                if self._untrusted and self._process is None:
+                    self._process = Hdf5Process()
+                shard = OpenShard(path, entry.samples, self._expected, self._process)
                 self._check_layout(path, shard)
                 self._open[number] = shard
                 if len(self._open) > _MAX_OPEN:

@@ -15,6 +15,7 @@ from uvgen.images.codecs import decode_jpeg
 from uvgen.shards.format import FORMAT, MAX_SIZE, VERSION, Layout
 from uvgen.shards.index import DATASET_INDEX
 from uvgen.storage.hdf5_reading import MAX_INFLATED_BYTES, Hdf5Dataset, open_hdf5, safe_dataset
+from uvgen.storage.isolated import Hdf5Process
 
 _CODES, _ENDS = "image_data", "image_end"
 
@@ -43,6 +44,8 @@ class OpenShard:
         Samples that the index says it has.
     expected : mapping of str to Layout
         What is known of some fields; those of other names may be anything.
+    process : Hdf5Process, optional
+        Reads the file in this one's place.
 
     Raises
     ------
@@ -50,9 +53,16 @@ class OpenShard:
         Where the file is no such shard; see `uvgen.storage.hdf5_reading` for what is refused.
     """
 
-    def __init__(self, path: Path, n_samples: int, expected: Mapping[str, Layout] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        n_samples: int,
+        expected: Mapping[str, Layout] | None = None,
+        process: Hdf5Process | None = None,
+    ) -> None:
         self._path, self.n_samples = path, n_samples
-        self._file = open_hdf5(path, DatasetError, f"; run `uvgen verify {path.parent}`")
+        open_file = open_hdf5 if process is None else process.open
+        self._file = open_file(path, DatasetError, f"; run `uvgen verify {path.parent}`")
         try:
             self._open(expected or {})
         except BaseException:
