@@ -77,7 +77,7 @@ class Index:
 
     def _check(self, n_samples: int) -> None:
         numbers = [n_samples, self.plan["samples"]]
-        texts = [text for skip in self.skipped for text in (skip.name, skip.shard, skip.reason)]
+        texts = [self.uvgen, *(text for skip in self.skipped for text in (skip.name, skip.shard, skip.reason))]
         hashes = [entry.sha256 for entry in self.shards if entry.samples] + [self.constants_sha256 or ""]
         for entry in self.shards:
             numbers += [entry.samples, entry.size_bytes]
@@ -117,7 +117,7 @@ class Index:
             if not isinstance(content["config"], dict) or not isinstance(content["plan"], dict):
                 raise ValueError("config or plan is no object")
             index = cls(
-                str(content["uvgen"]), content["config"], content["plan"],
+                content["uvgen"], content["config"], content["plan"],
                 [_known(ShardEntry, entry) for entry in content["shards"]],
                 [_known(SkippedSample, entry) for entry in content["skipped"]],
                 content.get("constants_sha256"),

@@ -18,7 +18,7 @@ from collections import OrderedDict
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,13 +79,16 @@ class Hdf5Process:
     def _started(self) -> "subprocess.Popen[bytes]":
         if self._child is None or self._child.poll() is not None:
             self._end()
-            # the same packages as here, and none of the working folder's
-            code = f"import sys; sys.path[:] = {sys.path!r}; from uvgen.storage.isolated import serve; serve()"
             child = subprocess.Popen(
-                [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                self._command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
             self._child, self._finalizer = child, weakref.finalize(self, _end_child, child)
         return self._child
+
+    def _command(self) -> list[str]:
+        # the same packages as here, and none of the working folder's
+        code = f"import sys; sys.path[:] = {sys.path!r}; from uvgen.storage.isolated import serve; serve()"
+        return [sys.executable, "-c", code]
 
     def _end(self) -> None:
         if self._child is not None:
@@ -246,7 +249,7 @@ def _send(pipe: Any, value: Any, array: NDArray[Any] | None = None) -> None:
     pipe.flush()
 
 
-def _receive(pipe: BinaryIO | Any) -> tuple[Any, bytearray]:
+def _receive(pipe: Any) -> tuple[Any, bytearray]:
     lengths = pipe.read(16)
     if len(lengths) < 16:
         raise OSError("the other process has ended")
