@@ -71,9 +71,7 @@ def test_process_that_dies_is_an_error_of_the_file_and_the_next_one_serves(path:
     process = Other("m.open_hdf5 = lambda path, *a: os.abort() if 'bad' in path.name else m.Hdf5File(path, *a)")
     bad = path.with_name("bad.h5")
     for _ in range(2):
-        with pytest.raises(
-            DatasetError, match=rf"bad\.h5: the process that read it ended with status -{signal.SIGABRT}"
-        ):
+        with pytest.raises(DatasetError, match=rf"bad\.h5: the process .* status -{signal.SIGABRT}"):
             process.open(bad)
         assert safe_dataset(process.open(path), "flags").read().tolist() == [True, False]
 

@@ -130,7 +130,6 @@ class Hdf5File:
 
     def __init__(self, path: Path, error: type[UvgenError], hint: str, lead: str) -> None:
         self.path, self._error, self._hint, self._lead = path, error, hint, lead
-        self.known: dict[str, Hdf5Dataset] = {}
         try:
             if path.exists() and not path.is_file():
                 raise OSError("no regular file")
@@ -155,7 +154,6 @@ class Hdf5File:
     def close(self) -> None:
         """Close it; what was read stays."""
         self._descriptor = None
-        self.known.clear()
         self._file.close()
 
     def refused(self, what: str) -> UvgenError:
@@ -185,9 +183,7 @@ class Hdf5File:
 
     def dataset(self, name: str) -> "Hdf5Dataset":
         """See `safe_dataset`."""
-        if name not in self.known:
-            self.known[name] = _checked_dataset(self, name)
-        return self.known[name]
+        return _checked_dataset(self, name)
 
     @cached_property
     def attributes(self) -> dict[str, Any]:

@@ -180,13 +180,15 @@ class _IsolatedDataset(Hdf5Dataset):
 
 # The other process
 
+_OpenFiles = OrderedDict[str, tuple[Hdf5File, dict[str, Hdf5Dataset]]]
+
 
 def serve() -> None:
     """Answer requests from standard input until it ends."""
     source, target = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDWR), 1)  # whatever a library prints is no answer
     _give_up_rights()
-    files: OrderedDict[str, Hdf5File] = OrderedDict()
+    files: _OpenFiles = OrderedDict()
     while True:
         try:
             request, _ = _receive(source)
@@ -199,13 +201,13 @@ def serve() -> None:
         _send(target, answer, array)
 
 
-def _answer(files: OrderedDict[str, Hdf5File], request: dict[str, Any]) -> tuple[Any, NDArray[Any] | None]:
+def _answer(files: _OpenFiles, request: dict[str, Any]) -> tuple[Any, NDArray[Any] | None]:
     path, what, arguments = request["path"], request["what"], request["arguments"]
-    file = files.get(path)
-    if file is None:
-        file = files[path] = open_hdf5(Path(path), DatasetError, request["hint"], request["lead"])
+    if path not in files:
+        files[path] = open_hdf5(Path(path), DatasetError, request["hint"], request["lead"]), {}
         if len(files) > _MAX_OPEN:
-            files.popitem(last=False)[1].close()
+            files.popitem(last=False)[1][0].close()
+    file, datasets = files[path]
     files.move_to_end(path)
     if what == "open":
         return None, None
@@ -213,7 +215,8 @@ def _answer(files: OrderedDict[str, Hdf5File], request: dict[str, Any]) -> tuple
         return file.names, None
     if what == "attributes":
         return _plain(file.attributes), None
-    data = safe_dataset(file, arguments[0])
+    name = arguments[0]
+    data = datasets[name] = datasets.get(name) or safe_dataset(file, name)
     if what == "dataset":
         return {"dtype": data.dtype.str, "shape": data.shape, "by_row": data.by_row}, None
     if what == "dataset attributes":
