@@ -7,6 +7,7 @@ import re
 import shutil
 import zipfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,19 @@ def test_damaged_models_are_read_or_refused(model_path: Path, tmp_path: Path) ->
     assert 75 < sum(outcome != "" for outcome in found) < 150
 
 
+@pytest.mark.slow
+def test_sets_with_a_field_missing_or_damaged_are_used_or_refused(built: Path, tmp_path: Path) -> None:
+    """By what stands on the reader: training, export, augmented copies."""
+    rng, names = np.random.default_rng(22), [*open_shards(built).fields]
+    sets = [changed(built, tmp_path / f"no-{name}", lambda file, n=name: file.__delitem__(n)) for name in names]
+    data = next(built / entry.file for entry in Index.read(built).shards if entry.samples).read_bytes()
+    sets += [as_shard(mutated(data, rng), built, tmp_path / str(k)) for k in range(50)]
+    ways = ["export", "augment", "set"] + (["train"] if find_spec("torch") else [])
+    tasks = [*itertools.product(ways, sets)]
+    for (way, path), outcome in zip(tasks, outcomes(tasks), strict=True):
+        assert outcome == "" or outcome.startswith("refused: "), f"{way} {path.name}: {outcome}"
+
+
 # Checked and isolated readers
 
 
@@ -382,40 +396,43 @@ def saved(**arrays: Any) -> bytes:
         pytest.param(saved(weight_mask=np.array([{}], object)), id="pickle"),
         pytest.param(saved(other=np.zeros(3)), id="unknown name"),
         pytest.param(saved(weight_mask=np.array(["a"])), id="text array"),
-        pytest.param(npz({"../weight_mask.npy": npy((1,), data=bytes(4))}), id="path"),
+        pytest.param(npz({"../weight_mask.npy": npy((U, U), data=bytes(4 * U * U))}), id="path"),
         pytest.param(npz({"weight_mask.npy": npy((1 << 40,))}), id="declares a terabyte"),
-        pytest.param(npz({"weight_mask.npy": npy((3,), data=bytes(4))}), id="too few bytes"),
-        pytest.param(npz({"weight_mask.npy": npy((3,), data=bytes(400))}), id="too many bytes"),
+        pytest.param(npz({"weight_mask.npy": npy((U, U), data=bytes(4))}), id="too few bytes"),
+        pytest.param(npz({"weight_mask.npy": npy((U, U), data=bytes(4 * U * U + 1))}), id="too many bytes"),
         pytest.param(npz({"weight_mask.npy": npy((-1,), data=bytes(4))}), id="negative length"),
         pytest.param(npz({"weight_mask.npy": npy((True,), data=bytes(4))}), id="bool for a length"),
         pytest.param(npz({"weight_mask.npy": npy("text", data=bytes(4))}), id="shape that is text"),
-        pytest.param(npz({"weight_mask.npy": npy((1,), "|O", bytes(8))}), id="objects"),
-        pytest.param(npz({"weight_mask.npy": npy((1,), "|V4", bytes(4))}), id="bytes"),
-        pytest.param(npz({"weight_mask.npy": npy((0,), "<f4", order=True)}), id="columns first"),
+        pytest.param(npz({"weight_mask.npy": npy((U, U), "|O", bytes(8 * U * U))}), id="objects"),
+        pytest.param(npz({"weight_mask.npy": npy((U, U), "|V4", bytes(4 * U * U))}), id="bytes"),
+        pytest.param(npz({"weight_mask.npy": npy((U, U), "<f4", bytes(4 * U * U), order=True)}), id="columns first"),
         pytest.param(npz({"weight_mask.npy": b"\x93NUMPY\x09\x00"}), id="unknown version"),
         pytest.param(
             npz({"weight_mask.npy": npy((1 << 27,), data=bytes(1 << 29))}, compression=zipfile.ZIP_DEFLATED), id="bomb"
         ),
         pytest.param(
-            npz({"weight_mask.npy": npy((1,), data=bytes(4))}, compression=zipfile.ZIP_LZMA), id="other compression"
+            npz({"weight_mask.npy": npy((U, U), data=bytes(4 * U * U))}, compression=zipfile.ZIP_LZMA),
+            id="LZMA",
         ),
     ],
 )
 def test_read_constants_of_a_hostile_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "constants.npz").write_bytes(content)
     with pytest.raises(DatasetError, match=r"constants\.npz: cannot be read"):
-        read_constants(tmp_path)
+        read_constants(tmp_path, U)
 
 
 def test_read_constants_reads_what_numpy_does(built: Path, tmp_path: Path) -> None:
     with np.load(built / "constants.npz") as expected:
-        found = read_constants(built)
+        found = read_constants(built, U)
         assert found.keys() == set(expected)
         for name, array in found.items():
             np.testing.assert_array_equal(array, expected[name], strict=True)
             array[:] = 0  # the caller's own
-    (tmp_path / "constants.npz").write_bytes(npz({"weight_mask.npy": npy((1, 0), ">f8")}))
-    assert read_constants(tmp_path)["weight_mask"].shape == (1, 0)
+    for content in (npy((U, U), ">f4", bytes(4 * U * U)), npy((U, U + 1), "<f4", bytes(4 * U * (U + 1)))):
+        (tmp_path / "constants.npz").write_bytes(npz({"weight_mask.npy": content}))
+        with pytest.raises(DatasetError, match=rf"expected float32 \({U}, {U}\)"):
+            read_constants(tmp_path, U)
 
 
 def test_verify_of_constants_that_cannot_be_read_is_a_problem(built: Path, tmp_path: Path) -> None:

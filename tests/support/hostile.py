@@ -43,12 +43,28 @@ def read_checked(folder):
     reader = uvgen.open_shards(folder, check=True)
     len(reader) and reader[0]
 
+def train(folder):
+    from uvgen.torch import ShardDataset
+    data = ShardDataset(folder)
+    data.batch(range(len(data)))
+
+def export(folder):
+    import tempfile
+    with tempfile.TemporaryDirectory() as out:
+        uvgen.export_shards(folder, out + "/out", "npy")
+
+def augment(folder):
+    import tempfile
+    with tempfile.TemporaryDirectory() as out:
+        uvgen.augment_shards(folder, out + "/out", "none")
+
 def load(path):
     model = uvgen.load_model(path)
     float(model.basis.sum()), model.content_sha256
 
 WAYS = dict(
     set=read_set, checked=read_checked, verify=uvgen.verify_shards, model=load,
+    train=train, export=export, augment=augment,
     info=lambda path: command("model", "info", path), command=lambda folder: command("verify", folder),
 )
 for line in sys.stdin:
@@ -68,6 +84,7 @@ def outcomes(tasks: Sequence[tuple[str, Path]], *, seconds: float = SECONDS) -> 
     """What came of each way of reading each file: "" (read), "refused: …", "traceback: …" or "died: …".
 
     Ways: "set" (every sample, name and column), "checked", "verify", "command" (`uvgen verify`) of a data set's folder;
+    "train" (`ShardDataset`), "export" and "augment" of the same;
     "model" (`load_model`) and "info" (`uvgen model info`) of a model's file. A process that dies or hangs is followed
     by another one.
     """

@@ -39,7 +39,7 @@ from uvgen.storage.files import sha256_file
 
 _BATCH = 32
 _NOT_COPIED = ("format", "version", "config")
-_NEEDED = ("image", "image_to_crop", "landmarks", "name")
+_NEEDED = ("image", "image_to_crop", "image_height", "landmarks", "name", "pose")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ def augment_shards(
         out,
         config,
         plan,
-        read_constants(source),
+        read_constants(source, built.build.uv_size),
         mirror=mirror,
         model=None if model is None else as_model(model),
         workers=workers,

@@ -150,7 +150,7 @@ def _check_constants(folder: Path, index: Index) -> list[str]:
     if sha256_file(path) != index.constants_sha256:
         return [f"{path}: its SHA-256 is not the one in the index; damaged or changed"]
     try:
-        weights = read_constants(folder).get("weight_mask")
+        weights = read_constants(folder, DatasetConfig.of_index(index, folder).build.uv_size).get("weight_mask")
     except DatasetError as error:
         return [str(error)]
     if weights is None:

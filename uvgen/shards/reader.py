@@ -306,4 +306,4 @@ class ShardReader:
             return {}
         if self._check:
             self._check_hash(self.folder / CONSTANTS, self._constants_sha256)
-        return read_constants(self.folder)
+        return read_constants(self.folder, self.config.build.uv_size)

@@ -169,7 +169,7 @@ class OpenShard:
 
     def column(self, name: str, max_bytes: int = MAX_INFLATED_BYTES) -> NDArray[Any]:
         """One field of all samples as it is stored; bytes for texts."""
-        return self._datasets[name].read(max_bytes)
+        return self._dataset(name).read(max_bytes)
 
     def texts(self, name: str) -> list[str]:
         """One text of all samples."""
@@ -186,8 +186,13 @@ class OpenShard:
 
     def _column(self, name: str) -> NDArray[Any]:
         if name not in self._rows:
-            self._rows[name] = self._datasets[name].read()
+            self._rows[name] = self._dataset(name).read()
         return self._rows[name]
+
+    def _dataset(self, name: str) -> Hdf5Dataset:
+        if name not in self._datasets:
+            raise self._file.refused(f"no dataset {name}")
+        return self._datasets[name]
 
     def _decoded_image(self, jpegs: Hdf5Dataset, row: int, out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
         ends = self._rows[_ENDS]
