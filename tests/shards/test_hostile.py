@@ -215,6 +215,8 @@ def test_damaged_shards_are_read_or_refused(built: Path, jpegs: Path, tmp_path: 
     tasks = [*itertools.product(WAYS, sets)]
     found = outcomes(tasks)
     for (way, path), outcome in zip(tasks, found, strict=True):
+        if outcome.startswith("died: nothing"):  # HDF5 2.0.0 may hang on a text attribute, see SECURITY.md
+            (outcome,) = outcomes([("untrusted", path)], seconds=600)
         assert outcome == "" or outcome.startswith("refused: "), f"{way} {path.name}: {outcome}"
     assert 20 < sum(outcome != "" for outcome in found) < 150  # the damage is such that some are, and others not
 

@@ -64,7 +64,7 @@ def load(path):
 
 WAYS = dict(
     set=read_set, checked=read_checked, verify=uvgen.verify_shards, model=load,
-    train=train, export=export, augment=augment,
+    untrusted=lambda folder: uvgen.open_shards(folder, untrusted=True)[0], train=train, export=export, augment=augment,
     info=lambda path: command("model", "info", path), command=lambda folder: command("verify", folder),
 )
 for line in sys.stdin:
