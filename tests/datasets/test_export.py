@@ -162,7 +162,7 @@ def test_export_into_a_filled_folder_is_refused_and_touches_nothing(built: Path,
 def test_export_of_a_damaged_set_leaves_nothing(built: Path, tmp_path: Path) -> None:
     rename(built, tmp_path / "broken", lambda name: name)
     (tmp_path / "broken/IBUG-00001.h5").write_bytes(b"no shard")
-    with pytest.raises(DatasetError, match=r"IBUG-00001.h5: cannot be opened"):
+    with pytest.raises(DatasetError, match=r"IBUG-00001.h5: cannot be read"):
         export_shards(tmp_path / "broken", tmp_path / "out", "npy")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken"]
 

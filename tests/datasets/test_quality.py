@@ -432,12 +432,16 @@ def test_verify_finds_a_stored_nme_that_is_not_its_landmarks(tree: Path, model_p
     import h5py
 
     from uvgen.datasets.verify import _check_nme
+    from uvgen.shards.shard import OpenShard
 
     make(tree, model_path, tmp_path / "out")
-    with h5py.File(tmp_path / "out/AFW-00000.h5", "r+") as file:
-        assert _check_nme(file) == []
+    path = tmp_path / "out/AFW-00000.h5"
+    with OpenShard(path, 2) as shard:
+        assert _check_nme(shard) == []
+    with h5py.File(path, "r+") as file:
         file["label_nme"][1] = 0.5
-        assert _check_nme(file)[0].startswith("label_nme of AFW/AFW_001_1_0 is 0.5000, its landmarks give 0.0")
+    with OpenShard(path, 2) as shard:
+        assert _check_nme(shard)[0].startswith("label_nme of AFW/AFW_001_1_0 is 0.5000, its landmarks give 0.0")
 
 
 # Real files

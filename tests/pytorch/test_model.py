@@ -18,7 +18,7 @@ from uvgen import Augmentation, PositionMapper, TexelMirror, load_model, open_sh
 from uvgen.datasets.augmented import augment_shards
 from uvgen.errors import InputError, ModelError
 from uvgen.maps.labels import mirror_map
-from uvgen.models.morphable import make_model
+from uvgen.models.morphable import MorphableModel, make_model
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
@@ -186,8 +186,14 @@ def test_dataset_flips_without_a_model_are_refused_only_where_there_are_maps(set
     assert "posmap" not in batch and len(set(batch["flipped"].tolist())) == 2
 
 
+def other_model() -> MorphableModel:
+    model = toy_model()
+    arrays = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
+    return make_model(source="other", **arrays | {"mean": model.mean + 1, "content_sha256": ""})
+
+
 def test_dataset_with_another_model_is_refused(sets, tmp_path) -> None:
-    save_model(dataclasses.replace(toy_model(), content_sha256="1" * 64), tmp_path / "other.h5")
+    save_model(other_model(), tmp_path / "other.h5")
     with pytest.raises(ModelError, match=r"other\.h5: not the model of "):
         ShardDataset(sets[1], model=tmp_path / "other.h5")
     assert not open_shards(sets[1]).made
@@ -243,7 +249,7 @@ def test_layer_refuses_what_it_cannot_do(sets, model_path, tmp_path) -> None:
     assert layer.from_batch(still).shape == (2, 3, U, U)
     with pytest.raises(InputError, match="batch: has no shape, expected shape, expression"):
         layer.from_batch({})
-    save_model(dataclasses.replace(toy_model(), content_sha256="1" * 64), tmp_path / "other.h5")
+    save_model(other_model(), tmp_path / "other.h5")
     with pytest.raises(ModelError, match=r"other\.h5: not the model of .*; name that model's file"):
         PositionMapLayer.for_shards(dataset, tmp_path / "other.h5")
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from uvgen import BuildResult, ShardReader, build_shards, find_samples, load_model, open_shards
 from uvgen.datasets.config import BuildConfig
+from uvgen.shards.index import sealed
 
 PATIENCE_S = 300  # for what takes a second: a loaded machine is slow, and only a hang is to end here
 COMMAND = (sys.executable, "-c", "from uvgen.cli.main import main; main()")
@@ -45,11 +46,12 @@ def assert_equal_samples(left: dict[str, Any], right: dict[str, Any]) -> None:
 
 
 def edit_index(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change the content of a folder's `dataset.json` in place."""
+    """Change the content of a folder's `dataset.json` in place, with the checksum that fits."""
     path = folder / "dataset.json"
     content = json.loads(path.read_text(encoding="utf-8"))
+    del content["sha256"]
     change(content)
-    path.write_text(json.dumps(content), encoding="utf-8")
+    path.write_bytes(sealed(content))
 
 
 def listed_shards(folder: Path) -> list[str]:

@@ -21,7 +21,7 @@ from uvgen._version import __version__
 from uvgen.augment.sample import apply
 from uvgen.augment.values import Augmentation, AugmentationDraw
 from uvgen.datasets.config import CopyConfig, DatasetConfig
-from uvgen.datasets.fields import MAP_PARAMETERS, augmented_fields
+from uvgen.datasets.fields import MAP_PARAMETERS, augmented_fields, known_layouts
 from uvgen.datasets.open import check_model
 from uvgen.datasets.record import BuildResult, ShardResult, make_shards
 from uvgen.errors import DatasetError, InputError, SampleError
@@ -42,7 +42,7 @@ from uvgen.storage.files import sha256_file
 
 _BATCH = 32
 _NOT_COPIED = ("format", "version", "config")
-_NEEDED = ("image", "image_to_crop", "landmarks", "name")
+_NEEDED = ("image", "image_to_crop", "image_height", "landmarks", "name", "pose")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ def augment_shards(
         out,
         config,
         plan,
-        read_constants(source),
+        read_constants(source, built.build.uv_size),
         mirror=mirror,
         model=None if model is None else as_model(model),
         workers=workers,
@@ -249,13 +249,13 @@ def _make_shard(job: AugmentJob, mapper: PositionMapper | None, task: CopyTask) 
 
     path = job.source / task.source.file
     _check_hash(path, task.source)
-    with OpenShard(path, task.source.samples) as source:
+    with OpenShard(path, task.source.samples, known_layouts(job.config.build)) as source:
         needed = _NEEDED if mapper is None else (*_NEEDED, *MAP_PARAMETERS)
         if missing := [name for name in needed if name not in source.fields]:
             raise DatasetError(f"{path}: has no dataset {missing[0]}; build it again")
         parts = [range(k, min(k + _BATCH, source.n_samples)) for k in range(0, source.n_samples, _BATCH)]
-        attributes = {key: value for key, value in source.file.attrs.items() if key not in _NOT_COPIED}
-        stated = {**json.loads(source.file.attrs["config"]), **job.copied.to_plain()}
+        attributes = {key: value for key, value in source.file_attributes.items() if key not in _NOT_COPIED}
+        stated = {**json.loads(source.file_attributes["config"]), **job.copied.to_plain()}
         entry = write_shard(
             job.out / task.file,
             augmented_fields(source, job.copied.augmentation),

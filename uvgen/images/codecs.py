@@ -59,10 +59,17 @@ def encode_jpeg(image: NDArray[np.uint8], quality: int, *, subsampling: str = "4
     return simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, colorspace="RGB", colorsubsampling=subsampling)
 
 
-def decode_jpeg(data: Any, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
-    """RGB image (h, w, 3) uint8 of a JPEG's bytes, in `out` where it is given; ValueError where it is damaged."""
+def decode_jpeg(
+    data: Any, out: NDArray[np.uint8] | None = None, size: tuple[int, int] | None = None
+) -> NDArray[np.uint8]:
+    """RGB image (h, w, 3) uint8 of a JPEG's bytes, in `out` where it is given.
+
+    ValueError where it is damaged, or is not of `size` (h, w), which its header says before any memory is taken.
+    """
     import simplejpeg
 
+    if size is not None and (found := simplejpeg.decode_jpeg_header(data)[:2]) != size:
+        raise ValueError(f"{found[0]} x {found[1]} px, expected {size[0]} x {size[1]}")
     return simplejpeg.decode_jpeg(data, colorspace="RGB", buffer=out)
 
 

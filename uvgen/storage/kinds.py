@@ -212,15 +212,15 @@ def _is_zero(path: Path) -> bool:
 
 def _describe_hdf5(path: Path) -> str:
     with suppress(Exception):  # whatever a damaged file makes h5py raise
-        import h5py
+        from uvgen.storage.hdf5_reading import open_hdf5
 
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("format") == "uvgen-model":
-                return "a uvgen model"
-            if "shape/model/mean" in file:
-                return "a Basel Face Model of 2017 or 2019"
-            if "image" in file and "image_to_crop" in file:
+        with open_hdf5(path) as file:
+            if {"image_to_crop", "landmarks"} <= set(file.names):
                 return "a shard of a uvgen data set"
+            if "shape" in file.names and file.is_group("shape") and "model" in file.members("shape"):
+                return "a Basel Face Model of 2017 or 2019"
+            if file.attributes.get("format") == "uvgen-model":
+                return "a uvgen model"
     return "an HDF5 file"
 
 

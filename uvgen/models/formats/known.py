@@ -72,10 +72,10 @@ def _variables(path: Path) -> set[str]:
     kind = describe_file(path)
     try:
         if kind == "a MATLAB 7.3 file":
-            import h5py
+            from uvgen.storage.hdf5_reading import open_hdf5
 
-            with h5py.File(path, "r") as file:
-                return set(file)
+            with open_hdf5(path, user_block=512) as file:
+                return set(file.names)
         if kind.startswith("a MATLAB"):
             from scipy.io import whosmat
 

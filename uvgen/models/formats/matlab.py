@@ -14,6 +14,7 @@ from uvgen.storage.kinds import describe_file
 
 # 1-based vertices of the trimmed model whose published UV are off, and the neighbours whose mean replaces
 # them (face3d, examples/Data/BFM/generate.m).
+_DEEPEST = 4  # groups in groups: structs in structs
 _UV_REPAIRS = ((10032, (10033, 10158)), (10155, (10534, 10157, 10661)), (10280, (10916, 10286)))
 
 
@@ -83,17 +84,17 @@ def _plain(value: Any) -> Any:
 
 def _load_hdf5(path: Path, names: list[str] | None) -> dict[str, Any]:
     """Variables of a MATLAB 7.3 file: HDF5, the axes in reverse order, structs as groups."""
-    import h5py
+    from uvgen.storage.hdf5_reading import open_hdf5, safe_dataset
 
-    def value(item: Any) -> Any:
-        if isinstance(item, h5py.Group):
-            return {key: value(field) for key, field in item.items()}
-        if item.attrs.get("MATLAB_empty", 0):
-            return np.empty((0, 0))
-        return np.asarray(item[()]).T
+    with open_hdf5(path, ModelError, user_block=512) as file:
 
-    with h5py.File(path, "r") as file:
-        return {name: value(file[name]) for name in file if names is None or name in names}
+        def value(name: str, depth: int) -> Any:
+            if depth < _DEEPEST and file.is_group(name):
+                return {key: value(f"{name}/{key}", depth + 1) for key in file.members(name)}
+            item = safe_dataset(file, name)
+            return np.empty((0, 0)) if item.attributes.get("MATLAB_empty", 0) else item.read().T
+
+        return {name: value(name, 0) for name in file.names if names is None or name in names}
 
 
 def numbers(content: dict[str, Any], name: str, path: Path) -> NDArray[Any]:
