@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from uvgen.errors import DatasetError, InputError
+from uvgen.storage.names import printable
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _FLIP = "_Flip"
@@ -73,7 +74,7 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
     """
     root = Path(os.path.abspath(root))  # workers may have another working folder
     folders = _subset_folders(root)
-    there = list(dict.fromkeys(printable_name(folder.name) for folder in folders))
+    there = list(dict.fromkeys(printable(folder.name) for folder in folders))
     if unknown := [name for name in subsets if _same(name) not in map(_same, there)]:
         raise DatasetError(f"{root}: no subset {unknown[0]} with images; there are {', '.join(there)}")
     asked = set(map(_same, subsets))
@@ -87,9 +88,7 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
         raise DatasetError(
             f"{root}: holds mirrored images alone ({', '.join(there)}), which are not to be taken; take them along"
         )
-    chosen = sorted(
-        (folder for folder in folders if printable_name(folder.name) in wanted), key=lambda folder: folder.name
-    )
+    chosen = sorted((folder for folder in folders if printable(folder.name) in wanted), key=lambda folder: folder.name)
     samples = [sample for folder in chosen for sample in _pair(folder, flat=folder == root)]
     counts = Counter(sample.name for sample in samples)
     return [
@@ -98,14 +97,6 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
         else replace(sample, problem=f"{sample.image or sample.parameters}: another file has this name too; rename one")
         for sample in samples
     ]
-
-
-def printable_name(text: str) -> str:
-    """A file's name as text that can be stored and printed: other bytes than UTF-8 and control characters escaped."""
-    if text.isascii() and text.isprintable():
-        return text
-    text = os.fsencode(text).decode("utf-8", "backslashreplace")
-    return "".join(c if unicodedata.category(c) not in ("Cc", "Zl", "Zp") else repr(c)[1:-1] for c in text)
 
 
 def _same(name: str) -> str:
@@ -161,7 +152,7 @@ def _pair(folder: Path, *, flat: bool) -> list[Sample]:
             images.setdefault(_same(stem), []).append(Path(entry.path))
         elif suffix.lower() == ".mat" and not entry.name.startswith("."):
             parameters.setdefault(_same(stem), []).append(Path(entry.path))
-    subset = printable_name(folder.name)
+    subset = printable(folder.name)
     samples = []
     for stem in sorted(images.keys() | parameters.keys()):
         pair = images.get(stem, []), parameters.get(stem, [])
@@ -169,9 +160,9 @@ def _pair(folder: Path, *, flat: bool) -> list[Sample]:
         problem = ""
         for files, kind in zip(pair, ("images", "parameter files"), strict=True):
             if len(files) > 1 and not problem:
-                others = ", ".join(printable_name(path.name) for path in files[1:])
+                others = ", ".join(printable(path.name) for path in files[1:])
                 problem = f"{files[0]}: {others} has the same name, expected one file of {kind}; remove the wrong one"
-        name = printable_name(os.path.splitext(first.name)[0])
+        name = printable(os.path.splitext(first.name)[0])
         image, mat = (files[0] if files else None for files in pair)
         samples.append(Sample(name if flat else f"{subset}/{name}", subset, image, mat, problem))
     return samples

@@ -8,7 +8,7 @@ import pytest
 import scipy.io as sio
 from PIL import Image
 
-from uvgen.samples.matfile import read_numeric
+from uvgen.storage.matfile import read_numeric
 
 
 def matlab4() -> bytes:
