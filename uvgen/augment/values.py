@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from uvgen.checks import choice, shown
 from uvgen.errors import InputError
 from uvgen.randomness import keyed_generator
+from uvgen.storage.names import brief
 from uvgen.storage.plain_json import parse_json
 
 Bounds = tuple[float, float]
@@ -143,7 +144,7 @@ class AugmentationDraw:
             return cls(**values)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise InputError(
-                f"draw: {shown(text)}, not a draw ({error}), expected what AugmentationDraw.to_json wrote"
+                f"draw: {shown(text)}, not a draw ({brief(error)}), expected what AugmentationDraw.to_json wrote"
             ) from error
 
 

@@ -81,7 +81,10 @@ def _check_jpeg(data: Any) -> tuple[int, int, str]:
     """Height, width and color space of a JPEG; ValueError where its pixels are too many, or more than it can hold."""
     import simplejpeg
 
-    height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+    try:
+        height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+    except KeyError as error:
+        raise ValueError("damaged JPEG header: colors of an unknown kind") from error
     check_picture_size(width, height)
     _check_density(width, height, len(data), _JPEG_PIXELS_PER_BYTE)
     if bytes(data).count(b"\xff\xda") > _MOST_SCANS:

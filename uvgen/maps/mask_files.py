@@ -10,6 +10,7 @@ from uvgen.errors import InputError
 from uvgen.images.codecs import decode_gray
 from uvgen.maps.masks import WEIGHTS
 from uvgen.storage.kinds import describe_bytes
+from uvgen.storage.names import brief
 from uvgen.storage.npy import read_npy
 from uvgen.storage.reading import read_file
 
@@ -56,7 +57,7 @@ def read_weights(path: Path, size: int) -> NDArray[np.float32]:
         weights = _weights_of_array(data) if is_array else gray_to_weights(decode_gray(data))
     except Exception as error:  # NumPy and Pillow raise a dozen kinds on damaged files
         raise InputError(
-            f"{path}: not a readable weight mask ({error}), expected a gray 8-bit PNG image or .npy of weights"
+            f"{path}: not a readable weight mask ({brief(error)}), expected a gray 8-bit PNG image or .npy of weights"
         ) from error
     check_weights(weights, str(path), size)
     return weights

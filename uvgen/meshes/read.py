@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import DependencyError, MeshFileError
 from uvgen.storage.kinds import describe_file
+from uvgen.storage.names import brief
 from uvgen.storage.reading import read_file
 from uvgen.storage.text import decode_text
 
@@ -128,7 +129,7 @@ def _any_obj(text: str, path: Path) -> Mesh:
                 triangles += [(corners[0], b, c) for b, c in pairwise(corners[1:])]
         except ValueError as error:
             shown = line.strip()[:_SHOWN]
-            raise MeshFileError(f"{path}: not a readable mesh: line {number} is {shown!r} ({error})") from error
+            raise MeshFileError(f"{path}: not a readable mesh: line {number} is {shown!r} ({brief(error)})") from error
     return np.array(vertices, np.float64).reshape(-1, 3), np.array(triangles, np.int32).reshape(-1, 3)
 
 
@@ -164,13 +165,15 @@ def _read_by_trimesh(path: Path) -> Mesh:
     seams: dict[str, Any] = {"fix_texture": False} if is_ply else {}  # trimesh cuts the mesh at them else
     try:
         data = read_file(path, _MOST_BYTES)
+        if not is_ply:
+            data = re.sub(rb"#[^\n]*", b"", data)  # comments, for which trimesh takes a microsecond a byte
         mesh: Any = trimesh.load(
             io.BytesIO(data), file_type=path.suffix[1:].lower(), process=False, maintain_order=True, **seams
         )
         vertices = np.asarray(mesh.vertices, np.float64).reshape(-1, 3)
         triangles = np.asarray(getattr(mesh, "faces", ()), np.int64).reshape(-1, 3)
     except Exception as error:  # trimesh's readers raise errors of any type
-        raise MeshFileError(f"{path}: not a readable mesh ({error}), {_EXPECTED}") from error
+        raise MeshFileError(f"{path}: not a readable mesh ({brief(error)}), {_EXPECTED}") from error
     stated = _stated_vertices(path, data)
     if stated is not None and stated != len(vertices):
         raise MeshFileError(

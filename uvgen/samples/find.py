@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from uvgen.errors import DatasetError, InputError
-from uvgen.storage.names import printable
+from uvgen.storage.names import brief, printable
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _FLIP = "_Flip"
@@ -201,5 +201,7 @@ def select_samples(samples: Iterable[Sample], names: Iterable[str]) -> list[Samp
     missing = sorted(wanted - {_same(sample.name) for sample in samples})
     if missing:
         example = samples[0].name if samples else "none"
-        raise InputError(f"{len(missing)} listed samples are not there, first {missing[0]}; names look like {example}")
+        raise InputError(
+            f"{len(missing)} listed samples are not there, first {brief(missing[0])}; names look like {example}"
+        )
     return [sample for sample in samples if _same(sample.name) in wanted]

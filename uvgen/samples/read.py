@@ -13,6 +13,7 @@ from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.images.codecs import decode_image, exif_orientation, oriented
 from uvgen.samples.find import Sample
 from uvgen.storage.matfile import read_numeric
+from uvgen.storage.names import brief
 from uvgen.storage.reading import read_file
 
 EXIF = ("ignore", "apply")
@@ -187,5 +188,5 @@ def read_oriented_image(sample: Sample, *, exif: str = "ignore") -> tuple[NDArra
     try:
         image, orientation = decode_image(data), exif_orientation(data)
     except Exception as error:  # Pillow's decoders raise a dozen kinds on damaged files, not all of them documented
-        raise SampleError(f"{path}: not a readable image ({error}); copy it again") from error
+        raise SampleError(f"{path}: not a readable image ({brief(error)}); copy it again") from error
     return (oriented(image, orientation) if exif == "apply" else image), orientation

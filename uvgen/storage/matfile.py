@@ -279,13 +279,22 @@ def _header(data: memoryview, order: str) -> _Array:
     first = [part for _, part in islice(parts, 3)]
     if len(first) < 3:
         raise ValueError("damaged array header")
-    flags, lengths, name = first
+    flags, lengths, stored_name = first
+    name = _text(stored_name)
     if len(flags) != 8 or len(lengths) % 4 or not 0 < len(lengths) <= 4 * _MOST_DIMENSIONS or len(name) > _LONGEST_NAME:
         raise ValueError("damaged array header")
     shape = struct.unpack(f"{order}{len(lengths) // 4}i", lengths)
     if min(shape) < 0:
         raise ValueError("damaged array header")
-    return _Array(struct.unpack_from(order + "I", flags)[0], shape, bytes(name).decode("latin-1"), parts)
+    return _Array(struct.unpack_from(order + "I", flags)[0], shape, name, parts)
+
+
+def _text(data: bytes | memoryview) -> str:
+    """A name; ValueError where it holds what none does."""
+    name = bytes(data).decode("latin-1")
+    if not name.isprintable():
+        raise ValueError("damaged name of a variable")
+    return name
 
 
 def _value(array: _Array, order: str, budget: _Budget, depth: int) -> NDArray[Any] | dict[str, Any] | Unread:
@@ -323,7 +332,7 @@ def _struct(array: _Array, order: str, budget: _Budget, depth: int) -> dict[str,
     n_fields = len(names) // width if width > 0 else 0
     if len(names) != n_fields * max(width, 0) or n_fields > _MOST_FIELDS or width > _LONGEST_NAME:
         raise ValueError(f"damaged struct {array.name}")
-    fields = [bytes(names[k * width : (k + 1) * width]).split(b"\0")[0].decode("latin-1") for k in range(n_fields)]
+    fields = [_text(bytes(names[k * width : (k + 1) * width]).split(b"\0")[0]) for k in range(n_fields)]
     return {field: _item(array, order, budget, depth) for field in fields}
 
 

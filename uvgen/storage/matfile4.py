@@ -5,6 +5,7 @@ name, which ends in a zero; and the values, column by column. The type's digits 
 type, and whether it is full, text or sparse.
 """
 
+import re
 import struct
 from collections.abc import Collection
 from typing import Any, BinaryIO
@@ -47,7 +48,7 @@ def read_version_4(file: BinaryIO, size: int, names: Collection[str] | None) -> 
         file.seek(position)
         header = _header(file.read(20))
         name = file.read(header[4]) if header else b""
-        if header is None or not name.endswith(b"\0") or (not name[:-1].isalnum() and b"_" not in name):
+        if header is None or not re.fullmatch(rb"[A-Za-z]\w*\0", name):
             if not number:
                 return None
             raise ValueError(f"damaged at byte {position}")

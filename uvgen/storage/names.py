@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 _MAX_COMPONENT = 200  # bytes, of the 255 that file systems allow: an ending of up to 55 follows
 _MAX_PATH = 1000  # bytes
+_LONGEST = 200  # characters of a message
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names that Windows keeps for itself
 
 
@@ -26,6 +27,12 @@ def printable(text: str) -> str:
 def _from_bytes(text: str) -> bool:
     """Whether all surrogates are those by which Python writes the bytes of a file's name that are no UTF-8."""
     return not re.search("[\ud800-\udc7f\udd00-\udfff]", text)
+
+
+def brief(text: object) -> str:
+    """What another program says, such as an error's message, for one of uvgen's: printable, on one line, not long."""
+    line = printable(" ".join(str(text).split()))
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
 
 
 def safe_name(name: str) -> str:

@@ -32,13 +32,18 @@ def new_array(subtype: Any, shape: Any, kind: Any) -> NDArray[Any]:
     return np.ndarray((0,), np.int8)
 
 
+def _named(value: Any) -> str:
+    """Text for a message; of other values their type, since a container may be as deep as it likes."""
+    return repr(value[:20]) if isinstance(value, str) else f"a {type(value).__name__}"
+
+
 def _dtype(code: Any, align: Any = False, copy: Any = False) -> PickledType:
     code = code.decode("ascii") if isinstance(code, bytes) else code
     letter, digits = (code[:1], code[1:]) if isinstance(code, str) else ("", "")
     sizes = {"f": "2 4 8 16", "i": "1 2 4 8", "u": "1 2 4 8", "b": "1", "c": "8 16 32"}.get(letter, "").split()
     is_text = letter in ("S", "U") and digits.isascii() and digits.isdecimal() and len(digits) <= 6
     if digits not in sizes and not is_text:
-        raise ValueError(f"an array of {str(code)[:20]!r}, expected numbers or text")
+        raise ValueError(f"an array of {_named(code)}, expected numbers or text")
     return PickledType(code)
 
 
@@ -70,7 +75,7 @@ def _from_buffer(raw: Any, dtype: Any, shape: Any, order: Any) -> NDArray[Any]:
 def _encode(text: Any, encoding: Any) -> bytes:
     """How Python 3 writes bytes in protocols 0 to 2."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise ValueError(f"a text in the encoding {str(encoding)[:20]!r}, expected latin1")
+        raise ValueError(f"a text in the encoding {_named(encoding)}, expected latin1")
     return text.encode("latin-1")
 
 

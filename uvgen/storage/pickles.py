@@ -16,6 +16,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from uvgen.storage.names import brief
 from uvgen.storage.pickle_values import FUNCTIONS, PickledFunction, PickledType, key_of, new_array, values_of
 
 _MOST_INSTRUCTIONS = 2_000_000
@@ -165,7 +166,9 @@ class _Machine:
 
     def _name(self, module: str, name: str) -> None:
         if (module, name) not in FUNCTIONS:
-            raise ValueError(f"it needs {module[:60]}.{name[:60]}, expected arrays and plain containers alone")
+            raise ValueError(
+                f"it needs {brief(module)[:60]}.{brief(name)[:60]}, expected arrays and plain containers alone"
+            )
         self._push(PickledFunction(name, FUNCTIONS[module, name]))
 
     def _reduce(self) -> None:

@@ -12,6 +12,7 @@ from uvgen.models.formats import known
 from uvgen.models.morphable import REGIONS
 from uvgen.storage.kinds import describe_file
 from uvgen.storage.matfile import Unread, read_variables
+from uvgen.storage.names import brief
 
 # 1-based vertices of the trimmed model whose published UV are off, and the neighbours whose mean replaces
 # them (face3d, examples/Data/BFM/generate.m).
@@ -51,9 +52,9 @@ def load(path: Path, *required: str, struct: str | None = None) -> dict[str, Any
         kind = describe_file(path)
         if kind == "a MATLAB 7.3 file":
             again = "save it again in MATLAB with save(..., '-v7')"
-            raise ModelError(f"{path}: MATLAB 7.3 file; {again}, it cannot be read ({error})") from error
+            raise ModelError(f"{path}: MATLAB 7.3 file; {again}, it cannot be read ({brief(error)})") from error
         if kind.startswith("a MATLAB"):
-            raise ModelError(f"{path}: not a readable MATLAB file ({error}); download it again") from error
+            raise ModelError(f"{path}: not a readable MATLAB file ({brief(error)}); download it again") from error
         raise ModelError(f"{path}: not a readable MATLAB file ({kind}){known.advice(path)}") from error
     if struct is not None:
         record = content.get(struct)
@@ -63,7 +64,7 @@ def load(path: Path, *required: str, struct: str | None = None) -> dict[str, Any
     for name in required:
         if name not in content:
             present = ", ".join(sorted(key for key in content if not key.startswith("__"))) or "nothing"
-            raise ModelError(f"{path}: variable {name} is missing; the file holds {present}{known.advice(path)}")
+            raise ModelError(f"{path}: variable {name} is missing; the file holds {brief(present)}{known.advice(path)}")
     return content
 
 
