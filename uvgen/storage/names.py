@@ -5,7 +5,7 @@ import re
 import unicodedata
 from pathlib import Path, PurePosixPath
 
-_MAX_COMPONENT = 200  # bytes, of the 255 that file systems allow: an ending of up to 55 follows
+_MAX_COMPONENT = 230  # bytes, of the 255 that file systems allow: an ending follows
 _MAX_PATH = 1000  # bytes
 _LONGEST = 200  # characters of a message
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names that Windows keeps for itself
@@ -67,13 +67,18 @@ def _safe_part(part: str) -> str:
         shown = f"{shown.rstrip('. ')}_"
     if _DEVICES.fullmatch(shown):
         shown = f"_{shown}"
-    if len(shown.encode()) > _MAX_COMPONENT:
-        return f"{_cut(shown, _MAX_COMPONENT - 9)}~{_digest(part)}"
-    return shown
+    return shortened(shown, part)
+
+
+def shortened(text: str, whole: str | None = None) -> str:
+    """A file's name, cut and given 8 digits of the hash of `whole`, itself by default, where endings would not fit."""
+    if len(text.encode("utf-8", "surrogatepass")) <= _MAX_COMPONENT:
+        return text
+    return f"{_cut(text, _MAX_COMPONENT - 9)}~{_digest(text if whole is None else whole)}"
 
 
 def _cut(text: str, n_bytes: int) -> str:
-    return text.encode()[:n_bytes].decode("utf-8", "ignore")
+    return text.encode("utf-8", "surrogatepass")[:n_bytes].decode("utf-8", "ignore")
 
 
 def _digest(text: str) -> str:
