@@ -292,12 +292,17 @@ def pickled(data: bytes, rng: Random) -> bytes:
     ends = [*places[1:], len(data)]
     parts = [data[a:b] for a, b in zip(places, ends, strict=True)]
     hostile = (
-        b"cos\nsystem\n", b"cbuiltins\neval\n", b"cnumpy\nload\n", b"cnumpy.core.multiarray\n_reconstruct\n", b"R", b"b",
+        b"cos\nsystem\n", b"cbuiltins\neval\n", b"cnumpy\nload\n", b"cnumpy.core.multiarray\n_reconstruct\n",
+        b"R", b"b",
         b"Vx\nR", b"(", b"t", b"\x85", b"\x81", b"Px\n", b"\x82\x01", b"cnumpy\ndtype\n(S'O8'\nI0\nI1\ntR", b"2", b"0",
-        b"cbuiltins\ngetattr\n", b"j\xff\xff\xff\x7f", b"r\xff\xff\xff\xff", b"h\x00", b"\x8e" + b"\xff" * 8, b"}", b"]",
-        b"X\xff\xff\xff\xff", b"I" + b"9" * 5000 + b"\n", b"\x8b\xff\xff\xff\x7f", b"]q\x00h\x00a", b")" + b"\x85" * 5000,
-        b"cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85R", b"cnumpy\nndarray\nJ\xff\xff\xff\x7f\x85\x85R", b"\x8f", b"s", b"u",
-        b"c_codecs\nencode\nVx\nVzip\n\x86R", b"\x97", b"\x98", b"\x93", b"ccopyreg\n_reconstructor\n", b"\x95" + b"\xff" * 8,
+        b"cbuiltins\ngetattr\n", b"j\xff\xff\xff\x7f", b"r\xff\xff\xff\xff", b"h\x00", b"\x8e" + b"\xff" * 8,
+        b"}", b"]",
+        b"X\xff\xff\xff\xff", b"I" + b"9" * 5000 + b"\n", b"\x8b\xff\xff\xff\x7f", b"]q\x00h\x00a",
+        b")" + b"\x85" * 5000,
+        b"cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85R", b"cnumpy\nndarray\nJ\xff\xff\xff\x7f\x85\x85R",
+        b"\x8f", b"s", b"u",
+        b"c_codecs\nencode\nVx\nVzip\n\x86R", b"\x97", b"\x98", b"\x93", b"ccopyreg\n_reconstructor\n",
+        b"\x95" + b"\xff" * 8,
     )  # fmt: skip
     for _ in range(rng.choice((1, 1, 2, 4))):
         k = rng.randrange(len(parts))

@@ -2,10 +2,10 @@
 
     python -m fuzz.run --n 100000                       all readers, inputs 0 to 99999 of each
     python -m fuzz.run --reader image --first 5000      goes on where a run ended
-    python -m fuzz.run --reader image --show 5017       one input: written to `input-5017.jpg`, and read with a traceback
+    python -m fuzz.run --reader image --show 5017       one input: written to `input-5017.jpg`, read with a traceback
 
-An input's number is its seed: the same number gives the same bytes. A failure is a signal, an error that the reader does
-not document, more than `MOST_SECONDS` of processor time, or more memory than the table says.
+An input's number is its seed: the same number gives the same bytes. A failure is a signal, an error that the reader
+does not document, more than `MOST_SECONDS` of processor time, or more memory than the table says.
 """
 
 import argparse
@@ -16,7 +16,6 @@ import resource
 import shutil
 import signal
 import struct
-import subprocess
 import sys
 import tempfile
 import time
@@ -32,6 +31,7 @@ MOST_SECONDS = 2.0
 KILLED_AFTER = 20.0  # seconds of processor time, where it hangs
 _STALLED = 300.0  # seconds without progress: it waits for something
 _ADDRESS_SPACE = 3 << 30
+_MEMORY = Path("/dev/shm")
 _STATUS = struct.Struct("<4q")  # next input, accepted, refused, failures
 
 
@@ -144,34 +144,48 @@ def run(reader: Reader, first: int, n: int, folder: Path, *, batch: int = 20_000
         last = min(number + batch, first + n)
         (folder / "failures").write_text("")
         (folder / "status").write_bytes(_STATUS.pack(number, 0, 0, 0))
-        command = [sys.executable, "-m", "fuzz.run", "--child", reader.name, str(folder), str(number), str(last)]
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        code = _wait(process, folder / "status")
+        code = _forked(reader, folder, number, last)
+        if code == 1:
+            raise RuntimeError(f"the mutator of {reader.name} fails, or the harness; try --show {number}")
         reached, accepted, refused, _ = _STATUS.unpack((folder / "status").read_bytes())
         tally.accepted, tally.refused = tally.accepted + accepted, tally.refused + refused
         tally.failures += [tuple(json.loads(line)) for line in (folder / "failures").read_text().splitlines()]
         if reached < last:  # it died on this one
-            tally.failures.append((reached, "hangs" if code in (-27, None) else f"ends the process ({code})"))
+            tally.failures.append(
+                (reached, "hangs" if code in (-signal.SIGPROF, None) else f"ends the process ({code})")
+            )
             reached += 1
         number = reached
     tally.inputs, tally.seconds = n, time.perf_counter() - started
     return tally
 
 
-def _wait(process: subprocess.Popen[bytes], status: Path) -> int | None:
-    """The exit status; None where it made no progress and was killed."""
+def _forked(reader: Reader, folder: Path, first: int, last: int) -> int | None:
+    """Run `child` in a process of its own; its exit status, or None where it made no progress and was killed."""
+    process = os.fork()
+    if process == 0:
+        silent = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silent, 1)
+        os.dup2(silent, 2)
+        code = 1
+        try:
+            child(reader, folder, first, last)
+            code = 0
+        finally:
+            os._exit(code)
     before, since = b"", time.monotonic()
     while True:
-        try:
-            return process.wait(timeout=1)
-        except subprocess.TimeoutExpired:
-            now = status.read_bytes()
-            if now != before:
-                before, since = now, time.monotonic()
-            elif time.monotonic() - since > _STALLED:
-                process.kill()
-                process.wait()
-                return None
+        ended, status = os.waitpid(process, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.02)
+        now = (folder / "status").read_bytes()
+        if now != before:
+            before, since = now, time.monotonic()
+        elif time.monotonic() - since > _STALLED:
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+            return None
 
 
 def show(reader: Reader, number: int, folder: Path) -> None:
@@ -196,28 +210,24 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first input")
     parser.add_argument("--reader", action="append", default=[], help="one reader, several times; all by default")
     parser.add_argument("--show", type=int, help="one input, of one reader")
-    parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--any-time", action="store_true", help="do not count how long an input takes")
     given = parser.parse_args()
+    global MOST_SECONDS
+    MOST_SECONDS = float("inf") if given.any_time else MOST_SECONDS
     table = {reader.name: reader for reader in READERS}
-    if given.child:
-        name, folder, first, last = given.child
-        child(table[name], Path(folder), int(first), int(last))
-        return 0
     failed = False
     heads = f"{'reader':18} {'inputs':>8} {'refused':>8} {'accepted':>8} {'failures':>8} {'per s':>7}"
     print(heads, flush=True)
     for name in given.reader or table:
         reader = table[name]
-        with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as place:
+        with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as place:
             if given.show is not None:
                 show(reader, given.show, Path(place))
                 continue
             tally = run(reader, given.first, given.n, Path(place) / "r")
         counts = f"{tally.inputs:8} {tally.refused:8} {tally.accepted:8} {len(tally.failures):8}"
-        print(
-            f"{name:18} {counts} {tally.inputs / tally.seconds:7.0f}  {'(' + reader.known + ')' * 1 if reader.known and tally.failures else ''}",
-            flush=True,
-        )
+        why = f"  ({reader.known})" if reader.known and tally.failures else ""
+        print(f"{name:18} {counts} {tally.inputs / tally.seconds:7.0f}{why}", flush=True)
         for number, wrong in tally.failures[:20]:
             print(f"    {number}: {wrong}", flush=True)
         failed = failed or bool(tally.failures and not reader.known)

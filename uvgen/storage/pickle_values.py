@@ -85,13 +85,13 @@ def _bytes(content: Any = b"", encoding: Any = None) -> bytes:
     if isinstance(content, list):
         return bytes(content)
     if not isinstance(content, (bytes, bytearray)):
-        raise ValueError("bytes made of something else")
+        raise ValueError(f"bytes made of {_named(content)}, expected bytes")
     return bytes(content)
 
 
 def _complex(real: Any, imaginary: Any) -> complex:
     if type(real) is not float or type(imaginary) is not float:
-        raise ValueError("a complex number made of something else")
+        raise ValueError("a complex number made of something else than two floats, expected those")
     return complex(real, imaginary)
 
 
@@ -100,7 +100,7 @@ def _items(make: Callable[..., Any]) -> Callable[..., Any]:
 
     def made(items: Any = ()) -> Any:
         if not isinstance(items, (list, tuple)):
-            raise ValueError("a container made of something else")
+            raise ValueError(f"a container made of {_named(items)}, expected a list")
         return make(items) if make in (list, tuple) else make(key_of(item) for item in items)
 
     return made
@@ -109,7 +109,7 @@ def _items(make: Callable[..., Any]) -> Callable[..., Any]:
 def _mapping(make: Callable[..., Any]) -> Callable[..., Any]:
     def made(pairs: Any = ()) -> Any:
         if not isinstance(pairs, (list, tuple)) or any(not isinstance(p, (list, tuple)) or len(p) != 2 for p in pairs):
-            raise ValueError("a dict made of something else")
+            raise ValueError("a dict made of something else, expected pairs")
         return make((key_of(key), value) for key, value in pairs)
 
     return made
