@@ -11,7 +11,7 @@ from PIL import Image
 from support.toy import picture
 
 from uvgen.errors import InputError
-from uvgen.images.codecs import decode_gray, decode_image, encode_jpeg, encode_png, save_picture
+from uvgen.images.codecs import decode_gray, decode_image, decode_jpeg, encode_jpeg, encode_png, save_picture
 
 NOISE = np.random.default_rng(0).integers(60, 200, (96, 128, 3), np.uint8)
 
@@ -186,3 +186,55 @@ def test_encoding_of_floats_is_refused_in_words(tmp_path, image: np.ndarray, mes
         with pytest.raises(InputError, match=message):
             encode()
     assert not list(tmp_path.iterdir())
+
+
+def stating(data: bytes, width: int, height: int) -> bytes:
+    """A picture whose header states another size."""
+    content = bytearray(data)
+    if data[:2] == b"\xff\xd8":
+        place = content.find(b"\xff\xc0")
+        content[place + 5 : place + 9] = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    elif data[:2] == b"BM":
+        content[18:26] = width.to_bytes(4, "little") + height.to_bytes(4, "little")
+    else:
+        content[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+        content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    return bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP"])
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ((60_000, 60_000), "60000 × 60000 pixels, more than the 134217728"),
+        ((11_000, 11_000), "cannot hold the 11000 × 11000"),
+    ],
+)
+def test_pictures_that_state_many_pixels_are_refused(kind: str, size: tuple[int, int], message: str) -> None:
+    data = stating(encoded(NOISE[:4, :4], kind), *size)
+    for decode in (decode_image, *((decode_jpeg,) if kind == "JPEG" else (decode_gray,))):
+        with pytest.raises(ValueError, match=message):
+            decode(data)
+
+
+def test_the_bound_on_pixels_is_raised_by_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # Pillow's own, which is then out of the way
+    for kind in ("PNG", "JPEG", "WEBP", "BMP"):
+        assert decode_image(encoded(NOISE, kind)).shape == NOISE.shape
+    assert Image.MAX_IMAGE_PIXELS == 10
+    monkeypatch.setenv("UVGEN_MAX_PIXELS", "100")
+    for kind in ("PNG", "JPEG", "WEBP", "BMP"):
+        with pytest.raises(ValueError, match="more than the 100 that are decoded; set UVGEN_MAX_PIXELS"):
+            decode_image(encoded(NOISE, kind))
+
+
+def test_decode_jpeg_into_a_buffer_of_another_size_is_refused() -> None:
+    out = np.empty((NOISE.shape[0] + 1, *NOISE.shape[1:]), np.uint8)
+    with pytest.raises(ValueError, match=r"a picture of .* pixels, expected"):
+        decode_jpeg(encode_jpeg(NOISE, 90), out)
+
+
+def test_a_jpeg_of_many_scans_is_refused() -> None:
+    data = encoded(NOISE, "JPEG")
+    with pytest.raises(ValueError, match="more than 100 scans"):
+        decode_image(data[:-2] + b"\xff\xda\0\x08\1\1\0\0\x3f\0" * 101 + data[-2:])

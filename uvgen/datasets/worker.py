@@ -31,10 +31,11 @@ from uvgen.maps.mirror import TexelMirror
 from uvgen.maps.position_mapper import BATCH, PositionMapper
 from uvgen.models.morphable import MorphableModel
 from uvgen.randomness import keyed_generator
-from uvgen.samples.find import Sample, printable_name
+from uvgen.samples.find import Sample
 from uvgen.samples.read import EXTRAS, Annotation, read_annotation, read_image, read_oriented_image
 from uvgen.shards.index import SkippedSample
 from uvgen.shards.writer import write_shard
+from uvgen.storage.names import printable
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -303,4 +304,4 @@ def _range_error(sample: Sample, config: BuildConfig) -> SampleError:
 
 
 def _relative(path: Path | None, root: Path) -> str:
-    return "" if path is None else printable_name(Path(os.path.relpath(path, root)).as_posix())
+    return "" if path is None else printable(Path(os.path.relpath(path, root)).as_posix())

@@ -5,6 +5,7 @@ JPEG goes through simplejpeg (libjpeg-turbo), everything else through Pillow; bo
 
 import io
 import re
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ from uvgen.checks import check_bytes
 from uvgen.errors import InputError
 from uvgen.storage.files import replaced_on_success
 from uvgen.storage.kinds import describe_bytes
+from uvgen.storage.reading import check_picture_size, max_pixels
 
 JPEG_QUALITY = 95
 """Default quality of crops that are written as JPEG."""
@@ -29,6 +31,12 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 
 _IMAGES, _LOSSLESS = ("JPEG", "PNG", "BMP", "WEBP"), ("PNG", "BMP")
 _NAMES = {"WEBP": "WebP"}  # where `describe_bytes` writes a format otherwise than Pillow
+_FREE_PIXELS = 1 << 20  # that any file may state
+_JPEG_PIXELS_PER_BYTE = 4096  # 8 times what it can hold with Huffman codes: a bit per block of 8 × 8 pixels
+_MOST_SCANS = 100  # of a JPEG; progressive ones have 10 or so
+_PNG_PIXELS_PER_BYTE = 8400  # deflate makes 1032 bytes of one, each of which has 8 pixels at most
+_PIXELS_PER_BYTE = {"a WebP image": 1 << 28}  # a single color takes nearly nothing there
+_PILLOW = threading.Lock()  # around changes of its global bound
 _MOST_STRAY = 16  # bytes before a JPEG's end marker
 
 
@@ -68,9 +76,33 @@ def decode_jpeg(
     """
     import simplejpeg
 
-    if size is not None and (found := simplejpeg.decode_jpeg_header(data)[:2]) != size:
-        raise ValueError(f"{found[0]} x {found[1]} px, expected {size[0]} x {size[1]}")
+    height, width = _check_jpeg(data)[:2]
+    if size is not None and (height, width) != size:
+        raise ValueError(f"{height} x {width} px, expected {size[0]} x {size[1]}")
+    if out is not None and out.shape != (height, width, 3):
+        raise ValueError(f"a picture of {width} × {height} pixels, expected {out.shape[1]} × {out.shape[0]}")
     return simplejpeg.decode_jpeg(data, colorspace="RGB", buffer=out)
+
+
+def _check_jpeg(data: Any) -> tuple[int, int, str]:
+    """Height, width and color space of a JPEG; ValueError where its pixels are too many, or more than it can hold."""
+    import simplejpeg
+
+    try:
+        height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+    except KeyError as error:
+        raise ValueError("damaged JPEG header: colors of an unknown kind") from error
+    check_picture_size(width, height)
+    _check_density(width, height, len(data), _JPEG_PIXELS_PER_BYTE)
+    if bytes(data).count(b"\xff\xda") > _MOST_SCANS:
+        raise ValueError(f"more than {_MOST_SCANS} scans, each of which takes as long as a whole picture")
+    return height, width, colorspace
+
+
+def _check_density(width: int, height: int, n_bytes: int, most: int) -> None:
+    """Raise ValueError where a file states more pixels than its format can put into its bytes."""
+    if width * height > _FREE_PIXELS + n_bytes * most:
+        raise ValueError(f"{n_bytes} bytes cannot hold the {width} × {height} pixels that they state; it is damaged")
 
 
 def decode_image(data: bytes) -> NDArray[np.uint8]:
@@ -94,16 +126,16 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
     Exception
         Pillow's decoders raise a dozen kinds on damaged files, not all of them documented.
     """
-    import simplejpeg
-
     if data.startswith(b"\xff\xd8\xff"):
-        if simplejpeg.decode_jpeg_header(data, strict=False)[2] not in ("CMYK", "YCCK"):
+        if _check_jpeg(data)[2] not in ("CMYK", "YCCK"):
             return _decode_whole_jpeg(data, "RGB")
         _decode_whole_jpeg(data, "CMYK")  # Pillow converts the colors, but does not tell where it finds damage
     with _opened(data, _IMAGES) as image:
         if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-            colors = np.asarray(image.convert("RGBA")).astype(np.uint16)
-            on_black: NDArray[np.uint8] = ((colors[..., :3] * colors[..., 3:] + 127) // 255).astype(np.uint8)
+            colors = np.asarray(image.convert("RGBA"))
+            on_black = np.empty((*colors.shape[:2], 3), np.uint8)
+            for row, target in zip(colors, on_black, strict=True):  # all at once would take four times the memory
+                target[...] = (row[:, :3].astype(np.uint16) * row[:, 3:] + 127) // 255
             return on_black
         return np.asarray(image.convert("RGB"))
 
@@ -141,8 +173,13 @@ def _opened(data: bytes, formats: tuple[str, ...]) -> Iterator[Any]:
     kind = describe_bytes(data)
     if kind == "a PNG image" and data[24:25] == b"\x10":  # of which Pillow drops the lower half without a word
         raise ValueError("16 bits a channel, expected 8 bits a channel")
+    if (size := _stated_size(data, kind)) is not None:
+        check_picture_size(*size)
+        _check_density(*size, len(data), _PIXELS_PER_BYTE.get(kind, _PNG_PIXELS_PER_BYTE))
     try:
-        image = Image.open(io.BytesIO(data), formats=formats)
+        with _pillow_without_bound():
+            image = Image.open(io.BytesIO(data), formats=formats)
+            check_picture_size(*image.size)
     except UnidentifiedImageError as error:
         expected = " or ".join(formats)
         damaged = ", damaged" * any(kind == f"a {_NAMES.get(name, name)} image" for name in formats)
@@ -155,6 +192,43 @@ def _opened(data: bytes, formats: tuple[str, ...]) -> Iterator[Any]:
         yield image
 
 
+def _stated_size(data: bytes, kind: str) -> tuple[int, int] | None:
+    """Width and height in the first bytes of a PNG, BMP or WebP; Pillow makes a WebP's pixels on opening it."""
+    if kind == "a PNG image" and len(data) >= 24:
+        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    if kind == "a BMP image" and len(data) >= 26:
+        if int.from_bytes(data[14:18], "little") == 12:
+            return int.from_bytes(data[18:20], "little"), int.from_bytes(data[20:22], "little")
+        width, height = (int.from_bytes(data[k : k + 4], "little", signed=True) for k in (18, 22))
+        return abs(width), abs(height)
+    if kind == "a WebP image" and len(data) >= 30:
+        if data[12:16] == b"VP8X":
+            return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+        if data[12:16] == b"VP8L":
+            bits = int.from_bytes(data[21:25], "little")
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
+    return None
+
+
+@contextmanager
+def _pillow_without_bound() -> Iterator[None]:
+    """Pillow's bound of 179 million pixels out of the way where a larger one was asked for; no warnings."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        if max_pixels() <= 2 * (Image.MAX_IMAGE_PIXELS or 0):
+            yield
+            return
+        with _PILLOW:
+            before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels()
+            try:
+                yield
+            finally:
+                Image.MAX_IMAGE_PIXELS = before
+
+
 def exif_orientation(data: bytes) -> int:
     """The EXIF orientation of an image file's bytes, 1 to 8; 1, which is upright, where it states no valid one."""
     if not _states_exif(data):
@@ -164,7 +238,8 @@ def exif_orientation(data: bytes) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of damaged EXIF data, which decoders pass over
         try:
-            with Image.open(io.BytesIO(data), formats=["JPEG", "PNG", "WEBP"]) as image:
+            kinds = ["JPEG", "PNG", "WEBP"]
+            with _pillow_without_bound(), Image.open(io.BytesIO(data), formats=kinds) as image:
                 value = image.getexif().get(_ORIENTATION, 1)
         except Exception:
             return 1
@@ -228,6 +303,8 @@ def decode_gray(data: bytes) -> NDArray[np.uint8]:
         As for `decode_image`.
     """
     with _opened(data, _LOSSLESS) as image:
+        if image.mode == "L" and "transparency" not in image.info:
+            return np.array(image)
         colors = np.asarray(image.convert("RGBA"))
     if (colors[..., 3] != 255).any():
         raise ValueError("has transparent pixels, expected gray without transparency")

@@ -1,6 +1,5 @@
 """Weight masks as files: a gray 8-bit image like PRNet's ``uv_weight_mask.png``, or a ``.npy`` of weights."""
 
-import io
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,9 @@ from uvgen.errors import InputError
 from uvgen.images.codecs import decode_gray
 from uvgen.maps.masks import WEIGHTS
 from uvgen.storage.kinds import describe_bytes
+from uvgen.storage.names import brief
+from uvgen.storage.npy import read_npy
+from uvgen.storage.reading import read_file
 
 _PER_UNIT = 16  # gray levels
 
@@ -50,12 +52,12 @@ def read_weights(path: Path, size: int) -> NDArray[np.float32]:
         holds negative or non-finite weights.
     """
     try:
-        data = path.read_bytes()
+        data = read_file(path)
         is_array = describe_bytes(data) == "a NumPy .npy array"
         weights = _weights_of_array(data) if is_array else gray_to_weights(decode_gray(data))
     except Exception as error:  # NumPy and Pillow raise a dozen kinds on damaged files
         raise InputError(
-            f"{path}: not a readable weight mask ({error}), expected a gray 8-bit PNG image or .npy of weights"
+            f"{path}: not a readable weight mask ({brief(error)}), expected a gray 8-bit PNG image or .npy of weights"
         ) from error
     check_weights(weights, str(path), size)
     return weights
@@ -63,9 +65,7 @@ def read_weights(path: Path, size: int) -> NDArray[np.float32]:
 
 def _weights_of_array(data: bytes) -> NDArray[np.float32]:
     """The weights in a ``.npy`` file; ValueError where they are something else."""
-    array = np.load(io.BytesIO(data), allow_pickle=False)
-    if array.dtype.kind not in "fiub":
-        raise ValueError(f"{array.dtype} values, expected real numbers")
+    array = read_npy(data)
     if array.dtype.kind in "iu" and array.size and (most := array.max()) > WEIGHTS["landmarks"]:
         raise ValueError(
             f"{array.dtype} values up to {most}, expected weights of 0 to {WEIGHTS['landmarks']:g}; divide gray levels "

@@ -6,6 +6,7 @@ which takes the lines `v` and `f` and passes over all others. An STL has no vert
 refused.
 """
 
+import io
 import os
 import re
 from itertools import pairwise
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 
 from uvgen.errors import DependencyError, MeshFileError
 from uvgen.storage.kinds import describe_file
+from uvgen.storage.names import brief
+from uvgen.storage.reading import read_file
 from uvgen.storage.text import decode_text
 
 MESH_SUFFIXES = (".obj", ".ply", ".off")
@@ -24,6 +27,7 @@ MESH_SUFFIXES = (".obj", ".ply", ".off")
 
 _KINDS = {"an OBJ mesh": ".obj", "a PLY mesh": ".ply", "an OFF mesh": ".off"}
 _EXPECTED = "expected an OBJ, PLY or OFF mesh"
+_MOST_BYTES = 1 << 30
 _SHOWN = 40  # characters of a line in a message
 
 Mesh = tuple[NDArray[np.float64], NDArray[np.int32]]
@@ -81,7 +85,7 @@ def read_mesh(path: str | os.PathLike[str]) -> Mesh:
 
 def _read_obj(path: Path) -> Mesh:
     try:
-        text = decode_text(path.read_bytes(), strict=False)
+        text = decode_text(read_file(path, _MOST_BYTES), strict=False)
     except OSError as error:
         raise MeshFileError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
@@ -125,17 +129,23 @@ def _any_obj(text: str, path: Path) -> Mesh:
                 triangles += [(corners[0], b, c) for b, c in pairwise(corners[1:])]
         except ValueError as error:
             shown = line.strip()[:_SHOWN]
-            raise MeshFileError(f"{path}: not a readable mesh: line {number} is {shown!r} ({error})") from error
+            raise MeshFileError(f"{path}: not a readable mesh: line {number} is {shown!r} ({brief(error)})") from error
     return np.array(vertices, np.float64).reshape(-1, 3), np.array(triangles, np.int32).reshape(-1, 3)
 
 
 def _joined(text: str) -> str:
     """Lines that a backslash continues as one; the numbers of later lines stay."""
-    return re.sub(r"((?:[^\n]*\\\n)+)([^\n]*)", lambda m: _one_line(m[1]) + m[2] + "\n" * m[1].count("\n"), text)
-
-
-def _one_line(text: str) -> str:
-    return text.replace("\\\n", " ")
+    if "\\\n" not in text:
+        return text
+    lines: list[str] = []
+    pieces: list[str] = []
+    for line in text.split("\n"):
+        if line.endswith("\\"):
+            pieces.append(line[:-1])
+            continue
+        lines += [" ".join([*pieces, line])] + [""] * len(pieces)
+        pieces.clear()
+    return "\n".join(lines + [" ".join(pieces)] * bool(pieces))
 
 
 def _vertex(corner: str, n: int) -> int:
@@ -154,12 +164,17 @@ def _read_by_trimesh(path: Path) -> Mesh:
     is_ply = path.suffix.lower() == ".ply"
     seams: dict[str, Any] = {"fix_texture": False} if is_ply else {}  # trimesh cuts the mesh at them else
     try:
-        mesh: Any = trimesh.load(path, process=False, maintain_order=True, **seams)
+        data = read_file(path, _MOST_BYTES)
+        if not is_ply:
+            data = re.sub(rb"#[^\n]*", b"", data)  # comments, for which trimesh takes a microsecond a byte
+        mesh: Any = trimesh.load(
+            io.BytesIO(data), file_type=path.suffix[1:].lower(), process=False, maintain_order=True, **seams
+        )
         vertices = np.asarray(mesh.vertices, np.float64).reshape(-1, 3)
         triangles = np.asarray(getattr(mesh, "faces", ()), np.int64).reshape(-1, 3)
     except Exception as error:  # trimesh's readers raise errors of any type
-        raise MeshFileError(f"{path}: not a readable mesh ({error}), {_EXPECTED}") from error
-    stated = _stated_vertices(path)
+        raise MeshFileError(f"{path}: not a readable mesh ({brief(error)}), {_EXPECTED}") from error
+    stated = _stated_vertices(path, data)
     if stated is not None and stated != len(vertices):
         raise MeshFileError(
             f"{path}: {len(vertices)} vertices read, the file states {stated}; it is damaged, or save it as OBJ"
@@ -169,10 +184,9 @@ def _read_by_trimesh(path: Path) -> Mesh:
     return vertices, triangles.astype(np.int32)
 
 
-def _stated_vertices(path: Path) -> int | None:
+def _stated_vertices(path: Path, data: bytes) -> int | None:
     """The number of vertices in the header of a PLY or OFF, where it is found."""
-    with open(path, "rb") as file:
-        head = file.read(1 << 16)
+    head = data[: 1 << 16]
     if path.suffix.lower() == ".ply":
         found = re.search(rb"(?m)^element[ \t]+vertex[ \t]+(\d+)", head)
     else:

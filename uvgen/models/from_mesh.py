@@ -12,6 +12,7 @@ from uvgen.meshes.read import MESH_SUFFIXES, read_mesh
 from uvgen.meshes.tutte import parameterize, uv_stretch
 from uvgen.models.morphable import MorphableModel, make_model, save_model
 from uvgen.storage.files import replaced_on_success, sha256_file
+from uvgen.storage.names import brief
 from uvgen.storage.text import read_text
 
 _OTHER_UNIT = 3.0  # faces differ less in size than units do
@@ -166,7 +167,9 @@ def _read_landmarks(path: Path) -> NDArray[np.int32]:
     except InputError:
         raise
     except (ValueError, OverflowError) as error:
-        raise InputError(f"{path}: not readable as numbers ({error}), expected a list of vertex numbers") from error
+        raise InputError(
+            f"{path}: not readable as numbers ({brief(error)}), expected a list of vertex numbers"
+        ) from error
     if len(numbers) != 68:
         raise InputError(f"{path}: {len(numbers)} numbers, expected 68: the iBUG points' vertices, counted from 0")
     return numbers

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from uvgen.preview.panels import ANNOTATED, LEFT, PANEL, PAPER, RIGHT, ramp
+from uvgen.storage.names import brief
 
 THUMB = 176
 """Pixels along each side of the header's pictures."""
@@ -78,7 +79,7 @@ def compose(header: Header, titles: Sequence[str], rows: Sequence[Row]) -> Image
 
 def _draw_row(sheet: Image.Image, draw: ImageDraw.ImageDraw, row: Row, left: int, top: int) -> None:
     x: float = left
-    for text, color in ((row.name, _INK), (row.remark, _GREY), ("; ".join(row.problems), _RED)):
+    for text, color in ((brief(row.name), _INK), (row.remark, _GREY), ("; ".join(row.problems), _RED)):
         draw.text((x, top + 6), text, color, _font(15))
         x += draw.textlength(text, _font(15)) + 22
     for column, picture in enumerate(row.pictures):

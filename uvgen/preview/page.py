@@ -46,6 +46,7 @@ from uvgen.preview.panels import (
 from uvgen.preview.problems import _model_problems, label_problems
 from uvgen.preview.selection import _named, spread
 from uvgen.shards.reader import ShardReader
+from uvgen.storage.names import brief
 
 MOST = 24
 """Samples that a sheet can show."""
@@ -240,7 +241,7 @@ def contact_sheet(
     quality = label_quality(reader, own)
     header = _header(reader, rows, np.rad2deg(yaws), origin, problems, quality, thumbs)
     picture = np.asarray(compose(header, _column_titles(every, reader.config.build.size), rows))
-    problems += [f"{row.name}: {problem}" for row in rows for problem in row.problems]
+    problems += [f"{brief(row.name)}: {problem}" for row in rows for problem in row.problems]
     return ContactSheet(picture, tuple(row.name for row in rows), tuple(problems), quality)
 
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from uvgen.errors import DatasetError, InputError
+from uvgen.storage.names import brief, printable
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _FLIP = "_Flip"
-_BIDI = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # they reorder a line of a terminal
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
     """
     root = Path(os.path.abspath(root))  # workers may have another working folder
     folders = _subset_folders(root)
-    there = list(dict.fromkeys(printable_name(folder.name) for folder in folders))
+    there = list(dict.fromkeys(printable(folder.name) for folder in folders))
     if unknown := [name for name in subsets if _same(name) not in map(_same, there)]:
         raise DatasetError(f"{root}: no subset {unknown[0]} with images; there are {', '.join(there)}")
     asked = set(map(_same, subsets))
@@ -88,9 +88,7 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
         raise DatasetError(
             f"{root}: holds mirrored images alone ({', '.join(there)}), which are not to be taken; take them along"
         )
-    chosen = sorted(
-        (folder for folder in folders if printable_name(folder.name) in wanted), key=lambda folder: folder.name
-    )
+    chosen = sorted((folder for folder in folders if printable(folder.name) in wanted), key=lambda folder: folder.name)
     samples = [sample for folder in chosen for sample in _pair(folder, flat=folder == root)]
     counts = Counter(sample.name for sample in samples)
     return [
@@ -110,17 +108,6 @@ def unread_folders(root: str | os.PathLike[str]) -> list[Path]:
 def _unflipped(subset: str) -> str:
     """A subset's name without ``_Flip``, in whatever case."""
     return subset[: -len(_FLIP)] if subset.lower().endswith(_FLIP.lower()) else subset
-
-
-def printable_name(text: str) -> str:
-    """A file's name as text that can be stored and printed: other bytes than UTF-8 and control characters escaped."""
-    if text.isascii() and text.isprintable():
-        return text
-    text = os.fsencode(text).decode("utf-8", "backslashreplace")
-    return "".join(
-        repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Zl", "Zp") or unicodedata.bidirectional(c) in _BIDI else c
-        for c in text
-    )
 
 
 def _same(name: str) -> str:
@@ -176,7 +163,7 @@ def _pair(folder: Path, *, flat: bool) -> list[Sample]:
             images.setdefault(_same(stem), []).append(Path(entry.path))
         elif suffix.lower() == ".mat" and not entry.name.startswith("."):
             parameters.setdefault(_same(stem), []).append(Path(entry.path))
-    subset = printable_name(folder.name)
+    subset = printable(folder.name)
     samples = []
     for stem in sorted(images.keys() | parameters.keys()):
         pair = images.get(stem, []), parameters.get(stem, [])
@@ -184,9 +171,9 @@ def _pair(folder: Path, *, flat: bool) -> list[Sample]:
         problem = ""
         for files, kind in zip(pair, ("images", "parameter files"), strict=True):
             if len(files) > 1 and not problem:
-                others = ", ".join(printable_name(path.name) for path in files[1:])
+                others = ", ".join(printable(path.name) for path in files[1:])
                 problem = f"{files[0]}: {others} has the same name, expected one file of {kind}; remove the wrong one"
-        name = printable_name(os.path.splitext(first.name)[0])
+        name = printable(os.path.splitext(first.name)[0])
         image, mat = (files[0] if files else None for files in pair)
         samples.append(Sample(name if flat else f"{subset}/{name}", subset, image, mat, problem))
     return samples
@@ -219,7 +206,9 @@ def select_samples(samples: Iterable[Sample], names: Iterable[str]) -> list[Samp
         raise InputError("the list of samples names none")
     if missing := sorted(wanted - there):
         example = samples[0].name if samples else "none"
-        raise InputError(f"{len(missing)} listed samples are not there, first {missing[0]}; names look like {example}")
+        raise InputError(
+            f"{len(missing)} listed samples are not there, first {brief(missing[0])}; names look like {example}"
+        )
     return [sample for sample in samples if _same(sample.name) in wanted]
 
 

@@ -12,7 +12,9 @@ from uvgen.errors import SampleError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.images.codecs import decode_image, exif_orientation, oriented
 from uvgen.samples.find import Sample
-from uvgen.samples.matfile import read_numeric
+from uvgen.storage.matfile import read_numeric
+from uvgen.storage.names import brief
+from uvgen.storage.reading import read_file
 
 EXIF = ("ignore", "apply")
 """What may be done with an image's EXIF orientation: take the pixels as they are stored, or turn them."""
@@ -21,6 +23,7 @@ EXTRAS = {"tex": "Tex_Para", "illum": "Illum_Para", "color": "Color_Para"}
 """What else 300W-LP's files hold: albedo parameters, light, and camera color."""
 
 _LANDMARKS = {"pt2d": ((68, 2), (21, 2)), "pt3d_68": ((68, 3),)}
+_MOST_BYTES = 1 << 28  # of an image or a .mat
 _PARAMETERS = ("Pose_Para", "Shape_Para", "Exp_Para")
 
 # AFLW's 21 points that are points of iBUG's 68 too: brows, corners of the eyes, nose, corners of the mouth, chin. Their
@@ -100,7 +103,7 @@ def read_annotation(sample: Sample, extras: tuple[str, ...] = ()) -> Annotation:
         raise SampleError(f"{sample.image}: no .mat beside it; add the parameters or remove the image")
     wanted = (*_PARAMETERS, "pt2d", "pt3d_68", *(EXTRAS[name] for name in extras))
     try:
-        content = read_numeric(path.read_bytes(), wanted)
+        content = read_numeric(read_file(path, _MOST_BYTES), wanted)
     except OSError as error:
         raise SampleError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
@@ -209,11 +212,11 @@ def read_oriented_image(sample: Sample, *, exif: str = "ignore") -> tuple[NDArra
     if path is None:
         raise SampleError(f"{sample.parameters}: no image beside it; add the .jpg or .png, or remove the .mat")
     try:
-        data = path.read_bytes()
+        data = read_file(path, _MOST_BYTES)
     except OSError as error:
         raise SampleError(f"{path}: cannot be read ({error.strerror})") from error
     try:
         image, orientation = decode_image(data), exif_orientation(data)
     except Exception as error:  # Pillow's decoders raise a dozen kinds on damaged files, not all of them documented
-        raise SampleError(f"{path}: not a readable image ({error}){_advice(error)}") from error
+        raise SampleError(f"{path}: not a readable image ({brief(error)}){_advice(error)}") from error
     return (oriented(image, orientation) if exif == "apply" else image), orientation

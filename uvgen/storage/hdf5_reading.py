@@ -137,7 +137,7 @@ class Hdf5File:
         Bytes of the file.
     """
 
-    def __init__(self, path: Path, error: type[UvgenError], hint: str, lead: str, user_block: int) -> None:
+    def __init__(self, path: Path, error: type[UvgenError], hint: str, lead: str, user_block: int = 0) -> None:
         self.path, self._error, self._hint, self._lead = path, error, hint, lead
         try:
             if path.exists() and not path.is_file():

@@ -11,6 +11,8 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
+from uvgen.storage.reading import irregular, open_regular
+
 HEAD_BYTES = 4096
 """As much of a file as `describe_head` needs."""
 
@@ -60,11 +62,11 @@ def describe_file(path: str | os.PathLike[str]) -> str:
     """
     path = Path(path)
     try:
-        if path.is_dir():
-            return "a folder"
-        with open(path, "rb") as file:
+        if (irregular_kind := irregular(path.stat().st_mode)) is not None:
+            return irregular_kind
+        with open_regular(path) as file:
             head, size = file.read(HEAD_BYTES), os.fstat(file.fileno()).st_size
-    except OSError:
+    except (OSError, ValueError):
         return "a file that cannot be read"
     if len(head) == HEAD_BYTES and not head.strip(b"\0") and _is_zero(path):
         return _ZEROS
@@ -176,7 +178,7 @@ def _describe_text(head: bytes, size: int) -> str | None:
         return "an XML document"
     if re.match(r"[\[{]\s*[\"\[{\]}\d-]", stripped):
         return "a JSON document"
-    if re.match(r"(ST)?(C)?(N)?OFF\s", stripped) and re.match(r"\S+\s*(#.*\s*)*\d+\s+\d+\s", stripped):
+    if re.match(r"(ST)?(C)?(N)?OFF\s", stripped) and re.match(r"\S+\s*(#[^\n]*\n\s*)*\d+\s+\d+\s", stripped):
         return "an OFF mesh"
     if stripped.startswith("solid") and "facet" in stripped:
         return "an ASCII STL mesh"
@@ -203,10 +205,13 @@ def _decoded(head: bytes) -> str | None:
 
 
 def _is_zero(path: Path) -> bool:
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            if block.strip(b"\0"):
+    with suppress(OSError), open_regular(path) as file:
+        left = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        while left > 0 and (block := file.read(min(left, 1 << 20))):
+            if block.count(0) < len(block):
                 return False
+            left -= len(block)
     return True
 
 
@@ -226,7 +231,7 @@ def _describe_hdf5(path: Path) -> str:
 
 def _describe_pickle(path: Path, head: bytes) -> str:
     """Pickled face models by the names in them; the pickle is not executed."""
-    with suppress(OSError, ValueError), open(path, "rb") as file:
+    with suppress(OSError, ValueError), open_regular(path) as file:
         size = min(os.fstat(file.fileno()).st_size, _MOST_SCANNED)
         with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as content:
             if all(content.find(word) >= 0 for word in (b"w_shp", b"w_exp")):

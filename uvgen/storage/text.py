@@ -6,12 +6,14 @@ CR LF or CR.
 """
 
 import codecs
+import errno
 import os
 import re
 from pathlib import Path
 
 from uvgen.errors import InputError
 from uvgen.storage.kinds import HEAD_BYTES, describe_non_text, unmarked_utf16
+from uvgen.storage.reading import read_file
 
 MOST_BYTES = 1 << 28
 """Size up to which a text file is read."""
@@ -51,10 +53,12 @@ def read_text(path: str | os.PathLike[str], what: str, *, most_bytes: int = MOST
         Where it cannot be read.
     """
     path = Path(path)
-    with open(path, "rb") as file:
-        data = file.read(most_bytes + 1)
-    if len(data) > most_bytes:
-        raise InputError(f"{path}: more than {most_bytes} bytes, expected {what}; is it the right file?")
+    try:
+        data = read_file(path, most_bytes)
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise InputError(f"{path}: more than {most_bytes} bytes, expected {what}; is it the right file?") from error
+        raise
     try:
         return decode_text(data)
     except ValueError as error:

@@ -7,6 +7,7 @@ uvgen reads one family of models, the Basel Face Model of 2009 as 3DDFA and face
 from pathlib import Path
 
 from uvgen.storage.kinds import describe_file
+from uvgen.storage.matfile import variable_names
 
 _TAKEN = "uvgen takes the Basel Face Model of 2009, to which the parameters of 300W-LP belong"
 
@@ -77,9 +78,7 @@ def _variables(path: Path) -> set[str]:
             with open_hdf5(path, user_block=512) as file:
                 return set(file.names)
         if kind.startswith("a MATLAB"):
-            from scipy.io import whosmat
-
-            return {name for name, _, _ in whosmat(path)}
+            return variable_names(path)
     except Exception:  # a damaged file: errors of any type
         return set()
     return set()

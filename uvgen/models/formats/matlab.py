@@ -11,6 +11,8 @@ from uvgen.errors import ModelError
 from uvgen.models.formats import known
 from uvgen.models.morphable import REGIONS
 from uvgen.storage.kinds import describe_file
+from uvgen.storage.matfile import Unread, read_variables
+from uvgen.storage.names import brief
 
 # 1-based vertices of the trimmed model whose published UV are off, and the neighbours whose mean replaces
 # them (face3d, examples/Data/BFM/generate.m).
@@ -40,46 +42,31 @@ def load(path: Path, *required: str, struct: str | None = None) -> dict[str, Any
     ModelError
         Where the file is missing, not a MATLAB file, or lacks a variable.
     """
-    from scipy.io import loadmat
-
     if not path.exists():
         raise ModelError(f"{path}: no such file")
     try:
         if describe_file(path) == "a MATLAB 7.3 file":
             content = _load_hdf5(path, None if struct is None else [struct])
         else:
-            content = loadmat(path, variable_names=None if struct is None else [struct])
-    except Exception as error:  # SciPy raises errors of any type on damaged files, IndexError and MemoryError too
+            content = read_variables(path, None if struct is None else [struct])
+    except Exception as error:  # h5py raises errors of any type on damaged files
         kind = describe_file(path)
         if kind == "a MATLAB 7.3 file":
             again = "save it again in MATLAB with save(..., '-v7')"
-            raise ModelError(f"{path}: MATLAB 7.3 file; {again}, it cannot be read ({error})") from error
+            raise ModelError(f"{path}: MATLAB 7.3 file; {again}, it cannot be read ({brief(error)})") from error
         if kind.startswith("a MATLAB"):
-            raise ModelError(f"{path}: not a readable MATLAB file ({error}); download it again") from error
+            raise ModelError(f"{path}: not a readable MATLAB file ({brief(error)}); download it again") from error
         raise ModelError(f"{path}: not a readable MATLAB file ({kind}){known.advice(path)}") from error
     if struct is not None:
         record = content.get(struct)
-        if isinstance(record, np.ndarray) and record.dtype.names is not None and record.size == 1:
-            fields = record.ravel()[0]
-            content = {name: _plain(fields[name]) for name in record.dtype.names}
-        elif isinstance(record, dict):
-            content = record
-        else:
+        if not isinstance(record, dict):
             raise ModelError(f"{path}: no struct `{struct}` in it; expected face3d's file{known.advice(path)}")
-    else:
-        content = {name: _plain(value) for name, value in content.items()}
+        content = record
     for name in required:
         if name not in content:
             present = ", ".join(sorted(key for key in content if not key.startswith("__"))) or "nothing"
-            raise ModelError(f"{path}: variable {name} is missing; the file holds {present}{known.advice(path)}")
+            raise ModelError(f"{path}: variable {name} is missing; the file holds {brief(present)}{known.advice(path)}")
     return content
-
-
-def _plain(value: Any) -> Any:
-    """A value out of its wrappings: a cell or struct field of one, or a sparse matrix."""
-    while isinstance(value, np.ndarray) and value.dtype == object and value.size == 1:
-        value = value.ravel()[0]
-    return value.toarray() if hasattr(value, "toarray") else value
 
 
 def _load_hdf5(path: Path, names: list[str] | None) -> dict[str, Any]:
@@ -99,6 +86,9 @@ def _load_hdf5(path: Path, names: list[str] | None) -> dict[str, Any]:
 
 def numbers(content: dict[str, Any], name: str, path: Path) -> NDArray[Any]:
     """A variable as a matrix of real numbers; ModelError where it is something else."""
+    if isinstance(content[name], (dict, Unread)):
+        found = "a struct" if isinstance(content[name], dict) else content[name].what
+        raise ModelError(f"{path}: {name} is {found}, expected a vector or matrix of real numbers")
     array = np.asarray(content[name])
     if array.dtype.kind not in "fiub" or array.ndim > 2:
         raise ModelError(f"{path}: {name} is {shown(array)}, expected a vector or matrix of real numbers")
