@@ -34,8 +34,9 @@ _NAMES = {"WEBP": "WebP"}  # where `describe_bytes` writes a format otherwise th
 _FREE_PIXELS = 1 << 20  # that any file may state
 _JPEG_PIXELS_PER_BYTE = 4096  # 8 times what it can hold with Huffman codes: a bit per block of 8 × 8 pixels
 _MOST_SCANS = 100  # of a JPEG; progressive ones have 10 or so
-_PNG_PIXELS_PER_BYTE = 8400  # deflate makes 1032 bytes of one, each of which has 8 pixels at most
-_PIXELS_PER_BYTE = {"a WebP image": 1 << 28}  # a single color takes nearly nothing there
+_DEFLATED = 1032  # bytes that deflate makes of one at most
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a PNG, by its type of color
+_TRANSPARENT_ROWS = 1 << 18  # pixels that are laid on black at a time
 _PILLOW = threading.Lock()  # around changes of its global bound
 _MOST_STRAY = 16  # bytes before a JPEG's end marker
 
@@ -134,8 +135,10 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
         if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
             colors = np.asarray(image.convert("RGBA"))
             on_black = np.empty((*colors.shape[:2], 3), np.uint8)
-            for row, target in zip(colors, on_black, strict=True):  # all at once would take four times the memory
-                target[...] = (row[:, :3].astype(np.uint16) * row[:, 3:] + 127) // 255
+            step = max(_TRANSPARENT_ROWS // max(colors.shape[1], 1), 1)  # all at once would take four times the memory
+            for first in range(0, len(colors), step):
+                rows = colors[first : first + step]
+                on_black[first : first + step] = (rows[..., :3].astype(np.uint16) * rows[..., 3:] + 127) // 255
             return on_black
         return np.asarray(image.convert("RGB"))
 
@@ -175,7 +178,7 @@ def _opened(data: bytes, formats: tuple[str, ...]) -> Iterator[Any]:
         raise ValueError("16 bits a channel, expected 8 bits a channel")
     if (size := _stated_size(data, kind)) is not None:
         check_picture_size(*size)
-        _check_density(*size, len(data), _PIXELS_PER_BYTE.get(kind, _PNG_PIXELS_PER_BYTE))
+        _check_density(*size, len(data), _most_pixels_per_byte(data, kind))
     try:
         with _pillow_without_bound():
             image = Image.open(io.BytesIO(data), formats=formats)
@@ -190,6 +193,14 @@ def _opened(data: bytes, formats: tuple[str, ...]) -> Iterator[Any]:
         if getattr(image, "is_animated", False) and image.format != "MPO":
             raise ValueError("an animation, expected one picture")
         yield image
+
+
+def _most_pixels_per_byte(data: bytes, kind: str) -> int:
+    """Pixels that a file may hold in each of its bytes."""
+    if kind == "a WebP image":
+        return 1 << 28  # a single color takes nearly nothing there
+    bits = max(data[24], 1) * _CHANNELS.get(data[25], 1) if kind == "a PNG image" and len(data) > 25 else 1
+    return -(-8 * _DEFLATED // bits)
 
 
 def _stated_size(data: bytes, kind: str) -> tuple[int, int] | None:
