@@ -29,6 +29,7 @@ from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry, data_folder
 from uvgen.shards.shard import OpenShard
 from uvgen.storage.files import sha256_file
 from uvgen.storage.isolated import Hdf5Process
+from uvgen.storage.names import printable
 
 _BATCH = 64
 _N_TEXELS = 512  # compared of each map
@@ -140,7 +141,7 @@ def verify_shards(
     files = tuple(folder / entry.file for entry in index.shards if entry.samples)
     quality = None if problems else label_quality(open_shards(folder, untrusted=untrusted), model)
     seconds = time.perf_counter() - started
-    return VerifyResult(index.n_samples, files, tuple(problems), seconds, len(index.skipped), quality)
+    return VerifyResult(index.n_samples, files, tuple(map(printable, problems)), seconds, len(index.skipped), quality)
 
 
 def _check_constants(folder: Path, index: Index) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from uvgen.errors import DatasetError, InputError
 from uvgen.shards.format import VERSION
 from uvgen.storage.files import replaced_on_success
+from uvgen.storage.names import brief
 from uvgen.storage.text import read_text
 
 DATASET_INDEX = "dataset.json"
@@ -108,10 +109,10 @@ class Index:
             data = read_text(path, "a data set's index").encode()  # an editor may have saved it with a byte-order mark
             content = json.loads(data, parse_constant=_no_number)
             if content["format"] != "uvgen-dataset":
-                raise ValueError(f"format {content['format']!r}")
+                raise ValueError(f"format {brief(content['format'])!r}")
             if content["version"] != VERSION:
                 raise DatasetError(
-                    f"{path}: version {content['version']}, expected {VERSION}; build the data set again"
+                    f"{path}: version {brief(content['version'])}, expected {VERSION}; build the data set again"
                 )
             if not _is_sealed(data):
                 raise ValueError("its content does not have the checksum that is written in it")
@@ -135,7 +136,7 @@ class Index:
             raise DatasetError(f"{path}: cannot be read ({error.strerror}); rights?") from error
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise DatasetError(
-                f"{path}: not a data set's index ({error}); damaged, edited by hand, or made by an "
+                f"{path}: not a data set's index ({brief(error)}); damaged, edited by hand, or made by an "
                 "earlier uvgen? build the data set again"
             ) from error
 

@@ -16,6 +16,7 @@ from uvgen.shards.format import FORMAT, MAX_SIZE, VERSION, Layout
 from uvgen.shards.index import DATASET_INDEX
 from uvgen.storage.hdf5_reading import MAX_INFLATED_BYTES, Hdf5Dataset, open_hdf5, safe_dataset
 from uvgen.storage.isolated import Hdf5Process
+from uvgen.storage.names import brief
 
 _CODES, _ENDS = "image_data", "image_end"
 
@@ -74,7 +75,7 @@ class OpenShard:
             raise self._file.refused("not a shard of uvgen")
         version = self.file_attributes.get("version")
         if not isinstance(version, (int, np.integer)) or version != VERSION:
-            raise DatasetError(f"{self._path}: version {version}, expected {VERSION}; build the data set again")
+            raise DatasetError(f"{self._path}: version {brief(version)}, expected {VERSION}; build the data set again")
         datasets = {name: safe_dataset(self._file, name) for name in self._file.names}
         self._jpegs = datasets.pop(_CODES, None)
         for name, data in datasets.items():

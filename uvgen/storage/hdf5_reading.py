@@ -24,6 +24,7 @@ from h5py import h5a, h5d, h5l, h5o, h5s, h5t, h5z
 from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, UvgenError
+from uvgen.storage.names import brief, printable
 
 MAX_INFLATED_BYTES = 4 << 30
 """What a compressed dataset may take in memory where it is read whole, unless the caller allows more."""
@@ -168,7 +169,7 @@ class Hdf5File:
 
     def refused(self, what: str) -> UvgenError:
         """The error that says why the file is refused, to be raised."""
-        return self._error(f"{self.path}: {self._lead}{what}{self._hint}")
+        return self._error(f"{self.path}: {self._lead}{brief(what)}{self._hint}")
 
     @contextmanager
     def guarded(self, what: str) -> Iterator[None]:
@@ -199,7 +200,8 @@ class Hdf5File:
             if group.get_num_objs() > _MAX_MEMBERS:
                 raise self.refused(f"has {group.get_num_objs()} members, expected {_MAX_MEMBERS} at most")
             names = list(h5py.Group(group))
-            "".join(names).encode()  # h5py makes surrogates of what is not UTF-8, which cannot be printed
+            if odd := [member for member in names if printable(member) != member]:
+                raise self.refused(f"has a member named {odd[0]!r}, expected names that can be printed")
             return names
 
     def dataset(self, name: str) -> "Hdf5Dataset":
