@@ -16,6 +16,7 @@ import numpy as np
 
 from uvgen import BuildResult, ShardReader, build_shards, find_samples, load_model, open_shards
 from uvgen.datasets.config import BuildConfig
+from uvgen.shards.index import content_sha256
 
 PATIENCE_S = 300  # for what takes a second: a loaded machine is slow, and only a hang is to end here
 COMMAND = (sys.executable, "-c", "from uvgen.cli.main import main; main()")
@@ -49,6 +50,8 @@ def edit_index(folder: Path, change: Callable[[dict[str, Any]], object]) -> None
     path = folder / "dataset.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     change(content)
+    if "content_sha256" in content:
+        content["content_sha256"] = content_sha256(content)  # the damage is what was changed
     path.write_text(json.dumps(content), encoding="utf-8")
 
 

@@ -22,11 +22,11 @@ from uvgen.augment.values import Augmentation, AugmentationDraw
 from uvgen.datasets.config import CopyConfig, DatasetConfig
 from uvgen.datasets.fields import augmented_fields
 from uvgen.datasets.open import check_model
-from uvgen.datasets.record import BuildResult, ShardResult, make_shards
+from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.geometry import transform_points
 from uvgen.images.codecs import encode_jpeg
-from uvgen.jobs.run import check_run
+from uvgen.jobs.run import RETRIES, check_run
 from uvgen.maps.labels import crop_pose, mirror_landmarks
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.load import as_model
@@ -49,6 +49,8 @@ class CopyTask:
     file: str
     source: ShardEntry
     copy: int
+    trial: int | None = None  # the row to try alone, writing nothing
+    bad: tuple[tuple[int, str], ...] = ()  # rows at which processes die, and what became of those
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +82,14 @@ class AugmentJob:
         """The function that makes one shard."""
         return partial(_make_shard, self)
 
+    def parts(self, task: CopyTask) -> list[CopyTask]:
+        """Each of a shard's samples alone, to be tried."""
+        return [dataclasses.replace(task, trial=row) for row in range(task.source.samples)]
+
+    def without(self, task: CopyTask, causes: Mapping[int, str]) -> CopyTask:
+        """A shard without the samples at which processes die."""
+        return dataclasses.replace(task, bad=tuple(sorted(causes.items())))
+
 
 def augment_shards(
     source: str | os.PathLike[str],
@@ -90,6 +100,8 @@ def augment_shards(
     seed: int = 0,
     model: MorphableModel | str | os.PathLike[str] | None = None,
     workers: int = 1,
+    retries: int = RETRIES,
+    timeout: float | None = None,
     on_error: str = "skip",
     overwrite: bool = False,
     progress: Callable[[ShardResult], object] | None = None,
@@ -111,7 +123,9 @@ def augment_shards(
     model : MorphableModel or path-like, optional
         The source's; needed to flip.
     workers : int
-        Processes; 1 works in this one.
+        Processes; 1 works in this one, unless there is a `timeout`.
+    retries, timeout
+        As for `uvgen.build_shards`: what happens where processes die or hang.
     on_error : {"skip", "fail"}
         Whether a copy whose map leaves the range of its type is left out and reported, or ends the run.
     overwrite : bool
@@ -142,7 +156,8 @@ def augment_shards(
     >>> result.samples
     """
     source, out = Path(os.path.abspath(data_folder(source))), Path(os.path.abspath(out))
-    check_run(workers, on_error)
+    check_run(workers, on_error, retries=retries, timeout=timeout)
+    check_output(out, overwrite=overwrite)
     if copies < 1:
         raise InputError(f"copies: {copies}, expected 1 or more")
     if out.exists() and source.exists() and out.samefile(source):  # under whatever name
@@ -169,6 +184,8 @@ def augment_shards(
         mirror=mirror,
         model=None if model is None else as_model(model),
         workers=workers,
+        retries=retries,
+        timeout=timeout,
         overwrite=overwrite,
         progress=progress,
     )
@@ -242,6 +259,9 @@ def _make_shard(job: AugmentJob, task: CopyTask) -> ShardResult:
     path = job.source / task.source.file
     _check_hash(path, task.source)
     with OpenShard(path, task.source.samples) as source:
+        if task.trial is not None:
+            _rows(source, range(task.trial, task.trial + 1), job, task, lambda name, error: None)
+            return ShardResult(ShardEntry(task.file, 0, 0, None), ())
         if missing := [name for name in _NEEDED if name not in source.fields]:
             raise DatasetError(f"{path}: has no dataset {missing[0]}; build it again")
         parts = [range(k, min(k + _BATCH, source.n_samples)) for k in range(0, source.n_samples, _BATCH)]
@@ -251,7 +271,7 @@ def _make_shard(job: AugmentJob, task: CopyTask) -> ShardResult:
             job.out / task.file,
             augmented_fields(source, job.copied.augmentation),
             job.config.build.compression,
-            (_rows(source, part, job, task.copy, skip) for part in parts),
+            (_rows(source, part, job, task, skip) for part in parts),
             {**attributes, "uvgen": __version__, "config": json.dumps(stated, sort_keys=True)},
         )
     return ShardResult(entry, tuple(skipped))
@@ -287,14 +307,19 @@ def _moved_annotation(sample: Mapping[str, Any], draw: AugmentationDraw) -> dict
 
 
 def _rows(
-    source: OpenShard, numbers: range, job: AugmentJob, copy: int, skip: Callable[[str, SampleError], None]
+    source: OpenShard, numbers: range, job: AugmentJob, task: CopyTask, skip: Callable[[str, SampleError], None]
 ) -> dict[str, Any]:
     """The augmented samples of some rows of the source."""
     small = [name for name in source.fields if name not in ("image", "posmap")]
     shapes = {name: source.layouts[name] for name in ("image", "posmap") if name in source.layouts}
     large = {name: np.empty((len(numbers), *shape), dtype) for name, (shape, dtype) in shapes.items()}
     samples: list[dict[str, Any]] = []
+    copy, bad = task.copy, dict(task.bad)
     for row in numbers:
+        if row in bad:
+            name = source.read("name", row)
+            skip(f"{name}-{copy}", SampleError(f"{name}: {bad[row]}"))
+            continue
         sample = {name: source.read(name, row) for name in small}
         name, k = sample["name"], len(samples)
         draw = job.copied.augmentation.draw(job.copied.augmentation_seed, name, copy, shapes["image"][0][0])

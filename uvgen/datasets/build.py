@@ -14,18 +14,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen.datasets.config import BuildConfig, DatasetConfig
-from uvgen.datasets.plan import plan_shards
-from uvgen.datasets.record import BuildResult, ShardResult, make_shards
+from uvgen.datasets.plan import ShardTask, plan_shards
+from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards
 from uvgen.datasets.survey import survey_samples
 from uvgen.datasets.worker import BuildJob
 from uvgen.errors import InputError
-from uvgen.jobs.run import check_run
+from uvgen.jobs.run import RETRIES, check_run
 from uvgen.maps.atlas import build_atlas
 from uvgen.maps.mask_files import check_weights, read_weights
 from uvgen.maps.masks import landmark_texels, weight_mask
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
+from uvgen.samples.files import files_sha256
 from uvgen.samples.find import Sample, find_samples, select_samples
 
 
@@ -42,6 +43,8 @@ def build_shards(
     root: str | os.PathLike[str] | None = None,
     weights: ArrayLike | str | os.PathLike[str] | None = None,
     workers: int = 1,
+    retries: int = RETRIES,
+    timeout: float | None = None,
     on_error: str = "skip",
     overwrite: bool = False,
     progress: Callable[[ShardResult], object] | None = None,
@@ -72,7 +75,13 @@ def build_shards(
     weights : (uv_size, uv_size) array or path-like, optional
         Weight mask to store instead of `uvgen.weight_mask`; a file as `uvgen.maps.mask_files.read_weights` takes it.
     workers : int
-        Processes; 1 works in this one.
+        Processes; 1 works in this one, unless there is a `timeout`.
+    retries : int
+        How often a shard is tried again whose process died (killed, out of memory, crashed) or took too long. Then its
+        samples are tried one by one, and one at which processes die is skipped. In this process, none of that is
+        possible.
+    timeout : float, optional
+        Seconds that a shard may take before its process is killed.
     on_error : {"skip", "fail"}
         Whether a bad sample is left out and reported, or ends the build.
     overwrite : bool
@@ -103,13 +112,16 @@ def build_shards(
     """
     config = config or BuildConfig()
     config.check()
-    check_run(workers, on_error)
+    check_run(workers, on_error, retries=retries, timeout=timeout)
+    out = Path(os.path.abspath(out))  # workers may have another working folder
+    check_output(out, overwrite=overwrite)
     samples, root, model = _inputs(data, model, root, subsets, flip=flip)
     if names is not None:
         samples = select_samples(samples, names)
     samples = samples[:limit]
-    survey = survey_samples(samples, model, config)
-    out = Path(os.path.abspath(out))  # workers may have another working folder
+    if out.exists() and root.exists() and out.samefile(root):
+        raise InputError(f"{out}: holds the samples, expected another folder for the shards")
+    survey = survey_samples(samples, model, config, workers=workers, retries=retries, timeout=timeout)
     mask = _weights(weights, model, config.uv_size)
     mirror = None
     if config.augmentation is not None and config.augmentation.flip:
@@ -129,7 +141,10 @@ def build_shards(
         mirror=mirror,
         model=model,
         warnings=survey.warnings,
+        state=_state_of(samples),
         workers=workers,
+        retries=retries,
+        timeout=timeout,
         overwrite=overwrite,
         progress=progress,
     )
@@ -158,6 +173,16 @@ def _inputs(
     elif subsets:
         raise InputError("subsets: given with a list of samples, expected a folder to choose from")
     return data, Path(os.path.abspath(root or ".")), as_model(model)
+
+
+def _state_of(samples: Sequence[Sample]) -> Callable[[ShardTask, str], str | None]:
+    """What the files of a sample hold, by the sample's name."""
+    by_name = {sample.name: sample for sample in samples}
+
+    def state(_: ShardTask, name: str) -> str | None:
+        return files_sha256(by_name[name]) if name in by_name else None
+
+    return state
 
 
 def _weights(

@@ -1,7 +1,8 @@
 """What a few samples say before a build begins: a cause common to all of them ends it before any work."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -9,11 +10,16 @@ from uvgen.datasets.annotations import image_landmarks
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.plausible import MOST_DEVIATIONS, check_counts, check_face_size, check_pose, deviations
 from uvgen.errors import DatasetError, SampleError
+from uvgen.jobs.run import RETRIES, results
 from uvgen.models.morphable import MorphableModel
+from uvgen.samples.files import check_source
 from uvgen.samples.find import Sample
 from uvgen.samples.read import EXTRAS, Annotation, read_annotation, read_image
 
 _N_PROBES = 16
+_BATCH = 1024  # further samples, where none of the probes can be used
+
+_Found = tuple[list[Annotation], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,30 @@ class Survey:
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
 
-def survey_samples(samples: Sequence[Sample], model: MorphableModel, config: BuildConfig) -> Survey:
+@dataclass(frozen=True, slots=True, eq=False)
+class SurveyJob:
+    """Reading a few samples as a job: a process dies of the sample that the build's would die of."""
+
+    model: MorphableModel
+    config: BuildConfig
+
+    def open(self) -> Callable[[Sequence[Sample]], _Found]:
+        """The function that reads samples."""
+        return partial(_usable, model=self.model, config=self.config)
+
+    def parts(self, task: Sequence[Sample]) -> list[tuple[Sample, ...]]:
+        """Each sample alone."""
+        return [(sample,) for sample in task]
+
+    def without(self, task: Sequence[Sample], causes: Mapping[int, str]) -> tuple[Sample, ...]:
+        """The task without the samples at which processes die."""
+        return tuple(s if k not in causes else replace(s, problem=f"{s.name}: {causes[k]}") for k, s in enumerate(task))
+
+
+def survey_samples(
+    samples: Sequence[Sample], model: MorphableModel, config: BuildConfig, *, workers: int = 1,
+    retries: int = RETRIES, timeout: float | None = None,
+) -> Survey:  # fmt: skip
     """Read a few samples, and others where none of the few can be used until there is one.
 
     Parameters
@@ -49,6 +78,8 @@ def survey_samples(samples: Sequence[Sample], model: MorphableModel, config: Bui
         The model that their parameters are said to belong to.
     config : BuildConfig
         What to keep.
+    workers, retries, timeout
+        As for the build: where it works in other processes, so does this, in one.
 
     Returns
     -------
@@ -57,20 +88,23 @@ def survey_samples(samples: Sequence[Sample], model: MorphableModel, config: Bui
     Raises
     ------
     DatasetError
-        Where there are no samples, or no sample can be used with this model.
+        Where there are no samples, no sample can be used with this model, or their folder has vanished.
     """
     if not samples:
         raise DatasetError("samples: none, expected one or more")
-    places = np.unique(np.linspace(0, len(samples) - 1, _N_PROBES).astype(int))
-    found, errors = _usable([samples[k] for k in places], model, config)
-    if not found:
-        rest = set(range(len(samples))) - set(places.tolist())
-        for k in sorted(rest):  # one that can be used is enough
-            found, more = _usable([samples[k]], model, config)
-            errors += more
-            if found:
-                break
-    if not found:
+    places = np.unique(np.linspace(0, len(samples) - 1, _N_PROBES).astype(int)).tolist()
+    chosen = set(places)
+    rest = [k for k in range(len(samples)) if k not in chosen]
+    tasks = [places, *(rest[first : first + _BATCH] for first in range(0, len(rest), _BATCH))]
+    job, errors = SurveyJob(model, config), list[str]()
+    found = list[Annotation]()
+    for task in tasks:  # the second and others only where no sample so far can be used
+        made = results(job, [tuple(samples[k] for k in task)], workers, retries=retries, timeout=timeout)
+        ((found, more),) = made
+        errors += more
+        if found:
+            break
+    else:
         raise DatasetError(f"none of {len(samples)} samples can be used, all would be skipped; the first: {errors[0]}")
     checked, warnings = _check_deviations(found, model)
     return Survey(
@@ -81,10 +115,9 @@ def survey_samples(samples: Sequence[Sample], model: MorphableModel, config: Bui
     )
 
 
-def _usable(
-    samples: Sequence[Sample], model: MorphableModel, config: BuildConfig
-) -> tuple[list[Annotation], list[SampleError]]:
-    found, errors = [], []
+def _usable(samples: Sequence[Sample], model: MorphableModel, config: BuildConfig) -> _Found:
+    """What samples say that can be used, and what is wrong with the others."""
+    found, errors = list[Annotation](), list[str]()
     for sample in samples:
         try:
             annotation = read_annotation(sample, config.keep)
@@ -98,7 +131,8 @@ def _usable(
                 )[0]  # fmt: skip
                 check_face_size(sample, points, image.shape)
         except SampleError as error:
-            errors.append(error)
+            check_source(sample, error)
+            errors.append(str(error))
         else:
             found.append(annotation)
     return found, errors

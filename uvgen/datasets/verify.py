@@ -194,11 +194,14 @@ def _check_shapes(file: h5py.File, entry: ShardEntry) -> list[str]:
     if missing:
         return [f"no dataset {missing[0]}"]
     fields = [name for name in file if name not in ("image_data",)]
-    return [
+    problems = [
         f"{name} has {len(file[name])} rows, expected {entry.samples}"
         for name in fields
         if len(file[name]) != entry.samples
     ]
+    if not problems and entry.names is not None and entry.names != "\n".join(file["name"].asstr()[()]):
+        problems.append(f"its samples have other names than {DATASET_INDEX} says")
+    return problems
 
 
 def _check_values(file: h5py.File) -> list[str]:

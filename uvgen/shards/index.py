@@ -1,5 +1,6 @@
 """`dataset.json`: what a data set was made of and which shards are finished."""
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -9,9 +10,10 @@ from typing import Any, TypeVar
 
 from uvgen.errors import DatasetError
 from uvgen.shards.format import VERSION
-from uvgen.storage.files import replaced_on_success
+from uvgen.storage.files import replaced_on_success, same_content
 
 DATASET_INDEX = "dataset.json"
+_SELF = "content_sha256"  # of the index itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,15 @@ class ShardEntry:
     samples: int
     size_bytes: int
     sha256: str | None  # None where every sample was skipped: there is no file
+    names: str | None = None  # of its samples, a line each; None in sets of older versions
+
+    @property
+    def sample_names(self) -> list[str] | None:
+        """The names of its samples; None where the index does not have them."""
+        if self.names is None or not self.samples:
+            return None if self.samples else []
+        names = self.names.split("\n")
+        return names if len(names) == self.samples else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +42,7 @@ class SkippedSample:
     name: str
     shard: str
     reason: str
+    files_sha256: str | None = None  # of what its files held then: with others, the sample is tried again
 
 
 Entry = TypeVar("Entry", ShardEntry, SkippedSample)
@@ -58,8 +70,8 @@ class Index:
         return int(self.plan["samples"]) - self.n_samples - len(self.skipped)
 
     def write(self, folder: Path) -> None:
-        """Replace the folder's `dataset.json`; entries are sorted, whatever order they came in."""
-        content = {
+        """Replace the folder's `dataset.json` where it differs; entries are sorted, whatever order they came in."""
+        content: dict[str, Any] = {
             "format": "uvgen-dataset",
             "version": VERSION,
             "uvgen": self.uvgen,
@@ -67,11 +79,15 @@ class Index:
             "config": self.config,
             "plan": self.plan,
             "constants_sha256": self.constants_sha256,
-            "shards": [asdict(entry) for entry in sorted(self.shards, key=lambda entry: entry.file)],
-            "skipped": [asdict(entry) for entry in sorted(self.skipped, key=lambda entry: entry.name)],
+            "shards": [plain(entry) for entry in sorted(self.shards, key=lambda entry: entry.file)],
+            "skipped": [plain(entry) for entry in sorted(self.skipped, key=lambda entry: (entry.name, entry.shard))],
         }
-        with replaced_on_success(folder / DATASET_INDEX) as temporary:
-            temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        content[_SELF] = content_sha256(content)
+        data = (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+        path = folder / DATASET_INDEX
+        if not same_content(path, data):
+            with replaced_on_success(path, make_folder=False) as temporary:
+                temporary.write_bytes(data)
 
     def _check(self, n_samples: int) -> None:
         for entry in self.shards:
@@ -97,12 +113,14 @@ class Index:
                 raise DatasetError(
                     f"{path}: version {content['version']}, expected {VERSION}; build the data set again"
                 )
+            if content.get(_SELF, content_sha256(content)) != content_sha256(content):
+                raise ValueError("its content does not have the SHA-256 written in it")
             if not isinstance(content["config"], dict) or not isinstance(content["plan"], dict):
                 raise ValueError("config or plan is no object")
             index = cls(
                 content["uvgen"], content["config"], content["plan"],
-                [_known(ShardEntry, entry) for entry in content["shards"]],
-                [_known(SkippedSample, entry) for entry in content["skipped"]],
+                [known(ShardEntry, entry) for entry in content["shards"]],
+                [known(SkippedSample, entry) for entry in content["skipped"]],
                 content.get("constants_sha256"),
             )  # fmt: skip
             index._check(content["n_samples"])
@@ -114,10 +132,21 @@ class Index:
         except OSError as error:
             raise DatasetError(f"{path}: cannot be read ({error.strerror}); rights?") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise DatasetError(f"{path}: not a data set's index ({error}); was it edited?") from error
+            raise DatasetError(f"{path}: not a data set's index ({error}); was it edited, or damaged?") from error
 
 
-def _known(kind: type[Entry], values: Mapping[str, Any]) -> Entry:
+def content_sha256(content: Mapping[str, Any]) -> str:
+    """Hash of what an index says, however it is laid out."""
+    text = json.dumps({key: value for key, value in content.items() if key != _SELF}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def plain(entry: ShardEntry | SkippedSample) -> dict[str, Any]:
+    """An entry as JSON has it; fields that are optional stand there only where they are known."""
+    return {key: value for key, value in asdict(entry).items() if value is not None or key == "sha256"}
+
+
+def known(kind: type[Entry], values: Mapping[str, Any]) -> Entry:
     """An entry of its known fields: what another version of uvgen added is ignored."""
     return kind(**{item.name: values[item.name] for item in fields(kind) if item.name in values})
 

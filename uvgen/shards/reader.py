@@ -53,7 +53,7 @@ class ShardReader:
     config : DatasetConfig
         What the set was made with.
     names : list of str
-        Every sample's name, in order (read on first use).
+        Every sample's name, in order: from the index, or from the shards where an older version made the set.
     """
 
     def __init__(self, folder: Path, index: Index, config: Any, made: Mapping[str, Maker] | None = None) -> None:
@@ -223,7 +223,11 @@ class ShardReader:
     @cached_property
     def names(self) -> list[str]:
         """Every sample's name, in order."""
-        return [name for k in range(len(self._shards)) for name in self._shard(k).file["name"].asstr()[()]]
+        listed = [entry.sample_names for entry in self._shards]
+        return [
+            name for k, names in enumerate(listed)
+            for name in (self._shard(k).file["name"].asstr()[()] if names is None else names)
+        ]  # fmt: skip
 
     def column(self, name: str) -> NDArray[Any]:
         """One stored field of every sample, stacked, in order: for small ones, such as the pose."""
