@@ -30,6 +30,9 @@ class Files:
     def add(self, result: tuple[int, int, int]) -> None:
         self.added.append(result[0])
 
+    def pause(self) -> None:
+        pass
+
     def finish(self) -> None:
         self.ended = True
 

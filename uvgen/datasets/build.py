@@ -19,7 +19,7 @@ from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_s
 from uvgen.datasets.survey import survey_samples
 from uvgen.datasets.worker import BuildJob
 from uvgen.errors import InputError
-from uvgen.jobs.run import RETRIES, check_run
+from uvgen.jobs.run import RETRIES, check_run, same_workers
 from uvgen.maps.atlas import build_atlas
 from uvgen.maps.mask_files import check_weights, read_weights
 from uvgen.maps.masks import landmark_texels, weight_mask
@@ -121,33 +121,34 @@ def build_shards(
     samples = samples[:limit]
     if out.exists() and root.exists() and out.samefile(root):
         raise InputError(f"{out}: holds the samples, expected another folder for the shards")
-    survey = survey_samples(samples, model, config, workers=workers, retries=retries, timeout=timeout)
-    mask = _weights(weights, model, config.uv_size)
-    mirror = None
-    if config.augmentation is not None and config.augmentation.flip:
-        mirror = TexelMirror.of_model(model, config.uv_size, config.convention)
-    mask_sha256 = hashlib.sha256(mask.tobytes()).hexdigest()
-    return make_shards(
-        BuildJob(out, root, model, mirror, config, survey, on_error),
-        plan_shards(samples, config.shard_size, config.copies),
-        out,
-        DatasetConfig(config, model.name, model.content_sha256, mask_sha256),
-        {**_describe_plan(samples, config.copies), "annotated_dimensions": survey.dimensions},
-        {
-            "weight_mask": mask,
-            "coverage": build_atlas(model, config.uv_size, config.convention).coverage,
-            "landmark_texels": landmark_texels(model, config.uv_size),
-        },
-        mirror=mirror,
-        model=model,
-        warnings=survey.warnings,
-        state=_state_of(samples),
-        workers=workers,
-        retries=retries,
-        timeout=timeout,
-        overwrite=overwrite,
-        progress=progress,
-    )
+    with same_workers(workers, timeout):
+        survey = survey_samples(samples, model, config, workers=workers, retries=retries, timeout=timeout)
+        mask = _weights(weights, model, config.uv_size)
+        mirror = None
+        if config.augmentation is not None and config.augmentation.flip:
+            mirror = TexelMirror.of_model(model, config.uv_size, config.convention)
+        mask_sha256 = hashlib.sha256(mask.tobytes()).hexdigest()
+        return make_shards(
+            BuildJob(out, root, model, mirror, config, survey, on_error),
+            plan_shards(samples, config.shard_size, config.copies),
+            out,
+            DatasetConfig(config, model.name, model.content_sha256, mask_sha256),
+            {**_describe_plan(samples, config.copies), "annotated_dimensions": survey.dimensions},
+            {
+                "weight_mask": mask,
+                "coverage": build_atlas(model, config.uv_size, config.convention).coverage,
+                "landmark_texels": landmark_texels(model, config.uv_size),
+            },
+            mirror=mirror,
+            model=model,
+            warnings=survey.warnings,
+            state=_state_of(samples),
+            workers=workers,
+            retries=retries,
+            timeout=timeout,
+            overwrite=overwrite,
+            progress=progress,
+        )
 
 
 def _inputs(

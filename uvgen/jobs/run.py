@@ -5,8 +5,10 @@ knows which units are finished. Build and augment (`datasets/record.py`), synth 
 (`datasets/export/run.py`) run this way and have a record each.
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing, nullcontext
+import os
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -164,17 +166,10 @@ def results(
         make = job.open()
         yield from (_alone(make, task) for task in tasks)
         return
-    import joblib
-
-    with scratch_folder() as folder:
-        path = folder / "job"
+    shared = _shared.get()
+    with nullcontext(shared) if shared and not shared.busy else _own_workers(workers, timeout) as pool:
         try:
-            joblib.dump(job, path)  # once for all workers, which map its arrays
-        except OSError as error:
-            raise DatasetError(
-                f"{path}: cannot be written ({error.strerror or error}); set TMPDIR to a folder with free space"
-            ) from error
-        with Workers[_Try](open_job, folder, workers, timeout) as pool:
+            pool.open(_dumped(job, pool.folder))
             for task in tasks:
                 pool.submit(_Try(task), task)
             for one, outcome in pool:
@@ -185,6 +180,46 @@ def results(
                     yield outcome
                 else:
                     _settle(job, pool, one.whole)
+        except BaseException:
+            pool.close()
+            raise
+
+
+_shared = ContextVar["Workers[_Try] | None"]("_shared", default=None)
+
+
+@contextmanager
+def same_workers(workers: int, timeout: float | None) -> Iterator[None]:
+    """Within the block, calls of `results` one after the other use the same processes, which start once."""
+    if workers == 1 and timeout is None:
+        yield
+        return
+    with _own_workers(workers, timeout) as pool:
+        token = _shared.set(pool)
+        try:
+            yield
+        finally:
+            _shared.reset(token)
+
+
+@contextmanager
+def _own_workers(workers: int, timeout: float | None) -> "Iterator[Workers[_Try]]":
+    with scratch_folder() as folder, Workers[_Try](open_job, folder, workers, timeout) as pool:
+        yield pool
+
+
+def _dumped(job: Any, folder: Path) -> str:
+    """A job in a file, once for all workers, which map its arrays."""
+    import joblib
+
+    name = f"job-{len(os.listdir(folder))}"
+    try:
+        joblib.dump(job, folder / name)
+    except OSError as error:
+        raise DatasetError(
+            f"{folder / name}: cannot be written ({error.strerror or error}); set TMPDIR to a folder with free space"
+        ) from error
+    return name
 
 
 @dataclass(slots=True, eq=False)
@@ -248,11 +283,11 @@ def _label(task: Any) -> str:
     return str(getattr(task, "file", None) or getattr(task, "name", None) or task)
 
 
-def open_job(folder: Path) -> Callable[[Any], Any]:
-    """In a worker process: the function that makes a task of the job that lies in a folder."""
+def open_job(path: Path) -> Callable[[Any], Any]:
+    """In a worker process: the function that makes a task of the job that lies in a file."""
     import joblib
 
-    return partial(_alone, joblib.load(folder / "job", mmap_mode="r").open())
+    return partial(_alone, joblib.load(path, mmap_mode="r").open())
 
 
 def _alone(make: Callable[[Task], Result], task: Task) -> Result:

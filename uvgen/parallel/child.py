@@ -20,7 +20,7 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 
 
 def main(descriptor: str, parent: str, module: str, function: str, folder: str) -> None:
-    """Serve the process `parent` through a pipe, with what ``module.function(folder)`` returns."""
+    """Serve the process `parent` through a pipe: ``module.function(folder / job)`` returns what makes its tasks."""
     from uvgen.interrupts import SIGNALS
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's matter
@@ -29,17 +29,21 @@ def main(descriptor: str, parent: str, module: str, function: str, folder: str) 
     from multiprocessing.connection import Connection
 
     pipe = Connection(int(descriptor))
-    try:
-        make = getattr(import_module(module), function)(Path(folder))
-    except BaseException as error:
-        pipe.send_bytes(b"broken " + packed(error))
-        return
-    pipe.send_bytes(b"ready")
+    make: Any = None
     while True:
         try:
-            number = pipe.recv_bytes().decode()
+            order, number = pipe.recv_bytes().decode().split()
         except EOFError:
             return
+        if order == "open":
+            make = None  # its memory is needed
+            try:
+                make = getattr(import_module(module), function)(Path(folder, number))
+            except BaseException as error:
+                pipe.send_bytes(b"broken " + packed(error))
+                return
+            pipe.send_bytes(b"ready")
+            continue
         try:
             task = Path(folder, f"task-{number}")
             result = make(pickle.loads(task.read_bytes()))

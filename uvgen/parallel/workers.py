@@ -45,7 +45,7 @@ class Death(NamedTuple):
 class _Worker(Generic[Work]):
     process: "subprocess.Popen[bytes]"
     pipe: Connection
-    deadline: float | None
+    deadline: float | None = None
     ready: bool = False
     work: Work | None = None
     number: int = -1
@@ -57,9 +57,10 @@ class Workers(Generic[Work]):
     Parameters
     ----------
     function : callable
-        ``function(folder)`` is called once in each process and returns the function that makes a task. Importable.
+        ``function(folder / job)`` is called once in each process and returns the function that makes a task.
+        Importable.
     folder : Path
-        For `function`, and for tasks and results on their way.
+        Holds jobs, see `open`, and tasks and results on their way.
     count : int
         Processes at most.
     timeout : float, optional
@@ -67,10 +68,26 @@ class Workers(Generic[Work]):
     """
 
     def __init__(self, function: Callable[[Path], Any], folder: Path, count: int, timeout: float | None = None) -> None:
-        self._function, self._folder, self._count, self._timeout = function, folder, count, timeout
+        self._function, self.folder, self._count, self._timeout = function, folder, count, timeout
         self._waiting: deque[tuple[Work, Any]] = deque()
         self._workers: list[_Worker[tuple[Work, Any]]] = []
         self._failed_starts = self._numbers = 0
+        self._job = ""
+
+    def open(self, job: str) -> None:
+        """Let the processes that are there, and those to come, open a job: a file in the folder."""
+        self._job = job
+        for worker in [*self._workers]:
+            self._let_open(worker)
+
+    def _let_open(self, worker: _Worker[tuple[Work, Any]]) -> None:
+        worker.ready = False
+        worker.deadline = None if self._timeout is None else time.monotonic() + max(_LONGEST_START_S, self._timeout)
+        try:
+            worker.pipe.send_bytes(f"open {self._job}".encode())
+        except OSError:  # it has died already
+            if worker in self._workers:
+                self._end(worker)
 
     def submit(self, work: Work, task: Any, *, first: bool = False) -> None:
         """Have a task made; `work` stands for it, and `first` puts it before those that wait."""
@@ -86,18 +103,27 @@ class Workers(Generic[Work]):
         Exception
             What the function raised in a process.
         """
-        while self._waiting or any(worker.work is not None for worker in self._workers):
+        while self.busy:
             self._assign()
             for worker in self._wait():
                 outcome = self._receive(worker)
                 if outcome is not None:
                     yield outcome
 
+    @property
+    def busy(self) -> bool:
+        """Whether there is work that is not finished."""
+        return bool(self._waiting) or any(worker.work is not None for worker in self._workers)
+
     def __enter__(self) -> "Workers[Work]":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """End the processes, whatever they are doing."""
+        self.close()
+
+    def close(self) -> None:
+        """End the processes, whatever they are doing, and forget what they were to do; others may be started."""
+        self._waiting.clear()
         for worker in self._workers:
             worker.process.kill()
         for worker in self._workers:
@@ -113,7 +139,9 @@ class Workers(Generic[Work]):
         starting = sum(not worker.ready for worker in self._workers)
         while len(self._workers) < self._count and starting < len(self._waiting):
             try:
-                self._workers.append(self._start())
+                worker = self._start()
+                self._workers.append(worker)
+                self._let_open(worker)
             except OSError as error:  # no more processes, files or memory
                 self._give_up_start(f"{error.strerror or error}")
             starting += 1
@@ -134,16 +162,15 @@ class Workers(Generic[Work]):
             with interrupts_blocked():  # until it ignores Ctrl-C
                 process = subprocess.Popen(
                     [get_executable(), "-c", _PROGRAM, where, str(theirs.fileno()), str(os.getpid()), *function,
-                     str(self._folder)],
+                     str(self.folder)],
                     pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env={**os.environ, **_ONE_THREAD},
                 )  # fmt: skip
-            limit = None if self._timeout is None else time.monotonic() + max(_LONGEST_START_S, self._timeout)
-            return _Worker(process, Connection(ours.detach()), limit)
+            return _Worker(process, Connection(ours.detach()))
 
     def _send(self, worker: _Worker[tuple[Work, Any]]) -> None:
         worker.work = self._waiting.popleft()
         worker.number = self._numbers = self._numbers + 1
-        path = self._folder / f"task-{worker.number}"
+        path = self.folder / f"task-{worker.number}"
         try:
             path.write_bytes(pickle.dumps(worker.work[1]))
         except OSError as error:
@@ -152,7 +179,7 @@ class Workers(Generic[Work]):
             ) from error
         worker.deadline = None if self._timeout is None else time.monotonic() + self._timeout
         try:
-            worker.pipe.send_bytes(str(worker.number).encode())
+            worker.pipe.send_bytes(f"make {worker.number}".encode())
         except OSError:  # it has died while it had nothing to do
             self._waiting.appendleft(worker.work)
             worker.work = None
@@ -192,16 +219,16 @@ class Workers(Generic[Work]):
             raise error
         work, worker.work, worker.deadline = worker.work, None, None
         if kind == b"made" and work is not None:
-            path = self._folder / f"result-{worker.number}"
+            path = self.folder / f"result-{worker.number}"
             result = pickle.loads(path.read_bytes())
-            for done in (path, self._folder / f"task-{worker.number}"):
+            for done in (path, self.folder / f"task-{worker.number}"):
                 done.unlink(missing_ok=True)
             return work[0], result
         how = self._end(worker)
         if work is None:
             self._failed_start(worker, how)
             return None
-        (self._folder / f"task-{worker.number}").unlink(missing_ok=True)
+        (self.folder / f"task-{worker.number}").unlink(missing_ok=True)
         return work[0], Death(how)
 
     def _end(self, worker: _Worker[tuple[Work, Any]]) -> str:

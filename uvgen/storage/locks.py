@@ -12,7 +12,7 @@ from uvgen.errors import BusyError, DatasetError, OutputError
 from uvgen.storage.files import lock_handle, remove_leftovers
 
 _SCRATCH = "uvgen-run-"
-_SCRATCH_FILE = re.compile(r"job|(task|result)-\d+")  # what a run keeps in its folder; a user's is never removed
+_SCRATCH_FILE = re.compile(r"(job|task|result)-\d+")  # what a run keeps in its folder; a user's is never removed
 
 
 @contextmanager
