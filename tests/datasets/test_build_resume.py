@@ -28,6 +28,7 @@ from uvgen import build_shards, load_model, open_shards, verify_shards
 from uvgen.errors import DatasetError
 from uvgen.models.morphable import make_model, save_model
 from uvgen.samples.find import find_samples
+from uvgen.storage.files import temporary_name
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals, pipes and file locks of POSIX systems")
 
@@ -51,14 +52,15 @@ def times(folder: Path) -> dict[str, int]:
 
 
 @pytest.mark.slow
-def test_build_killed_and_run_again_writes_the_same_bytes(
-    tree: Path, model_path: Path, tmp_path: Path, expected: dict[str, str]
-) -> None:
-    """A pipe for an image stops the first run within the third shard, where it is killed."""
-    out, image = tmp_path / "out", tree / "IBUG/IBUG_001_1_0.jpg"
+def test_build_killed_and_run_again_writes_the_same_bytes(model_path: Path, tmp_path: Path) -> None:
+    """A pipe for an image that the survey passes over stops the first run within the third shard, where it is killed."""
+    tree = write_tree(tmp_path / "data", 9)
+    make(tree, model_path, tmp_path / "whole")
+    expected = file_hashes(tmp_path / "whole")
+    out, image = tmp_path / "out", tree / "AFW/AFW_004_1_0.jpg"
     content = replace_by_pipe(image)
     process = start(*arguments(tree, model_path, out, "--workers", 1))
-    wait_for(lambda: len(listed_shards(out)) == 2 and any(out.glob(".*IBUG-00000.h5")), process)
+    wait_for(lambda: len(listed_shards(out)) == 2 and any(out.glob(".*AFW-00002.h5")), process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
@@ -69,7 +71,7 @@ def test_build_killed_and_run_again_writes_the_same_bytes(
 
     result = make(tree, model_path, out, workers=2)
     assert file_hashes(out) == expected  # and with it: no leftover of the killed run
-    assert (result.samples, result.new_samples) == (9, 6)
+    assert (result.samples, result.new_samples) == (27, 23)
     after = times(out)
     assert [after[name] for name in finished] == [before[name] for name in finished]
 
@@ -143,13 +145,14 @@ def test_build_run_again_reports_the_samples_skipped_before(tree: Path, model_pa
 def test_build_removes_leftovers_of_killed_runs_and_nothing_else(tree: Path, model_path: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    (out / ".uvgen-12345-IBUG-00000.h5").write_bytes(b"half a shard")
-    (out / ".uvgen-12345-dataset.json").write_bytes(b"half an index")
-    (out / "notes.txt").write_text("mine")
-    (out / ".hidden").write_text("mine")
+    (out / temporary_name("IBUG-00000.h5")).write_bytes(b"half a shard")
+    (out / temporary_name("dataset.json")).write_bytes(b"half an index")
+    mine = {"notes.txt", ".hidden", ".uvgen-notes", ".uvgen-12345-notes", ".uvgen-tmp-notes"}
+    for name in mine:
+        (out / name).write_text("mine")
     make(tree, model_path, out)
     assert {name for name in file_hashes(out) if not name.endswith(".h5")} == {
-        "constants.npz", "dataset.json", "notes.txt", ".hidden"
+        "constants.npz", "dataset.json", *mine
     }  # fmt: skip
 
 
@@ -249,13 +252,14 @@ def test_build_overwrite_deletes_nothing_outside_the_folder(tree: Path, model_pa
 
 
 @pytest.mark.slow
-def test_build_in_a_folder_in_use_is_refused(tree: Path, model_path: Path, tmp_path: Path) -> None:
-    out, image = tmp_path / "out", tree / "AFW/AFW_002_1_0.jpg"
+def test_build_in_a_folder_in_use_is_refused(model_path: Path, tmp_path: Path) -> None:
+    tree = write_tree(tmp_path / "data", 9)
+    out, image = tmp_path / "out", tree / "AFW/AFW_002_1_0.jpg"  # which the survey passes over
     content = replace_by_pipe(image)
     process = start(*arguments(tree, model_path, out, "--workers", 1))
     try:
         wait_for(lambda: listed_shards(out), process)
-        leftover = out / ".uvgen-1-AFW-00001.h5"
+        leftover = out / temporary_name("AFW-00001.h5")
         leftover.write_bytes(b"of the process at work, for all the second one knows")
         for overwrite in (False, True):
             with pytest.raises(DatasetError, match=rf"{out}: another uvgen is writing into it; wait"):
@@ -266,5 +270,5 @@ def test_build_in_a_folder_in_use_is_refused(tree: Path, model_path: Path, tmp_p
     finally:
         process.kill()
     assert process.returncode == 0, errors
-    assert "9 samples" in output
-    assert len(open_shards(out)) == 9
+    assert "27 samples" in output
+    assert len(open_shards(out)) == 27

@@ -81,9 +81,10 @@ def test_run_on_workers_raises_the_task_s_own_error(tmp_path: Path) -> None:
         run(job(tmp_path), [1, -2, 3, 4], Files(tmp_path), tmp_path, workers=2)
 
 
-def test_single_task_is_made_in_this_process(tmp_path: Path) -> None:
-    ((_, pid, _),) = results(job(tmp_path), [5], 4)
-    assert pid == os.getpid()
+def test_one_worker_works_in_this_process_and_more_never_do(tmp_path: Path) -> None:
+    for workers, timeout in ((1, None), (4, None), (1, 300.0)):
+        ((_, pid, _),) = results(job(tmp_path), [5], workers, timeout=timeout)
+        assert (pid == os.getpid()) == (workers == 1 and timeout is None)
 
 
 def test_run_in_a_folder_that_another_run_holds_is_refused(tmp_path: Path) -> None:

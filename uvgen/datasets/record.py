@@ -283,6 +283,7 @@ class _ShardRecord:
         self._journal.close()
         with suppress(DatasetError):
             self._write()
+            self._journal.remove()
 
     def finish(self) -> None:
         """Write the index, also where there was nothing to do."""

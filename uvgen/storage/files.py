@@ -133,8 +133,8 @@ def _remove_if_dead(path: Path) -> None:
         os.close(handle)
 
 
-def check_folder(folder: Path) -> None:
-    """Raise OutputError unless files can be made in a folder; one that is missing would be made."""
+def check_folder(folder: Path, path: Path | None = None) -> None:
+    """Raise OutputError unless files, such as `path`, can be made in a folder; one that is missing would be made."""
     place = Path(os.path.abspath(folder))
     while not os.path.lexists(place) and place != place.parent:
         place = place.parent
@@ -145,14 +145,14 @@ def check_folder(folder: Path) -> None:
         read_only = hasattr(os, "statvfs") and os.statvfs(place).f_flag & os.ST_RDONLY
         code = errno.EROFS if read_only else errno.EACCES
     if code:
-        raise OutputError(f"{folder}: cannot be written ({os.strerror(code)}); choose another folder")
+        raise OutputError(f"{path or folder}: cannot be written ({os.strerror(code)}); choose another folder")
 
 
 def check_file(path: Path) -> None:
     """Raise OutputError unless a file can be made or replaced; remove what a killed process left of it."""
     if path.is_dir():
         raise OutputError(f"{path}: a folder, expected a file to write; choose another name")
-    check_folder(path.absolute().parent)
+    check_folder(path.absolute().parent, path)
     remove_leftovers(path.absolute().parent, path.name)
 
 

@@ -48,12 +48,14 @@ class Journal:
         try:
             if self._handle < 0:
                 self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+                self._valid = min(self._valid, os.fstat(self._handle).st_size)
                 os.ftruncate(self._handle, self._valid)  # a line that a killed process began
                 os.lseek(self._handle, 0, os.SEEK_END)
                 if not self._valid:
                     self._write(self._about)
             self._write(_line(value))
             os.fsync(self._handle)
+            self._valid = os.lseek(self._handle, 0, os.SEEK_CUR)
         except OSError as error:
             raise DatasetError(
                 f"{self._path}: cannot be written ({error.strerror or error}); check free space, permissions"
