@@ -69,7 +69,9 @@ def command(
     Exit status: 0 all written, 3 some copies skipped, 1 failed, 2 wrong usage, 130 interrupted.
     """
     from uvgen import augment_shards, open_shards
+    from uvgen.datasets.record import check_output
 
+    check_output(out, overwrite=overwrite)
     augmentation = read_augmentation(preset, config_path)
     if augmentation.flip and model_path is None:
         raise click.UsageError("missing --model: flips exchange texels, and the shards' model says which")

@@ -43,7 +43,7 @@ def command(
     from uvgen.storage.files import check_folder, check_new_folder
 
     check_new_folder(out)
-    check_folder(out.absolute().parent)
+    check_folder(out.absolute().parent, out)
     with reported(len(open_shards(shards)), quiet=quiet) as shown:
         result = export_shards(
             shards, out, to, model=model_path, quality=quality, workers=workers or cores(), retries=retries,

@@ -53,7 +53,7 @@ def times(folder: Path) -> dict[str, int]:
 
 @pytest.mark.slow
 def test_build_killed_and_run_again_writes_the_same_bytes(model_path: Path, tmp_path: Path) -> None:
-    """A pipe for an image that the survey passes over stops the first run within the third shard, where it is killed."""
+    """A pipe for an image, which the survey passes over, stops the first run within the third shard; it is killed."""
     tree = write_tree(tmp_path / "data", 9)
     make(tree, model_path, tmp_path / "whole")
     expected = file_hashes(tmp_path / "whole")

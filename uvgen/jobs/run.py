@@ -7,7 +7,7 @@ knows which units are finished. Build and augment (`datasets/record.py`), synth 
 
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
@@ -118,7 +118,9 @@ def run(
                     if progress is not None:
                         progress(result)
         except BaseException:
-            record.pause()
+            with suppress(DatasetError):
+                check_folder()  # nothing is written into a folder that has taken its place
+                record.pause()
             raise
         record.finish()
 

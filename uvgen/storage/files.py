@@ -140,7 +140,7 @@ def check_folder(folder: Path, path: Path | None = None) -> None:
         place = place.parent
     code = 0
     if not place.is_dir():
-        code = errno.EEXIST if place == Path(os.path.abspath(folder)) else errno.ENOTDIR
+        code = errno.EEXIST if path is None and place == Path(os.path.abspath(folder)) else errno.ENOTDIR
     elif not os.access(place, os.W_OK | os.X_OK):
         read_only = hasattr(os, "statvfs") and os.statvfs(place).f_flag & os.ST_RDONLY
         code = errno.EROFS if read_only else errno.EACCES

@@ -106,7 +106,7 @@ def export_shards(
     check_run(workers, retries=retries, timeout=timeout)
     out = Path(os.path.abspath(out))
     check_new_folder(out)
-    check_folder(out.parent)
+    check_folder(out.parent, out)
     if model is not None:
         from uvgen.models.load import as_model
 
