@@ -32,7 +32,9 @@ _ONE_THREAD = {
     "VECLIB_MAXIMUM_THREADS": "1",
 }
 _MOST_FAILED_STARTS = 3
-_LONGEST_START_S = 600.0  # of a process, where tasks have a limit: reading a model from a slow disk takes its time
+_FIRST_START_S = 120.0  # that the first process may take to open its job, where tasks have a limit
+_SLOWER_START = 10.0  # times what the slowest start took so far, ...
+_SHORTEST_LIMIT_S = 20.0  # ... but not less than this: the others'
 
 
 class Death(NamedTuple):
@@ -47,6 +49,7 @@ class _Worker(Generic[Work]):
     pipe: Connection
     deadline: float | None = None
     ready: bool = False
+    started: float = 0.0
     work: Work | None = None
     number: int = -1
 
@@ -72,6 +75,7 @@ class Workers(Generic[Work]):
         self._waiting: deque[tuple[Work, Any]] = deque()
         self._workers: list[_Worker[tuple[Work, Any]]] = []
         self._failed_starts = self._numbers = 0
+        self._slowest_start = 0.0
         self._job = ""
 
     def open(self, job: str) -> None:
@@ -81,8 +85,8 @@ class Workers(Generic[Work]):
             self._let_open(worker)
 
     def _let_open(self, worker: _Worker[tuple[Work, Any]]) -> None:
-        worker.ready = False
-        worker.deadline = None if self._timeout is None else time.monotonic() + max(_LONGEST_START_S, self._timeout)
+        worker.ready, worker.started = False, time.monotonic()
+        worker.deadline = None
         try:
             worker.pipe.send_bytes(f"open {self._job}".encode())
         except OSError:  # it has died already
@@ -188,14 +192,21 @@ class Workers(Generic[Work]):
     def _wait(self) -> list[_Worker[tuple[Work, Any]]]:
         """Processes that have something to say, or no time left."""
         busy = [worker for worker in self._workers if worker.work is not None or not worker.ready]
+        if self._timeout is not None:
+            longest = max(self._timeout, _SHORTEST_LIMIT_S, _SLOWER_START * self._slowest_start)
+            for worker in busy:
+                if not worker.ready:
+                    worker.deadline = worker.started + (longest if self._slowest_start else _FIRST_START_S)
         limits = [worker.deadline for worker in busy if worker.deadline is not None]
         before = time.monotonic()
         patience = None if not limits else max(0.0, min(limits) - before)
         heard = set(map(id, wait([worker.pipe for worker in busy], patience)))
         now = time.monotonic()
         if patience is not None and now - before > patience + 1 and not heard:  # stopped (Ctrl-Z), and going on
+            late_by = now - before - patience
             for worker in busy:
-                worker.deadline = None if worker.deadline is None else worker.deadline + now - before - patience
+                worker.started += late_by
+                worker.deadline = None if worker.deadline is None else worker.deadline + late_by
         late = [w for w in busy if w.deadline is not None and w.deadline <= now]
         return [w for w in busy if id(w.pipe) in heard] + [w for w in late if id(w.pipe) not in heard]
 
@@ -208,6 +219,7 @@ class Workers(Generic[Work]):
         kind, _, content = message.partition(b" ")
         if kind == b"ready":
             worker.ready, worker.deadline, self._failed_starts = True, None, 0
+            self._slowest_start = max(self._slowest_start, time.monotonic() - worker.started)
             return None
         if kind == b"broken":
             self._failed_start(worker, pickle.loads(content))

@@ -113,7 +113,7 @@ class Index:
                 raise DatasetError(
                     f"{path}: version {content['version']}, expected {VERSION}; build the data set again"
                 )
-            if content.get(_SELF, content_sha256(content)) != content_sha256(content):
+            if _SELF in content and content[_SELF] != content_sha256(content):
                 raise ValueError("its content does not have the SHA-256 written in it")
             if not isinstance(content["config"], dict) or not isinstance(content["plan"], dict):
                 raise ValueError("config or plan is no object")
