@@ -11,7 +11,7 @@ OUT ?= shards
 PREVIEW ?= preview.png
 RUN_TESTS = $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(PYTEST) $(if $(ROOM),tests/$(ROOM))
 
-.PHONY: setup setup-trainers demo test test-slow test-all lint bench clean
+.PHONY: setup setup-trainers demo test test-slow test-all lint bench faults clean
 
 setup: $(VENV)/.ready
 
@@ -44,6 +44,9 @@ lint: setup
 bench: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt --editable ".[bench]"
 	$(BIN)/python benchmarks/build.py --data "$(DATA)" --model "$(MODEL)"
+
+faults: setup
+	$(BIN)/python benchmarks/faults.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -66,7 +66,7 @@ def command(
       uvgen augment shards/ --out augmented/ --copies 4 --preset prnet
 
     \b
-    Exit status: 0 all written, 3 some copies skipped, 1 failed, 2 wrong usage, 130 interrupted.
+    Exit status: 0 all written, 3 some copies skipped, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
     """
     from uvgen import augment_shards, open_shards
     from uvgen.datasets.record import check_output

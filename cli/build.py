@@ -125,7 +125,7 @@ def command(
 
     \b
     Exit status: 0 all written, 3 some samples skipped, 1 failed or no sample can be used, 2 wrong usage,
-    130 interrupted.
+    130, 143, 129 interrupted.
     """
     from uvgen import BuildConfig, build_shards
     from uvgen.datasets.record import check_output

@@ -37,7 +37,7 @@ def command(
       uvgen export shards/ --to webdataset --out tars/
 
     \b
-    Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+    Exit status: 0 done, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
     """
     from uvgen import export_shards, open_shards
     from uvgen.storage.files import check_folder, check_new_folder

@@ -61,7 +61,7 @@ def command(
       uvgen build --data faces/ --model builtin --out shards/
 
     \b
-    Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+    Exit status: 0 done, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
     """
     from uvgen import load_model, render_faces
     from uvgen.synth import SUBSETS
