@@ -152,7 +152,7 @@ def kills(bench: Bench) -> None:
 
 
 def parents(bench: Bench) -> None:
-    n, lost, longest, out = bench.times(20), 0, 0.0, bench.folder / "out"
+    n, lost, longest, out = bench.times(10), 0, 0.0, bench.folder / "out"
     for _ in range(n):
         process = bench.start("build", out)
         while not (workers := children(process.pid)) and process.poll() is None:
@@ -172,11 +172,11 @@ def parents(bench: Bench) -> None:
 
 
 def workers(bench: Bench) -> None:
-    for what, number, more in (
-        ("killed", signal.SIGKILL, ()), ("crash (SIGSEGV)", signal.SIGSEGV, ()),
-        ("stopped, --timeout 6", signal.SIGSTOP, ("--timeout", 6, "--retries", 5)),
+    for what, number, times, more in (
+        ("killed", signal.SIGKILL, 20, ()), ("crashed (SIGSEGV)", signal.SIGSEGV, 8, ()),
+        ("stopped, --timeout 6", signal.SIGSTOP, 20, ("--timeout", 6, "--retries", 5)),
     ):  # fmt: skip
-        n, lost, hit = bench.times(20), 0, 0
+        n, lost, hit = bench.times(times), 0, 0
         for k in range(n):
             job = ("build", "augment", "synth", "export")[k % 4]
             out = bench.folder / "out"
@@ -197,7 +197,7 @@ def workers(bench: Bench) -> None:
 
 def signals(bench: Bench) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        n, lost, longest, statuses = bench.times(20), 0, 0.0, Counter[int]()
+        n, lost, longest, statuses = bench.times(12), 0, 0.0, Counter[int]()
         for k in range(n):
             job, out = JOBS[k % 4], bench.folder / "out"
             process = bench.start(job, out, before=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -180,3 +181,22 @@ def test_command_that_ignores_hangups_goes_on(data: Path, model_path: Path, tmp_
     os.kill(process.pid, signal.SIGHUP)
     (tmp_path / "orders" / PASSED_OVER).unlink()
     assert finish(process)[0] == 0
+
+
+@pytest.mark.parametrize("killed_by_kernel", [True, False])
+def test_process_ends_with_its_parent(tmp_path: Path, killed_by_kernel: bool) -> None:
+    """As Linux does it, and as a thread does it elsewhere."""
+    child = (
+        "import os, time; from uvgen.parallel import child\n"
+        f"if not {killed_by_kernel}: child._killed_by_kernel = lambda: False\n"
+        "child.end_with(os.getppid()); print(os.getpid(), flush=True); time.sleep(3600)"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])", child],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: not is_alive(pid))
