@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.jobs import DeadlySum, DeadlyToOpen, DeadlyTogether, DeadlyWhole, Multiply
+from support.jobs import DeadlySum, DeadlyTogether, DeadlyToOpen, DeadlyWhole, Multiply
 
 from uvgen.errors import DatasetError, InputError, OutputError, SampleError, WorkerError
 from uvgen.jobs.run import check_run, check_same, results, run
