@@ -2,6 +2,7 @@
 # environment in .venv first, from a bare checkout with Python alone. `make demo DATA=300W_LP/ MODEL=bfm.h5` runs on your data.
 # `make test` leaves out what is marked slow, `make test-slow` runs that, `make test-all` both; each takes `ROOM=maps`, which
 # runs tests/maps alone, and `PYTEST="..."`, more options for pytest.
+# `make fuzz N=100000` gives damaged files to every reader; `READER=image` to one, `FIRST=100000` goes on with later ones.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,9 +10,11 @@ BIN := $(VENV)/bin
 SUBSET ?= IBUG
 OUT ?= shards
 PREVIEW ?= preview.png
+N ?= 1000
+FIRST ?= 0
 RUN_TESTS = $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(PYTEST) $(if $(ROOM),tests/$(ROOM))
 
-.PHONY: setup setup-trainers demo test test-slow test-all lint bench faults clean
+.PHONY: setup setup-trainers demo test test-slow test-all fuzz lint bench faults clean
 
 setup: $(VENV)/.ready
 
@@ -35,6 +38,9 @@ test-slow: setup
 
 test-all: setup
 	$(RUN_TESTS)
+
+fuzz: setup
+	PYTHONPATH=tests $(BIN)/python -m fuzz.run --n $(N) --first $(FIRST) $(if $(READER),--reader $(READER))
 
 lint: setup
 	$(BIN)/ruff check .

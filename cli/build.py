@@ -20,7 +20,7 @@ from uvgen.cli.options import (
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, finish, reported
+from uvgen.cli.progress import cores, finish, reported, show_warnings
 
 _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 
@@ -77,7 +77,7 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
         help="How images are sampled where crops shrink them by more than 1.5; area: without aliasing. Up to 1.5, both "
              "give the same bytes.")  # fmt: skip
 @option("--weights", "weights_path", type=EXISTING_FILE, group=_LABELS,
-        help="Own weight mask: gray image, 8-bit value / 16 (255 means 16), or .npy of weights; "
+        help="Own weight mask: gray PNG, 8-bit value / 16 (255 means 16), or .npy of weights; "
              "--uv-size texels per side.")  # fmt: skip
 @option("--augment", "augment", metavar="PRESET|FILE", group=_LABELS,
         help="Augment crops as they are sampled: prnet, or a JSON file of ranges that replace some of prnet's, "
@@ -164,6 +164,10 @@ def command(
             overwrite=overwrite,
             progress=shown.shard_finished,
         )
+    if data is not None:
+        from uvgen.datasets.build import about_unread
+
+        show_warnings(about_unread(data))
     finish(out, result, quiet=quiet, verbose=verbose)
 
 
@@ -215,8 +219,9 @@ def _read_augmentation(what: str) -> Any:
 
 def _read_lines(path: Path) -> list[str]:
     from uvgen.errors import InputError
+    from uvgen.storage.text import read_lines
 
     try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file ({error}); expected one sample name a line") from error
+        return read_lines(path, "one sample name a line")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}), expected one sample name a line") from error

@@ -192,13 +192,15 @@ def parameterize_(
     """Give a face mesh, or a model, UV coordinates on the unit square.
 
     A Tutte embedding with conformal weights, the boundary on the square, symmetric about u = 0.5, holes closed
-    (3D Morphable Models as Spatial Transformer Networks, 2017). Meshes are read by trimesh: pip install trimesh.
+    (3D Morphable Models as Spatial Transformer Networks, 2017). MESH is an OBJ, PLY or OFF
+    file; PLY and OFF are read by trimesh: pip install trimesh.
 
     \b
     Example:
       uvgen model parameterize mean.obj --landmarks landmarks.txt --scans scans/ --out own.h5
     """
     from uvgen.models import from_mesh
+    from uvgen.models.doubts import model_doubts
     from uvgen.models.load import load_model
 
     _check_new(out, overwrite)
@@ -214,5 +216,7 @@ def parameterize_(
             Path(source), landmarks_path, scans, components, unit=unit, symmetric=not asymmetric
         )
     from_mesh.write_model(model, out)
+    if out.suffix.lower() in MODEL_SUFFIXES:
+        show_warnings(model_doubts(model))
     stretch = from_mesh.model_stretch(model)
     click.echo(f"{out}: UV of {model.n_vertices} vertices, one-to-one; stretch {stretch:.2f} (1 is none)")

@@ -43,13 +43,18 @@ def read_augmentation(preset: str, path: Path | None = None) -> Any:
     """A preset, with the ranges in a JSON file in place of some of its own."""
     from uvgen.augment.values import Augmentation
     from uvgen.errors import InputError
+    from uvgen.storage.text import read_text
 
     base = Augmentation.preset(preset)
     if path is None:
         return base
     try:
-        return Augmentation.from_json(path.read_text(encoding="utf-8"), base)
-    except (OSError, UnicodeDecodeError, InputError) as error:
+        text = read_text(path, "a JSON object of ranges")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}), expected a JSON object of ranges") from error
+    try:
+        return Augmentation.from_json(text, base)
+    except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
 

@@ -18,7 +18,7 @@ from uvgen.cli.progress import show_quality, show_warnings
 @click.option("--every", type=click.IntRange(min=1), metavar="K",
               help="Every K-th texel is a dot of the dense alignment.  [default: about 42 a side]")  # fmt: skip
 @click.option("--model", "model_path", type=MODEL,
-              help="Take the landmark texels from this model, and maps where the set stores none.")  # fmt: skip
+              help="Take landmarks' places in maps from this model, and maps where the set stores none.")  # fmt: skip
 @click.option("--quiet", is_flag=True, help="Print problems only.")
 def command(
     shards: Path,

@@ -83,10 +83,10 @@ def reported(total: int, *, quiet: bool, verbose: bool = False) -> Iterator[Prog
 def finish(out: Path, result: Any, *, quiet: bool, verbose: bool) -> None:
     """Name skipped samples, print the closing summary of a `BuildResult`, and exit with 3 where any was skipped."""
     mirror = result.mirror
-    if mirror is not None and not mirror.exact and not quiet:
+    if mirror is not None and mirror.n_unpaired and not quiet:
         click.echo(
-            f"note: the UV of the model are not symmetric; flipped labels are up to {mirror.error_px:.2f} px off, "
-            f"by more than 0.1 at {mirror.n_inexact} of {mirror.size**2} texels",
+            f"note: the model says no mirror vertex for a corner of {mirror.n_unpaired} of {mirror.size**2} texels; in "
+            "flipped maps they have the values of the opposite column, all others are exact",
             err=True,
         )
     if not quiet and not verbose:
@@ -105,7 +105,7 @@ def finish(out: Path, result: Any, *, quiet: bool, verbose: bool) -> None:
 
 def show_quality(quality: Any) -> None:
     """Print how far labels are from annotations, where the data set has some."""
-    if quality is not None and quality.n_annotated:
+    if quality is not None:
         click.echo(quality.summary())
 
 

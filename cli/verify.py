@@ -12,8 +12,9 @@ from uvgen.cli.progress import reported, show_quality, show_warnings
 @click.command("verify")
 @click.argument("shards", type=ANY_PATH)
 @click.option("--model", "model_path", type=MODEL, help="Also compare stored maps with stored parameters.")
+@click.option("--untrusted", is_flag=True, help="Read the shards in a child process, for files from strangers.")
 @click.option("--quiet", is_flag=True, help="Print problems only.")
-def command(shards: Path, model_path: Path | str | None, quiet: bool) -> None:
+def command(shards: Path, model_path: Path | str | None, untrusted: bool, quiet: bool) -> None:
     """Check a data set: hashes, shapes, ranges, and with --model that each map agrees with its parameters.
 
     Says also how far the labels are from the annotated landmarks, where the data set has some: maps may agree with
@@ -29,7 +30,7 @@ def command(shards: Path, model_path: Path | str | None, quiet: bool) -> None:
     from uvgen import open_shards, verify_shards
 
     with reported(len(open_shards(shards)), quiet=quiet) as shown:
-        result = verify_shards(shards, model=model_path, progress=shown.add)
+        result = verify_shards(shards, model=model_path, untrusted=untrusted, progress=shown.add)
     for problem in result.problems:
         click.echo(problem, err=True)
     if result.problems:

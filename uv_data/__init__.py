@@ -1,7 +1,7 @@
-"""Masks, landmark texels and UV coordinates of the built-in model, as files; see the README beside this file.
+"""Masks, landmarks and UV coordinates of the built-in model, as files; see the README beside this file.
 
 They hold for maps made with the built-in model alone. A data set carries its own in ``constants.npz``; for another
-model there are `uvgen.weight_mask`, `uvgen.face_mask` and `uvgen.landmark_texels`.
+model there are `uvgen.weight_mask`, `uvgen.face_mask`, `uvgen.landmark_weights` and `uvgen.landmark_texels`.
 """
 
 from pathlib import Path
@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.checks import frozen
 from uvgen.errors import InputError
+from uvgen.maps.landmarks import LandmarkWeights
 
 SIZES = (256, 128)
 """Texels along each side, of what there are files for."""
@@ -54,6 +56,14 @@ def load_landmark_texels(size: int = 256) -> NDArray[np.int32]:
     if size not in SIZES:
         raise InputError(f"no landmark texels for {size} texels; expected {SIZES[0]} or {SIZES[1]}")
     return np.loadtxt(_FOLDER / f"landmark_texels_{size}.txt", np.int32)
+
+
+def load_landmark_weights(size: int = 256) -> LandmarkWeights:
+    """What `uvgen.read_landmarks` needs for maps of `size` texels; InputError where that is neither 256 nor 128."""
+    if size not in SIZES:
+        raise InputError(f"no landmark weights for {size} texels; expected {SIZES[0]} or {SIZES[1]}")
+    table = np.loadtxt(_FOLDER / f"landmark_weights_{size}.txt")
+    return LandmarkWeights(size, frozen(table[:, :4], np.int32), frozen(table[:, 4:], np.float32))
 
 
 def load_uv_coordinates() -> NDArray[np.float64]:

@@ -10,7 +10,8 @@ from .errors import UvgenError
 from .images.crop import crop_similarity
 from .images.warp import warp_image
 from .maps.atlas import UvAtlas, build_atlas
-from .maps.masks import face_mask, landmark_texels, weight_mask
+from .maps.landmarks import LandmarkWeights, landmark_texels, landmark_weights, read_landmarks
+from .maps.masks import face_mask, weight_mask
 from .maps.mirror import TexelMirror
 from .maps.position_mapper import PositionMapper
 from .maps.resample import resample_model
@@ -36,6 +37,7 @@ __all__ = [
     "ConvertResult",
     "DatasetConfig",
     "ExportResult",
+    "LandmarkWeights",
     "MorphableModel",
     "PositionMapper",
     "PreviewResult",
@@ -58,11 +60,13 @@ __all__ = [
     "face_mask",
     "find_samples",
     "landmark_texels",
+    "landmark_weights",
     "load_model",
     "open_shards",
     "parameterize",
     "read_annotation",
     "read_image",
+    "read_landmarks",
     "render_faces",
     "render_preview",
     "resample_model",

@@ -19,6 +19,7 @@ from uvgen.errors import InputError
 MAX_SIDE = 32768  # pixels; keeps every pixel index of a picture, and every coordinate in it, exact
 
 _KINDS = {"real numbers": "fiub", "bool or real numbers": "fiub", "numbers": "fiu", "integers": "iu"}
+_OVERSHOOT = 0.25  # of colors of 0 to 1 that were resampled
 _LONGEST = 60  # characters of a value in a message
 
 
@@ -50,6 +51,10 @@ def check_array(array: Any, name: str, *shapes: Sequence[Any], kind: str | None 
     `kind` is the name of a dtype, "real numbers" (bool too), "bool or real numbers" (the same, for masks), "numbers"
     (no bool), "integers", or None for any; a tensor needs None. `note` says what the array is to hold.
     """
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise InputError(
+            f"{name}: a masked array with masked values, expected plain numbers; leave those out or fill them"
+        )
     of_kind = kind is None or (array.dtype.kind in _KINDS[kind] if kind in _KINDS else array.dtype == kind)
     if not of_kind or not any(_fits(tuple(array.shape), shape) for shape in shapes):
         found = f"{array.dtype} {tuple(array.shape)}"
@@ -81,6 +86,33 @@ def real_array(value: ArrayLike, name: str, *shapes: Sequence[Any], note: str = 
     check_array(array, name, *shapes, kind="real numbers", note=note)
     with np.errstate(over="ignore", invalid="ignore"):  # too large for float32: infinite, and treated as such
         return frozen(array, np.float32)
+
+
+def check_bytes(image: Any, name: str, *shapes: Sequence[Any], note: str = "") -> None:
+    """Raise InputError unless an image is uint8 of one of the shapes; floats are told how to become so."""
+    if isinstance(image, np.ndarray) and image.dtype.kind == "f" and any(_fits(image.shape, shape) for shape in shapes):
+        unit = image.size and np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1
+        found = f"{shown(image)} within 0 to 1" if unit else shown(image)
+        how = "np.rint(255 * image)" if unit else "np.rint(image).clip(0, 255)"
+        raise InputError(
+            f"{name}: {found}, expected uint8 of shape {describe(*shapes)}; convert it: {how}.astype(np.uint8)"
+        )
+    check_array(image if hasattr(image, "dtype") else as_array(image, name), name, *shapes, kind="uint8", note=note)
+
+
+def check_color_range(colors: NDArray[Any], name: str) -> None:
+    """Raise InputError for colors in another range than 0 to 255: floats of 0 to 1, bool, wider integers.
+
+    Floats may leave 0 to 1 a little, as resampled ones do. All zero, they are black.
+    """
+    whole = colors.dtype.kind in "iu" and colors.size > 0
+    if colors.dtype.kind == "b" or (whole and not 0 <= colors.min() <= colors.max() <= 255):
+        found = "bool" if colors.dtype.kind == "b" else f"{colors.dtype} of {colors.min()} to {colors.max()}"
+        raise InputError(f"{name}: {found}, expected colors of 0 to 255")
+    if colors.dtype.kind == "f" and colors.size and colors.min() >= -_OVERSHOOT and 0 < colors.max() <= 1 + _OVERSHOOT:
+        raise InputError(
+            f"{name}: floats of {colors.min():.3g} to {colors.max():.3g}, expected 0 to 255; multiply them by 255"
+        )
 
 
 def float64_array(value: ArrayLike, name: str, *shapes: Sequence[Any], note: str = "") -> NDArray[np.float64]:
@@ -145,6 +177,8 @@ def bool_mask(value: ArrayLike, name: str, shape: Sequence[Any]) -> NDArray[np.b
     """`value` as a bool array of this shape; numbers count as True where they are not zero."""
     mask = as_array(value, name)
     check_array(mask, name, shape, kind="bool or real numbers")
+    if mask.dtype.kind == "f":
+        check_finite(mask, name)
     return mask if mask.dtype == np.bool_ else mask != 0
 
 

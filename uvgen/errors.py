@@ -38,7 +38,7 @@ class BusyError(DatasetError):
 
 
 class MeshFileError(UvgenError, OSError):
-    """A mesh file cannot be written."""
+    """A mesh file cannot be read or written."""
 
 
 class DependencyError(UvgenError, ImportError):

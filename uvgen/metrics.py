@@ -204,6 +204,8 @@ def _mask(mask, maps):
     else:
         check_same_library(truth=maps, mask=mask)
     check_array(mask, "mask", tuple(maps.shape[2:] if maps.shape[1] == 3 else maps.shape[1:3]), note="the maps' texels")
+    if bool((mask != mask).any()):
+        raise InputError(f"mask: {shown(mask)} holds NaN, expected bool or finite numbers")
     mask = mask != 0  # as an index, a mask of integers would mean rows
     if not bool(mask.any()):
         raise InputError(f"mask: {shown(mask)} without a texel, expected one texel or more that counts")

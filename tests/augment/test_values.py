@@ -78,7 +78,7 @@ def test_presets_never_flip_and_none_does_nothing() -> None:
         ('{"rotation_deg": [45, -45]}', r"rotation_deg = \(45, -45\), expected \(low, high\) with -180 <= low"),
         ('{"scale": [0, 1]}', r"scale = \(0, 1\), expected .* 0.1 <= low"),
         ('{"scale": 1.2}', "scale = 1.2"),
-        ('{"noise": [NaN, 3]}', "noise = "),
+        ('{"noise": [NaN, 3]}', "NaN, expected finite numbers"),
         ('{"flip": 1.5}', "flip = 1.5, expected a number in 0 to 1"),
         ('{"flip": true}', "flip = True"),
         ('{"jpeg": [50.5, 90]}', "jpeg = "),

@@ -146,6 +146,18 @@ def test_build_with_list_takes_the_listed_samples(run: Callable[..., Any], tmp_p
     assert names(tmp_path / "out") == ["AFW/AFW_001_1_0", "IBUG_Flip/IBUG_002_1_0"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "latin-1", "cp1252"])
+def test_build_list_saved_by_an_editor_names_the_same_samples(
+    run: Callable[..., Any], tree: Path, tmp_path: Path, encoding: str
+) -> None:
+    """A byte-order mark is no part of the first name, and a name in Latin-1 is the file's."""
+    write_sample(tree / "AFW", "AFW_Zoë_1_0")
+    (tmp_path / "list.txt").write_bytes("AFW/AFW_Zoë_1_0.jpg\r\nIBUG/IBUG_000_1_0\r\n".encode(encoding))
+    result = run("--list", tmp_path / "list.txt", "--dry-run")
+    assert result.exit_code == 0, result.stderr
+    assert "2 samples in 2 shards" in result.stdout
+
+
 def test_build_options_reach_the_configuration(run: Callable[..., Any], tmp_path: Path) -> None:
     options = ("--uv-size", 48, "--shard-size", 2, "--seed", 7, "--jitter", 0, "--posmap-dtype", "float32",
                "--compression", "gzip", "--convention", "face3d", "--filter", "bilinear")  # fmt: skip
@@ -214,7 +226,7 @@ def test_build_on_a_terminal_shows_a_bar_with_rate_and_time_left(tree: Path, mod
     assert process.returncode == 0
     assert "100%" in shown and "9/9" in shown and "samples/s]" in shown and re.search(r"\d\d:\d\d<\d\d:\d\d", shown)
     assert "AFW-00000.h5" not in shown  # a bar takes the place of the lines
-    assert output.count("\n") == 1  # the summary, and nothing of the bar
+    assert output.count("\n") == 2  # the summary and the label NME, and nothing of the bar
 
 
 def test_build_weights_from_file_are_stored(run: Callable[..., Any], tmp_path: Path) -> None:

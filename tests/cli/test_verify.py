@@ -176,8 +176,7 @@ def test_verify_finds_a_shard_of_more_samples_than_listed(uvgen: Any, built: Pat
     edit_index(built, change)
     result = uvgen("verify", built)
     assert result.exit_code == 1
-    for field in ("image", "posmap", "name"):
-        assert f"IBUG-00000.h5: {field} has 2 rows, expected 1\n" in result.stderr
+    assert re.search(r"IBUG-00000\.h5: \w+ has 2 rows, dataset\.json says 1", result.stderr)
     assert "unfinished, 1 samples are missing" in result.stderr
 
 

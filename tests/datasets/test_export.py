@@ -162,21 +162,57 @@ def test_export_into_a_filled_folder_is_refused_and_touches_nothing(built: Path,
 def test_export_of_a_damaged_set_leaves_nothing(built: Path, tmp_path: Path) -> None:
     rename(built, tmp_path / "broken", lambda name: name)
     (tmp_path / "broken/IBUG-00001.h5").write_bytes(b"no shard")
-    with pytest.raises(DatasetError, match=r"IBUG-00001.h5: cannot be opened"):
+    with pytest.raises(DatasetError, match=r"IBUG-00001.h5: cannot be read"):
         export_shards(tmp_path / "broken", tmp_path / "out", "npy")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken"]
 
 
+HOSTILE = ("../away", "/etc/away", "a/../../away", "..", "a//b ", "con", "x\ny", "\\..\\away", "é" * 150)
+
+
+@pytest.mark.parametrize("to", sorted(TARGETS))
+def test_export_of_hostile_names_writes_every_sample_in_its_folder(built: Path, tmp_path: Path, to: str) -> None:
+    names = iter(HOSTILE)
+    rename(built, tmp_path / "odd", lambda _: next(names))
+    place = tmp_path / "deep/er"
+    assert export_shards(tmp_path / "odd", place / "out", to).samples == N
+    assert [path.name for path in place.iterdir()] == ["out"] and len(list(tmp_path.rglob("*away*"))) == (
+        to == "npy"
+    ) * 8
+    if to == "webdataset":
+        members = []
+        for path in (place / "out").glob("*.tar"):
+            with tarfile.open(path) as tar:
+                members += tar.getnames()
+        assert len(set(members)) == 4 * N
+        assert not any(name.startswith("/") or ".." in name or not name.isprintable() for name in members)
+    if to == "prnet":
+        assert len((place / "out/names.txt").read_text(encoding="utf-8").splitlines()) == N
+
+
+@pytest.mark.parametrize("to", ["npy", "webdataset"])
 @pytest.mark.parametrize(
-    ("name", "words"), [("../away", "was the data set edited"), ("same", "two samples map to this file name")]
+    ("names", "words"),
+    [
+        (("same", "same"), "'same': two samples map to this file"),
+        (("../a", "__/a"), "'__/a': two samples map to this file"),
+    ],
 )
-def test_export_of_names_that_would_leave_the_folder_or_collide_is_an_error(
-    built: Path, tmp_path: Path, name: str, words: str
+def test_export_of_names_that_collide_is_an_error(
+    built: Path, tmp_path: Path, to: str, names: tuple[str, str], words: str
 ) -> None:
-    rename(built, tmp_path / "odd", lambda _: name)
-    with pytest.raises((DatasetError, InputError), match=words):
+    given = iter([*names, *map(str, range(N))])
+    rename(built, tmp_path / "odd", lambda _: next(given))
+    with pytest.raises(InputError, match=words):
+        export_shards(tmp_path / "odd", tmp_path / "out", to)
+    assert not (tmp_path / "out").exists()
+
+
+def test_export_of_a_file_named_like_a_folder_is_an_error(built: Path, tmp_path: Path) -> None:
+    given = iter(["a", "a.jpg/b", *map(str, range(N))])
+    rename(built, tmp_path / "odd", lambda _: next(given))
+    with pytest.raises(InputError, match=r"'a': its file has the name of another sample's folder, 'a\.jpg'"):
         export_shards(tmp_path / "odd", tmp_path / "out", "npy")
-    assert not (tmp_path / "out").exists() and not list(tmp_path.glob("*away*"))
 
 
 def rename(built: Path, folder: Path, change: Any) -> None:
@@ -186,9 +222,9 @@ def rename(built: Path, folder: Path, change: Any) -> None:
         (folder / path.name).write_bytes(path.read_bytes())
     for path in folder.glob("*.h5"):
         with h5py.File(path, "a") as file:
-            names = [change(name) for name in file["name"].asstr()[()]]
+            names = [change(name).encode() for name in file["name"].asstr()[()]]
             del file["name"]
-            file.create_dataset("name", data=names, dtype=h5py.string_dtype("utf-8", 64))
+            file.create_dataset("name", data=names, dtype=h5py.string_dtype("utf-8", 400))
     edit_index(folder, lambda content: [entry.pop("names") for entry in content["shards"]])
 
 

@@ -30,6 +30,8 @@ def nme_by_hand(points: Any, truth: Any, chosen: range) -> float:
     known = [k for k in range(68) if all(math.isfinite(c) for c in truth[k][:2])]
     box = truth if len(known) == 68 else points
     sides = [max(p[axis] for p in box) - min(p[axis] for p in box) for axis in (0, 1)]
+    if min(sides) < 1:
+        return math.nan
     errors = [math.dist(points[k][:2], truth[k][:2]) for k in chosen if k in known]
     return sum(errors) / len(errors) / math.sqrt(sides[0] * sides[1]) if errors else math.nan
 
@@ -251,6 +253,42 @@ def test_find_cause_of_face3d_labels_is_no_shift() -> None:
     assert "(-1, +1) px" in cause.text
 
 
+def turned(rows: dict[str, Any], *columns: int) -> dict[str, Any]:
+    pose = rows["pose"].copy()
+    pose[:, list(columns)] *= -1
+    return {**rows, "pose": pose}
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        (lambda rows, truth: (turned(rows, 0), truth), "pitch turns the other way"),
+        (lambda rows, truth: (turned(rows, 1), truth), "yaw turns the other way"),
+        (lambda rows, truth: (turned(rows, 2), truth), "roll turns the other way"),
+        (lambda rows, truth: (rows, truth[..., ::-1]), "x and y of the annotated landmarks are exchanged"),
+        (
+            lambda rows, truth: (rows, np.stack([159 - truth[..., 0], truth[..., 1]], -1)),
+            "and the order of their landmarks",
+        ),
+    ],
+)
+def test_find_cause_tells_like_faults_apart(fault: Any, text: str) -> None:
+    rows, _ = rows_of(range(20))
+    pose = rows["pose"].copy()
+    pose[:, :3] = np.random.default_rng(3).uniform(-0.5, 0.5, (20, 3))
+    rows = {**rows, "pose": pose}
+    rows, annotated = fault(rows, landmarks_of(rows))
+    cause = find_cause(rows, landmarks_of(rows), annotated, toy_model(), "exact")
+    assert text in cause.text and cause.nme < 0.01
+
+
+def test_find_cause_on_improvements_of_nothing_names_none() -> None:
+    """Faces turned upside down by their annotations: no parameters, and no shift or scale above 0, bring them near."""
+    rows, truth = rows_of(range(20))
+    annotated = np.random.default_rng(1).normal(0, 25, truth.shape) + truth
+    assert find_cause(rows, landmarks_of(rows), annotated, toy_model(), "exact").text == ""
+
+
 # Who says so
 
 
@@ -282,6 +320,90 @@ def test_build_verify_and_preview_name_a_misfit_without_being_asked(
     assert any("of the face's size away from the annotation" in problem for problem in sheet.problems)
 
 
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
+def test_build_of_a_set_that_is_wrong_in_part_names_how_many_where_and_why(
+    model_path: Path, tmp_path: Path, share: float
+) -> None:
+    for k in range(20):
+        content = parameters(k, yaw=0.2)
+        wrong = k < share * 20
+        points = annotation(content)[:, LANDMARK_MIRROR] if wrong else annotation(content)
+        write_sample(tmp_path / "data" / ("IBUG" if wrong else "AFW"), f"a_{k:03d}", k, **{**content, "pt2d": points})
+    quality = make(tmp_path / "data", model_path, tmp_path / "out").quality
+    assert quality is not None and len(quality.warnings) == 1
+    n = int(share * 20)
+    if share < 0.5:
+        assert quality.warnings[0].startswith(f"{n} samples of 20 are more than 5% of the face's size away")
+        assert f"{n} of them in IBUG" in quality.warnings[0]
+    assert "left and right landmarks are exchanged" in quality.warnings[0]
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(1, 0), (-1, 1), (0, -1)])
+def test_build_whose_labels_all_lie_a_pixel_off_says_so(model_path: Path, tmp_path: Path, dx: int, dy: int) -> None:
+    for k in range(6):
+        content = parameters(k, yaw=0.2)
+        points = annotation(content) - 0.35 + [[dx], [dy]]
+        write_sample(tmp_path / "data/AFW", f"a_{k:03d}", k, **{**content, "pt2d": points})
+    quality = make(tmp_path / "data", model_path, tmp_path / "out").quality
+    assert quality is not None and quality.median < 0.05
+    assert f"the annotations lie ({dx:+d}, {dy:+d}) px beside the labels" in quality.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("points", "text"),
+    [
+        (np.ones((2, 66)) * 50, r"pt2d \(2, 66\)"),
+        (np.ones((3, 68)) * 50, r"pt2d \(3, 68\)"),
+        (np.full((2, 68), 50.0), r"pt2d \(all in one point or line\)"),
+        (np.zeros((2, 68)), r"pt2d \(all in one point or line\)"),
+        ("text", r"pt2d \(no real numbers\)"),
+    ],
+)
+def test_build_names_landmarks_that_cannot_be_used(
+    tree: Path, model_path: Path, tmp_path: Path, points: Any, text: str
+) -> None:
+    for k, path in enumerate(sorted(tree.rglob("*.mat"))):
+        write_sample(path.parent, path.stem, k, pt2d=points)
+    result = make(tree, model_path, tmp_path / "out")
+    assert len(result.warnings) == 1
+    assert re.match(
+        rf"9 files hold {text}, which cannot be used as landmarks .* first AFW/AFW_000_1_0", result.warnings[0]
+    )
+    assert result.quality is not None and result.quality.n_annotated == 0
+
+
+def test_quality_of_jaws_alone_is_said_and_warned_of(tree: Path, model_path: Path, tmp_path: Path) -> None:
+    for k, path in enumerate(sorted(tree.rglob("*.mat"))):
+        points = annotation(parameters(k, yaw=-1.2 + 0.4 * (k % 7)))
+        points[:, 17:] = -1
+        write_sample(path.parent, path.stem, k, pt2d=points + 40 * (points != -1))
+    quality = make(tree, model_path, tmp_path / "out").quality
+    assert quality is not None and quality.n_annotated == 0 and quality.jaw_median > 0.2
+    assert "none of 9 samples has annotated landmarks but those of the jaw" in quality.summary()
+    assert quality.warnings[0].startswith("the labels' jaws are")
+
+
+def test_max_nme_leaves_turned_versions_with_another_versions_annotation_alone(
+    model_path: Path, tmp_path: Path
+) -> None:
+    for photograph in range(3):
+        first = parameters(photograph, yaw=0.0)
+        for step, yaw in enumerate((0.0, 0.5, 1.0)):
+            content = {**parameters(photograph, yaw=yaw), "pt2d": annotation(first)}
+            write_sample(tmp_path / "data/AFW", f"AFW_{photograph}_1_{step}", photograph, **content)
+    config = dataclasses.replace(SMALL, max_nme=0.05)
+    result = make(tmp_path / "data", model_path, tmp_path / "out", config)
+    assert result.samples == 9 and not result.skipped
+    assert result.quality is not None and result.quality.warnings[0].startswith("3 photographs")
+
+
+def test_build_warns_of_folders_too_deep_to_be_read(tree: Path, model_path: Path, tmp_path: Path) -> None:
+    write_sample(tree / "AFW/AFW", "deep")
+    result = build_shards(tree, tmp_path / "out", model=model_path, config=SMALL)
+    assert result.samples == 9
+    assert result.warnings == (f"1 folder with images deeper than the subsets' are not read, first {tree}/AFW/AFW",)
+
+
 def test_quality_of_a_copy_with_one_annotation_for_all_turned_versions_leaves_them_out(
     model_path: Path, tmp_path: Path
 ) -> None:
@@ -294,7 +416,7 @@ def test_quality_of_a_copy_with_one_annotation_for_all_turned_versions_leaves_th
     quality = result.quality
     assert quality is not None and (quality.n_samples, quality.n_annotated) == (12, 4)
     assert quality.median < 0.02
-    assert quality.warnings[0].startswith("4 photographs hold the same pt2d in all their turned versions")
+    assert quality.warnings[0].startswith("4 photographs: the same pt2d in all turned versions")
     assert "8 turned versions" in quality.warnings[0]
 
 
@@ -310,12 +432,16 @@ def test_verify_finds_a_stored_nme_that_is_not_its_landmarks(tree: Path, model_p
     import h5py
 
     from uvgen.datasets.verify import _check_nme
+    from uvgen.shards.shard import OpenShard
 
     make(tree, model_path, tmp_path / "out")
-    with h5py.File(tmp_path / "out/AFW-00000.h5", "r+") as file:
-        assert _check_nme(file) == []
+    path = tmp_path / "out/AFW-00000.h5"
+    with OpenShard(path, 2) as shard:
+        assert _check_nme(shard) == []
+    with h5py.File(path, "r+") as file:
         file["label_nme"][1] = 0.5
-        assert _check_nme(file)[0].startswith("label_nme of AFW/AFW_001_1_0 is 0.5000, its landmarks give 0.0")
+    with OpenShard(path, 2) as shard:
+        assert _check_nme(shard)[0].startswith("label_nme of AFW/AFW_001_1_0 is 0.5000, its landmarks give 0.0")
 
 
 # Real files

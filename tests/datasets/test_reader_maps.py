@@ -12,6 +12,7 @@ from support.toy import toy_model
 
 from uvgen import load_model, open_shards, save_model, verify_shards
 from uvgen.errors import InputError, ModelError
+from uvgen.models.morphable import make_model
 
 LEAN = dataclasses.replace(SMALL, maps="none", image_codec="jpeg")
 HALF_STEP = SMALL.size / 2**14 / 2
@@ -44,7 +45,9 @@ def test_open_shards_without_a_model_leaves_the_map_out(sets) -> None:
 
 
 def test_open_shards_with_another_model_is_refused(sets, tmp_path) -> None:
-    other = dataclasses.replace(toy_model(), content_sha256="1" * 64)
+    model = toy_model()
+    arrays = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
+    other = make_model(source="other", **arrays | {"mean": model.mean + 1, "content_sha256": ""})
     save_model(other, tmp_path / "other.h5")
     with pytest.raises(ModelError, match=r"other\.h5: not the model of .*the set was built with toy"):
         open_shards(sets[0], model=tmp_path / "other.h5")

@@ -251,7 +251,7 @@ def test_index_with_a_flipped_bit_is_refused(model_path: Path, tmp_path: Path) -
     text = path.read_bytes()
     assert b'"names_sha256": "' in text
     path.write_bytes(text.replace(b"AFW_000", b"AFW_800"))
-    with pytest.raises(DatasetError, match="its content does not have the SHA-256 written in it"):
+    with pytest.raises(DatasetError, match="its content does not have the checksum that is written in it"):
         open_shards(tmp_path / "out")
 
 

@@ -1,4 +1,4 @@
-"""Masks: the ratio of the weights, regions, landmark texels, and PRNet's published masks."""
+"""Masks: the ratio of the weights, regions, and PRNet's published masks."""
 
 import dataclasses
 from pathlib import Path
@@ -33,12 +33,6 @@ def test_weight_mask_has_the_four_weights_in_their_places(model) -> None:
 def test_weight_mask_of_a_symmetric_model_is_symmetric(model, size) -> None:
     plain = weight_mask(model, size) > 0
     assert (plain != plain[:, ::-1]).mean() < 0.01  # a polygon's edge may fall on texel centres
-
-
-def test_landmark_texels_are_row_and_column_of_the_uv(model) -> None:
-    texels = landmark_texels(model, 101)
-    uv = model.uv[model.landmarks]
-    np.testing.assert_allclose(texels, np.stack([100 - 100 * uv[:, 1], 100 * uv[:, 0]], axis=1), atol=0.5)
 
 
 def labelled(model: MorphableModel) -> MorphableModel:
@@ -94,10 +88,3 @@ def test_masks_of_the_real_uv_overlap_those_that_prnet_published(reference: Path
     published_weights = np.asarray(Image.open(reference / "prnet_uv/uv_weight_mask.png"))
     assert overlap(face_mask(unlabelled, 256), published_face) >= 0.93
     assert overlap(feature_mask(unlabelled, 256), published_weights >= 62) >= 0.80
-
-
-def test_landmark_texels_of_the_real_uv_are_those_that_prnet_published(
-    reference: Path, unlabelled: MorphableModel
-) -> None:
-    columns, rows = np.loadtxt(reference / "prnet_uv/uv_kpt_ind.txt")
-    assert np.abs(landmark_texels(unlabelled, 256) - np.stack([rows, columns], axis=1)).max() <= 1

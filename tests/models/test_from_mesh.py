@@ -108,6 +108,7 @@ def test_write_into_a_file_as_folder_is_refused(head, tmp_path) -> None:
     [
         ("mean.obj", "v 0 0 0\n", "no triangles|not a readable mesh"),
         ("mean.ply", "text", "not a readable mesh"),
+        ("mean.stl", "solid a\nfacet normal 0 0 1\n", "mean.stl: an STL holds no shared vertices.*OBJ, PLY or OFF"),
     ],
 )
 def test_from_mesh_of_no_mesh_is_refused(tmp_path, name, content, message) -> None:
@@ -122,6 +123,10 @@ def test_from_mesh_of_no_mesh_is_refused(tmp_path, name, content, message) -> No
         ("1 2 3", "3 numbers, expected 68"),
         ("a b", "expected a list of vertex numbers"),
         ("999999\n" * 68, "landmarks name"),
+        ("7.5\n" * 68, "not readable as numbers"),
+        ("nan\n" * 68, "not readable as numbers"),
+        ("99999999999\n" * 68, "not readable as numbers"),
+        ("\x93NUMPY\1\0", "a file of unknown kind|a binary file"),
     ],
 )
 def test_from_mesh_with_bad_landmarks_is_refused(files, content, message) -> None:
@@ -135,6 +140,51 @@ def test_from_mesh_with_an_unregistered_scan_is_refused(files, head) -> None:
     write_obj(files / "scans/bad.obj", head.mean[used], triangles[::-1], frame="raw")
     with pytest.raises(ModelError, match=r"bad\.obj: other triangles than the mesh's"):
         model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
+
+
+def test_from_mesh_passes_over_hidden_files_beside_the_scans(files) -> None:
+    """macOS puts ``._0.obj`` beside ``0.obj`` on disks of other systems."""
+    expected = model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
+    (files / "scans/._0.obj").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X        ")
+    (files / "scans/.DS_Store").write_bytes(b"\0\0\0\1Bud1")
+    found = model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
+    assert found.content_sha256 == expected.content_sha256
+
+
+def test_from_mesh_with_scans_of_several_materials_is_the_same(files) -> None:
+    expected = model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
+    for path in [files / "mean.obj", *(files / "scans").glob("*.obj")]:
+        lines = path.read_text().splitlines()
+        first = next(k for k, line in enumerate(lines) if line.startswith("f "))
+        cut = lines[:first] + ["usemtl a"] + lines[first : first + 99] + ["o b", "usemtl b"] + lines[first + 99 :]
+        path.write_bytes("\r\n".join(["mtllib m\xfcll.mtl", *cut]).encode("latin-1"))
+    found = model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
+    assert found.content_sha256 == expected.content_sha256
+
+
+@pytest.mark.parametrize("name", ["a.stl", "a.glb"])
+def test_from_mesh_with_a_scan_of_another_kind_is_refused_by_name(files, name) -> None:
+    (files / "scans" / name).write_bytes(b"glTF\2\0\0\0" if "glb" in name else b"solid a\nfacet normal 0 0 1\n")
+    with pytest.raises(ModelError, match=rf"{name}: (an STL holds no shared vertices|not a readable mesh: a GLB mesh)"):
+        model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
+
+
+def test_from_mesh_with_a_scan_of_fewer_vertices_is_refused(files, head) -> None:
+    used, triangles = skin(head)
+    mean = np.vstack([head.mean[used], [[0, 0, 0]]])
+    write_obj(files / "scans/more.obj", mean, triangles, frame="raw")
+    with pytest.raises(ModelError, match=rf"more\.obj: {len(mean)} vertices, the mesh has {len(used)}"):
+        model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "latin-1"])
+def test_from_mesh_reads_landmarks_that_an_editor_saved(files, encoding) -> None:
+    path = files / "landmarks.txt"
+    expected = model_from_mesh(files / "mean.obj", path).landmarks
+    numbers = path.read_text().split()
+    text = "# für jeden Punkt\r\n" + ", ".join(numbers[:30]) + "\r\n" + "\r\n".join(f"{n}.0" for n in numbers[30:])
+    path.write_bytes(text.encode(encoding))
+    np.testing.assert_array_equal(model_from_mesh(files / "mean.obj", path).landmarks, expected)
 
 
 @pytest.mark.parametrize(

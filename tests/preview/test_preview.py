@@ -12,7 +12,7 @@ from PIL import Image
 from support.builds import SMALL, make
 from support.toy import write_tree
 
-from uvgen import Augmentation, AugmentationDraw, contact_sheet, load_model, open_shards
+from uvgen import Augmentation, AugmentationDraw, LandmarkWeights, contact_sheet, load_model, open_shards
 from uvgen.datasets.augmented import augment_shards
 from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import LANDMARK_MIRROR
@@ -141,7 +141,7 @@ def test_contact_sheet_of_augmented_samples_says_what_was_done(shards: Path, mod
         draw = AugmentationDraw.from_json(sample["augmentation"])
         yaw, roll = (round(float(np.rad2deg(sample["pose"][k]))) * (-1 if draw.flip else 1) for k in (1, 2))
         row = page._row(sample, SampleView.of(sample, constants["coverage"], constants["weight_mask"]),
-                           constants["landmark_texels"], 4)  # fmt: skip
+                           constants["landmark_texels"], LandmarkWeights.of_constants(constants), 4)  # fmt: skip
         assert f"yaw {yaw:+d}°" in row.remark and f"roll {roll:+d}°" in row.remark
         assert f"augmented: rotated {draw.rotation_deg:+.0f}°, scaled {draw.scale:.2f}" in row.remark
         assert ("mirrored" in row.remark) == draw.flip and ("occluded" in row.remark) == bool(draw.occluders)
@@ -206,7 +206,7 @@ def test_label_problems_of_right_labels_are_none_at_any_size(model_path: Path, t
         reader = open_shards(tmp_path / f"{size}")
         for k, sample in enumerate(reader):
             assert not label_problems(
-                face_of(reader, k), sample["landmarks"], reader.constants["landmark_texels"]
+                face_of(reader, k), sample["landmarks"], LandmarkWeights.of_constants(reader.constants)
             ), (size, uv_size)  # fmt: skip
 
 
@@ -293,9 +293,15 @@ def scattered_texels() -> NDArray[np.int64]:
     return np.random.default_rng(0).permutation(places)[:68]
 
 
-def test_landmark_panel_shows_the_points_that_the_map_has_at_the_texels() -> None:
+def at_texels(texels: NDArray[np.integer[Any]], size: int) -> LandmarkWeights:
+    """Landmarks that lie on texels."""
+    indices = np.repeat((texels @ [size, 1])[:, None], 4, axis=1).astype(np.int32)
+    return LandmarkWeights(size, indices, np.tile(np.float32([1, 0, 0, 0]), (68, 1)))
+
+
+def test_landmark_panel_shows_the_points_that_are_read_from_the_map() -> None:
     face, texels = flat_face(), scattered_texels()
-    picture = np.asarray(panels.landmark_panel(face, texels))
+    picture = np.asarray(panels.landmark_panel(face, texels, at_texels(texels, 33)))
     for (row, column), side in zip(texels, panels._sides(), strict=True):
         x, y = np.rint(face.points[row, column, :2]).astype(int)  # a flat map: x grows with the column
         np.testing.assert_allclose(picture[y, x], side, atol=3)
@@ -305,20 +311,34 @@ def test_landmark_panel_shows_the_points_that_the_map_has_at_the_texels() -> Non
 def test_zoom_panel_enlarges_picture_and_points_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
 
-    def record(part: Image.Image, points: Any, seen: Any) -> Image.Image:
+    def record(part: Image.Image, points: Any, seen: Any, annotated: Any) -> Image.Image:
         drawn.append((part, points))
+        np.testing.assert_allclose(annotated, points, atol=1e-4)
         return part
 
     monkeypatch.setattr(panels, "draw_landmarks", record)
     face = dataclasses.replace(flat_face(64, 64), crop=spot(30, 20))
     texels = np.full((68, 2), [20, 30])  # row and column
     texels[37:48] += np.array([[1, 2]]) * np.arange(-5, 6)[:, None]  # eyes around the bright pixel
-    panels.zoom_panel(face, texels)
+    face = dataclasses.replace(face, annotated=face.points[texels[:, 0], texels[:, 1], :2])
+    panels.zoom_panel(face, texels, at_texels(texels, 64))
     (eyes, points), (mouth, mouth_points) = drawn
     np.testing.assert_allclose(centroid(eyes), points[36], atol=0.05)
     np.testing.assert_allclose(centroid(mouth), mouth_points[60], atol=0.05)
     scale = (points[38] - points[37]) / (face.points[tuple(texels[38])][:2] - face.points[tuple(texels[37])][:2])
     np.testing.assert_allclose(scale, 2.2, rtol=1e-5)
+
+
+def test_draw_landmarks_puts_a_cross_on_each_annotated_point_that_is_there() -> None:
+    points = np.full((68, 2), 10.0)
+    annotated = np.full((68, 2), np.nan)
+    annotated[30] = 60.0, 40.0
+    sample = Image.new("RGB", (100, 80))
+    with_cross = np.asarray(panels.draw_landmarks(sample, points, np.ones(68, bool), annotated)).astype(int)
+    without = np.asarray(panels.draw_landmarks(sample, points, np.ones(68, bool)))
+    changed = np.argwhere(np.abs(with_cross - without).sum(axis=2) > 100)
+    np.testing.assert_allclose(changed.mean(axis=0), [40, 60], atol=0.3)
+    assert with_cross[40, 60, 1] > 150 and len(changed) < 30
 
 
 def test_draw_guide_lies_on_the_landmark_texels() -> None:

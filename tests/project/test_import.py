@@ -36,8 +36,8 @@ def test_uvgen_help_is_light(arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        "uvgen.geometry", "uvgen.maps.kernels", "uvgen.images.crop", "uvgen.errors", "uvgen.losses", "uvgen.metrics",
-        "uvgen.randomness", "uvgen.rasterize",
+        "uvgen.geometry", "uvgen.maps.kernels", "uvgen.maps.landmarks", "uvgen.images.crop", "uvgen.errors",
+        "uvgen.losses", "uvgen.metrics", "uvgen.randomness", "uvgen.rasterize",
     ],
 )  # fmt: skip
 def test_import_of_modules_for_training_code_needs_numpy_and_numba_alone(module: str) -> None:

@@ -16,8 +16,8 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip insta
 
 from uvgen.torch import PositionMapLayer  # noqa: E402
 
-FLOATS = ("basis", "mean", "weights", "mirror_weights")
-INDICES = ("corners", "mirrored_texels", "mirror_sources")
+FLOATS = ("basis", "mean", "weights", "unpaired_weights")
+INDICES = ("corners", "mirror_vertices", "unpaired", "unpaired_corners")
 
 
 def arguments(dtype: Any = torch.float32) -> list[Any]:

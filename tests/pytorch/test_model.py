@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from support.augmentations import ALL
 from support.builds import SMALL, make
-from support.toy import toy_model, write_tree
+from support.toy import MIRROR_PX, toy_model, write_tree
 from support.training_augmentations import Shifts
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from uvgen import Augmentation, TexelMirror, load_model, open_shards, save_model, verify_shards
+from uvgen import Augmentation, PositionMapper, TexelMirror, load_model, open_shards, save_model, verify_shards
 from uvgen.datasets.augmented import augment_shards
 from uvgen.errors import InputError, ModelError
 from uvgen.maps.labels import mirror_map
-from uvgen.models.morphable import make_model
+from uvgen.models.morphable import MorphableModel, make_model
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
@@ -126,7 +126,8 @@ def test_dataset_epoch_is_the_copy_that_augment_makes(sets, model, model_path, t
             sample = dataset[k]
             copy = copies[f"{sample['name']}-{epoch}"]
             np.testing.assert_array_equal(sample["image"].numpy(), np.moveaxis(copy["image"], -1, 0))
-            np.testing.assert_allclose(sample["posmap"], np.moveaxis(copy["posmap"], -1, 0), atol=STEP)
+            atol = STEP + MIRROR_PX * bool(sample["flipped"])  # copies are made of the parameters
+            np.testing.assert_allclose(sample["posmap"], np.moveaxis(copy["posmap"], -1, 0), atol=atol)
             np.testing.assert_allclose(sample["landmarks"], copy["landmarks"], atol=1e-5)
             np.testing.assert_allclose(sample["image_to_crop"], copy["image_to_crop"])
             assert bool(sample["flipped"]) == bool(copy["flipped"])
@@ -150,7 +151,7 @@ def test_dataset_of_copies_keeps_their_flips_and_adds_its_own(sets, model, model
     for made, expected, flip in zip(maps, batch["posmap"], batch["flipped"], strict=True):
         found = np.ascontiguousarray(made.permute(1, 2, 0).numpy())
         found = mirror_map(found, R, mirror) if flip else found
-        np.testing.assert_allclose(found, expected.permute(1, 2, 0), atol=3 * STEP)
+        np.testing.assert_allclose(found, expected.permute(1, 2, 0), atol=3 * STEP + 2 * MIRROR_PX)
 
 
 def test_dataset_image_occluders_show_another_sample_of_the_shard(sets) -> None:
@@ -171,6 +172,13 @@ def test_dataset_image_occluders_show_another_sample_of_the_shard(sets) -> None:
         assert all(pixel in other for pixel in changed[new].tolist())
 
 
+def test_dataset_says_how_its_maps_are_flipped(sets, model, model_path) -> None:
+    assert ShardDataset(sets[0], model=model_path).mirror is None
+    mirror = ShardDataset(sets[0], model=model_path, augmentation=FLIP).mirror
+    assert mirror is not None and mirror.size == U
+    assert mirror.error_px == TexelMirror.of_model(model, U).error_px
+
+
 def test_dataset_flips_without_a_model_are_refused_only_where_there_are_maps(sets) -> None:
     with pytest.raises(InputError, match="flip: needs the shards' model"):
         ShardDataset(sets[0], augmentation=FLIP)
@@ -178,8 +186,14 @@ def test_dataset_flips_without_a_model_are_refused_only_where_there_are_maps(set
     assert "posmap" not in batch and len(set(batch["flipped"].tolist())) == 2
 
 
+def other_model() -> MorphableModel:
+    model = toy_model()
+    arrays = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
+    return make_model(source="other", **arrays | {"mean": model.mean + 1, "content_sha256": ""})
+
+
 def test_dataset_with_another_model_is_refused(sets, tmp_path) -> None:
-    save_model(dataclasses.replace(toy_model(), content_sha256="1" * 64), tmp_path / "other.h5")
+    save_model(other_model(), tmp_path / "other.h5")
     with pytest.raises(ModelError, match=r"other\.h5: not the model of "):
         ShardDataset(sets[1], model=tmp_path / "other.h5")
     assert not open_shards(sets[1]).made
@@ -198,24 +212,30 @@ def test_layer_for_shards_makes_the_maps_of_augmented_and_mirrored_batches(sets,
         batch = dataset.batch(range(9))
         assert len(set(batch["flipped"].tolist())) == 2
         maps = PositionMapLayer.for_shards(dataset, model_path).from_batch(batch)
-        torch.testing.assert_close(maps, batch["posmap"], atol=2 * STEP, rtol=0)
+        atol = 2 * STEP + MIRROR_PX * batch["flipped"][:, None, None, None]  # the data set mirrors finished maps
+        assert ((maps - batch["posmap"]).abs() <= atol).all()
     plain = ShardDataset(sets[0], normalize=None)
     layer = PositionMapLayer.for_shards(plain.reader, load_model(model_path))
     torch.testing.assert_close(layer.from_batch(plain.batch([2])), plain.batch([2])["posmap"], atol=STEP, rtol=0)
 
 
-def test_layer_mirrors_by_blends_where_columns_are_not_exact(model_path) -> None:
+@pytest.mark.parametrize("paired", [True, False])
+def test_layer_mirrors_as_the_position_mapper_does(model_path, paired) -> None:
     model = load_model(model_path)
     tilted = dataclasses.replace(model, uv=model.uv * [0.9, 0.8] + [0.07, 0.1], path=None)
-    mirror = TexelMirror.of_model(tilted, U)
-    assert len(mirror.texels)
+    if not paired:
+        tilted = dataclasses.replace(tilted, mirror=np.where(np.arange(len(model.mirror)) % 7, model.mirror, -1))
+        assert 0 < TexelMirror.of_model(tilted, U).n_unpaired < U**2
     layer = PositionMapLayer(tilted, U, crop_size=R).double()
-    inputs = [torch.zeros(2, n, dtype=torch.float64) for n in (model.n_shape, model.n_expression)]
-    inputs += [torch.tensor([[0.1, 0.4, 0.2, 16, 16, 0, 1e-4]], dtype=torch.float64).expand(2, 7)]
-    inputs += [torch.eye(3, dtype=torch.float64).expand(2, 3, 3), torch.tensor([32.0, 32.0])]
-    plain, mirrored = layer(*inputs, flipped=torch.tensor([False, True])).permute(0, 2, 3, 1).float().numpy()
-    expected = mirror_map(np.ascontiguousarray(plain), R, mirror)
-    np.testing.assert_allclose(mirrored, expected, atol=1e-4)
+    rng = np.random.default_rng(0)
+    shape, expression = rng.normal(size=(3, model.n_shape)) * 3e5, rng.normal(size=(3, model.n_expression))
+    pose = np.tile([0.1, 0.4, 0.2, 16, 16, 0, 1e-4], (3, 1))
+    similarity, height = np.tile(np.eye(3), (3, 1, 1)), np.full(3, 32.0)
+    inputs, flipped = (shape, expression, pose, similarity, height), np.array([False, True, True])
+    maps = layer(*map(torch.from_numpy, inputs), flipped=torch.from_numpy(flipped)).permute(0, 2, 3, 1)
+    expected = PositionMapper(tilted, U, crop_size=R)(*inputs, flipped=flipped)
+    np.testing.assert_allclose(maps, expected, atol=1e-4)  # float32 there
+    np.testing.assert_array_equal(maps[0], layer(*map(torch.from_numpy, inputs)).permute(0, 2, 3, 1)[0])
 
 
 def test_layer_refuses_what_it_cannot_do(sets, model_path, tmp_path) -> None:
@@ -229,7 +249,7 @@ def test_layer_refuses_what_it_cannot_do(sets, model_path, tmp_path) -> None:
     assert layer.from_batch(still).shape == (2, 3, U, U)
     with pytest.raises(InputError, match="batch: has no shape, expected shape, expression"):
         layer.from_batch({})
-    save_model(dataclasses.replace(toy_model(), content_sha256="1" * 64), tmp_path / "other.h5")
+    save_model(other_model(), tmp_path / "other.h5")
     with pytest.raises(ModelError, match=r"other\.h5: not the model of .*; name that model's file"):
         PositionMapLayer.for_shards(dataset, tmp_path / "other.h5")
 
@@ -261,4 +281,5 @@ def test_dataset_flips_maps_of_either_convention_as_the_reader_and_verify_do(mod
             stored = open_shards(out, skewed)
             for k in range(9):
                 found = loop[k]["posmap"].permute(1, 2, 0)
-                np.testing.assert_allclose(found, stored[k]["posmap"], atol=2 * STEP)
+                apart = np.abs(found.numpy() - stored[k]["posmap"])[stored.constants["coverage"]]
+                assert apart.mean() < 0.05  # px: the loop blends texels of a finished map, off at the rim

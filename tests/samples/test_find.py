@@ -205,3 +205,37 @@ def test_find_samples_of_mirrored_images_alone_without_flips_is_refused(tmp_path
     write_sample(tmp_path / "AFW_Flip", "a")
     with pytest.raises(DatasetError, match=r"holds mirrored images alone \(AFW_Flip\)"):
         find_samples(tmp_path / "AFW_Flip", flip=False)
+
+
+@pytest.mark.parametrize("subset", ["IBUG_flip", "IBUG_FLIP", "IBUG_Flip"])
+def test_find_samples_knows_mirrored_subsets_in_any_case(tmp_path: Path, subset: str) -> None:
+    for folder in ("IBUG", subset):
+        write_sample(tmp_path / folder, "a")
+    assert [sample.flipped for sample in find_samples(tmp_path)] == [
+        sample.subset != "IBUG" for sample in find_samples(tmp_path)
+    ]
+    assert names(find_samples(tmp_path, flip=False)) == ["IBUG/a"]
+    assert {sample.subset for sample in find_samples(tmp_path, ["IBUG"])} == {"IBUG", subset}
+
+
+@pytest.mark.parametrize(
+    ("stem", "line"),
+    [
+        ("#hash", "AFW/#hash"), (" lead", "AFW/ lead"), ("trail ", "AFW/trail "), ("a.jpg", "AFW/a.jpg"),
+        ("a", "./AFW/a"),
+        ("a", "AFW\\a.mat"), ("a", "  AFW/a.png\n"), ("a.b", "AFW/a.b"),
+    ],
+)  # fmt: skip
+def test_select_samples_takes_names_as_they_are_printed_or_typed(tmp_path: Path, stem: str, line: str) -> None:
+    write_sample(tmp_path / "AFW", stem)
+    write_sample(tmp_path / "AFW", "other")
+    assert names(select_samples(find_samples(tmp_path), [line, "# a remark", ""])) == [f"AFW/{stem}"]
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".webp", ".PNG"])
+def test_find_samples_takes_every_kind_of_image_that_is_read(tmp_path: Path, suffix: str) -> None:
+    write_sample(tmp_path / "AFW", "a")
+    Image.fromarray(picture()).save(tmp_path / f"AFW/a{suffix}")
+    (tmp_path / "AFW/a.jpg").unlink()
+    (sample,) = find_samples(tmp_path)
+    assert read_image(sample).shape == (HEIGHT, WIDTH, 3)

@@ -89,6 +89,8 @@ def test_shard_fields_have_the_documented_layout(built: Path) -> None:
         "weight_mask": ((U, U), "<f4"),
         "coverage": ((U, U), "|b1"),
         "landmark_texels": ((68, 2), "<i4"),
+        "landmark_indices": ((68, 4), "<i4"),
+        "landmark_weights": ((68, 4), "<f4"),
     }
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import signal
 import sys
 import time
@@ -16,7 +15,7 @@ import numpy as np
 
 from uvgen import BuildResult, ShardReader, build_shards, find_samples, load_model, open_shards
 from uvgen.datasets.config import BuildConfig
-from uvgen.shards.index import content_sha256
+from uvgen.shards.index import sealed
 
 PATIENCE_S = 300  # for what takes a second: a loaded machine is slow, and only a hang is to end here
 COMMAND = (sys.executable, "-c", "from uvgen.cli.main import main; main()")
@@ -46,13 +45,12 @@ def assert_equal_samples(left: dict[str, Any], right: dict[str, Any]) -> None:
 
 
 def edit_index(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change the content of a folder's `dataset.json` in place."""
+    """Change the content of a folder's `dataset.json` in place, with the checksum that fits."""
     path = folder / "dataset.json"
     content = json.loads(path.read_text(encoding="utf-8"))
+    del content["sha256"]
     change(content)
-    if "content_sha256" in content:
-        content["content_sha256"] = content_sha256(content)  # the damage is what was changed
-    path.write_text(json.dumps(content), encoding="utf-8")
+    path.write_bytes(sealed(content))
 
 
 def listed_shards(folder: Path) -> list[str]:
@@ -80,20 +78,6 @@ def wait_for(condition: Callable[[], object], process: "Popen[str]") -> None:
         assert process.poll() is None, f"ended too early: {process.communicate()}"
         assert time.monotonic() < end, f"{PATIENCE_S} s have passed"
         time.sleep(0.01)
-
-
-def replace_by_pipe(path: Path) -> bytes:
-    """Put a named pipe in a file's place: who reads it waits for ever. Return the file's content."""
-    content = path.read_bytes()
-    path.unlink()
-    os.mkfifo(path)
-    return content
-
-
-def restore(path: Path, content: bytes) -> None:
-    """Put the file back where `replace_by_pipe` took it away."""
-    path.unlink()
-    path.write_bytes(content)
 
 
 def read_all(reader: ShardReader) -> list[str]:

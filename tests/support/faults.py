@@ -1,7 +1,7 @@
 """Faults on purpose: processes that run the command, in which certain work kills, hangs or waits.
 
-`PROGRAM` runs the command with a hook in the worker processes too: it replaces `uvgen.samples.read.read_annotation`'s
-file reading by one that looks at the file's name. The hook reaches workers through a `sitecustomize` on their path.
+A hook replaces `os.open`, through which `uvgen.storage.reading` opens every file that it reads, by a function that
+looks at the file's name. It reaches workers too: it is a `sitecustomize` on their path.
 """
 
 import os
@@ -19,17 +19,18 @@ _HOOK = '''
 import os, signal, sys, time
 from pathlib import Path
 
-_read = Path.read_bytes
+_open = os.open
 
 
-def _read_bytes(self):
-    """Reading a file whose name says so does something else first."""
+def _open_or_fail(path, *arguments, **options):
+    """Opening a file whose name says so does something else first."""
     folder = os.environ.get("UVGEN_FAULTS")
-    if folder and self.suffix == ".jpg" and (order := Path(folder, self.stem)).exists():
+    name = Path(os.fsdecode(path))
+    if folder and name.suffix == ".jpg" and (order := Path(folder, name.stem)).exists():
         text = order.read_text()
         kind, _, times = text.partition(" ")
-        mark = Path(folder, f"{self.stem}-{os.getpid()}")
-        done = [name for name in os.listdir(folder) if name.startswith(self.stem + "-")]
+        mark = Path(folder, f"{name.stem}-{os.getpid()}")
+        done = [other for other in os.listdir(folder) if other.startswith(name.stem + "-")]
         if not times or len(done) < int(times):
             mark.write_text("")
             if kind == "kill":
@@ -43,10 +44,11 @@ def _read_bytes(self):
             elif kind == "wait":
                 while order.exists():
                     time.sleep(0.02)
-    return _read(self)
+    return _open(path, *arguments, **options)
 
 
-Path.read_bytes = _read_bytes
+os.open = _open_or_fail
+os.supports_dir_fd.add(_open_or_fail)
 '''
 
 

@@ -17,6 +17,7 @@ N_SHAPE, N_EXPRESSION, N_ALBEDO = 10, 5, 4
 GRID = 41  # vertices along each side of the patch
 HEIGHT, WIDTH = 120, 160  # of the images: not square, so that exchanged axes show
 assert HEIGHT != WIDTH
+MIRROR_PX = 0.1  # squares are cut along one diagonal, mirrored ones along the other: so far is a mirrored map's surface
 
 
 def landmark_uv() -> NDArray[np.float64]:

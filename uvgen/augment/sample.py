@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from uvgen.augment import kernels
 from uvgen.augment.colors import change_colors
 from uvgen.augment.values import FILLS, SHAPES, AugmentationDraw, Occluder
-from uvgen.checks import check_array, out_buffer
+from uvgen.checks import check_array, check_bytes, out_buffer
 from uvgen.errors import InputError
 from uvgen.images.warp import warp_image
 from uvgen.maps.labels import check_map, move_landmarks, move_map
@@ -131,11 +131,11 @@ def crop_augmented(
     InputError
         Where a shape or dtype is wrong, the matrix is not a similarity, or there is no such filter.
     """
-    check_array(image, "image", ("h", "w", 3), kind="uint8")
+    check_bytes(image, "image", ("h", "w", 3))
     if out is not None and np.may_share_memory(image, out):
         raise InputError("out: shares memory with the image, expected a buffer of its own")
     if other is not None:
-        check_array(other, "other", (-1, -1, 3), kind="uint8")
+        check_bytes(other, "other", (-1, -1, 3))
         if out is not None and np.may_share_memory(other, out):
             raise InputError("out: shares memory with the other image, expected a buffer of its own")
     composed = draw.similarity @ np.asarray(similarity, np.float64)

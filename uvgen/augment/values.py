@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from uvgen.checks import choice, shown
 from uvgen.errors import InputError
 from uvgen.randomness import keyed_generator
+from uvgen.storage.names import brief
+from uvgen.storage.plain_json import parse_json
 
 Bounds = tuple[float, float]
 
@@ -135,14 +137,14 @@ class AugmentationDraw:
             Where the text is something else.
         """
         try:
-            values = json.loads(text)
+            values = parse_json(text)
             for key in ("translation", "channel_gain"):
                 values[key] = tuple(values[key])
             values["occluders"] = tuple(Occluder(**{**o, "color": tuple(o["color"])}) for o in values["occluders"])
             return cls(**values)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise InputError(
-                f"draw: {shown(text)}, not a draw ({error}), expected what AugmentationDraw.to_json wrote"
+                f"draw: {shown(text)}, not a draw ({brief(error)}), expected what AugmentationDraw.to_json wrote"
             ) from error
 
 
@@ -326,7 +328,7 @@ class Augmentation:
             Where the text is not such an object, a field is unknown or a value out of range.
         """
         try:
-            values = json.loads(text)
+            values = parse_json(text)
         except ValueError as error:
             raise InputError(f"augmentation: not JSON ({error})") from error
         return cls.from_plain(values, base)

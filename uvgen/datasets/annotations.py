@@ -10,6 +10,7 @@ from uvgen.maps.labels import mirror_landmarks
 from uvgen.models.morphable import MorphableModel
 
 _INNER, _JAW = slice(17, 68), slice(0, 17)
+_SMALLEST_BOX_PX = 1.0
 
 
 def annotated_in_crop(
@@ -84,7 +85,8 @@ def label_nme(
     -------
     nme : (N,) float32
         Mean distance in the image plane over the annotated points among 17-67 / √(w·h) of the box around the 68
-        annotated points (around the label's where some are not annotated); NaN without annotated points.
+        annotated points (around the label's where some are not annotated); NaN without annotated points, or where
+        they lie in a point or in a line.
     jaw : (N,) float32
         Likewise over points 0-16: 2D annotations of turned faces mark the contour instead of the jaw.
     """
@@ -92,7 +94,8 @@ def label_nme(
     known = np.asarray(np.isfinite(truth).all(axis=2))
     whole = np.asarray(known.all(axis=1))
     boxed = np.where(whole[:, None, None], truth, points)
-    box = np.sqrt(np.maximum(np.ptp(boxed, axis=1).prod(axis=1), 1e-12))
+    sides = np.ptp(boxed, axis=1)
+    box = np.where(sides.min(axis=1) >= _SMALLEST_BOX_PX, np.sqrt(sides.prod(axis=1)), np.nan)
     distance = np.where(known, np.linalg.norm(points - np.where(known[..., None], truth, 0), axis=2), 0)
     found = []
     for part in (_INNER, _JAW):

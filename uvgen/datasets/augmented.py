@@ -15,20 +15,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from uvgen._version import __version__
 from uvgen.augment.sample import apply
 from uvgen.augment.values import Augmentation, AugmentationDraw
 from uvgen.datasets.config import CopyConfig, DatasetConfig
-from uvgen.datasets.fields import augmented_fields
+from uvgen.datasets.fields import MAP_PARAMETERS, augmented_fields, known_layouts
 from uvgen.datasets.open import check_model
 from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards
 from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import transform_points
 from uvgen.images.codecs import encode_jpeg
 from uvgen.jobs.run import RETRIES, check_run
 from uvgen.maps.labels import crop_pose, mirror_landmarks
 from uvgen.maps.mirror import TexelMirror
+from uvgen.maps.position_mapper import PositionMapper
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.constants import CONSTANTS, read_constants
@@ -39,7 +42,7 @@ from uvgen.storage.files import sha256_file
 
 _BATCH = 32
 _NOT_COPIED = ("format", "version", "config")
-_NEEDED = ("image", "image_to_crop", "landmarks", "name")
+_NEEDED = ("image", "image_to_crop", "image_height", "landmarks", "name", "pose")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,8 @@ class AugmentJob:
         That of the copies.
     copied : CopyConfig
         The part of it that says what is done.
-    mirror : TexelMirror or None
-        The model's, where samples are flipped.
+    model : MorphableModel or None
+        Where samples are flipped: their maps are made of their parameters.
     on_error : {"skip", "fail"}
         What to do with a copy whose map leaves the range of its type.
     """
@@ -75,12 +78,16 @@ class AugmentJob:
     out: Path
     config: DatasetConfig
     copied: CopyConfig
-    mirror: TexelMirror | None
+    model: MorphableModel | None
     on_error: str
 
     def open(self) -> Callable[[CopyTask], ShardResult]:
         """The function that makes one shard."""
-        return partial(_make_shard, self)
+        mapper = None
+        built = self.config.build
+        if self.model is not None and built.maps == "stored":
+            mapper = PositionMapper(self.model, built.uv_size, built.convention, crop_size=built.size)
+        return partial(_make_shard, self, mapper)
 
     def parts(self, task: CopyTask) -> list[CopyTask]:
         """Each of a shard's samples alone, to be tried."""
@@ -136,7 +143,7 @@ def augment_shards(
     Returns
     -------
     BuildResult
-        Its `mirror` says how exact flipped labels are.
+        Its `mirror` says how many texels of flipped maps are not exact.
 
     Raises
     ------
@@ -167,12 +174,13 @@ def augment_shards(
     _check_source(source, index, built)
     if isinstance(augmentation, str):
         augmentation = Augmentation.preset(augmentation)
-    mirror = _mirror(source, built, augmentation, None if model is None else as_model(model))
+    model = None if model is None else as_model(model)
+    mirror = _mirror(source, built, augmentation, model)
     hashes = json.dumps([entry.sha256 for entry in index.shards])
     copied = CopyConfig(augmentation, seed, copies, hashlib.sha256(hashes.encode()).hexdigest())
     config = dataclasses.replace(built, copied=copied)
     plan = {**index.plan, "samples": index.n_samples * copies}
-    job = AugmentJob(source, out, config, copied, mirror, on_error)
+    job = AugmentJob(source, out, config, copied, None if mirror is None else model, on_error)
     units = plan_copies(index.shards, copies)
     return make_shards(
         job,
@@ -180,7 +188,7 @@ def augment_shards(
         out,
         config,
         plan,
-        read_constants(source),
+        read_constants(source, built.build.uv_size),
         mirror=mirror,
         model=None if model is None else as_model(model),
         workers=workers,
@@ -248,7 +256,7 @@ def _mirror(
     return TexelMirror.of_model(model, config.build.uv_size, config.build.convention)
 
 
-def _make_shard(job: AugmentJob, task: CopyTask) -> ShardResult:
+def _make_shard(job: AugmentJob, mapper: PositionMapper | None, task: CopyTask) -> ShardResult:
     skipped = list[SkippedSample]()
 
     def skip(name: str, error: SampleError) -> None:
@@ -258,20 +266,21 @@ def _make_shard(job: AugmentJob, task: CopyTask) -> ShardResult:
 
     path = job.source / task.source.file
     _check_hash(path, task.source)
-    with OpenShard(path, task.source.samples) as source:
-        if task.trial is not None:
-            _rows(source, range(task.trial, task.trial + 1), job, task, lambda name, error: None)
-            return ShardResult(ShardEntry(task.file, 0, 0, None), ())
-        if missing := [name for name in _NEEDED if name not in source.fields]:
+    with OpenShard(path, task.source.samples, known_layouts(job.config.build)) as source:
+        needed = _NEEDED if mapper is None else (*_NEEDED, *MAP_PARAMETERS)
+        if missing := [name for name in needed if name not in source.fields]:
             raise DatasetError(f"{path}: has no dataset {missing[0]}; build it again")
+        if task.trial is not None:
+            _rows(source, [task.trial], job, mapper, task, lambda name, error: None)
+            return ShardResult(ShardEntry(task.file, 0, 0, None), ())
         parts = [range(k, min(k + _BATCH, source.n_samples)) for k in range(0, source.n_samples, _BATCH)]
-        attributes = {key: value for key, value in source.file.attrs.items() if key not in _NOT_COPIED}
-        stated = {**json.loads(source.file.attrs["config"]), **job.copied.to_plain()}
+        attributes = {key: value for key, value in source.file_attributes.items() if key not in _NOT_COPIED}
+        stated = {**json.loads(source.file_attributes["config"]), **job.copied.to_plain()}
         entry = write_shard(
             job.out / task.file,
             augmented_fields(source, job.copied.augmentation),
             job.config.build.compression,
-            (_rows(source, part, job, task, skip) for part in parts),
+            (_rows(source, part, job, mapper, task, skip) for part in parts),
             {**attributes, "uvgen": __version__, "config": json.dumps(stated, sort_keys=True)},
         )
     return ShardResult(entry, tuple(skipped))
@@ -307,32 +316,41 @@ def _moved_annotation(sample: Mapping[str, Any], draw: AugmentationDraw) -> dict
 
 
 def _rows(
-    source: OpenShard, numbers: range, job: AugmentJob, task: CopyTask, skip: Callable[[str, SampleError], None]
+    source: OpenShard,
+    rows: Sequence[int],
+    job: AugmentJob,
+    mapper: PositionMapper | None,
+    task: CopyTask,
+    skip: Callable[[str, SampleError], None],
 ) -> dict[str, Any]:
     """The augmented samples of some rows of the source."""
     small = [name for name in source.fields if name not in ("image", "posmap")]
     shapes = {name: source.layouts[name] for name in ("image", "posmap") if name in source.layouts}
-    large = {name: np.empty((len(numbers), *shape), dtype) for name, (shape, dtype) in shapes.items()}
+    large = {name: np.empty((len(rows), *shape), dtype) for name, (shape, dtype) in shapes.items()}
     samples: list[dict[str, Any]] = []
     copy, bad = task.copy, dict(task.bad)
-    for row in numbers:
+    for row in rows:
         if row in bad:
             name = source.read("name", row)
             skip(f"{name}-{copy}", SampleError(f"{name}: {bad[row]}"))
-            continue
-        sample = {name: source.read(name, row) for name in small}
+    numbers = [row for row in rows if row not in bad]
+    stored = [{name: source.read(name, row) for name in small} for row in numbers]
+    augmentation, seed = job.copied.augmentation, job.copied.augmentation_seed
+    draws = [augmentation.draw(seed, sample["name"], copy, shapes["image"][0][0]) for sample in stored]
+    flipped = {} if mapper is None else _flipped_maps(mapper, stored, draws, large["posmap"])
+    for i, (row, sample, draw) in enumerate(zip(numbers, stored, draws, strict=True)):
         name, k = sample["name"], len(samples)
-        draw = job.copied.augmentation.draw(job.copied.augmentation_seed, name, copy, shapes["image"][0][0])
         number = draw.other_sample(row, source.n_samples)
         other = None if number is None else source.read("image", number)
-        position_map = source.read("posmap", row) if "posmap" in large else None
+        position_map = source.read("posmap", row) if "posmap" in large and not draw.flip else None
         try:
+            if i in flipped:
+                large["posmap"][k] = _in_range(flipped[i], draw.size)
             moved = apply(
                 draw,
                 source.read("image", row),
                 position_map,
                 sample["landmarks"],
-                mirror=job.mirror,
                 other=other,
                 filter=job.config.build.filter,
                 image_out=large["image"][k],
@@ -350,16 +368,40 @@ def _rows(
         samples.append({**sample, **changed, "augmentation": draw.to_json(), "flipped": draw.flip})
     if not samples:
         return {}
-    rows: dict[str, Any] = {key: [sample[key] for sample in samples] for key in samples[0]}
+    made: dict[str, Any] = {key: [sample[key] for sample in samples] for key in samples[0]}
     built = job.config.build
-    rows["crop_pose"] = crop_pose(
-        rows["pose"], rows["image_to_crop"], rows["image_height"], built.size, built.convention, rows["flipped"]
+    made["crop_pose"] = crop_pose(
+        made["pose"], made["image_to_crop"], made["image_height"], built.size, built.convention, made["flipped"]
     )
-    for key, values in rows.items():
+    for key, values in made.items():
         if not isinstance(values[0], str):
-            rows[key] = np.array(values)
+            made[key] = np.array(values)
     for key, array in large.items():
-        rows[key] = array[: len(samples)]
+        made[key] = array[: len(samples)]
     if source.has_jpegs:
-        rows["image"] = [encode_jpeg(image, job.config.build.jpeg_quality) for image in rows["image"]]
-    return rows
+        made["image"] = [encode_jpeg(image, job.config.build.jpeg_quality) for image in made["image"]]
+    return made
+
+
+def _flipped_maps(
+    mapper: PositionMapper, samples: Sequence[dict[str, Any]], draws: Sequence[AugmentationDraw], like: NDArray[Any]
+) -> dict[int, NDArray[Any] | None]:
+    """Maps of the samples that are flipped, made anew, of the stored maps' type; None where a value has no code."""
+    which = [i for i, draw in enumerate(draws) if draw.flip]
+    if not which:
+        return {}
+    rows = {key: np.stack([samples[i][key] for i in which]) for key in MAP_PARAMETERS}
+    rows["image_to_crop"] = np.stack([draws[i].similarity @ samples[i]["image_to_crop"] for i in which])
+    shape, expression, pose, similarity, height = (rows[key] for key in MAP_PARAMETERS)
+    parameters, flipped = (shape, expression, pose, similarity, height), np.ones(len(which), bool)
+    if like.dtype != np.uint16:
+        return dict(zip(which, mapper(*parameters, flipped=flipped), strict=True))
+    codes = FixedPoint.for_crop(draws[0].size)
+    maps, _, in_range = mapper.codes_and_landmarks(*parameters, codes, flipped=flipped)
+    return {i: made if ok else None for i, made, ok in zip(which, maps, in_range, strict=True)}
+
+
+def _in_range(position_map: NDArray[Any] | None, size: int) -> NDArray[Any]:
+    if position_map is None:
+        raise FixedPoint.for_crop(size).range_error("an augmented map")
+    return position_map

@@ -21,13 +21,14 @@ from uvgen.datasets.worker import BuildJob
 from uvgen.errors import InputError
 from uvgen.jobs.run import RETRIES, check_run, same_workers
 from uvgen.maps.atlas import build_atlas
+from uvgen.maps.landmarks import landmark_texels, landmark_weights
 from uvgen.maps.mask_files import check_weights, read_weights
-from uvgen.maps.masks import landmark_texels, weight_mask
+from uvgen.maps.masks import weight_mask
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.files import files_sha256
-from uvgen.samples.find import Sample, find_samples, select_samples
+from uvgen.samples.find import Sample, find_samples, select_samples, unread_folders
 
 
 def build_shards(
@@ -115,6 +116,7 @@ def build_shards(
     check_run(workers, on_error, retries=retries, timeout=timeout)
     out = Path(os.path.abspath(out))  # workers may have another working folder
     check_output(out, overwrite=overwrite)
+    unread = about_unread(data) if isinstance(data, str | os.PathLike) else []
     samples, root, model = _inputs(data, model, root, subsets, flip=flip)
     if names is not None:
         samples = select_samples(samples, names)
@@ -127,6 +129,7 @@ def build_shards(
         mirror = None
         if config.augmentation is not None and config.augmentation.flip:
             mirror = TexelMirror.of_model(model, config.uv_size, config.convention)
+        landmarks = landmark_weights(model, config.uv_size, config.convention)
         mask_sha256 = hashlib.sha256(mask.tobytes()).hexdigest()
         return make_shards(
             BuildJob(out, root, model, mirror, config, survey, on_error),
@@ -138,10 +141,12 @@ def build_shards(
                 "weight_mask": mask,
                 "coverage": build_atlas(model, config.uv_size, config.convention).coverage,
                 "landmark_texels": landmark_texels(model, config.uv_size),
+                "landmark_indices": landmarks.indices,
+                "landmark_weights": landmarks.weights,
             },
             mirror=mirror,
             model=model,
-            warnings=survey.warnings,
+            warnings=[*survey.warnings, *unread],
             state=_state_of(samples),
             workers=workers,
             retries=retries,
@@ -149,6 +154,15 @@ def build_shards(
             overwrite=overwrite,
             progress=progress,
         )
+
+
+def about_unread(data: str | os.PathLike[str]) -> list[str]:
+    """A warning of folders with images that lie too deep to be taken, where there are some."""
+    folders = unread_folders(data)
+    if not folders:
+        return []
+    what = "1 folder" if len(folders) == 1 else f"{len(folders)} folders"
+    return [f"{what} with images deeper than the subsets' are not read, first {folders[0]}"]
 
 
 def _inputs(

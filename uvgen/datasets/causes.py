@@ -14,6 +14,7 @@ _CROPPED = "faces are shifted or of another size: were the images cropped or res
 _EXPLAINS = 0.5  # a change that leaves more than this share of the error explains nothing
 _FITS = 0.25  # a shift and a scale of each face leave less than this, where they are all that is wrong
 _SMALL = 0.05
+_WORSE_THAN_MEAN = 0.9  # the mean face is closer by a tenth: the parameters make it worse
 
 Points = NDArray[np.float64]
 
@@ -69,14 +70,9 @@ def find_cause(
     if tried[best] < _EXPLAINS * now and not other_fit:
         return Cause(best, now, tried[best], False)
     closest = min(bases, key=lambda text: bases[text]) if bases else ""
-    if fitted < _FITS * now and (not bases or fitted < _EXPLAINS * bases[closest]):
-        return Cause(
-            "faces are shifted or of another size: were the images cropped or resized after the fit?",
-            now,
-            fitted,
-            False,
-        )
-    if bases and bases[closest] < now:
+    if fitted < min(_FITS * now, _SMALL) and (not bases or fitted < _EXPLAINS * bases[closest]):
+        return Cause(_CROPPED, now, fitted, False)
+    if bases and bases[closest] < _WORSE_THAN_MEAN * now:
         return Cause(closest, now, bases[closest], True)
     return Cause("", now, now, False)
 
@@ -92,13 +88,19 @@ def _moved(rows: Mapping[str, Any], points: Points, annotated: Points) -> dict[s
     upside = np.stack([x, height - 1 - y], axis=-1)
     from_top = np.stack([x, y + 2 * rows["pose"][:, 4, None] - height], axis=-1)
     mirrored = points[:, LANDMARK_MIRROR]
-    across = np.stack([-mirrored[..., 0], mirrored[..., 1]], axis=-1)
-    across[..., 0] += np.nanmedian(annotated[..., 0] - across[..., 0], axis=1, keepdims=True)  # the width is not known
+
+    def across(moved: Points) -> Points:
+        opposite = np.stack([-moved[..., 0], moved[..., 1]], axis=-1)
+        opposite[..., 0] += np.nanmedian(annotated[..., 0] - opposite[..., 0], axis=1, keepdims=True)  # width unknown
+        return opposite
+
     found = {
         "y counts from the other edge (y up for y down): turn the annotations or the poses around": upside,
         "ty counts from the top edge, expected from the bottom": from_top,
         "left and right landmarks are exchanged (mirrored order)": mirrored,
-        "images are mirrored, their parameters are not": across,
+        "images are mirrored, their parameters are not": across(mirrored),
+        "images are mirrored, their parameters and the order of their landmarks are not": across(points),
+        "x and y of the annotated landmarks are exchanged": points[..., ::-1],
     }
     for dx in (-1, 0, 1):
         for dy in (-1, 0, 1):
@@ -126,7 +128,14 @@ def _other_parameters(rows: Mapping[str, Any], model: MorphableModel, convention
         return _landmarks(rows, model, convention, pose=changed)
 
     angles, scale = slice(0, 3), slice(6, 7)
+    exchanged = pose.copy()
+    exchanged[:, [0, 1]] = pose[:, [1, 0]]
     return {
+        **{
+            f"{name} turns the other way, expected the signs of 300W-LP": scaled(slice(k, k + 1), -1)
+            for k, name in enumerate(("pitch", "yaw", "roll"))
+        },
+        "pitch and yaw are exchanged": _landmarks(rows, model, convention, pose=exchanged),
         "angles are in degrees, expected radians": scaled(angles, np.pi / 180),
         "angles turn the other way, expected the signs of 300W-LP": scaled(angles, -1),
         "the scale is in px/mm, expected px/µm (1000 times less)": scaled(scale, 1e-3),
@@ -157,6 +166,6 @@ def _fitted(points: Points, annotated: Points) -> Points:
     truth = np.where(known, annotated, 0)
     mean, true_mean = (np.where(known, p, 0).sum(axis=1, keepdims=True) / n for p in (points, truth))
     a, b = np.where(known, points - mean, 0), np.where(known, truth - true_mean, 0)
-    scale = (a * b).sum(axis=(1, 2)) / np.maximum((a * a).sum(axis=(1, 2)), 1e-12)
+    scale = np.clip((a * b).sum(axis=(1, 2)) / np.maximum((a * a).sum(axis=(1, 2)), 1e-12), 0.1, 10)
     fitted: Points = (points - mean) * scale[:, None, None] + true_mean
     return fitted

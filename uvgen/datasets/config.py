@@ -4,13 +4,14 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from uvgen.augment.values import Augmentation
-from uvgen.checks import choice
+from uvgen.checks import choice, number_in
 from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import CONVENTIONS
 from uvgen.images.codecs import JPEG_QUALITY
@@ -115,8 +116,8 @@ class BuildConfig:
             ("jpeg_quality", 1, 100),
             ("copies", 1, 10_000),
         ):
-            if not low <= getattr(self, name) <= high:
-                raise InputError(f"{name}: {getattr(self, name)}, expected {low} to {high}")
+            number_in(getattr(self, name), name, low, high, whole=True)
+        number_in(self.seed, "seed", -math.inf, whole=True)
         for name, allowed in (
             ("posmap_dtype", ("uint16", "float32")), ("compression", (None, "lzf", "gzip")),
             ("convention", CONVENTIONS), ("maps", ("stored", "none")), ("image_codec", ("raw", "jpeg")),
@@ -127,11 +128,11 @@ class BuildConfig:
                 raise InputError(f"{name}: {getattr(self, name)!r}, expected one of {', '.join(map(str, allowed))}")
         for name in self.keep:
             choice(name, "keep", tuple(EXTRAS))
-        if self.max_nme is not None and not 0 < self.max_nme < math.inf:
+        if self.max_nme is not None and not (is_number(self.max_nme) and 0 < self.max_nme < math.inf):
             raise InputError(f"max_nme: {self.max_nme}, expected a share above 0 (0.05 is 5 %), or None")
         if self.augmentation is None and self.copies != 1:
             raise InputError(f"copies: {self.copies}, expected 1 without an augmentation: they would all be the same")
-        if not 0 <= self.jitter < 1:
+        if not (is_number(self.jitter) and 0 <= self.jitter < 1):
             raise InputError(f"jitter: {self.jitter}, expected 0 (none) to below 1; {JITTER} is usual")
 
 
@@ -200,15 +201,22 @@ class DatasetConfig:
             if "augmented_from" in content:
                 values = {field.name: content[field.name] for field in dataclasses.fields(CopyConfig)}
                 copied = CopyConfig(**{**values, "augmentation": Augmentation.from_plain(values["augmentation"])})
+                number_in(copied.copies, "copies", 1, whole=True)
+                number_in(copied.augmentation_seed, "augmentation_seed", -math.inf, whole=True)
                 content = {name: value for name, value in content.items() if name not in values}
             build = BuildConfig.from_plain(content)
             build.check()
             hashes = {name: str(content[name]) for name in ("model", "model_sha256", "weight_mask_sha256")}
-        except (KeyError, TypeError, AttributeError, InputError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
             raise DatasetError(
                 f"{folder / DATASET_INDEX}: its config cannot be used ({error}), expected a build's; build it again"
             ) from error
         return cls(build, **hashes, copied=copied)
+
+
+def is_number(value: object) -> bool:
+    """Whether this is a real number that is no bool."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def sample_bytes(config: BuildConfig) -> int:

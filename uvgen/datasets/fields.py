@@ -7,7 +7,8 @@ from uvgen.augment.values import Augmentation
 from uvgen.datasets.config import BuildConfig
 from uvgen.fixed_point import FixedPoint
 from uvgen.models.morphable import MorphableModel
-from uvgen.shards.format import Field
+from uvgen.samples.read import EXTRAS
+from uvgen.shards.format import Field, Layout
 from uvgen.shards.shard import OpenShard
 
 if TYPE_CHECKING:  # readers of stored maps need neither numba nor Pillow
@@ -59,6 +60,31 @@ def build_fields(config: BuildConfig, model: MorphableModel, survey: "Survey", *
     }
 
 
+def known_layouts(config: BuildConfig) -> dict[str, Layout]:
+    """What readers expect of the fields that they know, in sets of this configuration; any may be missing."""
+    r, u = config.size, config.uv_size
+    return {
+        "image": Layout("uint8", (r, r, 3)),
+        "image_end": Layout("int64", ()),
+        "posmap": Layout(config.posmap_dtype, (u, u, 3)),
+        "shape": Layout("float32", (None,)),
+        "expression": Layout("float32", (None,)),
+        "pose": Layout("float32", (7,)),
+        "image_to_crop": Layout("float64", (3, 3)),
+        "crop_pose": Layout("float32", (7,)),
+        "image_height": Layout("int32", ()),
+        "landmarks": Layout("float32", (68, 3)),
+        "annotated_landmarks": Layout("float32", (68, None)),
+        "label_nme": Layout("float32", ()),
+        "label_nme_jaw": Layout("float32", ()),
+        **{f"{name}_parameters": Layout("float32", (None,)) for name in EXTRAS},
+        "name": Layout("str", ()),
+        "source": Layout("str", ()),
+        "augmentation": Layout("str", ()),
+        "flipped": Layout("bool", ()),
+    }
+
+
 def augmented_fields(source: OpenShard, augmentation: Augmentation) -> dict[str, Field]:
     """The source's fields, and two more: what was done to a sample, and whether it is mirrored."""
     fields = {}
@@ -73,5 +99,5 @@ def augmented_fields(source: OpenShard, augmentation: Augmentation) -> dict[str,
         kind = "str" if dtype.kind == "S" else dtype.name
         fields[name] = Field(kind, shape, name in ("image", "posmap"), attributes)
     if source.has_jpegs:
-        fields["image"] = Field("bytes", (), attributes=dict(source.file["image_data"].attrs))
+        fields["image"] = Field("bytes", (), attributes=source.image_attributes)
     return {**fields, **AUGMENTED}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.datasets.config import BuildConfig, DatasetConfig
-from uvgen.datasets.fields import MAP_PARAMETERS
+from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts
 from uvgen.errors import ModelError
 from uvgen.shards.index import Index, data_folder
 from uvgen.shards.reader import ShardReader
@@ -20,7 +20,11 @@ if TYPE_CHECKING:  # trainers that read stored maps need neither numba nor scipy
 
 
 def open_shards(
-    path: str | os.PathLike[str], model: "MorphableModel | str | os.PathLike[str] | None" = None
+    path: str | os.PathLike[str],
+    model: "MorphableModel | str | os.PathLike[str] | None" = None,
+    *,
+    check: bool = False,
+    untrusted: bool = False,
 ) -> ShardReader:
     """Open a data set for reading.
 
@@ -31,6 +35,13 @@ def open_shards(
     model : MorphableModel or path-like, optional
         The model that the set was built with; needed for position maps where they are not stored
         (``--maps none``), which it then makes, a batch at a time for slices and `ShardReader.batch`.
+    check : bool
+        Compare the SHA-256 of each file with that in the index before it is opened, in each process. Damaged files are
+        then refused before HDF5 sees them; it costs one reading of each shard, see "Files from others" in the
+        documentation of the format.
+    untrusted : bool
+        Read the shards in a child process, one for each process that reads: a file that breaks HDF5 then ends as a
+        `DatasetError`. Reading a sample takes about a millisecond longer.
 
     Returns
     -------
@@ -53,13 +64,15 @@ def open_shards(
     folder = data_folder(path)
     index = Index.read(folder)
     config = DatasetConfig.of_index(index, folder)
+    expected = known_layouts(config.build)
     if model is None:
-        return ShardReader(folder, index, config)
+        return ShardReader(folder, index, config, expected=expected, check=check, untrusted=untrusted)
     from uvgen.models.load import as_model
 
     model = as_model(model)
     check_model(model, folder, config)
-    return ShardReader(folder, index, config, {"posmap": MapMaker(model, config.build)})
+    made = {"posmap": MapMaker(model, config.build)}
+    return ShardReader(folder, index, config, made, expected=expected, check=check, untrusted=untrusted)
 
 
 def check_model(model: "MorphableModel", folder: Path, config: DatasetConfig) -> None:
@@ -120,13 +133,5 @@ class MapMaker:
         if self._mapper is None:
             from uvgen.maps.position_mapper import PositionMapper
 
-            self._mapper = PositionMapper(self._model, config.uv_size, config.convention)
-        maps = self._mapper(*(rows[name] for name in MAP_PARAMETERS), out=out)
-        if np.any(rows.get("flipped", False)):
-            from uvgen.maps.labels import mirror_map
-            from uvgen.maps.mirror import TexelMirror
-
-            mirror = TexelMirror.of_model(self._model, config.uv_size, config.convention)
-            for k in np.flatnonzero(rows["flipped"]):
-                maps[k] = mirror_map(maps[k], config.size, mirror)
-        return maps
+            self._mapper = PositionMapper(self._model, config.uv_size, config.convention, crop_size=config.size)
+        return self._mapper(*(rows[name] for name in MAP_PARAMETERS), flipped=rows.get("flipped"), out=out)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from uvgen.samples.find import Sample
+from uvgen.storage.names import shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,9 @@ def plan_shards(samples: Sequence[Sample], shard_size: int, copies: int = 1) -> 
     for sample in samples:
         by_subset.setdefault(sample.subset, []).append(sample)
     return [
-        ShardTask(f"{subset}-{block * copies + copy:05d}.h5", tuple(members[first : first + shard_size]), copy)
+        ShardTask(
+            f"{shortened(subset)}-{block * copies + copy:05d}.h5", tuple(members[first : first + shard_size]), copy
+        )
         for subset, members in by_subset.items()
         for block, first in enumerate(range(0, len(members), shard_size))
         for copy in range(copies)

@@ -5,7 +5,7 @@ annotated. Both agree to 1 to 3 % of the face's size where the model is the one 
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.datasets.annotations import in_image
+from uvgen.datasets.annotations import in_image, label_nme
 from uvgen.datasets.causes import find_cause
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
@@ -23,11 +23,14 @@ HIGH_NME = 0.05
 
 _N_WORST = 5
 _N_DIAGNOSED = 256
-_WORSE_THAN_MEAN = 0.9  # the mean face is closer by a tenth: the parameters make it worse
 _TURNED = re.compile(r"(.+_\d+)_\d+(-\d+)?")  # IBUG_image_008_1_0, and its augmented copies
 _COMPARED = [0, 8, 16, 30, 36, 45, 48, 54]  # landmarks
 _SAME_PX, _TURNED_RAD = 0.05, 0.01
-_FEW = 8  # samples: less of them show nothing about the model
+_FEW = 3  # samples: less of them show nothing about a set
+_MANY = 0.05  # share of samples that are far from their annotations, for a warning
+_HIGH_JAW = 0.2
+_INNER = slice(17, 68)
+_UNSURE_PX, _BETTER = 0.25, 0.8  # a common shift is so near a whole pixel, and leaves less than this share of the error
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class LabelQuality:
         annotation of another version do not count.
     median, percentile_95 : float
         Of `label_nme`; NaN without annotations.
+    jaw_median : float
+        Of `label_nme_jaw`.
     worst : tuple of (str, float)
         The five samples with the largest, largest first.
     warnings : tuple of str
@@ -51,13 +56,15 @@ class LabelQuality:
     n_annotated: int
     median: float
     percentile_95: float
+    jaw_median: float
     worst: tuple[tuple[str, float], ...]
     warnings: tuple[str, ...]
 
     def summary(self) -> str:
         """One line for people."""
         if not self.n_annotated:
-            return f"label NME: unknown, none of {self.n_samples} samples has annotated landmarks"
+            jaw = f" but those of the jaw, {self.jaw_median:.2%} away" if np.isfinite(self.jaw_median) else ""
+            return f"label NME: unknown, none of {self.n_samples} samples has annotated landmarks{jaw}"
         part = "" if self.n_annotated == self.n_samples else f", {self.n_annotated} of {self.n_samples} annotated"
         worst = ", ".join(f"{name} {nme:.2%}" for name, nme in self.worst)
         return f"label NME: median {self.median:.2%}, 95 % below {self.percentile_95:.2%}{part}; worst {worst}"
@@ -88,36 +95,97 @@ def label_quality(reader: ShardReader, model: MorphableModel | None = None) -> L
     nme, names = reader.column("label_nme"), reader.names
     repeated, n_photographs = _repeated(reader, names)
     known = np.flatnonzero(np.isfinite(nme) & ~repeated)
+    jaw = reader.column("label_nme_jaw")[~repeated]
+    jaw_median = float(np.nanmedian(jaw)) if np.isfinite(jaw).any() else np.nan
     if not len(known):
-        return LabelQuality(len(nme), 0, np.nan, np.nan, (), ())
+        return LabelQuality(len(nme), 0, np.nan, np.nan, jaw_median, (), _about_jaw(jaw_median))
     median = float(np.median(nme[known]))
     order = known[np.argsort(-nme[known], kind="stable")][:_N_WORST]
     worst = tuple((names[k], float(nme[k])) for k in order)
-    warnings = [_misfit(reader, known, median, model)]
+    far = known[nme[known] > HIGH_NME]
+    if len(far) >= _MANY * len(known):
+        warnings: list[str | None] = [_far(reader, known, far, median, names, model)]
+    else:
+        warnings = [_near(reader, known, model)]
     if n_photographs:
         warnings.append(
-            f"{n_photographs} photographs hold the same pt2d in all their turned versions, a known fault of copies of "
-            f"300W-LP; the label_nme of {int(repeated.sum())} turned versions means nothing and is left out here"
+            f"{_count(n_photographs, 'photograph')}: the same pt2d in all turned versions, a known fault of copies of "
+            f"300W-LP; the label_nme of {_count(int(repeated.sum()), 'turned version')} means nothing and is left out"
         )
     kept = tuple(text for text in warnings if text)
-    return LabelQuality(len(nme), len(known), median, float(np.percentile(nme[known], 95)), worst, kept)
+    percentile = float(np.percentile(nme[known], 95))
+    return LabelQuality(len(nme), len(known), median, percentile, jaw_median, worst, kept)
 
 
-def _misfit(reader: ShardReader, known: NDArray[np.intp], median: float, model: MorphableModel | None) -> str | None:
-    """Why the labels are far from the annotations, where they are, or whether the parameters do harm."""
-    if median <= HIGH_NME and (model is None or len(known) < _FEW):
-        return None
-    chosen = known[np.unique(np.linspace(0, len(known) - 1, _N_DIAGNOSED).astype(int))]
-    rows = reader.gather(chosen.tolist(), _there(reader, *_FIELDS, *_PARAMETERS))
-    annotated, points = (_points(reader, rows, name) for name in ("annotated_landmarks", "landmarks"))
+def _about_jaw(median: float) -> tuple[str, ...]:
+    """A warning for a set whose only annotated points are the jaw's."""
+    if not median > _HIGH_JAW:
+        return ()
+    return (f"the labels' jaws are {median:.1%} of the face's size away from the annotations, expected 15 % at most",)
+
+
+def _far(
+    reader: ShardReader,
+    known: NDArray[np.intp],
+    far: NDArray[np.intp],
+    median: float,
+    names: Sequence[str],
+    model: MorphableModel | None,
+) -> str:
+    """What is wrong where many samples are far from their annotations; the cause is looked for among those alone."""
+    rows, points, annotated = _sampled(reader, far)
     cause = find_cause(rows, points, annotated, model, reader.config.build.convention)
-    if median <= HIGH_NME:
-        harmful = cause.of_bases and cause.nme < _WORSE_THAN_MEAN * cause.nme_now
-        return f"{cause.text} (label NME {cause.nme_now:.2%}, then {cause.nme:.2%})" if harmful else None
     because = f"probable cause: {cause.text} (it would be {cause.nme:.2%})" if cause.text else (
         "no single cause explains it" if model is not None else "`uvgen verify --model` looks for more causes"
     )  # fmt: skip
-    return f"the labels are {median:.2%} of the face's size away from the annotations, expected 1 to 3 %; {because}"
+    if median > HIGH_NME:
+        return f"the labels are {median:.2%} of the face's size away from the annotations, expected 1 to 3 %; {because}"
+    subset, n = Counter(names[k].rpartition("/")[0] for k in far).most_common(1)[0]
+    where = f", {n} of them in {subset}" if subset and n < len(known) else ""
+    return (
+        f"{_count(len(far), 'sample')} of {len(known)} are more than {HIGH_NME:.0%} of the face's size away from the "
+        f"annotations{where}; {because}"
+    )
+
+
+def _near(reader: ShardReader, known: NDArray[np.intp], model: MorphableModel | None) -> str | None:
+    """What is wrong with a set whose labels are near: parameters that do harm, or pixels counted otherwise."""
+    if len(known) < _FEW:
+        return None
+    rows, points, annotated = _sampled(reader, known)
+    convention = reader.config.build.convention
+    if convention == "exact" and (shift := _common_shift(points, annotated)):
+        return (
+            f"the annotations lie ({shift[0]:+d}, {shift[1]:+d}) px beside the labels: are pixels counted from 0 where "
+            "300W-LP counts from 1, or y from another edge?"
+        )
+    if model is None:
+        return None
+    cause = find_cause(rows, points, annotated, model, convention)
+    return f"{cause.text} (label NME {cause.nme_now:.2%}, then {cause.nme:.2%})" if cause.of_bases else None
+
+
+def _common_shift(points: NDArray[np.float64], annotated: NDArray[np.float64]) -> tuple[int, int] | None:
+    """The whole pixel that all labels are off by, where they are."""
+    offset = np.nanmedian(np.nanmean(annotated[:, _INNER] - points[:, _INNER], axis=1), axis=0)
+    whole = np.rint(offset)
+    if not whole.any() or np.abs(whole).max() > 1 or np.abs(offset - whole).max() > _UNSURE_PX:
+        return None
+    now, then = (float(np.nanmedian(label_nme(moved, annotated)[0])) for moved in (points, points + whole))
+    return (int(whole[0]), int(whole[1])) if then < _BETTER * now else None
+
+
+def _sampled(
+    reader: ShardReader, keys: NDArray[np.intp]
+) -> tuple[dict[str, Any], NDArray[np.float64], NDArray[np.float64]]:
+    """Fields, label points and annotated points (n, 68, 2), image px, of some of the samples, evenly spread."""
+    chosen = keys[np.unique(np.linspace(0, len(keys) - 1, _N_DIAGNOSED).astype(int))]
+    rows = reader.gather(chosen.tolist(), _there(reader, *_FIELDS, *_PARAMETERS))
+    return rows, _points(reader, rows, "landmarks"), _points(reader, rows, "annotated_landmarks")
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
 
 
 _FIELDS = ("image_to_crop", "landmarks", "annotated_landmarks", "flipped")

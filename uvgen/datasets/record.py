@@ -37,11 +37,14 @@ Unit = TypeVar("Unit", bound=ShardUnit)
 
 @dataclass(frozen=True, slots=True)
 class ShardResult:
-    """What came of a shard: its entry in the index, the samples left out, and those with an EXIF orientation."""
+    """What came of a shard: its entry in the index, the samples left out, and what was noticed of others.
+
+    `remarks` are pairs of what it is ("exif" for an orientation, else landmarks that cannot be used) and the sample.
+    """
 
     entry: ShardEntry
     skipped: tuple[SkippedSample, ...]
-    turned: tuple[str, ...] = ()
+    remarks: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class BuildResult:
     seconds : float
         What this run took.
     mirror : TexelMirror or None
-        How maps were mirrored, where samples were flipped: `mirror.exact` says whether to 0.1 px.
+        The model's, where samples were flipped. Their maps are exact but at its `mirror.n_unpaired` texels.
     quality : LabelQuality or None
         How far the labels of the whole set are from the annotations, where there are some.
     warnings : tuple of str
@@ -143,8 +146,7 @@ def make_shards(
             f"{out}: none of {len(index.skipped)} samples can be used; the first, {first.name}: {first.reason}"
         )
     quality = label_quality(ShardReader(out, index, config), model)
-    if record.turned:
-        warnings = [*warnings, _about_orientation(record.turned, config.build.exif)]
+    warnings = [*warnings, *_noticed(record.remarks, config.build.exif)]
     files = tuple(out / entry.file for entry in sorted(index.shards, key=lambda entry: entry.file) if entry.samples)
     size_bytes = sum(entry.size_bytes for entry in index.shards)
     seconds = time.perf_counter() - started
@@ -174,10 +176,21 @@ def _read(folder: Path) -> Index:
         raise SettingsError(f"{error}; choose another output folder, or overwrite this one") from error
 
 
-def _about_orientation(names: Sequence[str], exif: str) -> str:
+def _noticed(remarks: Sequence[tuple[str, str]], exif: str) -> list[str]:
+    """A sentence for each kind of remark."""
+    names: dict[str, list[str]] = {}
+    for kind, name in remarks:
+        names.setdefault(kind, []).append(name)
     done = "turned upright by it" if exif == "apply" else "taken as stored (--exif apply turns them, as OpenCV does)"
-    images = "image has" if len(names) == 1 else "images have"
-    return f"{len(names)} {images} an EXIF orientation and were {done}, first {min(names)}"
+    found = []
+    for kind, of in sorted(names.items()):
+        if kind == "exif":
+            images = "1 image has" if len(of) == 1 else f"{len(of)} images have"
+            found.append(f"{images} an EXIF orientation and were {done}, first {min(of)}")
+        else:
+            files = "1 file holds" if len(of) == 1 else f"{len(of)} files hold"
+            found.append(f"{files} {kind}, which cannot be used as landmarks and counts as none, first {min(of)}")
+    return found
 
 
 _JOURNAL = f"{TEMPORARY_PREFIX}journal"
@@ -202,15 +215,15 @@ class _ShardRecord:
         What the folder holds; entries are added as shards are finished.
     new_samples : int
         Samples that were added.
-    turned : list of str
-        Samples of this run whose images have an EXIF orientation.
+    remarks : list of (str, str)
+        What was noticed of samples of this run, see `ShardResult`.
     """
 
     def __init__(
         self, folder: Path, fresh: Index, constants: Mapping[str, NDArray[Any]], units: Sequence[Any],
         state: Callable[[Any, str], str | None] | None, *, overwrite: bool,
     ) -> None:  # fmt: skip
-        self.index, self.new_samples, self.turned = fresh, 0, list[str]()
+        self.index, self.new_samples, self.remarks = fresh, 0, list[tuple[str, str]]()
         self._constants, self._units, self._state = constants, units, state
         self._folder, self._overwrite = folder, overwrite
         self._journal = Journal(folder / _JOURNAL, [fresh.uvgen, fresh.config, fresh.plan])
@@ -266,7 +279,7 @@ class _ShardRecord:
         add_result(self.index, result.entry, result.skipped)
         self._journal.append({"entry": plain(result.entry), "skipped": [plain(skip) for skip in result.skipped]})
         self.new_samples += result.entry.samples
-        self.turned += result.turned
+        self.remarks += result.remarks
         self._added += 1
         pause = max(_SECONDS_BETWEEN_WRITES, 50 * self._write_seconds)
         if self._added & (self._added - 1) == 0 or time.monotonic() - self._written_at > pause:

@@ -1,8 +1,11 @@
 """What a few samples say before a build begins: a cause common to all of them ends it before any work."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +21,8 @@ from uvgen.samples.read import EXTRAS, Annotation, read_annotation, read_image
 
 _N_PROBES = 16
 _BATCH = 1024  # further samples, where none of the probes can be used
-
-_Found = tuple[list[Annotation], list[str]]
+_VERSION = re.compile(r"(.+_\d+)_(\d+)")  # IBUG_image_008_1_0
+_N_VERSIONS = 4  # of a photograph, that are compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Survey:
         What is kept besides the parameters, and how many numbers each has.
     deviations_checked : tuple of str
         "shape" and "expression", unless the model's standard deviations do not fit the parameters at all.
+    repeated : bool
+        Whether turned versions of a photograph hold the annotation of another version, as in some copies of 300W-LP.
     warnings : tuple of str
         What to tell the user.
     """
@@ -41,6 +46,7 @@ class Survey:
     dimensions: int = 2
     extras: tuple[tuple[str, int], ...] = ()
     deviations_checked: tuple[str, ...] = ("shape", "expression")
+    repeated: bool = False
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
 
@@ -48,12 +54,11 @@ class Survey:
 class SurveyJob:
     """Reading a few samples as a job: a process dies of the sample that the build's would die of."""
 
-    model: MorphableModel
-    config: BuildConfig
+    read: Callable[[Sequence[Sample]], Any]
 
-    def open(self) -> Callable[[Sequence[Sample]], _Found]:
+    def open(self) -> Callable[[Sequence[Sample]], Any]:
         """The function that reads samples."""
-        return partial(_usable, model=self.model, config=self.config)
+        return self.read
 
     def parts(self, task: Sequence[Sample]) -> list[tuple[Sample, ...]]:
         """Each sample alone."""
@@ -96,26 +101,78 @@ def survey_samples(
     chosen = set(places)
     rest = [k for k in range(len(samples)) if k not in chosen]
     tasks = [places, *(rest[first : first + _BATCH] for first in range(0, len(rest), _BATCH))]
-    job, errors = SurveyJob(model, config), list[str]()
-    found = list[Annotation]()
+    errors, found = list[str](), list[Annotation]()
+
+    def read(what: Callable[[Sequence[Sample]], Any], task: Sequence[Sample]) -> Any:
+        (made,) = results(SurveyJob(what), [tuple(task)], workers, retries=retries, timeout=timeout)
+        return made
+
     for task in tasks:  # the second and others only where no sample so far can be used
-        made = results(job, [tuple(samples[k] for k in task)], workers, retries=retries, timeout=timeout)
-        ((found, more),) = made
+        found, more = read(partial(_usable, model=model, config=config), [samples[k] for k in task])
         errors += more
         if found:
             break
     else:
         raise DatasetError(f"none of {len(samples)} samples can be used, all would be skipped; the first: {errors[0]}")
     checked, warnings = _check_deviations(found, model)
+    repeated = False
+    if config.max_nme is not None:
+        groups = _versions([samples[k] for k in places], samples)
+        said = iter(read(_annotations, [sample for group in groups for sample in group]))
+        repeated = any(_are_repeated([*islice(said, len(group))]) for group in groups)
     return Survey(
         3 if any(annotation.landmarks_3d is not None for annotation in found) else 2,
         tuple((name, _count(found, name)) for name in config.keep),
         checked,
+        repeated,
         warnings,
     )
 
 
-def _usable(samples: Sequence[Sample], model: MorphableModel, config: BuildConfig) -> _Found:
+def is_turned_version(name: str) -> bool:
+    """Whether a sample of 300W-LP is a turned version of its photograph: the last number of its name is not 0."""
+    found = _VERSION.fullmatch(name)
+    return found is not None and int(found[2]) > 0
+
+
+def _versions(probes: Sequence[Sample], samples: Sequence[Sample]) -> list[list[Sample]]:
+    """The first few versions of each probe's photograph, where its name says that there are some."""
+    versions: dict[str, list[Sample]] = {}
+    for sample in samples:
+        if found := _VERSION.fullmatch(sample.name):
+            versions.setdefault(found[1], []).append(sample)
+    photographs = [found[1] for probe in probes if (found := _VERSION.fullmatch(probe.name))]
+    return [versions[name][:_N_VERSIONS] for name in photographs]
+
+
+def _annotations(samples: Sequence[Sample]) -> list[Annotation | None]:
+    """What samples' files say; None for one that cannot be read."""
+    found = list[Annotation | None]()
+    for sample in samples:
+        try:
+            found.append(read_annotation(sample))
+        except (SampleError, ValueError):
+            found.append(None)
+    return found
+
+
+def _are_repeated(versions: Sequence[Annotation | None]) -> bool:
+    """Whether the first version of a photograph and another have the same 2D points and another yaw."""
+    found = [version for version in versions if version is not None]
+    if len(found) < len(versions):  # one cannot be read
+        return False
+    first, *others = found
+    for other in others:
+        if first.landmarks_2d is None or other.landmarks_2d is None or abs(first.pose[1] - other.pose[1]) < 0.01:
+            continue
+        if np.array_equal(first.landmarks_2d, other.landmarks_2d, equal_nan=True):
+            return True
+    return False
+
+
+def _usable(
+    samples: Sequence[Sample], model: MorphableModel, config: BuildConfig
+) -> tuple[list[Annotation], list[str]]:
     """What samples say that can be used, and what is wrong with the others."""
     found, errors = list[Annotation](), list[str]()
     for sample in samples:

@@ -8,27 +8,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.augment.values import AugmentationDraw
 from uvgen.datasets.annotations import in_image, label_nme
 from uvgen.datasets.config import BuildConfig, DatasetConfig
-from uvgen.datasets.fields import MAP_PARAMETERS
+from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts
 from uvgen.datasets.open import check_model, open_shards
 from uvgen.datasets.quality import LabelQuality, label_quality
-from uvgen.errors import InputError
+from uvgen.errors import DatasetError, InputError
 from uvgen.fixed_point import decode
 from uvgen.geometry import pose_to_image
-from uvgen.maps.labels import crop_pose, mirror_landmarks, mirror_map
-from uvgen.maps.mirror import TexelMirror
+from uvgen.maps.labels import crop_pose
 from uvgen.maps.position_mapper import PositionMapper
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry, data_folder
+from uvgen.shards.shard import OpenShard
 from uvgen.storage.files import sha256_file
+from uvgen.storage.isolated import Hdf5Process
 
 _BATCH = 64
 _N_TEXELS = 512  # compared of each map
@@ -76,6 +76,7 @@ def verify_shards(
     path: str | os.PathLike[str],
     *,
     model: MorphableModel | str | os.PathLike[str] | None = None,
+    untrusted: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> VerifyResult:
     """Check every shard of a data set.
@@ -87,6 +88,8 @@ def verify_shards(
     model : MorphableModel or path-like, optional
         With it, every stored map is compared at sampled texels with the map made from the stored parameters,
         and the stored landmarks with those of the model.
+    untrusted : bool
+        Read the shards in a child process: one that breaks HDF5 is then a problem like others.
     progress : callable, optional
         Called with the number of samples of each shard that was checked.
 
@@ -114,7 +117,8 @@ def verify_shards(
     if model is not None:
         model, config = as_model(model), DatasetConfig.of_index(index, folder)
         check_model(model, folder, config)
-        mapper = PositionMapper(model, config.build.uv_size, config.build.convention)
+        build = config.build
+        mapper = PositionMapper(model, build.uv_size, build.convention, crop_size=build.size)
     problems: list[str] = []
     listed = {entry.file for entry in index.shards}
     for stray in sorted(file.name for file in folder.glob("[!.]*.h5") if file.name not in listed):
@@ -126,13 +130,15 @@ def verify_shards(
             f"{folder}: holds no samples, all {len(index.skipped)} were skipped, first {index.skipped[0].reason}"
         )
     problems += _check_constants(folder, index)
+    process = Hdf5Process() if untrusted else None
     for entry in index.shards:
         if entry.sha256 is not None:
-            problems += [f"{folder / entry.file}: {what}" for what in _check_shard(folder, index, entry, mapper)]
+            found = _check_shard(folder, index, entry, mapper, process)
+            problems += [f"{folder / entry.file}: {what}" for what in found]
         if progress is not None:
             progress(entry.samples)
     files = tuple(folder / entry.file for entry in index.shards if entry.samples)
-    quality = None if problems else label_quality(open_shards(folder), model)
+    quality = None if problems else label_quality(open_shards(folder, untrusted=untrusted), model)
     seconds = time.perf_counter() - started
     return VerifyResult(index.n_samples, files, tuple(problems), seconds, len(index.skipped), quality)
 
@@ -143,14 +149,19 @@ def _check_constants(folder: Path, index: Index) -> list[str]:
         return [f"{path}: missing; run what made the data set again"]
     if sha256_file(path) != index.constants_sha256:
         return [f"{path}: its SHA-256 is not the one in the index; damaged or changed"]
-    weights = read_constants(folder).get("weight_mask")
+    try:
+        weights = read_constants(folder, DatasetConfig.of_index(index, folder).build.uv_size).get("weight_mask")
+    except DatasetError as error:
+        return [str(error)]
     if weights is None:
         return [f"{path}: has no weight_mask"]
     sound = np.isfinite(weights).all() and weights.min(initial=0) >= 0
     return [] if sound else [f"{path}: weight_mask holds negative or non-finite values"]
 
 
-def _check_shard(folder: Path, index: Index, entry: ShardEntry, mapper: PositionMapper | None) -> list[str]:
+def _check_shard(
+    folder: Path, index: Index, entry: ShardEntry, mapper: PositionMapper | None, process: Hdf5Process | None
+) -> list[str]:
     path = folder / entry.file
     if not path.exists():
         return ["missing"]
@@ -159,20 +170,26 @@ def _check_shard(folder: Path, index: Index, entry: ShardEntry, mapper: Position
     if sha256_file(path) != entry.sha256:
         return ["its SHA-256 is not the one in the index; damaged or changed"]
     try:
-        with h5py.File(path, "r") as file:
-            problems = _check_origin(file, index) or _check_shapes(file, entry)
+        with OpenShard(path, entry.samples, process=process) as shard:
+            problems = _check_origin(shard, index)
             if not problems:
-                problems = _check_values(file)
+                shard.check_layouts(known_layouts(DatasetConfig.of_index(index, folder).build))
+                problems = _check_fields(shard, entry)
+            if not problems:
+                problems = _check_values(shard)
             if not problems and mapper is not None:
-                problems = _check_labels(file, mapper)
-            return problems or _check_nme(file)
-    except (OSError, KeyError) as error:
-        return [f"cannot be read ({error})"]
+                problems = _check_labels(shard, mapper)
+            return problems or _check_nme(shard)
+    except DatasetError as error:
+        return [str(error).removeprefix(f"{path}: ").removesuffix(f"; run `uvgen verify {folder}`")]
+    except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
+        return [f"its fields cannot be what they stand for ({error})"]
 
 
-def _check_origin(file: h5py.File, index: Index) -> list[str]:
+def _check_origin(shard: OpenShard, index: Index) -> list[str]:
     """Whether the shard was made with the configuration that the index states."""
-    made = {**json.loads(file.attrs["config"]), "model_sha256": file.attrs["model_sha256"]}
+    stated = shard.file_attributes
+    made = {**json.loads(stated["config"]), "model_sha256": stated["model_sha256"]}
     return [
         f"made with {key} = {value}, {DATASET_INDEX} says {index.config.get(key)}"
         for key, value in made.items()
@@ -180,69 +197,66 @@ def _check_origin(file: h5py.File, index: Index) -> list[str]:
     ]
 
 
-def _check_shapes(file: h5py.File, entry: ShardEntry) -> list[str]:
-    config = BuildConfig.from_plain(json.loads(file.attrs["config"]))
-    expected = [
-        "image" if config.image_codec == "raw" else "image_end",
-        *MAP_PARAMETERS,
-        "crop_pose",
-        "landmarks",
-        "name",
-    ]
+def _check_fields(shard: OpenShard, entry: ShardEntry) -> list[str]:
+    config = BuildConfig.from_plain(json.loads(shard.file_attributes["config"]))
+    expected = ["image", *MAP_PARAMETERS, "crop_pose", "landmarks", "name"]
     expected += ["posmap"] if config.maps == "stored" else []
-    missing = [name for name in expected if name not in file]
+    missing = [name for name in expected if name not in shard.fields]
     if missing:
         return [f"no dataset {missing[0]}"]
-    fields = [name for name in file if name not in ("image_data",)]
-    problems = [
-        f"{name} has {len(file[name])} rows, expected {entry.samples}"
-        for name in fields
-        if len(file[name]) != entry.samples
-    ]
-    if not problems and entry.names is not None and entry.names != "\n".join(file["name"].asstr()[()]):
-        problems.append(f"its samples have other names than {DATASET_INDEX} says")
-    return problems
+    if shard.has_jpegs != (config.image_codec == "jpeg"):
+        return [f"its images are {'JPEG' if shard.has_jpegs else 'raw'}, expected {config.image_codec}"]
+    if entry.names is not None and entry.names != "\n".join(shard.texts("name")):
+        return [f"its samples have other names than {DATASET_INDEX} says"]
+    return []
 
 
-def _check_values(file: h5py.File) -> list[str]:
+def _check_values(shard: OpenShard) -> list[str]:
     problems = []
     for name in ("shape", "expression", "pose", "image_to_crop", "crop_pose", "landmarks"):
-        if not np.isfinite(file[name][()]).all():
+        if not np.isfinite(shard.column(name)).all():
             problems.append(f"{name} holds NaN or infinity")
-    if "posmap" in file and file["posmap"].dtype.kind == "f":
-        for k in range(len(file["posmap"])):
-            if not np.isfinite(file["posmap"][k]).all():
-                problems.append(f"posmap of {file['name'].asstr()[k]} holds NaN or infinity")
-    return problems + _check_draws(file)
+    for k, sample in enumerate(shard.texts("name")):
+        for name in ("image", "posmap"):  # read, whatever is in them: a chunk may be damaged, a JPEG be none
+            values = shard.read(name, k) if name in shard.fields else np.zeros(0)
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                problems.append(f"{name} of {sample} holds NaN or infinity")
+    return problems + _check_draws(shard)
 
 
-def _check_nme(file: h5py.File) -> list[str]:
+def _check_nme(shard: OpenShard) -> list[str]:
     """Whether the stored NME is that of the stored landmarks."""
-    if "label_nme" not in file:  # made before annotations were stored
+    if "label_nme" not in shard.fields:  # made before annotations were stored
         return []
     problems = []
-    flipped = file["flipped"][()] if "flipped" in file else np.zeros(len(file["name"]), bool)
+    flipped, size = _flipped(shard), _size(shard)
     points, annotated = (
-        in_image(file[name][()], file["image_to_crop"][()], flipped, int(file.attrs["size"]))
+        in_image(shard.column(name), shard.column("image_to_crop"), flipped, size)
         for name in ("landmarks", "annotated_landmarks")
     )
     for name, wanted in zip(("label_nme", "label_nme_jaw"), label_nme(points, annotated), strict=True):
-        found = file[name][()]
+        found = shard.column(name)
         same = np.isclose(found, wanted, rtol=_NME_TOLERANCE, atol=1e-5, equal_nan=True)
         if not same.all():
             k = int(np.flatnonzero(~same)[0])
-            problems.append(
-                f"{name} of {file['name'].asstr()[k]} is {found[k]:.4f}, its landmarks give {wanted[k]:.4f}"
-            )
+            problems.append(f"{name} of {shard.texts('name')[k]} is {found[k]:.4f}, its landmarks give {wanted[k]:.4f}")
     return problems
 
 
-def _check_draws(file: h5py.File) -> list[str]:
+def _flipped(shard: OpenShard) -> NDArray[np.bool_]:
+    return shard.column("flipped") if "flipped" in shard.fields else np.zeros(shard.n_samples, np.bool_)
+
+
+def _size(shard: OpenShard) -> int:
+    return int(shard.file_attributes["size"])
+
+
+def _check_draws(shard: OpenShard) -> list[str]:
     """Whether the samples of an augmented shard say what was done to them, and `flipped` agrees."""
-    if "augmentation" not in file:
+    if "augmentation" not in shard.fields:
         return []
     problems = []
-    columns = (file["name"].asstr()[()], file["augmentation"].asstr()[()], file["flipped"][()])
+    columns = (shard.texts("name"), shard.texts("augmentation"), shard.column("flipped"))
     for name, text, flipped in zip(*columns, strict=True):
         try:
             if AugmentationDraw.from_json(text).flip != flipped:
@@ -260,30 +274,33 @@ def _apart(stored: NDArray[np.floating[Any]], poses: NDArray[np.float64], size: 
     return np.asarray((np.abs(found - wanted) / np.maximum(span, 1e-12)).max(axis=(1, 2)))
 
 
-def _check_labels(file: h5py.File, mapper: PositionMapper) -> list[str]:
-    attributes = dict(file["posmap"].attrs) if "posmap" in file else {}
-    tolerance = attributes.get("rounding", attributes.get("scale_factor", 0) / 2) + _FLOAT_TOLERANCE
-    size = int(file.attrs["size"])
-    flipped = file["flipped"][()] if "flipped" in file else np.zeros(len(file["name"]), bool)
-    mirror = TexelMirror.of_model(mapper.model, mapper.size, mapper.convention) if flipped.any() else None
+def _check_labels(shard: OpenShard, mapper: PositionMapper) -> list[str]:
+    attributes = shard.attributes.get("posmap", {})
+    rounding = attributes.get("scale_factor", 0) / 2
+    size, flipped = _size(shard), _flipped(shard)
+    # maps of mirrored samples are made of their parameters; those of other augmented ones, of rounded maps
+    tolerances = np.where(flipped, rounding, attributes.get("rounding", rounding)) + _FLOAT_TOLERANCE
     texels = np.linspace(0, mapper.size**2 - 1, _N_TEXELS).astype(int)
     problems = []
-    names = file["name"].asstr()[()]
+    names = shard.texts("name")
+    columns = {name: shard.column(name) for name in (*MAP_PARAMETERS, "landmarks", "crop_pose")}
     for first in range(0, len(names), _BATCH):
         part = slice(first, first + _BATCH)
-        maps, landmarks = mapper.maps_and_landmarks(*(file[key][part] for key in MAP_PARAMETERS))
-        for k in np.flatnonzero(flipped[part]):
-            maps[k] = mirror_map(maps[k], size, mirror)
-            landmarks[k] = mirror_landmarks(landmarks[k], size)
+        maps, landmarks = mapper.maps_and_landmarks(
+            *(columns[key][part] for key in MAP_PARAMETERS), flipped=flipped[part]
+        )
         offset = np.zeros(len(maps))
-        if "posmap" in file:
-            stored = decode(file["posmap"][part].reshape(len(maps), -1, 3)[:, texels], attributes)
+        if "posmap" in shard.fields:
+            rows = (shard.read("posmap", first + k).reshape(-1, 3)[texels] for k in range(len(maps)))
+            stored = decode(np.stack([*rows]), attributes)
             offset = np.abs(stored - maps.reshape(len(maps), -1, 3)[:, texels]).max(axis=(1, 2))
-        moved = np.abs(file["landmarks"][part] - landmarks).max(axis=(1, 2))
-        similarity, height = file["image_to_crop"][part], file["image_height"][part]
-        poses = crop_pose(file["pose"][part], similarity, height, size, mapper.convention, flipped[part])
-        turned = _apart(file["crop_pose"][part], poses, size)
-        for name, of_map, of_landmarks, of_pose in zip(names[part], offset, moved, turned, strict=True):
+        moved = np.abs(columns["landmarks"][part] - landmarks).max(axis=(1, 2))
+        similarity, height = columns["image_to_crop"][part], columns["image_height"][part]
+        poses = crop_pose(columns["pose"][part], similarity, height, size, mapper.convention, flipped[part])
+        turned = _apart(columns["crop_pose"][part], poses, size)
+        for name, of_map, tolerance, of_landmarks, of_pose in zip(
+            names[part], offset, tolerances[part], moved, turned, strict=True
+        ):
             if of_map > tolerance:
                 problems.append(f"{name}: map is off by {of_map:.3f} px from its parameters")
             if of_landmarks > _FLOAT_TOLERANCE:

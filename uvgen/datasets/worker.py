@@ -19,23 +19,24 @@ from uvgen.datasets.fields import MAP_PARAMETERS, build_fields
 from uvgen.datasets.plan import ShardTask
 from uvgen.datasets.plausible import check_counts, check_deviations, check_face_size, check_pose
 from uvgen.datasets.record import ShardResult
-from uvgen.datasets.survey import Survey
+from uvgen.datasets.survey import Survey, is_turned_version
 from uvgen.errors import InputError, SampleError, UvgenError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import similarity_scale
 from uvgen.images.codecs import encode_jpeg
 from uvgen.images.crop import crop_similarity
 from uvgen.images.warp import warp_image
-from uvgen.maps.labels import crop_pose, mirror_landmarks, mirror_map
+from uvgen.maps.labels import crop_pose, mirror_landmarks
 from uvgen.maps.mirror import TexelMirror
 from uvgen.maps.position_mapper import BATCH, PositionMapper
 from uvgen.models.morphable import MorphableModel
 from uvgen.randomness import keyed_generator
 from uvgen.samples.files import check_source, files_sha256
-from uvgen.samples.find import Sample, printable_name
+from uvgen.samples.find import Sample
 from uvgen.samples.read import EXTRAS, Annotation, read_annotation, read_image, read_oriented_image
 from uvgen.shards.index import ShardEntry, SkippedSample
 from uvgen.shards.writer import write_shard
+from uvgen.storage.names import printable
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,22 +95,21 @@ class _Kept(NamedTuple):
 
 
 class _Builder:
-    """One process's share of the work: the mapper, the mirror and the buffers."""
+    """One process's share of the work: the mapper and the buffers."""
 
     def __init__(self, job: BuildJob) -> None:
         self.job, self.model = job, job.model
-        self.mapper = PositionMapper(self.model, job.config.uv_size, job.config.convention)
+        self.mapper = PositionMapper(self.model, job.config.uv_size, job.config.convention, crop_size=job.config.size)
         n_maps = BATCH if job.config.maps == "stored" else 0
         self.maps = np.empty((n_maps, job.config.uv_size, job.config.uv_size, 3), job.config.posmap_dtype)
         self.crops = np.empty((BATCH, job.config.size, job.config.size, 3), np.uint8)
         self.augmentation = job.config.augmentation
-        self.mirror = job.mirror
         self.fields = build_fields(job.config, self.model, job.survey, flips=job.mirror is not None)
 
     def build(self, task: ShardTask) -> ShardResult:
         """Make one shard and rename it into place."""
         job, skipped = self.job, list[SkippedSample]()
-        self.turned = list[str]()
+        self.remarks = list[tuple[str, str]]()
 
         def skip(sample: Sample, error: Exception) -> None:
             check_source(sample, error)
@@ -128,7 +128,7 @@ class _Builder:
             (self._batch(part, task.copy, skip) for part in parts),
             self._attributes(),
         )
-        return ShardResult(entry, tuple(skipped), tuple(self.turned))
+        return ShardResult(entry, tuple(skipped), tuple(self.remarks))
 
     def _batch(self, samples: Sequence[Sample], copy: int, skip: Callable[[Sample, Exception], None]) -> dict[str, Any]:
         """Rows of the samples that can be used."""
@@ -153,7 +153,9 @@ class _Builder:
                 skip(sample, error)
                 continue
             if orientation != 1:
-                self.turned.append(sample.name)
+                self.remarks.append(("exif", sample.name))
+            if annotation.unused:
+                self.remarks.append((annotation.unused, sample.name))
             kept.append(_Kept(sample, annotation, image.shape[0], similarity, landmarks))
         return self._rows(kept, draws, copy, skip) if kept else {}
 
@@ -177,18 +179,19 @@ class _Builder:
             rows["augmentation"] = [draw.to_json() for draw in draws]
             rows["flipped"] = np.array([draw.flip for draw in draws])
         rows["source"] = [_relative(one.sample.image, self.job.root) for one in kept]
+        flipped = rows.get("flipped", np.zeros(n, bool))
         if config.maps == "none":
-            rows["landmarks"] = self.mapper.crop_landmarks(*(rows[key] for key in MAP_PARAMETERS))
+            rows["landmarks"] = self.mapper.crop_landmarks(*(rows[key] for key in MAP_PARAMETERS), flipped=flipped)
             in_range = np.ones(n, bool)
         else:
-            rows["posmap"], rows["landmarks"], in_range = self._maps(rows)
-        flipped = rows.get("flipped", np.zeros(n, bool))
+            rows["posmap"], rows["landmarks"], in_range = self._maps(rows, flipped)
         rows["crop_pose"] = crop_pose(
             rows["pose"], rows["image_to_crop"], rows["image_height"], config.size, config.convention, flipped
         )
         self._add_annotations(kept, rows)
+        for k in np.flatnonzero(flipped).tolist():
+            rows["annotated_landmarks"][k] = mirror_landmarks(rows["annotated_landmarks"][k], config.size)
         close = self._near_annotations(kept, rows["label_nme"], skip)
-        self._mirror_labels(rows, draws, in_range)
         for k in np.flatnonzero(~in_range & close).tolist():
             skip(kept[k].sample, _range_error(kept[k].sample, config))
         which = np.flatnonzero(in_range & close)
@@ -219,6 +222,8 @@ class _Builder:
         """Which samples are not too far from their annotations; the others are skipped."""
         most = self.job.config.max_nme
         near = np.ones(len(kept), bool) if most is None else ~(nme > most)  # NaN: not annotated
+        if self.job.survey.repeated:  # turned versions have the annotation of another
+            near |= np.array([is_turned_version(one.sample.name) for one in kept])
         for k in np.flatnonzero(~near).tolist():
             skip(kept[k].sample, SampleError(
                 f"{kept[k].sample.parameters}: a label NME of {nme[k]:.2%}, expected {most:.2%} at most (max_nme)"
@@ -239,23 +244,6 @@ class _Builder:
                 continue
         return None
 
-    def _mirror_labels(
-        self, rows: dict[str, Any], draws: Sequence[AugmentationDraw], in_range: NDArray[np.bool_]
-    ) -> None:
-        """Labels of the samples that are mirrored; texels exchange places, and landmarks their names.
-
-        Codes reach a pixel further to the right than to the left: where a mirrored value has none, `in_range` says so.
-        """
-        size = self.job.config.size
-        for k in [k for k, draw in enumerate(draws) if draw.flip and in_range[k]]:
-            for name in ("landmarks", "annotated_landmarks"):
-                rows[name][k] = mirror_landmarks(rows[name][k], size)
-            if "posmap" in rows:
-                try:
-                    rows["posmap"][k] = mirror_map(rows["posmap"][k], size, self.mirror)
-                except SampleError:
-                    in_range[k] = False
-
     def _images(self, n: int) -> Any:
         """The first n crops as they are stored."""
         if self.job.config.image_codec == "raw":
@@ -263,14 +251,17 @@ class _Builder:
         quality = self.job.config.jpeg_quality
         return [encode_jpeg(crop, quality) for crop in self.crops[:n]]
 
-    def _maps(self, rows: dict[str, Any]) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.bool_]]:
+    def _maps(
+        self, rows: dict[str, Any], flipped: NDArray[np.bool_]
+    ) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.bool_]]:
         """Maps as they are stored, landmarks, and which of them the stored type can hold."""
         shape, expression, pose, similarity, height = (rows[key] for key in MAP_PARAMETERS)
-        out = self.maps[: len(shape)]
+        parameters = shape, expression, pose, similarity, height
+        out = self.maps[: len(flipped)]
         if self.job.config.posmap_dtype == "uint16":
             codes = FixedPoint.for_crop(self.job.config.size)
-            return self.mapper.codes_and_landmarks(shape, expression, pose, similarity, height, codes, out=out)
-        maps, landmarks = self.mapper.maps_and_landmarks(shape, expression, pose, similarity, height, out=out)
+            return self.mapper.codes_and_landmarks(*parameters, codes, flipped=flipped, out=out)
+        maps, landmarks = self.mapper.maps_and_landmarks(*parameters, flipped=flipped, out=out)
         return maps, landmarks, np.array([np.isfinite(values).all() for values in maps])
 
     def _annotation(self, sample: Sample) -> Annotation:
@@ -330,4 +321,4 @@ def _range_error(sample: Sample, config: BuildConfig) -> SampleError:
 
 
 def _relative(path: Path | None, root: Path) -> str:
-    return "" if path is None else printable_name(Path(os.path.relpath(path, root)).as_posix())
+    return "" if path is None else printable(Path(os.path.relpath(path, root)).as_posix())

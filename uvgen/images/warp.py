@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import check_array, choice, out_buffer
+from uvgen.checks import check_array, check_bytes, choice, out_buffer
 from uvgen.geometry import similarity_scale
 from uvgen.images import kernels
 from uvgen.images.filters import FILTERS, SampleGrid, area_grid
@@ -50,7 +50,7 @@ def warp_image(
     """
     choice(filter, "filter", FILTERS)
     image = np.asarray(image)
-    check_array(image, "image", (-1, -1, -1), kind="uint8", note="height, width and channels")
+    check_bytes(image, "image", (-1, -1, -1), note="height, width and channels")
     matrix = np.asarray(similarity, dtype=np.float64)
     check_array(matrix, "similarity", (3, 3))
     scale = float(similarity_scale(matrix))

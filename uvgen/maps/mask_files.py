@@ -9,6 +9,10 @@ from uvgen.checks import check_array
 from uvgen.errors import InputError
 from uvgen.images.codecs import decode_gray
 from uvgen.maps.masks import WEIGHTS
+from uvgen.storage.kinds import describe_bytes
+from uvgen.storage.names import brief
+from uvgen.storage.npy import read_npy
+from uvgen.storage.reading import read_file
 
 _PER_UNIT = 16  # gray levels
 
@@ -32,7 +36,8 @@ def read_weights(path: Path, size: int) -> NDArray[np.float32]:
     Parameters
     ----------
     path : Path
-        A gray 8-bit image, or a ``.npy`` of weights.
+        A gray 8-bit PNG or BMP image, or a ``.npy`` of weights, (size, size) or (size, size, 1): real numbers or bool.
+        Gray levels in a ``.npy`` are not taken: integers above 16 are refused.
     size : int
         Texels along each side that it must have.
 
@@ -43,17 +48,33 @@ def read_weights(path: Path, size: int) -> NDArray[np.float32]:
     Raises
     ------
     InputError
-        Where the file is unreadable, of another size, or holds negative or non-finite weights.
+        Where the file is unreadable, an image of another kind (16 bits, colors, transparent, JPEG), of another size, or
+        holds negative or non-finite weights.
     """
     try:
-        if path.suffix.lower() == ".npy":
-            weights = np.load(path, allow_pickle=False).astype(np.float32)
-        else:
-            weights = gray_to_weights(decode_gray(path.read_bytes()))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable weight mask ({error}), expected a gray image or .npy") from error
+        data = read_file(path)
+        is_array = describe_bytes(data) == "a NumPy .npy array"
+        weights = _weights_of_array(data) if is_array else gray_to_weights(decode_gray(data))
+    except Exception as error:  # NumPy and Pillow raise a dozen kinds on damaged files
+        raise InputError(
+            f"{path}: not a readable weight mask ({brief(error)}), expected a gray 8-bit PNG image or .npy of weights"
+        ) from error
     check_weights(weights, str(path), size)
     return weights
+
+
+def _weights_of_array(data: bytes) -> NDArray[np.float32]:
+    """The weights in a ``.npy`` file; ValueError where they are something else."""
+    array = read_npy(data)
+    if array.dtype.kind in "iu" and array.size and (most := array.max()) > WEIGHTS["landmarks"]:
+        raise ValueError(
+            f"{array.dtype} values up to {most}, expected weights of 0 to {WEIGHTS['landmarks']:g}; divide gray levels "
+            f"by {_PER_UNIT}, or save them as a PNG"
+        )
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    with np.errstate(over="ignore"):  # too large for float32: infinite, and refused as such
+        return array.astype(np.float32)
 
 
 def check_weights(weights: NDArray[np.float32], name: str, size: int) -> None:
@@ -61,3 +82,5 @@ def check_weights(weights: NDArray[np.float32], name: str, size: int) -> None:
     check_array(weights, name, (size, size), note="one weight per texel of the maps")
     if not np.isfinite(weights).all() or weights.min() < 0:
         raise InputError(f"{name}: negative or non-finite weights, expected weights of 0 or more")
+    if not weights.any():
+        raise InputError(f"{name}: all weights are 0, expected some texels that count")

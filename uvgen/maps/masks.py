@@ -1,9 +1,10 @@
-"""Masks over the UV grid: landmark texels, the face, and the weights of the training loss."""
+"""Masks over the UV grid: the face, its features, and the weights of the training loss."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.maps.atlas import build_atlas, texel_coordinates
+from uvgen.maps.landmarks import landmark_texels
 from uvgen.models.morphable import REGIONS, MorphableModel
 
 WEIGHTS = {"landmarks": 16.0, "features": 4.0, "face": 3.0, "neck": 0.0}
@@ -16,25 +17,6 @@ _BORDER = 0.05  # the grid's outermost texels belong to nothing
 _EYES_MARGIN, _EYES_DROP = 0.06, 0.15  # around brows and eyes, and eyes moved down toward the cheeks
 _NOSE_MARGIN = 0.12
 _MOUTH_MARGIN = 0.16
-
-
-def landmark_texels(model: MorphableModel, size: int) -> NDArray[np.int32]:
-    """Texels of the 68 landmarks.
-
-    Parameters
-    ----------
-    model : MorphableModel
-        Its `uv` and `landmarks` count.
-    size : int
-        Texels along each side.
-
-    Returns
-    -------
-    (68, 2) int32
-        Row and column of the texel nearest to each landmark: ``position_map[texels[:, 0], texels[:, 1]]``.
-    """
-    columns_rows = texel_coordinates(model.uv[model.landmarks], size)
-    return np.rint(columns_rows[:, ::-1]).astype(np.int32)
 
 
 def face_mask(model: MorphableModel, size: int) -> NDArray[np.bool_]:

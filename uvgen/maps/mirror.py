@@ -1,7 +1,9 @@
-"""What changes places where a face is mirrored: texels (`TexelMirror`) and a model's components (`component_mirror`).
+"""What changes places where a face is mirrored: vertices, texels and a model's components.
 
-Where a model's UV are symmetric, that is the texel of the opposite column. Elsewhere the model's mirror pairs say
-where it lies, between texels.
+Where the parameters of a face are at hand, the map of the mirrored face is exact: each texel's corners give way to
+their mirror vertices (`mirrored_texels`). Where only a map is, its texels change places (`TexelMirror`): where the
+model's UV are symmetric, with the texel of the opposite column; elsewhere the model's mirror pairs say where the mirror
+image lies, between texels.
 """
 
 from dataclasses import dataclass
@@ -23,6 +25,51 @@ EXACT_PX = 0.1
 _SAME = 1e-3  # texels that two places may be apart and count as one
 
 
+def mirror_vertices(model: MorphableModel) -> NDArray[np.int32]:
+    """(n,) int32: each vertex's mirror vertex, -1 where it has none, or one whose own is another.
+
+    Raises ModelError where the model does not say which vertices mirror each other.
+    """
+    if model.mirror is None:
+        raise ModelError(
+            f"{model.name}: has no mirror pairs, expected a model with them: without, flipping would put labels on "
+            "wrong points"
+        )
+    known = np.where(model.mirror >= 0, model.mirror, 0)
+    mutual = (model.mirror >= 0) & (model.mirror[known] == np.arange(len(known)))
+    return np.where(mutual, model.mirror, -1).astype(np.int32)
+
+
+class MirroredTexels(NamedTuple):
+    """Where each texel of the map of a mirrored face lies on the face before mirroring; see `UvAtlas`."""
+
+    vertices: NDArray[np.int32]
+    """(size², 3): the mirror vertices of each texel's corners; where one of them has none, the corners of the opposite
+    column's texel."""
+    weights: NDArray[np.float32]
+    """(size², 3): their barycentric weights."""
+    unpaired: NDArray[np.int32]
+    """Flat indices of the texels with a corner that has no mirror vertex."""
+
+
+@once_per_model
+def mirrored_texels(model: MorphableModel, size: int, convention: str) -> MirroredTexels:
+    """What an atlas shows of a mirrored face: `build_atlas`, which has the arguments, over the mirrored mesh.
+
+    A mirrored mesh is the face's own: vertex i is where the mirror image of its mirror vertex is. So its map is exact,
+    whatever the UV, once x is mirrored too. Raises ModelError where the model has no mirror pairs.
+    """
+    atlas, pairs = build_atlas(model, size, convention), mirror_vertices(model)
+    vertices, weights = pairs[atlas.vertices], atlas.weights
+    unpaired = np.flatnonzero((vertices < 0).any(axis=1))
+    if len(unpaired):
+        row, column = np.divmod(unpaired, size)
+        opposite = row * size + (size - 1 - column)
+        weights = weights.copy()
+        vertices[unpaired], weights[unpaired] = atlas.vertices[opposite], atlas.weights[opposite]
+    return MirroredTexels(frozen(vertices, np.int32), frozen(weights, np.float32), frozen(unpaired, np.int32))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TexelMirror:
     """How the texels of a map change places when the face is mirrored: opposite columns, but for some.
@@ -42,6 +89,9 @@ class TexelMirror:
         in a crop as wide as the map, px.
     n_inexact : int
         Texels where it is above 0.1 px.
+    n_unpaired : int
+        Texels with a corner that has no mirror vertex, or one whose own is another. In maps of mirrored faces that
+        are made of parameters they alone are not exact: they have the values of the opposite column.
 
     Notes
     -----
@@ -56,6 +106,7 @@ class TexelMirror:
     weights: NDArray[np.float32]
     error_px: float
     n_inexact: int
+    n_unpaired: int = 0
 
     @property
     def exact(self) -> bool:
@@ -85,11 +136,7 @@ class TexelMirror:
         ModelError
             Where the model does not say which vertices mirror each other.
         """
-        if model.mirror is None:
-            raise ModelError(
-                f"{model.name}: has no mirror pairs, expected a model with them: without, flipping would "
-                "put labels on wrong points"
-            )
+        mirror_vertices(model)
         build_atlas(model, size, convention)  # checks them
         return _mirror(model, size, convention)
 
@@ -99,6 +146,7 @@ def _mirror(model: MorphableModel, size: int, convention: str) -> TexelMirror:
     """The mirror of a model that has mirror pairs."""
     atlas, pairs = build_atlas(model, size, convention), np.asarray(model.mirror)
     paired = np.asarray((pairs >= 0)[atlas.vertices].all(axis=1))
+    n_unpaired = len(mirrored_texels(model, size, convention).unpaired)
     counts = paired & (atlas.texel_kind.ravel() == MESH)
     mirrored = np.where(pairs >= 0, pairs, np.arange(model.n_vertices))
     points = model.mean[model.landmarks]
@@ -112,13 +160,13 @@ def _mirror(model: MorphableModel, size: int, convention: str) -> TexelMirror:
         return float(distance.max(initial=0)), int((distance > EXACT_PX).sum())
 
     nothing = np.empty(0, np.int32), np.empty((0, 4), np.int32), np.empty((0, 4), np.float32)
-    by_columns = TexelMirror(size, *nothing, *measured(texels[:, ::-1]))
+    by_columns = TexelMirror(size, *nothing, *measured(texels[:, ::-1]), n_unpaired)
     if by_columns.exact:
         return by_columns
     which, sources, weights = _blends(model.uv[mirrored], atlas, paired)
     moved = texels[:, ::-1].reshape(-1, 3).copy()
     moved[which] = (weights[:, :, None] * texels.reshape(-1, 3)[sources]).sum(axis=1)
-    by_pairs = TexelMirror(size, which, sources, weights, *measured(moved.reshape(texels.shape)))
+    by_pairs = TexelMirror(size, which, sources, weights, *measured(moved.reshape(texels.shape)), n_unpaired)
     return by_pairs if by_pairs.error_px < by_columns.error_px else by_columns
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,8 +13,10 @@ from uvgen.errors import InputError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import crop_affine, pose_to_image
 from uvgen.maps import kernels
-from uvgen.maps.atlas import build_atlas
+from uvgen.maps.atlas import UvAtlas, build_atlas
 from uvgen.maps.depth import DepthSearch
+from uvgen.maps.labels import mirror_landmarks
+from uvgen.maps.mirror import mirrored_texels
 from uvgen.models.morphable import MorphableModel
 
 BATCH = 96
@@ -24,10 +26,24 @@ _LANES = 16  # batches are padded to a multiple: so a face's map does not depend
 _BLOCK, _PAD = 64, 16  # texels and extra lanes of a transposition: the fastest of those tried
 
 
+class _Texels(NamedTuple):
+    """What a map's texels are made of: rows of a basis, whose product with parameters moves points from the mean."""
+
+    matrix: NDArray[np.float32]
+    """(3 n, ks + ke): of the mesh's vertices, or of the texels themselves."""
+    mean: NDArray[np.float32]
+    """(size², 3): of each texel."""
+    corners: NDArray[np.int32]
+    """(size², 3): the points that each texel lies between."""
+    weights: NDArray[np.float32]
+    """(size², 3)"""
+
+
 class PositionMapper:
     """Makes UV position maps of one model at one resolution.
 
-    The atlas is found once, on creation. Calls may come from several threads.
+    The atlas is found once, on creation, and what mirrored faces need on the first of them. Calls may come from several
+    threads.
 
     Parameters
     ----------
@@ -37,6 +53,8 @@ class PositionMapper:
         Texels along each side of the maps.
     convention : {"exact", "face3d"}
         Pixel convention, see `uvgen.geometry.pose_to_image`.
+    crop_size : int, optional
+        The crops' side, px; needed for mirrored samples.
 
     Raises
     ------
@@ -46,24 +64,34 @@ class PositionMapper:
         Where the model's UV do not cover a texel.
     """
 
-    def __init__(self, model: MorphableModel, size: int = 256, convention: str = "exact") -> None:
+    def __init__(
+        self, model: MorphableModel, size: int = 256, convention: str = "exact", *, crop_size: int | None = None
+    ) -> None:
         self.model = model
         self.size = size
         self.convention = convention
+        self.crop_size = crop_size
         self.atlas = build_atlas(model, size, convention)
-        self._texel_mean = self.atlas.interpolate(model.mean).reshape(-1, 3)
-        self._on_texels = 2 * size**2 <= model.n_vertices
-        if self._on_texels:  # few texels: evaluate the bases there, and look for depths apart
-            texel_basis = self.atlas.interpolate(model.basis.reshape(model.n_vertices, -1))
-            self._matrix = texel_basis.reshape(3 * size**2, -1)
-            self._corners = np.repeat(np.arange(size**2, dtype=np.int32)[:, None], 3, axis=1)
-            self._weights = np.tile(np.array([1, 0, 0], np.float32), (size**2, 1))
-        else:
-            self._matrix = model.basis.reshape(3 * model.n_vertices, -1)
-            self._corners, self._weights = self.atlas.vertices, self.atlas.weights
+        self._on_texels = 2 * size**2 <= model.n_vertices  # few texels: evaluate the bases there, seek depths apart
+        self._plain = self._texels(self.atlas.vertices, self.atlas.weights)
         self._products: list[NDArray[np.float32]] = []
         self._landmark_basis = model.basis[model.landmarks].astype(np.float64).reshape(204, -1)
         self._landmark_mean = model.mean[model.landmarks].astype(np.float64)
+
+    def _texels(self, vertices: NDArray[np.int32], weights: NDArray[np.float32]) -> _Texels:
+        mean, basis = self.model.mean, self.model.basis.reshape(self.model.n_vertices, -1)
+        places = UvAtlas(self.size, vertices, weights, self.atlas.texel_kind)
+        texel_mean = places.interpolate(mean).reshape(-1, 3)
+        if not self._on_texels:
+            return _Texels(self.model.basis.reshape(3 * len(mean), -1), texel_mean, vertices, weights)
+        matrix = places.interpolate(basis).reshape(3 * self.size**2, -1)
+        corners = np.repeat(np.arange(self.size**2, dtype=np.int32)[:, None], 3, axis=1)
+        return _Texels(matrix, texel_mean, corners, np.tile(np.array([1, 0, 0], np.float32), (self.size**2, 1)))
+
+    @cached_property
+    def _mirrored(self) -> _Texels:
+        texels = mirrored_texels(self.model, self.size, self.convention)
+        return self._texels(texels.vertices, texels.weights)
 
     @cached_property
     def _depths(self) -> DepthSearch:
@@ -82,6 +110,7 @@ class PositionMapper:
         similarity: ArrayLike,
         image_height: ArrayLike,
         *,
+        flipped: ArrayLike | None = None,
         out: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """Position maps of a batch of faces.
@@ -96,6 +125,9 @@ class PositionMapper:
             Image → crop.
         image_height : (B,) or scalar
             px.
+        flipped : (B,) bool, optional
+            Which samples are mirrored after `similarity`: x becomes ``crop_size - 1 - x``, and texels show the
+            mirrored face (`uvgen.maps.mirror.mirrored_texels`). Needs a model with mirror pairs.
         out : (B, size, size, 3) float32, C-contiguous, optional
             Buffer to fill and return.
 
@@ -108,9 +140,12 @@ class PositionMapper:
         Raises
         ------
         InputError
-            Where shapes do not agree, a value is not finite, an angle is beyond ±2π, or f is not positive.
+            Where shapes do not agree, a value is not finite, an angle is beyond ±2π, f is not positive, or a sample is
+            flipped and `crop_size` was not given.
+        ModelError
+            Where a sample is flipped and the model does not say which vertices mirror each other.
         """
-        return self.maps_and_landmarks(shape, expression, pose, similarity, image_height, out=out)[0]
+        return self.maps_and_landmarks(shape, expression, pose, similarity, image_height, flipped=flipped, out=out)[0]
 
     def maps_and_landmarks(
         self,
@@ -120,12 +155,16 @@ class PositionMapper:
         similarity: ArrayLike,
         image_height: ArrayLike,
         *,
+        flipped: ArrayLike | None = None,
         out: NDArray[np.float32] | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Position maps as a call returns them, and the 68 landmarks (B, 68, 3) float32 in the same frame."""
+        """Position maps as a call returns them, and the 68 landmarks (B, 68, 3) float32 in the same frame.
+
+        Where a sample is flipped, landmarks are those of the mirrored face: the left eye's are on the picture's left.
+        """
         faces = self._checked(shape, expression, pose, image_height)
         out = out_buffer(out, (len(faces[0]), self.size, self.size, 3), np.float32)
-        landmarks, _ = self._evaluate(*faces, similarity, out, None)
+        landmarks, _ = self._evaluate(*faces, similarity, flipped, out, None)
         return out, landmarks
 
     def codes_and_landmarks(
@@ -137,6 +176,7 @@ class PositionMapper:
         image_height: ArrayLike,
         fixed_point: FixedPoint,
         *,
+        flipped: ArrayLike | None = None,
         out: NDArray[np.uint16] | None = None,
     ) -> tuple[NDArray[np.uint16], NDArray[np.float32], NDArray[np.bool_]]:
         """Position maps as 16-bit codes, without a float32 map in between.
@@ -147,6 +187,8 @@ class PositionMapper:
             As for a call.
         fixed_point : FixedPoint
             What the codes mean.
+        flipped : (B,) bool, optional
+            As for a call.
         out : (B, size, size, 3) uint16, C-contiguous, optional
             Buffer to fill and return.
 
@@ -166,7 +208,7 @@ class PositionMapper:
         """
         faces = self._checked(shape, expression, pose, image_height)
         out = out_buffer(out, (len(faces[0]), self.size, self.size, 3), np.uint16)
-        landmarks, in_range = self._evaluate(*faces, similarity, out, fixed_point)
+        landmarks, in_range = self._evaluate(*faces, similarity, flipped, out, fixed_point)
         return out, landmarks, in_range
 
     def image_landmarks(
@@ -198,6 +240,8 @@ class PositionMapper:
         pose: ArrayLike,
         similarity: ArrayLike,
         image_height: ArrayLike,
+        *,
+        flipped: ArrayLike | None = None,
     ) -> NDArray[np.float32]:
         """The 68 landmarks (B, 68, 3) float32 of `maps_and_landmarks`, without the maps."""
         coefficients, to_image = self._checked(shape, expression, pose, image_height)
@@ -207,12 +251,27 @@ class PositionMapper:
         )
         landmarks = self._landmarks(coefficients, to_crop)
         landmarks[:, :, 2] -= (depths + to_crop[:, 2, 3])[:, None]
-        return landmarks.astype(np.float32)
+        return self._mirror_landmarks(landmarks.astype(np.float32), self._flips(flipped, len(landmarks)))
 
     def _to_crop(self, to_image: NDArray[np.float64], similarity: ArrayLike) -> NDArray[np.float64]:
         n, matrices = len(to_image), np.asarray(similarity, np.float64)
         check_array(matrices, "similarity", (n, 3, 3), (3, 3))
         return crop_affine(to_image, np.broadcast_to(matrices, (n, 3, 3)))
+
+    def _flips(self, flipped: ArrayLike | None, n: int) -> NDArray[np.bool_]:
+        """(n,) which samples are mirrored."""
+        if flipped is None:
+            return np.zeros(n, bool)
+        flips = np.asarray(flipped)
+        check_array(flips, "flipped", (n,), kind="bool", note="whether each sample is mirrored")
+        if flips.any() and self.crop_size is None:
+            raise InputError("flipped: this mapper cannot mirror, expected none; make it with crop_size")
+        return flips
+
+    def _mirror_landmarks(self, landmarks: NDArray[np.float32], flips: NDArray[np.bool_]) -> NDArray[np.float32]:
+        for k in np.flatnonzero(flips):
+            landmarks[k] = mirror_landmarks(landmarks[k], self.crop_size or 0)
+        return landmarks
 
     def _checked(
         self, shape: ArrayLike, expression: ArrayLike, pose: ArrayLike, image_height: ArrayLike
@@ -241,24 +300,42 @@ class PositionMapper:
         coefficients: NDArray[np.float64],
         to_image: NDArray[np.float64],
         similarity: ArrayLike,
+        flipped: ArrayLike | None,
         maps: NDArray[Any],
         fixed_point: FixedPoint | None,
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Fill `maps`; return landmarks in the crop frame and which faces' codes are in range."""
         n = len(coefficients)
-        to_crop = self._to_crop(to_image, similarity)
+        to_crop, flips = self._to_crop(to_image, similarity), self._flips(flipped, n)
         landmarks = self._landmarks(coefficients, to_crop)
         in_range = np.ones(n, bool)
-        for first in range(0, n, BATCH):
-            part = slice(first, min(first + BATCH, n))
-            depths, in_range[part] = self._evaluate_batch(coefficients[part], to_crop[part], maps[part], fixed_point)
-            landmarks[part, :, 2] -= depths[:, None]
-        return landmarks.astype(np.float32), in_range
+        for mirrored in (False, True):
+            which = np.flatnonzero(flips == mirrored)
+            if not len(which):
+                continue
+            texels = self._mirrored if mirrored else self._plain
+            if mirrored:
+                to_crop[which, 0] *= -1
+                to_crop[which, 0, 3] += (self.crop_size or 0) - 1
+            for first in range(0, len(which), BATCH):
+                part: Any = which[first : first + BATCH]
+                together = part[-1] - part[0] < len(part)
+                if together:
+                    part = slice(part[0], part[-1] + 1)
+                target = maps[part]  # a copy where they do not lie side by side
+                depths, in_range[part] = self._evaluate_batch(
+                    coefficients[part], to_crop[part], texels, target, fixed_point
+                )
+                if not together:
+                    maps[part] = target
+                landmarks[part, :, 2] -= depths[:, None]
+        return self._mirror_landmarks(landmarks.astype(np.float32), flips), in_range
 
     def _evaluate_batch(
         self,
         coefficients: NDArray[np.float64],
         to_crop: NDArray[np.float64],
+        texels: _Texels,
         maps: NDArray[Any],
         fixed_point: FixedPoint | None,
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -272,22 +349,22 @@ class PositionMapper:
         depths, outside = np.empty(lanes, np.float32), np.zeros(n, np.int32)
         scratch = np.empty((_BLOCK, 3, lanes + _PAD), np.float32)
         with self._borrowed_product() as buffer:
-            product = buffer[: len(self._matrix) * lanes].reshape(-1, lanes)
-            np.matmul(self._matrix, padded, out=product)
+            product = buffer[: len(texels.matrix) * lanes].reshape(-1, lanes)
+            np.matmul(texels.matrix, padded, out=product)
             offsets = product.reshape(-1, 3, lanes)
             if self._on_texels:
                 depths = self._depths.smallest(padded, affine[8:11]) + affine[11]
             else:
                 kernels.smallest_depths(offsets, self.model.mean, affine, depths)
             affine[11] -= depths
-            texels = (offsets, self._texel_mean, self._corners, self._weights)
+            places = (offsets, texels.mean, texels.corners, texels.weights)
             flat = maps.reshape(n, -1, 3)
             if fixed_point is None:
-                kernels.interpolate_texels(*texels, affine, scratch, flat)
+                kernels.interpolate_texels(*places, affine, scratch, flat)
             else:
                 affine /= np.float32(fixed_point.scale)
                 affine[3::4] += np.float32(fixed_point.shift)
-                kernels.interpolate_texels_fixed(*texels, affine, scratch, outside, flat)
+                kernels.interpolate_texels_fixed(*places, affine, scratch, outside, flat)
         return depths[:n], outside == 0
 
     @contextmanager
@@ -296,7 +373,7 @@ class PositionMapper:
         try:
             buffer = self._products.pop()
         except IndexError:
-            buffer = np.empty(len(self._matrix) * BATCH, np.float32)
+            buffer = np.empty(len(self._plain.matrix) * BATCH, np.float32)
         yield buffer
         self._products.append(buffer)
 

@@ -6,10 +6,12 @@ From Bas et al., 3D Morphable Models as Spatial Transformer Networks (2017), who
 import numpy as np
 
 from uvgen.errors import InputError
-from uvgen.maps.atlas import build_atlas
-from uvgen.maps.masks import landmark_texels
+from uvgen.maps.atlas import build_atlas, texel_coordinates
+from uvgen.maps.landmarks import closest_texels
 from uvgen.meshes.tutte import signed_areas
 from uvgen.models.morphable import MorphableModel, make_model
+
+_FAR = 1.5  # texels between a landmark and the one it goes to
 
 
 def resample_model(model: MorphableModel, size: int) -> MorphableModel:
@@ -27,13 +29,13 @@ def resample_model(model: MorphableModel, size: int) -> MorphableModel:
     MorphableModel
         size² vertices in row-major texel order (column u * (size - 1), row (size - 1) * (1 - v)),
         two triangles for each square of four texels, turned as the model's are, no mouth triangles. Landmarks
-        go to the nearest texel, regions come from the nearest vertex, everything else is interpolated. Texels
-        that no triangle covers take the nearest covered one's place on the mesh.
+        go to the texels that lie closest to them in space, regions come from the nearest vertex, everything else
+        is interpolated. Texels that no triangle covers take the nearest covered one's place on the mesh.
 
     Raises
     ------
     InputError
-        Where the size is too small or two landmarks would share a texel.
+        Where the size is too small, also for each landmark to have a texel of its own.
     """
     n = len(model.mean)
     triangles = np.concatenate([model.triangles, model.mouth_triangles])
@@ -53,12 +55,13 @@ def resample_model(model: MorphableModel, size: int) -> MorphableModel:
         flat = np.asarray(values, np.float32).reshape(n, -1)
         return np.ascontiguousarray((sampler @ flat).reshape(len(corners), *values.shape[1:]), np.float32)
 
-    row, column = landmark_texels(model, size).T
-    landmarks = row * size + column
-    if len(np.unique(landmarks)) < len(landmarks):
+    row_column = closest_texels(model, size)
+    apart = np.abs(row_column[:, ::-1] - texel_coordinates(model.uv[model.landmarks], size)).max()
+    landmarks = row_column[:, 0] * size + row_column[:, 1]
+    if apart > _FAR or len(np.unique(landmarks)) < len(landmarks):
         raise InputError(
-            f"size: {size} texels, at which two landmarks share a texel, expected one texel per landmark; "
-            "choose a larger size"
+            f"size: {size} texels, expected enough for each of the 68 landmarks to have a texel of its own where it "
+            "lies; choose a larger size"
         )
     texel = np.arange(size * size, dtype=np.int32).reshape(size, size)
     a, b, c, d = texel[1:, :-1], texel[1:, 1:], texel[:-1, 1:], texel[:-1, :-1]  # counter-clockwise, v up

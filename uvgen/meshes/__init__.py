@@ -1,5 +1,5 @@
 """Triangle meshes without pixels: topology, flattening, harmonic maps, position maps as meshes, files.
 
-It stands on `checks` and `storage`. A mesh format is a function pair in `files.py`, or a file of its own once that is
-full.
+It stands on `checks` and `storage`. Meshes are written by `files.py` and read by `read.py`; a format more is a function
+in each, or a file of its own once they are full.
 """

@@ -2,11 +2,21 @@
 
 import io
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 
-from uvgen.checks import bad_index, check_finite, choice, real_array, shown, triangle_indices
+from uvgen.checks import (
+    as_array,
+    bad_index,
+    check_color_range,
+    check_finite,
+    choice,
+    real_array,
+    shown,
+    triangle_indices,
+)
 from uvgen.errors import DatasetError, InputError, MeshFileError
 from uvgen.storage.files import replaced_on_success
 
@@ -29,16 +39,17 @@ def write_obj(
     Parameters
     ----------
     path : path
-        Ends in .obj. A texture goes to the same name with .png, its material to .mtl.
+        Ends in .obj. A texture goes to the same name with .png, its material to .mtl; blanks in these two names are
+        replaced by underscores, since many readers end a name at a blank. Other names are written in UTF-8.
     vertices : (n, 3) array of real numbers
     triangles : (m, 3) array of integers, 0-based
     colors : (n, 3) array, optional
-        Colours of vertices: uint8, or floats in 0..255. Written as floats after the coordinates, which most
+        Colours of vertices: uint8, or floats in 0..255 (not 0..1). Written as floats after the coordinates, which most
         programs understand. Not together with a texture.
     uv : (k, 2) array of real numbers, optional
         u right, v up, in [0, 1].
     texture : (h, w, 3) array, optional
-        uint8, or floats in 0..255. Needs `uv`.
+        uint8, or floats in 0..255 (not 0..1). Needs `uv`.
     uv_triangles : (m, 3) array of integers, optional
         Rows of `uv` at the corners, where they are not those of the vertices.
     frame : {"image", "raw"}
@@ -60,12 +71,13 @@ def write_obj(
             found = "no uv" if uv is None else "colors"
             raise InputError(f"texture: given with {found}, expected uv and no colors beside it")
         texture = _color_bytes(texture, "texture", (-1, -1, 3))
-        lines += [f"mtllib {target.stem}.mtl", "usemtl face"]
+        lines += [f"mtllib {_beside(target, '.mtl').name}", "usemtl face"]
     rows = vertices if colors is None else np.hstack([vertices, _colors_of(colors, vertices) / 255.0])
     lines += ["v " + " ".join(format(x, ".9g") for x in row) for row in rows.tolist()]
     corners = [indices + 1]
     if uv is not None:
         uv = real_array(uv, "uv", (None if uv_triangles is not None else len(vertices), 2))
+        check_finite(uv, "uv")
         lines += ["vt " + " ".join(format(x, ".9g") for x in row) for row in uv.tolist()]
         corners.append((indices if uv_triangles is None else _faces(uv_triangles, len(uv), frame)) + 1)
         if len(corners[1]) != len(indices):
@@ -75,10 +87,11 @@ def write_obj(
     for row in np.stack(corners, axis=-1).tolist():
         lines.append("f " + " ".join("/".join(map(str, corner)) for corner in row))
     if texture is not None:
-        _write(target.with_suffix(".png"), _png(texture))
-        material = f"newmtl face\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {target.stem}.png\n"
-        _write(target.with_suffix(".mtl"), material.encode())
-    _write(target, ("\n".join(lines) + "\n").encode())
+        image = _beside(target, ".png")
+        _write(image, _png(texture))
+        material = f"newmtl face\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {image.name}\n"
+        _write(_beside(target, ".mtl"), material.encode("utf-8", "surrogateescape"))
+    _write(target, ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape"))
 
 
 def write_ply(
@@ -94,7 +107,7 @@ def write_ply(
     """Write a mesh as binary little-endian PLY.
 
     Parameters are those of `write_obj`. `uv` (n, 2) becomes the vertex properties s and t, and the texture a
-    PNG beside the file that a TextureFile comment names; programs differ in whether they read these.
+    PNG beside the file, named as by `write_obj`, in a TextureFile comment; programs differ in whether they read it.
 
     Raises
     ------
@@ -112,10 +125,12 @@ def write_ply(
         if uv is None:
             raise InputError("texture: given with no uv, expected uv beside it")
         texture = _color_bytes(texture, "texture", (-1, -1, 3))
-        header.append(f"comment TextureFile {target.stem}.png")
+        header.append(f"comment TextureFile {_beside(target, '.png').name}")
     if uv is not None:
         fields += [("s", "<f4"), ("t", "<f4")]
-        columns += list(real_array(uv, "uv", (len(vertices), 2)).T)
+        uv = real_array(uv, "uv", (len(vertices), 2))
+        check_finite(uv, "uv")
+        columns += list(uv.T)
     if colors is not None:
         fields += [("red", "u1"), ("green", "u1"), ("blue", "u1")]
         columns += list(_colors_of(colors, vertices).T)
@@ -128,8 +143,8 @@ def write_ply(
     header += [f"property {'uchar' if code == 'u1' else 'float'} {name}" for name, code in fields]
     header += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header"]
     if texture is not None:
-        _write(target.with_suffix(".png"), _png(texture))
-    _write(target, ("\n".join(header) + "\n").encode() + table.tobytes() + faces.tobytes())
+        _write(_beside(target, ".png"), _png(texture))
+    _write(target, ("\n".join(header) + "\n").encode("utf-8", "surrogateescape") + table.tobytes() + faces.tobytes())
 
 
 def _mesh(vertices, triangles, frame):
@@ -151,6 +166,7 @@ def _faces(triangles, n_rows, frame):
 
 def _color_bytes(value, name, shape):
     """Colours in 0..255 as uint8, rounded and cut."""
+    check_color_range(as_array(value, name), name)
     colors = real_array(value, name, shape)
     check_finite(colors, name)
     return np.clip(np.rint(colors), 0, 255).astype(np.uint8)
@@ -167,9 +183,12 @@ def _checked_path(path, suffix):
         raise InputError(f"path: {shown(path)}, expected a path") from None
     if path.suffix.lower() != suffix:
         raise InputError(f"path: {str(path)!r}, expected a name that ends in {suffix}")
-    if any(c.isspace() for c in path.stem):
-        raise InputError(f"path: {path.name!r}, expected a name without blanks: many readers do not find its texture")
     return path
+
+
+def _beside(target, suffix):
+    """The name of a texture or material: without what ends or changes a name in other programs' readers."""
+    return target.with_name(re.sub(r"^-|[\s#]", "_", target.stem) + suffix)
 
 
 def _write(path, data):

@@ -1,22 +1,26 @@
 """Models of one's own: UV for any model, and a model from a mesh, its landmarks and registered scans."""
 
 import dataclasses
+import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import DependencyError, InputError, ModelError
+from uvgen.errors import InputError, MeshFileError, ModelError
+from uvgen.meshes.read import MESH_SUFFIXES, read_mesh
 from uvgen.meshes.tutte import parameterize, uv_stretch
 from uvgen.models.morphable import MorphableModel, make_model, save_model
 from uvgen.storage.files import replaced_on_success, sha256_file
+from uvgen.storage.names import brief
+from uvgen.storage.text import read_text
 
+_OTHER_UNIT = 3.0  # faces differ less in size than units do
 OUTPUTS = (".h5", ".npy", ".mat", ".obj")
 """Suffixes that `write` takes."""
 
 _MICROMETRES = {"um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
-_MESHES = (".obj", ".ply", ".stl", ".off")
+_MESHES = (*MESH_SUFFIXES, ".stl", ".glb", ".gltf")  # the last are refused by name, not passed over
 
 
 def with_new_uv(model: MorphableModel, *, symmetric: bool = True) -> MorphableModel:
@@ -62,11 +66,12 @@ def model_from_mesh(
     Parameters
     ----------
     mesh : Path
-        The mean face: OBJ, PLY, STL or OFF, x to the right, y up, z toward the viewer.
+        The mean face: OBJ, PLY or OFF, x to the right, y up, z toward the viewer.
     landmarks : Path, optional
-        Text file of 68 vertex numbers, counted from 0; without it the model's landmarks mean nothing.
+        Text file of 68 vertex numbers, counted from 0 in the mesh's file; without it
+        the model's landmarks mean nothing.
     scans : Path, optional
-        Folder of meshes with the same vertices and triangles.
+        Folder of meshes with the same vertices and triangles; hidden files are passed over.
     components : int, optional
         At most so many components; all by default.
     unit : {"um", "mm", "cm", "m"}
@@ -90,10 +95,15 @@ def model_from_mesh(
     mean, basis = vertices, np.zeros((len(vertices), 3, 0))
     used = [mesh]
     if scans is not None:
-        paths = sorted(path for path in scans.iterdir() if path.suffix.lower() in _MESHES)
+        paths = sorted(
+            path for path in scans.iterdir() if path.suffix.lower() in _MESHES and not path.name.startswith(".")
+        )
+        extent = float(np.ptp(vertices, axis=0).max())
         if len(paths) < 2:
             raise ModelError(f"{scans}: {len(paths)} meshes in it, expected two or more registered scans")
-        mean, basis = _principal_components([_read_scan(p, unit, triangles) for p in paths], components)
+        mean, basis = _principal_components(
+            [_read_scan(p, unit, len(vertices), triangles, extent) for p in paths], components
+        )
         used += paths
     found = parameterize(mean, triangles, symmetric=symmetric)
     return make_model(
@@ -114,23 +124,22 @@ def model_from_mesh(
 
 def _read_mesh(path: Path, unit: str) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     try:
-        import trimesh
-    except ImportError as error:
-        raise DependencyError(f"{path}: reading meshes needs trimesh: pip install trimesh") from error
-    try:
-        mesh: Any = trimesh.load(path, process=False, maintain_order=True, force="mesh")
-        vertices, triangles = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int32)
-    except Exception as error:  # trimesh's readers raise errors of any type
-        raise ModelError(f"{path}: not a readable mesh ({error}), expected {', '.join(_MESHES)}") from error
-    if not len(triangles):
-        raise ModelError(f"{path}: no triangles in it, expected a mesh")
+        vertices, triangles = read_mesh(path)
+    except MeshFileError as error:
+        raise ModelError(str(error)) from error
     return vertices * _MICROMETRES[unit], triangles
 
 
-def _read_scan(path: Path, unit: str, triangles: NDArray[np.int32]) -> NDArray[np.float64]:
+def _read_scan(path: Path, unit: str, n: int, triangles: NDArray[np.int32], size: float) -> NDArray[np.float64]:
     vertices, own = _read_mesh(path, unit)
-    if not np.array_equal(own, triangles):
-        raise ModelError(f"{path}: other triangles than the mesh's, expected scans registered to one topology")
+    if len(vertices) != n or not np.array_equal(own, triangles):
+        found = (
+            "other triangles than the mesh's" if len(vertices) == n else f"{len(vertices)} vertices, the mesh has {n}"
+        )
+        raise ModelError(f"{path}: {found}, expected scans registered to one topology")
+    ratio = float(np.ptp(vertices, axis=0).max() / size)
+    if not 1 / _OTHER_UNIT < ratio < _OTHER_UNIT:
+        raise ModelError(f"{path}: {ratio:.3g} times as large as the mesh, expected scans in the same unit")
     return vertices
 
 
@@ -141,6 +150,8 @@ def _principal_components(
     flat = np.stack(scans).reshape(len(scans), -1)
     mean = flat.mean(axis=0)
     _, strengths, directions = np.linalg.svd(flat - mean, full_matrices=False)
+    if strengths.max(initial=0) <= 1e-9 * np.abs(flat).max(initial=0):
+        raise ModelError(f"scans: all {len(scans)} are the same, expected faces that differ")
     k = min(len(scans) - 1, components or len(scans))
     basis = directions[:k].T * (strengths[:k] / np.sqrt(len(scans) - 1))
     return mean.reshape(-1, 3), basis.reshape(-1, 3, k)
@@ -148,9 +159,17 @@ def _principal_components(
 
 def _read_landmarks(path: Path) -> NDArray[np.int32]:
     try:
-        numbers = np.loadtxt(path, dtype=np.int32, ndmin=1).ravel()
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path}: not readable as numbers ({error}), expected a list of vertex numbers") from error
+        text = read_text(path, "a list of vertex numbers")
+        words = re.sub(r"#[^\n]*", "", text).replace(",", " ").split()
+        numbers = np.array([int(float(word)) if float(word).is_integer() else int(word) for word in words], np.int32)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except InputError:
+        raise
+    except (ValueError, OverflowError) as error:
+        raise InputError(
+            f"{path}: not readable as numbers ({brief(error)}), expected a list of vertex numbers"
+        ) from error
     if len(numbers) != 68:
         raise InputError(f"{path}: {len(numbers)} numbers, expected 68: the iBUG points' vertices, counted from 0")
     return numbers

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from uvgen.errors import ModelError
 from uvgen.models.morphable import MorphableModel, read_model
+from uvgen.storage.kinds import describe_file
+from uvgen.storage.reading import irregular
 
 BUILTIN = "builtin"
 """What `load_model` takes for the model that comes with uvgen."""
@@ -27,7 +29,7 @@ def load_model(path: str | PathLike[str]) -> MorphableModel:
     Raises
     ------
     ModelError
-        Where the file is missing, of another kind, or damaged.
+        Where the file is missing, of another kind, or damaged; the message says what it is and what takes it.
 
     Examples
     --------
@@ -43,7 +45,9 @@ def load_model(path: str | PathLike[str]) -> MorphableModel:
         raise ModelError(f"{path}: is a folder, expected a model file; name the one in it (BFM.mat or a .h5)")
     if not path.exists():
         raise ModelError(f"{path}: no such file, expected a model (BFM.mat or a .h5)")
-    if path.suffix.lower() == ".mat":
+    if (kind := irregular(path.stat().st_mode)) is not None:
+        raise ModelError(f"{path}: {kind}, expected a model file (BFM.mat or a .h5)")
+    if path.suffix.lower() == ".mat" or describe_file(path).startswith("a MATLAB"):
         from uvgen.models.formats import face3d
 
         return face3d.read(path)

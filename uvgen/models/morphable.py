@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 from uvgen.checks import frozen
 from uvgen.errors import ModelError
 from uvgen.interrupts import interrupts_deferred
+from uvgen.models.checked import check_once
+from uvgen.models.formats import known
 from uvgen.storage.files import replaced_on_success
 from uvgen.storage.hdf5 import new_hdf5
+from uvgen.storage.kinds import describe_file
 
 if TYPE_CHECKING:
-    import h5py
-
+    from uvgen.storage.hdf5_reading import Hdf5File
 
 FORMAT, VERSION = "uvgen-model", 1
 REGIONS = ("neck", "face", "mouth", "eyes", "nose", "other")
@@ -262,44 +264,61 @@ def read_model(path: str | PathLike[str]) -> MorphableModel:
     ModelError
         Where the file is not such a file, of a newer version, or damaged.
     """
-    import h5py
+    from uvgen.storage.hdf5_reading import open_hdf5, safe_dataset
 
     path = Path(path)
-    try:
-        with h5py.File(path, "r") as file:
-            found = file.attrs.get("format")
-            if found != FORMAT:
-                raise ModelError(f"{path}: HDF5, but not a uvgen model (format {found!r}, expected {FORMAT!r})")
-            version = int(file.attrs["version"])
-            if version > VERSION:
-                raise ModelError(f"{path}: model format {version}, expected {VERSION} at most; update uvgen")
-            arrays: dict[str, Any] = {
-                key: _map(path, data) if key in _MAPPED_FIELDS else data[()]
-                for key, data in file.items()
-                if key in _DTYPES  # what else another program wrote is its own
-            }
-            texts = {key: str(file.attrs[key]) for key in ("name", "content_sha256")}
-            sources = json.loads(file.attrs["sources"])
-    except (OSError, KeyError, ValueError) as error:
-        if isinstance(error, ModelError):
-            raise
-        raise ModelError(
-            f"{path}: not a readable model file ({error}), expected uvgen's .h5 or face3d's BFM.mat; "
-            "convert other files with `uvgen model convert`"
-        ) from error
+    kind = describe_file(path) if path.is_file() else ""
+    if kind and "HDF5" not in kind and "uvgen" not in kind:
+        raise ModelError(_other_kind(path, f"not a readable model file ({kind})"))
+    hint = ", expected uvgen's .h5 or face3d's BFM.mat; convert other files with `uvgen model convert`"
+    with open_hdf5(path, ModelError, hint, "not a readable model file: ") as file:
+        stated = file.attributes
+        if stated.get("format") != FORMAT:
+            raise ModelError(_other_kind(path, f"not a uvgen model ({kind})"))
+        version = stated.get("version")
+        if not isinstance(version, (int, np.integer)):
+            raise file.refused(f"attribute version is {version!r}")
+        if version > VERSION:
+            raise ModelError(f"{path}: model format {version}, expected {VERSION} at most; update uvgen")
+        datasets = {  # what else another program wrote is its own
+            key: safe_dataset(file, key) for key in file.names if key in _DTYPES
+        }
+        for key, data in datasets.items():
+            if data.dtype.kind not in "fiu":
+                raise file.refused(f"{key} holds {data.dtype}, expected numbers")
+        arrays: dict[str, Any] = {
+            key: data.map() if key in _MAPPED_FIELDS else data.read() for key, data in datasets.items()
+        }
+        texts, sources = _texts(file)
     required = {f.name for f in fields(MorphableModel)} & set(_LABEL_FIELDS) - {"regions"}
     if missing := sorted((required | {"shape_std", "expression_std"}) - set(arrays)):
         raise ModelError(f"{path}: dataset {missing[0]} is missing, expected a whole model; convert it again")
-    model = make_model(source=str(path), **arrays, **texts, sources=sources, path=path.resolve())
+    with file.guarded("the model"):
+        model = make_model(source=str(path), **arrays, **texts, sources=sources, path=path.resolve())
+    check_once(path, model.content_sha256, lambda: hash_labels(model))
     _FILES.add(model)
     return model
 
 
-def _map(path: Path, data: "h5py.Dataset") -> NDArray[Any]:
-    offset = data.id.get_offset()
-    if offset is None or not data.size:  # chunked by another tool, or empty
-        return data[()]
-    return np.memmap(path, mode="r", dtype=data.dtype, shape=data.shape, offset=offset)
+def _other_kind(path: Path, problem: str) -> str:
+    """The message for a file that is something else, with what takes it."""
+    advice = known.advice(path)
+    if "uvgen model" not in advice:
+        advice += "; convert the files of the Basel Face Model 2009 with `uvgen model convert`"
+    return f"{path}: {problem}, expected uvgen's .h5 or face3d's BFM.mat{advice}"
+
+
+def _texts(file: "Hdf5File") -> tuple[dict[str, str], dict[str, str]]:
+    """Name and hash of a model, and the hashes of its sources."""
+    stated = file.attributes
+    for key in ("name", "content_sha256", "sources"):
+        if not isinstance(stated.get(key), str):
+            raise file.refused(f"attribute {key} is {stated.get(key)!r}")
+    with file.guarded("attribute sources"):
+        sources = json.loads(stated["sources"])
+        if not isinstance(sources, dict) or not all(isinstance(value, str) for value in sources.values()):
+            raise ValueError("no JSON object of texts")
+    return {key: stated[key] for key in ("name", "content_sha256")}, sources
 
 
 def save_model(model: MorphableModel, path: str | PathLike[str]) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from uvgen.preview.panels import LEFT, PANEL, PAPER, RIGHT, ramp
+from uvgen.preview.panels import ANNOTATED, LEFT, PANEL, PAPER, RIGHT, ramp
+from uvgen.storage.names import brief
 
 THUMB = 176
 """Pixels along each side of the header's pictures."""
@@ -78,7 +79,7 @@ def compose(header: Header, titles: Sequence[str], rows: Sequence[Row]) -> Image
 
 def _draw_row(sheet: Image.Image, draw: ImageDraw.ImageDraw, row: Row, left: int, top: int) -> None:
     x: float = left
-    for text, color in ((row.name, _INK), (row.remark, _GREY), ("; ".join(row.problems), _RED)):
+    for text, color in ((brief(row.name), _INK), (row.remark, _GREY), ("; ".join(row.problems), _RED)):
         draw.text((x, top + 6), text, color, _font(15))
         x += draw.textlength(text, _font(15)) + 22
     for column, picture in enumerate(row.pictures):
@@ -106,6 +107,11 @@ def _draw_legend(draw: ImageDraw.ImageDraw, x: int, y: int) -> None:
             draw.ellipse([x + 3, y + 7, x + 7, y + 11], fill=_INK)
         draw.text((x + 15, y), text, _GREY, font)
         x += 15 + round(draw.textlength(text, font)) + 20
+    for width, color in ((3, _INK), (1, ANNOTATED)):
+        draw.line([x, y + 9, x + 10, y + 9], fill=color, width=width)
+        draw.line([x + 5, y + 4, x + 5, y + 14], fill=color, width=width)
+    draw.text((x + 15, y), "annotated", _GREY, font)
+    x += 15 + round(draw.textlength("annotated", font)) + 20
     draw.text((x, y), "far", _GREY, font)
     x += 26
     for k, color in enumerate(ramp(np.linspace(0, 1, 120)).tolist()):

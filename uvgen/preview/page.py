@@ -24,7 +24,7 @@ from uvgen.datasets.quality import HIGH_NME, LabelQuality, label_quality
 from uvgen.errors import DatasetError
 from uvgen.images.codecs import check_picture_name, save_picture
 from uvgen.maps.labels import head_angles
-from uvgen.maps.masks import landmark_texels
+from uvgen.maps.landmarks import LandmarkWeights, landmark_texels, landmark_weights
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.preview.layout import THUMB, Header, Row, compose, yaw_histogram
@@ -46,6 +46,7 @@ from uvgen.preview.panels import (
 from uvgen.preview.problems import _model_problems, label_problems
 from uvgen.preview.selection import _named, spread
 from uvgen.shards.reader import ShardReader
+from uvgen.storage.names import brief
 
 MOST = 24
 """Samples that a sheet can show."""
@@ -127,7 +128,7 @@ def render_preview(
     n_samples, names, every, seed
         See `contact_sheet`.
     model : MorphableModel or path-like, optional
-        Makes maps that are not stored; and the landmark texels are taken from it instead of from the set.
+        Makes maps that are not stored; and where landmarks lie in maps is taken from it instead of from the set.
 
     Returns
     -------
@@ -184,7 +185,7 @@ def contact_sheet(
     every : int, optional
         The dense alignment shows each `every`-th texel along rows and columns; about 42 a side by default.
     model : MorphableModel, optional
-        Where to take the landmark texels from, instead of from the set.
+        Where to take the landmarks' places in maps from, instead of from the set.
     seed : int
         Which samples are taken among those of like yaw.
 
@@ -218,12 +219,12 @@ def contact_sheet(
     flipped = reader.column("flipped") if "flipped" in reader.fields else False
     yaws, all_names = head_angles(reader.column("pose"), flipped)[:, 1], reader.names
     chosen = _named(reader, all_names, names) if names else spread(yaws, all_names, n_samples, seed)
-    texels, origin = _landmark_texels(constants, model)
+    texels, read, origin = _landmarks(constants, model, reader.config.build.convention)
 
     rows, textures = [], []
     for k in chosen:
         face = SampleView.of(sample := reader[k], coverage, weights)
-        rows.append(_row(sample, face, texels, every))
+        rows.append(_row(sample, face, texels, read, every))
         textures.append(texture(face))
     for k in spread(yaws, all_names, _MEAN_SAMPLES, seed):
         if k not in chosen:
@@ -240,7 +241,7 @@ def contact_sheet(
     quality = label_quality(reader, own)
     header = _header(reader, rows, np.rad2deg(yaws), origin, problems, quality, thumbs)
     picture = np.asarray(compose(header, _column_titles(every, reader.config.build.size), rows))
-    problems += [f"{row.name}: {problem}" for row in rows for problem in row.problems]
+    problems += [f"{brief(row.name)}: {problem}" for row in rows for problem in row.problems]
     return ContactSheet(picture, tuple(row.name for row in rows), tuple(problems), quality)
 
 
@@ -266,14 +267,17 @@ def mean_texture(
     return Image.fromarray(np.rint(mean).astype(np.uint8))
 
 
-def _landmark_texels(constants: dict[str, NDArray[Any]], model: MorphableModel | None) -> tuple[NDArray[np.int32], str]:
-    """Texels of the landmarks, and where they are from."""
+def _landmarks(
+    constants: dict[str, NDArray[Any]], model: MorphableModel | None, convention: str
+) -> tuple[NDArray[np.int32], LandmarkWeights, str]:
+    """Texels of the landmarks, weights to read them from maps, and where both are from."""
     if model is not None:
-        return landmark_texels(model, len(constants["weight_mask"])), f"from {model.name}"
-    return constants["landmark_texels"], "from the set"
+        size = len(constants["weight_mask"])
+        return landmark_texels(model, size), landmark_weights(model, size, convention), f"from {model.name}"
+    return constants["landmark_texels"], LandmarkWeights.of_constants(constants), "from the set"
 
 
-def _row(sample: dict[str, Any], face: SampleView, texels: NDArray[np.int32], every: int) -> Row:
+def _row(sample: dict[str, Any], face: SampleView, texels: NDArray[np.int32], read: LandmarkWeights, every: int) -> Row:
     pitch, yaw, roll = (round(float(angle)) for angle in np.rad2deg(face.angles_rad))
     hidden = 1 - face.seen[face.face].mean()
     angles = f"yaw {yaw:+d}°   pitch {pitch:+d}°   roll {roll:+d}°   {hidden:.0%} of the face hidden"
@@ -282,11 +286,11 @@ def _row(sample: dict[str, Any], face: SampleView, texels: NDArray[np.int32], ev
     return Row(
         sample["name"],
         angles + (f"   augmented: {_what_was_done(sample['augmentation'])}" if "augmentation" in sample else ""),
-        (*label_problems(face, sample["landmarks"], texels), *_far_from_annotation(nme)),
+        (*label_problems(face, sample["landmarks"], read), *_far_from_annotation(nme)),
         (
             crop_panel(face),
-            landmark_panel(face, texels),
-            zoom_panel(face, texels),
+            landmark_panel(face, texels, read),
+            zoom_panel(face, texels, read),
             dense_panel(face, every),
             map_panel(face),
             texture_panel(face, texels),
@@ -349,7 +353,7 @@ def _header(
         f"crops {config.size} px, {config.image_codec}; maps {config.uv_size} texels wide, "
         f"{config.posmap_dtype if config.maps == 'stored' else 'made on reading'}; "
         f"jitter {config.jitter:g}, seed {config.seed}; pixel convention {config.convention}; "
-        f"landmark texels {origin}" + ("; augmented" if reader.config.augmentation is not None else ""),
+        f"landmarks {origin}" + ("; augmented" if reader.config.augmentation is not None else ""),
     )
     fine = "maps, stored landmarks and orientation agree; whether points sit on their features is for you to see"
     if quality is not None and quality.n_annotated:

@@ -17,11 +17,15 @@ from uvgen import rasterize
 from uvgen.errors import DatasetError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.maps.labels import head_angles
+from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 
 PANEL = 256
 """Pixels along each side of a panel."""
 
 PAPER, EMPTY = (255, 255, 255), (226, 229, 233)
+ANNOTATED = (90, 230, 70)
+"""Colour of annotated landmarks."""
+
 RIGHT, MIDDLE, LEFT = (255, 138, 30), (255, 255, 255), (45, 190, 255)
 """Colours of landmarks: on the person's right side, on the midline, on the left side."""
 
@@ -61,6 +65,8 @@ class SampleView:
         Covered texels that nothing hides.
     angles_rad : (3,) float
         Pitch, yaw and roll of the head, of the mirrored one where the sample is flipped.
+    annotated : (68, 2) float32 or None
+        The annotated landmarks in px of a panel, NaN where there is none; None where the set has no annotations.
     """
 
     crop: NDArray[np.uint8]
@@ -71,6 +77,7 @@ class SampleView:
     normals: NDArray[np.float32]
     seen: NDArray[np.bool_]
     angles_rad: NDArray[np.floating[Any]]
+    annotated: NDArray[np.floating[Any]] | None = None
 
     @classmethod
     def of(
@@ -101,7 +108,10 @@ class SampleView:
         if not face.any():  # a mask of the user's own, of zeros
             face = coverage
         angles_rad = head_angles(sample["pose"], sample.get("flipped", False))
-        return cls(crop, position_map, points, coverage, face, normals, seen, angles_rad)
+        annotated = sample.get("annotated_landmarks")
+        if annotated is not None:
+            annotated = (annotated[:, :2] + half[:2]) * np.float32(PANEL / crop.shape[0]) - half[:2]
+        return cls(crop, position_map, points, coverage, face, normals, seen, angles_rad, annotated)
 
 
 def crop_panel(face: SampleView) -> Image.Image:
@@ -109,28 +119,38 @@ def crop_panel(face: SampleView) -> Image.Image:
     return Image.fromarray(face.crop).resize((PANEL, PANEL), Image.Resampling.BICUBIC)
 
 
-def landmark_panel(face: SampleView, texels: NDArray[np.integer[Any]]) -> Image.Image:
-    """The crop with the 68 points that the map has at the landmark texels.
+def landmark_panel(face: SampleView, texels: NDArray[np.integer[Any]], read: LandmarkWeights) -> Image.Image:
+    """The crop with the 68 landmarks that are read from the map.
 
     Parameters
     ----------
     face : SampleView
         The sample.
     texels : (68, 2) int
-        Rows and columns.
+        Rows and columns; they say which landmarks are hidden.
+    read : LandmarkWeights
+        Of the map's size.
 
     Returns
     -------
     Image
         Each side of the person in its colour; hidden points are hollow.
     """
-    points = face.points[texels[:, 0], texels[:, 1], :2]
+    points = read_landmarks(face.points, read)[:, :2]
     seen = face.seen[texels[:, 0], texels[:, 1]]
-    return draw_landmarks(crop_panel(face), points, seen)
+    return draw_landmarks(crop_panel(face), points, seen, face.annotated)
 
 
-def draw_landmarks(picture: Image.Image, points: NDArray[np.floating[Any]], seen: NDArray[np.bool_]) -> Image.Image:
-    """iBUG polylines and dots over a picture; points (68, 2) in its px, hidden ones hollow."""
+def draw_landmarks(
+    picture: Image.Image,
+    points: NDArray[np.floating[Any]],
+    seen: NDArray[np.bool_],
+    annotated: NDArray[np.floating[Any]] | None = None,
+) -> Image.Image:
+    """iBUG polylines and dots over a picture, hidden ones hollow, and a cross for each annotated point that is there.
+
+    Points and annotated ones are (68, 2), in px of the picture.
+    """
     sides = _sides()
     layer = Image.new("RGBA", (picture.width * _FINE, picture.height * _FINE))
     draw = ImageDraw.Draw(layer)
@@ -148,12 +168,22 @@ def draw_landmarks(picture: Image.Image, points: NDArray[np.floating[Any]], seen
         _dot(draw, fine[k], 2.1, (*sides[k], 255))
         if not seen[k]:
             _dot(draw, fine[k], 1.2, (*_INK, 255))
+    if annotated is not None:
+        crosses = _fine(annotated[np.isfinite(annotated).all(axis=1)])
+        for width, color in ((2.4, _INK), (1.1, ANNOTATED)):
+            for x, y in crosses:
+                _cross(draw, x, y, 2.6 * _FINE, (*color, 255), round(width * _FINE))
     return _over(picture, layer)
 
 
-def zoom_panel(face: SampleView, texels: NDArray[np.integer[Any]]) -> Image.Image:
+def _cross(draw: ImageDraw.ImageDraw, x: float, y: float, arm: float, fill: tuple[int, ...], width: int) -> None:
+    draw.line([x - arm, y, x + arm, y], fill=fill, width=width)
+    draw.line([x, y - arm, x, y + arm], fill=fill, width=width)
+
+
+def zoom_panel(face: SampleView, texels: NDArray[np.integer[Any]], read: LandmarkWeights) -> Image.Image:
     """Eyes above, mouth below, enlarged: a shift of a few px shows here first."""
-    points = face.points[texels[:, 0], texels[:, 1], :2].astype(np.float64)
+    points = read_landmarks(face.points, read)[:, :2].astype(np.float64)
     seen = face.seen[texels[:, 0], texels[:, 1]]
     picture = Image.new("RGB", (PANEL, PANEL), PAPER)
     height = (PANEL - 4) // 2
@@ -168,7 +198,8 @@ def zoom_panel(face: SampleView, texels: NDArray[np.integer[Any]]) -> Image.Imag
             Image.Resampling.BICUBIC, fillcolor=EMPTY,
         )  # fmt: skip
         enlarged = (points - corner) * _ZOOM - 0.5
-        picture.paste(draw_landmarks(part, enlarged, seen), (0, top))
+        annotated = None if face.annotated is None else (face.annotated - corner) * _ZOOM - 0.5
+        picture.paste(draw_landmarks(part, enlarged, seen, annotated), (0, top))
     return picture
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 from uvgen.models.morphable import MorphableModel
 from uvgen.preview.panels import SampleView
 from uvgen.shards.reader import ShardReader
@@ -12,9 +13,7 @@ from uvgen.shards.reader import ShardReader
 _MOVED = 0.01  # of the crop's width: stored landmarks and map differ by more only where one of them is wrong
 
 
-def label_problems(
-    face: SampleView, landmarks: NDArray[np.floating[Any]], texels: NDArray[np.integer[Any]]
-) -> list[str]:
+def label_problems(face: SampleView, landmarks: NDArray[np.floating[Any]], read: LandmarkWeights) -> list[str]:
     """What is certainly wrong with a sample's labels.
 
     Parameters
@@ -23,8 +22,8 @@ def label_problems(
         The sample.
     landmarks : (68, 3) float
         As stored, crop px.
-    texels : (68, 2) int
-        Rows and columns of the landmarks.
+    read : LandmarkWeights
+        Of the map's size.
 
     Returns
     -------
@@ -37,12 +36,11 @@ def label_problems(
     if outward < 0:
         problems.append("the map is inside out (mirrored?)")
     size = face.crop.shape[0]
-    at_texels = face.position_map[texels[:, 0], texels[:, 1], :2]
-    moved = float(np.median(np.linalg.norm(at_texels - landmarks[:, :2], axis=1)))
-    steps = np.linalg.norm(np.diff(face.position_map[..., :2], axis=1), axis=2)
-    if moved > _MOVED * size + 0.6 * float(np.median(steps)):  # a texel's centre may be half a step away
+    found = read_landmarks(face.position_map, read)[:, :2]
+    moved = float(np.median(np.linalg.norm(found - landmarks[:, :2], axis=1)))
+    if moved > _MOVED * size:
         problems.append(f"map and stored landmarks are {moved:.1f} px apart")
-    inside = ((at_texels >= 0) & (at_texels <= size - 1)).all(axis=1)
+    inside = ((found >= 0) & (found <= size - 1)).all(axis=1)
     if inside.sum() < 34:
         problems.append(f"{68 - int(inside.sum())} of 68 points lie outside the crop")
     return problems

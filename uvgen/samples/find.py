@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from uvgen.errors import DatasetError, InputError
+from uvgen.storage.names import brief, printable
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _FLIP = "_Flip"
 
 
@@ -44,7 +45,7 @@ class Sample:
     @property
     def flipped(self) -> bool:
         """Whether it is of a ``_Flip`` subset, whose 2D landmarks keep the order of the original image."""
-        return self.subset.endswith(_FLIP)
+        return _unflipped(self.subset) != self.subset
 
 
 def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, flip: bool = True) -> list[Sample]:
@@ -73,23 +74,21 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
     """
     root = Path(os.path.abspath(root))  # workers may have another working folder
     folders = _subset_folders(root)
-    there = list(dict.fromkeys(printable_name(folder.name) for folder in folders))
+    there = list(dict.fromkeys(printable(folder.name) for folder in folders))
     if unknown := [name for name in subsets if _same(name) not in map(_same, there)]:
         raise DatasetError(f"{root}: no subset {unknown[0]} with images; there are {', '.join(there)}")
     asked = set(map(_same, subsets))
     wanted = [
         name
         for name in there
-        if _same(name) in asked or (flip and _same(name.removesuffix(_FLIP)) in asked)
-        or (not asked and (flip or not name.endswith(_FLIP)))
+        if _same(name) in asked or (flip and _same(_unflipped(name)) in asked)
+        or (not asked and (flip or _unflipped(name) == name))
     ]  # fmt: skip
     if not wanted:
         raise DatasetError(
             f"{root}: holds mirrored images alone ({', '.join(there)}), which are not to be taken; take them along"
         )
-    chosen = sorted(
-        (folder for folder in folders if printable_name(folder.name) in wanted), key=lambda folder: folder.name
-    )
+    chosen = sorted((folder for folder in folders if printable(folder.name) in wanted), key=lambda folder: folder.name)
     samples = [sample for folder in chosen for sample in _pair(folder, flat=folder == root)]
     counts = Counter(sample.name for sample in samples)
     return [
@@ -100,12 +99,15 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
     ]
 
 
-def printable_name(text: str) -> str:
-    """A file's name as text that can be stored and printed: other bytes than UTF-8 and control characters escaped."""
-    if text.isascii() and text.isprintable():
-        return text
-    text = os.fsencode(text).decode("utf-8", "backslashreplace")
-    return "".join(c if unicodedata.category(c) not in ("Cc", "Zl", "Zp") else repr(c)[1:-1] for c in text)
+def unread_folders(root: str | os.PathLike[str]) -> list[Path]:
+    """Folders with images that `find_samples` does not look into: deeper than one level."""
+    root = Path(os.path.abspath(root))
+    return [inner for folder in _folders_in(root) for inner in _folders_in(folder) if _stems(inner)]
+
+
+def _unflipped(subset: str) -> str:
+    """A subset's name without ``_Flip``, in whatever case."""
+    return subset[: -len(_FLIP)] if subset.lower().endswith(_FLIP.lower()) else subset
 
 
 def _same(name: str) -> str:
@@ -161,7 +163,7 @@ def _pair(folder: Path, *, flat: bool) -> list[Sample]:
             images.setdefault(_same(stem), []).append(Path(entry.path))
         elif suffix.lower() == ".mat" and not entry.name.startswith("."):
             parameters.setdefault(_same(stem), []).append(Path(entry.path))
-    subset = printable_name(folder.name)
+    subset = printable(folder.name)
     samples = []
     for stem in sorted(images.keys() | parameters.keys()):
         pair = images.get(stem, []), parameters.get(stem, [])
@@ -169,9 +171,9 @@ def _pair(folder: Path, *, flat: bool) -> list[Sample]:
         problem = ""
         for files, kind in zip(pair, ("images", "parameter files"), strict=True):
             if len(files) > 1 and not problem:
-                others = ", ".join(printable_name(path.name) for path in files[1:])
+                others = ", ".join(printable(path.name) for path in files[1:])
                 problem = f"{files[0]}: {others} has the same name, expected one file of {kind}; remove the wrong one"
-        name = printable_name(os.path.splitext(first.name)[0])
+        name = printable(os.path.splitext(first.name)[0])
         image, mat = (files[0] if files else None for files in pair)
         samples.append(Sample(name if flat else f"{subset}/{name}", subset, image, mat, problem))
     return samples
@@ -198,17 +200,25 @@ def select_samples(samples: Iterable[Sample], names: Iterable[str]) -> list[Samp
         Where a name is not among the samples.
     """
     samples = list(samples)
-    lines = [line.strip() for line in names]
-    suffixes = (*IMAGE_SUFFIXES, ".mat")
-    wanted = {
-        _same(os.path.splitext(line)[0] if line.lower().endswith(suffixes) else line)
-        for line in lines
-        if line and not line.startswith("#")
-    }
+    there = {_same(sample.name) for sample in samples}
+    wanted = {_listed(line.rstrip("\r\n"), there) for line in names} - {""}
     if not wanted:
         raise InputError("the list of samples names none")
-    missing = sorted(wanted - {_same(sample.name) for sample in samples})
-    if missing:
+    if missing := sorted(wanted - there):
         example = samples[0].name if samples else "none"
-        raise InputError(f"{len(missing)} listed samples are not there, first {missing[0]}; names look like {example}")
+        raise InputError(
+            f"{len(missing)} listed samples are not there, first {brief(missing[0])}; names look like {example}"
+        )
     return [sample for sample in samples if _same(sample.name) in wanted]
+
+
+def _listed(line: str, there: set[str]) -> str:
+    """The name that a line of a list means, "" for none: as it stands, or without what a shell or an editor adds."""
+    if _same(line) in there:
+        return _same(line)
+    text = line.strip()
+    if not text or text.startswith("#"):
+        return ""
+    text = text.replace("\\", "/").removeprefix("./") if _same(text) not in there else text
+    stem, suffix = os.path.splitext(text)
+    return _same(stem if suffix.lower() in (*IMAGE_SUFFIXES, ".mat") and _same(text) not in there else text)

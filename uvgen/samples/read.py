@@ -12,7 +12,9 @@ from uvgen.errors import SampleError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.images.codecs import decode_image, exif_orientation, oriented
 from uvgen.samples.find import Sample
-from uvgen.samples.matfile import read_numeric
+from uvgen.storage.matfile import read_numeric
+from uvgen.storage.names import brief
+from uvgen.storage.reading import read_file
 
 EXIF = ("ignore", "apply")
 """What may be done with an image's EXIF orientation: take the pixels as they are stored, or turn them."""
@@ -20,6 +22,8 @@ EXIF = ("ignore", "apply")
 EXTRAS = {"tex": "Tex_Para", "illum": "Illum_Para", "color": "Color_Para"}
 """What else 300W-LP's files hold: albedo parameters, light, and camera color."""
 
+_LANDMARKS = {"pt2d": ((68, 2), (21, 2)), "pt3d_68": ((68, 3),)}
+_MOST_BYTES = 1 << 28  # of an image or a .mat
 _PARAMETERS = ("Pose_Para", "Shape_Para", "Exp_Para")
 
 # AFLW's 21 points that are points of iBUG's 68 too: brows, corners of the eyes, nose, corners of the mouth, chin. Their
@@ -48,6 +52,8 @@ class Annotation:
         AFLW's own points (`pt2d` of AFLW2000-3D), 0-based image px; NaN for those that are not visible.
     extras : dict of str to (k,) float32
         `EXTRAS` that were asked for and are there.
+    unused : str
+        What the file holds as landmarks that cannot be used, such as ``pt2d (2, 66)``; empty where there is nothing.
     """
 
     shape: NDArray[np.float32]
@@ -57,6 +63,7 @@ class Annotation:
     landmarks_3d: NDArray[np.float64] | None = None
     landmarks_21: NDArray[np.float64] | None = None
     extras: dict[str, NDArray[np.float32]] | None = None
+    unused: str = ""
 
     @property
     def landmarks(self) -> NDArray[np.float64] | None:
@@ -96,11 +103,11 @@ def read_annotation(sample: Sample, extras: tuple[str, ...] = ()) -> Annotation:
         raise SampleError(f"{sample.image}: no .mat beside it; add the parameters or remove the image")
     wanted = (*_PARAMETERS, "pt2d", "pt3d_68", *(EXTRAS[name] for name in extras))
     try:
-        content = read_numeric(path.read_bytes(), wanted)
+        content = read_numeric(read_file(path, _MOST_BYTES), wanted)
     except OSError as error:
         raise SampleError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise SampleError(f"{path}: not a readable MATLAB file ({error}); copy it again") from error
+        raise SampleError(f"{path}: not a readable MATLAB file ({error}){_advice(error)}") from error
     if missing := [key for key in _PARAMETERS if key not in content]:
         raise SampleError(f"{path}: {missing[0]} is missing; expected {', '.join(_PARAMETERS)}")
     shape, expression, pose = (_vector(path, key, content[key]) for key in ("Shape_Para", "Exp_Para", "Pose_Para"))
@@ -117,7 +124,13 @@ def read_annotation(sample: Sample, extras: tuple[str, ...] = ()) -> Annotation:
         _points(content.get("pt3d_68"), 68, 3),
         _points(content.get("pt2d"), 21, 2),
         {name: _vector(path, EXTRAS[name], content[EXTRAS[name]]) for name in extras if EXTRAS[name] in content},
+        ", ".join(_unused(content, key, shapes) for key, shapes in _LANDMARKS.items() if _unused(content, key, shapes)),
     )
+
+
+def _advice(error: Exception) -> str:
+    """What to do about an unreadable file, where the error does not say it: it is of another kind then, not damaged."""
+    return "" if any(word in str(error) for word in ("expected", "save it")) else "; copy it again"
 
 
 def _vector(path: Path, key: str, array: NDArray[Any] | None) -> NDArray[np.float32]:
@@ -133,12 +146,32 @@ def _vector(path: Path, key: str, array: NDArray[Any] | None) -> NDArray[np.floa
     return vector
 
 
+def _unused(content: dict[str, NDArray[Any] | None], key: str, shapes: tuple[tuple[int, int], ...]) -> str:
+    """What a file has under `key` where it is no landmarks, as text."""
+    if key not in content:
+        return ""
+    array = content[key]
+    if array is None:
+        return f"{key} (no real numbers)"
+    if all(_points(array, n, dimensions) is None for n, dimensions in shapes):
+        return f"{key} {array.shape}" if array.shape not in [s for n, d in shapes for s in ((n, d), (d, n))] else (
+            f"{key} (all in one point or line)"
+        )  # fmt: skip
+    return ""
+
+
 def _points(array: NDArray[Any] | None, n: int, dimensions: int) -> NDArray[np.float64] | None:
-    """(n, d) 0-based points from MATLAB's (d, n) or (n, d), counted from 1; NaN for (-1, -1), which marks none."""
+    """(n, d) 0-based points from MATLAB's (d, n) or (n, d), counted from 1; NaN for a -1 or (0, 0), which mark none.
+
+    None for another shape, and for points that are none: all unmarked, or in one point or line.
+    """
     if array is None or array.shape not in ((dimensions, n), (n, dimensions)):
         return None
     points = np.asarray(array if array.shape == (n, dimensions) else array.T, np.float64)
-    unmarked = (points[:, :2] == -1).all(axis=1) | ~np.isfinite(points).all(axis=1)
+    plane = points[:, :2]
+    unmarked = (plane == -1).any(axis=1) | (plane == 0).all(axis=1) | ~np.isfinite(points).all(axis=1)
+    if unmarked.all() or (not unmarked.any() and np.ptp(plane, axis=0).min() < 1):
+        return None
     points = points - np.array([1, 1, 0])[:dimensions]
     points[unmarked] = np.nan
     return points
@@ -179,11 +212,11 @@ def read_oriented_image(sample: Sample, *, exif: str = "ignore") -> tuple[NDArra
     if path is None:
         raise SampleError(f"{sample.parameters}: no image beside it; add the .jpg or .png, or remove the .mat")
     try:
-        data = path.read_bytes()
+        data = read_file(path, _MOST_BYTES)
     except OSError as error:
         raise SampleError(f"{path}: cannot be read ({error.strerror})") from error
     try:
         image, orientation = decode_image(data), exif_orientation(data)
     except Exception as error:  # Pillow's decoders raise a dozen kinds on damaged files, not all of them documented
-        raise SampleError(f"{path}: not a readable image ({error}); copy it again") from error
+        raise SampleError(f"{path}: not a readable image ({brief(error)}){_advice(error)}") from error
     return (oriented(image, orientation) if exif == "apply" else image), orientation

@@ -2,18 +2,31 @@
 
 import hashlib
 import io
+import math
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError
 from uvgen.storage.files import replaced_on_success, same_content
 
 CONSTANTS = "constants.npz"
+_LAYOUTS: dict[str, tuple[str, tuple[int | None, ...]]] = {  # None: texels along a side
+    "weight_mask": ("float32", (None, None)),
+    "coverage": ("bool", (None, None)),
+    "landmark_texels": ("int32", (68, 2)),
+    "landmark_indices": ("int32", (68, 4)),
+    "landmark_weights": ("float32", (68, 4)),
+}
+
+_MAX_BYTES = 256 << 20  # of all arrays: twice those of maps of 4096 texels
+_MAX_HEADER = 4096
 
 
 def write_constants(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> str:
@@ -28,13 +41,42 @@ def write_constants(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def read_constants(folder: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
-    """A data set's constants; DatasetError where their file is missing or cannot be read."""
+def read_constants(folder: str | os.PathLike[str], size: int) -> dict[str, NDArray[Any]]:
+    """A data set's constants, of maps of `size` texels; DatasetError where their file is missing or cannot be read."""
     path = Path(folder, CONSTANTS)
     try:
-        with np.load(path, allow_pickle=False) as content:
-            return dict(content)
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            names = [member.filename.removesuffix(".npy") for member in members]
+            if len(set(names)) < len(names) or not set(names) <= set(_LAYOUTS):
+                raise ValueError(f"holds {', '.join(names)[:200]}, expected {', '.join(_LAYOUTS)}")
+            if sum(member.file_size for member in members) > _MAX_BYTES:
+                raise ValueError(f"its arrays take more than {_MAX_BYTES} bytes")
+            return {name: _read_array(archive, member, name, size) for name, member in zip(names, members, strict=True)}
     except FileNotFoundError as error:
         raise DatasetError(f"{path}: missing; run what made the data set again") from error
     except Exception as error:  # zipfile and NumPy raise many kinds on damaged files
         raise DatasetError(f"{path}: cannot be read ({error}); run `uvgen verify {path.parent}`") from error
+
+
+def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, texels: int) -> NDArray[Any]:
+    """One array, whose size is known to be that of its bytes before any memory is taken."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & 1:
+        raise ValueError(f"{member.filename} is compressed in an unknown way")
+    with archive.open(member) as file:
+        version = npy.read_magic(file)
+        read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
+        if read_header is None:
+            raise ValueError(f"{member.filename} has version {version}")
+        shape, columns_first, dtype = read_header(file, max_header_size=_MAX_HEADER)
+        wanted, lengths = _LAYOUTS[name]
+        expected = tuple(texels if n is None else n for n in lengths)
+        if dtype != np.dtype(wanted) or columns_first or shape != expected or any(type(n) is not int for n in shape):
+            raise ValueError(f"{member.filename} holds {dtype} {shape}, expected {wanted} {expected}")
+        size = math.prod(shape) * dtype.itemsize
+        if file.tell() + size != member.file_size:
+            raise ValueError(f"{member.filename} has {member.file_size} bytes, {dtype} {shape} needs others")
+        data = bytearray(file.read(size))
+        if len(data) != size or file.read(1):
+            raise ValueError(f"{member.filename} is cut short")
+    return np.frombuffer(data, dtype).reshape(shape)

@@ -18,12 +18,18 @@ machine names: the same input gives the same bytes.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import h5py
+import numpy as np
+
+from uvgen.errors import DatasetError
+from uvgen.storage.hdf5_reading import open_hdf5
 
 FORMAT, VERSION = "uvgen-shard", 2
 """What a shard's attributes state. Until the first release, another version is refused: build the set again."""
+
+MAX_SIZE = 4096
+"""Pixels along each side of a crop, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +54,33 @@ class Field:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Layout(NamedTuple):
+    """What a reader expects of a field it knows.
+
+    Attributes
+    ----------
+    dtype : str
+        NumPy dtype, or ``"str"``.
+    shape : tuple of int or None
+        One sample's shape; None for any length.
+    """
+
+    dtype: str
+    shape: tuple[int | None, ...]
+
+    def differs(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
+        """What was found and what was expected, where they differ; otherwise nothing."""
+        same_type = dtype.kind == "S" if self.dtype == "str" else dtype == np.dtype(self.dtype)
+        lengths = len(shape) == len(self.shape)
+        if same_type and lengths and all(k in (None, n) for n, k in zip(shape, self.shape, strict=True)):
+            return ""
+        return f"{dtype} {shape} a sample, expected {self.dtype} {self.shape}".replace("None", "*")
+
+
 def is_shard(path: Path) -> bool:
     """Whether a file is a shard of uvgen, of any version."""
     try:
-        with h5py.File(path, "r") as file:
-            return bool(file.attrs.get("format") == FORMAT)
-    except OSError:
+        with open_hdf5(path) as file:
+            return bool(file.attributes.get("format") == FORMAT)
+    except DatasetError:
         return False

@@ -3,17 +3,18 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from uvgen.errors import DatasetError
+from uvgen.errors import DatasetError, InputError
 from uvgen.shards.format import VERSION
 from uvgen.storage.files import replaced_on_success, same_content
+from uvgen.storage.text import read_text
 
 DATASET_INDEX = "dataset.json"
-_SELF = "content_sha256"  # of the index itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +83,28 @@ class Index:
             "shards": [plain(entry) for entry in sorted(self.shards, key=lambda entry: entry.file)],
             "skipped": [plain(entry) for entry in sorted(self.skipped, key=lambda entry: (entry.name, entry.shard))],
         }
-        content[_SELF] = content_sha256(content)
-        data = (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
-        path = folder / DATASET_INDEX
+        data, path = sealed(content), folder / DATASET_INDEX
         if not same_content(path, data):
             with replaced_on_success(path, make_folder=False) as temporary:
                 temporary.write_bytes(data)
 
     def _check(self, n_samples: int) -> None:
+        numbers = [n_samples, self.plan["samples"]]
+        texts = [self.uvgen, *(text for skip in self.skipped for text in (skip.name, skip.shard, skip.reason))]
+        hashes = [entry.sha256 for entry in self.shards if entry.samples] + [self.constants_sha256 or ""]
+        hashes += [skip.files_sha256 for skip in self.skipped if skip.files_sha256 is not None]
         for entry in self.shards:
-            named_well = entry.file == Path(entry.file).name
-            if not named_well or entry.samples < 0 or (entry.sha256 is None) != (entry.samples == 0):
+            numbers += [entry.samples, entry.size_bytes]
+            texts += [entry.file] if entry.names is None else [entry.file, entry.names]
+        if any(type(number) is not int or not 0 <= number < 1 << 60 for number in numbers):
+            raise ValueError("a count that is no number of samples or bytes")
+        if not all(isinstance(text, str) for text in (*texts, *hashes)):
+            raise ValueError("a name, reason or hash that is no text")
+        for text in texts:
+            text.encode()  # no half of a surrogate pair, which cannot be printed
+        for entry in self.shards:
+            named_well = entry.file == Path(entry.file).name and entry.file not in ("", "..") and "\0" not in entry.file
+            if not named_well or (entry.sha256 is None) != (entry.samples == 0):
                 raise ValueError(f"entry of {entry.file!r} with {entry.samples} samples")
         if len({entry.file for entry in self.shards}) < len(self.shards):
             raise ValueError("a shard is listed twice")
@@ -106,15 +118,16 @@ class Index:
         """Read a folder's `dataset.json`; DatasetError where it is missing or not one."""
         path = folder / DATASET_INDEX
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            data = read_text(path, "a data set's index").encode()  # an editor may have saved it with a byte-order mark
+            content = json.loads(data, parse_constant=_no_number)
             if content["format"] != "uvgen-dataset":
                 raise ValueError(f"format {content['format']!r}")
             if content["version"] != VERSION:
                 raise DatasetError(
                     f"{path}: version {content['version']}, expected {VERSION}; build the data set again"
                 )
-            if _SELF in content and content[_SELF] != content_sha256(content):
-                raise ValueError("its content does not have the SHA-256 written in it")
+            if not _is_sealed(data):
+                raise ValueError("its content does not have the checksum that is written in it")
             if not isinstance(content["config"], dict) or not isinstance(content["plan"], dict):
                 raise ValueError("config or plan is no object")
             index = cls(
@@ -129,16 +142,34 @@ class Index:
             raise DatasetError(f"{path}: no such file; expected a folder that `uvgen build` made") from error
         except DatasetError:
             raise
+        except InputError as error:  # no text
+            raise DatasetError(str(error)) from error
         except OSError as error:
             raise DatasetError(f"{path}: cannot be read ({error.strerror}); rights?") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise DatasetError(f"{path}: not a data set's index ({error}); was it edited, or damaged?") from error
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            raise DatasetError(
+                f"{path}: not a data set's index ({error}); damaged, edited by hand, or made by an "
+                "earlier uvgen? build the data set again"
+            ) from error
 
 
-def content_sha256(content: Mapping[str, Any]) -> str:
-    """Hash of what an index says, however it is laid out."""
-    text = json.dumps({key: value for key, value in content.items() if key != _SELF}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+_SEAL = b',\n  "sha256": "'
+
+
+def sealed(content: Mapping[str, Any]) -> bytes:
+    """The bytes of an index: JSON whose last field is the SHA-256 of all bytes before it."""
+    data = json.dumps(content, indent=2, ensure_ascii=False).removesuffix("\n}").encode()
+    return data + _SEAL + hashlib.sha256(data).hexdigest().encode() + b'"\n}\n'
+
+
+def _is_sealed(data: bytes) -> bool:
+    content, _, digest = data.rpartition(_SEAL)
+    found = re.fullmatch(rb'([0-9a-f]{64})"\n}\n', digest)
+    return found is not None and found[1].decode() == hashlib.sha256(content).hexdigest()
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"the number {name}")
 
 
 def plain(entry: ShardEntry | SkippedSample) -> dict[str, Any]:

@@ -14,11 +14,15 @@ from typing import Any, Protocol, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import InputError
+from uvgen.errors import DatasetError, InputError
 from uvgen.fixed_point import decode
-from uvgen.shards.constants import read_constants
+from uvgen.shards.constants import CONSTANTS, read_constants
+from uvgen.shards.format import Layout
 from uvgen.shards.index import Index
 from uvgen.shards.shard import OpenShard
+from uvgen.storage.files import sha256_file
+from uvgen.storage.hdf5_reading import MAX_INFLATED_BYTES
+from uvgen.storage.isolated import Hdf5Process
 
 _MAX_OPEN = 64  # files a reader keeps open
 
@@ -56,18 +60,32 @@ class ShardReader:
         Every sample's name, in order: from the index, or from the shards where an older version made the set.
     """
 
-    def __init__(self, folder: Path, index: Index, config: Any, made: Mapping[str, Maker] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        index: Index,
+        config: Any,
+        made: Mapping[str, Maker] | None = None,
+        *,
+        expected: Mapping[str, Layout] | None = None,
+        check: bool = False,
+        untrusted: bool = False,
+    ) -> None:
         self.folder = Path(os.path.abspath(folder))  # workers may have another working folder
         self.config = config
         self._shards = [entry for entry in index.shards if entry.samples]
         self._ends = list(accumulate(entry.samples for entry in self._shards))
         self._made = made or {}
-        self._has_constants = index.constants_sha256 is not None
+        self._constants_sha256 = index.constants_sha256
+        self._expected, self._check = dict(expected or {}), check
+        self._untrusted = untrusted
+        self._process: Hdf5Process | None = None
+        self._layout: dict[str, tuple[tuple[int, ...], str]] | None = None  # that all shards have
         self._open: OrderedDict[int, OpenShard] = OrderedDict()
         self._lock, self._pid = threading.Lock(), os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {**self.__dict__, "_open": OrderedDict(), "_lock": None, "_pid": -1}
+        state = {**self.__dict__, "_open": OrderedDict(), "_lock": None, "_pid": -1, "_process": None}
         state.pop("names", None)
         state.pop("constants", None)
         return state
@@ -210,35 +228,88 @@ class ShardReader:
     def _shard(self, number: int) -> OpenShard:
         if self._pid != os.getpid():  # neither handles nor the lock of the process that this one comes from are ours
             self._open, self._lock, self._pid = OrderedDict(), threading.Lock(), os.getpid()
+            self._process = None
         with self._lock:
             shard = self._open.get(number)
             if shard is None:
                 entry = self._shards[number]
-                shard = self._open[number] = OpenShard(self.folder / entry.file, entry.samples)
+                path = self.folder / entry.file
+                if self._check:
+                    self._check_hash(path, entry.sha256)
+                if self._untrusted and self._process is None:
+                    self._process = Hdf5Process()
+                shard = OpenShard(path, entry.samples, self._expected, self._process)
+                self._check_layout(path, shard)
+                self._open[number] = shard
                 if len(self._open) > _MAX_OPEN:
                     self._open.popitem(last=False)  # closed when the last thread that reads from it is done
             self._open.move_to_end(number)
             return shard
+
+    def _check_hash(self, path: Path, sha256: str | None) -> None:
+        try:
+            found = sha256_file(path)
+        except OSError as error:
+            raise DatasetError(f"{path}: cannot be read ({error.strerror or error}); missing?") from error
+        if found != sha256:
+            raise DatasetError(f"{path}: its SHA-256 is not the one in the index; damaged or changed")
+
+    def _check_layout(self, path: Path, shard: OpenShard) -> None:
+        """That samples of all shards stack: the first one opened says how."""
+        found = {
+            name: (shape, "text" if dtype.kind == "S" else dtype.str)
+            for name, (shape, dtype) in shard.layouts.items()
+            if name in shard.fields
+        }
+        self._layout = self._layout or found
+        for name in sorted(found.keys() | self._layout.keys()):
+            if found.get(name) != self._layout.get(name):
+                here, others = (fields.get(name, "none") for fields in (found, self._layout))
+                raise DatasetError(f"{path}: {name} is {here}, in other shards {others}; build it again")
 
     @cached_property
     def names(self) -> list[str]:
         """Every sample's name, in order."""
         listed = [entry.sample_names for entry in self._shards]
         return [
-            name for k, names in enumerate(listed)
-            for name in (self._shard(k).file["name"].asstr()[()] if names is None else names)
-        ]  # fmt: skip
+            name
+            for k, names in enumerate(listed)
+            for name in (self._shard(k).texts("name") if names is None else names)
+        ]
 
-    def column(self, name: str) -> NDArray[Any]:
-        """One stored field of every sample, stacked, in order: for small ones, such as the pose."""
-        parts = [self._shard(k).file[name] for k in range(len(self._shards))]
-        return np.concatenate([decode(part[()], dict(part.attrs)) for part in parts])
+    def column(self, name: str, *, max_bytes: int = MAX_INFLATED_BYTES) -> NDArray[Any]:
+        """One stored field of every sample, stacked, in order: for small ones, such as the pose.
+
+        Parameters
+        ----------
+        name : str
+            The field.
+        max_bytes : int
+            What a shard's compressed field may take in memory; a larger one is refused.
+
+        Returns
+        -------
+        ndarray
+            Texts as bytes.
+
+        Raises
+        ------
+        DatasetError
+            Where a shard is missing or damaged.
+        """
+        shards = (self._shard(k) for k in range(len(self._shards)))
+        return np.concatenate([decode(shard.column(name, max_bytes), shard.attributes[name]) for shard in shards])
 
     @cached_property
     def constants(self) -> dict[str, NDArray[Any]]:
         """Arrays that are the same for all samples.
 
-        ``weight_mask`` (U, U) float32, ``coverage`` (U, U) bool, and ``landmark_texels`` (68, 2) int32, rows and
-        columns. DatasetError where their file is missing or damaged.
+        ``weight_mask`` (U, U) float32, ``coverage`` (U, U) bool, ``landmark_texels`` (68, 2) int32, rows and columns,
+        and for `uvgen.LandmarkWeights.of_constants` ``landmark_indices`` and ``landmark_weights``. DatasetError where
+        their file is missing or damaged.
         """
-        return read_constants(self.folder) if self._has_constants else {}
+        if self._constants_sha256 is None:
+            return {}
+        if self._check:
+            self._check_hash(self.folder / CONSTANTS, self._constants_sha256)
+        return read_constants(self.folder, self.config.build.uv_size)

@@ -1,16 +1,23 @@
 """One shard, open for reading."""
 
+import math
+from collections.abc import Mapping
+from itertools import pairwise
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError
 from uvgen.images.codecs import decode_jpeg
-from uvgen.shards.format import FORMAT, VERSION
+from uvgen.shards.format import FORMAT, MAX_SIZE, VERSION, Layout
 from uvgen.shards.index import DATASET_INDEX
+from uvgen.storage.hdf5_reading import MAX_INFLATED_BYTES, Hdf5Dataset, open_hdf5, safe_dataset
+from uvgen.storage.isolated import Hdf5Process
+
+_CODES, _ENDS = "image_data", "image_end"
 
 
 class OpenShard:
@@ -18,8 +25,6 @@ class OpenShard:
 
     Attributes
     ----------
-    file : h5py.File
-        The file itself.
     fields : list of str
         What a sample has; ``image`` also where it is stored as JPEG.
     attributes : dict
@@ -30,87 +35,168 @@ class OpenShard:
         How many samples it has.
     has_jpegs : bool
         Whether images are stored as JPEG.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    n_samples : int
+        Samples that the index says it has.
+    expected : mapping of str to Layout
+        What is known of some fields; those of other names may be anything.
+    process : Hdf5Process, optional
+        Reads the file in this one's place.
+
+    Raises
+    ------
+    DatasetError
+        Where the file is no such shard; see `uvgen.storage.hdf5_reading` for what is refused.
     """
 
-    def __init__(self, path: Path, n_samples: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        n_samples: int,
+        expected: Mapping[str, Layout] | None = None,
+        process: Hdf5Process | None = None,
+    ) -> None:
         self._path, self.n_samples = path, n_samples
+        open_file = open_hdf5 if process is None else process.open
+        self._file = open_file(path, DatasetError, f"; run `uvgen verify {path.parent}`")
         try:
-            # samples are read whole and in any order: HDF5's chunk cache would copy each once more
-            self.file = h5py.File(path, "r", rdcc_nbytes=0)
-        except OSError as error:
-            raise DatasetError(f"{path}: cannot be opened ({error}); run `uvgen verify {path.parent}`") from error
-        if self.file.attrs.get("format") != FORMAT:
-            raise DatasetError(f"{path}: not a shard of uvgen; run `uvgen verify {path.parent}`")
-        version = int(self.file.attrs.get("version", 0))
-        if version != VERSION:
-            raise DatasetError(f"{path}: version {version}, expected {VERSION}; build the data set again")
-        self._jpegs = self.file.get("image_data")
-        datasets = {n: data for n, data in self.file.items() if n != "image_data"}
+            self._open(expected or {})
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _open(self, expected: Mapping[str, Layout]) -> None:
+        if self.file_attributes.get("format") != FORMAT:
+            raise self._file.refused("not a shard of uvgen")
+        version = self.file_attributes.get("version")
+        if not isinstance(version, (int, np.integer)) or version != VERSION:
+            raise DatasetError(f"{self._path}: version {version}, expected {VERSION}; build the data set again")
+        datasets = {name: safe_dataset(self._file, name) for name in self._file.names}
+        self._jpegs = datasets.pop(_CODES, None)
         for name, data in datasets.items():
-            if len(data) != n_samples:
+            n_rows = data.shape[0] if data.shape else 0
+            if n_rows != self.n_samples:
                 raise DatasetError(
-                    f"{path}: {name} has {len(data)} rows, {DATASET_INDEX} says {n_samples}; build it again"
+                    f"{self._path}: {name} has {n_rows} rows, {DATASET_INDEX} says {self.n_samples}; build it again"
                 )
         self._datasets = datasets
-        self._contiguous = {name for name, data in datasets.items() if data.chunks is None}
-        self._rows: dict[str, NDArray[Any]] = {}  # contiguous fields, read whole at first use: some hundred kB
-        self._direct = {  # fields whose chunks hold a sample's bytes as they are
-            name: (data.id, data.shape[1:], data.dtype, (0,) * (data.ndim - 1))
-            for name, data in datasets.items()
-            if data.chunks == (1, *data.shape[1:]) and data.id.get_create_plist().get_nfilters() == 0
-        }
-        self.fields = ["image" if name == "image_end" else name for name in datasets]
-        self.attributes = {name: dict(data.attrs) for name, data in datasets.items()}
+        self._rows: dict[str, NDArray[Any]] = {}  # fields not stored by row, whole at first use: some hundred kB
+        self.fields = ["image" if name == _ENDS else name for name in datasets]
+        self.attributes = {name: data.attributes for name, data in datasets.items()}
         self.layouts = {name: (data.shape[1:], data.dtype) for name, data in datasets.items()}
         self.has_jpegs = self._jpegs is not None
-        if self.has_jpegs:
-            size = int(self.file.attrs["size"])
-            self.layouts["image"], self.attributes["image"] = ((size, size, 3), np.dtype(np.uint8)), {}
+        if self._jpegs is not None:
+            self._check_jpegs(self._jpegs)
+        elif _ENDS in datasets:
+            raise self._file.refused(f"has {_ENDS}, but no {_CODES}")
+        for name, data in datasets.items():
+            self._check_codes(name, data)
+        self.check_layouts(expected)
+
+    def check_layouts(self, expected: Mapping[str, Layout]) -> None:
+        """Raise DatasetError where fields are not as they are known to be."""
+        for name, layout in expected.items():
+            if name in self.layouts and (wrong := layout.differs(*self.layouts[name])):
+                raise self._file.refused(f"{name} holds {wrong}")
+
+    def _check_jpegs(self, data: Hdf5Dataset) -> None:
+        if "image" in self._datasets or _ENDS not in self._datasets:
+            raise self._file.refused(f"has {_CODES}, expected {_ENDS} with it, and no image")
+        if data.dtype != np.uint8 or len(data.shape) != 1:
+            raise self._file.refused(f"{_CODES} holds {data.dtype} {data.shape}, expected uint8 of one axis")
+        ends = self._datasets[_ENDS]
+        if ends.dtype.kind not in "iu" or len(ends.shape) != 1:
+            raise self._file.refused(f"{_ENDS} holds {ends.dtype} {ends.shape[1:]}, expected integers")
+        size = self.file_attributes.get("size")
+        if not isinstance(size, (int, np.integer)) or not 1 <= size <= MAX_SIZE:
+            raise self._file.refused(f"attribute size is {size!r}, expected 1 to {MAX_SIZE} px")
+        # Python's integers: differences of unsigned ones would wrap
+        values = [0, *map(int, self._column(_ENDS)), data.shape[0]]
+        if any(low > high for low, high in pairwise(values)):
+            raise self._file.refused(f"{_ENDS} is not ascending from 0 to the {data.shape[0]} bytes of {_CODES}")
+        self.layouts["image"] = (int(size), int(size), 3), np.dtype(np.uint8)
+        self.attributes["image"] = {}
+
+    def _check_codes(self, name: str, data: Hdf5Dataset) -> None:
+        """That fixed-point numbers say what they stand for."""
+        attributes = data.attributes
+        if not {"scale_factor", "add_offset", "rounding"} & attributes.keys():
+            return
+        values = [attributes.get(key) for key in ("scale_factor", "add_offset")] + [attributes.get("rounding", 0)]
+        good = all(isinstance(value, Real) and math.isfinite(value) for value in values)
+        if data.dtype.kind not in "iu" or not good or float(attributes["scale_factor"]) <= 0:
+            raise self._file.refused(f"{name} holds {data.dtype} with scale and offset {values}, expected codes")
 
     def __enter__(self) -> "OpenShard":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.file.close()
+        self._file.close()
+
+    @property
+    def file_attributes(self) -> dict[str, Any]:
+        """The file's own attributes: where it comes from."""
+        return self._file.attributes
+
+    @property
+    def image_attributes(self) -> dict[str, Any]:
+        """The attributes of the images as they are stored."""
+        return self.attributes["image"] if self._jpegs is None else self._jpegs.attributes
 
     def read(self, name: str, row: int, out: NDArray[Any] | None = None) -> Any:
         """One field of one sample, see `uvgen.shards.reader.ShardReader.read`."""
-        try:
-            if name == "image" and self._jpegs is not None:
-                return self._decoded_image(row, out)
-            if name in self._contiguous:
-                value = self._column(name)[row]
-                if out is None:
-                    return value.decode() if isinstance(value, bytes) else value.copy()
-                out[...] = value
-                return out
-            if name in self._direct:  # past HDF5's selection machinery, which takes as long as the copy
-                dataset, shape, dtype, start = self._direct[name]
-                out = np.empty(shape, dtype) if out is None else out
-                dataset.read_direct_chunk((row, *start), out=out.reshape(-1).view(np.uint8))
-                return out
-            data = self._datasets[name]
-            out = np.empty(data.shape[1:], data.dtype) if out is None else out
-            data.read_direct(out, np.s_[row])
-            return out
-        except (OSError, RuntimeError, ValueError) as error:
-            raise DatasetError(
-                f"{self._path}: {name} of sample {row} cannot be read ({error}); run `uvgen verify {self._path.parent}`"
-            ) from error
+        if name == "image" and self._jpegs is not None:
+            return self._decoded_image(self._jpegs, row, out)
+        data = self._datasets[name]
+        if data.by_row:
+            return data.read_row(row, out)
+        value = self._column(name)[row]
+        if out is None:
+            return self._text(name, row, value) if isinstance(value, bytes) else value.copy()
+        out[...] = value
+        return out
 
     def view(self, name: str, row: int) -> Any:
         """`read`, but perhaps into what the shard keeps: quicker for small fields."""
         if name not in self._rows:
             return self.read(name, row)  # and next time it is there, if it is kept at all
         value = self._rows[name][row]
-        return value.decode() if isinstance(value, bytes) else value
+        return self._text(name, row, value) if isinstance(value, bytes) else value
+
+    def column(self, name: str, max_bytes: int = MAX_INFLATED_BYTES) -> NDArray[Any]:
+        """One field of all samples as it is stored; bytes for texts."""
+        return self._dataset(name).read(max_bytes)
+
+    def texts(self, name: str) -> list[str]:
+        """One text of all samples."""
+        column = self._column(name)
+        if column.dtype.kind != "S" or column.ndim != 1:
+            raise self._file.refused(f"{name} holds {column.dtype} {column.shape[1:]}, expected texts")
+        return [self._text(name, row, value) for row, value in enumerate(column.tolist())]
+
+    def _text(self, name: str, row: int, value: bytes) -> str:
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise self._file.refused(f"{name} of sample {row} is no text ({error})") from error
 
     def _column(self, name: str) -> NDArray[Any]:
         if name not in self._rows:
-            self._rows[name] = self._datasets[name][()]
+            self._rows[name] = self._dataset(name).read()
         return self._rows[name]
 
-    def _decoded_image(self, row: int, out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
-        ends = self._column("image_end")
-        encoded = self._jpegs[int(ends[row - 1]) if row else 0 : int(ends[row])]
-        return decode_jpeg(encoded, out)
+    def _dataset(self, name: str) -> Hdf5Dataset:
+        if name not in self._datasets:
+            raise self._file.refused(f"no dataset {name}")
+        return self._datasets[name]
+
+    def _decoded_image(self, jpegs: Hdf5Dataset, row: int, out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+        ends = self._rows[_ENDS]
+        encoded = jpegs.read_range(int(ends[row - 1]) if row else 0, int(ends[row]))
+        (height, width, _), _ = self.layouts["image"]
+        with self._file.guarded(f"image of sample {row}"):
+            return decode_jpeg(encoded, out, (height, width))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from uvgen.errors import DatasetError
+from uvgen.storage.reading import read_file
 
 
 class Journal:
@@ -29,7 +30,7 @@ class Journal:
         """The values, up to the first line that is not whole."""
         self._valid, values = 0, []
         try:
-            lines = self._path.read_bytes().splitlines(keepends=True)
+            lines = read_file(self._path).splitlines(keepends=True)
         except OSError:
             return []
         if not lines or lines[0] != self._about:

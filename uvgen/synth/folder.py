@@ -22,6 +22,8 @@ from uvgen.jobs.run import RETRIES, check_run, check_same, run
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.storage.files import check_folder, replaced_on_success, same_content
+from uvgen.storage.plain_json import parse_json
+from uvgen.storage.text import read_text
 from uvgen.synth.worker import SynthJob, flipped_name, parameters_of_zero
 
 SUBSETS = ("AFW", "HELEN", "IBUG", "LFPW")
@@ -251,7 +253,9 @@ def _in_batches(names: list[str]) -> list[Sequence[str]]:
 
 def _read_index(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_text(path, "what uvgen synth wrote"))
+    except InputError as error:  # no text
+        raise DatasetError(f"{error}; choose another output folder") from error
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path}: cannot be read ({error}); choose another output folder") from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from uvgen._version import __version__
 from uvgen.errors import DatasetError
+from uvgen.storage.cache import cache_folder
 from uvgen.storage.files import draft_of, folder_on_success, replaced_on_success, sha256_file
 from uvgen.storage.locks import locked
 
@@ -56,16 +57,6 @@ def builtin_samples() -> Path:
                 if not _is_whole(folder):  # where there are no locks, another process may have been faster
                     raise
     return folder
-
-
-def cache_folder() -> Path:
-    """``UVGEN_CACHE`` where it is set, else the user's cache folder for uvgen."""
-    named = os.environ.get("UVGEN_CACHE")
-    if named:
-        return Path(os.path.abspath(Path(named).expanduser()))
-    from platformdirs import user_cache_dir
-
-    return Path(user_cache_dir("uvgen", appauthor=False))
 
 
 def _fingerprint() -> str:

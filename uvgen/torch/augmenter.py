@@ -59,6 +59,11 @@ class Augmenter:
     needs_mirror : bool
         Whether there are maps, which take a model's texel mirror to flip.
 
+    Attributes
+    ----------
+    mirror : TexelMirror or None
+        The model's, where maps are flipped.
+
     Raises
     ------
     InputError, DatasetError, ModelError
@@ -83,11 +88,11 @@ class Augmenter:
         self.takes_codes = not self._custom
         self.size, self._filter = reader.config.build.size, reader.config.build.filter
         self._source = None if source is None else self._source_folder(source, reader)
-        self._mirror: TexelMirror | None = None
+        self.mirror: TexelMirror | None = None
         if needs_mirror and not self._custom and augmentation.flip:
             if model is None:
                 raise InputError("flip: needs the shards' model, which says where texels mirror; give model=")
-            self._mirror = TexelMirror.of_model(model, reader.config.build.uv_size, reader.config.build.convention)
+            self.mirror = TexelMirror.of_model(model, reader.config.build.uv_size, reader.config.build.convention)
 
     def draw(self, name: str, epoch: int) -> Any:
         """What to do to a sample in an epoch."""
@@ -137,7 +142,7 @@ class Augmenter:
         move = draw.similarity, draw.size
         moved = None
         if position_map is not None:
-            moved = move_map(position_map, *move, flip=draw.flip, mirror=self._mirror, out=map_out)
+            moved = move_map(position_map, *move, flip=draw.flip, mirror=self.mirror, out=map_out)
         return Changed(crop, moved, move_landmarks(landmarks, *move, flip=draw.flip))
 
     def compose(self, draw: Any, crop: NDArray[np.float64], flipped: bool) -> tuple[NDArray[np.float64], bool]:

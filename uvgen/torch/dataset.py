@@ -25,6 +25,7 @@ from uvgen.torch.memory import Buffers, Layout, Slots
 from uvgen.torch.values import Values, check_normalize
 
 if TYPE_CHECKING:
+    from uvgen.maps.mirror import TexelMirror
     from uvgen.models.morphable import MorphableModel
 
 PARAMETERS = MAP_PARAMETERS
@@ -139,6 +140,11 @@ class ShardDataset(Dataset[dict[str, Any]]):
 
     def __len__(self) -> int:
         return len(self.reader)
+
+    @property
+    def mirror(self) -> "TexelMirror | None":
+        """How maps are flipped, where the augmentation does: `mirror.error_px` says how exactly."""
+        return None if self._augmenter is None else self._augmenter.mirror
 
     @property
     def shard_samples(self) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from uvgen.datasets.fields import MAP_PARAMETERS
 from uvgen.datasets.open import check_model
 from uvgen.errors import InputError
 from uvgen.maps.atlas import build_atlas
-from uvgen.maps.mirror import TexelMirror
+from uvgen.maps.mirror import mirror_vertices, mirrored_texels
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
@@ -62,9 +62,10 @@ class PositionMapLayer(nn.Module):
     mean: Tensor
     corners: Tensor
     weights: Tensor
-    mirrored_texels: Tensor
-    mirror_sources: Tensor
-    mirror_weights: Tensor
+    mirror_vertices: Tensor
+    unpaired: Tensor
+    unpaired_corners: Tensor
+    unpaired_weights: Tensor
 
     def __init__(
         self,
@@ -86,10 +87,12 @@ class PositionMapLayer(nn.Module):
             "weights": atlas.weights.copy(),
         }
         if crop_size is not None:
-            mirror = TexelMirror.of_model(model, size, convention)
-            buffers["mirrored_texels"] = mirror.texels.astype(np.int64)
-            buffers["mirror_sources"] = mirror.sources.astype(np.int64)
-            buffers["mirror_weights"] = mirror.weights.copy()
+            mirrored, pairs = mirrored_texels(model, size, convention), mirror_vertices(model)
+            unpaired = mirrored.unpaired
+            buffers["mirror_vertices"] = np.where(pairs < 0, np.arange(len(pairs)), pairs)
+            buffers["unpaired"] = unpaired.astype(np.int64)
+            buffers["unpaired_corners"] = mirrored.vertices[unpaired].astype(np.int64)
+            buffers["unpaired_weights"] = mirrored.weights[unpaired]
         for name, array in buffers.items():
             self.register_buffer(name, torch.from_numpy(array), persistent=False)
 
@@ -186,8 +189,8 @@ class PositionMapLayer(nn.Module):
         image_height : (B,) or number
             px.
         flipped : (B,) bool, optional
-            Which samples are mirrored after `similarity`: x becomes crop_size - 1 - x, and texels exchange places
-            (see `uvgen.maps.mirror`).
+            Which samples are mirrored after `similarity`: x becomes crop_size - 1 - x, and texels show the mirrored
+            face (see `uvgen.maps.mirror.mirrored_texels`).
 
         Returns
         -------
@@ -233,23 +236,33 @@ class PositionMapLayer(nn.Module):
             vertices = (self.basis @ coefficients.mT).view(len(self.mean), 3, n) + self.mean[:, :, None]
             smallest = (vertices * linear[:, 2].mT).sum(dim=1).amin(dim=0)  # einsum would take three times as long
             shift = torch.cat([shift, -smallest[:, None]], dim=1)
-            texels = nn.functional.embedding_bag(
-                self.corners, vertices.view(len(self.mean), 3 * n), per_sample_weights=self.weights, mode="sum"
-            )
-            maps = torch.baddbmm(shift[:, :, None], linear, texels.view(len(self.corners), 3, n).permute(2, 1, 0))
-            if flipped is not None and self.crop_size is not None:
-                mirrored = self._mirrored(maps, self.crop_size)
-                maps = torch.where(flipped.to(maps.device, torch.bool)[:, None, None], mirrored, maps)
+            if flipped is None or self.crop_size is None:
+                texels = self._interpolate(vertices, self.corners, self.weights)
+            else:
+                flips = flipped.to(vertices.device, torch.bool)
+                texels = self._mirrored(vertices, flips)
+                sign = 1 - 2 * flips.to(dtype)[:, None]
+                across = torch.stack([(self.crop_size - 1) * flips, *[torch.zeros_like(flips)] * 2], dim=1)
+                sign = torch.cat([sign, torch.ones_like(shift[:, 1:])], dim=1)
+                linear, shift = linear * sign[:, :, None], shift * sign + across
+            maps = torch.baddbmm(shift[:, :, None], linear, texels.permute(2, 1, 0))
         return maps.view(n, 3, self.size, self.size)
 
-    def _mirrored(self, maps: Tensor, crop_size: int) -> Tensor:
-        """Maps (B, 3, texels) of the mirrored crops."""
-        n = len(maps)
-        moved = maps.view(n, 3, self.size, self.size).flip(-1).reshape(n, 3, -1)
-        if len(self.mirrored_texels):
-            blends = (maps[:, :, self.mirror_sources] * self.mirror_weights).sum(dim=-1)
-            moved = moved.index_copy(2, self.mirrored_texels, blends)
-        return torch.cat([crop_size - 1 - moved[:, :1], moved[:, 1:]], dim=1)
+    def _interpolate(self, vertices: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
+        """(t, 3, B): points between vertices (n, 3, B)."""
+        bags = nn.functional.embedding_bag(
+            corners, vertices.view(len(vertices), -1), per_sample_weights=weights, mode="sum"
+        )
+        return bags.view(len(corners), *vertices.shape[1:])
+
+    def _mirrored(self, vertices: Tensor, flips: Tensor) -> Tensor:
+        """(t, 3, B): where the texels lie on faces with these vertices (n, 3, B), of which some are flipped (B,)."""
+        swapped = torch.where(flips, vertices[self.mirror_vertices], vertices)
+        texels = self._interpolate(swapped, self.corners, self.weights)
+        if len(self.unpaired):
+            opposite = self._interpolate(vertices, self.unpaired_corners, self.unpaired_weights)
+            texels = texels.index_copy(0, self.unpaired, torch.where(flips, opposite, texels[self.unpaired]))
+        return texels
 
     def _to_crop(self, pose: Tensor, similarity: Tensor, height: Tensor) -> tuple[Tensor, Tensor]:
         """Model → crop: (B, 3, 3) for x, y, z and the shift (B, 2) of x and y. See `uvgen.geometry`."""

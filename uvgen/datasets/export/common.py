@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import DatasetError
+from uvgen.storage.names import safe_name
 
 PARAMETERS = (
     "landmarks", "shape", "expression", "pose", "crop_pose", "image_to_crop", "image_height", "flipped",
@@ -23,11 +23,8 @@ class Part(NamedTuple):
 
 
 def path_of(name: str) -> PurePosixPath:
-    """A sample's name as a relative path; DatasetError where no file can have it."""
-    path = PurePosixPath(name)
-    if not path.parts or path.is_absolute() or ".." in path.parts:
-        raise DatasetError(f"sample {name!r}: not a name that a file can have; was the data set edited?")
-    return path
+    """A sample's name as a relative path that leads nowhere else; see `uvgen.storage.names.safe_name`."""
+    return PurePosixPath(safe_name(name))
 
 
 def npy(array: NDArray[Any]) -> bytes:

@@ -8,13 +8,17 @@ import numpy as np
 from uvgen.datasets.export.common import PARAMETERS, Part, npy, path_of
 from uvgen.images.codecs import encode_jpeg
 from uvgen.shards.reader import ShardReader
+from uvgen.storage.names import inside
 
-RESERVED = ("weight_mask", "samples")
+RESERVED = ("weight_mask", "samples", ".export")
 """Names that no sample may have."""
+
+ENDINGS = (".jpg", ".npy", ".npz", ".json")
+"""Of files beside which a folder may not have the same name."""
 
 
 def key(name: str) -> str:
-    """The name itself."""
+    """The name itself, where a file can have it."""
     return str(path_of(name))
 
 
@@ -22,7 +26,7 @@ def write(reader: ShardReader, part: Part, folder: Path, quality: int) -> None:
     """Write the files of a shard's samples."""
     for number in part.samples:
         sample = reader[number]
-        path = folder / path_of(sample["name"])
+        path = inside(folder, sample["name"])
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_name(f"{path.name}.jpg").write_bytes(encode_jpeg(sample["image"], quality))
         path.with_name(f"{path.name}.npy").write_bytes(npy(sample["posmap"]))

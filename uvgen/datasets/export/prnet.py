@@ -10,6 +10,7 @@ from uvgen.datasets.export.common import Part, npy
 from uvgen.images.codecs import encode_jpeg, encode_png
 from uvgen.maps.mask_files import weights_to_gray
 from uvgen.shards.reader import ShardReader
+from uvgen.storage.names import printable
 
 
 def key(name: str) -> str:
@@ -29,7 +30,7 @@ def write(reader: ShardReader, part: Part, folder: Path, quality: int) -> None:
 
 def finish(reader: ShardReader, folder: Path) -> None:
     """Write ``names.txt`` and the weight mask."""
-    lines = "".join(f"{number} {name}\n" for number, name in enumerate(reader.names, start=1))
+    lines = "".join(f"{number} {printable(name)}\n" for number, name in enumerate(reader.names, start=1))
     (folder / "names.txt").write_text(lines, encoding="utf-8")
     weights = reader.constants.get("weight_mask")
     if weights is not None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import check_folder, check_new_folder, draft_of, folder_on_success, sha256_file
 from uvgen.storage.journal import Journal
 from uvgen.storage.locks import exclusive
+from uvgen.storage.names import brief
 
 if TYPE_CHECKING:
     from uvgen.models.morphable import MorphableModel
@@ -35,6 +36,8 @@ TARGETS: dict[str, ModuleType] = {"webdataset": webdataset, "npy": files, "prnet
 """What a data set can be written as."""
 
 _RECORD = ".uvgen-journal"
+_LONGEST_NAME = 4096  # characters, as long as a path may be
+_MOST_OF_NAMES = 1 << 28  # characters of all names, as NumPy keeps them: each as long as the longest
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +170,7 @@ class _ExportRecord:
 
     def resume(self) -> None:
         """Go on with a draft of the same export; empty another one."""
-        self._finished = set(self._journal.read())
+        self._finished = {name for name in self._journal.read() if isinstance(name, str)}
         if self._finished:
             return
         self._journal.remove()
@@ -200,10 +203,24 @@ class _ExportRecord:
 
 
 def _check_names(reader: ShardReader, target: ModuleType) -> None:
-    """Raise InputError where two samples would be written to the same file."""
+    """Raise InputError where two samples would be written to the same file, or names would fill the memory."""
+    names = reader.names
+    if (longest := max(map(len, names), default=0)) > _LONGEST_NAME and longest * len(names) > _MOST_OF_NAMES:
+        raise InputError(f"a sample's name of {longest} characters, expected {_LONGEST_NAME} at most")
     taken = set(getattr(target, "RESERVED", ()))
-    for name in reader.names:
+    for name in names:
         key = target.key(name)
         if key in taken:
-            raise InputError(f"sample {key!r}: two samples map to this file name; export them to separate folders")
+            raise InputError(
+                f"sample {brief(key)!r}: two samples map to this file name; export them to separate folders"
+            )
         taken.add(key)
+    folders = {str(parent) for key in taken for parent in PurePosixPath(key).parents}
+    for ending in getattr(target, "ENDINGS", ()):
+        if clash := next(
+            (folder for folder in folders if folder.endswith(ending) and folder.removesuffix(ending) in taken), None
+        ):
+            raise InputError(
+                f"sample {brief(clash.removesuffix(ending))!r}: its file has the name of another sample's folder, "
+                f"{brief(clash)!r}; export them to separate folders"
+            )

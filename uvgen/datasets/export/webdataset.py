@@ -6,6 +6,7 @@ Per sample it holds ``KEY.jpg``, ``KEY.posmap.npy`` (U, U, 3) float32, ``KEY.lan
 
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from uvgen.storage.files import replaced_on_success
 
 def key(name: str) -> str:
     """The name with hyphens for points: WebDataset takes everything behind the first point for the extension."""
-    return str(path_of(name)).replace(".", "-")
+    path = str(path_of(name)).replace(".", "-")
+    return f"x{path}" if re.match("__[^/]*__/", path) else path  # WebDataset passes over such folders
 
 
 def write(reader: ShardReader, part: Part, folder: Path, quality: int) -> None:

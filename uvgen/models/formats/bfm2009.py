@@ -7,6 +7,8 @@
 - ``BFM_UV.mat`` (3DMMasSTN): UV (53490, 2), or face3d's trimmed (53215, 2)
 - ``Model_tri_mouth.mat`` (3DDFA, optional): tri_mouth (3, q)
 
+Vectors may be rows or columns, and matrices transposed, as other programs save them.
+
 Putting them together is what face3d's MATLAB script ``generate.m`` does.
 """
 
@@ -45,40 +47,51 @@ def read(bfm: Path, expression: Path, info: Path, uv: Path, mouth: Path | None =
     basel = matlab.load(bfm, "shapeMU", "shapePC", "shapeEV")
     additions = matlab.load(expression, "mu_exp", "w_exp", "sigma_exp")
     about = matlab.load(info, "trimIndex", "tri", "keypoints")
-    uv_rows = matlab.load(uv, "UV")["UV"]
-    trim = matlab.indices(about["trimIndex"]).ravel()
-    n_full, n = len(basel["shapeMU"]) // 3, len(trim)
+    given_uv = matlab.load(uv, "UV")
+    shape = matlab.points(basel, "shapeMU", bfm)
+    trim = matlab.indices(matlab.vector(about, "trimIndex", info))
+    n_full, n = len(shape) // 3, len(trim)
+    if not n:
+        raise ModelError(f"{info}: trimIndex is empty, expected the vertices of {bfm} that are kept")
+    if trim.min() < 0:
+        raise ModelError(f"{info}: trimIndex holds what is no vertex, expected whole numbers of 1 to {n_full}")
     if trim.max() >= n_full:
         raise ModelError(f"{info}: trimIndex reaches vertex {trim.max() + 1}, expected {n_full} at most, as {bfm} has")
-    if len(additions["w_exp"]) != 3 * n:
-        raise ModelError(f"{expression}: w_exp has {len(additions['w_exp'])} rows, expected {3 * n} for trimIndex")
-    if len(uv_rows) not in (n, n_full):
-        raise ModelError(f"{uv}: UV has {len(uv_rows)} rows, expected {n_full} or {n}")
+    expressions = matlab.rows(additions, "w_exp", expression, 3 * n)
+    mean_expression = matlab.vector(additions, "mu_exp", expression, 3 * n)
 
     def trimmed(columns: NDArray[Any]) -> NDArray[Any]:
         return columns.reshape(n_full, 3, -1)[trim]
 
-    mean = trimmed(basel["shapeMU"]).reshape(-1, 1).astype(np.float64) + additions["mu_exp"]
-    segments = about.get("segbin", basel.get("segbin"))
+    mean = trimmed(shape).reshape(3 * n).astype(np.float64) + mean_expression
+    labelled, labels_path = (about, info) if "segbin" in about else (basel, bfm)
+    segments = matlab.numbers(labelled, "segbin", labels_path) if "segbin" in labelled else None
     textured = all(key in basel for key in ("texMU", "texPC", "texEV"))
     used = [bfm, expression, info, uv] + ([mouth] if mouth else [])
     return make_model(
         source=str(bfm),
         name="BFM 2009",
         mean=mean.reshape(n, 3),
-        basis=matlab.joint_basis(trimmed(basel["shapePC"]).reshape(3 * n, -1), additions["w_exp"]),
-        shape_std=basel["shapeEV"].ravel(),
-        expression_std=additions["sigma_exp"].ravel(),
-        triangles=matlab.triangles(about["tri"]),
-        mouth_triangles=(
-            matlab.triangles(matlab.load(mouth, "tri_mouth")["tri_mouth"]) if mouth else np.empty((0, 3), np.int32)
+        basis=matlab.joint_basis(
+            trimmed(matlab.rows(basel, "shapePC", bfm, 3 * n_full)).reshape(3 * n, -1),
+            expressions,
         ),
-        uv=matlab.trimmed_uv(uv_rows, trim),
-        landmarks=matlab.indices(about["keypoints"]).ravel(),
-        regions=None if segments is None else matlab.regions(segments, n, trim),
-        mirror=matlab.mirror(about["symlist"], n) if "symlist" in about else None,
-        albedo_mean=trimmed(basel["texMU"])[:, :, 0] if textured else None,
-        albedo_basis=trimmed(basel["texPC"]) if textured else None,
-        albedo_std=basel["texEV"].ravel() if textured else None,
+        shape_std=matlab.vector(basel, "shapeEV", bfm),
+        expression_std=matlab.vector(additions, "sigma_exp", expression),
+        triangles=matlab.triangles(about, "tri", info),
+        mouth_triangles=(
+            matlab.triangles(matlab.load(mouth, "tri_mouth"), "tri_mouth", mouth)
+            if mouth
+            else np.empty((0, 3), np.int32)
+        ),
+        uv=matlab.trimmed_uv(matlab.uv_rows(given_uv, uv, n_full, n), trim),
+        landmarks=matlab.indices(matlab.vector(about, "keypoints", info)),
+        regions=None if segments is None else matlab.regions(segments, n, trim, f"{labels_path}: segbin"),
+        mirror=matlab.mirror(matlab.pairs(about, "symlist", info), n, f"{info}: symlist")
+        if "symlist" in about
+        else None,
+        albedo_mean=trimmed(matlab.vector(basel, "texMU", bfm, 3 * n_full))[:, :, 0] if textured else None,
+        albedo_basis=trimmed(matlab.rows(basel, "texPC", bfm, 3 * n_full)) if textured else None,
+        albedo_std=matlab.vector(basel, "texEV", bfm) if textured else None,
         sources={file.name: sha256_file(file) for file in used},
     )

@@ -45,38 +45,48 @@ def read(path: Path) -> MorphableModel:
     uv_path, info_path = path.with_name("BFM_UV.mat"), path.with_name("BFM_info.mat")
     if not uv_path.exists():
         raise ModelError(f"{uv_path}: no such file; put the file of UV coordinates beside {path.name}")
-    uv = matlab.load(uv_path, "UV")["UV"]
+    given_uv = matlab.load(uv_path, "UV")
     info: dict[str, Any] = matlab.load(info_path, struct="model_info") if info_path.exists() else {}
 
-    n = len(model["shapeMU"]) // 3
-    trim = matlab.indices(info["trimIndex"]).ravel() if "trimIndex" in info else None
-    mean = model["shapeMU"].astype(np.float64) + model["expMU"]
+    shape = matlab.points(model, "shapeMU", path)
+    n = len(shape) // 3
+    trim = matlab.indices(matlab.vector(info, "trimIndex", info_path)) if "trimIndex" in info else None
+    n_rows = max(np.shape(given_uv["UV"]), default=0)
+    untrimmed = trim is not None and n_rows > trim.max(initial=n)
+    uv = matlab.uv_rows(given_uv, uv_path, *((n, n_rows) if untrimmed else (n,)))
+    mean = shape.astype(np.float64) + matlab.vector(model, "expMU", path, 3 * n)
     textured = all(key in model for key in ("texMU", "texPC", "texEV"))
     used = (path, uv_path, info_path) if info else (path, uv_path)
     return make_model(
         source=str(path),
         name=path.name,
         mean=mean.reshape(n, 3),
-        basis=matlab.joint_basis(model["shapePC"], model["expPC"]),
-        shape_std=model["shapeEV"].ravel(),
-        expression_std=model["expEV"].ravel(),
-        triangles=matlab.triangles(model["tri"]),
-        mouth_triangles=matlab.triangles(model["tri_mouth"]) if "tri_mouth" in model else np.empty((0, 3), np.int32),
+        basis=matlab.joint_basis(matlab.rows(model, "shapePC", path, 3 * n), matlab.rows(model, "expPC", path, 3 * n)),
+        shape_std=matlab.vector(model, "shapeEV", path),
+        expression_std=matlab.vector(model, "expEV", path),
+        triangles=matlab.triangles(model, "tri", path),
+        mouth_triangles=(
+            matlab.triangles(model, "tri_mouth", path) if "tri_mouth" in model else np.empty((0, 3), np.int32)
+        ),
         uv=matlab.trimmed_uv(uv, trim),
-        landmarks=matlab.indices(model["kpt_ind"]).ravel(),
-        regions=_regions(info, n, trim),
-        mirror=matlab.mirror(info["symlist"], n) if "symlist" in info else None,
-        albedo_mean=model["texMU"].reshape(n, 3) if textured else None,
-        albedo_basis=model["texPC"].reshape(n, 3, -1) if textured else None,
-        albedo_std=model["texEV"].ravel() if textured else None,
+        landmarks=matlab.indices(matlab.vector(model, "kpt_ind", path)),
+        regions=_regions(info, info_path, n, trim),
+        mirror=matlab.mirror(matlab.pairs(info, "symlist", info_path), n, f"{info_path}: symlist")
+        if "symlist" in info
+        else None,
+        albedo_mean=matlab.vector(model, "texMU", path, 3 * n).reshape(n, 3) if textured else None,
+        albedo_basis=matlab.rows(model, "texPC", path, 3 * n).reshape(n, 3, -1) if textured else None,
+        albedo_std=matlab.vector(model, "texEV", path) if textured else None,
         sources={file.name: sha256_file(file) for file in used},
     )
 
 
-def _regions(info: dict[str, Any], n: int, trim: NDArray[np.int32] | None) -> NDArray[np.uint8] | None:
+def _regions(info: dict[str, Any], path: Path, n: int, trim: NDArray[np.int32] | None) -> NDArray[Any] | None:
     if "regions" in info:
-        return info["regions"].ravel()
-    return matlab.regions(info["segbin"], n, trim) if "segbin" in info else None
+        return matlab.vector(info, "regions", path, n)
+    if "segbin" not in info:
+        return None
+    return matlab.regions(matlab.numbers(info, "segbin", path), n, trim, f"{path}: segbin")
 
 
 def write(model: MorphableModel, folder: Path) -> None:

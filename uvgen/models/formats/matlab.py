@@ -8,10 +8,15 @@ from numpy.typing import NDArray
 
 from uvgen.checks import shown
 from uvgen.errors import ModelError
+from uvgen.models.formats import known
 from uvgen.models.morphable import REGIONS
+from uvgen.storage.kinds import describe_file
+from uvgen.storage.matfile import Unread, read_variables
+from uvgen.storage.names import brief
 
 # 1-based vertices of the trimmed model whose published UV are off, and the neighbours whose mean replaces
 # them (face3d, examples/Data/BFM/generate.m).
+_DEEPEST = 4  # groups in groups: structs in structs
 _UV_REPAIRS = ((10032, (10033, 10158)), (10155, (10534, 10157, 10661)), (10280, (10916, 10286)))
 
 
@@ -21,7 +26,7 @@ def load(path: Path, *required: str, struct: str | None = None) -> dict[str, Any
     Parameters
     ----------
     path : Path
-        A ``.mat`` file, version 5 to 7.
+        A ``.mat`` file of any version.
     *required : str
         Variables or fields that must be there.
     struct : str, optional
@@ -30,44 +35,127 @@ def load(path: Path, *required: str, struct: str | None = None) -> dict[str, Any
     Returns
     -------
     dict of str to ndarray
+        Full matrices, sparse ones and those wrapped in a cell or a struct array of one included.
 
     Raises
     ------
     ModelError
         Where the file is missing, not a MATLAB file, or lacks a variable.
     """
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
+    if not path.exists():
+        raise ModelError(f"{path}: no such file")
     try:
-        content = loadmat(path, variable_names=None if struct is None else [struct])
-    except NotImplementedError as error:
-        raise ModelError(f"{path}: MATLAB 7.3 file; save it again in MATLAB with save(..., '-v7')") from error
-    except FileNotFoundError as error:
-        raise ModelError(f"{path}: no such file") from error
-    except (OSError, ValueError, TypeError, MatReadError, EOFError) as error:
-        raise ModelError(f"{path}: not a readable MATLAB file ({error}); download it again") from error
+        if describe_file(path) == "a MATLAB 7.3 file":
+            content = _load_hdf5(path, None if struct is None else [struct])
+        else:
+            content = read_variables(path, None if struct is None else [struct])
+    except Exception as error:  # h5py raises errors of any type on damaged files
+        kind = describe_file(path)
+        if kind == "a MATLAB 7.3 file":
+            again = "save it again in MATLAB with save(..., '-v7')"
+            raise ModelError(f"{path}: MATLAB 7.3 file; {again}, it cannot be read ({brief(error)})") from error
+        if kind.startswith("a MATLAB"):
+            raise ModelError(f"{path}: not a readable MATLAB file ({brief(error)}); download it again") from error
+        raise ModelError(f"{path}: not a readable MATLAB file ({kind}){known.advice(path)}") from error
     if struct is not None:
-        if struct not in content or content[struct].dtype.names is None:
-            raise ModelError(f"{path}: no struct `{struct}` in it; expected face3d's file")
-        record = content[struct].ravel()[0]
-        content = {name: record[name] for name in record.dtype.names}
+        record = content.get(struct)
+        if not isinstance(record, dict):
+            raise ModelError(f"{path}: no struct `{struct}` in it; expected face3d's file{known.advice(path)}")
+        content = record
     for name in required:
         if name not in content:
-            present = ", ".join(sorted(key for key in content if not key.startswith("__")))
-            raise ModelError(f"{path}: variable {name} is missing; the file holds {present}")
+            present = ", ".join(sorted(key for key in content if not key.startswith("__"))) or "nothing"
+            raise ModelError(f"{path}: variable {name} is missing; the file holds {brief(present)}{known.advice(path)}")
     return content
 
 
+def _load_hdf5(path: Path, names: list[str] | None) -> dict[str, Any]:
+    """Variables of a MATLAB 7.3 file: HDF5, the axes in reverse order, structs as groups."""
+    from uvgen.storage.hdf5_reading import open_hdf5, safe_dataset
+
+    with open_hdf5(path, ModelError, user_block=512) as file:
+
+        def value(name: str, depth: int) -> Any:
+            if depth < _DEEPEST and file.is_group(name):
+                return {key: value(f"{name}/{key}", depth + 1) for key in file.members(name)}
+            item = safe_dataset(file, name)
+            return np.empty((0, 0)) if item.attributes.get("MATLAB_empty", 0) else item.read().T
+
+        return {name: value(name, 0) for name in file.names if names is None or name in names}
+
+
+def numbers(content: dict[str, Any], name: str, path: Path) -> NDArray[Any]:
+    """A variable as a matrix of real numbers; ModelError where it is something else."""
+    if isinstance(content[name], (dict, Unread)):
+        found = "a struct" if isinstance(content[name], dict) else content[name].what
+        raise ModelError(f"{path}: {name} is {found}, expected a vector or matrix of real numbers")
+    array = np.asarray(content[name])
+    if array.dtype.kind not in "fiub" or array.ndim > 2:
+        raise ModelError(f"{path}: {name} is {shown(array)}, expected a vector or matrix of real numbers")
+    return np.atleast_2d(array)
+
+
+def vector(content: dict[str, Any], name: str, path: Path, length: int | None = None) -> NDArray[Any]:
+    """A variable that is one row, one column or empty, as (length,)."""
+    array = numbers(content, name, path)
+    if (array.size and 1 not in array.shape) or (length is not None and array.size != length):
+        expected = "one row or column" if length is None else f"one row or column of {length} numbers"
+        raise ModelError(f"{path}: {name} is {shown(array)}, expected {expected}")
+    return array.ravel()
+
+
+def points(content: dict[str, Any], name: str, path: Path) -> NDArray[Any]:
+    """A variable of three numbers per vertex, x, y, z of one after the other, as (3n,)."""
+    array = vector(content, name, path)
+    if array.size % 3:
+        raise ModelError(f"{path}: {name} has {array.size} numbers, expected three per vertex")
+    return array
+
+
+def rows(content: dict[str, Any], name: str, path: Path, n: int) -> NDArray[Any]:
+    """A matrix of n rows, or the same as n columns, as (n, *); a square one is taken as rows."""
+    array = numbers(content, name, path)
+    if not array.size:
+        return np.empty((n, 0), array.dtype)
+    if array.shape[0] != n and array.shape[1] == n:
+        array = array.T
+    if array.shape[0] != n:
+        raise ModelError(f"{path}: {name} has {array.shape[0]} rows, expected {n}; it is {shown(array)}")
+    return array
+
+
+def pairs(content: dict[str, Any], name: str, path: Path) -> NDArray[Any]:
+    """A matrix of pairs, (2, q) or (q, 2), as (2, q); one of (2, 2) is taken as (2, q)."""
+    array = numbers(content, name, path)
+    if 2 not in array.shape:
+        raise ModelError(f"{path}: {name} is {shown(array)}, expected (2, q): pairs of vertices")
+    return array if array.shape[0] == 2 else array.T
+
+
+def uv_rows(content: dict[str, Any], path: Path, *lengths: int) -> NDArray[np.float64]:
+    """The variable UV, (n, 2) or (2, n), as (n, 2) where n is one of `lengths`."""
+    array = numbers(content, "UV", path)
+    for n in lengths:
+        if array.shape in ((n, 2), (2, n)):
+            return (array if array.shape == (n, 2) else array.T).astype(np.float64)
+    n = max(array.shape)
+    raise ModelError(f"{path}: UV has {n} rows, expected {' or '.join(map(str, lengths))} of two numbers")
+
+
 def indices(array: NDArray[Any]) -> NDArray[np.int32]:
-    """0-based int32 indices from MATLAB's 1-based numbers of any dtype."""
-    return np.asarray(array).astype(np.int64).astype(np.int32) - np.int32(1)
-
-
-def triangles(array: NDArray[Any]) -> NDArray[np.int32]:
-    """(m, 3) 0-based triangles from a (3, m) or (m, 3) 1-based matrix."""
+    """0-based int32 indices from MATLAB's 1-based numbers of any dtype; -1 for what is none: a fraction, NaN."""
     array = np.asarray(array)
-    return np.ascontiguousarray(indices(array if array.shape[-1] == 3 and array.shape[0] != 3 else array.T))
+    if array.dtype.kind == "f":
+        array = np.where((array == np.rint(array)) & (np.abs(array) < 2**31), array, 0)
+    return (array.astype(np.int64) - 1).clip(-1, 2**31 - 1).astype(np.int32)
+
+
+def triangles(content: dict[str, Any], name: str, path: Path) -> NDArray[np.int32]:
+    """(m, 3) 0-based triangles from a 1-based matrix (3, m), as the files have it, or (m, 3); (3, 3) is the former."""
+    array = numbers(content, name, path)
+    if 3 not in array.shape:
+        raise ModelError(f"{path}: {name} is {shown(array)}, expected (3, m): the corners of triangles")
+    return np.ascontiguousarray(indices(array.T if array.shape[0] == 3 else array))
 
 
 def trimmed_uv(uv: NDArray[Any], trim: NDArray[np.int32] | None) -> NDArray[np.float64]:
@@ -85,31 +173,40 @@ def trimmed_uv(uv: NDArray[Any], trim: NDArray[np.int32] | None) -> NDArray[np.f
     return uv
 
 
-def regions(segments: NDArray[Any], n: int, trim: NDArray[np.int32] | None) -> NDArray[np.uint8]:
+def regions(segments: NDArray[Any], n: int, trim: NDArray[np.int32] | None, name: str = "segbin") -> NDArray[np.uint8]:
     """Region labels from the BFM's `segbin`: one column or row each for nose, eyes, mouth and the rest.
 
     The rest, face and neck alike, is labelled "face".
     """
     segments = np.asarray(segments)
-    if segments.shape[0] == 4 and segments.shape[1] != 4:
+    if segments.ndim == 2 and segments.shape[0] == 4 and segments.shape[1] != 4:
         segments = segments.T
-    if trim is not None and len(segments) != n:
+    if trim is not None and len(segments) != n and (not len(trim) or trim.max() < len(segments)):
         segments = segments[trim]
     if segments.shape != (n, 4):
-        raise ModelError(f"segbin: {shown(segments)}, expected ({n}, 4): nose, eyes, mouth, rest")
+        raise ModelError(f"{name}: {shown(segments)}, expected ({n}, 4): nose, eyes, mouth, rest")
     labels = np.full(n, REGIONS.index("face"), np.uint8)
     for column, name in reversed(list(enumerate(("nose", "eyes", "mouth")))):
         labels[segments[:, column] != 0] = REGIONS.index(name)
     return labels
 
 
-def mirror(pairs: NDArray[Any], n: int) -> NDArray[np.int32]:
+def mirror(pairs: NDArray[Any], n: int, name: str = "symlist") -> NDArray[np.int32]:
     """(n,) mirror vertex of each vertex from `symlist`, (2, q) 1-based pairs; -1 where no pair names it."""
     left, right = indices(pairs if pairs.shape[0] == 2 else pairs.T)
+    if len(left) and not 0 <= min(left.min(), right.min()) <= max(left.max(), right.max()) < n:
+        raise ModelError(f"{name}: names a vertex that does not exist, expected 1 to {n}")
     result = np.full(n, -1, np.int32)
     result[right[::-1]] = left[::-1]  # the first pair that names a vertex counts
     result[left[::-1]] = right[::-1]
     return result
+
+
+def mirror_of(content: dict[str, Any], path: Path, n: int) -> NDArray[np.int32] | None:
+    """`mirror` of the variable symlist, or None where there is none."""
+    if "symlist" not in content:
+        return None
+    return mirror(pairs(content, "symlist", path), n, f"{path}: symlist")
 
 
 def joint_basis(shape: NDArray[Any], expression: NDArray[Any]) -> NDArray[np.float32]:

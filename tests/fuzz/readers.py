@@ -1,0 +1,323 @@
+"""The table of readers that `make fuzz` damages files for. A new reader of files is one more line of `READERS`."""
+
+import io
+import json
+import pickle
+import shutil
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import scipy.io as sio
+import scipy.sparse
+from PIL import Image
+from support.builds import make
+from support.toy import annotation, face3d_files, parameters, picture, toy_model, write_bfm_files, write_tree
+
+import uvgen
+from fuzz import mutators
+from uvgen import Augmentation, load_model, save_model
+from uvgen.augment.values import AugmentationDraw
+from uvgen.cli.options import read_augmentation
+from uvgen.datasets.config import BuildConfig
+from uvgen.errors import UvgenError
+from uvgen.images.codecs import decode_jpeg, encode_jpeg
+from uvgen.maps.mask_files import read_weights
+from uvgen.meshes.files import write_obj, write_ply
+from uvgen.meshes.read import read_mesh
+from uvgen.models.formats import bfm2009, face3d, known
+from uvgen.models.from_mesh import _read_landmarks
+from uvgen.samples.find import Sample, select_samples
+from uvgen.samples.read import EXTRAS, read_annotation, read_image
+from uvgen.shards.constants import CONSTANTS, read_constants, write_constants
+from uvgen.shards.index import DATASET_INDEX, Index
+from uvgen.storage.kinds import describe_file
+from uvgen.storage.pickles import load_plain_pickle
+from uvgen.storage.text import read_lines
+from uvgen.synth.folder import _read_index
+
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A reader of files.
+
+    Attributes
+    ----------
+    name : str
+        In reports, and the folder of its corpus.
+    file : str
+        The name that its files have.
+    seeds : callable
+        Sound files, given an empty folder to work in; the work of a second at most.
+    read : callable
+        Reads a file, whose folder has what `beside` put there; it may raise `errors` alone.
+    mutate : callable
+        One of `mutators`.
+    beside : callable, optional
+        Puts what the file needs into its folder.
+    most_bytes : int
+        Memory that one small file may take.
+    known : str
+        Why failures are expected for now; they are counted and do not fail the run.
+    """
+
+    name: str
+    file: str
+    seeds: Callable[[Path], list[bytes]]
+    read: Callable[[Path], object]
+    mutate: Callable[[bytes, Random], bytes]
+    beside: Callable[[Path], object] | None = None
+    errors: tuple[type[Exception], ...] = (UvgenError,)
+    most_bytes: int = 200 * MEBIBYTE
+    known: str = ""
+
+
+def _stored(save: Callable[..., Any], *given: Any, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    save(stream, *given, **options)
+    return stream.getvalue()
+
+
+def _sample_mats(_: Path) -> list[bytes]:
+    content = parameters()
+    content |= {"pt2d": annotation(content), "pt3d_68": np.ones((3, 68), np.float32), "Illum_Para": np.ones((1, 10))}
+    odd = {
+        "text": "a",
+        "cell": np.array([[1, "b"]], object),
+        "struct": {"a": 1.0},
+        "sparse": scipy.sparse.eye(3).tocsc(),
+    }
+    return [
+        _stored(sio.savemat, content | more, do_compression=packed) for more in ({}, odd) for packed in (False, True)
+    ]
+
+
+def _read_sample_mat(path: Path) -> None:
+    read_annotation(Sample("a", "a", None, path), tuple(EXTRAS))
+
+
+def _model_parts(folder: Path) -> list[bytes]:
+    write_bfm_files(folder, toy_model(with_mouth=True))
+    wrapped = np.empty((1, 1), object)
+    wrapped[0, 0] = np.arange(1.0, 69)
+    n = toy_model().n_vertices
+    about = {
+        "keypoints": wrapped,
+        "trimIndex": np.arange(1.0, n + 1)[:, None],
+        "tri": scipy.sparse.csc_matrix(np.eye(3)),
+    }
+    sound = (folder / "model_info.mat").read_bytes()
+    return [sound, *(_stored(sio.savemat, about, do_compression=packed) for packed in (False, True))]
+
+
+def _read_model_part(path: Path) -> None:
+    known.advice(path)
+    files = [path.with_name(name) for name in ("01_MorphableModel.mat", "Model_Expression.mat", "BFM_UV.mat")]
+    bfm2009.read(files[0], files[1], path, files[2])
+
+
+def _face3d_seeds(folder: Path) -> list[bytes]:
+    return [face3d_files(toy_model(), folder).with_name("BFM_info.mat").read_bytes()]
+
+
+def _images(_: Path) -> list[bytes]:
+    image = Image.fromarray(picture(3, 24, 40))
+    made = [(image, "JPEG", {}), (image, "JPEG", {"progressive": True}), (image.convert("CMYK"), "JPEG", {})]
+    modes = ("RGB", "RGBA", "L", "P", "1", "LA")
+    made += [(image.convert(mode), "PNG", {}) for mode in modes]
+    made += [
+        (image, "BMP", {}),
+        (image.convert("P"), "BMP", {}),
+        (image, "WEBP", {}),
+        (image, "WEBP", {"lossless": True}),
+    ]
+    made += [(image.convert("RGBA"), "WEBP", {})]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    made += [(image, "JPEG", {"exif": exif}), (image, "PNG", {"exif": exif})]
+    return [_stored(item.save, kind, **options) for item, kind, options in made]
+
+
+def _read_picture(path: Path) -> None:
+    read_image(Sample("a", "a", path, None), exif="apply")
+
+
+def _masks(_: Path) -> list[bytes]:
+    levels = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    return [_stored(Image.fromarray(levels).convert(mode).save, "PNG") for mode in ("L", "P", "RGB", "1")]
+
+
+def _arrays(_: Path) -> list[bytes]:
+    weights = np.arange(64).reshape(8, 8) / 4
+    arrays = (weights, weights.astype(">f4"), np.asfortranarray(weights), weights[..., None] > 3, weights.astype("i2"))
+    return [_stored(np.save, array) for array in arrays]
+
+
+def _lists(_: Path) -> list[bytes]:
+    return [
+        b"AFW/a_0\nAFW/b_1.jpg\n# a comment\nIBUG/\xc3\xa4\n",
+        b"\n".join(b"%d" % k for k in range(68)),
+        b"1.0, 2 # x",
+    ]
+
+
+def _read_list(path: Path) -> None:
+    lines = read_lines(path, "one name per line")
+    for work in (lambda: select_samples([Sample("AFW/a_0", "AFW", None, None)], lines), lambda: _read_landmarks(path)):
+        try:
+            work()
+        except UvgenError as error:
+            _check_message(error)
+
+
+def _check_message(error: Exception) -> None:
+    assert len(str(error)) < 4000, "a message longer than a page"
+    str(error).encode()
+
+
+def _augmentations(_: Path) -> list[bytes]:
+    prnet = Augmentation.preset("prnet")
+    return [
+        prnet.to_json().encode(),
+        b'{"preset": "prnet", "flip": 0.5}',
+        prnet.draw(1, "a", 0, size=32).to_json().encode(),
+    ]
+
+
+def _read_json(path: Path) -> None:
+    for read in (lambda: AugmentationDraw.from_json(path.read_text("utf-8", "surrogateescape")),):
+        try:
+            read()
+        except UvgenError as error:
+            _check_message(error)
+    read_augmentation("none", path)
+
+
+def _indexes(folder: Path) -> list[bytes]:
+    return [(_built(folder) / DATASET_INDEX).read_bytes()]
+
+
+def _built(folder: Path, config: BuildConfig | None = None) -> Path:
+    save_model(toy_model(), folder / "model.h5")
+    config = config or BuildConfig(size=32, uv_size=32, shard_size=2)
+    make(write_tree(folder / "tree", 1), folder / "model.h5", folder / "shards", config)
+    return folder / "shards"
+
+
+def _synth_indexes(_: Path) -> list[bytes]:
+    return [json.dumps({"format": "uvgen-synth", "version": 1, "seed": 3, "size": 450, "model": "x"}).encode()]
+
+
+def _meshes(kind: str) -> Callable[[Path], list[bytes]]:
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0.5]])
+    triangles = np.array([[0, 1, 2], [2, 1, 3]])
+
+    def seeds(folder: Path) -> list[bytes]:
+        path = folder / f"mesh.{kind}"
+        if kind == "off":
+            return [
+                b"OFF\n4 2 0\n0 0 0\n1 0 0\n0 1 0\n1 1 .5\n3 0 1 2\n3 2 1 3\n",
+                b"OFF\n# a\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2",
+            ]
+        (write_obj if kind == "obj" else write_ply)(path, vertices, triangles)
+        if kind == "obj":
+            return [
+                path.read_bytes(),
+                b"v 0 0 0 \\\n1\nv 1 0 0\nv 0 1 0\nvt 0 0\nf 1/1 2//2 3/1/1 1\nf -1 -2 -3\nusemtl x\n",
+            ]
+        text = b"ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\n"
+        return [
+            path.read_bytes(),
+            text
+            + b"element face 1\nproperty list uchar int vertex_indices\nend_header\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n",
+        ]
+
+    return seeds
+
+
+def _pickles(_: Path) -> list[bytes]:
+    value = {
+        "mean": np.arange(6.0).reshape(2, 3), "std": np.ones(3, ">f4"), "t": ("a", b"b", 1, 2.5, None, True, 2**70),
+        "s": {1, 2}, "f": frozenset("ab"), "o": OrderedDict(a=np.float32(1)), "l": [[1, 2], [1j]], "b": bytearray(b"x"),
+        "x": np.asfortranarray(np.ones((2, 2))), "u": np.array(["ab"]),
+    }  # fmt: skip
+    return [pickle.dumps(value, protocol) for protocol in range(6)]
+
+
+def _shards(folder: Path) -> list[bytes]:
+    found = []
+    for codec in ("none", "jpeg"):
+        (folder / codec).mkdir()
+        config = BuildConfig(size=16, uv_size=16, shard_size=2, **({"image_codec": codec} if codec == "jpeg" else {}))
+        found.append((_built(folder / codec, config) / "AFW-00000.h5").read_bytes())
+    return found
+
+
+def _beside_shard(folder: Path) -> None:
+    made = _built(folder / "work", BuildConfig(size=16, uv_size=16, shard_size=2))
+    for path in made.iterdir():
+        shutil.copy(path, folder / path.name)
+
+
+def _read_shard(path: Path) -> None:
+    reader = uvgen.open_shards(path.parent)
+    for k in range(reader.shard_samples[0]):
+        _ = dict(reader[k])
+
+
+def _own_models(folder: Path) -> list[bytes]:
+    save_model(toy_model(), folder / "model.h5")
+    return [(folder / "model.h5").read_bytes()]
+
+
+def _read_own_model(path: Path) -> None:
+    model = load_model(path)
+    _ = float(model.mean.sum()) + float(np.asarray(model.basis[:2]).sum())
+
+
+def _constants(folder: Path) -> list[bytes]:
+    write_constants(folder, {"weight_mask": np.ones((8, 8), np.float32), "coverage": np.ones((8, 8), bool)})
+    return [(folder / CONSTANTS).read_bytes()]
+
+
+def _of_each_kind(folder: Path) -> list[bytes]:
+    makers = (_sample_mats, _images, _arrays, _meshes("obj"), _meshes("ply"), _meshes("off"), _pickles, _lists)
+    return [make_seeds(folder)[0] for make_seeds in makers]
+
+
+_HDF5 = "HDF5 files are to be checked before h5py reads them"
+_INDEX = "dataset.json is to be sealed with its checksum"
+
+READERS = (
+    Reader("sample_mat", "a.mat", _sample_mats, _read_sample_mat, mutators.mat),
+    Reader("model_mat", "model_info.mat", _model_parts, _read_model_part, mutators.mat, beside=_model_parts),
+    Reader("face3d_mat", "BFM_info.mat", _face3d_seeds, lambda path: face3d.read(path.with_name("BFM.mat")),
+           mutators.mat,
+           beside=_face3d_seeds),
+    Reader("image", "a.jpg", _images, _read_picture, mutators.picture),
+    Reader("shard_jpeg", "a.jpg", lambda _: [encode_jpeg(picture(1, 24, 40), 90)],
+           lambda path: decode_jpeg(path.read_bytes()),
+           mutators.jpeg, errors=(ValueError,)),
+    Reader("mask_png", "a.png", _masks, lambda path: read_weights(path, 8), mutators.picture),
+    Reader("npy", "a.npy", _arrays, lambda path: read_weights(path, 8), mutators.npy),
+    Reader("text_list", "a.txt", _lists, _read_list, mutators.text),
+    Reader("augmentation_json", "a.json", _augmentations, _read_json, mutators.as_json),
+    Reader("dataset_json", DATASET_INDEX, _indexes, lambda path: Index.read(path.parent), mutators.as_json,
+           known=_INDEX),
+    Reader("synth_json", "synth.json", _synth_indexes, _read_index, mutators.as_json),
+    Reader("obj", "a.obj", _meshes("obj"), read_mesh, mutators.text),
+    Reader("ply", "a.ply", _meshes("ply"), read_mesh, mutators.text),
+    Reader("off", "a.off", _meshes("off"), read_mesh, mutators.text),
+    Reader("pickle", "a.pkl", _pickles, lambda path: load_plain_pickle(path.read_bytes()), mutators.pickled,
+           errors=(ValueError,)),
+    Reader("kinds", "a", _of_each_kind, describe_file, mutators.any_bytes, errors=()),
+    Reader("constants_npz", CONSTANTS, _constants, lambda path: read_constants(path.parent), mutators.npz, known=_HDF5),
+    Reader("shard_h5", "AFW-00000.h5", _shards, _read_shard, mutators.hdf5, beside=_beside_shard, known=_HDF5),
+    Reader("model_h5", "model.h5", _own_models, _read_own_model, mutators.hdf5, known=_HDF5),
+)  # fmt: skip

@@ -1,0 +1,240 @@
+"""Decoding pictures as cameras, editors and the web leave them: every pixel, or a message that says what it is."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import simplejpeg
+from PIL import Image
+from support.toy import picture
+
+from uvgen.errors import InputError
+from uvgen.images.codecs import decode_gray, decode_image, decode_jpeg, encode_jpeg, encode_png, save_picture
+
+NOISE = np.random.default_rng(0).integers(60, 200, (96, 128, 3), np.uint8)
+
+
+def encoded(image: Image.Image | np.ndarray, kind: str, **options: object) -> bytes:
+    stream = io.BytesIO()
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def png(bits: int, color: int, rows: np.ndarray) -> bytes:
+    """A PNG put together by hand: rows (h, bytes)."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    channels = {0: 1, 2: 3, 4: 2, 6: 4}[color]
+    header = struct.pack(">IIBBBBB", rows.shape[1] * 8 // bits // channels, len(rows), bits, color, 0, 0, 0)
+    data = b"".join(b"\0" + row.tobytes() for row in rows)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+
+
+# JPEG
+
+SOUND = {
+    "baseline": encoded(NOISE, "JPEG", quality=95),
+    "halved colors": simplejpeg.encode_jpeg(NOISE, 95, colorsubsampling="420"),
+    "progressive": encoded(NOISE, "JPEG", quality=95, progressive=True),
+    "restart markers": encoded(NOISE, "JPEG", quality=95, restart_marker_rows=2),
+    "gray": encoded(NOISE[..., 0], "JPEG", quality=95),
+    "CMYK": encoded(Image.fromarray(NOISE).convert("CMYK"), "JPEG", quality=95),
+}
+
+
+@pytest.mark.parametrize("stray", [b"\0", bytes([0, 17, 34, 51]), b"\0" * 12, b"OK"])
+@pytest.mark.parametrize("kind", SOUND)
+def test_decode_image_with_stray_bytes_before_the_end_gives_the_same_pixels(kind: str, stray: bytes) -> None:
+    sound = SOUND[kind]
+    np.testing.assert_array_equal(decode_image(sound[:-2] + stray + sound[-2:]), decode_image(sound))
+
+
+@pytest.mark.parametrize("kind", SOUND)
+def test_decode_image_with_bytes_after_the_end_gives_the_same_pixels(kind: str) -> None:
+    np.testing.assert_array_equal(decode_image(SOUND[kind] + b"tail of a camera" * 9), decode_image(SOUND[kind]))
+
+
+@pytest.mark.parametrize("end", [b"", b"\xff\xd9"])
+@pytest.mark.parametrize("kept", [0.3, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("kind", SOUND)
+def test_decode_image_cut_short_is_refused(kind: str, kept: float, end: bytes) -> None:
+    """Also where a marker was put at the end, or bytes follow, for libjpeg to fill the rest with gray."""
+    cut = SOUND[kind][: int(kept * len(SOUND[kind]))] + end
+    for data in (cut, cut + b"tail" * (end != b"")):
+        with pytest.raises((ValueError, OSError)):
+            decode_image(data)
+
+
+@pytest.mark.parametrize("kind", ["baseline", "halved colors", "restart markers"])
+def test_decode_image_that_loses_its_place_is_refused(kind: str) -> None:
+    data = bytearray(SOUND[kind])
+    data[len(data) // 2 : len(data) // 2 + 50] = b"\x55" * 50
+    with pytest.raises(ValueError, match="Corrupt JPEG data"):
+        decode_image(bytes(data))
+
+
+# Depth, transparency and kinds
+
+
+@pytest.mark.parametrize("color", [0, 2, 4, 6])
+def test_decode_image_of_16_bits_is_refused(color: int) -> None:
+    data = png(16, color, np.zeros((3, 5 * 2 * {0: 1, 2: 3, 4: 2, 6: 4}[color]), np.uint8))
+    for decode in (decode_image, decode_gray):
+        with pytest.raises(ValueError, match="16 bits a channel, expected 8 bits"):
+            decode(data)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "1", "L", "CMYK", "YCbCr"])
+def test_decode_image_of_opaque_modes_is_their_rgb(mode: str) -> None:
+    image = Image.fromarray(picture()).convert(mode)
+    data = encoded(image, "JPEG" if mode in ("CMYK", "YCbCr") else "PNG")
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    np.testing.assert_array_equal(decode_image(data), expected)
+
+
+def test_decode_image_lays_what_is_transparent_on_black() -> None:
+    rgba = np.dstack([NOISE, np.broadcast_to(np.arange(128, dtype=np.uint8) * 2, (96, 128))])
+    expected = np.rint(NOISE * (rgba[..., 3:] / 255.0))
+    for kind, options in (("PNG", {}), ("WEBP", {"lossless": True, "exact": True})):
+        found = decode_image(encoded(rgba, kind, **options))
+        assert np.abs(found - expected).max() <= 1, kind  # rounding of halves
+    palette = Image.fromarray(NOISE).convert("P")
+    data = encoded(palette, "PNG", transparency=int(np.asarray(palette)[0, 0]))
+    there = np.asarray(palette) == np.asarray(palette)[0, 0]
+    found = decode_image(data)
+    assert (found[there] == 0).all() and found[~there].any(axis=-1).all()
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "PPM", "EPS", "PDF"])
+def test_decode_image_of_other_kinds_is_refused_by_name(kind: str) -> None:
+    with pytest.raises(ValueError, match=r"^an? .*, expected JPEG or PNG or BMP or WEBP"):
+        decode_image(encoded(NOISE, kind))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "WEBP"])
+def test_decode_image_of_lossless_kinds_gives_the_pixels(kind: str) -> None:
+    np.testing.assert_array_equal(decode_image(encoded(NOISE, kind, lossless=True)), NOISE)
+
+
+def test_decode_image_of_an_animation_is_refused() -> None:
+    frames = [Image.fromarray(NOISE), Image.fromarray(255 - NOISE)]
+    for kind in ("PNG", "WEBP"):
+        with pytest.raises(ValueError, match="an animation, expected one picture"):
+            decode_image(encoded(frames[0], kind, save_all=True, append_images=frames[1:]))
+
+
+# Gray levels
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P"])
+@pytest.mark.parametrize("kind", ["PNG", "BMP"])
+def test_decode_gray_of_gray_pixels_gives_their_levels(mode: str, kind: str) -> None:
+    if kind == "BMP" and mode in ("LA", "RGBA"):
+        pytest.skip("not written by Pillow, or without alpha")
+    levels = (16 * np.arange(16, dtype=np.uint8)).reshape(2, 8)
+    image = Image.fromarray(levels).convert("RGB" if mode == "P" else mode)
+    image = image.quantize(16) if mode == "P" else image
+    np.testing.assert_array_equal(decode_gray(encoded(image, kind)), levels)
+
+
+def test_decode_gray_of_4_and_1_bits_gives_the_levels_that_they_stand_for() -> None:
+    np.testing.assert_array_equal(decode_gray(png(4, 0, np.array([[0x0F, 0x3A]], np.uint8))), [[0, 255, 51, 170]])
+    np.testing.assert_array_equal(decode_gray(png(1, 0, np.array([[0b10110000]], np.uint8)))[0, :4], [255, 0, 255, 255])
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (encoded(NOISE, "PNG"), "has colors, expected gray"),
+        (encoded(Image.fromarray(NOISE).convert("P"), "PNG"), "has colors, expected gray"),
+        (encoded(Image.fromarray(NOISE[..., 0]).convert("LA"), "PNG", transparency=None), None),
+        (encoded(Image.new("LA", (3, 3), (9, 100)), "PNG"), "has transparent pixels"),
+        (encoded(NOISE[..., 0].astype(np.uint16) * 100, "PNG"), "16 bits"),
+        (encoded(NOISE[..., 0], "JPEG"), "a JPEG image, expected PNG or BMP"),
+        (encoded(NOISE[..., 0].astype(np.float32), "TIFF"), "a TIFF image, expected PNG or BMP"),
+    ],
+)
+def test_decode_gray_of_something_else_is_refused(data: bytes, message: str | None) -> None:
+    if message is None:
+        np.testing.assert_array_equal(decode_gray(data), NOISE[..., 0])
+        return
+    with pytest.raises(ValueError, match=message):
+        decode_gray(data)
+
+
+# Encoding
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (NOISE / 255.0, r"float64 \(96, 128, 3\) within 0 to 1, expected uint8 of shape .*np.rint\(255 \* image\)"),
+        (NOISE.astype(np.float32), r"float32 .*, expected uint8 of shape .*; convert it: np.rint\(image\)"),
+        (NOISE.astype(np.int32), r"int32 \(96, 128, 3\), expected uint8"),
+    ],
+)
+def test_encoding_of_floats_is_refused_in_words(tmp_path, image: np.ndarray, message: str) -> None:
+    for encode in (
+        lambda: encode_jpeg(image, 90),
+        lambda: encode_png(image),
+        lambda: save_picture(image, tmp_path / "a.png"),
+    ):
+        with pytest.raises(InputError, match=message):
+            encode()
+    assert not list(tmp_path.iterdir())
+
+
+def stating(data: bytes, width: int, height: int) -> bytes:
+    """A picture whose header states another size."""
+    content = bytearray(data)
+    if data[:2] == b"\xff\xd8":
+        place = content.find(b"\xff\xc0")
+        content[place + 5 : place + 9] = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    elif data[:2] == b"BM":
+        content[18:26] = width.to_bytes(4, "little") + height.to_bytes(4, "little")
+    else:
+        content[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+        content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    return bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP"])
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ((60_000, 60_000), "60000 × 60000 pixels, more than the 134217728"),
+        ((11_000, 11_000), "cannot hold the 11000 × 11000"),
+    ],
+)
+def test_pictures_that_state_many_pixels_are_refused(kind: str, size: tuple[int, int], message: str) -> None:
+    data = stating(encoded(NOISE[:4, :4], kind), *size)
+    for decode in (decode_image, *((decode_jpeg,) if kind == "JPEG" else (decode_gray,))):
+        with pytest.raises(ValueError, match=message):
+            decode(data)
+
+
+def test_the_bound_on_pixels_is_raised_by_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # Pillow's own, which is then out of the way
+    for kind in ("PNG", "JPEG", "WEBP", "BMP"):
+        assert decode_image(encoded(NOISE, kind)).shape == NOISE.shape
+    assert Image.MAX_IMAGE_PIXELS == 10
+    monkeypatch.setenv("UVGEN_MAX_PIXELS", "100")
+    for kind in ("PNG", "JPEG", "WEBP", "BMP"):
+        with pytest.raises(ValueError, match="more than the 100 that are decoded; set UVGEN_MAX_PIXELS"):
+            decode_image(encoded(NOISE, kind))
+
+
+def test_decode_jpeg_into_a_buffer_of_another_size_is_refused() -> None:
+    out = np.empty((NOISE.shape[0] + 1, *NOISE.shape[1:]), np.uint8)
+    with pytest.raises(ValueError, match=r"a picture of .* pixels, expected"):
+        decode_jpeg(encode_jpeg(NOISE, 90), out)
+
+
+def test_a_jpeg_of_many_scans_is_refused() -> None:
+    data = encoded(NOISE, "JPEG")
+    with pytest.raises(ValueError, match="more than 100 scans"):
+        decode_image(data[:-2] + b"\xff\xda\0\x08\1\1\0\0\x3f\0" * 101 + data[-2:])

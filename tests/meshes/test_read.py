@@ -1,0 +1,174 @@
+"""Meshes of other programs, read in the order and the number of their files' vertices."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uvgen.errors import MeshFileError
+from uvgen.meshes.read import _any_obj, _plain_obj, read_mesh
+from uvgen.rasterize import write_obj, write_ply
+
+VERTICES = np.array([[0, 0, 1.5], [4, 0, 2], [0, 3, -1], [4, 3, 0.25], [9, 9, 9]])  # no triangle names the last
+TRIANGLES = np.array([[0, 1, 2], [3, 2, 1], [0, 2, 3]])
+V = "".join(f"v {x} {y} {z}\n" for x, y, z in VERTICES)
+
+
+def check(path: Path) -> None:
+    vertices, triangles = read_mesh(path)
+    assert vertices.dtype == np.float64 and triangles.dtype == np.int32
+    np.testing.assert_array_equal(vertices, VERTICES)
+    np.testing.assert_array_equal(triangles, TRIANGLES)
+
+
+OBJ = {
+    "plain": V + "f 1 2 3\nf 4 3 2\nf 1 3 4\n",
+    "two materials, groups and objects": (
+        f"mtllib a.mtl\no one\n{V}usemtl l\ng left\nf 1 2 3\nusemtl r\ng right\nf 4 3 2\no two\nusemtl l\nf 1 3 4\n"
+    ),
+    "corners with texture and normals": (
+        V + "vt 0 0\nvt 1 0\nvt 0 1\nvt 0.5 0.5\nvn 0 0 1\nf 1/1/1 2/2/1 3/3/1\nf 4//1 3//1 2//1\nf 1/4 3/2 4/1\n"
+    ),
+    "negative indices": V + "f -5 -4 -3\nf -2 -3 -4\nf -5/-1 -3/-1 -2/-1\n",
+    "faces between vertices": (
+        "".join(V.splitlines(keepends=True)[:3]) + "f 1 2 3\n" + "".join(V.splitlines(keepends=True)[3:])
+        + "f -2 3 2\nf 1 3 4\n"
+    ),
+    "colors and weights": (
+        "".join(line.rstrip() + " 0.5 0.25 1\n" for line in V.splitlines()[:3])
+        + "".join(line + " 1.0\n" for line in V.splitlines()[3:]) + "f 1 2 3\nf 4 3 2\nf 1 3 4\n"
+    ),
+    "comments, tabs, blank lines, smoothing, lines, points": (
+        "# a\n\n" + V.replace(" ", "\t") + "  s off\nl 1 2\np 1\nf 1 2 3 # first\n\tf 4  3 2\nf 1 3 4"
+    ),
+    "lines that go on": V + "f 1 \\\n2 3\nf 4 3 \\\n\\\n2\nf 1 3 4\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("kind", OBJ)
+def test_read_obj_of_each_kind_keeps_the_order(tmp_path: Path, kind: str, end: str) -> None:
+    (tmp_path / "a.obj").write_bytes(OBJ[kind].replace("\n", end).encode())
+    check(tmp_path / "a.obj")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"# caf\xe9\n",
+        b"g caf\xc3\xa9\n",
+        b"\xef\xbb\xbf# mark\n",
+        b"# bell \x07\n",
+        b"usemtl \x93skin\x94\n",
+        b"#" * 9000 + b"\n",
+    ],
+)
+def test_read_obj_with_bytes_of_another_encoding_is_read(tmp_path: Path, head: bytes) -> None:
+    (tmp_path / "a.obj").write_bytes(head + OBJ["plain"].encode())
+    check(tmp_path / "a.obj")
+
+
+def test_read_obj_in_utf_16_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.obj").write_bytes(OBJ["plain"].encode("utf-16"))
+    check(tmp_path / "a.obj")
+
+
+def test_read_obj_cuts_polygons_from_their_first_corner(tmp_path: Path) -> None:
+    (tmp_path / "a.obj").write_text(V + "f 1 2 4 3\nf 1 2 3 4 5\n")
+    np.testing.assert_array_equal(
+        read_mesh(tmp_path / "a.obj")[1], [[0, 1, 3], [0, 3, 2], [0, 1, 2], [0, 2, 3], [0, 3, 4]]
+    )
+
+
+@given(
+    st.lists(st.tuples(*3 * [st.floats(-1e6, 1e6)]), min_size=3, max_size=9),
+    st.lists(st.tuples(*3 * [st.integers(1, 3)]), min_size=1, max_size=9),
+    st.sampled_from(["{}", "{}/1", "{}//2", "{}/1/2"]),
+)
+def test_both_readers_of_obj_agree(points: list[tuple[float, ...]], corners: list[tuple[int, ...]], form: str) -> None:
+    """The quick one for what most programs write, and the one that goes line by line."""
+    lines = [f"v {x!r} {y!r} {z!r}" for x, y, z in points] + ["vt 0 0", "vn 0 0 1", "g a"]
+    text = "\n".join(lines + ["f " + " ".join(form.format(k) for k in three) for three in corners] + [""])
+    quick, thorough = _plain_obj(text), _any_obj(text, Path("a.obj"))
+    assert quick is not None
+    for a, b, expected in zip(quick, thorough, (np.array(points), np.array(corners) - 1), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, expected)
+        np.testing.assert_array_equal(b, expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("v 0,5 1 2\n", "line 1 is 'v 0,5 1 2'"),
+        (V + "f 1 2\n", "line 6 is 'f 1 2' .2 corners"),
+        (V + "f 1 2 x\n", "line 6 is"),
+        (V + "# a \\\nf 1 2 3\nf 0 1 2\n", "line 8 is 'f 0 1 2' .vertex 0; they are counted from 1"),
+        (V + "f 1 2 6\n", "triangles name vertices 0 to 5, expected 0 to 4"),
+        (V + "f 1 2 -6\n", "triangles name vertices -1 to 1, expected 0 to 4"),
+        (V, "5 vertices and no triangles in it, expected a mesh; a point cloud has no surface"),
+        ("# nothing\n", "0 vertices and no triangles in it, expected a mesh$"),
+        ("", "not a readable mesh: an empty file, expected an OBJ, PLY or OFF mesh"),
+        (V + "v nan 1 2\nf 1 2 3\n", "vertex 5 is NaN or infinite"),
+        (V + "f 1 2 3\n\0\n", "not a readable mesh: a binary file"),
+        ("<html><body>404", "not a readable mesh: an HTML page"),
+        ("ply\nformat ascii 1.0\n", "a PLY mesh, expected by its name .obj; rename it"),
+    ],
+)
+def test_read_obj_that_is_damaged_names_the_place(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.obj").write_text(text)
+    with pytest.raises(MeshFileError, match=rf"a\.obj: .*{message}"):
+        read_mesh(tmp_path / "a.obj")
+
+
+def test_read_mesh_gives_what_write_obj_wrote(tmp_path: Path) -> None:
+    write_obj(tmp_path / "a b.obj", VERTICES, TRIANGLES, colors=np.full((5, 3), 9), frame="raw")
+    check(tmp_path / "a b.obj")
+
+
+def test_read_mesh_of_ply_and_off_keeps_the_order(tmp_path: Path) -> None:
+    trimesh = pytest.importorskip("trimesh")
+    write_ply(tmp_path / "a.ply", VERTICES, TRIANGLES, colors=np.full((5, 3), 9), frame="raw")
+    check(tmp_path / "a.ply")
+    for name, options in (("ascii.ply", {"encoding": "ascii"}), ("binary.ply", {}), ("a.off", {})):
+        data = trimesh.Trimesh(VERTICES, TRIANGLES, process=False).export(file_type=name[-3:], **options)
+        (tmp_path / name).write_bytes(data.encode() if isinstance(data, str) else data)
+        check(tmp_path / name)
+
+
+def test_read_mesh_of_ply_with_texture_seams_is_not_cut_at_them(tmp_path: Path) -> None:
+    pytest.importorskip("trimesh")
+    faces = "".join(
+        f"3 {a} {b} {c} 6 0.{k} 0 1 0 0 1\n" for k, (a, b, c) in enumerate(TRIANGLES.tolist())
+    )  # a vertex has another place in the texture in each triangle
+    head = "ply\nformat ascii 1.0\nelement vertex 5\n" + "".join(f"property float {axis}\n" for axis in "xyz")
+    head += "element face 3\nproperty list uchar int vertex_indices\nproperty list uchar float texcoord\nend_header\n"
+    (tmp_path / "a.ply").write_text(head + V.replace("v ", "") + faces)
+    check(tmp_path / "a.ply")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.stl", b"solid a\nfacet normal 0 0 1\n", "an STL holds no shared vertices.*; save the mesh as one"),
+        ("a.stl", b"x".ljust(80) + (0).to_bytes(4, "little"), "an STL holds no shared vertices"),
+        ("a.obj", b"solid a\nfacet normal 0 0 1\n", "an STL holds no shared vertices"),
+        ("a.glb", b"glTF\2\0\0\0\0\0\0\0", "a GLB mesh, expected an OBJ, PLY or OFF mesh"),
+        ("a.ply", b"\x93NUMPY\1\0", r"a NumPy \.npy array, expected an OBJ"),
+        ("a.ply", b"ply\nformat ascii 1.0\nelement vertex 9\nend_header\n", "not a readable mesh|the file states 9"),
+        ("a.txt", b"text", r"a name that ends in \.txt, expected \.obj, \.ply, \.off"),
+        ("._a.obj", b"\0\5\x16\7\0\2\0\0Mac OS X        ", "a macOS AppleDouble file"),
+    ],
+)
+def test_read_mesh_of_something_else_says_what_it_is(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    pytest.importorskip("trimesh")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(MeshFileError, match=message):
+        read_mesh(tmp_path / name)
+
+
+def test_read_mesh_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MeshFileError, match=r"gone\.obj: no such file"):
+        read_mesh(tmp_path / "gone.obj")

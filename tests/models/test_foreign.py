@@ -1,0 +1,241 @@
+"""Model files as other programs save them, and files of other kinds: read alike, or named with what takes them."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io as sio
+import scipy.sparse
+from support.toy import face3d_files, toy_model, write_bfm_files
+
+from uvgen import convert_model, load_model
+from uvgen.errors import ModelError
+from uvgen.models.formats import bfm2009, matlab
+from uvgen.models.morphable import MorphableModel
+
+PARTS = {
+    "bfm": "01_MorphableModel.mat",
+    "expression": "Model_Expression.mat",
+    "info": "model_info.mat",
+    "uv": "BFM_UV.mat",
+    "mouth": "Model_tri_mouth.mat",
+}
+OPTIONS = {name: f"--{name}" for name in PARTS}
+
+
+@pytest.fixture(scope="module")
+def whole() -> MorphableModel:
+    return toy_model(with_mouth=True)
+
+
+@pytest.fixture
+def files(tmp_path: Path, whole: MorphableModel) -> dict[str, Path]:
+    write_bfm_files(tmp_path, whole)
+    return {part: tmp_path / name for part, name in PARTS.items()}
+
+
+def content(path: Path) -> dict[str, Any]:
+    return {key: value for key, value in sio.loadmat(path).items() if not key.startswith("__")}
+
+
+def cell(value: np.ndarray) -> np.ndarray:
+    wrapped = np.empty((1, 1), object)
+    wrapped[0, 0] = value
+    return wrapped
+
+
+CHANGES: dict[str, Callable[[np.ndarray], Any]] = {
+    "transposed": lambda value: np.asarray(value).T,
+    "sparse": lambda value: scipy.sparse.csc_matrix(np.asarray(value, float)),
+    "in a cell": cell,
+    "double": lambda value: np.asarray(value, np.float64),
+}
+
+
+def same_labels(a: MorphableModel, b: MorphableModel) -> None:
+    assert a.content_sha256 == b.content_sha256
+    for name in ("mirror", "albedo_mean", "albedo_basis", "albedo_std", "shape_std", "expression_std"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_bfm2009_read_of_values_saved_otherwise_gives_the_same_model(files: dict[str, Path], change: str) -> None:
+    expected = bfm2009.read(**files)
+    for path in files.values():
+        for key, value in content(path).items():
+            changed = content(path) | {key: CHANGES[change](value)}
+            before = path.read_bytes()
+            sio.savemat(path, changed)
+            same_labels(bfm2009.read(**files), expected)
+            path.write_bytes(before)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_face3d_read_of_values_saved_otherwise_gives_the_same_model(
+    tmp_path: Path, whole: MorphableModel, change: str
+) -> None:
+    path = face3d_files(whole, tmp_path)
+    expected = load_model(path)
+    for name, struct in (("BFM.mat", "model"), ("BFM_info.mat", "model_info")):
+        record = content(tmp_path / name)[struct][0, 0]
+        fields = {key: CHANGES[change](record[key]) for key in record.dtype.names}
+        sio.savemat(tmp_path / name, {struct: fields})
+    sio.savemat(tmp_path / "BFM_UV.mat", {"UV": CHANGES[change](whole.uv)})
+    same_labels(load_model(path), expected)
+
+
+def save_v73(path: Path, variables: dict[str, Any]) -> None:
+    """As MATLAB 7.3 does: a header of 512 bytes before HDF5, axes reversed, structs as groups."""
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for name, value in variables.items():
+            if isinstance(value, dict):
+                group = file.create_group(name)
+                for key, item in value.items():
+                    group[key] = np.asarray(item).T
+            else:
+                file[name] = np.asarray(value).T
+    with open(path, "r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\0\2IM")
+
+
+def test_models_in_matlab_7_3_files_are_read(tmp_path: Path, files: dict[str, Path], whole: MorphableModel) -> None:
+    expected = bfm2009.read(**files)
+    for path in files.values():
+        save_v73(path, content(path))
+    same_labels(bfm2009.read(**files), expected)
+    path = face3d_files(whole, tmp_path)
+    expected = load_model(path)
+    for name, struct in (("BFM.mat", "model"), ("BFM_info.mat", "model_info")):
+        record = content(tmp_path / name)[struct][0, 0]
+        save_v73(tmp_path / name, {struct: {key: record[key] for key in record.dtype.names}})
+    same_labels(load_model(path), expected)
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value", "message"),
+    [
+        ("bfm", "shapeMU", np.ones((5052, 2)), r"shapeMU is float64 \(5052, 2\), expected one row or column"),
+        ("bfm", "shapeMU", np.ones((1, 5051)), "shapeMU has 5051 numbers, expected three per vertex"),
+        ("bfm", "shapePC", np.ones((10, 77)), r"shapePC has 10 rows, expected 5064; it is float64 \(10, 77\)"),
+        ("bfm", "shapeEV", "text", "shapeEV is .*, expected a vector or matrix of real numbers"),
+        ("bfm", "texMU", np.ones(3), r"texMU is float64 \(1, 3\), expected one row or column of 5064 numbers"),
+        ("info", "trimIndex", np.zeros((0, 0)), "trimIndex is empty"),
+        ("info", "trimIndex", np.full((1681, 1), 0.5), "trimIndex holds what is no vertex"),
+        ("info", "tri", np.ones((4, 9)), r"tri is float64 \(4, 9\), expected \(3, m\)"),
+        ("info", "symlist", np.ones((4, 9)), r"symlist is float64 \(4, 9\), expected \(2, q\)"),
+        ("info", "symlist", np.full((2, 9), 1e9), "symlist: names a vertex that does not exist, expected 1 to 1681"),
+        ("info", "segbin", np.ones((4, 9)), "segbin: .*, expected .1681, 4."),
+        ("info", "keypoints", np.ones((2, 34)), r"keypoints is float64 \(2, 34\), expected one row or column"),
+        ("info", "keypoints", np.ones((1, 68)) * 1j, "keypoints is complex numbers"),
+        ("expression", "mu_exp", np.ones((1, 9)), r"mu_exp is float64 \(1, 9\), expected one row or column of 5043"),
+        ("uv", "UV", np.ones((1688, 3)), "UV has 1688 rows, expected 1688 or 1681 of two numbers"),
+        ("mouth", "tri_mouth", np.ones(4), "tri_mouth is"),
+    ],
+)
+def test_bfm2009_read_of_a_wrong_shape_names_file_and_variable(
+    files: dict[str, Path], part: str, key: str, value: Any, message: str
+) -> None:
+    sio.savemat(files[part], content(files[part]) | {key: value})
+    with pytest.raises(ModelError, match=rf"{files[part].name}: {message}"):
+        bfm2009.read(**files)
+
+
+@pytest.mark.parametrize("given", PARTS)
+@pytest.mark.parametrize("wanted", PARTS)
+def test_convert_with_files_exchanged_names_the_right_option(
+    tmp_path: Path, files: dict[str, Path], given: str, wanted: str
+) -> None:
+    if given == wanted:
+        return
+    with pytest.raises(ModelError) as caught:
+        convert_model(tmp_path / "out.h5", **(files | {wanted: files[given]}))
+    message = str(caught.value)
+    assert message.startswith(f"{files[given]}: variable ")
+    assert f"{PARTS[given]}" in message.split("; it is ")[1]
+    assert message.endswith(f"the file for {OPTIONS[given]} of `uvgen model convert`")
+
+
+def foreign(kind: str, folder: Path) -> Path:
+    path = folder / {"pkl": "model.pkl", "h5": "model.h5"}.get(kind.split()[0], "model.mat")
+    match kind:
+        case "h5 of 2017":
+            with h5py.File(path, "w") as file:
+                for part in ("shape", "expression", "color"):
+                    file[f"{part}/model/mean"], file[f"{part}/model/pcaBasis"] = np.zeros(30), np.zeros((30, 2))
+        case "pkl of FLAME":
+            path.write_bytes(pickle.dumps({"shapedirs": np.ones(9), "kintree_table": 1}, 2))
+        case "pkl of 3DDFA_V2":
+            path.write_bytes(pickle.dumps({"u": np.ones(9), "w_shp": np.ones(9), "w_exp": np.ones(9)}))
+        case "Deep3D":
+            sio.savemat(path, {"meanshape": 1, "idBase": 2, "exBase": 3, "tri": 4})
+        case "sample":
+            sio.savemat(path, {"Pose_Para": 1, "Shape_Para": 2, "Exp_Para": 3})
+        case "MATLAB 4":
+            sio.savemat(path, {"shapeMU": np.ones(3), "shapePC": np.ones(3)}, format="4")
+        case "page" | "h5 page":
+            path.write_bytes(b"<!DOCTYPE html>\n<html>404</html>")
+        case "zeros" | "h5 zeros":
+            path.write_bytes(b"\0" * 9000)
+        case "pointer":
+            path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("h5 of 2017", "a Basel Face Model of 2017 or 2019.*another model than the one of 2009"),
+        ("pkl of FLAME", "FLAME or SMPL family.*another model than the one of 2009"),
+        ("pkl of 3DDFA_V2", "3DDFA_V2's face model.*uvgen takes the Basel Face Model of 2009"),
+        ("Deep3D", "Deep3DFaceRecon's BFM_model_front.mat, another model; uvgen takes the Basel Face Model of 2009"),
+        ("sample", "the parameters of a sample"),
+        ("MATLAB 4", "01_MorphableModel.mat.*--bfm"),
+        ("page", "an HTML page.*download it again"),
+        ("h5 page", "an HTML page.*download it again"),
+        ("zeros", "nothing but zero bytes.*download it again"),
+        ("h5 zeros", "nothing but zero bytes.*download it again"),
+        ("pointer", "a Git LFS pointer"),
+    ],
+)
+def test_foreign_model_is_named_wherever_it_is_given(
+    tmp_path: Path, files: dict[str, Path], kind: str, message: str
+) -> None:
+    path = foreign(kind, tmp_path)
+    with pytest.raises(ModelError, match=rf"^{path}: .*{message}"):
+        load_model(path)
+    if kind != "MATLAB 4":  # which is the one for --bfm, but for its content
+        with pytest.raises(ModelError, match=rf"^{path}: .*{message}"):
+            bfm2009.read(**(files | {"bfm": path}))
+
+
+@pytest.mark.parametrize("name", ["01_MorphableModel.mat", "BFM_info.mat", "model_info.mat"])
+def test_load_model_of_a_part_names_it(
+    tmp_path: Path, files: dict[str, Path], whole: MorphableModel, name: str
+) -> None:
+    face3d_files(whole, tmp_path)
+    with pytest.raises(ModelError, match=rf"{name}: no struct `model` in it; expected face3d's file; it is .*{name}"):
+        load_model(tmp_path / name)
+
+
+@pytest.mark.parametrize("error", [IndexError("x"), MemoryError(), UnicodeDecodeError("utf-8", b"", 0, 1, "x")])
+def test_whatever_reading_raises_becomes_a_model_error(
+    files: dict[str, Path], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(matlab, "read_variables", fail)
+    with pytest.raises(ModelError, match=r"01_MorphableModel\.mat: not a readable MATLAB file .*; download it again"):
+        bfm2009.read(**files)
+
+
+def test_load_model_of_damaged_hdf5_files_raises_model_errors(reference: Path) -> None:
+    paths = sorted((reference / "hdf5_cve").glob("*.h5"))
+    assert len(paths) > 100
+    for path in paths:
+        with pytest.raises(ModelError, match=path.name):
+            load_model(path)

@@ -1,0 +1,39 @@
+"""HDF5 files are read in one place: what is not checked there must not be read elsewhere."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+READS = "uvgen/storage/hdf5_reading.py"
+WRITES = {"uvgen/storage/hdf5.py", "uvgen/shards/writer.py"}
+SOURCES = [*(ROOT / "uvgen").rglob("*.py"), *(ROOT / "cli").rglob("*.py"), *(ROOT / "uv_data").rglob("*.py")]
+
+
+def uses_of_h5py(tree: ast.AST) -> Iterator[str]:
+    """``import`` where the module is imported at all, and the mode of each `h5py.File`."""
+    for node in ast.walk(tree):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        if any(name.split(".")[0] == "h5py" for name in names):
+            yield "import"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "File":
+            mode = node.args[1].value if len(node.args) > 1 and isinstance(node.args[1], ast.Constant) else "r"
+            yield f"File {mode}"
+
+
+def test_h5py_is_used_for_reading_in_one_module() -> None:
+    found = {str(path.relative_to(ROOT)): set(uses_of_h5py(ast.parse(path.read_text("utf-8")))) for path in SOURCES}
+    users = {name: uses for name, uses in found.items() if uses}
+    assert set(users) == {READS, *WRITES}, "read HDF5 by uvgen.storage.hdf5_reading"
+    for name in WRITES:
+        assert users[name] <= {"import", "File w"}, name
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_numpy_loads_no_pickles(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+            assert isinstance(node.value, ast.Constant) and node.value.value is False

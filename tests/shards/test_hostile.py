@@ -1,0 +1,446 @@
+"""Data sets from strangers: whatever their files hold, reading ends with what is there or with a `UvgenError`."""
+
+import io
+import itertools
+import json
+import re
+import shutil
+import zipfile
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from support.builds import SMALL, assert_equal_samples, edit_index, make
+from support.hostile import as_shard, mutated, outcomes
+from support.toy import write_tree
+
+from uvgen import open_shards, verify_shards
+from uvgen.datasets.config import BuildConfig
+from uvgen.errors import DatasetError
+from uvgen.shards.constants import read_constants
+from uvgen.shards.index import Index
+
+R, U = SMALL.size, SMALL.uv_size
+WAYS = ("set", "command")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
+    folder = tmp_path_factory.mktemp("built")
+    make(write_tree(folder / "300W_LP"), model_path, folder / "shards")
+    return folder / "shards"
+
+
+@pytest.fixture(scope="module")
+def jpegs(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
+    folder = tmp_path_factory.mktemp("jpegs")
+    config = BuildConfig(size=R, uv_size=U, shard_size=2, image_codec="jpeg", compression="gzip")
+    make(write_tree(folder / "300W_LP"), model_path, folder / "shards", config)
+    return folder / "shards"
+
+
+# Shards changed by hand
+
+
+def put(name: str, values: Any, **options: Any) -> Callable[[h5py.File], None]:
+    def change(file: h5py.File) -> None:
+        attributes = dict(file[name].attrs) if name in file else {}
+        if name in file:
+            del file[name]
+        file.create_dataset(name, data=values, **options).attrs.update(attributes)
+
+    return change
+
+
+def chunks(size: Callable[[int], int], mask: int = 0, rows: tuple[int, ...] = (0, 1)) -> Callable[[h5py.File], None]:
+    """Position maps whose chunks are stored longer, shorter, masked or not at all."""
+
+    def change(file: h5py.File) -> None:
+        attributes = dict(file["posmap"].attrs)
+        del file["posmap"]
+        data = file.create_dataset("posmap", (2, U, U, 3), "u2", chunks=(1, U, U, 3), fillvalue=None)
+        for row in rows:
+            data.id.write_direct_chunk((row, 0, 0, 0), b"\x01" * size(U * U * 6), mask)
+        data.attrs.update(attributes)
+
+    return change
+
+
+def attribute(name: str, key: str, value: Any) -> Callable[[h5py.File], None]:
+    return lambda file: (file if name == "/" else file[name]).attrs.__setitem__(key, value)
+
+
+CHANGES: dict[str, tuple[Callable[[h5py.File], object], str]] = {
+    "longer chunk": (chunks(lambda n: 100 * n), r"posmap (has a chunk of|stores)"),
+    "slightly longer chunk": (chunks(lambda n: n + 1), "posmap has a chunk of 13825 bytes"),
+    "shorter chunk": (chunks(lambda n: n - 1), "posmap declares|posmap has a chunk"),
+    "missing chunk": (chunks(lambda n: n, rows=(1,)), "posmap declares"),
+    "filter mask": (chunks(lambda n: n, mask=2), "posmap has a chunk with filter mask"),
+    "link": (lambda f: f.__setitem__("extra", h5py.ExternalLink("other.h5", "/x")), r"extra is a link"),
+    "group": (lambda f: f.create_group("extra"), "extra is no dataset"),
+    "circle": (lambda f: f.__setitem__("extra", f["/"]), "extra is no dataset"),
+    "no rows": (put("extra", 5), "extra has 0 rows"),
+    "other rank": (put("pose", np.zeros((2, 7, 1), "f4")), r"pose holds float32 \(7, 1\) a sample, expected"),
+    "other type": (put("pose", np.zeros((2, 7), "f8")), r"pose holds float64"),
+    "text": (put("pose", np.zeros(2, "S7")), "pose holds"),
+    "number for a text": (put("name", np.zeros(2)), "name holds float64"),
+    "other size": (put("image", np.zeros((2, R, R + 1, 3), "u1")), "image holds uint8"),
+    "no text": (put("name", np.array([b"\xff", b"\xfe"])), "name of sample 0 is no text"),
+    "no JPEG bytes": (lambda f: f.move("image", "image_end"), "image_end"),
+    "JPEG without ends": (put("image_data", np.zeros(9, "u1")), "image_data"),
+    "scale of nothing": (attribute("posmap", "scale_factor", 0.0), "expected codes"),
+    "scale that is text": (attribute("posmap", "scale_factor", "one"), "expected codes"),
+    "infinite offset": (attribute("posmap", "add_offset", np.inf), "expected codes"),
+    "no offset": (lambda f: f["posmap"].attrs.__delitem__("add_offset"), "expected codes"),
+    "other format": (attribute("/", "format", 5), "not a shard"),
+    "version that is text": (attribute("/", "version", "2"), "version 2, expected 2"),
+}
+
+
+def changed(built: Path, folder: Path, change: Callable[[h5py.File], object]) -> Path:
+    entry = next(entry for entry in Index.read(built).shards if entry.samples)
+    shutil.copy(built / entry.file, folder.with_suffix(".h5"))
+    with h5py.File(folder.with_suffix(".h5"), "r+") as file:
+        change(file)
+    return as_shard(folder.with_suffix(".h5"), built, folder)
+
+
+@pytest.fixture(scope="module")
+def of_changes(built: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """What came of each change, in a process of its own: a broken rule may end it."""
+    folder = tmp_path_factory.mktemp("changed")
+    sets = [changed(built, folder / str(k), change) for k, (change, _) in enumerate(CHANGES.values())]
+    found = iter(outcomes([*itertools.product(WAYS, sets)]))
+    return {way: [next(found) for _ in sets] for way in WAYS}
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_shard_that_breaks_a_rule_is_refused(of_changes: dict[str, list[str]], kind: str) -> None:
+    k = list(CHANGES).index(kind)
+    found = of_changes["set"][k]
+    assert found.startswith("refused: "), found
+    assert re.search(CHANGES[kind][1], found), found
+    assert of_changes["command"][k] == ""  # `uvgen verify` ended in an orderly way
+
+
+def test_shard_that_was_only_written_again_is_read(built: Path, tmp_path: Path) -> None:
+    folder = changed(built, tmp_path / "same", lambda file: None)
+    assert outcomes([("set", folder), ("verify", folder), ("checked", folder)]) == ["", "", ""]
+    assert verify_shards(folder).sound
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_verify_names_a_shard_that_breaks_a_rule(built: Path, tmp_path: Path, kind: str) -> None:
+    if "chunk" in kind:
+        pytest.skip("read in another process, above")
+    folder = changed(built, tmp_path / "bad", CHANGES[kind][0])
+    problems = verify_shards(folder).problems
+    assert problems and all("00000.h5: " in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: f["image_end"].write_direct(np.array([900, 100])), "not ascending"),
+        (lambda f: f["image_end"].write_direct(np.array([-5, 100])), "not ascending"),
+        (lambda f: f["image_end"].write_direct(np.array([5, 10**15])), "not ascending"),
+        (put("image_end", np.array([5, 9], "f8")), "expected integers"),
+        (put("image_data", np.zeros((100_000, 1), "u1")), "expected uint8 of one axis"),
+        (put("image_data", np.zeros(100_000, "u1")), "image of sample 0 cannot be read"),
+        (attribute("/", "size", 10**6), "attribute size is"),
+        (attribute("/", "size", "32"), "attribute size is"),
+        (attribute("/", "size", 40), "image holds uint8"),
+        (lambda f: f.move("image_data", "other"), "other has .* rows"),
+    ],
+)
+def test_shard_with_impossible_jpegs_is_refused(jpegs: Path, tmp_path: Path, change: Any, message: str) -> None:
+    folder = changed(jpegs, tmp_path / "bad", change)
+    with pytest.raises(DatasetError, match=rf"00000\.h5: .*({message})"):
+        open_shards(folder)[0]
+    assert not verify_shards(folder).sound
+
+
+def test_shard_whose_jpeg_is_larger_than_its_crop_takes_no_memory_for_it(jpegs: Path, tmp_path: Path) -> None:
+    from uvgen.images.codecs import encode_jpeg
+
+    code = np.frombuffer(encode_jpeg(np.zeros((4000, 4000, 3), np.uint8), 50), np.uint8)
+
+    def change(file: h5py.File) -> None:
+        put("image_data", np.concatenate([code, code]))(file)
+        file["image_end"][:] = [len(code), 2 * len(code)]
+
+    with pytest.raises(DatasetError, match=rf"4000 x 4000 px, expected {R} x {R}"):
+        open_shards(changed(jpegs, tmp_path / "bad", change))[0]
+
+
+def test_shards_whose_samples_do_not_stack_are_refused(built: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(built, tmp_path / "shards"))
+    with h5py.File(folder / "IBUG-00000.h5", "r+") as file:
+        put("shape", np.zeros((2, 3), "f4"))(file)
+    reader = open_shards(folder)
+    assert reader[0]["shape"].shape != (3,)
+    with pytest.raises(DatasetError, match=r"IBUG-00000\.h5: shape is \(\(3,\), .*in other shards"):
+        reader[3]
+
+
+# Files that broke HDF5, and random damage
+
+
+@pytest.mark.slow
+def test_files_that_broke_hdf5_are_refused(reference: Path, built: Path, tmp_path: Path) -> None:
+    files = sorted((reference / "hdf5_cve").iterdir())
+    assert len(files) == 137
+    tasks = []
+    for path in files:
+        folder = as_shard(path, built, tmp_path / f"{path.name}-set")
+        model = Path(shutil.copy(path, tmp_path / f"{path.name}-model.h5"))
+        tasks += [("set", folder), ("checked", folder), ("command", folder), ("model", model), ("info", model)]
+    for (way, path), found in zip(tasks, outcomes(tasks), strict=True):
+        if way in ("command", "info"):
+            assert found == "", f"{way} {path.name}: {found}"
+        else:
+            assert found.startswith("refused: ") and path.name in found, f"{way} {path.name}: {found}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("codec", ["raw", "jpeg"])
+def test_damaged_shards_are_read_or_refused(built: Path, jpegs: Path, tmp_path: Path, codec: str) -> None:
+    like, rng = {"raw": built, "jpeg": jpegs}[codec], np.random.default_rng(20)
+    data = next(like / entry.file for entry in Index.read(like).shards if entry.samples).read_bytes()
+    sets = [as_shard(mutated(data, rng), like, tmp_path / str(k)) for k in range(150)]
+    tasks = [*itertools.product(WAYS, sets)]
+    found = outcomes(tasks)
+    for (way, path), outcome in zip(tasks, found, strict=True):
+        if outcome.startswith("died: nothing"):  # HDF5 2.0.0 may hang on a text attribute, see SECURITY.md
+            (outcome,) = outcomes([("untrusted", path)], seconds=600)
+        assert outcome == "" or outcome.startswith("refused: "), f"{way} {path.name}: {outcome}"
+    assert 20 < sum(outcome != "" for outcome in found) < 150  # the damage is such that some are, and others not
+
+
+@pytest.mark.slow
+def test_damaged_models_are_read_or_refused(model_path: Path, tmp_path: Path) -> None:
+    rng, data = np.random.default_rng(21), model_path.read_bytes()
+    tasks = []
+    for k in range(150):
+        (tmp_path / f"{k}.h5").write_bytes(mutated(data, rng))
+        tasks += [("model", tmp_path / f"{k}.h5"), ("info", tmp_path / f"{k}.h5")]
+    found = outcomes(tasks)
+    for (way, path), outcome in zip(tasks, found, strict=True):
+        assert outcome == "" or outcome.startswith("refused: "), f"{way} {path.name}: {outcome}"
+    assert 75 < sum(outcome != "" for outcome in found) < 150
+
+
+@pytest.mark.slow
+def test_sets_with_a_field_missing_or_damaged_are_used_or_refused(built: Path, tmp_path: Path) -> None:
+    """By what stands on the reader: training, export, augmented copies."""
+    rng, names = np.random.default_rng(22), [*open_shards(built).fields]
+    sets = [changed(built, tmp_path / f"no-{name}", lambda file, n=name: file.__delitem__(n)) for name in names]
+    data = next(built / entry.file for entry in Index.read(built).shards if entry.samples).read_bytes()
+    sets += [as_shard(mutated(data, rng), built, tmp_path / str(k)) for k in range(50)]
+    ways = ["export", "augment", "set"] + (["train"] if find_spec("torch") else [])
+    tasks = [*itertools.product(ways, sets)]
+    for (way, path), outcome in zip(tasks, outcomes(tasks), strict=True):
+        assert outcome == "" or outcome.startswith("refused: "), f"{way} {path.name}: {outcome}"
+
+
+# Checked and isolated readers
+
+
+def test_open_shards_with_check_refuses_a_changed_shard_before_hdf5_opens_it(built: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(built, tmp_path / "shards"))
+    path = folder / "AFW-00000.h5"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    reader = open_shards(folder, check=True)
+    with pytest.raises(DatasetError, match=r"AFW-00000\.h5: its SHA-256 is not the one in the index"):
+        reader[0]
+    assert_equal_samples(reader[4], open_shards(built)[4])
+    np.savez(folder / "constants.npz", weight_mask=np.ones((U, U)))
+    with pytest.raises(DatasetError, match=r"constants\.npz: its SHA-256"):
+        reader.constants  # noqa: B018
+
+
+@pytest.mark.parametrize("codec", ["raw", "jpeg"])
+def test_open_shards_untrusted_reads_the_same(built: Path, jpegs: Path, codec: str) -> None:
+    folder = {"raw": built, "jpeg": jpegs}[codec]
+    plain, isolated = open_shards(folder), open_shards(folder, untrusted=True)
+    for expected, found in zip(plain, isolated, strict=True):
+        assert_equal_samples(found, expected)
+    assert isolated.names == plain.names and isolated.fields == plain.fields
+    np.testing.assert_array_equal(isolated.column("pose"), plain.column("pose"))
+    assert verify_shards(folder, untrusted=True).problems == ()
+
+
+def test_open_shards_untrusted_survives_the_end_of_its_process(built: Path) -> None:
+    reader = open_shards(built, untrusted=True)
+    expected = reader[0]
+    process = reader._process
+    assert process is not None and process._child is not None
+    process._child.kill()
+    process._child.wait()
+    assert_equal_samples(reader[0], expected)
+
+
+# dataset.json
+
+
+def test_open_shards_of_an_index_with_any_bit_flipped_is_refused(built: Path, tmp_path: Path) -> None:
+    data = (built / "dataset.json").read_bytes()
+    for k in range(0, 8 * len(data), 7):  # 7 and 8 have no common factor: each bit of a byte has its turn
+        flipped = bytearray(data)
+        flipped[k // 8] ^= 1 << k % 8
+        (tmp_path / "dataset.json").write_bytes(flipped)
+        with pytest.raises(DatasetError, match=r"dataset\.json: "):
+            Index.read(tmp_path)
+
+
+def test_open_shards_of_an_index_edited_by_hand_says_so(built: Path, tmp_path: Path) -> None:
+    text = (built / "dataset.json").read_text(encoding="utf-8")
+    for edited in (text.replace('"seed": 0', '"seed": 1'), text + "\n", json.dumps(json.loads(text))):
+        (tmp_path / "dataset.json").write_text(edited, encoding="utf-8")
+        with pytest.raises(DatasetError, match=r"checksum .*edited by hand"):
+            open_shards(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        '{"format": "uvgen-dataset", "version": 2, "n_samples": Infinity}',
+        '{"format": "uvgen-dataset", "version": NaN}',
+        '{"format": "uvgen-dataset", "version": ' + "9" * 5000 + "}",
+        '{"format": {}, "version": []}',
+        "\ufeff{}",
+        "null",
+        "5",
+    ],
+)
+def test_index_of_odd_json_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "dataset.json").write_text(text, encoding="utf-8")
+    with pytest.raises(DatasetError, match=r"dataset\.json: "):
+        open_shards(tmp_path)
+
+
+ODD = (None, True, -1, 1.5, 1e300, 10**30, "text", "\ud800", "\0", "", [], [1], {}, {"a": 1})
+
+
+@pytest.mark.parametrize("key", ["uvgen", "n_samples", "config", "plan", "constants_sha256", "shards", "skipped"])
+def test_index_of_odd_values_is_read_or_refused(built: Path, tmp_path: Path, key: str) -> None:
+    """The checksum fits: somebody made it so."""
+    content = json.loads((built / "dataset.json").read_text(encoding="utf-8"))
+    places = [(content, key)]
+    if isinstance(content[key], dict):
+        places += [(content[key], name) for name in content[key]]
+    if key == "shards":
+        places += [(content[key][0], name) for name in content[key][0]]
+    if key == "skipped":
+        content[key] = [{"name": "a", "shard": "b", "reason": "c"}]
+        places += [(content[key][0], name) for name in content[key][0]]
+    (tmp_path / "dataset.json").write_text("{}")
+    refused = 0
+    for (place, name), value in itertools.product(places, ODD):
+        if value == "\ud800":  # as JSON can say it
+            value = "surrogate"
+        before, place[name] = place[name], value
+        text = json.dumps({**content, "sha256": ""}).replace("surrogate", r"\ud800")
+        (tmp_path / "dataset.json").write_text(text)
+        edit_index_text(tmp_path / "dataset.json")
+        try:
+            reader = open_shards(tmp_path)
+            len(reader), reader.files, repr(reader.config)
+        except DatasetError:
+            refused += 1
+        place[name] = before
+    assert refused > 0
+
+
+def edit_index_text(path: Path) -> None:
+    """Put the right checksum at the end of an index that was written otherwise."""
+    import hashlib
+
+    data = path.read_bytes().removesuffix(b', "sha256": ""}')
+    path.write_bytes(data + b',\n  "sha256": "' + hashlib.sha256(data).hexdigest().encode() + b'"\n}\n')
+
+
+# constants.npz
+
+
+def npz(members: dict[str, bytes], **options: Any) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", **options) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return stream.getvalue()
+
+
+def npy(shape: Any, dtype: str = "<f4", data: bytes = b"", order: bool = False) -> bytes:
+    header = repr({"descr": dtype, "fortran_order": order, "shape": shape}).encode()
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data
+
+
+def saved(**arrays: Any) -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"text", id="text"),
+        pytest.param(saved(weight_mask=np.array([{}], object)), id="pickle"),
+        pytest.param(saved(other=np.zeros(3)), id="unknown name"),
+        pytest.param(saved(weight_mask=np.array(["a"])), id="text array"),
+        pytest.param(npz({"../weight_mask.npy": npy((U, U), data=bytes(4 * U * U))}), id="path"),
+        pytest.param(npz({"weight_mask.npy": npy((1 << 40,))}), id="declares a terabyte"),
+        pytest.param(npz({"weight_mask.npy": npy((U, U), data=bytes(4))}), id="too few bytes"),
+        pytest.param(npz({"weight_mask.npy": npy((U, U), data=bytes(4 * U * U + 1))}), id="too many bytes"),
+        pytest.param(npz({"weight_mask.npy": npy((-1,), data=bytes(4))}), id="negative length"),
+        pytest.param(npz({"weight_mask.npy": npy((True,), data=bytes(4))}), id="bool for a length"),
+        pytest.param(npz({"weight_mask.npy": npy("text", data=bytes(4))}), id="shape that is text"),
+        pytest.param(npz({"weight_mask.npy": npy((U, U), "|O", bytes(8 * U * U))}), id="objects"),
+        pytest.param(npz({"weight_mask.npy": npy((U, U), "|V4", bytes(4 * U * U))}), id="bytes"),
+        pytest.param(npz({"weight_mask.npy": npy((U, U), "<f4", bytes(4 * U * U), order=True)}), id="columns first"),
+        pytest.param(npz({"weight_mask.npy": b"\x93NUMPY\x09\x00"}), id="unknown version"),
+        pytest.param(
+            npz({"weight_mask.npy": npy((1 << 27,), data=bytes(1 << 29))}, compression=zipfile.ZIP_DEFLATED), id="bomb"
+        ),
+        pytest.param(
+            npz({"weight_mask.npy": npy((U, U), data=bytes(4 * U * U))}, compression=zipfile.ZIP_LZMA),
+            id="LZMA",
+        ),
+    ],
+)
+def test_read_constants_of_a_hostile_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "constants.npz").write_bytes(content)
+    with pytest.raises(DatasetError, match=r"constants\.npz: cannot be read"):
+        read_constants(tmp_path, U)
+
+
+def test_read_constants_reads_what_numpy_does(built: Path, tmp_path: Path) -> None:
+    with np.load(built / "constants.npz") as expected:
+        found = read_constants(built, U)
+        assert found.keys() == set(expected)
+        for name, array in found.items():
+            np.testing.assert_array_equal(array, expected[name], strict=True)
+            array[:] = 0  # the caller's own
+    for content in (npy((U, U), ">f4", bytes(4 * U * U)), npy((U, U + 1), "<f4", bytes(4 * U * (U + 1)))):
+        (tmp_path / "constants.npz").write_bytes(npz({"weight_mask.npy": content}))
+        with pytest.raises(DatasetError, match=rf"expected float32 \({U}, {U}\)"):
+            read_constants(tmp_path, U)
+
+
+def test_verify_of_constants_that_cannot_be_read_is_a_problem(built: Path, tmp_path: Path) -> None:
+    import hashlib
+
+    folder = Path(shutil.copytree(built, tmp_path / "shards"))
+    (folder / "constants.npz").write_bytes(b"text")
+    edit_index(folder, lambda content: content.update(constants_sha256=hashlib.sha256(b"text").hexdigest()))
+    assert "constants.npz: cannot be read" in verify_shards(folder).problems[0]

@@ -1,0 +1,280 @@
+"""What an HDF5 file may declare and still be refused, each rule by a file that breaks it alone."""
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from h5py import h5d, h5p, h5s, h5t, h5z
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uvgen.errors import DatasetError, ModelError
+from uvgen.storage.hdf5_reading import open_hdf5, safe_dataset
+
+ROWS = np.arange(4 * 96, dtype=np.uint16).reshape(4, 8, 12)
+
+
+def low_level(file: h5py.File, kind: Any, shape: tuple[int, ...] = (4,)) -> None:
+    """A dataset `value` of any HDF5 type."""
+    h5d.create(file.id, b"value", kind, h5s.create_simple(shape)).close()
+
+
+def chunked(file: h5py.File, chunks: dict[int, bytes], mask: int = 0, **options: Any) -> None:
+    """Rows whose chunks are given as they are stored; others were never written."""
+    data = file.create_dataset("value", ROWS.shape, ROWS.dtype, chunks=(1, 8, 12), fillvalue=None, **options)
+    for row, content in chunks.items():
+        data.id.write_direct_chunk((row, 0, 0), content, mask)
+
+
+def all_rows(content: Callable[[bytes], bytes] = bytes) -> dict[int, bytes]:
+    return {row: content(ROWS[row].tobytes()) for row in range(4)}
+
+
+def plug_in(file: h5py.File) -> None:
+    plist = h5p.create(h5p.DATASET_CREATE)
+    plist.set_chunk((4,))
+    plist.set_filter(32015, h5z.FLAG_OPTIONAL, (1,))
+    h5d.create(file.id, b"value", h5t.STD_U8LE, h5s.create_simple((4,)), plist).close()
+
+
+def virtual(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout((4,), "f4")
+    layout[:] = h5py.VirtualSource("other.h5", "value", (4,))
+    file.create_virtual_dataset("value", layout)
+
+
+def attribute(value: Any, kind: Any = None) -> Callable[[h5py.File], None]:
+    def make(file: h5py.File) -> None:
+        file["value"] = [1]
+        file.attrs.create("odd", value(file) if callable(value) else value, dtype=kind)
+
+    return make
+
+
+def ragged() -> np.ndarray:
+    array = np.empty(1, object)
+    array[0] = np.arange(3, dtype=np.int32)
+    return array
+
+
+def bytes_that_are_no_text(file: h5py.File) -> None:
+    file["value"] = [1]
+    file.attrs.create("odd", b"\xff\xfe", dtype=h5py.string_dtype("utf-8", 2))
+
+
+def name_that_is_no_text(file: h5py.File) -> None:
+    file["value"] = [1]
+    h5d.create(file.id, b"\xff\xfe", h5t.STD_U8LE, h5s.create_simple((1,))).close()
+
+
+HOSTILE: dict[str, tuple[Callable[[h5py.File], object], str]] = {
+    "external link": (lambda f: f.__setitem__("value", h5py.ExternalLink("/etc/other.h5", "/x")), "link .external"),
+    "soft link": (lambda f: (f.__setitem__("x", [1]), f.__setitem__("value", h5py.SoftLink("/x"))), "link .soft"),
+    "dangling soft link": (lambda f: f.__setitem__("value", h5py.SoftLink("/value")), "link .soft"),
+    "external storage": (
+        lambda f: f.create_dataset("value", (4,), "u1", external=[("/etc/passwd", 0, 4)]), "stored in another file"
+    ),
+    "virtual dataset": (virtual, "virtual dataset"),
+    "plug-in filter": (plug_in, "filter 32015"),
+    "checksum filter": (lambda f: f.create_dataset("value", data=ROWS, fletcher32=True), "filter 3"),
+    "scale-offset filter": (lambda f: f.create_dataset("value", data=ROWS, scaleoffset=4), "filter 6"),
+    "group": (lambda f: f.create_group("value"), "is no dataset"),
+    "committed type": (lambda f: f.__setitem__("value", np.dtype("f4")), "is no dataset"),
+    "texts of variable length": (lambda f: f.__setitem__("value", ["a", "bc"]), "strings of variable length"),
+    "numbers of variable length": (
+        lambda f: f.create_dataset("value", (2,), h5py.vlen_dtype(np.int32)), "values of variable length"
+    ),
+    "references": (lambda f: f.create_dataset("value", (2,), h5py.ref_dtype), "references"),
+    "region references": (lambda f: f.create_dataset("value", (2,), h5py.regionref_dtype), "references"),
+    "compound": (lambda f: f.create_dataset("value", (2,), "i4,f4"), "compounds"),
+    "opaque": (lambda f: f.create_dataset("value", (2,), "V8"), "opaque bytes"),
+    "bit field": (lambda f: low_level(f, h5t.STD_B8LE), "bit fields"),
+    "time": (lambda f: low_level(f, h5t.UNIX_D32LE), "times"),
+    "arrays": (lambda f: low_level(f, h5t.array_create(h5t.STD_U8LE, (3,))), "arrays"),
+    "complex": (lambda f: f.create_dataset("value", (2,), "c8"), "expected plain numbers"),
+    "long double": (lambda f: f.create_dataset("value", (2,), np.longdouble), "expected plain numbers"),
+    "no shape": (lambda f: f.__setitem__("value", h5py.Empty("f4")), "no shape"),
+    "never written": (lambda f: f.create_dataset("value", (1 << 40,), "f8"), "stores 0 bytes"),
+    "huge and compressed": (
+        lambda f: f.create_dataset("value", (1 << 40,), "f8", chunks=(1 << 20,), compression="gzip"), "declares"
+    ),
+    "chunk missing": (lambda f: chunked(f, {k: v for k, v in all_rows().items() if k != 2}), "declares|3 chunks"),
+    "chunk too long": (lambda f: chunked(f, all_rows(lambda b: b * 100)), "chunk of 19200 bytes"),
+    "chunk too short": (lambda f: chunked(f, {**all_rows(lambda b: b + b), 1: b"1"}), "chunk of 384|chunk of 1 "),
+    "filter mask": (lambda f: chunked(f, all_rows(), mask=1), "filter mask 1"),
+    "chunk compressed to nothing": (
+        lambda f: chunked(f, all_rows(lambda b: zlib.compress(b"")), compression="gzip"), "0 bytes or more"
+    ),
+    "chunk that is a bomb": (
+        lambda f: chunked(f, all_rows(lambda b: zlib.compress(bytes(1_000_000))), compression="gzip"), "192 bytes or"
+    ),
+    "chunk that is cut short": (
+        lambda f: chunked(f, all_rows(lambda b: zlib.compress(b)[:-3]), compression="gzip"), "bytes or more"
+    ),
+    "chunk of lzf that is none": (
+        lambda f: chunked(f, all_rows(lambda b: b"\xff" * 40), compression="lzf"), "cannot be read"
+    ),
+    "chunk that is not compressed": (
+        lambda f: chunked(f, all_rows(lambda b: b[:50]), mask=1, compression="gzip"), "chunk of 50 bytes"
+    ),
+    "attribute of variable length": (attribute(ragged(), h5py.vlen_dtype(np.int32)), "variable length"),
+    "attribute that refers": (attribute(lambda f: f["value"].ref, h5py.ref_dtype), "references"),
+    "compound attribute": (attribute(np.zeros((), "i4,f4")), "compounds"),
+    "large attribute": (attribute(np.zeros(5000, "u1")), "5000 values"),
+    "empty attribute": (attribute(h5py.Empty("f4")), "is empty"),
+    "attribute that is no text": (bytes_that_are_no_text, "cannot be read .*utf-8"),
+    "many attributes": (
+        lambda f: (f.__setitem__("value", [1]), f.attrs.update({f"a{k}": k for k in range(300)})), "300 attributes"
+    ),
+    "many members": (lambda f: [f.__setitem__(f"v{k}", [1]) for k in range(1100)], "1100 members"),
+    "name that is no text": (name_that_is_no_text, "list of datasets cannot be read"),
+}  # fmt: skip
+
+
+def read(path: Path) -> dict[str, Any]:
+    """All that a file has."""
+    with open_hdf5(path) as file:
+        file.attributes  # noqa: B018
+        data = {name: safe_dataset(file, name) for name in file.names}
+        for dataset in data.values():
+            dataset.attributes  # noqa: B018
+        return {name: dataset.read() for name, dataset in data.items()}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_open_hdf5_of_a_hostile_file_is_refused(tmp_path: Path, kind: str) -> None:
+    make, message = HOSTILE[kind]
+    with h5py.File(tmp_path / "bad.h5", "w") as file:
+        make(file)
+    with pytest.raises(DatasetError, match=rf"bad\.h5: .*({message})"):
+        read(tmp_path / "bad.h5")
+
+
+def test_open_hdf5_never_opens_the_file_that_a_link_or_a_virtual_dataset_names(tmp_path: Path) -> None:
+    """The other file exists, and would be read: HDF5 itself follows both."""
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["value"] = np.ones(4, np.float32)
+    for make in (virtual, lambda f: f.__setitem__("value", h5py.ExternalLink("other.h5", "value"))):
+        with h5py.File(tmp_path / "bad.h5", "w") as file:
+            make(file)
+        with h5py.File(tmp_path / "bad.h5") as file:
+            assert file["value"][0] == 1  # so it does
+        with pytest.raises(DatasetError, match=r"link|virtual"):
+            read(tmp_path / "bad.h5")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a\0b", "/value", "value/", "group//value", "../value", "none"])
+def test_safe_dataset_of_a_name_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["value"] = file["group/value"] = [1]
+    with open_hdf5(tmp_path / "a.h5") as file, pytest.raises(DatasetError, match=r"a\.h5: "):
+        safe_dataset(file, name)
+
+
+def test_safe_dataset_goes_through_groups_and_checks_each_link(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["group/value"] = [1, 2]
+        file["group/loop"] = file["group"]  # a circle of hard links is a group like others
+        file["soft"] = h5py.SoftLink("/group")
+    with open_hdf5(tmp_path / "a.h5") as file:
+        assert safe_dataset(file, "group/loop/loop/value").read().tolist() == [1, 2]
+        for name in ("soft/value", "group/value/value"):
+            with pytest.raises(DatasetError, match=r"link|no group"):
+                safe_dataset(file, name)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\x89HDF\r\n\x1a\n", b"\x89HDF\r\n\x1a\n" + bytes(200), None])
+def test_open_hdf5_of_another_file_is_refused_as_asked(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "a.h5").write_bytes(content)
+    with pytest.raises(ModelError, match=r"a\.h5: at all: cannot be read .*; do something"):
+        open_hdf5(tmp_path / "a.h5", ModelError, "; do something", "at all: ")
+    with pytest.raises(DatasetError, match="no regular file"):
+        open_hdf5(tmp_path)
+
+
+def test_open_hdf5_of_a_file_with_a_user_block_is_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w", userblock_size=512) as file:
+        file["value"] = [1]
+    with pytest.raises(DatasetError, match="user block"):
+        open_hdf5(tmp_path / "a.h5")
+
+
+def test_open_hdf5_of_a_file_cut_short_while_open_is_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["value"] = np.zeros(10_000)
+        chunked_rows = file.create_dataset("rows", data=ROWS, chunks=(1, 8, 12))
+        assert chunked_rows.chunks
+    with open_hdf5(tmp_path / "a.h5") as file:
+        value = safe_dataset(file, "value")
+        with open(tmp_path / "a.h5", "r+b") as raw:
+            raw.truncate(3000)
+        with pytest.raises(DatasetError, match=r"value cannot be read .*shorter than it was"):
+            value.read()
+
+
+@given(
+    shape=st.lists(st.integers(1, 9), min_size=1, max_size=3),
+    chunk=st.lists(st.integers(1, 9), min_size=3, max_size=3),
+    dtype=st.sampled_from(["u1", "<u2", ">u2", "<f4", "<f8", ">i8", "?", "S5"]),
+    how=st.sampled_from([
+        {}, {"compact": True}, {"chunks": True}, {"compression": "gzip"}, {"compression": "gzip", "shuffle": True},
+        {"compression": "lzf"}, {"compression": "lzf", "shuffle": True}, {"shuffle": True},
+    ]),
+    version=st.sampled_from([("earliest", "v110"), "latest"]),
+)  # fmt: skip
+def test_dataset_read_equals_what_h5py_reads(
+    tmp_path_factory: Any, shape: list[int], chunk: list[int], dtype: str, how: dict[str, Any], version: Any
+) -> None:
+    """By another way than HDF5's: whatever the shape of the chunks, the filters and the format's version are."""
+    path = tmp_path_factory.mktemp("read") / "a.h5"
+    values = np.random.default_rng(0).integers(0, 3, shape)
+    array = values.astype(bool) if dtype == "?" else values.astype(dtype)
+    options = dict(how)
+    if options and not options.get("compact"):
+        options["chunks"] = tuple(min(c, n) for c, n in zip(chunk, shape, strict=False))
+    if options.pop("compact", False):
+        plist = h5p.create(h5p.DATASET_CREATE)
+        plist.set_layout(h5d.COMPACT)
+        options = {"dcpl": plist}
+    with h5py.File(path, "w", libver=version) as file:
+        if "dcpl" in options:
+            kind = h5t.py_create(array.dtype)
+            h5d.create(file.id, b"value", kind, h5s.create_simple(tuple(shape)), options["dcpl"])
+            file["value"][...] = array
+        else:
+            file.create_dataset("value", data=array, **options)
+    with h5py.File(path) as file:
+        expected = file["value"][()]
+    with open_hdf5(path) as opened:
+        data = safe_dataset(opened, "value")
+        np.testing.assert_array_equal(data.read(), expected, strict=True)
+        np.testing.assert_array_equal(data.map(), expected, strict=True)
+        np.testing.assert_array_equal(data.read_range(1, shape[0]), expected[1:], strict=True)
+        if data.by_row:
+            for row in range(shape[0]):
+                np.testing.assert_array_equal(data.read_row(row), expected[row])
+
+
+def test_dataset_of_an_incompressible_chunk_is_read(tmp_path: Path) -> None:
+    """HDF5 stores a chunk as it is where a filter does not make it smaller, and says so in the filter mask."""
+    noise = np.random.default_rng(0).integers(0, 2**16, (3, 64, 64)).astype(np.uint16)
+    for name in ("gzip", "lzf"):
+        with h5py.File(tmp_path / name, "w") as file:
+            file.create_dataset("value", data=noise, chunks=(1, 64, 64), compression=name, shuffle=True)
+        with open_hdf5(tmp_path / name) as opened:
+            np.testing.assert_array_equal(safe_dataset(opened, "value").read(), noise)
+
+
+def test_dataset_read_of_more_than_is_allowed_names_the_argument(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("value", data=np.zeros((100, 100)), compression="gzip")
+    with open_hdf5(tmp_path / "a.h5") as opened:
+        data = safe_dataset(opened, "value")
+        with pytest.raises(DatasetError, match="takes 80000 bytes, more than max_bytes=79999"):
+            data.read(79_999)
+        assert data.read(80_000).shape == (100, 100)

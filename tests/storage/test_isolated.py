@@ -1,0 +1,109 @@
+"""Reading in a child process: the same values, and its death as an error."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from uvgen.errors import DatasetError, ModelError
+from uvgen.storage.hdf5_reading import safe_dataset
+from uvgen.storage.isolated import Hdf5Process
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.attrs.update(text="é", number=np.float32(0.5))
+        file.create_dataset("rows", data=np.arange(24, dtype=">i2").reshape(4, 6), chunks=(1, 6), compression="gzip")
+        file["flags"], file["names"] = [True, False], np.array([b"a", b"bc"])
+        file["rows"].attrs["unit"] = "px"
+        file["link"] = h5py.SoftLink("/rows")
+    return tmp_path / "a.h5"
+
+
+class Other(Hdf5Process):
+    """Its process runs a line before it serves."""
+
+    def __init__(self, line: str, max_seconds: float = 120) -> None:
+        super().__init__(max_seconds)
+        self.line = line
+
+    def _command(self) -> list[str]:
+        code = f"import sys, os; sys.path[:] = {sys.path!r}; import uvgen.storage.isolated as m; {self.line}; m.serve()"
+        return [sys.executable, "-c", code]
+
+
+def test_process_open_reads_what_this_process_would(path: Path) -> None:
+    process = Hdf5Process()
+    with process.open(path) as file:
+        assert sorted(file.names) == ["flags", "link", "names", "rows"]
+        assert file.attributes == {"text": "é", "number": 0.5}
+        rows = safe_dataset(file, "rows")
+        expected = np.arange(24, dtype=">i2").reshape(4, 6)
+        assert rows.by_row and rows.attributes == {"unit": "px"}
+        np.testing.assert_array_equal(rows.read(), expected, strict=True)
+        np.testing.assert_array_equal(rows.map(), expected, strict=True)
+        np.testing.assert_array_equal(rows.read_range(1, 3), expected[1:3], strict=True)
+        np.testing.assert_array_equal(rows.read_row(2), expected[2], strict=True)
+        out = np.zeros(6, ">i2")
+        assert rows.read_row(3, out) is out and out.tolist() == expected[3].tolist()
+        assert safe_dataset(file, "flags").read().tolist() == [True, False]
+        assert safe_dataset(file, "names").read().tolist() == [b"a", b"bc"]
+        rows.read()[:] = 0  # the caller's own
+        with pytest.raises(DatasetError, match=r"a\.h5: link is a link \(soft\), expected a dataset of this file"):
+            safe_dataset(file, "link")
+        with pytest.raises(DatasetError, match="max_bytes=10"):
+            rows.read(10)
+    process.close()
+
+
+def test_process_open_raises_the_kind_of_error_that_was_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "a.h5").write_text("text")
+    with pytest.raises(ModelError, match=r"a\.h5: at all: cannot be read .*; do something"):
+        Hdf5Process().open(tmp_path / "a.h5", ModelError, "; do something", "at all: ")
+
+
+def test_process_that_dies_is_an_error_of_the_file_and_the_next_one_serves(path: Path) -> None:
+    process = Other("m.open_hdf5 = lambda path, *a: os.abort() if 'bad' in path.name else m.Hdf5File(path, *a)")
+    bad = path.with_name("bad.h5")
+    for _ in range(2):
+        with pytest.raises(DatasetError, match=rf"bad\.h5: the process .* status -{signal.SIGABRT}"):
+            process.open(bad)
+        assert safe_dataset(process.open(path), "flags").read().tolist() == [True, False]
+
+
+def test_process_that_hangs_is_ended(path: Path) -> None:
+    process = Other("import time; m.open_hdf5 = lambda *a: time.sleep(1000)", max_seconds=0.5)
+    with pytest.raises(DatasetError, match=r"a\.h5: the process that read it took more than 0\.5 s"):
+        process.open(path)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["b''", "b'text' * 10", "b'\\xff' * 16", "bytes([4] + [0] * 15) + b'null'", "bytes([2] + [0] * 15) + b'{}'"],
+)
+def test_process_that_answers_nonsense_is_an_error(path: Path, answer: str) -> None:
+    process = Other(f"os.read(0, 16); os.write(1, {answer} * 2); os._exit(0)")
+    with pytest.raises(DatasetError, match=r"a\.h5: "):
+        safe_dataset(process.open(path), "flags")
+
+
+def test_process_ends_with_its_owner(path: Path) -> None:
+    process = Hdf5Process()
+    process.open(path)
+    child = process._child
+    assert child is not None and child.poll() is None
+    del process
+    assert child.wait(60) is not None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no limits on this system")
+def test_process_may_not_write_files(path: Path, tmp_path: Path) -> None:
+    process = Other(f"m._answer = lambda *a: open({str(tmp_path / 'out')!r}, 'w').write('text')")
+    with pytest.raises(DatasetError, match="ended with status"):
+        process.open(path)
+    assert not (tmp_path / "out").exists() or not (tmp_path / "out").read_bytes()

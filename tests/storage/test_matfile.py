@@ -1,0 +1,187 @@
+"""MATLAB files: what SciPy makes of sound ones, and words for those that are none, damaged, or bombs."""
+
+import gzip
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.io as sio
+import scipy.sparse
+from PIL import Image
+
+from uvgen.storage.matfile import Unread, read_numeric, read_variables, variable_names
+
+
+def matlab4() -> bytes:
+    stream = io.BytesIO()
+    sio.savemat(stream, {"Pose_Para": np.zeros((1, 7))}, format="4")
+    return stream.getvalue()
+
+
+def png() -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (matlab4(), "^MATLAB 4 format; save it with '-v7'"),
+        (b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM", "^MATLAB 7.3 format; save it with '-v7'"),
+        (b"\x89HDF\r\n\x1a\n" + b"\0" * 600, "^MATLAB 7.3 format"),
+        (b"<!DOCTYPE html><html>" + b" " * 300, "^an HTML page, .*, no MATLAB 5 header"),
+        (b"", "^an empty file, no MATLAB 5 header"),
+        (b"\0" * 9000, "^nothing but zero bytes"),
+        (b"0.1 0.2 0.3", "^text, no MATLAB 5 header"),
+        (png(), "^a PNG image"),
+        (gzip.compress(bytes(range(256))), "^a gzip archive"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "^a Git LFS pointer"),
+    ],
+)
+def test_read_numeric_of_something_else_says_what_it_is(data: bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_numeric(data, ("Pose_Para",))
+
+
+def plain(value: Any) -> Any:
+    """What SciPy gives, out of its wrappings."""
+    while isinstance(value, np.ndarray) and value.dtype == object and value.size == 1:
+        value = value.ravel()[0]
+    if getattr(getattr(value, "dtype", None), "names", None):
+        record = value.ravel()[0] if isinstance(value, np.ndarray) else value
+        return {name: plain(record[name]) for name in record.dtype.names}
+    return value.toarray() if hasattr(value, "toarray") else value
+
+
+def assert_same(found: Any, expected: Any) -> None:
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        for name in expected:
+            assert_same(found[name], expected[name])
+    else:
+        np.testing.assert_array_equal(found, expected, strict=True)
+
+
+def assert_read_as_by_scipy(path: Path) -> None:
+    expected = {name: plain(value) for name, value in sio.loadmat(path).items() if not name.startswith("__")}
+    assert_same(read_variables(path), expected)
+    assert variable_names(path) == expected.keys()
+
+
+VARIABLES: dict[str, Any] = {
+    "double": np.arange(6.0).reshape(2, 3), "single": np.float32([[1, 2]]), "long": np.arange(4).reshape(2, 2),
+    "short": np.uint16([[1], [2]]), "logical": np.array([[True, False]]), "empty": np.zeros((0, 3)),
+    "d3": np.ones((2, 3, 4)),
+    "sparse": scipy.sparse.csc_matrix([[0, 2.5, 0], [1, 0, 0]]), "of_bool": scipy.sparse.csc_matrix(np.eye(3, 4) > 0),
+    "struct": {"a": 1.5, "inner": {"x": np.float32(2)}, "nothing": [], "b": np.arange(3.0)},
+    "cell": np.array([[None]], object),
+}  # fmt: skip
+VARIABLES["cell"][0, 0] = np.arange(3.0)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_read_variables_gives_what_scipy_gives(tmp_path: Path, packed: bool) -> None:
+    sio.savemat(tmp_path / "a.mat", VARIABLES, do_compression=packed)
+    assert_read_as_by_scipy(tmp_path / "a.mat")
+    assert read_variables(tmp_path / "a.mat", ["short"]).keys() == {"short"}
+
+
+def test_read_variables_of_matlab_4_gives_what_scipy_gives(tmp_path: Path) -> None:
+    content = {name: VARIABLES[name] for name in ("double", "single")}
+    sio.savemat(tmp_path / "a.mat", content, format="4")
+    assert_read_as_by_scipy(tmp_path / "a.mat")
+    whole = (tmp_path / "a.mat").read_bytes()
+    (tmp_path / "a.mat").write_bytes(whole[:-1])
+    with pytest.raises(ValueError, match="cut short"):
+        read_variables(tmp_path / "a.mat")
+
+
+def test_read_variables_of_real_files_gives_what_scipy_gives(reference: Path) -> None:
+    paths = [path for folder in ("bfm_parts", "aflw2000", "minimal_mat") for path in (reference / folder).glob("*.mat")]
+    assert len(paths) > 10
+    for path in paths:
+        assert_read_as_by_scipy(path)
+
+
+@pytest.mark.slow
+def test_read_variables_of_the_stand_in_gives_what_scipy_gives(stand_in: Path) -> None:
+    for path in stand_in.rglob("*.mat"):
+        assert_read_as_by_scipy(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [("text", "text"), (1j, "complex numbers"), (np.array([1, "a"], object), "a cell array of 1 × 2")],
+)
+def test_read_variables_of_what_is_no_number_says_what_it_is(tmp_path: Path, value: Any, what: str) -> None:
+    sio.savemat(tmp_path / "a.mat", {"x": value})
+    assert read_variables(tmp_path / "a.mat") == {"x": Unread(what)}
+
+
+def element(kind: int, data: bytes) -> bytes:
+    return struct.pack("<II", kind, len(data)) + data + bytes(-len(data) % 8)
+
+
+def array(cls: int, shape: tuple[int, ...], *parts: bytes, name: bytes = b"x") -> bytes:
+    header = (
+        element(6, struct.pack("<II", cls, 0)) + element(5, struct.pack(f"<{len(shape)}i", *shape)) + element(1, name)
+    )
+    return element(14, header + b"".join(parts))
+
+
+def packed(content: bytes) -> bytes:
+    data = zlib.compress(content)
+    return struct.pack("<II", 15, len(data)) + data
+
+
+def nested(depth: int) -> bytes:
+    content = array(6, (1, 1), element(9, bytes(8)))
+    for _ in range(depth):
+        content = array(1, (1, 1), content, name=b"")
+    return content
+
+
+HEAD = b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\1IM"
+DAMAGED = {
+    "sparse and large": (array(5, (2**31 - 1, 9), element(5, b""), element(5, bytes(40)), element(9, b"")),
+    "too large"),
+    "sparse rows": (array(5, (2, 1), element(5, b"\7\0\0\0"), element(5, struct.pack("<2i", 0, 1)), element(9,
+    bytes(8))),
+                    "damaged sparse"),
+    "sparse starts": (array(5, (2, 2), element(5, b""), element(5, struct.pack("<3i", 0, 5, 0)), element(9, b"")),
+                      "damaged sparse"),
+    "a bomb": (packed(array(9, (1, 1 << 27), element(2, bytes(1 << 27)))), "cut short or too large"),
+    "a count": (array(6, (9, 9), element(9, bytes(8))), "1 values, its dimensions state 81"),
+    "a count beyond all": (array(6, (2**31 - 1,) * 32, element(9, bytes(8))), "its dimensions state"),
+    "many dimensions": (array(6, (1,) * 33, element(9, bytes(8))), "damaged array header"),
+    "a negative one": (array(6, (-1, -1), element(9, bytes(8))), "damaged array header"),
+    "a name": (array(6, (1, 1), element(9, bytes(8)), name=b"a\nb"), "damaged name"),
+    "depth": (nested(9), "more than 8 deep"),
+    "variables": (array(6, (0, 0), element(9, b"")) * 10_001, "more than 10000 variables"),
+    "no values": (array(6, (1, 1)), "damaged array x"),
+    "struct names": (array(2, (1, 1), element(5, b"\3\0\0\0"), element(1, b"abcd")), "damaged struct"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_read_variables_of_damage_is_refused(tmp_path: Path, kind: str) -> None:
+    content, message = DAMAGED[kind]
+    (tmp_path / "a.mat").write_bytes(HEAD + content)
+    with pytest.raises(ValueError, match=message):
+        read_variables(tmp_path / "a.mat")
+
+
+def test_read_variables_in_cells_of_eight_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.mat").write_bytes(HEAD + nested(8))
+    assert read_variables(tmp_path / "a.mat").keys() == {""}
+
+
+def test_read_numeric_of_bytes_as_doubles_is_bounded_too() -> None:
+    data = HEAD + packed(array(6, (1, 1 << 25), element(2, bytes(1 << 25))))
+    with pytest.raises(ValueError, match="too large"):
+        read_numeric(data, ("x",))

@@ -1,0 +1,69 @@
+"""Names: shown on a line, and as paths never outside of their folder."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uvgen.storage.names import brief, inside, printable, safe_name, shortened
+
+ANY_TEXT = st.text(st.characters(), max_size=400) | st.lists(
+    st.sampled_from(
+        ["..", ".", "", "a", "con", "NUL.txt", "a ", "b.", "\0", "\n", "\\", "C:", "é" * 200, "\ud800", "\udce9"]
+    )
+).map("/".join)
+
+
+@given(ANY_TEXT)
+def test_safe_name_of_any_text_stays_inside(text: str) -> None:
+    folder = Path("/base/folder")
+    path = inside(folder, text)
+    assert path.is_relative_to(folder) and path != folder
+    assert Path(str(path)).parts[: len(folder.parts)] == folder.parts
+    parts = path.relative_to(folder).parts
+    for part in parts:
+        assert part not in ("", ".", "..") and not re.search(r"[\0-\x1f\x7f-\x9f\\\u2028\ud800-\udfff]", part)
+        assert len(part.encode()) <= 230 and part[-1] not in ". "
+    assert len("/".join(parts).encode()) <= 1000
+    assert safe_name(safe_name(text)) == safe_name(text)
+
+
+@given(ANY_TEXT)
+def test_printable_of_any_text_is_on_one_line_and_can_be_encoded(text: str) -> None:
+    for shown in (printable(text), brief(text)):
+        assert shown.encode() is not None and not any(ord(c) < 32 for c in shown) and "\u2028" not in shown
+    assert len(brief(text)) <= 200
+
+
+@pytest.mark.parametrize(
+    "name", ["IBUG/IBUG_image_008_1_0", "a b/c.d", "人脸/é", ".hidden", "a...b", "x" * 230, "console"]
+)
+def test_safe_name_of_a_sound_name_is_itself(name: str) -> None:
+    assert safe_name(name) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("../away", "__/away"), ("/etc/x", "_/etc/x"), ("a/../../b", "a/__/__/b"), ("", "_"), (".", "_"),
+        ("a//b", "a/_/b"),
+        ("a. ", "a_"), ("con", "_con"), ("Nul.txt", "_Nul.txt"), ("a\0b\nc", "a_b_c"), ("a\\..\\b", "a_.._b"),
+        ("C:/x", "C_/x"), ("\udce9", "_"),
+    ],
+)  # fmt: skip
+def test_safe_name_of_others_has_marks_in_their_place(name: str, expected: str) -> None:
+    assert safe_name(name) == expected
+
+
+def test_long_names_are_cut_and_told_apart_by_their_hash() -> None:
+    first, second = "x" * 300, "x" * 299 + "y"
+    assert safe_name(first) != safe_name(second) and safe_name(first).startswith("x" * 221 + "~")
+    assert safe_name("a/" * 1000 + "b") != safe_name("a/" * 1000 + "c")
+    assert shortened("short") == "short" and len(shortened(first)) == 230
+
+
+def test_printable_of_bytes_that_are_no_text_escapes_them() -> None:
+    assert printable("\udce9a\n\u2028é") == "\\xe9a\\n\\u2028é"
+    assert printable("\ud800") == "\\xed\\xa0\\x80"

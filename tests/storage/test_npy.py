@@ -1,0 +1,61 @@
+"""``.npy`` files: what NumPy writes is read, and nothing is made for a header that lies."""
+
+import io
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from uvgen.storage.npy import read_npy
+
+
+def saved(array: Any) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def with_header(text: str, values: bytes = b"") -> bytes:
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text.encode() + values
+
+
+@given(
+    hnp.arrays(
+        st.sampled_from(["<f4", ">f8", "i1", "<u2", "?", ">i8", "<f2"]), hnp.array_shapes(min_dims=0, min_side=0)
+    ),
+    st.booleans(),
+)
+def test_read_npy_gives_what_numpy_saved(array: np.ndarray, columns_first: bool) -> None:
+    array = np.asfortranarray(array) if columns_first else array
+    found = read_npy(saved(array))
+    assert found.dtype == array.dtype
+    np.testing.assert_array_equal(found, array)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (saved(np.array([{}], object)), "object values"),
+        (saved(np.array(["a"])), "<U1 values"),
+        (saved(np.ones(2, complex)), "complex128 values"),
+        (saved(np.zeros(2, [("a", "f4")])), "values, expected real"),
+        (saved(np.zeros(3))[:-1], "23 bytes of values, float64 .3,. needs 24"),
+        (saved(np.zeros(3)) + b"x", "25 bytes of values"),
+        (with_header("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,)}\n"), "0 bytes of values"),
+        (with_header("{'descr': '<f8', 'fortran_order': False, 'shape': (-1,)}\n"), "a shape of"),
+        (with_header("{'descr': '<f8', 'fortran_order': False, 'shape': (True,)}\n", bytes(8)), "a shape of"),
+        (with_header(f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({'1,' * 40})}}\n", bytes(8)), "a shape of"),
+        (with_header("(" * 3000), "damaged .npy header"),
+        (with_header("-" * 4000), "damaged .npy header"),
+        (with_header(" " * 9000), "damaged .npy header"),
+        (b"\x93NUMPY\3\0" + bytes(20), "version"),
+        (b"\x93NUMPY", "damaged .npy header"),
+    ],
+)
+def test_read_npy_of_something_else_is_refused(data: bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_npy(data)

@@ -1,0 +1,149 @@
+"""Pickles: plain ones are what `pickle` makes of them, hostile ones do nothing."""
+
+import pickle
+import pickletools
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from uvgen.storage.pickles import load_plain_pickle
+
+KEYS = st.text(max_size=5) | st.binary(max_size=5) | st.integers(-(2**59), 2**59) | st.booleans() | st.none()
+ARRAYS = hnp.arrays(
+    st.sampled_from(["<f4", ">f8", "i1", ">u2", "?", "<i8", "c16", "<U3", "S2"]),
+    hnp.array_shapes(min_dims=0, min_side=0),
+)
+PLAIN = st.recursive(
+    KEYS | st.floats(allow_nan=False) | st.complex_numbers(allow_nan=False) | st.integers() | ARRAYS | st.sets(KEYS)
+    | st.frozensets(KEYS) | st.binary().map(bytearray) | st.floats(width=32, allow_nan=False).map(np.float32),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4) | st.tuples(inner, inner)
+    | st.dictionaries(KEYS, inner, max_size=3).map(OrderedDict) | st.tuples(inner),
+    max_leaves=12,
+)  # fmt: skip
+
+
+def assert_same(left: Any, right: Any) -> None:
+    assert type(left) is type(right)
+    if isinstance(left, dict):
+        assert list(left) == list(right)
+        for key in left:
+            assert_same(left[key], right[key])
+    elif isinstance(left, (list, tuple)):
+        assert len(left) == len(right)
+        for one, other in zip(left, right, strict=True):
+            assert_same(one, other)
+    elif isinstance(left, np.ndarray):
+        np.testing.assert_array_equal(left, right, strict=True)
+    else:
+        assert left == right
+
+
+@given(PLAIN, st.integers(0, 5))
+def test_load_plain_pickle_gives_what_pickle_gives(value: Any, protocol: int) -> None:
+    data = pickle.dumps(value, protocol)
+    assert_same(load_plain_pickle(data), pickle.loads(data))
+
+
+def test_load_plain_pickle_of_python_2_takes_latin_1() -> None:
+    array = np.arange(3, dtype="<i4")
+    raw = "".join(f"\\x{byte:02x}" for byte in array.tobytes())
+    python_2 = (
+        "(dp0\nS'w\\xe9'\np1\ncnumpy.core.multiarray\n_reconstruct\np2\n(cnumpy\nndarray\np3\n(I0\ntp4\nS'b'\np5\ntp6\nRp7\n"
+        "(I1\n(I3\ntp8\ncnumpy\ndtype\np9\n(S'i4'\np10\nI0\nI1\ntp11\nRp12\n(I3\nS'<'\np13\nNNNI-1\nI-1\nI0\ntp14\nbI00\n"
+        f"S'{raw}'\np15\ntp16\nbsS'n'\np17\nL12L\ns."
+    ).encode()
+    found = load_plain_pickle(python_2)
+    assert_same(found, pickle.loads(python_2, encoding="latin1"))
+    assert list(found) == ["wé", "n"]
+
+
+def test_load_plain_pickle_of_real_files_is_what_pickle_gives(reference: Path) -> None:
+    paths = sorted((reference / "bfm_parts").glob("*.pkl"))
+    assert len(paths) == 2
+    for path in paths:
+        assert_same(load_plain_pickle(path.read_bytes()), pickle.loads(path.read_bytes(), encoding="latin1"))
+
+
+_ARRAY = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
+HOSTILE = {
+    "os.system": b"cos\nsystem\n(S'touch RAN'\ntR.",
+    "posix.system by its name on the stack": b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x09touch RAN\x85R.",
+    "eval": b"cbuiltins\neval\n(S'open(\"RAN\", \"w\")'\ntR.",
+    "a chain of getattr": b"cbuiltins\ngetattr\n(cbuiltins\n__import__\n(S'os'\ntRS'system'\ntR(S'touch RAN'\ntR.",
+    "a dotted name": b"\x80\x04\x8c\x05numpy\x8c\x0bndarray.tofile\x93.",
+    "numpy.load": b"cnumpy\nload\n(S'x.npy'\ntR.",
+    "numpy.fromfile": b"cnumpy\nfromfile\n(S'/dev/zero'\ntR.",
+    "numpy.core.multiarray.fromstring": b"cnumpy.core.multiarray\nfromstring\n(S'x'\ntR.",
+    "numpy's f2py": b"cnumpy.f2py.capi_maps\ngetinit\n(S'x'\ntR.",
+    "a large array": b"cnumpy\nndarray\n(I99999999999\ntR.",
+    "a large array by _reconstruct": b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I99999999\ntS'b'\ntR.",
+    "a large bytearray": b"cbuiltins\nbytearray\n(I99999999999\ntR.",
+    "a large bytes": b"cbuiltins\nbytes\n(I99999999999\ntR.",
+    "an array of objects": _ARRAY + b"(I1\n(I1\ntcnumpy\ndtype\n(S'O8'\nI0\nI1\ntRI00\n(lNatb.",
+    "a type of objects by its state": b"cnumpy\ndtype\n(S'f4'\nI0\nI1\ntR(I3\nS'|'\nNS'a'\n(dI-1\nI-1\nI63\ntb.",
+    "a type with another's state": b"cnumpy\ndtype\n(S'V8'\nI0\nI1\ntR.",
+    "an array of fewer bytes": _ARRAY + b"(I1\n(I9\ntcnumpy\ndtype\n(S'f4'\nI0\nI1\ntRI00\nS'1234'\ntb.",
+    "an array of a negative shape": _ARRAY + b"(I1\n(I-1\ntcnumpy\ndtype\n(S'f4'\nI0\nI1\ntRI00\nS''\ntb.",
+    "an array of letters without size": _ARRAY + b"(I1\n(I99999999\ntcnumpy\ndtype\n(S'S0'\nI0\nI1\ntRI00\nS''\ntb.",
+    "an array without values": _ARRAY + b".",
+    "an array of a class": b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nmemmap\n(I0\ntS'b'\ntR.",
+    "copyreg": b"ccopyreg\n_reconstructor\n(cbuiltins\nobject\ncbuiltins\nobject\nNtR.",
+    "an extension": b"\x82\x01.",
+    "a persistent id": b"Pid\n.",
+    "a persistent id on the stack": b"Nq\x00Q.",
+    "an instance": b"(ios\nsystem\n.",
+    "an object": b"(cos\nsystem\no.",
+    "a new object": b"\x80\x02ccollections\nOrderedDict\n)\x81.",
+    "a state for a dict": b"}}b.",
+    "a codec that packs": b"c_codecs\nencode\n(S'x'\nS'zip'\ntR.",
+    "a function as the result": b"cnumpy\ndtype\n.",
+    "a memo place far away": b"Nr\xff\xff\xff\xffj\xfe\xff\xff\xff.",
+    "bytes that are not there": b"\x80\x05\x8e" + b"\xff" * 7 + b"\x7fabc.",
+    "a number of many digits": b"I" + b"9" * 100_000 + b"\n.",
+    "a number of many bytes": b"\x8b\xff\xff\x00\x00" + b"\x7f" * 0xFFFF + b".",
+    "a negative length": b"T\xff\xff\xff\xffab.",
+    "depth": b"\x80\x02)" + b"\x85" * 500_000 + b".",
+    "depth as a key": b"\x80\x02})" + b"\x85" * 500_000 + b"Ns.",
+    "itself": b"\x80\x02]q\x00h\x00a.",
+    "the same again and again": b"\x80\x02]q\x00K\x01a" + b"".join(
+        b"](" + b"h%c" % k * 10 + b"eq%c" % (k + 1) for k in range(12)
+    ) + b".",
+
+    "copies of one list": b"\x80\x02(" + b"K\x00" * 50_000 + b"lq\x00"
+    + b"cbuiltins\nlist\nh\x00\x85R0" * 50_000 + b"h\x00.",
+    "too many instructions": b"N0" * 1_100_000 + b"N.",
+    "a later protocol": b"\x80\x06N.",
+    "text in place of a mapping": b"NNNs.",
+    "no end": b"N",
+    "nothing": b"",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_load_plain_pickle_of_a_hostile_file_is_refused(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"expected|damaged|more than|an array|digits|calls|itself|nested|again|copies|class"
+    ):
+        load_plain_pickle(HOSTILE[kind])
+    assert not list(tmp_path.iterdir())
+
+
+def test_hostile_pickles_do_what_they_are_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pickle.loads(HOSTILE["a chain of getattr"])  # the reader of the standard library: so that the test means something
+    assert [path.name for path in tmp_path.iterdir()] == ["RAN"]
+
+
+def test_load_plain_pickle_knows_every_instruction() -> None:
+    from uvgen.storage.pickles import _REFUSED, _STEPS
+
+    assert {opcode.code.encode("latin-1") for opcode in pickletools.opcodes} == {*_STEPS, *_REFUSED, b"."}

@@ -1,0 +1,194 @@
+"""Reading meshes: Wavefront OBJ by a reader of uvgen's own, PLY and OFF by trimesh.
+
+Landmarks and registered scans name a mesh's vertices by number, so the order and the number of vertices must be the
+file's own. trimesh cuts an OBJ at its materials and texture seams and numbers the pieces anew; hence the reader here,
+which takes the lines `v` and `f` and passes over all others. An STL has no vertices that triangles share, and is
+refused.
+"""
+
+import io
+import os
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.errors import DependencyError, MeshFileError
+from uvgen.storage.kinds import describe_file
+from uvgen.storage.names import brief
+from uvgen.storage.reading import read_file
+from uvgen.storage.text import decode_text
+
+MESH_SUFFIXES = (".obj", ".ply", ".off")
+"""Endings of the names of meshes that are read."""
+
+_KINDS = {"an OBJ mesh": ".obj", "a PLY mesh": ".ply", "an OFF mesh": ".off"}
+_EXPECTED = "expected an OBJ, PLY or OFF mesh"
+_MOST_BYTES = 1 << 30
+_SHOWN = 40  # characters of a line in a message
+
+Mesh = tuple[NDArray[np.float64], NDArray[np.int32]]
+
+
+def read_mesh(path: str | os.PathLike[str]) -> Mesh:
+    """A triangle mesh from a file.
+
+    Parameters
+    ----------
+    path : path-like
+        OBJ, PLY or OFF, binary or ASCII. Polygons are cut into triangles from their first corner; texture coordinates,
+        normals, colors, materials and groups are passed over.
+
+    Returns
+    -------
+    vertices : (n, 3) float64
+        All of the file's vertices in its order, in its unit and frame.
+    triangles : (m, 3) int32
+        0-based; one or more.
+
+    Raises
+    ------
+    MeshFileError
+        Where the file is missing, damaged, of another kind, or holds no triangles.
+    DependencyError
+        Where a PLY or OFF is to be read and trimesh is not installed.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise MeshFileError(f"{path}: no such file, {_EXPECTED}")
+    kind, suffix = describe_file(path), path.suffix.lower()
+    if "STL" in kind or suffix == ".stl":
+        raise MeshFileError(
+            f"{path}: an STL holds no shared vertices, so that they have no numbers by which landmarks and scans could "
+            f"name them, {_EXPECTED}; save the mesh as one from the program that it comes from"
+        )
+    if kind not in _KINDS and kind not in ("text", "a file of unknown kind"):
+        raise MeshFileError(f"{path}: not a readable mesh: {kind}, {_EXPECTED}")
+    if suffix not in MESH_SUFFIXES:
+        raise MeshFileError(f"{path}: a name that ends in {suffix or 'nothing'}, expected {', '.join(MESH_SUFFIXES)}")
+    if _KINDS.get(kind, suffix) != suffix:
+        raise MeshFileError(f"{path}: {kind}, expected by its name {suffix}; rename it")
+    vertices, triangles = _read_obj(path) if suffix == ".obj" else _read_by_trimesh(path)
+    if not len(triangles):
+        cloud = f"{len(vertices)} vertices and no triangles in it"
+        raise MeshFileError(f"{path}: {cloud}, expected a mesh{'; a point cloud has no surface' * (len(vertices) > 0)}")
+    if not np.isfinite(vertices).all():
+        raise MeshFileError(f"{path}: vertex {np.argwhere(~np.isfinite(vertices))[0][0]} is NaN or infinite")
+    low, high = int(triangles.min()), int(triangles.max())
+    if low < 0 or high >= len(vertices):
+        raise MeshFileError(f"{path}: triangles name vertices {low} to {high}, expected 0 to {len(vertices) - 1}")
+    return vertices, triangles
+
+
+def _read_obj(path: Path) -> Mesh:
+    try:
+        text = decode_text(read_file(path, _MOST_BYTES), strict=False)
+    except OSError as error:
+        raise MeshFileError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise MeshFileError(f"{path}: not a readable mesh: {error}, {_EXPECTED}") from error
+    return _plain_obj(text) or _any_obj(text, path)
+
+
+def _plain_obj(text: str) -> Mesh | None:
+    """An OBJ as most programs write it, triangles with positive indices, read in a quarter of the time; else None."""
+    if "\\\n" in text or re.search(r"(?m)^(?:[ \t]+[vf][ \t]|[vf]\t)", text):
+        return None
+    lines = text.split("\n")
+    points = [line.split()[1:4] for line in lines if line.startswith("v ")]
+    corners = [line.split()[1:] for line in lines if line.startswith("f ")]
+    if not corners or any(len(words) != 3 for words in corners) or any(len(words) != 3 for words in points):
+        return None
+    try:
+        vertices = np.array([float(word) for words in points for word in words])
+        indices = np.array([int(word.partition("/")[0]) for words in corners for word in words], np.int64)
+    except (ValueError, OverflowError):
+        return None
+    if not 1 <= indices.min() <= indices.max() < 2**31:
+        return None
+    return vertices.reshape(-1, 3), (indices - 1).astype(np.int32).reshape(-1, 3)
+
+
+def _any_obj(text: str, path: Path) -> Mesh:
+    """Every OBJ, line by line; MeshFileError names the line that is none."""
+    vertices: list[tuple[float, ...]] = []
+    triangles: list[tuple[int, int, int]] = []
+    for number, line in enumerate(_joined(text).split("\n"), start=1):
+        key, *words = line.split("#", 1)[0].split() or [""]
+        try:
+            if key == "v":
+                x, y, z = words[:3]  # a weight or a color may follow
+                vertices.append((float(x), float(y), float(z)))
+            elif key == "f":
+                corners = [_vertex(word, len(vertices)) for word in words]
+                if len(corners) < 3:
+                    raise ValueError(f"{len(corners)} corners")
+                triangles += [(corners[0], b, c) for b, c in pairwise(corners[1:])]
+        except ValueError as error:
+            shown = line.strip()[:_SHOWN]
+            raise MeshFileError(f"{path}: not a readable mesh: line {number} is {shown!r} ({brief(error)})") from error
+    return np.array(vertices, np.float64).reshape(-1, 3), np.array(triangles, np.int32).reshape(-1, 3)
+
+
+def _joined(text: str) -> str:
+    """Lines that a backslash continues as one; the numbers of later lines stay."""
+    if "\\\n" not in text:
+        return text
+    lines: list[str] = []
+    pieces: list[str] = []
+    for line in text.split("\n"):
+        if line.endswith("\\"):
+            pieces.append(line[:-1])
+            continue
+        lines += [" ".join([*pieces, line])] + [""] * len(pieces)
+        pieces.clear()
+    return "\n".join(lines + [" ".join(pieces)] * bool(pieces))
+
+
+def _vertex(corner: str, n: int) -> int:
+    """0-based vertex of a corner such as ``7``, ``7/2``, ``7//3`` or ``-1/2/3``, after n vertices."""
+    index = int(corner.split("/", 1)[0])
+    if index == 0 or not -(2**31) < index < 2**31:
+        raise ValueError(f"vertex {index}; they are counted from 1")
+    return index - 1 if index > 0 else n + index
+
+
+def _read_by_trimesh(path: Path) -> Mesh:
+    try:
+        import trimesh
+    except ImportError as error:
+        raise DependencyError(f"{path}: reading meshes needs trimesh: pip install trimesh") from error
+    is_ply = path.suffix.lower() == ".ply"
+    seams: dict[str, Any] = {"fix_texture": False} if is_ply else {}  # trimesh cuts the mesh at them else
+    try:
+        data = read_file(path, _MOST_BYTES)
+        if not is_ply:
+            data = re.sub(rb"#[^\n]*", b"", data)  # comments, for which trimesh takes a microsecond a byte
+        mesh: Any = trimesh.load(
+            io.BytesIO(data), file_type=path.suffix[1:].lower(), process=False, maintain_order=True, **seams
+        )
+        vertices = np.asarray(mesh.vertices, np.float64).reshape(-1, 3)
+        triangles = np.asarray(getattr(mesh, "faces", ()), np.int64).reshape(-1, 3)
+    except Exception as error:  # trimesh's readers raise errors of any type
+        raise MeshFileError(f"{path}: not a readable mesh ({brief(error)}), {_EXPECTED}") from error
+    stated = _stated_vertices(path, data)
+    if stated is not None and stated != len(vertices):
+        raise MeshFileError(
+            f"{path}: {len(vertices)} vertices read, the file states {stated}; it is damaged, or save it as OBJ"
+        )
+    if triangles.size and not 0 <= triangles.min() <= triangles.max() < 2**31:
+        raise MeshFileError(f"{path}: triangles name vertices {triangles.min()} to {triangles.max()}")
+    return vertices, triangles.astype(np.int32)
+
+
+def _stated_vertices(path: Path, data: bytes) -> int | None:
+    """The number of vertices in the header of a PLY or OFF, where it is found."""
+    head = data[: 1 << 16]
+    if path.suffix.lower() == ".ply":
+        found = re.search(rb"(?m)^element[ \t]+vertex[ \t]+(\d+)", head)
+    else:
+        found = re.match(rb"\s*\w*OFF\s+(?:#[^\n]*\n\s*)*(\d+)\s+\d+", head)
+    return int(found[1]) if found else None

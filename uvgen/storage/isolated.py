@@ -1,0 +1,265 @@
+"""Reading HDF5 files in a process of its own: a file that breaks HDF5 ends that process, not the caller's.
+
+`Hdf5Process.open` gives what `uvgen.storage.hdf5_reading.open_hdf5` gives, with the same checks, made over there.
+Requests and answers are JSON and plain bytes, never pickles, and answers are checked. The process is no sandbox: it
+runs with the user's rights, though it may neither write files nor, on Linux, start processes (root aside).
+"""
+
+import json
+import math
+import os
+import re
+import struct
+import subprocess
+import sys
+import threading
+import weakref
+from collections import OrderedDict
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.errors import DatasetError, UvgenError
+from uvgen.storage.hdf5_reading import MAX_INFLATED_BYTES, Hdf5Dataset, Hdf5File, open_hdf5, safe_dataset
+
+MAX_SECONDS = 120.0
+"""How long a request may take before the process is taken for hung and ended."""
+
+_MAX_MEMORY = 16 << 30
+_MAX_HEADER = 64 << 20
+_MAX_OPEN = 64
+
+
+class Hdf5Process:
+    """A process that reads HDF5 files for this one; it starts with the first request, and again after it has died."""
+
+    def __init__(self, max_seconds: float = MAX_SECONDS) -> None:
+        self._lock, self._max_seconds = threading.Lock(), max_seconds
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def open(self, path: Path, error: type[UvgenError] = DatasetError, hint: str = "", lead: str = "") -> Hdf5File:
+        """As `uvgen.storage.hdf5_reading.open_hdf5`."""
+        return _IsolatedFile(self, path, error, hint, lead)
+
+    def close(self) -> None:
+        """End the process."""
+        with self._lock:
+            self._end()
+
+    def ask(self, file: "_IsolatedFile", what: str, *arguments: Any) -> tuple[Any, bytearray]:
+        """The answer to a request about a file: a JSON value, and the bytes of an array."""
+        request = {"path": str(file.path), "hint": file.hint, "lead": file.lead, "what": what, "arguments": arguments}
+        with self._lock:
+            child = self._started()
+            hung = threading.Event()
+            timer = threading.Timer(self._max_seconds, _end_hung, (child, hung))
+            timer.daemon = True
+            timer.start()
+            try:
+                _send(child.stdin, request)
+                answer, data = _receive(child.stdout)
+            except (OSError, ValueError) as error:
+                child.kill()
+                status = child.wait()
+                self._end()
+                why = f"took more than {self._max_seconds:g} s" if hung.is_set() else f"ended with status {status}"
+                raise file.refused(
+                    f"the process that read it {why}: the file is damaged, or made to do harm"
+                ) from error
+            finally:
+                timer.cancel()
+        if isinstance(answer, dict) and isinstance(answer.get("error"), str):
+            raise file.error(answer["error"])
+        return answer, data
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        if self._child is None or self._child.poll() is not None:
+            self._end()
+            child = subprocess.Popen(
+                self._command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
+            self._child, self._finalizer = child, weakref.finalize(self, _end_child, child)
+        return self._child
+
+    def _command(self) -> list[str]:
+        # the same packages as here, and none of the working folder's
+        code = f"import sys; sys.path[:] = {sys.path!r}; from uvgen.storage.isolated import serve; serve()"
+        return [sys.executable, "-c", code]
+
+    def _end(self) -> None:
+        if self._child is not None:
+            self._finalizer()
+            self._child = None
+
+
+def _end_hung(child: "subprocess.Popen[bytes]", hung: threading.Event) -> None:
+    hung.set()
+    child.kill()
+
+
+def _end_child(child: "subprocess.Popen[bytes]") -> None:
+    child.kill()
+    child.wait()
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            with suppress(OSError):  # a request that was not sent is written on closing
+                pipe.close()
+
+
+class _IsolatedFile(Hdf5File):
+    """A file that another process has open."""
+
+    def __init__(self, process: Hdf5Process, path: Path, error: type[UvgenError], hint: str, lead: str) -> None:
+        self.path, self._error, self._hint, self._lead = path, error, hint, lead
+        self.error, self.hint, self.lead = error, hint, lead
+        self._process = process
+        self._ask("open")
+
+    def _ask(self, what: str, *arguments: Any) -> tuple[Any, bytearray]:
+        return self._process.ask(self, what, *arguments)
+
+    def close(self) -> None:
+        """Nothing: the process closes files that were not used for long."""
+
+    @property
+    def names(self) -> list[str]:
+        return list(map(str, self._ask("names")[0]))
+
+    @cached_property
+    def attributes(self) -> dict[str, Any]:
+        return dict(self._ask("attributes")[0])
+
+    def dataset(self, name: str) -> Hdf5Dataset:
+        return _IsolatedDataset(self, name)
+
+
+class _IsolatedDataset(Hdf5Dataset):
+    """A dataset of such a file."""
+
+    def __init__(self, file: _IsolatedFile, name: str) -> None:
+        self._file, self._isolated, self.name = file, file, name
+        with file.guarded(name):
+            found, _ = file._ask("dataset", name)
+            if not re.fullmatch(r"[<>|][fiubS]\d{1,9}", found["dtype"]) or not isinstance(found["by_row"], bool):
+                raise ValueError("an answer that cannot be")
+            self.dtype, self.shape, self.by_row = np.dtype(found["dtype"]), tuple(found["shape"]), found["by_row"]
+            if any(type(n) is not int or n < 0 for n in self.shape):
+                raise ValueError("an answer that cannot be")
+        self.n_bytes = math.prod(self.shape) * self.dtype.itemsize
+
+    @cached_property
+    def attributes(self) -> dict[str, Any]:
+        return dict(self._isolated._ask("dataset attributes", self.name)[0])
+
+    def _array(self, data: bytearray, shape: tuple[int, ...]) -> NDArray[Any]:
+        with self._file.guarded(self.name):
+            array = np.frombuffer(data, self.dtype).reshape(shape)
+            return array.view(np.uint8) != 0 if array.dtype == np.bool_ else array
+
+    def read_row(self, row: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        found = self._array(self._isolated._ask("read_row", self.name, int(row))[1], self.shape[1:])
+        if out is None:
+            return found
+        out[...] = found
+        return out
+
+    def read(self, max_bytes: int = MAX_INFLATED_BYTES) -> NDArray[Any]:
+        return self._array(self._isolated._ask("read", self.name, max_bytes)[1], self.shape)
+
+    def read_range(self, start: int, stop: int) -> NDArray[Any]:
+        data = self._isolated._ask("read_range", self.name, int(start), int(stop))[1]
+        return self._array(data, (stop - start, *self.shape[1:]))
+
+    def map(self) -> NDArray[Any]:
+        return self.read()
+
+
+# The other process
+
+_OpenFiles = OrderedDict[str, tuple[Hdf5File, dict[str, Hdf5Dataset]]]
+
+
+def serve() -> None:
+    """Answer requests from standard input until it ends."""
+    source, target = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDWR), 1)  # whatever a library prints is no answer
+    _give_up_rights()
+    files: _OpenFiles = OrderedDict()
+    while True:
+        try:
+            request, _ = _receive(source)
+        except (OSError, ValueError):
+            return
+        try:
+            answer, array = _answer(files, request)
+        except UvgenError as error:
+            answer, array = {"error": str(error)}, None
+        _send(target, answer, array)
+
+
+def _answer(files: _OpenFiles, request: dict[str, Any]) -> tuple[Any, NDArray[Any] | None]:
+    path, what, arguments = request["path"], request["what"], request["arguments"]
+    if path not in files:
+        files[path] = open_hdf5(Path(path), DatasetError, request["hint"], request["lead"]), {}
+        if len(files) > _MAX_OPEN:
+            files.popitem(last=False)[1][0].close()
+    file, datasets = files[path]
+    files.move_to_end(path)
+    if what == "open":
+        return None, None
+    if what == "names":
+        return file.names, None
+    if what == "attributes":
+        return _plain(file.attributes), None
+    name = arguments[0]
+    data = datasets[name] = datasets.get(name) or safe_dataset(file, name)
+    if what == "dataset":
+        return {"dtype": data.dtype.str, "shape": data.shape, "by_row": data.by_row}, None
+    if what == "dataset attributes":
+        return _plain(data.attributes), None
+    if what == "read_row":
+        return None, data.read_row(*arguments[1:])
+    return None, data.read_range(*arguments[1:]) if what == "read_range" else data.read(*arguments[1:])
+
+
+def _plain(attributes: dict[str, Any]) -> dict[str, Any]:
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in attributes.items()}
+
+
+def _give_up_rights() -> None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    limits = [("RLIMIT_CORE", 0), ("RLIMIT_FSIZE", 0), ("RLIMIT_NPROC", 0), ("RLIMIT_AS", _MAX_MEMORY)]
+    for name, value in limits:
+        with suppress(AttributeError, OSError, ValueError):  # not on this system, or a lower limit is set
+            resource.setrlimit(getattr(resource, name), (value, value))
+
+
+# Messages: two lengths, JSON, bytes
+
+
+def _send(pipe: Any, value: Any, array: NDArray[Any] | None = None) -> None:
+    header = json.dumps(value).encode()
+    data = b"" if array is None else memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    pipe.write(struct.pack("<QQ", len(header), len(data)) + header)
+    pipe.write(data)
+    pipe.flush()
+
+
+def _receive(pipe: Any) -> tuple[Any, bytearray]:
+    lengths = pipe.read(16)
+    if len(lengths) < 16:
+        raise OSError("the other process has ended")
+    n_header, n_data = struct.unpack("<QQ", lengths)
+    if n_header > _MAX_HEADER or n_data > _MAX_MEMORY:
+        raise OSError("an answer that cannot be")
+    header, data = pipe.read(n_header), bytearray(n_data)
+    if len(header) < n_header or pipe.readinto(data) < n_data:
+        raise OSError("the other process has ended")
+    return json.loads(header), data

@@ -1,0 +1,94 @@
+"""Names from files and file systems: as text that can be shown, and as paths that stay in their folder."""
+
+import hashlib
+import re
+import unicodedata
+from pathlib import Path, PurePosixPath
+
+_MAX_COMPONENT = 230  # bytes, of the 255 that file systems allow: an ending follows
+_MAX_PATH = 1000  # bytes
+_BIDI = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # they reorder a line of a terminal
+_LONGEST = 200  # characters of a message
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names that Windows keeps for itself
+
+
+def printable(text: str) -> str:
+    """Text that can be stored, printed and put on one line: control characters and halves of surrogates escaped.
+
+    Bytes of a file's name that are no UTF-8 become ``\\xe9``.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    text = text.encode("utf-8", "surrogateescape" if _from_bytes(text) else "surrogatepass").decode(
+        "utf-8", "backslashreplace"
+    )
+    return "".join(
+        repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Zl", "Zp") or unicodedata.bidirectional(c) in _BIDI else c
+        for c in text
+    )
+
+
+def _from_bytes(text: str) -> bool:
+    """Whether all surrogates are those by which Python writes the bytes of a file's name that are no UTF-8."""
+    return not re.search("[\ud800-\udc7f\udd00-\udfff]", text)
+
+
+def brief(text: object) -> str:
+    """What another program says, such as an error's message, for one of uvgen's: printable, on one line, not long."""
+    line = printable(" ".join(str(text).split()))
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+
+
+def safe_name(name: str) -> str:
+    """A name as a relative path with ``/`` that every file system takes and that leads nowhere else.
+
+    Parameters
+    ----------
+    name : str
+        Any text, such as a sample's name in a shard of somebody else's.
+
+    Returns
+    -------
+    str
+        The name itself where it is one already. Else ``..``, empty parts, control characters, NUL, backslashes, points
+        and blanks at the end of a part and Windows' device names have ``_`` in their place or beside them, and
+        long parts are cut and given 8 digits of their hash. Two names may become the same: compare.
+    """
+    parts = [_safe_part(part) for part in name.split("/")]
+    path = "/".join(parts)
+    if len(path.encode()) > _MAX_PATH:
+        return f"{_cut(parts[0].removesuffix('_'), _MAX_COMPONENT - 9)}~{_digest(name)}"
+    return path
+
+
+def _safe_part(part: str) -> str:
+    shown = "".join("_" if c == "\\" or unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in part)
+    if re.match("[A-Za-z]:", shown):  # a drive
+        shown = f"{shown[0]}_{shown[2:]}"
+    if not shown.strip(". "):
+        return "_" * max(len(shown[:8]), 1)
+    if shown[-1] in ". ":
+        shown = f"{shown.rstrip('. ')}_"
+    if _DEVICES.fullmatch(shown):
+        shown = f"_{shown}"
+    return shortened(shown, part)
+
+
+def shortened(text: str, whole: str | None = None) -> str:
+    """A file's name, cut and given 8 digits of the hash of `whole`, itself by default, where endings would not fit."""
+    if len(text.encode("utf-8", "surrogatepass")) <= _MAX_COMPONENT:
+        return text
+    return f"{_cut(text, _MAX_COMPONENT - 9)}~{_digest(text if whole is None else whole)}"
+
+
+def _cut(text: str, n_bytes: int) -> str:
+    return text.encode("utf-8", "surrogatepass")[:n_bytes].decode("utf-8", "ignore")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The path of a name in a folder, after `safe_name`: never outside of it, whatever the name is."""
+    return folder / PurePosixPath(safe_name(name))

@@ -1,0 +1,54 @@
+"""NumPy's ``.npy`` files, read so that no memory is taken before the header is known to be true."""
+
+import io
+import math
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+_MAX_HEADER = 4096  # bytes
+_MAX_DIMENSIONS = 32
+
+
+def read_npy(data: bytes) -> NDArray[Any]:
+    """An array of real numbers or bool from the bytes of a ``.npy`` file.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file; it is not trusted.
+
+    Returns
+    -------
+    ndarray
+        Read-only; a view of `data`.
+
+    Raises
+    ------
+    ValueError
+        Where it is damaged, cut short, followed by more, or holds objects, text, records or complex numbers.
+    """
+    stream = io.BytesIO(data)
+    try:
+        version = npy.read_magic(stream)
+        read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
+        if read_header is None:
+            raise ValueError(f"version {version} of the format, expected 1.0 or 2.0")
+        shape, columns_first, dtype = read_header(stream, max_header_size=_MAX_HEADER)
+    except ValueError as error:
+        raise ValueError(f"damaged .npy header: {' '.join(str(error).split())[:200]}") from error
+    except Exception as error:  # of the header's text: MemoryError and RecursionError for brackets in brackets
+        raise ValueError(f"damaged .npy header: {type(error).__name__}") from error
+    if dtype.kind not in "fiub" or dtype.names is not None:
+        raise ValueError(f"{str(dtype)[:60]} values, expected real numbers")
+    if len(shape) > _MAX_DIMENSIONS or any(type(n) is not int or n < 0 for n in shape):
+        raise ValueError(f"damaged .npy header: a shape of {str(shape)[:60]}")
+    size = math.prod(shape) * dtype.itemsize
+    if size != len(data) - stream.tell():
+        found = len(data) - stream.tell()
+        raise ValueError(f"{found} bytes of values, {dtype} {str(shape)[:60]} needs {str(size)[:30]}; it is damaged")
+    if max(shape, default=0) > np.iinfo(np.intp).max:  # beside a zero
+        raise ValueError(f"damaged .npy header: a shape of {str(shape)[:60]}")
+    return np.frombuffer(data, dtype, offset=stream.tell()).reshape(shape, order="F" if columns_first else "C")

@@ -1,0 +1,146 @@
+"""What a pickle may name: the few functions that make arrays and plain containers, each with its arguments checked."""
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MOST_DIMENSIONS = 32
+
+
+class PickledFunction:
+    """A name that a pickle may call."""
+
+    def __init__(self, name: str, call: Callable[..., Any] | None) -> None:
+        self.name, self.call = name, call
+
+
+class PickledType:
+    """A NumPy number type, whose byte order comes with BUILD."""
+
+    def __init__(self, code: str) -> None:
+        self.dtype = np.dtype(code)
+
+
+def new_array(subtype: Any, shape: Any, kind: Any) -> NDArray[Any]:
+    """``_reconstruct(ndarray, (0,), b"b")``, to which BUILD gives its values."""
+    if getattr(subtype, "name", "") != "ndarray" or shape != (0,):
+        raise ValueError("an array of another class")
+    return np.ndarray((0,), np.int8)
+
+
+def _named(value: Any) -> str:
+    """Text for a message; of other values their type, since a container may be as deep as it likes."""
+    return repr(value[:20]) if isinstance(value, str) else f"a {type(value).__name__}"
+
+
+def _dtype(code: Any, align: Any = False, copy: Any = False) -> PickledType:
+    code = code.decode("ascii") if isinstance(code, bytes) else code
+    letter, digits = (code[:1], code[1:]) if isinstance(code, str) else ("", "")
+    sizes = {"f": "2 4 8 16", "i": "1 2 4 8", "u": "1 2 4 8", "b": "1", "c": "8 16 32"}.get(letter, "").split()
+    is_text = letter in ("S", "U") and digits.isascii() and digits.isdecimal() and len(digits) <= 6
+    if digits not in sizes and not is_text:
+        raise ValueError(f"an array of {_named(code)}, expected numbers or text")
+    return PickledType(code)
+
+
+def values_of(raw: Any, dtype: Any, shape: Any) -> bytes | bytearray:
+    """The bytes of an array after checking that they are those of its type and shape."""
+    raw = raw.encode("latin-1") if isinstance(raw, str) else raw  # of Python 2
+    if not isinstance(dtype, PickledType) or not isinstance(raw, (bytes, bytearray)):
+        raise ValueError("an array of objects, expected numbers or text")
+    if not isinstance(shape, tuple) or len(shape) > _MOST_DIMENSIONS or any(type(n) is not int or n < 0 for n in shape):
+        raise ValueError("an array of a damaged shape")
+    n = math.prod(shape)
+    if n * dtype.dtype.itemsize != len(raw) or (n and not raw) or max(shape, default=0) >= 1 << 59:
+        raise ValueError(f"an array of {len(raw)} bytes, its shape and type need others")
+    return raw
+
+
+def _scalar(dtype: Any, raw: Any) -> np.generic:
+    values = np.frombuffer(values_of(raw, dtype, ()), dtype.dtype)
+    result: np.generic = values.astype(dtype.dtype.newbyteorder("="))[0]  # a native copy
+    return result
+
+
+def _from_buffer(raw: Any, dtype: Any, shape: Any, order: Any) -> NDArray[Any]:
+    if order not in ("C", "F"):
+        raise ValueError("an array of a damaged order")
+    return np.frombuffer(values_of(raw, dtype, shape), dtype.dtype).reshape(shape, order=order)
+
+
+def _encode(text: Any, encoding: Any) -> bytes:
+    """How Python 3 writes bytes in protocols 0 to 2."""
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
+        raise ValueError(f"a text in the encoding {_named(encoding)}, expected latin1")
+    return text.encode("latin-1")
+
+
+def _bytes(content: Any = b"", encoding: Any = None) -> bytes:
+    if encoding is not None:
+        return _encode(content, encoding)
+    if isinstance(content, list):
+        return bytes(content)
+    if not isinstance(content, (bytes, bytearray)):
+        raise ValueError(f"bytes made of {_named(content)}, expected bytes")
+    return bytes(content)
+
+
+def _complex(real: Any, imaginary: Any) -> complex:
+    if type(real) is not float or type(imaginary) is not float:
+        raise ValueError("a complex number made of something else than two floats, expected those")
+    return complex(real, imaginary)
+
+
+def _items(make: Callable[..., Any]) -> Callable[..., Any]:
+    """A set or list of the items of a list."""
+
+    def made(items: Any = ()) -> Any:
+        if not isinstance(items, (list, tuple)):
+            raise ValueError(f"a container made of {_named(items)}, expected a list")
+        return make(items) if make in (list, tuple) else make(key_of(item) for item in items)
+
+    return made
+
+
+def _mapping(make: Callable[..., Any]) -> Callable[..., Any]:
+    def made(pairs: Any = ()) -> Any:
+        if not isinstance(pairs, (list, tuple)) or any(not isinstance(p, (list, tuple)) or len(p) != 2 for p in pairs):
+            raise ValueError("a dict made of something else, expected pairs")
+        return make((key_of(key), value) for key, value in pairs)
+
+    return made
+
+
+_NUMPY = ("numpy.core.multiarray", "numpy._core.multiarray")
+_BUILTINS: dict[str, Callable[..., Any]] = {
+    "set": _items(set),
+    "frozenset": _items(frozenset),
+    "list": _items(list),
+    "tuple": _items(tuple),
+    "dict": _mapping(dict),
+    "bytes": _bytes,
+    "bytearray": lambda *given: bytearray(_bytes(*given)),
+    "complex": _complex,
+}
+FUNCTIONS: dict[tuple[str, str], Callable[..., Any] | None] = {
+    **{(module, "_reconstruct"): new_array for module in _NUMPY},
+    **{(module, "scalar"): _scalar for module in _NUMPY},
+    **{(module, "_frombuffer"): _from_buffer for module in ("numpy.core.numeric", "numpy._core.numeric")},
+    ("numpy", "ndarray"): None,  # a name alone, the first argument of _reconstruct
+    ("numpy", "dtype"): _dtype,
+    ("_codecs", "encode"): _encode,
+    ("collections", "OrderedDict"): _mapping(OrderedDict),
+    **{(module, name): call for module in ("builtins", "__builtin__") for name, call in _BUILTINS.items()},
+}
+"""What a pickle may name: (module, name), and what is called in its place."""
+
+
+def key_of(value: Any) -> Any:
+    """A key of a dict or item of a set. Others could be made to clash, or be nested so deeply that hashing fails."""
+    if not isinstance(value, (str, bytes, bool, type(None))) and (type(value) is not int or abs(value) >= 1 << 60):
+        raise ValueError(f"a key of type {type(value).__name__}, expected text or a whole number")
+    return value

@@ -1,0 +1,70 @@
+"""JSON that others wrote: one meaning, and nothing in it that another program would choke on."""
+
+import json
+import math
+from itertools import pairwise
+from typing import Any
+
+_MAX_DEPTH = 64
+_MAX_DIGITS = 30  # of a whole number
+
+
+def parse_json(text: str) -> Any:
+    """A JSON document's content.
+
+    Parameters
+    ----------
+    text : str
+        The whole document; it is not trusted.
+
+    Returns
+    -------
+    dict, list, str, int, float, bool or None
+
+    Raises
+    ------
+    ValueError
+        Where it is no JSON, names a field twice, holds NaN, infinity or a number that no float64 holds, or is nested
+        more than 64 deep.
+    """
+    try:
+        content = json.loads(
+            text, parse_constant=_refuse, parse_float=_number, parse_int=_whole, object_pairs_hook=_object
+        )
+    except RecursionError:
+        raise ValueError(f"nested more than {_MAX_DEPTH} deep") from None
+    level = [content]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            item
+            for value in level
+            if isinstance(value, (dict, list))
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]
+    if level:
+        raise ValueError(f"nested more than {_MAX_DEPTH} deep")
+    return content
+
+
+def _refuse(text: str) -> float:
+    raise ValueError(f"{text}, expected finite numbers")
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refuse(text[:_MAX_DIGITS])
+
+
+def _whole(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"a number of {len(text)} digits, expected {_MAX_DIGITS} at most")
+    return int(text)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = sorted(key for key, _ in pairs)
+        twice = next(key for key, following in pairwise(keys) if key == following)
+        raise ValueError(f"the field {twice[:60]!r} is there twice")
+    return content

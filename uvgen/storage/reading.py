@@ -1,0 +1,127 @@
+"""Whole files, read within bounds: the one place that opens a file that a user names.
+
+Only regular files are opened: a named pipe would wait for ever, and a device has no end. The bounds are constants that
+two environment variables raise: ``UVGEN_MAX_PIXELS`` (a picture's) and ``UVGEN_MAX_BYTES`` (a file's, and of what is
+unpacked from it).
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+_MAX_PIXELS = 1 << 27  # 16384 × 8192; Pillow refuses pictures of more than 1.3 times as many
+_MAX_BYTES = 4 << 30  # the largest model files have 0.4 GB
+_BLOCK = 1 << 20
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def max_pixels() -> int:
+    """Pixels up to which pictures are decoded: 134,217,728, or what ``UVGEN_MAX_PIXELS`` says."""
+    return _stated("UVGEN_MAX_PIXELS", _MAX_PIXELS)
+
+
+def max_bytes() -> int:
+    """Bytes up to which files are read and unpacked: 4 GiB, or what ``UVGEN_MAX_BYTES`` says."""
+    return _stated("UVGEN_MAX_BYTES", _MAX_BYTES)
+
+
+def _stated(variable: str, default: int) -> int:
+    text = os.environ.get(variable, "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else default
+
+
+def check_picture_size(width: int, height: int) -> None:
+    """Raise ValueError where a picture is larger than `max_pixels`; to be called before its pixels are made."""
+    if width * height > (limit := max_pixels()):
+        raise ValueError(
+            f"{width} × {height} pixels, more than the {limit} that are decoded; set UVGEN_MAX_PIXELS to allow more"
+        )
+
+
+def irregular(mode: int) -> str | None:
+    """What a file of this `st_mode` is where it is no regular file, ``"a named pipe"``; else None."""
+    if stat.S_ISREG(mode):
+        return None
+    return next((kind for is_kind, kind in _KINDS if is_kind(mode)), "no regular file")
+
+
+@contextmanager
+def open_regular(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a regular file for reading bytes.
+
+    Parameters
+    ----------
+    path : path-like
+        Any name; it is not trusted.
+
+    Yields
+    ------
+    binary file
+
+    Raises
+    ------
+    OSError
+        Where it cannot be opened, or is a folder, pipe, socket or device; `strerror` says which.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | os.O_CLOEXEC)
+    except ValueError as error:  # a zero byte in the name
+        raise OSError(errno.EINVAL, str(error), os.fspath(path)) from error
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.EOPNOTSUPP):  # a socket, or a device that is not there
+            raise OSError(error.errno, "a socket or a device, expected a file", os.fspath(path)) from error
+        raise
+    try:
+        kind = irregular(os.fstat(handle).st_mode)
+        if kind == "a folder":
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+        if kind is not None:
+            raise OSError(errno.EINVAL, f"{kind}, expected a file", os.fspath(path))
+        with open(handle, "rb", closefd=False) as file:
+            yield file
+    finally:
+        os.close(handle)
+
+
+def read_file(path: str | os.PathLike[str], most_bytes: int | None = None) -> bytes:
+    """A regular file's content.
+
+    Parameters
+    ----------
+    path : path-like
+        Any name; it is not trusted.
+    most_bytes : int, optional
+        Size up to which it is read; `max_bytes` by default.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    OSError
+        As `open_regular`, and where the file is larger; `strerror` names the limit.
+    """
+    limit = max_bytes() if most_bytes is None else min(most_bytes, max_bytes())
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(size + 1) if size <= limit else b""
+        if len(data) <= size <= limit:
+            return data
+        parts, n = [data], len(data)  # it grows, or is made up by the kernel, such as those of /proc
+        while size <= limit and n <= limit and (block := file.read(_BLOCK)):
+            parts.append(block)
+            n += len(block)
+    if size > limit or n > limit:
+        raise OSError(errno.EFBIG, f"more than the {limit} bytes that are read", os.fspath(path))
+    return b"".join(parts)
