@@ -14,7 +14,7 @@ N ?= 1000
 FIRST ?= 0
 RUN_TESTS = $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(PYTEST) $(if $(ROOM),tests/$(ROOM))
 
-.PHONY: setup setup-trainers demo test test-slow test-all fuzz lint bench clean
+.PHONY: setup setup-trainers demo test test-slow test-all fuzz lint bench faults clean
 
 setup: $(VENV)/.ready
 
@@ -50,6 +50,9 @@ lint: setup
 bench: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt --editable ".[bench]"
 	$(BIN)/python benchmarks/build.py --data "$(DATA)" --model "$(MODEL)"
+
+faults: setup
+	$(BIN)/python benchmarks/faults.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -49,6 +49,8 @@ def command(
     out: Path,
     copies: int,
     workers: int | None,
+    retries: int,
+    timeout: float | None,
     on_error: str,
     overwrite: bool,
     quiet: bool,
@@ -64,10 +66,12 @@ def command(
       uvgen augment shards/ --out augmented/ --copies 4 --preset prnet
 
     \b
-    Exit status: 0 all written, 3 some copies skipped, 1 failed, 2 wrong usage, 130 interrupted.
+    Exit status: 0 all written, 3 some copies skipped, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
     """
     from uvgen import augment_shards, open_shards
+    from uvgen.datasets.record import check_output
 
+    check_output(out, overwrite=overwrite)
     augmentation = read_augmentation(preset, config_path)
     if augmentation.flip and model_path is None:
         raise click.UsageError("missing --model: flips exchange texels, and the shards' model says which")
@@ -80,6 +84,8 @@ def command(
             seed=seed,
             model=model_path,
             workers=workers or cores(),
+            retries=retries,
+            timeout=timeout,
             on_error=on_error,
             overwrite=overwrite,
             progress=shown.shard_finished,

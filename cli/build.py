@@ -101,6 +101,8 @@ def command(
     weights_path: Path | None,
     augment: str | None,
     workers: int | None,
+    retries: int,
+    timeout: float | None,
     on_error: str,
     overwrite: bool,
     dry_run: bool,
@@ -123,9 +125,10 @@ def command(
 
     \b
     Exit status: 0 all written, 3 some samples skipped, 1 failed or no sample can be used, 2 wrong usage,
-    130 interrupted.
+    130, 143, 129 interrupted.
     """
     from uvgen import BuildConfig, build_shards
+    from uvgen.datasets.record import check_output
 
     augmentation = None if augment is None else _read_augmentation(augment)
     config = BuildConfig(
@@ -138,6 +141,8 @@ def command(
         }
     )
     _check_inputs(data, model_path)
+    if not dry_run:
+        check_output(out, overwrite=overwrite)
     if data is None and not quiet:
         click.echo("using uvgen's built-in model and sample set (made on first use): no --data, no --model", err=True)
     samples, root = _samples(data, subsets, flip=flip, list_path=list_path, limit=limit)
@@ -153,6 +158,8 @@ def command(
             root=root,
             weights=weights_path,
             workers=workers or cores(),
+            retries=retries,
+            timeout=timeout,
             on_error=on_error,
             overwrite=overwrite,
             progress=shown.shard_finished,

@@ -18,7 +18,15 @@ from uvgen.cli.progress import cores, reported
 @workers_option
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def command(
-    shards: Path, to: str, out: Path, model_path: Path | str | None, quality: int, workers: int | None, quiet: bool
+    shards: Path,
+    to: str,
+    out: Path,
+    model_path: Path | str | None,
+    quality: int,
+    workers: int | None,
+    retries: int,
+    timeout: float | None,
+    quiet: bool,
 ) -> None:
     """Write a data set in the layout of another trainer; --out appears once it is complete.
 
@@ -29,13 +37,17 @@ def command(
       uvgen export shards/ --to webdataset --out tars/
 
     \b
-    Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+    Exit status: 0 done, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
     """
     from uvgen import export_shards, open_shards
+    from uvgen.storage.files import check_folder, check_new_folder
 
+    check_new_folder(out)
+    check_folder(out.absolute().parent, out)
     with reported(len(open_shards(shards)), quiet=quiet) as shown:
         result = export_shards(
-            shards, out, to, model=model_path, quality=quality, workers=workers or cores(), progress=shown.add
-        )
+            shards, out, to, model=model_path, quality=quality, workers=workers or cores(), retries=retries,
+            timeout=timeout, progress=shown.add,
+        )  # fmt: skip
     if not quiet:
         click.echo(f"{out}: {result.samples} samples as {to}")

@@ -1,5 +1,7 @@
 """The `uvgen` command: a group that imports a sub-command's module only when that is called."""
 
+import contextlib
+import errno
 import importlib
 import io
 import sys
@@ -9,6 +11,7 @@ import click
 
 from uvgen import __version__
 from uvgen.errors import OutputError, SettingsError, UvgenError
+from uvgen.interrupts import exit_status, interrupts_kept
 
 _COMMANDS = {
     "augment": "Make augmented copies of shards, labels included.",
@@ -21,6 +24,11 @@ _COMMANDS = {
 }
 """Command, which is also its module in this package → line for `uvgen --help`."""
 
+_LIMITS = {
+    getattr(errno, name)
+    for name in ("EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "ESTALE")
+    if hasattr(errno, name)
+}
 _RESUMABLE = ("augment", "build", "export", "synth")
 
 
@@ -43,17 +51,31 @@ class _LazyGroup(click.Group):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # a name that the terminal's encoding lacks is no reason to stop
                 stream.reconfigure(errors="backslashreplace")
+        with interrupts_kept():
+            return self._invoke(ctx, anew)
+
+    def _invoke(self, ctx: click.Context, anew: bool) -> Any:
         try:
             return super().invoke(ctx)
         except UvgenError as error:
             click.echo(f"uvgen: {error}{self._options(ctx, error)}", err=True)
             ctx.exit(1)
-        except KeyboardInterrupt:
+        except MemoryError:
+            click.echo("uvgen: out of memory; fewer --workers need less", err=True)
+            ctx.exit(1)
+        except OSError as error:  # of the machine, wherever it happened
+            if error.errno not in _LIMITS:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"uvgen: {where}{error.strerror}; free space, limits (ulimit -a)?", err=True)
+            ctx.exit(1)
+        except KeyboardInterrupt as error:
             resumable = ctx.invoked_subcommand in _RESUMABLE
             again = "run the command again without --overwrite" if anew else "run the command again"
             more = f"; what is finished is kept, {again} to go on" if resumable else ""
-            click.echo(f"uvgen: interrupted{more}", err=True)
-            ctx.exit(130)
+            with contextlib.suppress(OSError):  # a terminal that was closed
+                click.echo(f"uvgen: interrupted{more}", err=True)
+            ctx.exit(exit_status(error))
 
     def _options(self, ctx: click.Context, error: UvgenError) -> str:
         """The options that say what an error asks for: the library's messages name none."""
@@ -80,5 +102,6 @@ def main() -> None:
       uvgen verify shards/ --model bfm.h5
 
     \b
-    Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but some samples were skipped, 130 interrupted.
+    Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but some samples were skipped, 130 interrupted
+    (Ctrl-C), 143 ended by SIGTERM, 129 by SIGHUP.
     """

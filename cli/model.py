@@ -20,8 +20,11 @@ def command() -> None:
 
 
 def _check_new(path: Path, overwrite: bool) -> None:
+    from uvgen.storage.files import check_file
+
     if path.exists() and not overwrite:
         raise click.UsageError(f"{path} exists; --overwrite replaces it")
+    check_file(path)
 
 
 def _check_suffix(path: Path, suffixes: tuple[str, ...]) -> None:

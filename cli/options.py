@@ -87,8 +87,21 @@ def option(*args: Any, group: str, **kwargs: Any) -> Any:
 
 HOW_IT_RUNS = "How it runs"
 
-workers_option = option("--workers", type=click.IntRange(min=1), metavar="N", group=HOW_IT_RUNS,
-                        help="Worker processes.  [default: one a core]")  # fmt: skip
+_OPTIONS_OF_WORKERS = (
+    option("--workers", type=click.IntRange(min=1), metavar="N", group=HOW_IT_RUNS,
+           help="Worker processes; 1 works in the command's own, which cannot survive a crash.  [default: one a core]"),
+    option("--retries", type=click.IntRange(0, 100), metavar="N", default=2, show_default=True, group=HOW_IT_RUNS,
+           help="Tries again for work whose process died or took too long, before its parts are tried one by one."),
+    option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", group=HOW_IT_RUNS,
+           help="Longest that one shard may take; then its process is killed, as if it had died.  [default: no limit]"),
+)  # fmt: skip
+
+
+def workers_option(command: Any) -> Any:
+    """``--workers``, ``--retries`` and ``--timeout``."""
+    for add in reversed(_OPTIONS_OF_WORKERS):
+        command = add(command)
+    return command
 
 
 def _check_volume(context: click.Context, param: click.Parameter, chosen: bool) -> bool:

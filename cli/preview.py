@@ -43,9 +43,11 @@ def command(
     """
     from uvgen import open_shards, render_preview
     from uvgen.images.codecs import SUFFIXES
+    from uvgen.storage.files import check_file
 
     if out.suffix.lower() not in SUFFIXES:
         raise click.BadParameter(f"{out}: expected a name that ends in {' or '.join(SUFFIXES)}", param_hint="--out")
+    check_file(out)
     if model_path is None and open_shards(shards).config.build.maps == "none":
         raise click.UsageError("missing --model: the set stores no maps, and its model makes them")
     result = render_preview(shards, out, n_samples, names=names, every=every, model=model_path, seed=seed)

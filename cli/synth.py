@@ -44,6 +44,8 @@ def command(
     out: Path,
     size: int,
     workers: int | None,
+    retries: int,
+    timeout: float | None,
     overwrite: bool,
     quiet: bool,
     verbose: bool,
@@ -59,11 +61,13 @@ def command(
       uvgen build --data faces/ --model builtin --out shards/
 
     \b
-    Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+    Exit status: 0 done, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
     """
     from uvgen import load_model, render_faces
     from uvgen.synth import SUBSETS
+    from uvgen.synth.folder import check_samples_folder
 
+    check_samples_folder(out)
     model = load_model(model_path)
     if model.albedo_basis is None and not quiet:
         skin = "grey skin" if model.albedo_mean is None else "the colours of its mean face"
@@ -78,6 +82,8 @@ def command(
             subsets=subsets or SUBSETS,
             flip=flip,
             workers=workers or cores(),
+            retries=retries,
+            timeout=timeout,
             overwrite=overwrite,
             progress=shown.add,
         )

@@ -43,3 +43,7 @@ class MeshFileError(UvgenError, OSError):
 
 class DependencyError(UvgenError, ImportError):
     """A package that a part of uvgen needs, and that uvgen itself does not require, is not installed."""
+
+
+class WorkerError(UvgenError, RuntimeError):
+    """Worker processes cannot be started, or die again and again at the same work."""

@@ -1,74 +1,135 @@
-"""Ctrl-C in the middle of work that must not be cut at any odd point.
+"""Ctrl-C, SIGTERM and SIGHUP in the middle of work that must not be cut at any odd point.
 
 Python raises KeyboardInterrupt wherever it happens to be. Inside HDF5 that may crash the process, inside a destructor
-it is dropped, and in starting worker processes it prints their tracebacks.
+it is dropped, and in starting worker processes it prints their tracebacks. SIGTERM and SIGHUP end a process at once,
+and what it was about to remove stays; the command makes them exceptions of the same family.
 """
 
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Those that ask a program to end."""
+
+_kept: list[Callable[[], None]] = []  # the check of the block of `interrupts_kept` that this process is in
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP, as an exception.
+
+    Attributes
+    ----------
+    number : int
+        The signal.
+    """
+
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        super().__init__(number)
+        self.number = int(number)
+
+
+def exit_status(error: KeyboardInterrupt) -> int:
+    """What a shell expects of a program that a signal ended: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
+    return 128 + (error.number if isinstance(error, Terminated) else signal.SIGINT)
 
 
 @contextmanager
 def interrupts_deferred() -> Iterator[Callable[[], None]]:
-    """Hold Ctrl-C back; leaving the block raises it.
+    """Hold Ctrl-C back, and SIGTERM and SIGHUP where the program handles them; leaving the block lets them through.
 
     Yields
     ------
     callable
-        To be called at points where stopping is safe: raises KeyboardInterrupt if there was one.
+        To be called at points where stopping is safe: does what the signal would have done, if there was one.
     """
     seen: list[int] = []
+    previous: dict[int, Any] = {}
 
     def check() -> None:
-        if seen:
-            raise KeyboardInterrupt
+        while seen:
+            number = seen.pop(0)
+            handler = previous[number]
+            if callable(handler):
+                handler(number, None)
+            else:  # the system's default, which ends the process
+                raise KeyboardInterrupt
 
-    with _handler(lambda number, _: seen.append(number)):
-        yield check
-    check()
+    handled = [number for number in SIGNALS if number == signal.SIGINT or callable(signal.getsignal(number))]
+    try:
+        with _handler(handled, lambda number, _: seen.append(number), previous):
+            yield check
+    finally:
+        check()
 
 
 @contextmanager
 def interrupts_kept() -> Iterator[Callable[[], None]]:
-    """Raise KeyboardInterrupt as Python does, and remember it: where it falls into a destructor, Python drops it.
+    """Raise KeyboardInterrupt as Python does, for SIGTERM and SIGHUP too, and remember it: destructors drop it.
+
+    The first one counts. While it is being obeyed, which takes a moment, more of them change nothing: what was begun is
+    ended and removed. Within such a block, another one is the same block.
 
     Yields
     ------
     callable
-        To be called now and then: raises KeyboardInterrupt if there was one.
+        To be called now and then: raises KeyboardInterrupt (`Terminated`) if there was one.
     """
+    if _kept:
+        yield _kept[-1]
+        return
     seen: list[int] = []
 
+    def stop(number: int) -> None:
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
+
     def handle(number: int, _: object) -> None:
-        seen.append(number)
-        raise KeyboardInterrupt
+        if not seen:
+            seen.append(number)
+            stop(number)
 
     def check() -> None:
         if seen:
-            raise KeyboardInterrupt
+            stop(seen[0])
 
-    with _handler(handle):
-        yield check
-
-
-@contextmanager
-def interrupts_ignored() -> Iterator[None]:
-    """Ignore Ctrl-C; processes that are started meanwhile ignore it for good."""
-    with _handler(signal.SIG_IGN):
-        yield
+    _kept.append(check)
+    try:
+        with _handler(SIGNALS, handle, {}, keep=lambda: bool(seen)):
+            yield check
+    finally:
+        _kept.clear()
 
 
 @contextmanager
-def _handler(handler: "Callable[[int, object], object] | signal.Handlers") -> Iterator[None]:
-    previous = signal.getsignal(signal.SIGINT)
-    # only the main thread may change it; a worker that ignores it must go on doing so
-    if threading.current_thread() is not threading.main_thread() or previous in (signal.SIG_IGN, None):
-        yield
-        return
-    signal.signal(signal.SIGINT, handler)
+def interrupts_blocked() -> Iterator[None]:
+    """Hold the signals back from this thread; a process that is started meanwhile begins with them blocked."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _handler(
+    numbers: Any, handler: Callable[[int, Any], object], previous: dict[int, Any],
+    keep: Callable[[], bool] = lambda: False,
+) -> Iterator[None]:  # fmt: skip
+    """Handle signals by a function within the block, and afterwards as before unless `keep` says otherwise.
+
+    `previous` is filled with the handlers that were there. Signals that are ignored (nohup, workers) stay so, and
+    outside the main thread, which alone may change handlers, nothing happens.
+    """
+    if threading.current_thread() is threading.main_thread():
+        found = {number: signal.getsignal(number) for number in numbers}
+        previous.update({n: old for n, old in found.items() if old not in (signal.SIG_IGN, None)})
+    for number in previous:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        if not keep():
+            for number, old in previous.items():
+                signal.signal(number, old)

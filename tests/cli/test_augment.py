@@ -20,7 +20,7 @@ from uvgen.datasets.augmented import augment_shards, plan_copies
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.morphable import make_model, save_model
 from uvgen.shards.index import ShardEntry
-from uvgen.storage.files import sha256_file
+from uvgen.storage.files import sha256_file, temporary_name
 
 EVERYTHING = {
     "flip": 0.5, "occlusion": 1, "occluder_fills": ["noise", "color", "image"], "hue_deg": [-10, 10], "blur": [0, 1],
@@ -180,7 +180,7 @@ def test_augment_with_workers_or_after_an_interruption_gives_the_same_bytes(run,
     assert run("--copies", 2, "--workers", 2, "--out", tmp_path / "two").exit_code == 0
     assert file_hashes(tmp_path / "two") == whole
     (tmp_path / "two" / "IBUG-00001.h5").unlink()
-    (tmp_path / "two" / ".uvgen-1-IBUG-00001.h5").write_bytes(b"half")
+    (tmp_path / "two" / temporary_name("IBUG-00001.h5")).write_bytes(b"half")
     again = run("--copies", 2, "--out", tmp_path / "two")
     assert again.exit_code == 0 and "this run 2 samples" in again.stdout
     assert file_hashes(tmp_path / "two") == whole

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import faults
 from support.builds import (
     PATIENCE_S,
     SMALL,
@@ -17,17 +18,17 @@ from support.builds import (
     file_hashes,
     listed_shards,
     make,
-    replace_by_pipe,
-    restore,
     start,
     wait_for,
 )  # fmt: skip
+from support.faults import faulty_environment
 from support.toy import toy_model, write_sample, write_tree
 
 from uvgen import build_shards, load_model, open_shards, verify_shards
 from uvgen.errors import DatasetError
 from uvgen.models.morphable import make_model, save_model
 from uvgen.samples.find import find_samples
+from uvgen.storage.files import temporary_name
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals, pipes and file locks of POSIX systems")
 
@@ -52,13 +53,12 @@ def times(folder: Path) -> dict[str, int]:
 
 @pytest.mark.slow
 def test_build_killed_and_run_again_writes_the_same_bytes(model_path: Path, tmp_path: Path) -> None:
-    """A pipe for an image, which the survey passes over, stops the first run within the third shard; it is killed."""
+    """Reading an image, which the survey passes over, stops the first run within the third shard; it is killed."""
     tree = write_tree(tmp_path / "data", 9)
     make(tree, model_path, tmp_path / "whole")
     expected = file_hashes(tmp_path / "whole")
-    out, image = tmp_path / "out", tree / "AFW/AFW_004_1_0.jpg"
-    content = replace_by_pipe(image)
-    process = start(*arguments(tree, model_path, out, "--workers", 1))
+    out, environment = tmp_path / "out", faulty_environment(tmp_path / "faults", AFW_004_1_0="wait")
+    process = faults.start(*arguments(tree, model_path, out, "--workers", 1), environment=environment)
     wait_for(lambda: len(listed_shards(out)) == 2 and any(out.glob(".*AFW-00002.h5")), process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
@@ -66,7 +66,6 @@ def test_build_killed_and_run_again_writes_the_same_bytes(model_path: Path, tmp_
     finished = listed_shards(out)
     assert finished == ["AFW-00000.h5", "AFW-00001.h5"]
     before = times(out)
-    restore(image, content)
 
     result = make(tree, model_path, out, workers=2)
     assert file_hashes(out) == expected  # and with it: no leftover of the killed run
@@ -144,13 +143,14 @@ def test_build_run_again_reports_the_samples_skipped_before(tree: Path, model_pa
 def test_build_removes_leftovers_of_killed_runs_and_nothing_else(tree: Path, model_path: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    (out / ".uvgen-12345-IBUG-00000.h5").write_bytes(b"half a shard")
-    (out / ".uvgen-12345-dataset.json").write_bytes(b"half an index")
-    (out / "notes.txt").write_text("mine")
-    (out / ".hidden").write_text("mine")
+    (out / temporary_name("IBUG-00000.h5")).write_bytes(b"half a shard")
+    (out / temporary_name("dataset.json")).write_bytes(b"half an index")
+    mine = {"notes.txt", ".hidden", ".uvgen-notes", ".uvgen-12345-notes", ".uvgen-tmp-notes"}
+    for name in mine:
+        (out / name).write_text("mine")
     make(tree, model_path, out)
     assert {name for name in file_hashes(out) if not name.endswith(".h5")} == {
-        "constants.npz", "dataset.json", "notes.txt", ".hidden"
+        "constants.npz", "dataset.json", *mine
     }  # fmt: skip
 
 
@@ -252,18 +252,18 @@ def test_build_overwrite_deletes_nothing_outside_the_folder(tree: Path, model_pa
 @pytest.mark.slow
 def test_build_in_a_folder_in_use_is_refused(model_path: Path, tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "data", 9)
-    out, image = tmp_path / "out", tree / "AFW/AFW_002_1_0.jpg"  # which the survey passes over
-    content = replace_by_pipe(image)
-    process = start(*arguments(tree, model_path, out, "--workers", 1))
+    out, name = tmp_path / "out", "AFW_002_1_0"  # which the survey passes over
+    environment = faulty_environment(tmp_path / "faults", **{name: "wait"})
+    process = faults.start(*arguments(tree, model_path, out, "--workers", 1), environment=environment)
     try:
         wait_for(lambda: listed_shards(out), process)
-        leftover = out / ".uvgen-1-AFW-00001.h5"
+        leftover = out / temporary_name("AFW-00001.h5")
         leftover.write_bytes(b"of the process at work, for all the second one knows")
         for overwrite in (False, True):
             with pytest.raises(DatasetError, match=rf"{out}: another uvgen is writing into it; wait"):
                 make(tree, model_path, out, overwrite=overwrite)
         assert leftover.exists()
-        image.write_bytes(content)  # down the pipe: the first run goes on
+        (tmp_path / "faults/orders" / name).unlink()  # the first run goes on
         output, errors = process.communicate(timeout=PATIENCE_S)
     finally:
         process.kill()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from support.builds import SMALL, file_hashes, make
+from support.builds import SMALL, edit_index, file_hashes, make
 from support.toy import write_tree
 
 import uvgen
@@ -225,6 +225,7 @@ def rename(built: Path, folder: Path, change: Any) -> None:
             names = [change(name).encode() for name in file["name"].asstr()[()]]
             del file["name"]
             file.create_dataset("name", data=names, dtype=h5py.string_dtype("utf-8", 400))
+    edit_index(folder, lambda content: [entry.pop("names") for entry in content["shards"]])
 
 
 def test_uvgen_export_says_what_it_wrote(uvgen: Any, built: Path, tmp_path: Path) -> None:

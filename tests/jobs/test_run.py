@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.jobs import Multiply
+from support.jobs import DeadlySum, DeadlyTogether, DeadlyToOpen, DeadlyWhole, Multiply
 
-from uvgen.errors import DatasetError, InputError, OutputError, SampleError
+from uvgen.errors import DatasetError, InputError, OutputError, SampleError, WorkerError
 from uvgen.jobs.run import check_run, check_same, results, run
 
 
@@ -29,6 +29,9 @@ class Files:
 
     def add(self, result: tuple[int, int, int]) -> None:
         self.added.append(result[0])
+
+    def pause(self) -> None:
+        pass
 
     def finish(self) -> None:
         self.ended = True
@@ -78,9 +81,10 @@ def test_run_on_workers_raises_the_task_s_own_error(tmp_path: Path) -> None:
         run(job(tmp_path), [1, -2, 3, 4], Files(tmp_path), tmp_path, workers=2)
 
 
-def test_single_task_is_made_in_this_process(tmp_path: Path) -> None:
-    ((_, pid, _),) = results(job(tmp_path), [5], 4)
-    assert pid == os.getpid()
+def test_one_worker_works_in_this_process_and_more_never_do(tmp_path: Path) -> None:
+    for workers, timeout in ((1, None), (4, None), (1, 300.0)):
+        ((_, pid, _),) = results(job(tmp_path), [5], workers, timeout=timeout)
+        assert (pid == os.getpid()) == (workers == 1 and timeout is None)
 
 
 def test_run_in_a_folder_that_another_run_holds_is_refused(tmp_path: Path) -> None:
@@ -107,3 +111,31 @@ def test_check_same_states_the_first_difference(tmp_path: Path) -> None:
 def test_check_run_of_a_bad_argument_raises(workers: int, on_error: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         check_run(workers, on_error)
+    with pytest.raises(InputError, match="retries: -1, expected 0 or more"):
+        check_run(1, retries=-1)
+    for timeout in (0.0, -1.0, float("nan")):
+        with pytest.raises(InputError, match=r"timeout: .*, expected seconds above 0, or None for no limit"):
+            check_run(1, timeout=timeout)
+
+
+@pytest.mark.slow
+def test_results_leave_out_the_part_at_which_processes_die(tmp_path: Path) -> None:
+    deaths: list[int] = []
+    tasks = [[1, 2], [3, 13, 4], [5]]
+    made = results(DeadlySum(), tasks, 2, retries=1, after_death=lambda: deaths.append(1))
+    assert sorted(made) == [3, 5, 7]
+    assert len(deaths) == 4  # two of the task's processes, and two of the number's
+
+
+@pytest.mark.slow
+def test_results_that_no_part_is_the_cause_of_raise(tmp_path: Path) -> None:
+    with pytest.raises(WorkerError, match=r"its process ended with status 9, though none at any of its samples alone"):
+        list(results(DeadlyTogether(), [[6, 7]], 2, retries=0))
+    with pytest.raises(WorkerError, match=r"\[13\]: its process ended with status 9, 2 times; out of memory"):
+        list(results(DeadlyWhole(), [[13]], 2, retries=1))
+
+
+@pytest.mark.slow
+def test_processes_that_cannot_open_the_job_raise(tmp_path: Path) -> None:
+    with pytest.raises(WorkerError, match="worker processes cannot be started: one ended with status 9; try fewer"):
+        list(results(DeadlyToOpen(), [[1]], 2))

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from uvgen.errors import DatasetError, OutputError, SampleError
-from uvgen.storage.files import draft_of, folder_on_success, replaced_on_success
-from uvgen.storage.locks import exclusive, locked
+from uvgen.storage.files import draft_of, folder_on_success, replaced_on_success, temporary_name
+from uvgen.storage.journal import Journal
+from uvgen.storage.locks import exclusive, locked, scratch_folder
 
 
 def test_replaced_on_success_of_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
@@ -87,10 +88,78 @@ def test_lock_is_released_when_its_process_is_killed(tmp_path: Path) -> None:
 
 
 def test_exclusive_removes_what_killed_runs_left_and_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / ".uvgen-1-a.h5").write_text("half")
-    (tmp_path / "a.h5").write_text("whole")
+    mine = {"a.h5", ".uvgen-draft", ".uvgen-notes", ".uvgen-1-a.h5"}
+    (tmp_path / temporary_name("a.h5")).write_text("half")
     (tmp_path / ".uvgen-draft").mkdir()  # another job's, which goes on with it
+    for name in mine - {".uvgen-draft"}:
+        (tmp_path / name).write_text("mine")
     with exclusive(tmp_path):
-        assert {path.name for path in tmp_path.iterdir()} == {"a.h5", ".uvgen-draft"}
-        (tmp_path / ".uvgen-2-b.h5").write_text("half")
-    assert {path.name for path in tmp_path.iterdir()} == {"a.h5", ".uvgen-draft"}
+        assert {path.name for path in tmp_path.iterdir()} == mine
+        (tmp_path / temporary_name("b.h5")).write_text("half")
+    assert {path.name for path in tmp_path.iterdir()} == mine
+
+
+def test_exclusive_leaves_what_another_process_is_writing(tmp_path: Path) -> None:
+    with replaced_on_success(tmp_path / "model.h5") as temporary:  # its descriptor has the lock, whoever asks
+        with exclusive(tmp_path):
+            assert temporary.exists()
+        assert temporary.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["model.h5"]
+
+
+def test_exclusive_says_when_its_folder_was_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    for change in (folder.rmdir, lambda: (folder.rename(tmp_path / "other"), folder.mkdir())):
+        with exclusive(folder) as check:
+            check()
+            change()
+            with pytest.raises(DatasetError, match="out: was deleted, moved or unmounted while it was written"):
+                check()
+
+
+def test_scratch_folder_removes_those_of_dead_processes_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for name, content in {"uvgen-run-abcd1234": "job-0", "uvgen-run-mine1234": "thesis", "uvgen-mine": "job-0"}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / content).write_text("")
+    with scratch_folder() as ours, scratch_folder() as other:
+        assert ours != other
+        assert {path.name for path in tmp_path.iterdir()} == {ours.name, other.name, "uvgen-run-mine1234", "uvgen-mine"}
+    assert {path.name for path in tmp_path.iterdir()} == {"uvgen-run-mine1234", "uvgen-mine"}
+
+
+@pytest.mark.parametrize("size", [0, 1, 30])
+def test_journal_reads_whole_lines_and_goes_on_behind_them(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "journal"
+    journal = Journal(path, {"settings": 1})
+    assert journal.read() == []
+    for value in ({"a": "ü"}, [1, 2]):
+        journal.append(value)
+    journal.close()
+    whole = path.read_bytes()
+    journal.append("third")
+    journal.close()
+    third = path.read_bytes()[len(whole) :]
+    path.write_bytes(whole + third[:size].replace(b"\n", b""))  # torn
+    again = Journal(path, {"settings": 1})
+    assert again.read() == [{"a": "ü"}, [1, 2]]
+    again.append("third")
+    again.close()
+    assert path.read_bytes() == whole + third
+    assert Journal(path, {"settings": 2}).read() == []
+    damaged = bytearray(whole)
+    damaged[-5] ^= 1
+    path.write_bytes(damaged)
+    assert Journal(path, {"settings": 1}).read() == [{"a": "ü"}]
+
+
+def test_journal_about_something_else_is_replaced(tmp_path: Path) -> None:
+    for about in ("one", "two"):
+        journal = Journal(tmp_path / "journal", about)
+        assert journal.read() == []
+        journal.append(about)
+        journal.close()
+    assert Journal(tmp_path / "journal", "two").read() == ["two"]
+    missing = Journal(tmp_path / "none/journal", 0)
+    with pytest.raises(DatasetError, match="journal: cannot be written"):
+        missing.append(1)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import signal
 import sys
 import time
@@ -79,20 +78,6 @@ def wait_for(condition: Callable[[], object], process: "Popen[str]") -> None:
         assert process.poll() is None, f"ended too early: {process.communicate()}"
         assert time.monotonic() < end, f"{PATIENCE_S} s have passed"
         time.sleep(0.01)
-
-
-def replace_by_pipe(path: Path) -> bytes:
-    """Put a named pipe in a file's place: who reads it waits for ever. Return the file's content."""
-    content = path.read_bytes()
-    path.unlink()
-    os.mkfifo(path)
-    return content
-
-
-def restore(path: Path, content: bytes) -> None:
-    """Put the file back where `replace_by_pipe` took it away."""
-    path.unlink()
-    path.write_bytes(content)
 
 
 def read_all(reader: ShardReader) -> list[str]:

@@ -28,3 +28,41 @@ class Multiply:
             raise SampleError(f"number {number}: below 0")
         (self.folder / str(number)).write_text(str(float(self.table[number] * number)))
         return number, os.getpid(), len(self.opened)
+
+
+class DeadlyWhole:
+    """Adds numbers up; processes die of 13, and nothing can be left out."""
+
+    def open(self) -> Callable[[list[int]], int]:
+        return self.make
+
+    def make(self, numbers: list[int]) -> int:
+        if 13 in numbers:
+            os._exit(9)
+        return sum(numbers)
+
+
+class DeadlySum(DeadlyWhole):
+    """The same, with parts of a number each."""
+
+    def parts(self, task: list[int]) -> list[list[int]]:
+        return [[number] for number in task]
+
+    def without(self, task: list[int], causes: dict[int, str]) -> list[int]:
+        return [number for k, number in enumerate(task) if k not in causes]
+
+
+class DeadlyTogether(DeadlySum):
+    """Processes die of any two numbers at once."""
+
+    def make(self, numbers: list[int]) -> int:
+        if len(numbers) > 1:
+            os._exit(9)
+        return sum(numbers)
+
+
+class DeadlyToOpen(DeadlyWhole):
+    """Processes die before they make anything."""
+
+    def open(self) -> Callable[[list[int]], int]:
+        os._exit(9)

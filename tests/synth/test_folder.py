@@ -19,6 +19,7 @@ from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.models.morphable import MorphableModel
 from uvgen.randomness import keyed_generator
 from uvgen.samples.read import Annotation
+from uvgen.storage.files import temporary_name
 from uvgen.synth import SUBSETS, render_faces, sample_names
 from uvgen.synth.faces import FaceParameters, FaceSource
 from uvgen.synth.portrait import Painter
@@ -328,7 +329,7 @@ def test_bytes_do_not_depend_on_count_subsets_or_interruptions(tmp_path: Path) -
     (tmp_path / "grown/IBUG_Flip/IBUG_image_0001_0.mat").write_bytes(b"cut short")
     jpeg = tmp_path / "grown/IBUG/IBUG_image_0003_0.jpg"
     jpeg.write_bytes(jpeg.read_bytes()[:-100])
-    (tmp_path / "grown/.uvgen-1-AFW-AFW_image_0001_0.jpg").write_bytes(b"left by a killed run")
+    (tmp_path / "grown" / temporary_name("AFW_image_0001_0.jpg")).write_bytes(b"left by a killed run")
     assert small(tmp_path / "grown") == whole
     alone = small(tmp_path / "alone", 3, subsets=["IBUG"], flip=False)
     assert alone == {key: whole[key] for key in whole if key.startswith("IBUG/") or key == "synth.json"}

@@ -121,3 +121,16 @@ def test_cache_folder_is_the_users_by_default(monkeypatch: pytest.MonkeyPatch) -
     assert sample_set.cache_folder().is_absolute() and "uvgen" in sample_set.cache_folder().parts
     monkeypatch.setenv("UVGEN_CACHE", "~/somewhere")
     assert sample_set.cache_folder() == Path.home() / "somewhere"
+
+
+@pytest.mark.parametrize("damage", ["flip in .jpg", "flip in .mat", "flip in synth.json", "hashes missing"])
+def test_sample_set_with_damaged_content_is_mended(cache: Path, damage: str) -> None:
+    folder = sample_set.builtin_samples()
+    whole = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    name = {"flip in .jpg": "IBUG/IBUG_image_0002_0.jpg", "flip in .mat": "IBUG_Flip/IBUG_image_0001_0.mat"}
+    path = folder / name.get(damage, "synth.json")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(b'{"format": "uvgen-synth"}' if damage == "hashes missing" else data)
+    assert sample_set.builtin_samples() == folder
+    assert {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()} == whole

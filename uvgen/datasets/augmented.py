@@ -23,12 +23,12 @@ from uvgen.augment.values import Augmentation, AugmentationDraw
 from uvgen.datasets.config import CopyConfig, DatasetConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, augmented_fields, known_layouts
 from uvgen.datasets.open import check_model
-from uvgen.datasets.record import BuildResult, ShardResult, make_shards
+from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import transform_points
 from uvgen.images.codecs import encode_jpeg
-from uvgen.jobs.run import check_run
+from uvgen.jobs.run import RETRIES, check_run
 from uvgen.maps.labels import crop_pose, mirror_landmarks
 from uvgen.maps.mirror import TexelMirror
 from uvgen.maps.position_mapper import PositionMapper
@@ -52,6 +52,8 @@ class CopyTask:
     file: str
     source: ShardEntry
     copy: int
+    trial: int | None = None  # the row to try alone, writing nothing
+    bad: tuple[tuple[int, str], ...] = ()  # rows at which processes die, and what became of those
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +89,14 @@ class AugmentJob:
             mapper = PositionMapper(self.model, built.uv_size, built.convention, crop_size=built.size)
         return partial(_make_shard, self, mapper)
 
+    def parts(self, task: CopyTask) -> list[CopyTask]:
+        """Each of a shard's samples alone, to be tried."""
+        return [dataclasses.replace(task, trial=row) for row in range(task.source.samples)]
+
+    def without(self, task: CopyTask, causes: Mapping[int, str]) -> CopyTask:
+        """A shard without the samples at which processes die."""
+        return dataclasses.replace(task, bad=tuple(sorted(causes.items())))
+
 
 def augment_shards(
     source: str | os.PathLike[str],
@@ -97,6 +107,8 @@ def augment_shards(
     seed: int = 0,
     model: MorphableModel | str | os.PathLike[str] | None = None,
     workers: int = 1,
+    retries: int = RETRIES,
+    timeout: float | None = None,
     on_error: str = "skip",
     overwrite: bool = False,
     progress: Callable[[ShardResult], object] | None = None,
@@ -118,7 +130,9 @@ def augment_shards(
     model : MorphableModel or path-like, optional
         The source's; needed to flip.
     workers : int
-        Processes; 1 works in this one.
+        Processes; 1 works in this one, unless there is a `timeout`.
+    retries, timeout
+        As for `uvgen.build_shards`: what happens where processes die or hang.
     on_error : {"skip", "fail"}
         Whether a copy whose map leaves the range of its type is left out and reported, or ends the run.
     overwrite : bool
@@ -149,7 +163,8 @@ def augment_shards(
     >>> result.samples
     """
     source, out = Path(os.path.abspath(data_folder(source))), Path(os.path.abspath(out))
-    check_run(workers, on_error)
+    check_run(workers, on_error, retries=retries, timeout=timeout)
+    check_output(out, overwrite=overwrite)
     if copies < 1:
         raise InputError(f"copies: {copies}, expected 1 or more")
     if out.exists() and source.exists() and out.samefile(source):  # under whatever name
@@ -177,6 +192,8 @@ def augment_shards(
         mirror=mirror,
         model=None if model is None else as_model(model),
         workers=workers,
+        retries=retries,
+        timeout=timeout,
         overwrite=overwrite,
         progress=progress,
     )
@@ -253,6 +270,9 @@ def _make_shard(job: AugmentJob, mapper: PositionMapper | None, task: CopyTask) 
         needed = _NEEDED if mapper is None else (*_NEEDED, *MAP_PARAMETERS)
         if missing := [name for name in needed if name not in source.fields]:
             raise DatasetError(f"{path}: has no dataset {missing[0]}; build it again")
+        if task.trial is not None:
+            _rows(source, [task.trial], job, mapper, task, lambda name, error: None)
+            return ShardResult(ShardEntry(task.file, 0, 0, None), ())
         parts = [range(k, min(k + _BATCH, source.n_samples)) for k in range(0, source.n_samples, _BATCH)]
         attributes = {key: value for key, value in source.file_attributes.items() if key not in _NOT_COPIED}
         stated = {**json.loads(source.file_attributes["config"]), **job.copied.to_plain()}
@@ -260,7 +280,7 @@ def _make_shard(job: AugmentJob, mapper: PositionMapper | None, task: CopyTask) 
             job.out / task.file,
             augmented_fields(source, job.copied.augmentation),
             job.config.build.compression,
-            (_rows(source, part, job, mapper, task.copy, skip) for part in parts),
+            (_rows(source, part, job, mapper, task, skip) for part in parts),
             {**attributes, "uvgen": __version__, "config": json.dumps(stated, sort_keys=True)},
         )
     return ShardResult(entry, tuple(skipped))
@@ -297,17 +317,23 @@ def _moved_annotation(sample: Mapping[str, Any], draw: AugmentationDraw) -> dict
 
 def _rows(
     source: OpenShard,
-    numbers: range,
+    rows: Sequence[int],
     job: AugmentJob,
     mapper: PositionMapper | None,
-    copy: int,
+    task: CopyTask,
     skip: Callable[[str, SampleError], None],
 ) -> dict[str, Any]:
     """The augmented samples of some rows of the source."""
     small = [name for name in source.fields if name not in ("image", "posmap")]
     shapes = {name: source.layouts[name] for name in ("image", "posmap") if name in source.layouts}
-    large = {name: np.empty((len(numbers), *shape), dtype) for name, (shape, dtype) in shapes.items()}
+    large = {name: np.empty((len(rows), *shape), dtype) for name, (shape, dtype) in shapes.items()}
     samples: list[dict[str, Any]] = []
+    copy, bad = task.copy, dict(task.bad)
+    for row in rows:
+        if row in bad:
+            name = source.read("name", row)
+            skip(f"{name}-{copy}", SampleError(f"{name}: {bad[row]}"))
+    numbers = [row for row in rows if row not in bad]
     stored = [{name: source.read(name, row) for name in small} for row in numbers]
     augmentation, seed = job.copied.augmentation, job.copied.augmentation_seed
     draws = [augmentation.draw(seed, sample["name"], copy, shapes["image"][0][0]) for sample in stored]
@@ -342,19 +368,19 @@ def _rows(
         samples.append({**sample, **changed, "augmentation": draw.to_json(), "flipped": draw.flip})
     if not samples:
         return {}
-    rows: dict[str, Any] = {key: [sample[key] for sample in samples] for key in samples[0]}
+    made: dict[str, Any] = {key: [sample[key] for sample in samples] for key in samples[0]}
     built = job.config.build
-    rows["crop_pose"] = crop_pose(
-        rows["pose"], rows["image_to_crop"], rows["image_height"], built.size, built.convention, rows["flipped"]
+    made["crop_pose"] = crop_pose(
+        made["pose"], made["image_to_crop"], made["image_height"], built.size, built.convention, made["flipped"]
     )
-    for key, values in rows.items():
+    for key, values in made.items():
         if not isinstance(values[0], str):
-            rows[key] = np.array(values)
+            made[key] = np.array(values)
     for key, array in large.items():
-        rows[key] = array[: len(samples)]
+        made[key] = array[: len(samples)]
     if source.has_jpegs:
-        rows["image"] = [encode_jpeg(image, job.config.build.jpeg_quality) for image in rows["image"]]
-    return rows
+        made["image"] = [encode_jpeg(image, job.config.build.jpeg_quality) for image in made["image"]]
+    return made
 
 
 def _flipped_maps(

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen.datasets.config import BuildConfig, DatasetConfig
-from uvgen.datasets.plan import plan_shards
-from uvgen.datasets.record import BuildResult, ShardResult, make_shards
+from uvgen.datasets.plan import ShardTask, plan_shards
+from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards
 from uvgen.datasets.survey import survey_samples
 from uvgen.datasets.worker import BuildJob
 from uvgen.errors import InputError
-from uvgen.jobs.run import check_run
+from uvgen.jobs.run import RETRIES, check_run, same_workers
 from uvgen.maps.atlas import build_atlas
 from uvgen.maps.landmarks import landmark_texels, landmark_weights
 from uvgen.maps.mask_files import check_weights, read_weights
@@ -27,6 +27,7 @@ from uvgen.maps.masks import weight_mask
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
+from uvgen.samples.files import files_sha256
 from uvgen.samples.find import Sample, find_samples, select_samples, unread_folders
 
 
@@ -43,6 +44,8 @@ def build_shards(
     root: str | os.PathLike[str] | None = None,
     weights: ArrayLike | str | os.PathLike[str] | None = None,
     workers: int = 1,
+    retries: int = RETRIES,
+    timeout: float | None = None,
     on_error: str = "skip",
     overwrite: bool = False,
     progress: Callable[[ShardResult], object] | None = None,
@@ -73,7 +76,13 @@ def build_shards(
     weights : (uv_size, uv_size) array or path-like, optional
         Weight mask to store instead of `uvgen.weight_mask`; a file as `uvgen.maps.mask_files.read_weights` takes it.
     workers : int
-        Processes; 1 works in this one.
+        Processes; 1 works in this one, unless there is a `timeout`.
+    retries : int
+        How often a shard is tried again whose process died (killed, out of memory, crashed) or took too long. Then its
+        samples are tried one by one, and one at which processes die is skipped. In this process, none of that is
+        possible.
+    timeout : float, optional
+        Seconds that a shard may take before its process is killed.
     on_error : {"skip", "fail"}
         Whether a bad sample is left out and reported, or ends the build.
     overwrite : bool
@@ -104,40 +113,47 @@ def build_shards(
     """
     config = config or BuildConfig()
     config.check()
-    check_run(workers, on_error)
+    check_run(workers, on_error, retries=retries, timeout=timeout)
+    out = Path(os.path.abspath(out))  # workers may have another working folder
+    check_output(out, overwrite=overwrite)
     unread = about_unread(data) if isinstance(data, str | os.PathLike) else []
     samples, root, model = _inputs(data, model, root, subsets, flip=flip)
     if names is not None:
         samples = select_samples(samples, names)
     samples = samples[:limit]
-    survey = survey_samples(samples, model, config)
-    out = Path(os.path.abspath(out))  # workers may have another working folder
-    mask = _weights(weights, model, config.uv_size)
-    mirror = None
-    if config.augmentation is not None and config.augmentation.flip:
-        mirror = TexelMirror.of_model(model, config.uv_size, config.convention)
-    landmarks = landmark_weights(model, config.uv_size, config.convention)
-    mask_sha256 = hashlib.sha256(mask.tobytes()).hexdigest()
-    return make_shards(
-        BuildJob(out, root, model, mirror, config, survey, on_error),
-        plan_shards(samples, config.shard_size, config.copies),
-        out,
-        DatasetConfig(config, model.name, model.content_sha256, mask_sha256),
-        {**_describe_plan(samples, config.copies), "annotated_dimensions": survey.dimensions},
-        {
-            "weight_mask": mask,
-            "coverage": build_atlas(model, config.uv_size, config.convention).coverage,
-            "landmark_texels": landmark_texels(model, config.uv_size),
-            "landmark_indices": landmarks.indices,
-            "landmark_weights": landmarks.weights,
-        },
-        mirror=mirror,
-        model=model,
-        warnings=[*survey.warnings, *unread],
-        workers=workers,
-        overwrite=overwrite,
-        progress=progress,
-    )
+    if out.exists() and root.exists() and out.samefile(root):
+        raise InputError(f"{out}: holds the samples, expected another folder for the shards")
+    with same_workers(workers, timeout):
+        survey = survey_samples(samples, model, config, workers=workers, retries=retries, timeout=timeout)
+        mask = _weights(weights, model, config.uv_size)
+        mirror = None
+        if config.augmentation is not None and config.augmentation.flip:
+            mirror = TexelMirror.of_model(model, config.uv_size, config.convention)
+        landmarks = landmark_weights(model, config.uv_size, config.convention)
+        mask_sha256 = hashlib.sha256(mask.tobytes()).hexdigest()
+        return make_shards(
+            BuildJob(out, root, model, mirror, config, survey, on_error),
+            plan_shards(samples, config.shard_size, config.copies),
+            out,
+            DatasetConfig(config, model.name, model.content_sha256, mask_sha256),
+            {**_describe_plan(samples, config.copies), "annotated_dimensions": survey.dimensions},
+            {
+                "weight_mask": mask,
+                "coverage": build_atlas(model, config.uv_size, config.convention).coverage,
+                "landmark_texels": landmark_texels(model, config.uv_size),
+                "landmark_indices": landmarks.indices,
+                "landmark_weights": landmarks.weights,
+            },
+            mirror=mirror,
+            model=model,
+            warnings=[*survey.warnings, *unread],
+            state=_state_of(samples),
+            workers=workers,
+            retries=retries,
+            timeout=timeout,
+            overwrite=overwrite,
+            progress=progress,
+        )
 
 
 def about_unread(data: str | os.PathLike[str]) -> list[str]:
@@ -172,6 +188,16 @@ def _inputs(
     elif subsets:
         raise InputError("subsets: given with a list of samples, expected a folder to choose from")
     return data, Path(os.path.abspath(root or ".")), as_model(model)
+
+
+def _state_of(samples: Sequence[Sample]) -> Callable[[ShardTask, str], str | None]:
+    """What the files of a sample hold, by the sample's name."""
+    by_name = {sample.name: sample for sample in samples}
+
+    def state(_: ShardTask, name: str) -> str | None:
+        return files_sha256(by_name[name]) if name in by_name else None
+
+    return state
 
 
 def _weights(

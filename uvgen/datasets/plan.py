@@ -14,6 +14,7 @@ class ShardTask:
     file: str
     samples: tuple[Sample, ...]
     copy: int = 0
+    trial: bool = False  # whether to try its samples and write nothing
 
 
 def plan_shards(samples: Sequence[Sample], shard_size: int, copies: int = 1) -> list[ShardTask]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -11,14 +12,16 @@ from numpy.typing import NDArray
 from uvgen._version import __version__
 from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.quality import LabelQuality, label_quality
-from uvgen.errors import DatasetError, SettingsError
+from uvgen.errors import DatasetError, OutputError, SettingsError
 from uvgen.jobs.run import Job, check_same, run
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.constants import write_constants
 from uvgen.shards.format import is_shard
-from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry, SkippedSample
+from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry, SkippedSample, known, plain
 from uvgen.shards.reader import ShardReader
+from uvgen.storage.files import TEMPORARY_PREFIX, check_folder
+from uvgen.storage.journal import Journal
 
 
 class ShardUnit(Protocol):
@@ -90,7 +93,10 @@ def make_shards(
     mirror: TexelMirror | None,
     model: MorphableModel | None = None,
     warnings: Sequence[str] = (),
+    state: Callable[[Unit, str], str | None] | None = None,
     workers: int,
+    retries: int,
+    timeout: float | None,
     overwrite: bool,
     progress: Callable[[ShardResult], object] | None,
 ) -> BuildResult:
@@ -114,7 +120,9 @@ def make_shards(
         The set's, to find out why labels are far from the annotations.
     warnings : sequence of str
         For the result.
-    workers, overwrite, progress
+    state : callable, optional
+        What the files of a skipped sample of a unit hold, by name: a shard is made anew where that has changed.
+    workers, retries, timeout, overwrite, progress
         See `uvgen.build_shards`.
 
     Returns
@@ -127,8 +135,10 @@ def make_shards(
         Where the folder cannot be written or holds a data set made with other settings, or no sample could be used.
     """
     started = time.perf_counter()
-    record = _ShardRecord(out, Index(__version__, config.to_plain(), dict(plan)), constants, overwrite=overwrite)
-    run(job, units, record, out, workers=workers, progress=progress)
+    record = _ShardRecord(
+        out, Index(__version__, config.to_plain(), dict(plan)), constants, units, state, overwrite=overwrite
+    )
+    run(job, units, record, out, workers=workers, retries=retries, timeout=timeout, progress=progress)
     index = record.index
     if not index.n_samples:
         first = min(index.skipped, key=lambda skip: skip.name)
@@ -144,6 +154,26 @@ def make_shards(
     return BuildResult(
         index.n_samples, record.new_samples, skipped, files, size_bytes, seconds, mirror, quality, tuple(warnings)
     )
+
+
+def check_output(out: Path, *, overwrite: bool = False) -> None:
+    """Raise OutputError, before any work, where a folder cannot take shards: it cannot be written or holds no data set.
+
+    A set that is there may be finished, and on a disk that is only read: nothing is written then.
+    """
+    if not (out / DATASET_INDEX).exists():
+        check_folder(out)
+        if (out / "synth.json").exists():
+            raise OutputError(f"{out}: holds samples that uvgen synth made, expected another folder; choose another")
+    elif not overwrite:
+        _read(out)
+
+
+def _read(folder: Path) -> Index:
+    try:
+        return Index.read(folder)
+    except DatasetError as error:
+        raise SettingsError(f"{error}; choose another output folder, or overwrite this one") from error
 
 
 def _noticed(remarks: Sequence[tuple[str, str]], exif: str) -> list[str]:
@@ -163,6 +193,9 @@ def _noticed(remarks: Sequence[tuple[str, str]], exif: str) -> list[str]:
     return found
 
 
+_JOURNAL = f"{TEMPORARY_PREFIX}journal"
+_SECONDS_BETWEEN_WRITES = 10.0
+
 _HASHES = {
     "model_sha256": "another model", "weight_mask_sha256": "another weight mask", "augmented_from": "other shards",
     "names_sha256": "another list of samples",
@@ -170,7 +203,11 @@ _HASHES = {
 
 
 class _ShardRecord:
-    """`dataset.json` while its shards are made.
+    """`dataset.json` and its journal while shards are made.
+
+    Each finished shard is a line in the journal, a hidden file, which costs the same for the last shard as for the
+    first. `dataset.json` itself, from which the set is read meanwhile, is written after the first, second, fourth,
+    eighth ... shard of a run and every few seconds, and in the end, when the journal is removed.
 
     Attributes
     ----------
@@ -182,51 +219,98 @@ class _ShardRecord:
         What was noticed of samples of this run, see `ShardResult`.
     """
 
-    def __init__(self, folder: Path, fresh: Index, constants: Mapping[str, NDArray[Any]], *, overwrite: bool) -> None:
+    def __init__(
+        self, folder: Path, fresh: Index, constants: Mapping[str, NDArray[Any]], units: Sequence[Any],
+        state: Callable[[Any, str], str | None] | None, *, overwrite: bool,
+    ) -> None:  # fmt: skip
         self.index, self.new_samples, self.remarks = fresh, 0, list[tuple[str, str]]()
-        self._constants = constants
+        self._constants, self._units, self._state = constants, units, state
         self._folder, self._overwrite = folder, overwrite
+        self._journal = Journal(folder / _JOURNAL, [fresh.uvgen, fresh.config, fresh.plan])
         self._finished: set[str] = set()
+        self._added, self._written_at, self._write_seconds = 0, time.monotonic(), 0.0
 
     def resume(self) -> None:
-        """Keep the shards that the index lists and that are whole; with `overwrite`, delete them instead."""
+        """Keep the shards that are listed and whole; with `overwrite`, delete them instead."""
         folder = self._folder
         if self._overwrite:
+            self._journal.remove()
             (folder / DATASET_INDEX).unlink(missing_ok=True)
             for path in folder.glob("[!.]*-[0-9][0-9][0-9][0-9][0-9].h5"):
                 if is_shard(path):
                     path.unlink()
         if (folder / DATASET_INDEX).exists():
-            try:
-                index = Index.read(folder)
-            except DatasetError as error:
-                raise SettingsError(f"{error}; choose another output folder, or overwrite this one") from error
+            index = _read(folder)
+            check_same(folder, _settings(index), _settings(self.index), _HASHES)
             self._take_over(index)
         self.index.constants_sha256 = write_constants(folder, self._constants)
+        self.index.write(folder)
+        self._journal.remove()  # what it says is in the index now
 
     def _take_over(self, index: Index) -> None:
+        """Keep what an index and the journal list, less what is damaged, and what can be repaired."""
         folder = self._folder
-        check_same(folder, _settings(index), _settings(self.index), _HASHES)
+        for line in self._journal.read():
+            skipped = [known(SkippedSample, skip) for skip in line["skipped"]]
+            add_result(index, known(ShardEntry, line["entry"]), skipped)
         index.shards = [e for e in index.shards if e.sha256 is None or _size(folder / e.file) == e.size_bytes]
+        changed = self._changed(index)
+        index.shards = [entry for entry in index.shards if entry.file not in changed]
         self._finished = {entry.file for entry in index.shards}
         index.skipped = [skip for skip in index.skipped if skip.shard in self._finished]
         self.index = index
+
+    def _changed(self, index: Index) -> set[str]:
+        """Shards that lack a sample whose files are not what they were when it was skipped."""
+        units = {unit.file: unit for unit in self._units}
+        return {
+            skip.shard
+            for skip in index.skipped
+            if self._state is not None and skip.files_sha256 is not None and skip.shard in units
+            and self._state(units[skip.shard], skip.name) != skip.files_sha256
+        }  # fmt: skip
 
     def is_finished(self, unit: ShardUnit) -> bool:
         """Whether the index lists the shard, and its file has the size that it had."""
         return unit.file in self._finished
 
     def add(self, result: ShardResult) -> None:
-        """List a shard and the samples that it lacks."""
-        self.index.shards.append(result.entry)
-        self.index.skipped.extend(result.skipped)
-        self.index.write(self._folder)
+        """Note a shard and the samples that it lacks."""
+        add_result(self.index, result.entry, result.skipped)
+        self._journal.append({"entry": plain(result.entry), "skipped": [plain(skip) for skip in result.skipped]})
         self.new_samples += result.entry.samples
         self.remarks += result.remarks
+        self._added += 1
+        pause = max(_SECONDS_BETWEEN_WRITES, 50 * self._write_seconds)
+        if self._added & (self._added - 1) == 0 or time.monotonic() - self._written_at > pause:
+            self._write()
+
+    def _write(self) -> None:
+        started = time.monotonic()
+        self.index.write(self._folder)
+        self._written_at = time.monotonic()
+        self._write_seconds = self._written_at - started
+
+    def pause(self) -> None:
+        """Write the index; where that fails, the journal has it all."""
+        self._journal.close()
+        with suppress(DatasetError):
+            self._write()
+            self._journal.remove()
 
     def finish(self) -> None:
         """Write the index, also where there was nothing to do."""
-        self.index.write(self._folder)
+        self._write()
+        self._journal.remove()
+
+
+def add_result(index: Index, entry: ShardEntry, skipped: Sequence[SkippedSample]) -> None:
+    """List a shard and the samples that it lacks, in place of what was listed before."""
+    if any(old.file == entry.file for old in index.shards):
+        index.shards = [old for old in index.shards if old.file != entry.file]
+        index.skipped = [skip for skip in index.skipped if skip.shard != entry.file]
+    index.shards.append(entry)
+    index.skipped.extend(skipped)
 
 
 def _settings(index: Index) -> dict[str, Any]:

@@ -1,8 +1,11 @@
 """What a few samples say before a build begins: a cause common to all of them ends it before any work."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -10,12 +13,16 @@ from uvgen.datasets.annotations import image_landmarks
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.plausible import MOST_DEVIATIONS, check_counts, check_face_size, check_pose, deviations
 from uvgen.errors import DatasetError, SampleError
+from uvgen.jobs.run import RETRIES, results
 from uvgen.models.morphable import MorphableModel
+from uvgen.samples.files import check_source
 from uvgen.samples.find import Sample
 from uvgen.samples.read import EXTRAS, Annotation, read_annotation, read_image
 
 _N_PROBES = 16
+_BATCH = 1024  # further samples, where none of the probes can be used
 _VERSION = re.compile(r"(.+_\d+)_(\d+)")  # IBUG_image_008_1_0
+_N_VERSIONS = 4  # of a photograph, that are compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,29 @@ class Survey:
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
 
-def survey_samples(samples: Sequence[Sample], model: MorphableModel, config: BuildConfig) -> Survey:
+@dataclass(frozen=True, slots=True, eq=False)
+class SurveyJob:
+    """Reading a few samples as a job: a process dies of the sample that the build's would die of."""
+
+    read: Callable[[Sequence[Sample]], Any]
+
+    def open(self) -> Callable[[Sequence[Sample]], Any]:
+        """The function that reads samples."""
+        return self.read
+
+    def parts(self, task: Sequence[Sample]) -> list[tuple[Sample, ...]]:
+        """Each sample alone."""
+        return [(sample,) for sample in task]
+
+    def without(self, task: Sequence[Sample], causes: Mapping[int, str]) -> tuple[Sample, ...]:
+        """The task without the samples at which processes die."""
+        return tuple(s if k not in causes else replace(s, problem=f"{s.name}: {causes[k]}") for k, s in enumerate(task))
+
+
+def survey_samples(
+    samples: Sequence[Sample], model: MorphableModel, config: BuildConfig, *, workers: int = 1,
+    retries: int = RETRIES, timeout: float | None = None,
+) -> Survey:  # fmt: skip
     """Read a few samples, and others where none of the few can be used until there is one.
 
     Parameters
@@ -54,6 +83,8 @@ def survey_samples(samples: Sequence[Sample], model: MorphableModel, config: Bui
         The model that their parameters are said to belong to.
     config : BuildConfig
         What to keep.
+    workers, retries, timeout
+        As for the build: where it works in other processes, so does this, in one.
 
     Returns
     -------
@@ -62,27 +93,38 @@ def survey_samples(samples: Sequence[Sample], model: MorphableModel, config: Bui
     Raises
     ------
     DatasetError
-        Where there are no samples, or no sample can be used with this model.
+        Where there are no samples, no sample can be used with this model, or their folder has vanished.
     """
     if not samples:
         raise DatasetError("samples: none, expected one or more")
-    places = np.unique(np.linspace(0, len(samples) - 1, _N_PROBES).astype(int))
-    found, errors = _usable([samples[k] for k in places], model, config)
-    if not found:
-        rest = set(range(len(samples))) - set(places.tolist())
-        for k in sorted(rest):  # one that can be used is enough
-            found, more = _usable([samples[k]], model, config)
-            errors += more
-            if found:
-                break
-    if not found:
+    places = np.unique(np.linspace(0, len(samples) - 1, _N_PROBES).astype(int)).tolist()
+    chosen = set(places)
+    rest = [k for k in range(len(samples)) if k not in chosen]
+    tasks = [places, *(rest[first : first + _BATCH] for first in range(0, len(rest), _BATCH))]
+    errors, found = list[str](), list[Annotation]()
+
+    def read(what: Callable[[Sequence[Sample]], Any], task: Sequence[Sample]) -> Any:
+        (made,) = results(SurveyJob(what), [tuple(task)], workers, retries=retries, timeout=timeout)
+        return made
+
+    for task in tasks:  # the second and others only where no sample so far can be used
+        found, more = read(partial(_usable, model=model, config=config), [samples[k] for k in task])
+        errors += more
+        if found:
+            break
+    else:
         raise DatasetError(f"none of {len(samples)} samples can be used, all would be skipped; the first: {errors[0]}")
     checked, warnings = _check_deviations(found, model)
+    repeated = False
+    if config.max_nme is not None:
+        groups = _versions([samples[k] for k in places], samples)
+        said = iter(read(_annotations, [sample for group in groups for sample in group]))
+        repeated = any(_are_repeated([*islice(said, len(group))]) for group in groups)
     return Survey(
         3 if any(annotation.landmarks_3d is not None for annotation in found) else 2,
         tuple((name, _count(found, name)) for name in config.keep),
         checked,
-        config.max_nme is not None and _holds_repeated([samples[k] for k in places], samples),
+        repeated,
         warnings,
     )
 
@@ -93,31 +135,46 @@ def is_turned_version(name: str) -> bool:
     return found is not None and int(found[2]) > 0
 
 
-def _holds_repeated(probes: Sequence[Sample], samples: Sequence[Sample]) -> bool:
-    """Whether a probe's file and another version's have the same 2D points and another yaw."""
+def _versions(probes: Sequence[Sample], samples: Sequence[Sample]) -> list[list[Sample]]:
+    """The first few versions of each probe's photograph, where its name says that there are some."""
     versions: dict[str, list[Sample]] = {}
     for sample in samples:
         if found := _VERSION.fullmatch(sample.name):
             versions.setdefault(found[1], []).append(sample)
-    for probe in probes:
-        found = _VERSION.fullmatch(probe.name)
-        group = versions[found[1]] if found else []
+    photographs = [found[1] for probe in probes if (found := _VERSION.fullmatch(probe.name))]
+    return [versions[name][:_N_VERSIONS] for name in photographs]
+
+
+def _annotations(samples: Sequence[Sample]) -> list[Annotation | None]:
+    """What samples' files say; None for one that cannot be read."""
+    found = list[Annotation | None]()
+    for sample in samples:
         try:
-            first, *others = [read_annotation(sample) for sample in group[:4]]
-        except (SampleError, ValueError):  # no version, or one that cannot be read
+            found.append(read_annotation(sample))
+        except (SampleError, ValueError):
+            found.append(None)
+    return found
+
+
+def _are_repeated(versions: Sequence[Annotation | None]) -> bool:
+    """Whether the first version of a photograph and another have the same 2D points and another yaw."""
+    found = [version for version in versions if version is not None]
+    if len(found) < len(versions):  # one cannot be read
+        return False
+    first, *others = found
+    for other in others:
+        if first.landmarks_2d is None or other.landmarks_2d is None or abs(first.pose[1] - other.pose[1]) < 0.01:
             continue
-        for other in others:
-            if first.landmarks_2d is None or other.landmarks_2d is None or abs(first.pose[1] - other.pose[1]) < 0.01:
-                continue
-            if np.array_equal(first.landmarks_2d, other.landmarks_2d, equal_nan=True):
-                return True
+        if np.array_equal(first.landmarks_2d, other.landmarks_2d, equal_nan=True):
+            return True
     return False
 
 
 def _usable(
     samples: Sequence[Sample], model: MorphableModel, config: BuildConfig
-) -> tuple[list[Annotation], list[SampleError]]:
-    found, errors = [], []
+) -> tuple[list[Annotation], list[str]]:
+    """What samples say that can be used, and what is wrong with the others."""
+    found, errors = list[Annotation](), list[str]()
     for sample in samples:
         try:
             annotation = read_annotation(sample, config.keep)
@@ -131,7 +188,8 @@ def _usable(
                 )[0]  # fmt: skip
                 check_face_size(sample, points, image.shape)
         except SampleError as error:
-            errors.append(error)
+            check_source(sample, error)
+            errors.append(str(error))
         else:
             found.append(annotation)
     return found, errors

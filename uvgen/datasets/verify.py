@@ -175,7 +175,7 @@ def _check_shard(
             problems = _check_origin(shard, index)
             if not problems:
                 shard.check_layouts(known_layouts(DatasetConfig.of_index(index, folder).build))
-                problems = _check_fields(shard)
+                problems = _check_fields(shard, entry)
             if not problems:
                 problems = _check_values(shard)
             if not problems and mapper is not None:
@@ -198,7 +198,7 @@ def _check_origin(shard: OpenShard, index: Index) -> list[str]:
     ]
 
 
-def _check_fields(shard: OpenShard) -> list[str]:
+def _check_fields(shard: OpenShard, entry: ShardEntry) -> list[str]:
     config = BuildConfig.from_plain(json.loads(shard.file_attributes["config"]))
     expected = ["image", *MAP_PARAMETERS, "crop_pose", "landmarks", "name"]
     expected += ["posmap"] if config.maps == "stored" else []
@@ -207,6 +207,8 @@ def _check_fields(shard: OpenShard) -> list[str]:
         return [f"no dataset {missing[0]}"]
     if shard.has_jpegs != (config.image_codec == "jpeg"):
         return [f"its images are {'JPEG' if shard.has_jpegs else 'raw'}, expected {config.image_codec}"]
+    if entry.names is not None and entry.names != "\n".join(shard.texts("name")):
+        return [f"its samples have other names than {DATASET_INDEX} says"]
     return []
 
 

@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,9 +31,10 @@ from uvgen.maps.mirror import TexelMirror
 from uvgen.maps.position_mapper import BATCH, PositionMapper
 from uvgen.models.morphable import MorphableModel
 from uvgen.randomness import keyed_generator
+from uvgen.samples.files import check_source, files_sha256
 from uvgen.samples.find import Sample
 from uvgen.samples.read import EXTRAS, Annotation, read_annotation, read_image, read_oriented_image
-from uvgen.shards.index import SkippedSample
+from uvgen.shards.index import ShardEntry, SkippedSample
 from uvgen.shards.writer import write_shard
 from uvgen.storage.names import printable
 
@@ -70,6 +71,18 @@ class BuildJob:
         """The function that makes one shard."""
         return _Builder(self).build
 
+    def parts(self, task: ShardTask) -> list[ShardTask]:
+        """Each of a shard's samples alone, to be tried."""
+        return [replace(task, samples=(sample,), trial=True) for sample in task.samples]
+
+    def without(self, task: ShardTask, causes: Mapping[int, str]) -> ShardTask:
+        """A shard without the samples at which processes die: they are skipped as any bad one is."""
+        samples = [
+            replace(sample, problem=f"{sample.image or sample.parameters}: {causes[k]}") if k in causes else sample
+            for k, sample in enumerate(task.samples)
+        ]
+        return replace(task, samples=tuple(samples))
+
 
 class _Kept(NamedTuple):
     """A sample that can be used: what it says, and where its crop is from."""
@@ -99,10 +112,14 @@ class _Builder:
         self.remarks = list[tuple[str, str]]()
 
         def skip(sample: Sample, error: Exception) -> None:
+            check_source(sample, error)
             if job.on_error == "fail":
                 raise error
-            skipped.append(SkippedSample(sample.name, task.file, str(error)))
+            skipped.append(SkippedSample(sample.name, task.file, str(error), files_sha256(sample)))
 
+        if task.trial:
+            self._batch(task.samples, task.copy, lambda sample, error: None)
+            return ShardResult(ShardEntry(task.file, 0, 0, None), ())
         parts = [task.samples[first : first + BATCH] for first in range(0, len(task.samples), BATCH)]
         entry = write_shard(
             job.out / task.file,

@@ -5,16 +5,22 @@ knows which units are finished. Build and augment (`datasets/record.py`), synth 
 (`datasets/export/run.py`) run this way and have a record each.
 """
 
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from functools import lru_cache
+import os
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from uvgen.errors import DatasetError, InputError, SettingsError
-from uvgen.parallel.workers import run_on_workers
-from uvgen.storage.locks import exclusive
+from uvgen.errors import DatasetError, InputError, SettingsError, WorkerError
+from uvgen.parallel.workers import Death, Workers
+from uvgen.storage.files import remove_leftovers
+from uvgen.storage.locks import exclusive, scratch_folder
+
+RETRIES = 2
+"""How often a task is tried again whose process died, by default."""
 
 Unit = TypeVar("Unit")
 Unit_contra = TypeVar("Unit_contra", contravariant=True)
@@ -26,7 +32,12 @@ Result_contra = TypeVar("Result_contra", contravariant=True)
 
 
 class Job(Protocol[Task_contra, Result_co]):
-    """What every process needs to make tasks. It must be picklable; a model that has a file is pickled as its path."""
+    """What every process needs to make tasks. It must be picklable; a model that has a file is pickled as its path.
+
+    It may have two more methods, for tasks at which processes die: ``parts(task)``, tasks that each try a part (one
+    sample) and leave nothing behind; and ``without(task, causes)``, the task without the parts of these numbers, each
+    with what became of its process.
+    """
 
     def open(self) -> Callable[[Task_contra], Result_co]:
         """Load what is needed, and return the function that makes one task."""
@@ -44,6 +55,9 @@ class Record(Protocol[Unit_contra, Result_contra]):
     def add(self, result: Result_contra) -> None:
         """Note what a task made."""
 
+    def pause(self) -> None:
+        """Record what is finished so far: the run ends early. Where that fails, nothing happens."""
+
     def finish(self) -> None:
         """Record that all units are finished."""
 
@@ -52,11 +66,14 @@ def run(
     job: Job[Task, Result],
     units: Sequence[Unit],
     record: Record[Unit, Result],
-    folder: Path | None,
+    folder: Path,
     *,
     workers: int,
+    retries: int = RETRIES,
+    timeout: float | None = None,
     group: Callable[[list[Unit]], list[Task]] = list,  # type: ignore[assignment]
     progress: Callable[[Result], object] | None = None,
+    locked: bool = False,
 ) -> None:
     """Make the units that are not finished yet, while the folder is locked against other processes.
 
@@ -68,61 +85,211 @@ def run(
         All that the folder is to hold.
     record : Record
         Says which of them are finished, and notes each result.
-    folder : Path or None
-        Where they go; other processes are kept from writing into it meanwhile. None where the caller holds its lock.
-    workers : int
-        Processes; 1 works in this one.
+    folder : Path
+        Where they go; other processes are kept from writing into it meanwhile.
+    workers, retries, timeout
+        See `results`.
     group : callable
         Makes tasks of unfinished units; each is a task of its own by default.
     progress : callable, optional
         Called with each result, after it was noted.
+    locked : bool
+        Whether the caller holds the folder's lock.
 
     Raises
     ------
     DatasetError
-        Where the folder cannot be written, another process is at work in it (`BusyError`), or it was made with other
-        settings (`SettingsError`).
+        Where the folder cannot be written or vanishes, another process is at work in it (`BusyError`), or it was made
+        with other settings (`SettingsError`).
+    WorkerError
+        Where processes cannot be started, or die at a task again and again, and no part of it is the cause.
     """
-    with nullcontext() if folder is None else exclusive(folder):
+    with nullcontext(_nothing) if locked else exclusive(folder) as check_folder:
         record.resume()
-        for result in results(job, group([unit for unit in units if not record.is_finished(unit)]), workers):
-            record.add(result)
-            if progress is not None:
-                progress(result)
+        tasks = group([unit for unit in units if not record.is_finished(unit)])
+        tidy = partial(remove_leftovers, folder)
+        try:
+            with closing(
+                results(job, tasks, workers, retries=retries, timeout=timeout, after_death=tidy)
+            ) as made:  # an error here ends the workers before anything else happens
+                for result in made:
+                    check_folder()
+                    record.add(result)
+                    if progress is not None:
+                        progress(result)
+        except BaseException:
+            with suppress(DatasetError):
+                check_folder()  # nothing is written into a folder that has taken its place
+                record.pause()
+            raise
         record.finish()
 
 
-def results(job: Job[Task, Result], tasks: Sequence[Task], workers: int) -> Iterator[Result]:
-    """What a job makes of each task, in the order in which they are ready; a single task is made in this process."""
+def _nothing() -> None:
+    pass
+
+
+def results(
+    job: Job[Task, Result],
+    tasks: Sequence[Task],
+    workers: int,
+    *,
+    retries: int = RETRIES,
+    timeout: float | None = None,
+    after_death: Callable[[], object] = _nothing,
+) -> Generator[Result, None, None]:
+    """What a job makes of each task, in the order in which they are ready.
+
+    A task at which its process dies is made again by another one. If all of them die, its parts are tried one by one,
+    and it is made without those at which processes die: see `Job`.
+
+    Parameters
+    ----------
+    job : Job
+        Makes tasks.
+    tasks : sequence
+        What to make.
+    workers : int
+        Processes. 1 without `timeout` works in this one, which then dies of whatever would kill a worker.
+    retries : int
+        How often a task or a part is tried again.
+    timeout : float, optional
+        Seconds that a task or a part may take before its process is killed, which counts as its death.
+    after_death : callable
+        Called when a process has died.
+
+    Yields
+    ------
+    What the job returns. An error in a process ends the others and is raised here.
+    """
     if not tasks:
         return
-    if min(workers, len(tasks)) == 1:
+    if workers == 1 and timeout is None:
         make = job.open()
         yield from (_alone(make, task) for task in tasks)
         return
-    import joblib
-
-    with tempfile.TemporaryDirectory(prefix="uvgen-") as folder:
-        path = Path(folder, "job")
+    shared = _shared.get()
+    with nullcontext(shared) if shared and not shared.busy else _own_workers(workers, timeout) as pool:
         try:
-            joblib.dump(job, path)  # once for all workers, which map its arrays
-        except OSError as error:
-            raise DatasetError(
-                f"{path}: cannot be written ({error.strerror or error}); set TMPDIR to a folder with free space"
-            ) from error
-        yield from run_on_workers(_make, [(path, task) for task in tasks], workers)
+            pool.open(_dumped(job, pool.folder))
+            for task in tasks:
+                pool.submit(_Try(task), task)
+            for one, outcome in pool:
+                if isinstance(outcome, Death):
+                    after_death()
+                    _after_death(job, pool, one, outcome.how, retries)
+                elif one.whole is None:
+                    yield outcome
+                else:
+                    _settle(job, pool, one.whole)
+        except BaseException:
+            pool.close()
+            raise
 
 
-def _make(job: Path, task: Any) -> Any:
-    """Make a task in a worker process, which opens the job once and keeps it for its other tasks."""
-    return _alone(_opened(job), task)
+_shared = ContextVar["Workers[_Try] | None"]("_shared", default=None)
 
 
-@lru_cache(maxsize=1)
-def _opened(job: Path) -> Callable[[Any], Any]:
+@contextmanager
+def same_workers(workers: int, timeout: float | None) -> Iterator[None]:
+    """Within the block, calls of `results` one after the other use the same processes, which start once."""
+    if workers == 1 and timeout is None:
+        yield
+        return
+    with _own_workers(workers, timeout) as pool:
+        token = _shared.set(pool)
+        try:
+            yield
+        finally:
+            _shared.reset(token)
+
+
+@contextmanager
+def _own_workers(workers: int, timeout: float | None) -> "Iterator[Workers[_Try]]":
+    with scratch_folder() as folder, Workers[_Try](open_job, folder, workers, timeout) as pool:
+        yield pool
+
+
+def _dumped(job: Any, folder: Path) -> str:
+    """A job in a file, once for all workers, which map its arrays."""
     import joblib
 
-    return joblib.load(job, mmap_mode="r").open()
+    name = f"job-{len(os.listdir(folder))}"
+    try:
+        joblib.dump(job, folder / name)
+    except OSError as error:
+        raise DatasetError(
+            f"{folder / name}: cannot be written ({error.strerror or error}); set TMPDIR to a folder with free space"
+        ) from error
+    return name
+
+
+@dataclass(slots=True, eq=False)
+class _Try:
+    """A task, or a part of one, on its way."""
+
+    task: Any
+    whole: "_Whole | None" = None  # of which it is a part
+    number: int = 0  # of the part
+    deaths: int = 0
+    divided: bool = False  # made without the parts that were found to be the cause
+
+
+@dataclass(slots=True, eq=False)
+class _Whole:
+    """A task whose parts are tried one by one."""
+
+    task: Any
+    left: int
+    how: str  # became of its own processes
+    causes: dict[int, str] = field(default_factory=dict)
+
+
+def _after_death(job: Any, pool: Workers[_Try], one: _Try, how: str, retries: int) -> None:
+    """Try again, or its parts; WorkerError where there is nothing left to try."""
+    one.deaths += 1
+    cause = f"its process {how}" + (f", {one.deaths} times" if one.deaths > 1 else "")
+    if one.deaths <= retries:
+        pool.submit(one, one.task, first=True)
+    elif one.whole is not None:
+        one.whole.causes[one.number] = cause
+        _settle(job, pool, one.whole)
+    elif one.divided or not hasattr(job, "parts"):
+        raise WorkerError(f"{_label(one.task)}: {cause}; out of memory? Try fewer workers")
+    else:
+        parts = job.parts(one.task)
+        whole = _Whole(one.task, len(parts), cause)
+        if len(parts) == 1:  # it was tried alone
+            whole.causes[0] = cause
+            _settle(job, pool, whole)
+            return
+        for number, part in reversed([*enumerate(parts)]):
+            pool.submit(_Try(part, whole, number), part, first=True)
+
+
+def _settle(job: Any, pool: Workers[_Try], whole: _Whole) -> None:
+    """Note that a part was tried; after the last, make the task without those at which processes died."""
+    whole.left -= 1
+    if whole.left:
+        return
+    if not whole.causes:
+        raise WorkerError(
+            f"{_label(whole.task)}: {whole.how}, though none at any of its samples alone; out of memory? Try fewer "
+            "workers"
+        )
+    task = job.without(whole.task, whole.causes)
+    pool.submit(_Try(task, divided=True), task, first=True)
+
+
+def _label(task: Any) -> str:
+    return str(getattr(task, "file", None) or getattr(task, "name", None) or task)
+
+
+def open_job(path: Path) -> Callable[[Any], Any]:
+    """In a worker process: the function that makes a task of the job that lies in a file."""
+    import joblib
+
+    return partial(_alone, joblib.load(path, mmap_mode="r").open())
 
 
 def _alone(make: Callable[[Task], Result], task: Task) -> Result:
@@ -132,10 +299,14 @@ def _alone(make: Callable[[Task], Result], task: Task) -> Result:
         return make(task)
 
 
-def check_run(workers: int, on_error: str = "skip") -> None:
+def check_run(workers: int, on_error: str = "skip", *, retries: int = RETRIES, timeout: float | None = None) -> None:
     """Raise InputError where how to run is out of range."""
     if workers < 1:
         raise InputError(f"workers: {workers}, expected 1 or more")
+    if retries < 0:
+        raise InputError(f"retries: {retries}, expected 0 or more")
+    if timeout is not None and not timeout > 0:
+        raise InputError(f"timeout: {timeout}, expected seconds above 0, or None for no limit")
     if on_error not in ("skip", "fail"):
         raise InputError(f"on_error: {on_error!r}, expected 'skip' or 'fail'")
 

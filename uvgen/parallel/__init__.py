@@ -1,4 +1,4 @@
 """The same function on many workers.
 
-It stands on `interrupts`. Another backend is a file beside `workers.py` with a function like `run_on_workers`.
+It stands on `interrupts`. `workers.py` starts processes and gives them work, `child.py` is what runs in them.
 """

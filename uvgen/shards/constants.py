@@ -1,5 +1,7 @@
 """`constants.npz`: arrays that are the same for all samples of a data set, such as the weight mask."""
 
+import hashlib
+import io
 import math
 import os
 import zipfile
@@ -12,7 +14,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError
-from uvgen.storage.files import replaced_on_success, sha256_file
+from uvgen.storage.files import replaced_on_success, same_content
 
 CONSTANTS = "constants.npz"
 _LAYOUTS: dict[str, tuple[str, tuple[int | None, ...]]] = {  # None: texels along a side
@@ -30,10 +32,13 @@ _MAX_HEADER = 4096
 def write_constants(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> str:
     """Write a data set's constants; the same arrays give the same bytes. Return the file's SHA-256."""
     values: dict[str, Any] = dict(arrays)
-    with replaced_on_success(folder / CONSTANTS) as temporary:
-        with open(temporary, "wb") as file:
-            np.savez(file, **values)
-        return sha256_file(temporary)
+    stream = io.BytesIO()
+    np.savez(stream, **values)
+    data = stream.getvalue()
+    if not same_content(folder / CONSTANTS, data):
+        with replaced_on_success(folder / CONSTANTS, make_folder=False) as temporary:
+            temporary.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
 
 
 def read_constants(folder: str | os.PathLike[str], size: int) -> dict[str, NDArray[Any]]:

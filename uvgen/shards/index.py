@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from uvgen.errors import DatasetError, InputError
 from uvgen.shards.format import VERSION
-from uvgen.storage.files import replaced_on_success
+from uvgen.storage.files import replaced_on_success, same_content
 from uvgen.storage.names import brief
 from uvgen.storage.text import read_text
 
@@ -26,6 +26,15 @@ class ShardEntry:
     samples: int
     size_bytes: int
     sha256: str | None  # None where every sample was skipped: there is no file
+    names: str | None = None  # of its samples, a line each; None in sets of older versions
+
+    @property
+    def sample_names(self) -> list[str] | None:
+        """The names of its samples; None where the index does not have them."""
+        if self.names is None or not self.samples:
+            return None if self.samples else []
+        names = self.names.split("\n")
+        return names if len(names) == self.samples else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,7 @@ class SkippedSample:
     name: str
     shard: str
     reason: str
+    files_sha256: str | None = None  # of what its files held then: with others, the sample is tried again
 
 
 Entry = TypeVar("Entry", ShardEntry, SkippedSample)
@@ -62,8 +72,8 @@ class Index:
         return int(self.plan["samples"]) - self.n_samples - len(self.skipped)
 
     def write(self, folder: Path) -> None:
-        """Replace the folder's `dataset.json`; entries are sorted, whatever order they came in."""
-        content = {
+        """Replace the folder's `dataset.json` where it differs; entries are sorted, whatever order they came in."""
+        content: dict[str, Any] = {
             "format": "uvgen-dataset",
             "version": VERSION,
             "uvgen": self.uvgen,
@@ -71,19 +81,22 @@ class Index:
             "config": self.config,
             "plan": self.plan,
             "constants_sha256": self.constants_sha256,
-            "shards": [asdict(entry) for entry in sorted(self.shards, key=lambda entry: entry.file)],
-            "skipped": [asdict(entry) for entry in sorted(self.skipped, key=lambda entry: entry.name)],
+            "shards": [plain(entry) for entry in sorted(self.shards, key=lambda entry: entry.file)],
+            "skipped": [plain(entry) for entry in sorted(self.skipped, key=lambda entry: (entry.name, entry.shard))],
         }
-        with replaced_on_success(folder / DATASET_INDEX) as temporary:
-            temporary.write_bytes(sealed(content))
+        data, path = sealed(content), folder / DATASET_INDEX
+        if not same_content(path, data):
+            with replaced_on_success(path, make_folder=False) as temporary:
+                temporary.write_bytes(data)
 
     def _check(self, n_samples: int) -> None:
         numbers = [n_samples, self.plan["samples"]]
         texts = [self.uvgen, *(text for skip in self.skipped for text in (skip.name, skip.shard, skip.reason))]
         hashes = [entry.sha256 for entry in self.shards if entry.samples] + [self.constants_sha256 or ""]
+        hashes += [skip.files_sha256 for skip in self.skipped if skip.files_sha256 is not None]
         for entry in self.shards:
             numbers += [entry.samples, entry.size_bytes]
-            texts += [entry.file]
+            texts += [entry.file] if entry.names is None else [entry.file, entry.names]
         if any(type(number) is not int or not 0 <= number < 1 << 60 for number in numbers):
             raise ValueError("a count that is no number of samples or bytes")
         if not all(isinstance(text, str) for text in (*texts, *hashes)):
@@ -120,8 +133,8 @@ class Index:
                 raise ValueError("config or plan is no object")
             index = cls(
                 content["uvgen"], content["config"], content["plan"],
-                [_known(ShardEntry, entry) for entry in content["shards"]],
-                [_known(SkippedSample, entry) for entry in content["skipped"]],
+                [known(ShardEntry, entry) for entry in content["shards"]],
+                [known(SkippedSample, entry) for entry in content["skipped"]],
                 content.get("constants_sha256"),
             )  # fmt: skip
             index._check(content["n_samples"])
@@ -160,7 +173,12 @@ def _no_number(name: str) -> float:
     raise ValueError(f"the number {name}")
 
 
-def _known(kind: type[Entry], values: Mapping[str, Any]) -> Entry:
+def plain(entry: ShardEntry | SkippedSample) -> dict[str, Any]:
+    """An entry as JSON has it; fields that are optional stand there only where they are known."""
+    return {key: value for key, value in asdict(entry).items() if value is not None or key == "sha256"}
+
+
+def known(kind: type[Entry], values: Mapping[str, Any]) -> Entry:
     """An entry of its known fields: what another version of uvgen added is ignored."""
     return kind(**{item.name: values[item.name] for item in fields(kind) if item.name in values})
 

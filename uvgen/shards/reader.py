@@ -57,7 +57,7 @@ class ShardReader:
     config : DatasetConfig
         What the set was made with.
     names : list of str
-        Every sample's name, in order (read on first use).
+        Every sample's name, in order: from the index, or from the shards where an older version made the set.
     """
 
     def __init__(
@@ -270,7 +270,12 @@ class ShardReader:
     @cached_property
     def names(self) -> list[str]:
         """Every sample's name, in order."""
-        return [name for k in range(len(self._shards)) for name in self._shard(k).texts("name")]
+        listed = [entry.sample_names for entry in self._shards]
+        return [
+            name
+            for k, names in enumerate(listed)
+            for name in (self._shard(k).texts("name") if names is None else names)
+        ]
 
     def column(self, name: str, *, max_bytes: int = MAX_INFLATED_BYTES) -> NDArray[Any]:
         """One stored field of every sample, stacked, in order: for small ones, such as the pose.

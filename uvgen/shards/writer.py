@@ -34,6 +34,7 @@ class ShardWriter:
         self._rows: dict[str, list[NDArray[Any]]] = {name: [] for name, f in fields.items() if not f.chunked}
         self._compressed = compression is not None
         self.n_samples = 0
+        self.names: str | None = None  # of the samples, a line each, once they are written
         for name, f in fields.items():
             if f.chunked:
                 self._file.create_dataset(
@@ -69,6 +70,8 @@ class ShardWriter:
                 texts = [str(text).encode("utf-8", "backslashreplace") for part in parts for text in part]
                 width = max(map(len, texts), default=1) or 1  # HDF5 has no empty strings of fixed length
                 self._file.create_dataset(name, data=np.array(texts, h5py.string_dtype("utf-8", width)))
+                if name == "name":
+                    self.names = "\n".join(text.decode() for text in texts)
             elif f.dtype == "bytes":
                 pieces = [piece for part in parts for piece in part]
                 ends = np.cumsum([len(piece) for piece in pieces], dtype=np.int64)
@@ -113,7 +116,7 @@ def write_shard(
     DatasetError
         Where it cannot be written.
     """
-    with interrupts_deferred() as check_interrupt, replaced_on_success(path) as temporary:
+    with interrupts_deferred() as check_interrupt, replaced_on_success(path, make_folder=False) as temporary:
         with new_hdf5(temporary) as file:
             writer = ShardWriter(file, fields, compression)
             for rows in batches:
@@ -125,4 +128,4 @@ def write_shard(
     if writer.n_samples == 0:
         path.unlink()
         return ShardEntry(path.name, 0, 0, None)
-    return ShardEntry(path.name, writer.n_samples, path.stat().st_size, digest)
+    return ShardEntry(path.name, writer.n_samples, path.stat().st_size, digest, writer.names)

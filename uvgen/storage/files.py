@@ -1,8 +1,12 @@
 """Files and folders that are written whole or not at all: readers never see a partial one."""
 
+import errno
 import hashlib
 import os
+import re
+import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,11 +14,16 @@ from pathlib import Path
 from uvgen.errors import DatasetError, OutputError, UvgenError
 
 TEMPORARY_PREFIX = ".uvgen-"
+_TEMPORARY = re.compile(r"\.uvgen-tmp-[0-9a-f]{12}-.*", re.DOTALL)
 
 
 @contextmanager
-def replaced_on_success(path: Path, *, folder: Path | None = None, flush: bool = True) -> Iterator[Path]:
+def replaced_on_success(
+    path: Path, *, folder: Path | None = None, flush: bool = True, make_folder: bool = True
+) -> Iterator[Path]:
     """Give a temporary name beside `path`; rename it to `path` if the body succeeds, remove it if not.
+
+    The temporary file is locked while its process lives, so that `remove_leftovers` can tell what a dead one left.
 
     Parameters
     ----------
@@ -24,24 +33,27 @@ def replaced_on_success(path: Path, *, folder: Path | None = None, flush: bool =
         Of the temporary file, on the same file system; that of `path` by default.
     flush : bool
         Whether the content is on disk before the name is: a crash of the machine then leaves no empty file.
+    make_folder : bool
+        Whether to make the folder of `path` where it is missing; false where it was there, and may have vanished.
 
     Yields
     ------
     Path
-        The temporary name, hidden.
+        The temporary name, hidden; an empty file.
 
     Raises
     ------
     DatasetError
         Where the folder cannot be written or is full; it names the file.
     """
-    temporary = (folder or path.parent) / f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}"
+    temporary, handle = None, -1
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        temporary, handle = _new_temporary(folder or path.parent, path.name)
         yield temporary
         if flush:
-            with open(temporary, "rb") as file:
-                os.fsync(file.fileno())
+            os.fsync(handle)
         os.replace(temporary, path)
     except OSError as error:
         if isinstance(error, UvgenError):  # of what the body read
@@ -50,8 +62,98 @@ def replaced_on_success(path: Path, *, folder: Path | None = None, flush: bool =
             f"{path}: cannot be written ({error.strerror or error}); check free space, permissions"
         ) from error
     finally:
-        with suppress(OSError):  # renamed, or never made
-            temporary.unlink()
+        if temporary is not None:
+            with suppress(OSError):  # renamed
+                temporary.unlink()
+            os.close(handle)
+
+
+def temporary_name(name: str) -> str:
+    """A new name for the temporary file of a file; its end shows whose it is."""
+    return f"{TEMPORARY_PREFIX}tmp-{secrets.token_hex(6)}-{name[-50:]}"
+
+
+def _new_temporary(folder: Path, name: str) -> tuple[Path, int]:
+    """An empty file, and the descriptor that holds its lock."""
+    while True:
+        path = folder / temporary_name(name)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        if lock_handle(handle, path):
+            return path, handle
+        os.close(handle)  # another process took it for a leftover, in the moment before it was locked
+
+
+def lock_handle(handle: int, path: Path) -> bool:
+    """Lock an open file or folder, if nobody else has; True where that is done, or its file system has no locks.
+
+    False also where `path` is not that file any more: who removes a file locks it before.
+    """
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        pass
+    try:
+        return os.path.samestat(os.fstat(handle), os.lstat(path))
+    except OSError:
+        return False
+
+
+def remove_leftovers(folder: Path, name: str = "") -> None:
+    """Remove the temporary files in a folder whose processes are dead: those that nobody holds the lock of.
+
+    Parameters
+    ----------
+    folder : Path
+        May be missing or read-only: then nothing happens.
+    name : str
+        Only those of this file.
+    """
+    with suppress(OSError):
+        found = [entry.path for entry in os.scandir(folder) if _TEMPORARY.fullmatch(entry.name)]
+        for path in found:
+            if path.endswith(f"-{name[-50:]}") or not name:
+                with suppress(OSError):
+                    _remove_if_dead(Path(path))
+
+
+def _remove_if_dead(path: Path) -> None:
+    import fcntl
+
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an OSError where it is held, or there are no locks
+            if os.path.samestat(os.fstat(handle), os.lstat(path)):
+                path.unlink()
+    finally:
+        os.close(handle)
+
+
+def check_folder(folder: Path, path: Path | None = None) -> None:
+    """Raise OutputError unless files, such as `path`, can be made in a folder; one that is missing would be made."""
+    place = Path(os.path.abspath(folder))
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    code = 0
+    if not place.is_dir():
+        code = errno.EEXIST if path is None and place == Path(os.path.abspath(folder)) else errno.ENOTDIR
+    elif not os.access(place, os.W_OK | os.X_OK):
+        read_only = hasattr(os, "statvfs") and os.statvfs(place).f_flag & os.ST_RDONLY
+        code = errno.EROFS if read_only else errno.EACCES
+    if code:
+        raise OutputError(f"{path or folder}: cannot be written ({os.strerror(code)}); choose another folder")
+
+
+def check_file(path: Path) -> None:
+    """Raise OutputError unless a file can be made or replaced; remove what a killed process left of it."""
+    if path.is_dir():
+        raise OutputError(f"{path}: a folder, expected a file to write; choose another name")
+    check_folder(path.absolute().parent, path)
+    remove_leftovers(path.absolute().parent, path.name)
 
 
 def draft_of(folder: Path) -> Path:
@@ -108,6 +210,14 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
     except Exception:
         shutil.rmtree(draft, ignore_errors=True)
         raise
+
+
+def same_content(path: Path, data: bytes) -> bool:
+    """Whether a file holds these bytes already, and need not be written."""
+    try:
+        return path.stat().st_size == len(data) and path.read_bytes() == data
+    except OSError:
+        return False
 
 
 def sha256_file(path: Path) -> str:

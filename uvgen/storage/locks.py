@@ -1,12 +1,18 @@
 """One process at a time: a lock on a folder or a file, released when its process ends, even if it is killed."""
 
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from uvgen.errors import BusyError, OutputError
-from uvgen.storage.files import TEMPORARY_PREFIX
+from uvgen.errors import BusyError, DatasetError, OutputError
+from uvgen.storage.files import lock_handle, remove_leftovers
+
+_SCRATCH = "uvgen-run-"
+_SCRATCH_FILE = re.compile(r"(job|task|result)-\d+")  # what a run keeps in its folder; a user's is never removed
 
 
 @contextmanager
@@ -48,13 +54,18 @@ def locked(path: Path, *, wait: bool) -> Iterator[int]:
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
+def exclusive(folder: Path) -> Iterator[Callable[[], None]]:
     """Keep other processes from writing into a folder meanwhile, and remove what killed ones left in it.
 
     Parameters
     ----------
     folder : Path
         Made where it is missing. It is locked itself: no lock file is left behind.
+
+    Yields
+    ------
+    callable
+        To be called now and then: raises DatasetError where the folder was deleted, unmounted or replaced.
 
     Raises
     ------
@@ -67,18 +78,75 @@ def exclusive(folder: Path) -> Iterator[None]:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             handle = stack.enter_context(locked(folder, wait=False))
-            if not os.path.samestat(os.fstat(handle), os.stat(folder)):
+            if not _is_there(handle, folder):
                 raise BlockingIOError  # renamed meanwhile, by whoever held the lock
         except BlockingIOError as error:
             raise BusyError(f"{folder}: another uvgen is writing into it; wait for it to finish") from error
         except OSError as error:
             raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
-        _remove_leftovers(folder)  # of runs that were killed
-        stack.callback(_remove_leftovers, folder)  # of workers that were
-        yield
+
+        def check() -> None:
+            if not _is_there(handle, folder):
+                raise DatasetError(
+                    f"{folder}: was deleted, moved or unmounted while it was written; run the command again once it "
+                    "is there"
+                )
+
+        remove_leftovers(folder)  # of runs that were killed
+        stack.callback(remove_leftovers, folder)  # of workers that were
+        yield check
 
 
-def _remove_leftovers(folder: Path) -> None:
-    for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        if not leftover.is_dir():  # a folder is the draft of another job
-            leftover.unlink(missing_ok=True)
+def _is_there(handle: int, folder: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(folder))
+    except OSError:
+        return False
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder in TMPDIR, locked while this process lives; those of dead processes are removed.
+
+    Raises
+    ------
+    DatasetError
+        Where none can be made.
+    """
+    place = Path(tempfile.gettempdir())
+    _remove_dead_scratch(place)
+    with ExitStack() as stack:
+        try:
+            while True:
+                folder = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=place))
+                handle = os.open(folder, os.O_RDONLY)
+                if lock_handle(handle, folder):
+                    break
+                os.close(handle)
+        except OSError as error:
+            raise DatasetError(
+                f"{place}: no temporary folder can be made in it ({error.strerror or error}); set TMPDIR to another"
+            ) from error
+        stack.callback(os.close, handle)
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        yield folder
+
+
+def _remove_dead_scratch(place: Path) -> None:
+    with suppress(OSError):
+        for entry in [*os.scandir(place)]:
+            if re.fullmatch(rf"{_SCRATCH}[a-z0-9_]{{8}}", entry.name) and entry.is_dir(follow_symlinks=False):
+                with suppress(OSError):
+                    _remove_scratch_if_dead(Path(entry.path))
+
+
+def _remove_scratch_if_dead(folder: Path) -> None:
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        if os.fstat(handle).st_uid == os.getuid() and all(_SCRATCH_FILE.fullmatch(n) for n in os.listdir(folder)):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an OSError where its process lives
+            shutil.rmtree(folder)
+    finally:
+        os.close(handle)

@@ -18,10 +18,10 @@ import numpy as np
 
 from uvgen._version import __version__
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
-from uvgen.jobs.run import check_run, check_same, run
+from uvgen.jobs.run import RETRIES, check_run, check_same, run
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
-from uvgen.storage.files import replaced_on_success
+from uvgen.storage.files import check_folder, replaced_on_success, same_content
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import read_text
 from uvgen.synth.worker import SynthJob, flipped_name, parameters_of_zero
@@ -63,6 +63,8 @@ def render_faces(
     subsets: Sequence[str] = SUBSETS,
     flip: bool = True,
     workers: int = 1,
+    retries: int = RETRIES,
+    timeout: float | None = None,
     overwrite: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> SynthResult:
@@ -87,7 +89,9 @@ def render_faces(
     flip : bool
         Whether to make the mirrored subsets too.
     workers : int
-        Processes; 1 works in this one.
+        Processes; 1 works in this one, unless there is a `timeout`.
+    retries, timeout
+        As for `uvgen.build_shards`: what happens where processes die or hang. `timeout` is of a few faces.
     overwrite : bool
         Start anew where the folder holds synthetic samples made otherwise. What is not ours is never touched.
     progress : callable, optional
@@ -111,14 +115,14 @@ def render_faces(
     """
     started = time.perf_counter()
     _check(count, size, subsets)
-    check_run(workers)
+    check_run(workers, retries=retries, timeout=timeout)
     out = Path(os.path.abspath(out))  # workers may have another working folder
+    check_samples_folder(out)
     model = as_model(model)
-    if out.is_dir():
-        _refuse_foreign(out)  # before the folder is locked and tidied
     job = SynthJob(out, model, seed, size, flip)
     record = _SynthRecord(job, sample_names(count, subsets), overwrite=overwrite)
-    run(job, record.names, record, out, workers=workers, group=_in_batches, progress=progress)
+    run(job, record.names, record, out, workers=workers, retries=retries, timeout=timeout, group=_in_batches,
+        progress=progress)  # fmt: skip
     names = [*record.names, *(flipped_name(name) for name in record.names if flip)]
     files = tuple(out / f"{name}.jpg" for name in sorted(names))
     return SynthResult(len(files), record.new_samples, files, time.perf_counter() - started)
@@ -145,6 +149,14 @@ def _model_hash(model: MorphableModel) -> str:
     for array in (model.shape_std, model.expression_std, model.albedo_mean, model.albedo_basis, model.albedo_std):
         digest.update(b"none" if array is None else np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def check_samples_folder(out: Path) -> None:
+    """Raise OutputError, before any work, where a folder cannot take synthetic samples."""
+    if out.is_dir():
+        _refuse_foreign(out)
+    if not (out / SYNTH_INDEX).exists():  # those that are there may be all, on a disk that is only read
+        check_folder(out)
 
 
 def _refuse_foreign(out: Path) -> None:
@@ -195,8 +207,10 @@ class _SynthRecord:
                 folder.mkdir(exist_ok=True)
             except OSError as error:
                 raise DatasetError(f"{folder}: cannot be made ({error.strerror})") from error
-        with replaced_on_success(out / SYNTH_INDEX) as temporary:
-            temporary.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        data = (json.dumps(config, indent=1, sort_keys=True) + "\n").encode()
+        if not same_content(out / SYNTH_INDEX, data):
+            with replaced_on_success(out / SYNTH_INDEX, make_folder=False) as temporary:
+                temporary.write_bytes(data)
 
     def is_finished(self, name: str) -> bool:
         """Whether a sample's files, and its mirror image's, are there and whole."""
@@ -217,6 +231,9 @@ class _SynthRecord:
     def add(self, result: int) -> None:
         """Count samples."""
         self.new_samples += result
+
+    def pause(self) -> None:
+        """Nothing to note: the files say it."""
 
     def finish(self) -> None:
         """Nothing to note: the files say it."""

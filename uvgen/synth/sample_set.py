@@ -4,6 +4,7 @@ It lies in the user's cache folder (``UVGEN_CACHE`` names another), in a folder 
 and on `CONTENT_VERSION`, so that a changed uvgen makes its own.
 """
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 from uvgen._version import __version__
 from uvgen.errors import DatasetError
 from uvgen.storage.cache import cache_folder
-from uvgen.storage.files import draft_of, folder_on_success
+from uvgen.storage.files import draft_of, folder_on_success, replaced_on_success, sha256_file
 from uvgen.storage.locks import locked
 
 COUNT, SEED, SUBSET = 64, 20, "IBUG"
@@ -25,7 +26,8 @@ CONTENT_VERSION = 1
 def builtin_samples() -> Path:
     """The folder of the built-in sample set, like 300W-LP's: ``IBUG`` and ``IBUG_Flip``, for the built-in model.
 
-    The first call makes it, in a few seconds, and others meanwhile wait for it; what is missing later is made again.
+    The first call makes it, in a few seconds, and others meanwhile wait for it. Each call compares all files with the
+    hashes in its `synth.json`, and makes again what is missing or damaged.
 
     Returns
     -------
@@ -37,7 +39,7 @@ def builtin_samples() -> Path:
     DatasetError
         Where the cache folder cannot be written.
     """
-    from uvgen.synth.folder import SYNTH_INDEX, render_faces
+    from uvgen.synth.folder import render_faces
 
     folder = cache_folder() / f"samples-{_fingerprint()}"
     if _is_whole(folder):
@@ -48,10 +50,9 @@ def builtin_samples() -> Path:
                 os.replace(folder, draft_of(folder))  # damaged: repaired out of sight
             try:
                 with folder_on_success(folder) as draft:
-                    if not (draft / SYNTH_INDEX).exists():  # damaged beyond that
-                        for path in draft.iterdir():
-                            shutil.rmtree(path, ignore_errors=True)
+                    _remove_damaged(draft)
                     render_faces(draft, COUNT, seed=SEED, subsets=(SUBSET,))
+                    _write_hashes(draft)
             except DatasetError:
                 if not _is_whole(folder):  # where there are no locks, another process may have been faster
                     raise
@@ -64,15 +65,58 @@ def _fingerprint() -> str:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether all files are there; a folder appears under its name only when they are."""
+    """Whether all files are there, and hold what they did when they were made: 5 MB, 10 ms."""
+    hashes = _read_hashes(folder)
+    return hashes.keys() == _wanted() and all(_has_hash(folder / name, digest) for name, digest in hashes.items())
+
+
+def _wanted() -> set[str]:
+    """The samples' files, relative to the folder."""
     from uvgen.synth.folder import sample_names
 
     stems = [name.split("/")[1] for name in sample_names(COUNT, (SUBSET,))]
-    wanted = {stem + suffix for stem in stems for suffix in (".jpg", ".mat")}
+    return {f"{SUBSET}{flip}/{stem}{end}" for flip in ("", "_Flip") for stem in stems for end in (".jpg", ".mat")}
+
+
+def _read_hashes(folder: Path) -> dict[str, str]:
+    """What `_write_hashes` wrote; empty where that is damaged."""
+    from uvgen.synth.folder import SYNTH_INDEX
+
     try:
-        return all(wanted <= set(os.listdir(folder / (SUBSET + flip))) for flip in ("", "_Flip"))
+        hashes = json.loads((folder / SYNTH_INDEX).read_text(encoding="utf-8"))["files_sha256"]
+        return {name: str(digest) for name, digest in hashes.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _write_hashes(folder: Path) -> None:
+    """Add the hash of each file to the folder's `synth.json`."""
+    from uvgen.synth.folder import SYNTH_INDEX
+
+    content = json.loads((folder / SYNTH_INDEX).read_text(encoding="utf-8"))
+    content["files_sha256"] = {name: sha256_file(folder / name) for name in sorted(_wanted())}
+    with replaced_on_success(folder / SYNTH_INDEX) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _has_hash(path: Path, digest: str) -> bool:
+    try:
+        return sha256_file(path) == digest
     except OSError:
         return False
+
+
+def _remove_damaged(draft: Path) -> None:
+    """Remove files that are not what they were; all of them where nothing says what that was."""
+
+    hashes = _read_hashes(draft)
+    if hashes:
+        for name in hashes.keys() & _wanted():
+            if not _has_hash(draft / name, hashes[name]):
+                (draft / name).unlink(missing_ok=True)
+        return
+    for path in [*draft.iterdir()]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """One process's share of `uvgen.synth`: faces to images and parameter files like 300W-LP's."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import scipy.io
 from numpy.typing import NDArray
 
 from uvgen._version import __version__
+from uvgen.errors import WorkerError
 from uvgen.geometry import LANDMARK_MIRROR, pose_to_image
 from uvgen.images.codecs import encode_jpeg
 from uvgen.models.morphable import MorphableModel
@@ -45,6 +46,15 @@ class SynthJob:
     def open(self) -> Callable[[Sequence[str]], int]:
         """The function that makes the samples of some names and returns how many there are, mirror images included."""
         return _Renderer(self).make
+
+    def parts(self, task: Sequence[str]) -> list[list[str]]:
+        """Each name alone: its files are the same then."""
+        return [[name] for name in task]
+
+    def without(self, task: Sequence[str], causes: Mapping[int, str]) -> Sequence[str]:
+        """A face cannot be left out: WorkerError."""
+        number, cause = min(causes.items())
+        raise WorkerError(f"{task[number]}: {cause}")
 
 
 def flipped_name(name: str) -> str:
@@ -88,7 +98,9 @@ class _Renderer:
         parameters = _parameters(face, self._landmarks(face), self.job.size, flipped)
         for suffix, data in ((".jpg", jpeg), (".mat", parameters)):
             # not flushed to disk, which would take longer than painting
-            with replaced_on_success(path.with_suffix(suffix), folder=self.job.out, flush=False) as temporary:
+            with replaced_on_success(
+                path.with_suffix(suffix), folder=self.job.out, flush=False, make_folder=False
+            ) as temporary:
                 temporary.write_bytes(data)
 
     def _landmarks(self, face: FaceParameters) -> NDArray[np.float64]:

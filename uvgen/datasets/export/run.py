@@ -3,7 +3,6 @@
 Crops become JPEG files, which loses a little; maps stay exact: float32 ``.npy``.
 """
 
-import json
 import os
 import shutil
 import time
@@ -22,14 +21,13 @@ from uvgen.datasets.export.common import Part
 from uvgen.datasets.open import open_shards
 from uvgen.errors import InputError
 from uvgen.images.codecs import JPEG_QUALITY
-from uvgen.jobs.run import check_run, run
+from uvgen.jobs.run import RETRIES, check_run, run
 from uvgen.shards.index import DATASET_INDEX
 from uvgen.shards.reader import ShardReader
-from uvgen.storage.files import check_new_folder, draft_of, folder_on_success, replaced_on_success, sha256_file
+from uvgen.storage.files import check_folder, check_new_folder, draft_of, folder_on_success, sha256_file
+from uvgen.storage.journal import Journal
 from uvgen.storage.locks import exclusive
 from uvgen.storage.names import brief
-from uvgen.storage.plain_json import parse_json
-from uvgen.storage.text import read_text
 
 if TYPE_CHECKING:
     from uvgen.models.morphable import MorphableModel
@@ -37,7 +35,7 @@ if TYPE_CHECKING:
 TARGETS: dict[str, ModuleType] = {"webdataset": webdataset, "npy": files, "prnet": prnet}
 """What a data set can be written as."""
 
-_RECORD = ".export.json"
+_RECORD = ".uvgen-journal"
 _LONGEST_NAME = 4096  # characters, as long as a path may be
 _MOST_OF_NAMES = 1 << 28  # characters of all names, as NumPy keeps them: each as long as the longest
 
@@ -59,6 +57,8 @@ def export_shards(
     model: "MorphableModel | str | os.PathLike[str] | None" = None,
     quality: int = JPEG_QUALITY,
     workers: int = 1,
+    retries: int = RETRIES,
+    timeout: float | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> ExportResult:
     """Write a data set in another layout.
@@ -78,7 +78,11 @@ def export_shards(
     quality : int
         Of the JPEG files, 1 to 100; colors are not subsampled.
     workers : int
-        Processes; 1 works in this one.
+        Processes; 1 works in this one, unless there is a `timeout`.
+    retries : int
+        How often a shard is tried again whose process died or took too long; then the export ends.
+    timeout : float, optional
+        Seconds that a shard may take before its process is killed.
     progress : callable, optional
         Called after each shard with the number of its samples.
 
@@ -102,7 +106,10 @@ def export_shards(
     started = time.perf_counter()
     choice(to, "to", tuple(TARGETS))
     number_in(quality, "quality", 1, 100, whole=True)
-    check_run(workers)
+    check_run(workers, retries=retries, timeout=timeout)
+    out = Path(os.path.abspath(out))
+    check_new_folder(out)
+    check_folder(out.parent, out)
     if model is not None:
         from uvgen.models.load import as_model
 
@@ -118,14 +125,12 @@ def export_shards(
     ends = [*accumulate(reader.shard_samples)]
     counts = zip(reader.files, reader.shard_samples, ends, strict=True)
     parts = [Part(Path(file).stem, range(end - n, end)) for file, n, end in counts]
-    out = Path(os.path.abspath(out))
-    check_new_folder(out)
-    with exclusive(draft_of(out)), folder_on_success(out) as draft:
+    with exclusive(draft_of(out)) as check_there, folder_on_success(out) as draft:
         settings = {"index": sha256_file(reader.folder / DATASET_INDEX), "to": to, "quality": quality}
         job = ExportJob(reader.folder, model, to, quality, draft)
-        record = _ExportRecord(draft, settings, reader, TARGETS[to])
+        record = _ExportRecord(draft, settings, reader, TARGETS[to], check_there)
         counted = None if progress is None else lambda part: progress(len(part.samples))
-        run(job, parts, record, None, workers=workers, progress=counted)
+        run(job, parts, record, draft, workers=workers, retries=retries, timeout=timeout, progress=counted, locked=True)
     files = tuple(sorted(path for path in out.rglob("*") if path.is_file()))
     return ExportResult(len(reader), files, time.perf_counter() - started)
 
@@ -153,21 +158,22 @@ class ExportJob:
 
 
 class _ExportRecord:
-    """A file in the draft that lists the finished shards; it is deleted when the export is complete."""
+    """A journal in the draft that lists the finished shards; it is deleted when the export is complete."""
 
-    def __init__(self, draft: Path, settings: dict[str, Any], reader: ShardReader, target: ModuleType) -> None:
-        self._draft, self._settings, self._reader, self._target = draft, settings, reader, target
+    def __init__(
+        self, draft: Path, settings: dict[str, Any], reader: ShardReader, target: ModuleType,
+        check_there: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self._draft, self._reader, self._target, self._check_there = draft, reader, target, check_there
+        self._journal = Journal(draft / _RECORD, settings)
         self._finished: set[str] = set()
 
     def resume(self) -> None:
         """Go on with a draft of the same export; empty another one."""
-        try:
-            content = parse_json(read_text(self._draft / _RECORD, "the finished shards"))
-            if content["settings"] == self._settings:
-                self._finished = set(content["finished"])
-                return
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
+        self._finished = {name for name in self._journal.read() if isinstance(name, str)}
+        if self._finished:
+            return
+        self._journal.remove()
         for path in self._draft.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -180,10 +186,12 @@ class _ExportRecord:
 
     def add(self, part: Part) -> None:
         """Note a shard."""
-        self._finished.add(part.name)
-        content = {"settings": self._settings, "finished": sorted(self._finished)}
-        with replaced_on_success(self._draft / _RECORD) as temporary:
-            temporary.write_text(json.dumps(content), encoding="utf-8")
+        self._check_there()
+        self._journal.append(part.name)
+
+    def pause(self) -> None:
+        """The journal has it all."""
+        self._journal.close()
 
     def finish(self) -> None:
         """Write the files that exist once per data set."""
@@ -191,7 +199,7 @@ class _ExportRecord:
         if weights is not None:
             np.save(self._draft / "weight_mask.npy", weights)
         self._target.finish(self._reader, self._draft)
-        (self._draft / _RECORD).unlink(missing_ok=True)
+        self._journal.remove()
 
 
 def _check_names(reader: ShardReader, target: ModuleType) -> None:

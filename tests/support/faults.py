@@ -1,0 +1,134 @@
+"""Faults on purpose: processes that run the command, in which certain work kills, hangs or waits.
+
+A hook replaces `os.open`, through which `uvgen.storage.reading` opens every file that it reads, by a function that
+looks at the file's name. It reaches workers too: it is a `sitecustomize` on their path.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from subprocess import PIPE, Popen
+
+from support.builds import PATIENCE_S
+from support.toy import write_sample
+
+_HOOK = '''
+import os, signal, sys, time
+from pathlib import Path
+
+_open = os.open
+
+
+def _open_or_fail(path, *arguments, **options):
+    """Opening a file whose name says so does something else first."""
+    folder = os.environ.get("UVGEN_FAULTS")
+    name = Path(os.fsdecode(path))
+    if folder and name.suffix == ".jpg" and (order := Path(folder, name.stem)).exists():
+        text = order.read_text()
+        kind, _, times = text.partition(" ")
+        mark = Path(folder, f"{name.stem}-{os.getpid()}")
+        done = [other for other in os.listdir(folder) if other.startswith(name.stem + "-")]
+        if not times or len(done) < int(times):
+            mark.write_text("")
+            if kind == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            elif kind == "crash":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            elif kind == "exit":
+                os._exit(7)
+            elif kind == "hang":
+                time.sleep(3600)
+            elif kind == "wait":
+                while order.exists():
+                    time.sleep(0.02)
+    return _open(path, *arguments, **options)
+
+
+os.open = _open_or_fail
+os.supports_dir_fd.add(_open_or_fail)
+'''
+
+
+def faulty_environment(folder: Path, **orders: str) -> dict[str, str]:
+    """Environment of a command in which reading the images of these names does what the orders say.
+
+    ``kill``, ``crash`` and ``exit`` end the process, ``hang`` sleeps, ``wait`` waits until the order is gone; a number
+    behind it, ``kill 2``, says how often.
+    """
+    (folder / "orders").mkdir(parents=True, exist_ok=True)
+    (folder / "hook").mkdir(exist_ok=True)
+    (folder / "tmp").mkdir(exist_ok=True)
+    (folder / "hook/sitecustomize.py").write_text(_HOOK)
+    for name, order in orders.items():
+        (folder / "orders" / name).write_text(order)
+    path = [str(folder / "hook"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {
+        **os.environ, "PYTHONPATH": os.pathsep.join(path), "UVGEN_FAULTS": str(folder / "orders"),
+        "TMPDIR": str(folder / "tmp"),
+    }  # fmt: skip
+
+
+def write_samples(root: Path, n: int = 40, subset: str = "AFW") -> Path:
+    """A tree of n small samples, of which the survey before a build reads each third or so."""
+    write_sample(root / subset, f"{subset}_000")
+    for k in range(1, n):
+        for suffix in (".jpg", ".mat"):
+            os.link(root / subset / f"{subset}_000{suffix}", root / subset / f"{subset}_{k:03d}{suffix}")
+    return root
+
+
+def start(*arguments: object, environment: dict[str, str] | None = None, before: Callable[[], object] | None = None,
+          program: Iterable[str] = ()) -> "Popen[str]":  # fmt: skip
+    """Start the command as the leader of its own group; `before` runs in the child before it."""
+
+    def prepare() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # tests in the background ignore it
+        if before is not None:
+            before()
+
+    command = [sys.executable, "-c", "from uvgen.cli.main import main; main()"]
+    return Popen(
+        [*program, *command, *map(str, arguments)], stdout=PIPE, stderr=PIPE, text=True, start_new_session=True,
+        preexec_fn=prepare, env=environment,
+    )  # fmt: skip
+
+
+def finish(process: "Popen[str]") -> tuple[int, str, str]:
+    """Status, output and errors of a process that is to end by itself."""
+    try:
+        output, errors = process.communicate(timeout=PATIENCE_S)
+    finally:
+        process.kill()
+    return process.returncode, output, errors
+
+
+def children(pid: int) -> list[int]:
+    """Processes that a process has started and that have not ended (Linux)."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = path.read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        if int(parent) == pid and state != "Z":
+            found.append(int(path.parent.name))
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs: neither gone nor a zombie that waits for its parent (Linux)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def wait_until(condition: Callable[[], object], what: str = "") -> None:
+    """Wait until something holds, for as long as a loaded machine may need."""
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, f"{PATIENCE_S} s have passed: {what}"
+        time.sleep(0.01)

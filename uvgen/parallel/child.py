@@ -1,0 +1,101 @@
+"""A worker process: opens a job, makes one task after the other, and ends when its parent does.
+
+Tasks and results travel as files in the run's folder, and only their names through the pipe: a message is so short that
+neither side ever waits for a process that does not read.
+"""
+
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+import traceback
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1
+_SECONDS_BETWEEN_LOOKS = 0.5
+
+
+def main(descriptor: str, parent: str, module: str, function: str, folder: str) -> None:
+    """Serve the process `parent` through a pipe: ``module.function(folder / job)`` returns what makes its tasks."""
+    from uvgen.interrupts import SIGNALS
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's matter
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    end_with(int(parent))
+    from multiprocessing.connection import Connection
+
+    pipe = Connection(int(descriptor))
+    make: Any = None
+    while True:
+        try:
+            order, number = pipe.recv_bytes().decode().split()
+        except EOFError:
+            return
+        if order == "open":
+            make = None  # its memory is needed
+            try:
+                make = getattr(import_module(module), function)(Path(folder, number))
+            except BaseException as error:
+                pipe.send_bytes(b"broken " + packed(error))
+                return
+            pipe.send_bytes(b"ready")
+            continue
+        try:
+            task = Path(folder, f"task-{number}")
+            result = make(pickle.loads(task.read_bytes()))
+            Path(folder, f"result-{number}").write_bytes(pickle.dumps(result))
+        except BaseException as error:
+            pipe.send_bytes(b"raised " + packed(error))
+        else:
+            pipe.send_bytes(b"made")
+
+
+def packed(error: BaseException) -> bytes:
+    """An error as bytes; with where it was raised, unless it is meant for people."""
+    from uvgen.errors import UvgenError
+
+    text = "".join(traceback.format_exception(error))
+    if not isinstance(error, Exception):  # an exit: the parent's is not meant
+        error = RuntimeError(f"{type(error).__name__}: {error}")
+    if not isinstance(error, UvgenError):
+        error.add_note(f"In a worker process:\n{text}")
+    try:
+        data = pickle.dumps(error)
+        pickle.loads(data)
+    except Exception:  # an error that cannot travel
+        data = pickle.dumps(RuntimeError(text))
+    return data
+
+
+def end_with(parent: int) -> None:
+    """Let this process be killed when its parent ends, whichever way; at once where it has ended already.
+
+    Linux does so itself; it follows the thread that started this process, which is the one that waits for its results.
+    Elsewhere, a thread looks now and then.
+    """
+    if not _killed_by_kernel():
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _killed_by_kernel() -> bool:
+    if not sys.platform.startswith("linux"):
+        return False
+    import ctypes
+
+    try:
+        prctl: Any = ctypes.CDLL(None, use_errno=True).prctl
+        return bool(prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0)
+    except (OSError, AttributeError):
+        return False
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,82 @@
+"""What a sample's files hold, and whether the folder that they were found in is still there."""
+
+import errno
+import hashlib
+import os
+from pathlib import Path
+
+from uvgen.errors import DatasetError
+from uvgen.samples.find import Sample
+
+_GONE = {
+    getattr(errno, name)
+    for name in (
+        "ENOENT", "ENOTDIR", "EIO", "ESTALE", "ENODEV", "ENXIO", "ENOTCONN", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH",
+        "ESHUTDOWN", "EACCES", "EPERM", "EREMOTEIO", "ENOKEY",
+    )
+    if hasattr(errno, name)
+}  # fmt: skip
+
+
+def files_sha256(sample: Sample) -> str:
+    """Hash of what a sample's image and parameters hold, or of why they cannot be read; it depends on nothing else.
+
+    Parameters
+    ----------
+    sample : Sample
+        As `uvgen.find_samples` lists it.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits; others where a file was mended, added or removed.
+    """
+    digest = hashlib.sha256()
+    for path in (sample.image, sample.parameters):
+        digest.update(_state(path).encode())
+    return digest.hexdigest()
+
+
+def _state(path: Path | None) -> str:
+    if path is None:
+        return "none "
+    try:
+        if not path.is_file():  # of a pipe, reading would wait for ever
+            return "missing "
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() + " "
+    except OSError as error:
+        return f"error {error.errno} "
+
+
+def check_source(sample: Sample, error: BaseException) -> None:
+    """Raise DatasetError where a sample cannot be read because its whole folder has vanished.
+
+    Parameters
+    ----------
+    sample : Sample
+        Could not be used.
+    error : Exception
+        Why; what counts is the OSError that it comes from.
+    """
+    cause = error.__cause__
+    if not isinstance(cause, OSError) or cause.errno not in _GONE:
+        return
+    for path in (sample.image, sample.parameters):
+        if path is not None:
+            check_still_there(path.parent)
+
+
+def check_still_there(folder: Path) -> None:
+    """Raise DatasetError where a folder that held files is not there any more, cannot be read, or is empty."""
+    why = "is empty now"
+    try:
+        with os.scandir(folder) as entries:
+            if next(entries, None) is not None:
+                return
+    except OSError as error:
+        why = error.strerror or str(error)
+    raise DatasetError(
+        f"{folder}: the samples' folder has vanished ({why}): deleted or unmounted? Run the command again once it is "
+        "there"
+    ) from None

@@ -1,0 +1,89 @@
+"""A file of lines that is only ever appended to: what is finished, before there is time to say it better."""
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from uvgen.errors import DatasetError
+from uvgen.storage.reading import read_file
+
+
+class Journal:
+    """Values, one a line, each on disk before `append` returns; a line that was cut short or damaged is not read.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it exists once a value is appended.
+    about : value
+        What the lines are about, a JSON value. Those of a journal about something else are not read, and are replaced.
+    """
+
+    def __init__(self, path: Path, about: Any) -> None:
+        self._path, self._about = path, _line(about)
+        self._handle, self._valid = -1, 0
+
+    def read(self) -> list[Any]:
+        """The values, up to the first line that is not whole."""
+        self._valid, values = 0, []
+        try:
+            lines = read_file(self._path).splitlines(keepends=True)
+        except OSError:
+            return []
+        if not lines or lines[0] != self._about:
+            return []
+        self._valid = len(lines[0])
+        for line in lines[1:]:
+            digest, _, text = line.partition(b" ")
+            if not line.endswith(b"\n") or _digest(text) != digest:
+                break
+            values.append(json.loads(text))
+            self._valid += len(line)
+        return values
+
+    def append(self, value: Any) -> None:
+        """Add a value; DatasetError where that cannot be done."""
+        try:
+            if self._handle < 0:
+                self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+                self._valid = min(self._valid, os.fstat(self._handle).st_size)
+                os.ftruncate(self._handle, self._valid)  # a line that a killed process began
+                os.lseek(self._handle, 0, os.SEEK_END)
+                if not self._valid:
+                    self._write(self._about)
+            self._write(_line(value))
+            os.fsync(self._handle)
+            self._valid = os.lseek(self._handle, 0, os.SEEK_CUR)
+        except OSError as error:
+            raise DatasetError(
+                f"{self._path}: cannot be written ({error.strerror or error}); check free space, permissions"
+            ) from error
+
+    def _write(self, line: bytes) -> None:
+        while line:
+            line = line[os.write(self._handle, line) :]
+
+    def close(self) -> None:
+        """Close the file; it stays."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    def remove(self) -> None:
+        """Delete the file, where that can be done."""
+        self.close()
+        self._valid = 0
+        with suppress(OSError):
+            self._path.unlink()
+
+
+def _digest(text: bytes) -> bytes:
+    return hashlib.sha256(text).hexdigest()[:16].encode()
+
+
+def _line(value: Any) -> bytes:
+    text = json.dumps(value, sort_keys=True).encode() + b"\n"
+    return _digest(text) + b" " + text
