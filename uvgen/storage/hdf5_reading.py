@@ -140,8 +140,10 @@ class Hdf5File:
 
     def __init__(self, path: Path, error: type[UvgenError], hint: str, lead: str, user_block: int = 0) -> None:
         self.path, self._error, self._hint, self._lead = path, error, hint, lead
+        if not path.exists():
+            raise self.refused("no such file")
         try:
-            if path.exists() and not path.is_file():
+            if not path.is_file():
                 raise OSError("no regular file")
             # samples are read whole and in any order: HDF5's chunk cache would copy each once more
             self._file = h5py.File(path, "r", rdcc_nbytes=0)
