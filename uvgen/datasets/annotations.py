@@ -12,6 +12,9 @@ from uvgen.models.morphable import MorphableModel
 _INNER, _JAW = slice(17, 68), slice(0, 17)
 _SMALLEST_BOX_PX = 1.0
 
+FEWEST_POINTS = 5
+"""Annotated points that an NME is a mean of, at least."""
+
 
 def annotated_in_crop(
     annotated: NDArray[np.float64] | None, similarity: NDArray[np.float64], z_shift: float, dimensions: int
@@ -85,8 +88,8 @@ def label_nme(
     -------
     nme : (N,) float32
         Mean distance in the image plane over the annotated points among 17-67 / √(w·h) of the box around the 68
-        annotated points (around the label's where some are not annotated); NaN without annotated points, or where
-        they lie in a point or in a line.
+        annotated points (around the label's where some are not annotated); NaN with fewer than five annotated
+        points, or where they lie in a point or in a line.
     jaw : (N,) float32
         Likewise over points 0-16: 2D annotations of turned faces mark the contour instead of the jaw.
     """
@@ -100,6 +103,6 @@ def label_nme(
     found = []
     for part in (_INNER, _JAW):
         n = known[:, part].sum(axis=1)
-        mean = np.divide(distance[:, part].sum(axis=1), n, out=np.full(len(n), np.nan), where=n > 0)
+        mean = np.divide(distance[:, part].sum(axis=1), n, out=np.full(len(n), np.nan), where=n >= FEWEST_POINTS)
         found.append((mean / box).astype(np.float32))
     return found[0], found[1]

@@ -14,6 +14,7 @@ _CROPPED = "faces are shifted or of another size: were the images cropped or res
 _EXPLAINS = 0.5  # a change that leaves more than this share of the error explains nothing
 _FITS = 0.25  # a shift and a scale of each face leave less than this, where they are all that is wrong
 _SMALL = 0.05
+_SEVERAL = 3  # samples: a shift and a scale bring any single face near
 _WORSE_THAN_MEAN = 0.9  # the mean face is closer by a tenth: the parameters make it worse
 
 Points = NDArray[np.float64]
@@ -70,7 +71,11 @@ def find_cause(
     if tried[best] < _EXPLAINS * now and not other_fit:
         return Cause(best, now, tried[best], False)
     closest = min(bases, key=lambda text: bases[text]) if bases else ""
-    if fitted < min(_FITS * now, _SMALL) and (not bases or fitted < _EXPLAINS * bases[closest]):
+    if (
+        len(points) >= _SEVERAL
+        and fitted < min(_FITS * now, _SMALL)
+        and (not bases or fitted < _EXPLAINS * bases[closest])
+    ):
         return Cause(_CROPPED, now, fitted, False)
     if bases and bases[closest] < _WORSE_THAN_MEAN * now:
         return Cause(closest, now, bases[closest], True)
@@ -78,7 +83,8 @@ def find_cause(
 
 
 def _median_nme(points: Points, annotated: Points) -> float:
-    return float(np.nanmedian(label_nme(points, annotated)[0]))
+    nme = label_nme(points, annotated)[0]
+    return float(np.nanmedian(nme)) if np.isfinite(nme).any() else np.inf  # faces of no size
 
 
 def _moved(rows: Mapping[str, Any], points: Points, annotated: Points) -> dict[str, Points]:
@@ -91,7 +97,10 @@ def _moved(rows: Mapping[str, Any], points: Points, annotated: Points) -> dict[s
 
     def across(moved: Points) -> Points:
         opposite = np.stack([-moved[..., 0], moved[..., 1]], axis=-1)
-        opposite[..., 0] += np.nanmedian(annotated[..., 0] - opposite[..., 0], axis=1, keepdims=True)  # width unknown
+        offset = annotated[..., 0] - opposite[..., 0]  # the image's width is not known
+        opposite[..., 0] += np.nanmedian(np.where(np.isnan(offset).all(axis=1, keepdims=True), 0, offset), axis=1)[
+            :, None
+        ]
         return opposite
 
     found = {

@@ -28,7 +28,7 @@ _COMPARED = [0, 8, 16, 30, 36, 45, 48, 54]  # landmarks
 _SAME_PX, _TURNED_RAD = 0.05, 0.01
 _FEW = 3  # samples: less of them show nothing about a set
 _MANY = 0.05  # share of samples that are far from their annotations, for a warning
-_HIGH_JAW = 0.2
+_HIGH_JAW = _VERY_HIGH_NME = 0.2
 _INNER = slice(17, 68)
 _UNSURE_PX, _BETTER = 0.25, 0.8  # a common shift is so near a whole pixel, and leaves less than this share of the error
 
@@ -103,10 +103,11 @@ def label_quality(reader: ShardReader, model: MorphableModel | None = None) -> L
     order = known[np.argsort(-nme[known], kind="stable")][:_N_WORST]
     worst = tuple((names[k], float(nme[k])) for k in order)
     far = known[nme[known] > HIGH_NME]
-    if len(far) >= _MANY * len(known):
-        warnings: list[str | None] = [_far(reader, known, far, median, names, model)]
-    else:
-        warnings = [_near(reader, known, model)]
+    warnings: list[str | None] = []
+    if median <= HIGH_NME:
+        warnings += [*_about_jaw(jaw_median), _near(reader, known, model)]
+    if len(far) >= _MANY * len(known) or nme[known].max() > _VERY_HIGH_NME:
+        warnings.append(_far(reader, known, far, median, names, model))
     if n_photographs:
         warnings.append(
             f"{_count(n_photographs, 'photograph')}: the same pt2d in all turned versions, a known fault of copies of "

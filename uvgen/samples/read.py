@@ -24,6 +24,7 @@ EXTRAS = {"tex": "Tex_Para", "illum": "Illum_Para", "color": "Color_Para"}
 
 _LANDMARKS = {"pt2d": ((68, 2), (21, 2)), "pt3d_68": ((68, 3),)}
 _MOST_BYTES = 1 << 28  # of an image or a .mat
+_FARTHEST_PX = 1e6  # of an annotated point; NaN, infinity and larger numbers are none
 _PARAMETERS = ("Pose_Para", "Shape_Para", "Exp_Para")
 
 # AFLW's 21 points that are points of iBUG's 68 too: brows, corners of the eyes, nose, corners of the mouth, chin. Their
@@ -169,7 +170,7 @@ def _points(array: NDArray[Any] | None, n: int, dimensions: int) -> NDArray[np.f
         return None
     points = np.asarray(array if array.shape == (n, dimensions) else array.T, np.float64)
     plane = points[:, :2]
-    unmarked = (plane == -1).any(axis=1) | (plane == 0).all(axis=1) | ~np.isfinite(points).all(axis=1)
+    unmarked = (plane == -1).any(axis=1) | (plane == 0).all(axis=1) | ~(np.abs(points) < _FARTHEST_PX).all(axis=1)
     if unmarked.all() or (not unmarked.any() and np.ptp(plane, axis=0).min() < 1):
         return None
     points = points - np.array([1, 1, 0])[:dimensions]
