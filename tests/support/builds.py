@@ -6,7 +6,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Any
@@ -67,8 +66,14 @@ def start(*arguments: object, command: Sequence[str] = COMMAND, stderr: int = PI
         stderr=stderr,
         text=True,
         start_new_session=True,
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # tests in the background ignore it
+        preexec_fn=_hear_signals,
     )
+
+
+def _hear_signals() -> None:
+    """Tests in the background ignore Ctrl-C, and under `nohup` the end of their terminal."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def wait_for(condition: Callable[[], object], process: "Popen[str]") -> None:
