@@ -85,7 +85,8 @@ def start(*arguments: object, environment: dict[str, str] | None = None, before:
     """Start the command as the leader of its own group; `before` runs in the child before it."""
 
     def prepare() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # tests in the background ignore it
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):  # tests in the background ignore some
+            signal.signal(number, signal.SIG_DFL)
         if before is not None:
             before()
 
