@@ -1,0 +1,238 @@
+"""One process's share of `uvgen augment`: reads a source shard, moves samples and their labels, writes a copy."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen._version import __version__
+from uvgen.augment.sample import apply
+from uvgen.augment.values import AugmentationDraw
+from uvgen.datasets.config import CopyConfig, DatasetConfig
+from uvgen.datasets.fields import MAP_PARAMETERS, augmented_fields, known_layouts
+from uvgen.datasets.record import ShardResult
+from uvgen.errors import DatasetError, SampleError
+from uvgen.fixed_point import FixedPoint
+from uvgen.geometry import transform_points
+from uvgen.images.codecs import encode_jpeg
+from uvgen.maps.labels import crop_pose, mirror_landmarks
+from uvgen.maps.position_mapper import PositionMapper
+from uvgen.models.morphable import MorphableModel
+from uvgen.shards.index import ShardEntry, SkippedSample
+from uvgen.shards.shard import OpenShard
+from uvgen.shards.writer import write_shard
+from uvgen.storage.files import sha256_file
+
+_BATCH = 32
+_NOT_COPIED = ("format", "version", "config")
+_NEEDED = ("image", "image_to_crop", "image_height", "landmarks", "name", "pose")
+
+
+@dataclass(frozen=True, slots=True)
+class CopyTask:
+    """One shard to make: its file name, and which copy of which source shard it is."""
+
+    file: str
+    source: ShardEntry
+    copy: int
+    trial: int | None = None  # the row to try alone, writing nothing
+    bad: tuple[tuple[int, str], ...] = ()  # rows at which processes die, and what became of those
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AugmentJob:
+    """What every process that makes augmented copies needs.
+
+    Attributes
+    ----------
+    source, out : Path
+        The folders of the source and of the copies; absolute.
+    config : DatasetConfig
+        That of the copies.
+    copied : CopyConfig
+        The part of it that says what is done.
+    model : MorphableModel or None
+        Where samples are flipped: their maps are made of their parameters.
+    on_error : {"skip", "fail"}
+        What to do with a copy whose map leaves the range of its type.
+    """
+
+    source: Path
+    out: Path
+    config: DatasetConfig
+    copied: CopyConfig
+    model: MorphableModel | None
+    on_error: str
+
+    def open(self) -> Callable[[CopyTask], ShardResult]:
+        """The function that makes one shard."""
+        mapper = None
+        built = self.config.build
+        if self.model is not None and built.maps == "stored":
+            mapper = PositionMapper(self.model, built.uv_size, built.convention, crop_size=built.size)
+        return partial(_make_shard, self, mapper)
+
+    def parts(self, task: CopyTask) -> list[CopyTask]:
+        """Each of a shard's samples alone, to be tried."""
+        return [dataclasses.replace(task, trial=row) for row in range(task.source.samples)]
+
+    def without(self, task: CopyTask, causes: Mapping[int, str]) -> CopyTask:
+        """A shard without the samples at which processes die."""
+        return dataclasses.replace(task, bad=tuple(sorted(causes.items())))
+
+
+def _make_shard(job: AugmentJob, mapper: PositionMapper | None, task: CopyTask) -> ShardResult:
+    skipped = list[SkippedSample]()
+
+    def skip(name: str, error: SampleError) -> None:
+        if job.on_error == "fail":
+            raise SampleError(f"{name}: {error}") from error
+        skipped.append(SkippedSample(name, task.file, str(error)))
+
+    path = job.source / task.source.file
+    _check_hash(path, task.source)
+    with OpenShard(path, task.source.samples, known_layouts(job.config.build)) as source:
+        needed = _NEEDED if mapper is None else (*_NEEDED, *MAP_PARAMETERS)
+        if missing := [name for name in needed if name not in source.fields]:
+            raise DatasetError(f"{path}: has no dataset {missing[0]}; build it again")
+        if task.trial is not None:
+            _rows(source, [task.trial], job, mapper, task, lambda name, error: None)
+            return ShardResult(ShardEntry(task.file, 0, 0, None), ())
+        parts = [range(k, min(k + _BATCH, source.n_samples)) for k in range(0, source.n_samples, _BATCH)]
+        attributes = {key: value for key, value in source.file_attributes.items() if key not in _NOT_COPIED}
+        stated = {**json.loads(source.file_attributes["config"]), **job.copied.to_plain()}
+        entry = write_shard(
+            job.out / task.file,
+            augmented_fields(source, job.copied.augmentation),
+            job.config.build.compression,
+            (_rows(source, part, job, mapper, task, skip) for part in parts),
+            {**attributes, "uvgen": __version__, "config": json.dumps(stated, sort_keys=True)},
+        )
+    return ShardResult(entry, tuple(skipped))
+
+
+def _check_hash(path: Path, entry: ShardEntry) -> None:
+    """Raise DatasetError where a source shard is not what was built: its copies would pass for sound."""
+    try:
+        stat = path.stat()
+        found = _hash(path, stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if found != entry.sha256:
+        raise DatasetError(
+            f"{path}: its SHA-256 is not the one in the index: damaged or changed; delete it and run the `uvgen build` "
+            "that made it again"
+        )
+
+
+@lru_cache(maxsize=4)
+def _hash(path: Path, size: int, time_ns: int) -> str:
+    """Of a source shard, once for all its copies that this process makes."""
+    return sha256_file(path)
+
+
+def _moved_annotation(sample: Mapping[str, Any], draw: AugmentationDraw) -> dict[str, Any]:
+    """Annotated landmarks of an augmented sample, where there are some: their NME stays what it was."""
+    if "annotated_landmarks" not in sample:
+        return {}
+    points = transform_points(sample["annotated_landmarks"], draw.similarity)
+    moved = mirror_landmarks(points, draw.size) if draw.flip else points
+    return {"annotated_landmarks": moved.astype(np.float32)}
+
+
+def _rows(
+    source: OpenShard,
+    rows: Sequence[int],
+    job: AugmentJob,
+    mapper: PositionMapper | None,
+    task: CopyTask,
+    skip: Callable[[str, SampleError], None],
+) -> dict[str, Any]:
+    """The augmented samples of some rows of the source."""
+    small = [name for name in source.fields if name not in ("image", "posmap")]
+    shapes = {name: source.layouts[name] for name in ("image", "posmap") if name in source.layouts}
+    large = {name: np.empty((len(rows), *shape), dtype) for name, (shape, dtype) in shapes.items()}
+    samples: list[dict[str, Any]] = []
+    copy, bad = task.copy, dict(task.bad)
+    for row in rows:
+        if row in bad:
+            name = source.read("name", row)
+            skip(f"{name}-{copy}", SampleError(f"{name}: {bad[row]}"))
+    numbers = [row for row in rows if row not in bad]
+    stored = [{name: source.read(name, row) for name in small} for row in numbers]
+    augmentation, seed = job.copied.augmentation, job.copied.augmentation_seed
+    draws = [augmentation.draw(seed, sample["name"], copy, shapes["image"][0][0]) for sample in stored]
+    flipped = {} if mapper is None else _flipped_maps(mapper, stored, draws, large["posmap"])
+    for i, (row, sample, draw) in enumerate(zip(numbers, stored, draws, strict=True)):
+        name, k = sample["name"], len(samples)
+        number = draw.other_sample(row, source.n_samples)
+        other = None if number is None else source.read("image", number)
+        position_map = source.read("posmap", row) if "posmap" in large and not draw.flip else None
+        try:
+            if i in flipped:
+                large["posmap"][k] = _in_range(flipped[i], draw.size)
+            moved = apply(
+                draw,
+                source.read("image", row),
+                position_map,
+                sample["landmarks"],
+                other=other,
+                filter=job.config.build.filter,
+                image_out=large["image"][k],
+                map_out=None if position_map is None else large["posmap"][k],
+            )
+        except SampleError as error:
+            skip(f"{name}-{copy}", error)
+            continue
+        changed = {
+            "landmarks": moved.landmarks,
+            **_moved_annotation(sample, draw),
+            "image_to_crop": draw.similarity @ sample["image_to_crop"],
+            "name": f"{name}-{copy}",
+        }
+        samples.append({**sample, **changed, "augmentation": draw.to_json(), "flipped": draw.flip})
+    if not samples:
+        return {}
+    made: dict[str, Any] = {key: [sample[key] for sample in samples] for key in samples[0]}
+    built = job.config.build
+    made["crop_pose"] = crop_pose(
+        made["pose"], made["image_to_crop"], made["image_height"], built.size, built.convention, made["flipped"]
+    )
+    for key, values in made.items():
+        if not isinstance(values[0], str):
+            made[key] = np.array(values)
+    for key, array in large.items():
+        made[key] = array[: len(samples)]
+    if source.has_jpegs:
+        made["image"] = [encode_jpeg(image, job.config.build.jpeg_quality) for image in made["image"]]
+    return made
+
+
+def _flipped_maps(
+    mapper: PositionMapper, samples: Sequence[dict[str, Any]], draws: Sequence[AugmentationDraw], like: NDArray[Any]
+) -> dict[int, NDArray[Any] | None]:
+    """Maps of the samples that are flipped, made anew, of the stored maps' type; None where a value has no code."""
+    which = [i for i, draw in enumerate(draws) if draw.flip]
+    if not which:
+        return {}
+    rows = {key: np.stack([samples[i][key] for i in which]) for key in MAP_PARAMETERS}
+    rows["image_to_crop"] = np.stack([draws[i].similarity @ samples[i]["image_to_crop"] for i in which])
+    shape, expression, pose, similarity, height = (rows[key] for key in MAP_PARAMETERS)
+    parameters, flipped = (shape, expression, pose, similarity, height), np.ones(len(which), bool)
+    if like.dtype != np.uint16:
+        return dict(zip(which, mapper(*parameters, flipped=flipped), strict=True))
+    codes = FixedPoint.for_crop(draws[0].size)
+    maps, _, in_range = mapper.codes_and_landmarks(*parameters, codes, flipped=flipped)
+    return {i: made if ok else None for i, made, ok in zip(which, maps, in_range, strict=True)}
+
+
+def _in_range(position_map: NDArray[Any] | None, size: int) -> NDArray[Any]:
+    if position_map is None:
+        raise FixedPoint.for_crop(size).range_error("an augmented map")
+    return position_map
