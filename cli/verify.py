@@ -34,7 +34,8 @@ def command(shards: Path, model_path: Path | str | None, untrusted: bool, quiet:
     for problem in result.problems:
         click.echo(problem, err=True)
     if result.problems:
-        click.echo(f"{shards}: {len(result.problems)} problems; delete the shards named and build again", err=True)
+        count = "1 problem" if len(result.problems) == 1 else f"{len(result.problems)} problems"
+        click.echo(f"{shards}: {count}; delete the shards named and build again", err=True)
         sys.exit(1)
     if result.quality is not None:
         show_warnings(result.quality.warnings)

@@ -234,3 +234,25 @@ def test_pose_to_image_exact_agrees_with_the_annotated_3d_landmarks_of_aflw2000(
     assert len(offsets) == 16
     # single points are off by some tenths (only 40 + 10 of the components are known); a shift would show in the median
     assert np.abs(np.median(np.concatenate(offsets), axis=0)).max() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        (6, 0.0, r"pose: f is 0 px/µm in row 1, expected more than 0"),
+        (6, -1e-4, r"pose: f is -0\.0001 px/µm in row 1, expected more than 0"),
+        (1, 45.0, r"pose: angles \[.*45\.0.*\] in row 1, expected radians of -2π to 2π"),
+        (2, -6.3, "expected radians of -2π to 2π"),
+        (0, np.nan, "pose: holds NaN or infinity"),
+    ],
+)
+def test_mapper_refuses_poses_that_no_fit_gives(model: MorphableModel, column: int, value: float, message: str) -> None:
+    pose = np.tile([0.1, 0.2, 0, 80, 60, 0, 4e-4], (2, 1))
+    pose[1, column] = value
+    mapper = PositionMapper(model, 32)
+    zeros = np.zeros((2, model.n_shape)), np.zeros((2, model.n_expression))
+    for call in (mapper.image_landmarks, lambda *given: mapper(*given[:3], np.eye(3), given[3])):
+        with pytest.raises(InputError, match=message):
+            call(*zeros, pose, 120)
+    pose[1, column] = [6.28, 6.28, 6.28, 0, 0, 0, 1e-9][column]  # at the limits
+    mapper.image_landmarks(*zeros, pose, 120)

@@ -422,6 +422,12 @@ def test_ramp_goes_from_dark_to_light() -> None:
     assert (np.diff(brightness) >= 0).all() and brightness[0] == sum(panels.NEAR_FAR[0])
 
 
+def test_yaw_histogram_of_turns_more_or_less_is_the_same() -> None:
+    yaws = np.array([-60.0, 10, 170])
+    straight, turned = (np.asarray(yaw_histogram(yaws + turn, yaws[:1] + turn)) for turn in (0, 3 * 360))
+    np.testing.assert_array_equal(turned, straight)
+
+
 def test_yaw_histogram_has_bars_where_samples_are() -> None:
     picture = np.asarray(yaw_histogram(np.array([-60.0, -60, 60, 170]), np.array([-60.0])))
     assert picture.shape == (THUMB, THUMB, 3)

@@ -97,10 +97,8 @@ def _moved(rows: Mapping[str, Any], points: Points, annotated: Points) -> dict[s
 
     def across(moved: Points) -> Points:
         opposite = np.stack([-moved[..., 0], moved[..., 1]], axis=-1)
-        offset = annotated[..., 0] - opposite[..., 0]  # the image's width is not known
-        opposite[..., 0] += np.nanmedian(np.where(np.isnan(offset).all(axis=1, keepdims=True), 0, offset), axis=1)[
-            :, None
-        ]
+        offset = np.ma.masked_invalid(annotated[..., 0] - opposite[..., 0])  # the image's width is not known
+        opposite[..., 0] += np.ma.median(offset, axis=1).filled(0)[:, None]
         return opposite
 
     found = {

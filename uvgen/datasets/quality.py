@@ -4,7 +4,6 @@ The label's landmarks come from the model and the fitted parameters; a 300W-LP o
 annotated. Both agree to 1 to 3 % of the face's size where the model is the one that the parameters were fitted with.
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from uvgen.datasets.annotations import in_image, label_nme
 from uvgen.datasets.causes import find_cause
 from uvgen.models.morphable import MorphableModel
+from uvgen.samples.find import photograph_of
 from uvgen.shards.reader import ShardReader
 
 HIGH_NME = 0.05
@@ -23,7 +23,6 @@ HIGH_NME = 0.05
 
 _N_WORST = 5
 _N_DIAGNOSED = 256
-_TURNED = re.compile(r"(.+_\d+)_\d+(-\d+)?")  # IBUG_image_008_1_0, and its augmented copies
 _COMPARED = [0, 8, 16, 30, 36, 45, 48, 54]  # landmarks
 _SAME_PX, _TURNED_RAD = 0.05, 0.01
 _FEW = 3  # samples: less of them show nothing about a set
@@ -119,7 +118,7 @@ def label_quality(reader: ShardReader, model: MorphableModel | None = None) -> L
 
 
 def _about_jaw(median: float) -> tuple[str, ...]:
-    """A warning for a set whose only annotated points are the jaw's."""
+    """A warning for a set whose jaws are far, whatever its other landmarks are."""
     if not median > _HIGH_JAW:
         return ()
     return (f"the labels' jaws are {median:.1%} of the face's size away from the annotations, expected 15 % at most",)
@@ -210,8 +209,8 @@ def _repeated(reader: ShardReader, names: Sequence[str]) -> tuple[NDArray[np.boo
     repeated, n_photographs = np.zeros(len(names), bool), 0
     versions: dict[str, list[int]] = defaultdict(list)
     for k, name in enumerate(names):
-        if found := _TURNED.fullmatch(name):
-            versions[found[1]].append(k)
+        if found := photograph_of(name):
+            versions[found[0]].append(k)
     several = [keys for keys in versions.values() if len(keys) > 1]
     if not several:
         return repeated, n_photographs

@@ -1,6 +1,5 @@
 """What a few samples say before a build begins: a cause common to all of them ends it before any work."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,12 +15,11 @@ from uvgen.errors import DatasetError, SampleError
 from uvgen.jobs.run import RETRIES, results
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.files import check_source
-from uvgen.samples.find import Sample
+from uvgen.samples.find import Sample, photograph_of
 from uvgen.samples.read import EXTRAS, Annotation, read_annotation, read_image
 
 _N_PROBES = 16
 _BATCH = 1024  # further samples, where none of the probes can be used
-_VERSION = re.compile(r"(.+_\d+)_(\d+)")  # IBUG_image_008_1_0
 _N_VERSIONS = 4  # of a photograph, that are compared
 
 
@@ -129,19 +127,13 @@ def survey_samples(
     )
 
 
-def is_turned_version(name: str) -> bool:
-    """Whether a sample of 300W-LP is a turned version of its photograph: the last number of its name is not 0."""
-    found = _VERSION.fullmatch(name)
-    return found is not None and int(found[2]) > 0
-
-
 def _versions(probes: Sequence[Sample], samples: Sequence[Sample]) -> list[list[Sample]]:
     """The first few versions of each probe's photograph, where its name says that there are some."""
     versions: dict[str, list[Sample]] = {}
     for sample in samples:
-        if found := _VERSION.fullmatch(sample.name):
-            versions.setdefault(found[1], []).append(sample)
-    photographs = [found[1] for probe in probes if (found := _VERSION.fullmatch(probe.name))]
+        if found := photograph_of(sample.name):
+            versions.setdefault(found[0], []).append(sample)
+    photographs = [found[0] for probe in probes if (found := photograph_of(probe.name))]
     return [versions[name][:_N_VERSIONS] for name in photographs]
 
 

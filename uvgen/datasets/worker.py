@@ -19,7 +19,7 @@ from uvgen.datasets.fields import MAP_PARAMETERS, build_fields
 from uvgen.datasets.plan import ShardTask
 from uvgen.datasets.plausible import check_counts, check_deviations, check_face_size, check_pose
 from uvgen.datasets.record import ShardResult
-from uvgen.datasets.survey import Survey, is_turned_version
+from uvgen.datasets.survey import Survey
 from uvgen.errors import InputError, SampleError, UvgenError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import similarity_scale
@@ -32,7 +32,7 @@ from uvgen.maps.position_mapper import BATCH, PositionMapper
 from uvgen.models.morphable import MorphableModel
 from uvgen.randomness import keyed_generator
 from uvgen.samples.files import check_source, files_sha256
-from uvgen.samples.find import Sample
+from uvgen.samples.find import Sample, photograph_of
 from uvgen.samples.read import EXTRAS, Annotation, read_annotation, read_image, read_oriented_image
 from uvgen.shards.index import ShardEntry, SkippedSample
 from uvgen.shards.writer import write_shard
@@ -223,7 +223,7 @@ class _Builder:
         most = self.job.config.max_nme
         near = np.ones(len(kept), bool) if most is None else ~(nme > most)  # NaN: not annotated
         if self.job.survey.repeated:  # turned versions have the annotation of another
-            near |= np.array([is_turned_version(one.sample.name) for one in kept])
+            near |= np.array([(photograph_of(one.sample.name) or ("", 0))[1] > 0 for one in kept])
         for k in np.flatnonzero(~near).tolist():
             skip(kept[k].sample, SampleError(
                 f"{kept[k].sample.parameters}: a label NME of {nme[k]:.2%}, expected {most:.2%} at most (max_nme)"

@@ -147,7 +147,7 @@ def draw_landmarks(
     seen: NDArray[np.bool_],
     annotated: NDArray[np.floating[Any]] | None = None,
 ) -> Image.Image:
-    """iBUG polylines and dots over a picture, hidden ones hollow, and a cross for each annotated point that is there.
+    """iBUG polylines and dots over a picture, hidden ones hollow, and below them crosses at annotated points.
 
     Points and annotated ones are (68, 2), in px of the picture.
     """
@@ -163,16 +163,16 @@ def draw_landmarks(
                 visible = seen[a] or seen[b]
                 fill = (*(color or sides[side]), (110 if visible else 50) if color else (255 if visible else 120))
                 draw.line([*fine[a], *fine[b]], fill=fill, width=round(width * _FINE))
-    for k in range(68):
-        _dot(draw, fine[k], 2.9, (*_INK, 255))
-        _dot(draw, fine[k], 2.1, (*sides[k], 255))
-        if not seen[k]:
-            _dot(draw, fine[k], 1.2, (*_INK, 255))
     if annotated is not None:
         crosses = _fine(annotated[np.isfinite(annotated).all(axis=1)])
         for width, color in ((2.4, _INK), (1.1, ANNOTATED)):
             for x, y in crosses:
                 _cross(draw, x, y, 2.6 * _FINE, (*color, 255), round(width * _FINE))
+    for k in range(68):
+        _dot(draw, fine[k], 2.9, (*_INK, 255))
+        _dot(draw, fine[k], 2.1, (*sides[k], 255))
+        if not seen[k]:
+            _dot(draw, fine[k], 1.2, (*_INK, 255))
     return _over(picture, layer)
 
 

@@ -6,6 +6,7 @@ sample is an image and, beside it under the same name, a MATLAB file with `Pose_
 """
 
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,7 @@ from uvgen.storage.names import brief, printable
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _FLIP = "_Flip"
+_VERSION = re.compile(r"(.+_\d+)_(\d+)(-\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,16 @@ class Sample:
     def flipped(self) -> bool:
         """Whether it is of a ``_Flip`` subset, whose 2D landmarks keep the order of the original image."""
         return _unflipped(self.subset) != self.subset
+
+
+def photograph_of(name: str) -> tuple[str, int] | None:
+    """Photograph and number of a turned version by a 300W-LP sample's name; None for another kind of name.
+
+    ``IBUG/IBUG_image_008_1_0`` is version 0, which is not turned, of ``IBUG/IBUG_image_008_1``; names of augmented
+    copies end in ``-0`` and so on besides.
+    """
+    found = _VERSION.fullmatch(name)
+    return None if found is None else (found[1], int(found[2]))
 
 
 def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, flip: bool = True) -> list[Sample]:
