@@ -21,6 +21,11 @@ _COMMANDS = {
     "synth": "Render faces with exact labels, as a folder like 300W-LP.",
     "preview": "Draw a contact sheet of a data set, to check its labels by eye.",
     "verify": "Check a data set: hashes, shapes, ranges, labels.",
+    "info": "Say what a data set holds.",
+    "split": "Divide a data set into train and val, by photographs.",
+    "select": "Choose samples: as a list, a split, or a data set.",
+    "drop": "Leave samples out: as a list, a split, or a data set.",
+    "merge": "Put data sets together, or copy a part of one.",
 }
 """Command, which is also its module in this package → line for `uvgen --help`."""
 
@@ -29,7 +34,7 @@ _LIMITS = {
     for name in ("EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "ESTALE")
     if hasattr(errno, name)
 }
-_RESUMABLE = ("augment", "build", "export", "synth")
+_RESUMABLE = ("augment", "build", "export", "merge", "synth")
 
 
 class _LazyGroup(click.Group):

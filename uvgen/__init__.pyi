@@ -3,8 +3,12 @@ from .datasets.augmented import augment_shards
 from .datasets.build import build_shards
 from .datasets.config import BuildConfig, DatasetConfig
 from .datasets.export.run import ExportResult, export_shards
+from .datasets.info import DatasetInfo, describe_shards
+from .datasets.merge import merge_shards
 from .datasets.open import open_shards
 from .datasets.record import BuildResult, ShardResult
+from .datasets.selection import Criteria, select_names
+from .datasets.splits import Split, SplitResult, split_shards
 from .datasets.verify import VerifyResult, verify_shards
 from .errors import UvgenError
 from .images.crop import crop_similarity
@@ -35,7 +39,9 @@ __all__ = [
     "BuildConfig",
     "BuildResult",
     "ConvertResult",
+    "Criteria",
     "DatasetConfig",
+    "DatasetInfo",
     "ExportResult",
     "LandmarkWeights",
     "MorphableModel",
@@ -45,6 +51,8 @@ __all__ = [
     "ShardReader",
     "ShardResult",
     "SkippedSample",
+    "Split",
+    "SplitResult",
     "SynthResult",
     "TexelMirror",
     "UvAtlas",
@@ -56,12 +64,14 @@ __all__ = [
     "contact_sheet",
     "convert_model",
     "crop_similarity",
+    "describe_shards",
     "export_shards",
     "face_mask",
     "find_samples",
     "landmark_texels",
     "landmark_weights",
     "load_model",
+    "merge_shards",
     "open_shards",
     "parameterize",
     "read_annotation",
@@ -71,6 +81,8 @@ __all__ = [
     "render_preview",
     "resample_model",
     "save_model",
+    "select_names",
+    "split_shards",
     "transfer_expressions",
     "verify_shards",
     "warp_image",

@@ -1,7 +1,7 @@
 """Opening a data set, and the model that it was built with."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts
-from uvgen.errors import ModelError
+from uvgen.datasets.splits import split_names
+from uvgen.errors import InputError, ModelError
+from uvgen.samples.find import find_names
 from uvgen.shards.index import Index, data_folder
 from uvgen.shards.reader import ShardReader
+from uvgen.storage.text import read_lines
 
 if TYPE_CHECKING:  # trainers that read stored maps need neither numba nor scipy
     from uvgen.maps.position_mapper import PositionMapper
@@ -23,6 +26,8 @@ def open_shards(
     path: str | os.PathLike[str],
     model: "MorphableModel | str | os.PathLike[str] | None" = None,
     *,
+    names: Iterable[str] | str | os.PathLike[str] | None = None,
+    split: str | None = None,
     check: bool = False,
     untrusted: bool = False,
 ) -> ShardReader:
@@ -35,6 +40,10 @@ def open_shards(
     model : MorphableModel or path-like, optional
         The model that the set was built with; needed for position maps where they are not stored
         (``--maps none``), which it then makes, a batch at a time for slices and `ShardReader.batch`.
+    names : iterable of str, or path-like, optional
+        Read these samples alone, in the order of the set; or those that a text file lists, a name a line.
+    split : str, optional
+        Read the samples of this part of the folder's ``splits.json`` alone, see `uvgen.split_shards`.
     check : bool
         Compare the SHA-256 of each file with that in the index before it is opened, in each process. Damaged files are
         then refused before HDF5 sees them; it costs one reading of each shard, see "Files from others" in the
@@ -51,9 +60,11 @@ def open_shards(
     Raises
     ------
     DatasetError
-        Where the index is missing or damaged.
+        Where the index is missing or damaged, or there is no usable ``splits.json``.
     ModelError
         Where the model is another than that of the set.
+    InputError
+        Where a name or the split is not in the set, or both are given.
 
     Examples
     --------
@@ -65,14 +76,30 @@ def open_shards(
     index = Index.read(folder)
     config = DatasetConfig.of_index(index, folder)
     expected = known_layouts(config.build)
-    if model is None:
-        return ShardReader(folder, index, config, expected=expected, check=check, untrusted=untrusted)
-    from uvgen.models.load import as_model
+    made = {}
+    if model is not None:
+        from uvgen.models.load import as_model
 
-    model = as_model(model)
-    check_model(model, folder, config)
-    made = {"posmap": MapMaker(model, config.build)}
-    return ShardReader(folder, index, config, made, expected=expected, check=check, untrusted=untrusted)
+        model = as_model(model)
+        check_model(model, folder, config)
+        made["posmap"] = MapMaker(model, config.build)
+    reader = ShardReader(folder, index, config, made, expected=expected, check=check, untrusted=untrusted)
+    if names is None and split is None:
+        return reader
+    if names is not None and split is not None:
+        raise InputError("names and split are both given, expected one of them")
+    listed = split_names(folder, split) if split is not None else listed_names(names)
+    return reader.subset(find_names(reader.names, listed))
+
+
+def listed_names(names: Iterable[str] | str | os.PathLike[str] | None) -> Iterable[str]:
+    """Names as they are given, or the lines of a file."""
+    if not isinstance(names, (str, os.PathLike)):
+        return names or ()
+    try:
+        return read_lines(names, "one sample name a line")
+    except OSError as error:
+        raise InputError(f"{names}: cannot be read ({error.strerror}), expected one sample name a line") from error
 
 
 def check_model(model: "MorphableModel", folder: Path, config: DatasetConfig) -> None:

@@ -59,6 +59,17 @@ class LabelQuality:
     worst: tuple[tuple[str, float], ...]
     warnings: tuple[str, ...]
 
+    def to_plain(self) -> dict[str, Any]:
+        """As commands print it with ``--json``; null for what is not known."""
+        values = {name: getattr(self, name) for name in ("median", "percentile_95", "jaw_median")}
+        return {
+            "samples": self.n_samples,
+            "annotated": self.n_annotated,
+            **{name: value if np.isfinite(value) else None for name, value in values.items()},
+            "worst": [{"name": name, "label_nme": nme} for name, nme in self.worst],
+            "warnings": list(self.warnings),
+        }
+
     def summary(self) -> str:
         """One line for people."""
         if not self.n_annotated:

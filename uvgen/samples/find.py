@@ -19,6 +19,7 @@ from uvgen.storage.names import brief, printable
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _FLIP = "_Flip"
 _VERSION = re.compile(r"(.+_\d+)_(\d+)(-\d+)?")
+_FACE = re.compile(r"(.+?_\d+)(?:_\d+)?_\d+")  # photograph, number of the face in it, version
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,27 @@ def photograph_of(name: str) -> tuple[str, int] | None:
     """
     found = _VERSION.fullmatch(name)
     return None if found is None else (found[1], int(found[2]))
+
+
+def source_photograph(name: str) -> str:
+    """The photograph that a 300W-LP sample comes from, by its name; any other sample is a photograph of its own.
+
+    Parameters
+    ----------
+    name : str
+        Of a sample, not of an augmented copy.
+
+    Returns
+    -------
+    str
+        Equal for all turned versions, the mirror images and the several faces of a photograph:
+        ``IBUG/IBUG_image_008`` for ``IBUG/IBUG_image_008_1_0``, ``IBUG/IBUG_image_008_2_3`` and
+        ``IBUG_Flip/IBUG_image_008_1_0``. Only names that begin with their subset's are read so, as all of 300W-LP do.
+    """
+    folder, slash, stem = name.rpartition("/")
+    subset = _unflipped(folder)
+    found = _FACE.fullmatch(stem) if stem.lower().startswith(f"{subset.lower()}_") else None
+    return f"{subset}{slash}{found[1] if found else stem}"
 
 
 def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, flip: bool = True) -> list[Sample]:
@@ -212,16 +234,40 @@ def select_samples(samples: Iterable[Sample], names: Iterable[str]) -> list[Samp
         Where a name is not among the samples.
     """
     samples = list(samples)
-    there = {_same(sample.name) for sample in samples}
-    wanted = {_listed(line.rstrip("\r\n"), there) for line in names} - {""}
+    return [samples[k] for k in find_names([sample.name for sample in samples], names)]
+
+
+def find_names(there: Sequence[str], names: Iterable[str]) -> list[int]:
+    """Which samples a list of names picks.
+
+    Parameters
+    ----------
+    there : sequence of str
+        All samples' names.
+    names : iterable of str
+        See `select_samples`.
+
+    Returns
+    -------
+    list of int
+        Their numbers in `there`, ascending.
+
+    Raises
+    ------
+    InputError
+        Where a name is not among them, or none is given.
+    """
+    keys = [_same(name) for name in there]
+    known = set(keys)
+    wanted = {_listed(line.rstrip("\r\n"), known) for line in names} - {""}
     if not wanted:
         raise InputError("the list of samples names none")
-    if missing := sorted(wanted - there):
-        example = samples[0].name if samples else "none"
+    if missing := sorted(wanted - known):
+        example = there[0] if there else "none"
         raise InputError(
             f"{len(missing)} listed samples are not there, first {brief(missing[0])}; names look like {example}"
         )
-    return [sample for sample in samples if _same(sample.name) in wanted]
+    return [k for k, key in enumerate(keys) if key in wanted]
 
 
 def _listed(line: str, there: set[str]) -> str:

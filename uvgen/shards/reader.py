@@ -1,5 +1,6 @@
 """Reading shards: random access to samples, decoded, safe in the workers of any data loader."""
 
+import copy
 import operator
 import os
 import threading
@@ -7,7 +8,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Protocol, overload
 
@@ -79,6 +80,7 @@ class ShardReader:
         self._constants_sha256 = index.constants_sha256
         self._expected, self._check = dict(expected or {}), check
         self._untrusted = untrusted
+        self._rows: list[NDArray[np.intp]] | None = None  # of each shard, where only some samples are read
         self._process: Hdf5Process | None = None
         self._layout: dict[str, tuple[tuple[int, ...], str]] | None = None  # that all shards have
         self._open: OrderedDict[int, OpenShard] = OrderedDict()
@@ -89,6 +91,30 @@ class ShardReader:
         state.pop("names", None)
         state.pop("constants", None)
         return state
+
+    def subset(self, keys: Iterable[int]) -> "ShardReader":
+        """A reader of some of the samples, by their numbers; nothing is copied.
+
+        Parameters
+        ----------
+        keys : iterable of int
+            Samples; as for a list, negative ones count from the end. Their order does not matter.
+
+        Returns
+        -------
+        ShardReader
+            Those samples, each once, in this reader's order. Shards without any are not opened.
+        """
+        chosen = np.unique(np.array([self._place(operator.index(key)) for key in keys], np.intp))
+        other: ShardReader = copy.copy(self)
+        ends = np.array(self._ends, np.intp)
+        numbers = np.searchsorted(ends, chosen, "right")
+        rows = [self._row(int(number), key) for number, key in zip(numbers, chosen, strict=True)]
+        there, starts = np.unique(numbers, return_index=True)
+        other._shards = [self._shards[number] for number in there]
+        other._rows = np.split(np.array(rows, np.intp), starts[1:]) if len(there) else []
+        other._ends = [*accumulate(map(len, other._rows))]
+        return other
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -196,12 +222,12 @@ class ShardReader:
     def shard_range(self, key: int) -> tuple[int, int]:
         """First sample of the shard that a sample is in, and the one after its last."""
         number = bisect_right(self._ends, self._place(key))
-        return self._ends[number] - self._shards[number].samples, self._ends[number]
+        return self._ends[number - 1] if number else 0, self._ends[number]
 
     @property
     def shard_samples(self) -> tuple[int, ...]:
         """How many samples each shard has, in the order of the samples."""
-        return tuple(entry.samples for entry in self._shards)
+        return tuple(high - low for low, high in pairwise([0, *self._ends]))
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -223,7 +249,18 @@ class ShardReader:
     def _locate(self, key: int) -> tuple[OpenShard, int]:
         key = self._place(key)
         number = bisect_right(self._ends, key)
-        return self._shard(number), key - self._ends[number] + self._shards[number].samples
+        return self._shard(number), self._row(number, key)
+
+    def _row(self, number: int, key: int) -> int:
+        row = key - (self._ends[number - 1] if number else 0)
+        return int(row if self._rows is None else self._rows[number][row])
+
+    def _chosen(self, number: int, values: Any) -> Any:
+        """Of a shard's values, those of the samples that are read."""
+        if self._rows is None:
+            return values
+        rows = self._rows[number]
+        return [values[row] for row in rows] if isinstance(values, list) else values[rows]
 
     def _shard(self, number: int) -> OpenShard:
         if self._pid != os.getpid():  # neither handles nor the lock of the process that this one comes from are ours
@@ -274,7 +311,7 @@ class ShardReader:
         return [
             name
             for k, names in enumerate(listed)
-            for name in (self._shard(k).texts("name") if names is None else names)
+            for name in self._chosen(k, self._shard(k).texts("name") if names is None else names)
         ]
 
     def column(self, name: str, *, max_bytes: int = MAX_INFLATED_BYTES) -> NDArray[Any]:
@@ -297,8 +334,10 @@ class ShardReader:
         DatasetError
             Where a shard is missing or damaged.
         """
-        shards = (self._shard(k) for k in range(len(self._shards)))
-        return np.concatenate([decode(shard.column(name, max_bytes), shard.attributes[name]) for shard in shards])
+        shards = ((k, self._shard(k)) for k in range(len(self._shards)))
+        return np.concatenate(
+            [self._chosen(k, decode(shard.column(name, max_bytes), shard.attributes[name])) for k, shard in shards]
+        )
 
     @cached_property
     def constants(self) -> dict[str, NDArray[Any]]:

@@ -195,9 +195,18 @@ class OpenShard:
             raise self._file.refused(f"no dataset {name}")
         return self._datasets[name]
 
-    def _decoded_image(self, jpegs: Hdf5Dataset, row: int, out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    def encoded_image(self, row: int) -> bytes:
+        """The JPEG file of one sample's image, where images are stored so."""
+        if self._jpegs is None:
+            raise self._file.refused("stores no JPEG files")
+        return self._jpeg(self._jpegs, row).tobytes()
+
+    def _jpeg(self, jpegs: Hdf5Dataset, row: int) -> NDArray[np.uint8]:
         ends = self._rows[_ENDS]
-        encoded = jpegs.read_range(int(ends[row - 1]) if row else 0, int(ends[row]))
+        return jpegs.read_range(int(ends[row - 1]) if row else 0, int(ends[row]))
+
+    def _decoded_image(self, jpegs: Hdf5Dataset, row: int, out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+        encoded = self._jpeg(jpegs, row)
         (height, width, _), _ = self.layouts["image"]
         with self._file.guarded(f"image of sample {row}"):
             return decode_jpeg(encoded, out, (height, width))

@@ -2,7 +2,7 @@
 
 import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +80,8 @@ class ShardDataset(Dataset[dict[str, Any]]):
     weight_mask : bool
         Whether samples hold the mask, 0.26 MB each at 256 texels. It is the same for all: ``dataset.weight_mask``,
         moved to the device once, does as well.
+    names, split
+        Which samples, as for `uvgen.open_shards`: ``split="train"`` takes those of the folder's ``splits.json``.
 
     Raises
     ------
@@ -88,7 +90,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
     ModelError
         Where the model is not the set's, or does not say which vertices mirror each other and the augmentation flips.
     InputError
-        Where `normalize` is unknown, the set has no images, `source` cannot be used, or maps are to be flipped
+        Where `normalize`, a name or the split is unknown, the set has no images, `source` cannot be used, or maps are to be flipped
         without a model.
 
     Attributes
@@ -111,10 +113,12 @@ class ShardDataset(Dataset[dict[str, Any]]):
         compact: bool = False,
         channels_last: bool = False,
         weight_mask: bool = True,
+        names: Iterable[str] | str | os.PathLike[str] | None = None,
+        split: str | None = None,
     ) -> None:
         check_normalize(normalize)
         model = None if model is None else as_model(model)
-        self.reader = open_shards(path, model)
+        self.reader = open_shards(path, model, names=names, split=split)
         self._values = Values(normalize, self.reader.config.build.size, compact=compact, channels_last=channels_last)
         fields = self.reader.fields
         if fields and "image" not in fields:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import Sampler
+from torch.utils.data import ConcatDataset, Dataset, Sampler, Subset
 
 from uvgen.checks import number_in
 from uvgen.errors import InputError
@@ -38,7 +38,9 @@ class ShardSampler(Sampler[int]):
     Parameters
     ----------
     data : ShardDataset, ShardReader, or any object with ``shard_samples``
-        What is sampled: its `shard_samples` are the numbers of samples in each shard, in order.
+        What is sampled: its `shard_samples` are the numbers of samples in each shard, in order. Also a
+        `torch.utils.data.Subset` or `ConcatDataset` of such data sets, and so what `random_split` makes; it does not
+        keep the versions of a photograph together, which `uvgen.split_shards` does.
     shuffle : bool
         False: in order.
     seed : int
@@ -57,12 +59,12 @@ class ShardSampler(Sampler[int]):
     Raises
     ------
     InputError
-        Where a number is out of range.
+        Where a number is out of range, or `data` does not say what its shards are.
     """
 
     def __init__(
         self,
-        data: HasShards,
+        data: "HasShards | Dataset[Any]",
         *,
         shuffle: bool = True,
         seed: int = 0,
@@ -76,7 +78,7 @@ class ShardSampler(Sampler[int]):
         number_in(shards_at_once, "shards_at_once", 1, unit="shards", whole=True)
         number_in(n_ranks, "n_ranks", 1, whole=True)
         number_in(rank, "rank", 0, n_ranks - 1, whole=True)
-        self._shards = tuple(data.shard_samples)
+        self._shards, self._positions = _shards_of(data)
         self.shuffle, self.seed, self.window, self.shards_at_once = shuffle, seed, int(window), int(shards_at_once)
         self.rank, self.n_ranks, self.drop_last = rank, n_ranks, drop_last
         self.epoch = 0
@@ -93,12 +95,14 @@ class ShardSampler(Sampler[int]):
         mine = self.order()[self.rank :: self.n_ranks]
         first, self._start = self._start, 0
         self._given = first
+        if self._positions is not None and self.shuffle:
+            mine = self._positions[mine]
         for index in mine[first : self._share(sum(self._shards))].tolist():
             self._given += 1
             yield index
 
     def order(self) -> NDArray[np.int64]:
-        """The epoch's order over all ranks: (n,) int64, each sample once."""
+        """The epoch's order over all ranks: (n,) int64, each sample once, numbered shard by shard."""
         sizes = np.array(self._shards, np.int64)
         n, n_shards = int(sizes.sum()), len(sizes)
         if not self.shuffle or not n:
@@ -175,5 +179,38 @@ class ShardSampler(Sampler[int]):
 
     def _identity(self) -> dict[str, Any]:
         names = ("seed", "window", "shards_at_once", "shuffle", "n_ranks", "drop_last")
-        shards = hashlib.sha256(str(tuple(self._shards)).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(str(tuple(self._shards)).encode())
+        if self._positions is not None:
+            digest.update(self._positions.tobytes())
+        shards = digest.hexdigest()[:16]
         return {**{name: getattr(self, name) for name in names}, "n_samples": sum(self._shards), "shards": shards}
+
+
+def _shards_of(data: Any) -> tuple[tuple[int, ...], NDArray[np.int64] | None]:
+    """Samples in each shard, and the samples' numbers in `data`, shard by shard, where that is not their order."""
+    if hasattr(data, "shard_samples"):
+        return tuple(data.shard_samples), None
+    if isinstance(data, Subset):
+        sizes, positions = _shards_of(data.dataset)
+        inside = np.asarray(data.indices, np.int64).reshape(-1) % max(sum(sizes), 1)
+        ends = np.cumsum(np.array(sizes, np.int64))
+        place = inside  # of each sample, when they are numbered shard by shard
+        if positions is not None:
+            place = np.argsort(positions)[inside]
+        numbers = np.searchsorted(ends, place, "right")
+        order = np.argsort(numbers, kind="stable")
+        return tuple(int(n) for n in np.bincount(numbers, minlength=1) if n), order
+    if isinstance(data, ConcatDataset):
+        parts = [_shards_of(part) for part in data.datasets]
+        shards = tuple(n for sizes, _ in parts for n in sizes)
+        if all(positions is None for _, positions in parts):
+            return shards, None
+        starts = np.cumsum([0, *(sum(sizes) for sizes, _ in parts)])
+        each = [
+            first + (np.arange(sum(sizes)) if positions is None else positions)
+            for first, (sizes, positions) in zip(starts, parts, strict=False)
+        ]
+        return shards, np.concatenate(each)
+    raise InputError(
+        f"data: {type(data).__name__} without shard_samples, expected a ShardDataset, or a Subset or ConcatDataset of some"
+    )

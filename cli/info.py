@@ -1,0 +1,72 @@
+"""`uvgen info`: what a data set holds."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from uvgen.cli.options import ANY_PATH
+from uvgen.cli.results import json_option, print_json
+
+
+@click.command("info")
+@click.argument("shards", type=ANY_PATH)
+@json_option
+def command(shards: Path, as_json: bool) -> None:
+    """Say what a data set holds: samples, subsets, fields, settings, yaw, label quality, skipped samples, splits.
+
+    \b
+    Example:
+      uvgen info shards/
+
+    \b
+    Exit status: 0 printed, 1 not a data set, 2 wrong usage.
+    """
+    from uvgen import describe_shards
+
+    info = describe_shards(shards)
+    if as_json:
+        print_json(info.to_plain())
+    else:
+        click.echo("\n".join(f"{name:<12} {text}".rstrip() for name, text in _lines(info)))
+
+
+def _lines(info: Any) -> list[tuple[str, str]]:
+    build = info.config.build
+    each = f", {info.size_bytes / info.samples / 1e3:.0f} kB per sample" if info.samples else ""
+    unfinished = f"; unfinished, {info.missing} are missing" if info.missing else ""
+    maps = f"{build.uv_size} x {build.uv_size} texels, {build.posmap_dtype}" if build.maps == "stored" else "not stored"
+    skipped = sum(info.skipped.values())
+    lines = [
+        ("data set", str(info.folder)),
+        ("samples", f"{info.samples} of {info.photographs} photographs{unfinished}"),
+        ("subsets", ", ".join(f"{name} {n}" for name, n in info.subsets.items())),
+        ("size", f"{info.size_bytes / 1e6:.1f} MB in {info.shards} {'shard' if info.shards == 1 else 'shards'}{each}"),
+        ("crops", f"{build.size} x {build.size} px, {build.image_codec}"),
+        ("maps", maps),
+        ("model", f"{info.config.model} ({info.config.model_sha256[:12]})"),
+        ("augmented", "no" if info.config.augmentation is None else _augmented(info.config)),
+        ("made by", f"uvgen {info.uvgen}"),
+    ]
+    lines += _histogram(info.yaws)
+    lines.append(("labels", info.quality.summary() if info.quality is not None else "no annotations are stored"))
+    lines.append(("skipped", f"{skipped}" if skipped else "none"))
+    lines += [("", f"{n} x {reason}") for reason, n in info.skipped.items()]
+    lines.append(("splits", ", ".join(f"{name} {n}" for name, n in info.splits.items()) or "none"))
+    fields = [f"{name} {shape}" for name, (shape, _) in info.fields.items()]
+    return [*lines, ("fields", ", ".join(fields))]
+
+
+def _augmented(config: Any) -> str:
+    copies = config.build.copies if config.copied is None else config.copied.copies
+    return f"{copies} {'copy' if copies == 1 else 'copies'} per sample"
+
+
+def _histogram(yaws: Any, width: int = 40) -> list[tuple[str, str]]:
+    from uvgen.datasets.info import YAW_STEP_DEG
+
+    most = max(yaws.values(), default=1)
+    return [
+        ("yaw (deg)" if k == 0 else "", f"{low:+4d} to {low + YAW_STEP_DEG:+4d} {'#' * -(-n * width // most)} {n}")
+        for k, (low, n) in enumerate(yaws.items())
+    ]

@@ -1,0 +1,65 @@
+"""`uvgen merge`: several data sets as one, or a part of one as a data set of its own."""
+
+from pathlib import Path
+
+import click
+
+from uvgen.cli.options import (
+    ANY_PATH,
+    EXISTING_FILE,
+    GroupedCommand,
+    option,
+    overwrite_option,
+    quiet_option,
+    verbose_option,
+    workers_option,
+)
+from uvgen.cli.progress import cores, finish, reported
+
+_WHAT = "What is copied"
+
+
+@click.command("merge", cls=GroupedCommand)
+@click.argument("shards", type=ANY_PATH, nargs=-1, required=True)
+@option("--out", type=ANY_PATH, required=True, group=_WHAT, help="Folder for the new shards and dataset.json.")
+@option("--list", "list_path", type=EXISTING_FILE, group=_WHAT, help="Samples to copy, a name a line; others are not.")
+@option("--split", metavar="NAME", group=_WHAT, help="Copy the samples of this part of each folder's splits.json.")
+@workers_option
+@overwrite_option()
+@quiet_option
+@verbose_option()
+def command(
+    shards: tuple[Path, ...],
+    out: Path,
+    list_path: Path | None,
+    split: str | None,
+    workers: int | None,
+    retries: int,
+    timeout: float | None,
+    overwrite: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Put data sets together that were made with the same settings and model; every field is copied as it is stored.
+
+    \b
+    Example:
+      uvgen merge afw/ ibug/ --out both/
+      uvgen merge shards/ --split train --out train/
+
+    \b
+    Exit status: 0 all written, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
+    """
+    from uvgen import merge_shards, open_shards
+    from uvgen.datasets.record import check_output
+
+    if list_path is not None and split is not None:
+        raise click.UsageError("--list and --split exclude each other")
+    check_output(out, overwrite=overwrite)
+    total = sum(len(open_shards(folder)) for folder in shards)
+    with reported(total, quiet=quiet, verbose=verbose) as shown:
+        result = merge_shards(
+            shards, out, names=list_path, split=split, workers=workers or cores(), retries=retries, timeout=timeout,
+            overwrite=overwrite, progress=shown.shard_finished,
+        )  # fmt: skip
+    finish(out, result, quiet=quiet, verbose=verbose)

@@ -1,0 +1,147 @@
+"""`uvgen select`: the samples that meet criteria, as a list, a split, or a data set of their own."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from uvgen.cli.options import ANY_PATH, EXISTING_FILE, GroupedCommand, option
+from uvgen.cli.progress import cores, finish, reported
+
+_WHICH, _RESULT, _RUN = "Which samples", "What comes out (one of them)", "How it runs"
+
+_OPTIONS = (
+    option("--list", "list_path", type=EXISTING_FILE, group=_WHICH, help="Those that a text file names, a name a line."),
+    option("--split", metavar="NAME", group=_WHICH, help="Those of a part in splits.json."),
+    option("--subset", "subsets", multiple=True, metavar="NAME", group=_WHICH, help="Those of a subset; repeatable."),
+    option("--min-nme", type=click.FloatRange(0), metavar="PERCENT", group=_WHICH,
+           help="Those whose label NME is known, and this or more."),
+    option("--max-nme", type=click.FloatRange(0), metavar="PERCENT", group=_WHICH,
+           help="Those whose label NME is known, and this or less."),
+    option("--min-yaw", type=click.FloatRange(0, 180), metavar="DEGREES", group=_WHICH,
+           help="Those whose face is turned by this or more, to either side."),
+    option("--max-yaw", type=click.FloatRange(0, 180), metavar="DEGREES", group=_WHICH,
+           help="Those whose face is turned by this or less, to either side."),
+    option("--flipped/--not-flipped", default=None, group=_WHICH, help="Those that an augmentation mirrored, or not."),
+    option("--whole-photographs", is_flag=True, group=_WHICH,
+           help="A sample brings along all versions of its photograph."),
+    option("--as", "split_name", metavar="NAME", group=_RESULT, help="A part of this name in splits.json."),
+    option("--out", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE", group=_RESULT,
+           help="A list of names, as --list of this command and of build takes it; - is stdout."),
+    option("--copy", "copy_to", type=ANY_PATH, metavar="FOLDER", group=_RESULT, help="A data set of its own."),
+    option("--overwrite", is_flag=True, group=_RUN, help="Replace a part, a list or a data set that is there."),
+    option("--workers", type=click.IntRange(min=1), metavar="N", group=_RUN,
+           help="Processes that copy.  [default: one a core]"),
+    option("--quiet", is_flag=True, group=_RUN, help="Print errors only."),
+)  # fmt: skip
+
+
+def criteria(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that `uvgen select` and `uvgen drop` have in common."""
+    for add in reversed(_OPTIONS):
+        command = add(command)
+    return command
+
+
+@click.command("select", cls=GroupedCommand)
+@click.argument("shards", type=ANY_PATH)
+@criteria
+def command(shards: Path, **options: Any) -> None:
+    """Choose samples that meet all criteria given.
+
+    \b
+    Example:
+      uvgen select shards/ --max-nme 5 --max-yaw 60 --as clean
+      uvgen select shards/ --split val --copy val/
+      uvgen select shards/ --min-nme 10 --out doubtful.txt
+
+    \b
+    Exit status: 0 done, 1 failed or no sample meets them, 2 wrong usage.
+    """
+    choose(shards, options, drop=False)
+
+
+def choose(shards: Path, options: dict[str, Any], *, drop: bool) -> None:
+    """Choose samples, and hand them over as the options say."""
+    from uvgen.datasets.selection import Criteria, select_names
+    from uvgen.errors import InputError
+
+    targets = [name for name in ("split_name", "out", "copy_to") if options[name] is not None]
+    if len(targets) != 1:
+        raise click.UsageError("expected one of --as NAME, --out FILE and --copy FOLDER")
+    percents = {name: None if options[name] is None else options[name] / 100 for name in ("min_nme", "max_nme")}
+    chosen = Criteria(
+        names=options["list_path"], split=options["split"], subsets=options["subsets"],
+        min_yaw_deg=options["min_yaw"], max_yaw_deg=options["max_yaw"], flipped=options["flipped"], **percents,
+    )  # fmt: skip
+    if chosen == Criteria():
+        raise click.UsageError("no criterion, expected one or more of those under “Which samples” in --help")
+    names = select_names(shards, chosen, drop=drop, whole_photographs=options["whole_photographs"])
+    if not names:
+        raise InputError(f"{shards}: {'no sample is left' if drop else 'no sample meets the criteria'}")
+    {"split_name": _as_split, "out": _as_list, "copy_to": _as_data_set}[targets[0]](shards, names, options, drop)
+
+
+def _as_split(shards: Path, names: list[str], options: dict[str, Any], drop: bool) -> None:
+    from uvgen.datasets.splits import SPLITS, Split, check_split_name, write_splits
+    from uvgen.shards.index import data_folder
+
+    check_split_name(options["split_name"])
+    made = {
+        "drop" if drop else "select": {
+            key: _plain(value) for key, value in options.items() if key in _CRITERIA and value
+        }
+    }
+    path = data_folder(shards) / SPLITS
+    write_splits(path, [Split(options["split_name"], tuple(names), made)], overwrite=options["overwrite"])
+    if not options["quiet"]:
+        click.echo(f"{path}: {options['split_name']}, {len(names)} samples")
+
+
+_CRITERIA = (
+    "list_path",
+    "split",
+    "subsets",
+    "min_nme",
+    "max_nme",
+    "min_yaw",
+    "max_yaw",
+    "flipped",
+    "whole_photographs",
+)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value.name if isinstance(value, Path) else value
+
+
+def _as_list(shards: Path, names: list[str], options: dict[str, Any], drop: bool) -> None:
+    from uvgen.errors import OutputError
+    from uvgen.storage.files import check_file, replaced_on_success
+
+    out, text = options["out"], "".join(f"{name}\n" for name in names)
+    if str(out) == "-":
+        click.echo(text, nl=False)
+        return
+    if out.exists() and not options["overwrite"]:
+        raise OutputError(f"{out}: exists, expected a new file; choose another name, or overwrite it")
+    check_file(out)
+    with replaced_on_success(out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    if not options["quiet"]:
+        click.echo(f"{out}: {len(names)} names")
+
+
+def _as_data_set(shards: Path, names: list[str], options: dict[str, Any], drop: bool) -> None:
+    from uvgen import merge_shards
+    from uvgen.datasets.record import check_output
+
+    check_output(options["copy_to"], overwrite=options["overwrite"])
+    quiet = options["quiet"]
+    with reported(len(names), quiet=quiet) as shown:
+        result = merge_shards(
+            shards, options["copy_to"], names=names, workers=options["workers"] or cores(),
+            overwrite=options["overwrite"], progress=shown.shard_finished,
+        )  # fmt: skip
+    finish(options["copy_to"], result, quiet=quiet, verbose=False)

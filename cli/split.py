@@ -1,0 +1,72 @@
+"""`uvgen split`: parts such as train and val, by photographs."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from uvgen.cli.options import ANY_PATH
+from uvgen.cli.results import json_option, print_json
+
+
+class Fractions(click.ParamType):
+    """``train=0.9,val=0.1`` as a dict."""
+
+    name = "fractions"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, float]:
+        if isinstance(value, dict):
+            return value
+        found: dict[str, float] = {}
+        for part in value.split(","):
+            name, equals, number = part.partition("=")
+            try:
+                fraction = float(number)
+            except ValueError:
+                self.fail(f"{part!r}: expected NAME=FRACTION, such as train=0.9,val=0.1", param, ctx)
+            if name.strip() in found:
+                self.fail(f"{name.strip()} is given twice", param, ctx)
+            found[name.strip()] = fraction
+        return found
+
+
+@click.command("split")
+@click.argument("shards", type=ANY_PATH)
+@click.option("--fractions", type=Fractions(), required=True, metavar="NAME=SHARE,…",
+              help="Parts and their shares of the photographs: train=0.9,val=0.1.")  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed, another division.")
+@click.option("--by", default="photograph", show_default=True, metavar="photograph|sample|REGEX",
+              help="What is never divided; REGEX: samples in whose names it matches the same text.")  # fmt: skip
+@click.option("--out", type=ANY_PATH, help="File to write.  [default: splits.json in the folder]")
+@click.option("--overwrite", is_flag=True, help="Replace parts of the same names that were divided otherwise.")
+@json_option
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+def command(
+    shards: Path, fractions: dict[str, float], seed: int, by: str, out: Path | None, overwrite: bool, as_json: bool,
+    quiet: bool,
+) -> None:  # fmt: skip
+    """Divide a data set into parts, and list their samples in splits.json; no shard is copied.
+
+    Versions of one photograph (turned, mirrored, augmented) never end up in two parts. The same seed divides other data sets
+    of the same photographs in the same way. Training code reads a part with open_shards(path, split="train") or
+    ShardDataset(path, split="train"); `uvgen merge --split` copies it.
+
+    \b
+    Example:
+      uvgen split shards/ --fractions train=0.9,val=0.1
+
+    \b
+    Exit status: 0 written, 1 failed, 2 wrong usage.
+    """
+    from uvgen import split_shards
+
+    result = split_shards(shards, fractions, seed=seed, by=by, out=out, overwrite=overwrite)
+    if as_json:
+        print_json(result.to_plain())
+    elif not quiet:
+        what = "photographs" if by == "photograph" else "groups"
+        for split in result.splits:
+            click.echo(f"{split.name}: {len(split.samples)} samples of {result.photographs[split.name]} {what}")
+        if result.left_out:
+            click.echo(f"in no part: {result.left_out} samples")
+        click.echo(f"{result.path}: written")

@@ -1,0 +1,155 @@
+"""What a data set holds: what `uvgen info` prints."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uvgen.datasets.config import DatasetConfig
+from uvgen.datasets.fields import known_layouts
+from uvgen.datasets.quality import LabelQuality, label_quality
+from uvgen.datasets.splits import SPLITS, group_samples, read_splits
+from uvgen.shards.index import Index, data_folder
+from uvgen.shards.reader import ShardReader
+
+YAW_STEP_DEG = 15
+"""Width of the yaw bins, which begin at multiples of it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DatasetInfo:
+    """What a data set holds.
+
+    Attributes
+    ----------
+    folder : Path
+        Where it is.
+    samples, missing : int
+        How many it has, and how many an unfinished one lacks.
+    photographs : int
+        How many photographs they come from, as `uvgen.split_shards` counts them.
+    subsets : mapping of str to int
+        Samples of each subset.
+    shards, size_bytes : int
+        Files, and their size.
+    fields : mapping of str to (shape, dtype)
+        Of one sample, as stored.
+    config : DatasetConfig
+        What it was made with.
+    uvgen : str
+        The version that made it.
+    yaws : mapping of int to int
+        Samples by yaw as the picture shows it: key is the lower end of a bin of `YAW_STEP_DEG` degrees.
+    quality : LabelQuality or None
+        How far labels are from annotations.
+    skipped : mapping of str to int
+        How many samples were left out for each kind of reason.
+    splits : mapping of str to int
+        Samples of each part in ``splits.json``.
+    """
+
+    folder: Path
+    samples: int
+    missing: int
+    photographs: int
+    subsets: Mapping[str, int]
+    shards: int
+    size_bytes: int
+    fields: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]
+    config: DatasetConfig
+    uvgen: str
+    yaws: Mapping[int, int]
+    quality: LabelQuality | None
+    skipped: Mapping[str, int]
+    splits: Mapping[str, int]
+
+    def to_plain(self) -> dict[str, Any]:
+        """As `uvgen info --json` prints it."""
+        return {
+            "folder": str(self.folder),
+            "uvgen": self.uvgen,
+            "samples": self.samples,
+            "missing": self.missing,
+            "photographs": self.photographs,
+            "subsets": dict(self.subsets),
+            "shards": self.shards,
+            "size_bytes": self.size_bytes,
+            "fields": {
+                name: {"shape": list(shape), "dtype": "text" if dtype.kind == "S" else dtype.name}
+                for name, (shape, dtype) in self.fields.items()
+            },
+            "config": self.config.to_plain(),
+            "yaw_deg": {str(low): n for low, n in self.yaws.items()},
+            "label_nme": None if self.quality is None else self.quality.to_plain(),
+            "skipped": dict(self.skipped),
+            "splits": dict(self.splits),
+        }
+
+
+def describe_shards(path: str | os.PathLike[str]) -> DatasetInfo:
+    """Say what a data set holds.
+
+    Parameters
+    ----------
+    path : path-like
+        Folder that ``uvgen build`` or ``uvgen augment`` made, finished or not.
+
+    Returns
+    -------
+    DatasetInfo
+
+    Raises
+    ------
+    DatasetError
+        Where the folder is not a data set, or a shard cannot be read.
+
+    Examples
+    --------
+    >>> uvgen.describe_shards("shards/").subsets
+    {'IBUG': 64, 'IBUG_Flip': 64}
+    """
+    folder = data_folder(path)
+    index = Index.read(folder)
+    config = DatasetConfig.of_index(index, folder)
+    reader = ShardReader(folder, index, config, expected=known_layouts(config.build))
+    subsets = Counter[str]()
+    for entry in sorted(index.shards, key=lambda entry: entry.file):
+        if entry.samples:
+            subsets[entry.file.rpartition("-")[0]] += entry.samples
+    groups = group_samples(reader.names, copies=config.augmentation is not None)
+    splits = read_splits(folder / SPLITS) if (folder / SPLITS).exists() else {}
+    return DatasetInfo(
+        folder=folder,
+        samples=index.n_samples,
+        missing=index.missing,
+        photographs=len(groups),
+        subsets=dict(subsets),
+        shards=len(reader.files),
+        size_bytes=sum(entry.size_bytes for entry in index.shards),
+        fields=reader.fields,
+        config=config,
+        uvgen=index.uvgen,
+        yaws=_yaws(reader),
+        quality=label_quality(reader),
+        skipped=dict(Counter(_kind(skip.reason) for skip in index.skipped).most_common()),
+        splits={name: len(split.samples) for name, split in splits.items()},
+    )
+
+
+def _yaws(reader: ShardReader) -> dict[int, int]:
+    if "crop_pose" not in reader.fields:
+        return {}
+    yaws = np.degrees(reader.column("crop_pose")[:, 1].astype(np.float64))
+    bins = np.floor(yaws[np.isfinite(yaws)] / YAW_STEP_DEG).astype(int) * YAW_STEP_DEG
+    return dict(sorted(Counter(bins.tolist()).items()))
+
+
+def _kind(reason: str) -> str:
+    """A reason without what differs from sample to sample: file names and numbers."""
+    text = re.sub(r"\S*/\S+: ", "", reason)
+    return re.sub(r"-?\d+(\.\d+)?(e[-+]?\d+)?", "N", text)

@@ -1,0 +1,248 @@
+"""Real shards of samples that other shards hold: a part of one data set, or several put together.
+
+Crops, maps and every other field are moved as they are stored: nothing is decoded or rounded again.
+"""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from uvgen.datasets.config import DatasetConfig
+from uvgen.datasets.fields import known_layouts
+from uvgen.datasets.open import listed_names
+from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards
+from uvgen.datasets.splits import split_names
+from uvgen.errors import DatasetError, InputError
+from uvgen.jobs.run import RETRIES, check_run
+from uvgen.samples.find import find_names
+from uvgen.shards.constants import CONSTANTS, read_constants
+from uvgen.shards.format import Field
+from uvgen.shards.index import Index, ShardEntry, data_folder
+from uvgen.shards.reader import ShardReader
+from uvgen.shards.shard import OpenShard
+from uvgen.shards.writer import write_shard
+from uvgen.storage.files import sha256_file
+from uvgen.storage.names import brief
+
+_BATCH = 32
+_WRITTEN_ANEW = ("format", "version")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some samples of one shard."""
+
+    folder: Path
+    entry: ShardEntry
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MergeTask:
+    """One shard to make: its file name, and where its samples are."""
+
+    file: str
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MergeJob:
+    """What every process that copies samples needs: where they go, and the configuration of all of them."""
+
+    out: Path
+    config: DatasetConfig
+
+    def open(self) -> Callable[[MergeTask], ShardResult]:
+        """The function that makes one shard."""
+        return self._make
+
+    def _make(self, task: MergeTask) -> ShardResult:
+        with _opened(task.pieces[0], self.config) as shard:
+            known = [*known_layouts(self.config.build)]
+            written = sorted(_fields(shard).items(), key=lambda item: known.index(item[0]) if item[0] in known else 99)
+            fields = dict(written)  # in the order in which a build writes them: all of a set gives the same bytes
+            attributes = {key: value for key, value in shard.file_attributes.items() if key not in _WRITTEN_ANEW}
+        rows = (rows for piece in task.pieces for rows in self._rows(piece, fields))
+        compression = self.config.build.compression
+        return ShardResult(write_shard(self.out / task.file, fields, compression, rows, attributes), ())
+
+    def _rows(self, piece: Piece, fields: Mapping[str, Field]) -> Iterator[dict[str, Any]]:
+        path = piece.folder / piece.entry.file
+        if sha256_file(path) != piece.entry.sha256:
+            raise DatasetError(f"{path}: its SHA-256 is not the one in the index: damaged or changed; make it again")
+        with _opened(piece, self.config) as shard:
+            if (found := _fields(shard)) != fields:
+                odd = next(name for name in {**fields, **found} if fields.get(name) != found.get(name))
+                raise DatasetError(f"{path}: {odd} is not as in the other shards, expected the same in all of them")
+            for first in range(0, len(piece.rows), _BATCH):
+                part = piece.rows[first : first + _BATCH]
+                yield {name: [_stored(shard, name, row) for row in part] for name in fields}
+
+
+def _opened(piece: Piece, config: DatasetConfig) -> OpenShard:
+    return OpenShard(piece.folder / piece.entry.file, piece.entry.samples, known_layouts(config.build))
+
+
+def _stored(shard: OpenShard, name: str, row: int) -> Any:
+    return shard.encoded_image(row) if name == "image" and shard.has_jpegs else shard.read(name, row)
+
+
+def _fields(shard: OpenShard) -> dict[str, Field]:
+    fields = {}
+    for name in shard.fields:
+        shape, dtype = shard.layouts[name]
+        kind = "str" if dtype.kind == "S" else dtype.name
+        fields[name] = Field(kind, shape, name in ("image", "posmap"), shard.attributes[name])
+    if shard.has_jpegs:
+        fields["image"] = Field("bytes", (), attributes=shard.image_attributes)
+    return fields
+
+
+def merge_shards(
+    sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    names: Iterable[str] | str | os.PathLike[str] | None = None,
+    split: str | None = None,
+    workers: int = 1,
+    retries: int = RETRIES,
+    timeout: float | None = None,
+    overwrite: bool = False,
+    progress: Callable[[ShardResult], object] | None = None,
+) -> BuildResult:
+    """Make a data set of samples that others hold: several put together, or a part of one.
+
+    Parameters
+    ----------
+    sources : path-like or sequence of path-like
+        Folders that ``uvgen build`` or ``uvgen augment`` made with the same settings and model.
+    out : path-like
+        Folder for the new shards and `dataset.json`.
+    names, split
+        Which samples, as for `uvgen.open_shards`; of all sources together for `names`, of each one for `split`. All by
+        default.
+    workers : int
+        Processes; 1 works in this one, unless there is a `timeout`.
+    retries, timeout
+        As for `uvgen.build_shards`: what happens where processes die or hang.
+    overwrite : bool
+        Replace an existing data set in the folder.
+    progress : callable, optional
+        Called with each `ShardResult` as it is finished.
+
+    Returns
+    -------
+    BuildResult
+        Samples that the sources had skipped are listed there, and not here.
+
+    Raises
+    ------
+    DatasetError
+        Where a source is damaged or unfinished, or the output cannot be written or holds something else.
+    InputError
+        Where the sources were made otherwise than each other, two have a sample of the same name, or a name is in none.
+
+    Examples
+    --------
+    >>> uvgen.merge_shards(["afw/", "ibug/"], "both/").samples
+    >>> uvgen.merge_shards("shards/", "train/", split="train").samples
+    """
+    sources = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+    if not sources:
+        raise InputError("sources: none, expected folders of data sets")
+    folders = [Path(os.path.abspath(data_folder(source))) for source in sources]
+    check_run(workers, retries=retries, timeout=timeout)
+    out = Path(os.path.abspath(out))
+    check_output(out, overwrite=overwrite)
+    for folder in folders:
+        if out.exists() and folder.exists() and out.samefile(folder):
+            raise InputError(f"{out}: is a source, expected another folder for the new shards")
+    indexes = [Index.read(folder) for folder in folders]
+    config = _common(folders, indexes)
+    samples = _samples(folders, indexes, names, split)
+    plan = {
+        **indexes[0].plan,
+        "samples": len(samples),
+        "names_sha256": hashlib.sha256("\n".join(sample.name for sample in samples).encode()).hexdigest(),
+    }
+    return make_shards(
+        MergeJob(out, config), _plan(samples, config.build.shard_size), out, config, plan,
+        read_constants(folders[0], config.build.uv_size), mirror=None, workers=workers, retries=retries,
+        timeout=timeout, overwrite=overwrite, progress=progress,
+    )  # fmt: skip
+
+
+class _Place(NamedTuple):
+    """Where a sample is."""
+
+    name: str
+    folder: Path
+    entry: ShardEntry
+    row: int
+
+
+def _common(folders: Sequence[Path], indexes: Sequence[Index]) -> DatasetConfig:
+    """The configuration that all sources have."""
+    for folder, index in zip(folders, indexes, strict=True):
+        if index.missing:
+            raise DatasetError(f"{folder}: unfinished, {index.missing} samples are missing; run what made it again")
+        for key in {**indexes[0].config, **index.config}:
+            here, there = (one.config.get(key) for one in (index, indexes[0]))
+            if here != there:
+                what = "another model" if key.startswith("model") else f"{key} = {brief(here)}, not {brief(there)}"
+                raise InputError(
+                    f"{folder}: was made with {what}, expected the settings of {folders[0]}; to train on both, put their "
+                    "data sets together as they are read"
+                )
+        if index.constants_sha256 != indexes[0].constants_sha256:
+            raise InputError(f"{folder}: has other {CONSTANTS} than {folders[0]}, expected the same")
+    return DatasetConfig.of_index(indexes[0], folders[0])
+
+
+def _samples(
+    folders: Sequence[Path],
+    indexes: Sequence[Index],
+    names: Iterable[str] | str | os.PathLike[str] | None,
+    split: str | None,
+) -> list[_Place]:
+    """The samples to take, in the order of the new set: by subset, then by source."""
+    places = list[_Place]()
+    for folder, index in zip(folders, indexes, strict=True):
+        reader = ShardReader(folder, index, None)
+        listed = iter(reader.names)
+        entries = [entry for entry in index.shards if entry.samples]
+        every = [_Place(next(listed), folder, entry, row) for entry in entries for row in range(entry.samples)]
+        if split is not None:
+            every = [every[k] for k in find_names(reader.names, split_names(folder, split))]
+        places += every
+    if names is not None:
+        places = [places[k] for k in find_names([place.name for place in places], listed_names(names))]
+    if not places:
+        raise InputError(f"{folders[0]}: holds no samples, expected some")
+    counts = Counter(place.name for place in places)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise InputError(
+            f"sample {brief(twice[0])}: in two of the data sets ({len(twice)} samples are), expected each in one alone"
+        )
+    return sorted(places, key=lambda place: _subset(place.entry))
+
+
+def _subset(entry: ShardEntry) -> str:
+    return entry.file.rpartition("-")[0]
+
+
+def _plan(samples: Sequence[_Place], shard_size: int) -> list[MergeTask]:
+    """Cut a sorted list of samples into shards, none across subsets."""
+    tasks = []
+    for subset, members in groupby(samples, key=lambda place: _subset(place.entry)):
+        listed = list(members)
+        for block, first in enumerate(range(0, len(listed), shard_size)):
+            part = groupby(listed[first : first + shard_size], key=lambda place: (place.folder, place.entry))
+            pieces = tuple(Piece(folder, entry, tuple(place.row for place in rows)) for (folder, entry), rows in part)
+            tasks.append(MergeTask(f"{subset}-{block:05d}.h5", pieces))
+    return tasks

@@ -1,0 +1,120 @@
+"""Choosing samples of a data set by what is known of them: what `uvgen select` and `uvgen drop` do."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.datasets.open import listed_names, open_shards
+from uvgen.datasets.splits import group_samples, split_names
+from uvgen.errors import InputError
+from uvgen.samples.find import find_names
+from uvgen.shards.reader import ShardReader
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """What samples are chosen by: they must meet all that is given.
+
+    Attributes
+    ----------
+    names : iterable of str or path-like, optional
+        They are among these, or those that a text file lists.
+    split : str, optional
+        They are in this part of ``splits.json``.
+    subsets : sequence of str
+        Their subset is one of these; each as it is named, ``IBUG`` without ``IBUG_Flip``.
+    min_nme, max_nme : float, optional
+        Their `label_nme` is known and in this range, ends included; 0.05 is 5 %.
+    min_yaw_deg, max_yaw_deg : float, optional
+        The absolute yaw, as the picture shows it, is in this range, ends included.
+    flipped : bool, optional
+        An augmentation mirrored them, or did not.
+    """
+
+    names: Iterable[str] | str | os.PathLike[str] | None = None
+    split: str | None = None
+    subsets: Sequence[str] = ()
+    min_nme: float | None = None
+    max_nme: float | None = None
+    min_yaw_deg: float | None = None
+    max_yaw_deg: float | None = None
+    flipped: bool | None = None
+
+
+def select_names(
+    path: str | os.PathLike[str], criteria: Criteria, *, drop: bool = False, whole_photographs: bool = False
+) -> list[str]:
+    """Names of the samples that meet some criteria, or of all others.
+
+    Parameters
+    ----------
+    path : path-like
+        Folder that ``uvgen build`` or ``uvgen augment`` made.
+    criteria : Criteria
+        Which samples.
+    drop : bool
+        Whether to name the others instead.
+    whole_photographs : bool
+        Whether a sample that meets them brings along all versions of its photograph, see `uvgen.split_shards`.
+
+    Returns
+    -------
+    list of str
+        In the order of the data set; perhaps none.
+
+    Raises
+    ------
+    InputError
+        Where a name, a subset or the split is not in the set, a range is empty, or the set has no such field.
+    DatasetError
+        Where the folder is not a data set, or a shard cannot be read.
+    """
+    reader = open_shards(path)
+    names = reader.names
+    chosen = np.ones(len(names), bool)
+    listed = None if criteria.names is None else listed_names(criteria.names)
+    parts = [listed, None if criteria.split is None else split_names(reader.folder, criteria.split)]
+    for part in parts:
+        if part is not None:
+            inside = np.zeros(len(names), bool)
+            inside[find_names(names, part)] = True
+            chosen &= inside
+    if criteria.subsets:
+        chosen &= _of_subsets(reader, criteria.subsets)
+    chosen &= _in_range(reader, "label_nme", criteria.min_nme, criteria.max_nme)
+    chosen &= _in_range(reader, "crop_pose", criteria.min_yaw_deg, criteria.max_yaw_deg)
+    if criteria.flipped is not None:
+        flipped = reader.column("flipped") if "flipped" in reader.fields else np.zeros(len(names), bool)
+        chosen &= flipped == criteria.flipped
+    if whole_photographs:
+        groups = group_samples(names, copies=reader.config.augmentation is not None)
+        met = {name for name, is_chosen in zip(names, chosen, strict=True) if is_chosen}
+        brought = {name for group in groups.values() if not met.isdisjoint(group) for name in group}
+        chosen = np.array([name in brought for name in names], bool)
+    return [name for name, is_chosen in zip(names, chosen, strict=True) if is_chosen != drop]
+
+
+def _of_subsets(reader: ShardReader, subsets: Sequence[str]) -> NDArray[np.bool_]:
+    of_shard = [file.rpartition("-")[0] for file in reader.files]
+    if unknown := [subset for subset in subsets if subset not in of_shard]:
+        raise InputError(f"subset {unknown[0]!r}: not in the set, which has {', '.join(dict.fromkeys(of_shard))}")
+    return np.repeat([subset in subsets for subset in of_shard], reader.shard_samples)
+
+
+def _in_range(reader: ShardReader, field: str, low: float | None, high: float | None) -> Any:
+    if low is None and high is None:
+        return True
+    low, high = -np.inf if low is None else low, np.inf if high is None else high
+    what = "label NME" if field == "label_nme" else "yaw"
+    if not low <= high:
+        raise InputError(f"{what}: from {low:g} to {high:g}, expected a range")
+    if field not in reader.fields:
+        raise InputError(f"{reader.folder}: stores no {field}, expected a set with it; build it again")
+    values = reader.column(field)
+    if field == "crop_pose":
+        values = np.abs(np.degrees(values[:, 1]))
+    return (values >= low) & (values <= high)

@@ -1,0 +1,322 @@
+"""`splits.json`: named parts of a data set, such as "train" and "val", as lists of sample names.
+
+A split takes whole photographs: turned versions, mirror images and augmented copies of one never end up in two parts. It
+depends on the seed and the photographs' names alone, so that a set of crops at 128 px and its augmented copies are divided
+as the set at 256 px is.
+"""
+
+import hashlib
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from uvgen.checks import number_in
+from uvgen.datasets.config import DatasetConfig, is_number
+from uvgen.errors import DatasetError, InputError, OutputError
+from uvgen.samples.find import source_photograph
+from uvgen.shards.index import DATASET_INDEX, Index, data_folder
+from uvgen.shards.reader import ShardReader
+from uvgen.storage.files import check_file, replaced_on_success, same_content
+from uvgen.storage.names import brief
+from uvgen.storage.plain_json import parse_json
+from uvgen.storage.text import read_text
+
+SPLITS = "splits.json"
+"""The file's name, beside `dataset.json`."""
+
+PHOTOGRAPH, SAMPLE = "photograph", "sample"
+_FORMAT, _VERSION = "uvgen-splits", 1
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_COPY = re.compile(r"-\d+$")
+_WHAT = "the splits that `uvgen split` wrote"
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A named part of a data set.
+
+    Attributes
+    ----------
+    name : str
+        "train".
+    samples : tuple of str
+        Names, in the order of the data set.
+    made : mapping
+        What made it, plain values: fraction, seed and `by`, or criteria.
+    """
+
+    name: str
+    samples: tuple[str, ...]
+    made: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitResult:
+    """What `uvgen.split_shards` made.
+
+    Attributes
+    ----------
+    splits : tuple of Split
+        In the order in which they were asked for.
+    photographs : mapping of str to int
+        How many photographs (or groups) each has.
+    left_out : int
+        Samples in none of them, where the fractions do not sum to 1.
+    path : Path
+        The file.
+    """
+
+    splits: tuple[Split, ...]
+    photographs: Mapping[str, int]
+    left_out: int
+    path: Path
+
+    def to_plain(self) -> dict[str, Any]:
+        """As `uvgen split --json` prints it."""
+        return {
+            "path": str(self.path),
+            "splits": {
+                split.name: {**split.made, "samples": len(split.samples), "groups": self.photographs[split.name]}
+                for split in self.splits
+            },
+            "left_out": self.left_out,
+        }
+
+
+def split_shards(
+    path: str | os.PathLike[str],
+    fractions: Mapping[str, float],
+    *,
+    seed: int = 0,
+    by: str = PHOTOGRAPH,
+    out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+) -> SplitResult:
+    """Divide a data set into named parts by photographs, and write their lists; no shard is touched.
+
+    Parameters
+    ----------
+    path : path-like
+        Folder that ``uvgen build`` or ``uvgen augment`` made.
+    fractions : mapping of str to float
+        Part of the photographs for each name, ``{"train": 0.9, "val": 0.1}``; they sum to 1, or to less where some
+        samples are to be in no part.
+    seed : int
+        Another seed, another division.
+    by : str
+        What is never divided: "photograph" (see `uvgen.samples.find.source_photograph`), "sample", or a regular
+        expression: samples are kept together where it matches the same text in their names, or its first group does.
+    out : path-like, optional
+        File to write; ``splits.json`` in the folder by default, where readers find it.
+    overwrite : bool
+        Whether to replace parts of the same names that are divided otherwise.
+
+    Returns
+    -------
+    SplitResult
+
+    Raises
+    ------
+    InputError
+        Where a name or fraction is out of range, the expression matches nothing in a name, or a part would be empty.
+    DatasetError
+        Where the folder is not a data set, the file holds something else, or it cannot be written.
+
+    Examples
+    --------
+    >>> uvgen.split_shards("shards/", {"train": 0.9, "val": 0.1}).photographs
+    """
+    _check_fractions(fractions)
+    number_in(seed, "seed", -math.inf, whole=True)
+    folder = data_folder(path)
+    index = Index.read(folder)
+    names = _names(folder, index)
+    groups = group_samples(names, by, copies=DatasetConfig.of_index(index, folder).augmentation is not None)
+    keys = sorted(groups, key=lambda group: (_place(seed, group), group))
+    splits, photographs, first, total = [], {}, 0, 0.0
+    for name, fraction in fractions.items():
+        total += fraction
+        stop = round(min(total, 1.0) * len(keys))
+        if stop == first:
+            what = "photograph" if by == PHOTOGRAPH else "group"
+            count = f"1 {what}" if len(keys) == 1 else f"{len(keys)} {what}s"
+            raise InputError(f"fractions: {name} = {fraction:g} of {count} is none; give it more, or make a larger set")
+        members = {sample for group in keys[first:stop] for sample in groups[group]}
+        made = {"fraction": float(fraction), "seed": int(seed), "by": by}
+        splits.append(Split(name, tuple(sample for sample in names if sample in members), made))
+        photographs[name], first = stop - first, stop
+    target = folder / SPLITS if out is None else Path(out)
+    write_splits(target, splits, overwrite=overwrite)
+    return SplitResult(tuple(splits), photographs, len(names) - sum(len(split.samples) for split in splits), target)
+
+
+def _place(seed: int, group: str) -> bytes:
+    """Where a group stands in the order that is cut: the same in every data set that has it."""
+    return hashlib.sha256(f"{seed}\n{group}".encode()).digest()
+
+
+def _check_fractions(fractions: Mapping[str, float]) -> None:
+    if not fractions:
+        raise InputError("fractions: none, expected parts such as train=0.9, val=0.1")
+    for name, fraction in fractions.items():
+        check_split_name(name)
+        if not is_number(fraction) or not 0 < fraction <= 1:
+            raise InputError(f"fractions: {name} = {fraction}, expected a share above 0, up to 1")
+    if (total := math.fsum(fractions.values())) > 1 + 1e-9:
+        raise InputError(f"fractions: they sum to {total:g}, expected 1, or less to leave samples out")
+
+
+def check_split_name(name: str) -> None:
+    """Raise InputError unless a name can be a part's: letters, digits, dots, dashes and underscores."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InputError(f"split {name!r}: expected a name of letters, digits, '.', '-' and '_', such as train")
+
+
+def group_samples(names: Sequence[str], by: str = PHOTOGRAPH, *, copies: bool = False) -> dict[str, list[str]]:
+    """Samples that belong together, by what they have in common.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Samples' names.
+    by : str
+        See `split_shards`.
+    copies : bool
+        Whether the samples are augmented copies, whose names end in ``-0`` and so on.
+
+    Returns
+    -------
+    dict of str to list of str
+
+    Raises
+    ------
+    InputError
+        Where `by` is no regular expression, or does not match a name.
+    """
+    try:
+        pattern = None if by in (PHOTOGRAPH, SAMPLE) else re.compile(by)
+    except re.error as error:
+        raise InputError(f"by: {by!r}, expected photograph, sample or a regular expression ({error})") from error
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        group = _COPY.sub("", name) if copies else name
+        if by == PHOTOGRAPH:
+            group = source_photograph(group)
+        elif pattern is not None:
+            found = pattern.search(group)
+            if found is None:
+                raise InputError(f"by: {by!r} does not match {brief(name)}, expected an expression that matches all")
+            group = found[1] if pattern.groups and found[1] is not None else found[0]
+        groups.setdefault(group, []).append(name)
+    return groups
+
+
+def read_splits(path: Path) -> dict[str, Split]:
+    """The parts that a file lists, by name.
+
+    Raises
+    ------
+    DatasetError
+        Where it is missing or holds something else.
+    """
+    try:
+        content = parse_json(read_text(path, _WHAT))
+        if content.get("format") != _FORMAT or content.get("version") != _VERSION:
+            raise ValueError(f"format {brief(content.get('format'))}, version {brief(content.get('version'))}")
+        found = {}
+        for name, entry in content["splits"].items():
+            check_split_name(name)
+            samples, made = entry["samples"], {key: value for key, value in entry.items() if key != "samples"}
+            if not isinstance(samples, list) or not all(isinstance(sample, str) for sample in samples):
+                raise ValueError(f"samples of {name} are no list of names")
+            if len(set(samples)) < len(samples):
+                raise ValueError(f"{name} lists a sample twice")
+            found[name] = Split(name, tuple(samples), made)
+        return found
+    except FileNotFoundError as error:
+        raise DatasetError(f"{path}: no such file, expected {_WHAT}; run it first") from error
+    except DatasetError:
+        raise
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror}), expected {_WHAT}") from error
+    except (InputError, ValueError, LookupError, TypeError, AttributeError) as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        raise DatasetError(f"{path}: cannot be used ({brief(reason)}), expected {_WHAT}; run it again") from error
+
+
+def write_splits(path: Path, splits: Iterable[Split], *, overwrite: bool = False) -> None:
+    """Add parts to a file of splits.
+
+    Parameters
+    ----------
+    path : Path
+        The file; parts of other names that it lists are kept.
+    splits : iterable of Split
+        Parts to add.
+    overwrite : bool
+        Whether to replace parts of the same names with other samples; otherwise they are refused.
+
+    Raises
+    ------
+    OutputError
+        Where a part is there with other samples, or the file cannot be written.
+    DatasetError
+        Where the file holds something else.
+    """
+    there = read_splits(path) if path.exists() else {}
+    for split in splits:
+        old = there.get(split.name)
+        if old is not None and old.samples != split.samples and not overwrite:
+            raise OutputError(
+                f"{path}: has a split {split.name} of {len(old.samples)} other samples already; choose another name, or "
+                "overwrite it"
+            )
+        there[split.name] = split
+    content = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "splits": {name: {**split.made, "samples": list(split.samples)} for name, split in sorted(there.items())},
+    }
+    data = (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+    if not same_content(path, data):
+        check_file(path)
+        with replaced_on_success(path) as temporary:
+            temporary.write_bytes(data)
+
+
+def split_names(folder: Path, name: str) -> tuple[str, ...]:
+    """The samples of one of a folder's splits; InputError where it has none of this name."""
+    splits = read_splits(folder / SPLITS)
+    if name not in splits:
+        raise InputError(f"split {name!r}: not in {folder / SPLITS}, which has {', '.join(splits) or 'none'}")
+    return splits[name].samples
+
+
+def check_splits(folder: Path, names: Sequence[str]) -> list[str]:
+    """What is wrong with a folder's splits, if it has some: samples that the set does not have."""
+    path = folder / SPLITS
+    if not path.exists():
+        return []
+    try:
+        splits = read_splits(path)
+    except DatasetError as error:
+        return [str(error)]
+    there = set(names)
+    return [
+        f"{path}: split {split.name} lists {len(missing)} samples that are not in the set, first {missing[0]}; run "
+        "`uvgen split` again"
+        for split in splits.values()
+        if (missing := [sample for sample in split.samples if sample not in there])
+    ]
+
+
+def _names(folder: Path, index: Index) -> list[str]:
+    names = ShardReader(folder, index, None).names
+    if not names:
+        raise DatasetError(f"{folder / DATASET_INDEX}: the set holds no samples, expected some to divide")
+    return names
