@@ -12,7 +12,7 @@ from uvgen.cli.progress import cores, finish, reported
 _WHICH, _RESULT, _RUN = "Which samples", "What comes out (one of them)", "How it runs"
 
 _OPTIONS = (
-    option("--list", "list_path", type=EXISTING_FILE, group=_WHICH, help="Those that a text file names, a name a line."),
+    option("--list", "list_path", type=EXISTING_FILE, group=_WHICH, help="Those that a text file names, one a line."),
     option("--split", metavar="NAME", group=_WHICH, help="Those of a part in splits.json."),
     option("--subset", "subsets", multiple=True, metavar="NAME", group=_WHICH, help="Those of a subset; repeatable."),
     option("--min-nme", type=click.FloatRange(0), metavar="PERCENT", group=_WHICH,
@@ -88,11 +88,10 @@ def _as_split(shards: Path, names: list[str], options: dict[str, Any], drop: boo
     from uvgen.shards.index import data_folder
 
     check_split_name(options["split_name"])
-    made = {
-        "drop" if drop else "select": {
-            key: _plain(value) for key, value in options.items() if key in _CRITERIA and value
-        }
-    }
+    given = {key: _plain(options[key]) for key in _CRITERIA if options[key] not in (None, ())}
+    if not given["whole_photographs"]:
+        del given["whole_photographs"]
+    made = {"drop" if drop else "select": given}
     path = data_folder(shards) / SPLITS
     write_splits(path, [Split(options["split_name"], tuple(names), made)], overwrite=options["overwrite"])
     if not options["quiet"]:
@@ -117,7 +116,7 @@ def _plain(value: Any) -> Any:
 
 
 def _as_list(shards: Path, names: list[str], options: dict[str, Any], drop: bool) -> None:
-    from uvgen.errors import OutputError
+    from uvgen.errors import SettingsError
     from uvgen.storage.files import check_file, replaced_on_success
 
     out, text = options["out"], "".join(f"{name}\n" for name in names)
@@ -125,7 +124,7 @@ def _as_list(shards: Path, names: list[str], options: dict[str, Any], drop: bool
         click.echo(text, nl=False)
         return
     if out.exists() and not options["overwrite"]:
-        raise OutputError(f"{out}: exists, expected a new file; choose another name, or overwrite it")
+        raise SettingsError(f"{out}: exists, expected a new file; choose another name, or overwrite it")
     check_file(out)
     with replaced_on_success(out) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -19,7 +19,7 @@ class Fractions(click.ParamType):
             return value
         found: dict[str, float] = {}
         for part in value.split(","):
-            name, equals, number = part.partition("=")
+            name, _, number = part.partition("=")
             try:
                 fraction = float(number)
             except ValueError:
@@ -47,8 +47,8 @@ def command(
 ) -> None:  # fmt: skip
     """Divide a data set into parts, and list their samples in splits.json; no shard is copied.
 
-    Versions of one photograph (turned, mirrored, augmented) never end up in two parts. The same seed divides other data sets
-    of the same photographs in the same way. Training code reads a part with open_shards(path, split="train") or
+    Versions of one photograph (turned, mirrored, augmented) never end up in two parts. The same seed divides other data
+    sets of the same photographs in the same way. Training code reads a part with open_shards(path, split="train") or
     ShardDataset(path, split="train"); `uvgen merge --split` copies it.
 
     \b

@@ -18,6 +18,7 @@ from support.training_augmentations import Fails, Shifts
 
 import uvgen
 from uvgen.datasets.config import BuildConfig
+from uvgen.datasets.splits import split_shards
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.models.morphable import MorphableModel
 
@@ -637,3 +638,19 @@ except uvgen.UvgenError as error:
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "pip install torch" in found
+
+
+def test_dataset_of_a_split_has_its_samples_in_loader_workers(plain: Path, tmp_path: Path) -> None:
+    shards = Path(shutil.copytree(plain, tmp_path / "shards"))
+    split_shards(shards, {"train": 0.5, "val": 0.5})
+    whole, train = ShardDataset(shards), ShardDataset(shards, split="train")
+    place = {name: k for k, name in enumerate(whole.reader.names)}
+    found = {}
+    for batch in loader(train, sampler=ShardSampler(train), num_workers=1):
+        for k, name in enumerate(batch["name"]):
+            found[name] = {key: value[k] for key, value in batch.items()}
+    assert sorted(found) == sorted(train.reader.names) and 0 < len(found) < N
+    for name, sample in found.items():
+        assert_equal_batches(sample, whole[place[name]])
+    names = whole.reader.names[2:4]
+    assert ShardDataset(shards, names=names).reader.names == names

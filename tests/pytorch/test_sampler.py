@@ -133,3 +133,52 @@ def test_state_of_another_order_is_refused(data: Shards, options: dict[str, int]
     state = ShardSampler(Shards(*[100] * 50)).state_dict(n_used=4)
     with pytest.raises(InputError, match=f"sampler state: {name} is "):
         ShardSampler(data, **options).load_state_dict(state)  # type: ignore[arg-type]
+
+
+class Listed(torch.utils.data.Dataset):
+    """A data set of numbers, with shards."""
+
+    def __init__(self, *shard_samples: int) -> None:
+        self.shard_samples = shard_samples
+
+    def __len__(self) -> int:
+        return sum(self.shard_samples)
+
+    def __getitem__(self, key: int) -> int:
+        return key
+
+
+def test_sampler_takes_what_random_split_makes_and_reads_shard_by_shard() -> None:
+    data = Listed(*[40] * 100)
+    part, _ = torch.utils.data.random_split(data, [0.8, 0.2], torch.Generator().manual_seed(0))
+    order = list(ShardSampler(part, seed=1, shards_at_once=10, window=1))
+    assert sorted(order) == list(range(len(part)))
+    shards = np.array([part.indices[k] // 40 for k in order])
+    assert in_flight(shards) <= 10
+    assert order != list(ShardSampler(part, seed=2, shards_at_once=10, window=1))
+
+
+def test_sampler_over_subsets_of_concatenated_sets_gives_each_sample_once() -> None:
+    first, second = Listed(3, 4), Listed(5)
+    both = torch.utils.data.ConcatDataset([torch.utils.data.Subset(first, [6, 0, 1, 4]), second])
+    part = torch.utils.data.Subset(both, [0, 8, 2, 3, -1])
+    for data in (both, part):
+        assert sorted(ShardSampler(data)) == list(range(len(data)))
+        assert list(ShardSampler(data, shuffle=False)) == list(range(len(data)))
+        ranks = [list(ShardSampler(data, rank=rank, n_ranks=2)) for rank in range(2)]
+        assert sorted(ranks[0] + ranks[1]) == list(range(len(data)))
+
+
+def test_sampler_state_belongs_to_one_subset() -> None:
+    data = Listed(30, 30)
+    state = ShardSampler(torch.utils.data.Subset(data, range(0, 60, 2))).state_dict(3)
+    again = ShardSampler(torch.utils.data.Subset(data, range(0, 60, 2)))
+    again.load_state_dict(state)
+    assert len(again) == 27
+    with pytest.raises(InputError, match="sampler state: shards is"):
+        ShardSampler(torch.utils.data.Subset(data, list(range(59, -1, -2)))).load_state_dict(state)
+
+
+def test_sampler_of_what_has_no_shards_says_what_is_expected() -> None:
+    with pytest.raises(InputError, match="data: list without shard_samples, expected a ShardDataset, or a Subset"):
+        ShardSampler([1, 2, 3])

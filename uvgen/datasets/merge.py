@@ -196,8 +196,8 @@ def _common(folders: Sequence[Path], indexes: Sequence[Index]) -> DatasetConfig:
             if here != there:
                 what = "another model" if key.startswith("model") else f"{key} = {brief(here)}, not {brief(there)}"
                 raise InputError(
-                    f"{folder}: was made with {what}, expected the settings of {folders[0]}; to train on both, put their "
-                    "data sets together as they are read"
+                    f"{folder}: was made with {what}, expected the settings of {folders[0]}; to train on both, put "
+                    "them together as they are read"
                 )
         if index.constants_sha256 != indexes[0].constants_sha256:
             raise InputError(f"{folder}: has other {CONSTANTS} than {folders[0]}, expected the same")

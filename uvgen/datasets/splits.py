@@ -1,8 +1,8 @@
 """`splits.json`: named parts of a data set, such as "train" and "val", as lists of sample names.
 
-A split takes whole photographs: turned versions, mirror images and augmented copies of one never end up in two parts. It
-depends on the seed and the photographs' names alone, so that a set of crops at 128 px and its augmented copies are divided
-as the set at 256 px is.
+A split takes whole photographs: turned versions, mirror images and augmented copies of one never end up in two parts.
+It depends on the seed and the photographs' names alone, so that a set of crops at 128 px and its augmented copies are
+divided as the set at 256 px is.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from typing import Any
 
 from uvgen.checks import number_in
 from uvgen.datasets.config import DatasetConfig, is_number
-from uvgen.errors import DatasetError, InputError, OutputError
+from uvgen.errors import DatasetError, InputError, SettingsError
 from uvgen.samples.find import source_photograph
 from uvgen.shards.index import DATASET_INDEX, Index, data_folder
 from uvgen.shards.reader import ShardReader
@@ -263,7 +263,7 @@ def write_splits(path: Path, splits: Iterable[Split], *, overwrite: bool = False
 
     Raises
     ------
-    OutputError
+    SettingsError
         Where a part is there with other samples, or the file cannot be written.
     DatasetError
         Where the file holds something else.
@@ -272,9 +272,9 @@ def write_splits(path: Path, splits: Iterable[Split], *, overwrite: bool = False
     for split in splits:
         old = there.get(split.name)
         if old is not None and old.samples != split.samples and not overwrite:
-            raise OutputError(
-                f"{path}: has a split {split.name} of {len(old.samples)} other samples already; choose another name, or "
-                "overwrite it"
+            raise SettingsError(
+                f"{path}: has a split {split.name} of {len(old.samples)} other samples already; choose another "
+                "name, or overwrite it"
             )
         there[split.name] = split
     content = {

@@ -17,6 +17,7 @@ from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts
 from uvgen.datasets.open import check_model, open_shards
 from uvgen.datasets.quality import LabelQuality, label_quality
+from uvgen.datasets.splits import check_splits
 from uvgen.errors import DatasetError, InputError
 from uvgen.fixed_point import decode
 from uvgen.geometry import pose_to_image
@@ -131,6 +132,8 @@ def verify_shards(
             f"{folder}: holds no samples, all {len(index.skipped)} were skipped, first {index.skipped[0].reason}"
         )
     problems += _check_constants(folder, index)
+    if all(entry.sample_names is not None for entry in index.shards):
+        problems += check_splits(folder, [name for entry in index.shards for name in entry.sample_names or ()])
     process = Hdf5Process() if untrusted else None
     for entry in index.shards:
         if entry.sha256 is not None:

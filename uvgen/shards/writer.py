@@ -81,8 +81,9 @@ class ShardWriter:
                 empty = np.empty((0, *f.shape), f.dtype)
                 self._file.create_dataset(name, data=np.concatenate([empty, *parts]))
         for name, f in self._fields.items():
-            self._file[f"{name}_data" if f.dtype == "bytes" else name].attrs.update(f.attributes)
-        self._file.attrs.update({"format": FORMAT, "version": VERSION, **attributes})
+            self._file[f"{name}_data" if f.dtype == "bytes" else name].attrs.update(dict(sorted(f.attributes.items())))
+        # sorted, as readers find them: copied shards have the bytes of the originals
+        self._file.attrs.update(dict(sorted({"format": FORMAT, "version": VERSION, **attributes}.items())))
 
 
 def write_shard(

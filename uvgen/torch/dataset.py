@@ -90,8 +90,8 @@ class ShardDataset(Dataset[dict[str, Any]]):
     ModelError
         Where the model is not the set's, or does not say which vertices mirror each other and the augmentation flips.
     InputError
-        Where `normalize`, a name or the split is unknown, the set has no images, `source` cannot be used, or maps are to be flipped
-        without a model.
+        Where `normalize`, a name or the split is unknown, the set has no images, `source` cannot be used, or maps are
+        to be flipped without a model.
 
     Attributes
     ----------

@@ -212,5 +212,6 @@ def _shards_of(data: Any) -> tuple[tuple[int, ...], NDArray[np.int64] | None]:
         ]
         return shards, np.concatenate(each)
     raise InputError(
-        f"data: {type(data).__name__} without shard_samples, expected a ShardDataset, or a Subset or ConcatDataset of some"
+        f"data: {type(data).__name__} without shard_samples, expected a ShardDataset, or a Subset or "
+        "ConcatDataset of some"
     )

@@ -1,0 +1,154 @@
+"""The commands `uvgen split`, `select`, `drop`, `merge` and `info`."""
+
+import json
+from pathlib import Path
+
+import pytest
+from support.builds import make
+from support.toy import write_tree
+
+from uvgen import open_shards
+from uvgen.samples.find import source_photograph
+
+
+@pytest.fixture
+def shards(tree, model_path, tmp_path) -> Path:
+    make(tree, model_path, tmp_path / "shards")
+    return tmp_path / "shards"
+
+
+def test_split_writes_parts_that_readers_and_merge_take(uvgen, shards, tmp_path) -> None:
+    result = uvgen("split", shards, "--fractions", "train=0.7,val=0.3")
+    assert result.exit_code == 0, result.output
+    assert "train: " in result.stdout and f"{shards / 'splits.json'}: written" in result.stdout
+    parts = {name: set(open_shards(shards, split=name).names) for name in ("train", "val")}
+    assert {source_photograph(n) for n in parts["train"]}.isdisjoint({source_photograph(n) for n in parts["val"]})
+    result = uvgen("merge", shards, "--split", "val", "--out", tmp_path / "val", "--workers", 1)
+    assert result.exit_code == 0, result.output
+    assert set(open_shards(tmp_path / "val").names) == parts["val"]
+
+
+def test_split_json_is_one_object_on_stdout(uvgen, shards) -> None:
+    content = json.loads(uvgen("split", shards, "--fractions", "train=0.7,val=0.2", "--json").stdout)
+    assert content["splits"]["train"]["fraction"] == 0.7 and content["splits"]["train"]["groups"] == 4
+    assert content["path"] == str(shards / "splits.json")
+    assert content["left_out"] == 9 - sum(part["samples"] for part in content["splits"].values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--fractions", "train"], 2, "'train': expected NAME=FRACTION"),
+        (["--fractions", "a=0.5,a=0.5"], 2, "a is given twice"),
+        (["--fractions", "a=1.5"], 1, "a = 1.5, expected a share above 0, up to 1"),
+        (["--fractions", "a=0.5", "--by", "("], 1, "by: '('"),
+        ([], 2, "Missing option '--fractions'"),
+    ],
+)
+def test_split_with_wrong_options_says_what_is_expected(uvgen, shards, arguments, status, message) -> None:
+    result = uvgen("split", shards, *arguments)
+    assert result.exit_code == status and message in result.stderr, result.output
+
+
+def test_split_again_otherwise_names_the_option_that_replaces(uvgen, shards) -> None:
+    uvgen("split", shards, "--fractions", "a=0.5,b=0.5")
+    result = uvgen("split", shards, "--fractions", "a=0.7,b=0.3")
+    assert result.exit_code == 1 and "overwrite it (--out, --overwrite)" in result.stderr
+    assert uvgen("split", shards, "--fractions", "a=0.7,b=0.3", "--overwrite").exit_code == 0
+
+
+def test_select_and_drop_divide_a_set_in_all_three_forms(uvgen, shards, tmp_path) -> None:
+    names = open_shards(shards).names
+    listed = uvgen("select", shards, "--subset", "AFW", "--out", "-")
+    assert listed.exit_code == 0 and listed.stdout.split() == [name for name in names if name.startswith("AFW/")]
+    (tmp_path / "bad.txt").write_text(listed.stdout)
+    result = uvgen("drop", shards, "--list", tmp_path / "bad.txt", "--as", "clean")
+    assert result.exit_code == 0 and "clean, 6 samples" in result.stdout
+    assert open_shards(shards, split="clean").names == names[3:]
+    result = uvgen("select", shards, "--split", "clean", "--copy", tmp_path / "clean", "--workers", 1)
+    assert result.exit_code == 0, result.output
+    assert open_shards(tmp_path / "clean").names == names[3:]
+    made = json.loads((shards / "splits.json").read_text())["splits"]["clean"]
+    assert made["drop"] == {"list_path": "bad.txt"}
+
+
+def test_select_writes_a_list_that_build_takes(uvgen, tree, model_path, shards, tmp_path) -> None:
+    result = uvgen("select", shards, "--min-yaw", 30, "--out", tmp_path / "turned.txt")
+    assert result.exit_code == 0, result.output
+    chosen = (tmp_path / "turned.txt").read_text().split()
+    assert 0 < len(chosen) < 9
+    arguments = ["--data", tree, "--model", model_path, "--size", 32, "--list", tmp_path / "turned.txt"]
+    assert uvgen("build", *arguments, "--out", tmp_path / "some", "--workers", 1).exit_code == 0
+    assert open_shards(tmp_path / "some").names == chosen
+    result = uvgen("select", shards, "--min-yaw", 30, "--out", tmp_path / "turned.txt")
+    assert result.exit_code == 1 and "turned.txt: exists, expected a new file" in result.stderr
+    assert "(--out, --overwrite)" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["select", "drop"])
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--subset", "AFW"], 2, "expected one of --as NAME, --out FILE and --copy FOLDER"),
+        (["--subset", "AFW", "--as", "a", "--out", "-"], 2, "expected one of --as"),
+        (["--as", "a"], 2, "no criterion"),
+        (["--as", "a/b", "--subset", "AFW"], 1, "split 'a/b': expected a name"),
+        (["--as", "a", "--subset", "HELEN"], 1, "subset 'HELEN': not in the set"),
+    ],
+)
+def test_select_and_drop_with_wrong_options_say_what_is_expected(
+    uvgen, shards, command, arguments, status, message
+) -> None:
+    result = uvgen(command, shards, *arguments)
+    assert result.exit_code == status and message in result.stderr, result.output
+    assert not (shards / "splits.json").exists()
+
+
+def test_select_of_nothing_fails_and_writes_nothing(uvgen, shards) -> None:
+    result = uvgen("select", shards, "--min-yaw", 179, "--as", "none")
+    assert result.exit_code == 1 and "no sample meets the criteria" in result.stderr
+    result = uvgen("drop", shards, "--min-yaw", 0, "--as", "none")
+    assert result.exit_code == 1 and "no sample is left" in result.stderr
+    assert not (shards / "splits.json").exists()
+
+
+def test_merge_puts_sets_together(uvgen, tmp_path, model_path) -> None:
+    tree = write_tree(tmp_path / "tree")
+    for subset in ("AFW", "IBUG"):
+        arguments = ["--data", tree, "--model", model_path, "--size", 32, "--subset", subset, "--workers", 1]
+        assert uvgen("build", *arguments, "--out", tmp_path / subset).exit_code == 0
+    result = uvgen("merge", tmp_path / "AFW", tmp_path / "IBUG", "--out", tmp_path / "both", "--workers", 1)
+    assert result.exit_code == 0 and "9 samples, 0 skipped" in result.stdout, result.output
+    result = uvgen("merge", tmp_path / "AFW", tmp_path / "AFW", "--out", tmp_path / "twice")
+    assert result.exit_code == 1 and "in two of the data sets" in result.stderr
+    result = uvgen("merge", "--out", tmp_path / "none")
+    assert result.exit_code == 2 and "Missing argument 'SHARDS...'" in result.stderr
+
+
+def test_info_says_what_a_set_holds(uvgen, shards) -> None:
+    uvgen("split", shards, "--fractions", "train=0.7,val=0.3")
+    result = uvgen("info", shards)
+    assert result.exit_code == 0, result.output
+    text = " ".join(result.stdout.split())
+    for part in ("9 of 6 photographs", "AFW 3, IBUG 3, IBUG_Flip 3", "6 shards", "32 x 32 px, raw",
+                 "48 x 48 texels, uint16", "model toy", "augmented no", "label NME: median", "skipped none",
+                 "train ", "posmap (48, 48, 3)"):  # fmt: skip
+        assert part in text, part
+
+
+def test_info_json_holds_the_same_and_counts_yaws_and_reasons(uvgen, tree, model_path, tmp_path) -> None:
+    (tree / "AFW" / "AFW_001_1_0.jpg").write_bytes(b"no image")
+    (tree / "IBUG" / "IBUG_002_1_0.jpg").write_bytes(b"no image either")
+    make(tree, model_path, tmp_path / "shards")
+    content = json.loads(uvgen("info", tmp_path / "shards", "--json").stdout)
+    assert content["samples"] == 7 == sum(content["subsets"].values()) == sum(content["yaw_deg"].values())
+    assert list(content["skipped"].values()) == [2], content["skipped"]
+    assert content["fields"]["posmap"] == {"shape": [48, 48, 3], "dtype": "uint16"}
+    assert content["fields"]["name"]["dtype"] == "text"
+    assert content["label_nme"]["annotated"] == 7 and content["label_nme"]["median"] > 0
+    assert content["config"]["size"] == 32 and content["missing"] == 0
+
+
+def test_info_of_another_folder_says_what_is_expected(uvgen, tmp_path) -> None:
+    result = uvgen("info", tmp_path)
+    assert result.exit_code == 1 and "expected a folder that `uvgen build` made" in result.stderr

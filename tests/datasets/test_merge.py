@@ -1,0 +1,161 @@
+"""Data sets put together and parts of one: the same bits in new shards."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import pytest
+from support.builds import SMALL, assert_equal_samples, by_name, file_hashes, make
+from support.toy import write_tree
+
+from uvgen import (
+    Augmentation,
+    augment_shards,
+    build_shards,
+    find_samples,
+    load_model,
+    merge_shards,
+    open_shards,
+    split_shards,
+    verify_shards,
+)
+from uvgen.errors import DatasetError, InputError, OutputError
+
+CONFIGS = {
+    "raw": SMALL,
+    "jpeg": dataclasses.replace(SMALL, image_codec="jpeg"),
+    "gzip": dataclasses.replace(SMALL, compression="gzip"),
+    "no maps": dataclasses.replace(SMALL, maps="none", posmap_dtype="float32"),
+    "flips": dataclasses.replace(SMALL, augmentation=Augmentation(flip=0.5), copies=2),
+}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory) -> Path:
+    return write_tree(tmp_path_factory.mktemp("tree"))
+
+
+@pytest.fixture(scope="module", params=CONFIGS)
+def built(request, tree, model_path, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("built") / "shards"
+    make(tree, model_path, out, CONFIGS[request.param])
+    return out
+
+
+@pytest.fixture(scope="module")
+def plain(tree, model_path, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("built") / "shards"
+    make(tree, model_path, out)
+    return out
+
+
+def test_merge_of_a_whole_set_gives_its_bytes(built, tmp_path) -> None:
+    merge_shards(built, tmp_path / "out")
+    whole, copied = file_hashes(built), file_hashes(tmp_path / "out")
+    if "flipped" in open_shards(built).fields:  # its shards are of one copy each; here they are filled
+        del whole["dataset.json"], copied["dataset.json"]
+        assert whole["constants.npz"] == copied["constants.npz"]
+    else:
+        assert whole == copied
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_merge_of_the_parts_holds_every_sample_as_it_was(built, model_path, tmp_path, workers) -> None:
+    shutil.copytree(built, tmp_path / "shards")
+    split_shards(tmp_path / "shards", {"train": 0.5, "val": 0.5})
+    parts = [tmp_path / "train", tmp_path / "val"]
+    for part in parts:
+        merge_shards(tmp_path / "shards", part, split=part.name, workers=workers)
+        assert open_shards(part).names == open_shards(tmp_path / "shards", split=part.name).names
+    merge_shards(parts, tmp_path / "both", workers=workers)
+    expected, found = by_name(built), by_name(tmp_path / "both")
+    assert found.keys() == expected.keys()
+    for name, sample in found.items():
+        assert_equal_samples(sample, expected[name])
+    for folder in (*parts, tmp_path / "both"):
+        assert verify_shards(folder, model=load_model(model_path)).problems == ()
+
+
+def test_merge_of_augmented_copies_is_sound(plain, model_path, tmp_path) -> None:
+    augment_shards(plain, tmp_path / "copies", Augmentation(rotation_deg=(-20, 20)), copies=3)
+    names = open_shards(tmp_path / "copies").names[::2]
+    merge_shards(tmp_path / "copies", tmp_path / "out", names=names)
+    assert open_shards(tmp_path / "out").names == names
+    assert verify_shards(tmp_path / "out", model=load_model(model_path)).problems == ()
+
+
+def test_merge_cuts_shards_within_subsets_at_the_set_s_size(tree, model_path, tmp_path) -> None:
+    samples = find_samples(tree)
+    for k in range(3):  # one sample of each subset each
+        chosen = [sample for sample in samples if f"_{k:03d}_" in sample.name]
+        build_shards(chosen, tmp_path / str(k), model=load_model(model_path), config=SMALL, root=tree)
+    result = merge_shards([tmp_path / str(k) for k in range(3)], tmp_path / "out")
+    assert [path.name for path in result.files] == [
+        f"{subset}-0000{k}.h5" for subset in ("AFW", "IBUG", "IBUG_Flip") for k in range(2)
+    ]
+    assert open_shards(tmp_path / "out").shard_samples == (2, 1) * 3
+    assert open_shards(tmp_path / "out").names == [sample.name for sample in samples]
+
+
+def test_merge_goes_on_where_it_stopped(plain, tmp_path) -> None:
+    merge_shards(plain, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        merge_shards(plain, tmp_path / "out", progress=_interrupt)
+    result = merge_shards(plain, tmp_path / "out")
+    assert 0 < result.new_samples < result.samples
+    assert file_hashes(tmp_path / "out") == file_hashes(tmp_path / "whole")
+
+
+def _interrupt(_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": 40}, r"made with size = 40, not 32, expected the settings of .*plain"),
+        ({"seed": 1}, "made with seed = 1, not 0"),
+        ({"image_codec": "jpeg"}, "made with image_codec = jpeg, not raw"),
+    ],
+)
+def test_merge_refuses_sets_of_other_settings(plain, tree, model_path, tmp_path, change, message) -> None:
+    shutil.copytree(plain, tmp_path / "plain")
+    make(tree, model_path, tmp_path / "other", dataclasses.replace(SMALL, **change))
+    with pytest.raises(InputError, match=message):
+        merge_shards([tmp_path / "plain", tmp_path / "other"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_merge_refuses_what_cannot_be_one_set(plain, tmp_path) -> None:
+    shutil.copytree(plain, tmp_path / "again")
+    with pytest.raises(InputError, match=r"sample AFW/AFW_000_1_0: in two of the data sets \(9 samples are\)"):
+        merge_shards([plain, tmp_path / "again"], tmp_path / "out")
+    with pytest.raises(InputError, match="sources: none"):
+        merge_shards([], tmp_path / "out")
+    with pytest.raises(InputError, match="is a source, expected another folder"):
+        merge_shards([tmp_path / "again"], tmp_path / "again")
+    with pytest.raises(InputError, match="not there, first nobody"):
+        merge_shards(plain, tmp_path / "out", names=["nobody"])
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "synth.json").write_text("{}")
+    with pytest.raises(OutputError, match="choose another"):
+        merge_shards(plain, tmp_path / "full")
+    assert not (tmp_path / "out").exists()
+
+
+def test_merge_of_a_damaged_shard_is_refused_and_leaves_no_copy_of_it(plain, tmp_path) -> None:
+    shutil.copytree(plain, tmp_path / "bad")
+    shard = tmp_path / "bad" / "IBUG-00000.h5"
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(DatasetError, match=r"IBUG-00000.h5: its SHA-256 is not the one in the index"):
+        merge_shards(tmp_path / "bad", tmp_path / "out")
+    assert "IBUG-00000.h5" not in file_hashes(tmp_path / "out")
+
+
+def test_merge_of_an_unfinished_set_is_refused(plain, tree, model_path, tmp_path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        make(tree, model_path, tmp_path / "part", progress=_interrupt)
+    with pytest.raises(DatasetError, match=r"part: unfinished, \d samples are missing"):
+        merge_shards(tmp_path / "part", tmp_path / "out")

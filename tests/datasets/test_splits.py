@@ -1,0 +1,290 @@
+"""Splits: whole photographs, the same ones in every set, and readers that take them."""
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.builds import assert_equal_samples, by_name, file_hashes, make
+from support.toy import write_sample
+
+from uvgen import Augmentation, augment_shards, open_shards, select_names, split_shards, verify_shards
+from uvgen.datasets.selection import Criteria
+from uvgen.datasets.splits import SPLITS, Split, group_samples, read_splits, write_splits
+from uvgen.errors import DatasetError, InputError, OutputError
+from uvgen.samples.find import source_photograph
+
+HALVES = {"train": 0.5, "val": 0.5}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory) -> Path:
+    """Four photographs of IBUG in three versions each and their mirror images, one of them with a second face."""
+    root = tmp_path_factory.mktemp("tree")
+    for k in range(4):
+        for version in range(3):
+            for subset in ("IBUG", "IBUG_Flip"):
+                write_sample(root / subset, f"IBUG_image_{k:03d}_1_{version}", seed=10 * k + version)
+    write_sample(root / "IBUG", "IBUG_image_000_2_0", seed=90)
+    return root
+
+
+@pytest.fixture(scope="module")
+def built(tree, model_path, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("built") / "shards"
+    make(tree, model_path, out)
+    return out
+
+
+@pytest.fixture
+def shards(built, tmp_path) -> Path:
+    """The set, without splits, in a folder of the test's own."""
+    out = tmp_path / "shards"
+    out.mkdir()
+    for path in built.iterdir():
+        (out / path.name).hardlink_to(path)
+    return out
+
+
+def photographs(names) -> set[str]:
+    return {source_photograph(name.rsplit("-", 1)[0] if name[-2] == "-" else name) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("IBUG/IBUG_image_008_1_0", "IBUG/IBUG_image_008"),
+        ("IBUG/IBUG_image_008_1_13", "IBUG/IBUG_image_008"),
+        ("IBUG/IBUG_image_008_2_0", "IBUG/IBUG_image_008"),  # another face of the photograph
+        ("IBUG_Flip/IBUG_image_008_1_0", "IBUG/IBUG_image_008"),
+        ("LFPW/LFPW_image_train_0001_0", "LFPW/LFPW_image_train_0001"),
+        ("LFPW/LFPW_image_train_0001_7", "LFPW/LFPW_image_train_0001"),
+        ("LFPW/LFPW_image_test_0001_7", "LFPW/LFPW_image_test_0001"),
+        ("AFW/AFW_1051618982_1_0", "AFW/AFW_1051618982"),
+        ("HELEN_Flip/HELEN_100032540_1_14", "HELEN/HELEN_100032540"),
+        ("image00050", "image00050"),
+        ("photos/2024_05_17", "photos/2024_05_17"),  # not of 300W-LP: numbers mean nothing
+        ("photos_flip/a", "photos/a"),
+    ],
+)
+def test_source_photograph_of_published_names_is_their_photograph(name, expected) -> None:
+    assert source_photograph(name) == expected
+
+
+def test_split_never_divides_a_photograph_and_gives_each_sample_one_part(shards) -> None:
+    result = split_shards(shards, HALVES)
+    train, val = (set(split.samples) for split in result.splits)
+    assert photographs(train).isdisjoint(photographs(val))
+    assert train | val == set(open_shards(shards).names) and result.left_out == 0
+    assert result.photographs == {"train": 2, "val": 2}
+
+
+def test_split_of_augmented_copies_is_that_of_their_source(shards, tmp_path) -> None:
+    augment_shards(shards, tmp_path / "copies", Augmentation(rotation_deg=(-20, 20)), copies=2)
+    plain, copied = (
+        {split.name: photographs(split.samples) for split in split_shards(path, HALVES, seed=3).splits}
+        for path in (shards, tmp_path / "copies")
+    )
+    assert plain == copied
+
+
+def test_split_depends_on_the_seed_alone_and_writes_the_same_bytes(shards) -> None:
+    split_shards(shards, HALVES, seed=1)
+    first = (shards / SPLITS).read_bytes()
+    split_shards(shards, HALVES, seed=1)
+    assert (shards / SPLITS).read_bytes() == first
+    others = {split_shards(shards, HALVES, seed=seed, overwrite=True).splits[0].samples for seed in range(8)}
+    assert len(others) > 1
+
+
+def test_split_that_is_there_is_replaced_with_overwrite_alone(shards) -> None:
+    split_shards(shards, {"train": 0.75, "val": 0.25})
+    before = (shards / SPLITS).read_bytes()
+    with pytest.raises(OutputError, match=r"splits.json: has a split train of \d+ other samples already"):
+        split_shards(shards, HALVES)
+    assert (shards / SPLITS).read_bytes() == before
+    split_shards(shards, {"test": 1.0})
+    assert set(read_splits(shards / SPLITS)) == {"train", "val", "test"}
+    split_shards(shards, HALVES, overwrite=True)
+    assert read_splits(shards / SPLITS)["train"].made == {"fraction": 0.5, "seed": 0, "by": "photograph"}
+
+
+@given(st.integers(1, 40), st.integers(0, 99), st.booleans())
+def test_group_samples_keeps_each_sample_once_and_versions_together(n, seed, copies) -> None:
+    rng = np.random.default_rng(seed)
+    end = "-0" if copies else ""
+    names = [
+        f"HELEN{flip}/HELEN_{k}_{face}_{version}{end}"
+        for k in range(n)
+        for flip in ("", "_Flip")
+        for face in range(1, 1 + rng.integers(1, 3))
+        for version in range(rng.integers(1, 4))
+    ]
+    groups = group_samples(names, copies=copies)
+    assert len(groups) == n
+    assert sorted(name for group in groups.values() for name in group) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("by", "n_groups"),
+    [("photograph", 4), ("sample", 25), (r"image_(\d+)", 4), ("^IBUG(_Flip)?/", 2), (r"_\d$", 3)],
+)
+def test_group_samples_by_photograph_sample_or_expression(built, by, n_groups) -> None:
+    assert len(group_samples(open_shards(built).names, by)) == n_groups
+
+
+@pytest.mark.parametrize(
+    ("fractions", "options", "message"),
+    [
+        ({}, {}, "fractions: none"),
+        ({"train": 0.9, "val": 0.2}, {}, "sum to 1.1, expected 1"),
+        ({"train": 0.0}, {}, "train = 0.0, expected a share above 0"),
+        ({"train": float("nan")}, {}, "train = nan, expected a share"),
+        ({"a/b": 0.5}, {}, "split 'a/b': expected a name of letters"),
+        ({"train": 0.99, "val": 0.01}, {}, "val = 0.01 of 4 photographs is none"),
+        (HALVES, {"by": "["}, r"by: '\['"),
+        (HALVES, {"by": "AFW"}, "by: 'AFW' does not match IBUG/"),
+        (HALVES, {"seed": 0.5}, "seed: 0.5"),
+    ],
+)
+def test_split_refuses_what_cannot_be_divided(shards, fractions, options, message) -> None:
+    with pytest.raises(InputError, match=message):
+        split_shards(shards, fractions, **options)
+    assert not (shards / SPLITS).exists()
+
+
+def test_open_shards_reads_a_split_as_the_whole_set_has_it(shards) -> None:
+    split_shards(shards, {"val": 0.5})
+    whole, part = open_shards(shards), open_shards(shards, split="val")
+    assert 0 < len(part) < len(whole)
+    samples = by_name(shards)
+    place = {name: k for k, name in enumerate(whole.names)}
+    assert [place[name] for name in part.names] == sorted(place[name] for name in part.names)
+    for sample in part:
+        assert_equal_samples(sample, samples[sample["name"]])
+    np.testing.assert_array_equal(part.column("pose"), np.stack([samples[name]["pose"] for name in part.names]))
+    assert sum(part.shard_samples) == len(part) == len(part.names)
+    assert part[-1]["name"] == part.names[-1] and part[1:3]["name"] == part.names[1:3]
+    for key in range(len(part)):
+        first, stop = part.shard_range(key)
+        assert first <= key < stop
+    assert pickle.loads(pickle.dumps(part)).names == part.names
+    with pytest.raises(IndexError):
+        part[len(part)]
+
+
+def test_reader_subset_of_a_subset_counts_as_a_list_does(built) -> None:
+    whole = open_shards(built)
+    part = whole.subset([7, 3, 3, -1, 12])
+    assert part.names == [whole.names[k] for k in (3, 7, 12, len(whole) - 1)]
+    assert part.subset([-1, 0]).names == [part.names[0], part.names[-1]]
+    assert len(whole.subset([])) == 0 and whole.subset([]).names == [] and whole.subset([]).shard_samples == ()
+
+
+def test_open_shards_takes_names_and_list_files(built, tmp_path) -> None:
+    names = open_shards(built).names
+    assert open_shards(built, names=names[5:2:-1]).names == names[3:6]
+    (tmp_path / "list.txt").write_text("# chosen\n" + f"{names[9]}.jpg\n\n{names[2]}\n")
+    assert open_shards(built, names=tmp_path / "list.txt").names == [names[2], names[9]]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"names": ["nobody"]}, "1 listed samples are not there, first nobody; names look like IBUG/"),
+        ({"names": []}, "names none"),
+        ({"names": "missing.txt"}, "missing.txt: cannot be read"),
+        ({"split": "train"}, "splits.json: no such file, expected the splits that `uvgen split` wrote"),
+        ({"split": "a", "names": ["b"]}, "names and split are both given"),
+    ],
+)
+def test_open_shards_with_names_that_are_not_there_says_so(shards, options, message) -> None:
+    with pytest.raises((InputError, DatasetError), match=message):
+        open_shards(shards, **options)
+
+
+def test_open_shards_with_another_split_names_those_that_are_there(shards) -> None:
+    split_shards(shards, HALVES)
+    with pytest.raises(InputError, match=r"split 'test': not in .*splits.json, which has train, val"):
+        open_shards(shards, split="test")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "cannot be used"),
+        ("[]", "cannot be used"),
+        ("{}", "format None"),
+        ('{"format": "uvgen-splits", "version": 1}', "splits"),
+        ('{"format": "uvgen-splits", "version": 2, "splits": {}}', "version 2"),
+        ('{"format": "uvgen-splits", "version": 1, "splits": {"a": {"samples": "b"}}}', "no list of names"),
+        ('{"format": "uvgen-splits", "version": 1, "splits": {"a": {"samples": [1]}}}', "no list of names"),
+        ('{"format": "uvgen-splits", "version": 1, "splits": {"a": {"samples": ["b", "b"]}}}', "lists a sample twice"),
+        ('{"format": "uvgen-splits", "version": 1, "splits": {"a": []}}', "cannot be used"),
+        ('{"format": "uvgen-splits", "version": 1, "splits": {"../a": {"samples": ["b"]}}}', "expected a name of"),
+    ],
+)
+def test_read_splits_of_another_file_names_it_and_what_is_expected(tmp_path, text, message) -> None:
+    path = tmp_path / SPLITS
+    path.write_text(text)
+    with pytest.raises(DatasetError, match=f"splits.json: .*{message}.*`uvgen split` wrote; run it again"):
+        read_splits(path)
+
+
+def test_verify_accepts_splits_and_finds_those_of_another_set(shards) -> None:
+    split_shards(shards, HALVES)
+    assert verify_shards(shards).problems == ()
+    write_splits(shards / SPLITS, [Split("old", ("gone", open_shards(shards).names[0]), {})])
+    (problem,) = verify_shards(shards).problems
+    assert "splits.json: split old lists 1 samples that are not in the set, first gone" in problem
+
+
+def test_rerun_keeps_splits_and_changes_nothing(tree, model_path, tmp_path) -> None:
+    make(tree, model_path, tmp_path / "out")
+    split_shards(tmp_path / "out", HALVES)
+    before = file_hashes(tmp_path / "out")
+    assert make(tree, model_path, tmp_path / "out").new_samples == 0
+    assert file_hashes(tmp_path / "out") == before
+
+
+def test_splits_are_written_elsewhere_where_asked(shards, tmp_path) -> None:
+    result = split_shards(shards, HALVES, out=tmp_path / "mine.json")
+    assert result.path == tmp_path / "mine.json" and not (shards / SPLITS).exists()
+    content = json.loads(result.path.read_text())
+    assert content["splits"]["val"]["samples"] == list(result.splits[1].samples)
+
+
+def test_select_names_meets_all_criteria_and_drop_names_the_others(shards) -> None:
+    reader = open_shards(shards)
+    names, nme = reader.names, reader.column("label_nme")
+    yaw = np.abs(np.degrees(reader.column("crop_pose")[:, 1]))
+    middle = float(np.median(nme))
+    expected = [
+        n for n, e, y in zip(names, nme, yaw, strict=True) if e <= middle and 20 <= y <= 60 and "_Flip" not in n
+    ]
+    criteria = Criteria(max_nme=middle, min_yaw_deg=20, max_yaw_deg=60, subsets=["IBUG"])
+    chosen = select_names(shards, criteria)
+    assert chosen == expected and 0 < len(chosen) < len(names)
+    assert select_names(shards, criteria, drop=True) == [name for name in names if name not in expected]
+
+
+def test_select_names_of_whole_photographs_brings_all_versions_along(shards) -> None:
+    chosen = select_names(shards, Criteria(names=["IBUG/IBUG_image_002_1_1"]), whole_photographs=True)
+    assert photographs(chosen) == {"IBUG/IBUG_image_002"} and len(chosen) == 6
+
+
+@pytest.mark.parametrize(
+    ("criteria", "message"),
+    [
+        (Criteria(subsets=["HELEN"]), "subset 'HELEN': not in the set, which has IBUG, IBUG_Flip"),
+        (Criteria(min_nme=0.2, max_nme=0.1), "label NME: from 0.2 to 0.1, expected a range"),
+        (Criteria(min_yaw_deg=float("nan")), "yaw: from nan"),
+        (Criteria(names=["nobody"]), "not there, first nobody"),
+    ],
+)
+def test_select_names_refuses_criteria_that_mean_nothing(shards, criteria, message) -> None:
+    with pytest.raises(InputError, match=message):
+        select_names(shards, criteria)
