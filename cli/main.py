@@ -26,6 +26,7 @@ _COMMANDS = {
     "select": "Choose samples: as a list, a split, or a data set.",
     "drop": "Leave samples out: as a list, a split, or a data set.",
     "merge": "Put data sets together, or copy a part of one.",
+    "doctor": "Find out what is wrong with a machine, data set, samples or model.",
 }
 """Command, which is also its module in this package → line for `uvgen --help`."""
 

@@ -10,6 +10,8 @@ from .datasets.record import BuildResult, ShardResult
 from .datasets.selection import Criteria, select_names
 from .datasets.splits import Split, SplitResult, split_shards
 from .datasets.verify import VerifyResult, verify_shards
+from .doctor.checks import Finding
+from .doctor.diagnose import Diagnosis, diagnose
 from .errors import UvgenError
 from .images.crop import crop_similarity
 from .images.warp import warp_image
@@ -42,7 +44,9 @@ __all__ = [
     "Criteria",
     "DatasetConfig",
     "DatasetInfo",
+    "Diagnosis",
     "ExportResult",
+    "Finding",
     "LandmarkWeights",
     "MorphableModel",
     "PositionMapper",
@@ -65,6 +69,7 @@ __all__ = [
     "convert_model",
     "crop_similarity",
     "describe_shards",
+    "diagnose",
     "export_shards",
     "face_mask",
     "find_samples",

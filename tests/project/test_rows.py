@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 ROWS = """
 __main__
 cli | uv_data
-torch | preview
+torch | preview | doctor
 evaluation
 datasets
 augment | synth | fitting

@@ -77,3 +77,10 @@ class _RememberingFile:
             except OSError as error:
                 self.failure = error
         return size or 0
+
+
+def library_version() -> str:
+    """The version of the HDF5 library that h5py brings along: "2.0.0"."""
+    import h5py
+
+    return str(h5py.version.hdf5_version)

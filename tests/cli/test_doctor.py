@@ -1,0 +1,44 @@
+"""The command `uvgen doctor`."""
+
+import json
+
+import pytest
+from support.builds import make
+
+
+def test_doctor_of_the_machine_prints_facts_and_a_verdict(uvgen) -> None:
+    result = uvgen("doctor")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("uvgen ") and "HDF5" in lines[0] and lines[-1].startswith("this machine: sound")
+    assert "numpy" in lines[1]
+
+
+def test_doctor_status_and_json_say_whether_there_are_errors(uvgen, tree, model_path, tmp_path) -> None:
+    make(tree, model_path, tmp_path / "shards")
+    sound = uvgen("doctor", tmp_path / "shards")
+    assert (sound.exit_code, sound.stdout) == (0, f"{tmp_path / 'shards'}: sound\n")
+    assert uvgen("doctor", tmp_path / "shards", "--quiet").stdout == ""
+    (tmp_path / "shards/IBUG-00000.h5").unlink()
+    result = uvgen("doctor", tmp_path / "shards")
+    assert result.exit_code == 1
+    assert "UV203 error: a shard is missing" in result.stdout
+    assert result.stdout.splitlines()[-1] == f"{tmp_path / 'shards'}: not sound, 1 error"
+    result = uvgen("doctor", tmp_path / "shards", "--json")
+    content = json.loads(result.stdout)
+    assert result.exit_code == 1 and content["sound"] is False and content["kind"] == "data set"
+    assert [finding["code"] for finding in content["findings"]] == ["UV203"]
+    assert content["facts"]["packages"]["h5py"]
+
+
+def test_doctor_explains_a_code(uvgen) -> None:
+    result = uvgen("doctor", "--explain", "uv203")
+    assert result.exit_code == 0 and result.stdout.startswith("UV203 (error): a shard is missing")
+    result = uvgen("doctor", "--explain", "UV999")
+    assert result.exit_code == 2 and "expected one of UV101" in result.stderr
+
+
+@pytest.mark.parametrize("path", ["missing", "missing/file.h5"])
+def test_doctor_of_nothing_says_so(uvgen, tmp_path, path) -> None:
+    result = uvgen("doctor", tmp_path / path)
+    assert result.exit_code == 1 and "no such file or folder" in result.stderr

@@ -1,0 +1,304 @@
+"""`uvgen doctor`: each check is made to find what it is for, and finds nothing in what is sound."""
+
+import importlib.metadata
+import json
+import re
+import shutil
+import tempfile
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.builds import SMALL, edit_index, make
+from support.toy import face3d_files, picture, toy_model, write_bfm_files, write_sample
+
+from uvgen import augment_shards, diagnose, open_shards, save_model, split_shards
+from uvgen.doctor import machine
+from uvgen.doctor.checks import CHECKS
+from uvgen.doctor.machine import check_machine
+from uvgen.errors import InputError
+from uvgen.models.morphable import make_model
+
+ROOT = Path(__file__).parents[2]
+FIELDS = ("mean", "basis", "triangles", "mouth_triangles", "uv", "landmarks")
+
+
+def codes(path, **options) -> set[str]:
+    return {finding.code for finding in diagnose(path, **options).findings}
+
+
+@pytest.fixture(scope="module")
+def built(model_path, tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("built")
+    for k in range(4):
+        for version in range(2):
+            write_sample(root / "300W_LP/IBUG", f"IBUG_image_{k:03d}_1_{version}", seed=10 * k + version)
+    make(root / "300W_LP", model_path, root / "shards")
+    return root / "shards"
+
+
+@pytest.fixture
+def shards(built, tmp_path) -> Path:
+    return Path(shutil.copytree(built, tmp_path / "shards"))
+
+
+def test_sound_things_have_no_errors_and_no_warnings(shards, tree, model_path) -> None:
+    split_shards(shards, {"train": 0.5, "val": 0.5})
+    for path, model in ((shards, None), (shards, model_path), (tree, None), (tree, model_path), ("builtin", None)):
+        for deep in (False, True):
+            found = diagnose(path, model=model, deep=deep)
+            assert found.findings == (), path
+            assert found.sound and found.verdict == f"{path}: sound"
+
+
+def test_machine_facts_name_versions_and_sizes() -> None:
+    found = diagnose()
+    assert found.kind == "machine" and found.facts["packages"]["numpy"] == np.__version__
+    assert found.facts["usable_cores"] >= 1 and found.facts["temporary_folder_free_bytes"] > 0
+    json.dumps(found.to_plain())
+
+
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.mark.parametrize("code", sorted(code for code in CHECKS if code < "UV2"))
+def test_machine_with_a_fault_is_told_its_code(monkeypatch, tmp_path, code) -> None:
+    if code == "UV101":
+        monkeypatch.setattr(
+            importlib.metadata, "requires", lambda _: ["numpy>=99", "no-such-package>=1", 'x; extra == "a"']
+        )
+    elif code == "UV102":
+        monkeypatch.setattr(machine, "_can_write", lambda _: False)
+    elif code == "UV103":
+        monkeypatch.setattr("uvgen.storage.hdf5.library_version", lambda: "2.0.0")
+    elif code == "UV104":
+        monkeypatch.setattr("os.cpu_count", lambda: 10_000)
+    elif code == "UV105":
+        monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    elif code in ("UV106", "UV107"):
+        small = "/dev/shm" if code == "UV107" else str(Path.cwd())
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0, 0, 1000 if str(path) == small else 1 << 40))
+    elif code == "UV108":
+        monkeypatch.setattr("resource.getrlimit", lambda _: (64, 64))
+    elif code == "UV109":
+        monkeypatch.setattr(machine, "_LEAST_MEMORY", 1 << 60)
+    elif code == "UV110":
+        monkeypatch.setattr(tempfile, "gettempdir", _no_folder)
+    _, findings = check_machine()
+    assert code in {finding.code for finding in findings}
+    if code == "UV101":
+        texts = [finding.text for finding in findings if finding.code == code]
+        assert texts == [
+            f"numpy {np.__version__}, expected 99 or newer",
+            "no-such-package is missing, expected 1 or newer",
+        ]
+
+
+def _no_folder() -> str:
+    raise FileNotFoundError(2, "No usable temporary directory found")
+
+
+def test_machine_without_faults_is_told_none_of_those_codes() -> None:
+    assert {finding.code for finding in check_machine()[1]} <= {"UV103", "UV104", "UV106", "UV107", "UV109"}
+
+
+def remove_shard(shards: Path) -> None:
+    (shards / "IBUG-00001.h5").unlink()
+
+
+def cut_shard(shards: Path) -> None:
+    path = shards / "IBUG-00001.h5"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def change_index(shards: Path) -> None:
+    path = shards / "dataset.json"
+    path.write_bytes(path.read_bytes().replace(b"IBUG_image_000", b"IBUG_image_009", 1))
+
+
+def forget_shard(shards: Path) -> None:
+    def change(content) -> None:
+        content["shards"].pop()
+        content["n_samples"] -= 2
+
+    edit_index(shards, change)
+    (shards / "IBUG-00003.h5").unlink()
+
+
+def make_splits(shards: Path) -> None:
+    split_shards(shards, {"train": 0.5, "val": 0.5}, by="sample", seed=1)
+
+
+@pytest.mark.parametrize(
+    ("code", "change"),
+    [
+        ("UV201", lambda shards: (shards / "dataset.json").unlink()),
+        ("UV201", change_index),
+        ("UV202", forget_shard),
+        ("UV203", remove_shard),
+        ("UV203", cut_shard),
+        ("UV204", lambda shards: shutil.copy(shards / "IBUG-00000.h5", shards / "copy.h5")),
+        ("UV204", lambda shards: (shards / ".uvgen-tmp-0123456789ab-x").write_bytes(b"")),
+        ("UV205", lambda shards: (shards / "constants.npz").unlink()),
+        ("UV205", lambda shards: (shards / "constants.npz").write_bytes(b"PK")),
+        ("UV207", lambda shards: (shards / "splits.json").write_text("{}")),
+        ("UV208", make_splits),
+        ("UV213", lambda shards: edit_index(shards, lambda content: content.update(uvgen="0.0.9"))),
+    ],
+)
+def test_data_set_with_a_fault_is_told_its_code(shards, code, change) -> None:
+    change(shards)
+    found = diagnose(shards)
+    assert {finding.code for finding in found.findings} == {code}
+    assert found.sound is (CHECKS[code].level != "error")
+    assert all(str(shards) in finding.text for finding in found.findings)
+
+
+def test_data_set_whose_samples_were_skipped_is_told_the_share_and_the_first_reason(tree, model_path, tmp_path) -> None:
+    (tree / "IBUG/IBUG_001_1_0.jpg").write_bytes(b"none")
+    make(tree, model_path, tmp_path / "shards")
+    (finding,) = diagnose(tmp_path / "shards").findings
+    assert finding.code == "UV206" and re.search(r"1 of 9, first IBUG/IBUG_001_1_0: .*IBUG_001_1_0.jpg", finding.text)
+
+
+def test_data_set_with_damage_inside_is_found_deeply_alone(shards) -> None:
+    path = shards / "IBUG-00002.h5"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert codes(shards) == set()
+    found = diagnose(shards, deep=True)
+    assert [finding.code for finding in found.findings] == ["UV211"] and "IBUG-00002.h5" in found.findings[0].text
+
+
+def test_data_set_of_many_small_compressed_shards_is_told_so(tree, model_path, tmp_path, monkeypatch) -> None:
+    import dataclasses
+
+    monkeypatch.setattr("uvgen.doctor.shards._MANY_SHARDS", 4)
+    make(tree, model_path, tmp_path / "shards", dataclasses.replace(SMALL, compression="gzip"))
+    assert codes(tmp_path / "shards") == {"UV209", "UV212"}
+
+
+def test_data_set_with_labels_far_from_annotations_is_told_so(model_path, tmp_path) -> None:
+    for k in range(6):
+        write_sample(tmp_path / "tree/AFW", f"AFW_{k:03d}_1_0", seed=k, pt2d=np.full((2, 68), 60.0) + np.arange(68) % 9)
+    make(tmp_path / "tree", model_path, tmp_path / "shards")
+    assert codes(tmp_path / "shards") == {"UV210"}
+
+
+def test_augmented_copies_of_one_photograph_in_two_splits_are_found(shards, tmp_path) -> None:
+    from uvgen.datasets.splits import SPLITS, Split, write_splits
+
+    augment_shards(shards, tmp_path / "copies", copies=2)
+    names = open_shards(tmp_path / "copies").names
+    halves = [Split(f"part{end}", tuple(name for name in names if name.endswith(f"-{end}")), {}) for end in (0, 1)]
+    write_splits(tmp_path / "copies" / SPLITS, halves)
+    (finding,) = diagnose(tmp_path / "copies").findings
+    assert finding.code == "UV208" and "part0 and part1 share 4 photographs, first IBUG/IBUG_image_000" in finding.text
+
+
+def spoil(tree: Path, code: str) -> None:
+    if code == "UV301":
+        shutil.rmtree(tree)
+        tree.mkdir()
+    elif code == "UV302":
+        (tree / "AFW/AFW_000_1_0.mat").unlink()
+    elif code == "UV303":
+        (tree / "AFW/AFW_000_1_0.jpg").unlink()
+    elif code == "UV304":
+        from PIL import Image
+
+        Image.fromarray(picture()).save(tree / "AFW/AFW_000_1_0.png")
+    elif code == "UV305":
+        shutil.copytree(tree / "AFW", tree / "AFW/more")
+    elif code == "UV306":
+        (tree / "AFW/AFW_000_1_0.mat").write_bytes(b"no .mat")
+
+
+@pytest.mark.parametrize("code", ["UV301", "UV302", "UV303", "UV304", "UV305", "UV306"])
+def test_samples_with_a_fault_are_told_its_code(tree, code) -> None:
+    spoil(tree, code)
+    found = diagnose(tree)
+    assert {finding.code for finding in found.findings} == {code} and found.kind == "samples"
+
+
+def test_samples_of_another_model_are_found_with_the_model(tree, tmp_path) -> None:
+    model = toy_model()
+    fields = {name: getattr(model, name) for name in ("mean", "triangles", "mouth_triangles", "uv", "landmarks")}
+    small = make_model(
+        source="small", name="small", basis=model.basis[..., :9], shape_std=model.shape_std[:4],
+        expression_std=model.expression_std, **fields,
+    )  # fmt: skip
+    save_model(small, tmp_path / "small.h5")
+    assert codes(tree) == set()
+    assert codes(tree, model=tmp_path / "small.h5") == {"UV306"}
+
+
+def test_samples_of_which_one_is_bad_are_found_deeply(tmp_path) -> None:
+    for k in range(40):
+        write_sample(tmp_path / "tree/AFW", f"AFW_{k:03d}_1_0", seed=k)
+    (tmp_path / "tree/AFW/AFW_011_1_0.jpg").write_bytes(b"none")
+    (finding,) = diagnose(tmp_path / "tree", deep=True).findings
+    assert finding.code == "UV306" and "AFW_011_1_0.jpg" in finding.text
+
+
+def test_samples_with_doubtful_parameters_are_told_so(tree, tmp_path) -> None:
+    model = toy_model()
+    fields = {
+        name: getattr(model, name) for name in ("mean", "basis", "triangles", "mouth_triangles", "uv", "landmarks")
+    }
+    narrow = make_model(
+        source="narrow", name="narrow", shape_std=model.shape_std / 1000, expression_std=model.expression_std, **fields
+    )
+    save_model(narrow, tmp_path / "narrow.h5")
+    assert codes(tree, model=tmp_path / "narrow.h5") == {"UV307"}
+
+
+def test_model_files_are_told_what_they_lack(tmp_path) -> None:
+    model = toy_model()
+    fields = {
+        name: getattr(model, name) for name in ("mean", "basis", "triangles", "mouth_triangles", "uv", "landmarks")
+    }
+    bare = make_model(
+        source="bare", name="bare", shape_std=model.shape_std, expression_std=model.expression_std, **fields
+    )
+    save_model(bare, tmp_path / "bare.h5")
+    assert codes(tmp_path / "bare.h5") == {"UV403", "UV404"}
+    upside = make_model(source="down", name="down", **{**fields, "mean": model.mean * [1, -1, 1]})
+    save_model(upside, tmp_path / "down.h5")
+    assert "UV402" in codes(tmp_path / "down.h5")
+    face3d_files(model, tmp_path)
+    assert "UV405" in codes(tmp_path / "BFM.mat")
+    assert codes("builtin") == set()
+
+
+def test_file_that_is_no_model_is_told_what_it_is(tmp_path) -> None:
+    write_bfm_files(tmp_path, toy_model())
+    (finding,) = diagnose(tmp_path / "01_MorphableModel.mat").findings
+    assert finding.code == "UV401" and "--bfm of `uvgen model convert`" in finding.text
+    (tmp_path / "notes.txt").write_text("hello")
+    assert codes(tmp_path / "notes.txt") == {"UV401"}
+
+
+def test_diagnose_refuses_what_is_not_there_and_a_model_without_use(tmp_path, model_path) -> None:
+    with pytest.raises(InputError, match="no such file or folder, expected a data set"):
+        diagnose(tmp_path / "missing")
+    with pytest.raises(InputError, match="model: goes with a data set"):
+        diagnose(model=model_path)
+    with pytest.raises(InputError, match="which is a file; expected a folder"):
+        diagnose(model_path, model=model_path)
+
+
+def test_documentation_has_a_section_for_each_code_in_its_words() -> None:
+    page = (ROOT / "docs/doctor.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^### (UV\d+): (.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL))
+    assert list(sections) == list(CHECKS)
+    for code, check in CHECKS.items():
+        wanted = f"{check.title}\n\n*{check.level.capitalize()}.* {check.cause}\n\n{check.cure}"
+        assert sections[code].strip() == wanted, code
+
+
+def test_every_code_is_made_to_happen_by_a_test() -> None:
+    text = Path(__file__).read_text(encoding="utf-8")
+    assert [code for code in CHECKS if code >= "UV2" and f'"{code}"' not in text.split("def test_every_code")[0]] == []

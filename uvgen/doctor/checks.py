@@ -1,0 +1,239 @@
+"""The checks: stable codes, what each means, why it happens and what to do."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+ERROR, WARNING, NOTE = "error", "warning", "note"
+"""How much a finding matters: it must be mended; it probably should be; it is good to know."""
+
+
+class Check(NamedTuple):
+    """One thing that can be wrong.
+
+    Attributes
+    ----------
+    level : str
+        `ERROR`, `WARNING` or `NOTE`.
+    title : str
+        What is the matter, in a few words.
+    cause, cure : str
+        Why it happens, and what to do about it: sentences.
+    """
+
+    level: str
+    title: str
+    cause: str
+    cure: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A check that found something.
+
+    Attributes
+    ----------
+    code : str
+        ``UV201``; a key of `CHECKS`.
+    text : str
+        What was found, and where.
+    """
+
+    code: str
+    text: str
+
+    @property
+    def level(self) -> str:
+        """`ERROR`, `WARNING` or `NOTE`."""
+        return CHECKS[self.code].level
+
+
+CHECKS = {
+    "UV101": Check(
+        ERROR, "a required package is missing or too old",
+        "uvgen was installed without its dependencies, or another package has replaced one with an older version.",
+        "Install uvgen again with pip in an environment of its own.",
+    ),
+    "UV102": Check(
+        WARNING, "compiled code cannot be kept",
+        "Numba finds no folder that it can write to: uvgen's own is read-only and there is no home folder. Each "
+        "process, and each worker, then spends seconds compiling.",
+        "Set NUMBA_CACHE_DIR to a folder that can be written.",
+    ),
+    "UV103": Check(
+        NOTE, "the HDF5 library has known faults",
+        "h5py bundles a release of HDF5 that damaged or hostile files can crash or hang. Files of your own are not "
+        "affected.",
+        "Read files from strangers with --untrusted, or untrusted=True, which reads in a child process.",
+    ),
+    "UV104": Check(
+        NOTE, "fewer cores may be used than the machine has",
+        "A container, a batch system or taskset limits this process. Workers beyond the limit wait for each other.",
+        "Nothing is needed: by default uvgen starts one worker per usable core. Do not ask for more with --workers.",
+    ),
+    "UV105": Check(
+        ERROR, "Numba's compiler is switched off",
+        "The environment variable NUMBA_DISABLE_JIT is set, as debuggers and coverage tools do. Kernels then run as "
+        "plain Python, hundreds of times slower.",
+        "Unset NUMBA_DISABLE_JIT.",
+    ),
+    "UV106": Check(
+        WARNING, "little free disk space",
+        "Less than 1 GB is free in the current folder or in the folder of temporary files. All of 300W-LP takes 75 "
+        "GB at 256 px, or 4 GB with --maps none --image-codec jpeg.",
+        "Free some space, choose another --out, or set TMPDIR to another disk.",
+    ),
+    "UV107": Check(
+        WARNING, "little shared memory",
+        "/dev/shm is small: containers have 64 MB unless told otherwise. Workers of data loaders hand batches over "
+        "there and die with a bus error when it is full.",
+        "Start the container with --shm-size=2g or --ipc=host, or use fewer workers and smaller batches.",
+    ),
+    "UV108": Check(
+        WARNING, "few files may be open at a time",
+        "The limit of open files (ulimit -n) is below 256. A reader keeps up to 64 shards open, in each worker.",
+        "Raise it with ulimit -n 4096.",
+    ),
+    "UV109": Check(
+        WARNING, "little memory",
+        "Less than 2 GB of memory is available to this process. Each worker of a build needs about 0.3 GB, and the "
+        "kernel kills processes when memory runs out.",
+        "Use fewer workers: --workers 1.",
+    ),
+    "UV110": Check(
+        ERROR, "temporary files cannot be written",
+        "The folder for temporary files is missing, full or read-only; worker processes get their work through it.",
+        "Set TMPDIR to a folder that can be written.",
+    ),
+    "UV201": Check(
+        ERROR, "the index of the data set cannot be used",
+        "dataset.json is missing, damaged, edited by hand or of another version of the format.",
+        "Build the data set again with the command that made it and --overwrite.",
+    ),
+    "UV202": Check(
+        WARNING, "the data set is not finished",
+        "The command that made it was interrupted, or is still running.",
+        "Run the same command again: it makes what is missing.",
+    ),
+    "UV203": Check(
+        ERROR, "a shard is missing or of another size than the index says",
+        "A file was deleted, or a copy of the folder was cut short.",
+        "Copy the folder again, or run the command that made it: it makes missing shards again.",
+    ),
+    "UV204": Check(
+        WARNING, "files that do not belong to the data set",
+        "Shards that the index does not list, or hidden files that a killed process left. Readers ignore them.",
+        "Run the command that made the set again, which removes what killed processes left; delete other files by "
+        "hand.",
+    ),
+    "UV205": Check(
+        ERROR, "the constants of the data set are missing or damaged",
+        "constants.npz, which holds the weight mask, was deleted or changed.",
+        "Run the command that made the set again: it writes the file anew.",
+    ),
+    "UV206": Check(
+        WARNING, "many samples were skipped",
+        "More than a twentieth of the samples could not be used; dataset.json names each with its reason.",
+        "Look at the reasons in `uvgen info`; when the files are mended, the same command takes them.",
+    ),
+    "UV207": Check(
+        ERROR, "a split names samples that are not in the set",
+        "splits.json was made for another data set, or the set was built anew from other samples.",
+        "Run `uvgen split` again.",
+    ),
+    "UV208": Check(
+        WARNING, "a photograph is in two splits",
+        "Versions of one photograph (turned, mirrored or augmented) are in parts that look like training and "
+        "validation, so that results on one are too good.",
+        "Make the splits with `uvgen split`, which keeps photographs together.",
+    ),
+    "UV209": Check(
+        NOTE, "many small shards",
+        "The set has more than 100 shards of fewer than 32 samples on average, which makes opening and copying "
+        "slow.",
+        "Build with a larger --shard-size, or copy the set with `uvgen merge SHARDS --out NEW`.",
+    ),
+    "UV210": Check(
+        WARNING, "labels are far from the annotations",
+        "The parameters do not belong to the model, or follow other conventions than 300W-LP's; the message names "
+        "what is probable.",
+        "See docs/quality.md; `uvgen report` shows the worst samples.",
+    ),
+    "UV211": Check(
+        ERROR, "the data set is damaged",
+        "The content of a file is not what was written: `uvgen verify` found it.",
+        "Run `uvgen verify SHARDS --repair`, or copy the folder again.",
+    ),
+    "UV212": Check(
+        NOTE, "crops and maps are compressed",
+        "Shards with --compression gzip are read three to six times slower than plain ones and are a third smaller.",
+        "Build without --compression where the disk holds it; see docs/performance.md.",
+    ),
+    "UV213": Check(
+        NOTE, "the data set was made by another version of uvgen",
+        "It can be read. Building more of it with this version is refused, since the bytes could differ.",
+        "Build it again with --overwrite when you need to add to it.",
+    ),
+    "UV301": Check(
+        ERROR, "no samples are found",
+        "The folder holds neither images nor subset folders with images, or a whole data set within itself.",
+        "Name the folder that holds AFW, HELEN, IBUG and LFPW, or the images themselves.",
+    ),
+    "UV302": Check(
+        WARNING, "images without parameters",
+        "A .mat file of the same name is missing beside these images; they are skipped.",
+        "Unpack the archive again, or fit parameters to the images.",
+    ),
+    "UV303": Check(
+        WARNING, "parameters without images",
+        "The image of these .mat files is missing or of a kind that is not read; they are skipped.",
+        "Unpack the archive again.",
+    ),
+    "UV304": Check(
+        WARNING, "several files for one sample",
+        "Two images or two .mat files have the same name but for the suffix, letter case or form of accents; the "
+        "sample is skipped.",
+        "Remove or rename the wrong one.",
+    ),
+    "UV305": Check(
+        WARNING, "folders that are not read",
+        "Images lie more than one level below the folder.",
+        "Name the folder above them as --data.",
+    ),
+    "UV306": Check(
+        ERROR, "samples cannot be used",
+        "An image is damaged, parameters are missing or out of range, or they do not fit the model. Without --deep "
+        "only a few samples are tried.",
+        "The message says what was found and expected; such samples are skipped, and dataset.json names them.",
+    ),
+    "UV307": Check(
+        WARNING, "parameters are doubtful",
+        "What the samples' files hold is unusual for the model.",
+        "See docs/quality.md.",
+    ),
+    "UV401": Check(
+        ERROR, "the model cannot be read",
+        "The file is no face model, is damaged, or is of a kind that uvgen does not read.",
+        "The message says what the file is and which option takes it.",
+    ),
+    "UV402": Check(
+        WARNING, "the model is doubtful",
+        "Maps can be made of it, but its landmarks, mirror pairs or units look wrong.",
+        "Look at labels with `uvgen synth --model FILE` and `uvgen preview` before using it.",
+    ),
+    "UV403": Check(
+        NOTE, "the model has no mirror pairs",
+        "It does not say which vertices mirror each other, so that augmentations cannot flip maps.",
+        "Convert it from files that have them: BFM_info.mat beside BFM.mat, or model_info.mat with symlist.",
+    ),
+    "UV404": Check(
+        NOTE, "the model has no colors",
+        "Faces that `uvgen synth` renders with it are gray.",
+        "Convert it from files with texMU and texPC, where they exist.",
+    ),
+    "UV405": Check(
+        NOTE, "the model is not in uvgen's own format",
+        "Other formats are read whole each time, in seconds; uvgen's own opens in milliseconds.",
+        "Convert it once: `uvgen model convert` or `uvgen model export --format uvgen`.",
+    ),
+}  # fmt: skip
+"""Code → check; 1xx the machine, 2xx data sets, 3xx folders of samples, 4xx models. A code keeps its meaning."""

@@ -1,0 +1,127 @@
+"""`diagnose`: all checks of whatever a path is."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from uvgen.doctor.checks import CHECKS, ERROR, NOTE, WARNING, Finding
+from uvgen.doctor.machine import check_machine
+from uvgen.shards.index import DATASET_INDEX
+
+MACHINE, DATA_SET, SAMPLES, MODEL = "machine", "data set", "samples", "model"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What `uvgen.diagnose` found.
+
+    Attributes
+    ----------
+    kind : str
+        What was looked at: "machine", "data set", "samples" or "model".
+    path : str
+        Where it is; "" for the machine.
+    facts : dict
+        Of the machine: versions, cores, memory, folders and their free space.
+    findings : tuple of Finding
+        Errors first, then warnings, then notes.
+    """
+
+    kind: str
+    path: str
+    facts: dict[str, Any]
+    findings: tuple[Finding, ...]
+
+    @property
+    def sound(self) -> bool:
+        """Whether there are no errors."""
+        return all(finding.level != ERROR for finding in self.findings)
+
+    @property
+    def verdict(self) -> str:
+        """One line."""
+        counts = {level: sum(finding.level == level for finding in self.findings) for level in (ERROR, WARNING, NOTE)}
+        said = ", ".join(f"{n} {level}{'s' * (n != 1)}" for level, n in counts.items() if n)
+        what = f"{self.path}: " if self.path else "this machine: "
+        return f"{what}{'sound' if self.sound else 'not sound'}{', ' if said else ''}{said}"
+
+    def to_plain(self) -> dict[str, Any]:
+        """As `uvgen doctor --json` prints it."""
+        return {
+            "kind": self.kind,
+            "path": self.path,
+            "sound": self.sound,
+            "facts": self.facts,
+            "findings": [
+                {
+                    "code": finding.code,
+                    "level": finding.level,
+                    "title": CHECKS[finding.code].title,
+                    "text": finding.text,
+                    "cure": CHECKS[finding.code].cure,
+                }
+                for finding in self.findings
+            ],
+        }
+
+
+def diagnose(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    model: str | os.PathLike[str] | None = None,
+    deep: bool = False,
+) -> Diagnosis:
+    """Look for what is wrong with a machine, a data set, a folder of samples, or a model.
+
+    Parameters
+    ----------
+    path : path-like, optional
+        A folder that ``uvgen build`` made, a folder like 300W-LP's, or a model file; the machine by default.
+    model : path-like, optional
+        The model of the data set, or of the samples' parameters: more can be said with it.
+    deep : bool
+        Whether to read everything; otherwise names, sizes and a few samples.
+
+    Returns
+    -------
+    Diagnosis
+
+    Raises
+    ------
+    InputError
+        Where the path does not exist, or a model is given with nothing to use it for.
+    ModelError
+        Where that model cannot be read.
+    """
+    from uvgen.errors import InputError
+    from uvgen.models.load import BUILTIN, load_model
+
+    facts, findings = check_machine()
+    if path is not None and path != BUILTIN and not Path(path).exists():
+        raise InputError(f"{path}: no such file or folder, expected a data set, a folder of samples, or a model")
+    if path is None:
+        if model is not None:
+            raise InputError("model: goes with a data set or a folder of samples, or is itself the path")
+        return Diagnosis(MACHINE, "", facts, _sorted(findings))
+    if path == BUILTIN or (Path(path).is_file() and Path(path).name != DATASET_INDEX):
+        if model is not None:
+            raise InputError(f"model: given with {path}, which is a file; expected a folder with it")
+        from uvgen.doctor.models import check_model_file
+
+        _, found = check_model_file(path if path == BUILTIN else Path(path), deep=deep)
+        return Diagnosis(MODEL, os.fspath(path), facts, _sorted(found))
+    of_data = None if model is None else load_model(model)
+    folder = Path(path)
+    if folder.name == DATASET_INDEX or (folder / DATASET_INDEX).exists() or any(folder.glob("*.h5")):
+        from uvgen.doctor.shards import check_shards
+
+        return Diagnosis(DATA_SET, os.fspath(path), facts, _sorted(check_shards(folder, of_data, deep=deep)))
+    from uvgen.doctor.samples import check_samples
+
+    return Diagnosis(SAMPLES, os.fspath(path), facts, _sorted(check_samples(folder, of_data, deep=deep)))
+
+
+def _sorted(findings: list[Finding]) -> tuple[Finding, ...]:
+    order = (ERROR, WARNING, NOTE)
+    return tuple(sorted(findings, key=lambda finding: (order.index(finding.level), finding.code)))

@@ -1,0 +1,152 @@
+"""The machine: versions, cores, memory, limits, caches and free space."""
+
+import importlib.metadata
+import os
+import platform
+import re
+import resource
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from uvgen._version import __version__
+from uvgen.doctor.checks import Finding
+from uvgen.storage.cache import cache_folder
+
+_OPTIONAL = ("torch", "trimesh", "webdataset", "grain", "tensorflow", "opencv-python-headless")
+_SOUND_HDF5 = [2, 2, 0]  # see SECURITY.md
+_LEAST_SPACE, _LEAST_SHARED, _LEAST_MEMORY, _LEAST_FILES = 1 << 30, 1 << 30, 2 << 30, 256
+
+
+def check_machine() -> tuple[dict[str, Any], list[Finding]]:
+    """Facts about this machine and process, and what is wrong with it.
+
+    Returns
+    -------
+    facts : dict
+        Plain values: versions, cores, memory, folders and their free space.
+    findings : list of Finding
+    """
+    packages, findings = _packages()
+    facts: dict[str, Any] = {
+        "uvgen": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "packages": packages,
+        "optional": {name: version for name in _OPTIONAL if (version := _version(name)) is not None},
+    }
+    for check in (_hdf5, _cores, _memory, _limits, _numba, _space):
+        found, problems = check()
+        facts |= found
+        findings += problems
+    return facts, sorted(findings, key=lambda finding: finding.code)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _packages() -> tuple[dict[str, str], list[Finding]]:
+    """Versions of what uvgen needs."""
+    try:
+        required = importlib.metadata.requires("uvgen") or []
+    except importlib.metadata.PackageNotFoundError:
+        return {}, [Finding("UV101", "uvgen is not installed, only imported from a folder")]
+    versions, findings = {}, []
+    for requirement in required:
+        found = re.match(r"([\w.-]+)\s*(?:>=\s*([\d.]+))?", requirement)
+        if found is None or "extra" in requirement:
+            continue
+        name, least = found[1], found[2]
+        version = _version(name)
+        if version is None:
+            findings.append(Finding("UV101", f"{name} is missing, expected {least or 'it'} or newer"))
+            continue
+        versions[name] = version
+        if least is not None and _numbers(version) < _numbers(least):
+            findings.append(Finding("UV101", f"{name} {version}, expected {least} or newer"))
+    return versions, findings
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", version)[:3]]
+
+
+def _hdf5() -> tuple[dict[str, Any], list[Finding]]:
+    from uvgen.storage.hdf5 import library_version
+
+    version = library_version()
+    known = [Finding("UV103", f"HDF5 {version}")] if _numbers(version) < _SOUND_HDF5 else []
+    return {"hdf5": version}, known
+
+
+def _cores() -> tuple[dict[str, Any], list[Finding]]:
+    from joblib import cpu_count
+
+    there, usable = os.cpu_count() or 1, cpu_count()
+    limited = [Finding("UV104", f"{usable} of {there} cores")] if usable < there else []
+    return {"cores": there, "usable_cores": usable}, limited
+
+
+def _memory() -> tuple[dict[str, Any], list[Finding]]:
+    """Bytes of memory that may still be used, of the machine and of this process's group, where the system tells."""
+    available = None
+    with suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        available = int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) << 10
+    with suppress(OSError, ValueError):
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii"))
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii"))
+        available = min(limit - used, limit if available is None else available)
+    if available is None:
+        return {}, []
+    little = [Finding("UV109", f"{available / 1e9:.1f} GB")] if available < _LEAST_MEMORY else []
+    return {"available_memory_bytes": available}, little
+
+
+def _limits() -> tuple[dict[str, Any], list[Finding]]:
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = [Finding("UV108", f"{files} open files")] if 0 <= files < _LEAST_FILES else []
+    return {"open_files": files}, few
+
+
+def _numba() -> tuple[dict[str, Any], list[Finding]]:
+    findings = []
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        findings.append(Finding("UV105", f"NUMBA_DISABLE_JIT={os.environ['NUMBA_DISABLE_JIT']}"))
+    sources = Path(__file__).parents[1] / "maps" / "__pycache__"
+    named = os.environ.get("NUMBA_CACHE_DIR")
+    places = [Path(named)] if named else [sources, Path.home() / ".cache" / "numba"]
+    place = next((place for place in places if _can_write(place)), None)
+    if place is None:
+        findings.append(Finding("UV102", f"neither of {', '.join(map(str, places))} can be written"))
+    return {"numba_cache": None if place is None else str(place), "uvgen_cache": str(cache_folder())}, findings
+
+
+def _can_write(folder: Path) -> bool:
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+
+
+def _space() -> tuple[dict[str, Any], list[Finding]]:
+    findings = []
+    places = {"current": Path.cwd(), "shared_memory": Path("/dev/shm")}
+    try:
+        places["temporary"] = Path(tempfile.gettempdir())
+    except OSError as error:
+        findings.append(Finding("UV110", str(error)))
+    facts = {}
+    for name, place in places.items():
+        with suppress(OSError):
+            free = shutil.disk_usage(place).free
+            facts[f"{name}_folder_free_bytes"] = free
+            code, least = ("UV107", _LEAST_SHARED) if name == "shared_memory" else ("UV106", _LEAST_SPACE)
+            if free < least:
+                findings.append(Finding(code, f"{place}: {free / 1e6:.0f} MB free"))
+    return facts, findings

@@ -1,0 +1,41 @@
+"""A model file."""
+
+from pathlib import Path
+
+from uvgen.doctor.checks import Finding
+from uvgen.errors import UvgenError
+from uvgen.models.doubts import model_doubts
+from uvgen.models.load import BUILTIN, load_model
+from uvgen.models.morphable import MorphableModel, hash_labels
+from uvgen.storage.kinds import describe_file
+
+
+def check_model_file(path: Path | str, *, deep: bool = False) -> tuple[MorphableModel | None, list[Finding]]:
+    """A model, where it can be read, and what is wrong with it.
+
+    Parameters
+    ----------
+    path : Path or str
+        A file, or "builtin".
+    deep : bool
+        Whether to hash its content again, also where that was done before.
+
+    Returns
+    -------
+    model : MorphableModel or None
+    findings : list of Finding
+    """
+    try:
+        model = load_model(path)
+    except UvgenError as error:
+        return None, [Finding("UV401", str(error))]
+    findings = [Finding("UV402", f"{path}: {text}") for text in model_doubts(model)]
+    if deep and hash_labels(model) != model.content_sha256:
+        findings.append(Finding("UV401", f"{path}: its content does not have the hash that is written in it"))
+    if model.mirror is None:
+        findings.append(Finding("UV403", str(path)))
+    if model.albedo_mean is None:
+        findings.append(Finding("UV404", str(path)))
+    if path != BUILTIN and describe_file(path) != "a uvgen model":
+        findings.append(Finding("UV405", f"{path}: {describe_file(path)}"))
+    return model, findings

@@ -1,0 +1,126 @@
+"""A data set, by its index and the sizes of its files; deeply, by all that `uvgen verify` compares."""
+
+from pathlib import Path
+
+from uvgen._version import __version__
+from uvgen.datasets.config import DatasetConfig
+from uvgen.datasets.quality import label_quality
+from uvgen.datasets.splits import SPLITS, check_splits, group_samples, read_splits
+from uvgen.datasets.verify import verify_shards
+from uvgen.doctor.checks import Finding
+from uvgen.errors import DatasetError
+from uvgen.models.morphable import MorphableModel
+from uvgen.shards.constants import CONSTANTS
+from uvgen.shards.index import DATASET_INDEX, Index, data_folder
+from uvgen.shards.reader import ShardReader
+from uvgen.storage.files import TEMPORARY_PREFIX, sha256_file
+
+_MANY_SKIPPED = 0.05
+_MANY_SHARDS, _FEW_SAMPLES = 100, 32
+_TOO_MANY_TO_READ = 64  # shards, of which each is opened for its columns
+
+
+def check_shards(path: Path, model: MorphableModel | None = None, *, deep: bool = False) -> list[Finding]:
+    """What is wrong with a data set.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder.
+    model : MorphableModel, optional
+        The set's; with `deep`, labels are compared with it.
+    deep : bool
+        Whether to read all of it.
+
+    Returns
+    -------
+    list of Finding
+    """
+    folder = data_folder(path)
+    try:
+        index = Index.read(folder)
+        config = DatasetConfig.of_index(index, folder)
+    except DatasetError as error:
+        return [Finding("UV201", str(error))]
+    findings = [*_about_index(folder, index), *_about_files(folder, index), *_about_splits(folder, index, config)]
+    if config.build.compression is not None:
+        findings.append(Finding("UV212", f"{folder}: compression = {config.build.compression}"))
+    damaged = any(finding.code in ("UV203", "UV205") for finding in findings)
+    if deep:
+        said = " ".join(finding.text for finding in findings)
+        problems = verify_shards(folder, model=model).problems
+        findings += [Finding("UV211", problem) for problem in problems if problem.split(": ")[0] not in said]
+        damaged = damaged or bool(problems)
+    if not damaged and (deep or len(index.shards) <= _TOO_MANY_TO_READ):
+        try:
+            quality = label_quality(ShardReader(folder, index, config), model)
+        except DatasetError as error:
+            findings.append(Finding("UV211", str(error)))
+        else:
+            findings += [Finding("UV210", f"{folder}: {text}") for text in (quality.warnings if quality else ())]
+    return findings
+
+
+def _about_index(folder: Path, index: Index) -> list[Finding]:
+    findings = []
+    if index.missing:
+        findings.append(Finding("UV202", f"{folder}: {index.missing} of {index.plan['samples']} samples are missing"))
+    if len(index.skipped) > _MANY_SKIPPED * max(index.n_samples, 1):
+        first = index.skipped[0]
+        total = index.n_samples + len(index.skipped)
+        text = f"{folder}: {len(index.skipped)} of {total}, first {first.name}: {first.reason}"
+        findings.append(Finding("UV206", text))
+    made = [entry for entry in index.shards if entry.samples]
+    if len(made) > _MANY_SHARDS and index.n_samples < _FEW_SAMPLES * len(made):
+        findings.append(Finding("UV209", f"{folder}: {len(made)} shards of {index.n_samples} samples"))
+    if index.uvgen != __version__:
+        findings.append(Finding("UV213", f"{folder}: uvgen {index.uvgen}, this is {__version__}"))
+    return findings
+
+
+def _about_files(folder: Path, index: Index) -> list[Finding]:
+    findings = []
+    listed = {entry.file for entry in index.shards if entry.samples}
+    for entry in index.shards:
+        path = folder / entry.file
+        if not entry.samples:
+            continue
+        if not path.is_file():
+            findings.append(Finding("UV203", f"{path}: missing"))
+        elif path.stat().st_size != entry.size_bytes:
+            findings.append(Finding("UV203", f"{path}: {path.stat().st_size} bytes, expected {entry.size_bytes}"))
+    belongs = {DATASET_INDEX, CONSTANTS, SPLITS, *listed}
+    for path in sorted(folder.iterdir()):
+        ours = path.suffix == ".h5" or path.name.startswith(TEMPORARY_PREFIX)
+        if ours and path.name not in belongs:
+            findings.append(Finding("UV204", f"{path}: not listed in {DATASET_INDEX}"))
+    constants = folder / CONSTANTS
+    if index.constants_sha256 is not None:
+        if not constants.is_file():
+            findings.append(Finding("UV205", f"{constants}: missing"))
+        elif sha256_file(constants) != index.constants_sha256:
+            findings.append(Finding("UV205", f"{constants}: its SHA-256 is not the one in the index"))
+    return findings
+
+
+def _about_splits(folder: Path, index: Index, config: DatasetConfig) -> list[Finding]:
+    listed = [entry.sample_names for entry in index.shards]
+    if not (folder / SPLITS).exists() or any(names is None for names in listed):
+        return []
+    names = [name for part in listed for name in part or ()]
+    findings = [Finding("UV207", text) for text in check_splits(folder, names)]
+    if findings:
+        return findings
+    groups = group_samples(names, copies=config.augmentation is not None)
+    group_of = {name: group for group, members in groups.items() for name in members}
+    parts = {  # only those that divide the set: selections may share samples with anything
+        split.name: {group_of[name] for name in split.samples}
+        for split in read_splits(folder / SPLITS).values()
+        if not {"select", "drop"} & split.made.keys()
+    }
+    for k, (name, here) in enumerate(parts.items()):
+        for other, there in list(parts.items())[k + 1 :]:
+            if both := sorted(here & there):
+                text = f"{folder / SPLITS}: {name} and {other} share {len(both)} photographs, first {both[0]}"
+                findings.append(Finding("UV208", text))
+    return findings
