@@ -245,9 +245,7 @@ def test_samples_of_which_one_is_bad_are_found_deeply(tmp_path) -> None:
 
 def test_samples_with_doubtful_parameters_are_told_so(tree, tmp_path) -> None:
     model = toy_model()
-    fields = {
-        name: getattr(model, name) for name in ("mean", "basis", "triangles", "mouth_triangles", "uv", "landmarks")
-    }
+    fields = {name: getattr(model, name) for name in FIELDS}
     narrow = make_model(
         source="narrow", name="narrow", shape_std=model.shape_std / 1000, expression_std=model.expression_std, **fields
     )
@@ -257,12 +255,8 @@ def test_samples_with_doubtful_parameters_are_told_so(tree, tmp_path) -> None:
 
 def test_model_files_are_told_what_they_lack(tmp_path) -> None:
     model = toy_model()
-    fields = {
-        name: getattr(model, name) for name in ("mean", "basis", "triangles", "mouth_triangles", "uv", "landmarks")
-    }
-    bare = make_model(
-        source="bare", name="bare", shape_std=model.shape_std, expression_std=model.expression_std, **fields
-    )
+    fields = {name: getattr(model, name) for name in (*FIELDS, "shape_std", "expression_std")}
+    bare = make_model(source="bare", name="bare", **fields)
     save_model(bare, tmp_path / "bare.h5")
     assert codes(tmp_path / "bare.h5") == {"UV403", "UV404"}
     upside = make_model(source="down", name="down", **{**fields, "mean": model.mean * [1, -1, 1]})
