@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,74 +11,131 @@ from typing import Any
 import click
 
 _SECONDS_BETWEEN_LINES = 5.0
+_SECONDS_BETWEEN_LOOKS = 0.5
+_PHASE = "{desc} {elapsed}"
+_COUNTED = "{desc} {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} samples, {elapsed}{postfix}"
 
 
 class Progress:
-    """A bar on a terminal, lines elsewhere or where `verbose`; on stderr, and nothing where `quiet`.
+    """What the work says of itself (`uvgen.progress`), on stderr: a bar on a terminal, lines elsewhere.
+
+    The bar's clock runs from the first half second, whatever the work is doing. Lines name a phase that takes longer than
+    that, and count every few seconds; where `verbose`, there is one for each shard. Nothing is shown where `quiet`.
 
     Parameters
     ----------
-    total : int
-        Samples to come.
     check : callable
         Called whenever samples are counted: raises where the work is to stop.
     quiet, verbose : bool
         As the options say.
     """
 
-    def __init__(self, total: int, check: Callable[[], None], *, quiet: bool, verbose: bool) -> None:
-        self._total, self._done, self._verbose, self._check = total, 0, verbose, check
-        self._started = self._said = time.perf_counter()
+    def __init__(self, check: Callable[[], None], *, quiet: bool, verbose: bool) -> None:
+        self._verbose, self._check, self._quiet = verbose, check, quiet
+        self._what, self._total, self._done = "", None, 0
+        self._began = self._spoke = time.perf_counter()
+        self._counted: tuple[float, int] | None = None  # when the first samples were done, and how many
+        self._said = True  # that this phase is going on
+        self._lines = verbose or not sys.stderr.isatty()
         self._bar: Any = None
-        self._lines = not quiet and (verbose or not sys.stderr.isatty())
         if not quiet and not self._lines:
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total, unit=" samples", dynamic_ncols=True, smoothing=0.1)
+            self._bar = tqdm(bar_format=_PHASE, dynamic_ncols=True, leave=False, desc="starting")
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        if not quiet:
+            self._thread.start()
 
     def close(self) -> None:
         """Leave the terminal as it was."""
+        self._closed.set()
+        if self._thread.is_alive():
+            self._thread.join()
         if self._bar is not None:
             self._bar.close()
 
-    def add(self, n: int) -> None:
-        """Count samples; a line now and then."""
-        self._count(n)
-        if self._lines and time.perf_counter() - self._said > _SECONDS_BETWEEN_LINES:
-            self._say(self._so_far())
-
-    def shard_finished(self, result: Any) -> None:
-        """Count the samples of a `ShardResult`; a line for each."""
-        self._count(result.entry.samples + len(result.skipped))
-        if self._lines:
-            skipped = f", {len(result.skipped)} skipped" if result.skipped else ""
-            self._say(f"{result.entry.file}: {result.entry.samples} samples{skipped} ({self._so_far()})")
-        if self._verbose:
-            for skip in result.skipped:
-                self._say(f"skipped {skip.name}: {skip.reason}")
-
-    def _count(self, n: int) -> None:
-        self._done += n
+    def begin(self, what: str, total: int | None) -> None:
+        """See `uvgen.progress.Display`."""
+        self._what, self._total, self._done, self._counted = what, total, 0, None
+        self._began, self._said = time.perf_counter(), False
         if self._bar is not None:
-            self._bar.update(n)
+            self._bar.bar_format = _PHASE if total is None else _COUNTED
+            self._bar.set_description_str(what, refresh=False)
+            self._bar.set_postfix_str("", refresh=False)
+            self._bar.reset(total)
         self._check()
 
-    def _so_far(self) -> str:
-        rate = self._done / max(time.perf_counter() - self._started, 1e-9)
-        return f"{self._done} of {self._total}, {rate:.0f} samples/s"
+    def advance(self, n: int) -> None:
+        """See `uvgen.progress.Display`."""
+        self._done += n
+        if self._counted is None:
+            self._counted = time.perf_counter(), self._done
+        if self._bar is not None:
+            self._bar.n = self._done
+            self._bar.set_postfix_str(self._rate(), refresh=False)
+        self._check()
+
+    def shard_finished(self, result: Any) -> None:
+        """A line for a `ShardResult`, where there are lines for each."""
+        if not self._verbose:
+            return
+        skipped = f", {len(result.skipped)} skipped" if result.skipped else ""
+        self._say(f"{result.entry.file}: {result.entry.samples} {_samples(result.entry.samples)}{skipped}")
+        for skip in result.skipped:
+            self._say(f"skipped {skip.name}: {skip.reason}")
+
+    def _look(self) -> None:
+        """In a thread of its own: let the clock run, and say now and then how far the work is."""
+        while not self._closed.wait(_SECONDS_BETWEEN_LOOKS):
+            now = time.perf_counter()
+            if self._bar is not None:
+                self._bar.refresh()
+            elif not self._said and now - self._began >= _SECONDS_BETWEEN_LOOKS:
+                self._said = True
+                of = "" if self._total is None else f" {self._total} {_samples(self._total)}"
+                self._say(f"{self._what}{of} ...")
+            elif self._done and now - self._spoke >= _SECONDS_BETWEEN_LINES:
+                of = "" if self._total is None else f" of {self._total}"
+                self._say(f"{self._what}: {self._done}{of}{self._rate()}")
+
+    def _rate(self) -> str:
+        """Samples per second since the first were done: starting up does not count."""
+        if self._counted is None:
+            return ""
+        since, first = self._counted
+        seconds = time.perf_counter() - since
+        if seconds <= 0 or self._done <= first:
+            return ""
+        rate = (self._done - first) / seconds
+        left = "" if self._total is None else f", {_clock((self._total - self._done) / rate)} left"
+        return f", {rate:.3g} samples/s{left}"
 
     def _say(self, line: str) -> None:
-        self._said = time.perf_counter()
-        click.echo(line, err=True)
+        self._spoke = time.perf_counter()
+        with contextlib.suppress(OSError, ValueError):  # a terminal that was closed
+            click.echo(line, err=True)
+
+
+def _samples(n: int) -> str:
+    return "sample" if n == 1 else "samples"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(max(seconds, 0)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 @contextlib.contextmanager
-def reported(total: int, *, quiet: bool, verbose: bool = False) -> Iterator[Progress]:
+def reported(*, quiet: bool, verbose: bool = False) -> Iterator[Progress]:
     """Show progress within the block; a Ctrl-C in it is not lost."""
     from uvgen.interrupts import interrupts_kept
+    from uvgen.progress import shown_on
 
-    with interrupts_kept() as check, contextlib.closing(Progress(total, check, quiet=quiet, verbose=verbose)) as shown:
-        yield shown
+    with interrupts_kept() as check, contextlib.closing(Progress(check, quiet=quiet, verbose=verbose)) as shown:
+        with shown_on(shown):
+            yield shown
 
 
 def finish(out: Path, result: Any, *, quiet: bool, verbose: bool) -> None:
