@@ -19,9 +19,7 @@ from uvgen.models.formats import bfm2009
 from uvgen.models.formats.matlab import mirror, trimmed_uv
 from uvgen.models.morphable import REGIONS, MorphableModel, make_model
 
-ARRAYS = [
-    f.name for f in dataclasses.fields(MorphableModel) if f.name not in ("name", "sources", "content_sha256", "path")
-]
+ARRAYS = [f.name for f in dataclasses.fields(MorphableModel) if f.name not in ("name", "sources", "path")]
 
 
 def assert_same(a: MorphableModel, b: MorphableModel) -> None:
@@ -130,8 +128,12 @@ def test_load_model_of_a_newer_version_or_without_a_dataset_raises(model, tmp_pa
     with pytest.raises(ModelError, match="dataset uv is missing"):
         load_model(tmp_path / "m.h5")
     with h5py.File(tmp_path / "m.h5", "a") as file:
-        file.attrs["version"] = 2
-    with pytest.raises(ModelError, match="model format 2, expected 1 at most; update uvgen"):
+        file.attrs["version"] = 3
+    with pytest.raises(ModelError, match="model format 3, expected 2; update uvgen"):
+        load_model(tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5", "a") as file:
+        file.attrs["version"] = 1
+    with pytest.raises(ModelError, match="model format 1, expected 2; make the file again"):
         load_model(tmp_path / "m.h5")
 
 

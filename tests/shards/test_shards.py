@@ -109,10 +109,10 @@ def test_shard_attributes_say_where_it_comes_from(built: Path, model_path: Path)
         attributes = dict(file.attrs)
         posmap = dict(file["posmap"].attrs)
         units = {name: data.attrs.get("unit") for name, data in file.items()}
-    assert (attributes["format"], attributes["version"]) == ("uvgen-shard", 2)
-    assert attributes["uvgen"] == uvgen.__version__
-    assert attributes["model_sha256"] == uvgen.load_model(model_path).content_sha256
-    assert attributes["convention"] == "exact"
+    assert (attributes["format"], attributes["version"]) == (b"uvgen-shard", 3)
+    assert attributes["uvgen"].decode() == uvgen.__version__
+    assert attributes["model_sha256"].decode() == uvgen.load_model(model_path).content_sha256
+    assert attributes["convention"] == b"exact"
     config = json.loads(attributes["config"])
     assert config == {
         "size": R, "uv_size": U, "shard_size": 2, "seed": 0, "jitter": 0.1, "posmap_dtype": "uint16",
@@ -120,7 +120,7 @@ def test_shard_attributes_say_where_it_comes_from(built: Path, model_path: Path)
         "keep": [], "max_nme": None, "implausible": "skip", "exif": "ignore",
         "filter": "area",
     }  # fmt: skip
-    assert units["posmap"] == units["landmarks"] == "px"
+    assert units["posmap"] == units["landmarks"] == b"px"
     # 1/64 px at 256, and a range from 1.5 crops left of the crop to 1.5 crops right of it
     assert posmap["scale_factor"] * 256 / R == 1 / 64
     assert posmap["add_offset"] == -1.5 * R
@@ -331,9 +331,9 @@ def test_reader_in_fresh_worker_processes_reads_the_same(reader: ShardReader, me
         ("[]", "not a data set's index"),
         ('"text"', "not a data set's index"),
         ('{"format": "MDS"}', "not a data set's index"),
-        ('{"format": "uvgen-dataset", "version": 99}', "version 99, expected 2; build the data set again"),
-        ('{"format": "uvgen-dataset", "version": 1}', "version 1, expected 2; build the data set again"),
-        ('{"format": "uvgen-dataset", "version": 2}', "not a data set's index"),
+        ('{"format": "uvgen-dataset", "version": 99}', "version 99, expected 3; build the data set again"),
+        ('{"format": "uvgen-dataset", "version": 1}', "version 1, expected 3; build the data set again"),
+        ('{"format": "uvgen-dataset", "version": 3}', "not a data set's index"),
     ],
 )
 def test_open_shards_damaged_index_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -373,9 +373,9 @@ def test_open_shards_impossible_entry_is_refused(plain: Path, change: dict[str, 
 def test_open_shards_of_another_version_says_to_build_again(tmp_path: Path) -> None:
     """A set that an earlier uvgen made: one sample of 16 px, as it lay on disk."""
     old = Path(__file__).with_name("fixtures") / "version_1"
-    with pytest.raises(DatasetError, match=r"dataset\.json: version 1, expected 2; build the data set again"):
+    with pytest.raises(DatasetError, match=r"dataset\.json: version 1, expected 3; build the data set again"):
         open_shards(old)
-    with pytest.raises(DatasetError, match=r"toy-00000\.h5: version 1, expected 2; build the data set again"):
+    with pytest.raises(DatasetError, match=r"toy-00000\.h5: attribute .* is text of variable length, .* make the file"):
         OpenShard(old / "toy-00000.h5", 1)
 
 

@@ -80,6 +80,9 @@ class ShardDataset(Dataset[dict[str, Any]]):
     weight_mask : bool
         Whether samples hold the mask, 0.26 MB each at 256 texels. It is the same for all: ``dataset.weight_mask``,
         moved to the device once, does as well.
+    untrusted : bool
+        Read the shards, and `model` where it is a file, in child processes: see `uvgen.open_shards`. Each worker of a
+        `DataLoader` has one of its own, from its first sample on until it ends.
 
     Raises
     ------
@@ -111,10 +114,11 @@ class ShardDataset(Dataset[dict[str, Any]]):
         compact: bool = False,
         channels_last: bool = False,
         weight_mask: bool = True,
+        untrusted: bool = False,
     ) -> None:
         check_normalize(normalize)
-        model = None if model is None else as_model(model)
-        self.reader = open_shards(path, model)
+        model = None if model is None else as_model(model, untrusted=untrusted)
+        self.reader = open_shards(path, model, untrusted=untrusted)
         self._values = Values(normalize, self.reader.config.build.size, compact=compact, channels_last=channels_last)
         fields = self.reader.fields
         if fields and "image" not in fields:
