@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +24,7 @@ from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.open import open_shards
 from uvgen.errors import DatasetError, InputError
 from uvgen.fixed_point import decode
-from uvgen.shards.format import Field
+from uvgen.shards.format import Field, is_shard
 from uvgen.shards.index import Index, ShardEntry, SkippedSample
 from uvgen.shards.reader import ShardReader
 from uvgen.shards.shard import OpenShard
@@ -124,6 +125,32 @@ def test_shard_attributes_say_where_it_comes_from(built: Path, model_path: Path)
     # 1/64 px at 256, and a range from 1.5 crops left of the crop to 1.5 crops right of it
     assert posmap["scale_factor"] * 256 / R == 1 / 64
     assert posmap["add_offset"] == -1.5 * R
+
+
+def test_shard_has_no_text_of_variable_length(built: Path) -> None:
+    with h5py.File(built / "AFW-00000.h5") as file:
+        owners = [file, *file.values()]
+        kinds = [owner.attrs.get_id(name).get_type() for owner in owners for name in owner.attrs]
+        kinds += [data.id.get_type() for data in file.values()]
+    texts = [kind for kind in kinds if kind.get_class() == h5py.h5t.STRING]
+    assert len(texts) > 10 and not any(kind.is_variable_str() for kind in texts)
+    assert not any(kind.get_class() == h5py.h5t.VLEN for kind in kinds)
+    assert all(kind.get_cset() == h5py.h5t.CSET_UTF8 for kind in texts)
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_is_shard_knows_those_of_earlier_versions(built: Path, tmp_path: Path, version: int) -> None:
+    """`--overwrite` deletes them; until version 2, their attributes were texts of variable length."""
+    old = Path(__file__).with_name("fixtures") / "version_1" / "toy-00000.h5"
+    path = Path(shutil.copy(old if version == 1 else built / "AFW-00000.h5", tmp_path / "a.h5"))
+    if version == 2:
+        with h5py.File(path, "r+") as file:
+            file.attrs.update(format="uvgen-shard", version=2)
+    assert is_shard(path)
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["landmarks"] = [1]
+        file.attrs["format"] = "other"
+    assert not is_shard(tmp_path / "other.h5")
 
 
 def test_shard_read_with_h5py_alone_equals_the_reader(built: Path, reader: ShardReader) -> None:
