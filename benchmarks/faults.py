@@ -29,7 +29,7 @@ import numpy as np
 
 from uvgen import load_model, save_model, verify_shards
 from uvgen.errors import UvgenError
-from uvgen.models.morphable import hash_labels
+from uvgen.models.morphable import hash_arrays
 from uvgen.randomness import keyed_generator
 from uvgen.storage.files import draft_of
 from uvgen.synth import builtin_samples
@@ -361,7 +361,7 @@ def model_flips(bench: Bench) -> None:
 def _read_again(path: Path, model: Any) -> int:
     try:
         other = load_model(path)
-        if hash_labels(other) != other.content_sha256 or other.content_sha256 != model.content_sha256:
+        if hash_arrays(other) != other.content_sha256 or other.content_sha256 != model.content_sha256:
             return 2
         pairs = [(getattr(model, f.name), getattr(other, f.name)) for f in fields(model)]
         return 3 if all(np.array_equal(a, b) for a, b in pairs if isinstance(a, np.ndarray)) else 0

@@ -14,6 +14,7 @@ from uvgen.cli.options import (
     overwrite_option,
     quiet_option,
     read_augmentation,
+    untrusted_option,
     verbose_option,
     workers_option,
 )
@@ -38,6 +39,7 @@ _WHAT, _OUTPUT = "What is done", "What comes out"
 @workers_option
 @on_error_option("What to do with a copy whose map leaves the range of uint16")
 @overwrite_option()
+@untrusted_option
 @quiet_option
 @verbose_option()
 def command(
@@ -53,6 +55,7 @@ def command(
     timeout: float | None,
     on_error: str,
     overwrite: bool,
+    untrusted: bool,
     quiet: bool,
     verbose: bool,
 ) -> None:
@@ -88,6 +91,7 @@ def command(
             timeout=timeout,
             on_error=on_error,
             overwrite=overwrite,
+            untrusted=untrusted,
             progress=shown.shard_finished,
         )
     finish(out, result, quiet=quiet, verbose=verbose)

@@ -17,6 +17,7 @@ from uvgen.cli.options import (
     overwrite_option,
     quiet_option,
     read_augmentation,
+    untrusted_option,
     verbose_option,
     workers_option,
 )
@@ -52,7 +53,7 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
         help="How crops are stored.")  # fmt: skip
 @option("--jpeg-quality", type=click.IntRange(1, 100), default=95, show_default=True, group=_OUTPUT,
         help="Of crops stored as JPEG.")  # fmt: skip
-@option("--compression", type=click.Choice(["none", "lzf", "gzip"]), default="none", show_default=True,
+@option("--compression", type=click.Choice(["none", "gzip"]), default="none", show_default=True,
         group=_OUTPUT, help="Of raw crops and maps; reading gets slower.")  # fmt: skip
 @option("--shard-size", type=click.IntRange(min=1), default=256, show_default=True, group=_OUTPUT,
         help="Samples a shard (0.6 MB each at 256).")  # fmt: skip
@@ -87,6 +88,7 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 @workers_option
 @on_error_option("What to do with an unusable sample")
 @overwrite_option()
+@untrusted_option
 @option("--dry-run", is_flag=True, group=HOW_IT_RUNS, help="Say what would be done, and stop.")
 @quiet_option
 @verbose_option()
@@ -105,6 +107,7 @@ def command(
     timeout: float | None,
     on_error: str,
     overwrite: bool,
+    untrusted: bool,
     dry_run: bool,
     quiet: bool,
     verbose: bool,
@@ -127,7 +130,7 @@ def command(
     Exit status: 0 all written, 3 some samples skipped, 1 failed or no sample can be used, 2 wrong usage,
     130, 143, 129 interrupted.
     """
-    from uvgen import BuildConfig, build_shards
+    from uvgen import BuildConfig, build_shards, load_model
     from uvgen.datasets.record import check_output
 
     augmentation = None if augment is None else _read_augmentation(augment)
@@ -149,11 +152,12 @@ def command(
     if dry_run:
         _print_plan(samples, config, out)
         return
+    model = load_model(model_path or "builtin", untrusted=untrusted)
     with reported(len(samples) * config.copies, quiet=quiet, verbose=verbose) as shown:
         result = build_shards(
             samples,
             out,
-            model=model_path or "builtin",
+            model=model,
             config=config,
             root=root,
             weights=weights_path,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from uvgen.cli.options import ANY_PATH, MODEL, workers_option
+from uvgen.cli.options import ANY_PATH, MODEL, untrusted_option, workers_option
 from uvgen.cli.progress import cores, reported
 
 
@@ -16,6 +16,7 @@ from uvgen.cli.progress import cores, reported
 @click.option("--model", "model_path", type=MODEL, help="The shards' model, to make maps that are not stored.")
 @click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of the JPEG crops.")
 @workers_option
+@untrusted_option
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def command(
     shards: Path,
@@ -26,6 +27,7 @@ def command(
     workers: int | None,
     retries: int,
     timeout: float | None,
+    untrusted: bool,
     quiet: bool,
 ) -> None:
     """Write a data set in the layout of another trainer; --out appears once it is complete.
@@ -47,7 +49,7 @@ def command(
     with reported(len(open_shards(shards)), quiet=quiet) as shown:
         result = export_shards(
             shards, out, to, model=model_path, quality=quality, workers=workers or cores(), retries=retries,
-            timeout=timeout, progress=shown.add,
+            timeout=timeout, untrusted=untrusted, progress=shown.add,
         )  # fmt: skip
     if not quiet:
         click.echo(f"{out}: {result.samples} samples as {to}")

@@ -4,7 +4,16 @@ from pathlib import Path
 
 import click
 
-from uvgen.cli.options import ANY_PATH, EXISTING_FILE, EXISTING_FOLDER, MODEL, MODEL_SUFFIXES, GroupedCommand, option
+from uvgen.cli.options import (
+    ANY_PATH,
+    EXISTING_FILE,
+    EXISTING_FOLDER,
+    MODEL,
+    MODEL_SUFFIXES,
+    GroupedCommand,
+    option,
+    untrusted_option,
+)
 from uvgen.cli.progress import show_warnings
 
 _FROM, _TO = "What goes in", "What comes out"
@@ -43,6 +52,7 @@ def _check_suffix(path: Path, suffixes: tuple[str, ...]) -> None:
         help="Instead of all these: face3d's BFM.mat, with BFM_UV.mat beside it.")  # fmt: skip
 @option("--out", type=ANY_PATH, required=True, group=_TO, help="The model file to write, .h5.")
 @option("--overwrite", is_flag=True, group=_TO, help="Replace an existing file.")
+@untrusted_option
 def convert(
     bfm: Path | None,
     expression: Path | None,
@@ -52,6 +62,7 @@ def convert(
     face3d_path: Path | None,
     out: Path,
     overwrite: bool,
+    untrusted: bool,
 ) -> None:
     """Make a model file from the files that the authors distribute; MATLAB is not needed.
 
@@ -75,8 +86,9 @@ def convert(
         missing = [name for name, path in named.items() if path is None]
         raise click.UsageError(f"missing {', '.join(missing)}; or give --face3d BFM.mat alone")
     model = convert_model(
-        out, bfm=bfm, expression=expression, info=info_path, uv=uv, mouth=mouth, face3d=face3d_path, overwrite=True
-    ).model
+        out, bfm=bfm, expression=expression, info=info_path, uv=uv, mouth=mouth, face3d=face3d_path, overwrite=True,
+        untrusted=untrusted,
+    ).model  # fmt: skip
     click.echo(
         f"{out}: {model.n_vertices} vertices, {model.n_shape} shape + {model.n_expression} expression components, "
         f"{out.stat().st_size / 1e6:.0f} MB"
@@ -86,7 +98,8 @@ def convert(
 
 @command.command("info")
 @click.argument("file", type=MODEL)
-def info(file: Path | str) -> None:
+@untrusted_option
+def info(file: Path | str, untrusted: bool) -> None:
     """Print a model's counts, dimensions, provenance and UV coverage.
 
     \b
@@ -99,9 +112,9 @@ def info(file: Path | str) -> None:
     from uvgen import build_atlas, load_model
     from uvgen.maps.atlas import CLOSURE, FILLED, MESH, hole_loops
     from uvgen.models.doubts import model_doubts
-    from uvgen.models.morphable import REGIONS, hash_labels
+    from uvgen.models.morphable import REGIONS, hash_arrays
 
-    model = load_model(file)
+    model = load_model(file, untrusted=untrusted)
     atlas = build_atlas(model, 256)
     share = {kind: float((atlas.texel_kind == kind).mean()) for kind in (MESH, CLOSURE, FILLED)}
     regions = "none"
@@ -132,7 +145,7 @@ def info(file: Path | str) -> None:
     for name, digest in model.sources.items():
         click.echo(f"{'source':<13} {name}  {digest}")
     show_warnings(model_doubts(model))
-    if hash_labels(model) != model.content_sha256:
+    if hash_arrays(model) != model.content_sha256:
         raise click.ClickException(f"{file}: the content does not have the hash written in it; convert the model again")
 
 
@@ -142,7 +155,8 @@ def info(file: Path | str) -> None:
         group=_TO, help="face3d's three .mat files in a folder, or uvgen's .h5.")  # fmt: skip
 @option("--out", type=ANY_PATH, required=True, group=_TO, help="Folder (face3d) or file (uvgen) to write.")
 @option("--overwrite", is_flag=True, group=_TO, help="Replace existing files.")
-def export(model_path: Path | str, file_format: str, out: Path, overwrite: bool) -> None:
+@untrusted_option
+def export(model_path: Path | str, file_format: str, out: Path, overwrite: bool, untrusted: bool) -> None:
     """Write a model in another format.
 
     \b
@@ -157,7 +171,7 @@ def export(model_path: Path | str, file_format: str, out: Path, overwrite: bool)
         _check_new(target, overwrite)
     if file_format == "uvgen":
         _check_suffix(out, MODEL_SUFFIXES)
-    model = load_model(model_path)
+    model = load_model(model_path, untrusted=untrusted)
     if file_format == "face3d":
         face3d.write(model, out)
     else:
@@ -179,6 +193,7 @@ def export(model_path: Path | str, file_format: str, out: Path, overwrite: bool)
 @option("--out", type=ANY_PATH, required=True, group=_TO,
         help="A model (.h5), the UV alone (.npy, or .mat as BFM_UV.mat), or the mesh with UV (.obj).")  # fmt: skip
 @option("--overwrite", is_flag=True, group=_TO, help="Replace an existing file.")
+@untrusted_option
 def parameterize_(
     source: Path | str,
     scans: Path | None,
@@ -188,6 +203,7 @@ def parameterize_(
     asymmetric: bool,
     out: Path,
     overwrite: bool,
+    untrusted: bool,
 ) -> None:
     """Give a face mesh, or a model, UV coordinates on the unit square.
 
@@ -208,7 +224,7 @@ def parameterize_(
     if source == "builtin" or Path(source).suffix.lower() in (*MODEL_SUFFIXES, ".mat"):
         if scans or landmarks_path:
             raise click.UsageError("--scans and --landmarks go with a mesh; a model has bases and landmarks")
-        model = from_mesh.with_new_uv(load_model(source), symmetric=not asymmetric)
+        model = from_mesh.with_new_uv(load_model(source, untrusted=untrusted), symmetric=not asymmetric)
     else:
         if out.suffix.lower() == ".h5" and landmarks_path is None:
             raise click.UsageError("a model needs --landmarks, the vertices of the 68 iBUG points")

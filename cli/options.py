@@ -122,6 +122,12 @@ def on_error_option(what: str) -> Any:
                   group=HOW_IT_RUNS, help=f"{what}: skip and report it, or stop the run.")  # fmt: skip
 
 
+untrusted_option = option(
+    "--untrusted", is_flag=True, group=HOW_IT_RUNS,
+    help="Read HDF5 files (shards, models) in a child process: for files from strangers, which may break HDF5.",
+)  # fmt: skip
+
+
 def overwrite_option(what: str = "a data set") -> Any:
     """``--overwrite`` of `what` the output folder holds."""
     return option("--overwrite", is_flag=True, group=HOW_IT_RUNS, help=f"Start anew where --out holds {what} already.")

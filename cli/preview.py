@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from uvgen.cli.options import ANY_PATH, MODEL
+from uvgen.cli.options import ANY_PATH, MODEL, untrusted_option
 from uvgen.cli.progress import show_quality, show_warnings
 
 
@@ -19,6 +19,7 @@ from uvgen.cli.progress import show_quality, show_warnings
               help="Every K-th texel is a dot of the dense alignment.  [default: about 42 a side]")  # fmt: skip
 @click.option("--model", "model_path", type=MODEL,
               help="Take landmarks' places in maps from this model, and maps where the set stores none.")  # fmt: skip
+@untrusted_option
 @click.option("--quiet", is_flag=True, help="Print problems only.")
 def command(
     shards: Path,
@@ -28,6 +29,7 @@ def command(
     seed: int,
     every: int | None,
     model_path: Path | str | None,
+    untrusted: bool,
     quiet: bool,
 ) -> None:
     """Draw a contact sheet: crops, and all that their position maps say, one row a sample.
@@ -50,7 +52,9 @@ def command(
     check_file(out)
     if model_path is None and open_shards(shards).config.build.maps == "none":
         raise click.UsageError("missing --model: the set stores no maps, and its model makes them")
-    result = render_preview(shards, out, n_samples, names=names, every=every, model=model_path, seed=seed)
+    result = render_preview(
+        shards, out, n_samples, names=names, every=every, model=model_path, seed=seed, untrusted=untrusted
+    )
     for problem in result.problems:
         click.echo(problem, err=True)
     if result.quality is not None:

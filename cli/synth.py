@@ -11,6 +11,7 @@ from uvgen.cli.options import (
     option,
     overwrite_option,
     quiet_option,
+    untrusted_option,
     verbose_option,
     workers_option,
 )
@@ -33,6 +34,7 @@ _WHAT, _OUTPUT = "Which faces", "What comes out"
         help="Pixels along each side of the images.")  # fmt: skip
 @workers_option
 @overwrite_option("synthetic samples")
+@untrusted_option
 @quiet_option
 @verbose_option("A line of progress now and then, also on a terminal.")
 def command(
@@ -47,6 +49,7 @@ def command(
     retries: int,
     timeout: float | None,
     overwrite: bool,
+    untrusted: bool,
     quiet: bool,
     verbose: bool,
 ) -> None:
@@ -68,7 +71,7 @@ def command(
     from uvgen.synth.folder import check_samples_folder
 
     check_samples_folder(out)
-    model = load_model(model_path)
+    model = load_model(model_path, untrusted=untrusted)
     if model.albedo_basis is None and not quiet:
         skin = "grey skin" if model.albedo_mean is None else "the colours of its mean face"
         click.echo(f"warning: {model.name} has no albedo basis; all faces get {skin}", err=True)

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import click
 
-from uvgen.cli.options import ANY_PATH, MODEL
+from uvgen.cli.options import ANY_PATH, MODEL, untrusted_option
 from uvgen.cli.progress import reported, show_quality, show_warnings
 
 
 @click.command("verify")
 @click.argument("shards", type=ANY_PATH)
 @click.option("--model", "model_path", type=MODEL, help="Also compare stored maps with stored parameters.")
-@click.option("--untrusted", is_flag=True, help="Read the shards in a child process, for files from strangers.")
+@untrusted_option
 @click.option("--quiet", is_flag=True, help="Print problems only.")
 def command(shards: Path, model_path: Path | str | None, untrusted: bool, quiet: bool) -> None:
     """Check a data set: hashes, shapes, ranges, and with --model that each map agrees with its parameters.

@@ -79,7 +79,7 @@ def skewed_model() -> MorphableModel:
     arrays = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
     uv = model.uv.copy()
     uv[:, 0] = uv[:, 0] ** 1.2
-    return make_model(source="skewed", **{**arrays, "uv": uv, "content_sha256": ""})
+    return make_model(source="skewed", **{**arrays, "uv": uv})
 
 
 # Geometry

@@ -289,9 +289,7 @@ def test_augment_with_a_bad_config_fails_in_one_line(run, config, tmp_path, text
 def test_augment_with_another_model_fails_in_one_line(run, tmp_path) -> None:
     model = toy_model()
     arrays = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
-    save_model(
-        make_model(source="x", **{**arrays, "mean": model.mean + 1, "content_sha256": ""}), tmp_path / "other.h5"
-    )
+    save_model(make_model(source="x", **{**arrays, "mean": model.mean + 1}), tmp_path / "other.h5")
     result = run("--model", tmp_path / "other.h5")
     assert result.exit_code == 1 and "other.h5: not the model of" in result.stderr
     assert not (tmp_path / "out").exists()

@@ -105,7 +105,7 @@ def test_build_help_explains_options_in_groups_with_an_example(uvgen: Any) -> No
     for option in (
         "--data", "--model", "--subset", "--flip / --no-flip", "--list", "--limit", "--out", "--size", "--uv-size",
         "--workers", "--shard-size", "--seed", "--jitter", "--posmap-dtype [uint16|float32]",
-        "--compression [none|lzf|gzip]", "--convention [exact|face3d]", "--weights", "--on-error [skip|fail]",
+        "--compression [none|gzip]", "--convention [exact|face3d]", "--weights", "--on-error [skip|fail]",
         "--overwrite", "--dry-run", "--quiet", "--verbose",
     ):  # fmt: skip
         assert f"\n  {option}" in result.stdout, option

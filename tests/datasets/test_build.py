@@ -195,13 +195,10 @@ def test_build_jitter_is_drawn_anew_for_each_sample_and_seed(
         assert len(np.unique(column.round(4))) == len(column)
 
 
-@pytest.mark.parametrize("compression", ["lzf", "gzip"])
-def test_build_compressed_reads_the_same(
-    data: Path, built: Path, model_path: Path, tmp_path: Path, compression: str
-) -> None:
-    make(data, model_path, tmp_path / "out", dataclasses.replace(SMALL, compression=compression))
+def test_build_compressed_reads_the_same(data: Path, built: Path, model_path: Path, tmp_path: Path) -> None:
+    make(data, model_path, tmp_path / "out", dataclasses.replace(SMALL, compression="gzip"))
     with h5py.File(tmp_path / "out/IBUG-00000.h5") as file:
-        assert file["image"].compression == file["posmap"].compression == compression
+        assert file["image"].compression == file["posmap"].compression == "gzip"
         assert file["posmap"].chunks == (1, SMALL.uv_size, SMALL.uv_size, 3)
     expected, found = by_name(built), by_name(tmp_path / "out")
     assert found.keys() == expected.keys()
@@ -308,7 +305,7 @@ def stretchable(tmp_path: Path) -> Path:
     basis[:, :, N_SHAPE - 1] = 0
     basis[:3, 0, N_SHAPE - 1] = 1
     arrays = {f.name: getattr(model, f.name) for f in dataclasses.fields(model)}
-    save_model(make_model(source="toy", **arrays | {"basis": basis, "content_sha256": ""}), tmp_path / "stretchable.h5")
+    save_model(make_model(source="toy", **arrays | {"basis": basis}), tmp_path / "stretchable.h5")
     return tmp_path / "stretchable.h5"
 
 

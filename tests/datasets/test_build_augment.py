@@ -138,9 +138,9 @@ def test_build_and_augment_that_flip_say_how_many_texels_are_not_exact(
     uvgen, tree, model, model_path, tmp_path
 ) -> None:
     """None where UV are not symmetric; those at vertices without a mirror vertex."""
-    skewed = dataclasses.replace(model, uv=model.uv * [0.9, 0.8] + [0.07, 0.1], content_sha256="", path=None)
+    skewed = dataclasses.replace(model, uv=model.uv * [0.9, 0.8] + [0.07, 0.1], path=None)
     single = np.where(np.arange(model.n_vertices) == 700, -1, model.mirror)
-    lacking = dataclasses.replace(model, mirror=single, content_sha256="", path=None)
+    lacking = dataclasses.replace(model, mirror=single, path=None)
     for name, changed in (("skewed", skewed), ("lacking", lacking)):
         arrays = {field.name: getattr(changed, field.name) for field in dataclasses.fields(changed)}
         save_model(make_model(source=name, **arrays), tmp_path / f"{name}.h5")

@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import h5py
 import numpy as np
 import scipy.io as sio
 import scipy.sparse
@@ -30,7 +31,7 @@ from uvgen.images.codecs import decode_jpeg, encode_jpeg
 from uvgen.maps.mask_files import read_weights
 from uvgen.meshes.files import write_obj, write_ply
 from uvgen.meshes.read import read_mesh
-from uvgen.models.formats import bfm2009, face3d, known
+from uvgen.models.formats import bfm2009, face3d, known, matlab
 from uvgen.models.from_mesh import _read_landmarks
 from uvgen.samples.find import Sample, select_samples
 from uvgen.samples.read import EXTRAS, read_annotation, read_image
@@ -266,7 +267,18 @@ def _shards(folder: Path) -> list[bytes]:
         (folder / codec).mkdir()
         config = BuildConfig(size=16, uv_size=16, shard_size=2, **({"image_codec": codec} if codec == "jpeg" else {}))
         found.append((_built(folder / codec, config) / "AFW-00000.h5").read_bytes())
-    return found
+    return [*found, _with_old_texts(folder, found[0])]
+
+
+def _with_old_texts(folder: Path, data: bytes) -> bytes:
+    """A file whose texts are of variable length: on those of damaged files, HDF5 2.0.0 hangs."""
+    path = folder / "old.h5"
+    path.write_bytes(data)
+    with h5py.File(path, "r+") as file:
+        for owner in (file, *file.values()):
+            texts = {name: value.decode() for name, value in owner.attrs.items() if isinstance(value, bytes)}
+            owner.attrs.update(texts)
+    return path.read_bytes()
 
 
 def _beside_shard(folder: Path) -> None:
@@ -283,7 +295,32 @@ def _read_shard(path: Path) -> None:
 
 def _own_models(folder: Path) -> list[bytes]:
     save_model(toy_model(), folder / "model.h5")
-    return [(folder / "model.h5").read_bytes()]
+    data = (folder / "model.h5").read_bytes()
+    return [data, _with_old_texts(folder, data)]
+
+
+def _matlab_7_3(folder: Path) -> list[bytes]:
+    """What MATLAB 7.3 writes, small: matrices, an empty one, a struct, a text."""
+    path = folder / "a.mat"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["UV"], file["info/segbin"] = np.ones((2, 9)), np.ones((4, 9), np.uint8)
+        file["info/none"], file["info/text"] = np.zeros(2, np.uint64), np.array([[97, 98]], np.uint16)
+        file["info/none"].attrs.create("MATLAB_empty", 1, dtype=np.uint8)
+        file["UV"].attrs["MATLAB_class"] = np.bytes_("double")
+    head = b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM"
+    data = path.read_bytes()
+    return [head.ljust(512, b"\0") + data[512:]]
+
+
+def _hdf5_of_each_kind(folder: Path) -> list[bytes]:
+    for kind in "abc":
+        (folder / kind).mkdir()
+    return [*_shards(folder / "a")[-2:], *_own_models(folder / "b"), *_matlab_7_3(folder / "c")]
+
+
+def _read_matlab_7_3(path: Path) -> None:
+    matlab.load(path, struct="info")
+    matlab.load(path, "UV")
 
 
 def _read_own_model(path: Path) -> None:
@@ -326,4 +363,6 @@ READERS = (
     Reader("constants_npz", CONSTANTS, _constants, lambda path: read_constants(path.parent, 32), mutators.npz),
     Reader("shard_h5", "AFW-00000.h5", _shards, _read_shard, mutators.hdf5, beside=_beside_shard),
     Reader("model_h5", "model.h5", _own_models, _read_own_model, mutators.hdf5),
+    Reader("matlab_h5", "a.mat", _matlab_7_3, _read_matlab_7_3, mutators.hdf5),
+    Reader("kinds_h5", "a", _hdf5_of_each_kind, describe_file, mutators.hdf5, errors=()),
 )  # fmt: skip

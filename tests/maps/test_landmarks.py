@@ -129,7 +129,7 @@ def slit_model() -> MorphableModel:
         18 * 41 + np.array([18, 20, 22]),
         17 * 41 + np.array([18, 20, 22]),
     )
-    arrays |= {"mean": mean, "landmarks": landmarks, "basis": 0 * toy.basis, "content_sha256": ""}
+    arrays |= {"mean": mean, "landmarks": landmarks, "basis": 0 * toy.basis}
     return make_model(source="slit", **arrays)
 
 

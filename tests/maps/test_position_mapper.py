@@ -54,7 +54,7 @@ def test_position_mapper_call_shifts_the_smallest_depth_over_all_vertices_to_zer
     arrays["mean"] = np.concatenate([model.mean, [[0, 0, -3e5]]])
     arrays["basis"] = np.concatenate([model.basis, np.zeros((1, *model.basis.shape[1:]))])
     arrays["uv"] = np.concatenate([model.uv, [[0.5, 0.5]]])
-    deep = make_model(source="deep", **arrays | {"content_sha256": ""})
+    deep = make_model(source="deep", **arrays)
     mapper = PositionMapper(deep, 24)
     shape, expression, pose, *rest = faces(deep, 5)
     pose[:, :3] *= 0.3  # turned further, the vertex would not be the deepest

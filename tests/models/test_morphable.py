@@ -1,6 +1,7 @@
 """Models: checks, uvgen's own file, and the foreign formats, which must agree to the last bit."""
 
 import dataclasses
+import hashlib
 import os
 import pickle
 import subprocess
@@ -17,11 +18,9 @@ from uvgen import load_model, save_model
 from uvgen.errors import DatasetError, ModelError
 from uvgen.models.formats import bfm2009
 from uvgen.models.formats.matlab import mirror, trimmed_uv
-from uvgen.models.morphable import REGIONS, MorphableModel, make_model
+from uvgen.models.morphable import REGIONS, MorphableModel, hash_arrays, make_model
 
-ARRAYS = [
-    f.name for f in dataclasses.fields(MorphableModel) if f.name not in ("name", "sources", "content_sha256", "path")
-]
+ARRAYS = [f.name for f in dataclasses.fields(MorphableModel) if f.name not in ("name", "sources", "path")]
 
 
 def assert_same(a: MorphableModel, b: MorphableModel) -> None:
@@ -130,8 +129,12 @@ def test_load_model_of_a_newer_version_or_without_a_dataset_raises(model, tmp_pa
     with pytest.raises(ModelError, match="dataset uv is missing"):
         load_model(tmp_path / "m.h5")
     with h5py.File(tmp_path / "m.h5", "a") as file:
-        file.attrs["version"] = 2
-    with pytest.raises(ModelError, match="model format 2, expected 1 at most; update uvgen"):
+        file.attrs["version"] = 3
+    with pytest.raises(ModelError, match="model format 3, expected 2; update uvgen"):
+        load_model(tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5", "a") as file:
+        file.attrs["version"] = 1
+    with pytest.raises(ModelError, match="model format 1, expected 2; make the file again"):
         load_model(tmp_path / "m.h5")
 
 
@@ -258,3 +261,105 @@ def test_changed_copy_of_a_model_from_a_file_is_not_taken_for_the_file(model_pat
     again = pickle.loads(pickle.dumps(changed))
     np.testing.assert_array_equal(again.mean, changed.mean)
     assert not again.mean.flags.writeable
+
+
+# The hash of the content
+
+
+@pytest.fixture
+def full(model: MorphableModel) -> MorphableModel:
+    """A model that has all arrays."""
+    corners, labels = np.array([[0, 1, 2]], np.int32), np.ones(model.n_vertices, np.uint8)
+    return dataclasses.replace(model, mouth_triangles=corners, regions=labels)
+
+
+def plain_hash(model: MorphableModel) -> str:
+    """As the documentation of `hash_arrays` says it, by other code."""
+    parts = b""
+    for name in ARRAYS:
+        array = getattr(model, name)
+        if array is None:
+            parts += f"{name} None\n".encode()
+        else:
+            shape = str(array.shape)
+            parts += f"{name} {shape} {array.dtype.str}\n".encode() + array.tobytes("C")
+    return hashlib.sha256(parts).hexdigest()
+
+
+def test_hash_arrays_is_the_documented_one(model: MorphableModel) -> None:
+    assert model.content_sha256 == hash_arrays(model) == plain_hash(model)
+    assert ARRAYS == [
+        "mean", "basis", "shape_std", "expression_std", "triangles", "mouth_triangles", "uv", "landmarks", "regions",
+        "mirror", "albedo_mean", "albedo_basis", "albedo_std",
+    ]  # fmt: skip
+    bare = dataclasses.replace(model, regions=None, mirror=None, albedo_basis=None, albedo_std=None)
+    assert bare.content_sha256 == plain_hash(bare) != model.content_sha256
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_load_model_finds_a_flipped_bit_in_each_array(full: MorphableModel, tmp_path: Path, name: str) -> None:
+    save_model(full, tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5") as file:
+        data = file[name]
+        places = data.id.get_offset() + np.linspace(0, data.nbytes - 1, 5).astype(int)
+    whole = (tmp_path / "m.h5").read_bytes()
+    for place in places.tolist():
+        changed = bytearray(whole)
+        changed[place] ^= 1
+        (tmp_path / "bad.h5").write_bytes(changed)
+        with pytest.raises(ModelError, match=r"bad\.h5: (its content does not have the hash|.*expected)"):
+            load_model(tmp_path / "bad.h5")
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_replaced_array_of_a_model_has_another_hash(full: MorphableModel, name: str) -> None:
+    before = full.content_sha256
+    array = getattr(full, name).copy()
+    array.reshape(-1)[-1] += 1
+    changed = dataclasses.replace(full, **{name: array})
+    assert changed.content_sha256 == plain_hash(changed) != before == full.content_sha256
+    assert dataclasses.replace(full, name="other", sources={"a": "b"}).content_sha256 == before
+    assert pickle.loads(pickle.dumps(changed)).content_sha256 == changed.content_sha256
+
+
+# Texts of the file
+
+
+def test_save_model_writes_no_text_of_variable_length(model: MorphableModel, tmp_path: Path) -> None:
+    save_model(dataclasses.replace(model, name="modèle", sources={"ä.mat": "12"}), tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5") as file:
+        for name, value in file.attrs.items():
+            kind = file.attrs.get_id(name).get_type()
+            assert name == "version" or (isinstance(value, bytes) and not kind.is_variable_str()), name
+    assert load_model(tmp_path / "m.h5").name == "modèle"
+    assert load_model(tmp_path / "m.h5").sources == {"ä.mat": "12"}
+
+
+def test_load_model_of_an_earlier_version_says_to_make_it_again(model: MorphableModel, tmp_path: Path) -> None:
+    save_model(model, tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5", "r+") as file:
+        file.attrs.update(name="toy", sources="{}", version=1)
+    with pytest.raises(ModelError, match=r"attribute name of the file is text of variable .* make the file again"):
+        load_model(tmp_path / "m.h5")
+
+
+@pytest.mark.parametrize("n", [64, 65, 1000])
+def test_model_of_many_sources_keeps_some_and_a_hash_over_all(model: MorphableModel, tmp_path: Path, n: int) -> None:
+    sources = {f"scan {k:04d} {'ü' * 60}.obj": hashlib.sha256(str(k).encode()).hexdigest() for k in range(n)}
+    arrays = {f.name: getattr(model, f.name) for f in dataclasses.fields(model)}
+    made = make_model(source="x", **{**arrays, "sources": sources})
+    if n == 64:
+        assert made.sources == sources
+    else:
+        first, (label, digest) = [*made.sources.items()][:-1], [*made.sources.items()][-1]
+        assert first == [*sources.items()][:16] and label == f"{n} files"
+        lines = "".join(f"{name} {value}\n" for name, value in sorted(sources.items()))
+        assert digest == hashlib.sha256(lines.encode()).hexdigest()
+    save_model(made, tmp_path / "m.h5")
+    assert load_model(tmp_path / "m.h5").sources == made.sources
+
+
+def test_save_model_of_sources_that_do_not_fit_is_one_line(model: MorphableModel, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"^attribute sources: \d+ bytes, expected 64000 at most, .*shorten it$"):
+        save_model(dataclasses.replace(model, sources={"a" * 70_000: "b"}), tmp_path / "m.h5")
+    assert not [*tmp_path.iterdir()]

@@ -158,7 +158,7 @@ def test_contact_sheet_of_a_set_without_images_says_so(reader: ShardReader, monk
 def test_contact_sheet_with_another_model_says_so(reader: ShardReader, model_path: Path) -> None:
     model = load_model(model_path)
     assert contact_sheet(reader, 1, model=model).problems == ()
-    other = dataclasses.replace(model, name="other.h5", content_sha256="0" * 64)
+    other = dataclasses.replace(model, name="other.h5", shape_std=2 * model.shape_std)
     assert contact_sheet(reader, 1, model=other).problems == ("other.h5 is not the model that the set was built with",)
 
 

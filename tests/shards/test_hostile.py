@@ -93,11 +93,11 @@ CHANGES: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "no JPEG bytes": (lambda f: f.move("image", "image_end"), "image_end"),
     "JPEG without ends": (put("image_data", np.zeros(9, "u1")), "image_data"),
     "scale of nothing": (attribute("posmap", "scale_factor", 0.0), "expected codes"),
-    "scale that is text": (attribute("posmap", "scale_factor", "one"), "expected codes"),
+    "scale that is text": (attribute("posmap", "scale_factor", np.bytes_("one")), "expected codes"),
     "infinite offset": (attribute("posmap", "add_offset", np.inf), "expected codes"),
     "no offset": (lambda f: f["posmap"].attrs.__delitem__("add_offset"), "expected codes"),
     "other format": (attribute("/", "format", 5), "not a shard"),
-    "version that is text": (attribute("/", "version", "2"), "version 2, expected 2"),
+    "version that is text": (attribute("/", "version", np.bytes_("3")), "version 3, expected 3"),
 }
 
 
@@ -152,7 +152,7 @@ def test_verify_names_a_shard_that_breaks_a_rule(built: Path, tmp_path: Path, ki
         (put("image_data", np.zeros((100_000, 1), "u1")), "expected uint8 of one axis"),
         (put("image_data", np.zeros(100_000, "u1")), "image of sample 0 cannot be read"),
         (attribute("/", "size", 10**6), "attribute size is"),
-        (attribute("/", "size", "32"), "attribute size is"),
+        (attribute("/", "size", np.bytes_("32")), "attribute size is"),
         (attribute("/", "size", 40), "image holds uint8"),
         (lambda f: f.move("image_data", "other"), "other has .* rows"),
     ],

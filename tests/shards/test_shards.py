@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +24,7 @@ from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.open import open_shards
 from uvgen.errors import DatasetError, InputError
 from uvgen.fixed_point import decode
-from uvgen.shards.format import Field
+from uvgen.shards.format import Field, is_shard
 from uvgen.shards.index import Index, ShardEntry, SkippedSample
 from uvgen.shards.reader import ShardReader
 from uvgen.shards.shard import OpenShard
@@ -109,10 +110,10 @@ def test_shard_attributes_say_where_it_comes_from(built: Path, model_path: Path)
         attributes = dict(file.attrs)
         posmap = dict(file["posmap"].attrs)
         units = {name: data.attrs.get("unit") for name, data in file.items()}
-    assert (attributes["format"], attributes["version"]) == ("uvgen-shard", 2)
-    assert attributes["uvgen"] == uvgen.__version__
-    assert attributes["model_sha256"] == uvgen.load_model(model_path).content_sha256
-    assert attributes["convention"] == "exact"
+    assert (attributes["format"], attributes["version"]) == (b"uvgen-shard", 3)
+    assert attributes["uvgen"].decode() == uvgen.__version__
+    assert attributes["model_sha256"].decode() == uvgen.load_model(model_path).content_sha256
+    assert attributes["convention"] == b"exact"
     config = json.loads(attributes["config"])
     assert config == {
         "size": R, "uv_size": U, "shard_size": 2, "seed": 0, "jitter": 0.1, "posmap_dtype": "uint16",
@@ -120,10 +121,36 @@ def test_shard_attributes_say_where_it_comes_from(built: Path, model_path: Path)
         "keep": [], "max_nme": None, "implausible": "skip", "exif": "ignore",
         "filter": "area",
     }  # fmt: skip
-    assert units["posmap"] == units["landmarks"] == "px"
+    assert units["posmap"] == units["landmarks"] == b"px"
     # 1/64 px at 256, and a range from 1.5 crops left of the crop to 1.5 crops right of it
     assert posmap["scale_factor"] * 256 / R == 1 / 64
     assert posmap["add_offset"] == -1.5 * R
+
+
+def test_shard_has_no_text_of_variable_length(built: Path) -> None:
+    with h5py.File(built / "AFW-00000.h5") as file:
+        owners = [file, *file.values()]
+        kinds = [owner.attrs.get_id(name).get_type() for owner in owners for name in owner.attrs]
+        kinds += [data.id.get_type() for data in file.values()]
+    texts = [kind for kind in kinds if kind.get_class() == h5py.h5t.STRING]
+    assert len(texts) > 10 and not any(kind.is_variable_str() for kind in texts)
+    assert not any(kind.get_class() == h5py.h5t.VLEN for kind in kinds)
+    assert all(kind.get_cset() == h5py.h5t.CSET_UTF8 for kind in texts)
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_is_shard_knows_those_of_earlier_versions(built: Path, tmp_path: Path, version: int) -> None:
+    """`--overwrite` deletes them; until version 2, their attributes were texts of variable length."""
+    old = Path(__file__).with_name("fixtures") / "version_1" / "toy-00000.h5"
+    path = Path(shutil.copy(old if version == 1 else built / "AFW-00000.h5", tmp_path / "a.h5"))
+    if version == 2:
+        with h5py.File(path, "r+") as file:
+            file.attrs.update(format="uvgen-shard", version=2)
+    assert is_shard(path)
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["landmarks"] = [1]
+        file.attrs["format"] = "other"
+    assert not is_shard(tmp_path / "other.h5")
 
 
 def test_shard_read_with_h5py_alone_equals_the_reader(built: Path, reader: ShardReader) -> None:
@@ -331,9 +358,9 @@ def test_reader_in_fresh_worker_processes_reads_the_same(reader: ShardReader, me
         ("[]", "not a data set's index"),
         ('"text"', "not a data set's index"),
         ('{"format": "MDS"}', "not a data set's index"),
-        ('{"format": "uvgen-dataset", "version": 99}', "version 99, expected 2; build the data set again"),
-        ('{"format": "uvgen-dataset", "version": 1}', "version 1, expected 2; build the data set again"),
-        ('{"format": "uvgen-dataset", "version": 2}', "not a data set's index"),
+        ('{"format": "uvgen-dataset", "version": 99}', "version 99, expected 3; build the data set again"),
+        ('{"format": "uvgen-dataset", "version": 1}', "version 1, expected 3; build the data set again"),
+        ('{"format": "uvgen-dataset", "version": 3}', "not a data set's index"),
     ],
 )
 def test_open_shards_damaged_index_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -373,9 +400,9 @@ def test_open_shards_impossible_entry_is_refused(plain: Path, change: dict[str, 
 def test_open_shards_of_another_version_says_to_build_again(tmp_path: Path) -> None:
     """A set that an earlier uvgen made: one sample of 16 px, as it lay on disk."""
     old = Path(__file__).with_name("fixtures") / "version_1"
-    with pytest.raises(DatasetError, match=r"dataset\.json: version 1, expected 2; build the data set again"):
+    with pytest.raises(DatasetError, match=r"dataset\.json: version 1, expected 3; build the data set again"):
         open_shards(old)
-    with pytest.raises(DatasetError, match=r"toy-00000\.h5: version 1, expected 2; build the data set again"):
+    with pytest.raises(DatasetError, match=r"toy-00000\.h5: attribute .* is text of variable length, .* make the file"):
         OpenShard(old / "toy-00000.h5", 1)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from h5py import h5d, h5p, h5s, h5t, h5z
+from h5py import h5a, h5d, h5p, h5s, h5t, h5z
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,6 +61,19 @@ def ragged() -> np.ndarray:
     return array
 
 
+def low_level_attribute(file: h5py.File, kind: Any) -> None:
+    """An attribute of any HDF5 type."""
+    h5a.create(file.id, b"odd", kind, h5s.create(h5s.SCALAR))
+
+
+def committed_text(file: h5py.File) -> None:
+    """An attribute whose type is stored by itself, as a member of the file beside a dataset."""
+    file["value"] = [1]
+    kind = h5t.py_create(h5py.string_dtype(), logical=True)
+    kind.commit(file.id, b"type")
+    h5a.create(file.id, b"odd", kind, h5s.create(h5s.SCALAR))
+
+
 def bytes_that_are_no_text(file: h5py.File) -> None:
     file["value"] = [1]
     file.attrs.create("odd", b"\xff\xfe", dtype=h5py.string_dtype("utf-8", 2))
@@ -84,7 +97,7 @@ HOSTILE: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "scale-offset filter": (lambda f: f.create_dataset("value", data=ROWS, scaleoffset=4), "filter 6"),
     "group": (lambda f: f.create_group("value"), "is no dataset"),
     "committed type": (lambda f: f.__setitem__("value", np.dtype("f4")), "is no dataset"),
-    "texts of variable length": (lambda f: f.__setitem__("value", ["a", "bc"]), "strings of variable length"),
+    "texts of variable length": (lambda f: f.__setitem__("value", ["a", "bc"]), "text of variable length"),
     "numbers of variable length": (
         lambda f: f.create_dataset("value", (2,), h5py.vlen_dtype(np.int32)), "values of variable length"
     ),
@@ -115,13 +128,32 @@ HOSTILE: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "chunk that is cut short": (
         lambda f: chunked(f, all_rows(lambda b: zlib.compress(b)[:-3]), compression="gzip"), "bytes or more"
     ),
-    "chunk of lzf that is none": (
-        lambda f: chunked(f, all_rows(lambda b: b"\xff" * 40), compression="lzf"), "cannot be read"
+    "chunks of lzf": (
+        lambda f: f.create_dataset("value", data=ROWS, compression="lzf"), "LZF, expected .*; h5repack -f GZIP=4"
+    ),
+    "chunks of lzf after shuffle": (
+        lambda f: f.create_dataset("value", data=ROWS, compression="lzf", shuffle=True), "packed with LZF"
     ),
     "chunk that is not compressed": (
         lambda f: chunked(f, all_rows(lambda b: b[:50]), mask=1, compression="gzip"), "chunk of 50 bytes"
     ),
     "attribute of variable length": (attribute(ragged(), h5py.vlen_dtype(np.int32)), "variable length"),
+    "attribute of text of variable length": (
+        attribute("a"), "attribute odd of the file is text of variable length, .*earlier uvgen. make the file again"
+    ),
+    "attribute of texts of variable length": (attribute(["a", "b"]), "text of variable length"),
+    "attribute of ASCII of variable length": (attribute("a", h5py.string_dtype("ascii")), "text of variable length"),
+    "attribute of a committed text of variable length": (committed_text, "text of variable length"),
+    "compound attribute with a text of variable length": (
+        attribute(lambda f: np.array((1, "a"), [("n", "i4"), ("t", h5py.string_dtype())])), "compounds"
+    ),
+    "array attribute of texts of variable length": (
+        lambda f: (f.__setitem__("value", [1]), low_level_attribute(f, h5t.array_create(h5t.py_create(
+            h5py.string_dtype()), (2,)))), "arrays"
+    ),
+    "attribute of a dataset, of variable length": (
+        lambda f: (f.__setitem__("value", [1]), f["value"].attrs.__setitem__("unit", "px")), "unit of value is text"
+    ),
     "attribute that refers": (attribute(lambda f: f["value"].ref, h5py.ref_dtype), "references"),
     "compound attribute": (attribute(np.zeros((), "i4,f4")), "compounds"),
     "large attribute": (attribute(np.zeros(5000, "u1")), "5000 values"),
@@ -223,7 +255,7 @@ def test_open_hdf5_of_a_file_cut_short_while_open_is_refused(tmp_path: Path) -> 
     dtype=st.sampled_from(["u1", "<u2", ">u2", "<f4", "<f8", ">i8", "?", "S5"]),
     how=st.sampled_from([
         {}, {"compact": True}, {"chunks": True}, {"compression": "gzip"}, {"compression": "gzip", "shuffle": True},
-        {"compression": "lzf"}, {"compression": "lzf", "shuffle": True}, {"shuffle": True},
+        {"shuffle": True},
     ]),
     version=st.sampled_from([("earliest", "v110"), "latest"]),
 )  # fmt: skip
@@ -263,11 +295,10 @@ def test_dataset_read_equals_what_h5py_reads(
 def test_dataset_of_an_incompressible_chunk_is_read(tmp_path: Path) -> None:
     """HDF5 stores a chunk as it is where a filter does not make it smaller, and says so in the filter mask."""
     noise = np.random.default_rng(0).integers(0, 2**16, (3, 64, 64)).astype(np.uint16)
-    for name in ("gzip", "lzf"):
-        with h5py.File(tmp_path / name, "w") as file:
-            file.create_dataset("value", data=noise, chunks=(1, 64, 64), compression=name, shuffle=True)
-        with open_hdf5(tmp_path / name) as opened:
-            np.testing.assert_array_equal(safe_dataset(opened, "value").read(), noise)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("value", data=noise, chunks=(1, 64, 64), compression="gzip", shuffle=True)
+    with open_hdf5(tmp_path / "a.h5") as opened:
+        np.testing.assert_array_equal(safe_dataset(opened, "value").read(), noise)
 
 
 def test_dataset_read_of_more_than_is_allowed_names_the_argument(tmp_path: Path) -> None:

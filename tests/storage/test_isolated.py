@@ -17,10 +17,10 @@ from uvgen.storage.isolated import Hdf5Process
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     with h5py.File(tmp_path / "a.h5", "w") as file:
-        file.attrs.update(text="é", number=np.float32(0.5))
+        file.attrs.update(text=np.bytes_("é".encode()), number=np.float32(0.5))
         file.create_dataset("rows", data=np.arange(24, dtype=">i2").reshape(4, 6), chunks=(1, 6), compression="gzip")
         file["flags"], file["names"] = [True, False], np.array([b"a", b"bc"])
-        file["rows"].attrs["unit"] = "px"
+        file["rows"].attrs["unit"] = np.bytes_("px")
         file["link"] = h5py.SoftLink("/rows")
     return tmp_path / "a.h5"
 
@@ -68,7 +68,9 @@ def test_process_open_raises_the_kind_of_error_that_was_asked_for(tmp_path: Path
 
 
 def test_process_that_dies_is_an_error_of_the_file_and_the_next_one_serves(path: Path) -> None:
-    process = Other("m.open_hdf5 = lambda path, *a: os.abort() if 'bad' in path.name else m.Hdf5File(path, *a)")
+    process = Other(
+        "m.open_hdf5 = lambda path, *a, **k: os.abort() if 'bad' in path.name else m.Hdf5File(path, *a, **k)"
+    )
     bad = path.with_name("bad.h5")
     for _ in range(2):
         with pytest.raises(DatasetError, match=rf"bad\.h5: the process .* status -{signal.SIGABRT}"):
@@ -77,7 +79,7 @@ def test_process_that_dies_is_an_error_of_the_file_and_the_next_one_serves(path:
 
 
 def test_process_that_hangs_is_ended(path: Path) -> None:
-    process = Other("import time; m.open_hdf5 = lambda *a: time.sleep(1000)", max_seconds=0.5)
+    process = Other("import time; m.open_hdf5 = lambda *a, **k: time.sleep(1000)", max_seconds=0.5)
     with pytest.raises(DatasetError, match=r"a\.h5: the process that read it took more than 0\.5 s"):
         process.open(path)
 

@@ -1,9 +1,10 @@
 """Reading files that may break HDF5, in processes of their own: a crash of theirs is a test's failure, not its end."""
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,53 @@ def as_shard(content: bytes | Path, like: Path, folder: Path) -> Path:
     index.skipped, index.plan = [], {**index.plan, "samples": entry.samples}
     index.write(folder)
     return folder
+
+
+CRASHES, HANGS = b"makes HDF5 crash", b"makes HDF5 hang."
+"""What the end of a file says to a process that `break_readers` broke; to HDF5 it is no part of the file."""
+
+_BROKEN = f"""
+import sys
+if "uvgen.storage.isolated import serve" in sys.orig_argv[-1]:
+    import os, time
+    import h5py
+    whole = h5py.File
+    def opened(path, *arguments, **options):
+        with open(path, "rb") as file:
+            end = file.read()[-{len(CRASHES)}:]
+        if end == {CRASHES!r}:
+            os.abort()
+        if end == {HANGS!r}:
+            time.sleep(100_000)
+        return whole(path, *arguments, **options)
+    h5py.File = opened
+"""
+
+
+def break_readers(folder: Path, set_variable: Callable[[str, str], object]) -> None:
+    """Let processes that read for others, whoever starts them, crash or hang at files that end in `CRASHES` or `HANGS`.
+
+    Parameters
+    ----------
+    folder : Path
+        Empty; a module that Python imports as it starts is put there.
+    set_variable : callable
+        Sets an environment variable, such as `monkeypatch.setenv`.
+    """
+    (folder / "sitecustomize.py").write_text(_BROKEN)
+    set_variable("PYTHONPATH", os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]))
+
+
+def readers_alive(folder: Path) -> int:
+    """How many processes read for others that `break_readers` broke in this folder; Linux alone."""
+    alive = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            ours = str(folder).encode() in (process / "environ").read_bytes()
+            alive += ours and b"uvgen.storage.isolated import serve" in (process / "cmdline").read_bytes()
+        except OSError:  # it ended meanwhile, or is somebody else's
+            continue
+    return alive
 
 
 def mutated(data: bytes, rng: Any) -> bytes:

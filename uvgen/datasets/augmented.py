@@ -39,6 +39,7 @@ def augment_shards(
     timeout: float | None = None,
     on_error: str = "skip",
     overwrite: bool = False,
+    untrusted: bool = False,
     progress: Callable[[ShardResult], object] | None = None,
 ) -> BuildResult:
     """Make augmented copies of a data set, or finish those that were begun.
@@ -65,6 +66,8 @@ def augment_shards(
         Whether a copy whose map leaves the range of its type is left out and reported, or ends the run.
     overwrite : bool
         Replace an existing data set in the folder.
+    untrusted : bool
+        Read the source's shards, and `model` where it is a file, in child processes: see `uvgen.open_shards`.
     progress : callable, optional
         Called with each `ShardResult` as it is finished.
 
@@ -102,13 +105,13 @@ def augment_shards(
     _check_source(source, index, built)
     if isinstance(augmentation, str):
         augmentation = Augmentation.preset(augmentation)
-    model = None if model is None else as_model(model)
+    model = None if model is None else as_model(model, untrusted=untrusted)
     mirror = _mirror(source, built, augmentation, model)
     hashes = json.dumps([entry.sha256 for entry in index.shards])
     copied = CopyConfig(augmentation, seed, copies, hashlib.sha256(hashes.encode()).hexdigest())
     config = dataclasses.replace(built, copied=copied)
     plan = {**index.plan, "samples": index.n_samples * copies}
-    job = AugmentJob(source, out, config, copied, None if mirror is None else model, on_error)
+    job = AugmentJob(source, out, config, copied, None if mirror is None else model, on_error, untrusted)
     units = plan_copies(index.shards, copies)
     return make_shards(
         job,

@@ -28,6 +28,7 @@ from uvgen.shards.index import ShardEntry, SkippedSample
 from uvgen.shards.shard import OpenShard
 from uvgen.shards.writer import write_shard
 from uvgen.storage.files import sha256_file
+from uvgen.storage.isolated import Hdf5Process
 
 _BATCH = 32
 _NOT_COPIED = ("format", "version", "config")
@@ -61,6 +62,8 @@ class AugmentJob:
         Where samples are flipped: their maps are made of their parameters.
     on_error : {"skip", "fail"}
         What to do with a copy whose map leaves the range of its type.
+    untrusted : bool
+        Whether the source's shards are read in a child process.
     """
 
     source: Path
@@ -69,6 +72,7 @@ class AugmentJob:
     copied: CopyConfig
     model: MorphableModel | None
     on_error: str
+    untrusted: bool = False
 
     def open(self) -> Callable[[CopyTask], ShardResult]:
         """The function that makes one shard."""
@@ -76,7 +80,7 @@ class AugmentJob:
         built = self.config.build
         if self.model is not None and built.maps == "stored":
             mapper = PositionMapper(self.model, built.uv_size, built.convention, crop_size=built.size)
-        return partial(_make_shard, self, mapper)
+        return partial(_make_shard, self, mapper, Hdf5Process() if self.untrusted else None)
 
     def parts(self, task: CopyTask) -> list[CopyTask]:
         """Each of a shard's samples alone, to be tried."""
@@ -87,7 +91,9 @@ class AugmentJob:
         return dataclasses.replace(task, bad=tuple(sorted(causes.items())))
 
 
-def _make_shard(job: AugmentJob, mapper: PositionMapper | None, task: CopyTask) -> ShardResult:
+def _make_shard(
+    job: AugmentJob, mapper: PositionMapper | None, process: Hdf5Process | None, task: CopyTask
+) -> ShardResult:
     skipped = list[SkippedSample]()
 
     def skip(name: str, error: SampleError) -> None:
@@ -97,7 +103,7 @@ def _make_shard(job: AugmentJob, mapper: PositionMapper | None, task: CopyTask) 
 
     path = job.source / task.source.file
     _check_hash(path, task.source)
-    with OpenShard(path, task.source.samples, known_layouts(job.config.build)) as source:
+    with OpenShard(path, task.source.samples, known_layouts(job.config.build), process) as source:
         needed = _NEEDED if mapper is None else (*_NEEDED, *MAP_PARAMETERS)
         if missing := [name for name in needed if name not in source.fields]:
             raise DatasetError(f"{path}: has no dataset {missing[0]}; build it again")

@@ -45,7 +45,7 @@ class BuildConfig:
         How crops are stored.
     jpeg_quality : int
         1 to 100, for JPEG.
-    compression : {None, "lzf", "gzip"}
+    compression : {None, "gzip"}
         Of raw images and maps.
     convention : {"exact", "face3d"}
         Pixel convention, see `uvgen.geometry.pose_to_image`.
@@ -119,7 +119,7 @@ class BuildConfig:
             number_in(getattr(self, name), name, low, high, whole=True)
         number_in(self.seed, "seed", -math.inf, whole=True)
         for name, allowed in (
-            ("posmap_dtype", ("uint16", "float32")), ("compression", (None, "lzf", "gzip")),
+            ("posmap_dtype", ("uint16", "float32")), ("compression", (None, "gzip")),
             ("convention", CONVENTIONS), ("maps", ("stored", "none")), ("image_codec", ("raw", "jpeg")),
             ("implausible", ("skip", "keep")), ("exif", EXIF),
             ("filter", FILTERS),

@@ -49,8 +49,9 @@ def open_shards(
         then refused before HDF5 sees them; it costs one reading of each shard, see "Files from others" in the
         documentation of the format.
     untrusted : bool
-        Read the shards in a child process, one for each process that reads: a file that breaks HDF5 then ends as a
-        `DatasetError`. Reading a sample takes about a millisecond longer.
+        Read the shards, and `model` where it is a file, in a child process, one for each process that reads: a file
+        that breaks or hangs HDF5 then ends as a `DatasetError` or `ModelError`. Reading a sample takes about a
+        millisecond longer.
 
     Returns
     -------
@@ -80,7 +81,7 @@ def open_shards(
     if model is not None:
         from uvgen.models.load import as_model
 
-        model = as_model(model)
+        model = as_model(model, untrusted=untrusted)
         check_model(model, folder, config)
         made["posmap"] = MapMaker(model, config.build)
     reader = ShardReader(folder, index, config, made, expected=expected, check=check, untrusted=untrusted)

@@ -91,7 +91,8 @@ def verify_shards(
         With it, every stored map is compared at sampled texels with the map made from the stored parameters,
         and the stored landmarks with those of the model.
     untrusted : bool
-        Read the shards in a child process: one that breaks HDF5 is then a problem like others.
+        Read the shards, and `model` where it is a file, in a child process: a shard that breaks HDF5 is then a problem
+        like others.
     progress : callable, optional
         Called with the number of samples of each shard that was checked.
 
@@ -117,7 +118,7 @@ def verify_shards(
     index = Index.read(folder)
     mapper = None
     if model is not None:
-        model, config = as_model(model), DatasetConfig.of_index(index, folder)
+        model, config = as_model(model, untrusted=untrusted), DatasetConfig.of_index(index, folder)
         check_model(model, folder, config)
         build = config.build
         mapper = PositionMapper(model, build.uv_size, build.convention, crop_size=build.size)

@@ -9,6 +9,7 @@ from uvgen.errors import InputError, OutputError
 from uvgen.models.formats import bfm2009
 from uvgen.models.load import load_model
 from uvgen.models.morphable import MorphableModel, save_model
+from uvgen.storage.isolated import reading_in_child
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,6 +31,7 @@ def convert_model(
     mouth: str | os.PathLike[str] | None = None,
     face3d: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    untrusted: bool = False,
 ) -> ConvertResult:
     """Make uvgen's own model file; MATLAB is not needed.
 
@@ -49,6 +51,8 @@ def convert_model(
         In place of all these: face3d's ``BFM.mat``, with ``BFM_UV.mat`` beside it.
     overwrite : bool
         Whether to replace an existing file.
+    untrusted : bool
+        Read HDF5 (MATLAB 7.3) in a child process, see `uvgen.load_model`.
 
     Returns
     -------
@@ -76,12 +80,13 @@ def convert_model(
     if face3d is not None:
         if mouth is not None or any(path is not None for path in parts.values()):
             raise InputError("face3d: given with other files, expected it alone or the others")
-        model = load_model(face3d)
+        model = load_model(face3d, untrusted=untrusted)
     else:
         missing = [name for name, path in parts.items() if path is None]
         if bfm is None or expression is None or info is None or uv is None:
             raise InputError(f"{missing[0]}: none, expected {', '.join(parts)}, or face3d alone")
         mouth = None if mouth is None else Path(mouth)
-        model = bfm2009.read(Path(bfm), Path(expression), Path(info), Path(uv), mouth)
+        with reading_in_child(untrusted):
+            model = bfm2009.read(Path(bfm), Path(expression), Path(info), Path(uv), mouth)
     save_model(model, out)
     return ConvertResult(model, out, time.perf_counter() - started)

@@ -48,7 +48,7 @@ def with_new_uv(model: MorphableModel, *, symmetric: bool = True) -> MorphableMo
     triangles = np.concatenate([model.triangles, model.mouth_triangles[closing]]) if closing else model.triangles
     found = parameterize(model.mean, triangles, symmetric=symmetric)
     arrays = {f.name: getattr(model, f.name) for f in dataclasses.fields(model)}
-    arrays |= {"uv": found.uv, "content_sha256": "", "path": None}
+    arrays |= {"uv": found.uv, "path": None}
     return make_model(**arrays, source=model.name)
 
 

@@ -12,7 +12,7 @@ BUILTIN = "builtin"
 """What `load_model` takes for the model that comes with uvgen."""
 
 
-def load_model(path: str | PathLike[str]) -> MorphableModel:
+def load_model(path: str | PathLike[str], *, untrusted: bool = False) -> MorphableModel:
     """Read a morphable model: uvgen's own ``.h5``, face3d's ``BFM.mat``, or the built-in one.
 
     Parameters
@@ -21,6 +21,9 @@ def load_model(path: str | PathLike[str]) -> MorphableModel:
         ``"builtin"``, uvgen's own model; ``model.h5`` as `save_model` or ``uvgen model convert`` write it
         (opened in milliseconds, the bases stay on disk); or face3d's ``BFM.mat`` with ``BFM_UV.mat`` and, where
         present, ``BFM_info.mat`` beside it (read whole).
+    untrusted : bool
+        Read HDF5 in a child process: a file that breaks or hangs it then ends as a `ModelError`. It takes about half a
+        second longer.
 
     Returns
     -------
@@ -40,7 +43,13 @@ def load_model(path: str | PathLike[str]) -> MorphableModel:
         from uvgen.models.builtin import builtin_model
 
         return builtin_model()
-    path = Path(path)
+    from uvgen.storage.isolated import reading_in_child
+
+    with reading_in_child(untrusted):
+        return _load(Path(path), untrusted=untrusted)
+
+
+def _load(path: Path, *, untrusted: bool) -> MorphableModel:
     if path.is_dir():
         raise ModelError(f"{path}: is a folder, expected a model file; name the one in it (BFM.mat or a .h5)")
     if not path.exists():
@@ -51,9 +60,9 @@ def load_model(path: str | PathLike[str]) -> MorphableModel:
         from uvgen.models.formats import face3d
 
         return face3d.read(path)
-    return read_model(path)
+    return read_model(path, untrusted=untrusted)
 
 
-def as_model(model: MorphableModel | str | PathLike[str]) -> MorphableModel:
+def as_model(model: MorphableModel | str | PathLike[str], *, untrusted: bool = False) -> MorphableModel:
     """A model itself, or the one that `load_model` reads from a file."""
-    return model if isinstance(model, MorphableModel) else load_model(model)
+    return model if isinstance(model, MorphableModel) else load_model(model, untrusted=untrusted)

@@ -1,8 +1,8 @@
 """`MorphableModel`, the value every other module works with, and uvgen's own model file.
 
-A model file is HDF5 with the root attributes ``format = "uvgen-model"``, ``version``, ``name``, ``sources``
-(JSON) and ``content_sha256``, and one contiguous, uncompressed dataset for each array field of
-`MorphableModel`. Contiguous means that the bases are memory-mapped: opening costs no reading, and worker
+A model file is HDF5 with the root attributes ``format = "uvgen-model"``, ``version``, ``name``, ``sources`` (JSON) and
+``content_sha256`` (see `hash_arrays`), texts of fixed length, and one contiguous, uncompressed dataset for each array
+field of `MorphableModel`. Contiguous means that the bases are memory-mapped: opening costs no reading, and worker
 processes share one copy through the page cache.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,13 +24,13 @@ from uvgen.interrupts import interrupts_deferred
 from uvgen.models.checked import check_once
 from uvgen.models.formats import known
 from uvgen.storage.files import replaced_on_success
-from uvgen.storage.hdf5 import new_hdf5
+from uvgen.storage.hdf5 import new_hdf5, write_attributes
 from uvgen.storage.kinds import describe_file
 
 if TYPE_CHECKING:
     from uvgen.storage.hdf5_reading import Hdf5File
 
-FORMAT, VERSION = "uvgen-model", 1
+FORMAT, VERSION = "uvgen-model", 2
 REGIONS = ("neck", "face", "mouth", "eyes", "nose", "other")
 """Names of the labels in `MorphableModel.regions`, by value; "other" is hair and the backs of the ears."""
 
@@ -40,8 +40,9 @@ _DTYPES = {
     "regions": np.uint8, "mirror": np.int32, "albedo_mean": np.float32, "albedo_basis": np.float32,
     "albedo_std": np.float32,
 }  # fmt: skip
-_LABEL_FIELDS = ("mean", "basis", "triangles", "mouth_triangles", "uv", "landmarks", "regions")
+_OPTIONAL = ("regions", "mirror", "albedo_mean", "albedo_basis", "albedo_std")
 _MAPPED_FIELDS = ("basis", "albedo_basis")
+_MOST_SOURCES, _NAMED_SOURCES = 64, 16
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -78,9 +79,7 @@ class MorphableModel:
     name : str
         What to call the model in messages.
     sources : mapping of str to str
-        SHA-256 of each file that the model was made from, by file name.
-    content_sha256 : str
-        Hash of everything that labels depend on: mean, bases, triangles, UV, landmarks and regions.
+        SHA-256 of each file that the model was made from, by file name; of more than 64 files see `make_model`.
     path : Path or None
         The model file that the bases are mapped from.
     """
@@ -100,8 +99,15 @@ class MorphableModel:
     albedo_std: NDArray[np.float32] | None = None
     name: str = ""
     sources: Mapping[str, str] = field(default_factory=dict)
-    content_sha256: str = ""
     path: Path | None = None
+
+    @property
+    def content_sha256(self) -> str:
+        """Hash of all arrays, see `uvgen.models.morphable.hash_arrays`; computed at first use."""
+        found = _HASHES.get(self)
+        if found is None:
+            found = _HASHES[self] = hash_arrays(self)
+        return found
 
     @property
     def n_vertices(self) -> int:
@@ -131,17 +137,23 @@ class MorphableModel:
     def __reduce__(self) -> tuple[Any, ...]:
         # A mapped model travels to a worker as its path: pickling the arrays would copy 150 MB and more.
         if self in _FILES:
-            return read_model, (self.path,)
-        return _restored, tuple(getattr(self, f.name) for f in fields(self))
+            return read_model, (self.path, _FILES[self])
+        return _restored, (_HASHES.get(self), *(getattr(self, f.name) for f in fields(self)))
 
 
-_FILES: "WeakSet[MorphableModel]" = WeakSet()  # models that are what their `path` holds; changed copies are not
+_FILES: "WeakKeyDictionary[MorphableModel, bool]" = WeakKeyDictionary()
+"""Models that are what their `path` holds, changed copies are not; and whether that file is untrusted."""
+_HASHES: "WeakKeyDictionary[MorphableModel, str]" = WeakKeyDictionary()
+"""Hashes of models, once they are known; a changed copy has none of the original's."""
 
 
-def _restored(*values: Any) -> MorphableModel:
+def _restored(sha256: str | None, *values: Any) -> MorphableModel:
     """A model from its pickled fields, whose arrays may be mapped from the pickle's file; they are plain and frozen."""
     plain: list[Any] = [frozen(value, value.dtype) if isinstance(value, np.ndarray) else value for value in values]
-    return MorphableModel(*plain)
+    model = MorphableModel(*plain)
+    if sha256 is not None:
+        _HASHES[model] = sha256
+    return model
 
 
 def make_model(*, source: str, **arrays: Any) -> MorphableModel:
@@ -152,7 +164,8 @@ def make_model(*, source: str, **arrays: Any) -> MorphableModel:
     source : str
         The file's name, for error messages.
     **arrays
-        Fields of `MorphableModel`, with any dtype; `content_sha256` is computed where it is missing.
+        Fields of `MorphableModel`, with any dtype. Of more than 64 `sources` the first 16 are kept, and one entry
+        more, ``"1000 files"``, with the SHA-256 over the lines ``name sha256`` of all of them, sorted.
 
     Returns
     -------
@@ -171,12 +184,18 @@ def make_model(*, source: str, **arrays: Any) -> MorphableModel:
                 array = array.view()
                 array.setflags(write=False)
             arrays[key] = array
-    model = MorphableModel(**arrays)
+    model = MorphableModel(**{**arrays, "sources": _few(arrays.get("sources", {}))})
     _check(model, source)
-    if not model.content_sha256:
-        arrays["content_sha256"] = hash_labels(model)
-        model = MorphableModel(**arrays)
     return model
+
+
+def _few(sources: Mapping[str, str]) -> Mapping[str, str]:
+    """All of some sources, or the first and a hash over all: they are an attribute, which holds 64 kB."""
+    if len(sources) <= _MOST_SOURCES:
+        return sources
+    lines = "".join(sorted(f"{name} {digest}\n" for name, digest in sources.items()))
+    first = dict(list(sources.items())[:_NAMED_SOURCES])
+    return {**first, f"{len(sources)} files": hashlib.sha256(lines.encode("utf-8", "surrogatepass")).hexdigest()}
 
 
 def _check(model: MorphableModel, source: str) -> None:
@@ -225,8 +244,12 @@ def _check(model: MorphableModel, source: str) -> None:
         require(highest < len(REGIONS), f"regions hold the label {highest}, expected 0 to {len(REGIONS) - 1}")
 
 
-def hash_labels(model: MorphableModel) -> str:
-    """SHA-256 over the fields that position maps, masks and landmarks depend on.
+def hash_arrays(model: MorphableModel) -> str:
+    """SHA-256 over all arrays of a model: those that labels depend on, and those that only faces are drawn with.
+
+    Hashed are, one array after the other, in the order of the fields of `MorphableModel`, the line
+    ``name (shape) dtype`` as Python writes it, such as ``mean (53215, 3) <f4``, with a line feed, then the array's
+    bytes in C order; of an array that is missing, the line ``name None``. Name and sources do not count.
 
     Parameters
     ----------
@@ -239,21 +262,23 @@ def hash_labels(model: MorphableModel) -> str:
         64 hexadecimal digits, the same whichever files the same numbers were read from.
     """
     digest = hashlib.sha256()
-    for name in _LABEL_FIELDS:
+    for name in _DTYPES:
         array = getattr(model, name)
-        digest.update(f"{name} {None if array is None else (array.shape, array.dtype.str)}\n".encode())
+        digest.update(f"{name} {None if array is None else f'{array.shape} {array.dtype.str}'}\n".encode())
         if array is not None:
             digest.update(np.ascontiguousarray(array).data if array.size else b"")
     return digest.hexdigest()
 
 
-def read_model(path: str | PathLike[str]) -> MorphableModel:
+def read_model(path: str | PathLike[str], untrusted: bool = False) -> MorphableModel:
     """Open uvgen's own model file; the bases are mapped, not read.
 
     Parameters
     ----------
     path : path-like
         File that `save_model` wrote.
+    untrusted : bool
+        Read it in a child process, see `uvgen.load_model`.
 
     Returns
     -------
@@ -262,11 +287,21 @@ def read_model(path: str | PathLike[str]) -> MorphableModel:
     Raises
     ------
     ModelError
-        Where the file is not such a file, of a newer version, or damaged.
+        Where the file is not such a file, of another version, or damaged.
     """
+    from uvgen.storage.isolated import reading_in_child
+
+    with reading_in_child(untrusted):
+        model, stated = _read(Path(path))
+    check_once(Path(path), stated, lambda: hash_arrays(model))
+    _FILES[model], _HASHES[model] = untrusted, stated
+    return model
+
+
+def _read(path: Path) -> tuple[MorphableModel, str]:
+    """What a model file holds, and the hash that it states."""
     from uvgen.storage.hdf5_reading import open_hdf5, safe_dataset
 
-    path = Path(path)
     kind = describe_file(path) if path.is_file() else ""
     if kind and "HDF5" not in kind and "uvgen" not in kind:
         raise ModelError(_other_kind(path, f"not a readable model file ({kind})"))
@@ -278,8 +313,9 @@ def read_model(path: str | PathLike[str]) -> MorphableModel:
         version = stated.get("version")
         if not isinstance(version, (int, np.integer)):
             raise file.refused(f"attribute version is {version!r}")
-        if version > VERSION:
-            raise ModelError(f"{path}: model format {version}, expected {VERSION} at most; update uvgen")
+        if version != VERSION:
+            advice = "update uvgen" if version > VERSION else "make the file again"
+            raise ModelError(f"{path}: model format {version}, expected {VERSION}; {advice}")
         datasets = {  # what else another program wrote is its own
             key: safe_dataset(file, key) for key in file.names if key in _DTYPES
         }
@@ -289,15 +325,11 @@ def read_model(path: str | PathLike[str]) -> MorphableModel:
         arrays: dict[str, Any] = {
             key: data.map() if key in _MAPPED_FIELDS else data.read() for key, data in datasets.items()
         }
-        texts, sources = _texts(file)
-    required = {f.name for f in fields(MorphableModel)} & set(_LABEL_FIELDS) - {"regions"}
-    if missing := sorted((required | {"shape_std", "expression_std"}) - set(arrays)):
+        name, sources, sha256 = _texts(file)
+    if missing := sorted(set(_DTYPES) - set(_OPTIONAL) - set(arrays)):
         raise ModelError(f"{path}: dataset {missing[0]} is missing, expected a whole model; convert it again")
     with file.guarded("the model"):
-        model = make_model(source=str(path), **arrays, **texts, sources=sources, path=path.resolve())
-    check_once(path, model.content_sha256, lambda: hash_labels(model))
-    _FILES.add(model)
-    return model
+        return make_model(source=str(path), **arrays, name=name, sources=sources, path=path.resolve()), sha256
 
 
 def _other_kind(path: Path, problem: str) -> str:
@@ -308,8 +340,8 @@ def _other_kind(path: Path, problem: str) -> str:
     return f"{path}: {problem}, expected uvgen's .h5 or face3d's BFM.mat{advice}"
 
 
-def _texts(file: "Hdf5File") -> tuple[dict[str, str], dict[str, str]]:
-    """Name and hash of a model, and the hashes of its sources."""
+def _texts(file: "Hdf5File") -> tuple[str, dict[str, str], str]:
+    """Name of a model, the hashes of its sources, and its own."""
     stated = file.attributes
     for key in ("name", "content_sha256", "sources"):
         if not isinstance(stated.get(key), str):
@@ -318,7 +350,7 @@ def _texts(file: "Hdf5File") -> tuple[dict[str, str], dict[str, str]]:
         sources = json.loads(stated["sources"])
         if not isinstance(sources, dict) or not all(isinstance(value, str) for value in sources.values()):
             raise ValueError("no JSON object of texts")
-    return {key: stated[key] for key in ("name", "content_sha256")}, sources
+    return stated["name"], sources, stated["content_sha256"]
 
 
 def save_model(model: MorphableModel, path: str | PathLike[str]) -> None:
@@ -334,16 +366,12 @@ def save_model(model: MorphableModel, path: str | PathLike[str]) -> None:
     Raises
     ------
     DatasetError
-        Where the folder cannot be written.
+        Where the folder cannot be written, or the name or the sources are longer than HDF5 can keep.
     """
     with interrupts_deferred(), replaced_on_success(Path(path)) as temporary, new_hdf5(temporary) as file:
-        file.attrs.update(
-            format=FORMAT,
-            version=VERSION,
-            name=model.name,
-            sources=json.dumps(dict(model.sources), sort_keys=True),
-            content_sha256=model.content_sha256,
-        )
+        stated = {"name": model.name, "sources": json.dumps(dict(model.sources), sort_keys=True)}
+        hashed = {"content_sha256": model.content_sha256}
+        write_attributes(file, {"format": FORMAT, "version": VERSION, **stated, **hashed})
         for item in fields(model):
             array = getattr(model, item.name)
             if isinstance(array, np.ndarray):

@@ -116,6 +116,7 @@ def render_preview(
     every: int | None = None,
     model: MorphableModel | str | os.PathLike[str] | None = None,
     seed: int = 0,
+    untrusted: bool = False,
 ) -> PreviewResult:
     """Draw a contact sheet of a data set into a file.
 
@@ -129,6 +130,8 @@ def render_preview(
         See `contact_sheet`.
     model : MorphableModel or path-like, optional
         Makes maps that are not stored; and where landmarks lie in maps is taken from it instead of from the set.
+    untrusted : bool
+        Read the shards, and `model` where it is a file, in child processes: see `uvgen.open_shards`.
 
     Returns
     -------
@@ -152,10 +155,10 @@ def render_preview(
     started = time.perf_counter()
     path = Path(out)
     check_picture_name(path)
-    reader = open_shards(shards)
-    model = None if model is None else as_model(model)
+    reader = open_shards(shards, untrusted=untrusted)
+    model = None if model is None else as_model(model, untrusted=untrusted)
     if model is not None and reader.config.build.maps == "none":
-        reader = open_shards(shards, model)
+        reader = open_shards(shards, model, untrusted=untrusted)
     sheet = contact_sheet(reader, n_samples, names=names, every=every, model=model, seed=seed)
     save_picture(sheet.picture, path)
     height, width = sheet.picture.shape[:2]

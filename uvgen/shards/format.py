@@ -11,8 +11,8 @@ chunk, so that reading a sample costs one read; small ones contiguously. Fields 
 datasets: ``NAME_data``, all samples' bytes, and ``NAME_end``, where each sample's end. Integer fields that stand for
 real numbers carry the attributes ``scale_factor`` and ``add_offset``: value = code * scale_factor + add_offset (as in
 the CF conventions). Every dataset has the samples on its first axis, so that loaders which take datasets for columns
-read a shard as it is (but for JPEG images). The file's attributes say where it comes from. Files hold no times and no
-machine names: the same input gives the same bytes.
+read a shard as it is (but for JPEG images). The file's attributes say where it comes from; texts in attributes and
+datasets are UTF-8 of fixed length. Files hold no times and no machine names: the same input gives the same bytes.
 """
 
 from collections.abc import Mapping
@@ -25,8 +25,10 @@ import numpy as np
 from uvgen.errors import DatasetError
 from uvgen.storage.hdf5_reading import open_hdf5
 
-FORMAT, VERSION = "uvgen-shard", 2
+FORMAT, VERSION = "uvgen-shard", 3
 """What a shard's attributes state. Until the first release, another version is refused: build the set again."""
+
+_FIELDS = {"image_height", "landmarks", "shape", "expression", "pose", "name", "source"}  # of all versions
 
 MAX_SIZE = 4096
 """Pixels along each side of a crop, at most."""
@@ -81,6 +83,9 @@ def is_shard(path: Path) -> bool:
     """Whether a file is a shard of uvgen, of any version."""
     try:
         with open_hdf5(path) as file:
-            return bool(file.attributes.get("format") == FORMAT)
+            try:
+                return bool(file.attributes.get("format") == FORMAT)
+            except DatasetError:  # until version 2, attributes were texts of variable length, which are not read
+                return set(file.names) >= _FIELDS
     except DatasetError:
         return False

@@ -14,7 +14,7 @@ from uvgen.errors import DatasetError
 from uvgen.images.codecs import decode_jpeg
 from uvgen.shards.format import FORMAT, MAX_SIZE, VERSION, Layout
 from uvgen.shards.index import DATASET_INDEX
-from uvgen.storage.hdf5_reading import MAX_INFLATED_BYTES, Hdf5Dataset, open_hdf5, safe_dataset
+from uvgen.storage.hdf5_reading import MAX_INFLATED_BYTES, Hdf5Dataset, open_hdf5, opened_by, safe_dataset
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import brief
 
@@ -62,8 +62,8 @@ class OpenShard:
         process: Hdf5Process | None = None,
     ) -> None:
         self._path, self.n_samples = path, n_samples
-        open_file = open_hdf5 if process is None else process.open
-        self._file = open_file(path, DatasetError, f"; run `uvgen verify {path.parent}`")
+        with opened_by(None if process is None else process.open):
+            self._file = open_hdf5(path, DatasetError, f"; run `uvgen verify {path.parent}`")
         try:
             self._open(expected or {})
         except BaseException:

@@ -12,7 +12,7 @@ from uvgen.interrupts import interrupts_deferred
 from uvgen.shards.format import FORMAT, VERSION, Field
 from uvgen.shards.index import ShardEntry
 from uvgen.storage.files import replaced_on_success, sha256_file
-from uvgen.storage.hdf5 import new_hdf5
+from uvgen.storage.hdf5 import new_hdf5, write_attributes
 
 
 class ShardWriter:
@@ -24,7 +24,7 @@ class ShardWriter:
         Empty, open for writing.
     fields : mapping of str to Field
         What each sample has.
-    compression : {None, "lzf", "gzip"}
+    compression : {None, "gzip"}
         For chunked fields.
     """
 
@@ -81,9 +81,10 @@ class ShardWriter:
                 empty = np.empty((0, *f.shape), f.dtype)
                 self._file.create_dataset(name, data=np.concatenate([empty, *parts]))
         for name, f in self._fields.items():
-            self._file[f"{name}_data" if f.dtype == "bytes" else name].attrs.update(dict(sorted(f.attributes.items())))
+            owner = self._file[f"{name}_data" if f.dtype == "bytes" else name]
+            write_attributes(owner, dict(sorted(f.attributes.items())))
         # sorted, as readers find them: copied shards have the bytes of the originals
-        self._file.attrs.update(dict(sorted({"format": FORMAT, "version": VERSION, **attributes}.items())))
+        write_attributes(self._file, dict(sorted({"format": FORMAT, "version": VERSION, **attributes}.items())))
 
 
 def write_shard(
@@ -101,7 +102,7 @@ def write_shard(
         The shard; no file is left where no batch has a sample.
     fields : mapping of str to Field
         What a sample has.
-    compression : {None, "lzf", "gzip"}
+    compression : {None, "gzip"}
         Of the chunked fields.
     batches : iterable of mapping
         Rows, as `ShardWriter.append` takes them; empty ones are passed over. Made while the file is open.

@@ -1,14 +1,54 @@
 """New HDF5 files: the first failure to write is kept and raised, whatever HDF5 makes of it."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from uvgen.errors import OutputError
 
 if TYPE_CHECKING:
     import h5py
     from typing_extensions import Buffer
+
+
+MAX_ATTRIBUTE_BYTES = 64_000
+"""What an attribute may take: HDF5 keeps it in the header of its object, where a message has 64 KiB at most."""
+
+
+def write_attributes(owner: Any, values: Mapping[str, Any]) -> None:
+    """Write attributes of a file, group or dataset; texts as UTF-8 of fixed length, which alone is read again.
+
+    Parameters
+    ----------
+    owner : h5py object
+        What they belong to.
+    values : mapping
+        Numbers, texts, and lists or arrays of either. Half surrogate pairs become escapes.
+
+    Raises
+    ------
+    OutputError
+        Where a value takes more than `MAX_ATTRIBUTE_BYTES`; nothing is written of it.
+    """
+    import h5py
+
+    for name, value in values.items():
+        array = np.asarray(value)
+        if array.dtype.kind in "US":
+            texts = [text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace")
+                     for text in ([value] if isinstance(value, (str, bytes)) else array.ravel().tolist())]  # fmt: skip
+            width = max(map(len, texts), default=1) or 1  # HDF5 has no empty strings of fixed length
+            array = np.array(texts, h5py.string_dtype("utf-8", width)).reshape(array.shape)
+        if array.nbytes > MAX_ATTRIBUTE_BYTES:
+            raise OutputError(
+                f"attribute {name}: {array.nbytes} bytes, expected {MAX_ATTRIBUTE_BYTES} at most, which HDF5 can keep; "
+                "shorten it"
+            )
+        owner.attrs.create(name, array, dtype=array.dtype)
 
 
 @contextmanager

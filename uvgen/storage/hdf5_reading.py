@@ -3,8 +3,9 @@
 HDF5 can do much that a file of numbers has no use for: links and datasets that lie in other files, filters that are
 loaded as plug-ins, types that hold pointers, sizes that are larger than what is stored. `open_hdf5` refuses all of it,
 by looking at what a file declares before asking HDF5 to follow it. Samples' bytes are then read at the checked places
-by `os.preadv`, not by HDF5. What remains is HDF5's own reading of the file's structure: a fault in it cannot be caught
-here, see SECURITY.md.
+by `os.preadv`, not by HDF5. What remains is HDF5's own reading of the file's structure, of attributes and of small
+datasets that are stored in it, all of fixed length: HDF5 2.0.0 may look for ever for a text of variable length in a
+damaged file. A fault in that cannot be caught here, see SECURITY.md, but in another process: `opened_by`.
 
 This module, and `uvgen.storage.hdf5` and `uvgen.shards.writer` for new files, are the only ones that use h5py.
 """
@@ -12,8 +13,9 @@ This module, and `uvgen.storage.hdf5` and `uvgen.shards.writer` for new files, a
 import math
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,9 +32,9 @@ MAX_INFLATED_BYTES = 4 << 30
 """What a compressed dataset may take in memory where it is read whole, unless the caller allows more."""
 
 _MAX_MEMBERS, _MAX_ATTRIBUTES, _MAX_ELEMENTS, _MAX_TEXT = 1024, 256, 1024, 1 << 24
-_MAX_RATIO = 1100  # deflate reaches 1032, lzf 88
+_MAX_RATIO = 1100  # deflate reaches 1032
+_FILTERS = {h5z.FILTER_DEFLATE: "gzip", h5z.FILTER_SHUFFLE: "shuffle"}
 _LZF = 32000
-_FILTERS = {h5z.FILTER_DEFLATE: "gzip", h5z.FILTER_SHUFFLE: "shuffle", _LZF: "lzf"}
 _LAYOUTS = {h5d.COMPACT: "compact", h5d.CONTIGUOUS: "contiguous", h5d.CHUNKED: "chunked"}
 _CLASSES = {
     h5t.INTEGER: "integers", h5t.FLOAT: "floats", h5t.ENUM: "an enumeration", h5t.STRING: "strings",
@@ -41,10 +43,34 @@ _CLASSES = {
 }  # fmt: skip
 
 
+Opener = Callable[[Path, type[UvgenError], str, str, int], "Hdf5File"]
+"""What `open_hdf5` does with its arguments, in their order."""
+
+_opener: ContextVar[Opener | None] = ContextVar("opener", default=None)
+
+
+@contextmanager
+def opened_by(opener: Opener | None) -> Iterator[None]:
+    """Inside, `open_hdf5` opens files by this function, such as `Hdf5Process.open`; None changes nothing."""
+    if opener is None:
+        yield
+        return
+    token = _opener.set(opener)
+    try:
+        yield
+    finally:
+        _opener.reset(token)
+
+
+def is_opened_elsewhere() -> bool:
+    """Whether `opened_by` holds here."""
+    return _opener.get() is not None
+
+
 def open_hdf5(
     path: Path, error: type[UvgenError] = DatasetError, hint: str = "", lead: str = "", *, user_block: int = 0
 ) -> "Hdf5File":
-    """Open an HDF5 file for reading what is safe to read in it.
+    """Open an HDF5 file for reading what is safe to read in it: the one way to open one, see `opened_by`.
 
     Parameters
     ----------
@@ -67,7 +93,7 @@ def open_hdf5(
     UvgenError
         Of the kind `error`: where the file is missing, not HDF5, or damaged.
     """
-    return Hdf5File(path, error, hint, lead, user_block)
+    return (_opener.get() or Hdf5File)(path, error, hint, lead, user_block)
 
 
 def safe_dataset(file: "Hdf5File", name: str) -> "Hdf5Dataset":
@@ -230,22 +256,21 @@ class Hdf5File:
         label = f"attribute {name.decode()} of {what}"
         found = h5a.open(owner.id, name)
         kind, space = found.get_type(), found.get_space()
-        is_text = kind.get_class() == h5t.STRING
-        if not is_text:
-            _number_type(self, kind, label)
+        text_type = _string_type(self, kind, label)
+        dtype = text_type or _number_type(self, kind, label)
         if space.get_simple_extent_type() not in (h5s.SCALAR, h5s.SIMPLE):
             raise self.refused(f"{label} is empty, expected a value")
-        if math.prod(found.shape) > _MAX_ELEMENTS or found.get_storage_size() > _MAX_TEXT:
-            raise self.refused(f"{label} has {math.prod(found.shape)} values, expected {_MAX_ELEMENTS} at most")
-        value = owner.attrs[name.decode()]
-        if not is_text:
-            return value.tolist() if isinstance(value, np.ndarray) else value
-        texts = [v.decode() if isinstance(v, bytes) else str(v) for v in np.ravel(np.array(value, dtype=object))]
-        text = "".join(texts)
-        text.encode()  # no surrogates: h5py makes them of what is not UTF-8
-        if len(text) > _MAX_TEXT:
-            raise self.refused(f"{label} has {len(text)} characters, expected {_MAX_TEXT} at most")
-        return texts if found.shape else text
+        count = math.prod(found.shape)
+        if count > _MAX_ELEMENTS or count * dtype.itemsize > _MAX_TEXT:
+            raise self.refused(f"{label} has {count} values, expected {_MAX_ELEMENTS} at most, of {_MAX_TEXT} bytes")
+        value = np.empty(found.shape, dtype)
+        found.read(value, kind)  # of the type that it has in the file: nothing is converted
+        if text_type is None:
+            value = value.view(np.uint8) != 0 if dtype == np.bool_ else value
+            return value.tolist() if found.shape else value[()]
+        padding = kind.get_strpad()
+        texts = [_unpadded(text, padding).decode() for text in value.ravel().tolist()]
+        return texts if found.shape else texts[0]
 
     def read_into(self, buffer: NDArray[Any], offset: int) -> None:
         """Fill a contiguous buffer with the file's bytes from an offset on; OSError where there are fewer."""
@@ -301,15 +326,14 @@ class Hdf5Dataset:
 
     def _check_filters(self) -> None:
         for number, _, values in self._filters:
+            if number == _LZF:  # only HDF5 could unpack it, and would not notice that a chunk is too short
+                raise self._refused("is packed with LZF, expected gzip or none; h5repack -f GZIP=4 packs it anew")
             if number not in _FILTERS:
-                raise self._refused(f"has filter {number}, expected gzip, lzf, shuffle or none")
-            wanted = {h5z.FILTER_SHUFFLE: (0, self.dtype.itemsize), _LZF: (2, self._chunk_bytes)}
-            # HDF5's filters believe these numbers: a smaller one makes them read past the end of their buffers
-            place, size = wanted.get(number, (0, None))
-            if size is not None and tuple(values[place : place + 1]) != (size,):
-                raise self._refused(f"has a {_FILTERS[number]} filter for another size, {tuple(values)}")
+                raise self._refused(f"has filter {number}, expected gzip, shuffle or none")
+            if number == h5z.FILTER_SHUFFLE and tuple(values[:1]) != (self.dtype.itemsize,):
+                raise self._refused(f"has a shuffle filter for another size, {tuple(values)}")
         kinds = [number for number, *_ in self._filters]
-        if kinds not in ([], [2], [1], [_LZF], [2, 1], [2, _LZF]) or (kinds and self._layout != "chunked"):
+        if kinds not in ([], [2], [1], [2, 1]) or (kinds and self._layout != "chunked"):
             raise self._refused(f"has filters {kinds}, expected one compression, perhaps after shuffle")
 
     def _check_size(self) -> None:
@@ -332,6 +356,11 @@ class Hdf5Dataset:
 
     def _refused(self, what: str) -> UvgenError:
         return self._file.refused(f"{self.name} {what}")
+
+    @property
+    def offset(self) -> int | None:
+        """Where its bytes lie in the file, where they do so in one piece and a map may show them."""
+        return None if self._file.user_block else self._offset
 
     @property
     def _chunk_bytes(self) -> int:
@@ -382,11 +411,6 @@ class Hdf5Dataset:
             self._file.read_into(out, offset)
             return
         used = [number for k, (number, *_) in enumerate(self._filters) if not mask >> k & 1]
-        if _LZF in used:  # by HDF5: there is no other decoder; it cannot write past what was checked
-            ends = tuple(slice(k, min(k + c, n)) for k, c, n in zip(start, self._chunk, self.shape, strict=True))
-            inside = tuple(slice(s.stop - s.start) for s in ends)
-            h5py.Dataset(self._id).read_direct(out.reshape(self._chunk), ends, inside)
-            return
         data: NDArray[Any] = np.empty(size, np.uint8)
         self._file.read_into(data, offset)
         if h5z.FILTER_DEFLATE in used:  # not by HDF5, which inflates whatever comes, a thousandfold
@@ -433,10 +457,10 @@ class Hdf5Dataset:
 
     def map(self) -> NDArray[Any]:
         """All of it, mapped from the file where it lies there in one piece, and read otherwise; read-only."""
-        if self._offset is None or not self.n_bytes or self.dtype.kind not in "fiu":
+        if (offset := self.offset) is None or not self.n_bytes or self.dtype.kind not in "fiu":
             return self.read()
         with self._file.guarded(self.name):
-            return np.memmap(self._file.path, mode="r", dtype=self.dtype, shape=self.shape, offset=self._offset)
+            return np.memmap(self._file.path, mode="r", dtype=self.dtype, shape=self.shape, offset=offset)
 
 
 def _string_type(file: Hdf5File, kind: Any, name: str) -> np.dtype[Any] | None:
@@ -444,7 +468,9 @@ def _string_type(file: Hdf5File, kind: Any, name: str) -> np.dtype[Any] | None:
     if kind.get_class() != h5t.STRING:
         return None
     if kind.is_variable_str():
-        raise file.refused(f"{name} holds strings of variable length, expected a fixed one")
+        raise file.refused(
+            f"{name} is text of variable length, expected a fixed one; made by an earlier uvgen? make the file again"
+        )
     return np.dtype(f"S{kind.get_size()}")
 
 
@@ -459,6 +485,13 @@ def _number_type(file: Hdf5File, kind: Any, name: str) -> np.dtype[Any]:
     elif not kind.equal(h5t.py_create(dtype)):
         raise file.refused(f"{name} holds numbers that NumPy does not have, expected plain ones")
     return dtype
+
+
+def _unpadded(text: bytes, padding: int) -> bytes:
+    """A text of fixed length (NumPy has cut zeros off its end) without what fills it up."""
+    if padding == h5t.STR_NULLTERM:
+        return text.split(b"\0", 1)[0]
+    return text.rstrip(b" ") if padding == h5t.STR_SPACEPAD else text
 
 
 def _reason(error: Exception) -> str:

@@ -1,8 +1,9 @@
 """Reading HDF5 files in a process of its own: a file that breaks HDF5 ends that process, not the caller's.
 
 `Hdf5Process.open` gives what `uvgen.storage.hdf5_reading.open_hdf5` gives, with the same checks, made over there.
-Requests and answers are JSON and plain bytes, never pickles, and answers are checked. The process is no sandbox: it
-runs with the user's rights, though it may neither write files nor, on Linux, start processes (root aside).
+Inside `reading_in_child`, `open_hdf5` does so itself. Requests and answers are JSON and plain bytes, never pickles, and
+answers are checked. The process is no sandbox: it runs with the user's rights, though it may neither write files nor,
+on Linux, start processes (root aside).
 """
 
 import json
@@ -15,7 +16,8 @@ import sys
 import threading
 import weakref
 from collections import OrderedDict
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, UvgenError
-from uvgen.storage.hdf5_reading import MAX_INFLATED_BYTES, Hdf5Dataset, Hdf5File, open_hdf5, safe_dataset
+from uvgen.storage.hdf5_reading import (
+    MAX_INFLATED_BYTES,
+    Hdf5Dataset,
+    Hdf5File,
+    is_opened_elsewhere,
+    open_hdf5,
+    opened_by,
+    safe_dataset,
+)
 
 MAX_SECONDS = 120.0
 """How long a request may take before the process is taken for hung and ended."""
@@ -34,16 +44,35 @@ _MAX_HEADER = 64 << 20
 _MAX_OPEN = 64
 
 
+@contextmanager
+def reading_in_child(untrusted: bool) -> Iterator[None]:
+    """Where files are not trusted, read all HDF5 inside by one process, which ends with the block.
+
+    Only for what is read whole there: see `Hdf5Process` for files that stay open.
+    """
+    if not untrusted or is_opened_elsewhere():
+        yield
+        return
+    process = Hdf5Process()
+    try:
+        with opened_by(process.open):
+            yield
+    finally:
+        process.close()
+
+
 class Hdf5Process:
     """A process that reads HDF5 files for this one; it starts with the first request, and again after it has died."""
 
-    def __init__(self, max_seconds: float = MAX_SECONDS) -> None:
-        self._lock, self._max_seconds = threading.Lock(), max_seconds
+    def __init__(self, max_seconds: float | None = None) -> None:
+        self._lock, self._max_seconds = threading.Lock(), MAX_SECONDS if max_seconds is None else max_seconds
         self._child: subprocess.Popen[bytes] | None = None
 
-    def open(self, path: Path, error: type[UvgenError] = DatasetError, hint: str = "", lead: str = "") -> Hdf5File:
+    def open(
+        self, path: Path, error: type[UvgenError] = DatasetError, hint: str = "", lead: str = "", user_block: int = 0
+    ) -> Hdf5File:
         """As `uvgen.storage.hdf5_reading.open_hdf5`."""
-        return _IsolatedFile(self, path, error, hint, lead)
+        return _IsolatedFile(self, path, error, hint, lead, user_block)
 
     def close(self) -> None:
         """End the process."""
@@ -52,7 +81,8 @@ class Hdf5Process:
 
     def ask(self, file: "_IsolatedFile", what: str, *arguments: Any) -> tuple[Any, bytearray]:
         """The answer to a request about a file: a JSON value, and the bytes of an array."""
-        request = {"path": str(file.path), "hint": file.hint, "lead": file.lead, "what": what, "arguments": arguments}
+        request = {"path": str(file.path), "user_block": file.user_block, "hint": file.hint, "lead": file.lead,
+                   "what": what, "arguments": arguments}  # fmt: skip
         with self._lock:
             child = self._started()
             hung = threading.Event()
@@ -113,9 +143,11 @@ def _end_child(child: "subprocess.Popen[bytes]") -> None:
 class _IsolatedFile(Hdf5File):
     """A file that another process has open."""
 
-    def __init__(self, process: Hdf5Process, path: Path, error: type[UvgenError], hint: str, lead: str) -> None:
+    def __init__(
+        self, process: Hdf5Process, path: Path, error: type[UvgenError], hint: str, lead: str, user_block: int
+    ) -> None:
         self.path, self._error, self._hint, self._lead = path, error, hint, lead
-        self.error, self.hint, self.lead = error, hint, lead
+        self.error, self.hint, self.lead, self.user_block = error, hint, lead, user_block
         self._process = process
         self._ask("open")
 
@@ -125,9 +157,11 @@ class _IsolatedFile(Hdf5File):
     def close(self) -> None:
         """Nothing: the process closes files that were not used for long."""
 
-    @property
-    def names(self) -> list[str]:
-        return list(map(str, self._ask("names")[0]))
+    def is_group(self, name: str) -> bool:
+        return self._ask("is_group", name)[0] is True
+
+    def members(self, name: str) -> list[str]:
+        return list(map(str, self._ask("members", name)[0]))
 
     @cached_property
     def attributes(self) -> dict[str, Any]:
@@ -147,7 +181,9 @@ class _IsolatedDataset(Hdf5Dataset):
             if not re.fullmatch(r"[<>|][fiubS]\d{1,9}", found["dtype"]) or not isinstance(found["by_row"], bool):
                 raise ValueError("an answer that cannot be")
             self.dtype, self.shape, self.by_row = np.dtype(found["dtype"]), tuple(found["shape"]), found["by_row"]
-            if any(type(n) is not int or n < 0 for n in self.shape):
+            self._offset = found["offset"]  # for `map`, which reads no HDF5
+            numbers = [*self.shape, 0 if self._offset is None else self._offset]
+            if any(type(n) is not int or n < 0 for n in numbers):
                 raise ValueError("an answer that cannot be")
         self.n_bytes = math.prod(self.shape) * self.dtype.itemsize
 
@@ -174,13 +210,10 @@ class _IsolatedDataset(Hdf5Dataset):
         data = self._isolated._ask("read_range", self.name, int(start), int(stop))[1]
         return self._array(data, (stop - start, *self.shape[1:]))
 
-    def map(self) -> NDArray[Any]:
-        return self.read()
-
 
 # The other process
 
-_OpenFiles = OrderedDict[str, tuple[Hdf5File, dict[str, Hdf5Dataset]]]
+_OpenFiles = OrderedDict[tuple[str, int], tuple[Hdf5File, dict[str, Hdf5Dataset]]]
 
 
 def serve() -> None:
@@ -202,23 +235,28 @@ def serve() -> None:
 
 
 def _answer(files: _OpenFiles, request: dict[str, Any]) -> tuple[Any, NDArray[Any] | None]:
-    path, what, arguments = request["path"], request["what"], request["arguments"]
-    if path not in files:
-        files[path] = open_hdf5(Path(path), DatasetError, request["hint"], request["lead"]), {}
+    path, user_block, what, arguments = (request[key] for key in ("path", "user_block", "what", "arguments"))
+    key = path, user_block
+    if key not in files:
+        opened = open_hdf5(Path(path), DatasetError, request["hint"], request["lead"], user_block=user_block)
+        files[key] = opened, {}
         if len(files) > _MAX_OPEN:
             files.popitem(last=False)[1][0].close()
-    file, datasets = files[path]
-    files.move_to_end(path)
+    file, datasets = files[key]
+    files.move_to_end(key)
     if what == "open":
         return None, None
-    if what == "names":
-        return file.names, None
+    if what == "members":
+        return file.members(*arguments), None
+    if what == "is_group":
+        return file.is_group(*arguments), None
     if what == "attributes":
         return _plain(file.attributes), None
     name = arguments[0]
     data = datasets[name] = datasets.get(name) or safe_dataset(file, name)
     if what == "dataset":
-        return {"dtype": data.dtype.str, "shape": data.shape, "by_row": data.by_row}, None
+        place = {"offset": data.offset, "by_row": data.by_row}
+        return {"dtype": data.dtype.str, "shape": data.shape, **place}, None
     if what == "dataset attributes":
         return _plain(data.attributes), None
     if what == "read_row":

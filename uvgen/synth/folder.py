@@ -10,11 +10,8 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from uvgen._version import __version__
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
@@ -143,14 +140,6 @@ def _check(count: int, size: int, subsets: Sequence[str]) -> None:
         raise InputError(f"subsets: {', '.join(subsets) or 'none'}; expected some of {', '.join(SUBSETS)}, each once")
 
 
-def _model_hash(model: MorphableModel) -> str:
-    """Hash of all that pictures and labels depend on."""
-    digest = sha256(model.content_sha256.encode())
-    for array in (model.shape_std, model.expression_std, model.albedo_mean, model.albedo_basis, model.albedo_std):
-        digest.update(b"none" if array is None else np.ascontiguousarray(array).data)
-    return digest.hexdigest()
-
-
 def check_samples_folder(out: Path) -> None:
     """Raise OutputError, before any work, where a folder cannot take synthetic samples."""
     if out.is_dir():
@@ -243,7 +232,7 @@ def _settings(job: SynthJob) -> dict[str, Any]:
     """What the folder's `synth.json` states."""
     return {
         "format": _FORMAT, "version": _VERSION, "uvgen": __version__, "seed": job.seed, "size": job.size,
-        "model": job.model.name, "model_sha256": _model_hash(job.model),
+        "model": job.model.name, "model_sha256": job.model.content_sha256,
     }  # fmt: skip
 
 

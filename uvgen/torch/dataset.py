@@ -82,6 +82,9 @@ class ShardDataset(Dataset[dict[str, Any]]):
         moved to the device once, does as well.
     names, split
         Which samples, as for `uvgen.open_shards`: ``split="train"`` takes those of the folder's ``splits.json``.
+    untrusted : bool
+        Read the shards, and `model` where it is a file, in child processes: see `uvgen.open_shards`. Each worker of a
+        `DataLoader` has one of its own, from its first sample on until it ends.
 
     Raises
     ------
@@ -115,10 +118,11 @@ class ShardDataset(Dataset[dict[str, Any]]):
         weight_mask: bool = True,
         names: Iterable[str] | str | os.PathLike[str] | None = None,
         split: str | None = None,
+        untrusted: bool = False,
     ) -> None:
         check_normalize(normalize)
-        model = None if model is None else as_model(model)
-        self.reader = open_shards(path, model, names=names, split=split)
+        model = None if model is None else as_model(model, untrusted=untrusted)
+        self.reader = open_shards(path, model, names=names, split=split, untrusted=untrusted)
         self._values = Values(normalize, self.reader.config.build.size, compact=compact, channels_last=channels_last)
         fields = self.reader.fields
         if fields and "image" not in fields:

@@ -59,6 +59,7 @@ def export_shards(
     workers: int = 1,
     retries: int = RETRIES,
     timeout: float | None = None,
+    untrusted: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> ExportResult:
     """Write a data set in another layout.
@@ -83,6 +84,8 @@ def export_shards(
         How often a shard is tried again whose process died or took too long; then the export ends.
     timeout : float, optional
         Seconds that a shard may take before its process is killed.
+    untrusted : bool
+        Read the shards, and `model` where it is a file, in child processes: see `uvgen.open_shards`.
     progress : callable, optional
         Called after each shard with the number of its samples.
 
@@ -113,8 +116,8 @@ def export_shards(
     if model is not None:
         from uvgen.models.load import as_model
 
-        model = as_model(model)
-    reader = open_shards(shards, model)
+        model = as_model(model, untrusted=untrusted)
+    reader = open_shards(shards, model, untrusted=untrusted)
     if not len(reader):
         raise InputError(f"{shards}: holds no samples, expected one or more")
     if "image" not in reader.fields:
@@ -127,7 +130,7 @@ def export_shards(
     parts = [Part(Path(file).stem, range(end - n, end)) for file, n, end in counts]
     with exclusive(draft_of(out)) as check_there, folder_on_success(out) as draft:
         settings = {"index": sha256_file(reader.folder / DATASET_INDEX), "to": to, "quality": quality}
-        job = ExportJob(reader.folder, model, to, quality, draft)
+        job = ExportJob(reader.folder, model, to, quality, draft, untrusted)
         record = _ExportRecord(draft, settings, reader, TARGETS[to], check_there)
         counted = None if progress is None else lambda part: progress(len(part.samples))
         run(job, parts, record, draft, workers=workers, retries=retries, timeout=timeout, progress=counted, locked=True)
@@ -144,10 +147,11 @@ class ExportJob:
     to: str
     quality: int
     draft: Path
+    untrusted: bool
 
     def open(self) -> Callable[[Part], Part]:
         """The function that writes the samples of one shard."""
-        reader = open_shards(self.shards, self.model)
+        reader = open_shards(self.shards, self.model, untrusted=self.untrusted)
 
         def write(part: Part) -> Part:
             TARGETS[self.to].write(reader, part, self.draft, self.quality)
