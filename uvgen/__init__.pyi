@@ -5,6 +5,7 @@ from .datasets.config import BuildConfig, DatasetConfig
 from .datasets.export.run import ExportResult, export_shards
 from .datasets.open import open_shards
 from .datasets.record import BuildResult, ShardResult
+from .datasets.repair import RepairResult, repair_shards
 from .datasets.verify import VerifyResult, verify_shards
 from .errors import UvgenError
 from .images.crop import crop_similarity
@@ -41,6 +42,7 @@ __all__ = [
     "MorphableModel",
     "PositionMapper",
     "PreviewResult",
+    "RepairResult",
     "Sample",
     "ShardReader",
     "ShardResult",
@@ -69,6 +71,7 @@ __all__ = [
     "read_landmarks",
     "render_faces",
     "render_preview",
+    "repair_shards",
     "resample_model",
     "save_model",
     "transfer_expressions",
