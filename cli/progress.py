@@ -19,8 +19,9 @@ _COUNTED = "{desc} {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} samples, {el
 class Progress:
     """What the work says of itself (`uvgen.progress`), on stderr: a bar on a terminal, lines elsewhere.
 
-    The bar's clock runs from the first half second, whatever the work is doing. Lines name a phase that takes longer than
-    that, and count every few seconds; where `verbose`, there is one for each shard. Nothing is shown where `quiet`.
+    The bar's clock runs from the first half second, whatever the work is doing. Lines name a phase that takes longer
+    than that, and count every few seconds; where `verbose`, there is one for each shard. Nothing is shown where
+    `quiet`.
 
     Parameters
     ----------
@@ -32,7 +33,8 @@ class Progress:
 
     def __init__(self, check: Callable[[], None], *, quiet: bool, verbose: bool) -> None:
         self._verbose, self._check, self._quiet = verbose, check, quiet
-        self._what, self._total, self._done = "", None, 0
+        self._what, self._done = "", 0
+        self._total: int | None = None
         self._began = self._spoke = time.perf_counter()
         self._counted: tuple[float, int] | None = None  # when the first samples were done, and how many
         self._said = True  # that this phase is going on
@@ -133,9 +135,12 @@ def reported(*, quiet: bool, verbose: bool = False) -> Iterator[Progress]:
     from uvgen.interrupts import interrupts_kept
     from uvgen.progress import shown_on
 
-    with interrupts_kept() as check, contextlib.closing(Progress(check, quiet=quiet, verbose=verbose)) as shown:
-        with shown_on(shown):
-            yield shown
+    with (
+        interrupts_kept() as check,
+        contextlib.closing(Progress(check, quiet=quiet, verbose=verbose)) as shown,
+        shown_on(shown),
+    ):
+        yield shown
 
 
 def finish(out: Path, result: Any, *, quiet: bool, verbose: bool) -> None:

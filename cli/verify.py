@@ -2,19 +2,54 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-from uvgen.cli.options import ANY_PATH, MODEL, untrusted_option
-from uvgen.cli.progress import reported, show_quality, show_warnings
+from uvgen.cli.options import (
+    ANY_PATH,
+    EXISTING_FILE,
+    HOW_IT_RUNS,
+    MODEL,
+    GroupedCommand,
+    option,
+    untrusted_option,
+    workers_option,
+)
+from uvgen.cli.progress import cores, reported, show_quality, show_warnings
+
+_CHECKS, _REPAIR = "What is checked", "Repairing"
 
 
-@click.command("verify")
+@click.command("verify", cls=GroupedCommand)
 @click.argument("shards", type=ANY_PATH)
-@click.option("--model", "model_path", type=MODEL, help="Also compare stored maps with stored parameters.")
+@option("--model", "model_path", type=MODEL, group=_CHECKS, help="Also compare stored maps with stored parameters.")
 @untrusted_option
-@click.option("--quiet", is_flag=True, help="Print problems only.")
-def command(shards: Path, model_path: Path | str | None, untrusted: bool, quiet: bool) -> None:
+@option("--repair", is_flag=True, group=_REPAIR,
+        help="Make damaged and missing files anew, byte for byte, of what the data set was made of; with --model, "
+             "unless that is the built-in one.")  # fmt: skip
+@option("--data", type=ANY_PATH, group=_REPAIR,
+        help="The samples that `uvgen build` took; by default the built-in ones, where the set has that "
+             "model.")  # fmt: skip
+@option("--source", type=ANY_PATH, group=_REPAIR,
+        help="The data set that `uvgen augment` made copies of.")  # fmt: skip
+@option("--weights", "weights_path", type=EXISTING_FILE, group=_REPAIR,
+        help="The weight mask, where `uvgen build` was given one.")  # fmt: skip
+@workers_option
+@option("--quiet", is_flag=True, group=HOW_IT_RUNS, help="Print problems only.")
+def command(
+    shards: Path,
+    model_path: Path | str | None,
+    untrusted: bool,
+    repair: bool,
+    data: Path | None,
+    source: Path | None,
+    weights_path: Path | None,
+    workers: int | None,
+    retries: int,
+    timeout: float | None,
+    quiet: bool,
+) -> None:
     """Check a data set: hashes, shapes, ranges, and with --model that each map agrees with its parameters.
 
     Says also how far the labels are from the annotated landmarks, where the data set has some: maps may agree with
@@ -23,19 +58,32 @@ def command(shards: Path, model_path: Path | str | None, untrusted: bool, quiet:
     \b
     Example:
       uvgen verify shards/ --model bfm.h5
+      uvgen verify shards/ --repair --model bfm.h5 --data 300W_LP/
+      uvgen verify augmented/ --repair --model bfm.h5 --source shards/
+
+    With --repair, damaged and missing files are made first, then all are checked. Whole files are not touched, and no
+    file is replaced by another than the one that was there. --workers, --retries and --timeout concern repairing.
 
     \b
-    Exit status: 0 sound (warnings included), 1 problems were found (each is printed), 2 wrong usage.
+    Exit status: 0 sound (warnings included; with --repair: sound now), 1 problems were found or are left (each is
+    printed), or it cannot be repaired, 2 wrong usage, 130, 143, 129 interrupted.
     """
     from uvgen import open_shards, verify_shards
 
+    for name, given in {"--data": data, "--source": source, "--weights": weights_path}.items():
+        if given is not None and not repair:
+            raise click.UsageError(f"{name}: only with --repair")
+    if repair:
+        how = {"workers": workers or cores(), "retries": retries, "timeout": timeout}
+        _repair(shards, quiet, data=data, source=source, model=model_path, weights=weights_path, **how)
     with reported(len(open_shards(shards)), quiet=quiet) as shown:
         result = verify_shards(shards, model=model_path, untrusted=untrusted, progress=shown.add)
     for problem in result.problems:
         click.echo(problem, err=True)
     if result.problems:
+        what_to_do = "see above" if repair else "--repair makes damaged files anew"
         count = "1 problem" if len(result.problems) == 1 else f"{len(result.problems)} problems"
-        click.echo(f"{shards}: {count}; delete the shards named and build again", err=True)
+        click.echo(f"{shards}: {count}; {what_to_do}", err=True)
         sys.exit(1)
     if result.quality is not None:
         show_warnings(result.quality.warnings)
@@ -44,3 +92,17 @@ def command(shards: Path, model_path: Path | str | None, untrusted: bool, quiet:
         skipped = f", {result.skipped} {'was' if result.skipped == 1 else 'were'} skipped" if result.skipped else ""
         click.echo(f"{shards}: {result.samples} samples in {len(result.files)} shards are sound{skipped}; {labels}")
         show_quality(result.quality)
+
+
+def _repair(shards: Path, quiet: bool, **options: Any) -> None:
+    """Make damaged files anew, and name each that was."""
+    from uvgen import repair_shards
+    from uvgen.interrupts import interrupts_kept
+
+    with interrupts_kept() as check:
+        result = repair_shards(shards, progress=lambda _: check(), **options)
+    for problem in result.problems:
+        click.echo(problem, err=True)
+    if not quiet:
+        for path in result.repaired:
+            click.echo(f"{path}: made anew, as it was", err=True)

@@ -7,6 +7,7 @@ from .datasets.info import DatasetInfo, describe_shards
 from .datasets.merge import merge_shards
 from .datasets.open import open_shards
 from .datasets.record import BuildResult, ShardResult
+from .datasets.repair import RepairResult, repair_shards
 from .datasets.selection import Criteria, select_names
 from .datasets.splits import Split, SplitResult, split_shards
 from .datasets.verify import VerifyResult, verify_shards
@@ -51,6 +52,7 @@ __all__ = [
     "MorphableModel",
     "PositionMapper",
     "PreviewResult",
+    "RepairResult",
     "Sample",
     "ShardReader",
     "ShardResult",
@@ -84,6 +86,7 @@ __all__ = [
     "read_landmarks",
     "render_faces",
     "render_preview",
+    "repair_shards",
     "resample_model",
     "save_model",
     "select_names",

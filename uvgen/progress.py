@@ -1,7 +1,7 @@
 """How far the work is: said by whatever does it, shown by whoever wants to see it.
 
-Work says `begin` and `advance`, and does not know who listens: a command's display, nobody, or, in a worker process, the
-process that it works for. What is shown never changes what is made.
+Work says `begin` and `advance`, and does not know who listens: a command's display, nobody, or, in a worker process,
+the process that it works for. What is shown never changes what is made.
 """
 
 from collections.abc import Iterator

@@ -102,13 +102,12 @@ def augment_shards(
         raise InputError(f"{out}: is the source, expected another folder for the copies")
     index = Index.read(source)
     built = DatasetConfig.of_index(index, source)
-    _check_source(source, index, built)
+    check_source_shards(source, index, built)
     if isinstance(augmentation, str):
         augmentation = Augmentation.preset(augmentation)
     model = None if model is None else as_model(model, untrusted=untrusted)
     mirror = _mirror(source, built, augmentation, model)
-    hashes = json.dumps([entry.sha256 for entry in index.shards])
-    copied = CopyConfig(augmentation, seed, copies, hashlib.sha256(hashes.encode()).hexdigest())
+    copied = CopyConfig(augmentation, seed, copies, hash_of_source(index))
     config = dataclasses.replace(built, copied=copied)
     plan = {**index.plan, "samples": index.n_samples * copies}
     job = AugmentJob(source, out, config, copied, None if mirror is None else model, on_error, untrusted)
@@ -155,20 +154,27 @@ def plan_copies(entries: Sequence[ShardEntry], copies: int) -> list[CopyTask]:
     return tasks
 
 
-def _check_source(source: Path, index: Index, config: DatasetConfig) -> None:
+def hash_of_source(index: Index) -> str:
+    """A hash of the shards that copies are made of."""
+    hashes = json.dumps([entry.sha256 for entry in index.shards])
+    return hashlib.sha256(hashes.encode()).hexdigest()
+
+
+def check_source_shards(source: Path, index: Index, config: DatasetConfig) -> None:
+    """Raise DatasetError where a set cannot be augmented: it is augmented already, unfinished or obviously damaged."""
     if config.augmentation is not None:
         raise DatasetError(f"{source}: is augmented already; augment the set that it was made from")
     for entry in index.shards:
         path = source / entry.file
         if entry.samples and (not path.exists() or path.stat().st_size != entry.size_bytes):
             what = "cut short or changed" if path.exists() else "missing"
-            raise DatasetError(f"{path}: {what}; run the `uvgen build` that made it again")
+            raise DatasetError(f"{path}: {what}; run `uvgen verify --repair {source}` or the `uvgen build` again")
     constants = source / CONSTANTS
     if index.constants_sha256 is not None and (
         not constants.exists() or sha256_file(constants) != index.constants_sha256
     ):
         what = "changed" if constants.exists() else "missing"
-        raise DatasetError(f"{constants}: {what}; run the `uvgen build` that made it again")
+        raise DatasetError(f"{constants}: {what}; run `uvgen verify --repair {source}` or the `uvgen build` again")
     if index.missing:
         raise DatasetError(f"{source}: unfinished, {index.missing} samples are missing; run the `uvgen build` again")
     if not index.n_samples:

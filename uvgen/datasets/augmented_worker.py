@@ -37,13 +37,14 @@ _NEEDED = ("image", "image_to_crop", "image_height", "landmarks", "name", "pose"
 
 @dataclass(frozen=True, slots=True)
 class CopyTask:
-    """One shard to make: its file name, and which copy of which source shard it is."""
+    """One shard to make: its file name, which copy of which source shard it is, and the only hash it may have."""
 
     file: str
     source: ShardEntry
     copy: int
     trial: int | None = None  # the row to try alone, writing nothing
     bad: tuple[tuple[int, str], ...] = ()  # rows at which processes die, and what became of those
+    expected: str | None = None  # where it is to be what it was
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +89,7 @@ class AugmentJob:
 
     def without(self, task: CopyTask, causes: Mapping[int, str]) -> CopyTask:
         """A shard without the samples at which processes die."""
-        return dataclasses.replace(task, bad=tuple(sorted(causes.items())))
+        return dataclasses.replace(task, bad=tuple(sorted({**dict(task.bad), **causes}.items())))
 
 
 def _make_shard(
@@ -119,6 +120,7 @@ def _make_shard(
             job.config.build.compression,
             (_rows(source, part, job, mapper, task, skip) for part in parts),
             {**attributes, "uvgen": __version__, "config": json.dumps(stated, sort_keys=True)},
+            expected=task.expected,
         )
     return ShardResult(entry, tuple(skipped))
 
@@ -132,8 +134,8 @@ def _check_hash(path: Path, entry: ShardEntry) -> None:
         raise DatasetError(f"{path}: cannot be read ({error.strerror or error})") from error
     if found != entry.sha256:
         raise DatasetError(
-            f"{path}: its SHA-256 is not the one in the index: damaged or changed; delete it and run the `uvgen build` "
-            "that made it again"
+            f"{path}: its SHA-256 is not the one in the index: damaged or changed; run `uvgen verify --repair "
+            f"{path.parent}`, or delete it and run the `uvgen build` that made it again"
         )
 
 

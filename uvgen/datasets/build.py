@@ -6,7 +6,7 @@ from its own samples, so that the bytes depend neither on the number of workers 
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,25 +125,15 @@ def build_shards(
         raise InputError(f"{out}: holds the samples, expected another folder for the shards")
     with same_workers(workers, timeout):
         survey = survey_samples(samples, model, config, workers=workers, retries=retries, timeout=timeout)
-        mask = _weights(weights, model, config.uv_size)
-        mirror = None
-        if config.augmentation is not None and config.augmentation.flip:
-            mirror = TexelMirror.of_model(model, config.uv_size, config.convention)
-        landmarks = landmark_weights(model, config.uv_size, config.convention)
-        mask_sha256 = hashlib.sha256(mask.tobytes()).hexdigest()
+        mirror = mirror_of(model, config)
+        constants = constants_of(model, config, weights)
         return make_shards(
             BuildJob(out, root, model, mirror, config, survey, on_error),
             plan_shards(samples, config.shard_size, config.copies),
             out,
-            DatasetConfig(config, model.name, model.content_sha256, mask_sha256),
-            {**_describe_plan(samples, config.copies), "annotated_dimensions": survey.dimensions},
-            {
-                "weight_mask": mask,
-                "coverage": build_atlas(model, config.uv_size, config.convention).coverage,
-                "landmark_texels": landmark_texels(model, config.uv_size),
-                "landmark_indices": landmarks.indices,
-                "landmark_weights": landmarks.weights,
-            },
+            DatasetConfig(config, model.name, model.content_sha256, hash_of_weights(constants)),
+            {**describe_plan(samples, config.copies), "annotated_dimensions": survey.dimensions},
+            constants,
             mirror=mirror,
             model=model,
             warnings=[*survey.warnings, *unread],
@@ -212,6 +202,34 @@ def _weights(
     return mask
 
 
-def _describe_plan(samples: Sequence[Sample], copies: int) -> dict[str, Any]:
+def mirror_of(model: MorphableModel, config: BuildConfig) -> TexelMirror | None:
+    """The model's, where samples are flipped."""
+    if config.augmentation is None or not config.augmentation.flip:
+        return None
+    return TexelMirror.of_model(model, config.uv_size, config.convention)
+
+
+def constants_of(
+    model: MorphableModel, config: BuildConfig, weights: ArrayLike | str | os.PathLike[str] | None = None
+) -> dict[str, NDArray[Any]]:
+    """What `constants.npz` holds."""
+    mask = _weights(weights, model, config.uv_size)
+    landmarks = landmark_weights(model, config.uv_size, config.convention)
+    return {
+        "weight_mask": mask,
+        "coverage": build_atlas(model, config.uv_size, config.convention).coverage,
+        "landmark_texels": landmark_texels(model, config.uv_size),
+        "landmark_indices": landmarks.indices,
+        "landmark_weights": landmarks.weights,
+    }
+
+
+def hash_of_weights(constants: Mapping[str, NDArray[Any]]) -> str:
+    """Of the weight mask among a data set's constants, as `dataset.json` has it."""
+    return hashlib.sha256(constants["weight_mask"].tobytes()).hexdigest()
+
+
+def describe_plan(samples: Sequence[Sample], copies: int) -> dict[str, Any]:
+    """Which samples a set is to hold: how many, and a hash of their names."""
     names = "\n".join(sample.name for sample in samples)
     return {"samples": len(samples) * copies, "names_sha256": hashlib.sha256(names.encode()).hexdigest()}

@@ -9,12 +9,13 @@ from uvgen.storage.names import shortened
 
 @dataclass(frozen=True, slots=True)
 class ShardTask:
-    """One shard to make: its file name and samples, and which augmented copy of them."""
+    """One shard to make: its file name and samples, which augmented copy of them, and the only hash it may have."""
 
     file: str
     samples: tuple[Sample, ...]
     copy: int = 0
     trial: bool = False  # whether to try its samples and write nothing
+    expected: str | None = None  # where it is to be what it was
 
 
 def plan_shards(samples: Sequence[Sample], shard_size: int, copies: int = 1) -> list[ShardTask]:

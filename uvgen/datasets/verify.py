@@ -31,6 +31,7 @@ from uvgen.shards.shard import OpenShard
 from uvgen.storage.files import sha256_file
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import printable
+from uvgen.storage.reading import irregular
 
 _BATCH = 64
 _N_TEXELS = 512  # compared of each map
@@ -123,7 +124,7 @@ def verify_shards(
         build = config.build
         mapper = PositionMapper(model, build.uv_size, build.convention, crop_size=build.size)
     problems: list[str] = []
-    listed = {entry.file for entry in index.shards}
+    listed = {entry.file for entry in index.shards if entry.samples}
     for stray in sorted(file.name for file in folder.glob("[!.]*.h5") if file.name not in listed):
         problems.append(f"{folder / stray}: not listed in {DATASET_INDEX}")
     if index.missing:
@@ -151,7 +152,9 @@ def verify_shards(
 def _check_constants(folder: Path, index: Index) -> list[str]:
     path = folder / CONSTANTS
     if not path.exists():
-        return [f"{path}: missing; run what made the data set again"]
+        return [f"{path}: missing"]
+    if (kind := irregular(path.stat().st_mode)) is not None:
+        return [f"{path}: {kind}, expected a file"]
     if sha256_file(path) != index.constants_sha256:
         return [f"{path}: its SHA-256 is not the one in the index; damaged or changed"]
     try:
@@ -170,6 +173,8 @@ def _check_shard(
     path = folder / entry.file
     if not path.exists():
         return ["missing"]
+    if (kind := irregular(path.stat().st_mode)) is not None:
+        return [f"{kind}, expected a file"]
     if path.stat().st_size != entry.size_bytes:
         return [f"{path.stat().st_size} bytes, expected {entry.size_bytes}; cut short?"]
     if sha256_file(path) != entry.sha256:

@@ -127,6 +127,7 @@ class _Builder:
             job.config.compression,
             (self._batch(part, task.copy, skip) for part in parts),
             self._attributes(),
+            expected=task.expected,
         )
         return ShardResult(entry, tuple(skipped), tuple(self.remarks))
 

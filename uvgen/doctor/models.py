@@ -6,7 +6,7 @@ from uvgen.doctor.checks import Finding
 from uvgen.errors import UvgenError
 from uvgen.models.doubts import model_doubts
 from uvgen.models.load import BUILTIN, load_model
-from uvgen.models.morphable import MorphableModel, hash_labels
+from uvgen.models.morphable import MorphableModel, hash_arrays
 from uvgen.storage.kinds import describe_file
 
 
@@ -30,7 +30,7 @@ def check_model_file(path: Path | str, *, deep: bool = False) -> tuple[Morphable
     except UvgenError as error:
         return None, [Finding("UV401", str(error))]
     findings = [Finding("UV402", f"{path}: {text}") for text in model_doubts(model)]
-    if deep and hash_labels(model) != model.content_sha256:
+    if deep and hash_arrays(model) != model.content_sha256:
         findings.append(Finding("UV401", f"{path}: its content does not have the hash that is written in it"))
     if model.mirror is None:
         findings.append(Finding("UV403", str(path)))

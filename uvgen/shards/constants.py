@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError
 from uvgen.storage.files import replaced_on_success, same_content
+from uvgen.storage.reading import open_regular
 
 CONSTANTS = "constants.npz"
 _LAYOUTS: dict[str, tuple[str, tuple[int | None, ...]]] = {  # None: texels along a side
@@ -31,21 +32,26 @@ _MAX_HEADER = 4096
 
 def write_constants(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> str:
     """Write a data set's constants; the same arrays give the same bytes. Return the file's SHA-256."""
-    values: dict[str, Any] = dict(arrays)
-    stream = io.BytesIO()
-    np.savez(stream, **values)
-    data = stream.getvalue()
+    data = constants_bytes(arrays)
     if not same_content(folder / CONSTANTS, data):
         with replaced_on_success(folder / CONSTANTS, make_folder=False) as temporary:
             temporary.write_bytes(data)
     return hashlib.sha256(data).hexdigest()
 
 
+def constants_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """What the file of these arrays holds."""
+    values: dict[str, Any] = dict(arrays)
+    stream = io.BytesIO()
+    np.savez(stream, **values)
+    return stream.getvalue()
+
+
 def read_constants(folder: str | os.PathLike[str], size: int) -> dict[str, NDArray[Any]]:
     """A data set's constants, of maps of `size` texels; DatasetError where their file is missing or cannot be read."""
     path = Path(folder, CONSTANTS)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             members = archive.infolist()
             names = [member.filename.removesuffix(".npy") for member in members]
             if len(set(names)) < len(names) or not set(names) <= set(_LAYOUTS):

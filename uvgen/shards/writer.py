@@ -93,6 +93,8 @@ def write_shard(
     compression: str | None,
     batches: Iterable[Mapping[str, Any]],
     attributes: Mapping[str, Any],
+    *,
+    expected: str | None = None,
 ) -> ShardEntry:
     """Write one shard under a temporary name and rename it into place; Ctrl-C counts between batches alone.
 
@@ -108,26 +110,44 @@ def write_shard(
         Rows, as `ShardWriter.append` takes them; empty ones are passed over. Made while the file is open.
     attributes : mapping
         As `ShardWriter.finish` takes them.
+    expected : str, optional
+        The only SHA-256 that it may have: with another, or without samples, what stands at `path` stays as it is.
 
     Returns
     -------
     ShardEntry
+        What was made, also where it was not put into place.
 
     Raises
     ------
     DatasetError
         Where it cannot be written.
     """
-    with interrupts_deferred() as check_interrupt, replaced_on_success(path, make_folder=False) as temporary:
-        with new_hdf5(temporary) as file:
-            writer = ShardWriter(file, fields, compression)
-            for rows in batches:
-                if rows:
-                    writer.append(rows)
-                check_interrupt()
-            writer.finish(attributes)
-        digest = sha256_file(temporary)
-    if writer.n_samples == 0:
+    try:
+        with interrupts_deferred() as check_interrupt, replaced_on_success(path, make_folder=False) as temporary:
+            with new_hdf5(temporary) as file:
+                writer = ShardWriter(file, fields, compression)
+                for rows in batches:
+                    if rows:
+                        writer.append(rows)
+                    check_interrupt()
+                writer.finish(attributes)
+            made = ShardEntry(path.name, 0, 0, None)
+            if writer.n_samples:
+                size_bytes, digest = temporary.stat().st_size, sha256_file(temporary)
+                made = ShardEntry(path.name, writer.n_samples, size_bytes, digest, writer.names)
+            if expected is not None and made.sha256 != expected:
+                raise _UnexpectedError(made)
+    except _UnexpectedError as error:
+        return error.made
+    if not made.samples:
         path.unlink()
-        return ShardEntry(path.name, 0, 0, None)
-    return ShardEntry(path.name, writer.n_samples, path.stat().st_size, digest, writer.names)
+    return made
+
+
+class _UnexpectedError(Exception):
+    """Another shard was made than the one that is to be replaced."""
+
+    def __init__(self, made: ShardEntry) -> None:
+        super().__init__(made)
+        self.made = made

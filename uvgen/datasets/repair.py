@@ -1,0 +1,363 @@
+"""Making damaged files of a finished data set anew: what `uvgen verify --repair` does.
+
+`dataset.json` says what the bytes of each shard were. A shard is made again as `uvgen build` or `uvgen augment` made
+it, and takes its place only where it has the same SHA-256: nothing has to be guessed.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from numpy.typing import ArrayLike, NDArray
+
+from uvgen._version import __version__
+from uvgen.datasets.augmented import check_source_shards, hash_of_source, plan_copies
+from uvgen.datasets.augmented_worker import AugmentJob, CopyTask
+from uvgen.datasets.build import constants_of, describe_plan, hash_of_weights, mirror_of
+from uvgen.datasets.config import CopyConfig, DatasetConfig
+from uvgen.datasets.open import check_model
+from uvgen.datasets.plan import ShardTask, plan_shards
+from uvgen.datasets.record import ShardResult
+from uvgen.datasets.survey import Survey, survey_samples
+from uvgen.datasets.worker import BuildJob
+from uvgen.errors import DatasetError, InputError, SettingsError
+from uvgen.jobs.run import RETRIES, Job, check_run, run, same_workers
+from uvgen.models.load import BUILTIN, as_model
+from uvgen.models.morphable import MorphableModel
+from uvgen.samples.find import Sample, find_samples
+from uvgen.shards.constants import CONSTANTS, constants_bytes, read_constants
+from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry, data_folder
+from uvgen.storage.files import replaced_on_success, sha256_file
+from uvgen.storage.locks import exclusive
+from uvgen.storage.names import brief, printable
+
+
+@dataclass(frozen=True, slots=True)
+class RepairResult:
+    """What `uvgen.repair_shards` did.
+
+    Attributes
+    ----------
+    repaired : tuple of Path
+        Files that were damaged or missing, and now are what `dataset.json` says.
+    problems : tuple of str
+        Files that are not, one line each, with the reason; they were left as they are.
+    seconds : float
+        What it took.
+    """
+
+    repaired: tuple[Path, ...]
+    problems: tuple[str, ...]
+    seconds: float
+
+
+def repair_shards(
+    path: str | os.PathLike[str],
+    *,
+    data: str | os.PathLike[str] | Sequence[Sample] | None = None,
+    root: str | os.PathLike[str] | None = None,
+    source: str | os.PathLike[str] | None = None,
+    model: MorphableModel | str | os.PathLike[str] | None = None,
+    weights: ArrayLike | str | os.PathLike[str] | None = None,
+    workers: int = 1,
+    retries: int = RETRIES,
+    timeout: float | None = None,
+    progress: Callable[[ShardResult], object] | None = None,
+) -> RepairResult:
+    """Make the damaged and missing files of a finished data set anew, byte for byte.
+
+    Files whose SHA-256 is the one in `dataset.json` are not touched, nor are files that it does not list. A file that
+    would come out otherwise than it was, because a sample has changed, is left as it is and named.
+
+    Parameters
+    ----------
+    path : path-like
+        Folder that ``uvgen build`` or ``uvgen augment`` made.
+    data : path-like, sequence of Sample, or None
+        What the set was built of, as for `uvgen.build_shards`; more samples may be there. None for the built-in sample
+        set. Not needed for augmented copies.
+    root : path-like, optional
+        As for `uvgen.build_shards`.
+    source : path-like, optional
+        For copies that ``uvgen augment`` made: the folder of the set that they were made from.
+    model : MorphableModel or path-like, optional
+        The set's; may be omitted where that is the built-in one, or not needed.
+    weights : (uv_size, uv_size) array or path-like, optional
+        The weight mask that the set was built with, where that was not the model's; needed for `constants.npz` alone.
+    workers, retries, timeout
+        As for `uvgen.build_shards`.
+    progress : callable, optional
+        Called with a `ShardResult` for each shard that was made anew.
+
+    Returns
+    -------
+    RepairResult
+
+    Raises
+    ------
+    DatasetError
+        Where `dataset.json` is missing or damaged, the set is unfinished or was made by another version of uvgen, or
+        the samples or source shards are not those that it was made of.
+    ModelError
+        Where the model is not the set's.
+    InputError
+        Where something is damaged, and what it was made of is not given.
+
+    Examples
+    --------
+    >>> uvgen.repair_shards("shards/", data="300W_LP/", model="bfm.h5").repaired
+    (PosixPath('shards/IBUG-00000.h5'),)
+    """
+    started = time.perf_counter()
+    check_run(workers, retries=retries, timeout=timeout)
+    folder = Path(os.path.abspath(data_folder(path)))
+    _read(folder)  # before a folder would be made
+    with exclusive(folder), same_workers(workers, timeout):
+        index = _read(folder)
+        bad = {entry.file: entry for entry in index.shards if not _is_whole(folder / entry.file, entry.sha256)}
+        constants = index.constants_sha256 is None or _is_whole(folder / CONSTANTS, index.constants_sha256)
+        if not bad and constants:
+            return RepairResult((), (), time.perf_counter() - started)
+        config = _config_of(folder, index)
+        how: dict[str, Any] = {"workers": workers, "retries": retries, "timeout": timeout}
+        if config.copied is not None:
+            plan = _plan_copies(folder, config, config.copied, bad, source, model)
+        else:
+            plan = _plan_build(folder, index, config, bad, data, root, model, weights, how)
+        record = _Record(folder, index, bad)
+        run(plan.job, plan.tasks, record, folder, progress=progress, locked=True, **how)
+        again = [plan.without(task, skips) for task in plan.tasks if (skips := _skipped(index, task.file))]
+        run(plan.job, again, record, folder, progress=progress, locked=True, **how)
+        problems = [f"{folder / file}: {why}" for file, why in sorted(record.problems.items())]
+        repaired = [folder / file for file in sorted(bad) if file not in record.problems]
+        if not constants:
+            problem = _write_constants(folder, index, config, plan.constants())
+            (repaired if problem is None else problems).append(problem or folder / CONSTANTS)  # type: ignore[arg-type]
+        seconds = time.perf_counter() - started
+        return RepairResult(tuple(repaired), tuple(map(printable, problems)), seconds)
+
+
+class _Plan(NamedTuple):
+    """How damaged files are made: a job, its tasks, and what makes the constants."""
+
+    job: Job[Any, ShardResult]
+    tasks: list[Any]
+    without: Callable[[Any, dict[str, str]], Any]  # a task that skips the samples of these names, for these reasons
+    constants: Callable[[], Mapping[str, NDArray[Any]]]
+
+
+class _Record:
+    """Which of the damaged shards are what they were.
+
+    Attributes
+    ----------
+    problems : dict of str to str
+        Why the others are not, by file; all of them before they are tried.
+    """
+
+    def __init__(self, folder: Path, index: Index, bad: Mapping[str, ShardEntry]) -> None:
+        self._bad, self._known = bad, {(skip.shard, skip.name) for skip in index.skipped}
+        self.problems = dict.fromkeys(bad, "not tried")
+
+    def resume(self) -> None:
+        """Nothing of an earlier run is left."""
+
+    def is_finished(self, task: ShardTask | CopyTask) -> bool:
+        """Whether a shard is whole."""
+        return task.file not in self.problems
+
+    def add(self, result: ShardResult) -> None:
+        """Note what came of a shard: it is in its place only where it is what it was."""
+        file = result.entry.file
+        if result.entry.sha256 == self._bad[file].sha256:
+            del self.problems[file]
+            return
+        new = [skip for skip in result.skipped if (file, skip.name) not in self._known]
+        why = f"{new[0].name} cannot be used any more ({new[0].reason})" if new else (
+            "other files or another machine than when it was made"
+        )  # fmt: skip
+        self.problems[file] = (
+            f"made again, its SHA-256 is not the one in the index: {why}; left as it is; to take what it is now, "
+            "delete it and run what made the data set again"
+        )
+
+    def pause(self) -> None:
+        """Nothing to record: each shard is in its place, or not."""
+
+    def finish(self) -> None:
+        """As `pause`."""
+
+
+def _read(folder: Path) -> Index:
+    try:
+        return Index.read(folder)
+    except DatasetError as error:
+        raise DatasetError(
+            f"{error}; it cannot be repaired, since it alone says what the shards were: make the data set again, into "
+            "another folder, or overwrite this one"
+        ) from error
+
+
+def _is_whole(path: Path, sha256: str | None) -> bool:
+    """Whether a file has the hash that it had; one of no samples (None) had no file."""
+    try:
+        return sha256 is None or sha256_file(path) == sha256
+    except OSError:
+        return False
+
+
+def _config_of(folder: Path, index: Index) -> DatasetConfig:
+    """The configuration of a set that can be repaired."""
+    if index.uvgen != __version__:
+        raise SettingsError(
+            f"{folder}: was made by uvgen {brief(index.uvgen)}, this is {__version__}, which makes other bytes; repair "
+            "it with that version"
+        )
+    if index.missing:
+        raise DatasetError(
+            f"{folder}: unfinished, {index.missing} samples are missing; run what made it again, and repair it then"
+        )
+    config = DatasetConfig.of_index(index, folder)
+    unknown = [key for key, value in index.config.items() if config.to_plain().get(key) != value]
+    if unknown:
+        raise SettingsError(
+            f"{folder}: was made with {unknown[0]} = {brief(index.config[unknown[0]])}, which this uvgen does not "
+            "know; repair it with the version that made it"
+        )
+    return config
+
+
+def _model(
+    folder: Path, config: DatasetConfig, model: MorphableModel | str | os.PathLike[str] | None
+) -> MorphableModel:
+    """The set's model."""
+    if model is None and config.model != BUILTIN:
+        raise InputError(
+            f"model: none, expected the one that {folder} was made with ({brief(config.model)}); give model"
+        )
+    model = as_model(BUILTIN if model is None else model)
+    check_model(model, folder, config)
+    return model
+
+
+def _plan_build(
+    folder: Path,
+    index: Index,
+    config: DatasetConfig,
+    bad: Mapping[str, ShardEntry],
+    data: str | os.PathLike[str] | Sequence[Sample] | None,
+    root: str | os.PathLike[str] | None,
+    model: MorphableModel | str | os.PathLike[str] | None,
+    weights: ArrayLike | str | os.PathLike[str] | None,
+    how: Mapping[str, Any],
+) -> _Plan:
+    model, build = _model(folder, config, model), config.build
+
+    def constants() -> Mapping[str, NDArray[Any]]:
+        return constants_of(model, build, weights)
+
+    if not bad:
+        return _Plan(BuildJob(folder, folder, model, None, build, Survey(), "skip"), [], _without_samples, constants)
+    if data is None:
+        if config.model != BUILTIN:
+            raise InputError(f"data: none, expected the folder of samples that {folder} was made of; give data")
+        from uvgen.synth.sample_set import builtin_samples
+
+        data = builtin_samples()
+    if isinstance(data, str | os.PathLike):
+        root = data if root is None else root
+        data = find_samples(data)
+    samples = _samples_of(folder, index, config, data, root)
+    survey = survey_samples(samples, model, build, **how)
+    tasks = [
+        replace(task, expected=bad[task.file].sha256)
+        for task in plan_shards(samples, build.shard_size, build.copies)
+        if task.file in bad
+    ]
+    job = BuildJob(folder, Path(os.path.abspath(root or ".")), model, mirror_of(model, build), build, survey, "skip")
+    return _Plan(job, tasks, _without_samples, constants)
+
+
+def _samples_of(
+    folder: Path, index: Index, config: DatasetConfig, samples: Sequence[Sample], root: str | os.PathLike[str] | None
+) -> list[Sample]:
+    """Those that a set was built of; DatasetError where they are not there."""
+    names = {skip.name for skip in index.skipped}
+    for entry in index.shards:
+        listed = entry.sample_names
+        if listed is None:
+            raise DatasetError(
+                f"{folder / DATASET_INDEX}: does not name the samples of {entry.file}; delete the damaged shards and "
+                "run what made the data set again"
+            )
+        names |= {name if config.augmentation is None else name.rpartition("-")[0] for name in listed}
+    chosen = [sample for sample in samples if printable(sample.name) in names]
+    where = "data" if root is None else root
+    if missing := sorted(names - {printable(sample.name) for sample in chosen}):
+        raise DatasetError(
+            f"{where}: {len(missing)} of {len(names)} samples that {folder} was made of are not there, first "
+            f"{brief(missing[0])}; give the data that it was made of"
+        )
+    if any(index.plan.get(key) != value for key, value in describe_plan(chosen, config.build.copies).items()):
+        raise DatasetError(f"{where}: its samples are in another order than those that {folder} was made of")
+    return chosen
+
+
+def _plan_copies(
+    folder: Path,
+    config: DatasetConfig,
+    copied: CopyConfig,
+    bad: Mapping[str, ShardEntry],
+    source: str | os.PathLike[str] | None,
+    model: MorphableModel | str | os.PathLike[str] | None,
+) -> _Plan:
+    if source is None:
+        raise InputError(f"source: none, expected the data set whose copies {folder} holds; give source")
+    source = Path(os.path.abspath(data_folder(source)))
+    index = Index.read(source)
+    if hash_of_source(index) != copied.augmented_from:
+        raise DatasetError(f"{source}: not the data set whose copies {folder} holds; give that one")
+    built = DatasetConfig.of_index(index, source)
+    check_source_shards(source, index, built)
+    flips = copied.augmentation.flip
+    opened = _model(folder, config, model) if flips or model is not None else None
+    tasks = [
+        replace(task, expected=bad[task.file].sha256)
+        for task in plan_copies(index.shards, copied.copies)
+        if task.file in bad
+    ]
+    job = AugmentJob(source, folder, config, copied, opened if flips else None, "skip")
+    return _Plan(job, tasks, _without_copies, lambda: read_constants(source, built.build.uv_size))
+
+
+def _skipped(index: Index, file: str) -> dict[str, str]:
+    """Samples that a shard lacks, each with the reason."""
+    return {skip.name: skip.reason for skip in index.skipped if skip.shard == file}
+
+
+def _without_samples(task: ShardTask, skipped: Mapping[str, str]) -> ShardTask:
+    samples = [replace(one, problem=skipped.get(printable(one.name), one.problem)) for one in task.samples]
+    return replace(task, samples=tuple(samples))
+
+
+def _without_copies(task: CopyTask, skipped: Mapping[str, str]) -> CopyTask:
+    names = [f"{name}-{task.copy}" for name in task.source.sample_names or []]
+    return replace(task, bad=tuple((row, skipped[name]) for row, name in enumerate(names) if name in skipped))
+
+
+def _write_constants(
+    folder: Path, index: Index, config: DatasetConfig, arrays: Mapping[str, NDArray[Any]]
+) -> str | None:
+    """Put the constants into place where they are what they were; else say why not."""
+    path, data = folder / CONSTANTS, constants_bytes(arrays)
+    if hashlib.sha256(data).hexdigest() == index.constants_sha256:
+        with replaced_on_success(path, make_folder=False) as temporary:
+            temporary.write_bytes(data)
+        return None
+    if hash_of_weights(arrays) != config.weight_mask_sha256:
+        return f"{path}: the data set was made with another weight mask; left as it is; give weights"
+    return f"{path}: made again, its SHA-256 is not the one in the index: another machine? Left as it is"
