@@ -19,6 +19,7 @@ from uvgen.cli.options import (
     workers_option,
 )
 from uvgen.cli.progress import cores, finish, reported
+from uvgen.cli.results import json_option
 
 _WHAT, _OUTPUT = "What is done", "What comes out"
 
@@ -33,13 +34,14 @@ _WHAT, _OUTPUT = "What is done", "What comes out"
 @option("--model", "model_path", type=MODEL, group=_WHAT,
         help="The shards' model; needed for flips, which exchange texels.")  # fmt: skip
 @option("--seed", type=int, default=0, show_default=True, group=_WHAT, help="Of the draws.")
-@option("--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder for the new shards and dataset.json.")
+@option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder for the new shards and dataset.json.")
 @option("--copies", type=click.IntRange(min=1), default=1, show_default=True, metavar="K", group=_OUTPUT,
         help="Augmented samples from each sample.")  # fmt: skip
 @workers_option
 @on_error_option("What to do with a copy whose map leaves the range of uint16")
 @overwrite_option()
 @untrusted_option
+@json_option
 @quiet_option
 @verbose_option()
 def command(
@@ -56,6 +58,7 @@ def command(
     on_error: str,
     overwrite: bool,
     untrusted: bool,
+    as_json: bool,
     quiet: bool,
     verbose: bool,
 ) -> None:
@@ -71,14 +74,14 @@ def command(
     \b
     Exit status: 0 all written, 3 some copies skipped, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
     """
-    from uvgen import augment_shards, open_shards
+    from uvgen import augment_shards
     from uvgen.datasets.record import check_output
 
     check_output(out, overwrite=overwrite)
     augmentation = read_augmentation(preset, config_path)
     if augmentation.flip and model_path is None:
         raise click.UsageError("missing --model: flips exchange texels, and the shards' model says which")
-    with reported(copies * len(open_shards(shards)), quiet=quiet, verbose=verbose) as shown:
+    with reported(quiet=quiet, verbose=verbose) as shown:
         result = augment_shards(
             shards,
             out,
@@ -94,4 +97,4 @@ def command(
             untrusted=untrusted,
             progress=shown.shard_finished,
         )
-    finish(out, result, quiet=quiet, verbose=verbose)
+    finish(out, result, quiet=quiet, verbose=verbose, as_json=as_json)

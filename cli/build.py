@@ -22,6 +22,7 @@ from uvgen.cli.options import (
     workers_option,
 )
 from uvgen.cli.progress import cores, finish, reported, show_warnings
+from uvgen.cli.results import json_option
 
 _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 
@@ -40,7 +41,7 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 @option("--list", "list_path", type=EXISTING_FILE, group=_INPUT,
         help="Text file of sample names, one a line; only these are taken.")  # fmt: skip
 @option("--limit", type=click.IntRange(min=1), metavar="N", group=_INPUT, help="Take the first N samples only.")
-@option("--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder for the shards and dataset.json.")
+@option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder for the shards and dataset.json.")
 @option("--size", type=click.IntRange(16, 4096), default=256, show_default=True, group=_OUTPUT,
         help="Pixels along each side of the crops.")  # fmt: skip
 @option("--uv-size", type=click.IntRange(16, 4096), group=_OUTPUT,
@@ -90,6 +91,7 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 @overwrite_option()
 @untrusted_option
 @option("--dry-run", is_flag=True, group=HOW_IT_RUNS, help="Say what would be done, and stop.")
+@json_option
 @quiet_option
 @verbose_option()
 def command(
@@ -109,6 +111,7 @@ def command(
     overwrite: bool,
     untrusted: bool,
     dry_run: bool,
+    as_json: bool,
     quiet: bool,
     verbose: bool,
     **config_options: Any,
@@ -132,6 +135,7 @@ def command(
     """
     from uvgen import BuildConfig, build_shards, load_model
     from uvgen.datasets.record import check_output
+    from uvgen.progress import begin
 
     augmentation = None if augment is None else _read_augmentation(augment)
     config = BuildConfig(
@@ -148,12 +152,14 @@ def command(
         check_output(out, overwrite=overwrite)
     if data is None and not quiet:
         click.echo("using uvgen's built-in model and sample set (made on first use): no --data, no --model", err=True)
-    samples, root = _samples(data, subsets, flip=flip, list_path=list_path, limit=limit)
-    if dry_run:
-        _print_plan(samples, config, out)
-        return
-    model = load_model(model_path or "builtin", untrusted=untrusted)
-    with reported(len(samples) * config.copies, quiet=quiet, verbose=verbose) as shown:
+    with reported(quiet=quiet, verbose=verbose) as shown:
+        begin("listing samples")
+        samples, root = _samples(data, subsets, flip=flip, list_path=list_path, limit=limit)
+        if dry_run:
+            _print_plan(samples, config, out)
+            return
+        begin("reading the model")
+        model = load_model(model_path or "builtin", untrusted=untrusted)
         result = build_shards(
             samples,
             out,
@@ -172,7 +178,7 @@ def command(
         from uvgen.datasets.build import about_unread
 
         show_warnings(about_unread(data))
-    finish(out, result, quiet=quiet, verbose=verbose)
+    finish(out, result, quiet=quiet, verbose=verbose, as_json=as_json)
 
 
 def _check_inputs(data: Path | None, model: Path | str | None) -> None:

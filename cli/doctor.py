@@ -16,7 +16,7 @@ from uvgen.cli.results import json_option, print_json
 @click.option("--deep", is_flag=True, help="Read everything, not names, sizes and a few samples alone.")
 @click.option("--explain", metavar="CODE", help="Say what a code means, its cause and its cure, and stop.")
 @json_option
-@click.option("--quiet", is_flag=True, help="Print errors and warnings only.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only.")
 def command(
     path: Path | None, model_path: Path | str | None, deep: bool, explain: str | None, as_json: bool, quiet: bool
 ) -> None:

@@ -5,19 +5,19 @@ from pathlib import Path
 import click
 
 from uvgen.cli.options import ANY_PATH, MODEL, untrusted_option, workers_option
-from uvgen.cli.progress import cores, reported
+from uvgen.cli.progress import cores, count, reported
 
 
 @click.command("export")
 @click.argument("shards", type=ANY_PATH)
 @click.option("--to", type=click.Choice(["webdataset", "npy", "prnet"]), required=True,
               help="Tar shards of WebDataset; a .npy and a .jpg a sample; PRNet_PyTorch's folders.")  # fmt: skip
-@click.option("--out", type=ANY_PATH, required=True, help="Folder to make.")
+@click.option("-o", "--out", type=ANY_PATH, required=True, help="Folder to make.")
 @click.option("--model", "model_path", type=MODEL, help="The shards' model, to make maps that are not stored.")
 @click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of the JPEG crops.")
 @workers_option
 @untrusted_option
-@click.option("--quiet", is_flag=True, help="Print errors only.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 def command(
     shards: Path,
     to: str,
@@ -41,15 +41,15 @@ def command(
     \b
     Exit status: 0 done, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
     """
-    from uvgen import export_shards, open_shards
+    from uvgen import export_shards
     from uvgen.storage.files import check_folder, check_new_folder
 
     check_new_folder(out)
     check_folder(out.absolute().parent, out)
-    with reported(len(open_shards(shards)), quiet=quiet) as shown:
+    with reported(quiet=quiet):
         result = export_shards(
             shards, out, to, model=model_path, quality=quality, workers=workers or cores(), retries=retries,
-            timeout=timeout, untrusted=untrusted, progress=shown.add,
+            timeout=timeout, untrusted=untrusted,
         )  # fmt: skip
     if not quiet:
-        click.echo(f"{out}: {result.samples} samples as {to}")
+        click.echo(f"{out}: {count(result.samples, 'sample')} as {to}")

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from uvgen import __version__
+from uvgen.cli.groups import SpokenGroup
 from uvgen.errors import OutputError, SettingsError, UvgenError
 from uvgen.interrupts import exit_status, interrupts_kept
 
@@ -38,7 +39,7 @@ _LIMITS = {
 _RESUMABLE = ("augment", "build", "export", "merge", "synth")
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(SpokenGroup):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 

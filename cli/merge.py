@@ -15,17 +15,19 @@ from uvgen.cli.options import (
     workers_option,
 )
 from uvgen.cli.progress import cores, finish, reported
+from uvgen.cli.results import json_option
 
 _WHAT = "What is copied"
 
 
 @click.command("merge", cls=GroupedCommand)
 @click.argument("shards", type=ANY_PATH, nargs=-1, required=True)
-@option("--out", type=ANY_PATH, required=True, group=_WHAT, help="Folder for the new shards and dataset.json.")
+@option("-o", "--out", type=ANY_PATH, required=True, group=_WHAT, help="Folder for the new shards and dataset.json.")
 @option("--list", "list_path", type=EXISTING_FILE, group=_WHAT, help="Samples to copy, a name a line; others are not.")
 @option("--split", metavar="NAME", group=_WHAT, help="Copy the samples of this part of each folder's splits.json.")
 @workers_option
 @overwrite_option()
+@json_option
 @quiet_option
 @verbose_option()
 def command(
@@ -37,6 +39,7 @@ def command(
     retries: int,
     timeout: float | None,
     overwrite: bool,
+    as_json: bool,
     quiet: bool,
     verbose: bool,
 ) -> None:
@@ -50,16 +53,15 @@ def command(
     \b
     Exit status: 0 all written, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
     """
-    from uvgen import merge_shards, open_shards
+    from uvgen import merge_shards
     from uvgen.datasets.record import check_output
 
     if list_path is not None and split is not None:
         raise click.UsageError("--list and --split exclude each other")
     check_output(out, overwrite=overwrite)
-    total = sum(len(open_shards(folder)) for folder in shards)
-    with reported(total, quiet=quiet, verbose=verbose) as shown:
+    with reported(quiet=quiet, verbose=verbose) as shown:
         result = merge_shards(
             shards, out, names=list_path, split=split, workers=workers or cores(), retries=retries, timeout=timeout,
             overwrite=overwrite, progress=shown.shard_finished,
         )  # fmt: skip
-    finish(out, result, quiet=quiet, verbose=verbose)
+    finish(out, result, quiet=quiet, verbose=verbose, as_json=as_json)

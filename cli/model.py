@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from uvgen.cli.groups import SpokenGroup
 from uvgen.cli.options import (
     ANY_PATH,
     EXISTING_FILE,
@@ -15,11 +16,12 @@ from uvgen.cli.options import (
     untrusted_option,
 )
 from uvgen.cli.progress import show_warnings
+from uvgen.cli.results import json_option, print_json
 
 _FROM, _TO = "What goes in", "What comes out"
 
 
-@click.group("model")
+@click.group("model", cls=SpokenGroup)
 def command() -> None:
     """Convert, inspect and assemble morphable models.
 
@@ -50,7 +52,7 @@ def _check_suffix(path: Path, suffixes: tuple[str, ...]) -> None:
         help="Model_tri_mouth.mat, from 3DDFA; without it the mouth is closed from the mesh's own hole.")  # fmt: skip
 @option("--face3d", "face3d_path", type=EXISTING_FILE, group=_FROM,
         help="Instead of all these: face3d's BFM.mat, with BFM_UV.mat beside it.")  # fmt: skip
-@option("--out", type=ANY_PATH, required=True, group=_TO, help="The model file to write, .h5.")
+@option("-o", "--out", type=ANY_PATH, required=True, group=_TO, help="The model file to write, .h5.")
 @option("--overwrite", is_flag=True, group=_TO, help="Replace an existing file.")
 @untrusted_option
 def convert(
@@ -99,7 +101,8 @@ def convert(
 @command.command("info")
 @click.argument("file", type=MODEL)
 @untrusted_option
-def info(file: Path | str, untrusted: bool) -> None:
+@json_option
+def info(file: Path | str, untrusted: bool, as_json: bool) -> None:
     """Print a model's counts, dimensions, provenance and UV coverage.
 
     \b
@@ -140,11 +143,29 @@ def info(file: Path | str, untrusted: bool) -> None:
         "UV coverage": f"{share[MESH]:.2%} mesh, {share[CLOSURE]:.2%} closed holes, {share[FILLED]:.2%} filled at 256",
         "content": model.content_sha256,
     }
+    doubts = model_doubts(model)
+    if as_json:
+        print_json(
+            {
+                "name": model.name,
+                "content_sha256": model.content_sha256,
+                **{name: getattr(model, name) for name in ("n_vertices", "n_shape", "n_expression")},
+                "n_triangles": len(model.triangles),
+                "n_mouth_triangles": len(model.mouth_triangles),
+                "n_albedo": 0 if model.albedo_std is None else len(model.albedo_std),
+                "n_mirrored": None if model.mirror is None else int((model.mirror >= 0).sum()),
+                "size_mm": extent.tolist(),
+                "uv_coverage": {"mesh": share[MESH], "closed_holes": share[CLOSURE], "filled": share[FILLED]},
+                "sources": dict(model.sources),
+                "doubts": list(doubts),
+            }
+        )
+        return
     for key, value in rows.items():
         click.echo(f"{key:<13} {value}")
     for name, digest in model.sources.items():
         click.echo(f"{'source':<13} {name}  {digest}")
-    show_warnings(model_doubts(model))
+    show_warnings(doubts)
     if hash_arrays(model) != model.content_sha256:
         raise click.ClickException(f"{file}: the content does not have the hash written in it; convert the model again")
 
@@ -153,7 +174,7 @@ def info(file: Path | str, untrusted: bool) -> None:
 @click.argument("model_path", metavar="MODEL", type=MODEL)
 @option("--format", "file_format", type=click.Choice(["face3d", "uvgen"]), default="uvgen", show_default=True,
         group=_TO, help="face3d's three .mat files in a folder, or uvgen's .h5.")  # fmt: skip
-@option("--out", type=ANY_PATH, required=True, group=_TO, help="Folder (face3d) or file (uvgen) to write.")
+@option("-o", "--out", type=ANY_PATH, required=True, group=_TO, help="Folder (face3d) or file (uvgen) to write.")
 @option("--overwrite", is_flag=True, group=_TO, help="Replace existing files.")
 @untrusted_option
 def export(model_path: Path | str, file_format: str, out: Path, overwrite: bool, untrusted: bool) -> None:
@@ -190,7 +211,7 @@ def export(model_path: Path | str, file_format: str, out: Path, overwrite: bool,
 @option("--unit", type=click.Choice(["um", "mm", "cm", "m"]), default="mm", show_default=True, group=_FROM,
         help="Of a mesh's coordinates.")  # fmt: skip
 @option("--asymmetric", is_flag=True, group=_FROM, help="Do not ask for left-right symmetry.")
-@option("--out", type=ANY_PATH, required=True, group=_TO,
+@option("-o", "--out", type=ANY_PATH, required=True, group=_TO,
         help="A model (.h5), the UV alone (.npy, or .mat as BFM_UV.mat), or the mesh with UV (.obj).")  # fmt: skip
 @option("--overwrite", is_flag=True, group=_TO, help="Replace an existing file.")
 @untrusted_option

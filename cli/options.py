@@ -88,7 +88,7 @@ def option(*args: Any, group: str, **kwargs: Any) -> Any:
 HOW_IT_RUNS = "How it runs"
 
 _OPTIONS_OF_WORKERS = (
-    option("--workers", type=click.IntRange(min=1), metavar="N", group=HOW_IT_RUNS,
+    option("-j", "--workers", type=click.IntRange(min=1), metavar="N", group=HOW_IT_RUNS,
            help="Worker processes; 1 works in the command's own, which cannot survive a crash.  [default: one a core]"),
     option("--retries", type=click.IntRange(0, 100), metavar="N", default=2, show_default=True, group=HOW_IT_RUNS,
            help="Tries again for work whose process died or took too long, before its parts are tried one by one."),
@@ -112,7 +112,7 @@ def _check_volume(context: click.Context, param: click.Parameter, chosen: bool) 
 
 
 quiet_option = option(
-    "--quiet", is_flag=True, group=HOW_IT_RUNS, callback=_check_volume, help="Print errors and warnings only."
+    "-q", "--quiet", is_flag=True, group=HOW_IT_RUNS, callback=_check_volume, help="Print errors and warnings only."
 )
 
 
@@ -135,4 +135,4 @@ def overwrite_option(what: str = "a data set") -> Any:
 
 def verbose_option(what: str = "Report each shard and each skipped sample at once.") -> Any:
     """``--verbose``, which excludes ``--quiet``."""
-    return option("--verbose", is_flag=True, group=HOW_IT_RUNS, callback=_check_volume, help=what)
+    return option("-v", "--verbose", is_flag=True, group=HOW_IT_RUNS, callback=_check_volume, help=what)

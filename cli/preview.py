@@ -10,7 +10,9 @@ from uvgen.cli.progress import show_quality, show_warnings
 
 @click.command("preview")
 @click.argument("shards", type=ANY_PATH)
-@click.option("--out", type=ANY_PATH, required=True, help="Picture to write, .png or .jpg; replaced where it exists.")
+@click.option(
+    "-o", "--out", type=ANY_PATH, required=True, help="Picture to write, .png or .jpg; replaced where it exists."
+)
 @click.option("--samples", "n_samples", type=click.IntRange(1, 24), default=8, show_default=True,
               help="Rows; spread evenly over the set's yaw.")  # fmt: skip
 @click.option("--name", "names", multiple=True, help="Show this sample, repeatable, instead of a choice.")
@@ -20,7 +22,7 @@ from uvgen.cli.progress import show_quality, show_warnings
 @click.option("--model", "model_path", type=MODEL,
               help="Take landmarks' places in maps from this model, and maps where the set stores none.")  # fmt: skip
 @untrusted_option
-@click.option("--quiet", is_flag=True, help="Print problems only.")
+@click.option("-q", "--quiet", is_flag=True, help="Print problems only.")
 def command(
     shards: Path,
     out: Path,

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from uvgen.cli.results import print_json
+
 _SECONDS_BETWEEN_LINES = 5.0
 _SECONDS_BETWEEN_LOOKS = 0.5
 _PHASE = "{desc} {elapsed}"
@@ -33,7 +35,7 @@ class Progress:
 
     def __init__(self, check: Callable[[], None], *, quiet: bool, verbose: bool) -> None:
         self._verbose, self._check, self._quiet = verbose, check, quiet
-        self._what, self._done = "", 0
+        self._what, self._first, self._done = "", "", 0
         self._total: int | None = None
         self._began = self._spoke = time.perf_counter()
         self._counted: tuple[float, int] | None = None  # when the first samples were done, and how many
@@ -57,13 +59,13 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def begin(self, what: str, total: int | None) -> None:
+    def begin(self, what: str, total: int | None, first: str) -> None:
         """See `uvgen.progress.Display`."""
-        self._what, self._total, self._done, self._counted = what, total, 0, None
+        self._what, self._first, self._total, self._done, self._counted = what, first, total, 0, None
         self._began, self._said = time.perf_counter(), False
         if self._bar is not None:
             self._bar.bar_format = _PHASE if total is None else _COUNTED
-            self._bar.set_description_str(what, refresh=False)
+            self._bar.set_description_str(first, refresh=False)
             self._bar.set_postfix_str("", refresh=False)
             self._bar.reset(total)
         self._check()
@@ -73,6 +75,8 @@ class Progress:
         self._done += n
         if self._counted is None:
             self._counted = time.perf_counter(), self._done
+            if self._bar is not None:
+                self._bar.set_description_str(self._what, refresh=False)
         if self._bar is not None:
             self._bar.n = self._done
             self._bar.set_postfix_str(self._rate(), refresh=False)
@@ -83,7 +87,7 @@ class Progress:
         if not self._verbose:
             return
         skipped = f", {len(result.skipped)} skipped" if result.skipped else ""
-        self._say(f"{result.entry.file}: {result.entry.samples} {_samples(result.entry.samples)}{skipped}")
+        self._say(f"{result.entry.file}: {count(result.entry.samples, 'sample')}{skipped}")
         for skip in result.skipped:
             self._say(f"skipped {skip.name}: {skip.reason}")
 
@@ -95,8 +99,8 @@ class Progress:
                 self._bar.refresh()
             elif not self._said and now - self._began >= _SECONDS_BETWEEN_LOOKS:
                 self._said = True
-                of = "" if self._total is None else f" {self._total} {_samples(self._total)}"
-                self._say(f"{self._what}{of} ...")
+                of = "" if self._total is None else f" {count(self._total, 'sample')}"
+                self._say(f"{self._first}{of if self._first == self._what else ''} ...")
             elif self._done and now - self._spoke >= _SECONDS_BETWEEN_LINES:
                 of = "" if self._total is None else f" of {self._total}"
                 self._say(f"{self._what}: {self._done}{of}{self._rate()}")
@@ -119,10 +123,6 @@ class Progress:
             click.echo(line, err=True)
 
 
-def _samples(n: int) -> str:
-    return "sample" if n == 1 else "samples"
-
-
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(max(seconds, 0)), 60)
     hours, minutes = divmod(minutes, 60)
@@ -143,7 +143,7 @@ def reported(*, quiet: bool, verbose: bool = False) -> Iterator[Progress]:
         yield shown
 
 
-def finish(out: Path, result: Any, *, quiet: bool, verbose: bool) -> None:
+def finish(out: Path, result: Any, *, quiet: bool, verbose: bool, as_json: bool = False) -> None:
     """Name skipped samples, print the closing summary of a `BuildResult`, and exit with 3 where any was skipped."""
     mirror = result.mirror
     if mirror is not None and mirror.n_unpaired and not quiet:
@@ -155,15 +155,21 @@ def finish(out: Path, result: Any, *, quiet: bool, verbose: bool) -> None:
     if not quiet and not verbose:
         _name_skipped(result.skipped)
     show_warnings([*result.warnings, *(result.quality.warnings if result.quality else ())])
-    if not quiet:
+    if as_json:
+        print_json({"out": str(out), **result.to_plain()})
+    elif not quiet:
         click.echo(
-            f"{out}: {result.samples} samples, {len(result.skipped)} skipped, {result.size_bytes / 1e6:.1f} MB; "
-            f"this run {result.new_samples} samples in {result.seconds:.1f} s, "
-            f"{result.new_samples / result.seconds:.0f} samples/s"
+            f"{out}: {count(result.samples, 'sample')}, {len(result.skipped)} skipped, {result.size_bytes / 1e6:.1f} "
+            f"MB; this run {count(result.new_samples, 'sample')} in {result.seconds:.1f} s"
         )
         show_quality(result.quality)
     if result.skipped:
         sys.exit(3)
+
+
+def count(n: int, what: str) -> str:
+    """``1 sample``, ``2 samples``."""
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def show_quality(quality: Any) -> None:

@@ -5,7 +5,11 @@ from typing import Any
 
 import click
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as a JSON object (docs/json.md).")
+from uvgen.cli.options import HOW_IT_RUNS, option
+
+json_option = option(
+    "--json", "as_json", is_flag=True, group=HOW_IT_RUNS, help="Print the result as one JSON object on stdout."
+)
 
 
 def print_json(content: dict[str, Any]) -> None:

@@ -27,13 +27,13 @@ _OPTIONS = (
     option("--whole-photographs", is_flag=True, group=_WHICH,
            help="A sample brings along all versions of its photograph."),
     option("--as", "split_name", metavar="NAME", group=_RESULT, help="A part of this name in splits.json."),
-    option("--out", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE", group=_RESULT,
+    option("-o", "--out", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE", group=_RESULT,
            help="A list of names, as --list of this command and of build takes it; - is stdout."),
     option("--copy", "copy_to", type=ANY_PATH, metavar="FOLDER", group=_RESULT, help="A data set of its own."),
     option("--overwrite", is_flag=True, group=_RUN, help="Replace a part, a list or a data set that is there."),
-    option("--workers", type=click.IntRange(min=1), metavar="N", group=_RUN,
+    option("-j", "--workers", type=click.IntRange(min=1), metavar="N", group=_RUN,
            help="Processes that copy.  [default: one a core]"),
-    option("--quiet", is_flag=True, group=_RUN, help="Print errors only."),
+    option("-q", "--quiet", is_flag=True, group=_RUN, help="Print errors only."),
 )  # fmt: skip
 
 
@@ -138,7 +138,7 @@ def _as_data_set(shards: Path, names: list[str], options: dict[str, Any], drop: 
 
     check_output(options["copy_to"], overwrite=options["overwrite"])
     quiet = options["quiet"]
-    with reported(len(names), quiet=quiet) as shown:
+    with reported(quiet=quiet) as shown:
         result = merge_shards(
             shards, options["copy_to"], names=names, workers=options["workers"] or cores(),
             overwrite=options["overwrite"], progress=shown.shard_finished,

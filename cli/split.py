@@ -37,10 +37,10 @@ class Fractions(click.ParamType):
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed, another division.")
 @click.option("--by", default="photograph", show_default=True, metavar="photograph|sample|REGEX",
               help="What is never divided; REGEX: samples in whose names it matches the same text.")  # fmt: skip
-@click.option("--out", type=ANY_PATH, help="File to write.  [default: splits.json in the folder]")
+@click.option("-o", "--out", type=ANY_PATH, help="File to write.  [default: splits.json in the folder]")
 @click.option("--overwrite", is_flag=True, help="Replace parts of the same names that were divided otherwise.")
 @json_option
-@click.option("--quiet", is_flag=True, help="Print errors only.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 def command(
     shards: Path, fractions: dict[str, float], seed: int, by: str, out: Path | None, overwrite: bool, as_json: bool,
     quiet: bool,

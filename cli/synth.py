@@ -16,6 +16,8 @@ from uvgen.cli.options import (
     workers_option,
 )
 from uvgen.cli.progress import cores, reported
+from uvgen.cli.progress import count as count_of
+from uvgen.cli.results import json_option, print_json
 
 _WHAT, _OUTPUT = "Which faces", "What comes out"
 
@@ -29,12 +31,13 @@ _WHAT, _OUTPUT = "Which faces", "What comes out"
 @option("--subset", "subsets", type=click.Choice(["AFW", "HELEN", "IBUG", "LFPW"]), multiple=True, group=_WHAT,
         help="Subset to make, repeatable; all of them by default.")  # fmt: skip
 @option("--flip/--no-flip", default=True, show_default=True, group=_WHAT, help="Make the mirrored _Flip subsets too.")
-@option("--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder to make, like 300W-LP's.")
+@option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder to make, like 300W-LP's.")
 @option("--size", type=click.IntRange(64, 4096), default=450, show_default=True, group=_OUTPUT,
         help="Pixels along each side of the images.")  # fmt: skip
 @workers_option
 @overwrite_option("synthetic samples")
 @untrusted_option
+@json_option
 @quiet_option
 @verbose_option("A line of progress now and then, also on a terminal.")
 def command(
@@ -50,6 +53,7 @@ def command(
     timeout: float | None,
     overwrite: bool,
     untrusted: bool,
+    as_json: bool,
     quiet: bool,
     verbose: bool,
 ) -> None:
@@ -75,7 +79,7 @@ def command(
     if model.albedo_basis is None and not quiet:
         skin = "grey skin" if model.albedo_mean is None else "the colours of its mean face"
         click.echo(f"warning: {model.name} has no albedo basis; all faces get {skin}", err=True)
-    with reported(count * (1 + flip), quiet=quiet, verbose=verbose) as shown:
+    with reported(quiet=quiet, verbose=verbose):
         result = render_faces(
             out,
             count,
@@ -88,10 +92,11 @@ def command(
             retries=retries,
             timeout=timeout,
             overwrite=overwrite,
-            progress=shown.add,
         )
-    if not quiet:
+    if as_json:
+        print_json({"out": str(out), **result.to_plain()})
+    elif not quiet:
         click.echo(
-            f"{out}: {result.samples} samples; this run {result.new_samples} in {result.seconds:.1f} s, "
-            f"{result.new_samples / result.seconds:.0f} samples/s"
+            f"{out}: {count_of(result.samples, 'sample')}; this run {count_of(result.new_samples, 'sample')} in "
+            f"{result.seconds:.1f} s"
         )

@@ -16,7 +16,8 @@ from uvgen.cli.options import (
     untrusted_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, reported, show_quality, show_warnings
+from uvgen.cli.progress import cores, count, reported, show_quality, show_warnings
+from uvgen.cli.results import json_option, print_json
 
 _CHECKS, _REPAIR = "What is checked", "Repairing"
 
@@ -36,7 +37,8 @@ _CHECKS, _REPAIR = "What is checked", "Repairing"
 @option("--weights", "weights_path", type=EXISTING_FILE, group=_REPAIR,
         help="The weight mask, where `uvgen build` was given one.")  # fmt: skip
 @workers_option
-@option("--quiet", is_flag=True, group=HOW_IT_RUNS, help="Print problems only.")
+@json_option
+@option("-q", "--quiet", is_flag=True, group=HOW_IT_RUNS, help="Print problems only.")
 def command(
     shards: Path,
     model_path: Path | str | None,
@@ -48,6 +50,7 @@ def command(
     workers: int | None,
     retries: int,
     timeout: float | None,
+    as_json: bool,
     quiet: bool,
 ) -> None:
     """Check a data set: hashes, shapes, ranges, and with --model that each map agrees with its parameters.
@@ -68,7 +71,7 @@ def command(
     Exit status: 0 sound (warnings included; with --repair: sound now), 1 problems were found or are left (each is
     printed), or it cannot be repaired, 2 wrong usage, 130, 143, 129 interrupted.
     """
-    from uvgen import open_shards, verify_shards
+    from uvgen import verify_shards
 
     for name, given in {"--data": data, "--source": source, "--weights": weights_path}.items():
         if given is not None and not repair:
@@ -76,31 +79,32 @@ def command(
     if repair:
         how = {"workers": workers or cores(), "retries": retries, "timeout": timeout}
         _repair(shards, quiet, data=data, source=source, model=model_path, weights=weights_path, **how)
-    with reported(len(open_shards(shards)), quiet=quiet) as shown:
-        result = verify_shards(shards, model=model_path, untrusted=untrusted, progress=shown.add)
+    with reported(quiet=quiet):
+        result = verify_shards(shards, model=model_path, untrusted=untrusted)
     for problem in result.problems:
         click.echo(problem, err=True)
+    if as_json:
+        print_json(result.to_plain())
     if result.problems:
         what_to_do = "see above" if repair else "--repair makes damaged files anew"
-        count = "1 problem" if len(result.problems) == 1 else f"{len(result.problems)} problems"
-        click.echo(f"{shards}: {count}; {what_to_do}", err=True)
+        click.echo(f"{shards}: {count(len(result.problems), 'problem')}; {what_to_do}", err=True)
         sys.exit(1)
     if result.quality is not None:
         show_warnings(result.quality.warnings)
-    if not quiet:
+    if not quiet and not as_json:
         labels = "labels are those of their parameters" if model_path is not None else "labels not checked, see --model"
         skipped = f", {result.skipped} {'was' if result.skipped == 1 else 'were'} skipped" if result.skipped else ""
-        click.echo(f"{shards}: {result.samples} samples in {len(result.files)} shards are sound{skipped}; {labels}")
+        held = f"{count(result.samples, 'sample')} in {count(len(result.files), 'shard')}"
+        click.echo(f"{shards}: {held} {'is' if result.samples == 1 else 'are'} sound{skipped}; {labels}")
         show_quality(result.quality)
 
 
 def _repair(shards: Path, quiet: bool, **options: Any) -> None:
     """Make damaged files anew, and name each that was."""
     from uvgen import repair_shards
-    from uvgen.interrupts import interrupts_kept
 
-    with interrupts_kept() as check:
-        result = repair_shards(shards, progress=lambda _: check(), **options)
+    with reported(quiet=quiet):
+        result = repair_shards(shards, **options)
     for problem in result.problems:
         click.echo(problem, err=True)
     if not quiet:

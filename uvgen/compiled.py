@@ -6,8 +6,10 @@ edit elsewhere. Division follows NumPy (no exception, hence no branch).
 """
 
 import multiprocessing
+import os
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from numba import njit
@@ -33,6 +35,13 @@ def kernel(function: Callable[..., Any], **options: Any) -> Any:
 def inlined(function: Callable[..., Any]) -> Any:
     """Like `kernel`, but always inlined by LLVM into the kernels that call it."""
     return kernel(function, forceinline=True)
+
+
+def are_cached() -> bool:
+    """Whether uvgen's kernels were compiled and kept by an earlier process, as far as files tell."""
+    named = os.environ.get("NUMBA_CACHE_DIR")
+    folder = Path(named) if named else Path(__file__).parent / "maps"
+    return any(folder.rglob("kernels.*.nbi"))
 
 
 def _warn_once() -> None:

@@ -4,17 +4,19 @@ Work says `begin` and `advance`, and does not know who listens: a command's disp
 the process that it works for. What is shown never changes what is made.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+Batch = TypeVar("Batch")
 
 
 class Display(Protocol):
     """Where progress is shown."""
 
-    def begin(self, what: str, total: int | None) -> None:
-        """A phase begins: "building", of so many samples where that is known."""
+    def begin(self, what: str, total: int | None, first: str) -> None:
+        """A phase begins: "building", of so many samples where known; until the first is done, it is `first`."""
 
     def advance(self, n: int) -> None:
         """So many samples more are done; fewer than none where work was lost and is done again."""
@@ -33,11 +35,21 @@ def shown_on(display: Display | None) -> Iterator[None]:
         _display.reset(token)
 
 
-def begin(what: str, total: int | None = None) -> None:
-    """Say that a phase of the work begins, "reading a few samples"."""
+def begin(what: str, total: int | None = None, *, first: str = "") -> None:
+    """Say that a phase of the work begins.
+
+    Parameters
+    ----------
+    what : str
+        "reading a few samples".
+    total : int, optional
+        Samples to come, where they are counted.
+    first : str
+        What goes on until the first of them is done, where that is something else: "starting".
+    """
     display = _display.get()
     if display is not None:
-        display.begin(what, total)
+        display.begin(what, total, first or what)
 
 
 def advance(n: int) -> None:
@@ -45,3 +57,10 @@ def advance(n: int) -> None:
     display = _display.get()
     if display is not None:
         display.advance(n)
+
+
+def counted(batches: Iterable[tuple[int, Batch]]) -> Iterator[Batch]:
+    """Batches of something, each with how many samples it is; they count as done when the next one is asked for."""
+    for n, batch in batches:
+        yield batch
+        advance(n)

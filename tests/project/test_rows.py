@@ -19,7 +19,7 @@ shards | rasterize
 images | meshes
 jobs
 storage | parallel | geometry | fixed_point | metrics
-losses | randomness | interrupts | compiled | _version
+losses | randomness | interrupts | progress | compiled | _version
 checks
 errors
 """

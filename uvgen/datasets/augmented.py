@@ -126,6 +126,7 @@ def augment_shards(
         timeout=timeout,
         overwrite=overwrite,
         progress=progress,
+        doing="augmenting",
     )
 
 

@@ -24,6 +24,7 @@ from uvgen.images.codecs import encode_jpeg
 from uvgen.maps.labels import crop_pose, mirror_landmarks
 from uvgen.maps.position_mapper import PositionMapper
 from uvgen.models.morphable import MorphableModel
+from uvgen.progress import counted
 from uvgen.shards.index import ShardEntry, SkippedSample
 from uvgen.shards.shard import OpenShard
 from uvgen.shards.writer import write_shard
@@ -44,6 +45,12 @@ class CopyTask:
     copy: int
     trial: int | None = None  # the row to try alone, writing nothing
     bad: tuple[tuple[int, str], ...] = ()  # rows at which processes die, and what became of those
+
+    @property
+    def n_samples(self) -> int:
+        """How many it has."""
+        return self.source.samples
+
     expected: str | None = None  # where it is to be what it was
 
 
@@ -118,7 +125,7 @@ def _make_shard(
             job.out / task.file,
             augmented_fields(source, job.copied.augmentation),
             job.config.build.compression,
-            (_rows(source, part, job, mapper, task, skip) for part in parts),
+            counted((len(part), _rows(source, part, job, mapper, task, skip)) for part in parts),
             {**attributes, "uvgen": __version__, "config": json.dumps(stated, sort_keys=True)},
             expected=task.expected,
         )

@@ -27,6 +27,7 @@ from uvgen.maps.masks import weight_mask
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
+from uvgen.progress import begin
 from uvgen.samples.files import files_sha256
 from uvgen.samples.find import Sample, find_samples, select_samples, unread_folders
 
@@ -125,6 +126,7 @@ def build_shards(
         raise InputError(f"{out}: holds the samples, expected another folder for the shards")
     with same_workers(workers, timeout):
         survey = survey_samples(samples, model, config, workers=workers, retries=retries, timeout=timeout)
+        begin("laying out the map")
         mirror = mirror_of(model, config)
         constants = constants_of(model, config, weights)
         return make_shards(

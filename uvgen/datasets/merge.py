@@ -19,6 +19,7 @@ from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_s
 from uvgen.datasets.splits import split_names
 from uvgen.errors import DatasetError, InputError
 from uvgen.jobs.run import RETRIES, check_run
+from uvgen.progress import advance
 from uvgen.samples.find import find_names
 from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.format import Field
@@ -48,6 +49,11 @@ class MergeTask:
 
     file: str
     pieces: tuple[Piece, ...]
+
+    @property
+    def n_samples(self) -> int:
+        """How many it has."""
+        return sum(len(piece.rows) for piece in self.pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,7 @@ class MergeJob:
             for first in range(0, len(piece.rows), _BATCH):
                 part = piece.rows[first : first + _BATCH]
                 yield {name: [_stored(shard, name, row) for row in part] for name in fields}
+                advance(len(part))
 
 
 def _opened(piece: Piece, config: DatasetConfig) -> OpenShard:
@@ -174,6 +181,7 @@ def merge_shards(
         MergeJob(out, config), _plan(samples, config.build.shard_size), out, config, plan,
         read_constants(folders[0], config.build.uv_size), mirror=None, workers=workers, retries=retries,
         timeout=timeout, overwrite=overwrite, progress=progress,
+        doing="copying",
     )  # fmt: skip
 
 

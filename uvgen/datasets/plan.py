@@ -15,6 +15,12 @@ class ShardTask:
     samples: tuple[Sample, ...]
     copy: int = 0
     trial: bool = False  # whether to try its samples and write nothing
+
+    @property
+    def n_samples(self) -> int:
+        """How many it has."""
+        return len(self.samples)
+
     expected: str | None = None  # where it is to be what it was
 
 

@@ -16,6 +16,7 @@ from uvgen.errors import DatasetError, OutputError, SettingsError
 from uvgen.jobs.run import Job, check_same, run
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.morphable import MorphableModel
+from uvgen.progress import begin
 from uvgen.shards.constants import write_constants
 from uvgen.shards.format import is_shard
 from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry, SkippedSample, known, plain
@@ -30,6 +31,10 @@ class ShardUnit(Protocol):
     @property
     def file(self) -> str:
         """Its name in the folder."""
+
+    @property
+    def n_samples(self) -> int:
+        """How many it has, skipped ones included."""
 
 
 Unit = TypeVar("Unit", bound=ShardUnit)
@@ -81,6 +86,20 @@ class BuildResult:
     quality: LabelQuality | None = None
     warnings: tuple[str, ...] = ()
 
+    def to_plain(self) -> dict[str, Any]:
+        """As commands print it with ``--json``."""
+        warnings = [*self.warnings, *(self.quality.warnings if self.quality else ())]
+        return {
+            "samples": self.samples,
+            "new_samples": self.new_samples,
+            "skipped": [{"name": s.name, "shard": s.shard, "reason": s.reason} for s in self.skipped],
+            "files": [str(path) for path in self.files],
+            "size_bytes": self.size_bytes,
+            "seconds": self.seconds,
+            "label_nme": None if self.quality is None else self.quality.to_plain(),
+            "warnings": warnings,
+        }
+
 
 def make_shards(
     job: Job[Unit, ShardResult],
@@ -99,6 +118,7 @@ def make_shards(
     timeout: float | None,
     overwrite: bool,
     progress: Callable[[ShardResult], object] | None,
+    doing: str = "building",
 ) -> BuildResult:
     """Make the shards of a data set that are not there yet, and list each in `dataset.json` as it is finished.
 
@@ -124,6 +144,8 @@ def make_shards(
         What the files of a skipped sample of a unit hold, by name: a shard is made anew where that has changed.
     workers, retries, timeout, overwrite, progress
         See `uvgen.build_shards`.
+    doing : str
+        What it is called where progress is shown.
 
     Returns
     -------
@@ -138,13 +160,15 @@ def make_shards(
     record = _ShardRecord(
         out, Index(__version__, config.to_plain(), dict(plan)), constants, units, state, overwrite=overwrite
     )
-    run(job, units, record, out, workers=workers, retries=retries, timeout=timeout, progress=progress)
+    how: dict[str, Any] = {"workers": workers, "retries": retries, "timeout": timeout, "progress": progress}
+    run(job, units, record, out, **how, doing=doing, count=lambda unit: unit.n_samples)
     index = record.index
     if not index.n_samples:
         first = min(index.skipped, key=lambda skip: skip.name)
         raise DatasetError(
             f"{out}: none of {len(index.skipped)} samples can be used; the first, {first.name}: {first.reason}"
         )
+    begin("comparing labels with annotations")
     quality = label_quality(ShardReader(out, index, config), model)
     warnings = [*warnings, *_noticed(record.remarks, config.build.exif)]
     files = tuple(out / entry.file for entry in sorted(index.shards, key=lambda entry: entry.file) if entry.samples)

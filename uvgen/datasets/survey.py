@@ -14,6 +14,7 @@ from uvgen.datasets.plausible import MOST_DEVIATIONS, check_counts, check_face_s
 from uvgen.errors import DatasetError, SampleError
 from uvgen.jobs.run import RETRIES, results
 from uvgen.models.morphable import MorphableModel
+from uvgen.progress import begin
 from uvgen.samples.files import check_source
 from uvgen.samples.find import Sample, photograph_of
 from uvgen.samples.read import EXTRAS, Annotation, read_annotation, read_image
@@ -95,6 +96,7 @@ def survey_samples(
     """
     if not samples:
         raise DatasetError("samples: none, expected one or more")
+    begin("reading a few samples")
     places = np.unique(np.linspace(0, len(samples) - 1, _N_PROBES).astype(int)).tolist()
     chosen = set(places)
     rest = [k for k in range(len(samples)) if k not in chosen]

@@ -25,6 +25,7 @@ from uvgen.maps.labels import crop_pose
 from uvgen.maps.position_mapper import PositionMapper
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
+from uvgen.progress import advance, begin
 from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry, data_folder
 from uvgen.shards.shard import OpenShard
@@ -73,6 +74,18 @@ class VerifyResult:
     def sound(self) -> bool:
         """Whether nothing is wrong."""
         return not self.problems
+
+    def to_plain(self) -> dict[str, Any]:
+        """As `uvgen verify --json` prints it."""
+        return {
+            "sound": self.sound,
+            "samples": self.samples,
+            "skipped": self.skipped,
+            "files": [str(path) for path in self.files],
+            "problems": list(self.problems),
+            "label_nme": None if self.quality is None else self.quality.to_plain(),
+            "seconds": self.seconds,
+        }
 
 
 def verify_shards(
@@ -137,10 +150,12 @@ def verify_shards(
     if all(entry.sample_names is not None for entry in index.shards):
         problems += check_splits(folder, [name for entry in index.shards for name in entry.sample_names or ()])
     process = Hdf5Process() if untrusted else None
+    begin("verifying", index.n_samples)
     for entry in index.shards:
         if entry.sha256 is not None:
             found = _check_shard(folder, index, entry, mapper, process)
             problems += [f"{folder / entry.file}: {what}" for what in found]
+        advance(entry.samples)
         if progress is not None:
             progress(entry.samples)
     files = tuple(folder / entry.file for entry in index.shards if entry.samples)

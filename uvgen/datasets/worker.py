@@ -30,6 +30,7 @@ from uvgen.maps.labels import crop_pose, mirror_landmarks
 from uvgen.maps.mirror import TexelMirror
 from uvgen.maps.position_mapper import BATCH, PositionMapper
 from uvgen.models.morphable import MorphableModel
+from uvgen.progress import counted
 from uvgen.randomness import keyed_generator
 from uvgen.samples.files import check_source, files_sha256
 from uvgen.samples.find import Sample, photograph_of
@@ -125,7 +126,7 @@ class _Builder:
             job.out / task.file,
             self.fields,
             job.config.compression,
-            (self._batch(part, task.copy, skip) for part in parts),
+            counted((len(part), self._batch(part, task.copy, skip)) for part in parts),
             self._attributes(),
             expected=task.expected,
         )

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from uvgen.errors import DatasetError, InputError, SettingsError, WorkerError
 from uvgen.parallel.workers import Death, Workers
+from uvgen.progress import begin
 from uvgen.storage.files import remove_leftovers
 from uvgen.storage.locks import exclusive, scratch_folder
 
@@ -73,6 +74,8 @@ def run(
     timeout: float | None = None,
     group: Callable[[list[Unit]], list[Task]] = list,  # type: ignore[assignment]
     progress: Callable[[Result], object] | None = None,
+    doing: str = "working",
+    count: Callable[[Unit], int] | None = None,
     locked: bool = False,
 ) -> None:
     """Make the units that are not finished yet, while the folder is locked against other processes.
@@ -93,6 +96,10 @@ def run(
         Makes tasks of unfinished units; each is a task of its own by default.
     progress : callable, optional
         Called with each result, after it was noted.
+    doing : str
+        What it is called where progress is shown: "building".
+    count : callable, optional
+        How many samples a unit has, as the job's processes count them (`uvgen.progress.advance`).
     locked : bool
         Whether the caller holds the folder's lock.
 
@@ -106,7 +113,13 @@ def run(
     """
     with nullcontext(_nothing) if locked else exclusive(folder) as check_folder:
         record.resume()
-        tasks = group([unit for unit in units if not record.is_finished(unit)])
+        left = [unit for unit in units if not record.is_finished(unit)]
+        tasks = group(left)
+        if left:
+            from uvgen.compiled import are_cached
+
+            first = "starting" if are_cached() else "compiling kernels, once"
+            begin(doing, None if count is None else sum(map(count, left)), first=first)
         tidy = partial(remove_leftovers, folder)
         try:
             with closing(

@@ -17,11 +17,13 @@ from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 _SECONDS_BETWEEN_LOOKS = 0.5
+_SECONDS_BETWEEN_COUNTS = 0.2
 
 
 def main(descriptor: str, parent: str, module: str, function: str, folder: str) -> None:
     """Serve the process `parent` through a pipe: ``module.function(folder / job)`` returns what makes its tasks."""
     from uvgen.interrupts import SIGNALS
+    from uvgen.progress import shown_on
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's matter
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
@@ -29,6 +31,7 @@ def main(descriptor: str, parent: str, module: str, function: str, folder: str) 
     from multiprocessing.connection import Connection
 
     pipe = Connection(int(descriptor))
+    counter = _Counter(pipe)
     make: Any = None
     while True:
         try:
@@ -46,12 +49,35 @@ def main(descriptor: str, parent: str, module: str, function: str, folder: str) 
             continue
         try:
             task = Path(folder, f"task-{number}")
-            result = make(pickle.loads(task.read_bytes()))
+            with shown_on(counter):
+                result = make(pickle.loads(task.read_bytes()))
             Path(folder, f"result-{number}").write_bytes(pickle.dumps(result))
         except BaseException as error:
             pipe.send_bytes(b"raised " + packed(error))
         else:
+            counter.send()
             pipe.send_bytes(b"made")
+
+
+class _Counter:
+    """Tells the parent now and then how many samples more are done, as `uvgen.progress.Display`."""
+
+    def __init__(self, pipe: Any) -> None:
+        self._pipe, self._done, self._sent_at = pipe, 0, 0.0
+
+    def begin(self, what: str, total: int | None, first: str) -> None:
+        """Nothing: phases are the parent's."""
+
+    def advance(self, n: int) -> None:
+        self._done += n
+        if time.monotonic() - self._sent_at >= _SECONDS_BETWEEN_COUNTS:
+            self.send()
+
+    def send(self) -> None:
+        """What was not sent yet."""
+        if self._done:
+            self._pipe.send_bytes(f"some {self._done}".encode())
+        self._done, self._sent_at = 0, time.monotonic()
 
 
 def packed(error: BaseException) -> bytes:

@@ -20,6 +20,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from uvgen.errors import DatasetError, UvgenError, WorkerError
 from uvgen.interrupts import interrupts_blocked
+from uvgen.progress import advance
 
 Work = TypeVar("Work")
 
@@ -52,6 +53,7 @@ class _Worker(Generic[Work]):
     started: float = 0.0
     work: Work | None = None
     number: int = -1
+    counted: int = 0  # samples of this work that it said are done
 
 
 class Workers(Generic[Work]):
@@ -221,6 +223,10 @@ class Workers(Generic[Work]):
             worker.ready, worker.deadline, self._failed_starts = True, None, 0
             self._slowest_start = max(self._slowest_start, time.monotonic() - worker.started)
             return None
+        if kind == b"some":
+            worker.counted += int(content)
+            advance(int(content))
+            return None
         if kind == b"broken":
             self._failed_start(worker, pickle.loads(content))
             return None
@@ -230,6 +236,7 @@ class Workers(Generic[Work]):
                 raise WorkerError("a worker process has run out of memory; use fewer workers") from error
             raise error
         work, worker.work, worker.deadline = worker.work, None, None
+        counted, worker.counted = worker.counted, 0
         if kind == b"made" and work is not None:
             path = self.folder / f"result-{worker.number}"
             result = pickle.loads(path.read_bytes())
@@ -241,6 +248,7 @@ class Workers(Generic[Work]):
             self._failed_start(worker, how)
             return None
         (self.folder / f"task-{worker.number}").unlink(missing_ok=True)
+        advance(-counted)  # they are to be done again
         return work[0], Death(how)
 
     def _end(self, worker: _Worker[tuple[Work, Any]]) -> str:

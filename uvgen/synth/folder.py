@@ -49,6 +49,15 @@ class SynthResult:
     files: tuple[Path, ...]
     seconds: float
 
+    def to_plain(self) -> dict[str, Any]:
+        """As `uvgen synth --json` prints it."""
+        return {
+            "samples": self.samples,
+            "new_samples": self.new_samples,
+            "files": [str(path) for path in self.files],
+            "seconds": self.seconds,
+        }
+
 
 def render_faces(
     out: str | os.PathLike[str],
@@ -119,7 +128,7 @@ def render_faces(
     job = SynthJob(out, model, seed, size, flip)
     record = _SynthRecord(job, sample_names(count, subsets), overwrite=overwrite)
     run(job, record.names, record, out, workers=workers, retries=retries, timeout=timeout, group=_in_batches,
-        progress=progress)  # fmt: skip
+        progress=progress, doing="rendering faces", count=lambda name: 1 + flip)  # fmt: skip
     names = [*record.names, *(flipped_name(name) for name in record.names if flip)]
     files = tuple(out / f"{name}.jpg" for name in sorted(names))
     return SynthResult(len(files), record.new_samples, files, time.perf_counter() - started)

@@ -14,6 +14,7 @@ from uvgen.errors import WorkerError
 from uvgen.geometry import LANDMARK_MIRROR, pose_to_image
 from uvgen.images.codecs import encode_jpeg
 from uvgen.models.morphable import MorphableModel
+from uvgen.progress import advance
 from uvgen.randomness import keyed_generator
 from uvgen.storage.files import replaced_on_success
 from uvgen.synth.faces import FaceParameters, FaceSource
@@ -89,6 +90,7 @@ class _Renderer:
                 else:
                     image = self.painter.paint(mirror, *surface, keyed_generator(job.seed, name, "scene"))
                 self._write(flipped_name(name), image, mirror, flipped=True)
+            advance(1 + job.flip)
         return len(names) * (1 + job.flip)
 
     def _write(self, name: str, image: NDArray[np.uint8], face: FaceParameters, *, flipped: bool) -> None:

@@ -1,12 +1,14 @@
 """What the targets of an export share."""
 
 import io
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.progress import advance
 from uvgen.storage.names import safe_name
 
 PARAMETERS = (
@@ -20,6 +22,13 @@ class Part(NamedTuple):
 
     name: str
     samples: range
+
+
+def each(part: Part) -> Iterator[int]:
+    """The numbers of a shard's samples, counted where progress is shown."""
+    for number in part.samples:
+        yield number
+        advance(1)
 
 
 def path_of(name: str) -> PurePosixPath:

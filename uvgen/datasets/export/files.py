@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from uvgen.datasets.export.common import PARAMETERS, Part, npy, path_of
+from uvgen.datasets.export.common import PARAMETERS, Part, each, npy, path_of
 from uvgen.images.codecs import encode_jpeg
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import inside
@@ -24,7 +24,7 @@ def key(name: str) -> str:
 
 def write(reader: ShardReader, part: Part, folder: Path, quality: int) -> None:
     """Write the files of a shard's samples."""
-    for number in part.samples:
+    for number in each(part):
         sample = reader[number]
         path = inside(folder, sample["name"])
         path.parent.mkdir(parents=True, exist_ok=True)

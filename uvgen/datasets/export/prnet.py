@@ -6,7 +6,7 @@ and cuts them to [0, 1]. The weight mask is also written as PRNet's 8-bit ``uv_w
 
 from pathlib import Path
 
-from uvgen.datasets.export.common import Part, npy
+from uvgen.datasets.export.common import Part, each, npy
 from uvgen.images.codecs import encode_jpeg, encode_png
 from uvgen.maps.mask_files import weights_to_gray
 from uvgen.shards.reader import ShardReader
@@ -20,7 +20,7 @@ def key(name: str) -> str:
 
 def write(reader: ShardReader, part: Part, folder: Path, quality: int) -> None:
     """Write the folders of a shard's samples."""
-    for number in part.samples:
+    for number in each(part):
         sample = reader[number]
         path = folder / "train" / str(number + 1)
         path.mkdir(parents=True, exist_ok=True)

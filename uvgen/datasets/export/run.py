@@ -133,7 +133,8 @@ def export_shards(
         job = ExportJob(reader.folder, model, to, quality, draft, untrusted)
         record = _ExportRecord(draft, settings, reader, TARGETS[to], check_there)
         counted = None if progress is None else lambda part: progress(len(part.samples))
-        run(job, parts, record, draft, workers=workers, retries=retries, timeout=timeout, progress=counted, locked=True)
+        how: dict[str, Any] = {"workers": workers, "retries": retries, "timeout": timeout, "progress": counted}
+        run(job, parts, record, draft, **how, doing="exporting", count=lambda part: len(part.samples), locked=True)
     files = tuple(sorted(path for path in out.rglob("*") if path.is_file()))
     return ExportResult(len(reader), files, time.perf_counter() - started)
 

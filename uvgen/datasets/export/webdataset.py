@@ -10,7 +10,7 @@ import re
 import tarfile
 from pathlib import Path
 
-from uvgen.datasets.export.common import PARAMETERS, Part, npy, path_of
+from uvgen.datasets.export.common import PARAMETERS, Part, each, npy, path_of
 from uvgen.images.codecs import encode_jpeg
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import replaced_on_success
@@ -28,7 +28,7 @@ def write(reader: ShardReader, part: Part, folder: Path, quality: int) -> None:
         replaced_on_success(folder / f"{part.name}.tar") as temporary,
         tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar,
     ):
-        for number in part.samples:
+        for number in each(part):
             sample = reader[number]
             stem = key(sample["name"])
             _add(tar, f"{stem}.jpg", encode_jpeg(sample["image"], quality))
