@@ -72,6 +72,8 @@ def _messages(read: Read, address: int) -> Iterator[tuple[int, bytes]]:
             kind, length, _ = struct.unpack_from(prefix, block, at)
             body = block[at + n_prefix : at + n_prefix + length]
             at += n_prefix + length
+            if len(body) < length or (kind == _CONTINUATION and length < 16):
+                raise ValueError("a message that is cut short")
             if kind == _CONTINUATION:
                 place, n_bytes = struct.unpack_from("<QQ", body)
                 blocks.append((place, n_bytes) if not signature else (place + signature, n_bytes - 2 * signature))
