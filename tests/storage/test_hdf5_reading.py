@@ -1,5 +1,9 @@
 """What an HDF5 file may declare and still be refused, each rule by a file that breaks it alone."""
 
+import re
+import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +15,7 @@ import pytest
 from h5py import h5a, h5d, h5p, h5s, h5t, h5z
 from hypothesis import given
 from hypothesis import strategies as st
+from support.builds import PATIENCE_S
 
 from uvgen.errors import DatasetError, ModelError
 from uvgen.storage.hdf5_reading import open_hdf5, safe_dataset
@@ -184,6 +189,81 @@ def test_open_hdf5_of_a_hostile_file_is_refused(tmp_path: Path, kind: str) -> No
         make(file)
     with pytest.raises(DatasetError, match=rf"bad\.h5: .*({message})"):
         read(tmp_path / "bad.h5")
+
+
+# HDF5 2.0.0 looks for ever through a global heap whose free space says that it has no bytes. All of these lie there.
+
+
+def fill_value(file: h5py.File) -> None:
+    """A dataset without elements, whose fill value is a text: HDF5 looks for it when asked about the dataset."""
+    file.create_dataset("value", (4,), h5py.string_dtype(), fillvalue="hello", chunks=(4,))
+
+
+IN_THE_HEAP: dict[str, Callable[[h5py.File], object]] = {
+    "attribute of the file": attribute("hello"),
+    "attribute of texts": attribute(["hello", "you"]),
+    "attribute of numbers": attribute(ragged(), h5py.vlen_dtype(np.int32)),
+    "attribute of regions": attribute(lambda f: f["value"].regionref[:], h5py.regionref_dtype),
+    "attribute that is a compound": attribute(lambda f: np.array((1, "a"), [("n", "i4"), ("t", h5py.string_dtype())])),
+    "attribute of a dataset": lambda f: (f.__setitem__("value", [1]), f["value"].attrs.__setitem__("unit", "px")),
+    "dataset of texts": lambda f: f.__setitem__("value", ["hello", "you"]),
+    "dataset of numbers": lambda f: f.create_dataset("value", data=ragged(), dtype=h5py.vlen_dtype(np.int32)),
+    "dataset of regions": lambda f: (
+        f.__setitem__("x", [1]), f.create_dataset("value", data=f["x"].regionref[:], dtype=h5py.regionref_dtype)
+    ),
+    "dataset of compounds": lambda f: f.__setitem__(
+        "value", np.array([(1, "a")], [("n", "i4"), ("t", h5py.string_dtype())])
+    ),
+    "fill value": fill_value,
+    "sources of a virtual dataset": virtual,
+}  # fmt: skip
+
+
+def without_end(path: Path) -> None:
+    """Let the free space at the end of each global heap say that it has no bytes."""
+    data = bytearray(path.read_bytes())
+    heaps = [found.start() for found in re.finditer(b"GCOL", data)]
+    assert heaps
+    for heap in heaps:
+        at = heap + 16
+        while struct.unpack_from("<H", data, at)[0] != 0:
+            at += 16 + (struct.unpack_from("<Q", data, at + 8)[0] + 7) // 8 * 8
+        struct.pack_into("<Q", data, at + 8, 0)
+    path.write_bytes(data)
+
+
+READ_ALL = """
+import sys
+from pathlib import Path
+from uvgen.errors import DatasetError
+from uvgen.storage.hdf5_reading import open_hdf5, safe_dataset
+for path in sys.argv[1:]:
+    with open_hdf5(Path(path)) as file:
+        found = 0
+        for read in (lambda: file.attributes, lambda: safe_dataset(file, "value").attributes,
+                     lambda: safe_dataset(file, "value").read(), lambda: safe_dataset(file, "value").map()):
+            try:
+                read()
+            except DatasetError as error:
+                found += 1
+    print("refused" if found else "read", flush=True)
+"""
+
+
+def test_nothing_that_lies_in_a_global_heap_is_looked_for(tmp_path: Path) -> None:
+    paths = []
+    for name, make in IN_THE_HEAP.items():
+        paths.append(tmp_path / f"{name}.h5")
+        with h5py.File(paths[-1], "w") as file:
+            make(file)
+        without_end(paths[-1])
+    try:
+        output = subprocess.run(
+            [sys.executable, "-c", READ_ALL, *map(str, paths)], stdout=subprocess.PIPE, text=True, timeout=PATIENCE_S
+        ).stdout
+    except subprocess.TimeoutExpired as error:
+        output = (error.stdout or b"").decode() + "hangs"
+    assert dict(zip(IN_THE_HEAP, output.split(), strict=False)) == dict.fromkeys(IN_THE_HEAP, "refused")
 
 
 def test_open_hdf5_never_opens_the_file_that_a_link_or_a_virtual_dataset_names(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from h5py import h5a, h5d, h5l, h5o, h5s, h5t, h5z
 from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, UvgenError
+from uvgen.storage.hdf5_headers import CHUNKED, COMPACT, CONTIGUOUS, layout_classes
 from uvgen.storage.names import brief, printable
 
 MAX_INFLATED_BYTES = 4 << 30
@@ -145,10 +146,14 @@ def _check_link(file: "Hdf5File", group: Any, part: str) -> None:
         raise file.refused(f"{part!r}: not a name of a dataset")
     if not group.links.exists(part.encode()):
         raise file.refused(f"no dataset {part}")
-    kind = group.links.get_info(part.encode()).type
-    if kind != h5l.TYPE_HARD:
+    link = group.links.get_info(part.encode())
+    if link.type != h5l.TYPE_HARD:
         names = {h5l.TYPE_SOFT: "soft", h5l.TYPE_EXTERNAL: "external"}
-        raise file.refused(f"{part} is a link ({names.get(kind, 'user-defined')}), expected a dataset of this file")
+        raise file.refused(
+            f"{part} is a link ({names.get(link.type, 'user-defined')}), expected a dataset of this file"
+        )
+    if not layout_classes(file.read_bytes, link.u + file.user_block) <= {COMPACT, CONTIGUOUS, CHUNKED}:
+        raise file.refused(f"{part} is a virtual dataset, expected one that lies in this file")
 
 
 class Hdf5File:
@@ -180,6 +185,8 @@ class Hdf5File:
             self.user_block = int(self.id.get_create_plist().get_userblock())
             if self.user_block not in (0, user_block):
                 raise self.refused("has a user block, expected none")
+            if (sizes := self.id.get_create_plist().get_sizes()) != (8, 8):
+                raise self.refused(f"has offsets of {sizes[0]} and lengths of {sizes[1]} bytes, expected 8")
             # Windows has no preadv: there the bytes come through a file of their own
             self._descriptor = self.id.get_vfd_handle() if hasattr(os, "preadv") else None
             self.size = path.stat().st_size
@@ -272,6 +279,14 @@ class Hdf5File:
         texts = [_unpadded(text, padding).decode() for text in value.ravel().tolist()]
         return texts if found.shape else texts[0]
 
+    def read_bytes(self, offset: int, n: int) -> bytes:
+        """Some of the file's bytes; OSError where there are fewer."""
+        if not 0 <= n <= self.size - offset:
+            raise OSError(f"bytes {offset} to {offset + n} of {self.size}")
+        buffer = np.empty(n, np.uint8)
+        self.read_into(buffer, offset)
+        return buffer.tobytes()
+
     def read_into(self, buffer: NDArray[Any], offset: int) -> None:
         """Fill a contiguous buffer with the file's bytes from an offset on; OSError where there are fewer."""
         view = memoryview(buffer.reshape(-1).view(np.uint8).data)
@@ -305,6 +320,8 @@ class Hdf5Dataset:
 
     def __init__(self, file: Hdf5File, name: str, dataset: Any) -> None:
         self._file, self.name, self._id = file, name, dataset
+        kind = dataset.get_type()  # first: HDF5 also looks for a fill value of variable length, in the property list
+        self.dtype = _string_type(file, kind, name) or _number_type(file, kind, name)
         plist = dataset.get_create_plist()  # before the shape: that of a virtual dataset depends on other files
         layout = plist.get_layout()
         if layout not in _LAYOUTS:
@@ -312,8 +329,6 @@ class Hdf5Dataset:
         if plist.get_external_count():
             raise file.refused(f"{name} is stored in another file (external storage), expected this one")
         self._layout = _LAYOUTS[layout]
-        kind = dataset.get_type()
-        self.dtype = _string_type(file, kind, name) or _number_type(file, kind, name)
         if dataset.get_space().get_simple_extent_type() not in (h5s.SCALAR, h5s.SIMPLE):
             raise file.refused(f"{name} is empty (no shape), expected values")
         self.shape: tuple[int, ...] = tuple(dataset.shape)
