@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from uvgen.cli.options import ANY_PATH, MODEL
+from uvgen.cli.options import ANY_PATH, MODEL, untrusted_option
 from uvgen.cli.results import json_option, print_json
 
 
@@ -15,10 +15,17 @@ from uvgen.cli.results import json_option, print_json
 @click.option("--model", "model_path", type=MODEL, help="The model of the shards, or of the samples' parameters.")
 @click.option("--deep", is_flag=True, help="Read everything, not names, sizes and a few samples alone.")
 @click.option("--explain", metavar="CODE", help="Say what a code means, its cause and its cure, and stop.")
+@untrusted_option
 @json_option
 @click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only.")
 def command(
-    path: Path | None, model_path: Path | str | None, deep: bool, explain: str | None, as_json: bool, quiet: bool
+    path: Path | None,
+    model_path: Path | str | None,
+    deep: bool,
+    explain: str | None,
+    untrusted: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Find out what is wrong with this machine, a data set, a folder of samples, or a model file.
 
@@ -40,7 +47,7 @@ def command(
         return
     from uvgen import diagnose
 
-    found = diagnose(str(path) if str(path) == "builtin" else path, model=model_path, deep=deep)
+    found = diagnose(str(path) if str(path) == "builtin" else path, model=model_path, deep=deep, untrusted=untrusted)
     if as_json:
         print_json(found.to_plain())
         sys.exit(0 if found.sound else 1)

@@ -5,14 +5,15 @@ from typing import Any
 
 import click
 
-from uvgen.cli.options import ANY_PATH
+from uvgen.cli.options import ANY_PATH, untrusted_option
 from uvgen.cli.results import json_option, print_json
 
 
 @click.command("info")
 @click.argument("shards", type=ANY_PATH)
+@untrusted_option
 @json_option
-def command(shards: Path, as_json: bool) -> None:
+def command(shards: Path, untrusted: bool, as_json: bool) -> None:
     """Say what a data set holds: samples, subsets, fields, settings, yaw, label quality, skipped samples, splits.
 
     \b
@@ -24,7 +25,7 @@ def command(shards: Path, as_json: bool) -> None:
     """
     from uvgen import describe_shards
 
-    info = describe_shards(shards)
+    info = describe_shards(shards, untrusted=untrusted)
     if as_json:
         print_json(info.to_plain())
     else:

@@ -95,7 +95,7 @@ class _LazyGroup(SpokenGroup):
         return f" ({', '.join(named)})" if named else ""
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("uvgen", cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="uvgen")
 def main() -> None:
     """Training data for networks that regress UV position maps.

@@ -11,6 +11,7 @@ from uvgen.cli.options import (
     option,
     overwrite_option,
     quiet_option,
+    untrusted_option,
     verbose_option,
     workers_option,
 )
@@ -27,6 +28,7 @@ _WHAT = "What is copied"
 @option("--split", metavar="NAME", group=_WHAT, help="Copy the samples of this part of each folder's splits.json.")
 @workers_option
 @overwrite_option()
+@untrusted_option
 @json_option
 @quiet_option
 @verbose_option()
@@ -39,6 +41,7 @@ def command(
     retries: int,
     timeout: float | None,
     overwrite: bool,
+    untrusted: bool,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -62,6 +65,6 @@ def command(
     with reported(quiet=quiet, verbose=verbose) as shown:
         result = merge_shards(
             shards, out, names=list_path, split=split, workers=workers or cores(), retries=retries, timeout=timeout,
-            overwrite=overwrite, progress=shown.shard_finished,
+            overwrite=overwrite, untrusted=untrusted, progress=shown.shard_finished,
         )  # fmt: skip
     finish(out, result, quiet=quiet, verbose=verbose, as_json=as_json)

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from uvgen.cli.options import ANY_PATH, EXISTING_FILE, GroupedCommand, option
+from uvgen.cli.options import ANY_PATH, EXISTING_FILE, HOW_IT_RUNS, GroupedCommand, option, untrusted_option
 from uvgen.cli.progress import cores, finish, reported
 
-_WHICH, _RESULT, _RUN = "Which samples", "What comes out (one of them)", "How it runs"
+_WHICH, _RESULT, _RUN = "Which samples", "What comes out (one of them)", HOW_IT_RUNS
 
 _OPTIONS = (
     option("--list", "list_path", type=EXISTING_FILE, group=_WHICH, help="Those that a text file names, one a line."),
@@ -33,6 +33,7 @@ _OPTIONS = (
     option("--overwrite", is_flag=True, group=_RUN, help="Replace a part, a list or a data set that is there."),
     option("-j", "--workers", type=click.IntRange(min=1), metavar="N", group=_RUN,
            help="Processes that copy.  [default: one a core]"),
+    untrusted_option,
     option("-q", "--quiet", is_flag=True, group=_RUN, help="Print errors only."),
 )  # fmt: skip
 
@@ -77,7 +78,9 @@ def choose(shards: Path, options: dict[str, Any], *, drop: bool) -> None:
     )  # fmt: skip
     if chosen == Criteria():
         raise click.UsageError("no criterion, expected one or more of those under “Which samples” in --help")
-    names = select_names(shards, chosen, drop=drop, whole_photographs=options["whole_photographs"])
+    names = select_names(
+        shards, chosen, drop=drop, whole_photographs=options["whole_photographs"], untrusted=options["untrusted"]
+    )
     if not names:
         raise InputError(f"{shards}: {'no sample is left' if drop else 'no sample meets the criteria'}")
     {"split_name": _as_split, "out": _as_list, "copy_to": _as_data_set}[targets[0]](shards, names, options, drop)
@@ -141,6 +144,6 @@ def _as_data_set(shards: Path, names: list[str], options: dict[str, Any], drop: 
     with reported(quiet=quiet) as shown:
         result = merge_shards(
             shards, options["copy_to"], names=names, workers=options["workers"] or cores(),
-            overwrite=options["overwrite"], progress=shown.shard_finished,
+            overwrite=options["overwrite"], untrusted=options["untrusted"], progress=shown.shard_finished,
         )  # fmt: skip
     finish(options["copy_to"], result, quiet=quiet, verbose=False)

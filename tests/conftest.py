@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, settings
 from support.toy import toy_model, write_tree
 
+from uvgen.cli import progress
 from uvgen.cli.main import main
 from uvgen.models.load import load_model
 from uvgen.models.morphable import MorphableModel, save_model
@@ -34,6 +35,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The built-in sample set is made in a folder of the tests' own, not in the user's cache."""
     os.environ["UVGEN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_progress() -> Iterator[None]:
+    """Commands in this process show no progress: what they would show depends on how fast the machine is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(progress, "_SECONDS_BETWEEN_LOOKS", 3600.0)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -400,7 +400,7 @@ def test_augment_of_a_source_without_its_constants_is_refused(uvgen, shards, tmp
     assert result.exit_code == 1 and "constants.npz: changed; run `uvgen verify --repair" in result.stderr
     (tmp_path / "in/constants.npz").unlink()
     result = uvgen("augment", tmp_path / "in", "--out", tmp_path / "out")
-    assert result.exit_code == 1 and "constants.npz: missing; run the `uvgen build`" in result.stderr
+    assert result.exit_code == 1 and "constants.npz: missing; run `uvgen verify --repair" in result.stderr
     assert not (tmp_path / "out").exists()
     result = uvgen("preview", tmp_path / "in", "--out", tmp_path / "a.png")
     assert result.exit_code == 1 and "constants.npz: missing" in result.stderr

@@ -49,10 +49,9 @@ def test_build_of_a_tree_makes_a_sound_data_set(run: Callable[..., Any], model_p
     assert [n.rpartition("/")[0] for n in reader.names] == ["IBUG"] * 3 + ["IBUG_Flip"] * 3
     assert reader[0]["image"].shape == reader[0]["posmap"].shape == (32, 32, 3)
     assert not verify_shards(tmp_path / "out", model=load_model(model_path)).problems
-    # plain lines a shard on stderr, a summary on stdout
-    assert re.search(r"^IBUG-00000\.h5: 3 samples \(3 of 6, \d+ samples/s\)$", result.stderr, re.MULTILINE)
+    assert result.stderr == ""  # but for progress, where it takes long
     megabytes = sum(path.stat().st_size for path in (tmp_path / "out").glob("*.h5")) / 1e6
-    summary = rf"out: 6 samples, 0 skipped, {megabytes:.1f} MB; this run 6 samples in \d+\.\d s, \d+ samples/s\n"
+    summary = rf"out: 6 samples, 0 skipped, {megabytes:.1f} MB; this run 6 samples in \d+\.\d s\n"
     assert re.search(summary, result.stdout)
 
 
@@ -108,7 +107,7 @@ def test_build_help_explains_options_in_groups_with_an_example(uvgen: Any) -> No
         "--compression [none|gzip]", "--convention [exact|face3d]", "--weights", "--on-error [skip|fail]",
         "--overwrite", "--dry-run", "--quiet", "--verbose",
     ):  # fmt: skip
-        assert f"\n  {option}" in result.stdout, option
+        assert re.search(rf"\n  (-\w, )?{re.escape(option)}", result.stdout), option
     assert "uvgen build --data 300W_LP/ --model bfm.h5 --subset IBUG --out shards/" in result.stdout
     assert (
         "Exit status: 0 all written, 3 some samples skipped, 1 failed or no sample can be used, 2 wrong usage"
@@ -224,7 +223,8 @@ def test_build_on_a_terminal_shows_a_bar_with_rate_and_time_left(tree: Path, mod
     os.close(slave)
     os.close(master)
     assert process.returncode == 0
-    assert "100%" in shown and "9/9" in shown and "samples/s]" in shown and re.search(r"\d\d:\d\d<\d\d:\d\d", shown)
+    assert re.search(r"(starting|compiling kernels, once) .*\|\s*\| 0 of 9 samples, 00:\d\d", shown)
+    assert re.search(r"building\s+100%\|.*\| 9 of 9 samples, \d\d:\d\d", shown), shown
     assert "AFW-00000.h5" not in shown  # a bar takes the place of the lines
     assert output.count("\n") == 2  # the summary and the label NME, and nothing of the bar
 

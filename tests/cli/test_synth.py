@@ -16,7 +16,7 @@ SMALL = ("--size", 96, "--workers", 1)
 def test_synth_makes_a_tree_and_says_so(uvgen: Uvgen, tmp_path: Path) -> None:
     result = uvgen("synth", "--count", 2, "--subset", "IBUG", "--out", tmp_path / "faces", *SMALL)
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith(f"{tmp_path / 'faces'}: 4 samples; this run 4 in ")
+    assert result.stdout.startswith(f"{tmp_path / 'faces'}: 4 samples; this run 4 samples in ")
     assert result.stderr == ""
     assert sorted(path.name for path in (tmp_path / "faces/IBUG_Flip").iterdir()) == [
         f"IBUG_image_000{k}_0.{suffix}" for k in (1, 2) for suffix in ("jpg", "mat")
@@ -34,7 +34,7 @@ def test_synth_then_build_needs_no_data_from_elsewhere(uvgen: Uvgen, tmp_path: P
 def test_synth_again_has_nothing_to_do(uvgen: Uvgen, tmp_path: Path) -> None:
     arguments = ("synth", "--count", 1, "--no-flip", "--out", tmp_path, *SMALL)
     assert uvgen(*arguments).exit_code == 0
-    assert "1 samples; this run 0" in uvgen(*arguments).stdout
+    assert "1 sample; this run 0 samples" in uvgen(*arguments).stdout
 
 
 def test_synth_quiet_says_nothing(uvgen: Uvgen, tmp_path: Path) -> None:

@@ -91,13 +91,15 @@ class DatasetInfo:
         }
 
 
-def describe_shards(path: str | os.PathLike[str]) -> DatasetInfo:
+def describe_shards(path: str | os.PathLike[str], *, untrusted: bool = False) -> DatasetInfo:
     """Say what a data set holds.
 
     Parameters
     ----------
     path : path-like
         Folder that ``uvgen build`` or ``uvgen augment`` made, finished or not.
+    untrusted : bool
+        Read the shards in a child process: see `uvgen.open_shards`.
 
     Returns
     -------
@@ -116,7 +118,7 @@ def describe_shards(path: str | os.PathLike[str]) -> DatasetInfo:
     folder = data_folder(path)
     index = Index.read(folder)
     config = DatasetConfig.of_index(index, folder)
-    reader = ShardReader(folder, index, config, expected=known_layouts(config.build))
+    reader = ShardReader(folder, index, config, expected=known_layouts(config.build), untrusted=untrusted)
     subsets = Counter[str]()
     for entry in sorted(index.shards, key=lambda entry: entry.file):
         if entry.samples:

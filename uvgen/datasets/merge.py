@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ from uvgen.shards.reader import ShardReader
 from uvgen.shards.shard import OpenShard
 from uvgen.shards.writer import write_shard
 from uvgen.storage.files import sha256_file
+from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import brief
 
 _BATCH = 32
@@ -62,26 +64,27 @@ class MergeJob:
 
     out: Path
     config: DatasetConfig
+    untrusted: bool = False
 
     def open(self) -> Callable[[MergeTask], ShardResult]:
         """The function that makes one shard."""
-        return self._make
+        return partial(self._make, Hdf5Process() if self.untrusted else None)
 
-    def _make(self, task: MergeTask) -> ShardResult:
-        with _opened(task.pieces[0], self.config) as shard:
+    def _make(self, process: Hdf5Process | None, task: MergeTask) -> ShardResult:
+        with _opened(task.pieces[0], self.config, process) as shard:
             known = [*known_layouts(self.config.build)]
             written = sorted(_fields(shard).items(), key=lambda item: known.index(item[0]) if item[0] in known else 99)
             fields = dict(written)  # in the order in which a build writes them: all of a set gives the same bytes
             attributes = {key: value for key, value in shard.file_attributes.items() if key not in _WRITTEN_ANEW}
-        rows = (rows for piece in task.pieces for rows in self._rows(piece, fields))
+        rows = (rows for piece in task.pieces for rows in self._rows(piece, fields, process))
         compression = self.config.build.compression
         return ShardResult(write_shard(self.out / task.file, fields, compression, rows, attributes), ())
 
-    def _rows(self, piece: Piece, fields: Mapping[str, Field]) -> Iterator[dict[str, Any]]:
+    def _rows(self, piece: Piece, fields: Mapping[str, Field], process: Hdf5Process | None) -> Iterator[dict[str, Any]]:
         path = piece.folder / piece.entry.file
         if sha256_file(path) != piece.entry.sha256:
             raise DatasetError(f"{path}: its SHA-256 is not the one in the index: damaged or changed; make it again")
-        with _opened(piece, self.config) as shard:
+        with _opened(piece, self.config, process) as shard:
             if (found := _fields(shard)) != fields:
                 odd = next(name for name in {**fields, **found} if fields.get(name) != found.get(name))
                 raise DatasetError(f"{path}: {odd} is not as in the other shards, expected the same in all of them")
@@ -91,8 +94,8 @@ class MergeJob:
                 advance(len(part))
 
 
-def _opened(piece: Piece, config: DatasetConfig) -> OpenShard:
-    return OpenShard(piece.folder / piece.entry.file, piece.entry.samples, known_layouts(config.build))
+def _opened(piece: Piece, config: DatasetConfig, process: Hdf5Process | None) -> OpenShard:
+    return OpenShard(piece.folder / piece.entry.file, piece.entry.samples, known_layouts(config.build), process)
 
 
 def _stored(shard: OpenShard, name: str, row: int) -> Any:
@@ -120,6 +123,7 @@ def merge_shards(
     retries: int = RETRIES,
     timeout: float | None = None,
     overwrite: bool = False,
+    untrusted: bool = False,
     progress: Callable[[ShardResult], object] | None = None,
 ) -> BuildResult:
     """Make a data set of samples that others hold: several put together, or a part of one.
@@ -139,6 +143,8 @@ def merge_shards(
         As for `uvgen.build_shards`: what happens where processes die or hang.
     overwrite : bool
         Replace an existing data set in the folder.
+    untrusted : bool
+        Read the shards in a child process: see `uvgen.open_shards`.
     progress : callable, optional
         Called with each `ShardResult` as it is finished.
 
@@ -171,14 +177,14 @@ def merge_shards(
             raise InputError(f"{out}: is a source, expected another folder for the new shards")
     indexes = [Index.read(folder) for folder in folders]
     config = _common(folders, indexes)
-    samples = _samples(folders, indexes, names, split)
+    samples = _samples(folders, indexes, names, split, untrusted=untrusted)
     plan = {
         **indexes[0].plan,
         "samples": len(samples),
         "names_sha256": hashlib.sha256("\n".join(sample.name for sample in samples).encode()).hexdigest(),
     }
     return make_shards(
-        MergeJob(out, config), _plan(samples, config.build.shard_size), out, config, plan,
+        MergeJob(out, config, untrusted), _plan(samples, config.build.shard_size), out, config, plan,
         read_constants(folders[0], config.build.uv_size), mirror=None, workers=workers, retries=retries,
         timeout=timeout, overwrite=overwrite, progress=progress,
         doing="copying",
@@ -217,11 +223,13 @@ def _samples(
     indexes: Sequence[Index],
     names: Iterable[str] | str | os.PathLike[str] | None,
     split: str | None,
+    *,
+    untrusted: bool,
 ) -> list[_Place]:
     """The samples to take, in the order of the new set: by subset, then by source."""
     places = list[_Place]()
     for folder, index in zip(folders, indexes, strict=True):
-        reader = ShardReader(folder, index, None)
+        reader = ShardReader(folder, index, None, untrusted=untrusted)
         listed = iter(reader.names)
         entries = [entry for entry in index.shards if entry.samples]
         every = [_Place(next(listed), folder, entry, row) for entry in entries for row in range(entry.samples)]

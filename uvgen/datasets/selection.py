@@ -46,7 +46,12 @@ class Criteria:
 
 
 def select_names(
-    path: str | os.PathLike[str], criteria: Criteria, *, drop: bool = False, whole_photographs: bool = False
+    path: str | os.PathLike[str],
+    criteria: Criteria,
+    *,
+    drop: bool = False,
+    whole_photographs: bool = False,
+    untrusted: bool = False,
 ) -> list[str]:
     """Names of the samples that meet some criteria, or of all others.
 
@@ -60,6 +65,8 @@ def select_names(
         Whether to name the others instead.
     whole_photographs : bool
         Whether a sample that meets them brings along all versions of its photograph, see `uvgen.split_shards`.
+    untrusted : bool
+        Read the shards in a child process: see `uvgen.open_shards`.
 
     Returns
     -------
@@ -73,7 +80,7 @@ def select_names(
     DatasetError
         Where the folder is not a data set, or a shard cannot be read.
     """
-    reader = open_shards(path)
+    reader = open_shards(path, untrusted=untrusted)
     names = reader.names
     chosen = np.ones(len(names), bool)
     listed = None if criteria.names is None else listed_names(criteria.names)

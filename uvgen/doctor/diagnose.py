@@ -71,6 +71,7 @@ def diagnose(
     *,
     model: str | os.PathLike[str] | None = None,
     deep: bool = False,
+    untrusted: bool = False,
 ) -> Diagnosis:
     """Look for what is wrong with a machine, a data set, a folder of samples, or a model.
 
@@ -82,6 +83,8 @@ def diagnose(
         The model of the data set, or of the samples' parameters: more can be said with it.
     deep : bool
         Whether to read everything; otherwise names, sizes and a few samples.
+    untrusted : bool
+        Read HDF5 files in a child process: see `uvgen.open_shards`.
 
     Returns
     -------
@@ -109,14 +112,16 @@ def diagnose(
             raise InputError(f"model: given with {path}, which is a file; expected a folder with it")
         from uvgen.doctor.models import check_model_file
 
-        _, found = check_model_file(path if path == BUILTIN else Path(path), deep=deep)
+        _, found = check_model_file(path if path == BUILTIN else Path(path), deep=deep, untrusted=untrusted)
         return Diagnosis(MODEL, os.fspath(path), facts, _sorted(found))
-    of_data = None if model is None else load_model(model)
+    of_data = None if model is None else load_model(model, untrusted=untrusted)
     folder = Path(path)
     if folder.name == DATASET_INDEX or (folder / DATASET_INDEX).exists() or any(folder.glob("*.h5")):
         from uvgen.doctor.shards import check_shards
 
-        return Diagnosis(DATA_SET, os.fspath(path), facts, _sorted(check_shards(folder, of_data, deep=deep)))
+        return Diagnosis(
+            DATA_SET, os.fspath(path), facts, _sorted(check_shards(folder, of_data, deep=deep, untrusted=untrusted))
+        )
     from uvgen.doctor.samples import check_samples
 
     return Diagnosis(SAMPLES, os.fspath(path), facts, _sorted(check_samples(folder, of_data, deep=deep)))

@@ -10,7 +10,9 @@ from uvgen.models.morphable import MorphableModel, hash_arrays
 from uvgen.storage.kinds import describe_file
 
 
-def check_model_file(path: Path | str, *, deep: bool = False) -> tuple[MorphableModel | None, list[Finding]]:
+def check_model_file(
+    path: Path | str, *, deep: bool = False, untrusted: bool = False
+) -> tuple[MorphableModel | None, list[Finding]]:
     """A model, where it can be read, and what is wrong with it.
 
     Parameters
@@ -19,6 +21,8 @@ def check_model_file(path: Path | str, *, deep: bool = False) -> tuple[Morphable
         A file, or "builtin".
     deep : bool
         Whether to hash its content again, also where that was done before.
+    untrusted : bool
+        Whether to read it in a child process.
 
     Returns
     -------
@@ -26,7 +30,7 @@ def check_model_file(path: Path | str, *, deep: bool = False) -> tuple[Morphable
     findings : list of Finding
     """
     try:
-        model = load_model(path)
+        model = load_model(path, untrusted=untrusted)
     except UvgenError as error:
         return None, [Finding("UV401", str(error))]
     findings = [Finding("UV402", f"{path}: {text}") for text in model_doubts(model)]

@@ -20,7 +20,9 @@ _MANY_SHARDS, _FEW_SAMPLES = 100, 32
 _TOO_MANY_TO_READ = 64  # shards, of which each is opened for its columns
 
 
-def check_shards(path: Path, model: MorphableModel | None = None, *, deep: bool = False) -> list[Finding]:
+def check_shards(
+    path: Path, model: MorphableModel | None = None, *, deep: bool = False, untrusted: bool = False
+) -> list[Finding]:
     """What is wrong with a data set.
 
     Parameters
@@ -31,6 +33,8 @@ def check_shards(path: Path, model: MorphableModel | None = None, *, deep: bool 
         The set's; with `deep`, labels are compared with it.
     deep : bool
         Whether to read all of it.
+    untrusted : bool
+        Whether to read it in a child process.
 
     Returns
     -------
@@ -48,12 +52,12 @@ def check_shards(path: Path, model: MorphableModel | None = None, *, deep: bool 
     damaged = any(finding.code in ("UV203", "UV205") for finding in findings)
     if deep:
         said = " ".join(finding.text for finding in findings)
-        problems = verify_shards(folder, model=model).problems
+        problems = verify_shards(folder, model=model, untrusted=untrusted).problems
         findings += [Finding("UV211", problem) for problem in problems if problem.split(": ")[0] not in said]
         damaged = damaged or bool(problems)
     if not damaged and (deep or len(index.shards) <= _TOO_MANY_TO_READ):
         try:
-            quality = label_quality(ShardReader(folder, index, config), model)
+            quality = label_quality(ShardReader(folder, index, config, untrusted=untrusted), model)
         except DatasetError as error:
             findings.append(Finding("UV211", str(error)))
         else:
