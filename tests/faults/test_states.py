@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -52,7 +53,7 @@ def content(folder: Path) -> dict[str, str]:
 class States(RuleBasedStateMachine):
     """The model is `samples`: which seed each sample's files have, None where its image is broken."""
 
-    alone: dict[tuple[str, int], str] = {}  # what a build of one sample alone stores of it
+    alone: ClassVar[dict[tuple[str, int], str]] = {}  # what a build of one sample alone stores of it
 
     @initialize()
     def begin(self) -> None:
