@@ -333,11 +333,12 @@ def trainers(bench: Bench) -> None:
             time.sleep(bench.random.uniform(0, 0.5))
             loaders = children(process.pid)
             (os.killpg if number % 2 else os.kill)(process.pid, signal.SIGKILL)
-            process.communicate()
             died = time.monotonic()
+            process.wait()
             while any(map(is_alive, loaders)) and time.monotonic() - died < PATIENCE_S:
                 time.sleep(0.01)
             longest = max(longest, time.monotonic() - died)
+            process.stdout.close()
             pids = {str(pid) for pid in (process.pid, *loaders)}
             while left := [
                 name for name in os.listdir("/dev/shm") if name.split("_")[1:2] and name.split("_")[1] in pids
