@@ -308,6 +308,49 @@ def circumstances(bench: Bench) -> None:
     bench.row("locale C; umask 077", 2, "same bytes", int(lost))
 
 
+_TRAINER = """
+import sys, torch
+from torch.utils.data import DataLoader
+from uvgen.torch import ShardDataset
+torch.multiprocessing.set_sharing_strategy(sys.argv[2])
+loader = DataLoader(ShardDataset(sys.argv[1]), 2, num_workers=2, persistent_workers=True)
+print("going", flush=True) if next(iter(loader)) else None
+while True:
+    for batch in loader:
+        pass
+"""
+
+
+def trainers(bench: Bench) -> None:
+    """Each start is the next one after a kill: it must give a batch."""
+    for strategy in ("file_descriptor", "file_system"):
+        n, lost, longest = bench.times(25), 0, 0.0
+        for number in range(n):
+            command = [sys.executable, "-c", _TRAINER, str(bench.folder / "build"), strategy]
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+            assert process.stdout is not None
+            lost += process.stdout.readline() != "going\n"
+            time.sleep(bench.random.uniform(0, 0.5))
+            loaders = children(process.pid)
+            (os.killpg if number % 2 else os.kill)(process.pid, signal.SIGKILL)
+            died = time.monotonic()
+            process.wait()
+            while any(map(is_alive, loaders)) and time.monotonic() - died < PATIENCE_S:
+                time.sleep(0.01)
+            longest = max(longest, time.monotonic() - died)
+            process.stdout.close()
+            pids = {str(pid) for pid in (process.pid, *loaders)}
+            while left := [
+                name for name in os.listdir("/dev/shm") if name.split("_")[1:2] and name.split("_")[1] in pids
+            ]:
+                if time.monotonic() - died > 10:  # PyTorch's own manager removes the data set's number, 8 bytes
+                    break
+                time.sleep(0.01)
+            lost += bool(left)
+        came = f"workers ended within {longest:.2f} s; nothing in /dev/shm; the next start worked"
+        bench.row(f"a trainer killed, {strategy}", n, came, lost)
+
+
 def flip_bit(path: Path, random: np.random.Generator) -> bytes:
     data = path.read_bytes()
     changed = bytearray(data)
@@ -371,7 +414,7 @@ def _read_again(path: Path, model: Any) -> int:
 
 FAULTS = {
     "kills": kills, "parents": parents, "workers": workers, "signals": signals, "disks": disks,
-    "vanishing": vanishing, "circumstances": circumstances, "flips": flips, "models": model_flips,
+    "vanishing": vanishing, "circumstances": circumstances, "trainers": trainers, "flips": flips, "models": model_flips,
 }  # fmt: skip
 
 

@@ -310,9 +310,13 @@ def test_epoch_reaches_the_workers_of_a_copy(shards: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no /dev/shm")
 @pytest.mark.slow
-def test_workers_that_end_leave_no_shared_files(shards: Path) -> None:
+@pytest.mark.parametrize("nameless", [True, False])
+def test_workers_that_end_leave_no_shared_files(shards: Path, nameless: bool) -> None:
+    if nameless and not hasattr(os, "memfd_create"):
+        pytest.skip("no memory without a name")
     code = f"""
-import os, torch
+import os, torch, uvgen.torch.memory
+uvgen.torch.memory._NAMELESS = {nameless}
 from torch.utils.data import DataLoader
 from uvgen.torch import ShardDataset  # noqa: E402
 torch.multiprocessing.set_sharing_strategy("file_system")
@@ -331,7 +335,7 @@ print(len(seen))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     *left, seen = map(int, done.stdout.split())
-    assert seen > 0 and left[-1] <= left[0]
+    assert (seen == 0 if nameless else seen > 0) and left[-1] <= left[0]
 
 
 class Collects(torch.utils.data.Dataset):  # type: ignore[type-arg]

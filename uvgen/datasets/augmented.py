@@ -23,7 +23,7 @@ from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.index import Index, ShardEntry, data_folder
-from uvgen.storage.files import sha256_file
+from uvgen.storage.files import has_sha256
 
 
 def augment_shards(
@@ -171,9 +171,7 @@ def check_source_shards(source: Path, index: Index, config: DatasetConfig) -> No
             what = "cut short or changed" if path.exists() else "missing"
             raise DatasetError(f"{path}: {what}; run `uvgen verify --repair {source}` or the `uvgen build` again")
     constants = source / CONSTANTS
-    if index.constants_sha256 is not None and (
-        not constants.exists() or sha256_file(constants) != index.constants_sha256
-    ):
+    if index.constants_sha256 is not None and not has_sha256(constants, index.constants_sha256):
         what = "changed" if constants.exists() else "missing"
         raise DatasetError(f"{constants}: {what}; run `uvgen verify --repair {source}` or the `uvgen build` again")
     if index.missing:

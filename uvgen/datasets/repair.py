@@ -31,7 +31,7 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.samples.find import Sample, find_samples
 from uvgen.shards.constants import CONSTANTS, constants_bytes, read_constants
 from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry, data_folder
-from uvgen.storage.files import replaced_on_success, sha256_file
+from uvgen.storage.files import has_sha256, replaced_on_success
 from uvgen.storage.locks import exclusive
 from uvgen.storage.names import brief, printable
 
@@ -204,10 +204,7 @@ def _read(folder: Path) -> Index:
 
 def _is_whole(path: Path, sha256: str | None) -> bool:
     """Whether a file has the hash that it had; one of no samples (None) had no file."""
-    try:
-        return sha256 is None or sha256_file(path) == sha256
-    except OSError:
-        return False
+    return sha256 is None or has_sha256(path, sha256)
 
 
 def _config_of(folder: Path, index: Index) -> DatasetConfig:

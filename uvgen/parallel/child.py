@@ -109,6 +109,14 @@ def end_with(parent: int) -> None:
         os._exit(1)
 
 
+def end_after_parent() -> None:
+    """Let this process, which others have started, be killed within a second of its parent's end.
+
+    By a thread: the kernel would follow the thread that started it, which may end before the process does.
+    """
+    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+
+
 def _killed_by_kernel() -> bool:
     if not sys.platform.startswith("linux"):
         return False

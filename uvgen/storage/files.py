@@ -241,3 +241,11 @@ def sha256_file(path: Path) -> str:
     """
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # it has readinto
+
+
+def has_sha256(path: Path, sha256: str) -> bool:
+    """Whether a regular file is there, can be read, and has this SHA-256."""
+    try:
+        return sha256_file(path) == sha256
+    except OSError:
+        return False

@@ -1,11 +1,16 @@
 """Memory for batches, used again: in one process, and between a data loader's worker and the process it works for.
 
 A batch's fresh memory costs a page fault every 4 kB, together as long as reading the samples; fresh shared memory
-costs several times that, and every tensor in it a connection between the processes.
+costs several times that, and every tensor in it a connection between the processes. Where the system has memory
+without a name (Linux), slots are made of it, whatever PyTorch's sharing strategy is: nothing is left of them when
+their processes are killed.
 """
 
 import itertools
 import math
+import mmap
+import multiprocessing
+import multiprocessing.reduction
 import multiprocessing.util
 import os
 import threading
@@ -17,6 +22,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from uvgen.parallel.child import end_after_parent
 
 _SPARE = 8  # buffers kept for the next batches
 _MOST_FREE = 4  # slots kept by a worker besides those that are lent
@@ -97,7 +104,10 @@ class Slots:
 
     def take(self, layout: Layout) -> "Parcel":
         """A parcel to fill and send; its memory is free again where it is dropped before it was sent."""
-        if not self._cleared_at_exit:  # a worker's exit runs no destructors, without which shared files outlive it
+        if not self._cleared_at_exit:
+            if multiprocessing.parent_process() is not None:
+                end_after_parent()  # PyTorch's own check lets workers live for five seconds more
+            # a worker's exit runs no destructors, without which shared files outlive it
             multiprocessing.util.Finalize(None, self._slots.clear, exitpriority=1)
             self._cleared_at_exit = True
         places, stop = {}, _HEADER
@@ -114,7 +124,11 @@ class Slots:
 
 class _Slot:
     def __init__(self, size: int) -> None:
-        self.memory: torch.Tensor = torch.empty(size, dtype=torch.uint8).share_memory_()
+        self._file = _Nameless(size) if _NAMELESS else None
+        if self._file is not None:
+            self.memory = torch.from_numpy(self._file.array())
+        else:
+            self.memory = torch.empty(size, dtype=torch.uint8).share_memory_()
         self.memory[0] = 0
         self._parcel: Any = lambda: None
 
@@ -123,16 +137,44 @@ class _Slot:
         return self._parcel() is None and not self.memory[0]
 
     def lend(self, places: dict[str, Place]) -> "Parcel":
-        parcel = Parcel(self.memory, places)
+        parcel = Parcel(self.memory, places, self._file)
         self._parcel = weakref.ref(parcel)
         return parcel
+
+
+_NAMELESS = hasattr(os, "memfd_create") and hasattr(multiprocessing.reduction, "DupFd")
+
+
+class _Nameless:
+    """Memory that other processes get by a descriptor and no name: the last of them to end frees it."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._handle = os.memfd_create("uvgen")
+        weakref.finalize(self, os.close, self._handle).atexit = False
+        os.posix_fallocate(self._handle, 0, size)  # an error here, where writing would kill the process
+
+    def array(self) -> NDArray[np.uint8]:
+        """The memory; it stays as long as an array of it does."""
+        return np.frombuffer(mmap.mmap(self._handle, self._size), np.uint8)
+
+    def __reduce__(self) -> Any:
+        return _open_nameless, (multiprocessing.reduction.DupFd(self._handle), self._size)
+
+
+def _open_nameless(sent: Any, size: int) -> NDArray[np.uint8]:
+    handle = sent.detach()
+    try:
+        return np.frombuffer(mmap.mmap(handle, size), np.uint8)
+    finally:
+        os.close(handle)
 
 
 class Parcel:
     """Arrays in a slot on their way to another process, where they arrive as a dict of tensors."""
 
-    def __init__(self, memory: torch.Tensor, places: dict[str, Place]) -> None:
-        self._memory, self._places = memory, places
+    def __init__(self, memory: torch.Tensor, places: dict[str, Place], file: _Nameless | None) -> None:
+        self._memory, self._places, self._file = memory, places, file
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The arrays; not to be touched once the parcel is sent or gone."""
@@ -140,7 +182,7 @@ class Parcel:
 
     def __reduce__(self) -> Any:  # in whatever thread pickles it; until then, the parcel itself keeps the slot
         self._memory[0] = 1
-        return _receive, (self._memory, self._places)
+        return _receive, (self._memory if self._file is None else self._file, self._places)
 
 
 # What a process forked from the receiver inherits it must never free: where shared memory has a name (the sharing
@@ -152,8 +194,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: _inherited.extend(_received.values()))
 
 
-def _receive(memory: torch.Tensor, places: dict[str, Place]) -> dict[str, torch.Tensor]:
-    array = memory.numpy()
+def _receive(memory: torch.Tensor | NDArray[np.uint8], places: dict[str, Place]) -> dict[str, torch.Tensor]:
+    array = memory.numpy() if isinstance(memory, torch.Tensor) else memory
     _received[next(_numbers)] = array
     handle = array[:]  # lives as long as the storage of the tensors, which holds it
     weakref.finalize(handle, _clear, array, os.getpid()).atexit = False
