@@ -191,7 +191,7 @@ def test_repair_of_constants_with_weights_of_ones_own_needs_them(tmp_path: Path,
 
 def other_model(path: Path) -> Path:
     model = toy_model()
-    save_model(replace(model, mean=model.mean * 1.01, content_sha256=""), path)
+    save_model(replace(model, mean=model.mean * 1.01), path)
     return path
 
 
