@@ -242,7 +242,7 @@ def test_layer_refuses_what_it_cannot_do(sets, model_path, tmp_path) -> None:
     dataset = ShardDataset(sets[1], augmentation=FLIP)
     batch = dataset.batch(range(9))
     mute = dataclasses.replace(load_model(model_path), mirror=None, path=None)
-    layer = PositionMapLayer.for_shards(dataset, mute)
+    layer = PositionMapLayer(mute, U)
     with pytest.raises(InputError, match="flipped: this layer cannot mirror"):
         layer.from_batch(batch)
     still = ShardDataset(sets[1], augmentation=dataclasses.replace(FLIP, flip=0.0)).batch(range(2))
