@@ -13,7 +13,7 @@ import click
 from uvgen.cli.results import print_json
 
 _SECONDS_BETWEEN_LINES = 5.0
-_SECONDS_BETWEEN_LOOKS = 0.5
+_SECONDS_BETWEEN_LOOKS = _SECONDS_OF_A_PHASE = 0.5
 _PHASE = "{desc} {elapsed}"
 _COUNTED = "{desc} {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} samples, {elapsed}{postfix}"
 
@@ -47,7 +47,7 @@ class Progress:
 
             self._bar = tqdm(bar_format=_PHASE, dynamic_ncols=True, leave=False, desc="starting")
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread = threading.Thread(target=self._look_often, daemon=True)
         if not quiet:
             self._thread.start()
 
@@ -91,19 +91,25 @@ class Progress:
         for skip in result.skipped:
             self._say(f"skipped {skip.name}: {skip.reason}")
 
-    def _look(self) -> None:
-        """In a thread of its own: let the clock run, and say now and then how far the work is."""
+    def _look_often(self) -> None:
+        """In a thread of its own."""
         while not self._closed.wait(_SECONDS_BETWEEN_LOOKS):
-            now = time.perf_counter()
-            if self._bar is not None:
-                self._bar.refresh()
-            elif not self._said and now - self._began >= _SECONDS_BETWEEN_LOOKS:
-                self._said = True
-                of = "" if self._total is None else f" {count(self._total, 'sample')}"
-                self._say(f"{self._first}{of if self._first == self._what else ''} ...")
-            elif self._done and now - self._spoke >= _SECONDS_BETWEEN_LINES:
-                of = "" if self._total is None else f" of {self._total}"
-                self._say(f"{self._what}: {self._done}{of}{self._rate()}")
+            self.look()
+
+    def look(self) -> None:
+        """Let the clock run, and say now and then how far the work is."""
+        now = time.perf_counter()
+        if self._quiet:
+            return
+        if self._bar is not None:
+            self._bar.refresh()
+        elif not self._said and now - self._began >= _SECONDS_OF_A_PHASE:
+            self._said = True
+            of = "" if self._total is None else f" {count(self._total, 'sample')}"
+            self._say(f"{self._first}{of if self._first == self._what else ''} ...")
+        elif self._done and now - self._spoke >= _SECONDS_BETWEEN_LINES:
+            of = "" if self._total is None else f" of {self._total}"
+            self._say(f"{self._what}: {self._done}{of}{self._rate()}")
 
     def _rate(self) -> str:
         """Samples per second since the first were done: starting up does not count."""

@@ -1,0 +1,91 @@
+"""Results as JSON: one object on stdout, all that is documented in it, messages on stderr."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def documented() -> dict[str, set[str]]:
+    """Fields of each command's object, by the page."""
+    found: dict[str, set[str]] = {}
+    page = (ROOT / "docs/json.md").read_text(encoding="utf-8")
+    for names, fields in re.findall(r"^\| (`uvgen .*?) \| (.*) \|$", page, re.MULTILINE):
+        outer = re.sub(r"\([^()]*\)", "", fields)  # without the fields of fields
+        outer = re.sub(r"\([^()]*\)", "", outer)
+        commands = [name.removeprefix("uvgen ") for name in re.findall(r"`([^`]+)`", names)]
+        found |= {command: set(re.findall(r"`(\w+)`", outer)) for command in commands}
+    return found
+
+
+@pytest.fixture
+def results(uvgen: Any, tree: Path, model_path: Path, tmp_path: Path) -> dict[str, dict[str, Any]]:
+    """What every command prints."""
+    (tree / "AFW/AFW_001_1_0.jpg").write_bytes(b"none")
+    out = tmp_path / "shards"
+    lines = {
+        "build": ["--data", tree, "--model", model_path, "--out", out, "--size", 32, "--workers", 1],
+        "augment": [out, "--out", tmp_path / "copies", "--workers", 1],
+        "merge": [out, "--out", tmp_path / "merged", "--workers", 1],
+        "synth": ["--count", 1, "--size", 64, "--out", tmp_path / "faces", "--workers", 1],
+        "verify": [out, "--model", model_path],
+        "model info": [model_path],
+        "info": [out],
+        "split": [out, "--fractions", "train=0.5,val=0.5"],
+        "doctor": [out],
+    }
+    found = {}
+    for name, arguments in lines.items():
+        result = uvgen(*name.split(), *arguments, "--json")
+        assert result.exit_code == (3 if name == "build" else 0), result.output
+        found[name] = json.loads(result.stdout)
+    return found
+
+
+def test_every_command_prints_one_object_with_the_documented_fields(results) -> None:
+    pages = documented()
+    assert results.keys() == pages.keys()
+    for name, content in results.items():
+        assert content.keys() == pages[name], name
+
+
+def test_build_and_verify_say_what_became_of_samples(results, tmp_path) -> None:
+    built, verified = results["build"], results["verify"]
+    assert built["samples"] == built["new_samples"] == 8 == verified["samples"] and verified["sound"] is True
+    (skipped,) = built["skipped"]
+    assert skipped["name"] == "AFW/AFW_001_1_0" and "AFW_001_1_0.jpg" in skipped["reason"]
+    assert built["files"] == verified["files"] and built["out"] == str(tmp_path / "shards")
+    assert built["size_bytes"] == sum(Path(file).stat().st_size for file in built["files"])
+    assert results["synth"]["samples"] == 2
+
+
+def test_verify_of_a_damaged_set_prints_its_problems_and_fails(uvgen, results, tmp_path) -> None:
+    (tmp_path / "shards/AFW-00000.h5").unlink()
+    result = uvgen("verify", tmp_path / "shards", "--json")
+    content = json.loads(result.stdout)
+    assert result.exit_code == 1 and content["sound"] is False
+    assert content["problems"] == [f"{tmp_path / 'shards/AFW-00000.h5'}: missing"]
+
+
+def test_command_that_fails_prints_nothing_on_stdout(uvgen, tmp_path) -> None:
+    for name in ("info", "verify", "doctor"):
+        result = uvgen(name, tmp_path / "nothing", "--json")
+        assert result.exit_code == 1 and result.stdout == "" and result.stderr.startswith("uvgen: "), name
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_the_commands(shell) -> None:
+    if shell == "bash" and subprocess.run(["bash", "--version"], capture_output=True).returncode:
+        pytest.skip("no bash")
+    words = {"COMP_WORDS": "uvgen sp", "COMP_CWORD": "1" if shell != "fish" else "sp"}
+    environment = {**os.environ, **words, "_UVGEN_COMPLETE": f"{shell}_complete"}
+    program = "import sys; sys.argv[0] = 'uvgen'; from uvgen.cli.main import main; main(prog_name='uvgen')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    assert "split" in done.stdout, done.stderr

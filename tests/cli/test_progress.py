@@ -1,0 +1,178 @@
+"""What commands show of how far they are: phases, a running clock, samples within a shard, rates without the start."""
+
+import dataclasses
+import io
+import itertools
+import re
+import sys
+from contextlib import closing
+
+import pytest
+from support.builds import SMALL, make
+from support.faults import faulty_environment, write_samples
+from support.toy import write_tree
+
+from uvgen import augment_shards, export_shards, merge_shards, open_shards, render_faces, verify_shards
+from uvgen.cli import progress
+from uvgen.cli.progress import Progress, count
+from uvgen.progress import shown_on
+
+
+class Recorder:
+    """A display that remembers."""
+
+    def __init__(self) -> None:
+        self.phases: list[tuple[str, int | None]] = []
+        self.done = 0
+        self.steps: list[int] = []
+
+    def begin(self, what: str, total: int | None, first: str) -> None:
+        self.phases.append((what, total))
+        self.done = 0
+
+    def advance(self, n: int) -> None:
+        self.done += n
+        self.steps.append(n)
+
+
+def watched(work) -> Recorder:
+    recorder = Recorder()
+    with shown_on(recorder):
+        work()
+    return recorder
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_build_says_its_phases_and_counts_every_sample(tree, model_path, tmp_path, workers) -> None:
+    (tree / "AFW/AFW_001_1_0.jpg").write_bytes(b"none")  # skipped, and counted: it is done
+    seen = watched(lambda: make(tree, model_path, tmp_path / "out", workers=workers))
+    assert [what for what, _ in seen.phases] == [
+        "reading a few samples", "laying out the map", "building", "comparing labels with annotations",
+    ]  # fmt: skip
+    assert dict(seen.phases)["building"] == 9 and sum(seen.steps) == 9
+
+
+def test_rerun_counts_what_is_missing_alone(tree, model_path, tmp_path) -> None:
+    make(tree, model_path, tmp_path / "out")
+    (tmp_path / "out/IBUG-00000.h5").unlink()
+    seen = watched(lambda: make(tree, model_path, tmp_path / "out"))
+    assert dict(seen.phases)["building"] == 2 == sum(seen.steps)
+    assert "building" not in dict(watched(lambda: make(tree, model_path, tmp_path / "out")).phases)
+
+
+def test_samples_are_counted_within_a_shard(model_path, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("uvgen.datasets.worker.BATCH", 16)
+    tree = write_tree(tmp_path / "300W_LP", n=40)
+    config = dataclasses.replace(SMALL, shard_size=256)
+    seen = watched(lambda: make(tree, model_path, tmp_path / "out", config))
+    assert seen.steps == [16, 16, 8] * 3
+
+
+def test_other_jobs_count_their_samples(tree, model_path, tmp_path) -> None:
+    make(tree, model_path, tmp_path / "shards")
+    shards = tmp_path / "shards"
+    for what, n, work in (
+        ("augmenting", 18, lambda: augment_shards(shards, tmp_path / "copies", copies=2)),
+        ("copying", 9, lambda: merge_shards(shards, tmp_path / "merged")),
+        ("exporting", 9, lambda: export_shards(shards, tmp_path / "npy", "npy")),
+        ("verifying", 9, lambda: verify_shards(shards)),
+        ("rendering faces", 6, lambda: render_faces(tmp_path / "faces", 3, size=64)),
+    ):
+        seen = watched(work)
+        assert dict(seen.phases)[what] == n and sum(seen.steps) == n, what
+
+
+@pytest.mark.slow
+def test_samples_of_a_process_that_died_count_once(model_path, tmp_path, monkeypatch) -> None:
+    for key, value in faulty_environment(tmp_path / "faults", AFW_025="kill 1").items():
+        monkeypatch.setenv(key, value)
+    tree = write_samples(tmp_path / "300W_LP", 40)
+    config = dataclasses.replace(SMALL, shard_size=40)
+    seen = watched(lambda: make(tree, model_path, tmp_path / "out", config, workers=2))
+    assert sum(seen.steps) == 40 and len(open_shards(tmp_path / "out")) == 40
+
+
+class Clock:
+    """A clock that a test turns."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    turned = Clock()
+    monkeypatch.setattr(progress, "time", turned)
+    return turned
+
+
+def shown(monkeypatch, **options) -> tuple[Progress, io.StringIO]:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    return Progress(lambda: None, **{"quiet": False, "verbose": False, **options}), stream
+
+
+def test_lines_name_a_phase_that_takes_long_and_count_with_a_rate_without_the_start(clock, monkeypatch) -> None:
+    display, stream = shown(monkeypatch)
+    with closing(display):
+        display.begin("building", 1000, "starting")
+        display.look()
+        assert stream.getvalue() == ""  # not yet
+        clock.now += 8
+        display.look()
+        assert stream.getvalue() == "starting ...\n"
+        display.advance(100)
+        clock.now += 9
+        display.advance(450)
+        display.look()
+        assert stream.getvalue().splitlines()[-1] == "building: 550 of 1000, 50 samples/s, 0:09 left"
+        display.begin("comparing labels with annotations", None, "comparing labels with annotations")
+        clock.now += 1
+        display.look()
+        assert stream.getvalue().splitlines()[-1] == "comparing labels with annotations ..."
+
+
+def test_progress_asks_whether_to_stop_whenever_it_hears_something() -> None:
+    asked = itertools.count()
+    display = Progress(lambda: next(asked), quiet=True, verbose=False)
+    with closing(display):
+        display.begin("building", 2, "starting")
+        display.advance(1)
+        display.advance(1)
+    assert next(asked) == 3
+
+
+def test_quiet_progress_says_nothing(clock, monkeypatch) -> None:
+    display, stream = shown(monkeypatch, quiet=True)
+    with closing(display):
+        display.begin("building", 10, "starting")
+        clock.now += 60
+        display.advance(5)
+        display.look()
+    assert stream.getvalue() == ""
+
+
+def test_count_has_the_plural() -> None:
+    assert [count(n, "shard") for n in (0, 1, 2)] == ["0 shards", "1 shard", "2 shards"]
+
+
+def test_misspelled_commands_and_options_are_answered_in_one_line(uvgen) -> None:
+    for arguments, message in (
+        (("biuld",), "uvgen: no command 'biuld'; did you mean build? (see `uvgen --help`)\n"),
+        (("model", "inf"), "uvgen: no command 'inf'; did you mean info? (see `uvgen model --help`)\n"),
+        (("zzz",), "uvgen: no command 'zzz'; expected one of augment, build, "),
+        (("build", "--overwritte"), "uvgen: no such option '--overwritte'"),
+        (("build", "--out", "x", "--size", "huge"), "uvgen: invalid value for '--size': 'huge' is not a valid integer"),
+    ):
+        result = uvgen(*arguments)
+        assert result.exit_code == 2 and result.stderr.startswith(message), result.stderr
+        assert result.stdout == "" and result.stderr.count("\n") == 1
+    assert re.search("[Dd]id you mean .*--overwrite'", uvgen("build", "--overwritte").stderr)
+
+
+def test_help_names_every_command_of_a_group_in_whole_sentences(uvgen) -> None:
+    for arguments in (("--help",), ("model", "--help")):
+        assert "..." not in uvgen(*arguments).stdout.split("Commands:")[1]
