@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from uvgen.cli.options import ANY_PATH, MODEL, untrusted_option, workers_option
+from uvgen.cli.options import ANY_PATH, EXISTING_FILE, MODEL, untrusted_option, workers_option
 from uvgen.cli.progress import cores, count, reported
 
 
@@ -16,6 +16,8 @@ from uvgen.cli.progress import cores, count, reported
 @click.option("--model", "model_path", type=MODEL, help="The shards' model, to make maps that are not stored.")
 @click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of the JPEG crops.")
 @workers_option
+@click.option("--list", "list_path", type=EXISTING_FILE, help="Samples to write, a name a line; others are not.")
+@click.option("--split", metavar="NAME", help="Write the samples of this part of splits.json.")
 @untrusted_option
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 def command(
@@ -24,6 +26,8 @@ def command(
     out: Path,
     model_path: Path | str | None,
     quality: int,
+    list_path: Path | None,
+    split: str | None,
     workers: int | None,
     retries: int,
     timeout: float | None,
@@ -44,12 +48,14 @@ def command(
     from uvgen import export_shards
     from uvgen.storage.files import check_folder, check_new_folder
 
+    if list_path is not None and split is not None:
+        raise click.UsageError("--list and --split exclude each other")
     check_new_folder(out)
     check_folder(out.absolute().parent, out)
     with reported(quiet=quiet):
         result = export_shards(
-            shards, out, to, model=model_path, quality=quality, workers=workers or cores(), retries=retries,
-            timeout=timeout, untrusted=untrusted,
+            shards, out, to, model=model_path, quality=quality, names=list_path, split=split,
+            workers=workers or cores(), retries=retries, timeout=timeout, untrusted=untrusted,
         )  # fmt: skip
     if not quiet:
         click.echo(f"{out}: {count(result.samples, 'sample')} as {to}")

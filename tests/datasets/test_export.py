@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -283,3 +284,37 @@ def test_export_on_two_workers_writes_the_same_files(built: Path, tmp_path: Path
             for f in (tmp_path / f"{to}1", tmp_path / f"{to}2")
         )
         assert one == two and one
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("to", TARGETS)
+def test_export_of_a_split_writes_its_samples_alone(built: Path, tmp_path: Path, to: str, workers: int) -> None:
+    shards = Path(shutil.copytree(built, tmp_path / "shards"))
+    uvgen.split_shards(shards, {"train": 0.5, "val": 0.5})
+    val = open_shards(shards, split="val")
+    assert export_shards(shards, tmp_path / "val", to, split="val", workers=workers).samples == len(val) < N
+    listed = export_shards(shards, tmp_path / "listed", to, names=val.names)
+    assert hashes_below(tmp_path / "val") == hashes_below(tmp_path / "listed")
+    whole = export_shards(shards, tmp_path / "all", to)
+    assert len(listed.files) < len(whole.files)
+    if to == "npy":
+        stems = {
+            str(path.relative_to(tmp_path / "val").with_suffix("")) for path in listed.files if path.suffix == ".jpg"
+        }
+        assert stems == set(val.names)
+
+
+def hashes_below(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_export_that_was_killed_is_not_finished_with_other_samples(built: Path, tmp_path: Path) -> None:
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    names = open_shards(built).names
+    with pytest.raises(KeyboardInterrupt):
+        export_shards(built, tmp_path / "out", "npy", progress=stop)
+    export_shards(built, tmp_path / "out", "npy", names=names[-2:])
+    jpegs = [path for path in (tmp_path / "out").rglob("*.jpg")]
+    assert len(jpegs) == 2

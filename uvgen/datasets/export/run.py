@@ -3,10 +3,11 @@
 Crops become JPEG files, which loses a little; maps stay exact: float32 ``.npy``.
 """
 
+import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
@@ -56,6 +57,8 @@ def export_shards(
     *,
     model: "MorphableModel | str | os.PathLike[str] | None" = None,
     quality: int = JPEG_QUALITY,
+    names: Iterable[str] | str | os.PathLike[str] | None = None,
+    split: str | None = None,
     workers: int = 1,
     retries: int = RETRIES,
     timeout: float | None = None,
@@ -78,6 +81,8 @@ def export_shards(
         The model that the set was built with; makes maps that are not stored.
     quality : int
         Of the JPEG files, 1 to 100; colors are not subsampled.
+    names, split
+        Which samples, as for `uvgen.open_shards`; all by default.
     workers : int
         Processes; 1 works in this one, unless there is a `timeout`.
     retries : int
@@ -117,7 +122,7 @@ def export_shards(
         from uvgen.models.load import as_model
 
         model = as_model(model, untrusted=untrusted)
-    reader = open_shards(shards, model, untrusted=untrusted)
+    reader = open_shards(shards, model, names=names, split=split, untrusted=untrusted)
     if not len(reader):
         raise InputError(f"{shards}: holds no samples, expected one or more")
     if "image" not in reader.fields:
@@ -130,7 +135,10 @@ def export_shards(
     parts = [Part(Path(file).stem, range(end - n, end)) for file, n, end in counts]
     with exclusive(draft_of(out)) as check_there, folder_on_success(out) as draft:
         settings = {"index": sha256_file(reader.folder / DATASET_INDEX), "to": to, "quality": quality}
-        job = ExportJob(reader.folder, model, to, quality, draft, untrusted)
+        chosen = None if names is None and split is None else tuple(reader.names)
+        if chosen is not None:
+            settings["names"] = hashlib.sha256("\n".join(chosen).encode()).hexdigest()
+        job = ExportJob(reader.folder, model, to, quality, draft, untrusted, chosen)
         record = _ExportRecord(draft, settings, reader, TARGETS[to], check_there)
         counted = None if progress is None else lambda part: progress(len(part.samples))
         how: dict[str, Any] = {"workers": workers, "retries": retries, "timeout": timeout, "progress": counted}
@@ -149,10 +157,11 @@ class ExportJob:
     quality: int
     draft: Path
     untrusted: bool
+    names: tuple[str, ...] | None  # of the samples, where not all are written
 
     def open(self) -> Callable[[Part], Part]:
         """The function that writes the samples of one shard."""
-        reader = open_shards(self.shards, self.model, untrusted=self.untrusted)
+        reader = open_shards(self.shards, self.model, names=self.names, untrusted=self.untrusted)
 
         def write(part: Part) -> Part:
             TARGETS[self.to].write(reader, part, self.draft, self.quality)
