@@ -21,6 +21,7 @@ from .models.convert import ConvertResult, convert_model
 from .models.load import load_model
 from .models.morphable import MorphableModel, save_model
 from .preview.page import PreviewResult, contact_sheet, render_preview
+from .report.write import ReportResult, write_report
 from .samples.find import Sample, find_samples
 from .samples.read import read_annotation, read_image
 from .shards.index import SkippedSample
@@ -41,6 +42,7 @@ __all__ = [
     "MorphableModel",
     "PositionMapper",
     "PreviewResult",
+    "ReportResult",
     "Sample",
     "ShardReader",
     "ShardResult",
@@ -75,4 +77,5 @@ __all__ = [
     "verify_shards",
     "warp_image",
     "weight_mask",
+    "write_report",
 ]

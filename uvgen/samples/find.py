@@ -209,19 +209,38 @@ def select_samples(samples: Iterable[Sample], names: Iterable[str]) -> list[Samp
     Raises
     ------
     InputError
-        Where a name is not among the samples.
+        Where a name is not among the samples, or there is none.
     """
     samples = list(samples)
-    there = {_same(sample.name) for sample in samples}
-    wanted = {_listed(line.rstrip("\r\n"), there) for line in names} - {""}
+    wanted = _wanted(samples, names)
     if not wanted:
         raise InputError("the list of samples names none")
+    return [sample for sample in samples if _same(sample.name) in wanted]
+
+
+def exclude_samples(samples: Iterable[Sample], names: Iterable[str]) -> list[Sample]:
+    """The samples that a list of names does not name; the list may be empty.
+
+    Parameters and order as for `select_samples`. InputError where a name is not among the samples, or all are named.
+    """
+    samples = list(samples)
+    unwanted = _wanted(samples, names)
+    left = [sample for sample in samples if _same(sample.name) not in unwanted]
+    if samples and not left:
+        raise InputError(f"all {len(samples)} samples are excluded, expected one or more that are left")
+    return left
+
+
+def _wanted(samples: Sequence[Sample], names: Iterable[str]) -> set[str]:
+    """The names that lines mean, as `_same` spells them; InputError where one is not among the samples."""
+    there = {_same(sample.name) for sample in samples}
+    wanted = {_listed(line.rstrip("\r\n"), there) for line in names} - {""}
     if missing := sorted(wanted - there):
         example = samples[0].name if samples else "none"
         raise InputError(
             f"{len(missing)} listed samples are not there, first {brief(missing[0])}; names look like {example}"
         )
-    return [sample for sample in samples if _same(sample.name) in wanted]
+    return wanted
 
 
 def _listed(line: str, there: set[str]) -> str:

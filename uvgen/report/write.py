@@ -1,0 +1,241 @@
+"""A report of a data set, as a folder of pages: what `uvgen report` writes."""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uvgen._version import __version__
+from uvgen.checks import number_in
+from uvgen.datasets.open import check_model, open_shards
+from uvgen.datasets.quality import LabelQuality, label_quality
+from uvgen.datasets.verify import VerifyResult, verify_shards
+from uvgen.errors import DatasetError
+from uvgen.jobs.run import RETRIES, check_run, results
+from uvgen.models.load import as_model
+from uvgen.models.morphable import MorphableModel
+from uvgen.preview.panels import LEFT, LINES, MIDDLE, RIGHT, _sides
+from uvgen.report.folder import check_report_folder, report_on_success
+from uvgen.report.javascript import packed, write_script
+from uvgen.report.overview import Overview, describe
+from uvgen.report.pictures import PER_FILE, THUMB, Drawn, Pictured, PictureJob
+from uvgen.report.table import BIT, FLAGS, SampleTable
+from uvgen.samples.find import Sample, select_samples
+from uvgen.shards.index import Index
+from uvgen.shards.reader import ShardReader
+
+WORST = 1000
+"""How many samples have pictures, by default."""
+
+FIRST_PAGE = "index.html"
+
+_ASSETS = ("report.js", "report.css", "LICENSES.txt")
+
+
+@dataclass(frozen=True, slots=True)
+class ReportResult:
+    """What `uvgen.write_report` wrote.
+
+    Attributes
+    ----------
+    page : Path
+        The page to open.
+    samples, pictured : int
+        In the data set, and those of them with pictures.
+    size_bytes : int
+        Of all files.
+    seconds : float
+        What it took.
+    verified : VerifyResult or None
+        What checking the set found, where that was asked for.
+    quality : LabelQuality or None
+        How far the labels are from the annotations, where there are some.
+    """
+
+    page: Path
+    samples: int
+    pictured: int
+    size_bytes: int
+    seconds: float
+    verified: VerifyResult | None = None
+    quality: LabelQuality | None = None
+
+
+def write_report(
+    shards: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    worst: int | None = WORST,
+    names: Iterable[str] | None = None,
+    model: MorphableModel | str | os.PathLike[str] | None = None,
+    verify: bool = True,
+    workers: int = 1,
+    retries: int = RETRIES,
+    timeout: float | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int], object] | None = None,
+) -> ReportResult:
+    """Write pages that show a data set, for people to see whether its labels are right.
+
+    Parameters
+    ----------
+    shards : path-like
+        The data set's folder.
+    out : path-like
+        Folder to make; it appears once it is whole, and nothing is left of it where that fails.
+    worst : int, optional
+        How many samples get pictures: those farthest from their annotations, then those without one that are least
+        like the others. All samples have their numbers in any case. None: all get pictures.
+    names : iterable of str, optional
+        Samples that get pictures instead, with or without a suffix; empty lines and those that begin with # do not
+        count.
+    model : MorphableModel or path-like, optional
+        The set's: makes maps that are not stored, and lets labels be compared with their parameters.
+    verify : bool
+        Whether to check the set as `uvgen.verify_shards` does, which reads all of it.
+    workers : int
+        Processes that draw; 1 works in this one, unless there is a `timeout`.
+    retries, timeout
+        As for `uvgen.build_shards`, for 16 samples at a time; where processes die at them again and again, the report
+        ends.
+    overwrite : bool
+        Replace a report in the folder.
+    progress : callable, optional
+        Called with numbers of samples: verified ones, then drawn ones.
+
+    Returns
+    -------
+    ReportResult
+
+    Raises
+    ------
+    DatasetError
+        Where the set is damaged, empty or lacks images, or maps and there is no model; or the folder holds something
+        else or cannot be written.
+    ModelError
+        Where the model is not the set's.
+    InputError
+        Where a number is out of range, or a name is not in the set.
+
+    Examples
+    --------
+    >>> uvgen.write_report("shards/", "report/").page
+    PosixPath('report/index.html')
+    """
+    started = time.perf_counter()
+    if worst is not None:
+        number_in(worst, "worst", 0, whole=True)
+    check_run(workers, retries=retries, timeout=timeout)
+    out = Path(os.path.abspath(out))
+    check_report_folder(out, overwrite=overwrite)
+    model = None if model is None else as_model(model)
+    reader = open_shards(shards)
+    _check_set(reader, model)
+    if model is not None:
+        check_model(model, reader.folder, reader.config)
+    index = Index.read(reader.folder)
+    made = reader.config.build.maps == "none"
+    verified = verify_shards(reader.folder, model=model, progress=progress) if verify else None
+    table = SampleTable.of(reader, model)
+    chosen = _chosen(table, worst, names)
+    quality = verified.quality if verified is not None and verified.sound else label_quality(reader, model)
+    with report_on_success(out, overwrite=overwrite) as draft:
+        parts = [Pictured(k, tuple(chosen[first : first + PER_FILE]))
+                 for k, first in enumerate(range(0, len(chosen), PER_FILE))]  # fmt: skip
+        job = PictureJob(reader.folder, model, made, draft)
+        for drawn in results(job, parts, workers, retries=retries, timeout=timeout):
+            _note(drawn, table)
+            if progress is not None:
+                progress(len(drawn.pictured.samples))
+        heights = reader.column("image_height")
+        title = reader.folder.resolve().name
+        about = describe(title, index, reader.config, table, heights, verified, quality, model, len(chosen))
+        _write_rows(draft, table, chosen)
+        _write_overview(draft, about, reader, listed=names is not None)
+        _write_page(draft, about)
+        size = sum(path.stat().st_size for path in draft.rglob("*") if path.is_file())
+    return ReportResult(
+        out / FIRST_PAGE, len(reader), len(chosen), size, time.perf_counter() - started, verified, quality
+    )
+
+
+def _check_set(reader: ShardReader, model: MorphableModel | None) -> None:
+    if not len(reader):
+        raise DatasetError(f"{reader.folder}: holds no sample to show, expected one or more")
+    if "image" not in reader.fields:
+        raise DatasetError(f"{reader.folder}: has no images to show, expected a set with images")
+    if model is None and "posmap" not in reader.fields:
+        raise DatasetError(
+            f"{reader.folder}: stores no maps, expected maps or a model; give the model that it was built with"
+        )
+
+
+def _chosen(table: SampleTable, worst: int | None, names: Iterable[str] | None) -> list[int]:
+    """Samples that get pictures, worst first."""
+    if names is None:
+        return [int(k) for k in table.order[: len(table.order) if worst is None else worst]]
+    listed = select_samples([Sample(name, "", None, None) for name in table.names], names)
+    wanted = {sample.name for sample in listed}
+    return [int(k) for k in table.order if table.names[k] in wanted]
+
+
+def _note(drawn: Drawn, table: SampleTable) -> None:
+    for k, wrong in zip(drawn.pictured.samples, drawn.wrong, strict=True):
+        if wrong:
+            table.flags[k] |= BIT["problem"]
+
+
+def _write_rows(draft: Path, table: SampleTable, chosen: Sequence[int]) -> None:
+    """The gallery's columns, in its first order: a row takes some 30 bytes and its name."""
+    order = table.order
+    picture = np.full(len(order), -1, np.int32)
+    picture[list(chosen)] = np.arange(len(chosen))
+    columns: dict[str, Any] = {
+        "names": [table.names[k] for k in order],
+        "subset": packed(table.subset[order]),
+        "nme": packed(table.nme[order]),
+        "oddity": packed(table.oddity[order]),
+        "pitch": packed(table.angles_deg[order, 0]),
+        "yaw": packed(table.angles_deg[order, 1]),
+        "roll": packed(table.angles_deg[order, 2]),
+        "flags": packed(table.flags[order]),
+        "picture": packed(picture[order]),
+    }
+    write_script(draft / "data/rows.js", "rows", columns)
+
+
+def _write_overview(draft: Path, about: Overview, reader: ShardReader, *, listed: bool) -> None:
+    write_script(draft / "data/overview.js", "overview", {
+        "title": about.title,
+        "identity": about.identity,
+        "samples": len(reader),
+        "subsets": [name for name, _ in about.subsets],
+        "flags": list(FLAGS.items()),
+        "histograms": list(about.histograms),
+        "perFile": PER_FILE,
+        "thumb": THUMB,
+        "listed": listed,
+        "copies": reader.config.augmentation is not None,
+        "sides": [(RIGHT, MIDDLE, LEFT).index(side) for side in _sides()],
+        "lines": [[list(indices), closed] for indices, closed in LINES],
+    })  # fmt: skip
+
+
+def _write_page(draft: Path, about: Overview) -> None:
+    import jinja2
+
+    package = files("uvgen.report")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=jinja2.FunctionLoader(lambda name: (package / "templates" / name).read_text(encoding="utf-8")),
+    )  # fmt: skip
+    page = environment.get_template("index.html.j2").render(about=about, version=__version__, flags=FLAGS)
+    (draft / FIRST_PAGE).write_text(page, encoding="utf-8", newline="\n")
+    (draft / "assets").mkdir()
+    for name in _ASSETS:
+        (draft / "assets" / name).write_bytes((package / "assets" / name).read_bytes())
