@@ -40,7 +40,7 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 @option("--list", "list_path", type=EXISTING_FILE, group=_INPUT,
         help="Text file of sample names, one a line; only these are taken.")  # fmt: skip
 @option("--exclude", "exclude_path", type=EXISTING_FILE, group=_INPUT,
-        help="Text file of sample names, one a line; these are left out, such as those marked in a report.")  # fmt: skip
+        help="Text file of sample names, one a line; these are left out, as marked in a report.")  # fmt: skip
 @option("--limit", type=click.IntRange(min=1), metavar="N", group=_INPUT, help="Take the first N samples only.")
 @option("--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder for the shards and dataset.json.")
 @option("--size", type=click.IntRange(16, 4096), default=256, show_default=True, group=_OUTPUT,

@@ -24,10 +24,12 @@ _SHOWN, _OUTPUT = "What is shown", "What comes out"
 @click.argument("shards", type=ANY_PATH)
 @option("--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder to make; open index.html in it.")
 @option("--worst", type=click.IntRange(min=0), default=1000, show_default=True, metavar="N", group=_SHOWN,
-        help="Pictures of this many samples: the largest label NME first, then those least like the others.")  # fmt: skip
+        help="Pictures of this many samples: the largest label NME first, then the least usual ones.")  # fmt: skip
 @option("--all", "all_samples", is_flag=True, group=_SHOWN, help="Pictures of all samples.")
 @option("--names", "names_path", type=EXISTING_FILE, group=_SHOWN,
         help="Pictures of the samples in a text file, one name a line.")  # fmt: skip
+@option("--thumbnails", is_flag=True, group=_SHOWN,
+        help="Thumbnails of all other samples too: 5 kB each, and a twentieth of the time.")  # fmt: skip
 @option("--model", "model_path", type=MODEL, group=_SHOWN,
         help="The set's model: makes maps where the set stores none, and lets labels be checked.")  # fmt: skip
 @option("--verify/--no-verify", default=True, show_default=True, group=_SHOWN,
@@ -41,6 +43,7 @@ def command(
     worst: int,
     all_samples: bool,
     names_path: Path | None,
+    thumbnails: bool,
     model_path: Path | str | None,
     verify: bool,
     workers: int | None,
@@ -73,13 +76,14 @@ def command(
         raise click.UsageError("missing --model: the set stores no maps, and its model makes them")
     names = None if names_path is None else read_names(names_path)
     n = len(reader)
-    drawn = n if all_samples or names is not None else min(n, worst)
+    drawn = n if all_samples or thumbnails or names is not None else min(n, worst)
     with reported(n * verify + drawn, quiet=quiet) as shown:
         result = write_report(
             shards,
             out,
             worst=None if all_samples else worst,
             names=names,
+            thumbnails=thumbnails,
             model=model_path,
             verify=verify,
             workers=workers or cores(),
@@ -93,7 +97,6 @@ def command(
     if result.quality is not None:
         show_warnings(result.quality.warnings)
     if not quiet:
-        click.echo(
-            f"{result.page}: {result.samples} samples, {result.pictured} with pictures, {result.size_bytes / 1e6:.1f} MB"
-        )
+        what = f"{result.samples} samples, {result.pages} with pages, {result.pictured} with thumbnails"
+        click.echo(f"{result.page}: {what}, {result.size_bytes / 1e6:.1f} MB")
         show_quality(result.quality)

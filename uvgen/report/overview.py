@@ -75,6 +75,7 @@ def describe(
     quality: LabelQuality | None,
     model: MorphableModel | None,
     n_pictured: int,
+    n_pages: int,
 ) -> Overview:
     """The first view of a set; `verified` is None where that was not asked for, and `quality` is the labels'."""
     names = Counter(table.subset.tolist())
@@ -86,7 +87,8 @@ def describe(
         ("annotated", f"{n_annotated:,}"),
         ("shards", f"{sum(entry.samples > 0 for entry in index.shards):,}"),
         ("size", f"{sum(entry.size_bytes for entry in index.shards) / 1e6:,.1f} MB"),
-        ("with pictures here", f"{n_pictured:,}"),
+        ("thumbnails here", f"{n_pictured:,}"),
+        ("pages here", f"{n_pages:,}"),
     ]
     if n_annotated:
         facts.insert(3, ("label NME, median", f"{np.nanmedian(table.nme):.2%}"))
@@ -149,9 +151,7 @@ def _shown(value: Any) -> str:
         return "; ".join(f"{key} {_shown(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(_shown, value)) or "none"
-    return (
-        {None: "none", True: "yes", False: "no"}.get(value, str(value)) if value in (None, True, False) else str(value)
-    )
+    return "none" if value is None else ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
 def _kind(reason: str, name: str) -> str:
@@ -164,24 +164,27 @@ def _kind(reason: str, name: str) -> str:
 def _histograms(table: SampleTable, heights_px: NDArray[np.integer[Any]]) -> tuple[Mapping[str, Any], ...]:
     found = []
     if np.isfinite(table.nme).any():
-        found.append(_histogram("Label NME", "nme", "%", 100 * table.nme[np.isfinite(table.nme)], 0.0))
+        found.append(_histogram("Label NME", "nme", "%", 100 * table.nme[np.isfinite(table.nme)], 0.1, 0.0))
     for k, name in ((1, "Yaw"), (0, "Pitch"), (2, "Roll")):
-        found.append(_histogram(name, name.lower(), "°", table.angles_deg[:, k]))
-    found.append(_histogram("Height of the images", "", "px", heights_px))
-    found.append(_histogram("Face in its image, longer side", "", "px", table.face_px, 0.0))
-    found.append(_histogram("Crop pixels per image pixel", "", "", table.magnification, 0.0))
+        found.append(_histogram(name, name.lower(), "°", table.angles_deg[:, k], 1.0))
+    found.append(_histogram("Height of the images", "", "px", heights_px, 10.0))
+    found.append(_histogram("Face in its image, longer side", "", "px", table.face_px, 5.0, 0.0))
+    found.append(_histogram("Crop pixels per image pixel", "", "", table.magnification, 0.01, 0.0))
     return tuple(found)
 
 
-def _histogram(title: str, column: str, unit: str, values: NDArray[Any], low: float | None = None) -> Mapping[str, Any]:
+def _histogram(
+    title: str, column: str, unit: str, values: NDArray[Any], least: float, low: float | None = None
+) -> Mapping[str, Any]:
     """Counts in some 36 bins of a round width; what lies beyond the 99.9th percentile counts in the last.
 
-    `column` is the column of the gallery that a bar filters by, "" for none.
+    `column` is the column of the gallery that a bar filters by, "" for none; `least` the smallest width; bins begin
+    at `low`, or at the smallest value.
     """
     values = np.asarray(values, np.float64)
     top = float(np.percentile(values, 99.9)) if len(values) > 1000 else float(values.max())
     bottom = float(values.min()) if low is None else low
-    width = _round_width((top - bottom) / 36)
+    width = _round_width(max((top - bottom) / 36, least))
     first = np.floor(bottom / width)
     n = max(1, min(200, int(np.floor(top / width) - first) + 1))
     bins = np.clip(np.floor(values / width) - first, 0, n - 1).astype(int)
@@ -200,7 +203,5 @@ def _histogram(title: str, column: str, unit: str, values: NDArray[Any], low: fl
 
 def _round_width(width: float) -> float:
     """1, 2 or 5 times a power of ten, not less than this."""
-    if not width > 1e-9:
-        return 1.0
     power = 10.0 ** np.floor(np.log10(width))
     return float(next(step * power for step in (1, 2, 5, 10) if step * power >= width * (1 - 1e-9)))

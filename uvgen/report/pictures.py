@@ -16,7 +16,7 @@ from uvgen.images.codecs import encode_jpeg
 from uvgen.maps.landmarks import LandmarkWeights
 from uvgen.models.morphable import MorphableModel
 from uvgen.preview.page import _landmarks, _what_was_done
-from uvgen.preview.panels import SampleView, dense_panel, map_panel, texture_panel, zoom_panel
+from uvgen.preview.panels import SampleView, dense_panel, map_panel, texture_panel
 from uvgen.preview.problems import label_problems
 from uvgen.report.javascript import numbers, packed, write_script
 from uvgen.shards.reader import ShardReader
@@ -34,10 +34,11 @@ _POSE = ("pitch (rad)", "yaw (rad)", "roll (rad)", "tx (px)", "ty (px)", "tz (px
 
 
 class Pictured(NamedTuple):
-    """Samples whose thumbnails share a file: the file's number, their numbers in the set, in their order in it."""
+    """Samples whose thumbnails share a file: the file's number, their numbers in the set, how many have pages."""
 
     number: int
     samples: tuple[int, ...]
+    n_pages: int
 
     @property
     def name(self) -> str:
@@ -46,11 +47,10 @@ class Pictured(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """What came of a `Pictured`: which samples have labels that cannot be right, and how many bytes there are."""
+    """What came of a `Pictured`: which of its samples with a page have labels that cannot be right."""
 
     pictured: Pictured
     wrong: tuple[bool, ...]
-    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,22 +65,24 @@ class PictureJob:
 
     def open(self) -> Callable[[Pictured], Drawn]:
         """The function that draws some samples and writes their scripts."""
-        reader = open_shards(self.shards, self.model if self.made else None)
+        stored = open_shards(self.shards)
+        reader = open_shards(self.shards, self.model) if self.made else stored
         constants = reader.constants
         texels, read, _ = _landmarks(constants, self.model, reader.config.build.convention)
         picture = _Picture(reader, constants["coverage"], constants["weight_mask"], texels, read)
 
         def draw(pictured: Pictured) -> Drawn:
-            thumbs, wrong, size = [], [], 0
+            thumbs, wrong = [], []
             for place, k in enumerate(pictured.samples):
-                sample = reader[k]
-                content = picture.page(sample)
+                sample = reader[k] if place < pictured.n_pages else stored[k]
                 thumbs.append(picture.thumbnail(sample))
-                wrong.append(bool(content["problems"]))
-                number = pictured.number * PER_FILE + place
-                size += write_script(self.out / sample_file(number), "sample", number, content)
-            size += write_script(self.out / thumbs_file(pictured.number), "thumbs", pictured.number, thumbs)
-            return Drawn(pictured, tuple(wrong), size)
+                if place < pictured.n_pages:
+                    content = picture.page(sample)
+                    number = pictured.number * PER_FILE + place
+                    write_script(self.out / sample_file(number), "sample", number, content)
+                    wrong.append(bool(content["problems"]))
+            write_script(self.out / thumbs_file(pictured.number), "thumbs", pictured.number, thumbs)
+            return Drawn(pictured, tuple(wrong))
 
         return draw
 
@@ -151,7 +153,6 @@ class _Picture:
         content["visible"] = face.seen[self._texels[:, 0], self._texels[:, 1]].astype(int).tolist()
         content["numbers"].append(["hidden part of the face", f"{1 - face.seen[face.face].mean():.0%}"])
         content["panels"] = {
-            "zoom": _jpeg(zoom_panel(face, self._texels, self._read), _QUALITY),
             "dense": _jpeg(dense_panel(face, self._every), _QUALITY),
             "map": _jpeg(map_panel(face), _QUALITY),
             "texture": _jpeg(texture_panel(face, self._texels), _QUALITY),
@@ -175,6 +176,8 @@ class _Picture:
         covered, seen = face.coverage[::step, ::step], face.seen[::step, ::step]
         points = face.position_map[::step, ::step][covered].astype(np.float64)
         low, high = points.min(axis=0), points.max(axis=0)
+        shown = face.position_map[face.face].astype(np.float64)  # without head and neck: what is to be looked at
+        near, far = shown.min(axis=0), shown.max(axis=0)
         codes = np.rint((points - low) / np.maximum(high - low, 1e-6) * 65535).astype(np.uint16)
         return {
             "side": len(covered),
@@ -183,6 +186,9 @@ class _Picture:
             "points": packed(codes),
             "low": numbers(low, 3),
             "high": numbers(high, 3),
+            "middle": numbers((near + far) / 2, 3),
+            "reach": round(float((far - near).max()) / 2, 3),
+            "turn": 1 if face.angles_rad[1] >= 0 else -1,
         }
 
 

@@ -45,8 +45,8 @@ class ReportResult:
     ----------
     page : Path
         The page to open.
-    samples, pictured : int
-        In the data set, and those of them with pictures.
+    samples, pictured, pages : int
+        In the data set, those of them with a thumbnail, and those with all pictures.
     size_bytes : int
         Of all files.
     seconds : float
@@ -60,6 +60,7 @@ class ReportResult:
     page: Path
     samples: int
     pictured: int
+    pages: int
     size_bytes: int
     seconds: float
     verified: VerifyResult | None = None
@@ -72,6 +73,7 @@ def write_report(
     *,
     worst: int | None = WORST,
     names: Iterable[str] | None = None,
+    thumbnails: bool = False,
     model: MorphableModel | str | os.PathLike[str] | None = None,
     verify: bool = True,
     workers: int = 1,
@@ -94,6 +96,8 @@ def write_report(
     names : iterable of str, optional
         Samples that get pictures instead, with or without a suffix; empty lines and those that begin with # do not
         count.
+    thumbnails : bool
+        Whether all other samples get a thumbnail at least: some 5 kB each, and a twentieth of the time.
     model : MorphableModel or path-like, optional
         The set's: makes maps that are not stored, and lets labels be compared with their parameters.
     verify : bool
@@ -142,11 +146,18 @@ def write_report(
     made = reader.config.build.maps == "none"
     verified = verify_shards(reader.folder, model=model, progress=progress) if verify else None
     table = SampleTable.of(reader, model)
-    chosen = _chosen(table, worst, names)
+    shown = _chosen(table, worst, names)
+    n_pages = len(shown)
+    if thumbnails:
+        there = set(shown)
+        shown += [int(k) for k in table.order if int(k) not in there]
     quality = verified.quality if verified is not None and verified.sound else label_quality(reader, model)
     with report_on_success(out, overwrite=overwrite) as draft:
-        parts = [Pictured(k, tuple(chosen[first : first + PER_FILE]))
-                 for k, first in enumerate(range(0, len(chosen), PER_FILE))]  # fmt: skip
+        firsts = range(0, len(shown), PER_FILE)
+        parts = [
+            Pictured(k, tuple(shown[first : first + PER_FILE]), min(max(n_pages - first, 0), PER_FILE))
+            for k, first in enumerate(firsts)
+        ]
         job = PictureJob(reader.folder, model, made, draft)
         for drawn in results(job, parts, workers, retries=retries, timeout=timeout):
             _note(drawn, table)
@@ -154,13 +165,13 @@ def write_report(
                 progress(len(drawn.pictured.samples))
         heights = reader.column("image_height")
         title = reader.folder.resolve().name
-        about = describe(title, index, reader.config, table, heights, verified, quality, model, len(chosen))
-        _write_rows(draft, table, chosen)
-        _write_overview(draft, about, reader, listed=names is not None)
+        about = describe(title, index, reader.config, table, heights, verified, quality, model, len(shown), n_pages)
+        _write_rows(draft, table, shown)
+        _write_overview(draft, about, reader, n_pages, listed=names is not None)
         _write_page(draft, about)
         size = sum(path.stat().st_size for path in draft.rglob("*") if path.is_file())
     return ReportResult(
-        out / FIRST_PAGE, len(reader), len(chosen), size, time.perf_counter() - started, verified, quality
+        out / FIRST_PAGE, len(reader), len(shown), n_pages, size, time.perf_counter() - started, verified, quality
     )
 
 
@@ -185,16 +196,16 @@ def _chosen(table: SampleTable, worst: int | None, names: Iterable[str] | None) 
 
 
 def _note(drawn: Drawn, table: SampleTable) -> None:
-    for k, wrong in zip(drawn.pictured.samples, drawn.wrong, strict=True):
+    for k, wrong in zip(drawn.pictured.samples, drawn.wrong, strict=False):  # those with pages come first
         if wrong:
             table.flags[k] |= BIT["problem"]
 
 
-def _write_rows(draft: Path, table: SampleTable, chosen: Sequence[int]) -> None:
+def _write_rows(draft: Path, table: SampleTable, shown: Sequence[int]) -> None:
     """The gallery's columns, in its first order: a row takes some 30 bytes and its name."""
     order = table.order
     picture = np.full(len(order), -1, np.int32)
-    picture[list(chosen)] = np.arange(len(chosen))
+    picture[list(shown)] = np.arange(len(shown))
     columns: dict[str, Any] = {
         "names": [table.names[k] for k in order],
         "subset": packed(table.subset[order]),
@@ -209,7 +220,7 @@ def _write_rows(draft: Path, table: SampleTable, chosen: Sequence[int]) -> None:
     write_script(draft / "data/rows.js", "rows", columns)
 
 
-def _write_overview(draft: Path, about: Overview, reader: ShardReader, *, listed: bool) -> None:
+def _write_overview(draft: Path, about: Overview, reader: ShardReader, n_pages: int, *, listed: bool) -> None:
     write_script(draft / "data/overview.js", "overview", {
         "title": about.title,
         "identity": about.identity,
@@ -219,7 +230,8 @@ def _write_overview(draft: Path, about: Overview, reader: ShardReader, *, listed
         "histograms": list(about.histograms),
         "perFile": PER_FILE,
         "thumb": THUMB,
-        "listed": listed,
+        "pages": n_pages,
+            "listed": listed,
         "copies": reader.config.augmentation is not None,
         "sides": [(RIGHT, MIDDLE, LEFT).index(side) for side in _sides()],
         "lines": [[list(indices), closed] for indices, closed in LINES],

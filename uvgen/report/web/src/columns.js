@@ -4,7 +4,7 @@ import { bytes } from "./data.js";
 
 /** @typedef {"worst" | "name" | "subset" | "nme" | "yaw" | "pitch" | "roll" | "oddity"} Key */
 /** @typedef {{name: string, subset: number, low: Record<string, number>, high: Record<string, number>,
- *   flags: Map<number, boolean>, marked: boolean | null, pictured: boolean | null}} Filter */
+ *   range: {column: string, low: number, high: number} | null, flags: Map<number, boolean>, marked: boolean | null, pictured: boolean | null}} Filter */
 
 export class Columns {
   /** @param {Record<string, any>} raw as `rows.js` brings it */
@@ -42,12 +42,17 @@ export class Columns {
     if (part) this._lower ??= this.names.map((name) => name.toLowerCase());
     const low = Object.entries(filter.low);
     const high = Object.entries(filter.high);
+    const { range } = filter;
     const flags = [...filter.flags];
     for (let row = 0; row < this.n; row++) {
       if (filter.subset >= 0 && this.subset[row] !== filter.subset) continue;
       if (part && !(/** @type {string[]} */ (this._lower))[row].includes(part)) continue;
       if (!low.every(([name, bound]) => this.number[name][row] >= bound)) continue;
       if (!high.every(([name, bound]) => this.number[name][row] <= bound)) continue;
+      if (range) {
+        const value = this.number[range.column][row];
+        if (!(value >= range.low && value < range.high)) continue; // as a histogram counts
+      }
       if (!flags.every(([bit, wanted]) => (this.flags[row] & bit) > 0 === wanted)) continue;
       if (filter.pictured !== null && this.picture[row] >= 0 !== filter.pictured) continue;
       if (filter.marked !== null && isMarked(row) !== filter.marked) continue;

@@ -3,10 +3,11 @@
 /** @typedef {{title: string, column: string, unit: string, first: number, width: number, counts: number[], low: number,
  *   high: number, median: number}} Histogram */
 /** @typedef {{title: string, identity: string, samples: number, subsets: string[], flags: [string, string][],
- *   histograms: Histogram[], perFile: number, thumb: number, listed: boolean, copies: boolean,
+ *   histograms: Histogram[], perFile: number, thumb: number, pages: number, listed: boolean, copies: boolean,
  *   lines: [number[], boolean][], sides: number[]}} Overview */
 /** @typedef {{i: string, l: string, a?: string}} Thumb */
-/** @typedef {{side: number, covered: string, seen: string, points: string, low: number[], high: number[]}} MeshData */
+/** @typedef {{side: number, covered: string, seen: string, points: string, low: number[], high: number[],
+ *   middle: number[], reach: number, turn: number}} MeshData */
 /** @typedef {{name: string, source: string, size: number, crop: string, landmarks: number[][],
  *   annotated: (number|null)[][] | null, numbers: [string, string][], problems: string[],
  *   panels: Record<string, string>, mesh: MeshData | null, visible: number[] | null}} SampleData */

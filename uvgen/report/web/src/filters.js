@@ -79,18 +79,13 @@ export class Filters {
     const filter = {
       name: /** @type {HTMLInputElement} */ (element("f-name")).value,
       subset: Number(/** @type {HTMLSelectElement} */ (element("f-subset")).value),
-      low: {}, high: {}, flags: new Map(), marked: null, pictured: null,
+      low: {}, high: {}, range: this.range, flags: new Map(), marked: null, pictured: null,
     };
     for (const [column, scale] of /** @type {[string, number][]} */ ([["nme", 0.01], ["yaw", 1]])) {
       for (const side of /** @type {("low" | "high")[]} */ (["low", "high"])) {
         const value = /** @type {HTMLInputElement} */ (element(`f-${column}-${side}`)).valueAsNumber;
         if (Number.isFinite(value)) filter[side][column] = value * scale;
       }
-    }
-    if (this.range) {
-      const { column, low, high } = this.range;
-      filter.low[column] = Math.max(low, filter.low[column] ?? -Infinity);
-      filter.high[column] = Math.min(high, filter.high[column] ?? Infinity);
     }
     for (const [select, what] of this.choices) {
       if (!select.value) continue;

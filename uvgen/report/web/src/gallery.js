@@ -1,7 +1,7 @@
 // The gallery: a grid of which only the rows in sight exist, so that 122,450 samples scroll like a hundred.
 
-import { thumbs, bytes, jpeg } from "./data.js";
-import { crosses, lines } from "./landmarks.js";
+import { jpeg, thumbs } from "./data.js";
+import { overlay } from "./landmarks.js";
 
 /** @typedef {import("./columns.js").Columns} Columns */
 /** @typedef {import("./columns.js").Key} Key */
@@ -235,9 +235,7 @@ export class Gallery {
       const thumb = (thumbs.now(file) ?? (await thumbs.get(file)))[number % this.about.perFile];
       if (this.tiles.get(place) !== tile || this.columns.picture[this.rows[place]] !== number) return; // used otherwise
       /** @type {HTMLImageElement} */ (picture.firstChild).src = jpeg(thumb.i);
-      const drawn = thumb.a ? crosses(shares(thumb.a), 0.018) : "";
-      /** @type {Element} */ (picture.lastChild).innerHTML =
-        `<g class="annotated">${drawn}</g><g class="labels">${lines(shares(thumb.l), this.about)}</g>`;
+      /** @type {Element} */ (picture.lastChild).innerHTML = overlay(thumb, this.about, 0.012);
       picture.dataset.state = "there";
     } catch {
       picture.dataset.state = "missing";
@@ -314,15 +312,4 @@ export class Gallery {
     event.preventDefault();
     event.stopPropagation();
   }
-}
-
-/** Points of a thumbnail in shares of its width, from 16-bit codes. @param {string} text @returns {(number|null)[][]} */
-function shares(text) {
-  const codes = new Uint16Array(bytes(text).buffer);
-  /** @type {(number|null)[][]} */
-  const points = [];
-  for (let k = 0; k < codes.length; k += 2) {
-    points.push([codes[k], codes[k + 1]].map((code) => (code === 65535 ? null : (code / 65534) * 3 - 1)));
-  }
-  return points;
 }

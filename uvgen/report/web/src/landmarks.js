@@ -1,5 +1,7 @@
 // Landmarks as SVG paths: the colors of `uvgen preview`, each side of the person in its own.
 
+import { bytes } from "./data.js";
+
 /** @typedef {{lines: [number[], boolean][], sides: number[]}} Drawing */
 
 const SIDES = ["right", "middle", "left"];
@@ -61,4 +63,21 @@ export function differences(points, annotated) {
     if (x !== null && y !== null) path += `M${short(x)} ${short(y)}L${short(points[k][0])} ${short(points[k][1])}`;
   });
   return `<path class="difference" d="${path}"/>`;
+}
+
+/** Points of a thumbnail in shares of its width, from 16-bit codes. @param {string} text @returns {(number|null)[][]} */
+function shares(text) {
+  const codes = new Uint16Array(bytes(text).buffer);
+  /** @type {(number|null)[][]} */
+  const points = [];
+  for (let k = 0; k < codes.length; k += 2) {
+    points.push([codes[k], codes[k + 1]].map((code) => (code === 65535 ? null : (code / 65534) * 3 - 1)));
+  }
+  return points;
+}
+
+/** SVG over a thumbnail. @param {import("./data.js").Thumb} thumb @param {Drawing} drawing @param {number} arm of a cross */
+export function overlay(thumb, drawing, arm) {
+  const annotated = thumb.a ? crosses(shares(thumb.a), arm) : "";
+  return `<g class="annotated">${annotated}</g><g class="labels">${lines(shares(thumb.l), drawing)}</g>`;
 }

@@ -49,8 +49,8 @@ export function surface(data, size) {
   for (let k = 0, next = 0; k < side * side; k++) if (covered[k]) number[k] = next++;
   const position = new Float32Array(3 * n);
   const uv = new Float32Array(2 * n);
-  const middle = data.low.map((low, axis) => (low + data.high[axis]) / 2);
-  const scale = 2 / Math.max(data.high[0] - data.low[0], data.high[1] - data.low[1], 1e-6);
+  const { middle } = data;
+  const scale = 1 / Math.max(data.reach, 1e-6);
   for (let k = 0; k < n; k++) {
     const [x, y, z] = [0, 1, 2].map((axis) => data.low[axis] + (codes[3 * k + axis] / 65535) * (data.high[axis] - data.low[axis]));
     position.set([(x - middle[0]) * scale, -(y - middle[1]) * scale, (z - middle[2]) * scale], 3 * k);
@@ -86,13 +86,13 @@ export class FaceMesh {
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
     this.canvas = canvas;
-    this.renderer = new Renderer({ canvas, alpha: true, antialias: true, dpr: Math.min(2, devicePixelRatio), webgl: 2, preserveDrawingBuffer: true });
+    this.renderer = new Renderer({ canvas, alpha: true, antialias: true, dpr: Math.min(2, devicePixelRatio), webgl: 2 });
     this.gl = this.renderer.gl;
-    this.camera = new Camera(this.gl, { near: 0.1, far: 20 });
-    this.camera.position.z = 6;
+    this.camera = new Camera(this.gl, { near: 0.1, far: 40 });
+    this.camera.position.z = 20;
     this.scene = new Transform();
     this.scene.rotation.reorder("XYZ"); // turned first, then tilted
-    this.yaw = FIRST_TURN;
+    this.yaw = 0;
     this.pitch = 0;
     this.zoom = 1;
     this.plain = { value: 0 };
@@ -119,7 +119,7 @@ export class FaceMesh {
     const uniforms = { tMap: { value: this.texture }, plain: this.plain };
     const program = new Program(gl, { vertex: VERTEX, fragment: FRAGMENT, uniforms, cullFace: false });
     new Mesh(gl, { geometry, program }).setParent(this.scene);
-    this.turn(FIRST_TURN, 0, 1);
+    this.turn(FIRST_TURN * data.turn, 0, 1);
   }
 
   /** @param {number} yaw @param {number} pitch radians @param {number} [zoom] */
@@ -129,6 +129,7 @@ export class FaceMesh {
     this.zoom = Math.max(0.5, Math.min(8, zoom));
     const degrees = [this.yaw, this.pitch].map((angle) => Math.round((angle * 180) / Math.PI));
     this.canvas.setAttribute("aria-valuetext", `turned by ${degrees[0]}°, tilted by ${degrees[1]}°`);
+    this.canvas.setAttribute("aria-valuenow", String(degrees[0]));
     this.canvas.dataset.turn = degrees.join(" ");
     this.draw();
   }
@@ -138,7 +139,7 @@ export class FaceMesh {
     if (!width || !height || !this.scene.children.length) return;
     const ratio = Math.min(2, devicePixelRatio);
     if (this.canvas.width !== Math.round(width * ratio)) this.renderer.setSize(width, height);
-    const reach = 1.15 / this.zoom;
+    const reach = 1.3 / this.zoom;
     this.camera.orthographic({ left: (-reach * width) / height, right: (reach * width) / height, bottom: -reach, top: reach });
     this.scene.rotation.set(this.pitch, this.yaw, 0);
     this.renderer.render({ scene: this.scene, camera: this.camera });

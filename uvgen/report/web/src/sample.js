@@ -1,13 +1,13 @@
 // One sample: the crop with landmarks over it, what is wrong, numbers, the face as a mesh, and the preview's panels.
 
-import { jpeg, samples } from "./data.js";
-import { crosses, differences, dots, lines } from "./landmarks.js";
+import { jpeg, samples, thumbs } from "./data.js";
+import { crosses, differences, dots, lines, overlay } from "./landmarks.js";
 import { FaceMesh, has3d } from "./mesh.js";
 
 /** @typedef {import("./data.js").SampleData} SampleData */
 
 const PANELS = /** @type {[string, string][]} */ ([
-  ["zoom", "Eyes and mouth, enlarged"], ["dense", "Texels of the face, by depth"],
+  ["dense", "Texels of the face, by depth"],
   ["map", "Position map: x, y, z as red, green, blue"], ["texture", "Texture unwrapped by the map"],
 ]);
 
@@ -101,8 +101,9 @@ export class SampleView {
     this.showProblems([]);
     this.showNumbers([]);
     const number = this.columns.picture[row];
-    if (number < 0) {
-      this.showNothing("This report has no pictures of this sample: make one with its name in a file for --names, or with --all.");
+    if (number < 0 || number >= this.about.pages) {
+      this.showNothing("This report has no page of this sample: make one with its name in a file for --names, or with --all.");
+      if (number >= 0) await this.showThumb(number, row);
       return;
     }
     try {
@@ -113,7 +114,7 @@ export class SampleView {
       if (this.row === row) this.showNothing(error instanceof Error ? error.message : String(error));
     }
     for (const near of [number + 1, number - 1]) {
-      if (near >= 0 && near < this.columns.n && this.columns.picture.includes(near)) samples.get(near).catch(() => {});
+      if (near >= 0 && near < this.about.pages) samples.get(near).catch(() => {});
     }
   }
 
@@ -123,6 +124,16 @@ export class SampleView {
     this.at("s-panels").textContent = "";
     this.hideMesh(text);
     this.showProblems([text]);
+  }
+
+  /** All that there is. @param {number} number @param {number} row */
+  async showThumb(number, row) {
+    const { perFile } = this.about;
+    const file = await thumbs.get(Math.floor(number / perFile)).catch(() => null);
+    if (this.row !== row || !file) return;
+    const thumb = file[number % perFile];
+    this.crop.setAttribute("viewBox", "0 0 1 1");
+    this.crop.innerHTML = `<image href="${jpeg(thumb.i)}" width="1" height="1"></image>${overlay(thumb, this.about, 0.01)}`;
   }
 
   /** @param {SampleData} data */
@@ -193,6 +204,8 @@ export class SampleView {
       const canvas = document.createElement("canvas");
       canvas.tabIndex = 0;
       canvas.setAttribute("role", "slider");
+      canvas.setAttribute("aria-valuemin", "-180");
+      canvas.setAttribute("aria-valuemax", "180");
       canvas.setAttribute("aria-label", "The face as a mesh; arrow keys turn it, plus and minus enlarge, 0 is from the front");
       place.textContent = "";
       place.append(canvas);
