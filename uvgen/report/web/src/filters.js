@@ -28,7 +28,7 @@ export class Filters {
     this.form.addEventListener("submit", (event) => event.preventDefault());
     this.form.addEventListener("reset", () => {
       this.setRange(null);
-      queueMicrotask(changed);
+      setTimeout(changed); // the fields are emptied after this event
     });
     element("f-range").querySelector("button")?.addEventListener("click", () => {
       this.setRange(null);

@@ -18,7 +18,7 @@ const MARKUP = `
     <button type="button" id="s-previous" aria-keyshortcuts="k">Previous</button>
     <button type="button" id="s-next" aria-keyshortcuts="j">Next</button>
     <span id="s-place" role="status" aria-live="polite"></span>
-    <button type="button" id="s-mark" aria-keyshortcuts="m"></button>
+    <button type="button" id="s-mark" aria-keyshortcuts="m">Mark as bad</button>
     <a href="#gallery">Back to the gallery</a>
   </div>
   <ul id="s-problems" class="bad" aria-label="What is wrong"></ul>
