@@ -2,54 +2,20 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from support.builds import SMALL, make
-from support.reports import browser_page, open_report, rows, script_arguments
-from support.toy import write_sample, write_tree
+from support.builds import make
+from support.reports import BIGGER, browser_page, open_report, rows, script_arguments, shown_names, wait_for_count
+from support.toy import write_sample
 
-from uvgen import load_model, write_report
-from uvgen.datasets.augmented import augment_shards
+from uvgen import write_report
 from uvgen.report.javascript import packed, write_script
-from uvgen.samples.find import exclude_samples, find_samples
-from uvgen.storage.text import read_lines
 
 pytestmark = pytest.mark.slow
-
-BIGGER = dataclasses.replace(SMALL, size=64)
-WEIRD = ('it\'s a "face"', "</script><b>", "Zoë 顔 &amp;", "#hash %41", "back`tick ${x}", "a=b?c")
-
-
-@pytest.fixture(scope="module")
-def report(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pages")
-    make(write_tree(folder / "300W_LP", 20), model_path, folder / "shards", BIGGER)
-    write_report(folder / "shards", folder / "report", worst=40)
-    return folder / "report"
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Any]:
-    with browser_page(tmp_path / "profile") as page:
-        yield page
-
-
-def names(page: Any) -> list[str]:
-    """Names of the tiles that exist, in their order."""
-    tiles = page.evaluate(
-        "[...document.querySelectorAll('.tile')].map((t) => [Number(t.dataset.place), t.querySelector('a').title])"
-    )
-    return [name for _, name in sorted(tiles)]
-
-
-def wait_for_count(page: Any, n: int) -> None:
-    """Until the gallery says that so many of 60 are left: filters wait while somebody types."""
-    page.wait_for_function(f"document.getElementById('count').textContent === '{n} of 60 samples'")
 
 
 def active(page: Any) -> str:
@@ -82,7 +48,7 @@ def test_overview_draws_histograms_and_a_bar_leads_to_its_samples(page: Any, rep
     expected = [
         name for name, angle in zip(rows(report)["names"], rows(report)["yaw"], strict=True) if low <= angle < high
     ]
-    assert names(page) == expected
+    assert shown_names(page) == expected
     page.click("#f-range button")
     assert page.inner_text("#count") == "60 of 60 samples"
 
@@ -90,7 +56,7 @@ def test_overview_draws_histograms_and_a_bar_leads_to_its_samples(page: Any, rep
 def test_gallery_begins_with_the_worst_and_sorts_both_ways(page: Any, report: Path) -> None:
     open_report(page, report, "#gallery")
     found = rows(report)
-    shown = names(page)
+    shown = shown_names(page)
     assert shown == found["names"][: len(shown)] and len(shown) >= 12
     for key in ("yaw", "nme", "roll"):
         for down in (True, False):
@@ -98,9 +64,9 @@ def test_gallery_begins_with_the_worst_and_sorts_both_ways(page: Any, report: Pa
             state = page.get_attribute(f"#heads [data-key={key}]", "aria-sort")
             assert state == ("descending" if down else "ascending")
             order = np.argsort(-found[key] if down else found[key], kind="stable")
-            assert names(page)[:12] == [found["names"][k] for k in order[:12]]
+            assert shown_names(page)[:12] == [found["names"][k] for k in order[:12]]
     page.click("#heads [data-key=name] button")
-    assert names(page)[:12] == sorted(found["names"])[:12]
+    assert shown_names(page)[:12] == sorted(found["names"])[:12]
     assert page.locator("[aria-sort=none]").count() == 7
 
 
@@ -110,7 +76,7 @@ def test_gallery_filters_and_says_how_many_are_left(page: Any, report: Path) -> 
 
     page.fill("#f-name", "ibug_01")
     wait_for_count(page, 20)
-    assert all("IBUG_01" in name for name in names(page))
+    assert all("IBUG_01" in name for name in shown_names(page))
     page.select_option("#f-subset", label="IBUG_Flip")
     wait_for_count(page, 10)
     page.click("#filters button[type=reset]")
@@ -264,76 +230,6 @@ def test_sample_without_a_page_says_how_to_get_one(page: Any, report: Path) -> N
     assert "--names" in page.inner_text("#s-problems") and name.rsplit("/", 1)[0] in page.inner_text("#s-numbers")
     page.goto(f"{(report / 'index.html').as_uri()}#sample=nobody")
     page.wait_for_function("document.getElementById('sample-title').textContent.includes('No sample of this name')")
-
-
-def test_marks_are_kept_and_exported_as_build_takes_them(page: Any, model_path: Path, tmp_path: Path) -> None:
-    for k, name in enumerate(WEIRD):
-        write_sample(tmp_path / "300W_LP/AFW", name.replace("/", "∕"), seed=k)
-    write_sample(tmp_path / "300W_LP/AFW", "plain", seed=9)
-    make(tmp_path / "300W_LP", model_path, tmp_path / "shards")
-    write_report(tmp_path / "shards", tmp_path / "report")
-    open_report(page, tmp_path / "report", "#gallery")
-    samples = find_samples(tmp_path / "300W_LP")
-    for sample in samples:
-        page.goto(f"{(tmp_path / 'report/index.html').as_uri()}#gallery")
-        tile = page.locator(".tile").filter(has=page.get_by_title(sample.name, exact=True))
-        if not sample.name.endswith("plain"):
-            tile.locator(".mark button").click()
-            tile.locator(".name a").click()
-            page.wait_for_selector("#s-crop circle")
-            assert page.inner_text("#sample-title") == sample.name
-    page.reload()  # marks are the browser's
-    page.wait_for_selector("body[data-state=ready]")
-    page.click("nav a[data-view=marks]")
-    assert page.inner_text("#n-marks") == str(len(WEIRD))
-    with page.expect_download() as download:
-        page.click("#marks-download")
-    download.value.save_as(tmp_path / "bad.txt")
-    listed = read_lines(tmp_path / "bad.txt", "names")
-    assert page.input_value("#marks-text").splitlines() == [line.rstrip("\n") for line in listed]
-    assert [sample.name for sample in exclude_samples(samples, listed)] == ["AFW/plain"]
-    page.once("dialog", lambda dialog: dialog.accept())
-    page.click("#marks-clear")
-    assert page.inner_text("#n-marks") == "0"
-    page.fill("#marks-text", "AFW/plain\nnobody\n")
-    page.click("#marks-add")
-    assert page.inner_text("#marks-status") == "1 names are marked; 1 are not in this data set."
-
-
-def test_marks_of_augmented_copies_are_exported_as_the_samples_that_they_are_of(
-    page: Any, model_path: Path, tmp_path: Path
-) -> None:
-    tree = write_tree(tmp_path / "300W_LP", 1)
-    make(tree, model_path, tmp_path / "shards")
-    augment_shards(tmp_path / "shards", tmp_path / "copies", "prnet", copies=2, model=load_model(model_path))
-    write_report(tmp_path / "copies", tmp_path / "report")
-    open_report(page, tmp_path / "report", "#gallery")
-    first = names(page)[0]
-    page.locator(".mark button").first.click()
-    page.click("nav a[data-view=marks]")
-    listed = page.input_value("#marks-text").splitlines()
-    assert listed == [first.rpartition("-")[0]]
-    assert len(exclude_samples(find_samples(tree), listed)) == 2
-
-
-def test_marks_last_while_the_page_does_where_storage_is_blocked(page: Any, report: Path) -> None:
-    page.add_init_script(
-        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError'); } })"
-    )
-    open_report(page, report, "#gallery")
-    page.locator(".mark button").first.click()
-    page.click("nav a[data-view=marks]")
-    assert page.inner_text("#n-marks") == "1" and page.locator("#marks-warning").is_visible()
-
-
-def test_marked_samples_can_be_filtered(page: Any, report: Path) -> None:
-    open_report(page, report, "#gallery")
-    page.keyboard.press("j")
-    page.keyboard.press("m")
-    page.select_option("#f-marked", "1")
-    wait_for_count(page, 1)
-    page.select_option("#f-marked", "0")
-    wait_for_count(page, 59)
 
 
 def luminance(page: Any, path: Path) -> float:

@@ -13,20 +13,16 @@ import numpy as np
 import pytest
 import scipy.io as sio
 from support.builds import SMALL, make
-from support.reports import picture, rows, script_arguments
+from support.reports import BIGGER, WEIRD, picture, rows, script_arguments
 from support.toy import write_sample, write_tree
 
-from uvgen import build_shards, load_model, open_shards, write_report
+from uvgen import load_model, open_shards, write_report
 from uvgen.datasets.augmented import augment_shards
 from uvgen.errors import BusyError, DatasetError, InputError, ModelError, OutputError, SettingsError
 from uvgen.report import write as write_module
-from uvgen.report.javascript import as_json, numbers, packed
 from uvgen.report.pictures import PER_FILE, THUMB, sample_file, thumbs_file
-from uvgen.report.table import BIT, SampleTable, oddities
+from uvgen.report.table import BIT
 from uvgen.storage.locks import exclusive
-
-WEIRD = ('it\'s a "face"', "</script><b>", "Zoë 顔 &amp;", "#hash %41", "back`tick ${x}")
-BIGGER = dataclasses.replace(SMALL, size=64)
 
 
 @pytest.fixture(scope="module")
@@ -356,49 +352,3 @@ def test_report_of_a_set_without_maps_asks_for_the_model(model_path: Path, tmp_p
     make(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "shards", dataclasses.replace(SMALL, maps="none"))
     with pytest.raises(DatasetError, match="stores no maps"):
         write_report(tmp_path / "shards", tmp_path / "report")
-
-
-def test_oddities_are_largest_where_one_number_stands_out() -> None:
-    values = np.array([1.0, 1.2, 0.9, 1.1, 5.0])
-    found = oddities({"a": values, "b": np.zeros(5)})
-    assert found.argmax() == 4 and (found >= 0).all()
-    spread = 1.4826 * np.median(np.abs(values - np.median(values)))
-    assert found[4] == pytest.approx((5.0 - 1.1) / spread, rel=1e-5)
-    assert (oddities({"a": np.full(4, 3.0)}) == 0).all()
-
-
-def test_table_of_turned_versions_with_one_annotation_ignores_it(model_path: Path, tmp_path: Path) -> None:
-    """In some copies of 300W-LP, all versions of a photograph have the `pt2d` of the first."""
-    write_sample(tmp_path / "300W_LP/AFW", "AFW_1_1_0", seed=1)
-    first = sio.loadmat(tmp_path / "300W_LP/AFW/AFW_1_1_0.mat")["pt2d"]
-    for version in (1, 2):
-        write_sample(tmp_path / "300W_LP/AFW", f"AFW_1_1_{version}", seed=1 + version, pt2d=first)
-    make(tmp_path / "300W_LP", model_path, tmp_path / "shards")
-    table = SampleTable.of(open_shards(tmp_path / "shards"))
-    np.testing.assert_array_equal(np.isnan(table.nme), [False, True, True])
-    np.testing.assert_array_equal(table.flags & BIT["repeated"] > 0, [False, True, True])
-    assert table.order[0] == 0
-
-
-def test_excluded_samples_are_not_built(tree: Path, model_path: Path, tmp_path: Path) -> None:
-    options = {"model": model_path, "config": SMALL}
-    bad = ["AFW/AFW_001_1_0", "IBUG/IBUG_002_1_0.jpg"]
-    result = build_shards(tree, tmp_path / "shards", exclude=bad, **options)
-    assert result.samples == 7 and not set(open_shards(tmp_path / "shards").names) & {"AFW/AFW_001_1_0", bad[1][:-4]}
-    with pytest.raises(SettingsError, match="samples = 7, now it is 9"):
-        build_shards(tree, tmp_path / "shards", **options)
-
-
-def test_json_for_scripts_is_ascii_without_markup_and_keeps_values() -> None:
-    import json
-
-    value = {"a": "</script>&é\u2028", "b": [1.5, float("nan"), (2, None)], "c": True}
-    text = as_json(value)
-    assert not re.search(r"[<>&]", text) and text.isascii()
-    assert json.loads(text) == {"a": "</script>&é\u2028", "b": [1.5, None, [2, None]], "c": True}
-
-
-def test_packed_arrays_are_little_endian() -> None:
-    array = np.array([1, 258], ">u2")
-    assert packed(array) == packed(array.astype("<u2")) == "AQACAQ=="
-    assert numbers(np.array([1 / 3, np.float32(2)]), 2) == [0.33, 2.0]

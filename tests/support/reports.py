@@ -1,6 +1,7 @@
 """What tests of reports share: reading the scripts back, and a browser that opens them from disk."""
 
 import base64
+import dataclasses
 import json
 import re
 import shutil
@@ -12,6 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.builds import SMALL
+
+BIGGER = dataclasses.replace(SMALL, size=64)
+"""A crop in which a face has pixels enough to be looked at."""
+
+WEIRD = ('it\'s a "face"', "</script><b>", "Zoë 顔 &amp;", "#hash %41", "back`tick ${x}", "a=b?c")
+"""Names that mean something to HTML, scripts, addresses or paths; a slash cannot be in a file's."""
 
 CHROMIUM = "/usr/bin/chromium"
 _FLAGS = (
@@ -78,3 +86,16 @@ def open_report(page: Any, report: Path, where: str = "") -> None:
     """Go to a view, and wait until all samples are there."""
     page.goto(f"{(report / 'index.html').resolve().as_uri()}{where}")
     page.wait_for_selector("body[data-state=ready]")
+
+
+def shown_names(page: Any) -> list[str]:
+    """Names of the gallery's tiles that exist, in their order."""
+    tiles = page.evaluate(
+        "[...document.querySelectorAll('.tile')].map((t) => [Number(t.dataset.place), t.querySelector('a').title])"
+    )
+    return [name for _, name in sorted(tiles)]
+
+
+def wait_for_count(page: Any, n: int) -> None:
+    """Until the gallery says that so many of 60 are left: filters wait while somebody types."""
+    page.wait_for_function(f"document.getElementById('count').textContent === '{n} of 60 samples'")

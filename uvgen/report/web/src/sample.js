@@ -32,6 +32,7 @@ const MARKUP = `
       <label><input type="checkbox" id="s-differences"> differences</label>
       <label>Show <select id="s-part"><option value="all">the whole crop</option><option value="eyes">eyes</option>
         <option value="mouth">mouth</option></select></label>
+      <span class="legend"><i class="l-right"></i>person's right<i class="l-left"></i>left<i class="l-hidden"></i>hidden<i class="l-annotated"></i>annotated</span>
     </figcaption>
   </figure>
   <figure class="stage">
