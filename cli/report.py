@@ -76,7 +76,8 @@ def command(
         raise click.UsageError("missing --model: the set stores no maps, and its model makes them")
     names = None if names_path is None else read_names(names_path)
     n = len(reader)
-    drawn = n if all_samples or thumbnails or names is not None else min(n, worst)
+    listed = worst if names is None else sum(not line.startswith("#") for line in names if line.strip())
+    drawn = n if all_samples or thumbnails else min(n, listed)
     with reported(n * verify + drawn, quiet=quiet) as shown:
         result = write_report(
             shards,

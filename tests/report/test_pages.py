@@ -251,6 +251,14 @@ def test_pages_follow_the_systems_dark_mode_and_fit_narrow_screens(page: Any, re
         assert page.evaluate("document.documentElement.scrollWidth") <= 380, where
 
 
+def test_pages_are_printed_without_what_only_a_screen_needs(page: Any, report: Path) -> None:
+    open_report(page, report)
+    page.emulate_media(media="print", color_scheme="dark")
+    assert not page.locator(".bar nav").is_visible() and page.locator(".facts").is_visible()
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+    assert len(page.pdf()) > 10_000
+
+
 def test_names_and_states_are_there_for_screen_readers(page: Any, report: Path) -> None:
     open_report(page, report, "#gallery")
     assert page.get_attribute("#grid", "aria-rowcount") == "61"

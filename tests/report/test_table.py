@@ -1,5 +1,6 @@
 """Tables of reports, data as scripts, and data sets without what was marked as bad."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -7,10 +8,12 @@ import numpy as np
 import pytest
 import scipy.io as sio
 from support.builds import SMALL, make
+from support.reports import BIGGER
 from support.toy import write_sample
 
 from uvgen import build_shards, open_shards
 from uvgen.errors import SettingsError
+from uvgen.models.morphable import MorphableModel
 from uvgen.report.javascript import as_json, numbers, packed
 from uvgen.report.table import BIT, SampleTable, oddities
 
@@ -35,6 +38,18 @@ def test_table_of_turned_versions_with_one_annotation_ignores_it(model_path: Pat
     np.testing.assert_array_equal(np.isnan(table.nme), [False, True, True])
     np.testing.assert_array_equal(table.flags & BIT["repeated"] > 0, [False, True, True])
     assert table.order[0] == 0
+
+
+def test_table_flags_parameters_that_build_would_have_left_out(
+    model_path: Path, model: MorphableModel, tmp_path: Path
+) -> None:
+    write_sample(tmp_path / "300W_LP/AFW", "AFW_0_1_0", seed=1)
+    shape = np.zeros((10, 1))
+    shape[2] = 11 * model.shape_std[2]
+    write_sample(tmp_path / "300W_LP/AFW", "AFW_1_1_0", seed=1, Shape_Para=shape)
+    make(tmp_path / "300W_LP", model_path, tmp_path / "shards", dataclasses.replace(BIGGER, implausible="keep"))
+    table = SampleTable.of(open_shards(tmp_path / "shards"), model)
+    np.testing.assert_array_equal(table.flags & BIT["implausible"] > 0, [False, True])
 
 
 def test_excluded_samples_are_not_built(tree: Path, model_path: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import { overlay } from "./landmarks.js";
 const OVERSCAN = 1; // lines above and below what is in sight
 const SETTLE_MS = 50; // a line that scrolls past faster loads no thumbnails
 const MARGIN = 3; // px around a focused tile
+const WRONG = new Set(["far", "implausible", "problem"]); // flags that call for a look
 const SORTS = /** @type {[Key, string, boolean][]} */ ([
   ["worst", "Worst first", true], ["name", "Name", false], ["subset", "Subset", false], ["nme", "NME", true],
   ["yaw", "Yaw", true], ["pitch", "Pitch", true], ["roll", "Roll", true], ["oddity", "Oddity", true],
@@ -191,6 +192,7 @@ export class Gallery {
     cell("oddity", `oddity ${number.oddity[row].toFixed(1)}`);
     const flags = this.about.flags.filter((_, bit) => columns.flags[row] & (1 << bit));
     cell("flag-list", flags.map(([key]) => key).join(", "));
+    part(tile, "flag-list").classList.toggle("bad", flags.some(([key]) => WRONG.has(key)));
     part(tile, "flag-list").title = flags.map(([, text]) => text).join("; ");
     const picture = part(tile, "picture");
     picture.dataset.state = columns.picture[row] < 0 ? "none" : "waiting";

@@ -61,8 +61,12 @@ export function surface(data, size) {
     for (let column = 0; column + 1 < side; column++) {
       const k = row * side + column;
       const [a, b, c, d] = [number[k], number[k + 1], number[k + side], number[k + side + 1]];
+      const missing = [a, b, c, d].filter((corner) => corner < 0).length;
+      if (missing > 1) continue;
       if (a >= 0 && b >= 0 && c >= 0) index.push(a, c, b);
       if (b >= 0 && c >= 0 && d >= 0) index.push(b, c, d);
+      if (c < 0) index.push(a, d, b); // along the other diagonal
+      if (b < 0) index.push(a, c, d);
     }
   }
   const triangles = new Uint32Array(index);
