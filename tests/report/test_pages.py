@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,26 @@ def test_gallery_begins_with_the_worst_and_sorts_both_ways(page: Any, report: Pa
     page.click("#heads [data-key=name] button")
     assert shown_names(page)[:12] == sorted(found["names"])[:12]
     assert page.locator("[aria-sort=none]").count() == 7
+
+
+def test_gallery_keeps_samples_without_nme_last_both_ways(page: Any, report: Path, tmp_path: Path) -> None:
+    shutil.copytree(report, tmp_path / "report")
+    columns = rows(report)
+    nme = columns["nme"].copy()
+    nme[::2] = np.nan
+    packed_columns = {key: packed(value) for key, value in columns.items() if key != "names"}
+    raw = {**packed_columns, "names": columns["names"], "nme": packed(nme)}
+    write_script(tmp_path / "report/data/rows.js", "rows", raw)
+    open_report(page, tmp_path / "report", "#gallery")
+    known = np.flatnonzero(np.isfinite(nme))
+    for sign in (-1, 1):
+        page.click("#heads [data-key=nme] button")
+        expected = known[np.argsort(sign * nme[known], kind="stable")]
+        assert shown_names(page)[:12] == [columns["names"][k] for k in expected[:12]]
+    page.select_option("#layout", "table")
+    page.locator(".tile").first.focus()
+    page.keyboard.press("End")
+    assert "no NME" in page.evaluate("document.activeElement.querySelector('.nme').textContent")
 
 
 def test_gallery_filters_and_says_how_many_are_left(page: Any, report: Path) -> None:
@@ -274,8 +295,6 @@ def test_names_and_states_are_there_for_screen_readers(page: Any, report: Path) 
 
 
 def test_gallery_of_full_size_holds_few_elements_and_reaches_its_end(page: Any, report: Path, tmp_path: Path) -> None:
-    import shutil
-
     n = 122_450
     shutil.copytree(report, tmp_path / "report")
     few = rows(report)

@@ -97,7 +97,7 @@ def write_report(
         Samples that get pictures instead, with or without a suffix; empty lines and those that begin with # do not
         count.
     thumbnails : bool
-        Whether all other samples get a thumbnail at least: some 5 kB each, and a twentieth of the time.
+        Whether all other samples get a thumbnail at least: 4.4 kB and some milliseconds each.
     model : MorphableModel or path-like, optional
         The set's: makes maps that are not stored, and lets labels be compared with their parameters.
     verify : bool
