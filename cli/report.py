@@ -7,6 +7,7 @@ import click
 from uvgen.cli.options import (
     ANY_PATH,
     EXISTING_FILE,
+    HOW_IT_RUNS,
     MODEL,
     GroupedCommand,
     option,
@@ -34,6 +35,8 @@ _SHOWN, _OUTPUT = "What is shown", "What comes out"
         help="The set's model: makes maps where the set stores none, and lets labels be checked.")  # fmt: skip
 @option("--verify/--no-verify", default=True, show_default=True, group=_SHOWN,
         help="Check the set as `uvgen verify` does, which reads all of it.")  # fmt: skip
+@option("--untrusted", is_flag=True, group=HOW_IT_RUNS,
+        help="Read the shards in child processes, for files from strangers.")  # fmt: skip
 @workers_option
 @overwrite_option("a report")
 @quiet_option
@@ -46,6 +49,7 @@ def command(
     thumbnails: bool,
     model_path: Path | str | None,
     verify: bool,
+    untrusted: bool,
     workers: int | None,
     retries: int,
     timeout: float | None,
@@ -71,7 +75,7 @@ def command(
     if all_samples and names_path is not None:
         raise click.UsageError("--all and --names exclude each other")
     check_report_folder(out, overwrite=overwrite)
-    reader = open_shards(shards)
+    reader = open_shards(shards, untrusted=untrusted)
     if model_path is None and reader.config.build.maps == "none":
         raise click.UsageError("missing --model: the set stores no maps, and its model makes them")
     names = None if names_path is None else read_names(names_path)
@@ -87,6 +91,7 @@ def command(
             thumbnails=thumbnails,
             model=model_path,
             verify=verify,
+            untrusted=untrusted,
             workers=workers or cores(),
             retries=retries,
             timeout=timeout,

@@ -221,6 +221,26 @@ def test_report_of_a_map_that_is_not_finite_says_so_and_shows_the_rest(model_pat
     assert content["mesh"] is None and content["panels"] == {} and "NaN or infinity" in content["problems"][0]
 
 
+def test_report_of_numbers_that_are_not_finite_shows_such_samples_first(model_path: Path, tmp_path: Path) -> None:
+    for k in range(5):
+        write_sample(tmp_path / "flat", f"image{k:05d}", seed=k, pt2d=np.full((2, 68), -1.0))
+    make(tmp_path / "flat", model_path, tmp_path / "shards")
+    (shard,) = (path for path in (tmp_path / "shards").glob("*00001.h5"))
+    with h5py.File(shard, "r+") as file:  # image00002 and image00003
+        file["pose"][1, 1] = np.nan
+        file["landmarks"][0, 3] = np.inf
+    result = write_report(tmp_path / "shards", tmp_path / "report")
+    assert result.verified is not None and not result.verified.sound and result.pages == 5
+    found = rows(tmp_path / "report")
+    assert set(found["names"][:2]) == {"image00002", "image00003"}
+    assert [bool(bits & BIT["problem"]) for bits in found["flags"]] == [True, True, False, False, False]
+
+
+def test_report_of_files_from_strangers_is_the_same(shards: Path, report: Path, tmp_path: Path) -> None:
+    write_report(shards, tmp_path / "report", worst=4, untrusted=True)
+    assert hashes(tmp_path / "report") == hashes(report)
+
+
 def test_report_without_verify_says_so(shards: Path, tmp_path: Path) -> None:
     result = write_report(shards, tmp_path / "report", worst=0, verify=False)
     assert result.verified is None and result.quality is not None and result.quality.n_annotated == 9

@@ -182,6 +182,7 @@ def _histogram(
     at `low`, or at the smallest value.
     """
     values = np.asarray(values, np.float64)
+    values = values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1)
     top = float(np.percentile(values, 99.9)) if len(values) > 1000 else float(values.max())
     bottom = float(values.min()) if low is None else low
     width = _round_width(max((top - bottom) / 36, least))

@@ -61,12 +61,13 @@ class PictureJob:
     model: MorphableModel | None
     made: bool
     """Whether the model makes the maps."""
+    untrusted: bool
     out: Path
 
     def open(self) -> Callable[[Pictured], Drawn]:
         """The function that draws some samples and writes their scripts."""
-        stored = open_shards(self.shards)
-        reader = open_shards(self.shards, self.model) if self.made else stored
+        stored = open_shards(self.shards, untrusted=self.untrusted)
+        reader = open_shards(self.shards, self.model, untrusted=self.untrusted) if self.made else stored
         constants = reader.constants
         texels, read, _ = _landmarks(constants, self.model, reader.config.build.convention)
         picture = _Picture(reader, constants["coverage"], constants["weight_mask"], texels, read)

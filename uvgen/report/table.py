@@ -79,7 +79,9 @@ class SampleTable:
         landmarks = reader.column("landmarks")
         size = reader.config.build.size
         magnification = similarity_scale(reader.column("image_to_crop"))
-        face_px = np.ptp(landmarks[..., :2], axis=1).max(axis=1) / magnification
+        with np.errstate(all="ignore"):  # of damaged sets, which are shown all the same
+            face_px = np.ptp(landmarks[..., :2], axis=1).max(axis=1) / magnification
+        finite = np.isfinite(landmarks).all(axis=(1, 2)) & np.isfinite(angles).all(axis=1)
         outside = ((landmarks[..., :2] < -0.5) | (landmarks[..., :2] > size - 0.5)).any(axis=2).sum(axis=1)
 
         nme, repeated = np.full(n, np.nan, np.float32), np.zeros(n, np.bool_)
@@ -104,6 +106,7 @@ class SampleTable:
             ("repeated", repeated),
             ("outside", outside > 0),
             ("implausible", (face_px < SMALLEST_FACE_PX) | _unusual(shape, expression, model)),
+            ("problem", ~finite),
         ):
             flags[where] |= BIT[name]
         key = np.where(np.isnan(nme), -1.0, nme)
@@ -134,16 +137,25 @@ def oddities(numbers: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
     -------
     (N,) float32
         The largest deviation above the median, in units of the median absolute deviation, scaled as a standard
-        deviation is; 0 and more. Numbers that hardly vary count from a hundredth of their median.
+        deviation is; 0 and more, infinite where a number is not finite. Numbers that hardly vary count from a hundredth
+        of their median.
     """
     found = np.zeros(len(next(iter(numbers.values()))))
     for values in numbers.values():
-        middle = np.median(values)
-        spread = max(_MAD * float(np.median(np.abs(values - middle))), 0.01 * abs(float(middle)), 1e-9)
-        if float(middle) == 0 and spread <= 1e-9:  # most are 0: how many are not says nothing about how far
-            spread = max(float(values.max()), 1.0)
-        found = np.maximum(found, (values - middle) / spread)
+        known = values[np.isfinite(values)]
+        if len(known):
+            found = np.fmax(found, (values - np.median(known)) / _spread(known))
+        found[~np.isfinite(values)] = np.inf
     return found.astype(np.float32)
+
+
+def _spread(values: NDArray[Any]) -> float:
+    """What one deviation of some numbers is."""
+    middle = float(np.median(values))
+    spread = max(_MAD * float(np.median(np.abs(values - middle))), 0.01 * abs(middle), 1e-9)
+    if middle == 0 and spread <= 1e-9:  # most are 0: how many are not says nothing about how far
+        return max(float(values.max()), 1.0)
+    return spread
 
 
 def _length(parameters: NDArray[np.floating[Any]], std: NDArray[np.floating[Any]] | None) -> NDArray[np.float64]:

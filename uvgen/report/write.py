@@ -76,6 +76,7 @@ def write_report(
     thumbnails: bool = False,
     model: MorphableModel | str | os.PathLike[str] | None = None,
     verify: bool = True,
+    untrusted: bool = False,
     workers: int = 1,
     retries: int = RETRIES,
     timeout: float | None = None,
@@ -102,6 +103,8 @@ def write_report(
         The set's: makes maps that are not stored, and lets labels be compared with their parameters.
     verify : bool
         Whether to check the set as `uvgen.verify_shards` does, which reads all of it.
+    untrusted : bool
+        Whether to read the shards in child processes, see `uvgen.open_shards`.
     workers : int
         Processes that draw; 1 works in this one, unless there is a `timeout`.
     retries, timeout
@@ -138,27 +141,27 @@ def write_report(
     out = Path(os.path.abspath(out))
     check_report_folder(out, overwrite=overwrite)
     model = None if model is None else as_model(model)
-    reader = open_shards(shards)
+    reader = open_shards(shards, untrusted=untrusted)
     _check_set(reader, model)
     if model is not None:
         check_model(model, reader.folder, reader.config)
     index = Index.read(reader.folder)
     made = reader.config.build.maps == "none"
-    verified = verify_shards(reader.folder, model=model, progress=progress) if verify else None
+    verified = verify_shards(reader.folder, model=model, untrusted=untrusted, progress=progress) if verify else None
     table = SampleTable.of(reader, model)
     shown = _chosen(table, worst, names)
     n_pages = len(shown)
     if thumbnails:
         there = set(shown)
         shown += [int(k) for k in table.order if int(k) not in there]
-    quality = verified.quality if verified is not None and verified.sound else label_quality(reader, model)
+    quality = label_quality(reader, model) if verified is None else verified.quality
     with report_on_success(out, overwrite=overwrite) as draft:
         firsts = range(0, len(shown), PER_FILE)
         parts = [
             Pictured(k, tuple(shown[first : first + PER_FILE]), min(max(n_pages - first, 0), PER_FILE))
             for k, first in enumerate(firsts)
         ]
-        job = PictureJob(reader.folder, model, made, draft)
+        job = PictureJob(reader.folder, model, made, untrusted, draft)
         for drawn in results(job, parts, workers, retries=retries, timeout=timeout):
             _note(drawn, table)
             if progress is not None:

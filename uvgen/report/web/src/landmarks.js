@@ -34,11 +34,12 @@ export function lines(points, drawing) {
   return `<path class="seam" d="${all}"/>` + paths.map(([name, path]) => `<path class="${name}" d="${path}"/>`).join("");
 }
 
-/** SVG of a dot at each point. @param {number[][]} points @param {Drawing} drawing @param {number} radius
+/** SVG of a dot at each point. @param {(number|null)[][]} points @param {Drawing} drawing @param {number} radius
  * @param {number[] | null} visible */
 export function dots(points, drawing, radius, visible) {
   return points
     .map(([x, y], k) => {
+      if (x === null || y === null) return "";
       const hidden = visible && !visible[k] ? " hidden-point" : "";
       const title = `<title>${k + 1}${hidden ? ", hidden" : ""}</title>`;
       return `<circle class="${SIDES[drawing.sides[k]]}${hidden}" cx="${short(x)}" cy="${short(y)}" r="${radius}">${title}</circle>`;
