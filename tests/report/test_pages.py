@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.io as sio
 from PIL import Image
 from support.builds import make
 from support.reports import BIGGER, browser_page, open_report, rows, script_arguments, shown_names, wait_for_count
 from support.toy import write_sample
 
-from uvgen import write_report
+from uvgen import build_shards, render_faces, write_report
 from uvgen.report.javascript import packed, write_script
 
 pytestmark = pytest.mark.slow
@@ -69,6 +70,28 @@ def test_gallery_begins_with_the_worst_and_sorts_both_ways(page: Any, report: Pa
     page.click("#heads [data-key=name] button")
     assert shown_names(page)[:12] == sorted(found["names"])[:12]
     assert page.locator("[aria-sort=none]").count() == 7
+
+
+def test_gallery_shows_ten_corrupted_labels_among_faces_first(page: Any, tmp_path: Path) -> None:
+    """Parameters that do not agree with `pt2d`: shifted by a few pixels, turned, or of another size."""
+    render_faces(tmp_path / "faces", 50, size=200)
+    mats = sorted((tmp_path / "faces").glob("*/*.mat"))
+    assert len(mats) == 100
+    bad = set()
+    for k, place in enumerate(np.linspace(3, 97, 10).astype(int)):
+        content = {key: value for key, value in sio.loadmat(mats[place]).items() if not key.startswith("__")}
+        pose = content["Pose_Para"]
+        pose[0, 3] += (8, 0, 0)[k % 3]
+        pose[0, 1] += (0, 0.35, 0)[k % 3] * (1 if pose[0, 1] < 0 else -1)
+        pose[0, 6] *= (1, 1, 1.25)[k % 3]
+        sio.savemat(mats[place], content)
+        bad.add(f"{mats[place].parent.name}/{mats[place].stem}")
+    config = dataclasses.replace(BIGGER, size=96, uv_size=96, shard_size=64)
+    build_shards(tmp_path / "faces", tmp_path / "shards", model="builtin", config=config)
+    write_report(tmp_path / "shards", tmp_path / "report", worst=12)
+    open_report(page, tmp_path / "report", "#gallery")
+    assert set(shown_names(page)[:10]) == bad
+    page.wait_for_selector(".tile .picture[data-state=there]")
 
 
 def test_gallery_keeps_samples_without_nme_last_both_ways(page: Any, report: Path, tmp_path: Path) -> None:
