@@ -271,7 +271,7 @@ def test_without_webgl_a_message_stands_in_the_place_of_the_mesh(report: Path, t
 def test_sample_without_a_page_says_how_to_get_one(page: Any, report: Path) -> None:
     name = rows(report)["names"][50]
     open_report(page, report, f"#sample={name}")
-    assert "--names" in page.inner_text("#s-problems") and name.rsplit("/", 1)[0] in page.inner_text("#s-numbers")
+    assert "--names" in page.inner_text(".mesh.message") and name.rsplit("/", 1)[0] in page.inner_text("#s-numbers")
     page.goto(f"{(report / 'index.html').as_uri()}#sample=nobody")
     page.wait_for_function("document.getElementById('sample-title').textContent.includes('No sample of this name')")
 

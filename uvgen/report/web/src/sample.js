@@ -124,7 +124,6 @@ export class SampleView {
     this.crop.innerHTML = "";
     this.at("s-panels").textContent = "";
     this.hideMesh(text);
-    this.showProblems([text]);
   }
 
   /** All that there is. @param {number} number @param {number} row */
