@@ -17,6 +17,7 @@ from uvgen.cli.options import (
     overwrite_option,
     quiet_option,
     read_augmentation,
+    read_names,
     untrusted_option,
     verbose_option,
     workers_option,
@@ -40,6 +41,8 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
         help="Take the mirrored _Flip subsets along.")  # fmt: skip
 @option("--list", "list_path", type=EXISTING_FILE, group=_INPUT,
         help="Text file of sample names, one a line; only these are taken.")  # fmt: skip
+@option("--exclude", "exclude_path", type=EXISTING_FILE, group=_INPUT,
+        help="Text file of sample names, one a line; these are left out, as marked in a report.")  # fmt: skip
 @option("--limit", type=click.IntRange(min=1), metavar="N", group=_INPUT, help="Take the first N samples only.")
 @option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder for the shards and dataset.json.")
 @option("--size", type=click.IntRange(16, 4096), default=256, show_default=True, group=_OUTPUT,
@@ -100,6 +103,7 @@ def command(
     subsets: tuple[str, ...],
     flip: bool,
     list_path: Path | None,
+    exclude_path: Path | None,
     limit: int | None,
     out: Path,
     weights_path: Path | None,
@@ -154,7 +158,7 @@ def command(
         click.echo("using uvgen's built-in model and sample set (made on first use): no --data, no --model", err=True)
     with reported(quiet=quiet, verbose=verbose) as shown:
         begin("listing samples")
-        samples, root = _samples(data, subsets, flip=flip, list_path=list_path, limit=limit)
+        samples, root = _samples(data, subsets, flip=flip, list_path=list_path, exclude_path=exclude_path, limit=limit)
         if dry_run:
             _print_plan(samples, config, out)
             return
@@ -190,17 +194,25 @@ def _check_inputs(data: Path | None, model: Path | str | None) -> None:
 
 
 def _samples(
-    data: Path | None, subsets: tuple[str, ...], *, flip: bool, list_path: Path | None, limit: int | None
+    data: Path | None,
+    subsets: tuple[str, ...],
+    *,
+    flip: bool,
+    list_path: Path | None,
+    exclude_path: Path | None,
+    limit: int | None,
 ) -> tuple[Any, Path]:
     """The samples that the options choose, counted before the work begins, and their folder."""
     from uvgen import find_samples
-    from uvgen.samples.find import select_samples
+    from uvgen.samples.find import exclude_samples, select_samples
     from uvgen.synth import builtin_samples
 
     root = builtin_samples() if data is None else data
     samples = find_samples(root, subsets, flip=flip)
     if list_path is not None:
-        samples = select_samples(samples, _read_lines(list_path))
+        samples = select_samples(samples, read_names(list_path))
+    if exclude_path is not None:
+        samples = exclude_samples(samples, read_names(exclude_path))
     return samples[:limit], root
 
 
@@ -225,13 +237,3 @@ def _read_augmentation(what: str) -> Any:
         presets = ", ".join(sorted(PRESETS))
         raise click.BadParameter(f"{what}: neither a preset ({presets}) nor a file", param_hint="--augment")
     return read_augmentation("prnet", Path(what))
-
-
-def _read_lines(path: Path) -> list[str]:
-    from uvgen.errors import InputError
-    from uvgen.storage.text import read_lines
-
-    try:
-        return read_lines(path, "one sample name a line")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}), expected one sample name a line") from error

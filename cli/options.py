@@ -58,6 +58,17 @@ def read_augmentation(preset: str, path: Path | None = None) -> Any:
         raise InputError(f"{path}: {error}") from error
 
 
+def read_names(path: Path) -> list[str]:
+    """The lines of a text file of sample names."""
+    from uvgen.errors import InputError
+    from uvgen.storage.text import read_lines
+
+    try:
+        return read_lines(path, "one sample name a line")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}), expected one sample name a line") from error
+
+
 class GroupedCommand(click.Command):
     """A command whose options carry a group, `option(..., group="Shards")`, and are listed under it."""
 

@@ -28,6 +28,7 @@ from .models.convert import ConvertResult, convert_model
 from .models.load import load_model
 from .models.morphable import MorphableModel, save_model
 from .preview.page import PreviewResult, contact_sheet, render_preview
+from .report.write import ReportResult, write_report
 from .samples.find import Sample, find_samples
 from .samples.read import read_annotation, read_image
 from .shards.index import SkippedSample
@@ -53,6 +54,7 @@ __all__ = [
     "PositionMapper",
     "PreviewResult",
     "RepairResult",
+    "ReportResult",
     "Sample",
     "ShardReader",
     "ShardResult",
@@ -95,4 +97,5 @@ __all__ = [
     "verify_shards",
     "warp_image",
     "weight_mask",
+    "write_report",
 ]

@@ -102,8 +102,8 @@ def test_build_help_explains_options_in_groups_with_an_example(uvgen: Any) -> No
     for group in ("What goes in:", "What comes out:", "Crops and labels:", "How it runs:"):
         assert f"\n{group}\n" in result.stdout
     for option in (
-        "--data", "--model", "--subset", "--flip / --no-flip", "--list", "--limit", "--out", "--size", "--uv-size",
-        "--workers", "--shard-size", "--seed", "--jitter", "--posmap-dtype [uint16|float32]",
+        "--data", "--model", "--subset", "--flip / --no-flip", "--list", "--exclude", "--limit", "--out", "--size",
+        "--uv-size", "--workers", "--shard-size", "--seed", "--jitter", "--posmap-dtype [uint16|float32]",
         "--compression [none|gzip]", "--convention [exact|face3d]", "--weights", "--on-error [skip|fail]",
         "--overwrite", "--dry-run", "--quiet", "--verbose",
     ):  # fmt: skip

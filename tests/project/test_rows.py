@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[2]
 ROWS = """
 __main__
 cli | uv_data
+report
 torch | preview | doctor
 evaluation
 datasets

@@ -28,7 +28,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     for part in ("uvgen", "cli", "uv_data"):
-        shutil.copytree(CHECKOUT / part, source / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(CHECKOUT / part, source / part, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
     for part in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(CHECKOUT / part, source)
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder / "dist", source]
@@ -72,10 +72,12 @@ def test_wheel_holds_the_package_alone(wheel: Path) -> None:
     assert {name.split("/")[0] for name in names} == {"uvgen", f"uvgen-{__version__}.dist-info"}
     for name in ("uvgen/__init__.py", "uvgen/py.typed", "uvgen/cli/__init__.py", "uvgen/cli/main.py",
                  "uvgen/cli/build.py", "uvgen/uv_data/__init__.py", "uvgen/uv_data/README.md",
-                 "uvgen/models/formats/face3d.py", "uvgen/__init__.pyi", "uvgen/augment/__init__.pyi"):  # fmt: skip
+                 "uvgen/report/assets/report.js", "uvgen/report/assets/report.css", "uvgen/report/assets/LICENSES.txt",
+                 "uvgen/report/templates/index.html.j2", "uvgen/models/formats/face3d.py",
+                 "uvgen/__init__.pyi", "uvgen/augment/__init__.pyi"):  # fmt: skip
         assert name in names
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
-    assert not any("tests/" in name or name.endswith((".h5", ".mat", ".jpg")) for name in names)
+    assert not any("tests/" in name or "/web/" in name or name.endswith((".h5", ".mat", ".jpg")) for name in names)
 
 
 def test_wheel_holds_every_file_of_the_checkout(wheel: Path) -> None:

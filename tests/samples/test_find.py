@@ -9,7 +9,7 @@ from PIL import Image
 from support.toy import HEIGHT, WIDTH, picture, write_sample
 
 from uvgen.errors import DatasetError, InputError, SampleError
-from uvgen.samples.find import Sample, find_samples, select_samples
+from uvgen.samples.find import Sample, exclude_samples, find_samples, select_samples
 from uvgen.samples.read import read_annotation, read_image
 
 
@@ -118,6 +118,19 @@ def test_select_samples_takes_names_with_or_without_suffix_in_sorted_order(tree:
     wanted = ["# mine", "", "IBUG/IBUG_001_1_0.jpg", "AFW/AFW_002_1_0", "  AFW/AFW_000_1_0.mat  "]
     chosen = select_samples(find_samples(tree), wanted)
     assert names(chosen) == ["AFW/AFW_000_1_0", "AFW/AFW_002_1_0", "IBUG/IBUG_001_1_0"]
+
+
+def test_exclude_samples_leaves_what_select_samples_does_not_take(tree: Path) -> None:
+    samples = find_samples(tree)
+    for wanted in (["IBUG/IBUG_001_1_0.jpg", "# no name", "", "AFW/AFW_000_1_0"], [samples[4].name]):
+        kept = exclude_samples(samples, wanted)
+        assert sorted([*names(kept), *names(select_samples(samples, wanted))]) == names(samples)
+        assert names(kept) == [name for name in names(samples) if name in names(kept)]
+    assert exclude_samples(samples, ["# nothing"]) == samples
+    with pytest.raises(InputError, match=r"1 listed samples are not there, first AFW/nobody"):
+        exclude_samples(samples, ["AFW/nobody", "AFW/AFW_000_1_0"])
+    with pytest.raises(InputError, match="all 9 samples are excluded"):
+        exclude_samples(samples, names(samples))
 
 
 def test_select_samples_unknown_name_is_refused_with_an_example(tree: Path) -> None:

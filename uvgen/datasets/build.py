@@ -29,7 +29,7 @@ from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.samples.files import files_sha256
-from uvgen.samples.find import Sample, find_samples, select_samples, unread_folders
+from uvgen.samples.find import Sample, exclude_samples, find_samples, select_samples, unread_folders
 
 
 def build_shards(
@@ -41,6 +41,7 @@ def build_shards(
     subsets: Sequence[str] = (),
     flip: bool = True,
     names: Iterable[str] | None = None,
+    exclude: Iterable[str] = (),
     limit: int | None = None,
     root: str | os.PathLike[str] | None = None,
     weights: ArrayLike | str | os.PathLike[str] | None = None,
@@ -70,6 +71,8 @@ def build_shards(
         Whether to take their mirrored ``_Flip`` subsets too.
     names : iterable of str, optional
         Take only these samples.
+    exclude : iterable of str
+        Leave these out, which must be among the others.
     limit : int, optional
         Take only the first few.
     root : path-like, optional
@@ -121,6 +124,7 @@ def build_shards(
     samples, root, model = _inputs(data, model, root, subsets, flip=flip)
     if names is not None:
         samples = select_samples(samples, names)
+    samples = exclude_samples(samples, exclude)
     samples = samples[:limit]
     if out.exists() and root.exists() and out.samefile(root):
         raise InputError(f"{out}: holds the samples, expected another folder for the shards")

@@ -231,10 +231,23 @@ def select_samples(samples: Iterable[Sample], names: Iterable[str]) -> list[Samp
     Raises
     ------
     InputError
-        Where a name is not among the samples.
+        Where a name is not among the samples, or there is none.
     """
     samples = list(samples)
     return [samples[k] for k in find_names([sample.name for sample in samples], names)]
+
+
+def exclude_samples(samples: Iterable[Sample], names: Iterable[str]) -> list[Sample]:
+    """The samples that a list of names does not name; the list may be empty.
+
+    Parameters and order as for `select_samples`. InputError where a name is not among the samples, or all are named.
+    """
+    samples = list(samples)
+    unwanted = set(_numbers([sample.name for sample in samples], names))
+    left = [sample for k, sample in enumerate(samples) if k not in unwanted]
+    if samples and not left:
+        raise InputError(f"all {len(samples)} samples are excluded, expected one or more that are left")
+    return left
 
 
 def find_names(there: Sequence[str], names: Iterable[str]) -> list[int]:
@@ -257,11 +270,16 @@ def find_names(there: Sequence[str], names: Iterable[str]) -> list[int]:
     InputError
         Where a name is not among them, or none is given.
     """
+    if not (found := _numbers(there, names)):
+        raise InputError("the list of samples names none")
+    return found
+
+
+def _numbers(there: Sequence[str], names: Iterable[str]) -> list[int]:
+    """As `find_names`; perhaps none."""
     keys = [_same(name) for name in there]
     known = set(keys)
     wanted = {_listed(line.rstrip("\r\n"), known) for line in names} - {""}
-    if not wanted:
-        raise InputError("the list of samples names none")
     if missing := sorted(wanted - known):
         example = there[0] if there else "none"
         raise InputError(

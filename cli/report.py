@@ -1,0 +1,102 @@
+"""`uvgen report`: pages that show a whole data set."""
+
+from pathlib import Path
+
+import click
+
+from uvgen.cli.options import (
+    ANY_PATH,
+    EXISTING_FILE,
+    MODEL,
+    GroupedCommand,
+    option,
+    overwrite_option,
+    quiet_option,
+    read_names,
+    untrusted_option,
+    workers_option,
+)
+from uvgen.cli.progress import cores, count, reported, show_quality, show_warnings
+
+_SHOWN, _OUTPUT = "What is shown", "What comes out"
+
+
+@click.command("report", cls=GroupedCommand)
+@click.argument("shards", type=ANY_PATH)
+@option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder to make; open index.html in it.")
+@option("--worst", type=click.IntRange(min=0), default=1000, show_default=True, metavar="N", group=_SHOWN,
+        help="Pictures of this many samples: the largest label NME first, then the least usual ones.")  # fmt: skip
+@option("--all", "all_samples", is_flag=True, group=_SHOWN, help="Pictures of all samples.")
+@option("--names", "names_path", type=EXISTING_FILE, group=_SHOWN,
+        help="Pictures of the samples in a text file, one name a line.")  # fmt: skip
+@option("--thumbnails", is_flag=True, group=_SHOWN,
+        help="Thumbnails of all other samples too: 4.4 kB and some milliseconds each.")  # fmt: skip
+@option("--model", "model_path", type=MODEL, group=_SHOWN,
+        help="The set's model: makes maps where the set stores none, and lets labels be checked.")  # fmt: skip
+@option("--verify/--no-verify", default=True, show_default=True, group=_SHOWN,
+        help="Check the set as `uvgen verify` does, which reads all of it.")  # fmt: skip
+@workers_option
+@overwrite_option("a report")
+@untrusted_option
+@quiet_option
+def command(
+    shards: Path,
+    out: Path,
+    worst: int,
+    all_samples: bool,
+    names_path: Path | None,
+    thumbnails: bool,
+    model_path: Path | str | None,
+    verify: bool,
+    untrusted: bool,
+    workers: int | None,
+    retries: int,
+    timeout: float | None,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Write pages that show a data set: its numbers, all samples to sort and filter, and wrong labels first.
+
+    They open from disk in any browser, without a server or a network. What is marked there as bad is exported as a list
+    that `uvgen build --exclude` takes.
+
+    \b
+    Example:
+      uvgen report shards/ --out report/
+
+    \b
+    Exit status: 0 written (what is wrong with the set is also printed), 1 failed, 2 wrong usage,
+    130, 143, 129 interrupted.
+    """
+    from uvgen import open_shards, write_report
+    from uvgen.report.folder import check_report_folder
+
+    if all_samples and names_path is not None:
+        raise click.UsageError("--all and --names exclude each other")
+    check_report_folder(out, overwrite=overwrite)
+    reader = open_shards(shards, untrusted=untrusted)
+    if model_path is None and reader.config.build.maps == "none":
+        raise click.UsageError("missing --model: the set stores no maps, and its model makes them")
+    with reported(quiet=quiet):
+        result = write_report(
+            shards,
+            out,
+            worst=None if all_samples else worst,
+            names=None if names_path is None else read_names(names_path),
+            thumbnails=thumbnails,
+            model=model_path,
+            verify=verify,
+            untrusted=untrusted,
+            workers=workers or cores(),
+            retries=retries,
+            timeout=timeout,
+            overwrite=overwrite,
+        )
+    for problem in result.verified.problems if result.verified is not None else ():
+        click.echo(problem, err=True)
+    if result.quality is not None:
+        show_warnings(result.quality.warnings)
+    if not quiet:
+        what = f"{count(result.samples, 'sample')}, {result.pages} with pages, {result.pictured} with thumbnails"
+        click.echo(f"{result.page}: {what}, {result.size_bytes / 1e6:.1f} MB")
+        show_quality(result.quality)

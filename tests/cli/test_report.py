@@ -1,0 +1,112 @@
+"""The command `uvgen report`, and `uvgen build --exclude` of what was marked in a report."""
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.builds import SMALL, make
+from support.toy import write_tree
+
+from uvgen import open_shards
+
+
+@pytest.fixture(scope="module")
+def shards(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    make(write_tree(folder / "300W_LP"), model_path, folder / "shards")
+    return folder / "shards"
+
+
+def test_report_writes_pages_and_says_what_is_in_them(uvgen: Any, shards: Path, tmp_path: Path) -> None:
+    result = uvgen("report", shards, "--out", tmp_path / "report", "--worst", 2, "--workers", 1)
+    assert result.exit_code == 0, result.output
+    said = r".*index\.html: 9 samples, 2 with pages, 2 with thumbnails, [\d.]+ MB\nlabel NME: median 1\.02%.*\n"
+    assert re.fullmatch(said, result.stdout)
+    assert (tmp_path / "report/index.html").is_file()
+
+
+def test_report_takes_names_thumbnails_model_and_quiet(
+    uvgen: Any, shards: Path, model_path: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "names.txt").write_text("AFW/AFW_001_1_0\nIBUG/IBUG_002_1_0.jpg\n")
+    arguments = ("--names", tmp_path / "names.txt", "--thumbnails", "--model", model_path, "--quiet", "--no-verify")
+    result = uvgen("report", shards / "dataset.json", "--out", tmp_path / "report", "--workers", 1, *arguments)
+    assert (result.exit_code, result.output) == (0, "")
+    assert len([*(tmp_path / "report/data/samples").rglob("*.js")]) == 2
+
+
+def test_report_of_all_has_a_page_of_each(uvgen: Any, shards: Path, tmp_path: Path) -> None:
+    result = uvgen("report", shards, "--out", tmp_path / "report", "--all", "--workers", 1, "--no-verify")
+    assert result.exit_code == 0 and "9 with pages" in result.stdout
+
+
+def test_report_where_one_is_asks_for_overwrite(uvgen: Any, shards: Path, tmp_path: Path) -> None:
+    arguments = ("report", shards, "--out", tmp_path / "report", "--worst", 0, "--workers", 1)
+    assert uvgen(*arguments).exit_code == 0
+    result = uvgen(*arguments)
+    assert result.exit_code == 1 and result.stderr.endswith("or overwrite it (--out, --overwrite)\n")
+    assert uvgen(*arguments, "--overwrite").exit_code == 0
+
+
+@pytest.mark.parametrize(("arguments", "status", "message"), [
+    ([], 2, "--out"),
+    (["--out", "r", "--worst", "-1"], 2, "--worst"),
+    (["--out", "r", "--all", "--names", "names.txt"], 2, "--all and --names exclude each other"),
+    (["--out", "r", "--names", "nowhere.txt"], 2, "nowhere.txt"),
+    (["--out", "r", "--names", "names.txt"], 1, "1 listed samples are not there, first nobody"),
+    (["--out", "r", "--model", "builtin"], 1, "not the model of"),
+    (["--out", "names.txt"], 1, r"not empty, expected a new folder.*\(--out"),
+])  # fmt: skip
+def test_report_with_bad_arguments_says_which(
+    uvgen: Any, shards: Path, tmp_path: Path, monkeypatch: Any, arguments: list[str], status: int, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "names.txt").write_text("nobody\n")
+    result = uvgen("report", shards, *arguments)
+    assert result.exit_code == status
+    assert re.search(message, result.stderr, flags=re.DOTALL), result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["names.txt"]
+
+
+def test_report_of_a_set_without_maps_takes_them_from_the_model(uvgen: Any, model_path: Path, tmp_path: Path) -> None:
+    make(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "shards", dataclasses.replace(SMALL, maps="none"))
+    result = uvgen("report", tmp_path / "shards", "--out", tmp_path / "report")
+    assert result.exit_code == 2 and "missing --model" in result.stderr
+    arguments = ("--model", model_path, "--workers", 1, "--quiet")
+    assert uvgen("report", tmp_path / "shards", "--out", tmp_path / "report", *arguments).exit_code == 0
+
+
+def test_report_of_a_folder_without_shards_fails_with_status_1(uvgen: Any, tmp_path: Path) -> None:
+    result = uvgen("report", tmp_path, "--out", tmp_path / "report")
+    assert result.exit_code == 1 and "dataset.json: no such file" in result.stderr
+    assert not [*tmp_path.iterdir()]
+
+
+def test_build_leaves_excluded_samples_out_and_resumes_with_the_same_list_alone(
+    uvgen: Any, tree: Path, model_path: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.txt").write_text("AFW/AFW_001_1_0\n\nIBUG/IBUG_002_1_0\n")
+    arguments = [
+        "build",
+        "--data",
+        tree,
+        "--model",
+        model_path,
+        "--out",
+        tmp_path / "shards",
+        "--size",
+        32,
+        "--workers",
+        1,
+    ]
+    result = uvgen(*arguments, "--exclude", tmp_path / "bad.txt")
+    assert result.exit_code == 0, result.stderr
+    names = open_shards(tmp_path / "shards").names
+    assert len(names) == 7 and not {"AFW/AFW_001_1_0", "IBUG/IBUG_002_1_0"} & set(names)
+    assert "0 samples in" in uvgen(*arguments, "--exclude", tmp_path / "bad.txt").stdout
+    assert "samples = 7, now it is 9" in uvgen(*arguments).stderr
+    (tmp_path / "bad.txt").write_text("AFW/nobody\n")
+    result = uvgen(*arguments, "--exclude", tmp_path / "bad.txt", "--overwrite")
+    assert result.exit_code == 1 and "1 listed samples are not there, first AFW/nobody" in result.stderr

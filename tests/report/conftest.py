@@ -1,0 +1,26 @@
+"""A report of 60 samples, 40 of them with pages, and a browser's page for each test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.builds import make
+from support.reports import BIGGER, browser_page
+from support.toy import write_tree
+
+from uvgen import write_report
+
+
+@pytest.fixture(scope="session")
+def report(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pages")
+    make(write_tree(folder / "300W_LP", 20), model_path, folder / "shards", BIGGER)
+    write_report(folder / "shards", folder / "report", worst=40)
+    return folder / "report"
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Any]:
+    with browser_page(tmp_path / "profile") as page:
+        yield page

@@ -1,0 +1,374 @@
+"""Reports: what is in their files, which samples come first, and that they are whole or not there."""
+
+import dataclasses
+import hashlib
+import html
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io as sio
+from support.builds import SMALL, make
+from support.reports import BIGGER, WEIRD, picture, rows, script_arguments
+from support.toy import write_sample, write_tree
+
+from uvgen import load_model, open_shards, write_report
+from uvgen.datasets.augmented import augment_shards
+from uvgen.errors import BusyError, DatasetError, InputError, ModelError, OutputError, SettingsError
+from uvgen.report import write as write_module
+from uvgen.report.pictures import PER_FILE, THUMB, sample_file, thumbs_file
+from uvgen.report.table import BIT
+from uvgen.storage.locks import exclusive
+
+
+@pytest.fixture(scope="module")
+def shards(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    make(write_tree(folder / "300W_LP"), model_path, folder / "shards", BIGGER)
+    return folder / "shards"
+
+
+@pytest.fixture(scope="module")
+def report(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("report") / "report"
+    write_report(shards, out, worst=4)
+    return out
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def text_of(report: Path) -> str:
+    return html.unescape((report / "index.html").read_text(encoding="utf-8"))
+
+
+def move(mat: Path, px: float) -> None:
+    """Shift a sample's parameters away from its `pt2d`."""
+    content = {key: value for key, value in sio.loadmat(mat).items() if not key.startswith("__")}
+    content["Pose_Para"][0, 3] += px
+    sio.savemat(mat, content)
+
+
+def test_report_lists_all_samples_worst_first(shards: Path, report: Path) -> None:
+    reader, found = open_shards(shards), rows(report)
+    nme = dict(zip(reader.names, reader.column("label_nme"), strict=True))
+    assert sorted(found["names"]) == sorted(reader.names)
+    np.testing.assert_array_equal(found["nme"], [nme[name] for name in found["names"]])
+    assert (np.diff(found["nme"]) <= 0).all()
+    np.testing.assert_array_equal(found["picture"], [0, 1, 2, 3, *[-1] * 5])
+
+
+def test_report_puts_corrupted_labels_first(model_path: Path, tmp_path: Path) -> None:
+    tree = write_tree(tmp_path / "300W_LP", 8)
+    bad = {"AFW/AFW_003_1_0": 9.0, "IBUG/IBUG_000_1_0": -14.0, "IBUG_Flip/IBUG_007_1_0": 6.0}
+    for name, px in bad.items():
+        move(tree / f"{name}.mat", px)
+    make(tree, model_path, tmp_path / "shards", BIGGER)
+    write_report(tmp_path / "shards", tmp_path / "report", worst=0)
+    found = rows(tmp_path / "report")
+    assert set(found["names"][:3]) == set(bad)
+    assert (found["flags"][:3] & BIT["far"]).all() and not (found["flags"][3:] & BIT["far"]).any()
+
+
+def test_report_page_holds_the_sample(shards: Path, report: Path) -> None:
+    found = rows(report)
+    number, content = script_arguments(report / sample_file(2))
+    name = found["names"][2]
+    reader = open_shards(shards)
+    sample = reader[reader.names.index(name)]
+    assert (number, content["name"], content["source"]) == (2, name, sample["source"])
+    np.testing.assert_allclose(content["landmarks"], sample["landmarks"][:, :2], atol=0.006)  # two decimals
+    np.testing.assert_allclose(content["annotated"], sample["annotated_landmarks"][:, :2], atol=0.006)
+    crop = picture(content["crop"])
+    assert crop.shape == sample["image"].shape
+    assert np.abs(crop.astype(int) - sample["image"]).mean() < 12  # a JPEG of blurred noise
+    assert set(content["panels"]) == {"dense", "map", "texture"} and content["problems"] == []
+    assert ["label NME", f"{sample['label_nme']:.3%}"] in content["numbers"]
+
+
+def test_report_mesh_lies_where_the_map_does(shards: Path, report: Path) -> None:
+    _, content = script_arguments(report / sample_file(0))
+    mesh, reader = content["mesh"], open_shards(shards)
+    sample = reader[reader.names.index(content["name"])]
+    covered = np.unpackbits(decoded(mesh["covered"], np.uint8))[: mesh["side"] ** 2].reshape(mesh["side"], -1)
+    np.testing.assert_array_equal(covered, reader.constants["coverage"])  # 48 texels a side: each is there
+    low, high = np.array(mesh["low"]), np.array(mesh["high"])
+    points = low + decoded(mesh["points"], "<u2").reshape(-1, 3) / 65535 * (high - low)
+    np.testing.assert_allclose(points, sample["posmap"][covered.astype(bool)], atol=0.005)
+
+
+def decoded(text: str, dtype: Any) -> Any:
+    import base64
+
+    return np.frombuffer(base64.b64decode(text), dtype)
+
+
+def test_report_thumbnail_shows_the_crop_and_both_landmarks(shards: Path, report: Path) -> None:
+    _, thumbs = script_arguments(report / thumbs_file(0))
+    assert len(thumbs) == 4
+    reader, name = open_shards(shards), rows(report)["names"][1]
+    sample = reader[reader.names.index(name)]
+    assert picture(thumbs[1]["i"]).shape == (THUMB, THUMB, 3)
+    for key, field in (("l", "landmarks"), ("a", "annotated_landmarks")):
+        shares = decoded(thumbs[1][key], "<u2").reshape(68, 2) / 65534 * 3 - 1
+        np.testing.assert_allclose(shares * 64 - 0.5, sample[field][:, :2], atol=0.002)
+
+
+def test_report_with_thumbnails_has_one_of_each_sample(shards: Path, tmp_path: Path) -> None:
+    result = write_report(shards, tmp_path / "report", worst=2, thumbnails=True)
+    assert (result.samples, result.pages, result.pictured) == (9, 2, 9)
+    assert sorted(rows(tmp_path / "report")["picture"]) == [*range(9)]
+    _, thumbs = script_arguments(tmp_path / "report" / thumbs_file(0))
+    assert len(thumbs) == 9 and len([*(tmp_path / "report/data/samples").rglob("*.js")]) == 2
+
+
+def test_report_of_all_has_a_page_of_each_in_files_of_sixteen(model_path: Path, tmp_path: Path) -> None:
+    make(write_tree(tmp_path / "300W_LP", 6), model_path, tmp_path / "shards")
+    result = write_report(tmp_path / "shards", tmp_path / "report", worst=None)
+    assert (result.samples, result.pages, result.pictured) == (18, 18, 18)
+    counts = [len(script_arguments(tmp_path / "report" / thumbs_file(k))[1]) for k in (0, 1)]
+    assert counts == [PER_FILE, 2]
+    names = rows(tmp_path / "report")["names"]
+    pages = [script_arguments(tmp_path / "report" / sample_file(k)) for k in range(18)]
+    assert [(number, content["name"]) for number, content in pages] == [*enumerate(names)]
+
+
+def test_report_of_listed_names_pictures_those_alone(shards: Path, tmp_path: Path) -> None:
+    listed = ["# a remark", "IBUG/IBUG_001_1_0.jpg", "", "AFW/AFW_002_1_0"]
+    assert write_report(shards, tmp_path / "report", names=listed).pages == 2
+    found = rows(tmp_path / "report")
+    pictured = {name for name, number in zip(found["names"], found["picture"], strict=True) if number >= 0}
+    assert pictured == {"IBUG/IBUG_001_1_0", "AFW/AFW_002_1_0"}
+
+
+def test_report_gives_the_same_bytes_on_any_number_of_processes(shards: Path, report: Path, tmp_path: Path) -> None:
+    write_report(shards, tmp_path / "again", worst=4)
+    assert hashes(tmp_path / "again") == hashes(report)
+
+
+@pytest.mark.slow
+def test_report_of_two_processes_is_that_of_one(model_path: Path, tmp_path: Path) -> None:
+    make(write_tree(tmp_path / "300W_LP", 12), model_path, tmp_path / "shards")
+    counted: list[int] = []
+    for workers in (1, 2):
+        write_report(tmp_path / "shards", tmp_path / str(workers), workers=workers, progress=counted.append)
+    assert hashes(tmp_path / "1") == hashes(tmp_path / "2")
+    assert sum(counted) == 4 * 36  # verified and drawn, twice
+
+
+def test_report_overview_says_what_the_set_is(shards: Path, report: Path) -> None:
+    text, config = text_of(report), open_shards(shards).config
+    assert "Sound. Checked: hashes, shapes and values" in text and "takes the model" in text
+    for part in (config.model_sha256, config.weight_mask_sha256, "label NME, median", "posmap_dtype", "IBUG_Flip"):
+        assert part in text
+    (about,) = script_arguments(report / "data/overview.js")
+    for histogram in about["histograms"]:
+        assert sum(histogram["counts"]) == 9, histogram["title"]
+    assert (about["samples"], about["pages"], about["subsets"]) == (9, 4, ["AFW", "IBUG", "IBUG_Flip"])
+    assert sorted(set(about["sides"])) == [0, 1, 2]
+
+
+def test_report_histogram_counts_in_the_bins_that_it_states(shards: Path, report: Path) -> None:
+    (about,) = script_arguments(report / "data/overview.js")
+    yaws = rows(report)["yaw"]
+    (yaw,) = (histogram for histogram in about["histograms"] if histogram["column"] == "yaw")
+    edges = yaw["first"] + yaw["width"] * np.arange(len(yaw["counts"]) + 1)
+    np.testing.assert_array_equal(yaw["counts"], np.histogram(yaws, edges)[0])
+
+
+def test_report_names_skipped_samples_and_their_reasons(model_path: Path, tmp_path: Path) -> None:
+    tree = write_tree(tmp_path / "300W_LP", 2)
+    (tree / "AFW/AFW_000_1_0.mat").write_bytes(b"no mat file <i>")
+    make(tree, model_path, tmp_path / "shards")
+    write_report(tmp_path / "shards", tmp_path / "report", worst=1)
+    text = text_of(tmp_path / "report")
+    assert "Why samples were skipped" in text and "AFW/AFW_000_1_0" in text
+    assert "<i>" not in (tmp_path / "report/index.html").read_text(encoding="utf-8")
+
+
+def test_report_shows_what_verify_finds(shards: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(shards, tmp_path / "shards")
+    with h5py.File(tmp_path / "shards/AFW-00000.h5", "r+") as file:
+        file["posmap"][0] = file["posmap"][0][:, ::-1]
+    result = write_report(tmp_path / "shards", tmp_path / "report", worst=None)
+    assert result.verified is not None and not result.verified.sound
+    assert "1 problem found" in text_of(tmp_path / "report") and "SHA-256 is not the one" in text_of(
+        tmp_path / "report"
+    )
+    found = rows(tmp_path / "report")
+    wrong = [name for name, bits in zip(found["names"], found["flags"], strict=True) if bits & BIT["problem"]]
+    assert wrong == ["AFW/AFW_000_1_0"]
+    _, content = script_arguments(tmp_path / "report" / sample_file(found["names"].index(wrong[0])))
+    assert any("inside out" in problem for problem in content["problems"])
+
+
+def test_report_of_a_map_that_is_not_finite_says_so_and_shows_the_rest(model_path: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(SMALL, posmap_dtype="float32")
+    make(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "shards", config)
+    with h5py.File(tmp_path / "shards/AFW-00000.h5", "r+") as file:
+        file["posmap"][0, 3, 3, 0] = np.nan
+    write_report(tmp_path / "shards", tmp_path / "report")
+    found = rows(tmp_path / "report")
+    _, content = script_arguments(tmp_path / "report" / sample_file(found["names"].index("AFW/AFW_000_1_0")))
+    assert content["mesh"] is None and content["panels"] == {} and "NaN or infinity" in content["problems"][0]
+
+
+def test_report_of_numbers_that_are_not_finite_shows_such_samples_first(model_path: Path, tmp_path: Path) -> None:
+    for k in range(5):
+        write_sample(tmp_path / "flat", f"image{k:05d}", seed=k, pt2d=np.full((2, 68), -1.0))
+    make(tmp_path / "flat", model_path, tmp_path / "shards")
+    (shard,) = (path for path in (tmp_path / "shards").glob("*00001.h5"))
+    with h5py.File(shard, "r+") as file:  # image00002 and image00003
+        file["pose"][1, 1] = np.nan
+        file["landmarks"][0, 3] = np.inf
+    result = write_report(tmp_path / "shards", tmp_path / "report")
+    assert result.verified is not None and not result.verified.sound and result.pages == 5
+    found = rows(tmp_path / "report")
+    assert set(found["names"][:2]) == {"image00002", "image00003"}
+    assert [bool(bits & BIT["problem"]) for bits in found["flags"]] == [True, True, False, False, False]
+
+
+def test_report_of_files_from_strangers_is_the_same(shards: Path, report: Path, tmp_path: Path) -> None:
+    write_report(shards, tmp_path / "report", worst=4, untrusted=True)
+    assert hashes(tmp_path / "report") == hashes(report)
+
+
+def test_report_without_verify_says_so(shards: Path, tmp_path: Path) -> None:
+    result = write_report(shards, tmp_path / "report", worst=0, verify=False)
+    assert result.verified is None and result.quality is not None and result.quality.n_annotated == 9
+    assert "Not verified" in text_of(tmp_path / "report")
+
+
+def test_report_with_the_model_compares_labels_with_parameters(shards: Path, model_path: Path, tmp_path: Path) -> None:
+    write_report(shards, tmp_path / "report", worst=0, model=model_path)
+    assert "that labels are those of their parameters" in text_of(tmp_path / "report")
+
+
+@pytest.mark.parametrize("change", [
+    {"maps": "none", "image_codec": "jpeg"}, {"image_codec": "jpeg"}, {"posmap_dtype": "float32"}, {"uv_size": 128},
+])  # fmt: skip
+def test_report_of_any_storage_shows_pictures(model_path: Path, tmp_path: Path, change: dict[str, Any]) -> None:
+    make(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "shards", dataclasses.replace(SMALL, **change))
+    result = write_report(tmp_path / "shards", tmp_path / "report", worst=1, thumbnails=True, model=model_path)
+    assert (result.pages, result.pictured) == (1, 3)
+    _, content = script_arguments(tmp_path / "report" / sample_file(0))
+    assert content["mesh"]["side"] <= 96 and len(content["panels"]) == 3
+
+
+def test_report_without_annotations_orders_by_oddity(model_path: Path, tmp_path: Path) -> None:
+    for k in range(12):
+        write_sample(tmp_path / "flat", f"image{k:05d}", seed=k, pt2d=np.full((2, 68), -1.0))
+    make(tmp_path / "flat", model_path, tmp_path / "shards", BIGGER)
+    write_report(tmp_path / "shards", tmp_path / "report", worst=1)
+    found = rows(tmp_path / "report")
+    assert np.isnan(found["nme"]).all() and (np.diff(found["oddity"]) <= 0).all()
+    assert (found["flags"] & BIT["unannotated"]).all()
+    assert "(no folder)" in text_of(tmp_path / "report")
+    assert script_arguments(tmp_path / "report" / sample_file(0))[1]["annotated"] is None
+
+
+def test_report_of_augmented_copies_flags_mirrored_ones(shards: Path, model_path: Path, tmp_path: Path) -> None:
+    augment_shards(shards, tmp_path / "copies", "prnet", copies=2, model=load_model(model_path))
+    write_report(tmp_path / "copies", tmp_path / "report", worst=2)
+    reader, found = open_shards(tmp_path / "copies"), rows(tmp_path / "report")
+    flipped = dict(zip(reader.names, reader.column("flipped"), strict=True))
+    assert [bool(bits & BIT["flipped"]) for bits in found["flags"]] == [flipped[name] for name in found["names"]]
+    assert script_arguments(tmp_path / "report/data/overview.js")[0]["copies"] is True
+    numbers = dict(script_arguments(tmp_path / "report" / sample_file(0))[1]["numbers"])
+    assert "rotated" in numbers["augmented"]
+
+
+def test_report_of_weird_names_keeps_them_out_of_markup_and_paths(model_path: Path, tmp_path: Path) -> None:
+    for k, name in enumerate(WEIRD):
+        write_sample(tmp_path / "300W_LP/AFW", name.replace("/", "∕"), seed=k)
+    make(tmp_path / "300W_LP", model_path, tmp_path / "shards")
+    write_report(tmp_path / "shards", tmp_path / "report")
+    found = rows(tmp_path / "report")
+    assert set(found["names"]) == {f"AFW/{name.replace('/', '∕')}" for name in WEIRD}
+    for path in (tmp_path / "report").rglob("*"):
+        assert re.fullmatch(r"[\w.]+", path.name)
+        if path.suffix == ".js" and path.parent.name != "assets":
+            assert not re.search(rb"[<>&\x80-\xff]", path.read_bytes()), path
+
+
+def test_report_holds_no_network_address(report: Path) -> None:
+    for path in report.rglob("*"):
+        if path.suffix in (".js", ".css", ".html"):
+            found = re.findall(r"(?:https?:)?//[\w.-]+\.[a-z]{2,}|\w+://", path.read_text(encoding="utf-8"))
+            assert not found, path
+
+
+def test_report_replaces_a_report_alone_and_only_when_asked(shards: Path, tmp_path: Path) -> None:
+    write_report(shards, tmp_path / "report", worst=1)
+    before = hashes(tmp_path / "report")
+    with pytest.raises(SettingsError, match=r"report: holds a report already; .* or overwrite it"):
+        write_report(shards, tmp_path / "report", worst=2)
+    assert hashes(tmp_path / "report") == before
+    write_report(shards, tmp_path / "report", worst=2, overwrite=True)
+    assert len([*(tmp_path / "report/data/samples").rglob("*.js")]) == 2
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="not empty"):
+        write_report(shards, tmp_path / "mine", overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "report"]
+
+
+@pytest.mark.parametrize("error", [OSError(28, os.strerror(28)), KeyboardInterrupt(), RuntimeError("a bug")])
+@pytest.mark.parametrize("old", [False, True])
+def test_report_that_fails_leaves_what_was_there(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, old: bool
+) -> None:
+    if old:
+        write_report(shards, tmp_path / "report", worst=1)
+    before = hashes(tmp_path)
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(write_module, "_write_page", fail)
+    with pytest.raises(DatasetError if isinstance(error, OSError) else type(error)):
+        write_report(shards, tmp_path / "report", worst=1, overwrite=old)
+    assert hashes(tmp_path) == before and [path.name for path in tmp_path.iterdir()] == ["report"] * old
+
+
+def test_report_begins_anew_where_a_killed_run_left_a_draft(shards: Path, tmp_path: Path) -> None:
+    (tmp_path / ".uvgen-report/data").mkdir(parents=True)
+    (tmp_path / ".uvgen-report/data/left.js").write_text("left")
+    write_report(shards, tmp_path / "report", worst=1)
+    assert not (tmp_path / "report/data/left.js").exists() and not (tmp_path / ".uvgen-report").exists()
+
+
+def test_report_that_another_process_makes_is_refused(shards: Path, tmp_path: Path) -> None:
+    with exclusive(tmp_path / ".uvgen-report"), pytest.raises(BusyError):
+        write_report(shards, tmp_path / "report", worst=1)
+    assert not (tmp_path / "report").exists()
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), [
+    ({"worst": -1}, InputError, "worst: -1"),
+    ({"worst": 1.5}, InputError, "worst: 1.5"),
+    ({"workers": 0}, InputError, "workers: 0"),
+    ({"names": ["AFW/nobody"]}, InputError, "1 listed samples are not there, first AFW/nobody"),
+    ({"names": []}, InputError, "names none"),
+    ({"model": "builtin"}, ModelError, "not the model of"),
+])  # fmt: skip
+def test_report_with_bad_arguments_says_which(
+    shards: Path, tmp_path: Path, arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        write_report(shards, tmp_path / "report", **arguments)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_report_of_a_set_without_maps_asks_for_the_model(model_path: Path, tmp_path: Path) -> None:
+    make(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "shards", dataclasses.replace(SMALL, maps="none"))
+    with pytest.raises(DatasetError, match="stores no maps"):
+        write_report(tmp_path / "shards", tmp_path / "report")

@@ -1,0 +1,76 @@
+"""Tables of reports, data as scripts, and data sets without what was marked as bad."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io as sio
+from support.builds import SMALL, make
+from support.reports import BIGGER
+from support.toy import write_sample
+
+from uvgen import build_shards, open_shards
+from uvgen.errors import SettingsError
+from uvgen.models.morphable import MorphableModel
+from uvgen.report.javascript import as_json, numbers, packed
+from uvgen.report.table import BIT, SampleTable, oddities
+
+
+def test_oddities_are_largest_where_one_number_stands_out() -> None:
+    values = np.array([1.0, 1.2, 0.9, 1.1, 5.0])
+    found = oddities({"a": values, "b": np.zeros(5)})
+    assert found.argmax() == 4 and (found >= 0).all()
+    spread = 1.4826 * np.median(np.abs(values - np.median(values)))
+    assert found[4] == pytest.approx((5.0 - 1.1) / spread, rel=1e-5)
+    assert (oddities({"a": np.full(4, 3.0)}) == 0).all()
+
+
+def test_table_of_turned_versions_with_one_annotation_ignores_it(model_path: Path, tmp_path: Path) -> None:
+    """In some copies of 300W-LP, all versions of a photograph have the `pt2d` of the first."""
+    write_sample(tmp_path / "300W_LP/AFW", "AFW_1_1_0", seed=1)
+    first = sio.loadmat(tmp_path / "300W_LP/AFW/AFW_1_1_0.mat")["pt2d"]
+    for version in (1, 2):
+        write_sample(tmp_path / "300W_LP/AFW", f"AFW_1_1_{version}", seed=1 + version, pt2d=first)
+    make(tmp_path / "300W_LP", model_path, tmp_path / "shards")
+    table = SampleTable.of(open_shards(tmp_path / "shards"))
+    np.testing.assert_array_equal(np.isnan(table.nme), [False, True, True])
+    np.testing.assert_array_equal(table.flags & BIT["repeated"] > 0, [False, True, True])
+    assert table.order[0] == 0
+
+
+def test_table_flags_parameters_that_build_would_have_left_out(
+    model_path: Path, model: MorphableModel, tmp_path: Path
+) -> None:
+    write_sample(tmp_path / "300W_LP/AFW", "AFW_0_1_0", seed=1)
+    shape = np.zeros((10, 1))
+    shape[2] = 11 * model.shape_std[2]
+    write_sample(tmp_path / "300W_LP/AFW", "AFW_1_1_0", seed=1, Shape_Para=shape)
+    make(tmp_path / "300W_LP", model_path, tmp_path / "shards", dataclasses.replace(BIGGER, implausible="keep"))
+    table = SampleTable.of(open_shards(tmp_path / "shards"), model)
+    np.testing.assert_array_equal(table.flags & BIT["implausible"] > 0, [False, True])
+
+
+def test_excluded_samples_are_not_built(tree: Path, model_path: Path, tmp_path: Path) -> None:
+    options = {"model": model_path, "config": SMALL}
+    bad = ["AFW/AFW_001_1_0", "IBUG/IBUG_002_1_0.jpg"]
+    result = build_shards(tree, tmp_path / "shards", exclude=bad, **options)
+    assert result.samples == 7 and not set(open_shards(tmp_path / "shards").names) & {"AFW/AFW_001_1_0", bad[1][:-4]}
+    with pytest.raises(SettingsError, match="samples = 7, now it is 9"):
+        build_shards(tree, tmp_path / "shards", **options)
+
+
+def test_json_for_scripts_is_ascii_without_markup_and_keeps_values() -> None:
+    import json
+
+    value = {"a": "</script>&é\u2028", "b": [1.5, float("nan"), (2, None)], "c": True}
+    text = as_json(value)
+    assert not re.search(r"[<>&]", text) and text.isascii()
+    assert json.loads(text) == {"a": "</script>&é\u2028", "b": [1.5, None, [2, None]], "c": True}
+
+
+def test_packed_arrays_are_little_endian() -> None:
+    array = np.array([1, 258], ">u2")
+    assert packed(array) == packed(array.astype("<u2")) == "AQACAQ=="
+    assert numbers(np.array([1 / 3, np.float32(2)]), 2) == [0.33, 2.0]

@@ -1,0 +1,3 @@
+from .write import ReportResult, write_report
+
+__all__ = ["ReportResult", "write_report"]

@@ -1,0 +1,87 @@
+"""The folder of a report: whole or not there, and never in the place of anything but an older report."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from uvgen.errors import SettingsError
+from uvgen.storage.files import check_folder, check_new_folder, draft_of, folder_on_success
+from uvgen.storage.locks import exclusive
+
+_PARTS = ("index.html", "assets/report.js", "data/overview.js")
+
+
+def check_report_folder(out: Path, *, overwrite: bool) -> None:
+    """Raise OutputError unless a report can be made there; SettingsError where one is, and may not be replaced."""
+    if not _is_report(out):
+        check_new_folder(out)
+    elif not overwrite:
+        raise SettingsError(f"{out}: holds a report already; choose another folder, or overwrite it")
+    check_folder(out.absolute().parent, out)
+
+
+def _is_report(folder: Path) -> bool:
+    return all((folder / part).is_file() for part in _PARTS)
+
+
+@contextmanager
+def report_on_success(out: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Give an empty draft of a report's folder; put it in place if the body succeeds, remove it if not.
+
+    Parameters
+    ----------
+    out : Path
+        Absolute; missing, empty, or with `overwrite` a report.
+    overwrite : bool
+        Whether to replace a report, which stays as it is until the new one is whole.
+
+    Yields
+    ------
+    Path
+        The draft, hidden, beside `out`.
+
+    Raises
+    ------
+    BusyError
+        Where another process makes the same report.
+    DatasetError
+        Where it cannot be written.
+    """
+    old = _is_report(out) and overwrite
+    target = out.with_name(f"{out.name}.new") if old else out
+    draft = draft_of(target)
+    with exclusive(draft):
+        try:
+            with folder_on_success(target) as folder:
+                _empty(folder)
+                yield folder
+            if old:
+                _exchange(target, out)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)  # also after Ctrl-C: a report goes on with nothing
+            raise
+
+
+def _empty(folder: Path) -> None:
+    """Remove what a killed run left."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _exchange(new: Path, out: Path) -> None:
+    """Put a finished report in the place of an older one."""
+    away = draft_of(out)
+    shutil.rmtree(away, ignore_errors=True)
+    place = Path(os.path.realpath(out))
+    os.replace(place, away)
+    try:
+        os.replace(new, place)
+    except OSError:
+        os.replace(away, place)
+        raise
+    shutil.rmtree(away, ignore_errors=True)

@@ -1,0 +1,200 @@
+"""What a page shows of one sample: a thumbnail, and the crop with its labels, panels and mesh. One process's share."""
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from uvgen.datasets.open import open_shards
+from uvgen.errors import DatasetError
+from uvgen.images.codecs import encode_jpeg
+from uvgen.maps.landmarks import LandmarkWeights
+from uvgen.models.morphable import MorphableModel
+from uvgen.preview.page import _landmarks, _what_was_done
+from uvgen.preview.panels import SampleView, dense_panel, map_panel, texture_panel
+from uvgen.preview.problems import label_problems
+from uvgen.progress import advance
+from uvgen.report.javascript import numbers, packed, write_script
+from uvgen.shards.reader import ShardReader
+
+THUMB = 128
+"""Pixels along each side of a thumbnail."""
+
+PER_FILE = 16
+"""Thumbnails in a script: few enough that a page of any order loads quickly, and a large set is not 100,000 files."""
+
+_MOST_TEXELS = 96  # along each side of a mesh
+_QUALITY, _CROP_QUALITY = 80, 90
+_RANGE = (-1.0, 2.0)  # crop widths: where a landmark may lie, on a thumbnail
+_POSE = ("pitch (rad)", "yaw (rad)", "roll (rad)", "tx (px)", "ty (px)", "tz (px)", "f (px/µm)")
+
+
+class Pictured(NamedTuple):
+    """Samples whose thumbnails share a file: the file's number, their numbers in the set, how many have pages."""
+
+    number: int
+    samples: tuple[int, ...]
+    n_pages: int
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"pictures {self.number}"
+
+
+class Drawn(NamedTuple):
+    """What came of a `Pictured`: which of its samples with a page have labels that cannot be right."""
+
+    pictured: Pictured
+    wrong: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PictureJob:
+    """What every process of a report needs: the set, its model, and the folder to fill."""
+
+    shards: Path
+    model: MorphableModel | None
+    made: bool
+    """Whether the model makes the maps."""
+    untrusted: bool
+    out: Path
+
+    def open(self) -> Callable[[Pictured], Drawn]:
+        """The function that draws some samples and writes their scripts."""
+        stored = open_shards(self.shards, untrusted=self.untrusted)
+        reader = open_shards(self.shards, self.model, untrusted=self.untrusted) if self.made else stored
+        constants = reader.constants
+        texels, read, _ = _landmarks(constants, self.model, reader.config.build.convention)
+        picture = _Picture(reader, constants["coverage"], constants["weight_mask"], texels, read)
+
+        def draw(pictured: Pictured) -> Drawn:
+            thumbs, wrong = [], []
+            for place, k in enumerate(pictured.samples):
+                sample = reader[k] if place < pictured.n_pages else stored[k]
+                thumbs.append(picture.thumbnail(sample))
+                if place < pictured.n_pages:
+                    content = picture.page(sample)
+                    number = pictured.number * PER_FILE + place
+                    write_script(self.out / sample_file(number), "sample", number, content)
+                    wrong.append(bool(content["problems"]))
+                advance(1)
+            write_script(self.out / thumbs_file(pictured.number), "thumbs", pictured.number, thumbs)
+            return Drawn(pictured, tuple(wrong))
+
+        return draw
+
+
+def thumbs_file(number: int) -> str:
+    """Of the thumbnails with these numbers, below the report's folder; names of samples are in no file's name."""
+    return f"data/thumbs/{number // 256:03d}/{number:06d}.js"
+
+
+def sample_file(number: int) -> str:
+    """Of the sample with this number, below the report's folder."""
+    return f"data/samples/{number // 1024:03d}/{number:06d}.js"
+
+
+class _Picture:
+    """Draws samples of a set."""
+
+    def __init__(
+        self,
+        reader: ShardReader,
+        coverage: NDArray[np.bool_],
+        weights: NDArray[np.floating[Any]],
+        texels: NDArray[np.int32],
+        read: LandmarkWeights,
+    ) -> None:
+        self._size = reader.config.build.size
+        self._coverage, self._weights, self._texels, self._read = coverage, weights, texels, read
+        self._every = max(1, round(len(weights) / 42))
+
+    def thumbnail(self, sample: dict[str, Any]) -> dict[str, str]:
+        """A small crop, and its landmarks in units of its width."""
+        small = Image.fromarray(sample["image"]).resize((THUMB, THUMB), Image.Resampling.BOX, reducing_gap=2.0)
+        found = {"i": _jpeg(small, 75), "l": self._small(sample["landmarks"])}
+        if np.isfinite(sample.get("annotated_landmarks", np.nan)).any():
+            found["a"] = self._small(sample["annotated_landmarks"])
+        return found
+
+    def _small(self, points: NDArray[np.floating[Any]]) -> str:
+        """Points as 16-bit codes, 65535 for what is missing."""
+        low, high = _RANGE
+        shares = (points[:, :2].astype(np.float64) + 0.5) / self._size
+        codes = np.clip((shares - low) / (high - low), 0, 1) * 65534
+        return packed(np.where(np.isfinite(codes), np.rint(codes), 65535).astype(np.uint16))
+
+    def page(self, sample: dict[str, Any]) -> dict[str, Any]:
+        """All that a sample's own view shows."""
+        annotated = sample.get("annotated_landmarks")
+        if annotated is not None:
+            annotated = numbers(annotated[:, :2], 2) if np.isfinite(annotated).any() else None
+        content = {
+            "name": sample["name"],
+            "source": sample.get("source", ""),
+            "size": self._size,
+            "crop": _jpeg(Image.fromarray(sample["image"]), _CROP_QUALITY),
+            "landmarks": numbers(sample["landmarks"][:, :2], 2),
+            "annotated": annotated,
+            "numbers": self._numbers(sample),
+            "problems": [],
+            "panels": {},
+            "mesh": None,
+            "visible": None,
+        }
+        try:
+            face = SampleView.of(sample, self._coverage, self._weights)
+        except DatasetError as error:
+            return {**content, "problems": [str(error).removeprefix(f"{sample['name']}: ")]}
+        content["problems"] = label_problems(face, sample["landmarks"], self._read)
+        content["visible"] = face.seen[self._texels[:, 0], self._texels[:, 1]].astype(int).tolist()
+        content["numbers"].append(["hidden part of the face", f"{1 - face.seen[face.face].mean():.0%}"])
+        content["panels"] = {
+            "dense": _jpeg(dense_panel(face, self._every), _QUALITY),
+            "map": _jpeg(map_panel(face), _QUALITY),
+            "texture": _jpeg(texture_panel(face, self._texels), _QUALITY),
+        }
+        content["mesh"] = self._mesh(face)
+        return content
+
+    def _numbers(self, sample: dict[str, Any]) -> list[list[str]]:
+        found = [[name, f"{value:.6g}"] for name, value in zip(_POSE, sample["pose"].tolist(), strict=True)]
+        for field, text in (("label_nme", "label NME"), ("label_nme_jaw", "label NME of the jaw")):
+            if np.isfinite(value := float(sample.get(field, np.nan))):
+                found.append([text, f"{value:.3%}"])
+        found.append(["image height (px)", f"{int(sample['image_height'])}"])
+        if "augmentation" in sample:
+            found.append(["augmented", _what_was_done(sample["augmentation"])])
+        return found
+
+    def _mesh(self, face: SampleView) -> dict[str, Any]:
+        """Every k-th covered texel: its point as 16-bit codes, whether it is seen, and where it lies in the grid."""
+        step = -(-len(face.coverage) // _MOST_TEXELS)
+        covered, seen = face.coverage[::step, ::step], face.seen[::step, ::step]
+        points = face.position_map[::step, ::step][covered].astype(np.float64)
+        low, high = points.min(axis=0), points.max(axis=0)
+        shown = face.position_map[face.face].astype(np.float64)  # without head and neck: what is to be looked at
+        near, far = shown.min(axis=0), shown.max(axis=0)
+        codes = np.rint((points - low) / np.maximum(high - low, 1e-6) * 65535).astype(np.uint16)
+        return {
+            "side": len(covered),
+            "covered": packed(np.packbits(covered.ravel())),
+            "seen": packed(np.packbits(seen[covered])),
+            "points": packed(codes),
+            "low": numbers(low, 3),
+            "high": numbers(high, 3),
+            "middle": numbers((near + far) / 2, 3),
+            "reach": round(float((far - near).max()) / 2, 3),
+            "turn": 1 if face.angles_rad[1] >= 0 else -1,
+        }
+
+
+def _jpeg(picture: Image.Image, quality: int) -> str:
+    data = encode_jpeg(np.asarray(picture), quality, subsampling="420")
+    return base64.b64encode(data).decode("ascii")

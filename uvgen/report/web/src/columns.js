@@ -1,0 +1,89 @@
+// All samples as columns, in the report's order (worst first), and which of them are shown in which order.
+
+import { bytes } from "./data.js";
+
+/** @typedef {"worst" | "name" | "subset" | "nme" | "yaw" | "pitch" | "roll" | "oddity"} Key */
+/** @typedef {{name: string, subset: number, low: Record<string, number>, high: Record<string, number>,
+ *   range: {column: string, low: number, high: number} | null, flags: Map<number, boolean>, marked: boolean | null, pictured: boolean | null}} Filter */
+
+export class Columns {
+  /** @param {Record<string, any>} raw as `rows.js` brings it */
+  constructor(raw) {
+    /** @type {string[]} */
+    this.names = raw.names;
+    this.n = this.names.length;
+    this.subset = new Uint16Array(bytes(raw.subset).buffer);
+    /** @type {Record<string, Float32Array>} */
+    this.number = Object.fromEntries(
+      ["nme", "oddity", "pitch", "yaw", "roll"].map((key) => [key, new Float32Array(bytes(raw[key]).buffer)]),
+    );
+    this.flags = new Uint16Array(bytes(raw.flags).buffer);
+    this.picture = new Int32Array(bytes(raw.picture).buffer);
+    /** @type {Map<string, number> | null} */
+    this._rows = null;
+    /** @type {Float64Array | null} */
+    this._nameRank = null;
+    /** @type {string[] | null} */
+    this._lower = null;
+  }
+
+  /** Row of a name; -1 where there is none. @param {string} name */
+  row(name) {
+    this._rows ??= new Map(this.names.map((text, k) => [text, k]));
+    return this._rows.get(name) ?? -1;
+  }
+
+  /** Rows that a filter leaves, sorted. @param {Filter} filter @param {Key} key @param {boolean} down
+   * @param {(row: number) => boolean} isMarked @returns {Uint32Array} */
+  select(filter, key, down, isMarked) {
+    const kept = new Uint32Array(this.n);
+    let n = 0;
+    const part = filter.name.trim().toLowerCase();
+    if (part) this._lower ??= this.names.map((name) => name.toLowerCase());
+    const low = Object.entries(filter.low);
+    const high = Object.entries(filter.high);
+    const { range } = filter;
+    const flags = [...filter.flags];
+    for (let row = 0; row < this.n; row++) {
+      if (filter.subset >= 0 && this.subset[row] !== filter.subset) continue;
+      if (part && !(/** @type {string[]} */ (this._lower))[row].includes(part)) continue;
+      if (!low.every(([name, bound]) => this.number[name][row] >= bound)) continue;
+      if (!high.every(([name, bound]) => this.number[name][row] <= bound)) continue;
+      if (range) {
+        const value = this.number[range.column][row];
+        if (!(value >= range.low && value < range.high)) continue; // as a histogram counts
+      }
+      if (!flags.every(([bit, wanted]) => (this.flags[row] & bit) > 0 === wanted)) continue;
+      if (filter.pictured !== null && this.picture[row] >= 0 !== filter.pictured) continue;
+      if (filter.marked !== null && isMarked(row) !== filter.marked) continue;
+      kept[n++] = row;
+    }
+    return this._sorted(kept.subarray(0, n), key, down);
+  }
+
+  /** @param {Uint32Array} rows @param {Key} key @param {boolean} down */
+  _sorted(rows, key, down) {
+    if (key === "worst") return down ? rows : rows.reverse();
+    const values = key === "name" ? this._ranks() : key === "subset" ? this.subset : this.number[key];
+    const sign = down ? -1 : 1;
+    return rows.sort((a, b) => {
+      const x = values[a];
+      const y = values[b];
+      if (x === y) return a - b;
+      if (x !== x || y !== y) return x === x ? -1 : y === y ? 1 : a - b; // NaN last, both ways
+      return sign * (x - y);
+    });
+  }
+
+  /** Place of each name in the order of names. */
+  _ranks() {
+    if (!this._nameRank) {
+      const order = Array.from({ length: this.n }, (_, k) => k);
+      const names = this.names;
+      order.sort((a, b) => (names[a] < names[b] ? -1 : names[a] > names[b] ? 1 : a - b));
+      this._nameRank = new Float64Array(this.n);
+      for (let k = 0; k < this.n; k++) this._nameRank[order[k]] = k;
+    }
+    return this._nameRank;
+  }
+}

@@ -1,0 +1,257 @@
+"""A report of a data set, as a folder of pages: what `uvgen report` writes."""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uvgen._version import __version__
+from uvgen.checks import number_in
+from uvgen.datasets.open import check_model, open_shards
+from uvgen.datasets.quality import LabelQuality, label_quality
+from uvgen.datasets.verify import VerifyResult, verify_shards
+from uvgen.errors import DatasetError
+from uvgen.jobs.run import RETRIES, check_run, results
+from uvgen.models.load import as_model
+from uvgen.models.morphable import MorphableModel
+from uvgen.preview.panels import LEFT, LINES, MIDDLE, RIGHT, _sides
+from uvgen.progress import begin
+from uvgen.report.folder import check_report_folder, report_on_success
+from uvgen.report.javascript import packed, write_script
+from uvgen.report.overview import Overview, describe
+from uvgen.report.pictures import PER_FILE, THUMB, Drawn, Pictured, PictureJob
+from uvgen.report.table import BIT, FLAGS, SampleTable
+from uvgen.samples.find import find_names
+from uvgen.shards.index import Index
+from uvgen.shards.reader import ShardReader
+
+WORST = 1000
+"""How many samples have pictures, by default."""
+
+FIRST_PAGE = "index.html"
+
+_ASSETS = ("report.js", "report.css", "LICENSES.txt")
+
+
+@dataclass(frozen=True, slots=True)
+class ReportResult:
+    """What `uvgen.write_report` wrote.
+
+    Attributes
+    ----------
+    page : Path
+        The page to open.
+    samples, pictured, pages : int
+        In the data set, those of them with a thumbnail, and those with all pictures.
+    size_bytes : int
+        Of all files.
+    seconds : float
+        What it took.
+    verified : VerifyResult or None
+        What checking the set found, where that was asked for.
+    quality : LabelQuality or None
+        How far the labels are from the annotations, where there are some.
+    """
+
+    page: Path
+    samples: int
+    pictured: int
+    pages: int
+    size_bytes: int
+    seconds: float
+    verified: VerifyResult | None = None
+    quality: LabelQuality | None = None
+
+
+def write_report(
+    shards: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    worst: int | None = WORST,
+    names: Iterable[str] | None = None,
+    thumbnails: bool = False,
+    model: MorphableModel | str | os.PathLike[str] | None = None,
+    verify: bool = True,
+    untrusted: bool = False,
+    workers: int = 1,
+    retries: int = RETRIES,
+    timeout: float | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int], object] | None = None,
+) -> ReportResult:
+    """Write pages that show a data set, for people to see whether its labels are right.
+
+    Parameters
+    ----------
+    shards : path-like
+        The data set's folder.
+    out : path-like
+        Folder to make; it appears once it is whole, and nothing is left of it where that fails.
+    worst : int, optional
+        How many samples get pictures: those farthest from their annotations, then those without one that are least
+        like the others. All samples have their numbers in any case. None: all get pictures.
+    names : iterable of str, optional
+        Samples that get pictures instead, with or without a suffix; empty lines and those that begin with # do not
+        count.
+    thumbnails : bool
+        Whether all other samples get a thumbnail at least: 4.4 kB and some milliseconds each.
+    model : MorphableModel or path-like, optional
+        The set's: makes maps that are not stored, and lets labels be compared with their parameters.
+    verify : bool
+        Whether to check the set as `uvgen.verify_shards` does, which reads all of it.
+    untrusted : bool
+        Whether to read the shards in child processes, see `uvgen.open_shards`.
+    workers : int
+        Processes that draw; 1 works in this one, unless there is a `timeout`.
+    retries, timeout
+        As for `uvgen.build_shards`, for 16 samples at a time; where processes die at them again and again, the report
+        ends.
+    overwrite : bool
+        Replace a report in the folder.
+    progress : callable, optional
+        Called with numbers of samples: verified ones, then drawn ones.
+
+    Returns
+    -------
+    ReportResult
+
+    Raises
+    ------
+    DatasetError
+        Where the set is damaged, empty or lacks images, or maps and there is no model; or the folder holds something
+        else or cannot be written.
+    ModelError
+        Where the model is not the set's.
+    InputError
+        Where a number is out of range, or a name is not in the set.
+
+    Examples
+    --------
+    >>> uvgen.write_report("shards/", "report/").page
+    PosixPath('report/index.html')
+    """
+    started = time.perf_counter()
+    if worst is not None:
+        number_in(worst, "worst", 0, whole=True)
+    check_run(workers, retries=retries, timeout=timeout)
+    out = Path(os.path.abspath(out))
+    check_report_folder(out, overwrite=overwrite)
+    model = None if model is None else as_model(model, untrusted=untrusted)
+    reader = open_shards(shards, untrusted=untrusted)
+    _check_set(reader, model)
+    if model is not None:
+        check_model(model, reader.folder, reader.config)
+    index = Index.read(reader.folder)
+    made = reader.config.build.maps == "none"
+    verified = verify_shards(reader.folder, model=model, untrusted=untrusted, progress=progress) if verify else None
+    table = SampleTable.of(reader, model)
+    shown = _chosen(table, worst, names)
+    n_pages = len(shown)
+    if thumbnails:
+        there = set(shown)
+        shown += [int(k) for k in table.order if int(k) not in there]
+    quality = label_quality(reader, model) if verified is None else verified.quality
+    with report_on_success(out, overwrite=overwrite) as draft:
+        firsts = range(0, len(shown), PER_FILE)
+        parts = [
+            Pictured(k, tuple(shown[first : first + PER_FILE]), min(max(n_pages - first, 0), PER_FILE))
+            for k, first in enumerate(firsts)
+        ]
+        job = PictureJob(reader.folder, model, made, untrusted, draft)
+        begin("drawing", len(shown), first="starting")
+        for drawn in results(job, parts, workers, retries=retries, timeout=timeout):
+            _note(drawn, table)
+            if progress is not None:
+                progress(len(drawn.pictured.samples))
+        heights = reader.column("image_height")
+        title = reader.folder.resolve().name
+        about = describe(title, index, reader.config, table, heights, verified, quality, model, len(shown), n_pages)
+        _write_rows(draft, table, shown)
+        _write_overview(draft, about, reader, n_pages, listed=names is not None)
+        _write_page(draft, about)
+        size = sum(path.stat().st_size for path in draft.rglob("*") if path.is_file())
+    return ReportResult(
+        out / FIRST_PAGE, len(reader), len(shown), n_pages, size, time.perf_counter() - started, verified, quality
+    )
+
+
+def _check_set(reader: ShardReader, model: MorphableModel | None) -> None:
+    if not len(reader):
+        raise DatasetError(f"{reader.folder}: holds no sample to show, expected one or more")
+    if "image" not in reader.fields:
+        raise DatasetError(f"{reader.folder}: has no images to show, expected a set with images")
+    if model is None and "posmap" not in reader.fields:
+        raise DatasetError(
+            f"{reader.folder}: stores no maps, expected maps or a model; give the model that it was built with"
+        )
+
+
+def _chosen(table: SampleTable, worst: int | None, names: Iterable[str] | None) -> list[int]:
+    """Samples that get pictures, worst first."""
+    if names is None:
+        return [int(k) for k in table.order[: len(table.order) if worst is None else worst]]
+    wanted = set(find_names(table.names, names))
+    return [int(k) for k in table.order if int(k) in wanted]
+
+
+def _note(drawn: Drawn, table: SampleTable) -> None:
+    for k, wrong in zip(drawn.pictured.samples, drawn.wrong, strict=False):  # those with pages come first
+        if wrong:
+            table.flags[k] |= BIT["problem"]
+
+
+def _write_rows(draft: Path, table: SampleTable, shown: Sequence[int]) -> None:
+    """The gallery's columns, in its first order: a row takes some 30 bytes and its name."""
+    order = table.order
+    picture = np.full(len(order), -1, np.int32)
+    picture[list(shown)] = np.arange(len(shown))
+    columns: dict[str, Any] = {
+        "names": [table.names[k] for k in order],
+        "subset": packed(table.subset[order]),
+        "nme": packed(table.nme[order]),
+        "oddity": packed(table.oddity[order]),
+        "pitch": packed(table.angles_deg[order, 0]),
+        "yaw": packed(table.angles_deg[order, 1]),
+        "roll": packed(table.angles_deg[order, 2]),
+        "flags": packed(table.flags[order]),
+        "picture": packed(picture[order]),
+    }
+    write_script(draft / "data/rows.js", "rows", columns)
+
+
+def _write_overview(draft: Path, about: Overview, reader: ShardReader, n_pages: int, *, listed: bool) -> None:
+    write_script(draft / "data/overview.js", "overview", {
+        "title": about.title,
+        "identity": about.identity,
+        "samples": len(reader),
+        "subsets": [name for name, _ in about.subsets],
+        "flags": list(FLAGS.items()),
+        "histograms": list(about.histograms),
+        "perFile": PER_FILE,
+        "thumb": THUMB,
+        "pages": n_pages,
+            "listed": listed,
+        "copies": reader.config.augmentation is not None,
+        "sides": [(RIGHT, MIDDLE, LEFT).index(side) for side in _sides()],
+        "lines": [[list(indices), closed] for indices, closed in LINES],
+    })  # fmt: skip
+
+
+def _write_page(draft: Path, about: Overview) -> None:
+    import jinja2
+
+    package = files("uvgen.report")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=jinja2.FunctionLoader(lambda name: (package / "templates" / name).read_text(encoding="utf-8")),
+    )  # fmt: skip
+    page = environment.get_template("index.html.j2").render(about=about, version=__version__, flags=FLAGS)
+    (draft / FIRST_PAGE).write_text(page, encoding="utf-8", newline="\n")
+    (draft / "assets").mkdir()
+    for name in _ASSETS:
+        (draft / "assets" / name).write_bytes((package / "assets" / name).read_bytes())
