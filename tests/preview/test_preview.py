@@ -25,7 +25,7 @@ from uvgen.datasets.augmented import augment_shards
 from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.images.codecs import save_picture
-from uvgen.preview import layout, page, panels, problems
+from uvgen.preview import layout, page, panels, predictions, problems
 from uvgen.preview.layout import THUMB, yaw_histogram
 from uvgen.preview.page import mean_texture
 from uvgen.preview.panels import PANEL, SampleView
@@ -541,3 +541,32 @@ def test_save_picture_round_trips_and_refuses_other_endings(tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     with pytest.raises(DatasetError, match="cannot be written"):
         save_picture(picture, tmp_path / "file" / "a.png")
+
+
+def test_prediction_sheet_of_the_true_maps_has_no_error_and_of_moved_ones_their_shift(
+    reader: ShardReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[Any] = []
+    compose = predictions.compose
+    monkeypatch.setattr(predictions, "compose", lambda header, titles, all_rows: (
+        rows.extend(all_rows), compose(header, titles, all_rows))[1])  # fmt: skip
+    maps = np.stack([reader[k]["posmap"] for k in (0, 3)])
+    moved = maps + np.float32([3, 4, 0])
+    sheet = predictions.prediction_sheet(reader, [0, 3], moved)
+    assert sheet.dtype == np.uint8 and sheet.shape[2] == 3
+    assert (predictions.prediction_sheet(reader, [0, 3], maps) != sheet).any()
+    for k, row in zip((0, 3), rows, strict=False):
+        points = reader[k]["landmarks"][:, :2]
+        error = 5 / np.sqrt(np.prod(np.ptp(points, axis=0)))  # all points are 5 px off
+        assert row.name == reader.names[k] and float(row.remark.split()[1][:-1]) == pytest.approx(100 * error, abs=0.2)
+    assert [row.remark for row in rows[2:]] == ["NME 0.0%", "NME 0.0%"]
+
+
+def test_prediction_sheet_refuses_other_shapes_and_numbers_that_are_none(reader: ShardReader) -> None:
+    maps = np.stack([reader[0]["posmap"]])
+    with pytest.raises(InputError, match=r"predicted: float32 \(1, 48, 48, 3\), expected .*\(2, 48, 48, 3\)"):
+        predictions.prediction_sheet(reader, [0, 1], maps)
+    with pytest.raises(InputError, match=r"predicted: the map of AFW/\S+ holds NaN or infinity"):
+        predictions.prediction_sheet(reader, [0], maps * np.nan)
+    with pytest.raises(InputError, match=r"true: float32 \(1, 48, 48, 2\)"):
+        predictions.prediction_sheet(reader, [0], maps, maps[..., :2])

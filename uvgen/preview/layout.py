@@ -69,8 +69,10 @@ def compose(header: Header, titles: Sequence[str], rows: Sequence[Row]) -> Image
         _wrapped([(brief(row.name), _INK), (row.remark, _GREY), ("; ".join(row.problems), _RED)], _TEXT, inner)
         for row in rows
     ]
-    legend_y = _MARGIN + max(THUMB - 18, 44 + _LINE * len(about))
-    y = max(legend_y + _LEGEND, _MARGIN + THUMB + 30) + 12
+    legend_y, below_thumbs = _MARGIN + 48 + _LINE * len(about), _MARGIN + THUMB + 30
+    if header.thumbs:
+        legend_y = max(legend_y, _MARGIN + THUMB - 18)
+    y = max(legend_y + _LEGEND, below_thumbs if header.thumbs else 0) + 12
     tops = []
     for number, caption in enumerate(captions):
         y += _TITLES if number % _TITLES_EVERY == 0 else 0
