@@ -167,6 +167,35 @@ def test_make_demo_builds_and_draws(downloads, tmp_path, own_data) -> None:
     assert (tmp_path / "preview.png").stat().st_size > 50_000
 
 
+def table_rows(page: str, heading: str) -> list[list[str]]:
+    """Cells of the tables below a heading."""
+    section = (ROOT / page).read_text(encoding="utf-8").split(f"## {heading}\n")[1].split("\n## ")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
+
+
+def test_performance_page_names_its_regimes_and_its_headroom_is_the_quotient_of_its_figures() -> None:
+    text = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
+    sections = text.split("\n## ")[1:]
+    assert [section.splitlines()[0] for section in sections if "\n| " in section and "Regime: " not in section] == []
+    networks = {
+        row[0]: float(row[3])
+        for row in table_rows("docs/performance.md", "A network alone: `benchmarks/read.py --headroom`")[2:]
+    }
+    (of_gpu,) = (ms for name, ms in networks.items() if name.startswith("ResNet18"))
+    rows = table_rows("docs/performance.md", "Reading through a data loader")[2:]
+    assert len(rows) > 5
+    for name, *cells in rows:
+        for feed, headroom in (cells[:2], cells[2:]):
+            assert (feed == "") == (headroom == ""), name
+            assert not feed or abs(of_gpu / float(feed) - float(headroom)) < 0.06, name
+
+
+def test_slow_training_page_repeats_the_figures_of_the_performance_page() -> None:
+    measured = {row[1] for row in table_rows("docs/performance.md", "Reading through a data loader")[2:]}
+    told = [row[1] for row in table_rows("docs/slow_training.md", "Too much work in the workers")[2:]]
+    assert len(told) > 5 and {ms for ms in told if "more" not in ms} <= measured
+
+
 @pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md"])
 def test_documented_links_lead_somewhere(page) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8")):
