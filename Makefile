@@ -1,5 +1,5 @@
-# Two commands: `make demo` runs the main job and leaves preview.png, `make test` passes the tests. Both set up a virtual
-# environment in .venv first, from a bare checkout with Python alone. `make demo DATA=300W_LP/ MODEL=bfm.h5` runs on your data.
+# Two commands: `make demo` builds demo/ and draws preview.png, `make test` passes the tests. Both set up a virtual environment
+# in .venv first, from a bare checkout with Python alone. `make demo DATA=300W_LP/ MODEL=bfm.h5` builds shards/ of your data.
 # `make test` leaves out what is marked slow, `make test-slow` runs that, `make test-all` both; each takes `ROOM=maps`, which
 # runs tests/maps alone, and `PYTEST="..."`, more options for pytest.
 # `make fuzz N=100000` gives damaged files to every reader; `READER=image` to one, `FIRST=100000` goes on with later ones.
@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SUBSET ?= IBUG
-OUT ?= shards
+OUT ?= $(if $(DATA),shards,demo)
 PREVIEW ?= preview.png
 N ?= 1000
 FIRST ?= 0

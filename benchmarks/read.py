@@ -2,6 +2,7 @@
 
     python benchmarks/read.py --shards shards/ [--samples 256] [--folder /dev/shm] [--workers 2]
         [--model bfm.h5 [--lean-shards lean/]]
+    python benchmarks/read.py --shards shards/ --headroom [--device cuda] [--workers 8]
 
 Everything is timed in this one run, on one core, from a warm page cache, in one random order, and printed in
 milliseconds a sample and as a multiple of plain h5py. The alternatives are written from the same shards: gzip and
@@ -9,6 +10,9 @@ JPEG crops as h5py writes them, and the usual layout, one .npy map and one .jpg 
 data set below. Rounds of all take turns, and each one's fastest counts. Nothing is asserted: machines are noisy;
 read the ratios. With --model, maps made of parameters are compared with the matrix product they cannot do without, and
 with --lean-shards, the set built with --maps none, making them in a data loader's workers is timed.
+
+--headroom times three other things: training steps of a network (that of examples/train_minimal.py) on one batch that
+stays on the device, batches coming through a data loader to the device and going nowhere, and both together.
 """
 
 import argparse
@@ -285,6 +289,50 @@ print(f"peak memory: {{peak(208):.1f}} MB after 200 samples, {{peak(20000):.1f}}
     print(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout, end="")
 
 
+def headroom(shards: Path, device: str, workers: int, n_steps: int, repeats: int) -> None:
+    """The network without a feed, the feed without a network, and both."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+    from train_minimal import network, on_device, predict
+
+    from uvgen.losses import weighted_mse
+
+    dataset = ShardDataset(shards, compact=True, weight_mask=False)
+    if "posmap" not in dataset.reader.fields:
+        sys.exit(f"{shards} stores no maps, expected a set that does")
+    order = [k % len(dataset) for k in range(n_steps * BATCH)]
+    loader = DataLoader(
+        dataset, BATCH, sampler=order, num_workers=workers, persistent_workers=workers > 0, pin_memory=device != "cpu"
+    )
+    net, weight_mask = network().to(device), dataset.weight_mask.to(device)
+    optimizer = torch.optim.Adam(net.parameters())
+    cached = on_device(dataset.batch(order[:BATCH]), None, device)
+
+    def train(batches: Any) -> Callable[[], object]:
+        def run() -> None:
+            for batch in batches:
+                on = cached if batch is None else on_device(batch, None, device)
+                loss = weighted_mse(predict(net, on), on["posmap"], weight_mask)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            loss.item()  # waits for the device
+
+        return run
+
+    def feed() -> None:
+        for batch in loader:
+            on = on_device(batch, None, device)
+        on["image"].sum().item()
+
+    functions: dict[str, Callable[[], object]] = {
+        "the network alone, one batch kept on the device": train([None] * n_steps),
+        f"the feed alone, workers: {workers}": feed,
+        "both": train(loader),
+    }
+    times = compare(functions, n_steps * BATCH, repeats)
+    show(f"training on {device}, batches of {BATCH}, ms a sample", times, next(iter(times)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shards", type=Path, required=True, help="with uint16 maps, uncompressed")
@@ -294,8 +342,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="where to write; 1.5 MB a sample are needed")
+    parser.add_argument("--headroom", action="store_true", help="time a network, its feed, and both; nothing else")
+    parser.add_argument("--device", default="cpu", help="of --headroom")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.headroom:
+        n_steps = max(1, options.samples // BATCH)
+        headroom(options.shards, options.device, options.workers, n_steps, max(options.repeats // 2, 2))
+        return
     reader = uvgen.open_shards(options.shards)
     n = min(options.samples, len(reader))
     order = np.random.default_rng(0).permutation(n).tolist()

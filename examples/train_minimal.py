@@ -1,21 +1,28 @@
-"""A network that regresses position maps, in as little code as shows the whole way. Runs on a CPU.
+"""A network that regresses position maps, in as little code as shows the whole way. Runs on a CPU and on a GPU.
 
-    python examples/train_minimal.py shards/
-    python examples/train_minimal.py shards_without_maps/ --model bfm.h5
+    python examples/train_minimal.py shards/ --out run/
+    python examples/train_minimal.py shards_without_maps/ --model bfm.h5 --out run/ --device cuda --workers 8
 
-Shards with maps or without: where there are none, `PositionMapLayer` makes them of the parameters in each batch.
+It validates on photographs that training never sees, keeps the best network in run/network.pt (a state dict), and draws
+run/validation.png. The parts are those of `uvgen split`; where the set has none, they are made by photographs, in
+run/splits.json. Where the shards have no maps, `PositionMapLayer` makes them of the parameters in each batch.
 """
 
 import argparse
 import itertools
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
 
+import uvgen
 from uvgen.losses import weighted_mse
+from uvgen.metrics import nme_2d
+from uvgen.preview import prediction_sheet
 from uvgen.torch import PositionMapLayer, ShardDataset, ShardSampler, to_float
 
 
@@ -29,7 +36,15 @@ def network() -> nn.Sequential:
     return nn.Sequential(*layers, nn.Conv2d(16, 3, 3, padding=1))
 
 
-def endless(dataset: ShardDataset, sampler: ShardSampler, loader: DataLoader[Any]) -> Iterator[dict[str, Any]]:
+def parts(shards: str, train: str | None, val: str | None, out: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What tells `ShardDataset` which samples to take, for training and for validation."""
+    if train or val or {"train", "val"} <= uvgen.describe_shards(shards).splits.keys():
+        return {"split": train or "train"}, {"split": val or "val"}
+    made = uvgen.split_shards(shards, {"train": 0.8, "val": 0.2}, out=out / "splits.json", overwrite=True).splits
+    return {"names": made[0].samples}, {"names": made[1].samples}
+
+
+def endless(dataset: ShardDataset, sampler: ShardSampler, loader: DataLoader[Any]) -> Any:
     """Batches, epoch after epoch."""
     for epoch in itertools.count():
         dataset.set_epoch(epoch)  # other augmentations
@@ -37,41 +52,97 @@ def endless(dataset: ShardDataset, sampler: ShardSampler, loader: DataLoader[Any
         yield from loader
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("shards")
-    parser.add_argument("--model", help="for shards without maps")
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--no-augmentation", action="store_true")
-    options = parser.parse_args()
-    augmentation = None
-    if not options.no_augmentation:
-        from uvgen.augment import Augmentation
+def on_device(batch: dict[str, Any], layer: PositionMapLayer | None, device: str) -> dict[str, Any]:
+    """A compact batch as floats on the device; its `posmap` is in crop widths, stored or made there."""
+    moved = {key: v.to(device, non_blocking=True) if torch.is_tensor(v) else v for key, v in batch.items()}
+    batch = dict(to_float(moved))
+    if layer is not None:
+        batch["posmap"] = layer.from_batch(batch) / batch["image"].shape[-1]
+    return batch
 
-        augmentation = Augmentation.preset("prnet")
+
+def predict(net: nn.Module, batch: dict[str, Any]) -> torch.Tensor:
+    return nn.functional.interpolate(net(batch["image"]), batch["posmap"].shape[2:], mode="bilinear")
+
+
+@torch.no_grad()
+def validate(net: nn.Module, dataset: ShardDataset, layer: Any, device: str) -> np.ndarray:
+    """The normalized mean error of the 68 landmarks in each predicted map."""
+    weights, errors = uvgen.LandmarkWeights.of_constants(dataset.reader.constants), []
+    for batch in DataLoader(dataset, 16):
+        batch = on_device(batch, layer, device)
+        landmarks = uvgen.read_landmarks(predict(net, batch) * batch["image"].shape[-1], weights)
+        errors.append(nme_2d(landmarks, batch["landmarks"]).cpu().numpy())
+    return np.concatenate(errors)
+
+
+@torch.no_grad()
+def draw(net: nn.Module, dataset: ShardDataset, layer: Any, device: str, path: Path) -> None:
+    """A picture of what the network predicts for six samples, beside what is true."""
+    chosen = np.linspace(0, len(dataset) - 1, min(6, len(dataset))).astype(int).tolist()
+    batch = on_device(dataset.batch(chosen), layer, device)
+    maps = [(m * batch["image"].shape[-1]).movedim(1, -1).cpu().numpy() for m in (predict(net, batch), batch["posmap"])]
+    Image.fromarray(prediction_sheet(dataset.reader, chosen, *maps, title="Validation")).save(path)
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train, keep the best network, draw its predictions."""
     torch.manual_seed(0)
-    dataset = ShardDataset(options.shards, augmentation=augmentation, compact=True, weight_mask=False)
-    sampler = ShardSampler(dataset)
-    size = min(8, len(dataset))
-    loader = DataLoader(dataset, size, sampler=sampler, drop_last=True)
-    layer = PositionMapLayer.for_shards(dataset, options.model) if options.model else None
-    if layer is None and "posmap" not in dataset.reader.fields:
-        parser.error(f"{options.shards} stores no maps: give the --model that it was built with")
-    net = network()
-    optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
-    losses = []
-    for step, batch in enumerate(itertools.islice(endless(dataset, sampler, loader), options.steps)):
-        batch = to_float(batch)  # on a GPU: move the batch there first
-        target = batch["posmap"] if layer is None else layer.from_batch(batch) / batch["image"].shape[-1]
-        predicted = nn.functional.interpolate(net(batch["image"]), target.shape[2:], mode="bilinear")
-        loss = weighted_mse(predicted, target, dataset.weight_mask)
+    device, layer = options.device, None
+    options.out.mkdir(parents=True, exist_ok=True)
+    train_part, val_part = parts(options.shards, options.split, options.val, options.out)
+    augmentation = None if options.no_augmentation else uvgen.Augmentation.preset("prnet")
+    small = {"compact": True, "weight_mask": False}  # uint8 crops and uint16 maps; the mask is the same for all
+    dataset = ShardDataset(options.shards, augmentation=augmentation, **small, **train_part)
+    val_set = ShardDataset(options.shards, **small, **val_part)
+    if options.model:
+        layer = PositionMapLayer.for_shards(dataset, options.model).to(device)
+    elif "posmap" not in dataset.reader.fields:
+        raise uvgen.UvgenError(f"{options.shards} stores no maps: give the --model that it was built with")
+    print(f"{len(dataset)} samples to train, {len(val_set)} to validate, on {device}", flush=True)
+    loading = {"num_workers": options.workers, "persistent_workers": options.workers > 0, "pin_memory": device != "cpu"}
+    sampler, size = ShardSampler(dataset), min(options.batch, len(dataset))
+    loader = DataLoader(dataset, size, sampler=sampler, drop_last=True, **loading)
+    net, weight_mask = network().to(device), dataset.weight_mask.to(device)
+    optimizer, losses, best = torch.optim.Adam(net.parameters(), lr=2e-3), [], float("inf")
+    for step, batch in enumerate(itertools.islice(endless(dataset, sampler, loader), options.steps), start=1):
+        batch = on_device(batch, layer, device)
+        loss = weighted_mse(predict(net, batch), batch["posmap"], weight_mask)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(loss.item())
-        if step % 20 == 0 or step == options.steps - 1:
-            print(f"step {step:4d}  weighted loss {losses[-1]:.5f}")
-    print(f"weighted loss fell {sum(losses[:5]) / sum(losses[-5:]):.1f} fold from the first five steps to the last")
+        losses.append(loss.detach())  # .item() each step would wait for the GPU
+        if step % 20 == 0 or step == options.steps:
+            print(f"step {step:4d}  weighted loss {losses[-1].item():.5f}", flush=True)
+        if step % 100 == 0 or step == options.steps:
+            errors = validate(net.eval(), val_set, layer, device)
+            print(f"step {step:4d}  validation NME {errors.mean():.2%}", flush=True)
+            if errors.mean() < best:
+                best = float(errors.mean())
+                torch.save(net.state_dict(), options.out / ".network.pt")
+                (options.out / ".network.pt").replace(options.out / "network.pt")  # never half of it
+                draw(net, val_set, layer, device, options.out / "validation.png")
+            net.train()
+    fell = torch.stack(losses[:5]).mean().item() / torch.stack(losses[-5:]).mean().item()
+    print(f"weighted loss fell {fell:.1f} fold from the first five steps to the last; best validation NME {best:.2%}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("shards")
+    parser.add_argument("--out", type=Path, default=Path("run"), help="folder for the network and the picture")
+    parser.add_argument("--model", help="for shards without maps")
+    parser.add_argument("--split", help="part to train on")
+    parser.add_argument("--val", help="part to validate on")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    for name, value in (("--steps", 200), ("--batch", 8), ("--workers", 2)):
+        parser.add_argument(name, type=int, default=value)
+    parser.add_argument("--no-augmentation", action="store_true")
+    options = parser.parse_args()
+    try:
+        train(options)
+    except uvgen.UvgenError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -12,12 +12,20 @@ from PIL import Image
 from support.builds import SMALL, make
 from support.toy import write_tree
 
-from uvgen import Augmentation, AugmentationDraw, LandmarkWeights, contact_sheet, load_model, open_shards
+from uvgen import (
+    Augmentation,
+    AugmentationDraw,
+    LandmarkWeights,
+    PositionMapper,
+    contact_sheet,
+    load_model,
+    open_shards,
+)
 from uvgen.datasets.augmented import augment_shards
 from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.images.codecs import save_picture
-from uvgen.preview import page, panels
+from uvgen.preview import layout, page, panels, predictions, problems
 from uvgen.preview.layout import THUMB, yaw_histogram
 from uvgen.preview.page import mean_texture
 from uvgen.preview.panels import PANEL, SampleView
@@ -72,7 +80,7 @@ def flat_face(size: int = 64, n_texels: int = 33) -> SampleView:
     crop = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
     everywhere = np.ones((n_texels, n_texels), bool)
     return SampleView.of(
-        {"image": crop, "posmap": position_map, "pose": np.zeros(7), "name": "flat"}, everywhere, everywhere
+        {"image": crop, "posmap": position_map, "crop_pose": np.zeros(7), "name": "flat"}, everywhere, everywhere
     )
 
 
@@ -95,13 +103,84 @@ def test_contact_sheet_grows_by_a_row_a_sample(reader: ShardReader, n: int) -> N
     one, sheet = contact_sheet(reader, 1).picture, contact_sheet(reader, n)
     assert len(sheet.names) == min(n, len(reader))
     assert sheet.picture.shape[1] == one.shape[1]
-    assert sheet.picture.shape[0] - one.shape[0] == (len(sheet.names) - 1) * (PANEL + 30)
+    grown = sheet.picture.shape[0] - one.shape[0]
+    assert PANEL * (len(sheet.names) - 1) < grown + 1 <= 1.25 * PANEL * (len(sheet.names) - 1) + 1
 
 
-def test_contact_sheet_of_many_samples_stands_in_two_blocks(reader: ShardReader) -> None:
+def test_contact_sheet_of_many_samples_is_no_wider_than_a_screen_and_repeats_its_titles(
+    reader: ShardReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+    text = layout.ImageDraw.ImageDraw.text
+
+    def record(self: Any, place: Any, words: str, *rest: Any, **options: Any) -> None:
+        drawn.append(words)
+        text(self, place, words, *rest, **options)
+
+    monkeypatch.setattr(layout.ImageDraw.ImageDraw, "text", record)
     repeated = [reader.names[k % len(reader)] for k in range(24)]
-    height, width = contact_sheet(reader, names=repeated).picture.shape[:2]
-    assert 0.8 < width / height < 1.25
+    assert contact_sheet(reader, names=repeated).picture.shape[1] <= 1920
+    assert drawn.count("crop") == 4
+
+
+def test_compose_breaks_long_captions_into_lines_within_the_margins() -> None:
+    panel = Image.new("RGB", (PANEL, PANEL), (0, 0, 0))
+    name, problem = "IBUG/" + "long_" * 60, "the label is far from the annotation, as this says at length"
+    thumb = panel.resize((THUMB, THUMB))
+    header = layout.Header("title " * 40, ("a line of the header " * 20,), "verdict " * 60, True, ((thumb, "x"),))
+    short = layout.compose(header, ("one", "two", "three"), [layout.Row("name", "remark", (), (panel,) * 3)])
+    sheet = layout.compose(header, ("one", "two", "three"), [layout.Row(name, "remark", (problem,) * 4, (panel,) * 3)])
+    pixels = np.asarray(sheet)
+    assert (pixels[:, -20:] == panels.PAPER).all() and (pixels[:, :20] == panels.PAPER).all()
+    assert sheet.height > short.height  # further lines
+    black = (pixels == 0).all(axis=2)
+    rows = np.flatnonzero(black.sum(axis=1) >= 3 * PANEL)
+    assert len(rows) == PANEL and rows[-1] - rows[0] == PANEL - 1  # nothing is written over the pictures
+
+
+def test_documented_numbers_are_those_of_the_sheet(reader: ShardReader) -> None:
+    text = (Path(__file__).parents[2] / "docs/preview.md").read_text(encoding="utf-8")
+
+    def number(pattern: str) -> float:
+        (found,) = re.findall(pattern, text)
+        return float(found)
+
+    assert number(r"takes 1 to (\d+)") == page.MOST
+    assert number(r"the sheet is (\d+) px wide") == contact_sheet(reader, 1).picture.shape[1]
+    assert number(r"eyes and mouth, ([\d.]+) times as large") == panels._ZOOM
+    assert number(r"turned by (\d+)°") == panels.TURN_DEG
+    assert number(r"of up to (\d+) samples") == page._MEAN_SAMPLES
+    assert number(r"apart than (\d+) % of the crop") == 100 * problems._MOVED
+    assert number(r"more than (\d+) % of the face's size") == 100 * page.HIGH_NME
+
+
+def test_wrapped_lines_hold_all_words_in_order_and_are_no_wider_than_asked() -> None:
+    words = [f"word{k}" for k in range(40)]
+    lines = layout._wrapped(
+        [(" ".join(words[:9]), (0, 0, 0)), ("", (1, 1, 1)), (" ".join(words[9:]), (2, 2, 2))], 19, 300
+    )
+    assert [text for line in lines for _, text, _ in line] == words
+    assert len(lines) > 5
+    assert all(x + layout._font(19).getlength(text) <= 300 for line in lines for x, text, _ in line)
+
+
+@pytest.mark.parametrize(("filled", "words"), [
+    ([], "coverage 100 %"), ([(7, 100)], "99.9 %, 1 filled"), ([(0, k) for k in range(256)], "99.6 %, 256 filled"),
+])  # fmt: skip
+def test_coverage_panel_shows_the_last_filled_texel_and_a_number_where_there_is_none(
+    filled: list[tuple[int, int]], words: str
+) -> None:
+    coverage = np.ones((256, 256), bool)
+    for texel in filled:
+        coverage[texel] = False
+    assert page._covered(coverage) == words
+    picture = np.asarray(panels.coverage_panel(coverage, THUMB))
+    dark = (picture == 40).all(axis=2)
+    if filled:
+        assert dark[round(filled[0][0] * THUMB / 256), round(filled[0][1] * THUMB / 256)]
+        assert not dark[THUMB // 2 :].any()
+    else:
+        assert not dark.any() and (picture < 60).any()  # the number's ink
 
 
 def test_contact_sheet_shows_named_samples_in_the_order_given(reader: ShardReader) -> None:
@@ -139,14 +218,30 @@ def test_contact_sheet_of_augmented_samples_says_what_was_done(shards: Path, mod
     constants = reader.constants
     for sample in reader:
         draw = AugmentationDraw.from_json(sample["augmentation"])
-        yaw, roll = (round(float(np.rad2deg(sample["pose"][k]))) * (-1 if draw.flip else 1) for k in (1, 2))
+        pitch, yaw, roll = (f"{round(float(angle)):+d}°" for angle in shown_angles_deg(sample, constants, model))
         row = page._row(sample, SampleView.of(sample, constants["coverage"], constants["weight_mask"]),
                            constants["landmark_texels"], LandmarkWeights.of_constants(constants), 4)  # fmt: skip
-        assert f"yaw {yaw:+d}°" in row.remark and f"roll {roll:+d}°" in row.remark
+        assert f"yaw {yaw}   pitch {pitch}   roll {roll}" in row.remark
         assert f"augmented: rotated {draw.rotation_deg:+.0f}°, scaled {draw.scale:.2f}" in row.remark
         assert ("mirrored" in row.remark) == draw.flip and ("occluded" in row.remark) == bool(draw.occluders)
     assert {bool(sample["flipped"]) for sample in reader} == {False, True}
     assert contact_sheet(reader, 9).problems == ()
+
+
+def shown_angles_deg(sample: dict[str, Any], constants: Any, model: Any) -> NDArray[np.float64]:
+    """Pitch, yaw and roll of the head in the picture, from its map alone: the rotation that best takes the face of
+    the model, with the sample's parameters, mirrored where it is, to the texels. In the head's frame y is up."""
+    size = len(sample["posmap"])
+    upright = np.array([[0, 0, 0, 0, 0, 0, 1e-3]])
+    mapper = PositionMapper(model, size, crop_size=64)
+    flipped = np.array([sample["flipped"]])
+    own = mapper(sample["shape"][None], sample["expression"][None], upright, np.eye(3), 64, flipped=flipped)[0]
+    cloud = [points[constants["coverage"]].astype(np.float64) * [1, -1, 1] for points in (own, sample["posmap"])]
+    centered = [points - points.mean(axis=0) for points in cloud]
+    left, _, right = np.linalg.svd(centered[1].T @ centered[0])
+    rotation = left @ np.diag([1, 1, np.linalg.det(left @ right)]) @ right
+    pitch, yaw = np.arctan2(rotation[1, 2], rotation[2, 2]), -np.arcsin(rotation[0, 2])
+    return np.rad2deg([pitch, yaw, np.arctan2(rotation[0, 1], rotation[0, 0])])
 
 
 def test_contact_sheet_of_a_set_without_images_says_so(reader: ShardReader, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -446,3 +541,32 @@ def test_save_picture_round_trips_and_refuses_other_endings(tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     with pytest.raises(DatasetError, match="cannot be written"):
         save_picture(picture, tmp_path / "file" / "a.png")
+
+
+def test_prediction_sheet_of_the_true_maps_has_no_error_and_of_moved_ones_their_shift(
+    reader: ShardReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[Any] = []
+    compose = predictions.compose
+    monkeypatch.setattr(predictions, "compose", lambda header, titles, all_rows: (
+        rows.extend(all_rows), compose(header, titles, all_rows))[1])  # fmt: skip
+    maps = np.stack([reader[k]["posmap"] for k in (0, 3)])
+    moved = maps + np.float32([3, 4, 0])
+    sheet = predictions.prediction_sheet(reader, [0, 3], moved)
+    assert sheet.dtype == np.uint8 and sheet.shape[2] == 3
+    assert (predictions.prediction_sheet(reader, [0, 3], maps) != sheet).any()
+    for k, row in zip((0, 3), rows, strict=False):
+        points = reader[k]["landmarks"][:, :2]
+        error = 5 / np.sqrt(np.prod(np.ptp(points, axis=0)))  # all points are 5 px off
+        assert row.name == reader.names[k] and float(row.remark.split()[1][:-1]) == pytest.approx(100 * error, abs=0.2)
+    assert [row.remark for row in rows[2:]] == ["NME 0.0%", "NME 0.0%"]
+
+
+def test_prediction_sheet_refuses_other_shapes_and_numbers_that_are_none(reader: ShardReader) -> None:
+    maps = np.stack([reader[0]["posmap"]])
+    with pytest.raises(InputError, match=r"predicted: float32 \(1, 48, 48, 3\), expected .*\(2, 48, 48, 3\)"):
+        predictions.prediction_sheet(reader, [0, 1], maps)
+    with pytest.raises(InputError, match=r"predicted: the map of AFW/\S+ holds NaN or infinity"):
+        predictions.prediction_sheet(reader, [0], maps * np.nan)
+    with pytest.raises(InputError, match=r"true: float32 \(1, 48, 48, 2\)"):
+        predictions.prediction_sheet(reader, [0], maps, maps[..., :2])

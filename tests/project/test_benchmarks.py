@@ -1,12 +1,40 @@
 """The benchmarks start: what they import is there."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support.builds import make
+from support.toy import write_tree
+
+from uvgen import BuildConfig
 
 BENCHMARKS = sorted((Path(__file__).parents[2] / "benchmarks").glob("*.py"))
+
+
+@pytest.mark.slow
+def test_read_benchmark_times_a_network_its_feed_and_both(model_path: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    make(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "shards", BuildConfig(size=32, uv_size=48))
+    (script,) = (path for path in BENCHMARKS if path.stem == "read")
+    command = [
+        sys.executable,
+        script,
+        "--shards",
+        tmp_path / "shards",
+        "--headroom",
+        "--samples",
+        "32",
+        "--repeats",
+        "2",
+    ]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    times = [float(value) for value in re.findall(r"([\d.]+) ms", done.stdout)]
+    assert len(times) == 3 and min(times) > 0
+    assert [word in done.stdout for word in ("network alone", "feed alone, workers: 2", "both")] == [True] * 3
 
 
 @pytest.mark.slow

@@ -107,6 +107,47 @@ def test_documented_python_runs(user_folder: Path, page: str, k: int) -> None:
         exec(compile(block, page, "exec"), {})
 
 
+def in_reading_order() -> list[str]:
+    """The README, the pages in the order in which it links to them, then pages that it does not name."""
+    linked = re.findall(r"\]\((docs/\w+\.md)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    return list(dict.fromkeys(["README.md", *linked, *PAGES]))
+
+
+def demo_commands() -> list[str]:
+    """What `make demo` runs, with the program's name alone."""
+    if shutil.which("make") is None:
+        return []
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    command = ["make", "-n", "-C", str(ROOT), "demo", f"VENV={sys.prefix}", "-o", f"{sys.prefix}/.ready"]
+    printed = subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout
+    found = [line.removeprefix(f"{sys.prefix}/bin/") for line in printed.splitlines()]
+    return [line for line in found if line.startswith("uvgen ")]
+
+
+@pytest.mark.slow
+def test_documentation_read_from_start_to_end_runs_in_one_folder(downloads: Path, tmp_path: Path) -> None:
+    """`make demo`, then all commands and Python of all pages, as somebody who follows them runs them: none in the way
+    of another."""
+    folder = tmp_path / "user"
+    shutil.copytree(downloads, folder)
+    with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
+        for line in demo_commands():
+            run_command(line)
+        for page in in_reading_order():
+            text = (ROOT / page).read_text(encoding="utf-8")
+            for language, block in re.findall(r"```(bash|python)\n(.*?)```", text, flags=re.DOTALL):
+                if language == "python" and not not_installed(block):
+                    try:
+                        exec(compile(block, page, "exec"), {})
+                    except Exception as error:
+                        raise AssertionError(f"{page}: {error}\n{block}") from error
+                for line in block.strip().splitlines() if language == "bash" else ():
+                    if "--face3d" in line:  # its BFM_UV.mat is the trimmed one
+                        face3d_files(toy_model(with_mouth=True), folder)
+                    if not line.startswith("pip "):
+                        run_command(line)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("own_data", [False, True])
 def test_make_demo_builds_and_draws(downloads, tmp_path, own_data) -> None:
@@ -124,6 +165,35 @@ def test_make_demo_builds_and_draws(downloads, tmp_path, own_data) -> None:
     assert f"{6 if own_data else 128} samples, 0 skipped" in done.stdout
     assert ("built-in model and sample set" in done.stderr) is not own_data
     assert (tmp_path / "preview.png").stat().st_size > 50_000
+
+
+def table_rows(page: str, heading: str) -> list[list[str]]:
+    """Cells of the tables below a heading."""
+    section = (ROOT / page).read_text(encoding="utf-8").split(f"## {heading}\n")[1].split("\n## ")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
+
+
+def test_performance_page_names_its_regimes_and_its_headroom_is_the_quotient_of_its_figures() -> None:
+    text = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
+    sections = text.split("\n## ")[1:]
+    assert [section.splitlines()[0] for section in sections if "\n| " in section and "Regime: " not in section] == []
+    networks = {
+        row[0]: float(row[3])
+        for row in table_rows("docs/performance.md", "A network alone: `benchmarks/read.py --headroom`")[2:]
+    }
+    (of_gpu,) = (ms for name, ms in networks.items() if name.startswith("ResNet18"))
+    rows = table_rows("docs/performance.md", "Reading through a data loader")[2:]
+    assert len(rows) > 5
+    for name, *cells in rows:
+        for feed, headroom in (cells[:2], cells[2:]):
+            assert (feed == "") == (headroom == ""), name
+            assert not feed or abs(of_gpu / float(feed) - float(headroom)) < 0.06, name
+
+
+def test_slow_training_page_repeats_the_figures_of_the_performance_page() -> None:
+    measured = {row[1] for row in table_rows("docs/performance.md", "Reading through a data loader")[2:]}
+    told = [row[1] for row in table_rows("docs/slow_training.md", "Too much work in the workers")[2:]]
+    assert len(told) > 5 and {ms for ms in told if "more" not in ms} <= measured
 
 
 @pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md"])

@@ -9,7 +9,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 from support.builds import make
@@ -599,27 +598,6 @@ def test_unwrap_visibility_agrees_with_the_rasterizers(stand_in_model: Morphable
     expected = np.stack([visible_texels(m, mapper.coverage) for m in maps])
     assert (found == expected).mean() > 0.9  # cells of two texels against triangles: silhouettes differ
     assert (found & ~expected).sum() < 0.03 * found.sum()
-
-
-# The example
-
-
-@pytest.mark.parametrize("kind", ["maps", "no maps"])
-@pytest.mark.slow
-def test_example_learns(plain: Path, tmp_path: Path, model_path: Path, kind: str) -> None:
-    shards = plain
-    if kind == "no maps":
-        shards = tmp_path / "shards"
-        shutil.copytree(plain, shards)
-        for path in shards.glob("*.h5"):
-            with h5py.File(path, "a") as file:
-                del file["posmap"]
-    command = [sys.executable, Path(__file__).parents[2] / "examples/train_minimal.py", shards, "--steps", "60"]
-    command += ["--no-augmentation"] + (["--model", model_path] if kind == "no maps" else [])
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    fold = float(done.stdout.split("weighted loss fell ")[1].split()[0])
-    assert fold > 5  # nine smooth faces: learned by heart at once
 
 
 # Without PyTorch

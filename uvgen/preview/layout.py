@@ -14,8 +14,10 @@ from uvgen.storage.names import brief
 THUMB = 176
 """Pixels along each side of the header's pictures."""
 
-_GAP, _MARGIN, _CAPTION, _TITLES, _BLOCK_GAP = 8, 28, 30, 26, 40
-_ONE_BLOCK = 12  # more rows than these stand in two blocks side by side
+# Sizes of text, px, at the sheet's own width; still to be read where a page shows the sheet half as wide.
+_TITLE_TEXT, _TEXT, _SMALL_TEXT = 30, 19, 16
+_GAP, _MARGIN, _LINE, _TITLES, _LEGEND = 8, 28, 27, 30, 34
+_TITLES_EVERY = 6  # rows after which the columns' titles stand again, for who scrolls
 _INK, _GREY, _RED = (24, 27, 31), (104, 110, 118), (196, 30, 30)
 _BARS, _BOARD = (128, 146, 170), (245, 246, 248)
 _FINE = 4  # drawn this many times larger, then averaged
@@ -43,14 +45,14 @@ class Header:
 
 
 def compose(header: Header, titles: Sequence[str], rows: Sequence[Row]) -> Image.Image:
-    """Put a sheet together; more than twelve rows stand in two blocks side by side.
+    """Put a sheet together: one column of rows, as wide as a screen, so that people scroll down alone.
 
     Parameters
     ----------
     header : Header
         Above all.
     titles : sequence of str
-        One a column.
+        One a column; they stand again after each six rows.
     rows : sequence of Row
         With as many pictures as there are titles, each `PANEL` px wide and high.
 
@@ -59,48 +61,85 @@ def compose(header: Header, titles: Sequence[str], rows: Sequence[Row]) -> Image
     Image
         RGB.
     """
-    n_blocks = 1 if len(rows) <= _ONE_BLOCK else 2
-    per_block = -(-len(rows) // n_blocks)
-    block_width = len(titles) * (PANEL + _GAP) - _GAP
-    width = 2 * _MARGIN + n_blocks * (block_width + _BLOCK_GAP) - _BLOCK_GAP
-    top = _MARGIN + THUMB + 40
-    height = top + _TITLES + per_block * (PANEL + _CAPTION) + _MARGIN
-    sheet = Image.new("RGB", (width, height), PAPER)
+    inner = len(titles) * (PANEL + _GAP) - _GAP
+    space = inner - len(header.thumbs) * (THUMB + 20)  # left of the pictures
+    lines = [*((line, _GREY) for line in header.lines), (header.verdict, _RED if header.bad else _INK)]
+    about = [piece for line in lines for piece in _wrapped([line], _TEXT, space)]
+    captions = [
+        _wrapped([(brief(row.name), _INK), (row.remark, _GREY), ("; ".join(row.problems), _RED)], _TEXT, inner)
+        for row in rows
+    ]
+    legend_y, below_thumbs = _MARGIN + 48 + _LINE * len(about), _MARGIN + THUMB + 30
+    if header.thumbs:
+        legend_y = max(legend_y, _MARGIN + THUMB - 18)
+    y = max(legend_y + _LEGEND, below_thumbs if header.thumbs else 0) + 12
+    tops = []
+    for number, caption in enumerate(captions):
+        y += _TITLES if number % _TITLES_EVERY == 0 else 0
+        tops.append(y)
+        y += _LINE * len(caption) + 4 + PANEL + _GAP
+    sheet = Image.new("RGB", (2 * _MARGIN + inner, y + _MARGIN - _GAP), PAPER)
     draw = ImageDraw.Draw(sheet)
-    _draw_header(sheet, draw, header)
-    for block in range(n_blocks):
-        left = _MARGIN + block * (block_width + _BLOCK_GAP)
-        for column, title in enumerate(titles):
-            draw.text((left + column * (PANEL + _GAP), top), title, _GREY, _font(15))
-        for number, row in enumerate(rows[block * per_block : (block + 1) * per_block]):
-            _draw_row(sheet, draw, row, left, top + _TITLES + number * (PANEL + _CAPTION))
+    draw.text((_MARGIN, _MARGIN - 8), _cut(header.title, _TITLE_TEXT, space), _INK, _font(_TITLE_TEXT))
+    _draw_lines(draw, about, _MARGIN, _MARGIN + 40)
+    _draw_legend(draw, _MARGIN, legend_y)
+    for number, (picture, caption_of_thumb) in enumerate(reversed(header.thumbs)):
+        x = sheet.width - _MARGIN - THUMB - number * (THUMB + 20)
+        sheet.paste(picture, (x, _MARGIN))
+        draw.text((x, _MARGIN + THUMB + 4), caption_of_thumb, _GREY, _font(_SMALL_TEXT))
+    for number, (row, caption, top) in enumerate(zip(rows, captions, tops, strict=True)):
+        if number % _TITLES_EVERY == 0:
+            for column, title in enumerate(titles):
+                draw.text((_MARGIN + column * (PANEL + _GAP), top - _TITLES), title, _GREY, _font(_SMALL_TEXT))
+        _draw_lines(draw, caption, _MARGIN, top)
+        for column, picture in enumerate(row.pictures):
+            sheet.paste(picture, (_MARGIN + column * (PANEL + _GAP), top + _LINE * len(caption) + 4))
     return sheet
 
 
-def _draw_row(sheet: Image.Image, draw: ImageDraw.ImageDraw, row: Row, left: int, top: int) -> None:
-    x: float = left
-    for text, color in ((brief(row.name), _INK), (row.remark, _GREY), ("; ".join(row.problems), _RED)):
-        draw.text((x, top + 6), text, color, _font(15))
-        x += draw.textlength(text, _font(15)) + 22
-    for column, picture in enumerate(row.pictures):
-        sheet.paste(picture, (left + column * (PANEL + _GAP), top + _CAPTION))
+_Line = list[tuple[float, str, tuple[int, int, int]]]
+"""Pieces of text with their places from the left, px, and colours."""
 
 
-def _draw_header(sheet: Image.Image, draw: ImageDraw.ImageDraw, header: Header) -> None:
-    draw.text((_MARGIN, _MARGIN - 6), header.title, _INK, _font(28))
-    lines = [*((line, _GREY) for line in header.lines), (header.verdict, _RED if header.bad else _INK)]
-    for number, (line, color) in enumerate(lines):
-        draw.text((_MARGIN, _MARGIN + 38 + 24 * number), line, color, _font(16))
-    _draw_legend(draw, _MARGIN, _MARGIN + THUMB - 18)
-    for number, (picture, caption) in enumerate(reversed(header.thumbs)):
-        x = sheet.width - _MARGIN - THUMB - number * (THUMB + 20)
-        sheet.paste(picture, (x, _MARGIN))
-        draw.text((x, _MARGIN + THUMB + 4), caption, _GREY, _font(14))
+def _wrapped(parts: Sequence[tuple[str, tuple[int, int, int]]], size: int, width: int) -> list[_Line]:
+    """Parts of a text, each in its colour, in lines of at most `width` px, broken between words where that does."""
+    font, lines, x = _font(size), [[]], 0.0  # type: Any, list[_Line], float
+    blank = font.getlength(" ")
+    for text, color in parts:
+        for word in text.split(" ") if text else ():
+            while word:
+                fits = len(word)
+                while fits > 1 and font.getlength(word[:fits]) > width:  # one word, longer than a line
+                    fits -= 1
+                length = font.getlength(word[:fits])
+                if x + length > width and lines[-1]:
+                    lines.append([])
+                    x = 0.0
+                lines[-1].append((x, word[:fits], color))
+                x, word = x + length, word[fits:]
+            x += blank
+        x += 16 if text else 0
+    return lines
+
+
+def _cut(text: str, size: int, width: int) -> str:
+    """A text, its end cut off where it is longer than `width` px."""
+    if _font(size).getlength(text) <= width:
+        return text
+    while text and _font(size).getlength(text + "…") > width:
+        text = text[:-1]
+    return text + "…"
+
+
+def _draw_lines(draw: ImageDraw.ImageDraw, lines: Sequence[_Line], left: int, top: int) -> None:
+    for number, line in enumerate(lines):
+        for x, text, color in line:
+            draw.text((left + x, top + _LINE * number), text, color, _font(_TEXT))
 
 
 def _draw_legend(draw: ImageDraw.ImageDraw, x: int, y: int) -> None:
     """What the colours of dots mean."""
-    font = _font(14)
+    font = _font(_SMALL_TEXT)
     for color, text in ((RIGHT, "person's right"), (LEFT, "person's left"), (None, "hidden")):
         draw.ellipse([x, y + 4, x + 10, y + 14], fill=color or _GREY, outline=_INK)
         if color is None:

@@ -23,7 +23,6 @@ from uvgen.datasets.open import open_shards
 from uvgen.datasets.quality import HIGH_NME, LabelQuality, label_quality
 from uvgen.errors import DatasetError
 from uvgen.images.codecs import check_picture_name, save_picture
-from uvgen.maps.labels import head_angles
 from uvgen.maps.landmarks import LandmarkWeights, landmark_texels, landmark_weights
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
@@ -219,8 +218,7 @@ def contact_sheet(
     constants = reader.constants
     weights, coverage = constants["weight_mask"], constants["coverage"]
     every = every or max(1, round(len(weights) / 42))
-    flipped = reader.column("flipped") if "flipped" in reader.fields else False
-    yaws, all_names = head_angles(reader.column("pose"), flipped)[:, 1], reader.names
+    yaws, all_names = reader.column("crop_pose")[:, 1], reader.names  # as the crops show them
     chosen = _named(reader, all_names, names) if names else spread(yaws, all_names, n_samples, seed)
     texels, read, origin = _landmarks(constants, model, reader.config.build.convention)
 
@@ -236,7 +234,7 @@ def contact_sheet(
     thumbs = (
         (yaw_histogram(np.rad2deg(yaws), np.rad2deg(yaws[chosen])), "yaw; on this sheet: red"),
         (mask_panel(weights, texels, THUMB), f"weights {_ratio(weights)}"),
-        (coverage_panel(coverage, THUMB), f"coverage {coverage.mean():.1%}"),
+        (coverage_panel(coverage, THUMB), _covered(coverage)),
         (mean_texture(textures).resize((THUMB, THUMB)), f"mean texture of {len(textures)}"),
     )
     problems = _model_problems(reader, model)
@@ -328,7 +326,7 @@ def _column_titles(every: int, size: int) -> tuple[str, ...]:
         "68 points, read from the map",
         "the same, enlarged",
         f"{ordinal} face texel, by depth",
-        f"map: x, y, z as RGB; lines every {size / 8:g} px",
+        f"map, x y z as RGB; {size / 8:g} px grid",
         "texture unwrapped by the map",
         f"mesh turned by {TURN_DEG:.0f}°",
     )
@@ -363,6 +361,15 @@ def _header(
         fine = f"labels are {quality.median:.1%} of the face's size from their annotations (median); maps agree"
     title = f"{reader.folder.resolve().name}: position maps on their images"
     return Header(title, lines, "; ".join(found) or fine, bool(found), thumbs)
+
+
+def _covered(coverage: NDArray[np.bool_]) -> str:
+    """How much of the map lies on the mesh, in words that do not round the last filled texel away."""
+    n_filled = int(coverage.size - coverage.sum())
+    if not n_filled:
+        return "coverage 100 %"
+    percent = np.floor(1000 * coverage.mean()) / 10
+    return f"{percent:g} %, {n_filled} filled"
 
 
 def _ratio(weights: NDArray[np.floating[Any]]) -> str:

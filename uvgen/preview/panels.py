@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from uvgen import rasterize
 from uvgen.errors import DatasetError
 from uvgen.geometry import LANDMARK_MIRROR
-from uvgen.maps.labels import head_angles
 from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 
 PANEL = 256
@@ -64,7 +63,7 @@ class SampleView:
     seen : (U, U) bool
         Covered texels that nothing hides.
     angles_rad : (3,) float
-        Pitch, yaw and roll of the head, of the mirrored one where the sample is flipped.
+        Pitch, yaw and roll of the head as the crop shows it, turned and mirrored as it is: `crop_pose`'s.
     annotated : (68, 2) float32 or None
         The annotated landmarks in px of a panel, NaN where there is none; None where the set has no annotations.
     """
@@ -107,11 +106,10 @@ class SampleView:
         face = coverage & (weights > 0)
         if not face.any():  # a mask of the user's own, of zeros
             face = coverage
-        angles_rad = head_angles(sample["pose"], sample.get("flipped", False))
         annotated = sample.get("annotated_landmarks")
         if annotated is not None:
             annotated = (annotated[:, :2] + half[:2]) * np.float32(PANEL / crop.shape[0]) - half[:2]
-        return cls(crop, position_map, points, coverage, face, normals, seen, angles_rad, annotated)
+        return cls(crop, position_map, points, coverage, face, normals, seen, sample["crop_pose"][:3], annotated)
 
 
 def crop_panel(face: SampleView) -> Image.Image:
@@ -322,9 +320,15 @@ def mask_panel(weights: NDArray[np.floating[Any]], texels: NDArray[np.integer[An
 
 
 def coverage_panel(coverage: NDArray[np.bool_], size: int) -> Image.Image:
-    """Covered texels light, filled ones dark."""
-    tone = np.where(coverage, 205.0, 40.0)
-    return _picture(np.repeat(tone[..., None], 3, axis=2)).resize((size, size), Image.Resampling.NEAREST)
+    """Covered texels light, filled ones dark, a single one too; "100 %" where there is none."""
+    tone = np.where(coverage, 205.0, 40.0).astype(np.float32)
+    small = np.asarray(Image.fromarray(tone).resize((size, size), Image.Resampling.BOX))
+    picture = _picture(np.repeat(np.where(small < 204.5, 40.0, 205.0)[..., None], 3, axis=2))
+    if coverage.all():
+        draw, middle = ImageDraw.Draw(picture), size / 2
+        for y, text, height in ((middle - 10, "100 %", size / 5), (middle + 22, "no texel is filled", size / 11)):
+            draw.text((middle, y), text, _INK, ImageFont.load_default(size=height), anchor="mm")
+    return picture
 
 
 def ramp(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:

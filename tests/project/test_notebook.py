@@ -1,0 +1,80 @@
+"""`examples/quickstart.ipynb` runs from its first cell to its last, without Jupyter: its cells are plain Python.
+
+A kernel would need three more packages, sockets and a timeout; a child process with one cell after another shows the
+same errors. What only Jupyter does, showing a cell's last value, is checked for being a picture.
+"""
+
+import itertools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NOTEBOOK = Path(__file__).parents[2] / "examples/quickstart.ipynb"
+
+RUNNER = """
+import ast, json, sys
+
+scope = {"__name__": "__main__"}
+for number, cell in enumerate(json.load(open(sys.argv[1], encoding="utf-8"))["cells"]):
+    if cell["cell_type"] == "code":
+        tree = ast.parse("".join(cell["source"]), f"cell {number}")
+        last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+        exec(compile(tree, f"cell {number}", "exec"), scope)
+        if last is not None:
+            value = eval(compile(ast.Expression(last.value), f"cell {number}", "eval"), scope)
+            if value is not None:
+                print(f"shown by cell {number}:", type(value).__mro__[-2].__name__, getattr(value, "size", value))
+"""
+
+
+def cells() -> list[dict[str, Any]]:
+    content = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    assert content["nbformat"] == 4
+    return content["cells"]
+
+
+@pytest.mark.slow
+def test_notebook_runs_and_its_network_beats_a_guess(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    shutil.copytree(NOTEBOOK.parent, tmp_path / "examples", ignore=shutil.ignore_patterns("quickstart", "__pycache__"))
+    for folder, name in (
+        (tmp_path / "examples", NOTEBOOK.name),
+        (tmp_path, f"examples/{NOTEBOOK.name}"),
+    ):  # twice: goes on
+        done = subprocess.run([sys.executable, "-c", RUNNER, name], cwd=folder, capture_output=True, text=True,
+                              env=os.environ | {"OMP_NUM_THREADS": "1"})  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert len(re.findall(r"shown by cell \d+: Image \(\d+, \d+\)", done.stdout)) == 2
+        assert "128 samples, 0 skipped" in done.stdout and "128 samples of 64 photographs" in done.stdout
+        loss = [float(value) for value in re.findall(r"weighted loss ([\d.]+)", done.stdout)]
+        assert loss[-1] < loss[0] / 10  # as its text says
+        error, guess = map(float, re.findall(r"([\d.]+)%", done.stdout.split("validation NME")[1])[:2])
+        assert error < 0.8 * guess
+    assert {path.name for path in (tmp_path / "quickstart").iterdir()} == {"shards", "preview.png", "validation.png"}
+
+
+def test_notebook_is_committed_without_outputs() -> None:
+    for cell in cells():
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == [] and cell["execution_count"] is None
+
+
+def test_notebook_says_before_each_code_cell_what_one_sees_in_two_sentences_or_more() -> None:
+    content = cells()
+    for text, cell in itertools.pairwise(content):
+        if cell["cell_type"] == "code":
+            assert text["cell_type"] == "markdown"
+            assert len(re.findall(r"[.:](?:\s|$)", "".join(text["source"]))) >= 2, text["source"]
+
+
+def test_notebook_links_lead_somewhere() -> None:
+    for cell in cells():
+        for target in re.findall(r"\]\(([^)#]+)\)", "".join(cell["source"]) if cell["cell_type"] == "markdown" else ""):
+            assert (NOTEBOOK.parent / target).exists(), target

@@ -1,0 +1,124 @@
+"""`examples/train_minimal.py` learns, validates on other photographs, keeps its network and draws what it predicts."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+from support.builds import make
+from support.toy import write_tree
+
+import uvgen
+from uvgen.datasets.config import BuildConfig
+from uvgen.datasets.splits import group_samples, read_splits, split_shards
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+
+EXAMPLE = Path(__file__).parents[2] / "examples/train_minimal.py"
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
+    folder = tmp_path_factory.mktemp("example")
+    make(write_tree(folder / "300W_LP"), model_path, folder / "shards", BuildConfig(size=32, uv_size=48, shard_size=2))
+    return folder / "shards"
+
+
+@pytest.fixture
+def shards(plain: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(plain, tmp_path / "shards"))
+
+
+def run(*arguments: object) -> Any:
+    """The example in a process of its own, on one thread: more only wait for each other on a busy machine."""
+    command = [sys.executable, *map(str, (EXAMPLE, *arguments))]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "workers"), [("maps", 2), ("no maps", 0)])
+def test_example_learns_and_leaves_network_and_picture(
+    shards: Path, tmp_path: Path, model_path: Path, kind: str, workers: int
+) -> None:
+    before = sorted(path.name for path in shards.iterdir())
+    model = []
+    if kind == "no maps":
+        model = ["--model", model_path]
+        for path in shards.glob("*.h5"):
+            with h5py.File(path, "a") as file:
+                del file["posmap"]
+    out = tmp_path / "run"
+    done = run(
+        shards, "--steps", "60", "--no-augmentation", "--workers", workers, "--out", out, "--device", "cpu", *model
+    )
+    assert done.returncode == 0, done.stderr
+    fold = float(done.stdout.split("weighted loss fell ")[1].split()[0])
+    assert fold > 5  # a few smooth faces: learned by heart at once
+    parts = read_splits(out / "splits.json")  # made, as the set has none; the set is as it was
+    assert sorted(path.name for path in shards.iterdir()) == before
+    train, val = (parts[name].samples for name in ("train", "val"))
+    assert f"{len(train)} samples to train, {len(val)} to validate" in done.stdout
+    assert len(train) + len(val) == 9 and not group_samples(train).keys() & group_samples(val).keys()
+    assert sorted(path.name for path in out.iterdir()) == ["network.pt", "splits.json", "validation.png"]
+    state = torch.load(out / "network.pt", weights_only=True)
+    assert all(torch.isfinite(tensor.float()).all() for tensor in state.values())
+    picture = np.asarray(Image.open(out / "validation.png"))
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 1000
+
+    sys.path.insert(0, str(EXAMPLE.parent))
+    try:
+        import train_minimal
+    finally:
+        sys.path.pop(0)
+    net = train_minimal.network()
+    net.load_state_dict(state)  # it is the network whose error was printed
+    dataset = uvgen.open_shards(shards, model_path if model else None, names=val)
+    weights = uvgen.LandmarkWeights.of_constants(dataset.constants)
+    with torch.no_grad():
+        images = torch.from_numpy(np.stack([sample["image"] for sample in dataset])).movedim(-1, 1) / 255
+        maps = torch.nn.functional.interpolate(net.eval()(images), (48, 48), mode="bilinear") * 32
+    truth = np.stack([sample["landmarks"] for sample in dataset])
+    error = uvgen.metrics.nme_2d(uvgen.read_landmarks(maps, weights).numpy(), truth).mean()
+    assert f"best validation NME {error:.2%}" in done.stdout
+
+
+@pytest.mark.slow
+def test_example_takes_the_parts_that_a_set_has_and_prints_as_it_goes(shards: Path, tmp_path: Path) -> None:
+    split_shards(shards, {"train": 0.5, "val": 0.5})
+    n_train = len(uvgen.open_shards(shards, split="train"))
+    out = tmp_path / "run"
+    command = [sys.executable, str(EXAMPLE), str(shards), "--steps", "100000", "--out", str(out), "--workers", "0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    ) as process:
+        try:
+            assert process.stdout is not None
+            lines = [process.stdout.readline() for _ in range(2)]  # though it is a pipe, and far from the end
+            assert process.poll() is None
+        finally:
+            process.kill()
+    assert lines[0].startswith(f"{n_train} samples to train, {9 - n_train} to validate")
+    assert lines[1].startswith("step   20  weighted loss")
+    assert not (out / "splits.json").exists()
+
+
+@pytest.mark.slow
+def test_example_says_what_is_missing_in_one_line(shards: Path, tmp_path: Path) -> None:
+    done = run(shards, "--split", "frontal", "--out", tmp_path / "run")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "splits.json" in done.stderr
+    for path in shards.glob("*.h5"):
+        with h5py.File(path, "a") as file:
+            del file["posmap"]
+    done = run(shards, "--out", tmp_path / "run")
+    assert done.returncode == 2 and "stores no maps: give the --model" in done.stderr
+
+
+def test_example_is_short_enough_to_read() -> None:
+    assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) < 150
