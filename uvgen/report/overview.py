@@ -164,22 +164,22 @@ def _kind(reason: str, name: str) -> str:
 def _histograms(table: SampleTable, heights_px: NDArray[np.integer[Any]]) -> tuple[Mapping[str, Any], ...]:
     found = []
     if np.isfinite(table.nme).any():
-        found.append(_histogram("Label NME", "nme", "%", 100 * table.nme[np.isfinite(table.nme)], 0.1, 0.0))
+        found.append(_histogram("Label NME", "nme", "%", 100 * table.nme[np.isfinite(table.nme)], 0.1, 0.0, 2))
     for k, name in ((1, "Yaw"), (0, "Pitch"), (2, "Roll")):
-        found.append(_histogram(name, name.lower(), "°", table.angles_deg[:, k], 1.0))
-    found.append(_histogram("Height of the images", "", "px", heights_px, 10.0))
-    found.append(_histogram("Face in its image, longer side", "", "px", table.face_px, 5.0, 0.0))
-    found.append(_histogram("Crop pixels per image pixel", "", "", table.magnification, 0.01, 0.0))
+        found.append(_histogram(name, name.lower(), "°", table.angles_deg[:, k], 1.0, None, 1))
+    found.append(_histogram("Height of the images", "", "px", heights_px, 10.0, None, 0))
+    found.append(_histogram("Face in its image, longer side", "", "px", table.face_px, 5.0, 0.0, 0))
+    found.append(_histogram("Crop pixels per image pixel", "", "", table.magnification, 0.01, 0.0, 2))
     return tuple(found)
 
 
 def _histogram(
-    title: str, column: str, unit: str, values: NDArray[Any], least: float, low: float | None = None
+    title: str, column: str, unit: str, values: NDArray[Any], least: float, low: float | None, digits: int
 ) -> Mapping[str, Any]:
     """Counts in some 36 bins of a round width; what lies beyond the 99.9th percentile counts in the last.
 
     `column` is the column of the gallery that a bar filters by, "" for none; `least` the smallest width; bins begin
-    at `low`, or at the smallest value.
+    at `low`, or at the smallest value; `digits` is how many decimals its median and ends are given with.
     """
     values = np.asarray(values, np.float64)
     values = values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1)
@@ -196,9 +196,9 @@ def _histogram(
         "first": round(float(first * width), 9),
         "width": round(width, 9),
         "counts": np.bincount(bins, minlength=n).tolist(),
-        "low": float(f"{values.min():.4g}"),
-        "high": float(f"{values.max():.4g}"),
-        "median": float(f"{np.median(values):.4g}"),
+        "low": round(float(values.min()), digits) + 0.0,  # no minus zero
+        "high": round(float(values.max()), digits) + 0.0,
+        "median": round(float(np.median(values)), digits) + 0.0,
     }
 
 
