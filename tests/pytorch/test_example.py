@@ -118,8 +118,13 @@ def test_example_takes_the_parts_that_a_set_has_and_prints_as_it_goes(
     arguments = [str(EXAMPLE), str(shards), "--steps", "40", "--out", str(out), "--workers", "0", "--device", "cpu"]
     monkeypatch.setattr(sys, "argv", arguments)
     monkeypatch.setattr(sys, "stdout", pipe)
-    runpy.run_path(str(EXAMPLE), run_name="__main__")
-    monkeypatch.undo()
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        runpy.run_path(str(EXAMPLE), run_name="__main__")
+    finally:
+        torch.set_num_threads(n_threads)
+        monkeypatch.undo()
     lines = pipe.getvalue().splitlines()
     assert lines[0].startswith(f"{n_train} samples to train, {9 - n_train} to validate")
     assert lines[1].startswith("step   20  weighted loss") and lines[3].startswith("step   40  validation NME")
