@@ -1,6 +1,8 @@
 """`examples/train_minimal.py` learns, validates on other photographs, keeps its network and draws what it predicts."""
 
+import io
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -88,23 +90,45 @@ def test_example_learns_and_leaves_network_and_picture(
     assert f"best validation NME {error:.2%}" in done.stdout
 
 
+class Pipe(io.StringIO):
+    """Knows how much of what was written had been flushed before the next line was begun."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.late: list[str] = []
+        self.n_flushed = 0
+
+    def write(self, text: str) -> int:
+        before = self.getvalue()
+        if before.endswith("\n") and self.n_flushed < len(before):
+            self.late.append(before.splitlines()[-1])
+        return super().write(text)
+
+    def flush(self) -> None:
+        self.n_flushed = len(self.getvalue())
+
+
 @pytest.mark.slow
-def test_example_takes_the_parts_that_a_set_has_and_prints_as_it_goes(shards: Path, tmp_path: Path) -> None:
+def test_example_takes_the_parts_that_a_set_has_and_prints_as_it_goes(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     split_shards(shards, {"train": 0.5, "val": 0.5})
     n_train = len(uvgen.open_shards(shards, split="train"))
-    out = tmp_path / "run"
-    command = [sys.executable, str(EXAMPLE), str(shards), "--steps", "100000", "--out", str(out), "--workers", "0"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    ) as process:
-        try:
-            assert process.stdout is not None
-            lines = [process.stdout.readline() for _ in range(2)]  # though it is a pipe, and far from the end
-            assert process.poll() is None
-        finally:
-            process.kill()
+    out, pipe = tmp_path / "run", Pipe()
+    arguments = [str(EXAMPLE), str(shards), "--steps", "40", "--out", str(out), "--workers", "0", "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    monkeypatch.setattr(sys, "stdout", pipe)
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        runpy.run_path(str(EXAMPLE), run_name="__main__")
+    finally:
+        torch.set_num_threads(n_threads)
+        monkeypatch.undo()
+    lines = pipe.getvalue().splitlines()
     assert lines[0].startswith(f"{n_train} samples to train, {9 - n_train} to validate")
-    assert lines[1].startswith("step   20  weighted loss")
+    assert lines[1].startswith("step   20  weighted loss") and lines[3].startswith("step   40  validation NME")
+    assert pipe.late == []
     assert not (out / "splits.json").exists()
 
 
