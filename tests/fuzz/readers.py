@@ -35,7 +35,7 @@ from uvgen.models.formats import bfm2009, face3d, known, matlab
 from uvgen.models.from_mesh import _read_landmarks
 from uvgen.samples.find import Sample, select_samples
 from uvgen.samples.read import EXTRAS, read_annotation, read_image
-from uvgen.shards.constants import CONSTANTS, read_constants, write_constants
+from uvgen.shards.constants import CONSTANTS, constants_bytes, read_constants
 from uvgen.shards.index import DATASET_INDEX, Index
 from uvgen.storage.kinds import describe_file
 from uvgen.storage.pickles import load_plain_pickle
@@ -329,8 +329,14 @@ def _read_own_model(path: Path) -> None:
 
 
 def _constants(folder: Path) -> list[bytes]:
-    write_constants(folder, {"weight_mask": np.ones((8, 8), np.float32), "coverage": np.ones((8, 8), bool)})
-    return [(folder / CONSTANTS).read_bytes()]
+    arrays = {
+        "weight_mask": np.ones((8, 8), np.float32),
+        "coverage": np.ones((8, 8), bool),
+        "landmark_texels": np.ones((68, 2), np.int32),
+        "landmark_indices": np.ones((68, 4), np.int32),
+        "landmark_weights": np.full((68, 4), 0.25, np.float32),
+    }
+    return [constants_bytes(arrays)]
 
 
 def _of_each_kind(folder: Path) -> list[bytes]:

@@ -432,9 +432,17 @@ def test_read_constants_reads_what_numpy_does(built: Path, tmp_path: Path) -> No
             np.testing.assert_array_equal(array, expected[name], strict=True)
             array[:] = 0  # the caller's own
     for content in (npy((U, U), ">f4", bytes(4 * U * U)), npy((U, U + 1), "<f4", bytes(4 * U * (U + 1)))):
-        (tmp_path / "constants.npz").write_bytes(npz({"weight_mask.npy": content}))
+        with np.load(built / "constants.npz") as sound:
+            others = {f"{name}.npy": npy_bytes(sound[name]) for name in sound if name != "weight_mask"}
+        (tmp_path / "constants.npz").write_bytes(npz({**others, "weight_mask.npy": content}))
         with pytest.raises(DatasetError, match=rf"expected float32 \({U}, {U}\)"):
             read_constants(tmp_path, U)
+
+
+def npy_bytes(array: Any) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
 
 
 def test_verify_of_constants_that_cannot_be_read_is_a_problem(built: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from uvgen._version import __version__
 from uvgen.augment.sample import apply
 from uvgen.augment.values import AugmentationDraw
 from uvgen.datasets.config import CopyConfig, DatasetConfig
-from uvgen.datasets.fields import MAP_PARAMETERS, augmented_fields, known_layouts
+from uvgen.datasets.fields import MAP_PARAMETERS, augmented_fields, known_layouts, required_fields
 from uvgen.datasets.record import ShardResult
 from uvgen.errors import DatasetError, SampleError
 from uvgen.fixed_point import FixedPoint
@@ -33,7 +33,6 @@ from uvgen.storage.isolated import Hdf5Process
 
 _BATCH = 32
 _NOT_COPIED = ("format", "version", "config")
-_NEEDED = ("image", "image_to_crop", "image_height", "landmarks", "name", "pose")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +110,14 @@ def _make_shard(
 
     path = job.source / task.source.file
     _check_hash(path, task.source)
-    with OpenShard(path, task.source.samples, known_layouts(job.config.build), process) as source:
-        needed = _NEEDED if mapper is None else (*_NEEDED, *MAP_PARAMETERS)
-        if missing := [name for name in needed if name not in source.fields]:
-            raise DatasetError(f"{path}: has no dataset {missing[0]}; build it again")
+    required = required_fields(dataclasses.replace(job.config, copied=None))
+    with OpenShard(path, task.source.samples, known_layouts(job.config.build), process, required=required) as source:
         if task.trial is not None:
             _rows(source, [task.trial], job, mapper, task, lambda name, error: None)
             return ShardResult(ShardEntry(task.file, 0, 0, None), ())
         parts = [range(k, min(k + _BATCH, source.n_samples)) for k in range(0, source.n_samples, _BATCH)]
         attributes = {key: value for key, value in source.file_attributes.items() if key not in _NOT_COPIED}
-        stated = {**json.loads(source.file_attributes["config"]), **job.copied.to_plain()}
+        stated = {**source.config, **job.copied.to_plain()}
         entry = write_shard(
             job.out / task.file,
             augmented_fields(source, job.copied.augmentation),

@@ -1,10 +1,11 @@
 """Which fields the samples of a data set have."""
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from uvgen.augment.values import Augmentation
-from uvgen.datasets.config import BuildConfig
+from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.fixed_point import FixedPoint
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.read import EXTRAS
@@ -22,6 +23,8 @@ AUGMENTED = {
 
 MAP_PARAMETERS = ("shape", "expression", "pose", "image_to_crop", "image_height")
 """Fields that a position map is made from, in the order of `PositionMapper`'s arguments."""
+
+_POINTS = ("landmarks", "annotated_landmarks", "label_nme", "label_nme_jaw")
 
 
 def build_fields(config: BuildConfig, model: MorphableModel, survey: "Survey", *, flips: bool) -> dict[str, Field]:
@@ -83,6 +86,27 @@ def known_layouts(config: BuildConfig) -> dict[str, Layout]:
         "augmentation": Layout("str", ()),
         "flipped": Layout("bool", ()),
     }
+
+
+def required_fields(config: DatasetConfig) -> tuple[str, ...]:
+    """Fields that all samples of such a set have; the images' also where they are stored as JPEG."""
+    stored = ("posmap",) if config.build.maps == "stored" else ()
+    kept = tuple(f"{name}_parameters" for name in config.build.keep)
+    drawn = tuple(AUGMENTED) if config.augmentation is not None else ()
+    return ("image", *stored, *MAP_PARAMETERS, "crop_pose", *_POINTS, "name", "source", *kept, *drawn)
+
+
+def odd_codes(config: DatasetConfig, attributes: Mapping[str, Any]) -> str:
+    """What is wrong with how maps say what their fixed-point numbers stand for; otherwise nothing."""
+    if config.build.posmap_dtype != "uint16":
+        return "" if FixedPoint.of_attributes(attributes) is None else "floats with a scale"
+    codes = FixedPoint.for_crop(config.build.size)
+    if FixedPoint.of_attributes(attributes) != codes:
+        return f"codes with another scale or offset than {codes.scale:g} and {codes.offset:g}"
+    moved = config.augmentation
+    most = codes.scale / 2 * (1 if moved is None else 1 + math.sqrt(2) * max(1.0, moved.scale[1]))
+    rounding = attributes.get("rounding", 0)
+    return "" if 0 <= rounding <= most * (1 + 1e-9) else f"codes rounded by {rounding:g} px, expected {most:g} at most"
 
 
 def augmented_fields(source: OpenShard, augmentation: Augmentation) -> dict[str, Field]:

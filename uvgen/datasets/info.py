@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from uvgen.datasets.config import DatasetConfig
-from uvgen.datasets.fields import known_layouts
+from uvgen.datasets.open import reader_of
 from uvgen.datasets.quality import LabelQuality, label_quality
 from uvgen.datasets.splits import SPLITS, group_samples, read_splits
 from uvgen.shards.index import Index, data_folder
@@ -118,7 +118,7 @@ def describe_shards(path: str | os.PathLike[str], *, untrusted: bool = False) ->
     folder = data_folder(path)
     index = Index.read(folder)
     config = DatasetConfig.of_index(index, folder)
-    reader = ShardReader(folder, index, config, expected=known_layouts(config.build), untrusted=untrusted)
+    reader = reader_of(folder, index, config, untrusted=untrusted)
     subsets = Counter[str]()
     for entry in sorted(index.shards, key=lambda entry: entry.file):
         if entry.samples:

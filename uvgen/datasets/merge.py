@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from uvgen.datasets.config import DatasetConfig
-from uvgen.datasets.fields import known_layouts
-from uvgen.datasets.open import listed_names
+from uvgen.datasets.fields import known_layouts, required_fields
+from uvgen.datasets.open import listed_names, reader_of
 from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards
 from uvgen.datasets.splits import split_names
 from uvgen.errors import DatasetError, InputError
@@ -25,7 +25,6 @@ from uvgen.samples.find import find_names
 from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.format import Field
 from uvgen.shards.index import Index, ShardEntry, data_folder
-from uvgen.shards.reader import ShardReader
 from uvgen.shards.shard import OpenShard
 from uvgen.shards.writer import write_shard
 from uvgen.storage.files import sha256_file
@@ -95,7 +94,8 @@ class MergeJob:
 
 
 def _opened(piece: Piece, config: DatasetConfig, process: Hdf5Process | None) -> OpenShard:
-    return OpenShard(piece.folder / piece.entry.file, piece.entry.samples, known_layouts(config.build), process)
+    path, required = piece.folder / piece.entry.file, required_fields(config)
+    return OpenShard(path, piece.entry.samples, known_layouts(config.build), process, required=required)
 
 
 def _stored(shard: OpenShard, name: str, row: int) -> Any:
@@ -229,7 +229,7 @@ def _samples(
     """The samples to take, in the order of the new set: by subset, then by source."""
     places = list[_Place]()
     for folder, index in zip(folders, indexes, strict=True):
-        reader = ShardReader(folder, index, None, untrusted=untrusted)
+        reader = reader_of(folder, index, DatasetConfig.of_index(index, folder), untrusted=untrusted)
         listed = iter(reader.names)
         entries = [entry for entry in index.shards if entry.samples]
         every = [_Place(next(listed), folder, entry, row) for entry in entries for row in range(entry.samples)]

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.datasets.config import BuildConfig, DatasetConfig
-from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts
+from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts, required_fields
 from uvgen.datasets.splits import split_names
 from uvgen.errors import InputError, ModelError
 from uvgen.samples.find import find_names
 from uvgen.shards.index import Index, data_folder
-from uvgen.shards.reader import ShardReader
+from uvgen.shards.reader import Maker, ShardReader
 from uvgen.storage.text import read_lines
 
 if TYPE_CHECKING:  # trainers that read stored maps need neither numba nor scipy
@@ -76,7 +76,6 @@ def open_shards(
     folder = data_folder(path)
     index = Index.read(folder)
     config = DatasetConfig.of_index(index, folder)
-    expected = known_layouts(config.build)
     made = {}
     if model is not None:
         from uvgen.models.load import as_model
@@ -84,13 +83,29 @@ def open_shards(
         model = as_model(model, untrusted=untrusted)
         check_model(model, folder, config)
         made["posmap"] = MapMaker(model, config.build)
-    reader = ShardReader(folder, index, config, made, expected=expected, check=check, untrusted=untrusted)
+    reader = reader_of(folder, index, config, made, check=check, untrusted=untrusted)
     if names is None and split is None:
         return reader
     if names is not None and split is not None:
         raise InputError("names and split are both given, expected one of them")
     listed = split_names(folder, split) if split is not None else listed_names(names)
     return reader.subset(find_names(reader.names, listed))
+
+
+def reader_of(
+    folder: Path,
+    index: Index,
+    config: DatasetConfig,
+    made: Mapping[str, Maker] | None = None,
+    *,
+    check: bool = False,
+    untrusted: bool = False,
+) -> ShardReader:
+    """The reader of a data set whose index was read, which refuses shards without the fields of its configuration."""
+    layouts, required = known_layouts(config.build), required_fields(config)
+    return ShardReader(
+        folder, index, config, made, expected=layouts, required=required, check=check, untrusted=untrusted
+    )
 
 
 def listed_names(names: Iterable[str] | str | os.PathLike[str] | None) -> Iterable[str]:

@@ -1,5 +1,7 @@
 """A data set's index as the record of its finished shards: what build and augment have in common."""
 
+import hashlib
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -11,16 +13,16 @@ from numpy.typing import NDArray
 
 from uvgen._version import __version__
 from uvgen.datasets.config import DatasetConfig
+from uvgen.datasets.open import reader_of
 from uvgen.datasets.quality import LabelQuality, label_quality
 from uvgen.errors import DatasetError, OutputError, SettingsError
 from uvgen.jobs.run import Job, check_same, run
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
-from uvgen.shards.constants import write_constants
+from uvgen.shards.constants import CONSTANTS, constants_bytes, write_constants
 from uvgen.shards.format import is_shard
 from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry, SkippedSample, known, plain
-from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import TEMPORARY_PREFIX, check_folder
 from uvgen.storage.journal import Journal
 
@@ -169,7 +171,7 @@ def make_shards(
             f"{out}: none of {len(index.skipped)} samples can be used; the first, {first.name}: {first.reason}"
         )
     begin("comparing labels with annotations")
-    quality = label_quality(ShardReader(out, index, config), model)
+    quality = label_quality(reader_of(out, index, config), model)
     warnings = [*warnings, *_noticed(record.remarks, config.build.exif)]
     files = tuple(out / entry.file for entry in sorted(index.shards, key=lambda entry: entry.file) if entry.samples)
     size_bytes = sum(entry.size_bytes for entry in index.shards)
@@ -189,8 +191,18 @@ def check_output(out: Path, *, overwrite: bool = False) -> None:
         check_folder(out)
         if (out / "synth.json").exists():
             raise OutputError(f"{out}: holds samples that uvgen synth made, expected another folder; choose another")
+        _check_foreign(out, overwrite=overwrite)
     elif not overwrite:
         _read(out)
+
+
+def _check_foreign(out: Path, *, overwrite: bool) -> None:
+    """Raise OutputError where a folder without an index holds files of the names that a data set has."""
+    named = [out / CONSTANTS, *out.glob("[!.]*-[0-9][0-9][0-9][0-9][0-9].h5")] if out.is_dir() else []
+    for path in sorted(named):
+        if os.path.lexists(path) and not (overwrite and (path.name == CONSTANTS or is_shard(path))):
+            more = "; overwrite it if it is left of a data set" if path.name == CONSTANTS or is_shard(path) else ""
+            raise OutputError(f"{path}: is there, and no {DATASET_INDEX} that lists it; choose another folder{more}")
 
 
 def _read(folder: Path) -> Index:
@@ -267,8 +279,10 @@ class _ShardRecord:
             index = _read(folder)
             check_same(folder, _settings(index), _settings(self.index), _HASHES)
             self._take_over(index)
-        self.index.constants_sha256 = write_constants(folder, self._constants)
-        self.index.write(folder)
+        data = constants_bytes(self._constants)
+        self.index.constants_sha256 = hashlib.sha256(data).hexdigest()
+        self.index.write(folder)  # first: files without an index that lists them are taken for somebody else's
+        write_constants(folder, data)
         self._journal.remove()  # what it says is in the index now
 
     def _take_over(self, index: Index) -> None:

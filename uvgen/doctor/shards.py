@@ -4,6 +4,7 @@ from pathlib import Path
 
 from uvgen._version import __version__
 from uvgen.datasets.config import DatasetConfig
+from uvgen.datasets.open import reader_of
 from uvgen.datasets.quality import label_quality
 from uvgen.datasets.splits import SPLITS, check_splits, group_samples, read_splits
 from uvgen.datasets.verify import verify_shards
@@ -12,7 +13,6 @@ from uvgen.errors import DatasetError
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.constants import CONSTANTS
 from uvgen.shards.index import DATASET_INDEX, Index, data_folder
-from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import TEMPORARY_PREFIX, sha256_file
 
 _MANY_SKIPPED = 0.05
@@ -57,7 +57,7 @@ def check_shards(
         damaged = damaged or bool(problems)
     if not damaged and (deep or len(index.shards) <= _TOO_MANY_TO_READ):
         try:
-            quality = label_quality(ShardReader(folder, index, config, untrusted=untrusted), model)
+            quality = label_quality(reader_of(folder, index, config, untrusted=untrusted), model)
         except DatasetError as error:
             findings.append(Finding("UV211", str(error)))
         else:

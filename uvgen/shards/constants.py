@@ -1,6 +1,5 @@
 """`constants.npz`: arrays that are the same for all samples of a data set, such as the weight mask."""
 
-import hashlib
 import io
 import math
 import os
@@ -30,13 +29,11 @@ _MAX_BYTES = 256 << 20  # of all arrays: twice those of maps of 4096 texels
 _MAX_HEADER = 4096
 
 
-def write_constants(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> str:
-    """Write a data set's constants; the same arrays give the same bytes. Return the file's SHA-256."""
-    data = constants_bytes(arrays)
+def write_constants(folder: Path, data: bytes) -> None:
+    """Write a data set's constants (`constants_bytes`), where they are not there already."""
     if not same_content(folder / CONSTANTS, data):
         with replaced_on_success(folder / CONSTANTS, make_folder=False) as temporary:
             temporary.write_bytes(data)
-    return hashlib.sha256(data).hexdigest()
 
 
 def constants_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -54,15 +51,33 @@ def read_constants(folder: str | os.PathLike[str], size: int) -> dict[str, NDArr
         with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             members = archive.infolist()
             names = [member.filename.removesuffix(".npy") for member in members]
-            if len(set(names)) < len(names) or not set(names) <= set(_LAYOUTS):
-                raise ValueError(f"holds {', '.join(names)[:200]}, expected {', '.join(_LAYOUTS)}")
+            if sorted(names) != sorted(_LAYOUTS):
+                raise ValueError(f"holds {', '.join(names)[:200] or 'nothing'}, expected {', '.join(_LAYOUTS)}")
             if sum(member.file_size for member in members) > _MAX_BYTES:
                 raise ValueError(f"its arrays take more than {_MAX_BYTES} bytes")
-            return {name: _read_array(archive, member, name, size) for name, member in zip(names, members, strict=True)}
+            arrays = {
+                name: _read_array(archive, member, name, size) for name, member in zip(names, members, strict=True)
+            }
+            _check_values(arrays, size)
+            return arrays
     except FileNotFoundError as error:
         raise DatasetError(f"{path}: missing; run what made the data set again") from error
     except Exception as error:  # zipfile and NumPy raise many kinds on damaged files
         raise DatasetError(f"{path}: cannot be read ({error}); run `uvgen verify {path.parent}`") from error
+
+
+def _check_values(arrays: Mapping[str, NDArray[Any]], size: int) -> None:
+    """Raise ValueError where values cannot be what they stand for: readers use them as indices."""
+    for name, stop in (("landmark_texels", size), ("landmark_indices", size * size)):
+        if not ((arrays[name] >= 0) & (arrays[name] < stop)).all():
+            raise ValueError(f"{name} holds numbers outside 0 to {stop - 1}, expected those of texels")
+    for name in ("weight_mask", "landmark_weights"):
+        if not np.isfinite(arrays[name]).all():
+            raise ValueError(f"{name} holds NaN or infinity")
+    if arrays["weight_mask"].min(initial=0) < 0:
+        raise ValueError("weight_mask holds negative values")
+    if not arrays["coverage"].any():
+        raise ValueError("coverage is empty, expected texels that lie on the mesh")
 
 
 def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, texels: int) -> NDArray[Any]:

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from uvgen.errors import DatasetError, InputError
 from uvgen.shards.format import VERSION
 from uvgen.storage.files import replaced_on_success, same_content
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, printable
+from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import read_text
 
 DATASET_INDEX = "dataset.json"
@@ -101,10 +102,11 @@ class Index:
             raise ValueError("a count that is no number of samples or bytes")
         if not all(isinstance(text, str) for text in (*texts, *hashes)):
             raise ValueError("a name, reason or hash that is no text")
-        for text in texts:
-            text.encode()  # no half of a surrogate pair, which cannot be printed
         for entry in self.shards:
-            named_well = entry.file == Path(entry.file).name and entry.file not in ("", "..") and "\0" not in entry.file
+            name = entry.file
+            named_well = (
+                name == Path(name).name == printable(name) and name not in ("", "..") and len(name.encode()) < 256
+            )
             if not named_well or (entry.sha256 is None) != (entry.samples == 0):
                 raise ValueError(f"entry of {entry.file!r} with {entry.samples} samples")
         if len({entry.file for entry in self.shards}) < len(self.shards):
@@ -120,7 +122,8 @@ class Index:
         path = folder / DATASET_INDEX
         try:
             data = read_text(path, "a data set's index").encode()  # an editor may have saved it with a byte-order mark
-            content = json.loads(data, parse_constant=_no_number)
+            content = parse_json(data.decode())
+            _check_texts(content)
             if content["format"] != "uvgen-dataset":
                 raise ValueError(f"format {brief(content['format'])!r}")
             if content["version"] != VERSION:
@@ -169,8 +172,17 @@ def _is_sealed(data: bytes) -> bool:
     return found is not None and found[1].decode() == hashlib.sha256(content).hexdigest()
 
 
-def _no_number(name: str) -> float:
-    raise ValueError(f"the number {name}")
+def _check_texts(value: Any) -> None:
+    """Raise ValueError where a text anywhere is half of a surrogate pair, which cannot be printed or written."""
+    if isinstance(value, str):
+        value.encode()
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check_texts(key)
+            _check_texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            _check_texts(item)
 
 
 def plain(entry: ShardEntry | SkippedSample) -> dict[str, Any]:

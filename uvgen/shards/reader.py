@@ -6,7 +6,7 @@ import os
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -19,7 +19,7 @@ from uvgen.errors import DatasetError, InputError
 from uvgen.fixed_point import decode
 from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.format import Layout
-from uvgen.shards.index import Index
+from uvgen.shards.index import DATASET_INDEX, Index
 from uvgen.shards.shard import OpenShard
 from uvgen.storage.files import sha256_file
 from uvgen.storage.hdf5_reading import MAX_INFLATED_BYTES
@@ -69,6 +69,7 @@ class ShardReader:
         made: Mapping[str, Maker] | None = None,
         *,
         expected: Mapping[str, Layout] | None = None,
+        required: Sequence[str] = (),
         check: bool = False,
         untrusted: bool = False,
     ) -> None:
@@ -78,7 +79,7 @@ class ShardReader:
         self._ends = list(accumulate(entry.samples for entry in self._shards))
         self._made = made or {}
         self._constants_sha256 = index.constants_sha256
-        self._expected, self._check = dict(expected or {}), check
+        self._expected, self._required, self._check = dict(expected or {}), tuple(required), check
         self._untrusted = untrusted
         self._rows: list[NDArray[np.intp]] | None = None  # of each shard, where only some samples are read
         self._process: Hdf5Process | None = None
@@ -275,7 +276,7 @@ class ShardReader:
                     self._check_hash(path, entry.sha256)
                 if self._untrusted and self._process is None:
                     self._process = Hdf5Process()
-                shard = OpenShard(path, entry.samples, self._expected, self._process)
+                shard = OpenShard(path, entry.samples, self._expected, self._process, required=self._required)
                 self._check_layout(path, shard)
                 self._open[number] = shard
                 if len(self._open) > _MAX_OPEN:
@@ -348,7 +349,7 @@ class ShardReader:
         their file is missing or damaged.
         """
         if self._constants_sha256 is None:
-            return {}
+            raise DatasetError(f"{self.folder / DATASET_INDEX}: lists no {CONSTANTS}, expected one; build it again")
         if self._check:
             self._check_hash(self.folder / CONSTANTS, self._constants_sha256)
         return read_constants(self.folder, self.config.build.uv_size)

@@ -1,7 +1,8 @@
 """One shard, open for reading."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from itertools import pairwise
 from numbers import Real
 from pathlib import Path
@@ -17,6 +18,7 @@ from uvgen.shards.index import DATASET_INDEX
 from uvgen.storage.hdf5_reading import MAX_INFLATED_BYTES, Hdf5Dataset, open_hdf5, opened_by, safe_dataset
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import brief
+from uvgen.storage.plain_json import parse_json
 
 _CODES, _ENDS = "image_data", "image_end"
 
@@ -45,6 +47,8 @@ class OpenShard:
         Samples that the index says it has.
     expected : mapping of str to Layout
         What is known of some fields; those of other names may be anything.
+    required : sequence of str
+        Fields that must be there.
     process : Hdf5Process, optional
         Reads the file in this one's place.
 
@@ -60,12 +64,16 @@ class OpenShard:
         n_samples: int,
         expected: Mapping[str, Layout] | None = None,
         process: Hdf5Process | None = None,
+        *,
+        required: Sequence[str] = (),
     ) -> None:
         self._path, self.n_samples = path, n_samples
         with opened_by(None if process is None else process.open):
             self._file = open_hdf5(path, DatasetError, f"; run `uvgen verify {path.parent}`")
         try:
             self._open(expected or {})
+            if missing := [name for name in required if name not in self.layouts]:
+                raise self._file.refused(f"no dataset {missing[0]}")
         except BaseException:
             self._file.close()
             raise
@@ -142,6 +150,18 @@ class OpenShard:
     def file_attributes(self) -> dict[str, Any]:
         """The file's own attributes: where it comes from."""
         return self._file.attributes
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The configuration that it says it was made with, as JSON has it; DatasetError where it says none."""
+        text = self.file_attributes.get("config")
+        try:
+            content = parse_json(text) if isinstance(text, str) else None
+        except ValueError as error:
+            raise self._file.refused(f"attribute config is no JSON ({error})") from error
+        if not isinstance(content, dict):
+            raise self._file.refused("attribute config is no JSON object")
+        return content
 
     @property
     def image_attributes(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import hmac
 import os
 import re
 import secrets
@@ -9,9 +10,11 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from uvgen.errors import DatasetError, OutputError, UvgenError
+from uvgen.storage.cache import cache_folder
 from uvgen.storage.reading import open_regular
 
 TEMPORARY_PREFIX = ".uvgen-"
@@ -158,9 +161,35 @@ def check_file(path: Path) -> None:
 
 
 def draft_of(folder: Path) -> Path:
-    """Where `folder_on_success` makes a folder: beside it, hidden, under the same name in each run."""
+    """Where `folder_on_success` makes a folder: beside it, hidden, under the same name in each run of this user.
+
+    The name ends in a code that only this user's uvgen knows: a folder or a link that came from elsewhere, such as an
+    unpacked archive, is never taken for a draft.
+    """
     target = Path(os.path.realpath(folder))
-    return target.with_name(f"{TEMPORARY_PREFIX}{target.name}")
+    code = hmac.new(_secret(), os.fsencode(target), "sha256").hexdigest()[:16]
+    return target.with_name(f"{TEMPORARY_PREFIX}{target.name[-150:]}-{code}")
+
+
+@cache
+def _secret() -> bytes:
+    """A number that is made once and kept in the user's cache folder; where that cannot be written, the machine's."""
+    path = cache_folder() / "secret"
+    with suppress(OSError):
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(temporary_name(path.name))
+            temporary.touch(mode=0o600, exist_ok=False)
+            temporary.write_bytes(secrets.token_bytes(32))
+            with suppress(FileExistsError):  # another process was faster
+                os.link(temporary, path)
+            temporary.unlink()
+        found = path.read_bytes()
+        if len(found) == 32:
+            return found
+    with suppress(OSError):  # the same until the machine is started anew
+        return Path("/proc/sys/kernel/random/boot_id").read_bytes() + str(os.getuid()).encode()
+    return secrets.token_bytes(32)
 
 
 def check_new_folder(folder: Path) -> None:

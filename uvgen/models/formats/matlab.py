@@ -13,10 +13,13 @@ from uvgen.models.morphable import REGIONS
 from uvgen.storage.kinds import describe_file
 from uvgen.storage.matfile import Unread, read_variables
 from uvgen.storage.names import brief
+from uvgen.storage.reading import max_bytes
 
 # 1-based vertices of the trimmed model whose published UV are off, and the neighbours whose mean replaces
 # them (face3d, examples/Data/BFM/generate.m).
 _DEEPEST = 4  # groups in groups: structs in structs
+_MOST_VARIABLES = 1024
+_LEAST_BYTES, _MOST_RATIO = 64 << 20, 100  # what a file's variables may take unpacked, and times its own size
 _UV_REPAIRS = ((10032, (10033, 10158)), (10155, (10534, 10157, 10661)), (10280, (10916, 10286)))
 
 
@@ -70,15 +73,28 @@ def load(path: Path, *required: str, struct: str | None = None) -> dict[str, Any
 
 
 def _load_hdf5(path: Path, names: list[str] | None) -> dict[str, Any]:
-    """Variables of a MATLAB 7.3 file: HDF5, the axes in reverse order, structs as groups."""
+    """Variables of a MATLAB 7.3 file: HDF5, the axes in reverse order, structs as groups.
+
+    They are counted: links may lead to the same group, or the same large variable, again and again.
+    """
     from uvgen.storage.hdf5_reading import open_hdf5, safe_dataset
+
+    most_bytes = min(max_bytes(), _LEAST_BYTES + _MOST_RATIO * path.stat().st_size)
+    left = {"variables": _MOST_VARIABLES, "bytes": most_bytes}
+
+    def count(what: str, n: int) -> None:
+        left[what] -= n
+        if left[what] < 0:
+            raise ModelError(f"{path}: holds too many {what}; is it a model? It may be damaged")
 
     with open_hdf5(path, ModelError, user_block=512) as file:
 
         def value(name: str, depth: int) -> Any:
+            count("variables", 1)
             if depth < _DEEPEST and file.is_group(name):
                 return {key: value(f"{name}/{key}", depth + 1) for key in file.members(name)}
             item = safe_dataset(file, name)
+            count("bytes", item.n_bytes)
             return np.empty((0, 0)) if item.attributes.get("MATLAB_empty", 0) else item.read().T
 
         return {name: value(name, 0) for name in file.names if names is None or name in names}
