@@ -239,6 +239,7 @@ def parameterize_(
     from uvgen.models import from_mesh
     from uvgen.models.doubts import model_doubts
     from uvgen.models.load import load_model
+    from uvgen.storage.isolated import reading_in_child
 
     _check_new(out, overwrite)
     _check_suffix(out, from_mesh.OUTPUTS)
@@ -249,9 +250,10 @@ def parameterize_(
     else:
         if out.suffix.lower() == ".h5" and landmarks_path is None:
             raise click.UsageError("a model needs --landmarks, the vertices of the 68 iBUG points")
-        model = from_mesh.model_from_mesh(
-            Path(source), landmarks_path, scans, components, unit=unit, symmetric=not asymmetric
-        )
+        with reading_in_child(untrusted):  # to say what a file is that is no mesh
+            model = from_mesh.model_from_mesh(
+                Path(source), landmarks_path, scans, components, unit=unit, symmetric=not asymmetric
+            )
     from_mesh.write_model(model, out)
     if out.suffix.lower() in MODEL_SUFFIXES:
         show_warnings(model_doubts(model))

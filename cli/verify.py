@@ -77,7 +77,7 @@ def command(
         if given is not None and not repair:
             raise click.UsageError(f"{name}: only with --repair")
     if repair:
-        how = {"workers": workers or cores(), "retries": retries, "timeout": timeout}
+        how = {"workers": workers or cores(), "retries": retries, "timeout": timeout, "untrusted": untrusted}
         _repair(shards, quiet, data=data, source=source, model=model_path, weights=weights_path, **how)
     with reported(quiet=quiet):
         result = verify_shards(shards, model=model_path, untrusted=untrusted)

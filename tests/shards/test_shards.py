@@ -270,8 +270,13 @@ def test_reader_index_of_another_type_is_a_type_error(reader: ShardReader, key: 
         reader[key]
 
 
+def bare(folder: Path) -> ShardReader:
+    """A reader that knows no fields: of shards of numbers."""
+    return ShardReader(folder, Index.read(folder), None)
+
+
 def test_reader_many_shards_keeps_few_open(plain: Path) -> None:
-    reader = open_shards(plain)
+    reader = bare(plain)
     assert [int(sample["value"]) for sample in reader] == list(range(200))
     descriptors = Path("/proc/self/fd")
     if not descriptors.exists():
@@ -421,7 +426,7 @@ def test_reader_damaged_shard_is_named(plain: Path, damage: str) -> None:
         h5py.File(path, "w").close()
     else:
         path.write_bytes(path.read_bytes()[:1000] if damage == "cut short" else b"text")
-    reader = open_shards(plain)
+    reader = bare(plain)
     with pytest.raises(DatasetError, match=r"a-00001\.h5: .*uvgen verify"):
         reader[2]
     assert int(reader[0]["value"]) == 0

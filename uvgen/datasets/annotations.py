@@ -69,7 +69,7 @@ def in_image(
     flat = points[..., :2].astype(np.float64)
     for k in np.flatnonzero(flipped):
         flat[k] = mirror_landmarks(flat[k], size)
-    finite = np.where(np.isfinite(image_to_crop).all(axis=(-2, -1))[..., None, None], image_to_crop, 0.0)
+    finite = np.where(np.isfinite(image_to_crop).all(axis=(-2, -1), keepdims=True), image_to_crop, 0.0)
     regular = np.flatnonzero(np.linalg.det(finite))
     inverse = np.full(image_to_crop.shape, np.nan)  # of a damaged sample: its points are nowhere
     inverse[regular] = np.linalg.inv(image_to_crop[regular])

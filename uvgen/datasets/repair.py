@@ -66,6 +66,7 @@ def repair_shards(
     workers: int = 1,
     retries: int = RETRIES,
     timeout: float | None = None,
+    untrusted: bool = False,
     progress: Callable[[ShardResult], object] | None = None,
 ) -> RepairResult:
     """Make the damaged and missing files of a finished data set anew, byte for byte.
@@ -90,6 +91,8 @@ def repair_shards(
         The weight mask that the set was built with, where that was not the model's; needed for `constants.npz` alone.
     workers, retries, timeout
         As for `uvgen.build_shards`.
+    untrusted : bool
+        Read `source`'s shards, and `model` where it is a file, in child processes: see `uvgen.open_shards`.
     progress : callable, optional
         Called with a `ShardResult` for each shard that was made anew.
 
@@ -124,8 +127,10 @@ def repair_shards(
             return RepairResult((), (), time.perf_counter() - started)
         config = _config_of(folder, index)
         how: dict[str, Any] = {"workers": workers, "retries": retries, "timeout": timeout}
+        if model is not None:
+            model = as_model(model, untrusted=untrusted)
         if config.copied is not None:
-            plan = _plan_copies(folder, config, config.copied, bad, source, model)
+            plan = _plan_copies(folder, config, config.copied, bad, source, model, untrusted=untrusted)
         else:
             plan = _plan_build(folder, index, config, bad, data, root, model, weights, how)
         record = _Record(folder, index, bad)
@@ -228,15 +233,13 @@ def _config_of(folder: Path, index: Index) -> DatasetConfig:
     return config
 
 
-def _model(
-    folder: Path, config: DatasetConfig, model: MorphableModel | str | os.PathLike[str] | None
-) -> MorphableModel:
+def _model(folder: Path, config: DatasetConfig, model: MorphableModel | None) -> MorphableModel:
     """The set's model."""
     if model is None and config.model != BUILTIN:
         raise InputError(
             f"model: none, expected the one that {folder} was made with ({brief(config.model)}); give model"
         )
-    model = as_model(BUILTIN if model is None else model)
+    model = as_model(BUILTIN) if model is None else model
     check_model(model, folder, config)
     return model
 
@@ -248,7 +251,7 @@ def _plan_build(
     bad: Mapping[str, ShardEntry],
     data: str | os.PathLike[str] | Sequence[Sample] | None,
     root: str | os.PathLike[str] | None,
-    model: MorphableModel | str | os.PathLike[str] | None,
+    model: MorphableModel | None,
     weights: ArrayLike | str | os.PathLike[str] | None,
     how: Mapping[str, Any],
 ) -> _Plan:
@@ -310,7 +313,9 @@ def _plan_copies(
     copied: CopyConfig,
     bad: Mapping[str, ShardEntry],
     source: str | os.PathLike[str] | None,
-    model: MorphableModel | str | os.PathLike[str] | None,
+    model: MorphableModel | None,
+    *,
+    untrusted: bool,
 ) -> _Plan:
     if source is None:
         raise InputError(f"source: none, expected the data set whose copies {folder} holds; give source")
@@ -327,7 +332,7 @@ def _plan_copies(
         for task in plan_copies(index.shards, copied.copies)
         if task.file in bad
     ]
-    job = AugmentJob(source, folder, config, copied, opened if flips else None, "skip")
+    job = AugmentJob(source, folder, config, copied, opened if flips else None, "skip", untrusted)
     return _Plan(job, tasks, _without_copies, lambda: read_constants(source, built.build.uv_size))
 
 

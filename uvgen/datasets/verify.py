@@ -34,6 +34,7 @@ from uvgen.storage.names import printable
 from uvgen.storage.reading import irregular
 
 _BATCH = 64
+_MOST = 1e6  # px, or radians
 _N_TEXELS = 512  # compared of each map
 _FLOAT_TOLERANCE = 1e-3  # px: 0 on the processor that made them; another's matrix product has other last bits
 
@@ -232,8 +233,14 @@ def _check_fields(shard: OpenShard, entry: ShardEntry, config: DatasetConfig) ->
 def _check_values(shard: OpenShard) -> list[str]:
     problems = []
     for name in ("shape", "expression", "pose", "image_to_crop", "crop_pose", "landmarks"):
-        if not np.isfinite(shard.column(name)).all():
+        values = shard.column(name)
+        if not np.isfinite(values).all():
             problems.append(f"{name} holds NaN or infinity")
+        elif name not in ("shape", "expression") and np.abs(values).max(initial=0) > _MOST:
+            problems.append(f"{name} holds {np.abs(values).max():g}, which no image has")
+    heights = shard.column("image_height")
+    if not ((heights > 0) & (heights < _MOST)).all():
+        problems.append(f"image_height holds {heights.min()} to {heights.max()} px")
     for k, sample in enumerate(shard.texts("name")):
         for name in ("image", "posmap"):  # read, whatever is in them: a chunk may be damaged, a JPEG be none
             values = shard.read(name, k) if name in shard.fields else np.zeros(0)

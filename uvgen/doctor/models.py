@@ -7,6 +7,7 @@ from uvgen.errors import UvgenError
 from uvgen.models.doubts import model_doubts
 from uvgen.models.load import BUILTIN, load_model
 from uvgen.models.morphable import MorphableModel, hash_arrays
+from uvgen.storage.isolated import reading_in_child
 from uvgen.storage.kinds import describe_file
 
 
@@ -40,6 +41,9 @@ def check_model_file(
         findings.append(Finding("UV403", str(path)))
     if model.albedo_mean is None:
         findings.append(Finding("UV404", str(path)))
-    if path != BUILTIN and describe_file(path) != "a uvgen model":
-        findings.append(Finding("UV405", f"{path}: {describe_file(path)}"))
+    if path != BUILTIN:
+        with reading_in_child(untrusted):
+            kind = describe_file(path)
+        if kind != "a uvgen model":
+            findings.append(Finding("UV405", f"{path}: {kind}"))
     return model, findings

@@ -52,6 +52,8 @@ MOST = 24
 
 _MEAN_SAMPLES = 32  # in the mean texture
 
+_MOST_RAD = 100.0  # of an angle: more is damage
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ContactSheet:
@@ -219,6 +221,11 @@ def contact_sheet(
     weights, coverage = constants["weight_mask"], constants["coverage"]
     every = every or max(1, round(len(weights) / 42))
     yaws, all_names = reader.column("crop_pose")[:, 1], reader.names  # as the crops show them
+    if (odd := np.flatnonzero(~(np.abs(yaws) < _MOST_RAD))).size:
+        raise DatasetError(
+            f"{reader.folder}: yaw of {all_names[odd[0]]} is {yaws[odd[0]]:g} rad, expected an angle; run `uvgen "
+            f"verify {reader.folder}`"
+        )
     chosen = _named(reader, all_names, names) if names else spread(yaws, all_names, n_samples, seed)
     texels, read, origin = _landmarks(constants, model, reader.config.build.convention)
 

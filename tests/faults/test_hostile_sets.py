@@ -1,0 +1,306 @@
+"""Data sets that somebody made by hand, checksums and all: every command refuses them in words or does its work."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from support.builds import edit_index, make
+from support.toy import write_tree
+
+from uvgen import augment_shards, export_shards, load_model, merge_shards, verify_shards
+from uvgen.errors import DatasetError, OutputError
+from uvgen.shards.constants import CONSTANTS
+from uvgen.storage.files import draft_of
+
+
+@pytest.fixture(scope="module")
+def built(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("built")
+    make(write_tree(root / "300W_LP"), model_path, root / "shards")
+    return root / "shards"
+
+
+@pytest.fixture
+def shards(built: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(built, tmp_path / "shards"))
+
+
+def seal(folder: Path, change: Callable[[dict[str, Any]], object] | None = None) -> None:
+    """Give the index the hashes that its files have, as an attacker does, and a checksum that fits."""
+
+    def fit(content: dict[str, Any]) -> None:
+        for entry in content["shards"]:
+            path = folder / entry["file"]
+            if path.exists():
+                entry.update(size_bytes=path.stat().st_size, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+        content["constants_sha256"] = hashlib.sha256((folder / CONSTANTS).read_bytes()).hexdigest()
+        if change is not None:
+            change(content)
+
+    edit_index(folder, fit)
+
+
+COMMANDS = {
+    "info": [], "doctor": [], "verify": [], "preview": ["--out", "sheet.png"], "report": ["--out", "report", "-j", "1"],
+    "merge": ["--out", "merged", "-j", "1"], "augment": ["--out", "copies", "-j", "1"],
+    "export": ["--to", "webdataset", "--out", "tars", "-j", "1"], "select": ["--subset", "IBUG", "--out", "-"],
+    "split": ["--fractions", "a=0.5"],
+}  # fmt: skip
+
+
+MADE = ("sheet.png", "report", "merged", "copies", "tars")
+
+
+def assert_in_words(uvgen: Any, shards: Path) -> None:
+    """Every command ends with a documented status, and without a traceback."""
+    for name, options in COMMANDS.items():
+        options = [
+            str(shards.parent / o) if o in ("sheet.png", "report", "merged", "copies", "tars") else o for o in options
+        ]
+        result = uvgen(name, shards, *options)
+        assert result.exit_code in (0, 1, 3), (name, result.exit_code, result.exception)
+        assert isinstance(result.exception, SystemExit | None), (name, result.exception)
+        if result.exit_code == 1:
+            assert result.stderr or name == "doctor", name
+
+
+def set_field(name: str, value: Any) -> Callable[[h5py.File], None]:
+    def change(file: h5py.File) -> None:
+        file[name][...] = value
+
+    return change
+
+
+def drop_field(name: str) -> Callable[[h5py.File], None]:
+    return lambda file: file.__delitem__(name)
+
+
+def set_attribute(name: str, value: Any) -> Callable[[h5py.File], None]:
+    def change(file: h5py.File) -> None:
+        del file.attrs[name]
+        if value is not None:
+            file.attrs[name] = value
+
+    return change
+
+
+SHARDS = {
+    "no config": set_attribute("config", None),
+    "config is no JSON": set_attribute("config", np.bytes_(b"{")),
+    "config is a list": set_attribute("config", np.bytes_(b"[1]")),
+    "another size": set_attribute("size", 33),
+    "singular similarities": set_field("image_to_crop", 0.0),
+    "similarities of NaN": set_field("image_to_crop", np.nan),
+    "poses of NaN": set_field("pose", np.nan),
+    "crop poses of NaN": set_field("crop_pose", np.nan),
+    "huge crop poses": set_field("crop_pose", 3e38),
+    "huge poses": set_field("pose", 3e38),
+    "infinite landmarks": set_field("landmarks", np.inf),
+    "negative heights": set_field("image_height", -(2**31)),
+    **{f"no {name}": drop_field(name) for name in (
+        "posmap", "pose", "landmarks", "label_nme", "label_nme_jaw", "annotated_landmarks", "image_to_crop", "name",
+        "image",
+    )},
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", SHARDS)
+def test_commands_of_a_shard_with_a_right_hash_and_wrong_content_speak(uvgen, shards, kind) -> None:
+    for file in ("AFW-00000.h5", "IBUG-00001.h5"):
+        with h5py.File(shards / file, "r+") as shard:
+            SHARDS[kind](shard)
+    seal(shards)
+    assert not verify_shards(shards).sound
+    assert_in_words(uvgen, shards)
+
+
+CONSTANT = {
+    "texels out of range": ("landmark_texels", 10**6),
+    "indices out of range": ("landmark_indices", 2**31 - 1),
+    "negative indices": ("landmark_indices", -(2**31)),
+    "weights of NaN": ("landmark_weights", np.nan),
+    "no texel on the mesh": ("coverage", False),
+    "negative weights": ("weight_mask", -1.0),
+    "a mask of infinity": ("weight_mask", np.inf),
+    **{f"no {name}": (name, None) for name in (
+        "weight_mask", "coverage", "landmark_texels", "landmark_indices", "landmark_weights",
+    )},
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", CONSTANT)
+def test_commands_of_constants_that_cannot_be_speak(uvgen, shards, kind) -> None:
+    name, value = CONSTANT[kind]
+    with np.load(shards / CONSTANTS) as file:
+        arrays = dict(file)
+    if value is None:
+        del arrays[name]
+    else:
+        arrays[name][...] = value
+    np.savez(shards / CONSTANTS, **arrays)
+    seal(shards)
+    (problem,) = verify_shards(shards).problems
+    assert f"{CONSTANTS}: cannot be read" in problem and name in problem
+    assert_in_words(uvgen, shards)
+
+
+INDEXES = {
+    "a name of 300 characters": lambda content: content["shards"][0].update(file="x" * 300 + "-00000.h5"),
+    "a name with escapes": lambda content: content["shards"][0].update(file="\x1b[31mred-00000.h5"),
+    "half a surrogate pair in config": lambda content: content["config"].update(model="SURROGATE"),
+    "half a surrogate pair in plan": lambda content: content["plan"].update(x=["SURROGATE"]),
+    "deep lists": lambda content: content["plan"].update(x=json.loads("[" * 100 + "]" * 100)),
+    "no constants": lambda content: content.update(constants_sha256=None),
+    "a huge count": lambda content: content["plan"].update(samples=10**29),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", INDEXES)
+def test_commands_of_an_index_with_a_right_checksum_and_wrong_content_speak(uvgen, shards, kind) -> None:
+    seal(shards, INDEXES[kind])
+    path = shards / "dataset.json"
+    body, _, _ = path.read_bytes().replace(b"SURROGATE", b"\\ud800").rpartition(b',\n  "sha256": "')
+    path.write_bytes(body + b',\n  "sha256": "' + hashlib.sha256(body).hexdigest().encode() + b'"\n}\n')
+    assert_in_words(uvgen, shards)
+    result = uvgen("verify", shards)
+    assert result.exit_code == 1
+
+
+def zero(file: h5py.File) -> None:
+    file["posmap"][...] = 0
+
+
+def with_attribute(name: str, value: float) -> Callable[[h5py.File], None]:
+    def change(file: h5py.File) -> None:
+        zero(file)
+        file["posmap"].attrs[name] = value
+
+    return change
+
+
+def huge_shape(file: h5py.File) -> None:
+    zero(file)
+    file["shape"][...] = np.float32(3e38) * np.resize([1, -1, 1], file["shape"].shape)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        zero,
+        with_attribute("rounding", 1e9),
+        with_attribute("scale_factor", 1e9),
+        with_attribute("add_offset", 0.0),
+        huge_shape,
+    ],
+    ids=["zero", "rounding", "scale", "offset", "NaN"],
+)
+def test_verify_with_the_model_does_not_take_the_shard_s_word_for_its_tolerance(shards, model_path, change) -> None:
+    with h5py.File(shards / "IBUG-00000.h5", "r+") as file:
+        change(file)
+    seal(shards)
+    problems = verify_shards(shards, model=load_model(model_path)).problems
+    assert problems and all("IBUG-00000.h5" in problem for problem in problems)
+
+
+# Folders
+
+
+@pytest.mark.parametrize("work", ["build", "merge", "augment"])
+def test_output_folder_with_files_of_these_names_is_refused_untouched(shards, model_path, tmp_path, work) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in (CONSTANTS, "IBUG-00000.h5"):
+        (out / name).write_text("the user's own")
+        with pytest.raises(OutputError, match=rf"{name}: is there, and no dataset.json that lists it; choose another"):
+            {
+                "build": lambda: make(write_tree(tmp_path / "tree"), model_path, out),
+                "merge": lambda: merge_shards(shards, out),
+                "augment": lambda: augment_shards(shards, out),
+            }[work]()
+        assert (out / name).read_text() == "the user's own"
+        (out / name).unlink()
+
+
+def test_overwrite_takes_shards_without_an_index_and_no_other_file(shards, model_path, tmp_path) -> None:
+    tree = write_tree(tmp_path / "tree")
+    (shards / "dataset.json").unlink()
+    (shards / "notes-00000.h5").write_text("no shard")
+    with pytest.raises(OutputError, match=r"notes-00000\.h5: is there"):
+        make(tree, model_path, shards, overwrite=True)
+    (shards / "notes-00000.h5").unlink()
+    assert make(tree, model_path, shards, overwrite=True).samples == 9
+
+
+def test_build_killed_before_its_constants_goes_on(model_path, tmp_path, monkeypatch) -> None:
+    tree, out = write_tree(tmp_path / "tree"), tmp_path / "out"
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("uvgen.datasets.record.write_constants", killed)
+        with pytest.raises(KeyboardInterrupt):
+            make(tree, model_path, out)
+    assert [path.name for path in out.iterdir()] == ["dataset.json"]
+    assert make(tree, model_path, out).samples == 9
+
+
+def test_export_leaves_hidden_folders_and_links_of_others_alone(shards, tmp_path) -> None:
+    mine = tmp_path / ".uvgen-tars"
+    mine.mkdir()
+    (mine / "diary.txt").write_text("mine")
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "thesis.tex").write_text("years")
+    (tmp_path / ".uvgen-linked").symlink_to(home)
+    for name in ("tars", "linked"):
+        export_shards(shards, tmp_path / name, "webdataset")
+        assert not (tmp_path / name).is_symlink() and len(list((tmp_path / name).glob("*.tar"))) == 6
+    assert (mine / "diary.txt").read_text() == "mine" and [path.name for path in home.iterdir()] == ["thesis.tex"]
+    (shards / "IBUG-00000.h5").unlink()
+    with pytest.raises(DatasetError):
+        export_shards(shards, tmp_path / "again", "npy")
+    assert not (tmp_path / "again").exists() and not draft_of(tmp_path / "again").exists()
+
+
+def test_draft_has_a_name_that_others_cannot_know_and_the_next_run_does(tmp_path, monkeypatch) -> None:
+    from uvgen.storage import files
+
+    first = draft_of(tmp_path / "out")
+    assert first == draft_of(tmp_path / "out") != draft_of(tmp_path / "out2")
+    monkeypatch.setenv("UVGEN_CACHE", str(tmp_path / "cache"))
+    files._secret.cache_clear()
+    try:
+        other = draft_of(tmp_path / "out")
+        assert other != first
+        files._secret.cache_clear()
+        assert draft_of(tmp_path / "out") == other  # kept in the cache
+        assert (tmp_path / "cache/secret").stat().st_mode & 0o077 == 0
+    finally:
+        files._secret.cache_clear()
+
+
+def test_matlab_file_whose_groups_hold_themselves_is_refused_at_once(tmp_path) -> None:
+    from uvgen.errors import ModelError
+
+    path = tmp_path / "BFM.mat"
+    with h5py.File(path, "w", userblock_size=512, libver=("earliest", "v110")) as file:
+        group = file.create_group("model")
+        data = file.create_dataset("model/x", data=np.zeros((512, 512)), compression="gzip", chunks=(512, 512))
+        for k in range(200):
+            group[f"g{k}"] = group
+            group[f"d{k}"] = data
+    content = bytearray(path.read_bytes())
+    content[:512] = (b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM").ljust(512, b"\0")
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match="holds too many"):
+        load_model(path)
