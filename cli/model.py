@@ -116,6 +116,7 @@ def info(file: Path | str, untrusted: bool, as_json: bool) -> None:
     from uvgen.maps.atlas import CLOSURE, FILLED, MESH, hole_loops
     from uvgen.models.doubts import model_doubts
     from uvgen.models.morphable import REGIONS, hash_arrays
+    from uvgen.storage.names import printable
 
     model = load_model(file, untrusted=untrusted)
     atlas = build_atlas(model, 256)
@@ -162,9 +163,9 @@ def info(file: Path | str, untrusted: bool, as_json: bool) -> None:
         )
         return
     for key, value in rows.items():
-        click.echo(f"{key:<13} {value}")
+        click.echo(printable(f"{key:<13} {value}"))
     for name, digest in model.sources.items():
-        click.echo(f"{'source':<13} {name}  {digest}")
+        click.echo(printable(f"{'source':<13} {name}  {digest}"))
     show_warnings(doubts)
     if hash_arrays(model) != model.content_sha256:
         raise click.ClickException(f"{file}: the content does not have the hash written in it; convert the model again")

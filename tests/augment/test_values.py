@@ -119,3 +119,39 @@ def test_other_sample_is_any_but_the_sample_itself() -> None:
             assert found == set(range(n)) - {number}
     assert AugmentationDraw(8, occluders=(image,)).other_sample(0, 1) is None
     assert AugmentationDraw(8, other=0.5).other_sample(0, 9) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rotation_deg": "x"}, {"rotation_deg": 1e9}, {"scale": None}, {"scale": 0}, {"flip": [1, 2]}, {"flip": 1},
+        {"size": 64.5}, {"translation": [0]}, {"channel_gain": [1, 1, "1"]}, {"jpeg": 101}, {"noise": -1},
+        {"seed": True}, {"occluders": [{}]}, {"occluders": [1]},
+    ],
+)  # fmt: skip
+def test_draw_from_json_of_odd_values_is_refused(change) -> None:
+    draw = json.loads(Augmentation.preset("prnet").draw(0, "a", 0, 64).to_json())
+    with pytest.raises(InputError, match="not a draw"):
+        AugmentationDraw.from_json(json.dumps({**draw, **change}))
+
+
+@pytest.mark.parametrize(
+    "change", [{"shape": "star"}, {"fill": 0}, {"color": "abc"}, {"color": [1, 2]}, {"width": "1"}]
+)
+def test_draw_from_json_of_odd_occluders_is_refused(change) -> None:
+    everything = Augmentation(occlusion=1.0, n_occluders=(1, 1))
+    draw = json.loads(everything.draw(0, "a", 0, 64).to_json())
+    draw["occluders"][0] |= change
+    with pytest.raises(InputError, match="not a draw"):
+        AugmentationDraw.from_json(json.dumps(draw))
+
+
+@given(st.integers(0, 10_000))
+def test_draw_of_the_widest_ranges_is_read_back(number) -> None:
+    widest = Augmentation(
+        rotation_deg=(-180, 180), translation=(-1, 1), scale=(0.1, 10), flip=0.5, occlusion=1.0, n_occluders=(1, 4),
+        occluder_size=(0.01, 1), channel_gain=(0, 3), brightness=(-1, 1), contrast=(0, 3), saturation=(0, 3),
+        hue_deg=(-180, 180), blur=(0, 8), noise=(0, 128), jpeg=(1, 100),
+    )  # fmt: skip
+    draw = widest.draw(number, "a", number, 64)
+    assert AugmentationDraw.from_json(draw.to_json()) == draw

@@ -1,5 +1,6 @@
 """Data sets that somebody made by hand, checksums and all: every command refuses them in words or does its work."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -10,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from support.builds import edit_index, make
+from support.builds import SMALL, edit_index, make
 from support.toy import write_tree
 
 from uvgen import augment_shards, export_shards, load_model, merge_shards, verify_shards
@@ -153,6 +154,8 @@ def test_commands_of_constants_that_cannot_be_speak(uvgen, shards, kind) -> None
 
 
 INDEXES = {
+    "a hidden name": lambda content: content["shards"][0].update(file=".uvgen-tmp-0123456789ab-x-00000.h5"),
+    "another ending": lambda content: content["shards"][0].update(file="AFW-00000.hdf5"),
     "a name of 300 characters": lambda content: content["shards"][0].update(file="x" * 300 + "-00000.h5"),
     "a name with escapes": lambda content: content["shards"][0].update(file="\x1b[31mred-00000.h5"),
     "half a surrogate pair in config": lambda content: content["config"].update(model="SURROGATE"),
@@ -209,6 +212,18 @@ def test_verify_with_the_model_does_not_take_the_shard_s_word_for_its_tolerance(
     seal(shards)
     problems = verify_shards(shards, model=load_model(model_path)).problems
     assert problems and all("IBUG-00000.h5" in problem for problem in problems)
+
+
+@pytest.mark.parametrize("value", [1e9, -3e38, np.inf, np.nan])
+def test_preview_of_a_map_that_leads_far_away_says_so(model_path, tmp_path, uvgen, value) -> None:
+    config = dataclasses.replace(SMALL, posmap_dtype="float32")
+    make(write_tree(tmp_path / "tree"), model_path, tmp_path / "shards", config)
+    for path in (tmp_path / "shards").glob("*.h5"):
+        with h5py.File(path, "r+") as file:
+            file["posmap"][:, ::3] = value
+    seal(tmp_path / "shards")
+    result = uvgen("preview", tmp_path / "shards", "--out", tmp_path / "sheet.png")
+    assert result.exit_code == 1 and "its map" in result.stderr and not (tmp_path / "sheet.png").exists()
 
 
 # Folders

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -92,6 +93,31 @@ def test_process_that_answers_nonsense_is_an_error(path: Path, answer: str) -> N
     process = Other(f"os.read(0, 16); os.write(1, {answer} * 2); os._exit(0)")
     with pytest.raises(DatasetError, match=r"a\.h5: "):
         safe_dataset(process.open(path), "flags")
+
+
+@pytest.mark.parametrize(
+    ("answer", "ask"),
+    [
+        ("[1, 2]", lambda file: file.attributes),
+        ("'text'", lambda file: file.members("")),
+        ("{'a': 1}", lambda file: file.members("")),
+        ("5", lambda file: safe_dataset(file, "flags")),
+    ],
+)
+def test_process_whose_answer_is_of_another_kind_is_an_error(path: Path, answer: str, ask: Any) -> None:
+    process = Other(
+        f"whole = m._answer; m._answer = lambda f, r: whole(f, r) if r['what'] == 'open' else ({answer}, None)"
+    )
+    file = process.open(path)
+    with pytest.raises(DatasetError, match=r"a\.h5: "):
+        ask(file)
+
+
+def test_process_that_answers_with_a_long_error_is_quoted_in_brief(path: Path) -> None:
+    process = Other("m._answer = lambda *a: ({'error': '\\x1b[31m' + 'x' * 5_000_000}, None)")
+    with pytest.raises(DatasetError) as caught:
+        process.open(path)
+    assert len(str(caught.value)) < 10_000 and "\x1b" not in str(caught.value)
 
 
 def test_process_ends_with_its_owner(path: Path) -> None:

@@ -141,11 +141,46 @@ class AugmentationDraw:
             for key in ("translation", "channel_gain"):
                 values[key] = tuple(values[key])
             values["occluders"] = tuple(Occluder(**{**o, "color": tuple(o["color"])}) for o in values["occluders"])
-            return cls(**values)
+            draw = cls(**values)
+            _check_draw(draw)
+            return draw
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise InputError(
                 f"draw: {shown(text)}, not a draw ({brief(error)}), expected what AugmentationDraw.to_json wrote"
             ) from error
+
+
+def _check_draw(draw: AugmentationDraw) -> None:
+    """Raise ValueError unless every field is of its type, and a number that a draw may have."""
+    _check_numbers(draw, {"size": (1, 1 << 20), "seed": (0, 1 << 64), "other": (0, 1), "jpeg": (0, 100)})
+    for name, n in (("translation", 2), ("channel_gain", 3)):
+        values = getattr(draw, name)
+        if len(values) != n or not all(_is_number(value, *_LIMITS[name]) for value in values):
+            raise ValueError(f"{name} is {values}")
+    if not isinstance(draw.flip, bool):
+        raise ValueError(f"flip is {draw.flip!r}")
+    if len(draw.occluders) > MAX_OCCLUDERS:
+        raise ValueError(f"{len(draw.occluders)} occluders")
+    for occluder in draw.occluders:
+        _check_numbers(occluder, {"cell_px": (1, 1 << 20), "seed": (0, 1 << 64), "angle_deg": (-360, 360)})
+        if occluder.shape not in SHAPES or occluder.fill not in FILLS:
+            raise ValueError(f"an occluder {occluder.shape!r} of {occluder.fill!r}")
+        if len(occluder.color) != 3 or not all(_is_number(value, 0, 255) for value in occluder.color):
+            raise ValueError(f"color is {occluder.color}")
+
+
+def _check_numbers(record: Any, limits: dict[str, tuple[float, float]]) -> None:
+    """Raise ValueError unless all fields of a record that hold numbers do, within limits."""
+    for field in dataclasses.fields(record):
+        if field.type in ("float", "int", float, int):
+            value, (low, high) = getattr(record, field.name), limits.get(field.name, _LIMITS.get(field.name, (-10, 10)))
+            whole = field.type in ("int", int)
+            if not _is_number(value, low, high) or (whole and not isinstance(value, int)):
+                raise ValueError(f"{field.name} is {value!r}")
+
+
+def _is_number(value: Any, low: float, high: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
 
 @dataclass(frozen=True, slots=True)

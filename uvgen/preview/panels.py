@@ -43,6 +43,16 @@ _INK, _HIDDEN = (20, 22, 26), (120, 124, 130)
 _FACING = 0.12  # a surface seen at a flatter angle than this cosine counts as hidden: one pixel covers much of it
 _DEPTH_TOLERANCE = 0.008  # panel widths; rounding to pixels makes a surface hide itself by less
 
+_MOST_CROPS = 100.0
+
+
+def check_map(position_map: NDArray[np.floating[Any]], crop_size: int, name: str) -> None:
+    """Raise DatasetError where a map cannot be drawn: it is not finite, or leads hundreds of crops away."""
+    reach = float(np.abs(position_map).max(initial=0))
+    if not reach < _MOST_CROPS * crop_size:
+        what = f"leads {reach:g} px away" if np.isfinite(reach) else "holds NaN or infinity"
+        raise DatasetError(f"{name}: its map {what}, expected px of a crop of {crop_size}; run `uvgen verify`")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SampleView:
@@ -84,13 +94,10 @@ class SampleView:
     ) -> "SampleView":
         """From a sample as a `uvgen.shards.reader.ShardReader` gives it, and the set's constants.
 
-        Raises DatasetError where the map is not finite.
+        Raises DatasetError where the map is not finite, or leads far from the crop.
         """
         crop, position_map = sample["image"], sample["posmap"]
-        if not np.isfinite(position_map).all():
-            raise DatasetError(
-                f"{sample['name']}: its map holds NaN or infinity, expected finite numbers; run `uvgen verify`"
-            )
+        check_map(position_map, crop.shape[0], sample["name"])
         half = np.array([0.5, 0.5, 0], np.float32)  # pixel centres are integers, in the crop and in the panel
         points = (position_map + half) * np.float32(PANEL / crop.shape[0]) - half
         vertices, triangles, _ = rasterize.mesh_from_map(points, coverage)

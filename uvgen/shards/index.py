@@ -105,7 +105,10 @@ class Index:
         for entry in self.shards:
             name = entry.file
             named_well = (
-                name == Path(name).name == printable(name) and name not in ("", "..") and len(name.encode()) < 256
+                name == Path(name).name == printable(name)
+                and name.endswith(".h5")
+                and not name.startswith(".")  # hidden: temporary files have such names
+                and len(name.encode()) < 256
             )
             if not named_well or (entry.sha256 is None) != (entry.samples == 0):
                 raise ValueError(f"entry of {entry.file!r} with {entry.samples} samples")

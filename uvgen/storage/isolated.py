@@ -35,11 +35,13 @@ from uvgen.storage.hdf5_reading import (
     opened_by,
     safe_dataset,
 )
+from uvgen.storage.names import printable
 
 MAX_SECONDS = 120.0
 """How long a request may take before the process is taken for hung and ended."""
 
 _MAX_MEMORY = 16 << 30
+_MAX_MESSAGE = 2000  # characters of an error
 _MAX_HEADER = 64 << 20
 _MAX_OPEN = 64
 
@@ -92,7 +94,7 @@ class Hdf5Process:
             try:
                 _send(child.stdin, request)
                 answer, data = _receive(child.stdout)
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, RecursionError) as error:
                 child.kill()
                 status = child.wait()
                 self._end()
@@ -103,7 +105,7 @@ class Hdf5Process:
             finally:
                 timer.cancel()
         if isinstance(answer, dict) and isinstance(answer.get("error"), str):
-            raise file.error(answer["error"])
+            raise file.error(printable(answer["error"])[:_MAX_MESSAGE])
         return answer, data
 
     def _started(self) -> "subprocess.Popen[bytes]":
@@ -161,14 +163,23 @@ class _IsolatedFile(Hdf5File):
         return self._ask("is_group", name)[0] is True
 
     def members(self, name: str) -> list[str]:
-        return list(map(str, self._ask("members", name)[0]))
+        found = self._ask("members", name)[0]
+        if not isinstance(found, list):
+            raise self.refused("members that are no list")
+        return [printable(str(member)) for member in found]
 
     @cached_property
     def attributes(self) -> dict[str, Any]:
-        return dict(self._ask("attributes")[0])
+        return _mapping(self, self._ask("attributes")[0])
 
     def dataset(self, name: str) -> Hdf5Dataset:
         return _IsolatedDataset(self, name)
+
+
+def _mapping(file: _IsolatedFile, answer: Any) -> dict[str, Any]:
+    if not isinstance(answer, dict):
+        raise file.refused("attributes that cannot be")
+    return answer
 
 
 class _IsolatedDataset(Hdf5Dataset):
@@ -189,7 +200,7 @@ class _IsolatedDataset(Hdf5Dataset):
 
     @cached_property
     def attributes(self) -> dict[str, Any]:
-        return dict(self._isolated._ask("dataset attributes", self.name)[0])
+        return _mapping(self._isolated, self._isolated._ask("dataset attributes", self.name)[0])
 
     def _array(self, data: bytearray, shape: tuple[int, ...]) -> NDArray[Any]:
         with self._file.guarded(self.name):
