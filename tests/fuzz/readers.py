@@ -26,6 +26,7 @@ from uvgen import Augmentation, load_model, save_model
 from uvgen.augment.values import AugmentationDraw
 from uvgen.cli.options import read_augmentation
 from uvgen.datasets.config import BuildConfig
+from uvgen.datasets.splits import SPLITS, Split, read_splits, write_splits
 from uvgen.errors import UvgenError
 from uvgen.images.codecs import decode_jpeg, encode_jpeg
 from uvgen.maps.mask_files import read_weights
@@ -205,6 +206,13 @@ def _indexes(folder: Path) -> list[bytes]:
     return [(_built(folder) / DATASET_INDEX).read_bytes()]
 
 
+def _splits(folder: Path) -> list[bytes]:
+    names = [f"IBUG/IBUG_image_{k:03d}_1_0" for k in range(8)]
+    made = {"fraction": 0.7, "seed": 0, "by": "photograph"}
+    write_splits(folder / SPLITS, [Split("train", tuple(names[:6]), made), Split("clean", tuple(names), {})])
+    return [(folder / SPLITS).read_bytes()]
+
+
 def _mutated_index(data: bytes, rng: Random) -> bytes:
     """Damage that the checksum finds, or somebody's who writes the checksum anew."""
     changed = mutators.as_json(data, rng)
@@ -359,6 +367,7 @@ READERS = (
     Reader("text_list", "a.txt", _lists, _read_list, mutators.text),
     Reader("augmentation_json", "a.json", _augmentations, _read_json, mutators.as_json),
     Reader("dataset_json", DATASET_INDEX, _indexes, lambda path: Index.read(path.parent), _mutated_index),
+    Reader("splits_json", SPLITS, _splits, read_splits, mutators.as_json),
     Reader("synth_json", "synth.json", _synth_indexes, _read_index, mutators.as_json),
     Reader("obj", "a.obj", _meshes("obj"), read_mesh, mutators.text),
     Reader("ply", "a.ply", _meshes("ply"), read_mesh, mutators.text),
@@ -366,7 +375,7 @@ READERS = (
     Reader("pickle", "a.pkl", _pickles, lambda path: load_plain_pickle(path.read_bytes()), mutators.pickled,
            errors=(ValueError,)),
     Reader("kinds", "a", _of_each_kind, describe_file, mutators.any_bytes, errors=()),
-    Reader("constants_npz", CONSTANTS, _constants, lambda path: read_constants(path.parent, 32), mutators.npz),
+    Reader("constants_npz", CONSTANTS, _constants, lambda path: read_constants(path.parent, 8), mutators.npz),
     Reader("shard_h5", "AFW-00000.h5", _shards, _read_shard, mutators.hdf5, beside=_beside_shard),
     Reader("model_h5", "model.h5", _own_models, _read_own_model, mutators.hdf5),
     Reader("matlab_h5", "a.mat", _matlab_7_3, _read_matlab_7_3, mutators.hdf5),

@@ -34,6 +34,18 @@ def test_reader_of_a_file_that_was_read_wrongly_reads_or_refuses_it(path: Path, 
     assert not complaint(reader, target)
 
 
+@pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
+def test_readers_read_what_is_not_damaged(reader: Reader, tmp_path: Path) -> None:
+    prepare(reader, tmp_path / "r")
+    seeds = sorted((tmp_path / "r").glob("seed-*"))
+    target = tmp_path / "r/in" / reader.file
+    found = []
+    for seed in seeds:  # some are old or odd on purpose
+        target.write_bytes(seed.read_bytes())
+        found.append(complaint(reader, target))
+    assert "" in found
+
+
 def test_damaged_of_one_number_is_the_same_each_time(tmp_path: Path) -> None:
     reader = BY_NAME["image"]
     prepare(reader, tmp_path / "r")
