@@ -57,7 +57,9 @@ def test_notebook_runs_and_its_network_beats_a_guess(tmp_path: Path) -> None:
         assert loss[-1] < loss[0] / 10  # as its text says
         error, guess = map(float, re.findall(r"([\d.]+)%", done.stdout.split("validation NME")[1])[:2])
         assert error < 0.8 * guess
-    assert {path.name for path in (tmp_path / "quickstart").iterdir()} == {"shards", "preview.png", "validation.png"}
+    assert (tmp_path / "quickstart/report/index.html").exists()
+    made = {path.name for path in (tmp_path / "quickstart").iterdir()}
+    assert made == {"shards", "preview.png", "validation.png", "report"}
 
 
 def test_notebook_is_committed_without_outputs() -> None:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from uvgen.datasets.plausible import MOST_DEVIATIONS, SMALLEST_FACE_PX
 from uvgen.datasets.quality import HIGH_NME, _repeated
 from uvgen.geometry import similarity_scale
-from uvgen.maps.labels import head_angles
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
 
@@ -71,7 +70,7 @@ class SampleTable:
         """Of a data set that holds samples; with its model, parameters are measured by the model's deviations."""
         names, n = reader.names, len(reader)
         flipped = reader.column("flipped") if "flipped" in reader.fields else np.zeros(n, np.bool_)
-        angles = np.rad2deg(head_angles(reader.column("pose"), flipped).astype(np.float64))
+        angles = np.rad2deg(reader.column("crop_pose")[:, :3].astype(np.float64))  # as the crop shows them
         angles = (angles + 180) % 360 - 180
         folders = [name.rpartition("/")[0] for name in names]
         subsets = sorted(set(folders))
