@@ -9,7 +9,7 @@ from support.toy import parameters, toy_model
 
 from uvgen import PositionMapper, load_model
 from uvgen.geometry import LANDMARK_MIRROR, affine_to_pose, pose_to_image
-from uvgen.maps.labels import crop_pose, head_angles, mirror_landmarks, mirror_parameters, mirror_pose
+from uvgen.maps.labels import crop_pose, mirror_landmarks, mirror_parameters, mirror_pose
 from uvgen.maps.mirror import component_mirror
 
 SIZE, HEIGHT = 64, 120
@@ -63,8 +63,6 @@ def test_crop_pose_of_a_mirrored_frontal_crop_turns_yaw_and_roll_around() -> Non
     np.testing.assert_allclose(mirrored[:3], [0.2, -0.5, 0.3], atol=1e-12)
     np.testing.assert_allclose(mirrored[[4, 6]], plain[[4, 6]])
     np.testing.assert_allclose(mirrored[3], SIZE + 1 - plain[3])  # pixels counted from 1
-    np.testing.assert_allclose(head_angles(pose, True), mirrored[:3])
-    np.testing.assert_allclose(head_angles(np.stack([pose, pose]), [True, False])[1], pose[:3])
 
 
 def test_mirrored_pose_and_parameters_show_the_mirror_image() -> None:

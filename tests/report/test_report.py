@@ -22,6 +22,7 @@ from uvgen.errors import BusyError, DatasetError, InputError, ModelError, Output
 from uvgen.report import write as write_module
 from uvgen.report.pictures import PER_FILE, THUMB, sample_file, thumbs_file
 from uvgen.report.table import BIT
+from uvgen.storage.files import draft_of
 from uvgen.storage.locks import exclusive
 
 
@@ -340,14 +341,15 @@ def test_report_that_fails_leaves_what_was_there(
 
 
 def test_report_begins_anew_where_a_killed_run_left_a_draft(shards: Path, tmp_path: Path) -> None:
-    (tmp_path / ".uvgen-report/data").mkdir(parents=True)
-    (tmp_path / ".uvgen-report/data/left.js").write_text("left")
+    draft = draft_of(tmp_path / "report")
+    (draft / "data").mkdir(parents=True)
+    (draft / "data/left.js").write_text("left")
     write_report(shards, tmp_path / "report", worst=1)
-    assert not (tmp_path / "report/data/left.js").exists() and not (tmp_path / ".uvgen-report").exists()
+    assert not (tmp_path / "report/data/left.js").exists() and not draft.exists()
 
 
 def test_report_that_another_process_makes_is_refused(shards: Path, tmp_path: Path) -> None:
-    with exclusive(tmp_path / ".uvgen-report"), pytest.raises(BusyError):
+    with exclusive(draft_of(tmp_path / "report")), pytest.raises(BusyError):
         write_report(shards, tmp_path / "report", worst=1)
     assert not (tmp_path / "report").exists()
 

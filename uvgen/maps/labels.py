@@ -121,15 +121,6 @@ def mirror_pose(pose: NDArray[np.float32], image_width: int) -> NDArray[np.float
     return mirrored
 
 
-def head_angles(pose: NDArray[np.floating[Any]], flipped: ArrayLike) -> NDArray[np.floating[Any]]:
-    """Pitch, yaw and roll (..., 3) of heads, rad, from poses (..., 7): yaw and roll are turned around where `flipped`.
-
-    A rotation of the crop is not in them; it is in `crop_pose`.
-    """
-    mirrored = np.asarray(flipped, bool)[..., None] & np.array([False, True, True])
-    return np.where(mirrored, -pose[..., :3], pose[..., :3])
-
-
 def mirror_parameters(
     shape: NDArray[np.float32], expression: NDArray[np.float32], components: ComponentMirror
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

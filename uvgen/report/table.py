@@ -81,6 +81,7 @@ class SampleTable:
         with np.errstate(all="ignore"):  # of damaged sets, which are shown all the same
             face_px = np.ptp(landmarks[..., :2], axis=1).max(axis=1) / magnification
         finite = np.isfinite(landmarks).all(axis=(1, 2)) & np.isfinite(angles).all(axis=1)
+        finite &= np.isfinite(reader.column("pose")).all(axis=1)
         outside = ((landmarks[..., :2] < -0.5) | (landmarks[..., :2] > size - 0.5)).any(axis=2).sum(axis=1)
 
         nme, repeated = np.full(n, np.nan, np.float32), np.zeros(n, np.bool_)
