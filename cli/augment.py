@@ -35,7 +35,7 @@ _WHAT, _OUTPUT = "What is done", "What comes out"
         help="The shards' model; needed for flips, which exchange texels.")  # fmt: skip
 @option("--seed", type=int, default=0, show_default=True, group=_WHAT, help="Of the draws.")
 @option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder for the new shards and dataset.json.")
-@option("--copies", type=click.IntRange(min=1), default=1, show_default=True, metavar="K", group=_OUTPUT,
+@option("--copies", type=click.IntRange(1, 10_000), default=1, show_default=True, metavar="K", group=_OUTPUT,
         help="Augmented samples from each sample.")  # fmt: skip
 @workers_option
 @on_error_option("What to do with a copy whose map leaves the range of uint16")

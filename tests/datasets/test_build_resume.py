@@ -2,11 +2,14 @@
 
 import contextlib
 import dataclasses
+import hashlib
+import json
 import os
 import re
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +32,7 @@ from uvgen.errors import DatasetError
 from uvgen.models.morphable import make_model, save_model
 from uvgen.samples.find import find_samples
 from uvgen.storage.files import temporary_name
+from uvgen.storage.journal import Journal
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals, pipes and file locks of POSIX systems")
 
@@ -244,6 +248,72 @@ def test_build_overwrite_deletes_nothing_outside_the_folder(tree: Path, model_pa
     with contextlib.suppress(DatasetError):
         make(tree, model_path, tmp_path / "out", overwrite=True)
     assert (tmp_path / "mine.h5").exists()
+
+
+# Journals and indexes of strangers
+
+
+def journal_line(value: Any) -> bytes:
+    text = value if isinstance(value, bytes) else json.dumps(value, sort_keys=True).encode() + b"\n"
+    return hashlib.sha256(text).hexdigest()[:16].encode() + b" " + text
+
+
+ENTRY = {"file": "AFW-00000.h5", "samples": 0, "size_bytes": 0, "sha256": None}
+SKIP = {"name": "AFW/a", "shard": "AFW-00000.h5", "reason": "bad"}
+JOURNALS: dict[str, list[Any]] = {
+    "a list": [[]],
+    "no JSON": [b"x\n"],
+    "no fields": [{"entry": {}, "skipped": []}],
+    "another folder's file": [{"entry": {**ENTRY, "file": "../x.h5", "samples": 1, "sha256": "0"}, "skipped": []}],
+    "a file that is not planned": [{"entry": {**ENTRY, "file": "X-00000.h5"}, "skipped": []}],
+    "no samples, for no reason": [{"entry": ENTRY, "skipped": []}],
+    "a reason that is no text": [{"entry": ENTRY, "skipped": [{**SKIP, "reason": 5}, {**SKIP, "name": "AFW/b"}]}],
+    "half a surrogate pair": [{"entry": ENTRY, "skipped": [{**SKIP, "name": "\ud800"}, SKIP]}],
+    "a count that is text": [{"entry": {**ENTRY, "samples": "0"}, "skipped": []}],
+    "more samples than planned": [{"entry": ENTRY, "skipped": [{**SKIP, "name": str(k)} for k in range(99)]}],
+}
+
+
+@pytest.mark.parametrize("kind", JOURNALS)
+def test_build_beside_a_journal_that_uvgen_did_not_write_ignores_it(
+    tree: Path, model_path: Path, tmp_path: Path, kind: str
+) -> None:
+    out = tmp_path / "out"
+    make(tree, model_path, out)
+    expected, index = file_hashes(out), json.loads((out / "dataset.json").read_text(encoding="utf-8"))
+    edit_index(out, lambda content: content.update(shards=[], n_samples=0))
+    about = [index["uvgen"], index["config"], index["plan"]]
+    (out / ".uvgen-journal").write_bytes(b"".join(map(journal_line, [about, *JOURNALS[kind]])))
+    make(tree, model_path, out)
+    assert file_hashes(out) == expected
+
+
+def test_journal_that_is_a_link_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    journal = Journal(tmp_path / ".uvgen-journal", "about")
+    (tmp_path / ".uvgen-journal").symlink_to(tmp_path / "mine")
+    with pytest.raises(DatasetError, match=r"\.uvgen-journal: cannot be written"):
+        journal.append(1)
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_build_where_the_index_says_that_samples_are_missing_makes_their_shards(
+    tree: Path, model_path: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    make(tree, model_path, out)
+    expected = file_hashes(out)
+
+    def change(content: dict[str, Any]) -> None:
+        for entry in content["shards"]:
+            entry.update(samples=0, size_bytes=0, sha256=None)
+            entry.pop("names", None)
+        content["shards"].append({**ENTRY, "file": "X-00000.h5"})
+        content["n_samples"] = 0
+
+    edit_index(out, change)
+    make(tree, model_path, out)
+    assert file_hashes(out) == expected
 
 
 # Two at once

@@ -11,7 +11,15 @@ import pytest
 from support.builds import SMALL, edit_index, file_hashes, make
 from support.toy import toy_model, write_sample, write_tree
 
-from uvgen import Augmentation, RepairResult, augment_shards, build_shards, repair_shards, verify_shards
+from uvgen import (
+    Augmentation,
+    RepairResult,
+    augment_shards,
+    build_shards,
+    open_shards,
+    repair_shards,
+    verify_shards,
+)
 from uvgen.errors import DatasetError, InputError, ModelError, SettingsError
 from uvgen.models.morphable import save_model
 
@@ -200,6 +208,24 @@ def refused(sets: Path, name: str, error: type[Exception], pattern: str, **optio
     with pytest.raises(error, match=pattern):
         repair_shards(sets / name, **options)
     assert file_hashes(sets / name) == before
+
+
+def test_repair_of_a_set_that_states_more_copies_than_it_has_is_refused_before_they_are_listed(
+    sets: Path, model_path: Path
+) -> None:
+    next((sets / "copies").glob("AFW-*.h5")).unlink()
+    edit_index(sets / "copies", lambda content: content["config"].update(copies=9999))
+    with pytest.raises(DatasetError, match=r"dataset\.json: lists \d+ shards, its config makes \d+; it was changed"):
+        repaired(sets, "copies", model_path)
+
+
+@pytest.mark.parametrize("copies", [0, 10_001, 10**9])
+def test_copies_out_of_range_are_refused(sets: Path, copies: int, tmp_path: Path) -> None:
+    edit_index(sets / "copies", lambda content: content["config"].update(copies=copies))
+    with pytest.raises(DatasetError, match=rf"copies: {copies}, expected 1 to 10000"):
+        open_shards(sets / "copies")
+    with pytest.raises(InputError, match=rf"copies: {copies}, expected 1 to 10000"):
+        augment_shards(sets / "built", tmp_path / "out", copies=copies)
 
 
 def test_repair_without_what_it_needs_is_refused(sets: Path, model_path: Path, tmp_path: Path) -> None:

@@ -225,6 +225,14 @@ def test_open_shards_with_another_split_names_those_that_are_there(shards) -> No
         ('{"format": "uvgen-splits", "version": 1, "splits": {"a": {"samples": ["b", "b"]}}}', "lists a sample twice"),
         ('{"format": "uvgen-splits", "version": 1, "splits": {"a": []}}', "cannot be used"),
         ('{"format": "uvgen-splits", "version": 1, "splits": {"../a": {"samples": ["b"]}}}', "expected a name of"),
+        (
+            r'{"format": "uvgen-splits", "version": 1, "splits": {"a": {"samples": ["\ud800"]}}}',
+            "half a surrogate pair",
+        ),
+        (
+            r'{"format": "uvgen-splits", "version": 1, "splits": {"a": {"samples": [], "\udfff": 1}}}',
+            "half a surrogate",
+        ),
     ],
 )
 def test_read_splits_of_another_file_names_it_and_what_is_expected(tmp_path, text, message) -> None:

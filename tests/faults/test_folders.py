@@ -19,7 +19,7 @@ from uvgen.datasets.augmented import augment_shards
 from uvgen.datasets.record import ShardResult
 from uvgen.errors import DatasetError
 from uvgen.shards.index import Index
-from uvgen.storage.files import check_folder
+from uvgen.storage.files import check_folder, draft_of
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits as Linux has them")
 
@@ -117,7 +117,7 @@ def test_output_that_vanishes_ends_the_run(model_path: Path, tmp_path: Path, how
     out = tmp_path / "out"
 
     def vanish(_: object) -> None:
-        for path in (out, tmp_path / ".uvgen-out"):
+        for path in (out, draft_of(out)):
             if path.exists():
                 shutil.rmtree(path)
                 if how == "replaced":

@@ -3,6 +3,8 @@
 import io
 import struct
 import zlib
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import pytest
@@ -238,3 +240,68 @@ def test_a_jpeg_of_many_scans_is_refused() -> None:
     data = encoded(NOISE, "JPEG")
     with pytest.raises(ValueError, match="more than 100 scans"):
         decode_image(data[:-2] + b"\xff\xda\0\x08\1\1\0\0\x3f\0" * 101 + data[-2:])
+
+
+def many_scans(width: int, height: int, n_scans: int) -> bytes:
+    """A gray progressive JPEG of a few kB whose refining scans say, for all blocks at once, that there is nothing."""
+
+    def segment(marker: int, data: bytes) -> bytes:
+        return bytes([0xFF, marker]) + (len(data) + 2).to_bytes(2, "big") + data
+
+    size = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    tables = segment(0xC4, b"\x00\x01" + bytes(16)) + segment(0xC4, b"\x10\x01\x01" + bytes(14) + b"\xe0\x00")
+    data = b"\xff\xd8" + segment(0xDB, b"\0" + b"\1" * 64) + segment(0xC2, b"\x08" + size + b"\x01\x01\x11\0") + tables
+    n_blocks = -(-width // 8) * -(-height // 8)
+    bits, left = "", n_blocks
+    while left >= 1 << 14:
+        run = min(left, (1 << 15) - 1)
+        bits, left = bits + "0" + format(run - (1 << 14), "014b"), left - run
+    bits += "10" * left
+    bits += "1" * (-len(bits) % 8)
+    empty = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\x00")
+    data += segment(0xDA, bytes([1, 1, 0, 0, 0, 0])) + bytes(-(-n_blocks // 8))
+    for k in range(n_scans - 1):
+        low = 13 - k % 14
+        high = 0 if k % 14 == 0 else low + 1
+        data += segment(0xDA, bytes([1, 1, 0x10, 1, 63, high * 16 + low])) + empty
+    return data + b"\xff\xd9"
+
+
+@pytest.fixture
+def decodings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A number for each time that a whole JPEG is decoded."""
+    found: list[int] = []
+    original = simplejpeg.decode_jpeg
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", lambda *a, **k: (found.append(len(found)), original(*a, **k))[1])
+    return found
+
+
+def test_a_jpeg_of_many_scans_is_decoded_where_it_is_small(decodings: list[int]) -> None:
+    assert decode_image(many_scans(120, 96, 100)).shape == (96, 120, 3)
+    assert len(decodings) == 1
+
+
+@pytest.mark.parametrize("decode", [decode_image, decode_jpeg])
+@pytest.mark.parametrize(("width", "height", "n_scans", "most"), [(16384, 8192, 13, 12), (6000, 5000, 54, 53)])
+def test_a_jpeg_whose_scans_take_long_is_refused_before_it_is_decoded(
+    decodings: list[int], decode: Any, width: int, height: int, n_scans: int, most: int
+) -> None:
+    data = many_scans(width, height, n_scans)
+    with pytest.raises(ValueError, match=rf"{n_scans} scans of {width} × {height} pixels, expected {most} at most"):
+        decode(data)
+    assert not decodings
+
+
+def test_stray_bytes_in_a_jpeg_are_tried_away_a_few_times_alone(decodings: list[int]) -> None:
+    data = many_scans(120, 96, 100)
+    with suppress(ValueError):
+        decode_image(data[:-2] + b"\x11" * 20 + data[-2:])
+    assert len(decodings) <= 10
+
+
+def test_stray_bytes_in_a_jpeg_that_takes_long_are_refused(decodings: list[int]) -> None:
+    data = many_scans(2000, 1500, 20)
+    assert decode_image(data).shape == (1500, 2000, 3)
+    with pytest.raises(ValueError, match="stray bytes before the end marker of a picture too large to be tried"):
+        decode_image(data[:-2] + b"\x11" * 8 + data[-2:])
+    assert len(decodings) == 2

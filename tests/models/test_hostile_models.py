@@ -1,7 +1,10 @@
 """Model files from strangers and damaged ones: mapped only where they are what they say, hashed once."""
 
+import dataclasses
 import os
 import shutil
+import tracemalloc
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,9 +12,12 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import scipy.io as sio
+from support.toy import face3d_files
 
 from uvgen.errors import ModelError
 from uvgen.models import checked
+from uvgen.models.formats import matlab
 from uvgen.models.load import load_model
 from uvgen.models.morphable import MorphableModel, save_model
 
@@ -66,6 +72,160 @@ def test_load_model_of_a_hostile_file_is_refused(model_path: Path, tmp_path: Pat
         change(file)
     with pytest.raises(ModelError, match=rf"bad\.h5: .*({message})"):
         load_model(path)
+
+
+# Models with the hash that fits
+
+
+def nan_in(name: str, value: float = np.nan) -> Callable[[MorphableModel], dict[str, Any]]:
+    def change(model: MorphableModel) -> dict[str, Any]:
+        array = np.array(getattr(model, name))
+        array.reshape(-1)[-1] = value
+        return {name: array}
+
+    return change
+
+
+VALUES: dict[str, tuple[Callable[[MorphableModel], dict[str, Any]], str]] = {
+    "deviations of two axes": (lambda m: {"shape_std": m.shape_std[:, None]}, r"shape_std is \(10, 1\), expected"),
+    "deviations of no axis": (lambda m: {"expression_std": np.float32(1)[()]}, "expression_std"),
+    "deviations that are NaN": (nan_in("shape_std"), "shape_std holds NaN, infinity or negative"),
+    "deviations below 0": (nan_in("expression_std", -1), "expression_std holds NaN, infinity or negative"),
+    "albedo deviations of two axes": (lambda m: {"albedo_std": m.albedo_std[None]}, "albedo_std is"),
+    "albedo deviations that are infinite": (nan_in("albedo_std", np.inf), "albedo_std holds NaN, infinity"),
+    "albedo that is NaN": (nan_in("albedo_mean"), "albedo_mean holds NaN or infinity"),
+    "albedo components that are NaN": (nan_in("albedo_basis"), "albedo_basis holds NaN or infinity"),
+    "components that are NaN": (nan_in("basis"), "bases hold NaN or infinity"),
+    "components that are infinite": (nan_in("basis", -np.inf), "bases hold NaN or infinity"),
+    "components that are huge": (nan_in("basis", 1e30), r"bases hold 1e\+30, expected"),
+    "mean that is huge": (nan_in("mean", -3e38), r"mean shape holds 3e\+38, expected numbers"),
+    "mean of one point": (lambda m: {"mean": np.zeros_like(m.mean)}, "landmarks of the mean face lie in one point"),
+    "landmarks of one vertex": (lambda m: {"landmarks": np.zeros_like(m.landmarks)}, "landmarks of the mean face lie"),
+    "mirror of another length": (lambda m: {"mirror": m.mirror[1:]}, "mirror are"),
+    "labels of two axes": (lambda m: {"regions": np.zeros((m.n_vertices, 1), np.uint8)}, "regions are"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", VALUES)
+def test_load_model_of_values_that_no_model_has_is_refused(model: MorphableModel, tmp_path: Path, kind: str) -> None:
+    change, message = VALUES[kind]
+    path = tmp_path / "bad.h5"
+    save_model(dataclasses.replace(model, **change(model)), path)
+    for _ in range(2):  # not remembered as sound
+        with pytest.raises(ModelError, match=rf"bad\.h5: .*({message})"):
+            load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"), [("regions", 256), ("triangles", 0.5), ("landmarks", np.nan), ("mirror", 2.0**32)]
+)
+def test_load_model_of_indices_that_their_type_cannot_hold_is_refused(
+    model: MorphableModel, tmp_path: Path, name: str, values: float
+) -> None:
+    shape = (model.n_vertices,) if name in ("regions", "mirror") else getattr(model, name).shape
+    path = tmp_path / "bad.h5"
+    save_model(dataclasses.replace(model, **{name: np.full(shape, values)}), path)
+    with pytest.raises(ModelError, match=rf"bad\.h5: {name} holds numbers that u?int\d+ cannot"):
+        load_model(path)
+
+
+def test_load_model_of_names_that_are_no_plain_text_escapes_them(model: MorphableModel, tmp_path: Path) -> None:
+    path = tmp_path / "m.h5"
+    save_model(dataclasses.replace(model, name="\x1b]0;owned\x07", sources={"\x1b[31m\nfake": "\u202ey"}), path)
+    found = load_model(path)
+    assert (found.name, found.sources) == (r"\x1b]0;owned\x07", {r"\x1b[31m\nfake": r"\u202ey"})
+
+
+def test_load_model_of_an_earlier_check_is_checked_again(
+    model: MorphableModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: list[Path]
+) -> None:
+    path = tmp_path / "m.h5"
+    save_model(model, path)
+    load_model(path)
+    monkeypatch.setattr(checked, "_RULES", checked._RULES + 1)
+    load_model(path)
+    assert count == [path] * 2
+
+
+@pytest.mark.parametrize("untrusted", [False, True])
+def test_load_model_of_arrays_that_inflate_is_refused_before_they_do(
+    model_path: Path, tmp_path: Path, untrusted: bool
+) -> None:
+    path = Path(shutil.copy(model_path, tmp_path / "large.h5"))
+    n, block = 1 << 26, 1 << 20
+    with h5py.File(path, "r+") as file:
+        del file["mean"]
+        data = file.create_dataset("mean", (n,), "f4", chunks=(block,), compression="gzip", fillvalue=None)
+        packed = zlib.compress(bytes(4 * block), 9)
+        for k in range(0, n, block):
+            data.id.write_direct_chunk((k,), packed)
+    tracemalloc.start()
+    with pytest.raises(ModelError, match=r"large\.h5: .*its arrays take \d+ bytes unpacked, more than"):
+        load_model(path, untrusted=untrusted)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * n / 8
+
+
+# face3d's files
+
+
+ODD: dict[str, Any] = {
+    "nothing": np.zeros((0, 0)), "empty rows": np.zeros((5, 0)), "a number": np.array(2.0),
+    "NaN": np.full((3, 3), np.nan),
+    "a row": np.ones((1, 7)), "a square": np.ones((4, 4)), "text": "abc", "a cube": np.ones((2, 3, 4)),
+    "large": np.full((3, 5), 1e300), "below 0": np.full((2, 68), -5.0), "complex": np.ones((3, 3)) * 1j,
+}  # fmt: skip
+FIELDS = {
+    "BFM.mat": ("shapeMU", "shapePC", "shapeEV", "expMU", "expPC", "expEV", "texMU", "texPC", "texEV", "tri", "kpt_ind",
+                "tri_mouth"),
+    "BFM_UV.mat": ("UV",),
+    "BFM_info.mat": ("symlist", "segbin", "regions", "trimIndex"),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", [name for names in FIELDS.values() for name in names])
+def test_face3d_read_of_odd_fields_is_a_model_or_names_the_file(
+    model: MorphableModel, tmp_path: Path, name: str
+) -> None:
+    path = face3d_files(model, tmp_path)
+    file = next(file for file, names in FIELDS.items() if name in names)
+    whole = {key: value for key, value in sio.loadmat(tmp_path / file, simplify_cells=True).items() if key[0] != "_"}
+    refused = 0
+    for odd in ODD.values():
+        struct = next((value for value in whole.values() if isinstance(value, dict)), whole)
+        struct[name] = odd
+        sio.savemat(tmp_path / file, whole)
+        try:
+            load_model(path)
+        except ModelError as error:
+            assert "BFM" in str(error)
+            refused += 1
+    assert refused >= 5
+
+
+def test_face3d_read_of_a_trimmed_model_smaller_than_the_basel_one_needs_no_repairs(
+    model: MorphableModel, tmp_path: Path
+) -> None:
+    """`generate.m` repairs three vertices by neighbors that such a model may not have."""
+    uv = np.zeros((10_300, 2))
+    np.testing.assert_array_equal(matlab.trimmed_uv(uv, np.arange(10_200, dtype=np.int32)), uv[:10_200])
+
+
+@pytest.mark.parametrize("bad", [np.nan, 0, -3, 1.5])
+def test_face3d_read_of_trimmed_vertices_that_are_none_is_refused(
+    model: MorphableModel, tmp_path: Path, bad: float
+) -> None:
+    path = face3d_files(model, tmp_path)
+    trim = np.arange(1.0, model.n_vertices + 1)
+    trim[3] = bad
+    sio.savemat(tmp_path / "BFM_info.mat", {"model_info": {"trimIndex": trim, "segbin": np.ones((9999, 4))}})
+    with pytest.raises(ModelError, match=r"BFM_info\.mat: trimIndex holds what is no vertex"):
+        load_model(path)
+
+
+# Maps
 
 
 def test_load_model_maps_bases_from_their_place(model_path: Path, model: MorphableModel) -> None:

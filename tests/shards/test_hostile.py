@@ -5,7 +5,9 @@ import itertools
 import json
 import re
 import shutil
+import tracemalloc
 import zipfile
+import zlib
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -366,6 +368,83 @@ def edit_index_text(path: Path) -> None:
 
     data = path.read_bytes().removesuffix(b', "sha256": ""}')
     path.write_bytes(data + b',\n  "sha256": "' + hashlib.sha256(data).hexdigest().encode() + b'"\n}\n')
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"file": "IBUG-00000.hdf5"}, "expected a name that ends in .h5"),
+        ({"file": "dataset.json"}, "expected a name that ends in .h5"),
+        ({"file": ".uvgen-tmp-0123456789ab-x-00000.h5"}, "is no temporary one"),
+        ({"file": "../IBUG-00000.h5"}, "entry of"),
+        ({"size_bytes": 31}, "2 samples in the 31 bytes of"),
+        ({"samples": 1 << 28}, "268435456 samples in the"),
+    ],
+)
+def test_index_with_an_entry_that_no_shard_has_is_refused(
+    built: Path, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    shutil.copy(built / "dataset.json", tmp_path)
+    edit_index(tmp_path, lambda content: content["shards"][0].update(change))
+    with pytest.raises(DatasetError, match=rf"dataset\.json: .*{message}"):
+        open_shards(tmp_path)
+
+
+# Fields that inflate
+
+
+def inflating(name: str, shape: tuple[int, ...], dtype: str, chunks: tuple[int, ...]) -> Callable[[h5py.File], None]:
+    def change(file: h5py.File) -> None:
+        if name in file:
+            del file[name]
+        data = file.create_dataset(name, shape, dtype, chunks=chunks, compression="gzip", fillvalue=None)
+        packed = zlib.compress(bytes(int(np.prod(chunks)) * data.dtype.itemsize), 9)
+        for start in itertools.product(*(range(0, n, c) for n, c in zip(shape, chunks, strict=True))):
+            data.id.write_direct_chunk(start, packed)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (inflating("source", (2,), f"S{1 << 26}", (1,)), "source takes 67108864 bytes|small fields take"),
+        (inflating("extra", (2, 1 << 26), "f4", (2, 1 << 20)), "its small fields take 5368"),
+        (inflating("extra", (2, 1 << 27), "f4", (1, 1 << 27)), "extra takes 536870912 bytes a sample"),
+    ],
+)
+@pytest.mark.parametrize("untrusted", [False, True])
+def test_shard_of_fields_that_inflate_is_refused_before_they_do(
+    built: Path, tmp_path: Path, change: Any, message: str, untrusted: bool
+) -> None:
+    folder = changed(built, tmp_path / "bad", change)
+    tracemalloc.start()
+    with pytest.raises(DatasetError, match=rf"00000\.h5: .*({message})"):
+        open_shards(folder, untrusted=untrusted)[0]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 32 << 20
+
+
+def test_shard_of_more_samples_than_its_bytes_can_hold_is_refused(built: Path, tmp_path: Path) -> None:
+    n = 1 << 20
+
+    def change(file: h5py.File) -> None:
+        for name in list(file):
+            del file[name]
+        inflating("name", (n,), "S1", (n,))(file)
+
+    folder = changed(built, tmp_path / "bad", change)
+
+    def claim(content: dict[str, Any]) -> None:
+        entry = next(entry for entry in content["shards"] if entry["samples"])
+        entry.update(samples=n, size_bytes=n * 100)
+        entry.pop("names", None)
+        content["n_samples"] = content["plan"]["samples"] = sum(entry["samples"] for entry in content["shards"])
+
+    edit_index(folder, claim)
+    with pytest.raises(DatasetError, match=rf"00000\.h5: has \d+ bytes, too few for {n} samples"):
+        open_shards(folder).names  # noqa: B018
 
 
 # constants.npz

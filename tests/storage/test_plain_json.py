@@ -33,6 +33,8 @@ def test_parse_json_gives_what_json_wrote(value: object) -> None:
         ("1e999", "1e999, expected finite"),
         ("9" * 5000, "a number of 5000 digits, expected 30"),
         ('{"a": 1, "b": 2, "a": 3}', "the field 'a' is there twice"),
+        (r'{"a": ["\ud800"]}', "half a surrogate pair in"),
+        (r'{"a": {"\udc00": 1}}', "half a surrogate pair in"),
         ("[" * 65 + "]" * 65, "nested more than 64 deep"),
         ("[" * 100_000, "nested more than 64 deep"),
         ('{"a":' * 100_000 + "1" + "}" * 100_000, "nested more than 64 deep"),

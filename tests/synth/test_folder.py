@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 import uvgen.synth.portrait as portrait
 from uvgen import PositionMapper, build_shards, find_samples, load_model, read_annotation, read_image, verify_shards
 from uvgen.datasets.config import BuildConfig
-from uvgen.errors import DatasetError, InputError
+from uvgen.errors import DatasetError, InputError, OutputError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.models.morphable import MorphableModel
 from uvgen.randomness import keyed_generator
@@ -437,6 +438,20 @@ def test_progress_counts_every_sample(tmp_path: Path) -> None:
 def test_index_says_how_the_folder_was_made(faces: Path, builtin: MorphableModel) -> None:
     index = json.loads((faces / "synth.json").read_text())
     assert index["format"] == "uvgen-synth" and index["seed"] == 3 and index["model"] == builtin.name
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_render_faces_into_a_folder_whose_subset_is_a_link_writes_nothing_behind_it(
+    faces: Path, tmp_path: Path, overwrite: bool
+) -> None:
+    (tmp_path / "else").mkdir()
+    out = tmp_path / "out"
+    out.mkdir()
+    shutil.copy(faces / "synth.json", out)
+    (out / "AFW_Flip").symlink_to(tmp_path / "else")
+    with pytest.raises(OutputError, match=r"AFW_Flip: is a link, expected a folder of .*out; remove it"):
+        render_faces(out, 2, seed=3, overwrite=overwrite)
+    assert not any((tmp_path / "else").iterdir())
 
 
 def test_sample_names_take_turns() -> None:

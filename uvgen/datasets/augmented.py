@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from uvgen.augment.values import Augmentation
+from uvgen.checks import number_in
 from uvgen.datasets.augmented_worker import AugmentJob, CopyTask
-from uvgen.datasets.config import CopyConfig, DatasetConfig
+from uvgen.datasets.config import MAX_COPIES, CopyConfig, DatasetConfig
 from uvgen.datasets.open import check_model
 from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards
 from uvgen.errors import DatasetError, InputError
@@ -96,8 +97,7 @@ def augment_shards(
     source, out = Path(os.path.abspath(data_folder(source))), Path(os.path.abspath(out))
     check_run(workers, on_error, retries=retries, timeout=timeout)
     check_output(out, overwrite=overwrite)
-    if copies < 1:
-        raise InputError(f"copies: {copies}, expected 1 or more")
+    number_in(copies, "copies", 1, MAX_COPIES, whole=True)
     if out.exists() and source.exists() and out.samefile(source):  # under whatever name
         raise InputError(f"{out}: is the source, expected another folder for the copies")
     index = Index.read(source)

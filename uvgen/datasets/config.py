@@ -20,6 +20,9 @@ from uvgen.images.filters import FILTERS
 from uvgen.samples.read import EXIF, EXTRAS
 from uvgen.shards.index import DATASET_INDEX, Index
 
+MAX_COPIES = 10_000
+"""Augmented samples from each image or sample at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class BuildConfig:
@@ -114,7 +117,7 @@ class BuildConfig:
             ("uv_size", 16, 4096),
             ("shard_size", 1, 1 << 20),
             ("jpeg_quality", 1, 100),
-            ("copies", 1, 10_000),
+            ("copies", 1, MAX_COPIES),
         ):
             number_in(getattr(self, name), name, low, high, whole=True)
         number_in(self.seed, "seed", -math.inf, whole=True)
@@ -201,7 +204,7 @@ class DatasetConfig:
             if "augmented_from" in content:
                 values = {field.name: content[field.name] for field in dataclasses.fields(CopyConfig)}
                 copied = CopyConfig(**{**values, "augmentation": Augmentation.from_plain(values["augmentation"])})
-                number_in(copied.copies, "copies", 1, whole=True)
+                number_in(copied.copies, "copies", 1, MAX_COPIES, whole=True)
                 number_in(copied.augmentation_seed, "augmentation_seed", -math.inf, whole=True)
                 content = {name: value for name, value in content.items() if name not in values}
             build = BuildConfig.from_plain(content)

@@ -1,8 +1,10 @@
 """A data set's index as the record of its finished shards: what build and augment have in common."""
 
+import dataclasses
 import hashlib
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -165,6 +167,8 @@ def make_shards(
     how: dict[str, Any] = {"workers": workers, "retries": retries, "timeout": timeout, "progress": progress}
     run(job, units, record, out, **how, doing=doing, count=lambda unit: unit.n_samples)
     index = record.index
+    if not index.n_samples and not index.skipped:
+        raise DatasetError(f"{out}: no samples to make it of, expected one or more")
     if not index.n_samples:
         first = min(index.skipped, key=lambda skip: skip.name)
         raise DatasetError(
@@ -288,10 +292,15 @@ class _ShardRecord:
     def _take_over(self, index: Index) -> None:
         """Keep what an index and the journal list, less what is damaged, and what can be repaired."""
         folder = self._folder
-        for line in self._journal.read():
-            skipped = [known(SkippedSample, skip) for skip in line["skipped"]]
-            add_result(index, known(ShardEntry, line["entry"]), skipped)
-        index.shards = [e for e in index.shards if e.sha256 is None or _size(folder / e.file) == e.size_bytes]
+        index = _with_journal(index, self._journal.read())
+        units = {unit.file: unit.n_samples for unit in self._units}
+        n_skipped = Counter(skip.shard for skip in index.skipped)
+        index.shards = [
+            entry
+            for entry in index.shards
+            if units.get(entry.file) == entry.samples + n_skipped[entry.file]
+            and (entry.sha256 is None or _size(folder / entry.file) == entry.size_bytes)
+        ]
         changed = self._changed(index)
         index.shards = [entry for entry in index.shards if entry.file not in changed]
         self._finished = {entry.file for entry in index.shards}
@@ -340,6 +349,19 @@ class _ShardRecord:
         """Write the index, also where there was nothing to do."""
         self._write()
         self._journal.remove()
+
+
+def _with_journal(index: Index, lines: Sequence[Any]) -> Index:
+    """An index and what a journal adds to it; a journal that says what no index may is not of uvgen, and ignored."""
+    with_lines = dataclasses.replace(index, shards=[*index.shards], skipped=[*index.skipped])
+    try:
+        for line in lines:
+            skipped = [known(SkippedSample, skip) for skip in line["skipped"]]
+            add_result(with_lines, known(ShardEntry, line["entry"]), skipped)
+        with_lines.check(with_lines.n_samples)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return index
+    return with_lines
 
 
 def add_result(index: Index, entry: ShardEntry, skipped: Sequence[SkippedSample]) -> None:

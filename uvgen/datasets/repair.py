@@ -7,6 +7,7 @@ it, and takes its place only where it has the same SHA-256: nothing has to be gu
 import hashlib
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -130,7 +131,7 @@ def repair_shards(
         if model is not None:
             model = as_model(model, untrusted=untrusted)
         if config.copied is not None:
-            plan = _plan_copies(folder, config, config.copied, bad, source, model, untrusted=untrusted)
+            plan = _plan_copies(folder, index, config, config.copied, bad, source, model, untrusted=untrusted)
         else:
             plan = _plan_build(folder, index, config, bad, data, root, model, weights, how)
         record = _Record(folder, index, bad)
@@ -304,11 +305,15 @@ def _samples_of(
         )
     if any(index.plan.get(key) != value for key, value in describe_plan(chosen, config.build.copies).items()):
         raise DatasetError(f"{where}: its samples are in another order than those that {folder} was made of")
+    by_subset = Counter(sample.subset for sample in chosen)
+    n_blocks = sum(-(-n // config.build.shard_size) for n in by_subset.values())
+    _check_count(folder, index, n_blocks * config.build.copies)
     return chosen
 
 
 def _plan_copies(
     folder: Path,
+    index: Index,
     config: DatasetConfig,
     copied: CopyConfig,
     bad: Mapping[str, ShardEntry],
@@ -320,20 +325,30 @@ def _plan_copies(
     if source is None:
         raise InputError(f"source: none, expected the data set whose copies {folder} holds; give source")
     source = Path(os.path.abspath(data_folder(source)))
-    index = Index.read(source)
-    if hash_of_source(index) != copied.augmented_from:
+    made_from = Index.read(source)
+    if hash_of_source(made_from) != copied.augmented_from:
         raise DatasetError(f"{source}: not the data set whose copies {folder} holds; give that one")
-    built = DatasetConfig.of_index(index, source)
-    check_source_shards(source, index, built)
+    built = DatasetConfig.of_index(made_from, source)
+    check_source_shards(source, made_from, built)
+    _check_count(folder, index, sum(entry.samples > 0 for entry in made_from.shards) * copied.copies)
     flips = copied.augmentation.flip
     opened = _model(folder, config, model) if flips or model is not None else None
     tasks = [
         replace(task, expected=bad[task.file].sha256)
-        for task in plan_copies(index.shards, copied.copies)
+        for task in plan_copies(made_from.shards, copied.copies)
         if task.file in bad
     ]
     job = AugmentJob(source, folder, config, copied, opened if flips else None, "skip", untrusted)
     return _Plan(job, tasks, _without_copies, lambda: read_constants(source, built.build.uv_size))
+
+
+def _check_count(folder: Path, index: Index, n_shards: int) -> None:
+    """Raise DatasetError, before a plan is listed, where it would have more shards than the index lists."""
+    if n_shards > len(index.shards):
+        raise DatasetError(
+            f"{folder / DATASET_INDEX}: lists {len(index.shards)} shards, its config makes {n_shards}; it was changed: "
+            "make the data set again"
+        )
 
 
 def _skipped(index: Index, file: str) -> dict[str, str]:

@@ -34,11 +34,14 @@ _NAMES = {"WEBP": "WebP"}  # where `describe_bytes` writes a format otherwise th
 _FREE_PIXELS = 1 << 20  # that any file may state
 _JPEG_PIXELS_PER_BYTE = 4096  # 8 times what it can hold with Huffman codes: a bit per block of 8 × 8 pixels
 _MOST_SCANS = 100  # of a JPEG; progressive ones have 10 or so
+_SCANS_OF_LARGEST = 12  # of a picture of `max_pixels`, more of smaller ones: 3 ns per pixel and scan, 4 s in all
 _DEFLATED = 1032  # bytes that deflate makes of one at most
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a PNG, by its type of color
 _TRANSPARENT_ROWS = 1 << 18  # pixels that are laid on black at a time
 _PILLOW = threading.Lock()  # around changes of its global bound
 _MOST_STRAY = 16  # bytes before a JPEG's end marker
+_READ_AHEAD = 8  # bytes that the decoder does not count among those, since it has read them before
+_PIXELS_OF_TRIES = 1 << 29  # times scans, over all decodings without stray bytes
 
 
 def encode_jpeg(image: NDArray[np.uint8], quality: int, *, subsampling: str = "444") -> bytes:
@@ -95,9 +98,21 @@ def _check_jpeg(data: Any) -> tuple[int, int, str]:
         raise ValueError("damaged JPEG header: colors of an unknown kind") from error
     check_picture_size(width, height)
     _check_density(width, height, len(data), _JPEG_PIXELS_PER_BYTE)
-    if bytes(data).count(b"\xff\xda") > _MOST_SCANS:
+    n_scans = _n_scans(data)
+    if n_scans > _MOST_SCANS:
         raise ValueError(f"more than {_MOST_SCANS} scans, each of which takes as long as a whole picture")
+    if n_scans * width * height > _SCANS_OF_LARGEST * max_pixels():
+        most = _SCANS_OF_LARGEST * max_pixels() // (width * height)
+        raise ValueError(
+            f"{n_scans} scans of {width} × {height} pixels, expected {most} at most, since each takes as long as a "
+            "whole picture; save it again, not progressive"
+        )
     return height, width, colorspace
+
+
+def _n_scans(data: Any) -> int:
+    """How many scans a JPEG has at most: marks of their starts, also those inside of thumbnails."""
+    return bytes(data).count(b"\xff\xda")
 
 
 def _check_density(width: int, height: int, n_bytes: int, most: int) -> None:
@@ -158,8 +173,14 @@ def _decode_whole_jpeg(data: bytes, colorspace: str) -> NDArray[np.uint8]:
         found = re.search(r"(\d+) extraneous bytes before marker 0xd9", str(error))
         if found is None or int(found[1]) > _MOST_STRAY:
             raise
-    end = data.rfind(b"\xff\xd9")
-    for n in range(1, _MOST_STRAY + 9):  # the decoder does not count what it has read ahead
+    height, width = simplejpeg.decode_jpeg_header(data, strict=False)[:2]
+    if (_READ_AHEAD + 1) * _n_scans(data) * width * height > _PIXELS_OF_TRIES:
+        raise ValueError(
+            f"{found[1]} stray bytes before the end marker of a picture too large to be tried without them; "
+            "save it again"
+        )
+    end, counted = data.rfind(b"\xff\xd9"), int(found[1])
+    for n in range(counted, counted + _READ_AHEAD + 1):
         with suppress(ValueError):
             return simplejpeg.decode_jpeg(data[: end - n] + data[end:], colorspace=colorspace)
     raise ValueError("damaged JPEG data: bytes that are no pixels before the end marker")

@@ -14,6 +14,7 @@ from uvgen.errors import ModelError
 from uvgen.storage.cache import cache_folder
 
 _checked: set[str] = set()  # keys of files that this process knows to be sound
+_RULES = 2  # counts what is checked besides the hash: files that an earlier version found sound are read again
 
 
 def check_once(path: Path, stated: str, content_hash: Callable[[], str]) -> None:
@@ -53,5 +54,5 @@ def check_once(path: Path, stated: str, content_hash: Callable[[], str]) -> None
 
 def _key(path: Path, stated: str) -> str:
     state = os.stat(path)
-    fields = (os.path.realpath(path), state.st_size, state.st_mtime_ns, state.st_ino, state.st_dev, stated)
+    fields = (_RULES, os.path.realpath(path), state.st_size, state.st_mtime_ns, state.st_ino, state.st_dev, stated)
     return hashlib.sha256(repr(fields).encode("utf-8", "surrogatepass")).hexdigest()

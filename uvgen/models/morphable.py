@@ -23,9 +23,12 @@ from uvgen.errors import ModelError
 from uvgen.interrupts import interrupts_deferred
 from uvgen.models.checked import check_once
 from uvgen.models.formats import known
+from uvgen.models.valid import DTYPES, check_bases, check_structure, converted
 from uvgen.storage.files import replaced_on_success
 from uvgen.storage.hdf5 import new_hdf5, write_attributes
 from uvgen.storage.kinds import describe_file
+from uvgen.storage.names import brief, printable
+from uvgen.storage.reading import max_bytes
 
 if TYPE_CHECKING:
     from uvgen.storage.hdf5_reading import Hdf5File
@@ -34,15 +37,10 @@ FORMAT, VERSION = "uvgen-model", 2
 REGIONS = ("neck", "face", "mouth", "eyes", "nose", "other")
 """Names of the labels in `MorphableModel.regions`, by value; "other" is hair and the backs of the ears."""
 
-_DTYPES = {
-    "mean": np.float32, "basis": np.float32, "shape_std": np.float32, "expression_std": np.float32,
-    "triangles": np.int32, "mouth_triangles": np.int32, "uv": np.float64, "landmarks": np.int32,
-    "regions": np.uint8, "mirror": np.int32, "albedo_mean": np.float32, "albedo_basis": np.float32,
-    "albedo_std": np.float32,
-}  # fmt: skip
 _OPTIONAL = ("regions", "mirror", "albedo_mean", "albedo_basis", "albedo_std")
 _MAPPED_FIELDS = ("basis", "albedo_basis")
 _MOST_SOURCES, _NAMED_SOURCES = 64, 16
+_LEAST_BYTES, _MOST_RATIO = 64 << 20, 16  # what the arrays may take unpacked, and times the size of the file
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -177,15 +175,17 @@ def make_model(*, source: str, **arrays: Any) -> MorphableModel:
     ModelError
         Where shapes do not agree, an index is out of range, UV leave [0, 1] or a value is not finite.
     """
-    for key, dtype in _DTYPES.items():
+    for key in DTYPES:
         if arrays.get(key) is not None:
-            array = np.ascontiguousarray(arrays[key], dtype=dtype)
+            array = converted(arrays[key], key, source)
             if array.flags.writeable:
                 array = array.view()
                 array.setflags(write=False)
             arrays[key] = array
     model = MorphableModel(**{**arrays, "sources": _few(arrays.get("sources", {}))})
-    _check(model, source)
+    check_structure(model, source)
+    if model.path is None:  # `read_model` checks those of a model file once: reading them takes a second
+        check_bases(model, source)
     return model
 
 
@@ -196,52 +196,6 @@ def _few(sources: Mapping[str, str]) -> Mapping[str, str]:
     lines = "".join(sorted(f"{name} {digest}\n" for name, digest in sources.items()))
     first = dict(list(sources.items())[:_NAMED_SOURCES])
     return {**first, f"{len(sources)} files": hashlib.sha256(lines.encode("utf-8", "surrogatepass")).hexdigest()}
-
-
-def _check(model: MorphableModel, source: str) -> None:
-    def require(ok: Any, what: str) -> None:
-        if not ok:
-            raise ModelError(f"{source}: {what}")
-
-    n, k = model.n_vertices, model.n_shape + model.n_expression
-    require(model.mean.shape == (n, 3) and n > 2, f"mean shape is {model.mean.shape}, expected (n, 3)")
-    require(model.basis.shape == (n, 3, k), f"bases are {model.basis.shape}, expected ({n}, 3, {k})")
-    require(model.uv.shape == (n, 2), f"UV coordinates are {model.uv.shape}, expected ({n}, 2): one per vertex")
-    require(np.isfinite(model.mean).all(), "mean shape holds NaN or infinity, expected finite numbers")
-    if model.path is None:  # those of a model file were checked when it was made; reading them would take a second
-        require(np.isfinite(model.basis).all(), "bases hold NaN or infinity, expected finite numbers")
-    require(np.isfinite(model.uv).all(), "UV coordinates hold NaN or infinity, expected finite numbers")
-    require(
-        model.uv.min() >= 0 and model.uv.max() <= 1, "UV coordinates leave [0, 1], expected the unit square; scale them"
-    )
-    require(model.landmarks.shape == (68,), f"landmarks are {model.landmarks.shape}, expected (68,): the iBUG points")
-    for name in ("triangles", "mouth_triangles"):
-        array = getattr(model, name)
-        require(array.ndim == 2 and array.shape[1] == 3, f"{name} are {array.shape}, expected (m, 3)")
-    require(len(model.triangles), "there are no triangles, expected one or more")
-    for name in ("triangles", "mouth_triangles", "landmarks"):
-        array = getattr(model, name)
-        low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
-        inside = low >= 0 and high < n
-        require(inside, f"{name} name a vertex that does not exist, {low} to {high}, expected 0 to {n - 1}")
-    mean, basis, std = model.albedo_mean, model.albedo_basis, model.albedo_std
-    if mean is not None:
-        require(mean.shape == (n, 3), f"albedo_mean is {mean.shape}, expected ({n}, 3)")
-    together = (basis is None) == (std is None) and (basis is None or mean is not None)
-    require(together, "albedo_basis, _mean and _std: not all given, expected all, albedo_mean alone or none")
-    if basis is not None and std is not None:
-        require(basis.shape == (n, 3, std.size), f"albedo_basis is {basis.shape}, expected ({n}, 3, {std.size})")
-    for name in ("regions", "mirror"):
-        array = getattr(model, name)
-        if array is not None:
-            require(array.shape == (n,), f"{name} are {array.shape}, expected ({n},): one per vertex")
-    if model.mirror is not None:
-        low, high = int(model.mirror.min()), int(model.mirror.max())
-        inside = low >= -1 and high < n
-        require(inside, f"mirror pairs name a vertex that does not exist, {low} to {high}, expected -1 to {n - 1}")
-    if model.regions is not None:
-        highest = int(model.regions.max())
-        require(highest < len(REGIONS), f"regions hold the label {highest}, expected 0 to {len(REGIONS) - 1}")
 
 
 def hash_arrays(model: MorphableModel) -> str:
@@ -262,7 +216,7 @@ def hash_arrays(model: MorphableModel) -> str:
         64 hexadecimal digits, the same whichever files the same numbers were read from.
     """
     digest = hashlib.sha256()
-    for name in _DTYPES:
+    for name in DTYPES:
         array = getattr(model, name)
         digest.update(f"{name} {None if array is None else f'{array.shape} {array.dtype.str}'}\n".encode())
         if array is not None:
@@ -293,9 +247,14 @@ def read_model(path: str | PathLike[str], untrusted: bool = False) -> MorphableM
 
     with reading_in_child(untrusted):
         model, stated = _read(Path(path))
-    check_once(Path(path), stated, lambda: hash_arrays(model))
+    check_once(Path(path), stated, lambda: _checked_hash(model, str(path)))
     _FILES[model], _HASHES[model] = untrusted, stated
     return model
+
+
+def _checked_hash(model: MorphableModel, source: str) -> str:
+    check_bases(model, source)
+    return hash_arrays(model)
 
 
 def _read(path: Path) -> tuple[MorphableModel, str]:
@@ -317,16 +276,19 @@ def _read(path: Path) -> tuple[MorphableModel, str]:
             advice = "update uvgen" if version > VERSION else "make the file again"
             raise ModelError(f"{path}: model format {version}, expected {VERSION}; {advice}")
         datasets = {  # what else another program wrote is its own
-            key: safe_dataset(file, key) for key in file.names if key in _DTYPES
+            key: safe_dataset(file, key) for key in file.names if key in DTYPES
         }
         for key, data in datasets.items():
             if data.dtype.kind not in "fiu":
                 raise file.refused(f"{key} holds {data.dtype}, expected numbers")
+        most_bytes = min(max_bytes(), _LEAST_BYTES + _MOST_RATIO * path.stat().st_size)
+        if (n_bytes := sum(data.n_bytes for data in datasets.values())) > most_bytes:
+            raise file.refused(f"its arrays take {n_bytes} bytes unpacked, more than {most_bytes}; set UVGEN_MAX_BYTES")
         arrays: dict[str, Any] = {
             key: data.map() if key in _MAPPED_FIELDS else data.read() for key, data in datasets.items()
         }
         name, sources, sha256 = _texts(file)
-    if missing := sorted(set(_DTYPES) - set(_OPTIONAL) - set(arrays)):
+    if missing := sorted(set(DTYPES) - set(_OPTIONAL) - set(arrays)):
         raise ModelError(f"{path}: dataset {missing[0]} is missing, expected a whole model; convert it again")
     with file.guarded("the model"):
         return make_model(source=str(path), **arrays, name=name, sources=sources, path=path.resolve()), sha256
@@ -350,7 +312,8 @@ def _texts(file: "Hdf5File") -> tuple[str, dict[str, str], str]:
         sources = json.loads(stated["sources"])
         if not isinstance(sources, dict) or not all(isinstance(value, str) for value in sources.values()):
             raise ValueError("no JSON object of texts")
-    return stated["name"], sources, stated["content_sha256"]
+    sources = {printable(name): printable(digest) for name, digest in sources.items()}
+    return brief(stated["name"]), sources, stated["content_sha256"]
 
 
 def save_model(model: MorphableModel, path: str | PathLike[str]) -> None:

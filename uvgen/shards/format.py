@@ -33,6 +33,9 @@ _FIELDS = {"image_height", "landmarks", "shape", "expression", "pose", "name", "
 MAX_SIZE = 4096
 """Pixels along each side of a crop, at most."""
 
+LEAST_SAMPLE_BYTES = 16
+"""What a sample takes of a shard's file at least; its landmarks alone have 816 bytes before they are packed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Field:

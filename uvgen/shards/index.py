@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from uvgen.errors import DatasetError, InputError
-from uvgen.shards.format import VERSION
-from uvgen.storage.files import replaced_on_success, same_content
+from uvgen.shards.format import LEAST_SAMPLE_BYTES, VERSION
+from uvgen.storage.files import TEMPORARY_PREFIX, replaced_on_success, same_content
 from uvgen.storage.names import brief, printable
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import read_text
@@ -90,7 +90,8 @@ class Index:
             with replaced_on_success(path, make_folder=False) as temporary:
                 temporary.write_bytes(data)
 
-    def _check(self, n_samples: int) -> None:
+    def check(self, n_samples: int) -> None:
+        """Raise ValueError where a value is none that uvgen writes; `n_samples` is what is stated of all shards."""
         numbers = [n_samples, self.plan["samples"]]
         texts = [self.uvgen, *(text for skip in self.skipped for text in (skip.name, skip.shard, skip.reason))]
         hashes = [entry.sha256 for entry in self.shards if entry.samples] + [self.constants_sha256 or ""]
@@ -110,6 +111,10 @@ class Index:
                 and not name.startswith(".")  # hidden: temporary files have such names
                 and len(name.encode()) < 256
             )
+            if named_well and (not name.endswith(".h5") or name.startswith(TEMPORARY_PREFIX)):
+                raise ValueError(f"a shard named {name!r}, expected a name that ends in .h5 and is no temporary one")
+            if entry.samples * LEAST_SAMPLE_BYTES > entry.size_bytes:
+                raise ValueError(f"{entry.samples} samples in the {entry.size_bytes} bytes of {name!r}")
             if not named_well or (entry.sha256 is None) != (entry.samples == 0):
                 raise ValueError(f"entry of {entry.file!r} with {entry.samples} samples")
         if len({entry.file for entry in self.shards}) < len(self.shards):
@@ -126,7 +131,6 @@ class Index:
         try:
             data = read_text(path, "a data set's index").encode()  # an editor may have saved it with a byte-order mark
             content = parse_json(data.decode())
-            _check_texts(content)
             if content["format"] != "uvgen-dataset":
                 raise ValueError(f"format {brief(content['format'])!r}")
             if content["version"] != VERSION:
@@ -143,7 +147,7 @@ class Index:
                 [known(SkippedSample, entry) for entry in content["skipped"]],
                 content.get("constants_sha256"),
             )  # fmt: skip
-            index._check(content["n_samples"])
+            index.check(content["n_samples"])
             return index
         except FileNotFoundError as error:
             raise DatasetError(f"{path}: no such file; expected a folder that `uvgen build` made") from error
@@ -173,19 +177,6 @@ def _is_sealed(data: bytes) -> bool:
     content, _, digest = data.rpartition(_SEAL)
     found = re.fullmatch(rb'([0-9a-f]{64})"\n}\n', digest)
     return found is not None and found[1].decode() == hashlib.sha256(content).hexdigest()
-
-
-def _check_texts(value: Any) -> None:
-    """Raise ValueError where a text anywhere is half of a surrogate pair, which cannot be printed or written."""
-    if isinstance(value, str):
-        value.encode()
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _check_texts(key)
-            _check_texts(item)
-    elif isinstance(value, list):
-        for item in value:
-            _check_texts(item)
 
 
 def plain(entry: ShardEntry | SkippedSample) -> dict[str, Any]:

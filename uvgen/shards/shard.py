@@ -13,14 +13,18 @@ from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError
 from uvgen.images.codecs import decode_jpeg
-from uvgen.shards.format import FORMAT, MAX_SIZE, VERSION, Layout
+from uvgen.shards.format import FORMAT, LEAST_SAMPLE_BYTES, MAX_SIZE, VERSION, Layout
 from uvgen.shards.index import DATASET_INDEX
 from uvgen.storage.hdf5_reading import MAX_INFLATED_BYTES, Hdf5Dataset, open_hdf5, opened_by, safe_dataset
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import brief
 from uvgen.storage.plain_json import parse_json
+from uvgen.storage.reading import max_bytes
 
 _CODES, _ENDS = "image_data", "image_end"
+_LEAST_BYTES, _MOST_RATIO = 64 << 20, 16  # what fields that are read whole may take unpacked, and times the file's size
+_MOST_ROW_BYTES = 256 << 20  # of a sample's field: a map of 4096 texels as float32 has 192 MiB
+_MOST_TEXT_BYTES = 1 << 16  # of a sample's text
 
 
 class OpenShard:
@@ -85,6 +89,7 @@ class OpenShard:
         if not isinstance(version, (int, np.integer)) or version != VERSION:
             raise DatasetError(f"{self._path}: version {brief(version)}, expected {VERSION}; build the data set again")
         datasets = {name: safe_dataset(self._file, name) for name in self._file.names}
+        self._check_sizes(datasets)
         self._jpegs = datasets.pop(_CODES, None)
         for name, data in datasets.items():
             n_rows = data.shape[0] if data.shape else 0
@@ -105,6 +110,21 @@ class OpenShard:
         for name, data in datasets.items():
             self._check_codes(name, data)
         self.check_layouts(expected)
+
+    def _check_sizes(self, datasets: Mapping[str, Hdf5Dataset]) -> None:
+        """That what is read whole, or as one row, takes about as much memory as the file suggests."""
+        size = self._path.stat().st_size
+        if self.n_samples * LEAST_SAMPLE_BYTES > size:
+            raise self._file.refused(f"has {size} bytes, too few for {self.n_samples} samples")
+        most = min(max_bytes(), _LEAST_BYTES + _MOST_RATIO * size)
+        whole = sum(data.n_bytes for data in datasets.values() if not data.by_row or len(data.shape) == 1)
+        if whole > most:
+            raise self._file.refused(f"its small fields take {whole} bytes unpacked, more than {most}")
+        for name, data in datasets.items():
+            row = math.prod(data.shape[1:]) * data.dtype.itemsize
+            most = _MOST_TEXT_BYTES if data.dtype.kind == "S" else _MOST_ROW_BYTES
+            if row > most:
+                raise self._file.refused(f"{name} takes {row} bytes a sample, more than {most}")
 
     def check_layouts(self, expected: Mapping[str, Layout]) -> None:
         """Raise DatasetError where fields are not as they are known to be."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from uvgen.errors import DatasetError
+from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import read_file
 
 
@@ -40,7 +41,10 @@ class Journal:
             digest, _, text = line.partition(b" ")
             if not line.endswith(b"\n") or _digest(text) != digest:
                 break
-            values.append(json.loads(text))
+            try:
+                values.append(parse_json(text.decode()))
+            except ValueError:
+                break
             self._valid += len(line)
         return values
 
@@ -48,7 +52,7 @@ class Journal:
         """Add a value; DatasetError where that cannot be done."""
         try:
             if self._handle < 0:
-                self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+                self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
                 self._valid = min(self._valid, os.fstat(self._handle).st_size)
                 os.ftruncate(self._handle, self._valid)  # a line that a killed process began
                 os.lseek(self._handle, 0, os.SEEK_END)

@@ -24,8 +24,8 @@ def parse_json(text: str) -> Any:
     Raises
     ------
     ValueError
-        Where it is no JSON, names a field twice, holds NaN, infinity or a number that no float64 holds, or is nested
-        more than 64 deep.
+        Where it is no JSON, names a field twice, holds NaN, infinity, a number that no float64 holds or half a
+        surrogate pair, which cannot be printed or written, or is nested more than 64 deep.
     """
     try:
         content = json.loads(
@@ -35,6 +35,10 @@ def parse_json(text: str) -> Any:
         raise ValueError(f"nested more than {_MAX_DEPTH} deep") from None
     level = [content]
     for _ in range(_MAX_DEPTH):
+        for value in level:
+            for part in value if isinstance(value, dict) else [value]:
+                if isinstance(part, str) and not part.isascii():
+                    _check_text(part)
         level = [
             item
             for value in level
@@ -44,6 +48,13 @@ def parse_json(text: str) -> Any:
     if level:
         raise ValueError(f"nested more than {_MAX_DEPTH} deep")
     return content
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"half a surrogate pair in {text[:60]!r}") from None
 
 
 def _refuse(text: str) -> float:

@@ -58,10 +58,13 @@ class FaceSource:
         self._extent = float(np.ptp(landmarks[:, :2], axis=0).mean())
         self._center = (landmarks.min(axis=0) + landmarks.max(axis=0)) / 2
         self._low, self._high = -3 * model.expression_std, 3 * model.expression_std
-        self._is_builtin = model.name == BUILTIN
-        if self._is_builtin:
-            from uvgen.models.builtin import EXPRESSIONS
+        self._is_builtin = False
+        if model.name == BUILTIN:  # which another model may be called too
+            from uvgen.models.builtin import ALBEDO_NAMES, EXPRESSIONS
 
+            n_albedo = 0 if model.albedo_std is None else len(model.albedo_std)
+            self._is_builtin = (model.n_expression, n_albedo) == (len(EXPRESSIONS), len(ALBEDO_NAMES))
+        if self._is_builtin:
             self._low, self._high = np.array([item[2:] for item in EXPRESSIONS], np.float32).T
 
     def draw(self, name: str) -> FaceParameters:

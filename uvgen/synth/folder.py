@@ -201,6 +201,8 @@ class _SynthRecord:
                         "choose another output folder, or overwrite this one to start anew"
                     )
         for folder in sorted({(out / name).parent for name in planned}):
+            if folder.is_symlink():
+                raise OutputError(f"{folder}: is a link, expected a folder of {out}; remove it")
             try:
                 folder.mkdir(exist_ok=True)
             except OSError as error:

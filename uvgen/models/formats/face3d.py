@@ -50,7 +50,7 @@ def read(path: Path) -> MorphableModel:
 
     shape = matlab.points(model, "shapeMU", path)
     n = len(shape) // 3
-    trim = matlab.indices(matlab.vector(info, "trimIndex", info_path)) if "trimIndex" in info else None
+    trim = matlab.trim_of(info, info_path)
     n_rows = max(np.shape(given_uv["UV"]), default=0)
     untrimmed = trim is not None and n_rows > trim.max(initial=n)
     uv = matlab.uv_rows(given_uv, uv_path, *((n, n_rows) if untrimmed else (n,)))

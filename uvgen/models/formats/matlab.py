@@ -123,7 +123,7 @@ def vector(content: dict[str, Any], name: str, path: Path, length: int | None = 
 def points(content: dict[str, Any], name: str, path: Path) -> NDArray[Any]:
     """A variable of three numbers per vertex, x, y, z of one after the other, as (3n,)."""
     array = vector(content, name, path)
-    if array.size % 3:
+    if array.size % 3 or not array.size:
         raise ModelError(f"{path}: {name} has {array.size} numbers, expected three per vertex")
     return array
 
@@ -184,7 +184,7 @@ def trimmed_uv(uv: NDArray[Any], trim: NDArray[np.int32] | None) -> NDArray[np.f
         return uv
     uv = uv[trim]
     for bad, ring in _UV_REPAIRS:
-        if bad <= len(uv):
+        if max(bad, *ring) <= len(uv):
             uv[bad - 1] = uv[np.array(ring) - 1].mean(axis=0)
     return uv
 
@@ -223,6 +223,16 @@ def mirror_of(content: dict[str, Any], path: Path, n: int) -> NDArray[np.int32] 
     if "symlist" not in content:
         return None
     return mirror(pairs(content, "symlist", path), n, f"{path}: symlist")
+
+
+def trim_of(content: dict[str, Any], path: Path) -> NDArray[np.int32] | None:
+    """The variable trimIndex, which vertices of the whole model are kept, 0-based; None where there is none."""
+    if "trimIndex" not in content:
+        return None
+    trim = indices(vector(content, "trimIndex", path))
+    if trim.min(initial=0) < 0:
+        raise ModelError(f"{path}: trimIndex holds what is no vertex, expected whole numbers from 1 on")
+    return trim
 
 
 def joint_basis(shape: NDArray[Any], expression: NDArray[Any]) -> NDArray[np.float32]:
