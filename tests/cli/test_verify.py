@@ -127,7 +127,7 @@ def test_verify_finds_a_shard_in_anothers_place(uvgen: Any, built: Path) -> None
     assert_problem(uvgen("verify", built), r"IBUG-00000\.h5: ")
 
 
-@pytest.mark.parametrize("content", [b"text", b"\x89HDF\r\n\x1a\n" + b"\0" * 500, b""])
+@pytest.mark.parametrize("content", [b"text" * 20, b"\x89HDF\r\n\x1a\n" + b"\0" * 500, b"\0" * 100])
 def test_verify_finds_a_file_that_is_no_hdf5(uvgen: Any, built: Path, content: bytes) -> None:
     (built / "IBUG-00000.h5").write_bytes(content)
     fix_hash(built / "IBUG-00000.h5")
@@ -140,7 +140,7 @@ def test_verify_finds_a_file_that_is_no_hdf5(uvgen: Any, built: Path, content: b
 CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
     "count": lambda c: c["shards"][2].update(samples=1),
     "hash": lambda c: c["shards"][2].update(sha256="0" * 64),
-    "size": lambda c: c["shards"][2].update(size_bytes=7),
+    "size": lambda c: c["shards"][2].update(size_bytes=700),
     "removed": lambda c: c["shards"].pop(2),
     "added": lambda c: c["shards"].append({**c["shards"][2], "file": "IBUG-00007.h5"}),
     "twice": lambda c: c["shards"].append(dict(c["shards"][2])),
@@ -152,7 +152,7 @@ CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
     ("kind", "message"),
     [
         ("hash", r"IBUG-00000\.h5: its SHA-256"),
-        ("size", r"IBUG-00000\.h5: \d+ bytes, expected 7"),
+        ("size", r"IBUG-00000\.h5: \d+ bytes, expected 700"),
         ("removed", r"IBUG-00000\.h5: not listed"),
         ("added", r"IBUG-00007\.h5: missing"),
     ],

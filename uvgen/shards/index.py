@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from uvgen.errors import DatasetError, InputError
 from uvgen.shards.format import LEAST_SAMPLE_BYTES, VERSION
-from uvgen.storage.files import TEMPORARY_PREFIX, replaced_on_success, same_content
+from uvgen.storage.files import replaced_on_success, same_content
 from uvgen.storage.names import brief, printable
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import read_text
@@ -105,13 +105,8 @@ class Index:
             raise ValueError("a name, reason or hash that is no text")
         for entry in self.shards:
             name = entry.file
-            named_well = (
-                name == Path(name).name == printable(name)
-                and name.endswith(".h5")
-                and not name.startswith(".")  # hidden: temporary files have such names
-                and len(name.encode()) < 256
-            )
-            if named_well and (not name.endswith(".h5") or name.startswith(TEMPORARY_PREFIX)):
+            named_well = name == Path(name).name == printable(name) and len(name.encode()) < 256
+            if not name.endswith(".h5") or name.startswith("."):  # hidden: temporary files have such names
                 raise ValueError(f"a shard named {name!r}, expected a name that ends in .h5 and is no temporary one")
             if entry.samples * LEAST_SAMPLE_BYTES > entry.size_bytes:
                 raise ValueError(f"{entry.samples} samples in the {entry.size_bytes} bytes of {name!r}")
