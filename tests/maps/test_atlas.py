@@ -12,6 +12,7 @@ from support.toy import toy_model
 from uvgen import build_atlas
 from uvgen.errors import InputError, ModelError
 from uvgen.maps.atlas import CLOSURE, FILLED, MESH, hole_loops, texel_coordinates
+from uvgen.meshes import topology
 from uvgen.meshes.topology import triangulate_loop
 
 
@@ -115,3 +116,21 @@ def test_build_atlas_of_the_real_uv_leaves_no_texel_and_closes_the_mouth(stand_i
     atlas = build_atlas(stand_in_model, 256)
     assert (atlas.texel_kind == CLOSURE).sum() == pytest.approx(130, abs=10)
     assert (atlas.texel_kind == FILLED).mean() < 0.01
+
+
+def test_triangulate_loop_of_a_long_spiral_ends_without_all_triangles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its ears are found last: without a bound, twice the vertices take eight times as long."""
+    n = 1200
+    turn = np.linspace(0, 12 * np.pi, n // 2)
+    radius = 0.1 + 0.3 * turn / turn[-1]
+    outer = 0.5 + (radius * np.stack([np.cos(turn), np.sin(turn)])).T
+    inner = 0.5 + ((radius - 0.02) * np.stack([np.cos(turn), np.sin(turn)])).T
+    uv = np.concatenate([outer, inner[::-1]])
+    looked_at: list[int] = []
+    original = topology._any_inside
+    monkeypatch.setattr(topology, "_any_inside", lambda p, *rest: (looked_at.append(len(p)), original(p, *rest))[1])
+    monkeypatch.setattr(topology, "_MOST_POINTS", 40)
+    triangles = triangulate_loop(np.arange(n, dtype=np.int32), uv)
+    assert sum(looked_at) <= 40 * n
+    assert len(triangles) < n - 2
+    assert len(np.unique(triangles, axis=0)) == len(triangles)

@@ -172,3 +172,17 @@ def test_read_mesh_of_something_else_says_what_it_is(tmp_path: Path, name: str, 
 def test_read_mesh_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(MeshFileError, match=r"gone\.obj: no such file"):
         read_mesh(tmp_path / "gone.obj")
+
+
+def test_read_mesh_of_a_ply_whose_comment_names_a_picture_looks_for_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a.ply"
+    lines = ["ply", "format ascii 1.0", "comment TextureFile /etc/passwd", f"element vertex {len(VERTICES)}"]
+    lines += [*(f"property float {axis}" for axis in "xyz"), "obj_info x", f"element face {len(TRIANGLES)}"]
+    lines += ["property list uchar int vertex_indices", "end_header"]
+    lines += [" ".join(map(str, row)) for row in VERTICES.tolist()]
+    lines += [" ".join(map(str, [3, *row])) for row in TRIANGLES.tolist()]
+    path.write_text("\n".join(lines) + "\n")
+    check(path)
+    assert not caplog.records

@@ -304,3 +304,11 @@ def test_parameterize_basel_mean_face_is_near_the_published_uv(reference):
     assert distance[:48].max() < 0.012  # lips go further: closed in another way
     good = signed_areas(published, t) < 0  # the published map turns over a few triangles
     assert uv_stretch(v, t[good], result.uv) < 1.02 * uv_stretch(v, t[good], published)
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid", "ignore:divide")
+def test_parameterize_of_a_vertex_far_beyond_all_others_is_refused():
+    v, t = disk(4, 12)
+    v[0] = 1e160, 0, 0
+    with pytest.raises(InputError, match="edges of lengths so different that nothing can be solved for"):
+        parameterize(v, t, symmetric=False)

@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from uvgen.errors import InputError
 from uvgen.meshes.topology import directed_edges
+from uvgen.storage.names import brief
 
 
 def cotangent_weights(v, t):
@@ -53,10 +55,22 @@ def closed_laplacian(entries, holes, n):
     return (diags_array(np.asarray(w.sum(axis=1)).ravel()) - w).tocsr()
 
 
+def factors(matrix, **options):
+    """What `scipy.sparse.linalg.splu` makes of a mesh's matrix; InputError where it has no one solution."""
+    from scipy.sparse.linalg import splu
+
+    try:
+        return splu(matrix, **options)
+    except RuntimeError as error:
+        raise InputError(
+            f"vertices: edges of lengths so different that nothing can be solved for ({brief(error)}), expected a "
+            "mesh of one size; look for vertices far away"
+        ) from error
+
+
 def solve_uv(laplacian, held, held_uv, mirror_vertex):
     """(n, 2) harmonic UV with some vertices held; with `mirror_vertex`, mirrored pairs share one unknown."""
     from scipy.sparse import coo_array
-    from scipy.sparse.linalg import splu
 
     n = laplacian.shape[0]
     out = np.zeros((n, 2))
@@ -75,7 +89,7 @@ def solve_uv(laplacian, held, held_uv, mirror_vertex):
         names, column = np.unique(owner[used], return_inverse=True)
         spread = coo_array((coefficient[used], (np.flatnonzero(used), column)), shape=(n, len(names))).tocsc()
         system = (spread.T @ laplacian @ spread).tocsc()
-        solver = splu(
+        solver = factors(
             system, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}, diag_pivot_thresh=0.01
         )  # nearly symmetric: this ordering fills in least
         out[:, axis] += spread @ solver.solve(-(spread.T @ (laplacian @ out[:, axis])))

@@ -165,7 +165,10 @@ def _read_by_trimesh(path: Path) -> Mesh:
     seams: dict[str, Any] = {"fix_texture": False} if is_ply else {}  # trimesh cuts the mesh at them else
     try:
         data = read_file(path, _MOST_BYTES)
-        if not is_ply:
+        if is_ply:  # without comments, of which one names a picture that trimesh looks for
+            header, mark, rest = data.partition(b"end_header")
+            data = re.sub(rb"(?m)^(comment|obj_info)\b[^\n]*\n", b"", header) + mark + rest
+        else:
             data = re.sub(rb"#[^\n]*", b"", data)  # comments, for which trimesh takes a microsecond a byte
         mesh: Any = trimesh.load(
             io.BytesIO(data), file_type=path.suffix[1:].lower(), process=False, maintain_order=True, **seams

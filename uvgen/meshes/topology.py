@@ -7,6 +7,7 @@ import numpy as np
 from uvgen.checks import check_array, check_finite
 from uvgen.errors import InputError
 
+_MOST_POINTS = 8000  # looked at for each vertex of a loop: all that 125 vertices may need, and a smooth loop of 8000
 _MIRROR_SEEDS = 60  # edges that are tried as the symmetry line's
 
 
@@ -141,12 +142,15 @@ def triangulate_loop(loop: np.ndarray, uv: np.ndarray) -> np.ndarray:
     Returns
     -------
     (k - 2, 3) int32
-        Triangles wound like the loop; fewer where the polygon crosses itself and no ear is left.
+        Triangles wound like the loop; fewer where the polygon crosses itself and no ear is left, or where it has many
+        hundred vertices and its ears are found too late.
     """
     ring = loop.tolist()
     sign = np.sign(signed_area(uv[loop])) or 1.0
     triangles: list[tuple[int, ...]] = []
+    left = _MOST_POINTS * len(ring)
     while len(ring) > 3:
+        left -= len(ring)
         best, best_length = -1, np.inf
         points = uv[ring]
         before, after = np.roll(points, 1, axis=0), np.roll(points, -1, axis=0)
@@ -155,6 +159,9 @@ def triangulate_loop(loop: np.ndarray, uv: np.ndarray) -> np.ndarray:
         for k in np.argsort(lengths, kind="stable"):
             if turn[k] <= 0 or lengths[k] >= best_length:
                 continue
+            left -= len(ring)
+            if left < 0:
+                break
             if not _any_inside(points, before[k], points[k], after[k], sign):
                 best, best_length = int(k), lengths[k]
                 break

@@ -8,7 +8,7 @@ import numpy as np
 
 from uvgen.checks import check_array
 from uvgen.errors import InputError
-from uvgen.meshes.harmonic import laplacian
+from uvgen.meshes.harmonic import factors, laplacian
 from uvgen.meshes.topology import check_disk
 
 
@@ -41,8 +41,6 @@ def transfer_expressions(
     InputError
         Where indices are out of range or repeated, or shapes differ.
     """
-    from scipy.sparse.linalg import splu
-
     v, t = check_disk(vertices, triangles)
     k = np.asarray(known)
     given = np.asarray(displacements)
@@ -58,6 +56,6 @@ def transfer_expressions(
     if len(unknown):
         matrix = laplacian(v, t)
         right = -(matrix[unknown][:, k] @ flat)
-        out[unknown] = splu(matrix[unknown][:, unknown].tocsc()).solve(np.ascontiguousarray(right))
+        out[unknown] = factors(matrix[unknown][:, unknown].tocsc()).solve(np.ascontiguousarray(right))
     dtype = given.dtype if given.dtype.kind == "f" else np.float64
     return out.reshape(len(v), *given.shape[1:]).astype(dtype)

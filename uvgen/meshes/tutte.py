@@ -351,8 +351,8 @@ def _fill_holes(uv, holes, turn):
         tri = triangulate_loop(ring, uv)
         if len(tri) != len(ring) - 2:
             raise InputError(
-                f"triangles: the hole of {len(ring)} vertices through vertex {ring[0]} crosses itself in UV, "
-                "expected a simple polygon"
+                f"triangles: the hole of {len(ring)} vertices through vertex {ring[0]} crosses itself in UV, or "
+                "winds too much, expected a simple polygon"
             )
         out.append(tri if turn > 0 else tri[:, ::-1])
     return np.concatenate(out).astype(np.int32)
