@@ -163,3 +163,13 @@ def test_journal_about_something_else_is_replaced(tmp_path: Path) -> None:
     missing = Journal(tmp_path / "none/journal", 0)
     with pytest.raises(DatasetError, match="journal: cannot be written"):
         missing.append(1)
+
+
+def test_folder_on_success_whose_draft_is_a_link_leaves_what_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / "thesis").write_text("mine")
+    draft_of(tmp_path / "out").symlink_to(tmp_path / "else")
+    with folder_on_success(tmp_path / "out") as draft:
+        (draft / "a").write_text("a")
+    assert [path.name for path in (tmp_path / "else").iterdir()] == ["thesis"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"] and not (tmp_path / "out").is_symlink()

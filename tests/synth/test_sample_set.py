@@ -68,6 +68,16 @@ def test_what_a_killed_process_left_is_finished(cache: Path) -> None:
     assert len(times(sample_set.builtin_samples())) == 17
 
 
+def test_sample_set_whose_folder_is_a_link_leaves_what_it_leads_to(cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / "thesis").write_text("mine")
+    cache.mkdir()
+    folder = cache / f"samples-{sample_set._fingerprint()}"
+    folder.symlink_to(tmp_path / "else")
+    assert sample_set.builtin_samples() == folder and not folder.is_symlink()
+    assert [path.name for path in (tmp_path / "else").iterdir()] == ["thesis"]
+
+
 def test_another_version_makes_its_own(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = sample_set.builtin_samples()
     monkeypatch.setattr(sample_set, "__version__", "99")

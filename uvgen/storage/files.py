@@ -227,6 +227,8 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
     check_new_folder(folder)
     draft = draft_of(folder)
     try:
+        if draft.is_symlink():  # what it leads to is somebody else's
+            draft.unlink()
         draft.mkdir(parents=True, exist_ok=True)
         yield draft
         os.replace(draft, os.path.realpath(folder))
