@@ -254,7 +254,7 @@ def test_verify_of_a_tampered_augmentation_says_so(run, uvgen, model_path, tmp_p
     [
         (("--preset", "reshow"), "'reshow' is not one of 'none', 'prnet'"),
         (("--copies", 0), "0 is not in the range 1<=x<=10000"),
-        (("--workers", 0), "0 is not in the range 1<=x<=10000"),
+        (("--workers", 0), "0 is not in the range x>=1"),
         (("--quiet", "--verbose"), "exclude each other"),
         (("--config", "missing.json"), "does not exist"),
     ],

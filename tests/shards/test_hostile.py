@@ -376,7 +376,7 @@ def edit_index_text(path: Path) -> None:
         ({"file": "IBUG-00000.hdf5"}, "expected a name that ends in .h5"),
         ({"file": "dataset.json"}, "expected a name that ends in .h5"),
         ({"file": ".uvgen-tmp-0123456789ab-x-00000.h5"}, "is no temporary one"),
-        ({"file": "../IBUG-00000.h5"}, "entry of"),
+        ({"file": "../IBUG-00000.h5"}, "expected a name"),
         ({"size_bytes": 31}, "2 samples in the 31 bytes of"),
         ({"samples": 1 << 28}, "268435456 samples in the"),
     ],
