@@ -8,6 +8,7 @@ import click
 
 from uvgen.cli.options import ANY_PATH, MODEL, untrusted_option
 from uvgen.cli.results import json_option, print_json
+from uvgen.storage.names import printable
 
 
 @click.command("doctor")
@@ -66,7 +67,7 @@ def _shown(finding: Any) -> str:
     from uvgen.doctor.checks import CHECKS
 
     check = CHECKS[finding.code]
-    return f"{finding.code} {check.level}: {check.title}\n    {finding.text}\n    {check.cure}"
+    return f"{finding.code} {check.level}: {check.title}\n    {printable(finding.text)}\n    {check.cure}"
 
 
 def _explain(code: str) -> None:

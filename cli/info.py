@@ -7,6 +7,7 @@ import click
 
 from uvgen.cli.options import ANY_PATH, untrusted_option
 from uvgen.cli.results import json_option, print_json
+from uvgen.storage.names import printable
 
 
 @click.command("info")
@@ -29,7 +30,7 @@ def command(shards: Path, untrusted: bool, as_json: bool) -> None:
     if as_json:
         print_json(info.to_plain())
     else:
-        click.echo("\n".join(f"{name:<12} {text}".rstrip() for name, text in _lines(info)))
+        click.echo("\n".join(printable(f"{name:<12} {text}".rstrip()) for name, text in _lines(info)))
 
 
 def _lines(info: Any) -> list[tuple[str, str]]:

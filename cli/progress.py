@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from uvgen.cli.results import print_json
+from uvgen.storage.names import printable
 
 _SECONDS_BETWEEN_LINES = 5.0
 _SECONDS_BETWEEN_LOOKS = _SECONDS_OF_A_PHASE = 0.5
@@ -40,7 +41,7 @@ class Progress:
         self._began = self._spoke = time.perf_counter()
         self._counted: tuple[float, int] | None = None  # when the first samples were done, and how many
         self._said = True  # that this phase is going on
-        self._lines = verbose or not sys.stderr.isatty()
+        self._lines = verbose or sys.stderr is None or not sys.stderr.isatty()
         self._bar: Any = None
         if not quiet and not self._lines:
             from tqdm import tqdm
@@ -181,13 +182,13 @@ def count(n: int, what: str) -> str:
 def show_quality(quality: Any) -> None:
     """Print how far labels are from annotations, where the data set has some."""
     if quality is not None:
-        click.echo(quality.summary())
+        click.echo(printable(quality.summary()))
 
 
 def show_warnings(warnings: Any) -> None:
     """Print what is probably wrong, on stderr, also where only errors are asked for: labels may be useless."""
     for text in warnings:
-        click.echo(f"warning: {text}", err=True)
+        click.echo(f"warning: {printable(text)}", err=True)
 
 
 def _name_skipped(skipped: Any, most: int = 20) -> None:

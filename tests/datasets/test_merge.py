@@ -1,11 +1,13 @@
 """Data sets put together and parts of one: the same bits in new shards."""
 
 import dataclasses
+import hashlib
 import shutil
 from pathlib import Path
 
+import h5py
 import pytest
-from support.builds import SMALL, assert_equal_samples, by_name, file_hashes, make
+from support.builds import SMALL, assert_equal_samples, by_name, edit_index, file_hashes, make
 from support.toy import write_tree
 
 from uvgen import (
@@ -52,6 +54,8 @@ def plain(tree, model_path, tmp_path_factory) -> Path:
 def test_merge_of_a_whole_set_gives_its_bytes(built, tmp_path) -> None:
     merge_shards(built, tmp_path / "out")
     whole, copied = file_hashes(built), file_hashes(tmp_path / "out")
+    edit_index(tmp_path / "out", lambda content: content["plan"].pop("merged_from"))
+    copied["dataset.json"] = hashlib.sha256((tmp_path / "out/dataset.json").read_bytes()).hexdigest()
     if "flipped" in open_shards(built).fields:  # its shards are of one copy each; here they are filled
         del whole["dataset.json"], copied["dataset.json"]
         assert whole["constants.npz"] == copied["constants.npz"]
@@ -104,6 +108,22 @@ def test_merge_goes_on_where_it_stopped(plain, tmp_path) -> None:
     result = merge_shards(plain, tmp_path / "out")
     assert 0 < result.new_samples < result.samples
     assert file_hashes(tmp_path / "out") == file_hashes(tmp_path / "whole")
+
+
+def test_merge_does_not_go_on_with_other_sources(plain, tree, model_path, tmp_path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        merge_shards(plain, tmp_path / "out", progress=_interrupt)
+    shutil.copytree(plain, tmp_path / "other")
+    with h5py.File(tmp_path / "other/IBUG-00000.h5", "r+") as file:
+        file["landmarks"][0, 0] += 1
+    path = tmp_path / "other/IBUG-00000.h5"
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    edit_index(
+        tmp_path / "other",
+        lambda content: [e.update(sha256=digest) for e in content["shards"] if e["file"] == path.name],
+    )
+    with pytest.raises(OutputError, match="out: was made with other shards"):
+        merge_shards(tmp_path / "other", tmp_path / "out")
 
 
 def _interrupt(_: object) -> None:

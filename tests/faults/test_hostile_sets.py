@@ -255,6 +255,21 @@ def test_overwrite_takes_shards_without_an_index_and_no_other_file(shards, model
     assert make(tree, model_path, shards, overwrite=True).samples == 9
 
 
+def test_overwrite_that_is_stopped_while_it_deletes_can_be_run_again(shards, model_path, tmp_path, monkeypatch) -> None:
+    tree, whole = write_tree(tmp_path / "tree"), Path.unlink
+
+    def stop(path: Path, *arguments: Any, **options: Any) -> None:
+        if path.name == "IBUG-00000.h5":
+            raise KeyboardInterrupt
+        whole(path, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", stop)
+        with pytest.raises(KeyboardInterrupt):
+            make(tree, model_path, shards, overwrite=True)
+    assert make(tree, model_path, shards).samples == 9  # the index is the last to go
+
+
 def test_build_killed_before_its_constants_goes_on(model_path, tmp_path, monkeypatch) -> None:
     tree, out = write_tree(tmp_path / "tree"), tmp_path / "out"
 

@@ -348,6 +348,14 @@ def test_report_begins_anew_where_a_killed_run_left_a_draft(shards: Path, tmp_pa
     assert not (tmp_path / "report/data/left.js").exists() and not draft.exists()
 
 
+def test_report_with_something_else_in_its_folder_is_not_replaced(shards: Path, tmp_path: Path) -> None:
+    write_report(shards, tmp_path / "report", worst=1)
+    (tmp_path / "report/bad.txt").write_text("marks")
+    with pytest.raises(OutputError, match=r"bad\.txt: is in a report's folder and no part of it"):
+        write_report(shards, tmp_path / "report", worst=1, overwrite=True)
+    assert (tmp_path / "report/bad.txt").read_text() == "marks"
+
+
 def test_report_that_another_process_makes_is_refused(shards: Path, tmp_path: Path) -> None:
     with exclusive(draft_of(tmp_path / "report")), pytest.raises(BusyError):
         write_report(shards, tmp_path / "report", worst=1)

@@ -4,6 +4,7 @@ Crops, maps and every other field are moved as they are stored: nothing is decod
 """
 
 import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -181,6 +182,7 @@ def merge_shards(
     plan = {
         **indexes[0].plan,
         "samples": len(samples),
+        "merged_from": _hash_of(indexes),
         "names_sha256": hashlib.sha256("\n".join(sample.name for sample in samples).encode()).hexdigest(),
     }
     return make_shards(
@@ -189,6 +191,12 @@ def merge_shards(
         timeout=timeout, overwrite=overwrite, progress=progress,
         doing="copying",
     )  # fmt: skip
+
+
+def _hash_of(indexes: Sequence[Index]) -> str:
+    """Of the sources' shards, so that a merge does not go on with others."""
+    hashes = [sorted(entry.sha256 or "" for entry in index.shards) for index in indexes]
+    return hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
 
 
 class _Place(NamedTuple):

@@ -26,6 +26,7 @@ from uvgen.shards.constants import CONSTANTS, constants_bytes, write_constants
 from uvgen.shards.format import is_shard
 from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry, SkippedSample, known, plain
 from uvgen.storage.files import TEMPORARY_PREFIX, check_folder
+from uvgen.storage.isolated import reading_in_child
 from uvgen.storage.journal import Journal
 
 
@@ -202,11 +203,14 @@ def check_output(out: Path, *, overwrite: bool = False) -> None:
 
 def _check_foreign(out: Path, *, overwrite: bool) -> None:
     """Raise OutputError where a folder without an index holds files of the names that a data set has."""
-    named = [out / CONSTANTS, *out.glob("[!.]*-[0-9][0-9][0-9][0-9][0-9].h5")] if out.is_dir() else []
-    for path in sorted(named):
-        if os.path.lexists(path) and not (overwrite and (path.name == CONSTANTS or is_shard(path))):
-            more = "; overwrite it if it is left of a data set" if path.name == CONSTANTS or is_shard(path) else ""
-            raise OutputError(f"{path}: is there, and no {DATASET_INDEX} that lists it; choose another folder{more}")
+    named = [out / CONSTANTS, *out.glob(_SHARDS)] if out.is_dir() else []
+    with reading_in_child(overwrite):  # files of anybody's
+        for path in sorted(named):
+            if os.path.lexists(path) and not (overwrite and (path.name == CONSTANTS or is_shard(path))):
+                more = "" if overwrite else ", or overwrite what is left of a data set"
+                raise OutputError(
+                    f"{path}: is there, and no {DATASET_INDEX} that lists it; choose another folder{more}"
+                )
 
 
 def _read(folder: Path) -> Index:
@@ -234,11 +238,12 @@ def _noticed(remarks: Sequence[tuple[str, str]], exif: str) -> list[str]:
 
 
 _JOURNAL = f"{TEMPORARY_PREFIX}journal"
+_SHARDS = "[!.]*-[0-9][0-9][0-9][0-9][0-9].h5"
 _SECONDS_BETWEEN_WRITES = 10.0
 
 _HASHES = {
     "model_sha256": "another model", "weight_mask_sha256": "another weight mask", "augmented_from": "other shards",
-    "names_sha256": "another list of samples",
+    "merged_from": "other shards", "names_sha256": "another list of samples",
 }  # fmt: skip
 
 
@@ -275,10 +280,11 @@ class _ShardRecord:
         folder = self._folder
         if self._overwrite:
             self._journal.remove()
-            (folder / DATASET_INDEX).unlink(missing_ok=True)
-            for path in folder.glob("[!.]*-[0-9][0-9][0-9][0-9][0-9].h5"):
-                if is_shard(path):
+            with reading_in_child(True):
+                for path in [path for path in folder.glob(_SHARDS) if is_shard(path)]:
                     path.unlink()
+            (folder / CONSTANTS).unlink(missing_ok=True)
+            (folder / DATASET_INDEX).unlink(missing_ok=True)  # last: without it, the others would be somebody else's
         if (folder / DATASET_INDEX).exists():
             index = _read(folder)
             check_same(folder, _settings(index), _settings(self.index), _HASHES)

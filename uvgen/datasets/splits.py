@@ -22,6 +22,7 @@ from uvgen.samples.find import source_photograph
 from uvgen.shards.index import DATASET_INDEX, Index, data_folder
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import check_file, replaced_on_success, same_content
+from uvgen.storage.locks import locked
 from uvgen.storage.names import brief
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import read_text
@@ -268,6 +269,15 @@ def write_splits(path: Path, splits: Iterable[Split], *, overwrite: bool = False
     DatasetError
         Where the file holds something else.
     """
+    folder = path.absolute().parent
+    if not folder.exists():
+        check_file(path)
+        folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, wait=True):  # two at once would each keep what they have read
+        _write_splits(path, splits, overwrite)
+
+
+def _write_splits(path: Path, splits: Iterable[Split], overwrite: bool) -> None:
     there = read_splits(path) if path.exists() else {}
     for split in splits:
         old = there.get(split.name)

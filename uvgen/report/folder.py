@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from uvgen.errors import SettingsError
+from uvgen.errors import OutputError, SettingsError
 from uvgen.storage.files import check_folder, check_new_folder, draft_of, folder_on_success
 from uvgen.storage.locks import exclusive
 
@@ -19,6 +19,8 @@ def check_report_folder(out: Path, *, overwrite: bool) -> None:
         check_new_folder(out)
     elif not overwrite:
         raise SettingsError(f"{out}: holds a report already; choose another folder, or overwrite it")
+    elif others := sorted({path.name for path in out.iterdir()} - {part.split("/")[0] for part in _PARTS}):
+        raise OutputError(f"{out / others[0]}: is in a report's folder and no part of it; move it away first")
     check_folder(out.absolute().parent, out)
 
 
@@ -50,9 +52,11 @@ def report_on_success(out: Path, *, overwrite: bool) -> Iterator[Path]:
         Where it cannot be written.
     """
     old = _is_report(out) and overwrite
-    target = out.with_name(f"{out.name}.new") if old else out
+    new = draft_of(out).with_name(f"{draft_of(out).name}-new")
+    target = new if old else out
     draft = draft_of(target)
     with exclusive(draft):
+        shutil.rmtree(new, ignore_errors=True)  # of a run that was killed before it took the old one's place
         try:
             with folder_on_success(target) as folder:
                 _empty(folder)

@@ -29,6 +29,7 @@ from uvgen.report.table import BIT, FLAGS, SampleTable
 from uvgen.samples.find import find_names
 from uvgen.shards.index import Index
 from uvgen.shards.reader import ShardReader
+from uvgen.storage.names import printable
 
 WORST = 1000
 """How many samples have pictures, by default."""
@@ -169,7 +170,7 @@ def write_report(
             if progress is not None:
                 progress(len(drawn.pictured.samples))
         heights = reader.column("image_height")
-        title = reader.folder.resolve().name
+        title = printable(reader.folder.resolve().name)
         about = describe(title, index, reader.config, table, heights, verified, quality, model, len(shown), n_pages)
         _write_rows(draft, table, shown)
         _write_overview(draft, about, reader, n_pages, listed=names is not None)

@@ -283,7 +283,7 @@ def _numbers(there: Sequence[str], names: Iterable[str]) -> list[int]:
     if missing := sorted(wanted - known):
         example = there[0] if there else "none"
         raise InputError(
-            f"{len(missing)} listed samples are not there, first {brief(missing[0])}; names look like {example}"
+            f"{len(missing)} listed samples are not there, first {brief(missing[0])}; names look like {brief(example)}"
         )
     return [k for k, key in enumerate(keys) if key in wanted]
 

@@ -168,7 +168,7 @@ def draft_of(folder: Path) -> Path:
     """
     target = Path(os.path.realpath(folder))
     code = hmac.new(_secret(), os.fsencode(target), "sha256").hexdigest()[:16]
-    return target.with_name(f"{TEMPORARY_PREFIX}{target.name[-150:]}-{code}")
+    return target.with_name(f"{TEMPORARY_PREFIX}{os.fsdecode(os.fsencode(target.name)[-120:])}-{code}")
 
 
 @cache
@@ -176,6 +176,8 @@ def _secret() -> bytes:
     """A number that is made once and kept in the user's cache folder; where that cannot be written, the machine's."""
     path = cache_folder() / "secret"
     with suppress(OSError):
+        if path.exists() and path.stat().st_size != 32:  # cut short by a power failure
+            path.unlink()
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(temporary_name(path.name))
