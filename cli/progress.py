@@ -65,6 +65,7 @@ class Progress:
         self._what, self._first, self._total, self._done, self._counted = what, first, total, 0, None
         self._began, self._said = time.perf_counter(), False
         if self._bar is not None:
+            self._bar.refresh()  # what was reached in the phase that ends
             self._bar.bar_format = _PHASE if total is None else _COUNTED
             self._bar.set_description_str(first, refresh=False)
             self._bar.set_postfix_str("", refresh=False)
