@@ -174,6 +174,13 @@ def test_merge_of_a_damaged_shard_is_refused_and_leaves_no_copy_of_it(plain, tmp
     assert "IBUG-00000.h5" not in file_hashes(tmp_path / "out")
 
 
+def test_merge_of_a_set_whose_shard_is_missing_names_it(plain, tmp_path) -> None:
+    shutil.copytree(plain, tmp_path / "bad")
+    (tmp_path / "bad/IBUG-00000.h5").unlink()
+    with pytest.raises(DatasetError, match=r"IBUG-00000\.h5: (cannot be read|no such file)"):
+        merge_shards(tmp_path / "bad", tmp_path / "out")
+
+
 def test_merge_of_an_unfinished_set_is_refused(plain, tree, model_path, tmp_path) -> None:
     with pytest.raises(KeyboardInterrupt):
         make(tree, model_path, tmp_path / "part", progress=_interrupt)

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from uvgen.augment.values import AugmentationDraw
 from uvgen.datasets.config import CopyConfig, DatasetConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, augmented_fields, known_layouts, required_fields
 from uvgen.datasets.record import ShardResult
-from uvgen.errors import DatasetError, SampleError
+from uvgen.datasets.source import check_source_hash
+from uvgen.errors import SampleError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import transform_points
 from uvgen.images.codecs import encode_jpeg
@@ -28,7 +29,6 @@ from uvgen.progress import counted
 from uvgen.shards.index import ShardEntry, SkippedSample
 from uvgen.shards.shard import OpenShard
 from uvgen.shards.writer import write_shard
-from uvgen.storage.files import sha256_file
 from uvgen.storage.isolated import Hdf5Process
 
 _BATCH = 32
@@ -109,7 +109,7 @@ def _make_shard(
         skipped.append(SkippedSample(name, task.file, str(error)))
 
     path = job.source / task.source.file
-    _check_hash(path, task.source)
+    check_source_hash(path, task.source)
     required = required_fields(dataclasses.replace(job.config, copied=None))
     with OpenShard(path, task.source.samples, known_layouts(job.config.build), process, required=required) as source:
         if task.trial is not None:
@@ -127,26 +127,6 @@ def _make_shard(
             expected=task.expected,
         )
     return ShardResult(entry, tuple(skipped))
-
-
-def _check_hash(path: Path, entry: ShardEntry) -> None:
-    """Raise DatasetError where a source shard is not what was built: its copies would pass for sound."""
-    try:
-        stat = path.stat()
-        found = _hash(path, stat.st_size, stat.st_mtime_ns)
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror or error})") from error
-    if found != entry.sha256:
-        raise DatasetError(
-            f"{path}: its SHA-256 is not the one in the index: damaged or changed; run `uvgen verify --repair "
-            f"{path.parent}`, or delete it and run the `uvgen build` that made it again"
-        )
-
-
-@lru_cache(maxsize=4)
-def _hash(path: Path, size: int, time_ns: int) -> str:
-    """Of a source shard, once for all its copies that this process makes."""
-    return sha256_file(path)
 
 
 def _moved_annotation(sample: Mapping[str, Any], draw: AugmentationDraw) -> dict[str, Any]:

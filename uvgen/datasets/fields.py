@@ -1,11 +1,13 @@
 """Which fields the samples of a data set have."""
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from uvgen.augment.values import Augmentation
 from uvgen.datasets.config import BuildConfig, DatasetConfig
+from uvgen.datasets.source import stored_fields
 from uvgen.fixed_point import FixedPoint
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.read import EXTRAS
@@ -111,17 +113,10 @@ def odd_codes(config: DatasetConfig, attributes: Mapping[str, Any]) -> str:
 
 def augmented_fields(source: OpenShard, augmentation: Augmentation) -> dict[str, Field]:
     """The source's fields, and two more: what was done to a sample, and whether it is mirrored."""
-    fields = {}
-    for name in source.fields:
-        shape, dtype = source.layouts[name]
-        attributes = source.attributes[name]
-        codes = FixedPoint.of_attributes(attributes)
-        if name == "posmap" and codes is not None:
-            # rounded before it is moved, and again: a rotation by 45° adds two coordinates' errors
-            moved = math.sqrt(2) * augmentation.scale[1]
-            attributes = {**attributes, "rounding": codes.scale / 2 * (1 + moved)}
-        kind = "str" if dtype.kind == "S" else dtype.name
-        fields[name] = Field(kind, shape, name in ("image", "posmap"), attributes)
-    if source.has_jpegs:
-        fields["image"] = Field("bytes", (), attributes=source.image_attributes)
+    fields = stored_fields(source)
+    if "posmap" in fields and (codes := FixedPoint.of_attributes(fields["posmap"].attributes)) is not None:
+        # rounded before it is moved, and again: a rotation by 45° adds two coordinates' errors
+        moved = math.sqrt(2) * augmentation.scale[1]
+        attributes = {**fields["posmap"].attributes, "rounding": codes.scale / 2 * (1 + moved)}
+        fields["posmap"] = dataclasses.replace(fields["posmap"], attributes=attributes)
     return {**fields, **AUGMENTED}

@@ -18,6 +18,7 @@ from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.fields import known_layouts, required_fields
 from uvgen.datasets.open import listed_names, reader_of
 from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards
+from uvgen.datasets.source import check_source_hash, stored_fields
 from uvgen.datasets.splits import split_names
 from uvgen.errors import DatasetError, InputError
 from uvgen.jobs.run import RETRIES, check_run
@@ -28,7 +29,6 @@ from uvgen.shards.format import Field
 from uvgen.shards.index import Index, ShardEntry, data_folder
 from uvgen.shards.shard import OpenShard
 from uvgen.shards.writer import write_shard
-from uvgen.storage.files import sha256_file
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import brief
 
@@ -72,9 +72,10 @@ class MergeJob:
 
     def _make(self, process: Hdf5Process | None, task: MergeTask) -> ShardResult:
         with _opened(task.pieces[0], self.config, process) as shard:
-            known = [*known_layouts(self.config.build)]
-            written = sorted(_fields(shard).items(), key=lambda item: known.index(item[0]) if item[0] in known else 99)
-            fields = dict(written)  # in the order in which a build writes them: all of a set gives the same bytes
+            order = {name: k for k, name in enumerate(known_layouts(self.config.build))}
+            stored = stored_fields(shard).items()
+            # in the order in which a build writes them: all of a set gives the same bytes
+            fields = dict(sorted(stored, key=lambda item: order.get(item[0], len(order))))
             attributes = {key: value for key, value in shard.file_attributes.items() if key not in _WRITTEN_ANEW}
         rows = (rows for piece in task.pieces for rows in self._rows(piece, fields, process))
         compression = self.config.build.compression
@@ -82,10 +83,9 @@ class MergeJob:
 
     def _rows(self, piece: Piece, fields: Mapping[str, Field], process: Hdf5Process | None) -> Iterator[dict[str, Any]]:
         path = piece.folder / piece.entry.file
-        if sha256_file(path) != piece.entry.sha256:
-            raise DatasetError(f"{path}: its SHA-256 is not the one in the index: damaged or changed; make it again")
+        check_source_hash(path, piece.entry)
         with _opened(piece, self.config, process) as shard:
-            if (found := _fields(shard)) != fields:
+            if (found := stored_fields(shard)) != fields:
                 odd = next(name for name in {**fields, **found} if fields.get(name) != found.get(name))
                 raise DatasetError(f"{path}: {odd} is not as in the other shards, expected the same in all of them")
             for first in range(0, len(piece.rows), _BATCH):
@@ -101,17 +101,6 @@ def _opened(piece: Piece, config: DatasetConfig, process: Hdf5Process | None) ->
 
 def _stored(shard: OpenShard, name: str, row: int) -> Any:
     return shard.encoded_image(row) if name == "image" and shard.has_jpegs else shard.read(name, row)
-
-
-def _fields(shard: OpenShard) -> dict[str, Field]:
-    fields = {}
-    for name in shard.fields:
-        shape, dtype = shard.layouts[name]
-        kind = "str" if dtype.kind == "S" else dtype.name
-        fields[name] = Field(kind, shape, name in ("image", "posmap"), shard.attributes[name])
-    if shard.has_jpegs:
-        fields["image"] = Field("bytes", (), attributes=shard.image_attributes)
-    return fields
 
 
 def merge_shards(

@@ -1,0 +1,42 @@
+"""Shards that other shards are made of, by `uvgen augment` and `uvgen merge`: whole, and with what fields."""
+
+from functools import lru_cache
+from pathlib import Path
+
+from uvgen.errors import DatasetError
+from uvgen.shards.format import Field
+from uvgen.shards.index import ShardEntry
+from uvgen.shards.shard import OpenShard
+from uvgen.storage.files import sha256_file
+
+
+def check_source_hash(path: Path, entry: ShardEntry) -> None:
+    """Raise DatasetError where a source shard is not what its index lists: what is made of it would pass for sound."""
+    try:
+        stat = path.stat()
+        found = _hash(path, stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if found != entry.sha256:
+        raise DatasetError(
+            f"{path}: its SHA-256 is not the one in the index: damaged or changed; run `uvgen verify --repair "
+            f"{path.parent}`, or delete it and run the `uvgen build` that made it again"
+        )
+
+
+@lru_cache(maxsize=4)
+def _hash(path: Path, size: int, time_ns: int) -> str:
+    """Of a source shard, once for all that this process makes of it."""
+    return sha256_file(path)
+
+
+def stored_fields(source: OpenShard) -> dict[str, Field]:
+    """A shard's fields as a writer takes them: what is stored the same way has the same values and attributes."""
+    fields = {}
+    for name in source.fields:
+        shape, dtype = source.layouts[name]
+        kind = "str" if dtype.kind == "S" else dtype.name
+        fields[name] = Field(kind, shape, name in ("image", "posmap"), source.attributes[name])
+    if source.has_jpegs:
+        fields["image"] = Field("bytes", (), attributes=source.image_attributes)
+    return fields
