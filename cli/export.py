@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from uvgen.cli.options import ANY_PATH, EXISTING_FILE, MODEL, untrusted_option, workers_option
+from uvgen.cli.options import ANY_PATH, EXISTING_FILE, MODEL, overwrite_option, untrusted_option, workers_option
 from uvgen.cli.progress import cores, count, reported
 
 
@@ -18,6 +18,7 @@ from uvgen.cli.progress import cores, count, reported
 @workers_option
 @click.option("--list", "list_path", type=EXISTING_FILE, help="Samples to write, a name a line; others are not.")
 @click.option("--split", metavar="NAME", help="Write the samples of this part of splits.json.")
+@overwrite_option("an export")
 @untrusted_option
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 def command(
@@ -31,6 +32,7 @@ def command(
     workers: int | None,
     retries: int,
     timeout: float | None,
+    overwrite: bool,
     untrusted: bool,
     quiet: bool,
 ) -> None:
@@ -46,16 +48,15 @@ def command(
     Exit status: 0 done, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
     """
     from uvgen import export_shards
-    from uvgen.storage.files import check_folder, check_new_folder
+    from uvgen.datasets.export.run import check_export_folder
 
     if list_path is not None and split is not None:
         raise click.UsageError("--list and --split exclude each other")
-    check_new_folder(out)
-    check_folder(out.absolute().parent, out)
+    check_export_folder(out, overwrite=overwrite)
     with reported(quiet=quiet):
         result = export_shards(
             shards, out, to, model=model_path, quality=quality, names=list_path, split=split,
-            workers=workers or cores(), retries=retries, timeout=timeout, untrusted=untrusted,
+            workers=workers or cores(), retries=retries, timeout=timeout, overwrite=overwrite, untrusted=untrusted,
         )  # fmt: skip
     if not quiet:
         click.echo(f"{out}: {count(result.samples, 'sample')} as {to}")

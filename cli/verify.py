@@ -65,7 +65,7 @@ def command(
       uvgen verify augmented/ --repair --model bfm.h5 --source shards/
 
     With --repair, damaged and missing files are made first, then all are checked. Whole files are not touched, and no
-    file is replaced by another than the one that was there. --workers, --retries and --timeout concern repairing.
+    file is replaced by another than the one that was there.
 
     \b
     Exit status: 0 sound (warnings included; with --repair: sound now), 1 problems were found or are left (each is
@@ -76,11 +76,13 @@ def command(
     for name, given in {"--data": data, "--source": source, "--weights": weights_path}.items():
         if given is not None and not repair:
             raise click.UsageError(f"{name}: only with --repair")
+    how: dict[str, Any] = {
+        "workers": workers or cores(), "retries": retries, "timeout": timeout, "untrusted": untrusted,
+    }  # fmt: skip
     if repair:
-        how = {"workers": workers or cores(), "retries": retries, "timeout": timeout, "untrusted": untrusted}
         _repair(shards, quiet, data=data, source=source, model=model_path, weights=weights_path, **how)
     with reported(quiet=quiet):
-        result = verify_shards(shards, model=model_path, untrusted=untrusted)
+        result = verify_shards(shards, model=model_path, **how)
     for problem in result.problems:
         click.echo(problem, err=True)
     if as_json:

@@ -28,7 +28,7 @@ from support.faults import faulty_environment
 from support.toy import toy_model, write_sample, write_tree
 
 from uvgen import build_shards, load_model, open_shards, verify_shards
-from uvgen.errors import DatasetError
+from uvgen.errors import DatasetError, OutputError
 from uvgen.models.morphable import make_model, save_model
 from uvgen.samples.find import find_samples
 from uvgen.storage.files import temporary_name
@@ -312,6 +312,26 @@ def test_build_where_the_index_says_that_samples_are_missing_makes_their_shards(
         content["n_samples"] = 0
 
     edit_index(out, change)
+    make(tree, model_path, out)
+    assert file_hashes(out) == expected
+
+
+def test_build_run_again_does_not_replace_a_file_that_no_run_made(tree: Path, model_path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    make(tree, model_path, out)
+    expected = file_hashes(out)
+
+    def change(content: dict[str, Any]) -> None:
+        (entry,) = [entry for entry in content["shards"] if entry["file"] == "IBUG-00001.h5"]
+        content["shards"].remove(entry)
+        content["n_samples"] -= entry["samples"]
+
+    edit_index(out, change)
+    (out / "IBUG-00001.h5").write_text("mine")
+    with pytest.raises(OutputError, match=r"IBUG-00001.h5: is no shard of uvgen, and a shard of"):
+        make(tree, model_path, out)
+    assert (out / "IBUG-00001.h5").read_text() == "mine"
+    (out / "IBUG-00001.h5").unlink()
     make(tree, model_path, out)
     assert file_hashes(out) == expected
 

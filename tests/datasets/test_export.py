@@ -19,7 +19,7 @@ import uvgen
 from uvgen import Augmentation, open_shards
 from uvgen.datasets.augmented import augment_shards
 from uvgen.datasets.export.run import TARGETS, export_shards
-from uvgen.errors import BusyError, DatasetError, InputError
+from uvgen.errors import BusyError, DatasetError, InputError, OutputError, SettingsError
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import draft_of
@@ -160,6 +160,43 @@ def test_export_into_a_filled_folder_is_refused_and_touches_nothing(built: Path,
     assert file_hashes(tmp_path) == before
 
 
+def test_export_overwrites_an_export_alone(built: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    export_shards(built, tmp_path / "new", "prnet", quality=80)
+    export_shards(built, out, "npy")
+    before = hashes_below(out)
+    with pytest.raises(SettingsError, match="out: holds an export already"):
+        export_shards(built, out, "prnet", quality=80)
+    (out / "IBUG/mine").write_text("mine")
+    with pytest.raises(OutputError, match="out: holds other files than its export had"):
+        export_shards(built, out, "prnet", quality=80, overwrite=True)
+    (out / "IBUG/mine").unlink()
+    assert hashes_below(out) == before
+    result = export_shards(built, out, "prnet", quality=80, overwrite=True)
+    assert hashes_below(out) == hashes_below(tmp_path / "new") and ".uvgen-export.json" not in map(str, result.files)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "out"]
+
+
+def test_export_that_fails_to_overwrite_leaves_the_old_one(built: Path, tmp_path: Path) -> None:
+    rename(built, tmp_path / "broken", lambda name: name)
+    (tmp_path / "broken/IBUG-00001.h5").write_bytes(b"no shard")
+    export_shards(built, tmp_path / "out", "npy")
+    before = hashes_below(tmp_path / "out")
+    with pytest.raises(DatasetError, match=r"IBUG-00001.h5: cannot be read"):
+        export_shards(tmp_path / "broken", tmp_path / "out", "npy", overwrite=True)
+    assert hashes_below(tmp_path / "out") == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken", "out"]
+
+
+@pytest.mark.parametrize("mark", ["", "[]", "{", '{"files": "3"}', "[" * 10000])
+def test_export_beside_a_mark_that_uvgen_did_not_write_deletes_nothing(built: Path, tmp_path: Path, mark: str) -> None:
+    (tmp_path / ".uvgen-export.json").write_text(mark)
+    (tmp_path / "mine").write_text("mine")
+    with pytest.raises(OutputError, match="holds other files than its export had"):
+        export_shards(built, tmp_path, "npy", overwrite=True)
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
 def test_export_of_a_damaged_set_leaves_nothing(built: Path, tmp_path: Path) -> None:
     rename(built, tmp_path / "broken", lambda name: name)
     (tmp_path / "broken/IBUG-00001.h5").write_bytes(b"no shard")
@@ -234,7 +271,7 @@ def test_uvgen_export_says_what_it_wrote(uvgen: Any, built: Path, tmp_path: Path
     assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'out'}: {N} samples as prnet\n")
     again = uvgen("export", built, "--to", "prnet", "--out", tmp_path / "out")
     assert again.exit_code == 1
-    refusal = "exists and is not empty, expected a new folder; choose another, or remove it (--out)"
+    refusal = "holds an export already; choose another folder, or overwrite it (--out, --overwrite)"
     assert again.stderr == f"uvgen: {tmp_path / 'out'}: {refusal}\n"
     assert uvgen("export", built, "--to", "tfrecord", "--out", tmp_path / "x").exit_code == 2
     nothing = uvgen("export", tmp_path, "--to", "npy", "--out", tmp_path / "x", "--quiet")
@@ -270,7 +307,7 @@ def test_export_with_other_settings_starts_its_draft_anew(built: Path, tmp_path:
     with pytest.raises(KeyboardInterrupt):
         export_shards(built, tmp_path / "out", "npy", progress=stop)
     export_shards(built, tmp_path / "out", "webdataset")
-    assert {path.suffix for path in (tmp_path / "out").rglob("*") if path.is_file()} == {".tar", ".npy"}
+    assert {path.suffix for path in (tmp_path / "out").rglob("*") if path.is_file()} == {".tar", ".npy", ".json"}
     assert [path.name for path in (tmp_path / "out").glob("*.npy")] == ["weight_mask.npy"]
 
 

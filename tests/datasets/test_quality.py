@@ -466,7 +466,7 @@ def test_quality_of_turned_versions_with_their_own_annotations_says_nothing(mode
 def test_verify_finds_a_stored_nme_that_is_not_its_landmarks(tree: Path, model_path: Path, tmp_path: Path) -> None:
     import h5py
 
-    from uvgen.datasets.verify import _check_nme
+    from uvgen.datasets.shard_checks import _check_nme
     from uvgen.shards.shard import OpenShard
 
     make(tree, model_path, tmp_path / "out")

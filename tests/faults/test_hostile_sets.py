@@ -226,6 +226,27 @@ def test_preview_of_a_map_that_leads_far_away_says_so(model_path, tmp_path, uvge
     assert result.exit_code == 1 and "its map" in result.stderr and not (tmp_path / "sheet.png").exists()
 
 
+@pytest.mark.parametrize("value", [1e9, np.nan])
+def test_augment_of_a_map_that_leads_far_away_leaves_its_copies_out(model_path, tmp_path, uvgen, value) -> None:
+    config = dataclasses.replace(SMALL, posmap_dtype="float32")
+    make(write_tree(tmp_path / "tree"), model_path, tmp_path / "shards", config)
+    with h5py.File(tmp_path / "shards/IBUG-00000.h5", "r+") as file:
+        file["posmap"][0, 3] = value
+    seal(tmp_path / "shards")
+    result = uvgen("augment", tmp_path / "shards", "--out", tmp_path / "out", "--preset", "prnet", "-j", 1)
+    assert result.exit_code == 3 and "an augmented map holds NaN, or more than 1e+06 px" in result.stderr
+    assert verify_shards(tmp_path / "out").sound
+
+
+def test_select_and_info_of_huge_poses_need_no_warnings(shards, uvgen) -> None:
+    with h5py.File(shards / "IBUG-00000.h5", "r+") as file:
+        file["crop_pose"][...] = np.float32(3e38)
+    seal(shards)
+    for words in (("select", shards, "--max-yaw", 30, "--out", "-"), ("info", shards)):
+        result = uvgen(*words)
+        assert result.exit_code == 0 and not result.stderr, words
+
+
 # Folders
 
 

@@ -15,7 +15,7 @@ from uvgen import build_shards, open_shards
 from uvgen.errors import SettingsError
 from uvgen.models.morphable import MorphableModel
 from uvgen.report.javascript import as_json, numbers, packed
-from uvgen.report.table import BIT, SampleTable, oddities
+from uvgen.report.table import BIT, SampleTable, _folders, oddities
 
 
 def test_oddities_are_largest_where_one_number_stands_out() -> None:
@@ -50,6 +50,18 @@ def test_table_flags_parameters_that_build_would_have_left_out(
     make(tmp_path / "300W_LP", model_path, tmp_path / "shards", dataclasses.replace(BIGGER, implausible="keep"))
     table = SampleTable.of(open_shards(tmp_path / "shards"), model)
     np.testing.assert_array_equal(table.flags & BIT["implausible"] > 0, [False, True])
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["a/b/1", "a/c/1", "1"], ["a/b", "a/c", ""]),
+        ([f"{k % 2}/{k}/1" for k in range(70_000)], ["0", "1"] * 35_000),
+        ([f"{k}/1" for k in range(70_000)], [""] * 70_000),
+    ],
+)
+def test_folders_are_few_enough_to_choose_from(names: list[str], expected: list[str]) -> None:
+    assert _folders(names) == expected
 
 
 def test_excluded_samples_are_not_built(tree: Path, model_path: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from uvgen._version import __version__
 from uvgen.augment.sample import apply
 from uvgen.augment.values import AugmentationDraw
 from uvgen.datasets.config import CopyConfig, DatasetConfig
-from uvgen.datasets.fields import MAP_PARAMETERS, augmented_fields, known_layouts, required_fields
+from uvgen.datasets.fields import MAP_PARAMETERS, MOST_PX, augmented_fields, known_layouts, required_fields
 from uvgen.datasets.record import ShardResult
 from uvgen.datasets.source import check_source_hash
 from uvgen.errors import SampleError
@@ -179,6 +179,8 @@ def _rows(
                 image_out=large["image"][k],
                 map_out=None if position_map is None else large["posmap"][k],
             )
+            if "posmap" in large:
+                _check_floats(large["posmap"][k])
         except SampleError as error:
             skip(f"{name}-{copy}", error)
             continue
@@ -222,6 +224,12 @@ def _flipped_maps(
     codes = FixedPoint.for_crop(draws[0].size)
     maps, _, in_range = mapper.codes_and_landmarks(*parameters, codes, flipped=flipped)
     return {i: made if ok else None for i, made, ok in zip(which, maps, in_range, strict=True)}
+
+
+def _check_floats(position_map: NDArray[Any]) -> None:
+    """Raise SampleError where a map of floats holds what no image has."""
+    if position_map.dtype.kind == "f" and not np.abs(position_map).max() <= MOST_PX:  # NaN is not
+        raise SampleError(f"an augmented map holds NaN, or more than {MOST_PX:g} px")
 
 
 def _in_range(position_map: NDArray[Any] | None, size: int) -> NDArray[Any]:

@@ -147,7 +147,8 @@ def _yaws(reader: ShardReader) -> dict[int, int]:
     if "crop_pose" not in reader.fields:
         return {}
     yaws = np.degrees(reader.column("crop_pose")[:, 1].astype(np.float64))
-    bins = np.floor(yaws[np.isfinite(yaws)] / YAW_STEP_DEG).astype(int) * YAW_STEP_DEG
+    yaws = (yaws[np.isfinite(yaws)] + 180) % 360 - 180
+    bins = np.floor(yaws / YAW_STEP_DEG).astype(int) * YAW_STEP_DEG
     return dict(sorted(Counter(bins.tolist()).items()))
 
 

@@ -272,7 +272,7 @@ class _ShardRecord:
         self._constants, self._units, self._state = constants, units, state
         self._folder, self._overwrite = folder, overwrite
         self._journal = Journal(folder / _JOURNAL, [fresh.uvgen, fresh.config, fresh.plan])
-        self._finished: set[str] = set()
+        self._finished, self._listed = set[str](), set[str]()
         self._added, self._written_at, self._write_seconds = 0, time.monotonic(), 0.0
 
     def resume(self) -> None:
@@ -289,16 +289,29 @@ class _ShardRecord:
             index = _read(folder)
             check_same(folder, _settings(index), _settings(self.index), _HASHES)
             self._take_over(index)
+        self._check_places()
         data = constants_bytes(self._constants)
         self.index.constants_sha256 = hashlib.sha256(data).hexdigest()
         self.index.write(folder)  # first: files without an index that lists them are taken for somebody else's
         write_constants(folder, data)
         self._journal.remove()  # what it says is in the index now
 
+    def _check_places(self) -> None:
+        """Raise OutputError where something that no run made is in the place of a shard that is still to be made."""
+        paths = [self._folder / unit.file for unit in self._units if unit.file not in self._listed]
+        with reading_in_child(True):
+            for path in paths:
+                if os.path.lexists(path) and not is_shard(path):
+                    raise OutputError(
+                        f"{path}: is no shard of uvgen, and a shard of this name is to be made; move it away, or "
+                        "choose another output folder"
+                    )
+
     def _take_over(self, index: Index) -> None:
         """Keep what an index and the journal list, less what is damaged, and what can be repaired."""
         folder = self._folder
         index = _with_journal(index, self._journal.read())
+        self._listed = {entry.file for entry in index.shards}
         units = {unit.file: unit.n_samples for unit in self._units}
         n_skipped = Counter(skip.shard for skip in index.skipped)
         index.shards = [

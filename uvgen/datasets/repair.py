@@ -224,6 +224,11 @@ def _config_of(folder: Path, index: Index) -> DatasetConfig:
         raise DatasetError(
             f"{folder}: unfinished, {index.missing} samples are missing; run what made it again, and repair it then"
         )
+    if "merged_from" in index.plan:
+        raise DatasetError(
+            f"{folder}: was put together of other data sets; delete its damaged files, and run the `uvgen merge`, "
+            "`select` or `drop` that made it again"
+        )
     config = DatasetConfig.of_index(index, folder)
     unknown = [key for key, value in index.config.items() if config.to_plain().get(key) != value]
     if unknown:

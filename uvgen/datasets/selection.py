@@ -123,5 +123,5 @@ def _in_range(reader: ShardReader, field: str, low: float | None, high: float | 
         raise InputError(f"{reader.folder}: stores no {field}, expected a set with it; build it again")
     values = reader.column(field)
     if field == "crop_pose":
-        values = np.abs(np.degrees(values[:, 1]))
+        values = np.abs(np.degrees(values[:, 1].astype(np.float64)))
     return (values >= low) & (values <= high)

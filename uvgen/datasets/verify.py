@@ -2,45 +2,30 @@
 
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from uvgen.augment.values import AugmentationDraw
-from uvgen.datasets.annotations import in_image, label_nme
 from uvgen.datasets.config import DatasetConfig
-from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts, odd_codes, required_fields
 from uvgen.datasets.open import check_model, open_shards
 from uvgen.datasets.quality import LabelQuality, label_quality
+from uvgen.datasets.shard_checks import shard_problems
 from uvgen.datasets.splits import check_splits
-from uvgen.errors import DatasetError, InputError
-from uvgen.fixed_point import decode
-from uvgen.geometry import pose_to_image
-from uvgen.maps.labels import crop_pose
+from uvgen.errors import DatasetError
+from uvgen.jobs.run import RETRIES, check_run, results
 from uvgen.maps.position_mapper import PositionMapper
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance, begin
 from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry, data_folder
-from uvgen.shards.shard import OpenShard
 from uvgen.storage.files import sha256_file
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import printable
 from uvgen.storage.reading import irregular
 
-_BATCH = 64
-_MOST = 1e6  # px, or radians
-_N_TEXELS = 512  # compared of each map
-_FLOAT_TOLERANCE = 1e-3  # px: 0 on the processor that made them; another's matrix product has other last bits
-
-
-_NME_TOLERANCE = 1e-3  # relative: landmarks are stored as float32
-_POSE_TOLERANCE = 1e-5  # of scale and shift: poses are stored as float32
+_SAMPLES_PER_PROCESS = 1000  # at least: a process takes as long to start as hundreds of samples to check
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +77,9 @@ def verify_shards(
     path: str | os.PathLike[str],
     *,
     model: MorphableModel | str | os.PathLike[str] | None = None,
+    workers: int = 1,
+    retries: int = RETRIES,
+    timeout: float | None = None,
     untrusted: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> VerifyResult:
@@ -104,6 +92,10 @@ def verify_shards(
     model : MorphableModel or path-like, optional
         With it, every stored map is compared at sampled texels with the map made from the stored parameters,
         and the stored landmarks with those of the model.
+    workers : int
+        Processes at most; small sets are checked by fewer.
+    retries, timeout
+        As for `uvgen.build_shards`; a shard at which processes die or hang is a problem like others.
     untrusted : bool
         Read the shards, and `model` where it is a file, in a child process: a shard that breaks HDF5 is then a problem
         like others.
@@ -130,12 +122,10 @@ def verify_shards(
     started = time.perf_counter()
     folder = data_folder(path)
     index = Index.read(folder)
-    mapper = None
+    check_run(workers, retries=retries, timeout=timeout)
     if model is not None:
-        model, config = as_model(model, untrusted=untrusted), DatasetConfig.of_index(index, folder)
-        check_model(model, folder, config)
-        build = config.build
-        mapper = PositionMapper(model, build.uv_size, build.convention, crop_size=build.size)
+        model = as_model(model, untrusted=untrusted)
+        check_model(model, folder, DatasetConfig.of_index(index, folder))
     problems: list[str] = []
     listed = {entry.file for entry in index.shards if entry.samples}
     for stray in sorted(file.name for file in folder.glob("[!.]*.h5") if file.name not in listed):
@@ -149,15 +139,16 @@ def verify_shards(
     problems += _check_constants(folder, index)
     if all(entry.sample_names is not None for entry in index.shards):
         problems += check_splits(folder, [name for entry in index.shards for name in entry.sample_names or ()])
-    process = Hdf5Process() if untrusted else None
-    begin("verifying", index.n_samples)
-    for entry in index.shards:
-        if entry.sha256 is not None:
-            found = _check_shard(folder, index, entry, mapper, process)
-            problems += [f"{folder / entry.file}: {what}" for what in found]
-        advance(entry.samples)
+    tasks = [CheckTask(entry) for entry in index.shards if entry.sha256 is not None]
+    begin("verifying", index.n_samples, first="starting")
+    found = dict[str, tuple[str, ...]]()
+    job = VerifyJob(folder, replace(index, shards=[], skipped=[]), model, untrusted)
+    workers = max(1, min(workers, len(tasks), index.n_samples // _SAMPLES_PER_PROCESS))
+    for checked in results(job, tasks, workers, retries=retries, timeout=timeout):
+        found[checked.entry.file] = checked.problems
         if progress is not None:
-            progress(entry.samples)
+            progress(checked.entry.samples)
+    problems += [f"{folder / task.entry.file}: {what}" for task in tasks for what in found[task.entry.file]]
     files = tuple(folder / entry.file for entry in index.shards if entry.samples)
     quality = None if problems else label_quality(open_shards(folder, untrusted=untrusted), model)
     seconds = time.perf_counter() - started
@@ -179,156 +170,55 @@ def _check_constants(folder: Path, index: Index) -> list[str]:
     return []
 
 
-def _check_shard(
-    folder: Path, index: Index, entry: ShardEntry, mapper: PositionMapper | None, process: Hdf5Process | None
-) -> list[str]:
-    path = folder / entry.file
-    if not path.exists():
-        return ["missing"]
-    if (kind := irregular(path.stat().st_mode)) is not None:
-        return [f"{kind}, expected a file"]
-    if path.stat().st_size != entry.size_bytes:
-        return [f"{path.stat().st_size} bytes, expected {entry.size_bytes}; cut short?"]
-    if sha256_file(path) != entry.sha256:
-        return ["its SHA-256 is not the one in the index; damaged or changed"]
-    try:
-        config = DatasetConfig.of_index(index, folder)
-        with OpenShard(path, entry.samples, process=process, required=required_fields(config)) as shard:
-            problems = _check_origin(shard, index)
-            if not problems:
-                shard.check_layouts(known_layouts(config.build))
-                problems = _check_fields(shard, entry, config)
-            if not problems:
-                problems = _check_values(shard)
-            if not problems and mapper is not None:
-                problems = _check_labels(shard, mapper)
-            return problems or _check_nme(shard)
-    except DatasetError as error:
-        return [str(error).removeprefix(f"{path}: ").removesuffix(f"; run `uvgen verify {folder}`")]
-    except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
-        return [f"its fields cannot be what they stand for ({error})"]
+@dataclass(frozen=True, slots=True)
+class CheckTask:
+    """A shard to check, by its entry in the index, and what became of the processes that tried."""
+
+    entry: ShardEntry
+    died: str = ""
+
+    @property
+    def file(self) -> str:
+        """For messages."""
+        return self.entry.file
 
 
-def _check_origin(shard: OpenShard, index: Index) -> list[str]:
-    """Whether the shard was made with the configuration that the index states."""
-    stated = shard.file_attributes
-    made = {**shard.config, "size": stated["size"], "model_sha256": stated["model_sha256"]}
-    return [
-        f"made with {key} = {value}, {DATASET_INDEX} says {index.config.get(key)}"
-        for key, value in made.items()
-        if index.config.get(key) != value
-    ]
+class Checked(NamedTuple):
+    """A shard, and what is wrong with it."""
+
+    entry: ShardEntry
+    problems: tuple[str, ...]
 
 
-def _check_fields(shard: OpenShard, entry: ShardEntry, config: DatasetConfig) -> list[str]:
-    if shard.has_jpegs != (config.build.image_codec == "jpeg"):
-        return [f"its images are {'JPEG' if shard.has_jpegs else 'raw'}, expected {config.build.image_codec}"]
-    if "posmap" in shard.fields and (wrong := odd_codes(config, shard.attributes["posmap"])):
-        return [f"posmap holds {wrong}"]
-    if entry.names is not None and entry.names != "\n".join(shard.texts("name")):
-        return [f"its samples have other names than {DATASET_INDEX} says"]
-    return []
+@dataclass(frozen=True, slots=True, eq=False)
+class VerifyJob:
+    """What every process that checks shards needs: their folder, what its index says, and the model, if any."""
 
+    folder: Path
+    index: Index
+    model: MorphableModel | None
+    untrusted: bool
 
-def _check_values(shard: OpenShard) -> list[str]:
-    problems = []
-    for name in ("shape", "expression", "pose", "image_to_crop", "crop_pose", "landmarks"):
-        values = shard.column(name)
-        if not np.isfinite(values).all():
-            problems.append(f"{name} holds NaN or infinity")
-        elif name not in ("shape", "expression") and np.abs(values).max(initial=0) > _MOST:
-            problems.append(f"{name} holds {np.abs(values).max():g}, which no image has")
-    heights = shard.column("image_height")
-    if not ((heights > 0) & (heights < _MOST)).all():
-        problems.append(f"image_height holds {heights.min()} to {heights.max()} px")
-    for k, sample in enumerate(shard.texts("name")):
-        for name in ("image", "posmap"):  # read, whatever is in them: a chunk may be damaged, a JPEG be none
-            values = shard.read(name, k) if name in shard.fields else np.zeros(0)
-            if values.dtype.kind == "f" and not np.isfinite(values).all():
-                problems.append(f"{name} of {sample} holds NaN or infinity")
-    return problems + _check_draws(shard)
+    def open(self) -> Callable[[CheckTask], Checked]:
+        """The function that checks one shard."""
+        mapper, process = None, Hdf5Process() if self.untrusted else None
+        if self.model is not None:
+            build = DatasetConfig.of_index(self.index, self.folder).build
+            mapper = PositionMapper(self.model, build.uv_size, build.convention, crop_size=build.size)
 
+        def check(task: CheckTask) -> Checked:
+            problems = (f"cannot be checked: {task.died}",) if task.died else tuple(
+                shard_problems(self.folder, self.index, task.entry, mapper, process)
+            )  # fmt: skip
+            advance(task.entry.samples)
+            return Checked(task.entry, problems)
 
-def _check_nme(shard: OpenShard) -> list[str]:
-    """Whether the stored NME is that of the stored landmarks."""
-    problems = []
-    flipped, size = _flipped(shard), _size(shard)
-    points, annotated = (
-        in_image(shard.column(name), shard.column("image_to_crop"), flipped, size)
-        for name in ("landmarks", "annotated_landmarks")
-    )
-    for name, wanted in zip(("label_nme", "label_nme_jaw"), label_nme(points, annotated), strict=True):
-        found = shard.column(name)
-        same = np.isclose(found, wanted, rtol=_NME_TOLERANCE, atol=1e-5, equal_nan=True)
-        if not same.all():
-            k = int(np.flatnonzero(~same)[0])
-            problems.append(f"{name} of {shard.texts('name')[k]} is {found[k]:.4f}, its landmarks give {wanted[k]:.4f}")
-    return problems
+        return check
 
+    def parts(self, task: CheckTask) -> list[CheckTask]:
+        """It has one."""
+        return [task]
 
-def _flipped(shard: OpenShard) -> NDArray[np.bool_]:
-    return shard.column("flipped") if "flipped" in shard.fields else np.zeros(shard.n_samples, np.bool_)
-
-
-def _size(shard: OpenShard) -> int:
-    return int(shard.file_attributes["size"])
-
-
-def _check_draws(shard: OpenShard) -> list[str]:
-    """Whether the samples of an augmented shard say what was done to them, and `flipped` agrees."""
-    if "augmentation" not in shard.fields:
-        return []
-    problems = []
-    columns = (shard.texts("name"), shard.texts("augmentation"), shard.column("flipped"))
-    for name, text, flipped in zip(*columns, strict=True):
-        try:
-            if AugmentationDraw.from_json(text).flip != flipped:
-                problems.append(f"{name}: flipped is {bool(flipped)}, its augmentation says otherwise")
-        except InputError as error:
-            problems.append(f"{name}: {error}")
-    return problems
-
-
-def _apart(stored: NDArray[np.floating[Any]], poses: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """(B,) how far the maps of poses into a crop of `size` px differ, as a share of their scale and shift."""
-    found, wanted = pose_to_image(stored, size), pose_to_image(poses, size)
-    span = np.abs(wanted).max(axis=1, keepdims=True)
-    span[:, :, :3] = poses[:, None, None, 6]
-    return np.asarray((np.abs(found - wanted) / np.maximum(span, 1e-12)).max(axis=(1, 2)))
-
-
-def _check_labels(shard: OpenShard, mapper: PositionMapper) -> list[str]:
-    attributes = shard.attributes.get("posmap", {})
-    rounding = attributes.get("scale_factor", 0) / 2
-    size, flipped = _size(shard), _flipped(shard)
-    # maps of mirrored samples are made of their parameters; those of other augmented ones, of rounded maps
-    tolerances = np.where(flipped, rounding, attributes.get("rounding", rounding)) + _FLOAT_TOLERANCE
-    texels = np.linspace(0, mapper.size**2 - 1, _N_TEXELS).astype(int)
-    problems = []
-    names = shard.texts("name")
-    columns = {name: shard.column(name) for name in (*MAP_PARAMETERS, "landmarks", "crop_pose")}
-    for first in range(0, len(names), _BATCH):
-        part = slice(first, first + _BATCH)
-        with np.errstate(all="ignore"):  # of parameters that no face has
-            maps, landmarks = mapper.maps_and_landmarks(
-                *(columns[key][part] for key in MAP_PARAMETERS), flipped=flipped[part]
-            )
-        offset = np.zeros(len(maps))
-        if "posmap" in shard.fields:
-            rows = (shard.read("posmap", first + k).reshape(-1, 3)[texels] for k in range(len(maps)))
-            stored = decode(np.stack([*rows]), attributes)
-            offset = np.abs(stored - maps.reshape(len(maps), -1, 3)[:, texels]).max(axis=(1, 2))
-        moved = np.abs(columns["landmarks"][part] - landmarks).max(axis=(1, 2))
-        similarity, height = columns["image_to_crop"][part], columns["image_height"][part]
-        poses = crop_pose(columns["pose"][part], similarity, height, size, mapper.convention, flipped[part])
-        turned = _apart(columns["crop_pose"][part], poses, size)
-        for name, of_map, tolerance, of_landmarks, of_pose in zip(
-            names[part], offset, tolerances[part], moved, turned, strict=True
-        ):
-            if not of_map <= tolerance:  # NaN is not
-                problems.append(f"{name}: map is off by {of_map:.3f} px from its parameters")
-            if not of_landmarks <= _FLOAT_TOLERANCE:
-                problems.append(f"{name}: landmarks are off by {of_landmarks:.3f} px from its parameters")
-            if not of_pose <= _POSE_TOLERANCE:
-                problems.append(f"{name}: crop_pose is not that of its pose")
-    return problems
+    def without(self, task: CheckTask, causes: Mapping[int, str]) -> CheckTask:
+        """What stands for a shard that no process survives."""
+        return replace(task, died=causes[0])

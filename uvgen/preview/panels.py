@@ -72,6 +72,8 @@ class SampleView:
         Unit normals in the image frame; zeros outside the coverage.
     seen : (U, U) bool
         Covered texels that nothing hides.
+    triangles : (m, 3) int32
+        The surface between the covered texels, which are numbered row by row.
     angles_rad : (3,) float
         Pitch, yaw and roll of the head as the crop shows it, turned and mirrored as it is: `crop_pose`'s.
     annotated : (68, 2) float32 or None
@@ -85,6 +87,7 @@ class SampleView:
     face: NDArray[np.bool_]
     normals: NDArray[np.float32]
     seen: NDArray[np.bool_]
+    triangles: NDArray[np.int32]
     angles_rad: NDArray[np.floating[Any]]
     annotated: NDArray[np.floating[Any]] | None = None
 
@@ -105,18 +108,19 @@ class SampleView:
         normals[coverage] = rasterize.vertex_normals(vertices, triangles)
         low = np.floor(points[coverage][:, :2].min(axis=0))  # necks leave the crop and may hide what is in it
         size = np.clip(np.ceil(points[coverage][:, :2].max(axis=0) - low), 1, 4 * PANEL).astype(int) + 1
-        shifted = points - np.array([*low, 0], np.float32)
-        seen = rasterize.visible_texels(
-            shifted, coverage, (int(size[1]), int(size[0])), tolerance=_DEPTH_TOLERANCE * PANEL
+        shifted = vertices - np.array([*low, 0], np.float32)
+        seen = normals[..., 2] > _FACING
+        seen[coverage] &= rasterize.visible_vertices(
+            shifted, triangles, size=(int(size[1]), int(size[0])), tolerance=_DEPTH_TOLERANCE * PANEL
         )
-        seen &= normals[..., 2] > _FACING
         face = coverage & (weights > 0)
         if not face.any():  # a mask of the user's own, of zeros
             face = coverage
         annotated = sample.get("annotated_landmarks")
         if annotated is not None:
             annotated = (annotated[:, :2] + half[:2]) * np.float32(PANEL / crop.shape[0]) - half[:2]
-        return cls(crop, position_map, points, coverage, face, normals, seen, sample["crop_pose"][:3], annotated)
+        angles = sample["crop_pose"][:3]
+        return cls(crop, position_map, points, coverage, face, normals, seen, triangles, angles, annotated)
 
 
 def crop_panel(face: SampleView) -> Image.Image:
@@ -297,8 +301,7 @@ def turned_panel(face: SampleView) -> Image.Image:
     """The mesh turned by 30° about the vertical, against its yaw: textured where the crop shows it, else grey."""
     angle = np.deg2rad(TURN_DEG if face.angles_rad[1] >= 0 else -TURN_DEG)
     turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
-    vertices, triangles, _ = rasterize.mesh_from_map(face.points, face.coverage)
-    vertices = vertices @ turn.T.astype(np.float32)
+    vertices = face.points[face.coverage] @ turn.T.astype(np.float32)
     normals = face.normals[face.coverage] @ turn.T.astype(np.float32)
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     # Twice as large as it is shown: antialiasing. Never larger than in the crop.
@@ -308,8 +311,8 @@ def turned_panel(face: SampleView) -> Image.Image:
     light = rasterize.shade(normals, rasterize.Light(direction=(-0.35, -0.55, 1.0), ambient=0.35, diffuse=0.7))
     own = (valid & face.seen)[face.coverage][:, None]
     colors = np.where(own, colors[face.coverage] * (0.75 + 0.25 * light), 150 * light)
-    fragments = rasterize.rasterize(vertices, triangles, (2 * PANEL, 2 * PANEL))
-    picture = rasterize.render_colors(fragments, triangles, colors.astype(np.float32), background=np.array(EMPTY))
+    fragments = rasterize.rasterize(vertices, face.triangles, (2 * PANEL, 2 * PANEL))
+    picture = rasterize.render_colors(fragments, face.triangles, colors.astype(np.float32), background=np.array(EMPTY))
     return _picture(picture).reduce(2)
 
 

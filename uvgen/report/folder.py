@@ -1,13 +1,12 @@
 """The folder of a report: whole or not there, and never in the place of anything but an older report."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from uvgen.errors import OutputError, SettingsError
-from uvgen.storage.files import check_folder, check_new_folder, draft_of, folder_on_success
+from uvgen.storage.files import beside, check_folder, check_new_folder, draft_of, exchange, folder_on_success
 from uvgen.storage.locks import exclusive
 
 _PARTS = ("index.html", "assets/report.js", "data/overview.js")
@@ -52,17 +51,16 @@ def report_on_success(out: Path, *, overwrite: bool) -> Iterator[Path]:
         Where it cannot be written.
     """
     old = _is_report(out) and overwrite
-    new = draft_of(out).with_name(f"{draft_of(out).name}-new")
-    target = new if old else out
+    target = beside(out) if old else out
     draft = draft_of(target)
     with exclusive(draft):
-        shutil.rmtree(new, ignore_errors=True)  # of a run that was killed before it took the old one's place
+        shutil.rmtree(beside(out), ignore_errors=True)  # of a run that was killed before it took the old one's place
         try:
             with folder_on_success(target) as folder:
                 _empty(folder)
                 yield folder
             if old:
-                _exchange(target, out)
+                exchange(target, out)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)  # also after Ctrl-C: a report goes on with nothing
             raise
@@ -75,17 +73,3 @@ def _empty(folder: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink()
-
-
-def _exchange(new: Path, out: Path) -> None:
-    """Put a finished report in the place of an older one."""
-    away = draft_of(out)
-    shutil.rmtree(away, ignore_errors=True)
-    place = Path(os.path.realpath(out))
-    os.replace(place, away)
-    try:
-        os.replace(new, place)
-    except OSError:
-        os.replace(away, place)
-        raise
-    shutil.rmtree(away, ignore_errors=True)

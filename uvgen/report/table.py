@@ -25,6 +25,7 @@ FLAGS = {
 
 BIT = {name: 1 << k for k, name in enumerate(FLAGS)}
 
+_MOST_FOLDERS = 1000
 _MAD = 1.4826  # the median absolute deviation of a normal distribution, inverted
 
 
@@ -37,7 +38,8 @@ class SampleTable:
     names : list of str
         Of the samples.
     subsets : list of str
-        The folders in them, sorted; "" for names without one.
+        The folders in them, sorted; "" for names without one. The outermost alone where there would be thousands, and
+        none where there still were.
     subset : (N,) uint16
         Which of the subsets.
     angles_deg : (N, 3) float32
@@ -72,7 +74,7 @@ class SampleTable:
         flipped = reader.column("flipped") if "flipped" in reader.fields else np.zeros(n, np.bool_)
         angles = np.rad2deg(reader.column("crop_pose")[:, :3].astype(np.float64))  # as the crop shows them
         angles = (angles + 180) % 360 - 180
-        folders = [name.rpartition("/")[0] for name in names]
+        folders = _folders(names)
         subsets = sorted(set(folders))
         number = {folder: k for k, folder in enumerate(subsets)}
         landmarks = reader.column("landmarks")
@@ -123,6 +125,15 @@ class SampleTable:
             face_px.astype(np.float32),
             np.asarray(magnification, np.float32),
         )
+
+
+def _folders(names: list[str]) -> list[str]:
+    """The folder of each name, as long as they are few enough to choose from."""
+    for of in (lambda name: name.rpartition("/")[0], lambda name: name.partition("/")[0] if "/" in name else ""):
+        folders = [*map(of, names)]
+        if len(set(folders)) <= _MOST_FOLDERS:
+            return folders
+    return [""] * len(names)
 
 
 def oddities(numbers: dict[str, NDArray[Any]]) -> NDArray[np.float32]:

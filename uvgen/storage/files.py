@@ -246,6 +246,24 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
         raise
 
 
+def beside(folder: Path) -> Path:
+    """Where a folder is put that is to replace another one, hidden beside it, until `exchange` does."""
+    return draft_of(folder).with_name(f"{draft_of(folder).name}-new")
+
+
+def exchange(new: Path, folder: Path) -> None:
+    """Put a finished folder in the place of an older one, which is removed."""
+    away, place = draft_of(folder), Path(os.path.realpath(folder))
+    shutil.rmtree(away, ignore_errors=True)
+    os.replace(place, away)
+    try:
+        os.replace(new, place)
+    except OSError:
+        os.replace(away, place)
+        raise
+    shutil.rmtree(away, ignore_errors=True)
+
+
 def same_content(path: Path, data: bytes) -> bool:
     """Whether a file holds these bytes already, and need not be written."""
     try:

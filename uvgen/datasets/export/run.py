@@ -4,10 +4,12 @@ Crops become JPEG files, which loses a little; maps stay exact: float32 ``.npy``
 """
 
 import hashlib
+import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
@@ -16,19 +18,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from uvgen._version import __version__
 from uvgen.checks import choice, number_in
 from uvgen.datasets.export import files, prnet, webdataset
 from uvgen.datasets.export.common import Part
 from uvgen.datasets.open import open_shards
-from uvgen.errors import InputError
+from uvgen.errors import InputError, OutputError, SettingsError
 from uvgen.images.codecs import JPEG_QUALITY
 from uvgen.jobs.run import RETRIES, check_run, run
 from uvgen.shards.index import DATASET_INDEX
 from uvgen.shards.reader import ShardReader
-from uvgen.storage.files import check_folder, check_new_folder, draft_of, folder_on_success, sha256_file
+from uvgen.storage.files import (
+    beside,
+    check_folder,
+    check_new_folder,
+    draft_of,
+    exchange,
+    folder_on_success,
+    sha256_file,
+)
 from uvgen.storage.journal import Journal
 from uvgen.storage.locks import exclusive
 from uvgen.storage.names import brief
+from uvgen.storage.plain_json import parse_json
+from uvgen.storage.reading import read_file
 
 if TYPE_CHECKING:
     from uvgen.models.morphable import MorphableModel
@@ -37,6 +50,7 @@ TARGETS: dict[str, ModuleType] = {"webdataset": webdataset, "npy": files, "prnet
 """What a data set can be written as."""
 
 _RECORD = ".uvgen-journal"
+_MARK = ".uvgen-export.json"  # what a finished export is known by; hidden from trainers that list the folder
 _LONGEST_NAME = 4096  # characters, as long as a path may be
 _MOST_OF_NAMES = 1 << 28  # characters of all names, as NumPy keeps them: each as long as the longest
 
@@ -62,6 +76,7 @@ def export_shards(
     workers: int = 1,
     retries: int = RETRIES,
     timeout: float | None = None,
+    overwrite: bool = False,
     untrusted: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> ExportResult:
@@ -89,6 +104,8 @@ def export_shards(
         How often a shard is tried again whose process died or took too long; then the export ends.
     timeout : float, optional
         Seconds that a shard may take before its process is killed.
+    overwrite : bool
+        Replace an export that is in the folder, once the new one is complete.
     untrusted : bool
         Read the shards, and `model` where it is a file, in child processes: see `uvgen.open_shards`.
     progress : callable, optional
@@ -105,7 +122,8 @@ def export_shards(
     ModelError
         Where the model is not the set's.
     DatasetError
-        Where the data set is damaged, `out` exists, or cannot be written.
+        Where the data set is damaged, or `out` cannot be written, holds something else, or an export that may not be
+        overwritten.
 
     Examples
     --------
@@ -116,8 +134,7 @@ def export_shards(
     number_in(quality, "quality", 1, 100, whole=True)
     check_run(workers, retries=retries, timeout=timeout)
     out = Path(os.path.abspath(out))
-    check_new_folder(out)
-    check_folder(out.parent, out)
+    check_export_folder(out, overwrite=overwrite)
     if model is not None:
         from uvgen.models.load import as_model
 
@@ -133,7 +150,9 @@ def export_shards(
     ends = [*accumulate(reader.shard_samples)]
     counts = zip(reader.files, reader.shard_samples, ends, strict=True)
     parts = [Part(Path(file).stem, range(end - n, end)) for file, n, end in counts]
-    with exclusive(draft_of(out)) as check_there, folder_on_success(out) as draft:
+    replaces = overwrite and _is_export(out)
+    target = beside(out) if replaces else out
+    with exclusive(draft_of(target)) as check_there, _in_place(target, out) as draft:
         settings = {"index": sha256_file(reader.folder / DATASET_INDEX), "to": to, "quality": quality}
         chosen = None if names is None and split is None else tuple(reader.names)
         if chosen is not None:
@@ -143,8 +162,45 @@ def export_shards(
         counted = None if progress is None else lambda part: progress(len(part.samples))
         how: dict[str, Any] = {"workers": workers, "retries": retries, "timeout": timeout, "progress": counted}
         run(job, parts, record, draft, **how, doing="exporting", count=lambda part: len(part.samples), locked=True)
-    files = tuple(sorted(path for path in out.rglob("*") if path.is_file()))
+    files = tuple(sorted(path for path in out.rglob("*") if path.is_file() and path.name != _MARK))
     return ExportResult(len(reader), files, time.perf_counter() - started)
+
+
+def check_export_folder(out: Path, *, overwrite: bool) -> None:
+    """Raise OutputError unless an export can be made there; SettingsError where one is, and may not be replaced."""
+    if not _is_export(out):
+        check_new_folder(out)
+    elif not overwrite:
+        raise SettingsError(f"{out}: holds an export already; choose another folder, or overwrite it")
+    elif _count_files(out) != _stated_files(out):
+        raise OutputError(f"{out}: holds other files than its export had; move yours away, or choose another folder")
+    check_folder(out.absolute().parent, out)
+
+
+def _is_export(folder: Path) -> bool:
+    return (folder / _MARK).is_file() and not (folder / _MARK).is_symlink()
+
+
+def _count_files(folder: Path) -> int:
+    return sum(len(files) for _, _, files in os.walk(folder))
+
+
+def _stated_files(folder: Path) -> Any:
+    try:
+        return parse_json(read_file(folder / _MARK, 1 << 16).decode()).get("files")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+@contextmanager
+def _in_place(target: Path, out: Path) -> Iterator[Path]:
+    """The draft of a folder, which becomes `target`, and then takes the place of `out` where that is another one."""
+    if target != out:
+        shutil.rmtree(target, ignore_errors=True)  # of a run that was killed before it took the old one's place
+    with folder_on_success(target) as draft:
+        yield draft
+    if target != out:
+        exchange(target, out)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -179,7 +235,7 @@ class _ExportRecord:
         check_there: Callable[[], None],
     ) -> None:  # fmt: skip
         self._draft, self._reader, self._target, self._check_there = draft, reader, target, check_there
-        self._journal = Journal(draft / _RECORD, settings)
+        self._settings, self._journal = settings, Journal(draft / _RECORD, settings)
         self._finished: set[str] = set()
 
     def resume(self) -> None:
@@ -214,6 +270,9 @@ class _ExportRecord:
             np.save(self._draft / "weight_mask.npy", weights)
         self._target.finish(self._reader, self._draft)
         self._journal.remove()
+        stated = {**self._settings, "uvgen": __version__, "samples": len(self._reader)}
+        stated["files"] = _count_files(self._draft) + 1
+        (self._draft / _MARK).write_text(json.dumps(stated, indent=1) + "\n", encoding="utf-8")
 
 
 def _check_names(reader: ShardReader, target: ModuleType) -> None:

@@ -1,0 +1,40 @@
+"""Checking shards on several processes; what is checked is tested where it can be wrong."""
+
+from pathlib import Path
+
+import pytest
+from support.builds import make
+from support.toy import write_tree
+
+from uvgen import verify_shards
+from uvgen.datasets import verify
+from uvgen.shards.index import Index
+
+
+@pytest.fixture
+def shards(tmp_path: Path, model_path: Path) -> Path:
+    make(write_tree(tmp_path / "tree"), model_path, tmp_path / "shards")
+    return tmp_path / "shards"
+
+
+def test_verify_on_two_processes_finds_the_same(
+    shards: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for file in ("IBUG-00001.h5", "IBUG-00000.h5"):
+        data = bytearray((shards / file).read_bytes())
+        data[-9] ^= 1
+        (shards / file).write_bytes(data)
+    alone = verify_shards(shards, model=model_path)
+    monkeypatch.setattr(verify, "_SAMPLES_PER_PROCESS", 1)
+    seen: list[int] = []
+    both = verify_shards(shards, model=model_path, workers=2, progress=seen.append)
+    assert len(alone.problems) == 2 and both.problems == alone.problems
+    assert sum(seen) == both.samples
+
+
+def test_a_shard_at_which_processes_die_is_a_problem(shards: Path) -> None:
+    index = Index.read(shards)
+    job = verify.VerifyJob(shards, index, None, False)
+    (task,) = job.parts(verify.CheckTask(index.shards[0]))
+    checked = job.open()(job.without(task, {0: "its process was killed (signal 9), 3 times"}))
+    assert checked.problems == ("cannot be checked: its process was killed (signal 9), 3 times",)

@@ -1,0 +1,199 @@
+"""What `uvgen verify` checks of each shard."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.augment.values import AugmentationDraw
+from uvgen.datasets.annotations import in_image, label_nme
+from uvgen.datasets.config import DatasetConfig
+from uvgen.datasets.fields import MAP_PARAMETERS, MOST_PX, known_layouts, odd_codes, required_fields
+from uvgen.errors import DatasetError, InputError
+from uvgen.fixed_point import decode
+from uvgen.geometry import pose_to_image
+from uvgen.maps.labels import crop_pose
+from uvgen.maps.position_mapper import PositionMapper
+from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry
+from uvgen.shards.shard import OpenShard
+from uvgen.storage.files import sha256_file
+from uvgen.storage.isolated import Hdf5Process
+from uvgen.storage.reading import irregular
+
+_BATCH = 64
+_N_TEXELS = 512  # compared of each map
+_FLOAT_TOLERANCE = 1e-3  # px: 0 on the processor that made them; another's matrix product has other last bits
+_NME_TOLERANCE = 1e-3  # relative: landmarks are stored as float32
+_POSE_TOLERANCE = 1e-5  # of scale and shift: poses are stored as float32
+
+
+def shard_problems(
+    folder: Path, index: Index, entry: ShardEntry, mapper: PositionMapper | None, process: Hdf5Process | None
+) -> list[str]:
+    """What is wrong with one shard of a data set.
+
+    Parameters
+    ----------
+    folder, index, entry : Path, Index, ShardEntry
+        The set's folder, what its `dataset.json` says, and what that says of the shard.
+    mapper : PositionMapper or None
+        Of the set's model, to compare labels with parameters.
+    process : Hdf5Process or None
+        Reads the shard, where it is not trusted.
+
+    Returns
+    -------
+    list of str
+        A line each, without the shard's path.
+    """
+    path = folder / entry.file
+    if not path.exists():
+        return ["missing"]
+    if (kind := irregular(path.stat().st_mode)) is not None:
+        return [f"{kind}, expected a file"]
+    if path.stat().st_size != entry.size_bytes:
+        return [f"{path.stat().st_size} bytes, expected {entry.size_bytes}; cut short?"]
+    if sha256_file(path) != entry.sha256:
+        return ["its SHA-256 is not the one in the index; damaged or changed"]
+    try:
+        config = DatasetConfig.of_index(index, folder)
+        with OpenShard(path, entry.samples, process=process, required=required_fields(config)) as shard:
+            problems = _check_origin(shard, index)
+            if not problems:
+                shard.check_layouts(known_layouts(config.build))
+                problems = _check_fields(shard, entry, config)
+            if not problems:
+                problems = _check_values(shard)
+            if not problems and mapper is not None:
+                problems = _check_labels(shard, mapper)
+            return problems or _check_nme(shard)
+    except DatasetError as error:
+        return [str(error).removeprefix(f"{path}: ").removesuffix(f"; run `uvgen verify {folder}`")]
+    except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
+        return [f"its fields cannot be what they stand for ({error})"]
+
+
+def _check_origin(shard: OpenShard, index: Index) -> list[str]:
+    """Whether the shard was made with the configuration that the index states."""
+    stated = shard.file_attributes
+    made = {**shard.config, "size": stated["size"], "model_sha256": stated["model_sha256"]}
+    return [
+        f"made with {key} = {value}, {DATASET_INDEX} says {index.config.get(key)}"
+        for key, value in made.items()
+        if index.config.get(key) != value
+    ]
+
+
+def _check_fields(shard: OpenShard, entry: ShardEntry, config: DatasetConfig) -> list[str]:
+    if shard.has_jpegs != (config.build.image_codec == "jpeg"):
+        return [f"its images are {'JPEG' if shard.has_jpegs else 'raw'}, expected {config.build.image_codec}"]
+    if "posmap" in shard.fields and (wrong := odd_codes(config, shard.attributes["posmap"])):
+        return [f"posmap holds {wrong}"]
+    if entry.names is not None and entry.names != "\n".join(shard.texts("name")):
+        return [f"its samples have other names than {DATASET_INDEX} says"]
+    return []
+
+
+def _check_values(shard: OpenShard) -> list[str]:
+    problems = []
+    for name in ("shape", "expression", "pose", "image_to_crop", "crop_pose", "landmarks"):
+        values = shard.column(name)
+        if not np.isfinite(values).all():
+            problems.append(f"{name} holds NaN or infinity")
+        elif name not in ("shape", "expression") and np.abs(values).max(initial=0) > MOST_PX:
+            problems.append(f"{name} holds {np.abs(values).max():g}, which no image has")
+    heights = shard.column("image_height")
+    if not ((heights > 0) & (heights < MOST_PX)).all():
+        problems.append(f"image_height holds {heights.min()} to {heights.max()} px")
+    for k, sample in enumerate(shard.texts("name")):
+        for name in ("image", "posmap"):  # read, whatever is in them: a chunk may be damaged, a JPEG be none
+            values = shard.read(name, k) if name in shard.fields else np.zeros(0)
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                problems.append(f"{name} of {sample} holds NaN or infinity")
+    return problems + _check_draws(shard)
+
+
+def _check_nme(shard: OpenShard) -> list[str]:
+    """Whether the stored NME is that of the stored landmarks."""
+    problems = []
+    flipped, size = _flipped(shard), _size(shard)
+    points, annotated = (
+        in_image(shard.column(name), shard.column("image_to_crop"), flipped, size)
+        for name in ("landmarks", "annotated_landmarks")
+    )
+    for name, wanted in zip(("label_nme", "label_nme_jaw"), label_nme(points, annotated), strict=True):
+        found = shard.column(name)
+        same = np.isclose(found, wanted, rtol=_NME_TOLERANCE, atol=1e-5, equal_nan=True)
+        if not same.all():
+            k = int(np.flatnonzero(~same)[0])
+            problems.append(f"{name} of {shard.texts('name')[k]} is {found[k]:.4f}, its landmarks give {wanted[k]:.4f}")
+    return problems
+
+
+def _flipped(shard: OpenShard) -> NDArray[np.bool_]:
+    return shard.column("flipped") if "flipped" in shard.fields else np.zeros(shard.n_samples, np.bool_)
+
+
+def _size(shard: OpenShard) -> int:
+    return int(shard.file_attributes["size"])
+
+
+def _check_draws(shard: OpenShard) -> list[str]:
+    """Whether the samples of an augmented shard say what was done to them, and `flipped` agrees."""
+    if "augmentation" not in shard.fields:
+        return []
+    problems = []
+    columns = (shard.texts("name"), shard.texts("augmentation"), shard.column("flipped"))
+    for name, text, flipped in zip(*columns, strict=True):
+        try:
+            if AugmentationDraw.from_json(text).flip != flipped:
+                problems.append(f"{name}: flipped is {bool(flipped)}, its augmentation says otherwise")
+        except InputError as error:
+            problems.append(f"{name}: {error}")
+    return problems
+
+
+def _apart(stored: NDArray[np.floating[Any]], poses: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """(B,) how far the maps of poses into a crop of `size` px differ, as a share of their scale and shift."""
+    found, wanted = pose_to_image(stored, size), pose_to_image(poses, size)
+    span = np.abs(wanted).max(axis=1, keepdims=True)
+    span[:, :, :3] = poses[:, None, None, 6]
+    return np.asarray((np.abs(found - wanted) / np.maximum(span, 1e-12)).max(axis=(1, 2)))
+
+
+def _check_labels(shard: OpenShard, mapper: PositionMapper) -> list[str]:
+    attributes = shard.attributes.get("posmap", {})
+    rounding = attributes.get("scale_factor", 0) / 2
+    size, flipped = _size(shard), _flipped(shard)
+    # maps of mirrored samples are made of their parameters; those of other augmented ones, of rounded maps
+    tolerances = np.where(flipped, rounding, attributes.get("rounding", rounding)) + _FLOAT_TOLERANCE
+    texels = np.linspace(0, mapper.size**2 - 1, _N_TEXELS).astype(int)
+    problems = []
+    names = shard.texts("name")
+    columns = {name: shard.column(name) for name in (*MAP_PARAMETERS, "landmarks", "crop_pose")}
+    for first in range(0, len(names), _BATCH):
+        part = slice(first, first + _BATCH)
+        with np.errstate(all="ignore"):  # of parameters that no face has
+            maps, landmarks = mapper.maps_and_landmarks(
+                *(columns[key][part] for key in MAP_PARAMETERS), flipped=flipped[part]
+            )
+        offset = np.zeros(len(maps))
+        if "posmap" in shard.fields:
+            rows = (shard.read("posmap", first + k).reshape(-1, 3)[texels] for k in range(len(maps)))
+            stored = decode(np.stack([*rows]), attributes)
+            offset = np.abs(stored - maps.reshape(len(maps), -1, 3)[:, texels]).max(axis=(1, 2))
+        moved = np.abs(columns["landmarks"][part] - landmarks).max(axis=(1, 2))
+        similarity, height = columns["image_to_crop"][part], columns["image_height"][part]
+        poses = crop_pose(columns["pose"][part], similarity, height, size, mapper.convention, flipped[part])
+        turned = _apart(columns["crop_pose"][part], poses, size)
+        for name, of_map, tolerance, of_landmarks, of_pose in zip(
+            names[part], offset, tolerances[part], moved, turned, strict=True
+        ):
+            if not of_map <= tolerance:  # NaN is not
+                problems.append(f"{name}: map is off by {of_map:.3f} px from its parameters")
+            if not of_landmarks <= _FLOAT_TOLERANCE:
+                problems.append(f"{name}: landmarks are off by {of_landmarks:.3f} px from its parameters")
+            if not of_pose <= _POSE_TOLERANCE:
+                problems.append(f"{name}: crop_pose is not that of its pose")
+    return problems
