@@ -48,6 +48,14 @@ def no_progress() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_worker() -> Iterator[None]:
+    """Commands in this process start no others unless `--workers` says so: to start them takes longer than the work."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(progress, "_count_cores", lambda: 1)
+        yield
+
+
 @pytest.fixture(scope="session")
 def model() -> MorphableModel:
     return toy_model()
