@@ -200,7 +200,11 @@ def _name_skipped(skipped: Any, most: int = 20) -> None:
 
 
 def cores() -> int:
-    """Processors this process may use."""
+    """Processors this process may use: how many workers a command takes where it is not told."""
+    return _count_cores()
+
+
+def _count_cores() -> int:  # of a name of its own, so that tests need not start processes
     from joblib import cpu_count
 
     return cpu_count()

@@ -1,12 +1,15 @@
 """Fixtures: the toy model, a toy tree, and the reference data where it is."""
 
 import os
+import runpy
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, settings
+from support.folders import shared_folder
 from support.toy import toy_model, write_tree
 
 from uvgen.cli import progress
@@ -45,6 +48,14 @@ def no_progress() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_worker() -> Iterator[None]:
+    """Commands in this process start no others unless `--workers` says so: to start them takes longer than the work."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(progress, "_count_cores", lambda: 1)
+        yield
+
+
 @pytest.fixture(scope="session")
 def model() -> MorphableModel:
     return toy_model()
@@ -73,26 +84,25 @@ def reference() -> Path:
 
 @pytest.fixture(scope="session")
 def stand_in(reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of the BFM stand-in in every file format, made once."""
-    import runpy
-    import shutil
-    import sys
+    """The folder of the BFM stand-in in every file format and uvgen's own, made once for all processes of pytest."""
 
-    out = tmp_path_factory.mktemp("stand-in")
-    arguments = sys.argv
-    sys.argv = ["make_reference_model.py", str(out)]
-    try:
-        runpy.run_path(str(reference / "make_reference_model.py"), run_name="__main__")
-    finally:
-        sys.argv = arguments
-    yield out
-    shutil.rmtree(out)
+    def fill(folder: Path) -> None:
+        arguments = sys.argv
+        sys.argv = ["make_reference_model.py", str(folder)]
+        try:
+            runpy.run_path(str(reference / "make_reference_model.py"), run_name="__main__")
+        finally:
+            sys.argv = arguments
+        save_model(load_model(folder / "face3d/BFM.mat"), folder / "bfm.h5")
+
+    base = tmp_path_factory.getbasetemp()
+    with shared_folder((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "stand-in", fill) as out:
+        yield out
 
 
 @pytest.fixture(scope="session")
 def stand_in_model(stand_in: Path) -> MorphableModel:
     """The stand-in read from face3d's files, saved and opened as uvgen's own file."""
-    save_model(load_model(stand_in / "face3d/BFM.mat"), stand_in / "bfm.h5")
     return load_model(stand_in / "bfm.h5")
 
 

@@ -29,14 +29,17 @@ EVERYTHING = {
 ONE_LINE = r"uvgen: [^\n]*\n"
 
 
-@pytest.fixture(scope="module", params=["uint16", "float32"])
+BOTH_KINDS_OF_MAPS = pytest.mark.parametrize("shards", ["uint16", "float32"], indirect=True)
+
+
+@pytest.fixture(scope="module")
 def shards(request: pytest.FixtureRequest, model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("built")
     make(
         write_tree(folder / "300W_LP"),
         model_path,
         folder / "shards",
-        dataclasses.replace(SMALL, posmap_dtype=request.param),
+        dataclasses.replace(SMALL, posmap_dtype=getattr(request, "param", "uint16")),
     )
     return folder / "shards"
 
@@ -62,6 +65,7 @@ def run(uvgen: Any, shards: Path, model_path: Path, config: Path, tmp_path: Path
 # What it is for
 
 
+@BOTH_KINDS_OF_MAPS
 def test_augment_makes_a_sound_data_set(run, uvgen, shards, model_path, tmp_path) -> None:
     result = run("--copies", 3)
     assert result.exit_code == 0, result.output
@@ -74,6 +78,7 @@ def test_augment_makes_a_sound_data_set(run, uvgen, shards, model_path, tmp_path
     assert len({sample["flipped"].item() for sample in reader}) == 2
 
 
+@BOTH_KINDS_OF_MAPS
 def test_augment_stores_what_a_training_loop_would_get(run, shards, model, tmp_path) -> None:
     assert run("--copies", 2, "--seed", 7).exit_code == 0
     augmentation = Augmentation.from_json(json.dumps(EVERYTHING), Augmentation.preset("prnet"))
@@ -99,6 +104,7 @@ def test_augment_stores_what_a_training_loop_would_get(run, shards, model, tmp_p
     assert n_compared > 4
 
 
+@BOTH_KINDS_OF_MAPS
 def test_augment_that_skips_some_copies_keeps_the_others_whole(shards, model, tmp_path) -> None:
     wild = Augmentation(rotation_deg=(-180, 180), scale=(1, 6))
     result = augment_shards(shards, tmp_path / "out", wild, copies=4)
@@ -192,6 +198,7 @@ def test_augment_without_flips_needs_no_model(uvgen, shards, model_path, tmp_pat
     assert not any(sample["flipped"] for sample in open_shards(tmp_path / "out"))
 
 
+@BOTH_KINDS_OF_MAPS
 def test_augment_with_preset_none_copies_the_samples(uvgen, shards, tmp_path) -> None:
     assert uvgen("augment", shards, "--out", tmp_path / "out", "--preset", "none", "--workers", 1).exit_code == 0
     after = by_name(tmp_path / "out", "image", "posmap", "landmarks", "image_to_crop")
@@ -369,6 +376,7 @@ def test_augment_into_another_augmentation_is_refused_until_overwrite(run, tmp_p
     assert file_hashes(tmp_path / "out") != before
 
 
+@BOTH_KINDS_OF_MAPS
 def test_augment_skips_maps_that_leave_uint16_and_exits_3(run, shards, config, tmp_path) -> None:
     config.write_text('{"translation": [0, 1], "scale": [1, 3]}')
     result = run()

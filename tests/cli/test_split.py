@@ -1,6 +1,7 @@
 """The commands `uvgen split`, `select`, `drop`, `merge` and `info`."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,16 @@ from uvgen import open_shards
 from uvgen.samples.find import source_photograph
 
 
+@pytest.fixture(scope="module")
+def built(model_path, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("built")
+    make(write_tree(folder / "300W_LP"), model_path, folder / "shards")
+    return folder / "shards"
+
+
 @pytest.fixture
-def shards(tree, model_path, tmp_path) -> Path:
-    make(tree, model_path, tmp_path / "shards")
-    return tmp_path / "shards"
+def shards(built, tmp_path) -> Path:
+    return Path(shutil.copytree(built, tmp_path / "shards"))
 
 
 def test_split_writes_parts_that_readers_and_merge_take(uvgen, shards, tmp_path) -> None:

@@ -25,7 +25,7 @@ def build(uvgen: Any, model_path: Path, tmp_path: Path) -> Callable[..., Any]:
     return build
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 def test_any_name_passes_through_build_verify_and_preview_in_any_terminal(
     model_path: Path, tmp_path: Path, encoding: str
 ) -> None:

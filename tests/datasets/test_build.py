@@ -325,8 +325,10 @@ def test_build_uint16_value_out_of_range_is_an_error_and_float32_takes_it(stretc
     assert values.max() > 2.5 * SMALL.size  # beyond the range of the codes, and not cut
 
 
-@pytest.mark.parametrize("dtype", ["uint16", "float32"])
-@pytest.mark.parametrize("key", ["Shape_Para", "Exp_Para", "Pose_Para"])
+@pytest.mark.parametrize(
+    ("key", "dtype"),
+    [("Shape_Para", "uint16"), ("Exp_Para", "uint16"), ("Pose_Para", "uint16"), ("Pose_Para", "float32")],
+)
 def test_build_parameters_beyond_float32_are_an_error(
     tree: Path, model_path: Path, tmp_path: Path, key: str, dtype: str
 ) -> None:

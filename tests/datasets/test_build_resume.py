@@ -276,10 +276,9 @@ JOURNALS: dict[str, list[Any]] = {
 
 @pytest.mark.parametrize("kind", JOURNALS)
 def test_build_beside_a_journal_that_uvgen_did_not_write_ignores_it(
-    tree: Path, model_path: Path, tmp_path: Path, kind: str
+    built: tuple[Path, Path], model_path: Path, tmp_path: Path, kind: str
 ) -> None:
-    out = tmp_path / "out"
-    make(tree, model_path, out)
+    tree, out = built[0], Path(shutil.copytree(built[1], tmp_path / "out"))
     expected, index = file_hashes(out), json.loads((out / "dataset.json").read_text(encoding="utf-8"))
     edit_index(out, lambda content: content.update(shards=[], n_samples=0))
     about = [index["uvgen"], index["config"], index["plan"]]

@@ -64,21 +64,29 @@ def test_merge_of_a_whole_set_gives_its_bytes(built, tmp_path) -> None:
         assert whole == copied
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_merge_of_the_parts_holds_every_sample_as_it_was(built, model_path, tmp_path, workers) -> None:
+def test_merge_of_the_parts_holds_every_sample_as_it_was(built, model_path, tmp_path) -> None:
     shutil.copytree(built, tmp_path / "shards")
     split_shards(tmp_path / "shards", {"train": 0.5, "val": 0.5})
     parts = [tmp_path / "train", tmp_path / "val"]
     for part in parts:
-        merge_shards(tmp_path / "shards", part, split=part.name, workers=workers)
+        merge_shards(tmp_path / "shards", part, split=part.name)
         assert open_shards(part).names == open_shards(tmp_path / "shards", split=part.name).names
-    merge_shards(parts, tmp_path / "both", workers=workers)
+    merge_shards(parts, tmp_path / "both")
     expected, found = by_name(built), by_name(tmp_path / "both")
     assert found.keys() == expected.keys()
     for name, sample in found.items():
         assert_equal_samples(sample, expected[name])
     for folder in (*parts, tmp_path / "both"):
         assert verify_shards(folder, model=load_model(model_path)).problems == ()
+
+
+@pytest.mark.parametrize("kind", ["raw", "flips"])
+def test_merge_by_workers_gives_the_same_bytes(tree, model_path, tmp_path, kind) -> None:
+    make(tree, model_path, tmp_path / "in", CONFIGS[kind])
+    names = open_shards(tmp_path / "in").names[::2]
+    for workers in (1, 2):
+        merge_shards(tmp_path / "in", tmp_path / f"{workers}", names=names, workers=workers)
+    assert file_hashes(tmp_path / "1") == file_hashes(tmp_path / "2")
 
 
 def test_merge_of_augmented_copies_is_sound(plain, model_path, tmp_path) -> None:

@@ -1,5 +1,6 @@
 """Damaged files of a data set made anew: byte for byte what they were, or left as they are and named."""
 
+import itertools
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -78,8 +79,13 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("name", ["built", "built-augmented", "copies"])
-@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        *(("built", damage) for damage in DAMAGE),
+        *itertools.product(["built-augmented", "copies"], ["a bit", "deleted"]),
+    ],
+)
 def test_repair_makes_what_was_there_and_touches_nothing_else(
     sets: Path, model_path: Path, name: str, damage: str
 ) -> None:

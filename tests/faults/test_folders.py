@@ -35,8 +35,9 @@ def spoil(path: Path, how: str) -> bytes:
     return content
 
 
-@pytest.mark.parametrize("how", ["missing", "cut short", "text"])
-@pytest.mark.parametrize("suffix", [".jpg", ".mat"])
+@pytest.mark.parametrize(
+    ("suffix", "how"), [(".jpg", "missing"), (".jpg", "cut short"), (".mat", "missing"), (".mat", "text")]
+)
 def test_build_takes_a_sample_that_was_mended(model_path: Path, tmp_path: Path, how: str, suffix: str) -> None:
     tree = write_tree(tmp_path / "data")
     make(tree, model_path, tmp_path / "expected")
@@ -109,8 +110,9 @@ def test_build_with_one_missing_file_skips_it(model_path: Path, tmp_path: Path) 
     assert [skip.name for skip in result.skipped] == ["IBUG/IBUG_004_1_0"]
 
 
-@pytest.mark.parametrize("how", ["deleted", "replaced"])
-@pytest.mark.parametrize("job", ["build", "augment", "export"])
+@pytest.mark.parametrize(
+    ("job", "how"), [("build", "deleted"), ("build", "replaced"), ("augment", "deleted"), ("export", "replaced")]
+)
 def test_output_that_vanishes_ends_the_run(model_path: Path, tmp_path: Path, how: str, job: str) -> None:
     tree = write_tree(tmp_path / "data", 5)
     make(tree, model_path, tmp_path / "shards")

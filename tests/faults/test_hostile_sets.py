@@ -32,6 +32,19 @@ def shards(built: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(built, tmp_path / "shards"))
 
 
+@pytest.fixture(scope="module")
+def built_of_six(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("six")
+    make(write_tree(root / "300W_LP", 2), model_path, root / "shards")
+    return root / "shards"
+
+
+@pytest.fixture
+def few(built_of_six: Path, tmp_path: Path) -> Path:
+    """Three shards, for what every command is run on."""
+    return Path(shutil.copytree(built_of_six, tmp_path / "shards"))
+
+
 def seal(folder: Path, change: Callable[[dict[str, Any]], object] | None = None) -> None:
     """Give the index the hashes that its files have, as an attacker does, and a checksum that fits."""
 
@@ -113,13 +126,13 @@ SHARDS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SHARDS)
-def test_commands_of_a_shard_with_a_right_hash_and_wrong_content_speak(uvgen, shards, kind) -> None:
-    for file in ("AFW-00000.h5", "IBUG-00001.h5"):
-        with h5py.File(shards / file, "r+") as shard:
+def test_commands_of_a_shard_with_a_right_hash_and_wrong_content_speak(uvgen, few, kind) -> None:
+    for file in ("AFW-00000.h5", "IBUG-00000.h5"):
+        with h5py.File(few / file, "r+") as shard:
             SHARDS[kind](shard)
-    seal(shards)
-    assert not verify_shards(shards).sound
-    assert_in_words(uvgen, shards)
+    seal(few)
+    assert not verify_shards(few).sound
+    assert_in_words(uvgen, few)
 
 
 CONSTANT = {
@@ -138,19 +151,19 @@ CONSTANT = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", CONSTANT)
-def test_commands_of_constants_that_cannot_be_speak(uvgen, shards, kind) -> None:
+def test_commands_of_constants_that_cannot_be_speak(uvgen, few, kind) -> None:
     name, value = CONSTANT[kind]
-    with np.load(shards / CONSTANTS) as file:
+    with np.load(few / CONSTANTS) as file:
         arrays = dict(file)
     if value is None:
         del arrays[name]
     else:
         arrays[name][...] = value
-    np.savez(shards / CONSTANTS, **arrays)
-    seal(shards)
-    (problem,) = verify_shards(shards).problems
+    np.savez(few / CONSTANTS, **arrays)
+    seal(few)
+    (problem,) = verify_shards(few).problems
     assert f"{CONSTANTS}: cannot be read" in problem and name in problem
-    assert_in_words(uvgen, shards)
+    assert_in_words(uvgen, few)
 
 
 INDEXES = {
@@ -168,13 +181,13 @@ INDEXES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", INDEXES)
-def test_commands_of_an_index_with_a_right_checksum_and_wrong_content_speak(uvgen, shards, kind) -> None:
-    seal(shards, INDEXES[kind])
-    path = shards / "dataset.json"
+def test_commands_of_an_index_with_a_right_checksum_and_wrong_content_speak(uvgen, few, kind) -> None:
+    seal(few, INDEXES[kind])
+    path = few / "dataset.json"
     body, _, _ = path.read_bytes().replace(b"SURROGATE", b"\\ud800").rpartition(b',\n  "sha256": "')
     path.write_bytes(body + b',\n  "sha256": "' + hashlib.sha256(body).hexdigest().encode() + b'"\n}\n')
-    assert_in_words(uvgen, shards)
-    result = uvgen("verify", shards)
+    assert_in_words(uvgen, few)
+    result = uvgen("verify", few)
     assert result.exit_code == 1
 
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import pickle
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from threading import Thread
 
@@ -199,14 +201,20 @@ GOLDEN = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def compatible(stand_in_model: MorphableModel) -> Callable[[int], PositionMapper]:
+    """face3d's mapper of a size, made once."""
+    return cache(lambda size: PositionMapper(stand_in_model, size, "face3d"))
+
+
 @pytest.mark.parametrize(("subset", "name", "size"), GOLDEN)
 def test_position_mapper_face3d_compat_equals_face3d_on_real_samples(
-    reference: Path, stand_in_model: MorphableModel, subset: str, name: str, size: int
+    reference: Path, compatible: Callable[[int], PositionMapper], subset: str, name: str, size: int
 ) -> None:
     folder = reference / "aflw2000" if subset == "aflw2000" else reference / "w300lp" / subset
     sample = next(s for s in find_samples(folder) if s.name == name)
     annotation, golden = read_annotation(sample), np.load(reference / f"golden/{name}_{size}.npz")
-    maps, landmarks = PositionMapper(stand_in_model, size, "face3d").maps_and_landmarks(
+    maps, landmarks = compatible(size).maps_and_landmarks(
         annotation.shape[None], annotation.expression[None], annotation.pose[None],
         golden["tform"], read_image(sample).shape[0],
     )  # fmt: skip

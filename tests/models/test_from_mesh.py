@@ -1,5 +1,6 @@
 """Models of one's own: from meshes, landmarks and scans; UV for models; export."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -27,20 +28,27 @@ def skin(head):
     return used, triangles.reshape(-1, 3).astype(np.int32)
 
 
-@pytest.fixture
-def files(head, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def untouched(head, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A mean mesh, its landmarks, and five registered scans of two modes, in mm."""
+    folder = tmp_path_factory.mktemp("files")
     used, triangles = skin(head)
     rng = np.random.default_rng(0)
-    (tmp_path / "scans").mkdir()
+    (folder / "scans").mkdir()
     mean = head.mean[used] / 1e3
     modes = head.shape_basis[used][:, :, :2] / 1e3
     for k in range(5):
-        write_obj(tmp_path / f"scans/{k}.obj", mean + modes @ rng.normal(size=2), triangles, frame="raw")
-    write_obj(tmp_path / "mean.obj", mean, triangles, frame="raw")
+        write_obj(folder / f"scans/{k}.obj", mean + modes @ rng.normal(size=2), triangles, frame="raw")
+    write_obj(folder / "mean.obj", mean, triangles, frame="raw")
     rows = np.searchsorted(used, head.landmarks)
-    np.savetxt(tmp_path / "landmarks.txt", rows, fmt="%d")
-    return tmp_path
+    np.savetxt(folder / "landmarks.txt", rows, fmt="%d")
+    return folder
+
+
+@pytest.fixture
+def files(untouched: Path, tmp_path: Path) -> Path:
+    """Copies of them, to be changed."""
+    return Path(shutil.copytree(untouched, tmp_path, dirs_exist_ok=True))
 
 
 def test_parameterize_of_mesh_and_scans_makes_a_model_that_spans_them(uvgen, files, head) -> None:

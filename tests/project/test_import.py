@@ -4,6 +4,7 @@ import ast
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,12 @@ PACKAGE = Path(uvgen.__file__).parent
 HEAVY = ("numba", "h5py", "scipy", "skimage", "joblib", "PIL", "simplejpeg", "tqdm")
 
 
-def modules_after(code: str) -> set[str]:
+@cache
+def modules_after(code: str) -> frozenset[str]:
     """Top-level names of what a fresh interpreter holds after some code."""
     script = f"{code}\nimport sys\nprint(*sorted(sys.modules), file=sys.stderr)"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    return {name.partition(".")[0] for name in run.stderr.split()}
+    return frozenset(name.partition(".")[0] for name in run.stderr.split())
 
 
 def test_import_uvgen_is_light() -> None:

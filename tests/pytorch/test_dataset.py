@@ -439,8 +439,8 @@ def test_layer_equals_position_mapper_on_the_real_mesh(stand_in_model: Morphable
     annotations = [uvgen.read_annotation(sample) for sample in samples]
     inputs = [np.stack([getattr(a, name) for a in annotations]) for name in ("shape", "expression", "pose")]
     similarity = np.tile(np.diag([0.8, 0.8, 1.0]), (4, 1, 1))
-    expected = uvgen.PositionMapper(stand_in_model, 256)(*inputs, similarity, 450)
-    layer = PositionMapLayer(stand_in_model, 256)
+    expected = uvgen.PositionMapper(stand_in_model, 64)(*inputs, similarity, 450)
+    layer = PositionMapLayer(stand_in_model, 64)
     found = layer(*map(torch.from_numpy, [*inputs, similarity]), 450)
     np.testing.assert_allclose(found.permute(0, 2, 3, 1).numpy(), expected, atol=1e-3, rtol=0)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from support.builds import make
-from support.reports import BIGGER, browser_page
+from support.reports import BIGGER, Browsers, browser_page, started_browsers
 from support.toy import write_tree
 
 from uvgen import write_report
@@ -20,7 +20,13 @@ def report(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "report"
 
 
+@pytest.fixture(scope="module")
+def browsers() -> Iterator[Browsers]:
+    with started_browsers() as browsers:
+        yield browsers
+
+
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[Any]:
-    with browser_page(tmp_path / "profile") as page:
+def page(browsers: Browsers) -> Iterator[Any]:
+    with browser_page(browsers) as page:
         yield page

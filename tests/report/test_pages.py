@@ -11,7 +11,16 @@ import pytest
 import scipy.io as sio
 from PIL import Image
 from support.builds import make
-from support.reports import BIGGER, browser_page, open_report, rows, script_arguments, shown_names, wait_for_count
+from support.reports import (
+    BIGGER,
+    Browsers,
+    browser_page,
+    open_report,
+    rows,
+    script_arguments,
+    shown_names,
+    wait_for_count,
+)
 from support.toy import write_sample
 
 from uvgen import build_shards, render_faces, write_report
@@ -26,8 +35,8 @@ def active(page: Any) -> str:
     return found
 
 
-def test_overview_is_there_without_scripts_and_counts_with_them(report: Path, tmp_path: Path) -> None:
-    with browser_page(tmp_path / "profile", java_script_enabled=False) as page:
+def test_overview_is_there_without_scripts_and_counts_with_them(report: Path, browsers: Browsers) -> None:
+    with browser_page(browsers, java_script_enabled=False) as page:
         page.goto((report / "index.html").as_uri())
         assert page.locator("#overview").is_visible() and "need JavaScript" in page.locator("noscript").inner_text()
         assert page.locator(".facts dd").first.inner_text() == "60"
@@ -260,8 +269,8 @@ def test_mesh_seen_from_the_front_shows_the_crop(page: Any, model_path: Path, tm
     assert left[0] > left[1] + 60 and right[1] > right[0] + 60
 
 
-def test_without_webgl_a_message_stands_in_the_place_of_the_mesh(report: Path, tmp_path: Path) -> None:
-    with browser_page(tmp_path / "profile", webgl=False) as page:
+def test_without_webgl_a_message_stands_in_the_place_of_the_mesh(report: Path, browsers: Browsers) -> None:
+    with browser_page(browsers, webgl=False) as page:
         open_report(page, report, f"#sample={rows(report)['names'][0]}")
         page.wait_for_selector(".mesh.message")
         assert "no WebGL" in page.inner_text(".mesh")

@@ -9,6 +9,7 @@ import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -393,12 +394,18 @@ def test_index_with_an_entry_that_no_shard_has_is_refused(
 # Fields that inflate
 
 
+@cache
+def deflated_zeros(n: int) -> bytes:
+    packer = zlib.compressobj(9)
+    return b"".join(packer.compress(bytes(min(1 << 20, n - k))) for k in range(0, n, 1 << 20)) + packer.flush()
+
+
 def inflating(name: str, shape: tuple[int, ...], dtype: str, chunks: tuple[int, ...]) -> Callable[[h5py.File], None]:
     def change(file: h5py.File) -> None:
         if name in file:
             del file[name]
         data = file.create_dataset(name, shape, dtype, chunks=chunks, compression="gzip", fillvalue=None)
-        packed = zlib.compress(bytes(int(np.prod(chunks)) * data.dtype.itemsize), 9)
+        packed = deflated_zeros(int(np.prod(chunks)) * data.dtype.itemsize)
         for start in itertools.product(*(range(0, n, c) for n, c in zip(shape, chunks, strict=True))):
             data.id.write_direct_chunk(start, packed)
 

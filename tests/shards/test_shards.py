@@ -294,7 +294,7 @@ def test_reader_of_many_shards_serves_threads(tree: Path, model_path: Path, tmp_
     reader = open_shards(tmp_path / "out")
     monkeypatch.setattr("uvgen.shards.reader._MAX_OPEN", 2)
     expected = [sample["posmap"].sum(dtype=np.float64) for sample in reader]
-    order = np.random.default_rng(0).integers(0, len(reader), 600).tolist()
+    order = np.random.default_rng(0).integers(0, len(reader), 200).tolist()
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:

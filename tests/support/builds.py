@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 
 from uvgen import BuildResult, ShardReader, build_shards, find_samples, load_model, open_shards
 from uvgen.datasets.config import BuildConfig
+from uvgen.models.morphable import MorphableModel
 from uvgen.shards.index import sealed
 
 PATIENCE_S = 300  # for what takes a second: a loaded machine is slow, and only a hang is to end here
@@ -23,7 +25,14 @@ SMALL = BuildConfig(size=32, uv_size=48, shard_size=2)  # crop and map differ, s
 
 def make(tree: Path, model_path: Path, out: Path, config: BuildConfig = SMALL, **options: Any) -> BuildResult:
     """Build all of a tree in this process."""
-    return build_shards(find_samples(tree), out, model=load_model(model_path), config=config, root=tree, **options)
+    model = _model_of(model_path, model_path.stat().st_mtime_ns)
+    return build_shards(find_samples(tree), out, model=model, config=config, root=tree, **options)
+
+
+@lru_cache(maxsize=4)
+def _model_of(path: Path, changed: int) -> MorphableModel:
+    """The same object each time, so that its atlas and masks are found once; `changed` tells a new file."""
+    return load_model(path)
 
 
 def file_hashes(folder: Path) -> dict[str, str]:

@@ -5,7 +5,7 @@ import dataclasses
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,26 +54,45 @@ def picture(text: str) -> NDArray[np.uint8]:
     return decode_image(base64.b64decode(text))
 
 
+Browsers = Callable[[bool], Any]
+"""Gives a browser of Playwright's: with WebGL, or without."""
+
+
 @contextmanager
-def browser_page(profile: Path, *, webgl: bool = True, **options: Any) -> Iterator[Any]:
-    """A page of Chromium that collects what goes wrong in its `failures`, at the end of which there are none."""
+def started_browsers() -> Iterator[Browsers]:
+    """Chromium, started at its first use: each test has a context of its own in it, as in another profile."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if not Path(CHROMIUM).exists() and shutil.which("chromium") is None:
         pytest.skip("Chromium is not installed (Debian's package chromium)")
-    failures: list[str] = []
     with playwright.sync_playwright() as started:
-        flags = [*_FLAGS, *(_WITH_WEBGL if webgl else ("--disable-3d-apis",))]
-        context = started.chromium.launch_persistent_context(
-            str(profile), executable_path=shutil.which("chromium") or CHROMIUM, headless=True, args=flags,
-            **{"viewport": {"width": 1200, "height": 800}, "accept_downloads": True, **options},
-        )  # fmt: skip
-        context.set_default_timeout(60_000)
-        page = context.new_page()
-        page.on("console", lambda line: failures.append(line.text) if line.type == "error" else None)
-        page.on("pageerror", lambda error: failures.append(str(error)))
-        page.on("requestfailed", lambda request: failures.append(f"failed {request.url}"))
-        page.on("request", lambda request: failures.append(request.url) if not _local(request.url) else None)
+        running: dict[bool, Any] = {}
+
+        def browser(webgl: bool) -> Any:
+            if webgl not in running:
+                flags = [*_FLAGS, *(_WITH_WEBGL if webgl else ("--disable-3d-apis",))]
+                where = shutil.which("chromium") or CHROMIUM
+                running[webgl] = started.chromium.launch(executable_path=where, headless=True, args=flags)
+            return running[webgl]
+
+        yield browser
+        for one in running.values():
+            one.close()
+
+
+@contextmanager
+def browser_page(browsers: Browsers, *, webgl: bool = True, **options: Any) -> Iterator[Any]:
+    """A page of Chromium that collects what goes wrong in its `failures`, at the end of which there are none."""
+    failures: list[str] = []
+    context = browsers(webgl).new_context(**{"viewport": {"width": 1200, "height": 800}, **options})
+    context.set_default_timeout(60_000)
+    page = context.new_page()
+    page.on("console", lambda line: failures.append(line.text) if line.type == "error" else None)
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    page.on("requestfailed", lambda request: failures.append(f"failed {request.url}"))
+    page.on("request", lambda request: failures.append(request.url) if not _local(request.url) else None)
+    try:
         yield page
+    finally:
         context.close()
     assert not failures
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from uvgen.checks import check_array, frozen, shown
 from uvgen.errors import InputError
 from uvgen.losses import Array
+from uvgen.maps.memo import once_per_model
 
 if TYPE_CHECKING:  # training code that reads landmarks needs neither numba nor scipy
     from uvgen.models.morphable import MorphableModel
@@ -86,6 +87,19 @@ def landmark_texels(model: "MorphableModel", size: int) -> NDArray[np.int32]:
     at 64, 128 and 256 texels: no two share a texel; each is the best one with the built-in model, and with the Basel
     Face Model's mesh but at 64, where one costs 3.7 px more.
     """
+    _check(model, size)
+    return _landmark_texels(model, int(size)).copy()
+
+
+def _check(model: "MorphableModel", size: int, convention: str = "exact") -> None:
+    """Raise what is wrong with the arguments, before they are looked up: 64.0 equals 64."""
+    from uvgen.maps.atlas import build_atlas
+
+    build_atlas(model, size, convention)
+
+
+@once_per_model
+def _landmark_texels(model: "MorphableModel", size: int) -> NDArray[np.int32]:
     near = _texels_around(model, size, "exact")
     return np.stack(np.divmod(_assigned(near, near.own, model.n_shape), size), axis=1).astype(np.int32)
 
@@ -143,6 +157,12 @@ def landmark_weights(model: "MorphableModel", size: int, convention: str = "exac
     and weights are those with the smallest mean squared distance from the landmark over the model's faces (parameters
     of their standard deviations, in a crop of 256 px) for maps whose texels are off by 0.5 px each.
     """
+    _check(model, size, convention)
+    return _landmark_weights(model, int(size), convention)
+
+
+@once_per_model
+def _landmark_weights(model: "MorphableModel", size: int, convention: str) -> LandmarkWeights:
     near = _texels_around(model, size, convention)
     offsets = near.offsets.reshape(68, near.texels.shape[1], -1)
     products = offsets @ offsets.transpose(0, 2, 1)

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from uvgen.maps.atlas import build_atlas, texel_coordinates
 from uvgen.maps.landmarks import landmark_texels
+from uvgen.maps.memo import once_per_model
 from uvgen.models.morphable import REGIONS, MorphableModel
 
 WEIGHTS = {"landmarks": 16.0, "features": 4.0, "face": 3.0, "neck": 0.0}
@@ -95,6 +96,12 @@ def weight_mask(model: MorphableModel, size: int) -> NDArray[np.float32]:
     (size, size) float32
         The ratio of the PRNet paper (Feng et al., ECCV 2018, section 3.2).
     """
+    build_atlas(model, size)  # what is wrong with the arguments is raised before they are looked up
+    return _weight_mask(model, int(size)).copy()
+
+
+@once_per_model
+def _weight_mask(model: MorphableModel, size: int) -> NDArray[np.float32]:
     labels = _texel_regions(model, size)
     face = _face(model, size, labels)
     weights = np.where(face, WEIGHTS["face"], WEIGHTS["neck"]).astype(np.float32)

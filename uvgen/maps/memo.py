@@ -6,10 +6,11 @@ Threads that ask at the same time may each compute one; they then share the last
 from collections.abc import Callable
 from functools import wraps
 from threading import Lock
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from uvgen.models.morphable import MorphableModel
+if TYPE_CHECKING:  # see uvgen.maps.landmarks
+    from uvgen.models.morphable import MorphableModel
 
 Result = TypeVar("Result")
 
@@ -31,7 +32,7 @@ def once_per_model(function: Callable[..., Result]) -> Callable[..., Result]:
     lock = Lock()
 
     @wraps(function)
-    def remembered(model: MorphableModel, *arguments: Any) -> Result:
+    def remembered(model: "MorphableModel", *arguments: Any) -> Result:
         with lock:
             results = kept.setdefault(model, {})
         if arguments not in results:
