@@ -1,0 +1,448 @@
+"""A morphable model's parameters and pose from the landmarks of a face: `fit_landmarks`.
+
+The camera is scaled orthographic. It starts from the Gold Standard algorithm for affine cameras (Hartley and Zisserman,
+Multiple View Geometry, 2004, algorithm 14.2 in its form for known points) and from several yaws; then pose, shape and
+expression are found together by Gauss-Newton steps on
+
+    sum over points of -log t(distance / sigma) + |shape / shape_std|² / 2 + |expression / expression_std|² / 2,
+
+t being Student's distribution, which gives points that are far off little weight, and sigma, the noise of the points,
+being estimated with the face by expectation maximization. `uvgen.fitting.contour` says where jaw points lie.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from uvgen.checks import check_array, choice, float64_array
+from uvgen.errors import InputError
+from uvgen.fitting.contour import Contour
+from uvgen.geometry import affine_to_pose, rotation_matrices
+from uvgen.models.morphable import MorphableModel
+
+JAWS = ("contour", "fixed")
+"""What jaw points (0 to 16) mark: where the face ends in the picture, or the same places of the jaw in every picture."""
+
+FEWEST_POINTS = 6
+"""Landmarks that a face must have."""
+
+_START_YAWS_DEG = (-75.0, -40.0, 0.0, 40.0, 75.0)
+_POSE_STEPS, _STEPS, _SLIDING_STEPS, _CLOSER_STEPS, _CANDIDATES = 8, 30, 12, 4, 2
+_FREEDOM = 5.0  # degrees of Student's distribution
+_LEAST_SIGMA, _POSE_SIGMA, _FIRST_SIGMA, _MOST_SIGMA = 0.003, 0.02, 0.03, 0.3  # of the face's size
+_ALONG = 0.25  # weight of how far a contour point is along the contour, of which it says little
+_JAW_AT_FIRST = 0.3  # weight of jaw points until a pose is known
+_MOST_TURN = 0.5  # rad, and factor of the scale, in one step
+_ENOUGH = 1e-4  # standard deviations of the parameters, and share of sigma
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LandmarkFit:
+    """Faces that were fitted to landmarks. N faces.
+
+    Attributes
+    ----------
+    shape, expression : (N, ks), (N, ke) float64
+        Parameters that multiply the model's bases directly.
+    pose : (N, 7) float64
+        Pitch, yaw, roll (rad), tx, ty, tz (px), f (px/µm), as `uvgen.geometry.pose_to_image` takes them, "exact".
+    points : (N, 68, 2) float64
+        What the landmarks were compared with, image frame, px: the model's landmarks, or for jaw points that slide,
+        places on its contour.
+    sigma_px : (N,) float64
+        Standard deviation of the given points about them, per axis, as it was estimated; 0.1 % of the face's size or more.
+    residual : (N,) float64
+        Mean distance of the points 17 to 67 from `points`, as a share of √(w·h) of the box around the given points
+        (all 68 where all are known, else the fitted ones); NaN where none of them is given.
+    residual_jaw : (N,) float64
+        The same of points 0 to 16.
+    """
+
+    shape: NDArray[np.float64]
+    expression: NDArray[np.float64]
+    pose: NDArray[np.float64]
+    points: NDArray[np.float64]
+    sigma_px: NDArray[np.float64]
+    residual: NDArray[np.float64]
+    residual_jaw: NDArray[np.float64]
+
+
+def fit_landmarks(
+    points: ArrayLike,
+    model: MorphableModel,
+    image_height: ArrayLike,
+    *,
+    scores: ArrayLike | None = None,
+    jaw: str = "contour",
+    person: Sequence[int] | None = None,
+) -> LandmarkFit:
+    """Fit a morphable model to the 68 landmarks of faces.
+
+    Parameters
+    ----------
+    points : (N, 68, 2) or (N, 68, 3) float
+        iBUG's landmarks in the image frame, px: the first pixel's centre is (0, 0), y points down. NaN where a point is
+        not known. z is not used.
+    model : MorphableModel
+        Its landmarks, bases and standard deviations count.
+    image_height : (N,) or scalar
+        px.
+    scores : (N, 68) float, optional
+        How reliable each point is, 0 (not at all) to 1.
+    jaw : {"contour", "fixed"}
+        What points 0 to 16 mark. "contour": where the face ends in the picture, as annotators of photographs and most
+        detectors put them. "fixed": the same places of the jaw in every picture, seen or not, as in `pt3d_68` of
+        AFLW2000-3D.
+    person : sequence of int, optional
+        (N,) who is seen; faces with the same number get the same shape. Each has its own by default.
+
+    Returns
+    -------
+    LandmarkFit
+        Of each face the same, whichever others come with it (but for those of one person).
+
+    Raises
+    ------
+    InputError
+        Where shapes do not agree, scores are out of range, or a face has fewer than 6 points or all in one place.
+    """
+    choice(jaw, "jaw", JAWS)
+    given = float64_array(points, "points", ("N", 68, 2), ("N", 68, 3))[..., :2]
+    n = len(given)
+    height = np.broadcast_to(float64_array(image_height, "image_height", (), (n,)), (n,))
+    weights = np.ones((n, 68)) if scores is None else float64_array(scores, "scores", (n, 68))
+    if not ((weights >= 0) & (weights <= 1)).all():
+        raise InputError("scores: some are not from 0 to 1, expected how reliable each point is")
+    groups = np.arange(n) if person is None else np.asarray(person)
+    check_array(groups, "person", (n,))
+    known = np.isfinite(given).all(axis=2) & (weights > 0)
+    for k in range(n):
+        if (count := int(known[k].sum())) < FEWEST_POINTS:
+            raise InputError(f"points: face {k} has {count} of the 68, expected {FEWEST_POINTS} or more")
+        if not np.ptp(given[k][known[k]], axis=0).min() > 0:
+            raise InputError(f"points: those of face {k} lie in one point or line, expected a face")
+    # 300W-LP's frame: y up from the bottom edge, so that a pose's matrix is a rotation
+    frame = np.stack([given[..., 0] + 1, height[:, None] - given[..., 1]], axis=2)
+    fitter = _Fitter(model, jaw)
+    faces = fitter.fit(np.where(known[..., None], frame, 0), np.where(known, weights, 0), groups)
+    return fitter.result(faces, given, known, height)
+
+
+class _Faces(NamedTuple):
+    """N faces on the way: everything in units of each face's size, about its middle; y up."""
+
+    target: NDArray[np.float64]
+    """(N, 68, 2): the landmarks; 0 where they are not known."""
+    given: NDArray[np.float64]
+    """(N, 68): their weights, 0 for those that are not known."""
+    middle: NDArray[np.float64]
+    """(N, 2): in the dataset frame, px."""
+    size: NDArray[np.float64]
+    """(N,): px."""
+    rotation: NDArray[np.float64]
+    """(N, 3, 3)"""
+    scale: NDArray[np.float64]
+    """(N,): size of the picture's face by the model's."""
+    shift: NDArray[np.float64]
+    """(N, 2)"""
+    parameters: NDArray[np.float64]
+    """(N, ks + ke): in standard deviations."""
+    sigma: NDArray[np.float64]
+    """(N,)"""
+    place: NDArray[np.int64]
+    """(N, 68): which of the fitter's points each landmark is compared with."""
+    across: NDArray[np.float64]
+    """(N, 68, 2): direction in which alone a landmark counts fully; zeros where both count."""
+
+    def take(self, which: Any) -> "_Faces":
+        return _Faces(*(array[which] for array in self))
+
+    def put(self, which: Any, faces: "_Faces") -> "_Faces":
+        """These, with some replaced."""
+        arrays = []
+        for array, new in zip(self, faces, strict=True):
+            array = array.copy()
+            array[which] = new
+            arrays.append(array)
+        return _Faces(*arrays)
+
+
+class _Fitter:
+    """Fits one model."""
+
+    def __init__(self, model: MorphableModel, jaw: str) -> None:
+        self._contour = Contour.of_model(model) if jaw == "contour" else None
+        vertices = model.landmarks if self._contour is None else np.r_[model.landmarks, self._contour.vertices]
+        mean = model.mean[vertices].astype(np.float64)
+        self._unit = float(np.sqrt(np.ptp(mean[:68, :2], axis=0).prod()))  # µm: the face's size
+        self._center = mean[:68].mean(axis=0)
+        self._mean = (mean - self._center) / self._unit
+        std = np.concatenate([model.shape_std, model.expression_std]).astype(np.float64)
+        self._std = np.where(np.isfinite(std) & (std > 0), std, 0)
+        self._basis = model.basis[vertices].astype(np.float64) * (self._std / self._unit)
+        self._n_shape = model.n_shape
+        flat = self._basis.reshape(3 * len(mean), -1)
+        spread = (flat @ flat.T).reshape(len(mean), 3, len(mean), 3)
+        self._spread = np.ascontiguousarray(spread.transpose(1, 0, 2, 3))  # (3, p, p, 3)
+        if self._contour is None:
+            self._spread = self._spread.reshape(3, -1)
+
+    def fit(self, frame: NDArray[np.float64], given: NDArray[np.float64], person: NDArray[Any]) -> _Faces:
+        """Faces whose landmarks (N, 68, 2) in the dataset frame have these weights (N, 68)."""
+        faces = self._unposed(frame, given)
+        starts = [self._posed(faces, self._gold_standard(faces))]
+        starts += [self._posed(faces, np.deg2rad([[0.0, yaw, 0.0]] * len(frame))) for yaw in _START_YAWS_DEG]
+        order = np.argsort([self._cost(start) for start in starts], axis=0, kind="stable")
+        best, lowest = faces, np.full(len(frame), np.inf)
+        for ranked in order[:_CANDIDATES]:
+            start = faces
+            for number, one in enumerate(starts):
+                which = np.flatnonzero(ranked == number)
+                start = start.put(which, one.take(which))
+            fitted = self._refined(start)
+            cost = self._cost(fitted)
+            better = np.flatnonzero(cost < lowest)
+            best, lowest[better] = best.put(better, fitted.take(better)), cost[better]
+        return self._one_shape(best, person)
+
+    # Starting: the mean face's pose
+
+    def _unposed(self, frame: NDArray[np.float64], given: NDArray[np.float64]) -> _Faces:
+        n, known = len(frame), (given > 0)[..., None]
+        low = np.where(known, frame, np.inf).min(axis=1)
+        high = np.where(known, frame, -np.inf).max(axis=1)
+        # compared with the same points of the mean face: half a face is no small face
+        spans = [np.ptp(self._mean[:68, :2][k], axis=0).max() for k in given > 0]
+        size = (high - low).max(axis=1) / np.maximum(spans, 1e-3)
+        middle = (low + high) / 2
+        target = np.where(known, (frame - middle[:, None]) / size[:, None, None], 0)
+        return _Faces(
+            target, given, middle, size, np.tile(np.eye(3), (n, 1, 1)), np.ones(n), np.zeros((n, 2)),
+            np.zeros((n, len(self._std))), np.full(n, _FIRST_SIGMA), np.tile(np.arange(68), (n, 1)),
+            np.zeros((n, 68, 2)),
+        )  # fmt: skip
+
+    def _at_first(self, faces: _Faces) -> NDArray[np.float64]:
+        """(N, 68) weights while it is not known which jaw points slide."""
+        jaw = 1.0 if self._contour is None else _JAW_AT_FIRST
+        return faces.given * np.where(np.arange(68) < 17, jaw, 1)
+
+    def _gold_standard(self, faces: _Faces) -> NDArray[np.float64]:
+        """(N, 3) angles of the affine cameras that take the mean face to the landmarks, made rotations."""
+        points = np.concatenate([self._mean[:68], np.ones((68, 1))], axis=1)
+        weighted = np.swapaxes(points * self._at_first(faces)[..., None], 1, 2)
+        camera = np.linalg.solve(weighted @ points + 1e-6 * np.eye(4), weighted @ faces.target)  # (N, 4, 2)
+        u, _, v = np.linalg.svd(np.swapaxes(camera[:, :3], 1, 2), full_matrices=False)
+        two = u @ v
+        return _angles(np.concatenate([two, np.cross(two[:, 0], two[:, 1])[:, None]], axis=1))
+
+    def _posed(self, faces: _Faces, angles_rad: NDArray[np.float64]) -> _Faces:
+        """The mean face, from these angles on turned as the landmarks have it."""
+        faces = faces._replace(rotation=rotation_matrices(angles_rad))
+        weights = self._at_first(faces)
+        flat = self._mean[:68] @ np.swapaxes(faces.rotation[:, :2], 1, 2)
+        total = weights.sum(axis=1, keepdims=True)
+        middle, wanted = (weights[:, None] @ flat)[:, 0] / total, (weights[:, None] @ faces.target)[:, 0] / total
+        spread = [
+            (weights[..., None] * (points - about[:, None]) ** 2).sum(axis=(1, 2))
+            for points, about in ((faces.target, wanted), (flat, middle))
+        ]
+        scale = np.sqrt(spread[0] / np.maximum(spread[1], 1e-12))
+        faces = faces._replace(scale=scale, shift=wanted - scale[:, None] * middle)
+        for _ in range(_POSE_STEPS):
+            faces = self._stepped(faces, self._at_first(faces), moves=False)
+        return faces
+
+    # Going on: pose, shape and expression together
+
+    def _refined(self, faces: _Faces) -> _Faces:
+        """Pose, shape and expression together; then shape and expression more closely, in the pose found.
+
+        A pose that is found with as little noise as the points may have is explained by shapes: the farther the model
+        is from real faces, the more. So for the pose, points are never taken for better than `_POSE_SIGMA`.
+        """
+        left = np.arange(len(faces.scale))
+        for number in range(_STEPS):
+            part = faces.take(left)
+            if self._contour is not None and number <= _SLIDING_STEPS:
+                part = self._slid(part)
+            moved = self._stepped(part, part.given, moves=True, least_sigma=_POSE_SIGMA)
+            faces = faces.put(left, moved)
+            change = np.abs(moved.parameters - part.parameters).max(axis=1, initial=0)
+            change += np.abs(np.log(moved.sigma / part.sigma))
+            if number > _SLIDING_STEPS or self._contour is None:
+                left = left[change > _ENOUGH]  # each by itself: a face does not depend on the others
+            if not len(left):
+                break
+        for _ in range(_CLOSER_STEPS):
+            faces = self._stepped(faces, faces.given, moves=True, turns=False, least_sigma=_LEAST_SIGMA)
+        return faces
+
+    def _slid(self, faces: _Faces) -> _Faces:
+        """Jaw points that are turned away, at the silhouette."""
+        assert self._contour is not None
+        vertices = self._mean[68:] + (
+            (faces.parameters @ self._basis[68:].reshape(-1, len(self._std)).T).reshape(len(faces.scale), -1, 3)
+        )
+        points = faces.scale[:, None, None] * (vertices @ np.swapaxes(faces.rotation[:, :2], 1, 2))
+        points += faces.shift[:, None]
+        chosen, across = self._contour.nearest(faces.rotation, points, faces.target[:, :17])
+        place, direction = faces.place.copy(), np.zeros_like(faces.across)
+        place[:, :17] = np.where(chosen < 0, np.arange(17), 68 + chosen)
+        direction[:, :17] = across
+        return faces._replace(place=place, across=direction)
+
+    def _turned(self, faces: _Faces) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What landmarks are compared with, (N, 68, 3) in the camera's axes, model units; the basis there."""
+        basis = self._basis[faces.place]
+        n = len(basis)
+        moved = (basis.reshape(n, 204, -1) @ faces.parameters[..., None]).reshape(n, 68, 3)
+        return (self._mean[faces.place] + moved) @ np.swapaxes(faces.rotation, 1, 2), basis
+
+    def _residual(self, faces: _Faces, turned: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N, 68, 2) given minus fitted points."""
+        return faces.target - (faces.scale[:, None, None] * turned[..., :2] + faces.shift[:, None])
+
+    def _seen(self, faces: _Faces, residual: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N, 68, 2) as much of the residuals as counts."""
+        seen: NDArray[np.float64] = (_counted(faces.across) @ residual[..., None])[..., 0]
+        return seen
+
+    def _stepped(
+        self, faces: _Faces, weights: NDArray[np.float64], *, moves: bool, turns: bool = True, least_sigma: float = 0.0
+    ) -> _Faces:
+        """One Gauss-Newton step of the pose; where shape and expression may move, of these and of sigma too.
+
+        Parameters are normally distributed a priori, so that landmarks are too, for one pose: the pose follows from
+        their covariance, and parameters and sigma from the pose. Matrices are of the size of the landmarks, however
+        many components a model has.
+        """
+        n = len(weights)
+        turned, basis = self._turned(faces)
+        seen = self._seen(faces, self._residual(faces, turned))
+        root = np.sqrt(weights * _student(seen, faces.sigma))
+        projection = root[..., None, None] * _counted(faces.across)
+        jacobian = _pose_jacobian(turned, faces.scale)
+        start = turned if not moves else self._mean[faces.place] @ np.swapaxes(faces.rotation, 1, 2)
+        values = (projection @ self._residual(faces, start)[..., None]).reshape(n, 136, 1)
+        rows = (projection @ jacobian).reshape(n, 136, 6)
+        noise = faces.sigma[:, None, None] ** 2 * np.eye(136)
+        inverse = np.linalg.inv(self._covariance(faces, projection) + noise) if moves else np.eye(136)
+        weighted = np.swapaxes(rows, 1, 2) @ inverse
+        step = np.linalg.solve(weighted @ rows + 1e-9 * np.eye(6), weighted @ values)[..., 0]
+        most = np.abs(step[:, :4]).max(axis=1, keepdims=True)
+        if not turns:
+            step[:] = 0
+        step *= np.minimum(1, _MOST_TURN / np.maximum(most, 1e-12))
+        moved = faces._replace(
+            rotation=_rotations(step[:, :3]) @ faces.rotation, scale=faces.scale * np.exp(step[:, 3]),
+            shift=faces.shift + step[:, 4:],
+        )  # fmt: skip
+        if not moves:
+            return moved
+        pull = (inverse @ (values - rows @ step[..., None])).reshape(n, 68, 1, 2) @ projection  # (N, 68, 1, 2)
+        pull = faces.scale[:, None, None] * (pull[:, :, 0] @ faces.rotation[:, :2])
+        parameters = (pull.reshape(n, 1, 204) @ basis.reshape(n, 204, -1))[:, 0]
+        moved = moved._replace(parameters=parameters)
+        known = (root > 0).repeat(2, axis=1)
+        n_values = np.maximum(known.sum(axis=1), 1)
+        diagonal = inverse[:, range(136), range(136)]
+        uncertain = faces.sigma**2 * (known * (1 - faces.sigma[:, None] ** 2 * diagonal)).sum(axis=1)
+        after = self._residual(moved, self._turned(moved)[0])
+        square = ((projection @ after[..., None]) ** 2).sum(axis=(1, 2, 3))
+        sigma = np.sqrt((square + uncertain) / n_values)
+        return moved._replace(sigma=np.clip(sigma, least_sigma, _MOST_SIGMA))
+
+    def _covariance(self, faces: _Faces, projection: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N, 136, 136) of the landmarks in the picture, as shape and expression vary."""
+        n = len(projection)
+        if self._contour is None:
+            spread = np.broadcast_to(self._spread, (n, 3, 68 * 68 * 3))
+        else:
+            spread = self._spread[:, faces.place[:, :, None], faces.place[:, None]]  # (3, N, 68, 68, 3)
+            spread = np.moveaxis(spread, 0, 1).reshape(n, 3, -1)
+        two = faces.scale[:, None, None] * faces.rotation[:, :2]
+        flat = (two @ spread).reshape(n, -1, 3) @ np.swapaxes(two, 1, 2)  # (N, 2 · 68 · 68, 2)
+        blocks = flat.reshape(n, 2, 68, 68, 2).transpose(0, 2, 3, 1, 4)
+        blocks = projection[:, :, None] @ blocks @ projection[:, None]  # symmetric
+        return blocks.transpose(0, 1, 3, 2, 4).reshape(n, 136, 136)
+
+    def _cost(self, faces: _Faces) -> NDArray[np.float64]:
+        """(N,) what is made small."""
+        turned, _ = self._turned(faces)
+        seen = self._seen(faces, self._residual(faces, turned))
+        square = (seen**2).sum(axis=2) / faces.sigma[:, None] ** 2
+        each = (_FREEDOM + 2) / 2 * np.log1p(square / _FREEDOM) + 2 * np.log(faces.sigma)[:, None]
+        return (faces.given * each).sum(axis=1) + 0.5 * (faces.parameters**2).sum(axis=1)
+
+    def _one_shape(self, faces: _Faces, person: NDArray[Any]) -> _Faces:
+        return faces
+
+    def result(
+        self, faces: _Faces, given: NDArray[np.float64], known: NDArray[np.bool_], height: NDArray[np.float64]
+    ) -> LandmarkFit:
+        """As `fit_landmarks` returns it."""
+        turned, _ = self._turned(faces)
+        frame = faces.scale[:, None, None] * turned[..., :2] + faces.shift[:, None]
+        frame = frame * faces.size[:, None, None] + faces.middle[:, None]
+        points = np.stack([frame[..., 0] - 1, height[:, None] - frame[..., 1]], axis=2)
+        scale = faces.scale * faces.size / self._unit  # px/µm
+        origin = scale[:, None] * (faces.rotation @ self._center)
+        shift = faces.middle + faces.size[:, None] * faces.shift - origin[:, :2]
+        pose = np.concatenate([_angles(faces.rotation), shift, np.zeros((len(scale), 1)), scale[:, None]], axis=1)
+        parameters = faces.parameters * self._std
+        whole = known.all(axis=1)[:, None, None]
+        box = np.sqrt(np.ptp(np.where(whole, given, points), axis=1).prod(axis=1))
+        distance = np.linalg.norm(np.where(known[..., None], given, points) - points, axis=2)
+        means = []
+        for part in (slice(17, 68), slice(0, 17)):
+            n = known[:, part].sum(axis=1)
+            means.append(np.divide(distance[:, part].sum(axis=1), n * box, out=np.full(len(n), np.nan), where=n > 0))
+        shape, expression = parameters[:, : self._n_shape], parameters[:, self._n_shape :]
+        return LandmarkFit(shape, expression, pose, points, faces.sigma * faces.size, *means)
+
+
+def _pose_jacobian(turned: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 68, 2, 6) how points move as a face turns (rad, about the camera's axes), grows (log) and shifts."""
+    jacobian = np.zeros((*turned.shape[:2], 2, 6))
+    x, y, z = np.moveaxis(turned * scale[:, None, None], -1, 0)
+    jacobian[:, :, 0, 1], jacobian[:, :, 0, 2] = z, -y
+    jacobian[:, :, 1, 0], jacobian[:, :, 1, 2] = -z, x
+    jacobian[:, :, 0, 3], jacobian[:, :, 1, 3] = x, y
+    jacobian[:, :, 0, 4] = jacobian[:, :, 1, 5] = 1
+    return jacobian
+
+
+def _counted(across: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 68, 2, 2) what of each residual counts: all of it, or most of it in one direction alone."""
+    slides = (across != 0).any(axis=2)[..., None, None]
+    along = np.eye(2) * _ALONG + (1 - _ALONG) * across[..., :, None] * across[..., None, :]
+    return np.where(slides, along, np.eye(2))
+
+
+def _student(seen: NDArray[np.float64], sigma: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 68) weights of points by Student's distribution of two dimensions."""
+    square = (seen**2).sum(axis=2) / sigma[:, None] ** 2
+    return (_FREEDOM + 2) / (_FREEDOM + square)
+
+
+def _rotations(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 3, 3) rotations about axes (N, 3) by their lengths, rad: Rodrigues' formula."""
+    angle = np.linalg.norm(vectors, axis=1)[:, None, None]
+    x, y, z = vectors.T
+    zero = np.zeros_like(x)
+    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=1).reshape(-1, 3, 3)
+    return np.eye(3) + np.sinc(angle / np.pi) * cross + 0.5 * np.sinc(angle / (2 * np.pi)) ** 2 * (cross @ cross)
+
+
+def _angles(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 3) pitch, yaw, roll of rotations: of the two ways to write each, the one with less pitch and roll."""
+    affine = np.concatenate([rotation * [[[1.0], [-1.0], [1.0]]], np.zeros((len(rotation), 3, 1))], axis=2)
+    angles = affine_to_pose(affine, 0)[:, :3]
+    other = np.stack([angles[:, 0] + np.pi, np.pi - angles[:, 1], angles[:, 2] + np.pi], axis=1)
+    other = (other + np.pi) % (2 * np.pi) - np.pi
+    less = np.abs(other[:, ::2]).sum(axis=1) < np.abs(angles[:, ::2]).sum(axis=1)
+    return np.where(less[:, None], other, angles)
