@@ -17,7 +17,7 @@ from uvgen.augment.values import AugmentationDraw
 from uvgen.datasets.config import CopyConfig, DatasetConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, augmented_fields, known_layouts, required_fields
 from uvgen.datasets.record import ShardResult
-from uvgen.datasets.source import check_source_hash
+from uvgen.datasets.source import check_source, check_source_hash
 from uvgen.errors import SampleError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import transform_points
@@ -110,8 +110,10 @@ def _make_shard(
 
     path = job.source / task.source.file
     check_source_hash(path, task.source)
-    required = required_fields(dataclasses.replace(job.config, copied=None))
+    built = dataclasses.replace(job.config, copied=None)
+    required = required_fields(built)
     with OpenShard(path, task.source.samples, known_layouts(job.config.build), process, required=required) as source:
+        check_source(path, task.source, source, built.to_plain())
         if task.trial is not None:
             _rows(source, [task.trial], job, mapper, task, lambda name, error: None)
             return ShardResult(ShardEntry(task.file, 0, 0, None), ())

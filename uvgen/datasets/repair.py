@@ -127,6 +127,11 @@ def repair_shards(
         if not bad and constants:
             return RepairResult((), (), time.perf_counter() - started)
         config = _config_of(folder, index)
+        if bad and "merged_from" in index.plan and config.copied is None:
+            raise DatasetError(
+                f"{folder}: was put together by `uvgen merge` (or select, drop), which alone can make {min(bad)} "
+                "again: delete the damaged shards, and run that command again"
+            )
         how: dict[str, Any] = {"workers": workers, "retries": retries, "timeout": timeout}
         if model is not None:
             model = as_model(model, untrusted=untrusted)

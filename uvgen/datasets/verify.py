@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,9 @@ from uvgen.datasets.annotations import in_image, label_nme
 from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts, odd_codes, required_fields
 from uvgen.datasets.open import check_model, open_shards
+from uvgen.datasets.plausible import MOST
 from uvgen.datasets.quality import LabelQuality, label_quality
+from uvgen.datasets.source import other_origin
 from uvgen.datasets.splits import check_splits
 from uvgen.errors import DatasetError, InputError
 from uvgen.fixed_point import decode
@@ -30,11 +33,10 @@ from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry, data_folder
 from uvgen.shards.shard import OpenShard
 from uvgen.storage.files import sha256_file
 from uvgen.storage.isolated import Hdf5Process
-from uvgen.storage.names import printable
+from uvgen.storage.names import brief, printable
 from uvgen.storage.reading import irregular
 
 _BATCH = 64
-_MOST = 1e6  # px, or radians
 _N_TEXELS = 512  # compared of each map
 _FLOAT_TOLERANCE = 1e-3  # px: 0 on the processor that made them; another's matrix product has other last bits
 
@@ -148,7 +150,10 @@ def verify_shards(
         )
     problems += _check_constants(folder, index)
     if all(entry.sample_names is not None for entry in index.shards):
-        problems += check_splits(folder, [name for entry in index.shards for name in entry.sample_names or ()])
+        names = [name for entry in index.shards for name in entry.sample_names or ()]
+        if twice := [name for name, n in Counter(names).items() if n > 1]:
+            problems.append(f"{folder}: {len(twice)} samples are in it more than once, first {brief(twice[0])}")
+        problems += check_splits(folder, names)
     process = Hdf5Process() if untrusted else None
     begin("verifying", index.n_samples)
     for entry in index.shards:
@@ -194,7 +199,7 @@ def _check_shard(
     try:
         config = DatasetConfig.of_index(index, folder)
         with OpenShard(path, entry.samples, process=process, required=required_fields(config)) as shard:
-            problems = _check_origin(shard, index)
+            problems = other_origin(shard, index.config)
             if not problems:
                 shard.check_layouts(known_layouts(config.build))
                 problems = _check_fields(shard, entry, config)
@@ -209,24 +214,12 @@ def _check_shard(
         return [f"its fields cannot be what they stand for ({error})"]
 
 
-def _check_origin(shard: OpenShard, index: Index) -> list[str]:
-    """Whether the shard was made with the configuration that the index states."""
-    stated = shard.file_attributes
-    made = {**shard.config, "size": stated["size"], "model_sha256": stated["model_sha256"]}
-    return [
-        f"made with {key} = {value}, {DATASET_INDEX} says {index.config.get(key)}"
-        for key, value in made.items()
-        if index.config.get(key) != value
-    ]
-
-
 def _check_fields(shard: OpenShard, entry: ShardEntry, config: DatasetConfig) -> list[str]:
     if shard.has_jpegs != (config.build.image_codec == "jpeg"):
         return [f"its images are {'JPEG' if shard.has_jpegs else 'raw'}, expected {config.build.image_codec}"]
     if "posmap" in shard.fields and (wrong := odd_codes(config, shard.attributes["posmap"])):
         return [f"posmap holds {wrong}"]
-    if entry.names is not None and entry.names != "\n".join(shard.texts("name")):
-        return [f"its samples have other names than {DATASET_INDEX} says"]
+    shard.check_names(entry.names)
     return []
 
 
@@ -236,10 +229,10 @@ def _check_values(shard: OpenShard) -> list[str]:
         values = shard.column(name)
         if not np.isfinite(values).all():
             problems.append(f"{name} holds NaN or infinity")
-        elif name not in ("shape", "expression") and np.abs(values).max(initial=0) > _MOST:
+        elif name not in ("shape", "expression") and np.abs(values).max(initial=0) > MOST:
             problems.append(f"{name} holds {np.abs(values).max():g}, which no image has")
     heights = shard.column("image_height")
-    if not ((heights > 0) & (heights < _MOST)).all():
+    if not ((heights > 0) & (heights < MOST)).all():
         problems.append(f"image_height holds {heights.min()} to {heights.max()} px")
     for k, sample in enumerate(shard.texts("name")):
         for name in ("image", "posmap"):  # read, whatever is in them: a chunk may be damaged, a JPEG be none
