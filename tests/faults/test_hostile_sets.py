@@ -386,7 +386,7 @@ def test_shard_with_other_names_than_the_index_says_is_refused_by_all_that_copy_
 
 
 def test_samples_that_are_in_a_set_twice_are_no_sound_set_and_no_split(shards, uvgen) -> None:
-    (name, *others) = names_in(shards, "IBUG-00000.h5")
+    name = names_in(shards, "IBUG-00000.h5")[0]
     rename(shards, "IBUG-00001.h5", [name, *names_in(shards, "IBUG-00001.h5")[1:]])
     (problem,) = verify_shards(shards).problems
     assert f"1 samples are in it more than once, first {name}" in problem
@@ -485,7 +485,7 @@ def test_seed_that_could_not_be_read_again_is_refused(shards, model_path, tmp_pa
 
 def test_expression_that_cannot_be_compiled_is_refused_in_words(shards) -> None:
     for by in ("a{99999999999999}", "(" * 3000 + ")" * 3000, "("):
-        with pytest.raises(InputError, match="by: .*regular expression"):
+        with pytest.raises(InputError, match=r"by: .*regular expression"):
             split_shards(shards, {"a": 1.0}, by=by)
 
 
@@ -526,6 +526,11 @@ def test_damaged_shard_of_a_merged_set_is_named_as_such(shards, model_path, tmp_
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(DatasetError, match=r"put together by `uvgen merge`.*IBUG-00000\.h5 again"):
         repair_shards(tmp_path / "merged", data=tmp_path, model=model_path)
+    augment_shards(shards, tmp_path / "copies")
+    merge_shards(tmp_path / "copies", tmp_path / "merged copies")
+    (tmp_path / "merged copies/IBUG-00000.h5").unlink()
+    with pytest.raises(DatasetError, match=r"put together by `uvgen merge`.*IBUG-00000\.h5 again"):
+        repair_shards(tmp_path / "merged copies", source=shards)
 
 
 def test_overwriting_takes_shards_of_every_number_and_subset(shards, model_path, tmp_path) -> None:

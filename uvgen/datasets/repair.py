@@ -128,10 +128,7 @@ def repair_shards(
             return RepairResult((), (), time.perf_counter() - started)
         config = _config_of(folder, index)
         if bad and "merged_from" in index.plan and config.copied is None:
-            raise DatasetError(
-                f"{folder}: was put together by `uvgen merge` (or select, drop), which alone can make {min(bad)} "
-                "again: delete the damaged shards, and run that command again"
-            )
+            raise _merged(folder, bad)
         how: dict[str, Any] = {"workers": workers, "retries": retries, "timeout": timeout}
         if model is not None:
             model = as_model(model, untrusted=untrusted)
@@ -239,6 +236,14 @@ def _config_of(folder: Path, index: Index) -> DatasetConfig:
     return config
 
 
+def _merged(folder: Path, bad: Mapping[str, ShardEntry]) -> DatasetError:
+    """The error that says what can make a set's shards again, where that is not in its index."""
+    return DatasetError(
+        f"{folder}: was put together by `uvgen merge` (or select, drop), which alone can make {min(bad)} again: "
+        "delete the damaged shards, and run that command again"
+    )
+
+
 def _model(folder: Path, config: DatasetConfig, model: MorphableModel | None) -> MorphableModel:
     """The set's model."""
     if model is None and config.model != BUILTIN:
@@ -333,6 +338,8 @@ def _plan_copies(
     made_from = Index.read(source)
     if hash_of_source(made_from) != copied.augmented_from:
         raise DatasetError(f"{source}: not the data set whose copies {folder} holds; give that one")
+    if bad and index.plan.get("merged_from") != made_from.plan.get("merged_from"):
+        raise _merged(folder, bad)
     built = DatasetConfig.of_index(made_from, source)
     check_source_shards(source, made_from, built)
     _check_count(folder, index, sum(entry.samples > 0 for entry in made_from.shards) * copied.copies)
