@@ -297,9 +297,11 @@ class _Builder:
 
     def _image_landmarks(self, sample: Sample, annotation: Annotation, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """The label's landmarks (68, 3) in the image frame, where the face is in the image and of its size."""
-        landmarks = self.mapper.image_landmarks(
-            annotation.shape[None], annotation.expression[None], annotation.pose[None], shape[0]
-        )[0]
+        with np.errstate(all="ignore"):  # of parameters that no face has
+            landmarks = self.mapper.image_landmarks(
+                annotation.shape[None], annotation.expression[None], annotation.pose[None], shape[0]
+            )[0]
+        check_labels(sample, landmarks)
         low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
         if self.job.config.implausible == "skip":
             check_face_size(sample, landmarks[:, :2], shape)
