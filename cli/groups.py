@@ -1,10 +1,20 @@
 """Groups of commands: errors in one style, and suggestions for what was mistyped."""
 
+import contextlib
 import difflib
+import errno
 import sys
 from typing import Any
 
 import click
+
+from uvgen.storage.names import brief
+
+_LIMITS = {
+    getattr(errno, name)
+    for name in ("EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "ESTALE")
+    if hasattr(errno, name)
+}
 
 
 class SpokenGroup(click.Group):
@@ -30,6 +40,14 @@ class SpokenGroup(click.Group):
             help_ = f" (see `{context.command_path} --help`)" if context is not None else ""
             click.echo(f"uvgen: {_as_sentence(error)}{help_}", err=True)
             sys.exit(error.exit_code)
+        except OSError as error:  # of the machine, wherever it happened: a folder without rights, a name too long
+            if error.errno is None or error.errno == errno.EPIPE:
+                raise
+            advice = "free space, limits (ulimit -a)?" if error.errno in _LIMITS else "was it moved, may it be read?"
+            where = f"{brief(error.filename)}: " if error.filename else ""
+            with contextlib.suppress(OSError):
+                click.echo(f"uvgen: {where}{error.strerror}; {advice}", err=True)
+            sys.exit(1)
         sys.exit(status if isinstance(status, int) else 0)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:

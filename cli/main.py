@@ -1,7 +1,6 @@
 """The `uvgen` command: a group that imports a sub-command's module only when that is called."""
 
 import contextlib
-import errno
 import importlib
 import io
 import sys
@@ -13,6 +12,7 @@ from uvgen import __version__
 from uvgen.cli.groups import SpokenGroup
 from uvgen.errors import OutputError, SettingsError, UvgenError
 from uvgen.interrupts import exit_status, interrupts_kept
+from uvgen.storage.names import printable
 
 _COMMANDS = {
     "augment": "Make augmented copies of shards, labels included.",
@@ -32,11 +32,6 @@ _COMMANDS = {
 }
 """Command, which is also its module in this package → line for `uvgen --help`."""
 
-_LIMITS = {
-    getattr(errno, name)
-    for name in ("EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "ESTALE")
-    if hasattr(errno, name)
-}
 _RESUMABLE = ("augment", "build", "export", "merge", "synth")
 
 
@@ -66,16 +61,10 @@ class _LazyGroup(SpokenGroup):
         try:
             return super().invoke(ctx)
         except UvgenError as error:
-            click.echo(f"uvgen: {error}{self._options(ctx, error)}", err=True)
+            click.echo(f"uvgen: {printable(str(error))}{self._options(ctx, error)}", err=True)
             ctx.exit(1)
         except MemoryError:
             click.echo("uvgen: out of memory; fewer --workers need less", err=True)
-            ctx.exit(1)
-        except OSError as error:  # of the machine, wherever it happened
-            if error.errno not in _LIMITS:
-                raise
-            where = f"{error.filename}: " if error.filename else ""
-            click.echo(f"uvgen: {where}{error.strerror}; free space, limits (ulimit -a)?", err=True)
             ctx.exit(1)
         except KeyboardInterrupt as error:
             resumable = ctx.invoked_subcommand in _RESUMABLE

@@ -91,7 +91,7 @@ class Progress:
         skipped = f", {len(result.skipped)} skipped" if result.skipped else ""
         self._say(f"{result.entry.file}: {count(result.entry.samples, 'sample')}{skipped}")
         for skip in result.skipped:
-            self._say(f"skipped {skip.name}: {skip.reason}")
+            self._say(printable(f"skipped {skip.name}: {skip.reason}"))
 
     def _look_often(self) -> None:
         """In a thread of its own."""
@@ -194,7 +194,7 @@ def show_warnings(warnings: Any) -> None:
 
 def _name_skipped(skipped: Any, most: int = 20) -> None:
     for skip in skipped[:most]:
-        click.echo(f"skipped {skip.name}: {skip.reason}", err=True)
+        click.echo(printable(f"skipped {skip.name}: {skip.reason}"), err=True)
     if len(skipped) > most:
         click.echo(f"and {len(skipped) - most} more; dataset.json lists them all", err=True)
 

@@ -119,9 +119,14 @@ def _plain(value: Any) -> Any:
 
 
 def _as_list(shards: Path, names: list[str], options: dict[str, Any], drop: bool) -> None:
-    from uvgen.errors import SettingsError
+    from uvgen.errors import InputError, SettingsError
     from uvgen.storage.files import check_file, replaced_on_success
+    from uvgen.storage.names import brief, printable
 
+    if odd := [name for name in names if not name.strip() or printable(name) != name]:
+        raise InputError(
+            f"sample {brief(repr(odd[0]))}: a name that no list can hold; make a part of the set, or a copy"
+        )
     out, text = options["out"], "".join(f"{name}\n" for name in names)
     if str(out) == "-":
         click.echo(text, nl=False)

@@ -220,6 +220,11 @@ def number_in(value: Any, name: str, low: float, high: float = math.inf, unit: s
     raise InputError(f"{name}: {found}, expected {kind}{wanted}")
 
 
+def seed_number(value: Any, name: str = "seed") -> Any:
+    """`value` if it is a whole number of 64 bits with a sign: what is written to a file can be read again anywhere."""
+    return number_in(value, name, -(2**63), 2**63 - 1, whole=True)
+
+
 def choice(value: Any, name: str, allowed: Sequence[Any]) -> Any:
     """`value` if it is one of `allowed`: text, numbers or None."""
     if not isinstance(value, (str, Real, type(None))) or value not in allowed:

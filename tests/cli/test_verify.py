@@ -142,7 +142,9 @@ CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
     "hash": lambda c: c["shards"][2].update(sha256="0" * 64),
     "size": lambda c: c["shards"][2].update(size_bytes=700),
     "removed": lambda c: c["shards"].pop(2),
-    "added": lambda c: c["shards"].append({**c["shards"][2], "file": "IBUG-00007.h5"}),
+    "added": lambda c: c["shards"].append(
+        {**c["shards"][2], "file": "IBUG-00007.h5", "names": c["shards"][2]["names"].replace("IBUG", "other")}
+    ),
     "twice": lambda c: c["shards"].append(dict(c["shards"][2])),
     "total": lambda c: c.update(n_samples=1000),
 }

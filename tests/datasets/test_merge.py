@@ -18,7 +18,6 @@ from uvgen import (
     load_model,
     merge_shards,
     open_shards,
-    repair_shards,
     split_shards,
     verify_shards,
 )
@@ -133,13 +132,6 @@ def test_merge_does_not_go_on_with_other_sources(plain, tree, model_path, tmp_pa
     )
     with pytest.raises(OutputError, match="out: was made with other shards"):
         merge_shards(tmp_path / "other", tmp_path / "out")
-
-
-def test_repair_of_a_merged_set_says_what_makes_it_again(plain, tmp_path) -> None:
-    merge_shards(plain, tmp_path / "out")
-    (tmp_path / "out/IBUG-00000.h5").unlink()
-    with pytest.raises(DatasetError, match=r"was put together of other data sets; .* run the `uvgen merge`"):
-        repair_shards(tmp_path / "out", data=tmp_path)
 
 
 def _interrupt(_: object) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,24 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import scipy.io
 from support.builds import SMALL, edit_index, make
 from support.toy import write_tree
 
-from uvgen import augment_shards, export_shards, load_model, merge_shards, verify_shards
-from uvgen.errors import DatasetError, OutputError
+from uvgen import (
+    augment_shards,
+    export_shards,
+    find_samples,
+    load_model,
+    merge_shards,
+    open_shards,
+    render_faces,
+    repair_shards,
+    split_shards,
+    verify_shards,
+)
+from uvgen.errors import DatasetError, InputError, OutputError
+from uvgen.samples.find import unread_folders
 from uvgen.shards.constants import CONSTANTS
 from uvgen.storage.files import draft_of
 
@@ -368,3 +382,224 @@ def test_matlab_file_whose_groups_hold_themselves_is_refused_at_once(tmp_path) -
     path.write_bytes(content)
     with pytest.raises(ModelError, match="holds too many"):
         load_model(path)
+
+
+# Names
+
+
+def rename(folder: Path, file: str, names: list[str], *, listed: bool = True) -> None:
+    """Give a shard's samples other names, and say so in the index or not."""
+    with h5py.File(folder / file, "r+") as shard:
+        del shard["name"]
+        encoded = [name.encode() for name in names]
+        shard["name"] = np.array(encoded, h5py.string_dtype("utf-8", max(map(len, encoded))))
+
+    def name(content: dict[str, Any]) -> None:
+        for entry in content["shards"]:
+            if listed and entry["file"] == file:
+                entry["names"] = "\n".join(names)
+
+    seal(folder, name)
+
+
+def names_in(folder: Path, file: str) -> list[str]:
+    entry = next(e for e in json.loads((folder / "dataset.json").read_text())["shards"] if e["file"] == file)
+    return list(entry["names"].split("\n"))
+
+
+def test_shard_with_other_names_than_the_index_says_is_refused_by_all_that_copy_it(shards, tmp_path) -> None:
+    rename(shards, "IBUG-00000.h5", ["IBUG/x"] * len(names_in(shards, "IBUG-00000.h5")), listed=False)
+    for work in (
+        lambda: export_shards(shards, tmp_path / "npy", "npy"),
+        lambda: merge_shards(shards, tmp_path / "merged"),
+        lambda: augment_shards(shards, tmp_path / "copies"),
+        lambda: list(open_shards(shards)),
+    ):
+        with pytest.raises(DatasetError, match=r"IBUG-00000\.h5: its samples have other names than dataset\.json says"):
+            work()
+
+
+def test_samples_that_are_in_a_set_twice_are_no_sound_set_and_no_split(shards, uvgen) -> None:
+    name = names_in(shards, "IBUG-00000.h5")[0]
+    rename(shards, "IBUG-00001.h5", [name, *names_in(shards, "IBUG-00001.h5")[1:]])
+    (problem,) = verify_shards(shards).problems
+    assert f"1 samples are in it more than once, first {name}" in problem
+    result = uvgen("split", shards, "--by", "sample", "--fractions", "a=1")
+    assert result.exit_code == 1 and f"{name} would be in a twice" in result.stderr
+    assert not (shards / "splits.json").exists()
+
+
+def test_samples_whose_names_differ_in_composed_accents_alone_are_told_apart(shards) -> None:
+    n = len(names_in(shards, "IBUG-00000.h5"))
+    names = ["IBUG/\u00e9", "IBUG/e\u0301", *(f"IBUG/{k}" for k in range(n))][:n]
+    rename(shards, "IBUG-00000.h5", names)
+    for name in names:
+        assert open_shards(shards, names=[name]).names == [name]
+
+
+def test_export_keeps_samples_that_are_named_like_temporary_files(shards, tmp_path, monkeypatch) -> None:
+    from uvgen.datasets.export import run
+
+    first = "AFW-00000.h5"
+    rename(shards, first, [f".uvgen-tmp-0123456789ab-{k}" for k in range(len(names_in(shards, first)))])
+    whole = run._ExportRecord.add
+
+    def stopped(record: Any, part: Any) -> None:
+        whole(record, part)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run._ExportRecord, "add", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            export_shards(shards, tmp_path / "npy", "npy")
+    result = export_shards(shards, tmp_path / "npy", "npy")
+    assert len(list((tmp_path / "npy").rglob("*.jpg"))) == result.samples
+
+
+def test_list_of_names_that_no_list_can_hold_is_refused(shards, uvgen, tmp_path) -> None:
+    first = "AFW-00000.h5"
+    rename(shards, first, ["\x1b[31mred", *names_in(shards, first)[1:]])
+    for out in ("-", tmp_path / "list.txt"):
+        result = uvgen("select", shards, "--max-yaw", "180", "--out", out)
+        assert result.exit_code == 1 and "a name that no list can hold" in result.stderr and "\x1b" not in result.output
+
+
+# What is asked of a source
+
+
+def test_shard_of_another_model_is_not_copied_into_a_set_that_passes_for_sound(shards, tmp_path) -> None:
+    with h5py.File(shards / "IBUG-00001.h5", "r+") as file:
+        file.attrs["model_sha256"] = np.bytes_(b"f" * 64)
+    seal(shards)
+    for work in (
+        lambda: merge_shards(shards, tmp_path / "merged"),
+        lambda: augment_shards(shards, tmp_path / "copies"),
+    ):
+        with pytest.raises(DatasetError, match=r"IBUG-00001\.h5: made with model_sha256 = ffff"):
+            work()
+
+
+@pytest.mark.parametrize("name", ["image", "image_height"])
+def test_commands_of_codes_where_there_are_none_speak(shards, uvgen, name) -> None:
+    for path in shards.glob("*.h5"):
+        with h5py.File(path, "r+") as file:
+            file[name].attrs["scale_factor"], file[name].attrs["add_offset"] = 2.0, 0.5
+    seal(shards)
+    assert f"{name} holds codes" in verify_shards(shards).problems[0]
+    for command in ("preview", "report"):
+        result = uvgen(command, shards, "--out", shards.parent / "out.png")
+        assert result.exit_code == 1 and f"{name} holds codes" in result.stderr, command
+
+
+# Texts that take long, and numbers that cannot be read again
+
+
+def test_info_of_a_reason_of_slashes_and_doctor_of_many_splits_end(shards, uvgen) -> None:
+    from uvgen.datasets.info import _kind
+    from uvgen.doctor.shards import _N_PAIRS, _overlapping
+
+    assert _kind("a/b.mat: 3 shape parameters") == "N shape parameters"
+    assert _kind("/" * 20_000) == "/" * 20_000
+    assert len(_overlapping({f"s{k}": {"x", f"{k}"} for k in range(20_000)})) == _N_PAIRS
+    assert _overlapping({"a": {"x"}, "b": {"y"}, "c": {"y", "x"}}) == [("a", "c"), ("b", "c")]
+
+
+@pytest.mark.parametrize("seed", [10**35, -(2**63) - 1])
+def test_seed_that_could_not_be_read_again_is_refused(shards, model_path, tmp_path, seed) -> None:
+    for work in (
+        lambda: make(write_tree(tmp_path / "tree"), model_path, tmp_path / "a", dataclasses.replace(SMALL, seed=seed)),
+        lambda: augment_shards(shards, tmp_path / "b", seed=seed),
+        lambda: split_shards(shards, {"a": 1.0}, seed=seed),
+        lambda: render_faces(tmp_path / "c", 1, seed=seed),
+    ):
+        with pytest.raises(InputError, match="seed: "):
+            work()
+    assert not any((tmp_path / name).exists() for name in "abc") and not (shards / "splits.json").exists()
+
+
+def test_expression_that_cannot_be_compiled_is_refused_in_words(shards) -> None:
+    for by in ("a{99999999999999}", "(" * 3000 + ")" * 3000, "("):
+        with pytest.raises(InputError, match=r"by: .*regular expression"):
+            split_shards(shards, {"a": 1.0}, by=by)
+
+
+# The machine
+
+
+def test_commands_of_paths_that_no_system_takes_speak(shards, uvgen, tmp_path, monkeypatch) -> None:
+    long = "x" * 300
+    for command in (["info", long], ["doctor", long], ["split", shards, "--fractions", "a=1", "--out", long],
+                    ["merge", shards, "--out", long], ["report", shards, "--out", long]):  # fmt: skip
+        result = uvgen(*command)
+        assert result.exit_code == 1 and isinstance(result.exception, SystemExit), command
+        assert "File name too long" in result.stderr and result.stderr.count("\n") == 1
+    result = uvgen("merge", shards, "--out", tmp_path / "out", "--timeout", "inf")
+    assert result.exit_code == 1 and "timeout: infinite" in result.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UVGEN_CACHE", "~nobody-of-this-name/cache")
+    assert uvgen("report", shards, "--out", tmp_path / "report", "-j", "1").exit_code == 0
+
+
+def test_link_to_itself_among_samples_is_passed_over(tmp_path) -> None:
+    tree = write_tree(tmp_path / "tree")
+    n = len(find_samples(tree))
+    for folder in (tree, tree / "IBUG"):
+        (folder / "loop").symlink_to("loop")
+    assert len(find_samples(tree)) == n and unread_folders(tree) == []
+
+
+def test_error_shows_no_escapes_of_a_file_s_texts(shards, uvgen, model_path, tmp_path) -> None:
+    seal(shards, lambda content: content["config"].update(model="\x1b[31mred\u202e", model_sha256="0" * 64))
+    result = uvgen("verify", shards, "--model", model_path)
+    assert result.exit_code == 1 and "not the model of" in result.stderr
+    assert not {"\x1b", "\u202e"} & set(result.stderr)
+
+
+def test_damaged_shard_of_a_merged_set_is_named_as_such(shards, model_path, tmp_path) -> None:
+    merge_shards(shards, tmp_path / "merged")
+    path = tmp_path / "merged/IBUG-00000.h5"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(DatasetError, match=r"put together by `uvgen merge`.*IBUG-00000\.h5 again"):
+        repair_shards(tmp_path / "merged", data=tmp_path, model=model_path)
+    augment_shards(shards, tmp_path / "copies")
+    merge_shards(tmp_path / "copies", tmp_path / "merged copies")
+    (tmp_path / "merged copies/IBUG-00000.h5").unlink()
+    with pytest.raises(DatasetError, match=r"put together by `uvgen merge`.*IBUG-00000\.h5 again"):
+        repair_shards(tmp_path / "merged copies", source=shards)
+
+
+def test_overwriting_takes_shards_of_every_number_and_subset(shards, model_path, tmp_path) -> None:
+    for name in ("-00000.h5", "IBUG-100000.h5"):
+        shutil.copy(shards / "IBUG-00000.h5", shards / name)
+    make(write_tree(tmp_path / "tree"), model_path, shards, overwrite=True)
+    assert verify_shards(shards).sound
+
+
+def test_synthetic_samples_in_whose_place_other_things_lie_are_named(tmp_path, uvgen) -> None:
+    how = ("synth", "--count", "1", "--size", "64", "--no-flip", "--subset", "IBUG", "-j", "1", "--out", tmp_path / "f")
+    assert uvgen(*how).exit_code == 0
+    picture = next((tmp_path / "f").rglob("*.jpg"))
+    picture.unlink()
+    os.mkfifo(picture)
+    assert uvgen(*how).exit_code == 0 and picture.is_file()  # not waited for, but made
+    picture.unlink()
+    picture.mkdir()
+    result = uvgen(*how, "--overwrite")
+    assert result.exit_code == 1 and f"{picture}: cannot be removed" in result.stderr
+
+
+@pytest.mark.parametrize("implausible", ["skip", "keep"])
+@pytest.mark.parametrize("value", [3e38, 1e15])
+def test_build_makes_no_labels_that_verify_refuses(model_path, tmp_path, implausible, value) -> None:
+    tree = write_tree(tmp_path / "tree")
+    first, second, *_ = (sample.parameters for sample in find_samples(tree, ["IBUG"], flip=False))
+    for path, change in ((first, {"Pose_Para": (0, 5)}), (second, {"Shape_Para": (0, 0)})):
+        content = {key: array for key, array in scipy.io.loadmat(path).items() if not key.startswith("__")}
+        for key, place in change.items():
+            content[key] = content[key].astype(np.float64)
+            content[key][place] = value
+        scipy.io.savemat(path, content)
+    config = dataclasses.replace(SMALL, implausible=implausible, posmap_dtype="float32")
+    result = make(tree, model_path, tmp_path / "shards", config)
+    assert {skip.name for skip in result.skipped} >= {f"IBUG/{path.stem}" for path in (first, second)}
+    assert verify_shards(tmp_path / "shards").sound

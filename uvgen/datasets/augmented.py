@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from uvgen.augment.values import Augmentation
-from uvgen.checks import number_in
+from uvgen.checks import number_in, seed_number
 from uvgen.datasets.augmented_worker import AugmentJob, CopyTask
 from uvgen.datasets.config import MAX_COPIES, CopyConfig, DatasetConfig
 from uvgen.datasets.open import check_model
@@ -98,6 +98,7 @@ def augment_shards(
     check_run(workers, on_error, retries=retries, timeout=timeout)
     check_output(out, overwrite=overwrite)
     number_in(copies, "copies", 1, MAX_COPIES, whole=True)
+    seed_number(seed)
     if out.exists() and source.exists() and out.samefile(source):  # under whatever name
         raise InputError(f"{out}: is the source, expected another folder for the copies")
     index = Index.read(source)

@@ -15,9 +15,10 @@ from uvgen._version import __version__
 from uvgen.augment.sample import apply
 from uvgen.augment.values import AugmentationDraw
 from uvgen.datasets.config import CopyConfig, DatasetConfig
-from uvgen.datasets.fields import MAP_PARAMETERS, MOST_PX, augmented_fields, known_layouts, required_fields
+from uvgen.datasets.fields import MAP_PARAMETERS, augmented_fields, known_layouts, required_fields
+from uvgen.datasets.plausible import MOST
 from uvgen.datasets.record import ShardResult
-from uvgen.datasets.source import check_source_hash
+from uvgen.datasets.source import check_source, check_source_hash
 from uvgen.errors import SampleError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import transform_points
@@ -110,8 +111,10 @@ def _make_shard(
 
     path = job.source / task.source.file
     check_source_hash(path, task.source)
-    required = required_fields(dataclasses.replace(job.config, copied=None))
+    built = dataclasses.replace(job.config, copied=None)
+    required = required_fields(built)
     with OpenShard(path, task.source.samples, known_layouts(job.config.build), process, required=required) as source:
+        check_source(path, task.source, source, built.to_plain())
         if task.trial is not None:
             _rows(source, [task.trial], job, mapper, task, lambda name, error: None)
             return ShardResult(ShardEntry(task.file, 0, 0, None), ())
@@ -228,8 +231,8 @@ def _flipped_maps(
 
 def _check_floats(position_map: NDArray[Any]) -> None:
     """Raise SampleError where a map of floats holds what no image has."""
-    if position_map.dtype.kind == "f" and not np.abs(position_map).max() <= MOST_PX:  # NaN is not
-        raise SampleError(f"an augmented map holds NaN, or more than {MOST_PX:g} px")
+    if position_map.dtype.kind == "f" and not np.abs(position_map).max() <= MOST:  # NaN is not
+        raise SampleError(f"an augmented map holds NaN, or more than {MOST:g} px")
 
 
 def _in_range(position_map: NDArray[Any] | None, size: int) -> NDArray[Any]:

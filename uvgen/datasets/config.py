@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from uvgen.augment.values import Augmentation
-from uvgen.checks import choice, number_in
+from uvgen.checks import choice, number_in, seed_number
 from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import CONVENTIONS
 from uvgen.images.codecs import JPEG_QUALITY
@@ -120,7 +120,7 @@ class BuildConfig:
             ("copies", 1, MAX_COPIES),
         ):
             number_in(getattr(self, name), name, low, high, whole=True)
-        number_in(self.seed, "seed", -math.inf, whole=True)
+        seed_number(self.seed)
         for name, allowed in (
             ("posmap_dtype", ("uint16", "float32")), ("compression", (None, "gzip")),
             ("convention", CONVENTIONS), ("maps", ("stored", "none")), ("image_codec", ("raw", "jpeg")),
@@ -205,7 +205,7 @@ class DatasetConfig:
                 values = {field.name: content[field.name] for field in dataclasses.fields(CopyConfig)}
                 copied = CopyConfig(**{**values, "augmentation": Augmentation.from_plain(values["augmentation"])})
                 number_in(copied.copies, "copies", 1, MAX_COPIES, whole=True)
-                number_in(copied.augmentation_seed, "augmentation_seed", -math.inf, whole=True)
+                seed_number(copied.augmentation_seed, "augmentation_seed")
                 content = {name: value for name, value in content.items() if name not in values}
             build = BuildConfig.from_plain(content)
             build.check()

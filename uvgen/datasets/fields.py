@@ -26,9 +26,6 @@ AUGMENTED = {
 MAP_PARAMETERS = ("shape", "expression", "pose", "image_to_crop", "image_height")
 """Fields that a position map is made from, in the order of `PositionMapper`'s arguments."""
 
-MOST_PX = 1e6
-"""What lies further away than that, in px, no map of an image holds."""
-
 _POINTS = ("landmarks", "annotated_landmarks", "label_nme", "label_nme_jaw")
 
 

@@ -18,7 +18,7 @@ from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.fields import known_layouts, required_fields
 from uvgen.datasets.open import listed_names, reader_of
 from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards
-from uvgen.datasets.source import check_source_hash, stored_fields
+from uvgen.datasets.source import check_source, check_source_hash, stored_fields
 from uvgen.datasets.splits import split_names
 from uvgen.errors import DatasetError, InputError
 from uvgen.jobs.run import RETRIES, check_run
@@ -71,7 +71,7 @@ class MergeJob:
         return partial(self._make, Hdf5Process() if self.untrusted else None)
 
     def _make(self, process: Hdf5Process | None, task: MergeTask) -> ShardResult:
-        with _opened(task.pieces[0], self.config, process) as shard:
+        with self._opened(task.pieces[0], process) as shard:
             order = {name: k for k, name in enumerate(known_layouts(self.config.build))}
             stored = stored_fields(shard).items()
             # in the order in which a build writes them: all of a set gives the same bytes
@@ -84,7 +84,8 @@ class MergeJob:
     def _rows(self, piece: Piece, fields: Mapping[str, Field], process: Hdf5Process | None) -> Iterator[dict[str, Any]]:
         path = piece.folder / piece.entry.file
         check_source_hash(path, piece.entry)
-        with _opened(piece, self.config, process) as shard:
+        with self._opened(piece, process) as shard:
+            check_source(path, piece.entry, shard, self.config.to_plain())
             if (found := stored_fields(shard)) != fields:
                 odd = next(name for name in {**fields, **found} if fields.get(name) != found.get(name))
                 raise DatasetError(f"{path}: {odd} is not as in the other shards, expected the same in all of them")
@@ -93,10 +94,9 @@ class MergeJob:
                 yield {name: [_stored(shard, name, row) for row in part] for name in fields}
                 advance(len(part))
 
-
-def _opened(piece: Piece, config: DatasetConfig, process: Hdf5Process | None) -> OpenShard:
-    path, required = piece.folder / piece.entry.file, required_fields(config)
-    return OpenShard(path, piece.entry.samples, known_layouts(config.build), process, required=required)
+    def _opened(self, piece: Piece, process: Hdf5Process | None) -> OpenShard:
+        path, required = piece.folder / piece.entry.file, required_fields(self.config)
+        return OpenShard(path, piece.entry.samples, known_layouts(self.config.build), process, required=required)
 
 
 def _stored(shard: OpenShard, name: str, row: int) -> Any:

@@ -18,6 +18,9 @@ from uvgen.samples.read import Annotation
 MOST_RAD = 2 * math.pi
 """Largest angle, either way: AFLW2000-3D has one of 351°."""
 
+MOST = 1e6
+"""Largest number of a pose, a crop's similarity or a landmark, px: beyond it, float32 says nothing of a face."""
+
 MOST_DEVIATIONS = 10.0
 """Largest parameter in standard deviations; on 26 samples of 300W-LP and AFLW2000-3D the largest is 2.4."""
 
@@ -52,6 +55,11 @@ def check_pose(sample: Sample, pose: NDArray[np.floating[Any]]) -> None:
             f"{sample.parameters}: a scale of {scale:.4g} px/µm turns the face inside out, expected more than 0; "
             "is the last number of Pose_Para the scale?"
         )
+    if not np.abs(pose[3:]).max() <= MOST:
+        raise SampleError(
+            f"{sample.parameters}: shifts and a scale of up to {np.abs(pose[3:]).max():.3g}, expected {MOST:g} px at "
+            "most; is it damaged?"
+        )
     text = ", ".join(f"{angle:.4g}" for angle in angles)
     if np.abs(angles).max() > MOST_RAD:
         raise SampleError(
@@ -63,6 +71,13 @@ def check_pose(sample: Sample, pose: NDArray[np.floating[Any]]) -> None:
             f"{sample.parameters}: angles of {text} rad (pitch, yaw, roll) turn the face away, expected one that "
             "is seen; are they in degrees, or in another order?"
         )
+
+
+def check_labels(sample: Sample, *labels: NDArray[Any]) -> None:
+    """Raise SampleError where a number of a sample's labels is larger than any that a face has, or is none."""
+    most = max(float(np.abs(values).max()) for values in labels)  # NaN where one is
+    if not all((np.abs(values) <= MOST).all() for values in labels):
+        raise SampleError(f"{sample.parameters}: labels of up to {most:.3g} px come of it, expected {MOST:g} at most")
 
 
 def deviations(values: NDArray[np.floating[Any]], std: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

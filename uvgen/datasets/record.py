@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -203,7 +204,7 @@ def check_output(out: Path, *, overwrite: bool = False) -> None:
 
 def _check_foreign(out: Path, *, overwrite: bool) -> None:
     """Raise OutputError where a folder without an index holds files of the names that a data set has."""
-    named = [out / CONSTANTS, *out.glob(_SHARDS)] if out.is_dir() else []
+    named = [out / CONSTANTS, *_named_like_shards(out)] if out.is_dir() else []
     with reading_in_child(overwrite):  # files of anybody's
         for path in sorted(named):
             if os.path.lexists(path) and not (overwrite and (path.name == CONSTANTS or is_shard(path))):
@@ -211,6 +212,10 @@ def _check_foreign(out: Path, *, overwrite: bool) -> None:
                 raise OutputError(
                     f"{path}: is there, and no {DATASET_INDEX} that lists it; choose another folder{more}"
                 )
+
+
+def _named_like_shards(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if _SHARD.fullmatch(path.name)]
 
 
 def _read(folder: Path) -> Index:
@@ -238,7 +243,7 @@ def _noticed(remarks: Sequence[tuple[str, str]], exif: str) -> list[str]:
 
 
 _JOURNAL = f"{TEMPORARY_PREFIX}journal"
-_SHARDS = "[!.]*-[0-9][0-9][0-9][0-9][0-9].h5"
+_SHARD = re.compile(r"(?!\.).*-\d{5,}\.h5", re.DOTALL)
 _SECONDS_BETWEEN_WRITES = 10.0
 
 _HASHES = {
@@ -281,7 +286,7 @@ class _ShardRecord:
         if self._overwrite:
             self._journal.remove()
             with reading_in_child(True):
-                for path in [path for path in folder.glob(_SHARDS) if is_shard(path)]:
+                for path in [path for path in _named_like_shards(folder) if is_shard(path)]:
                     path.unlink()
             (folder / CONSTANTS).unlink(missing_ok=True)
             (folder / DATASET_INDEX).unlink(missing_ok=True)  # last: without it, the others would be somebody else's

@@ -127,6 +127,8 @@ def repair_shards(
         if not bad and constants:
             return RepairResult((), (), time.perf_counter() - started)
         config = _config_of(folder, index)
+        if bad and "merged_from" in index.plan and config.copied is None:
+            raise _merged(folder, bad)
         how: dict[str, Any] = {"workers": workers, "retries": retries, "timeout": timeout}
         if model is not None:
             model = as_model(model, untrusted=untrusted)
@@ -224,11 +226,6 @@ def _config_of(folder: Path, index: Index) -> DatasetConfig:
         raise DatasetError(
             f"{folder}: unfinished, {index.missing} samples are missing; run what made it again, and repair it then"
         )
-    if "merged_from" in index.plan:
-        raise DatasetError(
-            f"{folder}: was put together of other data sets; delete its damaged files, and run the `uvgen merge`, "
-            "`select` or `drop` that made it again"
-        )
     config = DatasetConfig.of_index(index, folder)
     unknown = [key for key, value in index.config.items() if config.to_plain().get(key) != value]
     if unknown:
@@ -237,6 +234,14 @@ def _config_of(folder: Path, index: Index) -> DatasetConfig:
             "know; repair it with the version that made it"
         )
     return config
+
+
+def _merged(folder: Path, bad: Mapping[str, ShardEntry]) -> DatasetError:
+    """The error that says what can make a set's shards again, where that is not in its index."""
+    return DatasetError(
+        f"{folder}: was put together by `uvgen merge` (or select, drop), which alone can make {min(bad)} again: "
+        "delete the damaged shards, and run that command again"
+    )
 
 
 def _model(folder: Path, config: DatasetConfig, model: MorphableModel | None) -> MorphableModel:
@@ -333,6 +338,8 @@ def _plan_copies(
     made_from = Index.read(source)
     if hash_of_source(made_from) != copied.augmented_from:
         raise DatasetError(f"{source}: not the data set whose copies {folder} holds; give that one")
+    if bad and index.plan.get("merged_from") != made_from.plan.get("merged_from"):
+        raise _merged(folder, bad)
     built = DatasetConfig.of_index(made_from, source)
     check_source_shards(source, made_from, built)
     _check_count(folder, index, sum(entry.samples > 0 for entry in made_from.shards) * copied.copies)

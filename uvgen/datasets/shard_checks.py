@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 from uvgen.augment.values import AugmentationDraw
 from uvgen.datasets.annotations import in_image, label_nme
 from uvgen.datasets.config import DatasetConfig
-from uvgen.datasets.fields import MAP_PARAMETERS, MOST_PX, known_layouts, odd_codes, required_fields
+from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts, odd_codes, required_fields
+from uvgen.datasets.plausible import MOST
+from uvgen.datasets.source import other_origin
 from uvgen.errors import DatasetError, InputError
 from uvgen.fixed_point import decode
 from uvgen.geometry import pose_to_image
 from uvgen.maps.labels import crop_pose
 from uvgen.maps.position_mapper import PositionMapper
-from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry
+from uvgen.shards.index import Index, ShardEntry
 from uvgen.shards.shard import OpenShard
 from uvgen.storage.files import sha256_file
 from uvgen.storage.isolated import Hdf5Process
@@ -59,7 +61,7 @@ def shard_problems(
     try:
         config = DatasetConfig.of_index(index, folder)
         with OpenShard(path, entry.samples, process=process, required=required_fields(config)) as shard:
-            problems = _check_origin(shard, index)
+            problems = other_origin(shard, index.config)
             if not problems:
                 shard.check_layouts(known_layouts(config.build))
                 problems = _check_fields(shard, entry, config)
@@ -74,24 +76,12 @@ def shard_problems(
         return [f"its fields cannot be what they stand for ({error})"]
 
 
-def _check_origin(shard: OpenShard, index: Index) -> list[str]:
-    """Whether the shard was made with the configuration that the index states."""
-    stated = shard.file_attributes
-    made = {**shard.config, "size": stated["size"], "model_sha256": stated["model_sha256"]}
-    return [
-        f"made with {key} = {value}, {DATASET_INDEX} says {index.config.get(key)}"
-        for key, value in made.items()
-        if index.config.get(key) != value
-    ]
-
-
 def _check_fields(shard: OpenShard, entry: ShardEntry, config: DatasetConfig) -> list[str]:
     if shard.has_jpegs != (config.build.image_codec == "jpeg"):
         return [f"its images are {'JPEG' if shard.has_jpegs else 'raw'}, expected {config.build.image_codec}"]
     if "posmap" in shard.fields and (wrong := odd_codes(config, shard.attributes["posmap"])):
         return [f"posmap holds {wrong}"]
-    if entry.names is not None and entry.names != "\n".join(shard.texts("name")):
-        return [f"its samples have other names than {DATASET_INDEX} says"]
+    shard.check_names(entry.names)
     return []
 
 
@@ -101,10 +91,10 @@ def _check_values(shard: OpenShard) -> list[str]:
         values = shard.column(name)
         if not np.isfinite(values).all():
             problems.append(f"{name} holds NaN or infinity")
-        elif name not in ("shape", "expression") and np.abs(values).max(initial=0) > MOST_PX:
+        elif name not in ("shape", "expression") and np.abs(values).max(initial=0) > MOST:
             problems.append(f"{name} holds {np.abs(values).max():g}, which no image has")
     heights = shard.column("image_height")
-    if not ((heights > 0) & (heights < MOST_PX)).all():
+    if not ((heights > 0) & (heights < MOST)).all():
         problems.append(f"image_height holds {heights.min()} to {heights.max()} px")
     for k, sample in enumerate(shard.texts("name")):
         for name in ("image", "posmap"):  # read, whatever is in them: a chunk may be damaged, a JPEG be none

@@ -1,13 +1,16 @@
 """Shards that other shards are made of, by `uvgen augment` and `uvgen merge`: whole, and with what fields."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from uvgen.errors import DatasetError
 from uvgen.shards.format import Field
-from uvgen.shards.index import ShardEntry
+from uvgen.shards.index import DATASET_INDEX, ShardEntry
 from uvgen.shards.shard import OpenShard
 from uvgen.storage.files import sha256_file
+from uvgen.storage.names import brief
 
 
 def check_source_hash(path: Path, entry: ShardEntry) -> None:
@@ -28,6 +31,24 @@ def check_source_hash(path: Path, entry: ShardEntry) -> None:
 def _hash(path: Path, size: int, time_ns: int) -> str:
     """Of a source shard, once for all that this process makes of it."""
     return sha256_file(path)
+
+
+def check_source(path: Path, entry: ShardEntry, source: OpenShard, config: Mapping[str, Any]) -> None:
+    """Raise DatasetError where an open source shard is of another set than its index says: copies would not show it."""
+    if wrong := other_origin(source, {**source.config, **config}):  # what this version does not know is not compared
+        raise DatasetError(f"{path}: {wrong[0]}; run `uvgen verify {path.parent}`")
+    source.check_names(entry.names)
+
+
+def other_origin(shard: OpenShard, config: Mapping[str, Any]) -> list[str]:
+    """In what a shard was made otherwise than its index states in `config`."""
+    stated = shard.file_attributes
+    made = {**shard.config, "size": stated.get("size"), "model_sha256": stated.get("model_sha256")}
+    return [
+        f"made with {brief(key)} = {brief(value)}, {DATASET_INDEX} says {brief(config.get(key))}"
+        for key, value in made.items()
+        if config.get(key) != value
+    ]
 
 
 def stored_fields(source: OpenShard) -> dict[str, Field]:

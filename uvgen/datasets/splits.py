@@ -10,12 +10,13 @@ import json
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from uvgen.checks import number_in
+from uvgen.checks import seed_number
 from uvgen.datasets.config import DatasetConfig, is_number
 from uvgen.errors import DatasetError, InputError, SettingsError
 from uvgen.samples.find import source_photograph
@@ -25,6 +26,7 @@ from uvgen.storage.files import check_file, replaced_on_success, same_content
 from uvgen.storage.locks import locked
 from uvgen.storage.names import brief
 from uvgen.storage.plain_json import parse_json
+from uvgen.storage.reading import max_bytes
 from uvgen.storage.text import read_text
 
 SPLITS = "splits.json"
@@ -133,7 +135,7 @@ def split_shards(
     >>> uvgen.split_shards("shards/", {"train": 0.9, "val": 0.1}).photographs
     """
     _check_fractions(fractions)
-    number_in(seed, "seed", -math.inf, whole=True)
+    seed_number(seed)
     folder = data_folder(path)
     index = Index.read(folder)
     names = _names(folder, index)
@@ -201,8 +203,10 @@ def group_samples(names: Sequence[str], by: str = PHOTOGRAPH, *, copies: bool = 
     """
     try:
         pattern = None if by in (PHOTOGRAPH, SAMPLE) else re.compile(by)
-    except re.error as error:
-        raise InputError(f"by: {by!r}, expected photograph, sample or a regular expression ({error})") from error
+    except (re.error, OverflowError, RecursionError) as error:
+        raise InputError(
+            f"by: {brief(repr(by))}, expected photograph, sample or a regular expression ({brief(error)})"
+        ) from error
     groups: dict[str, list[str]] = {}
     for name in names:
         group = _COPY.sub("", name) if copies else name
@@ -226,7 +230,7 @@ def read_splits(path: Path) -> dict[str, Split]:
         Where it is missing or holds something else.
     """
     try:
-        content = parse_json(read_text(path, _WHAT))
+        content = parse_json(read_text(path, _WHAT, most_bytes=max_bytes()))
         if content.get("format") != _FORMAT or content.get("version") != _VERSION:
             raise ValueError(f"format {brief(content.get('format'))}, version {brief(content.get('version'))}")
         found = {}
@@ -280,6 +284,11 @@ def write_splits(path: Path, splits: Iterable[Split], *, overwrite: bool = False
 def _write_splits(path: Path, splits: Iterable[Split], overwrite: bool) -> None:
     there = read_splits(path) if path.exists() else {}
     for split in splits:
+        if twice := [name for name, n in Counter(split.samples).items() if n > 1]:
+            raise DatasetError(
+                f"{path}: sample {brief(twice[0])} would be in {split.name} twice, as it is in the data set; "
+                "run `uvgen verify` on that"
+            )
         old = there.get(split.name)
         if old is not None and old.samples != split.samples and not overwrite:
             raise SettingsError(

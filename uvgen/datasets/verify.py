@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry, data_folder
 from uvgen.storage.files import sha256_file
 from uvgen.storage.isolated import Hdf5Process
-from uvgen.storage.names import printable
+from uvgen.storage.names import brief, printable
 from uvgen.storage.reading import irregular
 
 _SAMPLES_PER_PROCESS = 1000  # at least: a process takes as long to start as hundreds of samples to check
@@ -138,7 +139,10 @@ def verify_shards(
         )
     problems += _check_constants(folder, index)
     if all(entry.sample_names is not None for entry in index.shards):
-        problems += check_splits(folder, [name for entry in index.shards for name in entry.sample_names or ()])
+        names = [name for entry in index.shards for name in entry.sample_names or ()]
+        if twice := [name for name, n in Counter(names).items() if n > 1]:
+            problems.append(f"{folder}: {len(twice)} samples are in it more than once, first {brief(twice[0])}")
+        problems += check_splits(folder, names)
     tasks = [CheckTask(entry) for entry in index.shards if entry.sha256 is not None]
     begin("verifying", index.n_samples, first="starting")
     found = dict[str, tuple[str, ...]]()

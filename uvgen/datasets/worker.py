@@ -17,7 +17,7 @@ from uvgen.datasets.annotations import annotated_in_crop, label_nme
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, build_fields
 from uvgen.datasets.plan import ShardTask
-from uvgen.datasets.plausible import check_counts, check_deviations, check_face_size, check_pose
+from uvgen.datasets.plausible import check_counts, check_deviations, check_face_size, check_labels, check_pose
 from uvgen.datasets.record import ShardResult
 from uvgen.datasets.survey import Survey
 from uvgen.errors import InputError, SampleError, UvgenError
@@ -159,7 +159,8 @@ class _Builder:
             if annotation.unused:
                 self.remarks.append((annotation.unused, sample.name))
             kept.append(_Kept(sample, annotation, image.shape[0], similarity, landmarks))
-        return self._rows(kept, draws, copy, skip) if kept else {}
+        with np.errstate(all="ignore"):  # of parameters that no face has: what comes of them is looked at
+            return self._rows(kept, draws, copy, skip) if kept else {}
 
     def _rows(
         self, kept: Sequence[_Kept], draws: Sequence[AugmentationDraw], copy: int,
@@ -196,10 +197,23 @@ class _Builder:
         close = self._near_annotations(kept, rows["label_nme"], skip)
         for k in np.flatnonzero(~in_range & close).tolist():
             skip(kept[k].sample, _range_error(kept[k].sample, config))
-        which = np.flatnonzero(in_range & close)
+        which = [
+            k for k in np.flatnonzero(in_range & close).tolist() if self._are_labels(kept[k].sample, rows, k, skip)
+        ]
         if len(which) == n:
             return rows
         return {key: [v[i] for i in which] if isinstance(v, list) else v[which] for key, v in rows.items()}
+
+    def _are_labels(
+        self, sample: Sample, rows: dict[str, Any], k: int, skip: Callable[[Sample, Exception], None]
+    ) -> bool:
+        """Whether a row holds numbers of a face; else the sample is skipped."""
+        try:
+            check_labels(sample, *(rows[name][k] for name in ("pose", "image_to_crop", "crop_pose", "landmarks")))
+        except SampleError as error:
+            skip(sample, error)
+            return False
+        return True
 
     def _add_annotations(self, kept: Sequence[_Kept], rows: dict[str, Any]) -> None:
         """Annotated landmarks, not mirrored yet, how far the labels' are from them, and what else the files hold."""
@@ -283,9 +297,11 @@ class _Builder:
 
     def _image_landmarks(self, sample: Sample, annotation: Annotation, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """The label's landmarks (68, 3) in the image frame, where the face is in the image and of its size."""
-        landmarks = self.mapper.image_landmarks(
-            annotation.shape[None], annotation.expression[None], annotation.pose[None], shape[0]
-        )[0]
+        with np.errstate(all="ignore"):  # of parameters that no face has
+            landmarks = self.mapper.image_landmarks(
+                annotation.shape[None], annotation.expression[None], annotation.pose[None], shape[0]
+            )[0]
+        check_labels(sample, landmarks)
         low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
         if self.job.config.implausible == "skip":
             check_face_size(sample, landmarks[:, :2], shape)

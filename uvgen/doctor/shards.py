@@ -1,5 +1,6 @@
 """A data set, by its index and the sizes of its files; deeply, by all that `uvgen verify` compares."""
 
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 from uvgen._version import __version__
@@ -17,6 +18,7 @@ from uvgen.storage.files import TEMPORARY_PREFIX, sha256_file
 
 _MANY_SKIPPED = 0.05
 _MANY_SHARDS, _FEW_SAMPLES = 100, 32
+_N_PAIRS = 20  # of parts that share photographs
 _TOO_MANY_TO_READ = 64  # shards, of which each is opened for its columns
 
 
@@ -122,9 +124,23 @@ def _about_splits(folder: Path, index: Index, config: DatasetConfig) -> list[Fin
         for split in read_splits(folder / SPLITS).values()
         if not {"select", "drop"} & split.made.keys()
     }
-    for k, (name, here) in enumerate(parts.items()):
-        for other, there in list(parts.items())[k + 1 :]:
-            if both := sorted(here & there):
-                text = f"{folder / SPLITS}: {name} and {other} share {len(both)} photographs, first {both[0]}"
-                findings.append(Finding("UV208", text))
+    for name, other in _overlapping(parts):
+        both = sorted(parts[name] & parts[other])
+        text = f"{folder / SPLITS}: {name} and {other} share {len(both)} photographs, first {both[0]}"
+        findings.append(Finding("UV208", text))
     return findings
+
+
+def _overlapping(parts: Mapping[str, Set[str]]) -> list[tuple[str, str]]:
+    """Pairs of parts with a photograph in common, a few at most: a file may list more parts than can be compared."""
+    found = dict[tuple[str, str], None]()
+    there: dict[str, list[str]] = {}
+    for name, groups in parts.items():
+        for group in groups:
+            others = there.setdefault(group, [])
+            found |= dict.fromkeys((other, name) for other in others[:_N_PAIRS])
+            others.append(name)
+        if len(found) >= _N_PAIRS:
+            break
+    order = {name: k for k, name in enumerate(parts)}
+    return sorted(found, key=lambda pair: (order[pair[0]], order[pair[1]]))[:_N_PAIRS]

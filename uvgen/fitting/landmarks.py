@@ -24,7 +24,7 @@ from uvgen.geometry import affine_to_pose, rotation_matrices
 from uvgen.models.morphable import MorphableModel
 
 JAWS = ("contour", "fixed")
-"""What jaw points (0 to 16) mark: where the face ends in the picture, or the same places of the jaw in every picture."""
+"""What jaw points (0 to 16) mark: where the face ends in a picture, or the same places of the jaw in all pictures."""
 
 FEWEST_POINTS = 6
 """Landmarks that a face must have."""
@@ -53,7 +53,8 @@ class LandmarkFit:
         What the landmarks were compared with, image frame, px: the model's landmarks, or for jaw points that slide,
         places on its contour.
     sigma_px : (N,) float64
-        Standard deviation of the given points about them, per axis, as it was estimated; 0.1 % of the face's size or more.
+        Standard deviation of the given points about them, per axis, as it was estimated; 0.3 % of the face's size or
+        more.
     residual : (N,) float64
         Mean distance of the points 17 to 67 from `points`, as a share of √(w·h) of the box around the given points
         (all 68 where all are known, else the fitted ones); NaN where none of them is given.
@@ -162,7 +163,7 @@ class _Faces(NamedTuple):
 
     def put(self, which: Any, faces: "_Faces") -> "_Faces":
         """These, with some replaced."""
-        arrays = []
+        arrays: list[Any] = []
         for array, new in zip(self, faces, strict=True):
             array = array.copy()
             array[which] = new
@@ -268,7 +269,7 @@ class _Fitter:
         for number in range(_STEPS):
             part = faces.take(left)
             if self._contour is not None and number <= _SLIDING_STEPS:
-                part = self._slid(part)
+                part = self._slid(part, self._contour)
             moved = self._stepped(part, part.given, moves=True, least_sigma=_POSE_SIGMA)
             faces = faces.put(left, moved)
             change = np.abs(moved.parameters - part.parameters).max(axis=1, initial=0)
@@ -281,15 +282,14 @@ class _Fitter:
             faces = self._stepped(faces, faces.given, moves=True, turns=False, least_sigma=_LEAST_SIGMA)
         return faces
 
-    def _slid(self, faces: _Faces) -> _Faces:
+    def _slid(self, faces: _Faces, contour: Contour) -> _Faces:
         """Jaw points that are turned away, at the silhouette."""
-        assert self._contour is not None
         vertices = self._mean[68:] + (
             (faces.parameters @ self._basis[68:].reshape(-1, len(self._std)).T).reshape(len(faces.scale), -1, 3)
         )
         points = faces.scale[:, None, None] * (vertices @ np.swapaxes(faces.rotation[:, :2], 1, 2))
         points += faces.shift[:, None]
-        chosen, across = self._contour.nearest(faces.rotation, points, faces.target[:, :17])
+        chosen, across = contour.nearest(faces.rotation, points, faces.target[:, :17])
         place, direction = faces.place.copy(), np.zeros_like(faces.across)
         place[:, :17] = np.where(chosen < 0, np.arange(17), 68 + chosen)
         direction[:, :17] = across
@@ -418,7 +418,7 @@ def _pose_jacobian(turned: NDArray[np.float64], scale: NDArray[np.float64]) -> N
 
 def _counted(across: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N, 68, 2, 2) what of each residual counts: all of it, or most of it in one direction alone."""
-    slides = (across != 0).any(axis=2)[..., None, None]
+    slides = np.asarray(np.abs(across).sum(axis=2) > 0)[..., None, None]
     along = np.eye(2) * _ALONG + (1 - _ALONG) * across[..., :, None] * across[..., None, :]
     return np.where(slides, along, np.eye(2))
 
@@ -429,7 +429,7 @@ def _student(seen: NDArray[np.float64], sigma: NDArray[np.float64]) -> NDArray[n
     return (_FREEDOM + 2) / (_FREEDOM + square)
 
 
-def _rotations(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+def _rotations(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """(N, 3, 3) rotations about axes (N, 3) by their lengths, rad: Rodrigues' formula."""
     angle = np.linalg.norm(vectors, axis=1)[:, None, None]
     x, y, z = vectors.T

@@ -5,6 +5,7 @@ knows which units are finished. Build and augment (`datasets/record.py`), synth 
 (`datasets/export/run.py`) run this way and have a record each.
 """
 
+import math
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
@@ -19,6 +20,7 @@ from uvgen.parallel.workers import Death, Workers
 from uvgen.progress import begin
 from uvgen.storage.files import remove_leftovers
 from uvgen.storage.locks import exclusive, scratch_folder
+from uvgen.storage.names import brief
 
 RETRIES = 2
 """How often a task is tried again whose process died, by default."""
@@ -295,7 +297,9 @@ def _settle(job: Any, pool: Workers[_Try], whole: _Whole) -> None:
 
 
 def _label(task: Any) -> str:
-    return str(getattr(task, "file", None) or getattr(task, "name", None) or task)
+    if isinstance(task, Sequence) and not isinstance(task, str) and task:
+        return _label(task[0]) + (f" and {len(task) - 1} more" if task[1:] else "")
+    return brief(getattr(task, "file", None) or getattr(task, "name", None) or task)
 
 
 def open_job(path: Path) -> Callable[[Any], Any]:
@@ -320,6 +324,8 @@ def check_run(workers: int, on_error: str = "skip", *, retries: int = RETRIES, t
         raise InputError(f"retries: {retries}, expected 0 or more")
     if timeout is not None and not timeout > 0:
         raise InputError(f"timeout: {timeout}, expected seconds above 0, or None for no limit")
+    if timeout is not None and math.isinf(timeout):
+        raise InputError("timeout: infinite, expected a number of seconds, or None for no limit")
     if on_error not in ("skip", "fail"):
         raise InputError(f"on_error: {on_error!r}, expected 'skip' or 'fail'")
 

@@ -33,6 +33,7 @@ _ONE_THREAD = {
     "VECLIB_MAXIMUM_THREADS": "1",
 }
 _MOST_FAILED_STARTS = 3
+_LONGEST_WAIT_S = 3600.0  # at a time: the system takes 24 days at most
 _FIRST_START_S = 120.0  # that the first process may take to open its job, where tasks have a limit
 _SLOWER_START = 10.0  # times what the slowest start took so far, ...
 _SHORTEST_LIMIT_S = 20.0  # ... but not less than this: the others'
@@ -201,7 +202,7 @@ class Workers(Generic[Work]):
                     worker.deadline = worker.started + (longest if self._slowest_start else _FIRST_START_S)
         limits = [worker.deadline for worker in busy if worker.deadline is not None]
         before = time.monotonic()
-        patience = None if not limits else max(0.0, min(limits) - before)
+        patience = None if not limits else min(max(0.0, min(limits) - before), _LONGEST_WAIT_S)
         heard = set(map(id, wait([worker.pipe for worker in busy], patience)))
         now = time.monotonic()
         if patience is not None and now - before > patience + 1 and not heard:  # stopped (Ctrl-Z), and going on

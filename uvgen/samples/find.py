@@ -167,7 +167,7 @@ def _stems(folder: Path) -> set[str]:
 
 def _subset_folders(root: Path) -> list[Path]:
     """The folders with images: the root itself, and those in it."""
-    inner = [Path(entry.path) for entry in _entries(root) if entry.is_dir() and not entry.name.startswith(".")]
+    inner = _folders_in(root)
     found = [folder for folder in [root, *inner] if _stems(folder)]
     if not found:
         deeper = [folder for parent in inner for folder in _folders_in(parent) if _stems(folder)]
@@ -185,7 +185,14 @@ def _subset_folders(root: Path) -> list[Path]:
 
 
 def _folders_in(folder: Path) -> list[Path]:
-    return [Path(entry.path) for entry in _entries(folder) if entry.is_dir() and not entry.name.startswith(".")]
+    return [Path(entry.path) for entry in _entries(folder) if not entry.name.startswith(".") and _is_folder(entry)]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or into a folder that may not be read
+        return False
 
 
 def _pair(folder: Path, *, flat: bool) -> list[Sample]:
@@ -279,13 +286,15 @@ def _numbers(there: Sequence[str], names: Iterable[str]) -> list[int]:
     """As `find_names`; perhaps none."""
     keys = [_same(name) for name in there]
     known = set(keys)
-    wanted = {_listed(line.rstrip("\r\n"), known) for line in names} - {""}
+    lines, exact = {line.rstrip("\r\n") for line in names}, set(there)
+    spelled = lines & exact  # two names may differ in how accents are composed alone
+    wanted = {_listed(line, known) for line in lines - exact} - {""}
     if missing := sorted(wanted - known):
         example = there[0] if there else "none"
         raise InputError(
             f"{len(missing)} listed samples are not there, first {brief(missing[0])}; names look like {brief(example)}"
         )
-    return [k for k, key in enumerate(keys) if key in wanted]
+    return [k for k, key in enumerate(keys) if there[k] in spelled or key in wanted]
 
 
 def _listed(line: str, there: set[str]) -> str:

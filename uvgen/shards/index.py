@@ -14,6 +14,7 @@ from uvgen.shards.format import LEAST_SAMPLE_BYTES, VERSION
 from uvgen.storage.files import replaced_on_success, same_content
 from uvgen.storage.names import brief, printable
 from uvgen.storage.plain_json import parse_json
+from uvgen.storage.reading import max_bytes
 from uvgen.storage.text import read_text
 
 DATASET_INDEX = "dataset.json"
@@ -124,7 +125,9 @@ class Index:
         """Read a folder's `dataset.json`; DatasetError where it is missing or not one."""
         path = folder / DATASET_INDEX
         try:
-            data = read_text(path, "a data set's index").encode()  # an editor may have saved it with a byte-order mark
+            data = read_text(
+                path, "a data set's index", most_bytes=max_bytes()
+            ).encode()  # an editor may have saved it with a byte-order mark
             content = parse_json(data.decode())
             if content["format"] != "uvgen-dataset":
                 raise ValueError(f"format {brief(content['format'])!r}")

@@ -277,6 +277,7 @@ class ShardReader:
                 if self._untrusted and self._process is None:
                     self._process = Hdf5Process()
                 shard = OpenShard(path, entry.samples, self._expected, self._process, required=self._required)
+                shard.check_names(entry.names)
                 self._check_layout(path, shard)
                 self._open[number] = shard
                 if len(self._open) > _MAX_OPEN:

@@ -126,11 +126,18 @@ class OpenShard:
             if row > most:
                 raise self._file.refused(f"{name} takes {row} bytes a sample, more than {most}")
 
+    def check_names(self, listed: str | None) -> None:
+        """Raise DatasetError where the index lists other names, a line each: what goes by them would mix samples up."""
+        if listed is not None and listed != "\n".join(self.texts("name")):
+            raise self._file.refused(f"its samples have other names than {DATASET_INDEX} says")
+
     def check_layouts(self, expected: Mapping[str, Layout]) -> None:
         """Raise DatasetError where fields are not as they are known to be."""
         for name, layout in expected.items():
             if name in self.layouts and (wrong := layout.differs(*self.layouts[name])):
                 raise self._file.refused(f"{name} holds {wrong}")
+            if name != "posmap" and "scale_factor" in self.attributes.get(name, {}):
+                raise self._file.refused(f"{name} holds codes with a scale, expected the numbers themselves")
 
     def _check_jpegs(self, data: Hdf5Dataset) -> None:
         if "image" in self._datasets or _ENDS not in self._datasets:

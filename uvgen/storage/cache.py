@@ -8,7 +8,7 @@ def cache_folder() -> Path:
     """``UVGEN_CACHE`` where it is set, else the user's cache folder for uvgen."""
     named = os.environ.get("UVGEN_CACHE")
     if named:
-        return Path(os.path.abspath(Path(named).expanduser()))
+        return Path(os.path.abspath(os.path.expanduser(named)))  # noqa: PTH111 -- Path's raises for an unknown user
     from platformdirs import user_cache_dir
 
     return Path(user_cache_dir("uvgen", appauthor=False))

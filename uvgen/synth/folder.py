@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from uvgen._version import __version__
+from uvgen.checks import seed_number
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
 from uvgen.jobs.run import RETRIES, check_run, check_same, run
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.storage.files import check_folder, replaced_on_success, same_content
 from uvgen.storage.plain_json import parse_json
+from uvgen.storage.reading import open_regular
 from uvgen.storage.text import read_text
 from uvgen.synth.worker import SynthJob, flipped_name, parameters_of_zero
 
@@ -121,6 +123,7 @@ def render_faces(
     """
     started = time.perf_counter()
     _check(count, size, subsets)
+    seed_number(seed)
     check_run(workers, retries=retries, timeout=timeout)
     out = Path(os.path.abspath(out))  # workers may have another working folder
     check_samples_folder(out)
@@ -191,8 +194,7 @@ class _SynthRecord:
             ours = _samples_in(out)
             extra = sorted({str(path.relative_to(out).with_suffix("")) for path in ours} - planned)
             if self._overwrite:
-                for path in ours:
-                    path.unlink(missing_ok=True)
+                _remove(ours)
             else:
                 check_same(out, {key: old.get(key) for key in config}, config, {"model_sha256": "another model"})
                 if extra:
@@ -222,7 +224,7 @@ class _SynthRecord:
         try:
             if path.with_suffix(".mat").stat().st_size != size:
                 return False
-            with open(path.with_suffix(".jpg"), "rb") as file:
+            with open_regular(path.with_suffix(".jpg")) as file:
                 file.seek(-2, os.SEEK_END)
                 return file.read() == b"\xff\xd9"  # a JPEG's end
         except OSError:
@@ -237,6 +239,17 @@ class _SynthRecord:
 
     def finish(self) -> None:
         """Nothing to note: the files say it."""
+
+
+def _remove(paths: Sequence[Path]) -> None:
+    """Delete an earlier run's files; DatasetError where that cannot be done."""
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise DatasetError(
+                f"{path}: cannot be removed ({error.strerror}); remove it, or choose another folder"
+            ) from error
 
 
 def _settings(job: SynthJob) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from uvgen.errors import DatasetError
 from uvgen.storage.cache import cache_folder
 from uvgen.storage.files import draft_of, folder_on_success, replaced_on_success, sha256_file
 from uvgen.storage.locks import locked
+from uvgen.storage.plain_json import parse_json
+from uvgen.storage.reading import read_file
 
 COUNT, SEED, SUBSET = 64, 20, "IBUG"
 CONTENT_VERSION = 2
@@ -85,7 +87,7 @@ def _read_hashes(folder: Path) -> dict[str, str]:
     from uvgen.synth.folder import SYNTH_INDEX
 
     try:
-        hashes = json.loads((folder / SYNTH_INDEX).read_text(encoding="utf-8"))["files_sha256"]
+        hashes = parse_json(read_file(folder / SYNTH_INDEX).decode())["files_sha256"]
         return {name: str(digest) for name, digest in hashes.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

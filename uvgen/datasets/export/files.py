@@ -8,7 +8,7 @@ import numpy as np
 from uvgen.datasets.export.common import PARAMETERS, Part, each, npy, path_of
 from uvgen.images.codecs import encode_jpeg
 from uvgen.shards.reader import ShardReader
-from uvgen.storage.names import inside
+from uvgen.storage.files import TEMPORARY_PREFIX
 
 RESERVED = ("weight_mask", "samples", ".export")
 """Names that no sample may have."""
@@ -18,15 +18,16 @@ ENDINGS = (".jpg", ".npy", ".npz", ".json")
 
 
 def key(name: str) -> str:
-    """The name itself, where a file can have it."""
-    return str(path_of(name))
+    """The name itself, where a file can have it and it is no temporary file's."""
+    path = str(path_of(name))
+    return f"_{path}" if path.startswith(TEMPORARY_PREFIX) else path  # else the next run would take it for a leftover
 
 
 def write(reader: ShardReader, part: Part, folder: Path, quality: int) -> None:
     """Write the files of a shard's samples."""
     for number in each(part):
         sample = reader[number]
-        path = inside(folder, sample["name"])
+        path = folder / key(sample["name"])
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_name(f"{path.name}.jpg").write_bytes(encode_jpeg(sample["image"], quality))
         path.with_name(f"{path.name}.npy").write_bytes(npy(sample["posmap"]))
