@@ -394,7 +394,7 @@ class _Fitter:
         shift = faces.middle + faces.size[:, None] * faces.shift - origin[:, :2]
         pose = np.concatenate([_angles(faces.rotation), shift, np.zeros((len(scale), 1)), scale[:, None]], axis=1)
         parameters = faces.parameters * self._std
-        whole = known.all(axis=1)[:, None, None]
+        whole = np.asarray(known.all(axis=1))[:, None, None]
         box = np.sqrt(np.ptp(np.where(whole, given, points), axis=1).prod(axis=1))
         distance = np.linalg.norm(np.where(known[..., None], given, points) - points, axis=2)
         means = []
