@@ -35,6 +35,7 @@ from uvgen.meshes.read import read_mesh
 from uvgen.models.formats import bfm2009, face3d, known, matlab
 from uvgen.models.from_mesh import _read_landmarks
 from uvgen.samples.find import Sample, select_samples
+from uvgen.samples.landmark_files import find_landmarks, read_landmarks
 from uvgen.samples.read import EXTRAS, read_annotation, read_image
 from uvgen.shards.constants import CONSTANTS, constants_bytes, read_constants
 from uvgen.shards.index import DATASET_INDEX, Index
@@ -229,6 +230,53 @@ def _built(folder: Path, config: BuildConfig | None = None) -> Path:
     return folder / "shards"
 
 
+def _landmarks(suffix: str) -> Callable[[Path], list[bytes]]:
+    """One image's landmarks, plain and with scores."""
+    points = np.round(np.random.default_rng(1).uniform(1, 99, (68, 3)), 2)
+    points[:, 2] = 0.5
+    made = [points[:, :2], points, points[:21, :2]]
+
+    def seeds(_: Path) -> list[bytes]:
+        if suffix == "npy":
+            return [_stored(np.save, array) for array in (*made, made[0].T, np.stack(made[:1] * 2))]
+        if suffix == "mat":
+            return [_stored(sio.savemat, {"pt2d": array.T, "pt3d_68": array.T}) for array in made]
+        lines = ["\n".join(" ".join(map(str, row)) for row in array) for array in made]
+        if suffix == "pts":
+            return [f"version: 1\nn_points: {len(a)}\n{{\n{t}\n}}\n".encode() for a, t in zip(made, lines, strict=True)]
+        return [text.encode() for text in lines]
+
+    return seeds
+
+
+def _landmark_tables(suffix: str) -> Callable[[Path], list[bytes]]:
+    """All images' landmarks, in each layout of a suffix."""
+    points = np.arange(10.0).reshape(5, 2) + 3
+    pairs = [f"{x},{y}" for x, y in points]
+    flags = [value for point in points.tolist() for value in (*point, 2)]
+    coco = {"images": [{"id": 1, "file_name": "a.jpg"}],
+            "annotations": [{"image_id": 1, "keypoints": flags, "bbox": [1, 2, 3, 4]}]}  # fmt: skip
+    points_of = {"type": "points", "points": points.ravel().tolist()}
+    items = [{"id": "a", "annotations": [points_of, {"type": "skeleton", "elements": [points_of]}]}]
+    skeleton = "".join(f'<points label="{k}" points="{pair}"/>' for k, pair in enumerate(pairs))
+    texts = {
+        "csv": ["a.jpg," + ",".join(pairs),
+                "image;" + ";".join(f"x_{k};y_{k};score_{k}" for k in range(5)) + "\na;" + ";".join(["1"] * 15)],
+        "json": [json.dumps(value) for value in (coco, {"items": items}, {"a.jpg": points.tolist()},
+                                                 [{"image": "a", "landmarks": points.tolist(), "scores": [1] * 5}])],
+        "xml": [f'<a><image name="a.jpg"><points points="{";".join(pairs)}"/></image></a>',
+                f'<?xml version="1.0"?><a><image name="a"><skeleton>{skeleton}</skeleton></image></a>'],
+    }  # fmt: skip
+    return lambda _: [text.encode() for text in texts[suffix]]
+
+
+def _read_landmark_table(path: Path) -> None:
+    (found,) = find_landmarks([path.parent / "a.jpg"], path).values()
+    if isinstance(found, str):
+        _check_message(Exception(found))
+        assert found.isprintable(), "a message that cannot be printed on a line"
+
+
 def _synth_indexes(_: Path) -> list[bytes]:
     return [json.dumps({"format": "uvgen-synth", "version": 1, "seed": 3, "size": 450, "model": "x"}).encode()]
 
@@ -369,6 +417,11 @@ READERS = (
     Reader("dataset_json", DATASET_INDEX, _indexes, lambda path: Index.read(path.parent), _mutated_index),
     Reader("splits_json", SPLITS, _splits, read_splits, mutators.as_json),
     Reader("synth_json", "synth.json", _synth_indexes, _read_index, mutators.as_json),
+    *(Reader(f"landmarks_{suffix}", f"a.{suffix}", _landmarks(suffix), read_landmarks, mutate)
+      for suffix, mutate in (("txt", mutators.text), ("pts", mutators.text), ("npy", mutators.npy),
+                             ("mat", mutators.mat))),
+    *(Reader(f"landmark_table_{suffix}", f"a.{suffix}", _landmark_tables(suffix), _read_landmark_table, mutate)
+      for suffix, mutate in (("csv", mutators.text), ("json", mutators.as_json), ("xml", mutators.text))),
     Reader("obj", "a.obj", _meshes("obj"), read_mesh, mutators.text),
     Reader("ply", "a.ply", _meshes("ply"), read_mesh, mutators.text),
     Reader("off", "a.off", _meshes("off"), read_mesh, mutators.text),

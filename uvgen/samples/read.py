@@ -12,6 +12,7 @@ from uvgen.errors import SampleError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.images.codecs import decode_image, exif_orientation, oriented
 from uvgen.samples.find import Sample
+from uvgen.samples.landmark_schemes import AFLW_21
 from uvgen.storage.matfile import read_numeric
 from uvgen.storage.names import brief
 from uvgen.storage.reading import read_file
@@ -26,11 +27,6 @@ _LANDMARKS = {"pt2d": ((68, 2), (21, 2)), "pt3d_68": ((68, 3),)}
 _MOST_BYTES = 1 << 28  # of an image or a .mat
 _FARTHEST_PX = 1e6  # of an annotated point; NaN, infinity and larger numbers are none
 _PARAMETERS = ("Pose_Para", "Shape_Para", "Exp_Para")
-
-# AFLW's 21 points that are points of iBUG's 68 too: brows, corners of the eyes, nose, corners of the mouth, chin. Their
-# places differ a little: 2 to 4 % of the face's size on 16 images of AFLW2000-3D, measured against its 68 points.
-_AFLW_21 = {0: 17, 1: 19, 2: 21, 3: 22, 4: 24, 5: 26, 6: 36, 8: 39, 9: 42, 11: 45, 13: 31, 14: 30, 15: 35, 17: 48,
-            19: 54, 20: 8}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +70,7 @@ class Annotation:
         if self.landmarks_21 is None:
             return None
         points = np.full((68, 2), np.nan)
-        points[list(_AFLW_21.values())] = self.landmarks_21[list(_AFLW_21)]
+        points[list(AFLW_21.values())] = self.landmarks_21[list(AFLW_21)]
         return points
 
 

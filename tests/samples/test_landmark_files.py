@@ -1,0 +1,167 @@
+"""Landmark files: each layout, its first pixel, several faces, and what is wrong."""
+
+import json
+import pickle
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io as sio
+from numpy.typing import NDArray
+
+from uvgen.errors import InputError
+from uvgen.geometry import LANDMARK_MIRROR
+from uvgen.samples.landmark_files import find_landmarks, read_landmarks
+from uvgen.samples.landmark_schemes import FaceLandmarks
+
+
+def points(n: int = 68, seed: int = 0) -> NDArray[np.float64]:
+    return np.round(np.random.default_rng(seed).uniform(5, 90, (n, 2)), 3)
+
+
+def text(array: NDArray[np.float64]) -> str:
+    return "\n".join(" ".join(map(str, row)) for row in array)
+
+
+def pts(array: NDArray[np.float64]) -> str:
+    return f"version: 1\nn_points: {len(array)}\n{{\n{text(array)}\n}}\n"
+
+
+def only(image: Path, where: Path | None = None) -> FaceLandmarks:
+    (found,) = find_landmarks([image], where).values()
+    assert not isinstance(found, str), found
+    (face,) = found
+    return face
+
+
+def problem(image: Path, where: Path | None = None) -> str:
+    (found,) = find_landmarks([image], where).values()
+    assert isinstance(found, str)
+    return found
+
+
+def write(path: Path, suffix: str, array: NDArray[np.float64]) -> Path:
+    path = path.with_suffix(suffix)
+    if suffix == ".txt":
+        path.write_text(text(array))
+    elif suffix == ".pts":
+        path.write_text(pts(array + 1))
+    elif suffix == ".npy":
+        np.save(path, array)
+    else:
+        sio.savemat(path, {"pt2d": array.T + 1, "Pose_Para": np.ones((1, 7))})
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".pts", ".npy", ".mat"])
+@pytest.mark.parametrize("n", [5, 21, 68, 98, 106, 468, 478])
+def test_find_landmarks_beside_an_image_gives_its_points_from_pixel_0(tmp_path: Path, suffix: str, n: int) -> None:
+    wanted = points(n)
+    write(tmp_path / "a b", suffix, wanted)
+    face = only(tmp_path / "a b.jpg")
+    np.testing.assert_allclose(face.points, wanted, atol=1e-9)
+    assert face.scores is None and face.scheme.startswith("478" if n > 106 else str(n))
+
+
+def test_find_landmarks_in_a_folder_prefers_the_subfolder_of_the_image(tmp_path: Path) -> None:
+    for number, folder in enumerate(("AFW", "IBUG", ".")):
+        (tmp_path / "marks" / folder).mkdir(parents=True, exist_ok=True)
+        write(tmp_path / "marks" / folder / "a", ".txt", points(seed=number))
+    found = find_landmarks([tmp_path / name for name in ("AFW/a.jpg", "IBUG/a.png", "else/a.jpg")], tmp_path / "marks")
+    for number, faces in enumerate(found.values()):
+        assert not isinstance(faces, str)
+        assert np.array_equal(faces[0].points, points(seed=number))
+
+
+def test_find_landmarks_of_several_faces_puts_the_largest_first(tmp_path: Path) -> None:
+    small, large = points() / 3, points(seed=1)
+    (tmp_path / "a.txt").write_text(f"# two faces\n{text(small)}\n\n{text(large)}\n")
+    np.save(tmp_path / "b.npy", np.stack([small, large]))
+    for faces in find_landmarks([tmp_path / "a.jpg", tmp_path / "b.jpg"]).values():
+        assert not isinstance(faces, str)
+        assert [np.array_equal(face.points, wanted) for face, wanted in zip(faces, (large, small), strict=True)]
+
+
+def test_read_landmarks_marks_points_that_are_none(tmp_path: Path) -> None:
+    array = np.column_stack([points(), np.full(68, 0.5)])
+    array[3, 2], array[4, :2], array[5, 0], array[6, 0] = 0, -1, np.nan, 1e9
+    write(tmp_path / "a", ".txt", array)
+    (face,) = read_landmarks(tmp_path / "a.txt")
+    assert np.flatnonzero(np.isnan(face.points).all(axis=1)).tolist() == [3, 4, 5, 6]
+    assert face.scores is not None and face.scores[3] == 0 and face.scores[7] == 0.5
+    sio.savemat(tmp_path / "b.mat", {"pt2d": np.where(np.arange(21) == 2, -1, points(21).T)})
+    (face,) = read_landmarks(tmp_path / "b.mat")
+    assert np.flatnonzero(np.isnan(face.points).any(axis=1)).tolist() == [2]
+
+
+def test_read_landmarks_takes_a_third_column_of_px_for_a_depth(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.column_stack([points(), points()[:, 0]]))
+    (face,) = read_landmarks(tmp_path / "a.npy")
+    assert face.scores is None and np.array_equal(face.points, points())
+
+
+def test_find_landmarks_of_mat_takes_the_most_points_and_reorders_flipped_ones(tmp_path: Path) -> None:
+    (tmp_path / "IBUG_Flip").mkdir()
+    content = {"pt2d": points(21).T, "pt3d_68": np.vstack([points().T + 1, np.ones(68)])}
+    sio.savemat(tmp_path / "a.mat", content)
+    assert np.allclose(only(tmp_path / "a.jpg").points, points())
+    sio.savemat(tmp_path / "IBUG_Flip/a.mat", {"pt2d": points().T + 1})
+    assert np.allclose(only(tmp_path / "IBUG_Flip/a.jpg").points, points()[LANDMARK_MIRROR])
+
+
+def test_find_landmarks_of_a_reference_mat_gives_its_pt3d_68(reference: Path) -> None:
+    mat = sorted((reference / "aflw2000").glob("*.mat"))[0]
+    wanted = sio.loadmat(mat)["pt3d_68"][:2].T - 1.0
+    np.testing.assert_allclose(only(mat.with_suffix(".jpg")).points, wanted)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", text(points(67)), r"a\.txt: 67 points, expected 5, 21, 68, .*one a line \(landmarks of .*a\.jpg\)"),
+        ("a.txt", text(points()) + " 1 2", r"a\.txt, line 68: .*, expected x y, or x y score"),
+        ("a.txt", "\n".join(["3 3"] * 68), r"68 of 68 points are marked, expected 3 or more, not in one place"),
+        ("a.txt", "\n".join(["-1 -1"] * 68), r"0 of 68 points are marked, expected 3"),
+        ("a.txt", "", r"a\.txt: 0 points, expected"),
+        ("a.pts", pts(points())[:-40], r"a\.pts: no points in braces, expected iBUG's .*cut short"),
+        (
+            "a.pts",
+            pts(points()).replace("n_points: 68", "n_points: 98"),
+            r"68 points, expected 98 as its n_points says",
+        ),
+        ("a.npy", b"\x93NUMPY\1\0", r"a\.npy: damaged \.npy header"),
+        ("a.npy", pickle.dumps(points()), r"a\.npy: damaged"),
+        ("a.mat", b"x" * 300, r"a\.mat: not a readable MATLAB file"),
+    ],
+)
+def test_find_landmarks_names_a_wrong_file_and_its_image(
+    tmp_path: Path, name: str, content: str | bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert re.search(message, problem(tmp_path / "a.jpg"))
+
+
+def test_find_landmarks_refuses_objects_in_npy(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([{"a": 1}], object))
+    assert "object values, expected real numbers" in problem(tmp_path / "a.jpg")
+    np.save(tmp_path / "a.npy", np.ones((68, 4)))
+    assert "an array of 68 × 4, expected n × 2" in problem(tmp_path / "a.jpg")
+
+
+def test_find_landmarks_without_or_with_two_files_says_so(tmp_path: Path) -> None:
+    assert re.search(r"a\.jpg: no landmarks in .*, expected a with one of \.txt, \.pts", problem(tmp_path / "a.jpg"))
+    write(tmp_path / "a", ".txt", points())
+    write(tmp_path / "a", ".mat", points(seed=1))  # parameters, perhaps
+    assert np.array_equal(only(tmp_path / "a.jpg").points, points())
+    write(tmp_path / "a", ".npy", points())
+    assert re.search(r"a\.jpg: two files of landmarks, .*a\.txt and a\.npy, expected one", problem(tmp_path / "a.jpg"))
+
+
+def test_find_landmarks_where_there_is_no_table_is_an_error(tmp_path: Path) -> None:
+    for name, message in (("none.csv", "cannot be read"), ("a.pkl", "not there, expected a folder")):
+        with pytest.raises(InputError, match=message):
+            find_landmarks([], tmp_path / name)
+    (tmp_path / "a.json").write_text(json.dumps({}))
+    with pytest.raises(InputError, match="no faces in it"):
+        find_landmarks([], tmp_path / "a.json")

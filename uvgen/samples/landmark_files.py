@@ -1,0 +1,206 @@
+"""Files of landmarks: one beside each image or in a folder of their own, or one table for all images.
+
+| file | holds | first pixel |
+| --- | --- | --- |
+| ``NAME.txt`` | one point a line, ``x y`` or ``x y score``; a blank line between faces; # begins a comment | 0 |
+| ``NAME.pts`` | iBUG's: ``version``, ``n_points``, points in braces | 1 |
+| ``NAME.npy`` | (n, 2) or (n, 3), (2, n) or (3, n), or several faces of it | 0 |
+| ``NAME.mat`` | `pt3d_68`, `pt2d` (300W-LP, AFLW2000-3D), `pts_3d`, `pts_2d`, `pts`, `landmarks` or `points` | 1 |
+
+Tables (CSV, JSON, XML, WFLW's lists) are in `landmark_tables.py`. A point is unmarked where it is NaN, (-1, -1), or
+has a score of 0; (0, 0) counts so in ``.mat`` files, which say it of points that cannot be seen. Of three columns, the
+third is the score where it lies in 0 to 1, and a depth otherwise, which is not used.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from uvgen.errors import InputError, UvgenError
+from uvgen.geometry import LANDMARK_MIRROR
+from uvgen.samples.landmark_schemes import COUNTS, MOST_FACES, SCHEMES, FaceLandmarks, faces_of
+from uvgen.samples.landmark_tables import TABLES, read_table
+from uvgen.storage.matfile import read_numeric
+from uvgen.storage.names import brief, printable
+from uvgen.storage.npy import read_npy
+from uvgen.storage.reading import read_file
+from uvgen.storage.text import read_text
+
+_MOST_BYTES = 1 << 24  # of one image's file
+_KEYS = ("pt3d_68", "pt2d", "pts_3d", "pts_2d", "pts", "landmarks", "points")
+
+
+def find_landmarks(
+    images: Sequence[str | os.PathLike[str]], where: str | os.PathLike[str] | None = None
+) -> dict[Path, list[FaceLandmarks] | str]:
+    """The annotated landmarks of images.
+
+    Parameters
+    ----------
+    images : sequence of path-like
+        Image files.
+    where : path-like, optional
+        A folder with a file for each image, under its name, also in a subfolder named as the image's folder; or a file
+        for all, a table; beside the images by default.
+
+    Returns
+    -------
+    dict of Path to list of FaceLandmarks, or to str
+        For each image the faces that are marked in it, largest first; or what is wrong: no file, more than one, or one
+        that cannot be read. Messages name the image's file and the landmarks'.
+
+    Raises
+    ------
+    InputError
+        Where `where` is neither a folder nor a table that can be read.
+    """
+    paths = [Path(image) for image in images]
+    if where is None or Path(where).is_dir():
+        return {path: _of_file(path, None if where is None else Path(where)) for path in paths}
+    where = Path(where)
+    if where.suffix.lower() not in TABLES:
+        found = "not there" if not where.exists() else f"a {where.suffix or 'nameless'} file"
+        raise InputError(f"{where}: {found}, expected a folder of landmark files or a table ({', '.join(TABLES)})")
+    table = read_table(where)
+    return {path: table.of_image(path) for path in paths}
+
+
+def read_landmarks(path: str | os.PathLike[str]) -> list[FaceLandmarks]:
+    """The faces in a landmark file of one image, largest first.
+
+    Parameters
+    ----------
+    path : path-like
+        ``.txt``, ``.pts``, ``.npy`` or ``.mat``; it is not trusted.
+
+    Returns
+    -------
+    list of FaceLandmarks
+        At least one.
+
+    Raises
+    ------
+    InputError
+        Where it cannot be read, or holds another number of points than a scheme's, or no marked one.
+    """
+    path = Path(path)
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(f"{path}: expected landmarks as {', '.join(_READERS)}")
+    try:
+        faces = reader(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or brief(error)})") from error
+    return sorted(faces, key=lambda face: -face.extent)
+
+
+def _of_file(image: Path, folder: Path | None) -> list[FaceLandmarks] | str:
+    """The faces of an image's own file, or what is wrong."""
+    places = [image.parent] if folder is None else [folder / image.parent.name, folder]
+    files: list[Path] = []
+    for place in places:
+        files = [place / f"{image.stem}{suffix}" for suffix in _READERS]
+        files = [path for path in [*files, place / f"{image.stem}_pts.mat"] if path.exists()]
+        if files:
+            break
+    texts = [path for path in files if path.suffix.lower() != ".mat"] or files  # a .mat may be 300W-LP's parameters
+    if not texts:
+        suffixes = ", ".join(_READERS)
+        return f"{image}: no landmarks in {places[-1]}, expected {printable(image.stem)} with one of {suffixes}"
+    if len(texts) > 1:
+        return f"{image}: two files of landmarks, {texts[0]} and {texts[1].name}, expected one; remove the wrong one"
+    try:
+        faces = read_landmarks(texts[0])
+    except UvgenError as error:
+        return f"{error} (landmarks of {image})"
+    if texts[0].suffix.lower() == ".mat" and image.parent.name.lower().endswith("_flip"):  # keep the original's order
+        faces = [replace(face, points=face.points[LANDMARK_MIRROR]) if face.scheme == "68" else face for face in faces]
+    return faces
+
+
+def _read_txt(path: Path) -> list[FaceLandmarks]:
+    blocks: list[list[list[float]]] = [[]]
+    lines = read_text(path, "one landmark a line, x y in px", most_bytes=_MOST_BYTES).split("\n")
+    for number, line in enumerate(lines):
+        text = line.split("#")[0].strip()
+        if not text and blocks[-1] and not line.strip().startswith("#"):
+            blocks.append([])
+        elif text:
+            blocks[-1].append(_numbers(path, number, text))
+    return [_face_of_lines(path, block) for block in [b for b in blocks if b][:MOST_FACES] or [[]]]
+
+
+def _numbers(path: Path, number: int, text: str) -> list[float]:
+    words = text.replace(",", " ").replace(";", " ").split()
+    try:
+        values = [float(word) for word in words]
+    except ValueError:
+        values = []
+    if len(values) not in (2, 3):
+        raise InputError(f"{path}, line {number + 1}: {brief(text)[:60]!r}, expected x y, or x y score")
+    return values
+
+
+def _face_of_lines(path: Path, lines: list[list[float]]) -> FaceLandmarks:
+    if len({len(line) for line in lines}) > 1:
+        raise InputError(f"{path}: lines of 2 and of 3 numbers, expected x y, or x y score, in each")
+    if len(lines) not in SCHEMES:
+        raise InputError(f"{path}: {len(lines)} points, expected {COUNTS}, one a line")
+    return faces_of(np.array(lines), str(path))[0]
+
+
+def _read_pts(path: Path) -> list[FaceLandmarks]:
+    text = read_text(path, "iBUG's landmarks (version, n_points, points in braces)", most_bytes=_MOST_BYTES)
+    head, brace, rest = text.partition("{")
+    body, end, _ = rest.partition("}")
+    if not brace or not end:
+        raise InputError(
+            f"{path}: no points in braces, expected iBUG's landmarks, n_points: 68 {{ … }}; is it cut short?"
+        )
+    lines = [_numbers(path, head.count("\n") + k, line) for k, line in enumerate(body.split("\n")) if line.strip()]
+    stated = [
+        line.partition(":")[2].strip() for line in head.split("\n") if line.strip().lower().startswith("n_points")
+    ]
+    if stated and stated[0] != str(len(lines)):
+        raise InputError(f"{path}: {len(lines)} points, expected {brief(stated[0])} as its n_points says")
+    face = _face_of_lines(path, lines)
+    return [replace(face, points=face.points - 1)]
+
+
+def _read_npy(path: Path) -> list[FaceLandmarks]:
+    try:
+        array = read_npy(read_file(path, _MOST_BYTES))
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
+    return faces_of(array, str(path))
+
+
+def _read_mat(path: Path) -> list[FaceLandmarks]:
+    try:
+        content = read_numeric(read_file(path, _MOST_BYTES), _KEYS)
+    except ValueError as error:
+        raise InputError(f"{path}: not a readable MATLAB file ({error})") from error
+    problems = []
+    arrays = [(key, array) for key in _KEYS if (array := content.get(key)) is not None]
+    for key, array in sorted(arrays, key=lambda pair: -max(pair[1].shape, default=0)):
+        values = np.array(array, np.float64)
+        if values.ndim == 2 and values.shape[0] in (2, 3) and values.shape[1] not in (2, 3):
+            values = values.T
+        if values.ndim == 2 and values.shape[1] in (2, 3):
+            values = values[:, :2]
+            values[(values == 0).all(axis=1) | (values == -1).any(axis=1)] = np.nan
+        try:
+            return faces_of(values, f"{path}, {key}", first_pixel=1)
+        except InputError as error:
+            problems.append(str(error))
+    raise InputError(
+        problems[0] if problems else f"{path}: none of {', '.join(_KEYS)}, expected landmarks under one of them"
+    )
+
+
+_READERS: dict[str, Callable[[Path], list[FaceLandmarks]]] = {
+    ".txt": _read_txt, ".pts": _read_pts, ".npy": _read_npy, ".mat": _read_mat,
+}  # fmt: skip

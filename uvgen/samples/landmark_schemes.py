@@ -1,0 +1,258 @@
+"""Markups of landmarks, and which of iBUG's 68 points each of their points is.
+
+| scheme | points | of |
+| --- | --- | --- |
+| 68 | iBUG's, also Multi-PIE's, dlib's and face-alignment's | what uvgen's models carry |
+| 98 | WFLW's | Wu et al., Look at Boundary, CVPR 2018 |
+| 106 | JD's, also LaPa's | Liu et al., Grand Challenge of 106-Point Facial Landmark Localization, ICME 2019 |
+| 106-insightface | the same points in the order of InsightFace's `2d106det` | its `2d106markup.jpg` |
+| 478 | MediaPipe's face mesh; 468 without the irises | Kartynnik et al., 2019 |
+| 21 | AFLW's | Köstinger et al., ICCV workshops 2011 |
+| 5 | eye, eye, tip of the nose, corners of the mouth, from picture left to right | MTCNN's, RetinaFace's, Deep3D's |
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from uvgen.errors import InputError
+
+SCHEMES = {5: "5", 21: "21", 68: "68", 98: "98", 106: "106", 468: "478", 478: "478"}
+"""Markups by their number of points; 106 points come in two orders."""
+
+COUNTS = ", ".join(map(str, SCHEMES))
+MOST_FACES = 1000
+_FARTHEST_PX = 1e6  # NaN, infinity and larger numbers are no points
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceLandmarks:
+    """The landmarks of one face in one image.
+
+    Attributes
+    ----------
+    points : (n, 2) float64
+        Image frame, px: pixel centers at integers, first pixel (0, 0), y down. NaN for a point that is not marked.
+    scores : (n,) float64 or None
+        How sure each point is, 0 to 1; None where nothing says it.
+    scheme : str
+        One of `SCHEMES`' values, or "106-insightface": see this file's table.
+    box : (4,) float64 or None
+        x, y, width and height of the face, px, where a file or a detector has one.
+    source : str
+        File or detector, for messages.
+    """
+
+    points: NDArray[np.float64]
+    scores: NDArray[np.float64] | None
+    scheme: str
+    box: NDArray[np.float64] | None = None
+    source: str = ""
+
+    @property
+    def extent(self) -> float:
+        """Side of the square that has the area of the points' box, px; 0 where no two points are marked."""
+        marked = self.points[~np.isnan(self.points).any(axis=1)]
+        return float(np.sqrt(np.ptp(marked, axis=0).prod())) if len(marked) > 1 else 0.0
+
+
+# dlib's 68 among WFLW's 98, as the code published with Adaptive Wing Loss's and STAR's WFLW networks has it
+# (`WFLW_98_TO_DLIB_68_IDX_MAPPING`): every other point of the jaw, the upper edges of the brows, six of eight points of
+# an eye.
+_WFLW_98 = [*range(0, 33, 2), *range(33, 38), *range(42, 47), *range(51, 60),
+            60, 61, 63, 64, 65, 67, 68, 69, 71, 72, 73, 75, *range(76, 96)]  # fmt: skip
+
+# JD's 106: the numbers that FaceX-Zoo (JD's own, `face_sdk/utils/lms_trans.py`) names for corners, tips and middles,
+# and the points between them in order. A lid has three points between its corners where iBUG has two: pairs are halved.
+_JD_106: list[tuple[int, ...]] = [
+    *((k,) for k in (*range(0, 33, 2), *range(33, 38), *range(42, 47), *range(51, 55), *range(58, 63))),
+    (66,), (67, 68), (68, 69), (70,), (71, 72), (72, 73), (75,), (76, 77), (77, 78), (79,), (80, 81), (81, 82),
+    *((k,) for k in range(84, 104)),
+]  # fmt: skip
+
+# InsightFace's order of the same points, as Roop, LatentSync and others use its `2d106det` for networks of 68 points.
+_INSIGHTFACE_106 = [
+    1, 10, 12, 14, 16, 3, 5, 7, 0, 23, 21, 19, 32, 30, 28, 26, 17, 43, 48, 49, 51, 50, 102, 103, 104, 105, 101,
+    72, 73, 74, 86, 78, 79, 80, 85, 84, 35, 41, 42, 39, 37, 36, 89, 95, 96, 93, 91, 90,
+    52, 64, 63, 71, 67, 68, 61, 58, 59, 53, 56, 55, 65, 66, 62, 70, 69, 57, 60, 54,
+]  # fmt: skip
+_INSIGHTFACE_JAW = [1, 9, 10, 11, 12, 13, 14, 15, 16, 2, 3, 4, 5, 6, 7, 8, 0,
+                    24, 23, 22, 21, 20, 19, 18, 32, 31, 30, 29, 28, 27, 26, 25, 17]  # fmt: skip
+
+# MediaPipe's 478: Peizhi Yan, github.com/PeizhiYan/Mediapipe_2_Dlib_Landmarks, in its first form; the ends of the brows
+# and the wings of the nose that it was given later (156, 383, 98, 327) are farther from AFLW2000-3D's points.
+_MEDIAPIPE_478: list[tuple[int, ...]] = [
+    (127,), (234,), (93,), (132, 58), (58, 172), (136,), (150,), (176,), (152,), (400,), (379,), (365,), (397, 288),
+    (361,), (323,), (454,), (356,),
+    (70,), (63,), (105,), (66,), (107,), (336,), (296,), (334,), (293,), (300,),
+    (168, 6), (197, 195), (5,), (4,), (75,), (97,), (2,), (326,), (305,),
+    (33,), (160,), (158,), (133,), (153,), (144,), (362,), (385,), (387,), (263,), (373,), (380,),
+    (61,), (39,), (37,), (0,), (267,), (269,), (291,), (321,), (314,), (17,), (84,), (91,),
+    (78,), (82,), (13,), (312,), (308,), (317,), (14,), (87,),
+]  # fmt: skip
+
+# Mean distances from AFLW2000-3D's points over the 14 reference photographs below 60° of yaw, percent of the box: jaw
+# 10 to 15 at its ends and 3 to 4 at the chin, outer ends of the brows 6 to 7, all else 1.6 to 5.
+_MEDIAPIPE_WEIGHTS = np.ones(68)
+_MEDIAPIPE_WEIGHTS[[0, 1, 2, 3, 4, 12, 13, 14, 15, 16]] = 0.25
+_MEDIAPIPE_WEIGHTS[[5, 6, 10, 11, 17, 26]] = 0.5
+
+# AFLW's 21 points that are points of iBUG's 68 too: brows, corners of the eyes, nose, corners of the mouth, chin. Their
+# places differ a little: 2 to 4 % of the face's size on 16 images of AFLW2000-3D, measured against its 68 points.
+AFLW_21 = {0: 17, 1: 19, 2: 21, 3: 22, 4: 24, 5: 26, 6: 36, 8: 39, 9: 42, 11: 45, 13: 31, 14: 30, 15: 35, 17: 48,
+           19: 54, 20: 8}  # fmt: skip
+
+_EYE_HALF_WIDTH = 0.2  # corners from an eye's middle, in distances of both middles: 0.17 to 0.22 on 9 frontal faces
+_EYE_WEIGHT = 0.5
+
+
+def scheme_of(points: NDArray[np.float64]) -> str:
+    """The markup of (n, 2) points, by their number and, of 106, by where they lie; InputError where there is none."""
+    scheme = SCHEMES.get(len(points))
+    if scheme is None:
+        raise InputError(f"{len(points)} points, expected {COUNTS}")
+    if len(points) == 106:
+        lengths = [_path_length(points[order]) for order in (list(range(33)), _INSIGHTFACE_JAW)]
+        return "106-insightface" if lengths[1] < lengths[0] else "106"
+    return scheme
+
+
+def _path_length(points: NDArray[np.float64]) -> float:
+    """Of the way along the jaw; points in another order go to and fro."""
+    steps = np.linalg.norm(np.diff(points[~np.isnan(points).any(axis=1)], axis=0), axis=1)
+    return float(steps.sum())
+
+
+def face_of(points: ArrayLike, scores: ArrayLike | None, source: str, **more: Any) -> FaceLandmarks:
+    """Landmarks of (n, 2) numbers that a file states, 0-based px; InputError where they are none."""
+    array = np.array(points, np.float64)
+    found = np.full(len(array), np.nan) if scores is None else np.array(scores, np.float64)
+    near = np.abs(array) < _FARTHEST_PX  # False for NaN too
+    unmarked = ~near.all(axis=1) | (array == -1).all(axis=1)
+    if scores is not None:
+        unmarked |= ~(found > 0)
+    array[unmarked] = np.nan
+    marked = array[~unmarked]
+    try:
+        scheme = scheme_of(array)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+    if len(marked) < 3 or np.ptp(marked, axis=0).max() <= 0:
+        raise InputError(
+            f"{source}: {len(marked)} of {len(array)} points are marked, expected 3 or more, not in one place"
+        )
+    kept = None if scores is None else np.where(unmarked, 0, np.clip(found, 0, 1))
+    return FaceLandmarks(array, kept, scheme, source=source, **more)
+
+
+def faces_of(array: NDArray[Any], source: str, first_pixel: int = 0) -> list[FaceLandmarks]:
+    """Faces of an array: (n, 2|3), (2|3, n), or (faces, n, 2|3); InputError where it is none of these."""
+    shown = " × ".join(map(str, array.shape)) or "a single number"
+    values = np.array(array, np.float64)
+    if values.ndim == 2:
+        values = values[None]
+    if values.ndim == 3 and values.shape[2] not in (2, 3) and values.shape[1] in (2, 3):
+        values = np.swapaxes(values, 1, 2)
+    if values.ndim != 3 or values.shape[2] not in (2, 3) or values.shape[1] not in SCHEMES:
+        raise InputError(f"{source}: an array of {shown}, expected n × 2 or n × 3 with n of {COUNTS}, or faces of it")
+    if not 0 < len(values) <= MOST_FACES:
+        raise InputError(f"{source}: {len(values)} faces, expected 1 to {MOST_FACES}")
+    return [face_of(face[:, :2] - first_pixel, _scores(face), source) for face in values]
+
+
+def _scores(face: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """The third column, where it can be scores."""
+    if face.shape[1] < 3 or not ((face[:, 2] >= 0) & (face[:, 2] <= 1)).all() or not face[:, 2].any():
+        return None
+    return face[:, 2]
+
+
+def to_68(landmarks: FaceLandmarks) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The iBUG landmarks that a face's landmarks say.
+
+    Parameters
+    ----------
+    landmarks : FaceLandmarks
+        Of any scheme.
+
+    Returns
+    -------
+    points : (68, 2) float64
+        Image px, the frame of `FaceLandmarks.points`; NaN for a point that the scheme or the face lacks.
+    weights : (68,) float64
+        0 for such a point; else its score (1 where there is none) times how well the two markups agree there: 1 for the
+        same point, less where the places differ (AFLW's 21, the face mesh's jaw and ends of the brows, and the corners
+        of eyes that are made of their middles).
+
+    Raises
+    ------
+    InputError
+        Where the number of points is not the scheme's.
+    """
+    points, n = landmarks.points, len(landmarks.points)
+    scheme = landmarks.scheme
+    counts = {"478": (468, 478), "106-insightface": (106,)}.get(scheme) or tuple(
+        k for k, name in SCHEMES.items() if name == scheme
+    )
+    if n not in counts:
+        raise InputError(
+            f"{landmarks.source or 'landmarks'}: {n} points of scheme {scheme}, expected "
+            f"{' or '.join(map(str, counts)) or 'one of ' + ', '.join(sorted(set(SCHEMES.values())))}"
+        )
+    scores = np.ones(n) if landmarks.scores is None else landmarks.scores
+    if scheme == "5":
+        found, weights = _of_five(points, scores)
+    else:
+        found, weights = _of_correspondence(scheme, points, scores)
+    weights[np.isnan(found).any(axis=1) | ~(weights > 0)] = 0
+    found[weights == 0] = np.nan
+    return found, weights
+
+
+def _of_correspondence(
+    scheme: str, points: NDArray[np.float64], scores: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    lists = {"68": list(range(68)), "98": _WFLW_98, "106-insightface": _INSIGHTFACE_106}
+    pairs = {"106": _JD_106, "478": _MEDIAPIPE_478}
+    if scheme == "21":
+        found, weights = np.full((68, 2), np.nan), np.zeros(68)
+        found[list(AFLW_21.values())] = points[list(AFLW_21)]
+        weights[list(AFLW_21.values())] = 0.5 * scores[list(AFLW_21)]
+        return found, weights
+    if scheme in lists:
+        return points[lists[scheme]].copy(), scores[lists[scheme]].copy()
+    parts = [list(part) for part in pairs[scheme]]
+    found = np.array([points[part].mean(axis=0) for part in parts])
+    weights = np.array([scores[part].min() for part in parts])
+    return found, weights * (_MEDIAPIPE_WEIGHTS if scheme == "478" else 1)
+
+
+def _of_five(
+    points: NDArray[np.float64], scores: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Tip of the nose and corners of the mouth; an eye's corners on the line through both eyes, about its middle."""
+    found, weights = np.full((68, 2), np.nan), np.zeros(68)
+    found[[30, 48, 54]], weights[[30, 48, 54]] = points[2:], scores[2:]
+    half = _EYE_HALF_WIDTH * (points[1] - points[0])
+    for eye, (outer, inner) in enumerate(((36, 39), (42, 45))):
+        found[outer], found[inner] = points[eye] - half, points[eye] + half
+        weights[[outer, inner]] = _EYE_WEIGHT * scores[:2].min()
+    return found, weights
+
+
+def outside_image(landmarks: FaceLandmarks, shape: tuple[int, ...]) -> str:
+    """What is wrong where most of a face's landmarks lie outside of its image, (height, width); otherwise nothing."""
+    marked = landmarks.points[~np.isnan(landmarks.points).any(axis=1)]
+    if not len(marked):
+        return f"{landmarks.source}: no point is marked, expected a face's"
+    inside = ((marked >= -0.5) & (marked <= np.array([shape[1], shape[0]]) - 0.5)).all(axis=1)
+    if 2 * inside.sum() >= len(marked):
+        return ""
+    (left, top), (right, bottom) = marked.min(axis=0), marked.max(axis=0)
+    return (
+        f"{landmarks.source}: {len(marked) - inside.sum()} of {len(marked)} landmarks lie outside of the image of "
+        f"{shape[1]}×{shape[0]} px (x {left:.6g} to {right:.6g}, y {top:.6g} to {bottom:.6g}), expected px with the "
+        "first pixel 0; are they another image's, or shares of its size?"
+    )

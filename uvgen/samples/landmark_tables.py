@@ -1,0 +1,357 @@
+"""One file of landmarks for many images: CSV, JSON, CVAT's XML, WFLW's lists.
+
+| file | holds | first pixel |
+| --- | --- | --- |
+| CSV | a row per face; with a header: the image's column, ``x_0``, ``y_0`` … (also ``x1``, ``0_x``, ``score_0``); \
+without: image, x, y, x, y … | 0 |
+| COCO | `images` and `annotations` with `keypoints` x, y, v: v = 0 is unmarked, 1 occluded (score 0.5), 2 visible | 0 |
+| CVAT for images 1.1 | XML, `<points>` or `<skeleton>` in `<image>`; points that are `outside` are unmarked | 0.5 |
+| CVAT's Datumaro | JSON, `items` with `annotations` of type points or skeleton | 0.5 |
+| plain JSON | ``{"a.jpg": [[x, y], …]}`` or ``[{"image": "a.jpg", "landmarks": [[x, y], …], "scores": […]}]`` | 0 |
+| WFLW | lines of 196 coordinates, 4 of a box, 6 attributes, image | 0 |
+
+CVAT's canvas begins at the upper left corner of the first pixel: its center is (0.5, 0.5).
+An image is found by its path's end: the entry that shares most folders with it, whatever its suffix.
+"""
+
+import codecs
+import csv
+import io
+import math
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from uvgen.errors import InputError
+from uvgen.samples.landmark_schemes import FaceLandmarks, face_of
+from uvgen.storage.names import brief, printable
+from uvgen.storage.plain_json import parse_json
+from uvgen.storage.reading import read_file
+from uvgen.storage.text import MOST_BYTES, decode_text, read_text
+
+_MOST_CELLS = 4096  # of a row
+IMAGE_COLUMNS = ("image", "imagename", "imagepath", "filename", "filepath", "file", "path", "name", "img", "frame")
+_COLUMN = re.compile(
+    r"(?:.*[^a-z0-9])?(?:(x|y|score|s|conf|confidence|v)[ _-]?(\d{1,4})|(\d{1,4})[ _-](x|y|score|s|v))"
+)
+_CVAT_CENTER = 0.5
+_OCCLUDED = 0.5
+_Entry = tuple[str, Callable[[], FaceLandmarks]]
+
+
+class LandmarkTable:
+    """What a file says of many images, each row read when it is asked for."""
+
+    def __init__(self, path: Path, entries: Sequence[_Entry]) -> None:
+        self._path = path
+        self._by_stem: dict[str, list[tuple[tuple[str, ...], _Entry]]] = {}
+        for entry in entries:
+            parts = _parts(entry[0])
+            self._by_stem.setdefault(parts[-1], []).append((parts, entry))
+        self.n_entries = len(entries)
+
+    def of_image(self, image: Path) -> list[FaceLandmarks] | str:
+        """The faces of an image, largest first, or what is wrong."""
+        parts = _parts(image.as_posix())
+        there = [(_common(parts, found), found, entry) for found, entry in self._by_stem.get(parts[-1], [])]
+        if not there:
+            return f"{image}: not among the images of {self._path}, expected {printable(image.name)} in it"
+        most = max(n for n, *_ in there)
+        best = [(found, entry) for n, found, entry in there if n == most]
+        if len({found for found, _ in best}) > 1:
+            names = " and ".join(sorted({"/".join(found) for found, _ in best})[:2])
+            return f"{image}: {self._path} has {brief(names)}, expected one image of that name; name their folders"
+        try:
+            faces = [entry[1]() for _, entry in best]
+        except InputError as error:
+            return f"{error} (landmarks of {image})"
+        except (LookupError, TypeError, AttributeError, ValueError) as error:  # of JSON with another layout in it
+            return f"{self._path}: an entry of another layout ({brief(error)[:80]}), expected points (of {image})"
+        return sorted(faces, key=lambda face: -face.extent)
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """A path's parts, the last without its suffix, whatever system wrote it."""
+    path = PurePosixPath(name.strip().replace("\\", "/") or "?")
+    return (*path.parts[:-1], path.stem) if path.parts else ("?",)
+
+
+def _common(a: Sequence[str], b: Sequence[str]) -> int:
+    """How many parts two paths share at their ends."""
+    n = 0
+    while n < min(len(a), len(b)) and a[-1 - n] == b[-1 - n]:
+        n += 1
+    return n
+
+
+def read_table(path: Path) -> LandmarkTable:
+    """The table in a file.
+
+    Parameters
+    ----------
+    path : Path
+        One of `TABLES` by its suffix; it is not trusted.
+
+    Returns
+    -------
+    LandmarkTable
+        Rows that are wrong are reported for their images.
+
+    Raises
+    ------
+    InputError
+        Where the file cannot be read, is of no known layout or has no entry.
+    """
+    try:
+        text = _xml_text(path) if path.suffix.lower() == ".xml" else read_text(path, "a table of landmarks")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or brief(error)})") from error
+    entries = list(TABLES[path.suffix.lower()](path, text))
+    if not entries:
+        raise InputError(f"{path}: no faces in it, expected landmarks of images")
+    return LandmarkTable(path, entries)
+
+
+def _csv(path: Path, text: str) -> Iterator[_Entry]:
+    delimiter = max(",;\t", key=text.split("\n", 1)[0].count)
+    try:
+        table = list(csv.reader(io.StringIO(text), delimiter=delimiter))
+    except csv.Error as error:
+        raise InputError(f"{path}: no readable CSV ({brief(error)}), expected image, x_0, y_0, x_1, y_1 …") from error
+    rows = [row for row in table if any(cell.strip() for cell in row)]
+    if not rows:
+        return
+    head = [cell.strip().lower() for cell in rows[0]]
+    if len(rows[0]) > 1 and all(_is_number(cell) for cell in rows[0][1:]):
+        yield from (_row(path, number, row, 0, None) for number, row in enumerate(rows, 1))
+        return
+    columns: dict[tuple[str, int], int] = {}
+    for k, cell in enumerate(head):
+        if found := _COLUMN.fullmatch(cell):
+            kind, number = (found[1], found[2]) if found[1] else (found[4], found[3])
+            columns.setdefault((kind[0] if kind[0] in "xy" else "score", int(number)), k)
+    names = [k for k, cell in enumerate(head) if cell.replace("_", "").replace(" ", "") in IMAGE_COLUMNS]
+    order = sorted(number for kind, number in columns if kind == "x" and ("y", number) in columns)
+    if not names or not order:
+        shown = brief(", ".join(rows[0]))[:80]
+        raise InputError(f"{path}: columns {shown}, expected image, x_0, y_0, x_1, y_1 … in the first line")
+    chosen = [[columns.get((kind, k), -1) for kind in ("x", "y", "score")] for k in order]
+    yield from (_row(path, number, row, names[0], chosen) for number, row in enumerate(rows[1:], 2))
+
+
+def _row(path: Path, number: int, row: list[str], name: int, columns: list[list[int]] | None) -> _Entry:
+    def read() -> FaceLandmarks:
+        source = f"{path}, row {number}"
+        cells = row
+        if len(cells) > _MOST_CELLS:
+            raise InputError(f"{source}: {len(cells)} cells, expected {_MOST_CELLS} at most")
+        if columns is None:
+            if len(cells) % 2 == 0:
+                raise InputError(f"{source}: {len(cells) - 1} numbers after the image, expected x and y of each point")
+            values = [_number(source, cell) for cell in cells[1:]]
+            return face_of(np.reshape(values, (-1, 2)), None, source)
+        most = max(k for three in columns for k in three)
+        if len(cells) <= most:
+            raise InputError(f"{source}: {len(cells)} cells, expected {most + 1}; is it cut short?")
+        points = [[_number(source, cells[k]) for k in three[:2]] for three in columns]
+        scored = all(three[2] >= 0 for three in columns)
+        scores = [_number(source, cells[three[2]]) for three in columns] if scored else None
+        return face_of(points, scores, source)
+
+    return row[name] if len(row) > name else "?", read
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _number(source: str, cell: str) -> float:
+    if not cell.strip():
+        return math.nan
+    try:
+        return float(cell)
+    except ValueError:
+        raise InputError(f"{source}: {brief(cell)[:40]!r}, expected a number") from None
+
+
+def _wflw(path: Path, text: str) -> Iterator[_Entry]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        words = line.split(maxsplit=206)
+        if len(words) not in (197, 201, 207) or not all(_is_number(word) for word in words[:-1]):
+            raise InputError(
+                f"{path}, line {number}: {len(words)} words, expected WFLW's 196 coordinates, box, attributes and "
+                "image; files of single images belong into a folder"
+            )
+
+        def read(words: list[str] = words, number: int = number) -> FaceLandmarks:
+            values = [float(word) for word in words[:-1]]
+            box = None if len(values) < 200 else np.array(values[196:200]) - [0, 0, *values[196:198]]
+            return face_of(np.reshape(values[:196], (-1, 2)), None, f"{path}, line {number}", box=box)
+
+        yield words[-1], read
+
+
+def _json(path: Path, text: str) -> Iterator[_Entry]:
+    try:
+        content = parse_json(text)
+    except ValueError as error:
+        raise InputError(f"{path}: no readable JSON ({brief(error)}), expected landmarks of images") from error
+    try:
+        if isinstance(content, dict) and isinstance(content.get("annotations"), list) and "images" in content:
+            yield from _coco(path, content)
+        elif isinstance(content, dict) and isinstance(content.get("items"), list):
+            yield from _datumaro(path, content["items"])
+        else:
+            yield from _plain(path, content)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path}: its layout is not known ({type(error).__name__}: {brief(error)[:80]}), expected COCO's "
+            'keypoints, CVAT\'s Datumaro, or {"a.jpg": [[x, y], …]}'
+        ) from error
+
+
+def _coco(path: Path, content: Mapping[str, Any]) -> Iterator[_Entry]:
+    names = {_plain_key(image["id"]): str(image["file_name"]) for image in content["images"]}
+    for number, annotation in enumerate(content["annotations"]):
+        if not annotation.get("keypoints"):  # a box alone
+            continue
+        source = f"{path}, annotation {_plain_key(annotation.get('id', number))}"
+        if _plain_key(annotation["image_id"]) not in names:
+            raise InputError(f"{source}: of image {_plain_key(annotation['image_id'])}, expected one that it lists")
+
+        def read(annotation: Mapping[str, Any] = annotation, source: str = source) -> FaceLandmarks:
+            values = _array(source, annotation["keypoints"])
+            if values.ndim != 1 or len(values) % 3:
+                raise InputError(f"{source}: {values.size} numbers, expected x, y, v of each keypoint")
+            points, flags = values.reshape(-1, 3)[:, :2], values.reshape(-1, 3)[:, 2]
+            whole = np.isin(flags, (0, 1, 2)).all() and (flags == 2).any()
+            scores = np.select([flags == 1, flags == 2], [_OCCLUDED, 1.0], 0.0) if whole else flags
+            return face_of(points, scores, source, box=_box(source, annotation.get("bbox")))
+
+        yield names[_plain_key(annotation["image_id"])], read
+
+
+def _datumaro(path: Path, items: Sequence[Mapping[str, Any]]) -> Iterator[_Entry]:
+    for item in items:
+        name = str((item.get("image") or {}).get("path") or item["id"])
+        for number, annotation in enumerate(item.get("annotations", [])):
+            source = f"{path}, item {brief(item['id'])[:60]}, annotation {number}"
+            if annotation.get("type") == "points":
+                parts = [annotation]
+            elif annotation.get("type") == "skeleton":
+                parts = list(annotation.get("elements", []))
+            else:
+                continue
+
+            def read(parts: Sequence[Mapping[str, Any]] = parts, source: str = source) -> FaceLandmarks:
+                points = _array(source, [v for part in parts for v in part["points"]])
+                flags = [v for part in parts for v in part.get("visibility") or [2] * (len(part["points"]) // 2)]
+                seen = _array(source, [{"absent": 0, "hidden": 1, "visible": 2}.get(str(v), v) for v in flags])
+                if points.size % 2 or len(seen) != points.size // 2:
+                    raise InputError(
+                        f"{source}: {points.size} numbers, {len(seen)} visibilities, expected x, y of each"
+                    )
+                scores = np.select([seen == 1, seen == 2], [_OCCLUDED, 1.0], 0.0)
+                return face_of(points.reshape(-1, 2) - _CVAT_CENTER, scores, source)
+
+            yield name, read
+
+
+def _plain(path: Path, content: Any) -> Iterator[_Entry]:
+    entries = content.items() if isinstance(content, dict) else [(None, entry) for entry in content]
+    for number, (name, entry) in enumerate(entries):
+        about = entry if isinstance(entry, dict) else {"landmarks": entry}
+        name = name if name is not None else next((about[key] for key in IMAGE_COLUMNS if key in about), None)
+        points = next((about[key] for key in ("landmarks", "points", "keypoints") if key in about), None)
+        if not isinstance(name, str) or not isinstance(points, list):
+            raise InputError(f'{path}: entry {number} has no "image" or no "landmarks", expected both')
+
+        def read(about: Mapping[str, Any] = about, points: Any = points, name: str = name) -> FaceLandmarks:
+            source = f"{path}, {brief(name)[:80]}"
+            values = _array(source, points)
+            if values.ndim == 1 and values.size % 2 == 0:
+                values = values.reshape(-1, 2)
+            if values.ndim != 2 or values.shape[1] not in (2, 3):
+                shown = " × ".join(map(str, values.shape))
+                raise InputError(f"{source}: {shown} numbers, expected [[x, y], …]; one entry a face")
+            scores = None if about.get("scores") is None else _array(source, about["scores"])
+            if scores is not None and scores.shape != (len(values),):
+                raise InputError(f"{source}: {scores.size} scores of {len(values)} points, expected one each")
+            return face_of(values[:, :2], scores, source, box=_box(source, about.get("box", about.get("bbox"))))
+
+        yield name, read
+
+
+def _plain_key(value: Any) -> str:
+    return brief(value)[:60]
+
+
+def _array(source: str, values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    try:
+        return np.array(values, np.float64)
+    except (ValueError, TypeError, OverflowError):
+        raise InputError(f"{source}: {brief(values)[:60]}, expected numbers") from None
+
+
+def _box(source: str, value: Any) -> Any:
+    box = None if value is None else _array(source, value)
+    return box if box is None or (box.shape == (4,) and np.isfinite(box).all()) else None
+
+
+def _xml_text(path: Path) -> str:
+    """An XML document without its first line, which says what it is: UTF-8, as CVAT writes it."""
+    data = read_file(path, MOST_BYTES).removeprefix(codecs.BOM_UTF8)
+    if data.startswith(b"<?xml"):
+        data = data.partition(b"?>")[2]
+    try:
+        return decode_text(data)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}, expected CVAT's XML") from error
+
+
+def _xml(path: Path, text: str) -> Iterator[_Entry]:
+    if "<!" in text.replace("<!--", ""):  # a document type can make a few lines of text fill the memory
+        raise InputError(f"{path}: declares a document type or entities, expected CVAT's plain XML")
+    try:
+        root = ElementTree.fromstring(text.encode())
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise InputError(f"{path}: no readable XML ({brief(error)}), expected CVAT for images 1.1") from error
+    for image in root.iter("image"):
+        name = image.get("name", "?")
+        for number, shape in enumerate([*image.findall("points"), *image.findall("skeleton")]):
+            yield name, _cvat_reader(f"{path}, {brief(name)[:80]}, face {number}", shape)
+
+
+def _cvat_reader(source: str, shape: ElementTree.Element) -> Callable[[], FaceLandmarks]:
+    def read() -> FaceLandmarks:
+        parts = [shape] if shape.tag == "points" else shape.findall("points")
+        labels = [part.get("label", "") for part in parts]
+        if all(label.isascii() and label.isdecimal() and len(label) < 6 for label in labels):
+            parts = [part for _, _, part in sorted(zip(map(int, labels), range(len(parts)), parts, strict=True))]
+        points, scores = [], []
+        for part in parts:
+            pairs = [pair.split(",") for pair in part.get("points", "").split(";")]
+            if any(len(pair) != 2 for pair in pairs):
+                raise InputError(f'{source}: points "{brief(part.get("points"))[:40]}", expected "x,y;x,y"')
+            points += [[_number(source, cell) for cell in pair] for pair in pairs]
+            score = 0.0 if part.get("outside") == "1" else _OCCLUDED if part.get("occluded") == "1" else 1.0
+            scores += [score] * len(pairs)
+        return face_of(np.reshape(points, (-1, 2)) - _CVAT_CENTER, scores, source)
+
+    return read
+
+
+TABLES: dict[str, Callable[[Path, str], Iterator[_Entry]]] = {
+    ".csv": _csv, ".json": _json, ".xml": _xml, ".txt": _wflw,
+}  # fmt: skip
+"""Readers of tables by suffix."""
