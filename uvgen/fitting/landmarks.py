@@ -30,7 +30,7 @@ FEWEST_POINTS = 6
 """Landmarks that a face must have."""
 
 _START_YAWS_DEG = (-75.0, -40.0, 0.0, 40.0, 75.0)
-_POSE_STEPS, _STEPS, _SLIDING_STEPS, _CLOSER_STEPS, _CANDIDATES = 8, 30, 12, 4, 2
+_POSE_STEPS, _STEPS, _SLIDING_STEPS, _CLOSER_STEPS, _SHARING_STEPS, _CANDIDATES = 8, 30, 12, 4, 6, 2
 _FREEDOM = 5.0  # degrees of Student's distribution
 _LEAST_SIGMA, _POSE_SIGMA, _FIRST_SIGMA, _MOST_SIGMA = 0.003, 0.02, 0.03, 0.3  # of the face's size
 _ALONG = 0.25  # weight of how far a contour point is along the contour, of which it says little
@@ -185,11 +185,8 @@ class _Fitter:
         self._std = np.where(np.isfinite(std) & (std > 0), std, 0)
         self._basis = model.basis[vertices].astype(np.float64) * (self._std / self._unit)
         self._n_shape = model.n_shape
-        flat = self._basis.reshape(3 * len(mean), -1)
-        spread = (flat @ flat.T).reshape(len(mean), 3, len(mean), 3)
-        self._spread = np.ascontiguousarray(spread.transpose(1, 0, 2, 3))  # (3, p, p, 3)
-        if self._contour is None:
-            self._spread = self._spread.reshape(3, -1)
+        self._all, self._expression = slice(0, len(self._std)), slice(model.n_shape, len(self._std))
+        self._spreads: dict[int, NDArray[np.float64]] = {}
 
     def fit(self, frame: NDArray[np.float64], given: NDArray[np.float64], person: NDArray[Any]) -> _Faces:
         """Faces whose landmarks (N, 68, 2) in the dataset frame have these weights (N, 68)."""
@@ -254,7 +251,7 @@ class _Fitter:
         scale = np.sqrt(spread[0] / np.maximum(spread[1], 1e-12))
         faces = faces._replace(scale=scale, shift=wanted - scale[:, None] * middle)
         for _ in range(_POSE_STEPS):
-            faces = self._stepped(faces, self._at_first(faces), moves=False)
+            faces = self._stepped(faces, self._at_first(faces), None)
         return faces
 
     # Going on: pose, shape and expression together
@@ -270,7 +267,7 @@ class _Fitter:
             part = faces.take(left)
             if self._contour is not None and number <= _SLIDING_STEPS:
                 part = self._slid(part, self._contour)
-            moved = self._stepped(part, part.given, moves=True, least_sigma=_POSE_SIGMA)
+            moved = self._stepped(part, part.given, self._all, least_sigma=_POSE_SIGMA)
             faces = faces.put(left, moved)
             change = np.abs(moved.parameters - part.parameters).max(axis=1, initial=0)
             change += np.abs(np.log(moved.sigma / part.sigma))
@@ -279,7 +276,7 @@ class _Fitter:
             if not len(left):
                 break
         for _ in range(_CLOSER_STEPS):
-            faces = self._stepped(faces, faces.given, moves=True, turns=False, least_sigma=_LEAST_SIGMA)
+            faces = self._stepped(faces, faces.given, self._all, turns=False)
         return faces
 
     def _slid(self, faces: _Faces, contour: Contour) -> _Faces:
@@ -312,9 +309,10 @@ class _Fitter:
         return seen
 
     def _stepped(
-        self, faces: _Faces, weights: NDArray[np.float64], *, moves: bool, turns: bool = True, least_sigma: float = 0.0
-    ) -> _Faces:
-        """One Gauss-Newton step of the pose; where shape and expression may move, of these and of sigma too.
+        self, faces: _Faces, weights: NDArray[np.float64], moving: slice | None, *, turns: bool = True,
+        least_sigma: float = _LEAST_SIGMA,
+    ) -> _Faces:  # fmt: skip
+        """One Gauss-Newton step of the pose, where it turns, of some parameters, and of sigma where there are some.
 
         Parameters are normally distributed a priori, so that landmarks are too, for one pose: the pose follows from
         their covariance, and parameters and sigma from the pose. Matrices are of the size of the landmarks, however
@@ -325,44 +323,56 @@ class _Fitter:
         seen = self._seen(faces, self._residual(faces, turned))
         root = np.sqrt(weights * _student(seen, faces.sigma))
         projection = root[..., None, None] * _counted(faces.across)
-        jacobian = _pose_jacobian(turned, faces.scale)
-        start = turned if not moves else self._mean[faces.place] @ np.swapaxes(faces.rotation, 1, 2)
-        values = (projection @ self._residual(faces, start)[..., None]).reshape(n, 136, 1)
-        rows = (projection @ jacobian).reshape(n, 136, 6)
-        noise = faces.sigma[:, None, None] ** 2 * np.eye(136)
-        inverse = np.linalg.inv(self._covariance(faces, projection) + noise) if moves else np.eye(136)
-        weighted = np.swapaxes(rows, 1, 2) @ inverse
-        step = np.linalg.solve(weighted @ rows + 1e-9 * np.eye(6), weighted @ values)[..., 0]
-        most = np.abs(step[:, :4]).max(axis=1, keepdims=True)
-        if not turns:
-            step[:] = 0
-        step *= np.minimum(1, _MOST_TURN / np.maximum(most, 1e-12))
+        inverse: Any = np.eye(136)
+        still = turned
+        if moving is not None:
+            noise = faces.sigma[:, None, None] ** 2 * np.eye(136)
+            inverse = np.linalg.inv(self._covariance(faces, projection, moving) + noise)
+            rest = faces.parameters.copy()
+            rest[:, moving] = 0
+            still, _ = self._turned(faces._replace(parameters=rest))
+        values = (projection @ self._residual(faces, still)[..., None]).reshape(n, 136, 1)
+        step: NDArray[Any] = np.zeros((n, 6))
+        if turns:
+            rows = (projection @ _pose_jacobian(turned, faces.scale)).reshape(n, 136, 6)
+            weighted = np.swapaxes(rows, 1, 2) @ inverse
+            step = np.linalg.solve(weighted @ rows + 1e-9 * np.eye(6), weighted @ values)[..., 0]
+            most = np.abs(step[:, :4]).max(axis=1, keepdims=True)
+            step *= np.minimum(1, _MOST_TURN / np.maximum(most, 1e-12))
+            values = values - rows @ step[..., None]
         moved = faces._replace(
             rotation=_rotations(step[:, :3]) @ faces.rotation, scale=faces.scale * np.exp(step[:, 3]),
             shift=faces.shift + step[:, 4:],
         )  # fmt: skip
-        if not moves:
+        if moving is None:
             return moved
-        pull = (inverse @ (values - rows @ step[..., None])).reshape(n, 68, 1, 2) @ projection  # (N, 68, 1, 2)
+        pull = (inverse @ values).reshape(n, 68, 1, 2) @ projection
         pull = faces.scale[:, None, None] * (pull[:, :, 0] @ faces.rotation[:, :2])
-        parameters = (pull.reshape(n, 1, 204) @ basis.reshape(n, 204, -1))[:, 0]
+        parameters = faces.parameters.copy()
+        parameters[:, moving] = (pull.reshape(n, 1, 204) @ basis[..., moving].reshape(n, 204, -1))[:, 0]
         moved = moved._replace(parameters=parameters)
         known = (root > 0).repeat(2, axis=1)
-        n_values = np.maximum(known.sum(axis=1), 1)
-        diagonal = inverse[:, range(136), range(136)]
-        uncertain = faces.sigma**2 * (known * (1 - faces.sigma[:, None] ** 2 * diagonal)).sum(axis=1)
-        after = self._residual(moved, self._turned(moved)[0])
-        square = ((projection @ after[..., None]) ** 2).sum(axis=(1, 2, 3))
-        sigma = np.sqrt((square + uncertain) / n_values)
+        uncertain = 1 - faces.sigma[:, None] ** 2 * inverse[:, range(136), range(136)]
+        square = (projection @ self._residual(moved, self._turned(moved)[0])[..., None]) ** 2
+        total = square.sum(axis=(1, 2, 3)) + faces.sigma**2 * (known * uncertain).sum(axis=1)
+        sigma = np.sqrt(total / np.maximum(known.sum(axis=1), 1))
         return moved._replace(sigma=np.clip(sigma, least_sigma, _MOST_SIGMA))
 
-    def _covariance(self, faces: _Faces, projection: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(N, 136, 136) of the landmarks in the picture, as shape and expression vary."""
-        n = len(projection)
+    def _spread(self, moving: slice) -> NDArray[np.float64]:
+        """(3, p, p, 3) covariance of the fitter's points in the model, as some parameters vary."""
+        if moving.start not in self._spreads:
+            flat = self._basis[..., moving].reshape(3 * len(self._mean), -1)
+            spread = (flat @ flat.T).reshape(len(self._mean), 3, len(self._mean), 3)
+            self._spreads[moving.start] = np.ascontiguousarray(spread.transpose(1, 0, 2, 3))
+        return self._spreads[moving.start]
+
+    def _covariance(self, faces: _Faces, projection: NDArray[np.float64], moving: slice) -> NDArray[np.float64]:
+        """(N, 136, 136) of the landmarks in the picture, as some parameters vary."""
+        n, spread = len(projection), self._spread(moving)
         if self._contour is None:
-            spread = np.broadcast_to(self._spread, (n, 3, 68 * 68 * 3))
+            spread = np.broadcast_to(spread.reshape(3, -1), (n, 3, 68 * 68 * 3))
         else:
-            spread = self._spread[:, faces.place[:, :, None], faces.place[:, None]]  # (3, N, 68, 68, 3)
+            spread = spread[:, faces.place[:, :, None], faces.place[:, None]]  # (3, N, 68, 68, 3)
             spread = np.moveaxis(spread, 0, 1).reshape(n, 3, -1)
         two = faces.scale[:, None, None] * faces.rotation[:, :2]
         flat = (two @ spread).reshape(n, -1, 3) @ np.swapaxes(two, 1, 2)  # (N, 2 · 68 · 68, 2)
@@ -379,7 +389,36 @@ class _Fitter:
         return (faces.given * each).sum(axis=1) + 0.5 * (faces.parameters**2).sum(axis=1)
 
     def _one_shape(self, faces: _Faces, person: NDArray[Any]) -> _Faces:
+        """Faces of the same person with one shape: that of all their landmarks together, whatever each expression."""
+        for who in np.unique(person):
+            which = np.flatnonzero(person == who)
+            if len(which) < 2 or not self._n_shape:
+                continue
+            group = faces.take(which)
+            for _ in range(_SHARING_STEPS):
+                parameters = group.parameters.copy()
+                parameters[:, : self._n_shape] = self._shared_shape(group)
+                group = group._replace(parameters=parameters)
+                group = self._stepped(group, group.given, self._expression)
+            faces = faces.put(which, group)
         return faces
+
+    def _shared_shape(self, faces: _Faces) -> NDArray[np.float64]:
+        """(ks,) most probable shape of one person in several pictures, their expressions being unknown."""
+        n, ks = len(faces.scale), self._n_shape
+        turned, basis = self._turned(faces)
+        seen = self._seen(faces, self._residual(faces, turned))
+        projection = np.sqrt(faces.given * _student(seen, faces.sigma))[..., None, None] * _counted(faces.across)
+        noise = faces.sigma[:, None, None] ** 2 * np.eye(136)
+        inverse = np.linalg.inv(self._covariance(faces, projection, self._expression) + noise)
+        still, _ = self._turned(faces._replace(parameters=np.zeros_like(faces.parameters)))
+        values = (projection @ self._residual(faces, still)[..., None]).reshape(n, 136, 1)
+        two = projection @ (faces.scale[:, None, None] * faces.rotation[:, :2])[:, None]
+        rows = (two @ basis[..., :ks]).reshape(n, 136, ks)
+        weighted = np.swapaxes(rows, 1, 2) @ inverse
+        normal, wanted = (weighted @ rows).sum(axis=0) + np.eye(ks), (weighted @ values).sum(axis=0)
+        shape: NDArray[np.float64] = np.linalg.solve(normal, wanted)[:, 0]
+        return shape
 
     def result(
         self, faces: _Faces, given: NDArray[np.float64], known: NDArray[np.bool_], height: NDArray[np.float64]
