@@ -93,6 +93,11 @@ class Progress:
         for skip in result.skipped:
             self._say(printable(f"skipped {skip.name}: {skip.reason}"))
 
+    def line(self, text: str) -> None:
+        """A line, where there are lines for each thing that is done."""
+        if self._verbose:
+            self._say(printable(text))
+
     def _look_often(self) -> None:
         """In a thread of its own."""
         while not self._closed.wait(_SECONDS_BETWEEN_LOOKS):

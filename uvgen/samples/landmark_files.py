@@ -68,6 +68,11 @@ def find_landmarks(
     return {path: table.of_image(path) for path in paths}
 
 
+def says_nothing(found: list[FaceLandmarks] | str) -> bool:
+    """Whether `find_landmarks` found no file or row of an image, rather than one that is wrong."""
+    return isinstance(found, str) and (": no landmarks in " in found or ": not among the images of " in found)
+
+
 def read_landmarks(path: str | os.PathLike[str]) -> list[FaceLandmarks]:
     """The faces in a landmark file of one image, largest first.
 

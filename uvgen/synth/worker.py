@@ -1,21 +1,19 @@
 """One process's share of `uvgen.synth`: faces to images and parameter files like 300W-LP's."""
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 from numpy.typing import NDArray
 
-from uvgen._version import __version__
 from uvgen.errors import WorkerError
 from uvgen.geometry import LANDMARK_MIRROR, pose_to_image
 from uvgen.images.codecs import encode_jpeg
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance
 from uvgen.randomness import keyed_generator
+from uvgen.samples.write import parameter_file
 from uvgen.storage.files import replaced_on_success
 from uvgen.synth.faces import FaceParameters, FaceSource
 from uvgen.synth.portrait import Painter
@@ -118,23 +116,16 @@ def parameters_of_zero(model: MorphableModel, flipped: bool) -> bytes:
 
 
 def _parameters(face: FaceParameters, landmarks: NDArray[np.float64], size: int, flipped: bool) -> bytes:
-    """A MATLAB file with every variable of a 300W-LP one, in its order, shapes and types."""
+    """The ``.mat`` of a face, as 300W-LP has it: mirrored images keep the landmarks' order and have single precision."""
     light = face.light
-    fitted = np.float32 if flipped else np.float64  # as in the data set
-    points = landmarks[LANDMARK_MIRROR] if flipped else landmarks  # there, mirrored images keep the original's order
-    content = {
-        "pt2d": points.T + 1,
-        "roi": np.array([[1, 1, size, size]], np.int16),
-        "Illum_Para": np.array(
-            [[*light.ambient, *light.key, light.elevation, light.azimuth, light.specular, SHININESS]], np.float64
-        ),
-        "Color_Para": np.array([[1, 1, 1, 0, 0, 0, 1]], np.float32),
-        "Tex_Para": face.albedo[:, None].astype(np.float64),
-        "Shape_Para": face.shape[:, None].astype(fitted),
-        "Exp_Para": face.expression[:, None].astype(fitted),
-        "Pose_Para": face.pose[None],
-    }
-    buffer = io.BytesIO()
-    scipy.io.savemat(buffer, content)
-    data = buffer.getvalue()
-    return f"MATLAB 5.0 MAT-file, made by uvgen {__version__}".ljust(116).encode() + data[116:]  # without a date
+    illumination = [*light.ambient, *light.key, light.elevation, light.azimuth, light.specular, SHININESS]
+    return parameter_file(
+        face.shape,
+        face.expression,
+        face.pose,
+        landmarks[LANDMARK_MIRROR] if flipped else landmarks,
+        (size, size),
+        albedo=face.albedo,
+        light=illumination,
+        dtype=np.float32 if flipped else np.float64,
+    )

@@ -1,0 +1,170 @@
+"""`uvgen fit`: a face model fitted to photographs."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from uvgen.cli.options import (
+    ANY_PATH,
+    EXISTING_FILE,
+    MODEL,
+    GroupedCommand,
+    option,
+    overwrite_option,
+    quiet_option,
+    untrusted_option,
+    verbose_option,
+    workers_option,
+)
+from uvgen.cli.progress import cores, count, reported
+from uvgen.cli.results import json_option, print_json
+from uvgen.storage.names import printable
+
+_WHAT, _HOW, _OUTPUT = "What goes in", "How faces are fitted", "What comes out"
+_MOST_NAMED = 20
+
+
+@click.command("fit", cls=GroupedCommand)
+@click.argument("images", type=ANY_PATH)
+@option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT,
+        help="Folder to make, like 300W-LP's: each photograph with its parameters.")  # fmt: skip
+@option("--landmarks", type=ANY_PATH, metavar="FOLDER|FILE", group=_WHAT,
+        help="Landmark files (.txt, .pts, .npy, .mat) named as the images, or one CSV, JSON or XML for all.  "
+             "[default: those beside the images]")  # fmt: skip
+@option(
+    "--detector",
+    type=click.Choice(["auto", "none", "mediapipe", "dlib", "face-alignment"]),
+    default="auto",
+    show_default=True,
+    group=_WHAT,
+    help="Finds landmarks where no file has them; auto: the first one installed.",
+)
+@option("--detector-model", type=EXISTING_FILE, group=_WHAT, help="The detector's weights, where it brings none.")
+@option("--faces", type=click.Choice(["largest", "all"]), default="largest", show_default=True, group=_WHAT,
+        help="Which faces of a photograph.")  # fmt: skip
+@option("--exif", type=click.Choice(["apply", "ignore"]), default="apply", show_default=True, group=_WHAT,
+        help="Turn photographs upright as their EXIF orientation says, or take them as stored.")  # fmt: skip
+@option("--model", "model_path", type=MODEL, default="builtin", show_default=True, group=_HOW,
+        help="Morphable model: a file that `uvgen model info` knows, or the word builtin.")  # fmt: skip
+@option(
+    "--jaw",
+    type=click.Choice(["contour", "fixed"]),
+    default="contour",
+    show_default=True,
+    group=_HOW,
+    help="What points 0 to 16 mark: where the face ends in the picture, or always the same places of the jaw.",
+)
+@option("--same-person", is_flag=True, group=_HOW, help="One shape for all photographs in a folder.")
+@option("--max-residual", type=click.FloatRange(0, min_open=True), metavar="PERCENT", group=_HOW,
+        help="Leave out faces whose landmarks are farther off, in percent of the face's size.  "
+             "[default: no limit]")  # fmt: skip
+@workers_option
+@overwrite_option("fitted samples")
+@untrusted_option
+@json_option
+@quiet_option
+@verbose_option("Report each face at once.")
+def command(
+    images: Path,
+    out: Path,
+    landmarks: Path | None,
+    detector: str,
+    detector_model: Path | None,
+    faces: str,
+    exif: str,
+    model_path: Path | str,
+    jaw: str,
+    same_person: bool,
+    max_residual: float | None,
+    workers: int | None,
+    retries: int,
+    timeout: float | None,
+    overwrite: bool,
+    untrusted: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Fit a face model to photographs, so that `uvgen build` can make training data of them.
+
+    Landmarks come from files, or a detector finds them. Each face gets its residual: how far its landmarks are from the
+    fitted model's. Look at the faces with the largest in `uvgen report`. Running the same command again finishes what is
+    missing.
+
+    \b
+    Example:
+      uvgen fit photos/ --out fitted/
+      uvgen build --data fitted/ --out shards/
+
+    \b
+    Exit status: 0 all fitted, 3 some photographs or faces left out, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
+    """
+    from uvgen import fit_photographs
+    from uvgen.fitting.folder import check_fit_folder
+
+    check_fit_folder(out)
+    with reported(quiet=quiet, verbose=verbose) as shown:
+        result = fit_photographs(
+            images,
+            out,
+            model=model_path,
+            landmarks=landmarks,
+            detector=None if detector == "none" else detector,
+            detector_model=detector_model,
+            faces=faces,
+            jaw=jaw,
+            same_person=same_person,
+            max_residual=None if max_residual is None else max_residual / 100,
+            exif=exif,
+            workers=workers or cores(),
+            retries=retries,
+            timeout=timeout,
+            overwrite=overwrite,
+            untrusted=untrusted,
+            progress=lambda batch: _report(shown, batch),
+        )
+    if result.notice:
+        click.echo(f"note: {result.notice}", err=True)
+    if not quiet and not verbose:
+        _name_skipped(result.skipped)
+    if as_json:
+        print_json({"out": str(out), **result.to_plain()})
+    elif not quiet:
+        _summarize(out, result)
+    if result.skipped:
+        sys.exit(3)
+
+
+def _report(shown: Any, batch: Any) -> None:
+    """Lines for what came of some photographs, where there are lines for each."""
+    for face in batch.faces:
+        shown.line(f"{face.name}: residual {face.residual:.2%}, yaw {face.yaw_deg:.0f}°")
+    for skip in batch.skipped:
+        shown.line(f"skipped {skip.name}: {skip.reason}")
+
+
+def _name_skipped(skipped: Any) -> None:
+    for skip in skipped[:_MOST_NAMED]:
+        click.echo(printable(f"skipped {skip.name}: {skip.reason}"), err=True)
+    if len(skipped) > _MOST_NAMED:
+        click.echo(f"and {len(skipped) - _MOST_NAMED} more; fit.json lists them all", err=True)
+
+
+def _summarize(out: Path, result: Any) -> None:
+    import numpy as np
+
+    worst = sorted(result.faces, key=lambda face: -np.nan_to_num(face.residual, nan=-1))[:3]
+    residuals = np.array([face.residual for face in result.faces])
+    residuals = residuals[np.isfinite(residuals)]
+    found = f", landmarks by {result.detector}" if result.detector else ""
+    click.echo(
+        f"{out}: {count(len(result.faces), 'face')}{found}, {len(result.skipped)} skipped; this run "
+        f"{count(result.new_faces, 'face')} in {result.seconds:.1f} s"
+    )
+    if len(residuals):
+        named = ", ".join(f"{printable(face.name)} {face.residual:.1%}" for face in worst)
+        click.echo(
+            f"residual: median {np.median(residuals):.1%}, 95 % below {np.quantile(residuals, 0.95):.1%}; worst {named}"
+        )

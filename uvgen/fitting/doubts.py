@@ -1,0 +1,74 @@
+"""What is wrong with landmarks that no face fits: another order, mirrored, axes exchanged or turned around."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.fitting.landmarks import LandmarkFit, fit_landmarks
+from uvgen.geometry import LANDMARK_MIRROR, rotation_matrices
+from uvgen.models.morphable import MorphableModel
+
+SUSPECT = 0.04
+"""Residual from which landmarks are looked into: on 16 photographs of AFLW2000-3D the largest is 2.5 %."""
+
+_AWAY = -0.35  # cosine between the face's direction and the viewer's
+_BETTER = 0.6  # of the residual, for another reading of the points to be believed
+
+
+class _Reading(NamedTuple):
+    """Points as they may have been meant."""
+
+    what: str
+    points: NDArray[np.float64]
+
+
+def landmark_doubts(
+    points: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    fit: LandmarkFit,
+    model: MorphableModel,
+    image_size: NDArray[np.integer],
+) -> list[str]:
+    """What is probably wrong with the landmarks of each face; "" where nothing is.
+
+    Parameters
+    ----------
+    points, weights : (N, 68, 2), (N, 68) float64
+        As they were fitted.
+    fit : LandmarkFit
+        What came of it.
+    model : MorphableModel
+        The model.
+    image_size : (N, 2) int
+        Width and height of each image, px.
+
+    Returns
+    -------
+    list of str
+        Of N.
+    """
+    toward = rotation_matrices(fit.pose[:, :3])[:, 2, 2]
+    found = [""] * len(points)
+    for k in np.flatnonzero((fit.residual > SUSPECT) | (toward < _AWAY)):
+        width, height = image_size[k]
+        x, y = points[k].T
+        readings = [
+            _Reading("mirrored: left and right are exchanged in their order", points[k][LANDMARK_MIRROR]),
+            _Reading("upside down: y seems to count from the bottom edge", np.stack([x, height - 1 - y], axis=1)),
+            _Reading("with x and y exchanged", points[k][:, ::-1]),
+            _Reading("those of the mirrored image", np.stack([width - 1 - x, y], axis=1)),
+        ]
+        orders = [weights[k][LANDMARK_MIRROR], *[weights[k]] * 3]
+        tried = fit_landmarks(
+            np.stack([one.points for one in readings]), model, [height, height, height, height],
+            scores=np.stack(orders), jaw="fixed",
+        )  # fmt: skip
+        facing = rotation_matrices(tried.pose[:, :3])[:, 2, 2] > 0
+        residual = np.where(facing, tried.residual, np.inf)
+        best = int(residual.argmin())
+        if toward[k] < _AWAY or residual[best] < _BETTER * fit.residual[k]:
+            found[k] = f"the points seem {readings[best].what} (their residual would be {residual[best]:.1%})"
+        else:
+            found[k] = "are they in the order of iBUG's 68, and of this image?"
+    return found

@@ -1,0 +1,314 @@
+"""One process's share of `uvgen fit`: photographs to landmarks, landmarks to parameters, and a sample for each face."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.errors import UvgenError
+from uvgen.fitting.detectors import Detector, open_detector
+from uvgen.fitting.doubts import landmark_doubts
+from uvgen.fitting.landmarks import FEWEST_POINTS, LandmarkFit, fit_landmarks
+from uvgen.images.codecs import decode_image, encode_jpeg, exif_orientation, oriented
+from uvgen.models.morphable import MorphableModel
+from uvgen.progress import advance
+from uvgen.samples.landmark_files import find_landmarks, says_nothing
+from uvgen.samples.landmark_schemes import FaceLandmarks, outside_image, to_68
+from uvgen.samples.landmark_tables import LandmarkTable, read_table
+from uvgen.samples.write import parameter_file
+from uvgen.storage.files import replaced_on_success
+from uvgen.storage.names import brief
+from uvgen.storage.reading import read_file
+
+_MOST_BYTES = 1 << 28
+_QUALITY = 95  # of photographs that are turned upright
+
+
+@dataclass(frozen=True, slots=True)
+class Photograph:
+    """An image to fit: its file, and the name of its sample in the output, ``PERSON/NAME`` or ``NAME``."""
+
+    path: Path
+    name: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FitTask:
+    """Photographs to fit at once; where `same_person`, all are one person's."""
+
+    photographs: tuple[Photograph, ...]
+    same_person: bool = False
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return self.photographs[0].name
+
+
+@dataclass(frozen=True, slots=True)
+class FittedFace:
+    """A face that was written as a sample.
+
+    Attributes
+    ----------
+    name, image : str
+        Of the sample; the photograph, below the folder that it came from.
+    residual, residual_jaw : float
+        See `uvgen.fitting.landmarks.LandmarkFit`; the latter NaN without jaw points.
+    sigma_px : float
+        Noise of its landmarks.
+    yaw_deg : float
+        Of the face.
+    source : str
+        What the landmarks come from: a file, or a detector.
+    """
+
+    name: str
+    image: str
+    residual: float
+    residual_jaw: float
+    sigma_px: float
+    yaw_deg: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unfitted:
+    """A photograph, or a face of one, without a sample, and why."""
+
+    name: str
+    image: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FittedBatch:
+    """What came of a task: its photographs by name, the faces, and what was left out."""
+
+    photographs: tuple[str, ...]
+    faces: tuple[FittedFace, ...]
+    skipped: tuple[Unfitted, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FitJob:
+    """What every process that fits photographs needs.
+
+    Attributes
+    ----------
+    root, out : Path
+        Folder of the photographs, and of the samples; absolute.
+    model : MorphableModel
+        What is fitted.
+    landmarks : Path or None
+        Folder or table of landmarks; beside the photographs where None.
+    detector, detector_model : str or None, Path or None
+        Finds landmarks where no file has some.
+    files : bool
+        Whether to look for landmark files.
+    faces : {"largest", "all"}
+        Which faces of a photograph.
+    jaw : {"contour", "fixed"}
+        See `fit_landmarks`.
+    max_residual : float or None
+        Faces above it are left out.
+    exif : {"apply", "ignore"}
+        Whether photographs are turned upright as their EXIF orientation says; landmarks are of what comes of it.
+    """
+
+    root: Path
+    out: Path
+    model: MorphableModel
+    landmarks: Path | None
+    detector: str | None
+    detector_model: Path | None
+    files: bool
+    faces: str
+    jaw: str
+    max_residual: float | None
+    exif: str
+
+    def open(self) -> Callable[[FitTask], FittedBatch]:
+        """The function that fits some photographs."""
+        return partial(_fit, _Tools(self))
+
+    def parts(self, task: FitTask) -> list[FitTask]:
+        """Each photograph alone; where they are one person's, with those beside it."""
+        return [replace(task, photographs=(one,), same_person=False) for one in task.photographs]
+
+    def without(self, task: FitTask, causes: Mapping[int, str]) -> FitTask:
+        """The task without photographs at which processes die."""
+        photographs = [replace(one, problem=causes.get(k, one.problem)) for k, one in enumerate(task.photographs)]
+        return replace(task, photographs=tuple(photographs))
+
+
+class _Tools:
+    """What a process opens once."""
+
+    def __init__(self, job: FitJob) -> None:
+        self.job = job
+        self.table: LandmarkTable | None = None
+        if job.files and job.landmarks is not None and not job.landmarks.is_dir():
+            self.table = read_table(job.landmarks)
+        self._detector: Detector | None = None
+
+    def detect(self, image: NDArray[np.uint8]) -> list[FaceLandmarks]:
+        """The faces that the detector finds."""
+        if self._detector is None:
+            self._detector = open_detector(self.job.detector or "", self.job.detector_model)
+        return self._detector(image)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Face:
+    """A face to fit."""
+
+    photograph: Photograph
+    name: str
+    points: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    size: tuple[int, int]
+    source: str
+
+
+def _fit(tools: _Tools, task: FitTask) -> FittedBatch:
+    job, model = tools.job, tools.job.model
+    faces, skipped, pictures = list[_Face](), list[Unfitted](), dict[str, tuple[str, bytes]]()
+    for photograph in task.photographs:
+        try:
+            found, name = _faces_of(tools, photograph)
+        except UvgenError as error:
+            skipped.append(_unfitted(job, photograph, photograph.name, str(error)))
+        else:
+            pictures[photograph.name] = name
+            good, bad = _usable(job, photograph, found)
+            faces += good
+            skipped += bad
+    fitted = list[FittedFace]()
+    if faces:
+        points, weights = np.stack([face.points for face in faces]), np.stack([face.weights for face in faces])
+        sizes = np.array([face.size for face in faces])
+        person = [0] * len(faces) if task.same_person and job.faces == "largest" else None
+        fit = fit_landmarks(points, model, sizes[:, 1], scores=weights, jaw=job.jaw, person=person)
+        doubts = landmark_doubts(points, weights, fit, model, sizes)
+        for k, face in enumerate(faces):
+            why = _rejection(job, fit, k, doubts[k])
+            if why:
+                skipped.append(_unfitted(job, face.photograph, face.name, f"{face.source}: {why}"))
+                continue
+            fitted.append(_written(job, face, fit, k, *pictures[face.photograph.name]))
+    advance(len(task.photographs))
+    return FittedBatch(tuple(one.name for one in task.photographs), tuple(fitted), tuple(skipped))
+
+
+def _unfitted(job: FitJob, photograph: Photograph, name: str, reason: str) -> Unfitted:
+    return Unfitted(name, photograph.path.relative_to(job.root).as_posix(), reason)
+
+
+def _faces_of(
+    tools: _Tools, photograph: Photograph
+) -> tuple[list[tuple[FaceLandmarks, tuple[int, int]]], tuple[str, bytes]]:
+    """The faces of a photograph, each with the image's size; and its picture in the output, suffix and bytes."""
+    job, path = tools.job, photograph.path
+    if photograph.problem:
+        raise UvgenError(f"{path}: {photograph.problem}")
+    try:
+        data = read_file(path, _MOST_BYTES)
+        image, orientation = decode_image(data), exif_orientation(data)
+    except OSError as error:
+        raise UvgenError(f"{path}: cannot be read ({error.strerror})") from error
+    except Exception as error:  # Pillow's decoders raise a dozen kinds on damaged files
+        raise UvgenError(f"{path}: not a readable image ({brief(error)})") from error
+    suffix = path.suffix.lower()
+    if job.exif == "apply" and orientation > 1:
+        image = np.ascontiguousarray(oriented(image, orientation))
+        suffix, data = ".jpg", encode_jpeg(image, _QUALITY)
+    faces: list[FaceLandmarks] | str = f"{path}: no landmarks"
+    if job.files:
+        faces = tools.table.of_image(path) if tools.table is not None else find_landmarks([path], job.landmarks)[path]
+    if job.detector is not None and (not job.files or says_nothing(faces)):
+        faces = tools.detect(image) or f"{path}: {job.detector} finds no face in it"
+    if isinstance(faces, str):
+        raise UvgenError(faces)
+    chosen = faces[:1] if job.faces == "largest" else faces
+    size = image.shape[1], image.shape[0]
+    return [(face, size) for face in chosen], (suffix, data)
+
+
+def _usable(
+    job: FitJob, photograph: Photograph, found: Sequence[tuple[FaceLandmarks, tuple[int, int]]]
+) -> tuple[list[_Face], list[Unfitted]]:
+    faces, skipped = list[_Face](), list[Unfitted]()
+    for number, (face, size) in enumerate(found):
+        name = photograph.name if number == 0 else f"{photograph.name}-face{number + 1}"
+        problem = outside_image(face, (size[1], size[0]))
+        if not problem:
+            points, weights = to_68(face)
+            known = weights > 0
+            if known.sum() < FEWEST_POINTS:
+                problem = (
+                    f"{face.source}: {known.sum()} of the 68 landmarks are marked, expected {FEWEST_POINTS} or more"
+                )
+            elif np.ptp(points[known], axis=0).max() < 8:
+                problem = f"{face.source}: its landmarks lie within 8 px, expected px of the image; a face this small?"
+            elif np.ptp(points[known], axis=0).min() <= 0:
+                problem = f"{face.source}: its landmarks lie in one line, expected a face's"
+        if problem:
+            skipped.append(_unfitted(job, photograph, name, f"{problem} ({photograph.path})"))
+        else:
+            faces.append(_Face(photograph, name, points, weights, size, face.source))
+    return faces, skipped
+
+
+def _rejection(job: FitJob, fit: LandmarkFit, k: int, doubt: str) -> str:
+    """Why a face that was fitted is left out; "" where it is not."""
+    residual = float(fit.residual[k])
+    numbers = [fit.shape[k], fit.expression[k], fit.pose[k]]
+    if not all(np.isfinite(values).all() for values in numbers):
+        return "no face fits these landmarks"
+    if doubt.startswith("the points seem"):
+        return f"{doubt}; with them as they are, it is {residual:.1%}"
+    if job.max_residual is not None and not residual <= job.max_residual:
+        return f"residual {residual:.1%}, expected {job.max_residual:.1%} at most{'; ' * bool(doubt)}{doubt}"
+    return ""
+
+
+def _written(job: FitJob, face: _Face, fit: LandmarkFit, k: int, suffix: str, picture: bytes) -> FittedFace:
+    """Write a face's picture and parameters."""
+    fitted = FittedFace(
+        face.name,
+        face.photograph.path.relative_to(job.root).as_posix(),
+        float(fit.residual[k]),
+        float(fit.residual_jaw[k]),
+        float(fit.sigma_px[k]),
+        float(np.rad2deg(fit.pose[k, 1])),
+        face.source,
+    )
+    more = {
+        "residual": [[fitted.residual]], "residual_jaw": [[fitted.residual_jaw]], "sigma": [[fitted.sigma_px]],
+        "pt2d_weight": face.weights[None],
+    }  # fmt: skip
+    albedo = np.zeros(0 if job.model.albedo_std is None else len(job.model.albedo_std))
+    data = parameter_file(
+        fit.shape[k], fit.expression[k], fit.pose[k], face.points, face.size, albedo=albedo, more=more
+    )
+    path = job.out / face.name
+    for end, content in ((suffix, picture), (".mat", data)):
+        target = path.with_name(path.name + end)
+        with replaced_on_success(target, folder=job.out, flush=False, make_folder=False) as temporary:
+            temporary.write_bytes(content)
+    return fitted
+
+
+def settings(job: FitJob) -> dict[str, Any]:
+    """What a folder's `fit.json` states of how it was made."""
+    return {
+        "model": job.model.name, "model_sha256": job.model.content_sha256, "landmarks": job.files,
+        "detector": job.detector, "faces": job.faces, "jaw": job.jaw, "max_residual": job.max_residual,
+        "exif": job.exif,
+    }  # fmt: skip
