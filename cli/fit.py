@@ -90,8 +90,8 @@ def command(
     """Fit a face model to photographs, so that `uvgen build` can make training data of them.
 
     Landmarks come from files, or a detector finds them. Each face gets its residual: how far its landmarks are from the
-    fitted model's. Look at the faces with the largest in `uvgen report`. Running the same command again finishes what is
-    missing.
+    fitted model's. `uvgen report` shows the faces with the largest first. Running the same command again finishes what
+    is missing.
 
     \b
     Example:

@@ -14,6 +14,8 @@ from .datasets.verify import VerifyResult, verify_shards
 from .doctor.checks import Finding
 from .doctor.diagnose import Diagnosis, diagnose
 from .errors import UvgenError
+from .fitting.folder import FitResult, fit_photographs
+from .fitting.landmarks import LandmarkFit, fit_landmarks
 from .images.crop import crop_similarity
 from .images.warp import warp_image
 from .maps.atlas import UvAtlas, build_atlas
@@ -49,6 +51,8 @@ __all__ = [
     "Diagnosis",
     "ExportResult",
     "Finding",
+    "FitResult",
+    "LandmarkFit",
     "LandmarkWeights",
     "MorphableModel",
     "PositionMapper",
@@ -77,6 +81,8 @@ __all__ = [
     "export_shards",
     "face_mask",
     "find_samples",
+    "fit_landmarks",
+    "fit_photographs",
     "landmark_texels",
     "landmark_weights",
     "load_model",

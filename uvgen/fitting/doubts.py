@@ -13,7 +13,7 @@ SUSPECT = 0.04
 """Residual from which landmarks are looked into: on 16 photographs of AFLW2000-3D the largest is 2.5 %."""
 
 _AWAY = -0.35  # cosine between the face's direction and the viewer's
-_BETTER = 0.6  # of the residual, for another reading of the points to be believed
+_BETTER, _MOST = 0.6, 0.1  # of the residual, and residual at most, for another reading of the points to be believed
 
 
 class _Reading(NamedTuple):
@@ -51,23 +51,27 @@ def landmark_doubts(
     toward = rotation_matrices(fit.pose[:, :3])[:, 2, 2]
     found = [""] * len(points)
     for k in np.flatnonzero((fit.residual > SUSPECT) | (toward < _AWAY)):
-        width, height = image_size[k]
+        height = image_size[k][1]
         x, y = points[k].T
         readings = [
-            _Reading("mirrored: left and right are exchanged in their order", points[k][LANDMARK_MIRROR]),
+            _Reading(
+                "mirrored: left and right exchanged in their order, or of the mirrored image",
+                points[k][LANDMARK_MIRROR],
+            ),
             _Reading("upside down: y seems to count from the bottom edge", np.stack([x, height - 1 - y], axis=1)),
             _Reading("with x and y exchanged", points[k][:, ::-1]),
-            _Reading("those of the mirrored image", np.stack([width - 1 - x, y], axis=1)),
         ]
-        orders = [weights[k][LANDMARK_MIRROR], *[weights[k]] * 3]
+        orders = [weights[k][LANDMARK_MIRROR], weights[k], weights[k]]
         tried = fit_landmarks(
-            np.stack([one.points for one in readings]), model, [height, height, height, height],
+            np.stack([one.points for one in readings]), model, height,
             scores=np.stack(orders), jaw="fixed",
         )  # fmt: skip
         facing = rotation_matrices(tried.pose[:, :3])[:, 2, 2] > 0
         residual = np.where(facing, tried.residual, np.inf)
-        best = int(residual.argmin())
-        if toward[k] < _AWAY or residual[best] < _BETTER * fit.residual[k]:
+        # mirror images of each other, turned: the one whose face is upright
+        good = np.flatnonzero(residual <= max(_BETTER * SUSPECT, 2 * float(residual.min())))
+        best = int(good[np.abs(tried.pose[good, 2]).argmin()]) if len(good) else int(residual.argmin())
+        if residual[best] < SUSPECT or residual[best] < min(_BETTER * fit.residual[k], _MOST):
             found[k] = f"the points seem {readings[best].what} (their residual would be {residual[best]:.1%})"
         else:
             found[k] = "are they in the order of iBUG's 68, and of this image?"

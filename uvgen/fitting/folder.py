@@ -9,6 +9,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -283,7 +284,8 @@ class _FitRecord:
         self._job, self._overwrite = job, overwrite
         self._stated = {**settings(job), "same_person": same_person}
         self.units = _units(photographs, same_person=same_person)
-        self._planned = {one.name for one in photographs}
+        self._names = {one.path.relative_to(job.root).as_posix(): one.name for one in photographs}
+        self._planned = set(self._names.values())
         self.faces: dict[str, list[FittedFace]] = {}  # by photograph's name
         self.skipped: dict[str, list[Unfitted]] = {}
         self.new_faces = 0
@@ -342,12 +344,9 @@ class _FitRecord:
 
     def add(self, result: FittedBatch) -> None:
         """Note the faces of some photographs."""
-        by_image = {
-            one.path.relative_to(self._job.root).as_posix(): one.name for u in self.units for one in u.photographs
-        }
         added = []
         for face in result.faces:
-            name = by_image[face.image]
+            name = self._names[face.image]
             self.faces.setdefault(name, []).append(face)
             added.append({"photograph": name, **_plain(face)})
         for skip in result.skipped:
@@ -382,6 +381,13 @@ class _FitRecord:
         self._journal.remove()
 
 
+def _face(content: dict[str, Any]) -> FittedFace:
+    values: dict[str, Any] = {
+        key: np.nan if value is None else value for key, value in content.items() if key != "photograph"
+    }
+    return FittedFace(**values)
+
+
 def _plain(face: FittedFace) -> dict[str, Any]:
     return {key: None if isinstance(v, float) and not np.isfinite(v) else v for key, v in asdict(face).items()}
 
@@ -410,7 +416,7 @@ def _read_index(path: Path) -> dict[str, Any]:
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
             raise ValueError("not of uvgen fit")
         for face in content["faces"]:
-            FittedFace(**{key: value for key, value in face.items() if key != "photograph"})
+            _face(face)
             if not isinstance(face["photograph"], str) or not isinstance(face["name"], str):
                 raise ValueError("a name is no text")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError) as error:

@@ -30,13 +30,15 @@ FEWEST_POINTS = 6
 """Landmarks that a face must have."""
 
 _START_YAWS_DEG = (-75.0, -40.0, 0.0, 40.0, 75.0)
-_POSE_STEPS, _STEPS, _SLIDING_STEPS, _CLOSER_STEPS, _SHARING_STEPS, _CANDIDATES = 8, 30, 12, 4, 6, 2
+_POSE_STEPS, _STEPS, _SLIDING_STEPS, _CLOSER_STEPS, _SHARING_STEPS = 8, 30, 12, 4, 6
 _FREEDOM = 5.0  # degrees of Student's distribution
-_LEAST_SIGMA, _POSE_SIGMA, _FIRST_SIGMA, _MOST_SIGMA = 0.003, 0.02, 0.03, 0.3  # of the face's size
+_LEAST_SIGMA, _POSE_SIGMA, _FIRST_SIGMA, _MOST_SIGMA = 0.001, 0.02, 0.03, 0.3  # of the face's size
+_NOISIER = 20.0  # than they seem, above the least
 _ALONG = 0.25  # weight of how far a contour point is along the contour, of which it says little
 _JAW_AT_FIRST = 0.3  # weight of jaw points until a pose is known
 _MOST_TURN = 0.5  # rad, and factor of the scale, in one step
-_ENOUGH = 1e-4  # standard deviations of the parameters, and share of sigma
+_OTHERWISE = np.deg2rad(8)
+_ENOUGH = 1e-3  # standard deviations of the parameters, and share of sigma
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +55,7 @@ class LandmarkFit:
         What the landmarks were compared with, image frame, px: the model's landmarks, or for jaw points that slide,
         places on its contour.
     sigma_px : (N,) float64
-        Standard deviation of the given points about them, per axis, as it was estimated; 0.3 % of the face's size or
+        Standard deviation of the given points about them, per axis, as it was estimated; 0.1 % of the face's size or
         more.
     residual : (N,) float64
         Mean distance of the points 17 to 67 from `points`, as a share of √(w·h) of the box around the given points
@@ -193,17 +195,22 @@ class _Fitter:
         faces = self._unposed(frame, given)
         starts = [self._posed(faces, self._gold_standard(faces))]
         starts += [self._posed(faces, np.deg2rad([[0.0, yaw, 0.0]] * len(frame))) for yaw in _START_YAWS_DEG]
-        order = np.argsort([self._cost(start) for start in starts], axis=0, kind="stable")
+        chosen = _distinct(
+            np.stack([self._cost(start) for start in starts]), np.stack([one.rotation for one in starts])
+        )
         best, lowest = faces, np.full(len(frame), np.inf)
-        for ranked in order[:_CANDIDATES]:
+        for numbers in chosen:
             start = faces
             for number, one in enumerate(starts):
-                which = np.flatnonzero(ranked == number)
+                which = np.flatnonzero(numbers == number)
                 start = start.put(which, one.take(which))
-            fitted = self._refined(start)
+            tried = np.flatnonzero(numbers >= 0)
+            if not len(tried):
+                break
+            fitted = self._refined(start.take(tried))
             cost = self._cost(fitted)
-            better = np.flatnonzero(cost < lowest)
-            best, lowest[better] = best.put(better, fitted.take(better)), cost[better]
+            better = cost < lowest[tried]
+            best, lowest[tried[better]] = best.put(tried[better], fitted.take(better)), cost[better]
         return self._one_shape(best, person)
 
     # Starting: the mean face's pose
@@ -259,24 +266,32 @@ class _Fitter:
     def _refined(self, faces: _Faces) -> _Faces:
         """Pose, shape and expression together; then shape and expression more closely, in the pose found.
 
-        A pose that is found with as little noise as the points may have is explained by shapes: the farther the model
-        is from real faces, the more. So for the pose, points are never taken for better than `_POSE_SIGMA`.
+        Where a model cannot give the points to their last digit, its shapes give them more closely than they should, at
+        the cost of the pose: the farther it is from real faces, the more. For the pose, such points are then taken for
+        several times as noisy as they seem.
         """
-        left = np.arange(len(faces.scale))
-        for number in range(_STEPS):
+        faces = self._converged(faces, _SLIDING_STEPS, _LEAST_SIGMA)
+        noise = np.clip(_NOISIER * (faces.sigma - _LEAST_SIGMA), _LEAST_SIGMA, _POSE_SIGMA)
+        faces = self._converged(faces, _STEPS, noise)
+        for _ in range(_CLOSER_STEPS):
+            faces = self._stepped(faces, faces.given, self._all, _LEAST_SIGMA, turns=False)
+        return faces
+
+    def _converged(self, faces: _Faces, most: int, least_sigma: Any) -> _Faces:
+        """Faces after so many steps at most, sigma being at least what is said, for all or for each."""
+        left, least = np.arange(len(faces.scale)), np.broadcast_to(least_sigma, len(faces.scale))
+        for number in range(most):
             part = faces.take(left)
-            if self._contour is not None and number <= _SLIDING_STEPS:
+            if self._contour is not None and number < _SLIDING_STEPS:
                 part = self._slid(part, self._contour)
-            moved = self._stepped(part, part.given, self._all, least_sigma=_POSE_SIGMA)
+            moved = self._stepped(part, part.given, self._all, least[left])
             faces = faces.put(left, moved)
             change = np.abs(moved.parameters - part.parameters).max(axis=1, initial=0)
             change += np.abs(np.log(moved.sigma / part.sigma))
-            if number > _SLIDING_STEPS or self._contour is None:
+            if number >= _SLIDING_STEPS or self._contour is None:
                 left = left[change > _ENOUGH]  # each by itself: a face does not depend on the others
             if not len(left):
                 break
-        for _ in range(_CLOSER_STEPS):
-            faces = self._stepped(faces, faces.given, self._all, turns=False)
         return faces
 
     def _slid(self, faces: _Faces, contour: Contour) -> _Faces:
@@ -309,9 +324,14 @@ class _Fitter:
         return seen
 
     def _stepped(
-        self, faces: _Faces, weights: NDArray[np.float64], moving: slice | None, *, turns: bool = True,
-        least_sigma: float = _LEAST_SIGMA,
-    ) -> _Faces:  # fmt: skip
+        self,
+        faces: _Faces,
+        weights: NDArray[np.float64],
+        moving: slice | None,
+        least_sigma: Any = 0.0,
+        *,
+        turns: bool = True,
+    ) -> _Faces:
         """One Gauss-Newton step of the pose, where it turns, of some parameters, and of sigma where there are some.
 
         Parameters are normally distributed a priori, so that landmarks are too, for one pose: the pose follows from
@@ -399,7 +419,7 @@ class _Fitter:
                 parameters = group.parameters.copy()
                 parameters[:, : self._n_shape] = self._shared_shape(group)
                 group = group._replace(parameters=parameters)
-                group = self._stepped(group, group.given, self._expression)
+                group = self._stepped(group, group.given, self._expression, _LEAST_SIGMA)
             faces = faces.put(which, group)
         return faces
 
@@ -442,6 +462,19 @@ class _Fitter:
             means.append(np.divide(distance[:, part].sum(axis=1), n * box, out=np.full(len(n), np.nan), where=n > 0))
         shape, expression = parameters[:, : self._n_shape], parameters[:, self._n_shape :]
         return LandmarkFit(shape, expression, pose, points, faces.sigma * faces.size, *means)
+
+
+def _distinct(costs: NDArray[np.float64], rotations: NDArray[np.float64]) -> NDArray[np.int64]:
+    """(2, N) which of the starts to go on from: the best, and the best of those turned otherwise; -1 for none.
+
+    `costs` (s, N) and `rotations` (s, N, 3, 3) are of s starts.
+    """
+    first = costs.argmin(axis=0)
+    each = np.arange(costs.shape[1])
+    cosine = (np.einsum("snij,nij->sn", rotations, rotations[first, each]) - 1) / 2
+    others = np.where(cosine < np.cos(_OTHERWISE), costs, np.inf)
+    second = np.where(np.isfinite(others.min(axis=0)), others.argmin(axis=0), -1)
+    return np.stack([first, second])
 
 
 def _pose_jacobian(turned: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:

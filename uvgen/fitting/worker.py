@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from uvgen.errors import UvgenError
 from uvgen.fitting.detectors import Detector, open_detector
@@ -287,9 +287,9 @@ def _written(job: FitJob, face: _Face, fit: LandmarkFit, k: int, suffix: str, pi
         float(fit.residual_jaw[k]),
         float(fit.sigma_px[k]),
         float(np.rad2deg(fit.pose[k, 1])),
-        face.source,
+        _relative(job, face.source),
     )
-    more = {
+    more: dict[str, ArrayLike] = {
         "residual": [[fitted.residual]], "residual_jaw": [[fitted.residual_jaw]], "sigma": [[fitted.sigma_px]],
         "pt2d_weight": face.weights[None],
     }  # fmt: skip
@@ -305,10 +305,18 @@ def _written(job: FitJob, face: _Face, fit: LandmarkFit, k: int, suffix: str, pi
     return fitted
 
 
+def _relative(job: FitJob, source: str) -> str:
+    """A landmark file's path below the folder that it came from; a detector's name as it is."""
+    for folder in (job.landmarks, job.root):
+        if folder is not None and Path(source).is_relative_to(folder):
+            return Path(source).relative_to(folder).as_posix() if Path(source) != folder else folder.name
+    return source
+
+
 def settings(job: FitJob) -> dict[str, Any]:
     """What a folder's `fit.json` states of how it was made."""
     return {
         "model": job.model.name, "model_sha256": job.model.content_sha256, "landmarks": job.files,
-        "detector": job.detector, "faces": job.faces, "jaw": job.jaw, "max_residual": job.max_residual,
+        "detector": job.detector, "which_faces": job.faces, "jaw": job.jaw, "max_residual": job.max_residual,
         "exif": job.exif,
     }  # fmt: skip

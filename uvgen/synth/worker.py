@@ -116,7 +116,7 @@ def parameters_of_zero(model: MorphableModel, flipped: bool) -> bytes:
 
 
 def _parameters(face: FaceParameters, landmarks: NDArray[np.float64], size: int, flipped: bool) -> bytes:
-    """The ``.mat`` of a face, as 300W-LP has it: mirrored images keep the landmarks' order and have single precision."""
+    """The ``.mat`` of a face, as 300W-LP has it: mirrored ones keep the order of landmarks, in single precision."""
     light = face.light
     illumination = [*light.ambient, *light.key, light.elevation, light.azimuth, light.specular, SHININESS]
     return parameter_file(
