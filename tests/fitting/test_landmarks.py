@@ -75,7 +75,7 @@ def by_yaw(values: NDArray, yaw: NDArray) -> list[float]:
 def test_exact_landmarks_give_the_faces_back(builtin: MorphableModel, faces: Faces) -> None:
     fit = fit_landmarks(faces.landmarks, builtin, SIZE, jaw="fixed")
     errors = by_yaw(dense_nme(builtin, faces, fit), faces.yaw)
-    assert all(error < most for error, most in zip(errors, (0.0115, 0.010, 0.0115), strict=True)), errors
+    assert all(error < most for error, most in zip(errors, (0.008, 0.007, 0.008), strict=True)), errors
     assert fit.residual.max() < 0.004 and fit.residual_jaw.max() < 0.006
     np.testing.assert_allclose(fit.points, faces.landmarks, atol=0.01 * faces.box.max())
 
@@ -218,7 +218,7 @@ def test_pictures_of_one_person_get_one_shape_which_is_nearer(builtin: Morphable
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda p: p[:, LANDMARK_MIRROR], "mirrored: left and right"),
+        (lambda p: p[:, LANDMARK_MIRROR], "mirrored: left and right exchanged"),
         (lambda p: np.stack([p[..., 0], SIZE - 1 - p[..., 1]], axis=-1), "upside down"),
         (lambda p: p[..., ::-1], "x and y exchanged"),
         (lambda p: np.random.default_rng(0).permutation(p, axis=1), "in the order of iBUG's 68"),

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen.datasets.config import BuildConfig, DatasetConfig
+from uvgen.datasets.made_with import model_of_samples
 from uvgen.datasets.plan import ShardTask, plan_shards
 from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards
 from uvgen.datasets.survey import survey_samples
@@ -176,6 +177,8 @@ def _inputs(
         if model not in (None, BUILTIN) and getattr(model, "name", None) != BUILTIN:
             raise InputError("data: none, expected a folder: the built-in samples belong to the built-in model alone")
         data, model = builtin_samples(), model or BUILTIN
+    if model is None and isinstance(data, str | os.PathLike):
+        model = model_of_samples(data)
     if model is None:
         raise InputError("model: none, expected the one that the samples' parameters belong to")
     if isinstance(data, str | os.PathLike):

@@ -66,11 +66,12 @@ def landmark_doubts(
             np.stack([one.points for one in readings]), model, height,
             scores=np.stack(orders), jaw="fixed",
         )  # fmt: skip
-        facing = rotation_matrices(tried.pose[:, :3])[:, 2, 2] > 0
+        turned = rotation_matrices(tried.pose[:, :3])
+        facing = turned[:, 2, 2] > 0
         residual = np.where(facing, tried.residual, np.inf)
         # mirror images of each other, turned: the one whose face is upright
         good = np.flatnonzero(residual <= max(_BETTER * SUSPECT, 2 * float(residual.min())))
-        best = int(good[np.abs(tried.pose[good, 2]).argmin()]) if len(good) else int(residual.argmin())
+        best = int(good[turned[good, 1, 1].argmax()]) if len(good) else int(residual.argmin())
         if residual[best] < SUSPECT or residual[best] < min(_BETTER * fit.residual[k], _MOST):
             found[k] = f"the points seem {readings[best].what} (their residual would be {residual[best]:.1%})"
         else:

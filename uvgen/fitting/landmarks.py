@@ -296,9 +296,8 @@ class _Fitter:
 
     def _slid(self, faces: _Faces, contour: Contour) -> _Faces:
         """Jaw points that are turned away, at the silhouette."""
-        vertices = self._mean[68:] + (
-            (faces.parameters @ self._basis[68:].reshape(-1, len(self._std)).T).reshape(len(faces.scale), -1, 3)
-        )
+        flat = self._basis[68:].reshape(3 * len(contour.vertices), len(self._std))
+        vertices = self._mean[68:] + (faces.parameters @ flat.T).reshape(len(faces.scale), len(contour.vertices), 3)
         points = faces.scale[:, None, None] * (vertices @ np.swapaxes(faces.rotation[:, :2], 1, 2))
         points += faces.shift[:, None]
         chosen, across = contour.nearest(faces.rotation, points, faces.target[:, :17])
@@ -311,7 +310,7 @@ class _Fitter:
         """What landmarks are compared with, (N, 68, 3) in the camera's axes, model units; the basis there."""
         basis = self._basis[faces.place]
         n = len(basis)
-        moved = (basis.reshape(n, 204, -1) @ faces.parameters[..., None]).reshape(n, 68, 3)
+        moved = (basis.reshape(n, 204, len(self._std)) @ faces.parameters[..., None]).reshape(n, 68, 3)
         return (self._mean[faces.place] + moved) @ np.swapaxes(faces.rotation, 1, 2), basis
 
     def _residual(self, faces: _Faces, turned: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -369,7 +368,9 @@ class _Fitter:
         pull = (inverse @ values).reshape(n, 68, 1, 2) @ projection
         pull = faces.scale[:, None, None] * (pull[:, :, 0] @ faces.rotation[:, :2])
         parameters = faces.parameters.copy()
-        parameters[:, moving] = (pull.reshape(n, 1, 204) @ basis[..., moving].reshape(n, 204, -1))[:, 0]
+        parameters[:, moving] = (
+            pull.reshape(n, 1, 204) @ basis[..., moving].reshape(n, 204, moving.stop - moving.start)
+        )[:, 0]
         moved = moved._replace(parameters=parameters)
         known = (root > 0).repeat(2, axis=1)
         uncertain = 1 - faces.sigma[:, None] ** 2 * inverse[:, range(136), range(136)]
@@ -381,7 +382,7 @@ class _Fitter:
     def _spread(self, moving: slice) -> NDArray[np.float64]:
         """(3, p, p, 3) covariance of the fitter's points in the model, as some parameters vary."""
         if moving.start not in self._spreads:
-            flat = self._basis[..., moving].reshape(3 * len(self._mean), -1)
+            flat = self._basis[..., moving].reshape(3 * len(self._mean), moving.stop - moving.start)
             spread = (flat @ flat.T).reshape(len(self._mean), 3, len(self._mean), 3)
             self._spreads[moving.start] = np.ascontiguousarray(spread.transpose(1, 0, 2, 3))
         return self._spreads[moving.start]

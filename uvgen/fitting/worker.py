@@ -316,7 +316,8 @@ def _relative(job: FitJob, source: str) -> str:
 def settings(job: FitJob) -> dict[str, Any]:
     """What a folder's `fit.json` states of how it was made."""
     return {
-        "model": job.model.name, "model_sha256": job.model.content_sha256, "landmarks": job.files,
+        "model": job.model.name, "model_file": None if job.model.path is None else str(job.model.path),
+        "model_sha256": job.model.content_sha256, "landmarks": job.files,
         "detector": job.detector, "which_faces": job.faces, "jaw": job.jaw, "max_residual": job.max_residual,
         "exif": job.exif,
     }  # fmt: skip

@@ -1,0 +1,369 @@
+"""`uvgen.fit_photographs` and `uvgen fit`: what comes of folders of photographs, whatever is wrong with some of them."""
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from uvgen import build_shards, find_samples, fit_photographs, read_annotation, render_faces
+from uvgen.datasets.config import BuildConfig
+from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError
+from uvgen.fitting import folder as fitting
+from uvgen.fitting import worker
+from uvgen.geometry import LANDMARK_MIRROR
+from uvgen.samples.landmark_schemes import FaceLandmarks
+
+N = 6
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("drawn")
+    render_faces(out, N, size=128, subsets=("IBUG",), flip=False)
+    return out
+
+
+@pytest.fixture
+def photos(drawn: Path, tmp_path: Path) -> Path:
+    """Photographs with their landmarks in text files beside them."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for sample in find_samples(drawn):
+        assert sample.image is not None
+        shutil.copy(sample.image, folder / sample.image.name)
+        np.savetxt(folder / f"{sample.image.stem}.txt", landmarks_of(sample), fmt="%.4f")
+    return folder
+
+
+def landmarks_of(sample: Any) -> NDArray[np.float64]:
+    points = read_annotation(sample).landmarks_2d
+    assert points is not None
+    return points
+
+
+def first(photos: Path) -> Path:
+    return sorted(photos.glob("*.jpg"))[0]
+
+
+def hashes(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_fitted_photographs_are_samples_that_build_takes(photos: Path, drawn: Path, tmp_path: Path) -> None:
+    result = fit_photographs(photos, tmp_path / "fitted", jaw="fixed")
+    assert len(result.faces) == result.new_faces == N and not result.skipped and result.detector is None
+    samples = find_samples(tmp_path / "fitted")
+    for sample, original in zip(samples, find_samples(drawn), strict=True):
+        assert sample.image is not None and original.image is not None
+        assert sample.image.read_bytes() == original.image.read_bytes()
+        found, true = read_annotation(sample, ("tex", "illum", "color")), read_annotation(original)
+        np.testing.assert_allclose(found.landmarks_2d, true.landmarks_2d, atol=1e-3)
+        assert np.abs(found.pose[:3] - true.pose[:3]).max() < np.deg2rad(3)
+        assert found.extras is not None and sorted(found.extras) == ["color", "illum", "tex"]
+    built = build_shards(tmp_path / "fitted", tmp_path / "shards", config=BuildConfig(size=64, uv_size=64))
+    assert built.samples == N and built.quality is not None and built.quality.median < 0.005
+    assert {face.source for face in result.faces} == {f"{path.stem}.txt" for path in photos.glob("*.jpg")}
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_interrupted_runs_go_on_to_the_same_bytes(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    monkeypatch.setattr(fitting, "_BATCH", 2)
+    fit_photographs(photos, tmp_path / "whole")
+
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            fit_photographs(photos, tmp_path / "out", workers=workers, progress=stop)
+    result = fit_photographs(photos, tmp_path / "out", workers=workers)
+    assert 0 < result.new_faces < N == len(result.faces)
+    assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
+    again = fit_photographs(photos, tmp_path / "out")
+    assert again.new_faces == 0 and again.faces == result.faces
+
+
+def test_more_photographs_are_added_and_missing_files_made_anew(photos: Path, tmp_path: Path) -> None:
+    fit_photographs(photos, tmp_path / "whole")
+    away = first(photos)
+    away.rename(tmp_path / away.name)
+    fit_photographs(photos, tmp_path / "out")
+    (tmp_path / away.name).rename(away)
+    sorted((tmp_path / "out").glob("*.mat"))[0].unlink()
+    assert fit_photographs(photos, tmp_path / "out").new_faces == 2
+    assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:900])
+
+
+BAD: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no landmarks": (lambda p: p.with_suffix(".txt").unlink(), "no landmarks in"),
+    "no image": (lambda p: p.write_text("text"), "not a readable image"),
+    "cut short": (cut_short, "not a readable image"),
+    "few points": (lambda p: p.with_suffix(".txt").write_text("1 2\n3 4\n5 6\n"), "expected 5, 21, 68"),
+    "text": (lambda p: p.with_suffix(".txt").write_text("left eye\n"), "left eye"),
+    "outside": (lambda p: shift(p, 500), "lie outside of the image"),
+    "shares": (lambda p: scale(p, 1 / 128), "landmarks lie within 8 px"),
+    "mirrored": (lambda p: reorder(p, LANDMARK_MIRROR), "mirrored: left and right exchanged"),
+    "two files": (lambda p: np.save(p.with_suffix(".npy"), np.zeros((68, 2))), "two files of landmarks"),
+    "two images": (lambda p: Image.open(p).save(p.with_suffix(".png")), "another photograph has the same name"),
+    "hostile": (lambda p: (p.with_suffix(".txt").unlink(), hostile(p.with_suffix(".npy"))), ".npy"),
+}
+
+
+def shift(path: Path, pixels: float) -> None:
+    np.savetxt(path.with_suffix(".txt"), np.loadtxt(path.with_suffix(".txt")) + pixels)
+
+
+def scale(path: Path, factor: float) -> None:
+    np.savetxt(path.with_suffix(".txt"), np.loadtxt(path.with_suffix(".txt")) * factor)
+
+
+def reorder(path: Path, order: NDArray[Any]) -> None:
+    np.savetxt(path.with_suffix(".txt"), np.loadtxt(path.with_suffix(".txt"))[order])
+
+
+def hostile(path: Path) -> None:
+    np.save(path, np.array([{"a": 1}], object), allow_pickle=True)
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_photograph_costs_itself_and_is_named(photos: Path, tmp_path: Path, kind: str) -> None:
+    change, words = BAD[kind]
+    path = first(photos)
+    original, landmarks = path.read_bytes(), path.with_suffix(".txt").read_bytes()
+    change(path)
+    result = fit_photographs(photos, tmp_path / "out", detector=None)
+    assert len(result.faces) == N - 1 and result.skipped
+    assert all(words in skip.reason and path.stem in skip.reason for skip in result.skipped), result.skipped
+    stated = json.loads((tmp_path / "out/fit.json").read_text())
+    assert [skip["reason"] for skip in stated["skipped"]] == [skip.reason for skip in result.skipped]
+    for leftover in photos.glob(f"{path.stem}.*"):
+        leftover.unlink()
+    path.write_bytes(original)
+    path.with_suffix(".txt").write_bytes(landmarks)
+    mended = fit_photographs(photos, tmp_path / "out", detector=None)  # the same command takes what was mended
+    assert mended.new_faces == 1 and not mended.skipped
+    fit_photographs(photos, tmp_path / "whole", detector=None)
+    assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
+
+
+def test_faces_above_the_largest_residual_are_left_out(photos: Path, tmp_path: Path) -> None:
+    path = first(photos)
+    points = np.loadtxt(path.with_suffix(".txt"))
+    np.savetxt(path.with_suffix(".txt"), points + np.random.default_rng(0).normal(size=points.shape) * 4)
+    kept = fit_photographs(photos, tmp_path / "all")
+    assert len(kept.faces) == N and max(kept.faces, key=lambda face: face.residual).image == path.name
+    result = fit_photographs(photos, tmp_path / "out", max_residual=0.02)
+    (skip,) = result.skipped
+    assert skip.image == path.name and "expected 2.0% at most" in skip.reason
+
+
+def test_folders_become_subsets_and_persons_get_one_shape(photos: Path, tmp_path: Path) -> None:
+    for k, path in enumerate(sorted(photos.glob("*.jpg"))):
+        folder = photos / ("a/deep_Flip" if k < 3 else ".hidden" if k == 5 else "b")
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in (path, path.with_suffix(".txt")):
+            file.rename(folder / file.name)
+    result = fit_photographs(photos, tmp_path / "out", same_person=True)
+    assert sorted({face.name.split("/")[0] for face in result.faces}) == ["a-deep_Flip-", "b"]
+    shapes = {sample.name: read_annotation(sample).shape for sample in find_samples(tmp_path / "out")}
+    assert len({shape.tobytes() for shape in shapes.values()}) == 2 and len(shapes) == 5
+    assert not any(sample.flipped for sample in find_samples(tmp_path / "out"))
+
+
+def test_the_output_may_lie_among_the_photographs(photos: Path) -> None:
+    fit_photographs(photos, photos / "out")
+    assert fit_photographs(photos, photos / "out").new_faces == 0
+
+
+def rotated(path: Path) -> bytes:
+    """The picture as a phone stores it that was held upright: turned, with an EXIF orientation that turns it back."""
+    image = Image.open(path).transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=95, exif=exif)
+    return stream.getvalue()
+
+
+def test_photographs_of_phones_are_turned_upright(photos: Path, tmp_path: Path) -> None:
+    expected = fit_photographs(photos, tmp_path / "upright")
+    for path in photos.glob("*.jpg"):
+        path.write_bytes(rotated(path))
+    result = fit_photographs(photos, tmp_path / "out")
+    assert [face.residual for face in result.faces] == [face.residual for face in expected.faces]
+    name = first(photos).name
+    a, b = (np.asarray(Image.open(tmp_path / folder / name), float) for folder in ("upright", "out"))
+    assert a.shape == b.shape and np.abs(a - b).mean() < 3
+    assert not Image.open(tmp_path / "out" / name).getexif()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"jaw": "fixed"}, SettingsError, "was made with jaw = contour, now it is fixed"),
+        ({"same_person": True}, SettingsError, "same_person"),
+        ({"max_residual": 0.5}, SettingsError, "max_residual"),
+    ],
+)
+def test_a_folder_made_otherwise_is_refused_and_can_be_overwritten(
+    photos: Path, tmp_path: Path, change: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    out = tmp_path / "out"
+    fit_photographs(photos, out)
+    (out / "mine.txt").write_text("mine")
+    before = hashes(out)
+    with pytest.raises(error, match=words):
+        fit_photographs(photos, out, **change)
+    assert hashes(out) == before
+    fit_photographs(photos, out, overwrite=True, **change)
+    fit_photographs(photos, tmp_path / "whole", **change)
+    assert hashes(out).pop("mine.txt") == b"mine"
+    (out / "mine.txt").unlink()
+    assert hashes(out) == hashes(tmp_path / "whole")
+
+
+def test_photographs_that_are_gone_are_told(photos: Path, tmp_path: Path) -> None:
+    fit_photographs(photos, tmp_path / "out")
+    first(photos).unlink()
+    with pytest.raises(SettingsError, match="holds samples of 1 photographs that are not there any more"):
+        fit_photographs(photos, tmp_path / "out")
+
+
+def test_other_folders_are_refused_before_any_work(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/mine").write_text("mine")
+    with pytest.raises(OutputError, match=r"out: holds something else \(mine\)"):
+        fit_photographs(photos, tmp_path / "out", overwrite=True)
+    with pytest.raises(DatasetError, match="no images in it"):
+        fit_photographs(tmp_path / "out", tmp_path / "new")
+    with pytest.raises(DatasetError, match="cannot be read .*, expected a folder of photographs"):
+        fit_photographs(tmp_path / "nowhere", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"format": "uvgen-fit"}', '{"format": "uvgen-fit", "faces": [{"name": 1}]}']
+)
+def test_an_index_that_is_damaged_is_named(photos: Path, tmp_path: Path, text: str) -> None:
+    fit_photographs(photos, tmp_path / "out")
+    (tmp_path / "out/fit.json").write_text(text)
+    with pytest.raises(SettingsError, match=r"fit\.json: cannot be read"):
+        fit_photographs(photos, tmp_path / "out")
+
+
+def test_overwriting_deletes_nothing_outside_the_folder(photos: Path, tmp_path: Path) -> None:
+    fit_photographs(photos, tmp_path / "out")
+    content = json.loads((tmp_path / "out/fit.json").read_text())
+    (tmp_path / "victim.mat").write_text("mine")
+    (tmp_path / "out/link").symlink_to(tmp_path)
+    names = ["../victim", str(tmp_path / "victim"), "link/victim", "a/../../victim"]
+    content["faces"] += [{**content["faces"][0], "name": name} for name in names]
+    (tmp_path / "out/fit.json").write_text(json.dumps(content))
+    fit_photographs(photos, tmp_path / "out", overwrite=True)
+    assert (tmp_path / "victim.mat").read_text() == "mine"
+
+
+# Detectors
+
+
+class FakeDetector:
+    """Finds what is written in a table, by the picture's mean."""
+
+    name, notice = "dlib", "weights for research only"
+
+    def __init__(self, known: list[tuple[NDArray[np.uint8], list[FaceLandmarks]]]) -> None:
+        self._known = known
+
+    def __call__(self, image: NDArray[np.uint8]) -> list[FaceLandmarks]:
+        return next((faces for picture, faces in self._known if np.array_equal(picture, image)), [])
+
+
+@pytest.fixture
+def detected(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    known = []
+    for k, path in enumerate(sorted(photos.glob("*.jpg"))):
+        points = np.loadtxt(path.with_suffix(".txt"))
+        face = FaceLandmarks(points, np.full(68, 0.9), "68", source="dlib")
+        small = FaceLandmarks(points * 0.4 + 5, None, "68", source="dlib")
+        known.append((np.asarray(Image.open(path)), [face, small] if k < 2 else [face] if k < 5 else []))
+        path.with_suffix(".txt").unlink()
+    for module in (fitting, worker):
+        monkeypatch.setattr(module, "open_detector", lambda name, model=None: FakeDetector(known))
+    return photos
+
+
+def test_faces_that_a_detector_finds_are_fitted(detected: Path, tmp_path: Path) -> None:
+    result = fit_photographs(detected, tmp_path / "out", detector="dlib")
+    assert result.detector == "dlib" and result.notice == "weights for research only"
+    assert len(result.faces) == 5 and {face.source for face in result.faces} == {"dlib"}
+    (skip,) = result.skipped
+    assert "dlib finds no face in it" in skip.reason
+    every = fit_photographs(detected, tmp_path / "all", detector="dlib", faces="all")
+    assert len(every.faces) == 7 and sum(face.name.endswith("-face2") for face in every.faces) == 2
+    assert len(find_samples(tmp_path / "all")) == 7
+
+
+def test_landmark_files_win_over_a_detector(detected: Path, tmp_path: Path, drawn: Path) -> None:
+    path = first(detected)
+    (sample,) = [s for s in find_samples(drawn) if s.image is not None and s.image.name == path.name]
+    np.savetxt(path.with_suffix(".txt"), landmarks_of(sample))
+    result = fit_photographs(detected, tmp_path / "out", detector="dlib")
+    assert sorted({face.source for face in result.faces}) == sorted({f"{path.stem}.txt", "dlib"})
+
+
+def test_without_landmarks_and_detector_it_says_what_to_install(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in photos.glob("*.txt"):
+        path.unlink()
+
+    def missing(name: str, model: Path | None = None) -> None:
+        raise DependencyError(f"detector: {name} is not installed")
+
+    monkeypatch.setattr(fitting, "open_detector", missing)
+    with pytest.raises(DependencyError, match=r"pip install uvgen\[dlib\] or uvgen\[mediapipe\], or give landmarks"):
+        fit_photographs(photos, tmp_path / "out")
+    with pytest.raises(InputError, match="detector: none, and no landmark files"):
+        fit_photographs(photos, tmp_path / "out", detector=None)
+    assert not (tmp_path / "out").exists()
+
+
+# The command
+
+
+def test_uvgen_fit_says_what_it_did(uvgen: Any, photos: Path, tmp_path: Path) -> None:
+    first(photos).with_suffix(".txt").unlink()
+    result = uvgen("fit", photos, "--out", tmp_path / "out", "-j", 1)
+    assert result.exit_code == 3, result.stderr
+    assert result.stdout.startswith(f"{tmp_path / 'out'}: {N - 1} faces, 1 skipped; this run {N - 1} faces in ")
+    assert "residual: median 0." in result.stdout and f"skipped {first(photos).stem}: " in result.stderr
+    again = uvgen("fit", photos, "--out", tmp_path / "out", "-j", 1, "--json")
+    content = json.loads(again.stdout)
+    assert content["samples"] == N - 1 and content["new_samples"] == 0 and len(content["skipped"]) == 1
+
+
+def test_uvgen_fit_of_nothing_usable_fails(uvgen: Any, photos: Path, tmp_path: Path) -> None:
+    for path in photos.glob("*.txt"):
+        path.write_text("")
+    result = uvgen("fit", photos, "--out", tmp_path / "out", "--detector", "none", "-j", 1)
+    assert result.exit_code == 1 and f"none of {N} photographs can be used; the first, " in result.stderr
+
+
+def test_uvgen_fit_of_wrong_landmarks_is_refused(uvgen: Any, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("no, table\n")
+    for where in (tmp_path / "table.csv", tmp_path / "nowhere.csv", first(photos)):
+        result = uvgen("fit", photos, "--landmarks", where, "--out", tmp_path / "out")
+        assert result.exit_code == 1 and str(where) in result.stderr and not (tmp_path / "out").exists()
