@@ -30,7 +30,8 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 
 @click.command("build", cls=GroupedCommand)
 @option("--data", type=ANY_PATH, group=_INPUT,
-        help="300W-LP folder (AFW, HELEN, IBUG, LFPW in it), or a flat folder like AFLW2000-3D. "
+        help="300W-LP folder (AFW, HELEN, IBUG, LFPW in it), a flat folder like AFLW2000-3D, or a CSV or JSON list of "
+             "images and parameters. "
              "Without --data and --model: the built-in sample set and model.")  # fmt: skip
 @option("--model", "model_path", type=MODEL, group=_INPUT,
         help="Morphable model: uvgen's .h5 (see `uvgen model convert`), face3d's BFM.mat, or the word "
@@ -204,7 +205,7 @@ def _samples(
 ) -> tuple[Any, Path]:
     """The samples that the options choose, counted before the work begins, and their folder."""
     from uvgen import find_samples
-    from uvgen.samples.find import exclude_samples, select_samples
+    from uvgen.samples.find import exclude_samples, folder_of, select_samples
     from uvgen.synth import builtin_samples
 
     root = builtin_samples() if data is None else data
@@ -213,7 +214,7 @@ def _samples(
         samples = select_samples(samples, read_names(list_path))
     if exclude_path is not None:
         samples = exclude_samples(samples, read_names(exclude_path))
-    return samples[:limit], root
+    return samples[:limit], folder_of(root)
 
 
 def _print_plan(samples: Any, config: Any, out: Path) -> None:

@@ -29,7 +29,7 @@ from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.samples.files import files_sha256
-from uvgen.samples.find import Sample, exclude_samples, find_samples, select_samples, unread_folders
+from uvgen.samples.find import Sample, exclude_samples, find_samples, folder_of, select_samples, unread_folders
 
 
 def build_shards(
@@ -57,8 +57,8 @@ def build_shards(
     Parameters
     ----------
     data : path-like, sequence of Sample, or None
-        Folder like 300W-LP's or AFLW2000-3D's; or samples as `uvgen.find_samples` lists them; or None for the built-in
-        sample set, which is made on first use.
+        Folder like 300W-LP's or AFLW2000-3D's; or a CSV or JSON list of images and parameters; or samples as
+        `uvgen.find_samples` lists them; or None for the built-in sample set, which is made on first use.
     out : path-like
         Folder for the shards and `dataset.json`.
     model : MorphableModel or path-like, optional
@@ -179,7 +179,7 @@ def _inputs(
     if model is None:
         raise InputError("model: none, expected the one that the samples' parameters belong to")
     if isinstance(data, str | os.PathLike):
-        root = data if root is None else root
+        root = folder_of(data) if root is None else root
         data = find_samples(data, subsets, flip=flip)
     elif subsets:
         raise InputError("subsets: given with a list of samples, expected a folder to choose from")

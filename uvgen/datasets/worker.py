@@ -228,7 +228,7 @@ class _Builder:
             near |= np.array([(photograph_of(one.sample.name) or ("", 0))[1] > 0 for one in kept])
         for k in np.flatnonzero(~near).tolist():
             skip(kept[k].sample, SampleError(
-                f"{kept[k].sample.parameters}: a label NME of {nme[k]:.2%}, expected {most:.2%} at most (max_nme)"
+                f"{kept[k].sample.stated_in}: a label NME of {nme[k]:.2%}, expected {most:.2%} at most (max_nme)"
             ))  # fmt: skip
         return near
 
@@ -278,7 +278,7 @@ class _Builder:
         for name, n in self.job.survey.extras:
             found = (annotation.extras or {}).get(name)
             if found is not None and len(found) != n:
-                raise SampleError(f"{sample.parameters}: {EXTRAS[name]} has {len(found)} numbers, expected {n}")
+                raise SampleError(f"{sample.stated_in}: {EXTRAS[name]} has {len(found)} numbers, expected {n}")
         return annotation
 
     def _image_landmarks(self, sample: Sample, annotation: Annotation, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -302,7 +302,7 @@ class _Builder:
         try:
             return crop_similarity(landmarks, config.size, draw, jitter=config.jitter, convention=config.convention)
         except InputError as error:
-            raise SampleError(f"{sample.parameters}: {error}") from error
+            raise SampleError(f"{sample.stated_in}: {error}") from error
 
     def _attributes(self) -> dict[str, Any]:
         return {
@@ -318,8 +318,8 @@ class _Builder:
 
 def _range_error(sample: Sample, config: BuildConfig) -> SampleError:
     if config.posmap_dtype == "float32":
-        return SampleError(f"{sample.parameters}: its map overflows float32; check the parameters")
-    return FixedPoint.for_crop(config.size).range_error(f"{sample.parameters}: its map")
+        return SampleError(f"{sample.stated_in}: its map overflows float32; check the parameters")
+    return FixedPoint.for_crop(config.size).range_error(f"{sample.stated_in}: its map")
 
 
 def _relative(path: Path | None, root: Path) -> str:

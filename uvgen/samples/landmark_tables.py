@@ -34,13 +34,18 @@ from uvgen.storage.reading import read_file
 from uvgen.storage.text import MOST_BYTES, decode_text, read_text
 
 _MOST_CELLS = 4096  # of a row
-IMAGE_COLUMNS = ("image", "imagename", "imagepath", "filename", "filepath", "file", "path", "name", "img", "frame")
+_IMAGE_COLUMNS = ("image", "imagename", "imagepath", "filename", "filepath", "file", "path", "name", "img", "frame")
 _COLUMN = re.compile(
     r"(?:.*[^a-z0-9])?(?:(x|y|score|s|conf|confidence|v)[ _-]?(\d{1,4})|(\d{1,4})[ _-](x|y|score|s|v))"
 )
 _CVAT_CENTER = 0.5
 _OCCLUDED = 0.5
 _Entry = tuple[str, Callable[[], FaceLandmarks]]
+
+
+def names_image(column: str) -> bool:
+    """Whether a table's column, or an object's key, is the one that names an image."""
+    return column.strip().lower().replace("_", "").replace(" ", "") in _IMAGE_COLUMNS
 
 
 class LandmarkTable:
@@ -134,7 +139,7 @@ def _csv(path: Path, text: str) -> Iterator[_Entry]:
         if found := _COLUMN.fullmatch(cell):
             kind, number = (found[1], found[2]) if found[1] else (found[4], found[3])
             columns.setdefault((kind[0] if kind[0] in "xy" else "score", int(number)), k)
-    names = [k for k, cell in enumerate(head) if cell.replace("_", "").replace(" ", "") in IMAGE_COLUMNS]
+    names = [k for k, cell in enumerate(head) if names_image(cell)]
     order = sorted(number for kind, number in columns if kind == "x" and ("y", number) in columns)
     if not names or not order:
         shown = brief(", ".join(rows[0]))[:80]
@@ -271,7 +276,7 @@ def _plain(path: Path, content: Any) -> Iterator[_Entry]:
     entries = content.items() if isinstance(content, dict) else [(None, entry) for entry in content]
     for number, (name, entry) in enumerate(entries):
         about = entry if isinstance(entry, dict) else {"landmarks": entry}
-        name = name if name is not None else next((about[key] for key in IMAGE_COLUMNS if key in about), None)
+        name = name if name is not None else next((about[key] for key in about if names_image(str(key))), None)
         points = next((about[key] for key in ("landmarks", "points", "keypoints") if key in about), None)
         if not isinstance(name, str) or not isinstance(points, list):
             raise InputError(f'{path}: entry {number} has no "image" or no "landmarks", expected both')
