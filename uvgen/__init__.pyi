@@ -3,6 +3,7 @@ from .datasets.augmented import augment_shards
 from .datasets.build import build_shards
 from .datasets.config import BuildConfig, DatasetConfig
 from .datasets.export.run import ExportResult, export_shards
+from .datasets.imported import import_maps
 from .datasets.info import DatasetInfo, describe_shards
 from .datasets.merge import merge_shards
 from .datasets.open import open_shards
@@ -77,6 +78,7 @@ __all__ = [
     "export_shards",
     "face_mask",
     "find_samples",
+    "import_maps",
     "landmark_texels",
     "landmark_weights",
     "load_model",

@@ -36,6 +36,7 @@ from uvgen.models.formats import bfm2009, face3d, known, matlab
 from uvgen.models.from_mesh import _read_landmarks
 from uvgen.samples.find import Sample, find_samples, select_samples
 from uvgen.samples.landmark_files import find_landmarks, read_landmarks
+from uvgen.samples.map_files import read_map
 from uvgen.samples.parameter_list import read_vector
 from uvgen.samples.read import EXTRAS, read_annotation, read_image
 from uvgen.shards.constants import CONSTANTS, constants_bytes, read_constants
@@ -295,6 +296,10 @@ def _read_parameter_list(path: Path) -> None:
             read_annotation(replace(sample, problem=""))
 
 
+def _beside_reshow(folder: Path) -> None:
+    np.save(folder / "a_cropped_uv_posmap.npy", np.arange(48.0).reshape(4, 4, 3))
+
+
 def _synth_indexes(_: Path) -> list[bytes]:
     return [json.dumps({"format": "uvgen-synth", "version": 1, "seed": 3, "size": 450, "model": "x"}).encode()]
 
@@ -442,6 +447,12 @@ READERS = (
       for suffix, mutate in (("csv", mutators.text), ("json", mutators.as_json), ("xml", mutators.text))),
     *(Reader(f"parameters_{suffix}", f"a.{suffix}", _parameter_lists(suffix), _read_parameter_list, mutate)
       for suffix, mutate in (("csv", mutators.text), ("json", mutators.as_json))),
+    Reader("position_map", "a.npy",
+           lambda _: [_stored(np.save, np.arange(192, dtype=kind).reshape(8, 8, 3)) for kind in ("f4", "f8", ">f2")],
+           lambda path: read_map(Sample("a", "a", None, path), "face3d"), mutators.npy),
+    Reader("reshow_mat", "a_bbox_info.mat", lambda _: [_stored(sio.savemat, {"Tform": np.eye(3)})],
+           lambda path: read_map(Sample("a", "a", None, path.with_name("a_cropped_uv_posmap.npy")), "reshow"),
+           mutators.mat, beside=_beside_reshow),
     Reader("parameters_npy", "a.npy", lambda _: [_stored(np.save, np.arange(235.0))], read_vector, mutators.npy),
     Reader("obj", "a.obj", _meshes("obj"), read_mesh, mutators.text),
     Reader("ply", "a.ply", _meshes("ply"), read_mesh, mutators.text),

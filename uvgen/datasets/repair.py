@@ -261,6 +261,11 @@ def _plan_build(
     def constants() -> Mapping[str, NDArray[Any]]:
         return constants_of(model, build, weights)
 
+    if bad and not build.has_parameters:
+        raise InputError(
+            f"{folder}: was made of another program's maps ({build.maps_from}), expected a set of samples; delete the "
+            "damaged shards and run the same `uvgen build --maps-from` again"
+        )
     if not bad:
         return _Plan(BuildJob(folder, folder, model, None, build, Survey(), "skip"), [], _without_samples, constants)
     if data is None:

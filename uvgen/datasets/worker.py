@@ -1,6 +1,5 @@
 """One process's share of a build: reads samples, makes crops and maps in batches, writes whole shards."""
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,12 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen._version import __version__
 from uvgen.augment.sample import crop_augmented
 from uvgen.augment.values import AugmentationDraw
 from uvgen.datasets.annotations import annotated_in_crop, label_nme
 from uvgen.datasets.config import BuildConfig
-from uvgen.datasets.fields import MAP_PARAMETERS, build_fields
+from uvgen.datasets.fields import MAP_PARAMETERS, build_fields, shard_attributes
 from uvgen.datasets.plan import ShardTask
 from uvgen.datasets.plausible import check_counts, check_deviations, check_face_size, check_pose
 from uvgen.datasets.record import ShardResult
@@ -127,7 +125,7 @@ class _Builder:
             self.fields,
             job.config.compression,
             counted((len(part), self._batch(part, task.copy, skip)) for part in parts),
-            self._attributes(),
+            shard_attributes(job.config, self.model),
             expected=task.expected,
         )
         return ShardResult(entry, tuple(skipped), tuple(self.remarks))
@@ -303,17 +301,6 @@ class _Builder:
             return crop_similarity(landmarks, config.size, draw, jitter=config.jitter, convention=config.convention)
         except InputError as error:
             raise SampleError(f"{sample.stated_in}: {error}") from error
-
-    def _attributes(self) -> dict[str, Any]:
-        return {
-            "uvgen": __version__,
-            "size": self.job.config.size,
-            "model": self.model.name,
-            "model_sha256": self.model.content_sha256,
-            "config": json.dumps(self.job.config.to_plain(), sort_keys=True),
-            "convention": self.job.config.convention,
-            "pixel_frame": "pixel centres at integers, first pixel (0, 0), x right, y down, z toward the viewer",
-        }
 
 
 def _range_error(sample: Sample, config: BuildConfig) -> SampleError:
