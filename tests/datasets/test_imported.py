@@ -203,6 +203,10 @@ def test_what_is_done_with_data_sets_is_done_with_imported_ones(
     import_maps(folder, out, model=model, config=CONFIG)
     again = import_maps(folder, out, model=model, config=CONFIG)
     assert again.new_samples == 0
+    with pytest.raises(DatasetError, match=r"maps_scale = 1\.0, now it is 255\.0"):
+        import_maps(folder, out, model=model, config=CONFIG, scale="255")
+    with pytest.raises(InputError, match=r"maps_from: face3d, expected none: uvgen\.import_maps"):
+        build_shards(None, tmp_path / "no", config=replace(CONFIG, maps_from="face3d"))
     assert describe_shards(out).samples == len(reader)
     render_preview(out, tmp_path / "page.png")
     write_report(out, tmp_path / "report")

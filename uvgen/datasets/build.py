@@ -117,6 +117,8 @@ def build_shards(
     """
     config = config or BuildConfig()
     config.check()
+    if not config.has_parameters:
+        raise InputError(f"maps_from: {config.maps_from}, expected none: uvgen.import_maps takes finished maps")
     check_run(workers, on_error, retries=retries, timeout=timeout)
     out = Path(os.path.abspath(out))  # workers may have another working folder
     check_output(out, overwrite=overwrite)

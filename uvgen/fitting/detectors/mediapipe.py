@@ -61,7 +61,7 @@ class _Solutions:
     """The API of wheels that carry weights: a detector for faces within 2 m, then one for faces within 5 m."""
 
     def __init__(self, package: Any) -> None:
-        solutions = imported("mediapipe", _EXTRA).solutions if package is None else package.solutions
+        solutions = package.solutions
         try:
             self._mesh = solutions.face_mesh.FaceMesh(
                 static_image_mode=True, max_num_faces=_MOST_FACES, refine_landmarks=True
