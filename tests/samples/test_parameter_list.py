@@ -13,7 +13,7 @@ import scipy.io as sio
 from support.builds import SMALL, by_name, make
 from support.toy import parameters, toy_model, write_tree
 
-from uvgen import build_shards, find_samples, read_annotation, read_image, save_model, verify_shards
+from uvgen import build_shards, diagnose, find_samples, read_annotation, read_image, save_model, verify_shards
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.samples.find import Sample
 from uvgen.samples.parameter_list import POSE, VECTORS
@@ -111,6 +111,17 @@ def test_build_of_a_list_gives_the_maps_of_the_mats(tmp_path: Path) -> None:
         for key in keys:
             np.testing.assert_array_equal(sample[key], found[name][key], err_msg=key)
     assert verify_shards(tmp_path / "b", model=tmp_path / "model.h5").sound
+
+
+def test_doctor_checks_the_samples_of_a_list(tmp_path: Path) -> None:
+    tree, rows = tree_and_rows(tmp_path, row_of)
+    save_model(toy_model(), tmp_path / "m.h5")
+    assert diagnose(write_csv(tree / "list.csv", rows), model=tmp_path / "m.h5").sound
+    rows[0]["image"] = "none.jpg"
+    found = diagnose(write_csv(tree / "list.csv", rows)).findings
+    assert any("row 1: image none.jpg is not there" in finding.text for finding in found)
+    (tree / "list.csv").write_text("a,b\n1,2\n")
+    assert any("list.csv: columns a, b" in finding.text for finding in diagnose(tree / "list.csv").findings)
 
 
 def test_find_samples_of_a_list_chooses_subsets_and_numbers_further_faces(tmp_path: Path) -> None:

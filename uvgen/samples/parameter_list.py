@@ -3,7 +3,8 @@
 A row is an image, by its path from the list's folder, and its parameters:
 
 - ``pitch, yaw, roll, tx, ty, tz, f`` (rad, px, px/µm: 300W-LP's `Pose_Para`), or ``pose`` with all seven;
-- ``shape_0``, ``shape_1`` …, or ``shape`` with all numbers; ``exp_0`` …, or ``exp`` or ``expression``; none are zeros;
+- ``shape_0``, ``shape_1`` …, or ``shape`` with all numbers, and ``exp_0`` …, or ``exp`` or ``expression``: as many as the
+  model has;
 - or ``parameters``: the path of a ``.mat`` with 300W-LP's keys, or of a ``.npy`` with one of `VECTORS`.
 
 In JSON, the rows are objects in a list, and several numbers are a list of them.
