@@ -80,6 +80,17 @@ def test_find_samples_of_a_list_gives_what_the_mats_say(tmp_path: Path, write: A
         assert said.landmarks is None and read_image(a).shape == read_image(b).shape
 
 
+def test_find_samples_of_a_list_takes_arrays_as_numpy_prints_them(tmp_path: Path) -> None:
+    """Over several lines, as a table of arrays is saved by pandas."""
+    tree, rows = tree_and_rows(tmp_path, lambda image, content: {
+        "image": image, "pose": str(np.ravel(content["Pose_Para"]).astype(np.float64)),
+        "shape": str(np.ravel(content["Shape_Para"])), "exp": str(np.ravel(content["Exp_Para"])),
+    })  # fmt: skip
+    assert any("\n" in row["shape"] for row in rows)
+    for found, wanted in zip(find_samples(write_csv(tree / "list.csv", rows)), find_samples(tree), strict=True):
+        np.testing.assert_allclose(read_annotation(found).shape, read_annotation(wanted).shape, rtol=1e-6)
+
+
 def test_find_samples_of_a_list_of_files_reads_mat_and_npy(tmp_path: Path) -> None:
     tree, _ = tree_and_rows(tmp_path, row_of)
     first, second = find_samples(tree)[:2]

@@ -3,15 +3,13 @@
 A row is an image, by its path from the list's folder, and its parameters:
 
 - ``pitch, yaw, roll, tx, ty, tz, f`` (rad, px, px/µm: 300W-LP's `Pose_Para`), or ``pose`` with all seven;
-- ``shape_0``, ``shape_1`` …, or ``shape`` with all numbers, and ``exp_0`` …, or ``exp`` or ``expression``: as many as the
-  model has;
+- ``shape_0``, ``shape_1`` …, or ``shape`` with all numbers, and ``exp_0`` …, or ``exp`` or ``expression``: as many as
+  the model has;
 - or ``parameters``: the path of a ``.mat`` with 300W-LP's keys, or of a ``.npy`` with one of `VECTORS`.
 
 In JSON, the rows are objects in a list, and several numbers are a list of them.
 """
 
-import csv
-import io
 import math
 import os
 import re
@@ -26,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.samples.csv_rows import scan_csv
 from uvgen.samples.landmark_tables import names_image
 from uvgen.storage.names import brief, printable
 from uvgen.storage.npy import read_npy
@@ -47,6 +46,7 @@ LIST_SUFFIXES = (".csv", ".json")
 _WHAT = "a list of images and parameters"
 _COLUMN = re.compile(r"(shape|id|exp|expression)(?:_para)?[ _-]?(\d{1,4})")
 _SHAPES, _EXPRESSIONS = ("shape", "id"), ("exp", "expression")
+_KNOWN = {"parameters", "pose", *POSE, *_SHAPES, *_EXPRESSIONS}
 _MOST_NUMBERS = 4096
 _MOST_BYTES = 1 << 20  # of a .npy
 
@@ -120,28 +120,24 @@ def _open(path: Path, size: int, time_ns: int) -> ParameterList:
 
 
 def _of_csv(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[int], Mapping[str, Any]]]:
-    delimiter = max(",;\t", key=text.split("\n", 1)[0].count)
-    try:
-        table = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(row)]
-    except csv.Error as error:
-        raise InputError(f"{path}: no readable CSV ({brief(error)}), expected {_WHAT}") from error
-    head = [cell.strip().lower() for cell in table[0]] if table else []
-    image = next((k for k, name in enumerate(head) if names_image(name)), None)
-    known = {"parameters", "pose", *POSE, *_SHAPES, *_EXPRESSIONS}
-    if image is None or not any(cell in known or _COLUMN.fullmatch(cell) for cell in head):
-        raise InputError(
-            f"{path}: columns {brief(', '.join(head))[:80] or 'none'}, expected image and {', '.join(POSE)}, "
-            "shape_0 …, exp_0 …, or image and parameters"
-        )
-    twice = [name for name, count in Counter(head).items() if count > 1 and name]
-    if twice:
-        raise InputError(f"{path}: column {brief(twice[0])[:40]} is there twice, expected each once")
-    file = head.index("parameters") if "parameters" in head else None
-    rows = tuple(_csv_row(row, head, image, file) for row in table[1:])
+    head: list[str] = []
+
+    def listed(row: list[str]) -> ListedRow:
+        if not head:
+            head.extend(_head(path, row))
+            return ListedRow("", "")
+        if len(row) != len(head):
+            return ListedRow("", "", f"{len(row)} cells, expected {len(head)}")
+        image = next(cell for name, cell in zip(head, row, strict=True) if names_image(name))
+        return ListedRow(image.strip(), row[head.index("parameters")].strip() if "parameters" in head else "")
+
+    rows, cells_of = scan_csv(path, text, _WHAT, listed)
+    if not rows:
+        _head(path, [])
 
     def values(row: int) -> Mapping[str, Any]:
-        cells = dict(zip(head, table[1 + row], strict=False))
-        found: dict[str, Any] = {name: cells[name] for name in known if cells.get(name, "").strip()}
+        cells = dict(zip(head, cells_of(1 + row), strict=False))
+        found: dict[str, Any] = {name: cell for name, cell in cells.items() if name in _KNOWN and cell.strip()}
         numbered: dict[str, dict[int, str]] = {}
         for name, cell in cells.items():
             if column := _COLUMN.fullmatch(name):
@@ -153,13 +149,21 @@ def _of_csv(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[int
             found[name] = [by_number[k] for k in order]
         return found
 
-    return rows, values
+    return tuple(rows[1:]), values
 
 
-def _csv_row(row: list[str], head: list[str], image: int, file: int | None) -> ListedRow:
-    if len(row) != len(head):
-        return ListedRow(row[image] if len(row) > image else "", "", f"{len(row)} cells, expected {len(head)}")
-    return ListedRow(row[image].strip(), row[file].strip() if file is not None else "")
+def _head(path: Path, row: list[str]) -> list[str]:
+    """The names of columns; InputError where they are not those of a list."""
+    head = [cell.strip().lower() for cell in row]
+    if not any(map(names_image, head)) or not any(cell in _KNOWN or _COLUMN.fullmatch(cell) for cell in head):
+        raise InputError(
+            f"{path}: columns {brief(', '.join(head))[:80] or 'none'}, expected image and {', '.join(POSE)}, "
+            "shape_0 …, exp_0 …, or image and parameters"
+        )
+    twice = [name for name, count in Counter(head).items() if count > 1 and name]
+    if twice:
+        raise InputError(f"{path}: column {brief(twice[0])[:40]} is there twice, expected each once")
+    return head
 
 
 def _of_json(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[int], Mapping[str, Any]]]:
