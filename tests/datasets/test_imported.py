@@ -1,15 +1,19 @@
 """Maps that other programs wrote: each layout becomes the shards that a build of the same samples gives."""
 
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import scipy.io as sio
 from click.testing import CliRunner
 from PIL import Image
+from support.builds import edit_index
 from support.toy import toy_model, write_tree
 
 from uvgen import (
@@ -36,6 +40,7 @@ from uvgen.datasets.imported import lay_on
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.geometry import affine_to_pose, pose_to_image
 from uvgen.samples.map_files import SCALES, find_maps, read_map
+from uvgen.storage.files import sha256_file
 
 Built = Callable[[str], tuple[Path, ShardReader]]
 SIZE = 64
@@ -226,6 +231,25 @@ def test_what_is_done_with_data_sets_is_done_with_imported_ones(
     assert verify_shards(out).problems
     with pytest.raises(InputError, match=r"made of another program's maps \(face3d\).*--maps-from"):
         repair_shards(out, model=model)
+
+
+def test_verify_of_imported_maps_compares_the_landmarks_with_them(
+    tmp_path: Path, model: MorphableModel, built: Built
+) -> None:
+    _, reader = built("face3d")
+    folder, out = write_maps(tmp_path / "maps", reader, "face3d"), tmp_path / "out"
+    import_maps(folder, out, model=model, config=replace(CONFIG, posmap_dtype="uint16"))
+    path = sorted(out.glob("*.h5"))[0]
+    with h5py.File(path, "r+") as file:
+        file["landmarks"][0, 30] += 1
+
+    def entry_fits(index: dict[str, Any]) -> None:
+        (entry,) = (entry for entry in index["shards"] if entry["file"] == path.name)
+        entry |= {"sha256": sha256_file(path), "size_bytes": path.stat().st_size}
+
+    edit_index(out, entry_fits)
+    (problem,) = verify_shards(out).problems
+    assert re.search(r"AFW_000_1_0: landmarks are off by 1\.0\d\d px from its map", problem) or "off by 0.99" in problem
 
 
 def test_import_maps_reports_each_bad_sample_and_keeps_the_others(
