@@ -30,11 +30,19 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 
 @click.command("build", cls=GroupedCommand)
 @option("--data", type=ANY_PATH, group=_INPUT,
-        help="300W-LP folder (AFW, HELEN, IBUG, LFPW in it), or a flat folder like AFLW2000-3D. "
+        help="300W-LP folder (AFW, HELEN, IBUG, LFPW in it), a flat folder like AFLW2000-3D, or a CSV or JSON list of "
+             "images and parameters. "
              "Without --data and --model: the built-in sample set and model.")  # fmt: skip
+@option("--maps-from", type=ANY_PATH, metavar="DIR", group=_INPUT,
+        help="Folder of crops and .npy position maps that face3d, PRNet_PyTorch or reshow's program wrote; --data then "
+             "names the images with .mat that they were made of, to find --maps-scale and --convention.")  # fmt: skip
+@option("--maps-layout", type=click.Choice(["face3d", "prnet_pytorch", "uvgen", "reshow"]), group=_INPUT,
+        help="Whose files those are; told by their names by default.")  # fmt: skip
+@option("--maps-scale", type=click.Choice(["px", "255", "256", "280", "281.6"]), group=_INPUT,
+        help="What those maps' values were divided by.  [default: px, or as found with --data]")  # fmt: skip
 @option("--model", "model_path", type=MODEL, group=_INPUT,
         help="Morphable model: uvgen's .h5 (see `uvgen model convert`), face3d's BFM.mat, or the word "
-             "builtin.")  # fmt: skip
+             "builtin.  [default: the one that `uvgen fit` or `uvgen synth` made the folder with]")  # fmt: skip
 @option("--subset", "subsets", multiple=True, metavar="NAME", group=_INPUT,
         help="Subset to take, repeatable; all of them by default.")  # fmt: skip
 @option("--flip/--no-flip", default=True, show_default=True, group=_INPUT,
@@ -99,6 +107,9 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 @verbose_option()
 def command(
     data: Path | None,
+    maps_from: Path | None,
+    maps_layout: str | None,
+    maps_scale: str | None,
     model_path: Path | str | None,
     subsets: tuple[str, ...],
     flip: bool,
@@ -129,6 +140,7 @@ def command(
     Example:
       uvgen build --data 300W_LP/ --model bfm.h5 --subset IBUG --out shards/
       uvgen build --subset IBUG --out shards/        # built-in model and samples
+      uvgen build --maps-from posmaps/ --model bfm.h5 --out shards/
 
     Afterwards it says how far the labels are from the annotated landmarks in the same files, and what is probably
     wrong where they are far.
@@ -137,7 +149,7 @@ def command(
     Exit status: 0 all written, 3 some samples skipped, 1 failed or no sample can be used, 2 wrong usage,
     130, 143, 129 interrupted.
     """
-    from uvgen import BuildConfig, build_shards, load_model
+    from uvgen import BuildConfig, build_shards, import_maps, load_model
     from uvgen.datasets.record import check_output
     from uvgen.progress import begin
 
@@ -151,6 +163,31 @@ def command(
             "compression": None if config_options["compression"] == "none" else config_options["compression"],
         }
     )
+    if maps_from is not None:
+        _check_maps_options(model_path)
+        with reported(quiet=quiet, verbose=verbose) as shown:
+            result = import_maps(
+                maps_from,
+                out,
+                model=load_model(model_path or "builtin", untrusted=untrusted),
+                layout=maps_layout,
+                scale=maps_scale,
+                convention=config.convention if _is_given("convention") else None,
+                originals=data,
+                config=config,
+                limit=limit,
+                weights=weights_path,
+                workers=workers or cores(),
+                retries=retries,
+                timeout=timeout,
+                on_error=on_error,
+                overwrite=overwrite,
+                progress=shown.shard_finished,
+            )
+        finish(out, result, quiet=quiet, verbose=verbose, as_json=as_json)
+        return
+    if maps_layout is not None or maps_scale is not None:
+        raise click.UsageError("--maps-layout and --maps-scale go with --maps-from")
     _check_inputs(data, model_path)
     if not dry_run:
         check_output(out, overwrite=overwrite)
@@ -163,7 +200,7 @@ def command(
             _print_plan(samples, config, out)
             return
         begin("reading the model")
-        model = load_model(model_path or "builtin", untrusted=untrusted)
+        model = _model(model_path, data, untrusted=untrusted)
         result = build_shards(
             samples,
             out,
@@ -185,9 +222,45 @@ def command(
     finish(out, result, quiet=quiet, verbose=verbose, as_json=as_json)
 
 
+_NOT_OF_MAPS = {
+    "subsets": "--subset", "flip": "--no-flip", "list_path": "--list", "exclude_path": "--exclude", "size": "--size",
+    "uv_size": "--uv-size", "maps": "--maps", "jitter": "--jitter", "seed": "--seed", "keep": "--keep",
+    "max_nme": "--max-nme", "implausible": "--implausible", "exif": "--exif", "filter": "--filter",
+    "augment": "--augment", "copies": "--copies", "dry_run": "--dry-run",
+}  # fmt: skip
+
+
+def _is_given(name: str) -> bool:
+    """Whether an option stands in the command line."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is click.core.ParameterSource.COMMANDLINE
+
+
+def _check_maps_options(model: Path | str | None) -> None:
+    """Options that ask for what finished crops and maps do not have."""
+    if model is None:
+        raise click.UsageError("missing --model: the one with the UV of the maps in --maps-from")
+    if given := [option for name, option in _NOT_OF_MAPS.items() if _is_given(name)]:
+        raise click.UsageError(f"{given[0]} does not go with --maps-from, whose crops and maps are finished")
+
+
+def _model(path: Path | str | None, data: Path | None, *, untrusted: bool) -> Any:
+    """The model that is named, or that a folder of samples says it was made with, or the built-in one of no folder."""
+    from uvgen import load_model
+    from uvgen.datasets.made_with import model_of_samples
+
+    if path is None and data is not None:
+        model = model_of_samples(data, untrusted=untrusted)
+        if model is not None:
+            return model
+    return load_model(path or "builtin", untrusted=untrusted)
+
+
 def _check_inputs(data: Path | None, model: Path | str | None) -> None:
     """Both are the built-in ones where neither is named."""
-    if data is not None and model is None:
+    from uvgen.datasets.made_with import says_its_model
+
+    if data is not None and model is None and not says_its_model(data):
         raise click.UsageError("missing --model: the parameters in --data belong to a model (bfm.h5, or builtin)")
     if data is None and model not in (None, "builtin"):
         raise click.UsageError("missing --data: the built-in samples belong to the built-in model alone")
@@ -204,7 +277,7 @@ def _samples(
 ) -> tuple[Any, Path]:
     """The samples that the options choose, counted before the work begins, and their folder."""
     from uvgen import find_samples
-    from uvgen.samples.find import exclude_samples, select_samples
+    from uvgen.samples.find import exclude_samples, folder_of, select_samples
     from uvgen.synth import builtin_samples
 
     root = builtin_samples() if data is None else data
@@ -213,7 +286,7 @@ def _samples(
         samples = select_samples(samples, read_names(list_path))
     if exclude_path is not None:
         samples = exclude_samples(samples, read_names(exclude_path))
-    return samples[:limit], root
+    return samples[:limit], folder_of(root)
 
 
 def _print_plan(samples: Any, config: Any, out: Path) -> None:

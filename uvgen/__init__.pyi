@@ -3,6 +3,7 @@ from .datasets.augmented import augment_shards
 from .datasets.build import build_shards
 from .datasets.config import BuildConfig, DatasetConfig
 from .datasets.export.run import ExportResult, export_shards
+from .datasets.imported import import_maps
 from .datasets.info import DatasetInfo, describe_shards
 from .datasets.merge import merge_shards
 from .datasets.open import open_shards
@@ -83,6 +84,7 @@ __all__ = [
     "find_samples",
     "fit_landmarks",
     "fit_photographs",
+    "import_maps",
     "landmark_texels",
     "landmark_weights",
     "load_model",

@@ -1,4 +1,4 @@
-"""`uvgen.fit_photographs` and `uvgen fit`: what comes of folders of photographs, whatever is wrong with some of them."""
+"""`uvgen.fit_photographs` and `uvgen fit`: what comes of folders of photographs, whatever is wrong with some."""
 
 import io
 import json
@@ -249,7 +249,7 @@ def test_other_folders_are_refused_before_any_work(photos: Path, tmp_path: Path)
         fit_photographs(photos, tmp_path / "out", overwrite=True)
     with pytest.raises(DatasetError, match="no images in it"):
         fit_photographs(tmp_path / "out", tmp_path / "new")
-    with pytest.raises(DatasetError, match="cannot be read .*, expected a folder of photographs"):
+    with pytest.raises(DatasetError, match=r"cannot be read .*, expected a folder of photographs"):
         fit_photographs(tmp_path / "nowhere", tmp_path / "new")
     assert not (tmp_path / "new").exists()
 

@@ -7,7 +7,7 @@ import pickle
 import shutil
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -34,8 +34,10 @@ from uvgen.meshes.files import write_obj, write_ply
 from uvgen.meshes.read import read_mesh
 from uvgen.models.formats import bfm2009, face3d, known, matlab
 from uvgen.models.from_mesh import _read_landmarks
-from uvgen.samples.find import Sample, select_samples
+from uvgen.samples.find import Sample, find_samples, select_samples
 from uvgen.samples.landmark_files import find_landmarks, read_landmarks
+from uvgen.samples.map_files import read_map
+from uvgen.samples.parameter_list import read_vector
 from uvgen.samples.read import EXTRAS, read_annotation, read_image
 from uvgen.shards.constants import CONSTANTS, constants_bytes, read_constants
 from uvgen.shards.index import DATASET_INDEX, Index
@@ -277,6 +279,27 @@ def _read_landmark_table(path: Path) -> None:
         assert found.isprintable(), "a message that cannot be printed on a line"
 
 
+def _parameter_lists(suffix: str) -> Callable[[Path], list[bytes]]:
+    rows = [{"image": "a.jpg", "pitch": 0.1, "yaw": 0.2, "roll": 0, "tx": 1, "ty": 2, "tz": 3, "f": 0.001,
+             "shape": "[1 2 3]", "exp_0": 1, "exp_1": 2},
+            {"image": "a.jpg", "pose": "1,2,3,4,5,6,7", "shape_0": 1, "shape_1": 2, "parameters": ""}]  # fmt: skip
+    if suffix == "csv":
+        texts = [";".join(row) + "\n" + ";".join(map(str, row.values())) for row in rows]
+    else:
+        texts = [json.dumps(rows), json.dumps({"samples": [{"image": "a", "pose": [1.0] * 7, "shape": [1, 2]}]})]
+    return lambda _: [text.encode() for text in texts]
+
+
+def _read_parameter_list(path: Path) -> None:
+    for sample in find_samples(path):
+        if sample.row is not None:
+            read_annotation(replace(sample, problem=""))
+
+
+def _beside_reshow(folder: Path) -> None:
+    np.save(folder / "a_cropped_uv_posmap.npy", np.arange(48.0).reshape(4, 4, 3))
+
+
 def _synth_indexes(_: Path) -> list[bytes]:
     return [json.dumps({"format": "uvgen-synth", "version": 1, "seed": 3, "size": 450, "model": "x"}).encode()]
 
@@ -422,6 +445,15 @@ READERS = (
                              ("mat", mutators.mat))),
     *(Reader(f"landmark_table_{suffix}", f"a.{suffix}", _landmark_tables(suffix), _read_landmark_table, mutate)
       for suffix, mutate in (("csv", mutators.text), ("json", mutators.as_json), ("xml", mutators.text))),
+    *(Reader(f"parameters_{suffix}", f"a.{suffix}", _parameter_lists(suffix), _read_parameter_list, mutate)
+      for suffix, mutate in (("csv", mutators.text), ("json", mutators.as_json))),
+    Reader("position_map", "a.npy",
+           lambda _: [_stored(np.save, np.arange(192, dtype=kind).reshape(8, 8, 3)) for kind in ("f4", "f8", ">f2")],
+           lambda path: read_map(Sample("a", "a", None, path), "face3d"), mutators.npy),
+    Reader("reshow_mat", "a_bbox_info.mat", lambda _: [_stored(sio.savemat, {"Tform": np.eye(3)})],
+           lambda path: read_map(Sample("a", "a", None, path.with_name("a_cropped_uv_posmap.npy")), "reshow"),
+           mutators.mat, beside=_beside_reshow),
+    Reader("parameters_npy", "a.npy", lambda _: [_stored(np.save, np.arange(235.0))], read_vector, mutators.npy),
     Reader("obj", "a.obj", _meshes("obj"), read_mesh, mutators.text),
     Reader("ply", "a.ply", _meshes("ply"), read_mesh, mutators.text),
     Reader("off", "a.off", _meshes("off"), read_mesh, mutators.text),

@@ -156,7 +156,7 @@ def test_find_landmarks_of_a_wrong_table_names_it(tmp_path: Path, name: str, con
         ("t.csv", csv_with_header({"a.jpg": POINTS})[:-40], r"t\.csv, row 2: 1\d\d cells, expected 138; is it cut"),
         ("t.csv", csv_without({"a.jpg": POINTS[:67]}), r"t\.csv, row 1: 67 points, expected 5, .* of .*a\.jpg"),
         ("t.csv", csv_without({"a.jpg": POINTS}) + ";1", r"row 1: 137 numbers after the image"),
-        ("t.csv", csv_with_header({"a.jpg": POINTS})[:-3] + "no", r"'\\S*no', expected a number"),
+        ("t.csv", csv_with_header({"a.jpg": POINTS})[:-3] + "no", r"'\S*no', expected a number"),
         ("t.json", '{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 1, "keypoints": [1]}]}',
          r"annotation 0: 1 numbers, expected x, y, v"),
         ("t.json", '{"a": [[1, 2], [3]]}', r"t\.json, a: .*expected numbers"),

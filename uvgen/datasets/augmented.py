@@ -188,6 +188,11 @@ def _mirror(
         check_model(model, source, config)
     if not augmentation.flip:
         return None
+    if not config.build.has_parameters:
+        raise InputError(
+            f"flip: {source} holds maps of another program without parameters to make mirrored ones of, expected an "
+            "augmentation without flips"
+        )
     if model is None:
         raise InputError("flip: needs the shards' model, which says where texels mirror; give model")
     return TexelMirror.of_model(model, config.build.uv_size, config.build.convention)

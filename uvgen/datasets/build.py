@@ -30,7 +30,7 @@ from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.samples.files import files_sha256
-from uvgen.samples.find import Sample, exclude_samples, find_samples, select_samples, unread_folders
+from uvgen.samples.find import Sample, exclude_samples, find_samples, folder_of, select_samples, unread_folders
 
 
 def build_shards(
@@ -58,8 +58,8 @@ def build_shards(
     Parameters
     ----------
     data : path-like, sequence of Sample, or None
-        Folder like 300W-LP's or AFLW2000-3D's; or samples as `uvgen.find_samples` lists them; or None for the built-in
-        sample set, which is made on first use.
+        Folder like 300W-LP's or AFLW2000-3D's; or a CSV or JSON list of images and parameters; or samples as
+        `uvgen.find_samples` lists them; or None for the built-in sample set, which is made on first use.
     out : path-like
         Folder for the shards and `dataset.json`.
     model : MorphableModel or path-like, optional
@@ -118,6 +118,8 @@ def build_shards(
     """
     config = config or BuildConfig()
     config.check()
+    if not config.has_parameters:
+        raise InputError(f"maps_from: {config.maps_from}, expected none: uvgen.import_maps takes finished maps")
     check_run(workers, on_error, retries=retries, timeout=timeout)
     out = Path(os.path.abspath(out))  # workers may have another working folder
     check_output(out, overwrite=overwrite)
@@ -182,7 +184,7 @@ def _inputs(
     if model is None:
         raise InputError("model: none, expected the one that the samples' parameters belong to")
     if isinstance(data, str | os.PathLike):
-        root = data if root is None else root
+        root = folder_of(data) if root is None else root
         data = find_samples(data, subsets, flip=flip)
     elif subsets:
         raise InputError("subsets: given with a list of samples, expected a folder to choose from")

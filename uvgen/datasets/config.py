@@ -17,6 +17,7 @@ from uvgen.geometry import CONVENTIONS
 from uvgen.images.codecs import JPEG_QUALITY
 from uvgen.images.crop import JITTER
 from uvgen.images.filters import FILTERS
+from uvgen.samples.map_files import LAYOUTS
 from uvgen.samples.read import EXIF, EXTRAS
 from uvgen.shards.index import DATASET_INDEX, Index
 
@@ -67,6 +68,11 @@ class BuildConfig:
         Augmented samples from each image.
     filter : {"area", "bilinear"}
         How images are sampled where crops shrink them, see `uvgen.warp_image`.
+    maps_from : str or None
+        Crops and maps are another program's, in this layout of `uvgen.samples.map_files`; samples have no shape and
+        expression parameters then.
+    maps_scale : float
+        What such maps' values were divided by.
     """
 
     size: int = 256
@@ -87,6 +93,13 @@ class BuildConfig:
     augmentation: Augmentation | None = None
     copies: int = 1
     filter: str = "area"
+    maps_from: str | None = None
+    maps_scale: float = 1.0
+
+    @property
+    def has_parameters(self) -> bool:
+        """Whether samples have shape and expression parameters, from which their maps can be made again."""
+        return self.maps_from is None
 
     def to_plain(self) -> dict[str, Any]:
         """As it is stored: plain values, an augmentation as its ranges; both keys are omitted where there is none."""
@@ -96,6 +109,8 @@ class BuildConfig:
             del content["augmentation"], content["copies"]
         else:
             content["augmentation"] = self.augmentation.to_plain()
+        if self.maps_from is None:
+            del content["maps_from"], content["maps_scale"]
         return content
 
     @classmethod
@@ -135,6 +150,14 @@ class BuildConfig:
             raise InputError(f"max_nme: {self.max_nme}, expected a share above 0 (0.05 is 5 %), or None")
         if self.augmentation is None and self.copies != 1:
             raise InputError(f"copies: {self.copies}, expected 1 without an augmentation: they would all be the same")
+        if self.maps_from is not None:
+            choice(self.maps_from, "maps_from", tuple(LAYOUTS))
+            if self.augmentation is not None or self.maps != "stored" or self.keep or self.max_nme is not None:
+                raise InputError(
+                    "maps_from: given with augmentation, maps, keep or max_nme, which need the samples' parameters; "
+                    "expected none of them"
+                )
+        number_in(self.maps_scale, "maps_scale", 1, 1e4)
         if not (is_number(self.jitter) and 0 <= self.jitter < 1):
             raise InputError(f"jitter: {self.jitter}, expected 0 (none) to below 1; {JITTER} is usual")
 

@@ -1,10 +1,12 @@
 """Which fields the samples of a data set have."""
 
 import dataclasses
+import json
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from uvgen._version import __version__
 from uvgen.augment.values import Augmentation
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.source import stored_fields
@@ -48,9 +50,7 @@ def build_fields(config: BuildConfig, model: MorphableModel, survey: "Survey", *
     return {
         "image": images,
         **({"posmap": maps} if config.maps == "stored" else {}),
-        "shape": Field("float32", (model.n_shape,)),
-        "expression": Field("float32", (model.n_expression,)),
-        "pose": Field("float32", (7,), attributes={"content": "pitch yaw roll (rad) tx ty tz (px) f (px/um)"}),
+        **_parameters(config, model),
         "image_to_crop": Field("float64", (3, 3), attributes={"content": "image to crop similarity, before mirroring"}),
         "crop_pose": Field("float32", (7,), attributes={"content": "pose of the face as the crop shows it"}),
         "image_height": Field("int32", (), attributes={"unit": "px"}),
@@ -62,6 +62,31 @@ def build_fields(config: BuildConfig, model: MorphableModel, survey: "Survey", *
         "name": Field("str", ()),
         "source": Field("str", ()),
         **(AUGMENTED if config.augmentation is not None else {}),
+    }
+
+
+def _parameters(config: BuildConfig, model: MorphableModel) -> dict[str, Field]:
+    """The model's parameters; of maps that another program made, a pose of the mean face alone."""
+    content = "pitch yaw roll (rad) tx ty tz (px) f (px/um)"
+    if not config.has_parameters:
+        return {"pose": Field("float32", (7,), attributes={"content": f"{content}, of the mean face on the landmarks"})}
+    return {
+        "shape": Field("float32", (model.n_shape,)),
+        "expression": Field("float32", (model.n_expression,)),
+        "pose": Field("float32", (7,), attributes={"content": content}),
+    }
+
+
+def shard_attributes(config: BuildConfig, model: MorphableModel) -> dict[str, Any]:
+    """What a shard's file says of all its samples."""
+    return {
+        "uvgen": __version__,
+        "size": config.size,
+        "model": model.name,
+        "model_sha256": model.content_sha256,
+        "config": json.dumps(config.to_plain(), sort_keys=True),
+        "convention": config.convention,
+        "pixel_frame": "pixel centres at integers, first pixel (0, 0), x right, y down, z toward the viewer",
     }
 
 
@@ -95,7 +120,10 @@ def required_fields(config: DatasetConfig) -> tuple[str, ...]:
     stored = ("posmap",) if config.build.maps == "stored" else ()
     kept = tuple(f"{name}_parameters" for name in config.build.keep)
     drawn = tuple(AUGMENTED) if config.augmentation is not None else ()
-    return ("image", *stored, *MAP_PARAMETERS, "crop_pose", *_POINTS, "name", "source", *kept, *drawn)
+    made_of = tuple(
+        name for name in MAP_PARAMETERS if config.build.has_parameters or name not in ("shape", "expression")
+    )
+    return ("image", *stored, *made_of, "crop_pose", *_POINTS, "name", "source", *kept, *drawn)
 
 
 def odd_codes(config: DatasetConfig, attributes: Mapping[str, Any]) -> str:

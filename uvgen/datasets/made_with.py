@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from uvgen.errors import InputError, ModelError
 from uvgen.fitting.folder import FIT_INDEX
@@ -32,23 +33,39 @@ def model_of_samples(folder: str | os.PathLike[str], *, untrusted: bool = False)
     InputError
         Where it says a model that is not there any more, or has changed.
     """
+    stated = _stated(folder)
+    if stated is None:
+        return None
+    try:
+        model = load_model(BUILTIN if stated.file is None else stated.file, untrusted=untrusted)
+    except ModelError as error:
+        raise InputError(f"model: none; {stated.where} says {stated.file}, but {error}; give model") from error
+    if model.content_sha256 == stated.sha256:
+        return model
+    what = f"{stated.name}, expected its file" if stated.file is None else f"{stated.file}, which has changed since"
+    raise InputError(f"model: none; {stated.where} says {what}; give model")
+
+
+def says_its_model(folder: str | os.PathLike[str]) -> bool:
+    """Whether `model_of_samples` has something to go by."""
+    return _stated(folder) is not None
+
+
+class _Stated(NamedTuple):
+    where: Path
+    name: str
+    file: str | None
+    sha256: str
+
+
+def _stated(folder: str | os.PathLike[str]) -> _Stated | None:
     for name in (FIT_INDEX, SYNTH_INDEX):
         path = Path(folder) / name
         try:
             content = parse_json(read_text(path, "what uvgen wrote"))
-            stated, sha256 = content["model"], content["model_sha256"]
-            file = content.get("model_file")
+            found = _Stated(path, content["model"], content.get("model_file"), content["model_sha256"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError):
             continue
-        if not isinstance(file, str | None) or not isinstance(stated, str):
-            continue
-        try:
-            model = load_model(file if file is not None else BUILTIN, untrusted=untrusted)
-        except ModelError as error:
-            raise InputError(f"model: none; {path} says {file}, which cannot be used ({error}); give model") from error
-        if model.content_sha256 == sha256:
-            return model
-        if file is not None:
-            raise InputError(f"model: none; {path} says {file}, which has changed since; give model")
-        raise InputError(f"model: none; {path} says {stated}, expected its file; give model")
+        if isinstance(found.name, str) and isinstance(found.file, str | None):
+            return found
     return None

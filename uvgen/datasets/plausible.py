@@ -42,7 +42,7 @@ def check_counts(sample: Sample, annotation: Annotation, model: MorphableModel) 
     ):
         if found != expected:
             raise SampleError(
-                f"{sample.parameters}: {found} {what} parameters, {model.name} has {expected} components; "
+                f"{sample.stated_in}: {found} {what} parameters, {model.name} has {expected} components; "
                 "use the model that the parameters were fitted with"
             )
 
@@ -52,7 +52,7 @@ def check_pose(sample: Sample, pose: NDArray[np.floating[Any]]) -> None:
     scale, angles = float(pose[6]), pose[:3].astype(np.float64)
     if scale <= 0:
         raise SampleError(
-            f"{sample.parameters}: a scale of {scale:.4g} px/µm turns the face inside out, expected more than 0; "
+            f"{sample.stated_in}: a scale of {scale:.4g} px/µm turns the face inside out, expected more than 0; "
             "is the last number of Pose_Para the scale?"
         )
     if not np.abs(pose[3:]).max() <= MOST:
@@ -63,12 +63,12 @@ def check_pose(sample: Sample, pose: NDArray[np.floating[Any]]) -> None:
     text = ", ".join(f"{angle:.4g}" for angle in angles)
     if np.abs(angles).max() > MOST_RAD:
         raise SampleError(
-            f"{sample.parameters}: angles of {text} (pitch, yaw, roll), expected radians of -2π to 2π; "
+            f"{sample.stated_in}: angles of {text} (pitch, yaw, roll), expected radians of -2π to 2π; "
             "are they in degrees? Multiply them by π/180"
         )
     if math.cos(angles[0]) * math.cos(angles[1]) < _AWAY:  # the rotated z axis' own z
         raise SampleError(
-            f"{sample.parameters}: angles of {text} rad (pitch, yaw, roll) turn the face away, expected one that "
+            f"{sample.stated_in}: angles of {text} rad (pitch, yaw, roll) turn the face away, expected one that "
             "is seen; are they in degrees, or in another order?"
         )
 
@@ -92,7 +92,7 @@ def check_deviations(sample: Sample, what: str, values: NDArray[Any], std: NDArr
     if len(out) and out.max() > MOST_DEVIATIONS:
         k = int(out.argmax())
         raise SampleError(
-            f"{sample.parameters}: {what} parameter {k} is {values[k]:.4g}, {out[k]:.0f} standard deviations out, "
+            f"{sample.stated_in}: {what} parameter {k} is {values[k]:.4g}, {out[k]:.0f} standard deviations out, "
             f"expected {MOST_DEVIATIONS:g} at most; is it of another model, or a fit that failed?"
         )
 
@@ -105,6 +105,6 @@ def check_face_size(sample: Sample, landmarks: NDArray[np.float64], image_shape:
     units = [text for factor, text in _UNITS.items() if SMALLEST_FACE_PX <= face * factor <= most]
     cause = f"its scale seems {units[0]}; it counts px/µm" if units else "is Pose_Para of this image?"
     raise SampleError(
-        f"{sample.parameters}: the face is {face:.3g} px large in an image of {image_shape[1]}×{image_shape[0]}, "
+        f"{sample.stated_in}: the face is {face:.3g} px large in an image of {image_shape[1]}×{image_shape[0]}, "
         f"expected {SMALLEST_FACE_PX:g} to {most:g}; {cause}"
     )

@@ -29,7 +29,7 @@ from uvgen.errors import DatasetError, InputError, SettingsError
 from uvgen.jobs.run import RETRIES, Job, check_run, run, same_workers
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
-from uvgen.samples.find import Sample, find_samples
+from uvgen.samples.find import Sample, find_samples, folder_of
 from uvgen.shards.constants import CONSTANTS, constants_bytes, read_constants
 from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry, data_folder
 from uvgen.storage.files import has_sha256, replaced_on_success
@@ -271,6 +271,11 @@ def _plan_build(
     def constants() -> Mapping[str, NDArray[Any]]:
         return constants_of(model, build, weights)
 
+    if bad and not build.has_parameters:
+        raise InputError(
+            f"{folder}: was made of another program's maps ({build.maps_from}), expected a set of samples; delete the "
+            "damaged shards and run the same `uvgen build --maps-from` again"
+        )
     if not bad:
         return _Plan(BuildJob(folder, folder, model, None, build, Survey(), "skip"), [], _without_samples, constants)
     if data is None:
@@ -280,7 +285,7 @@ def _plan_build(
 
         data = builtin_samples()
     if isinstance(data, str | os.PathLike):
-        root = data if root is None else root
+        root = folder_of(data) if root is None else root
         data = find_samples(data)
     samples = _samples_of(folder, index, config, data, root)
     survey = survey_samples(samples, model, build, **how)

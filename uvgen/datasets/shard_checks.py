@@ -16,7 +16,9 @@ from uvgen.errors import DatasetError, InputError
 from uvgen.fixed_point import decode
 from uvgen.geometry import pose_to_image
 from uvgen.maps.labels import crop_pose
+from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 from uvgen.maps.position_mapper import PositionMapper
+from uvgen.shards.constants import read_constants
 from uvgen.shards.index import Index, ShardEntry
 from uvgen.shards.shard import OpenShard
 from uvgen.storage.files import sha256_file
@@ -67,7 +69,9 @@ def shard_problems(
                 problems = _check_fields(shard, entry, config)
             if not problems:
                 problems = _check_values(shard)
-            if not problems and mapper is not None:
+            if not problems and not config.build.has_parameters:
+                problems = _check_read_landmarks(shard, folder, config)
+            elif not problems and mapper is not None:
                 problems = _check_labels(shard, mapper)
             return problems or _check_nme(shard)
     except DatasetError as error:
@@ -87,7 +91,8 @@ def _check_fields(shard: OpenShard, entry: ShardEntry, config: DatasetConfig) ->
 
 def _check_values(shard: OpenShard) -> list[str]:
     problems = []
-    for name in ("shape", "expression", "pose", "image_to_crop", "crop_pose", "landmarks"):
+    names = ("shape", "expression", "pose", "image_to_crop", "crop_pose", "landmarks")
+    for name in (name for name in names if name in shard.fields):
         values = shard.column(name)
         if not np.isfinite(values).all():
             problems.append(f"{name} holds NaN or infinity")
@@ -141,6 +146,22 @@ def _check_draws(shard: OpenShard) -> list[str]:
                 problems.append(f"{name}: flipped is {bool(flipped)}, its augmentation says otherwise")
         except InputError as error:
             problems.append(f"{name}: {error}")
+    return problems
+
+
+def _check_read_landmarks(shard: OpenShard, folder: Path, config: DatasetConfig) -> list[str]:
+    """Whether landmarks that were read from maps are those of the stored maps."""
+    weights = LandmarkWeights.of_constants(read_constants(folder, config.build.uv_size))
+    attributes = shard.attributes["posmap"]
+    texel = attributes.get("rounding", attributes.get("scale_factor", 0) / 2)
+    tolerance = texel * np.abs(weights.weights).sum(axis=1).max() + _FLOAT_TOLERANCE
+    problems = []
+    for k, (name, stored) in enumerate(zip(shard.texts("name"), shard.column("landmarks"), strict=True)):
+        if _flipped(shard)[k]:
+            continue
+        found = read_landmarks(decode(shard.read("posmap", k), attributes), weights)
+        if not (apart := np.abs(found - stored).max()) <= tolerance:
+            problems.append(f"{name}: landmarks are off by {apart:.3f} px from its map")
     return problems
 
 

@@ -1,6 +1,5 @@
 """One process's share of a build: reads samples, makes crops and maps in batches, writes whole shards."""
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,12 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen._version import __version__
 from uvgen.augment.sample import crop_augmented
 from uvgen.augment.values import AugmentationDraw
 from uvgen.datasets.annotations import annotated_in_crop, label_nme
 from uvgen.datasets.config import BuildConfig
-from uvgen.datasets.fields import MAP_PARAMETERS, build_fields
+from uvgen.datasets.fields import MAP_PARAMETERS, build_fields, shard_attributes
 from uvgen.datasets.plan import ShardTask
 from uvgen.datasets.plausible import check_counts, check_deviations, check_face_size, check_labels, check_pose
 from uvgen.datasets.record import ShardResult
@@ -127,7 +125,7 @@ class _Builder:
             self.fields,
             job.config.compression,
             counted((len(part), self._batch(part, task.copy, skip)) for part in parts),
-            self._attributes(),
+            shard_attributes(job.config, self.model),
             expected=task.expected,
         )
         return ShardResult(entry, tuple(skipped), tuple(self.remarks))
@@ -242,7 +240,7 @@ class _Builder:
             near |= np.array([(photograph_of(one.sample.name) or ("", 0))[1] > 0 for one in kept])
         for k in np.flatnonzero(~near).tolist():
             skip(kept[k].sample, SampleError(
-                f"{kept[k].sample.parameters}: a label NME of {nme[k]:.2%}, expected {most:.2%} at most (max_nme)"
+                f"{kept[k].sample.stated_in}: a label NME of {nme[k]:.2%}, expected {most:.2%} at most (max_nme)"
             ))  # fmt: skip
         return near
 
@@ -292,7 +290,7 @@ class _Builder:
         for name, n in self.job.survey.extras:
             found = (annotation.extras or {}).get(name)
             if found is not None and len(found) != n:
-                raise SampleError(f"{sample.parameters}: {EXTRAS[name]} has {len(found)} numbers, expected {n}")
+                raise SampleError(f"{sample.stated_in}: {EXTRAS[name]} has {len(found)} numbers, expected {n}")
         return annotation
 
     def _image_landmarks(self, sample: Sample, annotation: Annotation, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -318,24 +316,13 @@ class _Builder:
         try:
             return crop_similarity(landmarks, config.size, draw, jitter=config.jitter, convention=config.convention)
         except InputError as error:
-            raise SampleError(f"{sample.parameters}: {error}") from error
-
-    def _attributes(self) -> dict[str, Any]:
-        return {
-            "uvgen": __version__,
-            "size": self.job.config.size,
-            "model": self.model.name,
-            "model_sha256": self.model.content_sha256,
-            "config": json.dumps(self.job.config.to_plain(), sort_keys=True),
-            "convention": self.job.config.convention,
-            "pixel_frame": "pixel centres at integers, first pixel (0, 0), x right, y down, z toward the viewer",
-        }
+            raise SampleError(f"{sample.stated_in}: {error}") from error
 
 
 def _range_error(sample: Sample, config: BuildConfig) -> SampleError:
     if config.posmap_dtype == "float32":
-        return SampleError(f"{sample.parameters}: its map overflows float32; check the parameters")
-    return FixedPoint.for_crop(config.size).range_error(f"{sample.parameters}: its map")
+        return SampleError(f"{sample.stated_in}: its map overflows float32; check the parameters")
+    return FixedPoint.for_crop(config.size).range_error(f"{sample.stated_in}: its map")
 
 
 def _relative(path: Path | None, root: Path) -> str:

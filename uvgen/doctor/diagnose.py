@@ -99,6 +99,7 @@ def diagnose(
     """
     from uvgen.errors import InputError
     from uvgen.models.load import BUILTIN, load_model
+    from uvgen.samples.parameter_list import is_list
 
     facts, findings = check_machine()
     if path is not None and path != BUILTIN and not Path(path).exists():
@@ -107,7 +108,7 @@ def diagnose(
         if model is not None:
             raise InputError("model: goes with a data set or a folder of samples, or is itself the path")
         return Diagnosis(MACHINE, "", facts, _sorted(findings))
-    if path == BUILTIN or (Path(path).is_file() and Path(path).name != DATASET_INDEX):
+    if path == BUILTIN or (Path(path).is_file() and Path(path).name != DATASET_INDEX and not is_list(path)):
         if model is not None:
             raise InputError(f"model: given with {path}, which is a file; expected a folder with it")
         from uvgen.doctor.models import check_model_file

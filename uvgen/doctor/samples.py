@@ -6,7 +6,7 @@ from pathlib import Path
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.survey import survey_samples
 from uvgen.doctor.checks import Finding
-from uvgen.errors import DatasetError, SampleError
+from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.find import Sample, find_samples, unread_folders
 from uvgen.samples.read import read_annotation, read_image
@@ -33,7 +33,7 @@ def check_samples(path: Path, model: MorphableModel | None = None, *, deep: bool
     """
     try:
         samples = find_samples(path)
-    except DatasetError as error:
+    except (DatasetError, InputError) as error:
         return [Finding("UV301", str(error))]
     findings = []
     for code, odd in (

@@ -90,7 +90,10 @@ class SampleTable:
         if "label_nme" in reader.fields:
             nme, (repeated, _) = reader.column("label_nme").copy(), _repeated(reader, names)
         nme[repeated] = np.nan
-        shape, expression = reader.column("shape"), reader.column("expression")
+        shape, expression = (
+            reader.column(name) if name in reader.fields else np.zeros((n, 0), np.float32)  # maps of another program
+            for name in ("shape", "expression")
+        )
         numbers = {
             "shape": _length(shape, None if model is None else model.shape_std),
             "expression": _length(expression, None if model is None else model.expression_std),
@@ -173,7 +176,7 @@ def _length(parameters: NDArray[np.floating[Any]], std: NDArray[np.floating[Any]
     """(N,) root mean square of parameters (N, k) in standard deviations: of the model, or of the set itself."""
     scale = parameters.std(axis=0, dtype=np.float64) if std is None else np.asarray(std, np.float64)
     known = np.isfinite(scale) & (scale > 1e-12 * np.abs(scale).max(initial=1e-300))
-    if not known.any():
+    if not parameters.shape[1] or not known.any():
         return np.zeros(len(parameters))
     squares = np.zeros(len(parameters))
     for k in np.flatnonzero(known):  # one by one: all at once would be as large again in float64

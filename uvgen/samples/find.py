@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from uvgen.errors import DatasetError, InputError
+from uvgen.samples.parameter_list import is_list, open_list, place_of
 from uvgen.storage.names import brief, printable
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -37,6 +38,8 @@ class Sample:
         The image and its ``.mat``.
     problem : str
         Why the sample cannot be used, where that was seen when it was found; reading it raises this.
+    row : int or None
+        Where `parameters` is a list of many samples' (see `uvgen.samples.parameter_list`): which row is this one's.
     """
 
     name: str
@@ -44,6 +47,12 @@ class Sample:
     image: Path | None
     parameters: Path | None
     problem: str = ""
+    row: int | None = None
+
+    @property
+    def stated_in(self) -> str:
+        """Where its parameters are, for messages."""
+        return f"{self.parameters}" if self.row is None else f"{self.parameters}, row {self.row + 1}"
 
     @property
     def flipped(self) -> bool:
@@ -88,7 +97,8 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
     Parameters
     ----------
     root : path-like
-        Folder with subset folders, or with the images themselves.
+        Folder with subset folders, or with the images themselves; or a list of images and parameters, CSV or JSON, see
+        `uvgen.samples.parameter_list`.
     subsets : sequence of str
         Which subsets; none means all. ``"IBUG"`` brings ``IBUG_Flip`` along where `flip` is true;
         ``"IBUG_Flip"`` means that alone.
@@ -107,6 +117,8 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
         (the message lists those that are), or nothing is left to take.
     """
     root = Path(os.path.abspath(root))  # workers may have another working folder
+    if is_list(root):
+        return _listed_samples(root, subsets, flip=flip)
     folders = _subset_folders(root)
     there = list(dict.fromkeys(printable(folder.name) for folder in folders))
     if unknown := [name for name in subsets if _same(name) not in map(_same, there)]:
@@ -133,9 +145,44 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
     ]
 
 
+def folder_of(data: str | os.PathLike[str]) -> Path:
+    """The folder that samples' paths are relative to: of a list, the one that it lies in."""
+    path = Path(os.path.abspath(data))
+    return path.parent if is_list(path) else path
+
+
+def _listed_samples(path: Path, subsets: Sequence[str], *, flip: bool) -> list[Sample]:
+    """Samples of a list; a second face of an image has the image's name and a number."""
+    found, seen = list[Sample](), Counter[str]()
+    for number, row in enumerate(open_list(path).rows):
+        name, subset, image, file, problem = place_of(row, path)
+        seen[name] += 1
+        name = name if seen[name] == 1 else f"{name}_face{seen[name]}"
+        problem = f"{path}, row {number + 1}: {problem}" if problem else ""
+        sample = Sample(name, subset, image, path if file is None else file, problem, number if file is None else None)
+        if (flip or not sample.flipped) and (
+            not subsets or subset in subsets or (flip and _unflipped(subset) in subsets)
+        ):
+            found.append(sample)
+    if not found:
+        there = ", ".join(sorted({place_of(row, path)[1] for row in open_list(path).rows}))
+        raise DatasetError(f"{path}: no row of {', '.join(subsets) or 'it is not mirrored'}; there are {brief(there)}")
+    counts = Counter(sample.name for sample in found)
+    return sorted(
+        (
+            sample if counts[sample.name] == 1
+            else replace(sample, problem=f"{sample.stated_in}: another row has this name too; name images otherwise")
+            for sample in found
+        ),
+        key=lambda sample: (sample.subset, sample.name),
+    )  # fmt: skip
+
+
 def unread_folders(root: str | os.PathLike[str]) -> list[Path]:
     """Folders with images that `find_samples` does not look into: deeper than one level."""
     root = Path(os.path.abspath(root))
+    if is_list(root):
+        return []
     return [inner for folder in _folders_in(root) for inner in _folders_in(folder) if _stems(inner)]
 
 

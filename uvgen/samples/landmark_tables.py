@@ -15,18 +15,18 @@ An image is found by its path's end: the entry that shares most folders with it,
 """
 
 import codecs
-import csv
-import io
 import math
+import os
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from uvgen.errors import InputError
+from uvgen.samples.csv_rows import scan_csv
 from uvgen.samples.landmark_schemes import FaceLandmarks, face_of
 from uvgen.storage.names import brief, printable
 from uvgen.storage.plain_json import parse_json
@@ -34,13 +34,18 @@ from uvgen.storage.reading import read_file
 from uvgen.storage.text import MOST_BYTES, decode_text, read_text
 
 _MOST_CELLS = 4096  # of a row
-IMAGE_COLUMNS = ("image", "imagename", "imagepath", "filename", "filepath", "file", "path", "name", "img", "frame")
+_IMAGE_COLUMNS = ("image", "imagename", "imagepath", "filename", "filepath", "file", "path", "name", "img", "frame")
 _COLUMN = re.compile(
     r"(?:.*[^a-z0-9])?(?:(x|y|score|s|conf|confidence|v)[ _-]?(\d{1,4})|(\d{1,4})[ _-](x|y|score|s|v))"
 )
 _CVAT_CENTER = 0.5
 _OCCLUDED = 0.5
 _Entry = tuple[str, Callable[[], FaceLandmarks]]
+
+
+def names_image(column: str) -> bool:
+    """Whether a table's column, or an object's key, is the one that names an image."""
+    return column.strip().lower().replace("_", "").replace(" ", "") in _IMAGE_COLUMNS
 
 
 class LandmarkTable:
@@ -76,8 +81,8 @@ class LandmarkTable:
 
 def _parts(name: str) -> tuple[str, ...]:
     """A path's parts, the last without its suffix, whatever system wrote it."""
-    path = PurePosixPath(name.strip().replace("\\", "/") or "?")
-    return (*path.parts[:-1], path.stem) if path.parts else ("?",)
+    parts = [part for part in name.strip().replace("\\", "/").split("/") if part not in ("", ".")]
+    return (*parts[:-1], os.path.splitext(parts[-1])[0]) if parts else ("?",)
 
 
 def _common(a: Sequence[str], b: Sequence[str]) -> int:
@@ -117,52 +122,65 @@ def read_table(path: Path) -> LandmarkTable:
 
 
 def _csv(path: Path, text: str) -> Iterator[_Entry]:
-    delimiter = max(",;\t", key=text.split("\n", 1)[0].count)
-    try:
-        table = list(csv.reader(io.StringIO(text), delimiter=delimiter))
-    except csv.Error as error:
-        raise InputError(f"{path}: no readable CSV ({brief(error)}), expected image, x_0, y_0, x_1, y_1 …") from error
-    rows = [row for row in table if any(cell.strip() for cell in row)]
-    if not rows:
-        return
-    head = [cell.strip().lower() for cell in rows[0]]
-    if len(rows[0]) > 1 and all(_is_number(cell) for cell in rows[0][1:]):
-        yield from (_row(path, number, row, 0, None) for number, row in enumerate(rows, 1))
-        return
+    columns: list[_Columns] = []
+
+    def name_of(row: list[str]) -> str:
+        if not columns:
+            columns.append(_columns(path, row))
+        image = columns[0].image
+        return row[image] if len(row) > image else "?"
+
+    names, cells_of = scan_csv(path, text, "image, x_0, y_0, x_1, y_1 …", name_of)
+    for row in range(columns[0].first if columns else 0, len(names)):
+        yield names[row], _csv_reader(f"{path}, row {row + 1}", cells_of, row, columns[0])
+
+
+class _Columns(NamedTuple):
+    """Where a CSV's first face is, which column names the image, and those of each point's x, y and score (or -1)."""
+
+    first: int
+    image: int
+    points: list[list[int]] | None  # None: x, y after the image
+
+
+def _columns(path: Path, row: list[str]) -> _Columns:
+    """What the first row says, which may be a face already."""
+    if len(row) > 1 and all(_is_number(cell) for cell in row[1:]):
+        return _Columns(0, 0, None)
     columns: dict[tuple[str, int], int] = {}
-    for k, cell in enumerate(head):
-        if found := _COLUMN.fullmatch(cell):
+    for k, cell in enumerate(row):
+        if found := _COLUMN.fullmatch(cell.strip().lower()):
             kind, number = (found[1], found[2]) if found[1] else (found[4], found[3])
             columns.setdefault((kind[0] if kind[0] in "xy" else "score", int(number)), k)
-    names = [k for k, cell in enumerate(head) if cell.replace("_", "").replace(" ", "") in IMAGE_COLUMNS]
+    names = [k for k, cell in enumerate(row) if names_image(cell)]
     order = sorted(number for kind, number in columns if kind == "x" and ("y", number) in columns)
     if not names or not order:
-        shown = brief(", ".join(rows[0]))[:80]
+        shown = brief(", ".join(row))[:80]
         raise InputError(f"{path}: columns {shown}, expected image, x_0, y_0, x_1, y_1 … in the first line")
-    chosen = [[columns.get((kind, k), -1) for kind in ("x", "y", "score")] for k in order]
-    yield from (_row(path, number, row, names[0], chosen) for number, row in enumerate(rows[1:], 2))
+    return _Columns(1, names[0], [[columns.get((kind, k), -1) for kind in ("x", "y", "score")] for k in order])
 
 
-def _row(path: Path, number: int, row: list[str], name: int, columns: list[list[int]] | None) -> _Entry:
+def _csv_reader(
+    source: str, cells_of: Callable[[int], list[str]], row: int, columns: _Columns
+) -> Callable[[], FaceLandmarks]:
     def read() -> FaceLandmarks:
-        source = f"{path}, row {number}"
-        cells = row
+        cells = cells_of(row)
         if len(cells) > _MOST_CELLS:
             raise InputError(f"{source}: {len(cells)} cells, expected {_MOST_CELLS} at most")
-        if columns is None:
+        if columns.points is None:
             if len(cells) % 2 == 0:
                 raise InputError(f"{source}: {len(cells) - 1} numbers after the image, expected x and y of each point")
             values = [_number(source, cell) for cell in cells[1:]]
             return face_of(np.reshape(values, (-1, 2)), None, source)
-        most = max(k for three in columns for k in three)
+        most = max(k for three in columns.points for k in three)
         if len(cells) <= most:
             raise InputError(f"{source}: {len(cells)} cells, expected {most + 1}; is it cut short?")
-        points = [[_number(source, cells[k]) for k in three[:2]] for three in columns]
-        scored = all(three[2] >= 0 for three in columns)
-        scores = [_number(source, cells[three[2]]) for three in columns] if scored else None
+        points = [[_number(source, cells[k]) for k in three[:2]] for three in columns.points]
+        scored = all(three[2] >= 0 for three in columns.points)
+        scores = [_number(source, cells[three[2]]) for three in columns.points] if scored else None
         return face_of(points, scores, source)
 
-    return row[name] if len(row) > name else "?", read
+    return read
 
 
 def _is_number(cell: str) -> bool:
@@ -271,7 +289,7 @@ def _plain(path: Path, content: Any) -> Iterator[_Entry]:
     entries = content.items() if isinstance(content, dict) else [(None, entry) for entry in content]
     for number, (name, entry) in enumerate(entries):
         about = entry if isinstance(entry, dict) else {"landmarks": entry}
-        name = name if name is not None else next((about[key] for key in IMAGE_COLUMNS if key in about), None)
+        name = name if name is not None else next((about[key] for key in about if names_image(str(key))), None)
         points = next((about[key] for key in ("landmarks", "points", "keypoints") if key in about), None)
         if not isinstance(name, str) or not isinstance(points, list):
             raise InputError(f'{path}: entry {number} has no "image" or no "landmarks", expected both')

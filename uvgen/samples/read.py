@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import choice
-from uvgen.errors import SampleError
+from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.images.codecs import decode_image, exif_orientation, oriented
 from uvgen.samples.find import Sample
 from uvgen.samples.landmark_schemes import AFLW_21
+from uvgen.samples.parameter_list import open_list, read_vector
 from uvgen.storage.matfile import read_numeric
 from uvgen.storage.names import brief
 from uvgen.storage.reading import read_file
@@ -98,6 +99,8 @@ def read_annotation(sample: Sample, extras: tuple[str, ...] = ()) -> Annotation:
         raise SampleError(sample.problem)
     if path is None:
         raise SampleError(f"{sample.image}: no .mat beside it; add the parameters or remove the image")
+    if sample.row is not None or path.suffix.lower() == ".npy":
+        return _listed_annotation(sample, path)
     wanted = (*_PARAMETERS, "pt2d", "pt3d_68", *(EXTRAS[name] for name in extras))
     try:
         content = read_numeric(read_file(path, _MOST_BYTES), wanted)
@@ -125,12 +128,25 @@ def read_annotation(sample: Sample, extras: tuple[str, ...] = ()) -> Annotation:
     )
 
 
+def _listed_annotation(sample: Sample, path: Path) -> Annotation:
+    """What a row of a list says, or a vector of parameters."""
+    try:
+        parts = read_vector(path) if sample.row is None else open_list(path).parameters(sample.row)
+    except (DatasetError, InputError) as error:
+        raise SampleError(str(error)) from error
+    names = ("shape", "expression", "pose")
+    shape, expression, pose = (_vector(sample.stated_in, key, part) for key, part in zip(names, parts, strict=True))
+    if len(pose) != 7:
+        raise SampleError(f"{sample.stated_in}: pose has {len(pose)} numbers, expected 7 (3 angles, 3 shifts, scale)")
+    return Annotation(shape, expression, pose, None)
+
+
 def _advice(error: Exception) -> str:
     """What to do about an unreadable file, where the error does not say it: it is of another kind then, not damaged."""
     return "" if any(word in str(error) for word in ("expected", "save it")) else "; copy it again"
 
 
-def _vector(path: Path, key: str, array: NDArray[Any] | None) -> NDArray[np.float32]:
+def _vector(path: Path | str, key: str, array: NDArray[Any] | None) -> NDArray[np.float32]:
     """Numbers as float32, whether the file has them as a row or a column."""
     if array is None:
         raise SampleError(f"{path}: {key} holds text, cells, structs or complex values, expected numbers")

@@ -1,8 +1,8 @@
 """MediaPipe's face mesh: 478 points, Apache-2.0.
 
-Wheels up to 0.10.21 carry the weights (`mp.solutions.face_mesh`), and need NumPy below 2. Later ones have the tasks
-API alone, and no weights: Google publishes them as ``face_landmarker.task``. Its points are shares of the image's width
-and height, whose 0 is the left edge of the first pixel.
+Wheels up to 0.10.21 carry the weights (`mp.solutions.face_mesh`), and need NumPy below 2. Later ones have the
+tasks API alone, and no weights: Google publishes them as ``face_landmarker.task``. Points are shares of the width
+and height, whose 0 is the edge of the first pixel.
 
 Measured on 16 photographs of AFLW2000-3D against `pt3d_68`: found in all; below 60° of yaw (14 photographs) NME 4.4 %
 on average, 2.8 % without the jaw, 6.5 % at worst.
@@ -61,7 +61,7 @@ class _Solutions:
     """The API of wheels that carry weights: a detector for faces within 2 m, then one for faces within 5 m."""
 
     def __init__(self, package: Any) -> None:
-        solutions = imported("mediapipe", _EXTRA).solutions if package is None else package.solutions
+        solutions = package.solutions
         try:
             self._mesh = solutions.face_mesh.FaceMesh(
                 static_image_mode=True, max_num_faces=_MOST_FACES, refine_landmarks=True

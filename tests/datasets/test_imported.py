@@ -1,0 +1,341 @@
+"""Maps that other programs wrote: each layout becomes the shards that a build of the same samples gives."""
+
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io as sio
+from click.testing import CliRunner
+from PIL import Image
+from support.builds import edit_index
+from support.toy import toy_model, write_tree
+
+from uvgen import (
+    Augmentation,
+    BuildConfig,
+    MorphableModel,
+    ShardReader,
+    augment_shards,
+    build_shards,
+    describe_shards,
+    export_shards,
+    import_maps,
+    merge_shards,
+    open_shards,
+    render_preview,
+    repair_shards,
+    save_model,
+    split_shards,
+    verify_shards,
+    write_report,
+)
+from uvgen.cli.main import main
+from uvgen.datasets.imported import lay_on
+from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.geometry import affine_to_pose, pose_to_image
+from uvgen.samples.map_files import SCALES, find_maps, read_map
+from uvgen.storage.files import sha256_file
+
+Built = Callable[[str], tuple[Path, ShardReader]]
+SIZE = 64
+CONFIG = BuildConfig(size=SIZE, uv_size=SIZE, shard_size=2, posmap_dtype="float32", filter="bilinear", jitter=0)
+
+
+@pytest.fixture(scope="module")
+def model() -> MorphableModel:
+    return toy_model()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, model: MorphableModel) -> Built:
+    """The samples' tree, and a build of it in a convention."""
+    folder = tmp_path_factory.mktemp("built")
+    tree = write_tree(folder / "tree", 2)
+    for stem in ("AFW_000_1_0", "AFW_001_1_0"):  # the others have names of their own
+        assert (tree / "AFW" / f"{stem}.jpg").exists()
+    shutil.rmtree(tree / "IBUG_Flip")
+    for convention in ("exact", "face3d"):
+        build_shards(tree, folder / convention, model=model, config=replace(CONFIG, convention=convention))
+    return lambda convention: (tree, open_shards(folder / convention))
+
+
+def write_maps(folder: Path, reader: ShardReader, layout: str, divisor: float = 1.0) -> Path:
+    """A set's crops and maps as another program writes them."""
+    for sample in reader:
+        stem = sample["name"].rpartition("/")[2]
+        position_map = sample["posmap"] / np.float32(divisor)
+        if layout == "face3d":
+            place, image, file = folder / sample["name"].split("/")[0], f"{stem}.png", f"{stem}.npy"
+        elif layout == "reshow":
+            place, image, file = folder / stem, f"{stem}_cropped.png", f"{stem}_cropped_uv_posmap.npy"
+        else:
+            place, image, file = folder / stem, "original.png", "uv_posmap.npy"
+        place.mkdir(parents=True, exist_ok=True)
+        if layout == "reshow":
+            scale = sample["image_to_crop"][0, 0]
+            position_map = position_map + np.float32([scale / divisor, 0, 0])
+            sio.savemat(place / f"{stem}_bbox_info.mat", {"Tform": sample["image_to_crop"]})
+        Image.fromarray(sample["image"]).save(place / image)
+        np.save(place / file, position_map)
+    return folder
+
+
+LAYOUTS = [("face3d", "face3d"), ("prnet_pytorch", "face3d"), ("uvgen", "exact"), ("reshow", "exact")]
+
+
+@pytest.mark.parametrize(("layout", "convention"), LAYOUTS)
+def test_import_maps_gives_the_crops_maps_and_landmarks_of_the_build(
+    tmp_path: Path,
+    model: MorphableModel,
+    built: Built,
+    layout: str,
+    convention: str,
+) -> None:
+    _, reader = built(convention)
+    folder = write_maps(tmp_path / "maps", reader, layout)
+    result = import_maps(
+        folder, tmp_path / "out", model=model, config=CONFIG, layout="uvgen" if layout == "uvgen" else None
+    )
+    assert result.samples == len(reader) and not result.skipped
+    found = open_shards(tmp_path / "out")
+    assert found.config.build.maps_from == layout and found.config.build.convention == convention
+    assert "shape" not in found.fields and "expression" not in found.fields
+    by_stem = {sample["name"].rpartition("/")[2]: sample for sample in found}
+    for sample in reader:
+        made = by_stem[sample["name"].rpartition("/")[2]]
+        np.testing.assert_array_equal(made["image"], sample["image"])
+        np.testing.assert_allclose(made["posmap"], sample["posmap"], atol=2e-5)
+        assert np.abs(made["landmarks"] - sample["landmarks"]).max() < 1  # read from 64 texels
+        turned = np.degrees(made["crop_pose"][:3] - sample["crop_pose"][:3])
+        assert np.abs(turned).max() < 15 and np.array_equal(made["pose"], made["crop_pose"])
+    assert verify_shards(tmp_path / "out", model=model).problems == ()
+
+
+@pytest.mark.parametrize("scale", [name for name in SCALES if name != "px"])
+def test_import_maps_of_divided_values_multiplies_them(
+    tmp_path: Path, model: MorphableModel, built: Built, scale: str
+) -> None:
+    _, reader = built("face3d")
+    folder = write_maps(tmp_path / "maps", reader, "face3d", SCALES[scale])
+    with pytest.raises(DatasetError, match=r"none of .* can be used; the first: .*npy: values of .*expected px"):
+        import_maps(folder, tmp_path / "out", model=model)
+    import_maps(folder, tmp_path / "out", model=model, scale=scale, config=BuildConfig())
+    found, wanted = open_shards(tmp_path / "out"), reader
+    np.testing.assert_allclose(found[0]["posmap"], wanted[0]["posmap"], atol=SIZE / 2**14)
+    assert found.config.build.posmap_dtype == "uint16" and verify_shards(tmp_path / "out").sound
+
+
+@pytest.mark.parametrize(
+    ("layout", "convention", "scale"),
+    [("face3d", "face3d", "px"), ("face3d", "exact", "280"), ("prnet_pytorch", "face3d", "255"),
+     ("prnet_pytorch", "exact", "281.6"), ("reshow", "exact", "256")],
+)  # fmt: skip
+def test_import_maps_with_originals_finds_scale_and_convention(
+    tmp_path: Path, model: MorphableModel, built: Built, layout: str, convention: str,
+    scale: str,
+) -> None:  # fmt: skip
+    tree, reader = built(convention)
+    folder = write_maps(tmp_path / "maps", reader, layout, SCALES[scale])
+    result = import_maps(folder, tmp_path / "out", model=model, originals=tree, config=CONFIG)
+    found = open_shards(tmp_path / "out").config.build
+    assert (found.maps_scale, found.convention) == (SCALES[scale], convention)
+    assert f"convention {convention}" in result.warnings[0] and "compared with 4 originals" in result.warnings[0]
+
+
+def test_import_maps_of_face3ds_own_output_finds_its_convention_and_landmarks(
+    tmp_path: Path, reference: Path, stand_in_model: MorphableModel
+) -> None:
+    for path in (reference / "golden").glob("[AHI]*_256.npz"):
+        golden = np.load(path)
+        stem = path.name.removesuffix("_256.npz")
+        (tmp_path / "maps").mkdir(exist_ok=True)
+        Image.fromarray(golden["crop"]).save(tmp_path / f"maps/{stem}.jpg", quality=95)
+        np.save(tmp_path / f"maps/{stem}.npy", golden["posmap"] / np.float32(280))
+    result = import_maps(tmp_path / "maps", tmp_path / "out", model=stand_in_model, originals=reference / "w300lp")
+    assert "values in px / 280, convention face3d" in result.warnings[0] and result.samples == 4
+    for sample in open_shards(tmp_path / "out"):
+        golden = np.load(reference / "golden" / f"{sample['name']}_256.npz")
+        np.testing.assert_allclose(sample["posmap"], golden["posmap"], atol=1 / 128 + 1e-4)
+        assert np.abs(sample["landmarks"][:, :2] - golden["landmarks_crop"][:, :2]).mean() < 0.1
+
+
+def test_torch_data_set_of_imported_maps_mirrors_them(tmp_path: Path, model: MorphableModel, built: Built) -> None:
+    torch = pytest.importorskip("torch")
+    from uvgen.torch import ShardDataset
+
+    _, reader = built("face3d")
+    folder = write_maps(tmp_path / "maps", reader, "face3d")
+    import_maps(folder, tmp_path / "out", model=model, config=CONFIG)
+    plain = ShardDataset(tmp_path / "out", normalize=None)
+    mirrored = ShardDataset(tmp_path / "out", normalize=None, model=model, augmentation=Augmentation(flip=1.0))
+    before, after = plain[0], mirrored[0]
+    assert bool(after["flipped"]) and not torch.equal(before["posmap"], after["posmap"])
+    x, moved = before["posmap"][0].numpy(), after["posmap"][0].numpy()
+    np.testing.assert_allclose(np.sort(moved.ravel()), np.sort(SIZE - 1 - x.ravel()), atol=0.1)
+    np.testing.assert_allclose(after["crop_pose"][1], -before["crop_pose"][1], atol=1e-5)
+
+
+def test_import_maps_with_originals_of_other_faces_says_so(tmp_path: Path, model: MorphableModel, built: Built) -> None:
+    tree, reader = built("face3d")
+    folder = write_maps(tmp_path / "maps", reader, "face3d")
+    other = tmp_path / "other"
+    shutil.copytree(tree, other)
+    first, second = other / "AFW/AFW_000_1_0.mat", other / "IBUG/IBUG_000_1_0.mat"
+    for path in (*other.glob("*/*1_1_0.*"),):
+        path.unlink()
+    first_bytes, second_bytes = first.read_bytes(), second.read_bytes()
+    first.write_bytes(second_bytes), second.write_bytes(first_bytes)
+    with pytest.raises(InputError, match=r"no scale or pixel convention gives the 2 crops .*labels .* px apart"):
+        import_maps(folder, tmp_path / "out", model=model, originals=other)
+    for path in other.glob("*/*.*"):
+        path.rename(path.with_stem(f"x{path.stem}"))
+    with pytest.raises(InputError, match="no sample of the maps' names can be compared"):
+        import_maps(folder, tmp_path / "out", model=model, originals=other)
+
+
+def test_what_is_done_with_data_sets_is_done_with_imported_ones(
+    tmp_path: Path, model: MorphableModel, built: Built
+) -> None:
+    _, reader = built("face3d")
+    folder = write_maps(tmp_path / "maps", reader, "face3d")
+    out = tmp_path / "out"
+    import_maps(folder, out, model=model, config=CONFIG)
+    again = import_maps(folder, out, model=model, config=CONFIG)
+    assert again.new_samples == 0
+    with pytest.raises(DatasetError, match=r"maps_scale = 1\.0, now it is 255\.0"):
+        import_maps(folder, out, model=model, config=CONFIG, scale="255")
+    with pytest.raises(InputError, match=r"maps_from: face3d, expected none: uvgen\.import_maps"):
+        build_shards(None, tmp_path / "no", config=replace(CONFIG, maps_from="face3d"))
+    assert describe_shards(out).samples == len(reader)
+    render_preview(out, tmp_path / "page.png")
+    write_report(out, tmp_path / "report")
+    write_report(out, tmp_path / "report2", model=model)
+    split_shards(out, {"train": 0.5, "val": 0.5})
+    export_shards(out, tmp_path / "files", "npy")
+    merge_shards([out], tmp_path / "merged")
+    turned = Augmentation.preset("prnet")
+    with pytest.raises(InputError, match=r"flip: .*maps of another program"):
+        augment_shards(out, tmp_path / "flipped", Augmentation(flip=0.5), model=model)
+    augment_shards(out, tmp_path / "augmented", turned, model=model)
+    assert verify_shards(tmp_path / "augmented", model=model).problems == ()
+    moved = open_shards(tmp_path / "augmented")[0]
+    assert np.abs(moved["crop_pose"] - open_shards(out)[0]["crop_pose"]).max() > 0.01
+    shard = next(out.glob("*.h5"))
+    shard.write_bytes(shard.read_bytes()[:-1] + b"x")
+    assert verify_shards(out).problems
+    with pytest.raises(InputError, match=r"made of another program's maps \(face3d\).*--maps-from"):
+        repair_shards(out, model=model)
+
+
+def test_verify_of_imported_maps_compares_the_landmarks_with_them(
+    tmp_path: Path, model: MorphableModel, built: Built
+) -> None:
+    _, reader = built("face3d")
+    folder, out = write_maps(tmp_path / "maps", reader, "face3d"), tmp_path / "out"
+    import_maps(folder, out, model=model, config=replace(CONFIG, posmap_dtype="uint16"))
+    path = sorted(out.glob("*.h5"))[0]
+    with h5py.File(path, "r+") as file:
+        file["landmarks"][0, 30] += 1
+
+    def entry_fits(index: dict[str, Any]) -> None:
+        (entry,) = (entry for entry in index["shards"] if entry["file"] == path.name)
+        entry |= {"sha256": sha256_file(path), "size_bytes": path.stat().st_size}
+
+    edit_index(out, entry_fits)
+    (problem,) = verify_shards(out).problems
+    assert re.search(r"AFW_000_1_0: landmarks are off by 1\.0\d\d px from its map", problem) or "off by 0.99" in problem
+
+
+def test_import_maps_reports_each_bad_sample_and_keeps_the_others(
+    tmp_path: Path, model: MorphableModel, built: Built
+) -> None:
+    _, reader = built("face3d")
+    folder = write_maps(tmp_path / "maps", reader, "face3d")
+    good = np.load(folder / "AFW/AFW_000_1_0.npy")
+    picture = (folder / "AFW/AFW_000_1_0.png").read_bytes()
+    bad = {
+        "a_alone": None, "b_flat": np.full_like(good, 30), "c_text": b"no map", "d_shape": good[..., :2],
+        "e_nan": np.where(good == good[0, 0, 0], np.nan, good), "f_small": good[::2, ::2], "g_far": good + 500,
+        "h_upside": good[::-1].copy(), "i_objects": np.array([{}], object), "j_huge": np.where(good > 40, 1e4, good),
+    }  # fmt: skip
+    for name, content in bad.items():
+        (folder / "AFW" / f"{name}.png").write_bytes(picture)
+        if isinstance(content, bytes):
+            (folder / "AFW" / f"{name}.npy").write_bytes(content)
+        elif content is not None:
+            np.save(folder / "AFW" / f"{name}.npy", content)
+    np.save(folder / "AFW/k_no_image.npy", good)
+    np.save(folder / "AFW/l_wide.npy", good)
+    Image.fromarray(reader[0]["image"][:, :-4]).save(folder / "AFW/l_wide.png")
+    result = import_maps(folder, tmp_path / "out", model=model)
+    reasons = {skip.name.split("/")[1][0]: skip.reason for skip in result.skipped}
+    expected = {
+        "a": "a_alone.png: no position map beside it", "b": "show no face", "c": "c_text.npy: damaged .npy header",
+        "d": "float32 64 × 64 × 2, expected a position map", "e": "e_nan.npy: holds NaN", "f": "32 texels per side",
+        "g": "the face lies outside the crop of 64 px", "h": "show no face", "i": "object values",
+        "j": "j_huge.npy", "k": "k_no_image.npy: no image beside it", "l": "l_wide.png: 60 × 64 px, expected 64 × 64",
+    }  # fmt: skip
+    assert set(reasons) == set(expected) and result.samples == len(reader)
+    for key, text in expected.items():
+        assert text in reasons[key], (key, reasons[key])
+    with pytest.raises(SampleError):
+        import_maps(folder, tmp_path / "strict", model=model, on_error="fail")
+
+
+def test_find_maps_of_reshow_needs_its_mat(tmp_path: Path, built: Built) -> None:
+    _, reader = built("exact")
+    folder = write_maps(tmp_path / "maps", reader, "reshow")
+    samples, layout = find_maps(folder)
+    assert layout == "reshow" and samples[0].name == "AFW_000_1_0"
+    for content, message in (({"Tform": np.eye(2)}, "no Tform of 3 × 3"), ({"Tform": np.zeros((3, 3))}, "scales by 0")):
+        sio.savemat(folder / "AFW_000_1_0/AFW_000_1_0_bbox_info.mat", content)
+        with pytest.raises(SampleError, match=f"AFW_000_1_0_bbox_info.mat: .*{message}"):
+            read_map(samples[0], layout)
+    (folder / "AFW_000_1_0/AFW_000_1_0_bbox_info.mat").unlink()
+    with pytest.raises(SampleError, match=r"No such file.*expected reshow's Tform of AFW_000_1_0_crop"):
+        read_map(samples[0], layout)
+
+
+def test_find_maps_without_any_says_what_was_expected(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"no position maps in it, expected NAME\.npy, uv_posmap\.npy"):
+        find_maps(tmp_path)
+    with pytest.raises(DatasetError, match="not there, expected a folder of position maps"):
+        find_maps(tmp_path / "none")
+    with pytest.raises(DatasetError, match=r"uv_posmap\.npy \(uvgen\)"):
+        find_maps(tmp_path, "uvgen")
+
+
+def test_lay_on_gives_back_the_pose_of_a_mean_face(model: MorphableModel) -> None:
+    mean = model.mean[model.landmarks].astype(np.float64)
+    pose = np.array([[0.2, -0.9, 0.4, 30, 20, -5, 4e-4]])
+    affine = pose_to_image(pose, 64)[0]
+    found, distance = lay_on(mean, mean @ affine[:, :3].T + affine[:, 3])
+    np.testing.assert_allclose(found, affine, atol=1e-8)
+    np.testing.assert_allclose(affine_to_pose(found[None], 64), pose, atol=1e-6)
+    assert distance < 1e-8
+
+
+def test_build_maps_from_on_the_command_line(tmp_path: Path, model: MorphableModel, built: Built) -> None:
+    tree, reader = built("exact")
+    folder = write_maps(tmp_path / "maps", reader, "face3d", 280)
+    save_model(model, tmp_path / "m.h5")
+    command = ["build", "--maps-from", str(folder), "--model", str(tmp_path / "m.h5"), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(main, [*command, "--data", str(tree), "--workers", "1"])
+    assert done.exit_code == 0, done.output
+    assert "values in px / 280, convention exact" in done.output
+    for more, message in (
+        (["--size", "32"], "--size does not go with --maps-from"),
+        (["--augment", "prnet"], "--augment does"),
+    ):
+        done = CliRunner().invoke(main, [*command, *more])
+        assert done.exit_code == 2 and message in done.output
+    done = CliRunner().invoke(main, ["build", "--maps-from", str(folder), "--out", str(tmp_path / "o")])
+    assert done.exit_code == 2 and "missing --model" in done.output
+    done = CliRunner().invoke(main, ["build", "--maps-scale", "255", "--out", str(tmp_path / "o")])
+    assert done.exit_code == 2 and "go with --maps-from" in done.output

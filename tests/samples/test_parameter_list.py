@@ -1,0 +1,212 @@
+"""Lists of images and parameters: each layout gives what a .mat gives, and each wrong row is named."""
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.io as sio
+from support.builds import SMALL, by_name, make
+from support.toy import parameters, toy_model, write_tree
+
+from uvgen import build_shards, diagnose, find_samples, read_annotation, read_image, save_model, verify_shards
+from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.samples.find import Sample
+from uvgen.samples.parameter_list import POSE, VECTORS
+
+Row = dict[str, Any]
+
+
+def row_of(image: str, content: Row) -> Row:
+    """A row with each number in a column of its own."""
+    pose, shape, expression = (np.ravel(content[key]).tolist() for key in ("Pose_Para", "Shape_Para", "Exp_Para"))
+    return {
+        "image": image, **dict(zip(POSE, pose, strict=True)), **{f"shape_{k}": v for k, v in enumerate(shape)},
+        **{f"exp_{k}": v for k, v in enumerate(expression)},
+    }  # fmt: skip
+
+
+def packed_row(image: str, content: Row) -> Row:
+    """A row as pandas writes arrays."""
+    keys = {"pose": "Pose_Para", "Shape": "Shape_Para", "Expression": "Exp_Para"}
+    return {"file_name": image, **{key: str(np.ravel(content[name]).tolist()) for key, name in keys.items()}}
+
+
+def json_row(image: str, content: Row) -> Row:
+    row = packed_row(image, content)
+    return {key: json.loads(value) if value.startswith("[") else value for key, value in row.items()}
+
+
+def write_csv(path: Path, rows: list[Row], delimiter: str = ",") -> Path:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter=delimiter)
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def write_json(path: Path, rows: list[Row]) -> Path:
+    path = path.with_suffix(".json")
+    path.write_text(json.dumps({"samples": rows}))
+    return path
+
+
+def tree_and_rows(folder: Path, row: Callable[[str, Row], Row]) -> tuple[Path, list[Row]]:
+    """A tree of samples, and the rows of a list in it that says the same."""
+    tree = write_tree(folder / "tree", 2)
+    rows = []
+    for sample in find_samples(tree):
+        assert sample.image is not None and sample.parameters is not None
+        rows.append(row(sample.image.relative_to(tree).as_posix(), sio.loadmat(sample.parameters)))
+    return tree, rows
+
+
+@pytest.mark.parametrize(
+    ("write", "row"),
+    [(write_csv, row_of), (lambda path, rows: write_csv(path, rows, "\t"), packed_row), (write_json, json_row)],
+)
+def test_find_samples_of_a_list_gives_what_the_mats_say(tmp_path: Path, write: Any, row: Any) -> None:
+    tree, rows = tree_and_rows(tmp_path, row)
+    wanted, found = find_samples(tree), find_samples(write(tree / "list.csv", rows))
+    assert [(s.name, s.subset, s.image) for s in found] == [(s.name, s.subset, s.image) for s in wanted]
+    for a, b in zip(found, wanted, strict=True):
+        said, meant = read_annotation(a), read_annotation(b)
+        for name in ("shape", "expression", "pose"):
+            np.testing.assert_array_equal(getattr(said, name), getattr(meant, name))
+        assert said.landmarks is None and read_image(a).shape == read_image(b).shape
+
+
+def test_find_samples_of_a_list_takes_arrays_as_numpy_prints_them(tmp_path: Path) -> None:
+    """Over several lines, as a table of arrays is saved by pandas."""
+    tree, rows = tree_and_rows(tmp_path, lambda image, content: {
+        "image": image, "pose": str(np.ravel(content["Pose_Para"]).astype(np.float64)),
+        "shape": str(np.ravel(content["Shape_Para"])), "exp": str(np.ravel(content["Exp_Para"])),
+    })  # fmt: skip
+    assert any("\n" in row["shape"] for row in rows)
+    for found, wanted in zip(find_samples(write_csv(tree / "list.csv", rows)), find_samples(tree), strict=True):
+        np.testing.assert_allclose(read_annotation(found).shape, read_annotation(wanted).shape, rtol=1e-6)
+
+
+def test_find_samples_of_a_list_of_files_reads_mat_and_npy(tmp_path: Path) -> None:
+    tree, _ = tree_and_rows(tmp_path, row_of)
+    first, second = find_samples(tree)[:2]
+    assert first.image and second.image and first.parameters
+    vector = np.concatenate([np.arange(7.0), np.arange(199), np.arange(29)])
+    np.save(tmp_path / "b.npy", vector)
+    rows = [
+        {"image": str(first.image), "parameters": str(first.parameters)},
+        {"image": f"tree/{second.name}{second.image.suffix}", "parameters": "b.npy"},
+    ]
+    found = {sample.image: read_annotation(sample) for sample in find_samples(write_csv(tmp_path / "l.csv", rows))}
+    np.testing.assert_array_equal(found[first.image].pose, read_annotation(first).pose)
+    made = found[second.image]
+    assert made.pose.tolist() == list(range(7)) and made.shape[-1] == 198 and made.expression[-1] == 28
+    assert 235 in VECTORS
+
+
+def test_build_of_a_list_gives_the_maps_of_the_mats(tmp_path: Path) -> None:
+    tree, rows = tree_and_rows(tmp_path, row_of)
+    save_model(toy_model(), tmp_path / "model.h5")
+    write_csv(tree / "list.csv", rows)
+    make(tree, tmp_path / "model.h5", tmp_path / "a")
+    result = build_shards(tree / "list.csv", tmp_path / "b", model=tmp_path / "model.h5", config=SMALL)
+    assert result.samples == len(rows) and not result.skipped
+    keys = ("image", "posmap", "pose", "shape", "landmarks", "source")
+    wanted, found = by_name(tmp_path / "a", *keys), by_name(tmp_path / "b", *keys)
+    assert wanted.keys() == found.keys()
+    for name, sample in wanted.items():
+        for key in keys:
+            np.testing.assert_array_equal(sample[key], found[name][key], err_msg=key)
+    assert verify_shards(tmp_path / "b", model=tmp_path / "model.h5").sound
+
+
+def test_doctor_checks_the_samples_of_a_list(tmp_path: Path) -> None:
+    tree, rows = tree_and_rows(tmp_path, row_of)
+    save_model(toy_model(), tmp_path / "m.h5")
+    assert diagnose(write_csv(tree / "list.csv", rows), model=tmp_path / "m.h5").sound
+    rows[0]["image"] = "none.jpg"
+    found = diagnose(write_csv(tree / "list.csv", rows)).findings
+    assert any("row 1: image none.jpg is not there" in finding.text for finding in found)
+    (tree / "list.csv").write_text("a,b\n1,2\n")
+    assert any("list.csv: columns a, b" in finding.text for finding in diagnose(tree / "list.csv").findings)
+
+
+def test_find_samples_of_a_list_chooses_subsets_and_numbers_further_faces(tmp_path: Path) -> None:
+    tree, rows = tree_and_rows(tmp_path, row_of)
+    path = write_csv(tree / "list.csv", [*rows, rows[0]])
+    names = [sample.name for sample in find_samples(path)]
+    first = rows[0]["image"].rpartition(".")[0]
+    assert f"{first}_face2" in names and len(names) == len(set(names)) == len(rows) + 1
+    subset = find_samples(path)[0].subset
+    assert {sample.subset for sample in find_samples(path, [subset], flip=False)} == {subset}
+    with pytest.raises(DatasetError, match="no row of NONE; there are"):
+        find_samples(path, ["NONE"])
+
+
+def only(path: Path) -> Sample:
+    (sample,) = find_samples(path)
+    return sample
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"yaw": "left"}, r"list\.csv, row 1: yaw is 'left', expected a number"),
+        ({"f": ""}, r"list\.csv, row 1: no f, expected a number \(pitch, yaw"),
+        ({"tx": "inf"}, r"row 1: tx is 'inf'"),
+        ({"shape_2": "nan"}, r"row 1: shape is 'nan'"),
+        ({"image": "b.jpg"}, r"list\.csv, row 1: image b\.jpg is not there"),
+        ({"image": ""}, r"row 1: no image"),
+        ({"exp_0": "1e300"}, r"list\.csv, row 1: expression holds NaN or infinity"),
+        ({"parameters": "a.pkl"}, r"row 1: parameters a\.pkl, expected a \.mat or \.npy"),
+        ({"parameters": "a.npy"}, r"a\.npy: cannot be read"),
+    ],
+)
+def test_read_annotation_of_a_wrong_row_names_it(tmp_path: Path, change: Row, message: str) -> None:
+    write_tree(tmp_path, 1)
+    (image, *_) = [s.image for s in find_samples(tmp_path) if s.image]
+    row = row_of(image.relative_to(tmp_path).as_posix(), parameters()) | change
+    with pytest.raises(SampleError, match=message):
+        read_annotation(only(write_csv(tmp_path / "list.csv", [row])))
+
+
+def test_read_annotation_of_a_row_with_gaps_or_too_few_cells_names_it(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    path = tmp_path / "list.csv"
+    path.write_text("image,pose,shape_0,shape_2\na.jpg,1 2 3 4 5 6 7,1,2\n")
+    with pytest.raises(SampleError, match=r"columns shape_… are not numbered one by one"):
+        read_annotation(only(path))
+    path.write_text("image,pose,shape_0\na.jpg,1 2 3 4 5 6,1\n")
+    with pytest.raises(SampleError, match=r"row 1: pose has 6 numbers, expected 7"):
+        read_annotation(only(path))
+    path.write_text("image,pose,shape_0\na.jpg,1 2 3\n")
+    with pytest.raises(SampleError, match=r"row 1: 2 cells, expected 3"):
+        read_annotation(only(path))
+    np.save(tmp_path / "b.npy", np.zeros(62 + 1))
+    path.write_text("image,parameters\na.jpg,b.npy\n")
+    with pytest.raises(SampleError, match=r"b\.npy: 63 numbers, expected one of .*235"):
+        read_annotation(only(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "", r"a\.csv: columns none, expected image and pitch"),
+        ("a.csv", "image,x\n", r"a\.csv: columns image, x, expected image and pitch"),
+        ("a.csv", "image,pose\n", r"a\.csv: no rows"),
+        ("a.csv", "image,pose,pose\n", r"column pose is there twice"),
+        ("a.json", "{", r"a\.json: no readable JSON"),
+        ("a.json", '{"a": 1}', r"a\.json: expected a list of objects"),
+        ("a.json", "[]", r"a\.json: no rows"),
+    ],
+)
+def test_find_samples_of_a_wrong_list_names_it(tmp_path: Path, name: str, content: str, message: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match=message):
+        find_samples(tmp_path / name)
+    with pytest.raises(DatasetError, match=re.escape("none.csv: cannot be read")):
+        find_samples(tmp_path / "none.csv")

@@ -1,0 +1,60 @@
+"""CSV files of many rows: of each only what is asked for is kept, and its cells are read again when they are needed."""
+
+import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from uvgen.errors import InputError
+from uvgen.storage.names import brief
+
+Kept = TypeVar("Kept")
+
+
+def scan_csv(
+    path: Path, text: str, what: str, keep: Callable[[list[str]], Kept]
+) -> tuple[list[Kept], Callable[[int], list[str]]]:
+    """What `keep` makes of each row's cells, and a function that gives the cells of a row by its number.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for messages.
+    text : str
+        Its content: cells between commas, semicolons or tabs, whichever the first line has most of; cells in quotes may
+        go over several lines. Empty rows do not count.
+    what : str
+        What is expected in it, for messages.
+    keep : callable
+        Called with each row.
+
+    Returns
+    -------
+    list, callable
+
+    Raises
+    ------
+    InputError
+        Where a cell is longer than 128 kB, as where a quote is not closed.
+    """
+    lines = text.split("\n")
+    delimiter = max(",;\t", key=lines[0].count)
+    kept, spans, first = list[Kept](), list[tuple[int, int]](), 0
+    reader = csv.reader(_with_ends(lines), delimiter=delimiter)
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                kept.append(keep(cells))
+                spans.append((first, reader.line_num))
+            first = reader.line_num
+    except csv.Error as error:
+        raise InputError(f"{path}: no readable CSV ({brief(error)}), expected {what}") from error
+
+    def cells_of(row: int) -> list[str]:
+        return next(csv.reader(_with_ends(lines[slice(*spans[row])]), delimiter=delimiter))
+
+    return kept, cells_of
+
+
+def _with_ends(lines: list[str]) -> Iterator[str]:
+    return (f"{line}\n" for line in lines)

@@ -1,0 +1,239 @@
+"""Crops with finished position maps, as other programs write them: finding them in a folder, reading a map in px.
+
+| layout | files of a sample | pixels of its labels |
+| --- | --- | --- |
+| face3d | ``NAME.jpg``, ``NAME.npy``, in any folders | face3d's convention |
+| prnet_pytorch | a folder with ``original.jpg`` and ``uv_posmap.npy`` | face3d's, whose maps it takes |
+| uvgen | the same, of `uvgen export --to prnet` from a set of the exact convention | exact |
+| reshow | ``NAME_cropped.jpg``, ``NAME_cropped_uv_posmap.npy`` and ``NAME_bbox_info.mat`` in ``NAME/`` | x 1 px right |
+
+All four hold px of the crop; who trains on them divides at loading. A file that holds what was divided is read with the
+divisor. What reshow counts otherwise is undone with `Tform` of its ``.mat``, whose scale is the crop's.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.samples.find import IMAGE_SUFFIXES, Sample
+from uvgen.storage.matfile import read_numeric
+from uvgen.storage.names import brief, printable
+from uvgen.storage.npy import read_npy
+from uvgen.storage.reading import read_file
+
+SCALES = {"px": 1.0, "255": 255.0, "256": 256.0, "280": 280.0, "281.6": 281.6}
+"""What a map's values were divided by: nothing, or PRNet_PyTorch's 255, L-PRNet's 256, reshow's 280, PRNet's 281.6."""
+
+_MOST_BYTES = 1 << 28
+_MOST_FILES = 10_000_000
+_DIVIDED = 4.0  # a map whose values are all below that was divided by something
+RESHOW_SHIFT = 1.0
+"""Pixels of the image by which reshow's labels lie right of the exact ones; not up or down."""
+
+
+@dataclass(frozen=True, slots=True)
+class MapLayout:
+    """How a program lays out its files.
+
+    Attributes
+    ----------
+    map_ending, image_ending : str
+        What follows a sample's name, without the image's suffix.
+    convention : {"exact", "face3d"}
+        Pixel convention of the labels, after `read_map`.
+    folder_each : bool
+        Whether each sample has a folder of its own, whose name is the sample's.
+    """
+
+    map_ending: str
+    image_ending: str
+    convention: str
+    folder_each: bool
+
+
+LAYOUTS = {
+    "reshow": MapLayout("_cropped_uv_posmap.npy", "_cropped", "exact", True),
+    "prnet_pytorch": MapLayout("uv_posmap.npy", "original", "face3d", True),
+    "uvgen": MapLayout("uv_posmap.npy", "original", "exact", True),
+    "face3d": MapLayout(".npy", "", "face3d", False),
+}
+"""Layouts by name; where none is named, the first of which there are files is taken."""
+
+
+def find_maps(root: str | os.PathLike[str], layout: str | None = None) -> tuple[list[Sample], str]:
+    """Crops with position maps in a folder and all folders in it.
+
+    Parameters
+    ----------
+    root : path-like
+        The folder.
+    layout : str, optional
+        One of `LAYOUTS`; by default the one whose files are there.
+
+    Returns
+    -------
+    samples : list of Sample
+        Sorted by name; `parameters` is the map's file. Maps without an image, and images without a map, are among them,
+        and reading them says so.
+    layout : str
+        The layout that they have.
+
+    Raises
+    ------
+    DatasetError
+        Where the folder cannot be read, or holds no map of the layout.
+    """
+    root = Path(os.path.abspath(root))
+    files = sorted(_files(root))
+    for name in [layout] if layout is not None else LAYOUTS:
+        if samples := _of_layout(root, files, LAYOUTS[name]):
+            return samples, name
+    endings = "NAME.npy, uv_posmap.npy, NAME_cropped_uv_posmap.npy"
+    expected = endings if layout is None else f"…{LAYOUTS[layout].map_ending} ({layout})"
+    raise DatasetError(f"{root}: no position maps in it, expected {expected} beside their images")
+
+
+def _files(root: Path) -> Iterator[Path]:
+    def fail(error: OSError) -> None:
+        raise DatasetError(f"{root}: cannot be read ({error.strerror}), expected a folder of position maps") from error
+
+    n = 0
+    if not root.is_dir():
+        raise DatasetError(f"{root}: {'a file' if root.exists() else 'not there'}, expected a folder of position maps")
+    for folder, folders, names in os.walk(root, onerror=fail):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in names:
+            if not name.startswith("."):
+                n += 1
+                if n > _MOST_FILES:
+                    raise DatasetError(f"{root}: more than {_MOST_FILES} files, expected a folder of position maps")
+                yield Path(folder, name)
+
+
+def _of_layout(root: Path, files: list[Path], layout: MapLayout) -> list[Sample]:
+    maps, images = dict[Path, Path](), dict[Path, list[Path]]()
+    for path in files:
+        stem, suffix = os.path.splitext(path.name)
+        if path.name.endswith(layout.map_ending):
+            maps[_key(path, path.name.removesuffix(layout.map_ending))] = path
+        elif suffix.lower() in IMAGE_SUFFIXES and stem.endswith(layout.image_ending):
+            images.setdefault(_key(path, stem.removesuffix(layout.image_ending)), []).append(path)
+    if not maps:
+        return []
+    samples = [_sample(root, key, maps.get(key), images.get(key, []), layout) for key in sorted({*maps, *images})]
+    counts = Counter(sample.name for sample in samples)
+    return [
+        sample if counts[sample.name] == 1
+        else replace(sample, problem=f"{sample.parameters or sample.image}: another sample has this name; rename one")
+        for sample in samples
+    ]  # fmt: skip
+
+
+def _key(path: Path, name: str) -> Path:
+    """What the files of a sample have in common: a name in their folder, or the folder itself."""
+    return path.with_name(name) if name else path.parent
+
+
+def _sample(root: Path, key: Path, map_path: Path | None, images: list[Path], layout: MapLayout) -> Sample:
+    relative = key.relative_to(root)
+    if layout.folder_each and len(relative.parts) > 1 and relative.parts[-1] == relative.parts[-2]:
+        relative = relative.parent  # reshow's NAME/NAME
+    name = printable(relative.as_posix()) if relative.parts else printable(root.name)
+    subset = printable(relative.parts[-2]) if len(relative.parts) > 1 else printable(root.name)
+    problem = ""
+    if map_path is None:
+        problem = f"{images[0]}: no position map beside it, expected …{layout.map_ending}"
+    elif not images:
+        wanted = f"{layout.image_ending or key.name}.jpg (or {', '.join(IMAGE_SUFFIXES[1:])})"
+        problem = f"{map_path}: no image beside it, expected …{printable(wanted)}"
+    elif len(images) > 1:
+        problem = (
+            f"{images[0]}: {printable(images[1].name)} has the same name, expected one image; remove the wrong one"
+        )
+    return Sample(name, subset, images[0] if images else None, map_path, problem)
+
+
+def read_map(sample: Sample, layout: str, scale: float = 1.0) -> NDArray[np.float32]:
+    """A sample's position map.
+
+    Parameters
+    ----------
+    sample : Sample
+        As `find_maps` lists it.
+    layout : str
+        One of `LAYOUTS`.
+    scale : float
+        What the values were divided by, one of `SCALES`' values.
+
+    Returns
+    -------
+    (U, U, 3) float32
+        Crop px: x right, y down, z toward the viewer, in the layout's convention.
+
+    Raises
+    ------
+    SampleError
+        Where the file is missing, no ``.npy``, of another shape, holds NaN or infinity, or was divided by something
+        else.
+    """
+    path = sample.parameters
+    if sample.problem or path is None:
+        raise SampleError(sample.problem or f"{sample.image}: no position map beside it")
+    try:
+        array = read_npy(read_file(path, _MOST_BYTES))
+    except OSError as error:
+        raise SampleError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise SampleError(f"{path}: {error}") from error
+    if array.ndim != 3 or array.shape[0] != array.shape[1] or array.shape[2] != 3 or array.dtype.kind not in "fiu":
+        shape = " × ".join(map(str, array.shape)) or "one number"
+        raise SampleError(f"{path}: {array.dtype} {shape}, expected a position map, U × U × 3 numbers")
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = array.astype(np.float32) * np.float32(scale)
+    if not np.isfinite(values).all():
+        raise SampleError(f"{path}: holds NaN or infinity, expected px")
+    if np.abs(values).max(initial=0) < _DIVIDED:
+        divisors = ", ".join(name for name in SCALES if name != "px")
+        raise SampleError(
+            f"{path}: values of {values.min():.3g} to {values.max():.3g}, expected px; if they were divided by one of "
+            f"{divisors}, name it as the maps' scale"
+        )
+    if layout == "reshow":
+        values[..., 0] -= np.float32(RESHOW_SHIFT * _crop_scale(path))
+    return values
+
+
+def _crop_scale(path: Path) -> float:
+    """Crop px per image px, from the ``.mat`` beside reshow's map; SampleError where it does not say."""
+    name = path.name.removesuffix(LAYOUTS["reshow"].map_ending)
+    mat = path.with_name(f"{name}_bbox_info.mat")
+    try:
+        content = read_numeric(read_file(mat, _MOST_BYTES), ("Tform",))
+    except OSError as error:
+        raise SampleError(
+            f"{mat}: cannot be read ({error.strerror}), expected reshow's Tform of {path.name}"
+        ) from error
+    except ValueError as error:
+        raise SampleError(f"{mat}: {brief(error)}, expected reshow's Tform of {path.name}") from error
+    tform: Any = content.get("Tform")
+    if tform is None or tform.shape != (3, 3):
+        raise SampleError(f"{mat}: no Tform of 3 × 3, expected reshow's; the map {path.name} needs its scale")
+    scale = float(np.sqrt(abs(np.linalg.det(tform[:2, :2].astype(np.float64)))))
+    if not 1e-3 < scale < 1e3:
+        raise SampleError(f"{mat}: Tform scales by {scale:.4g}, expected a crop's 0.001 to 1000")
+    return scale
+
+
+def check_layout(layout: str | None, scale: str) -> None:
+    """Raise InputError where there is no such layout or scale."""
+    if layout is not None and layout not in LAYOUTS:
+        raise InputError(f"layout: {layout!r}, expected one of {', '.join(LAYOUTS)}")
+    if scale not in SCALES:
+        raise InputError(f"scale: {scale!r}, expected one of {', '.join(SCALES)}")

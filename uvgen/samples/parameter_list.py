@@ -1,0 +1,237 @@
+"""Images and parameters that a CSV or JSON file lists, in place of a ``.mat`` beside each image.
+
+A row is an image, by its path from the list's folder, and its parameters:
+
+- ``pitch, yaw, roll, tx, ty, tz, f`` (rad, px, px/µm: 300W-LP's `Pose_Para`), or ``pose`` with all seven;
+- ``shape_0``, ``shape_1`` …, or ``shape`` with all numbers, and ``exp_0`` …, or ``exp`` or ``expression``: as many as
+  the model has;
+- or ``parameters``: the path of a ``.mat`` with 300W-LP's keys, or of a ``.npy`` with one of `VECTORS`.
+
+In JSON, the rows are objects in a list, and several numbers are a list of them.
+"""
+
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.samples.csv_rows import scan_csv
+from uvgen.samples.landmark_tables import names_image
+from uvgen.storage.names import brief, printable
+from uvgen.storage.npy import read_npy
+from uvgen.storage.plain_json import parse_json
+from uvgen.storage.reading import read_file
+from uvgen.storage.text import read_text
+
+POSE = ("pitch", "yaw", "roll", "tx", "ty", "tz", "f")
+"""Columns of a pose, in the order of `Pose_Para`."""
+
+_Parts = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+
+VECTORS: dict[int, Callable[[NDArray[Any]], _Parts]] = {
+    235: lambda vector: (vector[7:206], vector[206:], vector[:7]),  # Pose_Para, Shape_Para, Exp_Para of 300W-LP
+}
+"""What a ``.npy`` of so many numbers holds: shape, expression, pose (7) as `Pose_Para` has it."""
+
+LIST_SUFFIXES = (".csv", ".json")
+_WHAT = "a list of images and parameters"
+_COLUMN = re.compile(r"(shape|id|exp|expression)(?:_para)?[ _-]?(\d{1,4})")
+_SHAPES, _EXPRESSIONS = ("shape", "id"), ("exp", "expression")
+_KNOWN = {"parameters", "pose", *POSE, *_SHAPES, *_EXPRESSIONS}
+_MOST_NUMBERS = 4096
+_MOST_BYTES = 1 << 20  # of a .npy
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRow:
+    """A row: the image and the file of parameters as they are written, and what is wrong with the row."""
+
+    image: str
+    file: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ParameterList:
+    """A list of images, of which single rows are read.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    rows : tuple of ListedRow
+        In its order.
+    """
+
+    path: Path
+    rows: tuple[ListedRow, ...]
+    _values: Callable[[int], Mapping[str, Any]]
+
+    def parameters(self, row: int) -> _Parts:
+        """Shape, expression and pose of a row, any length; SampleError where they are none."""
+        where = f"{self.path}, row {row + 1}"
+        if not row < len(self.rows):
+            raise SampleError(f"{where}: not there any more, expected {len(self.rows)} or more; was the list changed?")
+        values = self._values(row)
+        pose = _numbers(where, "pose", values.get("pose"))
+        if not len(pose):
+            pose = np.array([_number(where, name, values.get(name)) for name in POSE])
+        shape, expression = (
+            next((found for name in names if len(found := _numbers(where, name, values.get(name)))), np.zeros(0))
+            for names in (_SHAPES, _EXPRESSIONS)
+        )
+        return shape, expression, pose
+
+
+def is_list(path: str | os.PathLike[str]) -> bool:
+    """Whether this is a file with the suffix of a list."""
+    return Path(path).suffix.lower() in LIST_SUFFIXES and not Path(path).is_dir()
+
+
+def open_list(path: str | os.PathLike[str]) -> ParameterList:
+    """A list's rows, read once in each process while the file does not change.
+
+    DatasetError where it cannot be read, InputError where it is no such list or empty.
+    """
+    try:
+        stat = Path(path).stat()
+        return _open(Path(path), stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        if isinstance(error, DatasetError):
+            raise
+        raise DatasetError(f"{path}: cannot be read ({error.strerror}), expected {_WHAT}") from error
+
+
+@lru_cache(maxsize=2)
+def _open(path: Path, size: int, time_ns: int) -> ParameterList:
+    rows, values = (_of_json if path.suffix.lower() == ".json" else _of_csv)(path, read_text(path, _WHAT))
+    if not rows:
+        raise InputError(f"{path}: no rows, expected {_WHAT}")
+    return ParameterList(path, rows, values)
+
+
+def _of_csv(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[int], Mapping[str, Any]]]:
+    head: list[str] = []
+
+    def listed(row: list[str]) -> ListedRow:
+        if not head:
+            head.extend(_head(path, row))
+            return ListedRow("", "")
+        if len(row) != len(head):
+            return ListedRow("", "", f"{len(row)} cells, expected {len(head)}")
+        image = next(cell for name, cell in zip(head, row, strict=True) if names_image(name))
+        return ListedRow(image.strip(), row[head.index("parameters")].strip() if "parameters" in head else "")
+
+    rows, cells_of = scan_csv(path, text, _WHAT, listed)
+    if not rows:
+        _head(path, [])
+
+    def values(row: int) -> Mapping[str, Any]:
+        cells = dict(zip(head, cells_of(1 + row), strict=False))
+        found: dict[str, Any] = {name: cell for name, cell in cells.items() if name in _KNOWN and cell.strip()}
+        numbered: dict[str, dict[int, str]] = {}
+        for name, cell in cells.items():
+            if column := _COLUMN.fullmatch(name):
+                numbered.setdefault(column[1], {})[int(column[2])] = cell
+        for name, by_number in numbered.items():
+            order = sorted(by_number)
+            if order != list(range(order[0], order[0] + len(order))):
+                raise SampleError(f"{path}: columns {name}_… are not numbered one by one, expected each up to the last")
+            found[name] = [by_number[k] for k in order]
+        return found
+
+    return tuple(rows[1:]), values
+
+
+def _head(path: Path, row: list[str]) -> list[str]:
+    """The names of columns; InputError where they are not those of a list."""
+    head = [cell.strip().lower() for cell in row]
+    if not any(map(names_image, head)) or not any(cell in _KNOWN or _COLUMN.fullmatch(cell) for cell in head):
+        raise InputError(
+            f"{path}: columns {brief(', '.join(head))[:80] or 'none'}, expected image and {', '.join(POSE)}, "
+            "shape_0 …, exp_0 …, or image and parameters"
+        )
+    twice = [name for name, count in Counter(head).items() if count > 1 and name]
+    if twice:
+        raise InputError(f"{path}: column {brief(twice[0])[:40]} is there twice, expected each once")
+    return head
+
+
+def _of_json(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[int], Mapping[str, Any]]]:
+    try:
+        content = parse_json(text)
+    except ValueError as error:
+        raise InputError(f"{path}: no readable JSON ({brief(error)}), expected {_WHAT}") from error
+    if isinstance(content, dict) and len(content) == 1 and isinstance(next(iter(content.values())), list):
+        (content,) = content.values()  # {"samples": [...]}
+    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
+        raise InputError(f'{path}: expected a list of objects: [{{"image": "a.jpg", "pose": […], "shape": […]}}, …]')
+    entries = [{key.lower(): value for key, value in entry.items()} for entry in content]
+    rows = []
+    for entry in entries:
+        image = next((value for name, value in entry.items() if names_image(name)), "")
+        file = entry.get("parameters", "")
+        texts = isinstance(image, str) and isinstance(file, str)
+        rows.append(ListedRow(image, file) if texts else ListedRow("", "", "image or parameters is no text"))
+    return tuple(rows), entries.__getitem__
+
+
+def _numbers(where: str, name: str, value: Any) -> NDArray[np.float64]:
+    """Several numbers: a list, or a cell with them between blanks, commas or in brackets."""
+    if value is None:
+        return np.zeros(0)
+    items = re.split(r"[\s,;]+", value.strip("[]() \t")) if isinstance(value, str) else value
+    if not isinstance(items, list) or len(items) > _MOST_NUMBERS:
+        raise SampleError(f"{where}: {name} is {brief(value)[:40]}, expected numbers")
+    return np.array([_number(where, name, item) for item in items])
+
+
+def _number(where: str, name: str, value: Any) -> float:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        raise SampleError(f"{where}: no {name}, expected a number ({', '.join(POSE)})")
+    try:
+        number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise SampleError(f"{where}: {name} is {brief(value)[:40]!r}, expected a number")
+    return number
+
+
+def read_vector(path: Path) -> _Parts:
+    """Shape, expression and pose of a ``.npy`` of one of `VECTORS`; SampleError where it is none."""
+    expected = f"expected one of {', '.join(map(str, sorted(VECTORS)))} numbers"
+    try:
+        vector = read_npy(read_file(path, _MOST_BYTES)).astype(np.float64).ravel()
+    except OSError as error:
+        raise SampleError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise SampleError(f"{path}: {error}, {expected}") from error
+    if len(vector) not in VECTORS:
+        raise SampleError(f"{path}: {len(vector)} numbers, {expected}; a list with columns takes any")
+    return VECTORS[len(vector)](vector)
+
+
+def place_of(row: ListedRow, path: Path) -> tuple[str, str, Path | None, Path | None, str]:
+    """Name, subset, image, file of parameters and problem of a row, before names are made unique."""
+    problem = row.problem or ("" if row.image else "no image")
+    image = path.parent / row.image.replace("\\", "/") if row.image else None
+    file = path.parent / row.file.replace("\\", "/") if row.file else None
+    if image is not None and not os.path.isfile(image):  # noqa: PTH113 - Path raises for names that are too long
+        problem = problem or f"image {brief(row.image)} is not there"
+    if file is not None and file.suffix.lower() not in (".mat", ".npy"):
+        problem = problem or f"parameters {brief(row.file)}, expected a .mat or .npy"
+    plain = PurePosixPath(os.path.normpath(row.image.replace("\\", "/")))
+    parts = [part for part in plain.parts if part not in ("..", "/")]
+    subset = printable(parts[-2]) if len(parts) > 1 else printable(path.stem)
+    name = printable(PurePosixPath(*parts).with_suffix("").as_posix()) if parts and parts[-1] != "." else "row"
+    return name, subset, image, file, problem
