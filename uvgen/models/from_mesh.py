@@ -175,7 +175,7 @@ def write_model(model: MorphableModel, path: Path) -> None:
         Where the file cannot be written.
     """
     kind = path.suffix.lower()
-    if kind == ".h5":
+    if kind in (".h5", ".hdf5"):
         save_model(model, path)
     elif kind == ".obj":
         from uvgen.rasterize import write_obj
