@@ -25,6 +25,7 @@ _SAME_UM = 50.0  # µm, between vertices that are the same: the float32 of meter
 _PROPORTIONAL = 0.999  # cosine between components that differ in scale alone
 _NEAR_EDGE = 0.5  # share of the median edge within which a mirrored vertex finds its image
 _MOST_PEELED = 8  # rounds of ears; more means a mesh of another kind
+_INNER = slice(17, 68)  # landmarks that look at the viewer
 _MIRRORED = 0.5  # share of the vertices that must have one, for a mesh to be called symmetric
 
 
@@ -86,6 +87,7 @@ def completed(assembled: AssembledModel, supplements: Supplements | None = None)
         )
     if given.landmarks is not None and landmarks.max(initial=0) >= n:
         raise InputError(f"{given.landmarks}: names vertex {landmarks.max()}, expected 0 to {n - 1}, those of {source}")
+    triangles = _facing(np.asarray(assembled.mean, np.float64), triangles, np.asarray(landmarks))
     uv, mirror = assembled.uv, assembled.mirror
     if given.uv is not None:
         uv, across = read_uv(given.uv, n, kept)
@@ -214,6 +216,15 @@ def _carried_std(
     if not (along > _PROPORTIONAL * lengths).all() or not lengths.all():
         return own_std
     return np.asarray(other_std[:k], np.float64) * (b**2).sum(axis=0) / along
+
+
+def _facing(mean: NDArray[np.float64], triangles: NDArray[Any], landmarks: NDArray[Any]) -> NDArray[Any]:
+    """Triangles turned as the Basel model's are, clockwise for the viewer, which is the front for the rasterizer;
+    told by those about brows, nose, eyes and mouth."""
+    inside = landmarks[_INNER][(landmarks[_INNER] >= 0) & (landmarks[_INNER] < len(mean))]
+    a, b, c = (mean[triangles[np.isin(triangles, inside).any(axis=1)][:, k]] for k in range(3))
+    toward_viewer = np.cross(b - a, c - a)[:, 2].sum()
+    return np.ascontiguousarray(triangles[:, [0, 2, 1]]) if toward_viewer > 0 else triangles
 
 
 def _reordered(triangles: NDArray[Any], last: NDArray[np.bool_]) -> NDArray[Any]:

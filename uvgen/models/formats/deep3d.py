@@ -36,6 +36,7 @@ N_SHAPE, N_EXPRESSION, N_ALBEDO = 80, 64, 80
 MICROMETRES = 1e5
 """µm per decimetre."""
 
+FILE = "BFM_model_front.mat"
 _BASEL, _EXPRESSIONS, _STDS = "01_MorphableModel.mat", "Exp_Pca.bin", "std_exp.txt"
 _TRIM, _FRONT, _INFO, _UV = "BFM_exp_idx.mat", "BFM_front_idx.mat", "facemodel_info.mat", "BFM_UV.mat"
 
@@ -43,7 +44,7 @@ _TRIM, _FRONT, _INFO, _UV = "BFM_exp_idx.mat", "BFM_front_idx.mat", "facemodel_i
 def recognizes(path: Path) -> bool:
     """Whether this is a MATLAB file with meanshape and idBase, or a folder with Exp_Pca.bin or that file."""
     if path.is_dir():
-        return (path / _EXPRESSIONS).is_file()
+        return (path / _EXPRESSIONS).is_file() or (path / FILE).is_file()
     return describe_file(path).startswith("a MATLAB") and {"meanshape", "idBase"} <= known.variables(path)
 
 
@@ -66,7 +67,9 @@ def read(path: Path) -> AssembledModel:
     ModelError
         Where a file is missing, damaged, or does not fit the others.
     """
-    return _read_folder(path) if path.is_dir() else _read_front(path)
+    if path.is_dir() and not (path / FILE).exists():
+        return _read_folder(path)
+    return _read_front(path / FILE if path.is_dir() else path)
 
 
 def _read_front(path: Path) -> AssembledModel:

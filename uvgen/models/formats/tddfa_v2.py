@@ -28,6 +28,7 @@ from uvgen.storage.kinds import describe_file
 N_SHAPE, N_EXPRESSION, N_POSE = 40, 10, 12
 """Components of the network's output, and numbers of its pose."""
 
+FILE = "bfm_noneck_v3.pkl"
 STATISTICS = "param_mean_std_62d_120x120.pkl"
 _KIND = "a Python pickle, 3DDFA_V2's face model"
 
@@ -35,7 +36,7 @@ _KIND = "a Python pickle, 3DDFA_V2's face model"
 def recognizes(path: Path) -> bool:
     """Whether this is a pickle that names w_shp and w_exp, or a folder of .npy parts."""
     if path.is_dir():
-        return (path / "w_shp.npy").is_file() and (path / "w_exp.npy").is_file()
+        return (path / FILE).is_file() or ((path / "w_shp.npy").is_file() and (path / "w_exp.npy").is_file())
     return describe_file(path) == _KIND
 
 
@@ -57,7 +58,9 @@ def read(path: Path) -> AssembledModel:
     ModelError
         Where a file is missing, damaged, holds objects, or does not fit the others.
     """
-    return _read_parts(path) if path.is_dir() else _read_pickles(path)
+    if path.is_dir() and not (path / FILE).exists():
+        return _read_parts(path)
+    return _read_pickles(path / FILE if path.is_dir() else path)
 
 
 def read_statistics(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
