@@ -84,17 +84,18 @@ def read_obj_vertices(path: str | os.PathLike[str]) -> NDArray[np.float64]:
     """
     path = Path(path)
     try:
-        words = [line.split()[1:4] for line in _text(path).split("\n") if line.startswith(("v ", "v\t"))]
+        lines = [line for line in _text(path).split("\n") if line.startswith(("v ", "v\t"))]
     except OSError as error:
         raise MeshFileError(f"{path}: cannot be read ({error.strerror}), expected an OBJ mesh") from error
     except ValueError as error:
         raise MeshFileError(f"{path}: not a readable mesh: {brief(error)}, expected an OBJ mesh") from error
+    words = [word for line in lines for word in line.split()[1:4]]
+    if not lines or len(words) != 3 * len(lines):
+        raise MeshFileError(f"{path}: {len(lines)} vertices of {len(words)} numbers, expected some, of three each")
     try:
-        vertices = np.array([[float(word) for word in line] for line in words], np.float64)
-    except (ValueError, OverflowError) as error:
+        vertices = np.fromiter(map(float, words), np.float64, len(words)).reshape(-1, 3)
+    except ValueError as error:
         raise MeshFileError(f"{path}: not a readable mesh: {brief(error)}, expected three numbers a vertex") from error
-    if vertices.ndim != 2 or vertices.shape[1] != 3:
-        raise MeshFileError(f"{path}: {len(words)} vertices, expected some, of three numbers each")
     if not np.isfinite(vertices).all():
         raise MeshFileError(f"{path}: vertex {np.argwhere(~np.isfinite(vertices))[0][0]} is NaN or infinite")
     return vertices

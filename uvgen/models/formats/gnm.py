@@ -143,26 +143,28 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     variant = str(found["variant"]) if "variant" in found else "head"
     if variant != "head":
         raise ModelError(f"{path}: its variant is {brief(variant)!r}, expected head")
-    n, n_joints = found["template_vertex_positions"].shape[:1], found.get("joint_names", np.empty(0)).shape[:1]
-    n_identity, m = found["vertex_identity_basis"].shape[:1], found["triangles"].shape[:1]
-    n_groups = found.get("vertex_group_names", np.empty(0)).shape[:1]
-    nine = (9 * n_joints[0] if n_joints else 0,)
+
+    def length(name: str) -> tuple[int, ...]:
+        return found[name].shape[:1] if name in found else (0,)
+
+    n, m, n_identity = (length(name) for name in ("template_vertex_positions", "triangles", "vertex_identity_basis"))
+    n_joints, n_groups = length("joint_parent_indices"), length("vertex_groups")
     shapes: dict[str, tuple[str, tuple[int, ...]]] = {
         "template_vertex_positions": ("f", (*n, 3)),
         "vertex_identity_basis": ("f", (*n_identity, *n, 3)),
-        "expression_basis": ("f", (*found["expression_basis"].shape[:1], *n, 3)),
+        "expression_basis": ("f", (*length("expression_basis"), *n, 3)),
         "triangles": ("iu", (*m, 3)),
         "triangle_uvs": ("f", (*m, 3, 2)),
         "mirror_indices": ("iu", n),
         "vertex_groups": ("fiub", (*n_groups, *n)),
         "vertex_group_names": ("U", n_groups),
-        "mesh_component_names": ("U", found.get("mesh_component_names", np.empty(0)).shape[:1]),
+        "mesh_component_names": ("U", length("mesh_component_names")),
         "joint_names": ("U", n_joints),
         "joint_parent_indices": ("iu", n_joints),
         "template_joint_positions": ("f", (*n_joints, 3)),
         "joint_identity_basis": ("f", (*n_identity, *n_joints, 3)),
         "skinning_weights": ("f", (*n_joints, *n)),
-        "pose_correctives_regressor": ("f", (*nine, 3 * n[0] if n else 0)),
+        "pose_correctives_regressor": ("f", (9 * sum(n_joints), 3 * sum(n))),
     }
     for name, (kinds, shape) in shapes.items():
         array = found.get(name)
@@ -212,6 +214,9 @@ def _parts(found: dict[str, NDArray[Any]], n: int, path: Path) -> NDArray[np.int
     if not names or names[0] != _SKIN or (part < 0).any():
         raise ModelError(f"{path}: mesh_component_names has {brief(names)}, expected skin and all other parts")
     crossing = np.ptp(part[found["triangles"]], axis=1) > 0
+    if crossing.any():  # corneas that belong to one surface with the eye
+        part = part // 2 * 2
+        crossing = np.ptp(part[found["triangles"]], axis=1) > 0
     if crossing.any():
         raise ModelError(f"{path}: triangle {int(np.argmax(crossing))} has corners of two parts, expected one")
     return part

@@ -119,6 +119,8 @@ def read(path: Path, *, parts: str = "face") -> AssembledModel:
             number[used] = np.arange(len(used))
             taken, triangles, uv = taken[used], number[triangles].astype(np.int32), uv[used]
             landmarks = None if landmarks is None else number[landmarks]
+            if landmarks is not None and landmarks.min() < 0:
+                raise ModelError(f"{folder / ABOUT}: landmark {landmarks.argmin()} lies on no triangle of the face")
         moved = [_read_moved(folder / name, vertices, taken) for name in (*identities, *expressions)]
     except MeshFileError as error:
         raise ModelError(str(error)) from error

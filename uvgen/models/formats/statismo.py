@@ -97,7 +97,7 @@ def _model(file: Hdf5File, group: str, n: int | None = None) -> tuple[NDArray[An
     mean = _vector(file, f"{group}/model/mean")
     expected = len(mean) if n is None else 3 * n
     if not len(mean) or len(mean) % 3 or len(mean) != expected:
-        wanted = "three numbers per vertex" if n is None else f"{expected}, as shape/model/mean has"
+        wanted = "three a vertex" if n is None else f"{expected}, as shape/model/mean has"
         raise file.refused(f"{group}/model/mean has {len(mean)} numbers, expected {wanted}")
     variance = _vector(file, f"{group}/model/pcaVariance")
     if len(variance) > _MOST_COMPONENTS:
