@@ -90,8 +90,10 @@ BAD: dict[str, tuple[Callable[[Path], None], str]] = {
         edited("generic_neutral_mesh.obj", lambda text: text.replace("f 2/2", "f 2/999")),
         r"generic_neutral_mesh\.obj: faces name texture coordinates that do not exist",
     ),
-    "texture that is NaN": (edited("generic_neutral_mesh.obj", lambda text: re.sub(r"\nvt \S+", r"\nvt nan", text, count=1)),
-                            r"generic_neutral_mesh\.obj: texture coordinates that are NaN"),
+    "texture that is NaN": (
+        edited("generic_neutral_mesh.obj", lambda text: re.sub(r"\nvt \S+", "\nvt nan", text, count=1)),
+        r"generic_neutral_mesh\.obj: texture coordinates that are NaN",
+    ),
     "names that leave the folder": (about(expressions=["../a"]), r"vertex_indices\.json: expressions are \['\.\./a'\]"),
     "no names": (about(expressions=[]), r"vertex_indices\.json: expressions are \[\]"),
     "a name twice": (about(expressions=["jawOpen", "jawOpen"]), r"vertex_indices\.json: expressions are"),

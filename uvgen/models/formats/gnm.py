@@ -140,6 +140,9 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
         raise ModelError(f"{path}: cannot be read ({error.strerror}), expected gnm_head.npz") from error
     except ValueError as error:
         raise ModelError(f"{path}: not a readable GNM Head: {brief(error)}") from error
+    for keys in (_PART_KEYS, _JOINT_KEYS):  # of use only together
+        if not all(key in found for key in keys):
+            found = {name: array for name, array in found.items() if name not in keys}
     variant = str(found["variant"]) if "variant" in found else "head"
     if variant != "head":
         raise ModelError(f"{path}: its variant is {brief(variant)!r}, expected head")
