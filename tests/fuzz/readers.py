@@ -34,7 +34,7 @@ from uvgen.maps.mask_files import read_weights
 from uvgen.meshes.files import write_obj, write_ply
 from uvgen.meshes.read import read_mesh
 from uvgen.models.formats import bfm2009, face3d, flame, gnm, ict, known, matlab, statismo
-from uvgen.models.from_mesh import _read_landmarks
+from uvgen.models.vertex_numbers import read_landmarks
 from uvgen.samples.find import Sample, select_samples
 from uvgen.samples.read import EXTRAS, read_annotation, read_image
 from uvgen.shards.constants import CONSTANTS, constants_bytes, read_constants
@@ -173,7 +173,7 @@ def _lists(_: Path) -> list[bytes]:
 
 def _read_list(path: Path) -> None:
     lines = read_lines(path, "one name per line")
-    for work in (lambda: select_samples([Sample("AFW/a_0", "AFW", None, None)], lines), lambda: _read_landmarks(path)):
+    for work in (lambda: select_samples([Sample("AFW/a_0", "AFW", None, None)], lines), lambda: read_landmarks(path)):
         try:
             work()
         except UvgenError as error:
