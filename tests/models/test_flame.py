@@ -152,6 +152,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "weights of 4 joints": ({"weights": np.zeros((81, 4))}, r"weights is \(81, 4\), expected \(81, 5\)"),
     "correctives of the root too": ({"posedirs": np.zeros((81, 3, 45))}, r"posedirs is .*, expected \(81, 3, 36\)"),
     "triangles of other vertices": ({"f": np.full((2, 3), 81)}, "f names vertices 81 to 81, expected 0 to 80"),
+    "triangles of halves": ({"f": np.full((2, 3), 0.5)}, "f names vertices 0.5 to 0.5, expected 0 to 80"),
     "parents in a ring": ({"kintree_table": np.array([[-1, 2, 1, 1, 1]] * 2)}, "parents .*expected each before"),
     "NaN": ({"v_template": np.full((81, 3), np.nan)}, "NaN or infinity"),
     "a sparse matrix of another shape": (sparse(_shape=(5, 1 << 40)), r"J_regressor is \(5, 1099511627776\), expected"),

@@ -34,13 +34,13 @@ from uvgen.storage.names import brief
 from uvgen.storage.npz import npz_names, read_npz
 from uvgen.storage.pickle_values import CLASS
 from uvgen.storage.pickles import load_plain_pickle
-from uvgen.storage.reading import read_file
+from uvgen.storage.reading import open_regular, read_file
 
 _KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f")
 _UM_PER_M = 1e6
 _N_IDENTITY = 300
 _JOINTS = ("root", "neck", "jaw", "left eye", "right eye")
-_NPY_HEAD = 4096
+_NPY_HEAD, _OBJECTS = 4096, b"'descr': '|O'"
 _EMBEDDINGS = (("full_lmk_faces_idx", "full_lmk_bary_coords"), ("lmk_face_idx", "lmk_b_coords"))
 
 
@@ -78,8 +78,9 @@ def read(path: Path, *, jaw: bool = True, landmarks: Path | None = None) -> Asse
     mean = found.get("v_template", (None, 3)) * _UM_PER_M
     n = len(mean)
     triangles = found.get("f", (None, 3))
-    if triangles.size and not (triangles.min() >= 0 and triangles.max() < n):
+    if not (triangles.min() >= 0 and triangles.max() < n and (triangles == np.floor(triangles)).all()):
         raise ModelError(f"{path}: f names vertices {triangles.min():g} to {triangles.max():g}, expected 0 to {n - 1}")
+    triangles = triangles.astype(np.int32)
     tree = found.get("kintree_table", (2, None))
     if tree.shape[1] != len(_JOINTS):
         raise ModelError(
@@ -124,6 +125,20 @@ def read(path: Path, *, jaw: bool = True, landmarks: Path | None = None) -> Asse
         sources={file.name: sha256_file(file) for file in (path, landmarks) if file is not None},
         rig=rig,
     )
+
+
+def is_embedding(path: Path) -> bool:
+    """Whether a file is one for `landmarks_of_embedding`, by its kind and the names in it."""
+    kind = describe_file(path)
+    if kind in ("a NumPy .npz archive", "a ZIP archive"):
+        return any(set(pair) <= set(npz_names(path)) for pair in _EMBEDDINGS)
+    if kind == "a Python pickle":
+        return True
+    try:
+        with open_regular(path) as file:
+            return kind == "a NumPy .npy array" and _OBJECTS in file.read(_NPY_HEAD)
+    except OSError:
+        return False
 
 
 def landmarks_of_embedding(path: Path, triangles: NDArray[Any]) -> NDArray[np.int32]:
@@ -278,7 +293,7 @@ def _pickle_in_npy(data: bytes) -> bytes:
     wide = data[6:7] != b"\x01"
     length = int.from_bytes(data[8 : 12 if wide else 10], "little")
     start = (12 if wide else 10) + length
-    if length > _NPY_HEAD or b"'descr': '|O'" not in data[:start]:
+    if length > _NPY_HEAD or _OBJECTS not in data[:start]:
         raise ValueError("a .npy file that holds no dict")
     return data[start:]
 
