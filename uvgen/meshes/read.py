@@ -95,7 +95,8 @@ def read_texture(path: str | os.PathLike[str]) -> tuple[NDArray[np.float64], set
     Returns
     -------
     uv : (n, 2) float64
-        Of each vertex the first that a face gives it; NaN where none does.
+        Of each vertex; of one on a seam, with several, the one of the smallest u, so that neighbours on the seam take
+        the same side. NaN where no face gives any.
     across : set of (int, int, int)
         Triangles with a corner of other coordinates than `uv` has there, which lie across a seam, as sorted vertices.
 
@@ -140,7 +141,8 @@ def read_texture(path: str | os.PathLike[str]) -> tuple[NDArray[np.float64], set
         )
     if names_of.min() < 0 or names_of.max() >= len(vertices):
         raise MeshFileError(f"{path}: faces name vertex {names_of.max() + 1}, expected 1 to {len(vertices)}")
-    uv[names_of.ravel()[::-1]] = coordinates[places_of.ravel()[::-1]]
+    leftmost_last = np.lexsort((-coordinates[places_of.ravel(), 1], -coordinates[places_of.ravel(), 0]))
+    uv[names_of.ravel()[leftmost_last]] = coordinates[places_of.ravel()[leftmost_last]]
     apart = (np.abs(uv[names_of] - coordinates[places_of]) > _SEAM).any(axis=(1, 2))
     return uv, {tuple(triangle) for triangle in np.sort(names_of[apart], axis=1).tolist()}
 

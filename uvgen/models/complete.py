@@ -141,6 +141,13 @@ def _check_mesh(assembled: AssembledModel, triangles: NDArray[Any]) -> None:
     n, mean = len(assembled.mean), np.asarray(assembled.mean)
     if mean.ndim != 2 or mean.shape[1] != 3 or not np.isfinite(mean).all():
         raise ModelError(f"{assembled.source}: mean is {mean.dtype} {mean.shape}, expected finite numbers (n, 3)")
+    for name in ("shape", "expression"):
+        basis, std = np.shape(getattr(assembled, f"{name}_basis")), np.shape(getattr(assembled, f"{name}_std"))
+        if len(basis) != 3 or basis[:2] != (n, 3) or std != basis[2:]:
+            raise ModelError(
+                f"{assembled.source}: {name} basis is {basis} and its standard deviations {std}, expected ({n}, "
+                f"3, k), (k,)"
+            )
     fits = triangles.ndim == 2 and triangles.shape[1] == 3 and len(triangles) > 0 and triangles.dtype.kind in "iu"
     if not fits or triangles.min() < 0 or triangles.max() >= n:
         raise ModelError(

@@ -26,7 +26,7 @@ def read_uv(
     ----------
     path : Path
         ``.npy`` (n, 2); ``.mat`` with a variable UV, (n, 2) or (2, n); ``.obj`` whose vertices are the model's. Of an
-        OBJ, a vertex on a seam of the texture gets the first of its UV.
+        OBJ, a vertex on a seam of the texture gets the leftmost of its UV.
     n : int
         Vertices of the model.
     kept : (n,) int32, optional
