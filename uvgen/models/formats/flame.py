@@ -1,6 +1,6 @@
 """FLAME, the head model of the Max Planck Institute for Intelligent Systems: ``generic_model.pkl`` and its like.
 
-A dict, pickled (2017 to 2023: ``generic_model.pkl``, ``female_model.pkl``, ``flame2023.pkl``) or as ``.npz``:
+A dict, pickled (2017 to 2023: ``generic_model.pkl``, ``female_model.pkl``, ``flame2023_Open.pkl``) or as ``.npz``:
 
 - ``v_template`` (5023, 3): the mean head, metres, y up, z toward the viewer
 - ``shapedirs`` (5023, 3, 400): 300 identity components, then 100 of expression, in standard deviations
