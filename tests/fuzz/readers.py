@@ -20,6 +20,7 @@ import scipy.sparse
 from PIL import Image
 from support.builds import make
 from support.formats import kept_vertices, write_deep3d, write_deep3d_parts, write_tddfa, write_tddfa_parts
+from support.other_models import flame_content, flame_pickle, gnm_content, write_ict, write_statismo
 from support.toy import annotation, face3d_files, parameters, picture, toy_model, write_bfm_files, write_tree
 
 import uvgen
@@ -35,7 +36,7 @@ from uvgen.maps.mask_files import read_weights
 from uvgen.meshes.files import write_obj, write_ply
 from uvgen.meshes.read import read_mesh, read_texture
 from uvgen.models.complete import Supplements, completed
-from uvgen.models.formats import bfm2009, deep3d, face3d, known, matlab, tddfa_v2
+from uvgen.models.formats import bfm2009, deep3d, face3d, flame, gnm, ict, known, matlab, statismo, tddfa_v2
 from uvgen.models.morphable import MorphableModel, make_model
 from uvgen.models.uv_files import read_uv
 from uvgen.models.valid import DTYPES
@@ -438,6 +439,59 @@ def _constants(folder: Path) -> list[bytes]:
     return [constants_bytes(arrays)]
 
 
+def _statismo(folder: Path) -> list[bytes]:
+    found = []
+    for options in ({}, {"compression": "gzip", "shuffle": True}):
+        write_statismo(folder / "a.h5", side=3, **options)
+        found.append((folder / "a.h5").read_bytes())
+    return found
+
+
+def _flame_pickles(_: Path) -> list[bytes]:
+    content = flame_content(side=2, n_expression=1)
+    return [flame_pickle(content, protocol) for protocol in (0, 2, 4)]
+
+
+def _embeddings(_: Path) -> list[bytes]:
+    faces, weights = np.zeros(68, np.int64), np.full((68, 3), 1 / 3)
+    decas = {"full_lmk_faces_idx": faces[None], "full_lmk_bary_coords": weights[None]}
+    flames = {"lmk_face_idx": faces, "lmk_b_coords": weights}
+    return [
+        _stored(np.save, np.array(decas, object), allow_pickle=True),
+        pickle.dumps(flames, 2),
+        _stored(np.savez, **flames),
+    ]
+
+
+def _read_embedding(path: Path) -> None:
+    flame.recognizes(path)
+    flame.landmarks_of_embedding(path, np.arange(6).reshape(2, 3))
+
+
+def _gnm(_: Path) -> list[bytes]:
+    content = gnm_content(side=3)
+    return [_stored(np.savez, **content), _stored(np.savez_compressed, **content)]
+
+
+def _read_gnm(path: Path) -> None:
+    gnm.recognizes(path)
+    gnm.read(path)
+
+
+def _ict(name: str) -> Callable[[Path], list[bytes]]:
+    def seeds(folder: Path) -> list[bytes]:
+        write_ict(folder, side=9, n_identity=1)
+        return [(folder / name).read_bytes()]
+
+    return seeds
+
+
+def _read_ict(path: Path) -> None:
+    ict.recognizes(path.parent)
+    ict.read(path.parent)
+    ict.read(path.parent, parts="all")
+
+
 def _of_each_kind(folder: Path) -> list[bytes]:
     makers = (_sample_mats, _images, _arrays, _meshes("obj"), _meshes("ply"), _meshes("off"), _pickles, _lists)
     return [make_seeds(folder)[0] for make_seeds in makers]
@@ -485,5 +539,15 @@ READERS = (
     Reader("shard_h5", "AFW-00000.h5", _shards, _read_shard, mutators.hdf5, beside=_beside_shard),
     Reader("model_h5", "model.h5", _own_models, _read_own_model, mutators.hdf5),
     Reader("matlab_h5", "a.mat", _matlab_7_3, _read_matlab_7_3, mutators.hdf5),
+    Reader("statismo_h5", "a.h5", _statismo, statismo.read, mutators.hdf5),
+    Reader("flame_pickle", "a.pkl", _flame_pickles, flame.read, mutators.pickled),
+    Reader("flame_npz", "a.npz", lambda _: [_stored(np.savez, **flame_content(side=2, n_expression=1, sparse=False))],
+           flame.read, mutators.npz),
+    Reader("flame_landmarks", "a.npy", _embeddings, _read_embedding, mutators.any_bytes),
+    Reader("gnm_npz", "a.npz", _gnm, _read_gnm, mutators.npz),
+    Reader("ict_neutral", ict.NEUTRAL, _ict(ict.NEUTRAL), _read_ict, mutators.text, beside=_ict(ict.NEUTRAL)),
+    Reader("ict_identity", "identity000.obj", _ict("identity000.obj"), _read_ict, mutators.text,
+           beside=_ict(ict.NEUTRAL)),
+    Reader("ict_json", ict.ABOUT, _ict(ict.ABOUT), _read_ict, mutators.as_json, beside=_ict(ict.NEUTRAL)),
     Reader("kinds_h5", "a", _hdf5_of_each_kind, describe_file, mutators.hdf5, errors=()),
 )  # fmt: skip

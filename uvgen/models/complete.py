@@ -16,6 +16,7 @@ from uvgen.errors import InputError, ModelError
 from uvgen.meshes.topology import boundary_loops, find_mirror
 from uvgen.meshes.tutte import parameterize
 from uvgen.models.assembled import AssembledModel
+from uvgen.models.formats import flame
 from uvgen.models.morphable import MorphableModel, make_model
 from uvgen.models.uv_files import read_uv
 from uvgen.models.vertex_numbers import read_landmarks, read_vertex_numbers
@@ -42,7 +43,7 @@ class Supplements:
     indices : Path, optional
         The larger one's vertex of each vertex; also the rows of a longer `uv`.
     landmarks : Path, optional
-        The vertices of the 68 iBUG points.
+        The vertices of the 68 iBUG points, or FLAME's file of points on triangles.
     """
 
     uv: Path | None = None
@@ -79,7 +80,7 @@ def completed(assembled: AssembledModel, supplements: Supplements | None = None)
     kept = _kept_vertices(assembled, given)
     if given.uv_from is not None and kept is not None:
         assembled = _carried(assembled, given.uv_from, kept)
-    landmarks = assembled.landmarks if given.landmarks is None else read_landmarks(given.landmarks)
+    landmarks = assembled.landmarks if given.landmarks is None else _read_landmarks(given.landmarks, triangles)
     if landmarks is None:
         raise ModelError(
             f"{source}: brings no landmarks, expected the vertices of the 68 iBUG points; give them with "
@@ -118,6 +119,16 @@ def completed(assembled: AssembledModel, supplements: Supplements | None = None)
         albedo_std=assembled.albedo_std,
         sources=dict(assembled.sources) | _sources(given),
     )
+
+
+def _read_landmarks(path: Path, triangles: NDArray[Any]) -> NDArray[np.int32]:
+    """Landmarks as vertices, also from a file that has them on the model's triangles, as those of FLAME do."""
+    if not flame.is_embedding(path):
+        return read_landmarks(path)
+    try:
+        return flame.landmarks_of_embedding(path, triangles)
+    except ModelError as error:
+        raise InputError(str(error)) from error
 
 
 def _sources(given: Supplements) -> dict[str, str]:

@@ -37,6 +37,10 @@ class ModelFormat:
 FORMATS = (
     ModelFormat("tddfa_v2", "3DDFA_V2's bfm_noneck_v3.pkl with its tri.pkl", "3DDFA's .npy parts"),
     ModelFormat("deep3d", "Deep3DFaceRecon's BFM_model_front.mat", "the files that BFM_model_front.mat is made of"),
+    ModelFormat("statismo", "the .h5 of the Basel Face Model of 2017 or 2019"),
+    ModelFormat("flame", "FLAME's generic_model.pkl or .npz"),
+    ModelFormat("gnm", "Google's gnm_head.npz"),
+    ModelFormat("ict", "ICT-FaceKit's generic_neutral_mesh.obj", "ICT-FaceKit's FaceXModel"),
 )
 """In the order in which they are tried; each is told apart by its own names of variables."""
 
