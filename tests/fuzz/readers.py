@@ -34,7 +34,7 @@ from uvgen.errors import UvgenError
 from uvgen.images.codecs import decode_jpeg, encode_jpeg
 from uvgen.maps.mask_files import read_weights
 from uvgen.meshes.files import write_obj, write_ply
-from uvgen.meshes.read import read_mesh, read_texture
+from uvgen.meshes.read import read_mesh
 from uvgen.models.complete import Supplements, completed
 from uvgen.models.formats import bfm2009, deep3d, face3d, flame, gnm, ict, known, matlab, statismo, tddfa_v2
 from uvgen.models.morphable import MorphableModel, make_model
@@ -217,7 +217,7 @@ def _textured(_: Path) -> list[bytes]:
     corners = b"v 0 0 0\nv 1 0 0\nv 0 1 0\nv 1 1 0\n"
     return [
         corners + b"vt 0 0\nvt 1 0\nvt 0 1\nvt 1 1\nf 1/1 2/2 3/3\nf 3/3/1 2/2/1 4/4/1\n",
-        corners + b"vt 0 0\nvt .5 .5\nf -4/-2 -3/-1 -2/-2 -1/-1\nf 1 2 3\n",
+        corners + b"vt 0 0\nvt .5 .5\nf -4/-2 -3/-1 -1/-1 -2/-2\n",
     ]
 
 
@@ -513,12 +513,12 @@ READERS = (
     Reader("deep3d_info", "facemodel_info.mat", _deep3d_parts("facemodel_info.mat"),
            lambda path: _read_deep3d(path.parent), mutators.mat, beside=_beside_deep3d),
     Reader("deep3d_results", "a.mat", _results, read_coefficients, mutators.mat),
-    Reader("uv_mat", "a.mat", _uv_mats, lambda path: read_uv(path, 64), mutators.mat),
-    Reader("uv_obj", "a.obj", _textured, read_texture, mutators.text),
-    Reader("uv_npy", "a.npy", lambda _: [_stored(np.save, np.full((8, 2), 0.5))], lambda path: read_uv(path, 8),
-    mutators.npy), Reader("vertex_mat", "a.mat", _index_mats, read_vertex_numbers, mutators.mat),
-    Reader("vertex_npy", "a.npy", lambda _: [_stored(np.save, np.arange(68))], read_vertex_numbers, mutators.npy),
-    Reader("image", "a.jpg", _images, _read_picture, mutators.picture),
+    Reader("uv_mat", "a.mat", _uv_mats, lambda path: read_uv(path, np.array([[0, 1, 2]]), 64), mutators.mat),
+    Reader("uv_obj", "a.obj", _textured, lambda path: read_uv(path, np.array([[0, 1, 2], [2, 1, 3]]), 4),
+    mutators.text), Reader("uv_npy", "a.npy", lambda _: [_stored(np.save, np.full((8, 2), 0.5))], lambda path:
+    read_uv(path, np.array([[0, 1, 2]]), 8), mutators.npy), Reader("vertex_mat", "a.mat", _index_mats,
+    read_vertex_numbers, mutators.mat), Reader("vertex_npy", "a.npy", lambda _: [_stored(np.save, np.arange(68))],
+    read_vertex_numbers, mutators.npy), Reader("image", "a.jpg", _images, _read_picture, mutators.picture),
     Reader("shard_jpeg", "a.jpg", lambda _: [encode_jpeg(picture(1, 24, 40), 90)],
            lambda path: decode_jpeg(path.read_bytes()),
            mutators.jpeg, errors=(ValueError,)),

@@ -18,7 +18,6 @@ from uvgen.meshes.files import write_obj
 from uvgen.models.assembled import AssembledModel
 from uvgen.models.complete import Supplements, completed
 from uvgen.models.morphable import MorphableModel
-from uvgen.models.uv_files import read_uv
 from uvgen.models.vertex_numbers import read_landmarks, read_vertex_numbers
 
 
@@ -188,20 +187,29 @@ def test_uv_of_each_kind_of_file_replaces_that_of_the_model(larger: MorphableMod
         assert name in model.sources
 
 
-def test_uv_of_an_obj_with_a_seam_lets_triangles_across_it_give_way(tmp_path: Path) -> None:
-    # a strip of four quads around a tube: the fifth edge is the first, at u = 1 in place of 0
-    lines = [f"v {np.cos(k)} {y} {np.sin(k)}" for y in (0, 1) for k in np.linspace(0, 2 * np.pi, 5)[:-1]]
-    lines += [f"vt {u} {v}" for v in (0, 1) for u in np.linspace(0, 1, 5)]
-    quads = [(k, (k + 1) % 4, 4 + (k + 1) % 4, 4 + k) for k in range(4)]
-    texture = [(k, k + 1, 5 + k + 1, 5 + k) for k in range(4)]
-    order = (3, 0, 1, 2)  # the one across the seam first
-    for k in order:
-        lines.append("f " + " ".join(f"{v + 1}/{t + 1}" for v, t in zip(quads[k], texture[k], strict=True)))
-    path = tmp_path / "tube.obj"
-    path.write_text("\n".join(lines))
-    uv, across = read_uv(path, 8)
-    assert len(across) == 2 and all(set(corners) <= {0, 3, 4, 7} for corners in across)
-    np.testing.assert_allclose(uv[[1, 2, 5, 6]], [[0.25, 0], [0.5, 0], [0.25, 1], [0.5, 1]])
+def test_uv_of_an_obj_with_a_seam_repeat_its_vertices(larger: MorphableModel, tmp_path: Path) -> None:
+    """The patch's left and right halves as two charts, far apart: of the middle's vertices, each is in both."""
+    right = larger.mean[np.asarray(larger.triangles)].mean(axis=1)[:, 0] > 0
+    lines = ["v {} {} {}".format(*point) for point in larger.mean]
+    for chart in (0, 1):
+        lines += [f"vt {0.4 * u + 0.5 * chart} {v}" for u, v in larger.uv]
+    for corners, chart in zip(larger.triangles, right, strict=True):
+        lines.append("f " + " ".join(f"{v + 1}/{v + 1 + 1681 * int(chart)}" for v in corners))
+    (tmp_path / "a.obj").write_text("\n".join(lines))
+    given = bare(larger, landmarks=larger.landmarks, mirror=larger.mirror, albedo_mean=larger.albedo_mean)
+    model = completed(given, Supplements(uv=tmp_path / "a.obj"))
+    middle = np.flatnonzero(np.isclose(larger.uv[:, 0], 0.5))
+    n = larger.n_vertices
+    assert model.n_vertices == n + len(middle)
+    np.testing.assert_array_equal(model.mean[n:], larger.mean[middle])
+    np.testing.assert_array_equal(model.basis[n:], larger.basis[middle])
+    np.testing.assert_array_equal(model.landmarks, larger.landmarks)
+    assert model.mirror is not None and (model.mirror[n:] == -1).all()
+    np.testing.assert_array_equal(model.mirror[:n], larger.mirror)
+    gap = (model.uv[model.triangles].max(axis=1) - model.uv[model.triangles].min(axis=1))[:, 0]
+    assert gap.max() < 0.02  # none from one chart to the other
+    a, b, c = (model.mean[model.triangles[:, k]].astype(float) for k in range(3))
+    assert np.cross(b - a, c - a)[:, 2].sum() < 0
 
 
 @pytest.mark.parametrize(
@@ -215,10 +223,23 @@ def test_uv_of_an_obj_with_a_seam_lets_triangles_across_it_give_way(tmp_path: Pa
         ("a.npy", None, "cannot be read"),
         ("a.mat", {"x": 1}, "variable UV is missing"),
         ("a.mat", {"UV": np.ones((3, 3))}, "UV has 3 rows, expected"),
-        ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", "no texture coordinates in it"),
-        ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nf 1/1 2/2 3/1\n", "name texture coordinate 2, expected 1 to 1"),
-        ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0\nf 1/1 2/1 3/1\n", "line 4 is 'vt 0'"),
-        ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nf 1/1 2/1 3/x\n", "line 5 is 'f 1/1 2/1 3/x'"),
+        (
+            "a.obj",
+            b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n",
+            "names no texture coordinates|3 UV, expected 1681|expected 1/1 2/2 3/3",
+        ),
+        (
+            "a.obj",
+            b"v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nf 1/1 2/2 3/1\n",
+            "name texture coordinates that do not exist, expected 1 to 1",
+        ),
+        ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0\nf 1/1 2/1 3/1\n", "'vt 0' names no texture coordinates"),
+        (
+            "a.obj",
+            b"v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nf 1/1 2/1 3/x\n",
+            "'f 1/1 2/1 3/x' names no texture coordinates",
+        ),
+        ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nf 1/1 2/1 3/1\n", "3 UV, expected 1681"),
         ("a.txt", b"1 2", "a name that ends in .txt, expected UV as .npy, .mat, .obj"),
     ],
 )
@@ -232,6 +253,16 @@ def test_bad_uv_file_is_named(larger: MorphableModel, tmp_path: Path, name: str,
         path.write_bytes(content)
     with pytest.raises(InputError, match=rf"{name}: .*{message}"):
         completed(bare(larger, landmarks=larger.landmarks), Supplements(uv=path))
+
+
+def test_uv_of_an_obj_of_another_mesh_are_refused(larger: MorphableModel, tmp_path: Path) -> None:
+    other = np.random.default_rng(0).permutation(larger.n_vertices)[larger.triangles]
+    write_obj(tmp_path / "a.obj", larger.mean, other, uv=larger.uv, frame="raw")
+    with pytest.raises(InputError, match=r"a\.obj: its faces join other vertices than the model's triangles do"):
+        completed(bare(larger, landmarks=larger.landmarks), Supplements(uv=tmp_path / "a.obj"))
+    write_obj(tmp_path / "a.obj", larger.mean, larger.triangles[:-300], uv=larger.uv, frame="raw")
+    with pytest.raises(InputError, match=r"a\.obj: vertex \d+ has no UV, expected UV of every vertex"):
+        completed(bare(larger, landmarks=larger.landmarks), Supplements(uv=tmp_path / "a.obj"))
 
 
 def test_found_uv_leave_out_ears_and_other_parts_of_the_mesh(larger: MorphableModel) -> None:

@@ -28,7 +28,6 @@ MESH_SUFFIXES = (".obj", ".ply", ".off")
 _KINDS = {"an OBJ mesh": ".obj", "a PLY mesh": ".ply", "an OFF mesh": ".off"}
 _EXPECTED = "expected an OBJ, PLY or OFF mesh"
 _MOST_BYTES = 1 << 30
-_SEAM = 1e-6  # of the unit square: texture coordinates that differ by more are two
 _SHOWN = 40  # characters of a line in a message
 
 Mesh = tuple[NDArray[np.float64], NDArray[np.int32]]
@@ -82,69 +81,6 @@ def read_mesh(path: str | os.PathLike[str]) -> Mesh:
     if low < 0 or high >= len(vertices):
         raise MeshFileError(f"{path}: triangles name vertices {low} to {high}, expected 0 to {len(vertices) - 1}")
     return vertices, triangles
-
-
-def read_texture(path: str | os.PathLike[str]) -> tuple[NDArray[np.float64], set[tuple[int, ...]]]:
-    """Texture coordinates of an OBJ's vertices.
-
-    Parameters
-    ----------
-    path : path-like
-        An OBJ whose faces name texture coordinates: ``f 1/1 2/2 3/3``.
-
-    Returns
-    -------
-    uv : (n, 2) float64
-        Of each vertex; of one on a seam, with several, the one of the smallest u, so that neighbours on the seam take
-        the same side. NaN where no face gives any.
-    across : set of (int, int, int)
-        Triangles with a corner of other coordinates than `uv` has there, which lie across a seam, as sorted vertices.
-
-    Raises
-    ------
-    MeshFileError
-        Where the file is missing, damaged, or has no texture coordinates.
-    """
-    path = Path(path)
-    vertices, _ = read_mesh(path)
-    texture: list[tuple[float, float]] = []
-    uv = np.full((len(vertices), 2), np.nan)
-    corners: list[tuple[list[int], list[int]]] = []
-    n_before = 0  # vertices above a line, from which negative numbers count back
-    for number, line in enumerate(_joined(_obj_text(path)).split("\n"), start=1):
-        key, *words = line.split("#", 1)[0].split() or [""]
-        try:
-            if key == "v":
-                n_before += 1
-            elif key == "vt":
-                texture.append((float(words[0]), float(words[1])))
-            elif key == "f":
-                parts = [word.split("/") for word in words]
-                if any(len(part) < 2 or not part[1] for part in parts):
-                    continue  # a face without texture
-                names = [_vertex(part[0], n_before) for part in parts]
-                places = [_vertex(part[1], len(texture)) for part in parts]
-                corners += [([names[0], b, c], [places[0], s, t])
-                            for (b, s), (c, t) in pairwise(zip(names[1:], places[1:], strict=True))]  # fmt: skip
-        except (ValueError, IndexError) as error:
-            shown = line.strip()[:_SHOWN]
-            raise MeshFileError(f"{path}: not a readable mesh: line {number} is {shown!r} ({brief(error)})") from error
-    if not texture or not corners:
-        raise MeshFileError(
-            f"{path}: no texture coordinates in it, expected an OBJ whose faces name them: f 1/1 2/2 3/3"
-        )
-    coordinates = np.array(texture)
-    names_of, places_of = (np.array([pair[k] for pair in corners]) for k in (0, 1))
-    if places_of.min() < 0 or places_of.max() >= len(coordinates):
-        raise MeshFileError(
-            f"{path}: faces name texture coordinate {places_of.max() + 1}, expected 1 to {len(coordinates)}"
-        )
-    if names_of.min() < 0 or names_of.max() >= len(vertices):
-        raise MeshFileError(f"{path}: faces name vertex {names_of.max() + 1}, expected 1 to {len(vertices)}")
-    leftmost_last = np.lexsort((-coordinates[places_of.ravel(), 1], -coordinates[places_of.ravel(), 0]))
-    uv[names_of.ravel()[leftmost_last]] = coordinates[places_of.ravel()[leftmost_last]]
-    apart = (np.abs(uv[names_of] - coordinates[places_of]) > _SEAM).any(axis=(1, 2))
-    return uv, {tuple(triangle) for triangle in np.sort(names_of[apart], axis=1).tolist()}
 
 
 def _obj_text(path: Path) -> str:

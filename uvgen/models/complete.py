@@ -91,9 +91,11 @@ def completed(assembled: AssembledModel, supplements: Supplements | None = None)
     triangles = _facing(np.asarray(assembled.mean, np.float64), triangles, np.asarray(landmarks))
     uv, mirror = assembled.uv, assembled.mirror
     if given.uv is not None:
-        uv, across = read_uv(given.uv, n, kept)
-        behind = [tuple(corners) in across for corners in np.sort(triangles, axis=1).tolist()] if across else []
-        triangles = _reordered(triangles, np.array(behind or [False] * len(triangles)))
+        uv, repeated, own = read_uv(given.uv, triangles, n, kept)
+        if own is not None:
+            assembled = _with_repeated(assembled, repeated)
+            triangles = _facing(np.asarray(assembled.mean, np.float64), own, np.asarray(landmarks))
+        mirror = assembled.mirror
     if uv is None:
         uv, found, last = _found_uv(assembled, np.asarray(landmarks), triangles)
         triangles = _reordered(triangles, last)
@@ -234,6 +236,21 @@ def _carried_std(
     if not (along > _PROPORTIONAL * lengths).all() or not lengths.all():
         return own_std
     return np.asarray(other_std[:k], np.float64) * (b**2).sum(axis=0) / along
+
+
+def _with_repeated(assembled: AssembledModel, repeated: NDArray[np.int32]) -> AssembledModel:
+    """The model with some vertices once more, behind the others; the mirror images of those are not known."""
+    rows = np.concatenate([np.arange(len(assembled.mean)), repeated])
+    names = ("mean", "shape_basis", "expression_basis", "regions", "albedo_mean", "albedo_basis")
+    changes: dict[str, Any] = {
+        name: np.asarray(array)[rows] for name in names if (array := getattr(assembled, name)) is not None
+    }
+    if assembled.mirror is not None:
+        changes["mirror"] = np.concatenate([assembled.mirror, np.full(len(repeated), -1)])
+    if assembled.rig is not None:
+        rig = assembled.rig
+        changes["rig"] = replace(rig, weights=rig.weights[rows], correctives=rig.correctives[rows])
+    return replace(assembled, **changes)
 
 
 def _facing(mean: NDArray[np.float64], triangles: NDArray[Any], landmarks: NDArray[Any]) -> NDArray[Any]:
