@@ -170,6 +170,8 @@ def info(file: Path | str, untrusted: bool, as_json: bool) -> None:
         "UV coverage": f"{share[MESH]:.2%} mesh, {share[CLOSURE]:.2%} closed holes, {share[FILLED]:.2%} filled at 256",
         "content": model.content_sha256,
     }
+    if model.rig is not None:
+        rows["joints"] = ", ".join(model.rig.names)
     doubts = model_doubts(model)
     if as_json:
         print_json(

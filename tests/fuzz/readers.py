@@ -19,7 +19,7 @@ import scipy.io as sio
 import scipy.sparse
 from PIL import Image
 from support.builds import make
-from support.formats import kept_vertices, write_deep3d, write_deep3d_parts, write_tddfa, write_tddfa_parts
+from support.formats import kept_vertices, with_rig, write_deep3d, write_deep3d_parts, write_tddfa, write_tddfa_parts
 from support.other_models import flame_content, flame_pickle, gnm_content, write_ict, write_statismo
 from support.toy import annotation, face3d_files, parameters, picture, toy_model, write_bfm_files, write_tree
 
@@ -396,7 +396,8 @@ def _read_shard(path: Path) -> None:
 def _own_models(folder: Path) -> list[bytes]:
     save_model(toy_model(), folder / "model.h5")
     data = (folder / "model.h5").read_bytes()
-    return [data, _with_old_texts(folder, data)]
+    save_model(with_rig(_small_model()), folder / "rig.h5")
+    return [data, _with_old_texts(folder, data), (folder / "rig.h5").read_bytes()]
 
 
 def _matlab_7_3(folder: Path) -> list[bytes]:

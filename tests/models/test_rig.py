@@ -1,14 +1,21 @@
 """Joints that turn: what skinning gives is compared with vertex after vertex, turned by one joint after the other."""
 
 import dataclasses
+import pickle
+from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
+from support.formats import with_rig
+from support.toy import toy_model
 
-from uvgen.errors import InputError
-from uvgen.models.rig import JAW_STD, Rig, jaw_components, pose
+from uvgen import load_model, save_model
+from uvgen.errors import InputError, ModelError
+from uvgen.models.rig import JAW_STD, RIG_DTYPES, Rig, jaw_components, pose
 
 N = 40
 
@@ -105,3 +112,57 @@ def test_jaw_components_of_a_rig_without_a_jaw_are_refused() -> None:
     made, vertices = rig()
     with pytest.raises(InputError, match="joints neck, head, expected one named jaw"):
         jaw_components(dataclasses.replace(made, names=("neck", "head")), vertices)
+
+
+def test_joints_are_kept_in_a_model_file_and_in_pickles_and_count_in_the_hash(tmp_path: Path) -> None:
+    plain = toy_model()
+    model = with_rig(plain)
+    save_model(model, tmp_path / "a.h5")
+    opened = load_model(tmp_path / "a.h5")
+    for found in (opened, pickle.loads(pickle.dumps(model)), pickle.loads(pickle.dumps(opened))):
+        assert found.rig is not None and model.rig is not None and found.rig.names == ("neck", "jaw")
+        for name in RIG_DTYPES:
+            np.testing.assert_array_equal(getattr(found.rig, name), getattr(model.rig, name))
+            assert not getattr(found.rig, name).flags.writeable
+        assert found.content_sha256 == model.content_sha256
+    hashes = {plain.content_sha256, model.content_sha256}
+    for changes in ({"names": ("neck", "chin")}, {"joints": np.ones((2, 3))}, {"parents": np.array([-1, -1])}):
+        hashes.add(with_rig(plain, **changes).content_sha256)
+    assert len(hashes) == 5
+    save_model(plain, tmp_path / "b.h5")
+    with h5py.File(tmp_path / "b.h5") as file:
+        assert not any("rig" in name for name in (*file, *file.attrs))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"weights": np.ones((9, 2))}, r"rig_correctives is \(1681, 3, 9\), expected \(9, 3, 9\)"),
+        ({"weights": np.ones((1681, 3))}, r"rig_weights is \(1681, 3\), expected \(1681, 2\): 2 joints"),
+        ({"parents": np.array([0, 0])}, r"rig_parents is \[0, 0\], expected earlier joints, or -1"),
+        ({"parents": np.array([-1, 0.5])}, "rig_parents holds NaN, infinity or fractions"),
+        ({"joints": np.full((2, 3), np.nan)}, "rig_joints holds NaN, infinity or fractions"),
+        ({"joints": np.array([["a"]])}, "rig_joints is .*, expected real numbers"),
+        ({"joint_basis": np.ones((2, 3, 4))}, "rig is of 1681 vertices and 4 components, expected 1681 and 15"),
+        ({"correctives": np.ones((1681, 3, 10))}, r"rig_correctives is \(1681, 3, 10\), expected \(1681, 3, 9\)"),
+        ({"names": ()}, ".*expected .*: 0 joints"),
+    ],
+)
+def test_joints_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelError, match=rf"^a\.file: {message}"):
+        with_rig(toy_model(), **changes)
+
+
+@pytest.mark.parametrize("damage", ["missing", "names", "changed"])
+def test_damaged_joints_in_a_model_file_are_named(tmp_path: Path, damage: str) -> None:
+    save_model(with_rig(toy_model()), tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        if damage == "missing":
+            del file["rig_weights"]
+        elif damage == "names":
+            file.attrs["rig_names"] = np.bytes_("{}")
+        else:
+            file["rig_joints"][0, 0] = 5
+    messages = {"missing": "dataset rig_weights is missing", "names": "rig_names", "changed": "does not have the hash"}
+    with pytest.raises(ModelError, match=rf"a\.h5: .*{messages[damage]}"):
+        load_model(tmp_path / "a.h5")

@@ -9,7 +9,9 @@ import scipy.io as sio
 from numpy.typing import NDArray
 from support.toy import GRID, write_bfm_files
 
-from uvgen.models.morphable import MorphableModel
+from uvgen.models.morphable import MorphableModel, make_model
+from uvgen.models.rig import Rig
+from uvgen.models.valid import DTYPES
 
 MARGIN = 2  # vertices that smaller models lack at each side of the toy's patch
 
@@ -149,3 +151,16 @@ def mouth_ring() -> NDArray[np.int64]:
     corners = np.arange(GRID * GRID).reshape(GRID, GRID)
     upper, lower = corners[18, 17:24], corners[17, 17:24]
     return np.concatenate([lower, upper[::-1]])
+
+
+def with_rig(model: MorphableModel, **changes: Any) -> MorphableModel:
+    """The model with a neck and a jaw, which turns what lies below the mean point."""
+    n, rng = model.n_vertices, np.random.default_rng(1)
+    below = (model.mean[:, 1] < model.mean[:, 1].mean()).astype(float)
+    parts: dict[str, Any] = {
+        "names": ("neck", "jaw"), "parents": np.array([-1, 0]), "joints": np.array([[0, -9e4, 0], [0, 0, -2e4]]),
+        "joint_basis": rng.normal(size=(2, 3, model.basis.shape[2])), "weights": np.stack([1 - below, below], axis=1),
+        "correctives": rng.normal(size=(n, 3, 9)),
+    }  # fmt: skip
+    arrays = {name: getattr(model, name) for name in DTYPES}
+    return make_model(source="a.file", name=model.name, rig=Rig(**(parts | changes)), **arrays)

@@ -120,6 +120,7 @@ def completed(assembled: AssembledModel, supplements: Supplements | None = None)
         albedo_basis=assembled.albedo_basis,
         albedo_std=assembled.albedo_std,
         sources=dict(assembled.sources) | _sources(given),
+        rig=assembled.rig,
     )
 
 

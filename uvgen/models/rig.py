@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import check_array, check_finite
-from uvgen.errors import InputError
+from uvgen.checks import check_array, check_finite, frozen
+from uvgen.errors import InputError, ModelError
 
 JAW = "jaw"
 """Name of the joint that opens the mouth."""
@@ -44,6 +44,43 @@ class Rig:
     joint_basis: NDArray[Any]
     weights: NDArray[Any]
     correctives: NDArray[Any]
+
+
+RIG_DTYPES = {
+    "parents": np.int32, "joints": np.float32, "joint_basis": np.float32, "weights": np.float32, "correctives":
+    np.float32
+}  # fmt: skip
+"""Each array of a `Rig`, and the type of its numbers in a model."""
+
+
+def frozen_rig(rig: Rig, source: str) -> Rig:
+    """A rig with read-only arrays of `RIG_DTYPES`, checked; ModelError where shapes do not agree or a value is not
+    finite."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, dtype in RIG_DTYPES.items():
+        given = np.asarray(getattr(rig, name))
+        if given.dtype.kind not in "fiub":
+            raise ModelError(f"{source}: rig_{name} is {given.dtype} {given.shape}, expected real numbers")
+        with np.errstate(over="ignore", invalid="ignore"):
+            arrays[name] = frozen(given, dtype)
+        if not np.isfinite(arrays[name]).all() or (dtype is np.int32 and not np.array_equal(arrays[name], given)):
+            raise ModelError(
+                f"{source}: rig_{name} holds NaN, infinity or fractions, expected finite numbers, whole parents"
+            )
+    n_joints, shapes = len(rig.names), {name: array.shape for name, array in arrays.items()}
+    wanted = {
+        "parents": (n_joints,), "joints": (n_joints, 3), "joint_basis": (n_joints, 3, *shapes["joint_basis"][2:3]),
+        "weights": (*shapes["weights"][:1], n_joints),
+    }  # fmt: skip
+    for name, shape in wanted.items():
+        if shapes[name] != shape or not n_joints:
+            raise ModelError(f"{source}: rig_{name} is {shapes[name]}, expected {shape}: {n_joints} joints")
+    n, last = shapes["weights"][0], shapes["correctives"][-1:]
+    if shapes["correctives"][:-1] != (n, 3) or last not in ((9 * n_joints,), (9 * n_joints - 9,)):
+        raise ModelError(f"{source}: rig_correctives is {shapes['correctives']}, expected ({n}, 3, {9 * n_joints - 9})")
+    if (arrays["parents"] >= np.arange(n_joints)).any() or (arrays["parents"] < -1).any():
+        raise ModelError(f"{source}: rig_parents is {arrays['parents'].tolist()[:16]}, expected earlier joints, or -1")
+    return Rig(rig.names, **arrays)
 
 
 def pose(rig: Rig, vertices: ArrayLike, rotations: ArrayLike, parameters: ArrayLike | None = None) -> NDArray[Any]:

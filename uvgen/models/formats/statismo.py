@@ -26,7 +26,10 @@ from uvgen.storage.hdf5_reading import Hdf5File, open_hdf5, safe_dataset
 from uvgen.storage.kinds import describe_file
 
 _UM_PER_MM = 1000.0
-_HINT = "; download it again, or name another file"
+_HINT = (
+    "; download this Basel Face Model of 2017 or 2019 again, or name another file (the parameters of 300W-LP belong to "
+    "that of 2009)"
+)
 _MOST_COMPONENTS = 4096
 
 
