@@ -20,7 +20,7 @@ from support.formats import (
 )
 from support.toy import toy_model
 
-from uvgen import PositionMapper, convert_model, load_model
+from uvgen import BuildConfig, PositionMapper, build_shards, convert_model, load_model, open_shards, render_faces
 from uvgen.errors import InputError, ModelError
 from uvgen.models.assembled import AssembledModel
 from uvgen.models.formats import FORMATS, bfm2009, bfm_whole, deep3d, format_of, tddfa_v2
@@ -59,6 +59,11 @@ def test_each_format_is_recognized_read_completed_and_mapped(tmp_path: Path, who
     assert maps.shape == (1, 32, 32, 3) and np.isfinite(maps).all()
     np.testing.assert_allclose(landmarks[0], (model.mean / 1e3 - [0, 0, model.mean[:, 2].min() / 1e3])[model.landmarks],
                                atol=1e-4)  # fmt: skip
+    render_faces(tmp_path / "faces", 2, model=model, size=64, seed=1, flip=False)
+    build_shards(tmp_path / "faces", tmp_path / "shards", model=model, config=BuildConfig(size=32, uv_size=32))
+    shards = open_shards(tmp_path / "shards")
+    assert len(shards) == 2 and shards[0]["shape"].shape == (model.n_shape,)
+    assert np.isfinite(shards[0]["posmap"]).all() and np.isfinite(shards[1]["posmap"]).all()
 
 
 def test_tddfa_v2_gives_what_its_files_hold_from_pickles_and_from_parts(tmp_path: Path, whole: MorphableModel) -> None:
