@@ -8,6 +8,7 @@ import shutil
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,6 +19,7 @@ import scipy.io as sio
 import scipy.sparse
 from PIL import Image
 from support.builds import make
+from support.formats import kept_vertices, write_deep3d, write_deep3d_parts, write_tddfa, write_tddfa_parts
 from support.other_models import flame_content, flame_pickle, gnm_content, write_ict, write_statismo
 from support.toy import annotation, face3d_files, parameters, picture, toy_model, write_bfm_files, write_tree
 
@@ -32,9 +34,14 @@ from uvgen.errors import UvgenError
 from uvgen.images.codecs import decode_jpeg, encode_jpeg
 from uvgen.maps.mask_files import read_weights
 from uvgen.meshes.files import write_obj, write_ply
-from uvgen.meshes.read import read_mesh
-from uvgen.models.formats import bfm2009, face3d, flame, gnm, ict, known, matlab, statismo
-from uvgen.models.vertex_numbers import read_landmarks
+from uvgen.meshes.read import read_mesh, read_texture
+from uvgen.models.complete import Supplements, completed
+from uvgen.models.formats import bfm2009, deep3d, face3d, flame, gnm, ict, known, matlab, statismo, tddfa_v2
+from uvgen.models.morphable import MorphableModel, make_model
+from uvgen.models.uv_files import read_uv
+from uvgen.models.valid import DTYPES
+from uvgen.models.vertex_numbers import read_landmarks, read_vertex_numbers
+from uvgen.samples.deep3d import read_coefficients
 from uvgen.samples.find import Sample, select_samples
 from uvgen.samples.read import EXTRAS, read_annotation, read_image
 from uvgen.shards.constants import CONSTANTS, constants_bytes, read_constants
@@ -128,6 +135,90 @@ def _read_model_part(path: Path) -> None:
 
 def _face3d_seeds(folder: Path) -> list[bytes]:
     return [face3d_files(toy_model(), folder).with_name("BFM_info.mat").read_bytes()]
+
+
+@cache
+def _small_model() -> MorphableModel:
+    """Few components: what is damaged is a file of some hundred kB."""
+    model = toy_model()
+    arrays = {name: getattr(model, name) for name in DTYPES}
+    arrays |= {"basis": model.basis[..., [0, 10]], "shape_std": np.ones(1), "expression_std": np.ones(1)}
+    arrays |= {"albedo_basis": model.albedo_basis[..., :1], "albedo_std": np.ones(1)}  # type: ignore[index]
+    return make_model(source="small", name="small", **arrays)
+
+
+def _tddfa_seeds(folder: Path) -> list[bytes]:
+    data = write_tddfa(folder, _small_model()).read_bytes()
+    return [data, pickle.dumps(pickle.loads(data), 2), pickle.dumps(pickle.loads(data), 5)]
+
+
+def _read_tddfa(path: Path) -> None:
+    tddfa_v2.recognizes(path)
+    completed(tddfa_v2.read(path), Supplements(uv_from=_small_model(), indices=path.with_name("kept.npy")))
+
+
+def _beside_tddfa(folder: Path) -> None:
+    write_tddfa(folder, _small_model())
+    _kept(folder)
+
+
+def _statistics(_: Path) -> list[bytes]:
+    return [
+        pickle.dumps({"mean": np.ones(62, np.float32), "std": np.ones(62, np.float32)}, protocol) for protocol in (2, 4)
+    ]
+
+
+def _tddfa_parts(folder: Path) -> list[bytes]:
+    write_tddfa_parts(folder, _small_model())
+    return [(folder / name).read_bytes() for name in ("u.npy", "tri.npy", "w_exp.npy")]
+
+
+def _kept(folder: Path) -> None:
+    np.save(folder / "kept.npy", kept_vertices())
+
+
+def _beside_deep3d(folder: Path) -> None:
+    write_deep3d_parts(folder, _small_model())
+    _kept(folder)
+
+
+def _read_deep3d(path: Path) -> None:
+    deep3d.recognizes(path)
+    kept = (path if path.is_dir() else path.parent) / "kept.npy"
+    completed(deep3d.read(path), Supplements(uv_from=_small_model(), indices=kept))
+
+
+def _deep3d_seeds(folder: Path) -> list[bytes]:
+    path = write_deep3d(folder, _small_model())
+    content = {key: value for key, value in sio.loadmat(path).items() if not key.startswith("__")}
+    return [path.read_bytes(), _stored(sio.savemat, content, do_compression=True)]
+
+
+def _deep3d_parts(name: str) -> Callable[[Path], list[bytes]]:
+    return lambda folder: [(write_deep3d_parts(folder, _small_model()) / name).read_bytes()]
+
+
+def _results(_: Path) -> list[bytes]:
+    widths = {"id": 80, "exp": 64, "tex": 80, "angle": 3, "gamma": 27, "trans": 3}
+    content = {key: np.ones((2, width), np.float32) for key, width in widths.items()}
+    content["lm68"] = np.ones((2, 68, 2), np.float32)
+    return [_stored(sio.savemat, content, do_compression=packed) for packed in (False, True)]
+
+
+def _uv_mats(_: Path) -> list[bytes]:
+    return [_stored(sio.savemat, {"UV": np.full((64, 2), 0.5)}, do_compression=packed) for packed in (False, True)]
+
+
+def _index_mats(_: Path) -> list[bytes]:
+    return [_stored(sio.savemat, {"idx": np.arange(1.0, 69)}), _stored(sio.savemat, {"any": np.arange(1, 69)})]
+
+
+def _textured(_: Path) -> list[bytes]:
+    corners = b"v 0 0 0\nv 1 0 0\nv 0 1 0\nv 1 1 0\n"
+    return [
+        corners + b"vt 0 0\nvt 1 0\nvt 0 1\nvt 1 1\nf 1/1 2/2 3/3\nf 3/3/1 2/2/1 4/4/1\n",
+        corners + b"vt 0 0\nvt .5 .5\nf -4/-2 -3/-1 -2/-2 -1/-1\nf 1 2 3\n",
+    ]
 
 
 def _images(_: Path) -> list[bytes]:
@@ -412,6 +503,21 @@ READERS = (
     Reader("face3d_mat", "BFM_info.mat", _face3d_seeds, lambda path: face3d.read(path.with_name("BFM.mat")),
            mutators.mat,
            beside=_face3d_seeds),
+    Reader("tddfa_pickle", tddfa_v2.FILE, _tddfa_seeds, _read_tddfa, mutators.pickled, beside=_beside_tddfa),
+    Reader("tddfa_statistics", tddfa_v2.STATISTICS, _statistics, tddfa_v2.read_statistics, mutators.pickled),
+    Reader("tddfa_npy", "u.npy", _tddfa_parts, lambda path: tddfa_v2.read(path.parent), mutators.npy,
+           beside=_tddfa_parts),
+    Reader("deep3d_mat", deep3d.FILE, _deep3d_seeds, _read_deep3d, mutators.mat, beside=_kept),
+    Reader("deep3d_bin", "Exp_Pca.bin", _deep3d_parts("Exp_Pca.bin"), lambda path: deep3d.read(path.parent),
+           mutators.any_bytes, beside=_deep3d_parts("Exp_Pca.bin")),
+    Reader("deep3d_info", "facemodel_info.mat", _deep3d_parts("facemodel_info.mat"),
+           lambda path: _read_deep3d(path.parent), mutators.mat, beside=_beside_deep3d),
+    Reader("deep3d_results", "a.mat", _results, read_coefficients, mutators.mat),
+    Reader("uv_mat", "a.mat", _uv_mats, lambda path: read_uv(path, 64), mutators.mat),
+    Reader("uv_obj", "a.obj", _textured, read_texture, mutators.text),
+    Reader("uv_npy", "a.npy", lambda _: [_stored(np.save, np.full((8, 2), 0.5))], lambda path: read_uv(path, 8),
+    mutators.npy), Reader("vertex_mat", "a.mat", _index_mats, read_vertex_numbers, mutators.mat),
+    Reader("vertex_npy", "a.npy", lambda _: [_stored(np.save, np.arange(68))], read_vertex_numbers, mutators.npy),
     Reader("image", "a.jpg", _images, _read_picture, mutators.picture),
     Reader("shard_jpeg", "a.jpg", lambda _: [encode_jpeg(picture(1, 24, 40), 90)],
            lambda path: decode_jpeg(path.read_bytes()),
