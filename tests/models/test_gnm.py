@@ -163,3 +163,8 @@ def test_read_of_a_truncated_or_missing_file_is_refused(path: Path) -> None:
     assert not gnm.recognizes(path)
     with pytest.raises(ModelError, match=r"none\.npz: cannot be read"):
         gnm.read(path.with_name("none.npz"))
+
+
+def test_mirror_pairs_with_one_vertex_on_a_seam_are_unknown() -> None:
+    found = gnm._beside_seams(np.array([1, 0, 3, 2, 4]), np.array([0], np.int32))
+    assert found.tolist() == [-1, -1, 3, 2, 4, -1]
