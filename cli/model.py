@@ -67,7 +67,8 @@ def _check_suffix(path: Path, suffixes: tuple[str, ...]) -> None:
         help="Which vertex of --uv-from, or row of --uv, each vertex is: .npy and text count from 0, .mat from "
              "1.")  # fmt: skip
 @option("--landmarks", type=EXISTING_FILE, group=_LACKS,
-        help="The 68 iBUG landmarks' vertices: text or .npy, counted from 0; .mat or .anl, from 1.")  # fmt: skip
+        help="The 68 iBUG landmarks' vertices: text or .npy, counted from 0; .mat, or .anl with comments, from "
+             "1.")  # fmt: skip
 @option("-o", "--out", type=ANY_PATH, required=True, group=_TO, help="The model file to write, .h5.")
 @option("--overwrite", is_flag=True, group=_TO, help="Replace an existing file.")
 @untrusted_option

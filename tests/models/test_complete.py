@@ -133,9 +133,10 @@ def test_landmark_file_of_the_basel_model_counts_from_1(reference: Path) -> None
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.txt", "1 2 3", "3 numbers, expected 68: the iBUG points' vertices, counted from 0"),
-        ("a.anl", "%68\n1 2", "2 numbers, expected 68: the iBUG points' vertices, counted from 1"),
-        ("a.anl", "0 1", "0 to 1, expected vertex numbers, which count from 1"),
+        ("a.txt", "1 2 3", "3 numbers, expected 68: the iBUG points' vertices"),
+        ("a.anl", "%68\n1 2", "2 numbers, expected 68: the iBUG points' vertices"),
+        ("a.anl", "-1 1", "-1 to 1, expected vertex numbers, which count from 0"),
+        ("a.anl", "%68\n0 1", "0 to 1, expected vertex numbers, which count from 1"),
         ("a.txt", "-1 1", "-1 to 1, expected vertex numbers, which count from 0"),
         ("a.npy", np.full(68, 0.5), "not all whole"),
         ("a.npy", np.full(68, np.nan), "not all whole"),
@@ -164,10 +165,11 @@ def test_bad_list_of_vertices_is_named(tmp_path: Path, name: str, content: Any, 
 def test_list_of_vertices_is_the_same_in_each_kind_of_file(tmp_path_factory: Any, numbers: list[int]) -> None:
     folder = tmp_path_factory.mktemp("lists")
     (folder / "a.txt").write_text("\n".join(map(str, numbers)))
-    (folder / "a.anl").write_text("\n".join(str(n + 1) for n in numbers))
+    (folder / "a.anl").write_text("% MATLAB's\n" + "\n".join(str(n + 1) for n in numbers))
+    (folder / "python.anl").write_text("\n".join(map(str, numbers)))
     np.save(folder / "a.npy", np.array(numbers, np.int64))
     sio.savemat(folder / "a.mat", {"anything": np.array([numbers], float) + 1})
-    for name in ("a.txt", "a.anl", "a.npy", "a.mat"):
+    for name in ("a.txt", "a.anl", "python.anl", "a.npy", "a.mat"):
         assert read_vertex_numbers(folder / name).tolist() == numbers, name
 
 

@@ -1,7 +1,8 @@
 """Lists of a mesh's vertices in files: landmarks, and the vertices of a larger mesh that a smaller one keeps.
 
-Text and ``.npy`` files count from 0. MATLAB's ``.mat`` and the ``.anl`` of the Basel model's landmarks (text,
-comments after ``%``) count from 1.
+Text and ``.npy`` files count from 0. MATLAB's ``.mat`` counts from 1, and so does an ``.anl`` with comments after
+MATLAB's ``%``, as BFMLandmarks hands on for the Basel model of 2009 (its `readLandmarks` is MATLAB code). An ``.anl``
+without, such as Landmarks68_model2017-1_face12_nomouth.anl, counts from 0, as the Python programs that use it take it.
 """
 
 import re
@@ -39,10 +40,7 @@ def read_landmarks(path: Path) -> NDArray[np.int32]:
     """
     numbers = read_vertex_numbers(path)
     if len(numbers) != 68:
-        first = 1 if path.suffix.lower() in (".mat", ".anl") else 0
-        raise InputError(
-            f"{path}: {len(numbers)} numbers, expected 68: the iBUG points' vertices, counted from {first}"
-        )
+        raise InputError(f"{path}: {len(numbers)} numbers, expected 68: the iBUG points' vertices")
     return numbers
 
 
@@ -71,7 +69,7 @@ def read_vertex_numbers(path: Path) -> NDArray[np.int32]:
     elif suffix == ".npy":
         numbers, first = _of_npy(path), 0
     else:
-        numbers, first = _of_text(path), 1 if suffix == ".anl" else 0
+        numbers, first = _of_text(path)
     if numbers.size and not first <= numbers.min() <= numbers.max() < 2**31:
         raise InputError(
             f"{path}: {numbers.min()} to {numbers.max()}, expected vertex numbers, which count from {first} in it"
@@ -79,11 +77,13 @@ def read_vertex_numbers(path: Path) -> NDArray[np.int32]:
     return (numbers - first).astype(np.int32)
 
 
-def _of_text(path: Path) -> NDArray[np.int64]:
+def _of_text(path: Path) -> tuple[NDArray[np.int64], int]:
+    """The numbers of a text, and from which they count."""
     try:
         text = read_text(path, "a list of vertex numbers")
         words = re.sub(r"[#%][^\n]*", "", text).replace(",", " ").split()
-        return np.array([int(float(word)) if float(word).is_integer() else int(word) for word in words], np.int64)
+        numbers = np.array([int(float(word)) if float(word).is_integer() else int(word) for word in words], np.int64)
+        return numbers, 1 if path.suffix.lower() == ".anl" and "%" in text else 0
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except InputError:
