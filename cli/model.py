@@ -7,6 +7,7 @@ import click
 from uvgen.cli.groups import SpokenGroup
 from uvgen.cli.options import (
     ANY_PATH,
+    EXISTING,
     EXISTING_FILE,
     EXISTING_FOLDER,
     MODEL,
@@ -18,7 +19,10 @@ from uvgen.cli.options import (
 from uvgen.cli.progress import show_warnings
 from uvgen.cli.results import json_option, print_json
 
-_FROM, _TO = "What goes in", "What comes out"
+_FROM, _LACKS, _TO = "What goes in", "What a file lacks", "What comes out"
+
+
+_OF_MODELS = (*MODEL_SUFFIXES, ".mat", ".pkl", ".npz")
 
 
 @click.group("model", cls=SpokenGroup)
@@ -44,29 +48,51 @@ def _check_suffix(path: Path, suffixes: tuple[str, ...]) -> None:
 
 
 @command.command("convert", cls=GroupedCommand)
+@click.argument("files", metavar="[FILE]...", type=EXISTING, nargs=-1)
 @option("--bfm", type=EXISTING_FILE, group=_FROM, help="01_MorphableModel.mat, from the University of Basel.")
 @option("--expression", type=EXISTING_FILE, group=_FROM, help="Model_Expression.mat, from 3DDFA.")
 @option("--info", "info_path", type=EXISTING_FILE, group=_FROM, help="model_info.mat, from 3DDFA.")
-@option("--uv", type=EXISTING_FILE, group=_FROM, help="BFM_UV.mat, from 3DMMasSTN or face3d.")
+@option("--uv", type=EXISTING_FILE, group=_FROM,
+        help="BFM_UV.mat, from 3DMMasSTN or face3d. With another model: UV of its vertices, .npy, .mat or "
+             ".obj.")  # fmt: skip
 @option("--mouth", type=EXISTING_FILE, group=_FROM,
         help="Model_tri_mouth.mat, from 3DDFA; without it the mouth is closed from the mesh's own hole.")  # fmt: skip
 @option("--face3d", "face3d_path", type=EXISTING_FILE, group=_FROM,
         help="Instead of all these: face3d's BFM.mat, with BFM_UV.mat beside it.")  # fmt: skip
+@option("--keep-all", is_flag=True, group=_FROM,
+        help="Keep all 53,490 vertices of 01_MorphableModel.mat, as 3DMMasSTN does.")  # fmt: skip
+@option("--uv-from", type=MODEL, group=_LACKS,
+        help="A larger model of the same mesh, of which UV and mouth are taken, and what else is lacking.")  # fmt: skip
+@option("--indices", type=EXISTING_FILE, group=_LACKS,
+        help="Which vertex of --uv-from, or row of --uv, each vertex is: .npy and text count from 0, .mat from "
+             "1.")  # fmt: skip
+@option("--landmarks", type=EXISTING_FILE, group=_LACKS,
+        help="The 68 iBUG landmarks' vertices: text or .npy, counted from 0; .mat, or .anl with comments, from "
+             "1.")  # fmt: skip
 @option("-o", "--out", type=ANY_PATH, required=True, group=_TO, help="The model file to write, .h5.")
 @option("--overwrite", is_flag=True, group=_TO, help="Replace an existing file.")
 @untrusted_option
 def convert(
+    files: tuple[Path, ...],
     bfm: Path | None,
     expression: Path | None,
     info_path: Path | None,
     uv: Path | None,
     mouth: Path | None,
     face3d_path: Path | None,
+    keep_all: bool,
+    uv_from: Path | str | None,
+    indices: Path | None,
+    landmarks: Path | None,
     out: Path,
     overwrite: bool,
     untrusted: bool,
 ) -> None:
     """Make a model file from the files that the authors distribute; MATLAB is not needed.
+
+    FILE is one model's file or folder, of any format that docs/models.md lists, told by its content; or the files of
+    the Basel Face Model 2009 in any order, in place of --bfm to --mouth. What a file lacks is taken from --uv,
+    --uv-from and --landmarks, or found.
 
     The file is private to you: the Basel Face Model's licence forbids passing it on.
 
@@ -75,6 +101,7 @@ def convert(
       uvgen model convert --bfm 01_MorphableModel.mat --expression Model_Expression.mat \\
                           --info model_info.mat --uv BFM_UV.mat --out bfm.h5
       uvgen model convert --face3d BFM.mat --out bfm.h5
+      uvgen model convert bfm_noneck_v3.pkl --uv-from bfm.h5 --out tddfa_v2.h5
     """
     from uvgen import convert_model
     from uvgen.models.doubts import model_doubts
@@ -82,14 +109,14 @@ def convert(
     _check_new(out, overwrite)
     _check_suffix(out, MODEL_SUFFIXES)
     named = {"--bfm": bfm, "--expression": expression, "--info": info_path, "--uv": uv}
-    if face3d_path is not None and any([*named.values(), mouth]):
+    if face3d_path is not None and any([*named.values(), *files, mouth]):
         raise click.UsageError("--face3d takes the place of the other files; give one or the others")
-    if face3d_path is None and None in named.values():
+    if face3d_path is None and not files and None in named.values():
         missing = [name for name, path in named.items() if path is None]
-        raise click.UsageError(f"missing {', '.join(missing)}; or give --face3d BFM.mat alone")
+        raise click.UsageError(f"missing {', '.join(missing)}; or give --face3d BFM.mat alone, or a model's file")
     model = convert_model(
-        out, bfm=bfm, expression=expression, info=info_path, uv=uv, mouth=mouth, face3d=face3d_path, overwrite=True,
-        untrusted=untrusted,
+        out, *files, bfm=bfm, expression=expression, info=info_path, uv=uv, mouth=mouth, face3d=face3d_path,
+        uv_from=uv_from, indices=indices, landmarks=landmarks, keep_all=keep_all, overwrite=True, untrusted=untrusted,
     ).model  # fmt: skip
     click.echo(
         f"{out}: {model.n_vertices} vertices, {model.n_shape} shape + {model.n_expression} expression components, "
@@ -144,6 +171,8 @@ def info(file: Path | str, untrusted: bool, as_json: bool) -> None:
         "UV coverage": f"{share[MESH]:.2%} mesh, {share[CLOSURE]:.2%} closed holes, {share[FILLED]:.2%} filled at 256",
         "content": model.content_sha256,
     }
+    if model.rig is not None:
+        rows["joints"] = ", ".join(model.rig.names)
     doubts = model_doubts(model)
     if as_json:
         print_json(
@@ -173,9 +202,11 @@ def info(file: Path | str, untrusted: bool, as_json: bool) -> None:
 
 @command.command("export", cls=GroupedCommand)
 @click.argument("model_path", metavar="MODEL", type=MODEL)
-@option("--format", "file_format", type=click.Choice(["face3d", "uvgen"]), default="uvgen", show_default=True,
-        group=_TO, help="face3d's three .mat files in a folder, or uvgen's .h5.")  # fmt: skip
-@option("-o", "--out", type=ANY_PATH, required=True, group=_TO, help="Folder (face3d) or file (uvgen) to write.")
+@option("--format", "--to", "file_format", type=click.Choice(["face3d", "uvgen", "obj", "npy", "mat"]),
+        default="uvgen", show_default=True, group=_TO,
+        help="face3d's three .mat files in a folder; uvgen's .h5; the mean mesh with UV (obj); UV alone (npy, "
+             "mat).")  # fmt: skip
+@option("-o", "--out", type=ANY_PATH, required=True, group=_TO, help="Folder (face3d) or file to write.")
 @option("--overwrite", is_flag=True, group=_TO, help="Replace existing files.")
 @untrusted_option
 def export(model_path: Path | str, file_format: str, out: Path, overwrite: bool, untrusted: bool) -> None:
@@ -184,20 +215,22 @@ def export(model_path: Path | str, file_format: str, out: Path, overwrite: bool,
     \b
     Example:
       uvgen model export builtin --format face3d --out face3d_builtin/
+      uvgen model export builtin --to obj --out mean.obj
     """
-    from uvgen import load_model, save_model
+    from uvgen import load_model
+    from uvgen.models import from_mesh
     from uvgen.models.formats import face3d
 
     targets = [out / name for name in face3d.FILES] if file_format == "face3d" else [out]
     for target in targets:
         _check_new(target, overwrite)
-    if file_format == "uvgen":
-        _check_suffix(out, MODEL_SUFFIXES)
+    if file_format != "face3d":
+        _check_suffix(out, MODEL_SUFFIXES if file_format == "uvgen" else (f".{file_format}",))
     model = load_model(model_path, untrusted=untrusted)
     if file_format == "face3d":
         face3d.write(model, out)
     else:
-        save_model(model, out)
+        from_mesh.write_model(model, out)
     click.echo(f"{targets[0]}: {model.n_vertices} vertices")
 
 
@@ -244,7 +277,7 @@ def parameterize_(
 
     _check_new(out, overwrite)
     _check_suffix(out, from_mesh.OUTPUTS)
-    if source == "builtin" or Path(source).suffix.lower() in (*MODEL_SUFFIXES, ".mat"):
+    if source == "builtin" or Path(source).is_dir() or Path(source).suffix.lower() in _OF_MODELS:
         if scans or landmarks_path:
             raise click.UsageError("--scans and --landmarks go with a mesh; a model has bases and landmarks")
         model = from_mesh.with_new_uv(load_model(source, untrusted=untrusted), symmetric=not asymmetric)

@@ -10,8 +10,12 @@ EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 ANY_PATH = click.Path(path_type=Path)
 
 
+EXISTING = click.Path(exists=True, path_type=Path)
+"""A file or a folder."""
+
+
 class ModelPath(click.ParamType):
-    """A model file, or the word for the built-in model."""
+    """A model's file or folder, or the word for the built-in model."""
 
     name = "model"
 
@@ -19,7 +23,7 @@ class ModelPath(click.ParamType):
         return "FILE|builtin"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if value == "builtin" else EXISTING_FILE.convert(value, param, ctx)
+        return value if value == "builtin" else EXISTING.convert(value, param, ctx)
 
 
 MODEL = ModelPath()

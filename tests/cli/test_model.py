@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 import scipy.io as sio
 from support.builds import make
-from support.toy import N_EXPRESSION, N_SHAPE, write_tree
+from support.formats import kept_vertices, with_rig, write_tddfa, write_tddfa_parts, write_whole
+from support.other_models import write_statismo
+from support.toy import N_EXPRESSION, N_SHAPE, toy_model, write_tree
 
-from uvgen import MorphableModel, load_model
+from uvgen import MorphableModel, load_model, save_model
+from uvgen.meshes.read import read_mesh
 
 ONE_LINE = r"uvgen: [^\n]+\n"
 N_EXTRA = 3  # vertices of the distributed mean face that the trimmed one has not
@@ -300,3 +303,75 @@ def test_info_of_no_model_is_refused(uvgen: Any, tmp_path: Path, content: bytes)
 def test_info_of_a_missing_file_exits_2(uvgen: Any) -> None:
     result = uvgen("model", "info", "nowhere.h5")
     assert result.exit_code == 2 and "nowhere.h5" in result.stderr
+
+
+# Models of other kinds
+
+
+def test_convert_of_a_foreign_file_takes_what_it_lacks_from_a_larger_model(uvgen: Any, tmp_path: Path) -> None:
+    larger = toy_model(with_mouth=True)
+    save_model(larger, tmp_path / "bfm.h5")
+    path = write_tddfa(tmp_path, larger)
+    options = ("--uv-from", tmp_path / "bfm.h5", "--out", tmp_path / "tddfa.h5")
+    result = uvgen("model", "convert", path, *options)
+    assert result.exit_code == 0, result.stderr
+    assert "tddfa.h5: 1369 vertices, 10 shape + 5 expression components" in result.stdout
+    np.testing.assert_array_equal(load_model(tmp_path / "tddfa.h5").uv, larger.uv[kept_vertices()])
+    again = uvgen("model", "convert", path, *options)
+    assert again.exit_code == 2 and "--overwrite" in again.stderr
+    result = uvgen("model", "convert", path, "--uv-from", "builtin", "--out", tmp_path / "other.h5")
+    assert result.exit_code == 1 and "--indices FILE" in result.stderr and not (tmp_path / "other.h5").exists()
+
+
+def test_convert_of_foreign_files_takes_uv_indices_and_landmarks(uvgen: Any, tmp_path: Path) -> None:
+    larger = toy_model()
+    path = write_tddfa(tmp_path, larger)
+    np.save(tmp_path / "uv.npy", larger.uv)
+    np.save(tmp_path / "kept.npy", kept_vertices())
+    (tmp_path / "marks.txt").write_text("\n".join(map(str, range(300, 368))))
+    result = uvgen("model", "convert", path, "--uv", tmp_path / "uv.npy", "--indices", tmp_path / "kept.npy",
+                   "--landmarks", tmp_path / "marks.txt", "--out", tmp_path / "a.h5")  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    model = load_model(tmp_path / "a.h5")
+    np.testing.assert_array_equal(model.uv, larger.uv[kept_vertices()])
+    np.testing.assert_array_equal(model.landmarks, range(300, 368))
+
+
+def test_convert_of_the_basel_files_in_any_order_or_whole(uvgen: Any, tmp_path: Path) -> None:
+    files = write_whole(tmp_path, toy_model())
+    assert uvgen("model", "convert", *list(files.values())[::-1], "--out", tmp_path / "a.h5").exit_code == 0
+    named = [word for part, path in files.items() for word in (f"--{part}", path)]
+    assert uvgen("model", "convert", *named, "--out", tmp_path / "b.h5").exit_code == 0
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+    result = uvgen("model", "convert", *named, "--keep-all", "--out", tmp_path / "c.h5")
+    assert result.exit_code == 0 and "c.h5: 1688 vertices" in result.stdout
+
+
+def test_info_export_and_parameterize_take_foreign_files_and_folders(uvgen: Any, tmp_path: Path) -> None:
+    path = write_tddfa(tmp_path / "a", toy_model())
+    folder = write_tddfa_parts(tmp_path / "b", toy_model())
+    for source in (path, folder, tmp_path / "a"):
+        result = uvgen("model", "info", source)
+        assert result.exit_code == 0 and "3DDFA_V2" in result.stdout, result.stderr
+    for kind in ("obj", "npy", "mat"):
+        result = uvgen("model", "export", path, "--to", kind, "--out", tmp_path / f"a.{kind}")
+        assert result.exit_code == 0, result.stderr
+    uv = np.load(tmp_path / "a.npy")
+    np.testing.assert_array_equal(sio.loadmat(tmp_path / "a.mat")["UV"], uv)
+    vertices, _ = read_mesh(tmp_path / "a.obj")
+    np.testing.assert_allclose(vertices, load_model(path).mean / 1e3, rtol=1e-5)
+    wrong = uvgen("model", "export", path, "--to", "obj", "--out", tmp_path / "a.ply")
+    assert wrong.exit_code == 2 and "expected a name that ends in .obj" in wrong.stderr
+    result = uvgen("model", "parameterize", folder, "--asymmetric", "--out", tmp_path / "b.h5")
+    assert result.exit_code == 1 and "remove the mesh's ears" in result.stderr  # it takes the mesh as it is
+
+
+def test_build_with_a_foreign_model_without_landmarks_names_the_option(uvgen: Any, tmp_path: Path, tree: Path) -> None:
+    write_statismo(tmp_path / "model2019_fullHead.h5")
+    result = uvgen("build", "--data", tree, "--model", tmp_path / "model2019_fullHead.h5", "--out", tmp_path / "out")
+    assert result.exit_code != 0 and "uvgen model convert … --landmarks FILE" in result.stderr
+
+
+def test_info_prints_joints(uvgen: Any, tmp_path: Path) -> None:
+    save_model(with_rig(toy_model()), tmp_path / "a.h5")
+    assert "joints        neck, jaw" in uvgen("model", "info", tmp_path / "a.h5").stdout

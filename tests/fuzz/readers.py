@@ -8,6 +8,7 @@ import shutil
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,6 +19,8 @@ import scipy.io as sio
 import scipy.sparse
 from PIL import Image
 from support.builds import make
+from support.formats import kept_vertices, with_rig, write_deep3d, write_deep3d_parts, write_tddfa, write_tddfa_parts
+from support.other_models import flame_content, flame_pickle, gnm_content, write_ict, write_statismo
 from support.toy import annotation, face3d_files, parameters, picture, toy_model, write_bfm_files, write_tree
 
 import uvgen
@@ -32,8 +35,13 @@ from uvgen.images.codecs import decode_jpeg, encode_jpeg
 from uvgen.maps.mask_files import read_weights
 from uvgen.meshes.files import write_obj, write_ply
 from uvgen.meshes.read import read_mesh
-from uvgen.models.formats import bfm2009, face3d, known, matlab
-from uvgen.models.from_mesh import _read_landmarks
+from uvgen.models.complete import Supplements, completed
+from uvgen.models.formats import bfm2009, deep3d, face3d, flame, gnm, ict, known, matlab, statismo, tddfa_v2
+from uvgen.models.morphable import MorphableModel, make_model
+from uvgen.models.uv_files import read_uv
+from uvgen.models.valid import DTYPES
+from uvgen.models.vertex_numbers import read_vertex_numbers
+from uvgen.samples.deep3d import read_coefficients
 from uvgen.samples.find import Sample, find_samples, select_samples
 from uvgen.samples.landmark_files import find_landmarks, read_landmarks
 from uvgen.samples.map_files import read_map
@@ -132,6 +140,90 @@ def _face3d_seeds(folder: Path) -> list[bytes]:
     return [face3d_files(toy_model(), folder).with_name("BFM_info.mat").read_bytes()]
 
 
+@cache
+def _small_model() -> MorphableModel:
+    """Few components: what is damaged is a file of some hundred kB."""
+    model = toy_model()
+    arrays = {name: getattr(model, name) for name in DTYPES}
+    arrays |= {"basis": model.basis[..., [0, 10]], "shape_std": np.ones(1), "expression_std": np.ones(1)}
+    arrays |= {"albedo_basis": model.albedo_basis[..., :1], "albedo_std": np.ones(1)}  # type: ignore[index]
+    return make_model(source="small", name="small", **arrays)
+
+
+def _tddfa_seeds(folder: Path) -> list[bytes]:
+    data = write_tddfa(folder, _small_model()).read_bytes()
+    return [data, pickle.dumps(pickle.loads(data), 2), pickle.dumps(pickle.loads(data), 5)]
+
+
+def _read_tddfa(path: Path) -> None:
+    tddfa_v2.recognizes(path)
+    completed(tddfa_v2.read(path), Supplements(uv_from=_small_model(), indices=path.with_name("kept.npy")))
+
+
+def _beside_tddfa(folder: Path) -> None:
+    write_tddfa(folder, _small_model())
+    _kept(folder)
+
+
+def _statistics(_: Path) -> list[bytes]:
+    return [
+        pickle.dumps({"mean": np.ones(62, np.float32), "std": np.ones(62, np.float32)}, protocol) for protocol in (2, 4)
+    ]
+
+
+def _tddfa_parts(folder: Path) -> list[bytes]:
+    write_tddfa_parts(folder, _small_model())
+    return [(folder / name).read_bytes() for name in ("u.npy", "tri.npy", "w_exp.npy")]
+
+
+def _kept(folder: Path) -> None:
+    np.save(folder / "kept.npy", kept_vertices())
+
+
+def _beside_deep3d(folder: Path) -> None:
+    write_deep3d_parts(folder, _small_model())
+    _kept(folder)
+
+
+def _read_deep3d(path: Path) -> None:
+    deep3d.recognizes(path)
+    kept = (path if path.is_dir() else path.parent) / "kept.npy"
+    completed(deep3d.read(path), Supplements(uv_from=_small_model(), indices=kept))
+
+
+def _deep3d_seeds(folder: Path) -> list[bytes]:
+    path = write_deep3d(folder, _small_model())
+    content = {key: value for key, value in sio.loadmat(path).items() if not key.startswith("__")}
+    return [path.read_bytes(), _stored(sio.savemat, content, do_compression=True)]
+
+
+def _deep3d_parts(name: str) -> Callable[[Path], list[bytes]]:
+    return lambda folder: [(write_deep3d_parts(folder, _small_model()) / name).read_bytes()]
+
+
+def _results(_: Path) -> list[bytes]:
+    widths = {"id": 80, "exp": 64, "tex": 80, "angle": 3, "gamma": 27, "trans": 3}
+    content = {key: np.ones((2, width), np.float32) for key, width in widths.items()}
+    content["lm68"] = np.ones((2, 68, 2), np.float32)
+    return [_stored(sio.savemat, content, do_compression=packed) for packed in (False, True)]
+
+
+def _uv_mats(_: Path) -> list[bytes]:
+    return [_stored(sio.savemat, {"UV": np.full((64, 2), 0.5)}, do_compression=packed) for packed in (False, True)]
+
+
+def _index_mats(_: Path) -> list[bytes]:
+    return [_stored(sio.savemat, {"idx": np.arange(1.0, 69)}), _stored(sio.savemat, {"any": np.arange(1, 69)})]
+
+
+def _textured(_: Path) -> list[bytes]:
+    corners = b"v 0 0 0\nv 1 0 0\nv 0 1 0\nv 1 1 0\n"
+    return [
+        corners + b"vt 0 0\nvt 1 0\nvt 0 1\nvt 1 1\nf 1/1 2/2 3/3\nf 3/3/1 2/2/1 4/4/1\n",
+        corners + b"vt 0 0\nvt .5 .5\nf -4/-2 -3/-1 -1/-1 -2/-2\n",
+    ]
+
+
 def _images(_: Path) -> list[bytes]:
     image = Image.fromarray(picture(3, 24, 40))
     made = [(image, "JPEG", {}), (image, "JPEG", {"progressive": True}), (image.convert("CMYK"), "JPEG", {})]
@@ -175,7 +267,7 @@ def _lists(_: Path) -> list[bytes]:
 
 def _read_list(path: Path) -> None:
     lines = read_lines(path, "one name per line")
-    for work in (lambda: select_samples([Sample("AFW/a_0", "AFW", None, None)], lines), lambda: _read_landmarks(path)):
+    for work in (lambda: select_samples([Sample("AFW/a_0", "AFW", None, None)], lines), lambda: read_landmarks(path)):
         try:
             work()
         except UvgenError as error:
@@ -375,7 +467,8 @@ def _read_shard(path: Path) -> None:
 def _own_models(folder: Path) -> list[bytes]:
     save_model(toy_model(), folder / "model.h5")
     data = (folder / "model.h5").read_bytes()
-    return [data, _with_old_texts(folder, data)]
+    save_model(with_rig(_small_model()), folder / "rig.h5")
+    return [data, _with_old_texts(folder, data), (folder / "rig.h5").read_bytes()]
 
 
 def _matlab_7_3(folder: Path) -> list[bytes]:
@@ -418,6 +511,59 @@ def _constants(folder: Path) -> list[bytes]:
     return [constants_bytes(arrays)]
 
 
+def _statismo(folder: Path) -> list[bytes]:
+    found = []
+    for options in ({}, {"compression": "gzip", "shuffle": True}):
+        write_statismo(folder / "a.h5", side=3, **options)
+        found.append((folder / "a.h5").read_bytes())
+    return found
+
+
+def _flame_pickles(_: Path) -> list[bytes]:
+    content = flame_content(side=2, n_expression=1)
+    return [flame_pickle(content, protocol) for protocol in (0, 2, 4)]
+
+
+def _embeddings(_: Path) -> list[bytes]:
+    faces, weights = np.zeros(68, np.int64), np.full((68, 3), 1 / 3)
+    decas = {"full_lmk_faces_idx": faces[None], "full_lmk_bary_coords": weights[None]}
+    flames = {"lmk_face_idx": faces, "lmk_b_coords": weights}
+    return [
+        _stored(np.save, np.array(decas, object), allow_pickle=True),
+        pickle.dumps(flames, 2),
+        _stored(np.savez, **flames),
+    ]
+
+
+def _read_embedding(path: Path) -> None:
+    flame.recognizes(path)
+    flame.landmarks_of_embedding(path, np.arange(6).reshape(2, 3))
+
+
+def _gnm(_: Path) -> list[bytes]:
+    content = gnm_content(side=3)
+    return [_stored(np.savez, **content), _stored(np.savez_compressed, **content)]
+
+
+def _read_gnm(path: Path) -> None:
+    gnm.recognizes(path)
+    gnm.read(path)
+
+
+def _ict(name: str) -> Callable[[Path], list[bytes]]:
+    def seeds(folder: Path) -> list[bytes]:
+        write_ict(folder, side=9, n_identity=1)
+        return [(folder / name).read_bytes()]
+
+    return seeds
+
+
+def _read_ict(path: Path) -> None:
+    ict.recognizes(path.parent)
+    ict.read(path.parent)
+    ict.read(path.parent, parts="all")
+
+
 def _of_each_kind(folder: Path) -> list[bytes]:
     makers = (_sample_mats, _images, _arrays, _meshes("obj"), _meshes("ply"), _meshes("off"), _pickles, _lists)
     return [make_seeds(folder)[0] for make_seeds in makers]
@@ -429,7 +575,22 @@ READERS = (
     Reader("face3d_mat", "BFM_info.mat", _face3d_seeds, lambda path: face3d.read(path.with_name("BFM.mat")),
            mutators.mat,
            beside=_face3d_seeds),
-    Reader("image", "a.jpg", _images, _read_picture, mutators.picture),
+    Reader("tddfa_pickle", tddfa_v2.FILE, _tddfa_seeds, _read_tddfa, mutators.pickled, beside=_beside_tddfa),
+    Reader("tddfa_statistics", tddfa_v2.STATISTICS, _statistics, tddfa_v2.read_statistics, mutators.pickled),
+    Reader("tddfa_npy", "u.npy", _tddfa_parts, lambda path: tddfa_v2.read(path.parent), mutators.npy,
+           beside=_tddfa_parts),
+    Reader("deep3d_mat", deep3d.FILE, _deep3d_seeds, _read_deep3d, mutators.mat, beside=_kept),
+    Reader("deep3d_bin", "Exp_Pca.bin", _deep3d_parts("Exp_Pca.bin"), lambda path: deep3d.read(path.parent),
+           mutators.any_bytes, beside=_deep3d_parts("Exp_Pca.bin")),
+    Reader("deep3d_info", "facemodel_info.mat", _deep3d_parts("facemodel_info.mat"),
+           lambda path: _read_deep3d(path.parent), mutators.mat, beside=_beside_deep3d),
+    Reader("deep3d_results", "a.mat", _results, read_coefficients, mutators.mat),
+    Reader("uv_mat", "a.mat", _uv_mats, lambda path: read_uv(path, np.array([[0, 1, 2]]), 64), mutators.mat),
+    Reader("uv_obj", "a.obj", _textured, lambda path: read_uv(path, np.array([[0, 1, 2], [2, 1, 3]]), 4),
+    mutators.text), Reader("uv_npy", "a.npy", lambda _: [_stored(np.save, np.full((8, 2), 0.5))], lambda path:
+    read_uv(path, np.array([[0, 1, 2]]), 8), mutators.npy), Reader("vertex_mat", "a.mat", _index_mats,
+    read_vertex_numbers, mutators.mat), Reader("vertex_npy", "a.npy", lambda _: [_stored(np.save, np.arange(68))],
+    read_vertex_numbers, mutators.npy), Reader("image", "a.jpg", _images, _read_picture, mutators.picture),
     Reader("shard_jpeg", "a.jpg", lambda _: [encode_jpeg(picture(1, 24, 40), 90)],
            lambda path: decode_jpeg(path.read_bytes()),
            mutators.jpeg, errors=(ValueError,)),
@@ -464,5 +625,15 @@ READERS = (
     Reader("shard_h5", "AFW-00000.h5", _shards, _read_shard, mutators.hdf5, beside=_beside_shard),
     Reader("model_h5", "model.h5", _own_models, _read_own_model, mutators.hdf5),
     Reader("matlab_h5", "a.mat", _matlab_7_3, _read_matlab_7_3, mutators.hdf5),
+    Reader("statismo_h5", "a.h5", _statismo, statismo.read, mutators.hdf5),
+    Reader("flame_pickle", "a.pkl", _flame_pickles, flame.read, mutators.pickled),
+    Reader("flame_npz", "a.npz", lambda _: [_stored(np.savez, **flame_content(side=2, n_expression=1, sparse=False))],
+           flame.read, mutators.npz),
+    Reader("flame_landmarks", "a.npy", _embeddings, _read_embedding, mutators.any_bytes),
+    Reader("gnm_npz", "a.npz", _gnm, _read_gnm, mutators.npz),
+    Reader("ict_neutral", ict.NEUTRAL, _ict(ict.NEUTRAL), _read_ict, mutators.text, beside=_ict(ict.NEUTRAL)),
+    Reader("ict_identity", "identity000.obj", _ict("identity000.obj"), _read_ict, mutators.text,
+           beside=_ict(ict.NEUTRAL)),
+    Reader("ict_json", ict.ABOUT, _ict(ict.ABOUT), _read_ict, mutators.as_json, beside=_ict(ict.NEUTRAL)),
     Reader("kinds_h5", "a", _hdf5_of_each_kind, describe_file, mutators.hdf5, errors=()),
 )  # fmt: skip

@@ -188,10 +188,10 @@ def foreign(kind: str, folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("h5 of 2017", "a Basel Face Model of 2017 or 2019.*another model than the one of 2009"),
-        ("pkl of FLAME", "FLAME or SMPL family.*another model than the one of 2009"),
-        ("pkl of 3DDFA_V2", "3DDFA_V2's face model.*uvgen takes the Basel Face Model of 2009"),
-        ("Deep3D", "Deep3DFaceRecon's BFM_model_front.mat, another model; uvgen takes the Basel Face Model of 2009"),
+        ("h5 of 2017", "a Basel Face Model of 2017 or 2019.*a model of its own, .*model convert FILE.*Model of 2009"),
+        ("pkl of FLAME", "FLAME or SMPL family.*a model of its own, .*model convert FILE.*Model of 2009"),
+        ("pkl of 3DDFA_V2", "3DDFA_V2's face model.*a model of its own, .*model convert FILE.*Model of 2009"),
+        ("Deep3D", "Deep3DFaceRecon's BFM_model_front.mat, a model of its own, .*model convert FILE.*Model of 2009"),
         ("sample", "the parameters of a sample"),
         ("MATLAB 4", "01_MorphableModel.mat.*--bfm"),
         ("page", "an HTML page.*download it again"),
@@ -205,8 +205,9 @@ def test_foreign_model_is_named_wherever_it_is_given(
     tmp_path: Path, files: dict[str, Path], kind: str, message: str
 ) -> None:
     path = foreign(kind, tmp_path)
-    with pytest.raises(ModelError, match=rf"^{path}: .*{message}"):
-        load_model(path)
+    if "a model of its own" not in message:  # else it is read, see test_formats.py
+        with pytest.raises(ModelError, match=rf"^{path}: .*{message}"):
+            load_model(path)
     if kind != "MATLAB 4":  # which is the one for --bfm, but for its content
         with pytest.raises(ModelError, match=rf"^{path}: .*{message}"):
             bfm2009.read(**(files | {"bfm": path}))

@@ -133,7 +133,7 @@ def test_from_mesh_of_no_mesh_is_refused(tmp_path, name, content, message) -> No
         ("999999\n" * 68, "landmarks name"),
         ("7.5\n" * 68, "not readable as numbers"),
         ("nan\n" * 68, "not readable as numbers"),
-        ("99999999999\n" * 68, "not readable as numbers"),
+        ("99999999999\n" * 68, "expected vertex numbers, which count from 0"),
         ("\x93NUMPY\1\0", "a file of unknown kind|a binary file"),
     ],
 )

@@ -14,7 +14,8 @@ from pathlib import Path
 import joblib
 import pytest
 from click.testing import CliRunner
-from support.toy import face3d_files, toy_model, write_bfm_files, write_tree
+from support.formats import write_deep3d, write_tddfa, write_whole
+from support.toy import face3d_files, toy_model, write_tree
 
 from uvgen import save_model
 from uvgen.cli import progress
@@ -59,7 +60,11 @@ def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = toy_model(with_mouth=True)
     face3d_files(model, folder)
     face3d_uv = (folder / "BFM_UV.mat").read_bytes()
-    write_bfm_files(folder, model)
+    write_whole(folder, model)
+    write_tddfa(folder, model)
+    shutil.copy(write_deep3d(folder / "deep3d", model), folder)
+    shutil.copy(folder / "deep3d/BFM_front_idx.mat", folder)
+    shutil.rmtree(folder / "deep3d")
     assert face3d_uv != (folder / "BFM_UV.mat").read_bytes()
     return folder
 
@@ -156,6 +161,7 @@ def test_documentation_read_from_start_to_end_runs_in_one_folder(
                         face3d_files(toy_model(with_mouth=True), folder)
                     if not line.startswith("pip "):
                         run_command(line)
+                    shutil.copy(downloads / "BFM_UV.mat", folder)
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ models | samples
 shards | rasterize
 images | meshes
 jobs
-storage | parallel | geometry | fixed_point | metrics
+storage | parallel | geometry | cameras | fixed_point | metrics
 losses | randomness | interrupts | progress | compiled | _version
 checks
 errors

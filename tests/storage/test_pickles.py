@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from support.other_models import chumpy
 
 from uvgen.storage.pickles import load_plain_pickle
 
@@ -101,6 +103,23 @@ HOSTILE = {
     "an object": b"(cos\nsystem\no.",
     "a new object": b"\x80\x02ccollections\nOrderedDict\n)\x81.",
     "a state for a dict": b"}}b.",
+    "chumpy's Ch called": b"cchumpy.ch\nCh\n(tR.",
+    "chumpy's Ch with arguments": b"\x80\x02cchumpy.ch\nCh\nK\x01\x85\x81}b.",
+    "chumpy's Ch with a name that is no tuple": b"\x80\x02cchumpy.ch\nCh\nN\x81}b.",
+    "chumpy's Ch without content": b"\x80\x02cchumpy.ch\nCh\n)\x81.",
+    "chumpy's Ch with a list for content": b"\x80\x02cchumpy.ch\nCh\n)\x81]b.",
+    "chumpy's Ch with numbers for names": b"\x80\x02cchumpy.ch\nCh\n)\x81}K\x01K\x02sb.",
+    "chumpy's Ch filled twice": b"\x80\x02cchumpy.ch\nCh\n)\x81}b}b.",
+    "chumpy's Ch that holds itself": b"\x80\x02cchumpy.ch\nCh\n)\x81q\x00}X\x01\x00\x00\x00ah\x00sb.",
+    "chumpy's Ch that runs": b"\x80\x02cchumpy.ch\nCh\n)\x81}X\x01\x00\x00\x00xcos\nsystem\n(S'touch RAN'\ntRsb.",
+    "another of chumpy's": b"\x80\x02cchumpy.ch\nChLambda\n)\x81}b.",
+    "a class as the result": b"cchumpy.ch\nCh\n.",
+    "a class in a list": b"]cscipy.sparse._csc\ncsc_matrix\na.",
+    "chumpy's Ch of another base": b"ccopy_reg\n_reconstructor\n(cchumpy.ch\nCh\nc__builtin__\ntuple\n(ttR}b.",
+    "chumpy's Ch with a base's state": b"ccopy_reg\n_reconstructor\n(cchumpy.ch\nCh\nc__builtin__\nobject\n(ttR}b.",
+    "object called": b"c__builtin__\nobject\n(tR.",
+    "copies of one content": b"\x80\x02(" + b"".join(b"X\x03\x00\x00\x00%03dN" % k for k in range(999)) + b"dq\x000"
+    + b"cchumpy.ch\nCh\nq\x010" + b"h\x01)\x81h\x00b0" * 5_000 + b"N.",
     "a codec that packs": b"c_codecs\nencode\n(S'x'\nS'zip'\ntR.",
     "a function as the result": b"cnumpy\ndtype\n.",
     "a memo place far away": b"Nr\xff\xff\xff\xffj\xfe\xff\xff\xff.",
@@ -135,6 +154,60 @@ def test_load_plain_pickle_of_a_hostile_file_is_refused(
     ):
         load_plain_pickle(HOSTILE[kind])
     assert not list(tmp_path.iterdir())
+
+
+def test_load_plain_pickle_records_objects_of_few_classes() -> None:
+    matrix = scipy.sparse.csc_matrix(np.array([[0, 1.5, 0], [2, 0, 0]]))
+    for protocol in range(6):
+        with chumpy() as kind:
+            value = kind(np.arange(3.0))
+            data = pickle.dumps([value, matrix, value, matrix.tocsr()], protocol)
+        one, sparse, again, rows = load_plain_pickle(data)
+        assert one is again and one["__class__"] == "chumpy.ch.Ch" and one["_dirty_vars"] == {"x"}
+        np.testing.assert_array_equal(one["x"], np.arange(3.0), strict=True)
+        assert sparse["__class__"] == "scipy.sparse.csc_matrix" and sparse["_shape"] == (2, 3)
+        assert rows["__class__"] == "scipy.sparse.csr_matrix"
+        for name in ("data", "indices", "indptr"):
+            np.testing.assert_array_equal(sparse[name], getattr(matrix, name), strict=True)
+
+
+def test_load_plain_pickle_of_an_object_keeps_the_true_class() -> None:
+    with chumpy() as kind:
+        value = kind(np.arange(3.0))
+        value.__dict__["__class__"] = "scipy.sparse.csc_matrix"
+        data = pickle.dumps(value)
+    assert load_plain_pickle(data)["__class__"] == "chumpy.ch.Ch"
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_load_plain_pickle_takes_arrays_of_objects_where_they_are_allowed(protocol: int) -> None:
+    content = {"a": np.arange(3), "b": [1, None]}
+    for array in (np.array(content, object), np.array([content, "x"], object)):
+        data = pickle.dumps(array, protocol)
+        found = load_plain_pickle(data, object_arrays=True)
+        for one, other in zip(np.ravel(found).tolist(), array.ravel().tolist(), strict=True):
+            assert_same(one, other)
+        with pytest.raises(ValueError, match="an array of objects, expected numbers"):
+            load_plain_pickle(data)
+
+
+OBJECTS = _ARRAY + b"(I1\n%scnumpy\ndtype\n(S'O8'\nI0\nI1\ntRI00\n%stb."
+
+
+@pytest.mark.parametrize(
+    ("shape", "items", "message"),
+    [
+        (b"(I2\nt", b"(lNa", "damaged shape"),
+        (b"(I-1\nt", b"(l", "damaged shape"),
+        (b"(I9999\nt", b"(l", "damaged shape, or of very many"),
+        (b"(t", b"S'x'\n", "damaged shape"),
+        (b"(t", b"(lcnumpy\nndarray\na", "holds a function"),
+        (b"(t", b"(lcos\nsystem\na", "it needs os.system"),
+    ],
+)
+def test_load_plain_pickle_of_a_hostile_array_of_objects_is_refused(shape: bytes, items: bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_plain_pickle(OBJECTS % (shape, items), object_arrays=True)
 
 
 def test_hostile_pickles_do_what_they_are_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

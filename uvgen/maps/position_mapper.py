@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import check_array, check_finite, out_buffer
+from uvgen.checks import check_array, check_finite, float64_array, out_buffer
 from uvgen.errors import InputError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import crop_affine, pose_to_image
@@ -165,6 +165,39 @@ class PositionMapper:
         faces = self._checked(shape, expression, pose, image_height)
         out = out_buffer(out, (len(faces[0]), self.size, self.size, 3), np.float32)
         landmarks, _ = self._evaluate(*faces, similarity, flipped, out, None)
+        return out, landmarks
+
+    def maps_of_vertices(
+        self, vertices: ArrayLike, *, out: NDArray[np.float32] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Position maps and landmarks of faces whose vertices are in the crop already, whichever camera put them there.
+
+        Parameters
+        ----------
+        vertices : (B, n, 3) float
+            x, y, z of the model's n vertices in the crop frame, px, z toward the viewer from any origin.
+        out : (B, size, size, 3) float32, C-contiguous, optional
+            Buffer to fill and return.
+
+        Returns
+        -------
+        maps : (B, size, size, 3) float32
+            x, y, z of each texel; the smallest z over all vertices is 0.
+        landmarks : (B, 68, 3) float32
+
+        Raises
+        ------
+        InputError
+            Where the shape is another, or a value is not finite.
+        """
+        points = float64_array(vertices, "vertices", ("B", self.model.n_vertices, 3), note=f"of {self.model.name}")
+        check_finite(points, "vertices")
+        out = out_buffer(out, (len(points), self.size, self.size, 3), np.float32)
+        landmarks = np.empty((len(points), 68, 3), np.float32)
+        for k, face in enumerate(points):
+            shifted = face - [0, 0, face[:, 2].min(initial=np.inf)]
+            out[k] = self.atlas.interpolate(shifted.astype(np.float32))
+            landmarks[k] = shifted[self.model.landmarks]
         return out, landmarks
 
     def codes_and_landmarks(

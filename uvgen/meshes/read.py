@@ -83,13 +83,17 @@ def read_mesh(path: str | os.PathLike[str]) -> Mesh:
     return vertices, triangles
 
 
-def _read_obj(path: Path) -> Mesh:
+def _obj_text(path: Path) -> str:
     try:
-        text = decode_text(read_file(path, _MOST_BYTES), strict=False)
+        return decode_text(read_file(path, _MOST_BYTES), strict=False)
     except OSError as error:
         raise MeshFileError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise MeshFileError(f"{path}: not a readable mesh: {error}, {_EXPECTED}") from error
+
+
+def _read_obj(path: Path) -> Mesh:
+    text = _obj_text(path)
     return _plain_obj(text) or _any_obj(text, path)
 
 

@@ -2,12 +2,15 @@
 
 import os
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from uvgen.errors import InputError, OutputError
-from uvgen.models.formats import bfm2009
-from uvgen.models.load import load_model
+from uvgen.models.complete import Supplements, completed
+from uvgen.models.formats import bfm2009, bfm_whole, known
+from uvgen.models.load import as_model, load_model, read_foreign
 from uvgen.models.morphable import MorphableModel, save_model
 from uvgen.storage.isolated import reading_in_child
 
@@ -23,13 +26,17 @@ class ConvertResult:
 
 def convert_model(
     out: str | os.PathLike[str],
-    *,
+    *files: str | os.PathLike[str],
     bfm: str | os.PathLike[str] | None = None,
     expression: str | os.PathLike[str] | None = None,
     info: str | os.PathLike[str] | None = None,
     uv: str | os.PathLike[str] | None = None,
     mouth: str | os.PathLike[str] | None = None,
     face3d: str | os.PathLike[str] | None = None,
+    uv_from: MorphableModel | str | os.PathLike[str] | None = None,
+    indices: str | os.PathLike[str] | None = None,
+    landmarks: str | os.PathLike[str] | None = None,
+    keep_all: bool = False,
     overwrite: bool = False,
     untrusted: bool = False,
 ) -> ConvertResult:
@@ -39,16 +46,30 @@ def convert_model(
     ----------
     out : path-like
         The file to write, ``.h5``.
+    *files : path-like
+        A file or folder of any format that `load_model` reads; or, in any order, the files that `bfm` to `mouth`
+        name, told by what is in them.
     bfm : path-like
         ``01_MorphableModel.mat``, from the University of Basel.
     expression, info : path-like
         ``Model_Expression.mat`` and ``model_info.mat``, from 3DDFA.
     uv : path-like
-        ``BFM_UV.mat``, from 3DMMasSTN or face3d.
+        ``BFM_UV.mat``, from 3DMMasSTN or face3d. With a foreign model: UV of its vertices in place of what its files
+        bring, ``.npy`` (n, 2), ``.mat`` with a variable UV, or ``.obj`` with texture coordinates.
     mouth : path-like, optional
         ``Model_tri_mouth.mat``, from 3DDFA; without it the mouth is closed from the mesh's own hole.
     face3d : path-like
         In place of all these: face3d's ``BFM.mat``, with ``BFM_UV.mat`` beside it.
+    uv_from : MorphableModel or path-like, optional
+        With a foreign model: a larger model of the same mesh, of which it takes UV and mouth, and what else its own
+        files lack: landmarks, regions, mirror pairs, albedo, standard deviations.
+    indices : path-like, optional
+        The vertex of `uv_from`, or row of `uv`, of each vertex; ``.npy`` and text count from 0, ``.mat`` from 1.
+        Without it the vertices must be as many, or lie in the same places.
+    landmarks : path-like, optional
+        With a foreign model: the vertices of the 68 iBUG points; text, ``.npy``, ``.mat`` or ``.anl``.
+    keep_all : bool
+        With the files of the Basel model: keep all 53,490 vertices, where 3DDFA's trimmed model has 53,215.
     overwrite : bool
         Whether to replace an existing file.
     untrusted : bool
@@ -61,7 +82,7 @@ def convert_model(
     Raises
     ------
     InputError
-        Where files are missing, or given beside `face3d`.
+        Where files are missing, given beside `face3d` or twice, or arguments do not go together.
     ModelError
         Where a file is missing, damaged or of another kind.
     OutputError
@@ -71,22 +92,86 @@ def convert_model(
     --------
     >>> uvgen.convert_model("bfm.h5", face3d="BFM.mat").model.n_vertices
     53215
+    >>> uvgen.convert_model("tddfa.h5", "bfm_noneck_v3.pkl", uv_from="bfm.h5").model.n_vertices
+    38365
     """
     started = time.perf_counter()
     out = Path(out)
     if out.exists() and not overwrite:
         raise OutputError(f"{out}: exists, expected a new file; choose another, or overwrite this one")
-    parts = {"bfm": bfm, "expression": expression, "info": info, "uv": uv}
-    if face3d is not None:
-        if mouth is not None or any(path is not None for path in parts.values()):
-            raise InputError("face3d: given with other files, expected it alone or the others")
-        model = load_model(face3d, untrusted=untrusted)
-    else:
-        missing = [name for name, path in parts.items() if path is None]
-        if bfm is None or expression is None or info is None or uv is None:
-            raise InputError(f"{missing[0]}: none, expected {', '.join(parts)}, or face3d alone")
-        mouth = None if mouth is None else Path(mouth)
-        with reading_in_child(untrusted):
-            model = bfm2009.read(Path(bfm), Path(expression), Path(info), Path(uv), mouth)
+    given = {"bfm": bfm, "expression": expression, "info": info, "uv": uv, "mouth": mouth}
+    parts = {name: Path(path) for name, path in given.items() if path is not None}
+    supplements = {"uv_from": uv_from, "indices": indices, "landmarks": landmarks}
+    with reading_in_child(untrusted):
+        if len(files) > 1:
+            parts |= _told_apart([Path(path) for path in files], parts)
+        if face3d is not None:
+            if files or parts:
+                raise InputError("face3d: given with other files, expected it alone or the others")
+            _refuse("face3d", supplements | {"keep_all": keep_all or None})
+            model = load_model(face3d, untrusted=untrusted)
+        elif len(files) == 1:
+            if set(parts) - {"uv"}:
+                raise InputError(f"{min(set(parts) - {'uv'})}: given with {files[0]}, expected one model's files")
+            model = _foreign(Path(files[0]), parts.get("uv"), supplements, keep_all, untrusted)
+        else:
+            _refuse("bfm", supplements)
+            missing = [name for name in _PARTS if name not in parts]
+            if missing:
+                raise InputError(f"{missing[0]}: none, expected {', '.join(_PARTS)}, or face3d alone")
+            read: Callable[..., MorphableModel] = bfm_whole.read if keep_all else bfm2009.read
+            model = read(*(parts[name] for name in _PARTS), parts.get("mouth"))
     save_model(model, out)
     return ConvertResult(model, out, time.perf_counter() - started)
+
+
+_PARTS = ("bfm", "expression", "info", "uv")
+"""Arguments that the Basel model needs."""
+
+
+def _refuse(what: str, unwanted: Mapping[str, object]) -> None:
+    """Raise InputError where something is given that does not go with the model's files."""
+    found = next((name for name, value in unwanted.items() if value is not None), None)
+    if found is not None:
+        raise InputError(f"{found}: given with {what}, expected it with the file of another model alone")
+
+
+def _told_apart(files: list[Path], parts: Mapping[str, Path]) -> dict[str, Path]:
+    """The Basel model's files by the arguments that take them, told by their variables."""
+    found: dict[str, Path] = {}
+    for path in files:
+        known_as = known.recognize(path) if path.is_file() else None
+        name = known_as[1].removeprefix("--") if known_as is not None else ""
+        if name not in (*_PARTS, "mouth"):
+            advice = known.advice(path) if path.is_file() else ""
+            raise InputError(
+                f"{path}: not one of the files of the Basel Face Model 2009, expected these, or one model's file or "
+                f"folder alone{advice}"
+            )
+        if name in found or name in parts:
+            raise InputError(
+                f"{path}: a second file for --{name}, expected one beside {found.get(name, parts.get(name))}"
+            )
+        found[name] = path
+    return found
+
+
+def _foreign(
+    path: Path, uv: Path | None, supplements: Mapping[str, Any], keep_all: bool, untrusted: bool
+) -> MorphableModel:
+    """The model of one file or folder, with what the user gives beside it."""
+    if keep_all:
+        raise InputError(f"keep_all: given with {path}, expected the files of the Basel Face Model 2009")
+    if not path.exists() or (assembled := read_foreign(path)) is None:
+        _refuse(str(path), {"uv": uv, **supplements})
+        return load_model(path, untrusted=untrusted)
+    larger, indices, landmarks = supplements["uv_from"], supplements["indices"], supplements["landmarks"]
+    return completed(
+        assembled,
+        Supplements(
+            uv=uv,
+            uv_from=None if larger is None else as_model(larger, untrusted=untrusted),
+            indices=None if indices is None else Path(indices),
+            landmarks=None if landmarks is None else Path(landmarks),
+        ),
+    )

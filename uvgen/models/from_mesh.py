@@ -1,19 +1,17 @@
 """Models of one's own: UV for any model, and a model from a mesh, its landmarks and registered scans."""
 
 import dataclasses
-import re
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import InputError, MeshFileError, ModelError
+from uvgen.errors import MeshFileError, ModelError
 from uvgen.meshes.read import MESH_SUFFIXES, read_mesh
 from uvgen.meshes.tutte import parameterize, uv_stretch
 from uvgen.models.morphable import MorphableModel, make_model, save_model
+from uvgen.models.vertex_numbers import read_landmarks
 from uvgen.storage.files import replaced_on_success, sha256_file
-from uvgen.storage.names import brief
-from uvgen.storage.text import read_text
 
 _OTHER_UNIT = 3.0  # faces differ less in size than units do
 OUTPUTS = (".h5", ".npy", ".mat", ".obj")
@@ -68,8 +66,7 @@ def model_from_mesh(
     mesh : Path
         The mean face: OBJ, PLY or OFF, x to the right, y up, z toward the viewer.
     landmarks : Path, optional
-        Text file of 68 vertex numbers, counted from 0 in the mesh's file; without it
-        the model's landmarks mean nothing.
+        File of 68 vertex numbers, see `uvgen.models.vertex_numbers`; without it the model's landmarks mean nothing.
     scans : Path, optional
         Folder of meshes with the same vertices and triangles; hidden files are passed over.
     components : int, optional
@@ -116,7 +113,7 @@ def model_from_mesh(
         triangles=triangles,
         mouth_triangles=np.empty((0, 3), np.int32),
         uv=found.uv,
-        landmarks=np.zeros(68, np.int32) if landmarks is None else _read_landmarks(landmarks),
+        landmarks=np.zeros(68, np.int32) if landmarks is None else read_landmarks(landmarks),
         mirror=found.mirror,
         sources={path.name: sha256_file(path) for path in used},
     )
@@ -157,24 +154,6 @@ def _principal_components(
     return mean.reshape(-1, 3), basis.reshape(-1, 3, k)
 
 
-def _read_landmarks(path: Path) -> NDArray[np.int32]:
-    try:
-        text = read_text(path, "a list of vertex numbers")
-        words = re.sub(r"#[^\n]*", "", text).replace(",", " ").split()
-        numbers = np.array([int(float(word)) if float(word).is_integer() else int(word) for word in words], np.int32)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except InputError:
-        raise
-    except (ValueError, OverflowError) as error:
-        raise InputError(
-            f"{path}: not readable as numbers ({brief(error)}), expected a list of vertex numbers"
-        ) from error
-    if len(numbers) != 68:
-        raise InputError(f"{path}: {len(numbers)} numbers, expected 68: the iBUG points' vertices, counted from 0")
-    return numbers
-
-
 def model_stretch(model: MorphableModel) -> float:
     """Sander's L2 stretch of a model's UV, scaled so that 1 is ideal."""
     return uv_stretch(model.mean, model.triangles, model.uv)
@@ -196,7 +175,7 @@ def write_model(model: MorphableModel, path: Path) -> None:
         Where the file cannot be written.
     """
     kind = path.suffix.lower()
-    if kind == ".h5":
+    if kind in (".h5", ".hdf5"):
         save_model(model, path)
     elif kind == ".obj":
         from uvgen.rasterize import write_obj

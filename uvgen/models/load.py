@@ -4,6 +4,9 @@ from os import PathLike
 from pathlib import Path
 
 from uvgen.errors import ModelError
+from uvgen.models.assembled import AssembledModel
+from uvgen.models.complete import completed
+from uvgen.models.formats import FOLDERS, format_of
 from uvgen.models.morphable import MorphableModel, read_model
 from uvgen.storage.kinds import describe_file
 from uvgen.storage.reading import irregular
@@ -11,16 +14,20 @@ from uvgen.storage.reading import irregular
 BUILTIN = "builtin"
 """What `load_model` takes for the model that comes with uvgen."""
 
+_EXPECTED = "BFM.mat, a .h5 or another of those that docs/models.md lists"
+
 
 def load_model(path: str | PathLike[str], *, untrusted: bool = False) -> MorphableModel:
-    """Read a morphable model: uvgen's own ``.h5``, face3d's ``BFM.mat``, or the built-in one.
+    """Read a morphable model: uvgen's own ``.h5``, the built-in one, or a file or folder of a foreign format.
 
     Parameters
     ----------
     path : path-like
         ``"builtin"``, uvgen's own model; ``model.h5`` as `save_model` or ``uvgen model convert`` write it
-        (opened in milliseconds, the bases stay on disk); or face3d's ``BFM.mat`` with ``BFM_UV.mat`` and, where
-        present, ``BFM_info.mat`` beside it (read whole).
+        (opened in milliseconds, the bases stay on disk); face3d's ``BFM.mat`` with ``BFM_UV.mat`` and, where
+        present, ``BFM_info.mat`` beside it; or a file or folder of a format that docs/models.md lists, told by its
+        content. Foreign files are read whole, and what they lack, such as UV, is found anew each time, which takes
+        seconds: convert them once.
     untrusted : bool
         Read HDF5 in a child process: a file that breaks or hangs it then ends as a `ModelError`. It takes about half a
         second longer.
@@ -32,7 +39,9 @@ def load_model(path: str | PathLike[str], *, untrusted: bool = False) -> Morphab
     Raises
     ------
     ModelError
-        Where the file is missing, of another kind, or damaged; the message says what it is and what takes it.
+        Where the file is missing, of another kind, or damaged; the message says what it is and what takes it. Where
+        it brings no landmarks, or nothing of which UV are found: the message names the option of ``uvgen model
+        convert``.
 
     Examples
     --------
@@ -50,17 +59,33 @@ def load_model(path: str | PathLike[str], *, untrusted: bool = False) -> Morphab
 
 
 def _load(path: Path, *, untrusted: bool) -> MorphableModel:
-    if path.is_dir():
-        raise ModelError(f"{path}: is a folder, expected a model file; name the one in it (BFM.mat or a .h5)")
     if not path.exists():
-        raise ModelError(f"{path}: no such file, expected a model (BFM.mat or a .h5)")
-    if (kind := irregular(path.stat().st_mode)) is not None:
-        raise ModelError(f"{path}: {kind}, expected a model file (BFM.mat or a .h5)")
-    if path.suffix.lower() == ".mat" or describe_file(path).startswith("a MATLAB"):
+        raise ModelError(f"{path}: no such file, expected a model ({_EXPECTED})")
+    is_folder = path.is_dir()
+    if not is_folder and (kind := irregular(path.stat().st_mode)) is not None:
+        raise ModelError(f"{path}: {kind}, expected a model file ({_EXPECTED})")
+    kind = "" if is_folder else describe_file(path)
+    if kind != "a uvgen model" and (assembled := read_foreign(path)) is not None:
+        return completed(assembled)
+    if is_folder:
+        raise ModelError(
+            f"{path}: is a folder, expected a model file; name the one in it (BFM.mat or a .h5), or a folder of "
+            f"{' or of '.join(FOLDERS)}"
+        )
+    if path.suffix.lower() == ".mat" or kind.startswith("a MATLAB"):
         from uvgen.models.formats import face3d
 
         return face3d.read(path)
     return read_model(path, untrusted=untrusted)
+
+
+def read_foreign(path: Path) -> AssembledModel | None:
+    """What a file or folder of one of `uvgen.models.formats.FORMATS` brings; None where it is of none of them."""
+    found = format_of(path)
+    if found is None:
+        return None
+    assembled: AssembledModel = found.load().read(path)
+    return assembled
 
 
 def as_model(model: MorphableModel | str | PathLike[str], *, untrusted: bool = False) -> MorphableModel:

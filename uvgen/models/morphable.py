@@ -2,7 +2,8 @@
 
 A model file is HDF5 with the root attributes ``format = "uvgen-model"``, ``version``, ``name``, ``sources`` (JSON) and
 ``content_sha256`` (see `hash_arrays`), texts of fixed length, and one contiguous, uncompressed dataset for each array
-field of `MorphableModel`. Contiguous means that the bases are memory-mapped: opening costs no reading, and worker
+field of `MorphableModel`; of a model with joints, also those of `RIG_DTYPES`, and the root attribute ``rig_names``
+(JSON). Contiguous means that the bases are memory-mapped: opening costs no reading, and worker
 processes share one copy through the page cache.
 """
 
@@ -23,6 +24,7 @@ from uvgen.errors import ModelError
 from uvgen.interrupts import interrupts_deferred
 from uvgen.models.checked import check_once
 from uvgen.models.formats import known
+from uvgen.models.rig import RIG_DTYPES, Rig, frozen_rig
 from uvgen.models.valid import DTYPES, check_bases, check_structure, converted
 from uvgen.storage.files import replaced_on_success
 from uvgen.storage.hdf5 import new_hdf5, write_attributes
@@ -38,6 +40,7 @@ REGIONS = ("neck", "face", "mouth", "eyes", "nose", "other")
 """Names of the labels in `MorphableModel.regions`, by value; "other" is hair and the backs of the ears."""
 
 _OPTIONAL = ("regions", "mirror", "albedo_mean", "albedo_basis", "albedo_std")
+_RIG_DATASETS = tuple(f"rig_{name}" for name in RIG_DTYPES)
 _MAPPED_FIELDS = ("basis", "albedo_basis")
 _MOST_SOURCES, _NAMED_SOURCES = 64, 16
 _LEAST_BYTES, _MOST_RATIO = 64 << 20, 16  # what the arrays may take unpacked, and times the size of the file
@@ -80,6 +83,8 @@ class MorphableModel:
         SHA-256 of each file that the model was made from, by file name; of more than 64 files see `make_model`.
     path : Path or None
         The model file that the bases are mapped from.
+    rig : Rig or None
+        Joints of a model whose jaw turns, see `uvgen.models.rig.pose`; maps are made without.
     """
 
     mean: NDArray[np.float32]
@@ -98,6 +103,7 @@ class MorphableModel:
     name: str = ""
     sources: Mapping[str, str] = field(default_factory=dict)
     path: Path | None = None
+    rig: Rig | None = None
 
     @property
     def content_sha256(self) -> str:
@@ -148,6 +154,7 @@ _HASHES: "WeakKeyDictionary[MorphableModel, str]" = WeakKeyDictionary()
 def _restored(sha256: str | None, *values: Any) -> MorphableModel:
     """A model from its pickled fields, whose arrays may be mapped from the pickle's file; they are plain and frozen."""
     plain: list[Any] = [frozen(value, value.dtype) if isinstance(value, np.ndarray) else value for value in values]
+    plain = [frozen_rig(value, "rig") if isinstance(value, Rig) else value for value in plain]
     model = MorphableModel(*plain)
     if sha256 is not None:
         _HASHES[model] = sha256
@@ -182,6 +189,8 @@ def make_model(*, source: str, **arrays: Any) -> MorphableModel:
                 array = array.view()
                 array.setflags(write=False)
             arrays[key] = array
+    if arrays.get("rig") is not None:
+        arrays["rig"] = frozen_rig(arrays["rig"], source)
     model = MorphableModel(**{**arrays, "sources": _few(arrays.get("sources", {}))})
     check_structure(model, source)
     if model.path is None:  # `read_model` checks those of a model file once: reading them takes a second
@@ -203,7 +212,8 @@ def hash_arrays(model: MorphableModel) -> str:
 
     Hashed are, one array after the other, in the order of the fields of `MorphableModel`, the line
     ``name (shape) dtype`` as Python writes it, such as ``mean (53215, 3) <f4``, with a line feed, then the array's
-    bytes in C order; of an array that is missing, the line ``name None``. Name and sources do not count.
+    bytes in C order; of an array that is missing, the line ``name None``. Where there are joints, those of `RIG_DTYPES`
+    follow in their order, and the line ``rig_names`` with the names as JSON. Name and sources do not count.
 
     Parameters
     ----------
@@ -221,6 +231,12 @@ def hash_arrays(model: MorphableModel) -> str:
         digest.update(f"{name} {None if array is None else f'{array.shape} {array.dtype.str}'}\n".encode())
         if array is not None:
             digest.update(np.ascontiguousarray(array).data if array.size else b"")
+    if model.rig is not None:
+        for name in RIG_DTYPES:
+            array = getattr(model.rig, name)
+            digest.update(f"rig_{name} {array.shape} {array.dtype.str}\n".encode())
+            digest.update(np.ascontiguousarray(array).data if array.size else b"")
+        digest.update(f"rig_names {json.dumps(model.rig.names)}\n".encode())
     return digest.hexdigest()
 
 
@@ -276,7 +292,7 @@ def _read(path: Path) -> tuple[MorphableModel, str]:
             advice = "update uvgen" if version > VERSION else "make the file again"
             raise ModelError(f"{path}: model format {version}, expected {VERSION}; {advice}")
         datasets = {  # what else another program wrote is its own
-            key: safe_dataset(file, key) for key in file.names if key in DTYPES
+            key: safe_dataset(file, key) for key in file.names if key in DTYPES or key in _RIG_DATASETS
         }
         for key, data in datasets.items():
             if data.dtype.kind not in "fiu":
@@ -288,10 +304,25 @@ def _read(path: Path) -> tuple[MorphableModel, str]:
             key: data.map() if key in _MAPPED_FIELDS else data.read() for key, data in datasets.items()
         }
         name, sources, sha256 = _texts(file)
+        rig = _rig(file, {key: arrays.pop(key) for key in _RIG_DATASETS if key in arrays})
     if missing := sorted(set(DTYPES) - set(_OPTIONAL) - set(arrays)):
         raise ModelError(f"{path}: dataset {missing[0]} is missing, expected a whole model; convert it again")
     with file.guarded("the model"):
-        return make_model(source=str(path), **arrays, name=name, sources=sources, path=path.resolve()), sha256
+        stated = {"name": name, "sources": sources, "path": path.resolve(), "rig": rig}
+        return make_model(source=str(path), **arrays, **stated), sha256
+
+
+def _rig(file: "Hdf5File", arrays: dict[str, Any]) -> Rig | None:
+    """The joints in a model file; None where it has none."""
+    if not arrays:
+        return None
+    if missing := [key for key in _RIG_DATASETS if key not in arrays]:
+        raise file.refused(f"dataset {missing[0]} is missing, the joints are not whole")
+    with file.guarded("attribute rig_names"):
+        names = json.loads(str(file.attributes.get("rig_names")))
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError("no JSON list of texts")
+    return Rig(tuple(printable(name) for name in names), **{key.removeprefix("rig_"): a for key, a in arrays.items()})
 
 
 def _other_kind(path: Path, problem: str) -> str:
@@ -334,8 +365,11 @@ def save_model(model: MorphableModel, path: str | PathLike[str]) -> None:
     with interrupts_deferred(), replaced_on_success(Path(path)) as temporary, new_hdf5(temporary) as file:
         stated = {"name": model.name, "sources": json.dumps(dict(model.sources), sort_keys=True)}
         hashed = {"content_sha256": model.content_sha256}
-        write_attributes(file, {"format": FORMAT, "version": VERSION, **stated, **hashed})
+        joints = {} if model.rig is None else {"rig_names": json.dumps(model.rig.names)}
+        write_attributes(file, {"format": FORMAT, "version": VERSION, **stated, **hashed, **joints})
         for item in fields(model):
             array = getattr(model, item.name)
             if isinstance(array, np.ndarray):
                 file.create_dataset(item.name, data=array)
+        for name in RIG_DTYPES if model.rig is not None else ():
+            file.create_dataset(f"rig_{name}", data=getattr(model.rig, name))

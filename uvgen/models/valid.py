@@ -106,6 +106,12 @@ def check_structure(model: "MorphableModel", source: str) -> None:
         array = getattr(model, name)
         if array is not None:
             require(array.shape == (n,), f"{name} are {array.shape}, expected ({n},): one per vertex")
+    if model.rig is not None:
+        found = (len(model.rig.weights), model.rig.joint_basis.shape[2])
+        fits = found == (n, model.basis.shape[2])
+        require(
+            fits, f"rig is of {found[0]} vertices and {found[1]} components, expected {n} and {model.basis.shape[2]}"
+        )
     if model.mirror is not None:
         low, high = int(model.mirror.min()), int(model.mirror.max())
         inside = low >= -1 and high < n

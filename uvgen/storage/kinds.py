@@ -42,6 +42,7 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 _HTML = re.compile(rb"\s*(<!--.*?-->\s*)?<(!doctype html|html|head|body|title)\b", re.IGNORECASE | re.DOTALL)
 _NETPBM = re.compile(rb"P[1-6]\s+(#[^\n]*\n)?\d+\s+\d+\s")
 _PICKLED_TEXT = re.compile(rb"\((dp|lp)\d*\n|c(numpy|copy_reg|__builtin__|chumpy)[\w.]*\n")
+_PICKLED_BINARY = re.compile(rb"[}\]]q\0\(")  # a dict or list in protocol 1, which has no mark
 _OBJ = re.compile(r"(?m)^\s*(v|vn|vt)\s+[-+.\d]\S*\s+[-+.\d]")
 _TEXTS = ("text", "a JSON document", "an OBJ mesh", "an OFF mesh", "an ASCII STL mesh", "an empty file")
 _MOST_SCANNED = 1 << 30  # bytes of a pickle
@@ -141,7 +142,7 @@ def _describe_structured(head: bytes, size: int) -> str | None:
         return "a tar archive"
     if head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):
         return "a PyTorch file" if b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19" in head[:20] else "a Python pickle"
-    if _PICKLED_TEXT.match(head):
+    if _PICKLED_TEXT.match(head) or _PICKLED_BINARY.match(head):
         return "a Python pickle"
     if _NETPBM.match(head):
         return "a PPM image"

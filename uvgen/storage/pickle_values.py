@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MOST_DIMENSIONS = 32
+_MOST_OBJECTS = 1024  # of an array of objects
 
 
 class PickledFunction:
@@ -18,11 +19,26 @@ class PickledFunction:
         self.name, self.call = name, call
 
 
+class PickledClass:
+    """The name of a class of `RECORDED`, which is not imported."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
 class PickledType:
     """A NumPy number type, whose byte order comes with BUILD."""
 
     def __init__(self, code: str) -> None:
         self.dtype = np.dtype(code)
+
+
+def check_objects(items: Any, shape: Any) -> None:
+    """Raise ValueError where a list is not what an array of a few objects holds."""
+    if not isinstance(shape, tuple) or any(type(n) is not int or not 0 <= n <= _MOST_OBJECTS for n in shape):
+        raise ValueError("an array of objects of a damaged shape, or of very many")
+    if type(items) is not list or len(items) != math.prod(shape) or len(shape) > _MOST_DIMENSIONS:
+        raise ValueError("an array of objects of a damaged shape, or of very many")
 
 
 def new_array(subtype: Any, shape: Any, kind: Any) -> NDArray[Any]:
@@ -41,6 +57,8 @@ def _dtype(code: Any, align: Any = False, copy: Any = False) -> PickledType:
     code = code.decode("ascii") if isinstance(code, bytes) else code
     letter, digits = (code[:1], code[1:]) if isinstance(code, str) else ("", "")
     sizes = {"f": "2 4 8 16", "i": "1 2 4 8", "u": "1 2 4 8", "b": "1", "c": "8 16 32"}.get(letter, "").split()
+    if code in ("O", "O4", "O8"):  # for arrays that `check_objects` allows where the caller does
+        return PickledType("O")
     is_text = letter in ("S", "U") and digits.isascii() and digits.isdecimal() and len(digits) <= 6
     if digits not in sizes and not is_text:
         raise ValueError(f"an array of {_named(code)}, expected numbers or text")
@@ -50,7 +68,7 @@ def _dtype(code: Any, align: Any = False, copy: Any = False) -> PickledType:
 def values_of(raw: Any, dtype: Any, shape: Any) -> bytes | bytearray:
     """The bytes of an array after checking that they are those of its type and shape."""
     raw = raw.encode("latin-1") if isinstance(raw, str) else raw  # of Python 2
-    if not isinstance(dtype, PickledType) or not isinstance(raw, (bytes, bytearray)):
+    if not isinstance(dtype, PickledType) or dtype.dtype.hasobject or not isinstance(raw, (bytes, bytearray)):
         raise ValueError("an array of objects, expected numbers or text")
     if not isinstance(shape, tuple) or len(shape) > _MOST_DIMENSIONS or any(type(n) is not int or n < 0 for n in shape):
         raise ValueError("an array of a damaged shape")
@@ -115,6 +133,44 @@ def _mapping(make: Callable[..., Any]) -> Callable[..., Any]:
     return made
 
 
+CLASS = "__class__"
+"""Key of a recorded object under which the name of its class stands."""
+
+
+def new_object(kind: Any, *arguments: Any) -> dict[str, Any]:
+    """What stands for an object of a class of `RECORDED`: a dict, which BUILD fills with what the object holds."""
+    if not isinstance(kind, PickledClass) or arguments:
+        raise ValueError("an object of a class, expected arrays and plain containers")
+    return {CLASS: kind.name}
+
+
+def reconstructed(kind: Any, base: Any, state: Any) -> dict[str, Any]:
+    """``copyreg._reconstructor(kind, object, None)``, with which protocols 0 and 1 begin an object."""
+    if getattr(base, "name", "") != "object" or state is not None:
+        raise ValueError("an object of a class, expected arrays and plain containers")
+    return new_object(kind)
+
+
+def _recorded_call(name: str) -> Callable[..., Any]:
+    """What stands for a value that only another package could make: its name alone."""
+    return lambda *_: {CLASS: name}
+
+
+_SPARSE = ("csc", "csr")
+RECORDED = {
+    ("chumpy.ch", "Ch"): "chumpy.ch.Ch",
+    ("chumpy", "Ch"): "chumpy.ch.Ch",
+    **{
+        (f"scipy.sparse.{module}", f"{kind}_matrix"): f"scipy.sparse.{kind}_matrix"
+        for kind in _SPARSE
+        for module in (kind, f"_{kind}")
+    },
+}
+"""Classes whose objects are read as dicts of what they hold: (module, name), and what `CLASS` says.
+
+Models of the FLAME family have such objects in them. Nothing of these classes is imported or called.
+"""
+
 _NUMPY = ("numpy.core.multiarray", "numpy._core.multiarray")
 _BUILTINS: dict[str, Callable[..., Any]] = {
     "set": _items(set),
@@ -134,6 +190,10 @@ FUNCTIONS: dict[tuple[str, str], Callable[..., Any] | None] = {
     ("numpy", "dtype"): _dtype,
     ("_codecs", "encode"): _encode,
     ("collections", "OrderedDict"): _mapping(OrderedDict),
+    **{(module, "_reconstructor"): reconstructed for module in ("copyreg", "copy_reg")},
+    ("torch._utils", "_rebuild_tensor_v2"): _recorded_call("torch.Tensor"),
+    ("torch.storage", "_load_from_bytes"): _recorded_call("torch.Storage"),
+    **{(module, "object"): None for module in ("builtins", "__builtin__")},  # a name alone, of _reconstructor
     **{(module, name): call for module in ("builtins", "__builtin__") for name, call in _BUILTINS.items()},
 }
 """What a pickle may name: (module, name), and what is called in its place."""

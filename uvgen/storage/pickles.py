@@ -2,9 +2,9 @@
 
 A pickle is a program: `pickle.load` runs whatever function its bytes name. Here the instructions of protocols 0 to 5
 are carried out on plain values alone; names stand for the few functions of `FUNCTIONS`, each of which checks its
-arguments before memory is taken. Objects of classes, arrays of objects, persistent ids, extension codes and buffers
-from outside are refused, and so is a result that is nested deeply, holds itself, or is large only because parts are in
-it many times.
+arguments before memory is taken. Objects of the few classes of `RECORDED` become dicts of what they hold. Those of
+other classes, arrays of objects, persistent ids, extension codes and buffers from outside are refused, and so is a
+result that is nested deeply, holds itself, or is large only because parts are in it many times.
 
 Text of Python 2 is taken as Latin-1, as ``pickle.load(..., encoding="latin1")`` does.
 """
@@ -14,10 +14,24 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.storage.names import brief
-from uvgen.storage.pickle_values import FUNCTIONS, PickledFunction, PickledType, key_of, new_array, values_of
+from uvgen.storage.pickle_values import (
+    CLASS,
+    FUNCTIONS,
+    RECORDED,
+    PickledClass,
+    PickledFunction,
+    PickledType,
+    check_objects,
+    key_of,
+    new_array,
+    new_object,
+    reconstructed,
+    values_of,
+)
 
 _MOST_INSTRUCTIONS = 2_000_000
 _MOST_DEPTH = 64
@@ -26,19 +40,22 @@ _MOST_DIGITS = 1024  # bytes of a whole number
 _MARK = object()
 
 
-def load_plain_pickle(data: bytes) -> Any:
+def load_plain_pickle(data: bytes, *, object_arrays: bool = False) -> Any:
     """The content of a pickle of arrays and plain containers.
 
     Parameters
     ----------
     data : bytes
         The whole file; it is not trusted.
+    object_arrays : bool
+        Let arrays hold such values too, 1024 at most, as ``np.save`` writes a dict.
 
     Returns
     -------
     object
         dict, OrderedDict, list, tuple, set, frozenset, str, bytes, bytearray, int, float, complex, bool, None, and
-        arrays and scalars of numbers, bool or text.
+        arrays and scalars of numbers, bool or text. An object of a class of `uvgen.storage.pickle_values.RECORDED` is
+        a dict of what it holds, by name, with its class under ``"__class__"``; of a PyTorch tensor this is all.
 
     Raises
     ------
@@ -46,7 +63,7 @@ def load_plain_pickle(data: bytes) -> Any:
         Where it is damaged, or holds something else; the message names it.
     """
     try:
-        result = _Machine(data).run()
+        result = _Machine(data, object_arrays).run()
     except (IndexError, struct.error, UnicodeError, TypeError, OverflowError, SyntaxError, KeyError) as error:
         raise ValueError(f"damaged pickle ({type(error).__name__})") from error
     _check_result(result)
@@ -63,7 +80,9 @@ def _check_result(result: Any) -> None:
             parts: Any = value.values()
         elif isinstance(value, (list, tuple)):
             parts = value
-        elif isinstance(value, (PickledFunction, PickledType)) or value is _MARK:
+        elif isinstance(value, np.ndarray) and value.dtype.hasobject:
+            parts = value.ravel().tolist()
+        elif isinstance(value, (PickledFunction, PickledType, PickledClass)) or value is _MARK:
             raise ValueError("holds a function or a type, expected arrays and plain containers")
         else:
             continue
@@ -87,18 +106,19 @@ def _check_result(result: Any) -> None:
 class _Machine:
     """The stack, the memo and the instructions of one pickle."""
 
-    def __init__(self, data: bytes) -> None:
-        self._data, self._place = data, 0
+    def __init__(self, data: bytes, object_arrays: bool = False) -> None:
+        self._data, self._place, self._object_arrays = data, 0, object_arrays
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
         self._waiting: dict[int, NDArray[Any]] = {}  # arrays without values, by their ids
+        self._objects: dict[int, dict[str, Any]] = {}  # recorded objects without content, likewise
         self._left = 4 * len(data) + (1 << 20)  # items and bytes that functions may copy
 
     def run(self) -> Any:
         for _ in range(_MOST_INSTRUCTIONS):
             code = self._take(1)
             if code == b".":
-                if len(self._stack) != 1 or self._waiting:
+                if len(self._stack) != 1 or self._waiting or self._objects:
                     raise ValueError("damaged pickle (it ends too early)")
                 return self._stack[0]
             step = _STEPS.get(code)
@@ -165,6 +185,9 @@ class _Machine:
         return codecs.escape_decode(line[1:-1])[0].decode("latin-1")
 
     def _name(self, module: str, name: str) -> None:
+        if (module, name) in RECORDED:
+            self._push(PickledClass(RECORDED[module, name]))
+            return
         if (module, name) not in FUNCTIONS:
             raise ValueError(
                 f"it needs {brief(module)[:60]}.{brief(name)[:60]}, expected arrays and plain containers alone"
@@ -180,6 +203,17 @@ class _Machine:
         value = function.call(*arguments)
         if function.call is new_array:
             self._waiting[id(value)] = value
+        if function.call is reconstructed:
+            self._objects[id(value)] = value
+        self._push(value)
+
+    def _new_object(self) -> None:
+        """Record an object; Python would call its class's ``__new__``."""
+        arguments, kind = self._pop(), self._pop()
+        if not isinstance(arguments, tuple):
+            raise ValueError("damaged pickle (a tuple is missing)")
+        value = new_object(kind, *arguments)
+        self._objects[id(value)] = value
         self._push(value)
 
     def _pay(self, *values: Any) -> None:
@@ -188,8 +222,14 @@ class _Machine:
             raise ValueError("it copies one value again and again")
 
     def _build(self) -> None:
-        """Give an array its values, or a type its byte order."""
+        """Give an array its values, a type its byte order, or a recorded object its content."""
         state, target = self._pop(), self._stack[-1]
+        if self._objects.pop(id(target), None) is not None:
+            if type(state) is not dict or not all(isinstance(name, str) for name in state):
+                raise ValueError("an object whose content is no dict of names, expected one")
+            self._pay(list(state))
+            target.update(state | {CLASS: target[CLASS]})
+            return
         if not isinstance(state, tuple) or len(state) < 5:
             raise ValueError("an object with a state of its own, expected arrays and plain containers")
         if isinstance(target, PickledType):
@@ -203,6 +243,10 @@ class _Machine:
         elif self._waiting.pop(id(target), None) is not None:
             _, shape, dtype, columns_first, raw = state
             self._pay(raw)
+            if self._object_arrays and isinstance(dtype, PickledType) and dtype.dtype.hasobject:
+                check_objects(raw, shape)
+                target.__setstate__((1, shape, dtype.dtype, bool(columns_first), list(raw)))
+                return
             values = bytes(values_of(raw, dtype, shape))
             target.__setstate__((1, shape, dtype.dtype, bool(columns_first), values))
         else:
@@ -310,13 +354,14 @@ _STEPS: dict[bytes, Callable[[_Machine], Any]] = {
     b"\x93": lambda m: m._stack_name(),
     b"R": lambda m: m._reduce(),
     b"b": lambda m: m._build(),
+    b"\x81": lambda m: m._new_object(),
     b"\x80": lambda m: m._protocol(),
     b"\x95": lambda m: m._take(8),  # a frame, of which only the size is said
 }
 
 _CLASS = "an object of a class, expected arrays and plain containers"
 _REFUSED = {
-    **dict.fromkeys((b"i", b"o", b"\x81", b"\x92"), _CLASS),
+    **dict.fromkeys((b"i", b"o", b"\x92"), _CLASS),
     **dict.fromkeys((b"P", b"Q"), "an id of something outside, expected arrays and plain containers"),
     **dict.fromkeys((b"\x82", b"\x83", b"\x84"), "an extension code, expected arrays and plain containers"),
     **dict.fromkeys((b"\x97", b"\x98"), "a buffer outside of the file, expected all values in it"),

@@ -1,7 +1,8 @@
 """Files of face models by what is in them: so that an error names the one that was given, and where it belongs.
 
-uvgen reads one family of models, the Basel Face Model of 2009 as 3DDFA and face3d use it, since the parameters of
-300W-LP and AFLW2000-3D belong to it. Nothing here reads a model; the names of variables are enough.
+The parameters of 300W-LP and AFLW2000-3D belong to the Basel Face Model of 2009 as 3DDFA and face3d use it, which is
+put together of several files; other models are read from theirs alone. Nothing here reads a model; the names of
+variables are enough.
 """
 
 from pathlib import Path
@@ -9,7 +10,12 @@ from pathlib import Path
 from uvgen.storage.kinds import describe_file
 from uvgen.storage.matfile import variable_names
 
-_TAKEN = "uvgen takes the Basel Face Model of 2009, to which the parameters of 300W-LP belong"
+_OWN = (
+    "a model of its own, which `uvgen model convert FILE` takes; the parameters of 300W-LP belong to the Basel "
+    "Face Model "
+    "of 2009"
+)
+_TAKEN = "docs/models.md lists the files of models that are read"
 
 _BY_VARIABLES = (
     ({"shapeMU", "shapePC"}, "01_MorphableModel.mat of the Basel Face Model 2009", "--bfm"),
@@ -19,17 +25,17 @@ _BY_VARIABLES = (
     ({"tri_mouth"}, "3DDFA's Model_tri_mouth.mat", "--mouth"),
     ({"model"}, "face3d's BFM.mat", "--face3d"),
     ({"model_info"}, "face3d's BFM_info.mat, which belongs beside its BFM.mat", ""),
-    ({"meanshape", "idBase"}, "Deep3DFaceRecon's BFM_model_front.mat, another model", ""),
-    ({"point_buf", "keypoints"}, "Deep3DFaceRecon's facemodel_info.mat, not a model", ""),
+    ({"meanshape", "idBase"}, f"Deep3DFaceRecon's BFM_model_front.mat, {_OWN}", ""),
+    ({"point_buf", "keypoints"}, "Deep3DFaceRecon's facemodel_info.mat, a part of its model", ""),
     ({"vertex_code"}, "3DDFA's vertex_code.mat, not a model", ""),
     ({"Pose_Para", "Shape_Para"}, "the parameters of a sample, as 300W-LP has them, not a model", ""),
 )
 """Variables that tell a MATLAB file, what it is, and the option of `uvgen model convert` that takes it."""
 
 _BY_KIND = {
-    "a Basel Face Model of 2017 or 2019": "another model than the one of 2009",
-    "a Python pickle, 3DDFA_V2's face model": "made of the model of 2009, but with fewer components",
-    "a Python pickle, a model of the FLAME or SMPL family": "another model than the one of 2009",
+    "a Basel Face Model of 2017 or 2019": _OWN,
+    "a Python pickle, 3DDFA_V2's face model": _OWN,
+    "a Python pickle, a model of the FLAME or SMPL family": _OWN,
     "a Python pickle": "",
     "a PyTorch file": "",
     "an OBJ mesh": "`uvgen model parameterize` makes a model of a mesh",
@@ -48,7 +54,7 @@ _BY_KIND = {
 
 def recognize(path: Path) -> tuple[str, str] | None:
     """What a model's MATLAB file is, and its option of `uvgen model convert` ("" for none); None where unknown."""
-    names = _variables(path)
+    names = variables(path)
     return next(((what, option) for wanted, what, option in _BY_VARIABLES if wanted <= names), None)
 
 
@@ -60,15 +66,14 @@ def advice(path: Path) -> str:
     if (found := recognize(path)) is not None:
         what, option = found
         where = f", the file for {option} of `uvgen model convert`" if option else ""
-        where += f"; {_TAKEN}" * ("another model" in what)
         return f"; it is {what}{where}"
     kind = describe_file(path)
     if kind in _BY_KIND:
-        return "".join(f"; {part}" for part in (_BY_KIND[kind], _TAKEN) if part)
+        return f"; {_BY_KIND[kind] or _TAKEN}"
     return "" if kind.startswith("a MATLAB") else "; download it again"
 
 
-def _variables(path: Path) -> set[str]:
+def variables(path: Path) -> set[str]:
     """Names of a MATLAB file's variables; none where it is no such file or damaged."""
     kind = describe_file(path)
     try:

@@ -1,0 +1,119 @@
+"""Position maps of what other networks say of a face: Deep3DFaceRecon's coefficients, 3DDFA_V2's 62 numbers."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from uvgen.checks import check_array, float64_array
+from uvgen.errors import InputError
+from uvgen.geometry import transform_points
+from uvgen.maps.position_mapper import PositionMapper
+from uvgen.models.morphable import MorphableModel
+from uvgen.samples import deep3d, tddfa
+
+_OFF_PX = 1.0  # between landmarks that a file holds and those that its coefficients give with the right model
+
+
+def deep3d_vertices(model: MorphableModel, coefficients: deep3d.Deep3dCoefficients) -> NDArray[np.float64]:
+    """Vertices of Deep3DFaceRecon's faces in their crops.
+
+    Parameters
+    ----------
+    model : MorphableModel
+        Deep3DFaceRecon's, as `uvgen.load_model` reads it.
+    coefficients : Deep3dCoefficients
+        Of B faces.
+
+    Returns
+    -------
+    (B, n, 3) float64
+        Frame of the crop of 224 px; z as `uvgen.cameras.PerspectiveCamera.project` scales it.
+
+    Raises
+    ------
+    InputError
+        Where the model has other components, a face lies behind the camera, or landmarks that are among the
+        coefficients do not agree with the model.
+    """
+    points = _vertices(model, coefficients.identity, coefficients.expression)
+    turned = points @ np.swapaxes(deep3d.rotations(coefficients.angles_rad), 1, 2)
+    moved = turned + coefficients.translation_dm[:, None] * deep3d.MICROMETRES
+    projected = deep3d.CAMERA.project(moved)
+    if coefficients.landmarks is not None:
+        off = np.abs(projected[:, model.landmarks, :2] - coefficients.landmarks).max()
+        if not off < _OFF_PX:
+            raise InputError(
+                f"coefficients: their landmarks lie up to {off:.3g} px from those of {model.name}, expected the "
+                f"model that "
+                "they were made with: Deep3DFaceRecon's BFM_model_front.mat"
+            )
+    return projected
+
+
+def deep3d_maps(
+    mapper: PositionMapper, coefficients: deep3d.Deep3dCoefficients, similarity: ArrayLike | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Position maps (B, size, size, 3) and landmarks (B, 68, 3) of Deep3DFaceRecon's faces.
+
+    Parameters
+    ----------
+    mapper : PositionMapper
+        Of their model.
+    coefficients : Deep3dCoefficients
+        Of B faces.
+    similarity : (B, 3, 3) or (3, 3) float, optional
+        From their crop of 224 px to the crop that is wanted; theirs by default. The inverse of
+        `uvgen.samples.deep3d.crop_of` leads to the image.
+
+    Returns
+    -------
+    maps : (B, size, size, 3) float32
+        As of `PositionMapper`.
+    landmarks : (B, 68, 3) float32
+
+    Raises
+    ------
+    InputError
+        As `deep3d_vertices`.
+    """
+    vertices = deep3d_vertices(mapper.model, coefficients)
+    return mapper.maps_of_vertices(vertices if similarity is None else transform_points(vertices, similarity))
+
+
+def tddfa_maps(
+    mapper: PositionMapper, parameters: ArrayLike, roi_box: ArrayLike, similarity: ArrayLike | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Position maps (B, size, size, 3) and landmarks (B, 68, 3) of 3DDFA_V2's faces.
+
+    Parameters
+    ----------
+    mapper : PositionMapper
+        Of its model.
+    parameters, roi_box
+        As for `uvgen.samples.tddfa.affines_of`.
+    similarity : (B, 3, 3) or (3, 3) float, optional
+        From the image to the crop; without it, maps are in the image frame.
+
+    Returns
+    -------
+    maps : (B, size, size, 3) float32
+        As of `PositionMapper`; the points are those of their `recon_vers`, its matrix not made a rotation.
+    landmarks : (B, 68, 3) float32
+
+    Raises
+    ------
+    InputError
+        Where shapes do not agree, or the model has other components.
+    """
+    affine = tddfa.affines_of(parameters, roi_box)
+    _, shape, expression = tddfa.split_parameters(parameters)
+    vertices = _vertices(mapper.model, shape, expression) @ np.swapaxes(affine[:, :, :3], 1, 2) + affine[:, None, :, 3]
+    return mapper.maps_of_vertices(vertices if similarity is None else transform_points(vertices, similarity))
+
+
+def _vertices(model: MorphableModel, shape: ArrayLike, expression: ArrayLike) -> NDArray[np.float64]:
+    """(B, n, 3) faces in the model frame, µm."""
+    parts = [float64_array(shape, "shape"), float64_array(expression, "expression")]
+    for values, name, n in zip(parts, ("shape", "expression"), (model.n_shape, model.n_expression), strict=True):
+        check_array(values, name, (len(parts[0]), n), note=f"{n} components of {model.name}")
+    offsets = model.basis.reshape(-1, model.basis.shape[2]) @ np.concatenate(parts, axis=1).T.astype(np.float32)
+    return offsets.T.reshape(len(parts[0]), -1, 3).astype(np.float64) + model.mean

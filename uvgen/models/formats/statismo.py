@@ -1,0 +1,140 @@
+"""The Basel Face Models of 2017 and 2019, as the University of Basel distributes them: statismo's ``.h5``.
+
+- ``shape/model/mean`` (3n,), x, y, z of one vertex after the other, mm; ``shape/model/pcaBasis`` (3n, 199), columns of
+  length 1; ``shape/model/pcaVariance`` (199,), mm²; ``noiseVariance`` (1,), which nothing here needs
+- ``expression/model/…`` likewise, (3n, 100): what an expression adds to a face, also on average (its mean)
+- ``color/model/…`` likewise, (3n, 199): red, green and blue from 0 to 1
+- ``shape/representer/cells`` (3, m): triangles, counted from 0; ``representer/points`` (3, n): the reference mesh
+
+Vectors may be (k, 1). ``model2017-1_bfm_nomouth.h5`` has 53,149 vertices, ``model2017-1_face12_nomouth.h5`` 28,588, and
+the files of 2019 are like them. Of the three groups only ``shape`` must be there.
+
+No file has UV coordinates, mirror pairs or the 68 landmarks. The landmarks in ``metadata/landmarks/json`` are other
+points, in a text of variable length, which uvgen reads from no HDF5 file.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.errors import ModelError
+from uvgen.models.assembled import AssembledModel
+from uvgen.storage.files import sha256_file
+from uvgen.storage.hdf5_reading import Hdf5File, open_hdf5, safe_dataset
+from uvgen.storage.kinds import describe_file
+
+_UM_PER_MM = 1000.0
+_HINT = (
+    "; download this Basel Face Model of 2017 or 2019 again, or name another file (the parameters of 300W-LP belong to "
+    "that of 2009)"
+)
+_MOST_COMPONENTS = 4096
+
+
+def recognizes(path: Path) -> bool:
+    """Whether a file is one of these models, by its groups."""
+    return describe_file(path) == "a Basel Face Model of 2017 or 2019"
+
+
+def read(path: Path) -> AssembledModel:
+    """Read a Basel Face Model of 2017 or 2019.
+
+    Parameters
+    ----------
+    path : Path
+        The ``.h5`` file.
+
+    Returns
+    -------
+    AssembledModel
+        Parameters in standard deviations; without UV and landmarks.
+
+    Raises
+    ------
+    ModelError
+        Where the file is missing, damaged, or lacks a part.
+    """
+    with open_hdf5(path, ModelError, _HINT) as file:
+        mean, shape_basis = _model(file, "shape")
+        n = len(mean)
+        if _has(file, "expression"):
+            mean_expression, expression_basis = _model(file, "expression", n)
+            mean = mean + mean_expression
+        else:
+            expression_basis = np.zeros((n, 3, 0), np.float32)
+        albedo_mean = albedo_basis = albedo_std = None
+        if _has(file, "color"):
+            albedo_mean, albedo_basis = _model(file, "color", n)
+            albedo_std = np.ones(albedo_basis.shape[2])
+            albedo_mean, albedo_basis = _in_place(albedo_mean, 255.0), _in_place(albedo_basis, 255.0)
+        triangles = _triangles(file, n)
+    return AssembledModel(
+        source=str(path),
+        name=f"Basel Face Model ({path.name})",
+        mean=_in_place(mean, _UM_PER_MM),
+        shape_basis=_in_place(shape_basis, _UM_PER_MM),
+        expression_basis=_in_place(expression_basis, _UM_PER_MM),
+        shape_std=np.ones(shape_basis.shape[2]),
+        expression_std=np.ones(expression_basis.shape[2]),
+        triangles=triangles,
+        albedo_mean=albedo_mean,
+        albedo_basis=albedo_basis,
+        albedo_std=albedo_std,
+        sources={path.name: sha256_file(path)},
+    )
+
+
+def _has(file: Hdf5File, group: str) -> bool:
+    return group in file.names and file.is_group(group) and "model" in file.members(group)
+
+
+def _in_place(values: NDArray[Any], factor: float) -> NDArray[Any]:
+    values *= factor
+    return values
+
+
+def _model(file: Hdf5File, group: str, n: int | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Mean (n, 3) and basis (n, 3, k) of a group, whose columns are one standard deviation long."""
+    mean = _vector(file, f"{group}/model/mean")
+    expected = len(mean) if n is None else 3 * n
+    if not len(mean) or len(mean) % 3 or len(mean) != expected:
+        wanted = "three a vertex" if n is None else f"{expected}, as shape/model/mean has"
+        raise file.refused(f"{group}/model/mean has {len(mean)} numbers, expected {wanted}")
+    variance = _vector(file, f"{group}/model/pcaVariance")
+    if len(variance) > _MOST_COMPONENTS:
+        raise file.refused(
+            f"{group}/model/pcaVariance has {len(variance)} numbers, expected {_MOST_COMPONENTS} at most"
+        )
+    if not (np.isfinite(variance) & (variance >= 0)).all():
+        raise file.refused(f"{group}/model/pcaVariance holds NaN, infinity or negative numbers, expected variances")
+    data = safe_dataset(file, f"{group}/model/pcaBasis")
+    if data.shape != (len(mean), len(variance)) or data.dtype.kind not in "fiu":
+        raise file.refused(
+            f"{group}/model/pcaBasis holds {data.dtype} {data.shape}, expected numbers {(len(mean), len(variance))}"
+        )
+    basis = np.asarray(data.read(), np.float64 if data.dtype.itemsize > 4 else np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused where models are checked
+        basis = basis * np.sqrt(variance).astype(basis.dtype)
+    return mean.reshape(-1, 3), basis.reshape(len(mean) // 3, 3, -1)
+
+
+def _vector(file: Hdf5File, name: str) -> NDArray[np.float64]:
+    data = safe_dataset(file, name)
+    if data.dtype.kind not in "fiu" or max(data.shape, default=0) != data.n_bytes // data.dtype.itemsize:
+        raise file.refused(f"{name} holds {data.dtype} {data.shape}, expected a row or column of numbers")
+    return np.array(data.read(), np.float64).reshape(-1)
+
+
+def _triangles(file: Hdf5File, n: int) -> NDArray[Any]:
+    name = "shape/representer/cells"
+    data = safe_dataset(file, name)
+    if len(data.shape) != 2 or 3 not in data.shape or data.dtype.kind not in "iu":
+        raise file.refused(f"{name} holds {data.dtype} {data.shape}, expected whole numbers (3, m): triangles")
+    cells = data.read()
+    triangles = cells.T if cells.shape[0] == 3 else cells
+    if not triangles.size or triangles.min() < 0 or triangles.max() >= n:
+        found = f"{triangles.min()} to {triangles.max()}" if triangles.size else "none"
+        raise file.refused(f"{name} names vertices {found}, expected 0 to {n - 1}")
+    return np.ascontiguousarray(triangles)

@@ -1,0 +1,129 @@
+"""Lists of a mesh's vertices in files: landmarks, and the vertices of a larger mesh that a smaller one keeps.
+
+Text and ``.npy`` files count from 0. MATLAB's ``.mat`` counts from 1, and so does an ``.anl`` with comments after
+MATLAB's ``%``, as BFMLandmarks hands on for the Basel model of 2009 (its `readLandmarks` is MATLAB code). An ``.anl``
+without, such as Landmarks68_model2017-1_face12_nomouth.anl, counts from 0, as the Python programs that use it take it.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.errors import InputError, ModelError
+from uvgen.storage.names import brief
+from uvgen.storage.npy import read_npy
+from uvgen.storage.reading import read_file
+from uvgen.storage.text import read_text
+
+_MATLAB_NAMES = ("idx", "trimIndex", "keypoints", "kpt_ind", "indices")
+
+
+def read_landmarks(path: Path) -> NDArray[np.int32]:
+    """The vertices of the 68 iBUG points: text, .npy, .mat or .anl.
+
+    Parameters
+    ----------
+    path : Path
+        A file of 68 vertex numbers.
+
+    Returns
+    -------
+    (68,) int32
+        0-based.
+
+    Raises
+    ------
+    InputError
+        Where it cannot be read, holds something else, or another number of them.
+    """
+    numbers = read_vertex_numbers(path)
+    if len(numbers) != 68:
+        raise InputError(f"{path}: {len(numbers)} numbers, expected 68: the iBUG points' vertices")
+    return numbers
+
+
+def read_vertex_numbers(path: Path) -> NDArray[np.int32]:
+    """A list of vertices: text, .npy, .mat or .anl.
+
+    Parameters
+    ----------
+    path : Path
+        Of a ``.mat``, the variable idx, trimIndex, keypoints, kpt_ind or indices is taken, or the only one that there
+        is.
+
+    Returns
+    -------
+    (n,) int32
+        0-based.
+
+    Raises
+    ------
+    InputError
+        Where it cannot be read, or holds something else.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".mat":
+        numbers, first = _of_matlab(path), 1
+    elif suffix == ".npy":
+        numbers, first = _of_npy(path), 0
+    else:
+        numbers, first = _of_text(path)
+    if numbers.size and not first <= numbers.min() <= numbers.max() < 2**31:
+        raise InputError(
+            f"{path}: {numbers.min()} to {numbers.max()}, expected vertex numbers, which count from {first} in it"
+        )
+    return (numbers - first).astype(np.int32)
+
+
+def _of_text(path: Path) -> tuple[NDArray[np.int64], int]:
+    """The numbers of a text, and from which they count."""
+    try:
+        text = read_text(path, "a list of vertex numbers")
+        words = re.sub(r"[#%][^\n]*", "", text).replace(",", " ").split()
+        numbers = np.array([int(float(word)) if float(word).is_integer() else int(word) for word in words], np.int64)
+        return numbers, 1 if path.suffix.lower() == ".anl" and "%" in text else 0
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except InputError:
+        raise
+    except (ValueError, OverflowError) as error:
+        raise InputError(
+            f"{path}: not readable as numbers ({brief(error)}), expected a list of vertex numbers"
+        ) from error
+
+
+def _of_npy(path: Path) -> NDArray[np.int64]:
+    try:
+        array = read_npy(read_file(path))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise InputError(f"{path}: {error}, expected a list of vertex numbers") from error
+    return _whole(array, path)
+
+
+def _of_matlab(path: Path) -> NDArray[np.int64]:
+    from uvgen.models.formats import matlab
+
+    try:
+        content = matlab.load(path)
+        names = [name for name in content if not name.startswith("__")]
+        name = next((name for name in _MATLAB_NAMES if name in names), names[0] if len(names) == 1 else "")
+        if not name:
+            raise InputError(
+                f"{path}: holds {brief(', '.join(names)) or 'nothing'}, expected one list of vertex numbers, named "
+                f"{', '.join(_MATLAB_NAMES[:-1])} or {_MATLAB_NAMES[-1]}"
+            )
+        return _whole(matlab.vector(content, name, path), path)
+    except ModelError as error:
+        raise InputError(str(error)) from error
+
+
+def _whole(array: NDArray[np.generic], path: Path) -> NDArray[np.int64]:
+    with np.errstate(invalid="ignore"):
+        numbers = array.ravel().astype(np.int64)
+    if array.dtype.kind not in "fiu" or not np.array_equal(numbers, array.ravel()):
+        raise InputError(f"{path}: numbers of type {array.dtype} that are not all whole, expected vertex numbers")
+    return numbers
