@@ -12,7 +12,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from uvgen import build_shards, find_samples, fit_photographs, read_annotation, render_faces
+from uvgen import (
+    build_shards,
+    find_samples,
+    fit_photographs,
+    load_model,
+    read_annotation,
+    render_faces,
+    save_model,
+)
 from uvgen.datasets.config import BuildConfig
 from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError
 from uvgen.fitting import folder as fitting
@@ -367,3 +375,32 @@ def test_uvgen_fit_of_wrong_landmarks_is_refused(uvgen: Any, photos: Path, tmp_p
     for where in (tmp_path / "table.csv", tmp_path / "nowhere.csv", first(photos)):
         result = uvgen("fit", photos, "--landmarks", where, "--out", tmp_path / "out")
         assert result.exit_code == 1 and str(where) in result.stderr and not (tmp_path / "out").exists()
+
+
+def test_build_takes_the_model_that_a_folder_was_fitted_with(
+    uvgen: Any, photos: Path, tmp_path: Path, builtin_file: Path
+) -> None:
+    fitted = tmp_path
+    for name, model in (("builtin", "builtin"), ("file", builtin_file)):
+        fitted = tmp_path / f"fitted {name}"
+        assert uvgen("fit", photos, "--model", model, "--out", fitted, "-j", 1, "-q").exit_code == 0
+        options = ("--size", 32, "--uv-size", 32, "-j", 1, "-q")
+        result = uvgen("build", "--data", fitted, "--out", tmp_path / name, *options)
+        assert result.exit_code == 0, result.stderr
+    builtin_file.unlink()
+    result = uvgen("build", "--data", fitted, "--out", tmp_path / "new")
+    assert result.exit_code == 1 and f"{fitted / 'fit.json'} says {builtin_file}, but" in result.stderr
+    content = json.loads((fitted / "fit.json").read_text())
+    content.update(model_sha256="0" * 64, model_file=None)
+    (fitted / "fit.json").write_text(json.dumps(content))
+    result = uvgen("build", "--data", fitted, "--out", tmp_path / "new")
+    assert result.exit_code == 1 and "expected its file; give model" in result.stderr
+    (fitted / "fit.json").unlink()
+    result = uvgen("build", "--data", fitted, "--out", tmp_path / "new")
+    assert result.exit_code == 2 and "missing --model" in result.stderr
+
+
+@pytest.fixture
+def builtin_file(tmp_path: Path) -> Path:
+    save_model(load_model("builtin"), tmp_path / "model.h5")
+    return tmp_path / "model.h5"

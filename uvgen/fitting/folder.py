@@ -180,8 +180,10 @@ def fit_photographs(
     if where is not None and not where.is_dir():
         read_table(where)  # before any work
     name, notice = _detector(detector, detector_model, needed=not has_files)
+    opened = as_model(model, untrusted=untrusted)
+    file = BUILTIN if model == BUILTIN else None if opened.path is None else str(opened.path)
     job = FitJob(
-        root, out, as_model(model, untrusted=untrusted), where, name,
+        root, out, opened, file, where, name,
         None if detector_model is None else Path(os.path.abspath(detector_model)), has_files, faces, jaw, max_residual,
         exif,
     )  # fmt: skip

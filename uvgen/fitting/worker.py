@@ -105,6 +105,8 @@ class FitJob:
         Folder of the photographs, and of the samples; absolute.
     model : MorphableModel
         What is fitted.
+    model_file : str or None
+        Where it can be read again: its file, "builtin", or nowhere.
     landmarks : Path or None
         Folder or table of landmarks; beside the photographs where None.
     detector, detector_model : str or None, Path or None
@@ -124,6 +126,7 @@ class FitJob:
     root: Path
     out: Path
     model: MorphableModel
+    model_file: str | None
     landmarks: Path | None
     detector: str | None
     detector_model: Path | None
@@ -316,7 +319,7 @@ def _relative(job: FitJob, source: str) -> str:
 def settings(job: FitJob) -> dict[str, Any]:
     """What a folder's `fit.json` states of how it was made."""
     return {
-        "model": job.model.name, "model_file": None if job.model.path is None else str(job.model.path),
+        "model": job.model.name, "model_file": job.model_file,
         "model_sha256": job.model.content_sha256, "landmarks": job.files,
         "detector": job.detector, "which_faces": job.faces, "jaw": job.jaw, "max_residual": job.max_residual,
         "exif": job.exif,
