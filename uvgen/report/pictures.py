@@ -31,7 +31,9 @@ PER_FILE = 16
 _MOST_TEXELS = 96  # along each side of a mesh
 _QUALITY, _CROP_QUALITY = 80, 90
 _RANGE = (-1.0, 2.0)  # crop widths: where a landmark may lie, on a thumbnail
-_POSE = ("pitch (rad)", "yaw (rad)", "roll (rad)", "tx (px)", "ty (px)", "tz (px)", "f (px/µm)")
+_ANGLES = ("pitch", "yaw", "roll")
+_SAME_DEG = 0.05  # rounding of the crop's pose
+_PLACE = ("tx (px)", "ty (px)", "tz (px)", "f (px/µm)")
 
 
 class Pictured(NamedTuple):
@@ -164,10 +166,14 @@ class _Picture:
         return content
 
     def _numbers(self, sample: dict[str, Any]) -> list[list[str]]:
-        found = [[name, f"{value:.6g}"] for name, value in zip(_POSE, sample["pose"].tolist(), strict=True)]
-        for field, text in (("label_nme", "label NME"), ("label_nme_jaw", "label NME of the jaw")):
-            if np.isfinite(value := float(sample.get(field, np.nan))):
-                found.append([text, f"{value:.3%}"])
+        found = []  # angles in the crop and the label NME are among the gallery's columns
+        image, crop = (np.rad2deg(np.asarray(sample[field][:3], np.float64)) for field in ("pose", "crop_pose"))
+        for name, value, shown in zip(_ANGLES, image, crop, strict=True):
+            if not abs((value - shown + 180) % 360 - 180) < _SAME_DEG:
+                found.append([f"{name} in the image", f"{value:.1f}°"])
+        found += [[name, f"{value:.6g}"] for name, value in zip(_PLACE, sample["pose"][3:].tolist(), strict=True)]
+        if np.isfinite(value := float(sample.get("label_nme_jaw", np.nan))):
+            found.append(["label NME of the jaw", f"{value:.2%}"])
         found.append(["image height (px)", f"{int(sample['image_height'])}"])
         if "augmentation" in sample:
             found.append(["augmented", _what_was_done(sample["augmentation"])])
