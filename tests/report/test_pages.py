@@ -2,20 +2,35 @@
 
 import dataclasses
 import re
+import shlex
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 import scipy.io as sio
+from click.testing import CliRunner
 from PIL import Image
 from support.builds import make
-from support.reports import BIGGER, browser_page, open_report, rows, script_arguments, shown_names, wait_for_count
+from support.reports import (
+    BIGGER,
+    WEIRD,
+    browser_page,
+    open_report,
+    rows,
+    script_arguments,
+    shown_names,
+    wait_for_count,
+)
 from support.toy import write_sample
 
 from uvgen import build_shards, render_faces, write_report
+from uvgen.cli.main import main
 from uvgen.report.javascript import packed, write_script
+from uvgen.report.overview import _histogram
 
 pytestmark = pytest.mark.slow
 
@@ -35,24 +50,65 @@ def test_overview_is_there_without_scripts_and_counts_with_them(report: Path, tm
 
 def test_overview_draws_histograms_and_a_bar_leads_to_its_samples(page: Any, report: Path) -> None:
     open_report(page, report)
-    assert page.locator("#histograms canvas").count() == 7
-    painted = page.evaluate("""[...document.querySelectorAll('#histograms canvas')].every((canvas) => {
-        const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
-        return data.some((value) => value > 0); })""")
-    assert painted
+    assert page.locator("#histograms .plot").count() == 7
     yaw = page.locator("figure", has=page.get_by_text("Yaw", exact=True))
-    yaw.locator("summary").click()
-    count = int(yaw.locator("td button").first.inner_text())
-    yaw.locator("td button").first.click()
+    bars = yaw.locator(".columns-of-bins a")
+    heights = bars.evaluate_all("bars => bars.map((bar) => bar.firstChild.getBoundingClientRect().height)")
+    assert max(heights) > 100
+    k = min((k for k, height in enumerate(heights) if height), key=heights.__getitem__)
+    found = re.fullmatch(r"(.+) to (.+)°: (\d+) samples?", bars.nth(k).get_attribute("title"))
+    assert found
+    bars.nth(k).click(position={"x": 2, "y": 3})  # far above a low bar
     page.wait_for_selector("#gallery:visible")
-    assert page.inner_text("#count") == f"{count} of 60 samples"
-    low, high = (float(x) for x in re.findall(r"-?\d+(?:\.\d+)?", page.inner_text("#f-range span")))
-    expected = [
-        name for name, angle in zip(rows(report)["names"], rows(report)["yaw"], strict=True) if low <= angle < high
-    ]
-    assert shown_names(page) == expected
-    page.click("#f-range button")
+    assert page.inner_text("#count") == f"{found[3]} of 60 samples"
+    assert (page.input_value("#f-yaw-low"), page.input_value("#f-yaw-high")) == (found[1], found[2])
+    low, high = float(found[1]), float(found[2])
+    angles = zip(rows(report)["names"], rows(report)["yaw"], strict=True)
+    assert shown_names(page) == [name for name, angle in angles if low <= angle < high]
+    page.click("#filters button[type=reset]")
     assert page.inner_text("#count") == "60 of 60 samples"
+
+
+@pytest.mark.parametrize("title", [
+    "Label NME", "Yaw", "Pitch", "Roll", "Height of the images", "Face in its image, longer side",
+    "Crop pixels per image pixel",
+])  # fmt: skip
+def test_numbers_of_histograms_are_links_to_as_many_samples(page: Any, report: Path, title: str) -> None:
+    open_report(page, report)
+    total = 0
+    figure = page.locator("figure", has=page.get_by_text(title, exact=True))
+    figure.locator("summary").click()
+    lines = figure.locator("tbody tr").evaluate_all(
+        "all => all.map((row) => [row.cells[1].textContent, row.querySelector('a').href])"
+    )
+    for count, address in lines:
+        page.goto(address)
+        wait_for_count(page, int(count))
+        total += int(count)
+    assert total == 60
+
+
+def test_histogram_keeps_rare_outliers_apart_and_in_sight(page: Any, report: Path, tmp_path: Path) -> None:
+    shutil.copytree(report, tmp_path / "report")
+    nme = np.random.default_rng(1).normal(0.02, 0.004, 2000).clip(0.001).astype(np.float32)
+    nme[:3] = [1.44839, 0.533, 0.237]
+    (about,) = script_arguments(report / "data/overview.js")
+    about["histograms"] = [_histogram("Label NME", "nme", "%", 100 * nme.astype(np.float64), 0.1, 0.0, 2)]
+    write_script(tmp_path / "report/data/overview.js", "overview", about)
+    columns = {key: np.resize(value, 2000).astype(value.dtype) for key, value in rows(report).items() if key != "names"}
+    raw = {**{key: packed(value) for key, value in columns.items()}, "names": [f"a/{k}" for k in range(2000)]}
+    write_script(tmp_path / "report/data/rows.js", "rows", {**raw, "nme": packed(nme)})
+    open_report(page, tmp_path / "report")
+    last = page.locator(".columns-of-bins a").last
+    assert re.fullmatch(r"[3-9](\.\d+)?% or more: 3 samples", last.get_attribute("title"))
+    assert last.locator("i").bounding_box()["height"] > 10
+    ticks = page.locator(".count-ticks span").all_inner_texts()
+    assert all(re.fullmatch(r"0|10*|1,0+", tick) for tick in ticks)
+    last.click(position={"x": 1, "y": 1})
+    page.wait_for_selector("#gallery:visible")
+    assert page.inner_text("#count") == "3 of 2,000 samples"
+    assert page.locator(".tile .nme").all_inner_texts() == ["NME 144.84%", "NME 53.30%", "NME 23.70%"]
+    assert page.locator(".tile .nme").evaluate_all("all => all.every((cell) => cell.scrollWidth <= cell.clientWidth)")
 
 
 def test_gallery_begins_with_the_worst_and_sorts_both_ways(page: Any, report: Path) -> None:
@@ -69,7 +125,10 @@ def test_gallery_begins_with_the_worst_and_sorts_both_ways(page: Any, report: Pa
             assert shown_names(page)[:12] == [found["names"][k] for k in order[:12]]
     page.click("#heads [data-key=name] button")
     assert shown_names(page)[:12] == sorted(found["names"])[:12]
-    assert page.locator("[aria-sort=none]").count() == 7
+    assert page.locator("[aria-sort=none]").count() == 8
+    page.click("#heads [data-key=absyaw] button")
+    order = np.argsort(-np.abs(found["yaw"]), kind="stable")
+    assert shown_names(page)[:12] == [found["names"][k] for k in order[:12]]
 
 
 def test_gallery_shows_ten_corrupted_labels_among_faces_first(page: Any, tmp_path: Path) -> None:
@@ -111,7 +170,7 @@ def test_gallery_keeps_samples_without_nme_last_both_ways(page: Any, report: Pat
     page.select_option("#layout", "table")
     page.locator(".tile").first.focus()
     page.keyboard.press("End")
-    assert "no NME" in page.evaluate("document.activeElement.querySelector('.nme').textContent")
+    assert page.evaluate("document.activeElement.querySelector('.nme').textContent") == "none"
 
 
 def test_gallery_filters_and_says_how_many_are_left(page: Any, report: Path) -> None:
@@ -133,9 +192,86 @@ def test_gallery_filters_and_says_how_many_are_left(page: Any, report: Path) -> 
     page.fill("#f-yaw-high", "30")
     wait_for_count(page, int(((found["yaw"] >= -10) & (found["yaw"] <= 30)).sum()))
     page.click("#filters button[type=reset]")
+    page.fill("#f-absyaw-high", "20")
+    wait_for_count(page, int((np.abs(found["yaw"]) <= 20).sum()))
+    page.click("#filters button[type=reset]")
     page.select_option("#f-pictures", "0")
     wait_for_count(page, 20)
     assert page.get_attribute("#count", "aria-live") == "polite"
+
+
+def test_filters_and_order_are_in_the_address_and_back_takes_them_off(page: Any, report: Path) -> None:
+    open_report(page, report, "#gallery")
+    found = rows(report)
+    page.select_option("#f-subset", label="IBUG_Flip")
+    wait_for_count(page, 20)
+    page.fill("#f-yaw-low", "0.5")
+    few = (found["yaw"] >= 0.5) & np.array([name.startswith("IBUG_Flip/") for name in found["names"]])
+    wait_for_count(page, int(few.sum()))
+    page.click("#heads [data-key=yaw] button")
+    page.select_option("#layout", "table")
+    order = shown_names(page)
+    assert [found["yaw"][found["names"].index(name)] for name in order] == sorted(found["yaw"][few])[::-1][: len(order)]
+    address = page.url
+    assert address.endswith("#gallery?subset=IBUG_Flip&yaw=0.5..&sort=-yaw&view=table")
+    page.locator(".tile .name a").nth(1).click()
+    page.wait_for_selector("#sample:visible")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#gallery:visible")
+    assert (page.url, shown_names(page)) == (address, order)
+    page.goto("about:blank")  # as one who was sent the address
+    open_report(page, report, address[address.index("#") :])
+    assert (shown_names(page), page.input_value("#f-yaw-low")) == (order, "0.5")
+    assert page.input_value("#layout") == "table"
+    page.select_option("#f-subset", label="all")
+    wait_for_count(page, int((found["yaw"] >= 0.5).sum()))
+    page.fill("#f-name", "nobody")
+    wait_for_count(page, 0)
+    page.go_back()
+    wait_for_count(page, int((found["yaw"] >= 0.5).sum()))
+    page.go_back()
+    wait_for_count(page, int(few.sum()))
+    assert page.url == address and shown_names(page) == order
+
+
+def test_addresses_that_nobody_wrote_filter_nothing_or_what_they_can(page: Any, report: Path) -> None:
+    for text in ("yaw=abc..x", "yaw=5", "far=maybe&sort=size&view=3d", "%E0%A4=1&subset=nowhere"):
+        open_report(page, report, f"#gallery?{text}")
+        wait_for_count(page, 60)
+        assert page.get_attribute("#heads [data-key=worst]", "aria-sort") == "descending"
+
+
+def test_gallery_without_matches_says_so_and_clears_the_filters(page: Any, report: Path) -> None:
+    open_report(page, report, "#gallery?name=nobody&yaw=..-500")
+    wait_for_count(page, 0)
+    assert "No sample matches" in page.inner_text("#none-match") and not page.locator("#grid").is_visible()
+    page.keyboard.press("m")
+    page.click("#show-all")
+    wait_for_count(page, 60)
+    assert page.locator("#grid").is_visible() and len(shown_names(page)) >= 12
+    assert page.inner_text("#n-marks") == "0" and page.url.endswith("#gallery")
+
+
+def test_table_has_heads_over_its_columns_and_whole_names(page: Any, report: Path) -> None:
+    for width in (1280, 420):
+        page.set_viewport_size({"width": width, "height": 800})
+        open_report(page, report, "#gallery?view=table")
+        kinds = {"name": "name", "subset": "subset", "nme": "nme", "absyaw": "absyaw", "flags": "flag-list"}
+        for key, kind in kinds.items():
+            head = page.locator(f"#heads [data-key={key}]").bounding_box()
+            cell = page.locator(f".tile .{kind}").first.bounding_box()
+            assert head["x"] == pytest.approx(cell["x"], abs=3) and head["width"] == pytest.approx(cell["width"], abs=3)
+        assert page.locator(".tile .name").first.inner_text() == rows(report)["names"][0]
+        assert page.locator(".tile .nme").evaluate_all("all => all.every((cell) => /^[0-9.]+%$/.test(cell.innerText))")
+
+
+def test_gallery_says_once_that_not_all_have_pictures(page: Any, report: Path) -> None:
+    open_report(page, report, "#gallery?sort=nme")
+    assert "worst 40 of 60 samples have pictures" in page.inner_text("#pictured")
+    assert "picture" not in page.locator(".tile").first.inner_text()
+    page.select_option("#f-pictures", "1")
+    wait_for_count(page, 40)
+    assert not page.locator("#pictured").is_visible()
 
 
 def test_gallery_shows_thumbnails_with_landmarks_that_can_be_hidden(page: Any, report: Path) -> None:
@@ -183,6 +319,19 @@ def test_keyboard_alone_screens_marks_and_returns(page: Any, report: Path) -> No
     assert page.inner_text("#n-marks") == "2"
 
 
+def test_keys_go_to_the_first_sample_where_nothing_has_the_focus(page: Any, report: Path) -> None:
+    open_report(page, report, "#gallery")
+    order = rows(report)["names"]
+    assert page.locator(".tile.active a").get_attribute("title") == order[0]
+    assert page.evaluate("getComputedStyle(document.querySelector('.tile.active')).outlineStyle") == "solid"
+    for _ in range(3):
+        page.keyboard.press("m")
+        page.keyboard.press("j")
+    assert active(page) == order[3]
+    page.click("nav a[data-view=marks]")
+    assert page.input_value("#marks-text").splitlines() == sorted(order[:3])
+
+
 def test_sample_shows_its_pictures_and_overlays_that_toggle(page: Any, report: Path) -> None:
     name = rows(report)["names"][0]
     open_report(page, report, f"#sample={name}")
@@ -202,8 +351,12 @@ def test_sample_shows_its_pictures_and_overlays_that_toggle(page: Any, report: P
     assert (
         page.evaluate("[...document.querySelectorAll('.panels img')].map((image) => image.naturalWidth)") == [256] * 3
     )
-    numbers = page.inner_text("#s-numbers")
-    assert content["source"] in numbers and "label NME" in numbers
+    numbers = page.locator("#s-numbers th").all_inner_texts()
+    assert content["source"] in page.inner_text("#s-numbers")
+    assert [numbers.count(key) for key in ("label NME", "yaw", "pitch", "roll")] == [1] * 4
+    assert not [key for key in numbers if "rad" in key]
+    nme = rows(report)["nme"][0]
+    assert f"{nme:.2%}" in page.inner_text("#s-numbers") and "resets" in page.inner_text("#s-mesh-note")
 
 
 def test_mesh_turns_by_keys_and_by_mouse(page: Any, report: Path, tmp_path: Path) -> None:
@@ -268,12 +421,56 @@ def test_without_webgl_a_message_stands_in_the_place_of_the_mesh(report: Path, t
         assert page.locator(".panels img").count() == 3
 
 
-def test_sample_without_a_page_says_how_to_get_one(page: Any, report: Path) -> None:
-    name = rows(report)["names"][50]
-    open_report(page, report, f"#sample={name}")
-    assert "--names" in page.inner_text(".mesh.message") and name.rsplit("/", 1)[0] in page.inner_text("#s-numbers")
-    page.goto(f"{(report / 'index.html').as_uri()}#sample=nobody")
-    page.wait_for_function("document.getElementById('sample-title').textContent.includes('No sample of this name')")
+def test_sample_without_a_page_gives_the_commands_that_make_one(page: Any, model_path: Path, tmp_path: Path) -> None:
+    for k, name in enumerate(WEIRD):
+        write_sample(tmp_path / "300W_LP/AFW", name.replace("/", "∕"), seed=k)
+    make(tmp_path / "300W_LP", model_path, tmp_path / "my shards")
+    write_report(tmp_path / "my shards", tmp_path / "report", worst=1)
+    names = rows(tmp_path / "report")["names"]
+    open_report(page, tmp_path / "report")
+    for name in names[1:]:
+        page.goto(f"{(tmp_path / 'report/index.html').as_uri()}#sample={quote(name)}")
+        page.wait_for_function("name => document.getElementById('sample-title').textContent === name", arg=name)
+        assert "worst 1 " in page.inner_text(".mesh.message") and not page.locator("#s-crop").is_visible()
+        commands = page.inner_text(".mesh.message code")
+        first, second = commands.splitlines()
+        subprocess.run(["bash", "-c", first], cwd=tmp_path, check=True)
+        assert (tmp_path / "names.txt").read_text(encoding="utf-8") == f"{name}\n"
+    assert shlex.split(second)[:4] == ["uvgen", "report", "my shards", "--names"]
+    paths = ["--names", str(tmp_path / "names.txt"), "--out", str(tmp_path / "one")]
+    done = CliRunner().invoke(main, ["report", str(tmp_path / "my shards"), *paths])
+    assert done.exit_code == 0 and script_arguments(tmp_path / "one" / "data/samples/000/000000.js")[1]["name"] == name
+
+
+@pytest.mark.parametrize("before", ["", "#sample={0}"])
+def test_sample_of_an_unknown_name_shows_nothing_and_does_nothing(page: Any, report: Path, before: str) -> None:
+    open_report(page, report, before.format(rows(report)["names"][0]))
+    if before:
+        page.wait_for_selector("#s-crop circle")
+    page.goto(f"{(report / 'index.html').as_uri()}#sample=AFW/AFW_image_9999_0")
+    page.wait_for_selector("#s-missing:visible")
+    assert "AFW/AFW_image_9999_0" in page.inner_text("#sample") and page.title().startswith("No such sample")
+    assert page.locator("#sample :is(button, input, select, svg, canvas, img, table):visible").count() == 0
+    for key in "mjkldac":
+        page.keyboard.press(key)
+    assert page.inner_text("#n-marks") == "0" and page.locator("#s-missing").is_visible()
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#gallery:visible")
+
+
+def test_legends_are_drawn_as_the_pictures_are(page: Any, report: Path) -> None:
+    open_report(page, report, f"#sample={rows(report)['names'][0]}")
+    page.wait_for_selector("#s-crop circle")
+    style = (
+        """(element) => { const {stroke, fill} = getComputedStyle(element); return [element.tagName, stroke, fill]; }"""
+    )
+    for kind in ("path.right", "path.left", "path.middle", "path.cross"):
+        drawn = page.locator(f"#s-crop {kind}").first.evaluate(style)
+        for legend in ("#sample .legend", "#gallery-legend"):
+            assert page.locator(f"{legend} {kind}").evaluate(style) == drawn
+    hidden = page.locator("#s-crop circle.hidden-point")
+    if hidden.count():
+        assert page.locator("#sample .legend circle.hidden-point").evaluate(style) == hidden.first.evaluate(style)
 
 
 def luminance(page: Any, path: Path) -> float:

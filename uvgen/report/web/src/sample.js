@@ -34,7 +34,7 @@ const MARKUP = `
   <ul id="s-problems" class="bad" aria-label="What is wrong"></ul>
 </div>
 <div class="sample-body" id="s-body">
-  <figure class="stage crop-stage">
+  <figure class="stage" id="s-crop-stage">
     <svg id="s-crop" role="img" aria-labelledby="s-crop-title"><title id="s-crop-title">Crop with its landmarks</title></svg>
     <figcaption>
       <label><input type="checkbox" id="s-labels" checked> stored landmarks</label>
@@ -125,6 +125,7 @@ export class SampleView {
     this.data = null;
     this.at("s-missing").hidden = true;
     this.at("s-there").hidden = false;
+    this.at("s-crop-stage").hidden = false;
     this.at("sample-title").textContent = this.columns.names[row];
     this.at("s-place").textContent =
       place < 0 ? "not among the gallery's samples" : `${count(place + 1)} of ${count(n)} in the gallery's order`;
@@ -164,6 +165,7 @@ export class SampleView {
   /** How to get a page of this sample. */
   showCommand() {
     const { about, columns } = this;
+    this.at("s-crop-stage").hidden = true;
     const name = columns.names[this.row].replaceAll("'", "'\\''");
     const model = about.made ? " --model MODEL" : "";
     const folder = /^[\w.-]+$/.test(about.title) ? about.title : `'${about.title.replaceAll("'", "'\\''")}'`;
@@ -186,6 +188,7 @@ export class SampleView {
     const file = await thumbs.get(Math.floor(number / perFile)).catch(() => null);
     if (this.row !== row || !file) return;
     const thumb = file[number % perFile];
+    this.at("s-crop-stage").hidden = false;
     this.crop.setAttribute("viewBox", "0 0 1 1");
     this.crop.innerHTML = `<image href="${jpeg(thumb.i)}" width="1" height="1"></image>${overlay(thumb, this.about, 0.01)}`;
   }
