@@ -50,7 +50,7 @@ def test_overview_is_there_without_scripts_and_counts_with_them(report: Path, tm
 
 def test_overview_draws_histograms_and_a_bar_leads_to_its_samples(page: Any, report: Path) -> None:
     open_report(page, report)
-    assert page.locator("#histograms .plot").count() == 7
+    assert page.locator("#histograms .plot").count() == 6  # all images are of one height
     yaw = page.locator("figure", has=page.get_by_text("Yaw", exact=True))
     bars = yaw.locator(".columns-of-bins a")
     heights = bars.evaluate_all("bars => bars.map((bar) => bar.firstChild.getBoundingClientRect().height)")
@@ -69,10 +69,9 @@ def test_overview_draws_histograms_and_a_bar_leads_to_its_samples(page: Any, rep
     assert page.inner_text("#count") == "60 of 60 samples"
 
 
-@pytest.mark.parametrize("title", [
-    "Label NME", "Yaw", "Pitch", "Roll", "Height of the images", "Face in its image, longer side",
-    "Crop pixels per image pixel",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "title", ["Label NME", "Yaw", "Pitch", "Roll", "Face in its image, longer side", "Crop pixels per image pixel"]
+)
 def test_numbers_of_histograms_are_links_to_as_many_samples(page: Any, report: Path, title: str) -> None:
     open_report(page, report)
     total = 0
@@ -107,7 +106,7 @@ def test_histogram_keeps_rare_outliers_apart_and_in_sight(page: Any, report: Pat
     last.click(position={"x": 1, "y": 1})
     page.wait_for_selector("#gallery:visible")
     assert page.inner_text("#count") == "3 of 2,000 samples"
-    assert page.locator(".tile .nme").all_inner_texts() == ["NME 144.84%", "NME 53.30%", "NME 23.70%"]
+    assert page.locator(".tile .nme").all_inner_texts() == ["144.84%", "53.30%", "23.70%"]
     assert page.locator(".tile .nme").evaluate_all("all => all.every((cell) => cell.scrollWidth <= cell.clientWidth)")
 
 

@@ -14,6 +14,7 @@ from uvgen.datasets.open import open_shards
 from uvgen.errors import DatasetError
 from uvgen.images.codecs import encode_jpeg
 from uvgen.maps.landmarks import LandmarkWeights
+from uvgen.meshes.grid import mesh_from_map
 from uvgen.models.morphable import MorphableModel
 from uvgen.preview.page import _landmarks, _what_was_done
 from uvgen.preview.panels import SampleView, dense_panel, map_panel, texture_panel
@@ -115,6 +116,7 @@ class _Picture:
     ) -> None:
         self._size = reader.config.build.size
         self._coverage, self._weights, self._texels, self._read = coverage, weights, texels, read
+        self._triangles = mesh_from_map(np.zeros((*coverage.shape, 3), np.float32), coverage)[1]
         self._every = max(1, round(len(weights) / 42))
 
     def thumbnail(self, sample: dict[str, Any]) -> dict[str, str]:
@@ -151,7 +153,7 @@ class _Picture:
             "visible": None,
         }
         try:
-            face = SampleView.of(sample, self._coverage, self._weights)
+            face = SampleView.of(sample, self._coverage, self._weights, self._triangles)
         except DatasetError as error:
             return {**content, "problems": [str(error).removeprefix(f"{sample['name']}: ")]}
         content["problems"] = label_problems(face, sample["landmarks"], self._read)

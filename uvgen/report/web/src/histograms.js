@@ -57,6 +57,7 @@ function columns(of, bins, height) {
     if (bin.count) column.href = bin.href;
     column.tabIndex = -1;
     column.title = `${bin.text}: ${count(bin.count)} sample${bin.count === 1 ? "" : "s"}`;
+    column.setAttribute("aria-label", column.title);
     column.classList.toggle("open", !Number.isFinite(bin.low) || !Number.isFinite(bin.high));
     const bar = document.createElement("i");
     bar.style.height = `${height(bin.count)}%`;
