@@ -441,6 +441,21 @@ def test_sample_without_a_page_gives_the_commands_that_make_one(page: Any, model
     assert done.exit_code == 0 and script_arguments(tmp_path / "one" / "data/samples/000/000000.js")[1]["name"] == name
 
 
+def test_sample_whose_file_is_damaged_shows_that_in_place_of_the_sample_before(
+    page: Any, report: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(report, tmp_path / "report")
+    (tmp_path / "report/data/samples/000/000003.js").write_text("")
+    names = rows(report)["names"]
+    open_report(page, tmp_path / "report", f"#sample={names[0]}")
+    page.wait_for_selector("#s-crop circle")
+    page.goto(f"{(tmp_path / 'report/index.html').as_uri()}#sample={names[3]}")
+    page.wait_for_function("document.querySelector('.mesh').textContent.includes('cannot be read')")
+    page.wait_for_timeout(400)  # no message of a slow disk after it
+    assert "cannot be read" in page.inner_text(".mesh.message")
+    assert page.locator("#s-crop circle").count() == 0 and page.inner_text("#sample-title") == names[3]
+
+
 @pytest.mark.parametrize("before", ["", "#sample={0}"])
 def test_sample_of_an_unknown_name_shows_nothing_and_does_nothing(page: Any, report: Path, before: str) -> None:
     open_report(page, report, before.format(rows(report)["names"][0]))

@@ -141,13 +141,15 @@ export class SampleView {
       if (number >= 0) await this.showThumb(number, row);
       return;
     }
-    setTimeout(() => this.row === row && !this.data && this.showNothing("loading…"), SLOW_MS);
+    const slow = setTimeout(() => this.row === row && !this.data && this.showNothing("loading…"), SLOW_MS);
     try {
       const data = await samples.get(number);
       if (this.row !== row) return; // somebody went on
       await this.showData(data);
     } catch (error) {
       if (this.row === row) this.showNothing(error instanceof Error ? error.message : String(error));
+    } finally {
+      clearTimeout(slow);
     }
     for (const near of [number + 1, number - 1]) {
       if (near >= 0 && near < this.about.pages) samples.get(near).catch(() => {});
