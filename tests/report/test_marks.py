@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from support.builds import make
-from support.reports import WEIRD, open_report, shown_names, wait_for_count
+from support.reports import WEIRD, open_report, rows, shown_names, wait_for_count
 from support.toy import write_sample, write_tree
 
 from uvgen import load_model, write_report
@@ -45,9 +45,22 @@ def test_marks_are_kept_and_exported_as_build_takes_them(page: Any, model_path: 
     page.once("dialog", lambda dialog: dialog.accept())
     page.click("#marks-clear")
     assert page.inner_text("#n-marks") == "0"
-    page.fill("#marks-text", "AFW/plain\nnobody\n")
+
+
+def test_pasted_names_are_marked_with_or_without_a_suffix_and_rejected_ones_named(page: Any, report: Path) -> None:
+    open_report(page, report, "#marks")
+    names = rows(report)["names"]
+    windows = names[3].replace("/", "\\")
+    text = f"{names[0]}.jpg\n  {names[1]}  \n# a remark\n\n./{names[2]}.MAT\r\n{windows}\nAFW/nobody.jpg\n<b>x\n"
+    page.fill("#marks-paste", text)
     page.click("#marks-add")
-    assert page.inner_text("#marks-status") == "1 names are marked; 1 are not in this data set."
+    assert page.inner_text("#marks-added") == "4 of 6 lines are marked; 2 name no sample of this data set."
+    assert page.locator("#marks-rejected li").all_inner_texts() == ["AFW/nobody.jpg", "<b>x"]
+    assert page.input_value("#marks-paste") == text.replace("\r", "")
+    assert page.input_value("#marks-text").splitlines() == sorted(names[:4])
+    page.fill("#marks-paste", names[5])
+    page.click("#marks-add")
+    assert not page.locator("#marks-rejected").is_visible() and page.inner_text("#n-marks") == "5"
 
 
 def test_marks_of_augmented_copies_are_exported_as_the_samples_that_they_are_of(
@@ -64,6 +77,9 @@ def test_marks_of_augmented_copies_are_exported_as_the_samples_that_they_are_of(
     listed = page.input_value("#marks-text").splitlines()
     assert listed == [first.rpartition("-")[0]]
     assert len(exclude_samples(find_samples(tree), listed)) == 2
+    page.fill("#marks-paste", f"{listed[0]}.jpg")  # marks both copies
+    page.click("#marks-add")
+    assert (page.inner_text("#n-marks"), page.input_value("#marks-text").splitlines()) == ("2", listed)
 
 
 def test_marks_last_while_the_page_does_where_storage_is_blocked(page: Any, report: Path) -> None:

@@ -2,17 +2,21 @@
 
 import dataclasses
 import re
+import shlex
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
-import scipy.io as sio
+from click.testing import CliRunner
 from PIL import Image
 from support.builds import make
 from support.reports import (
     BIGGER,
+    WEIRD,
     Browsers,
     browser_page,
     open_report,
@@ -23,16 +27,12 @@ from support.reports import (
 )
 from support.toy import write_sample
 
-from uvgen import build_shards, render_faces, write_report
+from uvgen import write_report
+from uvgen.cli.main import main
 from uvgen.report.javascript import packed, write_script
+from uvgen.report.overview import _histogram
 
 pytestmark = pytest.mark.slow
-
-
-def active(page: Any) -> str:
-    """Name of the tile that has the focus."""
-    found: str = page.evaluate("document.activeElement.querySelector('.name a')?.title ?? ''")
-    return found
 
 
 def test_overview_is_there_without_scripts_and_counts_with_them(report: Path, browsers: Browsers) -> None:
@@ -44,152 +44,64 @@ def test_overview_is_there_without_scripts_and_counts_with_them(report: Path, br
 
 def test_overview_draws_histograms_and_a_bar_leads_to_its_samples(page: Any, report: Path) -> None:
     open_report(page, report)
-    assert page.locator("#histograms canvas").count() == 7
-    painted = page.evaluate("""[...document.querySelectorAll('#histograms canvas')].every((canvas) => {
-        const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
-        return data.some((value) => value > 0); })""")
-    assert painted
+    assert page.locator("#histograms .plot").count() == 6  # all images are of one height
     yaw = page.locator("figure", has=page.get_by_text("Yaw", exact=True))
-    yaw.locator("summary").click()
-    count = int(yaw.locator("td button").first.inner_text())
-    yaw.locator("td button").first.click()
+    bars = yaw.locator(".columns-of-bins a")
+    heights = bars.evaluate_all("bars => bars.map((bar) => bar.firstChild.getBoundingClientRect().height)")
+    assert max(heights) > 100
+    k = min((k for k, height in enumerate(heights) if height), key=heights.__getitem__)
+    found = re.fullmatch(r"(.+) to (.+)°: (\d+) samples?", bars.nth(k).get_attribute("title"))
+    assert found
+    bars.nth(k).click(position={"x": 2, "y": 3})  # far above a low bar
     page.wait_for_selector("#gallery:visible")
-    assert page.inner_text("#count") == f"{count} of 60 samples"
-    low, high = (float(x) for x in re.findall(r"-?\d+(?:\.\d+)?", page.inner_text("#f-range span")))
-    expected = [
-        name for name, angle in zip(rows(report)["names"], rows(report)["yaw"], strict=True) if low <= angle < high
-    ]
-    assert shown_names(page) == expected
-    page.click("#f-range button")
+    assert page.inner_text("#count") == f"{found[3]} of 60 samples"
+    assert (page.input_value("#f-yaw-low"), page.input_value("#f-yaw-high")) == (found[1], found[2])
+    low, high = float(found[1]), float(found[2])
+    angles = zip(rows(report)["names"], rows(report)["yaw"], strict=True)
+    assert shown_names(page) == [name for name, angle in angles if low <= angle < high]
+    page.click("#filters button[type=reset]")
     assert page.inner_text("#count") == "60 of 60 samples"
 
 
-def test_gallery_begins_with_the_worst_and_sorts_both_ways(page: Any, report: Path) -> None:
-    open_report(page, report, "#gallery")
-    found = rows(report)
-    shown = shown_names(page)
-    assert shown == found["names"][: len(shown)] and len(shown) >= 12
-    for key in ("yaw", "nme", "roll"):
-        for down in (True, False):
-            page.click(f"#heads [data-key={key}] button")
-            state = page.get_attribute(f"#heads [data-key={key}]", "aria-sort")
-            assert state == ("descending" if down else "ascending")
-            order = np.argsort(-found[key] if down else found[key], kind="stable")
-            assert shown_names(page)[:12] == [found["names"][k] for k in order[:12]]
-    page.click("#heads [data-key=name] button")
-    assert shown_names(page)[:12] == sorted(found["names"])[:12]
-    assert page.locator("[aria-sort=none]").count() == 7
-
-
-def test_gallery_shows_ten_corrupted_labels_among_faces_first(page: Any, tmp_path: Path) -> None:
-    """Parameters that do not agree with `pt2d`: shifted by a few pixels, turned, or of another size."""
-    render_faces(tmp_path / "faces", 50, size=200)
-    mats = sorted((tmp_path / "faces").glob("*/*.mat"))
-    assert len(mats) == 100
-    bad = set()
-    for k, place in enumerate(np.linspace(3, 97, 10).astype(int)):
-        content = {key: value for key, value in sio.loadmat(mats[place]).items() if not key.startswith("__")}
-        pose = content["Pose_Para"]
-        pose[0, 3] += (8, 0, 0)[k % 3]
-        pose[0, 1] += (0, 0.35, 0)[k % 3] * (1 if pose[0, 1] < 0 else -1)
-        pose[0, 6] *= (1, 1, 1.25)[k % 3]
-        sio.savemat(mats[place], content)
-        bad.add(f"{mats[place].parent.name}/{mats[place].stem}")
-    config = dataclasses.replace(BIGGER, size=96, uv_size=96, shard_size=64)
-    build_shards(tmp_path / "faces", tmp_path / "shards", model="builtin", config=config)
-    write_report(tmp_path / "shards", tmp_path / "report", worst=12)
-    open_report(page, tmp_path / "report", "#gallery")
-    assert set(shown_names(page)[:10]) == bad
-    page.wait_for_selector(".tile .picture[data-state=there]")
-
-
-def test_gallery_keeps_samples_without_nme_last_both_ways(page: Any, report: Path, tmp_path: Path) -> None:
-    shutil.copytree(report, tmp_path / "report")
-    columns = rows(report)
-    nme = columns["nme"].copy()
-    nme[::2] = np.nan
-    packed_columns = {key: packed(value) for key, value in columns.items() if key != "names"}
-    raw = {**packed_columns, "names": columns["names"], "nme": packed(nme)}
-    write_script(tmp_path / "report/data/rows.js", "rows", raw)
-    open_report(page, tmp_path / "report", "#gallery")
-    known = np.flatnonzero(np.isfinite(nme))
-    for sign in (-1, 1):
-        page.click("#heads [data-key=nme] button")
-        expected = known[np.argsort(sign * nme[known], kind="stable")]
-        assert shown_names(page)[:12] == [columns["names"][k] for k in expected[:12]]
-    page.select_option("#layout", "table")
-    page.locator(".tile").first.focus()
-    page.keyboard.press("End")
-    assert "no NME" in page.evaluate("document.activeElement.querySelector('.nme').textContent")
-
-
-def test_gallery_filters_and_says_how_many_are_left(page: Any, report: Path) -> None:
-    open_report(page, report, "#gallery")
-    found = rows(report)
-
-    page.fill("#f-name", "ibug_01")
-    wait_for_count(page, 20)
-    assert all("IBUG_01" in name for name in shown_names(page))
-    page.select_option("#f-subset", label="IBUG_Flip")
-    wait_for_count(page, 10)
-    page.click("#filters button[type=reset]")
-    wait_for_count(page, 60)
-    low = round(100 * float(np.median(found["nme"])), 3)
-    page.fill("#f-nme-low", str(low))
-    wait_for_count(page, int((found["nme"] >= low / 100).sum()))
-    page.click("#filters button[type=reset]")
-    page.fill("#f-yaw-low", "-10")
-    page.fill("#f-yaw-high", "30")
-    wait_for_count(page, int(((found["yaw"] >= -10) & (found["yaw"] <= 30)).sum()))
-    page.click("#filters button[type=reset]")
-    page.select_option("#f-pictures", "0")
-    wait_for_count(page, 20)
-    assert page.get_attribute("#count", "aria-live") == "polite"
-
-
-def test_gallery_shows_thumbnails_with_landmarks_that_can_be_hidden(page: Any, report: Path) -> None:
-    open_report(page, report, "#gallery")
-    page.wait_for_selector(".tile .picture[data-state=there] svg .labels path")
-    assert page.evaluate("document.querySelector('.tile img').naturalWidth") == 128
-    assert page.locator(".tile .labels").first.is_visible()
-    page.click("#show-labels")
-    assert not page.locator(".tile .labels").first.is_visible()
-    page.select_option("#layout", "table")
-    page.wait_for_selector(".tile .picture[data-state=there]")
-    box = page.locator(".tile").first.bounding_box()
-    assert box["height"] < 80 and box["width"] > 900
-
-
-def test_keyboard_alone_screens_marks_and_returns(page: Any, report: Path) -> None:
+@pytest.mark.parametrize(
+    "title", ["Label NME", "Yaw", "Pitch", "Roll", "Face in its image, longer side", "Crop pixels per image pixel"]
+)
+def test_numbers_of_histograms_are_links_to_as_many_samples(page: Any, report: Path, title: str) -> None:
     open_report(page, report)
-    order = rows(report)["names"]
-    page.keyboard.press("g")
+    total = 0
+    figure = page.locator("figure", has=page.get_by_text(title, exact=True))
+    figure.locator("summary").click()
+    lines = figure.locator("tbody tr").evaluate_all(
+        "all => all.map((row) => [row.cells[1].textContent, row.querySelector('a').href])"
+    )
+    for count, address in lines:
+        page.goto(address)
+        wait_for_count(page, int(count))
+        total += int(count)
+    assert total == 60
+
+
+def test_histogram_keeps_rare_outliers_apart_and_in_sight(page: Any, report: Path, tmp_path: Path) -> None:
+    shutil.copytree(report, tmp_path / "report")
+    nme = np.random.default_rng(1).normal(0.02, 0.004, 2000).clip(0.001).astype(np.float32)
+    nme[:3] = [1.44839, 0.533, 0.237]
+    (about,) = script_arguments(report / "data/overview.js")
+    about["histograms"] = [_histogram("Label NME", "nme", "%", 100 * nme.astype(np.float64), 0.1, 0.0, 2)]
+    write_script(tmp_path / "report/data/overview.js", "overview", about)
+    columns = {key: np.resize(value, 2000).astype(value.dtype) for key, value in rows(report).items() if key != "names"}
+    raw = {**{key: packed(value) for key, value in columns.items()}, "names": [f"a/{k}" for k in range(2000)]}
+    write_script(tmp_path / "report/data/rows.js", "rows", {**raw, "nme": packed(nme)})
+    open_report(page, tmp_path / "report")
+    last = page.locator(".columns-of-bins a").last
+    assert re.fullmatch(r"[3-9](\.\d+)?% or more: 3 samples", last.get_attribute("title"))
+    assert last.locator("i").bounding_box()["height"] > 10
+    ticks = page.locator(".count-ticks span").all_inner_texts()
+    assert all(re.fullmatch(r"0|10*|1,0+", tick) for tick in ticks)
+    last.click(position={"x": 1, "y": 1})
     page.wait_for_selector("#gallery:visible")
-    assert active(page) == order[0]
-    for key, place in (("j", 1), ("ArrowRight", 2), ("k", 1), ("ArrowLeft", 0), ("End", 59), ("Home", 0), ("j", 1)):
-        page.keyboard.press(key)
-        assert active(page) == order[place], key
-    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-    assert outline == "solid"
-    page.keyboard.press("m")
-    assert page.inner_text("#n-marks") == "1"
-    page.keyboard.press("Enter")
-    page.wait_for_selector("#sample:visible")
-    assert page.inner_text("#sample-title") == order[1]
-    page.keyboard.press("j")
-    assert page.inner_text("#sample-title") == order[2]
-    page.keyboard.press("m")
-    assert page.get_attribute("#s-mark", "aria-pressed") == "true"
-    page.keyboard.press("Escape")
-    page.wait_for_selector("#gallery:visible")
-    assert active(page) == order[2]
-    page.keyboard.press("?")
-    assert page.locator("#help").is_visible()
-    page.keyboard.press("Escape")
-    page.keyboard.press("/")
-    page.wait_for_function("document.activeElement.id === 'f-name'")
-    page.keyboard.type("m")  # into the field, which marks nothing
-    assert page.inner_text("#n-marks") == "2"
+    assert page.inner_text("#count") == "3 of 2,000 samples"
+    assert page.locator(".tile .nme").all_inner_texts() == ["144.84%", "53.30%", "23.70%"]
+    assert page.locator(".tile .nme").evaluate_all("all => all.every((cell) => cell.scrollWidth <= cell.clientWidth)")
 
 
 def test_sample_shows_its_pictures_and_overlays_that_toggle(page: Any, report: Path) -> None:
@@ -211,8 +123,12 @@ def test_sample_shows_its_pictures_and_overlays_that_toggle(page: Any, report: P
     assert (
         page.evaluate("[...document.querySelectorAll('.panels img')].map((image) => image.naturalWidth)") == [256] * 3
     )
-    numbers = page.inner_text("#s-numbers")
-    assert content["source"] in numbers and "label NME" in numbers
+    numbers = page.locator("#s-numbers th").all_inner_texts()
+    assert content["source"] in page.inner_text("#s-numbers")
+    assert [numbers.count(key) for key in ("label NME", "yaw", "pitch", "roll")] == [1] * 4
+    assert not [key for key in numbers if "rad" in key]
+    nme = rows(report)["nme"][0]
+    assert f"{nme:.2%}" in page.inner_text("#s-numbers") and "resets" in page.inner_text("#s-mesh-note")
 
 
 def test_mesh_turns_by_keys_and_by_mouse(page: Any, report: Path, tmp_path: Path) -> None:
@@ -277,12 +193,71 @@ def test_without_webgl_a_message_stands_in_the_place_of_the_mesh(report: Path, b
         assert page.locator(".panels img").count() == 3
 
 
-def test_sample_without_a_page_says_how_to_get_one(page: Any, report: Path) -> None:
-    name = rows(report)["names"][50]
-    open_report(page, report, f"#sample={name}")
-    assert "--names" in page.inner_text(".mesh.message") and name.rsplit("/", 1)[0] in page.inner_text("#s-numbers")
-    page.goto(f"{(report / 'index.html').as_uri()}#sample=nobody")
-    page.wait_for_function("document.getElementById('sample-title').textContent.includes('No sample of this name')")
+def test_sample_without_a_page_gives_the_commands_that_make_one(page: Any, model_path: Path, tmp_path: Path) -> None:
+    for k, name in enumerate(WEIRD):
+        write_sample(tmp_path / "300W_LP/AFW", name.replace("/", "∕"), seed=k)
+    make(tmp_path / "300W_LP", model_path, tmp_path / "my shards")
+    write_report(tmp_path / "my shards", tmp_path / "report", worst=1)
+    names = rows(tmp_path / "report")["names"]
+    open_report(page, tmp_path / "report")
+    for name in names[1:]:
+        page.goto(f"{(tmp_path / 'report/index.html').as_uri()}#sample={quote(name)}")
+        page.wait_for_function("name => document.getElementById('sample-title').textContent === name", arg=name)
+        assert "worst 1 " in page.inner_text(".mesh.message") and not page.locator("#s-crop").is_visible()
+        commands = page.inner_text(".mesh.message code")
+        first, second = commands.splitlines()
+        subprocess.run(["bash", "-c", first], cwd=tmp_path, check=True)
+        assert (tmp_path / "names.txt").read_text(encoding="utf-8") == f"{name}\n"
+    assert shlex.split(second)[:4] == ["uvgen", "report", "my shards", "--names"]
+    paths = ["--names", str(tmp_path / "names.txt"), "--out", str(tmp_path / "one")]
+    done = CliRunner().invoke(main, ["report", str(tmp_path / "my shards"), *paths])
+    assert done.exit_code == 0 and script_arguments(tmp_path / "one" / "data/samples/000/000000.js")[1]["name"] == name
+
+
+def test_sample_whose_file_is_damaged_shows_that_in_place_of_the_sample_before(
+    page: Any, report: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(report, tmp_path / "report")
+    (tmp_path / "report/data/samples/000/000003.js").write_text("")
+    names = rows(report)["names"]
+    open_report(page, tmp_path / "report", f"#sample={names[0]}")
+    page.wait_for_selector("#s-crop circle")
+    page.goto(f"{(tmp_path / 'report/index.html').as_uri()}#sample={names[3]}")
+    page.wait_for_function("document.querySelector('.mesh').textContent.includes('cannot be read')")
+    page.wait_for_timeout(400)  # no message of a slow disk after it
+    assert "cannot be read" in page.inner_text(".mesh.message")
+    assert page.locator("#s-crop circle").count() == 0 and page.inner_text("#sample-title") == names[3]
+
+
+@pytest.mark.parametrize("before", ["", "#sample={0}"])
+def test_sample_of_an_unknown_name_shows_nothing_and_does_nothing(page: Any, report: Path, before: str) -> None:
+    open_report(page, report, before.format(rows(report)["names"][0]))
+    if before:
+        page.wait_for_selector("#s-crop circle")
+    page.goto(f"{(report / 'index.html').as_uri()}#sample=AFW/AFW_image_9999_0")
+    page.wait_for_selector("#s-missing:visible")
+    assert "AFW/AFW_image_9999_0" in page.inner_text("#sample") and page.title().startswith("No such sample")
+    assert page.locator("#sample :is(button, input, select, svg, canvas, img, table):visible").count() == 0
+    for key in "mjkldac":
+        page.keyboard.press(key)
+    assert page.inner_text("#n-marks") == "0" and page.locator("#s-missing").is_visible()
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#gallery:visible")
+
+
+def test_legends_are_drawn_as_the_pictures_are(page: Any, report: Path) -> None:
+    open_report(page, report, f"#sample={rows(report)['names'][0]}")
+    page.wait_for_selector("#s-crop circle")
+    style = (
+        """(element) => { const {stroke, fill} = getComputedStyle(element); return [element.tagName, stroke, fill]; }"""
+    )
+    for kind in ("path.right", "path.left", "path.middle", "path.cross"):
+        drawn = page.locator(f"#s-crop {kind}").first.evaluate(style)
+        for legend in ("#sample .legend", "#gallery-legend"):
+            assert page.locator(f"{legend} {kind}").evaluate(style) == drawn
+    hidden = page.locator("#s-crop circle.hidden-point")
+    if hidden.count():
+        assert page.locator("#sample .legend circle.hidden-point").evaluate(style) == hidden.first.evaluate(style)
 
 
 def luminance(page: Any, path: Path) -> float:
@@ -324,28 +299,3 @@ def test_names_and_states_are_there_for_screen_readers(page: Any, report: Path) 
     page.wait_for_selector("canvas[data-turn]")
     assert page.evaluate("[...document.querySelectorAll('img')].every((image) => image.hasAttribute('alt'))")
     assert page.get_attribute(".mesh canvas", "aria-valuetext").startswith("turned by")
-
-
-def test_gallery_of_full_size_holds_few_elements_and_reaches_its_end(page: Any, report: Path, tmp_path: Path) -> None:
-    n = 122_450
-    shutil.copytree(report, tmp_path / "report")
-    few = rows(report)
-    columns: dict[str, Any] = {
-        key: packed(np.resize(values, n).astype(values.dtype)) for key, values in few.items() if key != "names"
-    }
-    columns["names"] = [f"AFW/AFW_{k:06d}" for k in range(n)]
-    columns["picture"] = packed(np.full(n, -1, np.int32))
-    write_script(tmp_path / "report/data/rows.js", "rows", columns)
-    open_report(page, tmp_path / "report", "#gallery")
-    assert page.inner_text("#count") == "122,450 of 122,450 samples"
-    for layout in ("tiles", "table"):
-        page.select_option("#layout", layout)
-        for key, name in (("End", "AFW/AFW_122449"), ("Home", "AFW/AFW_000000")):
-            page.locator(".tile").first.focus()
-            page.keyboard.press(key)
-            assert active(page) == name
-            assert page.locator(".tile").count() < 100
-            box = page.evaluate("document.activeElement.getBoundingClientRect().toJSON()")
-            assert box["top"] >= 0 and box["bottom"] <= 800
-    page.fill("#f-name", "012345")
-    page.wait_for_function("document.getElementById('count').textContent === '1 of 122,450 samples'")

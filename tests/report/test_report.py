@@ -90,7 +90,7 @@ def test_report_page_holds_the_sample(shards: Path, report: Path) -> None:
     assert crop.shape == sample["image"].shape
     assert np.abs(crop.astype(int) - sample["image"]).mean() < 12  # a JPEG of blurred noise
     assert set(content["panels"]) == {"dense", "map", "texture"} and content["problems"] == []
-    assert ["label NME", f"{sample['label_nme']:.3%}"] in content["numbers"]
+    assert ["label NME of the jaw", f"{sample['label_nme_jaw']:.2%}"] in content["numbers"]
 
 
 def test_report_mesh_lies_where_the_map_does(shards: Path, report: Path) -> None:
@@ -170,17 +170,61 @@ def test_report_overview_says_what_the_set_is(shards: Path, report: Path) -> Non
         assert part in text
     (about,) = script_arguments(report / "data/overview.js")
     for histogram in about["histograms"]:
-        assert sum(histogram["counts"]) == 9, histogram["title"]
+        assert histogram["under"] + sum(histogram["counts"]) + histogram["over"] == 9, histogram["title"]
     assert (about["samples"], about["pages"], about["subsets"]) == (9, 4, ["AFW", "IBUG", "IBUG_Flip"])
     assert sorted(set(about["sides"])) == [0, 1, 2]
+
+
+def test_report_overview_links_flags_subsets_and_warnings_to_their_samples(model_path: Path, tmp_path: Path) -> None:
+    tree = write_tree(tmp_path / "300W_LP", 8)
+    move(tree / "AFW/AFW_003_1_0.mat", 20)
+    make(tree, model_path, tmp_path / "shards", dataclasses.replace(BIGGER, jitter=0))
+    write_report(tmp_path / "shards", tmp_path / "report", worst=1)
+    page = (tmp_path / "report/index.html").read_text(encoding="utf-8")
+    assert 'href="#gallery?subset=IBUG_Flip"' in page
+    warnings = page[page.index('class="warnings"') : page.index('class="facts"')]
+    assert 'href="#gallery?far=yes"' in warnings and "<code>uvgen verify --model</code>" in warnings
+    flags = page[page.index("<caption>Flags") :]
+    assert 'href="#gallery?far=yes"' in flags
+    assert not re.search("`|names_sha256|annotated_dimensions|identity", page)
+
+
+def test_report_states_numbers_that_do_not_vary_instead_of_drawing_them(model_path: Path, tmp_path: Path) -> None:
+    tree = write_tree(tmp_path / "300W_LP", 2)
+    make(tree, model_path, tmp_path / "shards")
+    write_report(tmp_path / "shards", tmp_path / "report", worst=0)
+    heights = open_shards(tmp_path / "shards").column("image_height")
+    (about,) = script_arguments(tmp_path / "report/data/overview.js")
+    drawn = any(histogram["column"] == "height" for histogram in about["histograms"])
+    assert drawn == (len(set(heights)) > 1) != ("height of the images, all" in text_of(tmp_path / "report"))
+
+
+def test_report_page_has_angles_in_radians_nowhere_and_those_of_the_image_where_they_differ(
+    model_path: Path, tmp_path: Path
+) -> None:
+    make(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "shards")
+    augment_shards(tmp_path / "shards", tmp_path / "copies", "prnet", copies=2, model=load_model(model_path))
+    write_report(tmp_path / "copies", tmp_path / "report", worst=None)
+    reader = open_shards(tmp_path / "copies")
+    turned = 0
+    for k in range(len(reader)):
+        _, content = script_arguments(tmp_path / "report" / sample_file(k))
+        sample = reader[reader.names.index(content["name"])]
+        stated = dict(content["numbers"])
+        assert not [key for key in stated if "rad" in key]
+        for axis, name in enumerate(("pitch", "yaw", "roll")):
+            image, crop = np.rad2deg([float(sample[field][axis]) for field in ("pose", "crop_pose")])
+            differs = abs((image - crop + 180) % 360 - 180) >= 0.05
+            assert stated.get(f"{name} in the image") == (f"{image:.1f}°" if differs else None)
+            turned += differs
+    assert turned
 
 
 def test_report_histogram_counts_in_the_bins_that_it_states(shards: Path, report: Path) -> None:
     (about,) = script_arguments(report / "data/overview.js")
     yaws = rows(report)["yaw"]
     (yaw,) = (histogram for histogram in about["histograms"] if histogram["column"] == "yaw")
-    edges = yaw["first"] + yaw["width"] * np.arange(len(yaw["counts"]) + 1)
-    np.testing.assert_array_equal(yaw["counts"], np.histogram(yaws, edges)[0])
+    np.testing.assert_array_equal(yaw["counts"], np.histogram(yaws, yaw["edges"])[0])
 
 
 def test_report_names_skipped_samples_and_their_reasons(model_path: Path, tmp_path: Path) -> None:

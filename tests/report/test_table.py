@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io as sio
+from hypothesis import given
+from hypothesis import strategies as st
 from support.builds import SMALL, make
 from support.reports import BIGGER
 from support.toy import write_sample
@@ -15,7 +17,9 @@ from uvgen import build_shards, open_shards
 from uvgen.errors import SettingsError
 from uvgen.models.morphable import MorphableModel
 from uvgen.report.javascript import as_json, numbers, packed
+from uvgen.report.overview import _histogram
 from uvgen.report.table import BIT, SampleTable, _folders, oddities
+from uvgen.report.write import _code
 
 
 def test_oddities_are_largest_where_one_number_stands_out() -> None:
@@ -62,6 +66,32 @@ def test_table_flags_parameters_that_build_would_have_left_out(
 )
 def test_folders_are_few_enough_to_choose_from(names: list[str], expected: list[str]) -> None:
     assert _folders(names) == expected
+
+
+@given(
+    st.lists(st.floats(-1e4, 1e4) | st.sampled_from([0.0, 0.1, 23.0, 144.8]), min_size=1, max_size=200),
+    st.sampled_from([None, 0.0]),
+)
+def test_histograms_count_each_value_where_they_say(values: list[float], low: float | None) -> None:
+    array = np.abs(values) if low == 0 else np.array(values)
+    found = _histogram("a", "a", "", array, 0.1, low, 2)
+    edges = found["edges"]
+    assert len(edges) == len(found["counts"]) + 1 <= 151 and (np.diff(edges) > 0).all()
+    assert found["under"] == sum(value < edges[0] for value in array)
+    assert found["over"] == sum(value >= edges[-1] for value in array)
+    for k, count in enumerate(found["counts"]):
+        assert count == sum(edges[k] <= value < edges[k + 1] for value in array)
+
+
+def test_histogram_of_two_thousand_leaves_three_outliers_out_of_its_bins() -> None:
+    values = np.array([*np.linspace(1, 4, 1997), 23.7, 53.3, 144.8])
+    found = _histogram("a", "a", "%", values, 0.1, 0.0, 2)
+    assert (found["under"], found["over"], found["high"]) == (0, 3, 144.8) and found["edges"][-1] < 8
+    assert len(found["counts"]) >= 30
+
+
+def test_messages_show_code_as_code_and_nothing_as_markup() -> None:
+    assert str(_code("`a <b>` & c; `d")) == "<code>a &lt;b&gt;</code> &amp; c; <code>d</code>"
 
 
 def test_excluded_samples_are_not_built(tree: Path, model_path: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Every panel is `PANEL` pixels wide, whatever the sizes of crop and map. All that
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -93,9 +94,15 @@ class SampleView:
 
     @classmethod
     def of(
-        cls, sample: dict[str, Any], coverage: NDArray[np.bool_], weights: NDArray[np.floating[Any]]
+        cls,
+        sample: dict[str, Any],
+        coverage: NDArray[np.bool_],
+        weights: NDArray[np.floating[Any]],
+        triangles: NDArray[np.int32] | None = None,
     ) -> "SampleView":
         """From a sample as a `uvgen.shards.reader.ShardReader` gives it, and the set's constants.
+
+        `triangles` are those of `rasterize.mesh_from_map` for the coverage, the same for all samples of a set.
 
         Raises DatasetError where the map is not finite, or leads far from the crop.
         """
@@ -103,11 +110,13 @@ class SampleView:
         check_map(position_map, crop.shape[0], sample["name"])
         half = np.array([0.5, 0.5, 0], np.float32)  # pixel centres are integers, in the crop and in the panel
         points = (position_map + half) * np.float32(PANEL / crop.shape[0]) - half
-        vertices, triangles, _ = rasterize.mesh_from_map(points, coverage)
+        if triangles is None:
+            triangles = rasterize.mesh_from_map(points, coverage)[1]
+        vertices = points[coverage]
         normals = np.zeros_like(points)
         normals[coverage] = rasterize.vertex_normals(vertices, triangles)
-        low = np.floor(points[coverage][:, :2].min(axis=0))  # necks leave the crop and may hide what is in it
-        size = np.clip(np.ceil(points[coverage][:, :2].max(axis=0) - low), 1, 4 * PANEL).astype(int) + 1
+        low = np.floor(vertices[:, :2].min(axis=0))  # necks leave the crop and may hide what is in it
+        size = np.clip(np.ceil(vertices[:, :2].max(axis=0) - low), 1, 4 * PANEL).astype(int) + 1
         shifted = vertices - np.array([*low, 0], np.float32)
         seen = normals[..., 2] > _FACING
         seen[coverage] &= rasterize.visible_vertices(
@@ -246,7 +255,8 @@ def map_panel(face: SampleView) -> Image.Image:
     """
     fine = _resized(face.position_map) / face.crop.shape[0]
     colors = np.clip(fine, 0, 1) * 255
-    outside = ((fine[..., :2] < 0) | (fine[..., :2] > 1)).any(axis=-1)
+    x, y = fine[..., 0], fine[..., 1]
+    outside = (x < 0) | (x > 1) | (y < 0) | (y > 1)
     colors[outside] = 0.35 * colors[outside] + 0.65 * np.array(EMPTY)
     for axis in (0, 1):
         alpha = 0.55 * _isolines(fine[..., axis] * 8)[..., None]
@@ -287,14 +297,21 @@ def texture_panel(face: SampleView, texels: NDArray[np.integer[Any]]) -> Image.I
 
 def draw_guide(picture: Image.Image, texels: NDArray[np.integer[Any]], size: int) -> Image.Image:
     """Thin outlines of brows, eyes, nose and mouth over a picture of the UV grid, at the landmark texels."""
-    fine = _fine((texels[:, ::-1] + 0.5) * (picture.width / size) - 0.5)
-    layer = Image.new("RGBA", (picture.width * _FINE, picture.height * _FINE))
+    layer = _guide(tuple(map(tuple, texels.tolist())), size, picture.size)
+    return Image.alpha_composite(picture.convert("RGBA"), layer).convert("RGB")
+
+
+@lru_cache(maxsize=4)  # the same for all samples of a set
+def _guide(texels: tuple[tuple[int, int], ...], size: int, shape: tuple[int, int]) -> Image.Image:
+    """What `draw_guide` lays over a picture of this shape."""
+    fine = _fine((np.array(texels)[:, ::-1] + 0.5) * (shape[0] / size) - 0.5)
+    layer = Image.new("RGBA", (shape[0] * _FINE, shape[1] * _FINE))
     draw = ImageDraw.Draw(layer)
     for width, color in ((2.0, (*_INK, 70)), (0.7, (255, 255, 255, 210))):
         for indices, closed in LINES[1:-1]:
             ring = [*indices, indices[0]] if closed else [*indices]
             draw.line([tuple(fine[k]) for k in ring], fill=color, width=round(width * _FINE))
-    return _over(picture, layer)
+    return layer.reduce(_FINE)
 
 
 def turned_panel(face: SampleView) -> Image.Image:
@@ -361,7 +378,14 @@ def _dot(draw: ImageDraw.ImageDraw, center: tuple[float, float], radius: float, 
 
 
 def _over(picture: Image.Image, layer: Image.Image) -> Image.Image:
-    return Image.alpha_composite(picture.convert("RGBA"), layer.reduce(_FINE)).convert("RGB")
+    """A picture under a layer `_FINE` times larger, of which only the part that is drawn on is averaged."""
+    below = picture.convert("RGBA")
+    if (box := layer.getbbox()) is not None:
+        left, top = box[0] // _FINE, box[1] // _FINE
+        right, bottom = -(-box[2] // _FINE), -(-box[3] // _FINE)
+        part = layer.crop((left * _FINE, top * _FINE, right * _FINE, bottom * _FINE))
+        below.alpha_composite(part.reduce(_FINE), (left, top))
+    return below.convert("RGB")
 
 
 def _resized(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -19,6 +19,16 @@ from uvgen.shards.index import Index
 from uvgen.storage.names import brief
 
 _MOST_SKIPPED = 1000  # rows of a table that people read
+_SUSPECT = ("far", "repeated")
+_PLAIN = {
+    "samples": "samples chosen to build",
+    "names_sha256": "SHA-256 of their names",
+    "annotated_dimensions": "coordinates of an annotated landmark",
+    "merged_from": "merged from",
+    "copied_from": "copied from",
+    "model_sha256": "SHA-256 of the model",
+}
+"""What keys of an index mean."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,10 +41,14 @@ class Overview:
         Name of the set's folder.
     identity : str
         16 hexadecimal digits of a hash of its shards: marks of another set are kept apart.
-    facts, configuration, provenance : tuple of (str, str)
-        A heading and what stands beside it.
-    subsets, flags : tuple of (str, int)
+    facts, configuration, provenance, details : tuple of (str, str)
+        A heading and what stands beside it; details are for those who compare data sets.
+    subsets : tuple of (str, int)
         With their numbers of samples.
+    flags : tuple of (str, str, int)
+        Each flag that samples have: its name, what it says, and the number of samples.
+    suspect : tuple of str
+        Flags of samples that a warning may be about.
     reasons : tuple of (str, int)
         Why samples were skipped, most frequent first.
     skipped : tuple of (str, str)
@@ -54,8 +68,10 @@ class Overview:
     facts: tuple[tuple[str, str], ...]
     configuration: tuple[tuple[str, str], ...]
     provenance: tuple[tuple[str, str], ...]
+    details: tuple[tuple[str, str], ...]
     subsets: tuple[tuple[str, int], ...]
-    flags: tuple[tuple[str, int], ...]
+    flags: tuple[tuple[str, str, int], ...]
+    suspect: tuple[str, ...]
     reasons: tuple[tuple[str, int], ...]
     skipped: tuple[tuple[str, str], ...]
     n_skipped: int
@@ -93,22 +109,26 @@ def describe(
     if n_annotated:
         facts.insert(3, ("label NME, median", f"{np.nanmedian(table.nme):.2%}"))
         facts.insert(4, ("95 % of them below", f"{np.nanpercentile(table.nme, 95):.2%}"))
-    flags = ((text, int((table.flags & BIT[name] > 0).sum())) for name, text in FLAGS.items())
+    histograms, same = _histograms(table, heights_px)
+    facts += same
+    flags = ((name, text, int((table.flags & BIT[name] > 0).sum())) for name, text in FLAGS.items())
     return Overview(
         title=title,
         identity=identity_of(index),
         facts=tuple(facts),
         configuration=tuple((key, _shown(value)) for key, value in config.build.to_plain().items()),
         provenance=_provenance(index, config),
+        details=_details(index, config),
         subsets=tuple((table.subsets[k] or "(no folder)", n) for k, n in sorted(names.items())),
-        flags=tuple((text, n) for text, n in flags if n),
+        flags=tuple(flag for flag in flags if flag[2]),
+        suspect=_SUSPECT,
         reasons=tuple(reasons.most_common()),
         skipped=tuple((brief(skip.name), skip.reason) for skip in index.skipped[:_MOST_SKIPPED]),
         n_skipped=len(index.skipped),
         verdict=_verdict(verified, model),
         problems=() if verified is None else verified.problems,
         warnings=() if quality is None else quality.warnings,
-        histograms=_histograms(table, heights_px),
+        histograms=histograms,
     )
 
 
@@ -128,22 +148,28 @@ def _verdict(verified: VerifyResult | None, model: MorphableModel | None) -> str
         labels = ", and that labels are those of their parameters"
     if verified.problems:
         n = len(verified.problems)
-        return f"{n} problem{'s' * (n != 1)} found. Checked: {checked}{labels}."
+        return f"{n:,} problem{'s' * (n != 1)} found. Checked: {checked}{labels}."
     return f"Sound. Checked: {checked}{labels}."
 
 
 def _provenance(index: Index, config: DatasetConfig) -> tuple[tuple[str, str], ...]:
-    found = [
-        ("made by", f"uvgen {index.uvgen}"),
-        ("format version", str(VERSION)),
-        ("model", config.model),
-        ("model, SHA-256", config.model_sha256),
-        ("weight mask, SHA-256", config.weight_mask_sha256),
-        *((f"plan: {key}", _shown(value)) for key, value in index.plan.items()),
-    ]
+    found = [("made by", f"uvgen {index.uvgen}"), ("format version", str(VERSION)), ("model", config.model)]
     if config.copied is not None:
-        found += [(key, _shown(value)) for key, value in config.copied.to_plain().items()]
-    return (*found, ("identity of the shards", identity_of(index)))
+        found += [(_in_words(key), _shown(value)) for key, value in config.copied.to_plain().items()]
+    return tuple(found)
+
+
+def _details(index: Index, config: DatasetConfig) -> tuple[tuple[str, str], ...]:
+    return (
+        ("SHA-256 of the model", config.model_sha256),
+        ("SHA-256 of the weight mask", config.weight_mask_sha256),
+        *((_in_words(key), _shown(value)) for key, value in index.plan.items()),
+        ("marks in the browser are kept under", identity_of(index)),
+    )
+
+
+def _in_words(key: str) -> str:
+    return _PLAIN.get(key, key.replace("_", " "))
 
 
 def _shown(value: Any) -> str:
@@ -161,41 +187,61 @@ def _kind(reason: str, name: str) -> str:
     return tail if separator and (name.rpartition("/")[2] in head or "/" in head) else text
 
 
-def _histograms(table: SampleTable, heights_px: NDArray[np.integer[Any]]) -> tuple[Mapping[str, Any], ...]:
-    found = []
-    if np.isfinite(table.nme).any():
-        found.append(_histogram("Label NME", "nme", "%", 100 * table.nme[np.isfinite(table.nme)], 0.1, 0.0, 2))
-    for k, name in ((1, "Yaw"), (0, "Pitch"), (2, "Roll")):
-        found.append(_histogram(name, name.lower(), "°", table.angles_deg[:, k], 1.0, None, 1))
-    found.append(_histogram("Height of the images", "", "px", heights_px, 10.0, None, 0))
-    found.append(_histogram("Face in its image, longer side", "", "px", table.face_px, 5.0, 0.0, 0))
-    found.append(_histogram("Crop pixels per image pixel", "", "", table.magnification, 0.01, 0.0, 2))
-    return tuple(found)
+def _histograms(
+    table: SampleTable, heights_px: NDArray[np.integer[Any]]
+) -> tuple[tuple[Mapping[str, Any], ...], list[tuple[str, str]]]:
+    """Histograms of what varies, and facts about what does not."""
+    columns: list[tuple[str, str, str, NDArray[Any], float, float | None, int]] = [
+        ("Label NME", "nme", "%", 100 * table.nme.astype(np.float64), 0.1, 0.0, 2),
+        *(
+            (name, name.lower(), "°", table.angles_deg[:, k], 1.0, None, 1)
+            for k, name in ((1, "Yaw"), (0, "Pitch"), (2, "Roll"))
+        ),
+        ("Height of the images", "height", "px", heights_px, 10.0, None, 0),
+        ("Face in its image, longer side", "face", "px", table.face_px, 5.0, 0.0, 0),
+        ("Crop pixels per image pixel", "magnification", "", table.magnification, 0.01, 0.0, 2),
+    ]
+    histograms, same = [], []
+    for title, column, unit, values, least, low, digits in columns:
+        known = np.asarray(values, np.float64)
+        known = known[np.isfinite(known)]
+        if not len(known):
+            continue
+        if len(known) > 1 and known.min() == known.max():
+            text = f"{known[0]:.{digits}f}{' ' * (len(unit) > 1)}{unit}"
+            same.append((f"{title[0].lower()}{title[1:]}, all" if title != "Label NME" else "label NME, all", text))
+        else:
+            histograms.append(_histogram(title, column, unit, known, least, low, digits))
+    return tuple(histograms), same
 
 
 def _histogram(
-    title: str, column: str, unit: str, values: NDArray[Any], least: float, low: float | None, digits: int
+    title: str, column: str, unit: str, values: NDArray[np.float64], least: float, low: float | None, digits: int
 ) -> Mapping[str, Any]:
-    """Counts in some 36 bins of a round width; what lies beyond the 99.9th percentile counts in the last.
+    """Counts of finite values in 36 to 110 bins of a round width, and of what lies beyond them.
 
-    `column` is the column of the gallery that a bar filters by, "" for none; `least` the smallest width; bins begin
-    at `low`, or at the smallest value; `digits` is how many decimals its median and ends are given with.
+    `column` is the column of the gallery that a bar filters by; `least` the smallest width; bins begin at `low`, or
+    near the smallest value; `digits` is how many decimals its median and ends are given with. The bins reach as far
+    beyond the middle 90 % of the values as these are wide: a few outliers leave the others room.
     """
-    values = np.asarray(values, np.float64)
-    values = values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1)
-    top = float(np.percentile(values, 99.9)) if len(values) > 1000 else float(values.max())
-    bottom = float(values.min()) if low is None else low
+    near, far = np.percentile(values, [5, 95])
+    if near == far:
+        near, far = values.min(), values.max()
+    bottom = max(values.min(), near - (far - near)) if low is None else low
+    top = min(values.max(), far + (far - near))
     width = _round_width(max((top - bottom) / 36, least))
     first = np.floor(bottom / width)
-    n = max(1, min(200, int(np.floor(top / width) - first) + 1))
-    bins = np.clip(np.floor(values / width) - first, 0, n - 1).astype(int)
+    n = max(1, int(np.floor(top / width) - first) + 1)
+    edges = [float(f"{(first + k) * width:.12g}") for k in range(n + 1)]  # which pages compare values with
+    under, *counts, over = np.bincount(np.searchsorted(edges, values, side="right"), minlength=n + 2).tolist()
     return {
         "title": title,
         "column": column,
         "unit": unit,
-        "first": round(float(first * width), 9),
-        "width": round(width, 9),
-        "counts": np.bincount(bins, minlength=n).tolist(),
+        "edges": edges,
+        "counts": counts,
+        "under": under,
+        "over": over,
         "low": round(float(values.min()), digits) + 0.0,  # no minus zero
         "high": round(float(values.max()), digits) + 0.0,
         "median": round(float(np.median(values)), digits) + 0.0,

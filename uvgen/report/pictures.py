@@ -14,6 +14,7 @@ from uvgen.datasets.open import open_shards
 from uvgen.errors import DatasetError
 from uvgen.images.codecs import encode_jpeg
 from uvgen.maps.landmarks import LandmarkWeights
+from uvgen.meshes.grid import mesh_from_map
 from uvgen.models.morphable import MorphableModel
 from uvgen.preview.page import _landmarks, _what_was_done
 from uvgen.preview.panels import SampleView, dense_panel, map_panel, texture_panel
@@ -31,7 +32,9 @@ PER_FILE = 16
 _MOST_TEXELS = 96  # along each side of a mesh
 _QUALITY, _CROP_QUALITY = 80, 90
 _RANGE = (-1.0, 2.0)  # crop widths: where a landmark may lie, on a thumbnail
-_POSE = ("pitch (rad)", "yaw (rad)", "roll (rad)", "tx (px)", "ty (px)", "tz (px)", "f (px/µm)")
+_ANGLES = ("pitch", "yaw", "roll")
+_SAME_DEG = 0.05  # rounding of the crop's pose
+_PLACE = ("tx (px)", "ty (px)", "tz (px)", "f (px/µm)")
 
 
 class Pictured(NamedTuple):
@@ -113,6 +116,7 @@ class _Picture:
     ) -> None:
         self._size = reader.config.build.size
         self._coverage, self._weights, self._texels, self._read = coverage, weights, texels, read
+        self._triangles = mesh_from_map(np.zeros((*coverage.shape, 3), np.float32), coverage)[1]
         self._every = max(1, round(len(weights) / 42))
 
     def thumbnail(self, sample: dict[str, Any]) -> dict[str, str]:
@@ -149,7 +153,7 @@ class _Picture:
             "visible": None,
         }
         try:
-            face = SampleView.of(sample, self._coverage, self._weights)
+            face = SampleView.of(sample, self._coverage, self._weights, self._triangles)
         except DatasetError as error:
             return {**content, "problems": [str(error).removeprefix(f"{sample['name']}: ")]}
         content["problems"] = label_problems(face, sample["landmarks"], self._read)
@@ -164,10 +168,14 @@ class _Picture:
         return content
 
     def _numbers(self, sample: dict[str, Any]) -> list[list[str]]:
-        found = [[name, f"{value:.6g}"] for name, value in zip(_POSE, sample["pose"].tolist(), strict=True)]
-        for field, text in (("label_nme", "label NME"), ("label_nme_jaw", "label NME of the jaw")):
-            if np.isfinite(value := float(sample.get(field, np.nan))):
-                found.append([text, f"{value:.3%}"])
+        found = []  # angles in the crop and the label NME are among the gallery's columns
+        image, crop = (np.rad2deg(np.asarray(sample[field][:3], np.float64)) for field in ("pose", "crop_pose"))
+        for name, value, shown in zip(_ANGLES, image, crop, strict=True):
+            if not abs((value - shown + 180) % 360 - 180) < _SAME_DEG:
+                found.append([f"{name} in the image", f"{value:.1f}°"])
+        found += [[name, f"{value:.6g}"] for name, value in zip(_PLACE, sample["pose"][3:].tolist(), strict=True)]
+        if np.isfinite(value := float(sample.get("label_nme_jaw", np.nan))):
+            found.append(["label NME of the jaw", f"{value:.2%}"])
         found.append(["image height (px)", f"{int(sample['image_height'])}"])
         if "augmentation" in sample:
             found.append(["augmented", _what_was_done(sample["augmentation"])])

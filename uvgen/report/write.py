@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from uvgen._version import __version__
 from uvgen.checks import number_in
@@ -172,8 +173,8 @@ def write_report(
         heights = reader.column("image_height")
         title = printable(reader.folder.resolve().name)
         about = describe(title, index, reader.config, table, heights, verified, quality, model, len(shown), n_pages)
-        _write_rows(draft, table, shown)
-        _write_overview(draft, about, reader, n_pages, listed=names is not None)
+        _write_rows(draft, table, heights, shown)
+        _write_overview(draft, about, reader, n_pages, listed=names is not None, made=made)
         _write_page(draft, about)
         size = sum(path.stat().st_size for path in draft.rglob("*") if path.is_file())
     return ReportResult(
@@ -206,8 +207,8 @@ def _note(drawn: Drawn, table: SampleTable) -> None:
             table.flags[k] |= BIT["problem"]
 
 
-def _write_rows(draft: Path, table: SampleTable, shown: Sequence[int]) -> None:
-    """The gallery's columns, in its first order: a row takes some 30 bytes and its name."""
+def _write_rows(draft: Path, table: SampleTable, heights_px: NDArray[np.integer[Any]], shown: Sequence[int]) -> None:
+    """The gallery's columns, in its first order: a row takes some 55 bytes and its name."""
     order = table.order
     picture = np.full(len(order), -1, np.int32)
     picture[list(shown)] = np.arange(len(shown))
@@ -219,13 +220,18 @@ def _write_rows(draft: Path, table: SampleTable, shown: Sequence[int]) -> None:
         "pitch": packed(table.angles_deg[order, 0]),
         "yaw": packed(table.angles_deg[order, 1]),
         "roll": packed(table.angles_deg[order, 2]),
+        "height": packed(heights_px[order].astype(np.float32)),
+        "face": packed(table.face_px[order]),
+        "magnification": packed(table.magnification[order]),
         "flags": packed(table.flags[order]),
         "picture": packed(picture[order]),
     }
     write_script(draft / "data/rows.js", "rows", columns)
 
 
-def _write_overview(draft: Path, about: Overview, reader: ShardReader, n_pages: int, *, listed: bool) -> None:
+def _write_overview(
+    draft: Path, about: Overview, reader: ShardReader, n_pages: int, *, listed: bool, made: bool
+) -> None:
     write_script(draft / "data/overview.js", "overview", {
         "title": about.title,
         "identity": about.identity,
@@ -236,7 +242,8 @@ def _write_overview(draft: Path, about: Overview, reader: ShardReader, n_pages: 
         "perFile": PER_FILE,
         "thumb": THUMB,
         "pages": n_pages,
-            "listed": listed,
+        "listed": listed,
+        "made": made,
         "copies": reader.config.augmentation is not None,
         "sides": [(RIGHT, MIDDLE, LEFT).index(side) for side in _sides()],
         "lines": [[list(indices), closed] for indices, closed in LINES],
@@ -251,8 +258,19 @@ def _write_page(draft: Path, about: Overview) -> None:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         loader=jinja2.FunctionLoader(lambda name: (package / "templates" / name).read_text(encoding="utf-8")),
     )  # fmt: skip
+    environment.filters["code"] = _code
     page = environment.get_template("index.html.j2").render(about=about, version=__version__, flags=FLAGS)
     (draft / FIRST_PAGE).write_text(page, encoding="utf-8", newline="\n")
     (draft / "assets").mkdir()
     for name in _ASSETS:
         (draft / "assets" / name).write_bytes((package / "assets" / name).read_bytes())
+
+
+def _code(text: str) -> Any:
+    """HTML of a message: what stands between backticks as code, nothing as markup."""
+    import markupsafe
+
+    parts = (markupsafe.escape(part) for part in text.split("`"))
+    return markupsafe.Markup("").join(
+        markupsafe.Markup("<code>{}</code>").format(part) if k % 2 else part for k, part in enumerate(parts)
+    )

@@ -22,12 +22,12 @@ await build({
   logLevel: "warning",
 });
 
-const packages = { uplot: "LICENSE", ogl: "README.md" };
+const packages = { ogl: "README.md" };
 const texts = Object.entries(packages).map(([name, file]) => {
   const { version, license } = JSON.parse(readFileSync(join(here, "node_modules", name, "package.json"), "utf8"));
   const text = readFileSync(join(here, "node_modules", name, file), "utf8");
   const part = file === "README.md" ? text.slice(text.indexOf("## Unlicense")) : text; // ogl keeps it there
   return `${name} ${version} (${license})\n\n${part.trim()}\n`;
 });
-const head = "report.js and report.css contain parts of these packages.\n";
+const head = "report.js contains parts of these packages.\n";
 writeFileSync(join(out, "LICENSES.txt"), [head, ...texts].join("\n----\n\n"));

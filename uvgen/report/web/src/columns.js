@@ -2,9 +2,14 @@
 
 import { bytes } from "./data.js";
 
-/** @typedef {"worst" | "name" | "subset" | "nme" | "yaw" | "pitch" | "roll" | "oddity"} Key */
-/** @typedef {{name: string, subset: number, low: Record<string, number>, high: Record<string, number>,
- *   range: {column: string, low: number, high: number} | null, flags: Map<number, boolean>, marked: boolean | null, pictured: boolean | null}} Filter */
+/** @typedef {"worst" | "name" | "subset" | "nme" | "absyaw" | "yaw" | "pitch" | "roll" | "oddity"} Key */
+/** Ends included, except that `high` is not where the range is that of a histogram's bar.
+ * @typedef {{low: number, high: number, below: boolean}} Range */
+/** @typedef {{name: string, subset: number, ranges: Map<string, Range>, flags: Map<number, boolean>,
+ *   marked: boolean | null, pictured: boolean | null}} Filter */
+
+const STORED = ["nme", "oddity", "pitch", "yaw", "roll", "height", "face", "magnification"];
+const SUFFIX = /\.(jpg|jpeg|png|bmp|webp|mat)$/i; // of a sample's files
 
 export class Columns {
   /** @param {Record<string, any>} raw as `rows.js` brings it */
@@ -15,8 +20,14 @@ export class Columns {
     this.subset = new Uint16Array(bytes(raw.subset).buffer);
     /** @type {Record<string, Float32Array>} */
     this.number = Object.fromEntries(
-      ["nme", "oddity", "pitch", "yaw", "roll"].map((key) => [key, new Float32Array(bytes(raw[key]).buffer)]),
+      STORED.map((key) => [key, new Float32Array(bytes(raw[key]).buffer)]),
     );
+    /** What is sorted, filtered and counted by: NME in percent, as people say it. @type {Record<string, Float32Array | Float64Array>} */
+    this.measure = {
+      ...this.number,
+      nme: Float64Array.from(this.number.nme, (share) => 100 * share),
+      absyaw: this.number.yaw.map(Math.abs),
+    };
     this.flags = new Uint16Array(bytes(raw.flags).buffer);
     this.picture = new Int32Array(bytes(raw.picture).buffer);
     /** @type {Map<string, number> | null} */
@@ -29,8 +40,13 @@ export class Columns {
 
   /** Row of a name; -1 where there is none. @param {string} name */
   row(name) {
-    this._rows ??= new Map(this.names.map((text, k) => [text, k]));
-    return this._rows.get(name) ?? -1;
+    this._rows ??= new Map(this.names.map((text, k) => [text.normalize("NFC"), k]));
+    return this._rows.get(name.normalize("NFC")) ?? -1;
+  }
+
+  /** Row of the name that a line of a list means; -1 where there is none. @param {string} line */
+  listed(line) {
+    return spellings(line).map((name) => this.row(name)).find((row) => row >= 0) ?? -1;
   }
 
   /** Rows that a filter leaves, sorted. @param {Filter} filter @param {Key} key @param {boolean} down
@@ -40,19 +56,12 @@ export class Columns {
     let n = 0;
     const part = filter.name.trim().toLowerCase();
     if (part) this._lower ??= this.names.map((name) => name.toLowerCase());
-    const low = Object.entries(filter.low);
-    const high = Object.entries(filter.high);
-    const { range } = filter;
+    const ranges = [...filter.ranges].map(([key, range]) => ({ values: this.measure[key], ...range }));
     const flags = [...filter.flags];
     for (let row = 0; row < this.n; row++) {
       if (filter.subset >= 0 && this.subset[row] !== filter.subset) continue;
       if (part && !(/** @type {string[]} */ (this._lower))[row].includes(part)) continue;
-      if (!low.every(([name, bound]) => this.number[name][row] >= bound)) continue;
-      if (!high.every(([name, bound]) => this.number[name][row] <= bound)) continue;
-      if (range) {
-        const value = this.number[range.column][row];
-        if (!(value >= range.low && value < range.high)) continue; // as a histogram counts
-      }
+      if (!ranges.every(({ values, low, high, below }) => values[row] >= low && (below ? values[row] < high : values[row] <= high))) continue;
       if (!flags.every(([bit, wanted]) => (this.flags[row] & bit) > 0 === wanted)) continue;
       if (filter.pictured !== null && this.picture[row] >= 0 !== filter.pictured) continue;
       if (filter.marked !== null && isMarked(row) !== filter.marked) continue;
@@ -64,7 +73,7 @@ export class Columns {
   /** @param {Uint32Array} rows @param {Key} key @param {boolean} down */
   _sorted(rows, key, down) {
     if (key === "worst") return down ? rows : rows.reverse();
-    const values = key === "name" ? this._ranks() : key === "subset" ? this.subset : this.number[key];
+    const values = key === "name" ? this._ranks() : key === "subset" ? this.subset : this.measure[key];
     const sign = down ? -1 : 1;
     return rows.sort((a, b) => {
       const x = values[a];
@@ -86,4 +95,12 @@ export class Columns {
     }
     return this._nameRank;
   }
+}
+
+/** Names that a line of a list may mean, likeliest first, as `uvgen build --exclude` reads it: with or without a suffix.
+ * @param {string} line */
+export function spellings(line) {
+  const text = line.trim();
+  const path = text.replaceAll("\\", "/").replace(/^\.\//, "");
+  return [line, text, path, path.replace(SUFFIX, "")].map((name) => name.normalize("NFC"));
 }

@@ -1,9 +1,10 @@
 // Data from scripts: pages opened from disk may load scripts and nothing else. Each calls a function of `uvgenReport`.
 
-/** @typedef {{title: string, column: string, unit: string, first: number, width: number, counts: number[], low: number,
- *   high: number, median: number}} Histogram */
+/** `counts` between neighboring `edges`, and what lies `under` the first and `over` the last of them.
+ * @typedef {{title: string, column: string, unit: string, edges: number[], counts: number[], under: number, over: number,
+ *   low: number, high: number, median: number}} Histogram */
 /** @typedef {{title: string, identity: string, samples: number, subsets: string[], flags: [string, string][],
- *   histograms: Histogram[], perFile: number, thumb: number, pages: number, listed: boolean, copies: boolean,
+ *   histograms: Histogram[], perFile: number, thumb: number, pages: number, listed: boolean, copies: boolean, made: boolean,
  *   lines: [number[], boolean][], sides: number[]}} Overview */
 /** @typedef {{i: string, l: string, a?: string}} Thumb */
 /** @typedef {{side: number, covered: string, seen: string, points: string, low: number[], high: number[],

@@ -1,48 +1,40 @@
 // The gallery: a grid of which only the rows in sight exist, so that 122,450 samples scroll like a hundred.
 
 import { jpeg, thumbs } from "./data.js";
+import { Heads } from "./heads.js";
 import { overlay } from "./landmarks.js";
+import { addressOf, count, element, percent } from "./text.js";
 
 /** @typedef {import("./columns.js").Columns} Columns */
-/** @typedef {import("./columns.js").Key} Key */
 
 const OVERSCAN = 1; // lines above and below what is in sight
 const SETTLE_MS = 50; // a line that scrolls past faster loads no thumbnails
 const MARGIN = 3; // px around a focused tile
 const WRONG = new Set(["far", "implausible", "problem"]); // flags that call for a look
-const SORTS = /** @type {[Key, string, boolean][]} */ ([
-  ["worst", "Worst first", true], ["name", "Name", false], ["subset", "Subset", false], ["nme", "NME", true],
-  ["yaw", "Yaw", true], ["pitch", "Pitch", true], ["roll", "Roll", true], ["oddity", "Oddity", true],
-]); // and whether large ones come first, when first asked for
 
 export class Gallery {
   /** @param {Columns} columns @param {import("./data.js").Overview} about @param {import("./marks.js").Marks} marks
-   * @param {(row: number) => void} open */
-  constructor(columns, about, marks, open) {
+   * @param {(row: number) => void} open @param {() => void} sorted */
+  constructor(columns, about, marks, open, sorted) {
     this.columns = columns;
     this.about = about;
     this.marks = marks;
     this.open = open;
-    /** @type {Key} */
-    this.key = "worst";
-    this.down = true;
     /** @type {Uint32Array} */
     this.rows = new Uint32Array(0);
-    /** @type {(() => void) | undefined} */
-    this.onsort = undefined;
     this.active = 0;
     /** @type {Map<number, HTMLElement>} */
     this.tiles = new Map();
     /** @type {HTMLElement[]} */
     this.spare = [];
-    this.scroller = /** @type {HTMLElement} */ (document.getElementById("scroller"));
-    this.sheet = /** @type {HTMLElement} */ (document.getElementById("sheet"));
-    this.grid = /** @type {HTMLElement} */ (document.getElementById("grid"));
+    this.scroller = element("scroller");
+    this.sheet = element("sheet");
+    this.grid = element("grid");
     this.layout = "tiles";
     this.across = 1;
     this.lineHeight = 1;
     this.timer = 0;
-    this.heads();
+    this.heads = new Heads(sorted);
     this.scroller.addEventListener("scroll", () => this.draw(), { passive: true });
     new ResizeObserver(() => this.measure()).observe(this.scroller);
     this.sheet.addEventListener("click", (event) => this.clicked(event));
@@ -52,45 +44,28 @@ export class Gallery {
     marks.listeners.push(() => this.tiles.forEach((tile, place) => this.showMark(tile, place)));
   }
 
-  heads() {
-    const heads = /** @type {HTMLElement} */ (document.getElementById("heads"));
-    for (const [key, text, first] of SORTS) {
-      const head = document.createElement("div");
-      head.setAttribute("role", "columnheader");
-      head.dataset.key = key;
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = text;
-      button.addEventListener("click", () => this.sort(key, this.key === key ? !this.down : first));
-      head.append(button);
-      heads.append(head);
-    }
-    this.showSort();
-  }
-
-  /** @param {Key} key @param {boolean} down */
-  sort(key, down) {
-    this.key = key;
-    this.down = down;
-    this.showSort();
-    this.onsort?.();
-  }
-
-  showSort() {
-    for (const head of document.querySelectorAll("#heads [role=columnheader]")) {
-      const is = /** @type {HTMLElement} */ (head).dataset.key === this.key;
-      head.setAttribute("aria-sort", is ? (this.down ? "descending" : "ascending") : "none");
-    }
-  }
-
   /** Show these rows, from the top. @param {Uint32Array} rows */
   show(rows) {
     this.rows = rows;
     this.active = 0;
     for (const place of [...this.tiles.keys()]) this.drop(place);
     this.grid.setAttribute("aria-rowcount", String(rows.length + 1));
+    this.grid.hidden = !rows.length;
+    element("none-match").hidden = rows.length > 0;
+    this.showPictured();
     this.scroller.scrollTop = 0;
     this.measure();
+  }
+
+  /** Say once, and not on each tile, that not all have pictures. */
+  showPictured() {
+    const { columns, about } = this;
+    const pictured = columns.picture.reduce((n, number) => n + Number(number >= 0), 0);
+    const which = about.listed ? "the listed" : "the worst";
+    element("pictured").hidden = this.rows.every((row) => columns.picture[row] >= 0);
+    element("pictured").textContent = pictured
+      ? `Only ${which} ${count(pictured)} of ${count(columns.n)} samples have pictures in this report; --thumbnails or --all makes the others'.`
+      : "This report has no pictures; --thumbnails or --all makes them.";
   }
 
   /** @param {string} layout */
@@ -104,6 +79,7 @@ export class Gallery {
   measure() {
     const width = this.scroller.clientWidth;
     if (!width) return; // hidden
+    this.heads.fit(this.scroller.offsetWidth - width);
     const style = getComputedStyle(this.grid);
     const tile = parseFloat(style.getPropertyValue("--tile-width"));
     this.lineHeight = parseFloat(style.getPropertyValue("--line-height"));
@@ -161,6 +137,7 @@ export class Gallery {
       '<div role="gridcell" class="picture"><img alt="" decoding="async"><svg viewBox="0 0 1 1" aria-hidden="true"></svg></div>' +
       '<div role="gridcell" class="name"><a></a></div><div role="gridcell" class="subset"></div>' +
       '<div role="gridcell" class="nme"></div><div role="gridcell" class="yaw"></div>' +
+      '<div role="gridcell" class="absyaw"></div><div role="gridcell" class="rank"></div>' +
       '<div role="gridcell" class="pitch"></div><div role="gridcell" class="roll"></div>' +
       '<div role="gridcell" class="oddity"></div><div role="gridcell" class="flag-list"></div>' +
       '<div role="gridcell" class="mark"><button type="button" tabindex="-1">mark</button></div>';
@@ -175,11 +152,13 @@ export class Gallery {
     const name = columns.names[row];
     tile.dataset.place = String(place);
     tile.setAttribute("aria-rowindex", String(place + 2));
-    tile.tabIndex = place === this.active ? 0 : -1;
+    this.showActive(tile, place === this.active);
     const link = /** @type {HTMLAnchorElement} */ (part(tile, "name").firstChild);
-    link.textContent = name.slice(name.lastIndexOf("/") + 1);
+    const stem = name.lastIndexOf("/") + 1;
+    const folder = Object.assign(document.createElement("span"), { textContent: name.slice(0, stem) }); // of tables alone
+    link.replaceChildren(folder, name.slice(stem));
     link.title = name;
-    link.href = `#sample=${encodeURIComponent(name)}`;
+    link.href = addressOf(name);
     link.tabIndex = -1;
     /** @param {string} kind @param {string} text */
     const cell = (kind, text) => {
@@ -187,9 +166,11 @@ export class Gallery {
     };
     const nme = number.nme[row];
     cell("subset", this.about.subsets[columns.subset[row]]);
-    cell("nme", nme === nme ? `NME ${(100 * nme).toFixed(2)}%` : "no NME");
-    for (const angle of ["yaw", "pitch", "roll"]) cell(angle, `${angle} ${Math.round(number[angle][row])}°`);
-    cell("oddity", `oddity ${number.oddity[row].toFixed(1)}`);
+    cell("nme", nme === nme ? percent(nme) : "none");
+    for (const angle of ["yaw", "pitch", "roll"]) cell(angle, `${Math.round(number[angle][row])}°`);
+    cell("absyaw", `${Math.round(Math.abs(number.yaw[row]))}°`);
+    cell("rank", count(row + 1));
+    cell("oddity", number.oddity[row].toFixed(1));
     const flags = this.about.flags.filter((_, bit) => columns.flags[row] & (1 << bit));
     cell("flag-list", flags.map(([key]) => key).join(", "));
     part(tile, "flag-list").classList.toggle("bad", flags.some(([key]) => WRONG.has(key)));
@@ -202,6 +183,14 @@ export class Gallery {
     if (columns.picture[row] >= 0 && thumbs.now(Math.floor(columns.picture[row] / this.about.perFile))) {
       void this.loadPicture(tile, place);
     }
+  }
+
+  /** Whether keys go to it. @param {HTMLElement | undefined} tile @param {boolean} active */
+  showActive(tile, active) {
+    if (!tile) return;
+    tile.tabIndex = active ? 0 : -1;
+    tile.classList.toggle("active", active);
+    tile.setAttribute("aria-selected", String(active));
   }
 
   /** @param {HTMLElement} tile @param {number} place */
@@ -255,12 +244,11 @@ export class Gallery {
   /** Make a tile the active one, and give it the focus. @param {number} place */
   go(place) {
     if (!this.rows.length) return;
-    const old = this.tiles.get(this.active);
-    if (old) old.tabIndex = -1;
+    this.showActive(this.tiles.get(this.active), false);
     this.active = Math.min(this.rows.length - 1, Math.max(0, place));
     this.reveal(this.active);
     const tile = this.tile(this.active);
-    tile.tabIndex = 0;
+    this.showActive(tile, true);
     tile.focus({ preventScroll: true });
     this.draw();
   }
@@ -275,10 +263,9 @@ export class Gallery {
   focused(event) {
     const place = this.placeOf(event);
     if (place < 0 || place === this.active) return;
-    const old = this.tiles.get(this.active);
-    if (old) old.tabIndex = -1;
+    this.showActive(this.tiles.get(this.active), false);
     this.active = place;
-    this.tile(place).tabIndex = 0;
+    this.showActive(this.tile(place), true);
   }
 
   /** @param {MouseEvent} event */
@@ -300,7 +287,7 @@ export class Gallery {
 
   /** @param {KeyboardEvent} event */
   pressed(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || !this.rows.length) return;
     const page = this.across * Math.max(1, Math.floor(this.scroller.clientHeight / this.lineHeight));
     /** @type {Record<string, number>} */
     const steps = {
@@ -309,14 +296,16 @@ export class Gallery {
     };
     if (event.key in steps) this.go(this.active + steps[event.key]);
     else if (event.key === "Enter") this.open(this.rows[this.active]);
-    else if (event.key === "m") this.marks.toggle(this.columns.names[this.rows[this.active]]);
-    else return;
+    else if (event.key === "m") {
+      this.go(this.active);
+      this.marks.toggle(this.columns.names[this.rows[this.active]]);
+    } else return;
     event.preventDefault();
     event.stopPropagation();
   }
 }
 
-const PARTS = ["picture", "name", "subset", "nme", "yaw", "pitch", "roll", "oddity", "flag-list", "mark"];
+const PARTS = ["picture", "name", "subset", "nme", "yaw", "absyaw", "rank", "pitch", "roll", "oddity", "flag-list", "mark"];
 
 /** A tile's cell, as `newTile` has them in order: queries would take most of the time of a scroll.
  * @param {HTMLElement} tile @param {string} kind @returns {HTMLElement} */

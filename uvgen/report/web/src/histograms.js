@@ -1,89 +1,116 @@
-// Histograms of the overview, by uPlot; a bar leads to the gallery's samples in it.
+// Histograms of the overview: each bar is a link to the gallery of its samples, over the full height.
 
-import uPlot from "uplot";
+import { count, decimal, withUnit } from "./text.js";
+import { rangeText } from "./filters.js";
 
 /** @typedef {import("./data.js").Histogram} Histogram */
+/** @typedef {{low: number, high: number, count: number, text: string, href: string}} Bin */
 
-const HEIGHT = 170;
+const FEW = 20; // up to here a single sample shows on a linear axis
+const MOST_TICKS = 6;
 
-/** @param {number} value */
-const shown = (value) => value.toLocaleString("en", { maximumFractionDigits: 6 });
-
-/** @param {HTMLElement} place @param {Histogram[]} histograms
- * @param {(column: string, low: number, high: number, text: string) => void} choose */
-export function drawHistograms(place, histograms, choose) {
-  /** @type {uPlot[]} */
-  const plots = [];
-  for (const histogram of histograms) plots.push(draw(place, histogram, choose));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plots.forEach((plot) => plot.redraw(false, true)));
+/** @param {HTMLElement} place @param {Histogram[]} histograms */
+export function drawHistograms(place, histograms) {
+  for (const histogram of histograms) place.append(draw(histogram));
 }
 
-/** @param {Histogram} of @param {number} bin */
-function ends(of, bin) {
-  const low = of.first + bin * of.width;
-  return [Number(low.toPrecision(12)), Number((low + of.width).toPrecision(12))];
-}
-
-/** @param {HTMLElement} place @param {Histogram} of
- * @param {(column: string, low: number, high: number, text: string) => void} choose */
-function draw(place, of, choose) {
-  const figure = document.createElement("figure");
-  const title = document.createElement("figcaption");
-  const said = document.createElement("p");
-  const canvas = document.createElement("div");
-  const unit = of.unit && (of.unit === "px" ? ` ${of.unit}` : of.unit);
-  title.textContent = of.title;
-  said.textContent = `median ${shown(of.median)}${unit}, from ${shown(of.low)}${unit} to ${shown(of.high)}${unit}`;
-  canvas.setAttribute("aria-hidden", "true");
-  figure.append(title, said, canvas, numbers(of, unit));
-  place.append(figure);
-
-  const choosing = (/** @type {number} */ bin) => {
-    const last = bin === of.counts.length - 1; // which holds what lies beyond, too
-    const [low, high] = ends(of, bin);
-    const scale = of.column === "nme" ? 0.01 : 1;
-    const text = `${of.title} ${shown(low)} to ${last ? shown(Math.max(high, of.high)) : shown(high)}${unit}`;
-    choose(of.column, low * scale, last ? Infinity : high * scale, text);
-  };
-  const color = (/** @type {string} */ name) => () => getComputedStyle(document.body).getPropertyValue(name).trim();
-  const bars = /** @type {NonNullable<typeof uPlot.paths.bars>} */ (uPlot.paths.bars)({ size: [0.9, Infinity], align: 1 });
-  const axis = { stroke: color("--quiet"), grid: { stroke: color("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
-  const starts = of.counts.map((_, bin) => ends(of, bin)[0]);
-  const plot = new uPlot(
-    {
-      width: Math.max(200, canvas.clientWidth || 280),
-      height: HEIGHT,
-      legend: { show: false },
-      cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
-      scales: { x: { time: false, range: [starts[0], ends(of, of.counts.length - 1)[1]] }, y: { range: (_, __, top) => [0, top * 1.05 || 1] } },
-      axes: [{ ...axis, size: 24, grid: { show: false } }, { ...axis, size: 44 }],
-      series: [{}, { paths: bars, fill: color("--bar"), stroke: color("--bar"), width: 0, points: { show: false } }],
-    },
-    [starts, of.counts],
-    canvas,
-  );
-  const bin = () => {
-    const left = plot.cursor.left ?? -1;
-    if (left < 0) return -1;
-    return Math.min(of.counts.length - 1, Math.max(0, Math.floor((plot.posToVal(left, "x") - of.first) / of.width)));
-  };
-  plot.over.addEventListener("mousemove", () => {
-    const k = bin();
-    if (k >= 0) plot.over.title = `${ends(of, k).map(shown).join(" to ")}${unit}: ${shown(of.counts[k])} samples`;
+/** All bins, with the open ones at the ends where they hold something. @param {Histogram} of @returns {Bin[]} */
+function binsOf(of) {
+  const last = of.edges.length - 1;
+  /** @type {[number, number, number][]} */
+  const bins = of.counts.map((n, k) => [of.edges[k], of.edges[k + 1], n]);
+  if (of.under) bins.unshift([-Infinity, of.edges[0], of.under]);
+  if (of.over) bins.push([of.edges[last], Infinity, of.over]);
+  return bins.map(([low, high, n]) => {
+    const ends = low === -Infinity ? `below ${decimal(high)}` : high === Infinity ? `${decimal(low)} or more` : `${decimal(low)} to ${decimal(high)}`;
+    const text = high === Infinity ? `${withUnit(decimal(low), of.unit)} or more` : withUnit(ends, of.unit);
+    return { low, high, count: n, text, href: `#gallery?${of.column}=${rangeText({ low, high, below: high !== Infinity })}` };
   });
-  if (of.column) {
-    plot.over.style.cursor = "pointer";
-    plot.over.addEventListener("click", () => bin() >= 0 && choosing(bin()));
-  }
-  new ResizeObserver(() => {
-    if (canvas.clientWidth) plot.setSize({ width: canvas.clientWidth, height: HEIGHT });
-  }).observe(figure);
-  figure.addEventListener("choose", (event) => choosing(/** @type {CustomEvent} */ (event).detail));
-  return plot;
 }
 
-/** The same as a table. @param {Histogram} of @param {string} unit */
-function numbers(of, unit) {
+/** @param {Histogram} of */
+function draw(of) {
+  const figure = document.createElement("figure");
+  const bins = binsOf(of);
+  const most = Math.max(1, ...bins.map((bin) => bin.count));
+  const log = most > FEW;
+  const height = (/** @type {number} */ n) => 100 * (log ? Math.log1p(n) / Math.log1p(most) : n / most);
+  const [median, low, high] = [of.median, of.low, of.high].map((value) => withUnit(decimal(value), of.unit));
+  const title = document.createElement("figcaption");
+  title.textContent = of.title;
+  const said = document.createElement("p");
+  said.textContent = `median ${median}, from ${low} to ${high}` + (log ? "; logarithmic counts" : "");
+  const plot = document.createElement("div");
+  plot.className = "plot";
+  plot.setAttribute("aria-hidden", "true"); // the table says the same
+  plot.append(countTicks(most, log, height), columns(of, bins, height), valueTicks(of, bins));
+  figure.append(title, said, plot, numbers(bins));
+  return figure;
+}
+
+/** @param {Histogram} of @param {Bin[]} bins @param {(n: number) => number} height */
+function columns(of, bins, height) {
+  const box = document.createElement("div");
+  box.className = "columns-of-bins";
+  bins.forEach((bin) => {
+    const column = document.createElement("a");
+    if (bin.count) column.href = bin.href;
+    column.tabIndex = -1;
+    column.title = `${bin.text}: ${count(bin.count)} sample${bin.count === 1 ? "" : "s"}`;
+    column.setAttribute("aria-label", column.title);
+    column.classList.toggle("open", !Number.isFinite(bin.low) || !Number.isFinite(bin.high));
+    const bar = document.createElement("i");
+    bar.style.height = `${height(bin.count)}%`;
+    column.append(bar);
+    box.append(column);
+  });
+  return box;
+}
+
+/** Whole numbers of samples. @param {number} most @param {boolean} log @param {(n: number) => number} height */
+function countTicks(most, log, height) {
+  const box = document.createElement("div");
+  box.className = "count-ticks";
+  const step = log ? 0 : [1, 2, 5, 10].find((size) => most / size <= 4) ?? 10;
+  const ticks = [0];
+  for (let n = log ? 1 : step; n <= most; n = log ? 10 * n : n + step) ticks.push(n);
+  for (const n of ticks) {
+    const tick = document.createElement("span");
+    tick.style.bottom = `${height(n)}%`;
+    tick.textContent = count(n);
+    box.append(tick);
+  }
+  return box;
+}
+
+/** @param {Histogram} of @param {Bin[]} bins */
+function valueTicks(of, bins) {
+  const box = document.createElement("div");
+  box.className = "value-ticks";
+  const [first, last] = [of.edges[0], of.edges[of.edges.length - 1]];
+  const add = (/** @type {number} */ bin, /** @type {string} */ text) => {
+    const tick = document.createElement("span");
+    tick.style.left = `${(100 * bin) / bins.length}%`;
+    tick.textContent = text;
+    box.append(tick);
+  };
+  const skipped = of.under ? 1 : 0;
+  if (of.under) add(0.5, `<${decimal(first)}`);
+  if (of.over) add(bins.length - 0.5, `\u2265${decimal(last)}`);
+  const least = Math.max((last - first) / MOST_TICKS, of.edges[1] - first); // labels have room, and are no finer than bins
+  const power = 10 ** Math.floor(Math.log10(least));
+  const step = power * /** @type {number} */ ([1, 2, 5, 10].find((size) => size * power >= least * (1 - 1e-9)));
+  for (let k = Math.ceil(first / step - 1e-9); k * step <= last + 1e-9 * step; k++) {
+    const bin = skipped + ((k * step - first) / (last - first)) * of.counts.length;
+    const near = bins.length / 9; // of the label of an open bin
+    if ((of.under && bin < near) || (of.over && bin > bins.length - near)) continue;
+    add(bin, decimal(Number((k * step).toPrecision(12))));
+  }
+  return box;
+}
+
+/** The same as a table of links. @param {Bin[]} bins */
+function numbers(bins) {
   const details = document.createElement("details");
   const summary = document.createElement("summary");
   summary.textContent = "as numbers";
@@ -91,30 +118,18 @@ function numbers(of, unit) {
   details.addEventListener("toggle", () => {
     if (!details.open || details.querySelector("table")) return;
     const table = document.createElement("table");
-    table.innerHTML = '<thead><tr><th scope="col">from, to</th><th scope="col" class="number">samples</th></tr></thead>';
+    table.className = "linked";
+    table.innerHTML = '<thead><tr><th scope="col">range</th><th scope="col" class="number">samples</th></tr></thead>';
     const body = table.createTBody();
-    of.counts.forEach((count, bin) => {
-      if (!count) return;
+    for (const bin of bins) {
+      if (!bin.count) continue;
       const row = body.insertRow();
       const head = document.createElement("th");
       head.scope = "row";
-      head.textContent = `${ends(of, bin).map(shown).join(" to ")}${unit}`;
-      row.append(head);
-      const cell = row.insertCell();
-      cell.className = "number";
-      if (!of.column) {
-        cell.textContent = shown(count);
-        return;
-      }
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = shown(count);
-      button.setAttribute("aria-label", `${shown(count)} samples: show them`);
-      button.addEventListener("click", () =>
-        details.dispatchEvent(new CustomEvent("choose", { detail: bin, bubbles: true })),
-      );
-      cell.append(button);
-    });
+      head.append(Object.assign(document.createElement("a"), { href: bin.href, textContent: bin.text }));
+      const cell = Object.assign(document.createElement("td"), { className: "number", textContent: count(bin.count) });
+      row.append(head, cell);
+    }
     details.append(table);
   });
   return details;

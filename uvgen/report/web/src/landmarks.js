@@ -82,3 +82,19 @@ export function overlay(thumb, drawing, arm) {
   const annotated = thumb.a ? crosses(shares(thumb.a), arm) : "";
   return `<g class="annotated">${annotated}</g><g class="labels">${lines(shares(thumb.l), drawing)}</g>`;
 }
+
+const KEYS = /** @type {Record<string, [string, string]>} */ ({
+  right: ["person's right", '<path class="seam" d="M1 8H15"/><path class="right" d="M1 8H15"/>'],
+  left: ["left", '<path class="seam" d="M1 8H15"/><path class="left" d="M1 8H15"/>'],
+  middle: ["middle", '<path class="seam" d="M1 8H15"/><path class="middle" d="M1 8H15"/>'],
+  hidden: ["hidden", '<circle class="hidden-point" cx="8" cy="8" r="3.5"/>'],
+  annotated: ["annotated", crosses([[8, 8]], 5)],
+  difference: ["difference", '<path class="difference" d="M2 13L14 3"/>'],
+});
+
+/** HTML of a legend, drawn as the pictures are. @param {string[]} keys */
+export function legend(keys) {
+  return keys
+    .map((key) => `<span class="key"><svg viewBox="0 0 16 16" aria-hidden="true">${KEYS[key][1]}</svg>${KEYS[key][0]}</span>`)
+    .join("");
+}

@@ -69,7 +69,10 @@ export class Marks {
 
   /** The list that `uvgen build --exclude` takes: names of samples, those of copies without the copy's number. */
   list() {
-    const names = [...this.names].map((name) => (this.copies ? name.replace(/-\d+$/, "") : name));
+    const names = [...this.names].map((name) => (this.copies ? sourceOf(name) : name));
     return [...new Set(names)].sort();
   }
 }
+
+/** Name of the sample that a copy was made from. @param {string} name */
+export const sourceOf = (name) => name.replace(/-\d+$/, "");

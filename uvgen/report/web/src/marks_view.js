@@ -1,19 +1,34 @@
 // The list of marked samples: to save, to copy, to take from a text.
 
-/** @template {HTMLElement} T @param {string} id @returns {T} */
-const element = (id) => /** @type {T} */ (document.getElementById(id));
+import { spellings } from "./columns.js";
+import { sourceOf } from "./marks.js";
+import { copied, count, element } from "./text.js";
+
+const MOST_SHOWN = 50; // rejected lines
 
 /** @param {import("./marks.js").Marks} marks @param {import("./columns.js").Columns} columns */
 export function showMarks(marks, columns) {
   const text = /** @type {HTMLTextAreaElement} */ (element("marks-text"));
   const say = (/** @type {string} */ what) => (element("marks-status").textContent = what);
+  /** @type {Map<string, number[]> | null} */
+  let copies = null;
+  /** Rows that a line means: of a set of copies, also all copies of a sample. @param {string} line */
+  const rowsOf = (line) => {
+    const row = columns.listed(line);
+    if (row >= 0 || !marks.copies) return row >= 0 ? [row] : [];
+    copies ??= columns.names.reduce((/** @type {Map<string, number[]>} */ all, name, k) => {
+      const source = sourceOf(name).normalize("NFC");
+      return all.set(source, [...(all.get(source) ?? []), k]);
+    }, new Map());
+    return spellings(line).map((name) => /** @type {Map<string, number[]>} */ (copies).get(name)).find(Boolean) ?? [];
+  };
   const show = () => {
     const names = marks.list();
     element("n-marks").textContent = String(marks.names.size);
     element("marks-warning").hidden = marks.kept;
     element("marks-note").textContent = marks.copies && marks.names.size
-      ? `${marks.names.size} augmented samples are marked; the list has the ${names.length} that they were made from.`
-      : `${names.length} of ${columns.n} samples are marked.`;
+      ? `${count(marks.names.size)} augmented samples are marked; the list has the ${count(names.length)} that they were made from.`
+      : `${count(names.length)} of ${count(columns.n)} samples are marked.`;
     text.value = names.join("\n") + (names.length ? "\n" : "");
   };
   marks.listeners.push(show);
@@ -26,34 +41,34 @@ export function showMarks(marks, columns) {
     link.download = "bad.txt";
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-    say(`Saved ${names.length} names.`);
+    say(`Saved ${count(names.length)} names.`);
   });
   element("marks-copy").addEventListener("click", async () => {
     const names = marks.list().map((name) => `${name}\n`).join("");
-    say((await copied(names, text)) ? `Copied ${marks.list().length} names.` : "Copying is blocked here: select the text below.");
+    say((await copied(names)) ? `Copied ${count(marks.list().length)} names.` : "Copying is blocked here: select the text below.");
   });
   element("marks-add").addEventListener("click", () => {
-    const lines = text.value.split(/\r?\n/).filter((line) => line.trim());
-    const known = lines.filter((line) => columns.row(line) >= 0);
-    const unknown = lines.length - known.length;
-    marks.add(known);
-    say(`${known.length} names are marked` + (unknown ? `; ${unknown} are not in this data set.` : "."));
+    const paste = /** @type {HTMLTextAreaElement} */ (element("marks-paste")); // which is kept as it is
+    const lines = paste.value.split(/\r?\n/).filter((line) => line.trim() && (rowsOf(line).length || !line.trim().startsWith("#")));
+    const found = lines.map((line) => rowsOf(line));
+    marks.add(found.flat().map((row) => columns.names[row]));
+    const unknown = lines.filter((_, k) => !found[k].length);
+    const taken = lines.length - unknown.length;
+    const rest = unknown.length ? `; ${count(unknown.length)} name no sample of this data set.` : ".";
+    element("marks-added").textContent = `${count(taken)} of ${count(lines.length)} lines are marked${rest}`;
+    const rejected = element("marks-rejected");
+    rejected.hidden = !unknown.length;
+    const items = unknown.slice(0, MOST_SHOWN).map((line) => {
+      const item = document.createElement("li");
+      item.append(Object.assign(document.createElement("code"), { textContent: line }));
+      return item;
+    });
+    if (unknown.length > MOST_SHOWN) items.push(Object.assign(document.createElement("li"), { textContent: `and ${count(unknown.length - MOST_SHOWN)} more` }));
+    rejected.querySelector("ul")?.replaceChildren(...items);
   });
   element("marks-clear").addEventListener("click", () => {
-    if (!marks.names.size || !confirm(`Take all ${marks.names.size} marks away?`)) return;
+    if (!marks.names.size || !confirm(`Take all ${count(marks.names.size)} marks away?`)) return;
     marks.clear();
     say("No sample is marked.");
   });
-}
-
-/** @param {string} text @param {HTMLTextAreaElement} area */
-async function copied(text, area) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    area.focus();
-    area.select();
-    return document.execCommand("copy");
-  }
 }

@@ -1,8 +1,9 @@
 // One sample: the crop with landmarks over it, what is wrong, numbers, the face as a mesh, and the preview's panels.
 
 import { jpeg, samples, thumbs } from "./data.js";
-import { crosses, differences, dots, lines, overlay } from "./landmarks.js";
+import { crosses, differences, dots, legend, lines, overlay } from "./landmarks.js";
 import { FaceMesh, has3d } from "./mesh.js";
+import { copied, count, percent } from "./text.js";
 
 /** @typedef {import("./data.js").SampleData} SampleData */
 
@@ -11,7 +12,15 @@ const PANELS = /** @type {[string, string][]} */ ([
   ["map", "Position map: x, y, z as red, green, blue"], ["texture", "Texture unwrapped by the map"],
 ]);
 
+const SLOW_MS = 200; // after which nothing of the sample before is left
+
 const MARKUP = `
+<div id="s-missing" hidden>
+  <h2>No such sample</h2>
+  <p>This data set has no sample named <code id="s-missing-name"></code>.</p>
+  <p><a class="to-gallery" href="#gallery">Search the gallery</a></p>
+</div>
+<div id="s-there">
 <div class="sample-head">
   <h2 id="sample-title"></h2>
   <div class="row">
@@ -19,12 +28,13 @@ const MARKUP = `
     <button type="button" id="s-next" aria-keyshortcuts="j">Next</button>
     <span id="s-place" role="status" aria-live="polite"></span>
     <button type="button" id="s-mark" aria-keyshortcuts="m">Mark as bad</button>
-    <a href="#gallery">Back to the gallery</a>
+    <button type="button" id="s-copy" aria-keyshortcuts="c">Copy the name</button>
+    <a class="to-gallery" href="#gallery">Back to the gallery</a>
   </div>
   <ul id="s-problems" class="bad" aria-label="What is wrong"></ul>
 </div>
-<div class="sample-body">
-  <figure class="stage">
+<div class="sample-body" id="s-body">
+  <figure class="stage" id="s-crop-stage">
     <svg id="s-crop" role="img" aria-labelledby="s-crop-title"><title id="s-crop-title">Crop with its landmarks</title></svg>
     <figcaption>
       <label><input type="checkbox" id="s-labels" checked> stored landmarks</label>
@@ -32,20 +42,22 @@ const MARKUP = `
       <label><input type="checkbox" id="s-differences"> differences</label>
       <label>Show <select id="s-part"><option value="all">the whole crop</option><option value="eyes">eyes</option>
         <option value="mouth">mouth</option></select></label>
-      <span class="legend"><i class="l-right"></i>person's right<i class="l-left"></i>left<i class="l-hidden"></i>hidden<i class="l-annotated"></i>annotated</span>
+      <span class="legend">${legend(["right", "middle", "left", "hidden", "annotated", "difference"])}</span>
     </figcaption>
   </figure>
   <figure class="stage">
     <div id="s-mesh" class="mesh"></div>
     <figcaption>
-      <span id="s-mesh-note">The labelled surface: drag it, or use the arrow keys on it.</span>
+      <span id="s-mesh-note">The labeled surface: drag it, or click it and use <kbd>←</kbd> <kbd>→</kbd> <kbd>↑</kbd> <kbd>↓</kbd>;
+        <kbd>+</kbd> and <kbd>−</kbd> enlarge and reduce, <kbd>0</kbd> resets.</span>
       <label><input type="checkbox" id="s-plain"> without the picture</label>
       <button type="button" id="s-front">From the front</button>
     </figcaption>
   </figure>
   <table id="s-numbers"><caption>Numbers</caption><tbody></tbody></table>
 </div>
-<div id="s-panels" class="panels"></div>`;
+<div id="s-panels" class="panels"></div>
+</div>`;
 
 export class SampleView {
   /** @param {HTMLElement} place @param {import("./columns.js").Columns} columns @param {import("./data.js").Overview} about
@@ -66,6 +78,7 @@ export class SampleView {
     this.at("s-previous").addEventListener("click", () => step(-1));
     this.at("s-next").addEventListener("click", () => step(1));
     this.at("s-mark").addEventListener("click", () => this.toggleMark());
+    this.at("s-copy").addEventListener("click", () => void this.copyName());
     this.at("s-front").addEventListener("click", () => this.mesh?.turn(0, 0, 1));
     this.at("s-plain").addEventListener("change", () => {
       if (!this.mesh) return;
@@ -92,27 +105,51 @@ export class SampleView {
     if (this.row >= 0) this.marks.toggle(this.columns.names[this.row]);
   }
 
+  async copyName() {
+    const done = await copied(this.columns.names[this.row]);
+    this.at("s-place").textContent = done ? "Copied the name." : "Copying is blocked here: select the title.";
+  }
+
+  /** There is nothing to show, and nothing to do. @param {string} name */
+  showMissing(name) {
+    this.row = -1;
+    this.data = null;
+    this.at("s-missing").hidden = false;
+    this.at("s-there").hidden = true;
+    this.at("s-missing-name").textContent = name || "(none is given)";
+  }
+
   /** @param {number} row @param {number} place in the gallery's order, -1 for none @param {number} n of that order */
   async show(row, place, n) {
     this.row = row;
     this.data = null;
+    this.at("s-missing").hidden = true;
+    this.at("s-there").hidden = false;
+    this.at("s-crop-stage").hidden = false;
     this.at("sample-title").textContent = this.columns.names[row];
-    this.at("s-place").textContent = place < 0 ? "not among the gallery's samples" : `${place + 1} of ${n} in the gallery's order`;
+    this.at("s-place").textContent =
+      place < 0 ? "not among the gallery's samples" : `${count(place + 1)} of ${count(n)} in the gallery's order`;
+    /** @type {HTMLButtonElement} */ (this.at("s-previous")).disabled = place <= 0;
+    /** @type {HTMLButtonElement} */ (this.at("s-next")).disabled = place < 0 || place + 1 >= n;
     this.showMark();
     this.showProblems([]);
     this.showNumbers([]);
     const number = this.columns.picture[row];
     if (number < 0 || number >= this.about.pages) {
-      this.showNothing("This report has no page of this sample: make one with its name in a file for --names, or with --all.");
+      this.showNothing("");
+      this.showCommand();
       if (number >= 0) await this.showThumb(number, row);
       return;
     }
+    const slow = setTimeout(() => this.row === row && !this.data && this.showNothing("loading…"), SLOW_MS);
     try {
       const data = await samples.get(number);
       if (this.row !== row) return; // somebody went on
       await this.showData(data);
     } catch (error) {
       if (this.row === row) this.showNothing(error instanceof Error ? error.message : String(error));
+    } finally {
+      clearTimeout(slow);
     }
     for (const near of [number + 1, number - 1]) {
       if (near >= 0 && near < this.about.pages) samples.get(near).catch(() => {});
@@ -122,8 +159,29 @@ export class SampleView {
   /** @param {string} text */
   showNothing(text) {
     this.crop.innerHTML = "";
+    this.at("s-body").classList.add("no-data");
     this.at("s-panels").textContent = "";
     this.hideMesh(text);
+  }
+
+  /** How to get a page of this sample. */
+  showCommand() {
+    const { about, columns } = this;
+    this.at("s-crop-stage").hidden = true;
+    const name = columns.names[this.row].replaceAll("'", "'\\''");
+    const model = about.made ? " --model MODEL" : "";
+    const folder = /^[\w.-]+$/.test(about.title) ? about.title : `'${about.title.replaceAll("'", "'\\''")}'`;
+    const text = `printf '%s\\n' '${name}' > names.txt\nuvgen report ${folder} --names names.txt --out one_report${model}`;
+    const place = this.at("s-mesh");
+    const which = about.listed ? "of the listed samples" : `of the worst ${count(about.pages)} samples`;
+    place.innerHTML = `<p></p><pre><code></code></pre><p><button type="button">Copy the commands</button></p>`;
+    const [said, code] = /** @type {NodeListOf<HTMLElement>} */ (place.querySelectorAll("p, code"));
+    said.textContent = `This report has pages ${which} alone. These commands, beside the data set, make one of this sample; --all makes all.`;
+    code.textContent = text;
+    const button = /** @type {HTMLElement} */ (place.querySelector("button"));
+    button.addEventListener("click", async () => {
+      button.textContent = (await copied(text)) ? "Copied" : "Copying is blocked here: select them";
+    });
   }
 
   /** All that there is. @param {number} number @param {number} row */
@@ -132,6 +190,7 @@ export class SampleView {
     const file = await thumbs.get(Math.floor(number / perFile)).catch(() => null);
     if (this.row !== row || !file) return;
     const thumb = file[number % perFile];
+    this.at("s-crop-stage").hidden = false;
     this.crop.setAttribute("viewBox", "0 0 1 1");
     this.crop.innerHTML = `<image href="${jpeg(thumb.i)}" width="1" height="1"></image>${overlay(thumb, this.about, 0.01)}`;
   }
@@ -145,6 +204,7 @@ export class SampleView {
     image.src = jpeg(data.crop);
     await image.decode();
     if (this.data !== data) return;
+    this.at("s-body").classList.remove("no-data");
     this.showOverlays();
     const panels = this.at("s-panels");
     panels.textContent = "";
@@ -246,11 +306,11 @@ export class SampleView {
     /** @type {[string, string][]} */
     const all = [
       ["subset", about.subsets[columns.subset[row]]],
-      ["label NME", nme === nme ? `${(100 * nme).toFixed(3)}%` : "no annotation to compare with"],
+      ["label NME", nme === nme ? percent(nme) : "no annotation to compare with"],
       ...["yaw", "pitch", "roll"].map((key) => /** @type {[string, string]} */ ([key, `${columns.number[key][row].toFixed(1)}°`])),
+      ...more,
       ["oddity among the set", columns.number.oddity[row].toFixed(2)],
       ["flags", flags.join("; ") || "none"],
-      ...more.filter(([key]) => key !== "label NME"),
       .../** @type {[string, string][]} */ (this.data?.source ? [["file", this.data.source]] : []),
     ];
     body.replaceChildren(
