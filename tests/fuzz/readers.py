@@ -21,6 +21,7 @@ from PIL import Image
 from support.builds import make
 from support.formats import kept_vertices, with_rig, write_deep3d, write_deep3d_parts, write_tddfa, write_tddfa_parts
 from support.other_models import flame_content, flame_pickle, gnm_content, write_ict, write_statismo
+from support.photographs import write_photographs
 from support.toy import annotation, face3d_files, parameters, picture, toy_model, write_bfm_files, write_tree
 
 import uvgen
@@ -31,6 +32,8 @@ from uvgen.cli.options import read_augmentation
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.splits import SPLITS, Split, read_splits, write_splits
 from uvgen.errors import UvgenError
+from uvgen.fitting.folder import FIT_INDEX
+from uvgen.fitting.folder import _read_index as _read_fit_index
 from uvgen.images.codecs import decode_jpeg, encode_jpeg
 from uvgen.maps.mask_files import read_weights
 from uvgen.meshes.files import write_obj, write_ply
@@ -396,6 +399,11 @@ def _synth_indexes(_: Path) -> list[bytes]:
     return [json.dumps({"format": "uvgen-synth", "version": 1, "seed": 3, "size": 450, "model": "x"}).encode()]
 
 
+def _fit_indexes(folder: Path) -> list[bytes]:
+    uvgen.fit_photographs(write_photographs(folder / "photos", 2), folder / "fitted")
+    return [(folder / "fitted" / FIT_INDEX).read_bytes()]
+
+
 def _meshes(kind: str) -> Callable[[Path], list[bytes]]:
     vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0.5]])
     triangles = np.array([[0, 1, 2], [2, 1, 3]])
@@ -600,6 +608,7 @@ READERS = (
     Reader("augmentation_json", "a.json", _augmentations, _read_json, mutators.as_json),
     Reader("dataset_json", DATASET_INDEX, _indexes, lambda path: Index.read(path.parent), _mutated_index),
     Reader("splits_json", SPLITS, _splits, read_splits, mutators.as_json),
+    Reader("fit_json", "fit.json", _fit_indexes, _read_fit_index, mutators.as_json),
     Reader("synth_json", "synth.json", _synth_indexes, _read_index, mutators.as_json),
     *(Reader(f"landmarks_{suffix}", f"a.{suffix}", _landmarks(suffix), read_landmarks, mutate)
       for suffix, mutate in (("txt", mutators.text), ("pts", mutators.text), ("npy", mutators.npy),

@@ -15,6 +15,7 @@ import joblib
 import pytest
 from click.testing import CliRunner
 from support.formats import write_deep3d, write_tddfa, write_whole
+from support.photographs import write_photographs
 from support.toy import face3d_files, toy_model, write_tree
 
 from uvgen import save_model
@@ -65,6 +66,7 @@ def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(write_deep3d(folder / "deep3d", model), folder)
     shutil.copy(folder / "deep3d/BFM_front_idx.mat", folder)
     shutil.rmtree(folder / "deep3d")
+    write_photographs(folder / "photos")
     assert face3d_uv != (folder / "BFM_UV.mat").read_bytes()
     return folder
 
@@ -121,7 +123,7 @@ def test_documented_python_runs(user_folder: Path, page: str, k: int) -> None:
 
 def in_reading_order() -> list[str]:
     """The README, the pages in the order in which it links to them, then pages that it does not name."""
-    linked = re.findall(r"\]\((docs/\w+\.md)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    linked = re.findall(r"\]\((docs/[\w-]+\.md)", (ROOT / "README.md").read_text(encoding="utf-8"))
     return list(dict.fromkeys(["README.md", *linked, *PAGES]))
 
 

@@ -16,11 +16,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.linalg.lapack import dpotrf, dpotri
+from threadpoolctl import threadpool_limits
 
 from uvgen.checks import check_array, choice, float64_array
 from uvgen.errors import InputError
+from uvgen.fitting import kernels
 from uvgen.fitting.contour import Contour
 from uvgen.geometry import affine_to_pose, rotation_matrices
+from uvgen.maps.memo import once_per_model
 from uvgen.models.morphable import MorphableModel
 
 JAWS = ("contour", "fixed")
@@ -30,7 +34,7 @@ FEWEST_POINTS = 6
 """Landmarks that a face must have."""
 
 _START_YAWS_DEG = (-75.0, -40.0, 0.0, 40.0, 75.0)
-_POSE_STEPS, _STEPS, _SLIDING_STEPS, _CLOSER_STEPS, _SHARING_STEPS = 8, 30, 12, 4, 6
+_POSE_STEPS, _STEPS, _SLIDING_STEPS, _CLOSER_STEPS, _SHARING_STEPS = 8, 25, 9, 4, 6
 _FREEDOM = 5.0  # degrees of Student's distribution
 _LEAST_SIGMA, _POSE_SIGMA, _FIRST_SIGMA, _MOST_SIGMA = 0.001, 0.02, 0.03, 0.3  # of the face's size
 _NOISIER = 20.0  # than they seem, above the least
@@ -38,7 +42,7 @@ _ALONG = 0.25  # weight of how far a contour point is along the contour, of whic
 _JAW_AT_FIRST = 0.3  # weight of jaw points until a pose is known
 _MOST_TURN = 0.5  # rad, and factor of the scale, in one step
 _OTHERWISE = np.deg2rad(8)
-_ENOUGH = 1e-3  # standard deviations of the parameters, and share of sigma
+_ENOUGH = 3e-3  # standard deviations of the parameters, and share of sigma
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,9 +133,10 @@ def fit_landmarks(
             raise InputError(f"points: those of face {k} lie in one point or line, expected a face")
     # 300W-LP's frame: y up from the bottom edge, so that a pose's matrix is a rotation
     frame = np.stack([given[..., 0] + 1, height[:, None] - given[..., 1]], axis=2)
-    fitter = _Fitter(model, jaw)
-    faces = fitter.fit(np.where(known[..., None], frame, 0), np.where(known, weights, 0), groups)
-    return fitter.result(faces, given, known, height)
+    with threadpool_limits(1, user_api="blas"):  # more would be slower, and would change the last bits
+        fitter = _fitter(model, jaw)
+        faces = fitter.fit(np.where(known[..., None], frame, 0), np.where(known, weights, 0), groups)
+        return fitter.result(faces, given, known, height)
 
 
 class _Faces(NamedTuple):
@@ -345,8 +350,7 @@ class _Fitter:
         inverse: Any = np.eye(136)
         still = turned
         if moving is not None:
-            noise = faces.sigma[:, None, None] ** 2 * np.eye(136)
-            inverse = np.linalg.inv(self._covariance(faces, projection, moving) + noise)
+            inverse = self._precision(faces, projection, moving)
             rest = faces.parameters.copy()
             rest[:, moving] = 0
             still, _ = self._turned(faces._replace(parameters=rest))
@@ -380,26 +384,22 @@ class _Fitter:
         return moved._replace(sigma=np.clip(sigma, least_sigma, _MOST_SIGMA))
 
     def _spread(self, moving: slice) -> NDArray[np.float64]:
-        """(3, p, p, 3) covariance of the fitter's points in the model, as some parameters vary."""
+        """(p, p, 3, 3) covariance of the fitter's points in the model, as some parameters vary."""
         if moving.start not in self._spreads:
             flat = self._basis[..., moving].reshape(3 * len(self._mean), moving.stop - moving.start)
             spread = (flat @ flat.T).reshape(len(self._mean), 3, len(self._mean), 3)
-            self._spreads[moving.start] = np.ascontiguousarray(spread.transpose(1, 0, 2, 3))
+            self._spreads[moving.start] = np.ascontiguousarray(spread.transpose(0, 2, 1, 3))
         return self._spreads[moving.start]
 
-    def _covariance(self, faces: _Faces, projection: NDArray[np.float64], moving: slice) -> NDArray[np.float64]:
-        """(N, 136, 136) of the landmarks in the picture, as some parameters vary."""
-        n, spread = len(projection), self._spread(moving)
-        if self._contour is None:
-            spread = np.broadcast_to(spread.reshape(3, -1), (n, 3, 68 * 68 * 3))
-        else:
-            spread = spread[:, faces.place[:, :, None], faces.place[:, None]]  # (3, N, 68, 68, 3)
-            spread = np.moveaxis(spread, 0, 1).reshape(n, 3, -1)
-        two = faces.scale[:, None, None] * faces.rotation[:, :2]
-        flat = (two @ spread).reshape(n, -1, 3) @ np.swapaxes(two, 1, 2)  # (N, 2 · 68 · 68, 2)
-        blocks = flat.reshape(n, 2, 68, 68, 2).transpose(0, 2, 3, 1, 4)
-        blocks = projection[:, :, None] @ blocks @ projection[:, None]  # symmetric
-        return blocks.transpose(0, 1, 3, 2, 4).reshape(n, 136, 136)
+    def _precision(self, faces: _Faces, projection: NDArray[np.float64], moving: slice) -> NDArray[np.float64]:
+        """(N, 136, 136) inverse covariance of the landmarks in the picture, as some parameters vary, noise included."""
+        rows = projection @ (faces.scale[:, None, None] * faces.rotation[:, :2])[:, None]
+        found = np.empty((len(rows), 136, 136))
+        kernels.landmark_covariances(self._spread(moving), faces.place, rows, found)
+        for matrix, noise in zip(found, faces.sigma**2, strict=True):
+            matrix.flat[::137] += noise
+            matrix[:] = _inverse(matrix)
+        return found
 
     def _cost(self, faces: _Faces) -> NDArray[np.float64]:
         """(N,) what is made small."""
@@ -430,8 +430,7 @@ class _Fitter:
         turned, basis = self._turned(faces)
         seen = self._seen(faces, self._residual(faces, turned))
         projection = np.sqrt(faces.given * _student(seen, faces.sigma))[..., None, None] * _counted(faces.across)
-        noise = faces.sigma[:, None, None] ** 2 * np.eye(136)
-        inverse = np.linalg.inv(self._covariance(faces, projection, self._expression) + noise)
+        inverse = self._precision(faces, projection, self._expression)
         still, _ = self._turned(faces._replace(parameters=np.zeros_like(faces.parameters)))
         values = (projection @ self._residual(faces, still)[..., None]).reshape(n, 136, 1)
         two = projection @ (faces.scale[:, None, None] * faces.rotation[:, :2])[:, None]
@@ -465,6 +464,16 @@ class _Fitter:
         return LandmarkFit(shape, expression, pose, points, faces.sigma * faces.size, *means)
 
 
+def _inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of a symmetric positive definite matrix, by its Cholesky factor."""
+    factor, failed = dpotrf(matrix, lower=0, overwrite_a=False)
+    if failed:  # rounding of a covariance without noise
+        return np.linalg.inv(matrix).astype(np.float64, copy=False)
+    upper, _ = dpotri(factor, lower=0, overwrite_c=True)
+    whole: NDArray[np.float64] = np.triu(upper) + np.triu(upper, 1).T
+    return whole
+
+
 def _distinct(costs: NDArray[np.float64], rotations: NDArray[np.float64]) -> NDArray[np.int64]:
     """(2, N) which of the starts to go on from: the best, and the best of those turned otherwise; -1 for none.
 
@@ -476,6 +485,12 @@ def _distinct(costs: NDArray[np.float64], rotations: NDArray[np.float64]) -> NDA
     others = np.where(cosine < np.cos(_OTHERWISE), costs, np.inf)
     second = np.where(np.isfinite(others.min(axis=0)), others.argmin(axis=0), -1)
     return np.stack([first, second])
+
+
+@once_per_model
+def _fitter(model: MorphableModel, jaw: str) -> _Fitter:
+    """Making one takes as long as several faces."""
+    return _Fitter(model, jaw)
 
 
 def _pose_jacobian(turned: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
