@@ -32,7 +32,7 @@ from uvgen.samples.landmark_tables import read_table
 from uvgen.samples.read import EXIF
 from uvgen.storage.files import check_folder, replaced_on_success
 from uvgen.storage.journal import Journal
-from uvgen.storage.names import printable
+from uvgen.storage.names import brief, printable
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import read_text
 
@@ -422,7 +422,7 @@ def _read_index(path: Path) -> dict[str, Any]:
             if not isinstance(face["photograph"], str) or not isinstance(face["name"], str):
                 raise ValueError("a name is no text")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError) as error:
-        raise SettingsError(f"{path}: cannot be read ({error}); choose another output folder") from error
+        raise SettingsError(f"{path}: cannot be read ({brief(error)}); choose another output folder") from error
     return content
 
 
