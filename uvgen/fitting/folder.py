@@ -384,6 +384,9 @@ class _FitRecord:
 
 
 def _face(content: dict[str, Any]) -> FittedFace:
+    for key, kind in (("name", str), ("image", str), ("source", str), ("sigma_px", float), ("yaw_deg", float)):
+        if not isinstance(content[key], kind):
+            raise TypeError(f"{key} is {brief(repr(content[key]))}")
     values: dict[str, Any] = {
         key: np.nan if value is None else value for key, value in content.items() if key != "photograph"
     }
