@@ -18,6 +18,7 @@ from uvgen.datasets.open import check_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.find import photograph_of
 from uvgen.shards.reader import ShardReader
+from uvgen.storage.names import brief
 
 HIGH_NME = 0.05
 """Above this, a sample is shown in red, and a data set whose median is above it gets a warning."""
@@ -85,7 +86,7 @@ class LabelQuality:
         part = "" if self.n_annotated == self.n_samples else f", {self.n_annotated} of {self.n_samples} annotated"
         worst = "; all below 1 %"
         if self.worst[0][1] >= _GOOD_NME:
-            named = ", ".join(f"{name} {nme:.2%}" for name, nme in self.worst[:_N_NAMED] if nme >= _GOOD_NME)
+            named = ", ".join(f"{brief(name)} {nme:.2%}" for name, nme in self.worst[:_N_NAMED] if nme >= _GOOD_NME)
             worst = f"; worst {named}"
         return f"label NME: median {self.median:.2%}, 95 % below {self.percentile_95:.2%}{part}{worst}"
 
@@ -176,9 +177,10 @@ def _far(
         )
     subset, n = Counter(names[k].rpartition("/")[0] for k in far).most_common(1)[0]
     where = f", {n} of them in {subset}" if subset and n < len(known) else ""
+    are = "is" if len(far) == 1 else "are"
     return (
-        f"{_count(len(far), 'sample')} of {len(known)} {'is' if len(far) == 1 else 'are'} more than {HIGH_NME:.0%} of the "
-        f"face's size away from the annotations{where}; {because}",
+        f"{_count(len(far), 'sample')} of {len(known)} {are} more than {HIGH_NME:.0%} of the face's size away from the "
+        f"annotations{where}; {because}",
         cause.of_bases,
     )
 
