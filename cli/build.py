@@ -17,7 +17,6 @@ from uvgen.cli.options import (
     overwrite_option,
     quiet_option,
     read_augmentation,
-    read_names,
     untrusted_option,
     verbose_option,
     workers_option,
@@ -210,9 +209,9 @@ def _samples(
     root = builtin_samples() if data is None else data
     samples = find_samples(root, subsets, flip=flip)
     if list_path is not None:
-        samples = select_samples(samples, read_names(list_path))
+        samples = select_samples(samples, list_path)
     if exclude_path is not None:
-        samples = exclude_samples(samples, read_names(exclude_path))
+        samples = exclude_samples(samples, exclude_path)
     return samples[:limit], root
 
 

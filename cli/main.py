@@ -91,7 +91,8 @@ class _LazyGroup(SpokenGroup):
         if command is None or not isinstance(error, OutputError):
             return ""
         helpful = ("--out", "--overwrite") if isinstance(error, SettingsError) else ("--out",)
-        there = {name for param in command.params for name in param.opts}
+        commands = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
+        there = {name for one in commands for param in one.params for name in param.opts}
         named = [name for name in helpful if name in there]
         return f" ({', '.join(named)})" if named else ""
 

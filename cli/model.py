@@ -31,10 +31,11 @@ def command() -> None:
 
 
 def _check_new(path: Path, overwrite: bool) -> None:
+    from uvgen.errors import SettingsError
     from uvgen.storage.files import check_file
 
-    if path.exists() and not overwrite:
-        raise click.UsageError(f"{path} exists; --overwrite replaces it")
+    if path.exists() and not path.is_dir() and not overwrite:
+        raise SettingsError(f"{path}: exists, expected a new file; choose another name, or overwrite it")
     check_file(path)
 
 
@@ -113,6 +114,7 @@ def info(file: Path | str, untrusted: bool, as_json: bool) -> None:
     import numpy as np
 
     from uvgen import build_atlas, load_model
+    from uvgen.errors import ModelError
     from uvgen.maps.atlas import CLOSURE, FILLED, MESH, hole_loops
     from uvgen.models.doubts import model_doubts
     from uvgen.models.morphable import REGIONS, hash_arrays
@@ -168,7 +170,7 @@ def info(file: Path | str, untrusted: bool, as_json: bool) -> None:
         click.echo(printable(f"{'source':<13} {name}  {digest}"))
     show_warnings(doubts)
     if hash_arrays(model) != model.content_sha256:
-        raise click.ClickException(f"{file}: the content does not have the hash written in it; convert the model again")
+        raise ModelError(f"{file}: the content does not have the hash written in it; convert the model again")
 
 
 @command.command("export", cls=GroupedCommand)

@@ -9,10 +9,10 @@ from uvgen.cli.options import (
     EXISTING_FILE,
     MODEL,
     GroupedCommand,
+    check_maps,
     option,
     overwrite_option,
     quiet_option,
-    read_names,
     untrusted_option,
     workers_option,
 )
@@ -74,15 +74,13 @@ def command(
     if all_samples and names_path is not None:
         raise click.UsageError("--all and --names exclude each other")
     check_report_folder(out, overwrite=overwrite)
-    reader = open_shards(shards, untrusted=untrusted)
-    if model_path is None and reader.config.build.maps == "none":
-        raise click.UsageError("missing --model: the set stores no maps, and its model makes them")
+    check_maps(open_shards(shards, untrusted=untrusted).config, model_path, shards)
     with reported(quiet=quiet):
         result = write_report(
             shards,
             out,
             worst=None if all_samples else worst,
-            names=None if names_path is None else read_names(names_path),
+            names=names_path,
             thumbnails=thumbnails,
             model=model_path,
             verify=verify,

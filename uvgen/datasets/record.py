@@ -26,6 +26,7 @@ from uvgen.shards.constants import CONSTANTS, constants_bytes, write_constants
 from uvgen.shards.format import is_shard
 from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry, SkippedSample, known, plain
 from uvgen.storage.files import TEMPORARY_PREFIX, check_folder
+from uvgen.storage.folders import SYNTH_INDEX
 from uvgen.storage.isolated import reading_in_child
 from uvgen.storage.journal import Journal
 
@@ -194,7 +195,7 @@ def check_output(out: Path, *, overwrite: bool = False) -> None:
     """
     if not (out / DATASET_INDEX).exists():
         check_folder(out)
-        if (out / "synth.json").exists():
+        if (out / SYNTH_INDEX).exists():
             raise OutputError(f"{out}: holds samples that uvgen synth made, expected another folder; choose another")
         _check_foreign(out, overwrite=overwrite)
     elif not overwrite:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from uvgen.errors import ModelError
 from uvgen.models.morphable import MorphableModel, read_model
+from uvgen.storage.folders import MODELS, OTHER, folder_kind
 from uvgen.storage.kinds import describe_file
 from uvgen.storage.reading import irregular
 
@@ -51,7 +52,9 @@ def load_model(path: str | PathLike[str], *, untrusted: bool = False) -> Morphab
 
 def _load(path: Path, *, untrusted: bool) -> MorphableModel:
     if path.is_dir():
-        raise ModelError(f"{path}: is a folder, expected a model file; name the one in it (BFM.mat or a .h5)")
+        found = folder_kind(path)
+        advice = "; name the one in it" if found in (OTHER, MODELS) else ""
+        raise ModelError(f"{path}: is {found}, expected a model file (BFM.mat or a .h5){advice}")
     if not path.exists():
         raise ModelError(f"{path}: no such file, expected a model (BFM.mat or a .h5)")
     if (kind := irregular(path.stat().st_mode)) is not None:

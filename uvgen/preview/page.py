@@ -19,7 +19,7 @@ from uvgen import rasterize
 from uvgen.augment.values import AugmentationDraw
 from uvgen.checks import number_in
 from uvgen.datasets.config import BuildConfig
-from uvgen.datasets.open import open_shards
+from uvgen.datasets.open import open_shards, own_model
 from uvgen.datasets.quality import HIGH_NME, LabelQuality, label_quality
 from uvgen.errors import DatasetError
 from uvgen.images.codecs import check_picture_name, save_picture
@@ -157,7 +157,7 @@ def render_preview(
     path = Path(out)
     check_picture_name(path)
     reader = open_shards(shards, untrusted=untrusted)
-    model = None if model is None else as_model(model, untrusted=untrusted)
+    model = own_model(reader.config) if model is None else as_model(model, untrusted=untrusted)
     if model is not None and reader.config.build.maps == "none":
         reader = open_shards(shards, model, untrusted=untrusted)
     sheet = contact_sheet(reader, n_samples, names=names, every=every, model=model, seed=seed)
