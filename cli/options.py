@@ -7,7 +7,7 @@ import click
 
 
 class ExistingPath(click.Path):
-    """A file or a folder that is there: where it is not, that is a failure (1) like others of files, not wrong usage."""
+    """A file or a folder that is there; where it is not, that is a failure like others of files, not wrong usage."""
 
     def __init__(self, *, folder: bool = False) -> None:
         super().__init__(path_type=Path)
@@ -92,7 +92,7 @@ def read_augmentation(preset: str, path: Path | None = None) -> Any:
 
 
 def check_maps(config: Any, model: Any, where: Path) -> None:
-    """Raise InputError where a data set of this configuration stores no maps, and nothing says which model makes them."""
+    """Raise InputError where a data set of this configuration stores no maps, and no model makes them."""
     from uvgen.datasets.open import makes_own_maps
     from uvgen.errors import InputError
 

@@ -152,9 +152,6 @@ def test_build_bad_sample_with_on_error_fail_ends_the_run(run: Callable[..., Any
         (("--compression", "zip"), "--compression"),
         (("--convention", "prnet"), "--convention"),
         (("--on-error", "ignore"), "--on-error"),
-        (("--model", "nowhere.h5"), "nowhere.h5"),
-        (("--weights", "nowhere.png"), "nowhere.png"),
-        (("--list", "nowhere.txt"), "nowhere.txt"),
         (("--quiet", "--verbose"), "--quiet and --verbose"),
         (("--nonsense",), "--nonsense"),
     ],
@@ -166,6 +163,17 @@ def test_build_wrong_usage_exits_2_and_names_the_option(
     result = run(*options)
     assert result.exit_code == 2
     assert message in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", ["--data", "--model", "--weights", "--list", "--exclude"])
+def test_build_with_a_file_that_is_not_there_exits_1_and_names_it(
+    run: Callable[..., Any], tmp_path: Path, option: str
+) -> None:
+    result = run(option, "nowhere")
+    assert result.exit_code == 1 and result.stderr.count("\n") == 1
+    assert re.search("nowhere: (no such file, expected|cannot be read)", result.stderr)
+    assert option in ("--data", "--model") or f"for {option}" in result.stderr
     assert not (tmp_path / "out").exists()
 
 
@@ -249,7 +257,9 @@ def test_build_other_configuration_in_the_same_folder_is_refused(run: Callable[.
 
 
 def test_build_out_that_cannot_be_made_is_refused(run: Callable[..., Any], model_path: Path) -> None:
-    assert_refused(run("--out", model_path), "toy.h5: cannot be written", r"choose another folder \(--out\)")
+    assert_refused(
+        run("--out", model_path), "toy.h5: a file, expected a folder to make", r"choose another name \(--out\)"
+    )
     assert_refused(run("--out", model_path / "below"), "below: cannot be written", "choose another folder")
 
 

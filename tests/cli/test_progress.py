@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import itertools
-import re
 import sys
 from contextlib import closing
 
@@ -161,16 +160,50 @@ def test_count_has_the_plural() -> None:
 
 def test_misspelled_commands_and_options_are_answered_in_one_line(uvgen) -> None:
     for arguments, message in (
-        (("biuld",), "uvgen: no command 'biuld'; did you mean build? (see `uvgen --help`)\n"),
-        (("model", "inf"), "uvgen: no command 'inf'; did you mean info? (see `uvgen model --help`)\n"),
+        (("biuld",), "uvgen: no command 'biuld'; did you mean build? see `uvgen --help`\n"),
+        (("model", "inf"), "uvgen: no command 'inf'; did you mean info? see `uvgen model --help`\n"),
         (("zzz",), "uvgen: no command 'zzz'; expected one of augment, build, "),
-        (("build", "--overwritte"), "uvgen: no such option '--overwritte'"),
-        (("build", "--out", "x", "--size", "huge"), "uvgen: invalid value for '--size': 'huge' is not a valid integer"),
+        (
+            ("build", "--overwritte"),
+            "uvgen: no option --overwritte; did you mean --overwrite? see `uvgen build --help`\n",
+        ),
+        (("build", "--out", "x", "--size", "huge"), "uvgen: --size: huge, expected a whole number from 16 to 4096; "),
     ):
         result = uvgen(*arguments)
         assert result.exit_code == 2 and result.stderr.startswith(message), result.stderr
         assert result.stdout == "" and result.stderr.count("\n") == 1
-    assert re.search("[Dd]id you mean .*--overwrite'", uvgen("build", "--overwritte").stderr)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("build", "--subsets", "IBUG"), "no option --subsets; did you mean --subset? see `uvgen build --help`"),
+        (("build", "--nonsense"), "no option --nonsense; see `uvgen build --help`"),
+        (("build",), "missing --out (folder for the shards and dataset.json); see `uvgen build --help`"),
+        (("build", "--out"), "--out: expected an argument"),
+        (("build", "-o", "x", "--limit", "0"), "--limit: 0, expected a whole number of 1 or more; see"),
+        (("build", "-o", "x", "--limit", "3k"), "--limit: 3k, expected a whole number of 1 or more; see"),
+        (("build", "-o", "x", "--timeout", "0"), "--timeout: 0.0, expected a number above 0; see"),
+        (("build", "-o", "x", "--jitter", "2"), "--jitter: 2.0, expected a number from 0 and below 1; see"),
+        (("synth", "-o", "x", "--count", "1", "--seed", "a"), "--seed: a, expected a whole number; see"),
+        (("export", "a", "--to", "b", "-o", "c"), "--to: b, expected one of webdataset, npy, prnet; see"),
+        (("info",), "missing SHARDS; see `uvgen info --help`"),
+        (("version",), "no command 'version'; did you mean --version? see `uvgen --help`"),
+        (("help",), "no command 'help'; did you mean --help? see `uvgen --help`"),
+    ],
+    ids=str,
+)
+def test_wrong_usage_says_the_option_what_was_found_and_what_was_expected(uvgen, arguments, message) -> None:
+    result = uvgen(*arguments)
+    assert result.exit_code == 2 and result.stdout == ""
+    assert result.stderr.startswith(f"uvgen: {message}") and result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [(), ("model",)])
+def test_group_alone_prints_its_help_as_it_is_and_exits_2(uvgen, arguments) -> None:
+    result = uvgen(*arguments)
+    assert result.exit_code == 2 and result.stdout == ""
+    assert result.stderr == uvgen(*arguments, "--help").stdout and result.stderr.count("\n") > 10
 
 
 def test_help_names_every_command_of_a_group_in_whole_sentences(uvgen) -> None:

@@ -97,8 +97,8 @@ def write_report(
         How many samples get pictures: those farthest from their annotations, then those without one that are least
         like the others. All samples have their numbers in any case. None: all get pictures.
     names : iterable of str, or path-like, optional
-        Samples that get pictures instead, or a text file of them, with or without a suffix; empty lines and those that begin with # do not
-        count.
+        Samples that get pictures instead, or a text file of them, with or without a suffix; empty lines and those that
+        begin with # do not count.
     thumbnails : bool
         Whether all other samples get a thumbnail at least: 4.4 kB and some milliseconds each.
     model : MorphableModel or path-like, optional

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from uvgen.errors import DatasetError, InputError
-from uvgen.storage.folders import SAMPLES, instead
+from uvgen.storage.folders import EXPORT, REPORT, SAMPLES, folder_kind, instead
 from uvgen.storage.names import brief, printable
 from uvgen.storage.text import read_lines
 
@@ -111,6 +111,8 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
         (the message lists those that are), or nothing is left to take.
     """
     root = Path(os.path.abspath(root))  # workers may have another working folder
+    if (kind := folder_kind(root)) in (REPORT, EXPORT):  # which hold images, and no parameters
+        raise DatasetError(f"{root}: {kind}; expected the folder of images and .mat files")
     folders = _subset_folders(root)
     there = list(dict.fromkeys(printable(folder.name) for folder in folders))
     if unknown := [name for name in subsets if _same(name) not in map(_same, there)]:
@@ -282,7 +284,7 @@ def find_names(there: Sequence[str], names: Names) -> list[int]:
         Where a name is not among them, or none is given.
     """
     if not (found := _numbers(there, names)):
-        raise InputError(f"{_origin(names)}names no sample, expected one or more, a name a line")
+        raise InputError(f"{_origin(names)}names none, expected one or more, a name a line")
     return found
 
 

@@ -80,7 +80,7 @@ def instead(path: str | os.PathLike[str], *, wanted: str) -> str:
     if not path.is_dir():
         return ""
     kind = folder_kind(path)
-    if kind in (wanted, OTHER):
+    if kind in (wanted, OTHER, EMPTY):
         return ""
     if wanted == DATA_SET and kind == SAMPLES:
         return f"{kind}; build a data set of it first: `uvgen build --data {path}`"
