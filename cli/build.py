@@ -35,7 +35,7 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
         help="Morphable model: uvgen's .h5 (see `uvgen model convert`), face3d's BFM.mat, or the word "
              "builtin.")  # fmt: skip
 @option("--subset", "subsets", multiple=True, metavar="NAME", group=_INPUT,
-        help="Subset to take, repeatable; all of them by default.")  # fmt: skip
+        help="Subset to take, repeatable; all of them by default. Built in: IBUG and IBUG_Flip.")  # fmt: skip
 @option("--flip/--no-flip", default=True, show_default=True, group=_INPUT,
         help="Take the mirrored _Flip subsets along.")  # fmt: skip
 @option("--list", "list_path", type=EXISTING_FILE, group=_INPUT,
@@ -203,11 +203,17 @@ def _samples(
 ) -> tuple[Any, Path]:
     """The samples that the options choose, counted before the work begins, and their folder."""
     from uvgen import find_samples
+    from uvgen.errors import DatasetError
     from uvgen.samples.find import exclude_samples, select_samples
     from uvgen.synth import builtin_samples
 
     root = builtin_samples() if data is None else data
-    samples = find_samples(root, subsets, flip=flip)
+    try:
+        samples = find_samples(root, subsets, flip=flip)
+    except DatasetError as error:
+        if data is not None:
+            raise
+        raise DatasetError(str(error).replace(str(root), "the built-in sample set")) from error
     if list_path is not None:
         samples = select_samples(samples, list_path)
     if exclude_path is not None:

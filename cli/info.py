@@ -51,12 +51,20 @@ def _lines(info: Any) -> list[tuple[str, str]]:
         ("made by", f"uvgen {info.uvgen}"),
     ]
     lines += _histogram(info.yaws)
-    lines.append(("labels", info.quality.summary() if info.quality is not None else "no annotations are stored"))
+    nme = "no annotations are stored" if info.quality is None else info.quality.summary().removeprefix("label NME: ")
+    lines.append(("label NME", nme))
     lines.append(("skipped", f"{skipped}" if skipped else "none"))
     lines += [("", f"{n} x {reason}") for reason, n in info.skipped.items()]
     lines.append(("splits", ", ".join(f"{name} {n}" for name, n in info.splits.items()) or "none"))
-    fields = [f"{name} {shape}" for name, (shape, _) in info.fields.items()]
+    fields = [f"{name} {_of_one(shape, dtype)}" for name, (shape, dtype) in info.fields.items()]
     return [*lines, ("fields", ", ".join(fields))]
+
+
+def _of_one(shape: Any, dtype: Any) -> str:
+    """What a field holds for one sample: its shape, or in a word that it is a number or a text."""
+    if shape:
+        return str(shape)
+    return "(text)" if dtype.kind == "S" else "(JPEG)" if dtype.kind == "O" else "(number)"
 
 
 def _augmented(config: Any) -> str:

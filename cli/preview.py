@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from uvgen.cli.options import ANY_PATH, MODEL, check_maps, untrusted_option
-from uvgen.cli.progress import reported, show_quality, show_warnings
+from uvgen.cli.progress import are, count, reported, show_quality, show_warnings
 
 
 @click.command("preview")
@@ -47,12 +47,15 @@ def command(
     """
     from uvgen import open_shards, render_preview
     from uvgen.images.codecs import SUFFIXES
+    from uvgen.shards.index import Index, data_folder
     from uvgen.storage.files import check_file
 
     if out.suffix.lower() not in SUFFIXES:
         raise click.BadParameter(f"{out}: expected a name that ends in {' or '.join(SUFFIXES)}", param_hint="--out")
     check_file(out)
     check_maps(open_shards(shards, untrusted=untrusted).config, model_path, shards)
+    if missing := Index.read(data_folder(shards)).missing:
+        click.echo(f"note: {shards} is unfinished, {count(missing, 'sample')} {are(missing)} missing", err=True)
     with reported(quiet=quiet):
         result = render_preview(
             shards, out, n_samples, names=names, every=every, model=model_path, seed=seed, untrusted=untrusted
@@ -63,5 +66,5 @@ def command(
         show_warnings(result.quality.warnings)
     if not quiet:
         height, width = result.size
-        click.echo(f"{out}: {len(result.names)} of {result.samples} samples, {width} x {height} px")
+        click.echo(f"{out}: {len(result.names)} of {count(result.samples, 'sample')}, {width} x {height} px")
         show_quality(result.quality)

@@ -74,7 +74,11 @@ def command(
     if all_samples and names_path is not None:
         raise click.UsageError("--all and --names exclude each other")
     check_report_folder(out, overwrite=overwrite)
-    check_maps(open_shards(shards, untrusted=untrusted).config, model_path, shards)
+    reader = open_shards(shards, untrusted=untrusted)
+    check_maps(reader.config, model_path, shards)
+    if not quiet and names_path is None:
+        n_pages = len(reader) if all_samples else min(worst, len(reader))
+        click.echo(_about(n_pages, len(reader), workers or cores()), err=True)
     with reported(quiet=quiet):
         result = write_report(
             shards,
@@ -98,3 +102,14 @@ def command(
         what = f"{count(result.samples, 'sample')}, {result.pages} with pages, {result.pictured} with thumbnails"
         click.echo(f"{result.page}: {what}, {result.size_bytes / 1e6:.1f} MB")
         show_quality(result.quality)
+
+
+_SECONDS_A_PAGE = 0.2  # of a core: 0.1 to 0.25 on the machines that were tried
+
+
+def _about(n_pages: int, n_samples: int, workers: int) -> str:
+    """How much will be drawn, and about how long that takes."""
+    seconds = n_pages * _SECONDS_A_PAGE / min(workers, max(n_pages // 16, 1))
+    long = f"about {seconds / 60:.0f} minutes" if seconds >= 90 else f"about {max(5, 5 * round(seconds / 5))} seconds"
+    fewer = "; --worst N draws fewer" if seconds >= 90 else ""
+    return f"drawing pages of {n_pages} of {count(n_samples, 'sample')}, {long} with {count(workers, 'worker')}{fewer}"

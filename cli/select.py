@@ -77,7 +77,10 @@ def choose(shards: Path, options: dict[str, Any], *, drop: bool) -> None:
         min_yaw_deg=options["min_yaw"], max_yaw_deg=options["max_yaw"], flipped=options["flipped"], **percents,
     )  # fmt: skip
     if chosen == Criteria():
-        raise click.UsageError("no criterion, expected one or more of those under “Which samples” in --help")
+        raise click.UsageError(
+            "no criterion, expected one or more of --list, --split, --subset, --min-nme, --max-nme, --min-yaw, "
+            "--max-yaw, --flipped and --not-flipped"
+        )
     names = select_names(
         shards, chosen, drop=drop, whole_photographs=options["whole_photographs"], untrusted=options["untrusted"]
     )

@@ -296,3 +296,20 @@ def test_build_out_without_space_ends_in_one_line_and_keeps_finished_shards(
     if limit > 100_000 and workers == 1:
         assert left == {"AFW-00000.h5"}
         assert verify_shards(out).problems == (f"{out}: unfinished, 5 samples are missing; run what made it again",)
+
+
+def test_build_of_a_subset_that_is_not_there_suggests_one_and_shows_no_cache_path(uvgen: Any, tmp_path: Path) -> None:
+    result = uvgen("build", "--subset", "ibug", "--out", tmp_path / "out", "--quiet")
+    assert result.exit_code == 1
+    assert result.stderr == "uvgen: the built-in sample set: no subset ibug with images; did you mean IBUG?\n"
+    result = uvgen("build", "--subset", "AFW", "--out", tmp_path / "out", "--quiet")
+    assert "the built-in sample set: no subset AFW with images; there are IBUG, IBUG_Flip" in result.stderr
+
+
+def test_build_with_other_samples_is_refused_before_any_is_read(
+    run: Callable[..., Any], tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run().exit_code == 0
+    monkeypatch.setattr("uvgen.datasets.build.survey_samples", lambda *_, **__: pytest.fail("samples were read"))
+    result = run("--limit", 3)
+    assert result.exit_code == 1 and "was made with 9 samples, now they are 3: another list, " in result.stderr

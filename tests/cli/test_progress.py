@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import itertools
+import re
 import sys
 from contextlib import closing
 
@@ -132,6 +133,22 @@ def test_lines_name_a_phase_that_takes_long_and_count_with_a_rate_without_the_st
         clock.now += 1
         display.look()
         assert stream.getvalue().splitlines()[-1] == "comparing labels with annotations ..."
+
+
+def test_rates_of_thousands_are_whole_numbers_and_a_bar_has_single_commas(clock, monkeypatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stderr", stream)
+    display = Progress(lambda: None, quiet=False, verbose=False)
+    with closing(display):
+        display.begin("building", 2000, "starting")
+        display.advance(10)
+        clock.now += 1
+        display.advance(1190)
+        display.look()
+    text = re.sub(r"\s+", " ", stream.getvalue())
+    assert "1200 of 2000 samples" in text and ", 1,190 samples/s, 0:01 left" in text
+    assert ", ," not in text and ",," not in text and "e+" not in text
 
 
 def test_progress_asks_whether_to_stop_whenever_it_hears_something() -> None:

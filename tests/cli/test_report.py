@@ -106,7 +106,7 @@ def test_build_leaves_excluded_samples_out_and_resumes_with_the_same_list_alone(
     names = open_shards(tmp_path / "shards").names
     assert len(names) == 7 and not {"AFW/AFW_001_1_0", "IBUG/IBUG_002_1_0"} & set(names)
     assert "0 samples in" in uvgen(*arguments, "--exclude", tmp_path / "bad.txt").stdout
-    assert "samples = 7, now it is 9" in uvgen(*arguments).stderr
+    assert "made with 7 samples, now they are 9: another list, exclusions" in uvgen(*arguments).stderr
     (tmp_path / "bad.txt").write_text("AFW/nobody\n")
     result = uvgen(*arguments, "--exclude", tmp_path / "bad.txt", "--overwrite")
     assert result.exit_code == 1 and "1 listed sample is not there, first AFW/nobody" in result.stderr

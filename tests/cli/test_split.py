@@ -131,7 +131,7 @@ def test_info_says_what_a_set_holds(uvgen, shards) -> None:
     assert result.exit_code == 0, result.output
     text = " ".join(result.stdout.split())
     for part in ("9 of 6 photographs", "AFW 3, IBUG 3, IBUG_Flip 3", "6 shards", "32 x 32 px, raw",
-                 "48 x 48 texels, uint16", "model toy", "augmented no", "label NME: median", "skipped none",
+                 "48 x 48 texels, uint16", "model toy", "augmented no", "label NME median", "skipped none",
                  "train ", "posmap (48, 48, 3)"):  # fmt: skip
         assert part in text, part
 

@@ -121,6 +121,10 @@ def _in_range(reader: ShardReader, field: str, low: float | None, high: float | 
     if field not in reader.fields:
         raise InputError(f"{reader.folder}: stores no {field}, expected a set with it; build it again")
     values = reader.column(field)
+    if field == "label_nme" and not np.isfinite(values).any():
+        raise InputError(
+            f"{reader.folder}: none of {len(values)} samples has a label NME, their files hold no landmarks"
+        )
     if field == "crop_pose":
         values = np.abs(np.degrees(values[:, 1].astype(np.float64)))
     return (values >= low) & (values <= high)

@@ -116,7 +116,7 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
     folders = _subset_folders(root)
     there = list(dict.fromkeys(printable(folder.name) for folder in folders))
     if unknown := [name for name in subsets if _same(name) not in map(_same, there)]:
-        raise DatasetError(f"{root}: no subset {unknown[0]} with images; there are {', '.join(there)}")
+        raise DatasetError(f"{root}: no subset {unknown[0]} with images; {_subset_hint(unknown[0], there)}")
     asked = set(map(_same, subsets))
     wanted = [
         name
@@ -137,6 +137,12 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
         else replace(sample, problem=f"{sample.image or sample.parameters}: another file has this name too; rename one")
         for sample in samples
     ]
+
+
+def _subset_hint(name: str, there: Sequence[str]) -> str:
+    near = [one for one in there if _same(one).casefold() == _same(name).casefold()]
+    near = near or difflib.get_close_matches(name, there, n=1, cutoff=0.75)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(there)}"
 
 
 def unread_folders(root: str | os.PathLike[str]) -> list[Path]:
