@@ -21,7 +21,7 @@ from uvgen.cli.options import (
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, finish, reported, show_warnings
+from uvgen.cli.progress import cores, count, finish, reported, show_warnings
 from uvgen.cli.results import json_option
 
 _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
@@ -229,7 +229,7 @@ def _print_plan(samples: Any, config: Any, out: Path) -> None:
     finished = sum((out / task.file).exists() for task in tasks)
     n_samples = len(samples) * config.copies
     size = sample_bytes(config) * n_samples / 1e6
-    click.echo(f"{out}: {n_samples} samples in {len(tasks)} shards, about {size:.0f} MB uncompressed")
+    click.echo(f"{out}: {count(n_samples, 'sample')} in {count(len(tasks), 'shard')}, about {size:.0f} MB uncompressed")
     click.echo(f"{finished} of the shards are there already" if finished else "none of the shards is there yet")
 
 

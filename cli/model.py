@@ -1,5 +1,6 @@
 """`uvgen model`: convert and inspect morphable models."""
 
+import re
 from pathlib import Path
 
 import click
@@ -166,8 +167,9 @@ def info(file: Path | str, untrusted: bool, as_json: bool) -> None:
         return
     for key, value in rows.items():
         click.echo(printable(f"{key:<13} {value}"))
-    for name, digest in model.sources.items():
-        click.echo(printable(f"{'source':<13} {name}  {digest}"))
+    for name, digest in model.sources.items():  # a file and its hash, or what is said of a model without files
+        is_hash = re.fullmatch("[0-9a-f]{64}", digest) is not None
+        click.echo(printable(f"{'source':<13} {f'{name}  {digest}' if is_hash else digest}"))
     show_warnings(doubts)
     if hash_arrays(model) != model.content_sha256:
         raise ModelError(f"{file}: the content does not have the hash written in it; convert the model again")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from uvgen.cli.options import ANY_PATH, EXISTING_FILE, HOW_IT_RUNS, GroupedCommand, option, untrusted_option
-from uvgen.cli.progress import cores, finish, reported
+from uvgen.cli.progress import cores, count, finish, reported
 
 _WHICH, _RESULT, _RUN = "Which samples", "What comes out (one of them)", HOW_IT_RUNS
 
@@ -101,7 +101,7 @@ def _as_split(shards: Path, names: list[str], options: dict[str, Any], drop: boo
     path = data_folder(shards) / SPLITS
     write_splits(path, [Split(options["split_name"], tuple(names), made)], overwrite=options["overwrite"])
     if not options["quiet"]:
-        click.echo(f"{path}: {options['split_name']}, {len(names)} samples")
+        click.echo(f"{path}: {options['split_name']}, {count(len(names), 'sample')}")
 
 
 _CRITERIA = (
@@ -135,7 +135,7 @@ def _as_list(shards: Path, names: list[str], options: dict[str, Any], drop: bool
     with replaced_on_success(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
     if not options["quiet"]:
-        click.echo(f"{out}: {len(names)} names")
+        click.echo(f"{out}: {count(len(names), 'name')}")
 
 
 def _as_data_set(shards: Path, names: list[str], options: dict[str, Any], drop: bool) -> None:

@@ -313,3 +313,32 @@ def test_build_with_other_samples_is_refused_before_any_is_read(
     monkeypatch.setattr("uvgen.datasets.build.survey_samples", lambda *_, **__: pytest.fail("samples were read"))
     result = run("--limit", 3)
     assert result.exit_code == 1 and "was made with 9 samples, now they are 3: another list, " in result.stderr
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_build_that_is_interrupted_says_whether_anything_is_kept(
+    run: Callable[..., Any], uvgen: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    from uvgen.datasets import record
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    if before:
+        monkeypatch.setattr("uvgen.datasets.build.survey_samples", interrupt)
+    else:
+        add, added = record._ShardRecord.add, []
+
+        def note(self: Any, result: Any) -> None:
+            if added:
+                raise KeyboardInterrupt
+            added.append(result)
+            add(self, result)
+
+        monkeypatch.setattr(record._ShardRecord, "add", note)
+    result = run("--shard-size", 2)
+    said = "nothing is written yet" if before else "what is finished is kept, run the command again to go on"
+    assert result.exit_code == 130 and result.stderr.endswith(f"uvgen: interrupted; {said}\n")
+    if not before:
+        shown = uvgen("preview", tmp_path / "out", "--out", tmp_path / "p.png")
+        assert shown.exit_code == 0 and "is unfinished, 7 samples are missing" in shown.stderr
