@@ -127,8 +127,11 @@ def compare(functions: dict[str, Callable[[], object]], n: int, repeats: int) ->
         for name, function in functions.items():
             started = time.perf_counter()
             function()
+            seconds = time.perf_counter() - started
             if round_number:  # the first is cold
-                times[name].append(time.perf_counter() - started)
+                times[name].append(seconds)
+            said = f"round {round_number} of {repeats}" if round_number else "first round, not counted"
+            print(f"{said}: {name}, {seconds * 1e3 / n:.3f} ms", file=sys.stderr, flush=True)
     return {name: min(values) * 1e3 / n for name, values in times.items()}
 
 

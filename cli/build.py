@@ -17,12 +17,11 @@ from uvgen.cli.options import (
     overwrite_option,
     quiet_option,
     read_augmentation,
-    read_names,
     untrusted_option,
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, finish, reported, show_warnings
+from uvgen.cli.progress import cores, count, finish, reported, show_warnings
 from uvgen.cli.results import json_option
 
 _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
@@ -44,7 +43,7 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
         help="Morphable model: uvgen's .h5 (see `uvgen model convert`), face3d's BFM.mat, or the word "
              "builtin.  [default: the one that `uvgen fit` or `uvgen synth` made the folder with]")  # fmt: skip
 @option("--subset", "subsets", multiple=True, metavar="NAME", group=_INPUT,
-        help="Subset to take, repeatable; all of them by default.")  # fmt: skip
+        help="Subset to take, repeatable; all of them by default. Built in: IBUG and IBUG_Flip.")  # fmt: skip
 @option("--flip/--no-flip", default=True, show_default=True, group=_INPUT,
         help="Take the mirrored _Flip subsets along.")  # fmt: skip
 @option("--list", "list_path", type=EXISTING_FILE, group=_INPUT,
@@ -277,15 +276,21 @@ def _samples(
 ) -> tuple[Any, Path]:
     """The samples that the options choose, counted before the work begins, and their folder."""
     from uvgen import find_samples
+    from uvgen.errors import DatasetError
     from uvgen.samples.find import exclude_samples, folder_of, select_samples
     from uvgen.synth import builtin_samples
 
     root = builtin_samples() if data is None else data
-    samples = find_samples(root, subsets, flip=flip)
+    try:
+        samples = find_samples(root, subsets, flip=flip)
+    except DatasetError as error:
+        if data is not None:
+            raise
+        raise DatasetError(str(error).replace(str(root), "the built-in sample set")) from error
     if list_path is not None:
-        samples = select_samples(samples, read_names(list_path))
+        samples = select_samples(samples, list_path)
     if exclude_path is not None:
-        samples = exclude_samples(samples, read_names(exclude_path))
+        samples = exclude_samples(samples, exclude_path)
     return samples[:limit], folder_of(root)
 
 
@@ -297,7 +302,7 @@ def _print_plan(samples: Any, config: Any, out: Path) -> None:
     finished = sum((out / task.file).exists() for task in tasks)
     n_samples = len(samples) * config.copies
     size = sample_bytes(config) * n_samples / 1e6
-    click.echo(f"{out}: {n_samples} samples in {len(tasks)} shards, about {size:.0f} MB uncompressed")
+    click.echo(f"{out}: {count(n_samples, 'sample')} in {count(len(tasks), 'shard')}, about {size:.0f} MB uncompressed")
     click.echo(f"{finished} of the shards are there already" if finished else "none of the shards is there yet")
 
 

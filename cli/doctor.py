@@ -1,5 +1,7 @@
 """`uvgen doctor`: what is wrong with this machine, or with a file or folder."""
 
+import difflib
+import itertools
 import sys
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 import click
 
 from uvgen.cli.options import ANY_PATH, MODEL, untrusted_option
+from uvgen.cli.progress import count, reported
 from uvgen.cli.results import json_option, print_json
 from uvgen.storage.names import printable
 
@@ -48,35 +51,75 @@ def command(
         return
     from uvgen import diagnose
 
-    found = diagnose(str(path) if str(path) == "builtin" else path, model=model_path, deep=deep, untrusted=untrusted)
+    if path is None and model_path is not None:
+        raise click.UsageError("--model goes with a data set or a folder of samples; a model alone: uvgen doctor FILE")
+    named = str(path) if str(path) == "builtin" else path
+    with reported(quiet=quiet):
+        found = diagnose(named, model=model_path, deep=deep, untrusted=untrusted)
     if as_json:
         print_json(found.to_plain())
         sys.exit(0 if found.sound else 1)
     if found.kind == "machine" and not quiet:
         for line in _facts(found.facts):
             click.echo(line)
-    for finding in found.findings:
-        if not quiet or finding.level != "note":
-            click.echo(_shown(finding))
-    if not quiet or found.findings:
+    told = [finding for finding in found.findings if not quiet or finding.level != "note"]
+    for _, alike in itertools.groupby(told, key=lambda finding: finding.code):
+        click.echo(_shown([*alike]))
+    if not quiet and (line := _checked(found)):
+        click.echo(line)
+    if not quiet or told:
         click.echo(found.verdict)
     sys.exit(0 if found.sound else 1)
 
 
-def _shown(finding: Any) -> str:
+def _shown(findings: list[Any]) -> str:
+    """All findings of one code, with what to do about them once."""
     from uvgen.doctor.checks import CHECKS
 
-    check = CHECKS[finding.code]
-    return f"{finding.code} {check.level}: {check.title}\n    {printable(finding.text)}\n    {check.cure}"
+    code = findings[0].code
+    check = CHECKS[code]
+    texts = "\n".join(f"    {printable(finding.text)}" for finding in findings)
+    return f"{code} {check.level}: {check.title}\n{texts}\n    {check.cure}"
+
+
+def _checked(found: Any) -> str:
+    """What was looked at, in a line."""
+    facts = found.checked
+    if not facts:
+        return ""
+    deep, nme = facts["deep"], facts.get("label_nme")
+    labels = "" if nme is None else f", label NME {nme:.2%} (median)"
+    if found.kind == "data set":
+        held = f"{count(facts['samples'], 'sample')} in {count(facts['shards'], 'shard')}"
+        maps = ", maps compared with their parameters" if facts["compared_with_model"] else ""
+        how = f"all read{maps}" if deep else "names and sizes; --deep reads all"
+        return f"checked: {held}, {facts['size_bytes'] / 1e6:.1f} MB, model {facts['model']}{labels}; {how}"
+    if found.kind == "samples":
+        few = "" if facts["read"] == facts["samples"] else f", {facts['read']} of them read"
+        more = "; " + "; ".join([
+            *(["--model also tries what `uvgen build` refuses"] if facts["model"] is None else []),
+            *(["--deep reads all"] if few and not deep else []),
+        ])  # fmt: skip
+        with_model = "" if facts["model"] is None else f", with model {facts['model']}"
+        return f"checked: {count(facts['samples'], 'sample')}{few}{with_model}{labels}{more if len(more) > 2 else ''}"
+    components = f"{facts['n_shape']} shape + {facts['n_expression']} expression components"
+    return f"checked: {facts['name']}, {facts['n_vertices']} vertices, {components}{', its hash' if deep else ''}"
 
 
 def _explain(code: str) -> None:
     from uvgen.doctor.checks import CHECKS
 
-    check = CHECKS.get(code.upper())
+    key = code.upper() if code.upper().startswith("UV") else f"UV{code}"
+    check = CHECKS.get(key)
     if check is None:
-        raise click.BadParameter(f"{code}: expected one of {', '.join(CHECKS)}", param_hint="--explain")
-    click.echo(f"{code.upper()} ({check.level}): {check.title}\n\n{check.cause}\n\n{check.cure}")
+        first, *_, last = CHECKS
+        near = difflib.get_close_matches(key, CHECKS, n=3, cutoff=0.75)
+        hint = f"did you mean {' or '.join(near)}? Codes" if near else "codes"
+        raise click.BadParameter(
+            f"{code}: no such code; {hint} go from {first} to {last}, docs/doctor.md lists them",
+            param_hint="--explain",
+        )
+    click.echo(f"{key} ({check.level}): {check.title}\n\n{check.cause}\n\n{check.cure}")
 
 
 def _facts(facts: dict[str, Any]) -> list[str]:

@@ -4,7 +4,15 @@ from pathlib import Path
 
 import click
 
-from uvgen.cli.options import ANY_PATH, EXISTING_FILE, MODEL, overwrite_option, untrusted_option, workers_option
+from uvgen.cli.options import (
+    ANY_PATH,
+    EXISTING_FILE,
+    MODEL,
+    check_maps,
+    overwrite_option,
+    untrusted_option,
+    workers_option,
+)
 from uvgen.cli.progress import cores, count, reported
 
 
@@ -47,12 +55,13 @@ def command(
     \b
     Exit status: 0 done, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
     """
-    from uvgen import export_shards
+    from uvgen import export_shards, open_shards
     from uvgen.datasets.export.run import check_export_folder
 
     if list_path is not None and split is not None:
         raise click.UsageError("--list and --split exclude each other")
     check_export_folder(out, overwrite=overwrite)
+    check_maps(open_shards(shards, untrusted=untrusted).config, model_path, shards)
     with reported(quiet=quiet):
         result = export_shards(
             shards, out, to, model=model_path, quality=quality, names=list_path, split=split,

@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import errno
+import re
 import sys
 from typing import Any
 
@@ -37,8 +38,10 @@ class SpokenGroup(click.Group):
             sys.exit(1)
         except click.ClickException as error:
             context = getattr(error, "ctx", None)
-            help_ = f" (see `{context.command_path} --help`)" if context is not None else ""
-            click.echo(f"uvgen: {_as_sentence(error)}{help_}", err=True)
+            text = _as_sentence(error)
+            mark = "" if text.endswith("?") else ";"
+            help_ = f"{mark} see `{context.command_path} --help`" if context is not None else ""
+            click.echo(f"uvgen: {text}{help_}", err=True)
             sys.exit(error.exit_code)
         except OSError as error:  # of the machine, wherever it happened: a folder without rights, a name too long
             if error.errno is None or error.errno == errno.EPIPE:
@@ -50,11 +53,19 @@ class SpokenGroup(click.Group):
             sys.exit(1)
         sys.exit(status if isinstance(status, int) else 0)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:  # all releases of click alike: the help, and wrong usage
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(2)
+        return super().parse_args(ctx, args)
+
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+            if f"--{args[0]}" in (name for param in self.get_params(ctx) for name in param.opts):
+                near = [f"--{args[0]}"]
             hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(self.list_commands(ctx))}"
             raise click.UsageError(f"no command {args[0]!r}; {hint}", ctx) from error
 
@@ -69,6 +80,67 @@ class SpokenGroup(click.Group):
 
 
 def _as_sentence(error: click.ClickException) -> str:
-    """What click says, as uvgen's other errors read."""
-    text = " ".join(error.format_message().split()).rstrip(".")
-    return f"{text[:1].lower()}{text[1:]}" if text[1:2].islower() else text
+    """What click says, as uvgen's other errors read: the option, what was found, what was expected."""
+    if isinstance(error, click.NoSuchOption):
+        return _no_such_option(error)
+    if isinstance(error, click.MissingParameter):
+        param = error.param
+        expected = getattr(param, "help", None) if isinstance(param, click.Option) else None
+        return f"missing {_label(param)}{f' ({_first_words(expected)})' if expected else ''}"
+    if isinstance(error, click.BadOptionUsage):
+        return f"{error.option_name}: {_lowered(error.message.partition('requires ')[2] or error.message, 'expected ')}"
+    if isinstance(error, click.BadParameter):
+        hint = error.param_hint if isinstance(error.param_hint, str) else _label(error.param)
+        return f"{hint}: {_bad_value(error)}"
+    return _lowered(error.format_message())
+
+
+def _lowered(text: str, before: str = "") -> str:
+    text = " ".join(text.split()).rstrip(".")
+    return before + (f"{text[:1].lower()}{text[1:]}" if text[1:2].islower() else text)
+
+
+def _label(param: click.Parameter | None) -> str:
+    """An option's long name, or an argument's in the usage line."""
+    if param is None:
+        return "a value"
+    if isinstance(param, click.Option):
+        return max(param.opts, key=len)
+    return (param.metavar or (param.name or "").upper()) if isinstance(param, click.Argument) else str(param.name)
+
+
+def _first_words(text: str) -> str:
+    words = " ".join(text.replace("\b", "").split())
+    first = re.split(r"(?<=[^.])[.;:](?:\s|$)", words)[0]
+    return f"{first[:1].lower()}{first[1:]}" if first[1:2].islower() else first
+
+
+def _bad_value(error: click.BadParameter) -> str:
+    """``huge, expected a whole number``."""
+    kind: Any = getattr(error.param, "type", None)
+    found = re.match(r"'?(.*?)'? is not (?:a valid|in the range|one of)", error.message, flags=re.DOTALL)
+    if found is None:
+        return _lowered(error.message)
+    if isinstance(kind, click.Choice):
+        return f"{found[1]}, expected one of {', '.join(map(str, kind.choices))}"
+    number = isinstance(kind, click.types._NumberRangeBase)
+    whole = isinstance(kind, (click.IntRange, click.types.IntParamType))
+    text = "a whole number" if whole else "a number"
+    if number and (kind.min is not None or kind.max is not None):
+        low = None if kind.min is None else f"above {kind.min:g}" if kind.min_open else f"{kind.min:g}"
+        high = None if kind.max is None else f"below {kind.max:g}" if kind.max_open else f"{kind.max:g}"
+        if low and high:
+            text += f" {'' if kind.min_open else 'from '}{low} {'and' if kind.max_open else 'to'} {high}"
+        else:
+            text += f" {low if kind.min_open else f'of {low} or more'}" if low else f" of {high} or less"
+    return f"{found[1]}, expected {text}"
+
+
+def _no_such_option(error: click.NoSuchOption) -> str:
+    """With the option that was meant, where one is near: a prefix of it, or a letter or two off."""
+    command = error.ctx.command if error.ctx is not None else None
+    there = [name for param in (command.params if command else ()) for name in param.opts if name.startswith("--")]
+    name = error.option_name
+    near = [one for one in there if name.startswith("--") and (one.startswith(name) or name.startswith(one))]
+    near = near or difflib.get_close_matches(name, there, n=1, cutoff=0.75)
+    return f"no option {name}{f'; did you mean {near[0]}?' if near else ''}"

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from uvgen.cli.options import ANY_PATH, untrusted_option
+from uvgen.cli.progress import are, count
 from uvgen.cli.results import json_option, print_json
 from uvgen.storage.names import printable
 
@@ -36,12 +37,12 @@ def command(shards: Path, untrusted: bool, as_json: bool) -> None:
 def _lines(info: Any) -> list[tuple[str, str]]:
     build = info.config.build
     each = f", {info.size_bytes / info.samples / 1e3:.0f} kB per sample" if info.samples else ""
-    unfinished = f"; unfinished, {info.missing} are missing" if info.missing else ""
+    unfinished = f"; unfinished, {info.missing} {are(info.missing)} missing" if info.missing else ""
     maps = f"{build.uv_size} x {build.uv_size} texels, {build.posmap_dtype}" if build.maps == "stored" else "not stored"
     skipped = sum(info.skipped.values())
     lines = [
         ("data set", str(info.folder)),
-        ("samples", f"{info.samples} of {info.photographs} photographs{unfinished}"),
+        ("samples", f"{info.samples} of {count(info.photographs, 'photograph')}{unfinished}"),
         ("subsets", ", ".join(f"{name} {n}" for name, n in info.subsets.items())),
         ("size", f"{info.size_bytes / 1e6:.1f} MB in {info.shards} {'shard' if info.shards == 1 else 'shards'}{each}"),
         ("crops", f"{build.size} x {build.size} px, {build.image_codec}"),
@@ -51,12 +52,20 @@ def _lines(info: Any) -> list[tuple[str, str]]:
         ("made by", f"uvgen {info.uvgen}"),
     ]
     lines += _histogram(info.yaws)
-    lines.append(("labels", info.quality.summary() if info.quality is not None else "no annotations are stored"))
+    nme = "no annotations are stored" if info.quality is None else info.quality.summary().removeprefix("label NME: ")
+    lines.append(("label NME", nme))
     lines.append(("skipped", f"{skipped}" if skipped else "none"))
     lines += [("", f"{n} x {reason}") for reason, n in info.skipped.items()]
     lines.append(("splits", ", ".join(f"{name} {n}" for name, n in info.splits.items()) or "none"))
-    fields = [f"{name} {shape}" for name, (shape, _) in info.fields.items()]
+    fields = [f"{name} {_of_one(shape, dtype)}" for name, (shape, dtype) in info.fields.items()]
     return [*lines, ("fields", ", ".join(fields))]
+
+
+def _of_one(shape: Any, dtype: Any) -> str:
+    """What a field holds for one sample: its shape, or in a word that it is a number or a text."""
+    if shape:
+        return str(shape)
+    return "(text)" if dtype.kind == "S" else "(JPEG)" if dtype.kind == "O" else "(number)"
 
 
 def _augmented(config: Any) -> str:

@@ -4,6 +4,8 @@ import contextlib
 import importlib
 import io
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import click
@@ -51,7 +53,9 @@ class _LazyGroup(SpokenGroup):
             formatter.write_dl(list(_COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
-        anew = "--overwrite" in ctx.args
+        ctx.meta["uvgen.started"] = time.perf_counter()
+        ctx.meta["uvgen.arguments"] = arguments = list(ctx.args)
+        anew = "--overwrite" in arguments
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # a name that the terminal's encoding lacks is no reason to stop
                 stream.reconfigure(errors="backslashreplace")
@@ -68,9 +72,15 @@ class _LazyGroup(SpokenGroup):
             click.echo("uvgen: out of memory; fewer --workers need less", err=True)
             ctx.exit(1)
         except KeyboardInterrupt as error:
-            resumable = ctx.invoked_subcommand in _RESUMABLE
             again = "run the command again without --overwrite" if anew else "run the command again"
-            more = f"; what is finished is kept, {again} to go on" if resumable else ""
+            if ctx.invoked_subcommand == "report":
+                more = "; nothing of the report is kept, run the command again to make it"
+            elif ctx.invoked_subcommand not in _RESUMABLE:
+                more = ""
+            elif _nothing_written(ctx.meta["uvgen.arguments"]):
+                more = "; nothing is written yet"
+            else:
+                more = f"; what is finished is kept, {again} to go on"
             with contextlib.suppress(OSError):  # a terminal that was closed
                 click.echo(f"uvgen: interrupted{more}", err=True)
             ctx.exit(exit_status(error))
@@ -81,9 +91,27 @@ class _LazyGroup(SpokenGroup):
         if command is None or not isinstance(error, OutputError):
             return ""
         helpful = ("--out", "--overwrite") if isinstance(error, SettingsError) else ("--out",)
-        there = {name for param in command.params for name in param.opts}
+        commands = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
+        there = {name for one in commands for param in one.params for name in param.opts}
         named = [name for name in helpful if name in there]
         return f" ({', '.join(named)})" if named else ""
+
+
+def _nothing_written(arguments: list[str]) -> bool:
+    """Whether the command's output folder shows that it has not come to its first result."""
+    from uvgen.storage.files import draft_of
+
+    out = ""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if argument in ("-o", "--out"):
+            out = following
+        elif argument.startswith("--out="):
+            out = argument.removeprefix("--out=")
+    with contextlib.suppress(OSError):
+        places = [place for place in (Path(out), draft_of(Path(out))) if place.is_dir()] if out else []
+        names = {path.name for place in places for path in place.iterdir() if not path.name.startswith(".uvgen-tmp-")}
+        return bool(out) and not names - {"dataset.json", "constants.npz", "synth.json"}
+    return False
 
 
 @click.group("uvgen", cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

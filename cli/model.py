@@ -1,5 +1,6 @@
 """`uvgen model`: convert and inspect morphable models."""
 
+import re
 from pathlib import Path
 
 import click
@@ -35,10 +36,11 @@ def command() -> None:
 
 
 def _check_new(path: Path, overwrite: bool) -> None:
+    from uvgen.errors import SettingsError
     from uvgen.storage.files import check_file
 
-    if path.exists() and not overwrite:
-        raise click.UsageError(f"{path} exists; --overwrite replaces it")
+    if path.exists() and not path.is_dir() and not overwrite:
+        raise SettingsError(f"{path}: exists, expected a new file; choose another name, or overwrite it")
     check_file(path)
 
 
@@ -140,6 +142,7 @@ def info(file: Path | str, untrusted: bool, as_json: bool) -> None:
     import numpy as np
 
     from uvgen import build_atlas, load_model
+    from uvgen.errors import ModelError
     from uvgen.maps.atlas import CLOSURE, FILLED, MESH, hole_loops
     from uvgen.models.doubts import model_doubts
     from uvgen.models.morphable import REGIONS, hash_arrays
@@ -193,11 +196,12 @@ def info(file: Path | str, untrusted: bool, as_json: bool) -> None:
         return
     for key, value in rows.items():
         click.echo(printable(f"{key:<13} {value}"))
-    for name, digest in model.sources.items():
-        click.echo(printable(f"{'source':<13} {name}  {digest}"))
+    for name, digest in model.sources.items():  # a file and its hash, or what is said of a model without files
+        is_hash = re.fullmatch("[0-9a-f]{64}", digest) is not None
+        click.echo(printable(f"{'source':<13} {f'{name}  {digest}' if is_hash else digest}"))
     show_warnings(doubts)
     if hash_arrays(model) != model.content_sha256:
-        raise click.ClickException(f"{file}: the content does not have the hash written in it; convert the model again")
+        raise ModelError(f"{file}: the content does not have the hash written in it; convert the model again")
 
 
 @command.command("export", cls=GroupedCommand)

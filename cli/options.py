@@ -5,8 +5,28 @@ from typing import Any
 
 import click
 
-EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+class ExistingPath(click.Path):
+    """A file or a folder that is there; where it is not, that is a failure like others of files, not wrong usage."""
+
+    def __init__(self, *, folder: bool = False) -> None:
+        super().__init__(path_type=Path)
+        self._folder = folder
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from uvgen.errors import InputError
+        from uvgen.storage.folders import folder_kind
+
+        path, what = Path(value), "a folder" if self._folder else "a file"
+        of = f" for {param.opts[0]}" if isinstance(param, click.Option) else ""
+        if not path.exists():
+            raise InputError(f"{path}: no such {what[2:]}, expected {what}{of}")
+        if path.is_dir() != self._folder:
+            raise InputError(f"{path}: {folder_kind(path) if path.is_dir() else 'a file'}, expected {what}{of}")
+        return super().convert(value, param, ctx)
+
+
+EXISTING_FILE, EXISTING_FOLDER = ExistingPath(), ExistingPath(folder=True)
 ANY_PATH = click.Path(path_type=Path)
 
 
@@ -23,6 +43,10 @@ class ModelPath(click.ParamType):
         return "FILE|builtin"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from uvgen.errors import InputError
+
+        if value != "builtin" and not Path(value).exists():
+            raise InputError(f"{value}: no such file, expected a model's file or folder, or the word builtin")
         return value if value == "builtin" else EXISTING.convert(value, param, ctx)
 
 
@@ -62,15 +86,13 @@ def read_augmentation(preset: str, path: Path | None = None) -> Any:
         raise InputError(f"{path}: {error}") from error
 
 
-def read_names(path: Path) -> list[str]:
-    """The lines of a text file of sample names."""
+def check_maps(config: Any, model: Any, where: Path) -> None:
+    """Raise InputError where a data set of this configuration stores no maps, and no model makes them."""
+    from uvgen.datasets.open import makes_own_maps
     from uvgen.errors import InputError
-    from uvgen.storage.text import read_lines
 
-    try:
-        return read_lines(path, "one sample name a line")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}), expected one sample name a line") from error
+    if model is None and config.build.maps == "none" and not makes_own_maps(config):
+        raise InputError(f"{where}: stores no maps, expected --model with the file of {config.model}, which makes them")
 
 
 class GroupedCommand(click.Command):

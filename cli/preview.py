@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from uvgen.cli.options import ANY_PATH, MODEL, untrusted_option
-from uvgen.cli.progress import show_quality, show_warnings
+from uvgen.cli.options import ANY_PATH, MODEL, check_maps, untrusted_option
+from uvgen.cli.progress import are, count, reported, show_quality, show_warnings
 
 
 @click.command("preview")
@@ -47,21 +47,24 @@ def command(
     """
     from uvgen import open_shards, render_preview
     from uvgen.images.codecs import SUFFIXES
+    from uvgen.shards.index import Index, data_folder
     from uvgen.storage.files import check_file
 
     if out.suffix.lower() not in SUFFIXES:
         raise click.BadParameter(f"{out}: expected a name that ends in {' or '.join(SUFFIXES)}", param_hint="--out")
     check_file(out)
-    if model_path is None and open_shards(shards).config.build.maps == "none":
-        raise click.UsageError("missing --model: the set stores no maps, and its model makes them")
-    result = render_preview(
-        shards, out, n_samples, names=names, every=every, model=model_path, seed=seed, untrusted=untrusted
-    )
+    check_maps(open_shards(shards, untrusted=untrusted).config, model_path, shards)
+    if missing := Index.read(data_folder(shards)).missing:
+        click.echo(f"note: {shards} is unfinished, {count(missing, 'sample')} {are(missing)} missing", err=True)
+    with reported(quiet=quiet):
+        result = render_preview(
+            shards, out, n_samples, names=names, every=every, model=model_path, seed=seed, untrusted=untrusted
+        )
     for problem in result.problems:
         click.echo(problem, err=True)
     if result.quality is not None:
         show_warnings(result.quality.warnings)
     if not quiet:
         height, width = result.size
-        click.echo(f"{out}: {len(result.names)} of {result.samples} samples, {width} x {height} px")
+        click.echo(f"{out}: {len(result.names)} of {count(result.samples, 'sample')}, {width} x {height} px")
         show_quality(result.quality)

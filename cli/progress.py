@@ -13,6 +13,9 @@ import click
 from uvgen.cli.results import print_json
 from uvgen.storage.names import printable
 
+STARTED = "uvgen.started"
+"""Where the context of `uvgen` notes when the command began."""
+
 _SECONDS_BETWEEN_LINES = 5.0
 _SECONDS_BETWEEN_LOOKS = _SECONDS_OF_A_PHASE = 0.5
 _PHASE = "{desc} {elapsed}"
@@ -81,7 +84,7 @@ class Progress:
                 self._bar.set_description_str(self._what, refresh=False)
         if self._bar is not None:
             self._bar.n = self._done
-            self._bar.set_postfix_str(self._rate(), refresh=False)
+            self._bar.set_postfix_str(self._rate().removeprefix(", "), refresh=False)  # tqdm adds it
         self._check()
 
     def shard_finished(self, result: Any) -> None:
@@ -128,7 +131,8 @@ class Progress:
             return ""
         rate = (self._done - first) / seconds
         left = "" if self._total is None else f", {_clock((self._total - self._done) / rate)} left"
-        return f", {rate:.3g} samples/s{left}"
+        shown = f"{rate:,.0f}" if rate >= 99.5 else f"{rate:.3g}"
+        return f", {shown} samples/s{left}"
 
     def _say(self, line: str) -> None:
         self._spoke = time.perf_counter()
@@ -173,16 +177,28 @@ def finish(out: Path, result: Any, *, quiet: bool, verbose: bool, as_json: bool 
     elif not quiet:
         click.echo(
             f"{out}: {count(result.samples, 'sample')}, {len(result.skipped)} skipped, {result.size_bytes / 1e6:.1f} "
-            f"MB; this run {count(result.new_samples, 'sample')} in {result.seconds:.1f} s"
+            f"MB; this run {count(result.new_samples, 'sample')} in {waited(result.seconds):.1f} s"
         )
         show_quality(result.quality)
     if result.skipped:
         sys.exit(3)
 
 
+def waited(seconds: float) -> float:
+    """Seconds since the command began, its start included; `seconds` outside of a command."""
+    context = click.get_current_context(silent=True)
+    started = None if context is None else context.find_root().meta.get(STARTED)
+    return seconds if started is None else time.perf_counter() - started
+
+
 def count(n: int, what: str) -> str:
     """``1 sample``, ``2 samples``."""
     return f"{n} {what}{'' if n == 1 else 's'}"
+
+
+def are(n: int) -> str:
+    """The verb that goes with `count`."""
+    return "is" if n == 1 else "are"
 
 
 def show_quality(quality: Any) -> None:

@@ -9,10 +9,10 @@ from uvgen.cli.options import (
     EXISTING_FILE,
     MODEL,
     GroupedCommand,
+    check_maps,
     option,
     overwrite_option,
     quiet_option,
-    read_names,
     untrusted_option,
     workers_option,
 )
@@ -75,14 +75,16 @@ def command(
         raise click.UsageError("--all and --names exclude each other")
     check_report_folder(out, overwrite=overwrite)
     reader = open_shards(shards, untrusted=untrusted)
-    if model_path is None and reader.config.build.maps == "none":
-        raise click.UsageError("missing --model: the set stores no maps, and its model makes them")
+    check_maps(reader.config, model_path, shards)
+    if not quiet and names_path is None:
+        n_pages = len(reader) if all_samples else min(worst, len(reader))
+        click.echo(_about(n_pages, len(reader), workers or cores()), err=True)
     with reported(quiet=quiet):
         result = write_report(
             shards,
             out,
             worst=None if all_samples else worst,
-            names=None if names_path is None else read_names(names_path),
+            names=names_path,
             thumbnails=thumbnails,
             model=model_path,
             verify=verify,
@@ -100,3 +102,14 @@ def command(
         what = f"{count(result.samples, 'sample')}, {result.pages} with pages, {result.pictured} with thumbnails"
         click.echo(f"{result.page}: {what}, {result.size_bytes / 1e6:.1f} MB")
         show_quality(result.quality)
+
+
+_SECONDS_A_PAGE = 0.2  # of a core: 0.1 to 0.25 on the machines that were tried
+
+
+def _about(n_pages: int, n_samples: int, workers: int) -> str:
+    """How much will be drawn, and about how long that takes."""
+    seconds = n_pages * _SECONDS_A_PAGE / min(workers, max(n_pages // 16, 1))
+    long = f"about {seconds / 60:.0f} minutes" if seconds >= 90 else f"about {max(5, 5 * round(seconds / 5))} seconds"
+    fewer = "; --worst N draws fewer" if seconds >= 90 else ""
+    return f"drawing pages of {n_pages} of {count(n_samples, 'sample')}, {long} with {count(workers, 'worker')}{fewer}"

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from uvgen.cli.options import ANY_PATH, EXISTING_FILE, HOW_IT_RUNS, GroupedCommand, option, untrusted_option
-from uvgen.cli.progress import cores, finish, reported
+from uvgen.cli.progress import cores, count, finish, reported
 
 _WHICH, _RESULT, _RUN = "Which samples", "What comes out (one of them)", HOW_IT_RUNS
 
@@ -77,7 +77,10 @@ def choose(shards: Path, options: dict[str, Any], *, drop: bool) -> None:
         min_yaw_deg=options["min_yaw"], max_yaw_deg=options["max_yaw"], flipped=options["flipped"], **percents,
     )  # fmt: skip
     if chosen == Criteria():
-        raise click.UsageError("no criterion, expected one or more of those under “Which samples” in --help")
+        raise click.UsageError(
+            "no criterion, expected one or more of --list, --split, --subset, --min-nme, --max-nme, --min-yaw, "
+            "--max-yaw, --flipped and --not-flipped"
+        )
     names = select_names(
         shards, chosen, drop=drop, whole_photographs=options["whole_photographs"], untrusted=options["untrusted"]
     )
@@ -98,7 +101,7 @@ def _as_split(shards: Path, names: list[str], options: dict[str, Any], drop: boo
     path = data_folder(shards) / SPLITS
     write_splits(path, [Split(options["split_name"], tuple(names), made)], overwrite=options["overwrite"])
     if not options["quiet"]:
-        click.echo(f"{path}: {options['split_name']}, {len(names)} samples")
+        click.echo(f"{path}: {options['split_name']}, {count(len(names), 'sample')}")
 
 
 _CRITERIA = (
@@ -137,7 +140,7 @@ def _as_list(shards: Path, names: list[str], options: dict[str, Any], drop: bool
     with replaced_on_success(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
     if not options["quiet"]:
-        click.echo(f"{out}: {len(names)} names")
+        click.echo(f"{out}: {count(len(names), 'name')}")
 
 
 def _as_data_set(shards: Path, names: list[str], options: dict[str, Any], drop: bool) -> None:

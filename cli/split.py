@@ -1,11 +1,13 @@
 """`uvgen split`: parts such as train and val, by photographs."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import click
 
 from uvgen.cli.options import ANY_PATH
+from uvgen.cli.progress import count
 from uvgen.cli.results import json_option, print_json
 
 
@@ -23,10 +25,14 @@ class Fractions(click.ParamType):
             try:
                 fraction = float(number)
             except ValueError:
-                self.fail(f"{part!r}: expected NAME=FRACTION, such as train=0.9,val=0.1", param, ctx)
+                self.fail(f"{part}, expected NAME=FRACTION, such as train=0.9,val=0.1", param, ctx)
             if name.strip() in found:
                 self.fail(f"{name.strip()} is given twice", param, ctx)
+            if not 0 < fraction <= 1:
+                self.fail(f"{part}, expected a share above 0, up to 1", param, ctx)
             found[name.strip()] = fraction
+        if (total := math.fsum(found.values())) > 1 + 1e-9:
+            self.fail(f"{value}, which sum to {total:g}, expected 1, or less to leave samples out", param, ctx)
         return found
 
 
@@ -64,9 +70,11 @@ def command(
     if as_json:
         print_json(result.to_plain())
     elif not quiet:
-        what = "photographs" if by == "photograph" else "groups"
+        what = "photograph" if by == "photograph" else "group"
         for split in result.splits:
-            click.echo(f"{split.name}: {len(split.samples)} samples of {result.photographs[split.name]} {what}")
+            click.echo(
+                f"{split.name}: {count(len(split.samples), 'sample')} of {count(result.photographs[split.name], what)}"
+            )
         if result.left_out:
-            click.echo(f"in no part: {result.left_out} samples")
+            click.echo(f"in no part: {count(result.left_out, 'sample')}")
         click.echo(f"{result.path}: written")

@@ -15,7 +15,7 @@ from uvgen.cli.options import (
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, reported
+from uvgen.cli.progress import cores, reported, waited
 from uvgen.cli.progress import count as count_of
 from uvgen.cli.results import json_option, print_json
 
@@ -98,5 +98,5 @@ def command(
     elif not quiet:
         click.echo(
             f"{out}: {count_of(result.samples, 'sample')}; this run {count_of(result.new_samples, 'sample')} in "
-            f"{result.seconds:.1f} s"
+            f"{waited(result.seconds):.1f} s"
         )

@@ -94,7 +94,9 @@ def command(
     if result.quality is not None:
         show_warnings(result.quality.warnings)
     if not quiet and not as_json:
-        labels = "labels are those of their parameters" if model_path is not None else "labels not checked, see --model"
+        labels = "maps agree with their parameters" if model_path is not None else (
+            "maps were not compared with their parameters (--model does)"
+        )  # fmt: skip
         skipped = f", {result.skipped} {'was' if result.skipped == 1 else 'were'} skipped" if result.skipped else ""
         held = f"{count(result.samples, 'sample')} in {count(len(result.files), 'shard')}"
         click.echo(f"{shards}: {held} {'is' if result.samples == 1 else 'are'} sound{skipped}; {labels}")
@@ -112,3 +114,5 @@ def _repair(shards: Path, quiet: bool, **options: Any) -> None:
     if not quiet:
         for path in result.repaired:
             click.echo(f"{path}: made anew, as it was", err=True)
+        if not result.repaired and not result.problems:
+            click.echo(f"{shards}: nothing to repair", err=True)

@@ -10,11 +10,19 @@ run/splits.json. Where the shards have no maps, `PositionMapLayer` makes them of
 
 import argparse
 import itertools
+import os
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
+try:
+    import torch
+except ModuleNotFoundError:
+    sys.exit(
+        'PyTorch is missing: pip install "torch>=2.3" (CPU alone: --index-url https://download.pytorch.org/whl/cpu)'
+    )
 import numpy as np
-import torch
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
@@ -88,6 +96,7 @@ def draw(net: nn.Module, dataset: ShardDataset, layer: Any, device: str, path: P
 def train(options: argparse.Namespace) -> None:
     """Train, keep the best network, draw its predictions."""
     torch.manual_seed(0)
+    torch.set_num_threads(options.threads)
     device, layer = options.device, None
     options.out.mkdir(parents=True, exist_ok=True)
     train_part, val_part = parts(options.shards, options.split, options.val, options.out)
@@ -105,6 +114,7 @@ def train(options: argparse.Namespace) -> None:
     loader = DataLoader(dataset, size, sampler=sampler, drop_last=True, **loading)
     net, weight_mask = network().to(device), dataset.weight_mask.to(device)
     optimizer, losses, best = torch.optim.Adam(net.parameters(), lr=2e-3), [], float("inf")
+    began = said = time.perf_counter()
     for step, batch in enumerate(itertools.islice(endless(dataset, sampler, loader), options.steps), start=1):
         batch = on_device(batch, layer, device)
         loss = weighted_mse(predict(net, batch), batch["posmap"], weight_mask)
@@ -112,8 +122,11 @@ def train(options: argparse.Namespace) -> None:
         loss.backward()
         optimizer.step()
         losses.append(loss.detach())  # .item() each step would wait for the GPU
-        if step % 20 == 0 or step == options.steps:
-            print(f"step {step:4d}  weighted loss {losses[-1].item():.5f}", flush=True)
+        now = time.perf_counter()
+        if step % 20 == 0 or step == options.steps or now - said > 3:
+            each, said = (now - began) / step, now
+            times = f"{1000 * each:.0f} ms a step, {now - began:.0f} s, {each * (options.steps - step):.0f} s left"
+            print(f"step {step:4d}  weighted loss {losses[-1].item():.5f}  {times}", flush=True)
         if step % 100 == 0 or step == options.steps:
             errors = validate(net.eval(), val_set, layer, device)
             print(f"step {step:4d}  validation NME {errors.mean():.2%}", flush=True)
@@ -127,22 +140,32 @@ def train(options: argparse.Namespace) -> None:
     print(f"weighted loss fell {fell:.1f} fold from the first five steps to the last; best validation NME {best:.2%}")
 
 
+class Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """The description as it stands, and defaults."""
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("shards")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
+    parser.add_argument("shards", help="folder that `uvgen build` made")
     parser.add_argument("--out", type=Path, default=Path("run"), help="folder for the network and the picture")
-    parser.add_argument("--model", help="for shards without maps")
-    parser.add_argument("--split", help="part to train on")
-    parser.add_argument("--val", help="part to validate on")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    for name, value in (("--steps", 200), ("--batch", 8), ("--workers", 2)):
-        parser.add_argument(name, type=int, default=value)
-    parser.add_argument("--no-augmentation", action="store_true")
+    parser.add_argument("--model", help="file or the word builtin: makes the maps of shards without maps")
+    parser.add_argument("--split", help="part to train on; train, where the set has parts")
+    parser.add_argument("--val", help="part to validate on; val, where the set has parts")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, cuda:1")
+    threads = min(4, max(1, (os.cpu_count() or 1) - 2))  # workers need the others
+    for name, value, text in (
+        ("--steps", 200, "batches to train on"), ("--batch", 8, "samples in a batch"),
+        ("--workers", 2, "processes that read; 0 reads in this one"),
+        ("--threads", threads, "of PyTorch on the CPU; more gain little"),
+    ):  # fmt: skip
+        parser.add_argument(name, type=int, default=value, help=text)
+    parser.add_argument("--no-augmentation", action="store_true", help="train on the crops as they are")
     options = parser.parse_args()
     try:
         train(options)
     except uvgen.UvgenError as error:
-        parser.error(str(error))
+        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)  # without the usage: that is right
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -152,9 +152,6 @@ def test_build_bad_sample_with_on_error_fail_ends_the_run(run: Callable[..., Any
         (("--compression", "zip"), "--compression"),
         (("--convention", "prnet"), "--convention"),
         (("--on-error", "ignore"), "--on-error"),
-        (("--model", "nowhere.h5"), "nowhere.h5"),
-        (("--weights", "nowhere.png"), "nowhere.png"),
-        (("--list", "nowhere.txt"), "nowhere.txt"),
         (("--quiet", "--verbose"), "--quiet and --verbose"),
         (("--nonsense",), "--nonsense"),
     ],
@@ -166,6 +163,17 @@ def test_build_wrong_usage_exits_2_and_names_the_option(
     result = run(*options)
     assert result.exit_code == 2
     assert message in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", ["--data", "--model", "--weights", "--list", "--exclude"])
+def test_build_with_a_file_that_is_not_there_exits_1_and_names_it(
+    run: Callable[..., Any], tmp_path: Path, option: str
+) -> None:
+    result = run(option, "nowhere")
+    assert result.exit_code == 1 and result.stderr.count("\n") == 1
+    assert re.search("nowhere: (no such file, expected|cannot be read)", result.stderr)
+    assert option in ("--data", "--model") or f"for {option}" in result.stderr
     assert not (tmp_path / "out").exists()
 
 
@@ -249,7 +257,9 @@ def test_build_other_configuration_in_the_same_folder_is_refused(run: Callable[.
 
 
 def test_build_out_that_cannot_be_made_is_refused(run: Callable[..., Any], model_path: Path) -> None:
-    assert_refused(run("--out", model_path), "toy.h5: cannot be written", r"choose another folder \(--out\)")
+    assert_refused(
+        run("--out", model_path), "toy.h5: a file, expected a folder to make", r"choose another name \(--out\)"
+    )
     assert_refused(run("--out", model_path / "below"), "below: cannot be written", "choose another folder")
 
 
@@ -286,3 +296,49 @@ def test_build_out_without_space_ends_in_one_line_and_keeps_finished_shards(
     if limit > 100_000 and workers == 1:
         assert left == {"AFW-00000.h5"}
         assert verify_shards(out).problems == (f"{out}: unfinished, 5 samples are missing; run what made it again",)
+
+
+def test_build_of_a_subset_that_is_not_there_suggests_one_and_shows_no_cache_path(uvgen: Any, tmp_path: Path) -> None:
+    result = uvgen("build", "--subset", "ibug", "--out", tmp_path / "out", "--quiet")
+    assert result.exit_code == 1
+    assert result.stderr == "uvgen: the built-in sample set: no subset ibug with images; did you mean IBUG?\n"
+    result = uvgen("build", "--subset", "AFW", "--out", tmp_path / "out", "--quiet")
+    assert "the built-in sample set: no subset AFW with images; there are IBUG, IBUG_Flip" in result.stderr
+
+
+def test_build_with_other_samples_is_refused_before_any_is_read(
+    run: Callable[..., Any], tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run().exit_code == 0
+    monkeypatch.setattr("uvgen.datasets.build.survey_samples", lambda *_, **__: pytest.fail("samples were read"))
+    result = run("--limit", 3)
+    assert result.exit_code == 1 and "was made with 9 samples, now they are 3: another list, " in result.stderr
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_build_that_is_interrupted_says_whether_anything_is_kept(
+    run: Callable[..., Any], uvgen: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    from uvgen.datasets import record
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    if before:
+        monkeypatch.setattr("uvgen.datasets.build.survey_samples", interrupt)
+    else:
+        add, added = record._ShardRecord.add, []
+
+        def note(self: Any, result: Any) -> None:
+            if added:
+                raise KeyboardInterrupt
+            added.append(result)
+            add(self, result)
+
+        monkeypatch.setattr(record._ShardRecord, "add", note)
+    result = run("--shard-size", 2)
+    said = "nothing is written yet" if before else "what is finished is kept, run the command again to go on"
+    assert result.exit_code == 130 and result.stderr.endswith(f"uvgen: interrupted; {said}\n")
+    if not before:
+        shown = uvgen("preview", tmp_path / "out", "--out", tmp_path / "p.png")
+        assert shown.exit_code == 0 and "is unfinished, 7 samples are missing" in shown.stderr

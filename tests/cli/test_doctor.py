@@ -17,7 +17,10 @@ def test_doctor_of_the_machine_prints_facts_and_a_verdict(uvgen) -> None:
 def test_doctor_status_and_json_say_whether_there_are_errors(uvgen, tree, model_path, tmp_path) -> None:
     make(tree, model_path, tmp_path / "shards")
     sound = uvgen("doctor", tmp_path / "shards")
-    assert (sound.exit_code, sound.stdout) == (0, f"{tmp_path / 'shards'}: sound\n")
+    checked, verdict = sound.stdout.splitlines()
+    assert checked.startswith("checked: 9 samples in 6 shards, ") and checked.endswith("--deep reads all")
+    assert "model toy, label NME 1." in checked
+    assert (sound.exit_code, verdict) == (0, f"{tmp_path / 'shards'}: sound")
     assert uvgen("doctor", tmp_path / "shards", "--quiet").stdout == ""
     (tmp_path / "shards/IBUG-00000.h5").unlink()
     result = uvgen("doctor", tmp_path / "shards")
@@ -28,14 +31,30 @@ def test_doctor_status_and_json_say_whether_there_are_errors(uvgen, tree, model_
     content = json.loads(result.stdout)
     assert result.exit_code == 1 and content["sound"] is False and content["kind"] == "data set"
     assert [finding["code"] for finding in content["findings"]] == ["UV203"]
-    assert content["facts"]["packages"]["h5py"]
+    assert content["facts"]["packages"]["h5py"] and content["checked"]["shards"] == 6
 
 
 def test_doctor_explains_a_code(uvgen) -> None:
     result = uvgen("doctor", "--explain", "uv203")
     assert result.exit_code == 0 and result.stdout.startswith("UV203 (error): a shard is missing")
-    result = uvgen("doctor", "--explain", "UV999")
-    assert result.exit_code == 2 and "expected one of UV101" in result.stderr
+    assert uvgen("doctor", "--explain", "203").stdout == result.stdout
+    for code in ("UV999", "999", "none"):
+        result = uvgen("doctor", "--explain", code)
+        assert result.exit_code == 2 and f"{code}: no such code; codes go from UV101 to" in result.stderr
+        assert len(result.stderr) < 200
+    assert "did you mean UV2" in uvgen("doctor", "--explain", "UV2011").stderr
+
+
+def test_doctor_says_what_to_do_once_for_findings_of_one_kind(uvgen, tree) -> None:
+    for k in range(2):
+        (tree / f"AFW/AFW_00{k}_1_0.jpg").write_bytes(b"none")
+    lines = uvgen("doctor", tree).stdout.splitlines()
+    assert (
+        sum(line.startswith("UV306") for line in lines) == 1
+        and sum("skips such samples" in line for line in lines) == 1
+    )
+    assert sum("AFW_00" in line for line in lines) == 2
+    assert lines[-2] == "checked: 9 samples; --model also tries what `uvgen build` refuses"
 
 
 @pytest.mark.parametrize("path", ["missing", "missing/file.h5"])

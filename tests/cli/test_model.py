@@ -121,7 +121,9 @@ def test_convert_overwrites_only_when_told(uvgen: Any, files: Path, tmp_path: Pa
     out.write_text("precious")
     options = ("model", "convert", *distributed(files), "--out", out)
     result = uvgen(*options)
-    assert result.exit_code == 2 and "bfm.h5 exists; --overwrite replaces it" in result.stderr
+    assert (
+        result.exit_code == 1 and "bfm.h5: exists, expected a new file; choose another name, or overw" in result.stderr
+    )
     assert out.read_text() == "precious"
     assert uvgen(*options, "--overwrite").exit_code == 0
     assert load_model(out).n_vertices == 1681
@@ -160,9 +162,9 @@ def test_convert_to_a_name_of_another_format_exits_2(uvgen: Any, files: Path, tm
 
 
 @pytest.mark.parametrize("option", ["--bfm", "--face3d"])
-def test_convert_of_a_missing_file_exits_2_and_names_it(uvgen: Any, tmp_path: Path, option: str) -> None:
+def test_convert_of_a_missing_file_exits_1_and_names_it(uvgen: Any, tmp_path: Path, option: str) -> None:
     result = uvgen("model", "convert", option, tmp_path / "nowhere.mat", "--out", tmp_path / "bfm.h5")
-    assert result.exit_code == 2 and option in result.stderr and "nowhere.mat" in result.stderr
+    assert result.exit_code == 1 and option in result.stderr and "nowhere.mat: no such file" in result.stderr
 
 
 # Bad files: status 1, one line, nothing written
@@ -300,9 +302,9 @@ def test_info_of_no_model_is_refused(uvgen: Any, tmp_path: Path, content: bytes)
     assert re.fullmatch(r"uvgen: .*bfm\.h5: not a readable model file .*\n", result.stderr), result.stderr
 
 
-def test_info_of_a_missing_file_exits_2(uvgen: Any) -> None:
+def test_info_of_a_missing_file_exits_1(uvgen: Any) -> None:
     result = uvgen("model", "info", "nowhere.h5")
-    assert result.exit_code == 2 and "nowhere.h5" in result.stderr
+    assert result.exit_code == 1 and "nowhere.h5: no such file, expected a model file" in result.stderr
 
 
 # Models of other kinds

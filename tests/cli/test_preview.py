@@ -85,8 +85,8 @@ def test_preview_with_another_model_prints_it(uvgen: Any, shards: Path, tmp_path
     (["--out", "a.png", "--samples", "25"], 2, "--samples"),
     (["--out", "a.png", "--every", "0"], 2, "--every"),
     ([], 2, "--out"),
-    (["--out", "a.png", "--name", "nobody"], 1, "no sample 'nobody'"),
-    (["--out", "a.png", "--model", "missing.h5"], 2, "missing.h5"),
+    (["--out", "a.png", "--name", "nobody"], 1, "no sample nobody; names look like"),
+    (["--out", "a.png", "--model", "missing.h5"], 1, "missing.h5: no such file"),
 ])  # fmt: skip
 def test_preview_with_bad_arguments_says_which(
     uvgen: Any, shards: Path, tmp_path: Path, monkeypatch: Any, arguments: list[str], status: int, message: str
@@ -101,7 +101,7 @@ def test_preview_with_bad_arguments_says_which(
 def test_preview_of_a_set_without_maps_takes_them_from_the_model(uvgen: Any, model_path: Path, tmp_path: Path) -> None:
     make(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "shards", dataclasses.replace(SMALL, maps="none"))
     result = uvgen("preview", tmp_path / "shards", "--out", tmp_path / "a.png")
-    assert result.exit_code == 2 and "stores no maps" in result.stderr and "--model" in result.stderr
+    assert result.exit_code == 1 and "stores no maps" in result.stderr and "--model" in result.stderr
     result = uvgen("preview", tmp_path / "shards", "--out", tmp_path / "a.png", "--model", model_path)
     assert (result.exit_code, result.stderr) == (0, "")
 

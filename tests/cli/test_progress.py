@@ -135,6 +135,22 @@ def test_lines_name_a_phase_that_takes_long_and_count_with_a_rate_without_the_st
         assert stream.getvalue().splitlines()[-1] == "comparing labels with annotations ..."
 
 
+def test_rates_of_thousands_are_whole_numbers_and_a_bar_has_single_commas(clock, monkeypatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stderr", stream)
+    display = Progress(lambda: None, quiet=False, verbose=False)
+    with closing(display):
+        display.begin("building", 2000, "starting")
+        display.advance(10)
+        clock.now += 1
+        display.advance(1190)
+        display.look()
+    text = re.sub(r"\s+", " ", stream.getvalue())
+    assert "1200 of 2000 samples" in text and ", 1,190 samples/s, 0:01 left" in text
+    assert ", ," not in text and ",," not in text and "e+" not in text
+
+
 def test_progress_asks_whether_to_stop_whenever_it_hears_something() -> None:
     asked = itertools.count()
     display = Progress(lambda: next(asked), quiet=True, verbose=False)
@@ -161,16 +177,50 @@ def test_count_has_the_plural() -> None:
 
 def test_misspelled_commands_and_options_are_answered_in_one_line(uvgen) -> None:
     for arguments, message in (
-        (("biuld",), "uvgen: no command 'biuld'; did you mean build? (see `uvgen --help`)\n"),
-        (("model", "inf"), "uvgen: no command 'inf'; did you mean info? (see `uvgen model --help`)\n"),
+        (("biuld",), "uvgen: no command 'biuld'; did you mean build? see `uvgen --help`\n"),
+        (("model", "inf"), "uvgen: no command 'inf'; did you mean info? see `uvgen model --help`\n"),
         (("zzz",), "uvgen: no command 'zzz'; expected one of augment, build, "),
-        (("build", "--overwritte"), "uvgen: no such option '--overwritte'"),
-        (("build", "--out", "x", "--size", "huge"), "uvgen: invalid value for '--size': 'huge' is not a valid integer"),
+        (
+            ("build", "--overwritte"),
+            "uvgen: no option --overwritte; did you mean --overwrite? see `uvgen build --help`\n",
+        ),
+        (("build", "--out", "x", "--size", "huge"), "uvgen: --size: huge, expected a whole number from 16 to 4096; "),
     ):
         result = uvgen(*arguments)
         assert result.exit_code == 2 and result.stderr.startswith(message), result.stderr
         assert result.stdout == "" and result.stderr.count("\n") == 1
-    assert re.search("[Dd]id you mean .*--overwrite'", uvgen("build", "--overwritte").stderr)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("build", "--subsets", "IBUG"), "no option --subsets; did you mean --subset? see `uvgen build --help`"),
+        (("build", "--nonsense"), "no option --nonsense; see `uvgen build --help`"),
+        (("build",), "missing --out (folder for the shards and dataset.json); see `uvgen build --help`"),
+        (("build", "--out"), "--out: expected an argument"),
+        (("build", "-o", "x", "--limit", "0"), "--limit: 0, expected a whole number of 1 or more; see"),
+        (("build", "-o", "x", "--limit", "3k"), "--limit: 3k, expected a whole number of 1 or more; see"),
+        (("build", "-o", "x", "--timeout", "0"), "--timeout: 0.0, expected a number above 0; see"),
+        (("build", "-o", "x", "--jitter", "2"), "--jitter: 2.0, expected a number from 0 and below 1; see"),
+        (("synth", "-o", "x", "--count", "1", "--seed", "a"), "--seed: a, expected a whole number; see"),
+        (("export", "a", "--to", "b", "-o", "c"), "--to: b, expected one of webdataset, npy, prnet; see"),
+        (("info",), "missing SHARDS; see `uvgen info --help`"),
+        (("version",), "no command 'version'; did you mean --version? see `uvgen --help`"),
+        (("help",), "no command 'help'; did you mean --help? see `uvgen --help`"),
+    ],
+    ids=str,
+)
+def test_wrong_usage_says_the_option_what_was_found_and_what_was_expected(uvgen, arguments, message) -> None:
+    result = uvgen(*arguments)
+    assert result.exit_code == 2 and result.stdout == ""
+    assert result.stderr.startswith(f"uvgen: {message}") and result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [(), ("model",)])
+def test_group_alone_prints_its_help_as_it_is_and_exits_2(uvgen, arguments) -> None:
+    result = uvgen(*arguments)
+    assert result.exit_code == 2 and result.stdout == ""
+    assert result.stderr == uvgen(*arguments, "--help").stdout and result.stderr.count("\n") > 10
 
 
 def test_help_names_every_command_of_a_group_in_whole_sentences(uvgen) -> None:

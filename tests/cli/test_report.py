@@ -54,8 +54,8 @@ def test_report_where_one_is_asks_for_overwrite(uvgen: Any, shards: Path, tmp_pa
     ([], 2, "--out"),
     (["--out", "r", "--worst", "-1"], 2, "--worst"),
     (["--out", "r", "--all", "--names", "names.txt"], 2, "--all and --names exclude each other"),
-    (["--out", "r", "--names", "nowhere.txt"], 2, "nowhere.txt"),
-    (["--out", "r", "--names", "names.txt"], 1, "1 listed samples are not there, first nobody"),
+    (["--out", "r", "--names", "nowhere.txt"], 1, "nowhere.txt: no such file, expected a file for --names"),
+    (["--out", "r", "--names", "names.txt"], 1, "names.txt: 1 listed sample is not there, first nobody"),
     (["--out", "r", "--model", "builtin"], 1, "not the model of"),
     (["--out", "names.txt"], 1, r"not empty, expected a new folder.*\(--out"),
 ])  # fmt: skip
@@ -73,7 +73,7 @@ def test_report_with_bad_arguments_says_which(
 def test_report_of_a_set_without_maps_takes_them_from_the_model(uvgen: Any, model_path: Path, tmp_path: Path) -> None:
     make(write_tree(tmp_path / "300W_LP", 1), model_path, tmp_path / "shards", dataclasses.replace(SMALL, maps="none"))
     result = uvgen("report", tmp_path / "shards", "--out", tmp_path / "report")
-    assert result.exit_code == 2 and "missing --model" in result.stderr
+    assert result.exit_code == 1 and "stores no maps, expected --model with the file of toy" in result.stderr
     arguments = ("--model", model_path, "--workers", 1, "--quiet")
     assert uvgen("report", tmp_path / "shards", "--out", tmp_path / "report", *arguments).exit_code == 0
 
@@ -106,7 +106,7 @@ def test_build_leaves_excluded_samples_out_and_resumes_with_the_same_list_alone(
     names = open_shards(tmp_path / "shards").names
     assert len(names) == 7 and not {"AFW/AFW_001_1_0", "IBUG/IBUG_002_1_0"} & set(names)
     assert "0 samples in" in uvgen(*arguments, "--exclude", tmp_path / "bad.txt").stdout
-    assert "samples = 7, now it is 9" in uvgen(*arguments).stderr
+    assert "made with 7 samples, now they are 9: another list, exclusions" in uvgen(*arguments).stderr
     (tmp_path / "bad.txt").write_text("AFW/nobody\n")
     result = uvgen(*arguments, "--exclude", tmp_path / "bad.txt", "--overwrite")
-    assert result.exit_code == 1 and "1 listed samples are not there, first AFW/nobody" in result.stderr
+    assert result.exit_code == 1 and "1 listed sample is not there, first AFW/nobody" in result.stderr

@@ -1,12 +1,14 @@
 """The commands `uvgen split`, `select`, `drop`, `merge` and `info`."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+import scipy.io as sio
 from support.builds import make
-from support.toy import write_tree
+from support.toy import parameters, write_sample, write_tree
 
 from uvgen import open_shards
 from uvgen.samples.find import source_photograph
@@ -45,11 +47,12 @@ def test_split_json_is_one_object_on_stdout(uvgen, shards) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["--fractions", "train"], 2, "'train': expected NAME=FRACTION"),
+        (["--fractions", "train"], 2, "--fractions: train, expected NAME=FRACTION"),
         (["--fractions", "a=0.5,a=0.5"], 2, "a is given twice"),
-        (["--fractions", "a=1.5"], 1, "a = 1.5, expected a share above 0, up to 1"),
+        (["--fractions", "a=1.5"], 2, "--fractions: a=1.5, expected a share above 0, up to 1"),
+        (["--fractions", "a=0.8,b=0.4"], 2, "a=0.8,b=0.4, which sum to 1.2, expected 1, or less"),
         (["--fractions", "a=0.5", "--by", "("], 1, "by: '('"),
-        ([], 2, "missing option '--fractions'"),
+        ([], 2, "missing --fractions"),
     ],
 )
 def test_split_with_wrong_options_says_what_is_expected(uvgen, shards, arguments, status, message) -> None:
@@ -129,7 +132,7 @@ def test_merge_puts_sets_together(uvgen, tmp_path, model_path) -> None:
     result = uvgen("merge", tmp_path / "AFW", tmp_path / "AFW", "--out", tmp_path / "twice")
     assert result.exit_code == 1 and "in two of the data sets" in result.stderr
     result = uvgen("merge", "--out", tmp_path / "none")
-    assert result.exit_code == 2 and "missing argument 'SHARDS...'" in result.stderr
+    assert result.exit_code == 2 and "missing SHARDS; see" in result.stderr
 
 
 def test_info_says_what_a_set_holds(uvgen, shards) -> None:
@@ -138,7 +141,7 @@ def test_info_says_what_a_set_holds(uvgen, shards) -> None:
     assert result.exit_code == 0, result.output
     text = " ".join(result.stdout.split())
     for part in ("9 of 6 photographs", "AFW 3, IBUG 3, IBUG_Flip 3", "6 shards", "32 x 32 px, raw",
-                 "48 x 48 texels, uint16", "model toy", "augmented no", "label NME: median", "skipped none",
+                 "48 x 48 texels, uint16", "model toy", "augmented no", "label NME median", "skipped none",
                  "train ", "posmap (48, 48, 3)"):  # fmt: skip
         assert part in text, part
 
@@ -159,3 +162,45 @@ def test_info_json_holds_the_same_and_counts_yaws_and_reasons(uvgen, tree, model
 def test_info_of_another_folder_says_what_is_expected(uvgen, tmp_path) -> None:
     result = uvgen("info", tmp_path)
     assert result.exit_code == 1 and "expected a folder that `uvgen build` made" in result.stderr
+
+
+def test_select_by_label_nme_of_a_set_without_annotations_says_why_none_is_chosen(uvgen, tmp_path, model_path) -> None:
+    for k in range(3):
+        content = {key: value for key, value in parameters(k).items() if key.endswith("_Para")}
+        write_sample(tmp_path / "data", f"a{k}", k)
+        sio.savemat(tmp_path / f"data/a{k}.mat", content)
+    make(tmp_path / "data", model_path, tmp_path / "out")
+    result = uvgen("select", tmp_path / "out", "--max-nme", 5, "--out", "-")
+    assert result.exit_code == 1 and "none of 3 samples has a label NME, their files hold no landmarks" in result.stderr
+    result = uvgen("select", tmp_path / "out", "--out", "-")
+    assert result.exit_code == 2 and "no criterion, expected one or more of --list, --split" in result.stderr
+
+
+def test_list_is_named_with_the_sample_that_was_meant(uvgen, shards, tmp_path) -> None:
+    path = tmp_path / "bad.txt"
+    for text, message in (
+        (
+            "IBUG_001_1_0\n",
+            "1 listed sample is not there, first IBUG_001_1_0; did you mean IBUG/IBUG_001_1_0 or IBUG_Fli",
+        ),
+        ("AFW/AFW_001_1_9\nnobody\n", "2 listed samples are not there, first AFW/AFW_001_1_9; did you mean AFW/AFW_00"),
+        ("# none\n", "names none, expected one or more"),
+    ):
+        path.write_text(text)
+        for arguments in (
+            ("merge", shards, "--list", path, "--out", tmp_path / "out"),
+            ("select", shards, "--list", path, "--out", "-"),
+            ("export", shards, "--list", path, "--to", "npy", "--out", tmp_path / "out"),
+            ("report", shards, "--names", path, "--out", tmp_path / "out"),
+        ):
+            result = uvgen(*arguments)
+            assert result.exit_code == 1 and f"{path}: {message}" in result.stderr, result.stderr
+
+
+def test_info_shows_empty_yaw_bins_and_says_what_has_no_shape(uvgen, tmp_path, model_path) -> None:
+    for k, yaw in enumerate((-0.7, -0.7, 0.7)):
+        write_sample(tmp_path / "data", f"a{k}", k, **parameters(k, yaw=yaw))
+    make(tmp_path / "data", model_path, tmp_path / "out")
+    text = uvgen("info", tmp_path / "out").stdout
+    assert re.search(r"-15 to   \+0  0\n", text) and "label_nme (number)" in text and " name (text)" in text
+    assert text.count("label NME") == 1

@@ -80,7 +80,7 @@ def test_synth_overwrite_starts_anew(uvgen: Uvgen, tmp_path: Path) -> None:
 
 def test_synth_without_the_model_file_fails(uvgen: Uvgen, tmp_path: Path) -> None:
     result = uvgen("synth", "--count", 1, "--model", tmp_path / "none.h5", "--out", tmp_path / "out")
-    assert result.exit_code == 2 and "none.h5' does not exist" in result.stderr
+    assert result.exit_code == 1 and "none.h5: no such file, expected a model" in result.stderr
     assert not (tmp_path / "out").exists()
 
 

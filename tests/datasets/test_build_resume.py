@@ -215,10 +215,10 @@ def test_build_with_other_samples_is_refused(built: tuple[Path, Path], model_pat
     tree, out = built
     samples = find_samples(tree)
     if change == "fewer":
-        samples, message = samples[:-1], "samples = 9, now it is 8"
+        samples, message = samples[:-1], "made with 9 samples, now they are 8"
     else:
         samples[-1] = dataclasses.replace(samples[-1], name="IBUG_Flip/somebody else")
-        message = "list of samples"
+        message = "other samples of the same number"
     before = file_hashes(out)
     with pytest.raises(DatasetError, match=message):
         build_shards(samples, out, model=load_model(model_path), config=SMALL, root=tree)

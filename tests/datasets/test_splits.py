@@ -194,7 +194,7 @@ def test_open_shards_takes_names_and_list_files(built, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"names": ["nobody"]}, "1 listed samples are not there, first nobody; names look like IBUG/"),
+        ({"names": ["nobody"]}, "1 listed sample is not there, first nobody; names look like IBUG/"),
         ({"names": []}, "names none"),
         ({"names": "missing.txt"}, "missing.txt: cannot be read"),
         ({"split": "train"}, "splits.json: no such file, expected the splits that `uvgen split` wrote"),

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.builds import SMALL, edit_index, make
-from support.toy import face3d_files, picture, toy_model, write_bfm_files, write_sample
+from support.toy import annotation, face3d_files, parameters, picture, toy_model, write_bfm_files, write_sample
 
 from uvgen import augment_shards, diagnose, open_shards, save_model, split_shards
 from uvgen.doctor import machine
 from uvgen.doctor.checks import CHECKS
 from uvgen.doctor.machine import check_machine
 from uvgen.errors import InputError
+from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.models.morphable import make_model
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +50,7 @@ def test_sound_things_have_no_errors_and_no_warnings(shards, tree, model_path) -
         for deep in (False, True):
             found = diagnose(path, model=model, deep=deep)
             assert found.findings == (), path
-            assert found.sound and found.verdict == f"{path}: sound"
+            assert found.sound and found.verdict == f"{path}: sound" and found.checked["deep"] is deep
 
 
 def test_machine_facts_name_versions_and_sizes() -> None:
@@ -233,6 +234,77 @@ def test_samples_of_another_model_are_found_with_the_model(tree, tmp_path) -> No
     save_model(small, tmp_path / "small.h5")
     assert codes(tree) == set()
     assert codes(tree, model=tmp_path / "small.h5") == {"UV306"}
+
+
+def test_data_set_of_another_model_is_told_so_and_what_else_it_is(shards, tmp_path) -> None:
+    for deep in (False, True):
+        found = diagnose(shards, model="builtin", deep=deep)
+        (finding,) = found.findings
+        assert finding.code == "UV214" and f"not the model of {shards}" in finding.text
+        assert found.checked["samples"] == 8 and found.checked["compared_with_model"] is False
+
+
+def bad_samples(tree: Path) -> None:
+    """One sample each that a build skips, of 40."""
+    for k in range(40):
+        write_sample(tree / "AFW", f"AFW_{k:03d}_1_0", seed=k)
+    pose = parameters(3)["Pose_Para"]
+    write_sample(
+        tree / "AFW", "AFW_003_1_0", 3, Pose_Para=pose * [57.3, 57.3, 57.3, 1, 1, 1, 1] + [0, 90, 0, 0, 0, 0, 0]
+    )
+    write_sample(tree / "AFW", "AFW_011_1_0", 11, Shape_Para=np.zeros((3, 1)))
+    write_sample(tree / "AFW", "AFW_021_1_0", 21, Pose_Para=pose * [1, 1, 1, 1, 1, 1, 1e6])
+    write_sample(tree / "AFW", "AFW_033_1_0", 33, Pose_Para=pose + [0, 0, 0, 900, 0, 0, 0])
+
+
+def test_samples_that_a_build_skips_are_found_deeply_each_with_the_reason_of_the_build(model_path, tmp_path) -> None:
+    bad_samples(tmp_path / "tree")
+    found = diagnose(tmp_path / "tree", model=model_path, deep=True)
+    texts = [finding.text for finding in found.findings if finding.code == "UV306"]
+    skipped = make(tmp_path / "tree", model_path, tmp_path / "out").skipped
+    assert len(skipped) == 4 and texts == [skip.reason for skip in skipped]
+    assert found.checked["read"] == 40 and not found.sound
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_samples_whose_labels_would_be_far_are_told_so_as_by_a_build(model_path, tmp_path, deep) -> None:
+    for k in range(20):
+        content = parameters(k, yaw=0.2)
+        mirrored = annotation(content)[:, LANDMARK_MIRROR]
+        write_sample(tmp_path / "tree/AFW", f"AFW_{k:03d}_1_0", k, **{**content, "pt2d": mirrored})
+    found = diagnose(tmp_path / "tree", model=model_path, deep=deep)
+    (finding,) = found.findings
+    assert finding.code == "UV308" and "left and right landmarks are exchanged" in finding.text
+    assert found.checked["label_nme"] > 0.05 and found.verdict.endswith(": no errors, 1 warning")
+
+
+def test_one_annotation_of_all_turned_versions_is_a_note_of_its_own(model_path, tmp_path) -> None:
+    for photograph in range(40):
+        first = parameters(photograph, yaw=0.0)
+        for step, yaw in enumerate((0.0, 0.5)):
+            content = {**parameters(photograph, yaw=yaw), "pt2d": annotation(first)}
+            write_sample(tmp_path / "tree/AFW", f"AFW_{photograph}_1_{step}", photograph, **content)
+    assert (
+        codes(tmp_path / "tree", model=model_path) == codes(tmp_path / "tree", model=model_path, deep=True) == {"UV309"}
+    )
+    make(tmp_path / "tree", model_path, tmp_path / "out")
+    assert codes(tmp_path / "out") == codes(tmp_path / "out", model=model_path) == {"UV215"}
+
+
+def test_many_findings_of_one_kind_are_counted_and_paths_are_as_they_were_given(tmp_path, monkeypatch) -> None:
+    for k in range(15):
+        write_sample(tmp_path / "tree/AFW", f"AFW_{k:03d}_1_0", seed=k)
+        (tmp_path / f"tree/AFW/AFW_{k:03d}_1_0.jpg").write_bytes(b"none")
+    monkeypatch.chdir(tmp_path)
+    texts = [finding.text for finding in diagnose("tree", deep=True).findings]
+    assert len(texts) == 11 and texts[-1] == "and 5 more"
+    assert all(text.startswith("tree/AFW/AFW_0") for text in texts[:-1])
+
+
+def test_folder_that_is_neither_is_told_what_it_is(tmp_path, model_path) -> None:
+    shutil.copy(model_path, tmp_path / "bfm.h5")
+    (finding,) = diagnose(tmp_path).findings
+    assert finding.code == "UV301" and "a folder of models" in finding.text
 
 
 def test_samples_of_which_one_is_bad_are_found_deeply(tmp_path) -> None:

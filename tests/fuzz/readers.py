@@ -32,7 +32,6 @@ from uvgen.cli.options import read_augmentation
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.splits import SPLITS, Split, read_splits, write_splits
 from uvgen.errors import UvgenError
-from uvgen.fitting.folder import FIT_INDEX
 from uvgen.fitting.folder import _read_index as _read_fit_index
 from uvgen.images.codecs import decode_jpeg, encode_jpeg
 from uvgen.maps.mask_files import read_weights
@@ -52,6 +51,7 @@ from uvgen.samples.parameter_list import read_vector
 from uvgen.samples.read import EXTRAS, read_annotation, read_image
 from uvgen.shards.constants import CONSTANTS, constants_bytes, read_constants
 from uvgen.shards.index import DATASET_INDEX, Index
+from uvgen.storage.folders import FIT_INDEX
 from uvgen.storage.kinds import describe_file
 from uvgen.storage.pickles import load_plain_pickle
 from uvgen.storage.text import read_lines

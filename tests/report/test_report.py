@@ -410,7 +410,7 @@ def test_report_that_another_process_makes_is_refused(shards: Path, tmp_path: Pa
     ({"worst": -1}, InputError, "worst: -1"),
     ({"worst": 1.5}, InputError, "worst: 1.5"),
     ({"workers": 0}, InputError, "workers: 0"),
-    ({"names": ["AFW/nobody"]}, InputError, "1 listed samples are not there, first AFW/nobody"),
+    ({"names": ["AFW/nobody"]}, InputError, "1 listed sample is not there, first AFW/nobody"),
     ({"names": []}, InputError, "names none"),
     ({"model": "builtin"}, ModelError, "not the model of"),
 ])  # fmt: skip

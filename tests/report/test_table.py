@@ -99,7 +99,7 @@ def test_excluded_samples_are_not_built(tree: Path, model_path: Path, tmp_path: 
     bad = ["AFW/AFW_001_1_0", "IBUG/IBUG_002_1_0.jpg"]
     result = build_shards(tree, tmp_path / "shards", exclude=bad, **options)
     assert result.samples == 7 and not set(open_shards(tmp_path / "shards").names) & {"AFW/AFW_001_1_0", bad[1][:-4]}
-    with pytest.raises(SettingsError, match="samples = 7, now it is 9"):
+    with pytest.raises(SettingsError, match="made with 7 samples, now they are 9: another list, exclusions"):
         build_shards(tree, tmp_path / "shards", **options)
 
 

@@ -127,7 +127,7 @@ def test_exclude_samples_leaves_what_select_samples_does_not_take(tree: Path) ->
         assert sorted([*names(kept), *names(select_samples(samples, wanted))]) == names(samples)
         assert names(kept) == [name for name in names(samples) if name in names(kept)]
     assert exclude_samples(samples, ["# nothing"]) == samples
-    with pytest.raises(InputError, match=r"1 listed samples are not there, first AFW/nobody"):
+    with pytest.raises(InputError, match=r"1 listed sample is not there, first AFW/nobody"):
         exclude_samples(samples, ["AFW/nobody", "AFW/AFW_000_1_0"])
     with pytest.raises(InputError, match="all 9 samples are excluded"):
         exclude_samples(samples, names(samples))

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.made_with import model_of_samples
 from uvgen.datasets.plan import ShardTask, plan_shards
-from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards
+from uvgen.datasets.record import BuildResult, ShardResult, check_begun, check_output, make_shards
 from uvgen.datasets.survey import survey_samples
 from uvgen.datasets.worker import BuildJob
 from uvgen.errors import InputError
@@ -131,6 +131,8 @@ def build_shards(
     samples = samples[:limit]
     if out.exists() and root.exists() and out.samefile(root):
         raise InputError(f"{out}: holds the samples, expected another folder for the shards")
+    if not overwrite:
+        check_begun(out, config, model, describe_plan(samples, config.copies))
     with same_workers(workers, timeout):
         survey = survey_samples(samples, model, config, workers=workers, retries=retries, timeout=timeout)
         begin("laying out the map")

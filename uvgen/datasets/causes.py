@@ -14,6 +14,9 @@ _CROPPED = "faces are shifted or of another size: were the images cropped or res
 _EXPLAINS = 0.5  # a change that leaves more than this share of the error explains nothing
 _FITS = 0.25  # a shift and a scale of each face leave less than this, where they are all that is wrong
 _SMALL = 0.05
+_MOST = 2 / 3  # of the samples that are apart: what explains fewer of them is no cause common to them
+_NEARLY_ALL = 0.9  # likewise, for a shift and a scale of each face, which fit much that is wrong otherwise
+_OTHER_BASES = "another model than {}: without them labels are closer"
 _SEVERAL = 3  # samples: a shift and a scale bring any single face near
 _WORSE_THAN_MEAN = 0.9  # the mean face is closer by a tenth: the parameters make it worse
 
@@ -38,11 +41,16 @@ class Cause(NamedTuple):
     nme: float
     of_bases: bool
 
+    def __str__(self) -> str:
+        """The cause with what it makes of the error, and what to do where the text does not say that."""
+        advice = "; use the model that the parameters were fitted with" if self.of_bases else ""
+        return f"{self.text} (label NME {self.nme:.2%} instead of {self.nme_now:.2%}){advice}"
+
 
 def find_cause(
     rows: Mapping[str, Any], points: Points, annotated: Points, model: MorphableModel | None, convention: str
 ) -> Cause:
-    """The single change that brings labels closest to annotations.
+    """The single change that brings labels closest to annotations, where it does so for most of the samples.
 
     Parameters
     ----------
@@ -59,25 +67,36 @@ def find_cause(
     -------
     Cause
     """
+    before = label_nme(points, annotated)[0]
     now = _median_nme(points, annotated)
-    tried = {text: _median_nme(moved, annotated) for text, moved in _moved(rows, points, annotated).items()}
-    bases: dict[str, float] = {}
+
+    def explains(changed: Points, share: float, most: float) -> bool:
+        """Whether a change leaves less than this share of the error, of that many of the samples at least."""
+        known = np.isfinite(before)
+        better = label_nme(changed, annotated)[0][known] < share * before[known]
+        return bool(len(better)) and float(better.mean()) >= most
+
+    changes, without = _moved(rows, points, annotated), dict[str, Points]()
     if model is not None:
-        tried |= {t: _median_nme(p, annotated) for t, p in _other_parameters(rows, model, convention).items()}
-        bases = {t: _median_nme(p, annotated) for t, p in _without_parameters(rows, model, convention).items()}
-    fitted = _median_nme(_fitted(points, annotated), annotated)
+        changes |= _other_parameters(rows, model, convention)
+        without = _without_parameters(rows, model, convention)
+    tried = {text: _median_nme(moved, annotated) for text, moved in changes.items()}
+    bases = {text: _median_nme(moved, annotated) for text, moved in without.items()}
+    in_place = _fitted(points, annotated)
+    fitted = _median_nme(in_place, annotated)
     best = min(tried, key=lambda text: tried[text])
     other_fit = fitted < _EXPLAINS * tried[best] and tried[best] > _SMALL
-    if tried[best] < _EXPLAINS * now and not other_fit:
+    if tried[best] < _EXPLAINS * now and not other_fit and explains(changes[best], _EXPLAINS, _MOST):
         return Cause(best, now, tried[best], False)
     closest = min(bases, key=lambda text: bases[text]) if bases else ""
     if (
         len(points) >= _SEVERAL
         and fitted < min(_FITS * now, _SMALL)
         and (not bases or fitted < _EXPLAINS * bases[closest])
+        and explains(in_place, _FITS, _NEARLY_ALL)
     ):
         return Cause(_CROPPED, now, fitted, False)
-    if bases and bases[closest] < _WORSE_THAN_MEAN * now:
+    if bases and bases[closest] < _WORSE_THAN_MEAN * now and explains(without[closest], 1, _MOST):
         return Cause(closest, now, bases[closest], True)
     return Cause("", now, now, False)
 
@@ -155,13 +174,12 @@ def _other_parameters(rows: Mapping[str, Any], model: MorphableModel, convention
 def _without_parameters(rows: Mapping[str, Any], model: MorphableModel, convention: str) -> dict[str, Points]:
     """Faces without what the bases do: closer only where the parameters belong to other bases."""
     none = {name: np.zeros_like(rows[name]) for name in ("shape", "expression")}
-    advice = f"use the model that the parameters were fitted with; {model.name} is another"
     return {
-        f"the parameters belong to another model's bases, without them labels are closer: {advice}":
+        f"the parameters belong to {_OTHER_BASES.format(model.name)}":
             _landmarks(rows, model, convention, **none),
-        f"the expression parameters belong to another model's basis, without them labels are closer: {advice}":
+        f"the expression parameters belong to {_OTHER_BASES.format(model.name)}":
             _landmarks(rows, model, convention, expression=none["expression"]),
-        f"the shape parameters belong to another model's basis, without them labels are closer: {advice}":
+        f"the shape parameters belong to {_OTHER_BASES.format(model.name)}":
             _landmarks(rows, model, convention, shape=none["shape"]),
     }  # fmt: skip
 

@@ -149,7 +149,10 @@ def _yaws(reader: ShardReader) -> dict[int, int]:
     yaws = np.degrees(reader.column("crop_pose")[:, 1].astype(np.float64))
     yaws = (yaws[np.isfinite(yaws)] + 180) % 360 - 180
     bins = np.floor(yaws / YAW_STEP_DEG).astype(int) * YAW_STEP_DEG
-    return dict(sorted(Counter(bins.tolist()).items()))
+    if not len(bins):
+        return {}
+    counts = Counter(bins.tolist())
+    return {low: counts[low] for low in range(min(counts), max(counts) + 1, YAW_STEP_DEG)}  # empty ones between too
 
 
 def _kind(reason: str) -> str:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from uvgen.errors import InputError, ModelError
-from uvgen.fitting.folder import FIT_INDEX
 from uvgen.models.load import BUILTIN, load_model
 from uvgen.models.morphable import MorphableModel
+from uvgen.storage.folders import FIT_INDEX
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import read_text
 from uvgen.synth.folder import SYNTH_INDEX

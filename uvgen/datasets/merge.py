@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.fields import known_layouts, required_fields
-from uvgen.datasets.open import listed_names, reader_of
+from uvgen.datasets.open import reader_of
 from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards
 from uvgen.datasets.source import check_source, check_source_hash, stored_fields
 from uvgen.datasets.splits import split_names
@@ -234,7 +234,7 @@ def _samples(
             every = [every[k] for k in find_names(reader.names, split_names(folder, split))]
         places += every
     if names is not None:
-        places = [places[k] for k in find_names([place.name for place in places], listed_names(names))]
+        places = [places[k] for k in find_names([place.name for place in places], names)]
     if not places:
         raise InputError(f"{folders[0]}: holds no samples, expected some")
     counts = Counter(place.name for place in places)

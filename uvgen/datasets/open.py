@@ -15,7 +15,6 @@ from uvgen.errors import InputError, ModelError
 from uvgen.samples.find import find_names
 from uvgen.shards.index import Index, data_folder
 from uvgen.shards.reader import Maker, ShardReader
-from uvgen.storage.text import read_lines
 
 if TYPE_CHECKING:  # trainers that read stored maps need neither numba nor scipy
     from uvgen.maps.position_mapper import PositionMapper
@@ -88,8 +87,7 @@ def open_shards(
         return reader
     if names is not None and split is not None:
         raise InputError("names and split are both given, expected one of them")
-    listed = split_names(folder, split) if split is not None else listed_names(names)
-    return reader.subset(find_names(reader.names, listed))
+    return reader.subset(find_names(reader.names, split_names(folder, split) if split is not None else names or ()))
 
 
 def reader_of(
@@ -108,16 +106,6 @@ def reader_of(
     )
 
 
-def listed_names(names: Iterable[str] | str | os.PathLike[str] | None) -> Iterable[str]:
-    """Names as they are given, or the lines of a file."""
-    if not isinstance(names, (str, os.PathLike)):
-        return names or ()
-    try:
-        return read_lines(names, "one sample name a line")
-    except OSError as error:
-        raise InputError(f"{names}: cannot be read ({error.strerror}), expected one sample name a line") from error
-
-
 def check_model(model: "MorphableModel", folder: Path, config: DatasetConfig) -> None:
     """Raise ModelError unless a data set, of this configuration, was built with this model."""
     if model.content_sha256 != config.model_sha256:
@@ -125,6 +113,21 @@ def check_model(model: "MorphableModel", folder: Path, config: DatasetConfig) ->
             f"{model.path or model.name}: not the model of {folder} (content {model.content_sha256[:12]}…, "
             f"the set was built with {config.model}, {config.model_sha256[:12]}…); name that model's file"
         )
+
+
+def makes_own_maps(config: DatasetConfig) -> bool:
+    """Whether maps that a set does not store can be made without being told the model: it is the built-in one."""
+    return config.build.maps == "none" and own_model(config) is not None
+
+
+def own_model(config: DatasetConfig) -> "MorphableModel | None":
+    """The built-in model, where a set of this configuration stores no maps and was built with it."""
+    from uvgen.models.load import BUILTIN, load_model
+
+    if config.build.maps != "none" or config.model != BUILTIN:
+        return None
+    model = load_model(BUILTIN)
+    return model if model.content_sha256 == config.model_sha256 else None
 
 
 class MapMaker:

@@ -14,14 +14,19 @@ from numpy.typing import NDArray
 
 from uvgen.datasets.annotations import in_image, label_nme
 from uvgen.datasets.causes import find_cause
+from uvgen.datasets.open import check_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.find import photograph_of
 from uvgen.shards.reader import ShardReader
+from uvgen.storage.names import brief
 
 HIGH_NME = 0.05
 """Above this, a sample is shown in red, and a data set whose median is above it gets a warning."""
 
-_N_WORST = 5
+_GOOD_NME = 0.01
+"""Below this, samples are not named: the landmarks of two annotators differ by more."""
+
+_N_WORST, _N_NAMED = 5, 2  # kept, and named in the line for people
 _N_DIAGNOSED = 256
 _COMPARED = [0, 8, 16, 30, 36, 45, 48, 54]  # landmarks
 _SAME_PX, _TURNED_RAD = 0.05, 0.01
@@ -49,6 +54,8 @@ class LabelQuality:
         The five samples with the largest, largest first.
     warnings : tuple of str
         What is probably wrong with the whole set.
+    repeated : str
+        The one of them that says how many photographs have one annotation for all turned versions; "" where none has.
     """
 
     n_samples: int
@@ -58,6 +65,7 @@ class LabelQuality:
     jaw_median: float
     worst: tuple[tuple[str, float], ...]
     warnings: tuple[str, ...]
+    repeated: str = ""
 
     def to_plain(self) -> dict[str, Any]:
         """As commands print it with ``--json``; null for what is not known."""
@@ -76,8 +84,11 @@ class LabelQuality:
             jaw = f" but those of the jaw, {self.jaw_median:.2%} away" if np.isfinite(self.jaw_median) else ""
             return f"label NME: unknown, none of {self.n_samples} samples has annotated landmarks{jaw}"
         part = "" if self.n_annotated == self.n_samples else f", {self.n_annotated} of {self.n_samples} annotated"
-        worst = ", ".join(f"{name} {nme:.2%}" for name, nme in self.worst)
-        return f"label NME: median {self.median:.2%}, 95 % below {self.percentile_95:.2%}{part}; worst {worst}"
+        worst = "; all below 1 %"
+        if self.worst[0][1] >= _GOOD_NME:
+            named = ", ".join(f"{brief(name)} {nme:.2%}" for name, nme in self.worst[:_N_NAMED] if nme >= _GOOD_NME)
+            worst = f"; worst {named}"
+        return f"label NME: median {self.median:.2%}, 95 % below {self.percentile_95:.2%}{part}{worst}"
 
 
 def label_quality(reader: ShardReader, model: MorphableModel | None = None) -> LabelQuality | None:
@@ -99,7 +110,11 @@ def label_quality(reader: ShardReader, model: MorphableModel | None = None) -> L
     ------
     DatasetError
         Where a shard cannot be read.
+    ModelError
+        Where the model is not the set's.
     """
+    if model is not None:
+        check_model(model, reader.folder, reader.config)
     if "label_nme" not in reader.fields:
         return None
     nme, names = reader.column("label_nme"), reader.names
@@ -113,19 +128,22 @@ def label_quality(reader: ShardReader, model: MorphableModel | None = None) -> L
     order = known[np.argsort(-nme[known], kind="stable")][:_N_WORST]
     worst = tuple((names[k], float(nme[k])) for k in order)
     far = known[nme[known] > HIGH_NME]
-    warnings: list[str | None] = []
-    if median <= HIGH_NME:
-        warnings += [*_about_jaw(jaw_median), _near(reader, known, model)]
+    warnings: list[str] = []
+    of_bases = False
     if len(far) >= _MANY * len(known) or nme[known].max() > _VERY_HIGH_NME:
-        warnings.append(_far(reader, known, far, median, names, model))
+        text, of_bases = _far(reader, known, far, median, names, model)
+        warnings.append(text)
+    if median <= HIGH_NME:  # what is said of many samples is not said again of all
+        warnings = [*_about_jaw(jaw_median), *_near(reader, known, None if of_bases else model), *warnings]
+    said = ""
     if n_photographs:
-        warnings.append(
+        said = (
             f"{_count(n_photographs, 'photograph')}: the same pt2d in all turned versions, a known fault of copies of "
             f"300W-LP; the label_nme of {_count(int(repeated.sum()), 'turned version')} means nothing and is left out"
         )
-    kept = tuple(text for text in warnings if text)
+        warnings.append(said)
     percentile = float(np.percentile(nme[known], 95))
-    return LabelQuality(len(nme), len(known), median, percentile, jaw_median, worst, kept)
+    return LabelQuality(len(nme), len(known), median, percentile, jaw_median, worst, tuple(warnings), said)
 
 
 def _about_jaw(median: float) -> tuple[str, ...]:
@@ -142,38 +160,46 @@ def _far(
     median: float,
     names: Sequence[str],
     model: MorphableModel | None,
-) -> str:
-    """What is wrong where many samples are far from their annotations; the cause is looked for among those alone."""
+) -> tuple[str, bool]:
+    """What is wrong where many samples are far from their annotations, and whether that is the model's bases.
+
+    The cause is looked for among those samples alone.
+    """
     rows, points, annotated = _sampled(reader, far)
     cause = find_cause(rows, points, annotated, model, reader.config.build.convention)
-    because = f"probable cause: {cause.text} (it would be {cause.nme:.2%})" if cause.text else (
+    because = f"probable cause: {cause}" if cause.text else (
         "no single cause explains it" if model is not None else "`uvgen verify --model` looks for more causes"
     )  # fmt: skip
     if median > HIGH_NME:
-        return f"the labels are {median:.2%} of the face's size away from the annotations, expected 1 to 3 %; {because}"
+        return (
+            f"the labels are {median:.2%} of the face's size away from the annotations, expected 1 to 3 %; {because}",
+            cause.of_bases,
+        )
     subset, n = Counter(names[k].rpartition("/")[0] for k in far).most_common(1)[0]
     where = f", {n} of them in {subset}" if subset and n < len(known) else ""
+    are = "is" if len(far) == 1 else "are"
     return (
-        f"{_count(len(far), 'sample')} of {len(known)} are more than {HIGH_NME:.0%} of the face's size away from the "
-        f"annotations{where}; {because}"
+        f"{_count(len(far), 'sample')} of {len(known)} {are} more than {HIGH_NME:.0%} of the face's size away from the "
+        f"annotations{where}; {because}",
+        cause.of_bases,
     )
 
 
-def _near(reader: ShardReader, known: NDArray[np.intp], model: MorphableModel | None) -> str | None:
+def _near(reader: ShardReader, known: NDArray[np.intp], model: MorphableModel | None) -> list[str]:
     """What is wrong with a set whose labels are near: parameters that do harm, or pixels counted otherwise."""
     if len(known) < _FEW:
-        return None
+        return []
     rows, points, annotated = _sampled(reader, known)
     convention = reader.config.build.convention
     if convention == "exact" and (shift := _common_shift(points, annotated)):
-        return (
+        return [
             f"the annotations lie ({shift[0]:+d}, {shift[1]:+d}) px beside the labels: are pixels counted from 0 where "
             "300W-LP counts from 1, or y from another edge?"
-        )
+        ]
     if model is None:
-        return None
+        return []
     cause = find_cause(rows, points, annotated, model, convention)
-    return f"{cause.text} (label NME {cause.nme_now:.2%}, then {cause.nme:.2%})" if cause.of_bases else None
+    return [str(cause)] if cause.of_bases else []
 
 
 def _common_shift(points: NDArray[np.float64], annotated: NDArray[np.float64]) -> tuple[int, int] | None:

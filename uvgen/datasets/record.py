@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 from numpy.typing import NDArray
 
 from uvgen._version import __version__
-from uvgen.datasets.config import DatasetConfig
+from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.open import reader_of
 from uvgen.datasets.quality import LabelQuality, label_quality
 from uvgen.errors import DatasetError, OutputError, SettingsError
@@ -27,6 +27,7 @@ from uvgen.shards.constants import CONSTANTS, constants_bytes, write_constants
 from uvgen.shards.format import is_shard
 from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry, SkippedSample, known, plain
 from uvgen.storage.files import TEMPORARY_PREFIX, check_folder
+from uvgen.storage.folders import SYNTH_INDEX
 from uvgen.storage.isolated import reading_in_child
 from uvgen.storage.journal import Journal
 
@@ -195,7 +196,7 @@ def check_output(out: Path, *, overwrite: bool = False) -> None:
     """
     if not (out / DATASET_INDEX).exists():
         check_folder(out)
-        if (out / "synth.json").exists():
+        if (out / SYNTH_INDEX).exists():
             raise OutputError(f"{out}: holds samples that uvgen synth made, expected another folder; choose another")
         _check_foreign(out, overwrite=overwrite)
     elif not overwrite:
@@ -248,7 +249,9 @@ _SECONDS_BETWEEN_WRITES = 10.0
 
 _HASHES = {
     "model_sha256": "another model", "weight_mask_sha256": "another weight mask", "augmented_from": "other shards",
-    "merged_from": "other shards", "names_sha256": "another list of samples",
+    "merged_from": "other shards",
+    "names_sha256": "other samples of the same number: another list, exclusions or subsets, or other files",
+    "samples": "{old} samples, now they are {new}: another list, exclusions, limit or subsets, or other files",
 }  # fmt: skip
 
 
@@ -403,6 +406,17 @@ def _settings(index: Index) -> dict[str, Any]:
     ranges = index.config.get("augmentation") or {}
     options = {f"augmentation {key}": value for key, value in ranges.items()}
     return {"uvgen": index.uvgen, **config, **options, **index.plan}
+
+
+def check_begun(out: Path, config: BuildConfig, model: MorphableModel, plan: Mapping[str, Any]) -> None:
+    """Raise SettingsError, before any work, where a folder holds a set that was begun with other settings."""
+    if not (out / DATASET_INDEX).exists():
+        return
+    old = _settings(_read(out))
+    stated = DatasetConfig(config, model.name, model.content_sha256, "").to_plain()
+    new = _settings(Index(__version__, stated, dict(plan)))
+    del new["weight_mask_sha256"]  # known later
+    check_same(out, {key: old.get(key) for key in new}, new, _HASHES)
 
 
 def _size(path: Path) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.datasets.open import listed_names, open_shards
+from uvgen.datasets.open import open_shards
 from uvgen.datasets.splits import group_samples, split_names
 from uvgen.errors import InputError
 from uvgen.samples.find import find_names
@@ -83,8 +83,7 @@ def select_names(
     reader = open_shards(path, untrusted=untrusted)
     names = reader.names
     chosen = np.ones(len(names), bool)
-    listed = None if criteria.names is None else listed_names(criteria.names)
-    parts = [listed, None if criteria.split is None else split_names(reader.folder, criteria.split)]
+    parts = [criteria.names, None if criteria.split is None else split_names(reader.folder, criteria.split)]
     for part in parts:
         if part is not None:
             inside = np.zeros(len(names), bool)
@@ -122,6 +121,10 @@ def _in_range(reader: ShardReader, field: str, low: float | None, high: float | 
     if field not in reader.fields:
         raise InputError(f"{reader.folder}: stores no {field}, expected a set with it; build it again")
     values = reader.column(field)
+    if field == "label_nme" and not np.isfinite(values).any():
+        raise InputError(
+            f"{reader.folder}: none of {len(values)} samples has a label NME, their files hold no landmarks"
+        )
     if field == "crop_pose":
         values = np.abs(np.degrees(values[:, 1].astype(np.float64)))
     return (values >= low) & (values <= high)

@@ -117,7 +117,7 @@ def survey_samples(
     checked, warnings = _check_deviations(found, model)
     repeated = False
     if config.max_nme is not None:
-        groups = _versions([samples[k] for k in places], samples)
+        groups = versions_of([samples[k] for k in places], samples)
         said = iter(read(_annotations, [sample for group in groups for sample in group]))
         repeated = any(_are_repeated([*islice(said, len(group))]) for group in groups)
     return Survey(
@@ -129,7 +129,7 @@ def survey_samples(
     )
 
 
-def _versions(probes: Sequence[Sample], samples: Sequence[Sample]) -> list[list[Sample]]:
+def versions_of(probes: Sequence[Sample], samples: Sequence[Sample]) -> list[list[Sample]]:
     """The first few versions of each probe's photograph, where its name says that there are some."""
     versions: dict[str, list[Sample]] = {}
     for sample in samples:

@@ -1,5 +1,6 @@
 """The checks: stable codes, what each means, why it happens and what to do."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -47,6 +48,18 @@ class Finding:
         return CHECKS[self.code].level
 
 
+N_NAMED = 10
+"""Findings of one code that are told one by one."""
+
+
+def few(code: str, texts: Sequence[str]) -> list[Finding]:
+    """The first findings of one kind, and how many more there are."""
+    findings = [Finding(code, text) for text in texts[:N_NAMED]]
+    if len(texts) > N_NAMED:
+        findings.append(Finding(code, f"and {len(texts) - N_NAMED} more"))
+    return findings
+
+
 CHECKS = {
     "UV101": Check(
         ERROR, "a required package is missing or too old",
@@ -63,12 +76,13 @@ CHECKS = {
         NOTE, "the HDF5 library has known faults",
         "h5py bundles a release of HDF5 that damaged or hostile files can crash or hang. Files of your own are not "
         "affected.",
-        "Read files from strangers with --untrusted, or untrusted=True, which reads in a child process.",
+        "Read files from strangers in a child process: --untrusted of the commands that read them, or untrusted=True.",
     ),
     "UV104": Check(
         NOTE, "fewer cores may be used than the machine has",
         "A container, a batch system or taskset limits this process. Workers beyond the limit wait for each other.",
-        "Nothing is needed: by default uvgen starts one worker per usable core. Do not ask for more with --workers.",
+        "Nothing is needed: by default commands start one worker per usable core. Do not ask them for more "
+        "(--workers).",
     ),
     "UV105": Check(
         ERROR, "Numba's compiler is switched off",
@@ -79,8 +93,8 @@ CHECKS = {
     "UV106": Check(
         WARNING, "little free disk space",
         "Less than 1 GB is free in the current folder or in the folder of temporary files. All of 300W-LP takes 75 "
-        "GB at 256 px, or 4 GB with --maps none --image-codec jpeg.",
-        "Free some space, choose another --out, or set TMPDIR to another disk.",
+        "GB at 256 px, or 4 GB with `uvgen build --maps none --image-codec jpeg`.",
+        "Free some space, write to another disk, or set TMPDIR to a folder on one.",
     ),
     "UV107": Check(
         WARNING, "little shared memory",
@@ -97,7 +111,7 @@ CHECKS = {
         WARNING, "little memory",
         "Less than 2 GB of memory is available to this process. Each worker of a build needs about 0.3 GB, and the "
         "kernel kills processes when memory runs out.",
-        "Use fewer workers: --workers 1.",
+        "Use fewer workers: `--workers 1` of the commands that have it.",
     ),
     "UV110": Check(
         ERROR, "temporary files cannot be written",
@@ -107,7 +121,7 @@ CHECKS = {
     "UV201": Check(
         ERROR, "the index of the data set cannot be used",
         "dataset.json is missing, damaged, edited by hand or of another version of the format.",
-        "Build the data set again with the command that made it and --overwrite.",
+        "Build the data set again: run the command that made it, with its --overwrite.",
     ),
     "UV202": Check(
         WARNING, "the data set is not finished",
@@ -150,7 +164,7 @@ CHECKS = {
         NOTE, "many small shards",
         "The set has more than 100 shards of fewer than 32 samples on average, which makes opening and copying "
         "slow.",
-        "Build with a larger --shard-size, or copy the set with `uvgen merge SHARDS --out NEW`.",
+        "Build with a larger `uvgen build --shard-size`, or copy the set with `uvgen merge SHARDS --out NEW`.",
     ),
     "UV210": Check(
         WARNING, "labels are far from the annotations",
@@ -165,17 +179,31 @@ CHECKS = {
     ),
     "UV212": Check(
         NOTE, "crops and maps are compressed",
-        "Shards with --compression gzip are read three to six times slower than plain ones and are a third smaller.",
-        "Build without --compression where the disk holds it; see docs/performance.md.",
+        "Shards of `uvgen build --compression gzip` are read three to six times slower than plain ones and "
+        "are a third smaller.",
+        "Build without it where the disk holds plain shards; see docs/performance.md.",
     ),
     "UV213": Check(
         NOTE, "the data set was made by another version of uvgen",
         "It can be read. Building more of it with this version is refused, since the bytes could differ.",
-        "Build it again with --overwrite when you need to add to it.",
+        "When you need to add to it, run the command that made it again, with its --overwrite.",
+    ),
+    "UV214": Check(
+        ERROR, "the model is not the one of the data set",
+        "The set was built with another model, or with an earlier state of this one. Nothing that needs the model was "
+        "checked.",
+        "Name the model that the set was built with as --model; `uvgen info` says its name and hash.",
+    ),
+    "UV215": Check(
+        NOTE, "turned versions have one annotation in common",
+        "In some copies of 300W-LP all turned versions of a photograph hold the landmarks of one of them. "
+        "They are left "
+        "out where labels are compared with annotations; the labels themselves are not affected.",
+        "Nothing is needed.",
     ),
     "UV301": Check(
         ERROR, "no samples are found",
-        "The folder holds neither images nor subset folders with images, or a whole data set within itself.",
+        "The folder holds neither images nor subset folders with images, or a copy of itself.",
         "Name the folder that holds AFW, HELEN, IBUG and LFPW, or the images themselves.",
     ),
     "UV302": Check(
@@ -197,23 +225,41 @@ CHECKS = {
     "UV305": Check(
         WARNING, "folders that are not read",
         "Images lie more than one level below the folder.",
-        "Name the folder above them as --data.",
+        "Name the folder above them in place of this one.",
     ),
     "UV306": Check(
         ERROR, "samples cannot be used",
-        "An image is damaged, parameters are missing or out of range, or they do not fit the model. Without --deep "
-        "only a few samples are tried.",
-        "The message says what was found and expected; such samples are skipped, and dataset.json names them.",
+        "An image is damaged, or parameters are missing. With --model, also what `uvgen build` refuses: "
+        "parameters that "
+        "are out of range or are not as many as the model has components, faces of impossible size or outside their "
+        "image. Without --deep only a few samples are tried.",
+        "The message says what was found and expected. `uvgen build` skips such samples and names them.",
     ),
     "UV307": Check(
         WARNING, "parameters are doubtful",
-        "What the samples' files hold is unusual for the model.",
-        "See docs/quality.md.",
+        "What the samples' files hold is unusual for the model, or cannot be used as it stands; `uvgen "
+        "build` warns of it "
+        "likewise.",
+        "The message says what it is; see docs/quality.md.",
+    ),
+    "UV308": Check(
+        WARNING, "labels would be far from the annotations",
+        "The parameters do not belong to this model, or follow other conventions than 300W-LP's; the message "
+        "names what "
+        "is probable. Without --deep only a few samples are tried.",
+        "See docs/quality.md, before you build.",
+    ),
+    "UV309": Check(
+        NOTE, "turned versions have one annotation in common",
+        "In some copies of 300W-LP all turned versions of a photograph hold the landmarks of one of them. "
+        "They are left "
+        "out where labels are compared with annotations.",
+        "Nothing is needed.",
     ),
     "UV401": Check(
         ERROR, "the model cannot be read",
         "The file is no face model, is damaged, or is of a kind that uvgen does not read.",
-        "The message says what the file is and which option takes it.",
+        "The message says what the file is, and which option of `uvgen model convert` takes it, where one does.",
     ),
     "UV402": Check(
         WARNING, "the model is doubtful",

@@ -1,13 +1,15 @@
 """`diagnose`: all checks of whatever a path is."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from uvgen.doctor.checks import CHECKS, ERROR, NOTE, WARNING, Finding
 from uvgen.doctor.machine import check_machine
 from uvgen.shards.index import DATASET_INDEX
+from uvgen.storage.folders import DATA_SET as A_DATA_SET
+from uvgen.storage.folders import REMAINS, SHARD_NAME, folder_kind
 
 MACHINE, DATA_SET, SAMPLES, MODEL = "machine", "data set", "samples", "model"
 
@@ -26,12 +28,15 @@ class Diagnosis:
         Of the machine: versions, cores, memory, folders and their free space.
     findings : tuple of Finding
         Errors first, then warnings, then notes.
+    checked : dict
+        What was looked at: numbers of samples and shards, whether all was read, ...
     """
 
     kind: str
     path: str
     facts: dict[str, Any]
     findings: tuple[Finding, ...]
+    checked: dict[str, Any] = field(default_factory=dict)
 
     @property
     def sound(self) -> bool:
@@ -44,7 +49,9 @@ class Diagnosis:
         counts = {level: sum(finding.level == level for finding in self.findings) for level in (ERROR, WARNING, NOTE)}
         said = ", ".join(f"{n} {level}{'s' * (n != 1)}" for level, n in counts.items() if n)
         what = f"{self.path}: " if self.path else "this machine: "
-        return f"{what}{'sound' if self.sound else 'not sound'}{', ' if said else ''}{said}"
+        if not self.sound:
+            return f"{what}not sound, {said}"
+        return f"{what}no errors, {said}" if counts[WARNING] else f"{what}sound{', ' if said else ''}{said}"
 
     def to_plain(self) -> dict[str, Any]:
         """As `uvgen doctor --json` prints it."""
@@ -53,6 +60,7 @@ class Diagnosis:
             "path": self.path,
             "sound": self.sound,
             "facts": self.facts,
+            "checked": self.checked,
             "findings": [
                 {
                     "code": finding.code,
@@ -108,24 +116,31 @@ def diagnose(
         if model is not None:
             raise InputError("model: goes with a data set or a folder of samples, or is itself the path")
         return Diagnosis(MACHINE, "", facts, _sorted(findings))
+    of_shards = SHARD_NAME.fullmatch(Path(path).name) and (Path(path).parent / DATASET_INDEX).exists()
+    if path != BUILTIN and of_shards and Path(path).is_file():
+        raise InputError(f"{path}: a shard of a data set; give the folder {Path(path).parent}")
     if path == BUILTIN or (Path(path).is_file() and Path(path).name != DATASET_INDEX and not is_list(path)):
         if model is not None:
             raise InputError(f"model: given with {path}, which is a file; expected a folder with it")
         from uvgen.doctor.models import check_model_file
 
-        _, found = check_model_file(path if path == BUILTIN else Path(path), deep=deep, untrusted=untrusted)
-        return Diagnosis(MODEL, os.fspath(path), facts, _sorted(found))
+        read, found = check_model_file(path if path == BUILTIN else Path(path), deep=deep, untrusted=untrusted)
+        checked = {} if read is None else {
+            "name": read.name, "n_vertices": read.n_vertices, "n_shape": read.n_shape,
+            "n_expression": read.n_expression, "deep": deep,
+        }  # fmt: skip
+        return Diagnosis(MODEL, os.fspath(path), facts, _sorted(found), checked)
     of_data = None if model is None else load_model(model, untrusted=untrusted)
     folder = Path(path)
-    if folder.name == DATASET_INDEX or (folder / DATASET_INDEX).exists() or any(folder.glob("*.h5")):
+    if folder.name == DATASET_INDEX or folder_kind(folder) in (A_DATA_SET, REMAINS):
         from uvgen.doctor.shards import check_shards
 
-        return Diagnosis(
-            DATA_SET, os.fspath(path), facts, _sorted(check_shards(folder, of_data, deep=deep, untrusted=untrusted))
-        )
+        checked, found = check_shards(folder, of_data, deep=deep, untrusted=untrusted)
+        return Diagnosis(DATA_SET, os.fspath(path), facts, _sorted(found), checked)
     from uvgen.doctor.samples import check_samples
 
-    return Diagnosis(SAMPLES, os.fspath(path), facts, _sorted(check_samples(folder, of_data, deep=deep)))
+    checked, found = check_samples(folder, of_data, deep=deep)
+    return Diagnosis(SAMPLES, os.fspath(path), facts, _sorted(found), checked)
 
 
 def _sorted(findings: list[Finding]) -> tuple[Finding, ...]:

@@ -1,22 +1,30 @@
 """A folder of samples like 300W-LP's, by the names of its files; deeply, or with a model, by what is in them."""
 
+import os
+import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from uvgen.datasets.build import build_shards
 from uvgen.datasets.config import BuildConfig
-from uvgen.datasets.survey import survey_samples
-from uvgen.doctor.checks import Finding
-from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.datasets.survey import versions_of
+from uvgen.doctor.checks import Finding, few
+from uvgen.errors import DatasetError, InputError, OutputError, SampleError
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.find import Sample, find_samples, unread_folders
 from uvgen.samples.read import read_annotation, read_image
 
 _N_TRIED = 16
-_N_NAMED = 20  # samples that cannot be used
+_TRIAL = BuildConfig(size=16, uv_size=16, maps="none", jitter=0)
+"""What samples are tried with: all checks of a build, and as little to write as a build can."""
 
 
-def check_samples(path: Path, model: MorphableModel | None = None, *, deep: bool = False) -> list[Finding]:
-    """What is wrong with a folder of samples.
+def check_samples(
+    path: Path, model: MorphableModel | None = None, *, deep: bool = False
+) -> tuple[dict[str, Any], list[Finding]]:
+    """What is in a folder of samples, and what is wrong with it.
 
     Parameters
     ----------
@@ -29,12 +37,14 @@ def check_samples(path: Path, model: MorphableModel | None = None, *, deep: bool
 
     Returns
     -------
-    list of Finding
+    checked : dict
+        How many samples there are and how many of them were read, and the median of their `label_nme` with a model.
+    findings : list of Finding
     """
     try:
         samples = find_samples(path)
     except (DatasetError, InputError) as error:
-        return [Finding("UV301", str(error))]
+        return {}, [_as_given(path, Finding("UV301", str(error)))]
     findings = []
     for code, odd in (
         ("UV302", [sample for sample in samples if sample.parameters is None]),
@@ -42,20 +52,25 @@ def check_samples(path: Path, model: MorphableModel | None = None, *, deep: bool
     ):
         if odd:
             findings.append(Finding(code, f"{path}: {len(odd)} of {len(samples)}, first {odd[0].name}"))
-    findings += [Finding("UV304", sample.problem) for sample in samples if sample.problem][:_N_NAMED]
+    findings += few("UV304", [sample.problem for sample in samples if sample.problem])
     if unread := unread_folders(path):
         findings.append(Finding("UV305", f"{path}: {len(unread)} folders, first {unread[0]}"))
     whole = [s for s in samples if s.image is not None and s.parameters is not None and not s.problem]
-    step = 1 if deep else max(len(whole) // _N_TRIED, 1)
-    findings += _tried(whole[::step])
-    if model is not None and whole:
-        try:
-            survey = survey_samples(whole, model, BuildConfig())
-        except DatasetError as error:
-            findings.append(Finding("UV306", f"{path}: {error}"))
-        else:
-            findings += [Finding("UV307", f"{path}: {text}") for text in survey.warnings]
-    return findings
+    chosen = whole[:: 1 if deep else max(len(whole) // _N_TRIED, 1)]
+    nme = None
+    if model is None:
+        findings += _tried(chosen)
+    elif whole:
+        if not deep:  # with the other versions of their photographs, whose annotations are compared
+            names = {sample.name for group in versions_of(chosen, whole) for sample in group}
+            chosen = [*{sample.name: sample for sample in [*chosen, *(s for s in whole if s.name in names)]}.values()]
+        nme, found = _built(path, sorted(chosen, key=lambda sample: sample.name), model)
+        findings += found
+    checked = {
+        "samples": len(samples), "read": len(chosen), "model": None if model is None else model.name, "deep": deep,
+        "label_nme": nme,
+    }  # fmt: skip
+    return checked, [_as_given(path, finding) for finding in findings]
 
 
 def _tried(samples: Sequence[Sample]) -> list[Finding]:
@@ -67,7 +82,28 @@ def _tried(samples: Sequence[Sample]) -> list[Finding]:
             read_image(sample)
         except SampleError as error:
             errors.append(str(error))
-    findings = [Finding("UV306", text) for text in errors[:_N_NAMED]]
-    if len(errors) > _N_NAMED:
-        findings.append(Finding("UV306", f"and {len(errors) - _N_NAMED} more of {len(samples)}"))
-    return findings
+    return few("UV306", errors)
+
+
+def _built(path: Path, samples: Sequence[Sample], model: MorphableModel) -> tuple[float | None, list[Finding]]:
+    """What a build of these samples says: those that it skips, its warnings, and how far labels are."""
+    with tempfile.TemporaryDirectory(prefix="uvgen-doctor-") as scratch:
+        try:
+            result = build_shards(samples, Path(scratch, "trial"), model=model, config=_TRIAL, root=path)
+        except OutputError as error:
+            return None, [Finding("UV110", str(error))]
+        except DatasetError as error:
+            return None, [Finding("UV306", str(error).removeprefix(f"{Path(scratch, 'trial')}: "))]
+    findings = few("UV306", [skip.reason for skip in result.skipped])
+    findings += [Finding("UV307", f"{path}: {text}") for text in result.warnings]
+    if result.quality is None:
+        return None, findings
+    for text in result.quality.warnings:
+        code = "UV309" if text == result.quality.repeated else "UV308"
+        findings.append(Finding(code, f"{path}: {text}"))
+    return result.quality.to_plain()["median"], findings
+
+
+def _as_given(path: Path, finding: Finding) -> Finding:
+    """A finding whose paths begin as the folder was named."""
+    return replace(finding, text=finding.text.replace(os.path.abspath(path), os.fspath(path)))

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Set
 from pathlib import Path
+from typing import Any
 
 from uvgen._version import __version__
 from uvgen.datasets.config import DatasetConfig
-from uvgen.datasets.open import reader_of
+from uvgen.datasets.open import check_model, reader_of
 from uvgen.datasets.quality import label_quality
 from uvgen.datasets.splits import SPLITS, check_splits, group_samples, read_splits
 from uvgen.datasets.verify import verify_shards
-from uvgen.doctor.checks import Finding
-from uvgen.errors import DatasetError
+from uvgen.doctor.checks import Finding, few
+from uvgen.errors import DatasetError, ModelError
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.constants import CONSTANTS
 from uvgen.shards.index import DATASET_INDEX, Index, data_folder
@@ -24,8 +25,8 @@ _TOO_MANY_TO_READ = 64  # shards, of which each is opened for its columns
 
 def check_shards(
     path: Path, model: MorphableModel | None = None, *, deep: bool = False, untrusted: bool = False
-) -> list[Finding]:
-    """What is wrong with a data set.
+) -> tuple[dict[str, Any], list[Finding]]:
+    """What is in a data set, and what is wrong with it.
 
     Parameters
     ----------
@@ -40,22 +41,36 @@ def check_shards(
 
     Returns
     -------
-    list of Finding
+    checked : dict
+        How many samples, shards and bytes there are, the model, and whether all was read and labels compared.
+    findings : list of Finding
     """
     folder = data_folder(path)
     try:
         index = Index.read(folder)
         config = DatasetConfig.of_index(index, folder)
     except DatasetError as error:
-        return [Finding("UV201", str(error))]
+        return {}, [Finding("UV201", str(error))]
+    checked = {
+        "samples": index.n_samples, "shards": sum(entry.samples > 0 for entry in index.shards),
+        "size_bytes": sum(entry.size_bytes for entry in index.shards), "model": config.model, "deep": deep,
+        "compared_with_model": False, "label_nme": None,
+    }  # fmt: skip
     findings = [*_about_index(folder, index), *_about_files(folder, index), *_about_splits(folder, index, config)]
     if config.build.compression is not None:
         findings.append(Finding("UV212", f"{folder}: compression = {config.build.compression}"))
+    if model is not None:
+        try:
+            check_model(model, folder, config)
+            checked["compared_with_model"] = deep and config.build.maps == "stored"
+        except ModelError as error:
+            findings.append(Finding("UV214", str(error)))
+            model = None
     damaged = any(finding.code in ("UV203", "UV205") for finding in findings)
     if deep:
         said = " ".join(finding.text for finding in findings)
         problems = verify_shards(folder, model=model, untrusted=untrusted).problems
-        findings += [Finding("UV211", problem) for problem in problems if problem.split(": ")[0] not in said]
+        findings += few("UV211", [problem for problem in problems if problem.split(": ")[0] not in said])
         damaged = damaged or bool(problems)
     if not damaged and (deep or len(index.shards) <= _TOO_MANY_TO_READ):
         try:
@@ -63,8 +78,12 @@ def check_shards(
         except DatasetError as error:
             findings.append(Finding("UV211", str(error)))
         else:
-            findings += [Finding("UV210", f"{folder}: {text}") for text in (quality.warnings if quality else ())]
-    return findings
+            if quality is not None:
+                checked["label_nme"] = quality.to_plain()["median"]
+                for text in quality.warnings:
+                    code = "UV215" if text == quality.repeated else "UV210"
+                    findings.append(Finding(code, f"{folder}: {text}"))
+    return checked, findings
 
 
 def _about_index(folder: Path, index: Index) -> list[Finding]:
@@ -85,21 +104,22 @@ def _about_index(folder: Path, index: Index) -> list[Finding]:
 
 
 def _about_files(folder: Path, index: Index) -> list[Finding]:
-    findings = []
+    missing, strays = list[str](), list[str]()
     listed = {entry.file for entry in index.shards if entry.samples}
     for entry in index.shards:
         path = folder / entry.file
         if not entry.samples:
             continue
         if not path.is_file():
-            findings.append(Finding("UV203", f"{path}: missing"))
+            missing.append(f"{path}: missing")
         elif path.stat().st_size != entry.size_bytes:
-            findings.append(Finding("UV203", f"{path}: {path.stat().st_size} bytes, expected {entry.size_bytes}"))
+            missing.append(f"{path}: {path.stat().st_size} bytes, expected {entry.size_bytes}")
     belongs = {DATASET_INDEX, CONSTANTS, SPLITS, *listed}
     for path in sorted(folder.iterdir()):
         ours = path.suffix == ".h5" or path.name.startswith(TEMPORARY_PREFIX)
         if ours and path.name not in belongs:
-            findings.append(Finding("UV204", f"{path}: not listed in {DATASET_INDEX}"))
+            strays.append(f"{path}: not listed in {DATASET_INDEX}")
+    findings = [*few("UV203", missing), *few("UV204", strays)]
     constants = folder / CONSTANTS
     if index.constants_sha256 is not None:
         if not constants.is_file():

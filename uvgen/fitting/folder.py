@@ -31,12 +31,12 @@ from uvgen.samples.landmark_files import find_landmarks, says_nothing
 from uvgen.samples.landmark_tables import read_table
 from uvgen.samples.read import EXIF
 from uvgen.storage.files import check_folder, replaced_on_success
+from uvgen.storage.folders import FIT_INDEX
 from uvgen.storage.journal import Journal
 from uvgen.storage.names import brief, printable
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import read_text
 
-FIT_INDEX = "fit.json"
 FACES = ("largest", "all")
 AUTO = "auto"
 """What `fit_photographs` takes for the first detector that is installed."""

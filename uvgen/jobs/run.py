@@ -340,11 +340,11 @@ def check_same(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any], nam
     old, new : mapping
         Settings; the message states the first that differs.
     names : mapping of str to str
-        What to say instead of the values of some settings, such as hashes.
+        What to say instead of the values of some settings, such as hashes; "{old}" and "{new}" stand for them.
     """
     for key in {**new, **old}:
         if old.get(key) != new.get(key):
-            what = names.get(key, f"{key} = {old.get(key)}, now it is {new.get(key)}")
+            what = names.get(key, "{key} = {old}, now it is {new}").format(key=key, old=old.get(key), new=new.get(key))
             raise SettingsError(
                 f"{folder}: was made with {what}; choose another output folder, or overwrite this one to start anew"
             )

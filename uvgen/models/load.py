@@ -8,6 +8,7 @@ from uvgen.models.assembled import AssembledModel
 from uvgen.models.complete import completed
 from uvgen.models.formats import FOLDERS, format_of
 from uvgen.models.morphable import MorphableModel, read_model
+from uvgen.storage.folders import folder_kind
 from uvgen.storage.kinds import describe_file
 from uvgen.storage.reading import irregular
 
@@ -69,8 +70,8 @@ def _load(path: Path, *, untrusted: bool) -> MorphableModel:
         return completed(assembled)
     if is_folder:
         raise ModelError(
-            f"{path}: is a folder, expected a model file; name the one in it (BFM.mat or a .h5), or a folder of "
-            f"{' or of '.join(FOLDERS)}"
+            f"{path}: is {folder_kind(path)}, expected a model's file; name the one in it (BFM.mat or a .h5), or a "
+            f"folder of {' or of '.join(FOLDERS)}"
         )
     if path.suffix.lower() == ".mat" or kind.startswith("a MATLAB"):
         from uvgen.models.formats import face3d

@@ -19,8 +19,8 @@ from uvgen import rasterize
 from uvgen.augment.values import AugmentationDraw
 from uvgen.checks import number_in
 from uvgen.datasets.config import BuildConfig
-from uvgen.datasets.open import open_shards
-from uvgen.datasets.quality import HIGH_NME, LabelQuality, label_quality
+from uvgen.datasets.open import open_shards, own_model
+from uvgen.datasets.quality import HIGH_NME, LabelQuality, _repeated, label_quality
 from uvgen.errors import DatasetError
 from uvgen.images.codecs import check_picture_name, save_picture
 from uvgen.maps.landmarks import LandmarkWeights, landmark_texels, landmark_weights
@@ -44,6 +44,7 @@ from uvgen.preview.panels import (
 )
 from uvgen.preview.problems import _model_problems, label_problems
 from uvgen.preview.selection import _named, spread
+from uvgen.progress import advance, begin
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import brief
 
@@ -157,7 +158,8 @@ def render_preview(
     path = Path(out)
     check_picture_name(path)
     reader = open_shards(shards, untrusted=untrusted)
-    model = None if model is None else as_model(model, untrusted=untrusted)
+    begin("reading the model")
+    model = own_model(reader.config) if model is None else as_model(model, untrusted=untrusted)
     if model is not None and reader.config.build.maps == "none":
         reader = open_shards(shards, model, untrusted=untrusted)
     sheet = contact_sheet(reader, n_samples, names=names, every=every, model=model, seed=seed)
@@ -229,14 +231,27 @@ def contact_sheet(
     chosen = _named(reader, all_names, names) if names else spread(yaws, all_names, n_samples, seed)
     texels, read, origin = _landmarks(constants, model, reader.config.build.convention)
 
+    begin("comparing labels with annotations")
+    repeated = np.zeros(len(reader), np.bool_)
+    if "label_nme" in reader.fields:
+        repeated, _ = _repeated(reader, all_names)
+    problems = _model_problems(reader, model)
+    quality = label_quality(reader, model if model is not None and not problems else None)
+    others = [k for k in spread(yaws, all_names, _MEAN_SAMPLES, seed) if k not in chosen]
+    begin("drawing", len(chosen) + len(others))
     rows, textures = [], []
     for k in chosen:
-        face = SampleView.of(sample := reader[k], coverage, weights)
+        sample = reader[k]
+        if repeated[k]:  # the annotation of another version says nothing of this one
+            sample["label_nme"] = np.nan
+            sample["annotated_landmarks"] = np.full_like(sample["annotated_landmarks"], np.nan)
+        face = SampleView.of(sample, coverage, weights)
         rows.append(_row(sample, face, texels, read, every))
         textures.append(texture(face))
-    for k in spread(yaws, all_names, _MEAN_SAMPLES, seed):
-        if k not in chosen:
-            textures.append(texture(SampleView.of(reader[k], coverage, weights)))
+        advance(1)
+    for k in others:
+        textures.append(texture(SampleView.of(reader[k], coverage, weights)))
+        advance(1)
 
     thumbs = (
         (yaw_histogram(np.rad2deg(yaws), np.rad2deg(yaws[chosen])), "yaw; on this sheet: red"),
@@ -244,9 +259,6 @@ def contact_sheet(
         (coverage_panel(coverage, THUMB), _covered(coverage)),
         (mean_texture(textures).resize((THUMB, THUMB)), f"mean texture of {len(textures)}"),
     )
-    problems = _model_problems(reader, model)
-    own = model if model is not None and not problems else None
-    quality = label_quality(reader, own)
     header = _header(reader, rows, np.rad2deg(yaws), origin, problems, quality, thumbs)
     picture = np.asarray(compose(header, _column_titles(every, reader.config.build.size), rows))
     problems += [f"{brief(row.name)}: {problem}" for row in rows for problem in row.problems]
@@ -312,10 +324,11 @@ def _far_from_annotation(nme: float) -> list[str]:
 
 
 def _short(quality: LabelQuality) -> list[str]:
-    """The set's median NME where it is too large."""
-    if not quality.warnings:
-        return []
-    return [f"labels are {quality.median:.1%} of the face's size from their annotations (median), expected 1 to 3 %"]
+    """The set's median NME where it is too large, else what else is probably wrong with it."""
+    far = quality.median
+    if far > HIGH_NME:
+        return [f"labels are {far:.1%} of the face's size from their annotations (median), expected 1 to 3 %"]
+    return [text.split("; ")[0] for text in quality.warnings if text != quality.repeated]
 
 
 def _what_was_done(text: str) -> str:
@@ -353,10 +366,11 @@ def _header(
     found = [
         *problems,
         *(_short(quality) if quality else []),
-        *([f"{n_bad} of {len(rows)} samples have labels that cannot be right"] if n_bad else []),
+        *([f"{n_bad} of {len(rows)} samples with labels that cannot be right"] if n_bad else []),
     ]
+    samples = "1 sample" if len(reader) == 1 else f"{len(reader)} samples"
     lines = (
-        f"{len(reader)} samples, {len(rows)} shown; yaw {yaws_deg.min():+.0f}° to {yaws_deg.max():+.0f}°; "
+        f"{samples}, {len(rows)} shown; yaw {yaws_deg.min():+.0f}° to {yaws_deg.max():+.0f}°; "
         f"model {reader.config.model}",
         f"crops {config.size} px, {config.image_codec}; maps {config.uv_size} texels wide, "
         f"{config.posmap_dtype if config.maps == 'stored' else 'made on reading'}; "

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError
 from uvgen.randomness import keyed_generator
+from uvgen.samples.find import like_names
 from uvgen.shards.reader import ShardReader
+from uvgen.storage.names import brief
 
 
 def spread(yaws_rad: NDArray[np.floating[Any]], names: Sequence[str], n: int, seed: int) -> list[int]:
@@ -53,5 +55,5 @@ def _named(reader: ShardReader, all_names: Sequence[str], names: Sequence[str]) 
     position = {name: k for k, name in enumerate(all_names)}
     for name in names:
         if name not in position:
-            raise DatasetError(f"{reader.folder}: no sample {name!r}, expected names like {all_names[0]!r}")
+            raise DatasetError(f"{reader.folder}: no sample {brief(name)}; {like_names(name, all_names)}")
     return [position[name] for name in names]

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from uvgen.errors import OutputError, SettingsError
 from uvgen.storage.files import beside, check_folder, check_new_folder, draft_of, exchange, folder_on_success
+from uvgen.storage.folders import REPORT_PARTS
 from uvgen.storage.locks import exclusive
-
-_PARTS = ("index.html", "assets/report.js", "data/overview.js")
 
 
 def check_report_folder(out: Path, *, overwrite: bool) -> None:
@@ -18,13 +17,13 @@ def check_report_folder(out: Path, *, overwrite: bool) -> None:
         check_new_folder(out)
     elif not overwrite:
         raise SettingsError(f"{out}: holds a report already; choose another folder, or overwrite it")
-    elif others := sorted({path.name for path in out.iterdir()} - {part.split("/")[0] for part in _PARTS}):
+    elif others := sorted({path.name for path in out.iterdir()} - {part.split("/")[0] for part in REPORT_PARTS}):
         raise OutputError(f"{out / others[0]}: is in a report's folder and no part of it; move it away first")
     check_folder(out.absolute().parent, out)
 
 
 def _is_report(folder: Path) -> bool:
-    return all((folder / part).is_file() for part in _PARTS)
+    return all((folder / part).is_file() for part in REPORT_PARTS)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from uvgen._version import __version__
 from uvgen.checks import number_in
-from uvgen.datasets.open import check_model, open_shards
+from uvgen.datasets.open import check_model, open_shards, own_model
 from uvgen.datasets.quality import LabelQuality, label_quality
 from uvgen.datasets.verify import VerifyResult, verify_shards
 from uvgen.errors import DatasetError
@@ -75,7 +75,7 @@ def write_report(
     out: str | os.PathLike[str],
     *,
     worst: int | None = WORST,
-    names: Iterable[str] | None = None,
+    names: Iterable[str] | str | os.PathLike[str] | None = None,
     thumbnails: bool = False,
     model: MorphableModel | str | os.PathLike[str] | None = None,
     verify: bool = True,
@@ -97,9 +97,9 @@ def write_report(
     worst : int, optional
         How many samples get pictures: those farthest from their annotations, then those without one that are least
         like the others. All samples have their numbers in any case. None: all get pictures.
-    names : iterable of str, optional
-        Samples that get pictures instead, with or without a suffix; empty lines and those that begin with # do not
-        count.
+    names : iterable of str, or path-like, optional
+        Samples that get pictures instead, or a text file of them, with or without a suffix; empty lines and those that
+        begin with # do not count.
     thumbnails : bool
         Whether all other samples get a thumbnail at least: 4.4 kB and some milliseconds each.
     model : MorphableModel or path-like, optional
@@ -143,8 +143,8 @@ def write_report(
     check_run(workers, retries=retries, timeout=timeout)
     out = Path(os.path.abspath(out))
     check_report_folder(out, overwrite=overwrite)
-    model = None if model is None else as_model(model, untrusted=untrusted)
     reader = open_shards(shards, untrusted=untrusted)
+    model = own_model(reader.config) if model is None else as_model(model, untrusted=untrusted)
     _check_set(reader, model)
     if model is not None:
         check_model(model, reader.folder, reader.config)
@@ -193,7 +193,7 @@ def _check_set(reader: ShardReader, model: MorphableModel | None) -> None:
         )
 
 
-def _chosen(table: SampleTable, worst: int | None, names: Iterable[str] | None) -> list[int]:
+def _chosen(table: SampleTable, worst: int | None, names: Iterable[str] | str | os.PathLike[str] | None) -> list[int]:
     """Samples that get pictures, worst first."""
     if names is None:
         return [int(k) for k in table.order[: len(table.order) if worst is None else worst]]

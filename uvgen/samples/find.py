@@ -5,6 +5,7 @@ sample is an image and, beside it under the same name, a MATLAB file with `Pose_
 (199, 1) and `Exp_Para` (29, 1), in 300W-LP also `pt2d` (2, 68).
 """
 
+import difflib
 import os
 import re
 import unicodedata
@@ -15,10 +16,13 @@ from pathlib import Path
 
 from uvgen.errors import DatasetError, InputError
 from uvgen.samples.parameter_list import is_list, open_list, place_of
+from uvgen.storage.folders import EXPORT, REPORT, SAMPLES, folder_kind, instead
 from uvgen.storage.names import brief, printable
+from uvgen.storage.text import read_lines
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _FLIP = "_Flip"
+_MOST_COMPARED = 10_000  # names, with one that is not among them: a second
 _VERSION = re.compile(r"(.+_\d+)_(\d+)(-\d+)?")
 _FACE = re.compile(r"(.+?_\d+)(?:_\d+)?_\d+")  # photograph, number of the face in it, version
 
@@ -119,10 +123,12 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
     root = Path(os.path.abspath(root))  # workers may have another working folder
     if is_list(root):
         return _listed_samples(root, subsets, flip=flip)
+    if (kind := folder_kind(root)) in (REPORT, EXPORT):  # which hold images, and no parameters
+        raise DatasetError(f"{root}: {kind}; expected the folder of images and .mat files")
     folders = _subset_folders(root)
     there = list(dict.fromkeys(printable(folder.name) for folder in folders))
     if unknown := [name for name in subsets if _same(name) not in map(_same, there)]:
-        raise DatasetError(f"{root}: no subset {unknown[0]} with images; there are {', '.join(there)}")
+        raise DatasetError(f"{root}: no subset {unknown[0]} with images; {_subset_hint(unknown[0], there)}")
     asked = set(map(_same, subsets))
     wanted = [
         name
@@ -178,6 +184,12 @@ def _listed_samples(path: Path, subsets: Sequence[str], *, flip: bool) -> list[S
     )  # fmt: skip
 
 
+def _subset_hint(name: str, there: Sequence[str]) -> str:
+    near = [one for one in there if _same(one).casefold() == _same(name).casefold()]
+    near = near or difflib.get_close_matches(name, there, n=1, cutoff=0.75)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(there)}"
+
+
 def unread_folders(root: str | os.PathLike[str]) -> list[Path]:
     """Folders with images that `find_samples` does not look into: deeper than one level."""
     root = Path(os.path.abspath(root))
@@ -219,6 +231,8 @@ def _subset_folders(root: Path) -> list[Path]:
     if not found:
         deeper = [folder for parent in inner for folder in _folders_in(parent) if _stems(folder)]
         hint = f"; there are some in {deeper[0]}: give {deeper[0].parent}" if deeper else ""
+        if not deeper and (kind := instead(root, wanted=SAMPLES)):
+            raise DatasetError(f"{root}: {kind}; expected images, or folders such as 300W-LP's AFW, HELEN, IBUG, LFPW")
         raise DatasetError(
             f"{root}: no images in it or in its folders; expected 300W-LP's AFW, HELEN, IBUG, LFPW{hint}"
         )
@@ -267,15 +281,20 @@ def _pair(folder: Path, *, flat: bool) -> list[Sample]:
     return samples
 
 
-def select_samples(samples: Iterable[Sample], names: Iterable[str]) -> list[Sample]:
+Names = Iterable[str] | str | os.PathLike[str]
+"""Names of samples, or a text file of them, one a line."""
+
+
+def select_samples(samples: Iterable[Sample], names: Names) -> list[Sample]:
     """The samples that a list of names picks.
 
     Parameters
     ----------
     samples : iterable of Sample
         What to pick from.
-    names : iterable of str
-        Sample names, with or without a suffix; empty lines and those that begin with # do not count.
+    names : iterable of str, or path-like
+        Sample names, with or without a suffix, or a text file of them, one a line; empty lines and those that begin
+        with # do not count.
 
     Returns
     -------
@@ -291,7 +310,7 @@ def select_samples(samples: Iterable[Sample], names: Iterable[str]) -> list[Samp
     return [samples[k] for k in find_names([sample.name for sample in samples], names)]
 
 
-def exclude_samples(samples: Iterable[Sample], names: Iterable[str]) -> list[Sample]:
+def exclude_samples(samples: Iterable[Sample], names: Names) -> list[Sample]:
     """The samples that a list of names does not name; the list may be empty.
 
     Parameters and order as for `select_samples`. InputError where a name is not among the samples, or all are named.
@@ -304,14 +323,14 @@ def exclude_samples(samples: Iterable[Sample], names: Iterable[str]) -> list[Sam
     return left
 
 
-def find_names(there: Sequence[str], names: Iterable[str]) -> list[int]:
+def find_names(there: Sequence[str], names: Names) -> list[int]:
     """Which samples a list of names picks.
 
     Parameters
     ----------
     there : sequence of str
         All samples' names.
-    names : iterable of str
+    names : iterable of str, or path-like
         See `select_samples`.
 
     Returns
@@ -325,23 +344,48 @@ def find_names(there: Sequence[str], names: Iterable[str]) -> list[int]:
         Where a name is not among them, or none is given.
     """
     if not (found := _numbers(there, names)):
-        raise InputError("the list of samples names none")
+        raise InputError(f"{_origin(names)}names none, expected one or more, a name a line")
     return found
 
 
-def _numbers(there: Sequence[str], names: Iterable[str]) -> list[int]:
+def _origin(names: Names) -> str:
+    return f"{os.fspath(names)}: " if isinstance(names, (str, os.PathLike)) else "the list of samples "
+
+
+def _numbers(there: Sequence[str], names: Names) -> list[int]:
     """As `find_names`; perhaps none."""
     keys = [_same(name) for name in there]
     known = set(keys)
-    lines, exact = {line.rstrip("\r\n") for line in names}, set(there)
+    given: Iterable[str] = read_names(names) if isinstance(names, (str, os.PathLike)) else names
+    lines, exact = {line.rstrip("\r\n") for line in given}, set(there)
     spelled = lines & exact  # two names may differ in how accents are composed alone
     wanted = {_listed(line, known) for line in lines - exact} - {""}
     if missing := sorted(wanted - known):
-        example = there[0] if there else "none"
-        raise InputError(
-            f"{len(missing)} listed samples are not there, first {brief(missing[0])}; names look like {brief(example)}"
-        )
+        which = "1 listed sample is" if len(missing) == 1 else f"{len(missing)} listed samples are"
+        origin = _origin(names) if isinstance(names, (str, os.PathLike)) else ""
+        raise InputError(f"{origin}{which} not there, first {brief(missing[0])}; {like_names(missing[0], there)}")
     return [k for k, key in enumerate(keys) if there[k] in spelled or key in wanted]
+
+
+def read_names(path: str | os.PathLike[str]) -> list[str]:
+    """The lines of a text file of sample names."""
+    try:
+        return read_lines(path, "one sample name a line")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}), expected one sample name a line") from error
+
+
+def like_names(name: str, there: Sequence[str]) -> str:
+    """What to say of a name that is not among others: the ones it may stand for, or what they look like."""
+    key = _same(name)
+    stem = key.rpartition("/")[2]
+    near = [known for known in there if _same(known).rpartition("/")[2] == stem][:3]
+    if not near:
+        keys = {_same(known): known for known in there}
+        near = [keys[found] for found in difflib.get_close_matches(key, list(keys)[:_MOST_COMPARED], n=1, cutoff=0.9)]
+    if near:
+        return f"did you mean {' or '.join(map(brief, near))}?"
+    return f"names look like {brief(there[0]) if there else 'none'}"
 
 
 def _listed(line: str, there: set[str]) -> str:

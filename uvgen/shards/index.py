@@ -12,12 +12,11 @@ from typing import Any, TypeVar
 from uvgen.errors import DatasetError, InputError
 from uvgen.shards.format import LEAST_SAMPLE_BYTES, VERSION
 from uvgen.storage.files import replaced_on_success, same_content
+from uvgen.storage.folders import DATA_SET, DATASET_INDEX, SHARD_NAME, instead
 from uvgen.storage.names import brief, printable
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import max_bytes
 from uvgen.storage.text import read_text
-
-DATASET_INDEX = "dataset.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +147,10 @@ class Index:
             index.check(content["n_samples"])
             return index
         except FileNotFoundError as error:
-            raise DatasetError(f"{path}: no such file; expected a folder that `uvgen build` made") from error
+            if found := instead(folder, wanted=DATA_SET):
+                raise DatasetError(f"{folder}: {found}; expected a folder that `uvgen build` made") from error
+            what = path if folder.is_dir() else folder
+            raise DatasetError(f"{what}: no such file; expected a folder that `uvgen build` made") from error
         except DatasetError:
             raise
         except InputError as error:  # no text
@@ -193,5 +195,7 @@ def data_folder(path: str | os.PathLike[str]) -> Path:
     if path.name == DATASET_INDEX:
         return path.parent
     if path.is_file():
+        if SHARD_NAME.fullmatch(path.name) and (path.parent / DATASET_INDEX).exists():
+            raise DatasetError(f"{path}: a shard of a data set; give the folder {path.parent}")
         raise DatasetError(f"{path}: a file, expected the folder of a data set (with {DATASET_INDEX})")
     return path

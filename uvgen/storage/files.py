@@ -143,6 +143,8 @@ def check_folder(folder: Path, path: Path | None = None) -> None:
     while not os.path.lexists(place) and place != place.parent:
         place = place.parent
     code = 0
+    if path is None and place == Path(os.path.abspath(folder)) and place.is_file():
+        raise OutputError(f"{folder}: a file, expected a folder to make; choose another name")
     if not place.is_dir():
         code = errno.EEXIST if path is None and place == Path(os.path.abspath(folder)) else errno.ENOTDIR
     elif not os.access(place, os.W_OK | os.X_OK):

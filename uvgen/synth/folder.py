@@ -20,13 +20,13 @@ from uvgen.jobs.run import RETRIES, check_run, check_same, run
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.storage.files import check_folder, replaced_on_success, same_content
+from uvgen.storage.folders import SYNTH_INDEX
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import open_regular
 from uvgen.storage.text import read_text
 from uvgen.synth.worker import SynthJob, flipped_name, parameters_of_zero
 
 SUBSETS = ("AFW", "HELEN", "IBUG", "LFPW")
-SYNTH_INDEX = "synth.json"
 _FORMAT, _VERSION = "uvgen-synth", 1
 _BATCH = 16  # faces a task
 _OURS = re.compile(rf"({'|'.join(SUBSETS)})_image_\d{{4,}}_0\.(jpg|mat)")

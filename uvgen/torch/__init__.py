@@ -10,7 +10,10 @@ from uvgen.errors import DependencyError
 try:
     import torch as _  # noqa: F401
 except ImportError as error:
-    raise DependencyError(f"uvgen.torch needs PyTorch ({error}): pip install torch") from error
+    raise DependencyError(
+        f"uvgen.torch needs PyTorch ({error}): pip install torch, or, without a GPU, pip install torch --index-url "
+        "https://download.pytorch.org/whl/cpu"
+    ) from error
 
 from uvgen.torch.dataset import PARAMETERS, ShardDataset
 from uvgen.torch.layers import PositionMapLayer

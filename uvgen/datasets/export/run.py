@@ -20,13 +20,14 @@ import numpy as np
 
 from uvgen._version import __version__
 from uvgen.checks import choice, number_in
+from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.export import files, prnet, webdataset
 from uvgen.datasets.export.common import Part
-from uvgen.datasets.open import open_shards
+from uvgen.datasets.open import open_shards, own_model
 from uvgen.errors import InputError, OutputError, SettingsError
 from uvgen.images.codecs import JPEG_QUALITY
 from uvgen.jobs.run import RETRIES, check_run, run
-from uvgen.shards.index import DATASET_INDEX
+from uvgen.shards.index import DATASET_INDEX, Index, data_folder
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import (
     beside,
@@ -37,6 +38,7 @@ from uvgen.storage.files import (
     folder_on_success,
     sha256_file,
 )
+from uvgen.storage.folders import EXPORT_MARK
 from uvgen.storage.journal import Journal
 from uvgen.storage.locks import exclusive
 from uvgen.storage.names import brief
@@ -50,7 +52,6 @@ TARGETS: dict[str, ModuleType] = {"webdataset": webdataset, "npy": files, "prnet
 """What a data set can be written as."""
 
 _RECORD = ".uvgen-journal"
-_MARK = ".uvgen-export.json"  # what a finished export is known by; hidden from trainers that list the folder
 _LONGEST_NAME = 4096  # characters, as long as a path may be
 _MOST_OF_NAMES = 1 << 28  # characters of all names, as NumPy keeps them: each as long as the longest
 
@@ -139,6 +140,9 @@ def export_shards(
         from uvgen.models.load import as_model
 
         model = as_model(model, untrusted=untrusted)
+    else:
+        folder = data_folder(shards)
+        model = own_model(DatasetConfig.of_index(Index.read(folder), folder))
     reader = open_shards(shards, model, names=names, split=split, untrusted=untrusted)
     if not len(reader):
         raise InputError(f"{shards}: holds no samples, expected one or more")
@@ -162,7 +166,7 @@ def export_shards(
         counted = None if progress is None else lambda part: progress(len(part.samples))
         how: dict[str, Any] = {"workers": workers, "retries": retries, "timeout": timeout, "progress": counted}
         run(job, parts, record, draft, **how, doing="exporting", count=lambda part: len(part.samples), locked=True)
-    files = tuple(sorted(path for path in out.rglob("*") if path.is_file() and path.name != _MARK))
+    files = tuple(sorted(path for path in out.rglob("*") if path.is_file() and path.name != EXPORT_MARK))
     return ExportResult(len(reader), files, time.perf_counter() - started)
 
 
@@ -178,7 +182,7 @@ def check_export_folder(out: Path, *, overwrite: bool) -> None:
 
 
 def _is_export(folder: Path) -> bool:
-    return (folder / _MARK).is_file() and not (folder / _MARK).is_symlink()
+    return (folder / EXPORT_MARK).is_file() and not (folder / EXPORT_MARK).is_symlink()
 
 
 def _count_files(folder: Path) -> int:
@@ -187,7 +191,7 @@ def _count_files(folder: Path) -> int:
 
 def _stated_files(folder: Path) -> Any:
     try:
-        return parse_json(read_file(folder / _MARK, 1 << 16).decode()).get("files")
+        return parse_json(read_file(folder / EXPORT_MARK, 1 << 16).decode()).get("files")
     except (OSError, ValueError, AttributeError):
         return None
 
@@ -272,7 +276,7 @@ class _ExportRecord:
         self._journal.remove()
         stated = {**self._settings, "uvgen": __version__, "samples": len(self._reader)}
         stated["files"] = _count_files(self._draft) + 1
-        (self._draft / _MARK).write_text(json.dumps(stated, indent=1) + "\n", encoding="utf-8")
+        (self._draft / EXPORT_MARK).write_text(json.dumps(stated, indent=1) + "\n", encoding="utf-8")
 
 
 def _check_names(reader: ShardReader, target: ModuleType) -> None:

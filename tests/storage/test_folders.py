@@ -1,0 +1,74 @@
+"""What a folder is, and what commands say of one that was given in place of another."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from support.builds import make
+
+from uvgen import export_shards, write_report
+from uvgen.storage.folders import (
+    DATA_SET,
+    EMPTY,
+    EXPORT,
+    MODELS,
+    OTHER,
+    REMAINS,
+    REPORT,
+    SAMPLES,
+    folder_kind,
+    instead,
+)
+
+
+@pytest.fixture
+def folders(tree, model_path, tmp_path) -> dict[str, Path]:
+    made = {kind: tmp_path / str(number) for number, kind in enumerate((DATA_SET, REPORT, EXPORT, REMAINS, EMPTY))}
+    make(tree, model_path, made[DATA_SET])
+    write_report(made[DATA_SET], made[REPORT], worst=0, verify=False)
+    export_shards(made[DATA_SET], made[EXPORT], "npy")
+    shutil.copytree(made[DATA_SET], made[REMAINS])
+    (made[REMAINS] / "dataset.json").unlink()
+    made[EMPTY].mkdir()
+    made |= {SAMPLES: tree, MODELS: tmp_path / "models", OTHER: tmp_path / "notes"}
+    made[MODELS].mkdir()
+    shutil.copy(model_path, made[MODELS] / "bfm.h5")
+    made[OTHER].mkdir()
+    (made[OTHER] / "notes.txt").write_text("hello")
+    return made
+
+
+def test_each_kind_of_folder_is_told_and_is_not_taken_for_another(folders, uvgen) -> None:
+    assert {kind: folder_kind(path) for kind, path in folders.items()} == {kind: kind for kind in folders}
+    assert folder_kind(folders[SAMPLES] / "AFW") == SAMPLES
+    assert instead(folders[DATA_SET], wanted=DATA_SET) == instead(folders[OTHER], wanted=DATA_SET) == ""
+    out = folders[OTHER] / "out"
+    for kind, path in folders.items():
+        if kind != DATA_SET:
+            for arguments in (("info", path), ("preview", path, "-o", f"{out}.png"), ("report", path, "-o", out),
+                              ("verify", path), ("export", path, "--to", "npy", "-o", out),
+                              ("augment", path, "-o", out), ("merge", path, "-o", out)):  # fmt: skip
+                result = uvgen(*arguments)
+                assert result.exit_code == 1 and result.stderr.count("\n") == 1, arguments
+                assert kind in (OTHER, EMPTY) or kind in result.stderr, result.stderr
+                assert (f"uvgen build --data {path}" in result.stderr) is (kind == SAMPLES)
+        if kind != SAMPLES:
+            result = uvgen("build", "--data", path, "--model", "builtin", "-o", out)
+            assert result.exit_code == 1 and result.stderr.splitlines()[-1].startswith(f"uvgen: {path}: ")
+            assert kind in (OTHER, EMPTY) or kind in result.stderr, result.stderr
+        result = uvgen("build", "--data", folders[SAMPLES], "--model", path, "-o", out)
+        assert result.exit_code == 1 and "expected a model file" in result.stderr
+        assert kind == OTHER or kind in result.stderr, result.stderr
+        found = uvgen("doctor", path)
+        assert found.exit_code == (0 if kind in (DATA_SET, SAMPLES) else 1), found.stdout
+        assert kind in (DATA_SET, SAMPLES, OTHER, EMPTY) or kind in found.stdout + found.stderr
+
+
+@pytest.mark.parametrize("command", [("info",), ("verify",), ("doctor",)])
+def test_shard_in_place_of_its_folder_is_told_from_other_files(tree, model_path, tmp_path, uvgen, command) -> None:
+    make(tree, model_path, tmp_path / "out")
+    result = uvgen(*command, tmp_path / "out/AFW-00000.h5")
+    assert result.exit_code == 1
+    assert f"a shard of a data set; give the folder {tmp_path / 'out'}" in result.stderr
+    result = uvgen("build", "--data", tree, "--model", tmp_path / "out/AFW-00000.h5", "-o", tmp_path / "o")
+    assert result.exit_code == 1 and "a shard of a uvgen data set" in result.stderr

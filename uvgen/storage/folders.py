@@ -1,0 +1,109 @@
+"""What a folder is, by the names in it: so that an error can name the folder that was given in place of the right one.
+
+Only names are looked at, of the folder and of those directly in it.
+"""
+
+import os
+import re
+from pathlib import Path
+
+DATASET_INDEX, SYNTH_INDEX, FIT_INDEX = "dataset.json", "synth.json", "fit.json"
+EXPORT_MARK = ".uvgen-export.json"
+REPORT_PARTS = ("index.html", "assets/report.js", "data/overview.js")
+SHARD_NAME = re.compile(r"[^.].*-\d{5}\.h5")
+
+DATA_SET, SAMPLES, REPORT, EXPORT = "a data set", "a folder of samples", "a report", "an export for other trainers"
+REMAINS, MODELS, EMPTY, OTHER = "shards without their dataset.json", "a folder of models", "an empty folder", "a folder"
+
+_IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+_MODELS = (".h5", ".hdf5", ".mat", ".npz", ".pkl")
+_MOST_FOLDERS = 64
+
+
+def folder_kind(path: str | os.PathLike[str]) -> str:
+    """What a folder is.
+
+    Parameters
+    ----------
+    path : path-like
+        A folder.
+
+    Returns
+    -------
+    str
+        One of the constants of this module, with its article; `OTHER` where nothing is recognized or it cannot be
+        read.
+    """
+    folder = Path(path)
+    try:
+        names = sorted(os.listdir(folder))
+        if DATASET_INDEX in names:
+            return DATA_SET
+        if SYNTH_INDEX in names or FIT_INDEX in names:
+            return SAMPLES
+        if EXPORT_MARK in names:
+            return EXPORT
+        if all((folder / part).is_file() for part in REPORT_PARTS):
+            return REPORT
+        if any(SHARD_NAME.fullmatch(name) for name in names):
+            return REMAINS
+        if not names:
+            return EMPTY
+        inner = [folder / name for name in names if not name.startswith(".")][:_MOST_FOLDERS]
+        if any(map(_is_pair, _pairs(names))) or any(
+            any(map(_is_pair, _pairs(os.listdir(one)))) for one in inner if one.is_dir()
+        ):
+            return SAMPLES
+        if any(_has(name, _IMAGES) for name in names):
+            return SAMPLES
+        return MODELS if any(_has(name, _MODELS) for name in names) else OTHER
+    except OSError:
+        return OTHER
+
+
+def instead(path: str | os.PathLike[str], *, wanted: str) -> str:
+    """What a folder is in place of what was wanted, and what to do with it: for the end of a message.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder.
+    wanted : str
+        What was expected: `DATA_SET`, `SAMPLES`, or anything else for a model's file.
+
+    Returns
+    -------
+    str
+        ``"a folder of samples; build a data set of it first: uvgen build --data faces"``; "" where it is not
+        recognized, or is what was wanted.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return ""
+    kind = folder_kind(path)
+    if kind in (wanted, OTHER, EMPTY):
+        return ""
+    if wanted == DATA_SET and kind == SAMPLES:
+        return f"{kind}; build a data set of it first: `uvgen build --data {path}`"
+    if wanted == DATA_SET and kind == REMAINS:
+        return f"{kind}; build the data set again with the command that made it"
+    if wanted == SAMPLES and kind in (DATA_SET, REMAINS):
+        return f"{kind}, which was built already; give the folder of images and .mat files"
+    return kind
+
+
+def _pairs(names: list[str]) -> list[tuple[str, set[str]]]:
+    """Names without their suffix, each with the suffixes that it has."""
+    found: dict[str, set[str]] = {}
+    for name in names:
+        stem, suffix = os.path.splitext(name)
+        found.setdefault(stem, set()).add(suffix.lower())
+    return [*found.items()]
+
+
+def _is_pair(one: tuple[str, set[str]]) -> bool:
+    return ".mat" in one[1] and not one[1].isdisjoint(_IMAGES)
+
+
+def _has(name: str, suffixes: tuple[str, ...]) -> bool:
+    return name.lower().endswith(suffixes) and not name.startswith(".")
