@@ -72,7 +72,7 @@ def test_augment_makes_a_sound_data_set(run, uvgen, shards, model_path, tmp_path
     assert re.search(r"out: 27 samples, 0 skipped, \d+\.\d MB; this run 27 samples in", result.stdout)
     verified = uvgen("verify", tmp_path / "out", "--model", model_path)
     assert verified.exit_code == 0, verified.output
-    assert "labels are those of their parameters" in verified.stdout
+    assert "maps agree with their parameters" in verified.stdout
     reader = open_shards(tmp_path / "out")
     assert sorted(reader.names) == sorted(f"{name}-{k}" for name in open_shards(shards).names for k in range(3))
     assert len({sample["flipped"].item() for sample in reader}) == 2
