@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.photographs import write_photographs
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,6 +36,7 @@ def results(uvgen: Any, tree: Path, model_path: Path, tmp_path: Path) -> dict[st
         "augment": [out, "--out", tmp_path / "copies", "--workers", 1],
         "merge": [out, "--out", tmp_path / "merged", "--workers", 1],
         "synth": ["--count", 1, "--size", 64, "--out", tmp_path / "faces", "--workers", 1],
+        "fit": [write_photographs(tmp_path / "photos", 1), "--out", tmp_path / "fitted", "--workers", 1],
         "verify": [out, "--model", model_path],
         "model info": [model_path],
         "info": [out],
