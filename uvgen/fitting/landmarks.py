@@ -302,7 +302,8 @@ class _Fitter:
     def _slid(self, faces: _Faces, contour: Contour) -> _Faces:
         """Jaw points that are turned away, at the silhouette."""
         flat = self._basis[68:].reshape(3 * len(contour.vertices), len(self._std))
-        vertices = self._mean[68:] + (faces.parameters @ flat.T).reshape(len(faces.scale), len(contour.vertices), 3)
+        moved = flat @ faces.parameters[..., None]  # one face at a time: a face does not depend on the others
+        vertices = self._mean[68:] + moved.reshape(len(faces.scale), len(contour.vertices), 3)
         points = faces.scale[:, None, None] * (vertices @ np.swapaxes(faces.rotation[:, :2], 1, 2))
         points += faces.shift[:, None]
         chosen, across = contour.nearest(faces.rotation, points, faces.target[:, :17])
