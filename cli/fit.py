@@ -57,6 +57,12 @@ _MOST_NAMED = 20
     help="What points 0 to 16 mark: where the face ends in the picture, or always the same places of the jaw.",
 )
 @option("--same-person", is_flag=True, group=_HOW, help="One shape for all photographs in a folder.")
+@option(
+    "--refine",
+    is_flag=True,
+    group=_HOW,
+    help="Bring faces closer to their photographs, by the model's colors. Look at the report with and without.",
+)
 @option("--max-residual", type=click.FloatRange(0, min_open=True), metavar="PERCENT", group=_HOW,
         help="Leave out faces whose landmarks are farther off, in percent of the face's size.  "
              "[default: no limit]")  # fmt: skip
@@ -77,6 +83,7 @@ def command(
     model_path: Path | str,
     jaw: str,
     same_person: bool,
+    refine: bool,
     max_residual: float | None,
     workers: int | None,
     retries: int,
@@ -104,6 +111,8 @@ def command(
     from uvgen import fit_photographs
     from uvgen.fitting.folder import check_fit_folder
 
+    if refine and same_person:
+        raise click.UsageError("--refine and --same-person exclude each other")
     check_fit_folder(out)
     with reported(quiet=quiet, verbose=verbose) as shown:
         result = fit_photographs(
@@ -116,6 +125,7 @@ def command(
             faces=faces,
             jaw=jaw,
             same_person=same_person,
+            refine=refine,
             max_residual=None if max_residual is None else max_residual / 100,
             exif=exif,
             workers=workers or cores(),

@@ -93,6 +93,7 @@ def fit_photographs(
     faces: str = "largest",
     jaw: str = "contour",
     same_person: bool = False,
+    refine: bool = False,
     max_residual: float | None = None,
     exif: str = "apply",
     workers: int = 1,
@@ -127,6 +128,9 @@ def fit_photographs(
         See `uvgen.fit_landmarks`.
     same_person : bool
         Whether the photographs in each folder are one person's, and get one shape.
+    refine : bool
+        Whether faces are brought closer to their photographs, by the colors that the model gives them; it needs an
+        albedo. See `uvgen.fitting.refine`.
     max_residual : float, optional
         Leave out faces with a larger residual: 0.05 is 5 %.
     exif : {"apply", "ignore"}
@@ -169,6 +173,8 @@ def fit_photographs(
     choice(exif, "exif", EXIF)
     if max_residual is not None:
         number_in(max_residual, "max_residual", 0)
+    if refine and same_person:
+        raise InputError("refine: does not go with same_person, which gives all photographs one shape")
     root, out = Path(os.path.abspath(images)), Path(os.path.abspath(out))
     check_fit_folder(out)
     begin("listing photographs")
@@ -181,11 +187,13 @@ def fit_photographs(
         read_table(where)  # before any work
     name, notice = _detector(detector, detector_model, needed=not has_files)
     opened = as_model(model, untrusted=untrusted)
+    if refine and opened.albedo_mean is None:
+        raise InputError(f"model: {opened.name} has no albedo, expected one with it; do not refine")
     file = BUILTIN if model == BUILTIN else None if opened.path is None else str(opened.path)
     job = FitJob(
         root, out, opened, file, where, name,
         None if detector_model is None else Path(os.path.abspath(detector_model)), has_files, faces, jaw, max_residual,
-        exif,
+        exif, refine,
     )  # fmt: skip
     record = _FitRecord(job, photographs, same_person=same_person, overwrite=overwrite)
     run(

@@ -11,7 +11,7 @@ being estimated with the face by expectation maximization. `uvgen.fitting.contou
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,7 +35,7 @@ FEWEST_POINTS = 6
 
 _START_YAWS_DEG = (-75.0, -40.0, 0.0, 40.0, 75.0)
 _POSE_STEPS, _STEPS, _SLIDING_STEPS, _CLOSER_STEPS, _SHARING_STEPS = 8, 25, 9, 4, 6
-_FREEDOM = 5.0  # degrees of Student's distribution
+FREEDOM = 5.0  # degrees of Student's distribution
 _LEAST_SIGMA, _POSE_SIGMA, _FIRST_SIGMA, _MOST_SIGMA = 0.001, 0.02, 0.03, 0.3  # of the face's size
 _NOISIER = 20.0  # than they seem, above the least
 _ALONG = 0.25  # weight of how far a contour point is along the contour, of which it says little
@@ -66,6 +66,8 @@ class LandmarkFit:
         (all 68 where all are known, else the fitted ones); NaN where none of them is given.
     residual_jaw : (N,) float64
         The same of points 0 to 16.
+    slides : (N, 68) bool
+        Jaw points that were compared with the contour.
     """
 
     shape: NDArray[np.float64]
@@ -75,6 +77,11 @@ class LandmarkFit:
     sigma_px: NDArray[np.float64]
     residual: NDArray[np.float64]
     residual_jaw: NDArray[np.float64]
+    slides: NDArray[np.bool_]
+
+    def face(self, k: int) -> "LandmarkFit":
+        """One of the faces, as a fit of one."""
+        return LandmarkFit(*(getattr(self, item.name)[k : k + 1] for item in fields(self)))
 
 
 def fit_landmarks(
@@ -247,7 +254,7 @@ class _Fitter:
         camera = np.linalg.solve(weighted @ points + 1e-6 * np.eye(4), weighted @ faces.target)  # (N, 4, 2)
         u, _, v = np.linalg.svd(np.swapaxes(camera[:, :3], 1, 2), full_matrices=False)
         two = u @ v
-        return _angles(np.concatenate([two, np.cross(two[:, 0], two[:, 1])[:, None]], axis=1))
+        return angles_of(np.concatenate([two, np.cross(two[:, 0], two[:, 1])[:, None]], axis=1))
 
     def _posed(self, faces: _Faces, angles_rad: NDArray[np.float64]) -> _Faces:
         """The mean face, from these angles on turned as the landmarks have it."""
@@ -365,7 +372,7 @@ class _Fitter:
             step *= np.minimum(1, _MOST_TURN / np.maximum(most, 1e-12))
             values = values - rows @ step[..., None]
         moved = faces._replace(
-            rotation=_rotations(step[:, :3]) @ faces.rotation, scale=faces.scale * np.exp(step[:, 3]),
+            rotation=rotations_about(step[:, :3]) @ faces.rotation, scale=faces.scale * np.exp(step[:, 3]),
             shift=faces.shift + step[:, 4:],
         )  # fmt: skip
         if moving is None:
@@ -407,7 +414,7 @@ class _Fitter:
         turned, _ = self._turned(faces)
         seen = self._seen(faces, self._residual(faces, turned))
         square = (seen**2).sum(axis=2) / faces.sigma[:, None] ** 2
-        each = (_FREEDOM + 2) / 2 * np.log1p(square / _FREEDOM) + 2 * np.log(faces.sigma)[:, None]
+        each = (FREEDOM + 2) / 2 * np.log1p(square / FREEDOM) + 2 * np.log(faces.sigma)[:, None]
         return (faces.given * each).sum(axis=1) + 0.5 * (faces.parameters**2).sum(axis=1)
 
     def _one_shape(self, faces: _Faces, person: NDArray[Any]) -> _Faces:
@@ -452,17 +459,12 @@ class _Fitter:
         scale = faces.scale * faces.size / self._unit  # px/µm
         origin = scale[:, None] * (faces.rotation @ self._center)
         shift = faces.middle + faces.size[:, None] * faces.shift - origin[:, :2]
-        pose = np.concatenate([_angles(faces.rotation), shift, np.zeros((len(scale), 1)), scale[:, None]], axis=1)
+        pose = np.concatenate([angles_of(faces.rotation), shift, np.zeros((len(scale), 1)), scale[:, None]], axis=1)
         parameters = faces.parameters * self._std
-        whole = np.asarray(known.all(axis=1))[:, None, None]
-        box = np.sqrt(np.ptp(np.where(whole, given, points), axis=1).prod(axis=1))
-        distance = np.linalg.norm(np.where(known[..., None], given, points) - points, axis=2)
-        means = []
-        for part in (slice(17, 68), slice(0, 17)):
-            n = known[:, part].sum(axis=1)
-            means.append(np.divide(distance[:, part].sum(axis=1), n * box, out=np.full(len(n), np.nan), where=n > 0))
+        inner, jaw = residuals(given, points, known)
         shape, expression = parameters[:, : self._n_shape], parameters[:, self._n_shape :]
-        return LandmarkFit(shape, expression, pose, points, faces.sigma * faces.size, *means)
+        slides = faces.place >= 68
+        return LandmarkFit(shape, expression, pose, points, faces.sigma * faces.size, inner, jaw, slides)
 
 
 def _inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -486,6 +488,20 @@ def _distinct(costs: NDArray[np.float64], rotations: NDArray[np.float64]) -> NDA
     others = np.where(cosine < np.cos(_OTHERWISE), costs, np.inf)
     second = np.where(np.isfinite(others.min(axis=0)), others.argmin(axis=0), -1)
     return np.stack([first, second])
+
+
+def residuals(
+    given: NDArray[np.float64], points: NDArray[np.float64], known: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(N,) `LandmarkFit.residual` and `residual_jaw` of given and fitted points (N, 68, 2)."""
+    whole = np.asarray(known.all(axis=1))[:, None, None]
+    box = np.sqrt(np.ptp(np.where(whole, given, points), axis=1).prod(axis=1))
+    distance = np.linalg.norm(np.where(known[..., None], given, points) - points, axis=2)
+    means = []
+    for part in (slice(17, 68), slice(0, 17)):
+        n = known[:, part].sum(axis=1)
+        means.append(np.divide(distance[:, part].sum(axis=1), n * box, out=np.full(len(n), np.nan), where=n > 0))
+    return means[0], means[1]
 
 
 @once_per_model
@@ -515,10 +531,10 @@ def _counted(across: NDArray[np.float64]) -> NDArray[np.float64]:
 def _student(seen: NDArray[np.float64], sigma: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N, 68) weights of points by Student's distribution of two dimensions."""
     square = (seen**2).sum(axis=2) / sigma[:, None] ** 2
-    return (_FREEDOM + 2) / (_FREEDOM + square)
+    return (FREEDOM + 2) / (FREEDOM + square)
 
 
-def _rotations(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+def rotations_about(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """(N, 3, 3) rotations about axes (N, 3) by their lengths, rad: Rodrigues' formula."""
     angle = np.linalg.norm(vectors, axis=1)[:, None, None]
     x, y, z = vectors.T
@@ -527,7 +543,7 @@ def _rotations(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     return np.eye(3) + np.sinc(angle / np.pi) * cross + 0.5 * np.sinc(angle / (2 * np.pi)) ** 2 * (cross @ cross)
 
 
-def _angles(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+def angles_of(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N, 3) pitch, yaw, roll of rotations: of the two ways to write each, the one with less pitch and roll."""
     affine = np.concatenate([rotation * [[[1.0], [-1.0], [1.0]]], np.zeros((len(rotation), 3, 1))], axis=2)
     angles = affine_to_pose(affine, 0)[:, :3]

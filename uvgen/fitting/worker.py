@@ -13,6 +13,7 @@ from uvgen.errors import UvgenError
 from uvgen.fitting.detectors import Detector, open_detector
 from uvgen.fitting.doubts import landmark_doubts
 from uvgen.fitting.landmarks import FEWEST_POINTS, LandmarkFit, fit_landmarks
+from uvgen.fitting.refine import FaceCrop, refine_fit
 from uvgen.images.codecs import decode_image, encode_jpeg, exif_orientation, oriented
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance
@@ -119,6 +120,8 @@ class FitJob:
         See `fit_landmarks`.
     max_residual : float or None
         Faces above it are left out.
+    refine : bool
+        Whether faces are brought closer to their photographs, see `uvgen.fitting.refine`.
     exif : {"apply", "ignore"}
         Whether photographs are turned upright as their EXIF orientation says; landmarks are of what comes of it.
     """
@@ -135,6 +138,7 @@ class FitJob:
     jaw: str
     max_residual: float | None
     exif: str
+    refine: bool
 
     def open(self) -> Callable[[FitTask], FittedBatch]:
         """The function that fits some photographs."""
@@ -177,6 +181,7 @@ class _Face:
     weights: NDArray[np.float64]
     size: tuple[int, int]
     source: str
+    crop: FaceCrop | None
 
 
 def _fit(tools: _Tools, task: FitTask) -> FittedBatch:
@@ -184,12 +189,12 @@ def _fit(tools: _Tools, task: FitTask) -> FittedBatch:
     faces, skipped, pictures = list[_Face](), list[Unfitted](), dict[str, tuple[str, bytes]]()
     for photograph in task.photographs:
         try:
-            found, name = _faces_of(tools, photograph)
+            found, image, picture = _faces_of(tools, photograph)
         except UvgenError as error:
             skipped.append(_unfitted(job, photograph, photograph.name, str(error)))
         else:
-            pictures[photograph.name] = name
-            good, bad = _usable(job, photograph, found)
+            pictures[photograph.name] = picture
+            good, bad = _usable(job, photograph, found, image)
             faces += good
             skipped += bad
     fitted = list[FittedFace]()
@@ -204,7 +209,10 @@ def _fit(tools: _Tools, task: FitTask) -> FittedBatch:
             if why:
                 skipped.append(_unfitted(job, face.photograph, face.name, f"{face.source}: {why}"))
                 continue
-            fitted.append(_written(job, face, fit, k, *pictures[face.photograph.name]))
+            own = fit.face(k)
+            if face.crop is not None:
+                own = refine_fit(face.crop, face.size[1], face.points, face.weights, own, model)
+            fitted.append(_written(job, face, own, *pictures[face.photograph.name]))
     advance(len(task.photographs))
     return FittedBatch(tuple(one.name for one in task.photographs), tuple(fitted), tuple(skipped))
 
@@ -215,8 +223,8 @@ def _unfitted(job: FitJob, photograph: Photograph, name: str, reason: str) -> Un
 
 def _faces_of(
     tools: _Tools, photograph: Photograph
-) -> tuple[list[tuple[FaceLandmarks, tuple[int, int]]], tuple[str, bytes]]:
-    """The faces of a photograph, each with the image's size; and its picture in the output, suffix and bytes."""
+) -> tuple[list[FaceLandmarks], NDArray[np.uint8], tuple[str, bytes]]:
+    """The faces of a photograph, its pixels, and its picture in the output, suffix and bytes."""
     job, path = tools.job, photograph.path
     if photograph.problem:
         raise UvgenError(f"{path}: {photograph.problem}")
@@ -238,16 +246,15 @@ def _faces_of(
         faces = tools.detect(image) or f"{path}: {job.detector} finds no face in it"
     if isinstance(faces, str):
         raise UvgenError(faces)
-    chosen = faces[:1] if job.faces == "largest" else faces
-    size = image.shape[1], image.shape[0]
-    return [(face, size) for face in chosen], (suffix, data)
+    return faces[:1] if job.faces == "largest" else faces, image, (suffix, data)
 
 
 def _usable(
-    job: FitJob, photograph: Photograph, found: Sequence[tuple[FaceLandmarks, tuple[int, int]]]
+    job: FitJob, photograph: Photograph, found: Sequence[FaceLandmarks], image: NDArray[np.uint8]
 ) -> tuple[list[_Face], list[Unfitted]]:
     faces, skipped = list[_Face](), list[Unfitted]()
-    for number, (face, size) in enumerate(found):
+    size = image.shape[1], image.shape[0]
+    for number, face in enumerate(found):
         name = photograph.name if number == 0 else f"{photograph.name}-face{number + 1}"
         problem = outside_image(face, (size[1], size[0]))
         if not problem:
@@ -264,7 +271,8 @@ def _usable(
         if problem:
             skipped.append(_unfitted(job, photograph, name, f"{problem} ({photograph.path})"))
         else:
-            faces.append(_Face(photograph, name, points, weights, size, face.source))
+            crop = FaceCrop.of(image, points) if job.refine else None
+            faces.append(_Face(photograph, name, points, weights, size, face.source, crop))
     return faces, skipped
 
 
@@ -281,15 +289,15 @@ def _rejection(job: FitJob, fit: LandmarkFit, k: int, doubt: str) -> str:
     return ""
 
 
-def _written(job: FitJob, face: _Face, fit: LandmarkFit, k: int, suffix: str, picture: bytes) -> FittedFace:
+def _written(job: FitJob, face: _Face, fit: LandmarkFit, suffix: str, picture: bytes) -> FittedFace:
     """Write a face's picture and parameters."""
     fitted = FittedFace(
         face.name,
         face.photograph.path.relative_to(job.root).as_posix(),
-        float(fit.residual[k]),
-        float(fit.residual_jaw[k]),
-        float(fit.sigma_px[k]),
-        float(np.rad2deg(fit.pose[k, 1])),
+        float(fit.residual[0]),
+        float(fit.residual_jaw[0]),
+        float(fit.sigma_px[0]),
+        float(np.rad2deg(fit.pose[0, 1])),
         _relative(job, face.source),
     )
     more: dict[str, ArrayLike] = {
@@ -298,7 +306,7 @@ def _written(job: FitJob, face: _Face, fit: LandmarkFit, k: int, suffix: str, pi
     }  # fmt: skip
     albedo = np.zeros(0 if job.model.albedo_std is None else len(job.model.albedo_std))
     data = parameter_file(
-        fit.shape[k], fit.expression[k], fit.pose[k], face.points, face.size, albedo=albedo, more=more
+        fit.shape[0], fit.expression[0], fit.pose[0], face.points, face.size, albedo=albedo, more=more
     )
     path = job.out / face.name
     for end, content in ((suffix, picture), (".mat", data)):
@@ -322,5 +330,5 @@ def settings(job: FitJob) -> dict[str, Any]:
         "model": job.model.name, "model_file": job.model_file,
         "model_sha256": job.model.content_sha256, "landmarks": job.files,
         "detector": job.detector, "which_faces": job.faces, "jaw": job.jaw, "max_residual": job.max_residual,
-        "exif": job.exif,
+        "exif": job.exif, "refine": job.refine,
     }  # fmt: skip
