@@ -24,6 +24,7 @@ from uvgen import (
 from uvgen.datasets.config import BuildConfig
 from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError
 from uvgen.fitting import folder as fitting
+from uvgen.fitting import photographs as listing
 from uvgen.fitting import worker
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.samples.landmark_schemes import FaceLandmarks
@@ -84,7 +85,7 @@ def test_fitted_photographs_are_samples_that_build_takes(photos: Path, drawn: Pa
 def test_interrupted_runs_go_on_to_the_same_bytes(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
-    monkeypatch.setattr(fitting, "_BATCH", 2)
+    monkeypatch.setattr(listing, "_BATCH", 2)
     fit_photographs(photos, tmp_path / "whole")
 
     def stop(_: object) -> None:
