@@ -164,6 +164,9 @@ def _face_of_lines(path: Path, lines: list[list[float]]) -> FaceLandmarks:
         raise InputError(f"{path}: lines of 2 and of 3 numbers, expected x y, or x y score, in each")
     if len(lines) not in SCHEMES:
         raise InputError(f"{path}: {len(lines)} points, expected {COUNTS}, one a line")
+    first = lines[0][0]
+    if len(lines[0]) == 3 and first in (0, 1) and all(line[0] == first + k for k, line in enumerate(lines)):
+        raise InputError(f"{path}: lines begin with the number of the point, expected x y, or x y score; remove it")
     return faces_of(np.array(lines), str(path))[0]
 
 
