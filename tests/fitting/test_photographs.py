@@ -14,7 +14,7 @@ from PIL import Image
 
 from uvgen import build_shards, find_samples, fit_photographs, read_annotation, render_faces
 from uvgen.datasets.config import BuildConfig
-from uvgen.errors import DatasetError, OutputError, SettingsError
+from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
 from uvgen.fitting import folder as fitting
 from uvgen.fitting import worker
 from uvgen.fitting.photographs import find_photographs
@@ -125,6 +125,12 @@ def test_a_person_with_a_new_photograph_is_fitted_anew(photos: Path, tmp_path: P
     assert fit_photographs(photos, tmp_path / "out", same_person=True).new_faces == N
     fit_photographs(photos, tmp_path / "whole", same_person=True)
     assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
+
+
+def test_all_faces_are_not_one_persons(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="same_person: with faces = all, expected largest"):
+        fit_photographs(photos, tmp_path / "out", same_person=True, faces="all")
+    assert not (tmp_path / "out").exists()
 
 
 # Names

@@ -133,7 +133,7 @@ def fit_photographs(
     jaw : {"contour", "fixed"}
         See `uvgen.fit_landmarks`.
     same_person : bool
-        Whether the photographs in each folder are one person's, and get one shape.
+        Whether the photographs in each folder are one person's, and get one shape; with the largest faces only.
     max_residual : float, optional
         Leave out faces with a larger residual: 0.05 is 5 %.
     exif : {"apply", "ignore"}
@@ -174,6 +174,8 @@ def fit_photographs(
     choice(faces, "faces", FACES)
     choice(jaw, "jaw", JAWS)
     choice(exif, "exif", EXIF)
+    if same_person and faces == "all":
+        raise InputError("same_person: with faces = all, expected largest: others in the pictures are other people")
     if max_residual is not None:
         number_in(max_residual, "max_residual", 0)
     root, out = Path(os.path.abspath(images)), Path(os.path.abspath(out))

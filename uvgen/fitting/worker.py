@@ -231,7 +231,7 @@ def _fit(tools: _Tools, task: FitTask) -> FittedBatch:
     if faces:
         points, weights = np.stack([face.points for face in faces]), np.stack([face.weights for face in faces])
         sizes = np.array([face.size for face in faces])
-        person = [0] * len(faces) if task.same_person and job.faces == "largest" else None
+        person = [0] * len(faces) if task.same_person else None
         fit = fit_landmarks(points, model, sizes[:, 1], scores=weights, jaw=job.jaw, person=person)
         picture = _Picture(job)
         doubts = landmark_doubts(points, weights, fit, model, sizes)
