@@ -355,11 +355,11 @@ def test_without_landmarks_and_detector_it_says_what_to_install(
 
 def test_uvgen_fit_says_what_it_did(uvgen: Any, photos: Path, tmp_path: Path) -> None:
     first(photos).with_suffix(".txt").unlink()
-    result = uvgen("fit", photos, "--out", tmp_path / "out", "-j", 1)
+    result = uvgen("fit", photos, "--out", tmp_path / "out", "-j", 1, "--detector", "none")
     assert result.exit_code == 3, result.stderr
     assert result.stdout.startswith(f"{tmp_path / 'out'}: {N - 1} faces, 1 skipped; this run {N - 1} faces in ")
     assert "residual: median 0." in result.stdout and f"skipped {first(photos).stem}: " in result.stderr
-    again = uvgen("fit", photos, "--out", tmp_path / "out", "-j", 1, "--json")
+    again = uvgen("fit", photos, "--out", tmp_path / "out", "-j", 1, "--json", "--detector", "none")
     content = json.loads(again.stdout)
     assert content["samples"] == N - 1 and content["new_samples"] == 0 and len(content["skipped"]) == 1
 
