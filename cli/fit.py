@@ -56,7 +56,8 @@ _MOST_NAMED = 20
     group=_HOW,
     help="What points 0 to 16 mark: where the face ends in the picture, or always the same places of the jaw.",
 )
-@option("--same-person", is_flag=True, group=_HOW, help="One shape for all photographs in a folder.")
+@option("--same-person", is_flag=True, group=_HOW,
+        help="One shape for all photographs in a folder; not with --faces all.")  # fmt: skip
 @option(
     "--refine",
     is_flag=True,
@@ -65,7 +66,7 @@ _MOST_NAMED = 20
 )
 @option("--max-residual", type=click.FloatRange(0, min_open=True), metavar="PERCENT", group=_HOW,
         help="Leave out faces whose landmarks are farther off, in percent of the face's size.  "
-             "[default: no limit]")  # fmt: skip
+             "[default: 15, above which it is no face]")  # fmt: skip
 @workers_option
 @overwrite_option("fitted samples")
 @untrusted_option

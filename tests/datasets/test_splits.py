@@ -68,6 +68,10 @@ def photographs(names) -> set[str]:
         ("image00050", "image00050"),
         ("photos/2024_05_17", "photos/2024_05_17"),  # not of 300W-LP: numbers mean nothing
         ("photos_flip/a", "photos/a"),
+        ("party-face2", "party"),  # of uvgen fit --faces all
+        ("me/party-face12", "me/party"),
+        ("me/party_face2", "me/party"),  # of a list of parameters
+        ("me/face2", "me/face2"),
     ],
 )
 def test_source_photograph_of_published_names_is_their_photograph(name, expected) -> None:

@@ -24,6 +24,7 @@ from uvgen import (
 from uvgen.datasets.config import BuildConfig
 from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError
 from uvgen.fitting import folder as fitting
+from uvgen.fitting import photographs as listing
 from uvgen.fitting import worker
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.samples.landmark_schemes import FaceLandmarks
@@ -84,7 +85,7 @@ def test_fitted_photographs_are_samples_that_build_takes(photos: Path, drawn: Pa
 def test_interrupted_runs_go_on_to_the_same_bytes(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
-    monkeypatch.setattr(fitting, "_BATCH", 2)
+    monkeypatch.setattr(listing, "_BATCH", 2)
     fit_photographs(photos, tmp_path / "whole")
 
     def stop(_: object) -> None:
@@ -354,11 +355,11 @@ def test_without_landmarks_and_detector_it_says_what_to_install(
 
 def test_uvgen_fit_says_what_it_did(uvgen: Any, photos: Path, tmp_path: Path) -> None:
     first(photos).with_suffix(".txt").unlink()
-    result = uvgen("fit", photos, "--out", tmp_path / "out", "-j", 1)
+    result = uvgen("fit", photos, "--out", tmp_path / "out", "-j", 1, "--detector", "none")
     assert result.exit_code == 3, result.stderr
     assert result.stdout.startswith(f"{tmp_path / 'out'}: {N - 1} faces, 1 skipped; this run {N - 1} faces in ")
     assert "residual: median 0." in result.stdout and f"skipped {first(photos).stem}: " in result.stderr
-    again = uvgen("fit", photos, "--out", tmp_path / "out", "-j", 1, "--json")
+    again = uvgen("fit", photos, "--out", tmp_path / "out", "-j", 1, "--json", "--detector", "none")
     content = json.loads(again.stdout)
     assert content["samples"] == N - 1 and content["new_samples"] == 0 and len(content["skipped"]) == 1
 

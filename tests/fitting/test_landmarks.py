@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from uvgen import fit_landmarks, load_model
 from uvgen.errors import InputError
+from uvgen.fitting import landmarks
 from uvgen.fitting.contour import Contour, inside, outward_normals
 from uvgen.fitting.doubts import landmark_doubts
 from uvgen.geometry import LANDMARK_MIRROR, pose_to_image, rotation_matrices
@@ -293,3 +294,16 @@ def test_real_photographs_come_out_near_their_parameters(reference: Path, stand_
     off = np.abs(np.rad2deg(fit.pose[:, 1]) - yaw)[np.abs(yaw) < 60]
     assert fit.residual.mean() < 0.015
     assert np.median(off) <= 3 and off.max() <= 10, off
+
+
+@pytest.mark.parametrize(
+    ("pitch", "yaw", "roll"),
+    [(0, 0, 180), (5, 10, 175), (-5, 10, -178), (3, -20, 178), (0, 180, 0), (2, 170, 3), (4, -120, 2), (10, 85, -20),
+     (60, 0, 100)],
+)  # fmt: skip
+def test_angles_of_faces_upside_down_and_from_behind_are_those_of_roll_and_yaw(
+    pitch: float, yaw: float, roll: float
+) -> None:
+    given = np.deg2rad([[pitch, yaw, roll]])
+    found = landmarks.angles_of(rotation_matrices(given))
+    assert np.abs((found - given + np.pi) % (2 * np.pi) - np.pi).max() < 1e-6

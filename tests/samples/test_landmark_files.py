@@ -165,3 +165,15 @@ def test_find_landmarks_where_there_is_no_table_is_an_error(tmp_path: Path) -> N
     (tmp_path / "a.json").write_text(json.dumps({}))
     with pytest.raises(InputError, match="no faces in it"):
         find_landmarks([], tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_read_landmarks_tells_numbered_points_from_points(tmp_path: Path, first: int) -> None:
+    points = np.random.default_rng(0).uniform(0, 100, (68, 2))
+    numbered = np.column_stack([np.arange(68) + first, points])
+    np.savetxt(tmp_path / "a.txt", numbered)
+    with pytest.raises(InputError, match=r"a\.txt: lines begin with the number of the point, expected x y"):
+        read_landmarks(tmp_path / "a.txt")
+    numbered[5, 0] = 7.5
+    np.savetxt(tmp_path / "a.txt", numbered)
+    assert read_landmarks(tmp_path / "a.txt")[0].points[5, 0] == 7.5

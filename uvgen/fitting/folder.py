@@ -7,7 +7,6 @@ bytes whatever the number of workers, and whether or not the work was interrupte
 import json
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -21,17 +20,26 @@ from uvgen.checks import choice, number_in
 from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError
 from uvgen.fitting.detectors import DETECTORS, open_detector
 from uvgen.fitting.landmarks import JAWS
-from uvgen.fitting.worker import FitJob, FitTask, FittedBatch, FittedFace, Photograph, Unfitted, settings
+from uvgen.fitting.photographs import FIT_INDEX, find_photographs, in_batches, units_of
+from uvgen.fitting.worker import (
+    FitJob,
+    FitTask,
+    FittedBatch,
+    FittedFace,
+    Photograph,
+    Unfitted,
+    open_table,
+    settings,
+    state_of,
+)
 from uvgen.jobs.run import RETRIES, check_run, check_same, run
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.samples.find import IMAGE_SUFFIXES
-from uvgen.samples.landmark_files import find_landmarks, says_nothing
-from uvgen.samples.landmark_tables import read_table
+from uvgen.samples.landmark_files import has_landmarks
 from uvgen.samples.read import EXIF
 from uvgen.storage.files import check_folder, replaced_on_success
-from uvgen.storage.folders import FIT_INDEX
 from uvgen.storage.journal import Journal
 from uvgen.storage.names import brief, printable
 from uvgen.storage.plain_json import parse_json
@@ -43,7 +51,6 @@ AUTO = "auto"
 
 _FORMAT, _VERSION = "uvgen-fit", 1
 _JOURNAL = ".uvgen-journal"
-_BATCH = 16  # photographs a task
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +134,12 @@ def fit_photographs(
     jaw : {"contour", "fixed"}
         See `uvgen.fit_landmarks`.
     same_person : bool
-        Whether the photographs in each folder are one person's, and get one shape.
+        Whether the photographs in each folder are one person's, and get one shape; with the largest faces only.
     refine : bool
         Whether faces are brought closer to their photographs, by the colors that the model gives them; it needs an
         albedo. See `uvgen.fitting.refine`.
     max_residual : float, optional
-        Leave out faces with a larger residual: 0.05 is 5 %.
+        Leave out faces with a larger residual: 0.05 is 5 %. Without it, those above 15 %, which are no faces.
     exif : {"apply", "ignore"}
         Whether photographs are turned upright as their EXIF orientation says, and written so. Landmark files are of
         what comes of it.
@@ -171,6 +178,8 @@ def fit_photographs(
     choice(faces, "faces", FACES)
     choice(jaw, "jaw", JAWS)
     choice(exif, "exif", EXIF)
+    if same_person and faces == "all":
+        raise InputError("same_person: with faces = all, expected largest: others in the pictures are other people")
     if max_residual is not None:
         number_in(max_residual, "max_residual", 0)
     if refine and same_person:
@@ -178,26 +187,25 @@ def fit_photographs(
     root, out = Path(os.path.abspath(images)), Path(os.path.abspath(out))
     check_fit_folder(out)
     begin("listing photographs")
-    photographs = find_photographs(root, out)
+    photographs = find_photographs(root, out, faces)
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
-    has_files = where is not None or any(
-        not says_nothing(found) for found in find_landmarks([one.path for one in photographs[:_LOOKED_AT]]).values()
+    table = open_table(where)  # before any work
+    marked = [has_landmarks(one.path, where) if table is None else table.has_image(one.path) for one in photographs]
+    name, notice = _detector(
+        detector, detector_model, _stated_detector(out, overwrite=overwrite), some=any(marked), all_marked=all(marked)
     )
-    if where is not None and not where.is_dir():
-        read_table(where)  # before any work
-    name, notice = _detector(detector, detector_model, needed=not has_files)
     opened = as_model(model, untrusted=untrusted)
     if refine and opened.albedo_mean is None:
         raise InputError(f"model: {opened.name} has no albedo, expected one with it; do not refine")
     file = BUILTIN if model == BUILTIN else None if opened.path is None else str(opened.path)
     job = FitJob(
         root, out, opened, file, where, name,
-        None if detector_model is None else Path(os.path.abspath(detector_model)), has_files, faces, jaw, max_residual,
-        exif, refine,
+        None if detector_model is None else Path(os.path.abspath(detector_model)), faces, jaw, max_residual, exif,
+        refine,
     )  # fmt: skip
     record = _FitRecord(job, photographs, same_person=same_person, overwrite=overwrite)
     run(
-        job, record.units, record, out, workers=workers, retries=retries, timeout=timeout, group=_in_batches,
+        job, record.units, record, out, workers=workers, retries=retries, timeout=timeout, group=in_batches,
         progress=progress, doing="fitting", count=lambda task: len(task.photographs),
     )  # fmt: skip
     if not record.faces:
@@ -211,73 +219,48 @@ def fit_photographs(
     )  # fmt: skip
 
 
-_LOOKED_AT = 2000  # photographs beside which landmark files are looked for
+def _detector(
+    name: str | None, weights: str | os.PathLike[str] | None, stated: str | None, *, some: bool, all_marked: bool
+) -> tuple[str | None, str]:
+    """The detector to use and what is to be known of it; opened here too, so that an error comes before any work.
 
-
-def _detector(name: str | None, weights: str | os.PathLike[str] | None, *, needed: bool) -> tuple[str | None, str]:
-    """The detector to use and what is to be known of it; opened here too, so that an error comes before any work."""
+    `stated` is the one that the folder was begun with, `some` and `all_marked` whether files have landmarks of some or
+    all photographs.
+    """
     path = None if weights is None else Path(weights)
+    if name is None and not some:
+        raise InputError("detector: none, and no landmark files beside the photographs, expected one of them")
     if name != AUTO:
-        if name is None and needed:
-            raise InputError("detector: none, and no landmark files beside the photographs, expected one of them")
         return name, "" if name is None else open_detector(name, path).notice
-    if not needed:
-        return None, ""
+    if all_marked:
+        return stated, ""
     reasons = []
-    for candidate in DETECTORS:
+    for candidate in DETECTORS if stated is None else (stated,):
         try:
             return candidate, open_detector(candidate, path).notice
         except (DependencyError, InputError) as error:
             reasons.append(str(error))
+    if some and stated is None:
+        return None, ""  # those without are named
     raise DependencyError(
-        "detector: none is installed, and there are no landmark files beside the photographs; pip install uvgen[dlib] "
-        f"or uvgen[mediapipe], or give landmarks ({'; '.join(reasons)})"
+        f"detector: {'none' if stated is None else stated} is {'not ' * (stated is not None)}installed, and there are "
+        "no landmark files beside the photographs; pip install uvgen[dlib] or uvgen[mediapipe], or give landmarks "
+        f"({'; '.join(reasons)})"
     )
 
 
-def find_photographs(root: Path, out: Path) -> list[Photograph]:
-    """The images in a folder and the folders in it, but not in `out`, sorted by name; hidden ones are passed over.
-
-    Raises DatasetError where the folder is missing or unreadable, or holds no images.
-    """
-    paths = list[Path]()
-
-    def fail(error: OSError) -> None:
-        raise DatasetError(
-            f"{error.filename}: cannot be read ({error.strerror}), expected a folder of photographs"
-        ) from error
-
-    for folder, names, files in os.walk(root, onerror=fail):
-        names[:] = sorted(name for name in names if not name.startswith(".") and os.path.join(folder, name) != str(out))
-        paths += [
-            Path(folder, name)
-            for name in sorted(files)
-            if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
-        ]
-    if not paths:
-        raise DatasetError(f"{root}: no images in it, expected {', '.join(IMAGE_SUFFIXES)}")
-    names = [_sample_name(path.relative_to(root)) for path in paths]
-    counts = Counter(name.lower() for name in names)
-    problem = "another photograph has the same name, expected names that differ in more than suffix or case; rename one"
-    found = [
-        Photograph(path, name, problem if counts[name.lower()] > 1 else "")
-        for path, name in zip(paths, names, strict=True)
-    ]
-    return sorted(found, key=lambda one: (one.name, one.path))
-
-
-def _sample_name(path: Path) -> str:
-    """Of a photograph, by its path below the root: one folder at most, as samples have it."""
-    stem = os.path.splitext(path.name)[0]
-    folders = [part.lstrip(".") or "_" for part in path.parts[:-1]]
-    if not folders:
-        return stem
-    subset = "-".join(folders)
-    return f"{subset}{'-' * subset.lower().endswith('_flip')}/{stem}"  # 300W-LP's mirrored subsets end so
+def _stated_detector(out: Path, *, overwrite: bool) -> str | None:
+    """The detector that a folder was begun with, so that "auto" means it again."""
+    if overwrite or not (out / FIT_INDEX).exists():
+        return None
+    stated = _read_index(out / FIT_INDEX).get("detector")
+    return stated if stated in DETECTORS else None
 
 
 def check_fit_folder(out: Path) -> None:
     """Raise OutputError, before any work, where a folder cannot take fitted samples."""
+    if out.name.lower().endswith("_flip"):
+        raise OutputError(f"{out}: named as 300W-LP's folders of mirrored images are, expected a name without _Flip")
     if not (out / FIT_INDEX).exists():
         check_folder(out)
         if out.is_dir() and (found := sorted(name for name in os.listdir(out) if not name.startswith("."))):
@@ -293,12 +276,13 @@ class _FitRecord:
     def __init__(self, job: FitJob, photographs: Sequence[Photograph], *, same_person: bool, overwrite: bool) -> None:
         self._job, self._overwrite = job, overwrite
         self._stated = {**settings(job), "same_person": same_person}
-        self.units = _units(photographs, same_person=same_person)
-        self._names = {one.path.relative_to(job.root).as_posix(): one.name for one in photographs}
+        self.units = units_of(photographs, same_person=same_person)
+        self._names = {one.shown(job.root): one.name for one in photographs}
         self._planned = set(self._names.values())
         self.faces: dict[str, list[FittedFace]] = {}  # by photograph's name
         self.skipped: dict[str, list[Unfitted]] = {}
         self.new_faces = 0
+        self._table = open_table(job.landmarks)
         self._journal = Journal(job.out / _JOURNAL, [_FORMAT, _VERSION, __version__, self._stated])
 
     def resume(self) -> None:
@@ -312,6 +296,8 @@ class _FitRecord:
                 self._journal.remove()
             else:
                 new = {"uvgen": __version__, **self._stated}
+                if old.get("detector") is None:
+                    new.pop("detector")  # no face is of one
                 check_same(out, {key: old.get(key) for key in new}, new, {"model_sha256": "another model"})
                 self._take_over(old)
         with suppress(KeyError, TypeError, AttributeError):  # a journal of somebody else's
@@ -323,6 +309,8 @@ class _FitRecord:
                 f"{out}: holds samples of {len(gone)} photographs that are not there any more, first {gone[0]}; choose "
                 "another output folder, or overwrite this one to start anew"
             )
+        if self.faces:
+            begin("comparing photographs with what was fitted")
         for folder in sorted({(out / name).parent for name in self._planned}):
             if folder.is_symlink():
                 raise OutputError(f"{folder}: is a link, expected a folder of {out}; remove it")
@@ -341,16 +329,27 @@ class _FitRecord:
         self.faces |= found
 
     def is_finished(self, unit: FitTask) -> bool:
-        """Whether all of its photographs have samples, whose files are there; those without one are tried again."""
-        done = all(
-            one.name in self.faces
-            and all((self._job.out / f"{face.name}.mat").is_file() for face in self.faces[one.name])
-            for one in unit.photographs
-        )
-        if not done:
-            for one in unit.photographs:
-                self.faces.pop(one.name, None)
-        return done
+        """Whether all of its photographs have samples of what they and their landmarks are now.
+
+        Those without a sample are tried again. What was made of others is removed: they may have fewer faces now.
+        """
+        if all(map(self._is_made, unit.photographs)):
+            return True
+        for one in unit.photographs:
+            for face in self.faces.pop(one.name, ()):
+                _remove_sample(self._job.out, face.name)
+        return False
+
+    def _is_made(self, photograph: Photograph) -> bool:
+        """Whether a photograph's samples are there, and it and its landmarks have not changed since."""
+        faces = self.faces.get(photograph.name)
+        if not faces or photograph.problem:
+            return False
+        for face in faces:
+            path = self._job.out / face.name
+            if not all(path.with_name(path.name + end).is_file() for end in (face.suffix, ".mat")):
+                return False
+        return {face.made_of for face in faces} == {state_of(self._job, self._table, photograph)}
 
     def add(self, result: FittedBatch) -> None:
         """Note the faces of some photographs."""
@@ -392,9 +391,6 @@ class _FitRecord:
 
 
 def _face(content: dict[str, Any]) -> FittedFace:
-    for key, kind in (("name", str), ("image", str), ("source", str), ("sigma_px", float), ("yaw_deg", float)):
-        if not isinstance(content[key], kind):
-            raise TypeError(f"{key} is {brief(repr(content[key]))}")
     values: dict[str, Any] = {
         key: np.nan if value is None else value for key, value in content.items() if key != "photograph"
     }
@@ -403,23 +399,6 @@ def _face(content: dict[str, Any]) -> FittedFace:
 
 def _plain(face: FittedFace) -> dict[str, Any]:
     return {key: None if isinstance(v, float) and not np.isfinite(v) else v for key, v in asdict(face).items()}
-
-
-def _units(photographs: Sequence[Photograph], *, same_person: bool) -> list[FitTask]:
-    if not same_person:
-        return [FitTask((one,)) for one in photographs]
-    people: dict[str, list[Photograph]] = {}
-    for one in photographs:
-        people.setdefault(str(one.path.parent), []).append(one)
-    return [FitTask(tuple(members), same_person=True) for members in people.values()]
-
-
-def _in_batches(units: list[FitTask]) -> list[FitTask]:
-    """A few photographs at once; those of one person stay together, and alone."""
-    if units and units[0].same_person:
-        return units
-    photographs = [unit.photographs[0] for unit in units]
-    return [FitTask(tuple(photographs[first : first + _BATCH])) for first in range(0, len(photographs), _BATCH)]
 
 
 def _read_index(path: Path) -> dict[str, Any]:
@@ -440,13 +419,18 @@ def _read_index(path: Path) -> dict[str, Any]:
 def _remove_samples(out: Path, old: dict[str, Any]) -> None:
     """Delete the samples that an index lists, in this folder or one in it."""
     for face in old["faces"]:
-        parts = Path(face["name"]).parts
-        if not 1 <= len(parts) <= 2 or ".." in parts or Path(face["name"]).is_absolute():
-            continue
-        if len(parts) == 2 and (out / parts[0]).is_symlink():
-            continue
-        for suffix in (*IMAGE_SUFFIXES, ".mat"):
-            path = out.joinpath(*parts[:-1], parts[-1] + suffix)
-            if path.is_file() or path.is_symlink():
-                path.unlink()
+        _remove_sample(out, face["name"])
     (out / FIT_INDEX).unlink()
+
+
+def _remove_sample(out: Path, name: str) -> None:
+    """Delete a sample that an index lists, if it lies in the folder or in one in it."""
+    parts = Path(name).parts
+    if not 1 <= len(parts) <= 2 or ".." in parts or Path(name).is_absolute():
+        return
+    if len(parts) == 2 and (out / parts[0]).is_symlink():
+        return
+    for suffix in (*IMAGE_SUFFIXES, ".mat"):
+        path = out.joinpath(*parts[:-1], parts[-1] + suffix)
+        if path.is_file() or path.is_symlink():
+            path.unlink()

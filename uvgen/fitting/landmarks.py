@@ -544,10 +544,13 @@ def rotations_about(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
 
 def angles_of(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, 3) pitch, yaw, roll of rotations: of the two ways to write each, the one with less pitch and roll."""
+    """(N, 3) pitch, yaw, roll of rotations: of the two ways to write each, the one with less pitch and yaw.
+
+    Pitch counts twice: a face upside down has a roll of 180°, and one seen from behind a yaw of 180°.
+    """
     affine = np.concatenate([rotation * [[[1.0], [-1.0], [1.0]]], np.zeros((len(rotation), 3, 1))], axis=2)
     angles = affine_to_pose(affine, 0)[:, :3]
     other = np.stack([angles[:, 0] + np.pi, np.pi - angles[:, 1], angles[:, 2] + np.pi], axis=1)
     other = (other + np.pi) % (2 * np.pi) - np.pi
-    less = np.abs(other[:, ::2]).sum(axis=1) < np.abs(angles[:, ::2]).sum(axis=1)
+    less = np.abs(other[:, :2]) @ [2, 1] < np.abs(angles[:, :2]) @ [2, 1]
     return np.where(less[:, None], other, angles)

@@ -1,5 +1,6 @@
 """One process's share of `uvgen fit`: photographs to landmarks, landmarks to parameters, and a sample for each face."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.errors import UvgenError
+from uvgen.errors import DatasetError, UvgenError
 from uvgen.fitting.detectors import Detector, open_detector
 from uvgen.fitting.doubts import landmark_doubts
 from uvgen.fitting.landmarks import FEWEST_POINTS, LandmarkFit, fit_landmarks
@@ -22,10 +23,13 @@ from uvgen.samples.landmark_schemes import FaceLandmarks, outside_image, to_68
 from uvgen.samples.landmark_tables import LandmarkTable, read_table
 from uvgen.samples.write import parameter_file
 from uvgen.storage.files import replaced_on_success
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, printable
 from uvgen.storage.reading import read_file
 
 _MOST_BYTES = 1 << 28
+NO_FACE = 0.15
+"""Residual above which landmarks are no face's, where no other limit is given."""
+
 _QUALITY = 95  # of photographs that are turned upright
 
 
@@ -37,13 +41,18 @@ class Photograph:
     name: str
     problem: str = ""
 
+    def shown(self, root: Path) -> str:
+        """Its path below the folder of photographs, for `fit.json` and people."""
+        return printable(self.path.relative_to(root).as_posix())
+
 
 @dataclass(frozen=True, slots=True)
 class FitTask:
-    """Photographs to fit at once; where `same_person`, all are one person's."""
+    """Photographs to fit at once; where `same_person`, all are one person's. A `trial` writes nothing."""
 
     photographs: tuple[Photograph, ...]
     same_person: bool = False
+    trial: bool = False
 
     @property
     def name(self) -> str:
@@ -67,6 +76,10 @@ class FittedFace:
         Of the face.
     source : str
         What the landmarks come from: a file, or a detector.
+    suffix : str
+        Of the picture beside the parameters.
+    made_of : str
+        Hash of the photograph and of what files say of its landmarks.
     """
 
     name: str
@@ -76,6 +89,8 @@ class FittedFace:
     sigma_px: float
     yaw_deg: float
     source: str
+    suffix: str
+    made_of: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +127,6 @@ class FitJob:
         Folder or table of landmarks; beside the photographs where None.
     detector, detector_model : str or None, Path or None
         Finds landmarks where no file has some.
-    files : bool
-        Whether to look for landmark files.
     faces : {"largest", "all"}
         Which faces of a photograph.
     jaw : {"contour", "fixed"}
@@ -133,7 +146,6 @@ class FitJob:
     landmarks: Path | None
     detector: str | None
     detector_model: Path | None
-    files: bool
     faces: str
     jaw: str
     max_residual: float | None
@@ -145,8 +157,8 @@ class FitJob:
         return partial(_fit, _Tools(self))
 
     def parts(self, task: FitTask) -> list[FitTask]:
-        """Each photograph alone; where they are one person's, with those beside it."""
-        return [replace(task, photographs=(one,), same_person=False) for one in task.photographs]
+        """Each photograph alone, to be tried."""
+        return [replace(task, photographs=(one,), same_person=False, trial=True) for one in task.photographs]
 
     def without(self, task: FitTask, causes: Mapping[int, str]) -> FitTask:
         """The task without photographs at which processes die."""
@@ -159,9 +171,7 @@ class _Tools:
 
     def __init__(self, job: FitJob) -> None:
         self.job = job
-        self.table: LandmarkTable | None = None
-        if job.files and job.landmarks is not None and not job.landmarks.is_dir():
-            self.table = read_table(job.landmarks)
+        self.table = open_table(job.landmarks)
         self._detector: Detector | None = None
 
     def detect(self, image: NDArray[np.uint8]) -> list[FaceLandmarks]:
@@ -181,76 +191,128 @@ class _Face:
     weights: NDArray[np.float64]
     size: tuple[int, int]
     source: str
+    made_of: str
     crop: FaceCrop | None
+
+
+def open_table(landmarks: Path | None) -> LandmarkTable | None:
+    """The table of all photographs' landmarks, where there is one."""
+    return None if landmarks is None or landmarks.is_dir() else read_table(landmarks)
+
+
+def state_of(job: FitJob, table: LandmarkTable | None, photograph: Photograph, data: bytes | None = None) -> str:
+    """Hash of a photograph and of what files say of its landmarks; that of nothing where it cannot be read."""
+    if data is None:
+        try:
+            data = read_file(photograph.path, _MOST_BYTES)
+        except OSError:
+            return ""
+    return _state(data, _of_files(job, table, photograph.path))
+
+
+def _of_files(job: FitJob, table: LandmarkTable | None, path: Path) -> list[FaceLandmarks] | str:
+    return table.of_image(path) if table is not None else find_landmarks([path], job.landmarks)[path]
+
+
+def _state(data: bytes, faces: list[FaceLandmarks] | str) -> str:
+    digest = hashlib.sha256(hashlib.sha256(data).digest())
+    for face in () if isinstance(faces, str) else faces:
+        digest.update(face.scheme.encode() + face.points.tobytes())
+        digest.update(b"" if face.scores is None else face.scores.tobytes())
+    digest.update(b"damaged" if isinstance(faces, str) and not says_nothing(faces) else b"")
+    return digest.hexdigest()
 
 
 def _fit(tools: _Tools, task: FitTask) -> FittedBatch:
     job, model = tools.job, tools.job.model
-    faces, skipped, pictures = list[_Face](), list[Unfitted](), dict[str, tuple[str, bytes]]()
+    faces, skipped = list[_Face](), list[Unfitted]()
     for photograph in task.photographs:
         try:
-            found, image, picture = _faces_of(tools, photograph)
+            found, image, made_of = _faces_of(tools, photograph)
         except UvgenError as error:
             skipped.append(_unfitted(job, photograph, photograph.name, str(error)))
         else:
-            pictures[photograph.name] = picture
-            good, bad = _usable(job, photograph, found, image)
+            good, bad = _usable(job, photograph, found, image, made_of)
             faces += good
             skipped += bad
     fitted = list[FittedFace]()
     if faces:
         points, weights = np.stack([face.points for face in faces]), np.stack([face.weights for face in faces])
         sizes = np.array([face.size for face in faces])
-        person = [0] * len(faces) if task.same_person and job.faces == "largest" else None
+        person = [0] * len(faces) if task.same_person else None
         fit = fit_landmarks(points, model, sizes[:, 1], scores=weights, jaw=job.jaw, person=person)
+        picture = _Picture(job)
         doubts = landmark_doubts(points, weights, fit, model, sizes)
         for k, face in enumerate(faces):
             why = _rejection(job, fit, k, doubts[k])
             if why:
                 skipped.append(_unfitted(job, face.photograph, face.name, f"{face.source}: {why}"))
                 continue
-            own = fit.face(k)
-            if face.crop is not None:
-                own = refine_fit(face.crop, face.size[1], face.points, face.weights, own, model)
-            fitted.append(_written(job, face, own, *pictures[face.photograph.name]))
+            if not task.trial:
+                own = fit.face(k)
+                if face.crop is not None:
+                    own = refine_fit(face.crop, face.size[1], face.points, face.weights, own, model)
+                fitted.append(_written(job, face, own, picture.of(face.photograph.path)))
     advance(len(task.photographs))
     return FittedBatch(tuple(one.name for one in task.photographs), tuple(fitted), tuple(skipped))
 
 
 def _unfitted(job: FitJob, photograph: Photograph, name: str, reason: str) -> Unfitted:
-    return Unfitted(name, photograph.path.relative_to(job.root).as_posix(), reason)
+    return Unfitted(name, photograph.shown(job.root), reason)
 
 
-def _faces_of(
-    tools: _Tools, photograph: Photograph
-) -> tuple[list[FaceLandmarks], NDArray[np.uint8], tuple[str, bytes]]:
-    """The faces of a photograph, its pixels, and its picture in the output, suffix and bytes."""
+def _faces_of(tools: _Tools, photograph: Photograph) -> tuple[list[FaceLandmarks], NDArray[np.uint8], str]:
+    """The faces of a photograph, its pixels, and what they are made of, see `state_of`."""
     job, path = tools.job, photograph.path
     if photograph.problem:
         raise UvgenError(f"{path}: {photograph.problem}")
+    data, image, _ = _read(job, path)
+    stated = _of_files(job, tools.table, path)
+    faces: list[FaceLandmarks] | str = stated
+    if job.detector is not None and says_nothing(stated):
+        faces = tools.detect(image) or f"{path}: {job.detector} finds no face in it"
+    if isinstance(faces, str):
+        raise UvgenError(faces)
+    return faces[:1] if job.faces == "largest" else faces, image, _state(data, stated)
+
+
+def _read(job: FitJob, path: Path) -> tuple[bytes, NDArray[np.uint8], bool]:
+    """A photograph's file; its pixels, upright; whether they were turned."""
     try:
         data = read_file(path, _MOST_BYTES)
         image, orientation = decode_image(data), exif_orientation(data)
     except OSError as error:
-        raise UvgenError(f"{path}: cannot be read ({error.strerror})") from error
+        raise UvgenError(f"{path}: cannot be read ({error.strerror or brief(error)})") from error
     except Exception as error:  # Pillow's decoders raise a dozen kinds on damaged files
         raise UvgenError(f"{path}: not a readable image ({brief(error)})") from error
-    suffix = path.suffix.lower()
-    if job.exif == "apply" and orientation > 1:
-        image = np.ascontiguousarray(oriented(image, orientation))
-        suffix, data = ".jpg", encode_jpeg(image, _QUALITY)
-    faces: list[FaceLandmarks] | str = f"{path}: no landmarks"
-    if job.files:
-        faces = tools.table.of_image(path) if tools.table is not None else find_landmarks([path], job.landmarks)[path]
-    if job.detector is not None and (not job.files or says_nothing(faces)):
-        faces = tools.detect(image) or f"{path}: {job.detector} finds no face in it"
-    if isinstance(faces, str):
-        raise UvgenError(faces)
-    return faces[:1] if job.faces == "largest" else faces, image, (suffix, data)
+    turned = job.exif == "apply" and orientation > 1
+    return data, np.ascontiguousarray(oriented(image, orientation)) if turned else image, turned
+
+
+class _Picture:
+    """Photographs as they are written, read again: those of one person may be more than the memory holds."""
+
+    def __init__(self, job: FitJob) -> None:
+        self._job = job
+        self._path: Path | None = None
+        self._last = ("", b"")
+
+    def of(self, path: Path) -> tuple[str, bytes]:
+        """Suffix and content."""
+        if path != self._path:
+            try:
+                data = read_file(path, _MOST_BYTES)
+            except OSError as error:
+                raise DatasetError(f"{path}: cannot be read any more ({error.strerror or brief(error)})") from error
+            self._path, self._last = path, (path.suffix.lower(), data)
+            if self._job.exif == "apply" and exif_orientation(data) > 1:
+                _, image, _ = _read(self._job, path)
+                self._last = ".jpg", encode_jpeg(image, _QUALITY)
+        return self._last
 
 
 def _usable(
-    job: FitJob, photograph: Photograph, found: Sequence[FaceLandmarks], image: NDArray[np.uint8]
+    job: FitJob, photograph: Photograph, found: Sequence[FaceLandmarks], image: NDArray[np.uint8], made_of: str
 ) -> tuple[list[_Face], list[Unfitted]]:
     faces, skipped = list[_Face](), list[Unfitted]()
     size = image.shape[1], image.shape[0]
@@ -272,7 +334,7 @@ def _usable(
             skipped.append(_unfitted(job, photograph, name, f"{problem} ({photograph.path})"))
         else:
             crop = FaceCrop.of(image, points) if job.refine else None
-            faces.append(_Face(photograph, name, points, weights, size, face.source, crop))
+            faces.append(_Face(photograph, name, points, weights, size, face.source, made_of, crop))
     return faces, skipped
 
 
@@ -284,21 +346,25 @@ def _rejection(job: FitJob, fit: LandmarkFit, k: int, doubt: str) -> str:
         return "no face fits these landmarks"
     if doubt.startswith("the points seem"):
         return f"{doubt}; with them as they are, it is {residual:.1%}"
-    if job.max_residual is not None and not residual <= job.max_residual:
-        return f"residual {residual:.1%}, expected {job.max_residual:.1%} at most{'; ' * bool(doubt)}{doubt}"
+    limit = NO_FACE if job.max_residual is None else job.max_residual
+    if residual > limit:
+        return f"residual {residual:.1%}, expected {limit:.1%} at most{'; ' * bool(doubt)}{doubt}"
     return ""
 
 
-def _written(job: FitJob, face: _Face, fit: LandmarkFit, suffix: str, picture: bytes) -> FittedFace:
+def _written(job: FitJob, face: _Face, fit: LandmarkFit, picture: tuple[str, bytes]) -> FittedFace:
     """Write a face's picture and parameters."""
+    suffix, photograph = picture
     fitted = FittedFace(
         face.name,
-        face.photograph.path.relative_to(job.root).as_posix(),
+        face.photograph.shown(job.root),
         float(fit.residual[0]),
         float(fit.residual_jaw[0]),
         float(fit.sigma_px[0]),
         float(np.rad2deg(fit.pose[0, 1])),
-        _relative(job, face.source),
+        printable(_relative(job, face.source)),
+        suffix,
+        face.made_of,
     )
     more: dict[str, ArrayLike] = {
         "residual": [[fitted.residual]], "residual_jaw": [[fitted.residual_jaw]], "sigma": [[fitted.sigma_px]],
@@ -309,7 +375,7 @@ def _written(job: FitJob, face: _Face, fit: LandmarkFit, suffix: str, picture: b
         fit.shape[0], fit.expression[0], fit.pose[0], face.points, face.size, albedo=albedo, more=more
     )
     path = job.out / face.name
-    for end, content in ((suffix, picture), (".mat", data)):
+    for end, content in ((suffix, photograph), (".mat", data)):
         target = path.with_name(path.name + end)
         with replaced_on_success(target, folder=job.out, flush=False, make_folder=False) as temporary:
             temporary.write_bytes(content)
@@ -328,7 +394,7 @@ def settings(job: FitJob) -> dict[str, Any]:
     """What a folder's `fit.json` states of how it was made."""
     return {
         "model": job.model.name, "model_file": job.model_file,
-        "model_sha256": job.model.content_sha256, "landmarks": job.files,
+        "model_sha256": job.model.content_sha256,
         "detector": job.detector, "which_faces": job.faces, "jaw": job.jaw, "max_residual": job.max_residual,
         "exif": job.exif, "refine": job.refine,
     }  # fmt: skip

@@ -102,19 +102,29 @@ def read_landmarks(path: str | os.PathLike[str]) -> list[FaceLandmarks]:
     return sorted(faces, key=lambda face: -face.extent)
 
 
+def has_landmarks(image: Path, folder: Path | None = None) -> bool:
+    """Whether there is a file for an image, whatever is in it; see `find_landmarks`."""
+    return bool(_files_of(image, folder)[0])
+
+
+def _files_of(image: Path, folder: Path | None) -> tuple[list[Path], Path]:
+    """An image's own files, and the last folder where they were looked for."""
+    places = [image.parent] if folder is None else [folder / image.parent.name, folder]
+    for place in places:
+        names = [f"{image.stem}{suffix}" for suffix in (*_READERS, "_pts.mat")]
+        files = [place / name for name in names if os.path.exists(place / name)]  # noqa: PTH110 - names may be too long
+        if files:
+            return files, place
+    return [], places[-1]
+
+
 def _of_file(image: Path, folder: Path | None) -> list[FaceLandmarks] | str:
     """The faces of an image's own file, or what is wrong."""
-    places = [image.parent] if folder is None else [folder / image.parent.name, folder]
-    files: list[Path] = []
-    for place in places:
-        files = [place / f"{image.stem}{suffix}" for suffix in _READERS]
-        files = [path for path in [*files, place / f"{image.stem}_pts.mat"] if path.exists()]
-        if files:
-            break
+    files, place = _files_of(image, folder)
     texts = [path for path in files if path.suffix.lower() != ".mat"] or files  # a .mat may be 300W-LP's parameters
     if not texts:
         suffixes = ", ".join(_READERS)
-        return f"{image}: no landmarks in {places[-1]}, expected {printable(image.stem)} with one of {suffixes}"
+        return f"{image}: no landmarks in {place}, expected {printable(image.stem)} with one of {suffixes}"
     if len(texts) > 1:
         return f"{image}: two files of landmarks, {texts[0]} and {texts[1].name}, expected one; remove the wrong one"
     try:
@@ -154,6 +164,9 @@ def _face_of_lines(path: Path, lines: list[list[float]]) -> FaceLandmarks:
         raise InputError(f"{path}: lines of 2 and of 3 numbers, expected x y, or x y score, in each")
     if len(lines) not in SCHEMES:
         raise InputError(f"{path}: {len(lines)} points, expected {COUNTS}, one a line")
+    first = lines[0][0]
+    if len(lines[0]) == 3 and first in (0, 1) and all(line[0] == first + k for k, line in enumerate(lines)):
+        raise InputError(f"{path}: lines begin with the number of the point, expected x y, or x y score; remove it")
     return faces_of(np.array(lines), str(path))[0]
 
 

@@ -59,6 +59,10 @@ class LandmarkTable:
             self._by_stem.setdefault(parts[-1], []).append((parts, entry))
         self.n_entries = len(entries)
 
+    def has_image(self, image: Path) -> bool:
+        """Whether it has an entry of an image."""
+        return _parts(image.as_posix())[-1] in self._by_stem
+
     def of_image(self, image: Path) -> list[FaceLandmarks] | str:
         """The faces of an image, largest first, or what is wrong."""
         parts = _parts(image.as_posix())

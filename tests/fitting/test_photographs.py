@@ -1,0 +1,307 @@
+"""Which photographs `uvgen fit` takes, what their samples are called, and what happens when they change."""
+
+import os
+import shutil
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from uvgen import build_shards, find_samples, fit_photographs, read_annotation, render_faces
+from uvgen.datasets.config import BuildConfig
+from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
+from uvgen.fitting import folder as fitting
+from uvgen.fitting import worker
+from uvgen.fitting.photographs import find_photographs
+from uvgen.samples.landmark_schemes import FaceLandmarks
+
+N = 3
+SMALL = BuildConfig(size=32, uv_size=32)
+
+
+@pytest.fixture(scope="session")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("three")
+    render_faces(root / "drawn", N, size=128, subsets=("IBUG",), flip=False)
+    (root / "photos").mkdir()
+    for k, sample in enumerate(find_samples(root / "drawn")):
+        assert sample.image is not None
+        points = read_annotation(sample).landmarks_2d
+        assert points is not None
+        shutil.copy(sample.image, root / "photos" / f"p{k}.jpg")
+        np.savetxt(root / "photos" / f"p{k}.txt", points, fmt="%.4f")
+    return root / "photos"
+
+
+@pytest.fixture
+def photos(three: Path, tmp_path: Path) -> Path:
+    shutil.copytree(three, tmp_path / "photos")
+    return tmp_path / "photos"
+
+
+def hashes(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def rename(photos: Path, old: str, new: str) -> None:
+    for suffix in (".jpg", ".txt"):
+        (photos / f"{old}{suffix}").rename(photos / f"{new}{suffix}")
+
+
+def noisy(path: Path, by: float) -> None:
+    points = np.loadtxt(path)
+    np.savetxt(path, points + np.random.default_rng(0).normal(size=points.shape) * by, fmt="%.4f")
+
+
+# What changes between two runs
+
+
+def another_picture(photos: Path) -> None:
+    Image.open(photos / "p0.jpg").point(lambda v: v // 2).save(photos / "p0.jpg")
+
+
+def another_kind(photos: Path) -> None:
+    Image.open(photos / "p0.jpg").save(photos / "p0.png")
+    (photos / "p0.jpg").unlink()
+
+
+def in_two_kinds(photos: Path) -> None:
+    Image.open(photos / "p0.jpg").save(photos / "p0.png")
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "landmarks corrected": lambda p: noisy(p / "p0.txt", 1),
+    "landmarks damaged": lambda p: (p / "p0.txt").write_text("eye"),
+    "landmarks gone": lambda p: (p / "p0.txt").unlink(),
+    "another picture": another_picture,
+    "another kind": another_kind,
+    "in two kinds": in_two_kinds,
+}
+
+
+@pytest.mark.parametrize("same_person", [False, True])
+@pytest.mark.parametrize("kind", CHANGES)
+def test_a_photograph_that_changed_is_fitted_anew(photos: Path, tmp_path: Path, kind: str, same_person: bool) -> None:
+    options: dict[str, Any] = {"detector": None, "same_person": same_person}
+    fit_photographs(photos, tmp_path / "out", **options)
+    CHANGES[kind](photos)
+    result = fit_photographs(photos, tmp_path / "out", **options)
+    fresh = fit_photographs(photos, tmp_path / "whole", **options)
+    assert hashes(tmp_path / "out") == hashes(tmp_path / "whole") and result.faces == fresh.faces
+    assert fit_photographs(photos, tmp_path / "out", **options).new_faces == (0 if not result.skipped else
+                                                                           same_person * len(result.faces))  # fmt: skip
+
+
+def test_a_face_that_fits_no_more_leaves_no_sample(photos: Path, tmp_path: Path) -> None:
+    for name in ("p1", "p2"):
+        rename(photos, name, f"../{name}")
+    alone = fit_photographs(photos, tmp_path / "alone", same_person=True).faces[0].residual
+    options: dict[str, Any] = {"same_person": True, "max_residual": alone * 1.5}
+    fit_photographs(photos, tmp_path / "out", **options)
+    rename(photos.parent, "p1", "photos/p1")  # with it, the shape is one that fits neither as closely
+    with pytest.raises(DatasetError, match="none of 2 photographs can be used"):
+        fit_photographs(photos, tmp_path / "out", **options)
+    assert not list((tmp_path / "out").glob("p*"))
+
+
+@pytest.mark.parametrize("end", [".jpg", ".mat"])
+def test_a_sample_without_one_of_its_files_is_made_anew(photos: Path, tmp_path: Path, end: str) -> None:
+    fit_photographs(photos, tmp_path / "out")
+    whole = hashes(tmp_path / "out")
+    (tmp_path / f"out/p1{end}").unlink()
+    assert fit_photographs(photos, tmp_path / "out").new_faces == 1
+    assert hashes(tmp_path / "out") == whole
+
+
+def test_a_person_with_a_new_photograph_is_fitted_anew(photos: Path, tmp_path: Path) -> None:
+    rename(photos, "p2", "../p2")
+    fit_photographs(photos, tmp_path / "out", same_person=True)
+    rename(photos.parent, "p2", "photos/p2")
+    assert fit_photographs(photos, tmp_path / "out", same_person=True).new_faces == N
+    fit_photographs(photos, tmp_path / "whole", same_person=True)
+    assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
+
+
+def test_all_faces_are_not_one_persons(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="same_person: with faces = all, expected largest"):
+        fit_photographs(photos, tmp_path / "out", same_person=True, faces="all")
+    assert not (tmp_path / "out").exists()
+
+
+# Names
+
+
+ODD = {
+    "line": "new\nline", "surrogate": os.fsdecode(b"\xff"), "long": "n" * 249, "backslash": "a\\b", "dash": "-rf",
+    "dots": "a.tar", "blank": " a ", "wide": "日本😀",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD.values(), ids=ODD)
+def test_names_of_any_kind_are_resumed_and_built(photos: Path, tmp_path: Path, name: str) -> None:
+    rename(photos, "p0", name)
+    points = np.loadtxt(photos / "p1.txt")
+    np.save(photos / "p1.npy", np.stack([points, points * 0.5 + 5]))
+    (photos / "p1.txt").unlink()
+    result = fit_photographs(photos, tmp_path / "out", faces="all")
+    assert len(result.faces) == N + 1 and not result.skipped
+    assert fit_photographs(photos, tmp_path / "out", faces="all").new_faces == 0
+    assert build_shards(tmp_path / "out", tmp_path / "shards", config=SMALL).samples == N + 1
+    assert {face.name for face in result.faces} == {sample.name for sample in find_samples(tmp_path / "out")}
+
+
+def test_deep_folders_of_long_names_become_one_folder(photos: Path, tmp_path: Path) -> None:
+    for letter in ("x", "y"):
+        folder = photos.joinpath("a" * 200, letter * 200)
+        folder.mkdir(parents=True)
+        for suffix in (".jpg", ".txt"):
+            shutil.copy(photos / f"p0{suffix}", folder)
+    result = fit_photographs(photos, tmp_path / "out")
+    assert len({face.name for face in result.faces}) == N + 2 == len(find_samples(tmp_path / "out"))
+
+
+def test_names_that_build_takes_for_one_are_told(photos: Path, tmp_path: Path) -> None:
+    rename(photos, "p0", unicodedata.normalize("NFC", "é"))
+    rename(photos, "p1", unicodedata.normalize("NFD", "é"))
+    result = fit_photographs(photos, tmp_path / "out")
+    assert [face.name for face in result.faces] == ["p2"] and len(result.skipped) == 2
+    assert all("another photograph has the same name" in skip.reason for skip in result.skipped)
+
+
+def test_a_photograph_named_as_anothers_second_face_is_told(photos: Path, tmp_path: Path) -> None:
+    rename(photos, "p1", "P0-face2")
+    assert len(fit_photographs(photos, tmp_path / "largest").faces) == N
+    result = fit_photographs(photos, tmp_path / "all", faces="all")
+    (skip,) = result.skipped
+    assert skip.image == "P0-face2.jpg" and "a further face of p0 would be called so too" in skip.reason
+
+
+def test_an_output_named_as_mirrored_is_refused(uvgen: Any, photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="photos_Flip: named as 300W-LP's folders of mirrored images"):
+        fit_photographs(photos, tmp_path / "photos_Flip")
+    assert uvgen("fit", photos, "--out", tmp_path / "photos_flip").exit_code == 1
+    assert not (tmp_path / "photos_Flip").exists()
+
+
+# Folders
+
+
+def test_linked_folders_are_taken_once_and_loops_end(photos: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "z").mkdir(parents=True)
+    rename(photos, "p0", f"{root}/z/p0")
+    (root / "a").symlink_to(root / "z")  # taken under its own name, which comes later
+    (root / "loop").symlink_to(root)
+    (root / "one").symlink_to(photos)
+    (root / "two").symlink_to(photos)
+    (photos / "back").symlink_to(root)
+    (root / "broken").symlink_to(tmp_path / "nowhere")
+    found = find_photographs(root, tmp_path / "out")
+    assert [one.name for one in found] == ["one/p1", "one/p2", "z/p0"]
+
+
+def test_what_was_fitted_before_is_no_photograph(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(photos)
+    fit_photographs(photos, tmp_path / "link" / "first")
+    assert fit_photographs(photos, tmp_path / "link" / "first").new_faces == 0
+    assert len(fit_photographs(photos, photos / "second").faces) == N
+    again = fit_photographs(photos / "second", tmp_path / "again", detector=None)  # but where it is asked for
+    assert len(again.faces) == N
+
+
+# Landmark files and detectors
+
+
+@pytest.fixture
+def detector(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A detector that finds all but the first; there are no files."""
+    known: list[tuple[NDArray[np.uint8], NDArray[np.float64]]] = [
+        (np.asarray(Image.open(path)), np.loadtxt(path.with_suffix(".txt")))
+        for path in sorted(photos.glob("*.jpg"))[1:]
+    ]  # fmt: skip
+    kept = photos.parent / "kept"
+    kept.mkdir()
+    for path in photos.glob("*.txt"):
+        path.rename(kept / path.name)
+
+    class Detector:
+        notice = "for research"
+
+        def __call__(self, image: NDArray[np.uint8]) -> list[FaceLandmarks]:
+            return [FaceLandmarks(p, None, "68", source="dlib") for a, p in known if np.array_equal(a, image)]
+
+    for module in (fitting, worker):
+        monkeypatch.setattr(module, "open_detector", lambda name, model=None: Detector())
+    return kept
+
+
+@pytest.mark.parametrize("name", ["auto", "dlib"])
+def test_what_a_detector_misses_can_be_annotated(photos: Path, detector: Path, tmp_path: Path, name: str) -> None:
+    first = fit_photographs(photos, tmp_path / "out", detector=name)
+    assert [skip.image for skip in first.skipped] == ["p0.jpg"]
+    shutil.copy(detector / "p0.txt", photos)
+    result = fit_photographs(photos, tmp_path / "out", detector=name)
+    assert result.new_faces == 1 and not result.skipped and result.detector == first.detector
+    fit_photographs(photos, tmp_path / "whole", detector=name)
+    assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
+    for file in detector.glob("*.txt"):
+        shutil.copy(file, photos)
+    every = fit_photographs(photos, tmp_path / "out", detector=name)
+    assert every.new_faces == N - 1 and not {face.source for face in every.faces} & {"dlib"}
+
+
+def test_photographs_without_a_file_go_to_the_first_installed_detector(
+    photos: Path, detector: Path, tmp_path: Path
+) -> None:
+    for name in ("p0.txt", "p2.txt"):
+        shutil.copy(detector / name, photos)
+    result = fit_photographs(photos, tmp_path / "out")
+    assert [face.source for face in result.faces] == ["p0.txt", "dlib", "p2.txt"] and result.notice == "for research"
+
+
+def test_photographs_without_a_file_may_come_later_than_the_others(
+    photos: Path, detector: Path, tmp_path: Path
+) -> None:
+    rename_to = tmp_path / "p1.jpg"
+    (photos / "p1.jpg").rename(rename_to)
+    for name in ("p0.txt", "p2.txt"):
+        shutil.copy(detector / name, photos)
+    assert fit_photographs(photos, tmp_path / "out").detector is None
+    rename_to.rename(photos / "p1.jpg")
+    assert fit_photographs(photos, tmp_path / "out").new_faces == 1
+    with pytest.raises(SettingsError, match="was made with detector = "):
+        fit_photographs(photos, tmp_path / "out", detector=None)
+
+
+def test_other_landmarks_of_the_same_photographs_are_seen(photos: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        for path in photos.glob("*.txt"):
+            shutil.copy(path, tmp_path / name)
+    noisy(tmp_path / "two/p1.txt", 1)
+    fit_photographs(photos, tmp_path / "out", landmarks=tmp_path / "one")
+    assert fit_photographs(photos, tmp_path / "out", landmarks=tmp_path / "two").new_faces == 1
+
+
+def test_parts_that_are_tried_write_nothing(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = list[Path]()
+
+    def look(job: worker.FitJob) -> Any:
+        make = whole(job)
+
+        def fit(task: worker.FitTask) -> worker.FittedBatch:
+            for part in job.parts(task):
+                assert len(make(part).photographs) == 1
+            tried.extend((tmp_path / "out").glob("p*"))
+            return make(task)
+
+        return fit
+
+    whole = worker.FitJob.open
+    monkeypatch.setattr(worker.FitJob, "open", look)
+    assert len(fit_photographs(photos, tmp_path / "out").faces) == N and not tried

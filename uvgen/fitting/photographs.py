@@ -1,0 +1,104 @@
+"""The photographs in a folder, what their samples are called, and which are fitted together."""
+
+import os
+import re
+import unicodedata
+from collections import Counter, deque
+from collections.abc import Sequence
+from pathlib import Path
+
+from uvgen.errors import DatasetError
+from uvgen.fitting.worker import FitTask, Photograph
+from uvgen.samples.find import IMAGE_SUFFIXES
+from uvgen.storage.names import printable, shortened
+
+FIT_INDEX = "fit.json"
+
+_BATCH = 16  # photographs a task
+_SECOND_FACE = re.compile(r"(.+)-face\d+", re.DOTALL)
+_SAME_NAME = "another photograph has the same name, expected names that differ in more than suffix or case; rename one"
+
+
+def find_photographs(root: Path, out: Path, faces: str = "largest") -> list[Photograph]:
+    """The images in a folder and the folders in it, but not in `out` or in what an earlier fit wrote, sorted by name.
+
+    Hidden ones are passed over; a folder that several links lead to counts once. `faces` is as for
+    `uvgen.fit_photographs`. Raises DatasetError where the folder is missing or unreadable, or holds no images.
+    """
+    paths = _images(root, out)
+    if not paths:
+        raise DatasetError(f"{root}: no images in it, expected {', '.join(IMAGE_SUFFIXES)}")
+    names = [_sample_name(path.relative_to(root)) for path in paths]
+    keys = [_key(name) for name in names]
+    counts = Counter(keys)
+    found = []
+    for path, name, key in zip(paths, names, keys, strict=True):
+        problem = _SAME_NAME if counts[key] > 1 else ""
+        if faces == "all" and (second := _SECOND_FACE.fullmatch(key)) and second[1] in counts:
+            problem = problem or f"a further face of {printable(second[1])} would be called so too; rename it"
+        found.append(Photograph(path, name, problem))
+    return sorted(found, key=lambda one: (one.name, one.path))
+
+
+def _images(root: Path, out: Path) -> list[Path]:
+    """Folders themselves come before those that links lead to, so that each has one name, whatever links there are."""
+
+    def fail(error: OSError) -> None:
+        raise DatasetError(
+            f"{printable(str(error.filename))}: cannot be read ({error.strerror}), expected a folder of photographs"
+        ) from error
+
+    paths, seen = list[Path](), {os.path.realpath(out)}
+    queue = deque([root])
+    while queue:
+        start = queue.popleft()
+        if start != root and os.path.realpath(start) in seen:
+            continue
+        for folder, names, files in os.walk(start, onerror=fail):
+            seen.add(os.path.realpath(folder))
+            inner = [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
+            queue += [path for path in inner if path.is_symlink()]
+            names[:] = [
+                path.name
+                for path in inner
+                if not path.is_symlink() and os.path.realpath(path) not in seen and not (path / FIT_INDEX).is_file()
+            ]
+            paths += [
+                Path(folder, name)
+                for name in sorted(files)
+                if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
+            ]
+    return paths
+
+
+def _sample_name(path: Path) -> str:
+    """Of a photograph, by its path below the root: one folder at most, as samples have it, and printable, as theirs."""
+    stem = shortened(printable(os.path.splitext(path.name)[0]))
+    folders = [part.lstrip(".") or "_" for part in path.parts[:-1]]
+    if not folders:
+        return stem
+    subset = shortened(printable("-".join(folders)))
+    return f"{subset}{'-' * subset.lower().endswith('_flip')}/{stem}"  # 300W-LP's mirrored subsets end so
+
+
+def _key(name: str) -> str:
+    """What names have in common that some file systems, or those who list samples, take for one."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def units_of(photographs: Sequence[Photograph], *, same_person: bool) -> list[FitTask]:
+    """What is finished or not as a whole: a photograph, or all of a person."""
+    if not same_person:
+        return [FitTask((one,)) for one in photographs]
+    people: dict[str, list[Photograph]] = {}
+    for one in photographs:
+        people.setdefault(str(one.path.parent), []).append(one)
+    return [FitTask(tuple(members), same_person=True) for members in people.values()]
+
+
+def in_batches(units: list[FitTask]) -> list[FitTask]:
+    """A few photographs at once; those of one person stay together, and alone."""
+    if units and units[0].same_person:
+        return units
+    photographs = [unit.photographs[0] for unit in units]
+    return [FitTask(tuple(photographs[first : first + _BATCH])) for first in range(0, len(photographs), _BATCH)]
