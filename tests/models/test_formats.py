@@ -345,7 +345,7 @@ def test_recognition_of_other_files_and_folders_is_none(tmp_path: Path) -> None:
     (tmp_path / "a.pkl").write_bytes(pickle.dumps({"w_shp": 1}))
     for path in (*tmp_path.iterdir(), tmp_path / "missing", tmp_path):
         assert format_of(path) is None, path
-    with pytest.raises(ModelError, match=r"is a folder, expected a model file; name the one in it.*3DDFA's .npy parts"):
+    with pytest.raises(ModelError, match=r"is a folder of models, expected a model's file; name the one in it.*3DDFA's .npy parts"):
         load_model(tmp_path)
 
 

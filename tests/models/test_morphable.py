@@ -112,7 +112,7 @@ def test_load_model_of_no_model_raises(tmp_path, name, content, message) -> None
 
 
 def test_load_model_of_a_folder_raises(tmp_path) -> None:
-    with pytest.raises(ModelError, match="is an empty folder, expected a model file"):
+    with pytest.raises(ModelError, match="is an empty folder, expected a model's file"):
         load_model(tmp_path)
 
 

@@ -57,7 +57,7 @@ def test_each_kind_of_folder_is_told_and_is_not_taken_for_another(folders, uvgen
             assert result.exit_code == 1 and result.stderr.splitlines()[-1].startswith(f"uvgen: {path}: ")
             assert kind in (OTHER, EMPTY) or kind in result.stderr, result.stderr
         result = uvgen("build", "--data", folders[SAMPLES], "--model", path, "-o", out)
-        assert result.exit_code == 1 and "expected a model file" in result.stderr
+        assert result.exit_code == 1 and "expected a model's file" in result.stderr
         assert kind == OTHER or kind in result.stderr, result.stderr
         found = uvgen("doctor", path)
         assert found.exit_code == (0 if kind in (DATA_SET, SAMPLES) else 1), found.stdout
