@@ -11,7 +11,7 @@ import click
 from uvgen import __version__
 from uvgen.cli.groups import SpokenGroup
 from uvgen.errors import OutputError, SettingsError, UvgenError
-from uvgen.interrupts import exit_status, interrupts_kept
+from uvgen.interrupts import exit_status, ignore_interrupts, interrupts_kept
 from uvgen.storage.names import printable
 
 _COMMANDS = {
@@ -68,6 +68,7 @@ class _LazyGroup(SpokenGroup):
             click.echo("uvgen: out of memory; fewer --workers need less", err=True)
             ctx.exit(1)
         except KeyboardInterrupt as error:
+            ignore_interrupts()
             resumable = ctx.invoked_subcommand in _RESUMABLE
             again = "run the command again without --overwrite" if anew else "run the command again"
             more = f"; what is finished is kept, {again} to go on" if resumable else ""

@@ -165,3 +165,11 @@ def test_find_landmarks_where_there_is_no_table_is_an_error(tmp_path: Path) -> N
     (tmp_path / "a.json").write_text(json.dumps({}))
     with pytest.raises(InputError, match="no faces in it"):
         find_landmarks([], tmp_path / "a.json")
+
+
+def test_find_landmarks_of_an_image_with_the_longest_name_looks_for_longer_ones(tmp_path: Path) -> None:
+    image = tmp_path / f"{'x' * 251}.jpg"
+    write(image.with_suffix(".txt"), ".txt", points())
+    np.testing.assert_allclose(only(image).points, points(), atol=1e-5)
+    assert "no landmarks in" in problem(tmp_path / f"{'y' * 251}.jpg")
+    assert "no landmarks in" in problem(tmp_path / f"{'y' * 300}.jpg")

@@ -108,7 +108,8 @@ def _of_file(image: Path, folder: Path | None) -> list[FaceLandmarks] | str:
     files: list[Path] = []
     for place in places:
         files = [place / f"{image.stem}{suffix}" for suffix in _READERS]
-        files = [path for path in [*files, place / f"{image.stem}_pts.mat"] if path.exists()]
+        files.append(place / f"{image.stem}_pts.mat")
+        files = [path for path in files if os.path.exists(path)]  # noqa: PTH110 - Path raises for names too long
         if files:
             break
     texts = [path for path in files if path.suffix.lower() != ".mat"] or files  # a .mat may be 300W-LP's parameters
