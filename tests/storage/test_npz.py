@@ -113,3 +113,11 @@ def test_read_npz_of_texts_of_no_characters_is_refused(tmp_path: Path, code: int
         read_npz(tmp_path / "a.npz", ["a"])
     np.savez(tmp_path / "a.npz", a=np.array([65, 0x10FFFF], f"{order}u4").view(f"{order}U1"))
     assert read_npz(tmp_path / "a.npz", ["a"])["a"].tolist() == ["A", chr(0x10FFFF)]
+
+
+def test_read_npz_counts_small_numbers_as_what_is_made_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez_compressed(tmp_path / "a.npz", a=np.zeros(9_000_000, "i1"))
+    with pytest.raises(ValueError, match="its numbers take 72000000 bytes as float64, more than 67108864"):
+        read_npz(tmp_path / "a.npz", ["a"])
+    monkeypatch.setenv("UVGEN_MAX_BYTES", "72000000")
+    assert read_npz(tmp_path / "a.npz", ["a"])["a"].size == 9_000_000

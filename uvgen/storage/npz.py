@@ -82,7 +82,13 @@ def read_npz(path: str | os.PathLike[str], required: Iterable[str], optional: It
             taken, limit = sum(members[name].file_size for name in wanted), _limit(size)
             if taken > limit:
                 raise ValueError(f"its arrays take {taken} bytes, more than {limit}; set UVGEN_MAX_BYTES to allow more")
-            return {name: _read_member(archive, members[name], name) for name in wanted}
+            found = {name: _read_member(archive, members[name], name) for name in wanted}
+            taken = sum(array.size * max(array.itemsize, 8) for array in found.values())  # readers compute in float64
+            if taken > limit:
+                raise ValueError(
+                    f"its numbers take {taken} bytes as float64, more than {limit}; set UVGEN_MAX_BYTES to allow more"
+                )
+            return found
 
 
 def _limit(size: int) -> int:
