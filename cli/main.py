@@ -13,7 +13,7 @@ import click
 from uvgen import __version__
 from uvgen.cli.groups import SpokenGroup
 from uvgen.errors import OutputError, SettingsError, UvgenError
-from uvgen.interrupts import exit_status, interrupts_kept
+from uvgen.interrupts import exit_status, ignore_interrupts, interrupts_kept
 from uvgen.storage.names import printable
 
 _COMMANDS = {
@@ -72,6 +72,7 @@ class _LazyGroup(SpokenGroup):
             click.echo("uvgen: out of memory; fewer --workers need less", err=True)
             ctx.exit(1)
         except KeyboardInterrupt as error:
+            ignore_interrupts()
             again = "run the command again without --overwrite" if anew else "run the command again"
             if ctx.invoked_subcommand == "report":
                 more = "; nothing of the report is kept, run the command again to make it"

@@ -53,7 +53,8 @@ class Progress:
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._look_often, daemon=True)
         if not quiet:
-            self._thread.start()
+            with contextlib.suppress(RuntimeError):  # too little memory, or too many processes: no word now and then
+                self._thread.start()
 
     def close(self) -> None:
         """Leave the terminal as it was."""

@@ -102,6 +102,13 @@ def interrupts_kept() -> Iterator[Callable[[], None]]:
         _kept.clear()
 
 
+def ignore_interrupts() -> None:
+    """Let more of them change nothing until the process ends: as Python ends, it takes its own handlers away."""
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+
 @contextmanager
 def interrupts_blocked() -> Iterator[None]:
     """Hold the signals back from this thread; a process that is started meanwhile begins with them blocked."""

@@ -339,3 +339,12 @@ def test_build_maps_from_on_the_command_line(tmp_path: Path, model: MorphableMod
     assert done.exit_code == 2 and "missing --model" in done.output
     done = CliRunner().invoke(main, ["build", "--maps-scale", "255", "--out", str(tmp_path / "o")])
     assert done.exit_code == 2 and "go with --maps-from" in done.output
+
+
+@pytest.mark.parametrize("values", [np.zeros((0, 0, 3)), np.full((8, 8, 3), 3e38, "f4"), np.full((8, 8, 3), -1e7)])
+def test_read_map_of_no_texels_or_huge_values_is_refused(tmp_path: Path, values: Any) -> None:
+    np.save(tmp_path / "a.npy", values)
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.jpg")
+    (sample,), layout = find_maps(tmp_path)
+    with pytest.raises(SampleError, match=r"a\.npy: .*expected (a position map|px of the crop)"):
+        read_map(sample, layout)

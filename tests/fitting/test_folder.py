@@ -21,6 +21,7 @@ from uvgen import (
     render_faces,
     save_model,
 )
+from uvgen._version import __version__
 from uvgen.datasets.config import BuildConfig
 from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError
 from uvgen.fitting import folder as fitting
@@ -28,6 +29,7 @@ from uvgen.fitting import photographs as listing
 from uvgen.fitting import worker
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.samples.landmark_schemes import FaceLandmarks
+from uvgen.storage.journal import Journal
 
 N = 6
 
@@ -273,13 +275,53 @@ def test_an_index_that_is_damaged_is_named(photos: Path, tmp_path: Path, text: s
         fit_photographs(photos, tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "x" * 300}, {"name": "../../x"}, {"name": None}, {"photograph": 5}, {"residual": "0.1"},
+        {"residual": [1]}, {"residual": True}, {"residual": "1" * 5000}, {"yaw_deg": {}}, {"source": 5}, {"more": 1},
+    ],
+)  # fmt: skip
+def test_an_index_or_a_journal_with_other_values_is_not_believed(
+    photos: Path, tmp_path: Path, uvgen: Any, change: dict[str, Any]
+) -> None:
+    out = tmp_path / "out"
+    fit_photographs(photos, out)
+    before, content = hashes(out), json.loads((out / "fit.json").read_text())
+    stated = {k: v for k, v in content.items() if k not in ("format", "version", "uvgen", "faces", "skipped")}
+    bad = {**content["faces"][0], **change}
+    journal = Journal(out / ".uvgen-journal", ["uvgen-fit", 1, __version__, stated])
+    journal.append({"faces": [bad]})
+    journal.close()
+    assert uvgen("fit", photos, "--out", out, "-j", 1).exit_code == 0 and hashes(out) == before
+    (out / "fit.json").write_text(json.dumps({**content, "faces": [bad, *content["faces"][1:]]}))
+    result = uvgen("fit", photos, "--out", out, "-j", 1)
+    assert result.exit_code == 1 and "fit.json: cannot be read" in result.stderr
+
+
+def test_a_sample_whose_picture_is_gone_is_made_again(photos: Path, tmp_path: Path) -> None:
+    fit_photographs(photos, tmp_path / "out")
+    before = hashes(tmp_path / "out")
+    first(tmp_path / "out").unlink()
+    assert fit_photographs(photos, tmp_path / "out").new_faces == 1
+    assert hashes(tmp_path / "out") == before
+
+
+def test_folders_whose_joined_name_is_too_long_are_refused_in_words(photos: Path, tmp_path: Path) -> None:
+    deep = photos.joinpath(*["y" * 90] * 3)
+    deep.mkdir(parents=True)
+    shutil.copy(first(photos), deep)
+    with pytest.raises(DatasetError, match=r"cannot be made .*too long"):
+        fit_photographs(photos, tmp_path / "out")
+
+
 def test_overwriting_deletes_nothing_outside_the_folder(photos: Path, tmp_path: Path) -> None:
     fit_photographs(photos, tmp_path / "out")
     content = json.loads((tmp_path / "out/fit.json").read_text())
     (tmp_path / "victim.mat").write_text("mine")
     (tmp_path / "out/link").symlink_to(tmp_path)
     names = ["../victim", str(tmp_path / "victim"), "link/victim", "a/../../victim"]
-    content["faces"] += [{**content["faces"][0], "name": name} for name in names]
+    content["faces"] += [{**content["faces"][0], "photograph": name, "name": name} for name in names]
     (tmp_path / "out/fit.json").write_text(json.dumps(content))
     fit_photographs(photos, tmp_path / "out", overwrite=True)
     assert (tmp_path / "victim.mat").read_text() == "mine"

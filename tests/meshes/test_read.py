@@ -174,11 +174,12 @@ def test_read_mesh_that_is_missing_is_named(tmp_path: Path) -> None:
         read_mesh(tmp_path / "gone.obj")
 
 
+@pytest.mark.parametrize("blank", ["", " ", "\t "])
 def test_read_mesh_of_a_ply_whose_comment_names_a_picture_looks_for_none(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, blank: str
 ) -> None:
     path = tmp_path / "a.ply"
-    lines = ["ply", "format ascii 1.0", "comment TextureFile /etc/passwd", f"element vertex {len(VERTICES)}"]
+    lines = ["ply", "format ascii 1.0", f"{blank}comment TextureFile /etc/passwd", f"element vertex {len(VERTICES)}"]
     lines += [*(f"property float {axis}" for axis in "xyz"), "obj_info x", f"element face {len(TRIANGLES)}"]
     lines += ["property list uchar int vertex_indices", "end_header"]
     lines += [" ".join(map(str, row)) for row in VERTICES.tolist()]

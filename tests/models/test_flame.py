@@ -156,6 +156,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "parents in a ring": ({"kintree_table": np.array([[-1, 2, 1, 1, 1]] * 2)}, "parents .*expected each before"),
     "NaN": ({"v_template": np.full((81, 3), np.nan)}, "NaN or infinity"),
     "a sparse matrix of another shape": (sparse(_shape=(5, 1 << 40)), r"J_regressor is \(5, 1099511627776\), expected"),
+    "a sparse matrix of floats of rows": (sparse(_shape=(5.0, 81.0)), r"J_regressor is \(5.0, 81.0\), expected"),
     "a sparse matrix beyond its shape": (sparse(indices=np.full(3, 9)), "J_regressor is a damaged scipy.sparse"),
     "a sparse matrix without rows": (sparse(indptr=None), "J_regressor is a damaged scipy.sparse"),
     "a sparse matrix of text": (sparse(data=np.array(["a"])), "J_regressor is a damaged scipy.sparse"),

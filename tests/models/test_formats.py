@@ -345,7 +345,7 @@ def test_recognition_of_other_files_and_folders_is_none(tmp_path: Path) -> None:
     (tmp_path / "a.pkl").write_bytes(pickle.dumps({"w_shp": 1}))
     for path in (*tmp_path.iterdir(), tmp_path / "missing", tmp_path):
         assert format_of(path) is None, path
-    with pytest.raises(ModelError, match=r"is a folder of models, expected a model's file; name the one in it.*3DDFA's .npy parts"):
+    with pytest.raises(ModelError, match=r"is a folder of models, expected a model's file; .*3DDFA's .npy parts"):
         load_model(tmp_path)
 
 
@@ -383,3 +383,14 @@ def test_stand_in_of_3ddfa_v2_takes_what_it_lacks_from_the_whole_model(
     named = convert_model(tmp_path / "b.h5", path, uv_from=stand_in_model,
                           indices=reference / "bfm_parts/tddfa_v2_indices.npy").model  # fmt: skip
     assert named.content_sha256 == found.content_sha256
+
+
+@pytest.mark.parametrize("name", ["std_exp.txt", "Exp_Pca.bin", "BFM_exp_idx.mat", "01_MorphableModel.mat"])
+def test_deep3d_folder_with_a_folder_in_a_files_place_names_it(
+    tmp_path: Path, whole: MorphableModel, name: str
+) -> None:
+    folder = write_deep3d_parts(tmp_path, whole)
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    with pytest.raises(ModelError, match=name):
+        deep3d.read(folder)

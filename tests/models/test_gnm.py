@@ -143,6 +143,12 @@ def test_read_of_a_bad_file_names_the_array(tmp_path: Path, kind: str) -> None:
         gnm.read(tmp_path / "a.npz")
 
 
+def test_read_of_very_many_names_does_not_look_for_each(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **gnm_content() | {"mesh_component_names": np.array(["skin"] * 4091)})
+    with pytest.raises(ModelError, match="4097 names of groups and components, expected 4096 at most"):
+        gnm.read(tmp_path / "a.npz")
+
+
 def test_read_of_a_file_without_parts_has_no_uv_and_no_skin(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", **cut(vertex_groups=None, joint_names=None))
     model = gnm.read(tmp_path / "a.npz")

@@ -177,3 +177,11 @@ def test_read_landmarks_tells_numbered_points_from_points(tmp_path: Path, first:
     numbered[5, 0] = 7.5
     np.savetxt(tmp_path / "a.txt", numbered)
     assert read_landmarks(tmp_path / "a.txt")[0].points[5, 0] == 7.5
+
+
+def test_find_landmarks_of_an_image_with_the_longest_name_looks_for_longer_ones(tmp_path: Path) -> None:
+    image = tmp_path / f"{'x' * 251}.jpg"
+    write(image.with_suffix(".txt"), ".txt", points())
+    np.testing.assert_allclose(only(image).points, points(), atol=1e-5)
+    assert "no landmarks in" in problem(tmp_path / f"{'y' * 251}.jpg")
+    assert "no landmarks in" in problem(tmp_path / f"{'y' * 300}.jpg")

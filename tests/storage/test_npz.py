@@ -94,3 +94,30 @@ def test_read_npz_of_damaged_archives_is_refused(tmp_path: Path) -> None:
         read_npz(archive(path, SOUND, zipfile.ZIP_LZMA), ["a"])
     with pytest.raises(OSError):
         read_npz(tmp_path / "none.npz", ["a"])
+
+
+@pytest.mark.parametrize("kind", ["<U0", "|S0"])
+def test_read_npz_of_texts_without_length_takes_no_memory_for_them(tmp_path: Path, kind: str) -> None:
+    content = SOUND[: SOUND.index(b"}")].replace(b"<f8", kind.encode()).replace(b"(6,)", b"(%d,)" % 2**24)
+    path = archive(tmp_path / "a.npz", content.ljust(127) + b"\n")
+    content = path.read_bytes()
+    with pytest.raises(ValueError, match=r"texts of no length|damaged header"):
+        read_npz(path, ["a"])
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("code", [0x110000, 0x7FFFFFFF, 0xFFFFFFFF, 0xD800, 0xDFFF])
+def test_read_npz_of_texts_of_no_characters_is_refused(tmp_path: Path, code: int, order: str) -> None:
+    np.savez(tmp_path / "a.npz", a=np.array([65, code], f"{order}u4").view(f"{order}U1"))
+    with pytest.raises(ValueError, match="a holds texts of damaged characters"):
+        read_npz(tmp_path / "a.npz", ["a"])
+    np.savez(tmp_path / "a.npz", a=np.array([65, 0x10FFFF], f"{order}u4").view(f"{order}U1"))
+    assert read_npz(tmp_path / "a.npz", ["a"])["a"].tolist() == ["A", chr(0x10FFFF)]
+
+
+def test_read_npz_counts_small_numbers_as_what_is_made_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez_compressed(tmp_path / "a.npz", a=np.zeros(9_000_000, "i1"))
+    with pytest.raises(ValueError, match="its numbers take 72000000 bytes as float64, more than 67108864"):
+        read_npz(tmp_path / "a.npz", ["a"])
+    monkeypatch.setenv("UVGEN_MAX_BYTES", "72000000")
+    assert read_npz(tmp_path / "a.npz", ["a"])["a"].size == 9_000_000

@@ -220,3 +220,12 @@ def test_load_plain_pickle_knows_every_instruction() -> None:
     from uvgen.storage.pickles import _REFUSED, _STEPS
 
     assert {opcode.code.encode("latin-1") for opcode in pickletools.opcodes} == {*_STEPS, *_REFUSED, b"."}
+
+
+@pytest.mark.parametrize("code", [0x110000, 0xFFFFFFFF, 0xD800])
+def test_texts_of_no_characters_are_refused(code: int) -> None:
+    array = np.array([65, code], "u4").view("U1")
+    one = pickle.dumps(np.array(["A"])[0]).replace(b"A\0\0\0", code.to_bytes(4, "little"))
+    for data in (pickle.dumps(array), pickle.dumps({"a": array}, 2), one):
+        with pytest.raises(ValueError, match="texts of damaged characters"):
+            load_plain_pickle(data)

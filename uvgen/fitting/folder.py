@@ -300,7 +300,7 @@ class _FitRecord:
                     new.pop("detector")  # no face is of one
                 check_same(out, {key: old.get(key) for key in new}, new, {"model_sha256": "another model"})
                 self._take_over(old)
-        with suppress(KeyError, TypeError, AttributeError):  # a journal of somebody else's
+        with suppress(KeyError, TypeError, AttributeError, ValueError):  # a journal of somebody else's
             for line in self._journal.read():
                 self._take_over(line)
         gone = sorted(set(self.faces) - self._planned)
@@ -312,10 +312,12 @@ class _FitRecord:
         if self.faces:
             begin("comparing photographs with what was fitted")
         for folder in sorted({(out / name).parent for name in self._planned}):
-            if folder.is_symlink():
-                raise OutputError(f"{folder}: is a link, expected a folder of {out}; remove it")
             try:
+                if folder.is_symlink():
+                    raise OutputError(f"{folder}: is a link, expected a folder of {out}; remove it")
                 folder.mkdir(exist_ok=True)
+            except OutputError:
+                raise
             except OSError as error:
                 raise DatasetError(f"{folder}: cannot be made ({error.strerror})") from error
         if not (out / FIT_INDEX).exists():
@@ -391,9 +393,18 @@ class _FitRecord:
 
 
 def _face(content: dict[str, Any]) -> FittedFace:
-    values: dict[str, Any] = {
-        key: np.nan if value is None else value for key, value in content.items() if key != "photograph"
-    }
+    """A face as an index or a journal has it; ValueError, KeyError or TypeError where a value is of another type."""
+    for key in _TEXTS:
+        if not isinstance(content[key], str):
+            raise ValueError(f"{key} {brief(content[key])[:40]}, expected text")
+    first, photograph = content["name"], content["photograph"]
+    if first != photograph and not first.startswith(f"{photograph}-face"):
+        raise ValueError(f"sample {brief(first)[:60]} of photograph {brief(photograph)[:60]}")
+    values: dict[str, Any] = {key: value for key, value in content.items() if key != "photograph"}
+    for key in _NUMBERS:
+        if type(values[key]) not in (int, float, type(None)):
+            raise ValueError(f"{key} {brief(values[key])[:40]}, expected a number")
+        values[key] = np.nan if values[key] is None else float(values[key])
     return FittedFace(**values)
 
 
@@ -409,8 +420,6 @@ def _read_index(path: Path) -> dict[str, Any]:
             raise ValueError("not of uvgen fit")
         for face in content["faces"]:
             _face(face)
-            if not isinstance(face["photograph"], str) or not isinstance(face["name"], str):
-                raise ValueError("a name is no text")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError) as error:
         raise SettingsError(f"{path}: cannot be read ({brief(error)}); choose another output folder") from error
     return content

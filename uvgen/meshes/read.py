@@ -171,7 +171,7 @@ def _read_by_trimesh(path: Path) -> Mesh:
         data = read_file(path, _MOST_BYTES)
         if is_ply:  # without comments, of which one names a picture that trimesh looks for
             header, mark, rest = data.partition(b"end_header")
-            data = re.sub(rb"(?m)^(comment|obj_info)\b[^\n]*\n", b"", header) + mark + rest
+            data = re.sub(rb"(?m)^\s*(comment|obj_info)\b[^\n]*\n", b"", header) + mark + rest
         else:
             data = re.sub(rb"#[^\n]*", b"", data)  # comments, for which trimesh takes a microsecond a byte
         mesh: Any = trimesh.load(

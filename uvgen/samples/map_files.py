@@ -33,6 +33,7 @@ SCALES = {"px": 1.0, "255": 255.0, "256": 256.0, "280": 280.0, "281.6": 281.6}
 
 _MOST_BYTES = 1 << 28
 _MOST_FILES = 10_000_000
+_FARTHEST_PX = 1e6
 _DIVIDED = 4.0  # a map whose values are all below that was divided by something
 RESHOW_SHIFT = 1.0
 """Pixels of the image by which reshow's labels lie right of the exact ones; not up or down."""
@@ -180,8 +181,8 @@ def read_map(sample: Sample, layout: str, scale: float = 1.0) -> NDArray[np.floa
     Raises
     ------
     SampleError
-        Where the file is missing, no ``.npy``, of another shape, holds NaN or infinity, or was divided by something
-        else.
+        Where the file is missing, no ``.npy``, of another shape, holds NaN, infinity or more than 1e6 px,
+        or was divided by something else.
     """
     path = sample.parameters
     if sample.problem or path is None:
@@ -192,13 +193,16 @@ def read_map(sample: Sample, layout: str, scale: float = 1.0) -> NDArray[np.floa
         raise SampleError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise SampleError(f"{path}: {error}") from error
-    if array.ndim != 3 or array.shape[0] != array.shape[1] or array.shape[2] != 3 or array.dtype.kind not in "fiu":
+    square = array.ndim == 3 and 0 < array.shape[0] == array.shape[1] and array.shape[2] == 3
+    if not square or array.dtype.kind not in "fiu":
         shape = " × ".join(map(str, array.shape)) or "one number"
         raise SampleError(f"{path}: {array.dtype} {shape}, expected a position map, U × U × 3 numbers")
     with np.errstate(over="ignore", invalid="ignore"):
         values = array.astype(np.float32) * np.float32(scale)
     if not np.isfinite(values).all():
         raise SampleError(f"{path}: holds NaN or infinity, expected px")
+    if np.abs(values).max() > _FARTHEST_PX:
+        raise SampleError(f"{path}: values of {values.min():.3g} to {values.max():.3g}, expected px of the crop")
     if np.abs(values).max(initial=0) < _DIVIDED:
         divisors = ", ".join(name for name in SCALES if name != "px")
         raise SampleError(

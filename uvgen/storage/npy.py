@@ -12,6 +12,18 @@ _MAX_HEADER = 4096  # bytes
 _MAX_DIMENSIONS = 32
 
 
+def are_characters(data: bytes | bytearray, dtype: np.dtype[Any]) -> bool:
+    """Whether the values of an array are such that NumPy can make texts of them; true for all that is no text.
+
+    For other numbers it raises a SystemError where a text is first looked at; halves of surrogate pairs cannot be
+    printed or written.
+    """
+    if dtype.kind != "U":
+        return True
+    codes = np.frombuffer(data, "u4" if dtype.isnative else np.dtype("u4").newbyteorder())
+    return not bool(((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes < 0xE000))).any())
+
+
 def read_npy(data: bytes) -> NDArray[Any]:
     """An array of real numbers or bool from the bytes of a ``.npy`` file.
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from uvgen.storage.npy import are_characters
 from uvgen.storage.reading import max_bytes, open_regular
 
 _MAX_HEADER = 4096
@@ -81,7 +82,13 @@ def read_npz(path: str | os.PathLike[str], required: Iterable[str], optional: It
             taken, limit = sum(members[name].file_size for name in wanted), _limit(size)
             if taken > limit:
                 raise ValueError(f"its arrays take {taken} bytes, more than {limit}; set UVGEN_MAX_BYTES to allow more")
-            return {name: _read_member(archive, members[name], name) for name in wanted}
+            found = {name: _read_member(archive, members[name], name) for name in wanted}
+            taken = sum(array.size * max(array.itemsize, 8) for array in found.values())  # readers compute in float64
+            if taken > limit:
+                raise ValueError(
+                    f"its numbers take {taken} bytes as float64, more than {limit}; set UVGEN_MAX_BYTES to allow more"
+                )
+            return found
 
 
 def _limit(size: int) -> int:
@@ -107,6 +114,8 @@ def _read_array(file: Any, n_bytes: int, name: str) -> NDArray[Any]:
         raise ValueError(f"{name} holds {_kind(dtype)}, expected numbers or text")
     if len(shape) > _MAX_DIMENSIONS or any(type(n) is not int or not 0 <= n < 1 << 59 for n in shape):
         raise ValueError(f"{name} has a damaged header: a shape of {str(shape)[:60]}")
+    if not dtype.itemsize and 0 not in shape:  # any number of texts, in no bytes
+        raise ValueError(f"{name} holds {dtype} {str(shape)[:60]}: texts of no length, expected numbers or text")
     size = math.prod(shape) * dtype.itemsize
     if file.tell() + size != n_bytes:
         raise ValueError(f"{name} has {n_bytes - file.tell()} bytes, {dtype} {str(shape)[:60]} needs {str(size)[:30]}")
@@ -119,6 +128,8 @@ def _read_array(file: Any, n_bytes: int, name: str) -> NDArray[Any]:
         raise ValueError(f"{name} is cut short; it is damaged")
     if not dtype.itemsize:
         return np.zeros(shape, dtype)
+    if not are_characters(data, dtype):
+        raise ValueError(f"{name} holds texts of damaged characters")
     return np.frombuffer(data, dtype).reshape(shape, order="F" if columns_first else "C")
 
 

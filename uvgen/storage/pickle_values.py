@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.storage.npy import are_characters
+
 _MOST_DIMENSIONS = 32
 _MOST_OBJECTS = 1024  # of an array of objects
 
@@ -75,6 +77,8 @@ def values_of(raw: Any, dtype: Any, shape: Any) -> bytes | bytearray:
     n = math.prod(shape)
     if n * dtype.dtype.itemsize != len(raw) or (n and not raw) or max(shape, default=0) >= 1 << 59:
         raise ValueError(f"an array of {len(raw)} bytes, its shape and type need others")
+    if not are_characters(raw, dtype.dtype):
+        raise ValueError("an array of texts of damaged characters")
     return raw
 
 

@@ -23,11 +23,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import ModelError
+from uvgen.errors import InputError, ModelError
 from uvgen.models.assembled import AssembledModel
 from uvgen.models.formats import arrays, known, matlab
 from uvgen.storage.files import sha256_file
 from uvgen.storage.kinds import describe_file
+from uvgen.storage.names import brief
 from uvgen.storage.text import read_text
 
 N_SHAPE, N_EXPRESSION, N_ALBEDO = 80, 64, 80
@@ -204,7 +205,10 @@ def _read_expressions(path: Path, n: int) -> NDArray[np.float32]:
 
 
 def _read_stds(path: Path) -> NDArray[np.float64]:
-    text = read_text(path, "standard deviations")
+    try:
+        text = read_text(path, "standard deviations")
+    except (OSError, InputError) as error:
+        raise ModelError(f"{path}: cannot be read ({brief(error)}), expected standard deviations") from error
     try:
         values = np.array([float(word) for word in text.split()])
     except ValueError as error:

@@ -230,7 +230,7 @@ def _dense(
     plain = all(isinstance(part, np.ndarray) and part.ndim == 1 and part.dtype.kind in "fiub" for part in parts)
     if not plain or not isinstance(shape, tuple):
         raise ModelError(f"{path}: {key} is a damaged {kind}, expected data, indices and indptr")
-    if shape != expected:
+    if shape != expected or any(type(n) is not int for n in shape):  # 5.0 == 5
         raise ModelError(f"{path}: {key} is {brief(shape)}, expected {expected}")
     data, indices, pointers = (np.asarray(part) for part in parts)
     pointers = pointers.astype(np.int64) if pointers.dtype.kind in "iu" else np.full(1, -1)

@@ -50,6 +50,7 @@ _JOINT_KEYS = (
 _PART_KEYS = ("vertex_groups", "vertex_group_names", "mesh_component_names")
 _OPTIONAL = ("version", "variant", "triangle_uvs", "mirror_indices", *_PART_KEYS, *_JOINT_KEYS)
 _N_VERTICES = 17821
+_MOST_GROUPS = 4096
 _SKIN, _CORNEAS = "skin", "eye_exteriors"
 _LANDMARKS = (
     11165, 9836, 10085, 8737, 6846, 10090, 9982, 9747, 12258, 3612, 3854, 3962, 718, 2609, 3717, 3708, 5037,
@@ -174,6 +175,9 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
         if array is not None and (array.dtype.kind not in kinds or array.shape != shape or not array.ndim):
             what = {"f": "real numbers", "iu": "whole numbers", "U": "text"}.get(kinds, "numbers")
             raise ModelError(f"{path}: {name} is {array.dtype} {array.shape}, expected {what} {shape}")
+    n_names = sum(len(found[name]) for name in ("vertex_group_names", "mesh_component_names") if name in found)
+    if n_names > _MOST_GROUPS:  # each is looked for among all
+        raise ModelError(f"{path}: {n_names} names of groups and components, expected {_MOST_GROUPS} at most")
     if "triangle_uvs" in found and not ((found["triangle_uvs"] >= 0) & (found["triangle_uvs"] <= 1)).all():
         raise ModelError(f"{path}: triangle_uvs holds NaN or leaves [0, 1], expected the unit square")
     return found
