@@ -307,14 +307,6 @@ def test_a_sample_whose_picture_is_gone_is_made_again(photos: Path, tmp_path: Pa
     assert hashes(tmp_path / "out") == before
 
 
-def test_folders_whose_joined_name_is_too_long_are_refused_in_words(photos: Path, tmp_path: Path) -> None:
-    deep = photos.joinpath(*["y" * 90] * 3)
-    deep.mkdir(parents=True)
-    shutil.copy(first(photos), deep)
-    with pytest.raises(DatasetError, match=r"cannot be made .*too long"):
-        fit_photographs(photos, tmp_path / "out")
-
-
 def test_overwriting_deletes_nothing_outside_the_folder(photos: Path, tmp_path: Path) -> None:
     fit_photographs(photos, tmp_path / "out")
     content = json.loads((tmp_path / "out/fit.json").read_text())

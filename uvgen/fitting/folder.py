@@ -392,11 +392,17 @@ class _FitRecord:
         self._journal.remove()
 
 
+_TEXTS = ("photograph", "name", "image", "source", "suffix", "made_of")
+_NUMBERS = ("residual", "residual_jaw", "sigma_px", "yaw_deg")
+
+
 def _face(content: dict[str, Any]) -> FittedFace:
     """A face as an index or a journal has it; ValueError, KeyError or TypeError where a value is of another type."""
     for key in _TEXTS:
         if not isinstance(content[key], str):
             raise ValueError(f"{key} {brief(content[key])[:40]}, expected text")
+    if content["suffix"] not in IMAGE_SUFFIXES:
+        raise ValueError(f"suffix {brief(content['suffix'])[:40]}, expected an image's")
     first, photograph = content["name"], content["photograph"]
     if first != photograph and not first.startswith(f"{photograph}-face"):
         raise ValueError(f"sample {brief(first)[:60]} of photograph {brief(photograph)[:60]}")
