@@ -293,15 +293,15 @@ class _Fitter:
         """Faces after so many steps at most, sigma being at least what is said, for all or for each."""
         left, least = np.arange(len(faces.scale)), np.broadcast_to(least_sigma, len(faces.scale))
         for number in range(most):
-            part = faces.take(left)
+            part, settled = faces.take(left), np.ones(len(left), bool)
             if self._contour is not None and number < _SLIDING_STEPS:
-                part = self._slid(part, self._contour)
+                before, part = part.place, self._slid(part, self._contour)
+                settled = np.asarray((part.place == before).all(axis=1))
             moved = self._stepped(part, part.given, self._all, least[left])
             faces = faces.put(left, moved)
             change = np.abs(moved.parameters - part.parameters).max(axis=1, initial=0)
             change += np.abs(np.log(moved.sigma / part.sigma))
-            if number >= _SLIDING_STEPS or self._contour is None:
-                left = left[change > _ENOUGH]  # each by itself: a face does not depend on the others
+            left = left[(change > _ENOUGH) | ~settled]  # each by itself: a face does not depend on the others
             if not len(left):
                 break
         return faces
