@@ -110,7 +110,7 @@ def command(
     Exit status: 0 all fitted, 3 some photographs or faces left out, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
     """
     from uvgen import fit_photographs
-    from uvgen.fitting.folder import check_fit_folder
+    from uvgen.fitting.record import check_fit_folder
 
     if refine and same_person:
         raise click.UsageError("--refine and --same-person exclude each other")

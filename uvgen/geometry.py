@@ -62,6 +62,27 @@ def rotation_matrices(angles_rad: ArrayLike) -> NDArray[np.float64]:
     return np.moveaxis(np.array(rows), -1, 0)
 
 
+def rotations_about(axes_rad: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Rotations about axes by the axes' lengths: Rodrigues' formula.
+
+    Parameters
+    ----------
+    axes_rad : (B, 3) float
+        Axes times angles, radians; not checked.
+
+    Returns
+    -------
+    (B, 3, 3) float64
+    """
+    angle = np.linalg.norm(axes_rad, axis=1)[:, None, None]
+    x, y, z = axes_rad.T
+    zero = np.zeros_like(x)
+    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=1).reshape(-1, 3, 3)
+    sine, versine = np.sinc(angle / np.pi), 0.5 * np.sinc(angle / (2 * np.pi)) ** 2  # over the angle, and its square
+    matrices: NDArray[np.float64] = np.eye(3) + sine * cross + versine * (cross @ cross)
+    return matrices
+
+
 def pose_to_image(pose: ArrayLike, image_height: ArrayLike, convention: str = "exact") -> NDArray[np.float64]:
     """Affine maps that take model points to the image frame.
 

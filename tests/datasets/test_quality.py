@@ -16,11 +16,12 @@ from support.builds import SMALL, make
 from support.toy import HEIGHT, N_SHAPE, annotation, parameters, toy_model, write_sample
 
 from uvgen import Augmentation, augment_shards, build_shards, load_model, open_shards, render_preview, verify_shards
-from uvgen.datasets.annotations import annotated_in_crop, label_nme
+from uvgen.datasets.annotations import annotated_in_crop
 from uvgen.datasets.causes import find_cause
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.quality import label_quality
 from uvgen.geometry import LANDMARK_MIRROR
+from uvgen.maps.labels import label_nme
 
 # The measure
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from uvgen import fit_landmarks, load_model
 from uvgen.errors import InputError
-from uvgen.fitting import landmarks
 from uvgen.fitting.contour import Contour, inside, outward_normals
 from uvgen.fitting.doubts import landmark_doubts
+from uvgen.fitting.fitter import angles_of
 from uvgen.geometry import LANDMARK_MIRROR, pose_to_image, rotation_matrices
 from uvgen.models.morphable import REGIONS, MorphableModel
 from uvgen.samples.find import find_samples
@@ -305,5 +305,5 @@ def test_angles_of_faces_upside_down_and_from_behind_are_those_of_roll_and_yaw(
     pitch: float, yaw: float, roll: float
 ) -> None:
     given = np.deg2rad([[pitch, yaw, roll]])
-    found = landmarks.angles_of(rotation_matrices(given))
+    found = angles_of(rotation_matrices(given))
     assert np.abs((found - given + np.pi) % (2 * np.pi) - np.pi).max() < 1e-6

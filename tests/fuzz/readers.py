@@ -32,7 +32,7 @@ from uvgen.cli.options import read_augmentation
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.splits import SPLITS, Split, read_splits, write_splits
 from uvgen.errors import UvgenError
-from uvgen.fitting.folder import _read_index as _read_fit_index
+from uvgen.fitting.record import read_fit_index
 from uvgen.images.codecs import decode_jpeg, encode_jpeg
 from uvgen.maps.mask_files import read_weights
 from uvgen.meshes.files import write_obj, write_ply
@@ -608,7 +608,7 @@ READERS = (
     Reader("augmentation_json", "a.json", _augmentations, _read_json, mutators.as_json),
     Reader("dataset_json", DATASET_INDEX, _indexes, lambda path: Index.read(path.parent), _mutated_index),
     Reader("splits_json", SPLITS, _splits, read_splits, mutators.as_json),
-    Reader("fit_json", "fit.json", _fit_indexes, _read_fit_index, mutators.as_json),
+    Reader("fit_json", "fit.json", _fit_indexes, read_fit_index, mutators.as_json),
     Reader("synth_json", "synth.json", _synth_indexes, _read_index, mutators.as_json),
     *(Reader(f"landmarks_{suffix}", f"a.{suffix}", _landmarks(suffix), read_landmarks, mutate)
       for suffix, mutate in (("txt", mutators.text), ("pts", mutators.text), ("npy", mutators.npy),

@@ -9,12 +9,6 @@ from uvgen.geometry import pose_to_image, similarity_scale, transform_points
 from uvgen.maps.labels import mirror_landmarks
 from uvgen.models.morphable import MorphableModel
 
-_INNER, _JAW = slice(17, 68), slice(0, 17)
-_SMALLEST_BOX_PX = 1.0
-
-FEWEST_POINTS = 5
-"""Annotated points that an NME is a mean of, at least."""
-
 
 def annotated_in_crop(
     annotated: NDArray[np.float64] | None, similarity: NDArray[np.float64], z_shift: float, dimensions: int
@@ -74,39 +68,3 @@ def in_image(
     inverse = np.full(image_to_crop.shape, np.nan)  # of a damaged sample: its points are nowhere
     inverse[regular] = np.linalg.inv(image_to_crop[regular])
     return transform_points(flat, inverse)
-
-
-def label_nme(
-    landmarks: NDArray[np.floating[Any]], annotated: NDArray[np.floating[Any]]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Normalized mean error of labels against annotated landmarks.
-
-    Parameters
-    ----------
-    landmarks : (N, 68, 2) or (N, 68, 3) float
-        Of the labels, px. What is stored is measured in the image: a rotated crop has another box.
-    annotated : (N, 68, 2) or (N, 68, 3) float
-        In the same frame; NaN where a point is not annotated. z is ignored.
-
-    Returns
-    -------
-    nme : (N,) float32
-        Mean distance in the image plane over the annotated points among 17-67 / √(w·h) of the box around the 68
-        annotated points (around the label's where some are not annotated); NaN with fewer than five annotated
-        points, or where they lie in a point or in a line.
-    jaw : (N,) float32
-        Likewise over points 0-16: 2D annotations of turned faces mark the contour instead of the jaw.
-    """
-    points, truth = landmarks[..., :2].astype(np.float64), annotated[..., :2].astype(np.float64)
-    known = np.asarray(np.isfinite(truth).all(axis=2))
-    whole = np.asarray(known.all(axis=1))
-    boxed = np.where(whole[:, None, None], truth, points)
-    sides = np.ptp(boxed, axis=1)
-    box = np.where(sides.min(axis=1) >= _SMALLEST_BOX_PX, np.sqrt(sides.prod(axis=1)), np.nan)
-    distance = np.where(known, np.linalg.norm(points - np.where(known[..., None], truth, 0), axis=2), 0)
-    found = []
-    for part in (_INNER, _JAW):
-        n = known[:, part].sum(axis=1)
-        mean = np.divide(distance[:, part].sum(axis=1), n, out=np.full(len(n), np.nan), where=n >= FEWEST_POINTS)
-        found.append((mean / box).astype(np.float32))
-    return found[0], found[1]

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.datasets.annotations import image_landmarks, label_nme
+from uvgen.datasets.annotations import image_landmarks
 from uvgen.geometry import LANDMARK_MIRROR
+from uvgen.maps.labels import label_nme
 from uvgen.models.morphable import MorphableModel
 
 _CROPPED = "faces are shifted or of another size: were the images cropped or resized after the fit?"

@@ -193,15 +193,11 @@ class ImportJob:
 
     def parts(self, task: ShardTask) -> list[ShardTask]:
         """Each of a shard's samples alone, to be tried."""
-        return [replace(task, samples=(sample,), trial=True) for sample in task.samples]
+        return task.parts()
 
     def without(self, task: ShardTask, causes: Mapping[int, str]) -> ShardTask:
         """A shard without the samples at which processes die."""
-        samples = [
-            replace(sample, problem=f"{sample.parameters or sample.image}: {causes[k]}") if k in causes else sample
-            for k, sample in enumerate(task.samples)
-        ]
-        return replace(task, samples=tuple(samples))
+        return task.without(causes)
 
 
 class _Importer:

@@ -1,7 +1,7 @@
 """Which shards a build makes."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from uvgen.samples.find import Sample
 from uvgen.storage.names import shortened
@@ -22,6 +22,18 @@ class ShardTask:
         return len(self.samples)
 
     expected: str | None = None  # where it is to be what it was
+
+    def parts(self) -> "list[ShardTask]":
+        """Each of its samples alone, to be tried."""
+        return [replace(self, samples=(sample,), trial=True) for sample in self.samples]
+
+    def without(self, causes: Mapping[int, str]) -> "ShardTask":
+        """The shard without the samples of these numbers: they are skipped, for these reasons, as any bad one is."""
+        samples = [
+            replace(sample, problem=f"{sample.image or sample.parameters}: {causes[k]}") if k in causes else sample
+            for k, sample in enumerate(self.samples)
+        ]
+        return replace(self, samples=tuple(samples))
 
 
 def plan_shards(samples: Sequence[Sample], shard_size: int, copies: int = 1) -> list[ShardTask]:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.datasets.annotations import in_image, label_nme
+from uvgen.datasets.annotations import in_image
 from uvgen.datasets.causes import find_cause
 from uvgen.datasets.open import check_model
+from uvgen.maps.labels import label_nme
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.find import photograph_of
 from uvgen.shards.reader import ShardReader

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.augment.values import AugmentationDraw
-from uvgen.datasets.annotations import in_image, label_nme
+from uvgen.datasets.annotations import in_image
 from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts, odd_codes, required_fields
 from uvgen.datasets.plausible import MOST
@@ -15,7 +15,7 @@ from uvgen.datasets.source import other_origin
 from uvgen.errors import DatasetError, InputError
 from uvgen.fixed_point import decode
 from uvgen.geometry import pose_to_image
-from uvgen.maps.labels import crop_pose
+from uvgen.maps.labels import crop_pose, label_nme
 from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 from uvgen.maps.position_mapper import PositionMapper
 from uvgen.shards.constants import read_constants

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from uvgen.augment.sample import crop_augmented
 from uvgen.augment.values import AugmentationDraw
-from uvgen.datasets.annotations import annotated_in_crop, label_nme
+from uvgen.datasets.annotations import annotated_in_crop
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, build_fields, shard_attributes
 from uvgen.datasets.plan import ShardTask
@@ -24,7 +24,7 @@ from uvgen.geometry import similarity_scale
 from uvgen.images.codecs import encode_jpeg
 from uvgen.images.crop import crop_similarity
 from uvgen.images.warp import warp_image
-from uvgen.maps.labels import crop_pose, mirror_landmarks
+from uvgen.maps.labels import crop_pose, label_nme, mirror_landmarks
 from uvgen.maps.mirror import TexelMirror
 from uvgen.maps.position_mapper import BATCH, PositionMapper
 from uvgen.models.morphable import MorphableModel
@@ -72,15 +72,11 @@ class BuildJob:
 
     def parts(self, task: ShardTask) -> list[ShardTask]:
         """Each of a shard's samples alone, to be tried."""
-        return [replace(task, samples=(sample,), trial=True) for sample in task.samples]
+        return task.parts()
 
     def without(self, task: ShardTask, causes: Mapping[int, str]) -> ShardTask:
-        """A shard without the samples at which processes die: they are skipped as any bad one is."""
-        samples = [
-            replace(sample, problem=f"{sample.image or sample.parameters}: {causes[k]}") if k in causes else sample
-            for k, sample in enumerate(task.samples)
-        ]
-        return replace(task, samples=tuple(samples))
+        """A shard without the samples at which processes die."""
+        return task.without(causes)
 
 
 class _Kept(NamedTuple):

@@ -10,9 +10,8 @@ from pathlib import Path
 from uvgen.errors import DatasetError
 from uvgen.fitting.worker import FitTask, Photograph
 from uvgen.samples.find import IMAGE_SUFFIXES
+from uvgen.storage.folders import FIT_INDEX
 from uvgen.storage.names import printable, shortened
-
-FIT_INDEX = "fit.json"
 
 _BATCH = 16  # photographs a task
 _SECOND_FACE = re.compile(r"(.+)-face\d+", re.DOTALL)

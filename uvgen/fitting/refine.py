@@ -21,8 +21,10 @@ from threadpoolctl import threadpool_limits
 
 from uvgen.errors import InputError
 from uvgen.fitting.contour import outward_normals
-from uvgen.fitting.landmarks import FREEDOM, LandmarkFit, angles_of, residuals, rotations_about
-from uvgen.geometry import pose_to_image
+from uvgen.fitting.fitter import FREEDOM, angles_of, pose_jacobian
+from uvgen.fitting.landmarks import LandmarkFit
+from uvgen.geometry import affine_to_pose, pose_to_image, rotations_about
+from uvgen.maps.labels import label_nme
 from uvgen.maps.memo import once_per_model
 from uvgen.models.morphable import REGIONS, MorphableModel
 from uvgen.rasterize.visibility import visible_vertices
@@ -79,9 +81,9 @@ class FaceCrop(NamedTuple):
         right, bottom = np.clip(np.ceil(high + room) + 1, [left + 1, top + 1], [width, height]).astype(int)
         part = image[top:bottom, left:right]
         factor = max(1.0, float((high - low).max()) / _FACE_PX)
-        size = max(round(part.shape[1] / factor), 1), max(round(part.shape[0] / factor), 1)
-        factor = part.shape[1] / size[0]
-        small = np.asarray(Image.fromarray(part).resize(size, Image.Resampling.BOX))
+        size = max(int(part.shape[1] / factor), 1), max(int(part.shape[0] / factor), 1)
+        box = (0.0, 0.0, min(size[0] * factor, part.shape[1]), min(size[1] * factor, part.shape[0]))
+        small = np.asarray(Image.fromarray(part).resize(size, Image.Resampling.BOX, box))
         middle = (factor - 1) / 2  # pixel centers are integers in both
         return cls(small, factor, np.array([left + middle, top + middle]))
 
@@ -278,12 +280,10 @@ def _moves(
     scale: float,
 ) -> NDArray[np.float64]:
     """(v, 2, 6 + k) how places in the image move as a face turns (rad), grows (log), shifts (px), and with `basis`."""
-    x, y, z = (scale * vertices @ rotation.T).T  # y up
-    zero, one = np.zeros_like(x), np.ones_like(x)
-    across = np.stack([zero, z, -y, x, one, zero], axis=1)
-    down = np.stack([z, zero, -x, -y, zero, one], axis=1)
+    by_pose = pose_jacobian((vertices @ rotation.T)[None], np.array([scale]))[0] * [[1], [-1]]  # y down
+    by_pose[:, 1, 5] = 1
     by_parameters = affine[:2, :3] @ basis
-    return np.concatenate([np.stack([across, down], axis=1), by_parameters], axis=2)
+    return np.concatenate([by_pose, by_parameters], axis=2)
 
 
 def _result(
@@ -296,14 +296,13 @@ def _result(
     affine: NDArray[np.float64],
     height: int,
 ) -> LandmarkFit:
-    scale = float(np.cbrt(abs(np.linalg.det(affine[:, :3]))))
-    rotation = affine[:, :3] * [[1], [-1], [1]] / scale
-    pose = np.array([[*angles_of(rotation[None])[0], affine[0, 3] + 1, height - affine[1, 3], 0.0, scale]])
+    pose = affine_to_pose(affine[None], height)
+    pose[:, :3], pose[:, 5] = angles_of(affine[None, :, :3] * [[1], [-1], [1]] / pose[0, 6]), 0
     numbers = parameters * surface.std
     places = surface.mean[model.landmarks] + surface.landmarks @ parameters
     shown = places @ affine[:2, :3].T + affine[:2, 3]
     compared = np.where(fit.slides[0][:, None], fit.points[0], shown)[None]
-    inner, jaw = residuals(points[None], compared, known[None])
+    inner, jaw = label_nme(compared, np.where(known[:, None], points, np.nan)[None], fewest=1)
     shape, expression = numbers[None, : model.n_shape], numbers[None, model.n_shape :]
     return replace(
         fit, shape=shape, expression=expression, pose=pose, points=compared, residual=inner, residual_jaw=jaw

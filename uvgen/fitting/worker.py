@@ -244,14 +244,13 @@ def _fit(tools: _Tools, task: FitTask) -> FittedBatch:
         picture = _Picture(job)
         doubts = landmark_doubts(points, weights, fit, model, sizes)
         for k, face in enumerate(faces):
-            why = _rejection(job, fit, k, doubts[k])
+            own, why = fit.face(k), _rejection(job, fit.face(k), doubts[k])
+            if face.crop is not None and not why:
+                own = refine_fit(face.crop, face.size[1], face.points, face.weights, own, model)
+                why = _rejection(job, own, doubts[k])
             if why:
                 skipped.append(_unfitted(job, face.photograph, face.name, f"{face.source}: {why}"))
-                continue
-            if not task.trial:
-                own = fit.face(k)
-                if face.crop is not None:
-                    own = refine_fit(face.crop, face.size[1], face.points, face.weights, own, model)
+            elif not task.trial:
                 fitted.append(_written(job, face, own, picture.of(face.photograph.path)))
     advance(len(task.photographs))
     return FittedBatch(tuple(one.name for one in task.photographs), tuple(fitted), tuple(skipped))
@@ -338,10 +337,10 @@ def _usable(
     return faces, skipped
 
 
-def _rejection(job: FitJob, fit: LandmarkFit, k: int, doubt: str) -> str:
+def _rejection(job: FitJob, fit: LandmarkFit, doubt: str) -> str:
     """Why a face that was fitted is left out; "" where it is not."""
-    residual = float(fit.residual[k])
-    numbers = [fit.shape[k], fit.expression[k], fit.pose[k]]
+    residual = float(fit.residual[0])
+    numbers = [fit.shape[0], fit.expression[0], fit.pose[0]]
     if not all(np.isfinite(values).all() for values in numbers):
         return "no face fits these landmarks"
     if doubt.startswith("the points seem"):

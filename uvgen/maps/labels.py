@@ -22,6 +22,12 @@ from uvgen.geometry import (
 from uvgen.maps import kernels
 from uvgen.maps.mirror import ComponentMirror, TexelMirror
 
+_INNER, _JAW = slice(17, 68), slice(0, 17)
+_SMALLEST_BOX_PX = 1.0
+
+FEWEST_ANNOTATED = 5
+"""Annotated points that an NME is a mean of, at least."""
+
 
 def move_map(
     position_map: NDArray[Any],
@@ -232,3 +238,41 @@ def check_map(name: str, array: NDArray[Any], shape: tuple[int, ...] | None) -> 
     if not ok or not array.flags.c_contiguous:
         expected = f"{shape or '(u, u, 3)'}, C-contiguous"
         raise InputError(f"{name}: {shown(array)}, expected float32 px or uint16 codes of shape {expected}")
+
+
+def label_nme(
+    landmarks: NDArray[np.floating[Any]], annotated: NDArray[np.floating[Any]], *, fewest: int = FEWEST_ANNOTATED
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Normalized mean error of labels against annotated landmarks.
+
+    Parameters
+    ----------
+    landmarks : (N, 68, 2) or (N, 68, 3) float
+        Of the labels, px. What is stored is measured in the image: a rotated crop has another box.
+    annotated : (N, 68, 2) or (N, 68, 3) float
+        In the same frame; NaN where a point is not annotated. z is ignored.
+    fewest : int
+        Annotated points that an NME is a mean of, at least.
+
+    Returns
+    -------
+    nme : (N,) float32
+        Mean distance in the image plane over the annotated points among 17-67 / √(w·h) of the box around the 68
+        annotated points (around the label's where some are not annotated); NaN with fewer annotated
+        points, or where they lie in a point or in a line.
+    jaw : (N,) float32
+        Likewise over points 0-16: 2D annotations of turned faces mark the contour instead of the jaw.
+    """
+    points, truth = landmarks[..., :2].astype(np.float64), annotated[..., :2].astype(np.float64)
+    known = np.asarray(np.isfinite(truth).all(axis=2))
+    whole = np.asarray(known.all(axis=1))
+    boxed = np.where(whole[:, None, None], truth, points)
+    sides = np.ptp(boxed, axis=1)
+    box = np.where(sides.min(axis=1) >= _SMALLEST_BOX_PX, np.sqrt(sides.prod(axis=1)), np.nan)
+    distance = np.where(known, np.linalg.norm(points - np.where(known[..., None], truth, 0), axis=2), 0)
+    found = []
+    for part in (_INNER, _JAW):
+        n = known[:, part].sum(axis=1)
+        mean = np.divide(distance[:, part].sum(axis=1), n, out=np.full(len(n), np.nan), where=n >= fewest)
+        found.append((mean / box).astype(np.float32))
+    return found[0], found[1]

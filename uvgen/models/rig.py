@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from uvgen.checks import check_array, check_finite, frozen
 from uvgen.errors import InputError, ModelError
+from uvgen.geometry import rotations_about
 
 JAW = "jaw"
 """Name of the joint that opens the mouth."""
@@ -119,7 +120,7 @@ def pose(rig: Rig, vertices: ArrayLike, rotations: ArrayLike, parameters: ArrayL
         given = np.asarray(parameters, np.float64)
         check_array(given, "parameters", (rig.joint_basis.shape[2],))
         joints = joints + rig.joint_basis @ given
-    local = rotation_matrices(turns)
+    local = rotations_about(turns)
     first = n_joints - rig.correctives.shape[2] // 9
     bind = bind + rig.correctives @ (local[first:] - np.eye(3)).reshape(-1)
     world, places = np.empty((n_joints, 3, 3)), np.empty((n_joints, 3))
@@ -135,17 +136,6 @@ def pose(rig: Rig, vertices: ArrayLike, rotations: ArrayLike, parameters: ArrayL
     blended = np.einsum("nk,kij->nij", rig.weights, world)
     skinned: NDArray[Any] = np.einsum("nij,nj->ni", blended, bind) + rig.weights @ offsets
     return skinned
-
-
-def rotation_matrices(axis_angles: NDArray[Any]) -> NDArray[np.float64]:
-    """Rotation matrices (j, 3, 3) of axes times angles (j, 3), radians, by Rodrigues' formula."""
-    angles = np.linalg.norm(axis_angles, axis=1)
-    x, y, z = (axis_angles / np.where(angles == 0, 1, angles)[:, None]).T
-    zero = np.zeros_like(x)
-    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=1).reshape(-1, 3, 3)
-    sine, versine = np.sin(angles)[:, None, None], (1 - np.cos(angles))[:, None, None]
-    matrices: NDArray[np.float64] = np.eye(3) + sine * cross + versine * (cross @ cross)
-    return matrices
 
 
 def jaw_components(rig: Rig, mean: ArrayLike) -> NDArray[Any]:

@@ -1,0 +1,391 @@
+"""Finding faces by their landmarks: pose, shape, expression and the landmarks' noise, of many faces at once.
+
+`uvgen.fitting.landmarks` says what is sought. Each face is found by itself: none depends on those beside it.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg.lapack import dpotrf, dpotri
+
+from uvgen.fitting import kernels
+from uvgen.fitting.contour import Contour
+from uvgen.geometry import affine_to_pose, rotation_matrices, rotations_about
+from uvgen.models.morphable import MorphableModel
+
+_START_YAWS_DEG = (-75.0, -40.0, 0.0, 40.0, 75.0)
+_POSE_STEPS, _STEPS, _SLIDING_STEPS, _CLOSER_STEPS, _SHARING_STEPS = 8, 25, 9, 4, 6
+_LEAST_SIGMA, _POSE_SIGMA, _FIRST_SIGMA, _MOST_SIGMA = 0.001, 0.02, 0.03, 0.3  # of the face's size
+_NOISIER = 20.0  # than they seem, above the least
+_ALONG = 0.25  # weight of how far a contour point is along the contour, of which it says little
+_JAW_AT_FIRST = 0.3  # weight of jaw points until a pose is known
+_MOST_TURN = 0.5  # rad, and factor of the scale, in one step
+_OTHERWISE = np.deg2rad(8)
+_ENOUGH = 3e-3  # standard deviations of the parameters, and share of sigma
+
+FREEDOM = 5.0
+"""Degrees of Student's distribution."""
+
+
+class Faces(NamedTuple):
+    """N faces on the way: everything in units of each face's size, about its middle; y up."""
+
+    target: NDArray[np.float64]
+    """(N, 68, 2): the landmarks; 0 where they are not known."""
+    given: NDArray[np.float64]
+    """(N, 68): their weights, 0 for those that are not known."""
+    middle: NDArray[np.float64]
+    """(N, 2): in the dataset frame, px."""
+    size: NDArray[np.float64]
+    """(N,): px."""
+    rotation: NDArray[np.float64]
+    """(N, 3, 3)"""
+    scale: NDArray[np.float64]
+    """(N,): size of the picture's face by the model's."""
+    shift: NDArray[np.float64]
+    """(N, 2)"""
+    parameters: NDArray[np.float64]
+    """(N, ks + ke): in standard deviations."""
+    sigma: NDArray[np.float64]
+    """(N,)"""
+    place: NDArray[np.int64]
+    """(N, 68): which of the fitter's points each landmark is compared with."""
+    across: NDArray[np.float64]
+    """(N, 68, 2): direction in which alone a landmark counts fully; zeros where both count."""
+
+    def take(self, which: Any) -> "Faces":
+        return Faces(*(array[which] for array in self))
+
+    def put(self, which: Any, faces: "Faces") -> "Faces":
+        """These, with some replaced."""
+        arrays: list[Any] = []
+        for array, new in zip(self, faces, strict=True):
+            array = array.copy()
+            array[which] = new
+            arrays.append(array)
+        return Faces(*arrays)
+
+
+class Fitter:
+    """Fits one model."""
+
+    def __init__(self, model: MorphableModel, jaw: str) -> None:
+        self._contour = Contour.of_model(model) if jaw == "contour" else None
+        vertices = model.landmarks if self._contour is None else np.r_[model.landmarks, self._contour.vertices]
+        mean = model.mean[vertices].astype(np.float64)
+        self.unit = float(np.sqrt(np.ptp(mean[:68, :2], axis=0).prod()))  # µm: the face's size
+        self.center = mean[:68].mean(axis=0)
+        self._mean = (mean - self.center) / self.unit
+        std = np.concatenate([model.shape_std, model.expression_std]).astype(np.float64)
+        self.std = np.where(np.isfinite(std) & (std > 0), std, 0)
+        self._basis = model.basis[vertices].astype(np.float64) * (self.std / self.unit)
+        self.n_shape = model.n_shape
+        self._all, self._expression = slice(0, len(self.std)), slice(model.n_shape, len(self.std))
+        self._spreads: dict[int, NDArray[np.float64]] = {}
+
+    def fit(self, frame: NDArray[np.float64], given: NDArray[np.float64], person: NDArray[Any]) -> Faces:
+        """Faces whose landmarks (N, 68, 2) in the dataset frame have these weights (N, 68)."""
+        faces = self._unposed(frame, given)
+        starts = [self._posed(faces, self._gold_standard(faces))]
+        starts += [self._posed(faces, np.deg2rad([[0.0, yaw, 0.0]] * len(frame))) for yaw in _START_YAWS_DEG]
+        chosen = _distinct(
+            np.stack([self._cost(start) for start in starts]), np.stack([one.rotation for one in starts])
+        )
+        best, lowest = faces, np.full(len(frame), np.inf)
+        for numbers in chosen:
+            start = faces
+            for number, one in enumerate(starts):
+                which = np.flatnonzero(numbers == number)
+                start = start.put(which, one.take(which))
+            tried = np.flatnonzero(numbers >= 0)
+            if not len(tried):
+                break
+            fitted = self._refined(start.take(tried))
+            cost = self._cost(fitted)
+            better = cost < lowest[tried]
+            best, lowest[tried[better]] = best.put(tried[better], fitted.take(better)), cost[better]
+        return self._one_shape(best, person)
+
+    # Starting: the mean face's pose
+
+    def _unposed(self, frame: NDArray[np.float64], given: NDArray[np.float64]) -> Faces:
+        n, known = len(frame), (given > 0)[..., None]
+        low = np.where(known, frame, np.inf).min(axis=1)
+        high = np.where(known, frame, -np.inf).max(axis=1)
+        # compared with the same points of the mean face: half a face is no small face
+        spans = [np.ptp(self._mean[:68, :2][k], axis=0).max() for k in given > 0]
+        size = (high - low).max(axis=1) / np.maximum(spans, 1e-3)
+        middle = (low + high) / 2
+        target = np.where(known, (frame - middle[:, None]) / size[:, None, None], 0)
+        return Faces(
+            target, given, middle, size, np.tile(np.eye(3), (n, 1, 1)), np.ones(n), np.zeros((n, 2)),
+            np.zeros((n, len(self.std))), np.full(n, _FIRST_SIGMA), np.tile(np.arange(68), (n, 1)),
+            np.zeros((n, 68, 2)),
+        )  # fmt: skip
+
+    def _at_first(self, faces: Faces) -> NDArray[np.float64]:
+        """(N, 68) weights while it is not known which jaw points slide."""
+        jaw = 1.0 if self._contour is None else _JAW_AT_FIRST
+        return faces.given * np.where(np.arange(68) < 17, jaw, 1)
+
+    def _gold_standard(self, faces: Faces) -> NDArray[np.float64]:
+        """(N, 3) angles of the affine cameras that take the mean face to the landmarks, made rotations."""
+        points = np.concatenate([self._mean[:68], np.ones((68, 1))], axis=1)
+        weighted = np.swapaxes(points * self._at_first(faces)[..., None], 1, 2)
+        camera = np.linalg.solve(weighted @ points + 1e-6 * np.eye(4), weighted @ faces.target)  # (N, 4, 2)
+        u, _, v = np.linalg.svd(np.swapaxes(camera[:, :3], 1, 2), full_matrices=False)
+        two = u @ v
+        return angles_of(np.concatenate([two, np.cross(two[:, 0], two[:, 1])[:, None]], axis=1))
+
+    def _posed(self, faces: Faces, angles_rad: NDArray[np.float64]) -> Faces:
+        """The mean face, from these angles on turned as the landmarks have it."""
+        faces = faces._replace(rotation=rotation_matrices(angles_rad))
+        weights = self._at_first(faces)
+        flat = self._mean[:68] @ np.swapaxes(faces.rotation[:, :2], 1, 2)
+        total = weights.sum(axis=1, keepdims=True)
+        middle, wanted = (weights[:, None] @ flat)[:, 0] / total, (weights[:, None] @ faces.target)[:, 0] / total
+        spread = [
+            (weights[..., None] * (points - about[:, None]) ** 2).sum(axis=(1, 2))
+            for points, about in ((faces.target, wanted), (flat, middle))
+        ]
+        scale = np.sqrt(spread[0] / np.maximum(spread[1], 1e-12))
+        faces = faces._replace(scale=scale, shift=wanted - scale[:, None] * middle)
+        for _ in range(_POSE_STEPS):
+            faces = self._stepped(faces, self._at_first(faces), None)
+        return faces
+
+    # Going on: pose, shape and expression together
+
+    def _refined(self, faces: Faces) -> Faces:
+        """Pose, shape and expression together; then shape and expression more closely, in the pose found.
+
+        Where a model cannot give the points to their last digit, its shapes give them more closely than they should, at
+        the cost of the pose: the farther it is from real faces, the more. For the pose, such points are then taken for
+        several times as noisy as they seem.
+        """
+        faces = self._converged(faces, _SLIDING_STEPS, _LEAST_SIGMA)
+        noise = np.clip(_NOISIER * (faces.sigma - _LEAST_SIGMA), _LEAST_SIGMA, _POSE_SIGMA)
+        faces = self._converged(faces, _STEPS, noise)
+        for _ in range(_CLOSER_STEPS):
+            faces = self._stepped(faces, faces.given, self._all, _LEAST_SIGMA, turns=False)
+        return faces
+
+    def _converged(self, faces: Faces, most: int, least_sigma: Any) -> Faces:
+        """Faces after so many steps at most, sigma being at least what is said, for all or for each."""
+        left, least = np.arange(len(faces.scale)), np.broadcast_to(least_sigma, len(faces.scale))
+        for number in range(most):
+            part, settled = faces.take(left), np.ones(len(left), bool)
+            if self._contour is not None and number < _SLIDING_STEPS:
+                before, part = part.place, self._slid(part, self._contour)
+                settled = np.asarray((part.place == before).all(axis=1))
+            moved = self._stepped(part, part.given, self._all, least[left])
+            faces = faces.put(left, moved)
+            change = np.abs(moved.parameters - part.parameters).max(axis=1, initial=0)
+            change += np.abs(np.log(moved.sigma / part.sigma))
+            left = left[(change > _ENOUGH) | ~settled]  # each by itself: a face does not depend on the others
+            if not len(left):
+                break
+        return faces
+
+    def _slid(self, faces: Faces, contour: Contour) -> Faces:
+        """Jaw points that are turned away, at the silhouette."""
+        flat = self._basis[68:].reshape(3 * len(contour.vertices), len(self.std))
+        moved = flat @ faces.parameters[..., None]  # one face at a time: a face does not depend on the others
+        vertices = self._mean[68:] + moved.reshape(len(faces.scale), len(contour.vertices), 3)
+        points = faces.scale[:, None, None] * (vertices @ np.swapaxes(faces.rotation[:, :2], 1, 2))
+        points += faces.shift[:, None]
+        chosen, across = contour.nearest(faces.rotation, points, faces.target[:, :17])
+        place, direction = faces.place.copy(), np.zeros_like(faces.across)
+        place[:, :17] = np.where(chosen < 0, np.arange(17), 68 + chosen)
+        direction[:, :17] = across
+        return faces._replace(place=place, across=direction)
+
+    def turned(self, faces: Faces) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What landmarks are compared with, (N, 68, 3) in the camera's axes, model units; the basis there."""
+        basis = self._basis[faces.place]
+        n = len(basis)
+        moved = (basis.reshape(n, 204, len(self.std)) @ faces.parameters[..., None]).reshape(n, 68, 3)
+        return (self._mean[faces.place] + moved) @ np.swapaxes(faces.rotation, 1, 2), basis
+
+    def _residual(self, faces: Faces, turned: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N, 68, 2) given minus fitted points."""
+        return faces.target - (faces.scale[:, None, None] * turned[..., :2] + faces.shift[:, None])
+
+    def _seen(self, faces: Faces, residual: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N, 68, 2) as much of the residuals as counts."""
+        seen: NDArray[np.float64] = (_counted(faces.across) @ residual[..., None])[..., 0]
+        return seen
+
+    def _stepped(
+        self,
+        faces: Faces,
+        weights: NDArray[np.float64],
+        moving: slice | None,
+        least_sigma: Any = 0.0,
+        *,
+        turns: bool = True,
+    ) -> Faces:
+        """One Gauss-Newton step of the pose, where it turns, of some parameters, and of sigma where there are some.
+
+        Parameters are normally distributed a priori, so that landmarks are too, for one pose: the pose follows from
+        their covariance, and parameters and sigma from the pose. Matrices are of the size of the landmarks, however
+        many components a model has.
+        """
+        n = len(weights)
+        turned, basis = self.turned(faces)
+        seen = self._seen(faces, self._residual(faces, turned))
+        root = np.sqrt(weights * _student(seen, faces.sigma))
+        projection = root[..., None, None] * _counted(faces.across)
+        inverse: Any = np.eye(136)
+        still = turned
+        if moving is not None:
+            inverse = self._precision(faces, projection, moving)
+            rest = faces.parameters.copy()
+            rest[:, moving] = 0
+            still, _ = self.turned(faces._replace(parameters=rest))
+        values = (projection @ self._residual(faces, still)[..., None]).reshape(n, 136, 1)
+        step: NDArray[Any] = np.zeros((n, 6))
+        if turns:
+            rows = (projection @ pose_jacobian(turned, faces.scale)).reshape(n, 136, 6)
+            weighted = np.swapaxes(rows, 1, 2) @ inverse
+            step = np.linalg.solve(weighted @ rows + 1e-9 * np.eye(6), weighted @ values)[..., 0]
+            most = np.abs(step[:, :4]).max(axis=1, keepdims=True)
+            step *= np.minimum(1, _MOST_TURN / np.maximum(most, 1e-12))
+            values = values - rows @ step[..., None]
+        moved = faces._replace(
+            rotation=rotations_about(step[:, :3]) @ faces.rotation, scale=faces.scale * np.exp(step[:, 3]),
+            shift=faces.shift + step[:, 4:],
+        )  # fmt: skip
+        if moving is None:
+            return moved
+        pull = (inverse @ values).reshape(n, 68, 1, 2) @ projection
+        pull = faces.scale[:, None, None] * (pull[:, :, 0] @ faces.rotation[:, :2])
+        parameters = faces.parameters.copy()
+        parameters[:, moving] = (
+            pull.reshape(n, 1, 204) @ basis[..., moving].reshape(n, 204, moving.stop - moving.start)
+        )[:, 0]
+        moved = moved._replace(parameters=parameters)
+        known = (root > 0).repeat(2, axis=1)
+        uncertain = 1 - faces.sigma[:, None] ** 2 * inverse[:, range(136), range(136)]
+        square = (projection @ self._residual(moved, self.turned(moved)[0])[..., None]) ** 2
+        total = square.sum(axis=(1, 2, 3)) + faces.sigma**2 * (known * uncertain).sum(axis=1)
+        sigma = np.sqrt(total / np.maximum(known.sum(axis=1), 1))
+        return moved._replace(sigma=np.clip(sigma, least_sigma, _MOST_SIGMA))
+
+    def _spread(self, moving: slice) -> NDArray[np.float64]:
+        """(p, p, 3, 3) covariance of the fitter's points in the model, as some parameters vary."""
+        if moving.start not in self._spreads:
+            flat = self._basis[..., moving].reshape(3 * len(self._mean), moving.stop - moving.start)
+            spread = (flat @ flat.T).reshape(len(self._mean), 3, len(self._mean), 3)
+            self._spreads[moving.start] = np.ascontiguousarray(spread.transpose(0, 2, 1, 3))
+        return self._spreads[moving.start]
+
+    def _precision(self, faces: Faces, projection: NDArray[np.float64], moving: slice) -> NDArray[np.float64]:
+        """(N, 136, 136) inverse covariance of the landmarks in the picture, as some parameters vary, noise included."""
+        rows = projection @ (faces.scale[:, None, None] * faces.rotation[:, :2])[:, None]
+        found = np.empty((len(rows), 136, 136))
+        kernels.landmark_covariances(self._spread(moving), faces.place, rows, found)
+        for matrix, noise in zip(found, faces.sigma**2, strict=True):
+            matrix.flat[::137] += noise
+            matrix[:] = _inverse(matrix)
+        return found
+
+    def _cost(self, faces: Faces) -> NDArray[np.float64]:
+        """(N,) what is made small."""
+        turned, _ = self.turned(faces)
+        seen = self._seen(faces, self._residual(faces, turned))
+        square = (seen**2).sum(axis=2) / faces.sigma[:, None] ** 2
+        each = (FREEDOM + 2) / 2 * np.log1p(square / FREEDOM) + 2 * np.log(faces.sigma)[:, None]
+        return (faces.given * each).sum(axis=1) + 0.5 * (faces.parameters**2).sum(axis=1)
+
+    def _one_shape(self, faces: Faces, person: NDArray[Any]) -> Faces:
+        """Faces of the same person with one shape: that of all their landmarks together, whatever each expression."""
+        for who in np.unique(person):
+            which = np.flatnonzero(person == who)
+            if len(which) < 2 or not self.n_shape:
+                continue
+            group = faces.take(which)
+            for _ in range(_SHARING_STEPS):
+                parameters = group.parameters.copy()
+                parameters[:, : self.n_shape] = self._shared_shape(group)
+                group = group._replace(parameters=parameters)
+                group = self._stepped(group, group.given, self._expression, _LEAST_SIGMA)
+            faces = faces.put(which, group)
+        return faces
+
+    def _shared_shape(self, faces: Faces) -> NDArray[np.float64]:
+        """(ks,) most probable shape of one person in several pictures, their expressions being unknown."""
+        n, ks = len(faces.scale), self.n_shape
+        turned, basis = self.turned(faces)
+        seen = self._seen(faces, self._residual(faces, turned))
+        projection = np.sqrt(faces.given * _student(seen, faces.sigma))[..., None, None] * _counted(faces.across)
+        inverse = self._precision(faces, projection, self._expression)
+        still, _ = self.turned(faces._replace(parameters=np.zeros_like(faces.parameters)))
+        values = (projection @ self._residual(faces, still)[..., None]).reshape(n, 136, 1)
+        two = projection @ (faces.scale[:, None, None] * faces.rotation[:, :2])[:, None]
+        rows = (two @ basis[..., :ks]).reshape(n, 136, ks)
+        weighted = np.swapaxes(rows, 1, 2) @ inverse
+        normal, wanted = (weighted @ rows).sum(axis=0) + np.eye(ks), (weighted @ values).sum(axis=0)
+        shape: NDArray[np.float64] = np.linalg.solve(normal, wanted)[:, 0]
+        return shape
+
+
+def _inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of a symmetric positive definite matrix, by its Cholesky factor."""
+    factor, failed = dpotrf(matrix, lower=0, overwrite_a=False)
+    if failed:  # rounding of a covariance without noise
+        return np.linalg.inv(matrix).astype(np.float64, copy=False)
+    upper, _ = dpotri(factor, lower=0, overwrite_c=True)
+    whole: NDArray[np.float64] = np.triu(upper) + np.triu(upper, 1).T
+    return whole
+
+
+def _distinct(costs: NDArray[np.float64], rotations: NDArray[np.float64]) -> NDArray[np.int64]:
+    """(2, N) which of the starts to go on from: the best, and the best of those turned otherwise; -1 for none.
+
+    `costs` (s, N) and `rotations` (s, N, 3, 3) are of s starts.
+    """
+    first = costs.argmin(axis=0)
+    each = np.arange(costs.shape[1])
+    cosine = (np.einsum("snij,nij->sn", rotations, rotations[first, each]) - 1) / 2
+    others = np.where(cosine < np.cos(_OTHERWISE), costs, np.inf)
+    second = np.where(np.isfinite(others.min(axis=0)), others.argmin(axis=0), -1)
+    return np.stack([first, second])
+
+
+def pose_jacobian(turned: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 68, 2, 6) how points move as a face turns (rad, about the camera's axes), grows (log) and shifts."""
+    jacobian = np.zeros((*turned.shape[:2], 2, 6))
+    x, y, z = np.moveaxis(turned * scale[:, None, None], -1, 0)
+    jacobian[:, :, 0, 1], jacobian[:, :, 0, 2] = z, -y
+    jacobian[:, :, 1, 0], jacobian[:, :, 1, 2] = -z, x
+    jacobian[:, :, 0, 3], jacobian[:, :, 1, 3] = x, y
+    jacobian[:, :, 0, 4] = jacobian[:, :, 1, 5] = 1
+    return jacobian
+
+
+def _counted(across: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 68, 2, 2) what of each residual counts: all of it, or most of it in one direction alone."""
+    slides = np.asarray(np.abs(across).sum(axis=2) > 0)[..., None, None]
+    along = np.eye(2) * _ALONG + (1 - _ALONG) * across[..., :, None] * across[..., None, :]
+    return np.where(slides, along, np.eye(2))
+
+
+def _student(seen: NDArray[np.float64], sigma: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 68) weights of points by Student's distribution of two dimensions."""
+    square = (seen**2).sum(axis=2) / sigma[:, None] ** 2
+    return (FREEDOM + 2) / (FREEDOM + square)
+
+
+def angles_of(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 3) pitch, yaw, roll of rotations: of the two ways to write each, the one with less pitch and yaw.
+
+    Pitch counts twice: a face upside down has a roll of 180°, and one seen from behind a yaw of 180°.
+    """
+    affine = np.concatenate([rotation * [[[1.0], [-1.0], [1.0]]], np.zeros((len(rotation), 3, 1))], axis=2)
+    angles = affine_to_pose(affine, 0)[:, :3]
+    other = np.stack([angles[:, 0] + np.pi, np.pi - angles[:, 1], angles[:, 2] + np.pi], axis=1)
+    other = (other + np.pi) % (2 * np.pi) - np.pi
+    less = np.abs(other[:, :2]) @ [2, 1] < np.abs(angles[:, :2]) @ [2, 1]
+    return np.where(less[:, None], other, angles)
