@@ -162,6 +162,10 @@ def command(
             "compression": None if config_options["compression"] == "none" else config_options["compression"],
         }
     )
+    how: dict[str, Any] = {
+        "config": config, "weights": weights_path, "workers": workers or cores(), "retries": retries,
+        "timeout": timeout, "on_error": on_error, "overwrite": overwrite,
+    }  # fmt: skip
     if maps_from is not None:
         _check_maps_options(model_path)
         with reported(quiet=quiet, verbose=verbose) as shown:
@@ -173,14 +177,8 @@ def command(
                 scale=maps_scale,
                 convention=config.convention if _is_given("convention") else None,
                 originals=data,
-                config=config,
                 limit=limit,
-                weights=weights_path,
-                workers=workers or cores(),
-                retries=retries,
-                timeout=timeout,
-                on_error=on_error,
-                overwrite=overwrite,
+                **how,
                 progress=shown.shard_finished,
             )
         finish(out, result, quiet=quiet, verbose=verbose, as_json=as_json)
@@ -204,14 +202,8 @@ def command(
             samples,
             out,
             model=model,
-            config=config,
             root=root,
-            weights=weights_path,
-            workers=workers or cores(),
-            retries=retries,
-            timeout=timeout,
-            on_error=on_error,
-            overwrite=overwrite,
+            **how,
             progress=shown.shard_finished,
         )
     if data is not None:

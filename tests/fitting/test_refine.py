@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from uvgen import find_samples, fit_landmarks, fit_photographs, load_model, read_annotation, read_image, render_faces
-from uvgen.errors import InputError
+from uvgen.errors import DatasetError, InputError
 from uvgen.fitting.refine import FaceCrop, _moves, refine_fit
 from uvgen.geometry import pose_to_image
 from uvgen.models.morphable import REGIONS, MorphableModel
@@ -120,3 +120,39 @@ def test_models_without_albedo_and_persons_are_refused(builtin: MorphableModel, 
         fit_photographs(tmp_path / "photos", tmp_path / "out", model=bare, refine=True)
     with pytest.raises(InputError, match="refine: does not go with same_person"):
         fit_photographs(tmp_path / "photos", tmp_path / "out", refine=True, same_person=True)
+
+
+@pytest.mark.parametrize("width", [601, 640, 733])
+def test_places_of_a_photograph_are_found_in_its_crop(width: int) -> None:
+    """Dots of a photograph, by their centers of mass in the smaller picture."""
+    image = np.zeros((width + 57, width, 3), np.uint8)
+    rng = np.random.default_rng(width)
+    dots = rng.integers(width // 4, 3 * width // 4, (8, 2))
+    points = np.full((68, 2), np.nan)
+    points[:2] = [[width * 0.1, width * 0.1], [width * 0.9, width * 0.95]]
+    for x, y in dots:
+        one = image.copy()
+        one[y, x] = 255
+        crop = FaceCrop.of(one, points)
+        assert crop.factor > 1.5
+        values = crop.image[..., 0].astype(np.float64)
+        rows, columns = np.mgrid[: values.shape[0], : values.shape[1]]
+        middle = np.array([(values * columns).sum(), (values * rows).sum()]) / values.sum()
+        assert np.abs(middle - (np.array([x, y]) - crop.origin) / crop.factor).max() < 0.51  # of a box of pixels
+
+
+def test_faces_that_refining_takes_beyond_the_limit_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from support.photographs import write_photographs
+
+    from uvgen.fitting import worker
+
+    photos = write_photographs(tmp_path / "photos", 2)
+    monkeypatch.setattr(
+        worker, "refine_fit", lambda *arguments: dataclasses.replace(arguments[4], residual=np.array([0.2], np.float32))
+    )
+    plain = fit_photographs(photos, tmp_path / "plain")
+    assert len(plain.faces) == 2
+    with pytest.raises(DatasetError, match=r"none of 2 photographs can be used; .* residual 20\.0%, expected 15\.0%"):
+        fit_photographs(photos, tmp_path / "out", refine=True)

@@ -11,8 +11,7 @@ from uvgen.meshes.obj import read_textured_obj
 from uvgen.meshes.seams import split_seams
 from uvgen.meshes.topology import directed_edges
 from uvgen.models.formats import matlab
-from uvgen.storage.npy import read_npy
-from uvgen.storage.reading import read_file
+from uvgen.storage.npy import read_npy_file
 
 SUFFIXES = (".npy", ".mat", ".obj")
 """Endings of the names of files that `read_uv` takes."""
@@ -116,12 +115,7 @@ def _of_matlab(path: Path, n: int) -> NDArray[np.float64]:
 
 
 def _of_npy(path: Path) -> NDArray[np.float64]:
-    try:
-        array = read_npy(read_file(path))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise InputError(f"{path}: {error}, expected UV (n, 2)") from error
+    array = read_npy_file(path, InputError, expected="UV (n, 2)")
     if array.ndim != 2 or array.shape[1] != 2:
         raise InputError(f"{path}: {array.dtype} {array.shape}, expected UV (n, 2)")
     return array.astype(np.float64)

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import InputError, ModelError
 from uvgen.storage.names import brief
-from uvgen.storage.npy import read_npy
-from uvgen.storage.reading import read_file
+from uvgen.storage.npy import read_npy_file
 from uvgen.storage.text import read_text
 
 _MATLAB_NAMES = ("idx", "trimIndex", "keypoints", "kpt_ind", "indices")
@@ -95,13 +94,7 @@ def _of_text(path: Path) -> tuple[NDArray[np.int64], int]:
 
 
 def _of_npy(path: Path) -> NDArray[np.int64]:
-    try:
-        array = read_npy(read_file(path))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise InputError(f"{path}: {error}, expected a list of vertex numbers") from error
-    return _whole(array, path)
+    return _whole(read_npy_file(path, InputError, expected="a list of vertex numbers"), path)
 
 
 def _of_matlab(path: Path) -> NDArray[np.int64]:

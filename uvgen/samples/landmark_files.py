@@ -25,7 +25,7 @@ from uvgen.samples.landmark_schemes import COUNTS, MOST_FACES, SCHEMES, FaceLand
 from uvgen.samples.landmark_tables import TABLES, read_table
 from uvgen.storage.matfile import read_numeric
 from uvgen.storage.names import brief, printable
-from uvgen.storage.npy import read_npy
+from uvgen.storage.npy import read_npy_file
 from uvgen.storage.reading import read_file
 from uvgen.storage.text import read_text
 
@@ -189,11 +189,7 @@ def _read_pts(path: Path) -> list[FaceLandmarks]:
 
 
 def _read_npy(path: Path) -> list[FaceLandmarks]:
-    try:
-        array = read_npy(read_file(path, _MOST_BYTES))
-    except ValueError as error:
-        raise InputError(f"{path}: {error}") from error
-    return faces_of(array, str(path))
+    return faces_of(read_npy_file(path, InputError, most_bytes=_MOST_BYTES), str(path))
 
 
 def _read_mat(path: Path) -> list[FaceLandmarks]:

@@ -25,7 +25,7 @@ from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.samples.find import IMAGE_SUFFIXES, Sample
 from uvgen.storage.matfile import read_numeric
 from uvgen.storage.names import brief, printable
-from uvgen.storage.npy import read_npy
+from uvgen.storage.npy import read_npy_file
 from uvgen.storage.reading import read_file
 
 SCALES = {"px": 1.0, "255": 255.0, "256": 256.0, "280": 280.0, "281.6": 281.6}
@@ -187,12 +187,7 @@ def read_map(sample: Sample, layout: str, scale: float = 1.0) -> NDArray[np.floa
     path = sample.parameters
     if sample.problem or path is None:
         raise SampleError(sample.problem or f"{sample.image}: no position map beside it")
-    try:
-        array = read_npy(read_file(path, _MOST_BYTES))
-    except OSError as error:
-        raise SampleError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise SampleError(f"{path}: {error}") from error
+    array = read_npy_file(path, SampleError, most_bytes=_MOST_BYTES)
     square = array.ndim == 3 and 0 < array.shape[0] == array.shape[1] and array.shape[2] == 3
     if not square or array.dtype.kind not in "fiu":
         shape = " × ".join(map(str, array.shape)) or "one number"

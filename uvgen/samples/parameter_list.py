@@ -27,9 +27,8 @@ from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.samples.csv_rows import scan_csv
 from uvgen.samples.landmark_tables import names_image
 from uvgen.storage.names import brief, printable
-from uvgen.storage.npy import read_npy
+from uvgen.storage.npy import read_npy_file
 from uvgen.storage.plain_json import parse_json
-from uvgen.storage.reading import read_file
 from uvgen.storage.text import read_text
 
 POSE = ("pitch", "yaw", "roll", "tx", "ty", "tz", "f")
@@ -209,15 +208,10 @@ def _number(where: str, name: str, value: Any) -> float:
 
 def read_vector(path: Path) -> _Parts:
     """Shape, expression and pose of a ``.npy`` of one of `VECTORS`; SampleError where it is none."""
-    expected = f"expected one of {', '.join(map(str, sorted(VECTORS)))} numbers"
-    try:
-        vector = read_npy(read_file(path, _MOST_BYTES)).astype(np.float64).ravel()
-    except OSError as error:
-        raise SampleError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise SampleError(f"{path}: {error}, {expected}") from error
+    expected = f"one of {', '.join(map(str, sorted(VECTORS)))} numbers"
+    vector = read_npy_file(path, SampleError, expected=expected, most_bytes=_MOST_BYTES).astype(np.float64).ravel()
     if len(vector) not in VECTORS:
-        raise SampleError(f"{path}: {len(vector)} numbers, {expected}; a list with columns takes any")
+        raise SampleError(f"{path}: {len(vector)} numbers, expected {expected}; a list with columns takes any")
     return VECTORS[len(vector)](vector)
 
 

@@ -2,11 +2,16 @@
 
 import io
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+
+from uvgen.errors import UvgenError
+from uvgen.storage.names import brief
+from uvgen.storage.reading import read_file
 
 _MAX_HEADER = 4096  # bytes
 _MAX_DIMENSIONS = 32
@@ -22,6 +27,34 @@ def are_characters(data: bytes | bytearray, dtype: np.dtype[Any]) -> bool:
         return True
     codes = np.frombuffer(data, "u4" if dtype.isnative else np.dtype("u4").newbyteorder())
     return not bool(((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes < 0xE000))).any())
+
+
+def read_npy_file(
+    path: Path, error: type[UvgenError], *, expected: str = "", most_bytes: int | None = None
+) -> NDArray[Any]:
+    """An array of real numbers or bool from a ``.npy`` file.
+
+    Parameters
+    ----------
+    path : Path
+        It is not trusted.
+    error : type
+        What to raise where it cannot be read, or is no such file; the message names it, and what was `expected`.
+    expected : str
+        "UV (n, 2)".
+    most_bytes : int, optional
+        Size up to which it is read, see `uvgen.storage.reading.read_file`.
+
+    Returns
+    -------
+    ndarray
+    """
+    try:
+        return read_npy(read_file(path, most_bytes))
+    except OSError as problem:
+        raise error(f"{path}: cannot be read ({problem.strerror or brief(problem)})") from problem
+    except ValueError as problem:
+        raise error(f"{path}: {problem}{f', expected {expected}' if expected else ''}") from problem
 
 
 def read_npy(data: bytes) -> NDArray[Any]:
