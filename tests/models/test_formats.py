@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.io as sio
+from support.fits import assert_fits
 from support.formats import (
     kept_vertices,
     place_of,
@@ -61,6 +62,7 @@ def test_each_format_is_recognized_read_completed_and_mapped(tmp_path: Path, who
                                atol=1e-4)  # fmt: skip
     render_faces(tmp_path / "faces", 2, model=model, size=64, seed=1, flip=False)
     build_shards(tmp_path / "faces", tmp_path / "shards", model=model, config=BuildConfig(size=32, uv_size=32))
+    assert_fits(model, tmp_path / "faces")
     shards = open_shards(tmp_path / "shards")
     assert len(shards) == 2 and shards[0]["shape"].shape == (model.n_shape,)
     assert np.isfinite(shards[0]["posmap"]).all() and np.isfinite(shards[1]["posmap"]).all()

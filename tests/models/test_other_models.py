@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.fits import assert_fits
 from support.other_models import flame_content, flame_pickle, gnm_content, patch, write_ict, write_statismo
 from support.toy import landmark_uv
 
@@ -97,6 +98,7 @@ def test_model_of_each_format_is_converted_mapped_and_built(tmp_path: Path, kind
 
     render_faces(tmp_path / "faces", 3, model=opened, size=64, seed=1, flip=False)
     build_shards(tmp_path / "faces", tmp_path / "shards", model=opened, config=BuildConfig(size=32, uv_size=32))
+    assert_fits(opened, tmp_path / "faces")
     shards = open_shards(tmp_path / "shards")
     assert len(shards) == 3
     for sample in (shards[k] for k in range(3)):
