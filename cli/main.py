@@ -66,10 +66,13 @@ class _LazyGroup(SpokenGroup):
         try:
             return super().invoke(ctx)
         except UvgenError as error:
-            click.echo(f"uvgen: {printable(str(error))}{self._options(ctx, error)}", err=True)
+            click.echo(f"uvgen: {printable(str(error))}{self._helpful(ctx, error)}", err=True)
             ctx.exit(1)
-        except MemoryError:
-            click.echo("uvgen: out of memory; fewer --workers need less", err=True)
+        except MemoryError as error:
+            what = printable(str(error)) if ": " in str(error) else "out of memory"
+            has_workers = "--workers" in self._options(ctx)
+            advice = "fewer --workers need less" if has_workers else "free some, or raise the limit (ulimit -v)"
+            click.echo(f"uvgen: {what}; {advice}", err=True)
             ctx.exit(1)
         except KeyboardInterrupt as error:
             ignore_interrupts()
@@ -86,16 +89,20 @@ class _LazyGroup(SpokenGroup):
                 click.echo(f"uvgen: interrupted{more}", err=True)
             ctx.exit(exit_status(error))
 
-    def _options(self, ctx: click.Context, error: UvgenError) -> str:
+    def _helpful(self, ctx: click.Context, error: UvgenError) -> str:
         """The options that say what an error asks for: the library's messages name none."""
-        command = self.get_command(ctx, ctx.invoked_subcommand or "")
-        if command is None or not isinstance(error, OutputError):
+        if not isinstance(error, OutputError):
             return ""
+        there = self._options(ctx)
         helpful = ("--out", "--overwrite") if isinstance(error, SettingsError) else ("--out",)
-        commands = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
-        there = {name for one in commands for param in one.params for name in param.opts}
         named = [name for name in helpful if name in there]
         return f" ({', '.join(named)})" if named else ""
+
+    def _options(self, ctx: click.Context) -> set[str]:
+        """Those of the command that was called, and of its own commands."""
+        command = self.get_command(ctx, ctx.invoked_subcommand or "")
+        commands = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
+        return {name for one in commands if one is not None for param in one.params for name in param.opts}
 
 
 def _nothing_written(arguments: list[str]) -> bool:

@@ -191,8 +191,12 @@ def test_output_of_something_else_is_refused_before_any_work(uvgen: Any, model_p
     render_faces(tmp_path / "faces", 1, size=64)
     (tmp_path / "other").mkdir()
     (tmp_path / "other/dataset.json").write_text('{"format": "photos"}')
+    for folder, mark in {"fitted": "fit.json", "exported": ".uvgen-export.json"}.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / mark).write_text("{}")
     for name, message in {
         "faces": "holds samples that uvgen synth made", "other": "not a data set's index", "data": "holds the samples",
+        "fitted": "holds samples that uvgen fit made", "exported": "is an export for other trainers",
     }.items():  # fmt: skip
         result = uvgen("build", "--data", tmp_path / "data", "--model", model_path, "--out", tmp_path / name)
         assert result.exit_code == 1 and message in result.stderr, result.output

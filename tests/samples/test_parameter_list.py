@@ -199,6 +199,7 @@ def test_read_annotation_of_a_row_with_gaps_or_too_few_cells_names_it(tmp_path: 
         ("a.csv", "image,x\n", r"a\.csv: columns image, x, expected image and pitch"),
         ("a.csv", "image,pose\n", r"a\.csv: no rows"),
         ("a.csv", "image,pose,pose\n", r"column pose is there twice"),
+        ("a.csv", "image,pose,shape_1,shape_01\n", r"column shape_1 is there twice"),
         ("a.json", "{", r"a\.json: no readable JSON"),
         ("a.json", '{"a": 1}', r"a\.json: expected a list of objects"),
         ("a.json", "[]", r"a\.json: no rows"),

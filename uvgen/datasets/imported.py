@@ -30,7 +30,7 @@ from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin, counted
-from uvgen.samples.files import check_source, files_sha256
+from uvgen.samples.files import check_machine, check_source, files_sha256
 from uvgen.samples.find import Sample
 from uvgen.samples.map_files import LAYOUTS, SCALES, check_layout, find_maps, read_map
 from uvgen.samples.read import read_image
@@ -159,6 +159,7 @@ def _sizes(samples: Sequence[Sample], layout: str, scale: float) -> tuple[int, i
         try:
             image, position_map = read_image(sample), read_map(sample, layout, scale)
         except SampleError as error:
+            check_machine(error)
             errors.append(str(error))
             continue
         if image.shape[0] == image.shape[1]:

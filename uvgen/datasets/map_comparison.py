@@ -19,6 +19,7 @@ from uvgen.geometry import CONVENTIONS
 from uvgen.images.warp import warp_image
 from uvgen.maps.landmarks import landmark_weights, read_landmarks
 from uvgen.models.morphable import MorphableModel
+from uvgen.samples.files import check_machine
 from uvgen.samples.find import Sample, find_samples
 from uvgen.samples.map_files import LAYOUTS, RESHOW_SHIFT, SCALES, read_map
 from uvgen.samples.read import read_annotation, read_image
@@ -119,7 +120,8 @@ def _pairs(
             check_counts(original, said, model)
             position_map = _unchecked(sample)
             stored = read_landmarks(position_map, landmark_weights(model, len(position_map)))
-        except UvgenError:  # reported where it is its turn
+        except UvgenError as error:  # reported where it is its turn
+            check_machine(error)
             continue
         if crop.shape[0] != crop.shape[1]:
             continue

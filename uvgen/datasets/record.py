@@ -27,7 +27,7 @@ from uvgen.shards.constants import CONSTANTS, constants_bytes, write_constants
 from uvgen.shards.format import is_shard
 from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry, SkippedSample, known, plain
 from uvgen.storage.files import TEMPORARY_PREFIX, check_folder
-from uvgen.storage.folders import SYNTH_INDEX
+from uvgen.storage.folders import EXPORT, FIT_INDEX, REPORT, SYNTH_INDEX, folder_kind
 from uvgen.storage.isolated import reading_in_child
 from uvgen.storage.journal import Journal
 
@@ -198,6 +198,10 @@ def check_output(out: Path, *, overwrite: bool = False) -> None:
         check_folder(out)
         if (out / SYNTH_INDEX).exists():
             raise OutputError(f"{out}: holds samples that uvgen synth made, expected another folder; choose another")
+        if (out / FIT_INDEX).exists():
+            raise OutputError(f"{out}: holds samples that uvgen fit made, expected another folder; choose another")
+        if out.is_dir() and (kind := folder_kind(out)) in (EXPORT, REPORT):
+            raise OutputError(f"{out}: is {kind}, expected another folder; choose another")
         _check_foreign(out, overwrite=overwrite)
     elif not overwrite:
         _read(out)

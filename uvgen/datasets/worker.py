@@ -30,7 +30,7 @@ from uvgen.maps.position_mapper import BATCH, PositionMapper
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import counted
 from uvgen.randomness import keyed_generator
-from uvgen.samples.files import check_source, files_sha256
+from uvgen.samples.files import check_machine, check_source, files_sha256
 from uvgen.samples.find import Sample, photograph_of
 from uvgen.samples.read import EXTRAS, Annotation, read_annotation, read_image, read_oriented_image
 from uvgen.shards.index import ShardEntry, SkippedSample
@@ -250,7 +250,8 @@ class _Builder:
                 continue
             try:
                 return read_image(samples[k], exif=self.job.config.exif)
-            except UvgenError:  # reported where it is its turn
+            except UvgenError as error:  # reported where it is its turn
+                check_machine(error)
                 continue
         return None
 

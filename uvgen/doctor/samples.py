@@ -13,6 +13,7 @@ from uvgen.datasets.survey import versions_of
 from uvgen.doctor.checks import Finding, few
 from uvgen.errors import DatasetError, InputError, OutputError, SampleError
 from uvgen.models.morphable import MorphableModel
+from uvgen.samples.files import check_machine
 from uvgen.samples.find import Sample, find_samples, unread_folders
 from uvgen.samples.read import read_annotation, read_image
 
@@ -81,6 +82,7 @@ def _tried(samples: Sequence[Sample]) -> list[Finding]:
             read_annotation(sample)
             read_image(sample)
         except SampleError as error:
+            check_machine(error)
             errors.append(str(error))
     return few("UV306", errors)
 

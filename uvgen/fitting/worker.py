@@ -18,6 +18,7 @@ from uvgen.fitting.refine import FaceCrop, refine_fit
 from uvgen.images.codecs import decode_image, encode_jpeg, exif_orientation, oriented
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance
+from uvgen.samples.files import check_machine
 from uvgen.samples.landmark_files import find_landmarks, says_nothing
 from uvgen.samples.landmark_schemes import FaceLandmarks, outside_image, to_68
 from uvgen.samples.landmark_tables import LandmarkTable, read_table
@@ -230,6 +231,7 @@ def _fit(tools: _Tools, task: FitTask) -> FittedBatch:
         try:
             found, image, made_of = _faces_of(tools, photograph)
         except UvgenError as error:
+            check_machine(error)
             skipped.append(_unfitted(job, photograph, photograph.name, str(error)))
         else:
             good, bad = _usable(job, photograph, found, image, made_of)

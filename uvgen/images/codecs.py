@@ -273,6 +273,8 @@ def exif_orientation(data: bytes) -> int:
             kinds = ["JPEG", "PNG", "WEBP"]
             with _pillow_without_bound(), Image.open(io.BytesIO(data), formats=kinds) as image:
                 value = image.getexif().get(_ORIENTATION, 1)
+        except MemoryError:
+            raise
         except Exception:
             return 1
     return int(value) if value in range(1, 9) else 1

@@ -55,6 +55,8 @@ def read_weights(path: Path, size: int) -> NDArray[np.float32]:
         data = read_file(path)
         is_array = describe_bytes(data) == "a NumPy .npy array"
         weights = _weights_of_array(data) if is_array else gray_to_weights(decode_gray(data))
+    except MemoryError:
+        raise
     except Exception as error:  # NumPy and Pillow raise a dozen kinds on damaged files
         raise InputError(
             f"{path}: not a readable weight mask ({brief(error)}), expected a gray 8-bit PNG image or .npy of weights"

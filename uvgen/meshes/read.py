@@ -179,6 +179,8 @@ def _read_by_trimesh(path: Path) -> Mesh:
         )
         vertices = np.asarray(mesh.vertices, np.float64).reshape(-1, 3)
         triangles = np.asarray(getattr(mesh, "faces", ()), np.int64).reshape(-1, 3)
+    except MemoryError:
+        raise
     except Exception as error:  # trimesh's readers raise errors of any type
         raise MeshFileError(f"{path}: not a readable mesh ({brief(error)}), {_EXPECTED}") from error
     stated = _stated_vertices(path, data)

@@ -234,7 +234,8 @@ class Workers(Generic[Work]):
         if kind == b"raised":
             error = pickle.loads(content)
             if isinstance(error, MemoryError):
-                raise WorkerError("a worker process has run out of memory; use fewer workers") from error
+                what = str(error) if error.args and ": " in str(error) else "a worker process has run out of memory"
+                raise WorkerError(f"{what}; fewer workers need less") from error
             raise error
         work, worker.work, worker.deadline = worker.work, None, None
         counted, worker.counted = worker.counted, 0

@@ -126,11 +126,19 @@ def rasterize(
         if workers == 1:
             worst = [draw_item(i) for i in range(len(vertices))]
         else:
-            with ThreadPoolExecutor(int(workers)) as pool:
-                worst = list(pool.map(draw_item, range(len(vertices))))
+            worst = _on_threads(draw_item, len(vertices), int(workers))
     if len(indices) and max(worst, default=0) >= vertices.shape[-2]:
         raise bad_index(triangles, vertices.shape[-2])
     return out
+
+
+def _on_threads(draw_item, n, workers):
+    """What is made of 0..n-1, on threads; on this one where the system starts no more."""
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(draw_item, range(n)))
+    except RuntimeError:
+        return [draw_item(i) for i in range(n)]
 
 
 def _rasterize_mesh(vertices, indices, width, cull, rule, triangle_out, weights_out, depth_out):

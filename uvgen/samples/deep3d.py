@@ -112,6 +112,8 @@ def read_coefficients(path: Path) -> Deep3dCoefficients:
         raise SampleError(f"{path}: no such file, expected {what}")
     try:
         content = read_variables(path, [*_KEYS, "lm68"])
+    except MemoryError:
+        raise
     except Exception as error:  # of damaged files: of any type
         raise SampleError(f"{path}: not readable ({describe_file(path)}: {brief(error)}), expected {what}") from error
     if missing := [key for key in _KEYS if key not in content]:

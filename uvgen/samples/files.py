@@ -16,6 +16,7 @@ _GONE = {
     )
     if hasattr(errno, name)
 }  # fmt: skip
+_SHORT = {getattr(errno, name) for name in ("EMFILE", "ENFILE", "ENOMEM", "EAGAIN") if hasattr(errno, name)}
 
 
 def files_sha256(sample: Sample) -> str:
@@ -49,8 +50,32 @@ def _state(path: Path | None) -> str:
         return f"error {error.errno} "
 
 
+def check_machine(error: BaseException) -> None:
+    """Raise where a file cannot be read because the machine is short of something: no sample is to be skipped for that.
+
+    Parameters
+    ----------
+    error : Exception
+        Why a file cannot be used; what counts are the errors that it comes from.
+
+    Raises
+    ------
+    MemoryError
+        Where memory ran out.
+    DatasetError
+        Where there are too many open files.
+    """
+    cause = error.__cause__
+    while cause is not None:
+        if isinstance(cause, MemoryError) or getattr(cause, "errno", None) == errno.ENOMEM:
+            raise MemoryError(f"{str(error).split(': ')[0]}: memory ran out while it was read") from error
+        if isinstance(cause, OSError) and cause.errno in _SHORT:
+            raise DatasetError(f"{error}; raise the limit (ulimit -a) or use fewer workers, and go on") from error
+        cause = cause.__cause__
+
+
 def check_source(sample: Sample, error: BaseException) -> None:
-    """Raise DatasetError where a sample cannot be read because its whole folder has vanished.
+    """Raise DatasetError where a sample cannot be read because its whole folder has vanished; and as `check_machine`.
 
     Parameters
     ----------
@@ -59,6 +84,7 @@ def check_source(sample: Sample, error: BaseException) -> None:
     error : Exception
         Why; what counts is the OSError that it comes from.
     """
+    check_machine(error)
     cause = error.__cause__
     if not isinstance(cause, OSError) or cause.errno not in _GONE:
         return

@@ -21,6 +21,7 @@ import numpy as np
 
 from uvgen.errors import InputError, UvgenError
 from uvgen.geometry import LANDMARK_MIRROR
+from uvgen.samples.files import check_machine
 from uvgen.samples.landmark_schemes import COUNTS, MOST_FACES, SCHEMES, FaceLandmarks, faces_of
 from uvgen.samples.landmark_tables import TABLES, read_table
 from uvgen.storage.matfile import read_numeric
@@ -130,6 +131,7 @@ def _of_file(image: Path, folder: Path | None) -> list[FaceLandmarks] | str:
     try:
         faces = read_landmarks(texts[0])
     except UvgenError as error:
+        check_machine(error)
         return f"{error} (landmarks of {image})"
     if texts[0].suffix.lower() == ".mat" and image.parent.name.lower().endswith("_flip"):  # keep the original's order
         faces = [replace(face, points=face.points[LANDMARK_MIRROR]) if face.scheme == "68" else face for face in faces]

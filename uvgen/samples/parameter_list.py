@@ -159,7 +159,9 @@ def _head(path: Path, row: list[str]) -> list[str]:
             f"{path}: columns {brief(', '.join(head))[:80] or 'none'}, expected image and {', '.join(POSE)}, "
             "shape_0 …, exp_0 …, or image and parameters"
         )
-    twice = [name for name, count in Counter(head).items() if count > 1 and name]
+    # shape_0 and shape_00 are one number
+    names = [f"{column[1]}_{int(column[2])}" if (column := _COLUMN.fullmatch(name)) else name for name in head]
+    twice = [name for name, count in Counter(names).items() if count > 1 and name]
     if twice:
         raise InputError(f"{path}: column {brief(twice[0])[:40]} is there twice, expected each once")
     return head

@@ -62,6 +62,8 @@ def read_constants(folder: str | os.PathLike[str], size: int) -> dict[str, NDArr
             return arrays
     except FileNotFoundError as error:
         raise DatasetError(f"{path}: missing; run what made the data set again") from error
+    except MemoryError:
+        raise
     except Exception as error:  # zipfile and NumPy raise many kinds on damaged files
         raise DatasetError(f"{path}: cannot be read ({error}); run `uvgen verify {path.parent}`") from error
 

@@ -178,6 +178,8 @@ class Hdf5File:
                 raise OSError("no regular file")
             # samples are read whole and in any order: HDF5's chunk cache would copy each once more
             self._file = h5py.File(path, "r", rdcc_nbytes=0)
+        except MemoryError:
+            raise
         except Exception as error_:  # h5py raises many kinds on damaged files
             raise self.refused(f"cannot be read ({_reason(error_)})") from error_
         self.id = self._file.id
@@ -211,7 +213,7 @@ class Hdf5File:
         """Raise whatever HDF5 and NumPy make of damage as an error that names the file."""
         try:
             yield
-        except UvgenError:
+        except (UvgenError, MemoryError):
             raise
         except Exception as error:
             raise self.refused(f"{what} cannot be read ({_reason(error)})") from error
@@ -414,7 +416,7 @@ class Hdf5Dataset:
         out = np.empty(self.shape[1:], self.dtype) if out is None else out
         try:
             self._read_chunk((row, *(0,) * (len(self.shape) - 1)), out)
-        except UvgenError:
+        except (UvgenError, MemoryError):
             raise
         except Exception as error:
             raise self._refused(f"of sample {row} cannot be read ({_reason(error)})") from error

@@ -39,6 +39,8 @@ def npz_names(path: str | os.PathLike[str]) -> list[str]:
     try:
         with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             return [name.removesuffix(".npy") for name in archive.namelist()[:_MAX_MEMBERS] if name.endswith(".npy")]
+    except MemoryError:
+        raise
     except Exception:  # zipfile raises many kinds on damaged files
         return []
 
@@ -71,6 +73,8 @@ def read_npz(path: str | os.PathLike[str], required: Iterable[str], optional: It
         size = os.fstat(file.fileno()).st_size
         try:
             archive = zipfile.ZipFile(file)
+        except MemoryError:
+            raise
         except Exception as error:
             raise ValueError(f"no archive of arrays ({_reason(error)}), or damaged") from error
         with archive:
@@ -102,7 +106,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -
     try:
         with archive.open(member) as file:
             return _read_array(file, member.file_size, name)
-    except ValueError:
+    except (ValueError, MemoryError):
         raise
     except Exception as error:  # zipfile, zlib and NumPy raise many kinds on damaged files
         raise ValueError(f"{name} cannot be read ({_reason(error)}); it is damaged") from error

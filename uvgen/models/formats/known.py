@@ -84,6 +84,8 @@ def variables(path: Path) -> set[str]:
                 return set(file.names)
         if kind.startswith("a MATLAB"):
             return variable_names(path)
+    except MemoryError:
+        raise
     except Exception:  # a damaged file: errors of any type
         return set()
     return set()

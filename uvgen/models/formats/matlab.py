@@ -52,6 +52,8 @@ def load(path: Path, *required: str, struct: str | None = None) -> dict[str, Any
             content = _load_hdf5(path, None if struct is None else [struct])
         else:
             content = read_variables(path, None if struct is None else [struct])
+    except MemoryError:
+        raise
     except Exception as error:  # h5py raises errors of any type on damaged files
         kind = describe_file(path)
         if kind == "a MATLAB 7.3 file":
