@@ -16,8 +16,11 @@ _EDGE_ON = 0.12  # largest cosine between the normal and the view of what counts
 _AWAY = 0.05  # cosine below which a jaw vertex is turned away
 _FACING = 0.1  # cosine above which a vertex of the mean face, seen from the front, belongs to its front
 _CELL = 0.03  # of the face's size: no two vertices are taken from one cube of this size
-_JAW = 17
 _FEATURES = ("mouth", "eyes", "nose")
+
+
+JAW = 17
+"""Landmarks of the jaw, which are the first ones."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +46,7 @@ class Contour:
         """The front of the face within jaw and brows, without eyes, nose and mouth."""
         mean = model.mean.astype(np.float64)
         normals = outward_normals(model)
-        outline = model.landmarks[[*range(_JAW), *range(26, 16, -1)]]
+        outline = model.landmarks[[*range(JAW), *range(26, 16, -1)]]
         within = inside(mean[:, :2], mean[outline, :2]) & (normals[:, 2] > _FACING)
         if model.regions is not None:
             within &= ~np.isin(model.regions, [REGIONS.index(name) for name in _FEATURES])
@@ -54,44 +57,57 @@ class Contour:
         cell = _CELL * float(np.sqrt(np.ptp(mean[model.landmarks, :2], axis=0).prod()))
         _, first = np.unique(np.floor(mean[chosen] / cell), axis=0, return_index=True)
         chosen = chosen[np.sort(first)]
-        return cls(chosen, normals[chosen], normals[model.landmarks[:_JAW]])
+        return cls(chosen, normals[chosen], normals[model.landmarks[:JAW]])
 
-    def nearest(
-        self, rotation: NDArray[np.float64], points: NDArray[np.float64], target: NDArray[np.float64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Where jaw points lie on the silhouettes of N faces.
+    def seen_along(self, rotation: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Which jaw points slide, and along what.
 
         Parameters
         ----------
-        rotation : (N, 3, 3) float64
+        rotation : (3, 3) float64
             Model to camera; z points to the viewer.
-        points : (N, c, 2) float64
-            The contour's vertices in the picture, y up.
-        target : (N, 17, 2) float64
-            The jaw points in the picture.
 
         Returns
         -------
-        (N, 17) int64
-            Which of the contour's vertices, or -1 where the jaw's own vertex counts.
-        (N, 17, 2) float64
-            Unit normals of the silhouette there, in the picture; zeros where the jaw's own vertex counts.
+        (j,) int64
+            Jaw points whose own vertices are turned away.
+        (e,) int64
+            Which of the contour's vertices are seen edge-on.
         """
-        chosen = np.full(target.shape[:2], -1, np.int64)
-        across = np.zeros(target.shape)
-        turned = self.normals @ np.swapaxes(rotation, 1, 2)
-        away = (self.jaw_normals @ np.swapaxes(rotation, 1, 2))[..., 2] < _AWAY
-        for k in np.flatnonzero(away.any(axis=1)):
-            edge = np.flatnonzero(np.abs(turned[k, :, 2]) < _EDGE_ON)
-            jaw = np.flatnonzero(away[k])
-            if not len(edge):
-                continue
-            distance = np.linalg.norm(points[k, edge][None] - target[k, jaw][:, None], axis=2)
-            found = edge[distance.argmin(axis=1)]
-            flat = turned[k, found, :2]
-            chosen[k, jaw] = found
-            across[k, jaw] = flat / np.linalg.norm(flat, axis=1, keepdims=True)
-        return chosen, across
+        away = np.flatnonzero(self.jaw_normals @ rotation[2] < _AWAY)
+        return away, np.flatnonzero(np.abs(self.normals @ rotation[2]) < _EDGE_ON) if len(away) else away[:0]
+
+    def nearest(
+        self,
+        rotation: NDArray[np.float64],
+        edge: NDArray[np.int64],
+        points: NDArray[np.float64],
+        target: NDArray[np.float64],
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Where points lie on the silhouette of a face.
+
+        Parameters
+        ----------
+        rotation : (3, 3) float64
+            Model to camera.
+        edge : (e,) int64
+            Which of the contour's vertices are on the silhouette, at least one.
+        points : (e, 2) float64
+            These in the picture, y up.
+        target : (j, 2) float64
+            Points in the picture.
+
+        Returns
+        -------
+        (j,) int64
+            Which of the contour's vertices.
+        (j, 2) float64
+            Unit normals of the silhouette there, in the picture.
+        """
+        difference = points - target[:, None]
+        chosen = edge[(difference * difference).sum(axis=2).argmin(axis=1)]
+        flat = self.normals[chosen] @ rotation[:2].T
+        return chosen, flat / np.linalg.norm(flat, axis=1, keepdims=True)
 
 
 def outward_normals(model: MorphableModel) -> NDArray[np.float64]:

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dpotrf, dpotri
+from scipy.linalg.lapack import dpotrf, dtrtri
 
 from uvgen.fitting import kernels
-from uvgen.fitting.contour import Contour
+from uvgen.fitting.contour import JAW, Contour
 from uvgen.geometry import affine_to_pose, rotation_matrices, rotations_about
 from uvgen.models.morphable import MorphableModel
 
@@ -80,6 +80,8 @@ class Fitter:
         std = np.concatenate([model.shape_std, model.expression_std]).astype(np.float64)
         self.std = np.where(np.isfinite(std) & (std > 0), std, 0)
         self._basis = model.basis[vertices].astype(np.float64) * (self.std / self.unit)
+        self._first = 0 if self._contour is None else JAW  # of the landmarks that are always the same points
+        self._same = self._basis[self._first : 68].reshape(3 * (68 - self._first), len(self.std))
         self.n_shape = model.n_shape
         self._all, self._expression = slice(0, len(self.std)), slice(model.n_shape, len(self.std))
         self._spreads: dict[int, NDArray[np.float64]] = {}
@@ -190,23 +192,43 @@ class Fitter:
 
     def _slid(self, faces: Faces, contour: Contour) -> Faces:
         """Jaw points that are turned away, at the silhouette."""
-        flat = self._basis[68:].reshape(3 * len(contour.vertices), len(self.std))
-        moved = flat @ faces.parameters[..., None]  # one face at a time: a face does not depend on the others
-        vertices = self._mean[68:] + moved.reshape(len(faces.scale), len(contour.vertices), 3)
-        points = faces.scale[:, None, None] * (vertices @ np.swapaxes(faces.rotation[:, :2], 1, 2))
-        points += faces.shift[:, None]
-        chosen, across = contour.nearest(faces.rotation, points, faces.target[:, :17])
         place, direction = faces.place.copy(), np.zeros_like(faces.across)
-        place[:, :17] = np.where(chosen < 0, np.arange(17), 68 + chosen)
-        direction[:, :17] = across
+        place[:, :JAW] = np.arange(JAW)
+        for k, rotation in enumerate(faces.rotation):
+            jaw, edge = contour.seen_along(rotation)
+            if not len(jaw) or not len(edge):
+                continue
+            moved = self._basis[68 + edge].reshape(3 * len(edge), len(self.std)) @ faces.parameters[k]
+            vertices = self._mean[68 + edge] + moved.reshape(len(edge), 3)
+            points = faces.scale[k] * (vertices @ rotation[:2].T) + faces.shift[k]
+            chosen, across = contour.nearest(rotation, edge, points, faces.target[k, jaw])
+            place[k, jaw], direction[k, jaw] = 68 + chosen, across
         return faces._replace(place=place, across=direction)
 
-    def turned(self, faces: Faces) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """What landmarks are compared with, (N, 68, 3) in the camera's axes, model units; the basis there."""
-        basis = self._basis[faces.place]
-        n = len(basis)
-        moved = (basis.reshape(n, 204, len(self.std)) @ faces.parameters[..., None]).reshape(n, 68, 3)
-        return (self._mean[faces.place] + moved) @ np.swapaxes(faces.rotation, 1, 2), basis
+    def turned(self, faces: Faces) -> NDArray[np.float64]:
+        """What landmarks are compared with, (N, 68, 3) in the camera's axes, model units."""
+        return self._turned(faces, faces.parameters)
+
+    def _turned(self, faces: Faces, parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The same with other parameters."""
+        points = self._mean[faces.place]
+        if parameters.any():  # one face at a time: a face does not depend on the others
+            points[:, self._first :] += (self._same @ parameters[..., None]).reshape(len(points), -1, 3)
+            if self._first:
+                points[:, : self._first] += (self._sliding(faces) @ parameters[..., None]).reshape(len(points), -1, 3)
+        return points @ np.swapaxes(faces.rotation, 1, 2)
+
+    def _sliding(self, faces: Faces) -> NDArray[np.float64]:
+        """(N, 51, k) basis at what jaw points are compared with."""
+        return self._basis[faces.place[:, : self._first]].reshape(len(faces.place), 3 * self._first, len(self.std))
+
+    def _pulled(self, faces: Faces, pull: NDArray[np.float64], moving: slice) -> NDArray[np.float64]:
+        """(N, k) what points that are pulled so (N, 68, 3), in the model's axes, do to some parameters."""
+        n = len(pull)
+        found = pull[:, self._first :].reshape(n, 1, -1) @ self._same[:, moving]
+        if self._first:
+            found = found + pull[:, : self._first].reshape(n, 1, -1) @ self._sliding(faces)[..., moving]
+        return np.asarray(found[:, 0])
 
     def _residual(self, faces: Faces, turned: NDArray[np.float64]) -> NDArray[np.float64]:
         """(N, 68, 2) given minus fitted points."""
@@ -233,23 +255,25 @@ class Fitter:
         many components a model has.
         """
         n = len(weights)
-        turned, basis = self.turned(faces)
+        turned = self.turned(faces)
         seen = self._seen(faces, self._residual(faces, turned))
         root = np.sqrt(weights * _student(seen, faces.sigma))
         projection = root[..., None, None] * _counted(faces.across)
-        inverse: Any = np.eye(136)
+        whitening: Any = None
         still = turned
         if moving is not None:
-            inverse = self._precision(faces, projection, moving)
+            whitening = self._whitening(faces, projection, moving)
             rest = faces.parameters.copy()
             rest[:, moving] = 0
-            still, _ = self.turned(faces._replace(parameters=rest))
+            still = self._turned(faces, rest)
         values = (projection @ self._residual(faces, still)[..., None]).reshape(n, 136, 1)
+        values = values if whitening is None else whitening @ values
         step: NDArray[Any] = np.zeros((n, 6))
         if turns:
             rows = (projection @ pose_jacobian(turned, faces.scale)).reshape(n, 136, 6)
-            weighted = np.swapaxes(rows, 1, 2) @ inverse
-            step = np.linalg.solve(weighted @ rows + 1e-9 * np.eye(6), weighted @ values)[..., 0]
+            rows = rows if whitening is None else whitening @ rows
+            across = np.swapaxes(rows, 1, 2)
+            step = np.linalg.solve(across @ rows + 1e-9 * np.eye(6), across @ values)[..., 0]
             most = np.abs(step[:, :4]).max(axis=1, keepdims=True)
             step *= np.minimum(1, _MOST_TURN / np.maximum(most, 1e-12))
             values = values - rows @ step[..., None]
@@ -259,18 +283,16 @@ class Fitter:
         )  # fmt: skip
         if moving is None:
             return moved
-        pull = (inverse @ values).reshape(n, 68, 1, 2) @ projection
+        pull = (np.swapaxes(whitening, 1, 2) @ values).reshape(n, 68, 1, 2) @ projection
         pull = faces.scale[:, None, None] * (pull[:, :, 0] @ faces.rotation[:, :2])
         parameters = faces.parameters.copy()
-        parameters[:, moving] = (
-            pull.reshape(n, 1, 204) @ basis[..., moving].reshape(n, 204, moving.stop - moving.start)
-        )[:, 0]
+        parameters[:, moving] = self._pulled(faces, pull, moving)
         moved = moved._replace(parameters=parameters)
-        known = (root > 0).repeat(2, axis=1)
-        uncertain = 1 - faces.sigma[:, None] ** 2 * inverse[:, range(136), range(136)]
-        square = (projection @ self._residual(moved, self.turned(moved)[0])[..., None]) ** 2
-        total = square.sum(axis=(1, 2, 3)) + faces.sigma**2 * (known * uncertain).sum(axis=1)
-        sigma = np.sqrt(total / np.maximum(known.sum(axis=1), 1))
+        # that of a point without weight is its noise, so that it adds nothing
+        uncertain = 136 - faces.sigma**2 * (whitening**2).sum(axis=(1, 2))
+        square = (projection @ self._residual(moved, self.turned(moved))[..., None]) ** 2
+        total = square.sum(axis=(1, 2, 3)) + faces.sigma**2 * uncertain
+        sigma = np.sqrt(total / np.maximum(2 * (root > 0).sum(axis=1), 1))
         return moved._replace(sigma=np.clip(sigma, least_sigma, _MOST_SIGMA))
 
     def _spread(self, moving: slice) -> NDArray[np.float64]:
@@ -281,20 +303,22 @@ class Fitter:
             self._spreads[moving.start] = np.ascontiguousarray(spread.transpose(0, 2, 1, 3))
         return self._spreads[moving.start]
 
-    def _precision(self, faces: Faces, projection: NDArray[np.float64], moving: slice) -> NDArray[np.float64]:
-        """(N, 136, 136) inverse covariance of the landmarks in the picture, as some parameters vary, noise included."""
+    def _whitening(self, faces: Faces, projection: NDArray[np.float64], moving: slice) -> NDArray[np.float64]:
+        """(N, 136, 136) W, where W'W is the inverse covariance of the landmarks in the picture.
+
+        They vary as some parameters do, noise included.
+        """
         rows = projection @ (faces.scale[:, None, None] * faces.rotation[:, :2])[:, None]
         found = np.empty((len(rows), 136, 136))
         kernels.landmark_covariances(self._spread(moving), faces.place, rows, found)
         for matrix, noise in zip(found, faces.sigma**2, strict=True):
             matrix.flat[::137] += noise
-            matrix[:] = _inverse(matrix)
+            matrix[:] = _root_of_inverse(matrix)
         return found
 
     def _cost(self, faces: Faces) -> NDArray[np.float64]:
         """(N,) what is made small."""
-        turned, _ = self.turned(faces)
-        seen = self._seen(faces, self._residual(faces, turned))
+        seen = self._seen(faces, self._residual(faces, self.turned(faces)))
         square = (seen**2).sum(axis=2) / faces.sigma[:, None] ** 2
         each = (FREEDOM + 2) / 2 * np.log1p(square / FREEDOM) + 2 * np.log(faces.sigma)[:, None]
         return (faces.given * each).sum(axis=1) + 0.5 * (faces.parameters**2).sum(axis=1)
@@ -317,28 +341,27 @@ class Fitter:
     def _shared_shape(self, faces: Faces) -> NDArray[np.float64]:
         """(ks,) most probable shape of one person in several pictures, their expressions being unknown."""
         n, ks = len(faces.scale), self.n_shape
-        turned, basis = self.turned(faces)
-        seen = self._seen(faces, self._residual(faces, turned))
+        seen = self._seen(faces, self._residual(faces, self.turned(faces)))
         projection = np.sqrt(faces.given * _student(seen, faces.sigma))[..., None, None] * _counted(faces.across)
-        inverse = self._precision(faces, projection, self._expression)
-        still, _ = self.turned(faces._replace(parameters=np.zeros_like(faces.parameters)))
-        values = (projection @ self._residual(faces, still)[..., None]).reshape(n, 136, 1)
+        whitening = self._whitening(faces, projection, self._expression)
+        still = self._turned(faces, np.zeros_like(faces.parameters))
+        values = whitening @ (projection @ self._residual(faces, still)[..., None]).reshape(n, 136, 1)
         two = projection @ (faces.scale[:, None, None] * faces.rotation[:, :2])[:, None]
-        rows = (two @ basis[..., :ks]).reshape(n, 136, ks)
-        weighted = np.swapaxes(rows, 1, 2) @ inverse
-        normal, wanted = (weighted @ rows).sum(axis=0) + np.eye(ks), (weighted @ values).sum(axis=0)
+        rows = whitening @ (two @ self._basis[faces.place][..., :ks]).reshape(n, 136, ks)
+        across = np.swapaxes(rows, 1, 2)
+        normal, wanted = (across @ rows).sum(axis=0) + np.eye(ks), (across @ values).sum(axis=0)
         shape: NDArray[np.float64] = np.linalg.solve(normal, wanted)[:, 0]
         return shape
 
 
-def _inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of a symmetric positive definite matrix, by its Cholesky factor."""
-    factor, failed = dpotrf(matrix, lower=0, overwrite_a=False)
+def _root_of_inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """W, where W'W is the inverse of a symmetric positive definite matrix: that of its Cholesky factor."""
+    factor, failed = dpotrf(matrix.T, lower=1, clean=1, overwrite_a=False)
     if failed:  # rounding of a covariance without noise
-        return np.linalg.inv(matrix).astype(np.float64, copy=False)
-    upper, _ = dpotri(factor, lower=0, overwrite_c=True)
-    whole: NDArray[np.float64] = np.triu(upper) + np.triu(upper, 1).T
-    return whole
+        values, vectors = np.linalg.eigh(matrix)
+        return np.asarray((vectors / np.sqrt(np.maximum(values, 1e-15 * values[-1]))).T)
+    inverse, _ = dtrtri(factor, lower=1, overwrite_c=True)
+    return np.asarray(inverse)
 
 
 def _distinct(costs: NDArray[np.float64], rotations: NDArray[np.float64]) -> NDArray[np.int64]:

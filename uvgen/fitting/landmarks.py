@@ -142,7 +142,7 @@ def _result(
     fitter: Fitter, faces: Faces, given: NDArray[np.float64], known: NDArray[np.bool_], height: NDArray[np.float64]
 ) -> LandmarkFit:
     """As `fit_landmarks` returns it."""
-    turned, _ = fitter.turned(faces)
+    turned = fitter.turned(faces)
     frame = faces.scale[:, None, None] * turned[..., :2] + faces.shift[:, None]
     frame = frame * faces.size[:, None, None] + faces.middle[:, None]
     points = np.stack([frame[..., 0] - 1, height[:, None] - frame[..., 1]], axis=2)
