@@ -71,6 +71,7 @@ def test_numbers_of_histograms_are_links_to_as_many_samples(page: Any, report: P
     total = 0
     figure = page.locator("figure", has=page.get_by_text(title, exact=True))
     figure.locator("summary").click()
+    figure.locator("tbody tr").first.wait_for()  # made when it is opened
     lines = figure.locator("tbody tr").evaluate_all(
         "all => all.map((row) => [row.cells[1].textContent, row.querySelector('a').href])"
     )
