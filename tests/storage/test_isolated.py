@@ -79,6 +79,20 @@ def test_process_that_dies_is_an_error_of_the_file_and_the_next_one_serves(path:
         assert safe_dataset(process.open(path), "flags").read().tolist() == [True, False]
 
 
+def test_file_at_which_a_process_ended_is_not_tried_again_until_it_changes(path: Path, tmp_path: Path) -> None:
+    """Who asks seven times would wait for seven hangs."""
+    starts = tmp_path / "starts"
+    process = Other(f"open({str(starts)!r}, 'a').write('.'); m._answer = lambda *_: os._exit(5)")
+    for _ in range(3):
+        with pytest.raises(DatasetError, match=r"a\.h5: the process that read it ended with status 5"):
+            process.open(path)
+    assert starts.read_text() == "."
+    os.utime(path, (1, 1))
+    with pytest.raises(DatasetError, match="ended with status 5"):
+        process.open(path)
+    assert starts.read_text() == ".."
+
+
 def test_process_that_hangs_is_ended(path: Path) -> None:
     process = Other("import time; m.open_hdf5 = lambda *a, **k: time.sleep(1000)", max_seconds=0.5)
     with pytest.raises(DatasetError, match=r"a\.h5: the process that read it took more than 0\.5 s"):

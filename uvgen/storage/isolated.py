@@ -69,6 +69,7 @@ class Hdf5Process:
     def __init__(self, max_seconds: float | None = None) -> None:
         self._lock, self._max_seconds = threading.Lock(), MAX_SECONDS if max_seconds is None else max_seconds
         self._child: subprocess.Popen[bytes] | None = None
+        self._broke: dict[tuple[str, int, int], str] = {}  # files at which a process ended, and how
 
     def open(
         self, path: Path, error: type[UvgenError] = DatasetError, hint: str = "", lead: str = "", user_block: int = 0
@@ -86,6 +87,9 @@ class Hdf5Process:
         request = {"path": str(file.path), "user_block": file.user_block, "hint": file.hint, "lead": file.lead,
                    "what": what, "arguments": arguments}  # fmt: skip
         with self._lock:
+            state = _state(file.path)
+            if state in self._broke:  # whoever asks next would wait as long once more
+                raise file.refused(self._broke[state])
             child = self._started()
             hung = threading.Event()
             timer = threading.Timer(self._max_seconds, _end_hung, (child, hung))
@@ -99,9 +103,8 @@ class Hdf5Process:
                 status = child.wait()
                 self._end()
                 why = f"took more than {self._max_seconds:g} s" if hung.is_set() else f"ended with status {status}"
-                raise file.refused(
-                    f"the process that read it {why}: the file is damaged, or made to do harm"
-                ) from error
+                self._broke[state] = f"the process that read it {why}: the file is damaged, or made to do harm"
+                raise file.refused(self._broke[state]) from error
             finally:
                 timer.cancel()
         if isinstance(answer, dict) and isinstance(answer.get("error"), str):
@@ -126,6 +129,15 @@ class Hdf5Process:
         if self._child is not None:
             self._finalizer()
             self._child = None
+
+
+def _state(path: Path) -> tuple[str, int, int]:
+    """What tells a file from what it is after a change."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return str(path), 0, 0
+    return str(path), stat.st_size, stat.st_mtime_ns
 
 
 def _end_hung(child: "subprocess.Popen[bytes]", hung: threading.Event) -> None:
