@@ -43,7 +43,13 @@ class SpokenGroup(click.Group):
             help_ = f"{mark} see `{context.command_path} --help`" if context is not None else ""
             click.echo(f"uvgen: {text}{help_}", err=True)
             sys.exit(error.exit_code)
-        except OSError as error:  # of the machine, wherever it happened: a folder without rights, a name too long
+        except (ImportError, OSError) as error:
+            # of the machine, wherever it happened: a folder without rights, a name too long, a library that is not
+            # loaded
+            if isinstance(error, ImportError) or "shared object" in str(error):
+                what = brief(" ".join(str(error).split()))[:200]
+                click.echo(f"uvgen: cannot be loaded ({what}); too little memory, or install uvgen again?", err=True)
+                sys.exit(1)
             if error.errno is None or error.errno == errno.EPIPE:
                 raise
             advice = "free space, limits (ulimit -a)?" if error.errno in _LIMITS else "was it moved, may it be read?"

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import io
+import os
 import sys
 import time
 from pathlib import Path
@@ -35,6 +36,7 @@ _COMMANDS = {
 }
 """Command, which is also its module in this package → line for `uvgen --help`."""
 
+_LEAST_MB = 512  # with less, OpenBLAS asks for its memory again and again
 _RESUMABLE = ("augment", "build", "export", "fit", "merge", "synth")
 
 
@@ -54,6 +56,12 @@ class _LazyGroup(SpokenGroup):
 
     def invoke(self, ctx: click.Context) -> Any:
         ctx.meta["uvgen.started"] = time.perf_counter()
+        # All work is done with one BLAS thread a process. OpenBLAS starts its threads when it is loaded; where they
+        # cannot be started, it interrupts the process.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        if (least := _memory_limit()) < _LEAST_MB:
+            click.echo(f"uvgen: limited to {least} MB (ulimit -v), expected {_LEAST_MB} or more", err=True)
+            ctx.exit(1)
         ctx.meta["uvgen.arguments"] = arguments = list(ctx.args)
         anew = "--overwrite" in arguments
         for stream in (sys.stdout, sys.stderr):
@@ -103,6 +111,16 @@ class _LazyGroup(SpokenGroup):
         command = self.get_command(ctx, ctx.invoked_subcommand or "")
         commands = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
         return {name for one in commands if one is not None for param in one.params for name in param.opts}
+
+
+def _memory_limit() -> int:
+    """MB that this process may take, which are infinitely many where nothing limits them."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return sys.maxsize
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return sys.maxsize if limit == resource.RLIM_INFINITY else limit >> 20
 
 
 def _nothing_written(arguments: list[str]) -> bool:

@@ -1,7 +1,10 @@
-"""Memory, threads and open files that run out: the machine's fault, for which no file is refused and no sample skipped."""
+"""Memory, threads and open files that run out: for the machine's fault no file is refused and no sample skipped."""
 
 import errno
+import importlib
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -113,3 +116,23 @@ def test_array_archive_without_memory_is_not_called_damaged(tmp_path: Path, monk
     monkeypatch.setattr(npz, "_read_array", failing(MemoryError(), npz._read_array))
     with pytest.raises(MemoryError):
         npz.read_npz(tmp_path / "parts.npz", ["a"])
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits as Linux has them")
+def test_command_with_too_little_memory_to_load_anything_says_so(tmp_path: Path) -> None:
+    limited = ["bash", "-c", 'ulimit -v 400000; exec "$@"', "bash", sys.executable, "-m", "uvgen"]
+    command = [*limited, "synth", "--count", "1", "--out", str(tmp_path / "out")]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (1, "uvgen: limited to 390 MB (ulimit -v), expected 512 or more\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_library_that_cannot_be_loaded_ends_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, uvgen: Callable[..., Result]
+) -> None:
+    message = "h5d.so: failed to map segment\n from shared object"
+    for error in (ImportError(message), OSError(message)):
+        monkeypatch.setattr("importlib.import_module", failing(error, importlib.import_module))
+        result = uvgen("doctor")
+        assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+        assert "cannot be loaded (h5d.so: failed to map segment from shared object); too little memory" in result.stderr
