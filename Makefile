@@ -50,7 +50,7 @@ $(VENV)-lowest/.ready: requirements-lowest.txt
 	touch $@
 
 test-lowest: $(VENV)-lowest/.ready
-	$(VENV)-lowest/bin/python -m pytest -p no:cacheprovider tests/fitting/test_detectors.py
+	$(VENV)-lowest/bin/python -m pytest -p no:cacheprovider tests/fitting/test_detectors.py tests/models/test_builtin.py
 
 fuzz: setup
 	PYTHONPATH=tests $(BIN)/python -m fuzz.run --n $(N) --first $(FIRST) $(if $(READER),--reader $(READER))

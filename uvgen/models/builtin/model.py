@@ -13,6 +13,7 @@ from uvgen.models.morphable import REGIONS, MorphableModel, make_model
 
 DEFAULT_VERTICES = 10_800
 _MICROMETRES = 1000.0
+_UV_STEPS = 2.0**40
 
 
 def density_scale(n_vertices: int) -> float:
@@ -57,7 +58,7 @@ def builtin_model(n_vertices: int = DEFAULT_VERTICES) -> MorphableModel:
         expression_std=[strength[1] for strength in EXPRESSIONS],
         triangles=mesh.triangles[:, ::-1],
         mouth_triangles=mesh.pocket_triangles[:, ::-1],
-        uv=mesh.uv,
+        uv=np.round(mesh.uv * _UV_STEPS) / _UV_STEPS,  # whose last bits differ from release to release of NumPy
         landmarks=landmarks(mesh),
         regions=regions(mesh),
         mirror=mesh.mirror,
