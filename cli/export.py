@@ -21,12 +21,14 @@ from uvgen.cli.results import name_skipped
 
 @click.command("export")
 @click.argument("shards", type=ANY_PATH)
-@click.option("--to", type=click.Choice(["webdataset", "npy", "prnet", "reshow"]), required=True,
+@click.option("--to", type=click.Choice(["webdataset", "npy", "prnet", "reshow", "deep3d"]), required=True,
               help="webdataset: tar shards. npy: a .npy and a .jpg a sample. prnet: PRNet_PyTorch's folders, and the "
-                   "files of the UV map that it reads. reshow: reshow's folders.")  # fmt: skip
+                   "files of the UV map that it reads. reshow: reshow's folders. deep3d: "
+                   "Deep3DFaceRecon's.")  # fmt: skip
 @click.option("-o", "--out", type=ANY_PATH, required=True, help="Folder to make.")
 @click.option("--model", "model_path", type=MODEL,
               help="The shards' model; makes maps that are not stored. prnet needs it.")  # fmt: skip
+@click.option("--data", type=ANY_PATH, help="The images that the set was built from, as for build; deep3d needs them.")
 @click.option("--convention", type=click.Choice(["reshow", "exact", "face3d"]),
               help="Where reshow's labels lie: as its program puts them, 1 px to the right, or elsewhere.  "
                    "[default: reshow]")  # fmt: skip
@@ -42,6 +44,7 @@ def command(
     to: str,
     out: Path,
     model_path: Path | str | None,
+    data: Path | None,
     convention: str | None,
     quality: int,
     list_path: Path | None,
@@ -61,6 +64,7 @@ def command(
     Example:
       uvgen export shards/ --to webdataset --out tars/
       uvgen export shards/ --to prnet --model bfm.h5 --out prnet/
+      uvgen export shards/ --to deep3d --data 300W_LP/ --out deep3d/
 
     \b
     Exit status: 0 done, 3 done but some samples were skipped, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
@@ -73,7 +77,7 @@ def command(
     if list_path is not None and split is not None:
         raise click.UsageError("--list and --split exclude each other")
     try:
-        check_target(to, {"model": model_path, "convention": convention})
+        check_target(to, {"model": model_path, "data": data, "convention": convention})
     except InputError as error:
         raise click.UsageError(f"--{error}") from error
     check_export_folder(out, overwrite=overwrite)
@@ -81,7 +85,8 @@ def command(
         check_maps(open_shards(shards, untrusted=untrusted).config, model_path, shards)
     with reported(quiet=quiet):
         result = export_shards(
-            shards, out, to, model=model_path, convention=convention, quality=quality, names=list_path, split=split,
+            shards, out, to, model=model_path, data=data, convention=convention, quality=quality, names=list_path,
+            split=split,
             workers=workers or cores(), retries=retries, timeout=timeout, overwrite=overwrite, untrusted=untrusted,
         )  # fmt: skip
     if not quiet:

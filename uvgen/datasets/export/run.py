@@ -4,12 +4,11 @@ Crops become JPEG files, which loses a little; maps stay exact: float32 ``.npy``
 """
 
 import hashlib
-import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from types import ModuleType
@@ -17,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from uvgen._version import __version__
 from uvgen.checks import choice, number_in
 from uvgen.datasets.config import DatasetConfig
-from uvgen.datasets.export import files, prnet, reshow, webdataset
+from uvgen.datasets.export import deep3d, files, prnet, reshow, webdataset
 from uvgen.datasets.export.common import Part, Skipped
-from uvgen.datasets.export.folder import check_export_folder, count_files, in_place, is_export
+from uvgen.datasets.export.folder import ExportRecord, Written, check_export_folder, in_place, is_export
 from uvgen.datasets.open import open_shards, own_model
 from uvgen.errors import DatasetError, InputError
 from uvgen.images.codecs import JPEG_QUALITY
@@ -35,17 +33,21 @@ from uvgen.storage.files import (
     sha256_file,
 )
 from uvgen.storage.folders import EXPORT_MARK
-from uvgen.storage.journal import Journal
 from uvgen.storage.locks import exclusive
-from uvgen.storage.names import brief, printable
+from uvgen.storage.names import brief
 
 if TYPE_CHECKING:
     from uvgen.models.morphable import MorphableModel
 
-TARGETS: dict[str, ModuleType] = {"webdataset": webdataset, "npy": files, "prnet": prnet, "reshow": reshow}
+TARGETS: dict[str, ModuleType] = {
+    "webdataset": webdataset,
+    "npy": files,
+    "prnet": prnet,
+    "reshow": reshow,
+    "deep3d": deep3d,
+}
 """What a data set can be written as."""
 
-_RECORD = ".uvgen-journal"
 _LONGEST_NAME = 4096  # characters, as long as a path may be
 _MOST_OF_NAMES = 1 << 28  # characters of all names, as NumPy keeps them: each as long as the longest
 
@@ -87,13 +89,13 @@ def export_shards(
     out : path-like
         Folder to make. It appears once it is complete; a run that was killed is continued by the next one, and one that
         fails leaves nothing.
-    to : {"webdataset", "npy", "prnet", "reshow"}
+    to : {"webdataset", "npy", "prnet", "reshow", "deep3d"}
         See the modules of these names in `uvgen.datasets.export`; "npy" is `uvgen.datasets.export.files`. All that
         write maps have the weight mask as ``weight_mask.npy``.
     model : MorphableModel or path-like, optional
         The model that the set was built with; makes maps that are not stored. "prnet" needs it.
     data : path-like, optional
-        Folder of the images that the set was built from, as for ``uvgen build``; for targets that need it.
+        The images that the set was built from, as ``uvgen build`` took them; "deep3d" needs it.
     convention : str, optional
         For "reshow": where its labels lie, see `uvgen.datasets.export.reshow`.
     quality : int
@@ -155,6 +157,8 @@ def export_shards(
     if has_maps(to) and "posmap" not in reader.fields and model is None:
         raise InputError(f"{shards}: stores no maps; give the model that it was built with, to make them")
     _check_names(reader, target)
+    if hasattr(target, "check"):
+        target.check(reader, out, **more)
     ends = [*accumulate(reader.shard_samples)]
     counts = zip(reader.files, reader.shard_samples, ends, strict=True)
     parts = [Part(Path(file).stem, range(end - n, end)) for file, n, end in counts]
@@ -167,7 +171,7 @@ def export_shards(
         if chosen is not None:
             settings["names"] = hashlib.sha256("\n".join(chosen).encode()).hexdigest()
         job = ExportJob(reader.folder, model, to, quality, draft, untrusted, chosen, more)
-        record = _ExportRecord(draft, settings, reader, job, check_there)
+        record = ExportRecord(draft, settings, parts, check_there, partial(_finish, reader, job))
         counted = None if progress is None else lambda written: progress(len(written.part.samples))
         how: dict[str, Any] = {"workers": workers, "retries": retries, "timeout": timeout, "progress": counted}
         run(job, parts, record, draft, **how, doing="exporting", count=lambda part: len(part.samples), locked=True)
@@ -198,14 +202,6 @@ def check_target(to: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return taken
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenPart:
-    """A shard whose samples were written, and those that were left out."""
-
-    part: Part
-    skipped: tuple[Skipped, ...] = ()
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class ExportJob:
     """What every process of an export needs: the data set's folder and model, the target, and the folder to fill."""
@@ -223,95 +219,33 @@ class ExportJob:
         """What the target's functions get besides the samples."""
         return {name: self.model if name == "model" else value for name, value in self.more.items()}
 
-    def open(self) -> Callable[[Part], WrittenPart]:
+    def open(self) -> Callable[[Part], Written[Part]]:
         """The function that writes the samples of one shard."""
         reader = open_shards(self.shards, self.model, names=self.names, untrusted=self.untrusted)
         keywords = self.keywords()
 
-        def write(part: Part) -> WrittenPart:
+        def write(part: Part) -> Written[Part]:
             skipped = TARGETS[self.to].write(reader, part, self.draft, self.quality, **keywords)
             os.sync()  # before the record says that they are there
-            return WrittenPart(part, tuple(skipped or ()))
+            return Written(part, tuple(skipped or ()))
 
         return write
 
 
-class _ExportRecord:
-    """A journal in the draft that lists the finished shards; it is deleted when the export is complete."""
-
-    def __init__(
-        self,
-        draft: Path,
-        settings: dict[str, Any],
-        reader: ShardReader,
-        job: ExportJob,
-        check_there: Callable[[], None],
-    ) -> None:
-        self._draft, self._reader, self._job, self._check_there = draft, reader, job, check_there
-        self._settings, self._journal = settings, Journal(draft / _RECORD, settings)
-        self._skipped: dict[str, list[Skipped]] = {}  # of each finished shard
-
-    @property
-    def skipped(self) -> list[Skipped]:
-        """The samples that were left out, in the data set's order."""
-        parts = (self._skipped.get(Path(file).stem, []) for file in self._reader.files)
-        return [skip for part in parts for skip in part]
-
-    def resume(self) -> None:
-        """Go on with a draft of the same export; empty another one."""
-        self._skipped = dict(filter(None, map(_journaled, self._journal.read())))
-        if self._skipped:
-            return
-        self._journal.remove()
-        for path in self._draft.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-
-    def is_finished(self, part: Part) -> bool:
-        """Whether a shard's samples are all written."""
-        return part.name in self._skipped
-
-    def add(self, written: WrittenPart) -> None:
-        """Note a shard."""
-        self._check_there()
-        self._journal.append([written.part.name, [list(skip) for skip in written.skipped]])
-        self._skipped[written.part.name] = list(written.skipped)
-
-    def pause(self) -> None:
-        """The journal has it all."""
-        self._journal.close()
-
-    def finish(self) -> None:
-        """Write the files that exist once per data set."""
-        reader, skipped, to = self._reader, self.skipped, self._job.to
-        if skipped:
-            if len(skipped) == len(reader):
-                raise DatasetError(
-                    f"none of {len(reader)} samples can be written as {to}; the first: {skipped[0].reason}"
-                )
-            gone = {skip.name for skip in skipped}
-            reader = reader.subset([number for number, name in enumerate(reader.names) if name not in gone])
-            lines = "".join(f"{printable(skip.name)}: {printable(skip.reason)}\n" for skip in skipped)
-            (self._draft / "skipped.txt").write_text(lines, encoding="utf-8")
-        weights = reader.constants.get("weight_mask")
-        if weights is not None and has_maps(to):
-            np.save(self._draft / "weight_mask.npy", weights)
-        TARGETS[to].finish(reader, self._draft, **self._job.keywords())
-        self._journal.remove()
-        stated = {**self._settings, "uvgen": __version__, "samples": len(reader)}
-        stated["files"] = count_files(self._draft) + 1
-        (self._draft / EXPORT_MARK).write_text(json.dumps(stated, indent=1) + "\n", encoding="utf-8")
-
-
-def _journaled(line: Any) -> tuple[str, list[Skipped]] | None:
-    """A shard and what was left out of it, of a line of the journal."""
-    try:
-        name, skipped = line
-        return str(name), [Skipped(*map(str, skip)) for skip in skipped]
-    except (TypeError, ValueError):
-        return None
+def _finish(reader: ShardReader, job: ExportJob, skipped: list[Skipped]) -> int:
+    """Write the files that exist once per data set; how many samples there are."""
+    if skipped:
+        gone = {skip.name for skip in skipped}
+        reader = reader.subset([number for number, name in enumerate(reader.names) if name not in gone])
+        if not len(reader):
+            raise DatasetError(
+                f"none of {len(gone)} samples can be written as {job.to}; the first: {skipped[0].reason}"
+            )
+    weights = reader.constants.get("weight_mask")
+    if weights is not None and has_maps(job.to):
+        np.save(job.draft / "weight_mask.npy", weights)
+    TARGETS[job.to].finish(reader, job.draft, **job.keywords())
+    return len(reader)
 
 
 def _check_names(reader: ShardReader, target: ModuleType) -> None:
