@@ -21,13 +21,13 @@ from uvgen.cli.results import name_skipped
 
 @click.command("export")
 @click.argument("shards", type=ANY_PATH)
-@click.option("--to", type=click.Choice(["webdataset", "npy", "prnet", "reshow", "deep3d"]), required=True,
+@click.option("--to", type=click.Choice(["webdataset", "npy", "prnet", "reshow", "deep3d", "stn"]), required=True,
               help="webdataset: tar shards. npy: a .npy and a .jpg a sample. prnet: PRNet_PyTorch's folders, and the "
                    "files of the UV map that it reads. reshow: reshow's folders. deep3d: "
-                   "Deep3DFaceRecon's.")  # fmt: skip
+                   "Deep3DFaceRecon's. stn: 3DMMasSTN's.")  # fmt: skip
 @click.option("-o", "--out", type=ANY_PATH, required=True, help="Folder to make.")
 @click.option("--model", "model_path", type=MODEL,
-              help="The shards' model; makes maps that are not stored. prnet needs it.")  # fmt: skip
+              help="The shards' model; makes maps that are not stored. prnet and stn need it.")  # fmt: skip
 @click.option("--data", type=ANY_PATH, help="The images that the set was built from, as for build; deep3d needs them.")
 @click.option("--convention", type=click.Choice(["reshow", "exact", "face3d"]),
               help="Where reshow's labels lie: as its program puts them, 1 px to the right, or elsewhere.  "

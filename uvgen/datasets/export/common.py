@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.io
 from numpy.typing import NDArray
 
 from uvgen.images.codecs import encode_png
@@ -13,6 +14,8 @@ from uvgen.maps.mask_files import weights_to_gray
 from uvgen.progress import advance
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import safe_name
+
+_NO_DATE = b"MATLAB 5.0 MAT-file, made by uvgen".ljust(116)  # the same data set gives the same bytes
 
 PARAMETERS = (
     "landmarks", "shape", "expression", "pose", "crop_pose", "image_to_crop", "image_height", "flipped",
@@ -51,6 +54,13 @@ def npy(array: NDArray[Any]) -> bytes:
     stream = io.BytesIO()
     np.save(stream, array, allow_pickle=False)
     return stream.getvalue()
+
+
+def mat(content: dict[str, Any]) -> bytes:
+    """Variables as the bytes of a ``.mat`` file."""
+    stream = io.BytesIO()
+    scipy.io.savemat(stream, content)
+    return _NO_DATE + stream.getvalue()[len(_NO_DATE) :]
 
 
 def write_uv_files(reader: ShardReader, folder: Path, *weights: str) -> None:

@@ -17,15 +17,13 @@ right of the exact ones. So they are written; with the convention "exact" or "fa
 folder. It needs crops and maps of 256.
 """
 
-import io
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-import scipy.io
 from numpy.typing import NDArray
 
-from uvgen.datasets.export.common import Part, each, npy, path_of, write_uv_files
+from uvgen.datasets.export.common import Part, each, mat, npy, path_of, write_uv_files
 from uvgen.images.codecs import encode_jpeg, encode_png
 from uvgen.samples.map_files import IMAGE_SHIFTS
 from uvgen.shards.reader import ShardReader
@@ -35,8 +33,6 @@ OPTIONS = {"convention": ("reshow", "exact", "face3d")}
 
 ENDINGS = ("_cropped.jpg", "_cropped_uv_posmap.npy", "_bbox_info.mat")
 """Of files beside which a folder may not have the same name."""
-
-_NO_DATE = b"MATLAB 5.0 MAT-file, made by uvgen".ljust(116)  # the same data set gives the same bytes
 
 
 def key(name: str) -> str:
@@ -85,9 +81,7 @@ def _bbox_info(sample: dict[str, Any], tform: NDArray[np.float64], move: NDArray
         "OldBbox": _box(in_image), "Bbox": _box(in_crop), "Tform": tform, "TformInv": inverse,
         "Kpt": annotated, "OldKpt": annotated_old,
     }  # fmt: skip
-    stream = io.BytesIO()
-    scipy.io.savemat(stream, content)
-    return _NO_DATE + stream.getvalue()[len(_NO_DATE) :]
+    return mat(content)
 
 
 def _box(points: NDArray[np.float64]) -> NDArray[np.int32]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from uvgen.checks import choice, number_in
 from uvgen.datasets.config import DatasetConfig
-from uvgen.datasets.export import deep3d, files, prnet, reshow, webdataset
+from uvgen.datasets.export import deep3d, files, prnet, reshow, stn, webdataset
 from uvgen.datasets.export.common import Part, Skipped
 from uvgen.datasets.export.folder import ExportRecord, Written, check_export_folder, in_place, is_export
 from uvgen.datasets.open import open_shards, own_model
@@ -45,6 +45,7 @@ TARGETS: dict[str, ModuleType] = {
     "prnet": prnet,
     "reshow": reshow,
     "deep3d": deep3d,
+    "stn": stn,
 }
 """What a data set can be written as."""
 
@@ -89,11 +90,11 @@ def export_shards(
     out : path-like
         Folder to make. It appears once it is complete; a run that was killed is continued by the next one, and one that
         fails leaves nothing.
-    to : {"webdataset", "npy", "prnet", "reshow", "deep3d"}
+    to : {"webdataset", "npy", "prnet", "reshow", "deep3d", "stn"}
         See the modules of these names in `uvgen.datasets.export`; "npy" is `uvgen.datasets.export.files`. All that
         write maps have the weight mask as ``weight_mask.npy``.
     model : MorphableModel or path-like, optional
-        The model that the set was built with; makes maps that are not stored. "prnet" needs it.
+        The model that the set was built with; makes maps that are not stored. "prnet" and "stn" need it.
     data : path-like, optional
         The images that the set was built from, as ``uvgen build`` took them; "deep3d" needs it.
     convention : str, optional
