@@ -127,7 +127,7 @@ def test_export_of_shards_without_maps_makes_them(built: Path, tmp_path: Path, m
 @pytest.mark.parametrize(
     ("to", "quality", "words"),
     [
-        ("tfrecord", 95, "to: 'tfrecord', expected 'webdataset', 'npy', 'prnet' or 'reshow'"),
+        ("tfrecord", 95, "to: 'tfrecord', expected 'webdataset', 'npy', 'prnet', 'reshow', 'deep3d' or 'stn'"),
         ("npy", 0, "quality: 0, expected 1 to 100"),
         ("npy", 95.5, "quality: 95.5, expected a whole number, 1 to 100"),
         ("npy", True, "quality: True, expected a whole number, 1 to 100"),
@@ -232,6 +232,8 @@ def test_export_of_hostile_names_writes_every_sample_in_its_folder(built: Path, 
     assert [path.name for path in place.iterdir()] == ["out"] and len(list(tmp_path.rglob("*away*"))) == {
         "npy": 8,
         "reshow": 16,
+        "deep3d": 16,
+        "stn": 4,
     }.get(to, 0)
     if to == "webdataset":
         members = []

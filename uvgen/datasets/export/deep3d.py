@@ -182,7 +182,7 @@ def _check_image(reader: ShardReader, sample: dict[str, Any], pixels: NDArray[np
     path, height = root / sample["source"], int(sample["image_height"])
     if len(pixels) != height:
         raise SampleError(
-            f"{path}: {len(pixels)} px high, expected the {height} px of the set's image; is it another's?"
+            f"{path}: {len(pixels)} px high, expected {height} px as the set's image has; is it another's?"
         )
     crop = sample["image"]
     again = warp_image(pixels, sample["image_to_crop"], len(crop), filter=reader.config.build.filter)
