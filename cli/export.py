@@ -1,6 +1,8 @@
 """`uvgen export`: a data set in the layout of another trainer."""
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,14 +16,22 @@ from uvgen.cli.options import (
     workers_option,
 )
 from uvgen.cli.progress import cores, count, reported
+from uvgen.cli.results import name_skipped
 
 
 @click.command("export")
 @click.argument("shards", type=ANY_PATH)
-@click.option("--to", type=click.Choice(["webdataset", "npy", "prnet"]), required=True,
-              help="Tar shards of WebDataset; a .npy and a .jpg a sample; PRNet_PyTorch's folders.")  # fmt: skip
+@click.option("--to", type=click.Choice(["webdataset", "npy", "prnet", "reshow", "deep3d", "stn"]), required=True,
+              help="webdataset: tar shards. npy: a .npy and a .jpg a sample. prnet: PRNet_PyTorch's folders, and the "
+                   "files of the UV map that it reads. reshow: reshow's folders. deep3d: "
+                   "Deep3DFaceRecon's. stn: 3DMMasSTN's.")  # fmt: skip
 @click.option("-o", "--out", type=ANY_PATH, required=True, help="Folder to make.")
-@click.option("--model", "model_path", type=MODEL, help="The shards' model, to make maps that are not stored.")
+@click.option("--model", "model_path", type=MODEL,
+              help="The shards' model; makes maps that are not stored. prnet and stn need it.")  # fmt: skip
+@click.option("--data", type=ANY_PATH, help="The images that the set was built from, as for build; deep3d needs them.")
+@click.option("--convention", type=click.Choice(["reshow", "exact", "face3d"]),
+              help="Where reshow's labels lie: as its program puts them, 1 px to the right, or elsewhere.  "
+                   "[default: reshow]")  # fmt: skip
 @click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of the JPEG crops.")
 @workers_option
 @click.option("--list", "list_path", type=EXISTING_FILE, help="Samples to write, a name a line; others are not.")
@@ -34,6 +44,8 @@ def command(
     to: str,
     out: Path,
     model_path: Path | str | None,
+    data: Path | None,
+    convention: str | None,
     quality: int,
     list_path: Path | None,
     split: str | None,
@@ -51,21 +63,38 @@ def command(
     \b
     Example:
       uvgen export shards/ --to webdataset --out tars/
+      uvgen export shards/ --to prnet --model bfm.h5 --out prnet/
+      uvgen export shards/ --to deep3d --data 300W_LP/ --out deep3d/
 
     \b
-    Exit status: 0 done, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
+    Exit status: 0 done, 3 done but some samples were skipped, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
     """
     from uvgen import export_shards, open_shards
-    from uvgen.datasets.export.run import check_export_folder
+    from uvgen.datasets.export.folder import check_export_folder
+    from uvgen.datasets.export.run import check_target, has_maps
+    from uvgen.errors import InputError
 
     if list_path is not None and split is not None:
         raise click.UsageError("--list and --split exclude each other")
+    try:
+        check_target(to, {"model": model_path, "data": data, "convention": convention})
+    except InputError as error:
+        raise click.UsageError(f"--{error}") from error
     check_export_folder(out, overwrite=overwrite)
-    check_maps(open_shards(shards, untrusted=untrusted).config, model_path, shards)
+    if has_maps(to):
+        check_maps(open_shards(shards, untrusted=untrusted).config, model_path, shards)
     with reported(quiet=quiet):
         result = export_shards(
-            shards, out, to, model=model_path, quality=quality, names=list_path, split=split,
+            shards, out, to, model=model_path, data=data, convention=convention, quality=quality, names=list_path,
+            split=split,
             workers=workers or cores(), retries=retries, timeout=timeout, overwrite=overwrite, untrusted=untrusted,
         )  # fmt: skip
     if not quiet:
-        click.echo(f"{out}: {count(result.samples, 'sample')} as {to}")
+        name_skipped(result.skipped, "skipped.txt")
+        click.echo(f"{out}: {count(result.samples, 'sample')} as {to}{_left_out(result.skipped)}")
+    if result.skipped:
+        sys.exit(3)
+
+
+def _left_out(skipped: Any) -> str:
+    return f", {len(skipped)} skipped" if skipped else ""

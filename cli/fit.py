@@ -19,11 +19,10 @@ from uvgen.cli.options import (
     workers_option,
 )
 from uvgen.cli.progress import cores, count, reported
-from uvgen.cli.results import json_option, print_json
+from uvgen.cli.results import json_option, name_skipped, print_json
 from uvgen.storage.names import printable
 
 _WHAT, _HOW, _OUTPUT = "What goes in", "How faces are fitted", "What comes out"
-_MOST_NAMED = 20
 
 
 @click.command("fit", cls=GroupedCommand)
@@ -139,7 +138,7 @@ def command(
     if result.notice:
         click.echo(f"note: {result.notice}", err=True)
     if not quiet and not verbose:
-        _name_skipped(result.skipped)
+        name_skipped(result.skipped, "fit.json")
     if as_json:
         print_json({"out": str(out), **result.to_plain()})
     elif not quiet:
@@ -154,13 +153,6 @@ def _report(shown: Any, batch: Any) -> None:
         shown.line(f"{face.name}: residual {face.residual:.2%}, yaw {face.yaw_deg:.0f}°")
     for skip in batch.skipped:
         shown.line(f"skipped {skip.name}: {skip.reason}")
-
-
-def _name_skipped(skipped: Any) -> None:
-    for skip in skipped[:_MOST_NAMED]:
-        click.echo(printable(f"skipped {skip.name}: {skip.reason}"), err=True)
-    if len(skipped) > _MOST_NAMED:
-        click.echo(f"and {len(skipped) - _MOST_NAMED} more; fit.json lists them all", err=True)
 
 
 def _summarize(out: Path, result: Any) -> None:

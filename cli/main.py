@@ -22,6 +22,7 @@ _COMMANDS = {
     "build": "Make shards of crops, position maps and parameters.",
     "export": "Write a data set in the layout of other trainers.",
     "fit": "Fit a face model to photographs: samples to build from.",
+    "prepare": "Bring photographs into the layout of other trainers.",
     "model": "Convert, inspect and assemble morphable models.",
     "synth": "Render faces with exact labels, as a folder like 300W-LP.",
     "preview": "Draw a contact sheet of a data set, to check its labels by eye.",
@@ -37,7 +38,7 @@ _COMMANDS = {
 """Command, which is also its module in this package → line for `uvgen --help`."""
 
 _LEAST_MB = 512  # with less, OpenBLAS asks for its memory again and again
-_RESUMABLE = ("augment", "build", "export", "fit", "merge", "synth")
+_RESUMABLE = ("augment", "build", "export", "fit", "merge", "prepare", "synth")
 
 
 class _LazyGroup(SpokenGroup):

@@ -1,11 +1,15 @@
 """How commands print what came of them as JSON: one object on stdout, everything else on stderr."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from uvgen.cli.options import HOW_IT_RUNS, option
+from uvgen.storage.names import printable
+
+_MOST_NAMED = 20
 
 json_option = option(
     "--json", "as_json", is_flag=True, group=HOW_IT_RUNS, help="Print the result as one JSON object on stdout."
@@ -15,3 +19,11 @@ json_option = option(
 def print_json(content: dict[str, Any]) -> None:
     """One object, readable, in UTF-8 whatever the terminal's encoding."""
     click.echo(json.dumps(content, indent=2, ensure_ascii=True))
+
+
+def name_skipped(skipped: Sequence[Any], listed_in: str) -> None:
+    """A line on stderr for each of the first things that were left out, with `name` and `reason`."""
+    for skip in skipped[:_MOST_NAMED]:
+        click.echo(printable(f"skipped {skip.name}: {skip.reason}"), err=True)
+    if len(skipped) > _MOST_NAMED:
+        click.echo(f"and {len(skipped) - _MOST_NAMED} more; {listed_in} lists them all", err=True)

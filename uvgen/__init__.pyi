@@ -7,6 +7,7 @@ from .datasets.imported import import_maps
 from .datasets.info import DatasetInfo, describe_shards
 from .datasets.merge import merge_shards
 from .datasets.open import open_shards
+from .datasets.prepare import PreparedFaces, prepare_deep3d
 from .datasets.record import BuildResult, ShardResult
 from .datasets.repair import RepairResult, repair_shards
 from .datasets.selection import Criteria, select_names
@@ -57,6 +58,7 @@ __all__ = [
     "LandmarkWeights",
     "MorphableModel",
     "PositionMapper",
+    "PreparedFaces",
     "PreviewResult",
     "RepairResult",
     "ReportResult",
@@ -91,6 +93,7 @@ __all__ = [
     "merge_shards",
     "open_shards",
     "parameterize",
+    "prepare_deep3d",
     "read_annotation",
     "read_image",
     "read_landmarks",

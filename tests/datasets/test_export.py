@@ -18,7 +18,8 @@ from support.toy import write_tree
 import uvgen
 from uvgen import Augmentation, open_shards
 from uvgen.datasets.augmented import augment_shards
-from uvgen.datasets.export.run import TARGETS, export_shards
+from uvgen.datasets.export import run as export_run
+from uvgen.datasets.export.run import TARGETS
 from uvgen.errors import BusyError, DatasetError, InputError, OutputError, SettingsError
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
@@ -33,7 +34,21 @@ JPEG_ERROR = 3.0
 def built(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
     folder = tmp_path_factory.mktemp("built")
     make(write_tree(folder / "300W_LP"), model_path, folder / "shards")
+    MODELS[:] = [Path(shutil.copy(model_path, folder / "model.h5"))]
     return folder / "shards"
+
+
+def export_shards(shards: Path, out: Path, to: str, **options: Any) -> export_run.ExportResult:
+    """An export with what its target needs besides."""
+    needs = getattr(TARGETS.get(to), "NEEDS", ())
+    if "model" in needs:
+        options.setdefault("model", MODELS[0])
+    if "data" in needs:
+        options.setdefault("data", MODELS[0].with_name("300W_LP"))
+    return export_run.export_shards(shards, out, to, **options)
+
+
+MODELS: list[Path] = []
 
 
 @pytest.fixture
@@ -112,7 +127,7 @@ def test_export_of_shards_without_maps_makes_them(built: Path, tmp_path: Path, m
 @pytest.mark.parametrize(
     ("to", "quality", "words"),
     [
-        ("tfrecord", 95, "to: 'tfrecord', expected 'webdataset', 'npy' or 'prnet'"),
+        ("tfrecord", 95, "to: 'tfrecord', expected 'webdataset', 'npy', 'prnet', 'reshow', 'deep3d' or 'stn'"),
         ("npy", 0, "quality: 0, expected 1 to 100"),
         ("npy", 95.5, "quality: 95.5, expected a whole number, 1 to 100"),
         ("npy", True, "quality: True, expected a whole number, 1 to 100"),
@@ -214,9 +229,12 @@ def test_export_of_hostile_names_writes_every_sample_in_its_folder(built: Path, 
     rename(built, tmp_path / "odd", lambda _: next(names))
     place = tmp_path / "deep/er"
     assert export_shards(tmp_path / "odd", place / "out", to).samples == N
-    assert [path.name for path in place.iterdir()] == ["out"] and len(list(tmp_path.rglob("*away*"))) == (
-        to == "npy"
-    ) * 8
+    assert [path.name for path in place.iterdir()] == ["out"] and len(list(tmp_path.rglob("*away*"))) == {
+        "npy": 8,
+        "reshow": 16,
+        "deep3d": 16,
+        "stn": 4,
+    }.get(to, 0)
     if to == "webdataset":
         members = []
         for path in (place / "out").glob("*.tar"):
@@ -267,9 +285,9 @@ def rename(built: Path, folder: Path, change: Any) -> None:
 
 
 def test_uvgen_export_says_what_it_wrote(uvgen: Any, built: Path, tmp_path: Path) -> None:
-    result = uvgen("export", built, "--to", "prnet", "--out", tmp_path / "out")
-    assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'out'}: {N} samples as prnet\n")
-    again = uvgen("export", built, "--to", "prnet", "--out", tmp_path / "out")
+    result = uvgen("export", built, "--to", "npy", "--out", tmp_path / "out")
+    assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'out'}: {N} samples as npy\n")
+    again = uvgen("export", built, "--to", "npy", "--out", tmp_path / "out")
     assert again.exit_code == 1
     refusal = "holds an export already; choose another folder, or overwrite it (--out, --overwrite)"
     assert again.stderr == f"uvgen: {tmp_path / 'out'}: {refusal}\n"

@@ -21,7 +21,7 @@ from uvgen.maps.landmarks import landmark_weights, read_landmarks
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.files import check_machine
 from uvgen.samples.find import Sample, find_samples
-from uvgen.samples.map_files import LAYOUTS, RESHOW_SHIFT, SCALES, read_map
+from uvgen.samples.map_files import IMAGE_SHIFTS, LAYOUTS, SCALES, read_map
 from uvgen.samples.read import read_annotation, read_image
 from uvgen.storage.names import brief
 
@@ -131,7 +131,7 @@ def _pairs(
             for rule in CONVENTIONS
         }
         if layout == "reshow":
-            labels["exact"] = labels["exact"] + [RESHOW_SHIFT, 0]
+            labels["exact"] = labels["exact"] + IMAGE_SHIFTS["reshow"]
         yield _Pair(crop, image, stored.astype(np.float64), labels)
         n += 1
         if n == _N_COMPARED:

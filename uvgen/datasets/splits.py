@@ -58,6 +58,9 @@ class Split:
     made: Mapping[str, Any]
 
 
+_VAL_SHARE = 0.05
+
+
 @dataclass(frozen=True, slots=True)
 class SplitResult:
     """What `uvgen.split_shards` made.
@@ -219,6 +222,35 @@ def group_samples(names: Sequence[str], by: str = PHOTOGRAPH, *, copies: bool = 
             group = found[1] if pattern.groups and found[1] is not None else found[0]
         groups.setdefault(group, []).append(name)
     return groups
+
+
+def train_and_val(names: Sequence[str], folder: Path | None = None) -> tuple[list[str], list[str]]:
+    """Samples to train with, and those to validate with, of whole photographs.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Samples' names.
+    folder : Path, optional
+        A data set; where its ``splits.json`` has parts train and val, they count, and what is in neither is left out.
+
+    Returns
+    -------
+    train, val : list of str
+        In the order of `names`. Without such parts, a twentieth of the photographs is val: those that `split_shards`
+        gives to its last part.
+    """
+    splits = {} if folder is None or not (folder / SPLITS).exists() else read_splits(folder / SPLITS)
+    if {"train", "val"} <= set(splits):
+        chosen = tuple(set(splits[name].samples) for name in ("train", "val"))
+    else:
+        groups = group_samples(names)
+        keys = sorted(groups, key=lambda group: (_place(0, group), group))
+        n_val = max(round(_VAL_SHARE * len(keys)), int(len(keys) > 1))
+        val = {name for key in keys[len(keys) - n_val :] for name in groups[key]}
+        chosen = set(names) - val, val
+    train, val_names = ([name for name in names if name in part] for part in chosen)
+    return train, val_names
 
 
 def read_splits(path: Path) -> dict[str, Split]:

@@ -35,8 +35,8 @@ _MOST_BYTES = 1 << 28
 _MOST_FILES = 10_000_000
 _FARTHEST_PX = 1e6
 _DIVIDED = 4.0  # a map whose values are all below that was divided by something
-RESHOW_SHIFT = 1.0
-"""Pixels of the image by which reshow's labels lie right of the exact ones; not up or down."""
+IMAGE_SHIFTS = {"exact": (0.0, 0.0), "face3d": (1.0, -1.0), "reshow": (1.0, 0.0)}
+"""Pixels of the image, right and down, by which a program's labels lie beside the exact ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,12 +205,12 @@ def read_map(sample: Sample, layout: str, scale: float = 1.0) -> NDArray[np.floa
             f"{divisors}, name it as the maps' scale"
         )
     if layout == "reshow":
-        values[..., 0] -= np.float32(RESHOW_SHIFT * _crop_scale(path))
+        values[..., :2] -= (_image_to_crop(path) @ IMAGE_SHIFTS["reshow"]).astype(np.float32)
     return values
 
 
-def _crop_scale(path: Path) -> float:
-    """Crop px per image px, from the ``.mat`` beside reshow's map; SampleError where it does not say."""
+def _image_to_crop(path: Path) -> NDArray[np.float64]:
+    """What becomes of a step in the image (2, 2), by the ``.mat`` of reshow's map; SampleError where that lacks it."""
     name = path.name.removesuffix(LAYOUTS["reshow"].map_ending)
     mat = path.with_name(f"{name}_bbox_info.mat")
     try:
@@ -224,10 +224,11 @@ def _crop_scale(path: Path) -> float:
     tform: Any = content.get("Tform")
     if tform is None or tform.shape != (3, 3):
         raise SampleError(f"{mat}: no Tform of 3 × 3, expected reshow's; the map {path.name} needs its scale")
-    scale = float(np.sqrt(abs(np.linalg.det(tform[:2, :2].astype(np.float64)))))
+    linear: NDArray[np.float64] = tform[:2, :2].astype(np.float64)
+    scale = float(np.sqrt(abs(np.linalg.det(linear))))
     if not 1e-3 < scale < 1e3:
         raise SampleError(f"{mat}: Tform scales by {scale:.4g}, expected a crop's 0.001 to 1000")
-    return scale
+    return linear
 
 
 def check_layout(layout: str | None, scale: str) -> None:

@@ -1,6 +1,11 @@
 """Data sets in the layouts of other trainers, one file per target.
 
 A target is a module with `key(name)`, which names the files of a sample; `write(reader, part, folder, quality)`, which
-writes the samples of one shard; and `finish(reader, folder)`, which writes the files that exist once per data
-set. `run.py` lists them.
+writes the samples of one shard and returns those that it leaves out (or None); and `finish(reader, folder)`, which
+writes the files that exist once per data set, for the samples that were written. `run.py` lists them.
+
+A target may have `NEEDS`, arguments of an export that it cannot do without, such as "model", and what for; and
+`OPTIONS`, further ones with their values, the default first. `write` and `finish` get both as keywords. `HAS_MAPS =
+False` says that it writes no position maps; then the set need not store them. `check(reader, out)` raises what is wrong
+before any work.
 """

@@ -1,15 +1,21 @@
-"""What the targets of an export share."""
+"""What the targets of an export share: parts and what is left out, names, arrays as files, and files of the UV map."""
 
 import io
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.io
 from numpy.typing import NDArray
 
+from uvgen.images.codecs import encode_png
+from uvgen.maps.mask_files import weights_to_gray
 from uvgen.progress import advance
+from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import safe_name
+
+_NO_DATE = b"MATLAB 5.0 MAT-file, made by uvgen".ljust(116)  # the same data set gives the same bytes
 
 PARAMETERS = (
     "landmarks", "shape", "expression", "pose", "crop_pose", "image_to_crop", "image_height", "flipped",
@@ -22,6 +28,13 @@ class Part(NamedTuple):
 
     name: str
     samples: range
+
+
+class Skipped(NamedTuple):
+    """A sample that was left out, and why."""
+
+    name: str
+    reason: str
 
 
 def each(part: Part) -> Iterator[int]:
@@ -41,3 +54,23 @@ def npy(array: NDArray[Any]) -> bytes:
     stream = io.BytesIO()
     np.save(stream, array, allow_pickle=False)
     return stream.getvalue()
+
+
+def mat(content: dict[str, Any]) -> bytes:
+    """Variables as the bytes of a ``.mat`` file."""
+    stream = io.BytesIO()
+    scipy.io.savemat(stream, content)
+    return _NO_DATE + stream.getvalue()[len(_NO_DATE) :]
+
+
+def write_uv_files(reader: ShardReader, folder: Path, *weights: str) -> None:
+    """What trainers read of a UV map: its weights as PRNet's 8-bit image, under these names, and ``uv_kpt_ind.txt``.
+
+    The latter has two lines of 68 numbers, the landmarks' columns and then their rows.
+    """
+    image = encode_png(weights_to_gray(reader.constants["weight_mask"]))
+    for name in weights:
+        (folder / name).write_bytes(image)
+    rows, columns = reader.constants["landmark_texels"].T
+    lines = [" ".join(map(str, numbers.tolist())) + "\n" for numbers in (columns, rows)]
+    (folder / "uv_kpt_ind.txt").write_text("".join(lines), encoding="ascii")

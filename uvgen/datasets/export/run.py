@@ -4,13 +4,11 @@ Crops become JPEG files, which loses a little; maps stay exact: float32 ``.npy``
 """
 
 import hashlib
-import json
 import os
-import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from types import ModuleType
@@ -18,51 +16,51 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from uvgen._version import __version__
 from uvgen.checks import choice, number_in
 from uvgen.datasets.config import DatasetConfig
-from uvgen.datasets.export import files, prnet, webdataset
-from uvgen.datasets.export.common import Part
+from uvgen.datasets.export import deep3d, files, prnet, reshow, stn, webdataset
+from uvgen.datasets.export.common import Part, Skipped
+from uvgen.datasets.export.folder import ExportRecord, Written, check_export_folder, in_place, is_export
 from uvgen.datasets.open import open_shards, own_model
-from uvgen.errors import InputError, OutputError, SettingsError
+from uvgen.errors import DatasetError, InputError
 from uvgen.images.codecs import JPEG_QUALITY
 from uvgen.jobs.run import RETRIES, check_run, run
 from uvgen.shards.index import DATASET_INDEX, Index, data_folder
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import (
     beside,
-    check_folder,
-    check_new_folder,
     draft_of,
-    exchange,
-    folder_on_success,
     sha256_file,
 )
 from uvgen.storage.folders import EXPORT_MARK
-from uvgen.storage.journal import Journal
 from uvgen.storage.locks import exclusive
 from uvgen.storage.names import brief
-from uvgen.storage.plain_json import parse_json
-from uvgen.storage.reading import read_file
 
 if TYPE_CHECKING:
     from uvgen.models.morphable import MorphableModel
 
-TARGETS: dict[str, ModuleType] = {"webdataset": webdataset, "npy": files, "prnet": prnet}
+TARGETS: dict[str, ModuleType] = {
+    "webdataset": webdataset,
+    "npy": files,
+    "prnet": prnet,
+    "reshow": reshow,
+    "deep3d": deep3d,
+    "stn": stn,
+}
 """What a data set can be written as."""
 
-_RECORD = ".uvgen-journal"
 _LONGEST_NAME = 4096  # characters, as long as a path may be
 _MOST_OF_NAMES = 1 << 28  # characters of all names, as NumPy keeps them: each as long as the longest
 
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """What `uvgen.export_shards` wrote: how many samples, which files, and the seconds that it took."""
+    """What `uvgen.export_shards` wrote: how many samples, which files, in how many seconds, and what it left out."""
 
     samples: int
     files: tuple[Path, ...]
     seconds: float
+    skipped: tuple[Skipped, ...] = ()
 
 
 def export_shards(
@@ -71,6 +69,8 @@ def export_shards(
     to: str,
     *,
     model: "MorphableModel | str | os.PathLike[str] | None" = None,
+    data: str | os.PathLike[str] | None = None,
+    convention: str | None = None,
     quality: int = JPEG_QUALITY,
     names: Iterable[str] | str | os.PathLike[str] | None = None,
     split: str | None = None,
@@ -90,11 +90,15 @@ def export_shards(
     out : path-like
         Folder to make. It appears once it is complete; a run that was killed is continued by the next one, and one that
         fails leaves nothing.
-    to : {"webdataset", "npy", "prnet"}
-        See `uvgen.datasets.export.webdataset`, `uvgen.datasets.export.files` and `uvgen.datasets.export.prnet`. All
-        have the weight mask as ``weight_mask.npy``.
+    to : {"webdataset", "npy", "prnet", "reshow", "deep3d", "stn"}
+        See the modules of these names in `uvgen.datasets.export`; "npy" is `uvgen.datasets.export.files`. All that
+        write maps have the weight mask as ``weight_mask.npy``.
     model : MorphableModel or path-like, optional
-        The model that the set was built with; makes maps that are not stored.
+        The model that the set was built with; makes maps that are not stored. "prnet" and "stn" need it.
+    data : path-like, optional
+        The images that the set was built from, as ``uvgen build`` took them; "deep3d" needs it.
+    convention : str, optional
+        For "reshow": where its labels lie, see `uvgen.datasets.export.reshow`.
     quality : int
         Of the JPEG files, 1 to 100; colors are not subsampled.
     names, split
@@ -119,7 +123,8 @@ def export_shards(
     Raises
     ------
     InputError
-        Where `to` is unknown, the data set lacks images or maps, or two samples would get the same file.
+        Where `to` is unknown, needs `model` or `data` and does not get it, the data set lacks images or maps, or two
+        samples would get the same file.
     ModelError
         Where the model is not the set's.
     DatasetError
@@ -134,13 +139,15 @@ def export_shards(
     choice(to, "to", tuple(TARGETS))
     number_in(quality, "quality", 1, 100, whole=True)
     check_run(workers, retries=retries, timeout=timeout)
+    target = TARGETS[to]
+    more = check_target(to, {"model": model, "data": data, "convention": convention})
     out = Path(os.path.abspath(out))
     check_export_folder(out, overwrite=overwrite)
     if model is not None:
         from uvgen.models.load import as_model
 
         model = as_model(model, untrusted=untrusted)
-    else:
+    elif has_maps(to):
         folder = data_folder(shards)
         model = own_model(DatasetConfig.of_index(Index.read(folder), folder))
     reader = open_shards(shards, model, names=names, split=split, untrusted=untrusted)
@@ -148,63 +155,52 @@ def export_shards(
         raise InputError(f"{shards}: holds no samples, expected one or more")
     if "image" not in reader.fields:
         raise InputError(f"{shards}: has no images, expected a data set with crops")
-    if "posmap" not in reader.fields and model is None:
+    if has_maps(to) and "posmap" not in reader.fields and model is None:
         raise InputError(f"{shards}: stores no maps; give the model that it was built with, to make them")
-    _check_names(reader, TARGETS[to])
+    _check_names(reader, target)
+    if hasattr(target, "check"):
+        target.check(reader, out, **more)
     ends = [*accumulate(reader.shard_samples)]
     counts = zip(reader.files, reader.shard_samples, ends, strict=True)
     parts = [Part(Path(file).stem, range(end - n, end)) for file, n, end in counts]
-    replaces = overwrite and _is_export(out)
-    target = beside(out) if replaces else out
-    with exclusive(draft_of(target)) as check_there, _in_place(target, out) as draft:
+    replaces = overwrite and is_export(out)
+    place = beside(out) if replaces else out
+    with exclusive(draft_of(place)) as check_there, in_place(place, out) as draft:
         settings = {"index": sha256_file(reader.folder / DATASET_INDEX), "to": to, "quality": quality}
+        settings |= {name: str(value) for name, value in more.items() if name != "model"}  # that is the index's
         chosen = None if names is None and split is None else tuple(reader.names)
         if chosen is not None:
             settings["names"] = hashlib.sha256("\n".join(chosen).encode()).hexdigest()
-        job = ExportJob(reader.folder, model, to, quality, draft, untrusted, chosen)
-        record = _ExportRecord(draft, settings, reader, TARGETS[to], check_there)
-        counted = None if progress is None else lambda part: progress(len(part.samples))
+        job = ExportJob(reader.folder, model, to, quality, draft, untrusted, chosen, more)
+        record = ExportRecord(draft, settings, parts, check_there, partial(_finish, reader, job))
+        counted = None if progress is None else lambda written: progress(len(written.part.samples))
         how: dict[str, Any] = {"workers": workers, "retries": retries, "timeout": timeout, "progress": counted}
         run(job, parts, record, draft, **how, doing="exporting", count=lambda part: len(part.samples), locked=True)
     files = tuple(sorted(path for path in out.rglob("*") if path.is_file() and path.name != EXPORT_MARK))
-    return ExportResult(len(reader), files, time.perf_counter() - started)
+    skipped = tuple(record.skipped)
+    return ExportResult(len(reader) - len(skipped), files, time.perf_counter() - started, skipped)
 
 
-def check_export_folder(out: Path, *, overwrite: bool) -> None:
-    """Raise OutputError unless an export can be made there; SettingsError where one is, and may not be replaced."""
-    if not _is_export(out):
-        check_new_folder(out)
-    elif not overwrite:
-        raise SettingsError(f"{out}: holds an export already; choose another folder, or overwrite it")
-    elif _count_files(out) != _stated_files(out):
-        raise OutputError(f"{out}: holds other files than its export had; move yours away, or choose another folder")
-    check_folder(out.absolute().parent, out)
+def has_maps(to: str) -> bool:
+    """Whether a target has position maps."""
+    return bool(getattr(TARGETS[to], "HAS_MAPS", True))
 
 
-def _is_export(folder: Path) -> bool:
-    return (folder / EXPORT_MARK).is_file() and not (folder / EXPORT_MARK).is_symlink()
-
-
-def _count_files(folder: Path) -> int:
-    return sum(len(files) for _, _, files in os.walk(folder))
-
-
-def _stated_files(folder: Path) -> Any:
-    try:
-        return parse_json(read_file(folder / EXPORT_MARK, 1 << 16).decode()).get("files")
-    except (OSError, ValueError, AttributeError):
-        return None
-
-
-@contextmanager
-def _in_place(target: Path, out: Path) -> Iterator[Path]:
-    """The draft of a folder, which becomes `target`, and then takes the place of `out` where that is another one."""
-    if target != out:
-        shutil.rmtree(target, ignore_errors=True)  # of a run that was killed before it took the old one's place
-    with folder_on_success(target) as draft:
-        yield draft
-    if target != out:
-        exchange(target, out)
+def check_target(to: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a target takes of the arguments that are given; InputError where it needs one more, or does not take one."""
+    needs: dict[str, str] = getattr(TARGETS[to], "NEEDS", {})
+    options: dict[str, tuple[str, ...]] = getattr(TARGETS[to], "OPTIONS", {})
+    taken = {}
+    for name, value in given.items():
+        if name in needs and value is None:
+            raise InputError(f"{name}: none, expected one for {to}: {needs[name]}")
+        if name in options:
+            taken[name] = options[name][0] if value is None else choice(value, name, options[name])
+        elif name in needs:
+            taken[name] = value
+        elif value is not None and name != "model":  # which makes maps, for any target
+            raise InputError(f"{name}: given, expected none: {to} has no use for it")
+    return taken
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -218,65 +214,39 @@ class ExportJob:
     draft: Path
     untrusted: bool
     names: tuple[str, ...] | None  # of the samples, where not all are written
+    more: Mapping[str, Any]  # arguments that the target takes
 
-    def open(self) -> Callable[[Part], Part]:
+    def keywords(self) -> dict[str, Any]:
+        """What the target's functions get besides the samples."""
+        return {name: self.model if name == "model" else value for name, value in self.more.items()}
+
+    def open(self) -> Callable[[Part], Written[Part]]:
         """The function that writes the samples of one shard."""
         reader = open_shards(self.shards, self.model, names=self.names, untrusted=self.untrusted)
+        keywords = self.keywords()
 
-        def write(part: Part) -> Part:
-            TARGETS[self.to].write(reader, part, self.draft, self.quality)
+        def write(part: Part) -> Written[Part]:
+            skipped = TARGETS[self.to].write(reader, part, self.draft, self.quality, **keywords)
             os.sync()  # before the record says that they are there
-            return part
+            return Written(part, tuple(skipped or ()))
 
         return write
 
 
-class _ExportRecord:
-    """A journal in the draft that lists the finished shards; it is deleted when the export is complete."""
-
-    def __init__(
-        self, draft: Path, settings: dict[str, Any], reader: ShardReader, target: ModuleType,
-        check_there: Callable[[], None],
-    ) -> None:  # fmt: skip
-        self._draft, self._reader, self._target, self._check_there = draft, reader, target, check_there
-        self._settings, self._journal = settings, Journal(draft / _RECORD, settings)
-        self._finished: set[str] = set()
-
-    def resume(self) -> None:
-        """Go on with a draft of the same export; empty another one."""
-        self._finished = {name for name in self._journal.read() if isinstance(name, str)}
-        if self._finished:
-            return
-        self._journal.remove()
-        for path in self._draft.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-
-    def is_finished(self, part: Part) -> bool:
-        """Whether a shard's samples are all written."""
-        return part.name in self._finished
-
-    def add(self, part: Part) -> None:
-        """Note a shard."""
-        self._check_there()
-        self._journal.append(part.name)
-
-    def pause(self) -> None:
-        """The journal has it all."""
-        self._journal.close()
-
-    def finish(self) -> None:
-        """Write the files that exist once per data set."""
-        weights = self._reader.constants.get("weight_mask")
-        if weights is not None:
-            np.save(self._draft / "weight_mask.npy", weights)
-        self._target.finish(self._reader, self._draft)
-        self._journal.remove()
-        stated = {**self._settings, "uvgen": __version__, "samples": len(self._reader)}
-        stated["files"] = _count_files(self._draft) + 1
-        (self._draft / EXPORT_MARK).write_text(json.dumps(stated, indent=1) + "\n", encoding="utf-8")
+def _finish(reader: ShardReader, job: ExportJob, skipped: list[Skipped]) -> int:
+    """Write the files that exist once per data set; how many samples there are."""
+    if skipped:
+        gone = {skip.name for skip in skipped}
+        reader = reader.subset([number for number, name in enumerate(reader.names) if name not in gone])
+        if not len(reader):
+            raise DatasetError(
+                f"none of {len(gone)} samples can be written as {job.to}; the first: {skipped[0].reason}"
+            )
+    weights = reader.constants.get("weight_mask")
+    if weights is not None and has_maps(job.to):
+        np.save(job.draft / "weight_mask.npy", weights)
+    TARGETS[job.to].finish(reader, job.draft, **job.keywords())
+    return len(reader)
 
 
 def _check_names(reader: ShardReader, target: ModuleType) -> None:

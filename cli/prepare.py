@@ -1,0 +1,91 @@
+"""`uvgen prepare`: photographs in the layout of other trainers, without a data set between."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from uvgen.cli.groups import SpokenGroup
+from uvgen.cli.options import (
+    ANY_PATH,
+    EXISTING_FILE,
+    GroupedCommand,
+    option,
+    overwrite_option,
+    quiet_option,
+    workers_option,
+)
+from uvgen.cli.progress import cores, count, reported
+from uvgen.cli.results import name_skipped
+
+_WHAT, _OUTPUT = "What goes in", "What comes out"
+
+
+@click.group("prepare", cls=SpokenGroup)
+def command() -> None:
+    """Bring photographs into the layout of other trainers.
+
+    \b
+    Exit status: 0 done, 3 some photographs left out, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
+    """
+
+
+@command.command("deep3d", cls=GroupedCommand)
+@option("--images", type=ANY_PATH, required=True, metavar="DIR", group=_WHAT, help="Folder of photographs.")
+@option("--detections", type=ANY_PATH, metavar="DIR|FILE", group=_WHAT,
+        help="Landmark files named as the images, or a table for all. Of files with five points, 68 come from the "
+             "detector.")  # fmt: skip
+@option("--detector", type=click.Choice(["mediapipe", "dlib", "face-alignment"]), group=_WHAT,
+        help="Finds landmarks where no file has them.")  # fmt: skip
+@option("--detector-model", type=EXISTING_FILE, group=_WHAT, help="The detector's weights, where it brings none.")
+@option("--exif", type=click.Choice(["apply", "ignore"]), default="apply", show_default=True, group=_WHAT,
+        help="Turn photographs upright as their EXIF orientation says, or take them as stored.")  # fmt: skip
+@option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder to make.")
+@option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, group=_OUTPUT,
+        help="Of the masks of JPEG files.")  # fmt: skip
+@workers_option
+@overwrite_option("an export")
+@quiet_option
+def deep3d(
+    images: Path,
+    detections: Path | None,
+    detector: str | None,
+    detector_model: Path | None,
+    exif: str,
+    out: Path,
+    quality: int,
+    workers: int | None,
+    retries: int,
+    timeout: float | None,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Make Deep3DFaceRecon's training data: images, detections, landmarks, skin masks and lists.
+
+    Of each photograph the largest face is taken. Running the same command again goes on where an interrupted run
+    stopped.
+
+    \b
+    Example:
+      uvgen prepare deep3d --images photos/ --detector mediapipe --out deep3d/
+
+    \b
+    Exit status: 0 done, 3 some photographs left out, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
+    """
+    from uvgen import prepare_deep3d
+
+    if detections is None and detector is None:
+        raise click.UsageError("--detections: none, and no --detector, expected one of them")
+    with reported(quiet=quiet):
+        result = prepare_deep3d(
+            images, out, detections=detections, detector=detector, detector_model=detector_model, exif=exif,
+            quality=quality, workers=workers or cores(), retries=retries, timeout=timeout, overwrite=overwrite,
+        )  # fmt: skip
+    if result.notice:
+        click.echo(f"note: {result.notice}", err=True)
+    if not quiet:
+        name_skipped(result.skipped, "skipped.txt")
+        left = f", {len(result.skipped)} skipped" if result.skipped else ""
+        click.echo(f"{out}: {count(result.faces, 'face')} for Deep3DFaceRecon{left}")
+    if result.skipped:
+        sys.exit(3)

@@ -1,0 +1,333 @@
+"""`uvgen export --to deep3d` and `uvgen prepare deep3d`: folders read the way Deep3DFaceRecon's data set reads them."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from support.builds import SMALL, make
+from support.toy import write_tree
+
+from uvgen import Augmentation, export_shards, open_shards, prepare_deep3d, split_shards
+from uvgen.datasets import prepare
+from uvgen.datasets.augmented import augment_shards
+from uvgen.datasets.export.deep3d import five_points, key
+from uvgen.errors import DatasetError, InputError
+from uvgen.images.skin import skin_mask
+from uvgen.models.morphable import MorphableModel
+from uvgen.samples.landmark_schemes import FaceLandmarks
+
+N = 9
+JPEG_ERROR = 3.0  # of 255
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
+    folder = tmp_path_factory.mktemp("faces")
+    make(write_tree(folder / "300W_LP"), model_path, folder / "shards")
+    return folder / "shards"
+
+
+@pytest.fixture(scope="module")
+def exported(built: Path) -> Path:
+    export_shards(built, built.with_name("deep3d"), "deep3d", data=built.with_name("300W_LP"))
+    return built.with_name("deep3d")
+
+
+class Item:
+    """An item of its `FlistDataset`, before alignment: all paths come from a line of masks.txt by replacement."""
+
+    def __init__(self, root: Path, line: str) -> None:
+        mask_path = f"./{line}"  # data_root is ./ by default
+        self.image_path = root / mask_path.replace("mask/", "")
+        landmarks = ".".join(mask_path.replace("mask", "landmarks").split(".")[:-1]) + ".txt"
+        self.image = np.asarray(Image.open(self.image_path).convert("RGB"))
+        self.mask = np.asarray(Image.open(root / mask_path).convert("RGB"))
+        self.landmarks = np.loadtxt(root / landmarks).astype(np.float32)
+        self.five = np.loadtxt(root / "detections" / f"{self.image_path.stem}.txt")
+
+    @property
+    def rows_down(self) -> NDArray[np.float32]:
+        points: NDArray[np.float32] = self.landmarks * [1, -1] + [0, len(self.image) - 1]
+        return points
+
+
+def items(root: Path, part: str) -> list[Item]:
+    return [Item(root, line.strip()) for line in (root / f"datalist/{part}/masks.txt").read_text().splitlines()]
+
+
+def test_deep3d_export_is_read_by_its_rules(built: Path, exported: Path) -> None:
+    assert not (exported / "weight_mask.npy").exists()
+    names = dict(line.split(" ", 1) for line in (exported / "names.txt").read_text().splitlines())
+    samples = {sample["name"]: sample for sample in open_shards(built)}
+    found = items(exported, "train") + items(exported, "val")
+    assert len(found) == N == len({item.image_path for item in found}) and len(items(exported, "val")) == 1
+    for item in found:
+        sample = samples[names[item.image_path.stem]]
+        original = built.with_name("300W_LP") / sample["source"]
+        assert item.image_path.read_bytes() == original.read_bytes()
+        image_to_crop = sample["image_to_crop"]
+        in_crop = np.column_stack([item.rows_down, np.ones(68)]) @ image_to_crop.T
+        np.testing.assert_allclose(in_crop[:, :2], sample["landmarks"][:, :2], atol=1e-3)
+        p = item.rows_down
+        five = [(p[36] + p[39]) / 2, (p[42] + p[45]) / 2, p[30], p[48], p[54]]
+        np.testing.assert_allclose(item.five, five, atol=1e-3)
+        assert item.mask.shape == item.image.shape and (item.mask == item.mask[..., :1]).all()
+        assert np.abs(item.mask[..., 0].astype(float) - skin_mask(item.image)).mean() < JPEG_ERROR
+
+
+def test_deep3d_lists_name_files_that_are_there_and_nothing_else_has_mask_in_its_path(exported: Path) -> None:
+    for part in ("train", "val"):
+        lists = [
+            (exported / f"datalist/{part}/{kind}.txt").read_text().splitlines()
+            for kind in ("masks", "landmarks", "images")
+        ]
+        assert len({*map(len, lists)}) == 1
+        assert all((exported / path).is_file() for lines in lists for path in lines)
+    paths = [path.relative_to(exported).as_posix() for path in exported.rglob("*") if path.is_file()]
+    assert not [path for path in paths if "mask" in path.removeprefix("mask/") and not path.startswith("datalist/")]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("IBUG/IBUG_1_0", "IBUG-IBUG_1_0"), ("a.v2", "a.v2"), ("mask/unmasked", "msk-unmsked"), (".hidden", "_.hidden")],
+)
+def test_deep3d_key_has_no_folder_no_mask_and_is_not_hidden(name: str, expected: str) -> None:
+    assert key(name) == expected
+
+
+def test_deep3d_key_of_any_length_is_a_file_s() -> None:
+    assert len(key("/".join(["é" * 100] * 4)).encode()) <= 230
+
+
+def test_deep3d_takes_the_parts_of_splits_json(built: Path, tmp_path: Path) -> None:
+    shards = Path(shutil.copytree(built, tmp_path / "shards"))
+    split_shards(shards, {"train": 0.5, "val": 0.3, "test": 0.2})
+    export_shards(shards, tmp_path / "out", "deep3d", data=built.with_name("300W_LP"))
+    for part in ("train", "val"):
+        expected = {key(name) for name in open_shards(shards, split=part).names}
+        assert {item.image_path.stem for item in items(tmp_path / "out", part)} == expected
+
+
+def test_deep3d_landmarks_of_face3d_s_convention_are_put_where_the_image_has_them(
+    built: Path, exported: Path, tmp_path: Path, model_path: Path
+) -> None:
+    data = built.with_name("300W_LP")
+    make(data, model_path, tmp_path / "shards", dataclasses.replace(SMALL, convention="face3d"))
+    export_shards(tmp_path / "shards", tmp_path / "out", "deep3d", data=data)
+    for path in (tmp_path / "out/landmarks").iterdir():
+        np.testing.assert_allclose(np.loadtxt(path), np.loadtxt(exported / "landmarks" / path.name), atol=1e-2)
+
+
+def test_deep3d_leaves_out_images_that_are_missing_damaged_or_others(built: Path, tmp_path: Path, uvgen: Any) -> None:
+    data = Path(shutil.copytree(built.with_name("300W_LP"), tmp_path / "300W_LP"))
+    samples = list(open_shards(built))
+    (data / samples[0]["source"]).unlink()
+    (data / samples[2]["source"]).write_bytes(b"no image")
+    Image.new("RGB", (160, 120), "blue").save(data / samples[4]["source"])
+    Image.new("RGB", (160, 90), "blue").save(data / samples[6]["source"])
+    result = uvgen("export", built, "--to", "deep3d", "--data", data, "--out", tmp_path / "out", "-j", 1)
+    assert result.exit_code == 3 and f"{N - 4} samples as deep3d, 4 skipped" in result.stdout
+    for k, words in (
+        (0, "No such file"),
+        (2, "not a readable image"),
+        (4, "not the image of the set's crop"),
+        (6, "90 px high, expected 120 px"),
+    ):
+        assert f"{data / samples[k]['source']}: " in result.stderr and words in result.stderr
+    lines = (tmp_path / "out/skipped.txt").read_text().splitlines()
+    assert [line.split(":")[0] for line in lines] == [samples[k]["name"] for k in (0, 2, 4, 6)]
+    assert len(items(tmp_path / "out", "train") + items(tmp_path / "out", "val")) == N - 4
+
+
+def test_deep3d_goes_on_after_an_interrupt_and_knows_what_it_left_out(built: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(built.with_name("300W_LP"), tmp_path / "300W_LP"))
+    (data / open_shards(built)[0]["source"]).unlink()
+
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export_shards(built, tmp_path / "out", "deep3d", data=data, progress=stop)
+    result = export_shards(built, tmp_path / "out", "deep3d", data=data)
+    assert result.samples == N - 1 and [skip.name for skip in result.skipped] == [open_shards(built).names[0]]
+
+
+def test_deep3d_without_images_or_of_augmented_copies_is_refused(
+    built: Path, tmp_path: Path, model: MorphableModel, uvgen: Any
+) -> None:
+    data = built.with_name("300W_LP")
+    with pytest.raises(InputError, match="data: none, expected one for deep3d: it takes whole images"):
+        export_shards(built, tmp_path / "out", "deep3d")
+    assert uvgen("export", built, "--to", "deep3d", "--out", tmp_path / "out").exit_code == 2
+    with pytest.raises(InputError, match="nowhere is not there, expected the folder of images"):
+        export_shards(built, tmp_path / "out", "deep3d", data=tmp_path / "nowhere")
+    with pytest.raises(InputError, match="out: masked, expected a name without 'mask'"):
+        export_shards(built, tmp_path / "masked", "deep3d", data=data)
+    other = write_tree(tmp_path / "other/deeper")
+    with pytest.raises(DatasetError, match=r"none of 9 samples can be written as deep3d; the first: .*No such file"):
+        export_shards(built, tmp_path / "out", "deep3d", data=other.parent)
+    augment_shards(built, tmp_path / "copies", Augmentation(rotation_deg=(-30, 30)), model=model)
+    with pytest.raises(InputError, match="copies: holds augmented copies, expected the set that they were made of"):
+        export_shards(tmp_path / "copies", tmp_path / "out", "deep3d", data=data)
+    assert not (tmp_path / "out").exists()
+
+
+# uvgen prepare deep3d
+
+
+class FakeDetector:
+    """Finds in an image the faces that it is told."""
+
+    name, notice = "fake", "for tests only"
+
+    def __init__(self, faces: list[NDArray[np.float64]]) -> None:
+        self._faces = faces
+
+    def __call__(self, image: NDArray[np.uint8]) -> list[FaceLandmarks]:
+        return [FaceLandmarks(points, None, "68", source=self.name) for points in self._faces]
+
+
+@pytest.fixture
+def photos(built: Path, exported: Path, tmp_path: Path) -> Path:
+    """Four images of the set with 68 points each, y down, from 0."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for item in items(exported, "train")[:4]:
+        shutil.copy(item.image_path, folder)
+        np.savetxt(folder / f"{item.image_path.stem}.txt", item.rows_down)
+    return folder
+
+
+def test_prepare_writes_of_landmark_files_what_export_writes_of_the_set(
+    photos: Path, exported: Path, tmp_path: Path, uvgen: Any
+) -> None:
+    result = uvgen("prepare", "deep3d", "--images", photos, "--detections", photos, "--out", tmp_path / "out", "-j", 1)
+    assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'out'}: 4 faces for Deep3DFaceRecon\n")
+    found = items(tmp_path / "out", "train") + items(tmp_path / "out", "val")
+    assert len(found) == 4
+    for item in found:
+        other = Item(exported, f"mask/{item.image_path.name}")
+        np.testing.assert_allclose(item.landmarks, other.landmarks, atol=1e-4)
+        np.testing.assert_allclose(item.five, other.five, atol=1e-4)
+        np.testing.assert_array_equal(item.mask, other.mask)
+        assert item.image_path.read_bytes() == other.image_path.read_bytes()
+
+
+def to_five(photos: Path) -> dict[str, NDArray[np.float64]]:
+    """Leave five points in each landmark file; the 68 of each."""
+    whole = {path.stem: np.loadtxt(path) for path in sorted(photos.glob("*.txt"))}
+    for stem, points in whole.items():
+        np.savetxt(photos / f"{stem}.txt", five_points(points))
+    return whole
+
+
+def test_prepare_of_five_points_alone_writes_all_but_landmarks_and_lists_nothing(
+    photos: Path, tmp_path: Path, uvgen: Any
+) -> None:
+    whole = to_five(photos)
+    result = uvgen("prepare", "deep3d", "--images", photos, "--detections", photos, "--out", tmp_path / "out", "-j", 1)
+    assert result.exit_code == 3 and "0 faces for Deep3DFaceRecon, 4 skipped" in result.stdout
+    assert "five points alone, expected 68 landmarks or a detector; written without landmarks" in result.stderr
+    out = tmp_path / "out"
+    assert (out / "datalist/train/masks.txt").read_text() == "" and not list((out / "landmarks").iterdir())
+    for stem, points in whole.items():
+        np.testing.assert_allclose(np.loadtxt(out / f"detections/{stem}.txt"), five_points(points), atol=1e-5)
+        assert (out / f"{stem}.jpg").exists() and (out / f"mask/{stem}.jpg").exists()
+
+
+def test_prepare_takes_the_detected_face_that_has_the_file_s_five_points(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = to_five(photos)
+    stem = next(iter(whole))
+    for path in photos.iterdir():
+        if path.stem != stem:
+            path.unlink()
+    other, own = whole[stem] + [40, 5], whole[stem] + [0.5, 0]
+    monkeypatch.setattr(prepare, "open_detector", lambda name, model=None: FakeDetector([other, own]))
+    result = prepare_deep3d(photos, tmp_path / "out", detections=photos, detector="dlib")
+    assert (result.faces, result.skipped, result.notice) == (1, (), "for tests only")
+    (item,) = items(tmp_path / "out", "train")
+    np.testing.assert_allclose(item.rows_down, own, atol=1e-4)
+    np.testing.assert_allclose(item.five, five_points(whole[stem]), atol=1e-5)
+    monkeypatch.setattr(prepare, "open_detector", lambda name, model=None: FakeDetector([other]))
+    with pytest.raises(DatasetError, match=r"dlib finds no face at the five points of .*, the nearest is 40 px away"):
+        prepare_deep3d(photos, tmp_path / "none", detections=photos, detector="dlib")
+
+
+def test_prepare_names_photographs_in_which_no_face_is_found_and_keeps_the_others(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marked = sorted(photos.glob("*.txt"))
+    points = np.loadtxt(marked[0])
+    marked[0].unlink()
+    marked[1].write_text("1 2\n")
+    (photos / f"{marked[2].stem}.jpg").write_bytes(b"no image")
+    monkeypatch.setattr(prepare, "open_detector", lambda name, model=None: FakeDetector([]))
+    result = prepare_deep3d(photos, tmp_path / "out", detections=photos, detector="dlib")
+    reasons = {skip.name: skip.reason for skip in result.skipped}
+    assert result.faces == 1 and "dlib finds no face in it" in reasons[marked[0].stem]
+    assert "1 points, expected" in reasons[marked[1].stem] and "not a readable image" in reasons[marked[2].stem]
+    monkeypatch.setattr(prepare, "open_detector", lambda name, model=None: FakeDetector([points]))
+    again = prepare_deep3d(photos, tmp_path / "again", detections=photos, detector="dlib")
+    assert again.faces == 2 and len(items(tmp_path / "again", "train")) == 1 == len(items(tmp_path / "again", "val"))
+
+
+def test_prepare_turns_photographs_upright_and_writes_png_of_what_is_neither(photos: Path, tmp_path: Path) -> None:
+    jpegs = sorted(photos.glob("*.jpg"))
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    upright = np.asarray(Image.open(jpegs[0]))
+    Image.fromarray(upright[::-1, ::-1].copy()).save(jpegs[0], exif=exif, quality=95)
+    pixels = np.asarray(Image.open(jpegs[1]))
+    Image.fromarray(pixels).save(jpegs[1].with_suffix(".bmp"))
+    jpegs[1].unlink()
+    assert prepare_deep3d(photos, tmp_path / "out", detections=photos).faces == 4
+    turned = np.asarray(Image.open(tmp_path / "out" / jpegs[0].name))
+    assert np.abs(turned.astype(float) - upright).mean() < JPEG_ERROR
+    assert Image.open(tmp_path / "out" / jpegs[0].name).getexif().get(0x0112) is None
+    png = tmp_path / "out" / f"{jpegs[1].stem}.png"
+    np.testing.assert_array_equal(np.asarray(Image.open(png)), pixels)
+    mask = np.asarray(Image.open(tmp_path / "out/mask" / png.name))
+    np.testing.assert_array_equal(mask, np.repeat(skin_mask(pixels)[..., None], 3, axis=2))
+
+
+def test_prepare_continues_where_it_was_interrupted(photos: Path, tmp_path: Path) -> None:
+    seen = []
+
+    def stop(n: int) -> None:
+        seen.append(n)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare_deep3d(photos, tmp_path / "out", detections=photos, progress=stop)
+    assert not (tmp_path / "out").exists()
+    again: list[int] = []
+    assert prepare_deep3d(photos, tmp_path / "out", detections=photos, progress=again.append).faces == 4
+    assert len(again) == 2
+    prepare_deep3d(photos, tmp_path / "whole", detections=photos)
+    left, right = (
+        {p.relative_to(f): p.read_bytes() for p in f.rglob("*.*") if p.is_file()}
+        for f in (tmp_path / "out", tmp_path / "whole")
+    )
+    assert left == right
+
+
+def test_prepare_refuses_what_gives_no_landmarks_before_any_work(photos: Path, tmp_path: Path, uvgen: Any) -> None:
+    result = uvgen("prepare", "deep3d", "--images", photos, "--out", tmp_path / "out")
+    assert result.exit_code == 2 and "--detections: none, and no --detector, expected one of them" in result.stderr
+    with pytest.raises(InputError, match="detections: none, and no detector"):
+        prepare_deep3d(photos, tmp_path / "out")
+    with pytest.raises(InputError, match="nowhere"):
+        prepare_deep3d(photos, tmp_path / "out", detections=tmp_path / "nowhere")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(DatasetError, match="no images in it"):
+        prepare_deep3d(empty, tmp_path / "out", detections=photos)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,202 @@
+"""Deep3DFaceRecon_pytorch's training data: whole images, since its data set aligns faces itself, to 224 px.
+
+| file | holds |
+| --- | --- |
+| ``X.jpg`` or ``X.png`` | the image; X is the sample's name, with ``-`` for ``/`` |
+| ``detections/X.txt`` | five points, x y a line, y **down**: eyes (left in the picture first), nose, mouth |
+| ``landmarks/X.txt`` | iBUG's 68 points, y **up** from the last row: H - 1 - row |
+| ``mask/X.jpg`` or ``.png`` | `uvgen.images.skin.skin_mask` in three equal channels, under the image's own name |
+| ``datalist/train``, ``datalist/val`` | ``masks.txt``, ``landmarks.txt`` and ``images.txt``: paths below the folder |
+
+Train with ``--data_root FOLDER --flist FOLDER/datalist/train/masks.txt --flist_val FOLDER/datalist/val/masks.txt``. It
+makes the other paths from a mask's by removing ``mask/`` and by putting ``landmarks`` for ``mask``, so that no other
+part of them may contain "mask": in names it is written "msk". ``names.txt`` says which X is which sample.
+
+Landmarks are the data set's labels in the image as it is stored; images are copied to the byte, but for those that
+were turned by their EXIF orientation, and those that are neither JPEG nor PNG.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.datasets.annotations import in_image
+from uvgen.datasets.export.common import Part, Skipped, each, path_of
+from uvgen.datasets.splits import train_and_val
+from uvgen.errors import InputError, SampleError
+from uvgen.images.codecs import encode_jpeg, encode_png
+from uvgen.images.skin import skin_mask
+from uvgen.images.warp import warp_image
+from uvgen.samples.files import check_machine, check_still_there
+from uvgen.samples.find import Sample, folder_of
+from uvgen.samples.map_files import IMAGE_SHIFTS
+from uvgen.samples.read import read_oriented_image
+from uvgen.shards.reader import ShardReader
+from uvgen.storage.kinds import describe_bytes
+from uvgen.storage.names import printable, shortened
+from uvgen.storage.reading import read_file
+
+NEEDS = {"data": "it takes whole images"}
+HAS_MAPS = False
+
+FIVE_OF_68 = ((36, 39), (42, 45), (30,), (48,), (54,))
+"""Landmarks whose mean is each of the five points."""
+
+_MOST_BYTES = 1 << 28  # of an image
+_UNLIKE = 12.0  # gray levels between a crop and what the image gives; JPEG's are 2 or so
+_KINDS = {"a JPEG image": ".jpg", "a PNG image": ".png"}
+
+
+class Picture(NamedTuple):
+    """An image to write: its pixels, its file's bytes, and the ending of its name."""
+
+    pixels: NDArray[np.uint8]
+    data: bytes
+    suffix: str
+
+
+def key(name: str) -> str:
+    """The name of a sample's files: in one folder, without "mask", not hidden."""
+    flat = str(path_of(name)).replace("/", "-").replace("mask", "msk")
+    return shortened(f"_{flat}" if flat.startswith(".") else flat, name)
+
+
+def check(reader: ShardReader, out: Path, *, data: Path | str) -> None:
+    """Raise InputError where there are no images, the samples are augmented copies, or `out` is named in the way."""
+    if not folder_of(data).is_dir():
+        raise InputError(f"data: {data} is not there, expected the folder of images that the set was built from")
+    if reader.config.augmentation is not None:
+        raise InputError(
+            f"{reader.folder}: holds augmented copies, expected the set that they were made of: Deep3D's data set "
+            "takes whole images, and augments them itself"
+        )
+    check_out(out)
+
+
+def check_out(out: Path) -> None:
+    """Raise InputError where the name of the folder breaks the paths that the trainer makes."""
+    if "mask" in out.name:
+        raise InputError(
+            f"out: {out.name}, expected a name without 'mask', which Deep3D's data set replaces in all of a path"
+        )
+
+
+def write(reader: ShardReader, part: Part, folder: Path, quality: int, *, data: Path | str) -> list[Skipped]:
+    """Write the files of a shard's samples; those are left out whose image is missing, damaged or another one."""
+    skipped = []
+    root = folder_of(data)
+    for number in each(part):
+        sample = reader[number]
+        try:
+            picture = read_picture(_image_path(root, sample), quality, reader.config.build.exif)
+            _check_image(reader, sample, picture.pixels, root)
+        except SampleError as error:
+            check_machine(error)
+            check_still_there(root)
+            skipped.append(Skipped(sample["name"], str(error)))
+            continue
+        points = _landmarks(sample, reader.config.build.convention)
+        write_face(folder, key(sample["name"]), picture, five_points(points), points, quality)
+    return skipped
+
+
+def finish(reader: ShardReader, folder: Path, *, data: Path | str) -> None:
+    """Write the lists."""
+    write_lists(folder, reader.names, *train_and_val(reader.names, reader.folder))
+
+
+def read_picture(path: Path, quality: int, exif: str) -> Picture:
+    """An image of a folder, turned upright where `exif` is "apply"; SampleError where it cannot be read."""
+    pixels, orientation = read_oriented_image(Sample(path.name, "", path, None), exif=exif)
+    try:
+        data = read_file(path, _MOST_BYTES)
+    except OSError as error:
+        raise SampleError(f"{path}: cannot be read ({error.strerror})") from error
+    suffix = _KINDS.get(describe_bytes(data), "")
+    turned = exif == "apply" and orientation > 1
+    if suffix and not turned:
+        return Picture(pixels, data, suffix)
+    if suffix == ".jpg":
+        return Picture(pixels, encode_jpeg(pixels, quality), suffix)
+    return Picture(pixels, encode_png(pixels), ".png")
+
+
+def five_points(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The five points (5, 2) of iBUG's 68, (68, 2), in the same frame."""
+    return np.array([landmarks[list(of)].mean(axis=0) for of in FIVE_OF_68])
+
+
+def write_face(
+    folder: Path, stem: str, picture: Picture, five: NDArray[np.float64], landmarks: NDArray[np.float64] | None,
+    quality: int,
+) -> None:  # fmt: skip
+    """Write the files of a face; without landmarks where there are none. Points are image px, y down."""
+    for name in ("detections", "landmarks", "mask"):
+        (folder / name).mkdir(exist_ok=True)
+    mask = np.repeat(skin_mask(picture.pixels)[..., None], 3, axis=2)
+    is_jpeg = picture.suffix == ".jpg"
+    (folder / "mask" / f"{stem}{picture.suffix}").write_bytes(
+        encode_jpeg(mask, quality) if is_jpeg else encode_png(mask)
+    )
+    (folder / "detections" / f"{stem}.txt").write_bytes(_lines(five))
+    if landmarks is not None:
+        upward = np.column_stack([landmarks[:, 0], len(picture.pixels) - 1 - landmarks[:, 1]])
+        (folder / "landmarks" / f"{stem}.txt").write_bytes(_lines(upward))
+    (folder / f"{stem}{picture.suffix}").write_bytes(picture.data)
+
+
+def write_lists(folder: Path, names: Sequence[str], train: Iterable[str], val: Iterable[str]) -> None:
+    """Write ``datalist/`` and ``names.txt`` for the samples whose files are in a folder."""
+    suffixes = {path.stem: path.suffix for path in (folder / "mask").iterdir()}
+    for part, members in (("train", train), ("val", val)):
+        place = folder / "datalist" / part
+        place.mkdir(parents=True)
+        stems = [key(name) for name in members]
+        for kind, paths in (
+            ("masks", [f"mask/{stem}{suffixes[stem]}" for stem in stems]),
+            ("landmarks", [f"landmarks/{stem}.txt" for stem in stems]),
+            ("images", [f"{stem}{suffixes[stem]}" for stem in stems]),
+        ):
+            (place / f"{kind}.txt").write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
+    lines = "".join(f"{key(name)} {printable(name)}\n" for name in names)
+    (folder / "names.txt").write_text(lines, encoding="utf-8")
+
+
+def _lines(points: NDArray[np.float64]) -> bytes:
+    return "".join(f"{x:.6f} {y:.6f}\n" for x, y in points.tolist()).encode()
+
+
+def _image_path(root: Path, sample: dict[str, Any]) -> Path:
+    """Where a sample's image lies, below the folder that the set was built from; SampleError where it leads away."""
+    source = PurePosixPath(sample["source"])
+    if source.is_absolute() or ".." in source.parts or not source.parts:
+        raise SampleError(f"{printable(str(source))}: leads out of {root}, expected an image in it")
+    return root / source
+
+
+def _check_image(reader: ShardReader, sample: dict[str, Any], pixels: NDArray[np.uint8], root: Path) -> None:
+    """Raise SampleError unless this is the image that the sample's crop was taken from."""
+    path, height = root / sample["source"], int(sample["image_height"])
+    if len(pixels) != height:
+        raise SampleError(
+            f"{path}: {len(pixels)} px high, expected {height} px as the set's image has; is it another's?"
+        )
+    crop = sample["image"]
+    again = warp_image(pixels, sample["image_to_crop"], len(crop), filter=reader.config.build.filter)
+    off = float(np.abs(again.astype(np.int16) - crop).mean())
+    if off > _UNLIKE:
+        raise SampleError(
+            f"{path}: not the image of the set's crop ({off:.0f} gray levels off on average); name the folder that the "
+            "set was built from"
+        )
+
+
+def _landmarks(sample: dict[str, Any], convention: str) -> NDArray[np.float64]:
+    """The labels' landmarks (68, 2) in the image, exact."""
+    shift = np.array(IMAGE_SHIFTS[convention])
+    size = len(sample["image"])
+    points = in_image(sample["landmarks"][None], sample["image_to_crop"][None], np.zeros(1, np.bool_), size)
+    return points[0] - shift

@@ -1,0 +1,158 @@
+"""The folder of an export: when it may be made or replaced, what is finished in it, and how it takes its place."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from uvgen._version import __version__
+from uvgen.datasets.export.common import Skipped
+from uvgen.errors import OutputError, SettingsError
+from uvgen.storage.files import check_folder, check_new_folder, exchange, folder_on_success
+from uvgen.storage.folders import EXPORT_MARK
+from uvgen.storage.journal import Journal
+from uvgen.storage.names import printable
+from uvgen.storage.plain_json import parse_json
+from uvgen.storage.reading import read_file
+
+_RECORD, _SKIPPED = ".uvgen-journal", "skipped.txt"
+
+
+class Named(Protocol):
+    """What is written at once."""
+
+    @property
+    def name(self) -> str:
+        """Another one than the others'."""
+
+
+NamedPart = TypeVar("NamedPart", bound=Named)
+
+
+@dataclass(frozen=True, slots=True)
+class Written(Generic[NamedPart]):
+    """Samples that were written together, and those of them that were left out."""
+
+    part: NamedPart
+    skipped: tuple[Skipped, ...] = ()
+
+
+def check_export_folder(out: Path, *, overwrite: bool) -> None:
+    """Raise OutputError unless an export can be made there; SettingsError where one is, and may not be replaced."""
+    if not is_export(out):
+        check_new_folder(out)
+    elif not overwrite:
+        raise SettingsError(f"{out}: holds an export already; choose another folder, or overwrite it")
+    elif count_files(out) != _stated_files(out):
+        raise OutputError(f"{out}: holds other files than its export had; move yours away, or choose another folder")
+    check_folder(out.absolute().parent, out)
+
+
+def is_export(folder: Path) -> bool:
+    """Whether there is an export in a folder."""
+    return (folder / EXPORT_MARK).is_file() and not (folder / EXPORT_MARK).is_symlink()
+
+
+def count_files(folder: Path) -> int:
+    """How many files there are in a folder and those in it."""
+    return sum(len(files) for _, _, files in os.walk(folder))
+
+
+def _stated_files(folder: Path) -> Any:
+    try:
+        return parse_json(read_file(folder / EXPORT_MARK, 1 << 16).decode()).get("files")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+@contextmanager
+def in_place(place: Path, out: Path) -> Iterator[Path]:
+    """The draft of a folder, which becomes `place`, and then takes the place of `out` where that is another one."""
+    if place != out:
+        shutil.rmtree(place, ignore_errors=True)  # of a run that was killed before it took the old one's place
+    with folder_on_success(place) as draft:
+        yield draft
+    if place != out:
+        exchange(place, out)
+
+
+class ExportRecord:
+    """A journal in the draft that lists the finished parts; it is deleted when the export is complete.
+
+    Parameters
+    ----------
+    draft : Path
+        The folder that is filled.
+    settings : dict
+        What the export depends on; a draft that was begun with others is emptied.
+    parts : sequence
+        All parts, in the order of the samples.
+    check_there : callable
+        Raises where the draft has vanished.
+    finish : callable
+        Writes the files that exist once, given what was left out; returns how many samples there are.
+    """
+
+    def __init__(
+        self, draft: Path, settings: dict[str, Any], parts: Sequence[Named], check_there: Callable[[], None],
+        finish: Callable[[list[Skipped]], int],
+    ) -> None:  # fmt: skip
+        self._draft, self._parts, self._check_there, self._finish = draft, parts, check_there, finish
+        self._settings, self._journal = settings, Journal(draft / _RECORD, settings)
+        self._finished: dict[str, list[Skipped]] = {}
+
+    @property
+    def skipped(self) -> list[Skipped]:
+        """The samples that were left out, in order."""
+        return [skip for part in self._parts for skip in self._finished.get(part.name, ())]
+
+    def resume(self) -> None:
+        """Go on with a draft of the same export; empty another one."""
+        self._finished = dict(filter(None, map(_journaled, self._journal.read())))
+        if self._finished:
+            return
+        self._journal.remove()
+        for path in self._draft.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+    def is_finished(self, part: Named) -> bool:
+        """Whether a part's samples are all written."""
+        return part.name in self._finished
+
+    def add(self, written: Written[Any]) -> None:
+        """Note a part."""
+        self._check_there()
+        self._journal.append([written.part.name, [list(skip) for skip in written.skipped]])
+        self._finished[written.part.name] = list(written.skipped)
+
+    def pause(self) -> None:
+        """The journal has it all."""
+        self._journal.close()
+
+    def finish(self) -> None:
+        """Write the files that exist once, and by which the folder is known."""
+        skipped = self.skipped
+        if skipped:
+            lines = "".join(f"{printable(skip.name)}: {printable(skip.reason)}\n" for skip in skipped)
+            (self._draft / _SKIPPED).write_text(lines, encoding="utf-8")
+        n_samples = self._finish(skipped)
+        self._journal.remove()
+        stated = {**self._settings, "uvgen": __version__, "samples": n_samples}
+        stated["files"] = count_files(self._draft) + 1
+        (self._draft / EXPORT_MARK).write_text(json.dumps(stated, indent=1) + "\n", encoding="utf-8")
+
+
+def _journaled(line: Any) -> tuple[str, list[Skipped]] | None:
+    """A part and what was left out of it, of a line of the journal."""
+    try:
+        name, skipped = line
+        return str(name), [Skipped(*map(str, skip)) for skip in skipped]
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,198 @@
+"""What 3DMMasSTN (Bas et al. 2017) trains with: the model on a regular UV grid, landmarks, crops of 224 px and labels.
+
+| file | holds |
+| --- | --- |
+| ``model_112.mat``, ``model_224.mat`` | nverts; shapeMU (3 N, 1) and shapePC (3 N, 10), mm; faces (M, 3) from 1 |
+| ``util/BFM_UV.mat`` | UV (n, 2) of the model's own vertices |
+| ``util/landmarks/Landmarks21_112.anl`` … | AFLW's 21 points and iBUG's 68 as texels of both grids, from 1 |
+| ``images/NAME.jpg`` | crops of 224 px |
+| ``imdb.mat`` | images: labels (1, 3, 21, N) single, set (1, N), names {1, N}; without the pixels, images.data |
+| ``aflw_cropped_label.csv`` | the same for the PyTorch port: file, 1_x, 1_y, 1_vis …, val |
+
+The N texels of a model stand row by row, from the forehead. Its ten components are five of identity and five of
+expression at one standard deviation, zeros where the model has fewer; ``prepareExpressionBFM.m`` takes expressions as
+``Model_Expression.mat`` has them, unlike its paper. The mouth's inside moves with what closes it in UV, where that
+script solves for it.
+
+Labels are x, y and whether the point is seen: in ``imdb.mat`` in MATLAB's px with **y up**, as its demo draws them; in
+the CSV in px of the image, **y down**, the first pixel 0. Sets are 1 for train and 2 for val, 0 and 1 in the CSV. A
+point is seen where the surface around its texel faces the viewer (visibilityNotSelf.m) and it lies in the crop. Sixteen
+of AFLW's points are some of the 68; the others lie in UV where 3DMMasSTN has them.
+"""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.datasets.export.common import Part, each, mat, path_of
+from uvgen.datasets.splits import train_and_val
+from uvgen.images.codecs import encode_jpeg
+from uvgen.images.warp import warp_image
+from uvgen.maps.atlas import texel_coordinates
+from uvgen.maps.landmarks import closest_texels
+from uvgen.maps.resample import resample_model
+from uvgen.models.morphable import MorphableModel
+from uvgen.samples.landmark_schemes import AFLW_21
+from uvgen.shards.reader import ShardReader
+
+NEEDS = {"model": "it is resampled on a grid"}
+
+ENDINGS = (".jpg",)
+"""Of files beside which a folder may not have the same name."""
+
+SIZE = 224
+GRIDS = (112, 224)
+_N_EACH = 5  # components of identity, and of expression
+_UM_PER_MM = 1000.0
+_AROUND = 2  # texels on each side, for the direction of the surface
+
+_OTHERS = {7: (37, 38, 40, 41), 10: (43, 44, 46, 47), 18: (62,), 12: (2,), 16: (14,)}
+"""Of AFLW's 21 points, those that are not among the 68: points whose mean they are in UV, or, of ears, nearly."""
+
+_EARS, _OUTWARD = (12, 16), 0.178
+"""Ears lie so much farther from the middle in UV than points of the jaw beside them: (0.068, 0.426) on the BFM's."""
+
+
+def key(name: str) -> str:
+    """The name itself, where a file can have it."""
+    return str(path_of(name))
+
+
+def write(reader: ShardReader, part: Part, folder: Path, quality: int, *, model: MorphableModel) -> None:
+    """Write the crops of a shard's samples, and their labels until all are there."""
+    texels = texel_coordinates(points_uv(model), reader.config.build.uv_size)
+    labels = []
+    for number in each(part):
+        sample = reader[number]
+        size = len(sample["image"])
+        scale = (SIZE - 1) / (size - 1)
+        crop = warp_image(sample["image"], np.diag([scale, scale, 1.0]), SIZE)
+        path = folder / "images" / f"{key(sample['name'])}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_jpeg(crop, quality))
+        points, seen = points_of(sample, texels)
+        points = points * scale
+        seen &= ((points >= -0.5) & (points <= SIZE - 0.5)).all(axis=1)
+        labels.append(np.column_stack([points, seen]))
+    np.save(_labels_file(folder, part.name), np.array(labels))
+
+
+def finish(reader: ShardReader, folder: Path, *, model: MorphableModel) -> None:
+    """Write the models, landmarks and labels."""
+    files = [_labels_file(folder, Path(file).stem) for file in reader.files]
+    labels = np.concatenate([np.load(file) for file in files])
+    val = set(train_and_val(reader.names, reader.folder)[1])
+    in_val = np.array([name in val for name in reader.names])
+    _write_labels(folder, [f"{key(name)}.jpg" for name in reader.names], labels, in_val)
+    for file in files:
+        file.unlink()
+    (folder / "util/landmarks").mkdir(parents=True)
+    (folder / "util/BFM_UV.mat").write_bytes(mat({"UV": model.uv.astype(np.float64)}))
+    for size in GRIDS:
+        (folder / f"model_{size}.mat").write_bytes(mat(resampled(model, size)))
+        for n, texels in ((21, aflw_texels(model, size)), (68, _flat(closest_texels(model, size), size))):
+            lines = [f"%{n} landmark points of {model.name}, res={size}", *map(str, (texels + 1).tolist())]
+            (folder / f"util/landmarks/Landmarks{n}_{size}.anl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def resampled(model: MorphableModel, size: int) -> dict[str, Any]:
+    """The variables of ``model.mat``."""
+    grid = resample_model(model, size)
+    parts = (
+        grid.shape_basis[..., :_N_EACH] * grid.shape_std[:_N_EACH],
+        grid.expression_basis[..., :_N_EACH] * grid.expression_std[:_N_EACH],
+    )
+    components = np.zeros((3 * size * size, 2 * _N_EACH))
+    for k, part in enumerate(parts):
+        components[:, k * _N_EACH : k * _N_EACH + part.shape[2]] = part.reshape(len(components), -1) / _UM_PER_MM
+    return {
+        "nverts": np.int32(size * size),
+        "shapeMU": grid.mean.astype(np.float64).reshape(-1, 1) / _UM_PER_MM,
+        "shapePC": components,
+        "faces": _faces(size) + 1,
+    }
+
+
+def _faces(size: int) -> NDArray[np.int32]:
+    """Two triangles for each square of four texels, in the order of resampleModel.m: columns outside, rows inside."""
+    columns, rows = np.meshgrid(np.arange(size - 1), np.arange(size - 1), indexing="ij")
+    a = (rows * size + columns).ravel()
+    b, c, d = a + 1, a + size, a + size + 1  # to the right, below, both
+    faces: NDArray[np.int32] = np.stack([np.stack([a, b, c], 1), np.stack([d, c, b], 1)], 1).reshape(-1, 3)
+    return faces.astype(np.int32)
+
+
+def points_uv(model: MorphableModel) -> NDArray[np.float64]:
+    """Where AFLW's 21 points lie in UV, (21, 2)."""
+    uv = model.uv[model.landmarks]
+    points = np.zeros((21, 2))
+    for k in range(21):
+        points[k] = uv[AFLW_21[k]] if k in AFLW_21 else uv[list(_OTHERS[k])].mean(axis=0)
+    for k in _EARS:
+        points[k, 0] += _OUTWARD * (points[k, 0] - 0.5)
+    return points.clip(0, 1)
+
+
+def aflw_texels(model: MorphableModel, size: int) -> NDArray[np.int64]:
+    """The texels of AFLW's 21 points, row * size + column; of those among the 68, theirs."""
+    of_68 = _flat(closest_texels(model, size), size)
+    columns, rows = np.rint(texel_coordinates(points_uv(model), size)).astype(np.int64).T
+    texels: NDArray[np.int64] = rows * size + columns
+    for k, landmark in AFLW_21.items():
+        texels[k] = of_68[landmark]
+    return texels
+
+
+def points_of(sample: dict[str, Any], texels: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """AFLW's 21 points (21, 2) in the crop, y down, and which of them face the viewer.
+
+    `texels` (21, 2) are their columns and rows in the position map.
+    """
+    position_map = sample["posmap"]
+    last = len(position_map) - 1
+    whole = np.minimum(texels.astype(np.intp), last - 1)
+    (across, down), (column, row) = (texels - whole).T[:, :, None], whole.T
+    upper = position_map[row, column] * (1 - across) + position_map[row, column + 1] * across
+    lower = position_map[row + 1, column] * (1 - across) + position_map[row + 1, column + 1] * across
+    points = (upper * (1 - down) + lower * down)[:, :2].astype(np.float64)
+    for k, landmark in AFLW_21.items():
+        points[k] = sample["landmarks"][landmark, :2]
+    column, row = np.rint(texels).astype(np.intp).T
+    right, left = np.minimum(column + _AROUND, last), np.maximum(column - _AROUND, 0)
+    below, above = np.minimum(row + _AROUND, last), np.maximum(row - _AROUND, 0)
+    along = position_map[row, right] - position_map[row, left]
+    downward = position_map[below, column] - position_map[above, column]
+    return points, np.cross(along, downward)[:, 2] >= 0
+
+
+def _flat(row_column: NDArray[np.integer[Any]], size: int) -> NDArray[np.int64]:
+    flat: NDArray[np.int64] = row_column[:, 0].astype(np.int64) * size + row_column[:, 1]
+    return flat
+
+
+def _labels_file(folder: Path, part: str) -> Path:
+    return folder / f".labels-{part}.npy"
+
+
+def _write_labels(folder: Path, files: list[str], labels: NDArray[np.float64], in_val: NDArray[np.bool_]) -> None:
+    matlab = np.stack([labels[..., 0] + 1, SIZE - labels[..., 1], labels[..., 2]])  # y: SIZE + 1 - (row + 1)
+    names = np.empty((1, len(files)), object)
+    names[0] = files
+    images = {
+        "labels": matlab.transpose(0, 2, 1)[None].astype(np.float32),
+        "set": 1.0 + in_val[None],
+        "names": names,
+    }
+    (folder / "imdb.mat").write_bytes(mat({"images": images}))
+    stream = io.StringIO(newline="")
+    table = csv.writer(stream, lineterminator="\n")
+    header = [f"{k}_{what}" for k in range(1, 22) for what in ("x", "y", "vis")]
+    table.writerow(["file_id", "face_id", "filepath", *header, "val"])
+    for k, (file, points, val) in enumerate(zip(files, labels, in_val, strict=True)):
+        row = [f"{x:.4f},{y:.4f},{int(seen)}".split(",") for x, y, seen in points]
+        table.writerow([k, k, file, *(cell for cells in row for cell in cells), int(val)])
+    (folder / "aflw_cropped_label.csv").write_text(stream.getvalue(), encoding="utf-8")

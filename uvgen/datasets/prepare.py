@@ -1,0 +1,262 @@
+"""Photographs to Deep3DFaceRecon's training data, without a data set between: what `uvgen prepare deep3d` does."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.checks import choice, number_in
+from uvgen.datasets.export.common import Skipped
+from uvgen.datasets.export.deep3d import (
+    FIVE_OF_68,
+    check_out,
+    five_points,
+    key,
+    read_picture,
+    write_face,
+    write_lists,
+)
+from uvgen.datasets.export.folder import ExportRecord, Written, check_export_folder, in_place, is_export
+from uvgen.datasets.splits import train_and_val
+from uvgen.errors import DatasetError, InputError, UvgenError
+from uvgen.fitting.detectors import DETECTORS, Detector, open_detector
+from uvgen.fitting.photographs import find_photographs
+from uvgen.fitting.worker import Photograph, open_table
+from uvgen.images.codecs import JPEG_QUALITY
+from uvgen.jobs.run import RETRIES, check_run, run
+from uvgen.progress import advance
+from uvgen.samples.files import check_machine
+from uvgen.samples.landmark_files import find_landmarks, says_nothing
+from uvgen.samples.landmark_schemes import FaceLandmarks, outside_image, to_68
+from uvgen.samples.read import EXIF
+from uvgen.storage.files import beside, draft_of
+from uvgen.storage.locks import exclusive
+
+_NEAR = 0.5  # of the distance between the eyes: so far a detected face's points may be from the file's
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedFaces:
+    """What `uvgen.prepare_deep3d` made.
+
+    Attributes
+    ----------
+    faces : int
+        Photographs that the lists name, with landmarks.
+    skipped : tuple of Skipped
+        Photographs that they do not name, each with the reason.
+    notice : str
+        What a user of the detector has to know; "" where there is nothing.
+    seconds : float
+        What it took.
+    """
+
+    faces: int
+    skipped: tuple[Skipped, ...]
+    notice: str
+    seconds: float
+
+
+def prepare_deep3d(
+    images: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    detections: str | os.PathLike[str] | None = None,
+    detector: str | None = None,
+    detector_model: str | os.PathLike[str] | None = None,
+    exif: str = "apply",
+    quality: int = JPEG_QUALITY,
+    workers: int = 1,
+    retries: int = RETRIES,
+    timeout: float | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int], object] | None = None,
+) -> PreparedFaces:
+    """Make Deep3DFaceRecon's training folder of photographs, see `uvgen.datasets.export.deep3d`.
+
+    Parameters
+    ----------
+    images : path-like
+        Folder of photographs, also in folders in it.
+    out : path-like
+        Folder to make. It appears once it is complete; a run that was killed is continued by the next one.
+    detections : path-like, optional
+        Folder of a landmark file for each photograph, or one table for all, see `uvgen.samples.landmark_files`. Files
+        of five points are Deep3DFaceRecon's own ``detections``; its 68 landmarks then come from the detector.
+    detector : str, optional
+        One of `uvgen.fitting.detectors.DETECTORS`; for photographs that no file has all landmarks of.
+    detector_model : path-like, optional
+        File with the detector's weights.
+    exif : {"apply", "ignore"}
+        Whether photographs are turned upright as their EXIF orientation says.
+    quality : int
+        Of the masks of JPEG files, 1 to 100.
+    workers, retries, timeout, overwrite
+        As for `uvgen.export_shards`; `timeout` is of one photograph.
+    progress : callable, optional
+        Called after each photograph with the number 1.
+
+    Returns
+    -------
+    PreparedFaces
+        A photograph with five points alone and no detector is written without landmarks, and is not listed: their
+        ``data_preparation.py`` finds them.
+
+    Raises
+    ------
+    InputError
+        Where neither detections nor a detector are given, or an argument is out of range.
+    DependencyError
+        Where the detector's package is not installed.
+    DatasetError
+        Where there are no photographs, none of them can be used, or `out` cannot be written.
+
+    Examples
+    --------
+    >>> uvgen.prepare_deep3d("photos/", "deep3d/", detector="mediapipe").faces
+    """
+    started = time.perf_counter()
+    check_run(workers, retries=retries, timeout=timeout)
+    choice(exif, "exif", EXIF)
+    number_in(quality, "quality", 1, 100, whole=True)
+    if detections is None and detector is None:
+        raise InputError("detections: none, and no detector, expected one of them")
+    if detector is not None:
+        choice(detector, "detector", tuple(DETECTORS))
+    root, out = Path(os.path.abspath(images)), Path(os.path.abspath(out))
+    check_out(out)
+    check_export_folder(out, overwrite=overwrite)
+    where = None if detections is None else Path(os.path.abspath(detections))
+    open_table(where)  # before any work
+    weights = None if detector_model is None else Path(os.path.abspath(detector_model))
+    notice = "" if detector is None else open_detector(detector, weights).notice
+    photographs = find_photographs(root, out)
+    place = beside(out) if overwrite and is_export(out) else out
+    with exclusive(draft_of(place)) as check_there, in_place(place, out) as draft:
+        job = PrepareJob(draft, where, detector, weights, exif, quality)
+        settings = {
+            "images": str(root), "photographs": [one.name for one in photographs], "detections": str(where),
+            "detector": detector, "exif": exif, "quality": quality,
+        }  # fmt: skip
+        record = ExportRecord(draft, settings, photographs, check_there, partial(_finish, draft, photographs))
+        counted = None if progress is None else lambda _: progress(1)
+        how: dict[str, Any] = {"workers": workers, "retries": retries, "timeout": timeout, "progress": counted}
+        run(job, photographs, record, draft, **how, doing="preparing", count=lambda _: 1, locked=True)
+    skipped = tuple(record.skipped)
+    return PreparedFaces(len(photographs) - len(skipped), skipped, notice, time.perf_counter() - started)
+
+
+def _finish(draft: Path, photographs: list[Photograph], skipped: list[Skipped]) -> int:
+    """Write the lists; how many photographs they name."""
+    gone = {skip.name for skip in skipped}
+    there = [one.name for one in photographs if one.name not in gone]
+    if not there and not (draft / "detections").exists():
+        raise DatasetError(f"none of {len(photographs)} photographs can be used; the first: {skipped[0].reason}")
+    write_lists(draft, there, *train_and_val(there))
+    return len(there)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PrepareJob:
+    """What every process needs: the folder to fill, where landmarks come from, and how images are read and written."""
+
+    draft: Path
+    detections: Path | None
+    detector: str | None
+    detector_model: Path | None
+    exif: str
+    quality: int
+
+    def open(self) -> Callable[[Photograph], Written[Photograph]]:
+        """The function that writes one photograph's files."""
+        return _Preparer(self).write
+
+
+class _Preparer:
+    """One process's share of the work."""
+
+    def __init__(self, job: PrepareJob) -> None:
+        self._job = job
+        self._table = open_table(job.detections)
+        self._detector: Detector | None = None
+
+    def write(self, photograph: Photograph) -> Written[Photograph]:
+        try:
+            reason = self._write(photograph)
+        except UvgenError as error:
+            check_machine(error)
+            reason = str(error)
+        advance(1)
+        return Written(photograph, (Skipped(photograph.name, reason),) if reason else ())
+
+    def _write(self, photograph: Photograph) -> str:
+        """Write the files of a photograph; what they lack to be listed."""
+        job, path = self._job, photograph.path
+        if photograph.problem:
+            return f"{path}: {photograph.problem}"
+        picture = read_picture(path, job.quality, job.exif)
+        five, landmarks = self._points(path, picture.pixels)
+        write_face(job.draft, key(photograph.name), picture, five, landmarks, job.quality)
+        if landmarks is not None:
+            return ""
+        return (
+            f"{path}: five points alone, expected 68 landmarks or a detector; written without landmarks, which "
+            "Deep3D's data_preparation.py can find"
+        )
+
+    def _points(self, path: Path, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """The five points and the 68 landmarks of the largest face."""
+        job = self._job
+        found: list[FaceLandmarks] | str = f"{path}: no detections"
+        if job.detections is not None:
+            table = self._table
+            found = find_landmarks([path], job.detections)[path] if table is None else table.of_image(path)
+            if isinstance(found, str) and (job.detector is None or not says_nothing(found)):
+                raise InputError(found)
+        if isinstance(found, str):
+            return self._whole(self._detect(path, pixels)[0], pixels)
+        if found[0].scheme != "5":
+            return self._whole(found[0], pixels)
+        if problem := outside_image(found[0], pixels.shape):
+            raise InputError(problem)
+        five = found[0].points
+        if np.isnan(five).any():
+            raise InputError(f"{found[0].source}: not all of its five points are marked, expected all")
+        if job.detector is None:
+            return five, None
+        faces = [self._whole(face, pixels) for face in self._detect(path, pixels)]
+        away = [float(np.linalg.norm(points - five, axis=1).max()) for points, _ in faces]
+        best = int(np.argmin(away))
+        if away[best] > _NEAR * np.linalg.norm(five[1] - five[0]):
+            raise InputError(
+                f"{path}: {job.detector} finds no face at the five points of {found[0].source}, the nearest is "
+                f"{away[best]:.0f} px away"
+            )
+        return five, faces[best][1]
+
+    def _detect(self, path: Path, pixels: NDArray[np.uint8]) -> list[FaceLandmarks]:
+        if self._detector is None:
+            self._detector = open_detector(self._job.detector or "", self._job.detector_model)
+        faces = self._detector(pixels)
+        if not faces:
+            raise InputError(f"{path}: {self._job.detector} finds no face in it")
+        return faces
+
+    def _whole(self, face: FaceLandmarks, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Five points and 68 landmarks of a face that has them all."""
+        if problem := outside_image(face, pixels.shape):
+            raise InputError(problem)
+        points, weights = to_68(face)
+        if (lacking := np.flatnonzero(weights == 0)).size:
+            needed = {k for of in FIVE_OF_68 for k in of}
+            which = "among them of the five points" if needed & set(lacking.tolist()) else f"the first {lacking[0]}"
+            raise InputError(
+                f"{face.source}: {len(lacking)} of the 68 landmarks are not marked, {which}, expected all of them"
+            )
+        return five_points(points), points
