@@ -21,7 +21,7 @@ import numpy as np
 from uvgen._version import __version__
 from uvgen.checks import choice, number_in
 from uvgen.datasets.config import DatasetConfig
-from uvgen.datasets.export import files, glb, obj, ply, prnet, webdataset
+from uvgen.datasets.export import files, glb, huggingface, obj, ply, prnet, webdataset
 from uvgen.datasets.export.common import Part
 from uvgen.datasets.open import open_shards, own_model
 from uvgen.errors import InputError, OutputError, SettingsError
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from uvgen.models.morphable import MorphableModel
 
 TARGETS: dict[str, ModuleType] = {"webdataset": webdataset, "npy": files, "prnet": prnet}
-TARGETS |= {"obj": obj, "ply": ply, "glb": glb}
+TARGETS |= {"huggingface": huggingface, "obj": obj, "ply": ply, "glb": glb}
 """What a data set can be written as."""
 
 _RECORD = ".uvgen-journal"
@@ -133,6 +133,7 @@ def export_shards(
     """
     started = time.perf_counter()
     choice(to, "to", tuple(TARGETS))
+    check_packages(to)
     number_in(quality, "quality", 1, 100, whole=True)
     check_run(workers, retries=retries, timeout=timeout)
     out = Path(os.path.abspath(out))
@@ -169,6 +170,12 @@ def export_shards(
         run(job, parts, record, draft, **how, doing="exporting", count=lambda part: len(part.samples), locked=True)
     files = tuple(sorted(path for path in out.rglob("*") if path.is_file() and path.name != EXPORT_MARK))
     return ExportResult(len(reader), files, time.perf_counter() - started)
+
+
+def check_packages(to: str) -> None:
+    """Raise DependencyError where a target needs a package that is not installed."""
+    if hasattr(TARGETS[to], "check"):
+        TARGETS[to].check()
 
 
 def check_export_folder(out: Path, *, overwrite: bool) -> None:
