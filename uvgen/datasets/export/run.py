@@ -21,7 +21,7 @@ import numpy as np
 from uvgen._version import __version__
 from uvgen.checks import choice, number_in
 from uvgen.datasets.config import DatasetConfig
-from uvgen.datasets.export import files, glb, huggingface, obj, ply, prnet, webdataset
+from uvgen.datasets.export import files, glb, huggingface, mds, obj, ply, prnet, tfrecord, webdataset
 from uvgen.datasets.export.common import Part
 from uvgen.datasets.open import open_shards, own_model
 from uvgen.errors import InputError, OutputError, SettingsError
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from uvgen.models.morphable import MorphableModel
 
 TARGETS: dict[str, ModuleType] = {"webdataset": webdataset, "npy": files, "prnet": prnet}
-TARGETS |= {"huggingface": huggingface, "obj": obj, "ply": ply, "glb": glb}
+TARGETS |= {"huggingface": huggingface, "tfrecord": tfrecord, "mds": mds, "obj": obj, "ply": ply, "glb": glb}
 """What a data set can be written as."""
 
 _RECORD = ".uvgen-journal"
