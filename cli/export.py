@@ -18,7 +18,7 @@ from uvgen.cli.progress import cores, count, reported
 
 @click.command("export")
 @click.argument("shards", type=ANY_PATH)
-@click.option("--to", type=click.Choice(["webdataset", "npy", "prnet", "huggingface", "tfrecord", "mds", "obj", "ply", "glb"]), required=True,
+@click.option("--to", type=click.Choice(["webdataset", "npy", "prnet", "huggingface", "tfrecord", "mds", "obj", "ply", "glb", "croissant"]), required=True,
               help="Tar shards of WebDataset; a .npy and a .jpg a sample; PRNet_PyTorch's folders.")  # fmt: skip
 @click.option("-o", "--out", type=ANY_PATH, required=True, help="Folder to make.")
 @click.option("--model", "model_path", type=MODEL, help="The shards' model, to make maps that are not stored.")

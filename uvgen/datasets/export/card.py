@@ -1,6 +1,10 @@
 """What data cards say of a data set: what it holds, how it was made, and what is known of its licence."""
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 
 from uvgen._version import __version__
 from uvgen.datasets.config import DatasetConfig
@@ -53,6 +57,15 @@ def size_category(n: int) -> str:
     """The Hugging Face Hub's word for a number of samples."""
     bounds = (("n<1K", 10**3), ("1K<n<10K", 10**4), ("10K<n<100K", 10**5), ("100K<n<1M", 10**6))
     return next((word for word, bound in bounds if n < bound), "1M<n<10M")
+
+
+def field_table(layouts: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]) -> str:
+    """Fields with their shapes, dtypes and content, as a table in Markdown."""
+    rows = ["| field | shape | type | content |", "| --- | --- | --- | --- |"]
+    for name, (shape, dtype) in layouts.items():
+        kind = "text" if dtype.kind == "S" else dtype.name
+        rows.append(f"| `{name}` | {tuple(shape) if shape else ''} | {kind} | {CONTENT.get(name, '')} |")
+    return "\n".join(rows) + "\n"
 
 
 def card_text(reader: ShardReader) -> str:

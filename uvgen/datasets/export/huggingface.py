@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.datasets.export.card import card_text, size_category
+from uvgen.datasets.export.card import card_text, field_table, size_category
 from uvgen.datasets.export.common import Part, each
 from uvgen.datasets.export.rows import array_layouts, key_of_row, row_of
 from uvgen.errors import DependencyError
@@ -105,7 +105,9 @@ data = data.with_format("numpy")  # image (R, R, 3) uint8, posmap (U, U, 3) floa
 `weight_mask.npy` has the loss weights of texels, the same for all faces. The NumPy format makes float32 of `image_to_crop`;
 without a format it keeps all digits. Crops are JPEG.
 """
-    text = "\n".join(lines) + card_text(reader) + use
+    columns = {"name": ((), np.dtype("S1")), "image": (reader.fields["image"][0], np.dtype(np.uint8))}
+    table = "\n## Columns\n\n" + field_table(columns | array_layouts(reader))
+    text = "\n".join(lines) + card_text(reader) + table + use
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from uvgen._version import __version__
 from uvgen.checks import choice, number_in
 from uvgen.datasets.config import DatasetConfig
-from uvgen.datasets.export import files, glb, huggingface, mds, obj, ply, prnet, tfrecord, webdataset
+from uvgen.datasets.export import croissant, files, glb, huggingface, mds, obj, ply, prnet, tfrecord, webdataset
 from uvgen.datasets.export.common import Part
 from uvgen.datasets.open import open_shards, own_model
 from uvgen.errors import InputError, OutputError, SettingsError
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 TARGETS: dict[str, ModuleType] = {"webdataset": webdataset, "npy": files, "prnet": prnet}
 TARGETS |= {"huggingface": huggingface, "tfrecord": tfrecord, "mds": mds, "obj": obj, "ply": ply, "glb": glb}
+TARGETS |= {"croissant": croissant}
 """What a data set can be written as."""
 
 _RECORD = ".uvgen-journal"
@@ -91,9 +92,9 @@ def export_shards(
     out : path-like
         Folder to make. It appears once it is complete; a run that was killed is continued by the next one, and one that
         fails leaves nothing.
-    to : {"webdataset", "npy", "prnet"}
-        See `uvgen.datasets.export.webdataset`, `uvgen.datasets.export.files` and `uvgen.datasets.export.prnet`. All
-        have the weight mask as ``weight_mask.npy``.
+    to : {"webdataset", "npy", "prnet", "huggingface", "tfrecord", "mds", "obj", "ply", "glb", "croissant"}
+        See the modules of these names in `uvgen.datasets.export`; "npy" is `uvgen.datasets.export.files`. All but
+        "croissant" have the weight mask as ``weight_mask.npy``.
     model : MorphableModel or path-like, optional
         The model that the set was built with; makes maps that are not stored.
     quality : int
@@ -121,6 +122,8 @@ def export_shards(
     ------
     InputError
         Where `to` is unknown, the data set lacks images or maps, or two samples would get the same file.
+    DependencyError
+        Where the target needs a package that is not installed.
     ModelError
         Where the model is not the set's.
     DatasetError
@@ -136,6 +139,8 @@ def export_shards(
     check_packages(to)
     number_in(quality, "quality", 1, 100, whole=True)
     check_run(workers, retries=retries, timeout=timeout)
+    if is_whole(to) and (names is not None or split is not None):
+        raise InputError(f"{'split' if names is None else 'names'}: given, expected none: {to} describes whole shards")
     out = Path(os.path.abspath(out))
     check_export_folder(out, overwrite=overwrite)
     if model is not None:
@@ -150,7 +155,7 @@ def export_shards(
         raise InputError(f"{shards}: holds no samples, expected one or more")
     if "image" not in reader.fields:
         raise InputError(f"{shards}: has no images, expected a data set with crops")
-    if "posmap" not in reader.fields and model is None:
+    if has_maps(to) and "posmap" not in reader.fields and model is None:
         raise InputError(f"{shards}: stores no maps; give the model that it was built with, to make them")
     _check_names(reader, TARGETS[to])
     ends = [*accumulate(reader.shard_samples)]
@@ -170,6 +175,16 @@ def export_shards(
         run(job, parts, record, draft, **how, doing="exporting", count=lambda part: len(part.samples), locked=True)
     files = tuple(sorted(path for path in out.rglob("*") if path.is_file() and path.name != EXPORT_MARK))
     return ExportResult(len(reader), files, time.perf_counter() - started)
+
+
+def has_maps(to: str) -> bool:
+    """Whether a target has position maps."""
+    return bool(getattr(TARGETS[to], "HAS_MAPS", True))
+
+
+def is_whole(to: str) -> bool:
+    """Whether a target can have all samples of a set alone."""
+    return bool(getattr(TARGETS[to], "WHOLE", False))
 
 
 def check_packages(to: str) -> None:
@@ -278,7 +293,7 @@ class _ExportRecord:
     def finish(self) -> None:
         """Write the files that exist once per data set."""
         weights = self._reader.constants.get("weight_mask")
-        if weights is not None:
+        if weights is not None and getattr(self._target, "HAS_MAPS", True):
             np.save(self._draft / "weight_mask.npy", weights)
         self._target.finish(self._reader, self._draft)
         self._journal.remove()
