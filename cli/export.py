@@ -18,8 +18,14 @@ from uvgen.cli.progress import cores, count, reported
 
 @click.command("export")
 @click.argument("shards", type=ANY_PATH)
-@click.option("--to", type=click.Choice(["webdataset", "npy", "prnet", "huggingface", "tfrecord", "mds", "obj", "ply", "glb", "croissant"]), required=True,
-              help="Tar shards of WebDataset; a .npy and a .jpg a sample; PRNet_PyTorch's folders.")  # fmt: skip
+@click.option("--to", type=click.Choice([
+                  "webdataset", "npy", "prnet",
+                  "huggingface", "tfrecord", "mds", "obj", "ply", "glb", "croissant",
+              ]), required=True,
+              help="webdataset: tar shards. npy: a .npy and a .jpg a sample. prnet: PRNet_PyTorch's folders. "
+                   "huggingface: Parquet files and a card; tfrecord: of TensorFlow; mds: of MosaicML's streaming. "
+                   "obj, ply, glb: faces as textured meshes. croissant: a description of the shards and a data card.",
+              )  # fmt: skip
 @click.option("-o", "--out", type=ANY_PATH, required=True, help="Folder to make.")
 @click.option("--model", "model_path", type=MODEL, help="The shards' model, to make maps that are not stored.")
 @click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of the JPEG crops.")
@@ -51,6 +57,7 @@ def command(
     \b
     Example:
       uvgen export shards/ --to webdataset --out tars/
+      uvgen export shards/ --to glb --list names.txt --out meshes/
 
     \b
     Exit status: 0 done, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.

@@ -47,7 +47,7 @@ def read_mesh(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def drawn(mesh: dict[str, NDArray[Any]], size: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The mesh from the front, with its texture sampled as OpenGL does: pixel i at (i + 0.5) / size; and where it is."""
+    """The mesh from the front, with its texture sampled as OpenGL does, pixel i at (i + 0.5) / size; where it is."""
     in_image = np.asarray(mesh["vertices"], np.float32) * np.float32([1, -1, 1])
     triangles = np.asarray(mesh["triangles"])[:, ::-1]
     fragments = rasterize.rasterize(in_image, triangles, (size, size))

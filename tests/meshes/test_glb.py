@@ -68,7 +68,7 @@ def test_glb_writes_the_same_bytes_twice_and_changes_no_input(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"vertices": VERTICES[:, :2]}, r"vertices: .*, expected \(n, 3\)|vertices: "),
+        ({"vertices": VERTICES[:, :2]}, r"vertices: .*\(4, 2\)"),
         ({"vertices": np.full((4, 3), np.nan)}, "vertices: .*NaN"),
         ({"vertices": VERTICES[:0], "triangles": TRIANGLES[:0]}, "triangles: 0 over 0 vertices, expected one or more"),
         ({"triangles": TRIANGLES[:0]}, "triangles: 0 over 4 vertices, expected one or more"),
@@ -90,5 +90,5 @@ def test_glb_with_wrong_arguments_is_refused_and_writes_nothing(tmp_path, monkey
 
 
 def test_glb_in_a_missing_folder_is_an_error_that_names_it(tmp_path):
-    with pytest.raises(MeshFileError, match="none/a.glb: its folder is missing"):
+    with pytest.raises(MeshFileError, match=r"none/a\.glb: its folder is missing"):
         write_glb(tmp_path / "none/a.glb", VERTICES, TRIANGLES)

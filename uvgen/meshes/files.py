@@ -144,7 +144,9 @@ def write_ply(
     header += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header"]
     if texture is not None:
         write_file(_beside(target, ".png"), png_bytes(texture))
-    write_file(target, ("\n".join(header) + "\n").encode("utf-8", "surrogateescape") + table.tobytes() + faces.tobytes())
+    write_file(
+        target, ("\n".join(header) + "\n").encode("utf-8", "surrogateescape") + table.tobytes() + faces.tobytes()
+    )
 
 
 def checked_mesh(vertices, triangles, frame):

@@ -14,9 +14,9 @@ _POLYNOMIAL = 0x82F63B78
 def _make_tables() -> NDArray[np.uint32]:
     """(8, 256): row k is the checksum of each byte with k zero bytes behind it."""
     tables = np.zeros((8, 256), np.uint32)
-    row = np.arange(256, dtype=np.uint32)
+    row: NDArray[np.uint32] = np.arange(256, dtype=np.uint32)
     for _ in range(8):
-        row = (row >> 1) ^ np.where(row & 1, np.uint32(_POLYNOMIAL), np.uint32(0))
+        row = (row >> np.uint32(1)) ^ (row & np.uint32(1)) * np.uint32(_POLYNOMIAL)
     tables[0] = row
     for k in range(1, 8):
         tables[k] = (tables[k - 1] >> 8) ^ row[tables[k - 1] & 0xFF]

@@ -14,13 +14,13 @@ from uvgen.storage.names import printable
 
 IMAGES = (
     "The crops are pieces of the images that the set was built from, whose licence uvgen does not know. 300W-LP, "
-    "AFLW2000-3D and the photographs in them are for research and may not be redistributed: a set with their crops must "
-    "not be published."
+    "AFLW2000-3D and the photographs in them are for research and may not be redistributed: a set with their crops "
+    "must not be published."
 )
 """What is known of the images' licence."""
 
 CONTENT = {
-    "name": "sample name, a text; versions of one photograph share its beginning",
+    "name": "sample name; versions of one photograph share its beginning",
     "image": "crop, RGB",
     "posmap": "UV position map: x, y, z of each texel in px of the crop",
     "landmarks": "the 68 iBUG points in px of the crop, from the same parameters as the map",
@@ -48,8 +48,8 @@ def model_license(config: DatasetConfig) -> str:
             "from it may be used for any purpose."
         )
     return (
-        f"Labels were made with the face model {printable(config.model)}, and fall under its licence. That of the Basel "
-        "Face Model allows research alone, and neither the model nor data made from it may be redistributed."
+        f"Labels were made with the face model {printable(config.model)}, and fall under its licence. That of the "
+        "Basel Face Model allows research alone, and neither the model nor data made from it may be redistributed."
     )
 
 
@@ -79,12 +79,12 @@ def card_text(reader: ShardReader) -> str:
     how = "made from each face's parameters of a 3D morphable model" if build.has_parameters else "another program's"
     lines = [
         f"{len(reader)} faces: crops of {build.size} x {build.size} px with UV position maps of {build.uv_size} x "
-        f"{build.uv_size} texels, 68 landmarks and the pose, for training networks that regress them. Labels are {how}. "
-        f"Subsets: {counts}.",
+        f"{build.uv_size} texels, 68 landmarks and the pose, for training networks that regress them. "
+        f"Labels are {how}. Subsets: {counts}.",
         "",
         f"Made by uvgen {__version__} with the model {printable(config.model)} (content "
-        f"{config.model_sha256[:12]}), pixel convention `{build.convention}`: pixel centers at integers, the first pixel "
-        "at (0, 0), x right, y down, z toward the viewer.",
+        f"{config.model_sha256[:12]}), pixel convention `{build.convention}`: pixel centers at integers, the first "
+        "pixel at (0, 0), x right, y down, z toward the viewer.",
     ]
     if config.augmentation is not None:
         lines += ["", "Samples are augmented copies; labels moved with their images."]
@@ -93,9 +93,9 @@ def card_text(reader: ShardReader) -> str:
         "",
         "## Use and limits",
         "",
-        "Faces are of people. Labels are fits of a model, not measurements: on turned faces, hidden parts are the "
-        "model's guess. Neither identity nor origin, age or sex is recorded, and nobody checked whether they are "
-        "balanced. Train and validate on different photographs: versions of one photograph share the beginning of their "
-        "names (`uvgen split` keeps them together).",
+        "Labels of photographs are fits of a model, not measurements: on turned faces, hidden parts are the model's "
+        "guess. Neither identity nor origin, age or sex is recorded, and nobody checked whether they are "
+        "balanced. Train and validate on different photographs: versions of one photograph share the beginning of "
+        "their names (`uvgen split` keeps them together).",
     ]
     return "\n".join(lines) + "\n"

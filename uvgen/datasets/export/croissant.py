@@ -1,8 +1,9 @@
-"""A description of a data set for catalogues and search engines, and a data card: ``croissant.json`` and ``README.md``.
+"""A description of a data set for catalogues and search engines, and a data card: ``croissant.json`` and
+``README.md``.
 
 Croissant 1.1 is JSON-LD after schema.org: the set's files with their sizes and SHA-256 (`distribution`), and what a
-sample's fields are (`recordSet`), each a column of the shards. `mlcroissant` checks it; it reads no HDF5, so records are
-read with `uvgen.open_shards` or h5py. Names of files are relative: to publish a set, copy both files beside its
+sample's fields are (`recordSet`), each a column of the shards. `mlcroissant` checks it; it reads no HDF5, so records
+are read with `uvgen.open_shards` or h5py. Names of files are relative: to publish a set, copy both files beside its
 ``dataset.json``. Each shard's hash is compared with the index before it is described.
 """
 
@@ -51,8 +52,8 @@ _CONTEXT = {
         for name in (
             "arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "extract", "field", "fileObject",
             "fileProperty", "fileSet", "format", "includes", "isArray", "isLiveDataset", "jsonPath", "key", "md5",
-            "parentField", "path", "recordSet", "references", "regex", "repeated", "replace", "samplingRate", "separator",
-            "source", "subField", "transform",
+            "parentField", "path", "recordSet", "references", "regex", "repeated", "replace", "samplingRate",
+            "separator", "source", "subField", "transform",
         )
     },
 }  # fmt: skip
@@ -79,9 +80,9 @@ def finish(reader: ShardReader, folder: Path) -> None:
     use = """
 ## Files
 
-HDF5 shards, one dataset a field, first axis the samples; `dataset.json` lists them with their SHA-256, `constants.npz` has
-the loss weights of texels. `uvgen.open_shards(FOLDER)` reads them, and so does h5py. `croissant.json` is a description for
-programs.
+HDF5 shards, one dataset a field, first axis the samples; `dataset.json` lists them with their SHA-256, `constants.npz`
+has the loss weights of texels. `uvgen.open_shards(FOLDER)` reads them, and so does h5py. `croissant.json` is a
+description for programs.
 
 ## Fields
 
@@ -140,11 +141,11 @@ def _file(name: str, encoding: str, folder: Path, sha256: str | None = None) -> 
 
 def _columns(reader: ShardReader) -> dict[str, tuple[tuple[int, ...], np.dtype[Any], str]]:
     """Shape of a row, dtype and content of each dataset in the shards."""
-    columns = {}
+    columns: dict[str, tuple[tuple[int, ...], np.dtype[Any], str]] = {}
     for name, (shape, dtype) in reader.fields.items():
         content = CONTENT.get(name, "")
         if name == "image" and reader.config.build.image_codec == "jpeg":
-            columns["image_data"] = (), np.dtype(np.uint8), "JPEG files of the crops, all samples' one after the other"
+            columns["image_data"] = (), np.dtype(np.uint8), "JPEG files of all samples' crops, one after the other"
             columns["image_end"] = (), np.dtype(np.int64), "where the sample's JPEG file ends in image_data"
             continue
         scale, offset = (reader.attributes(name).get(key) for key in ("scale_factor", "add_offset"))

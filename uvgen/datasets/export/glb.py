@@ -1,9 +1,9 @@
 """Faces as binary glTF 2.0: one file ``NAME.glb`` per sample, with its texture in it.
 
-Stored coordinates are the position map's: px of the crop, the first pixel's center at the origin, x right, z toward the
-viewer; y is negated, so that it points up. The scene's node puts the middle of the face at the origin, in meters, as the
-format wants it: the pose's scale says how many px a µm of the model has. `uvgen.datasets.export.textured` says what mesh
-and texture are.
+Stored coordinates are the position map's: px of the crop, the first pixel's center at the origin, x right, z toward
+the viewer; y is negated, so that it points up. The scene's node puts the middle of the face at the origin, in meters,
+as the format wants it: the pose's scale says how many px a µm of the model has. `uvgen.datasets.export.textured` says
+what mesh and texture are.
 """
 
 import math

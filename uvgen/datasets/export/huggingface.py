@@ -1,9 +1,10 @@
 """Parquet files that Hugging Face's `datasets` loads with typed columns, and a card: ``load_dataset("OUT")``.
 
-``data/part-00000.parquet`` and so on, one a shard, in its order, with the columns ``name``, ``image`` (`Image`, JPEG),
-``posmap`` (`Array3D`, float32 px) and the small fields. Arrays are lists of lists in Parquet, so every reader takes them;
-the key ``huggingface`` of the schema's metadata says which feature each column is. ``README.md`` is the card, which also
-says where the files are and that they are one split, ``train``. It needs pyarrow (``uvgen[huggingface]``), not `datasets`.
+``data/part-00000.parquet`` and so on, one a shard, in its order, with the columns ``name``, ``image`` (`Image`,
+JPEG), ``posmap`` (`Array3D`, float32 px) and the small fields. Arrays are lists of lists in Parquet, so every reader
+takes them; the key ``huggingface`` of the schema's metadata says which feature each column is. ``README.md`` is the
+card, which also says where the files are and that they are one split, ``train``. It needs pyarrow
+(``uvgen[huggingface]``), not `datasets`.
 """
 
 import json
@@ -102,8 +103,8 @@ data = load_dataset("FOLDER", split="train", streaming=True)  # the folder with 
 data = data.with_format("numpy")  # image (R, R, 3) uint8, posmap (U, U, 3) float32 px, landmarks (68, 3), ...
 ```
 
-`weight_mask.npy` has the loss weights of texels, the same for all faces. The NumPy format makes float32 of `image_to_crop`;
-without a format it keeps all digits. Crops are JPEG.
+`weight_mask.npy` has the loss weights of texels, the same for all faces. The NumPy format makes float32 of
+`image_to_crop`; without a format it keeps all digits. Crops are JPEG.
 """
     columns = {"name": ((), np.dtype("S1")), "image": (reader.fields["image"][0], np.dtype(np.uint8))}
     table = "\n## Columns\n\n" + field_table(columns | array_layouts(reader))
@@ -136,7 +137,7 @@ def _schema(reader: ShardReader) -> Any:
 
 
 def _field(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-    """A column; of two dimensions and more with the marks by which `datasets` knows its arrays, others take the lists."""
+    """A column; of two dimensions and more with the marks by which `datasets` knows arrays. Others take the lists."""
     import pyarrow as pa
 
     kind = pa.from_numpy_dtype(dtype)

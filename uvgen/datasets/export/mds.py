@@ -1,12 +1,12 @@
 """MDS, the format of MosaicML's `streaming`: files of up to 64 MiB and ``index.json``.
 
 A file is the number n of its samples as uint32, n + 1 uint32 offsets at which samples begin and the last ends, a JSON
-text that describes the columns, and the samples; little-endian. A sample is a uint32 length for each column whose length
-varies, then the columns' bytes, columns in the order of their names. ``index.json`` lists the files, each with the same
-description, its size and number of samples.
+text that describes the columns, and the samples; little-endian. A sample is a uint32 length for each column whose
+length varies, then the columns' bytes, columns in the order of their names. ``index.json`` lists the files, each with
+the same description, its size and number of samples.
 
-Columns: ``name`` (``str``), ``image`` (``jpeg``), arrays as ``ndarray:DTYPE:SHAPE`` and numbers as their dtype; ``flipped``
-is ``uint8``.
+Columns: ``name`` (``str``), ``image`` (``jpeg``), arrays as ``ndarray:DTYPE:SHAPE`` and numbers as their dtype;
+``flipped`` is ``uint8``.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Faces as Wavefront OBJ: ``NAME.obj`` and ``NAME.mtl`` with the texture ``NAME.png`` per sample.
 
-Coordinates are the position map's: px of the crop, the first pixel's center at the origin, x right, z toward the viewer;
-y is negated, so that it points up. `uvgen.datasets.export.textured` says what mesh and texture are.
+Coordinates are the position map's: px of the crop, the first pixel's center at the origin, x right, z toward the
+viewer; y is negated, so that it points up. `uvgen.datasets.export.textured` says what mesh and texture are.
 """
 
 from pathlib import Path

@@ -1,8 +1,8 @@
 """Faces as binary Stanford PLY: ``NAME.ply`` with the texture ``NAME.png`` per sample.
 
-Coordinates are the position map's: px of the crop, the first pixel's center at the origin, x right, z toward the viewer;
-y is negated, so that it points up. Vertices have the crop's colors too, since programs differ in whether they read a
-PLY file's texture. `uvgen.datasets.export.textured` says what mesh and texture are.
+Coordinates are the position map's: px of the crop, the first pixel's center at the origin, x right, z toward the
+viewer; y is negated, so that it points up. Vertices have the crop's colors too, since programs differ in whether they
+read a PLY file's texture. `uvgen.datasets.export.textured` says what mesh and texture are.
 """
 
 from pathlib import Path

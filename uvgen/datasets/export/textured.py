@@ -1,9 +1,9 @@
 """What the mesh targets share: a sample's face as a textured mesh.
 
-The mesh is the position map's grid where it lies on the model, so all faces of a data set have the same triangles and the
-same places in the texture, which is the crop unwrapped: textures may be exchanged and painted. Texels that the face
-itself hides show what is in front of them, and those outside the crop are black. The texture has the crop's resolution
-or the map's, whichever is higher.
+The mesh is the position map's grid where it lies on the model, so all faces of a data set have the same triangles and
+the same places in the texture, which is the crop unwrapped: textures may be exchanged and painted. Texels that the
+face itself hides show what is in front of them, and those outside the crop are black. The texture has the crop's
+resolution or the map's, whichever is higher.
 """
 
 import re
@@ -19,13 +19,12 @@ from uvgen.storage.files import TEMPORARY_PREFIX
 
 
 class TexturedFace(NamedTuple):
-    """Vertices (n, 3) float32 in crop px, triangles (m, 3) int32, uv (n, 2) with pixel i at (i + 0.5) / size, u right and
-    v up, and the texture (T, T, 3) uint8."""
+    """A mesh in crop px; `uv` is u right and v up, with pixel i of the texture at (i + 0.5) / size."""
 
-    vertices: NDArray[np.float32]
-    triangles: NDArray[np.int32]
-    uv: NDArray[np.float64]
-    texture: NDArray[np.uint8]
+    vertices: NDArray[np.float32]  # (n, 3)
+    triangles: NDArray[np.int32]  # (m, 3)
+    uv: NDArray[np.float64]  # (n, 2)
+    texture: NDArray[np.uint8]  # (T, T, 3), RGB
 
 
 def mesh_key(name: str) -> str:
@@ -33,7 +32,9 @@ def mesh_key(name: str) -> str:
     path = path_of(name)
     stem = re.sub(r"^-|[\s#]", "_", path.name)
     whole = str(path.with_name(stem))
-    return f"_{whole}" if whole.startswith(TEMPORARY_PREFIX) else whole  # else the next run would take it for a leftover
+    return (
+        f"_{whole}" if whole.startswith(TEMPORARY_PREFIX) else whole
+    )  # else the next run would take it for a leftover
 
 
 def textured_face(sample: dict[str, Any], coverage: NDArray[np.bool_]) -> TexturedFace:

@@ -1,13 +1,13 @@
 """TFRecord files of `tf.train.Example`, for TensorFlow and whatever else reads them: ``NAME.tfrecord``, one a shard.
 
-A file is records one after the other: the length as uint64, its masked CRC-32C as uint32, the data, its masked CRC-32C;
-little-endian. A mask is the checksum rotated right by 15 bits plus 0xA282EAD8. The data is a protobuf message ``Example``:
-field 1 is ``Features``, whose field 1 is repeated: entries of a name (1) and a ``Feature`` (2), which is a list of bytes
-(1), of packed float32 (2) or of packed int64 (3), each with its values in field 1.
+A file is records one after the other: the length as uint64, its masked CRC-32C as uint32, the data, its masked
+CRC-32C; little-endian. A mask is the checksum rotated right by 15 bits plus 0xA282EAD8. The data is a protobuf
+message ``Example``: field 1 is ``Features``, whose field 1 is repeated: entries of a name (1) and a ``Feature`` (2),
+which is a list of bytes (1), of packed float32 (2) or of packed int64 (3), each with its values in field 1.
 
 A sample has ``name`` and ``image`` (JPEG) as bytes, ``posmap`` (px) and the small fields as floats; ``image_height``
-and ``flipped`` are int64; ``image_to_crop``, in double precision, is the 72 bytes that ``tf.io.decode_raw(…, tf.float64)``
-takes. ``features.json`` says kind, dtype and shape of each.
+and ``flipped`` are int64; ``image_to_crop``, in double precision, is the 72 bytes that ``tf.io.decode_raw(…,
+tf.float64)`` takes. ``features.json`` says kind, dtype and shape of each.
 """
 
 import json
