@@ -63,12 +63,15 @@ def command(
     Exit status: 0 done, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
     """
     from uvgen import export_shards, open_shards
-    from uvgen.datasets.export.run import check_export_folder
+    from uvgen.datasets.export.run import check_export_folder, has_maps, is_whole
 
     if list_path is not None and split is not None:
         raise click.UsageError("--list and --split exclude each other")
+    if is_whole(to) and (list_path is not None or split is not None):
+        raise click.UsageError(f"--to {to} describes whole shards, expected neither --list nor --split")
     check_export_folder(out, overwrite=overwrite)
-    check_maps(open_shards(shards, untrusted=untrusted).config, model_path, shards)
+    if has_maps(to):
+        check_maps(open_shards(shards, untrusted=untrusted).config, model_path, shards)
     with reported(quiet=quiet):
         result = export_shards(
             shards, out, to, model=model_path, quality=quality, names=list_path, split=split,

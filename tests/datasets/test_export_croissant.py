@@ -113,3 +113,11 @@ def test_model_license_of_the_built_in_model_allows_everything(built: Path) -> N
     config = open_shards(built).config
     assert "for any purpose" in model_license(dataclasses.replace(config, model="builtin"))
     assert "may be redistributed" in model_license(dataclasses.replace(config, model="bfm"))
+
+
+def test_uvgen_export_of_a_description_needs_no_model_and_all_samples(built: Path, tmp_path: Path, uvgen: Any) -> None:
+    out = ("--to", "croissant", "--out", tmp_path / "out")
+    refused = uvgen("export", built, *out, "--split", "train")
+    assert refused.exit_code == 2 and "describes whole shards, expected neither --list nor --split" in refused.stderr
+    result = uvgen("export", built, *out)
+    assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'out'}: 9 samples as croissant\n"), result.stderr

@@ -8,6 +8,7 @@ are read with `uvgen.open_shards` or h5py. Names of files are relative: to publi
 """
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +67,18 @@ def key(name: str) -> str:
 
 def write(reader: ShardReader, part: Part, folder: Path, quality: int) -> None:
     """Raise DatasetError unless the shard is the one in the index."""
-    (entry,) = (entry for entry in Index.read(reader.folder).shards if Path(entry.file).stem == part.name)
-    if entry.sha256 is None or not has_sha256(reader.folder / entry.file, entry.sha256):
-        raise DatasetError(f"{reader.folder / entry.file}: its SHA-256 is not the one in the index; run `uvgen verify`")
+    changed = (reader.folder / DATASET_INDEX).stat().st_mtime_ns
+    path = reader.folder / f"{part.name}.h5"
+    if not has_sha256(path, _hashes(reader.folder, changed)[path.name] or ""):
+        raise DatasetError(f"{path}: its SHA-256 is not the one in the index; run `uvgen verify`")
     for _ in each(part):
         pass
+
+
+@lru_cache(maxsize=1)
+def _hashes(folder: Path, changed: int) -> dict[str, str | None]:
+    """Each shard's SHA-256, of an index that was changed at this time: read once, not for each shard."""
+    return {entry.file: entry.sha256 for entry in Index.read(folder).shards}
 
 
 def finish(reader: ShardReader, folder: Path) -> None:
