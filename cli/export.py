@@ -21,10 +21,16 @@ from uvgen.cli.results import name_skipped
 
 @click.command("export")
 @click.argument("shards", type=ANY_PATH)
-@click.option("--to", type=click.Choice(["webdataset", "npy", "prnet", "reshow", "deep3d", "stn"]), required=True,
+@click.option("--to", type=click.Choice([
+                  "webdataset", "npy", "prnet", "reshow", "deep3d", "stn",
+                  "huggingface", "tfrecord", "mds", "obj", "ply", "glb", "croissant",
+              ]), required=True,
               help="webdataset: tar shards. npy: a .npy and a .jpg a sample. prnet: PRNet_PyTorch's folders, and the "
                    "files of the UV map that it reads. reshow: reshow's folders. deep3d: "
-                   "Deep3DFaceRecon's. stn: 3DMMasSTN's.")  # fmt: skip
+                   "Deep3DFaceRecon's. stn: 3DMMasSTN's. "
+                   "huggingface: Parquet files and a card; tfrecord: of TensorFlow; mds: of MosaicML's streaming. "
+                   "obj, ply, glb: faces as textured meshes. croissant: a description of the shards and a data card.",
+              )  # fmt: skip
 @click.option("-o", "--out", type=ANY_PATH, required=True, help="Folder to make.")
 @click.option("--model", "model_path", type=MODEL,
               help="The shards' model; makes maps that are not stored. prnet and stn need it.")  # fmt: skip
@@ -65,17 +71,20 @@ def command(
       uvgen export shards/ --to webdataset --out tars/
       uvgen export shards/ --to prnet --model bfm.h5 --out prnet/
       uvgen export shards/ --to deep3d --data 300W_LP/ --out deep3d/
+      uvgen export shards/ --to glb --list names.txt --out meshes/
 
     \b
     Exit status: 0 done, 3 done but some samples were skipped, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
     """
     from uvgen import export_shards, open_shards
     from uvgen.datasets.export.folder import check_export_folder
-    from uvgen.datasets.export.run import check_target, has_maps
+    from uvgen.datasets.export.run import check_target, has_maps, is_whole
     from uvgen.errors import InputError
 
     if list_path is not None and split is not None:
         raise click.UsageError("--list and --split exclude each other")
+    if is_whole(to) and (list_path is not None or split is not None):
+        raise click.UsageError(f"--to {to} describes whole shards, expected neither --list nor --split")
     try:
         check_target(to, {"model": model_path, "data": data, "convention": convention})
     except InputError as error:

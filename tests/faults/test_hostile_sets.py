@@ -442,14 +442,14 @@ def test_export_keeps_samples_that_are_named_like_temporary_files(shards, tmp_pa
 
     first = "AFW-00000.h5"
     rename(shards, first, [f".uvgen-tmp-0123456789ab-{k}" for k in range(len(names_in(shards, first)))])
-    whole = run._ExportRecord.add
+    whole = run.ExportRecord.add
 
     def stopped(record: Any, part: Any) -> None:
         whole(record, part)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(run._ExportRecord, "add", stopped)
+        patch.setattr(run.ExportRecord, "add", stopped)
         with pytest.raises(KeyboardInterrupt):
             export_shards(shards, tmp_path / "npy", "npy")
     result = export_shards(shards, tmp_path / "npy", "npy")

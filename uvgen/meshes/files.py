@@ -63,14 +63,14 @@ def write_obj(
     MeshFileError
         The file cannot be written.
     """
-    vertices, indices = _mesh(vertices, triangles, frame)
-    target = _checked_path(path, ".obj")
+    vertices, indices = checked_mesh(vertices, triangles, frame)
+    target = checked_path(path, ".obj")
     lines = ["# uvgen"]
     if texture is not None:
         if uv is None or colors is not None:
             found = "no uv" if uv is None else "colors"
             raise InputError(f"texture: given with {found}, expected uv and no colors beside it")
-        texture = _color_bytes(texture, "texture", (-1, -1, 3))
+        texture = color_bytes(texture, "texture", (-1, -1, 3))
         lines += [f"mtllib {_beside(target, '.mtl').name}", "usemtl face"]
     rows = vertices if colors is None else np.hstack([vertices, _colors_of(colors, vertices) / 255.0])
     lines += ["v " + " ".join(format(x, ".9g") for x in row) for row in rows.tolist()]
@@ -88,10 +88,10 @@ def write_obj(
         lines.append("f " + " ".join("/".join(map(str, corner)) for corner in row))
     if texture is not None:
         image = _beside(target, ".png")
-        _write(image, _png(texture))
+        write_file(image, png_bytes(texture))
         material = f"newmtl face\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {image.name}\n"
-        _write(_beside(target, ".mtl"), material.encode("utf-8", "surrogateescape"))
-    _write(target, ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape"))
+        write_file(_beside(target, ".mtl"), material.encode("utf-8", "surrogateescape"))
+    write_file(target, ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape"))
 
 
 def write_ply(
@@ -116,15 +116,15 @@ def write_ply(
     MeshFileError
         The file cannot be written.
     """
-    vertices, indices = _mesh(vertices, triangles, frame)
-    target = _checked_path(path, ".ply")
+    vertices, indices = checked_mesh(vertices, triangles, frame)
+    target = checked_path(path, ".ply")
     fields = [("x", "<f4"), ("y", "<f4"), ("z", "<f4")]
     columns = list(vertices.T)
     header = ["ply", "format binary_little_endian 1.0", "comment uvgen"]
     if texture is not None:
         if uv is None:
             raise InputError("texture: given with no uv, expected uv beside it")
-        texture = _color_bytes(texture, "texture", (-1, -1, 3))
+        texture = color_bytes(texture, "texture", (-1, -1, 3))
         header.append(f"comment TextureFile {_beside(target, '.png').name}")
     if uv is not None:
         fields += [("s", "<f4"), ("t", "<f4")]
@@ -143,11 +143,13 @@ def write_ply(
     header += [f"property {'uchar' if code == 'u1' else 'float'} {name}" for name, code in fields]
     header += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header"]
     if texture is not None:
-        _write(_beside(target, ".png"), _png(texture))
-    _write(target, ("\n".join(header) + "\n").encode("utf-8", "surrogateescape") + table.tobytes() + faces.tobytes())
+        write_file(_beside(target, ".png"), png_bytes(texture))
+    write_file(
+        target, ("\n".join(header) + "\n").encode("utf-8", "surrogateescape") + table.tobytes() + faces.tobytes()
+    )
 
 
-def _mesh(vertices, triangles, frame):
+def checked_mesh(vertices, triangles, frame):
     """Checked vertices (n, 3) and triangles (m, 3) as they are to be written."""
     choice(frame, "frame", _FRAMES)
     vertices = real_array(vertices, "vertices", (None, 3))
@@ -164,7 +166,7 @@ def _faces(triangles, n_rows, frame):
     return indices[:, ::-1] if frame == "image" else indices
 
 
-def _color_bytes(value, name, shape):
+def color_bytes(value, name, shape):
     """Colours in 0..255 as uint8, rounded and cut."""
     check_color_range(as_array(value, name), name)
     colors = real_array(value, name, shape)
@@ -173,10 +175,10 @@ def _color_bytes(value, name, shape):
 
 
 def _colors_of(colors, vertices):
-    return _color_bytes(colors, "colors", (len(vertices), 3))
+    return color_bytes(colors, "colors", (len(vertices), 3))
 
 
-def _checked_path(path, suffix):
+def checked_path(path, suffix):
     try:
         path = Path(os.fspath(path))
     except TypeError:
@@ -191,7 +193,7 @@ def _beside(target, suffix):
     return target.with_name(re.sub(r"^-|[\s#]", "_", target.stem) + suffix)
 
 
-def _write(path, data):
+def write_file(path, data):
     if not path.parent.is_dir():
         raise MeshFileError(f"{path}: its folder is missing; make it first")
     try:
@@ -201,7 +203,7 @@ def _write(path, data):
         raise MeshFileError(str(error)) from error
 
 
-def _png(image):
+def png_bytes(image):
     """An 8-bit RGB image (h, w, 3) as PNG. This room may not use `uvgen.images.codecs`."""
     from PIL import Image
 

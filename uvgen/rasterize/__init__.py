@@ -13,6 +13,7 @@ those that read what is drawn to `surface_kernels.py`.
 """
 
 from uvgen.meshes.files import write_obj, write_ply
+from uvgen.meshes.glb import write_glb
 from uvgen.meshes.grid import mesh_from_map
 from uvgen.rasterize.fragments import (
     Fragments,
@@ -59,6 +60,7 @@ __all__ = [
     "vertex_normals",
     "visible_texels",
     "visible_vertices",
+    "write_glb",
     "write_obj",
     "write_ply",
 ]

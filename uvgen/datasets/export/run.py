@@ -18,7 +18,21 @@ import numpy as np
 
 from uvgen.checks import choice, number_in
 from uvgen.datasets.config import DatasetConfig
-from uvgen.datasets.export import deep3d, files, prnet, reshow, stn, webdataset
+from uvgen.datasets.export import (
+    croissant,
+    deep3d,
+    files,
+    glb,
+    huggingface,
+    mds,
+    obj,
+    ply,
+    prnet,
+    reshow,
+    stn,
+    tfrecord,
+    webdataset,
+)
 from uvgen.datasets.export.common import Part, Skipped
 from uvgen.datasets.export.folder import ExportRecord, Written, check_export_folder, in_place, is_export
 from uvgen.datasets.open import open_shards, own_model
@@ -46,6 +60,13 @@ TARGETS: dict[str, ModuleType] = {
     "reshow": reshow,
     "deep3d": deep3d,
     "stn": stn,
+    "huggingface": huggingface,
+    "tfrecord": tfrecord,
+    "mds": mds,
+    "obj": obj,
+    "ply": ply,
+    "glb": glb,
+    "croissant": croissant,
 }
 """What a data set can be written as."""
 
@@ -90,7 +111,8 @@ def export_shards(
     out : path-like
         Folder to make. It appears once it is complete; a run that was killed is continued by the next one, and one that
         fails leaves nothing.
-    to : {"webdataset", "npy", "prnet", "reshow", "deep3d", "stn"}
+    to : {"webdataset", "npy", "prnet", "reshow", "deep3d", "stn", "huggingface", "tfrecord", "mds", "obj", "ply", \
+"glb", "croissant"}
         See the modules of these names in `uvgen.datasets.export`; "npy" is `uvgen.datasets.export.files`. All that
         write maps have the weight mask as ``weight_mask.npy``.
     model : MorphableModel or path-like, optional
@@ -125,6 +147,8 @@ def export_shards(
     InputError
         Where `to` is unknown, needs `model` or `data` and does not get it, the data set lacks images or maps, or two
         samples would get the same file.
+    DependencyError
+        Where the target needs a package that is not installed.
     ModelError
         Where the model is not the set's.
     DatasetError
@@ -137,10 +161,13 @@ def export_shards(
     """
     started = time.perf_counter()
     choice(to, "to", tuple(TARGETS))
+    check_packages(to)
     number_in(quality, "quality", 1, 100, whole=True)
     check_run(workers, retries=retries, timeout=timeout)
     target = TARGETS[to]
     more = check_target(to, {"model": model, "data": data, "convention": convention})
+    if is_whole(to) and (names is not None or split is not None):
+        raise InputError(f"{'split' if names is None else 'names'}: given, expected none: {to} describes whole shards")
     out = Path(os.path.abspath(out))
     check_export_folder(out, overwrite=overwrite)
     if model is not None:
@@ -184,6 +211,17 @@ def export_shards(
 def has_maps(to: str) -> bool:
     """Whether a target has position maps."""
     return bool(getattr(TARGETS[to], "HAS_MAPS", True))
+
+
+def is_whole(to: str) -> bool:
+    """Whether a target can have all samples of a set alone."""
+    return bool(getattr(TARGETS[to], "WHOLE", False))
+
+
+def check_packages(to: str) -> None:
+    """Raise DependencyError where a target needs a package that is not installed."""
+    if hasattr(TARGETS[to], "check_packages"):
+        TARGETS[to].check_packages()
 
 
 def check_target(to: str, given: Mapping[str, Any]) -> dict[str, Any]:
