@@ -18,11 +18,12 @@ from uvgen.errors import InputError
 from uvgen.fixed_point import FixedPoint, decode
 from uvgen.maps.labels import crop_pose
 from uvgen.models.load import as_model
+from uvgen.normalization import AUTO, Normalization, image_choice
 from uvgen.shards.reader import Maker
 from uvgen.torch.augmenter import AugmentationLike, Augmenter
 from uvgen.torch.batches import LazySamples, PackedBatch, as_tensors
 from uvgen.torch.memory import Buffers, Layout, Slots
-from uvgen.torch.values import Values, check_normalize
+from uvgen.torch.values import Values
 
 if TYPE_CHECKING:
     from uvgen.maps.mirror import TexelMirror
@@ -44,9 +45,10 @@ class ShardDataset(Dataset[dict[str, Any]]):
     - ``shape``, ``expression``, ``pose``, ``crop_pose``, ``image_to_crop``, ``image_height``, ``name``: as stored;
       ``crop_pose`` and ``image_to_crop`` follow an augmentation, and ``flipped`` () bool says that the sample was
       mirrored after ``image_to_crop``;
-    - ``image_scale``, ``image_offset``, ``posmap_scale``, ``posmap_offset`` () float32: pixel value 0 to 255 =
-      image * image_scale + image_offset, px = posmap * posmap_scale + posmap_offset. So every normalization, and
-      the compact form, can be undone; `to_float` does it.
+    - ``image_scale``, ``image_offset``, ``posmap_scale``, ``posmap_offset`` () float32, or (3,) where each channel has
+      its own: pixel value 0 to 255 = image * image_scale + image_offset, px = posmap * posmap_scale + posmap_offset. So
+      every normalization, and the compact form, can be undone: `uvgen.denormalize` does it, for predictions too, and
+      `to_float` leads from each to each.
 
     Safe under fork, spawn and forkserver: each process opens the files for itself. A `DataLoader` without a
     `collate_fn` of its own gets batches that were written straight into memory which workers share with the training
@@ -67,13 +69,17 @@ class ShardDataset(Dataset[dict[str, Any]]):
         once, instead of from the stored crops, which end at their edges. Costs an image to decode each time.
     seed : int
         Of the augmentation.
-    normalize : {"size", "standardize", None}
-        ``"size"``: image / 255, map / R. ``"standardize"``: the image minus its mean, divided by its standard
-        deviation, both over all channels together, because one channel at a time would undo channel gains; map / R.
-        None: 0 to 255 and px.
+    normalize : {"size", "prnet", "reshow", "unit", None} or uvgen.Normalization
+        Of the map: divided by R, by 1.1 R, by 280/256 R; all that uint16 maps hold onto 0 to 1; px; or one of your own.
+        See `uvgen.Normalization.of_maps`. Values outside its usual range are not clipped, also where an augmentation
+        moved them there.
+    image_normalize : {"auto", "unit", "imagenet", "standardize", None}
+        Of the image: "unit" (None, where `normalize` is None); / 255; ImageNet's mean and deviation; each channel of
+        each image by its own mean and deviation, which undoes channel gains of an augmentation; 0 to 255. See
+        `uvgen.Normalization.of_image`.
     compact : bool
         Hand over uint8 images and uint16 maps, three and two times smaller, in `channels_last` layout; `to_float`
-        makes floats of them on the device. `normalize` is then left to it.
+        makes floats of them on the device. Normalizing is then left to it.
     channels_last : bool
         Tensors keep the shapes above and lie in memory as ``torch.channels_last``, as they are stored: not a byte
         is moved for it.
@@ -93,8 +99,8 @@ class ShardDataset(Dataset[dict[str, Any]]):
     ModelError
         Where the model is not the set's, or does not say which vertices mirror each other and the augmentation flips.
     InputError
-        Where `normalize`, a name or the split is unknown, the set has no images, `source` cannot be used, or maps are
-        to be flipped without a model.
+        Where a normalization, a name or the split is unknown, the set has no images, `source` cannot be used, or maps
+        are to be flipped without a model.
 
     Attributes
     ----------
@@ -112,7 +118,8 @@ class ShardDataset(Dataset[dict[str, Any]]):
         augmentation: AugmentationLike | None = None,
         source: str | os.PathLike[str] | None = None,
         seed: int = 0,
-        normalize: str | None = "size",
+        normalize: "str | Normalization | None" = "size",
+        image_normalize: str | None = AUTO,
         compact: bool = False,
         channels_last: bool = False,
         weight_mask: bool = True,
@@ -120,10 +127,12 @@ class ShardDataset(Dataset[dict[str, Any]]):
         split: str | None = None,
         untrusted: bool = False,
     ) -> None:
-        check_normalize(normalize)
+        image_choice(image_normalize, normalize)
+        Normalization.of_maps(normalize, 1)  # before anything is opened
         model = None if model is None else as_model(model, untrusted=untrusted)
         self.reader = open_shards(path, model, names=names, split=split, untrusted=untrusted)
-        self._values = Values(normalize, self.reader.config.build.size, compact=compact, channels_last=channels_last)
+        size = self.reader.config.build.size
+        self._values = Values(normalize, image_normalize, size, compact=compact, channels_last=channels_last)
         fields = self.reader.fields
         if fields and "image" not in fields:
             raise InputError(f"{path}: the data set has no images, only {', '.join(fields)}")
@@ -239,7 +248,8 @@ class ShardDataset(Dataset[dict[str, Any]]):
             rows["flipped"] = np.zeros(n, np.bool_)
         targets = {name: tensor.numpy() for name, tensor in large.items() if name in self._large}
         for name in targets:
-            rows[f"{name}_scale"], rows[f"{name}_offset"] = np.empty((2, n), np.float32)
+            shape = (2, n, *self._values.numbers_shape(name))
+            rows[f"{name}_scale"], rows[f"{name}_offset"] = np.empty(shape, np.float32)
         made = None if self._maker is None else self._made_maps(self._maker, rows, n)
         for k, index in enumerate(indices):
             places = {name: values[k] for name, values in targets.items()}
