@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from uvgen.checks import check_tensor
 from uvgen.errors import InputError
 from uvgen.fixed_point import FixedPoint
+from uvgen.maps.target_layouts import TARGETS, TargetLayout
 from uvgen.normalization import AUTO, Normalization, image_choice, standard_deviation
 from uvgen.torch import kernels
 
@@ -41,7 +42,8 @@ def to_float(
     Returns
     -------
     dict
-        A copy of the batch with new ``image``, ``posmap`` and their scales and offsets.
+        A copy of the batch with new ``image``, ``posmap`` and their scales and offsets; codes of images of each pixel
+        become their values.
 
     Raises
     ------
@@ -80,6 +82,14 @@ def to_float(
         shape = (*values.shape[:-3], 3) if n_channels == 3 else values.shape[:-3]
         for part, numbers in (("scale", new_scale), ("offset", new_offset)):
             result[f"{name}_{part}"] = numbers.expand(*values.shape[:-3], n_channels, 1, 1).reshape(shape).clone()
+    for name in TARGETS:
+        if f"{name}_scale" in batch:  # codes of a compact batch
+            check_tensor(batch[name], name)
+            values = batch[name].to(torch.float32)
+            numbers = (batch[f"{name}_{part}"] for part in ("scale", "offset"))
+            scale, offset = (n.to(values.device).reshape(*n.shape, *(1,) * (values.ndim - n.ndim)) for n in numbers)
+            result[name] = values * scale + offset
+            del result[f"{name}_scale"], result[f"{name}_offset"]
     return result
 
 
@@ -159,6 +169,28 @@ class Values:
         if self._compact:
             return (scale, offset) if values is out else _encode(values, scale, offset, out)
         return self._write(values, scale, offset, self._maps, out)
+
+    def target_shape(self, layout: TargetLayout) -> tuple[int, ...]:
+        """Of a tensor of one sample's target: channels first."""
+        return layout.shape if len(layout.shape) == 2 else (layout.shape[2], *layout.shape[:2])
+
+    def target_dtype(self, layout: TargetLayout) -> torch.dtype:
+        """Of the tensors of a target."""
+        coded = {"uint8": torch.uint8, "uint16": torch.uint16, "bool": torch.bool}[layout.dtype]
+        return coded if self._compact or layout.codes is None else torch.float32
+
+    def target_numbers(self, layout: TargetLayout) -> FixedPoint | None:
+        """Scale and offset that lead from a target's tensor to its values; None where it has the values."""
+        return layout.codes if self._compact else None
+
+    def write_target(self, codes: NDArray[Any], layout: TargetLayout, out: NDArray[Any]) -> None:
+        """Write a target as it is stored into memory of `target_shape`."""
+        source, planes = (codes[..., None], out[None]) if codes.ndim == 2 else (codes, out)
+        for c, plane in enumerate(planes):
+            np.copyto(plane, source[..., c])
+            if layout.codes is not None and not self._compact:
+                plane *= np.float32(layout.codes.scale)
+                plane += np.float32(layout.codes.offset)
 
     def _write(
         self, values: NDArray[Any], scale: float, offset: float, wanted: Normalization, out: NDArray[np.float32]
