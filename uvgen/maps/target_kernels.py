@@ -79,7 +79,7 @@ def depth_codes(triangle, depth, factor, codes_out):
 
 @kernel
 def nearest_labels(triangle, weights, triangles, labels, background, labels_out):
-    """The label (n,) uint8 of the corner that is nearest in weight, into (p,) uint8; others as for `attribute_codes`."""
+    """The label (n,) uint8 of the corner that is nearest in weight, into (p,) uint8; see `attribute_codes`."""
     for p in range(size_t(len(triangle))):
         if triangle[p] < 0:
             labels_out[p] = background
@@ -92,13 +92,14 @@ def nearest_labels(triangle, weights, triangles, labels, background, labels_out)
 
 
 @kernel
-def see_texels(vertices, corners, weights, on_mesh, turned, depth, tolerance, seen_out):
+def see_texels(vertices, corners, weights, on_mesh, turned, depth, tolerance, steepest, seen_out):
     """Which texels the camera sees: on the mesh, in the picture, turned to the viewer, and not behind a depth buffer.
 
     vertices (3 n,) float32, px of the picture; corners (3 t,) uint32 and weights (3 t,) float32 of each texel; on_mesh
     (t,) bool; turned: 1 where triangles that face the viewer run clockwise on the screen, else -1; depth (h, w)
     float32, -inf where nothing is; seen_out (t,) bool. A texel is compared with the farthest of the up to four covered
-    pixels around it, so that the slope of the surface that it lies on does not hide it.
+    pixels around it, less the depth that its own triangle gains over a pixel, `steepest` at most, so that the slope of
+    the surface that it lies on does not hide it.
     """
     height, width = depth.shape
     low, right, below = f4(-0.5), f4(width) - f4(0.5), f4(height) - f4(0.5)
@@ -111,14 +112,17 @@ def see_texels(vertices, corners, weights, on_mesh, turned, depth, tolerance, se
         i = size_t(3) * size_t(corners[first])
         j = size_t(3) * size_t(corners[first + one])
         k = size_t(3) * size_t(corners[first + two])
-        area = (vertices[j] - vertices[i]) * (vertices[k + one] - vertices[i + one])
-        area -= (vertices[j + one] - vertices[i + one]) * (vertices[k] - vertices[i])
+        x0, y0, z0 = vertices[i], vertices[i + one], vertices[i + two]
+        ux, uy, uz = vertices[j] - x0, vertices[j + one] - y0, vertices[j + two] - z0
+        vx, vy, vz = vertices[k] - x0, vertices[k + one] - y0, vertices[k + two] - z0
+        area = ux * vy - uy * vx
         if not area * turned > 0:
             continue
+        slope = min((abs(uy * vz - uz * vy) + abs(uz * vx - ux * vz)) / abs(area), steepest)
         a, b, c = weights[first], weights[first + one], weights[first + two]
-        x = a * vertices[i] + b * vertices[j] + c * vertices[k]
-        y = a * vertices[i + one] + b * vertices[j + one] + c * vertices[k + one]
-        z = a * vertices[i + two] + b * vertices[j + two] + c * vertices[k + two]
+        x = a * x0 + b * vertices[j] + c * vertices[k]
+        y = a * y0 + b * vertices[j + one] + c * vertices[k + one]
+        z = a * z0 + b * vertices[j + two] + c * vertices[k + two]
         if not ((x >= low) & (y >= low) & (x <= right) & (y <= below)):
             continue
         column, row = np.int32(np.floor(x)), np.int32(np.floor(y))
@@ -127,4 +131,4 @@ def see_texels(vertices, corners, weights, on_mesh, turned, depth, tolerance, se
             for s in range(max(column, 0), min(column + 2, width)):
                 if depth[r, s] > -np.inf:
                     farthest = min(farthest, depth[r, s])
-        seen_out[t] = farthest == np.inf or z >= farthest - tolerance
+        seen_out[t] = farthest == np.inf or z >= farthest - tolerance - slope

@@ -25,6 +25,7 @@ from uvgen.rasterize.fragments import Fragments, pncc_codes, rasterize
 from uvgen.rasterize.shading import vertex_normals
 
 _TOLERANCE = 1 / 256  # crop sides: what rounding to pixels may hide of the surface that a texel lies on
+_STEEPEST = 4.0  # px of depth a pixel that are taken into account
 _BATCH = 32  # faces whose vertices are held at once
 
 
@@ -207,8 +208,10 @@ class TargetMaker:
         if "parts" in out and mesh.labels is not None:
             kernels.nearest_labels(*shown, mesh.labels, 0, out["parts"].reshape(-1))
         if "visibility" in out:
+            corners = mesh.corners.reshape(-1).view(np.uint32), mesh.weights.reshape(-1), mesh.on_mesh
+            limits = np.float32(_TOLERANCE * self._size), np.float32(_STEEPEST)
             kernels.see_texels(
-                vertices.reshape(-1), mesh.corners.reshape(-1).view(np.uint32), mesh.weights.reshape(-1), mesh.on_mesh, np.float32(mesh.turned),
-                found.depth, np.float32(_TOLERANCE * self._size), out["visibility"].reshape(-1),
+                vertices.reshape(-1), *corners, np.float32(mesh.turned), found.depth, *limits,
+                out["visibility"].reshape(-1),
             )  # fmt: skip
         return in_range
