@@ -219,7 +219,8 @@ def command(
 
 _NOT_OF_MAPS = {
     "subsets": "--subset", "flip": "--no-flip", "list_path": "--list", "exclude_path": "--exclude", "size": "--size",
-    "uv_size": "--uv-size", "maps": "--maps", "targets": "--targets", "jitter": "--jitter", "seed": "--seed", "keep": "--keep",
+    "uv_size": "--uv-size", "maps": "--maps", "targets": "--targets", "jitter": "--jitter",
+    "seed": "--seed", "keep": "--keep",
     "max_nme": "--max-nme", "implausible": "--implausible", "exif": "--exif", "filter": "--filter",
     "augment": "--augment", "copies": "--copies", "dry_run": "--dry-run",
 }  # fmt: skip

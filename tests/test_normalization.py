@@ -121,7 +121,7 @@ def test_denormalize_takes_one_number_a_sample_or_a_channel(library: str, shape:
         (lambda: Normalization.covering([np.ones((2, 2, 3))]), "maps: of .* px, expected finite extents"),
         (lambda: SHIFTED.normalize(np.ones((3, 4, 4))), r"values: float64 \(3, 4, 4\), expected \(..., 3\)"),
         (lambda: SHIFTED.normalize([1, 2, 3]), "values: .*, expected a NumPy array or a PyTorch tensor"),
-        (lambda: denormalize(np.ones((2, 4, 4, 3)), np.ones(3), 0), r"scale: shape \(3,\), expected one number a sample"),
+        (lambda: denormalize(np.ones((2, 4, 4, 3)), np.ones(3), 0), r"scale: shape \(3,\), expected one number"),
         (lambda: denormalize(np.ones((2, 4, 4, 3)), np.ones((2, 2)), 0), r"scale: shape \(2, 2\), expected one"),
         (lambda: denormalize(np.ones((4, 4, 3)), "2", 0), "scale: .*expected real numbers"),
     ],
@@ -163,5 +163,5 @@ def test_open_shards_not_normalized_is_px_and_gray_levels(folder: Path) -> None:
     assert sample["image"].dtype == np.uint8 and "posmap_scale" not in sample
     assert uvgen.open_shards(folder / "out", normalize="size")[0]["image"].max() <= 1
     for how in ({"normalize": "minmax"}, {"image_normalize": "size"}):
-        with pytest.raises(InputError, match="normalize: '.*', expected"):
+        with pytest.raises(InputError, match=r"normalize: '.*', expected"):
             uvgen.open_shards(folder / "missing", **how)

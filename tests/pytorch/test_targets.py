@@ -44,10 +44,8 @@ def as_arrays(batch: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("compact", [False, True])
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_dataset_has_the_targets_of_the_reader(folder: Path, compact: bool, channels_last: bool) -> None:
-    dataset, reader = (
-        ShardDataset(folder / "out", compact=compact, channels_last=channels_last),
-        open_shards(folder / "out"),
-    )
+    dataset = ShardDataset(folder / "out", compact=compact, channels_last=channels_last)
+    reader = open_shards(folder / "out")
     batch, expected = dataset.batch([0, 4, 5]), reader.batch([0, 4, 5])
     if compact:
         assert batch["uv"].dtype == torch.uint16 and batch["normals"].dtype == torch.uint8
@@ -82,7 +80,5 @@ def test_augmented_targets_are_drawn_where_the_sample_moved_to(folder: Path) -> 
 
 
 def test_augmented_targets_without_the_model_are_refused(folder: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"targets: the set has uv, normals, .* are made anew .*; give the set's model"
-    ):
+    with pytest.raises(InputError, match=r"targets: the set has uv, .* are made anew .*; give the set's model"):
         ShardDataset(folder / "out", augmentation=Augmentation(rotation_deg=(5, 5)))

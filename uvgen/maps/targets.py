@@ -81,7 +81,8 @@ def _drawn(model: MorphableModel, uv_size: int, convention: str, mirrored: bool)
 
 def _frozen(drawn: _Drawn) -> _Drawn:
     """The same, each array as kernels take it."""
-    return _Drawn(*(frozen(part, part.dtype) if isinstance(part, np.ndarray) else part for part in drawn))
+    parts: list[Any] = [frozen(part, part.dtype) if isinstance(part, np.ndarray) else part for part in drawn]
+    return _Drawn(*parts)
 
 
 def _outward(model: MorphableModel) -> tuple[NDArray[np.int32], int]:
@@ -182,12 +183,27 @@ class TargetMaker:
             vertices = self._mapper.crop_vertices(*rows, flipped=flips[part])
             for k, face in enumerate(vertices):
                 places = {name: values[first + k] for name, values in out.items()}
-                in_range[first + k] = self._draw(face, bool(flips[first + k]), places)
+                in_range[first + k] = self.draw(face, places, flipped=bool(flips[first + k]))
         return out, in_range
 
-    def _draw(self, vertices: NDArray[np.float32], mirrored: bool, out: Mapping[str, NDArray[Any]]) -> bool:
-        """Fill one face's targets; False where a depth has no code."""
-        mesh = _drawn(self.model, self._uv_size, self._convention, mirrored)
+    def draw(self, vertices: NDArray[np.float32], out: Mapping[str, NDArray[Any]], *, flipped: bool = False) -> bool:
+        """Draw one face whose vertices are known.
+
+        Parameters
+        ----------
+        vertices : (n, 3) float32, C-contiguous
+            In the crop, as `PositionMapper.crop_vertices` gives them.
+        out : mapping of str to ndarray, C-contiguous
+            Buffers to fill, as `layouts` says.
+        flipped : bool
+            Whether the picture is mirrored.
+
+        Returns
+        -------
+        bool
+            False where a depth has no code.
+        """
+        mesh = _drawn(self.model, self._uv_size, self._convention, flipped)
         size = (self._size, self._size)
         found = rasterize(vertices, mesh.triangles, size, cull="back", out=self._fragments)
         self._fragments = found

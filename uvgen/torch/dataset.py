@@ -43,9 +43,9 @@ class ShardDataset(Dataset[dict[str, Any]]):
 
     - ``image`` (3, R, R) float32, or uint8 where `compact`, RGB;
     - ``posmap`` (3, U, U) float32, or uint16 where `compact`: x, y, z; where maps are stored, or made with `model`;
-    - ``uv`` (2, R, R), ``normals`` (3, R, R), ``depth`` (R, R), ``pncc`` (3, R, R) float32 in their own units, or their
-      codes where `compact`; ``parts`` (R, R) uint8, ``covered`` (R, R) and ``visibility`` (U, U) bool: where the set has
-      them (``uvgen build --targets``);
+    - ``uv`` (2, R, R), ``normals`` (3, R, R), ``depth`` (R, R), ``pncc`` (3, R, R) float32 in their own units, or
+      their codes where `compact`; ``parts`` (R, R) uint8, ``covered`` (R, R) and ``visibility`` (U, U) bool: where the
+      set has them (``uvgen build --targets``);
     - ``weight_mask`` (U, U) float32;
     - ``landmarks`` (68, 3) float32, px of the crop, whatever `normalize` is;
     - ``shape``, ``expression``, ``pose``, ``crop_pose``, ``image_to_crop``, ``image_height``, ``name``: as stored;
