@@ -23,6 +23,8 @@ from numba import njit
 from uvgen import load_model
 from uvgen import rasterize as r
 from uvgen.checks import frozen, triangle_indices
+from uvgen.maps.target_layouts import TARGETS
+from uvgen.maps.targets import TargetMaker
 from uvgen.rasterize import coverage_kernels as kernels
 from uvgen.rasterize.fragments import xy_words
 
@@ -210,6 +212,21 @@ def first_call():
     print(f"not counting {numba_ms:.0f} ms in which numba prepares itself at the first call of any function")
 
 
+def targets(model, repeats):
+    """Each per-pixel target of a face at 256 x 256 from its vertices, and the rasterization that all of them need."""
+    size, yaw = 256, 40
+    vertices, triangles = face_mesh(model, size, yaw)
+    out = r.rasterize(vertices, triangles, (size, size), cull="back")
+    floor = best_ms(lambda: r.rasterize(vertices, triangles, (size, size), cull="back", out=out), repeats)
+    print(f"targets of {len(triangles)} triangles at {size} x {size}; the rasterization in each: {floor:.2f} ms")
+    names = [name for name in TARGETS if name != "parts" or model.regions is not None]
+    for chosen in (*((name,) for name in names), tuple(names)):
+        maker = TargetMaker(model, chosen, crop_size=size, uv_size=size)
+        places = {name: np.empty(layout.shape, layout.dtype) for name, layout in maker.layouts.items()}
+        ms = best_ms(lambda m=maker, p=places: m.draw(vertices, p), repeats)
+        print(f"  {'all together' if len(chosen) > 1 else chosen[0]:14} {ms:6.2f} ms, {ms / floor:.2f} of it")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=60)
@@ -223,6 +240,8 @@ def main():
     for size in (450, 1024):
         explain(model, size, 40, options.repeats)
     rest(model, options.repeats)
+    if model is not None:
+        targets(model, options.repeats)
     first_call()
 
 

@@ -181,7 +181,7 @@ def read_all(shards: Path, folder: Path, order: list[int], repeats: int) -> None
         "ShardDataset, float tensors": each(lean(shards)),
         f"ShardDataset, float tensors, batches of {BATCH}": batches(lean(shards)),
         f"the same, with a weight mask a sample, batches of {BATCH}": batches(ShardDataset(shards)),
-        f"ShardDataset, standardized, batches of {BATCH}": batches(lean(shards, normalize="standardize")),
+        f"ShardDataset, standardized, batches of {BATCH}": batches(lean(shards, image_normalize="standardize")),
         f"ShardDataset, channels_last, batches of {BATCH}": batches(lean(shards, channels_last=True)),
         f"ShardDataset, compact, batches of {BATCH}": batches(lean(shards, compact=True)),
         ".npy + .jpg files to float tensors, simplejpeg": each(UsualFiles(folder, n, decode_simplejpeg)),

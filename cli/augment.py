@@ -32,7 +32,8 @@ _WHAT, _OUTPUT = "What is done", "What comes out"
 @option("--config", "config_path", type=EXISTING_FILE, group=_WHAT,
         help='JSON file of ranges that replace the preset\'s: {"rotation_deg": [-90, 90], "flip": 0.5}.')  # fmt: skip
 @option("--model", "model_path", type=MODEL, group=_WHAT,
-        help="The shards' model; needed for flips, which exchange texels.")  # fmt: skip
+        help="The shards' model; needed for flips, which exchange texels, and for shards with --targets beside "
+             "posmap.")  # fmt: skip
 @option("--seed", type=int, default=0, show_default=True, group=_WHAT, help="Of the draws.")
 @option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder for the new shards and dataset.json.")
 @option("--copies", type=click.IntRange(1, 10_000), default=1, show_default=True, metavar="K", group=_OUTPUT,

@@ -60,6 +60,9 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
         group=_OUTPUT, help="Fixed point (1/64 px at 256, half the bytes) or exact.")  # fmt: skip
 @option("--maps", type=click.Choice(["stored", "none"]), default="stored", show_default=True, group=_OUTPUT,
         help="none: crops and parameters alone; readers make the maps (open_shards(path, model=...)).")  # fmt: skip
+@option("--targets", type=NameList(), metavar="LIST", default=("posmap",), show_default="posmap", group=_OUTPUT,
+        help="What to store for networks to learn, separated by commas: posmap, and images of each pixel: uv, normals, "
+             "depth, parts, pncc, visibility. Without posmap as with --maps none.")  # fmt: skip
 @option("--image-codec", type=click.Choice(["raw", "jpeg"]), default="raw", show_default=True, group=_OUTPUT,
         help="How crops are stored.")  # fmt: skip
 @option("--jpeg-quality", type=click.IntRange(1, 100), default=95, show_default=True, group=_OUTPUT,
@@ -157,6 +160,7 @@ def command(
         **{
             **config_options,
             "augmentation": augmentation,
+            **_targets(config_options["targets"], config_options["maps"]),
             "max_nme": None if config_options["max_nme"] is None else config_options["max_nme"] / 100,
             "uv_size": config_options["uv_size"] or config_options["size"],
             "compression": None if config_options["compression"] == "none" else config_options["compression"],
@@ -215,10 +219,29 @@ def command(
 
 _NOT_OF_MAPS = {
     "subsets": "--subset", "flip": "--no-flip", "list_path": "--list", "exclude_path": "--exclude", "size": "--size",
-    "uv_size": "--uv-size", "maps": "--maps", "jitter": "--jitter", "seed": "--seed", "keep": "--keep",
+    "uv_size": "--uv-size", "maps": "--maps", "targets": "--targets", "jitter": "--jitter",
+    "seed": "--seed", "keep": "--keep",
     "max_nme": "--max-nme", "implausible": "--implausible", "exif": "--exif", "filter": "--filter",
     "augment": "--augment", "copies": "--copies", "dry_run": "--dry-run",
 }  # fmt: skip
+
+
+def _targets(names: tuple[str, ...], maps: str) -> dict[str, Any]:
+    """Which targets are stored beside the map, and whether that is, as the configuration has them."""
+    from uvgen.errors import InputError
+    from uvgen.maps.target_layouts import check_targets
+
+    beside = tuple(name for name in names if name != "posmap")
+    try:
+        targets = check_targets(beside)
+    except InputError as error:
+        message = str(error).removeprefix("targets: ").replace("expected 'uv'", "expected 'posmap', 'uv'")
+        raise click.BadParameter(message, param_hint="--targets") from error
+    if "posmap" in names:
+        return {"targets": targets}
+    if _is_given("maps") and maps == "stored":
+        raise click.UsageError("--targets without posmap does not go with --maps stored")
+    return {"targets": targets, "maps": "none"}
 
 
 def _is_given(name: str) -> bool:

@@ -21,6 +21,8 @@ from uvgen.cli.progress import are, count, reported, show_quality, show_warnings
               help="Every K-th texel is a dot of the dense alignment.  [default: about 42 a side]")  # fmt: skip
 @click.option("--model", "model_path", type=MODEL,
               help="Take landmarks' places in maps from this model, and maps where the set stores none.")  # fmt: skip
+@click.option("--targets", is_flag=True,
+              help="Show the images of each pixel, of shards built with --targets, in a second line.")  # fmt: skip
 @untrusted_option
 @click.option("-q", "--quiet", is_flag=True, help="Print problems only.")
 def command(
@@ -31,6 +33,7 @@ def command(
     seed: int,
     every: int | None,
     model_path: Path | str | None,
+    targets: bool,
     untrusted: bool,
     quiet: bool,
 ) -> None:
@@ -58,7 +61,15 @@ def command(
         click.echo(f"note: {shards} is unfinished, {count(missing, 'sample')} {are(missing)} missing", err=True)
     with reported(quiet=quiet):
         result = render_preview(
-            shards, out, n_samples, names=names, every=every, model=model_path, seed=seed, untrusted=untrusted
+            shards,
+            out,
+            n_samples,
+            names=names,
+            every=every,
+            model=model_path,
+            seed=seed,
+            targets=targets,
+            untrusted=untrusted,
         )
     for problem in result.problems:
         click.echo(problem, err=True)

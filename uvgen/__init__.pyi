@@ -31,6 +31,7 @@ from .meshes.tutte import parameterize
 from .models.convert import ConvertResult, convert_model
 from .models.load import load_model
 from .models.morphable import MorphableModel, save_model
+from .normalization import Normalization, denormalize
 from .preview.page import PreviewResult, contact_sheet, render_preview
 from .report.write import ReportResult, write_report
 from .samples.find import Sample, find_samples
@@ -57,6 +58,7 @@ __all__ = [
     "LandmarkFit",
     "LandmarkWeights",
     "MorphableModel",
+    "Normalization",
     "PositionMapper",
     "PreparedFaces",
     "PreviewResult",
@@ -79,6 +81,7 @@ __all__ = [
     "contact_sheet",
     "convert_model",
     "crop_similarity",
+    "denormalize",
     "describe_shards",
     "diagnose",
     "export_shards",

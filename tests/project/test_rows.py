@@ -19,6 +19,7 @@ models | samples
 shards | rasterize
 images | meshes
 jobs
+normalization
 storage | parallel | geometry | cameras | fixed_point | metrics
 losses | randomness | interrupts | progress | compiled | _version
 checks

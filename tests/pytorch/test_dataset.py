@@ -20,6 +20,7 @@ from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.splits import split_shards
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.models.morphable import MorphableModel
+from uvgen.normalization import Normalization, denormalize
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
@@ -112,22 +113,42 @@ def test_dataset_normalize_size_scales_to_the_crop(built: Path) -> None:
     torch.testing.assert_close(found["posmap"], pixels["posmap"] / R)
 
 
-def test_dataset_normalize_standardize_keeps_the_channels_ratios(built: Path) -> None:
-    found, pixels = ShardDataset(built, normalize="standardize")[3], ShardDataset(built, normalize=None)[3]
-    assert float(found["image"].mean()) == pytest.approx(0, abs=1e-5)
-    assert float(found["image"].std(correction=0)) == pytest.approx(1, abs=1e-5)
-    spread = pixels["image"].std(dim=(1, 2)), found["image"].std(dim=(1, 2))
-    torch.testing.assert_close(spread[0] / spread[0][0], spread[1] / spread[1][0])
+def test_dataset_standardize_is_reshows_of_each_channel(built: Path) -> None:
+    found = ShardDataset(built, image_normalize="standardize")[3]["image"].numpy()
+    unit = ShardDataset(built)[3]["image"].numpy().astype(np.float64)
+    for channel, wanted in zip(found, unit, strict=True):
+        expected = (channel_of := wanted - wanted.mean()) / np.sqrt((channel_of**2).mean() + 0.001)
+        np.testing.assert_allclose(channel, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("normalize", ["size", "standardize", None])
+def test_dataset_imagenet_is_torchvisions(built: Path) -> None:
+    found, unit = ShardDataset(built, image_normalize="imagenet")[3]["image"], ShardDataset(built)[3]["image"]
+    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    torch.testing.assert_close(found, (unit - mean[:, None, None]) / deviation[:, None, None], atol=1e-5, rtol=0)
+
+
+NORMALIZATIONS: list[dict[str, Any]] = [
+    {"normalize": "size"},
+    {"normalize": None},
+    {"normalize": "size", "image_normalize": "standardize"},
+    {"normalize": "prnet", "image_normalize": "imagenet"},
+    {"normalize": "reshow", "image_normalize": None},
+    {"normalize": "unit"},
+    {"normalize": Normalization((90.0, 80.0, 70.0), (-3.0, 2.0, 1.0))},
+]
+
+
+@pytest.mark.parametrize("how", NORMALIZATIONS)
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_dataset_normalization_is_undone_by_its_scales(built: Path, normalize: str, channels_last: bool) -> None:
-    batch = ShardDataset(built, normalize=normalize, channels_last=channels_last).batch([0, 5])
-    pixels = ShardDataset(built, normalize=None).batch([0, 5])
+def test_dataset_normalization_is_undone_by_its_scales(built: Path, how: dict[str, Any], channels_last: bool) -> None:
+    dataset = ShardDataset(built, **how, channels_last=channels_last)
+    batch, pixels = dataset.batch([0, 5]), ShardDataset(built, normalize=None).batch([0, 5])
     for name, tolerance in (("image", 1e-4), ("posmap", 1e-4)):  # px and grey levels: float32 of up to 255
-        scale, offset = (batch[f"{name}_{part}"][:, None, None, None] for part in ("scale", "offset"))
-        torch.testing.assert_close(batch[name] * scale + offset, pixels[name], atol=tolerance, rtol=0)
+        numbers = batch[f"{name}_scale"], batch[f"{name}_offset"]
+        torch.testing.assert_close(denormalize(batch[name], *numbers), pixels[name], atol=tolerance, rtol=0)
+        one = dataset[5]
+        found = denormalize(one[name], one[f"{name}_scale"], one[f"{name}_offset"])
+        torch.testing.assert_close(found, pixels[name][1], atol=tolerance, rtol=0)
         torch.testing.assert_close(to_float(batch, None)[name], pixels[name], atol=tolerance, rtol=0)
 
 
@@ -136,33 +157,34 @@ def test_dataset_of_one_colour_and_a_flat_map_has_finite_numbers(plain: Path) ->
         def apply(self, draw: Any, image: Any, position_map: Any, landmarks: Any) -> Any:
             return np.full_like(image, 7), np.full_like(position_map, 11), landmarks
 
-    flat = ShardDataset(plain, augmentation=Flat(), normalize="standardize").batch([0])
+    flat = ShardDataset(plain, augmentation=Flat(), image_normalize="standardize").batch([0])
     compact = ShardDataset(plain, augmentation=Flat(), compact=True).batch([0])
-    for batch in (flat, to_float(compact, "standardize")):
-        assert bool((batch["image"] == 0).all())
+    for batch in (flat, to_float(compact, image_normalize="standardize")):
+        assert float(batch["image"].abs().max()) < 1e-6
         pixels = to_float(batch, None)
         torch.testing.assert_close(pixels["image"], torch.full((1, 3, R, R), 7.0))
         torch.testing.assert_close(pixels["posmap"], torch.full((1, 3, U, U), 11.0), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("normalize", ["size", "standardize", None])
+@pytest.mark.parametrize("how", NORMALIZATIONS)
 @pytest.mark.parametrize("augmentation", [None, Shifts()])
 def test_dataset_compact_batch_to_float_is_the_float_batch(
-    built: Path, normalize: str, augmentation: Shifts | None
+    built: Path, how: dict[str, Any], augmentation: Shifts | None
 ) -> None:
     compact = ShardDataset(built, compact=True, augmentation=augmentation).batch([1, 6, 8])
     assert (compact["image"].dtype, compact["posmap"].dtype) == (torch.uint8, torch.uint16)
     assert compact["image"].is_contiguous(memory_format=torch.channels_last)
-    expected = ShardDataset(built, normalize=normalize, augmentation=augmentation).batch([1, 6, 8])
+    expected = ShardDataset(built, **how, augmentation=augmentation).batch([1, 6, 8])
     for channels_last in (False, True):
-        found = to_float(compact, normalize, channels_last=channels_last)
+        found = to_float(compact, **how, channels_last=channels_last)
         memory = torch.channels_last if channels_last else torch.contiguous_format
         assert found["image"].is_contiguous(memory_format=memory)
         torch.testing.assert_close(found["image"], expected["image"], atol=1e-5 * 255, rtol=0)
         # codes of a map's own range: half a step of at most 4 R / 65535
-        step = 2 * R / 65535 / (1 if normalize is None else R)
+        step = 2 * R / 65535 / min(Normalization.of_maps(how["normalize"], R).scale)
         torch.testing.assert_close(found["posmap"], expected["posmap"], atol=step, rtol=0)
         torch.testing.assert_close(found["image_scale"], expected["image_scale"], atol=1e-3, rtol=0)
+        torch.testing.assert_close(found["posmap_scale"], expected["posmap_scale"])
     assert to_float(ShardDataset(built, compact=True)[2])["image"].shape == (3, R, R)
 
 
@@ -175,8 +197,12 @@ def test_dataset_channels_last_has_the_same_values_in_the_stored_layout(built: P
 
 
 def test_dataset_bad_arguments_are_one_clear_line(plain: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="normalize: 'minmax', expected 'size', 'standardize' or None"):
+    with pytest.raises(InputError, match="normalize: 'minmax', expected 'size', 'prnet', 'reshow', 'unit' or None"):
         ShardDataset(plain, normalize="minmax")
+    with pytest.raises(InputError, match="'standardize', expected one of maps; give image_normalize='standardize'"):
+        ShardDataset(plain, normalize="standardize")
+    with pytest.raises(InputError, match="image_normalize: 'size', expected 'auto', 'unit', 'imagenet'"):
+        ShardDataset(plain, image_normalize="size")
     with pytest.raises(InputError, match="normalize: 'minmax'"):
         to_float({}, "minmax")
     with pytest.raises(InputError, match="batch: has no image, expected one"):

@@ -52,7 +52,7 @@ def assert_close(left: dict[str, Any], right: dict[str, Any], atol: float) -> No
 
 
 @pytest.mark.parametrize("augmentation", [None, FLIP, Shifts()])
-@pytest.mark.parametrize("options", [{}, {"channels_last": True}, {"normalize": "standardize"}])
+@pytest.mark.parametrize("options", [{}, {"channels_last": True}, {"image_normalize": "standardize"}])
 def test_dataset_makes_maps_that_are_not_stored(sets, model_path, augmentation, options) -> None:
     options = {"model": model_path, "augmentation": augmentation, **options}
     stored, lean = (ShardDataset(path, **options).batch(range(9)) for path in sets)

@@ -23,12 +23,13 @@ def batch(kind: Any = torch.float32) -> dict[str, Any]:
     return fields
 
 
-@pytest.mark.parametrize("normalize", ["size", "standardize", None])
+@pytest.mark.parametrize("normalize", ["size", "unit", None])
 @pytest.mark.parametrize("kind", REALS)
 def test_to_float_of_any_real_type_is_that_of_float32(kind: str, normalize: Any) -> None:
     narrow = batch(getattr(torch, kind))
     wide = {key: value.float() for key, value in narrow.items()}
-    found, expected = to_float(narrow, normalize), to_float(wide, normalize)
+    images = None if normalize is None else "standardize"
+    found, expected = (to_float(fields, normalize, image_normalize=images) for fields in (narrow, wide))
     for name in ("image", "posmap"):
         assert found[name].dtype == torch.float32
         assert torch.equal(found[name], expected[name])

@@ -17,6 +17,7 @@ from uvgen.datasets.augmented_worker import AugmentJob, CopyTask
 from uvgen.datasets.config import MAX_COPIES, CopyConfig, DatasetConfig
 from uvgen.datasets.open import check_model
 from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards
+from uvgen.datasets.targets import target_maker
 from uvgen.errors import DatasetError, InputError
 from uvgen.jobs.run import RETRIES, check_run
 from uvgen.maps.mirror import TexelMirror
@@ -58,7 +59,8 @@ def augment_shards(
     seed : int
         Of the draws.
     model : MorphableModel or path-like, optional
-        The source's; needed to flip.
+        The source's; needed to flip, and where samples have images of each pixel (`BuildConfig.targets`): these are
+        made anew of the parameters.
     workers : int
         Processes; 1 works in this one, unless there is a `timeout`.
     retries, timeout
@@ -85,7 +87,7 @@ def augment_shards(
     ModelError
         Where the model is not the source's.
     InputError
-        Where an argument is out of range, or flipping is asked for without a model.
+        Where an argument is out of range, or the model is needed and missing.
     SampleError
         For a bad copy with ``on_error="fail"``.
 
@@ -108,10 +110,12 @@ def augment_shards(
         augmentation = Augmentation.preset(augmentation)
     model = None if model is None else as_model(model, untrusted=untrusted)
     mirror = _mirror(source, built, augmentation, model)
+    target_maker(model, built.build)  # refuses a set whose targets cannot be made anew
     copied = CopyConfig(augmentation, seed, copies, hash_of_source(index))
     config = dataclasses.replace(built, copied=copied)
     plan = {**index.plan, "samples": index.n_samples * copies}
-    job = AugmentJob(source, out, config, copied, None if mirror is None else model, on_error, untrusted)
+    needed = model if mirror is not None or built.build.targets else None
+    job = AugmentJob(source, out, config, copied, needed, on_error, untrusted)
     units = plan_copies(index.shards, copies)
     return make_shards(
         job,

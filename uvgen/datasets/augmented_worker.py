@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,15 @@ from uvgen.datasets.fields import MAP_PARAMETERS, augmented_fields, known_layout
 from uvgen.datasets.plausible import MOST
 from uvgen.datasets.record import ShardResult
 from uvgen.datasets.source import check_source, check_source_hash
+from uvgen.datasets.targets import target_maker
 from uvgen.errors import SampleError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import transform_points
 from uvgen.images.codecs import encode_jpeg
 from uvgen.maps.labels import crop_pose, mirror_landmarks
 from uvgen.maps.position_mapper import PositionMapper
+from uvgen.maps.target_layouts import range_error
+from uvgen.maps.targets import TargetMaker
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import counted
 from uvgen.shards.index import ShardEntry, SkippedSample
@@ -67,7 +70,7 @@ class AugmentJob:
     copied : CopyConfig
         The part of it that says what is done.
     model : MorphableModel or None
-        Where samples are flipped: their maps are made of their parameters.
+        Where samples are flipped, or have images of each pixel: these are made of their parameters.
     on_error : {"skip", "fail"}
         What to do with a copy whose map leaves the range of its type.
     untrusted : bool
@@ -86,9 +89,10 @@ class AugmentJob:
         """The function that makes one shard."""
         mapper = None
         built = self.config.build
-        if self.model is not None and built.maps == "stored":
+        if self.model is not None and built.maps == "stored" and self.copied.augmentation.flip:
             mapper = PositionMapper(self.model, built.uv_size, built.convention, crop_size=built.size)
-        return partial(_make_shard, self, mapper, Hdf5Process() if self.untrusted else None)
+        makers = _Makers(mapper, target_maker(self.model, built))
+        return partial(_make_shard, self, makers, Hdf5Process() if self.untrusted else None)
 
     def parts(self, task: CopyTask) -> list[CopyTask]:
         """Each of a shard's samples alone, to be tried."""
@@ -99,9 +103,14 @@ class AugmentJob:
         return dataclasses.replace(task, bad=tuple(sorted({**dict(task.bad), **causes}.items())))
 
 
-def _make_shard(
-    job: AugmentJob, mapper: PositionMapper | None, process: Hdf5Process | None, task: CopyTask
-) -> ShardResult:
+class _Makers(NamedTuple):
+    """What makes labels anew: maps of flipped samples, and images of each pixel."""
+
+    maps: PositionMapper | None
+    targets: TargetMaker | None
+
+
+def _make_shard(job: AugmentJob, makers: _Makers, process: Hdf5Process | None, task: CopyTask) -> ShardResult:
     skipped = list[SkippedSample]()
 
     def skip(name: str, error: SampleError) -> None:
@@ -116,7 +125,7 @@ def _make_shard(
     with OpenShard(path, task.source.samples, known_layouts(job.config.build), process, required=required) as source:
         check_source(path, task.source, source, built.to_plain())
         if task.trial is not None:
-            _rows(source, [task.trial], job, mapper, task, lambda name, error: None)
+            _rows(source, [task.trial], job, makers, task, lambda name, error: None)
             return ShardResult(ShardEntry(task.file, 0, 0, None), ())
         parts = [range(k, min(k + _BATCH, source.n_samples)) for k in range(0, source.n_samples, _BATCH)]
         attributes = {key: value for key, value in source.file_attributes.items() if key not in _NOT_COPIED}
@@ -125,7 +134,7 @@ def _make_shard(
             job.out / task.file,
             augmented_fields(source, job.copied.augmentation),
             job.config.build.compression,
-            counted((len(part), _rows(source, part, job, mapper, task, skip)) for part in parts),
+            counted((len(part), _rows(source, part, job, makers, task, skip)) for part in parts),
             {**attributes, "uvgen": __version__, "config": json.dumps(stated, sort_keys=True)},
             expected=task.expected,
         )
@@ -145,12 +154,13 @@ def _rows(
     source: OpenShard,
     rows: Sequence[int],
     job: AugmentJob,
-    mapper: PositionMapper | None,
+    makers: _Makers,
     task: CopyTask,
     skip: Callable[[str, SampleError], None],
 ) -> dict[str, Any]:
     """The augmented samples of some rows of the source."""
-    small = [name for name in source.fields if name not in ("image", "posmap")]
+    drawn = () if makers.targets is None else tuple(makers.targets.layouts)
+    small = [name for name in source.fields if name not in ("image", "posmap", *drawn)]
     shapes = {name: source.layouts[name] for name in ("image", "posmap") if name in source.layouts}
     large = {name: np.empty((len(rows), *shape), dtype) for name, (shape, dtype) in shapes.items()}
     samples: list[dict[str, Any]] = []
@@ -163,13 +173,17 @@ def _rows(
     stored = [{name: source.read(name, row) for name in small} for row in numbers]
     augmentation, seed = job.copied.augmentation, job.copied.augmentation_seed
     draws = [augmentation.draw(seed, sample["name"], copy, shapes["image"][0][0]) for sample in stored]
-    flipped = {} if mapper is None else _flipped_maps(mapper, stored, draws, large["posmap"])
+    flipped = {} if makers.maps is None else _flipped_maps(makers.maps, stored, draws, large["posmap"])
+    targets = None if makers.targets is None else _moved_targets(makers.targets, stored, draws)
+    shown: list[int] = []
     for i, (row, sample, draw) in enumerate(zip(numbers, stored, draws, strict=True)):
         name, k = sample["name"], len(samples)
         number = draw.other_sample(row, source.n_samples)
         other = None if number is None else source.read("image", number)
         position_map = source.read("posmap", row) if "posmap" in large and not draw.flip else None
         try:
+            if targets is not None and not targets[1][i]:
+                raise range_error("an augmented sample", draw.size)
             if i in flipped:
                 large["posmap"][k] = _in_range(flipped[i], draw.size)
             moved = apply(
@@ -193,6 +207,7 @@ def _rows(
             "image_to_crop": draw.similarity @ sample["image_to_crop"],
             "name": f"{name}-{copy}",
         }
+        shown.append(i)
         samples.append({**sample, **changed, "augmentation": draw.to_json(), "flipped": draw.flip})
     if not samples:
         return {}
@@ -206,9 +221,25 @@ def _rows(
             made[key] = np.array(values)
     for key, array in large.items():
         made[key] = array[: len(samples)]
+    if targets is not None:
+        made.update({name: values[shown] for name, values in targets[0].items()})
     if source.has_jpegs:
         made["image"] = [encode_jpeg(image, job.config.build.jpeg_quality) for image in made["image"]]
     return made
+
+
+def _moved_targets(
+    maker: TargetMaker, samples: Sequence[dict[str, Any]], draws: Sequence[AugmentationDraw]
+) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_]] | None:
+    """Images of each pixel of the samples as their draws move them, and which of them the codes can hold."""
+    if not samples:
+        return None
+    rows = {key: np.stack([sample[key] for sample in samples]) for key in MAP_PARAMETERS}
+    rows["image_to_crop"] = np.stack(
+        [draw.similarity @ sample["image_to_crop"] for draw, sample in zip(draws, samples, strict=True)]
+    )
+    shape, expression, pose, similarity, height = (rows[key] for key in MAP_PARAMETERS)
+    return maker(shape, expression, pose, similarity, height, flipped=np.array([draw.flip for draw in draws], bool))
 
 
 def _flipped_maps(

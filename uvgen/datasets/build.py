@@ -26,6 +26,7 @@ from uvgen.maps.landmarks import landmark_texels, landmark_weights
 from uvgen.maps.mask_files import check_weights, read_weights
 from uvgen.maps.masks import weight_mask
 from uvgen.maps.mirror import TexelMirror
+from uvgen.maps.targets import check_model_has
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
@@ -129,6 +130,7 @@ def build_shards(
         samples = select_samples(samples, names)
     samples = exclude_samples(samples, exclude)
     samples = samples[:limit]
+    check_model_has(model, config.targets)
     if out.exists() and root.exists() and out.samefile(root):
         raise InputError(f"{out}: holds the samples, expected another folder for the shards")
     if not overwrite:

@@ -17,6 +17,7 @@ from uvgen.geometry import CONVENTIONS
 from uvgen.images.codecs import JPEG_QUALITY
 from uvgen.images.crop import JITTER
 from uvgen.images.filters import FILTERS
+from uvgen.maps.target_layouts import check_targets, target_layouts
 from uvgen.samples.map_files import LAYOUTS
 from uvgen.samples.read import EXIF, EXTRAS
 from uvgen.shards.index import DATASET_INDEX, Index
@@ -73,6 +74,8 @@ class BuildConfig:
         expression parameters then.
     maps_scale : float
         What such maps' values were divided by.
+    targets : tuple of str
+        Images of each pixel to store beside the map, see `uvgen.maps.targets.TARGETS`.
     """
 
     size: int = 256
@@ -95,6 +98,7 @@ class BuildConfig:
     filter: str = "area"
     maps_from: str | None = None
     maps_scale: float = 1.0
+    targets: tuple[str, ...] = ()
 
     @property
     def has_parameters(self) -> bool:
@@ -105,6 +109,9 @@ class BuildConfig:
         """As it is stored: plain values, an augmentation as its ranges; both keys are omitted where there is none."""
         content = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         content["keep"] = list(self.keep)
+        content["targets"] = list(check_targets(self.targets))
+        if not self.targets:
+            del content["targets"]
         if self.augmentation is None:  # so that plain sets are told from augmented ones
             del content["augmentation"], content["copies"]
         else:
@@ -118,8 +125,9 @@ class BuildConfig:
         """The configuration that `to_plain` gave; what is not there has its default, what is unknown is ignored."""
         known = {field.name for field in dataclasses.fields(cls)}
         values = {name: value for name, value in content.items() if name in known}
-        if "keep" in values:
-            values["keep"] = tuple(values["keep"])
+        for name in ("keep", "targets"):
+            if name in values:
+                values[name] = tuple(values[name])
         values.setdefault("filter", "bilinear")  # sets made before there was a choice
         if values.get("augmentation") is not None:
             values["augmentation"] = Augmentation.from_plain(values["augmentation"])
@@ -146,16 +154,18 @@ class BuildConfig:
                 raise InputError(f"{name}: {getattr(self, name)!r}, expected one of {', '.join(map(str, allowed))}")
         for name in self.keep:
             choice(name, "keep", tuple(EXTRAS))
+        check_targets(self.targets)
         if self.max_nme is not None and not (is_number(self.max_nme) and 0 < self.max_nme < math.inf):
             raise InputError(f"max_nme: {self.max_nme}, expected a share above 0 (0.05 is 5 %), or None")
         if self.augmentation is None and self.copies != 1:
             raise InputError(f"copies: {self.copies}, expected 1 without an augmentation: they would all be the same")
         if self.maps_from is not None:
             choice(self.maps_from, "maps_from", tuple(LAYOUTS))
-            if self.augmentation is not None or self.maps != "stored" or self.keep or self.max_nme is not None:
+            needing = self.augmentation is not None or self.maps != "stored" or self.keep or self.targets
+            if needing or self.max_nme is not None:
                 raise InputError(
-                    "maps_from: given with augmentation, maps, keep or max_nme, which need the samples' parameters; "
-                    "expected none of them"
+                    "maps_from: given with augmentation, maps, keep, max_nme or targets, which need the samples' "
+                    "parameters; expected none of them"
                 )
         number_in(self.maps_scale, "maps_scale", 1, 1e4)
         if not (is_number(self.jitter) and 0 <= self.jitter < 1):
@@ -246,7 +256,9 @@ def is_number(value: object) -> bool:
 
 
 def sample_bytes(config: BuildConfig) -> int:
-    """Bytes of one sample's crop and map, uncompressed; of a JPEG about a tenth of the raw crop."""
+    """Bytes of one sample's crop, map and targets, uncompressed; of a JPEG about a tenth of the raw crop."""
     image = 3 * config.size**2 // (10 if config.image_codec == "jpeg" else 1)
     texel = np.dtype(config.posmap_dtype).itemsize if config.maps == "stored" else 0
-    return image + 3 * config.uv_size**2 * texel
+    layouts = target_layouts(config.targets, config.size, config.uv_size).values()
+    drawn = sum(math.prod(layout.shape) * np.dtype(layout.dtype).itemsize for layout in layouts)
+    return image + 3 * config.uv_size**2 * texel + drawn

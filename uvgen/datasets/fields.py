@@ -11,6 +11,7 @@ from uvgen.augment.values import Augmentation
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.source import stored_fields
 from uvgen.fixed_point import FixedPoint
+from uvgen.maps.target_layouts import TARGETS, target_layouts
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.read import EXTRAS
 from uvgen.shards.format import Field, Layout
@@ -50,6 +51,7 @@ def build_fields(config: BuildConfig, model: MorphableModel, survey: "Survey", *
     return {
         "image": images,
         **({"posmap": maps} if config.maps == "stored" else {}),
+        **target_fields(config),
         **_parameters(config, model),
         "image_to_crop": Field("float64", (3, 3), attributes={"content": "image to crop similarity, before mirroring"}),
         "crop_pose": Field("float32", (7,), attributes={"content": "pose of the face as the crop shows it"}),
@@ -62,6 +64,14 @@ def build_fields(config: BuildConfig, model: MorphableModel, survey: "Survey", *
         "name": Field("str", ()),
         "source": Field("str", ()),
         **(AUGMENTED if config.augmentation is not None else {}),
+    }
+
+
+def target_fields(config: BuildConfig) -> dict[str, Field]:
+    """The images of each pixel that samples have beside the map, with their mask."""
+    return {
+        name: Field(layout.dtype, layout.shape, chunked=True, attributes=layout.attributes)
+        for name, layout in target_layouts(config.targets, config.size, config.uv_size).items()
     }
 
 
@@ -96,7 +106,11 @@ def known_layouts(config: BuildConfig) -> dict[str, Layout]:
     return {
         "image": Layout("uint8", (r, r, 3)),
         "image_end": Layout("int64", ()),
-        "posmap": Layout(config.posmap_dtype, (u, u, 3)),
+        "posmap": Layout(config.posmap_dtype, (u, u, 3), coded=True),
+        **{
+            name: Layout(layout.dtype, layout.shape, coded=layout.codes is not None)
+            for name, layout in target_layouts(TARGETS, r, u).items()
+        },
         "shape": Layout("float32", (None,)),
         "expression": Layout("float32", (None,)),
         "pose": Layout("float32", (7,)),
@@ -117,7 +131,7 @@ def known_layouts(config: BuildConfig) -> dict[str, Layout]:
 
 def required_fields(config: DatasetConfig) -> tuple[str, ...]:
     """Fields that all samples of such a set have; the images' also where they are stored as JPEG."""
-    stored = ("posmap",) if config.build.maps == "stored" else ()
+    stored = (*(("posmap",) if config.build.maps == "stored" else ()), *target_fields(config.build))
     kept = tuple(f"{name}_parameters" for name in config.build.keep)
     drawn = tuple(AUGMENTED) if config.augmentation is not None else ()
     made_of = tuple(
@@ -137,6 +151,15 @@ def odd_codes(config: DatasetConfig, attributes: Mapping[str, Any]) -> str:
     most = codes.scale / 2 * (1 if moved is None else 1 + math.sqrt(2) * max(1.0, moved.scale[1]))
     rounding = attributes.get("rounding", 0)
     return "" if 0 <= rounding <= most * (1 + 1e-9) else f"codes rounded by {rounding:g} px, expected {most:g} at most"
+
+
+def odd_targets(config: BuildConfig, attributes: Mapping[str, Mapping[str, Any]]) -> str:
+    """What is wrong with how images of each pixel say what their numbers stand for; otherwise nothing."""
+    for name, layout in target_layouts(config.targets, config.size, config.uv_size).items():
+        if FixedPoint.of_attributes(attributes[name]) != layout.codes:
+            meant = "the numbers themselves" if layout.codes is None else f"{layout.codes.scale:g}"
+            return f"{name} holds codes with another scale or offset than {meant}"
+    return ""
 
 
 def augmented_fields(source: OpenShard, augmentation: Augmentation) -> dict[str, Field]:

@@ -12,9 +12,10 @@ from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts, required_fields
 from uvgen.datasets.splits import split_names
 from uvgen.errors import InputError, ModelError
+from uvgen.normalization import AUTO, Normalization, image_choice
 from uvgen.samples.find import find_names
 from uvgen.shards.index import Index, data_folder
-from uvgen.shards.reader import Maker, ShardReader
+from uvgen.shards.reader import Finish, Maker, ShardReader
 
 if TYPE_CHECKING:  # trainers that read stored maps need neither numba nor scipy
     from uvgen.maps.position_mapper import PositionMapper
@@ -29,6 +30,8 @@ def open_shards(
     split: str | None = None,
     check: bool = False,
     untrusted: bool = False,
+    normalize: "str | Normalization | None" = None,
+    image_normalize: str | None = AUTO,
 ) -> ShardReader:
     """Open a data set for reading.
 
@@ -51,6 +54,13 @@ def open_shards(
         Read the shards, and `model` where it is a file, in a child process, one for each process that reads: a file
         that breaks or hangs HDF5 then ends as a `DatasetError` or `ModelError`. Reading a sample takes about a
         millisecond longer.
+    normalize : {None, "size", "prnet", "reshow", "unit"} or uvgen.Normalization
+        Of the maps of samples and batches, stored ones and those that `model` makes, see
+        `uvgen.Normalization.of_maps`; None: px. Samples then have ``posmap_scale`` and ``posmap_offset``, for
+        `uvgen.denormalize`.
+    image_normalize : {"auto", "unit", "imagenet", "standardize", None}
+        Of the images, see `uvgen.Normalization.of_image`; "auto" is "unit", or None where `normalize` is None. None:
+        uint8 as they are. Otherwise float32, with ``image_scale`` and ``image_offset``.
 
     Returns
     -------
@@ -64,7 +74,7 @@ def open_shards(
     ModelError
         Where the model is another than that of the set.
     InputError
-        Where a name or the split is not in the set, or both are given.
+        Where a name or the split is not in the set, or both are given; or where a normalization is unknown.
 
     Examples
     --------
@@ -72,6 +82,8 @@ def open_shards(
     >>> reader[0]["posmap"].shape, len(reader[0:16]["name"])
     ((256, 256, 3), 16)
     """
+    images = image_choice(image_normalize, normalize)
+    Normalization.of_maps(normalize, 1)  # before anything is opened
     folder = data_folder(path)
     index = Index.read(folder)
     config = DatasetConfig.of_index(index, folder)
@@ -82,7 +94,8 @@ def open_shards(
         model = as_model(model, untrusted=untrusted)
         check_model(model, folder, config)
         made["posmap"] = MapMaker(model, config.build)
-    reader = reader_of(folder, index, config, made, check=check, untrusted=untrusted)
+    finish = None if normalize is None and images is None else _Normalized(normalize, images, config.build.size)
+    reader = reader_of(folder, index, config, made, check=check, untrusted=untrusted, finish=finish)
     if names is None and split is None:
         return reader
     if names is not None and split is not None:
@@ -98,12 +111,41 @@ def reader_of(
     *,
     check: bool = False,
     untrusted: bool = False,
+    finish: Finish | None = None,
 ) -> ShardReader:
     """The reader of a data set whose index was read, which refuses shards without the fields of its configuration."""
     layouts, required = known_layouts(config.build), required_fields(config)
     return ShardReader(
-        folder, index, config, made, expected=layouts, required=required, check=check, untrusted=untrusted
-    )
+        folder, index, config, made, expected=layouts, required=required, check=check, untrusted=untrusted,
+        finish=finish,
+    )  # fmt: skip
+
+
+class _Normalized:
+    """Normalizes the maps and images that a reader hands out."""
+
+    def __init__(self, normalize: "str | Normalization | None", images: str | None, size: int) -> None:
+        self._maps = None if normalize is None else Normalization.of_maps(normalize, size)
+        self._images = images
+
+    def __call__(self, fields: dict[str, Any], *, batched: bool) -> dict[str, Any]:
+        """The fields, with normalized maps and images and the numbers that lead back."""
+        for name, wanted in (("posmap", self._maps), ("image", self._images)):
+            if wanted is None or name not in fields:
+                continue
+            values = fields[name] if batched else fields[name][None]
+            used = [
+                wanted if isinstance(wanted, Normalization) else Normalization.of_image(wanted, one) for one in values
+            ]
+            fields[name] = np.stack([each.normalize(one) for each, one in zip(used, values, strict=True)])
+            scales = np.array([np.broadcast_to(each.scale, each.shape or 1) for each in used], np.float32)
+            offsets = np.array([np.broadcast_to(each.offset, each.shape or 1) for each in used], np.float32)
+            shape = (len(values), *used[0].shape)
+            fields[f"{name}_scale"], fields[f"{name}_offset"] = scales.reshape(shape), offsets.reshape(shape)
+            if not batched:
+                for key in (name, f"{name}_scale", f"{name}_offset"):
+                    fields[key] = fields[key][0]
+        return fields
 
 
 def check_model(model: "MorphableModel", folder: Path, config: DatasetConfig) -> None:

@@ -348,14 +348,14 @@ def _plan_copies(
     built = DatasetConfig.of_index(made_from, source)
     check_source_shards(source, made_from, built)
     _check_count(folder, index, sum(entry.samples > 0 for entry in made_from.shards) * copied.copies)
-    flips = copied.augmentation.flip
-    opened = _model(folder, config, model) if flips or model is not None else None
+    needed = bool(copied.augmentation.flip or config.build.targets)
+    opened = _model(folder, config, model) if needed or model is not None else None
     tasks = [
         replace(task, expected=bad[task.file].sha256)
         for task in plan_copies(made_from.shards, copied.copies)
         if task.file in bad
     ]
-    job = AugmentJob(source, folder, config, copied, opened if flips else None, "skip", untrusted)
+    job = AugmentJob(source, folder, config, copied, opened if needed else None, "skip", untrusted)
     return _Plan(job, tasks, _without_copies, lambda: read_constants(source, built.build.uv_size))
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from uvgen.augment.values import AugmentationDraw
 from uvgen.datasets.annotations import in_image
 from uvgen.datasets.config import DatasetConfig
-from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts, odd_codes, required_fields
+from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts, odd_codes, odd_targets, required_fields, target_fields
 from uvgen.datasets.plausible import MOST
 from uvgen.datasets.source import other_origin
 from uvgen.errors import DatasetError, InputError
@@ -18,6 +18,8 @@ from uvgen.geometry import pose_to_image
 from uvgen.maps.labels import crop_pose, label_nme
 from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 from uvgen.maps.position_mapper import PositionMapper
+from uvgen.maps.target_layouts import PARTS
+from uvgen.maps.targets import TargetMaker
 from uvgen.shards.constants import read_constants
 from uvgen.shards.index import Index, ShardEntry
 from uvgen.shards.shard import OpenShard
@@ -29,11 +31,18 @@ _BATCH = 64
 _N_TEXELS = 512  # compared of each map
 _FLOAT_TOLERANCE = 1e-3  # px: 0 on the processor that made them; another's matrix product has other last bits
 _NME_TOLERANCE = 1e-3  # relative: landmarks are stored as float32
+_TARGET_STEP = 1  # codes: another processor's last bits round to the code beside
+_OTHER_PIXELS = 0.005  # share of a target's values: on edges of triangles, last bits decide which one a pixel shows
 _POSE_TOLERANCE = 1e-5  # of scale and shift: poses are stored as float32
 
 
 def shard_problems(
-    folder: Path, index: Index, entry: ShardEntry, mapper: PositionMapper | None, process: Hdf5Process | None
+    folder: Path,
+    index: Index,
+    entry: ShardEntry,
+    mapper: PositionMapper | None,
+    process: Hdf5Process | None,
+    targets: TargetMaker | None = None,
 ) -> list[str]:
     """What is wrong with one shard of a data set.
 
@@ -45,6 +54,8 @@ def shard_problems(
         Of the set's model, to compare labels with parameters.
     process : Hdf5Process or None
         Reads the shard, where it is not trusted.
+    targets : TargetMaker or None
+        Of the set's model, where it has images of each pixel.
 
     Returns
     -------
@@ -68,11 +79,13 @@ def shard_problems(
                 shard.check_layouts(known_layouts(config.build))
                 problems = _check_fields(shard, entry, config)
             if not problems:
-                problems = _check_values(shard)
+                problems = _check_values(shard, config)
             if not problems and not config.build.has_parameters:
                 problems = _check_read_landmarks(shard, folder, config)
             elif not problems and mapper is not None:
                 problems = _check_labels(shard, mapper)
+            if not problems and targets is not None:
+                problems = _check_targets(shard, targets)
             return problems or _check_nme(shard)
     except DatasetError as error:
         return [str(error).removeprefix(f"{path}: ").removesuffix(f"; run `uvgen verify {folder}`")]
@@ -85,12 +98,15 @@ def _check_fields(shard: OpenShard, entry: ShardEntry, config: DatasetConfig) ->
         return [f"its images are {'JPEG' if shard.has_jpegs else 'raw'}, expected {config.build.image_codec}"]
     if "posmap" in shard.fields and (wrong := odd_codes(config, shard.attributes["posmap"])):
         return [f"posmap holds {wrong}"]
+    if wrong := odd_targets(config.build, shard.attributes):
+        return [wrong]
     shard.check_names(entry.names)
     return []
 
 
-def _check_values(shard: OpenShard) -> list[str]:
+def _check_values(shard: OpenShard, config: DatasetConfig) -> list[str]:
     problems = []
+    images = ("image", "posmap", *target_fields(config.build))
     names = ("shape", "expression", "pose", "image_to_crop", "crop_pose", "landmarks")
     for name in (name for name in names if name in shard.fields):
         values = shard.column(name)
@@ -102,10 +118,12 @@ def _check_values(shard: OpenShard) -> list[str]:
     if not ((heights > 0) & (heights < MOST)).all():
         problems.append(f"image_height holds {heights.min()} to {heights.max()} px")
     for k, sample in enumerate(shard.texts("name")):
-        for name in ("image", "posmap"):  # read, whatever is in them: a chunk may be damaged, a JPEG be none
+        for name in images:  # read, whatever is in them: a chunk may be damaged, a JPEG be none
             values = shard.read(name, k) if name in shard.fields else np.zeros(0)
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 problems.append(f"{name} of {sample} holds NaN or infinity")
+            elif name == "parts" and values.max() >= len(PARTS):
+                problems.append(f"parts of {sample} holds {values.max()}, expected labels of 0 to {len(PARTS) - 1}")
     return problems + _check_draws(shard)
 
 
@@ -162,6 +180,24 @@ def _check_read_landmarks(shard: OpenShard, folder: Path, config: DatasetConfig)
         found = read_landmarks(decode(shard.read("posmap", k), attributes), weights)
         if not (apart := np.abs(found - stored).max()) <= tolerance:
             problems.append(f"{name}: landmarks are off by {apart:.3f} px from its map")
+    return problems
+
+
+def _check_targets(shard: OpenShard, maker: TargetMaker) -> list[str]:
+    """Whether images of each pixel are those of the parameters."""
+    problems, names, flipped = [], shard.texts("name"), _flipped(shard)
+    columns = {name: shard.column(name) for name in MAP_PARAMETERS}
+    for first in range(0, len(names), _BATCH):
+        part = slice(first, first + _BATCH)
+        with np.errstate(all="ignore"):  # of parameters that no face has
+            wanted, _ = maker(*(columns[key][part] for key in MAP_PARAMETERS), flipped=flipped[part])
+        for k, name in enumerate(names[part]):
+            for target, values in wanted.items():
+                found = shard.read(target, first + k)
+                step = 0 if maker.layouts[target].codes is None else _TARGET_STEP
+                apart = np.abs(found.astype(np.int32) - values[k]) > step
+                if (share := float(apart.mean())) > _OTHER_PIXELS:
+                    problems.append(f"{name}: {target} is not that of its parameters in {share:.1%} of its values")
     return problems
 
 

@@ -13,6 +13,7 @@ from uvgen.datasets.open import check_model, open_shards
 from uvgen.datasets.quality import LabelQuality, label_quality
 from uvgen.datasets.shard_checks import shard_problems
 from uvgen.datasets.splits import check_splits
+from uvgen.datasets.targets import target_maker
 from uvgen.errors import DatasetError
 from uvgen.jobs.run import RETRIES, check_run, results
 from uvgen.maps.position_mapper import PositionMapper
@@ -92,7 +93,7 @@ def verify_shards(
         Folder that ``uvgen build`` made.
     model : MorphableModel or path-like, optional
         With it, every stored map is compared at sampled texels with the map made from the stored parameters,
-        and the stored landmarks with those of the model.
+        the stored landmarks with those of the model, and images of each pixel with those drawn anew.
     workers : int
         Processes at most; small sets are checked by fewer.
     retries, timeout
@@ -205,14 +206,15 @@ class VerifyJob:
 
     def open(self) -> Callable[[CheckTask], Checked]:
         """The function that checks one shard."""
-        mapper, process = None, Hdf5Process() if self.untrusted else None
+        mapper, targets, process = None, None, Hdf5Process() if self.untrusted else None
         if self.model is not None:
             build = DatasetConfig.of_index(self.index, self.folder).build
             mapper = PositionMapper(self.model, build.uv_size, build.convention, crop_size=build.size)
+            targets = target_maker(self.model, build)
 
         def check(task: CheckTask) -> Checked:
             problems = (f"cannot be checked: {task.died}",) if task.died else tuple(
-                shard_problems(self.folder, self.index, task.entry, mapper, process)
+                shard_problems(self.folder, self.index, task.entry, mapper, process, targets)
             )  # fmt: skip
             advance(task.entry.samples)
             return Checked(task.entry, problems)

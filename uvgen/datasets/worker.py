@@ -18,6 +18,7 @@ from uvgen.datasets.plan import ShardTask
 from uvgen.datasets.plausible import check_counts, check_deviations, check_face_size, check_labels, check_pose
 from uvgen.datasets.record import ShardResult
 from uvgen.datasets.survey import Survey
+from uvgen.datasets.targets import target_maker
 from uvgen.errors import InputError, SampleError, UvgenError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import similarity_scale
@@ -27,6 +28,7 @@ from uvgen.images.warp import warp_image
 from uvgen.maps.labels import crop_pose, label_nme, mirror_landmarks
 from uvgen.maps.mirror import TexelMirror
 from uvgen.maps.position_mapper import BATCH, PositionMapper
+from uvgen.maps.target_layouts import range_error
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import counted
 from uvgen.randomness import keyed_generator
@@ -98,6 +100,7 @@ class _Builder:
         n_maps = BATCH if job.config.maps == "stored" else 0
         self.maps = np.empty((n_maps, job.config.uv_size, job.config.uv_size, 3), job.config.posmap_dtype)
         self.crops = np.empty((BATCH, job.config.size, job.config.size, 3), np.uint8)
+        self.targets = target_maker(self.model, job.config)
         self.augmentation = job.config.augmentation
         self.fields = build_fields(job.config, self.model, job.survey, flips=job.mirror is not None)
 
@@ -182,6 +185,10 @@ class _Builder:
             in_range = np.ones(n, bool)
         else:
             rows["posmap"], rows["landmarks"], in_range = self._maps(rows, flipped)
+        has_codes = np.ones(n, bool)
+        if self.targets is not None:
+            drawn, has_codes = self.targets(*(rows[key] for key in MAP_PARAMETERS), flipped=flipped)
+            rows.update(drawn)
         rows["crop_pose"] = crop_pose(
             rows["pose"], rows["image_to_crop"], rows["image_height"], config.size, config.convention, flipped
         )
@@ -191,9 +198,10 @@ class _Builder:
         close = self._near_annotations(kept, rows["label_nme"], skip)
         for k in np.flatnonzero(~in_range & close).tolist():
             skip(kept[k].sample, _range_error(kept[k].sample, config))
-        which = [
-            k for k in np.flatnonzero(in_range & close).tolist() if self._are_labels(kept[k].sample, rows, k, skip)
-        ]
+        for k in np.flatnonzero(in_range & close & ~has_codes).tolist():
+            skip(kept[k].sample, range_error(f"{kept[k].sample.stated_in}: its face", config.size))
+        good = in_range & close & has_codes
+        which = [k for k in np.flatnonzero(good).tolist() if self._are_labels(kept[k].sample, rows, k, skip)]
         if len(which) == n:
             return rows
         return {key: [v[i] for i in which] if isinstance(v, list) else v[which] for key, v in rows.items()}

@@ -146,3 +146,25 @@ def blend_texels(texels, sources, weights, values):
             for j in range(4):
                 total += weights[k, j] * np.float32(texels[sources[k, j], c])
             values[k, c] = total
+
+
+@kernel
+def place_vertices(offsets, mean, affine, scratch, vertices_out):
+    """The vertices of a batch of faces, moved by each one's affine map.
+
+    offsets, mean, affine and scratch as for `interpolate_texels`; vertices_out (at most b, n, 3) float32.
+    """
+    for first in range(0, mean.shape[0], scratch.shape[0]):
+        n = min(scratch.shape[0], mean.shape[0] - first)
+        for k in range(n):
+            i = first + k
+            x0, y0, z0 = mean[i, 0], mean[i, 1], mean[i, 2]
+            for b in range(offsets.shape[2]):
+                x, y, z = offsets[i, 0, b] + x0, offsets[i, 1, b] + y0, offsets[i, 2, b] + z0
+                scratch[k, 0, b] = affine[0, b] * x + affine[1, b] * y + affine[2, b] * z + affine[3, b]
+                scratch[k, 1, b] = affine[4, b] * x + affine[5, b] * y + affine[6, b] * z + affine[7, b]
+                scratch[k, 2, b] = affine[8, b] * x + affine[9, b] * y + affine[10, b] * z + affine[11, b]
+        for b in range(vertices_out.shape[0]):
+            for k in range(n):
+                for c in range(3):
+                    vertices_out[b, first + k, c] = scratch[k, c, b]

@@ -286,6 +286,38 @@ class PositionMapper:
         landmarks[:, :, 2] -= (depths + to_crop[:, 2, 3])[:, None]
         return self._mirror_landmarks(landmarks.astype(np.float32), self._flips(flipped, len(landmarks)))
 
+    def crop_vertices(
+        self,
+        shape: ArrayLike,
+        expression: ArrayLike,
+        pose: ArrayLike,
+        similarity: ArrayLike,
+        image_height: ArrayLike,
+        *,
+        flipped: ArrayLike | None = None,
+    ) -> NDArray[np.float32]:
+        """Where each of the model's n vertices is in the crop: (B, n, 3) float32, px, in the frame of the maps.
+
+        Arguments and errors are those of a call. Where a sample is flipped, x is mirrored; the vertices stay in their
+        order, so that vertex i is where its own mirror image is.
+        """
+        coefficients, to_image = self._checked(shape, expression, pose, image_height)
+        n = len(coefficients)
+        to_crop, flips = self._to_crop(to_image, similarity), self._flips(flipped, n)
+        to_crop[flips, 0] *= -1
+        to_crop[flips, 0, 3] += (self.crop_size or 0) - 1
+        out = np.empty((n, self.model.n_vertices, 3), np.float32)
+        for first in range(0, n, BATCH):
+            part = slice(first, first + BATCH)
+            padded, affine = _lanes(coefficients[part], to_crop[part])
+            depths = np.empty(padded.shape[1], np.float32)
+            offsets = (self.model.basis.reshape(3 * self.model.n_vertices, -1) @ padded).reshape(-1, 3, len(depths))
+            kernels.smallest_depths(offsets, self.model.mean, affine, depths)
+            affine[11] -= depths
+            scratch = np.empty((_BLOCK, 3, len(depths) + _PAD), np.float32)
+            kernels.place_vertices(offsets, self.model.mean, affine, scratch, out[part])
+        return out
+
     def _to_crop(self, to_image: NDArray[np.float64], similarity: ArrayLike) -> NDArray[np.float64]:
         n, matrices = len(to_image), np.asarray(similarity, np.float64)
         check_array(matrices, "similarity", (n, 3, 3), (3, 3))
@@ -374,11 +406,8 @@ class PositionMapper:
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Fill the maps of at most `BATCH` faces; return smallest depths before the shift, and who is in range."""
         n = len(coefficients)
-        lanes = -(-n // _LANES) * _LANES
-        padded = np.zeros((coefficients.shape[1], lanes), np.float32)
-        padded[:, :n] = coefficients.T
-        affine = np.zeros((12, lanes), np.float32)
-        affine[:, :n] = to_crop.reshape(n, 12).T
+        padded, affine = _lanes(coefficients, to_crop)
+        lanes = padded.shape[1]
         depths, outside = np.empty(lanes, np.float32), np.zeros(n, np.int32)
         scratch = np.empty((_BLOCK, 3, lanes + _PAD), np.float32)
         with self._borrowed_product() as buffer:
@@ -409,6 +438,18 @@ class PositionMapper:
             buffer = np.empty(len(self._plain.matrix) * BATCH, np.float32)
         yield buffer
         self._products.append(buffer)
+
+
+def _lanes(
+    coefficients: NDArray[np.float64], to_crop: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Coefficients (k, lanes) and maps (12, lanes) of faces, which come last, padded with zeros."""
+    n = len(coefficients)
+    lanes = -(-n // _LANES) * _LANES
+    padded, affine = np.zeros((coefficients.shape[1], lanes), np.float32), np.zeros((12, lanes), np.float32)
+    padded[:, :n] = coefficients.T
+    affine[:, :n] = to_crop.reshape(n, 12).T
+    return padded, affine
 
 
 def _check_pose(pose: NDArray[np.float64]) -> None:

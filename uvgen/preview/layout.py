@@ -25,12 +25,14 @@ _FINE = 4  # drawn this many times larger, then averaged
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """One sample: its name, a remark, what is wrong with it (in red), and its panels."""
+    """One sample: its name, a remark, what is wrong with it (in red), its panels, and a second line with titles."""
 
     name: str
     remark: str
     problems: tuple[str, ...]
     pictures: tuple[Image.Image, ...]
+    more: tuple[Image.Image, ...] = ()
+    more_titles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +80,7 @@ def compose(header: Header, titles: Sequence[str], rows: Sequence[Row]) -> Image
         y += _TITLES if number % _TITLES_EVERY == 0 else 0
         tops.append(y)
         y += _LINE * len(caption) + 4 + PANEL + _GAP
+        y += _TITLES + PANEL + _GAP if rows[number].more else 0
     sheet = Image.new("RGB", (2 * _MARGIN + inner, y + _MARGIN - _GAP), PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.text((_MARGIN, _MARGIN - 8), _cut(header.title, _TITLE_TEXT, space), _INK, _font(_TITLE_TEXT))
@@ -94,6 +97,11 @@ def compose(header: Header, titles: Sequence[str], rows: Sequence[Row]) -> Image
         _draw_lines(draw, caption, _MARGIN, top)
         for column, picture in enumerate(row.pictures):
             sheet.paste(picture, (_MARGIN + column * (PANEL + _GAP), top + _LINE * len(caption) + 4))
+        below = top + _LINE * len(caption) + 4 + PANEL + _GAP
+        for column, (picture, title) in enumerate(zip(row.more, row.more_titles, strict=True)):
+            x = _MARGIN + column * (PANEL + _GAP)
+            draw.text((x, below), title, _GREY, _font(_SMALL_TEXT))
+            sheet.paste(picture, (x, below + _TITLES))
     return sheet
 
 

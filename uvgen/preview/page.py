@@ -7,7 +7,7 @@ what is wrong with it as far as a program can tell. What it cannot tell, an onlo
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ from uvgen.preview.panels import (
 )
 from uvgen.preview.problems import _model_problems, label_problems
 from uvgen.preview.selection import _named, spread
+from uvgen.preview.target_panels import target_panels
 from uvgen.progress import advance, begin
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import brief
@@ -118,6 +119,7 @@ def render_preview(
     every: int | None = None,
     model: MorphableModel | str | os.PathLike[str] | None = None,
     seed: int = 0,
+    targets: bool = False,
     untrusted: bool = False,
 ) -> PreviewResult:
     """Draw a contact sheet of a data set into a file.
@@ -128,7 +130,7 @@ def render_preview(
         The data set's folder.
     out : path-like
         The picture, which ends in .png or .jpg; an existing file is replaced.
-    n_samples, names, every, seed
+    n_samples, names, every, seed, targets
         See `contact_sheet`.
     model : MorphableModel or path-like, optional
         Makes maps that are not stored; and where landmarks lie in maps is taken from it instead of from the set.
@@ -162,7 +164,7 @@ def render_preview(
     model = own_model(reader.config) if model is None else as_model(model, untrusted=untrusted)
     if model is not None and reader.config.build.maps == "none":
         reader = open_shards(shards, model, untrusted=untrusted)
-    sheet = contact_sheet(reader, n_samples, names=names, every=every, model=model, seed=seed)
+    sheet = contact_sheet(reader, n_samples, names=names, every=every, model=model, seed=seed, targets=targets)
     save_picture(sheet.picture, path)
     height, width = sheet.picture.shape[:2]
     seconds = time.perf_counter() - started
@@ -177,6 +179,7 @@ def contact_sheet(
     every: int | None = None,
     model: MorphableModel | None = None,
     seed: int = 0,
+    targets: bool = False,
 ) -> ContactSheet:
     """Draw samples of a data set and their labels.
 
@@ -194,6 +197,8 @@ def contact_sheet(
         Where to take the landmarks' places in maps from, instead of from the set.
     seed : int
         Which samples are taken among those of like yaw.
+    targets : bool
+        Show the images of each pixel that the set has (``uvgen build --targets``) below each sample's panels.
 
     Returns
     -------
@@ -205,7 +210,7 @@ def contact_sheet(
     InputError
         Where a number is out of range.
     DatasetError
-        Where the set is empty, holds no maps and was opened without a model, or lacks a named sample.
+        Where the set is empty, holds no maps and was opened without a model, or lacks a named sample or the targets.
     """
     number_in(n_samples, "n_samples", 1, MOST, whole=True)
     number_in(len(names), "names", 0, MOST, "samples")
@@ -218,6 +223,10 @@ def contact_sheet(
     if "posmap" not in reader[0]:
         raise DatasetError(
             f"{reader.folder}: stores no maps, expected maps or a model; open it with the model that it was built with"
+        )
+    if targets and not reader.config.build.targets:
+        raise DatasetError(
+            f"{reader.folder}: has no images of each pixel to show, expected a set of uvgen build --targets"
         )
     constants = reader.constants
     weights, coverage = constants["weight_mask"], constants["coverage"]
@@ -246,7 +255,11 @@ def contact_sheet(
             sample["label_nme"] = np.nan
             sample["annotated_landmarks"] = np.full_like(sample["annotated_landmarks"], np.nan)
         face = SampleView.of(sample, coverage, weights)
-        rows.append(_row(sample, face, texels, read, every))
+        row = _row(sample, face, texels, read, every)
+        if targets:
+            more, titles = target_panels(sample)
+            row = replace(row, more=more, more_titles=titles)
+        rows.append(row)
         textures.append(texture(face))
         advance(1)
     for k in others:

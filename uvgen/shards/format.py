@@ -68,10 +68,13 @@ class Layout(NamedTuple):
         NumPy dtype, or ``"str"``.
     shape : tuple of int or None
         One sample's shape; None for any length.
+    coded : bool
+        Whether integers may be codes, with a scale and an offset.
     """
 
     dtype: str
     shape: tuple[int | None, ...]
+    coded: bool = False
 
     def differs(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
         """What was found and what was expected, where they differ; otherwise nothing."""

@@ -43,6 +43,13 @@ class Maker(Protocol):
         """The field of a batch, stacked along the first axis, in `out` where it is given."""
 
 
+class Finish(Protocol):
+    """Changes samples when all of their fields are there, before they are handed out."""
+
+    def __call__(self, fields: dict[str, Any], *, batched: bool) -> dict[str, Any]:
+        """The fields of one sample, or of several stacked along a new first axis, as they are handed out."""
+
+
 class ShardReader:
     """Random access to the samples of a data set. Made by `open_shards`.
 
@@ -72,6 +79,7 @@ class ShardReader:
         required: Sequence[str] = (),
         check: bool = False,
         untrusted: bool = False,
+        finish: Finish | None = None,
     ) -> None:
         self.folder = Path(os.path.abspath(folder))  # workers may have another working folder
         self.config = config
@@ -80,7 +88,7 @@ class ShardReader:
         self._made = made or {}
         self._constants_sha256 = index.constants_sha256
         self._expected, self._required, self._check = dict(expected or {}), tuple(required), check
-        self._untrusted = untrusted
+        self._untrusted, self._finish = untrusted, finish
         self._rows: list[NDArray[np.intp]] | None = None  # of each shard, where only some samples are read
         self._process: Hdf5Process | None = None
         self._layout: dict[str, tuple[tuple[int, ...], str]] | None = None  # that all shards have
@@ -132,7 +140,7 @@ class ShardReader:
         for name, maker in self._made.items():
             if name not in sample:
                 sample[name] = maker({need: sample[need][None] for need in maker.needs if need in sample})[0]
-        return sample
+        return sample if self._finish is None else self._finish(sample, batched=False)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self[k] for k in range(len(self)))
@@ -149,7 +157,7 @@ class ShardReader:
         for name, maker in self._made.items():
             if name not in stacked:
                 stacked[name] = maker(stacked)
-        return stacked
+        return stacked if self._finish is None else self._finish(stacked, batched=True)
 
     def _place(self, key: int) -> int:
         n = len(self)

@@ -136,7 +136,7 @@ class OpenShard:
         for name, layout in expected.items():
             if name in self.layouts and (wrong := layout.differs(*self.layouts[name])):
                 raise self._file.refused(f"{name} holds {wrong}")
-            if name != "posmap" and "scale_factor" in self.attributes.get(name, {}):
+            if not layout.coded and "scale_factor" in self.attributes.get(name, {}):
                 raise self._file.refused(f"{name} holds codes with a scale, expected the numbers themselves")
 
     def _check_jpegs(self, data: Hdf5Dataset) -> None:

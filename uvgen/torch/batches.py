@@ -17,7 +17,7 @@ def as_tensors(large: dict[str, torch.Tensor], rows: dict[str, Any], interleaved
         name: torch.from_numpy(values) if isinstance(values, np.ndarray) else values for name, values in rows.items()
     }
     for name, tensor in large.items():
-        result[name] = tensor.movedim(-1, -3) if interleaved and name != "weight_mask" else tensor
+        result[name] = tensor.movedim(-1, -3) if interleaved and name in ("image", "posmap") else tensor
     return result
 
 

@@ -14,18 +14,22 @@ from torch.utils.data import Dataset, get_worker_info
 
 from uvgen.datasets.fields import MAP_PARAMETERS
 from uvgen.datasets.open import open_shards
+from uvgen.datasets.targets import target_maker
 from uvgen.errors import InputError
 from uvgen.fixed_point import FixedPoint, decode
 from uvgen.maps.labels import crop_pose
+from uvgen.maps.target_layouts import TARGETS, range_error, target_layouts
 from uvgen.models.load import as_model
+from uvgen.normalization import AUTO, Normalization, image_choice
 from uvgen.shards.reader import Maker
 from uvgen.torch.augmenter import AugmentationLike, Augmenter
 from uvgen.torch.batches import LazySamples, PackedBatch, as_tensors
 from uvgen.torch.memory import Buffers, Layout, Slots
-from uvgen.torch.values import Values, check_normalize
+from uvgen.torch.values import Values
 
 if TYPE_CHECKING:
     from uvgen.maps.mirror import TexelMirror
+    from uvgen.maps.targets import TargetMaker
     from uvgen.models.morphable import MorphableModel
 
 PARAMETERS = MAP_PARAMETERS
@@ -39,14 +43,18 @@ class ShardDataset(Dataset[dict[str, Any]]):
 
     - ``image`` (3, R, R) float32, or uint8 where `compact`, RGB;
     - ``posmap`` (3, U, U) float32, or uint16 where `compact`: x, y, z; where maps are stored, or made with `model`;
+    - ``uv`` (2, R, R), ``normals`` (3, R, R), ``depth`` (R, R), ``pncc`` (3, R, R) float32 in their own units, or
+      their codes where `compact`; ``parts`` (R, R) uint8, ``covered`` (R, R) and ``visibility`` (U, U) bool: where the
+      set has them (``uvgen build --targets``);
     - ``weight_mask`` (U, U) float32;
     - ``landmarks`` (68, 3) float32, px of the crop, whatever `normalize` is;
     - ``shape``, ``expression``, ``pose``, ``crop_pose``, ``image_to_crop``, ``image_height``, ``name``: as stored;
       ``crop_pose`` and ``image_to_crop`` follow an augmentation, and ``flipped`` () bool says that the sample was
       mirrored after ``image_to_crop``;
-    - ``image_scale``, ``image_offset``, ``posmap_scale``, ``posmap_offset`` () float32: pixel value 0 to 255 =
-      image * image_scale + image_offset, px = posmap * posmap_scale + posmap_offset. So every normalization, and
-      the compact form, can be undone; `to_float` does it.
+    - ``image_scale``, ``image_offset``, ``posmap_scale``, ``posmap_offset`` () float32, or (3,) where each channel has
+      its own: pixel value 0 to 255 = image * image_scale + image_offset, px = posmap * posmap_scale + posmap_offset. So
+      every normalization, and the compact form, can be undone: `uvgen.denormalize` does it, for predictions too, and
+      `to_float` leads from each to each.
 
     Safe under fork, spawn and forkserver: each process opens the files for itself. A `DataLoader` without a
     `collate_fn` of its own gets batches that were written straight into memory which workers share with the training
@@ -57,8 +65,8 @@ class ShardDataset(Dataset[dict[str, Any]]):
     path : path-like
         Folder that ``uvgen build`` or ``uvgen augment`` made.
     model : MorphableModel or path-like, optional
-        The model that the set was built with: makes maps that are not stored, a batch at a time, and mirrors maps
-        where the augmentation flips.
+        The model that the set was built with: makes maps that are not stored, a batch at a time, mirrors maps where the
+        augmentation flips, and draws images of each pixel anew where there is an augmentation.
     augmentation : object with `draw`, and `apply` where it is not uvgen's, optional
         Such as ``uvgen.augment.Augmentation.preset("prnet")``. Every epoch draws anew, see `set_epoch`. What "image"
         occluders show is another sample of the same shard.
@@ -67,13 +75,17 @@ class ShardDataset(Dataset[dict[str, Any]]):
         once, instead of from the stored crops, which end at their edges. Costs an image to decode each time.
     seed : int
         Of the augmentation.
-    normalize : {"size", "standardize", None}
-        ``"size"``: image / 255, map / R. ``"standardize"``: the image minus its mean, divided by its standard
-        deviation, both over all channels together, because one channel at a time would undo channel gains; map / R.
-        None: 0 to 255 and px.
+    normalize : {"size", "prnet", "reshow", "unit", None} or uvgen.Normalization
+        Of the map: divided by R, by 1.1 R, by 280/256 R; all that uint16 maps hold onto 0 to 1; px; or one of your own.
+        See `uvgen.Normalization.of_maps`. Values outside its usual range are not clipped, also where an augmentation
+        moved them there.
+    image_normalize : {"auto", "unit", "imagenet", "standardize", None}
+        Of the image: "unit" (None, where `normalize` is None); / 255; ImageNet's mean and deviation; each channel of
+        each image by its own mean and deviation, which undoes channel gains of an augmentation; 0 to 255. See
+        `uvgen.Normalization.of_image`.
     compact : bool
         Hand over uint8 images and uint16 maps, three and two times smaller, in `channels_last` layout; `to_float`
-        makes floats of them on the device. `normalize` is then left to it.
+        makes floats of them on the device. Normalizing is then left to it.
     channels_last : bool
         Tensors keep the shapes above and lie in memory as ``torch.channels_last``, as they are stored: not a byte
         is moved for it.
@@ -93,8 +105,8 @@ class ShardDataset(Dataset[dict[str, Any]]):
     ModelError
         Where the model is not the set's, or does not say which vertices mirror each other and the augmentation flips.
     InputError
-        Where `normalize`, a name or the split is unknown, the set has no images, `source` cannot be used, or maps are
-        to be flipped without a model.
+        Where a normalization, a name or the split is unknown, the set has no images, `source` cannot be used, or maps
+        are to be flipped, or images of each pixel augmented, without a model.
 
     Attributes
     ----------
@@ -112,7 +124,8 @@ class ShardDataset(Dataset[dict[str, Any]]):
         augmentation: AugmentationLike | None = None,
         source: str | os.PathLike[str] | None = None,
         seed: int = 0,
-        normalize: str | None = "size",
+        normalize: "str | Normalization | None" = "size",
+        image_normalize: str | None = AUTO,
         compact: bool = False,
         channels_last: bool = False,
         weight_mask: bool = True,
@@ -120,15 +133,23 @@ class ShardDataset(Dataset[dict[str, Any]]):
         split: str | None = None,
         untrusted: bool = False,
     ) -> None:
-        check_normalize(normalize)
+        image_choice(image_normalize, normalize)
+        Normalization.of_maps(normalize, 1)  # before anything is opened
         model = None if model is None else as_model(model, untrusted=untrusted)
         self.reader = open_shards(path, model, names=names, split=split, untrusted=untrusted)
-        self._values = Values(normalize, self.reader.config.build.size, compact=compact, channels_last=channels_last)
+        size = self.reader.config.build.size
+        self._size = size
+        self._values = Values(normalize, image_normalize, size, compact=compact, channels_last=channels_last)
         fields = self.reader.fields
         if fields and "image" not in fields:
             raise InputError(f"{path}: the data set has no images, only {', '.join(fields)}")
         self._large: dict[str, Any] = {name: fields[name] for name in ("image", "posmap") if name in fields}
-        self._small = [name for name in fields if name not in self._large]
+        self._targets = target_layouts(
+            [name for name in TARGETS if name in fields],
+            self.reader.config.build.size,
+            self.reader.config.build.uv_size,
+        )
+        self._small = [name for name in fields if name not in self._large and name not in self._targets]
         self._maker = self.reader.made.get("posmap") if fields else None
         if self._maker is not None:
             self._large["posmap"] = self._maker.layout
@@ -136,9 +157,11 @@ class ShardDataset(Dataset[dict[str, Any]]):
         if augmentation is None and source is not None:
             raise InputError("source: goes with an augmentation; stored crops are the same without")
         self._augmenter: Augmenter | None = None
+        self._target_maker: TargetMaker | None = None  # only where samples move: else they are read
         if augmentation is not None:
             has_maps = "posmap" in self._large
             self._augmenter = Augmenter(augmentation, self.reader, seed, source, model=model, needs_mirror=has_maps)
+            self._target_maker = target_maker(model, self.reader.config.build)
         mask = self.reader.constants.get("weight_mask")
         self.weight_mask = None if mask is None else torch.from_numpy(mask)
         self._masks = self.weight_mask if weight_mask else None
@@ -225,6 +248,8 @@ class ShardDataset(Dataset[dict[str, Any]]):
         result: dict[str, tuple[tuple[int, ...], torch.dtype]] = {}
         for name, (shape, _) in self._large.items():
             result[name] = (n, *self._values.shape(shape)), self._values.dtype(name)
+        for name, layout in self._targets.items():
+            result[name] = (n, *self._values.target_shape(layout)), self._values.target_dtype(layout)
         if self._masks is not None:  # a copy for each sample: whoever gets it may change it, or pin its memory
             result["weight_mask"] = (n, *self._masks.shape), self._masks.dtype
         return result
@@ -237,18 +262,35 @@ class ShardDataset(Dataset[dict[str, Any]]):
         rows = self.reader.gather(indices, self._small)
         if self._augmenter is not None and "flipped" not in rows:
             rows["flipped"] = np.zeros(n, np.bool_)
-        targets = {name: tensor.numpy() for name, tensor in large.items() if name in self._large}
-        for name in targets:
-            rows[f"{name}_scale"], rows[f"{name}_offset"] = np.empty((2, n), np.float32)
+        places_of = {name: tensor.numpy() for name, tensor in large.items() if name in self._large}
+        for name in places_of:
+            shape = (2, n, *self._values.numbers_shape(name))
+            rows[f"{name}_scale"], rows[f"{name}_offset"] = np.empty(shape, np.float32)
         made = None if self._maker is None else self._made_maps(self._maker, rows, n)
         for k, index in enumerate(indices):
-            places = {name: values[k] for name, values in targets.items()}
+            places = {name: values[k] for name, values in places_of.items()}
             self._read_sample(index, k, rows, None if made is None else made[k], places)
+        self._read_targets(indices, rows, large)
         if self._augmenter is not None and "crop_pose" in rows:
             pose, similarity, height = rows["pose"], rows["image_to_crop"], rows["image_height"]
             config = self.reader.config.build
             rows["crop_pose"][:] = crop_pose(pose, similarity, height, config.size, config.convention, rows["flipped"])
         return rows
+
+    def _read_targets(self, indices: Sequence[int], rows: dict[str, Any], large: dict[str, torch.Tensor]) -> None:
+        """Fill the images of each pixel, drawn anew where the samples are augmented; add how compact ones are coded."""
+        made: dict[str, NDArray[Any]] | None = None
+        if self._target_maker is not None:
+            made, in_range = self._target_maker(*(rows[key] for key in MAP_PARAMETERS), flipped=rows["flipped"])
+            if not in_range.all():
+                raise range_error(f"{rows['name'][int(np.flatnonzero(~in_range)[0])]}: augmented, its face", self._size)
+        for name, layout in self._targets.items():
+            for k, index in enumerate(indices):
+                codes = self.reader.read(index, name) if made is None else made[name][k]
+                self._values.write_target(codes, layout, large[name][k].numpy())
+            if (numbers := self._values.target_numbers(layout)) is not None:
+                for part, number in zip(("scale", "offset"), numbers, strict=True):
+                    rows[f"{name}_{part}"] = np.full(len(indices), number, np.float32)
 
     def _made_maps(self, maker: Maker, rows: dict[str, Any], n: int) -> NDArray[np.float32]:
         if get_worker_info() is not None:

@@ -7,15 +7,28 @@ from uvgen.compiled import kernel
 
 @kernel
 def planar_values(codes, scale, offset, values_out):
-    """Interleaved numbers (3 n,) to planes (3, n) float32: code * scale + offset.
+    """Interleaved numbers (3 n,) to planes (3, n) float32: code * scale + offset, of each channel its own (3,) float32.
 
     Cast first: uint16 times float32 is float64 to numba, and three times as slow.
     """
     red, green, blue = values_out[0], values_out[1], values_out[2]
+    scale0, scale1, scale2 = scale[0], scale[1], scale[2]
+    offset0, offset1, offset2 = offset[0], offset[1], offset[2]
     for i in range(len(red)):
-        red[i] = np.float32(codes[3 * i]) * scale + offset
-        green[i] = np.float32(codes[3 * i + 1]) * scale + offset
-        blue[i] = np.float32(codes[3 * i + 2]) * scale + offset
+        red[i] = np.float32(codes[3 * i]) * scale0 + offset0
+        green[i] = np.float32(codes[3 * i + 1]) * scale1 + offset1
+        blue[i] = np.float32(codes[3 * i + 2]) * scale2 + offset2
+
+
+@kernel
+def interleaved_values(codes, scale, offset, values_out):
+    """`planar_values`, but interleaved (3 n,) float32 as the codes are."""
+    scale0, scale1, scale2 = scale[0], scale[1], scale[2]
+    offset0, offset1, offset2 = offset[0], offset[1], offset[2]
+    for i in range(len(values_out) // 3):
+        values_out[3 * i] = np.float32(codes[3 * i]) * scale0 + offset0
+        values_out[3 * i + 1] = np.float32(codes[3 * i + 1]) * scale1 + offset1
+        values_out[3 * i + 2] = np.float32(codes[3 * i + 2]) * scale2 + offset2
 
 
 @kernel
@@ -27,9 +40,11 @@ def to_codes(values, factor, low, codes_out):
 
 @kernel
 def add_up(values, sums_out):
-    """Sum and sum of squares of numbers (n,) uint8, into (2,) int64."""
-    total, squares = 0, 0
-    for value in values:
-        total += np.int64(value)
-        squares += np.int64(value) * np.int64(value)
-    sums_out[0], sums_out[1] = total, squares
+    """Sum and sum of squares of each channel of interleaved numbers (3 n,) uint8, into (2, 3) int64."""
+    for c in range(3):
+        total, squares = 0, 0
+        for i in range(len(values) // 3):
+            value = np.int64(values[3 * i + c])
+            total += value
+            squares += value * value
+        sums_out[0, c], sums_out[1, c] = total, squares

@@ -1,6 +1,5 @@
 """Numbers as they are stored, as networks take them, and back."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,14 +10,20 @@ from numpy.typing import NDArray
 from uvgen.checks import check_tensor
 from uvgen.errors import InputError
 from uvgen.fixed_point import FixedPoint
+from uvgen.maps.target_layouts import TARGETS, TargetLayout
+from uvgen.normalization import AUTO, Normalization, image_choice, standard_deviation
 from uvgen.torch import kernels
 
-NORMALIZE = ("size", "standardize", None)
-_SMALLEST_DEVIATION = 1.0  # grey levels: an image of one colour standardizes to zeros
+Numbers = float | NDArray[np.float32]
+"""A scale or an offset: one number, or (3,) where each channel has its own."""
 
 
 def to_float(
-    batch: Mapping[str, Any], normalize: str | None = "size", *, channels_last: bool = False
+    batch: Mapping[str, Any],
+    normalize: "str | Normalization | None" = "size",
+    *,
+    image_normalize: str | None = AUTO,
+    channels_last: bool = False,
 ) -> dict[str, Any]:
     """Float images and maps of a batch, on the device where its tensors are, in any normalization.
 
@@ -29,7 +34,7 @@ def to_float(
     ----------
     batch : mapping
         What a `ShardDataset` gave, moved to the device.
-    normalize : {"size", "standardize", None}
+    normalize, image_normalize
         See `ShardDataset`.
     channels_last : bool
         Memory layout of the results; for compact batches this saves the transposition.
@@ -37,15 +42,17 @@ def to_float(
     Returns
     -------
     dict
-        A copy of the batch with new ``image``, ``posmap`` and their scales and offsets.
+        A copy of the batch with new ``image``, ``posmap`` and their scales and offsets; codes of images of each pixel
+        become their values.
 
     Raises
     ------
     InputError
-        Where `normalize` is unknown, there is a map without its image, or what is to be converted is missing or not a
-        tensor of real numbers.
+        Where a normalization is unknown, there is a map without its image, or what is to be converted is missing or not
+        a tensor of real numbers.
     """
-    check_normalize(normalize)
+    images = image_choice(image_normalize, normalize)
+    Normalization.of_maps(normalize, 1)  # refuses unknown ones, whatever is in the batch
     if "posmap" in batch and "image" not in batch:
         raise InputError("batch: has no image, expected one: its side is the unit of the map")
     result = dict(batch)
@@ -58,22 +65,45 @@ def to_float(
             check_tensor(batch[key], key)
         values = batch[name].to(torch.float32)
         scale, offset = (_as_column(batch[f"{name}_{part}"], values) for part in ("scale", "offset"))
-        if name == "image" and normalize == "standardize":
-            deviation, mean = torch.std_mean(values, dim=(-3, -2, -1), keepdim=True, correction=0)
-            new_scale, new_offset = (deviation * scale).clamp_min(_SMALLEST_DEVIATION), mean * scale + offset
+        if name == "image" and images == "standardize":
+            variance, mean = torch.var_mean(values * scale + offset, dim=(-2, -1), keepdim=True, correction=0)
+            new_scale, new_offset = standard_deviation(variance), mean
         else:
-            side = batch["image"].shape[-1] if name == "posmap" else 255.0
-            new_scale, new_offset = torch.full_like(scale, 1.0 if normalize is None else side), torch.zeros_like(offset)
+            wanted = (
+                Normalization.of_image(images, None)
+                if name == "image"
+                else Normalization.of_maps(normalize, batch["image"].shape[-1])
+            )
+            new_scale, new_offset = (_shared(numbers, values) for numbers in (wanted.scale, wanted.offset))
         values = torch.addcmul((offset - new_offset) / new_scale, values, scale / new_scale)
         layout = torch.channels_last if channels_last else torch.contiguous_format
         result[name] = values.contiguous(memory_format=layout) if values.ndim == 4 else values
-        shape = batch[f"{name}_scale"].shape
-        result[f"{name}_scale"], result[f"{name}_offset"] = new_scale.reshape(shape), new_offset.reshape(shape)
+        n_channels = max(new_scale.shape[-3], new_offset.shape[-3])
+        shape = (*values.shape[:-3], 3) if n_channels == 3 else values.shape[:-3]
+        for part, numbers in (("scale", new_scale), ("offset", new_offset)):
+            result[f"{name}_{part}"] = numbers.expand(*values.shape[:-3], n_channels, 1, 1).reshape(shape).clone()
+    for name in TARGETS:
+        if f"{name}_scale" in batch:  # codes of a compact batch
+            check_tensor(batch[name], name)
+            values = batch[name].to(torch.float32)
+            numbers = (batch[f"{name}_{part}"] for part in ("scale", "offset"))
+            scale, offset = (n.to(values.device).reshape(*n.shape, *(1,) * (values.ndim - n.ndim)) for n in numbers)
+            result[name] = values * scale + offset
+            del result[f"{name}_scale"], result[f"{name}_offset"]
     return result
 
 
+def _shared(numbers: tuple[float, ...], values: torch.Tensor) -> torch.Tensor:
+    """Numbers of all samples, or of each channel, as a column beside values (..., 3, h, w)."""
+    if len(numbers) == 1:
+        return values.new_full((1,) * values.ndim, numbers[0])
+    return values.new_tensor(numbers).reshape(*(1,) * (values.ndim - 3), len(numbers), 1, 1)
+
+
 def _as_column(numbers: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    return numbers.to(values.device, torch.float32).reshape(*numbers.shape, 1, 1, 1)
+    """Numbers of each sample, or of each of its channels, beside values (..., 3, h, w)."""
+    per_channel = numbers.ndim == values.ndim - 2
+    return numbers.to(values.device, torch.float32).reshape(*numbers.shape, *((1, 1) if per_channel else (1, 1, 1)))
 
 
 class Values:
@@ -81,7 +111,7 @@ class Values:
 
     Parameters
     ----------
-    normalize : {"size", "standardize", None}
+    normalize, image_normalize
         See `ShardDataset`, as for the others.
     size : int
         The crop's side, px.
@@ -93,9 +123,26 @@ class Values:
         Whether the channels lie side by side in memory, as they are stored.
     """
 
-    def __init__(self, normalize: str | None, size: int, *, compact: bool, channels_last: bool) -> None:
-        self._normalize, self._size, self._compact = normalize, size, compact
+    def __init__(
+        self,
+        normalize: "str | Normalization | None",
+        image_normalize: str | None,
+        size: int,
+        *,
+        compact: bool,
+        channels_last: bool,
+    ) -> None:
+        self._images, self._compact = image_choice(image_normalize, normalize), compact
+        self._maps = Normalization.of_maps(normalize, size)
         self.interleaved = compact or channels_last
+
+    def numbers_shape(self, name: str) -> tuple[int, ...]:
+        """Of the scale and the offset of one sample's ``image`` or ``posmap``: () or (3,)."""
+        if self._compact:
+            return ()
+        if name == "posmap":
+            return self._maps.shape
+        return (3,) if self._images in ("standardize", "imagenet") else ()
 
     def dtype(self, name: str) -> torch.dtype:
         """Of the tensors ``image`` and ``posmap``."""
@@ -105,43 +152,75 @@ class Values:
         """As the tensor lies in memory, of what is stored as (rows, columns, 3)."""
         return stored if self.interleaved else (stored[2], *stored[:2])
 
-    def write_image(self, image: NDArray[np.uint8], out: NDArray[Any]) -> tuple[float, float]:
+    def write_image(self, image: NDArray[np.uint8], out: NDArray[Any]) -> tuple[Numbers, Numbers]:
         """Write an image (R, R, 3); return the scale and offset that lead back."""
         if self._compact:
             if image is not out:
                 out[...] = image
             return 1.0, 0.0
-        mean, deviation = 0.0, 255.0 if self._normalize == "size" else 1.0
-        if self._normalize == "standardize":
-            mean, deviation = _mean_and_deviation(image)
-        self._write(image, 1 / deviation, -mean / deviation, out)
-        return deviation, mean
+        if self._images == "standardize":
+            return self._write(image, 1.0, 0.0, _standardization(image), out)
+        return self._write(image, 1.0, 0.0, Normalization.of_image(self._images, None), out)
 
-    def write_map(self, values: NDArray[Any], scale: float, offset: float, out: NDArray[Any]) -> tuple[float, float]:
+    def write_map(
+        self, values: NDArray[Any], scale: float, offset: float, out: NDArray[Any]
+    ) -> tuple[Numbers, Numbers]:
         """Write a map (U, U, 3), px = value * scale + offset; return the scale and offset that lead back."""
         if self._compact:
             return (scale, offset) if values is out else _encode(values, scale, offset, out)
-        side = 1.0 if self._normalize is None else float(self._size)
-        self._write(values, scale / side, offset / side, out)
-        return side, 0.0
+        return self._write(values, scale, offset, self._maps, out)
 
-    def _write(self, values: NDArray[Any], scale: float, offset: float, out: NDArray[np.float32]) -> None:
-        if self.interleaved:
+    def target_shape(self, layout: TargetLayout) -> tuple[int, ...]:
+        """Of a tensor of one sample's target: channels first."""
+        return layout.shape if len(layout.shape) == 2 else (layout.shape[2], *layout.shape[:2])
+
+    def target_dtype(self, layout: TargetLayout) -> torch.dtype:
+        """Of the tensors of a target."""
+        coded = {"uint8": torch.uint8, "uint16": torch.uint16, "bool": torch.bool}[layout.dtype]
+        return coded if self._compact or layout.codes is None else torch.float32
+
+    def target_numbers(self, layout: TargetLayout) -> FixedPoint | None:
+        """Scale and offset that lead from a target's tensor to its values; None where it has the values."""
+        return layout.codes if self._compact else None
+
+    def write_target(self, codes: NDArray[Any], layout: TargetLayout, out: NDArray[Any]) -> None:
+        """Write a target as it is stored into memory of `target_shape`."""
+        source, planes = (codes[..., None], out[None]) if codes.ndim == 2 else (codes, out)
+        for c, plane in enumerate(planes):
+            np.copyto(plane, source[..., c])
+            if layout.codes is not None and not self._compact:
+                plane *= np.float32(layout.codes.scale)
+                plane += np.float32(layout.codes.offset)
+
+    def _write(
+        self, values: NDArray[Any], scale: float, offset: float, wanted: Normalization, out: NDArray[np.float32]
+    ) -> tuple[Numbers, Numbers]:
+        """Write ``(value * scale + offset - wanted.offset) / wanted.scale``; return the wanted scale and offset."""
+        new_scale, new_offset = (np.broadcast_to(np.array(n), 3) for n in (wanted.scale, wanted.offset))
+        factor, term = (scale / new_scale).astype(np.float32), ((offset - new_offset) / new_scale).astype(np.float32)
+        if self.interleaved and not wanted.shape:
             np.copyto(out, values)
-            out *= np.float32(scale)
-            if offset:
-                out += np.float32(offset)
+            out *= factor[0]
+            if term.any():
+                out += term[0]
         else:
             flat = np.ascontiguousarray(values).reshape(-1)
-            kernels.planar_values(flat, np.float32(scale), np.float32(offset), out.reshape(3, -1))
+            if self.interleaved:
+                kernels.interleaved_values(flat, factor, term, out.reshape(-1))
+            else:
+                kernels.planar_values(flat, factor, term, out.reshape(3, -1))
+        return (wanted.scale[0], wanted.offset[0]) if not wanted.shape else (
+            new_scale.astype(np.float32), new_offset.astype(np.float32)
+        )  # fmt: skip
 
 
-def _mean_and_deviation(image: NDArray[np.uint8]) -> tuple[float, float]:
-    """Over all pixels and channels."""
-    sums = np.empty(2, np.int64)
+def _standardization(image: NDArray[np.uint8]) -> Normalization:
+    """reshow's, of an image."""
+    sums = np.empty((2, 3), np.int64)
     kernels.add_up(np.ascontiguousarray(image).reshape(-1), sums)
-    mean, mean_square = (sums / image.size).tolist()
-    return mean, max(math.sqrt(max(mean_square - mean**2, 0.0)), _SMALLEST_DEVIATION)
+    mean, mean_square = sums * 3 / image.size
+    deviation = standard_deviation(np.maximum(mean_square - mean**2, 0))
+    return Normalization(tuple(deviation.tolist()), tuple(mean.tolist()))
 
 
 def _encode(values: NDArray[Any], scale: float, offset: float, out: NDArray[np.uint16]) -> tuple[float, float]:
@@ -154,9 +233,3 @@ def _encode(values: NDArray[Any], scale: float, offset: float, out: NDArray[np.u
     codes = FixedPoint.for_range(low, high)
     kernels.to_codes(flat, np.float32(1 / codes.scale), np.float32(low), out.reshape(-1))
     return codes
-
-
-def check_normalize(normalize: str | None) -> None:
-    """Raise InputError where there is no such normalization."""
-    if normalize not in NORMALIZE:
-        raise InputError(f"normalize: {normalize!r}, expected 'size', 'standardize' or None")

@@ -1,0 +1,23 @@
+"""What draws the targets of a data set's samples, where it has some."""
+
+from uvgen.datasets.config import BuildConfig
+from uvgen.errors import InputError
+from uvgen.maps.targets import TargetMaker
+from uvgen.models.morphable import MorphableModel
+
+
+def target_maker(model: MorphableModel | None, config: BuildConfig) -> TargetMaker | None:
+    """Of a set of this configuration; None where it has no targets.
+
+    Raises InputError where there is no model to make them with, and ModelError where it lacks what a target shows.
+    """
+    if not config.targets:
+        return None
+    if model is None:
+        raise InputError(
+            f"targets: the set has {', '.join(config.targets)}, which are made anew from the parameters when samples "
+            "move; give the set's model"
+        )
+    return TargetMaker(
+        model, config.targets, crop_size=config.size, uv_size=config.uv_size, convention=config.convention
+    )

@@ -1,0 +1,134 @@
+"""Compiled code for per-pixel targets: codes of what a mesh shows at each pixel, and which texels are seen.
+
+As in `uvgen.maps.kernels`, nothing is allocated or raised. Triangles and weights are those of fragments that the caller
+has just made of the same mesh, so that each index is in range.
+"""
+
+import numpy as np
+
+from uvgen.compiled import kernel
+
+size_t, f4 = np.uintp, np.float32  # unsigned indices: of signed ones numba looks whether they count from the end
+
+
+@kernel
+def attribute_codes(triangle, weights, triangles, values, factor, background, codes_out):
+    """Codes ``value * factor``, rounded, of vertex attributes of 0 or more.
+
+    triangle (p,) int32, -1 where there is none; weights (3 p,) float32; triangles (3 m,) uint32; values (n c,) float32;
+    codes_out (p, c) of unsigned integers, `background` where there is no triangle.
+    """
+    channels = size_t(codes_out.shape[1])
+    for p in range(size_t(len(triangle))):
+        if triangle[p] < 0:
+            for c in range(channels):
+                codes_out[p, c] = background
+            continue
+        t = size_t(3) * size_t(triangle[p])
+        w0, w1, w2 = weights[size_t(3) * p], weights[size_t(3) * p + size_t(1)], weights[size_t(3) * p + size_t(2)]
+        w0, w1, w2 = w0 * factor, w1 * factor, w2 * factor
+        i = size_t(triangles[t]) * channels
+        j = size_t(triangles[t + size_t(1)]) * channels
+        k = size_t(triangles[t + size_t(2)]) * channels
+        for c in range(channels):
+            codes_out[p, c] = np.int32(w0 * values[i + c] + w1 * values[j + c] + w2 * values[k + c] + f4(0.5))
+
+
+@kernel
+def normal_codes(triangle, weights, triangles, normals, middle, codes_out):
+    """Codes ``middle * (1 + normal)``, rounded, of vertex normals (3 n,) float32 scaled to length 1 at each pixel.
+
+    Of a pixel without a triangle, and where normals cancel out, the code of zero, `middle`. Others as for
+    `attribute_codes`.
+    """
+    shift = middle + f4(0.5)
+    for p in range(size_t(len(triangle))):
+        if triangle[p] < 0:
+            for c in range(3):
+                codes_out[p, c] = np.int32(shift)
+            continue
+        t = size_t(3) * size_t(triangle[p])
+        w0, w1, w2 = weights[size_t(3) * p], weights[size_t(3) * p + size_t(1)], weights[size_t(3) * p + size_t(2)]
+        i = size_t(triangles[t]) * size_t(3)
+        j = size_t(triangles[t + size_t(1)]) * size_t(3)
+        k = size_t(triangles[t + size_t(2)]) * size_t(3)
+        one, two = size_t(1), size_t(2)
+        x = w0 * normals[i] + w1 * normals[j] + w2 * normals[k]
+        y = w0 * normals[i + one] + w1 * normals[j + one] + w2 * normals[k + one]
+        z = w0 * normals[i + two] + w1 * normals[j + two] + w2 * normals[k + two]
+        length = np.sqrt(x * x + y * y + z * z)
+        scale = middle / length if length > 0 else f4(0)
+        codes_out[p, 0] = np.int32(x * scale + shift)
+        codes_out[p, 1] = np.int32(y * scale + shift)
+        codes_out[p, 2] = np.int32(z * scale + shift)
+
+
+@kernel
+def depth_codes(triangle, depth, factor, codes_out):
+    """Codes ``depth * factor``, rounded, (p,) uint16; 0 where there is no triangle. False where one has no code."""
+    bits = np.int32(0)
+    for p in range(len(triangle)):
+        if triangle[p] < 0:
+            codes_out[p] = 0
+            continue
+        code = np.int32(np.floor(depth[p] * factor + np.float32(0.5)))
+        bits |= code
+        codes_out[p] = np.uint16(code)
+    return bits & np.int32(-65536) == 0
+
+
+@kernel
+def nearest_labels(triangle, weights, triangles, labels, background, labels_out):
+    """The label (n,) uint8 of the corner that is nearest in weight, into (p,) uint8; see `attribute_codes`."""
+    for p in range(size_t(len(triangle))):
+        if triangle[p] < 0:
+            labels_out[p] = background
+            continue
+        first = size_t(3) * p
+        w0, w1, w2 = weights[first], weights[first + size_t(1)], weights[first + size_t(2)]
+        corner = size_t(1) if w1 > w0 else size_t(0)
+        corner = size_t(2) if w2 > max(w0, w1) else corner
+        labels_out[p] = labels[size_t(triangles[size_t(3) * size_t(triangle[p]) + corner])]
+
+
+@kernel
+def see_texels(vertices, corners, weights, on_mesh, turned, depth, tolerance, steepest, seen_out):
+    """Which texels the camera sees: on the mesh, in the picture, turned to the viewer, and not behind a depth buffer.
+
+    vertices (3 n,) float32, px of the picture; corners (3 t,) uint32 and weights (3 t,) float32 of each texel; on_mesh
+    (t,) bool; turned: 1 where triangles that face the viewer run clockwise on the screen, else -1; depth (h, w)
+    float32, -inf where nothing is; seen_out (t,) bool. A texel is compared with the farthest of the up to four covered
+    pixels around it, less the depth that its own triangle gains over a pixel, `steepest` at most, so that the slope of
+    the surface that it lies on does not hide it.
+    """
+    height, width = depth.shape
+    low, right, below = f4(-0.5), f4(width) - f4(0.5), f4(height) - f4(0.5)
+    one, two = size_t(1), size_t(2)
+    for t in range(size_t(len(seen_out))):
+        seen_out[t] = False
+        if not on_mesh[t]:
+            continue
+        first = size_t(3) * t
+        i = size_t(3) * size_t(corners[first])
+        j = size_t(3) * size_t(corners[first + one])
+        k = size_t(3) * size_t(corners[first + two])
+        x0, y0, z0 = vertices[i], vertices[i + one], vertices[i + two]
+        ux, uy, uz = vertices[j] - x0, vertices[j + one] - y0, vertices[j + two] - z0
+        vx, vy, vz = vertices[k] - x0, vertices[k + one] - y0, vertices[k + two] - z0
+        area = ux * vy - uy * vx
+        if not area * turned > 0:
+            continue
+        slope = min((abs(uy * vz - uz * vy) + abs(uz * vx - ux * vz)) / abs(area), steepest)
+        a, b, c = weights[first], weights[first + one], weights[first + two]
+        x = a * x0 + b * vertices[j] + c * vertices[k]
+        y = a * y0 + b * vertices[j + one] + c * vertices[k + one]
+        z = a * z0 + b * vertices[j + two] + c * vertices[k + two]
+        if not ((x >= low) & (y >= low) & (x <= right) & (y <= below)):
+            continue
+        column, row = np.int32(np.floor(x)), np.int32(np.floor(y))
+        farthest = f4(np.inf)
+        for r in range(max(row, 0), min(row + 2, height)):
+            for s in range(max(column, 0), min(column + 2, width)):
+                if depth[r, s] > -np.inf:
+                    farthest = min(farthest, depth[r, s])
+        seen_out[t] = farthest == np.inf or z >= farthest - tolerance - slope
