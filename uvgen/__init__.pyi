@@ -17,13 +17,16 @@ from .doctor.diagnose import Diagnosis, diagnose
 from .errors import UvgenError
 from .fitting.folder import FitResult, fit_photographs
 from .fitting.landmarks import LandmarkFit, fit_landmarks
-from .images.crop import crop_similarity
+from .geometry import crop_to_image
+from .images.align5 import crop_from_points5
+from .images.crop import crop_from_box, crop_from_landmarks, crop_similarity
 from .images.warp import warp_image
 from .maps.atlas import UvAtlas, build_atlas
 from .maps.landmarks import LandmarkWeights, landmark_texels, landmark_weights, read_landmarks
 from .maps.masks import face_mask, weight_mask
 from .maps.mirror import TexelMirror
 from .maps.position_mapper import PositionMapper
+from .maps.readings import HeadPose, map_to_landmarks, map_to_mesh, map_to_pose
 from .maps.resample import resample_model
 from .meshes.transfer import transfer_expressions
 from .meshes.tutte import parameterize
@@ -53,6 +56,7 @@ __all__ = [
     "ExportResult",
     "Finding",
     "FitResult",
+    "HeadPose",
     "LandmarkFit",
     "LandmarkWeights",
     "MorphableModel",
@@ -76,7 +80,11 @@ __all__ = [
     "build_shards",
     "contact_sheet",
     "convert_model",
+    "crop_from_box",
+    "crop_from_landmarks",
+    "crop_from_points5",
     "crop_similarity",
+    "crop_to_image",
     "describe_shards",
     "diagnose",
     "export_shards",
@@ -88,6 +96,9 @@ __all__ = [
     "landmark_texels",
     "landmark_weights",
     "load_model",
+    "map_to_landmarks",
+    "map_to_mesh",
+    "map_to_pose",
     "merge_shards",
     "open_shards",
     "parameterize",
