@@ -33,6 +33,7 @@ from .meshes.tutte import parameterize
 from .models.convert import ConvertResult, convert_model
 from .models.load import load_model
 from .models.morphable import MorphableModel, save_model
+from .preview.alignment import alignment_gif, draw_alignment
 from .preview.page import PreviewResult, contact_sheet, render_preview
 from .report.write import ReportResult, write_report
 from .samples.find import Sample, find_samples
@@ -75,6 +76,7 @@ __all__ = [
     "UvAtlas",
     "UvgenError",
     "VerifyResult",
+    "alignment_gif",
     "augment_shards",
     "build_atlas",
     "build_shards",
@@ -87,6 +89,7 @@ __all__ = [
     "crop_to_image",
     "describe_shards",
     "diagnose",
+    "draw_alignment",
     "export_shards",
     "face_mask",
     "find_samples",

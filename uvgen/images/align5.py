@@ -1,7 +1,7 @@
 """Deep3DFaceRecon's crop: five points of a face to the five of its standard face, through a weak-perspective camera.
 
-As `align_img` and `POS` of its `util/preprocess.py` do it (github.com/sicxu/Deep3DFaceRecon_pytorch, commit 9167c71): the
-linear map from the standard face's points, and a shift, that comes nearest to the five points has a scale s; the
+As `align_img` and `POS` of its `util/preprocess.py` do it (github.com/sicxu/Deep3DFaceRecon_pytorch, commit 9167c71):
+the linear map from the standard face's points, and a shift, that comes nearest to the five points has a scale s; the
 image is scaled by 102/s, and a window of 224 px is cut around where the standard face's origin goes.
 """
 
@@ -21,8 +21,8 @@ STANDARD_POINTS = np.array(
     ]
 )
 STANDARD_POINTS.setflags(write=False)
-"""(5, 3) eye at the picture's left, eye at its right, tip of the nose, corners of the mouth; x right, y up, z toward the
-viewer: what its `load_lm3d` makes of the 68 points in its `BFM/similarity_Lm3D_all.mat`."""
+"""(5, 3) eye at the picture's left, eye at its right, tip of the nose, corners of the mouth; x right, y up, z toward
+the viewer: what its `load_lm3d` makes of the 68 points in its `BFM/similarity_Lm3D_all.mat`."""
 
 _RESCALE, _WINDOW = 102.0, 224
 _MIRRORED = 0.5  # cosine above which the standard face is seen from behind: y points down, so a face's is negative

@@ -82,7 +82,7 @@ def map_to_mesh(
     choice(part, "part", PARTS)
     values = _checked(position_map)
     size = len(values)
-    mask = None if part == "all" else face_mask(model, size) if part == "face" else build_atlas(model, size).coverage
+    mask = None if part == "all" else _face(model, size) if part == "face" else build_atlas(model, size).coverage
     return mesh_from_map(values, mask)
 
 
@@ -133,8 +133,8 @@ def map_to_pose(position_map: ArrayLike, model: MorphableModel) -> HeadPose:
 
     Notes
     -----
-    As PRNet's `estimate_pose` does with its `canonical_vertices.npy`: corresponding face texels of map and mean face, the
-    rotation by singular values (Kabsch), the scale the ratio of the root mean square distances from the means. The
+    As PRNet's `estimate_pose` does with its `canonical_vertices.npy`: corresponding face texels of map and mean face,
+    the rotation by singular values (Kabsch), the scale the ratio of the root mean square distances from the means. The
     shift takes one mean to the other (PRNet's `P` leaves out that the rotation turns the mean, too).
 
     It is a pose of the surface, not the parameter that the map was made with: what shape and expression do to
@@ -142,7 +142,7 @@ def map_to_pose(position_map: ArrayLike, model: MorphableModel) -> HeadPose:
     exact. docs/inference.md has what was measured.
     """
     values = _checked(position_map)
-    points = values[face_mask(model, len(values))]
+    points = values[_face(model, len(values))]
     check_finite(points, "position_map")
     return _pose(_canonical(model, len(values)), points.astype(np.float64), "position_map")
 
@@ -164,7 +164,12 @@ def _checked(position_map: ArrayLike) -> NDArray[np.float32]:
 def _canonical(model: MorphableModel, size: int) -> NDArray[np.float64]:
     """(n, 3) the mean face at the face's texels, model frame."""
     mean = build_atlas(model, size).interpolate(model.mean.astype(np.float32))
-    return frozen(mean[face_mask(model, size)], np.float64)
+    return frozen(mean[_face(model, size)], np.float64)
+
+
+@once_per_model
+def _face(model: MorphableModel, size: int) -> NDArray[np.bool_]:
+    return frozen(face_mask(model, size), np.bool_)
 
 
 def _pose(canonical: NDArray[np.float64], points: NDArray[np.float64], name: str) -> HeadPose:
