@@ -21,6 +21,7 @@ _COMMANDS = {
     "build": "Make shards of crops, position maps and parameters.",
     "export": "Write a data set in the layout of other trainers.",
     "fit": "Fit a face model to photographs: samples to build from.",
+    "predict": "Run a trained network on photographs.",
     "model": "Convert, inspect and assemble morphable models.",
     "synth": "Render faces with exact labels, as a folder like 300W-LP.",
     "preview": "Draw a contact sheet of a data set, to check its labels by eye.",
@@ -35,7 +36,7 @@ _COMMANDS = {
 }
 """Command, which is also its module in this package → line for `uvgen --help`."""
 
-_RESUMABLE = ("augment", "build", "export", "fit", "merge", "synth")
+_RESUMABLE = ("augment", "build", "export", "fit", "merge", "predict", "synth")
 
 
 class _LazyGroup(SpokenGroup):
@@ -118,7 +119,7 @@ def _nothing_written(arguments: list[str]) -> bool:
     with contextlib.suppress(OSError):
         places = [place for place in (Path(out), draft_of(Path(out))) if place.is_dir()] if out else []
         names = {path.name for place in places for path in place.iterdir() if not path.name.startswith(".uvgen-tmp-")}
-        return bool(out) and not names - {"dataset.json", "constants.npz", "synth.json"}
+        return bool(out) and not names - {"dataset.json", "constants.npz", "synth.json", "predict.json"}
     return False
 
 

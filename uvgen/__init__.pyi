@@ -15,6 +15,8 @@ from .datasets.verify import VerifyResult, verify_shards
 from .doctor.checks import Finding
 from .doctor.diagnose import Diagnosis, diagnose
 from .errors import UvgenError
+from .evaluation.network import NetworkOptions
+from .evaluation.predict import PredictResult, predict_photographs
 from .fitting.folder import FitResult, fit_photographs
 from .fitting.landmarks import LandmarkFit, fit_landmarks
 from .geometry import crop_to_image
@@ -61,7 +63,9 @@ __all__ = [
     "LandmarkFit",
     "LandmarkWeights",
     "MorphableModel",
+    "NetworkOptions",
     "PositionMapper",
+    "PredictResult",
     "PreviewResult",
     "RepairResult",
     "ReportResult",
@@ -105,6 +109,7 @@ __all__ = [
     "merge_shards",
     "open_shards",
     "parameterize",
+    "predict_photographs",
     "read_annotation",
     "read_image",
     "read_landmarks",
