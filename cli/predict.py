@@ -81,7 +81,7 @@ class _Scale(click.ParamType):
 @option("--exif", type=click.Choice(["apply", "ignore"]), default="apply", show_default=True, group=_FACES,
         help="Turn photographs upright as their EXIF orientation says, or take them as stored.")  # fmt: skip
 @option("--write", type=NameList(), default="mesh,landmarks,pose", show_default=True, group=_OUTPUT,
-        help="Files of a face: mesh (.obj), landmarks (.txt), pose (.json), map (.npy); px of its photograph.")  # fmt: skip
+        help="Files of a face: mesh (.obj), landmarks (.txt), pose (.json), map (.npy).")  # fmt: skip
 @option("--draw", type=click.Choice(["sparse", "dense", "mesh", "depth", "pose", "none"]), default="sparse",
         show_default=True, group=_OUTPUT, help="What is drawn over the photograph (.png).")  # fmt: skip
 @workers_option
