@@ -10,6 +10,7 @@ from uvgen.cli.options import (
     ANY_PATH,
     EXISTING_FILE,
     MODEL,
+    SCALE,
     GroupedCommand,
     NameList,
     option,
@@ -27,28 +28,11 @@ _NETWORK, _FACES, _OUTPUT = "The network", "Where faces are", "What comes out"
 _MOST_NAMED = 20
 
 
-class _Scale(click.ParamType):
-    """A unit of maps by its name, or a number."""
-
-    name = "scale"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        return "px|unit|prnet|reshow|NUMBER"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value in ("px", "unit", "prnet", "reshow") or not isinstance(value, str):
-            return value
-        try:
-            return float(value)
-        except ValueError:
-            self.fail(f"{value!r}, expected px, unit, prnet, reshow or a number", param, ctx)
-
-
 @click.command("predict", cls=GroupedCommand)
 @click.argument("network", type=EXISTING_FILE)
 @click.argument("images", type=ANY_PATH)
 @option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder to make: files of each face.")
-@option("--scale", type=_Scale(), default="px", show_default=True, group=_NETWORK,
+@option("--scale", type=SCALE, default="px", show_default=True, group=_NETWORK,
         help="Unit of its maps: px of the crop; 1 is the crop's size, 1.1 times that, or 280/256 times that; or what "
              "to multiply them by.")  # fmt: skip
 @option("--pixels", type=click.Choice(["unit", "bytes", "imagenet", "standardize"]), default="unit", show_default=True,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from uvgen.cli.options import ANY_PATH, MODEL, check_maps, untrusted_option
+from uvgen.cli.options import ANY_PATH, EXISTING_FOLDER, MODEL, SCALE, check_maps, untrusted_option
 from uvgen.cli.progress import are, count, reported, show_quality, show_warnings
 
 
@@ -21,6 +21,11 @@ from uvgen.cli.progress import are, count, reported, show_quality, show_warnings
               help="Every K-th texel is a dot of the dense alignment.  [default: about 42 a side]")  # fmt: skip
 @click.option("--model", "model_path", type=MODEL,
               help="Take landmarks' places in maps from this model, and maps where the set stores none.")  # fmt: skip
+@click.option("--pred", "predictions", type=EXISTING_FOLDER, metavar="FOLDER",
+              help="Show predicted maps beside the true ones: NAME.npy as the set names its samples.")  # fmt: skip
+@click.option("--scale", type=SCALE, default="px", show_default=True,
+              help="Unit of --pred's maps: px of the crop; 1 is the crop's size, 1.1 times that, or 280/256 times "
+                   "that; or what to multiply them by.")  # fmt: skip
 @untrusted_option
 @click.option("-q", "--quiet", is_flag=True, help="Print problems only.")
 def command(
@@ -31,6 +36,8 @@ def command(
     seed: int,
     every: int | None,
     model_path: Path | str | None,
+    predictions: Path | None,
+    scale: str | float,
     untrusted: bool,
     quiet: bool,
 ) -> None:
@@ -41,11 +48,12 @@ def command(
     \b
     Example:
       uvgen preview shards/ --out preview.png
+      uvgen preview shards/ --pred predicted/ --out predictions.png
 
     \b
     Exit status: 0 drawn (what is certainly wrong is also printed), 1 failed, 2 wrong usage.
     """
-    from uvgen import open_shards, render_preview
+    from uvgen import open_shards, render_predictions, render_preview
     from uvgen.images.codecs import SUFFIXES
     from uvgen.shards.index import Index, data_folder
     from uvgen.storage.files import check_file
@@ -57,9 +65,15 @@ def command(
     if missing := Index.read(data_folder(shards)).missing:
         click.echo(f"note: {shards} is unfinished, {count(missing, 'sample')} {are(missing)} missing", err=True)
     with reported(quiet=quiet):
-        result = render_preview(
-            shards, out, n_samples, names=names, every=every, model=model_path, seed=seed, untrusted=untrusted
-        )
+        if predictions is not None:
+            result = render_predictions(
+                shards, predictions, out, n_samples, names=names, scale=scale, model=model_path, seed=seed,
+                untrusted=untrusted,
+            )  # fmt: skip
+        else:
+            result = render_preview(
+                shards, out, n_samples, names=names, every=every, model=model_path, seed=seed, untrusted=untrusted
+            )
     for problem in result.problems:
         click.echo(problem, err=True)
     if result.quality is not None:

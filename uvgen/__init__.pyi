@@ -37,6 +37,7 @@ from .models.load import load_model
 from .models.morphable import MorphableModel, save_model
 from .preview.alignment import alignment_gif, draw_alignment
 from .preview.page import PreviewResult, contact_sheet, render_preview
+from .preview.predictions import render_predictions
 from .report.write import ReportResult, write_report
 from .samples.find import Sample, find_samples
 from .samples.read import read_annotation, read_image
@@ -114,6 +115,7 @@ __all__ = [
     "read_image",
     "read_landmarks",
     "render_faces",
+    "render_predictions",
     "render_preview",
     "repair_shards",
     "resample_model",

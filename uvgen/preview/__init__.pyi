@@ -1,6 +1,6 @@
 from .alignment import alignment_gif, draw_alignment
 from .page import ContactSheet, PreviewResult, contact_sheet, render_preview
-from .predictions import prediction_sheet
+from .predictions import prediction_sheet, render_predictions
 
 __all__ = [
     "ContactSheet",
@@ -9,5 +9,6 @@ __all__ = [
     "contact_sheet",
     "draw_alignment",
     "prediction_sheet",
+    "render_predictions",
     "render_preview",
 ]
