@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen import PositionMapper, crop_similarity, load_model
+
 _TYPES = {np.dtype(np.float32): 1, np.dtype(np.uint8): 2, np.dtype(np.int64): 7, np.dtype(np.float16): 10}
 
 
@@ -74,3 +76,13 @@ def identity_network(path: Path, shape: Sequence[int | str], dtype: Any = np.flo
     return write_network(
         path, [("Identity", ["image"], "position_map")], [("image", shape, dtype)], [("position_map", shape, dtype)]
     )
+
+
+def write_mean_face_network(path: Path, size: int = 64, uv_size: int = 32) -> Path:
+    """A network that says of each crop that it shows the built-in model's mean face, in crop sizes."""
+    model = load_model("builtin")
+    mapper = PositionMapper(model, uv_size)
+    face = np.zeros((1, model.n_shape)), np.zeros((1, model.n_expression)), np.array([[0, 0.3, 0, 0, 0, 0, 1e-3]])
+    similarity = crop_similarity(mapper.image_landmarks(*face, 256)[0], size)
+    position_map = mapper(*face, similarity, 256)[0] / np.float32(size)
+    return constant_network(path, np.ascontiguousarray(np.moveaxis(position_map, 2, 0)[None]), size)
