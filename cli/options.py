@@ -63,6 +63,26 @@ class NameList(click.ParamType):
         return tuple(name.strip() for name in names if name.strip())
 
 
+class MapScale(click.ParamType):
+    """A unit of maps by its name, or a number."""
+
+    name = "scale"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return "px|unit|prnet|reshow|NUMBER"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value in ("px", "unit", "prnet", "reshow") or not isinstance(value, str):
+            return value
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r}, expected px, unit, prnet, reshow or a number", param, ctx)
+
+
+SCALE = MapScale()
+
+
 MODEL_SUFFIXES = (".h5", ".hdf5")
 """Of uvgen's own model files."""
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from uvgen.cli.options import ANY_PATH, MODEL, check_maps, untrusted_option
+from uvgen.cli.options import ANY_PATH, EXISTING_FOLDER, MODEL, SCALE, check_maps, untrusted_option
 from uvgen.cli.progress import are, count, reported, show_quality, show_warnings
 
 
@@ -23,6 +23,11 @@ from uvgen.cli.progress import are, count, reported, show_quality, show_warnings
               help="Take landmarks' places in maps from this model, and maps where the set stores none.")  # fmt: skip
 @click.option("--targets", is_flag=True,
               help="Show the images of each pixel, of shards built with --targets, in a second line.")  # fmt: skip
+@click.option("--pred", "predictions", type=EXISTING_FOLDER, metavar="FOLDER",
+              help="Show predicted maps beside the true ones: NAME.npy as the set names its samples.")  # fmt: skip
+@click.option("--scale", type=SCALE, default="px", show_default=True,
+              help="Unit of --pred's maps: px of the crop; 1 is the crop's size, 1.1 times that, or 280/256 times "
+                   "that; or what to multiply them by.")  # fmt: skip
 @untrusted_option
 @click.option("-q", "--quiet", is_flag=True, help="Print problems only.")
 def command(
@@ -34,6 +39,8 @@ def command(
     every: int | None,
     model_path: Path | str | None,
     targets: bool,
+    predictions: Path | None,
+    scale: str | float,
     untrusted: bool,
     quiet: bool,
 ) -> None:
@@ -44,11 +51,12 @@ def command(
     \b
     Example:
       uvgen preview shards/ --out preview.png
+      uvgen preview shards/ --pred predicted/ --out predictions.png
 
     \b
     Exit status: 0 drawn (what is certainly wrong is also printed), 1 failed, 2 wrong usage.
     """
-    from uvgen import open_shards, render_preview
+    from uvgen import open_shards, render_predictions, render_preview
     from uvgen.images.codecs import SUFFIXES
     from uvgen.shards.index import Index, data_folder
     from uvgen.storage.files import check_file
@@ -60,17 +68,16 @@ def command(
     if missing := Index.read(data_folder(shards)).missing:
         click.echo(f"note: {shards} is unfinished, {count(missing, 'sample')} {are(missing)} missing", err=True)
     with reported(quiet=quiet):
-        result = render_preview(
-            shards,
-            out,
-            n_samples,
-            names=names,
-            every=every,
-            model=model_path,
-            seed=seed,
-            targets=targets,
-            untrusted=untrusted,
-        )
+        if predictions is not None:
+            result = render_predictions(
+                shards, predictions, out, n_samples, names=names, scale=scale, model=model_path, seed=seed,
+                untrusted=untrusted,
+            )  # fmt: skip
+        else:
+            result = render_preview(
+                shards, out, n_samples, names=names, every=every, model=model_path, seed=seed, targets=targets,
+                untrusted=untrusted,
+            )  # fmt: skip
     for problem in result.problems:
         click.echo(problem, err=True)
     if result.quality is not None:

@@ -16,15 +16,20 @@ from .datasets.verify import VerifyResult, verify_shards
 from .doctor.checks import Finding
 from .doctor.diagnose import Diagnosis, diagnose
 from .errors import UvgenError
+from .evaluation.network import NetworkOptions
+from .evaluation.predict import PredictResult, predict_photographs
 from .fitting.folder import FitResult, fit_photographs
 from .fitting.landmarks import LandmarkFit, fit_landmarks
-from .images.crop import crop_similarity
+from .geometry import crop_to_image
+from .images.align5 import crop_from_points5
+from .images.crop import crop_from_box, crop_from_landmarks, crop_similarity
 from .images.warp import warp_image
 from .maps.atlas import UvAtlas, build_atlas
 from .maps.landmarks import LandmarkWeights, landmark_texels, landmark_weights, read_landmarks
 from .maps.masks import face_mask, weight_mask
 from .maps.mirror import TexelMirror
 from .maps.position_mapper import PositionMapper
+from .maps.readings import HeadPose, map_to_landmarks, map_to_mesh, map_to_pose
 from .maps.resample import resample_model
 from .meshes.transfer import transfer_expressions
 from .meshes.tutte import parameterize
@@ -32,7 +37,9 @@ from .models.convert import ConvertResult, convert_model
 from .models.load import load_model
 from .models.morphable import MorphableModel, save_model
 from .normalization import Normalization, denormalize
+from .preview.alignment import alignment_gif, draw_alignment
 from .preview.page import PreviewResult, contact_sheet, render_preview
+from .preview.predictions import render_predictions
 from .report.write import ReportResult, write_report
 from .samples.find import Sample, find_samples
 from .samples.read import read_annotation, read_image
@@ -55,12 +62,16 @@ __all__ = [
     "ExportResult",
     "Finding",
     "FitResult",
+    "HeadPose",
     "LandmarkFit",
     "LandmarkWeights",
     "MorphableModel",
     "Normalization",
     "PositionMapper",
     "PreparedFaces",
+    "NetworkOptions",
+    "PositionMapper",
+    "PredictResult",
     "PreviewResult",
     "RepairResult",
     "ReportResult",
@@ -75,15 +86,21 @@ __all__ = [
     "UvAtlas",
     "UvgenError",
     "VerifyResult",
+    "alignment_gif",
     "augment_shards",
     "build_atlas",
     "build_shards",
     "contact_sheet",
     "convert_model",
+    "crop_from_box",
+    "crop_from_landmarks",
+    "crop_from_points5",
     "crop_similarity",
     "denormalize",
+    "crop_to_image",
     "describe_shards",
     "diagnose",
+    "draw_alignment",
     "export_shards",
     "face_mask",
     "find_samples",
@@ -93,14 +110,19 @@ __all__ = [
     "landmark_texels",
     "landmark_weights",
     "load_model",
+    "map_to_landmarks",
+    "map_to_mesh",
+    "map_to_pose",
     "merge_shards",
     "open_shards",
     "parameterize",
     "prepare_deep3d",
+    "predict_photographs",
     "read_annotation",
     "read_image",
     "read_landmarks",
     "render_faces",
+    "render_predictions",
     "render_preview",
     "repair_shards",
     "resample_model",

@@ -11,11 +11,12 @@ Functions take real numbers of any type, lists too, and calculate in float64.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import check_array, choice, float64_array
+from uvgen.checks import as_array, check_array, choice, float64_array
 from uvgen.errors import InputError
 
 CONVENTIONS = ("exact", "face3d")
@@ -269,3 +270,48 @@ def transform_points(points: ArrayLike, similarity: ArrayLike) -> NDArray[np.flo
     if points.shape[-1] == 3:
         moved = np.concatenate([moved, points[..., 2:] * scale[..., None, None]], axis=-1)
     return moved
+
+
+def crop_to_image(points: ArrayLike, similarity: ArrayLike) -> NDArray[np.floating[Any]]:
+    """What a network says in a crop, brought to the image that the crop was taken from: maps, landmarks, vertices.
+
+    Parameters
+    ----------
+    points : (..., 2) or (..., 3) float
+        Crop frame, px: a position map (U, U, 3), landmarks (68, 2|3), vertices (n, 3), or a batch of B of these.
+    similarity : (3, 3) or (B, 3, 3) float
+        Image → crop, as the crop was made with: `crop_similarity`, `crop_from_box` and the others return it, and data
+        sets store it as `image_to_crop`. With B of them, the first axis of `points` has length B.
+
+    Returns
+    -------
+    (..., 2) or (..., 3) float32 or float64
+        Image frame, px; float32 where the points are of float32 or less. z is divided by the similarity's scale, as x
+        and y are; where it is 0 stays as it is, for maps do not say how far the face is away.
+
+    Raises
+    ------
+    InputError
+        Where shapes do not agree, arguments are no real numbers, or a matrix is not a proper similarity.
+
+    Examples
+    --------
+    >>> similarity = uvgen.crop_from_box((100, 100, 200, 200), 256)
+    >>> uvgen.crop_to_image(np.zeros((68, 3)), similarity)[0].round(3)
+    array([ 71., 85., 0.])
+    """
+    given = as_array(points, "points")
+    values = float64_array(given, "points")
+    if values.ndim < 2 or values.shape[-1] not in (2, 3):
+        check_array(values, "points", (..., "n", 2), (..., "n", 3))
+    matrices = float64_array(similarity, "similarity", (3, 3), ("B", 3, 3))
+    similarity_scale(matrices)
+    if matrices.ndim == 3:
+        if values.ndim < 3 or len(values) != len(matrices):
+            raise InputError(
+                f"similarity: float64 {matrices.shape}, expected (3, 3), or as many as the first of points' axes "
+                f"{values.shape} is long"
+            )
+        matrices = matrices.reshape(len(matrices), *(1,) * (values.ndim - 3), 3, 3)
+    moved = transform_points(values, np.linalg.inv(matrices))
+    return moved.astype(np.float32) if given.dtype.kind == "f" and given.dtype.itemsize <= 4 else moved

@@ -12,6 +12,7 @@ from PIL import Image
 from support.builds import SMALL, make
 from support.toy import toy_model, write_tree
 
+from uvgen import open_shards
 from uvgen.models.morphable import make_model, save_model
 
 
@@ -111,3 +112,58 @@ def test_preview_of_a_folder_without_shards_fails_with_status_1(uvgen: Any, tmp_
     assert result.exit_code == 1
     assert "dataset.json: no such file" in result.stderr
     assert not (tmp_path / "a.png").exists()
+
+
+@pytest.fixture
+def predicted(shards: Path, tmp_path: Path) -> Path:
+    """Predictions of six of the nine samples, in crop sizes: the true maps, 2 px to the right."""
+    reader, folder = open_shards(shards), tmp_path / "predicted"
+    for sample in (reader[k] for k in range(6)):
+        name = sample["name"]
+        path = folder / (f"{name}.npy" if "IBUG" in name else f"{name.split('/')[1]}.npy")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, (sample["posmap"] + np.float32([2, 0, 0])) / len(sample["image"]))
+    return folder
+
+
+def test_preview_of_predictions_draws_those_that_are_there(uvgen: Any, shards: Path, predicted: Path, tmp_path) -> None:
+    arguments = "preview", shards, "--pred", predicted, "--scale", "unit", "--out"
+    result = uvgen(*arguments, tmp_path / "sheet.png")
+    assert result.exit_code == 0, result.output
+    assert re.fullmatch(r".*sheet\.png: 6 of 9 samples, \d+ x \d+ px\n", result.stdout)
+    assert f"3 of 9 samples have no prediction in {predicted}" in result.stderr
+    name = open_shards(shards).names[0]
+    assert uvgen(*arguments, tmp_path / "one.png", "--name", name).exit_code == 0
+    size = len(open_shards(shards)[0]["image"])
+    in_px = tmp_path / "px"
+    for path in predicted.rglob("*.npy"):
+        target = in_px / path.relative_to(predicted)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        np.save(target, np.load(path) * size)
+    assert uvgen("preview", shards, "--pred", in_px, "--out", tmp_path / "px.png", "--name", name).exit_code == 0
+    with Image.open(tmp_path / "one.png") as one, Image.open(tmp_path / "px.png") as px:
+        a, b = (np.asarray(picture).astype(int)[120:] for picture in (one, px))
+        assert np.abs(a - b).max() < 30  # the same but for the last digits; the title has the folder's name
+
+
+def test_preview_of_other_predictions_says_what_they_are(uvgen: Any, shards: Path, predicted: Path, tmp_path) -> None:
+    names, empty = open_shards(shards).names, tmp_path / "empty"
+    empty.mkdir()
+    first = predicted / f"{names[0].split('/')[1]}.npy"
+    (predicted / f"{names[8].split('/')[1]}.npy").write_bytes(b"of IBUG or of IBUG_Flip?")  # it does not count
+    u = len(open_shards(shards).constants["coverage"])
+
+    def run(*more: Any, folder: Path = predicted) -> str:
+        result = uvgen("preview", shards, "--pred", folder, "--out", tmp_path / "sheet.png", "--name", names[0], *more)
+        assert result.exit_code == 1 and not (tmp_path / "sheet.png").exists()
+        return str(result.stderr)
+
+    assert f"no predictions of {shards}, expected {names[0]}.npy and others" in run(folder=empty)
+    assert f"no prediction of {names[8]}, expected {names[8]}.npy" in run("--name", names[8])
+    assert "no sample AFW/none" in run("--name", "AFW/none")
+    np.save(first, np.zeros((u, u - 1, 3), np.float32))
+    assert f"{first}: float32 ({u}, {u - 1}, 3), expected a position map ({u}, {u}, 3), as the set's are" in run()
+    np.save(first, np.full((u, u, 3), np.nan))
+    assert f"{first}: holds NaN or infinity" in run()
+    first.write_bytes(b"no array")
+    assert f"{first}: damaged .npy header" in run()

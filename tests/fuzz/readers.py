@@ -32,6 +32,7 @@ from uvgen.cli.options import read_augmentation
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.splits import SPLITS, Split, read_splits, write_splits
 from uvgen.errors import UvgenError
+from uvgen.evaluation.predict_record import read_predict_index
 from uvgen.fitting.record import read_fit_index
 from uvgen.images.codecs import decode_jpeg, encode_jpeg
 from uvgen.maps.mask_files import read_weights
@@ -43,6 +44,7 @@ from uvgen.models.morphable import MorphableModel, make_model
 from uvgen.models.uv_files import read_uv
 from uvgen.models.valid import DTYPES
 from uvgen.models.vertex_numbers import read_vertex_numbers
+from uvgen.samples.box_tables import read_boxes
 from uvgen.samples.deep3d import read_coefficients
 from uvgen.samples.find import Sample, find_samples, select_samples
 from uvgen.samples.landmark_files import find_landmarks, read_landmarks
@@ -404,6 +406,23 @@ def _fit_indexes(folder: Path) -> list[bytes]:
     return [(folder / "fitted" / FIT_INDEX).read_bytes()]
 
 
+def _predict_indexes(_: Path) -> list[bytes]:
+    face = {"photograph": "a", "name": "a-face2", "image": "a.jpg", "pitch_deg": 1.5, "yaw_deg": -3, "roll_deg": 0,
+            "source": "dlib", "suffixes": [".obj", ".json"], "made_of": "00ff"}  # fmt: skip
+    return [json.dumps({"format": "uvgen-predict", "version": 1, "faces": [face], "skipped": []}).encode()]
+
+
+def _box_tables(_: Path) -> list[bytes]:
+    return [b"image,left,top,right,bottom\na.jpg,1,2,30,40.5\n", b'x;y;width;height;name\n1;2;3;4;"b/a.jpg"\n;;;;\n']
+
+
+def _read_box_table(path: Path) -> None:
+    found = read_boxes(path).of_image(path.parent / "a.jpg")
+    if isinstance(found, str):
+        _check_message(Exception(found))
+        assert found.isprintable(), "a message that cannot be printed on a line"
+
+
 def _meshes(kind: str) -> Callable[[Path], list[bytes]]:
     vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0.5]])
     triangles = np.array([[0, 1, 2], [2, 1, 3]])
@@ -609,6 +628,8 @@ READERS = (
     Reader("dataset_json", DATASET_INDEX, _indexes, lambda path: Index.read(path.parent), _mutated_index),
     Reader("splits_json", SPLITS, _splits, read_splits, mutators.as_json),
     Reader("fit_json", "fit.json", _fit_indexes, read_fit_index, mutators.as_json),
+    Reader("predict_json", "predict.json", _predict_indexes, read_predict_index, mutators.as_json),
+    Reader("box_table", "a.csv", _box_tables, _read_box_table, mutators.text),
     Reader("synth_json", "synth.json", _synth_indexes, _read_index, mutators.as_json),
     *(Reader(f"landmarks_{suffix}", f"a.{suffix}", _landmarks(suffix), read_landmarks, mutate)
       for suffix, mutate in (("txt", mutators.text), ("pts", mutators.text), ("npy", mutators.npy),

@@ -168,3 +168,25 @@ def test_example_help_explains_every_option_and_says_its_default() -> None:
 
 def test_example_is_short_enough_to_read() -> None:
     assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) < 180
+
+
+@pytest.mark.slow
+def test_exported_network_predicts_as_the_trained_one(plain: Path, tmp_path: Path, monkeypatch) -> None:
+    """A network with the example's layers, not trained: `uvgen predict` opens its file, and gives what PyTorch does."""
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package, reason=f"{package} is not installed: pip install onnx onnxscript onnxruntime")
+    from uvgen.evaluation.network import Network
+
+    monkeypatch.syspath_prepend(EXAMPLE.parent)
+    net = runpy.run_path(str(EXAMPLE))["network"]()
+    torch.save(net.state_dict(), tmp_path / "network.pt")
+    command = [sys.executable, EXAMPLE.with_name("export_onnx.py"), tmp_path / "network.pt", "--size", "64"]
+    done = subprocess.run([*map(str, command), "--out", str(tmp_path / "n.onnx")], capture_output=True, text=True)
+    assert done.returncode == 0 and "maps in crop sizes (--scale unit)" in done.stdout, done.stderr
+    network = Network(tmp_path / "n.onnx", uvgen.NetworkOptions(scale=1e3))  # before training, its maps are small
+    assert (network.size, network.uv_size, network.layout) == (64, 64, "NCHW")
+    crop = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    with torch.no_grad():
+        small = net.eval()(torch.from_numpy(crop).permute(2, 0, 1)[None] / 255)
+        expected = torch.nn.functional.interpolate(small, (64, 64), mode="bilinear")[0].permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(network(crop), 1e3 * expected, atol=0.05, rtol=1e-3)

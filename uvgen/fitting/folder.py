@@ -175,7 +175,7 @@ def fit_photographs(
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
     table = open_table(where)  # before any work
     marked = [has_landmarks(one.path, where) if table is None else table.has_image(one.path) for one in photographs]
-    name, notice = _detector(
+    name, notice = choose_detector(
         detector, detector_model, _stated_detector(out, overwrite=overwrite), some=any(marked), all_marked=all(marked)
     )
     opened = as_model(model, untrusted=untrusted)
@@ -203,7 +203,7 @@ def fit_photographs(
     )  # fmt: skip
 
 
-def _detector(
+def choose_detector(
     name: str | None, weights: str | os.PathLike[str] | None, stated: str | None, *, some: bool, all_marked: bool
 ) -> tuple[str | None, str]:
     """The detector to use and what is to be known of it; opened here too, so that an error comes before any work.

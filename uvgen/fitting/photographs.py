@@ -10,7 +10,7 @@ from pathlib import Path
 from uvgen.errors import DatasetError
 from uvgen.fitting.worker import FitTask, Photograph
 from uvgen.samples.find import IMAGE_SUFFIXES
-from uvgen.storage.folders import FIT_INDEX
+from uvgen.storage.folders import FIT_INDEX, PREDICT_INDEX
 from uvgen.storage.names import printable, shortened
 
 _BATCH = 16  # photographs a task
@@ -19,7 +19,7 @@ _SAME_NAME = "another photograph has the same name, expected names that differ i
 
 
 def find_photographs(root: Path, out: Path, faces: str = "largest") -> list[Photograph]:
-    """The images in a folder and the folders in it, but not in `out` or in what an earlier fit wrote, sorted by name.
+    """The images in a folder and the folders in it, by name, but not in `out` or in results of fit and predict.
 
     Hidden ones are passed over; a folder that several links lead to counts once. `faces` is as for
     `uvgen.fit_photographs`. Raises DatasetError where the folder is missing or unreadable, or holds no images.
@@ -60,7 +60,7 @@ def _images(root: Path, out: Path) -> list[Path]:
             names[:] = [
                 path.name
                 for path in inner
-                if not path.is_symlink() and os.path.realpath(path) not in seen and not (path / FIT_INDEX).is_file()
+                if not path.is_symlink() and os.path.realpath(path) not in seen and not _is_written(path)
             ]
             paths += [
                 Path(folder, name)
@@ -68,6 +68,11 @@ def _images(root: Path, out: Path) -> list[Path]:
                 if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
             ]
     return paths
+
+
+def _is_written(folder: Path) -> bool:
+    """Whether an earlier command wrote its pictures."""
+    return any((folder / index).is_file() for index in (FIT_INDEX, PREDICT_INDEX))
 
 
 def _sample_name(path: Path) -> str:

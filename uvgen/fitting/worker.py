@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -155,7 +155,7 @@ class FitJob:
 
     def open(self) -> Callable[[FitTask], FittedBatch]:
         """The function that fits some photographs."""
-        return partial(_fit, _Tools(self))
+        return partial(_fit, FaceTools(self))
 
     def parts(self, task: FitTask) -> list[FitTask]:
         """Each photograph alone, to be tried."""
@@ -167,12 +167,32 @@ class FitJob:
         return replace(task, photographs=tuple(photographs))
 
 
-class _Tools:
-    """What a process opens once."""
+class FaceJob(Protocol):
+    """What says where the faces in photographs come from: `FitJob`, and others like it."""
 
-    def __init__(self, job: FitJob) -> None:
+    @property
+    def root(self) -> Path: ...
+    @property
+    def landmarks(self) -> Path | None: ...
+    @property
+    def detector(self) -> str | None: ...
+    @property
+    def detector_model(self) -> Path | None: ...
+    @property
+    def faces(self) -> str: ...
+    @property
+    def exif(self) -> str: ...
+
+
+Job = TypeVar("Job", bound=FaceJob)
+
+
+class FaceTools(Generic[Job]):
+    """What a process opens once: the table of landmarks, unless it is given, and the detector when it is needed."""
+
+    def __init__(self, job: Job, table: LandmarkTable | None = None) -> None:
         self.job = job
-        self.table = open_table(job.landmarks)
+        self.table = open_table(job.landmarks) if table is None else table
         self._detector: Detector | None = None
 
     def detect(self, image: NDArray[np.uint8]) -> list[FaceLandmarks]:
@@ -201,7 +221,7 @@ def open_table(landmarks: Path | None) -> LandmarkTable | None:
     return None if landmarks is None or landmarks.is_dir() else read_table(landmarks)
 
 
-def state_of(job: FitJob, table: LandmarkTable | None, photograph: Photograph, data: bytes | None = None) -> str:
+def state_of(job: FaceJob, table: LandmarkTable | None, photograph: Photograph, data: bytes | None = None) -> str:
     """Hash of a photograph and of what files say of its landmarks; that of nothing where it cannot be read."""
     if data is None:
         try:
@@ -211,7 +231,7 @@ def state_of(job: FitJob, table: LandmarkTable | None, photograph: Photograph, d
     return _state(data, _of_files(job, table, photograph.path))
 
 
-def _of_files(job: FitJob, table: LandmarkTable | None, path: Path) -> list[FaceLandmarks] | str:
+def _of_files(job: FaceJob, table: LandmarkTable | None, path: Path) -> list[FaceLandmarks] | str:
     return table.of_image(path) if table is not None else find_landmarks([path], job.landmarks)[path]
 
 
@@ -224,12 +244,12 @@ def _state(data: bytes, faces: list[FaceLandmarks] | str) -> str:
     return digest.hexdigest()
 
 
-def _fit(tools: _Tools, task: FitTask) -> FittedBatch:
+def _fit(tools: FaceTools[FitJob], task: FitTask) -> FittedBatch:
     job, model = tools.job, tools.job.model
     faces, skipped = list[_Face](), list[Unfitted]()
     for photograph in task.photographs:
         try:
-            found, image, made_of = _faces_of(tools, photograph)
+            found, image, made_of = faces_of(tools, photograph)
         except UvgenError as error:
             check_machine(error)
             skipped.append(_unfitted(job, photograph, photograph.name, str(error)))
@@ -262,12 +282,12 @@ def _unfitted(job: FitJob, photograph: Photograph, name: str, reason: str) -> Un
     return Unfitted(name, photograph.shown(job.root), reason)
 
 
-def _faces_of(tools: _Tools, photograph: Photograph) -> tuple[list[FaceLandmarks], NDArray[np.uint8], str]:
+def faces_of(tools: FaceTools[Any], photograph: Photograph) -> tuple[list[FaceLandmarks], NDArray[np.uint8], str]:
     """The faces of a photograph, its pixels, and what they are made of, see `state_of`."""
     job, path = tools.job, photograph.path
     if photograph.problem:
         raise UvgenError(f"{path}: {photograph.problem}")
-    data, image, _ = _read(job, path)
+    data, image, _ = read_photograph(job, path)
     stated = _of_files(job, tools.table, path)
     faces: list[FaceLandmarks] | str = stated
     if job.detector is not None and says_nothing(stated):
@@ -277,7 +297,7 @@ def _faces_of(tools: _Tools, photograph: Photograph) -> tuple[list[FaceLandmarks
     return faces[:1] if job.faces == "largest" else faces, image, _state(data, stated)
 
 
-def _read(job: FitJob, path: Path) -> tuple[bytes, NDArray[np.uint8], bool]:
+def read_photograph(job: FaceJob, path: Path) -> tuple[bytes, NDArray[np.uint8], bool]:
     """A photograph's file; its pixels, upright; whether they were turned."""
     try:
         data = read_file(path, _MOST_BYTES)
@@ -307,7 +327,7 @@ class _Picture:
                 raise DatasetError(f"{path}: cannot be read any more ({error.strerror or brief(error)})") from error
             self._path, self._last = path, (path.suffix.lower(), data)
             if self._job.exif == "apply" and exif_orientation(data) > 1:
-                _, image, _ = _read(self._job, path)
+                _, image, _ = read_photograph(self._job, path)
                 self._last = ".jpg", encode_jpeg(image, _QUALITY)
         return self._last
 

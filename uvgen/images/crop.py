@@ -1,21 +1,27 @@
-"""The crop of the field: a square around the 68 landmarks, jittered, sampled once.
+"""The crop of the field: a square around the 68 landmarks, jittered, sampled once; and the squares of inference.
 
 As in face3d and the training sets made with it: with l, r, t, b the extremes of the projected landmarks, the
-centre is that of the box, the extent (r - l + b - t) / 2, and the square 1.5 extents wide.
+centre is that of the box, the extent (r - l + b - t) / 2, and the square 1.5 extents wide. At inference, there is a box
+or there are key points: `crop_from_box` and `crop_from_landmarks` give the training sets' square, or those of PRNet's
+`api.py` (github.com/YadiraF/PRNet, commit fc12fe5). Deep3DFaceRecon's alignment is in `align5.py`.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import check_array, check_finite, number_in
+from uvgen.checks import check_array, check_finite, choice, float64_array, number_in
 from uvgen.errors import InputError
 from uvgen.geometry import check_convention
 
 JITTER = 0.1
 """Shift of the crop's centre as a share of the extent, and of its size, as in the public training sets."""
 
-
 _WIDTH = 1.5  # the square's side in extents
+
+CROP_METHODS = ("training", "prnet", "prnet-detector")
+"""Squares around a box: that of the training sets, PRNet's around key points or a given box, and around a detection."""
+
+_PRNET_WIDTH, _PRNET_DETECTED_WIDTH, _PRNET_DROP = 1.6, 1.58, 0.14  # the last moves the centre down, in extents
 
 
 def crop_similarity(
@@ -64,7 +70,98 @@ def crop_similarity(
         raise InputError(f"landmarks: the face is {extent:.3g} px large, expected more; check the scale in the pose")
     shift_x, shift_y, grow = 2 * np.asarray(jitter_draw, dtype=np.float64) - 1
     center = (low + high) / 2 + jitter * extent * np.array([shift_x, shift_y])
-    width *= 1 + jitter * grow
+    return _square(center, width * (1 + jitter * grow), size)
+
+
+def crop_from_box(box: ArrayLike, size: int, method: str = "prnet-detector") -> NDArray[np.float64]:
+    """The similarity that takes an image to the crop around a box.
+
+    Parameters
+    ----------
+    box : (4,) float
+        Left, top, right, bottom, px of the image frame: the pixel centres that the box reaches.
+    size : int
+        Pixels along each side of the crop.
+    method : {"prnet-detector", "prnet", "training"}
+        With w = right - left, h = bottom - top and extent = (w + h) / 2: "prnet-detector" is PRNet's square around a
+        detection, int(1.58 extent) wide, its centre 0.14 extents below the box's. "prnet" is PRNet's square around
+        a given box, int(1.6 extent) wide. "training" is `crop_similarity`'s, 1.5 extents wide: for the box of
+        the 68 landmarks.
+
+    Returns
+    -------
+    (3, 3) float64
+        Image → crop; the square goes to pixel centres 0 to size - 1: uniform scale and shift.
+
+    Raises
+    ------
+    InputError
+        Where the box is not finite, turned about or empty, or another argument is out of range.
+
+    Examples
+    --------
+    >>> uvgen.crop_from_box((100, 120, 220, 250), 256)[0, 0].round(6)
+    1.297710
+    """
+    choice(method, "method", CROP_METHODS)
+    number_in(size, "size", 2, unit="px")
+    corners = float64_array(box, "box", (4,), note="left, top, right, bottom")
+    check_finite(corners, "box")
+    low, high = corners[:2], corners[2:]
+    if (high < low).any():
+        raise InputError(
+            f"box: {corners.tolist()}, expected left ≤ right and top ≤ bottom; is it x, y, width, height? Add x to the "
+            "width and y to the height"
+        )
+    extent = float((high - low).sum()) / 2
+    center = high - (high - low) / 2
+    if method == "training":
+        width = _WIDTH * extent
+    elif method == "prnet":
+        width = float(int(_PRNET_WIDTH * extent))
+    else:
+        width = float(int(_PRNET_DETECTED_WIDTH * extent))
+        center = center + [0.0, _PRNET_DROP * extent]
+    if not width > 0:
+        raise InputError(f"box: {extent:.3g} px large, expected a face of more than 1 px")
+    return _square(center, width, size)
+
+
+def crop_from_landmarks(landmarks: ArrayLike, size: int, method: str = "training") -> NDArray[np.float64]:
+    """The similarity that takes an image to the crop around landmarks, as `crop_from_box` does around their box.
+
+    Parameters
+    ----------
+    landmarks : (n, 2) or (n, 3) float
+        Image frame, px; z does not count. The 68 landmarks, as the training sets and PRNet have them: others, such as
+        five points, have another box.
+    size : int
+        Pixels along each side of the crop.
+    method : {"training", "prnet"}
+        The training sets' square, 1.5 extents wide; the same as `crop_similarity`'s without jitter. Or PRNet's around
+        key points, int(1.6 extent) wide.
+
+    Returns
+    -------
+    (3, 3) float64
+        Image → crop.
+
+    Raises
+    ------
+    InputError
+        Where landmarks are not finite or all in one point, or another argument is out of range.
+    """
+    choice(method, "method", CROP_METHODS[:2])
+    points = float64_array(landmarks, "landmarks", (-1, 2), (-1, 3))[:, :2]
+    check_finite(points, "landmarks")
+    low, high = points.min(axis=0), points.max(axis=0)
+    if not (high > low).any():
+        raise InputError(f"landmarks: all {len(points)} in one point, expected a face")
+    return crop_from_box([*low, *high], size, method)
+
+
+def _square(center: NDArray[np.float64], width: float, size: int) -> NDArray[np.float64]:
+    """The similarity (3, 3) of a square with this centre (2,) and side, px of the image."""
     scale = (size - 1) / width
     similarity = np.diag([scale, scale, 1.0])
     similarity[:2, 2] = -scale * (center - width / 2)

@@ -164,15 +164,19 @@ def draw_landmarks(
     points: NDArray[np.floating[Any]],
     seen: NDArray[np.bool_],
     annotated: NDArray[np.floating[Any]] | None = None,
+    *,
+    size: float = 1.0,
+    finer: int = _FINE,
 ) -> Image.Image:
     """iBUG polylines and dots over a picture, hidden ones hollow, and below them crosses at annotated points.
 
-    Points and annotated ones are (68, 2), in px of the picture.
+    Points and annotated ones are (68, 2), in px of the picture. Dots and lines are `size` times as large as those of a
+    panel, and drawn `finer` times larger, then averaged.
     """
     sides = _sides()
-    layer = Image.new("RGBA", (picture.width * _FINE, picture.height * _FINE))
+    layer = Image.new("RGBA", (picture.width * finer, picture.height * finer))
     draw = ImageDraw.Draw(layer)
-    fine = _fine(points)
+    fine = _fine(points, finer)
     for width, color in ((3.0, _INK), (1.3, None)):  # a dark seam, then the line
         for indices, closed in LINES:
             ring = [*indices, indices[0]] if closed else [*indices]
@@ -180,18 +184,18 @@ def draw_landmarks(
                 side = a if sides[a] != MIDDLE else b
                 visible = seen[a] or seen[b]
                 fill = (*(color or sides[side]), (110 if visible else 50) if color else (255 if visible else 120))
-                draw.line([*fine[a], *fine[b]], fill=fill, width=round(width * _FINE))
+                draw.line([*fine[a], *fine[b]], fill=fill, width=max(1, round(width * size * finer)))
     if annotated is not None:
-        crosses = _fine(annotated[np.isfinite(annotated).all(axis=1)])
+        crosses = _fine(annotated[np.isfinite(annotated).all(axis=1)], finer)
         for width, color in ((2.4, _INK), (1.1, ANNOTATED)):
             for x, y in crosses:
-                _cross(draw, x, y, 2.6 * _FINE, (*color, 255), round(width * _FINE))
+                _cross(draw, x, y, 2.6 * size * finer, (*color, 255), max(1, round(width * size * finer)))
     for k in range(68):
-        _dot(draw, fine[k], 2.9, (*_INK, 255))
-        _dot(draw, fine[k], 2.1, (*sides[k], 255))
+        _dot(draw, fine[k], 2.9 * size, (*_INK, 255), finer)
+        _dot(draw, fine[k], 2.1 * size, (*sides[k], 255), finer)
         if not seen[k]:
-            _dot(draw, fine[k], 1.2, (*_INK, 255))
-    return _over(picture, layer)
+            _dot(draw, fine[k], 1.2 * size, (*_INK, 255), finer)
+    return _over(picture, layer, finer)
 
 
 def _cross(draw: ImageDraw.ImageDraw, x: float, y: float, arm: float, fill: tuple[int, ...], width: int) -> None:
@@ -233,18 +237,43 @@ def dense_panel(face: SampleView, every: int) -> Image.Image:
     inner = np.zeros_like(face.face)
     inner[every // 2 :: every, every // 2 :: every] = True
     points, seen = face.points[inner & face.face], face.seen[inner & face.face]
-    shade = Image.blend(crop_panel(face), Image.new("RGB", (PANEL, PANEL), (128, 128, 128)), 0.25)
-    layer = Image.new("RGBA", (PANEL * _FINE, PANEL * _FINE))
+    return draw_dots(pale(crop_panel(face)), points, seen)
+
+
+def pale(picture: Image.Image) -> Image.Image:
+    """A picture for dots to stand out from."""
+    return Image.blend(picture, Image.new("RGB", picture.size, (128, 128, 128)), 0.25)
+
+
+def draw_dots(
+    picture: Image.Image,
+    points: NDArray[np.floating[Any]],
+    seen: NDArray[np.bool_],
+    *,
+    size: float = 1.0,
+    finer: int = _FINE,
+) -> Image.Image:
+    """Points (n, 3), px of the picture, as dots colored by depth; hidden ones grey and small.
+
+    `size` and `finer` are as for `draw_landmarks`.
+    """
+    layer = Image.new("RGBA", (picture.width * finer, picture.height * finer))
     draw = ImageDraw.Draw(layer)
-    fine = _fine(points[:, :2])
+    fine = _fine(points[:, :2], finer)
     for k in np.flatnonzero(~seen):
-        _dot(draw, fine[k], 0.8, (*_HIDDEN, 150))
-    far, near = np.percentile(points[seen][:, 2], [2, 98]) if seen.any() else (0.0, 1.0)
-    colors = ramp((points[:, 2] - far) / max(near - far, 1e-6))
+        _dot(draw, fine[k], 0.8 * size, (*_HIDDEN, 150), finer)
+    colors = ramp(depth_shares(points[:, 2], seen))
     for k in np.flatnonzero(seen)[np.argsort(points[seen][:, 2], kind="stable")]:  # near ones over far ones
-        _dot(draw, fine[k], 1.75, (*_INK, 120))  # a rim, to stand out from light skin
-        _dot(draw, fine[k], 1.2, (*colors[k], 255))
-    return _over(shade, layer)
+        _dot(draw, fine[k], 1.75 * size, (*_INK, 120), finer)  # a rim, to stand out from light skin
+        _dot(draw, fine[k], 1.2 * size, (*colors[k], 255), finer)
+    return _over(picture, layer, finer)
+
+
+def depth_shares(depths: NDArray[np.floating[Any]], seen: NDArray[np.bool_]) -> NDArray[np.floating[Any]]:
+    """Depths so that 0 is about the farthest of those that are seen, and 1 the nearest."""
+    far, near = np.percentile(depths[seen], [2, 98]) if seen.any() else (0.0, 1.0)
+    shares: NDArray[np.floating[Any]] = (depths - far) / max(near - far, 1e-6)
+    return shares
 
 
 def map_panel(face: SampleView) -> Image.Image:
@@ -366,25 +395,27 @@ def ramp(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
     return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
 
 
-def _fine(points: NDArray[np.floating[Any]]) -> list[tuple[float, float]]:
-    """Points (n, 2) in px as coordinates of a layer `_FINE` times larger."""
-    fine = np.clip((np.asarray(points, np.float64) + 0.5) * _FINE - 0.5, -1e5, 1e5)  # as far as Pillow draws
+def _fine(points: NDArray[np.floating[Any]], finer: int = _FINE) -> list[tuple[float, float]]:
+    """Points (n, 2) in px as coordinates of a layer `finer` times larger."""
+    fine = np.clip((np.asarray(points, np.float64) + 0.5) * finer - 0.5, -1e5, 1e5)  # as far as Pillow draws
     return [(float(x), float(y)) for x, y in fine]
 
 
-def _dot(draw: ImageDraw.ImageDraw, center: tuple[float, float], radius: float, fill: Sequence[int]) -> None:
-    x, y, r = *center, radius * _FINE
+def _dot(
+    draw: ImageDraw.ImageDraw, center: tuple[float, float], radius: float, fill: Sequence[int], finer: int = _FINE
+) -> None:
+    x, y, r = *center, radius * finer
     draw.ellipse([x - r, y - r, x + r, y + r], fill=tuple(fill))
 
 
-def _over(picture: Image.Image, layer: Image.Image) -> Image.Image:
-    """A picture under a layer `_FINE` times larger, of which only the part that is drawn on is averaged."""
+def _over(picture: Image.Image, layer: Image.Image, finer: int = _FINE) -> Image.Image:
+    """A picture under a layer `finer` times larger, of which only the part that is drawn on is averaged."""
     below = picture.convert("RGBA")
     if (box := layer.getbbox()) is not None:
-        left, top = box[0] // _FINE, box[1] // _FINE
-        right, bottom = -(-box[2] // _FINE), -(-box[3] // _FINE)
-        part = layer.crop((left * _FINE, top * _FINE, right * _FINE, bottom * _FINE))
-        below.alpha_composite(part.reduce(_FINE), (left, top))
+        left, top = box[0] // finer, box[1] // finer
+        right, bottom = -(-box[2] // finer), -(-box[3] // finer)
+        part = layer.crop((left * finer, top * finer, right * finer, bottom * finer))
+        below.alpha_composite(part.reduce(finer), (left, top))
     return below.convert("RGB")
 
 

@@ -1,19 +1,34 @@
-"""A sheet of what a network predicts, beside what is true: what `examples/train_minimal.py` draws."""
+"""A sheet of what a network predicts, beside what is true: what `examples/train_minimal.py` and `uvgen preview --pred`
+draw.
+"""
 
+import os
+import time
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import check_array
-from uvgen.errors import InputError
+from uvgen.checks import check_array, number_in
+from uvgen.datasets.open import open_shards, own_model
+from uvgen.errors import DatasetError, InputError
+from uvgen.evaluation.network import NetworkOptions
+from uvgen.images.codecs import check_picture_name, save_picture
 from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 from uvgen.metrics import nme_2d
+from uvgen.models.load import as_model
+from uvgen.models.morphable import MorphableModel
 from uvgen.preview.layout import Header, Row, compose
+from uvgen.preview.page import MOST, PreviewResult
 from uvgen.preview.panels import SampleView, dense_panel, landmark_panel, map_panel
+from uvgen.preview.selection import _named, spread
+from uvgen.progress import begin
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import brief
+from uvgen.storage.npy import read_npy_file
 
 _TITLES = ("68 points, predicted", "dense, predicted", "dense, true", "map, predicted", "map, true")
 
@@ -80,3 +95,112 @@ def prediction_sheet(
         rows.append(Row(sample["name"], f"NME {error:.1%}", (), pictures))
     how = "dots and lines are read from the predicted map; green crosses are the true landmarks"
     return np.asarray(compose(Header(title, (), how, False, ()), _TITLES, rows))
+
+
+def render_predictions(
+    shards: str | os.PathLike[str],
+    predictions: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    n_samples: int = 8,
+    *,
+    names: Sequence[str] = (),
+    scale: str | float = "px",
+    model: MorphableModel | str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    untrusted: bool = False,
+) -> PreviewResult:
+    """Draw what a network predicts of a data set's samples, beside what is true, into a file.
+
+    Parameters
+    ----------
+    shards : path-like
+        The data set's folder.
+    predictions : path-like
+        Folder of position maps (U, U, 3), NAME.npy as the set names its samples (``IBUG/IBUG_image_008_1_0.npy``), or
+        without the folder, where only one sample is called so.
+    out : path-like
+        The picture, which ends in .png or .jpg; an existing file is replaced.
+    n_samples, names, seed
+        As for `contact_sheet`; of samples that have a prediction.
+    scale : {"px", "unit", "prnet", "reshow"} or float
+        Unit of the maps, as for `uvgen.NetworkOptions`.
+    model : MorphableModel or path-like, optional
+        Makes the true maps where they are not stored.
+    untrusted : bool
+        Read the shards, and `model` where it is a file, in child processes: see `uvgen.open_shards`.
+
+    Returns
+    -------
+    PreviewResult
+        Its `problems` count the samples without a prediction.
+
+    Raises
+    ------
+    InputError
+        Where an argument is out of range.
+    DatasetError
+        Where the set is damaged, or holds no maps and there is no model; no sample, or not a named one, has a
+        prediction; or a prediction cannot be read, is not finite or of another size.
+    """
+    started = time.perf_counter()
+    path, folder = Path(out), Path(predictions)
+    check_picture_name(path)
+    NetworkOptions(scale=scale).check()
+    number_in(n_samples, "n_samples", 1, MOST, whole=True)
+    number_in(len(names), "names", 0, MOST, "samples")
+    reader = open_shards(shards, untrusted=untrusted)
+    if reader.config.build.maps == "none":
+        begin("reading the model")
+        opened = own_model(reader.config) if model is None else as_model(model, untrusted=untrusted)
+        reader = reader if opened is None else open_shards(shards, opened, untrusted=untrusted)
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder, expected predicted maps, NAME.npy")
+    all_names = reader.names
+    files = _files_of(folder, all_names)
+    if not files:
+        raise DatasetError(
+            f"{folder}: no predictions of {reader.folder}, expected {brief(all_names[0])}.npy and others"
+        )
+    _named(reader, all_names, names)
+    if lacking := [name for name in names if name not in files]:
+        raise DatasetError(f"{folder}: no prediction of {brief(lacking[0])}, expected {brief(lacking[0])}.npy")
+    predicted = [k for k, name in enumerate(all_names) if name in files]
+    yaws = reader.column("crop_pose")[predicted, 1]
+    choice = spread(yaws, [all_names[k] for k in predicted], n_samples, seed)
+    chosen = _named(reader, all_names, names) if names else [predicted[k] for k in choice]
+    factor = np.float32(NetworkOptions(scale=scale).factor(reader.config.build.size))
+    size = len(reader.constants["coverage"])
+    maps = np.stack([_read(files[all_names[k]], size, factor) for k in chosen])
+    begin("drawing")
+    title = f"{brief(folder.name)}: predictions of {brief(reader.folder.name)}"
+    picture = prediction_sheet(reader, chosen, maps, title=title)
+    save_picture(picture, path)
+    missing = len(all_names) - len(files)
+    problems = (f"{missing} of {len(all_names)} samples have no prediction in {folder}",) if missing else ()
+    shown = tuple(all_names[k] for k in chosen)
+    height, width = picture.shape[:2]
+    return PreviewResult(len(reader), shown, problems, (path,), (height, width), time.perf_counter() - started)
+
+
+def _files_of(folder: Path, names: Sequence[str]) -> dict[str, Path]:
+    """The predictions of samples; one without its subset's folder counts where no other sample is called so."""
+    alone = Counter(name.rsplit("/", 1)[-1] for name in names)
+    found = {}
+    for name in names:
+        last = name.rsplit("/", 1)[-1]
+        places = [folder / f"{name}.npy", *([folder / f"{last}.npy"] if alone[last] == 1 else [])]
+        if place := next((place for place in places if place.is_file()), None):
+            found[name] = place
+    return found
+
+
+def _read(path: Path, size: int, factor: np.float32) -> NDArray[np.float32]:
+    """A predicted map (size, size, 3), px."""
+    expected = f"a position map ({size}, {size}, 3), as the set's are"
+    values = read_npy_file(path, DatasetError, expected=expected)
+    if values.shape != (size, size, 3):
+        raise DatasetError(f"{path}: {values.dtype} {values.shape}, expected {expected}")
+    found = values.astype(np.float32) * factor
+    if not np.isfinite(found).all():
+        raise DatasetError(f"{path}: holds NaN or infinity, expected {expected}")
+    return found

@@ -7,12 +7,13 @@ import os
 import re
 from pathlib import Path
 
-DATASET_INDEX, SYNTH_INDEX, FIT_INDEX = "dataset.json", "synth.json", "fit.json"
+DATASET_INDEX, SYNTH_INDEX, FIT_INDEX, PREDICT_INDEX = "dataset.json", "synth.json", "fit.json", "predict.json"
 EXPORT_MARK = ".uvgen-export.json"
 REPORT_PARTS = ("index.html", "assets/report.js", "data/overview.js")
 SHARD_NAME = re.compile(r"[^.].*-\d{5}\.h5")
 
 DATA_SET, SAMPLES, REPORT, EXPORT = "a data set", "a folder of samples", "a report", "an export for other trainers"
+PREDICTIONS = "predictions of a network"
 REMAINS, MODELS, EMPTY, OTHER = "shards without their dataset.json", "a folder of models", "an empty folder", "a folder"
 
 _IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -41,6 +42,8 @@ def folder_kind(path: str | os.PathLike[str]) -> str:
             return DATA_SET
         if SYNTH_INDEX in names or FIT_INDEX in names:
             return SAMPLES
+        if PREDICT_INDEX in names:
+            return PREDICTIONS
         if EXPORT_MARK in names:
             return EXPORT
         if all((folder / part).is_file() for part in REPORT_PARTS):

@@ -1,0 +1,171 @@
+"""`uvgen predict`: a trained network on photographs."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from uvgen.cli.options import (
+    ANY_PATH,
+    EXISTING_FILE,
+    MODEL,
+    SCALE,
+    GroupedCommand,
+    NameList,
+    option,
+    overwrite_option,
+    quiet_option,
+    untrusted_option,
+    verbose_option,
+    workers_option,
+)
+from uvgen.cli.progress import cores, count, reported
+from uvgen.cli.results import json_option, print_json
+from uvgen.storage.names import printable
+
+_NETWORK, _FACES, _OUTPUT = "The network", "Where faces are", "What comes out"
+_MOST_NAMED = 20
+
+
+@click.command("predict", cls=GroupedCommand)
+@click.argument("network", type=EXISTING_FILE)
+@click.argument("images", type=ANY_PATH)
+@option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder to make: files of each face.")
+@option("--scale", type=SCALE, default="px", show_default=True, group=_NETWORK,
+        help="Unit of its maps: px of the crop; 1 is the crop's size, 1.1 times that, or 280/256 times that; or what "
+             "to multiply them by.")  # fmt: skip
+@option("--pixels", type=click.Choice(["unit", "bytes", "imagenet", "standardize"]), default="unit", show_default=True,
+        group=_NETWORK,
+        help="Its images: 0 to 1; 0 to 255; normalized as for ImageNet; each by its own mean.")  # fmt: skip
+@option("--channels", type=click.Choice(["rgb", "bgr"]), default="rgb", show_default=True, group=_NETWORK,
+        help="Order of its images' channels.")  # fmt: skip
+@option("--layout", type=click.Choice(["auto", "NCHW", "NHWC"]), default="auto", show_default=True, group=_NETWORK,
+        help="Of its images; auto: told by the axis of 3.")  # fmt: skip
+@option("--size", type=click.IntRange(16, 4096), metavar="PX", group=_NETWORK,
+        help="Of its crops, where the file leaves it open.  [default: 256]")  # fmt: skip
+@option("--output", metavar="NAME", group=_NETWORK, help="The output that is the map.  [default: the first]")
+@option("--model", "model_path", type=MODEL, default="builtin", show_default=True, group=_NETWORK,
+        help="Model that it was trained with: whose UV its maps have.")  # fmt: skip
+@option("--landmarks", type=ANY_PATH, metavar="FOLDER|FILE", group=_FACES,
+        help="Landmark files named as the images, or one table for all.  "
+             "[default: those beside the images]")  # fmt: skip
+@option("--boxes", type=EXISTING_FILE, group=_FACES,
+        help="CSV of boxes instead: image, left, top, right, bottom (or x, y, width, height).")  # fmt: skip
+@option("--detector", type=click.Choice(["auto", "none", "mediapipe", "dlib", "face-alignment"]), default="auto",
+        show_default=True, group=_FACES,
+        help="Finds landmarks where no file has them; auto: the first one installed.")  # fmt: skip
+@option("--detector-model", type=EXISTING_FILE, group=_FACES, help="The detector's weights, where it brings none.")
+@option("--faces", type=click.Choice(["largest", "all"]), default="largest", show_default=True, group=_FACES,
+        help="Which faces of a photograph.")  # fmt: skip
+@option("--crop", type=click.Choice(["auto", "training", "prnet", "prnet-detector", "whole"]), default="auto",
+        show_default=True, group=_FACES,
+        help="The square around a face: the training sets', or PRNet's around points or a detection; whole: the images "
+             "are crops. auto: training around landmarks, prnet-detector around boxes.")  # fmt: skip
+@option("--exif", type=click.Choice(["apply", "ignore"]), default="apply", show_default=True, group=_FACES,
+        help="Turn photographs upright as their EXIF orientation says, or take them as stored.")  # fmt: skip
+@option("--write", type=NameList(), default="mesh,landmarks,pose", show_default=True, group=_OUTPUT,
+        help="Files of a face: mesh (.obj), landmarks (.txt), pose (.json), map (.npy).")  # fmt: skip
+@option("--draw", type=click.Choice(["sparse", "dense", "mesh", "depth", "pose", "none"]), default="sparse",
+        show_default=True, group=_OUTPUT, help="What is drawn over the photograph (.png).")  # fmt: skip
+@workers_option
+@overwrite_option("predictions")
+@untrusted_option
+@json_option
+@quiet_option
+@verbose_option("Report each face at once.")
+def command(
+    network: Path,
+    images: Path,
+    out: Path,
+    scale: str | float,
+    pixels: str,
+    channels: str,
+    layout: str,
+    size: int | None,
+    output: str | None,
+    model_path: Path | str,
+    landmarks: Path | None,
+    boxes: Path | None,
+    detector: str,
+    detector_model: Path | None,
+    faces: str,
+    crop: str,
+    exif: str,
+    write: tuple[str, ...],
+    draw: str,
+    workers: int | None,
+    retries: int,
+    timeout: float | None,
+    overwrite: bool,
+    untrusted: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Run a trained network (ONNX) on photographs: mesh, landmarks, pose and drawing of each face, in the photograph.
+
+    Faces come from landmark files, a table of boxes, or a detector. Needs onnxruntime: pip install 'uvgen[onnx]'.
+    Running the same command again finishes what is missing.
+
+    \b
+    Example:
+      uvgen predict network.onnx photos/ --scale unit --out predicted/
+
+    \b
+    Exit status: 0 all predicted, 3 some photographs or faces left out, 1 failed, 2 wrong usage, 130, 143, 129
+    interrupted.
+    """
+    from uvgen import NetworkOptions, draw_alignment, predict_photographs
+
+    options = NetworkOptions(pixels, channels, layout, size, output, scale)
+    with reported(quiet=quiet, verbose=verbose) as shown:
+        result = predict_photographs(
+            network,
+            images,
+            out,
+            options=options,
+            model=model_path,
+            landmarks=landmarks,
+            boxes=boxes,
+            detector=None if detector == "none" else detector,
+            detector_model=detector_model,
+            faces=faces,
+            crop=crop,
+            exif=exif,
+            write=write,
+            draw=None if draw == "none" else draw_alignment,
+            kind="sparse" if draw == "none" else draw,
+            workers=workers or cores(),
+            retries=retries,
+            timeout=timeout,
+            overwrite=overwrite,
+            untrusted=untrusted,
+            progress=lambda batch: _report(shown, batch),
+        )
+    if result.notice:
+        click.echo(f"note: {result.notice}", err=True)
+    if not quiet and not verbose:
+        for skip in result.skipped[:_MOST_NAMED]:
+            click.echo(printable(f"skipped {skip.name}: {skip.reason}"), err=True)
+        if len(result.skipped) > _MOST_NAMED:
+            click.echo(f"and {len(result.skipped) - _MOST_NAMED} more; predict.json lists them all", err=True)
+    if as_json:
+        print_json({"out": str(out), **result.to_plain()})
+    elif not quiet:
+        found = f", found by {result.detector}" if result.detector else ""
+        click.echo(
+            f"{out}: {count(len(result.faces), 'face')}{found}, {len(result.skipped)} skipped; this run "
+            f"{count(result.new_faces, 'face')} in {result.seconds:.1f} s (crops of {result.crop_size} px, maps of "
+            f"{result.uv_size}² texels)"
+        )
+    if result.skipped:
+        sys.exit(3)
+
+
+def _report(shown: Any, batch: Any) -> None:
+    """Lines for what came of some photographs, where there are lines for each."""
+    for face in batch.faces:
+        shown.line(f"{face.name}: pitch {face.pitch_deg:.0f}°, yaw {face.yaw_deg:.0f}°, roll {face.roll_deg:.0f}°")
+    for skip in batch.skipped:
+        shown.line(f"skipped {skip.name}: {skip.reason}")

@@ -1,0 +1,46 @@
+"""The network that `train_minimal.py` trained, as an ONNX file for `uvgen predict`.
+
+    python examples/train_minimal.py shards/ --out run/
+    python examples/export_onnx.py run/network.pt --out run/network.onnx
+    uvgen predict run/network.onnx photos/ --scale unit --out predicted/
+
+Needs PyTorch and its exporter: pip install torch onnx onnxscript. Your own network: export what takes images
+(1, 3, R, R) and returns maps (1, 3, U, U), and tell `uvgen predict` what its images and maps are divided by.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from train_minimal import network
+
+
+class WholeMaps(nn.Module):
+    """A network, and what follows it in training: maps as large as the images."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return nn.functional.interpolate(self.net(image), image.shape[2:], mode="bilinear")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("network", type=Path, help="run/network.pt of train_minimal.py")
+    parser.add_argument("--out", type=Path, default=Path("network.onnx"), help="file to write")
+    parser.add_argument("--size", type=int, default=256, help="px of the crops that it was trained on")
+    options = parser.parse_args()
+    net = network()
+    net.load_state_dict(torch.load(options.network, map_location="cpu", weights_only=True))
+    images = torch.zeros(1, 3, options.size, options.size)
+    names: dict[str, Any] = {"input_names": ["image"], "output_names": ["position_map"]}
+    torch.onnx.export(WholeMaps(net).eval(), (images,), options.out, dynamo=True, external_data=False, **names)
+    print(f"{options.out}: images (1, 3, {options.size}, {options.size}) of 0 to 1, maps in crop sizes (--scale unit)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""Networks in ONNX files: what they are given, what is made of what they say, and what does not fit."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.onnx_models import constant_network, identity_network, write_network
+
+from uvgen import NetworkOptions
+from uvgen.errors import DependencyError, InputError, SampleError
+from uvgen.evaluation.network import Network, images_of
+
+pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'uvgen[onnx]'")
+
+RNG = np.random.default_rng(0)
+CROP = RNG.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+MAP = RNG.uniform(-5, 40, (20, 20, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 32, 32), (1, 32, 32, 3), ("batch", 3, "h", "w"), ("n", "h", "w", 3)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_network_is_given_the_crop_in_its_layout(tmp_path: Path, shape, dtype) -> None:
+    network = Network(identity_network(tmp_path / "n.onnx", shape, dtype), NetworkOptions("bytes", size=32))
+    assert (network.size, network.uv_size) == (32, 32) and network.layout == ("NHWC" if shape[3] == 3 else "NCHW")
+    found = network(CROP)
+    assert found.dtype == np.float32 and found.flags.c_contiguous
+    np.testing.assert_array_equal(found, CROP)
+
+
+def test_network_of_bytes_is_given_them(tmp_path: Path) -> None:
+    path = write_network(
+        tmp_path / "n.onnx", [("Identity", ["map"], "position_map")], [("image", (1, 32, 32, 3), np.uint8)],
+        [("position_map", (1, 20, 20, 3), np.float32)], {"map": MAP[None]},
+    )  # fmt: skip
+    np.testing.assert_array_equal(Network(path, NetworkOptions("bytes"))(CROP), MAP)
+    with pytest.raises(InputError, match=r"pixels: 'imagenet', expected 'bytes': .* takes uint8"):
+        Network(path, NetworkOptions("imagenet"))
+
+
+def test_images_are_normalized_as_their_names_say() -> None:
+    unit = CROP.astype(np.float64) / 255
+    imagenet = (unit - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    own = np.stack([(c - c.mean()) / np.sqrt(c.var() + 0.001) for c in np.moveaxis(unit, 2, 0)], axis=2)
+    for pixels, expected in {"unit": unit, "bytes": CROP, "imagenet": imagenet, "standardize": own}.items():
+        np.testing.assert_allclose(images_of(CROP, pixels), expected, atol=1e-5, err_msg=pixels)
+        np.testing.assert_array_equal(images_of(CROP, pixels, "bgr"), images_of(CROP, pixels)[..., ::-1])
+
+
+@pytest.mark.parametrize("arranged", ["NCHW", "NHWC", "points"])
+@pytest.mark.parametrize(
+    ("scale", "factor"), [("px", 1), ("unit", 32), ("prnet", 1.1 * 32), ("reshow", 280 / 256 * 32), (7.5, 7.5)]
+)
+def test_maps_of_each_arrangement_and_unit_are_px_of_the_crop(tmp_path: Path, arranged, scale, factor) -> None:
+    output = {"NCHW": np.moveaxis(MAP, 2, 0), "NHWC": MAP, "points": MAP.reshape(400, 3)}[arranged]
+    path = constant_network(tmp_path / "n.onnx", np.ascontiguousarray(output[None] / np.float32(factor)), 32)
+    np.testing.assert_allclose(Network(path, NetworkOptions(scale=scale))(CROP), MAP, rtol=1e-5, atol=1e-5)
+
+
+def test_the_map_may_be_any_of_the_outputs(tmp_path: Path) -> None:
+    path = write_network(
+        tmp_path / "n.onnx", [("Identity", ["other"], "points"), ("Identity", ["map"], "position_map")],
+        [("image", (1, 3, 32, 32), np.float32)],
+        [("points", (1, 136), np.float32), ("position_map", (1, 20, 20, 3), np.float32)],
+        {"other": np.zeros((1, 136), np.float32), "map": MAP[None]},
+    )  # fmt: skip
+    np.testing.assert_array_equal(Network(path, NetworkOptions(output="position_map"))(CROP), MAP)
+    with pytest.raises(
+        InputError, match=r"output 'points' is float32 \(1, 136\), expected a position map, \(1, 3, U, U\)"
+    ):
+        Network(path, NetworkOptions())
+    with pytest.raises(InputError, match=r"output: 'mesh', expected one of those of .*: points, position_map"):
+        Network(path, NetworkOptions(output="mesh"))
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "message"),
+    [
+        ((1, 3, 32), {}, r"input 'image' is tensor\(float\) \(1, 3, 32\), expected images, \(1, 3, R, R\) or"),
+        ((8, 3, 32, 32), {}, r"\(8, 3, 32, 32\), expected a batch of 1 or of any number"),
+        ((1, 1, 32, 32), {}, r"\(1, 1, 32, 32\), expected 3 channels"),
+        ((1, 3, 32, 32), {"layout": "NHWC"}, r"\(1, 3, 32, 32\), expected 3 channels"),
+        ((1, 3, 32, 40), {}, r"\(1, 3, 32, 40\), expected images as high as wide"),
+        ((1, 3, 32, 32), {"size": 64}, "size: 64 px, expected 32: input 'image' is"),
+        ((1, 3, 8, 8), {}, r"\(1, 3, 8, 8\), expected images of 16 px or more"),
+        (("n", "c", "h", "w"), {}, "does not say where the channels are; give the layout: NCHW or NHWC"),
+        ((1, 3, 32, 32), {"pixels": "256"}, "pixels: '256', expected 'unit', 'bytes', 'imagenet' or 'standardize'"),
+        ((1, 3, 32, 32), {"scale": "cm"}, "scale: 'cm', expected 'px', 'unit', 'prnet' or 'reshow'"),
+        ((1, 3, 32, 32), {"scale": -2.0}, "scale: -2.0, expected 0 to 1000000.0"),
+        ((1, 3, 32, 32), {"scale": 0}, "scale: 0, expected a number above 0"),
+        ((1, 3, 32, 32), {"channels": "rgba"}, "channels: 'rgba', expected 'rgb' or 'bgr'"),
+    ],
+)
+def test_network_of_other_images_raises(tmp_path: Path, shape, options, message) -> None:
+    path = identity_network(tmp_path / "n.onnx", shape)
+    with pytest.raises(InputError, match=message):
+        Network(path, NetworkOptions(**options))
+
+
+@pytest.mark.parametrize(
+    ("output", "found"),
+    [
+        (np.zeros((1, 3, 20, 24), np.float32), r"\(1, 3, 20, 24\)"),
+        (np.zeros((1, 4, 20, 20), np.float32), r"\(1, 4, 20, 20\)"),
+        (np.zeros((2, 3, 20, 20), np.float32), r"\(2, 3, 20, 20\)"),
+        (np.zeros((1, 3, 8, 8), np.float32), r"\(1, 3, 8, 8\)"),
+        (np.zeros((1, 399, 3), np.float32), r"\(1, 399, 3\)"),
+        (np.zeros((1, 257), np.float32), r"\(1, 257\)"),
+        (np.zeros((1, 3, 20, 20), np.int64), r"int64 \(1, 3, 20, 20\)"),
+    ],
+)
+def test_network_of_another_output_raises_what_it_is(tmp_path: Path, output, found) -> None:
+    path = constant_network(tmp_path / "n.onnx", output, 32)
+    with pytest.raises(InputError, match=rf"output 'position_map' is .*{found}, expected a position map"):
+        Network(path, NetworkOptions())
+
+
+@pytest.mark.parametrize(
+    ("factor", "message"),
+    [
+        (np.nan, "holds NaN or infinity"),
+        (1 / 45, "map is 1 px across in a crop of 32 px, expected a face; is its unit another"),
+        (1e4, r"map leads 4e\+05 px away in a crop of 32 px"),
+    ],
+)
+def test_maps_that_are_none_are_refused(tmp_path: Path, factor, message) -> None:
+    shown = MAP.copy()
+    shown[0, 0], shown[0, 1] = -5, 40
+    path = constant_network(tmp_path / "n.onnx", shown[None] * np.float32(factor), 32)
+    with pytest.raises(SampleError, match=message):
+        Network(path, NetworkOptions())(CROP)
+
+
+def test_files_that_are_no_networks_raise(tmp_path: Path) -> None:
+    (tmp_path / "n.onnx").write_bytes(b"no network")
+    for path, message in (
+        (tmp_path / "n.onnx", "onnxruntime cannot open it .*, expected an ONNX network"),
+        (tmp_path / "none.onnx", "no such file, expected an ONNX network"),
+        (tmp_path, "a folder, expected an ONNX network"),
+    ):
+        with pytest.raises(InputError, match=message):
+            Network(path, NetworkOptions())
+
+
+def test_networks_with_other_inputs_raise(tmp_path: Path) -> None:
+    images = ("image", (1, 3, 32, 32), np.float32)
+    for inputs, message in (
+        ([images, ("pose", (1, 3), np.float32)], r"2 inputs \(image, pose\), expected one"),
+        (
+            [("image", (1, 3, 32, 32), np.int64)],
+            r"input 'image' is tensor\(int64\) .* expected float, float16 or uint8",
+        ),
+    ):
+        path = write_network(
+            tmp_path / "n.onnx", [("Identity", ["image"], "position_map")], inputs,
+            [("position_map", (1, 3, 32, 32), inputs[0][2])],
+        )  # fmt: skip
+        with pytest.raises(InputError, match=message):
+            Network(path, NetworkOptions())
+
+
+def test_without_onnxruntime_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(DependencyError, match=r"network: onnxruntime is not installed; pip install 'uvgen\[onnx\]'"):
+        Network(tmp_path / "n.onnx", NetworkOptions())

@@ -1,0 +1,365 @@
+"""`uvgen.predict_photographs` and `uvgen predict`: networks on folders of photographs, whatever is wrong with some."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.onnx_models import constant_network, identity_network
+from support.photographs import write_photographs
+
+from uvgen import (
+    NetworkOptions,
+    PositionMapper,
+    crop_from_box,
+    crop_from_landmarks,
+    crop_similarity,
+    crop_to_image,
+    draw_alignment,
+    landmark_weights,
+    load_model,
+    map_to_mesh,
+    predict_photographs,
+    read_landmarks,
+)
+from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError
+from uvgen.evaluation import network as networks
+from uvgen.fitting import folder as fitting
+from uvgen.fitting import photographs as listing
+from uvgen.fitting import worker
+from uvgen.meshes.read import read_mesh
+from uvgen.samples.landmark_files import read_landmarks as landmarks_of_file
+from uvgen.samples.landmark_schemes import FaceLandmarks
+
+pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'uvgen[onnx]'")
+
+N, SIZE, U = 4, 64, 32
+ALL = ("mesh", "landmarks", "pose", "map")
+UNIT = NetworkOptions(scale="unit")
+
+
+@pytest.fixture(scope="session")
+def drawn_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_photographs(tmp_path_factory.mktemp("photographs") / "photos", N)
+
+
+@pytest.fixture
+def photos(drawn_photos: Path, tmp_path: Path) -> Path:
+    """Four photographs of 128 px, with their landmarks beside them."""
+    return Path(shutil.copytree(drawn_photos, tmp_path / "photos"))
+
+
+@pytest.fixture(scope="session")
+def crop_map() -> np.ndarray:
+    """The built-in model's mean face, turned by 0.3 rad, in a crop of 64 px: what the network always says."""
+    model = load_model("builtin")
+    mapper = PositionMapper(model, U)
+    face = np.zeros((1, model.n_shape)), np.zeros((1, model.n_expression)), np.array([[0, 0.3, 0, 0, 0, 0, 1e-3]])
+    similarity = crop_similarity(mapper.image_landmarks(*face, 256)[0], SIZE)
+    return mapper(*face, similarity, 256)[0]
+
+
+@pytest.fixture
+def network(crop_map: np.ndarray, tmp_path: Path) -> Path:
+    return constant_network(tmp_path / "net.onnx", np.ascontiguousarray(np.moveaxis(crop_map / SIZE, 2, 0)[None]), SIZE)
+
+
+def first(photos: Path) -> Path:
+    return sorted(photos.glob("*.jpg"))[0]
+
+
+def points_of(photograph: Path) -> np.ndarray:
+    return np.loadtxt(photograph.with_suffix(".txt"))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def map_of(out: Path, photograph: Path) -> np.ndarray:
+    return np.load(out / f"{photograph.stem}.npy")
+
+
+def test_files_of_a_face_hold_the_map_brought_to_its_photograph(photos, network, crop_map, tmp_path) -> None:
+    out, model = tmp_path / "out", load_model("builtin")
+    result = predict_photographs(network, photos, out, options=UNIT, write=ALL, draw=draw_alignment, kind="mesh")
+    assert len(result.faces) == result.new_faces == N and not result.skipped and result.detector is None
+    assert (result.crop_size, result.uv_size) == (SIZE, U)
+    for photograph in photos.glob("*.jpg"):
+        similarity = crop_from_landmarks(points_of(photograph), SIZE)
+        expected = crop_to_image(crop_map, similarity)
+        np.testing.assert_allclose(map_of(out, photograph), expected, atol=1e-4)
+        about = json.loads((out / f"{photograph.stem}.json").read_text())
+        assert about["yaw_deg"] == pytest.approx(np.rad2deg(0.3), abs=1e-3) and abs(about["pitch_deg"]) < 1e-3
+        assert about["image_size"] == [128, 128] and about["crop_size"] == SIZE
+        np.testing.assert_allclose(about["image_to_crop"], similarity)
+        landmarks = read_landmarks(expected, landmark_weights(model, U))
+        np.testing.assert_allclose(np.loadtxt(out / f"{photograph.stem}.txt"), landmarks, atol=1e-3)
+        (again,) = landmarks_of_file(out / f"{photograph.stem}.txt")
+        np.testing.assert_allclose(again.points, landmarks[:, :2], atol=1e-3)
+        vertices = read_mesh(out / f"{photograph.stem}.obj")[0] * [1, -1, 1]  # y up in the file
+        np.testing.assert_allclose(vertices, map_to_mesh(expected, model)[0], atol=1e-4)
+        with Image.open(out / f"{photograph.stem}.png") as picture, Image.open(photograph) as before:
+            pixels = np.asarray(before.convert("RGB"))
+            np.testing.assert_array_equal(
+                np.asarray(picture), draw_alignment(pixels, map_of(out, photograph), "mesh", model=model)
+            )
+
+
+def test_the_network_is_given_the_crop_of_the_photograph(photos, tmp_path, monkeypatch) -> None:
+    """A network that says what it is given: its map is the crop."""
+    from uvgen.images.warp import warp_image
+
+    path = identity_network(tmp_path / "n.onnx", (1, 3, SIZE, SIZE))
+    predict_photographs(path, photos, tmp_path / "out", options=NetworkOptions("bytes"), write=["map"])
+    photograph = first(photos)
+    similarity = crop_from_landmarks(points_of(photograph), SIZE)
+    with Image.open(photograph) as picture:
+        crop = warp_image(np.asarray(picture.convert("RGB")), similarity, SIZE)
+    expected = crop_to_image(crop.astype(np.float32), similarity)
+    np.testing.assert_allclose(map_of(tmp_path / "out", photograph), expected, atol=0.02)  # 1 level in another decoder
+
+
+@pytest.mark.parametrize("crop", ["training", "prnet", "prnet-detector"])
+@pytest.mark.parametrize("header", ["image,left,top,right,bottom", "name,x,y,width,height"])
+def test_boxes_of_a_table_are_cropped_as_wished(photos, network, crop_map, tmp_path, crop, header) -> None:
+    rows, similarities = [header], {}
+    for k, photograph in enumerate(sorted(photos.glob("*.jpg"))[:3]):
+        left, top, right, bottom = 20 + k, 25, 100.5, 110 - k
+        numbers = (left, top, right - left, bottom - top) if "width" in header else (left, top, right, bottom)
+        rows.append(",".join(map(str, (f"somewhere/{photograph.name}", *numbers))))
+        similarities[photograph] = crop_from_box((left, top, right, bottom), SIZE, crop)
+    (tmp_path / "boxes.csv").write_text("\n".join([*rows, f"{'x.jpg'},1,2,3,4"]))
+    out = tmp_path / "out"
+    result = predict_photographs(
+        network, photos, out, options=UNIT, write=["map"], crop=crop, boxes=tmp_path / "boxes.csv"
+    )
+    assert len(result.faces) == 3
+    (skip,) = result.skipped
+    assert "not among the images of" in skip.reason
+    for photograph, similarity in similarities.items():
+        np.testing.assert_allclose(map_of(out, photograph), crop_to_image(crop_map, similarity), atol=1e-4)
+
+
+def test_boxes_are_cropped_as_prnet_does_with_detections_unless_told_otherwise(photos, network, tmp_path) -> None:
+    (tmp_path / "boxes.csv").write_text(f"image;left;top;right;bottom\n{first(photos).name};20;25;100;110\n")
+    for crop in ("auto", "prnet-detector"):
+        predict_photographs(
+            network, photos, tmp_path / crop, options=UNIT, write=["map"], crop=crop, boxes=tmp_path / "boxes.csv"
+        )
+    np.testing.assert_array_equal(*[map_of(tmp_path / crop, first(photos)) for crop in ("auto", "prnet-detector")])
+
+
+def test_whole_images_are_crops(photos, network, crop_map, tmp_path) -> None:
+    for path in photos.glob("*.txt"):
+        path.unlink()
+    result = predict_photographs(
+        network, photos, tmp_path / "out", options=UNIT, write=["map"], crop="whole", detector=None
+    )
+    assert len(result.faces) == N and result.faces[0].source == "whole"
+    np.testing.assert_allclose(
+        map_of(tmp_path / "out", first(photos)), crop_map * 127 / (SIZE - 1), rtol=1e-5, atol=1e-3
+    )
+
+
+def test_five_points_are_cropped_around_the_fitted_68(photos, network, tmp_path) -> None:
+    whole = tmp_path / "of_68"
+    predict_photographs(network, photos, whole, options=UNIT, write=["map"])
+    for photograph in photos.glob("*.jpg"):
+        points = points_of(photograph)
+        five = [points[36:42].mean(axis=0), points[42:48].mean(axis=0), points[30], points[48], points[54]]
+        np.savetxt(photograph.with_suffix(".txt"), five)
+    result = predict_photographs(network, photos, tmp_path / "out", options=UNIT, write=["map"])
+    assert len(result.faces) == N
+    for photograph in photos.glob("*.jpg"):
+        a, b = map_of(whole, photograph)[..., :2], map_of(tmp_path / "out", photograph)[..., :2]
+        assert np.abs(a - b).max() < 30  # of 128: five points say less
+
+
+def test_bad_photographs_cost_themselves_alone(photos, network, tmp_path) -> None:
+    names = [path.stem for path in sorted(photos.glob("*.jpg"))]
+    (photos / f"{names[0]}.jpg").write_bytes((photos / f"{names[0]}.jpg").read_bytes()[:500])
+    np.savetxt(photos / f"{names[1]}.txt", np.loadtxt(photos / f"{names[1]}.txt") + 1000)
+    (photos / f"{names[2]}.txt").write_text("1 2\n3 x\n")
+    result = predict_photographs(network, photos, tmp_path / "out", options=UNIT, detector=None)
+    assert [face.name for face in result.faces] == [names[3]]
+    reasons = {skip.name: skip.reason for skip in result.skipped}
+    assert "not a readable image" in reasons[names[0]]
+    assert "68 of 68 landmarks lie outside of the image" in reasons[names[1]]
+    assert names[2] in reasons[names[2]] and "expected" in reasons[names[2]]
+    stated = json.loads((tmp_path / "out/predict.json").read_text())
+    assert {skip["name"] for skip in stated["skipped"]} == set(names[:3])
+
+
+def test_a_network_that_says_no_face_is_named_and_nothing_is_averaged_over(photos, crop_map, tmp_path) -> None:
+    path = constant_network(tmp_path / "n.onnx", np.ascontiguousarray((crop_map / SIZE)[None]), SIZE)
+    with pytest.raises(DatasetError, match=r"none of 4 photographs can be used; the first, .* is its unit another"):
+        predict_photographs(path, photos, tmp_path / "out")
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_interrupted_runs_go_on_to_the_same_bytes(photos, network, tmp_path, monkeypatch, workers) -> None:
+    monkeypatch.setattr(listing, "_BATCH", 1)
+    arguments: dict[str, Any] = {"options": UNIT, "write": ALL, "draw": draw_alignment}
+    predict_photographs(network, photos, tmp_path / "whole", **arguments)
+
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            predict_photographs(network, photos, tmp_path / "out", workers=workers, progress=stop, **arguments)
+    result = predict_photographs(network, photos, tmp_path / "out", workers=workers, **arguments)
+    assert 0 < result.new_faces < N == len(result.faces)
+    assert content(tmp_path / "out") == content(tmp_path / "whole")
+    assert predict_photographs(network, photos, tmp_path / "out", **arguments).new_faces == 0
+
+
+def test_what_changed_is_predicted_anew(photos, network, tmp_path) -> None:
+    predict_photographs(network, photos, tmp_path / "out", options=UNIT)
+    one, two, *_ = sorted(photos.glob("*.jpg"))
+    np.savetxt(one.with_suffix(".txt"), points_of(one) + 2)
+    (tmp_path / "out" / f"{two.stem}.obj").unlink()
+    assert predict_photographs(network, photos, tmp_path / "out", options=UNIT).new_faces == 2
+    predict_photographs(network, photos, tmp_path / "whole", options=UNIT)
+    assert content(tmp_path / "out") == content(tmp_path / "whole")
+
+
+def test_other_settings_need_another_folder_or_overwriting(photos, network, crop_map, tmp_path) -> None:
+    out = tmp_path / "out"
+    predict_photographs(network, photos, out, options=UNIT, write=ALL)
+    for more, message in (
+        ({"options": NetworkOptions(scale="prnet")}, "was made with scale = unit, now it is prnet"),
+        ({"crop": "prnet"}, "was made with crop = auto, now it is prnet"),
+        ({"write": ["map"]}, "was made with write = "),
+        ({"draw": draw_alignment}, "was made with drawing = None, now it is sparse"),
+    ):
+        with pytest.raises(SettingsError, match=message):
+            predict_photographs(network, photos, out, **{"options": UNIT, "write": ALL, **more})
+    constant_network(network, np.ascontiguousarray(crop_map[None] / SIZE + 0.01), SIZE)
+    with pytest.raises(SettingsError, match="was made with another network"):
+        predict_photographs(network, photos, out, options=UNIT, write=ALL)
+    (out / "mine.txt").write_text("mine")
+    result = predict_photographs(network, photos, out, options=UNIT, write=["map"], overwrite=True)
+    assert result.new_faces == N and not list(out.glob("*.obj")) and (out / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "damage", ["{", '{"format": "uvgen-fit"}', '{"format": "uvgen-predict", "faces": [{"name": 1}]}']
+)
+def test_folders_of_others_are_left_alone(photos, network, tmp_path, damage) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/a.txt").write_text("a")
+    with pytest.raises(OutputError, match=r"holds something else \(a.txt\)"):
+        predict_photographs(network, photos, tmp_path / "other", options=UNIT)
+    (tmp_path / "other/predict.json").write_text(damage)
+    with pytest.raises(SettingsError, match=r"predict\.json: cannot be read"):
+        predict_photographs(network, photos, tmp_path / "other", options=UNIT)
+
+
+def test_drawings_are_no_photographs_of_the_next_run(photos, network, tmp_path) -> None:
+    predict_photographs(network, photos, photos / "out", options=UNIT, draw=draw_alignment)
+    assert len(predict_photographs(network, photos, tmp_path / "next", options=UNIT).faces) == N
+
+
+class _Found:
+    """A detector that finds two faces in every photograph."""
+
+    name, notice = "dlib", "for research only"
+
+    def __call__(self, image: np.ndarray) -> list[FaceLandmarks]:
+        points = np.random.default_rng(0).uniform(20, 100, (68, 2))
+        return [
+            FaceLandmarks(points, None, "68", source="dlib"),
+            FaceLandmarks(points / 2 + 20, None, "68", source="dlib"),
+        ]
+
+
+@pytest.mark.parametrize(("faces", "count"), [("largest", N), ("all", 2 * N)])
+def test_detectors_find_faces_where_no_file_has_them(photos, network, tmp_path, monkeypatch, faces, count) -> None:
+    for path in photos.glob("*.txt"):
+        path.unlink()
+    for module in (fitting, worker):
+        monkeypatch.setattr(module, "open_detector", lambda name, model=None: _Found())
+    result = predict_photographs(network, photos, tmp_path / "out", options=UNIT, detector="dlib", faces=faces)
+    assert len(result.faces) == count and result.detector == "dlib" and result.notice == "for research only"
+    assert {face.source for face in result.faces} == {"dlib"}
+    monkeypatch.setattr(_Found, "__call__", lambda self, image: [])
+    with pytest.raises(DatasetError, match="dlib finds no face in it"):
+        predict_photographs(network, photos, tmp_path / "none", options=UNIT, detector="dlib")
+
+
+def test_wrong_arguments_raise_before_anything_is_written(photos, network, tmp_path) -> None:
+    (tmp_path / "boxes.csv").write_text("image,left\na.jpg,1\n")
+    for more, error, message in (
+        ({"crop": "tight"}, InputError, "crop: 'tight', expected 'auto', 'training'"),
+        ({"faces": "some"}, InputError, "faces: 'some'"),
+        ({"write": ["texture"]}, InputError, "write: 'texture', expected 'mesh', 'landmarks', 'pose' or 'map'"),
+        ({"write": []}, InputError, "write: nothing, and no drawing"),
+        (
+            {"boxes": tmp_path / "boxes.csv", "crop": "whole"},
+            InputError,
+            "boxes: given with crop = whole, expected one",
+        ),
+        ({"boxes": tmp_path / "boxes.csv", "landmarks": photos}, InputError, "boxes: given with landmarks"),
+        ({"boxes": tmp_path / "boxes.csv"}, InputError, "boxes.csv: columns image, left, expected a CSV with columns"),
+        ({"boxes": tmp_path / "none.csv"}, InputError, "none.csv: cannot be read"),
+        ({"workers": 0}, InputError, "workers: 0, expected 1 or more"),
+    ):
+        with pytest.raises(error, match=message):
+            predict_photographs(network, photos, tmp_path / "out", **{"options": UNIT, **more})
+    assert not (tmp_path / "out").exists()
+
+
+def test_rows_that_are_no_boxes_cost_their_photographs(photos, network, tmp_path) -> None:
+    names = [path.name for path in sorted(photos.glob("*.jpg"))]
+    (tmp_path / "boxes.csv").write_text(
+        f"image,left,top,right,bottom\n{names[0]},20,20,100,100\n{names[1]},20,20,10,100\n{names[2]},1,2,x,4\n{names[3]},1\n"
+    )
+    result = predict_photographs(network, photos, tmp_path / "out", options=UNIT, boxes=tmp_path / "boxes.csv")
+    reasons = [skip.reason for skip in result.skipped]
+    assert len(result.faces) == 1
+    assert r"row 3: a box from (20, 20) to (10, 100), expected a face's" in reasons[0]
+    assert "row 4: 1, 2, x, 4, expected four numbers" in reasons[1] and "row 5: 1" in reasons[2]
+
+
+def test_command_predicts_and_says_what_it_did(uvgen, photos, network, tmp_path) -> None:
+    done = uvgen("predict", network, photos, "--scale", "unit", "--out", tmp_path / "out", "--draw", "pose", "-v")
+    assert done.exit_code == 0, done.output
+    assert "yaw 17°" in done.stderr
+    assert "4 faces, 0 skipped; this run 4 faces" in done.stdout and "crops of 64 px, maps of 32² texels" in done.stdout
+    assert {p.suffix for p in (tmp_path / "out").iterdir()} == {".obj", ".txt", ".json", ".png"}
+    first(photos).write_bytes(b"broken")
+    again = uvgen("predict", network, photos, "--scale", "unit", "--out", tmp_path / "new", "--write", "map",
+                  "--draw", "none", "--json")  # fmt: skip
+    assert again.exit_code == 3 and "not a readable image" in again.stderr
+    plain = json.loads(again.stdout)
+    assert len(plain["faces"]) == 3 and len(plain["skipped"]) == 1 and plain["uv_size"] == U
+    number = uvgen("predict", network, photos, "--scale", SIZE, "--out", tmp_path / "number", "-q")
+    assert number.exit_code == 3 and not number.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--scale", "cm"], 2, "'cm', expected px, unit, prnet, reshow or a number"),
+        (["--write", "map,texture"], 1, "write: 'texture', expected"),
+        (["--size", "100"], 1, "size: 100 px, expected 64: input 'image' is"),
+        (["--boxes", "none.csv"], 1, "none.csv: no such file, expected a file for --boxes"),
+    ],
+)
+def test_command_with_wrong_options_says_so(uvgen, photos, network, tmp_path, arguments, status, message) -> None:
+    done = uvgen("predict", network, photos, "--out", tmp_path / "out", *arguments)
+    assert done.exit_code == status and message in done.stderr and not (tmp_path / "out").exists()
+
+
+def test_command_without_onnxruntime_says_what_to_install(uvgen, photos, network, tmp_path, monkeypatch) -> None:
+    def missing(path: Path) -> None:
+        raise DependencyError("network: onnxruntime is not installed; pip install 'uvgen[onnx]'")
+
+    monkeypatch.setattr(networks, "_opened", missing)
+    done = uvgen("predict", network, photos, "--out", tmp_path / "out")
+    assert done.exit_code == 1 and "pip install 'uvgen[onnx]'" in done.stderr

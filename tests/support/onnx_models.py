@@ -1,0 +1,88 @@
+"""Small ONNX networks, written byte by byte as onnx.proto says: the tests need onnxruntime alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen import PositionMapper, crop_similarity, load_model
+
+_TYPES = {np.dtype(np.float32): 1, np.dtype(np.uint8): 2, np.dtype(np.int64): 7, np.dtype(np.float16): 10}
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def _field(number: int, value: int | str | bytes) -> bytes:
+    if isinstance(value, int):
+        return _varint(number << 3) + _varint(value)
+    data = value.encode() if isinstance(value, str) else value
+    return _varint(number << 3 | 2) + _varint(len(data)) + data
+
+
+def _tensor(name: str, array: NDArray[Any]) -> bytes:
+    dims = b"".join(_field(1, n) for n in array.shape)
+    return dims + _field(2, _TYPES[array.dtype]) + _field(8, name) + _field(9, array.tobytes())
+
+
+def _value(name: str, shape: Sequence[int | str], dtype: Any) -> bytes:
+    dims = b"".join(_field(1, _field(1 if isinstance(n, int) else 2, n)) for n in shape)
+    return _field(1, name) + _field(2, _field(1, _field(1, _TYPES[np.dtype(dtype)]) + _field(2, dims)))
+
+
+def write_network(
+    path: Path,
+    nodes: Sequence[tuple[str, Sequence[str], str]],
+    inputs: Sequence[tuple[str, Sequence[int | str], Any]],
+    outputs: Sequence[tuple[str, Sequence[int | str], Any]],
+    constants: dict[str, NDArray[Any]] | None = None,
+) -> Path:
+    """A network of nodes (operator, names that go in, name that comes out)."""
+    graph = b"".join(
+        _field(1, b"".join(_field(1, name) for name in given) + _field(2, made) + _field(4, operator))
+        for operator, given, made in nodes
+    )
+    graph += _field(2, "tests") + b"".join(_field(5, _tensor(*item)) for item in (constants or {}).items())
+    graph += b"".join(_field(11, _value(*one)) for one in inputs) + b"".join(
+        _field(12, _value(*one)) for one in outputs
+    )
+    path.write_bytes(_field(1, 8) + _field(7, graph) + _field(8, _field(1, "") + _field(2, 13)))
+    return path
+
+
+def constant_network(
+    path: Path, output: NDArray[Any], size: int, layout: str = "NCHW", dtype: Any = np.float32
+) -> Path:
+    """Says the same of every image: `output`, whatever its shape."""
+    shape = (1, 3, size, size) if layout == "NCHW" else (1, size, size, 3)
+    return write_network(
+        path,
+        [("Identity", ["map"], "position_map")],
+        [("image", shape, dtype)],
+        [("position_map", output.shape, output.dtype)],
+        {"map": output},
+    )
+
+
+def identity_network(path: Path, shape: Sequence[int | str], dtype: Any = np.float32) -> Path:
+    """Says that the map is the image that it is given."""
+    return write_network(
+        path, [("Identity", ["image"], "position_map")], [("image", shape, dtype)], [("position_map", shape, dtype)]
+    )
+
+
+def write_mean_face_network(path: Path, size: int = 64, uv_size: int = 32) -> Path:
+    """A network that says of each crop that it shows the built-in model's mean face, in crop sizes."""
+    model = load_model("builtin")
+    mapper = PositionMapper(model, uv_size)
+    face = np.zeros((1, model.n_shape)), np.zeros((1, model.n_expression)), np.array([[0, 0.3, 0, 0, 0, 0, 1e-3]])
+    similarity = crop_similarity(mapper.image_landmarks(*face, 256)[0], size)
+    position_map = mapper(*face, similarity, 256)[0] / np.float32(size)
+    return constant_network(path, np.ascontiguousarray(np.moveaxis(position_map, 2, 0)[None]), size)

@@ -1,0 +1,234 @@
+"""A trained network in an ONNX file, from a crop to a position map in px of the crop, by onnxruntime.
+
+What a file does not say has to be said: what its images are divided by, and in which unit its maps are.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.checks import check_bytes, choice, number_in
+from uvgen.errors import DependencyError, InputError, SampleError
+from uvgen.storage.names import brief
+
+PIXELS = ("unit", "bytes", "imagenet", "standardize")
+"""What a network's images are: 0 to 1; 0 to 255; 0 to 1 minus ImageNet's means, over its deviations; 0 to 1, each
+channel minus its mean, over √(variance + 0.001), as reshow's program has it."""
+
+CHANNELS = ("rgb", "bgr")
+LAYOUTS = ("auto", "NCHW", "NHWC")
+SCALES = {"px": 0.0, "unit": 1.0, "prnet": 1.1, "reshow": 280 / 256}
+"""What a network's maps are multiplied by to be px, in sizes of the crop; "px" as they are. PRNet divides by 1.1 · 256,
+reshow's program by 280 at 256."""
+
+SIZE = 256
+"""Of crops, where the file leaves it open."""
+
+_IMAGENET = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], np.float32)
+_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
+_FEWEST_TEXELS = 16
+_LEAST_PX, _MOST_SIZES = 3.0, 100.0  # across a map that is in px: less is another unit, more is no face
+_EXPECTED_OUTPUT = "a position map, (1, 3, U, U), (1, U, U, 3) or (1, U², 3)"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOptions:
+    """What is to be known of a network beside its file.
+
+    Attributes
+    ----------
+    pixels : {"unit", "bytes", "imagenet", "standardize"}
+        What its images are, see `PIXELS`.
+    channels : {"rgb", "bgr"}
+        Their order.
+    layout : {"auto", "NCHW", "NHWC"}
+        Of its images; "auto" is told by the axis of length 3.
+    size : int or None
+        Of its crops, where the file leaves it open; then 256 by default.
+    output : str or None
+        The output that is the map, the first by default.
+    scale : {"px", "unit", "prnet", "reshow"} or float
+        What its maps are multiplied by to be px of the crop: 1; the crop's size; 1.1 times that; 280/256 times that; or
+        a number.
+    """
+
+    pixels: str = "unit"
+    channels: str = "rgb"
+    layout: str = "auto"
+    size: int | None = None
+    output: str | None = None
+    scale: str | float = "px"
+
+    def check(self) -> None:
+        """Raise InputError where a value is none of those that it may be."""
+        choice(self.pixels, "pixels", PIXELS)
+        choice(self.channels, "channels", CHANNELS)
+        choice(self.layout, "layout", LAYOUTS)
+        if self.size is not None:
+            number_in(self.size, "size", 16, 4096, "px", whole=True)
+        if isinstance(self.scale, str):
+            choice(self.scale, "scale", tuple(SCALES))
+        elif not number_in(self.scale, "scale", 0, 1e6) > 0:
+            raise InputError("scale: 0, expected a number above 0")
+
+    def factor(self, size: int) -> float:
+        """What maps of crops of a size are multiplied by."""
+        if not isinstance(self.scale, str):
+            return float(self.scale)
+        return SCALES[self.scale] * size or 1.0
+
+
+class Network:
+    """An ONNX network that is open; call it with a crop.
+
+    Attributes
+    ----------
+    size : int
+        Pixels along each side of its crops.
+    uv_size : int
+        Texels along each side of its maps.
+    layout : str
+        "NCHW" or "NHWC", of its images.
+    """
+
+    def __init__(self, path: Path, options: NetworkOptions) -> None:
+        options.check()
+        self._path, self._options = path, options
+        self._session = _opened(path)
+        self._input, self.layout, self.size, self._type = self._images(options)
+        outputs = [one.name for one in self._session.get_outputs()]
+        self._output = options.output or outputs[0]
+        if self._output not in outputs:
+            raise InputError(f"output: {self._output!r}, expected one of those of {path}: {', '.join(outputs)}")
+        self._factor = options.factor(self.size)
+        try:
+            tried = self._run(np.zeros((self.size, self.size, 3), np.uint8))
+        except SampleError as error:
+            raise InputError(f"{error}; expected a network for crops of {self.size} px") from error
+        self.uv_size = len(self._as_map(tried))
+
+    def __call__(self, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The position map (U, U, 3), px of a crop (size, size, 3) in RGB.
+
+        Raises SampleError where it fails, or its map is not finite or in another unit.
+        """
+        check_bytes(crop, "crop", (self.size, self.size, 3))
+        position_map = self._as_map(self._run(crop)) * np.float32(self._factor)
+        if not np.isfinite(position_map).all():
+            raise SampleError("the network's map holds NaN or infinity, expected px")
+        across = float(np.ptp(position_map[..., :2], axis=(0, 1)).max())
+        if across < _LEAST_PX:
+            raise SampleError(
+                f"the network's map is {across:.3g} px across in a crop of {self.size} px, expected a face; is its "
+                "unit another? Give the scale: unit, prnet, reshow or a number"
+            )
+        if float(np.abs(position_map).max()) > _MOST_SIZES * self.size:
+            raise SampleError(
+                f"the network's map leads {np.abs(position_map).max():.3g} px away in a crop of {self.size} px, "
+                "expected px of the crop; is its unit another?"
+            )
+        return np.ascontiguousarray(position_map)
+
+    def _images(self, options: NetworkOptions) -> tuple[str, str, int, Any]:
+        """Name, layout, size and type of the images that the file wants."""
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1:
+            raise InputError(
+                f"{self._path}: {len(inputs)} inputs ({', '.join(one.name for one in inputs)[:80]}), expected one: "
+                "images"
+            )
+        name, shape = inputs[0].name, list(inputs[0].shape)
+        what = f"{self._path}: input {name!r} is {inputs[0].type} {_shown(shape)}"
+        if inputs[0].type not in _TYPES:
+            raise InputError(f"{what}, expected float, float16 or uint8")
+        fixed = [n if isinstance(n, int) and n > 0 else None for n in shape]
+        if len(shape) != 4:
+            raise InputError(f"{what}, expected images, (1, 3, R, R) or (1, R, R, 3)")
+        if fixed[0] not in (None, 1):
+            raise InputError(f"{what}, expected a batch of 1 or of any number; export it so")
+        fits = [layout for layout, axis in (("NCHW", 1), ("NHWC", 3)) if fixed[axis] in (None, 3)]
+        sure = [layout for layout, axis in (("NCHW", 1), ("NHWC", 3)) if fixed[axis] == 3]
+        if options.layout != "auto":
+            fits = sure = [layout for layout in fits if layout == options.layout]
+        if not fits:
+            raise InputError(f"{what}, expected 3 channels: (1, 3, R, R) or (1, R, R, 3)")
+        if len(sure) != 1 and len(fits) != 1:
+            raise InputError(f"{what}, which does not say where the channels are; give the layout: NCHW or NHWC")
+        layout = (sure or fits)[0]
+        sides = {n for n in (fixed[2:] if layout == "NCHW" else fixed[1:3]) if n is not None}
+        if len(sides) > 1:
+            raise InputError(f"{what}, expected images as high as wide")
+        size = sides.pop() if sides else options.size or SIZE
+        if options.size not in (None, size):
+            raise InputError(f"size: {options.size} px, expected {size}: {what[len(str(self._path)) + 2 :]}")
+        if size < _FEWEST_TEXELS:
+            raise InputError(f"{what}, expected images of {_FEWEST_TEXELS} px or more")
+        if inputs[0].type == "tensor(uint8)" and options.pixels not in ("unit", "bytes"):
+            raise InputError(f"pixels: {options.pixels!r}, expected 'bytes': {self._path} takes uint8")
+        return name, layout, size, _TYPES[inputs[0].type]
+
+    def _run(self, crop: NDArray[np.uint8]) -> NDArray[Any]:
+        given = images_of(crop, self._options.pixels, self._options.channels) if self._type != np.uint8 else crop
+        if self._type == np.uint8 and self._options.channels == "bgr":
+            given = crop[..., ::-1]
+        batch = given[None] if self.layout == "NHWC" else np.moveaxis(given, 2, 0)[None]
+        try:
+            (found,) = self._session.run([self._output], {self._input: np.ascontiguousarray(batch, self._type)})
+        except Exception as error:  # of onnxruntime's own kinds
+            raise SampleError(f"{self._path}: fails on a crop of {self.size} px ({brief(error)})") from error
+        return np.asarray(found)
+
+    def _as_map(self, found: NDArray[Any]) -> NDArray[np.float32]:
+        shape = found.shape
+        values = found[0] if len(shape) in (3, 4) and shape[0] == 1 else found[None][0:0]
+        side = round(len(values) ** 0.5) if values.ndim == 2 else 0
+        if values.ndim == 3 and values.shape[0] == 3 and values.shape[1] == values.shape[2]:
+            values = np.moveaxis(values, 0, 2)
+        elif side and values.shape == (side * side, 3):
+            values = values.reshape(side, side, 3)
+        is_map = values.ndim == 3 and values.shape[0] == values.shape[1] >= _FEWEST_TEXELS and values.shape[2] == 3
+        if not is_map or values.dtype.kind != "f":
+            raise InputError(
+                f"{self._path}: output {self._output!r} is {found.dtype} {shape}, expected {_EXPECTED_OUTPUT} of "
+                f"{_FEWEST_TEXELS} texels a side or more; its outputs are {', '.join(self._names())}"
+            )
+        return values.astype(np.float32)
+
+    def _names(self) -> list[str]:
+        return [one.name for one in self._session.get_outputs()]
+
+
+def images_of(crop: NDArray[np.uint8], pixels: str = "unit", channels: str = "rgb") -> NDArray[np.float32]:
+    """A crop (R, R, 3) uint8 in RGB as a network takes it: (R, R, 3) float32; see `PIXELS`."""
+    values = crop.astype(np.float32)
+    if pixels != "bytes":
+        values /= 255
+    if pixels == "imagenet":
+        values = (values - _IMAGENET[0]) / _IMAGENET[1]
+    elif pixels == "standardize":
+        values = (values - values.mean(axis=(0, 1))) / np.sqrt(values.var(axis=(0, 1)) + np.float32(0.001))
+    return values[..., ::-1] if channels == "bgr" else values
+
+
+def _opened(path: Path) -> Any:
+    try:
+        import onnxruntime
+    except Exception as error:  # built for another NumPy, it fails in ways of its own
+        why = "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be imported ({brief(error)})"
+        raise DependencyError(f"network: onnxruntime {why}; pip install 'uvgen[onnx]'") from error
+    if not path.is_file():
+        raise InputError(f"{path}: {'a folder' if path.is_dir() else 'no such file'}, expected an ONNX network (.onnx)")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # a worker a core: more would be slower
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise InputError(f"{path}: onnxruntime cannot open it ({brief(error)}), expected an ONNX network") from error
+
+
+def _shown(shape: list[Any]) -> str:
+    return "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"

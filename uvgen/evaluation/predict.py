@@ -1,0 +1,194 @@
+"""A trained network on photographs: what `uvgen predict` does.
+
+Each face depends on its photograph, the network, the model and the options alone: a folder holds the same bytes
+whatever the number of workers, and whether or not the work was interrupted.
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from uvgen.checks import choice
+from uvgen.errors import DatasetError, InputError
+from uvgen.evaluation.network import Network, NetworkOptions
+from uvgen.evaluation.predict_record import PredictRecord, check_predict_folder, stated_detector
+from uvgen.evaluation.predict_worker import CROPS, WRITTEN, Drawing, PredictedBatch, PredictedFace, PredictJob
+from uvgen.fitting.folder import AUTO, FACES, choose_detector
+from uvgen.fitting.photographs import find_photographs, in_batches, units_of
+from uvgen.fitting.worker import Unfitted, open_table
+from uvgen.jobs.run import RETRIES, check_run, run
+from uvgen.models.load import BUILTIN, as_model
+from uvgen.models.morphable import MorphableModel
+from uvgen.progress import begin
+from uvgen.samples.landmark_files import has_landmarks
+from uvgen.samples.read import EXIF
+from uvgen.storage.files import sha256_file
+
+
+@dataclass(frozen=True, slots=True)
+class PredictResult:
+    """What `uvgen.predict_photographs` did, and what the folder now holds.
+
+    Attributes
+    ----------
+    faces : tuple of PredictedFace
+        By name.
+    skipped : tuple of Unfitted
+        Photographs and faces that were left out, each with the reason.
+    new_faces : int
+        Made by this run.
+    detector : str or None
+        What found faces, where files did not have them.
+    notice : str
+        What a user of that detector has to know; "" where there is nothing.
+    crop_size, uv_size : int
+        The network's.
+    seconds : float
+        What this run took.
+    """
+
+    faces: tuple[PredictedFace, ...]
+    skipped: tuple[Unfitted, ...]
+    new_faces: int
+    detector: str | None
+    notice: str
+    crop_size: int
+    uv_size: int
+    seconds: float
+
+    def to_plain(self) -> dict[str, Any]:
+        """As `uvgen predict --json` prints it."""
+        return {**asdict(self), "faces": [asdict(face) for face in self.faces]}
+
+
+def predict_photographs(
+    network: str | os.PathLike[str],
+    images: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    options: NetworkOptions | None = None,
+    model: MorphableModel | str | os.PathLike[str] = BUILTIN,
+    landmarks: str | os.PathLike[str] | None = None,
+    boxes: str | os.PathLike[str] | None = None,
+    detector: str | None = AUTO,
+    detector_model: str | os.PathLike[str] | None = None,
+    faces: str = "largest",
+    crop: str = "auto",
+    exif: str = "apply",
+    write: Sequence[str] = ("mesh", "landmarks", "pose"),
+    draw: Drawing | None = None,
+    kind: str = "sparse",
+    workers: int = 1,
+    retries: int = RETRIES,
+    timeout: float | None = None,
+    overwrite: bool = False,
+    untrusted: bool = False,
+    progress: Callable[[PredictedBatch], object] | None = None,
+) -> PredictResult:
+    """Run a network that regresses position maps on photographs: crop, network, and back to the photograph.
+
+    Parameters
+    ----------
+    network : path-like
+        ONNX file; needs onnxruntime (``pip install 'uvgen[onnx]'``).
+    images : path-like
+        Folder of photographs, also in folders in it.
+    out : path-like
+        Folder for the results, NAME.obj, .txt, .json, .npy and .png, and `predict.json`. One that an earlier call with
+        the same arguments made is gone on with.
+    options : NetworkOptions, optional
+        What is to be known of the network beside its file.
+    model : MorphableModel or path-like
+        The one that the network's maps have the UV of: it says where landmarks and face are in them.
+    landmarks : path-like, optional
+        Folder of landmark files or one table for all; those beside the photographs by default.
+    boxes : path-like, optional
+        CSV of faces' boxes instead, see `uvgen.samples.box_tables`.
+    detector, detector_model
+        As for `uvgen.fit_photographs`.
+    faces : {"largest", "all"}
+        Which faces of a photograph.
+    crop : {"auto", "training", "prnet", "prnet-detector", "whole"}
+        "training" is the training sets' square around the landmarks or box, "prnet" and "prnet-detector" PRNet's, see
+        `uvgen.crop_from_box`. "auto": the first around landmarks, the last around boxes. "whole": photographs are crops
+        already, and no face is looked for. Where a face has not all of the 68 landmarks, the model is fitted to those
+        that it has.
+    exif : {"apply", "ignore"}
+        Whether photographs are turned upright as their EXIF orientation says; results are of what comes of it.
+    write : sequence of str
+        Of `WRITTEN`: "mesh", the face as .obj with the photograph's colors; "landmarks", 68 lines of x y z, px;
+        "pose", angles, crop and more as .json; "map", the position map as .npy. All in px of the photograph.
+    draw, kind
+        `uvgen.draw_alignment`, or another function like it, and what it is to draw.
+    workers, retries, timeout, overwrite, untrusted
+        As for `uvgen.fit_photographs`.
+    progress : callable, optional
+        Called with what came of every few photographs.
+
+    Returns
+    -------
+    PredictResult
+
+    Raises
+    ------
+    InputError
+        Where an argument is out of range, the network's shapes do not fit, or nothing says where faces are.
+    DependencyError
+        Where onnxruntime or the detector's package is not installed.
+    DatasetError
+        Where there are no photographs, none of them can be used, or the output folder holds something else.
+    ModelError
+        Where the model cannot be read.
+
+    Examples
+    --------
+    >>> uvgen.predict_photographs("network.onnx", "photos/", "predicted/", draw=uvgen.draw_alignment).faces[0].yaw_deg
+    """
+    started = time.perf_counter()
+    check_run(workers, retries=retries, timeout=timeout)
+    for value, name, allowed in ((faces, "faces", FACES), (crop, "crop", CROPS), (exif, "exif", EXIF)):
+        choice(value, name, allowed)
+    for item in write:
+        choice(item, "write", tuple(WRITTEN))
+    if not write and draw is None:
+        raise InputError("write: nothing, and no drawing, expected one of them")
+    if boxes is not None and (landmarks is not None or crop == "whole"):
+        raise InputError(f"boxes: given with {'landmarks' if landmarks is not None else 'crop = whole'}, expected one")
+    chosen = options or NetworkOptions()
+    chosen.check()
+    root, target, file = (Path(os.path.abspath(path)) for path in (images, out, network))
+    check_predict_folder(target)
+    opened = Network(file, chosen)  # what is wrong with it is said before any work
+    begin("listing photographs")
+    photographs = find_photographs(root, target, faces)
+    where = None if landmarks is None else Path(os.path.abspath(landmarks))
+    table_file = None if boxes is None else Path(os.path.abspath(boxes))
+    found, notice = None, ""
+    if boxes is None and crop != "whole":
+        table = open_table(where)
+        marked = [has_landmarks(one.path, where) if table is None else table.has_image(one.path) for one in photographs]
+        stated = None if overwrite else stated_detector(target)
+        found, notice = choose_detector(detector, detector_model, stated, some=any(marked), all_marked=all(marked))
+    job = PredictJob(
+        root, target, file, sha256_file(file), chosen, as_model(model, untrusted=untrusted), where, table_file, found,
+        None if detector_model is None else Path(os.path.abspath(detector_model)), faces, crop, exif,
+        tuple(dict.fromkeys(write)), draw, kind,
+    )  # fmt: skip
+    record = PredictRecord(job, photographs, overwrite=overwrite)
+    run(
+        job, units_of(photographs, same_person=False), record, target, workers=workers, retries=retries,
+        timeout=timeout, group=in_batches, progress=progress, doing="predicting",
+        count=lambda task: len(task.photographs),
+    )  # fmt: skip
+    if not record.faces:
+        first = record.sorted_skipped()[0]
+        raise DatasetError(
+            f"{root}: none of {len(photographs)} photographs can be used; the first, {first.image}: {first.reason}"
+        )
+    return PredictResult(
+        tuple(record.sorted_faces()), tuple(record.sorted_skipped()), record.new_faces, found, notice, opened.size,
+        opened.uv_size, time.perf_counter() - started,
+    )  # fmt: skip

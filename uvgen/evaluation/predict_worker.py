@@ -1,0 +1,274 @@
+"""One process's share of `uvgen predict`: photographs to crops, crops to maps, and files for each face."""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from uvgen.errors import DatasetError, InputError, MeshFileError, UvgenError
+from uvgen.evaluation.network import Network, NetworkOptions
+from uvgen.fitting.landmarks import FEWEST_POINTS, fit_landmarks
+from uvgen.fitting.worker import (
+    FaceTools,
+    FitTask,
+    Photograph,
+    Unfitted,
+    faces_of,
+    open_table,
+    read_photograph,
+    state_of,
+)
+from uvgen.geometry import crop_to_image
+from uvgen.images.crop import CROP_METHODS, crop_from_box, crop_from_landmarks
+from uvgen.images.warp import warp_image
+from uvgen.maps.readings import map_to_landmarks, map_to_mesh, map_to_pose
+from uvgen.models.morphable import MorphableModel
+from uvgen.progress import advance
+from uvgen.rasterize import unwrap, write_obj
+from uvgen.samples.box_tables import read_boxes
+from uvgen.samples.files import check_machine
+from uvgen.samples.landmark_schemes import FaceLandmarks, outside_image, to_68
+from uvgen.samples.landmark_tables import LandmarkTable
+from uvgen.storage.files import replaced_on_success
+from uvgen.storage.names import printable
+from uvgen.storage.reading import read_file
+
+_MOST_BYTES = 1 << 28
+
+WRITTEN = {"mesh": ".obj", "landmarks": ".txt", "pose": ".json", "map": ".npy"}
+"""What can be written of a face, and the suffix of its file. A drawing is a .png."""
+
+CROPS = ("auto", *CROP_METHODS, "whole")
+"""Where a face's crop comes from, see `predict_photographs`."""
+
+
+class Drawing(Protocol):
+    """What draws a face over its photograph: `uvgen.draw_alignment`."""
+
+    def __call__(
+        self, image: NDArray[np.uint8], face: NDArray[np.float32], kind: str, *, model: MorphableModel
+    ) -> NDArray[np.uint8]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedFace:
+    """A face that was predicted.
+
+    Attributes
+    ----------
+    name, image : str
+        Of its files, without suffix; the photograph, below the folder that it came from.
+    pitch_deg, yaw_deg, roll_deg : float
+        See `uvgen.map_to_pose`.
+    source : str
+        Where the crop comes from: a file of landmarks or boxes, a detector, or "whole".
+    suffixes : tuple of str
+        Of its files.
+    made_of : str
+        Hash of the photograph and of what files say of its faces.
+    """
+
+    name: str
+    image: str
+    pitch_deg: float
+    yaw_deg: float
+    roll_deg: float
+    source: str
+    suffixes: tuple[str, ...]
+    made_of: str
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedBatch:
+    """What came of a few photographs: the faces, and what was left out."""
+
+    faces: tuple[PredictedFace, ...]
+    skipped: tuple[Unfitted, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PredictJob:
+    """What every process that predicts needs; as the arguments of `predict_photographs`, with absolute paths."""
+
+    root: Path
+    out: Path
+    network: Path
+    network_sha256: str
+    options: NetworkOptions
+    model: MorphableModel
+    landmarks: Path | None
+    boxes: Path | None
+    detector: str | None
+    detector_model: Path | None
+    faces: str
+    crop: str
+    exif: str
+    write: tuple[str, ...]
+    draw: Drawing | None
+    kind: str
+
+    def open(self) -> Callable[[FitTask], PredictedBatch]:
+        """The function that predicts some photographs."""
+        return partial(_predict, FaceTools(self, face_table(self)), Network(self.network, self.options))
+
+    def parts(self, task: FitTask) -> list[FitTask]:
+        """Each photograph alone, to be tried."""
+        return [replace(task, photographs=(one,), trial=True) for one in task.photographs]
+
+    def without(self, task: FitTask, causes: Mapping[int, str]) -> FitTask:
+        """The task without photographs at which processes die."""
+        photographs = [replace(one, problem=causes.get(k, one.problem)) for k, one in enumerate(task.photographs)]
+        return replace(task, photographs=tuple(photographs))
+
+    def settings(self) -> dict[str, Any]:
+        """What `predict.json` states of how the folder was made."""
+        return {
+            "network": self.network.name, "network_sha256": self.network_sha256, **asdict(self.options),
+            "model": self.model.name, "model_sha256": self.model.content_sha256, "detector": self.detector,
+            "which_faces": self.faces, "crop": self.crop, "exif": self.exif, "write": list(self.write),
+            "drawing": None if self.draw is None else self.kind,
+        }  # fmt: skip
+
+
+def face_table(job: PredictJob) -> LandmarkTable | None:
+    """The table of all photographs' boxes or landmarks, where there is one."""
+    return open_table(job.landmarks) if job.boxes is None else read_boxes(job.boxes)
+
+
+def made_of(job: PredictJob, table: LandmarkTable | None, photograph: Photograph) -> str:
+    """What `PredictedFace.made_of` would be now; that of nothing where the photograph cannot be read."""
+    if job.crop != "whole":
+        return state_of(job, table, photograph)
+    try:
+        return hashlib.sha256(read_file(photograph.path, _MOST_BYTES)).hexdigest()
+    except OSError:
+        return ""
+
+
+def _predict(tools: FaceTools[PredictJob], network: Network, task: FitTask) -> PredictedBatch:
+    job = tools.job
+    faces, skipped = list[PredictedFace](), list[Unfitted]()
+    for photograph in task.photographs:
+        shown, name = photograph.shown(job.root), photograph.name
+        try:
+            found, image, state = _found(tools, photograph)
+        except UvgenError as error:
+            check_machine(error)
+            skipped.append(Unfitted(name, shown, str(error)))
+            continue
+        for number, face in enumerate(found):
+            name = photograph.name if number == 0 else f"{photograph.name}-face{number + 1}"
+            try:
+                similarity = _similarity(job, face, image, network.size)
+                position_map = network(warp_image(image, similarity, network.size))
+                if not task.trial:
+                    about = name, shown, face, image, similarity, network.size
+                    faces.append(_written(job, *about, position_map, state))
+            except (DatasetError, MeshFileError):  # the folder cannot be written
+                raise
+            except UvgenError as error:
+                check_machine(error)
+                skipped.append(Unfitted(name, shown, str(error)))
+    advance(len(task.photographs))
+    return PredictedBatch(tuple(faces), tuple(skipped))
+
+
+def _found(tools: FaceTools[PredictJob], photograph: Photograph) -> tuple[list[FaceLandmarks], NDArray[np.uint8], str]:
+    """The faces of a photograph, its pixels, and the hash of what they are made of."""
+    if tools.job.crop != "whole":
+        return faces_of(tools, photograph)
+    if photograph.problem:
+        raise UvgenError(f"{photograph.path}: {photograph.problem}")
+    data, image, _ = read_photograph(tools.job, photograph.path)
+    corners = np.array([[0, 0], [image.shape[1] - 1, image.shape[0] - 1]], np.float64)
+    whole = FaceLandmarks(corners, None, "whole", source="whole")
+    return [whole], image, hashlib.sha256(data).hexdigest()
+
+
+def _similarity(job: PredictJob, face: FaceLandmarks, image: NDArray[np.uint8], size: int) -> NDArray[np.float64]:
+    """Image → crop of a face."""
+    if face.scheme == "whole":
+        (width, height) = face.points[1]
+        scale = (size - 1) / max(width, height, 1.0)
+        return np.array(
+            [[scale, 0, (size - 1 - scale * width) / 2], [0, scale, (size - 1 - scale * height) / 2], [0, 0, 1]]
+        )
+    if problem := outside_image(face, image.shape):
+        raise InputError(problem)
+    if face.scheme == "box":
+        return crop_from_box(face.points.ravel(), size, "prnet-detector" if job.crop == "auto" else job.crop)
+    points, weights = to_68(face)
+    known = weights > 0
+    if not known.all():
+        if known.sum() < FEWEST_POINTS:
+            raise InputError(
+                f"{face.source}: {known.sum()} of the 68 landmarks are marked, expected {FEWEST_POINTS} or more"
+            )
+        with threadpool_limits(1, user_api="blas"):
+            points = fit_landmarks(points[None], job.model, image.shape[0], scores=weights[None]).points[0]
+    if job.crop == "prnet-detector":
+        return crop_from_box([*points.min(axis=0), *points.max(axis=0)], size, job.crop)
+    return crop_from_landmarks(points, size, "training" if job.crop == "auto" else job.crop)
+
+
+def _written(
+    job: PredictJob, name: str, shown: str, face: FaceLandmarks, image: NDArray[np.uint8],
+    similarity: NDArray[np.float64], crop_size: int, crop_map: NDArray[np.float32], state: str,
+) -> PredictedFace:  # fmt: skip
+    """Write what is wanted of a face."""
+    position_map = crop_to_image(crop_map, similarity).astype(np.float32)
+    landmarks, pose = map_to_landmarks(position_map, job.model), map_to_pose(position_map, job.model)
+    pitch, yaw, roll = np.rad2deg(pose.angles_rad).tolist()
+    source, path = printable(_below(job, face.source)), job.out / name
+    suffixes = (*(WRITTEN[item] for item in job.write), *([".png"] if job.draw is not None else []))
+    content: dict[str, bytes] = {}
+    if "landmarks" in job.write:
+        content[".txt"] = "".join(f"{x:.4f} {y:.4f} {z:.4f}\n" for x, y, z in landmarks.tolist()).encode()
+    if "pose" in job.write:
+        about = {
+            "image": shown, "image_size": list(image.shape[:2]), "source": source,
+            "pitch_deg": pitch, "yaw_deg": yaw, "roll_deg": roll, "scale_px_per_um": pose.scale,
+            "Pose_Para": pose.parameters(image.shape[0]).tolist(), "model_to_image": pose.affine.tolist(),
+            "residual_px": pose.residual_px, "image_to_crop": similarity.tolist(),
+            "crop_size": crop_size,
+            "landmarks": np.round(landmarks, 4).astype(float).tolist(),
+        }  # fmt: skip
+        content[".json"] = (json.dumps(about, indent=1) + "\n").encode()
+    if "map" in job.write:
+        buffer = io.BytesIO()
+        np.save(buffer, position_map)
+        content[".npy"] = buffer.getvalue()
+    for suffix, data in content.items():
+        with _target(job, path, suffix) as temporary:
+            temporary.write_bytes(data)
+    if "mesh" in job.write:
+        vertices, triangles, _ = map_to_mesh(position_map, job.model)
+        colors = map_to_mesh(unwrap(image, position_map)[0], job.model)[0]  # the same texels
+        write_obj(path.with_name(path.name + ".obj"), vertices, triangles, colors=np.clip(colors, 0, 255))
+    if job.draw is not None:
+        from PIL import Image
+
+        picture = job.draw(image, position_map, job.kind, model=job.model)
+        with _target(job, path, ".png") as temporary:
+            Image.fromarray(picture).save(temporary, "PNG")
+    return PredictedFace(name, shown, pitch, yaw, roll, source, suffixes, state)
+
+
+def _target(job: PredictJob, path: Path, suffix: str) -> Any:
+    return replaced_on_success(path.with_name(path.name + suffix), folder=job.out, flush=False, make_folder=False)
+
+
+def _below(job: PredictJob, source: str) -> str:
+    """A file's path below the folder that it came from; a detector's name as it is."""
+    for folder in (job.landmarks, job.root):
+        if folder is not None and Path(source).is_relative_to(folder) and Path(source) != folder:
+            return Path(source).relative_to(folder).as_posix()
+    return source.rsplit("/", 1)[-1]

@@ -1,0 +1,78 @@
+"""A CSV of face boxes for many images, as detectors give them: a row a face.
+
+Columns by their names, in any order: the image's (image, file, name …), and left, top, right, bottom, or x, y, width,
+height; px, the first pixel's centre being 0.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from uvgen.errors import InputError
+from uvgen.samples.csv_rows import scan_csv
+from uvgen.samples.landmark_schemes import FaceLandmarks
+from uvgen.samples.landmark_tables import LandmarkTable, names_image
+from uvgen.storage.names import brief
+from uvgen.storage.text import read_text
+
+_WHAT = "a CSV with columns image, left, top, right, bottom (or image, x, y, width, height)"
+_FARTHEST_PX = 1e6
+_CORNERS, _SIDES = ("left", "top", "right", "bottom"), ("x", "y", "width", "height")
+
+
+def read_boxes(path: Path) -> LandmarkTable:
+    """The boxes in a file, found by image as landmarks are.
+
+    Parameters
+    ----------
+    path : Path
+        It is not trusted.
+
+    Returns
+    -------
+    LandmarkTable
+        Of faces with a `box`, of scheme "box": their points are the box's upper left and lower right corner.
+
+    Raises
+    ------
+    InputError
+        Where it cannot be read, or has other columns or no rows. A row whose box is none is its image's error alone.
+    """
+    try:
+        text = read_text(path, _WHAT)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or brief(error)}), expected {_WHAT}") from error
+    rows, _ = scan_csv(path, text, _WHAT, list)
+    header = [cell.strip().lower() for cell in rows[0]] if rows else []
+    images = [k for k, cell in enumerate(header) if names_image(cell)]
+    numbers = next((names for names in (_CORNERS, _SIDES) if set(names) <= set(header)), None)
+    if len(images) != 1 or numbers is None:
+        raise InputError(f"{path}: columns {brief(', '.join(header))[:80] or 'none'}, expected {_WHAT}")
+    places = [header.index(name) for name in numbers]
+    entries = [
+        (row[images[0]], partial(_face, f"{path}, row {number}", row, places, sides=numbers == _SIDES))
+        for number, row in enumerate(rows[1:], start=2)
+        if len(row) > images[0] and row[images[0]].strip()
+    ]
+    if not entries:
+        raise InputError(f"{path}: no rows, expected {_WHAT}")
+    return LandmarkTable(path, entries)
+
+
+def _face(source: str, row: Sequence[str], places: Sequence[int], *, sides: bool) -> FaceLandmarks:
+    """The face of a row; `sides`: of x, y, width, height."""
+    cells = [row[k].strip() if len(row) > k else "" for k in places]
+    try:
+        values = [float(cell) for cell in cells]
+    except ValueError:
+        raise InputError(f"{source}: {brief(', '.join(cells))[:60]}, expected four numbers") from None
+    if sides:
+        values[2:] = [values[0] + values[2], values[1] + values[3]]
+    left, top, right, bottom = values
+    if not all(map(math.isfinite, values)) or max(map(abs, values)) > _FARTHEST_PX or right <= left or bottom <= top:
+        raise InputError(f"{source}: a box from ({left:g}, {top:g}) to ({right:g}, {bottom:g}), expected a face's, px")
+    points = np.array([[left, top], [right, bottom]])
+    return FaceLandmarks(points, None, "box", np.array([left, top, right - left, bottom - top]), source)
