@@ -15,6 +15,7 @@ from .datasets.verify import VerifyResult, verify_shards
 from .doctor.checks import Finding
 from .doctor.diagnose import Diagnosis, diagnose
 from .errors import UvgenError
+from .evaluation.evaluate import EvaluationReport, evaluate_predictions
 from .fitting.folder import FitResult, fit_photographs
 from .fitting.landmarks import LandmarkFit, fit_landmarks
 from .images.crop import crop_similarity
@@ -50,6 +51,7 @@ __all__ = [
     "DatasetConfig",
     "DatasetInfo",
     "Diagnosis",
+    "EvaluationReport",
     "ExportResult",
     "Finding",
     "FitResult",
@@ -79,6 +81,7 @@ __all__ = [
     "crop_similarity",
     "describe_shards",
     "diagnose",
+    "evaluate_predictions",
     "export_shards",
     "face_mask",
     "find_samples",

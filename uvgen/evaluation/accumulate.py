@@ -160,9 +160,7 @@ class Evaluation:
             if parts and np.isfinite(found := np.concatenate(parts)).any()
         }
         yaw = np.concatenate(self._yaws) if self._has_yaw and self._yaws else None
-        summaries = {
-            key: summarize(found, yaw, draws=self._draws, seed=self._seed) for key, found in values.items()
-        }
+        summaries = {key: summarize(found, yaw, draws=self._draws, seed=self._seed) for key, found in values.items()}
         return EvaluationResult(tuple(self._names), yaw, values, summaries, tuple(self._not_finite))
 
 

@@ -39,12 +39,12 @@ class Faces:
             return value
         check_same_library(**{name: value})
         check_array(
-            value, name, ("B", 68, 2), ("B", 68, 3), ("B", "U", "U", 3), ("B", 3, "U", "U"), note="landmarks or maps, px"
+            value, name, ("B", 68, 2), ("B", 68, 3), ("B", "U", "U", 3), ("B", 3, "U", "U"), note="points or maps, px"
         )
         if value.ndim == 3:
             return cls(value)
         if reading is None:
-            raise InputError(f"{name}: maps, and it is not known how to read landmarks from them; give landmark_weights")
+            raise InputError(f"{name}: maps, expected landmarks, or landmark_weights that say how maps are read")
         return cls(read_landmarks(value, reading), value)
 
     def __len__(self) -> int:
@@ -84,5 +84,6 @@ def as_numpy(values: Any) -> NDArray[Any]:
     if not is_tensor(values):
         return np.asarray(values)
     values = values.detach().cpu()
-    array: NDArray[Any] = (values.float() if values.is_floating_point() and values.element_size() < 4 else values).numpy()
+    is_half = values.is_floating_point() and values.element_size() < 4
+    array: NDArray[Any] = (values.float() if is_half else values).numpy()
     return array

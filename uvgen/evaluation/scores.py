@@ -1,6 +1,6 @@
 """The scores: what each compares, what it is divided by, and what is aligned before. `SCORES` lists them.
 
-A score is a function of predicted and true faces, (B,) in and (B,) out. Those of PRNet's, 3DDFA's and reshow's tables are
+A score is a function of predicted and true faces, B in and (B,) out. Those of PRNet's, 3DDFA's and reshow's tables are
 here; those that compare shapes without correspondence are in `shape_scores.py`.
 """
 
@@ -50,7 +50,7 @@ class Score:
     better : {"lower", "higher"}
         Which values are the good ones.
     slow : bool
-        Whether it takes more than some milliseconds for each face.
+        Whether it takes a tenth of a second or more for each face.
     """
 
     key: str
@@ -142,11 +142,11 @@ SCORES = {
               _dense(2, "dense")),
         Score("nme_dense_3d_dense_box", "NME dense, 3D, dense box", f"{_TEXELS}, x y z", _BOX_DENSE, _MIDDLE, "maps",
               _dense(3, "dense")),
-        Score("reconstruction", "Reconstruction error", f"from each true face texel to the nearest predicted one",
+        Score("reconstruction", "Reconstruction error", "from each true face texel to the nearest predicted one",
               "distance of the true outer corners of the eyes (36, 45) in space",
               "rigid ICP, started at the 68 points", "maps", _of_maps(reconstruction, scaled=False), slow=True),
         Score("reconstruction_scaled", "Reconstruction error, scaled",
-              f"from each true face texel to the nearest predicted one",
+              "from each true face texel to the nearest predicted one",
               "distance of the true outer corners of the eyes (36, 45) in space",
               "similarity by ICP, started at the 68 points", "maps", _of_maps(reconstruction, scaled=True), slow=True),
         Score("pose_error", "Pose error", f"{_TEXELS}, x y z", "none",
@@ -154,15 +154,16 @@ SCORES = {
         Score("pose_error_68", "Pose error, 68", "68 points, x y z", "none",
               "‖I − R‖ of the rotation from true to predicted points", "landmarks in 3D", _pose_of_landmarks, unit=""),
         Score("ordinal_depth", "Ordinal depth Z5", f"{_TEXELS}: each and its 5 nearest in the truth", "none", "none",
-              "maps", _of_maps(ordinal_depth), better="higher"),
+              "maps", _of_maps(ordinal_depth), better="higher", slow=True),
         Score("ordinal_depth_as_coded", "Ordinal depth Z5, as DAD-3DHeads' code",
               f"{_TEXELS}: the k-th and the k-th nearest of points 1 to 5", "none", "none",
-              "maps", _of_maps(ordinal_depth_as_coded), better="higher"),
-        Score("chamfer", "Chamfer", f"from each true face texel to the nearest predicted one, squared",
+              "maps", _of_maps(ordinal_depth_as_coded), better="higher", slow=True),
+        Score("chamfer", "Chamfer", "from each true face texel to the nearest predicted one, squared",
               "true inner corners of the eyes (39, 42) are 20 apart",
-              "similarity of 7 points (36 39 42 45 33 48 54), reflections too", "maps", _of_maps(chamfer), unit=""),
-        Score("ssim", "SSIM", "windows of 11 x 11 texels around face texels, values / crop size", "none", "none", "maps",
-              _ssim, unit="", better="higher"),
+              "similarity of 7 points (36 39 42 45 33 48 54), reflections too", "maps", _of_maps(chamfer), unit="",
+              slow=True),
+        Score("ssim", "SSIM", "windows of 11 x 11 texels around face texels, x y z", "the size of the crop", "none",
+              "maps", _ssim, unit="", better="higher"),
     )
 }  # fmt: skip
 """All scores by key, in the order of tables."""

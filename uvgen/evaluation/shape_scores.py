@@ -1,7 +1,7 @@
 """Scores of shapes as point clouds, one face at a time: PRNet's reconstruction error, DAD-3DHeads' depth and Chamfer.
 
-DAD-3DHeads: Martyniuk et al., CVPR 2022; its code is `dad_3dheads_benchmark/benchmark.py` of PinataFarms/DAD-3DHeads. There
-truth and prediction are FLAME's vertices; here they are the face texels of position maps.
+DAD-3DHeads: Martyniuk et al., CVPR 2022; its code is `dad_3dheads_benchmark/benchmark.py` of PinataFarms/DAD-3DHeads.
+There truth and prediction are FLAME's vertices; here they are the face texels of position maps.
 """
 
 from typing import Any
@@ -91,8 +91,8 @@ def chamfer(predicted: Points, truth: Points, predicted_68: Points, true_68: Poi
     """Mean squared distance from true points to the nearest predicted ones, as DAD-3DHeads' code has it.
 
     The truth is scaled so that the inner corners of its eyes are 20 apart, the prediction brought onto it by
-    `SEVEN` points, with a scale, and mirrored where that fits better. The code calls kaolin's `chamfer_distance` with weights 1
-    and 0, which squares.
+    `SEVEN` points, with a scale, and mirrored where that fits better. The code calls kaolin's `chamfer_distance` with
+    weights 1 and 0, which squares.
 
     Parameters
     ----------
