@@ -49,6 +49,11 @@ _WHAT, _COUNTED, _OUTPUT = "What is compared", "How predictions are counted", "W
 @option("--seed", type=int, default=0, show_default=True, group=_WHAT, help="Which faces are drawn.")
 @option("-o", "--out", type=ANY_PATH, group=_OUTPUT,
         help="Folder to make, with scores.json, table.md, faces.csv, curve.svg and curve.png.")  # fmt: skip
+@option("--submission", "submissions", nargs=2, type=(click.Choice(["dad3dheads", "realy"]), ANY_PATH), multiple=True,
+        group=_OUTPUT, metavar="dad3dheads|realy PATH",
+        help="Also write what that benchmark takes, a JSON file or a folder; needs --model.")  # fmt: skip
+@option("--keypoints", type=click.Path(path_type=Path), group=_OUTPUT, metavar="FILE",
+        help="REALY's data/BFM09.txt, with BFM09.obj beside it: the 85 key points on the model's mesh.")  # fmt: skip
 @overwrite_option("an evaluation")
 @untrusted_option
 @json_option
@@ -67,6 +72,8 @@ def command(
     draws: int,
     seed: int,
     out: Path | None,
+    submissions: tuple[tuple[str, Path], ...],
+    keypoints: Path | None,
     overwrite: bool,
     untrusted: bool,
     as_json: bool,
@@ -91,6 +98,11 @@ def command(
 
     if protocol is not None and scores is not None:
         raise click.UsageError("--protocol and --scores exclude each other")
+    kinds = [kind for kind, _ in submissions]
+    if submissions and model_path is None:
+        raise click.UsageError("--submission: needs --model")
+    if ("realy" in kinds) != (keypoints is not None):
+        raise click.UsageError("--keypoints and --submission realy: only together")
     if out is not None:
         check_output(out, overwrite=overwrite)
     chosen: Any = scores if scores in (None, "all") else [key.strip() for key in str(scores).split(",") if key.strip()]
@@ -112,6 +124,9 @@ def command(
         )
     if out is not None:
         write_evaluation(result, out, overwrite=overwrite)
+    for kind, path in submissions:
+        reading = {"scale": scale, "frame": frame, "convention": convention}
+        _submit(kind, path, predictions, truth, keypoints, model=model_path, **reading)
     _show_problems(result, quiet=quiet)
     if as_json:
         print_json(result.to_plain())
@@ -119,6 +134,21 @@ def command(
         _show(result)
     if not result.complete:
         sys.exit(3)
+
+
+def _submit(
+    kind: str, path: Path, predictions: Path, shards: Path, keypoints: Path | None, *, model: Any, **reading: Any
+) -> None:
+    """Write one submission."""
+    from uvgen.evaluation.submissions import write_dad3dheads, write_realy
+
+    if kind == "dad3dheads":
+        write_dad3dheads(predictions, shards, path, model=model, **reading)
+    elif keypoints is not None:
+        template = keypoints.with_suffix(".obj")
+        write_realy(
+            predictions, shards, path, model=model, template=template, keypoints=keypoints, **reading
+        )  # fmt: skip
 
 
 _MOST = 20

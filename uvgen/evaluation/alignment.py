@@ -25,6 +25,10 @@ class Similarity(NamedTuple):
         """(..., 3) points, moved."""
         return np.asarray(self.scale * (points @ self.rotation.T) + self.shift, np.float64)
 
+    def undo(self, points: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """(..., 3) points before they were moved."""
+        return np.asarray((points - self.shift) @ self.rotation / self.scale, np.float64)
+
 
 def align_points(source: NDArray[Any], target: NDArray[Any], *, scaled: bool) -> Similarity:
     """The similarity with the smallest squared distances between points that correspond.
@@ -69,9 +73,10 @@ def align_by_icp(
     Parameters
     ----------
     source, target : (n, 3), (m, 3) float
-        Points; a part of `target` may be without a counterpart.
+        Points; a part of `source` may be without a counterpart: each point of `target` is paired with the nearest of
+        `source`. The other way round, with a scale, a cloud that shrinks to a point would fit best.
     scaled : bool
-        Whether the scale is found too: then a cloud that shrinks may fit better than it should, so start near.
+        Whether the scale is found too.
     start : Similarity, optional
         Where to begin; by default the shift between the middles.
     steps : int
@@ -95,11 +100,14 @@ def align_by_icp(
     check_finite(target, "target")
     number_in(steps, "steps", 1, whole=True)
     found = start or Similarity(1.0, np.eye(3), target.mean(axis=0) - source.mean(axis=0))
-    tree = cKDTree(target)
+    tree = cKDTree(source)
     enough = _DONE * max(float(np.ptp(target, axis=0).max()), 1e-30)
     before = found.apply(source)
     for _ in range(steps):
-        found = align_points(source, target[tree.query(before)[1]], scaled=scaled)
+        paired = source[tree.query(found.undo(target))[1]]
+        if not np.ptp(paired, axis=0).any():  # all of one point: too far away for any step
+            break
+        found = align_points(paired, target, scaled=scaled)
         after = found.apply(source)
         if np.abs(after - before).max() < enough:
             break

@@ -22,6 +22,7 @@ _SHIFT_PX = 0.4
 _SURE = 5.0  # standard errors
 _NEAR_PX = 0.25  # a named convention's shift
 _WITHIN = 0.03  # of 1: a scale that is none
+_DIVISOR = 0.005  # how near a scale is to a divisor that is named
 
 Points = NDArray[np.floating[Any]]
 
@@ -50,7 +51,7 @@ def find_doubts(faces: Counted, convention: str) -> list[str]:
     """
     if len(faces.names) < 2:
         return []
-    found = _exchanged_faces(faces) or _another_count(faces)
+    found = _another_count(faces) or _exchanged_faces(faces)
     if not found:
         found = _shift(faces, convention)
     return found + _inverted_depth(faces)
@@ -100,10 +101,10 @@ def _scale(p: Points, t: Points, error: float) -> list[tuple[float, str]]:
     left = _typical(factor * p, t)
     if not left < _HALF * error:
         return []
-    named = [name for name, divisor in SCALES.items() if name != "px" and abs(factor / divisor - 1) < 0.005]
-    how = f"were they divided by {named[0]}, as the scale {named[0]} undoes?" if named else (
-        "are they of a crop of another size?"
-    )  # fmt: skip
+    named = min(SCALES, key=lambda name: abs(factor / SCALES[name] - 1))
+    how = "are they of a crop of another size?"
+    if abs(factor / SCALES[named] - 1) < _DIVISOR:
+        how = f"were they divided by {named}, as the scale {named} undoes?"
     better = f"predictions times {factor:.4g} are nearer to the truth, NME {left:.2%} instead of {error:.2%}"
     return [(left / error, f"{better}: {how}")]
 

@@ -18,7 +18,7 @@ from uvgen.evaluation.predictions import Predictions, Reading
 from uvgen.evaluation.protocols import PROTOCOLS
 from uvgen.evaluation.scores import SCORES
 from uvgen.evaluation.summary import DRAWS
-from uvgen.evaluation.truth import TrueFace, face_or_problem, open_truth
+from uvgen.evaluation.truth import ShardTruth, TrueFace, face_or_problem, open_truth
 from uvgen.maps.mask_files import read_weights
 from uvgen.models.load import as_model
 from uvgen.progress import advance, begin
@@ -204,6 +204,22 @@ def evaluate_predictions(
         next(iter(results.values())).not_finite, tuple(found.unexpected),
         tuple(find_doubts(job.counted(), true.convention)),
     )  # fmt: skip
+
+
+def as_predictions(
+    predictions: str | os.PathLike[str],
+    shards: str | os.PathLike[str],
+    *,
+    model: "MorphableModel",
+    scale: str = "px",
+    frame: str | None = None,
+    convention: str | None = None,
+) -> tuple[ShardTruth, Predictions]:
+    """Predictions and the shards that they are for; InputError where the latter are something else."""
+    truth = open_truth(shards, model=model)
+    if not isinstance(truth, ShardTruth):
+        raise InputError(f"{shards}: no data set of shards, expected one, which says where crops lie")
+    return truth, Predictions(predictions, truth, Reading(scale, frame, convention), model=model)
 
 
 class _Comparison:

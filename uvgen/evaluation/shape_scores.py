@@ -16,7 +16,7 @@ SEVEN = (36, 39, 42, 45, 33, 48, 54)
 
 _N_NEAREST = 5
 _EYES_APART = 20.0
-_N_ALIGNED = 4000  # points that ICP moves; the distances are those of all
+_N_ALIGNED = 4000  # true points that ICP pairs; the distances are those of all
 
 Points = NDArray[np.floating[Any]]
 
@@ -46,8 +46,8 @@ def reconstruction(
         Whether the prediction's scale is fitted too.
     """
     start = align_points(predicted_68, true_68, scaled=scaled)
-    every = max(1, -(-len(predicted) // _N_ALIGNED))
-    found = align_by_icp(predicted[::every], truth, scaled=scaled, start=start)
+    every = max(1, -(-len(truth) // _N_ALIGNED))
+    found = align_by_icp(predicted, truth[::every], scaled=scaled, start=start)
     apart = float(np.linalg.norm(true_68[36].astype(np.float64) - true_68[45]))
     return float(_nearest(truth, found.apply(predicted)).mean() / apart)
 
