@@ -16,3 +16,7 @@
 
 The room stands on `datasets`; `preview`, `report` and `torch` may import it. PyTorch is not imported.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
