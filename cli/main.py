@@ -28,6 +28,7 @@ _COMMANDS = {
     "synth": "Render faces with exact labels, as a folder like 300W-LP.",
     "preview": "Draw a contact sheet of a data set, to check its labels by eye.",
     "report": "Write pages that show all of a data set, wrong labels first.",
+    "evaluate": "Compare predictions with the truth: the field's scores, by yaw.",
     "verify": "Check a data set: hashes, shapes, ranges, labels.",
     "info": "Say what a data set holds.",
     "split": "Divide a data set into train and val, by photographs.",

@@ -16,6 +16,7 @@ from .datasets.verify import VerifyResult, verify_shards
 from .doctor.checks import Finding
 from .doctor.diagnose import Diagnosis, diagnose
 from .errors import UvgenError
+from .evaluation.evaluate import EvaluationReport, evaluate_predictions
 from .evaluation.network import NetworkOptions
 from .evaluation.predict import PredictResult, predict_photographs
 from .fitting.folder import FitResult, fit_photographs
@@ -59,6 +60,7 @@ __all__ = [
     "DatasetConfig",
     "DatasetInfo",
     "Diagnosis",
+    "EvaluationReport",
     "ExportResult",
     "Finding",
     "FitResult",
@@ -66,12 +68,11 @@ __all__ = [
     "LandmarkFit",
     "LandmarkWeights",
     "MorphableModel",
+    "NetworkOptions",
     "Normalization",
     "PositionMapper",
-    "PreparedFaces",
-    "NetworkOptions",
-    "PositionMapper",
     "PredictResult",
+    "PreparedFaces",
     "PreviewResult",
     "RepairResult",
     "ReportResult",
@@ -96,11 +97,12 @@ __all__ = [
     "crop_from_landmarks",
     "crop_from_points5",
     "crop_similarity",
-    "denormalize",
     "crop_to_image",
+    "denormalize",
     "describe_shards",
     "diagnose",
     "draw_alignment",
+    "evaluate_predictions",
     "export_shards",
     "face_mask",
     "find_samples",
@@ -116,8 +118,8 @@ __all__ = [
     "merge_shards",
     "open_shards",
     "parameterize",
-    "prepare_deep3d",
     "predict_photographs",
+    "prepare_deep3d",
     "read_annotation",
     "read_image",
     "read_landmarks",

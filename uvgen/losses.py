@@ -83,7 +83,7 @@ def weighted_l2(predicted: Array, target: Array, weights: Array) -> Array:
     return _weighted_mean(((difference * difference).sum(axis=channel) + _SMALLEST) ** 0.5, weights)
 
 
-def ssim(predicted: Array, target: Array, *, data_range: float = 1.0) -> Array:
+def ssim(predicted: Array, target: Array, *, data_range: float = 1.0, weights: Array | None = None) -> Array:
     """Mean structural similarity of maps or images; ``1 - ssim(…)`` is the loss.
 
     Parameters
@@ -92,6 +92,10 @@ def ssim(predicted: Array, target: Array, *, data_range: float = 1.0) -> Array:
         At least 11 × 11.
     data_range : float
         What separates the largest possible value from the smallest: 1 for maps divided by the crop's size.
+    weights : (U, U) or (..., U, U) real numbers or bool, optional
+        How much each place counts, such as a mask of the face: that of the texel on which a window is centered. Windows
+        reach 5 texels beyond it, so that values beside the mask still count; maps multiplied by their mask, as in
+        PRNet_PyTorch, are another measure.
 
     Returns
     -------
@@ -102,13 +106,15 @@ def ssim(predicted: Array, target: Array, *, data_range: float = 1.0) -> Array:
     Raises
     ------
     InputError
-        Where shapes do not agree, a side is below 11, arguments are not real numbers of one library, or `data_range`
-        is not a number above 0.
+        Where shapes do not agree, a side is below 11, arguments are not real numbers of one library, `data_range`
+        is not a number above 0, or weights are negative, not finite, or all 0 where a window fits (on a GPU the result
+        is NaN then, as for `weighted_mse`).
     """
-    check_same_library(predicted=predicted, target=target)
+    check_same_library(**({} if weights is None else {"weights": weights}), predicted=predicted, target=target)
     if number_in(data_range, "data_range", 0) == 0:
         raise InputError("data_range: 0, expected more than 0")
-    rows = -2 if _channel_axis(predicted, target) == -3 else -3
+    channel = _channel_axis(predicted, target)
+    rows = -2 if channel == -3 else -3
     if min(predicted.shape[rows], predicted.shape[rows + 1]) < 2 * _RADIUS + 1:
         raise InputError(f"predicted: {shown(predicted)}, expected maps with sides of {2 * _RADIUS + 1} or more")
 
@@ -123,7 +129,14 @@ def ssim(predicted: Array, target: Array, *, data_range: float = 1.0) -> Array:
     covariance = blur(predicted * target) - mean_p * mean_t
     c1, c2 = (_K1 * data_range) ** 2, (_K2 * data_range) ** 2
     similarity = (2 * mean_p * mean_t + c1) * (2 * covariance + c2)
-    return (similarity / ((mean_p * mean_p + mean_t * mean_t + c1) * (variance_p + variance_t + c2))).mean()
+    places = similarity / ((mean_p * mean_p + mean_t * mean_t + c1) * (variance_p + variance_t + c2))
+    if weights is None:
+        return places.mean()
+    sides = tuple(target.shape[rows : rows + 2 or None])
+    if tuple(weights.shape[-2:]) != sides:
+        raise InputError(f"weights: {shown(weights)}, expected {sides}: one weight per texel, for all maps or for each")
+    inner = slice(_RADIUS, -_RADIUS)
+    return _weighted_mean(places.mean(axis=channel), weights[..., inner, inner])
 
 
 def _blur(values, axis):

@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PINNED = Path(__file__).with_name("public_names.txt")
 MODULES = (
-    "uvgen", "uvgen.augment", "uvgen.losses", "uvgen.metrics", "uvgen.preview", "uvgen.rasterize", "uvgen.report",
-    "uvgen.synth", "uvgen.torch",
+    "uvgen", "uvgen.augment", "uvgen.evaluation", "uvgen.losses", "uvgen.metrics", "uvgen.preview", "uvgen.rasterize",
+    "uvgen.report", "uvgen.synth", "uvgen.torch",
 )  # fmt: skip
 
 

@@ -1,0 +1,185 @@
+"""`uvgen evaluate`: predictions against the truth."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from uvgen.cli.options import (
+    ANY_PATH,
+    EXISTING_FILE,
+    MODEL,
+    GroupedCommand,
+    option,
+    overwrite_option,
+    quiet_option,
+    untrusted_option,
+)
+from uvgen.cli.progress import count, reported
+from uvgen.cli.results import json_option, print_json
+from uvgen.storage.names import printable
+
+_WHAT, _COUNTED, _OUTPUT = "What is compared", "How predictions are counted", "What comes out"
+
+
+@click.command("evaluate", cls=GroupedCommand)
+@option("--pred", "predictions", type=ANY_PATH, required=True, group=_WHAT, metavar="DIR|FILE|SHARDS",
+        help="Predictions: a file NAME.npy for each face (maps, 68 points, parameters; or meshes), one file of all, or "
+             "shards.")  # fmt: skip
+@option("--truth", type=ANY_PATH, required=True, group=_WHAT, metavar="SHARDS|DIR",
+        help="A data set, AFLW2000-3D's folder, or 3DDFA's folder of AFLW2000-3D.*.npy.")  # fmt: skip
+@option("--protocol", type=click.Choice(["prnet", "3ddfa", "reshow"]), group=_WHAT,
+        help="The scores of one paper's or program's tables alone.")  # fmt: skip
+@option("--scores", metavar="LIST|all", group=_WHAT,
+        help="Scores by their keys in the JSON, with commas; all has also those that take long.")  # fmt: skip
+@option("--mask", type=EXISTING_FILE, group=_WHAT,
+        help="Face texels, as a weight mask's file.  [default: where the set's weight mask is not 0]")  # fmt: skip
+@option("--model", "model_path", type=MODEL, group=_WHAT,
+        help="The set's model: for parameters and meshes, and where the set stores no maps.")  # fmt: skip
+@option("--split", metavar="NAME", group=_WHAT, help="Only this part of the data set's splits.json.")
+@option("--scale", type=click.Choice(["px", "255", "256", "280", "281.6"]), default="px", show_default=True,
+        group=_COUNTED, help="What values were divided by: reshow's 280, PRNet's 281.6 (1.1 * 256).")  # fmt: skip
+@option("--frame", type=click.Choice(["crop", "image"]), group=_COUNTED,
+        help="Where x and y are counted.  [default: as the truth: crop of a data set, image of others]")  # fmt: skip
+@option("--convention", type=click.Choice(["exact", "face3d", "reshow", "matlab"]), group=_COUNTED,
+        help="How pixels are counted.  [default: as the truth]")  # fmt: skip
+@option("--draws", type=click.IntRange(min=0), default=100, show_default=True, metavar="N", group=_WHAT,
+        help="Draws of equally many faces of each yaw bin.")  # fmt: skip
+@option("--seed", type=int, default=0, show_default=True, group=_WHAT, help="Which faces are drawn.")
+@option("-o", "--out", type=ANY_PATH, group=_OUTPUT,
+        help="Folder to make, with scores.json, table.md, faces.csv, curve.svg and curve.png.")  # fmt: skip
+@option("--submission", "submissions", nargs=2, type=(click.Choice(["dad3dheads", "realy"]), ANY_PATH), multiple=True,
+        group=_OUTPUT, metavar="dad3dheads|realy PATH",
+        help="Also write what that benchmark takes, a JSON file or a folder; needs --model.")  # fmt: skip
+@option("--keypoints", type=click.Path(path_type=Path), group=_OUTPUT, metavar="FILE",
+        help="REALY's data/BFM09.txt, with BFM09.obj beside it: the 85 key points on the model's mesh.")  # fmt: skip
+@overwrite_option("an evaluation")
+@untrusted_option
+@json_option
+@quiet_option
+def command(
+    predictions: Path,
+    truth: Path,
+    protocol: str | None,
+    scores: str | None,
+    mask: Path | None,
+    model_path: Path | str | None,
+    split: str | None,
+    scale: str,
+    frame: str | None,
+    convention: str | None,
+    draws: int,
+    seed: int,
+    out: Path | None,
+    submissions: tuple[tuple[str, Path], ...],
+    keypoints: Path | None,
+    overwrite: bool,
+    untrusted: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Compare predictions with the truth: the field's scores, by yaw, each with its subset, box and alignment.
+
+    \b
+    Example:
+      uvgen evaluate --pred predictions/ --truth shards/
+      uvgen evaluate --pred points.npy --truth test.configs/ --protocol 3ddfa
+      uvgen evaluate --pred predictions/ --truth shards/ --protocol prnet --scale 281.6 --out scores/
+
+    Faces without a usable prediction are in no mean: they are counted, named, and change the exit status.
+
+    \b
+    Exit status: 0 all faces compared (doubts included), 1 failed, 2 wrong usage, 3 compared but for some faces (each is
+    named), 130, 143, 129 interrupted.
+    """
+    from uvgen import evaluate_predictions
+    from uvgen.evaluation.output import check_output, write_evaluation
+
+    if protocol is not None and scores is not None:
+        raise click.UsageError("--protocol and --scores exclude each other")
+    kinds = [kind for kind, _ in submissions]
+    if submissions and model_path is None:
+        raise click.UsageError("--submission: needs --model")
+    if ("realy" in kinds) != (keypoints is not None):
+        raise click.UsageError("--keypoints and --submission realy: only together")
+    if out is not None:
+        check_output(out, overwrite=overwrite)
+    chosen: Any = scores if scores in (None, "all") else [key.strip() for key in str(scores).split(",") if key.strip()]
+    with reported(quiet=quiet):
+        result = evaluate_predictions(
+            predictions,
+            truth,
+            protocol=protocol,
+            scores=chosen,
+            scale=scale,
+            frame=frame,
+            convention=convention,
+            mask=mask,
+            model=model_path,
+            split=split,
+            draws=draws,
+            seed=seed,
+            untrusted=untrusted,
+        )
+    if out is not None:
+        write_evaluation(result, out, overwrite=overwrite)
+    for kind, path in submissions:
+        reading = {"scale": scale, "frame": frame, "convention": convention}
+        _submit(kind, path, predictions, truth, keypoints, model=model_path, **reading)
+    _show_problems(result, quiet=quiet)
+    if as_json:
+        print_json(result.to_plain())
+    elif not quiet:
+        _show(result)
+    if not result.complete:
+        sys.exit(3)
+
+
+def _submit(
+    kind: str, path: Path, predictions: Path, shards: Path, keypoints: Path | None, *, model: Any, **reading: Any
+) -> None:
+    """Write one submission."""
+    from uvgen.evaluation.submissions import write_dad3dheads, write_realy
+
+    if kind == "dad3dheads":
+        write_dad3dheads(predictions, shards, path, model=model, **reading)
+    elif keypoints is not None:
+        template = keypoints.with_suffix(".obj")
+        write_realy(
+            predictions, shards, path, model=model, template=template, keypoints=keypoints, **reading
+        )  # fmt: skip
+
+
+_MOST = 20
+
+
+def _show_problems(result: Any, *, quiet: bool) -> None:
+    for what, names in (
+        ("no prediction", [*result.missing]),
+        ("NaN or infinity in the prediction", [*result.not_finite]),
+        ("not usable", [f"{name} ({reason})" for name, reason in result.unread]),
+    ):
+        for name in names[:_MOST]:
+            click.echo(printable(f"{what}: {name}"), err=True)
+        if len(names) > _MOST:
+            click.echo(f"{what}: {len(names) - _MOST} more, named by --json and in --out's faces.csv", err=True)
+    if result.unexpected and not quiet:
+        first = result.unexpected[0]
+        n = len(result.unexpected)
+        click.echo(printable(f"note: {count(n, 'prediction')} for no face of the truth, such as {first}"), err=True)
+    for doubt in result.doubts:
+        click.echo(printable(f"warning: {doubt}"), err=True)
+    left = len(result.missing) + len(result.not_finite) + len(result.unread)
+    if left:
+        click.echo(f"{left} of {count(result.faces, 'face')} in no mean; see above", err=True)
+
+
+def _show(result: Any) -> None:
+    from uvgen.evaluation.tables import lines_of_3ddfa, text_table
+
+    for line in text_table(result).splitlines():
+        click.echo(printable(line))
+    if result.protocol == "3ddfa":
+        for name, one in result.results.items():
+            click.echo(f"\n{name}, as benchmark_aflw2000.py prints it:\n{lines_of_3ddfa(one.summaries['nme_68_2d'])}")

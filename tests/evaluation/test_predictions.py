@@ -1,0 +1,179 @@
+"""Predictions of every layout come out as they went in, and each way in which a file can be wrong is named."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from uvgen import load_model, open_shards
+from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.evaluation.evaluate import evaluate_predictions
+from uvgen.evaluation.predictions import SHIFTS, Predictions, Reading
+from uvgen.evaluation.truth import open_truth
+from uvgen.geometry import crop_affine, pose_to_image
+from uvgen.rasterize import write_obj
+
+
+def mean(report, key="nme_dense_3d", truth="landmarks"):
+    return report.results[truth].summaries[key].mean
+
+
+def test_true_maps_have_no_dense_error_and_landmarks_read_from_them_a_small_one(shards, predict) -> None:
+    report = evaluate_predictions(predict(), shards)
+    assert mean(report) == 0 and report.complete and report.doubts == ()
+    assert 0 < mean(report, "nme_68_2d") < 0.02  # texels of a coarse map
+    assert list(report.results) == ["landmarks", "annotation"]
+    assert 0.01 < mean(report, "nme_68_2d", "annotation") < 0.05  # annotations are half a pixel off
+
+
+@pytest.mark.parametrize("change", [
+    lambda m: np.moveaxis(m, -1, 0), lambda m: m[None].astype(np.float32), lambda m: np.moveaxis(m, -1, 0)[None],
+])  # fmt: skip
+def test_maps_are_taken_in_any_layout(shards, predict, change) -> None:
+    assert mean(evaluate_predictions(predict(change), shards)) < 1e-7  # float32
+
+
+@pytest.mark.parametrize("change", [lambda p: p, lambda p: p.T, lambda p: p[:, :2], lambda p: p[:, :2].T[None]])
+def test_landmarks_are_taken_in_any_layout(shards, predict, change) -> None:
+    report = evaluate_predictions(predict(change, field="landmarks"), shards)
+    assert mean(report, "nme_68_2d") == 0
+    assert "nme_dense_3d" not in report.result.summaries
+
+
+@pytest.mark.parametrize(("scale", "divisor"), [("256", 256), ("281.6", 281.6), ("280", 280), ("255", 255)])
+def test_scaled_maps_are_read_with_their_divisor(shards, predict, scale: str, divisor: float) -> None:
+    assert mean(evaluate_predictions(predict(lambda m: m / divisor), shards, scale=scale)) < 1e-9
+
+
+@pytest.mark.parametrize("convention", list(SHIFTS))
+def test_conventions_are_undone_in_pixels_of_the_image(shards, tmp_path, convention: str) -> None:
+    for sample in open_shards(shards):
+        path = tmp_path / f"{sample['name']}.npy"
+        path.parent.mkdir(exist_ok=True)
+        moved = sample["posmap"].astype(np.float64)
+        moved[..., :2] += sample["image_to_crop"][:2, :2] @ SHIFTS[convention]
+        np.save(path, moved)
+    assert mean(evaluate_predictions(tmp_path, shards, convention=convention)) < 1e-12
+    assert (mean(evaluate_predictions(tmp_path, shards)) > 1e-3) is (convention != "exact")
+
+
+def test_predictions_of_the_image_are_brought_into_the_crop(shards, tmp_path) -> None:
+    for sample in open_shards(shards):
+        path = tmp_path / f"{sample['name'].rpartition('/')[2]}.npy"  # in one folder, without that of the subset
+        inverse = np.linalg.inv(sample["image_to_crop"])
+        points = sample["landmarks"][:, :2].astype(np.float64) @ inverse[:2, :2].T + inverse[:2, 2]
+        np.save(path, points)
+    names = open_shards(shards).names
+    report = evaluate_predictions(tmp_path, shards, frame="image")
+    shared = {name.rpartition("/")[2] for name in names if sum(n.endswith(name.rpartition("/")[2]) for n in names) > 1}
+    assert mean(report, "nme_68_2d") < 1e-7  # float32
+    assert {name.rpartition("/")[2] for name in report.missing} == shared  # IBUG and IBUG_Flip have the same names
+
+
+def test_one_file_has_all_faces_in_the_order_of_the_truth(shards, tmp_path) -> None:
+    maps = open_shards(shards)[:]["posmap"]
+    np.save(tmp_path / "all.npy", maps)
+    assert mean(evaluate_predictions(tmp_path / "all.npy", shards)) == 0
+    np.save(tmp_path / "fewer.npy", maps[1:])
+    with pytest.raises(DatasetError, match=r"fewer\.npy: 8 x 48 x 48 x 3, expected predictions of 9 faces"):
+        evaluate_predictions(tmp_path / "fewer.npy", shards)
+
+
+def test_shards_are_predictions_too(shards) -> None:
+    report = evaluate_predictions(shards, shards)
+    assert mean(report) == 0 and report.complete
+
+
+def test_parameters_and_meshes_need_the_model_and_are_right_with_it(shards, tmp_path, model_path) -> None:
+    model = load_model(model_path)
+    folder = tmp_path / "parameters"
+    for k, sample in enumerate(open_shards(shards)):
+        path = folder / f"{sample['name']}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if k % 2:
+            np.save(path, np.concatenate([sample["shape"], sample["expression"], sample["pose"]]))
+            continue
+        to_image = pose_to_image(sample["pose"][None], sample["image_height"])
+        affine = crop_affine(to_image, sample["image_to_crop"][None])[0]
+        points = model.mean + model.basis @ np.concatenate([sample["shape"], sample["expression"]])
+        write_obj(path.with_suffix(".obj"), points @ affine[:, :3].T + affine[:, 3], model.triangles)
+    report = evaluate_predictions(folder, shards, model=model)
+    assert report.complete and mean(report) < 1e-4  # meshes are text
+    with pytest.raises(InputError, match=r"none of 9 predictions can be used; the first: .*expected the model too"):
+        evaluate_predictions(folder, shards)
+
+
+def test_missing_faces_are_named_and_in_no_mean(shards, predict) -> None:
+    folder = predict(lambda m: m + [1, 0, 0], skip=2)
+    np.save(folder / "nobody.npy", np.zeros((68, 2)))
+    report = evaluate_predictions(folder, shards)
+    names = open_shards(shards).names
+    assert report.missing == tuple(names[:2]) and report.faces == 9 and not report.complete
+    assert report.unexpected == ("nobody",)
+    assert report.result.summaries["nme_68_2d"].n == 7
+    assert report.worst_first()[:2] == names[:2]
+
+
+@pytest.mark.parametrize(("array", "message"), [
+    (np.zeros((40, 40, 3)), "a map of 40 texels a side, expected 48, the truth's"),
+    (np.zeros((5, 2)), "5 x 2, expected a map of U x U x 3 or 68 points of 2 or 3 numbers"),
+    (np.zeros((68, 2), bool), "bool, expected numbers"),
+    (np.zeros(22), "parameters or a mesh, expected the model too"),
+])  # fmt: skip
+def test_a_file_that_cannot_be_used_is_named_with_its_reason(shards, predict, array, message) -> None:
+    folder = predict()
+    name = open_shards(shards).names[4]
+    np.save(folder / f"{name}.npy", array)
+    report = evaluate_predictions(folder, shards)
+    assert [bad for bad, _ in report.unread] == [name] and message in report.unread[0][1]
+    assert report.result.summaries["nme_dense_3d"].n == 8
+
+
+def test_nan_in_a_prediction_is_named(shards, predict) -> None:
+    folder = predict()
+    name = open_shards(shards).names[4]
+    broken = np.load(folder / f"{name}.npy")
+    broken[0, 0, 0] = np.nan
+    np.save(folder / f"{name}.npy", broken)
+    report = evaluate_predictions(folder, shards)
+    assert report.not_finite == (name,) and not report.complete
+    assert report.result.summaries["nme_dense_3d"].n == 8
+
+
+def test_wrong_places_and_options_are_errors(shards, predict, tmp_path) -> None:
+    for call, kind, message in (
+        (lambda: evaluate_predictions(tmp_path / "none", shards), DatasetError, "none: no such file or folder"),
+        (lambda: evaluate_predictions(predict(), shards, scale="2"), InputError, "scale: '2', expected 'px'"),
+        (lambda: evaluate_predictions(predict(), shards, frame="face"), InputError, "frame: 'face', expected None"),
+        (lambda: evaluate_predictions(predict(), shards, protocol="x"), InputError, "protocol: 'x', expected None"),
+        (lambda: evaluate_predictions(predict(), shards, protocol="prnet", scores="all"), InputError, "one of them"),
+        (lambda: evaluate_predictions(predict(), shards, model="builtin"), Exception, "not the model of"),
+    ):
+        with pytest.raises(kind, match=message):
+            call()
+    other = tmp_path / "other"
+    other.mkdir()
+    np.save(other / "x.npy", np.zeros((68, 2)))
+    with pytest.raises(
+        DatasetError, match=r"no prediction for any of 9 faces, expected names such as AFW/.*; there is x"
+    ):
+        evaluate_predictions(other, shards)
+    (other / "x.obj").write_text("v 0 0 0\n")
+    with pytest.raises(DatasetError, match=r"x\.obj: x\.npy has the same name, expected one file for each face"):
+        evaluate_predictions(other, shards)
+
+
+def test_mirrored_samples_have_no_image_frame(shards, tmp_path) -> None:
+    truth = open_truth(shards)
+    face = truth.face(0)
+    face.row["flipped"] = True
+    del face.frames["image"]
+    np.save(tmp_path / "all.npy", open_shards(shards)[:]["landmarks"])
+    found = Predictions(tmp_path / "all.npy", truth, Reading(frame="image"))
+    with pytest.raises(SampleError, match="said to be in the image, and this sample is mirrored"):
+        found.read(face)
+
+
+def test_a_file_of_another_kind_is_named(shards: Path) -> None:
+    with pytest.raises(InputError, match=r"test_predictions\.py: \.py, expected a \.npy file, a folder or shards"):
+        evaluate_predictions(__file__, shards)

@@ -1,0 +1,126 @@
+"""What DAD-3DHeads' and REALY's programs read out of the files is what was predicted."""
+
+import json
+
+import numpy as np
+import pytest
+
+from uvgen import load_model, open_shards
+from uvgen.errors import InputError
+from uvgen.evaluation.submissions import keypoint_uv, keypoints_on_map, write_dad3dheads, write_realy
+from uvgen.geometry import rotation_matrices
+from uvgen.maps.atlas import build_atlas
+from uvgen.meshes.read import read_mesh
+from uvgen.rasterize import write_obj
+
+
+@pytest.fixture
+def predictions(shards, tmp_path):
+    """Of three samples with names of their own."""
+    folder = tmp_path / "predictions"
+    for sample in [s for s in open_shards(shards) if s["name"].startswith("AFW/")]:
+        path = folder / f"{sample['name']}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, sample["posmap"])
+    return folder
+
+
+def test_dad3dheads_points_are_of_the_image_and_the_rotation_of_the_pose(
+    shards, predictions, tmp_path, model_path
+) -> None:
+    left = write_dad3dheads(predictions, shards, tmp_path / "sub.json", model=model_path)
+    content = json.loads((tmp_path / "sub.json").read_text())
+    samples = {s["name"].rpartition("/")[2]: s for s in open_shards(shards) if s["name"].startswith("AFW/")}
+    assert content.keys() == samples.keys() and len(left) == 6
+    mask = open_shards(shards).constants["weight_mask"] > 0
+    for name, item in content.items():
+        sample = samples[name]
+        inverse = np.linalg.inv(sample["image_to_crop"])
+        in_image = sample["posmap"][mask][:, :2] @ inverse[:2, :2].T + inverse[:2, 2]
+        face = np.array(item["N_landmarks_3d"])
+        np.testing.assert_allclose(face[:, :2], in_image, atol=1e-4)  # float32
+        assert np.array(item["68_landmarks_2d"]).shape == (68, 2) and np.array(item["7_landmarks_3d"]).shape == (7, 3)
+        depth = sample["posmap"][mask][:, 2] / np.sqrt(np.linalg.det(sample["image_to_crop"][:2, :2]))
+        np.testing.assert_allclose(face[:, 2], -depth, atol=1e-4)  # away from the viewer
+        expected = np.diag([1.0, -1.0, -1.0]) @ rotation_matrices(sample["pose"][None, :3])[0]
+        found = np.array(item["rotation_matrix"])
+        np.testing.assert_allclose(found @ found.T, np.eye(3), atol=1e-9)
+        assert np.linalg.norm(np.eye(3) - found @ expected.T) < 0.2  # shape and expression turn it a little
+
+
+def weights(n: int, n_triangles: int) -> list[list[float]]:
+    rng = np.random.default_rng(0)
+    rows = rng.dirichlet(np.ones(3), n)
+    return [[int(rng.integers(n_triangles)), float(a), float(b)] for a, b, _ in rows]
+
+
+def as_realy_reads(rows, vertices, triangles) -> np.ndarray:
+    """`get_barycentric_coordinates` of its utils/util.py."""
+    rows = np.array(rows)
+    corners = vertices[triangles[rows[:, 0].astype(np.int32)]]
+    weight = np.stack([rows[:, 1], rows[:, 2], 1.0 - rows[:, 1] - rows[:, 2]]).T.reshape(-1, 3, 1)
+    return (corners * weight).sum(axis=1)
+
+
+def test_realy_key_points_are_those_of_the_template(shards, predictions, tmp_path, model_path) -> None:
+    model = load_model(model_path)
+    write_obj(tmp_path / "BFM09.obj", model.mean, model.triangles, frame="raw")
+    rows = weights(85, len(model.triangles))
+    (tmp_path / "BFM09.txt").write_text(json.dumps(rows))
+    out = tmp_path / "realy"
+    write_realy(
+        predictions, shards, out, model=model, template=tmp_path / "BFM09.obj", keypoints=tmp_path / "BFM09.txt"
+    )
+    assert sorted(path.name for path in out.iterdir()) == ["meshes", "uvgen.obj", "uvgen.txt"]
+    mine, n = json.loads((out / "uvgen.txt").read_text()), 0
+    _, template = read_mesh(out / "uvgen.obj")
+    for sample in open_shards(shards):
+        path = out / "meshes" / f"{sample['name'].rpartition('/')[2]}.obj"
+        if not sample["name"].startswith("AFW/"):
+            continue
+        vertices, triangles = read_mesh(path)
+        np.testing.assert_array_equal(triangles, template)  # one topology
+        found = as_realy_reads(mine, vertices, triangles)
+        atlas = build_atlas(model, 48)
+        uv = keypoint_uv(model, tmp_path / "BFM09.obj", tmp_path / "BFM09.txt")
+        column, row = uv[:, 0] * 47, 47 - uv[:, 1] * 47
+        texels = sample["posmap"][row.round().astype(int), column.round().astype(int)] * [1, -1, 1]
+        assert np.linalg.norm(found - texels, axis=1).max() < 1.5  # px of a crop of 32: within a texel
+        assert atlas.size == 48
+        n += 1
+    assert n == 3
+
+
+def test_key_points_on_a_flat_map_are_exact_inside_and_the_nearest_outside() -> None:
+    coverage = np.ones((12, 12), bool)
+    coverage[:, 9:] = False
+    uv = np.random.default_rng(0).uniform(0, 1, (85, 2)) * [8 / 11, 1]
+    flat = np.zeros((12, 12, 3))
+    flat[..., 0], flat[..., 1] = np.meshgrid(np.arange(12), np.arange(12))
+    from uvgen.meshes.grid import mesh_from_map
+
+    vertices, triangles, _ = mesh_from_map(flat, coverage)
+    found = as_realy_reads(keypoints_on_map(uv, coverage), vertices, triangles[:, ::-1])
+    np.testing.assert_allclose(found[:, :2], np.stack([uv[:, 0] * 11, 11 - uv[:, 1] * 11], axis=1), atol=1e-6)
+    outside = as_realy_reads(keypoints_on_map(np.array([[1.0, 0.5]]), coverage), vertices, triangles[:, ::-1])
+    assert outside[0, 0] == pytest.approx(8) and abs(outside[0, 1] - 5.5) <= 1
+
+
+def test_wrong_templates_and_names_are_errors(shards, tmp_path, predict, model_path) -> None:
+    model = load_model(model_path)
+    write_obj(tmp_path / "small.obj", model.mean[:9], model.triangles[:1] * 0 + [0, 1, 2], frame="raw")
+    write_obj(tmp_path / "BFM09.obj", model.mean, model.triangles, frame="raw")
+    for text, message in (("[[1, 2, 3]]", r"\(1, 3\), expected 85 rows"), ("{", "not readable")):
+        (tmp_path / "points.txt").write_text(text)
+        with pytest.raises(InputError, match=message):
+            keypoint_uv(model, tmp_path / "BFM09.obj", tmp_path / "points.txt")
+    (tmp_path / "points.txt").write_text(json.dumps([[10**6, 0.1, 0.1]] * 85))
+    with pytest.raises(InputError, match="triangle 1000000, expected 0 to"):
+        keypoint_uv(model, tmp_path / "BFM09.obj", tmp_path / "points.txt")
+    with pytest.raises(InputError, match="9 vertices, expected 1681"):
+        keypoint_uv(model, tmp_path / "small.obj", tmp_path / "points.txt")
+    with pytest.raises(InputError, match="another sample's image has the name IBUG_000_1_0 too"):
+        write_dad3dheads(predict(), shards, tmp_path / "sub.json", model=model)
+    assert not (tmp_path / "sub.json").exists()
+    with pytest.raises(InputError, match="its prediction is 68 points, expected a position map"):
+        write_dad3dheads(predict(field="landmarks"), shards, tmp_path / "sub.json", model=model)

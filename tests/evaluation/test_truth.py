@@ -1,0 +1,114 @@
+"""AFLW2000-3D's files and 3DDFA's benchmark."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from uvgen.errors import DatasetError, InputError
+from uvgen.evaluation.evaluate import evaluate_predictions
+from uvgen.evaluation.tables import lines_of_3ddfa
+from uvgen.evaluation.truth import open_truth
+
+# What benchmark_aflw2000.py of cleardusk/3DDFA (3545f355) gives for `perturbed`: bins, mean, their std, plain mean.
+OF_3DDFA = {
+    "landmarks": (
+        [3.1785125732421875, 3.6844146251678467, 3.7470805644989014, 3.5366694927215576, 0.25454390048980713],
+        0.03362099453806877,
+        "[ 0, 30]\tMean: 3.179, Std: 0.685\n[30, 60]\tMean: 3.684, Std: 0.829\n[60, 90]\tMean: 3.747, Std: 0.854\n"
+        "[ 0, 90]\tMean: 3.537, Std: 0.255",
+    ),
+    "reannotated": (
+        [4.299261569976807, 4.973443984985352, 5.858123779296875, 5.043609619140625, 0.6383339166641235],
+        0.04666093364357948,
+        "[ 0, 30]\tMean: 4.299, Std: 2.104\n[30, 60]\tMean: 4.973, Std: 1.092\n[60, 90]\tMean: 5.858, Std: 1.710\n"
+        "[ 0, 90]\tMean: 5.044, Std: 0.638",
+    ),
+}
+
+
+def perturbed(folder: Path) -> np.ndarray:
+    """(2000, 3, 68): the truth, each point off by 4 px and each face by 3."""
+    points = np.load(folder / "AFLW2000-3D.pts68.npy").astype(np.float64)
+    rng = np.random.default_rng(20190915)
+    return points + rng.normal(0, 4, points.shape) + rng.normal(0, 3, (len(points), 3, 1))
+
+
+@pytest.mark.parametrize("frame", ["image", "crop"])
+def test_numbers_are_those_of_3ddfas_own_program(reference: Path, tmp_path: Path, frame: str) -> None:
+    folder = reference / "aflw2000_eval"
+    points = perturbed(folder)
+    if frame == "crop":  # px of its crops of 120
+        boxes = np.load(folder / "AFLW2000-3D_crop.roi_box.npy").astype(np.float64)[:, :, None]
+        x, y = (
+            (points[:, k] - boxes[:, k]) / (boxes[:, k + 2] - boxes[:, k]) * 120 for k in (0, 1)
+        )  # fmt: skip
+        points = np.stack([x, y], axis=1)
+    np.save(tmp_path / "points.npy", points)
+    report = evaluate_predictions(tmp_path / "points.npy", folder, protocol="3ddfa", frame=frame)
+    assert report.complete and report.doubts == ()
+    for name, (percent, plain, printed) in OF_3DDFA.items():
+        found = report.results[name].summaries["nme_68_2d"]
+        assert [one.n for one in found.bins] == [1312, 383, 305]
+        shares = [*(one.mean for one in found.bins), found.balanced_mean, found.balanced_std]
+        np.testing.assert_allclose(shares, np.array(percent) / 100, atol=1e-6)  # it calculates in float32
+        assert found.mean == pytest.approx(plain, abs=1e-6)
+        assert lines_of_3ddfa(found) == printed
+
+
+def test_a_doubt_about_matlabs_pixels_is_raised_where_predictions_count_from_zero(
+    reference: Path, tmp_path: Path
+) -> None:
+    folder = reference / "aflw2000_eval"
+    np.save(tmp_path / "points.npy", perturbed(folder) - np.array([1.0, 1.0, 0.0])[:, None])
+    (doubt,) = evaluate_predictions(tmp_path / "points.npy", folder).doubts
+    assert re.search(r"px left and .* px up of the truth: the exact convention\?", doubt)
+    assert evaluate_predictions(tmp_path / "points.npy", folder, convention="exact").doubts == ()
+
+
+def test_aflw2000s_folder_is_a_truth_in_pixels_of_the_image(reference: Path, tmp_path: Path) -> None:
+    truth = open_truth(reference / "aflw2000")
+    assert len(truth.names) == 16
+    for k, name in enumerate(truth.names):
+        np.save(tmp_path / f"{name}.npy", truth.face(k).truths["annotation"].landmarks[0] + [3, 4, 50])
+    report = evaluate_predictions(tmp_path, reference / "aflw2000")
+    assert report.results.keys() == {"annotation"} and report.complete
+    found = report.result.values["nme_68_3d"]
+    boxes = [np.sqrt(np.ptp(truth.face(k).truths["annotation"].landmarks[0, :, :2], axis=0).prod()) for k in range(16)]
+    np.testing.assert_allclose(found, 5 / np.array(boxes))
+    assert "landmarks" not in report.results  # no model, no labels
+
+
+def write_benchmark(folder: Path, n: int = 4) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    points = rng.uniform(10, 90, (n, 3, 68)).astype(np.float32)
+    folder.mkdir(exist_ok=True)
+    np.save(folder / "AFLW2000-3D.pts68.npy", points)
+    np.save(folder / "AFLW2000-3D.pose.npy", np.linspace(-80, 80, n).astype(np.float32))
+    return points
+
+
+def test_benchmark_without_the_other_files_has_one_truth_and_the_names_of_its_list(tmp_path: Path) -> None:
+    points = write_benchmark(tmp_path / "truth")
+    np.save(tmp_path / "all.npy", points)
+    report = evaluate_predictions(tmp_path / "all.npy", tmp_path / "truth")
+    assert report.result.names == ("00000", "00001", "00002", "00003") and list(report.results) == ["landmarks"]
+    assert report.result.summaries["nme_68_3d"].mean == 0
+    (tmp_path / "truth/AFLW2000-3D_crop.list").write_text("image7.jpg\nimage8.jpg\nimage9.jpg\nimage10.jpg\n")
+    assert open_truth(tmp_path / "truth").names == ["image7", "image8", "image9", "image10"]
+    with pytest.raises(InputError, match="said to be in the crop, and the truth has no such frame"):
+        evaluate_predictions(tmp_path / "all.npy", tmp_path / "truth", frame="crop")
+
+
+@pytest.mark.parametrize(("name", "array", "message"), [
+    ("AFLW2000-3D.pts68.npy", np.zeros((4, 2, 68)), "4 x 2 x 68, expected N x 3 x 68"),
+    ("AFLW2000-3D.pose.npy", np.zeros(3), "3, expected 4, as in 3DDFA's benchmark"),
+    ("AFLW2000-3D-Reannotated.pts68.npy", np.zeros((4, 3, 68)), "4 x 3 x 68, expected 4 x 2 x 68"),
+    ("AFLW2000-3D_crop.roi_box.npy", np.full((4, 4), np.nan), "holds NaN or infinity"),
+])  # fmt: skip
+def test_benchmark_of_other_arrays_is_an_error(tmp_path: Path, name: str, array: np.ndarray, message: str) -> None:
+    write_benchmark(tmp_path)
+    np.save(tmp_path / name, array)
+    with pytest.raises(DatasetError, match=message):
+        open_truth(tmp_path)

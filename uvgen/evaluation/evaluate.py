@@ -1,0 +1,267 @@
+"""Predictions on disk against the truth on disk: what `uvgen evaluate` does."""
+
+import math
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from uvgen.checks import choice
+from uvgen.errors import InputError, UvgenError
+from uvgen.evaluation.accumulate import Evaluation, EvaluationResult
+from uvgen.evaluation.doubts import Counted, find_doubts
+from uvgen.evaluation.faces import Faces
+from uvgen.evaluation.predictions import Predictions, Reading
+from uvgen.evaluation.protocols import PROTOCOLS
+from uvgen.evaluation.scores import SCORES
+from uvgen.evaluation.summary import DRAWS
+from uvgen.evaluation.truth import ShardTruth, TrueFace, face_or_problem, open_truth
+from uvgen.maps.mask_files import read_weights
+from uvgen.models.load import as_model
+from uvgen.progress import advance, begin
+from uvgen.samples.files import check_machine
+from uvgen.storage.names import brief
+
+if TYPE_CHECKING:
+    from uvgen.models.morphable import MorphableModel
+
+ALL = "all"
+"""Instead of keys of scores: every one, also those that take long."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EvaluationReport:
+    """What `uvgen.evaluate_predictions` found.
+
+    Attributes
+    ----------
+    predictions, truth : Path
+        What was compared.
+    protocol : str or None
+        Whose table.
+    faces : int
+        Of the truth.
+    results : dict of str to EvaluationResult
+        By the truth's name; the first is the default one.
+    missing : tuple of str
+        Faces without a prediction.
+    unread : tuple of (str, str)
+        Faces whose prediction or truth cannot be used, and why.
+    not_finite : tuple of str
+        Faces whose prediction holds NaN or infinity.
+    unexpected : tuple of str
+        Predictions for no face.
+    doubts : tuple of str
+        How predictions may be counted otherwise than the truth.
+    """
+
+    predictions: Path
+    truth: Path
+    protocol: str | None
+    faces: int
+    results: dict[str, EvaluationResult]
+    missing: tuple[str, ...]
+    unread: tuple[tuple[str, str], ...]
+    not_finite: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    doubts: tuple[str, ...]
+
+    @property
+    def result(self) -> EvaluationResult:
+        """Of the default truth."""
+        return next(iter(self.results.values()))
+
+    @property
+    def complete(self) -> bool:
+        """Whether all faces of the truth are in the means."""
+        return not (self.missing or self.unread or self.not_finite)
+
+    def worst_first(self, key: str = "nme_68_2d") -> list[str]:
+        """Names of the faces by a score, the worst first; those without it before all."""
+        result = self.result
+        values = result.values.get(key, np.full(len(result.names), np.nan))
+        sign = -1.0 if SCORES[key].better == "lower" else 1.0
+        order = np.lexsort((np.arange(len(values)), np.where(np.isfinite(values), sign * values, -np.inf)))
+        unusable = [name for name, _ in self.unread]
+        return [*self.missing, *unusable, *(result.names[k] for k in order)]
+
+    def to_plain(self) -> dict[str, Any]:
+        """For JSON: shares, not rounded."""
+        return {
+            "predictions": str(self.predictions),
+            "truth": str(self.truth),
+            "protocol": self.protocol,
+            "faces": self.faces,
+            "complete": self.complete,
+            "missing": list(self.missing),
+            "unread": [{"name": name, "reason": reason} for name, reason in self.unread],
+            "not_finite": list(self.not_finite),
+            "unexpected": list(self.unexpected),
+            "doubts": list(self.doubts),
+            "default_truth": next(iter(self.results)),
+            "truths": {name: result.to_plain() for name, result in self.results.items()},
+        }
+
+
+def evaluate_predictions(
+    predictions: str | os.PathLike[str],
+    truth: str | os.PathLike[str],
+    *,
+    protocol: str | None = None,
+    scores: Iterable[str] | str | None = None,
+    scale: str = "px",
+    frame: str | None = None,
+    convention: str | None = None,
+    mask: str | os.PathLike[str] | None = None,
+    model: "MorphableModel | str | os.PathLike[str] | None" = None,
+    split: str | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
+    untrusted: bool = False,
+) -> EvaluationReport:
+    """Compare predictions with the truth by the field's definitions.
+
+    Parameters
+    ----------
+    predictions : path-like
+        A folder with a file for each face, a ``.npy`` file of all, or shards; see `uvgen.evaluation.predictions`.
+    truth : path-like
+        Shards, AFLW2000-3D's folder, or that of 3DDFA's benchmark; see `uvgen.evaluation.truth`.
+    protocol : {"prnet", "3ddfa", "reshow"}, optional
+        Whose scores alone.
+    scores : iterable of str, or "all", optional
+        Keys of `uvgen.evaluation.scores.SCORES`; by default those that do not take long. Not with a protocol.
+    scale, frame, convention : str
+        How predictions are counted; see `uvgen.evaluation.predictions.Reading`.
+    mask : path-like, optional
+        Face texels, a weight mask's file (``uv_face_mask.png``, ``.npy``); by default those of the truth's weight mask
+        that are not 0.
+    model : MorphableModel or path-like, optional
+        The truth's, for predictions that are parameters or meshes, and for shards without maps.
+    split : str, optional
+        Only this part of the shards' ``splits.json``.
+    draws, seed : int
+        See `uvgen.evaluation.summary.Draws`.
+    untrusted : bool
+        As for `uvgen.open_shards`.
+
+    Returns
+    -------
+    EvaluationReport
+
+    Raises
+    ------
+    DatasetError
+        Where the truth cannot be opened, there are no predictions, or none that can be used.
+    InputError
+        Where an option is none, or they exclude each other.
+    ModelError
+        Where the model is not the truth's.
+
+    Examples
+    --------
+    >>> report = uvgen.evaluate_predictions("predictions/", "shards/")
+    >>> report.result.summaries["nme_68_2d"].mean
+    """
+    choice(protocol, "protocol", (None, *PROTOCOLS))
+    if protocol is not None and scores is not None:
+        raise InputError(f"protocol and scores: {protocol} and {scores}, expected one of them")
+    if protocol is not None:
+        scores = PROTOCOLS[protocol].scores
+    keys = list(SCORES) if scores == ALL else scores if scores is None else [*scores]
+    reading = Reading(scale, frame, convention)
+    reading.check()
+    loaded = None if model is None else as_model(model, untrusted=untrusted)
+    true = open_truth(truth, model=loaded, split=split, untrusted=untrusted)
+    found = Predictions(predictions, true, reading, model=loaded, untrusted=untrusted)
+    size = 0 if true.mask is None else len(true.mask)
+    texels = true.mask if mask is None or not size else read_weights(Path(mask), size) > 0
+
+    def evaluation() -> Evaluation:
+        return Evaluation(
+            mask=texels, crop_size=true.crop_size, landmark_weights=true.reading, scores=keys, draws=draws, seed=seed
+        )
+
+    job = _Comparison(found, evaluation)
+    begin("comparing", len(true.names), first="comparing")
+    for k, name in enumerate(true.names):
+        if found.has(name):
+            face, problem = face_or_problem(true, k)
+            if face is None:
+                job.unread.append((name, problem))
+            else:
+                job.compare(face)
+        advance(1)
+    if not job.evaluations:
+        first = f"; the first: {job.unread[0][1]}" if job.unread else ""
+        raise InputError(f"{predictions}: none of {len(true.names)} predictions can be used{first}")
+    results = {name: one.result() for name, one in job.evaluations.items()}
+    return EvaluationReport(
+        Path(predictions), Path(truth), protocol, len(true.names), results, tuple(found.missing), tuple(job.unread),
+        next(iter(results.values())).not_finite, tuple(found.unexpected),
+        tuple(find_doubts(job.counted(), true.convention)),
+    )  # fmt: skip
+
+
+def as_predictions(
+    predictions: str | os.PathLike[str],
+    shards: str | os.PathLike[str],
+    *,
+    model: "MorphableModel",
+    scale: str = "px",
+    frame: str | None = None,
+    convention: str | None = None,
+) -> tuple[ShardTruth, Predictions]:
+    """Predictions and the shards that they are for; InputError where the latter are something else."""
+    truth = open_truth(shards, model=model)
+    if not isinstance(truth, ShardTruth):
+        raise InputError(f"{shards}: no data set of shards, expected one, which says where crops lie")
+    return truth, Predictions(predictions, truth, Reading(scale, frame, convention), model=model)
+
+
+class _Comparison:
+    """One evaluation for each truth, and the landmarks that doubts are found in."""
+
+    def __init__(self, predictions: Predictions, evaluation: Callable[[], Evaluation]) -> None:
+        self._predictions, self._new = predictions, evaluation
+        self.evaluations: dict[str, Evaluation] = {}
+        self.unread: list[tuple[str, str]] = []
+        self._names: list[str] = []
+        self._points: list[tuple[Any, Any, Any]] = []
+
+    def compare(self, face: TrueFace) -> None:
+        """One face's prediction with all of its truths."""
+        try:
+            if not face.truths:
+                raise InputError(f"{face.name}: has no 68 annotated points, expected a truth")
+            predicted = self._predictions.read(face)
+            yaw = [face.yaw_deg] if math.isfinite(face.yaw_deg) else None
+            for name, truth in face.truths.items():
+                same = Faces(_like(truth.landmarks), None if truth.maps is None else _like(truth.maps))
+                self.evaluations.setdefault(name, self._new()).add(
+                    predicted, same, names=[face.name], yaw_deg=None if yaw is None else np.array(yaw)
+                )
+        except UvgenError as error:
+            check_machine(error)
+            self.unread.append((face.name, brief(error)))
+            return
+        first = next(iter(face.truths.values()))
+        if predicted.finite()[0]:
+            self._names.append(face.name)
+            self._points.append((predicted.landmarks[0], first.landmarks[0], face.image_to_truth))
+
+    def counted(self) -> Counted:
+        """Faces with finite landmarks, in as many dimensions as all have."""
+        if not self._points:
+            none = np.empty((0, 68, 2))
+            return Counted([], none, none, np.empty((0, 2, 2)))
+        columns = [*zip(*self._points, strict=True)]
+        parts = [[points[:, : min(p.shape[1] for p in points_of)] for points in points_of] for points_of in columns[:2]]
+        return Counted(self._names, np.stack(parts[0]), np.stack(parts[1]), np.stack(columns[2]))
+
+
+def _like(values: Any) -> Any:
+    return np.asarray(values, np.float64)

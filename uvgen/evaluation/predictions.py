@@ -1,0 +1,308 @@
+"""Reading predictions, of any network: the one place that knows their files, scales, frames and pixel conventions.
+
+| ``--pred`` | holds |
+| --- | --- |
+| a folder | a ``.npy``, ``.obj``, ``.ply``, ``.off`` or ``.mat`` for each face, of the truth's name or its last part |
+| a ``.npy`` file | all faces in the truth's order: (N, 68, 2 or 3), (N, 2 or 3, 68), (N, U, U, 3) |
+| shards | the maps, or landmarks, of the samples with the truth's names |
+
+| a face's array or file | is |
+| --- | --- |
+| (U, U, 3), (3, U, U) | a position map |
+| (68, 2 or 3), (2 or 3, 68) | landmarks |
+| as many numbers as shape, expression and pose (7) have; 300W-LP's 235; a ``.mat`` | parameters; needs the model |
+| a mesh | the model's vertices, y down, or negated as `uvgen.rasterize.write_obj` writes it; needs the model |
+"""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.checks import choice
+from uvgen.datasets.open import open_shards
+from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.evaluation.faces import Faces
+from uvgen.evaluation.truth import TrueFace, Truth
+from uvgen.maps.landmarks import read_landmarks
+from uvgen.meshes.read import MESH_SUFFIXES, read_mesh
+from uvgen.samples.find import Sample
+from uvgen.samples.map_files import RESHOW_SHIFT, SCALES
+from uvgen.samples.parameter_list import VECTORS
+from uvgen.samples.read import read_annotation
+from uvgen.shards.index import DATASET_INDEX
+from uvgen.storage.npy import read_npy_file
+
+if TYPE_CHECKING:
+    from uvgen.maps.position_mapper import PositionMapper
+    from uvgen.models.morphable import MorphableModel
+
+SHIFTS = {"exact": (0.0, 0.0), "face3d": (1.0, -1.0), "reshow": (RESHOW_SHIFT, 0.0), "matlab": (1.0, 1.0)}
+"""Pixels of the original image by which labels of a convention lie right of and below the exact ones."""
+
+FRAMES = ("crop", "image")
+_SUFFIXES = (".npy", ".mat", *MESH_SUFFIXES)
+_MOST_BYTES = 1 << 34
+_MOST_FILES = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How predictions are counted.
+
+    Attributes
+    ----------
+    scale : str
+        What their values were divided by, a key of `SCALES`: "px" for nothing.
+    frame : {"crop", "image"}, optional
+        Where x and y are counted; that of the truth by default.
+    convention : str, optional
+        How pixels are counted, a key of `SHIFTS`; as the truth counts them by default.
+    """
+
+    scale: str = "px"
+    frame: str | None = None
+    convention: str | None = None
+
+    def check(self) -> None:
+        """Raise InputError where there is no such scale, frame or convention."""
+        choice(self.scale, "scale", tuple(SCALES))
+        choice(self.frame, "frame", (None, *FRAMES))
+        choice(self.convention, "convention", (None, *SHIFTS))
+
+
+class Predictions:
+    """Predictions for the faces of a truth.
+
+    Parameters
+    ----------
+    path : path-like
+        See this file's tables.
+    truth : Truth
+        What they are for.
+    reading : Reading
+        How they are counted.
+    model : MorphableModel, optional
+        For parameters and meshes.
+    untrusted : bool
+        As for `uvgen.open_shards`.
+
+    Attributes
+    ----------
+    missing : list of str
+        Names of the truth without a prediction.
+    unexpected : list of str
+        What is there and belongs to no face of the truth.
+
+    Raises
+    ------
+    DatasetError
+        Where nothing is there, or nothing that belongs to a face.
+    InputError
+        Where the reading is none.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], truth: Truth, reading: Reading | None = None, *,
+        model: "MorphableModel | None" = None, untrusted: bool = False,
+    ) -> None:  # fmt: skip
+        self.path, self._truth, self._how, self._model = Path(path), truth, reading or Reading(), model
+        self._how.check()
+        self._mapper: PositionMapper | None = None
+        self._array: NDArray[Any] | None = None
+        self._files: dict[str, Path] = {}
+        self._rows: dict[str, int] = {}
+        self.unexpected: list[str] = []
+        names = list(truth.names)
+        if not self.path.exists():
+            raise DatasetError(f"{self.path}: no such file or folder, expected predictions")
+        if self.path.name == DATASET_INDEX or (self.path / DATASET_INDEX).exists():
+            self._shards = open_shards(self.path, model, untrusted=untrusted)
+            self._rows = {name: k for k, name in enumerate(self._shards.names)}
+            there = set(self._rows)
+        elif self.path.is_dir():
+            self._files, self.unexpected = _match(_files(self.path), names)
+            there = set(self._files)
+        else:
+            self._array = _all_faces(self.path, len(names))
+            there = set(names)
+        self.missing = [name for name in names if name not in there]
+        self.unexpected += sorted(there - set(names))
+        if names and len(self.missing) == len(names):
+            found = f"; there is {self.unexpected[0]}" if self.unexpected else ""
+            raise DatasetError(
+                f"{self.path}: no prediction for any of {len(names)} faces, expected names such as {names[0]}{found}"
+            )
+        self._missing = set(self.missing)
+        self._number = {name: k for k, name in enumerate(names)}
+
+    def has(self, name: str) -> bool:
+        """Whether there is one for this face."""
+        return name not in self._missing
+
+    def read(self, face: TrueFace) -> Faces:
+        """A face's prediction in the truth's frame, scale and convention; it may hold NaN.
+
+        Raises
+        ------
+        UvgenError
+            Where the file cannot be read, has another shape or size than expected, or needs a model that is missing.
+        """
+        if self._array is not None:
+            return self._placed(self._as_faces(self._array[self._number[face.name]], face, str(self.path)), face)
+        if self._rows:
+            row = self._shards[self._rows[face.name]]
+            maps, points = row.get("posmap"), Faces(row["landmarks"][None].astype(np.float64))
+            return self._placed(points if maps is None else self._of_map(maps, face.name), face)
+        path = self._files[face.name]
+        suffix = path.suffix.lower()
+        if suffix == ".mat":
+            said = read_annotation(Sample(face.name, "", None, path, ""))
+            return self._of_parameters(said.shape, said.expression, said.pose, face, str(path))
+        if suffix in MESH_SUFFIXES:
+            return self._placed(self._of_mesh(path), face)
+        array = read_npy_file(path, SampleError, most_bytes=_MOST_BYTES)
+        if array.ndim == 1 and len(array) > 8:
+            return self._of_vector(array, face, str(path))
+        return self._placed(self._as_faces(array, face, str(path)), face)
+
+    def _as_faces(self, array: NDArray[Any], face: TrueFace, where: str) -> Faces:
+        """A map or landmarks of one face, as they are in the file but for the divisor."""
+        while array.ndim > 2 and array.shape[0] == 1:
+            array = array[0]
+        if array.dtype.kind not in "fiu":
+            raise SampleError(f"{where}: {array.dtype}, expected numbers")
+        values = array.astype(np.float64) * SCALES[self._how.scale]
+        if values.ndim == 2 and values.shape in ((2, 68), (3, 68)):
+            values = values.T
+        if values.ndim == 2 and values.shape in ((68, 2), (68, 3)):
+            return Faces(values[None])
+        if values.ndim == 3 and values.shape[0] == 3 and values.shape[1] == values.shape[2]:
+            values = np.moveaxis(values, 0, -1)
+        if values.ndim == 3 and values.shape[0] == values.shape[1] and values.shape[2] == 3:
+            return self._of_map(values, where)
+        shape = " x ".join(map(str, array.shape)) or "one number"
+        raise SampleError(f"{where}: {shape}, expected a map of U x U x 3 or 68 points of 2 or 3 numbers")
+
+    def _of_map(self, values: NDArray[Any], where: str) -> Faces:
+        reading = self._truth.reading
+        if reading is None:
+            raise SampleError(f"{where}: a map, expected 68 points, since the truth is no data set with maps")
+        if len(values) != reading.size:
+            raise SampleError(f"{where}: a map of {len(values)} texels a side, expected {reading.size}, the truth's")
+        maps = np.ascontiguousarray(values, np.float64)[None]
+        with np.errstate(invalid="ignore"):
+            return Faces(read_landmarks(maps, reading), maps)
+
+    def _placed(self, faces: Faces, face: TrueFace) -> Faces:
+        """In the truth's frame and pixel convention."""
+        frame = self._how.frame or self._truth.frame
+        if frame not in face.frames:
+            why = "this sample is mirrored" if face.row else "the truth has no such frame"
+            raise SampleError(f"{face.name}: its prediction is said to be in the {frame}, and {why}")
+        matrix = face.frames[frame]
+        shift = np.array(SHIFTS[face.convention]) - SHIFTS[self._how.convention or face.convention]
+        moved = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1.0]])
+        moved[:2, 2] = face.image_to_truth @ shift
+        moved = moved @ matrix
+        return Faces(_moved(faces.landmarks, moved), None if faces.maps is None else _moved(faces.maps, moved))
+
+    def _of_mesh(self, path: Path) -> Faces:
+        mapper = self._mapper_of(str(path))
+        vertices = read_mesh(path)[0] * SCALES[self._how.scale]
+        if vertices[:, 1].mean() < 0:
+            vertices = vertices * [1, -1, 1]
+        if len(vertices) != mapper.model.n_vertices:
+            raise SampleError(
+                f"{path}: {len(vertices)} vertices, expected {mapper.model.n_vertices}, those of {mapper.model.name}"
+            )
+        maps, landmarks = mapper.maps_of_vertices(vertices[None])
+        return Faces(landmarks.astype(np.float64), maps.astype(np.float64))
+
+    def _of_vector(self, vector: NDArray[Any], face: TrueFace, where: str) -> Faces:
+        model = self._mapper_of(where).model
+        if len(vector) in VECTORS:
+            shape, expression, pose = VECTORS[len(vector)](vector)
+            return self._of_parameters(shape, expression, pose, face, where)
+        if len(vector) != model.n_shape + model.n_expression + 7:
+            raise SampleError(
+                f"{where}: {len(vector)} numbers, expected {model.n_shape} of the shape, {model.n_expression} of the "
+                f"expression and 7 of the pose, those of {model.name}"
+            )
+        shape, expression, pose = np.split(vector, [model.n_shape, model.n_shape + model.n_expression])
+        return self._of_parameters(shape, expression, pose, face, where)
+
+    def _of_parameters(self, shape: Any, expression: Any, pose: Any, face: TrueFace, where: str) -> Faces:
+        """Parameters of the original image, as 300W-LP's: in the truth's frame at once."""
+        mapper = self._mapper_of(where)
+        row = face.row
+        flipped = np.array([bool(row.get("flipped", False))])
+        maps, landmarks = mapper.maps_and_landmarks(
+            shape[None], expression[None], pose[None], row["image_to_crop"][None], row["image_height"], flipped=flipped
+        )
+        return Faces(landmarks.astype(np.float64), maps.astype(np.float64))
+
+    def _mapper_of(self, where: str) -> "PositionMapper":
+        if self._mapper is None:
+            from uvgen.maps.position_mapper import PositionMapper
+
+            if self._truth.reading is None:
+                raise SampleError(f"{where}: parameters or a mesh, expected 68 points where the truth is no data set")
+            if self._model is None:
+                raise SampleError(f"{where}: parameters or a mesh, expected the model too, which makes maps of them")
+            size, convention = self._truth.reading.size, self._truth.convention
+            self._mapper = PositionMapper(self._model, size, convention, crop_size=self._truth.crop_size)
+        return self._mapper
+
+
+def _moved(points: NDArray[Any], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(..., 2 or 3) points after a matrix of x and y; z by its scale."""
+    plane = points[..., :2] @ matrix[:2, :2].T + matrix[:2, 2]
+    return np.concatenate([plane, points[..., 2:] * np.sqrt(abs(np.linalg.det(matrix[:2, :2])))], axis=-1)
+
+
+def _all_faces(path: Path, n: int) -> NDArray[Any]:
+    """The array of all faces of a file."""
+    if path.suffix.lower() != ".npy":
+        raise InputError(f"{path}: {path.suffix or 'no suffix'}, expected a .npy file, a folder or shards")
+    array = read_npy_file(path, DatasetError, most_bytes=_MOST_BYTES)
+    if array.ndim not in (3, 4) or len(array) != n:
+        shape = " x ".join(map(str, array.shape)) or "one number"
+        raise DatasetError(f"{path}: {shape}, expected predictions of {n} faces in the truth's order, N first")
+    return array
+
+
+def _files(root: Path) -> dict[str, Path]:
+    """Files of predictions by their path in the folder, without the suffix."""
+    found: dict[str, Path] = {}
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(folder, name)
+            if path.suffix.lower() not in _SUFFIXES or name.startswith("."):
+                continue
+            key = path.relative_to(root).with_suffix("").as_posix()
+            if key in found:
+                raise DatasetError(f"{path}: {found[key].name} has the same name, expected one file for each face")
+            found[key] = path
+            if len(found) > _MOST_FILES:
+                raise DatasetError(f"{root}: more than {_MOST_FILES} files, expected a folder of predictions")
+    return found
+
+
+def _match(files: dict[str, Path], names: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
+    """Files by the names of the faces that they are for, and files for no face."""
+    last = Counter(name.rpartition("/")[2] for name in names)
+    matched, used = dict[str, Path](), set[str]()
+    for name in names:
+        short = name.rpartition("/")[2]
+        keys = (name, *([short] if last[short] == 1 else []))
+        if (key := next((key for key in keys if key in files), None)) is not None:
+            matched[name] = files[key]
+            used.add(key)
+    return matched, sorted(set(files) - used)

@@ -1,0 +1,169 @@
+"""The scores: what each compares, what it is divided by, and what is aligned before. `SCORES` lists them.
+
+A score is a function of predicted and true faces, B in and (B,) out. Those of PRNet's, 3DDFA's and reshow's tables are
+here; those that compare shapes without correspondence are in `shape_scores.py`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.evaluation.alignment import align_points
+from uvgen.evaluation.faces import Faces, as_numpy
+from uvgen.evaluation.shape_scores import chamfer, ordinal_depth, ordinal_depth_as_coded, reconstruction
+from uvgen.losses import ssim
+from uvgen.metrics import nme_2d, nme_3d, nme_dense
+
+
+class Surface(NamedTuple):
+    """What holds for the maps of all faces."""
+
+    mask: NDArray[np.bool_] | None
+    """(U, U): texels of the face; None where there are no maps."""
+    crop_size: int
+    """px; the range of the maps' values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How a number of a table comes about.
+
+    Attributes
+    ----------
+    key, title : str
+        In JSON and CSV; in tables.
+    subset : str
+        What is compared.
+    box : str
+        What the error is divided by.
+    alignment : str
+        What is done to the prediction before.
+    needs : str
+        "landmarks", "landmarks in 3D" or "maps", of both the prediction and the truth.
+    measure : callable
+        (predicted, truth, surface) → (B,) array or tensor.
+    unit : str
+        "share" of the box, printed as a percentage; "" for numbers that are printed as they are.
+    better : {"lower", "higher"}
+        Which values are the good ones.
+    slow : bool
+        Whether it takes a tenth of a second or more for each face.
+    """
+
+    key: str
+    title: str
+    subset: str
+    box: str
+    alignment: str
+    needs: str
+    measure: Callable[[Faces, Faces, Surface], Any]
+    unit: str = "share"
+    better: str = "lower"
+    slow: bool = False
+
+    def to_plain(self) -> dict[str, str]:
+        """What JSON says of it."""
+        return {
+            "title": self.title, "subset": self.subset, "box": self.box, "alignment": self.alignment,
+            "unit": self.unit, "better": self.better,
+        }  # fmt: skip
+
+    def fits(self, predicted: Faces, truth: Faces) -> bool:
+        """Whether both have what it needs."""
+        if self.needs == "maps":
+            return predicted.maps is not None and truth.maps is not None
+        return self.needs == "landmarks" or min(predicted.dimensions, truth.dimensions) == 3
+
+
+def _nme_68_2d(predicted: Faces, truth: Faces, surface: Surface) -> Any:
+    return nme_2d(predicted.landmarks[..., :2], truth.landmarks[..., :2])
+
+
+def _nme_68_3d(predicted: Faces, truth: Faces, surface: Surface) -> Any:
+    return nme_3d(predicted.landmarks, truth.landmarks)
+
+
+def _dense(dimensions: int, box: str) -> Callable[[Faces, Faces, Surface], Any]:
+    def measure(predicted: Faces, truth: Faces, surface: Surface) -> Any:
+        return nme_dense(
+            predicted.maps, truth.maps, surface.mask, truth.landmarks, dimensions=dimensions, box=box
+        )  # fmt: skip
+
+    return measure
+
+
+def turn_error(source: NDArray[Any], target: NDArray[Any]) -> float:
+    """‖I − R‖, Frobenius, of the rotation R that a similarity takes (n, 3) points to others with: 0 to 2·√2."""
+    return float(np.linalg.norm(np.eye(3) - align_points(source, target, scaled=True).rotation))
+
+
+def _pose_of_maps(predicted: Faces, truth: Faces, surface: Surface) -> NDArray[np.float64]:
+    a, b = predicted.plain().maps[:, surface.mask], truth.plain().maps[:, surface.mask]
+    return np.array([turn_error(*pair) for pair in zip(b, a, strict=True)])
+
+
+def _pose_of_landmarks(predicted: Faces, truth: Faces, surface: Surface) -> NDArray[np.float64]:
+    pairs = zip(as_numpy(truth.landmarks), as_numpy(predicted.landmarks), strict=True)
+    return np.array([turn_error(*pair) for pair in pairs])
+
+
+def _ssim(predicted: Faces, truth: Faces, surface: Surface) -> NDArray[np.float64]:
+    pairs = zip(predicted.plain().maps, truth.plain().maps, strict=True)
+    return np.array([ssim(a, b, data_range=float(surface.crop_size), weights=surface.mask) for a, b in pairs])
+
+
+def _of_maps(measure: Callable[..., float], **options: Any) -> Callable[[Faces, Faces, Surface], Any]:
+    """A score of face texels as points, with both faces' landmarks, one face after the other."""
+
+    def of_batch(predicted: Faces, truth: Faces, surface: Surface) -> NDArray[np.float64]:
+        p, t = predicted.plain(), truth.plain()
+        points = p.maps[:, surface.mask].astype(np.float64), t.maps[:, surface.mask].astype(np.float64)
+        rows = zip(*points, p.landmarks, t.landmarks, strict=True)
+        return np.array([measure(*row, **options) for row in rows])
+
+    return of_batch
+
+
+_BOX_68, _BOX_DENSE = "√(w·h) of the true 68 points' box", "√(w·h) of the true face texels' box"
+_TEXELS = "face texels"
+_MIDDLE = "z centered on its mean, of both"
+
+SCORES = {
+    score.key: score
+    for score in (
+        Score("nme_68_2d", "NME 68, 2D", "68 points, x y", _BOX_68, "none", "landmarks", _nme_68_2d),
+        Score("nme_68_3d", "NME 68, 3D", "68 points, x y z", _BOX_68, _MIDDLE, "landmarks in 3D", _nme_68_3d),
+        Score("nme_dense_2d", "NME dense, 2D", f"{_TEXELS}, x y", _BOX_68, "none", "maps", _dense(2, "landmarks")),
+        Score("nme_dense_3d", "NME dense, 3D", f"{_TEXELS}, x y z", _BOX_68, _MIDDLE, "maps", _dense(3, "landmarks")),
+        Score("nme_dense_2d_dense_box", "NME dense, 2D, dense box", f"{_TEXELS}, x y", _BOX_DENSE, "none", "maps",
+              _dense(2, "dense")),
+        Score("nme_dense_3d_dense_box", "NME dense, 3D, dense box", f"{_TEXELS}, x y z", _BOX_DENSE, _MIDDLE, "maps",
+              _dense(3, "dense")),
+        Score("reconstruction", "Reconstruction error", "from each true face texel to the nearest predicted one",
+              "distance of the true outer corners of the eyes (36, 45) in space",
+              "rigid ICP, started at the 68 points", "maps", _of_maps(reconstruction, scaled=False), slow=True),
+        Score("reconstruction_scaled", "Reconstruction error, scaled",
+              "from each true face texel to the nearest predicted one",
+              "distance of the true outer corners of the eyes (36, 45) in space",
+              "similarity by ICP, started at the 68 points", "maps", _of_maps(reconstruction, scaled=True), slow=True),
+        Score("pose_error", "Pose error", f"{_TEXELS}, x y z", "none",
+              "‖I − R‖ of the rotation from true to predicted points", "maps", _pose_of_maps, unit=""),
+        Score("pose_error_68", "Pose error, 68", "68 points, x y z", "none",
+              "‖I − R‖ of the rotation from true to predicted points", "landmarks in 3D", _pose_of_landmarks, unit=""),
+        Score("ordinal_depth", "Ordinal depth Z5", f"{_TEXELS}: each and its 5 nearest in the truth", "none", "none",
+              "maps", _of_maps(ordinal_depth), better="higher", slow=True),
+        Score("ordinal_depth_as_coded", "Ordinal depth Z5, as DAD-3DHeads' code",
+              f"{_TEXELS}: the k-th and the k-th nearest of points 1 to 5", "none", "none",
+              "maps", _of_maps(ordinal_depth_as_coded), better="higher", slow=True),
+        Score("chamfer", "Chamfer", "from each true face texel to the nearest predicted one, squared",
+              "true inner corners of the eyes (39, 42) are 20 apart",
+              "similarity of 7 points (36 39 42 45 33 48 54), reflections too", "maps", _of_maps(chamfer), unit="",
+              slow=True),
+        Score("ssim", "SSIM", "windows of 11 x 11 texels around face texels, x y z", "the size of the crop", "none",
+              "maps", _ssim, unit="", better="higher"),
+    )
+}  # fmt: skip
+"""All scores by key, in the order of tables."""

@@ -1,0 +1,262 @@
+"""Predictions as the files that other benchmarks take: DAD-3DHeads' and REALY's.
+
+| benchmark | what is written | described in its repository |
+| --- | --- | --- |
+| DAD-3DHeads | one JSON object: each image's 68 points, face, 7 points, rotation | `dad_3dheads_benchmark/README.md` |
+| REALY | ``meshes/NAME.obj``, ``uvgen.obj``, and its 85 key points in ``uvgen.txt`` | `utils/util.py`, `main.py` |
+
+Names are the last part of a sample's, which is the image's file name. Images of a benchmark have no labels, but shards
+of them (`uvgen fit`, then `uvgen build`) say where each crop lies.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.errors import DatasetError, InputError
+from uvgen.evaluation.alignment import align_points
+from uvgen.evaluation.evaluate import as_predictions
+from uvgen.evaluation.predictions import Predictions
+from uvgen.evaluation.shape_scores import SEVEN
+from uvgen.evaluation.truth import ShardTruth
+from uvgen.geometry import similarity_scale
+from uvgen.maps.atlas import build_atlas, texel_coordinates
+from uvgen.meshes.files import write_obj
+from uvgen.meshes.grid import mesh_from_map
+from uvgen.meshes.read import read_mesh
+from uvgen.models.load import as_model
+from uvgen.models.morphable import MorphableModel
+from uvgen.storage.files import folder_on_success, replaced_on_success
+from uvgen.storage.text import read_text
+
+N_KEYPOINTS = 85
+"""Of REALY: iBUG's 68, then 17 on the cheeks and the forehead."""
+
+_NEAR = 3.0  # texels around a key point in which its triangle is looked for
+
+
+def write_dad3dheads(
+    predictions: str | os.PathLike[str],
+    shards: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    model: MorphableModel | str | os.PathLike[str],
+    **reading: Any,
+) -> list[str]:
+    """Write a submission of DAD-3DHeads' benchmark.
+
+    Parameters
+    ----------
+    predictions : path-like
+        Position maps, as for `uvgen.evaluate_predictions`.
+    shards : path-like
+        The data set of the same images, which says where crops lie.
+    out : path-like
+        JSON file to write.
+    model : MorphableModel or path-like
+        The maps' model: a head's rotation is that between its mean face and the map.
+    **reading
+        `scale`, `frame`, `convention`, as for `uvgen.evaluate_predictions`.
+
+    Returns
+    -------
+    list of str
+        Names of samples without a usable prediction, which are left out.
+
+    Raises
+    ------
+    DatasetError
+        Where there are no predictions, or the file cannot be written.
+    InputError
+        Where predictions are no maps, or two samples have one name.
+
+    Notes
+    -----
+    Points are px of the original image, x right, y down, z away from the viewer. `N_landmarks_3d` are the face texels:
+    they serve the Chamfer distance, while Z_n compares FLAME's 5023 vertices and means nothing of others.
+    """
+    model = as_model(model)
+    truth, found = as_predictions(predictions, shards, model=model, **reading)
+    mask = _mask_of(truth)
+    mean = build_atlas(model, len(mask)).interpolate(model.mean.astype(np.float32))[mask].astype(np.float64)
+    content: dict[str, Any] = {}
+    left = list(found.missing)
+    for name, position_map, landmarks, to_crop in _maps(truth, found, left):
+        scale = float(similarity_scale(to_crop))
+        inverse = np.linalg.inv(to_crop)
+
+        def to_image(points: Any, inverse: Any = inverse, scale: float = scale) -> NDArray[np.float64]:
+            plane = points[:, :2] @ inverse[:2, :2].T + inverse[:2, 2]
+            return np.column_stack([plane, -points[:, 2] / scale])
+
+        face, points = to_image(position_map[mask]), to_image(landmarks)
+        content[_new_name(name, content)] = {
+            "68_landmarks_2d": points[:, :2].tolist(),
+            "N_landmarks_3d": face.tolist(),
+            "7_landmarks_3d": points[list(SEVEN)].tolist(),
+            "rotation_matrix": align_points(mean, face, scaled=True).rotation.tolist(),
+        }
+    with replaced_on_success(Path(out)) as temporary:
+        temporary.write_text(json.dumps(content), encoding="utf-8")
+    return left
+
+
+def write_realy(
+    predictions: str | os.PathLike[str],
+    shards: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    model: MorphableModel | str | os.PathLike[str],
+    template: str | os.PathLike[str],
+    keypoints: str | os.PathLike[str],
+    **reading: Any,
+) -> list[str]:
+    """Write a submission of REALY's benchmark.
+
+    Parameters
+    ----------
+    predictions, shards, **reading
+        As for `write_dad3dheads`.
+    out : path-like
+        Folder to make. ``meshes/`` is REALY's ``--prediction``; ``uvgen.obj`` and ``uvgen.txt`` go to its ``data/``,
+        for ``--template_topology uvgen``.
+    model : MorphableModel or path-like
+        The maps' model, whose vertices are the template's.
+    template, keypoints : path-like
+        REALY's ``data/BFM09.obj`` and ``BFM09.txt``, or those of another model: a mesh, and on it the 85 key points.
+
+    Returns
+    -------
+    list of str
+        As for `write_dad3dheads`.
+
+    Raises
+    ------
+    DatasetError
+        Where there are no predictions, or the folder cannot be made.
+    InputError
+        Where the key points are no such file, or the template is no mesh of the model.
+    """
+    model = as_model(model)
+    truth, found = as_predictions(predictions, shards, model=model, **reading)
+    coverage = truth.reader.constants["coverage"]
+    uv = keypoint_uv(model, template, keypoints)
+    left, names = list(found.missing), dict[str, Any]()
+    with folder_on_success(Path(os.path.abspath(out))) as draft:
+        (draft / "meshes").mkdir(exist_ok=True)
+        for name, position_map, _, _ in _maps(truth, found, left):
+            short = _new_name(name, names)
+            vertices, triangles, _ = _upright(position_map, coverage)
+            if not names:
+                write_obj(draft / "uvgen.obj", vertices, triangles, frame="raw")
+                placed = keypoints_on_map(uv, coverage)
+                (draft / "uvgen.txt").write_text(json.dumps(placed), encoding="utf-8")
+            names[short] = None
+            write_obj(draft / "meshes" / f"{short}.obj", vertices, triangles, frame="raw")
+    return left
+
+
+def keypoint_uv(
+    model: MorphableModel, template: str | os.PathLike[str], keypoints: str | os.PathLike[str]
+) -> NDArray[np.float64]:
+    """(85, 2) UV of REALY's key points on a model, from a template mesh of its vertices; see `write_realy`."""
+    vertices, triangles = read_mesh(template)
+    if len(vertices) != model.n_vertices:
+        raise InputError(
+            f"{template}: {len(vertices)} vertices, expected {model.n_vertices}, those of {model.name}; take REALY's "
+            "template of this model"
+        )
+    try:
+        rows = np.array(json.loads(read_text(Path(keypoints), "REALY's key points")), np.float64)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{keypoints}: not readable ({error}), expected REALY's 85 key points") from error
+    if rows.shape != (N_KEYPOINTS, 3) or not np.isfinite(rows).all():
+        raise InputError(f"{keypoints}: {rows.shape}, expected {N_KEYPOINTS} rows of triangle and two weights")
+    numbers = rows[:, 0].astype(np.int64)
+    if not ((numbers >= 0) & (numbers < len(triangles))).all():
+        raise InputError(
+            f"{keypoints}: triangle {int(numbers.max())}, expected 0 to {len(triangles) - 1}, {template}'s"
+        )
+    weights = np.column_stack([rows[:, 1:], 1 - rows[:, 1] - rows[:, 2]])
+    return np.einsum("kcd,kc->kd", np.asarray(model.uv, np.float64)[triangles[numbers]], weights)
+
+
+def keypoints_on_map(uv: NDArray[np.float64], coverage: NDArray[np.bool_]) -> list[list[float]]:
+    """Points on the mesh of a map: for each its triangle and the weights of the first two corners, as REALY reads them.
+
+    Parameters
+    ----------
+    uv : (n, 2) float64
+        Points.
+    coverage : (U, U) bool
+        Texels of the mesh, as `_upright` takes them. Beside it, the nearest triangle is taken.
+    """
+    size = len(coverage)
+    flat = np.zeros((size, size, 3))
+    flat[..., 0], flat[..., 1] = np.meshgrid(np.arange(size), np.arange(size))
+    vertices, triangles, _ = mesh_from_map(flat, coverage)
+    corners = vertices[triangles[:, ::-1]][..., :2].astype(np.float64)
+    middles = corners.mean(axis=1)
+    found: list[list[float]] = []
+    for point in texel_coordinates(uv, size):
+        far = np.abs(middles - point).max(axis=1)
+        near = np.flatnonzero(far <= max(_NEAR, float(far.min()) + 1))
+        a, b, c = (corners[near, k] for k in range(3))
+        area = _cross(b - a, c - a)
+        weights = np.stack([_cross(b - point, c - point), _cross(c - point, a - point)], axis=1) / area[:, None]
+        weights = np.column_stack([weights, 1 - weights.sum(axis=1)])
+        inside = np.clip(weights, 0, None)
+        inside /= inside.sum(axis=1, keepdims=True)
+        off = np.linalg.norm(np.einsum("kc,kcd->kd", inside, corners[near]) - point, axis=1)
+        best = int(off.argmin())
+        found.append([int(near[best]), float(inside[best, 0]), float(inside[best, 1])])
+    return found
+
+
+def _cross(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0], np.float64)
+
+
+def _upright(
+    position_map: NDArray[Any], coverage: NDArray[np.bool_]
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """A map's mesh with y up; its triangles are turned, so that their outside stays out."""
+    vertices, triangles, uv = mesh_from_map(position_map, coverage)
+    return vertices * np.array([1, -1, 1], np.float32), np.ascontiguousarray(triangles[:, ::-1]), uv
+
+
+def _mask_of(truth: ShardTruth) -> NDArray[np.bool_]:
+    if truth.mask is None:
+        raise DatasetError(f"{truth.reader.folder}: holds no sample, expected one or more")
+    return truth.mask
+
+
+def _maps(
+    truth: ShardTruth, found: Predictions, left: list[str]
+) -> Iterator[tuple[str, NDArray[Any], NDArray[Any], NDArray[np.float64]]]:
+    """Name, map, landmarks and crop of each sample with a usable prediction; names of others are added to `left`."""
+    for k, name in enumerate(truth.names):
+        if not found.has(name):
+            continue
+        face = truth.face(k)
+        faces = found.read(face)
+        if face.row.get("flipped", False):
+            raise InputError(f"{name}: is mirrored, expected crops of the benchmark's images as they are")
+        if faces.maps is None:
+            raise InputError(f"{name}: its prediction is 68 points, expected a position map")
+        if not faces.finite()[0]:
+            left.append(name)
+            continue
+        yield name, faces.maps[0], faces.landmarks[0], np.asarray(face.row["image_to_crop"], np.float64)
+
+
+def _new_name(name: str, there: dict[str, Any]) -> str:
+    short = name.rpartition("/")[2]
+    if short in there:
+        raise InputError(f"{name}: another sample's image has the name {short} too, expected each name once")
+    return short

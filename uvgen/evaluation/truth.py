@@ -1,0 +1,241 @@
+"""The truth that predictions are compared with: shards, AFLW2000-3D's folder, or 3DDFA's benchmark.
+
+| source | frame of a face | truths |
+| --- | --- | --- |
+| shards | the crop | ``landmarks`` with the map; ``annotation`` where all 68 points are annotated |
+| a folder of images and ``.mat`` | the image | ``annotation``: `pt3d_68`, or `pt2d` of 68 points |
+| 3DDFA's ``AFLW2000-3D.*.npy`` | the image as MATLAB counts it, first pixel (1, 1) | ``landmarks``; ``reannotated`` |
+
+The 3DDFA benchmark's arrays are the numbers of the ``.mat`` files, and its code compares predictions with them as they
+are.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.datasets.open import open_shards, own_model
+from uvgen.errors import DatasetError, UvgenError
+from uvgen.evaluation.faces import Faces
+from uvgen.maps.landmarks import LandmarkWeights
+from uvgen.samples.files import check_machine
+from uvgen.samples.find import find_samples
+from uvgen.samples.read import read_annotation
+from uvgen.shards.index import DATASET_INDEX
+from uvgen.shards.reader import ShardReader
+from uvgen.storage.npy import read_npy_file
+
+if TYPE_CHECKING:
+    from uvgen.models.morphable import MorphableModel
+
+POINTS, REANNOTATED = "AFLW2000-3D.pts68.npy", "AFLW2000-3D-Reannotated.pts68.npy"
+YAWS, BOXES, LIST = "AFLW2000-3D.pose.npy", "AFLW2000-3D_crop.roi_box.npy", "AFLW2000-3D_crop.list"
+_BOX_SIDE = 120.0  # px of 3DDFA's crops
+_MOST_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrueFace:
+    """A face of the truth.
+
+    Attributes
+    ----------
+    name : str
+        The sample's.
+    yaw_deg : float
+        As its parameters have it.
+    truths : dict of str to Faces
+        One face each, by the truth's name; the first one is the default. Empty where it has none.
+    frames : dict of str to (3, 3) float64
+        Frames that a prediction may be in, and what takes its x, y to the truth's.
+    convention : str
+        See `Truth`.
+    row : dict
+        All fields of a sample of shards; empty for others.
+    """
+
+    name: str
+    yaw_deg: float
+    truths: dict[str, Faces]
+    frames: dict[str, NDArray[np.float64]]
+    convention: str
+    row: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def image_to_truth(self) -> NDArray[np.float64]:
+        """(2, 2): where a step of a pixel in the original image leads in the truth's frame."""
+        if not self.row:
+            return np.eye(2)
+        matrix = np.array(self.row["image_to_crop"][:2, :2], np.float64)
+        if self.row.get("flipped", False):
+            matrix[0] = -matrix[0]
+        return matrix
+
+
+class Truth(Protocol):
+    """Faces by number, and what holds for all of them.
+
+    Attributes
+    ----------
+    names : sequence of str
+    mask : (U, U) bool or None
+        Face texels of maps.
+    crop_size : int
+        px.
+    reading : LandmarkWeights or None
+        How landmarks are read from maps.
+    frame : str
+        That of the truths: "crop" or "image".
+    convention : str
+        How their pixels are counted, a key of `uvgen.evaluation.predictions.SHIFTS`.
+    """
+
+    @property
+    def names(self) -> Sequence[str]: ...
+    @property
+    def mask(self) -> NDArray[np.bool_] | None: ...
+    @property
+    def crop_size(self) -> int: ...
+    @property
+    def reading(self) -> LandmarkWeights | None: ...
+    @property
+    def frame(self) -> str: ...
+    @property
+    def convention(self) -> str: ...
+
+    def face(self, k: int) -> TrueFace:
+        """The k-th face; UvgenError where it cannot be read."""
+
+
+def open_truth(
+    path: str | os.PathLike[str], *, model: "MorphableModel | None" = None, split: str | None = None,
+    untrusted: bool = False,
+) -> Truth:  # fmt: skip
+    """Shards, a folder of samples, or 3DDFA's arrays, told apart by what is in the folder.
+
+    Raises
+    ------
+    DatasetError
+        Where it is none of them.
+    """
+    folder = Path(path)
+    if folder.name == DATASET_INDEX or (folder / DATASET_INDEX).exists():
+        return ShardTruth(folder, model, split, untrusted=untrusted)
+    if (folder / POINTS).exists():
+        return BenchmarkTruth(folder)
+    return SampleTruth(folder)
+
+
+class ShardTruth:
+    """A data set of shards."""
+
+    frame = "crop"
+
+    def __init__(
+        self, folder: Path, model: "MorphableModel | None", split: str | None, *, untrusted: bool = False
+    ) -> None:
+        reader = open_shards(folder, model, split=split, untrusted=untrusted)
+        if model is None and (own := own_model(reader.config)) is not None:
+            reader = open_shards(folder, own, split=split, untrusted=untrusted)
+        self.reader: ShardReader = reader
+        self.names: Sequence[str] = reader.names
+        self.crop_size: int = reader.config.build.size
+        self.convention: str = reader.config.build.convention
+        self.mask: NDArray[np.bool_] | None = None
+        self.reading: LandmarkWeights | None = None
+        if len(reader):
+            constants = reader.constants
+            self.mask, self.reading = constants["weight_mask"] > 0, LandmarkWeights.of_constants(constants)
+
+    def face(self, k: int) -> TrueFace:
+        """See `Truth`."""
+        row = self.reader[k]
+        maps = row.get("posmap")
+        truths = {"landmarks": Faces(row["landmarks"][None], None if maps is None else maps[None])}
+        annotated = row.get("annotated_landmarks")
+        if annotated is not None and np.isfinite(annotated[:, :2]).all():
+            whole = np.isfinite(annotated).all()
+            truths["annotation"] = Faces((annotated if whole else annotated[:, :2])[None])
+        frames = {"crop": np.eye(3)}
+        if not row.get("flipped", False):
+            frames["image"] = np.asarray(row["image_to_crop"], np.float64)
+        yaw = float(np.rad2deg(np.float64(row["pose"][1])))
+        return TrueFace(row["name"], yaw, truths, frames, self.convention, row)
+
+
+class SampleTruth:
+    """Images and ``.mat`` with annotated points in a folder, such as AFLW2000-3D's."""
+
+    mask, crop_size, reading, frame, convention = None, 256, None, "image", "exact"
+
+    def __init__(self, folder: Path) -> None:
+        self._samples = find_samples(folder)
+        self.names: Sequence[str] = [sample.name for sample in self._samples]
+
+    def face(self, k: int) -> TrueFace:
+        """See `Truth`."""
+        sample = self._samples[k]
+        annotation = read_annotation(sample)
+        points, truths = annotation.landmarks_3d, {}
+        if points is None:
+            points = annotation.landmarks_2d
+        if points is not None and np.isfinite(points).all():
+            truths["annotation"] = Faces(points[None])
+        yaw = float(np.rad2deg(np.float64(annotation.pose[1])))
+        return TrueFace(sample.name, yaw, truths, {"image": np.eye(3)}, self.convention)
+
+
+class BenchmarkTruth:
+    """The arrays of 3DDFA's benchmark (`test.configs` of cleardusk/3DDFA)."""
+
+    mask, crop_size, reading, frame, convention = None, 256, None, "image", "matlab"
+
+    def __init__(self, folder: Path) -> None:
+        self._points = _array(folder / POINTS, (None, 3, 68))
+        n = len(self._points)
+        self._yaws = _array(folder / YAWS, (n,))
+        self._reannotated = _array(folder / REANNOTATED, (n, 2, 68)) if (folder / REANNOTATED).exists() else None
+        self._boxes = _array(folder / BOXES, (n, 4)) if (folder / BOXES).exists() else None
+        self.names: Sequence[str] = [f"{k:05d}" for k in range(n)]
+        if (folder / LIST).exists():
+            listed = (folder / LIST).read_text(encoding="utf-8").split()
+            if len(listed) != n:
+                raise DatasetError(f"{folder / LIST}: {len(listed)} names, expected {n}, those of {POINTS}")
+            self.names = [Path(name).with_suffix("").as_posix() for name in listed]
+
+    def face(self, k: int) -> TrueFace:
+        """See `Truth`."""
+        truths = {"landmarks": Faces(self._points[k].T[None])}
+        if self._reannotated is not None:
+            truths["reannotated"] = Faces(self._reannotated[k].T[None])
+        frames = {"image": np.eye(3)}
+        if self._boxes is not None:
+            left, top, right, bottom = self._boxes[k].tolist()
+            sides = (right - left) / _BOX_SIDE, (bottom - top) / _BOX_SIDE
+            frames["crop"] = np.array([[sides[0], 0, left], [0, sides[1], top], [0, 0, 1.0]])
+        return TrueFace(self.names[k], float(self._yaws[k]), truths, frames, self.convention)
+
+
+def _array(path: Path, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
+    array = read_npy_file(path, DatasetError, most_bytes=_MOST_BYTES)
+    if len(array.shape) != len(shape) or any(n not in (None, m) for n, m in zip(shape, array.shape, strict=True)):
+        wanted = " x ".join("N" if n is None else str(n) for n in shape)
+        raise DatasetError(f"{path}: {' x '.join(map(str, array.shape))}, expected {wanted}, as in 3DDFA's benchmark")
+    values = array.astype(np.float64)
+    if not np.isfinite(values).all():
+        raise DatasetError(f"{path}: holds NaN or infinity, expected px or degrees")
+    return values
+
+
+def face_or_problem(truth: Truth, k: int) -> tuple[TrueFace | None, str]:
+    """The k-th face, or why it cannot be read; what is the machine's fault is raised."""
+    try:
+        return truth.face(k), ""
+    except UvgenError as error:
+        check_machine(error)
+        return None, str(error)
