@@ -46,7 +46,9 @@ def test_build_without_memory_for_an_image_stops_and_names_it(
     for at in range(4, 9):  # the first are probes
         with monkeypatch.context() as patch:
             patch.setattr(samples_read, "decode_image", failing(MemoryError(), samples_read.decode_image, at))
-            with pytest.raises(MemoryError, match=r"IBUG_\d+_1_0\.jpg: memory ran out|AFW_\d+_1_0\.jpg: memory ran out"):
+            with pytest.raises(
+                MemoryError, match=r"IBUG_\d+_1_0\.jpg: memory ran out|AFW_\d+_1_0\.jpg: memory ran out"
+            ):
                 make(tree, model_path, tmp_path / "out")
     make(tree, model_path, tmp_path / "out")
     names = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
