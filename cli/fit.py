@@ -18,7 +18,7 @@ from uvgen.cli.options import (
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, count, reported
+from uvgen.cli.progress import cores, count, reported, waited
 from uvgen.cli.results import json_option, name_skipped, print_json
 from uvgen.storage.names import printable
 
@@ -158,16 +158,16 @@ def _report(shown: Any, batch: Any) -> None:
 def _summarize(out: Path, result: Any) -> None:
     import numpy as np
 
-    worst = sorted(result.faces, key=lambda face: -np.nan_to_num(face.residual, nan=-1))[:3]
+    worst = sorted(result.faces, key=lambda face: -np.nan_to_num(face.residual, nan=-1))[:2]
     residuals = np.array([face.residual for face in result.faces])
     residuals = residuals[np.isfinite(residuals)]
     found = f", landmarks by {result.detector}" if result.detector else ""
     click.echo(
         f"{out}: {count(len(result.faces), 'face')}{found}, {len(result.skipped)} skipped; this run "
-        f"{count(result.new_faces, 'face')} in {result.seconds:.1f} s"
+        f"{count(result.new_faces, 'face')} in {waited(result.seconds):.1f} s"
     )
     if len(residuals):
-        named = ", ".join(f"{printable(face.name)} {face.residual:.1%}" for face in worst)
+        named = ", ".join(f"{printable(face.name)} {face.residual:.2%}" for face in worst)
         click.echo(
-            f"residual: median {np.median(residuals):.1%}, 95 % below {np.quantile(residuals, 0.95):.1%}; worst {named}"
+            f"residual: median {np.median(residuals):.2%}, 95% below {np.quantile(residuals, 0.95):.2%}; worst {named}"
         )

@@ -66,7 +66,7 @@ def test_verify_of_sound_data_set_says_so(uvgen: Any, untouched: Path, model_pat
     assert (result.exit_code, result.stderr) == (0, "")
     first, second = result.stdout.splitlines()
     assert first == f"{untouched}: 9 samples in 6 shards are sound; maps agree with their parameters"
-    assert second.startswith("label NME: median 1.02%, 95 % below 1.27%; worst IBUG_Flip/IBUG_001_1_0 1.29%, AFW/")
+    assert second.startswith("label NME: median 1.02%, 95% below 1.27%; worst IBUG_Flip/IBUG_001_1_0 1.29%, AFW/")
     assert "maps were not compared with their parameters (--model does)" in uvgen("verify", untouched).stdout
     result = uvgen("verify", untouched, "--quiet")
     assert (result.exit_code, result.output) == (0, "")

@@ -346,7 +346,7 @@ def test_build_verify_and_preview_name_a_misfit_without_being_asked(
     blind = uvgen("verify", tmp_path / "out")
     assert "`uvgen verify --model` looks for more causes" in blind.stderr
     shown = uvgen("preview", tmp_path / "out", "--out", tmp_path / "p.png")
-    assert "away from the annotations, expected 1 to 3 %" in shown.stderr and "label NME: median" in shown.stdout
+    assert "away from the annotations, expected 1 to 3%" in shown.stderr and "label NME: median" in shown.stdout
     sheet = render_preview(tmp_path / "out", tmp_path / "p.png")
     assert any("of the face's size away from the annotation" in problem for problem in sheet.problems)
 

@@ -1,6 +1,7 @@
 """Detectors: what each makes of its package's answers, with fakes in the package's place; dlib for real where it is."""
 
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ from PIL import Image
 
 from uvgen.errors import DependencyError, InputError
 from uvgen.fitting.detectors import DETECTORS, open_detector
+from uvgen.fitting.detectors.faces import native_log_without
+from uvgen.fitting.detectors.mediapipe import _START_LOG
 from uvgen.samples.landmark_schemes import to_68
 
 IMAGE = np.full((90, 120, 3), 100, np.uint8)
@@ -202,6 +205,20 @@ def test_open_detector_without_its_package_says_what_to_install(name: str, monke
     with pytest.raises(DependencyError) as caught:
         open_detector(name)
     assert f"detector: {package} is not installed; pip install {wanted}" in str(caught.value)
+
+
+def test_native_log_without_a_pattern_shows_the_rest_of_what_was_said(capfd: pytest.CaptureFixture[str]) -> None:
+    with native_log_without(_START_LOG):
+        os.write(2, b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\nfitting 3 of 9\r")
+        os.write(
+            2, b"W0000 00:00:1795747983.060966    4055 manager.cc:114] Disabling support.\nE0000 00:00:1 no disk\n"
+        )
+    os.write(2, b"then\n")
+    assert capfd.readouterr().err == "fitting 3 of 9\rE0000 00:00:1 no disk\nthen\n"
+    with pytest.raises(ValueError, match="own"), native_log_without(b"why"):
+        os.write(2, b"why it failed")
+        raise ValueError("own")
+    assert capfd.readouterr().err == " it failed"
 
 
 def test_open_detector_of_another_name_lists_them() -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from uvgen.errors import DatasetError, DependencyError, InputError, OutputError,
 from uvgen.fitting import folder as fitting
 from uvgen.fitting import photographs as listing
 from uvgen.fitting import worker
+from uvgen.fitting.detectors import DETECTORS
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.storage.journal import Journal
@@ -373,15 +375,45 @@ def test_without_landmarks_and_detector_it_says_what_to_install(
     for path in photos.glob("*.txt"):
         path.unlink()
 
-    def missing(name: str, model: Path | None = None) -> None:
-        raise DependencyError(f"detector: {name} is not installed")
-
-    monkeypatch.setattr(fitting, "open_detector", missing)
-    with pytest.raises(DependencyError, match=r"pip install uvgen\[dlib\] or uvgen\[mediapipe\], or give landmarks"):
+    for package in DETECTORS.values():
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(DependencyError) as caught:
         fit_photographs(photos, tmp_path / "out")
+    assert str(caught.value) == (
+        "detector: none is installed, expected mediapipe or dlib; pip install 'uvgen[mediapipe]' or 'uvgen[dlib]'; or "
+        "give landmarks, files with those of the photographs"
+    )
     with pytest.raises(InputError, match="detector: none, and no landmark files"):
         fit_photographs(photos, tmp_path / "out", detector=None)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_detector_that_cannot_start_is_the_reason_that_is_given(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are not there, which is no news."""
+    for path in photos.glob("*.txt"):
+        path.unlink()
+
+    def opened(name: str, model: Path | None = None) -> None:
+        if name == "dlib":
+            raise DependencyError("detector: dlib cannot be imported (it has no face)")
+        raise DependencyError(f"detector: {name} is not installed") from ModuleNotFoundError(name)
+
+    monkeypatch.setattr(fitting, "open_detector", opened)
+    with pytest.raises(DependencyError, match=r"^detector: dlib cannot be imported \(it has no face\); or give landm"):
+        fit_photographs(photos, tmp_path / "out")
+
+
+@pytest.mark.parametrize("options", [{}, {"same_person": True}, {"refine": True}])
+def test_photographs_count_one_by_one_while_a_batch_is_fitted(
+    photos: Path, tmp_path: Path, options: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first(photos).write_bytes(b"no image")
+    steps = list[int]()
+    monkeypatch.setattr(worker, "advance", steps.append)
+    result = fit_photographs(photos, tmp_path / "out", detector=None, **options)  # type: ignore[arg-type]
+    assert steps == [1] * N and len(result.faces) == N - 1
 
 
 # The command

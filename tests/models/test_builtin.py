@@ -1,5 +1,7 @@
 """The built-in model: a symmetric, human-sized head whose parts are where their labels say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
@@ -252,5 +254,16 @@ def test_random_faces_do_not_fold(model):
 
 def test_builtin_model_has_the_same_bits_with_every_release_of_numpy() -> None:
     """Sets that were built with it would be refused elsewhere; `make test-lowest` runs this too."""
-    expected = "563187a299c4f15d04e66fe7206cf6a3f87a36dfffb87e6290d0b80bacfd5993"
+    expected = "d716e573d98d488430a30f00703599086b4189eb2ab3c65c502706e124852e56"
     assert hash_arrays(builtin_model()) == expected, "changed on purpose? Then state the new hash here"
+
+
+def test_content_hash_of_uv_with_other_last_bits_stays_the_same(model, monkeypatch):
+    """As another release of NumPy calculates them; labels that were made there still belong to the model."""
+
+    def nudged(scale):
+        mesh = head_mesh(scale)
+        return replace(mesh, uv=np.clip(np.nextafter(mesh.uv, np.where(np.indices(mesh.uv.shape)[0] % 2, 2, -2)), 0, 1))
+
+    monkeypatch.setattr("uvgen.models.builtin.model.head_mesh", nudged)
+    assert builtin_model().content_sha256 == model.content_sha256

@@ -165,7 +165,7 @@ def test_wrapped_lines_hold_all_words_in_order_and_are_no_wider_than_asked() -> 
 
 
 @pytest.mark.parametrize(("filled", "words"), [
-    ([], "coverage 100 %"), ([(7, 100)], "99.9 %, 1 filled"), ([(0, k) for k in range(256)], "99.6 %, 256 filled"),
+    ([], "coverage 100%"), ([(7, 100)], "99.9%, 1 filled"), ([(0, k) for k in range(256)], "99.6%, 256 filled"),
 ])  # fmt: skip
 def test_coverage_panel_shows_the_last_filled_texel_and_a_number_where_there_is_none(
     filled: list[tuple[int, int]], words: str

@@ -94,7 +94,7 @@ def test_content_is_that_of_its_version(cache: Path) -> None:
         [58, 68, 87, 112, 115, 81, 104, 94], [46, 56, 64, 84, 69, 89, 119, 105], [51, 62, 81, 63, 64, 119, 131, 102],
         [106, 165, 212, 195, 192, 220, 214, 197], [207, 213, 215, 215, 212, 209, 205, 200],
     ]  # fmt: skip
-    assert sample_set.CONTENT_VERSION == 2
+    assert sample_set.CONTENT_VERSION == 3
     np.testing.assert_allclose(tiles, expected, atol=0.6)  # they are rounded here
     landmarks = read_annotation(sample).landmarks_2d
     assert landmarks is not None

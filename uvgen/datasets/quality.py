@@ -85,11 +85,11 @@ class LabelQuality:
             jaw = f" but those of the jaw, {self.jaw_median:.2%} away" if np.isfinite(self.jaw_median) else ""
             return f"label NME: unknown, none of {self.n_samples} samples has annotated landmarks{jaw}"
         part = "" if self.n_annotated == self.n_samples else f", {self.n_annotated} of {self.n_samples} annotated"
-        worst = "; all below 1 %"
+        worst = "; all below 1%"
         if self.worst[0][1] >= _GOOD_NME:
             named = ", ".join(f"{brief(name)} {nme:.2%}" for name, nme in self.worst[:_N_NAMED] if nme >= _GOOD_NME)
             worst = f"; worst {named}"
-        return f"label NME: median {self.median:.2%}, 95 % below {self.percentile_95:.2%}{part}{worst}"
+        return f"label NME: median {self.median:.2%}, 95% below {self.percentile_95:.2%}{part}{worst}"
 
 
 def label_quality(reader: ShardReader, model: MorphableModel | None = None) -> LabelQuality | None:
@@ -151,7 +151,7 @@ def _about_jaw(median: float) -> tuple[str, ...]:
     """A warning for a set whose jaws are far, whatever its other landmarks are."""
     if not median > _HIGH_JAW:
         return ()
-    return (f"the labels' jaws are {median:.1%} of the face's size away from the annotations, expected 15 % at most",)
+    return (f"the labels' jaws are {median:.1%} of the face's size away from the annotations, expected 15% at most",)
 
 
 def _far(
@@ -173,7 +173,7 @@ def _far(
     )  # fmt: skip
     if median > HIGH_NME:
         return (
-            f"the labels are {median:.2%} of the face's size away from the annotations, expected 1 to 3 %; {because}",
+            f"the labels are {median:.2%} of the face's size away from the annotations, expected 1 to 3%; {because}",
             cause.of_bases,
         )
     subset, n = Counter(names[k].rpartition("/")[0] for k in far).most_common(1)[0]

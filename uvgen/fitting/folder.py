@@ -203,6 +203,9 @@ def fit_photographs(
     )  # fmt: skip
 
 
+_NONE_INSTALLED = "none is installed, expected mediapipe or dlib; pip install 'uvgen[mediapipe]' or 'uvgen[dlib]'"
+
+
 def choose_detector(
     name: str | None, weights: str | os.PathLike[str] | None, stated: str | None, *, some: bool, all_marked: bool
 ) -> tuple[str | None, str]:
@@ -218,18 +221,18 @@ def choose_detector(
         return name, "" if name is None else open_detector(name, path).notice
     if all_marked:
         return stated, ""
-    reasons = []
+    failed = []
     for candidate in DETECTORS if stated is None else (stated,):
         try:
             return candidate, open_detector(candidate, path).notice
         except (DependencyError, InputError) as error:
-            reasons.append(str(error))
+            if stated is not None or not isinstance(error.__cause__, ModuleNotFoundError):
+                failed.append(str(error).removeprefix("detector: "))
     if some and stated is None:
         return None, ""  # those without are named
     raise DependencyError(
-        f"detector: {'none' if stated is None else stated} is {'not ' * (stated is not None)}installed, and there are "
-        "no landmark files beside the photographs; pip install uvgen[dlib] or uvgen[mediapipe], or give landmarks "
-        f"({'; '.join(reasons)})"
+        f"detector: {'; '.join(failed) or _NONE_INSTALLED}; or give landmarks, files with those of "
+        f"{'all' if some else 'the'} photographs"
     )
 
 

@@ -252,11 +252,13 @@ def _fit(tools: FaceTools[FitJob], task: FitTask) -> FittedBatch:
             found, image, made_of = faces_of(tools, photograph)
         except UvgenError as error:
             check_machine(error)
-            skipped.append(_unfitted(job, photograph, photograph.name, str(error)))
+            good, bad = list[_Face](), [_unfitted(job, photograph, photograph.name, str(error))]
         else:
             good, bad = _usable(job, photograph, found, image, made_of)
-            faces += good
-            skipped += bad
+        faces += good
+        skipped += bad
+        if not (job.refine and good):  # what takes long is done: finding landmarks, or else refining, below
+            advance(1)
     fitted = list[FittedFace]()
     if faces:
         points, weights = np.stack([face.points for face in faces]), np.stack([face.weights for face in faces])
@@ -274,7 +276,9 @@ def _fit(tools: FaceTools[FitJob], task: FitTask) -> FittedBatch:
                 skipped.append(_unfitted(job, face.photograph, face.name, f"{face.source}: {why}"))
             elif not task.trial:
                 fitted.append(_written(job, face, own, picture.of(face.photograph.path)))
-    advance(len(task.photographs))
+            is_last = k + 1 == len(faces) or faces[k + 1].photograph is not face.photograph
+            if job.refine and is_last:
+                advance(1)
     return FittedBatch(tuple(one.name for one in task.photographs), tuple(fitted), tuple(skipped))
 
 

@@ -340,7 +340,7 @@ def _short(quality: LabelQuality) -> list[str]:
     """The set's median NME where it is too large, else what else is probably wrong with it."""
     far = quality.median
     if far > HIGH_NME:
-        return [f"labels are {far:.1%} of the face's size from their annotations (median), expected 1 to 3 %"]
+        return [f"labels are {far:.1%} of the face's size from their annotations (median), expected 1 to 3%"]
     return [text.split("; ")[0] for text in quality.warnings if text != quality.repeated]
 
 
@@ -401,9 +401,9 @@ def _covered(coverage: NDArray[np.bool_]) -> str:
     """How much of the map lies on the mesh, in words that do not round the last filled texel away."""
     n_filled = int(coverage.size - coverage.sum())
     if not n_filled:
-        return "coverage 100 %"
+        return "coverage 100%"
     percent = np.floor(1000 * coverage.mean()) / 10
-    return f"{percent:g} %, {n_filled} filled"
+    return f"{percent:g}%, {n_filled} filled"
 
 
 def _ratio(weights: NDArray[np.floating[Any]]) -> str:

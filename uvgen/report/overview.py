@@ -108,7 +108,7 @@ def describe(
     ]
     if n_annotated:
         facts.insert(3, ("label NME, median", f"{np.nanmedian(table.nme):.2%}"))
-        facts.insert(4, ("95 % of them below", f"{np.nanpercentile(table.nme, 95):.2%}"))
+        facts.insert(4, ("95% of them below", f"{np.nanpercentile(table.nme, 95):.2%}"))
     histograms, same = _histograms(table, heights_px)
     facts += same
     flags = ((name, text, int((table.flags & BIT[name] > 0).sum())) for name, text in FLAGS.items())

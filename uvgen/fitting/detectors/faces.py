@@ -1,6 +1,11 @@
 """What detectors have in common: images they take, weights, room around faces that fill them, the order of faces."""
 
-from collections.abc import Callable, Iterable
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,6 +28,34 @@ def imported(package: str, extra: str) -> Any:
     except Exception as error:  # packages that were compiled for another NumPy fail in ways of their own
         why = "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be imported ({brief(error)})"
         raise DependencyError(f"detector: {package} {why}; pip install {extra}") from error
+
+
+_log_lock = threading.Lock()
+
+
+@contextmanager
+def native_log_without(pattern: bytes) -> Iterator[None]:
+    """Within the block, what native code writes to stderr appears without what matches a pattern, when the block ends.
+
+    MediaPipe and TensorFlow report how they start there, whatever their settings, through any progress bar and where
+    only errors are asked for. What does not match, such as the cause of a failure, is not lost.
+    """
+    with _log_lock, ExitStack() as stack:
+        try:
+            said = stack.enter_context(tempfile.TemporaryFile())
+            stderr = os.dup(2)
+        except OSError:  # no place for it, or no stderr
+            yield
+            return
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            said.seek(0)
+            with suppress(OSError):
+                os.write(2, re.sub(pattern, b"", said.read()))
 
 
 def weights_file(path: Path, what: str) -> str:

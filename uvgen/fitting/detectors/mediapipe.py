@@ -15,11 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DependencyError, InputError
-from uvgen.fitting.detectors.faces import imported, largest_first, weights_file, with_room
+from uvgen.fitting.detectors.faces import imported, largest_first, native_log_without, weights_file, with_room
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.storage.names import brief
 
 _EXTRA = "'uvgen[mediapipe]'"
+_START_LOG = rb"(?:INFO: Created TensorFlow Lite|WARNING: All log messages before absl|[IW]\d{4} \d\d:\d\d:)[^\n]*\n?"
+"""What MediaPipe reports of how it starts, as notes and warnings."""
+
 _MOST_FACES = 20
 _AROUND = 1.0  # of a far face's box, added on each side before the mesh is looked for in it
 
@@ -63,14 +66,20 @@ class _Solutions:
     def __init__(self, package: Any) -> None:
         solutions = package.solutions
         try:
-            self._mesh = solutions.face_mesh.FaceMesh(
-                static_image_mode=True, max_num_faces=_MOST_FACES, refine_landmarks=True
-            )
-            self._far = solutions.face_detection.FaceDetection(model_selection=1)
+            with native_log_without(_START_LOG):
+                self._mesh = solutions.face_mesh.FaceMesh(
+                    static_image_mode=True, max_num_faces=_MOST_FACES, refine_landmarks=True
+                )
+                self._far = solutions.face_detection.FaceDetection(model_selection=1)
+                self._find(np.zeros((8, 8, 3), np.uint8))  # both start when they first have an image
         except Exception as error:
             raise DependencyError(f"detector: mediapipe cannot start ({brief(error)}); pip install {_EXTRA}") from error
 
     def __call__(self, image: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
+        with native_log_without(_START_LOG):  # some parts start with the first face
+            return self._find(image)
+
+    def _find(self, image: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
         found = self._meshes(image)
         if found:
             return found
@@ -100,7 +109,8 @@ class _Tasks:
             base_options=tasks.BaseOptions(model_asset_path=path), num_faces=_MOST_FACES
         )
         try:
-            self._landmarker = vision.FaceLandmarker.create_from_options(options)
+            with native_log_without(_START_LOG):
+                self._landmarker = vision.FaceLandmarker.create_from_options(options)
         except Exception as error:
             raise InputError(
                 f"{path}: MediaPipe cannot use it ({brief(error)}), expected its face_landmarker.task"
@@ -109,4 +119,5 @@ class _Tasks:
 
     def __call__(self, image: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
         picture = self._package.Image(image_format=self._package.ImageFormat.SRGB, data=image)
-        return _in_pixels(self._landmarker.detect(picture).face_landmarks, image.shape)
+        with native_log_without(_START_LOG):
+            return _in_pixels(self._landmarker.detect(picture).face_landmarks, image.shape)

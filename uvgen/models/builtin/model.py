@@ -13,7 +13,9 @@ from uvgen.models.morphable import REGIONS, MorphableModel, make_model
 
 DEFAULT_VERTICES = 10_800
 _MICROMETRES = 1000.0
-_UV_STEPS = 2.0**40
+_UV_STEP = 2.0**-30
+"""UV are multiples of it. NumPy's releases and processors' instructions differ in the last bits of sines and powers,
+and the model would have another content hash with each."""
 
 
 def density_scale(n_vertices: int) -> float:
@@ -58,7 +60,7 @@ def builtin_model(n_vertices: int = DEFAULT_VERTICES) -> MorphableModel:
         expression_std=[strength[1] for strength in EXPRESSIONS],
         triangles=mesh.triangles[:, ::-1],
         mouth_triangles=mesh.pocket_triangles[:, ::-1],
-        uv=np.round(mesh.uv * _UV_STEPS) / _UV_STEPS,  # whose last bits differ from release to release of NumPy
+        uv=np.round(mesh.uv / _UV_STEP) * _UV_STEP,  # u and 1 - u stay mirror images
         landmarks=landmarks(mesh),
         regions=regions(mesh),
         mirror=mesh.mirror,
