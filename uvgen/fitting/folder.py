@@ -28,7 +28,8 @@ from uvgen.jobs.run import RETRIES, check_run, run
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
-from uvgen.samples.landmark_files import has_landmarks
+from uvgen.samples.landmark_claims import disputed_landmarks
+from uvgen.samples.landmark_files import has_landmarks, says_nothing
 from uvgen.samples.read import EXIF
 from uvgen.storage.folders import FIT_INDEX
 
@@ -174,7 +175,12 @@ def fit_photographs(
     photographs = find_photographs(root, out, faces)
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
     table = open_table(where)  # before any work
-    marked = [has_landmarks(one.path, where) if table is None else table.has_image(one.path) for one in photographs]
+    disputed = disputed_landmarks([one.path for one in photographs], where, table)
+    marked = [
+        (has_landmarks(one.path, where) if table is None else table.has_image(one.path))
+        and not says_nothing(disputed.get(one.path, []))
+        for one in photographs
+    ]
     name, notice = _detector(
         detector, detector_model, _stated_detector(out, overwrite=overwrite), some=any(marked), all_marked=all(marked)
     )
@@ -185,7 +191,7 @@ def fit_photographs(
     job = FitJob(
         root, out, opened, file, where, name,
         None if detector_model is None else Path(os.path.abspath(detector_model)), faces, jaw, max_residual, exif,
-        refine,
+        refine, disputed,
     )  # fmt: skip
     record = FitRecord(job, photographs, same_person=same_person, overwrite=overwrite)
     run(
