@@ -327,8 +327,9 @@ class _Importer:
                 "model's, or the map's first row at the chin?"
             )
         inside = ((landmarks[:, :2] >= 0) & (landmarks[:, :2] <= size - 1)).all(axis=1)
-        if 2 * inside.sum() < len(inside) or extent < _SMALLEST * size:
-            how = "lies outside" if 2 * inside.sum() < len(inside) else "is far too small in"
+        outside = 2 * np.count_nonzero(inside) < len(landmarks)
+        if outside or extent < _SMALLEST * size:
+            how = "lies outside" if outside else "is far too small in"
             raise SampleError(
                 f"{sample.parameters}: the face {how} the crop of {size} px (landmarks around x {low[0]:.0f} to "
                 f"{high[0]:.0f}, y {low[1]:.0f} to {high[1]:.0f}); is it the map of {sample.image}, and of this scale?"

@@ -72,7 +72,7 @@ def compare_maps(
     InputError
         Where no sample has an original, none of the scales and conventions gives the crops, or others than those named.
     """
-    conventions = CONVENTIONS
+    conventions: Sequence[str] = CONVENTIONS
     if layout == "reshow" and convention is None:
         convention = LAYOUTS[layout].convention  # `read_map` undoes what is its own
         conventions = (convention,)
