@@ -302,6 +302,86 @@ def test_find_maps_of_reshow_needs_its_mat(tmp_path: Path, built: Built) -> None
         read_map(samples[0], layout)
 
 
+def test_import_maps_takes_a_sample_whose_mat_was_mended(tmp_path: Path, model: MorphableModel, built: Built) -> None:
+    _, reader = built("exact")
+    folder = write_maps(tmp_path / "maps", reader, "reshow")
+    mat = folder / "AFW_000_1_0/AFW_000_1_0_bbox_info.mat"
+    sound = mat.read_bytes()
+    sio.savemat(mat, {"Tform": np.zeros((3, 3))})
+    first = import_maps(folder, tmp_path / "out", model=model, config=CONFIG)
+    assert [skip.name for skip in first.skipped] == ["AFW_000_1_0"]
+    mat.write_bytes(sound)
+    again = import_maps(folder, tmp_path / "out", model=model, config=CONFIG)
+    assert not again.skipped and again.samples == len(reader)
+
+
+def test_find_maps_of_two_layouts_leaves_none_out(tmp_path: Path, built: Built) -> None:
+    _, reader = built("face3d")
+    folder = write_maps(tmp_path / "maps", reader, "face3d")
+    (folder / "one").mkdir()
+    np.save(folder / "one/uv_posmap.npy", reader[0]["posmap"])
+    with pytest.raises(DatasetError, match=r"as prnet_pytorch names them \(.*uv_posmap\.npy\) and 4 as face3d does"):
+        find_maps(folder)
+    assert len(find_maps(folder, "prnet_pytorch")[0]) == 1
+    (folder / "one/uv_posmap.npy").rename(folder / "one/mask.npy")  # no image beside it: no sample of face3d's
+    for path in (*folder.glob("*/*.png"),):
+        path.rename(path.with_name(f"{path.stem}_cropped.png"))
+    np.save(folder / "AFW/AFW_000_1_0_cropped_uv_posmap.npy", reader[0]["posmap"])
+    assert find_maps(folder)[1] == "reshow"
+
+
+def test_find_maps_follows_links_to_folders_once(tmp_path: Path, built: Built) -> None:
+    _, reader = built("face3d")
+    folder = write_maps(tmp_path / "maps", reader, "face3d")
+    here = {sample.name for sample in find_maps(folder)[0]}
+    (folder / "AFW").rename(tmp_path / "elsewhere")
+    (folder / "AFW").symlink_to(tmp_path / "elsewhere")
+    (folder / "again").symlink_to(tmp_path / "elsewhere")
+    (folder / "up").symlink_to(tmp_path)
+    (folder / "IBUG" / "self").symlink_to(folder / "IBUG")
+    assert {sample.name for sample in find_maps(folder)[0]} == here
+
+
+def test_import_maps_takes_the_size_that_most_crops_have(tmp_path: Path, model: MorphableModel, built: Built) -> None:
+    _, reader = built("face3d")
+    folder = write_maps(tmp_path / "maps", reader, "face3d")
+    first = folder / "AFW/AFW_000_1_0.png"
+    Image.open(first).resize((SIZE // 2, SIZE // 2)).save(first)
+    result = import_maps(folder, tmp_path / "out", model=model, config=CONFIG)
+    assert result.samples == len(reader) - 1 and open_shards(tmp_path / "out").config.build.size == SIZE
+    assert [skip.name for skip in result.skipped] == ["AFW/AFW_000_1_0"]
+
+
+@pytest.mark.parametrize(
+    ("factor", "message"), [(2, "the face lies outside the crop"), (0.1, "the face is far too sm")]
+)
+def test_import_maps_of_another_size_s_crops_is_refused(
+    tmp_path: Path, model: MorphableModel, built: Built, factor: float, message: str
+) -> None:
+    _, reader = built("face3d")
+    folder = write_maps(tmp_path / "maps", reader, "face3d", 1 / factor)
+    with pytest.raises(DatasetError, match=rf"none of 4 samples can be used; .*\.npy: {message}"):
+        import_maps(folder, tmp_path / "out", model=model, config=CONFIG)
+
+
+def test_import_maps_of_larger_crops_than_their_own_warns(tmp_path: Path, model: MorphableModel, built: Built) -> None:
+    _, reader = built("face3d")
+    result = import_maps(
+        write_maps(tmp_path / "maps", reader, "face3d", 2), tmp_path / "out", model=model, config=CONFIG
+    )
+    assert re.search(r"first 4 maps lie at 2\d% of the crops' width and 2\d% of", result.warnings[0])
+
+
+@pytest.mark.parametrize("named", [{"scale": "255"}, {"convention": "exact"}])
+def test_import_maps_with_originals_that_contradict_what_is_named_is_refused(
+    tmp_path: Path, model: MorphableModel, built: Built, named: dict[str, str]
+) -> None:
+    tree, reader = built("face3d")
+    folder = write_maps(tmp_path / "maps", reader, "face3d", 280 if "scale" in named else 1)
+    with pytest.raises(InputError, match=r"the maps hold values in px.*, convention face3d, as 4 crops show .*named"):
+        import_maps(folder, tmp_path / "out", model=model, originals=tree, config=CONFIG, **named)
+
+
 def test_find_maps_without_any_says_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"no position maps in it, expected NAME\.npy, uv_posmap\.npy"):
         find_maps(tmp_path)

@@ -116,6 +116,23 @@ def test_more_photographs_are_added_and_missing_files_made_anew(photos: Path, tm
     assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
 
 
+def test_photographs_of_one_name_share_no_landmarks(photos: Path, tmp_path: Path) -> None:
+    """What is marked of alice's photograph is not bob's, although both are called 1.jpg."""
+    one, other = sorted(photos.glob("*.jpg"))[:2]
+    marks = {"alice/1.jpg": np.loadtxt(one.with_suffix(".txt")).tolist()}
+    for folder, photograph in (("alice", one), ("bob", other)):
+        (tmp_path / "all" / folder).mkdir(parents=True)
+        shutil.copy(photograph, tmp_path / "all" / folder / "1.jpg")
+    table = tmp_path / "marks.json"
+    table.write_text(json.dumps(marks))
+    result = fit_photographs(tmp_path / "all", tmp_path / "out", landmarks=table, detector=None)
+    assert [face.name for face in result.faces] == ["alice/1"]
+    assert [skip.name for skip in result.skipped] == ["bob/1"] and "not among the images" in result.skipped[0].reason
+    table.write_text(json.dumps({"1.jpg": marks["alice/1.jpg"]}))
+    with pytest.raises(DatasetError, match=r"may be of .*bob/1\.jpg as well"):
+        fit_photographs(tmp_path / "all", tmp_path / "out2", landmarks=table, detector=None)
+
+
 def cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:900])
 
@@ -128,6 +145,10 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "text": (lambda p: p.with_suffix(".txt").write_text("left eye\n"), "left eye"),
     "outside": (lambda p: shift(p, 500), "lie outside of the image"),
     "shares": (lambda p: scale(p, 1 / 128), "landmarks lie within 8 px"),
+    "oblique line": (
+        lambda p: np.savetxt(p.with_suffix(".txt"), np.arange(20.0, 88)[:, None] * [1, 0.7]),
+        "in one line",
+    ),
     "mirrored": (lambda p: reorder(p, LANDMARK_MIRROR), "mirrored: left and right exchanged"),
     "two files": (lambda p: np.save(p.with_suffix(".npy"), np.zeros((68, 2))), "two files of landmarks"),
     "two images": (lambda p: Image.open(p).save(p.with_suffix(".png")), "another photograph has the same name"),

@@ -246,6 +246,7 @@ def test_good_landmarks_raise_no_doubts(builtin: MorphableModel, faces: Faces) -
         ({"points": np.zeros((2, 5, 2))}, "points: float64 (2, 5, 2)"),
         ({"points": np.full((1, 68, 2), np.nan)}, "points: face 0 has 0 of the 68, expected 6 or more"),
         ({"points": np.ones((1, 68, 2))}, "points: those of face 0 lie in one point or line"),
+        ({"points": np.arange(68.0)[None, :, None] * [2, 1]}, "points: those of face 0 lie in one point or line"),
         ({"jaw": "2d"}, "jaw: '2d', expected"),
         ({"scores": np.full((1, 68), 2.0)}, "scores: some are not from 0 to 1"),
         ({"scores": np.ones((1, 5))}, "scores: float64 (1, 5)"),

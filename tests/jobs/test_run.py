@@ -1,13 +1,14 @@
 """Running tasks: what is finished is left alone, a job travels once, and errors are the task's own."""
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support.jobs import DeadlySum, DeadlyTogether, DeadlyToOpen, DeadlyWhole, Multiply
+from support.jobs import BrokenToOpen, DeadlySum, DeadlyTogether, DeadlyToOpen, DeadlyWhole, Multiply, WithoutMemory
 
 from uvgen.errors import DatasetError, InputError, OutputError, SampleError, WorkerError
 from uvgen.jobs.run import check_run, check_same, results, run
@@ -139,3 +140,16 @@ def test_results_that_no_part_is_the_cause_of_raise(tmp_path: Path) -> None:
 def test_processes_that_cannot_open_the_job_raise(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match="worker processes cannot be started: one ended with status 9; try fewer"):
         list(results(DeadlyToOpen(), [[1]], 2))
+
+
+@pytest.mark.slow
+def test_processes_that_say_why_they_cannot_open_the_job_and_take_a_while_to_end_raise(tmp_path: Path) -> None:
+    with pytest.raises(WorkerError, match=r"cannot be started: OSError: \[Errno 24\] Too many open files; try fewer"):
+        list(results(BrokenToOpen(), [[1]], 2))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits address space")
+def test_processes_without_memory_for_blas_are_no_task_s_fault(tmp_path: Path) -> None:
+    with pytest.raises(WorkerError, match="worker processes cannot be started: "):
+        list(results(WithoutMemory(), [[1]], 2, retries=0))

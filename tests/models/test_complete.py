@@ -110,6 +110,33 @@ def test_completed_of_another_face_or_bad_indices_is_refused(larger: MorphableMo
         completed(small, Supplements(indices=path))
 
 
+def test_completed_of_vertices_in_another_order_is_refused(larger: MorphableModel, tmp_path: Path) -> None:
+    kept, rng = kept_vertices(), np.random.default_rng(5)
+    small, path = bare(larger, kept), tmp_path / "kept.npy"
+    for numbers, message in (
+        (kept + 1, r"kept\.npy: edges .* differ by \d+% .*the numbers seem to be \+1 off: text and \.npy count from 0"),
+        (kept - 1, r"the numbers seem to be -1 off"),
+        (rng.permutation(kept), r"differ altogether .*, expected the same mesh; is the order another\?"),
+        (np.zeros(len(kept), int), r"differ altogether"),
+    ):
+        np.save(path, numbers)
+        with pytest.raises(InputError, match=message):
+            completed(small, Supplements(uv_from=larger, indices=path))
+    same = completed(small, Supplements(uv_from=larger))
+    order = rng.permutation(same.n_vertices)
+    place = np.argsort(order)
+    names = ("mean", "basis", "uv", "regions", "albedo_mean", "albedo_basis")
+    arrays = {name: array if array is None else array[order] for name in names for array in [getattr(same, name)]}
+    other = replace(
+        same, **arrays, triangles=place[same.triangles], landmarks=place[same.landmarks], mirror=None,
+        mouth_triangles=same.mouth_triangles[:0],
+    )  # fmt: skip
+    with pytest.raises(InputError, match=r"--uv-from: edges between the vertices of a differ .* is the order another"):
+        completed(small, Supplements(uv_from=other))
+    wider = replace(small, mean=small.mean * 1.1 + np.sin(small.mean / 2e4) * 500)  # another face of the same mesh
+    assert np.array_equal(completed(wider, Supplements(uv_from=same)).uv, same.uv)
+
+
 def test_completed_takes_landmarks_from_each_kind_of_file(larger: MorphableModel, tmp_path: Path) -> None:
     marks = larger.landmarks
     (tmp_path / "a.txt").write_text("# iBUG\n" + ", ".join(map(str, marks)))

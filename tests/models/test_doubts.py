@@ -48,6 +48,11 @@ def loose_vertex() -> dict[str, Any]:
     return {"triangles": triangles}
 
 
+def shuffled_uv() -> Any:
+    uv = builtin_model().uv
+    return uv[np.random.default_rng(0).permutation(len(uv))]
+
+
 FAULTS = {
     "eyes outside their region": (eyes_elsewhere, r"landmarks 36-37, 45: contours of the eyes outside the region eyes"),
     "nose on the neck": (nose_on_the_neck, "landmarks 30: lie in the regions neck or other"),
@@ -59,6 +64,9 @@ FAULTS = {
     "millimetres": (lambda: {"mean": builtin_model().mean / 1000}, r"mean face: 0\.\d+ mm large, expected 60 to 400"),
     "y down": (lambda: {"mean": builtin_model().mean * [1, -1, -1]}, "its eyes lie below its mouth, expected y up"),
     "z away": (lambda: {"mean": builtin_model().mean * [-1, 1, -1]}, "its nose lies behind its ears"),
+    "UV of another order": (lambda: {"uv": shuffled_uv()}, r"UV: \d\d% of the triangles are turned over"),
+    "v down": (lambda: {"uv": [0, 1] + builtin_model().uv * [1, -1]}, "UV: the eyes lie below the mouth, expected v"),
+    "u left": (lambda: {"uv": [1, 0] + builtin_model().uv * [-1, 1]}, "UV: the right eye lies to the right of the"),
     "x mirrored": (lambda: {"mean": builtin_model().mean * [-1, 1, 1]}, "its right eye lies to the right of its left"),
 }  # fmt: skip
 

@@ -83,6 +83,18 @@ def test_find_landmarks_of_several_faces_puts_the_largest_first(tmp_path: Path) 
         assert [np.array_equal(face.points, wanted) for face, wanted in zip(faces, (large, small), strict=True)]
 
 
+def test_read_landmarks_of_a_text_with_too_many_faces_names_it(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("\n\n".join([text(points(5))] * 1001))
+    with pytest.raises(InputError, match=r"a\.txt: 1001 faces, expected 1000 at most"):
+        read_landmarks(tmp_path / "a.txt")
+
+
+def test_read_landmarks_of_points_in_braces_twice_names_them(tmp_path: Path) -> None:
+    (tmp_path / "a.pts").write_text(pts(points()) + "{\n1 2\n}\n")
+    with pytest.raises(InputError, match=r"a\.pts: points in braces twice"):
+        read_landmarks(tmp_path / "a.pts")
+
+
 def test_read_landmarks_marks_points_that_are_none(tmp_path: Path) -> None:
     array = np.column_stack([points(), np.full(68, 0.5)])
     array[3, 2], array[4, :2], array[5, 0], array[6, 0] = 0, -1, np.nan, 1e9

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import InputError
 from uvgen.samples.landmark_files import find_landmarks
-from uvgen.samples.landmark_schemes import FaceLandmarks
+from uvgen.samples.landmark_schemes import FaceLandmarks, outside_image
 
 POINTS = np.round(np.random.default_rng(4).uniform(5, 90, (68, 2)), 2)
 
@@ -22,6 +22,15 @@ def csv_with_header(faces: dict[str, NDArray[np.float64]]) -> str:
     head = ",".join(["frame_nr", "image", *(f" x_{k}" for k in range(n)), *(f" y_{k}" for k in range(n))])
     rows = [f"7,{name}," + ",".join(map(str, face.T.ravel())) for name, face in faces.items()]
     return "\n".join([head, *rows])
+
+
+def columns_of(x: str, y: str, numbers: Iterable[int]) -> str:
+    """A header with these points' columns."""
+    return ",".join(["image", *(f"{x}{n},{y}{n}" for n in numbers)])
+
+
+def coco_of(*images: dict[str, Any]) -> str:
+    return json.dumps({"images": images, "annotations": []})
 
 
 def csv_without(faces: dict[str, NDArray[np.float64]]) -> str:
@@ -119,7 +128,51 @@ def test_find_landmarks_takes_the_entry_that_shares_most_folders(tmp_path: Path)
     faces = {"/data/x/AFW/a.jpg": POINTS, "/data/x/IBUG/a.jpg": POINTS / 2}
     first, second, third = look_up(tmp_path / "t.csv", csv_with_header(faces), "IBUG/a.png", "AFW/a.jpg", "a.jpg")
     assert np.allclose(first[0].points, POINTS / 2) and np.allclose(second[0].points, POINTS)
-    assert re.search(r"a\.jpg: .*t\.csv has .*AFW/a and .*IBUG/a, expected one image of that name", third)
+    assert re.search(r"a\.jpg: .*t\.csv has .*AFW/a.jpg and .*IBUG/a.jpg, expected one image of that name", third)
+
+
+def test_find_landmarks_takes_the_entry_with_the_image_s_suffix(tmp_path: Path) -> None:
+    two = csv_without({"a.png": POINTS / 2}) + "\n" + csv_without({"a.jpg": POINTS})
+    first, second, third = look_up(tmp_path / "t.csv", two, "a.jpg", "a.png", "a.bmp")
+    assert [len(first), len(second)] == [1, 1]
+    assert np.allclose(first[0].points, POINTS) and np.allclose(second[0].points, POINTS / 2)
+    assert re.search(r"has a\.jpg and a\.png, expected one image of that name", third)
+
+
+def test_find_landmarks_takes_a_face_s_columns_and_no_others(tmp_path: Path) -> None:
+    """OpenFace's tables have those of the eyes before, and millimeters under X_0 as well."""
+    head = [f"eye_lmk_x_{k}" for k in range(56)] + [f"eye_lmk_y_{k}" for k in range(56)]
+    head += [f"{axis}_{k}" for axis in "XYZxy" for k in range(68)]
+    values = [*np.full(112 + 3 * 68, 7.0), *POINTS.T.ravel()]
+    content = ",".join(["image", *head]) + "\n" + ",".join(["a.jpg", *map(str, values)])
+    ((face,),) = look_up(tmp_path / "t.csv", content, "a.jpg")
+    assert np.allclose(face.points, POINTS)
+
+
+@pytest.mark.parametrize(("name", "write"), [("t.json", coco), ("t.xml", cvat), ("t.json", datumaro)])
+def test_find_landmarks_keeps_the_size_of_the_image_that_a_table_states(
+    tmp_path: Path, name: str, write: Callable[..., str]
+) -> None:
+    content = write({"a.jpg": POINTS}).replace('"file_name"', '"width": 200, "height": 100.0, "file_name"')
+    content = content.replace('name="a.jpg"', 'width="200" height="100" name="a.jpg"')
+    content = content.replace('"path": "a.jpg"', '"path": "a.jpg", "size": [100, 200]')
+    ((face,),) = look_up(tmp_path / name, content, "a.jpg")
+    assert face.image_size == (200, 100)
+    assert outside_image(face, (100, 200, 3)) == ""
+    assert "marked in an image of 200×100 px, expected 100×200" in outside_image(face, (200, 100))
+    none = content.replace('"height": 100.0', '"height": 0').replace('height="100"', 'height="?"')
+    none = none.replace('"size": [100', '"size": ["?"')
+    ((face,),) = look_up(tmp_path / name, none, "a.jpg")
+    assert face.image_size is None
+
+
+def test_find_landmarks_of_coco_tells_long_ids_apart(tmp_path: Path) -> None:
+    content = json.loads(coco({"a.jpg": POINTS, "b.jpg": POINTS / 2}))
+    for kind, key in (("images", "id"), ("annotations", "image_id")):
+        for k, one in enumerate(content[kind]):
+            one[key] = "x" * 300 + str(k)
+    first, second = look_up(tmp_path / "t.json", json.dumps(content), "a.jpg", "b.jpg")
+    assert np.allclose(first[0].points, POINTS) and np.allclose(second[0].points, POINTS / 2)
 
 
 def test_find_landmarks_of_several_faces_gives_the_largest_first(tmp_path: Path) -> None:
@@ -143,6 +196,19 @@ def test_find_landmarks_of_several_faces_gives_the_largest_first(tmp_path: Path)
         ("t.xml", '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', r"t\.xml: declares a document type"),
         ("t.txt", "1 2\n3 4\n", r"t\.txt, line 1: 2 words, expected WFLW's"),
         ("t.csv", "\x00\x01\x02", r"t\.csv: "),
+        ("t.csv", columns_of("x_", "y_", (n for n in range(69) if n != 5)), "x_… are not numbered one by one"),
+        ("t.csv", columns_of("x_", "y_", range(2, 70)), "x_… are not numbered one by one from 0 or 1"),
+        (
+            "t.csv",
+            columns_of("a_x_", "a_y_", range(68)) + "," + columns_of("b_x_", "b_y_", range(68)),
+            "columns a_x_… and b_x_… are of several faces or sets",
+        ),
+        (
+            "t.json",
+            coco_of({"id": 1, "file_name": "a.jpg"}, {"id": 1, "file_name": "b.jpg"}),
+            r"image 1 is a\.jpg and b\.jpg, expected an id for each image",
+        ),
+        ("t.json", coco_of({"id": [1], "file_name": "a.jpg"}), "its layout is not known"),
     ],
 )
 def test_find_landmarks_of_a_wrong_table_names_it(tmp_path: Path, name: str, content: str, message: str) -> None:
@@ -156,6 +222,7 @@ def test_find_landmarks_of_a_wrong_table_names_it(tmp_path: Path, name: str, con
         ("t.csv", csv_with_header({"a.jpg": POINTS})[:-40], r"t\.csv, row 2: 1\d\d cells, expected 138; is it cut"),
         ("t.csv", csv_without({"a.jpg": POINTS[:67]}), r"t\.csv, row 1: 67 points, expected 5, .* of .*a\.jpg"),
         ("t.csv", csv_without({"a.jpg": POINTS}) + ";1", r"row 1: 137 numbers after the image"),
+        ("t.csv", csv_with_header({"a.jpg": POINTS})[:-3] + "1_0", "'[0-9.]*1_0', expected a number"),
         ("t.csv", csv_with_header({"a.jpg": POINTS})[:-3] + "no", r"'\S*no', expected a number"),
         ("t.json", '{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 1, "keypoints": [1]}]}',
          r"annotation 0: 1 numbers, expected x, y, v"),

@@ -162,6 +162,10 @@ def only(path: Path) -> Sample:
         ({"image": "b.jpg"}, r"list\.csv, row 1: image b\.jpg is not there"),
         ({"image": ""}, r"row 1: no image"),
         ({"exp_0": "1e300"}, r"list\.csv, row 1: expression holds NaN or infinity"),
+        ({"yaw": "0_1"}, r"row 1: yaw is '0_1', expected a number"),
+        ({"pose": "1 2 3 4 5 6 7"}, r"list\.csv, row 1: pose and pitch are given, expected one of them"),
+        ({"id_0": "1"}, r"row 1: shape and id are given, expected one of them"),
+        ({"expression": "1 2"}, r"row 1: exp and expression are given, expected one of them"),
         ({"parameters": "a.pkl"}, r"row 1: parameters a\.pkl, expected a \.mat or \.npy"),
         ({"parameters": "a.npy"}, r"a\.npy: cannot be read"),
     ],
@@ -180,6 +184,9 @@ def test_read_annotation_of_a_row_with_gaps_or_too_few_cells_names_it(tmp_path: 
     path.write_text("image,pose,shape_0,shape_2\na.jpg,1 2 3 4 5 6 7,1,2\n")
     with pytest.raises(SampleError, match=r"columns shape_… are not numbered one by one"):
         read_annotation(only(path))
+    path.write_text("image,pose,shape_2,shape_3\na.jpg,1 2 3 4 5 6 7,1,2\n")
+    with pytest.raises(SampleError, match=r"columns shape_… are not numbered one by one, expected each from 0 or 1"):
+        read_annotation(only(path))
     path.write_text("image,pose,shape_0\na.jpg,1 2 3 4 5 6,1\n")
     with pytest.raises(SampleError, match=r"row 1: pose has 6 numbers, expected 7"):
         read_annotation(only(path))
@@ -190,6 +197,23 @@ def test_read_annotation_of_a_row_with_gaps_or_too_few_cells_names_it(tmp_path: 
     path.write_text("image,parameters\na.jpg,b.npy\n")
     with pytest.raises(SampleError, match=r"b\.npy: 63 numbers, expected one of .*235"):
         read_annotation(only(path))
+
+
+def test_read_annotation_of_an_object_with_a_key_in_two_spellings_names_it(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    path = write_json(tmp_path / "list", [{"image": "a.jpg", "pose": list(range(7)), "Pose": list(range(7))}])
+    with pytest.raises(SampleError, match=r"row 1: pose is there twice, in capitals and not"):
+        read_annotation(only(path))
+
+
+def test_read_annotation_of_a_list_that_was_changed_since_gives_no_other_image_s_parameters(tmp_path: Path) -> None:
+    tree, rows = tree_and_rows(tmp_path, row_of)
+    path = write_csv(tree / "list.csv", rows)
+    samples = find_samples(path)
+    write_csv(path, [rows[-1], *rows])
+    for sample in samples:
+        with pytest.raises(SampleError, match=r"row \d+: is of .* now, expected .*; the list was changed"):
+            read_annotation(sample)
 
 
 @pytest.mark.parametrize(

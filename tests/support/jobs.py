@@ -1,6 +1,9 @@
 """A job of the tests, at module level, so that worker processes find it."""
 
 import os
+import sys
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +62,27 @@ class DeadlyTogether(DeadlySum):
         if len(numbers) > 1:
             os._exit(9)
         return sum(numbers)
+
+
+class BrokenToOpen(DeadlyWhole):
+    """Processes say that they cannot be opened, and take a while to end."""
+
+    def open(self) -> Callable[[list[int]], int]:
+        os.dup(int(sys.argv[2]))  # the pipe stays open while the interpreter waits for the thread
+        threading.Thread(target=time.sleep, args=(2,)).start()
+        raise OSError(24, "Too many open files")
+
+
+class WithoutMemory(DeadlyWhole):
+    """Processes that may take 4 MB more once they are opened: less than BLAS works in."""
+
+    def open(self) -> Callable[[list[int]], int]:
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * os.sysconf("SC_PAGE_SIZE") + (4 << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        return self.make
 
 
 class DeadlyToOpen(DeadlyWhole):

@@ -6,6 +6,7 @@ their pose is that of the model's mean face laid on these landmarks: good for ya
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +33,7 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin, counted
 from uvgen.samples.files import check_machine, check_source, files_sha256
 from uvgen.samples.find import Sample
-from uvgen.samples.map_files import LAYOUTS, SCALES, check_layout, find_maps, read_map
+from uvgen.samples.map_files import LAYOUTS, SCALES, check_layout, find_maps, more_files, read_map
 from uvgen.samples.read import read_image
 from uvgen.shards.index import ShardEntry, SkippedSample
 from uvgen.shards.writer import write_shard
@@ -40,6 +41,9 @@ from uvgen.storage.names import printable
 
 _BATCH = 32
 _N_PROBES = 64
+_N_LOOKED_AT = 8
+_MIDDLE = 0.3  # share of a crop in which faces begin to lie at its edge
+_SMALLEST = 0.1  # of a face in its crop, whose sides are twice a face's or less
 _UNLIKE = 0.15  # RMS distance of landmarks from a face's, as a share of their box; faces are within 0.03 to 0.08
 
 
@@ -133,8 +137,10 @@ def import_maps(
     with same_workers(workers, timeout):
         begin("laying out the map")
         constants = constants_of(model, config, weights)
+        points = LandmarkWeights.of_constants(constants)
+        warnings += _about_scale(samples, config, points)
         return make_shards(
-            ImportJob(out, root, model, config, LandmarkWeights.of_constants(constants), on_error),
+            ImportJob(out, root, model, config, points, on_error),
             plan_shards(samples, config.shard_size),
             out,
             DatasetConfig(config, model.name, model.content_sha256, hash_of_weights(constants)),
@@ -143,7 +149,7 @@ def import_maps(
             mirror=None,
             model=model,
             warnings=warnings,
-            state=_state_of(samples),
+            state=_state_of(samples, layout),
             workers=workers,
             retries=retries,
             timeout=timeout,
@@ -153,8 +159,8 @@ def import_maps(
 
 
 def _sizes(samples: Sequence[Sample], layout: str, scale: float) -> tuple[int, int]:
-    """Sides of the crops and of the maps, of the first sample that can be read; DatasetError where there is none."""
-    errors = []
+    """Sides of the crops and of the maps that most of the first samples have; DatasetError where none can be read."""
+    errors, sizes = list[str](), Counter[tuple[int, int]]()
     for sample in samples[:_N_PROBES]:
         try:
             image, position_map = read_image(sample), read_map(sample, layout, scale)
@@ -163,18 +169,48 @@ def _sizes(samples: Sequence[Sample], layout: str, scale: float) -> tuple[int, i
             errors.append(str(error))
             continue
         if image.shape[0] == image.shape[1]:
-            return len(image), len(position_map)
+            sizes[len(image), len(position_map)] += 1
+            continue
         errors.append(f"{sample.image}: {image.shape[1]} × {image.shape[0]} px, expected a square crop")
-    raise DatasetError(f"none of {len(errors)} crops with maps can be used; the first: {errors[0]}")
+    if not sizes:
+        raise DatasetError(f"none of {len(errors)} crops with maps can be used; the first: {errors[0]}")
+    return sizes.most_common(1)[0][0]
 
 
-def _state_of(samples: Sequence[Sample]) -> Callable[[ShardTask, str], str | None]:
+def _about_scale(samples: Sequence[Sample], config: BuildConfig, weights: LandmarkWeights) -> list[str]:
+    """A warning where the faces of the first samples lie far from the middle of their crops, all alike."""
+    middles = []
+    for sample in samples[:_N_LOOKED_AT]:
+        try:
+            position_map = read_map(sample, config.maps_from or "", config.maps_scale)
+        except SampleError as error:
+            check_machine(error)
+            continue
+        if len(position_map) == config.uv_size:
+            points = read_landmarks(position_map, weights)[:, :2]
+            middles.append((points.min(axis=0) + points.max(axis=0)) / 2 / config.size)
+    if not middles:
+        return []
+    x, y = np.median(middles, axis=0)
+    if _MIDDLE <= x <= 1 - _MIDDLE and _MIDDLE <= y <= 1 - _MIDDLE:
+        return []
+    return [
+        f"the faces of the first {len(middles)} maps lie at {x:.0%} of the crops' width and {y:.0%} of their height, "
+        "expected about the middle; are these maps of crops of another size?"
+    ]
+
+
+def _state_of(samples: Sequence[Sample], layout: str) -> Callable[[ShardTask, str], str | None]:
     by_name = {sample.name: sample for sample in samples}
 
     def state(_: ShardTask, name: str) -> str | None:
-        return files_sha256(by_name[name]) if name in by_name else None
+        return _sha256_of(by_name[name], layout) if name in by_name else None
 
     return state
+
+
+def _sha256_of(sample: Sample, layout: str) -> str:
+    return files_sha256(sample, *more_files(sample, layout))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -217,7 +253,8 @@ class _Importer:
             check_source(sample, error)
             if job.on_error == "fail":
                 raise error
-            skipped.append(SkippedSample(sample.name, task.file, str(error), files_sha256(sample)))
+            state = _sha256_of(sample, job.config.maps_from or "")
+            skipped.append(SkippedSample(sample.name, task.file, str(error), state))
 
         if task.trial:
             self._batch(task.samples, lambda sample, error: None)
@@ -289,9 +326,12 @@ class _Importer:
                 f"({distance / extent:.0%} of their box off, expected {_UNLIKE:.0%} at most); is its UV another "
                 "model's, or the map's first row at the chin?"
             )
-        if high.min() < 0 or low.max() > size - 1:
+        inside = ((landmarks[:, :2] >= 0) & (landmarks[:, :2] <= size - 1)).all(axis=1)
+        outside = 2 * np.count_nonzero(inside) < len(landmarks)
+        if outside or extent < _SMALLEST * size:
+            how = "lies outside" if outside else "is far too small in"
             raise SampleError(
-                f"{sample.parameters}: the face lies outside the crop of {size} px (landmarks around x {low[0]:.0f} to "
+                f"{sample.parameters}: the face {how} the crop of {size} px (landmarks around x {low[0]:.0f} to "
                 f"{high[0]:.0f}, y {low[1]:.0f} to {high[1]:.0f}); is it the map of {sample.image}, and of this scale?"
             )
         found: NDArray[np.float32] = affine_to_pose(affine[None], size, self.job.config.convention)[0].astype(

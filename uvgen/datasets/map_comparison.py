@@ -28,6 +28,7 @@ from uvgen.storage.names import brief
 _N_COMPARED = 8
 _MOST_TRIED = 64
 _NEAR_PX = 1.0  # RMS; what the same label leaves is rounding
+_TIMES_BETTER, _LEVELS_BETTER = 2.0, 0.5  # what others must be to contradict what was named
 _MOST_LEVELS = 16.0  # mean difference of the crops: JPEG and another filter leave 2 to 8
 
 
@@ -57,7 +58,7 @@ def compare_maps(
     model : MorphableModel
         The one that the parameters belong to, with the maps' UV.
     scale, convention : str, optional
-        What is known already.
+        What is known already; checked against what is found.
 
     Returns
     -------
@@ -69,17 +70,17 @@ def compare_maps(
     Raises
     ------
     InputError
-        Where no sample has an original, or none of the scales and conventions gives the crops.
+        Where no sample has an original, none of the scales and conventions gives the crops, or others than those named.
     """
+    conventions: Sequence[str] = CONVENTIONS
     if layout == "reshow" and convention is None:
         convention = LAYOUTS[layout].convention  # `read_map` undoes what is its own
-    scales = SCALES if scale is None else {scale: SCALES[scale]}
-    conventions = CONVENTIONS if convention is None else (convention,)
-    differences = {(name, rule): list[float]() for name in scales for rule in conventions}
+        conventions = (convention,)
+    differences = {(name, rule): list[float]() for name in SCALES for rule in conventions}
     pairs, apart = 0, np.inf
     for pair in _pairs(samples, layout, originals, model):
         for name, rule in differences:
-            similarity, distance = _similarity(pair.labels[rule], pair.stored * scales[name])
+            similarity, distance = _similarity(pair.labels[rule], pair.stored * SCALES[name])
             apart = min(apart, distance)
             level = np.inf
             if distance < _NEAR_PX:
@@ -90,18 +91,26 @@ def compare_maps(
     if not pairs:
         raise InputError(f"{originals}: no sample of the maps' names can be compared, expected images with their .mat")
     means = {key: float(np.median(levels)) for key, levels in differences.items()}
-    best = min(means, key=lambda key: means[key])
+    named = [key for key in means if scale in (None, key[0]) and convention in (None, key[1])]
+    best = min(named, key=lambda key: means[key])
+    better = min(means, key=lambda key: means[key])
+    if means[better] < _MOST_LEVELS and _TIMES_BETTER * means[better] + _LEVELS_BETTER < means[best]:
+        raise InputError(
+            f"{originals}: the maps hold {_shown(better)}, as {pairs} crops show ({means[better]:.1f} gray levels "
+            f"apart), expected {_shown(best)} as named; leave out what is named, or the originals"
+        )
     if not means[best] < _MOST_LEVELS:
         why = f"labels {apart:.1f} px apart" if not np.isfinite(means[best]) else f"{means[best]:.0f} gray levels apart"
         raise InputError(
             f"{originals}: no scale or pixel convention gives the {pairs} crops that were compared ({why}); are they "
             f"of these images, made with {brief(model.name)}? Else name the scale and leave the originals out"
         )
-    said = (
-        f"maps compared with {pairs} originals: values in {'px' if best[0] == 'px' else f'px / {best[0]}'}, convention "
-        f"{best[1]} ({means[best]:.1f} gray levels apart)"
-    )
+    said = f"maps compared with {pairs} originals: {_shown(best)} ({means[best]:.1f} gray levels apart)"
     return *best, said
+
+
+def _shown(key: tuple[str, str]) -> str:
+    return f"values in {'px' if key[0] == 'px' else f'px / {key[0]}'}, convention {key[1]}"
 
 
 def _pairs(

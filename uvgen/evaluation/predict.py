@@ -16,14 +16,13 @@ from uvgen.errors import DatasetError, InputError
 from uvgen.evaluation.network import Network, NetworkOptions
 from uvgen.evaluation.predict_record import PredictRecord, check_predict_folder, stated_detector
 from uvgen.evaluation.predict_worker import CROPS, WRITTEN, Drawing, PredictedBatch, PredictedFace, PredictJob
-from uvgen.fitting.folder import AUTO, FACES, choose_detector
+from uvgen.fitting.folder import AUTO, FACES, choose_detector, which_are_marked
 from uvgen.fitting.photographs import find_photographs, in_batches, units_of
 from uvgen.fitting.worker import Unfitted, open_table
 from uvgen.jobs.run import RETRIES, check_run, run
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
-from uvgen.samples.landmark_files import has_landmarks
 from uvgen.samples.read import EXIF
 from uvgen.storage.files import sha256_file
 
@@ -166,16 +165,16 @@ def predict_photographs(
     photographs = find_photographs(root, target, faces)
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
     table_file = None if boxes is None else Path(os.path.abspath(boxes))
-    found, notice = None, ""
+    found, notice, disputed = None, "", dict[Path, str]()
     if boxes is None and crop != "whole":
         table = open_table(where)
-        marked = [has_landmarks(one.path, where) if table is None else table.has_image(one.path) for one in photographs]
+        marked, disputed = which_are_marked(photographs, where, table)
         stated = None if overwrite else stated_detector(target)
         found, notice = choose_detector(detector, detector_model, stated, some=any(marked), all_marked=all(marked))
     job = PredictJob(
         root, target, file, sha256_file(file), chosen, as_model(model, untrusted=untrusted), where, table_file, found,
         None if detector_model is None else Path(os.path.abspath(detector_model)), faces, crop, exif,
-        tuple(dict.fromkeys(write)), draw, kind,
+        tuple(dict.fromkeys(write)), draw, kind, disputed,
     )  # fmt: skip
     record = PredictRecord(job, photographs, overwrite=overwrite)
     run(

@@ -114,6 +114,7 @@ class PredictJob:
     write: tuple[str, ...]
     draw: Drawing | None
     kind: str
+    disputed: Mapping[Path, str]
 
     def open(self) -> Callable[[FitTask], PredictedBatch]:
         """The function that predicts some photographs."""

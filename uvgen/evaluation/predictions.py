@@ -32,7 +32,7 @@ from uvgen.evaluation.truth import TrueFace, Truth
 from uvgen.maps.landmarks import read_landmarks
 from uvgen.meshes.read import MESH_SUFFIXES, read_mesh
 from uvgen.samples.find import Sample
-from uvgen.samples.map_files import RESHOW_SHIFT, SCALES
+from uvgen.samples.map_files import IMAGE_SHIFTS, SCALES
 from uvgen.samples.parameter_list import VECTORS
 from uvgen.samples.read import read_annotation
 from uvgen.shards.index import DATASET_INDEX
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from uvgen.maps.position_mapper import PositionMapper
     from uvgen.models.morphable import MorphableModel
 
-SHIFTS = {"exact": (0.0, 0.0), "face3d": (1.0, -1.0), "reshow": (RESHOW_SHIFT, 0.0), "matlab": (1.0, 1.0)}
+SHIFTS = {**IMAGE_SHIFTS, "matlab": (1.0, 1.0)}
 """Pixels of the original image by which labels of a convention lie right of and below the exact ones."""
 
 FRAMES = ("crop", "image")

@@ -6,7 +6,7 @@ bytes whatever the number of workers, and whether or not the work was interrupte
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from uvgen.checks import choice, number_in
 from uvgen.errors import DatasetError, DependencyError, InputError
 from uvgen.fitting.detectors import DETECTORS, open_detector
 from uvgen.fitting.landmarks import JAWS
-from uvgen.fitting.photographs import find_photographs, in_batches
+from uvgen.fitting.photographs import Photograph, find_photographs, in_batches
 from uvgen.fitting.record import FitRecord, check_fit_folder, plain_face, read_fit_index
 from uvgen.fitting.worker import (
     FitJob,
@@ -28,7 +28,9 @@ from uvgen.jobs.run import RETRIES, check_run, run
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
-from uvgen.samples.landmark_files import has_landmarks
+from uvgen.samples.landmark_claims import disputed_landmarks
+from uvgen.samples.landmark_files import has_landmarks, says_nothing
+from uvgen.samples.landmark_tables import LandmarkTable
 from uvgen.samples.read import EXIF
 from uvgen.storage.folders import FIT_INDEX
 
@@ -174,7 +176,7 @@ def fit_photographs(
     photographs = find_photographs(root, out, faces)
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
     table = open_table(where)  # before any work
-    marked = [has_landmarks(one.path, where) if table is None else table.has_image(one.path) for one in photographs]
+    marked, disputed = which_are_marked(photographs, where, table)
     name, notice = choose_detector(
         detector, detector_model, _stated_detector(out, overwrite=overwrite), some=any(marked), all_marked=all(marked)
     )
@@ -185,7 +187,7 @@ def fit_photographs(
     job = FitJob(
         root, out, opened, file, where, name,
         None if detector_model is None else Path(os.path.abspath(detector_model)), faces, jaw, max_residual, exif,
-        refine,
+        refine, disputed,
     )  # fmt: skip
     record = FitRecord(job, photographs, same_person=same_person, overwrite=overwrite)
     run(
@@ -201,6 +203,19 @@ def fit_photographs(
         tuple(record.sorted_faces()), tuple(record.sorted_skipped()), record.new_faces, name, notice,
         time.perf_counter() - started,
     )  # fmt: skip
+
+
+def which_are_marked(
+    photographs: Sequence[Photograph], where: Path | None, table: LandmarkTable | None
+) -> tuple[list[bool], dict[Path, str]]:
+    """Whether files have landmarks of each photograph; those whose landmarks are another one's, see `FitJob`."""
+    disputed = disputed_landmarks([one.path for one in photographs], where, table)
+    marked = [
+        (has_landmarks(one.path, where) if table is None else table.has_image(one.path))
+        and not says_nothing(disputed.get(one.path, []))
+        for one in photographs
+    ]
+    return marked, disputed
 
 
 _NONE_INSTALLED = "none is installed, expected mediapipe or dlib; pip install 'uvgen[mediapipe]' or 'uvgen[dlib]'"

@@ -23,6 +23,7 @@ from uvgen.fitting.fitter import Faces, Fitter, angles_of
 from uvgen.maps.labels import label_nme
 from uvgen.maps.memo import once_per_model
 from uvgen.models.morphable import MorphableModel
+from uvgen.samples.landmark_schemes import in_line
 
 JAWS = ("contour", "fixed")
 """What jaw points (0 to 16) mark: where the face ends in a picture, or the same places of the jaw in all pictures."""
@@ -122,7 +123,7 @@ def fit_landmarks(
     for k in range(n):
         if (count := int(known[k].sum())) < FEWEST_POINTS:
             raise InputError(f"points: face {k} has {count} of the 68, expected {FEWEST_POINTS} or more")
-        if not np.ptp(given[k][known[k]], axis=0).min() > 0:
+        if in_line(given[k][known[k]]):
             raise InputError(f"points: those of face {k} lie in one point or line, expected a face")
     # 300W-LP's frame: y up from the bottom edge, so that a pose's matrix is a rotation
     frame = np.stack([given[..., 0] + 1, height[:, None] - given[..., 1]], axis=2)

@@ -20,7 +20,7 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance
 from uvgen.samples.files import check_machine
 from uvgen.samples.landmark_files import find_landmarks, says_nothing
-from uvgen.samples.landmark_schemes import FaceLandmarks, outside_image, to_68
+from uvgen.samples.landmark_schemes import FaceLandmarks, in_line, outside_image, to_68
 from uvgen.samples.landmark_tables import LandmarkTable, read_table
 from uvgen.samples.write import parameter_file
 from uvgen.storage.files import replaced_on_success
@@ -138,6 +138,8 @@ class FitJob:
         Whether faces are brought closer to their photographs, see `uvgen.fitting.refine`.
     exif : {"apply", "ignore"}
         Whether photographs are turned upright as their EXIF orientation says; landmarks are of what comes of it.
+    disputed : mapping of Path to str
+        Photographs whose landmarks are another one's, see `uvgen.samples.landmark_claims`.
     """
 
     root: Path
@@ -152,6 +154,7 @@ class FitJob:
     max_residual: float | None
     exif: str
     refine: bool
+    disputed: Mapping[Path, str]
 
     def open(self) -> Callable[[FitTask], FittedBatch]:
         """The function that fits some photographs."""
@@ -182,6 +185,8 @@ class FaceJob(Protocol):
     def faces(self) -> str: ...
     @property
     def exif(self) -> str: ...
+    @property
+    def disputed(self) -> Mapping[Path, str]: ...
 
 
 Job = TypeVar("Job", bound=FaceJob)
@@ -232,6 +237,8 @@ def state_of(job: FaceJob, table: LandmarkTable | None, photograph: Photograph, 
 
 
 def _of_files(job: FaceJob, table: LandmarkTable | None, path: Path) -> list[FaceLandmarks] | str:
+    if path in job.disputed:
+        return job.disputed[path]
     return table.of_image(path) if table is not None else find_landmarks([path], job.landmarks)[path]
 
 
@@ -353,7 +360,7 @@ def _usable(
                 )
             elif np.ptp(points[known], axis=0).max() < 8:
                 problem = f"{face.source}: its landmarks lie within 8 px, expected px of the image; a face this small?"
-            elif np.ptp(points[known], axis=0).min() <= 0:
+            elif in_line(points[known]):
                 problem = f"{face.source}: its landmarks lie in one line, expected a face's"
         if problem:
             skipped.append(_unfitted(job, photograph, name, f"{problem} ({photograph.path})"))

@@ -6,6 +6,7 @@ from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.models.morphable import REGIONS, MorphableModel
 
 _EYES, _NOSE_TIP, _MOUTH, _JAW = slice(36, 48), 30, slice(48, 68), slice(0, 17)
+_MOST_TURNED = 0.25  # triangles of the other orientation in UV
 _SIZE_MM = (60.0, 400.0)  # of the box around a face's landmarks, its longer side
 
 
@@ -21,9 +22,10 @@ def model_doubts(model: MorphableModel) -> tuple[str, ...]:
     -------
     tuple of str
         A sentence each: landmarks on no face or outside their regions, mirror pairs that are not each other's inverse
-        or do not agree with the landmarks, and a mean face in another unit or orientation than the model frame.
+        or do not agree with the landmarks, a mean face in another unit or orientation than the model frame, and UV
+        that fold over themselves, lie upside down or are mirrored.
     """
-    return (*_about_landmarks(model), *_about_mirror(model), *_about_frame(model))
+    return (*_about_landmarks(model), *_about_mirror(model), *_about_frame(model), *_about_uv(model))
 
 
 def _about_landmarks(model: MorphableModel) -> list[str]:
@@ -82,6 +84,24 @@ def _about_frame(model: MorphableModel) -> list[str]:
         found.append("mean face: its nose lies behind its ears, expected z toward the viewer")
     if points[36, 0] >= points[45, 0]:
         found.append("mean face: its right eye lies to the right of its left one, expected x to the image's right")
+    return found
+
+
+def _about_uv(model: MorphableModel) -> list[str]:
+    found = []
+    a, b, c = (model.uv[model.triangles[:, k]].astype(np.float64) for k in range(3))
+    area = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
+    turned = min((area > 0).sum(), (area < 0).sum()) / max((area != 0).sum(), 1)
+    if turned > _MOST_TURNED:
+        return [
+            f"UV: {turned:.0%} of the triangles are turned over, expected {_MOST_TURNED:.0%} at most: several lie on "
+            "one texel; are they of another mesh, or in another order?"
+        ]
+    points = model.uv[model.landmarks].astype(np.float64)
+    if points[_EYES, 1].mean() <= points[_MOUTH, 1].mean():
+        found.append("UV: the eyes lie below the mouth, expected v up: position maps come upside down")
+    if points[36, 0] >= points[45, 0]:
+        found.append("UV: the right eye lies to the right of the left one, expected u right: maps come mirrored")
     return found
 
 

@@ -18,6 +18,7 @@ from typing import Any
 _PR_SET_PDEATHSIG = 1
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_BETWEEN_COUNTS = 0.2
+_BLAS_SIDE = 256  # BLAS multiplies small matrices without memory of its own
 
 
 def main(descriptor: str, parent: str, module: str, function: str, folder: str) -> None:
@@ -42,6 +43,7 @@ def main(descriptor: str, parent: str, module: str, function: str, folder: str) 
             make = None  # its memory is needed
             try:
                 make = getattr(import_module(module), function)(Path(folder, number))
+                _take_blas_memory()
             except BaseException as error:
                 pipe.send_bytes(b"broken " + packed(error))
                 return
@@ -57,6 +59,17 @@ def main(descriptor: str, parent: str, module: str, function: str, folder: str) 
         else:
             counter.send()
             pipe.send_bytes(b"made")
+
+
+def _take_blas_memory() -> None:
+    """Let BLAS take the memory that it works in; where there is none, it ends the process.
+
+    That is then a process that cannot be started, and no sample's fault.
+    """
+    import numpy as np
+
+    square = np.ones((_BLAS_SIDE, _BLAS_SIDE))
+    np.matmul(square, square)
 
 
 class _Counter:

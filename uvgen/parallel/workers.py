@@ -260,7 +260,7 @@ class Workers(Generic[Work]):
         worker.process.kill()
         status = worker.process.wait()
         worker.pipe.close()
-        if hung:
+        if hung and self._timeout is not None:  # without a limit: it has said why it ends, and is about to
             return f"took longer than {self._timeout:g} s"
         if status >= 0:
             return f"ended with status {status}"

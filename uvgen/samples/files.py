@@ -19,13 +19,15 @@ _GONE = {
 _SHORT = {getattr(errno, name) for name in ("EMFILE", "ENFILE", "ENOMEM", "EAGAIN") if hasattr(errno, name)}
 
 
-def files_sha256(sample: Sample) -> str:
+def files_sha256(sample: Sample, *more: Path) -> str:
     """Hash of what a sample's image and parameters hold, or of why they cannot be read; it depends on nothing else.
 
     Parameters
     ----------
     sample : Sample
         As `uvgen.find_samples` lists it.
+    more : Path
+        Other files of the sample.
 
     Returns
     -------
@@ -33,7 +35,7 @@ def files_sha256(sample: Sample) -> str:
         64 hexadecimal digits; others where a file was mended, added or removed.
     """
     digest = hashlib.sha256()
-    for path in (sample.image, sample.parameters):
+    for path in (sample.image, sample.parameters, *more):
         digest.update(_state(path).encode())
     return digest.hexdigest()
 

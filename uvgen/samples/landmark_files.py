@@ -28,7 +28,7 @@ from uvgen.storage.matfile import read_numeric
 from uvgen.storage.names import brief, printable
 from uvgen.storage.npy import read_npy_file
 from uvgen.storage.reading import read_file
-from uvgen.storage.text import read_text
+from uvgen.storage.text import number_of, read_text
 
 _MOST_BYTES = 1 << 24  # of one image's file
 _KEYS = ("pt3d_68", "pt2d", "pts_3d", "pts_2d", "pts", "landmarks", "points")
@@ -71,7 +71,8 @@ def find_landmarks(
 
 def says_nothing(found: list[FaceLandmarks] | str) -> bool:
     """Whether `find_landmarks` found no file or row of an image, rather than one that is wrong."""
-    return isinstance(found, str) and (": no landmarks in " in found or ": not among the images of " in found)
+    nothing = (": no landmarks in ", ": not among the images of ", ": not marked in ")
+    return isinstance(found, str) and any(text in found for text in nothing)
 
 
 def read_landmarks(path: str | os.PathLike[str]) -> list[FaceLandmarks]:
@@ -105,11 +106,11 @@ def read_landmarks(path: str | os.PathLike[str]) -> list[FaceLandmarks]:
 
 def has_landmarks(image: Path, folder: Path | None = None) -> bool:
     """Whether there is a file for an image, whatever is in it; see `find_landmarks`."""
-    return bool(_files_of(image, folder)[0])
+    return bool(own_files(image, folder)[0])
 
 
-def _files_of(image: Path, folder: Path | None) -> tuple[list[Path], Path]:
-    """An image's own files, and the last folder where they were looked for."""
+def own_files(image: Path, folder: Path | None) -> tuple[list[Path], Path]:
+    """An image's own files of landmarks, and the last folder where they were looked for."""
     places = [image.parent] if folder is None else [folder / image.parent.name, folder]
     for place in places:
         names = [f"{image.stem}{suffix}" for suffix in (*_READERS, "_pts.mat")]
@@ -121,7 +122,7 @@ def _files_of(image: Path, folder: Path | None) -> tuple[list[Path], Path]:
 
 def _of_file(image: Path, folder: Path | None) -> list[FaceLandmarks] | str:
     """The faces of an image's own file, or what is wrong."""
-    files, place = _files_of(image, folder)
+    files, place = own_files(image, folder)
     texts = [path for path in files if path.suffix.lower() != ".mat"] or files  # a .mat may be 300W-LP's parameters
     if not texts:
         suffixes = ", ".join(_READERS)
@@ -147,13 +148,16 @@ def _read_txt(path: Path) -> list[FaceLandmarks]:
             blocks.append([])
         elif text:
             blocks[-1].append(_numbers(path, number, text))
-    return [_face_of_lines(path, block) for block in [b for b in blocks if b][:MOST_FACES] or [[]]]
+    faces = [block for block in blocks if block]
+    if len(faces) > MOST_FACES:
+        raise InputError(f"{path}: {len(faces)} faces, expected {MOST_FACES} at most, with a blank line between two")
+    return [_face_of_lines(path, block) for block in faces or [[]]]
 
 
 def _numbers(path: Path, number: int, text: str) -> list[float]:
     words = text.replace(",", " ").replace(";", " ").split()
     try:
-        values = [float(word) for word in words]
+        values = [number_of(word) for word in words]
     except ValueError:
         values = []
     if len(values) not in (2, 3):
@@ -175,11 +179,13 @@ def _face_of_lines(path: Path, lines: list[list[float]]) -> FaceLandmarks:
 def _read_pts(path: Path) -> list[FaceLandmarks]:
     text = read_text(path, "iBUG's landmarks (version, n_points, points in braces)", most_bytes=_MOST_BYTES)
     head, brace, rest = text.partition("{")
-    body, end, _ = rest.partition("}")
+    body, end, more = rest.partition("}")
     if not brace or not end:
         raise InputError(
             f"{path}: no points in braces, expected iBUG's landmarks, n_points: 68 {{ … }}; is it cut short?"
         )
+    if "{" in more:
+        raise InputError(f"{path}: points in braces twice, expected those of one face; one file a face")
     lines = [_numbers(path, head.count("\n") + k, line) for k, line in enumerate(body.split("\n")) if line.strip()]
     stated = [
         line.partition(":")[2].strip() for line in head.split("\n") if line.strip().lower().startswith("n_points")

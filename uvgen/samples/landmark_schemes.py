@@ -24,6 +24,7 @@ SCHEMES = {5: "5", 21: "21", 68: "68", 98: "98", 106: "106", 468: "478", 478: "4
 
 COUNTS = ", ".join(map(str, SCHEMES))
 MOST_FACES = 1000
+_LEAST_SCORE = 1e-6  # less is none
 _FARTHEST_PX = 1e6  # NaN, infinity and larger numbers are no points
 
 
@@ -43,6 +44,8 @@ class FaceLandmarks:
         x, y, width and height of the face, px, where a file or a detector has one.
     source : str
         File or detector, for messages.
+    image_size : (int, int) or None
+        Width and height of the image in which it was marked, where the file states them.
     """
 
     points: NDArray[np.float64]
@@ -50,6 +53,7 @@ class FaceLandmarks:
     scheme: str
     box: NDArray[np.float64] | None = None
     source: str = ""
+    image_size: tuple[int, int] | None = None
 
     @property
     def extent(self) -> float:
@@ -106,6 +110,7 @@ AFLW_21 = {0: 17, 1: 19, 2: 21, 3: 22, 4: 24, 5: 26, 6: 36, 8: 39, 9: 42, 11: 45
 
 _EYE_HALF_WIDTH = 0.2  # corners from an eye's middle, in distances of both middles: 0.17 to 0.22 on 9 frontal faces
 _EYE_WEIGHT = 0.5
+_LINE = 0.02  # width of a line, as a share of its length: a profile's points are 0.3
 
 
 def scheme_of(points: NDArray[np.float64]) -> str:
@@ -132,7 +137,7 @@ def face_of(points: ArrayLike, scores: ArrayLike | None, source: str, **more: An
     near = np.abs(array) < _FARTHEST_PX  # False for NaN too
     unmarked = ~near.all(axis=1) | (array == -1).all(axis=1)
     if scores is not None:
-        unmarked |= ~(found > 0)
+        unmarked |= ~(found > _LEAST_SCORE)
     array[unmarked] = np.nan
     marked = array[~unmarked]
     try:
@@ -242,11 +247,23 @@ def _of_five(
     return found, weights
 
 
+def in_line(points: NDArray[np.float64]) -> bool:
+    """Whether points (n, 2) lie in one point or line, whichever way it runs, or nearly."""
+    strengths = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
+    return len(points) < 3 or bool(strengths[1] <= _LINE * strengths[0])
+
+
 def outside_image(landmarks: FaceLandmarks, shape: tuple[int, ...]) -> str:
     """What is wrong where most of a face's landmarks lie outside of its image, (height, width); otherwise nothing."""
     marked = landmarks.points[~np.isnan(landmarks.points).any(axis=1)]
     if not len(marked):
         return f"{landmarks.source}: no point is marked, expected a face's"
+    stated = landmarks.image_size
+    if stated is not None and stated != (shape[1], shape[0]):
+        return (
+            f"{landmarks.source}: marked in an image of {stated[0]}×{stated[1]} px, expected {shape[1]}×{shape[0]} as "
+            "this one has; was it made larger or smaller, or turned, since?"
+        )
     inside = ((marked >= -0.5) & (marked <= np.array([shape[1], shape[0]]) - 0.5)).all(axis=1)
     if 2 * inside.sum() >= len(marked):
         return ""

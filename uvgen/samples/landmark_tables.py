@@ -27,18 +27,19 @@ import numpy as np
 
 from uvgen.errors import InputError
 from uvgen.samples.csv_rows import scan_csv
-from uvgen.samples.landmark_schemes import FaceLandmarks, face_of
+from uvgen.samples.landmark_schemes import SCHEMES, FaceLandmarks, face_of
 from uvgen.storage.names import brief, printable
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import read_file
-from uvgen.storage.text import MOST_BYTES, decode_text, read_text
+from uvgen.storage.text import MOST_BYTES, decode_text, number_of, read_text
 
 _MOST_CELLS = 4096  # of a row
 _IMAGE_COLUMNS = ("image", "imagename", "imagepath", "filename", "filepath", "file", "path", "name", "img", "frame")
 _COLUMN = re.compile(
-    r"(?:.*[^a-z0-9])?(?:(x|y|score|s|conf|confidence|v)[ _-]?(\d{1,4})|(\d{1,4})[ _-](x|y|score|s|v))"
+    r"(.*[^a-z0-9])?(?:(x|y|score|s|conf|confidence|v)[ _-]?(\d{1,4})|(\d{1,4})[ _-](x|y|score|s|v))", re.ASCII
 )
 _CVAT_CENTER = 0.5
+_MOST_PX = 1e9
 _OCCLUDED = 0.5
 _Entry = tuple[str, Callable[[], FaceLandmarks]]
 
@@ -52,7 +53,7 @@ class LandmarkTable:
     """What a file says of many images, each row read when it is asked for."""
 
     def __init__(self, path: Path, entries: Sequence[_Entry]) -> None:
-        self._path = path
+        self.path = path
         self._by_stem: dict[str, list[tuple[tuple[str, ...], _Entry]]] = {}
         for entry in entries:
             parts = _parts(entry[0])
@@ -63,23 +64,33 @@ class LandmarkTable:
         """Whether it has an entry of an image."""
         return _parts(image.as_posix())[-1] in self._by_stem
 
-    def of_image(self, image: Path) -> list[FaceLandmarks] | str:
-        """The faces of an image, largest first, or what is wrong."""
+    def claim(self, image: Path) -> tuple[str, int] | None:
+        """The entry that is an image's, as text, and how many parts of their paths they share; None without one."""
+        best = self._best(image)
+        return ("/".join(best[0][1]), best[0][0]) if best and len({found for _, found, _ in best}) == 1 else None
+
+    def _best(self, image: Path) -> list[tuple[int, tuple[str, ...], _Entry]]:
+        """The entries that share most with an image's path: those of its own suffix, where there are some."""
         parts = _parts(image.as_posix())
         there = [(_common(parts, found), found, entry) for found, entry in self._by_stem.get(parts[-1], [])]
-        if not there:
-            return f"{image}: not among the images of {self._path}, expected {printable(image.name)} in it"
-        most = max(n for n, *_ in there)
-        best = [(found, entry) for n, found, entry in there if n == most]
-        if len({found for found, _ in best}) > 1:
-            names = " and ".join(sorted({"/".join(found) for found, _ in best})[:2])
-            return f"{image}: {self._path} has {brief(names)}, expected one image of that name; name their folders"
+        most = max((n for n, *_ in there), default=0)
+        best = [one for one in there if one[0] == most]
+        return [one for one in best if _suffix(one[2][0]) == image.suffix.lower()] or best
+
+    def of_image(self, image: Path) -> list[FaceLandmarks] | str:
+        """The faces of an image, largest first, or what is wrong."""
+        best = self._best(image)
+        if not best:
+            return f"{image}: not among the images of {self.path}, expected {printable(image.name)} in it"
+        if len({(found, _suffix(entry[0])) for _, found, entry in best}) > 1:
+            names = " and ".join(sorted({entry[0].strip() for _, _, entry in best})[:2])
+            return f"{image}: {self.path} has {brief(names)}, expected one image of that name; name their folders"
         try:
-            faces = [entry[1]() for _, entry in best]
+            faces = [entry[1]() for _, _, entry in best]
         except InputError as error:
             return f"{error} (landmarks of {image})"
         except (LookupError, TypeError, AttributeError, ValueError) as error:  # of JSON with another layout in it
-            return f"{self._path}: an entry of another layout ({brief(error)[:80]}), expected points (of {image})"
+            return f"{self.path}: an entry of another layout ({brief(error)[:80]}), expected points (of {image})"
         return sorted(faces, key=lambda face: -face.extent)
 
 
@@ -87,6 +98,10 @@ def _parts(name: str) -> tuple[str, ...]:
     """A path's parts, the last without its suffix, whatever system wrote it."""
     parts = [part for part in name.strip().replace("\\", "/").split("/") if part not in ("", ".")]
     return (*parts[:-1], os.path.splitext(parts[-1])[0]) if parts else ("?",)
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name.strip())[1].lower()
 
 
 def _common(a: Sequence[str], b: Sequence[str]) -> int:
@@ -151,16 +166,30 @@ def _columns(path: Path, row: list[str]) -> _Columns:
     """What the first row says, which may be a face already."""
     if len(row) > 1 and all(_is_number(cell) for cell in row[1:]):
         return _Columns(0, 0, None)
-    columns: dict[tuple[str, int], int] = {}
+    sets: dict[str, dict[tuple[str, int], int]] = {}
     for k, cell in enumerate(row):
         if found := _COLUMN.fullmatch(cell.strip().lower()):
-            kind, number = (found[1], found[2]) if found[1] else (found[4], found[3])
-            columns.setdefault((kind[0] if kind[0] in "xy" else "score", int(number)), k)
+            kind, number = (found[2], found[3]) if found[2] else (found[5], found[4])
+            key = kind[0] if kind[0] in "xy" else "score", int(number)
+            columns = sets.setdefault(found[1] or "", {})
+            if key not in columns or (cell.islower() and not row[columns[key]].islower()):  # OpenFace: X_0 in mm
+                columns[key] = k
     names = [k for k, cell in enumerate(row) if names_image(cell)]
-    order = sorted(number for kind, number in columns if kind == "x" and ("y", number) in columns)
-    if not names or not order:
+    paired = {prefix: sorted(n for kind, n in columns if kind == "x" and ("y", n) in columns)
+              for prefix, columns in sets.items()}  # fmt: skip
+    paired = {prefix: order for prefix, order in paired.items() if order}
+    if "" not in paired and len(paired) > 1:  # of eyes, say, beside a face's
+        paired = {prefix: order for prefix, order in paired.items() if len(order) in SCHEMES}
+    if not names or not paired:
         shown = brief(", ".join(row))[:80]
         raise InputError(f"{path}: columns {shown}, expected image, x_0, y_0, x_1, y_1 … in the first line")
+    if "" not in paired and len(paired) > 1:
+        shown = " and ".join(f"{brief(prefix)[:40]}x_…" for prefix in list(paired)[:2])
+        raise InputError(f"{path}: columns {shown} are of several faces or sets, expected one; leave the others out")
+    prefix = "" if "" in paired else next(iter(paired))
+    columns, order = sets[prefix], paired[prefix]
+    if order != list(range(order[0], order[0] + len(order))) or order[0] > 1:
+        raise InputError(f"{path}: columns x_… are not numbered one by one from 0 or 1, expected all points of a face")
     return _Columns(1, names[0], [[columns.get((kind, k), -1) for kind in ("x", "y", "score")] for k in order])
 
 
@@ -189,7 +218,7 @@ def _csv_reader(
 
 def _is_number(cell: str) -> bool:
     try:
-        float(cell)
+        number_of(cell)
     except ValueError:
         return False
     return True
@@ -199,7 +228,7 @@ def _number(source: str, cell: str) -> float:
     if not cell.strip():
         return math.nan
     try:
-        return float(cell)
+        return number_of(cell)
     except ValueError:
         raise InputError(f"{source}: {brief(cell)[:40]!r}, expected a number") from None
 
@@ -243,29 +272,41 @@ def _json(path: Path, text: str) -> Iterator[_Entry]:
 
 
 def _coco(path: Path, content: Mapping[str, Any]) -> Iterator[_Entry]:
-    names = {_plain_key(image["id"]): str(image["file_name"]) for image in content["images"]}
+    names: dict[str, str] = {}
+    sizes: dict[str, tuple[int, int] | None] = {}
+    for image in content["images"]:
+        key, name = _id(image["id"]), str(image["file_name"])
+        if names.setdefault(key, name) != name:
+            raise InputError(
+                f"{path}: image {brief(key)[:60]} is {brief(names[key])[:60]} and {brief(name)[:60]}, expected an id "
+                "for each image; were files put together?"
+            )
+        sizes[key] = _size(image.get("width"), image.get("height"))
     for number, annotation in enumerate(content["annotations"]):
         if not annotation.get("keypoints"):  # a box alone
             continue
-        source = f"{path}, annotation {_plain_key(annotation.get('id', number))}"
-        if _plain_key(annotation["image_id"]) not in names:
-            raise InputError(f"{source}: of image {_plain_key(annotation['image_id'])}, expected one that it lists")
+        source = f"{path}, annotation {brief(annotation.get('id', number))[:60]}"
+        key = _id(annotation["image_id"])
+        if key not in names:
+            raise InputError(f"{source}: of image {brief(key)[:60]}, expected one that it lists")
 
-        def read(annotation: Mapping[str, Any] = annotation, source: str = source) -> FaceLandmarks:
+        def read(annotation: Mapping[str, Any] = annotation, source: str = source, key: str = key) -> FaceLandmarks:
             values = _array(source, annotation["keypoints"])
             if values.ndim != 1 or len(values) % 3:
                 raise InputError(f"{source}: {values.size} numbers, expected x, y, v of each keypoint")
             points, flags = values.reshape(-1, 3)[:, :2], values.reshape(-1, 3)[:, 2]
             whole = np.isin(flags, (0, 1, 2)).all() and (flags == 2).any()
             scores = np.select([flags == 1, flags == 2], [_OCCLUDED, 1.0], 0.0) if whole else flags
-            return face_of(points, scores, source, box=_box(source, annotation.get("bbox")))
+            return face_of(points, scores, source, box=_box(source, annotation.get("bbox")), image_size=sizes[key])
 
-        yield names[_plain_key(annotation["image_id"])], read
+        yield names[key], read
 
 
 def _datumaro(path: Path, items: Sequence[Mapping[str, Any]]) -> Iterator[_Entry]:
     for item in items:
-        name = str((item.get("image") or {}).get("path") or item["id"])
+        picture = item.get("image") or {}
+        name, stated = str(picture.get("path") or item["id"]), picture.get("size")
+        size = _size(stated[1], stated[0]) if isinstance(stated, list) and len(stated) == 2 else None
         for number, annotation in enumerate(item.get("annotations", [])):
             source = f"{path}, item {brief(item['id'])[:60]}, annotation {number}"
             if annotation.get("type") == "points":
@@ -275,7 +316,9 @@ def _datumaro(path: Path, items: Sequence[Mapping[str, Any]]) -> Iterator[_Entry
             else:
                 continue
 
-            def read(parts: Sequence[Mapping[str, Any]] = parts, source: str = source) -> FaceLandmarks:
+            def read(
+                parts: Sequence[Mapping[str, Any]] = parts, source: str = source, size: Any = size
+            ) -> FaceLandmarks:
                 points = _array(source, [v for part in parts for v in part["points"]])
                 flags = [v for part in parts for v in part.get("visibility") or [2] * (len(part["points"]) // 2)]
                 seen = _array(source, [{"absent": 0, "hidden": 1, "visible": 2}.get(str(v), v) for v in flags])
@@ -284,7 +327,7 @@ def _datumaro(path: Path, items: Sequence[Mapping[str, Any]]) -> Iterator[_Entry
                         f"{source}: {points.size} numbers, {len(seen)} visibilities, expected x, y of each"
                     )
                 scores = np.select([seen == 1, seen == 2], [_OCCLUDED, 1.0], 0.0)
-                return face_of(points.reshape(-1, 2) - _CVAT_CENTER, scores, source)
+                return face_of(points.reshape(-1, 2) - _CVAT_CENTER, scores, source, image_size=size)
 
             yield name, read
 
@@ -314,8 +357,19 @@ def _plain(path: Path, content: Any) -> Iterator[_Entry]:
         yield name, read
 
 
-def _plain_key(value: Any) -> str:
-    return brief(value)[:60]
+def _id(value: Any) -> str:
+    """What tells an image from the others, whole; LookupError where it is neither a text nor a number."""
+    if not isinstance(value, str | int | float):
+        raise LookupError(f"an id of {brief(value)[:60]}")
+    return str(value)
+
+
+def _size(width: Any, height: Any) -> tuple[int, int] | None:
+    """Width and height that a table states of an image, px; None where it does not, as where it has 0."""
+    stated = [int(v) if isinstance(v, str) and v.isascii() and v.isdecimal() and len(v) < 10 else v
+              for v in (width, height)]  # fmt: skip
+    whole = [int(v) for v in stated if isinstance(v, int | float) and 0 < v < _MOST_PX and v == int(v)]
+    return (whole[0], whole[1]) if len(whole) == 2 else None
 
 
 def _array(source: str, values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -349,12 +403,12 @@ def _xml(path: Path, text: str) -> Iterator[_Entry]:
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise InputError(f"{path}: no readable XML ({brief(error)}), expected CVAT for images 1.1") from error
     for image in root.iter("image"):
-        name = image.get("name", "?")
+        name, size = image.get("name", "?"), _size(image.get("width"), image.get("height"))
         for number, shape in enumerate([*image.findall("points"), *image.findall("skeleton")]):
-            yield name, _cvat_reader(f"{path}, {brief(name)[:80]}, face {number}", shape)
+            yield name, _cvat_reader(f"{path}, {brief(name)[:80]}, face {number}", shape, size)
 
 
-def _cvat_reader(source: str, shape: ElementTree.Element) -> Callable[[], FaceLandmarks]:
+def _cvat_reader(source: str, shape: ElementTree.Element, size: tuple[int, int] | None) -> Callable[[], FaceLandmarks]:
     def read() -> FaceLandmarks:
         parts = [shape] if shape.tag == "points" else shape.findall("points")
         labels = [part.get("label", "") for part in parts]
@@ -368,7 +422,7 @@ def _cvat_reader(source: str, shape: ElementTree.Element) -> Callable[[], FaceLa
             points += [[_number(source, cell) for cell in pair] for pair in pairs]
             score = 0.0 if part.get("outside") == "1" else _OCCLUDED if part.get("occluded") == "1" else 1.0
             scores += [score] * len(pairs)
-        return face_of(np.reshape(points, (-1, 2)) - _CVAT_CENTER, scores, source)
+        return face_of(np.reshape(points, (-1, 2)) - _CVAT_CENTER, scores, source, image_size=size)
 
     return read
 

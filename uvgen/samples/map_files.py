@@ -89,27 +89,50 @@ def find_maps(root: str | os.PathLike[str], layout: str | None = None) -> tuple[
     Raises
     ------
     DatasetError
-        Where the folder cannot be read, or holds no map of the layout.
+        Where the folder cannot be read, holds no map of the layout, or maps of two layouts and none is named.
     """
     root = Path(os.path.abspath(root))
     files = sorted(_files(root))
     for name in [layout] if layout is not None else LAYOUTS:
         if samples := _of_layout(root, files, LAYOUTS[name]):
+            if layout is None:
+                _check_alone(root, files, samples, name)
             return samples, name
     endings = "NAME.npy, uv_posmap.npy, NAME_cropped_uv_posmap.npy"
     expected = endings if layout is None else f"…{LAYOUTS[layout].map_ending} ({layout})"
     raise DatasetError(f"{root}: no position maps in it, expected {expected} beside their images")
 
 
+def _check_alone(root: Path, files: list[Path], samples: list[Sample], layout: str) -> None:
+    """Raise DatasetError where a folder holds crops with maps of another layout too, which would be left out."""
+    taken = {sample.parameters for sample in samples}
+    for name, other in LAYOUTS.items():
+        pairs = _of_layout(root, files, other) if other.map_ending != LAYOUTS[layout].map_ending else []
+        left = [one for one in pairs if one.image is not None and one.parameters not in {None, *taken}]
+        if left:
+            first, odd = (printable(str(one.parameters)) for one in (samples[0], left[0]))
+            raise DatasetError(
+                f"{root}: holds maps as {layout} names them ({first}) and {len(left)} as {name} does ({odd}), expected "
+                "one layout; name it, which leaves out the others, or move them"
+            )
+
+
 def _files(root: Path) -> Iterator[Path]:
+    """Files in a folder and all in it, also those that links lead to, each folder once; hidden ones are passed over."""
+
     def fail(error: OSError) -> None:
         raise DatasetError(f"{root}: cannot be read ({error.strerror}), expected a folder of position maps") from error
 
-    n = 0
+    n, seen = 0, {os.path.realpath(root), *map(os.path.realpath, root.parents)}
     if not root.is_dir():
         raise DatasetError(f"{root}: {'a file' if root.exists() else 'not there'}, expected a folder of position maps")
-    for folder, folders, names in os.walk(root, onerror=fail):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    for folder, folders, names in os.walk(root, onerror=fail, followlinks=True):
+        inner = sorted(name for name in folders if not name.startswith("."))
+        folders.clear()
+        for name in sorted(inner, key=lambda name: Path(folder, name).is_symlink()):
+            if (real := os.path.realpath(os.path.join(folder, name))) not in seen:
+                seen.add(real)
+                folders.append(name)
         for name in names:
             if not name.startswith("."):
                 n += 1
@@ -209,10 +232,19 @@ def read_map(sample: Sample, layout: str, scale: float = 1.0) -> NDArray[np.floa
     return values
 
 
+def more_files(sample: Sample, layout: str) -> list[Path]:
+    """What else a sample of a layout is made of, beside its image and map: reshow's ``.mat``."""
+    return [_box_file(sample.parameters)] if layout == "reshow" and sample.parameters is not None else []
+
+
+def _box_file(path: Path) -> Path:
+    """The ``.mat`` beside reshow's map."""
+    return path.with_name(f"{path.name.removesuffix(LAYOUTS['reshow'].map_ending)}_bbox_info.mat")
+
+
 def _image_to_crop(path: Path) -> NDArray[np.float64]:
     """What becomes of a step in the image (2, 2), by the ``.mat`` of reshow's map; SampleError where that lacks it."""
-    name = path.name.removesuffix(LAYOUTS["reshow"].map_ending)
-    mat = path.with_name(f"{name}_bbox_info.mat")
+    mat = _box_file(path)
     try:
         content = read_numeric(read_file(mat, _MOST_BYTES), ("Tform",))
     except OSError as error:

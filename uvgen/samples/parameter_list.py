@@ -29,7 +29,7 @@ from uvgen.samples.landmark_tables import names_image
 from uvgen.storage.names import brief, printable
 from uvgen.storage.npy import read_npy_file
 from uvgen.storage.plain_json import parse_json
-from uvgen.storage.text import read_text
+from uvgen.storage.text import number_of, read_text
 
 POSE = ("pitch", "yaw", "roll", "tx", "ty", "tz", "f")
 """Columns of a pose, in the order of `Pose_Para`."""
@@ -75,12 +75,21 @@ class ParameterList:
     rows: tuple[ListedRow, ...]
     _values: Callable[[int], Mapping[str, Any]]
 
-    def parameters(self, row: int) -> _Parts:
-        """Shape, expression and pose of a row, any length; SampleError where they are none."""
+    def parameters(self, row: int, image: Path | None) -> _Parts:
+        """Shape, expression and pose of a row, any length; SampleError where they are none, or of another image."""
         where = f"{self.path}, row {row + 1}"
         if not row < len(self.rows):
             raise SampleError(f"{where}: not there any more, expected {len(self.rows)} or more; was the list changed?")
+        if _image_of(self.rows[row], self.path) != image:
+            raise SampleError(
+                f"{where}: is of {brief(self.rows[row].image)} now, expected {image}; the list was changed, run the "
+                "command again"
+            )
         values = self._values(row)
+        for names in (("pose", *POSE), _SHAPES, _EXPRESSIONS):
+            given = [name for name in names if name in values]
+            if len(given) > 1 and (given[0] == "pose" or names != ("pose", *POSE)):
+                raise SampleError(f"{where}: {given[0]} and {given[1]} are given, expected one of them")
         pose = _numbers(where, "pose", values.get("pose"))
         if not len(pose):
             pose = np.array([_number(where, name, values.get(name)) for name in POSE])
@@ -143,8 +152,10 @@ def _of_csv(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[int
                 numbered.setdefault(column[1], {})[int(column[2])] = cell
         for name, by_number in numbered.items():
             order = sorted(by_number)
-            if order != list(range(order[0], order[0] + len(order))):
-                raise SampleError(f"{path}: columns {name}_… are not numbered one by one, expected each up to the last")
+            if order != list(range(order[0], order[0] + len(order))) or order[0] > 1:
+                raise SampleError(
+                    f"{path}: columns {name}_… are not numbered one by one, expected each from 0 or 1 up to the last"
+                )
             found[name] = [by_number[k] for k in order]
         return found
 
@@ -176,13 +187,17 @@ def _of_json(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[in
         (content,) = content.values()  # {"samples": [...]}
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
         raise InputError(f'{path}: expected a list of objects: [{{"image": "a.jpg", "pose": […], "shape": […]}}, …]')
-    entries = [{key.lower(): value for key, value in entry.items()} for entry in content]
+    entries = [{key.lower(): value for key, value in entry.items() if value is not None} for entry in content]
     rows = []
-    for entry in entries:
+    for entry, written in zip(entries, content, strict=True):
+        alike = [key for key, count in Counter(key.lower() for key in written).items() if count > 1]
         image = next((value for name, value in entry.items() if names_image(name)), "")
         file = entry.get("parameters", "")
         texts = isinstance(image, str) and isinstance(file, str)
-        rows.append(ListedRow(image, file) if texts else ListedRow("", "", "image or parameters is no text"))
+        problem = "" if texts else "image or parameters is no text"
+        if alike:
+            problem = f"{brief(alike[0])[:40]} is there twice, in capitals and not, expected it once"
+        rows.append(ListedRow(image, file) if not problem else ListedRow("", "", problem))
     return tuple(rows), entries.__getitem__
 
 
@@ -200,7 +215,8 @@ def _number(where: str, name: str, value: Any) -> float:
     if value is None or (isinstance(value, str) and not value.strip()):
         raise SampleError(f"{where}: no {name}, expected a number ({', '.join(POSE)})")
     try:
-        number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
+        plain = isinstance(value, int | float) and not isinstance(value, bool)
+        number = number_of(value) if isinstance(value, str) else float(value) if plain else math.nan
     except (ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
@@ -217,10 +233,14 @@ def read_vector(path: Path) -> _Parts:
     return VECTORS[len(vector)](vector)
 
 
+def _image_of(row: ListedRow, path: Path) -> Path | None:
+    return path.parent / row.image.replace("\\", "/") if row.image else None
+
+
 def place_of(row: ListedRow, path: Path) -> tuple[str, str, Path | None, Path | None, str]:
     """Name, subset, image, file of parameters and problem of a row, before names are made unique."""
     problem = row.problem or ("" if row.image else "no image")
-    image = path.parent / row.image.replace("\\", "/") if row.image else None
+    image = _image_of(row, path)
     file = path.parent / row.file.replace("\\", "/") if row.file else None
     if image is not None and not os.path.isfile(image):  # noqa: PTH113 - Path raises for names that are too long
         problem = problem or f"image {brief(row.image)} is not there"

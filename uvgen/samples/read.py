@@ -131,7 +131,7 @@ def read_annotation(sample: Sample, extras: tuple[str, ...] = ()) -> Annotation:
 def _listed_annotation(sample: Sample, path: Path) -> Annotation:
     """What a row of a list says, or a vector of parameters."""
     try:
-        parts = read_vector(path) if sample.row is None else open_list(path).parameters(sample.row)
+        parts = read_vector(path) if sample.row is None else open_list(path).parameters(sample.row, sample.image)
     except (DatasetError, InputError) as error:
         raise SampleError(str(error)) from error
     names = ("shape", "expression", "pose")

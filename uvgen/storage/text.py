@@ -71,6 +71,13 @@ def read_lines(path: str | os.PathLike[str], what: str) -> list[str]:
     return lines if lines[-1] else lines[:-1]
 
 
+def number_of(text: str) -> float:
+    """The number that a text says; ValueError where it is none, or only Python takes it for one: ``1_0``, ``١``."""
+    if "_" in text or not text.isascii():
+        raise ValueError(f"no number: {text[:40]!r}")
+    return float(text)
+
+
 def decode_text(data: bytes, *, strict: bool = True) -> str:
     """The text of a file's bytes.
 

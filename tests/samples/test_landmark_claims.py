@@ -1,0 +1,73 @@
+"""Landmarks that several images could take: one has them, or nobody."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from uvgen.samples.landmark_claims import disputed_landmarks
+from uvgen.samples.landmark_files import says_nothing
+from uvgen.samples.landmark_tables import LandmarkTable, read_table
+
+POINTS = np.random.default_rng(4).uniform(5, 90, (68, 2)).tolist()
+
+
+def table_of(folder: Path, *names: str) -> LandmarkTable:
+    path = folder / "t.json"
+    path.write_text(json.dumps(dict.fromkeys(names, POINTS)))
+    return read_table(path)
+
+
+def disputed(root: Path, table: LandmarkTable, *images: str) -> dict[str, str]:
+    """What is wrong, by the image's path below the root."""
+    found = disputed_landmarks([root / image for image in images], None, table)
+    return {image.relative_to(root).as_posix(): why for image, why in found.items()}
+
+
+def test_disputed_landmarks_of_a_table_leave_an_entry_to_the_image_that_shares_most_folders(tmp_path: Path) -> None:
+    wrong = disputed(tmp_path, table_of(tmp_path, "alice/1.jpg"), "alice/1.jpg", "bob/1.jpg", "bob/2.jpg")
+    assert list(wrong) == ["bob/1.jpg"]
+    assert re.search(r"bob/1\.jpg: not among the images of .*, where alice/1 is of .*alice/1\.jpg", wrong["bob/1.jpg"])
+    assert says_nothing(wrong["bob/1.jpg"])
+
+
+def test_disputed_landmarks_of_a_table_leave_an_entry_to_the_image_in_the_folder_of_all(tmp_path: Path) -> None:
+    assert list(disputed(tmp_path, table_of(tmp_path, "1.jpg"), "1.jpg", "bob/1.jpg", "x/y/1.jpg")) == [
+        "bob/1.jpg",
+        "x/y/1.jpg",
+    ]
+
+
+@pytest.mark.parametrize("order", [("alice/1.jpg", "bob/1.jpg"), ("bob/1.jpg", "alice/1.jpg")])
+def test_disputed_landmarks_of_a_table_give_nobody_what_may_be_of_two(tmp_path: Path, order: tuple[str, str]) -> None:
+    wrong = disputed(tmp_path, table_of(tmp_path, "1.jpg"), *order)
+    assert set(wrong) == set(order)
+    assert "t.json, 1 may be of" in wrong["alice/1.jpg"] and "bob/1.jpg as well" in wrong["alice/1.jpg"]
+    assert not says_nothing(wrong["alice/1.jpg"])
+
+
+def test_disputed_landmarks_of_images_with_entries_of_their_own_are_none(tmp_path: Path) -> None:
+    assert not disputed(tmp_path, table_of(tmp_path, "alice/1.jpg", "bob/1.jpg"), "alice/1.jpg", "bob/1.jpg", "c/2.jpg")
+    assert not disputed(tmp_path, table_of(tmp_path, "data/1.jpg"), "photos/1.jpg")  # one image of this name
+
+
+def test_disputed_landmarks_of_a_folder_are_those_of_one_file_for_two_images(tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    (marks / "alice").mkdir(parents=True)
+    images = [tmp_path / name for name in ("alice/1.jpg", "bob/1.jpg", "carl/1.jpg")]
+    (marks / "alice" / "1.txt").touch()
+    assert not disputed_landmarks(images, marks)
+    (marks / "1.txt").touch()
+    wrong = disputed_landmarks(images, marks)
+    assert set(wrong) == set(images[1:])
+    assert re.search(r"marks/1\.txt may be of .*carl/1\.jpg as well, expected landmarks that name", wrong[images[1]])
+    assert not disputed_landmarks(images[:2], marks)
+    twice = [tmp_path / "x" / "alice" / "1.jpg", tmp_path / "y" / "alice" / "1.jpg"]
+    assert set(disputed_landmarks(twice, marks)) == set(twice)
+
+
+def test_disputed_landmarks_of_many_images_of_one_name_take_no_square_time(tmp_path: Path) -> None:
+    images = [tmp_path / f"folder {k}" / "1.jpg" for k in range(20_000)]
+    assert len(disputed_landmarks(images, None, table_of(tmp_path, "1.jpg"))) == len(images)

@@ -1,0 +1,73 @@
+"""Landmarks that several images could take, because their files have the same name in different folders."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from uvgen.samples.landmark_files import own_files
+from uvgen.samples.landmark_tables import LandmarkTable
+from uvgen.storage.names import printable
+
+
+def disputed_landmarks(
+    images: Sequence[Path], where: Path | None = None, table: LandmarkTable | None = None
+) -> dict[Path, str]:
+    """Images whose landmarks are another one's, or may be: what is wrong with each.
+
+    Parameters
+    ----------
+    images : sequence of Path
+        All images that are to have landmarks.
+    where : Path, optional
+        Folder of landmark files; beside the images by default.
+    table : LandmarkTable, optional
+        In place of it.
+
+    Returns
+    -------
+    dict of Path to str
+        Of the images that want the same file or entry, the one that shares most folders with an entry has it, or the
+        one whose folder all others lie in; the others have none. Where none is first, nobody has it.
+    """
+    by_stem: dict[str, list[Path]] = {}
+    for image in images:
+        by_stem.setdefault(os.path.splitext(image.name)[0], []).append(image)
+    wrong: dict[Path, str] = {}
+    for alike in by_stem.values():
+        if len(alike) > 1:
+            wrong |= _disputed(alike, where, table)
+    return wrong
+
+
+def _disputed(images: Sequence[Path], where: Path | None, table: LandmarkTable | None) -> dict[Path, str]:
+    claims: dict[str, list[tuple[int, Path]]] = {}
+    for image in images:
+        claim = _file_claim(image, where) if table is None else table.claim(image)
+        if claim is not None:
+            claims.setdefault(claim[0], []).append((claim[1], image))
+    wrong: dict[Path, str] = {}
+    for what, wanted in claims.items():
+        most = max(shared for shared, _ in wanted)
+        first = [image for shared, image in wanted if shared == most]
+        top = min(first, key=lambda image: len(image.parts))
+        owners = [top] if all(top.parent in other.parents and other.parent != top.parent for other in first
+                              if other is not top) else []  # fmt: skip
+        source = what if table is None else f"{table.path}, {what}"
+        if len(wanted) == 1:
+            continue
+        for image in (image for _, image in wanted if owners != [image]):
+            if owners:
+                at = f"among the images of {table.path}" if table is not None else f"marked in {Path(what).parent}"
+                wrong[image] = f"{image}: not {at}, where {printable(what)} is of {owners[0]}"
+                continue
+            other = first[1] if image is first[0] else first[0]
+            wrong[image] = (
+                f"{image}: {printable(source)} may be of {other} as well, expected landmarks that name the folder too"
+            )
+    return wrong
+
+
+def _file_claim(image: Path, where: Path | None) -> tuple[str, int] | None:
+    """The file of an image's landmarks; one in a folder of the image's folder's name counts more."""
+    files, place = own_files(image, where)
+    return (str(files[0]), int(where is not None and place != where)) if files else None
