@@ -297,7 +297,24 @@ def test_prepare_turns_photographs_upright_and_writes_png_of_what_is_neither(pho
     np.testing.assert_array_equal(mask, np.repeat(skin_mask(pixels)[..., None], 3, axis=2))
 
 
-def test_prepare_continues_where_it_was_interrupted(photos: Path, tmp_path: Path) -> None:
+def test_prepare_leaves_out_photographs_whose_files_would_have_the_same_name(photos: Path, tmp_path: Path) -> None:
+    jpeg = min(photos.glob("*.jpg"))
+    (photos / "deeper").mkdir()
+    for path in (jpeg, jpeg.with_suffix(".txt")):
+        shutil.copy(path, photos / "deeper" / path.name)
+        shutil.copy(path, photos / f"deeper-{path.name}")
+    result = prepare_deep3d(photos, tmp_path / "out", detections=photos)
+    assert result.faces == 4 and [skip.name for skip in result.skipped] == [
+        f"deeper-{jpeg.stem}",
+        f"deeper/{jpeg.stem}",
+    ]
+    assert all("its files would have the names of another photograph's" in skip.reason for skip in result.skipped)
+
+
+def test_prepare_continues_where_it_was_interrupted(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "_BATCH", 1)
     seen = []
 
     def stop(n: int) -> None:

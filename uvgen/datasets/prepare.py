@@ -2,8 +2,9 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,17 @@ from uvgen.samples.read import EXIF
 from uvgen.storage.files import beside, draft_of
 from uvgen.storage.locks import exclusive
 
+_BATCH = 16  # photographs that are written, flushed and noted at once
+_SAME_KEY = "its files would have the names of another photograph's, expected names that differ without folders"
 _NEAR = 0.5  # of the distance between the eyes: so far a detected face's points may be from the file's
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Photographs that are written at once."""
+
+    name: str
+    photographs: tuple[Photograph, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +109,9 @@ def prepare_deep3d(
     quality : int
         Of the masks of JPEG files, 1 to 100.
     workers, retries, timeout, overwrite
-        As for `uvgen.export_shards`; `timeout` is of one photograph.
+        As for `uvgen.export_shards`; `timeout` is of a few photographs.
     progress : callable, optional
-        Called after each photograph with the number 1.
+        Called after every few photographs with their number.
 
     Returns
     -------
@@ -137,6 +148,12 @@ def prepare_deep3d(
     weights = None if detector_model is None else Path(os.path.abspath(detector_model))
     notice = "" if detector is None else open_detector(detector, weights).notice
     photographs = find_photographs(root, out)
+    counts = Counter(key(one.name) for one in photographs)
+    photographs = [
+        replace(one, problem=_SAME_KEY) if counts[key(one.name)] > 1 and not one.problem else one for one in photographs
+    ]
+    starts = range(0, len(photographs), _BATCH)
+    batches = [Batch(f"{first:08}", tuple(photographs[first : first + _BATCH])) for first in starts]
     place = beside(out) if overwrite and is_export(out) else out
     with exclusive(draft_of(place)) as check_there, in_place(place, out) as draft:
         job = PrepareJob(draft, where, detector, weights, exif, quality)
@@ -144,10 +161,11 @@ def prepare_deep3d(
             "images": str(root), "photographs": [one.name for one in photographs], "detections": str(where),
             "detector": detector, "exif": exif, "quality": quality,
         }  # fmt: skip
-        record = ExportRecord(draft, settings, photographs, check_there, partial(_finish, draft, photographs))
-        counted = None if progress is None else lambda _: progress(1)
+        record = ExportRecord(draft, settings, batches, check_there, partial(_finish, draft, photographs))
+        counted = None if progress is None else lambda written: progress(len(written.part.photographs))
         how: dict[str, Any] = {"workers": workers, "retries": retries, "timeout": timeout, "progress": counted}
-        run(job, photographs, record, draft, **how, doing="preparing", count=lambda _: 1, locked=True)
+        how |= {"count": lambda batch: len(batch.photographs), "locked": True}
+        run(job, batches, record, draft, doing="preparing", **how)
     skipped = tuple(record.skipped)
     return PreparedFaces(len(photographs) - len(skipped), skipped, notice, time.perf_counter() - started)
 
@@ -173,8 +191,8 @@ class PrepareJob:
     exif: str
     quality: int
 
-    def open(self) -> Callable[[Photograph], Written[Photograph]]:
-        """The function that writes one photograph's files."""
+    def open(self) -> Callable[[Batch], Written[Batch]]:
+        """The function that writes the files of some photographs."""
         return _Preparer(self).write
 
 
@@ -186,14 +204,19 @@ class _Preparer:
         self._table = open_table(job.detections)
         self._detector: Detector | None = None
 
-    def write(self, photograph: Photograph) -> Written[Photograph]:
-        try:
-            reason = self._write(photograph)
-        except UvgenError as error:
-            check_machine(error)
-            reason = str(error)
-        advance(1)
-        return Written(photograph, (Skipped(photograph.name, reason),) if reason else ())
+    def write(self, batch: Batch) -> Written[Batch]:
+        skipped = []
+        for photograph in batch.photographs:
+            try:
+                reason = self._write(photograph)
+            except UvgenError as error:
+                check_machine(error)
+                reason = str(error)
+            if reason:
+                skipped.append(Skipped(photograph.name, reason))
+            advance(1)
+        os.sync()  # before the record says that they are there
+        return Written(batch, tuple(skipped))
 
     def _write(self, photograph: Photograph) -> str:
         """Write the files of a photograph; what they lack to be listed."""
