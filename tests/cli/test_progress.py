@@ -203,14 +203,7 @@ def test_misspelled_commands_and_options_are_answered_in_one_line(uvgen) -> None
         (("build", "-o", "x", "--timeout", "0"), "--timeout: 0.0, expected a number above 0; see"),
         (("build", "-o", "x", "--jitter", "2"), "--jitter: 2.0, expected a number from 0 and below 1; see"),
         (("synth", "-o", "x", "--count", "1", "--seed", "a"), "--seed: a, expected a whole number; see"),
-<<<<<<< HEAD
         (("export", "a", "--to", "b", "-o", "c"), "--to: b, expected one of webdataset, npy, prnet, "),
-=======
-        (
-            ("export", "a", "--to", "b", "-o", "c"),
-            "--to: b, expected one of webdataset, npy, prnet, reshow, deep3d, stn; see",
-        ),
->>>>>>> trainers
         (("info",), "missing SHARDS; see `uvgen info --help`"),
         (("version",), "no command 'version'; did you mean --version? see `uvgen --help`"),
         (("help",), "no command 'help'; did you mean --help? see `uvgen --help`"),
