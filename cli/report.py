@@ -18,7 +18,7 @@ from uvgen.cli.options import (
 )
 from uvgen.cli.progress import cores, count, reported, show_quality, show_warnings
 
-_SHOWN, _OUTPUT = "What is shown", "What comes out"
+_SHOWN, _PREDICTED, _OUTPUT = "What is shown", "Predictions", "What comes out"
 
 
 @click.command("report", cls=GroupedCommand)
@@ -35,6 +35,14 @@ _SHOWN, _OUTPUT = "What is shown", "What comes out"
         help="The set's model: makes maps where the set stores none, and lets labels be checked.")  # fmt: skip
 @option("--verify/--no-verify", default=True, show_default=True, group=_SHOWN,
         help="Check the set as `uvgen verify` does, which reads all of it.")  # fmt: skip
+@option("--pred", "predictions", type=ANY_PATH, metavar="DIR|FILE|SHARDS", group=_PREDICTED,
+        help="Predictions, as for `uvgen evaluate`: drawn on the crops, the worst first.")  # fmt: skip
+@option("--scale", type=click.Choice(["px", "255", "256", "280", "281.6"]), default="px", show_default=True,
+        group=_PREDICTED, help="What their values were divided by.")  # fmt: skip
+@option("--frame", type=click.Choice(["crop", "image"]), default="crop", show_default=True, group=_PREDICTED,
+        help="Where their x and y are counted.")  # fmt: skip
+@option("--convention", type=click.Choice(["exact", "face3d", "reshow", "matlab"]), group=_PREDICTED,
+        help="How their pixels are counted.  [default: as the set counts them]")  # fmt: skip
 @workers_option
 @overwrite_option("a report")
 @untrusted_option
@@ -48,6 +56,10 @@ def command(
     thumbnails: bool,
     model_path: Path | str | None,
     verify: bool,
+    predictions: Path | None,
+    scale: str,
+    frame: str,
+    convention: str | None,
     untrusted: bool,
     workers: int | None,
     retries: int,
@@ -63,12 +75,13 @@ def command(
     \b
     Example:
       uvgen report shards/ --out report/
+      uvgen report shards/ --out report/ --pred predictions/
 
     \b
     Exit status: 0 written (what is wrong with the set is also printed), 1 failed, 2 wrong usage,
     130, 143, 129 interrupted.
     """
-    from uvgen import open_shards, write_report
+    from uvgen import evaluate_predictions, open_shards, write_report
     from uvgen.report.folder import check_report_folder
 
     if all_samples and names_path is not None:
@@ -79,7 +92,13 @@ def command(
     if not quiet and names_path is None:
         n_pages = len(reader) if all_samples else min(worst, len(reader))
         click.echo(_about(n_pages, len(reader), workers or cores()), err=True)
+    evaluation = None
     with reported(quiet=quiet):
+        if predictions is not None:
+            evaluation = evaluate_predictions(
+                predictions, shards, scores=["nme_68_2d"], scale=scale, frame=frame, convention=convention,
+                model=model_path, untrusted=untrusted,
+            )  # fmt: skip
         result = write_report(
             shards,
             out,
@@ -88,6 +107,7 @@ def command(
             thumbnails=thumbnails,
             model=model_path,
             verify=verify,
+            evaluation=evaluation,
             untrusted=untrusted,
             workers=workers or cores(),
             retries=retries,
@@ -98,6 +118,8 @@ def command(
         click.echo(problem, err=True)
     if result.quality is not None:
         show_warnings(result.quality.warnings)
+    if evaluation is not None:
+        show_warnings(evaluation.doubts)
     if not quiet:
         what = f"{count(result.samples, 'sample')}, {result.pages} with pages, {result.pictured} with thumbnails"
         click.echo(f"{result.page}: {what}, {result.size_bytes / 1e6:.1f} MB")

@@ -142,6 +142,37 @@ def test_losses_of_no_maps_are_errors() -> None:
         ssim(maps(), maps(), data_range=0)
 
 
+def test_ssim_with_weights_is_the_weighted_mean_of_the_places() -> None:
+    from skimage.metrics import structural_similarity
+
+    p, t = maps(0, 1)[0].astype(np.float64), maps(1, 1)[0].astype(np.float64)
+    t = 0.5 * p + 0.5 * t
+    _, places = structural_similarity(
+        p, t, data_range=1.0, channel_axis=-1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
+    )
+    weights = np.random.default_rng(2).random(p.shape[:2])
+    inner = (slice(5, -5), slice(5, -5))  # where the window fits
+    expected = (places.mean(axis=-1) * weights)[inner].sum() / weights[inner].sum()
+    assert ssim(p, t, weights=weights) == pytest.approx(expected, abs=1e-12)
+    first = [np.moveaxis(values, -1, 0) for values in (p, t)]
+    assert ssim(*first, weights=weights) == pytest.approx(expected, abs=1e-12)
+    assert ssim(p, t, weights=np.ones(p.shape[:2], bool)) == pytest.approx(ssim(p, t), abs=1e-12)
+    batch = np.stack([p, t])
+    assert ssim(batch, batch[::-1].copy(), weights=weights) == pytest.approx(expected, abs=1e-12)
+
+
+def test_ssim_with_bad_weights_is_an_error() -> None:
+    p = maps(0, 1)[0]
+    for weights, message in (
+        (np.ones((3, 3)), r"weights: float64 \(3, 3\), expected"),
+        (np.full(p.shape[:2], -1.0), "weights: negative or not finite"),
+        (np.zeros(p.shape[:2]), r"weights: their sum is 0\.0, expected"),
+        ([1], r"weights: \[1\], expected a NumPy array"),
+    ):
+        with pytest.raises(InputError, match=message):
+            ssim(p, p, weights=weights)
+
+
 def test_ssim_of_small_maps_is_an_error() -> None:
     with pytest.raises(InputError, match="sides of 11"):
         ssim(maps()[:, :10], maps()[:, :10])

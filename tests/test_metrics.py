@@ -49,6 +49,22 @@ def test_nme_dense_takes_the_masks_texels() -> None:
     np.testing.assert_allclose(nme_dense(moved, maps, mask, truth(), dimensions=2), [5 / BOX] * 2)
 
 
+def test_nme_dense_divides_by_the_box_of_the_masks_texels_where_asked() -> None:
+    rng = np.random.default_rng(1)
+    maps, mask = rng.random((2, 5, 7, 3)) * 100, rng.random((5, 7)) < 0.6
+    maps[:, ~mask] = -1e4
+    sides = [np.ptp(maps[k][mask][:, :2], axis=0) for k in range(2)]
+    expected = [5 / math.sqrt(width * height) for width, height in sides]
+    np.testing.assert_allclose(nme_dense(maps + [3, 4, 9], maps, mask, box="dense"), expected)
+    np.testing.assert_allclose(nme_dense(maps + [3, 4, 9], maps, mask, box="dense", dimensions=2), expected)
+    with pytest.raises(InputError, match="box: 'face', expected 'landmarks' or 'dense'"):
+        nme_dense(maps, maps, mask, truth(), box="face")
+    with pytest.raises(InputError, match="landmarks: None, expected a NumPy array"):
+        nme_dense(maps, maps, mask)
+    with pytest.raises(InputError, match="truth: the mask's texels of a sample lie in one line"):
+        nme_dense(maps * [1, 0, 1], maps * [1, 0, 1], mask, box="dense")
+
+
 def test_by_yaw_has_closed_upper_ends_and_weighs_bins_alike() -> None:
     yaw = np.array([0, -30, 30.001, 60, -60.001, 90, 95, -351])
     errors = np.array([1, 3, 10, 20, 100, 300, 500, 700])

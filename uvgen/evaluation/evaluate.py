@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from uvgen.checks import choice
 from uvgen.errors import InputError, UvgenError
@@ -56,6 +57,8 @@ class EvaluationReport:
         Predictions for no face.
     doubts : tuple of str
         How predictions may be counted otherwise than the truth.
+    landmarks : dict of str to (68, 2 or 3) float32
+        Predicted points of the faces that were compared, in the truth's frame, px, by name.
     """
 
     predictions: Path
@@ -68,6 +71,7 @@ class EvaluationReport:
     not_finite: tuple[str, ...]
     unexpected: tuple[str, ...]
     doubts: tuple[str, ...]
+    landmarks: dict[str, NDArray[np.float32]]
 
     @property
     def result(self) -> EvaluationResult:
@@ -202,7 +206,7 @@ def evaluate_predictions(
     return EvaluationReport(
         Path(predictions), Path(truth), protocol, len(true.names), results, tuple(found.missing), tuple(job.unread),
         next(iter(results.values())).not_finite, tuple(found.unexpected),
-        tuple(find_doubts(job.counted(), true.convention)),
+        tuple(find_doubts(job.counted(), true.convention)), job.landmarks,
     )  # fmt: skip
 
 
@@ -229,6 +233,7 @@ class _Comparison:
         self._predictions, self._new = predictions, evaluation
         self.evaluations: dict[str, Evaluation] = {}
         self.unread: list[tuple[str, str]] = []
+        self.landmarks: dict[str, NDArray[np.float32]] = {}
         self._names: list[str] = []
         self._points: list[tuple[Any, Any, Any]] = []
 
@@ -251,6 +256,7 @@ class _Comparison:
         first = next(iter(face.truths.values()))
         if predicted.finite()[0]:
             self._names.append(face.name)
+            self.landmarks[face.name] = np.asarray(predicted.landmarks[0], np.float32)
             self._points.append((predicted.landmarks[0], first.landmarks[0], face.image_to_truth))
 
     def counted(self) -> Counted:

@@ -1,14 +1,14 @@
 """What a page shows of one sample: a thumbnail, and the crop with its labels, panels and mesh. One process's share."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from uvgen.datasets.open import open_shards
 from uvgen.errors import DatasetError
@@ -33,6 +33,7 @@ _MOST_TEXELS = 96  # along each side of a mesh
 _QUALITY, _CROP_QUALITY = 80, 90
 _RANGE = (-1.0, 2.0)  # crop widths: where a landmark may lie, on a thumbnail
 _ANGLES = ("pitch", "yaw", "roll")
+_PREDICTED = (255, 0, 190)
 _SAME_DEG = 0.05  # rounding of the crop's pose
 _PLACE = ("tx (px)", "ty (px)", "tz (px)", "f (px/µm)")
 
@@ -57,6 +58,13 @@ class Drawn(NamedTuple):
     wrong: tuple[bool, ...]
 
 
+class Prediction(NamedTuple):
+    """What a network says of a sample: its 68 points in the crop, (68, 2 or 3) px, and their NME."""
+
+    points: NDArray[np.floating[Any]]
+    error: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PictureJob:
     """What every process of a report needs: the set, its model, and the folder to fill."""
@@ -67,6 +75,8 @@ class PictureJob:
     """Whether the model makes the maps."""
     untrusted: bool
     out: Path
+    predictions: Mapping[str, Prediction] | None = None
+    """By name, where predictions are shown."""
 
     def open(self) -> Callable[[Pictured], Drawn]:
         """The function that draws some samples and writes their scripts."""
@@ -74,7 +84,7 @@ class PictureJob:
         reader = open_shards(self.shards, self.model, untrusted=self.untrusted) if self.made else stored
         constants = reader.constants
         texels, read, _ = _landmarks(constants, self.model, reader.config.build.convention)
-        picture = _Picture(reader, constants["coverage"], constants["weight_mask"], texels, read)
+        picture = _Picture(reader, constants["coverage"], constants["weight_mask"], texels, read, self.predictions)
 
         def draw(pictured: Pictured) -> Drawn:
             thumbs, wrong = [], []
@@ -113,7 +123,9 @@ class _Picture:
         weights: NDArray[np.floating[Any]],
         texels: NDArray[np.int32],
         read: LandmarkWeights,
+        predictions: Mapping[str, Prediction] | None = None,
     ) -> None:
+        self._predictions = predictions
         self._size = reader.config.build.size
         self._coverage, self._weights, self._texels, self._read = coverage, weights, texels, read
         self._triangles = mesh_from_map(np.zeros((*coverage.shape, 3), np.float32), coverage)[1]
@@ -122,10 +134,22 @@ class _Picture:
     def thumbnail(self, sample: dict[str, Any]) -> dict[str, str]:
         """A small crop, and its landmarks in units of its width."""
         small = Image.fromarray(sample["image"]).resize((THUMB, THUMB), Image.Resampling.BOX, reducing_gap=2.0)
+        self._draw_prediction(sample["name"], small)
         found = {"i": _jpeg(small, 75), "l": self._small(sample["landmarks"])}
         if np.isfinite(sample.get("annotated_landmarks", np.nan)).any():
             found["a"] = self._small(sample["annotated_landmarks"])
         return found
+
+    def _draw_prediction(self, name: str, picture: Image.Image) -> None:
+        """Dots at the predicted points, on a picture of the crop."""
+        prediction = (self._predictions or {}).get(name)
+        if prediction is None:
+            return
+        scale, draw = picture.width / self._size, ImageDraw.Draw(picture)
+        radius = max(1.0, picture.width / 170)
+        for x, y in (prediction.points[:, :2].astype(np.float64) + 0.5) * scale - 0.5:
+            if abs(x) < 1e5 and abs(y) < 1e5:
+                draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=_PREDICTED, outline="black")
 
     def _small(self, points: NDArray[np.floating[Any]]) -> str:
         """Points as 16-bit codes, 65535 for what is missing."""
@@ -139,11 +163,13 @@ class _Picture:
         annotated = sample.get("annotated_landmarks")
         if annotated is not None:
             annotated = numbers(annotated[:, :2], 2) if np.isfinite(annotated).any() else None
+        crop = Image.fromarray(sample["image"])
+        self._draw_prediction(sample["name"], crop)
         content = {
             "name": sample["name"],
             "source": sample.get("source", ""),
             "size": self._size,
-            "crop": _jpeg(Image.fromarray(sample["image"]), _CROP_QUALITY),
+            "crop": _jpeg(crop, _CROP_QUALITY),
             "landmarks": numbers(sample["landmarks"][:, :2], 2),
             "annotated": annotated,
             "numbers": self._numbers(sample),
@@ -176,6 +202,9 @@ class _Picture:
         found += [[name, f"{value:.6g}"] for name, value in zip(_PLACE, sample["pose"][3:].tolist(), strict=True)]
         if np.isfinite(value := float(sample.get("label_nme_jaw", np.nan))):
             found.append(["label NME of the jaw", f"{value:.2%}"])
+        if self._predictions is not None:
+            prediction = self._predictions.get(sample["name"])
+            found.append(["NME of the prediction", "none" if prediction is None else f"{prediction.error:.2%}"])
         found.append(["image height (px)", f"{int(sample['image_height'])}"])
         if "augmentation" in sample:
             found.append(["augmented", _what_was_done(sample["augmentation"])])

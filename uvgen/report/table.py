@@ -1,6 +1,7 @@
 """A row of numbers for each sample of a data set, and their order: worst first."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ FLAGS = {
     "outside": "landmarks outside the crop",
     "implausible": "parameters or size that hardly any face has",
     "problem": "labels that cannot be right",
+    "unpredicted": "no prediction that can be used",
 }
 """What may be said of a sample, as bits from the lowest, and how a page says it."""
 
@@ -51,7 +53,7 @@ class SampleTable:
     flags : (N,) uint16
         Bits of `FLAGS`.
     order : (N,) int64
-        Samples, worst first: by `nme`, then those without by `oddity`.
+        Samples, worst first: by `nme`, then those without by `oddity`; see `by_predictions`.
     face_px, magnification : (N,) float32
         Longer side of the face in its image, px; and crop px per image px: above 1, the crop enlarges.
     """
@@ -128,6 +130,16 @@ class SampleTable:
             face_px.astype(np.float32),
             np.asarray(magnification, np.float32),
         )
+
+    def by_predictions(self, errors: Mapping[str, float]) -> "SampleTable":
+        """The same with the worst predictions first, by an error for each name; those without one come before all."""
+        known = np.array([errors.get(name, np.nan) for name in self.names])
+        flags = self.flags.copy()
+        flags[np.isnan(known)] |= BIT["unpredicted"]
+        place = np.empty(len(known), np.int64)
+        place[self.order] = np.arange(len(known))
+        order = np.lexsort((place, np.where(np.isnan(known), -np.inf, -known)))
+        return replace(self, flags=flags, order=order)
 
 
 def _folders(names: list[str]) -> list[str]:

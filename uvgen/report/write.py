@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from uvgen.checks import number_in
 from uvgen.datasets.open import check_model, open_shards, own_model
 from uvgen.datasets.quality import LabelQuality, label_quality
 from uvgen.datasets.verify import VerifyResult, verify_shards
-from uvgen.errors import DatasetError
+from uvgen.errors import DatasetError, InputError
+from uvgen.evaluation.evaluate import EvaluationReport
 from uvgen.jobs.run import RETRIES, check_run, results
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
@@ -25,7 +26,7 @@ from uvgen.progress import begin
 from uvgen.report.folder import check_report_folder, report_on_success
 from uvgen.report.javascript import packed, write_script
 from uvgen.report.overview import Overview, describe
-from uvgen.report.pictures import PER_FILE, THUMB, Drawn, Pictured, PictureJob
+from uvgen.report.pictures import PER_FILE, THUMB, Drawn, Pictured, PictureJob, Prediction
 from uvgen.report.table import BIT, FLAGS, SampleTable
 from uvgen.samples.find import find_names
 from uvgen.shards.index import Index
@@ -79,6 +80,7 @@ def write_report(
     thumbnails: bool = False,
     model: MorphableModel | str | os.PathLike[str] | None = None,
     verify: bool = True,
+    evaluation: EvaluationReport | None = None,
     untrusted: bool = False,
     workers: int = 1,
     retries: int = RETRIES,
@@ -106,6 +108,9 @@ def write_report(
         The set's: makes maps that are not stored, and lets labels be compared with their parameters.
     verify : bool
         Whether to check the set as `uvgen.verify_shards` does, which reads all of it.
+    evaluation : EvaluationReport, optional
+        What `uvgen.evaluate_predictions` found with this set as the truth: predicted points are drawn on the crops, and
+        the worst predictions come first, after samples that have none.
     untrusted : bool
         Whether to read the shards in child processes, see `uvgen.open_shards`.
     workers : int
@@ -152,6 +157,9 @@ def write_report(
     made = reader.config.build.maps == "none"
     verified = verify_shards(reader.folder, model=model, untrusted=untrusted, progress=progress) if verify else None
     table = SampleTable.of(reader, model)
+    predictions = None if evaluation is None else _predictions_of(evaluation, table)
+    if predictions is not None:
+        table = table.by_predictions({name: one.error for name, one in predictions.items()})
     shown = _chosen(table, worst, names)
     n_pages = len(shown)
     if thumbnails:
@@ -164,7 +172,7 @@ def write_report(
             Pictured(k, tuple(shown[first : first + PER_FILE]), min(max(n_pages - first, 0), PER_FILE))
             for k, first in enumerate(firsts)
         ]
-        job = PictureJob(reader.folder, model, made, untrusted, draft)
+        job = PictureJob(reader.folder, model, made, untrusted, draft, predictions)
         begin("drawing", len(shown), first="starting")
         for drawn in results(job, parts, workers, retries=retries, timeout=timeout):
             _note(drawn, table)
@@ -173,6 +181,8 @@ def write_report(
         heights = reader.column("image_height")
         title = printable(reader.folder.resolve().name)
         about = describe(title, index, reader.config, table, heights, verified, quality, model, len(shown), n_pages)
+        if evaluation is not None:
+            about = replace(about, facts=(*about.facts, *_prediction_facts(evaluation)))
         _write_rows(draft, table, heights, shown)
         _write_overview(draft, about, reader, n_pages, listed=names is not None, made=made)
         _write_page(draft, about)
@@ -180,6 +190,23 @@ def write_report(
     return ReportResult(
         out / FIRST_PAGE, len(reader), len(shown), n_pages, size, time.perf_counter() - started, verified, quality
     )
+
+
+def _predictions_of(evaluation: EvaluationReport, table: SampleTable) -> dict[str, Prediction]:
+    """Predicted points and their NME, by name; InputError where none is of the set."""
+    there = set(table.names)
+    result = evaluation.result
+    errors = dict(zip(result.names, result.values.get("nme_68_2d", np.array([])).tolist(), strict=False))
+    found = {
+        name: Prediction(points, errors[name])
+        for name, points in evaluation.landmarks.items()
+        if name in there and np.isfinite(errors.get(name, np.nan))
+    }
+    if not found:
+        raise InputError(
+            f"evaluation: none of its {len(result.names)} faces with nme_68_2d is in the set, expected one of this set"
+        )
+    return found
 
 
 def _check_set(reader: ShardReader, model: MorphableModel | None) -> None:
@@ -199,6 +226,16 @@ def _chosen(table: SampleTable, worst: int | None, names: Iterable[str] | str | 
         return [int(k) for k in table.order[: len(table.order) if worst is None else worst]]
     wanted = set(find_names(table.names, names))
     return [int(k) for k in table.order if int(k) in wanted]
+
+
+def _prediction_facts(evaluation: EvaluationReport) -> list[tuple[str, str]]:
+    summary = evaluation.result.summaries["nme_68_2d"]
+    return [
+        ("predictions", printable(evaluation.predictions.resolve().name)),
+        ("predicted faces", f"{summary.n:,}"),
+        ("NME of predictions, mean", f"{summary.mean:.2%}"),
+        ("NME of predictions, median", f"{summary.median:.2%}"),
+    ]
 
 
 def _note(drawn: Drawn, table: SampleTable) -> None:

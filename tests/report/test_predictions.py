@@ -1,0 +1,83 @@
+"""Predictions in a report: drawn on the crops, the worst first, and those that are missing before all."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.builds import make
+from support.reports import BIGGER, picture, rows, script_arguments
+from support.toy import write_tree
+
+from uvgen import evaluate_predictions, open_shards, write_report
+from uvgen.errors import InputError
+from uvgen.report.table import BIT
+
+
+@pytest.fixture
+def shards(tmp_path: Path, model_path: Path) -> Path:
+    make(write_tree(tmp_path / "300W_LP"), model_path, tmp_path / "shards", BIGGER)
+    return tmp_path / "shards"
+
+
+@pytest.fixture
+def predictions(shards: Path, tmp_path: Path) -> Path:
+    """Each sample is farther off than the one before; the last has none."""
+    for k, sample in enumerate(list(open_shards(shards))[:-1]):
+        path = tmp_path / "predictions" / f"{sample['name']}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, sample["landmarks"] + [0.3 * k, 0, 0])
+    return tmp_path / "predictions"
+
+
+def test_report_has_the_worst_predictions_first_and_draws_them(shards, predictions, tmp_path) -> None:
+    evaluation = evaluate_predictions(predictions, shards)
+    write_report(shards, tmp_path / "plain", verify=False)
+    write_report(shards, tmp_path / "report", verify=False, evaluation=evaluation)
+    names = rows(tmp_path / "report")["names"]
+    assert names[0] == open_shards(shards).names[-1]
+    errors = dict(zip(evaluation.result.names, evaluation.result.values["nme_68_2d"], strict=True))
+    found = [errors[name] for name in names[1:]]
+    assert found == sorted(found, reverse=True) and names == evaluation.worst_first()
+    flags = rows(tmp_path / "report")["flags"]
+    assert [k for k, flag in enumerate(flags) if flag & BIT["unpredicted"]] == [0]
+    for k, name in enumerate(names):
+        _, page = script_arguments(tmp_path / f"report/data/samples/000/{k:06d}.js")
+        said = dict(page["numbers"])["NME of the prediction"]
+        assert said == (f"{errors[name]:.2%}" if name in errors else "none")
+        other = rows(tmp_path / "plain")["names"].index(name)
+        _, plain = script_arguments(tmp_path / f"plain/data/samples/000/{other:06d}.js")
+        assert (page["crop"] == plain["crop"]) is (name not in errors)
+        assert "NME of the prediction" not in dict(plain["numbers"])
+    assert "NME of predictions, mean" in (tmp_path / "report/index.html").read_text(encoding="utf-8")
+
+
+def test_dots_are_where_the_prediction_is(shards, predictions, tmp_path) -> None:
+    name = open_shards(shards).names[3]
+    points = np.full((68, 2), 31.0)  # all in one pixel
+    points[0] = [10, 50]  # a box with an area
+    np.save(predictions / f"{name}.npy", points)
+    write_report(shards, tmp_path / "report", names=[name], verify=False,
+                 evaluation=evaluate_predictions(predictions, shards))  # fmt: skip
+    write_report(shards, tmp_path / "plain", names=[name], verify=False)
+    pages = [script_arguments(tmp_path / f"{out}/data/samples/000/000000.js")[1] for out in ("report", "plain")]
+    crop, plain = (picture(page["crop"]).astype(int) for page in pages)
+    changed = np.abs(crop - plain).max(axis=2)
+    places = np.argwhere(changed > 64)  # JPEG changes the rest of a block by less
+    assert len(places) and all(min(abs(r - 31) + abs(c - 31), abs(r - 50) + abs(c - 10)) <= 6 for r, c in places)
+    assert changed[31, 31] > 64 and changed[50, 10] > 64
+
+
+def test_report_with_predictions_of_another_set_is_an_error(shards, predictions, tmp_path, model_path) -> None:
+    evaluation = evaluate_predictions(predictions, shards)
+    make(write_tree(tmp_path / "other/300W_LP"), model_path, tmp_path / "other/shards", BIGGER)
+    for k, entry in enumerate(evaluation.result.names):
+        evaluation.landmarks[f"other {k}"] = evaluation.landmarks.pop(entry)
+    with pytest.raises(InputError, match="evaluation: none of its 8 faces with nme_68_2d is in the set"):
+        write_report(tmp_path / "other/shards", tmp_path / "report", verify=False, evaluation=evaluation)
+    assert not (tmp_path / "report").exists()
+
+
+def test_report_command_takes_predictions(uvgen, shards, predictions, tmp_path) -> None:
+    done = uvgen("report", shards, "--out", tmp_path / "report", "--pred", predictions, "--no-verify")
+    assert done.exit_code == 0, done.output
+    assert rows(tmp_path / "report")["names"][0] == open_shards(shards).names[-1]
