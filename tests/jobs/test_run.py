@@ -1,6 +1,7 @@
 """Running tasks: what is finished is left alone, a job travels once, and errors are the task's own."""
 
 import os
+import pickle
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from support.jobs import BrokenToOpen, DeadlySum, DeadlyTogether, DeadlyToOpen, 
 
 from uvgen.errors import DatasetError, InputError, OutputError, SampleError, WorkerError
 from uvgen.jobs.run import check_run, check_same, results, run
+from uvgen.parallel.child import packed
 
 
 @dataclass
@@ -153,3 +155,13 @@ def test_processes_that_say_why_they_cannot_open_the_job_and_take_a_while_to_end
 def test_processes_without_memory_for_blas_are_no_task_s_fault(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match="worker processes cannot be started: "):
         list(results(WithoutMemory(), [[1]], 2, retries=0))
+
+
+@pytest.mark.parametrize("at", ["traceback.format_exception", "pickle.dumps"])
+def test_packed_without_memory_says_that_it_ran_out(monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(f"uvgen.parallel.child.{at}", fail)
+    error = pickle.loads(packed(SystemError("error return without exception set")))
+    assert isinstance(error, MemoryError)

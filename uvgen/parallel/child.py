@@ -18,6 +18,7 @@ from typing import Any
 _PR_SET_PDEATHSIG = 1
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_BETWEEN_COUNTS = 0.2
+_NO_MEMORY = pickle.dumps(MemoryError())  # now, while there is some
 _BLAS_SIDE = 256  # BLAS multiplies small matrices without memory of its own
 
 
@@ -94,7 +95,14 @@ class _Counter:
 
 
 def packed(error: BaseException) -> bytes:
-    """An error as bytes; with where it was raised, unless it is meant for people."""
+    """An error as bytes; with where it was raised, unless it is meant for people. MemoryError where memory ran out."""
+    try:
+        return _packed(error)
+    except MemoryError:
+        return _NO_MEMORY
+
+
+def _packed(error: BaseException) -> bytes:
     from uvgen.errors import UvgenError
 
     text = "".join(traceback.format_exception(error))
@@ -105,6 +113,8 @@ def packed(error: BaseException) -> bytes:
     try:
         data = pickle.dumps(error)
         pickle.loads(data)
+    except MemoryError:
+        raise
     except Exception:  # an error that cannot travel
         data = pickle.dumps(RuntimeError(text))
     return data
