@@ -42,6 +42,7 @@ def results(uvgen: Any, tree: Path, model_path: Path, tmp_path: Path) -> dict[st
         "info": [out],
         "split": [out, "--fractions", "train=0.5,val=0.5"],
         "doctor": [out],
+        "evaluate": ["--pred", out, "--truth", out],
     }
     found = {}
     for name, arguments in lines.items():

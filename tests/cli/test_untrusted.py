@@ -14,6 +14,7 @@ from uvgen.storage import isolated
 
 OF_SHARDS = {
     "verify": ("verify", "{shards}"),
+    "evaluate": ("evaluate", "--pred", "{shards}", "--truth", "{shards}"),
     "preview": ("preview", "{shards}", "--out", "{out}.png"),
     "export": ("export", "{shards}", "--to", "npy", "--out", "{out}", "--workers", "1"),
     "augment": ("augment", "{shards}", "--preset", "none", "--out", "{out}", "--workers", "1"),

@@ -5,11 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.builds import make
+from support.toy import HEIGHT, parameters, write_sample
 
+from uvgen import open_shards
 from uvgen.errors import DatasetError, InputError
 from uvgen.evaluation.evaluate import evaluate_predictions
 from uvgen.evaluation.tables import lines_of_3ddfa
 from uvgen.evaluation.truth import open_truth
+from uvgen.geometry import pose_to_image
 
 # What benchmark_aflw2000.py of cleardusk/3DDFA (3545f355) gives for `perturbed`: bins, mean, their std, plain mean.
 OF_3DDFA = {
@@ -112,3 +116,24 @@ def test_benchmark_of_other_arrays_is_an_error(tmp_path: Path, name: str, array:
     np.save(tmp_path / name, array)
     with pytest.raises(DatasetError, match=message):
         open_truth(tmp_path)
+
+
+def test_points_in_3d_are_a_truth_in_3d_of_shards(tmp_path: Path, model_path: Path, model) -> None:
+    for k in range(3):
+        content = parameters(k)
+        vertices = model.mean[model.landmarks] + model.basis[model.landmarks] @ np.concatenate(
+            [np.ravel(content[key]) for key in ("Shape_Para", "Exp_Para")]
+        )
+        affine = pose_to_image(content["Pose_Para"], HEIGHT)[0]
+        points = vertices @ affine[:, :3].T + affine[:, 3] + [1, 1, 0]  # as MATLAB counts
+        write_sample(tmp_path / "AFLW2000", f"image0000{k}", k, **content, pt3d_68=points.T)
+    make(tmp_path / "AFLW2000", model_path, tmp_path / "shards")
+    reader = open_shards(tmp_path / "shards")
+    folder = tmp_path / "predictions"
+    folder.mkdir()
+    for sample in reader:
+        np.save(folder / f"{sample['name']}.npy", sample["landmarks"] + [3, 4, 50])
+    report = evaluate_predictions(folder, tmp_path / "shards")
+    found = report.results["annotation"].values["nme_68_3d"]
+    boxes = [np.sqrt(np.ptp(sample["annotated_landmarks"][:, :2], axis=0).prod()) for sample in reader]
+    np.testing.assert_allclose(found, 5 / np.array(boxes), rtol=1e-3)  # float32 and the files' rounding

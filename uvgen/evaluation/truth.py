@@ -29,6 +29,7 @@ from uvgen.samples.read import read_annotation
 from uvgen.shards.index import DATASET_INDEX
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.npy import read_npy_file
+from uvgen.storage.text import read_text
 
 if TYPE_CHECKING:
     from uvgen.models.morphable import MorphableModel
@@ -203,7 +204,12 @@ class BenchmarkTruth:
         self._boxes = _array(folder / BOXES, (n, 4)) if (folder / BOXES).exists() else None
         self.names: Sequence[str] = [f"{k:05d}" for k in range(n)]
         if (folder / LIST).exists():
-            listed = (folder / LIST).read_text(encoding="utf-8").split()
+            try:
+                listed = read_text(folder / LIST, "one name per line").split()
+            except OSError as error:
+                raise DatasetError(
+                    f"{folder / LIST}: cannot be read ({error.strerror or error}), expected one name per line"
+                ) from error
             if len(listed) != n:
                 raise DatasetError(f"{folder / LIST}: {len(listed)} names, expected {n}, those of {POINTS}")
             self.names = [Path(name).with_suffix("").as_posix() for name in listed]
