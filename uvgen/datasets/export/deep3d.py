@@ -64,7 +64,7 @@ def key(name: str) -> str:
     return shortened(f"_{flat}" if flat.startswith(".") else flat, name)
 
 
-def check(reader: ShardReader, out: Path, *, data: Path | str) -> None:
+def check_set(reader: ShardReader, out: Path, *, data: Path | str) -> None:
     """Raise InputError where there are no images, the samples are augmented copies, or `out` is named in the way."""
     if not folder_of(data).is_dir():
         raise InputError(f"data: {data} is not there, expected the folder of images that the set was built from")

@@ -185,8 +185,8 @@ def export_shards(
     if has_maps(to) and "posmap" not in reader.fields and model is None:
         raise InputError(f"{shards}: stores no maps; give the model that it was built with, to make them")
     _check_names(reader, target)
-    if hasattr(target, "check"):
-        target.check(reader, out, **more)
+    if hasattr(target, "check_set"):
+        target.check_set(reader, out, **more)
     ends = [*accumulate(reader.shard_samples)]
     counts = zip(reader.files, reader.shard_samples, ends, strict=True)
     parts = [Part(Path(file).stem, range(end - n, end)) for file, n, end in counts]
