@@ -69,15 +69,15 @@ class MapScale(click.ParamType):
     name = "scale"
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        return "px|unit|prnet|reshow|NUMBER"
+        return "px|size|prnet|reshow|unit|NUMBER"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value in ("px", "unit", "prnet", "reshow") or not isinstance(value, str):
+        if value in ("px", "size", "prnet", "reshow", "unit") or not isinstance(value, str):
             return value
         try:
             return float(value)
         except ValueError:
-            self.fail(f"{value!r}, expected px, unit, prnet, reshow or a number", param, ctx)
+            self.fail(f"{value!r}, expected px, size, prnet, reshow, unit or a number", param, ctx)
 
 
 SCALE = MapScale()

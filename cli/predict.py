@@ -33,8 +33,8 @@ _MOST_NAMED = 20
 @click.argument("images", type=ANY_PATH)
 @option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder to make: files of each face.")
 @option("--scale", type=SCALE, default="px", show_default=True, group=_NETWORK,
-        help="Unit of its maps: px of the crop; 1 is the crop's size, 1.1 times that, or 280/256 times that; or what "
-             "to multiply them by.")  # fmt: skip
+        help="Unit of its maps: px of the crop; 1 is the crop's size, 1.1 times that, 280/256 times that, or unit as "
+             "ShardDataset has it; or what to multiply them by.")  # fmt: skip
 @option("--pixels", type=click.Choice(["unit", "bytes", "imagenet", "standardize"]), default="unit", show_default=True,
         group=_NETWORK,
         help="Its images: 0 to 1; 0 to 255; normalized as for ImageNet; each by its own mean.")  # fmt: skip
@@ -110,7 +110,7 @@ def command(
 
     \b
     Example:
-      uvgen predict network.onnx photos/ --scale unit --out predicted/
+      uvgen predict network.onnx photos/ --scale size --out predicted/
 
     \b
     Exit status: 0 all predicted, 3 some photographs or faces left out, 1 failed, 2 wrong usage, 130, 143, 129

@@ -26,8 +26,8 @@ from uvgen.cli.progress import are, count, reported, show_quality, show_warnings
 @click.option("--pred", "predictions", type=EXISTING_FOLDER, metavar="FOLDER",
               help="Show predicted maps beside the true ones: NAME.npy as the set names its samples.")  # fmt: skip
 @click.option("--scale", type=SCALE, default="px", show_default=True,
-              help="Unit of --pred's maps: px of the crop; 1 is the crop's size, 1.1 times that, or 280/256 times "
-                   "that; or what to multiply them by.")  # fmt: skip
+              help="Unit of --pred's maps: px of the crop; 1 is the crop's size, 1.1 times that, 280/256 times that, "
+                   "or unit as ShardDataset has it; or what to multiply them by.")  # fmt: skip
 @untrusted_option
 @click.option("-q", "--quiet", is_flag=True, help="Print problems only.")
 def command(

@@ -2,7 +2,7 @@
 
     python examples/train_minimal.py shards/ --out run/
     python examples/export_onnx.py run/network.pt --out run/network.onnx
-    uvgen predict run/network.onnx photos/ --scale unit --out predicted/
+    uvgen predict run/network.onnx photos/ --scale size --out predicted/
 
 Needs PyTorch and its exporter: pip install torch onnx onnxscript. Your own network: export what takes images
 (1, 3, R, R) and returns maps (1, 3, U, U), and tell `uvgen predict` what its images and maps are divided by.
@@ -39,7 +39,7 @@ def main() -> None:
     images = torch.zeros(1, 3, options.size, options.size)
     names: dict[str, Any] = {"input_names": ["image"], "output_names": ["position_map"]}
     torch.onnx.export(WholeMaps(net).eval(), (images,), options.out, dynamo=True, external_data=False, **names)
-    print(f"{options.out}: images (1, 3, {options.size}, {options.size}) of 0 to 1, maps in crop sizes (--scale unit)")
+    print(f"{options.out}: images (1, 3, {options.size}, {options.size}) of 0 to 1, maps in crop sizes (--scale size)")
 
 
 if __name__ == "__main__":

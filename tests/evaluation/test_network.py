@@ -49,7 +49,7 @@ def test_images_are_normalized_as_their_names_say() -> None:
 
 @pytest.mark.parametrize("arranged", ["NCHW", "NHWC", "points"])
 @pytest.mark.parametrize(
-    ("scale", "factor"), [("px", 1), ("unit", 32), ("prnet", 1.1 * 32), ("reshow", 280 / 256 * 32), (7.5, 7.5)]
+    ("scale", "factor"), [("px", 1), ("size", 32), ("prnet", 1.1 * 32), ("reshow", 280 / 256 * 32), (7.5, 7.5)]
 )
 def test_maps_of_each_arrangement_and_unit_are_px_of_the_crop(tmp_path: Path, arranged, scale, factor) -> None:
     output = {"NCHW": np.moveaxis(MAP, 2, 0), "NHWC": MAP, "points": MAP.reshape(400, 3)}[arranged]
@@ -85,7 +85,7 @@ def test_the_map_may_be_any_of_the_outputs(tmp_path: Path) -> None:
         ((1, 3, 8, 8), {}, r"\(1, 3, 8, 8\), expected images of 16 px or more"),
         (("n", "c", "h", "w"), {}, "does not say where the channels are; give the layout: NCHW or NHWC"),
         ((1, 3, 32, 32), {"pixels": "256"}, "pixels: '256', expected 'unit', 'bytes', 'imagenet' or 'standardize'"),
-        ((1, 3, 32, 32), {"scale": "cm"}, "scale: 'cm', expected 'px', 'unit', 'prnet' or 'reshow'"),
+        ((1, 3, 32, 32), {"scale": "cm"}, "scale: 'cm', expected 'px', 'size', 'prnet', 'reshow' or 'unit'"),
         ((1, 3, 32, 32), {"scale": -2.0}, "scale: -2.0, expected 0 to 1000000.0"),
         ((1, 3, 32, 32), {"scale": 0}, "scale: 0, expected a number above 0"),
         ((1, 3, 32, 32), {"channels": "rgba"}, "channels: 'rgba', expected 'rgb' or 'bgr'"),

@@ -38,7 +38,7 @@ pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip ins
 
 N, SIZE, U = 4, 64, 32
 ALL = ("mesh", "landmarks", "pose", "map")
-UNIT = NetworkOptions(scale="unit")
+IN_SIZES = NetworkOptions(scale="size")
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +85,7 @@ def map_of(out: Path, photograph: Path) -> np.ndarray:
 
 def test_files_of_a_face_hold_the_map_brought_to_its_photograph(photos, network, crop_map, tmp_path) -> None:
     out, model = tmp_path / "out", load_model("builtin")
-    result = predict_photographs(network, photos, out, options=UNIT, write=ALL, draw=draw_alignment, kind="mesh")
+    result = predict_photographs(network, photos, out, options=IN_SIZES, write=ALL, draw=draw_alignment, kind="mesh")
     assert len(result.faces) == result.new_faces == N and not result.skipped and result.detector is None
     assert (result.crop_size, result.uv_size) == (SIZE, U)
     for photograph in photos.glob("*.jpg"):
@@ -135,7 +135,7 @@ def test_boxes_of_a_table_are_cropped_as_wished(photos, network, crop_map, tmp_p
     (tmp_path / "boxes.csv").write_text("\n".join([*rows, f"{'x.jpg'},1,2,3,4"]))
     out = tmp_path / "out"
     result = predict_photographs(
-        network, photos, out, options=UNIT, write=["map"], crop=crop, boxes=tmp_path / "boxes.csv"
+        network, photos, out, options=IN_SIZES, write=["map"], crop=crop, boxes=tmp_path / "boxes.csv"
     )
     assert len(result.faces) == 3
     (skip,) = result.skipped
@@ -148,7 +148,7 @@ def test_boxes_are_cropped_as_prnet_does_with_detections_unless_told_otherwise(p
     (tmp_path / "boxes.csv").write_text(f"image;left;top;right;bottom\n{first(photos).name};20;25;100;110\n")
     for crop in ("auto", "prnet-detector"):
         predict_photographs(
-            network, photos, tmp_path / crop, options=UNIT, write=["map"], crop=crop, boxes=tmp_path / "boxes.csv"
+            network, photos, tmp_path / crop, options=IN_SIZES, write=["map"], crop=crop, boxes=tmp_path / "boxes.csv"
         )
     np.testing.assert_array_equal(*[map_of(tmp_path / crop, first(photos)) for crop in ("auto", "prnet-detector")])
 
@@ -157,7 +157,7 @@ def test_whole_images_are_crops(photos, network, crop_map, tmp_path) -> None:
     for path in photos.glob("*.txt"):
         path.unlink()
     result = predict_photographs(
-        network, photos, tmp_path / "out", options=UNIT, write=["map"], crop="whole", detector=None
+        network, photos, tmp_path / "out", options=IN_SIZES, write=["map"], crop="whole", detector=None
     )
     assert len(result.faces) == N and result.faces[0].source == "whole"
     np.testing.assert_allclose(
@@ -167,12 +167,12 @@ def test_whole_images_are_crops(photos, network, crop_map, tmp_path) -> None:
 
 def test_five_points_are_cropped_around_the_fitted_68(photos, network, tmp_path) -> None:
     whole = tmp_path / "of_68"
-    predict_photographs(network, photos, whole, options=UNIT, write=["map"])
+    predict_photographs(network, photos, whole, options=IN_SIZES, write=["map"])
     for photograph in photos.glob("*.jpg"):
         points = points_of(photograph)
         five = [points[36:42].mean(axis=0), points[42:48].mean(axis=0), points[30], points[48], points[54]]
         np.savetxt(photograph.with_suffix(".txt"), five)
-    result = predict_photographs(network, photos, tmp_path / "out", options=UNIT, write=["map"])
+    result = predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES, write=["map"])
     assert len(result.faces) == N
     for photograph in photos.glob("*.jpg"):
         a, b = map_of(whole, photograph)[..., :2], map_of(tmp_path / "out", photograph)[..., :2]
@@ -184,7 +184,7 @@ def test_bad_photographs_cost_themselves_alone(photos, network, tmp_path) -> Non
     (photos / f"{names[0]}.jpg").write_bytes((photos / f"{names[0]}.jpg").read_bytes()[:500])
     np.savetxt(photos / f"{names[1]}.txt", np.loadtxt(photos / f"{names[1]}.txt") + 1000)
     (photos / f"{names[2]}.txt").write_text("1 2\n3 x\n")
-    result = predict_photographs(network, photos, tmp_path / "out", options=UNIT, detector=None)
+    result = predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES, detector=None)
     assert [face.name for face in result.faces] == [names[3]]
     reasons = {skip.name: skip.reason for skip in result.skipped}
     assert "not a readable image" in reasons[names[0]]
@@ -203,7 +203,7 @@ def test_a_network_that_says_no_face_is_named_and_nothing_is_averaged_over(photo
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_interrupted_runs_go_on_to_the_same_bytes(photos, network, tmp_path, monkeypatch, workers) -> None:
     monkeypatch.setattr(listing, "_BATCH", 1)
-    arguments: dict[str, Any] = {"options": UNIT, "write": ALL, "draw": draw_alignment}
+    arguments: dict[str, Any] = {"options": IN_SIZES, "write": ALL, "draw": draw_alignment}
     predict_photographs(network, photos, tmp_path / "whole", **arguments)
 
     def stop(_: object) -> None:
@@ -219,31 +219,31 @@ def test_interrupted_runs_go_on_to_the_same_bytes(photos, network, tmp_path, mon
 
 
 def test_what_changed_is_predicted_anew(photos, network, tmp_path) -> None:
-    predict_photographs(network, photos, tmp_path / "out", options=UNIT)
+    predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES)
     one, two, *_ = sorted(photos.glob("*.jpg"))
     np.savetxt(one.with_suffix(".txt"), points_of(one) + 2)
     (tmp_path / "out" / f"{two.stem}.obj").unlink()
-    assert predict_photographs(network, photos, tmp_path / "out", options=UNIT).new_faces == 2
-    predict_photographs(network, photos, tmp_path / "whole", options=UNIT)
+    assert predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES).new_faces == 2
+    predict_photographs(network, photos, tmp_path / "whole", options=IN_SIZES)
     assert content(tmp_path / "out") == content(tmp_path / "whole")
 
 
 def test_other_settings_need_another_folder_or_overwriting(photos, network, crop_map, tmp_path) -> None:
     out = tmp_path / "out"
-    predict_photographs(network, photos, out, options=UNIT, write=ALL)
+    predict_photographs(network, photos, out, options=IN_SIZES, write=ALL)
     for more, message in (
-        ({"options": NetworkOptions(scale="prnet")}, "was made with scale = unit, now it is prnet"),
+        ({"options": NetworkOptions(scale="prnet")}, "was made with scale = size, now it is prnet"),
         ({"crop": "prnet"}, "was made with crop = auto, now it is prnet"),
         ({"write": ["map"]}, "was made with write = "),
         ({"draw": draw_alignment}, "was made with drawing = None, now it is sparse"),
     ):
         with pytest.raises(SettingsError, match=message):
-            predict_photographs(network, photos, out, **{"options": UNIT, "write": ALL, **more})
+            predict_photographs(network, photos, out, **{"options": IN_SIZES, "write": ALL, **more})
     constant_network(network, np.ascontiguousarray(crop_map[None] / SIZE + 0.01), SIZE)
     with pytest.raises(SettingsError, match="was made with another network"):
-        predict_photographs(network, photos, out, options=UNIT, write=ALL)
+        predict_photographs(network, photos, out, options=IN_SIZES, write=ALL)
     (out / "mine.txt").write_text("mine")
-    result = predict_photographs(network, photos, out, options=UNIT, write=["map"], overwrite=True)
+    result = predict_photographs(network, photos, out, options=IN_SIZES, write=["map"], overwrite=True)
     assert result.new_faces == N and not list(out.glob("*.obj")) and (out / "mine.txt").read_text() == "mine"
 
 
@@ -254,15 +254,15 @@ def test_folders_of_others_are_left_alone(photos, network, tmp_path, damage) -> 
     (tmp_path / "other").mkdir()
     (tmp_path / "other/a.txt").write_text("a")
     with pytest.raises(OutputError, match=r"holds something else \(a.txt\)"):
-        predict_photographs(network, photos, tmp_path / "other", options=UNIT)
+        predict_photographs(network, photos, tmp_path / "other", options=IN_SIZES)
     (tmp_path / "other/predict.json").write_text(damage)
     with pytest.raises(SettingsError, match=r"predict\.json: cannot be read"):
-        predict_photographs(network, photos, tmp_path / "other", options=UNIT)
+        predict_photographs(network, photos, tmp_path / "other", options=IN_SIZES)
 
 
 def test_drawings_are_no_photographs_of_the_next_run(photos, network, tmp_path) -> None:
-    predict_photographs(network, photos, photos / "out", options=UNIT, draw=draw_alignment)
-    assert len(predict_photographs(network, photos, tmp_path / "next", options=UNIT).faces) == N
+    predict_photographs(network, photos, photos / "out", options=IN_SIZES, draw=draw_alignment)
+    assert len(predict_photographs(network, photos, tmp_path / "next", options=IN_SIZES).faces) == N
 
 
 class _Found:
@@ -284,12 +284,12 @@ def test_detectors_find_faces_where_no_file_has_them(photos, network, tmp_path, 
         path.unlink()
     for module in (fitting, worker):
         monkeypatch.setattr(module, "open_detector", lambda name, model=None: _Found())
-    result = predict_photographs(network, photos, tmp_path / "out", options=UNIT, detector="dlib", faces=faces)
+    result = predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES, detector="dlib", faces=faces)
     assert len(result.faces) == count and result.detector == "dlib" and result.notice == "for research only"
     assert {face.source for face in result.faces} == {"dlib"}
     monkeypatch.setattr(_Found, "__call__", lambda self, image: [])
     with pytest.raises(DatasetError, match="dlib finds no face in it"):
-        predict_photographs(network, photos, tmp_path / "none", options=UNIT, detector="dlib")
+        predict_photographs(network, photos, tmp_path / "none", options=IN_SIZES, detector="dlib")
 
 
 def test_wrong_arguments_raise_before_anything_is_written(photos, network, tmp_path) -> None:
@@ -310,7 +310,7 @@ def test_wrong_arguments_raise_before_anything_is_written(photos, network, tmp_p
         ({"workers": 0}, InputError, "workers: 0, expected 1 or more"),
     ):
         with pytest.raises(error, match=message):
-            predict_photographs(network, photos, tmp_path / "out", **{"options": UNIT, **more})
+            predict_photographs(network, photos, tmp_path / "out", **{"options": IN_SIZES, **more})
     assert not (tmp_path / "out").exists()
 
 
@@ -319,7 +319,7 @@ def test_rows_that_are_no_boxes_cost_their_photographs(photos, network, tmp_path
     (tmp_path / "boxes.csv").write_text(
         f"image,left,top,right,bottom\n{names[0]},20,20,100,100\n{names[1]},20,20,10,100\n{names[2]},1,2,x,4\n{names[3]},1\n"
     )
-    result = predict_photographs(network, photos, tmp_path / "out", options=UNIT, boxes=tmp_path / "boxes.csv")
+    result = predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES, boxes=tmp_path / "boxes.csv")
     reasons = [skip.reason for skip in result.skipped]
     assert len(result.faces) == 1
     assert r"row 3: a box from (20, 20) to (10, 100), expected a face's" in reasons[0]
@@ -327,13 +327,13 @@ def test_rows_that_are_no_boxes_cost_their_photographs(photos, network, tmp_path
 
 
 def test_command_predicts_and_says_what_it_did(uvgen, photos, network, tmp_path) -> None:
-    done = uvgen("predict", network, photos, "--scale", "unit", "--out", tmp_path / "out", "--draw", "pose", "-v")
+    done = uvgen("predict", network, photos, "--scale", "size", "--out", tmp_path / "out", "--draw", "pose", "-v")
     assert done.exit_code == 0, done.output
     assert "yaw 17°" in done.stderr
     assert "4 faces, 0 skipped; this run 4 faces" in done.stdout and "crops of 64 px, maps of 32² texels" in done.stdout
     assert {p.suffix for p in (tmp_path / "out").iterdir()} == {".obj", ".txt", ".json", ".png"}
     first(photos).write_bytes(b"broken")
-    again = uvgen("predict", network, photos, "--scale", "unit", "--out", tmp_path / "new", "--write", "map",
+    again = uvgen("predict", network, photos, "--scale", "size", "--out", tmp_path / "new", "--write", "map",
                   "--draw", "none", "--json")  # fmt: skip
     assert again.exit_code == 3 and "not a readable image" in again.stderr
     plain = json.loads(again.stdout)
@@ -345,7 +345,7 @@ def test_command_predicts_and_says_what_it_did(uvgen, photos, network, tmp_path)
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["--scale", "cm"], 2, "'cm', expected px, unit, prnet, reshow or a number"),
+        (["--scale", "cm"], 2, "'cm', expected px, size, prnet, reshow, unit or a number"),
         (["--write", "map,texture"], 1, "write: 'texture', expected"),
         (["--size", "100"], 1, "size: 100 px, expected 64: input 'image' is"),
         (["--boxes", "none.csv"], 1, "none.csv: no such file, expected a file for --boxes"),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from uvgen.checks import check_bytes, choice, number_in
 from uvgen.errors import DependencyError, InputError, SampleError
+from uvgen.normalization import MAP_NORMALIZATIONS, Normalization
 from uvgen.storage.names import brief
 
 PIXELS = ("unit", "bytes", "imagenet", "standardize")
@@ -20,9 +21,8 @@ channel minus its mean, over √(variance + 0.001), as reshow's program has it."
 
 CHANNELS = ("rgb", "bgr")
 LAYOUTS = ("auto", "NCHW", "NHWC")
-SCALES = {"px": 0.0, "unit": 1.0, "prnet": 1.1, "reshow": 280 / 256}
-"""What a network's maps are multiplied by to be px, in sizes of the crop; "px" as they are. PRNet divides by 1.1 · 256,
-reshow's program by 280 at 256."""
+SCALES = ("px", *(name for name in MAP_NORMALIZATIONS if name is not None))
+"""How a network's maps may be normalized: not at all, or as `uvgen.normalization` has it."""
 
 SIZE = 256
 """Of crops, where the file leaves it open."""
@@ -50,9 +50,9 @@ class NetworkOptions:
         Of its crops, where the file leaves it open; then 256 by default.
     output : str or None
         The output that is the map, the first by default.
-    scale : {"px", "unit", "prnet", "reshow"} or float
-        What its maps are multiplied by to be px of the crop: 1; the crop's size; 1.1 times that; 280/256 times that; or
-        a number.
+    scale : {"px", "size", "prnet", "reshow", "unit"} or float
+        How its maps are normalized: not at all, in px of the crop; as `uvgen.Normalization.of_maps` has it; or a number
+        that they are to be multiplied by.
     """
 
     pixels: str = "unit"
@@ -70,15 +70,15 @@ class NetworkOptions:
         if self.size is not None:
             number_in(self.size, "size", 16, 4096, "px", whole=True)
         if isinstance(self.scale, str):
-            choice(self.scale, "scale", tuple(SCALES))
+            choice(self.scale, "scale", SCALES)
         elif not number_in(self.scale, "scale", 0, 1e6) > 0:
             raise InputError("scale: 0, expected a number above 0")
 
-    def factor(self, size: int) -> float:
-        """What maps of crops of a size are multiplied by."""
+    def normalization(self, size: int) -> Normalization:
+        """That of the maps of crops of a size."""
         if not isinstance(self.scale, str):
-            return float(self.scale)
-        return SCALES[self.scale] * size or 1.0
+            return Normalization((float(self.scale),), (0.0,))
+        return Normalization.of_maps(None if self.scale == "px" else self.scale, size)
 
 
 class Network:
@@ -103,7 +103,7 @@ class Network:
         self._output = options.output or outputs[0]
         if self._output not in outputs:
             raise InputError(f"output: {self._output!r}, expected one of those of {path}: {', '.join(outputs)}")
-        self._factor = options.factor(self.size)
+        self._normalization = options.normalization(self.size)
         try:
             tried = self._run(np.zeros((self.size, self.size, 3), np.uint8))
         except SampleError as error:
@@ -116,14 +116,14 @@ class Network:
         Raises SampleError where it fails, or its map is not finite or in another unit.
         """
         check_bytes(crop, "crop", (self.size, self.size, 3))
-        position_map = self._as_map(self._run(crop)) * np.float32(self._factor)
+        position_map = self._normalization.denormalize(self._as_map(self._run(crop)))
         if not np.isfinite(position_map).all():
             raise SampleError("the network's map holds NaN or infinity, expected px")
         across = float(np.ptp(position_map[..., :2], axis=(0, 1)).max())
         if across < _LEAST_PX:
             raise SampleError(
                 f"the network's map is {across:.3g} px across in a crop of {self.size} px, expected a face; is its "
-                "unit another? Give the scale: unit, prnet, reshow or a number"
+                "unit another? Give the scale: size, prnet, reshow, unit or a number"
             )
         if float(np.abs(position_map).max()) > _MOST_SIZES * self.size:
             raise SampleError(

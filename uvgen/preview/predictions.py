@@ -21,6 +21,7 @@ from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 from uvgen.metrics import nme_2d
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
+from uvgen.normalization import Normalization
 from uvgen.preview.layout import Header, Row, compose
 from uvgen.preview.page import MOST, PreviewResult
 from uvgen.preview.panels import SampleView, dense_panel, landmark_panel, map_panel
@@ -122,7 +123,7 @@ def render_predictions(
         The picture, which ends in .png or .jpg; an existing file is replaced.
     n_samples, names, seed
         As for `contact_sheet`; of samples that have a prediction.
-    scale : {"px", "unit", "prnet", "reshow"} or float
+    scale : {"px", "size", "prnet", "reshow", "unit"} or float
         Unit of the maps, as for `uvgen.NetworkOptions`.
     model : MorphableModel or path-like, optional
         Makes the true maps where they are not stored.
@@ -168,9 +169,9 @@ def render_predictions(
     yaws = reader.column("crop_pose")[predicted, 1]
     choice = spread(yaws, [all_names[k] for k in predicted], n_samples, seed)
     chosen = _named(reader, all_names, names) if names else [predicted[k] for k in choice]
-    factor = np.float32(NetworkOptions(scale=scale).factor(reader.config.build.size))
+    normalization = NetworkOptions(scale=scale).normalization(reader.config.build.size)
     size = len(reader.constants["coverage"])
-    maps = np.stack([_read(files[all_names[k]], size, factor) for k in chosen])
+    maps = np.stack([_read(files[all_names[k]], size, normalization) for k in chosen])
     begin("drawing")
     title = f"{brief(folder.name)}: predictions of {brief(reader.folder.name)}"
     picture = prediction_sheet(reader, chosen, maps, title=title)
@@ -194,13 +195,13 @@ def _files_of(folder: Path, names: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def _read(path: Path, size: int, factor: np.float32) -> NDArray[np.float32]:
+def _read(path: Path, size: int, normalization: Normalization) -> NDArray[np.float32]:
     """A predicted map (size, size, 3), px."""
     expected = f"a position map ({size}, {size}, 3), as the set's are"
     values = read_npy_file(path, DatasetError, expected=expected)
     if values.shape != (size, size, 3):
         raise DatasetError(f"{path}: {values.dtype} {values.shape}, expected {expected}")
-    found = values.astype(np.float32) * factor
+    found = np.asarray(normalization.denormalize(values.astype(np.float32)))
     if not np.isfinite(found).all():
         raise DatasetError(f"{path}: holds NaN or infinity, expected {expected}")
     return found
