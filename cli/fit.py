@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from uvgen.cli.groups import as_typed
 from uvgen.cli.options import (
     ANY_PATH,
     EXISTING_FILE,
@@ -47,7 +48,7 @@ _MOST_NAMED = 20
 @option("--exif", type=click.Choice(["apply", "ignore"]), default="apply", show_default=True, group=_WHAT,
         help="Turn photographs upright as their EXIF orientation says, or take them as stored.")  # fmt: skip
 @option("--model", "model_path", type=MODEL, default="builtin", show_default=True, group=_HOW,
-        help="Morphable model: a file that `uvgen model info` knows, or the word builtin.")  # fmt: skip
+        help="Morphable model: uvgen's .h5, another that docs/models.md lists, or the word builtin.")  # fmt: skip
 @option(
     "--jaw",
     type=click.Choice(["contour", "fixed"]),
@@ -158,7 +159,7 @@ def _report(shown: Any, batch: Any) -> None:
 
 def _name_skipped(skipped: Any) -> None:
     for skip in skipped[:_MOST_NAMED]:
-        click.echo(printable(f"skipped {skip.name}: {skip.reason}"), err=True)
+        click.echo(as_typed(printable(f"skipped {skip.name}: {skip.reason}")), err=True)
     if len(skipped) > _MOST_NAMED:
         click.echo(f"and {len(skipped) - _MOST_NAMED} more; fit.json lists them all", err=True)
 

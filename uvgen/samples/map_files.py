@@ -21,11 +21,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.checks import choice
 from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.geometry import CONVENTIONS
 from uvgen.samples.find import IMAGE_SUFFIXES, Sample
+from uvgen.storage.folders import EXPORT_MARK, unreadable
 from uvgen.storage.matfile import read_numeric
 from uvgen.storage.names import brief, printable
 from uvgen.storage.npy import read_npy_file
+from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import read_file
 
 SCALES = {"px": 1.0, "255": 255.0, "256": 256.0, "280": 280.0, "281.6": 281.6}
@@ -101,13 +105,29 @@ def find_maps(root: str | os.PathLike[str], layout: str | None = None) -> tuple[
     raise DatasetError(f"{root}: no position maps in it, expected {expected} beside their images")
 
 
+def exported_convention(root: str | os.PathLike[str]) -> str | None:
+    """The pixel convention of the labels in an export of uvgen's, or in a folder of one; None for other folders.
+
+    Raises DatasetError where what the export says of itself cannot be read.
+    """
+    root = Path(root)
+    for mark in (root / EXPORT_MARK, root.absolute().parent / EXPORT_MARK):
+        if mark.is_file() and not mark.is_symlink():
+            try:
+                stated = parse_json(read_file(mark, 1 << 16).decode())["convention"]
+                return str(choice(stated, "convention", CONVENTIONS))
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise DatasetError(
+                    f"{mark}: does not say its labels' convention, expected an export of this version; export again"
+                ) from error
+    return None
+
+
 def _files(root: Path) -> Iterator[Path]:
     def fail(error: OSError) -> None:
-        raise DatasetError(f"{root}: cannot be read ({error.strerror}), expected a folder of position maps") from error
+        raise DatasetError(f"{root}: {unreadable(error, 'a folder of position maps')}") from error
 
     n = 0
-    if not root.is_dir():
-        raise DatasetError(f"{root}: {'a file' if root.exists() else 'not there'}, expected a folder of position maps")
     for folder, folders, names in os.walk(root, onerror=fail):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in names:

@@ -275,6 +275,7 @@ class _ExportRecord:
         self._target.finish(self._reader, self._draft)
         self._journal.remove()
         stated = {**self._settings, "uvgen": __version__, "samples": len(self._reader)}
+        stated["convention"] = self._reader.config.build.convention
         stated["files"] = _count_files(self._draft) + 1
         (self._draft / EXPORT_MARK).write_text(json.dumps(stated, indent=1) + "\n", encoding="utf-8")
 
