@@ -19,6 +19,7 @@ RUN_TESTS = $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(PYTEST
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml requirements-ci.txt
+	@echo "setting up $(VENV), once: a minute or two, most of it without a word"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt --editable ".[dev]"
 	touch $@

@@ -12,6 +12,7 @@ from uvgen.cli.options import (
     MODEL,
     GroupedCommand,
     NameList,
+    is_given,
     on_error_option,
     option,
     overwrite_option,
@@ -40,7 +41,7 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 @option("--maps-scale", type=click.Choice(["px", "255", "256", "280", "281.6"]), group=_INPUT,
         help="What those maps' values were divided by.  [default: px, or as found with --data]")  # fmt: skip
 @option("--model", "model_path", type=MODEL, group=_INPUT,
-        help="Morphable model: uvgen's .h5 (see `uvgen model convert`), face3d's BFM.mat, or the word "
+        help="Morphable model: uvgen's .h5 (see `uvgen model convert`), another that docs/models.md lists, or the word "
              "builtin.  [default: the one that `uvgen fit` or `uvgen synth` made the folder with]")  # fmt: skip
 @option("--subset", "subsets", multiple=True, metavar="NAME", group=_INPUT,
         help="Subset to take, repeatable; all of them by default. Built in: IBUG and IBUG_Flip.")  # fmt: skip
@@ -155,6 +156,7 @@ def command(
     from uvgen.datasets.record import check_output
     from uvgen.progress import begin
 
+    _check_effects(augment, config_options)
     augmentation = None if augment is None else _read_augmentation(augment)
     config = BuildConfig(
         **{
@@ -179,7 +181,7 @@ def command(
                 model=load_model(model_path or "builtin", untrusted=untrusted),
                 layout=maps_layout,
                 scale=maps_scale,
-                convention=config.convention if _is_given("convention") else None,
+                convention=config.convention if is_given("convention") else None,
                 originals=data,
                 limit=limit,
                 **how,
@@ -239,22 +241,27 @@ def _targets(names: tuple[str, ...], maps: str) -> dict[str, Any]:
         raise click.BadParameter(message, param_hint="--targets") from error
     if "posmap" in names:
         return {"targets": targets}
-    if _is_given("maps") and maps == "stored":
+    if is_given("maps") and maps == "stored":
         raise click.UsageError("--targets without posmap does not go with --maps stored")
     return {"targets": targets, "maps": "none"}
 
 
-def _is_given(name: str) -> bool:
-    """Whether an option stands in the command line."""
-    source = click.get_current_context().get_parameter_source(name)
-    return source is click.core.ParameterSource.COMMANDLINE
+def _check_effects(augment: str | None, options: dict[str, Any]) -> None:
+    """Options that change nothing without another one."""
+    for name, needed, there in (
+        ("--copies", "--augment", augment is not None),
+        ("--jpeg-quality", "--image-codec jpeg", options["image_codec"] == "jpeg"),
+        ("--posmap-dtype", "--maps stored", options["maps"] == "stored"),
+    ):
+        if is_given(name[2:].replace("-", "_")) and not there:
+            raise click.UsageError(f"{name} goes with {needed}")
 
 
 def _check_maps_options(model: Path | str | None) -> None:
     """Options that ask for what finished crops and maps do not have."""
     if model is None:
         raise click.UsageError("missing --model: the one with the UV of the maps in --maps-from")
-    if given := [option for name, option in _NOT_OF_MAPS.items() if _is_given(name)]:
+    if given := [option for name, option in _NOT_OF_MAPS.items() if is_given(name)]:
         raise click.UsageError(f"{given[0]} does not go with --maps-from, whose crops and maps are finished")
 
 

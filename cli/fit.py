@@ -46,7 +46,7 @@ _WHAT, _HOW, _OUTPUT = "What goes in", "How faces are fitted", "What comes out"
 @option("--exif", type=click.Choice(["apply", "ignore"]), default="apply", show_default=True, group=_WHAT,
         help="Turn photographs upright as their EXIF orientation says, or take them as stored.")  # fmt: skip
 @option("--model", "model_path", type=MODEL, default="builtin", show_default=True, group=_HOW,
-        help="Morphable model: a file that `uvgen model info` knows, or the word builtin.")  # fmt: skip
+        help="Morphable model: uvgen's .h5, another that docs/models.md lists, or the word builtin.")  # fmt: skip
 @option(
     "--jaw",
     type=click.Choice(["contour", "fixed"]),

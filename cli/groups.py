@@ -3,13 +3,18 @@
 import contextlib
 import difflib
 import errno
+import os
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
-from uvgen.storage.names import brief
+from uvgen.storage.names import brief, printable
+
+ARGUMENTS = "uvgen.arguments"
+"""Where the context of `uvgen` notes the command line."""
 
 _LIMITS = {
     getattr(errno, name)
@@ -40,8 +45,8 @@ class SpokenGroup(click.Group):
             context = getattr(error, "ctx", None)
             text = _as_sentence(error)
             mark = "" if text.endswith("?") else ";"
-            help_ = f"{mark} see `{context.command_path} --help`" if context is not None else ""
-            click.echo(f"uvgen: {text}{help_}", err=True)
+            command = self._called(args) if context is None else context.command_path
+            click.echo(f"uvgen: {text}{mark} see `{command} --help`", err=True)
             sys.exit(error.exit_code)
         except (ImportError, OSError) as error:
             # of the machine, wherever it happened: a folder without rights, a name too long, a library that is not
@@ -58,6 +63,15 @@ class SpokenGroup(click.Group):
                 click.echo(f"uvgen: {where}{error.strerror}; {advice}", err=True)
             sys.exit(1)
         sys.exit(status if isinstance(status, int) else 0)
+
+    def _called(self, args: Any) -> str:
+        """The command that the arguments call; `uvgen` where they call none."""
+        words: list[str] = [*(sys.argv[1:] if args is None else args)]
+        called, group = [self.name or ""], self
+        while words and isinstance(group, click.Group):
+            group = group.get_command(click.Context(group), words[0])  # type: ignore[assignment]
+            called += [words.pop(0)] if group is not None else []
+        return " ".join(called)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args and not ctx.resilient_parsing:  # all releases of click alike: the help, and wrong usage
@@ -83,6 +97,22 @@ class SpokenGroup(click.Group):
             rows.append((name, "" if command is None else (command.help or "").split("\n\n")[0].replace("\n", " ")))
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+
+def as_typed(text: str) -> str:
+    """A text with the command line's paths as they stand there, where it has them from the root on.
+
+    The library works with absolute paths, since its processes may have another working folder.
+    """
+    context = click.get_current_context(silent=True)
+    arguments = [] if context is None else context.find_root().meta.get(ARGUMENTS, [])
+    words = [word.partition("=")[2] if word.startswith("--") else word for word in arguments]
+    typed = [word for word in words if word[:1] not in ("", "-") and not Path(word).is_absolute()]
+    wholes = {os.path.abspath(path): path for path in typed}
+    for whole in sorted(wholes, key=len, reverse=True):
+        path = printable(wholes[whole].rstrip(os.sep))
+        text = re.sub(rf"(?<![\w./]){re.escape(printable(whole))}(?![\w.-])", lambda _, path=path: path, text)  # type: ignore[misc]
+    return text
 
 
 def _as_sentence(error: click.ClickException) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from uvgen import __version__
-from uvgen.cli.groups import SpokenGroup
+from uvgen.cli.groups import ARGUMENTS, SpokenGroup, as_typed
 from uvgen.errors import OutputError, SettingsError, UvgenError
 from uvgen.interrupts import exit_status, ignore_interrupts, interrupts_kept
 from uvgen.storage.names import printable
@@ -65,7 +65,7 @@ class _LazyGroup(SpokenGroup):
         if (least := _memory_limit()) < _LEAST_MB:
             click.echo(f"uvgen: limited to {least} MB (ulimit -v), expected {_LEAST_MB} or more", err=True)
             ctx.exit(1)
-        ctx.meta["uvgen.arguments"] = arguments = list(ctx.args)
+        ctx.meta[ARGUMENTS] = arguments = list(ctx.args)
         anew = "--overwrite" in arguments
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # a name that the terminal's encoding lacks is no reason to stop
@@ -77,13 +77,13 @@ class _LazyGroup(SpokenGroup):
         try:
             return super().invoke(ctx)
         except UvgenError as error:
-            click.echo(f"uvgen: {printable(str(error))}{self._helpful(ctx, error)}", err=True)
+            click.echo(f"uvgen: {as_typed(printable(str(error)))}{self._helpful(ctx, error)}", err=True)
             ctx.exit(1)
         except MemoryError as error:
             what = printable(str(error)) if ": " in str(error) else "out of memory"
             has_workers = "--workers" in self._options(ctx)
             advice = "fewer --workers need less" if has_workers else "free some, or raise the limit (ulimit -v)"
-            click.echo(f"uvgen: {what}; {advice}", err=True)
+            click.echo(f"uvgen: {as_typed(what)}; {advice}", err=True)
             ctx.exit(1)
         except KeyboardInterrupt as error:
             ignore_interrupts()
@@ -92,7 +92,7 @@ class _LazyGroup(SpokenGroup):
                 more = "; nothing of the report is kept, run the command again to make it"
             elif ctx.invoked_subcommand not in _RESUMABLE:
                 more = ""
-            elif _nothing_written(ctx.meta["uvgen.arguments"]):
+            elif _nothing_written(ctx.meta[ARGUMENTS]):
                 more = "; nothing is written yet"
             else:
                 more = f"; what is finished is kept, {again} to go on"

@@ -17,7 +17,7 @@ from uvgen.cli.options import (
     option,
     untrusted_option,
 )
-from uvgen.cli.progress import show_warnings
+from uvgen.cli.progress import clock_on_terminal, show_warnings
 from uvgen.cli.results import json_option, print_json
 
 _FROM, _LACKS, _TO = "What goes in", "What a file lacks", "What comes out"
@@ -104,6 +104,9 @@ def convert(
                           --info model_info.mat --uv BFM_UV.mat --out bfm.h5
       uvgen model convert --face3d BFM.mat --out bfm.h5
       uvgen model convert bfm_noneck_v3.pkl --uv-from bfm.h5 --out tddfa_v2.h5
+
+    \b
+    Exit status: 0 done, 1 failed, 2 wrong usage.
     """
     from uvgen import convert_model
     from uvgen.models.doubts import model_doubts
@@ -116,10 +119,12 @@ def convert(
     if face3d_path is None and not files and None in named.values():
         missing = [name for name, path in named.items() if path is None]
         raise click.UsageError(f"missing {', '.join(missing)}; or give --face3d BFM.mat alone, or a model's file")
-    model = convert_model(
-        out, *files, bfm=bfm, expression=expression, info=info_path, uv=uv, mouth=mouth, face3d=face3d_path,
-        uv_from=uv_from, indices=indices, landmarks=landmarks, keep_all=keep_all, overwrite=True, untrusted=untrusted,
-    ).model  # fmt: skip
+    with clock_on_terminal("converting the model"):
+        model = convert_model(
+            out, *files, bfm=bfm, expression=expression, info=info_path, uv=uv, mouth=mouth, face3d=face3d_path,
+            uv_from=uv_from, indices=indices, landmarks=landmarks, keep_all=keep_all, overwrite=True,
+            untrusted=untrusted,
+        ).model  # fmt: skip
     click.echo(
         f"{out}: {model.n_vertices} vertices, {model.n_shape} shape + {model.n_expression} expression components, "
         f"{out.stat().st_size / 1e6:.0f} MB"
@@ -138,6 +143,9 @@ def info(file: Path | str, untrusted: bool, as_json: bool) -> None:
     Example:
       uvgen model info bfm.h5
       uvgen model info builtin
+
+    \b
+    Exit status: 0 done, 1 failed, 2 wrong usage.
     """
     import numpy as np
 
@@ -148,8 +156,9 @@ def info(file: Path | str, untrusted: bool, as_json: bool) -> None:
     from uvgen.models.morphable import REGIONS, hash_arrays
     from uvgen.storage.names import printable
 
-    model = load_model(file, untrusted=untrusted)
-    atlas = build_atlas(model, 256)
+    with clock_on_terminal("reading the model"):
+        model = load_model(file, untrusted=untrusted)
+        atlas = build_atlas(model, 256)
     share = {kind: float((atlas.texel_kind == kind).mean()) for kind in (MESH, CLOSURE, FILLED)}
     regions = "none"
     if model.regions is not None:
@@ -220,6 +229,9 @@ def export(model_path: Path | str, file_format: str, out: Path, overwrite: bool,
     Example:
       uvgen model export builtin --format face3d --out face3d_builtin/
       uvgen model export builtin --to obj --out mean.obj
+
+    \b
+    Exit status: 0 done, 1 failed, 2 wrong usage.
     """
     from uvgen import load_model
     from uvgen.models import from_mesh
@@ -230,11 +242,12 @@ def export(model_path: Path | str, file_format: str, out: Path, overwrite: bool,
         _check_new(target, overwrite)
     if file_format != "face3d":
         _check_suffix(out, MODEL_SUFFIXES if file_format == "uvgen" else (f".{file_format}",))
-    model = load_model(model_path, untrusted=untrusted)
-    if file_format == "face3d":
-        face3d.write(model, out)
-    else:
-        from_mesh.write_model(model, out)
+    with clock_on_terminal("exporting the model"):
+        model = load_model(model_path, untrusted=untrusted)
+        if file_format == "face3d":
+            face3d.write(model, out)
+        else:
+            from_mesh.write_model(model, out)
     click.echo(f"{targets[0]}: {model.n_vertices} vertices")
 
 
@@ -273,6 +286,9 @@ def parameterize_(
     \b
     Example:
       uvgen model parameterize mean.obj --landmarks landmarks.txt --scans scans/ --out own.h5
+
+    \b
+    Exit status: 0 done, 1 failed, 2 wrong usage.
     """
     from uvgen.models import from_mesh
     from uvgen.models.doubts import model_doubts
@@ -284,11 +300,12 @@ def parameterize_(
     if source == "builtin" or Path(source).is_dir() or Path(source).suffix.lower() in _OF_MODELS:
         if scans or landmarks_path:
             raise click.UsageError("--scans and --landmarks go with a mesh; a model has bases and landmarks")
-        model = from_mesh.with_new_uv(load_model(source, untrusted=untrusted), symmetric=not asymmetric)
+        with clock_on_terminal("finding UV"):
+            model = from_mesh.with_new_uv(load_model(source, untrusted=untrusted), symmetric=not asymmetric)
     else:
         if out.suffix.lower() == ".h5" and landmarks_path is None:
             raise click.UsageError("a model needs --landmarks, the vertices of the 68 iBUG points")
-        with reading_in_child(untrusted):  # to say what a file is that is no mesh
+        with clock_on_terminal("finding UV"), reading_in_child(untrusted):  # to say what a file is that is no mesh
             model = from_mesh.model_from_mesh(
                 Path(source), landmarks_path, scans, components, unit=unit, symmetric=not asymmetric
             )

@@ -9,7 +9,7 @@ import click
 class ExistingPath(click.Path):
     """A file or a folder that is there; where it is not, that is a failure like others of files, not wrong usage."""
 
-    def __init__(self, *, folder: bool = False) -> None:
+    def __init__(self, *, folder: bool | None = False) -> None:  # None: either
         super().__init__(path_type=Path)
         self._folder = folder
 
@@ -17,21 +17,18 @@ class ExistingPath(click.Path):
         from uvgen.errors import InputError
         from uvgen.storage.folders import folder_kind
 
-        path, what = Path(value), "a folder" if self._folder else "a file"
+        path = Path(value)
+        what = "a file or a folder" if self._folder is None else "a folder" if self._folder else "a file"
         of = f" for {param.opts[0]}" if isinstance(param, click.Option) else ""
         if not path.exists():
-            raise InputError(f"{path}: no such {what[2:]}, expected {what}{of}")
-        if path.is_dir() != self._folder:
+            raise InputError(f"{path}: no such {'folder' if self._folder else 'file'}, expected {what}{of}")
+        if self._folder is not None and path.is_dir() != self._folder:
             raise InputError(f"{path}: {folder_kind(path) if path.is_dir() else 'a file'}, expected {what}{of}")
         return super().convert(value, param, ctx)
 
 
-EXISTING_FILE, EXISTING_FOLDER = ExistingPath(), ExistingPath(folder=True)
+EXISTING_FILE, EXISTING_FOLDER, EXISTING = ExistingPath(), ExistingPath(folder=True), ExistingPath(folder=None)
 ANY_PATH = click.Path(path_type=Path)
-
-
-EXISTING = click.Path(exists=True, path_type=Path)
-"""A file or a folder."""
 
 
 class ModelPath(click.ParamType):
@@ -51,6 +48,12 @@ class ModelPath(click.ParamType):
 
 
 MODEL = ModelPath()
+
+
+def is_given(name: str) -> bool:
+    """Whether an option stands in the command line."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is click.core.ParameterSource.COMMANDLINE
 
 
 class NameList(click.ParamType):
@@ -150,7 +153,8 @@ _OPTIONS_OF_WORKERS = (
     option("--retries", type=click.IntRange(0, 100), metavar="N", default=2, show_default=True, group=HOW_IT_RUNS,
            help="Tries again for work whose process died or took too long, before its parts are tried one by one."),
     option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", group=HOW_IT_RUNS,
-           help="Longest that one shard may take; then its process is killed, as if it had died.  [default: no limit]"),
+           help="Longest that a process may take for a shard, or for some samples where no shards are made; then it is "
+                "killed, as if it had died.  [default: no limit]"),
 )  # fmt: skip
 
 

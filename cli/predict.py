@@ -21,11 +21,9 @@ from uvgen.cli.options import (
     workers_option,
 )
 from uvgen.cli.progress import cores, count, reported
-from uvgen.cli.results import json_option, print_json
-from uvgen.storage.names import printable
+from uvgen.cli.results import json_option, name_skipped, print_json
 
 _NETWORK, _FACES, _OUTPUT = "The network", "Where faces are", "What comes out"
-_MOST_NAMED = 20
 
 
 @click.command("predict", cls=GroupedCommand)
@@ -146,10 +144,7 @@ def command(
     if result.notice:
         click.echo(f"note: {result.notice}", err=True)
     if not quiet and not verbose:
-        for skip in result.skipped[:_MOST_NAMED]:
-            click.echo(printable(f"skipped {skip.name}: {skip.reason}"), err=True)
-        if len(result.skipped) > _MOST_NAMED:
-            click.echo(f"and {len(result.skipped) - _MOST_NAMED} more; predict.json lists them all", err=True)
+        name_skipped(result.skipped, "predict.json")
     if as_json:
         print_json({"out": str(out), **result.to_plain()})
     elif not quiet:

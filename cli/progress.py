@@ -1,6 +1,7 @@
 """How commands say how far they are: one display for all; and the summary of commands that make shards."""
 
 import contextlib
+import os
 import sys
 import threading
 import time
@@ -10,6 +11,7 @@ from typing import Any
 
 import click
 
+from uvgen.cli.groups import as_typed
 from uvgen.cli.results import print_json
 from uvgen.storage.names import printable
 
@@ -44,7 +46,7 @@ class Progress:
         self._began = self._spoke = time.perf_counter()
         self._counted: tuple[float, int] | None = None  # when the first samples were done, and how many
         self._said = True  # that this phase is going on
-        self._lines = verbose or sys.stderr is None or not sys.stderr.isatty()
+        self._lines = verbose or not _has_room()
         self._bar: Any = None
         if not quiet and not self._lines:
             from tqdm import tqdm
@@ -141,6 +143,25 @@ class Progress:
             click.echo(line, err=True)
 
 
+def _has_room() -> bool:
+    """Whether stderr is a terminal that can show a bar: some say no width, or cannot go back in a line."""
+    if sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        return False
+    with contextlib.suppress(OSError, ValueError):
+        return os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    return True
+
+
+@contextlib.contextmanager
+def clock_on_terminal(what: str) -> Iterator[None]:
+    """Show what goes on within the block and for how long, on a terminal: for work of some seconds, not counted."""
+    from uvgen.progress import begin
+
+    with reported(quiet=not _has_room()):
+        begin(what)
+        yield
+
+
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(max(seconds, 0)), 60)
     hours, minutes = divmod(minutes, 60)
@@ -211,12 +232,12 @@ def show_quality(quality: Any) -> None:
 def show_warnings(warnings: Any) -> None:
     """Print what is probably wrong, on stderr, also where only errors are asked for: labels may be useless."""
     for text in warnings:
-        click.echo(f"warning: {printable(text)}", err=True)
+        click.echo(f"warning: {as_typed(printable(text))}", err=True)
 
 
 def _name_skipped(skipped: Any, most: int = 20) -> None:
     for skip in skipped[:most]:
-        click.echo(printable(f"skipped {skip.name}: {skip.reason}"), err=True)
+        click.echo(as_typed(printable(f"skipped {skip.name}: {skip.reason}")), err=True)
     if len(skipped) > most:
         click.echo(f"and {len(skipped) - most} more; dataset.json lists them all", err=True)
 

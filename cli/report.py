@@ -10,6 +10,7 @@ from uvgen.cli.options import (
     MODEL,
     GroupedCommand,
     check_maps,
+    is_given,
     option,
     overwrite_option,
     quiet_option,
@@ -83,15 +84,18 @@ def command(
     """
     from uvgen import evaluate_predictions, open_shards, write_report
     from uvgen.report.folder import check_report_folder
+    from uvgen.samples.find import find_names
 
-    if all_samples and names_path is not None:
-        raise click.UsageError("--all and --names exclude each other")
+    chosen = {"--all": all_samples, "--names": names_path is not None, "--worst": is_given("worst")}
+    if len(given := [name for name, is_there in chosen.items() if is_there]) > 1:
+        raise click.UsageError(f"{given[0]} and {given[1]} exclude each other")
     check_report_folder(out, overwrite=overwrite)
     reader = open_shards(shards, untrusted=untrusted)
     check_maps(reader.config, model_path, shards)
-    if not quiet and names_path is None:
-        n_pages = len(reader) if all_samples else min(worst, len(reader))
-        click.echo(_about(n_pages, len(reader), workers or cores()), err=True)
+    names = None if names_path is None else [reader.names[k] for k in find_names(reader.names, names_path)]
+    if not quiet:
+        n_pages = min(len(reader) if all_samples else worst, len(reader)) if names is None else len(names)
+        click.echo(_about(n_pages, len(reader), workers or cores(), thumbnails=thumbnails), err=True)
     evaluation = None
     with reported(quiet=quiet):
         if predictions is not None:
@@ -103,7 +107,7 @@ def command(
             shards,
             out,
             worst=None if all_samples else worst,
-            names=names_path,
+            names=names,
             thumbnails=thumbnails,
             model=model_path,
             verify=verify,
@@ -122,16 +126,24 @@ def command(
         show_warnings(evaluation.doubts)
     if not quiet:
         what = f"{count(result.samples, 'sample')}, {result.pages} with pages, {result.pictured} with thumbnails"
-        click.echo(f"{result.page}: {what}, {result.size_bytes / 1e6:.1f} MB")
+        click.echo(f"{out / result.page.name}: {what}, {result.size_bytes / 1e6:.1f} MB")
         show_quality(result.quality)
 
 
-_SECONDS_A_PAGE = 0.2  # of a core: 0.1 to 0.25 on the machines that were tried
+_SECONDS_A_PAGE, _SECONDS_A_THUMBNAIL, _SECONDS_TO_START = 0.2, 0.005, 5.0  # of an idle core, on what was tried
+_MB_A_PAGE, _MB_A_THUMBNAIL = 0.13, 0.0044
 
 
-def _about(n_pages: int, n_samples: int, workers: int) -> str:
+def _about(n_pages: int, n_samples: int, workers: int, *, thumbnails: bool) -> str:
     """How much will be drawn, and about how long that takes."""
-    seconds = n_pages * _SECONDS_A_PAGE / min(workers, max(n_pages // 16, 1))
-    long = f"about {seconds / 60:.0f} minutes" if seconds >= 90 else f"about {max(5, 5 * round(seconds / 5))} seconds"
+    n_thumbnails = n_samples - n_pages if thumbnails else 0
+    work = n_pages * _SECONDS_A_PAGE + n_thumbnails * _SECONDS_A_THUMBNAIL
+    seconds = _SECONDS_TO_START + work / min(workers, max((n_pages + n_thumbnails) // 16, 1))
+    long = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{5 * round(seconds / 5)} seconds"
+    size = n_pages * _MB_A_PAGE + n_thumbnails * _MB_A_THUMBNAIL
+    more = f" and {count(n_thumbnails, 'thumbnail')}" if n_thumbnails else ""
     fewer = "; --worst N draws fewer" if seconds >= 90 else ""
-    return f"drawing pages of {n_pages} of {count(n_samples, 'sample')}, {long} with {count(workers, 'worker')}{fewer}"
+    return (
+        f"drawing pages of {n_pages} of {count(n_samples, 'sample')}{more}: about {size:.0f} MB, and {long} with "
+        f"{count(workers, 'worker')} on idle cores{fewer}"
+    )

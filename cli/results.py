@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from uvgen.cli.groups import as_typed
 from uvgen.cli.options import HOW_IT_RUNS, option
 from uvgen.storage.names import printable
 
@@ -24,6 +25,6 @@ def print_json(content: dict[str, Any]) -> None:
 def name_skipped(skipped: Sequence[Any], listed_in: str) -> None:
     """A line on stderr for each of the first things that were left out, with `name` and `reason`."""
     for skip in skipped[:_MOST_NAMED]:
-        click.echo(printable(f"skipped {skip.name}: {skip.reason}"), err=True)
+        click.echo(as_typed(printable(f"skipped {skip.name}: {skip.reason}")), err=True)
     if len(skipped) > _MOST_NAMED:
         click.echo(f"and {len(skipped) - _MOST_NAMED} more; {listed_in} lists them all", err=True)

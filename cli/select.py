@@ -70,7 +70,7 @@ def choose(shards: Path, options: dict[str, Any], *, drop: bool) -> None:
 
     targets = [name for name in ("split_name", "out", "copy_to") if options[name] is not None]
     if len(targets) != 1:
-        raise click.UsageError("expected one of --as NAME, --out FILE and --copy FOLDER")
+        raise click.UsageError("no single output, expected one of --as NAME, --out FILE and --copy FOLDER")
     percents = {name: None if options[name] is None else options[name] / 100 for name in ("min_nme", "max_nme")}
     chosen = Criteria(
         names=options["list_path"], split=options["split"], subsets=options["subsets"],

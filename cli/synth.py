@@ -27,7 +27,7 @@ _WHAT, _OUTPUT = "Which faces", "What comes out"
         help="Faces, spread over the subsets; each comes with its mirror image besides.")  # fmt: skip
 @option("--seed", type=int, default=0, show_default=True, group=_WHAT, help="Another seed, other faces.")
 @option("--model", "model_path", type=MODEL, default="builtin", show_default=True, group=_WHAT,
-        help="Morphable model: uvgen's .h5, face3d's BFM.mat, or the word builtin.")  # fmt: skip
+        help="Morphable model: uvgen's .h5, another that docs/models.md lists, or the word builtin.")  # fmt: skip
 @option("--subset", "subsets", type=click.Choice(["AFW", "HELEN", "IBUG", "LFPW"]), multiple=True, group=_WHAT,
         help="Subset to make, repeatable; all of them by default.")  # fmt: skip
 @option("--flip/--no-flip", default=True, show_default=True, group=_WHAT, help="Make the mirrored _Flip subsets too.")

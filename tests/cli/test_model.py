@@ -252,7 +252,7 @@ def test_convert_of_face3d_file_without_uv_beside_it_is_refused(uvgen: Any, file
 def test_convert_of_another_struct_is_refused(uvgen: Any, files: Path, tmp_path: Path) -> None:
     result = uvgen("model", "convert", "--face3d", files / "model_info.mat", "--out", tmp_path / "bfm.h5")
     assert result.exit_code == 1
-    assert re.fullmatch(r"uvgen: .*model_info\.mat: no struct `model` in it; .*\n", result.stderr)
+    assert re.fullmatch(r"uvgen: .*model_info\.mat: no struct `model` in it, .*\n", result.stderr)
 
 
 def test_convert_to_a_folder_that_cannot_be_made_is_refused(uvgen: Any, files: Path) -> None:

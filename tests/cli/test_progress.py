@@ -1,12 +1,19 @@
 """What commands show of how far they are: phases, a running clock, samples within a shard, rates without the start."""
 
+import contextlib
 import dataclasses
+import fcntl
 import io
 import itertools
+import os
+import pty
 import re
+import struct
 import sys
+import termios
 from contextlib import closing
 
+import click
 import pytest
 from support.builds import SMALL, make
 from support.faults import faulty_environment, write_samples
@@ -14,6 +21,7 @@ from support.toy import write_tree
 
 from uvgen import augment_shards, export_shards, merge_shards, open_shards, render_faces, verify_shards
 from uvgen.cli import progress
+from uvgen.cli.groups import ARGUMENTS, as_typed
 from uvgen.cli.progress import Progress, count
 from uvgen.progress import shown_on
 
@@ -197,7 +205,13 @@ def test_misspelled_commands_and_options_are_answered_in_one_line(uvgen) -> None
         (("build", "--subsets", "IBUG"), "no option --subsets; did you mean --subset? see `uvgen build --help`"),
         (("build", "--nonsense"), "no option --nonsense; see `uvgen build --help`"),
         (("build",), "missing --out (folder for the shards and dataset.json); see `uvgen build --help`"),
-        (("build", "--out"), "--out: expected an argument"),
+        (("build", "--out"), "--out: expected an argument; see `uvgen build --help`"),
+        (("model", "convert", "-o"), "-o: expected an argument; see `uvgen model convert --help`"),
+        (("build", "-o", "x", "--copies", "2"), "--copies goes with --augment; see `uvgen build --help`"),
+        (("build", "-o", "x", "--jpeg-quality", "9"), "--jpeg-quality goes with --image-codec jpeg; see"),
+        (("build", "-o", "x", "--maps", "none", "--posmap-dtype", "uint16"), "--posmap-dtype goes with --maps stored"),
+        (("report", "a", "-o", "x", "--all", "--worst", "3"), "--all and --worst exclude each other; see"),
+        (("report", "a", "-o", "x", "--worst", "1000", "--all"), "--all and --worst exclude each other; see"),
         (("build", "-o", "x", "--limit", "0"), "--limit: 0, expected a whole number of 1 or more; see"),
         (("build", "-o", "x", "--limit", "3k"), "--limit: 3k, expected a whole number of 1 or more; see"),
         (("build", "-o", "x", "--timeout", "0"), "--timeout: 0.0, expected a number above 0; see"),
@@ -226,3 +240,61 @@ def test_group_alone_prints_its_help_as_it_is_and_exits_2(uvgen, arguments) -> N
 def test_help_names_every_command_of_a_group_in_whole_sentences(uvgen) -> None:
     for arguments in (("--help",), ("model", "--help")):
         assert "..." not in uvgen(*arguments).stdout.split("Commands:")[1]
+
+
+def test_messages_name_paths_as_they_were_typed(uvgen, tmp_path, monkeypatch) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "shards-2").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    for arguments, message in (
+        (
+            ("augment", "shards/", "--out", "x"),
+            "uvgen: shards: no such folder, expected a folder that `uvgen build` made",
+        ),
+        (("merge", "../shards", "-o", "x"), "uvgen: ../shards: no such folder, expected"),
+        (("merge", tmp_path / "shards", "-o", "x"), f"uvgen: {tmp_path}/shards: no such folder, expected"),
+        (("fit", "photos", "--out=x"), "uvgen: photos: no such folder, expected a folder of photographs"),
+        (("build", "--data", "300W_LP", "--model", "builtin", "-o", "x"), "uvgen: 300W_LP: no such folder, expected"),
+        (("build", "--maps-from", "m", "--model", "builtin", "-o", "x"), "uvgen: m: no such folder, expected a folder"),
+    ):
+        result = uvgen(*arguments)
+        assert result.exit_code == 1 and result.stderr.startswith(message), result.stderr
+
+
+@pytest.mark.parametrize("text, shown", [
+    ("{}: none of 2", "set: none of 2"), ("{}/IBUG/a.jpg: damaged", "set/IBUG/a.jpg: damaged"),
+    ("copy of ({})", "copy of (set)"), ("{}-2: other", None), ("{}s/x", None), ("/mnt{}/x", None),
+])  # fmt: skip
+def test_as_typed_replaces_whole_paths_alone(tmp_path, monkeypatch, text, shown) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole = text.format(tmp_path / "set")
+    context = click.Context(click.Command("uvgen"))
+    context.meta[ARGUMENTS] = ["build", "--data=set/", "-j", "2", "--out", str(tmp_path / "set/out")]
+    with context:
+        assert as_typed(whole) == (whole if shown is None else shown)
+    assert as_typed(whole) == whole
+
+
+@pytest.mark.parametrize(("columns", "term", "bar"), [(80, "xterm", True), (0, "xterm", False), (80, "dumb", False)])
+def test_terminal_without_a_width_gets_lines(monkeypatch, columns, term, bar) -> None:
+    """As under script(1), where a bar would be shown in no column: not at all."""
+    with contextlib.ExitStack() as stack:
+        master, slave = pty.openpty()
+        stack.callback(os.close, master)
+        stream = stack.enter_context(os.fdopen(slave, "w"))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        monkeypatch.setenv("TERM", term)
+        monkeypatch.setattr(sys, "stderr", stream)
+        display = Progress(lambda: None, quiet=False, verbose=False)
+        assert (display._bar is not None) == bar
+        display.close()
+
+
+def test_a_model_is_converted_with_a_clock_on_a_terminal_alone(monkeypatch) -> None:
+    for room in (True, False):
+        monkeypatch.setattr(progress, "_has_room", lambda room=room: room)
+        stream = io.StringIO()
+        monkeypatch.setattr(sys, "stderr", stream)
+        with progress.clock_on_terminal("converting the model"):
+            pass
+        assert ("converting the model" in stream.getvalue()) == room

@@ -9,7 +9,8 @@ import pytest
 from support.builds import SMALL, make
 from support.toy import write_tree
 
-from uvgen import open_shards
+from uvgen import open_shards, write_report
+from uvgen.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,46 @@ def test_report_takes_names_thumbnails_model_and_quiet(
     result = uvgen("report", shards / "dataset.json", "--out", tmp_path / "report", "--workers", 1, *arguments)
     assert (result.exit_code, result.output) == (0, "")
     assert len([*(tmp_path / "report/data/samples").rglob("*.js")]) == 2
+
+
+def test_report_says_before_it_draws_how_much_that_is(
+    uvgen: Any, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "names.txt").write_text("AFW/AFW_001_1_0\nIBUG/IBUG_002_1_0.jpg\n")
+    monkeypatch.chdir(tmp_path)
+    arguments = ("report", shards, "--out", "report", "--overwrite", "--workers", 1, "--no-verify")
+    for more, said in (
+        (("--names", "names.txt"), "pages of 2 of 9 samples: about 0 MB, and 5 seconds with 1 worker on idle cores"),
+        (("--worst", 0, "--thumbnails"), "pages of 0 of 9 samples and 9 thumbnails: about 0 MB, and 5 seconds with"),
+    ):
+        result = uvgen(*arguments, *more)
+        assert result.exit_code == 0 and f"drawing {said}" in result.stderr, result.stderr
+        assert result.stdout.startswith("report/index.html: 9 samples, ")
+
+
+@pytest.mark.parametrize(("about", "said"), [
+    ((1000, 2000, 2, False), "pages of 1000 of 2000 samples: about 130 MB, and 2 minutes with 2 workers on idle cores"),
+    ((10, 10, 8, False), "pages of 10 of 10 samples: about 1 MB, and 5 seconds with 8 workers"),
+    ((1000, 122_450, 2, True), "samples and 121450 thumbnails: about 664 MB, and 7 minutes"),
+])  # fmt: skip
+def test_estimate_of_a_report(about: tuple[int, int, int, bool], said: str) -> None:
+    from uvgen.cli.report import _about
+
+    assert said in _about(*about[:3], thumbnails=about[3])
+
+
+def test_report_of_names_that_are_not_there_reads_nothing(
+    uvgen: Any, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("uvgen.report.write.verify_shards", fail)
+    (tmp_path / "names.txt").write_text("nobody\n")
+    result = uvgen("report", shards, "--out", tmp_path / "report", "--names", tmp_path / "names.txt")
+    assert result.exit_code == 1 and "1 listed sample is not there" in result.stderr
+    with pytest.raises(InputError, match="1 listed sample is not there, first nobody"):
+        write_report(shards, tmp_path / "report", names=iter(["nobody"]))
 
 
 def test_report_of_all_has_a_page_of_each(uvgen: Any, shards: Path, tmp_path: Path) -> None:

@@ -148,6 +148,26 @@ def test_import_maps_with_originals_finds_scale_and_convention(
     assert f"convention {convention}" in result.warnings[0] and "compared with 4 originals" in result.warnings[0]
 
 
+@pytest.mark.parametrize("convention", ["exact", "face3d"])
+@pytest.mark.parametrize("to", ["npy", "prnet"])
+def test_import_maps_of_an_export_takes_the_convention_that_it_states(
+    tmp_path: Path, model: MorphableModel, built: Built, to: str, convention: str
+) -> None:
+    _, reader = built(convention)
+    export_shards(reader.folder, tmp_path / "files", to)
+    inner = "files" if to == "npy" else "files/train"
+    import_maps(tmp_path / inner, tmp_path / "out", model=model)
+    found = open_shards(tmp_path / "out")
+    assert found.config.build.convention == convention
+    np.testing.assert_allclose(found[0]["landmarks"], reader[0]["landmarks"], atol=0.5)
+    import_maps(tmp_path / "files", tmp_path / "named", model=model, convention="face3d")
+    assert open_shards(tmp_path / "named").config.build.convention == "face3d"
+    mark = tmp_path / "files/.uvgen-export.json"
+    mark.write_text(mark.read_text().replace("convention", "other"))
+    with pytest.raises(DatasetError, match="does not say its labels' convention, expected an export of this version"):
+        import_maps(tmp_path / "files", tmp_path / "again", model=model)
+
+
 def test_import_maps_of_face3ds_own_output_finds_its_convention_and_landmarks(
     tmp_path: Path, reference: Path, stand_in_model: MorphableModel
 ) -> None:
@@ -385,7 +405,7 @@ def test_import_maps_with_originals_that_contradict_what_is_named_is_refused(
 def test_find_maps_without_any_says_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"no position maps in it, expected NAME\.npy, uv_posmap\.npy"):
         find_maps(tmp_path)
-    with pytest.raises(DatasetError, match="not there, expected a folder of position maps"):
+    with pytest.raises(DatasetError, match="no such folder, expected a folder of position maps"):
         find_maps(tmp_path / "none")
     with pytest.raises(DatasetError, match=r"uv_posmap\.npy \(uvgen\)"):
         find_maps(tmp_path, "uvgen")

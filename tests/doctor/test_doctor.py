@@ -57,7 +57,7 @@ def test_machine_facts_name_versions_and_sizes() -> None:
     found = diagnose()
     assert found.kind == "machine" and found.facts["packages"]["numpy"] == np.__version__
     assert found.facts["usable_cores"] >= 1 and found.facts["temporary_folder_free_bytes"] > 0
-    json.dumps(found.to_plain())
+    assert json.loads(json.dumps(found.to_plain()))["path"] is None
 
 
 Usage = namedtuple("Usage", "total used free")

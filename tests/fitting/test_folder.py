@@ -283,8 +283,16 @@ def test_other_folders_are_refused_before_any_work(photos: Path, tmp_path: Path)
         fit_photographs(photos, tmp_path / "out", overwrite=True)
     with pytest.raises(DatasetError, match="no images in it"):
         fit_photographs(tmp_path / "out", tmp_path / "new")
-    with pytest.raises(DatasetError, match=r"cannot be read .*, expected a folder of photographs"):
+    with pytest.raises(DatasetError, match=r"nowhere: no such folder, expected a folder of photographs"):
         fit_photographs(tmp_path / "nowhere", tmp_path / "new")
+    with pytest.raises(DatasetError, match=r"mine: a file, expected a folder of photographs"):
+        fit_photographs(tmp_path / "out/mine", tmp_path / "new")
+    (tmp_path / "out/dataset.json").write_text("{}")
+    with pytest.raises(DatasetError, match=r"out: a data set, expected a folder of photographs; it was built already"):
+        fit_photographs(tmp_path / "out", tmp_path / "new")
+    (photos / ".uvgen-export.json").write_text("{}")
+    with pytest.raises(DatasetError, match=r"photos: an export for other trainers, expected a folder of photographs"):
+        fit_photographs(photos, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 

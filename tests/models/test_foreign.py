@@ -218,7 +218,7 @@ def test_load_model_of_a_part_names_it(
     tmp_path: Path, files: dict[str, Path], whole: MorphableModel, name: str
 ) -> None:
     face3d_files(whole, tmp_path)
-    with pytest.raises(ModelError, match=rf"{name}: no struct `model` in it; expected face3d's file; it is .*{name}"):
+    with pytest.raises(ModelError, match=rf"{name}: no struct `model` in it, expected face3d's file; it is .*{name}"):
         load_model(tmp_path / name)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from uvgen.preview.page import mean_texture
 from uvgen.preview.panels import PANEL, SampleView
 from uvgen.preview.problems import label_problems
 from uvgen.preview.selection import spread
+from uvgen.progress import shown_on
 from uvgen.shards.reader import ShardReader
 
 
@@ -149,7 +151,7 @@ def test_documented_numbers_are_those_of_the_sheet(reader: ShardReader) -> None:
     assert number(r"the sheet is (\d+) px wide") == contact_sheet(reader, 1).picture.shape[1]
     assert number(r"eyes and mouth, ([\d.]+) times as large") == panels._ZOOM
     assert number(r"turned by (\d+)°") == panels.TURN_DEG
-    assert number(r"of up to (\d+) samples") == page._MEAN_SAMPLES
+    assert number(r"and up to (\d+) others") == page._MEAN_SAMPLES
     assert number(r"apart than (\d+) % of the crop") == 100 * problems._MOVED
     assert number(r"more than (\d+) % of the face's size") == 100 * page.HIGH_NME
 
@@ -560,6 +562,23 @@ def test_prediction_sheet_of_the_true_maps_has_no_error_and_of_moved_ones_their_
         error = 5 / np.sqrt(np.prod(np.ptp(points, axis=0)))  # all points are 5 px off
         assert row.name == reader.names[k] and float(row.remark.split()[1][:-1]) == pytest.approx(100 * error, abs=0.2)
     assert [row.remark for row in rows[2:]] == ["NME 0.0%", "NME 0.0%"]
+
+
+def test_legend_calls_crosses_what_they_are_on_the_sheet(reader: ShardReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The true landmarks beside predictions, annotated ones on a contact sheet."""
+    drawn = list[str]()
+    monkeypatch.setattr(layout, "_draw_legend", lambda draw, x, y, crosses: drawn.append(crosses))
+    predictions.prediction_sheet(reader, [0], reader[0:1]["posmap"])
+    contact_sheet(reader, n_samples=1)
+    assert drawn == ["true", "annotated"]
+
+
+def test_contact_sheet_says_what_it_draws(reader: ShardReader) -> None:
+    phases = list[tuple[str, int | None]]()
+    display = SimpleNamespace(begin=lambda what, total, first: phases.append((what, total)), advance=lambda n: None)
+    with shown_on(display):
+        contact_sheet(reader, n_samples=2)
+    assert ("drawing rows", 2) in phases and phases[-1] == ("putting the sheet together", None)
 
 
 def test_prediction_sheet_refuses_other_shapes_and_numbers_that_are_none(reader: ShardReader) -> None:

@@ -19,8 +19,17 @@ import pytest
 NOTEBOOK = Path(__file__).parents[2] / "examples/quickstart.ipynb"
 
 RUNNER = """
-import ast, json, sys
+import ast, json, sys, types
+from PIL import Image as files
 
+class Image:  # as that of IPython.display, which belongs to Jupyter
+    def __init__(self, filename, *, alt):
+        self.size = files.open(filename).size
+        print("picture for those who do not see it:", alt)
+
+sys.modules["IPython"] = types.ModuleType("IPython")
+sys.modules["IPython.display"] = types.ModuleType("IPython.display")
+sys.modules["IPython.display"].Image = Image
 scope = {"__name__": "__main__"}
 for number, cell in enumerate(json.load(open(sys.argv[1], encoding="utf-8"))["cells"]):
     if cell["cell_type"] == "code":
@@ -52,6 +61,8 @@ def test_notebook_runs_and_its_network_beats_a_guess(tmp_path: Path) -> None:
                               env=os.environ | {"OMP_NUM_THREADS": "1"})  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert len(re.findall(r"shown by cell \d+: Image \(\d+, \d+\)", done.stdout)) == 2
+        texts = re.findall(r"picture for those who do not see it: (.+)", done.stdout)
+        assert len(texts) == 2 and min(map(len, texts)) > 40
         assert "128 samples, 0 skipped" in done.stdout and "128 samples of 64 photographs" in done.stdout
         loss = [float(value) for value in re.findall(r"weighted loss ([\d.]+)", done.stdout)]
         assert loss[-1] < loss[0] / 10  # as its text says

@@ -83,7 +83,7 @@ def test_dataset_source_that_cannot_be_used_is_refused(folders, model_path, tmp_
         ShardDataset(shards, source=tree)
     with pytest.raises(InputError, match="source: goes with an augmentation of uvgen"):
         ShardDataset(shards, augmentation=Shifts(), source=tree)
-    with pytest.raises(DatasetError, match="no such folder; expected the folder of images"):
+    with pytest.raises(DatasetError, match="no such folder, expected the folder of images"):
         ShardDataset(shards, augmentation=TURN, source=tree / "none")
     augmented = BuildConfig(size=32, uv_size=48, shard_size=4, augmentation=TURN)
     make(tree, model_path, tmp_path / "augmented", augmented)

@@ -107,10 +107,10 @@ def test_find_samples_unknown_or_empty_subset_lists_those_there_are(tree: Path, 
 
 
 def test_find_samples_missing_folder_or_no_images_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="nowhere: cannot be read"):
+    with pytest.raises(DatasetError, match="nowhere: no such folder, expected a folder like 300W-LP"):
         find_samples(tmp_path / "nowhere")
     (tmp_path / "AFW").mkdir()
-    with pytest.raises(DatasetError, match=r"no images .* expected 300W-LP"):
+    with pytest.raises(DatasetError, match=r"no images .* expected images, or folders of them such as 300W-LP"):
         find_samples(tmp_path)
 
 

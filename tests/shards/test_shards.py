@@ -384,7 +384,7 @@ def test_open_shards_of_an_index_whose_plan_cannot_be_is_refused(plain: Path, pl
 
 
 def test_open_shards_without_index_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"dataset\.json: no such file; .*uvgen build"):
+    with pytest.raises(DatasetError, match=r"dataset\.json: no such file, .*uvgen build"):
         open_shards(tmp_path)
 
 

@@ -43,6 +43,12 @@ def test_folder_on_success_goes_on_with_what_an_interrupted_run_left(tmp_path: P
     assert (tmp_path / "out/a").exists()
 
 
+def test_folder_on_success_interrupted_before_its_first_file_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), folder_on_success(tmp_path / "out"):
+        raise KeyboardInterrupt
+    assert not [*tmp_path.iterdir()]
+
+
 def test_folder_on_success_of_a_failure_leaves_nothing(tmp_path: Path) -> None:
     for error in (SampleError("bad"), OSError(28, "No space left on device"), ValueError("odd")):
         expected = DatasetError if isinstance(error, OSError) else type(error)

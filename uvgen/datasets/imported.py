@@ -33,7 +33,15 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin, counted
 from uvgen.samples.files import check_machine, check_source, files_sha256
 from uvgen.samples.find import Sample
-from uvgen.samples.map_files import LAYOUTS, SCALES, check_layout, find_maps, more_files, read_map
+from uvgen.samples.map_files import (
+    LAYOUTS,
+    SCALES,
+    check_layout,
+    exported_convention,
+    find_maps,
+    more_files,
+    read_map,
+)
 from uvgen.samples.read import read_image
 from uvgen.shards.index import ShardEntry, SkippedSample
 from uvgen.shards.writer import write_shard
@@ -81,7 +89,8 @@ def import_maps(
     scale : {"px", "255", "256", "280", "281.6"}, optional
         What the maps' values were divided by; found where there are `originals`, else "px".
     convention : {"exact", "face3d"}, optional
-        Pixel convention of the labels; found where there are `originals`, else the layout's.
+        Pixel convention of the labels; stated by exports of uvgen's, found where there are `originals`, else the
+        layout's.
     originals : path-like, optional
         Folder of the images with ``.mat`` files that the crops were made of, under the same names: a few crops are made
         again from them to find `scale` and `convention`.
@@ -119,7 +128,13 @@ def import_maps(
     if out.exists() and root.exists() and out.samefile(root):
         raise InputError(f"{out}: holds the maps, expected another folder for the shards")
     begin("listing maps")
+    exported = exported_convention(root) if layout is None else None
     samples, layout = find_maps(root, layout)
+    if layout == "reshow" and exported not in (None, "reshow"):
+        raise InputError(f"{root}: was exported with {exported} labels, expected reshow's own in its layout")
+    if exported == "exact" and layout == "prnet_pytorch":
+        layout = "uvgen"
+    convention = convention or (None if layout == "reshow" else exported)
     samples = samples[:limit]
     model = as_model(model)
     warnings = []

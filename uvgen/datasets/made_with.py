@@ -39,11 +39,16 @@ def model_of_samples(folder: str | os.PathLike[str], *, untrusted: bool = False)
     try:
         model = load_model(BUILTIN if stated.file is None else stated.file, untrusted=untrusted)
     except ModelError as error:
-        raise InputError(f"model: none; {stated.where} says {stated.file}, but {error}; give model") from error
+        raise InputError(
+            f"model: none, and {stated.where} names {stated.file}, which cannot be read ({error}); give the model"
+        ) from error
     if stated.file == BUILTIN or model.content_sha256 == stated.sha256:  # another machine's differs in last bits
         return model
-    what = f"{stated.name}, expected its file" if stated.file is None else f"{stated.file}, which has changed since"
-    raise InputError(f"model: none; {stated.where} says {what}; give model")
+    if stated.file is None:
+        what = f"expected the file of {stated.name}, of which {stated.where} says that it was made"
+    else:
+        what = f"and {stated.where} names {stated.file}, which has changed since"
+    raise InputError(f"model: none, {what}; give the model")
 
 
 def says_its_model(folder: str | os.PathLike[str]) -> bool:

@@ -209,7 +209,7 @@ CHECKS = {
     "UV302": Check(
         WARNING, "images without parameters",
         "A .mat file of the same name is missing beside these images; they are skipped.",
-        "Unpack the archive again, or fit parameters to the images.",
+        "Unpack the archive again, or fit parameters to the images with `uvgen fit`.",
     ),
     "UV303": Check(
         WARNING, "parameters without images",

@@ -57,7 +57,7 @@ class Diagnosis:
         """As `uvgen doctor --json` prints it."""
         return {
             "kind": self.kind,
-            "path": self.path,
+            "path": self.path or None,
             "sound": self.sound,
             "facts": self.facts,
             "checked": self.checked,

@@ -10,7 +10,16 @@ from pathlib import Path
 from uvgen.errors import DatasetError
 from uvgen.fitting.worker import FitTask, Photograph
 from uvgen.samples.find import IMAGE_SUFFIXES
-from uvgen.storage.folders import FIT_INDEX, PREDICT_INDEX
+from uvgen.storage.folders import (
+    EXPORT,
+    FIT_INDEX,
+    PREDICT_INDEX,
+    REPORT,
+    SAMPLES,
+    folder_kind,
+    instead,
+    unreadable,
+)  # fmt: skip
 from uvgen.storage.names import printable, shortened
 
 _BATCH = 16  # photographs a task
@@ -25,6 +34,10 @@ def find_photographs(root: Path, out: Path, faces: str = "largest") -> list[Phot
     `uvgen.fit_photographs`. Raises DatasetError where the folder is missing or unreadable, or holds no images.
     """
     paths = _images(root, out)
+    if (not paths or folder_kind(root) in (REPORT, EXPORT)) and (
+        found_instead := instead(root, wanted=SAMPLES, expected="a folder of photographs")
+    ):
+        raise DatasetError(f"{root}: {found_instead}")
     if not paths:
         raise DatasetError(f"{root}: no images in it, expected {', '.join(IMAGE_SUFFIXES)}")
     names = [_sample_name(path.relative_to(root)) for path in paths]
@@ -44,7 +57,7 @@ def _images(root: Path, out: Path) -> list[Path]:
 
     def fail(error: OSError) -> None:
         raise DatasetError(
-            f"{printable(str(error.filename))}: cannot be read ({error.strerror}), expected a folder of photographs"
+            f"{printable(str(error.filename))}: {unreadable(error, 'a folder of photographs')}"
         ) from error
 
     paths, seen = list[Path](), {os.path.realpath(out)}

@@ -280,7 +280,7 @@ def _read(path: Path) -> tuple[MorphableModel, str]:
     kind = describe_file(path) if path.is_file() else ""
     if kind and "HDF5" not in kind and "uvgen" not in kind:
         raise ModelError(_other_kind(path, f"not a readable model file ({kind})"))
-    hint = ", expected uvgen's .h5 or face3d's BFM.mat; convert other files with `uvgen model convert`"
+    hint = ", expected uvgen's .h5, or another model that docs/models.md lists"
     with open_hdf5(path, ModelError, hint, "not a readable model file: ") as file:
         stated = file.attributes
         if stated.get("format") != FORMAT:
@@ -329,8 +329,8 @@ def _other_kind(path: Path, problem: str) -> str:
     """The message for a file that is something else, with what takes it."""
     advice = known.advice(path)
     if "uvgen model" not in advice:
-        advice += "; convert the files of the Basel Face Model 2009 with `uvgen model convert`"
-    return f"{path}: {problem}, expected uvgen's .h5 or face3d's BFM.mat{advice}"
+        advice += "; `uvgen model convert` makes a .h5 of the files of the Basel Face Model 2009"
+    return f"{path}: {problem}, expected uvgen's .h5, or another model that docs/models.md lists{advice}"
 
 
 def _texts(file: "Hdf5File") -> tuple[str, dict[str, str], str]:

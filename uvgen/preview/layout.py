@@ -44,6 +44,7 @@ class Header:
     verdict: str
     bad: bool
     thumbs: tuple[tuple[Image.Image, str], ...]
+    crosses: str = "annotated"  # what the green crosses mean
 
 
 def compose(header: Header, titles: Sequence[str], rows: Sequence[Row]) -> Image.Image:
@@ -85,7 +86,7 @@ def compose(header: Header, titles: Sequence[str], rows: Sequence[Row]) -> Image
     draw = ImageDraw.Draw(sheet)
     draw.text((_MARGIN, _MARGIN - 8), _cut(header.title, _TITLE_TEXT, space), _INK, _font(_TITLE_TEXT))
     _draw_lines(draw, about, _MARGIN, _MARGIN + 40)
-    _draw_legend(draw, _MARGIN, legend_y)
+    _draw_legend(draw, _MARGIN, legend_y, header.crosses)
     for number, (picture, caption_of_thumb) in enumerate(reversed(header.thumbs)):
         x = sheet.width - _MARGIN - THUMB - number * (THUMB + 20)
         sheet.paste(picture, (x, _MARGIN))
@@ -145,8 +146,8 @@ def _draw_lines(draw: ImageDraw.ImageDraw, lines: Sequence[_Line], left: int, to
             draw.text((left + x, top + _LINE * number), text, color, _font(_TEXT))
 
 
-def _draw_legend(draw: ImageDraw.ImageDraw, x: int, y: int) -> None:
-    """What the colours of dots mean."""
+def _draw_legend(draw: ImageDraw.ImageDraw, x: int, y: int, crosses: str) -> None:
+    """What the colours of dots and the crosses mean."""
     font = _font(_SMALL_TEXT)
     for color, text in ((RIGHT, "person's right"), (LEFT, "person's left"), (None, "hidden")):
         draw.ellipse([x, y + 4, x + 10, y + 14], fill=color or _GREY, outline=_INK)
@@ -157,8 +158,8 @@ def _draw_legend(draw: ImageDraw.ImageDraw, x: int, y: int) -> None:
     for width, color in ((3, _INK), (1, ANNOTATED)):
         draw.line([x, y + 9, x + 10, y + 9], fill=color, width=width)
         draw.line([x + 5, y + 4, x + 5, y + 14], fill=color, width=width)
-    draw.text((x + 15, y), "annotated", _GREY, font)
-    x += 15 + round(draw.textlength("annotated", font)) + 20
+    draw.text((x + 15, y), crosses, _GREY, font)
+    x += 15 + round(draw.textlength(crosses, font)) + 20
     draw.text((x, y), "far", _GREY, font)
     x += 26
     for k, color in enumerate(ramp(np.linspace(0, 1, 120)).tolist()):

@@ -95,7 +95,7 @@ def prediction_sheet(
         )
         rows.append(Row(sample["name"], f"NME {error:.1%}", (), pictures))
     how = "dots and lines are read from the predicted map; green crosses are the true landmarks"
-    return np.asarray(compose(Header(title, (), how, False, ()), _TITLES, rows))
+    return np.asarray(compose(Header(title, (), how, False, (), crosses="true"), _TITLES, rows))
 
 
 def render_predictions(

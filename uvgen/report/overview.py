@@ -245,6 +245,7 @@ def _histogram(
         "low": round(float(values.min()), digits) + 0.0,  # no minus zero
         "high": round(float(values.max()), digits) + 0.0,
         "median": round(float(np.median(values)), digits) + 0.0,
+        "digits": digits,
     }
 
 

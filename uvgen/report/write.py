@@ -151,6 +151,8 @@ def write_report(
     reader = open_shards(shards, untrusted=untrusted)
     model = own_model(reader.config) if model is None else as_model(model, untrusted=untrusted)
     _check_set(reader, model)
+    if names is not None:  # before any work
+        names = [reader.names[k] for k in find_names(reader.names, names)]
     if model is not None:
         check_model(model, reader.folder, reader.config)
     index = Index.read(reader.folder)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from uvgen.errors import DatasetError, InputError
 from uvgen.samples.parameter_list import is_list, open_list, place_of
-from uvgen.storage.folders import EXPORT, REPORT, SAMPLES, folder_kind, instead
+from uvgen.storage.folders import EXPORT, REPORT, SAMPLES, folder_kind, instead, unreadable
 from uvgen.storage.names import brief, printable
 from uvgen.storage.text import read_lines
 
@@ -128,7 +128,7 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
     if is_list(root):
         return _listed_samples(root, subsets, flip=flip)
     if (kind := folder_kind(root)) in (REPORT, EXPORT):  # which hold images, and no parameters
-        raise DatasetError(f"{root}: {kind}; expected the folder of images and .mat files")
+        raise DatasetError(f"{root}: {kind}, expected the folder of images and .mat files")
     folders = _subset_folders(root)
     there = list(dict.fromkeys(printable(folder.name) for folder in folders))
     if unknown := [name for name in subsets if _same(name) not in map(_same, there)]:
@@ -217,7 +217,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        raise DatasetError(f"{folder}: cannot be read ({error.strerror}); expected a 300W-LP folder") from error
+        raise DatasetError(f"{folder}: {unreadable(error, 'a folder like 300W-LP')}") from error
 
 
 def _is_image(name: str) -> bool:
@@ -235,11 +235,10 @@ def _subset_folders(root: Path) -> list[Path]:
     if not found:
         deeper = [folder for parent in inner for folder in _folders_in(parent) if _stems(folder)]
         hint = f"; there are some in {deeper[0]}: give {deeper[0].parent}" if deeper else ""
-        if not deeper and (kind := instead(root, wanted=SAMPLES)):
-            raise DatasetError(f"{root}: {kind}; expected images, or folders such as 300W-LP's AFW, HELEN, IBUG, LFPW")
-        raise DatasetError(
-            f"{root}: no images in it or in its folders; expected 300W-LP's AFW, HELEN, IBUG, LFPW{hint}"
-        )
+        expected = "images, or folders of them such as 300W-LP's AFW, HELEN, IBUG, LFPW"
+        if not deeper and (found_instead := instead(root, wanted=SAMPLES, expected=expected)):
+            raise DatasetError(f"{root}: {found_instead}")
+        raise DatasetError(f"{root}: no images in it or in its folders, expected {expected}{hint}")
     twice = root / root.name
     if root in found and twice in found and (same := _stems(root) & _stems(twice)):
         raise DatasetError(

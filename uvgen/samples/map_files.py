@@ -21,11 +21,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.checks import choice
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.samples.find import IMAGE_SUFFIXES, Sample
+from uvgen.storage.folders import EXPORT_MARK, unreadable
 from uvgen.storage.matfile import read_numeric
 from uvgen.storage.names import brief, printable
 from uvgen.storage.npy import read_npy_file
+from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import read_file
 
 SCALES = {"px": 1.0, "255": 255.0, "256": 256.0, "280": 280.0, "281.6": 281.6}
@@ -117,15 +120,33 @@ def _check_alone(root: Path, files: list[Path], samples: list[Sample], layout: s
             )
 
 
+def exported_convention(root: str | os.PathLike[str]) -> str | None:
+    """The pixel convention of the labels in an export of uvgen's, or in a folder of one; None for other folders.
+
+    It is a key of `IMAGE_SHIFTS`.
+
+    Raises DatasetError where what the export says of itself cannot be read.
+    """
+    root = Path(root)
+    for mark in (root / EXPORT_MARK, root.absolute().parent / EXPORT_MARK):
+        if mark.is_file() and not mark.is_symlink():
+            try:
+                stated = parse_json(read_file(mark, 1 << 16).decode())["labels"]
+                return str(choice(stated, "labels", tuple(IMAGE_SHIFTS)))
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise DatasetError(
+                    f"{mark}: does not say its labels' convention, expected an export of this version; export again"
+                ) from error
+    return None
+
+
 def _files(root: Path) -> Iterator[Path]:
     """Files in a folder and all in it, also those that links lead to, each folder once; hidden ones are passed over."""
 
     def fail(error: OSError) -> None:
-        raise DatasetError(f"{root}: cannot be read ({error.strerror}), expected a folder of position maps") from error
+        raise DatasetError(f"{root}: {unreadable(error, 'a folder of position maps')}") from error
 
     n, seen = 0, {os.path.realpath(root), *map(os.path.realpath, root.parents)}
-    if not root.is_dir():
-        raise DatasetError(f"{root}: {'a file' if root.exists() else 'not there'}, expected a folder of position maps")
     for folder, folders, names in os.walk(root, onerror=fail, followlinks=True):
         inner = sorted(name for name in folders if not name.startswith("."))
         folders.clear()

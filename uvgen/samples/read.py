@@ -98,7 +98,9 @@ def read_annotation(sample: Sample, extras: tuple[str, ...] = ()) -> Annotation:
     if sample.problem:
         raise SampleError(sample.problem)
     if path is None:
-        raise SampleError(f"{sample.image}: no .mat beside it; add the parameters or remove the image")
+        raise SampleError(
+            f"{sample.image}: no .mat beside it; add it, `uvgen fit` makes one of landmarks, or remove the image"
+        )
     if sample.row is not None or path.suffix.lower() == ".npy":
         return _listed_annotation(sample, path)
     wanted = (*_PARAMETERS, "pt2d", "pt3d_68", *(EXTRAS[name] for name in extras))

@@ -147,10 +147,11 @@ class Index:
             index.check(content["n_samples"])
             return index
         except FileNotFoundError as error:
-            if found := instead(folder, wanted=DATA_SET):
-                raise DatasetError(f"{folder}: {found}; expected a folder that `uvgen build` made") from error
-            what = path if folder.is_dir() else folder
-            raise DatasetError(f"{what}: no such file; expected a folder that `uvgen build` made") from error
+            expected = "a folder that `uvgen build` made"
+            if found := instead(folder, wanted=DATA_SET, expected=expected):
+                raise DatasetError(f"{folder}: {found}") from error
+            what = f"{path}: no such file" if folder.is_dir() else f"{folder}: no such folder"
+            raise DatasetError(f"{what}, expected {expected}") from error
         except DatasetError:
             raise
         except InputError as error:  # no text

@@ -246,6 +246,10 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
     except Exception:
         shutil.rmtree(draft, ignore_errors=True)
         raise
+    except BaseException:
+        with suppress(OSError):
+            draft.rmdir()  # where it is empty: there is nothing to go on with
+        raise
 
 
 def beside(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 Only names are looked at, of the folder and of those directly in it.
 """
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -64,21 +65,22 @@ def folder_kind(path: str | os.PathLike[str]) -> str:
         return OTHER
 
 
-def instead(path: str | os.PathLike[str], *, wanted: str) -> str:
-    """What a folder is in place of what was wanted, and what to do with it: for the end of a message.
+def instead(path: str | os.PathLike[str], *, wanted: str, expected: str) -> str:
+    """What a folder is in place of what was wanted, and what to do with it: a message, but for the path before it.
 
     Parameters
     ----------
     path : path-like
         The folder.
     wanted : str
-        What was expected: `DATA_SET`, `SAMPLES`, or anything else for a model's file.
+        What was expected: `DATA_SET`, `SAMPLES`, or anything else.
+    expected : str
+        The same for people: "a folder that `uvgen build` made".
 
     Returns
     -------
     str
-        ``"a folder of samples; build a data set of it first: uvgen build --data faces"``; "" where it is not
-        recognized, or is what was wanted.
+        ``"a report, expected a folder of photographs"``; "" where it is not recognized, or is what was wanted.
     """
     path = Path(path)
     if not path.is_dir():
@@ -86,13 +88,33 @@ def instead(path: str | os.PathLike[str], *, wanted: str) -> str:
     kind = folder_kind(path)
     if kind in (wanted, OTHER, EMPTY):
         return ""
+    advice = ""
     if wanted == DATA_SET and kind == SAMPLES:
-        return f"{kind}; build a data set of it first: `uvgen build --data {path}`"
-    if wanted == DATA_SET and kind == REMAINS:
-        return f"{kind}; build the data set again with the command that made it"
-    if wanted == SAMPLES and kind in (DATA_SET, REMAINS):
-        return f"{kind}, which was built already; give the folder of images and .mat files"
-    return kind
+        advice = f"; build a data set of it first: `uvgen build --data {path}`"
+    elif wanted == DATA_SET and kind == REMAINS:
+        advice = "; build the data set again with the command that made it"
+    elif wanted == SAMPLES and kind in (DATA_SET, REMAINS):
+        advice = "; it was built already: give what it was built from"
+    return f"{kind}, expected {expected}{advice}"
+
+
+def unreadable(error: OSError, expected: str) -> str:
+    """Why a folder cannot be listed: a message, but for the path before it.
+
+    Parameters
+    ----------
+    error : OSError
+        What listing it raised.
+    expected : str
+        "a folder of photographs".
+
+    Returns
+    -------
+    str
+        ``"no such folder, expected a folder of photographs"``.
+    """
+    why = {errno.ENOENT: "no such folder", errno.ENOTDIR: "a file"}.get(error.errno or 0)
+    return f"{why or f'cannot be read ({error.strerror or error})'}, expected {expected}"
 
 
 def _pairs(names: list[str]) -> list[tuple[str, set[str]]]:

@@ -173,5 +173,5 @@ class Augmenter:
             raise InputError(f"source: {reader.folder} is augmented already; give the set that it was made from")
         path = Path(os.path.abspath(folder))  # workers may have another working folder
         if not path.is_dir():
-            raise DatasetError(f"{path}: no such folder; expected the folder of images that the set was built from")
+            raise DatasetError(f"{path}: no such folder, expected the folder of images that the set was built from")
         return path

@@ -65,7 +65,7 @@ def load(path: Path, *required: str, struct: str | None = None) -> dict[str, Any
     if struct is not None:
         record = content.get(struct)
         if not isinstance(record, dict):
-            raise ModelError(f"{path}: no struct `{struct}` in it; expected face3d's file{known.advice(path)}")
+            raise ModelError(f"{path}: no struct `{struct}` in it, expected face3d's file{known.advice(path)}")
         content = record
     for name in required:
         if name not in content:

@@ -2,7 +2,7 @@
 
 /** `counts` between neighboring `edges`, and what lies `under` the first and `over` the last of them.
  * @typedef {{title: string, column: string, unit: string, edges: number[], counts: number[], under: number, over: number,
- *   low: number, high: number, median: number}} Histogram */
+ *   low: number, high: number, median: number, digits: number}} Histogram */
 /** @typedef {{title: string, identity: string, samples: number, subsets: string[], flags: [string, string][],
  *   histograms: Histogram[], perFile: number, thumb: number, pages: number, listed: boolean, copies: boolean, made: boolean,
  *   lines: [number[], boolean][], sides: number[]}} Overview */

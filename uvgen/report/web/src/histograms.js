@@ -35,7 +35,7 @@ function draw(of) {
   const most = Math.max(1, ...bins.map((bin) => bin.count));
   const log = most > FEW;
   const height = (/** @type {number} */ n) => 100 * (log ? Math.log1p(n) / Math.log1p(most) : n / most);
-  const [median, low, high] = [of.median, of.low, of.high].map((value) => withUnit(decimal(value), of.unit));
+  const [median, low, high] = [of.median, of.low, of.high].map((value) => withUnit(decimal(value, of.digits), of.unit));
   const title = document.createElement("figcaption");
   title.textContent = of.title;
   const said = document.createElement("p");

@@ -6,8 +6,8 @@ export const element = (id) => /** @type {T} */ (document.getElementById(id));
 /** @param {number} n */
 export const count = (n) => n.toLocaleString("en");
 
-/** @param {number} value */
-export const decimal = (value) => value.toLocaleString("en", { maximumFractionDigits: 6 });
+/** A number, with so many decimals at least. @param {number} value */
+export const decimal = (value, least = 0) => value.toLocaleString("en", { minimumFractionDigits: least, maximumFractionDigits: 6 });
 
 /** A share in percent, with two decimals everywhere. @param {number} share */
 export const percent = (share) => `${(100 * share).toFixed(2)}%`;
