@@ -154,7 +154,7 @@ def test_import_maps_of_an_export_takes_the_convention_that_it_states(
     tmp_path: Path, model: MorphableModel, built: Built, to: str, convention: str
 ) -> None:
     _, reader = built(convention)
-    export_shards(reader.folder, tmp_path / "files", to)
+    export_shards(reader.folder, tmp_path / "files", to, model=model)
     inner = "files" if to == "npy" else "files/train"
     import_maps(tmp_path / inner, tmp_path / "out", model=model)
     found = open_shards(tmp_path / "out")
@@ -163,9 +163,21 @@ def test_import_maps_of_an_export_takes_the_convention_that_it_states(
     import_maps(tmp_path / "files", tmp_path / "named", model=model, convention="face3d")
     assert open_shards(tmp_path / "named").config.build.convention == "face3d"
     mark = tmp_path / "files/.uvgen-export.json"
-    mark.write_text(mark.read_text().replace("convention", "other"))
+    mark.write_text(mark.read_text().replace("labels", "other"))
     with pytest.raises(DatasetError, match="does not say its labels' convention, expected an export of this version"):
         import_maps(tmp_path / "files", tmp_path / "again", model=model)
+
+
+def test_import_maps_of_an_export_with_other_labels_than_its_layout_s_is_refused(
+    tmp_path: Path, model: MorphableModel, built: Built
+) -> None:
+    _, reader = built("exact")
+    export_shards(reader.folder, tmp_path / "files", "reshow", convention="face3d")
+    with pytest.raises(InputError, match="was exported with face3d labels, expected reshow's own in its layout"):
+        import_maps(tmp_path / "files", tmp_path / "out", model=model)
+    export_shards(reader.folder, tmp_path / "own", "reshow")
+    import_maps(tmp_path / "own", tmp_path / "out", model=model)
+    np.testing.assert_allclose(open_shards(tmp_path / "out")[0]["landmarks"], reader[0]["landmarks"], atol=0.5)
 
 
 def test_import_maps_of_face3ds_own_output_finds_its_convention_and_landmarks(
