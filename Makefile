@@ -1,6 +1,7 @@
 # Two commands: `make demo` builds demo/ and draws preview.png, `make test` passes the tests. Both set up a virtual environment
 # in .venv first, from a bare checkout with Python alone. `make demo DATA=300W_LP/ MODEL=bfm.h5` builds shards/ of your data.
-# `make test` leaves out what is marked slow, `make test-slow` runs that, `make test-all` both; each takes `ROOM=maps`, which
+# `make test` leaves out what is marked slow, `make test-slow` runs that but for what is marked long, `make test-all` everything,
+# which takes half an hour; each takes `ROOM=maps`, which
 # runs tests/maps alone, and `PYTEST="..."`, more options for pytest.
 # `make fuzz N=100000` gives damaged files to every reader; `READER=image` to one, `FIRST=100000` goes on with later ones.
 
@@ -12,7 +13,7 @@ OUT ?= $(if $(DATA),shards,demo)
 PREVIEW ?= preview.png
 N ?= 1000
 FIRST ?= 0
-RUN_TESTS = $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(PYTEST) $(if $(ROOM),tests/$(ROOM))
+RUN_TESTS = $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(PYTEST) $(if $(ROOM),tests/$(ROOM))
 
 .PHONY: setup setup-trainers setup-detectors demo test test-slow test-lowest test-all fuzz lint bench faults clean
 
@@ -38,7 +39,7 @@ test: setup
 	$(RUN_TESTS) -m "not slow"
 
 test-slow: setup
-	$(RUN_TESTS) -m slow
+	$(RUN_TESTS) -m "slow and not long"
 
 test-all: setup
 	$(RUN_TESTS)

@@ -60,6 +60,7 @@ def shared_files(pids: list[int]) -> set[str]:
     return {name for name in os.listdir("/dev/shm") if name.split("_")[:2] in wanted}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("strategy", ["file_descriptor", "file_system"])
 @pytest.mark.parametrize("whom", ["parent", "all"])
 def test_trainer_that_is_killed_leaves_no_worker_and_no_shared_memory(shards: Path, whom: str, strategy: str) -> None:

@@ -91,6 +91,7 @@ def test_build_with_samples_that_kill_skips_them_alone(data: Path, model_path: P
     }
 
 
+@pytest.mark.long
 def test_build_with_a_sample_that_hangs_skips_it_alone(data: Path, model_path: Path, tmp_path: Path) -> None:
     """The limit is many times what a shard takes, even on a loaded machine."""
     environment = faulty_environment(tmp_path, **{PASSED_OVER: "hang"})
@@ -100,6 +101,7 @@ def test_build_with_a_sample_that_hangs_skips_it_alone(data: Path, model_path: P
     assert skipped(tmp_path / "out") == {"AFW/AFW_011": f"{data}/AFW/AFW_011.jpg: its process took longer than 20 s"}
 
 
+@pytest.mark.long
 def test_build_whose_worker_is_stopped_goes_on(
     data: Path, model_path: Path, tmp_path: Path, whole: dict[str, str]
 ) -> None:

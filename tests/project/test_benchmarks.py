@@ -14,6 +14,7 @@ from uvgen import BuildConfig
 BENCHMARKS = sorted((Path(__file__).parents[2] / "benchmarks").glob("*.py"))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_read_benchmark_times_a_network_its_feed_and_both(model_path: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch")

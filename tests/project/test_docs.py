@@ -158,6 +158,7 @@ def demo_commands() -> list[str]:
     return [line for line in found if line.startswith("uvgen ")]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_documentation_read_from_start_to_end_runs_in_one_folder(
     downloads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -308,6 +308,7 @@ def test_epoch_reaches_the_workers_of_a_copy(shards: Path) -> None:
         assert not torch.equal(*crops)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no /dev/shm")
 @pytest.mark.slow
 @pytest.mark.parametrize("nameless", [True, False])

@@ -330,6 +330,7 @@ def probe(**environment):
     return done.stdout.strip()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not JIT, reason="compares with compiled code")
 @pytest.mark.slow
 def test_bounds_checked_and_interpreted_code_give_the_same_result(tmp_path):
