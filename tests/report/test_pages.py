@@ -93,9 +93,7 @@ def test_histogram_keeps_rare_outliers_apart_and_in_sight(page: Any, report: Pat
     write_script(tmp_path / "report/data/rows.js", "rows", {**raw, "nme": packed(nme)})
     open_report(page, tmp_path / "report")
     said = page.locator("#histograms figure p").inner_text()
-    assert re.fullmatch(
-        r"median \d\.\d\d%, from 0\.\d\d% to 144\.84%; logarithmic counts", said
-    )
+    assert re.fullmatch(r"median \d\.\d\d%, from 0\.\d\d% to 144\.84%; logarithmic counts", said)
     last = page.locator(".columns-of-bins a").last
     assert re.fullmatch(r"[3-9](\.\d+)?% or more: 3 samples", last.get_attribute("title"))
     assert last.locator("i").bounding_box()["height"] > 10
