@@ -485,12 +485,12 @@ def test_build_takes_the_model_that_a_folder_was_fitted_with(
         assert result.exit_code == 0, result.stderr
     builtin_file.unlink()
     result = uvgen("build", "--data", fitted, "--out", tmp_path / "new")
-    assert result.exit_code == 1 and f"{fitted / 'fit.json'} says {builtin_file}, but" in result.stderr
+    assert result.exit_code == 1 and f"{fitted / 'fit.json'} names {builtin_file}, which" in result.stderr
     content = json.loads((fitted / "fit.json").read_text())
     content.update(model_sha256="0" * 64, model_file=None)
     (fitted / "fit.json").write_text(json.dumps(content))
     result = uvgen("build", "--data", fitted, "--out", tmp_path / "new")
-    assert result.exit_code == 1 and "expected its file; give model" in result.stderr
+    assert result.exit_code == 1 and "expected the file of builtin, of which" in result.stderr
     (fitted / "fit.json").unlink()
     result = uvgen("build", "--data", fitted, "--out", tmp_path / "new")
     assert result.exit_code == 2 and "missing --model" in result.stderr

@@ -41,7 +41,9 @@ def folders(tree, model_path, tmp_path) -> dict[str, Path]:
 def test_each_kind_of_folder_is_told_and_is_not_taken_for_another(folders, uvgen) -> None:
     assert {kind: folder_kind(path) for kind, path in folders.items()} == {kind: kind for kind in folders}
     assert folder_kind(folders[SAMPLES] / "AFW") == SAMPLES
-    assert instead(folders[DATA_SET], wanted=DATA_SET) == instead(folders[OTHER], wanted=DATA_SET) == ""
+    for kind in (DATA_SET, OTHER, EMPTY):
+        assert instead(folders[kind], wanted=DATA_SET, expected="shards") == ""
+    assert instead(folders[REPORT], wanted=DATA_SET, expected="shards") == f"{REPORT}, expected shards"
     out = folders[OTHER] / "out"
     for kind, path in folders.items():
         if kind != DATA_SET:
