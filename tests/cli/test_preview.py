@@ -127,7 +127,7 @@ def predicted(shards: Path, tmp_path: Path) -> Path:
 
 
 def test_preview_of_predictions_draws_those_that_are_there(uvgen: Any, shards: Path, predicted: Path, tmp_path) -> None:
-    arguments = "preview", shards, "--pred", predicted, "--scale", "unit", "--out"
+    arguments = "preview", shards, "--pred", predicted, "--scale", "size", "--out"
     result = uvgen(*arguments, tmp_path / "sheet.png")
     assert result.exit_code == 0, result.output
     assert re.fullmatch(r".*sheet\.png: 6 of 9 samples, \d+ x \d+ px\n", result.stdout)
