@@ -182,7 +182,7 @@ def test_exported_network_predicts_as_the_trained_one(plain: Path, tmp_path: Pat
     torch.save(net.state_dict(), tmp_path / "network.pt")
     command = [sys.executable, EXAMPLE.with_name("export_onnx.py"), tmp_path / "network.pt", "--size", "64"]
     done = subprocess.run([*map(str, command), "--out", str(tmp_path / "n.onnx")], capture_output=True, text=True)
-    assert done.returncode == 0 and "maps in crop sizes (--scale unit)" in done.stdout, done.stderr
+    assert done.returncode == 0 and "maps in crop sizes (--scale size)" in done.stdout, done.stderr
     network = Network(tmp_path / "n.onnx", uvgen.NetworkOptions(scale=1e3))  # before training, its maps are small
     assert (network.size, network.uv_size, network.layout) == (64, 64, "NCHW")
     crop = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
