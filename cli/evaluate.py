@@ -10,6 +10,7 @@ from uvgen.cli.options import (
     ANY_PATH,
     EXISTING_FILE,
     MODEL,
+    SCALE,
     GroupedCommand,
     option,
     overwrite_option,
@@ -38,8 +39,9 @@ _WHAT, _COUNTED, _OUTPUT = "What is compared", "How predictions are counted", "W
 @option("--model", "model_path", type=MODEL, group=_WHAT,
         help="The set's model: for parameters and meshes, and where the set stores no maps.")  # fmt: skip
 @option("--split", metavar="NAME", group=_WHAT, help="Only this part of the data set's splits.json.")
-@option("--scale", type=click.Choice(["px", "255", "256", "280", "281.6"]), default="px", show_default=True,
-        group=_COUNTED, help="What values were divided by: reshow's 280, PRNet's 281.6 (1.1 * 256).")  # fmt: skip
+@option("--scale", type=SCALE, default="px", show_default=True, group=_COUNTED,
+        help="What values were divided by: the crop's size, 1.1 times that (PRNet), 280/256 times that (reshow), unit "
+             "as ShardDataset has it; or a number.")  # fmt: skip
 @option("--frame", type=click.Choice(["crop", "image"]), group=_COUNTED,
         help="Where x and y are counted.  [default: as the truth: crop of a data set, image of others]")  # fmt: skip
 @option("--convention", type=click.Choice(["exact", "face3d", "reshow", "matlab"]), group=_COUNTED,
@@ -66,7 +68,7 @@ def command(
     mask: Path | None,
     model_path: Path | str | None,
     split: str | None,
-    scale: str,
+    scale: str | float,
     frame: str | None,
     convention: str | None,
     draws: int,

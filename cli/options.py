@@ -75,7 +75,9 @@ class MapScale(click.ParamType):
         return "px|size|prnet|reshow|unit|NUMBER"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value in ("px", "size", "prnet", "reshow", "unit") or not isinstance(value, str):
+        from uvgen.normalization import MAP_SCALES
+
+        if value in MAP_SCALES or not isinstance(value, str):
             return value
         try:
             return float(value)

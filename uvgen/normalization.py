@@ -20,6 +20,9 @@ from uvgen.fixed_point import MAX_CODE, FixedPoint
 MAP_NORMALIZATIONS = ("size", "prnet", "reshow", "unit", None)
 """Of position maps, see `Normalization.of_maps`."""
 
+MAP_SCALES = ("px", *(name for name in MAP_NORMALIZATIONS if name is not None))
+"""Of maps that come from a network or a file, by name: "px" is none; see `Normalization.of_scale`."""
+
 IMAGE_NORMALIZATIONS = ("unit", "imagenet", "standardize", None)
 """Of images, see `Normalization.of_image`."""
 
@@ -92,6 +95,32 @@ class Normalization:
             codes = FixedPoint.for_crop(crop_size)
             return cls((codes.scale * (MAX_CODE + 1),), (codes.offset,))
         return cls((_SHARES[name] * crop_size,), (0.0,))
+
+    @classmethod
+    def of_scale(cls, scale: str | float, crop_size: int) -> "Normalization":
+        """Of maps that come from a network or a file.
+
+        Parameters
+        ----------
+        scale : {"px", "size", "prnet", "reshow", "unit"} or float
+            "px": none. A name: as `of_maps` has it. A number: what they are to be multiplied by, which is what they
+            were divided by.
+        crop_size : int
+            px.
+
+        Returns
+        -------
+        Normalization
+
+        Raises
+        ------
+        InputError
+            Where the name is unknown, or the number is not above 0.
+        """
+        check_scale(scale)
+        if not isinstance(scale, str):
+            return cls((float(scale),), (0.0,))
+        return cls.of_maps(None if scale == "px" else scale, crop_size)
 
     @classmethod
     def covering(cls, maps: Iterable[ArrayLike]) -> "Normalization":
@@ -193,6 +222,14 @@ class Normalization:
             else:
                 found.append(np.asarray(numbers, values.dtype))
         return values, *found
+
+
+def check_scale(scale: str | float) -> None:
+    """Raise InputError where a scale is none that `Normalization.of_scale` knows."""
+    if isinstance(scale, str):
+        choice(scale, "scale", MAP_SCALES)
+    elif not number_in(scale, "scale", 0, 1e6) > 0:
+        raise InputError("scale: 0, expected a number above 0")
 
 
 def standard_deviation(variance: Any) -> Any:

@@ -93,7 +93,7 @@ def test_evaluate_writes_submissions(uvgen, shards, predictions, tmp_path, model
     (["--submission", "dad3dheads", "x.json"], "--submission: needs --model"),
     (["--keypoints", "x.txt"], "--keypoints and --submission realy: only together"),
     (["--protocol", "now"], "--protocol: now, expected one of prnet, 3ddfa, reshow"),
-    (["--scale", "2"], "--scale: 2, expected one of px, 255"),
+    (["--scale", "cm"], "--scale: 'cm', expected px, size, prnet, reshow, unit or a number"),
 ])  # fmt: skip
 def test_evaluate_of_wrong_usage_exits_with_2(uvgen, options, words) -> None:
     done = uvgen("evaluate", "--pred", "a", "--truth", "b", *options)

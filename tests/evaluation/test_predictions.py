@@ -11,6 +11,7 @@ from uvgen.evaluation.evaluate import evaluate_predictions
 from uvgen.evaluation.predictions import SHIFTS, Predictions, Reading
 from uvgen.evaluation.truth import open_truth
 from uvgen.geometry import crop_affine, pose_to_image
+from uvgen.normalization import Normalization
 from uvgen.rasterize import write_obj
 
 
@@ -40,9 +41,17 @@ def test_landmarks_are_taken_in_any_layout(shards, predict, change) -> None:
     assert "nme_dense_3d" not in report.result.summaries
 
 
-@pytest.mark.parametrize(("scale", "divisor"), [("256", 256), ("281.6", 281.6), ("280", 280), ("255", 255)])
-def test_scaled_maps_are_read_with_their_divisor(shards, predict, scale: str, divisor: float) -> None:
+@pytest.mark.parametrize(("scale", "divisor"), [(256, 256), (281.6, 281.6), (280.0, 280), (255, 255)])
+def test_scaled_maps_are_read_with_their_divisor(shards, predict, scale: float, divisor: float) -> None:
     assert mean(evaluate_predictions(predict(lambda m: m / divisor), shards, scale=scale)) < 1e-9
+
+
+@pytest.mark.parametrize("name", ["size", "prnet", "reshow", "unit"])
+def test_maps_normalized_as_the_data_set_has_it_are_read_by_the_name(shards, predict, name: str) -> None:
+    normalization = Normalization.of_maps(name, open_shards(shards).config.build.size)
+    predictions = predict(lambda m: normalization.normalize(m.astype(np.float64)))
+    assert mean(evaluate_predictions(predictions, shards, scale=name)) < 1e-9
+    assert mean(evaluate_predictions(predictions, shards)) > 0.1
 
 
 @pytest.mark.parametrize("convention", list(SHIFTS))

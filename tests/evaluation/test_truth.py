@@ -137,3 +137,16 @@ def test_points_in_3d_are_a_truth_in_3d_of_shards(tmp_path: Path, model_path: Pa
     found = report.results["annotation"].values["nme_68_3d"]
     boxes = [np.sqrt(np.ptp(sample["annotated_landmarks"][:, :2], axis=0).prod()) for sample in reader]
     np.testing.assert_allclose(found, 5 / np.array(boxes), rtol=1e-3)  # float32 and the files' rounding
+
+
+def test_scale_of_a_crop_is_refused_where_the_truth_has_no_crops(tmp_path: Path) -> None:
+    points = write_benchmark(tmp_path / "truth")
+    np.save(tmp_path / "predictions.npy", points)
+    message = "scale: 'size', expected a number where the truth is no data set with crops"
+    with pytest.raises(InputError, match=message):
+        evaluate_predictions(tmp_path / "predictions.npy", tmp_path / "truth", scale="size")
+    halved = tmp_path / "halved.npy"
+    np.save(halved, points / 2)
+    report = evaluate_predictions(halved, tmp_path / "truth", scale=2.0)
+    whole = evaluate_predictions(tmp_path / "predictions.npy", tmp_path / "truth")
+    assert report.result.summaries["nme_68_3d"].mean == pytest.approx(whole.result.summaries["nme_68_3d"].mean)

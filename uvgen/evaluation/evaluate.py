@@ -116,7 +116,7 @@ def evaluate_predictions(
     *,
     protocol: str | None = None,
     scores: Iterable[str] | str | None = None,
-    scale: str = "px",
+    scale: str | float = "px",
     frame: str | None = None,
     convention: str | None = None,
     mask: str | os.PathLike[str] | None = None,
@@ -138,7 +138,7 @@ def evaluate_predictions(
         Whose scores alone.
     scores : iterable of str, or "all", optional
         Keys of `uvgen.evaluation.scores.SCORES`; by default those that do not take long. Not with a protocol.
-    scale, frame, convention : str
+    scale, frame, convention : str or float, str, str
         How predictions are counted; see `uvgen.evaluation.predictions.Reading`.
     mask : path-like, optional
         Face texels, a weight mask's file (``uv_face_mask.png``, ``.npy``); by default those of the truth's weight mask
@@ -215,7 +215,7 @@ def as_predictions(
     shards: str | os.PathLike[str],
     *,
     model: "MorphableModel",
-    scale: str = "px",
+    scale: str | float = "px",
     frame: str | None = None,
     convention: str | None = None,
 ) -> tuple[ShardTruth, Predictions]:

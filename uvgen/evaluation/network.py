@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from uvgen.checks import check_bytes, choice, number_in
 from uvgen.errors import DependencyError, InputError, SampleError
-from uvgen.normalization import MAP_NORMALIZATIONS, Normalization
+from uvgen.normalization import Normalization, check_scale
 from uvgen.storage.names import brief
 
 PIXELS = ("unit", "bytes", "imagenet", "standardize")
@@ -21,9 +21,6 @@ channel minus its mean, over √(variance + 0.001), as reshow's program has it."
 
 CHANNELS = ("rgb", "bgr")
 LAYOUTS = ("auto", "NCHW", "NHWC")
-SCALES = ("px", *(name for name in MAP_NORMALIZATIONS if name is not None))
-"""How a network's maps may be normalized: not at all, or as `uvgen.normalization` has it."""
-
 SIZE = 256
 """Of crops, where the file leaves it open."""
 
@@ -51,8 +48,7 @@ class NetworkOptions:
     output : str or None
         The output that is the map, the first by default.
     scale : {"px", "size", "prnet", "reshow", "unit"} or float
-        How its maps are normalized: not at all, in px of the crop; as `uvgen.Normalization.of_maps` has it; or a number
-        that they are to be multiplied by.
+        How its maps are normalized, see `uvgen.Normalization.of_scale`.
     """
 
     pixels: str = "unit"
@@ -69,16 +65,7 @@ class NetworkOptions:
         choice(self.layout, "layout", LAYOUTS)
         if self.size is not None:
             number_in(self.size, "size", 16, 4096, "px", whole=True)
-        if isinstance(self.scale, str):
-            choice(self.scale, "scale", SCALES)
-        elif not number_in(self.scale, "scale", 0, 1e6) > 0:
-            raise InputError("scale: 0, expected a number above 0")
-
-    def normalization(self, size: int) -> Normalization:
-        """That of the maps of crops of a size."""
-        if not isinstance(self.scale, str):
-            return Normalization((float(self.scale),), (0.0,))
-        return Normalization.of_maps(None if self.scale == "px" else self.scale, size)
+        check_scale(self.scale)
 
 
 class Network:
@@ -103,7 +90,7 @@ class Network:
         self._output = options.output or outputs[0]
         if self._output not in outputs:
             raise InputError(f"output: {self._output!r}, expected one of those of {path}: {', '.join(outputs)}")
-        self._normalization = options.normalization(self.size)
+        self._normalization = Normalization.of_scale(options.scale, self.size)
         try:
             tried = self._run(np.zeros((self.size, self.size, 3), np.uint8))
         except SampleError as error:

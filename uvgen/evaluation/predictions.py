@@ -31,8 +31,9 @@ from uvgen.evaluation.faces import Faces
 from uvgen.evaluation.truth import TrueFace, Truth
 from uvgen.maps.landmarks import read_landmarks
 from uvgen.meshes.read import MESH_SUFFIXES, read_mesh
+from uvgen.normalization import Normalization, check_scale
 from uvgen.samples.find import Sample
-from uvgen.samples.map_files import IMAGE_SHIFTS, SCALES
+from uvgen.samples.map_files import IMAGE_SHIFTS
 from uvgen.samples.parameter_list import VECTORS
 from uvgen.samples.read import read_annotation
 from uvgen.shards.index import DATASET_INDEX
@@ -57,21 +58,22 @@ class Reading:
 
     Attributes
     ----------
-    scale : str
-        What their values were divided by, a key of `SCALES`: "px" for nothing.
+    scale : {"px", "size", "prnet", "reshow", "unit"} or float
+        How their values are normalized, see `uvgen.Normalization.of_scale`. The names are of crops: the truth must be
+        a data set.
     frame : {"crop", "image"}, optional
         Where x and y are counted; that of the truth by default.
     convention : str, optional
         How pixels are counted, a key of `SHIFTS`; as the truth counts them by default.
     """
 
-    scale: str = "px"
+    scale: str | float = "px"
     frame: str | None = None
     convention: str | None = None
 
     def check(self) -> None:
         """Raise InputError where there is no such scale, frame or convention."""
-        choice(self.scale, "scale", tuple(SCALES))
+        check_scale(self.scale)
         choice(self.frame, "frame", (None, *FRAMES))
         choice(self.convention, "convention", (None, *SHIFTS))
 
@@ -113,6 +115,9 @@ class Predictions:
     ) -> None:  # fmt: skip
         self.path, self._truth, self._how, self._model = Path(path), truth, reading or Reading(), model
         self._how.check()
+        if isinstance(self._how.scale, str) and self._how.scale != "px" and truth.reading is None:
+            raise InputError(f"scale: {self._how.scale!r}, expected a number where the truth is no data set with crops")
+        self._normalization = Normalization.of_scale(self._how.scale, truth.crop_size)
         self._mapper: PositionMapper | None = None
         self._array: NDArray[Any] | None = None
         self._files: dict[str, Path] = {}
@@ -126,7 +131,7 @@ class Predictions:
             self._rows = {name: k for k, name in enumerate(self._shards.names)}
             there = set(self._rows)
         elif self.path.is_dir():
-            self._files, self.unexpected = _match(_files(self.path), names)
+            self._files, self.unexpected = files_of(self.path, names)
             there = set(self._files)
         else:
             self._array = _all_faces(self.path, len(names))
@@ -177,7 +182,7 @@ class Predictions:
             array = array[0]
         if array.dtype.kind not in "fiu":
             raise SampleError(f"{where}: {array.dtype}, expected numbers")
-        values = array.astype(np.float64) * SCALES[self._how.scale]
+        values = self._in_px(array.astype(np.float64))
         if values.ndim == 2 and values.shape in ((2, 68), (3, 68)):
             values = values.T
         if values.ndim == 2 and values.shape in ((68, 2), (68, 3)):
@@ -188,6 +193,11 @@ class Predictions:
             return self._of_map(values, where)
         shape = " x ".join(map(str, array.shape)) or "one number"
         raise SampleError(f"{where}: {shape}, expected a map of U x U x 3 or 68 points of 2 or 3 numbers")
+
+    def _in_px(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Of maps, points and meshes, whose axes are all normalized alike."""
+        (scale,), (offset,) = self._normalization.scale, self._normalization.offset
+        return values * scale + offset
 
     def _of_map(self, values: NDArray[Any], where: str) -> Faces:
         reading = self._truth.reading
@@ -214,7 +224,7 @@ class Predictions:
 
     def _of_mesh(self, path: Path) -> Faces:
         mapper = self._mapper_of(str(path))
-        vertices = read_mesh(path)[0] * SCALES[self._how.scale]
+        vertices = self._in_px(read_mesh(path)[0])
         if vertices[:, 1].mean() < 0:
             vertices = vertices * [1, -1, 1]
         if len(vertices) != mapper.model.n_vertices:
@@ -277,14 +287,24 @@ def _all_faces(path: Path, n: int) -> NDArray[Any]:
     return array
 
 
-def _files(root: Path) -> dict[str, Path]:
+def files_of(
+    root: Path, names: Sequence[str], suffixes: tuple[str, ...] = _SUFFIXES
+) -> tuple[dict[str, Path], list[str]]:
+    """The files in a folder that are predictions, by the faces that they are for, and those that are for none.
+
+    A file without its face's folder counts where no other face is called so. DatasetError where two are for one face.
+    """
+    return _match(_files(root, suffixes), names)
+
+
+def _files(root: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     """Files of predictions by their path in the folder, without the suffix."""
     found: dict[str, Path] = {}
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(folder, name)
-            if path.suffix.lower() not in _SUFFIXES or name.startswith("."):
+            if path.suffix.lower() not in suffixes or name.startswith("."):
                 continue
             key = path.relative_to(root).with_suffix("").as_posix()
             if key in found:

@@ -4,7 +4,6 @@ draw.
 
 import os
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,13 @@ from numpy.typing import NDArray
 from uvgen.checks import check_array, number_in
 from uvgen.datasets.open import open_shards, own_model
 from uvgen.errors import DatasetError, InputError
-from uvgen.evaluation.network import NetworkOptions
+from uvgen.evaluation.predictions import files_of
 from uvgen.images.codecs import check_picture_name, save_picture
 from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 from uvgen.metrics import nme_2d
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
-from uvgen.normalization import Normalization
+from uvgen.normalization import Normalization, check_scale
 from uvgen.preview.layout import Header, Row, compose
 from uvgen.preview.page import MOST, PreviewResult
 from uvgen.preview.panels import SampleView, dense_panel, landmark_panel, map_panel
@@ -124,7 +123,7 @@ def render_predictions(
     n_samples, names, seed
         As for `contact_sheet`; of samples that have a prediction.
     scale : {"px", "size", "prnet", "reshow", "unit"} or float
-        Unit of the maps, as for `uvgen.NetworkOptions`.
+        Unit of the maps, as `uvgen.Normalization.of_scale` has it.
     model : MorphableModel or path-like, optional
         Makes the true maps where they are not stored.
     untrusted : bool
@@ -146,7 +145,7 @@ def render_predictions(
     started = time.perf_counter()
     path, folder = Path(out), Path(predictions)
     check_picture_name(path)
-    NetworkOptions(scale=scale).check()
+    check_scale(scale)
     number_in(n_samples, "n_samples", 1, MOST, whole=True)
     number_in(len(names), "names", 0, MOST, "samples")
     reader = open_shards(shards, untrusted=untrusted)
@@ -157,7 +156,7 @@ def render_predictions(
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder, expected predicted maps, NAME.npy")
     all_names = reader.names
-    files = _files_of(folder, all_names)
+    files, _ = files_of(folder, all_names, (".npy",))
     if not files:
         raise DatasetError(
             f"{folder}: no predictions of {reader.folder}, expected {brief(all_names[0])}.npy and others"
@@ -169,7 +168,7 @@ def render_predictions(
     yaws = reader.column("crop_pose")[predicted, 1]
     choice = spread(yaws, [all_names[k] for k in predicted], n_samples, seed)
     chosen = _named(reader, all_names, names) if names else [predicted[k] for k in choice]
-    normalization = NetworkOptions(scale=scale).normalization(reader.config.build.size)
+    normalization = Normalization.of_scale(scale, reader.config.build.size)
     size = len(reader.constants["coverage"])
     maps = np.stack([_read(files[all_names[k]], size, normalization) for k in chosen])
     begin("drawing")
@@ -181,18 +180,6 @@ def render_predictions(
     shown = tuple(all_names[k] for k in chosen)
     height, width = picture.shape[:2]
     return PreviewResult(len(reader), shown, problems, (path,), (height, width), time.perf_counter() - started)
-
-
-def _files_of(folder: Path, names: Sequence[str]) -> dict[str, Path]:
-    """The predictions of samples; one without its subset's folder counts where no other sample is called so."""
-    alone = Counter(name.rsplit("/", 1)[-1] for name in names)
-    found = {}
-    for name in names:
-        last = name.rsplit("/", 1)[-1]
-        places = [folder / f"{name}.npy", *([folder / f"{last}.npy"] if alone[last] == 1 else [])]
-        if place := next((place for place in places if place.is_file()), None):
-            found[name] = place
-    return found
 
 
 def _read(path: Path, size: int, normalization: Normalization) -> NDArray[np.float32]:
