@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from support.photographs import write_photographs
 
 from uvgen import (
     build_shards,
@@ -500,3 +501,18 @@ def test_build_takes_the_model_that_a_folder_was_fitted_with(
 def builtin_file(tmp_path: Path) -> Path:
     save_model(load_model("builtin"), tmp_path / "model.h5")
     return tmp_path / "model.h5"
+
+
+def test_the_output_folder_may_be_a_link_and_no_folder_in_it(tmp_path: Path) -> None:
+    photographs = write_photographs(tmp_path / "photos", 1)
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "disk")
+    assert len(fit_photographs(photographs, tmp_path / "out").faces) == 1
+    assert (tmp_path / "disk/fit.json").is_file()
+    (tmp_path / "people").mkdir()
+    photographs.rename(tmp_path / "people/anna")
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new/fit.json").write_bytes((tmp_path / "disk/fit.json").read_bytes())
+    (tmp_path / "new/anna").symlink_to(tmp_path / "disk")
+    with pytest.raises(OutputError, match=r"new/anna: is a link, expected a folder of .*new; remove it"):
+        fit_photographs(tmp_path / "people", tmp_path / "new", overwrite=True)

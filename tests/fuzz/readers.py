@@ -32,8 +32,8 @@ from uvgen.cli.options import read_augmentation
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.splits import SPLITS, Split, read_splits, write_splits
 from uvgen.errors import UvgenError
-from uvgen.evaluation.predict_record import read_predict_index
-from uvgen.fitting.record import read_fit_index
+from uvgen.evaluation.predict_record import INDEX as PREDICTED
+from uvgen.fitting.record import INDEX as FIT
 from uvgen.images.codecs import decode_jpeg, encode_jpeg
 from uvgen.maps.mask_files import read_weights
 from uvgen.meshes.files import write_obj, write_ply
@@ -627,8 +627,8 @@ READERS = (
     Reader("augmentation_json", "a.json", _augmentations, _read_json, mutators.as_json),
     Reader("dataset_json", DATASET_INDEX, _indexes, lambda path: Index.read(path.parent), _mutated_index),
     Reader("splits_json", SPLITS, _splits, read_splits, mutators.as_json),
-    Reader("fit_json", "fit.json", _fit_indexes, read_fit_index, mutators.as_json),
-    Reader("predict_json", "predict.json", _predict_indexes, read_predict_index, mutators.as_json),
+    Reader("fit_json", "fit.json", _fit_indexes, FIT.read, mutators.as_json),
+    Reader("predict_json", "predict.json", _predict_indexes, PREDICTED.read, mutators.as_json),
     Reader("box_table", "a.csv", _box_tables, _read_box_table, mutators.text),
     Reader("synth_json", "synth.json", _synth_indexes, _read_index, mutators.as_json),
     *(Reader(f"landmarks_{suffix}", f"a.{suffix}", _landmarks(suffix), read_landmarks, mutate)

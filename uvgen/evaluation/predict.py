@@ -14,7 +14,7 @@ from typing import Any
 from uvgen.checks import choice
 from uvgen.errors import DatasetError, InputError
 from uvgen.evaluation.network import Network, NetworkOptions
-from uvgen.evaluation.predict_record import PredictRecord, check_predict_folder, stated_detector
+from uvgen.evaluation.predict_record import INDEX, PredictRecord
 from uvgen.evaluation.predict_worker import CROPS, WRITTEN, Drawing, PredictedBatch, PredictedFace, PredictJob
 from uvgen.fitting.folder import AUTO, FACES, choose_detector, which_are_marked
 from uvgen.fitting.photographs import find_photographs, in_batches, units_of
@@ -159,7 +159,7 @@ def predict_photographs(
     chosen = options or NetworkOptions()
     chosen.check()
     root, target, file = (Path(os.path.abspath(path)) for path in (images, out, network))
-    check_predict_folder(target)
+    INDEX.check_folder(target)
     opened = Network(file, chosen)  # what is wrong with it is said before any work
     begin("listing photographs")
     photographs = find_photographs(root, target, faces)
@@ -169,7 +169,7 @@ def predict_photographs(
     if boxes is None and crop != "whole":
         table = open_table(where)
         marked, disputed = which_are_marked(photographs, where, table)
-        stated = None if overwrite else stated_detector(target)
+        stated = INDEX.stated_detector(target, overwrite=overwrite)
         found, notice = choose_detector(detector, detector_model, stated, some=any(marked), all_marked=all(marked))
     job = PredictJob(
         root, target, file, sha256_file(file), chosen, as_model(model, untrusted=untrusted), where, table_file, found,

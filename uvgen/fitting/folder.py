@@ -16,7 +16,7 @@ from uvgen.errors import DatasetError, DependencyError, InputError
 from uvgen.fitting.detectors import DETECTORS, open_detector
 from uvgen.fitting.landmarks import JAWS
 from uvgen.fitting.photographs import Photograph, find_photographs, in_batches
-from uvgen.fitting.record import FitRecord, check_fit_folder, plain_face, read_fit_index
+from uvgen.fitting.record import INDEX, FitRecord, check_fit_folder, plain_face
 from uvgen.fitting.worker import (
     FitJob,
     FittedBatch,
@@ -32,7 +32,6 @@ from uvgen.samples.landmark_claims import disputed_landmarks
 from uvgen.samples.landmark_files import has_landmarks, says_nothing
 from uvgen.samples.landmark_tables import LandmarkTable
 from uvgen.samples.read import EXIF
-from uvgen.storage.folders import FIT_INDEX
 
 FACES = ("largest", "all")
 AUTO = "auto"
@@ -177,9 +176,8 @@ def fit_photographs(
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
     table = open_table(where)  # before any work
     marked, disputed = which_are_marked(photographs, where, table)
-    name, notice = choose_detector(
-        detector, detector_model, _stated_detector(out, overwrite=overwrite), some=any(marked), all_marked=all(marked)
-    )
+    stated = INDEX.stated_detector(out, overwrite=overwrite)
+    name, notice = choose_detector(detector, detector_model, stated, some=any(marked), all_marked=all(marked))
     opened = as_model(model, untrusted=untrusted)
     if refine and opened.albedo_mean is None:
         raise InputError(f"model: {opened.name} has no albedo, expected one with it; do not refine")
@@ -249,11 +247,3 @@ def choose_detector(
         f"detector: {'; '.join(failed) or _NONE_INSTALLED}; or give landmarks, files with those of "
         f"{'all' if some else 'the'} photographs"
     )
-
-
-def _stated_detector(out: Path, *, overwrite: bool) -> str | None:
-    """The detector that a folder was begun with, so that "auto" means it again."""
-    if overwrite or not (out / FIT_INDEX).exists():
-        return None
-    stated = read_fit_index(out / FIT_INDEX).get("detector")
-    return stated if stated in DETECTORS else None

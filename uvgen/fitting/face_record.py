@@ -1,0 +1,271 @@
+"""Folders that commands fill with what they make of the faces in photographs: their index and journal, and resuming.
+
+`uvgen fit` and `uvgen predict` differ in what a face is and in which files it has: see `FaceIndex`.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from uvgen._version import __version__
+from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
+from uvgen.fitting.detectors import DETECTORS
+from uvgen.fitting.worker import FitTask, Photograph, Unfitted
+from uvgen.jobs.run import check_same
+from uvgen.progress import begin
+from uvgen.storage.files import check_folder, replaced_on_success
+from uvgen.storage.journal import Journal
+from uvgen.storage.names import brief, printable
+from uvgen.storage.plain_json import parse_json
+from uvgen.storage.text import read_text
+
+_VERSION = 1
+_JOURNAL = ".uvgen-journal"
+
+
+class MadeFace(Protocol):
+    """What was made of a face, and of what."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def image(self) -> str: ...
+    @property
+    def made_of(self) -> str: ...
+
+
+Face = TypeVar("Face", bound=MadeFace)
+OfFace = TypeVar("OfFace", bound=MadeFace, covariant=True)
+
+
+class MadeBatch(Protocol[OfFace]):
+    """What came of some photographs."""
+
+    @property
+    def faces(self) -> tuple[OfFace, ...]: ...
+    @property
+    def skipped(self) -> tuple[Unfitted, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FaceIndex(Generic[Face]):
+    """How a command writes down what it made.
+
+    Attributes
+    ----------
+    file : str
+        Name of the index, ``fit.json``.
+    command : str
+        "fit".
+    suffixes : tuple of str
+        All that a face's files may have.
+    parsed : callable
+        A face of what the index says of it; ValueError, KeyError or TypeError where a value cannot be.
+    plain : callable
+        What the index says of a face.
+    """
+
+    file: str
+    command: str
+    suffixes: tuple[str, ...]
+    parsed: Callable[[dict[str, Any]], Face]
+    plain: Callable[[Face], dict[str, Any]]
+
+    @property
+    def format(self) -> str:
+        """The index's, as it states it."""
+        return f"uvgen-{self.command}"
+
+    def check_folder(self, out: Path) -> None:
+        """Raise OutputError, before any work, where a folder holds something else or cannot be written."""
+        if not (out / self.file).exists():
+            check_folder(out)
+            if out.is_dir() and (found := sorted(name for name in os.listdir(out) if not name.startswith("."))):
+                raise OutputError(
+                    f"{out}: holds something else ({printable(found[0])}), expected a new or an empty folder; choose "
+                    "another"
+                )
+
+    def read(self, path: Path) -> dict[str, Any]:
+        """What an index holds; SettingsError where it is none."""
+        try:
+            content = parse_json(read_text(path, f"what uvgen {self.command} wrote"))
+            if not isinstance(content, dict) or content.get("format") != self.format:
+                raise ValueError(f"not of uvgen {self.command}")
+            for face in content["faces"]:
+                self.parsed(face)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError) as error:
+            raise SettingsError(f"{path}: cannot be read ({brief(error)}); choose another output folder") from error
+        return content
+
+    def stated_detector(self, out: Path, *, overwrite: bool) -> str | None:
+        """The detector that a folder was begun with, so that "auto" means it again."""
+        if overwrite or not (out / self.file).exists():
+            return None
+        stated = self.read(out / self.file).get("detector")
+        return stated if stated in DETECTORS else None
+
+    def remove(self, out: Path, name: str) -> None:
+        """Delete the files of a face that an index lists, if they lie in the folder or in one in it."""
+        parts = Path(name).parts
+        if not 1 <= len(parts) <= 2 or ".." in parts or Path(name).is_absolute():
+            return
+        if len(parts) == 2 and (out / parts[0]).is_symlink():
+            return
+        for suffix in self.suffixes:
+            path = out.joinpath(*parts[:-1], parts[-1] + suffix)
+            if path.is_file() or path.is_symlink():
+                path.unlink()
+
+
+def check_face_name(name: str, photograph: Any) -> None:
+    """Raise ValueError where a face of a photograph is not called as those of it are."""
+    if not isinstance(photograph, str) or (name != photograph and not name.startswith(f"{photograph}-face")):
+        raise ValueError(f"sample {brief(name)[:60]} of photograph {brief(photograph)[:60]}")
+
+
+class FaceRecord(Generic[Face]):
+    """A folder while it is filled: its index, and a journal until it is complete.
+
+    Parameters
+    ----------
+    index : FaceIndex
+        What is written.
+    root, out : Path
+        Folder of the photographs, and the one that is filled.
+    photographs : sequence of Photograph
+        All that there are.
+    stated : mapping
+        Settings; a folder that was made with others is refused.
+    said : mapping of str to str
+        What to say in place of some of them, see `uvgen.jobs.run.check_same`.
+    overwrite : bool
+        Remove what a folder of this kind holds.
+
+    Attributes
+    ----------
+    faces, skipped : dict of str to list
+        What was made, by the photograph's name; what was left out, by the photograph.
+    new_faces : int
+        Made by this run.
+    """
+
+    def __init__(
+        self, index: FaceIndex[Face], root: Path, out: Path, photographs: Sequence[Photograph],
+        stated: Mapping[str, Any], said: Mapping[str, str], *, overwrite: bool,
+    ) -> None:  # fmt: skip
+        self._index, self._out, self._overwrite = index, out, overwrite
+        self._stated, self._said = dict(stated), said
+        self._names = {one.shown(root): one.name for one in photographs}
+        self._planned = set(self._names.values())
+        self.faces: dict[str, list[Face]] = {}
+        self.skipped: dict[str, list[Unfitted]] = {}
+        self.new_faces = 0
+        self._journal = Journal(out / _JOURNAL, [index.format, _VERSION, __version__, self._stated])
+
+    def is_made(self, photograph: Photograph, faces: Sequence[Face]) -> bool:
+        """Whether the files of a photograph's faces, at least one, are there and made of what it is now."""
+        raise NotImplementedError
+
+    def resume(self) -> None:
+        """Keep what an earlier run with the same settings made; with `overwrite`, remove another's."""
+        out, path = self._out, self._out / self._index.file
+        self._index.check_folder(out)
+        if path.exists():
+            old = self._index.read(path)
+            if self._overwrite:
+                for face in old["faces"]:
+                    self._index.remove(out, face["name"])
+                path.unlink()
+                self._journal.remove()
+            else:
+                new = {"uvgen": __version__, **self._stated}
+                if old.get("detector") is None:
+                    new.pop("detector")  # no face is of one
+                check_same(out, {key: old.get(key) for key in new}, new, self._said)
+                self._take_over(old)
+        with suppress(KeyError, TypeError, AttributeError, ValueError):  # a journal of somebody else's
+            for line in self._journal.read():
+                self._take_over(line)
+        if gone := sorted(set(self.faces) - self._planned):
+            raise SettingsError(
+                f"{out}: holds samples of {len(gone)} photographs that are not there any more, first {gone[0]}; choose "
+                "another output folder, or overwrite this one to start anew"
+            )
+        if self.faces:
+            begin("comparing photographs with what was made of them")
+        for folder in sorted({(out / name).parent for name in self._planned}):
+            if folder.is_symlink() and folder != out:
+                raise OutputError(f"{folder}: is a link, expected a folder of {out}; remove it")
+            try:
+                folder.mkdir(exist_ok=True)
+            except OSError as error:
+                raise DatasetError(f"{folder}: cannot be made ({error.strerror})") from error
+        if not path.exists():
+            self._write()  # first: without it, the folder would be somebody else's
+
+    def _take_over(self, line: Any) -> None:
+        """Keep the faces that an index or a line of the journal lists: all of a photograph's are in the same."""
+        found: dict[str, list[Face]] = {}
+        for face in line["faces"]:
+            found.setdefault(face["photograph"], []).append(self._index.parsed(face))
+        self.faces |= found
+
+    def is_finished(self, unit: FitTask) -> bool:
+        """Whether all of its photographs have faces that were made of what they and their landmarks are now.
+
+        Those without a face are tried again. What was made of others is removed: they may have fewer faces now.
+        """
+        if all(map(self._has_all, unit.photographs)):
+            return True
+        for one in unit.photographs:
+            for face in self.faces.pop(one.name, ()):
+                self._index.remove(self._out, face.name)
+        return False
+
+    def _has_all(self, photograph: Photograph) -> bool:
+        faces = self.faces.get(photograph.name, [])
+        return bool(faces) and not photograph.problem and self.is_made(photograph, faces)
+
+    def add(self, result: MadeBatch[Face]) -> None:
+        """Note the faces of some photographs."""
+        added = []
+        for face in result.faces:
+            name = self._names[face.image]
+            self.faces.setdefault(name, []).append(face)
+            added.append({"photograph": name, **self._index.plain(face)})
+        for skip in result.skipped:
+            self.skipped.setdefault(skip.image, []).append(skip)
+        self.new_faces += len(result.faces)
+        self._journal.append({"faces": added})
+
+    def sorted_faces(self) -> list[Face]:
+        """All faces, by name."""
+        return sorted((face for faces in self.faces.values() for face in faces), key=lambda face: face.name)
+
+    def sorted_skipped(self) -> list[Unfitted]:
+        """All that was left out, by name."""
+        return sorted((skip for skips in self.skipped.values() for skip in skips), key=lambda skip: skip.name)
+
+    def _write(self) -> None:
+        plain = self._index.plain
+        faces = [{"photograph": name, **plain(face)} for name in sorted(self.faces) for face in self.faces[name]]
+        content = {
+            "format": self._index.format, "version": _VERSION, "uvgen": __version__, **self._stated, "faces": faces,
+            "skipped": [asdict(skip) for skip in self.sorted_skipped()],
+        }  # fmt: skip
+        with replaced_on_success(self._out / self._index.file, make_folder=False) as temporary:
+            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+    def pause(self) -> None:
+        """The journal has it all."""
+        self._journal.close()
+
+    def finish(self) -> None:
+        """Write the index."""
+        self._write()
+        self._journal.remove()
