@@ -179,6 +179,7 @@ def _colors_of(colors, vertices):
 
 
 def checked_path(path, suffix):
+    """A path, as Path; InputError where it is none or does not end in this suffix."""
     try:
         path = Path(os.fspath(path))
     except TypeError:
@@ -194,6 +195,7 @@ def _beside(target, suffix):
 
 
 def write_file(path, data):
+    """Write a file of bytes, whole or not at all; MeshFileError where that cannot be done."""
     if not path.parent.is_dir():
         raise MeshFileError(f"{path}: its folder is missing; make it first")
     try:
