@@ -8,6 +8,7 @@ from uvgen.cli.options import (
     ANY_PATH,
     EXISTING_FILE,
     MODEL,
+    SCALE,
     GroupedCommand,
     check_maps,
     is_given,
@@ -38,8 +39,8 @@ _SHOWN, _PREDICTED, _OUTPUT = "What is shown", "Predictions", "What comes out"
         help="Check the set as `uvgen verify` does, which reads all of it.")  # fmt: skip
 @option("--pred", "predictions", type=ANY_PATH, metavar="DIR|FILE|SHARDS", group=_PREDICTED,
         help="Predictions, as for `uvgen evaluate`: drawn on the crops, the worst first.")  # fmt: skip
-@option("--scale", type=click.Choice(["px", "255", "256", "280", "281.6"]), default="px", show_default=True,
-        group=_PREDICTED, help="What their values were divided by.")  # fmt: skip
+@option("--scale", type=SCALE, default="px", show_default=True, group=_PREDICTED,
+        help="What their values were divided by, as for `uvgen evaluate`.")  # fmt: skip
 @option("--frame", type=click.Choice(["crop", "image"]), default="crop", show_default=True, group=_PREDICTED,
         help="Where their x and y are counted.")  # fmt: skip
 @option("--convention", type=click.Choice(["exact", "face3d", "reshow", "matlab"]), group=_PREDICTED,
@@ -58,7 +59,7 @@ def command(
     model_path: Path | str | None,
     verify: bool,
     predictions: Path | None,
-    scale: str,
+    scale: str | float,
     frame: str,
     convention: str | None,
     untrusted: bool,

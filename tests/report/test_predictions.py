@@ -81,3 +81,16 @@ def test_report_command_takes_predictions(uvgen, shards, predictions, tmp_path) 
     done = uvgen("report", shards, "--out", tmp_path / "report", "--pred", predictions, "--no-verify")
     assert done.exit_code == 0, done.output
     assert rows(tmp_path / "report")["names"][0] == open_shards(shards).names[-1]
+
+
+@pytest.mark.parametrize("scale", ["size", "255"])
+def test_report_command_takes_predictions_that_are_normalized(uvgen, shards, predictions, tmp_path, scale) -> None:
+    divisor = open_shards(shards).config.build.size if scale == "size" else 255
+    for path in predictions.rglob("*.npy"):
+        target = tmp_path / "divided" / path.relative_to(predictions)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        np.save(target, np.load(path) / divisor)
+    done = uvgen("report", shards, "--out", tmp_path / "report", "--pred", tmp_path / "divided", "--scale", scale,
+                 "--no-verify")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert rows(tmp_path / "report")["names"] == evaluate_predictions(predictions, shards).worst_first()
