@@ -84,7 +84,7 @@ def test_curve_goes_through_the_share_of_faces_below_each_error() -> None:
         x, y = left + (right - left) * error / 0.05, bottom - (bottom - top) * share
         assert min(abs(x - a) + abs(y - b) for a, b in points) < 0.15, error
     assert all(a[0] <= b[0] and a[1] >= b[1] for a, b in pairwise(points))
-    assert "a: mean 2.25 %, 4 faces" in svg
+    assert "a: mean 2.25%, 4 faces" in svg
 
 
 def test_curve_escapes_names_and_draws_the_same_as_pixels() -> None:
