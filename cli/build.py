@@ -61,9 +61,9 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
         group=_OUTPUT, help="Fixed point (1/64 px at 256, half the bytes) or exact.")  # fmt: skip
 @option("--maps", type=click.Choice(["stored", "none"]), default="stored", show_default=True, group=_OUTPUT,
         help="none: crops and parameters alone; readers make the maps (open_shards(path, model=...)).")  # fmt: skip
-@option("--targets", type=NameList(), metavar="LIST", default=("posmap",), show_default="posmap", group=_OUTPUT,
+@option("--targets", type=NameList(), metavar="LIST", default=("posmap",), group=_OUTPUT,
         help="What to store for networks to learn, separated by commas: posmap, and images of each pixel: uv, normals, "
-             "depth, parts, pncc, visibility. Without posmap as with --maps none.")  # fmt: skip
+             "depth, parts, pncc, visibility. Without posmap as with --maps none.  [default: posmap]")  # fmt: skip
 @option("--image-codec", type=click.Choice(["raw", "jpeg"]), default="raw", show_default=True, group=_OUTPUT,
         help="How crops are stored.")  # fmt: skip
 @option("--jpeg-quality", type=click.IntRange(1, 100), default=95, show_default=True, group=_OUTPUT,

@@ -16,7 +16,9 @@ from uvgen.storage.names import printable
 
 @click.command("doctor")
 @click.argument("path", type=ANY_PATH, required=False)
-@click.option("--model", "model_path", type=MODEL, help="The model of the shards, or of the samples' parameters.")
+@click.option("--model", "model_path", type=MODEL,
+              help="The model of the shards, or of the samples' parameters.  [default: of a folder of samples the one "
+                   "that `uvgen fit` or `uvgen synth` made it with]")  # fmt: skip
 @click.option("--deep", is_flag=True, help="Read everything, not names, sizes and a few samples alone.")
 @click.option("--explain", metavar="CODE", help="Say what a code means, its cause and its cure, and stop.")
 @untrusted_option

@@ -16,7 +16,7 @@ from uvgen.cli.options import (
     workers_option,
 )
 from uvgen.cli.progress import cores, count, reported
-from uvgen.cli.results import name_skipped
+from uvgen.cli.results import json_option, name_skipped, print_json
 
 
 @click.command("export")
@@ -44,6 +44,7 @@ from uvgen.cli.results import name_skipped
 @click.option("--split", metavar="NAME", help="Write the samples of this part of splits.json.")
 @overwrite_option("an export")
 @untrusted_option
+@json_option
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 def command(
     shards: Path,
@@ -60,6 +61,7 @@ def command(
     timeout: float | None,
     overwrite: bool,
     untrusted: bool,
+    as_json: bool,
     quiet: bool,
 ) -> None:
     """Write a data set in the layout of another trainer; --out appears once it is complete.
@@ -100,6 +102,13 @@ def command(
         )  # fmt: skip
     if not quiet:
         name_skipped(result.skipped, "skipped.txt")
+    if as_json:
+        print_json({
+            "out": str(out), "to": to, "samples": result.samples, "files": [str(path) for path in result.files],
+            "skipped": [{"name": skip.name, "reason": skip.reason} for skip in result.skipped],
+            "seconds": result.seconds,
+        })  # fmt: skip
+    elif not quiet:
         click.echo(f"{out}: {count(result.samples, 'sample')} as {to}{_left_out(result.skipped)}")
     if result.skipped:
         sys.exit(3)

@@ -6,6 +6,7 @@ import click
 
 from uvgen.cli.options import ANY_PATH, EXISTING_FOLDER, MODEL, SCALE, check_maps, untrusted_option
 from uvgen.cli.progress import are, count, reported, show_quality, show_warnings
+from uvgen.cli.results import json_option, print_json
 
 
 @click.command("preview")
@@ -29,6 +30,7 @@ from uvgen.cli.progress import are, count, reported, show_quality, show_warnings
               help="Unit of --pred's maps: px of the crop; 1 is the crop's size, 1.1 times that, 280/256 times that, "
                    "or unit as ShardDataset has it; or what to multiply them by.")  # fmt: skip
 @untrusted_option
+@json_option
 @click.option("-q", "--quiet", is_flag=True, help="Print problems only.")
 def command(
     shards: Path,
@@ -42,6 +44,7 @@ def command(
     predictions: Path | None,
     scale: str | float,
     untrusted: bool,
+    as_json: bool,
     quiet: bool,
 ) -> None:
     """Draw a contact sheet: crops, and all that their position maps say, one row a sample.
@@ -82,7 +85,13 @@ def command(
         click.echo(problem, err=True)
     if result.quality is not None:
         show_warnings(result.quality.warnings)
-    if not quiet:
-        height, width = result.size
+    height, width = result.size
+    if as_json:
+        print_json({
+            "out": str(out), "samples": result.samples, "shown": list(result.names), "width_px": width,
+            "height_px": height, "problems": list(result.problems), "seconds": result.seconds,
+            "label_nme": None if result.quality is None else result.quality.to_plain(),
+        })  # fmt: skip
+    elif not quiet:
         click.echo(f"{out}: {len(result.names)} of {count(result.samples, 'sample')}, {width} x {height} px")
         show_quality(result.quality)

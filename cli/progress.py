@@ -41,7 +41,7 @@ class Progress:
 
     def __init__(self, check: Callable[[], None], *, quiet: bool, verbose: bool) -> None:
         self._verbose, self._check, self._quiet = verbose, check, quiet
-        self._what, self._first, self._done = "", "", 0
+        self._what, self._first, self._of, self._done = "", "", "sample", 0
         self._total: int | None = None
         self._began = self._spoke = time.perf_counter()
         self._counted: tuple[float, int] | None = None  # when the first samples were done, and how many
@@ -66,13 +66,14 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def begin(self, what: str, total: int | None, first: str) -> None:
+    def begin(self, what: str, total: int | None, first: str, of: str) -> None:
         """See `uvgen.progress.Display`."""
         self._what, self._first, self._total, self._done, self._counted = what, first, total, 0, None
+        self._of = of
         self._began, self._said = time.perf_counter(), False
         if self._bar is not None:
             self._bar.refresh()  # what was reached in the phase that ends
-            self._bar.bar_format = _PHASE if total is None else _COUNTED
+            self._bar.bar_format = _PHASE if total is None else _COUNTED.replace("sample", of)
             self._bar.set_description_str(first, refresh=False)
             self._bar.set_postfix_str("", refresh=False)
             self._bar.reset(total)
@@ -118,7 +119,7 @@ class Progress:
             self._bar.refresh()
         elif not self._said and now - self._began >= _SECONDS_OF_A_PHASE:
             self._said = True
-            of = "" if self._total is None else f" {count(self._total, 'sample')}"
+            of = "" if self._total is None else f" {count(self._total, self._of)}"
             self._say(f"{self._first}{of if self._first == self._what else ''} ...")
         elif self._done and now - self._spoke >= _SECONDS_BETWEEN_LINES:
             of = "" if self._total is None else f" of {self._total}"
@@ -135,7 +136,7 @@ class Progress:
         rate = (self._done - first) / seconds
         left = "" if self._total is None else f", {_clock((self._total - self._done) / rate)} left"
         shown = f"{rate:,.0f}" if rate >= 99.5 else f"{rate:.3g}"
-        return f", {shown} samples/s{left}"
+        return f", {shown} {self._of}s/s{left}"
 
     def _say(self, line: str) -> None:
         self._spoke = time.perf_counter()

@@ -19,6 +19,7 @@ from uvgen.cli.options import (
     workers_option,
 )
 from uvgen.cli.progress import cores, count, reported, show_quality, show_warnings
+from uvgen.cli.results import json_option, print_json
 
 _SHOWN, _PREDICTED, _OUTPUT = "What is shown", "Predictions", "What comes out"
 
@@ -48,6 +49,7 @@ _SHOWN, _PREDICTED, _OUTPUT = "What is shown", "Predictions", "What comes out"
 @workers_option
 @overwrite_option("a report")
 @untrusted_option
+@json_option
 @quiet_option
 def command(
     shards: Path,
@@ -67,6 +69,7 @@ def command(
     retries: int,
     timeout: float | None,
     overwrite: bool,
+    as_json: bool,
     quiet: bool,
 ) -> None:
     """Write pages that show a data set: its numbers, all samples to sort and filter, and wrong labels first.
@@ -125,7 +128,14 @@ def command(
         show_warnings(result.quality.warnings)
     if evaluation is not None:
         show_warnings(evaluation.doubts)
-    if not quiet:
+    if as_json:
+        print_json({
+            "out": str(out), "page": str(out / result.page.name), "samples": result.samples, "pages": result.pages,
+            "thumbnails": result.pictured, "size_bytes": result.size_bytes, "seconds": result.seconds,
+            "problems": None if result.verified is None else list(result.verified.problems),
+            "label_nme": None if result.quality is None else result.quality.to_plain(),
+        })  # fmt: skip
+    elif not quiet:
         what = f"{count(result.samples, 'sample')}, {result.pages} with pages, {result.pictured} with thumbnails"
         click.echo(f"{out / result.page.name}: {what}, {result.size_bytes / 1e6:.1f} MB")
         show_quality(result.quality)

@@ -8,6 +8,7 @@ import click
 
 from uvgen.cli.options import ANY_PATH, EXISTING_FILE, HOW_IT_RUNS, GroupedCommand, option, untrusted_option
 from uvgen.cli.progress import cores, count, finish, reported
+from uvgen.cli.results import json_option, print_json
 
 _WHICH, _RESULT, _RUN = "Which samples", "What comes out (one of them)", HOW_IT_RUNS
 
@@ -34,6 +35,7 @@ _OPTIONS = (
     option("-j", "--workers", type=click.IntRange(min=1), metavar="N", group=_RUN,
            help="Processes that copy.  [default: one a core]"),
     untrusted_option,
+    json_option,
     option("-q", "--quiet", is_flag=True, group=_RUN, help="Print errors only."),
 )  # fmt: skip
 
@@ -71,6 +73,8 @@ def choose(shards: Path, options: dict[str, Any], *, drop: bool) -> None:
     targets = [name for name in ("split_name", "out", "copy_to") if options[name] is not None]
     if len(targets) != 1:
         raise click.UsageError("no single output, expected one of --as NAME, --out FILE and --copy FOLDER")
+    if options["as_json"] and str(options["out"]) == "-":
+        raise click.UsageError("--json and --out - are both for stdout, expected one of them")
     percents = {name: None if options[name] is None else options[name] / 100 for name in ("min_nme", "max_nme")}
     chosen = Criteria(
         names=options["list_path"], split=options["split"], subsets=options["subsets"],
@@ -100,8 +104,7 @@ def _as_split(shards: Path, names: list[str], options: dict[str, Any], drop: boo
     made = {"drop" if drop else "select": given}
     path = data_folder(shards) / SPLITS
     write_splits(path, [Split(options["split_name"], tuple(names), made)], overwrite=options["overwrite"])
-    if not options["quiet"]:
-        click.echo(f"{path}: {options['split_name']}, {count(len(names), 'sample')}")
+    _tell(path, names, options, f"{path}: {options['split_name']}, {count(len(names), 'sample')}")
 
 
 _CRITERIA = (
@@ -139,8 +142,14 @@ def _as_list(shards: Path, names: list[str], options: dict[str, Any], drop: bool
     check_file(out)
     with replaced_on_success(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    if not options["quiet"]:
-        click.echo(f"{out}: {count(len(names), 'name')}")
+    _tell(out, names, options, f"{out}: {count(len(names), 'name')}")
+
+
+def _tell(out: Path, names: list[str], options: dict[str, Any], line: str) -> None:
+    if options["as_json"]:
+        print_json({"out": str(out), "split": options["split_name"], "samples": len(names), "names": names})
+    elif not options["quiet"]:
+        click.echo(line)
 
 
 def _as_data_set(shards: Path, names: list[str], options: dict[str, Any], drop: bool) -> None:
@@ -154,4 +163,4 @@ def _as_data_set(shards: Path, names: list[str], options: dict[str, Any], drop: 
             shards, options["copy_to"], names=names, workers=options["workers"] or cores(),
             overwrite=options["overwrite"], untrusted=options["untrusted"], progress=shown.shard_finished,
         )  # fmt: skip
-    finish(options["copy_to"], result, quiet=quiet, verbose=False)
+    finish(options["copy_to"], result, quiet=quiet, verbose=False, as_json=options["as_json"])

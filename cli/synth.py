@@ -96,7 +96,8 @@ def command(
     if as_json:
         print_json({"out": str(out), **result.to_plain()})
     elif not quiet:
+        mirrored = ", half of them mirror images" if flip else ""
         click.echo(
-            f"{out}: {count_of(result.samples, 'sample')}; this run {count_of(result.new_samples, 'sample')} in "
-            f"{waited(result.seconds):.1f} s"
+            f"{out}: {count_of(result.samples, 'sample')}{mirrored}; this run {count_of(result.new_samples, 'sample')}"
+            f" in {waited(result.seconds):.1f} s"
         )

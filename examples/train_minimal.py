@@ -114,7 +114,7 @@ def train(options: argparse.Namespace) -> None:
     loader = DataLoader(dataset, size, sampler=sampler, drop_last=True, **loading)
     net, weight_mask = network().to(device), dataset.weight_mask.to(device)
     optimizer, losses, best = torch.optim.Adam(net.parameters(), lr=2e-3), [], float("inf")
-    began = said = time.perf_counter()
+    began = said = first = time.perf_counter()
     for step, batch in enumerate(itertools.islice(endless(dataset, sampler, loader), options.steps), start=1):
         batch = on_device(batch, layer, device)
         loss = weighted_mse(predict(net, batch), batch["posmap"], weight_mask)
@@ -123,9 +123,12 @@ def train(options: argparse.Namespace) -> None:
         optimizer.step()
         losses.append(loss.detach())  # .item() each step would wait for the GPU
         now = time.perf_counter()
+        first = now if step == 1 else first
         if step % 20 == 0 or step == options.steps or now - said > 3:
-            each, said = (now - began) / step, now
-            times = f"{1000 * each:.0f} ms a step, {now - began:.0f} s, {each * (options.steps - step):.0f} s left"
+            each, said = (now - first) / max(step - 1, 1), now
+            times = f"{now - began:.0f} s"
+            if step > 1:  # without the first, which waits for workers to start
+                times = f"{1000 * each:.0f} ms a step, {times}, {each * (options.steps - step):.0f} s left"
             print(f"step {step:4d}  weighted loss {losses[-1].item():.5f}  {times}", flush=True)
         if step % 100 == 0 or step == options.steps:
             errors = validate(net.eval(), val_set, layer, device)

@@ -15,8 +15,8 @@ Batch = TypeVar("Batch")
 class Display(Protocol):
     """Where progress is shown."""
 
-    def begin(self, what: str, total: int | None, first: str) -> None:
-        """A phase begins: "building", of so many samples where known; until the first is done, it is `first`."""
+    def begin(self, what: str, total: int | None, first: str, of: str) -> None:
+        """A phase begins: "building", of so many samples, or `of`, where known; until one is done, it is `first`."""
 
     def advance(self, n: int) -> None:
         """So many samples more are done; fewer than none where work was lost and is done again."""
@@ -35,7 +35,7 @@ def shown_on(display: Display | None) -> Iterator[None]:
         _display.reset(token)
 
 
-def begin(what: str, total: int | None = None, *, first: str = "") -> None:
+def begin(what: str, total: int | None = None, *, first: str = "", of: str = "sample") -> None:
     """Say that a phase of the work begins.
 
     Parameters
@@ -46,10 +46,12 @@ def begin(what: str, total: int | None = None, *, first: str = "") -> None:
         Samples to come, where they are counted.
     first : str
         What goes on until the first of them is done, where that is something else: "starting".
+    of : str
+        What one of those that are counted is.
     """
     display = _display.get()
     if display is not None:
-        display.begin(what, total, first or what)
+        display.begin(what, total, first or what, of)
 
 
 def advance(n: int) -> None:

@@ -5,6 +5,8 @@ import json
 import pytest
 from support.builds import make
 
+from uvgen import render_faces
+
 
 def test_doctor_of_the_machine_prints_facts_and_a_verdict(uvgen) -> None:
     result = uvgen("doctor")
@@ -32,6 +34,18 @@ def test_doctor_status_and_json_say_whether_there_are_errors(uvgen, tree, model_
     assert result.exit_code == 1 and content["sound"] is False and content["kind"] == "data set"
     assert [finding["code"] for finding in content["findings"]] == ["UV203"]
     assert content["facts"]["packages"]["h5py"] and content["checked"]["shards"] == 6
+
+
+def test_doctor_takes_the_model_that_a_folder_of_samples_names(uvgen, tmp_path) -> None:
+    faces = tmp_path / "faces"
+    render_faces(faces, 1, size=64, subsets=["IBUG"], flip=False)
+    tried = uvgen("doctor", faces)
+    assert tried.exit_code == 0 and "with model builtin, label NME 0.0" in tried.stdout, tried.output
+    stated = json.loads((faces / "synth.json").read_text())
+    (faces / "synth.json").write_text(json.dumps(stated | {"model_file": str(tmp_path / "gone.h5")}))
+    result = uvgen("doctor", faces)
+    assert result.exit_code == 1 and "UV401 error: the model cannot be read" in result.stdout
+    assert "gone.h5, which cannot be read" in result.stdout and "give the model" in result.stdout
 
 
 def test_doctor_explains_a_code(uvgen) -> None:

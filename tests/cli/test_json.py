@@ -43,6 +43,11 @@ def results(uvgen: Any, tree: Path, model_path: Path, tmp_path: Path) -> dict[st
         "model info": [model_path],
         "info": [out],
         "split": [out, "--fractions", "train=0.5,val=0.5"],
+        "select": [out, "--max-yaw", 180, "--as", "all"],
+        "drop": [out, "--min-nme", 99, "--out", tmp_path / "names.txt"],
+        "preview": [out, "--out", tmp_path / "sheet.png", "--samples", 1],
+        "report": [out, "--out", tmp_path / "report", "--worst", 1, "--workers", 1],
+        "export": [out, "--to", "croissant", "--out", tmp_path / "card", "--workers", 1],
         "doctor": [out],
         "evaluate": ["--pred", out, "--truth", out],
     }

@@ -34,7 +34,7 @@ class Recorder:
         self.done = 0
         self.steps: list[int] = []
 
-    def begin(self, what: str, total: int | None, first: str) -> None:
+    def begin(self, what: str, total: int | None, first: str, of: str) -> None:
         self.phases.append((what, total))
         self.done = 0
 
@@ -126,7 +126,7 @@ def shown(monkeypatch, **options) -> tuple[Progress, io.StringIO]:
 def test_lines_name_a_phase_that_takes_long_and_count_with_a_rate_without_the_start(clock, monkeypatch) -> None:
     display, stream = shown(monkeypatch)
     with closing(display):
-        display.begin("building", 1000, "starting")
+        display.begin("building", 1000, "starting", "sample")
         display.look()
         assert stream.getvalue() == ""  # not yet
         clock.now += 8
@@ -137,7 +137,7 @@ def test_lines_name_a_phase_that_takes_long_and_count_with_a_rate_without_the_st
         display.advance(450)
         display.look()
         assert stream.getvalue().splitlines()[-1] == "building: 550 of 1000, 50 samples/s, 0:09 left"
-        display.begin("comparing labels with annotations", None, "comparing labels with annotations")
+        display.begin("comparing labels with annotations", None, "comparing labels with annotations", "sample")
         clock.now += 1
         display.look()
         assert stream.getvalue().splitlines()[-1] == "comparing labels with annotations ..."
@@ -149,13 +149,19 @@ def test_rates_of_thousands_are_whole_numbers_and_a_bar_has_single_commas(clock,
     monkeypatch.setattr(sys, "stderr", stream)
     display = Progress(lambda: None, quiet=False, verbose=False)
     with closing(display):
-        display.begin("building", 2000, "starting")
+        display.begin("building", 2000, "starting", "sample")
         display.advance(10)
         clock.now += 1
         display.advance(1190)
         display.look()
+        display.begin("fitting", 4, "fitting", "photograph")
+        display.advance(1)
+        clock.now += 1
+        display.advance(2)
+        display.look()
     text = re.sub(r"\s+", " ", stream.getvalue())
     assert "1200 of 2000 samples" in text and ", 1,190 samples/s, 0:01 left" in text
+    assert "3 of 4 photographs" in text and ", 2 photographs/s" in text
     assert ", ," not in text and ",," not in text and "e+" not in text
 
 
@@ -163,7 +169,7 @@ def test_progress_asks_whether_to_stop_whenever_it_hears_something() -> None:
     asked = itertools.count()
     display = Progress(lambda: next(asked), quiet=True, verbose=False)
     with closing(display):
-        display.begin("building", 2, "starting")
+        display.begin("building", 2, "starting", "sample")
         display.advance(1)
         display.advance(1)
     assert next(asked) == 3
@@ -172,7 +178,7 @@ def test_progress_asks_whether_to_stop_whenever_it_hears_something() -> None:
 def test_quiet_progress_says_nothing(clock, monkeypatch) -> None:
     display, stream = shown(monkeypatch, quiet=True)
     with closing(display):
-        display.begin("building", 10, "starting")
+        display.begin("building", 10, "starting", "sample")
         clock.now += 60
         display.advance(5)
         display.look()

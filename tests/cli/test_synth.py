@@ -16,7 +16,9 @@ SMALL = ("--size", 96, "--workers", 1)
 def test_synth_makes_a_tree_and_says_so(uvgen: Uvgen, tmp_path: Path) -> None:
     result = uvgen("synth", "--count", 2, "--subset", "IBUG", "--out", tmp_path / "faces", *SMALL)
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith(f"{tmp_path / 'faces'}: 4 samples; this run 4 samples in ")
+    assert result.stdout.startswith(
+        f"{tmp_path / 'faces'}: 4 samples, half of them mirror images; this run 4 samples in "
+    )
     assert result.stderr == ""
     assert sorted(path.name for path in (tmp_path / "faces/IBUG_Flip").iterdir()) == [
         f"IBUG_image_000{k}_0.{suffix}" for k in (1, 2) for suffix in ("jpg", "mat")

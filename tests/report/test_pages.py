@@ -45,7 +45,7 @@ def test_overview_is_there_without_scripts_and_counts_with_them(report: Path, br
 def test_overview_draws_histograms_and_a_bar_leads_to_its_samples(page: Any, report: Path) -> None:
     open_report(page, report)
     assert page.locator("#histograms .plot").count() == 6  # all images are of one height
-    yaw = page.locator("figure", has=page.get_by_text("Yaw", exact=True))
+    yaw = page.locator("figure", has=page.get_by_text("Yaw (°)", exact=True))
     bars = yaw.locator(".columns-of-bins a")
     heights = bars.evaluate_all("bars => bars.map((bar) => bar.firstChild.getBoundingClientRect().height)")
     assert max(heights) > 100
@@ -64,7 +64,15 @@ def test_overview_draws_histograms_and_a_bar_leads_to_its_samples(page: Any, rep
 
 
 @pytest.mark.parametrize(
-    "title", ["Label NME", "Yaw", "Pitch", "Roll", "Face in its image, longer side", "Crop pixels per image pixel"]
+    "title",
+    [
+        "Label NME (%)",
+        "Yaw (°)",
+        "Pitch (°)",
+        "Roll (°)",
+        "Face in its image, longer side (px)",
+        "Crop pixels per image pixel",
+    ],
 )
 def test_numbers_of_histograms_are_links_to_as_many_samples(page: Any, report: Path, title: str) -> None:
     open_report(page, report)

@@ -88,7 +88,8 @@ def diagnose(
     path : path-like, optional
         A folder that ``uvgen build`` made, a folder like 300W-LP's, or a model file; the machine by default.
     model : path-like, optional
-        The model of the data set, or of the samples' parameters: more can be said with it.
+        The model of the data set, or of the samples' parameters: more can be said with it. By default the one that a
+        folder of `uvgen fit` or `uvgen synth` says it was made with.
     deep : bool
         Whether to read everything; otherwise names, sizes and a few samples.
     untrusted : bool
@@ -137,10 +138,17 @@ def diagnose(
 
         checked, found = check_shards(folder, of_data, deep=deep, untrusted=untrusted)
         return Diagnosis(DATA_SET, os.fspath(path), facts, _sorted(found), checked)
+    from uvgen.datasets.made_with import model_of_samples
     from uvgen.doctor.samples import check_samples
 
+    unread = []
+    if of_data is None:
+        try:
+            of_data = model_of_samples(folder, untrusted=untrusted)  # as a build does
+        except InputError as error:
+            unread = [Finding("UV401", str(error))]
     checked, found = check_samples(folder, of_data, deep=deep)
-    return Diagnosis(SAMPLES, os.fspath(path), facts, _sorted(found), checked)
+    return Diagnosis(SAMPLES, os.fspath(path), facts, _sorted([*unread, *found]), checked)
 
 
 def _sorted(findings: list[Finding]) -> tuple[Finding, ...]:

@@ -180,7 +180,7 @@ def predict_photographs(
     run(
         job, units_of(photographs, same_person=False), record, target, workers=workers, retries=retries,
         timeout=timeout, group=in_batches, progress=progress, doing="predicting",
-        count=lambda task: len(task.photographs),
+        count=lambda task: len(task.photographs), of="photograph",
     )  # fmt: skip
     if not record.faces:
         first = record.sorted_skipped()[0]

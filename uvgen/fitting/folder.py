@@ -190,7 +190,7 @@ def fit_photographs(
     record = FitRecord(job, photographs, same_person=same_person, overwrite=overwrite)
     run(
         job, record.units, record, out, workers=workers, retries=retries, timeout=timeout, group=in_batches,
-        progress=progress, doing="fitting", count=lambda task: len(task.photographs),
+        progress=progress, doing="fitting", count=lambda task: len(task.photographs), of="photograph",
     )  # fmt: skip
     if not record.faces:
         first = min(record.skipped.values(), key=lambda skips: skips[0].image)[0]

@@ -78,6 +78,7 @@ def run(
     progress: Callable[[Result], object] | None = None,
     doing: str = "working",
     count: Callable[[Unit], int] | None = None,
+    of: str = "sample",
     locked: bool = False,
 ) -> None:
     """Make the units that are not finished yet, while the folder is locked against other processes.
@@ -102,6 +103,8 @@ def run(
         What it is called where progress is shown: "building".
     count : callable, optional
         How many samples a unit has, as the job's processes count them (`uvgen.progress.advance`).
+    of : str
+        What one of those is, where it is no sample: "photograph".
     locked : bool
         Whether the caller holds the folder's lock.
 
@@ -121,7 +124,7 @@ def run(
             from uvgen.compiled import are_cached
 
             first = "starting" if are_cached() else "compiling kernels, once"
-            begin(doing, None if count is None else sum(map(count, left)), first=first)
+            begin(doing, None if count is None else sum(map(count, left)), first=first, of=of)
         tidy = partial(remove_leftovers, folder)
         try:
             with closing(

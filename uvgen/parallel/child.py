@@ -79,7 +79,7 @@ class _Counter:
     def __init__(self, pipe: Any) -> None:
         self._pipe, self._done, self._sent_at = pipe, 0, 0.0
 
-    def begin(self, what: str, total: int | None, first: str) -> None:
+    def begin(self, what: str, total: int | None, first: str, of: str) -> None:
         """Nothing: phases are the parent's."""
 
     def advance(self, n: int) -> None:

@@ -247,7 +247,7 @@ def contact_sheet(
     problems = _model_problems(reader, model)
     quality = label_quality(reader, model if model is not None and not problems else None)
     others = [k for k in spread(yaws, all_names, _MEAN_SAMPLES, seed) if k not in chosen]
-    begin("drawing rows", len(chosen))
+    begin("drawing", len(chosen), of="row")
     rows, textures = [], []
     for k in chosen:
         sample = reader[k]
@@ -262,7 +262,7 @@ def contact_sheet(
         rows.append(row)
         textures.append(texture(face))
         advance(1)
-    begin("averaging textures", len(others))
+    begin("averaging", len(others), of="texture")
     for k in others:
         textures.append(texture(SampleView.of(reader[k], coverage, weights)))
         advance(1)

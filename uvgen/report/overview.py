@@ -235,7 +235,7 @@ def _histogram(
     edges = [float(f"{(first + k) * width:.12g}") for k in range(n + 1)]  # which pages compare values with
     under, *counts, over = np.bincount(np.searchsorted(edges, values, side="right"), minlength=n + 2).tolist()
     return {
-        "title": title,
+        "title": f"{title} ({unit})" if unit else title,
         "column": column,
         "unit": unit,
         "edges": edges,
