@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, settings
 from support.folders import shared_folder
-from support.models import FewFiles, builtin_model
+from support.models import builtin_model
 from support.toy import toy_model, write_tree
 
 from uvgen.cli import progress
 from uvgen.cli.main import main
-from uvgen.models import builtin, load
+from uvgen.models import builtin
 from uvgen.models.load import load_model
 from uvgen.models.morphable import MorphableModel, save_model
 
@@ -59,15 +59,13 @@ def one_worker() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def models_opened_once() -> Iterator[None]:
-    """What opens the built-in model or an unchanged file of uvgen's own again, in this process, gets the same object.
+def one_builtin_model() -> Iterator[None]:
+    """What takes the built-in model in this process gets the same object: making it takes a quarter of a second.
 
-    So are the model's grid, masks and landmarks found once: with the model they take longer than a build of nine small
-    samples. Tests of the models themselves take the functions as they are.
+    So are its grid, masks and landmarks found once. Tests of the model itself call the function as it is.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(builtin, "builtin_model", builtin_model)
-        patch.setattr(load, "read_model", FewFiles(load.read_model))
         yield
 
 
