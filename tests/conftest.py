@@ -10,10 +10,12 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, settings
 from support.folders import shared_folder
+from support.models import builtin_model
 from support.toy import toy_model, write_tree
 
 from uvgen.cli import progress
 from uvgen.cli.main import main
+from uvgen.models import builtin
 from uvgen.models.load import load_model
 from uvgen.models.morphable import MorphableModel, save_model
 
@@ -53,6 +55,17 @@ def one_worker() -> Iterator[None]:
     """Commands in this process start no others unless `--workers` says so: to start them takes longer than the work."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(progress, "_count_cores", lambda: 1)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_builtin_model() -> Iterator[None]:
+    """What takes the built-in model in this process gets the same object: making it takes a quarter of a second.
+
+    So are its grid, masks and landmarks found once. Tests of the model itself call the function as it is.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(builtin, "builtin_model", builtin_model)
         yield
 
 

@@ -25,14 +25,19 @@ def build(uvgen: Any, model_path: Path, tmp_path: Path) -> Callable[..., Any]:
     return build
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def write_odd_names(folder: Path) -> None:
+    for k, stem in enumerate(("人脸", "e\u0301t\u00e9", "😀")):
+        write_sample(folder / "AFW", stem, k)
+    write_sample(folder / "AFW", "b\u00e4d", 4)
+    (folder / "AFW/b\u00e4d.jpg").write_bytes(b"no image")
+
+
+@pytest.mark.slow  # four processes
+@pytest.mark.parametrize("encoding", ["ascii"])  # tests in this process write UTF-8, in the next test these names
 def test_any_name_passes_through_build_verify_and_preview_in_any_terminal(
     model_path: Path, tmp_path: Path, encoding: str
 ) -> None:
-    for k, stem in enumerate(("人脸", "e\u0301t\u00e9", "😀")):
-        write_sample(tmp_path / "데이터/AFW", stem, k)
-    write_sample(tmp_path / "데이터/AFW", "b\u00e4d", 4)
-    (tmp_path / "데이터/AFW/b\u00e4d.jpg").write_bytes(b"no image")
+    write_odd_names(tmp_path / "데이터")
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
 
     def run(*arguments: object) -> subprocess.CompletedProcess[bytes]:
@@ -48,6 +53,18 @@ def test_any_name_passes_through_build_verify_and_preview_in_any_terminal(
     assert shown.returncode == 0, shown.stderr
     exported = run("export", tmp_path / "출력", "--to", "npy", "--out", tmp_path / "files")
     assert exported.returncode == 0, exported.stderr
+
+
+def test_any_name_passes_through_build_verify_and_preview(
+    uvgen: Any, build: Callable[..., Any], tmp_path: Path
+) -> None:
+    write_odd_names(tmp_path / "데이터")
+    built = build(tmp_path / "데이터", "--out", tmp_path / "출력")
+    assert built.exit_code == 3 and "skipped AFW/b\u00e4d" in built.stderr
+    assert open_shards(tmp_path / "출력").names == sorted(["AFW/e\u0301t\u00e9", "AFW/人脸", "AFW/😀"])
+    assert uvgen("verify", tmp_path / "출력").exit_code == 0
+    assert uvgen("preview", tmp_path / "출력", "--name", "AFW/人脸", "--out", tmp_path / "미리.png").exit_code == 0
+    assert uvgen("export", tmp_path / "출력", "--to", "npy", "--out", tmp_path / "files").exit_code == 0
 
 
 def test_build_of_bytes_that_are_no_text_names_them_by_escapes(build: Any, uvgen: Any, tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ def test_merge_of_the_parts_holds_every_sample_as_it_was(built, model_path, tmp_
         assert verify_shards(folder, model=load_model(model_path)).problems == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["raw", "flips"])
 def test_merge_by_workers_gives_the_same_bytes(tree, model_path, tmp_path, kind) -> None:
     make(tree, model_path, tmp_path / "in", CONFIGS[kind])

@@ -127,6 +127,7 @@ def test_repair_of_swapped_shards_makes_both_and_leaves_strays(sets: Path, model
     assert file_hashes(folder) == whole
 
 
+@pytest.mark.slow
 def test_repair_by_workers_makes_the_same(sets: Path, model_path: Path) -> None:
     whole = file_hashes(sets / "built")
     for path in (sets / "built").glob("*.h5"):

@@ -17,6 +17,7 @@ def shards(tmp_path: Path, model_path: Path) -> Path:
     return tmp_path / "shards"
 
 
+@pytest.mark.slow
 def test_verify_on_two_processes_finds_the_same(
     shards: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ N = 50  # `make fuzz` gives each reader more
 BY_NAME = {reader.name: reader for reader in READERS}
 
 
+@pytest.mark.slow
 def test_readers_of_damaged_files_read_or_refuse_them() -> None:
     tests = Path(__file__).parents[1]
     environment = os.environ | {"PYTHONPATH": str(tests)}

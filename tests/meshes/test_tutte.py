@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from support.models import builtin_model
 from support.toy import grid
 
 from uvgen.errors import InputError
 from uvgen.meshes.topology import boundary_loops, check_disk, find_mirror
 from uvgen.meshes.tutte import parameterize, signed_areas, uv_stretch
-from uvgen.models.builtin import builtin_model
 
 
 def disk(n_rings, n_around, turn=0.0, bulge=0.0):

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.models import builtin_model
 
-from uvgen.models.builtin import builtin_model
 from uvgen.models.doubts import model_doubts
 from uvgen.models.morphable import REGIONS, MorphableModel, make_model
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io as sio
+from support.models import builtin_model
 
 from uvgen import PositionMapper, load_model
 from uvgen.errors import DatasetError, InputError, ModelError
 from uvgen.meshes.tutte import signed_areas
-from uvgen.models.builtin import builtin_model
 from uvgen.models.from_mesh import model_from_mesh, model_stretch, with_new_uv, write_model
 from uvgen.rasterize import write_obj
 

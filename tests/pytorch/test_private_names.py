@@ -54,6 +54,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
     return folder / "shards"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WITHOUT)
 def test_loader_without_a_private_name_gives_the_same_batches(shards: Path, tmp_path: Path, name: str) -> None:
     code = f"import copy, os, sys, torch, torch.utils.data\n{WITHOUT[name]}\n{LOAD}"

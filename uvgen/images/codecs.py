@@ -376,4 +376,5 @@ def save_picture(picture: NDArray[np.uint8], path: Path) -> None:
 
     kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
     with replaced_on_success(path) as temporary:
-        Image.fromarray(picture).save(temporary, kind, quality=92)
+        # A PNG of the usual level 6 is a sixth smaller and takes three times as long: half of what a preview takes.
+        Image.fromarray(picture).save(temporary, kind, quality=92, compress_level=2)
