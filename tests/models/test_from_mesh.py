@@ -177,6 +177,14 @@ def test_from_mesh_with_a_scan_of_another_kind_is_refused_by_name(files, name) -
         model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
 
 
+def test_from_mesh_with_coordinates_that_would_overflow_is_refused_by_name(files) -> None:
+    lines = (files / "mean.obj").read_text().splitlines()
+    lines[next(k for k, line in enumerate(lines) if line.startswith("v "))] = "v 1e300 0 0"
+    (files / "scans/far.obj").write_text("\n".join(lines))
+    with pytest.raises(ModelError, match=r"far\.obj: a coordinate of 1e\+300 mm, expected a face's; it is damaged"):
+        model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
+
+
 def test_from_mesh_with_a_scan_of_fewer_vertices_is_refused(files, head) -> None:
     used, triangles = skin(head)
     mean = np.vstack([head.mean[used], [[0, 0, 0]]])
