@@ -154,8 +154,8 @@ def _about(folder: Path) -> tuple[list[str], NDArray[np.int64] | None]:
     """File names of the expressions, and the landmarks where the folder says them."""
     path = folder / ABOUT
     if not os.path.lexists(path):  # a link to nowhere is an error
-        names = (item.name for item in folder.iterdir() if item.suffix == ".obj" and item.name != NEUTRAL)
-        meshes = sorted(name for name in names if not name.startswith("."))  # macOS leaves ._jawOpen.obj
+        found = (item.name for item in folder.iterdir() if item.suffix == ".obj" and item.name != NEUTRAL)
+        meshes = sorted(name for name in found if not name.startswith("."))  # macOS leaves ._jawOpen.obj
         return [name for name in meshes if not _IDENTITY.fullmatch(name)][:_MOST_MESHES], None
     try:
         content = parse_json(read_text(path, "a JSON document"))
