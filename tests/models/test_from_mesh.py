@@ -131,6 +131,7 @@ def test_from_mesh_of_no_mesh_is_refused(tmp_path, name, content, message) -> No
         ("1 2 3", "3 numbers, expected 68"),
         ("a b", "expected a list of vertex numbers"),
         ("999999\n" * 68, "landmarks name"),
+        ("1_0\n" * 68, "not readable as numbers .no number"),
         ("7.5\n" * 68, "not readable as numbers"),
         ("nan\n" * 68, "not readable as numbers"),
         ("99999999999\n" * 68, "expected vertex numbers, which count from 0"),
