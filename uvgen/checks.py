@@ -127,6 +127,13 @@ def float64_array(value: ArrayLike, name: str, *shapes: Sequence[Any], note: str
     return array
 
 
+def finite64_array(value: ArrayLike, name: str, *shapes: Sequence[Any], note: str = "") -> NDArray[np.float64]:
+    """As `float64_array`, of finite numbers: LAPACK does not return from an infinite one."""
+    array = float64_array(value, name, *shapes, note=note)
+    check_finite(array, name)
+    return array
+
+
 def is_tensor(value: Any) -> bool:
     """Whether this is a PyTorch tensor, told without PyTorch."""
     return hasattr(value, "is_floating_point") and hasattr(value, "element_size")

@@ -68,3 +68,9 @@ def test_align_by_icp_finds_a_small_motion_without_correspondences(scaled: bool)
 def test_align_points_of_bad_points_is_an_error(source: np.ndarray, message: str) -> None:
     with pytest.raises(InputError, match=message):
         align_points(source, cloud(len(source)), scaled=True)
+
+
+def test_align_points_whose_products_overflow_is_an_error() -> None:
+    """LAPACK would not return."""
+    with pytest.raises(InputError, match="source, target: their products: holds NaN or infinity"):
+        align_points(cloud(9) * 1e200, cloud(9) * 1e200, scaled=True)

@@ -127,6 +127,7 @@ def test_missing_faces_are_named_and_in_no_mean(shards, predict) -> None:
     (np.zeros((40, 40, 3)), "a map of 40 texels a side, expected 48, the truth's"),
     (np.zeros((5, 2)), "5 x 2, expected a map of U x U x 3 or 68 points of 2 or 3 numbers"),
     (np.zeros((68, 2), bool), "bool, expected numbers"),
+    (np.full((68, 2), 1e200), "1e+200 for a place, expected 1e+12 px at most"),
     (np.zeros(22), "parameters or a mesh, expected the model too"),
 ])  # fmt: skip
 def test_a_file_that_cannot_be_used_is_named_with_its_reason(shards, predict, array, message) -> None:

@@ -99,6 +99,20 @@ def test_deep3d_landmarks_of_another_model_are_refused(front: MorphableModel) ->
         deep3d_vertices(toy_model(), given)
 
 
+def test_deep3d_vertices_of_parts_that_do_not_fit_are_refused(front: MorphableModel) -> None:
+    given = coefficients()
+    for name, values, message in (
+        ("translation_dm", np.zeros((2, 3)), r"translation_dm: float64 \(2, 3\), expected \(3, 3\)"),
+        ("angles_rad", np.full((3, 3), np.inf), "angles_rad: holds NaN or infinity"),
+        ("identity", np.full((3, 80), np.nan), "shape: holds NaN or infinity"),
+        ("landmarks", np.zeros((2, 68, 2)), r"landmarks: float64 \(2, 68, 2\), expected \(3, 68, 2\)"),
+    ):
+        with pytest.raises(InputError, match=message):
+            deep3d_vertices(front, replace(given, **{name: values}))
+    none = deep3d.split_coefficients(np.zeros((0, 257)))
+    assert deep3d_vertices(front, none).shape == (0, front.n_vertices, 3)
+
+
 def test_maps_of_vertices_are_those_of_the_affine_way(model: MorphableModel) -> None:
     rng = np.random.default_rng(2)
     shape, expression = rng.normal(size=(2, 10)) * 3e5, rng.normal(size=(2, 5))

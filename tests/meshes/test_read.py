@@ -103,6 +103,9 @@ def test_both_readers_of_obj_agree(points: list[tuple[float, ...]], corners: lis
     ("text", "message"),
     [
         ("v 0,5 1 2\n", "line 1 is 'v 0,5 1 2'"),
+        (V + "v 1_0 1 2\nf 1 2 3\n", "line 6 is 'v 1_0 1 2' .no number: '1_0'"),
+        (V + "v 1 2 \u0663\nf 1 2 3\n", "no number"),
+        (V + "f 1 2 0_3\n", "line 6 is 'f 1 2 0_3' .no number: '0_3'"),
         (V + "f 1 2\n", "line 6 is 'f 1 2' .2 corners"),
         (V + "f 1 2 x\n", "line 6 is"),
         (V + "# a \\\nf 1 2 3\nf 0 1 2\n", "line 8 is 'f 0 1 2' .vertex 0; they are counted from 1"),

@@ -131,6 +131,7 @@ def test_from_mesh_of_no_mesh_is_refused(tmp_path, name, content, message) -> No
         ("1 2 3", "3 numbers, expected 68"),
         ("a b", "expected a list of vertex numbers"),
         ("999999\n" * 68, "landmarks name"),
+        ("1_0\n" * 68, "not readable as numbers .no number"),
         ("7.5\n" * 68, "not readable as numbers"),
         ("nan\n" * 68, "not readable as numbers"),
         ("99999999999\n" * 68, "expected vertex numbers, which count from 0"),
@@ -174,6 +175,14 @@ def test_from_mesh_with_scans_of_several_materials_is_the_same(files) -> None:
 def test_from_mesh_with_a_scan_of_another_kind_is_refused_by_name(files, name) -> None:
     (files / "scans" / name).write_bytes(b"glTF\2\0\0\0" if "glb" in name else b"solid a\nfacet normal 0 0 1\n")
     with pytest.raises(ModelError, match=rf"{name}: (an STL holds no shared vertices|not a readable mesh: a GLB mesh)"):
+        model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
+
+
+def test_from_mesh_with_coordinates_that_would_overflow_is_refused_by_name(files) -> None:
+    lines = (files / "mean.obj").read_text().splitlines()
+    lines[next(k for k, line in enumerate(lines) if line.startswith("v "))] = "v 1e300 0 0"
+    (files / "scans/far.obj").write_text("\n".join(lines))
+    with pytest.raises(ModelError, match=r"far\.obj: a coordinate of 1e\+300 mm, expected a face's; it is damaged"):
         model_from_mesh(files / "mean.obj", files / "landmarks.txt", files / "scans")
 
 

@@ -53,6 +53,9 @@ def test_read_without_vertex_indices_takes_all_meshes_by_name(tmp_path: Path) ->
     write_ict(folder)
     (folder / "vertex_indices.json").unlink()
     shutil.copy(folder / "jawOpen.obj", folder / "aardvark.obj")
+    indented = (folder / "jawOpen.obj").read_text().replace("\nv ", "\n \tv ")
+    (folder / "jawOpen.obj").write_text(indented)
+    (folder / "._jawOpen.obj").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X        ")
     model = ict.read(folder)
     assert model.landmarks is None and model.expression_basis.shape[2] == 3
     np.testing.assert_array_equal(model.expression_basis[:, :, 0], model.expression_basis[:, :, 1])

@@ -102,5 +102,10 @@ def test_bad_arguments_are_named() -> None:
         deep3d.split_coefficients(np.ones((2, 256)))
     with pytest.raises(InputError, match="trans_params: "):
         deep3d.crop_of([1, 2, 3])
+    with pytest.raises(InputError, match="trans_params: holds NaN or infinity"):
+        deep3d.crop_of([450, 450, np.nan, 1, 1])
+    for scale in (0, -1, 1e308):
+        with pytest.raises(InputError, match=r"trans_params: 450 × 450 px times .*, expected an image's width"):
+            deep3d.crop_of([450, 450, scale, 1, 1])
     with pytest.raises(InputError, match="angles_rad: "):
         deep3d.rotations([1, 2, 3])

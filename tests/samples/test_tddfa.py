@@ -113,6 +113,13 @@ def test_boxes_are_those_of_3ddfa_v2() -> None:
         (lambda: tddfa.poses_of(np.ones((1, 62)), [0, 0, 9, 18], 9), r"roi_box: 9 × 18 px in row 0, expected a square"),
         (lambda: tddfa.poses_of(np.zeros((1, 62)), [0, 0, 9, 9], 9), "parameters: a matrix without a rotation in it"),
         (lambda: tddfa.box_of_detection([[1, 2, 3]]), "detection: "),
+        (lambda: tddfa.box_of_detection([[1, 2, 3, np.nan]]), "detection: holds NaN or infinity, first at"),
+        (lambda: tddfa.box_of_landmarks(np.full((1, 68, 2), np.inf)), "landmarks: holds NaN or infinity, first at"),
+        (lambda: tddfa.affines_of(np.ones((1, 62)), [0, 0, np.nan, 9]), r"roi_box: holds NaN or infinity, first at"),
+        (lambda: tddfa.scaled(np.ones((1, 62)), np.zeros(62), np.full(62, np.inf)), "std: holds NaN or infinity"),
+        (lambda: tddfa.unscaled(np.ones((1, 62)), np.zeros(62), np.arange(62.0)), "std: 0 of parameter 0, expected"),
+        # LAPACK would not return
+        (lambda: tddfa.poses_of(np.full((1, 62), np.inf), [0, 0, 9, 9], 9), "parameters: holds NaN or infinity"),
         (
             lambda: tddfa.parameters_of(np.ones((1, 7)), np.ones((1, 39)), np.ones((1, 10)), BOX[:1], 9),
             "shape: float64",

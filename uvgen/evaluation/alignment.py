@@ -58,7 +58,10 @@ def align_points(source: NDArray[Any], target: NDArray[Any], *, scaled: bool) ->
             raise InputError(f"{name}: {len(points)} points in one place, expected 3 or more that are apart")
     middles = source.mean(axis=0), target.mean(axis=0)
     a, b = source - middles[0], target - middles[1]
-    u, strengths, vt = np.linalg.svd(b.T @ a)
+    with np.errstate(over="ignore", invalid="ignore"):
+        covariance = b.T @ a
+    check_finite(covariance, "source, target: their products")  # LAPACK would not return
+    u, strengths, vt = np.linalg.svd(covariance)
     signs = np.array([1, 1, np.sign(np.linalg.det(u @ vt))])
     rotation = (u * signs) @ vt
     scale = float((strengths * signs).sum() / (a**2).sum()) if scaled else 1.0

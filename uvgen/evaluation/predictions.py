@@ -49,6 +49,7 @@ SHIFTS = {**IMAGE_SHIFTS, "matlab": (1.0, 1.0)}
 FRAMES = ("crop", "image")
 _SUFFIXES = (".npy", ".mat", *MESH_SUFFIXES)
 _MOST_BYTES = 1 << 34
+_FARTHEST_PX = 1e12  # of finite predictions: products of them stay far from the end of float64
 _MOST_FILES = 10_000_000
 
 
@@ -182,7 +183,7 @@ class Predictions:
             array = array[0]
         if array.dtype.kind not in "fiu":
             raise SampleError(f"{where}: {array.dtype}, expected numbers")
-        values = self._in_px(array.astype(np.float64))
+        values = self._in_px(array.astype(np.float64), where)
         if values.ndim == 2 and values.shape in ((2, 68), (3, 68)):
             values = values.T
         if values.ndim == 2 and values.shape in ((68, 2), (68, 3)):
@@ -194,10 +195,15 @@ class Predictions:
         shape = " x ".join(map(str, array.shape)) or "one number"
         raise SampleError(f"{where}: {shape}, expected a map of U x U x 3 or 68 points of 2 or 3 numbers")
 
-    def _in_px(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Of maps, points and meshes, whose axes are all normalized alike."""
+    def _in_px(self, values: NDArray[Any], where: str) -> NDArray[Any]:
+        """Of maps, points and meshes, whose axes are all normalized alike; NaN and infinity stay."""
         (scale,), (offset,) = self._normalization.scale, self._normalization.offset
-        return values * scale + offset
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = values * scale + offset
+        far = np.isfinite(values) & ~(np.abs(found) <= _FARTHEST_PX)
+        if far.any():
+            raise SampleError(f"{where}: {values[far][0]:.4g} for a place, expected {_FARTHEST_PX:.0e} px at most")
+        return found
 
     def _of_map(self, values: NDArray[Any], where: str) -> Faces:
         reading = self._truth.reading
@@ -224,7 +230,7 @@ class Predictions:
 
     def _of_mesh(self, path: Path) -> Faces:
         mapper = self._mapper_of(str(path))
-        vertices = self._in_px(read_mesh(path)[0])
+        vertices = self._in_px(read_mesh(path)[0], str(path))
         if vertices[:, 1].mean() < 0:
             vertices = vertices * [1, -1, 1]
         if len(vertices) != mapper.model.n_vertices:

@@ -180,7 +180,9 @@ def _pose(canonical: NDArray[np.float64], points: NDArray[np.float64], name: str
     spread = float(np.sqrt((there**2).sum(axis=1).mean()))
     if not spread > 0:
         raise InputError(f"{name}: all of the face is in one point, expected a face, px")
-    left, _, right = np.linalg.svd(there.T @ here)
+    covariance = there.T @ here
+    check_finite(covariance, f"{name}: products of its points")  # LAPACK would not return
+    left, _, right = np.linalg.svd(covariance)
     left[:, 2] *= np.sign(np.linalg.det(left @ right))  # a rotation, also of a flat or a mirrored face
     scale = spread / float(np.sqrt((here**2).sum(axis=1).mean()))
     matrix = scale * (left @ right) * down[:, None]

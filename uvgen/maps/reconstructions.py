@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import check_array, float64_array
+from uvgen.checks import check_array, finite64_array, float64_array
 from uvgen.errors import InputError
 from uvgen.geometry import transform_points
 from uvgen.maps.position_mapper import PositionMapper
@@ -31,15 +31,17 @@ def deep3d_vertices(model: MorphableModel, coefficients: deep3d.Deep3dCoefficien
     Raises
     ------
     InputError
-        Where the model has other components, a face lies behind the camera, or landmarks that are among the
-        coefficients do not agree with the model.
+        Where the model has other components, parts are of unlike numbers of faces or not finite, a face lies behind
+        the camera, or landmarks that are among the coefficients do not agree with the model.
     """
     points = _vertices(model, coefficients.identity, coefficients.expression)
-    turned = points @ np.swapaxes(deep3d.rotations(coefficients.angles_rad), 1, 2)
-    moved = turned + coefficients.translation_dm[:, None] * deep3d.MICROMETRES
+    angles = finite64_array(coefficients.angles_rad, "angles_rad", (len(points), 3))
+    shift = finite64_array(coefficients.translation_dm, "translation_dm", (len(points), 3))
+    moved = points @ np.swapaxes(deep3d.rotations(angles), 1, 2) + shift[:, None] * deep3d.MICROMETRES
     projected = deep3d.CAMERA.project(moved)
     if coefficients.landmarks is not None:
-        off = np.abs(projected[:, model.landmarks, :2] - coefficients.landmarks).max()
+        marks = float64_array(coefficients.landmarks, "landmarks", (len(points), 68, 2))
+        off = np.abs(projected[:, model.landmarks, :2] - marks).max(initial=0)
         if not off < _OFF_PX:
             raise InputError(
                 f"coefficients: their landmarks lie up to {off:.3g} px from those of {model.name}, expected the "
@@ -112,8 +114,9 @@ def tddfa_maps(
 
 def _vertices(model: MorphableModel, shape: ArrayLike, expression: ArrayLike) -> NDArray[np.float64]:
     """(B, n, 3) faces in the model frame, µm."""
-    parts = [float64_array(shape, "shape"), float64_array(expression, "expression")]
+    parts = [finite64_array(shape, "shape"), finite64_array(expression, "expression")]
     for values, name, n in zip(parts, ("shape", "expression"), (model.n_shape, model.n_expression), strict=True):
         check_array(values, name, (len(parts[0]), n), note=f"{n} components of {model.name}")
-    offsets = model.basis.reshape(-1, model.basis.shape[2]) @ np.concatenate(parts, axis=1).T.astype(np.float32)
-    return offsets.T.reshape(len(parts[0]), -1, 3).astype(np.float64) + model.mean
+    with np.errstate(over="ignore", invalid="ignore"):  # what has become infinite is refused where it is projected
+        offsets = model.basis.reshape(-1, model.basis.shape[2]) @ np.concatenate(parts, axis=1).T.astype(np.float32)
+    return offsets.T.reshape(len(parts[0]), model.n_vertices, 3).astype(np.float64) + model.mean

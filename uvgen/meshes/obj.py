@@ -1,6 +1,7 @@
 """Parts of an OBJ that `uvgen.meshes.read` passes over, or reads more slowly than a folder of many meshes allows."""
 
 import os
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import MeshFileError
-from uvgen.meshes.read import read_mesh
+from uvgen.meshes.read import are_plain_numbers, index_of, read_mesh
 from uvgen.storage.names import brief
 from uvgen.storage.reading import read_file
-from uvgen.storage.text import decode_text
+from uvgen.storage.text import decode_text, number_of
 
 _MOST_BYTES = 1 << 30
 
@@ -48,9 +49,9 @@ def read_textured_obj(
         key, *words = line.split("#", 1)[0].split() or [""]
         try:
             if key == "vt":
-                texture.append((float(words[0]), float(words[1])))
+                texture.append((number_of(words[0]), number_of(words[1])))
             elif key == "f":
-                named = [int(word.split("/")[1]) for word in words]
+                named = [index_of(word.split("/")[1]) for word in words]
                 named = [index - 1 if index > 0 else len(texture) + index for index in named]
                 corners += [(named[0], b, c) for b, c in pairwise(named[1:])]
         except (ValueError, IndexError, OverflowError) as error:
@@ -84,7 +85,7 @@ def read_obj_vertices(path: str | os.PathLike[str]) -> NDArray[np.float64]:
     """
     path = Path(path)
     try:
-        lines = [line for line in _text(path).split("\n") if line.startswith(("v ", "v\t"))]
+        lines = [line for line in re.sub(r"(?m)^[ \t]+", "", _text(path)).split("\n") if line.startswith(("v ", "v\t"))]
     except OSError as error:
         raise MeshFileError(f"{path}: cannot be read ({error.strerror}), expected an OBJ mesh") from error
     except ValueError as error:
@@ -92,8 +93,9 @@ def read_obj_vertices(path: str | os.PathLike[str]) -> NDArray[np.float64]:
     words = [word for line in lines for word in line.split()[1:4]]
     if not lines or len(words) != 3 * len(lines):
         raise MeshFileError(f"{path}: {len(lines)} vertices of {len(words)} numbers, expected some, of three each")
+    read = float if are_plain_numbers(lines) else number_of  # a comment may follow the numbers
     try:
-        vertices = np.fromiter(map(float, words), np.float64, len(words)).reshape(-1, 3)
+        vertices = np.fromiter(map(read, words), np.float64, len(words)).reshape(-1, 3)
     except ValueError as error:
         raise MeshFileError(f"{path}: not a readable mesh: {brief(error)}, expected three numbers a vertex") from error
     if not np.isfinite(vertices).all():

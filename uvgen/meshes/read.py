@@ -20,7 +20,7 @@ from uvgen.errors import DependencyError, MeshFileError
 from uvgen.storage.kinds import describe_file
 from uvgen.storage.names import brief
 from uvgen.storage.reading import read_file
-from uvgen.storage.text import decode_text
+from uvgen.storage.text import decode_text, number_of
 
 MESH_SUFFIXES = (".obj", ".ply", ".off")
 """Endings of the names of meshes that are read."""
@@ -102,8 +102,11 @@ def _plain_obj(text: str) -> Mesh | None:
     if "\\\n" in text or re.search(r"(?m)^(?:[ \t]+[vf][ \t]|[vf]\t)", text):
         return None
     lines = text.split("\n")
-    points = [line.split()[1:4] for line in lines if line.startswith("v ")]
-    corners = [line.split()[1:] for line in lines if line.startswith("f ")]
+    of_points, of_corners = ([line for line in lines if line.startswith(key)] for key in ("v ", "f "))
+    if not all(are_plain_numbers(some) for some in (of_points, of_corners)):
+        return None
+    points = [line.split()[1:4] for line in of_points]
+    corners = [line.split()[1:] for line in of_corners]
     if not corners or any(len(words) != 3 for words in corners) or any(len(words) != 3 for words in points):
         return None
     try:
@@ -125,7 +128,7 @@ def _any_obj(text: str, path: Path) -> Mesh:
         try:
             if key == "v":
                 x, y, z = words[:3]  # a weight or a color may follow
-                vertices.append((float(x), float(y), float(z)))
+                vertices.append((number_of(x), number_of(y), number_of(z)))
             elif key == "f":
                 corners = [_vertex(word, len(vertices)) for word in words]
                 if len(corners) < 3:
@@ -152,9 +155,22 @@ def _joined(text: str) -> str:
     return "\n".join(lines + [" ".join(pieces)] * bool(pieces))
 
 
+def are_plain_numbers(lines: list[str]) -> bool:
+    """Whether lines hold nothing that Python alone takes for a part of a number, see `uvgen.storage.text.number_of`."""
+    text = "".join(lines)
+    return text.isascii() and "_" not in text
+
+
+def index_of(text: str) -> int:
+    """A whole number; ValueError where it is none, or only Python takes it for one."""
+    if not are_plain_numbers([text]):
+        raise ValueError(f"no number: {text[:_SHOWN]!r}")
+    return int(text)
+
+
 def _vertex(corner: str, n: int) -> int:
     """0-based vertex of a corner such as ``7``, ``7/2``, ``7//3`` or ``-1/2/3``, after n vertices."""
-    index = int(corner.split("/", 1)[0])
+    index = index_of(corner.split("/", 1)[0])
     if index == 0 or not -(2**31) < index < 2**31:
         raise ValueError(f"vertex {index}; they are counted from 1")
     return index - 1 if index > 0 else n + index

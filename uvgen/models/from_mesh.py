@@ -13,6 +13,7 @@ from uvgen.models.morphable import MorphableModel, make_model, save_model
 from uvgen.models.vertex_numbers import read_landmarks
 from uvgen.storage.files import replaced_on_success, sha256_file
 
+_FARTHEST_UM = 1e12  # what a model may hold; with more, products overflow in LAPACK
 _OTHER_UNIT = 3.0  # faces differ less in size than units do
 OUTPUTS = (".h5", ".npy", ".mat", ".obj")
 """Suffixes that `write` takes."""
@@ -124,6 +125,9 @@ def _read_mesh(path: Path, unit: str) -> tuple[NDArray[np.float64], NDArray[np.i
         vertices, triangles = read_mesh(path)
     except MeshFileError as error:
         raise ModelError(str(error)) from error
+    farthest = float(np.abs(vertices).max())
+    if farthest > _FARTHEST_UM / _MICROMETRES[unit]:
+        raise ModelError(f"{path}: a coordinate of {farthest:.3g} {unit}, expected a face's; it is damaged")
     return vertices * _MICROMETRES[unit], triangles
 
 

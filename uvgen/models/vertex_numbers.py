@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from uvgen.errors import InputError, ModelError
 from uvgen.storage.names import brief
 from uvgen.storage.npy import read_npy_file
-from uvgen.storage.text import read_text
+from uvgen.storage.text import number_of, read_text
 
 _MATLAB_NAMES = ("idx", "trimIndex", "keypoints", "kpt_ind", "indices")
 
@@ -81,7 +81,9 @@ def _of_text(path: Path) -> tuple[NDArray[np.int64], int]:
     try:
         text = read_text(path, "a list of vertex numbers")
         words = re.sub(r"[#%][^\n]*", "", text).replace(",", " ").split()
-        numbers = np.array([int(float(word)) if float(word).is_integer() else int(word) for word in words], np.int64)
+        numbers = np.array(
+            [int(word) if not number_of(word).is_integer() else int(float(word)) for word in words], np.int64
+        )
         return numbers, 1 if path.suffix.lower() == ".anl" and "%" in text else 0
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error

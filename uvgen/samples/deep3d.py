@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen.cameras import PerspectiveCamera
-from uvgen.checks import float64_array
-from uvgen.errors import SampleError
+from uvgen.checks import finite64_array, float64_array
+from uvgen.errors import InputError, SampleError
 from uvgen.storage.kinds import describe_file
 from uvgen.storage.matfile import read_variables
 from uvgen.storage.names import brief
 
 CROP_PX = 224
+_MOST_PX = 1e9  # of a scaled image's side
 MICROMETRES = 1e5
 """µm per decimetre."""
 
@@ -169,9 +170,12 @@ def crop_of(trans_params: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        Where the shape is another.
+        Where the shape is another, a number is not finite, or a size or the scale is not above 0.
     """
-    width, height, scale, x, y = np.ravel(float64_array(trans_params, "trans_params", (5,), (1, 5))).tolist()
+    width, height, scale, x, y = np.ravel(finite64_array(trans_params, "trans_params", (5,), (1, 5))).tolist()
+    if not min(width, height, scale) > 0 or max(width, height) * scale > _MOST_PX:
+        found = f"{width:.6g} × {height:.6g} px times {scale:.6g}"
+        raise InputError(f"trans_params: {found}, expected an image's width and height, and a scale above 0")
     resized = int(width * scale), int(height * scale)
     left, below = (side / 2 - CROP_PX / 2 for side in resized)
     # theirs: x' = (x - tx + w / 2) s - left; y up: y' = (y - ty + h / 2) s - below, with y = h - 1 - row

@@ -11,7 +11,7 @@ pixel of the crop less than what their resizing of the picture does. Results are
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import float64_array
+from uvgen.checks import check_finite, finite64_array
 from uvgen.errors import InputError
 from uvgen.geometry import affine_to_pose, pose_to_image
 
@@ -28,22 +28,25 @@ def split_parameters(
     Raises
     ------
     InputError
-        Where the shape is another.
+        Where the shape is another, or a number is not finite.
     """
-    rows = float64_array(parameters, "parameters", ("B", N_PARAMETERS))
+    rows = finite64_array(parameters, "parameters", ("B", N_PARAMETERS))
     return rows[:, :12].reshape(-1, 3, 4), rows[:, 12 : 12 + N_SHAPE], rows[:, 12 + N_SHAPE :]
 
 
 def scaled(output: ArrayLike, mean: ArrayLike, std: ArrayLike) -> NDArray[np.float64]:
     """Parameters (B, 62) of the network's output (B, 62): times `std`, plus `mean`, (62,) each."""
-    rows = float64_array(output, "output", ("B", N_PARAMETERS))
-    return rows * float64_array(std, "std", (N_PARAMETERS,)) + float64_array(mean, "mean", (N_PARAMETERS,))
+    rows = finite64_array(output, "output", ("B", N_PARAMETERS))
+    return rows * finite64_array(std, "std", (N_PARAMETERS,)) + finite64_array(mean, "mean", (N_PARAMETERS,))
 
 
 def unscaled(parameters: ArrayLike, mean: ArrayLike, std: ArrayLike) -> NDArray[np.float64]:
     """The network's output of which `scaled` makes these parameters."""
-    rows = float64_array(parameters, "parameters", ("B", N_PARAMETERS))
-    return (rows - float64_array(mean, "mean", (N_PARAMETERS,))) / float64_array(std, "std", (N_PARAMETERS,))
+    rows = finite64_array(parameters, "parameters", ("B", N_PARAMETERS))
+    spread = finite64_array(std, "std", (N_PARAMETERS,))
+    if not spread.all():
+        raise InputError(f"std: 0 of parameter {int(np.argmin(np.abs(spread)))}, expected another number")
+    return (rows - finite64_array(mean, "mean", (N_PARAMETERS,))) / spread
 
 
 def affines_of(parameters: ArrayLike, roi_box: ArrayLike) -> NDArray[np.float64]:
@@ -64,7 +67,7 @@ def affines_of(parameters: ArrayLike, roi_box: ArrayLike) -> NDArray[np.float64]
     Raises
     ------
     InputError
-        Where shapes do not agree, or a box is empty.
+        Where shapes do not agree, a number is not finite, or a box is empty.
     """
     matrix = split_parameters(parameters)[0]
     left, top, scale_x, scale_y = _boxes(roi_box, len(matrix))
@@ -103,7 +106,7 @@ def poses_of(
     Raises
     ------
     InputError
-        Where shapes do not agree, a box is empty or not square, or A is no rotation at all.
+        Where shapes do not agree, a number is not finite, a box is empty or not square, or A is no rotation at all.
     """
     affine, (_, shape, expression) = affines_of(parameters, roi_box), split_parameters(parameters)
     _, _, scale_x, scale_y = _boxes(roi_box, len(affine))
@@ -123,7 +126,7 @@ def parameters_of(
     Raises
     ------
     InputError
-        Where shapes do not agree, or a box is empty.
+        Where shapes do not agree, a number is not finite, or a box is empty.
     """
     affine = pose_to_image(pose, image_height)
     n = len(affine)
@@ -135,7 +138,7 @@ def parameters_of(
     affine[:, 2] /= ((scale_x + scale_y) / 2)[:, None]
     affine[:, :, 3] -= [-1, CROP_PX, -1]
     affine[:, 1] *= -1
-    rest = (float64_array(shape, "shape", (n, N_SHAPE)), float64_array(expression, "expression", (n, N_EXPRESSION)))
+    rest = (finite64_array(shape, "shape", (n, N_SHAPE)), finite64_array(expression, "expression", (n, N_EXPRESSION)))
     return np.concatenate([affine.reshape(n, 12), *rest], axis=1)
 
 
@@ -146,9 +149,9 @@ def box_of_landmarks(landmarks: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        Where the shape is another.
+        Where the shape is another, or a number is not finite.
     """
-    points = float64_array(landmarks, "landmarks", ("B", -1, 2))
+    points = finite64_array(landmarks, "landmarks", ("B", -1, 2))
     low, high = points.min(axis=1), points.max(axis=1)
     return _squares((low + high) / 2, np.sqrt(2) * (high - low).max(axis=1))
 
@@ -159,9 +162,9 @@ def box_of_detection(detection: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        Where the shape is another.
+        Where the shape is another, or a number is not finite.
     """
-    left, top, right, bottom = float64_array(detection, "detection", ("B", 4)).T
+    left, top, right, bottom = finite64_array(detection, "detection", ("B", 4)).T
     old = (right - left + bottom - top) / 2
     center = np.stack([(left + right) / 2, (top + bottom) / 2 + 0.14 * old], axis=1)
     return _squares(center, np.trunc(1.58 * old))
@@ -173,7 +176,7 @@ def _squares(center: NDArray[np.float64], side: NDArray[np.float64]) -> NDArray[
 
 def _boxes(roi_box: ArrayLike, n: int) -> tuple[NDArray[np.float64], ...]:
     """Left, top, and image pixels per crop pixel in x and y, (n,) each."""
-    box = float64_array(roi_box, "roi_box", (n, 4), (1, 4), (4,), note="left, top, right, bottom")
+    box = finite64_array(roi_box, "roi_box", (n, 4), (1, 4), (4,), note="left, top, right, bottom")
     left, top, right, bottom = np.broadcast_to(box, (n, 4)).T
     if (right <= left).any() or (bottom <= top).any():
         raise InputError("roi_box: an empty one, expected left < right and top < bottom")
@@ -182,6 +185,7 @@ def _boxes(roi_box: ArrayLike, n: int) -> tuple[NDArray[np.float64], ...]:
 
 def _nearest_similarities(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
     """(B, 3, 3) nearest rotations, turned as the image's y is, times the mean length of the first two rows."""
+    check_finite(matrices, "parameters")  # numbers near float64's end, times the box: LAPACK would not return
     u, strengths, vt = np.linalg.svd(matrices * [[[1.0], [-1.0], [1.0]]])
     if (strengths[:, 1] <= 1e-12 * strengths[:, :1].max()).any():
         raise InputError("parameters: a matrix without a rotation in it, expected [A | t] of a pose")

@@ -29,7 +29,7 @@ from uvgen.models.formats import arrays, known, matlab
 from uvgen.storage.files import sha256_file
 from uvgen.storage.kinds import describe_file
 from uvgen.storage.names import brief
-from uvgen.storage.text import read_text
+from uvgen.storage.text import number_of, read_text
 
 N_SHAPE, N_EXPRESSION, N_ALBEDO = 80, 64, 80
 """Components that are taken of the files that the model is made of."""
@@ -210,7 +210,7 @@ def _read_stds(path: Path) -> NDArray[np.float64]:
     except (OSError, InputError) as error:
         raise ModelError(f"{path}: cannot be read ({brief(error)}), expected standard deviations") from error
     try:
-        values = np.array([float(word) for word in text.split()])
+        values = np.array([number_of(word) for word in text.split()])
     except ValueError as error:
         raise ModelError(f"{path}: holds what is no number, expected standard deviations") from error
     if not (np.isfinite(values).all() and (values >= 0).all()):

@@ -18,6 +18,7 @@ the others.
 The weight of an expression goes from 0 to 1; its standard deviation counts as 0.3 here, since no file says one.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -152,8 +153,9 @@ def _folder(path: Path) -> Path | None:
 def _about(folder: Path) -> tuple[list[str], NDArray[np.int64] | None]:
     """File names of the expressions, and the landmarks where the folder says them."""
     path = folder / ABOUT
-    if not path.exists():
-        meshes = sorted(item.name for item in folder.iterdir() if item.suffix == ".obj" and item.name != NEUTRAL)
+    if not os.path.lexists(path):  # a link to nowhere is an error
+        found = (item.name for item in folder.iterdir() if item.suffix == ".obj" and item.name != NEUTRAL)
+        meshes = sorted(name for name in found if not name.startswith("."))  # macOS leaves ._jawOpen.obj
         return [name for name in meshes if not _IDENTITY.fullmatch(name)][:_MOST_MESHES], None
     try:
         content = parse_json(read_text(path, "a JSON document"))
