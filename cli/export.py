@@ -99,6 +99,8 @@ def command(
             workers=workers or cores(), retries=retries, timeout=timeout, overwrite=overwrite, untrusted=untrusted,
         )  # fmt: skip
     if not quiet:
+        if result.unwritten:
+            click.echo(f"note: {to} has no place for {', '.join(result.unwritten)}: left out", err=True)
         name_skipped(result.skipped, "skipped.txt")
         click.echo(f"{out}: {count(result.samples, 'sample')} as {to}{_left_out(result.skipped)}")
     if result.skipped:
