@@ -170,6 +170,8 @@ def _show_problems(result: Any, *, quiet: bool) -> None:
         first = result.unexpected[0]
         n = len(result.unexpected)
         click.echo(printable(f"note: {count(n, 'prediction')} for no face of the truth, such as {first}"), err=True)
+    for note in () if quiet else result.notes:
+        click.echo(f"note: {note}", err=True)
     for doubt in result.doubts:
         click.echo(printable(f"warning: {doubt}"), err=True)
     left = len(result.missing) + len(result.not_finite) + len(result.unread)

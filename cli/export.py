@@ -101,6 +101,8 @@ def command(
             workers=workers or cores(), retries=retries, timeout=timeout, overwrite=overwrite, untrusted=untrusted,
         )  # fmt: skip
     if not quiet:
+        if result.unwritten:
+            click.echo(f"note: {to} has no place for {', '.join(result.unwritten)}: left out", err=True)
         name_skipped(result.skipped, "skipped.txt")
     if as_json:
         print_json({

@@ -33,6 +33,10 @@ _NETWORK, _FACES, _OUTPUT = "The network", "Where faces are", "What comes out"
 @option("--scale", type=SCALE, default="px", show_default=True, group=_NETWORK,
         help="Unit of its maps: px of the crop; 1 is the crop's size, 1.1 times that, 280/256 times that, or unit as "
              "ShardDataset has it; or what to multiply them by.")  # fmt: skip
+@option("--convention", type=click.Choice(["exact", "face3d", "reshow"]), default="exact", show_default=True,
+        group=_NETWORK,
+        help="How the labels that it was trained with count pixels; face3d for PRNet and sets made with face3d, whose "
+             "labels lie 1 px right and up.")  # fmt: skip
 @option("--pixels", type=click.Choice(["unit", "bytes", "imagenet", "standardize"]), default="unit", show_default=True,
         group=_NETWORK,
         help="Its images: 0 to 1; 0 to 255; normalized as for ImageNet; each by its own mean.")  # fmt: skip
@@ -77,6 +81,7 @@ def command(
     images: Path,
     out: Path,
     scale: str | float,
+    convention: str,
     pixels: str,
     channels: str,
     layout: str,
@@ -116,7 +121,7 @@ def command(
     """
     from uvgen import NetworkOptions, draw_alignment, predict_photographs
 
-    options = NetworkOptions(pixels, channels, layout, size, output, scale)
+    options = NetworkOptions(pixels, channels, layout, size, output, scale, convention)
     with reported(quiet=quiet, verbose=verbose) as shown:
         result = predict_photographs(
             network,

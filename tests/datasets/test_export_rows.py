@@ -1,8 +1,13 @@
-"""Exports of samples as rows: Parquet, TFRecord and MDS, read back bit for bit by readers that are not uvgen's."""
+"""Exports of samples as rows: Parquet, TFRecord and MDS, read back bit for bit by readers that are not uvgen's.
+
+And what becomes of images of each pixel in all targets.
+"""
 
 import dataclasses
+import io
 import json
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.builds import SMALL, make
 from support.exports import needs_package, parse_example, read_mds, read_tfrecord
-from support.toy import write_tree
+from support.toy import toy_model, write_tree
 
+import uvgen as library
 from uvgen import Augmentation, open_shards
 from uvgen.datasets.augmented import augment_shards
 from uvgen.datasets.export import mds
@@ -22,16 +28,21 @@ from uvgen.datasets.export.run import export_shards
 from uvgen.datasets.export.tfrecord import example
 from uvgen.errors import DependencyError
 from uvgen.images.codecs import decode_jpeg, encode_jpeg
-from uvgen.models.morphable import MorphableModel
+from uvgen.maps.target_layouts import COVERED, TARGETS
+from uvgen.models.morphable import REGIONS
 
 N = 9
+PIXELS = (*TARGETS, COVERED)
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, model_path: Path, model: MorphableModel) -> Path:
-    """Augmented, so that it has `flipped` too."""
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Augmented, so that it has `flipped` too; with all images of each pixel."""
     folder = tmp_path_factory.mktemp("built")
-    make(write_tree(folder / "300W_LP"), model_path, folder / "plain")
+    labels = (np.arange(toy_model().n_vertices) // 50 % len(REGIONS)).astype(np.uint8)
+    model = dataclasses.replace(toy_model(), regions=labels)
+    config = dataclasses.replace(SMALL, targets=TARGETS)
+    library.build_shards(write_tree(folder / "300W_LP"), folder / "plain", model=model, config=config)
     augment_shards(folder / "plain", folder / "shards", Augmentation(flip=0.5), model=model)
     return folder / "shards"
 
@@ -42,7 +53,7 @@ def expected_rows(shards: Path) -> list[dict[str, Any]]:
         {
             "name": sample["name"],
             "image": encode_jpeg(sample["image"], 95),
-            **{name: np.asarray(sample[name]) for name in ("posmap", *PARAMETERS) if name in sample},
+            **{name: np.asarray(sample[name]) for name in ("posmap", *PIXELS, *PARAMETERS) if name in sample},
         }
         for sample in open_shards(shards)
     ]
@@ -70,12 +81,12 @@ def test_export_tfrecord_holds_each_bit(built: Path, tmp_path: Path) -> None:
             if isinstance(value, str | bytes):
                 assert got == (value.encode() if isinstance(value, str) else value) and how["list"] == "bytes"
                 continue
-            assert (
-                how["list"] == {"f": "float", "i": "int64", "b": "int64"}[value.dtype.kind] or name == "image_to_crop"
-            )
+            as_bytes = name == "image_to_crop" or (value.ndim and value.dtype.itemsize == 1)
+            plain = "float" if value.dtype.kind == "f" else "int64"
+            assert how["list"] == ("bytes" if as_bytes else plain)
             got = np.frombuffer(got, how["dtype"]) if how["list"] == "bytes" else got.astype(how["dtype"])
             assert_same_bits(got.reshape(how["shape"]), value, name)
-    assert {"flipped", "image_height", "image_to_crop", "posmap"} < described.keys()
+    assert {"flipped", "image_height", "image_to_crop", "posmap", *PIXELS} < described.keys()
 
 
 @given(
@@ -103,7 +114,8 @@ def test_export_mds_holds_each_bit(built: Path, tmp_path: Path) -> None:
     for row, expected in zip(found, rows, strict=True):
         assert row.keys() == expected.keys()
         for name, value in expected.items():
-            assert_same_bits(row[name], value.astype(np.uint8) if name == "flipped" else value, name)
+            value = np.asarray(value).astype(np.uint8) if np.asarray(value).dtype == bool else value
+            assert_same_bits(row[name], value, name)
 
 
 def test_export_mds_begins_new_files_before_they_grow_too_large(
@@ -188,3 +200,31 @@ def test_shards_without_maps_are_exported_as_rows_with_the_model(tmp_path: Path,
     export_shards(tmp_path / "lean", tmp_path / "out", "mds", model=model_path)
     for row, sample in zip(read_mds(tmp_path / "out"), open_shards(tmp_path / "lean", model_path), strict=True):
         assert_same_bits(row["posmap"], sample["posmap"], "posmap")
+
+
+def test_export_of_images_of_each_pixel_as_files_holds_each_bit(built: Path, tmp_path: Path) -> None:
+    reader = open_shards(built)
+    export_shards(built, tmp_path / "files", "npy")
+    export_shards(built, tmp_path / "tars", "webdataset")
+    members = {}
+    for path in (tmp_path / "tars").glob("*.tar"):
+        with tarfile.open(path) as tar:
+            for member in tar.getmembers():
+                if member.name.endswith(".npy"):
+                    members[member.name] = np.load(io.BytesIO(tar.extractfile(member).read()))  # type: ignore[union-attr]
+    assert len(members) == N * (2 + len(PIXELS))
+    for sample in reader:
+        with np.load(tmp_path / "files" / f"{sample['name']}.npz") as pictures:
+            assert sorted(pictures) == sorted(PIXELS)
+            for name in PIXELS:
+                assert_same_bits(pictures[name], sample[name], name)
+                assert_same_bits(members[f"{sample['name']}.{name}.npy"], sample[name], name)
+
+
+def test_export_that_has_no_place_for_images_of_each_pixel_says_so(built: Path, tmp_path: Path, uvgen: Any) -> None:
+    result = uvgen("export", built, "--to", "ply", "--out", tmp_path / "ply")
+    left = ", ".join(PIXELS)
+    assert result.exit_code == 0 and result.stderr == f"note: ply has no place for {left}: left out\n"
+    result = uvgen("export", built, "--to", "croissant", "--out", tmp_path / "card")  # it describes them
+    assert result.exit_code == 0 and result.stderr == ""
+    assert "| `parts` | (32, 32) | uint8 | labels from 0: background" in (tmp_path / "card/README.md").read_text()

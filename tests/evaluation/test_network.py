@@ -57,6 +57,18 @@ def test_maps_of_each_arrangement_and_unit_are_px_of_the_crop(tmp_path: Path, ar
     np.testing.assert_allclose(Network(path, NetworkOptions(scale=scale))(CROP), MAP, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(("convention", "right", "down"), [("exact", 0, 0), ("face3d", 1, -1), ("reshow", 1, 0)])
+def test_maps_of_another_convention_are_moved_by_a_pixel_of_the_training_images(
+    tmp_path: Path, convention, right, down
+) -> None:
+    path = constant_network(tmp_path / "n.onnx", MAP[None], 32)
+    pixel = 1.03 * 32 / 256  # of 300W-LP in a crop of 32
+    found = Network(path, NetworkOptions(convention=convention))(CROP)
+    np.testing.assert_allclose(found, MAP - np.float32([right * pixel, down * pixel, 0]), atol=1e-5)
+    with pytest.raises(InputError, match="convention: 'matlab', expected 'exact', 'face3d'"):
+        NetworkOptions(convention="matlab").check()
+
+
 def test_the_map_may_be_any_of_the_outputs(tmp_path: Path) -> None:
     path = write_network(
         tmp_path / "n.onnx", [("Identity", ["other"], "points"), ("Identity", ["map"], "position_map")],

@@ -233,6 +233,10 @@ def test_other_settings_need_another_folder_or_overwriting(photos, network, crop
     predict_photographs(network, photos, out, options=IN_SIZES, write=ALL)
     for more, message in (
         ({"options": NetworkOptions(scale="prnet")}, "was made with scale = size, now it is prnet"),
+        (
+            {"options": NetworkOptions(scale="size", convention="face3d")},
+            "was made with convention = exact, now it is face3d",
+        ),
         ({"crop": "prnet"}, "was made with crop = auto, now it is prnet"),
         ({"write": ["map"]}, "was made with write = "),
         ({"draw": draw_alignment}, "was made with drawing = None, now it is sparse"),

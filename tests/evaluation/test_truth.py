@@ -1,6 +1,7 @@
 """AFLW2000-3D's files and 3DDFA's benchmark."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,22 @@ def test_points_in_3d_are_a_truth_in_3d_of_shards(tmp_path: Path, model_path: Pa
     found = report.results["annotation"].values["nme_68_3d"]
     boxes = [np.sqrt(np.ptp(sample["annotated_landmarks"][:, :2], axis=0).prod()) for sample in reader]
     np.testing.assert_allclose(found, 5 / np.array(boxes), rtol=1e-3)  # float32 and the files' rounding
+
+
+def test_faces_with_some_of_the_points_are_counted_and_named(shards: Path, predict, tmp_path: Path, uvgen) -> None:
+    import h5py
+
+    partly = shutil.copytree(shards, tmp_path / "partly")
+    with h5py.File(partly / "IBUG-00000.h5", "a") as file:
+        file["annotated_landmarks"][0, 3:] = np.nan  # some
+        file["annotated_landmarks"][1] = np.nan  # none
+        name, none = file["name"].asstr()[:2]
+    report = evaluate_predictions(predict(), partly)
+    assert report.partial == {"annotation": (name,)} and none not in report.results["annotation"].names
+    assert report.notes == ["annotation: 7 of 9 faces have all 68 points; 1 partly, not scored: names in the JSON"]
+    assert report.to_plain()["partial"] == {"annotation": [name]} and report.complete
+    result = uvgen("evaluate", "--pred", predict(), "--truth", partly, "--scores", "nme_68_2d")
+    assert result.exit_code == 0 and f"note: {report.notes[0]}\n" in result.stderr
 
 
 def test_scale_of_a_crop_is_refused_where_the_truth_has_no_crops(tmp_path: Path) -> None:

@@ -57,6 +57,8 @@ class EvaluationReport:
         Predictions for no face.
     doubts : tuple of str
         How predictions may be counted otherwise than the truth.
+    partial : dict of str to tuple of str
+        A truth's name → compared faces that have some of its 68 points, and no score by it: the box is that of all.
     landmarks : dict of str to (68, 2 or 3) float32
         Predicted points of the faces that were compared, in the truth's frame, px, by name.
     """
@@ -72,6 +74,7 @@ class EvaluationReport:
     unexpected: tuple[str, ...]
     doubts: tuple[str, ...]
     landmarks: dict[str, NDArray[np.float32]]
+    partial: dict[str, tuple[str, ...]]
 
     @property
     def result(self) -> EvaluationResult:
@@ -82,6 +85,18 @@ class EvaluationReport:
     def complete(self) -> bool:
         """Whether all faces of the truth are in the means."""
         return not (self.missing or self.unread or self.not_finite)
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be said of truths that not all compared faces have, a line each."""
+        n, lines = len(self.result.names), []
+        for name in dict.fromkeys([*self.results, *self.partial]):
+            found = len(self.results[name].names) if name in self.results else 0
+            partly = len(self.partial.get(name, ()))
+            if found < n:
+                some = f"; {partly} partly, not scored: names in the JSON" if partly else ""
+                lines.append(f"{name}: {found} of {n} faces have all 68 points{some}")
+        return lines
 
     def worst_first(self, key: str = "nme_68_2d") -> list[str]:
         """Names of the faces by a score, the worst first; those without it before all."""
@@ -105,6 +120,7 @@ class EvaluationReport:
             "not_finite": list(self.not_finite),
             "unexpected": list(self.unexpected),
             "doubts": list(self.doubts),
+            "partial": {name: list(names) for name, names in self.partial.items()},
             "default_truth": next(iter(self.results)),
             "truths": {name: result.to_plain() for name, result in self.results.items()},
         }
@@ -207,6 +223,7 @@ def evaluate_predictions(
         Path(predictions), Path(truth), protocol, len(true.names), results, tuple(found.missing), tuple(job.unread),
         next(iter(results.values())).not_finite, tuple(found.unexpected),
         tuple(find_doubts(job.counted(), true.convention)), job.landmarks,
+        {name: tuple(names) for name, names in job.partial.items()},
     )  # fmt: skip
 
 
@@ -233,6 +250,7 @@ class _Comparison:
         self._predictions, self._new = predictions, evaluation
         self.evaluations: dict[str, Evaluation] = {}
         self.unread: list[tuple[str, str]] = []
+        self.partial: dict[str, list[str]] = {}
         self.landmarks: dict[str, NDArray[np.float32]] = {}
         self._names: list[str] = []
         self._points: list[tuple[Any, Any, Any]] = []
@@ -241,7 +259,8 @@ class _Comparison:
         """One face's prediction with all of its truths."""
         try:
             if not face.truths:
-                raise InputError(f"{face.name}: has no 68 annotated points, expected a truth")
+                some = "".join(f"; {name} has {n}" for name, n in face.partial.items())
+                raise InputError(f"{face.name}: has no 68 annotated points, expected a truth{some}")
             predicted = self._predictions.read(face)
             yaw = [face.yaw_deg] if math.isfinite(face.yaw_deg) else None
             for name, truth in face.truths.items():
@@ -253,6 +272,8 @@ class _Comparison:
             check_machine(error)
             self.unread.append((face.name, brief(error)))
             return
+        for name in face.partial:
+            self.partial.setdefault(name, []).append(face.name)
         first = next(iter(face.truths.values()))
         if predicted.finite()[0]:
             self._names.append(face.name)

@@ -13,11 +13,15 @@ from numpy.typing import NDArray
 from uvgen.checks import check_bytes, choice, number_in
 from uvgen.errors import DependencyError, InputError, SampleError
 from uvgen.normalization import Normalization, check_scale
+from uvgen.samples.map_files import IMAGE_SHIFTS
 from uvgen.storage.names import brief
 
 PIXELS = ("unit", "bytes", "imagenet", "standardize")
 """What a network's images are: 0 to 1; 0 to 255; 0 to 1 minus ImageNet's means, over its deviations; 0 to 1, each
 channel minus its mean, over √(variance + 0.001), as reshow's program has it."""
+
+_CROP_SCALE = 1.03 / 256
+"""Crop sides that a pixel of 300W-LP's images takes in its training crops (ten images: 1.02 ± 0.03 px at 256)."""
 
 CHANNELS = ("rgb", "bgr")
 LAYOUTS = ("auto", "NCHW", "NHWC")
@@ -49,6 +53,10 @@ class NetworkOptions:
         The output that is the map, the first by default.
     scale : {"px", "size", "prnet", "reshow", "unit"} or float
         How its maps are normalized, see `uvgen.Normalization.of_scale`.
+    convention : {"exact", "face3d", "reshow"}
+        How the labels that it was trained with count pixels, see `uvgen.samples.map_files.IMAGE_SHIFTS`. The shift is
+        one of 300W-LP's pixels, which a network learns as so many of a crop; it is taken from its maps in the crop,
+        and so the same on photographs of any resolution.
     """
 
     pixels: str = "unit"
@@ -57,6 +65,7 @@ class NetworkOptions:
     size: int | None = None
     output: str | None = None
     scale: str | float = "px"
+    convention: str = "exact"
 
     def check(self) -> None:
         """Raise InputError where a value is none of those that it may be."""
@@ -66,6 +75,7 @@ class NetworkOptions:
         if self.size is not None:
             number_in(self.size, "size", 16, 4096, "px", whole=True)
         check_scale(self.scale)
+        choice(self.convention, "convention", tuple(IMAGE_SHIFTS))
 
 
 class Network:
@@ -91,6 +101,7 @@ class Network:
         if self._output not in outputs:
             raise InputError(f"output: {self._output!r}, expected one of those of {path}: {', '.join(outputs)}")
         self._normalization = Normalization.of_scale(options.scale, self.size)
+        self._shift = np.array(IMAGE_SHIFTS[options.convention], np.float32) * np.float32(_CROP_SCALE * self.size)
         try:
             tried = self._run(np.zeros((self.size, self.size, 3), np.uint8))
         except SampleError as error:
@@ -117,6 +128,8 @@ class Network:
                 f"the network's map leads {np.abs(position_map).max():.3g} px away in a crop of {self.size} px, "
                 "expected px of the crop; is its unit another?"
             )
+        if self._shift.any():
+            position_map[..., :2] -= self._shift
         return np.ascontiguousarray(position_map)
 
     def _images(self, options: NetworkOptions) -> tuple[str, str, int, Any]:

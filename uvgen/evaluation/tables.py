@@ -95,6 +95,7 @@ def markdown(report: EvaluationReport) -> str:
     ):
         if names:
             lines.append(f"- {len(names)} {what}: {', '.join(names[:20])}{', …' if len(names) > 20 else ''}")
+    lines += [f"- {text}" for text in report.notes]
     lines += [f"- doubt: {text}" for text in report.doubts]
     return "\n".join(lines) + "\n"
 

@@ -58,6 +58,8 @@ class TrueFace:
         See `Truth`.
     row : dict
         All fields of a sample of shards; empty for others.
+    partial : dict of str to int
+        Truths that the face has some of the 68 points of, and how many: their box is not known, so nothing is scored.
     """
 
     name: str
@@ -66,6 +68,7 @@ class TrueFace:
     frames: dict[str, NDArray[np.float64]]
     convention: str
     row: dict[str, Any] = field(default_factory=dict)
+    partial: dict[str, int] = field(default_factory=dict)
 
     @property
     def image_to_truth(self) -> NDArray[np.float64]:
@@ -158,15 +161,18 @@ class ShardTruth:
         row = self.reader[k]
         maps = row.get("posmap")
         truths = {"landmarks": Faces(row["landmarks"][None], None if maps is None else maps[None])}
-        annotated = row.get("annotated_landmarks")
-        if annotated is not None and np.isfinite(annotated[:, :2]).all():
+        annotated, partial = row.get("annotated_landmarks"), dict[str, int]()
+        n = 0 if annotated is None else int(np.isfinite(annotated[:, :2]).all(axis=1).sum())
+        if 0 < n < 68:
+            partial["annotation"] = n
+        if annotated is not None and n == 68:
             whole = np.isfinite(annotated).all()
             truths["annotation"] = Faces((annotated if whole else annotated[:, :2])[None])
         frames = {"crop": np.eye(3)}
         if not row.get("flipped", False):
             frames["image"] = np.asarray(row["image_to_crop"], np.float64)
         yaw = float(np.rad2deg(np.float64(row["pose"][1])))
-        return TrueFace(row["name"], yaw, truths, frames, self.convention, row)
+        return TrueFace(row["name"], yaw, truths, frames, self.convention, row, partial)
 
 
 class SampleTruth:
@@ -182,13 +188,14 @@ class SampleTruth:
         """See `Truth`."""
         sample = self._samples[k]
         annotation = read_annotation(sample)
-        points, truths = annotation.landmarks_3d, {}
-        if points is None:
-            points = annotation.landmarks_2d
-        if points is not None and np.isfinite(points).all():
+        points, truths, partial = annotation.landmarks, {}, dict[str, int]()
+        n = 0 if points is None else int(np.isfinite(points).all(axis=1).sum())
+        if points is not None and n == 68:
             truths["annotation"] = Faces(points[None])
+        elif n:
+            partial["annotation"] = n
         yaw = float(np.rad2deg(np.float64(annotation.pose[1])))
-        return TrueFace(sample.name, yaw, truths, {"image": np.eye(3)}, self.convention)
+        return TrueFace(sample.name, yaw, truths, {"image": np.eye(3)}, self.convention, partial=partial)
 
 
 class BenchmarkTruth:

@@ -8,6 +8,7 @@ import numpy as np
 
 from uvgen._version import __version__
 from uvgen.datasets.config import DatasetConfig
+from uvgen.maps.target_layouts import TARGETS, target_layouts
 from uvgen.models.load import BUILTIN
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import printable
@@ -36,6 +37,10 @@ CONTENT = {
     "label_nme_jaw": "distance of landmarks 0 to 16 from the annotated ones, NaN without",
     "source": "path of the source image, below the folder of samples",
     "augmentation": "what was done to the sample, JSON",
+    **{
+        name: f"labels from 0: {layout.content}" if name == "parts" else layout.content
+        for name, layout in target_layouts(TARGETS, 1, 1).items()
+    },
 }
 """What fields hold, for those that uvgen writes."""
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from uvgen.images.codecs import encode_png
 from uvgen.maps.mask_files import weights_to_gray
+from uvgen.maps.target_layouts import target_layouts
 from uvgen.progress import advance
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import safe_name
@@ -42,6 +43,25 @@ def each(part: Part) -> Iterator[int]:
     for number in part.samples:
         yield number
         advance(1)
+
+
+def array_layouts(reader: ShardReader) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+    """Shape and dtype of the arrays of a sample as `reader` hands them out: the map, images of each pixel, small ones.
+
+    The map is always there; a scalar's shape is ().
+    """
+    side = reader.config.build.uv_size
+    small = {name: reader.fields[name] for name in PARAMETERS if name in reader.fields}
+    return {"posmap": ((side, side, 3), np.dtype(np.float32)), **pixel_layouts(reader), **small}
+
+
+def pixel_layouts(reader: ShardReader) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+    """Those of the images of each pixel alone: values are float32, labels uint8, masks bool."""
+    build = reader.config.build
+    return {
+        name: (layout.shape, np.dtype(np.float32 if layout.codes is not None else layout.dtype))
+        for name, layout in target_layouts(build.targets, build.size, build.uv_size).items()
+    }
 
 
 def path_of(name: str) -> PurePosixPath:

@@ -25,6 +25,9 @@ from uvgen.storage.files import has_sha256, sha256_file
 HAS_MAPS = False
 """It writes none, so the set need not store them."""
 
+HAS_PIXELS = True
+"""It has a place for images of each pixel."""
+
 WHOLE = True
 """It describes whole files."""
 

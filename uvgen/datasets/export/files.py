@@ -1,14 +1,20 @@
-"""Plain files: ``NAME.jpg`` and the map ``NAME.npy`` per sample, and ``samples.npz`` with the small fields of all."""
+"""Plain files: ``NAME.jpg`` and the map ``NAME.npy`` per sample, and ``samples.npz`` with the small fields of all.
+
+Where the set has images of each pixel, ``NAME.npz`` holds them, not compressed: ``uv``, ``normals`` and so on.
+"""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from uvgen.datasets.export.common import PARAMETERS, Part, each, npy, path_of
+from uvgen.datasets.export.common import PARAMETERS, Part, each, npy, path_of, pixel_layouts
 from uvgen.images.codecs import encode_jpeg
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import TEMPORARY_PREFIX
+
+HAS_PIXELS = True
+"""It has a place for images of each pixel."""
 
 RESERVED = ("weight_mask", "samples", ".export")
 """Names that no sample may have."""
@@ -31,6 +37,9 @@ def write(reader: ShardReader, part: Part, folder: Path, quality: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_name(f"{path.name}.jpg").write_bytes(encode_jpeg(sample["image"], quality))
         path.with_name(f"{path.name}.npy").write_bytes(npy(sample["posmap"]))
+        if layouts := pixel_layouts(reader):
+            pictures: dict[str, Any] = {name: sample[name] for name in layouts}
+            np.savez(path.with_name(f"{path.name}.npz"), **pictures)
 
 
 def finish(reader: ShardReader, folder: Path) -> None:

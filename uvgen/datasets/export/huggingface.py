@@ -1,7 +1,8 @@
 """Parquet files that Hugging Face's `datasets` loads with typed columns, and a card: ``load_dataset("OUT")``.
 
 ``data/part-00000.parquet`` and so on, one a shard, in its order, with the columns ``name``, ``image`` (`Image`,
-JPEG), ``posmap`` (`Array3D`, float32 px) and the small fields. Arrays are lists of lists in Parquet, so every reader
+JPEG), ``posmap`` (`Array3D`, float32 px), images of each pixel where the set has them (`Array2D` and `Array3D`) and the
+small fields. Arrays are lists of lists in Parquet, so every reader
 takes them; the key ``huggingface`` of the schema's metadata says which feature each column is. ``README.md`` is the
 card, which also says where the files are and that they are one split, ``train``. It needs pyarrow
 (``uvgen[huggingface]``), not `datasets`.
@@ -16,14 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.datasets.export.card import card_text, field_table, size_category
-from uvgen.datasets.export.common import Part, each
-from uvgen.datasets.export.rows import array_layouts, key_of_row, row_of
+from uvgen.datasets.export.common import Part, array_layouts, each
+from uvgen.datasets.export.rows import key_of_row, row_of
 from uvgen.errors import DependencyError
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import replaced_on_success
 from uvgen.storage.names import safe_name
 
 key = key_of_row
+
+HAS_PIXELS = True
+"""It has a place for images of each pixel."""
 
 _GROUP_BYTES = 16 << 20  # of a row group: what a reader holds at a time
 

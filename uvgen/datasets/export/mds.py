@@ -6,7 +6,7 @@ length varies, then the columns' bytes, columns in the order of their names. ``i
 the same description, its size and number of samples.
 
 Columns: ``name`` (``str``), ``image`` (``jpeg``), arrays as ``ndarray:DTYPE:SHAPE`` and numbers as their dtype;
-``flipped`` is ``uint8``.
+``flipped`` and masks are ``uint8``.
 """
 
 import json
@@ -17,12 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from uvgen.datasets.export.common import Part, each
-from uvgen.datasets.export.rows import array_layouts, key_of_row, row_of
+from uvgen.datasets.export.common import Part, array_layouts, each
+from uvgen.datasets.export.rows import key_of_row, row_of
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import replaced_on_success
 
 key = key_of_row
+
+HAS_PIXELS = True
+"""It has a place for images of each pixel."""
 
 _MAX_BYTES = 1 << 26  # of a file, as streaming's own writer has it; one sample may be larger
 

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import numpy as np
-
-from uvgen.datasets.export.common import PARAMETERS
+from uvgen.datasets.export.common import array_layouts
 from uvgen.images.codecs import encode_jpeg
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import printable
@@ -13,13 +11,6 @@ from uvgen.storage.names import printable
 def key_of_row(name: str) -> str:
     """The name itself: samples are rows, so names need not be those of files."""
     return name
-
-
-def array_layouts(reader: ShardReader) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
-    """Shape and dtype of the arrays of a sample as its row has them, the map first; a scalar's shape is ()."""
-    side = reader.config.build.uv_size
-    layouts = {"posmap": ((side, side, 3), np.dtype(np.float32))}
-    return layouts | {name: reader.fields[name] for name in PARAMETERS if name in reader.fields}
 
 
 def row_of(reader: ShardReader, number: int, quality: int) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from uvgen.datasets.export import (
     tfrecord,
     webdataset,
 )
-from uvgen.datasets.export.common import Part, Skipped
+from uvgen.datasets.export.common import Part, Skipped, pixel_layouts
 from uvgen.datasets.export.folder import ExportRecord, Written, check_export_folder, in_place, is_export
 from uvgen.datasets.open import open_shards, own_model
 from uvgen.errors import DatasetError, InputError
@@ -76,12 +76,27 @@ _MOST_OF_NAMES = 1 << 28  # characters of all names, as NumPy keeps them: each a
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """What `uvgen.export_shards` wrote: how many samples, which files, in how many seconds, and what it left out."""
+    """What `uvgen.export_shards` wrote.
+
+    Attributes
+    ----------
+    samples : int
+        How many.
+    files : tuple of Path
+        Which files.
+    seconds : float
+        In how many.
+    skipped : tuple of Skipped
+        Samples that were left out, and why.
+    unwritten : tuple of str
+        Images of each pixel that the set has and the layout has no place for.
+    """
 
     samples: int
     files: tuple[Path, ...]
     seconds: float
     skipped: tuple[Skipped, ...] = ()
+    unwritten: tuple[str, ...] = ()
 
 
 def export_shards(
@@ -206,7 +221,8 @@ def export_shards(
         run(job, parts, record, draft, **how, doing="exporting", count=lambda part: len(part.samples), locked=True)
     files = tuple(sorted(path for path in out.rglob("*") if path.is_file() and path.name != EXPORT_MARK))
     skipped = tuple(record.skipped)
-    return ExportResult(len(reader) - len(skipped), files, time.perf_counter() - started, skipped)
+    unwritten = () if getattr(target, "HAS_PIXELS", False) else tuple(pixel_layouts(reader))
+    return ExportResult(len(reader) - len(skipped), files, time.perf_counter() - started, skipped, unwritten)
 
 
 def has_maps(to: str) -> bool:

@@ -7,7 +7,8 @@ which is a list of bytes (1), of packed float32 (2) or of packed int64 (3), each
 
 A sample has ``name`` and ``image`` (JPEG) as bytes, ``posmap`` (px) and the small fields as floats; ``image_height``
 and ``flipped`` are int64; ``image_to_crop``, in double precision, is the 72 bytes that ``tf.io.decode_raw(…,
-tf.float64)`` takes. ``features.json`` says kind, dtype and shape of each.
+tf.float64)`` takes. Images of each pixel are floats; labels and masks a byte a value, for ``tf.io.decode_raw(…,
+tf.uint8)``. ``features.json`` says kind, dtype and shape of each.
 """
 
 import json
@@ -17,13 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from uvgen.datasets.export.common import Part, each
-from uvgen.datasets.export.rows import array_layouts, key_of_row, row_of
+from uvgen.datasets.export.common import Part, array_layouts, each
+from uvgen.datasets.export.rows import key_of_row, row_of
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.crc32c import crc32c
 from uvgen.storage.files import replaced_on_success
 
 key = key_of_row
+
+HAS_PIXELS = True
+"""It has a place for images of each pixel."""
 
 _BYTES, _FLOATS, _INTEGERS = 1, 2, 3  # which list a Feature is
 
@@ -43,7 +47,7 @@ def finish(reader: ShardReader, folder: Path) -> None:
     }
     words = {_BYTES: "bytes", _FLOATS: "float", _INTEGERS: "int64"}
     for name, (shape, dtype) in array_layouts(reader).items():
-        described[name] = {"list": words[_kind(dtype)], "dtype": dtype.name, "shape": list(shape)}
+        described[name] = {"list": words[_kind(shape, dtype)], "dtype": dtype.name, "shape": list(shape)}
     (folder / "features.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
 
 
@@ -66,7 +70,7 @@ def _feature(value: Any) -> bytes:
     if isinstance(value, str | bytes):
         return _field(_BYTES, _field(1, value.encode() if isinstance(value, str) else value))
     array = np.asarray(value)
-    kind = _kind(array.dtype)
+    kind = _kind(array.shape, array.dtype)
     if kind == _BYTES:
         return _field(_BYTES, _field(1, array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()))
     if kind == _FLOATS:
@@ -74,8 +78,10 @@ def _feature(value: Any) -> bytes:
     return _field(_INTEGERS, _field(1, b"".join(_varint(number) for number in array.reshape(-1).tolist())))
 
 
-def _kind(dtype: np.dtype[Any]) -> int:
-    """The list that keeps all bits of such numbers."""
+def _kind(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """The list that keeps all bits of such numbers; a picture's, of a byte each, are not worth integers of 64 bits."""
+    if dtype.itemsize == 1 and len(shape) > 1:
+        return _BYTES
     if dtype.kind in "biu":
         return _INTEGERS
     return _FLOATS if dtype == np.float32 else _BYTES

@@ -1,7 +1,8 @@
 """WebDataset: one tar per shard.
 
-Per sample it holds ``KEY.jpg``, ``KEY.posmap.npy`` (U, U, 3) float32, ``KEY.landmarks.npy`` (68, 3) float32, and
-``KEY.json`` with the name and the parameters.
+Per sample it holds ``KEY.jpg``, ``KEY.posmap.npy`` (U, U, 3) float32, ``KEY.landmarks.npy`` (68, 3) float32,
+``KEY.uv.npy``, ``KEY.normals.npy`` and so on for the images of each pixel that the set has, and ``KEY.json`` with the
+name and the parameters.
 """
 
 import io
@@ -10,10 +11,13 @@ import re
 import tarfile
 from pathlib import Path
 
-from uvgen.datasets.export.common import PARAMETERS, Part, each, npy, path_of
+from uvgen.datasets.export.common import PARAMETERS, Part, each, npy, path_of, pixel_layouts
 from uvgen.images.codecs import encode_jpeg
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import replaced_on_success
+
+HAS_PIXELS = True
+"""It has a place for images of each pixel."""
 
 
 def key(name: str) -> str:
@@ -34,6 +38,8 @@ def write(reader: ShardReader, part: Part, folder: Path, quality: int) -> None:
             _add(tar, f"{stem}.jpg", encode_jpeg(sample["image"], quality))
             _add(tar, f"{stem}.posmap.npy", npy(sample["posmap"]))
             _add(tar, f"{stem}.landmarks.npy", npy(sample["landmarks"]))
+            for name in pixel_layouts(reader):
+                _add(tar, f"{stem}.{name}.npy", npy(sample[name]))
             small = {k: v.tolist() for k, v in sample.items() if k in PARAMETERS and k != "landmarks"}
             _add(tar, f"{stem}.json", json.dumps({"name": sample["name"], **small}).encode())
 
