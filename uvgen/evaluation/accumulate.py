@@ -128,9 +128,9 @@ class Evaluation:
             Where shapes do not agree, maps come without `mask` or `landmark_weights`, a truth is not finite, or a score
             cannot be measured: all points in one place, or too far away for a number. Then none of the batch counts.
         """
-        self.measured(predicted, truth, names=names, yaw_deg=yaw_deg)()
+        self._measured(predicted, truth, names=names, yaw_deg=yaw_deg)()
 
-    def measured(
+    def _measured(
         self, predicted: Any, truth: Any, *, names: Sequence[str] | None = None, yaw_deg: Any = None
     ) -> Callable[[], None]:
         """Compare some faces, and make them count when what is returned is called; see `add`."""

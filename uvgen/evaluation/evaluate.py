@@ -260,7 +260,7 @@ class _Comparison:
             for name, truth in face.truths.items():
                 same = Faces(_like(truth.landmarks), None if truth.maps is None else _like(truth.maps))
                 evaluation = self.evaluations.get(name) or new.setdefault(name, self._new())
-                counts.append(evaluation.measured(predicted, same, names=[face.name], yaw_deg=yaw))
+                counts.append(evaluation._measured(predicted, same, names=[face.name], yaw_deg=yaw))
         except UvgenError as error:
             check_machine(error)
             self.unread.append((face.name, brief(error)))
