@@ -97,6 +97,7 @@ def command(
     """
     from uvgen import evaluate_predictions
     from uvgen.evaluation.output import check_output, write_evaluation
+    from uvgen.evaluation.submissions import check_submission
 
     if protocol is not None and scores is not None:
         raise click.UsageError("--protocol and --scores exclude each other")
@@ -107,6 +108,8 @@ def command(
         raise click.UsageError("--keypoints and --submission realy: only together")
     if out is not None:
         check_output(out, overwrite=overwrite)
+    for kind, path in submissions:
+        check_submission(kind, path, overwrite=overwrite)
     chosen: Any = scores if scores in (None, "all") else [key.strip() for key in str(scores).split(",") if key.strip()]
     with reported(quiet=quiet):
         result = evaluate_predictions(
@@ -127,7 +130,7 @@ def command(
     if out is not None:
         write_evaluation(result, out, overwrite=overwrite)
     for kind, path in submissions:
-        reading = {"scale": scale, "frame": frame, "convention": convention}
+        reading = {"scale": scale, "frame": frame, "convention": convention, "split": split, "untrusted": untrusted}
         _submit(kind, path, predictions, truth, keypoints, model=model_path, **reading)
     _show_problems(result, quiet=quiet)
     if as_json:

@@ -115,3 +115,14 @@ def test_bad_arguments_are_named(batch) -> None:
         with pytest.raises(InputError, match=message):
             call()
     assert one.result().names == ()
+
+
+@pytest.mark.parametrize(("change", "message"), [(0, "in one place"), (1e200, "is no number")])
+def test_batch_with_a_score_that_cannot_be_measured_counts_not_at_all(change: float, message: str) -> None:
+    evaluation, points = Evaluation(), np.random.default_rng(3).uniform(20, 200, (2, 68, 3))
+    with pytest.raises(InputError, match=message):
+        evaluation.add(points * np.array([1, change])[:, None, None], points, yaw_deg=np.zeros(2))
+    evaluation.add(points, points, names=["a", "b"], yaw_deg=np.array([0.0, 40]))
+    result = evaluation.result()
+    assert result.names == ("a", "b") and {len(values) for values in result.values.values()} == {2}
+    assert result.summaries["nme_68_2d"].mean == 0

@@ -1,15 +1,16 @@
 """Networks in ONNX files: what they are given, what is made of what they say, and what does not fit."""
 
+import hashlib
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support.onnx_models import constant_network, identity_network, write_network
+from support.onnx_models import constant_network, external_network, identity_network, sequence_network, write_network
 
 from uvgen import NetworkOptions
 from uvgen.errors import DependencyError, InputError, SampleError
-from uvgen.evaluation.network import Network, images_of
+from uvgen.evaluation.network import Network, hash_network, images_of
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'uvgen[onnx]'")
 
@@ -175,3 +176,27 @@ def test_without_onnxruntime_it_says_what_to_install(tmp_path: Path, monkeypatch
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(DependencyError, match=r"network: onnxruntime is not installed; pip install 'uvgen\[onnx\]'"):
         Network(tmp_path / "n.onnx", NetworkOptions())
+
+
+def test_networks_that_ask_for_too_much_or_say_no_tensor_raise(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected images of 4096 px or less"):
+        Network(identity_network(tmp_path / "large.onnx", (1, 3, 60000, 60000)), NetworkOptions())
+    with pytest.raises(InputError, match=r"output 'maps' is no tensor \(list\), expected a position map"):
+        Network(sequence_network(tmp_path / "sequence.onnx"), NetworkOptions())
+
+
+def test_hash_of_a_network_is_of_its_weights_wherever_they_are(tmp_path: Path) -> None:
+    path, weights = external_network(tmp_path / "net.onnx", "net.onnx.data"), tmp_path / "net.onnx.data"
+    weights.write_bytes(bytes(4 * 3 * 32**2))
+    found = hash_network(path)
+    assert found == hash_network(path) != hashlib.sha256(path.read_bytes()).hexdigest()
+    weights.write_bytes(b"\1" + weights.read_bytes()[1:])
+    assert hash_network(path) != found
+    plain = identity_network(tmp_path / "plain.onnx", (1, 3, 64, 64))
+    assert hash_network(plain) == hashlib.sha256(plain.read_bytes()).hexdigest()
+    data, rng = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(50):  # damaged ones have some hash
+        changed = np.frombuffer(data, np.uint8).copy()
+        changed[rng.integers(len(data), size=3)] = rng.integers(256, size=3)
+        path.write_bytes(changed[: rng.integers(1, len(data))].tobytes())
+        hash_network(path)

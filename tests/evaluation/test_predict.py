@@ -367,3 +367,25 @@ def test_command_without_onnxruntime_says_what_to_install(uvgen, photos, network
     monkeypatch.setattr(networks, "_opened", missing)
     done = uvgen("predict", network, photos, "--out", tmp_path / "out")
     assert done.exit_code == 1 and "pip install 'uvgen[onnx]'" in done.stderr
+
+
+def test_photograph_called_like_the_index_is_named_and_costs_itself(
+    photos: Path, network: Path, tmp_path: Path
+) -> None:
+    for path in photos.glob(f"{first(photos).stem}.*"):
+        path.rename(path.with_stem("Predict"))
+    result = predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES)
+    assert [(one.name, "its pose would be predict.json" in one.reason) for one in result.skipped] == [("Predict", True)]
+    assert len(result.faces) == N - 1
+    others = predict_photographs(network, photos, tmp_path / "other", options=IN_SIZES, write=("landmarks",))
+    assert len(others.faces) == N
+
+
+def test_index_that_lists_itself_as_a_face_is_not_removed_as_one(photos: Path, network: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    predict_photographs(network, photos, out, options=IN_SIZES, write=("landmarks",))
+    index = json.loads((out / "predict.json").read_text())
+    index["faces"][0] |= {"name": "predict", "photograph": "predict"}
+    (out / "predict.json").write_text(json.dumps(index))
+    again = predict_photographs(network, photos, out, options=IN_SIZES, write=("landmarks",), overwrite=True)
+    assert len(again.faces) == N

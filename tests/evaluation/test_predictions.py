@@ -1,9 +1,12 @@
 """Predictions of every layout come out as they went in, and each way in which a file can be wrong is named."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.builds import SMALL, make
+from support.toy import write_tree
 
 from uvgen import load_model, open_shards
 from uvgen.errors import DatasetError, InputError, SampleError
@@ -187,3 +190,31 @@ def test_mirrored_samples_have_no_image_frame(shards, tmp_path) -> None:
 def test_a_file_of_another_kind_is_named(shards: Path) -> None:
     with pytest.raises(InputError, match=r"test_predictions\.py: \.py, expected a \.npy file, a folder or shards"):
         evaluate_predictions(__file__, shards)
+
+
+@pytest.mark.parametrize("change", [0, 1e200, -1e12])
+@pytest.mark.parametrize("field", ["landmarks", "posmap"])
+def test_a_prediction_without_extent_or_far_away_costs_its_face_alone(shards, predict, field, change: float) -> None:
+    folder = predict(field=field)
+    path = folder / "AFW/AFW_001_1_0.npy"
+    np.save(path, np.load(path) * change)
+    report = evaluate_predictions(folder, shards)
+    assert [name for name, _ in report.unread] == ["AFW/AFW_001_1_0"] and not report.complete
+    assert {len(values) for values in report.result.values.values()} == {8} == {len(report.result.names)}
+
+
+def test_scores_that_some_faces_have_not_are_named(shards, predict) -> None:
+    folder = predict(field="landmarks")
+    path = folder / "AFW/AFW_001_1_0.npy"
+    np.save(path, np.load(path)[:, :2])
+    (doubt,) = evaluate_predictions(folder, shards).doubts
+    assert "nme_68_3d, pose_error_68 (landmarks) of 8 faces only" in doubt and "first AFW/AFW_001_1_0" in doubt
+
+
+def test_predictions_in_shards_of_other_crops_are_moved_to_the_truths(tmp_path, model_path) -> None:
+    tree = write_tree(tmp_path / "300W_LP")
+    make(tree, model_path, tmp_path / "true")
+    make(tree, model_path, tmp_path / "others", replace(SMALL, size=64, seed=5))
+    report = evaluate_predictions(tmp_path / "others", tmp_path / "true")
+    assert report.complete and report.doubts == ()
+    assert mean(report) < 1e-3 and mean(report, "nme_dense_2d") < 1e-3  # maps are stored to 1/500 px and more

@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 
 from uvgen import load_model, open_shards
-from uvgen.errors import InputError
-from uvgen.evaluation.submissions import keypoint_uv, keypoints_on_map, write_dad3dheads, write_realy
+from uvgen.errors import InputError, OutputError, SettingsError
+from uvgen.evaluation.submissions import (
+    check_submission,
+    keypoint_uv,
+    keypoints_on_map,
+    write_dad3dheads,
+    write_realy,
+)
 from uvgen.geometry import rotation_matrices
 from uvgen.maps.atlas import build_atlas
 from uvgen.meshes.read import read_mesh
@@ -124,3 +130,24 @@ def test_wrong_templates_and_names_are_errors(shards, tmp_path, predict, model_p
     assert not (tmp_path / "sub.json").exists()
     with pytest.raises(InputError, match="its prediction is 68 points, expected a position map"):
         write_dad3dheads(predict(field="landmarks"), shards, tmp_path / "sub.json", model=model)
+
+
+def test_submission_leaves_out_what_cannot_be_read(shards, predictions, tmp_path, model_path) -> None:
+    (predictions / "AFW/AFW_001_1_0.npy").write_bytes(b"damaged")
+    left = write_dad3dheads(predictions, shards, tmp_path / "sub.json", model=model_path)
+    assert "AFW/AFW_001_1_0" in left and len(json.loads((tmp_path / "sub.json").read_text())) == 2
+
+
+def test_submission_replaces_a_file_on_request_only_and_never_a_folder(tmp_path) -> None:
+    file, folder = tmp_path / "mine.json", tmp_path / "folder"
+    file.write_text("mine")
+    folder.mkdir()
+    (folder / "mine").touch()
+    with pytest.raises(SettingsError, match="is there already; choose another file"):
+        check_submission("dad3dheads", file)
+    check_submission("dad3dheads", file, overwrite=True)
+    check_submission("dad3dheads", tmp_path / "new.json")
+    with pytest.raises(OutputError, match="a folder, expected a JSON file"):
+        check_submission("dad3dheads", folder, overwrite=True)
+    with pytest.raises(OutputError, match="not empty"):
+        check_submission("realy", folder)

@@ -167,3 +167,33 @@ def test_scale_of_a_crop_is_refused_where_the_truth_has_no_crops(tmp_path: Path)
     report = evaluate_predictions(halved, tmp_path / "truth", scale=2.0)
     whole = evaluate_predictions(tmp_path / "predictions.npy", tmp_path / "truth")
     assert report.result.summaries["nme_68_3d"].mean == pytest.approx(whole.result.summaries["nme_68_3d"].mean)
+
+
+def _benchmark(folder: Path, names: str) -> Path:
+    folder.mkdir()
+    np.save(folder / "AFLW2000-3D.pts68.npy", np.random.default_rng(0).uniform(20, 200, (3, 3, 68)))
+    np.save(folder / "AFLW2000-3D.pose.npy", np.zeros(3))
+    (folder / "AFLW2000-3D_crop.list").write_text(names)
+    return folder
+
+
+@pytest.mark.parametrize("names", ["a.jpg a.jpg b.jpg", "a.jpg a.png b.jpg"])
+def test_names_that_stand_twice_in_a_list_are_refused(tmp_path: Path, names: str) -> None:
+    with pytest.raises(DatasetError, match="a stands there twice, expected each face once"):
+        open_truth(_benchmark(tmp_path / "truth", names))
+
+
+def test_names_of_a_list_are_any_words(tmp_path: Path) -> None:
+    assert open_truth(_benchmark(tmp_path / "truth", ". / a.b.jpg")).names == [".", "/", "a.b"]
+
+
+def test_face_counts_for_all_of_its_truths_or_for_none(tmp_path: Path) -> None:
+    truth = _benchmark(tmp_path / "truth", "a.jpg b.jpg c.jpg")
+    points = np.load(truth / "AFLW2000-3D.pts68.npy")
+    again = points[:, :2].copy()
+    again[1] = 7
+    np.save(truth / "AFLW2000-3D-Reannotated.pts68.npy", again)
+    np.save(tmp_path / "all.npy", points)
+    report = evaluate_predictions(tmp_path / "all.npy", truth)
+    assert [name for name, _ in report.unread] == ["b"]
+    assert all(result.names == ("a", "c") for result in report.results.values())

@@ -32,7 +32,9 @@ from uvgen.cli.options import read_augmentation
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.splits import SPLITS, Split, read_splits, write_splits
 from uvgen.errors import UvgenError
+from uvgen.evaluation.evaluate import evaluate_predictions
 from uvgen.evaluation.predict_record import INDEX as PREDICTED
+from uvgen.evaluation.truth import LIST, POINTS, YAWS
 from uvgen.fitting.record import INDEX as FIT
 from uvgen.images.codecs import decode_jpeg, encode_jpeg
 from uvgen.maps.mask_files import read_weights
@@ -423,6 +425,38 @@ def _read_box_table(path: Path) -> None:
         assert found.isprintable(), "a message that cannot be printed on a line"
 
 
+def _points(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(20, 200, (1, 3, 68))
+
+
+def _beside_prediction(folder: Path) -> None:
+    """A face of 3DDFA's benchmark, called a, and a prediction of it."""
+    truth = folder / "truth"
+    truth.mkdir(exist_ok=True)
+    np.save(truth / POINTS, _points())
+    np.save(truth / YAWS, np.zeros(1))
+    (truth / LIST).write_text("a.jpg\n")
+    np.save(folder / "prediction.npy", _points(1))
+
+
+def _predictions(_: Path) -> list[bytes]:
+    points = _points(1)[0]
+    return [_stored(np.save, array) for array in (points, points.T[None].astype(">f4"), points[:2].astype("i2"))]
+
+
+def _read_prediction(path: Path) -> None:
+    evaluate_predictions(path.parent, path.parent / "truth", scores="all").to_plain()
+
+
+def _read_predictions(path: Path) -> None:
+    evaluate_predictions(path, path.parent / "truth", scores="all").to_plain()
+
+
+def _read_benchmark(path: Path) -> None:
+    shutil.copyfile(path, path.parent / "truth" / path.name)
+    evaluate_predictions(path.parent / "prediction.npy", path.parent / "truth").to_plain()
+
+
 def _meshes(kind: str) -> Callable[[Path], list[bytes]]:
     vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0.5]])
     triangles = np.array([[0, 1, 2], [2, 1, 3]])
@@ -630,6 +664,13 @@ READERS = (
     Reader("fit_json", "fit.json", _fit_indexes, FIT.read, mutators.as_json),
     Reader("predict_json", "predict.json", _predict_indexes, PREDICTED.read, mutators.as_json),
     Reader("box_table", "a.csv", _box_tables, _read_box_table, mutators.text),
+    Reader("prediction_npy", "a.npy", _predictions, _read_prediction, mutators.npy, beside=_beside_prediction),
+    Reader("predictions_npy", "all.npy", lambda _: [_stored(np.save, _points(1))], _read_predictions, mutators.npy,
+           beside=_beside_prediction),
+    Reader("benchmark_npy", POINTS, lambda _: [_stored(np.save, _points())], _read_benchmark, mutators.npy,
+           beside=_beside_prediction),
+    Reader("benchmark_list", LIST, lambda _: [b"a.jpg\n", b"AFW/b.c.png"], _read_benchmark, mutators.text,
+           beside=_beside_prediction),
     Reader("synth_json", "synth.json", _synth_indexes, _read_index, mutators.as_json),
     *(Reader(f"landmarks_{suffix}", f"a.{suffix}", _landmarks(suffix), read_landmarks, mutate)
       for suffix, mutate in (("txt", mutators.text), ("pts", mutators.text), ("npy", mutators.npy),

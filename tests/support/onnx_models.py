@@ -86,3 +86,25 @@ def write_mean_face_network(path: Path, size: int = 64, uv_size: int = 32) -> Pa
     similarity = crop_similarity(mapper.image_landmarks(*face, 256)[0], size)
     position_map = mapper(*face, similarity, 256)[0] / np.float32(size)
     return constant_network(path, np.ascontiguousarray(np.moveaxis(position_map, 2, 0)[None]), size)
+
+
+def external_network(path: Path, weights: str, size: int = 64, uv_size: int = 32) -> Path:
+    """Says of every image what a file beside it holds, (1, 3, U, U) float32: as torch's exporter stores weights."""
+    shape = (1, 3, uv_size, uv_size)
+    entries = {"location": weights, "length": str(4 * 3 * uv_size**2)}
+    tensor = b"".join(_field(1, n) for n in shape) + _field(2, 1) + _field(8, "map")
+    tensor += b"".join(_field(13, _field(1, key) + _field(2, value)) for key, value in entries.items()) + _field(14, 1)
+    graph = _field(1, _field(1, "map") + _field(2, "position_map") + _field(4, "Identity")) + _field(2, "tests")
+    graph += _field(5, tensor) + _field(11, _value("image", (1, 3, size, size), np.float32))
+    graph += _field(12, _value("position_map", shape, np.float32))
+    path.write_bytes(_field(1, 8) + _field(7, graph) + _field(8, _field(1, "") + _field(2, 13)))
+    return path
+
+
+def sequence_network(path: Path, size: int = 64) -> Path:
+    """Its output is no tensor."""
+    output = _field(1, "maps") + _field(2, _field(4, _field(1, _field(1, _field(1, 1)))))
+    graph = _field(1, _field(1, "image") + _field(1, "image") + _field(2, "maps") + _field(4, "SequenceConstruct"))
+    graph += _field(2, "tests") + _field(11, _value("image", (1, 3, size, size), np.float32)) + _field(12, output)
+    path.write_bytes(_field(1, 8) + _field(7, graph) + _field(8, _field(1, "") + _field(2, 13)))
+    return path

@@ -1,6 +1,6 @@
 """Scores of faces that come in batches, as in a training loop's validation."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,8 +125,15 @@ class Evaluation:
         Raises
         ------
         InputError
-            Where shapes do not agree, maps come without `mask` or `landmark_weights`, or a truth is not finite.
+            Where shapes do not agree, maps come without `mask` or `landmark_weights`, a truth is not finite, or a score
+            cannot be measured: all points in one place, or too far away for a number. Then none of the batch counts.
         """
+        self._measured(predicted, truth, names=names, yaw_deg=yaw_deg)()
+
+    def _measured(
+        self, predicted: Any, truth: Any, *, names: Sequence[str] | None = None, yaw_deg: Any = None
+    ) -> Callable[[], None]:
+        """Compare some faces, and make them count when what is returned is called; see `add`."""
         p, t = Faces.of(predicted, self._reading), Faces.of(truth, self._reading, "truth")
         if len(p) != len(t):
             raise InputError(f"predicted: {len(p)} faces, expected those of truth, {len(t)}")
@@ -137,20 +144,32 @@ class Evaluation:
         names = [str(len(self._names) + k) for k in range(len(p))] if names is None else [*map(str, names)]
         if len(names) != len(p):
             raise InputError(f"names: {len(names)}, expected {len(p)}, one per face")
-        if yaw_deg is not None:
-            yaws = as_numpy(yaw_deg).astype(np.float64)
+        yaws = None if yaw_deg is None else as_numpy(yaw_deg).astype(np.float64)
+        if yaws is not None:
             check_array(yaws, "yaw_deg", (len(p),), note="one per face")
-            self._yaws.append(yaws)
-        self._has_yaw &= yaw_deg is not None
         usable = p.finite()
-        self._not_finite += [name for name, good in zip(names, usable, strict=True) if not good]
         a, b = p.chosen(usable), t.chosen(usable)
+        measured = dict[str, NDArray[np.float64]]()
         for score in self.scores:
-            found = np.full(len(p), np.nan)
+            found = measured[score.key] = np.full(len(p), np.nan)
             if usable.any() and score.fits(a, b):
-                found[usable] = as_numpy(score.measure(a, b, self._surface))
-            self._values[score.key].append(found)
-        self._names += names
+                with np.errstate(over="ignore", invalid="ignore"):
+                    found[usable] = as_numpy(score.measure(a, b, self._surface))
+                if (lost := np.flatnonzero(usable & ~np.isfinite(found))).size:
+                    raise InputError(
+                        f"predicted: face {lost[0]} is so far from the truth that {score.key} is no number, expected px"
+                    )
+
+        def count() -> None:  # when nothing can fail any more, so that a batch counts as a whole or not at all
+            for key, found in measured.items():
+                self._values[key].append(found)
+            if yaws is not None:
+                self._yaws.append(yaws)
+            self._has_yaw &= yaws is not None
+            self._not_finite.extend(name for name, good in zip(names, usable, strict=True) if not good)
+            self._names.extend(names)
+
+        return count
 
     def result(self) -> EvaluationResult:
         """What came of all faces so far; more may be added after it."""

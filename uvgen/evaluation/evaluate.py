@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 ALL = "all"
 """Instead of keys of scores: every one, also those that take long."""
 
+_FARTHEST_PX = 1e9  # farther predictions are of another unit or damaged, and their squares soon no numbers
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EvaluationReport:
@@ -56,7 +58,7 @@ class EvaluationReport:
     unexpected : tuple of str
         Predictions for no face.
     doubts : tuple of str
-        How predictions may be counted otherwise than the truth.
+        How predictions may be counted otherwise than the truth, and which scores some of the faces have not.
     partial : dict of str to tuple of str
         A truth's name → compared faces that have some of its 68 points, and no score by it: the box is that of all.
     landmarks : dict of str to (68, 2 or 3) float32
@@ -219,10 +221,13 @@ def evaluate_predictions(
         first = f"; the first: {job.unread[0][1]}" if job.unread else ""
         raise InputError(f"{predictions}: none of {len(true.names)} predictions can be used{first}")
     results = {name: one.result() for name, one in job.evaluations.items()}
+    not_finite = next(iter(results.values())).not_finite
+    doubts = find_doubts(job.counted(), true.convention)
+    for name, result in results.items():
+        doubts += _partly_scored(result, name, set(not_finite))
     return EvaluationReport(
         Path(predictions), Path(truth), protocol, len(true.names), results, tuple(found.missing), tuple(job.unread),
-        next(iter(results.values())).not_finite, tuple(found.unexpected),
-        tuple(find_doubts(job.counted(), true.convention)), job.landmarks,
+        not_finite, tuple(found.unexpected), tuple(doubts), job.landmarks,
         {name: tuple(names) for name, names in job.partial.items()},
     )  # fmt: skip
 
@@ -235,12 +240,16 @@ def as_predictions(
     scale: str | float = "px",
     frame: str | None = None,
     convention: str | None = None,
+    split: str | None = None,
+    untrusted: bool = False,
 ) -> tuple[ShardTruth, Predictions]:
     """Predictions and the shards that they are for; InputError where the latter are something else."""
-    truth = open_truth(shards, model=model)
+    truth = open_truth(shards, model=model, split=split, untrusted=untrusted)
     if not isinstance(truth, ShardTruth):
         raise InputError(f"{shards}: no data set of shards, expected one, which says where crops lie")
-    return truth, Predictions(predictions, truth, Reading(scale, frame, convention), model=model)
+    return truth, Predictions(
+        predictions, truth, Reading(scale, frame, convention), model=model, untrusted=untrusted
+    )  # fmt: skip
 
 
 class _Comparison:
@@ -256,22 +265,28 @@ class _Comparison:
         self._points: list[tuple[Any, Any, Any]] = []
 
     def compare(self, face: TrueFace) -> None:
-        """One face's prediction with all of its truths."""
+        """One face's prediction with all of its truths; it counts for each of them, or for none and is named."""
+        new = dict[str, Evaluation]()
         try:
             if not face.truths:
                 some = "".join(f"; {name} has {n}" for name, n in face.partial.items())
                 raise InputError(f"{face.name}: has no 68 annotated points, expected a truth{some}")
             predicted = self._predictions.read(face)
-            yaw = [face.yaw_deg] if math.isfinite(face.yaw_deg) else None
+            if predicted.finite()[0] and (far := _farthest(predicted)) > _FARTHEST_PX:
+                raise InputError(f"{face.name}: its prediction leads {far:.3g} px away, expected px of a face")
+            yaw = np.array([face.yaw_deg]) if math.isfinite(face.yaw_deg) else None
+            counts = []
             for name, truth in face.truths.items():
                 same = Faces(_like(truth.landmarks), None if truth.maps is None else _like(truth.maps))
-                self.evaluations.setdefault(name, self._new()).add(
-                    predicted, same, names=[face.name], yaw_deg=None if yaw is None else np.array(yaw)
-                )
+                evaluation = self.evaluations.get(name) or new.setdefault(name, self._new())
+                counts.append(evaluation._measured(predicted, same, names=[face.name], yaw_deg=yaw))
         except UvgenError as error:
             check_machine(error)
             self.unread.append((face.name, brief(error)))
             return
+        self.evaluations |= new
+        for count in counts:
+            count()
         for name in face.partial:
             self.partial.setdefault(name, []).append(face.name)
         first = next(iter(face.truths.values()))
@@ -288,6 +303,24 @@ class _Comparison:
         columns = [*zip(*self._points, strict=True)]
         parts = [[points[:, : min(p.shape[1] for p in points_of)] for points in points_of] for points_of in columns[:2]]
         return Counted(self._names, np.stack(parts[0]), np.stack(parts[1]), np.stack(columns[2]))
+
+
+def _farthest(faces: Faces) -> float:
+    return max(float(np.abs(values).max()) for values in (faces.landmarks, faces.maps) if values is not None)
+
+
+def _partly_scored(result: EvaluationResult, truth: str, not_finite: set[str]) -> list[str]:
+    """Which scores are means over some of the faces only, since other predictions have no maps or no depths."""
+    usable = np.array([name not in not_finite for name in result.names], np.bool_)
+    lacking: dict[tuple[int, ...], list[str]] = {}
+    for key, values in result.values.items():
+        if (without := np.flatnonzero(usable & np.isnan(values))).size:
+            lacking.setdefault(tuple(without.tolist()), []).append(key)
+    return [
+        f"{', '.join(keys)} ({truth}) of {int(usable.sum()) - len(faces)} faces only: predictions or truths of "
+        f"{len(faces)} have not what it needs, first {result.names[faces[0]]}"
+        for faces, keys in lacking.items()
+    ]
 
 
 def _like(values: Any) -> Any:

@@ -3,6 +3,8 @@
 What a file does not say has to be said: what its images are divided by, and in which unit its maps are.
 """
 
+import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from uvgen.checks import check_bytes, choice, number_in
 from uvgen.errors import DependencyError, InputError, SampleError
 from uvgen.normalization import Normalization, check_scale
 from uvgen.samples.map_files import IMAGE_SHIFTS
+from uvgen.storage.files import sha256_file
 from uvgen.storage.names import brief
 
 PIXELS = ("unit", "bytes", "imagenet", "standardize")
@@ -30,7 +33,7 @@ SIZE = 256
 
 _IMAGENET = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], np.float32)
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
-_FEWEST_TEXELS = 16
+_FEWEST_TEXELS, _LARGEST = 16, 4096
 _LEAST_PX, _MOST_SIZES = 3.0, 100.0  # across a map that is in px: less is another unit, more is no face
 _EXPECTED_OUTPUT = "a position map, (1, 3, U, U), (1, U, U, 3) or (1, U², 3)"
 
@@ -73,7 +76,7 @@ class NetworkOptions:
         choice(self.channels, "channels", CHANNELS)
         choice(self.layout, "layout", LAYOUTS)
         if self.size is not None:
-            number_in(self.size, "size", 16, 4096, "px", whole=True)
+            number_in(self.size, "size", _FEWEST_TEXELS, _LARGEST, "px", whole=True)
         check_scale(self.scale)
         choice(self.convention, "convention", tuple(IMAGE_SHIFTS))
 
@@ -114,7 +117,8 @@ class Network:
         Raises SampleError where it fails, or its map is not finite or in another unit.
         """
         check_bytes(crop, "crop", (self.size, self.size, 3))
-        position_map = self._normalization.denormalize(self._as_map(self._run(crop)))
+        with np.errstate(over="ignore", invalid="ignore"):
+            position_map = self._normalization.denormalize(self._as_map(self._run(crop)))
         if not np.isfinite(position_map).all():
             raise SampleError("the network's map holds NaN or infinity, expected px")
         across = float(np.ptp(position_map[..., :2], axis=(0, 1)).max())
@@ -164,6 +168,8 @@ class Network:
         size = sides.pop() if sides else options.size or SIZE
         if options.size not in (None, size):
             raise InputError(f"size: {options.size} px, expected {size}: {what[len(str(self._path)) + 2 :]}")
+        if size > _LARGEST:
+            raise InputError(f"{what}, expected images of {_LARGEST} px or less")
         if size < _FEWEST_TEXELS:
             raise InputError(f"{what}, expected images of {_FEWEST_TEXELS} px or more")
         if inputs[0].type == "tensor(uint8)" and options.pixels not in ("unit", "bytes"):
@@ -179,7 +185,12 @@ class Network:
             (found,) = self._session.run([self._output], {self._input: np.ascontiguousarray(batch, self._type)})
         except Exception as error:  # of onnxruntime's own kinds
             raise SampleError(f"{self._path}: fails on a crop of {self.size} px ({brief(error)})") from error
-        return np.asarray(found)
+        if not isinstance(found, np.ndarray):  # a sequence, a map of keys, a sparse tensor, nothing
+            raise InputError(
+                f"{self._path}: output {self._output!r} is no tensor ({type(found).__name__}), expected "
+                f"{_EXPECTED_OUTPUT}; its outputs are {', '.join(self._names())}"
+            )
+        return found
 
     def _as_map(self, found: NDArray[Any]) -> NDArray[np.float32]:
         shape = found.shape
@@ -195,7 +206,8 @@ class Network:
                 f"{self._path}: output {self._output!r} is {found.dtype} {shape}, expected {_EXPECTED_OUTPUT} of "
                 f"{_FEWEST_TEXELS} texels a side or more; its outputs are {', '.join(self._names())}"
             )
-        return values.astype(np.float32)
+        with np.errstate(over="ignore"):  # infinity is refused later
+            return values.astype(np.float32)
 
     def _names(self) -> list[str]:
         return [one.name for one in self._session.get_outputs()]
@@ -213,6 +225,64 @@ def images_of(crop: NDArray[np.uint8], pixels: str = "unit", channels: str = "rg
     return values[..., ::-1] if channels == "bgr" else values
 
 
+def hash_network(path: Path) -> str:
+    """SHA-256 of an ONNX file, and of the files in its folder that hold its weights where it does not itself."""
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            found.update(block)
+    for name in sorted(set(_external(path.read_bytes()))):
+        if (other := path.parent / name).is_file():
+            found.update(bytes.fromhex(sha256_file(other)))
+    return found.hexdigest()
+
+
+_MODEL, _GRAPH, _NODE, _ATTRIBUTE, _TENSOR, _SPARSE, _FUNCTION, _ENTRY = range(8)
+_INNER = {
+    _MODEL: {7: _GRAPH, 25: _FUNCTION},
+    _FUNCTION: {7: _NODE},
+    _GRAPH: {1: _NODE, 5: _TENSOR, 15: _SPARSE},
+    _NODE: {5: _ATTRIBUTE},
+    _ATTRIBUTE: {5: _TENSOR, 6: _GRAPH, 10: _TENSOR, 11: _GRAPH, 22: _SPARSE, 23: _SPARSE},
+    _SPARSE: {1: _TENSOR, 2: _TENSOR},
+    _TENSOR: {13: _ENTRY},
+}
+"""Which messages of onnx.proto's lie in which, by the numbers of their fields: the way to `external_data`."""
+
+
+def _external(data: bytes) -> Iterator[str]:
+    """Locations of the tensors of an ONNX file that lie in other files; those before the damage, of a damaged one."""
+    view, todo = memoryview(data), [(_MODEL, 0, len(data))]
+    while todo:
+        kind, at, end = todo.pop()
+        entry = {}
+        while at < end:
+            tag, at = _varint(view, at, end)
+            if tag & 7 == 2:
+                length, at = _varint(view, at, end)
+                if kind == _ENTRY:
+                    entry[tag >> 3] = bytes(view[at : min(at + length, end)])
+                elif (inner := _INNER[kind].get(tag >> 3)) is not None:
+                    todo.append((inner, at, min(at + length, end)))
+                at += length
+            elif tag & 7 == 0:
+                _, at = _varint(view, at, end)
+            else:
+                at += {1: 8, 5: 4}.get(tag & 7, end)
+        if entry.get(1) == b"location" and (name := entry.get(2, b"").decode("utf-8", "replace")) and "\0" not in name:
+            yield name
+
+
+def _varint(view: memoryview, at: int, end: int) -> tuple[int, int]:
+    """A number of protobuf's, and where what follows it begins: at the end, where it is cut short or too long."""
+    value = 0
+    for place, byte in enumerate(view[at : min(at + 10, end)]):
+        value |= (byte & 127) << 7 * place
+        if byte < 128:
+            return value, at + place + 1
+    return 0, end
+
+
 def _opened(path: Path) -> Any:
     try:
         import onnxruntime
@@ -223,7 +293,7 @@ def _opened(path: Path) -> Any:
         raise InputError(f"{path}: {'a folder' if path.is_dir() else 'no such file'}, expected an ONNX network (.onnx)")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # a worker a core: more would be slower
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what fails is raised
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:

@@ -7,13 +7,13 @@ whatever the number of workers, and whether or not the work was interrupted.
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from uvgen.checks import choice
 from uvgen.errors import DatasetError, InputError
-from uvgen.evaluation.network import Network, NetworkOptions
+from uvgen.evaluation.network import Network, NetworkOptions, hash_network
 from uvgen.evaluation.predict_record import INDEX, PredictRecord
 from uvgen.evaluation.predict_worker import CROPS, WRITTEN, Drawing, PredictedBatch, PredictedFace, PredictJob
 from uvgen.fitting.folder import AUTO, FACES, choose_detector, which_are_marked
@@ -24,7 +24,9 @@ from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.samples.read import EXIF
-from uvgen.storage.files import sha256_file
+
+_INDEX_STEM = Path(INDEX.file).stem
+_CALLED_LIKE_INDEX = f"its pose would be {INDEX.file}, which lists all faces of the folder; rename it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,11 @@ def predict_photographs(
     opened = Network(file, chosen)  # what is wrong with it is said before any work
     begin("listing photographs")
     photographs = find_photographs(root, target, faces)
+    if "pose" in write:
+        photographs = [
+            replace(one, problem=one.problem or _CALLED_LIKE_INDEX) if one.name.casefold() == _INDEX_STEM else one
+            for one in photographs
+        ]
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
     table_file = None if boxes is None else Path(os.path.abspath(boxes))
     found, notice, disputed = None, "", dict[Path, str]()
@@ -172,7 +179,7 @@ def predict_photographs(
         stated = INDEX.stated_detector(target, overwrite=overwrite)
         found, notice = choose_detector(detector, detector_model, stated, some=any(marked), all_marked=all(marked))
     job = PredictJob(
-        root, target, file, sha256_file(file), chosen, as_model(model, untrusted=untrusted), where, table_file, found,
+        root, target, file, hash_network(file), chosen, as_model(model, untrusted=untrusted), where, table_file, found,
         None if detector_model is None else Path(os.path.abspath(detector_model)), faces, crop, exif,
         tuple(dict.fromkeys(write)), draw, kind, disputed,
     )  # fmt: skip

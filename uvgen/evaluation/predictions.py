@@ -164,7 +164,9 @@ class Predictions:
         if self._rows:
             row = self._shards[self._rows[face.name]]
             maps, points = row.get("posmap"), Faces(row["landmarks"][None].astype(np.float64))
-            return self._placed(points if maps is None else self._of_map(maps, face.name), face)
+            return self._placed(
+                points if maps is None else self._of_map(maps, face.name), face, _crop_change(row, face)
+            )
         path = self._files[face.name]
         suffix = path.suffix.lower()
         if suffix == ".mat":
@@ -215,13 +217,13 @@ class Predictions:
         with np.errstate(invalid="ignore"):
             return Faces(read_landmarks(maps, reading), maps)
 
-    def _placed(self, faces: Faces, face: TrueFace) -> Faces:
-        """In the truth's frame and pixel convention."""
+    def _placed(self, faces: Faces, face: TrueFace, crop_change: NDArray[np.float64] | None = None) -> Faces:
+        """In the truth's frame and pixel convention; `crop_change` takes the crop that they are of to the truth's."""
         frame = self._how.frame or self._truth.frame
         if frame not in face.frames:
             why = "this sample is mirrored" if face.row else "the truth has no such frame"
             raise SampleError(f"{face.name}: its prediction is said to be in the {frame}, and {why}")
-        matrix = face.frames[frame]
+        matrix = face.frames[frame] if crop_change is None or frame != "crop" else crop_change
         shift = np.array(SHIFTS[face.convention]) - SHIFTS[self._how.convention or face.convention]
         moved = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1.0]])
         moved[:2, 2] = face.image_to_truth @ shift
@@ -276,6 +278,16 @@ class Predictions:
         return self._mapper
 
 
+def _crop_change(row: dict[str, Any], face: TrueFace) -> NDArray[np.float64] | None:
+    """(3, 3): what takes x, y in the crop of a sample of shards to the truth's crop; None where it is the same one."""
+    if not face.row:
+        return None
+    if bool(row.get("flipped", False)) != bool(face.row.get("flipped", False)):
+        raise SampleError(f"{face.name}: one of prediction and truth is mirrored, expected both or none")
+    own, true = (np.asarray(one["image_to_crop"], np.float64) for one in (row, face.row))
+    return None if np.array_equal(own, true) else true @ np.linalg.inv(own)
+
+
 def _moved(points: NDArray[Any], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """(..., 2 or 3) points after a matrix of x and y; z by its scale."""
     plane = points[..., :2] @ matrix[:2, :2].T + matrix[:2, 2]
@@ -306,7 +318,11 @@ def files_of(
 def _files(root: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     """Files of predictions by their path in the folder, without the suffix."""
     found: dict[str, Path] = {}
-    for folder, folders, names in os.walk(root):
+
+    def fail(error: OSError) -> None:
+        raise DatasetError(f"{error.filename}: cannot be listed ({error.strerror}), expected predictions") from error
+
+    for folder, folders, names in os.walk(root, onerror=fail):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(folder, name)

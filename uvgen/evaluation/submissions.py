@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import DatasetError, InputError
+from uvgen.errors import DatasetError, InputError, OutputError, SettingsError, UvgenError
 from uvgen.evaluation.alignment import align_points
 from uvgen.evaluation.evaluate import as_predictions
 from uvgen.evaluation.predictions import Predictions
@@ -31,13 +31,29 @@ from uvgen.meshes.grid import mesh_from_map
 from uvgen.meshes.read import read_mesh
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
-from uvgen.storage.files import folder_on_success, replaced_on_success
+from uvgen.samples.files import check_machine
+from uvgen.storage.files import check_folder, check_new_folder, folder_on_success, replaced_on_success
 from uvgen.storage.text import read_text
 
 N_KEYPOINTS = 85
 """Of REALY: iBUG's 68, then 17 on the cheeks and the forehead."""
 
 _NEAR = 3.0  # texels around a key point in which its triangle is looked for
+
+
+def check_submission(kind: str, out: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Raise OutputError, before any work, unless a submission, "dad3dheads" or "realy", can be put there.
+
+    SettingsError where a file is there that only `overwrite` replaces.
+    """
+    path = Path(os.path.abspath(out))
+    if kind == "realy":
+        check_new_folder(path)
+    elif path.is_dir():
+        raise OutputError(f"{out}: a folder, expected a JSON file to write; name one in it")
+    elif os.path.lexists(path) and not overwrite:
+        raise SettingsError(f"{out}: is there already; choose another file, or overwrite it")
+    check_folder(path.parent)
 
 
 def write_dad3dheads(
@@ -61,7 +77,7 @@ def write_dad3dheads(
     model : MorphableModel or path-like
         The maps' model: a head's rotation is that between its mean face and the map.
     **reading
-        `scale`, `frame`, `convention`, as for `uvgen.evaluate_predictions`.
+        `scale`, `frame`, `convention`, `split`, `untrusted`, as for `uvgen.evaluate_predictions`.
 
     Returns
     -------
@@ -244,7 +260,12 @@ def _maps(
         if not found.has(name):
             continue
         face = truth.face(k)
-        faces = found.read(face)
+        try:
+            faces = found.read(face)
+        except UvgenError as error:
+            check_machine(error)
+            left.append(name)
+            continue
         if face.row.get("flipped", False):
             raise InputError(f"{name}: is mirrored, expected crops of the benchmark's images as they are")
         if faces.maps is None:

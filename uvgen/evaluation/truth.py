@@ -11,6 +11,7 @@ are.
 """
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ from uvgen.samples.find import find_samples
 from uvgen.samples.read import read_annotation
 from uvgen.shards.index import DATASET_INDEX
 from uvgen.shards.reader import ShardReader
+from uvgen.storage.names import brief
 from uvgen.storage.npy import read_npy_file
 from uvgen.storage.text import read_text
 
@@ -219,7 +221,9 @@ class BenchmarkTruth:
                 ) from error
             if len(listed) != n:
                 raise DatasetError(f"{folder / LIST}: {len(listed)} names, expected {n}, those of {POINTS}")
-            self.names = [Path(name).with_suffix("").as_posix() for name in listed]
+            self.names = [os.path.splitext(name)[0] for name in listed]
+            if twice := [name for name, times in Counter(self.names).items() if times > 1]:
+                raise DatasetError(f"{folder / LIST}: {brief(twice[0])} stands there twice, expected each face once")
 
     def face(self, k: int) -> TrueFace:
         """See `Truth`."""

@@ -118,6 +118,8 @@ class FaceIndex(Generic[Face]):
             return
         for suffix in self.suffixes:
             path = out.joinpath(*parts[:-1], parts[-1] + suffix)
+            if path == out / self.file:  # a face called like the index, in one that somebody wrote
+                continue
             if path.is_file() or path.is_symlink():
                 path.unlink()
 
