@@ -122,7 +122,15 @@ class MobileNetV2Encoder(nn.Module):
         super().__init__()
         layers: list[nn.Module] = [InvertedResidual.unit(3, 32, 3, 2)]
         n_in = 32
-        settings = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
+        settings = [
+            (1, 16, 1, 1),
+            (6, 24, 2, 2),
+            (6, 32, 3, 2),
+            (6, 64, 4, 2),
+            (6, 96, 3, 1),
+            (6, 160, 3, 2),
+            (6, 320, 1, 1),
+        ]
         for expand, n_out, n_blocks, stride in settings:
             for k in range(n_blocks):
                 layers.append(InvertedResidual(n_in, n_out, stride if k == 0 else 1, expand))
