@@ -41,8 +41,7 @@ def load(path: Path, options: Any) -> dict[str, Any]:
         raise uvgen.UvgenError(f"{path}: not there, expected the checkpoint of a run; start one without --resume")
     content = torch.load(path, map_location="cpu", weights_only=True)
     for name, value in settings_of(options).items():
-        if content["settings"].get(name) != value:
-            raise uvgen.UvgenError(
-                f"--{name.replace('_', '-')}: {value}, the run in {path.parent} has {content['settings'].get(name)}; give the same"
-            )
+        if (stored := content["settings"].get(name)) != value:
+            option = f"--{name.replace('_', '-')}"
+            raise uvgen.UvgenError(f"{option}: {value}, the run in {path.parent} has {stored}; give the same")
     return content

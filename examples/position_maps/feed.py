@@ -14,7 +14,7 @@ from uvgen.torch import PositionMapLayer, ShardDataset, ShardSampler, to_float
 
 
 def parts(shards: Path, out: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What tells `ShardDataset` which samples train and which validate: all versions of a photograph are on one side."""
+    """What tells `ShardDataset` which samples train and which validate: a photograph is on one side."""
     if {"train", "val"} <= uvgen.describe_shards(shards).splits.keys():
         return {"split": "train"}, {"split": "val"}
     made = uvgen.split_shards(shards, {"train": 0.9, "val": 0.1}, out=out / "splits.json", overwrite=True).splits

@@ -7,12 +7,13 @@
 | `resnet18` | ResNet18 (He et al., CVPR 2016) up to 512 channels | the same |
 | `lprnet` | L-PRNet's depthwise separable blocks | its six transposed convolutions |
 
-All encoders end at 1/32 of the crop, so crops have sides that are multiples of 32. The layers of the MobileNetV2 and ResNet18 encoders
-have torchvision's names: files of its state dicts load into them (`load_encoder`), and torchvision is not needed.
+All encoders end at 1/32 of the crop, so crops have sides that are multiples of 32. The layers of the MobileNetV2 and
+ResNet18 encoders have torchvision's names: files of its state dicts load into them (`load_encoder`), and torchvision is
+not needed.
 
-What the last layer gives goes through the tail. `sigmoid` opens onto -1.5 to 2.5 crop widths, all that shards can hold
-(`normalize="unit"`), so that no texel is out of reach; near its middle it is a straight line of slope 1 like the tail `linear`, which adds
-half a crop width and no more. Both begin with all texels at the middle of the crop.
+What the last layer gives goes through the tail, `sigmoid` (published) or `linear`; both divide it by 4, since a batch
+norm gives numbers of deviation 1 and texels lie 0.25 crop widths from the middle. The sigmoid opens onto -1.5 to 2.5
+crop widths, all that shards can hold (`normalize="unit"`), so that no texel is out of reach.
 """
 
 from collections.abc import Mapping
@@ -33,7 +34,7 @@ def _normal(n: int, relu: type[nn.Module] = nn.ReLU) -> list[nn.Module]:
 
 
 def _convolution4(n_in: int, n_out: int, stride: int) -> list[nn.Module]:
-    """4×4, to the input's size divided by the stride: with stride 1 there is a row and a column more after than before."""
+    """4×4, to the input's size divided by the stride: with stride 1, one more is padded after than before."""
     padding = nn.ZeroPad2d((1, 2, 1, 2) if stride == 1 else 1)
     return [padding, nn.Conv2d(n_in, n_out, 4, stride, bias=False)]
 
@@ -79,8 +80,8 @@ class Transposed4(nn.ConvTranspose2d):
 class PRNetDecoder(nn.Sequential):
     """17 transposed convolutions, up 32 times: batch norm follows each, and ReLU all but the last.
 
-    With the linear tail, the three of three channels follow each other directly: a ReLU there can only lose one of the three numbers
-    that a texel is, and a batch norm takes away where a batch's faces lie on average.
+    With the linear tail, the three of three channels follow each other directly: a ReLU there can only lose one of the
+    three numbers that a texel is, and a batch norm takes away where a batch's faces lie on average.
     """
 
     def __init__(self, n_in: int, tail: str) -> None:

@@ -23,7 +23,7 @@ class Pictures:
         self.chosen = np.linspace(0, len(feed.val) - 1, min(SHOWN, len(feed.val))).astype(int).tolist()
         config = feed.val.reader.config
         builtin = uvgen.load_model("builtin")
-        # The model says which texels are the face; the sets of another model than the built-in one need --model for that.
+        # It says which texels are the face: sets of another model than the built-in one need --model for dense GIFs.
         self.model = uvgen.load_model(model) if model else builtin
         self.dense = self.model.content_sha256 == config.model_sha256
         self.writer = _tensorboard(out)
@@ -81,7 +81,7 @@ def _tensorboard(out: Path) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         print(
-            "TensorBoard is not installed (pip install tensorboard): scalars are in epochs.jsonl, pictures in alignment/"
+            "TensorBoard is not installed (pip install tensorboard): scores are in epochs.jsonl, pictures in alignment/"
         )
         return None
     return SummaryWriter(str(out / "tensorboard"))

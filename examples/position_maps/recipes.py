@@ -1,7 +1,7 @@
 """How each network is trained: rates, schedules, batches.
 
-`default` was found by trial (docs/networks.md has the table): a short warm-up, a high peak, half a cosine down. `paper` is what the network's
-authors state.
+`default` was found by trial (docs/networks.md has the table): a short warm-up, a high peak, half a cosine down. `paper`
+is what the network's authors state.
 """
 
 import math
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 class Recipe:
     """Adam at `rate`, times a factor that depends on how far training is.
 
-    `halved_every` and `decay` count epochs: the rate is halved every so many, and multiplied by `decay` after each. Without
-    either, it falls along half a cosine to a hundredth after `warm_up` steps.
+    `halved_every` and `decay` count epochs: the rate is halved every so many, and multiplied by `decay` after each.
+    Without either, it falls along half a cosine to a hundredth after `warm_up` steps.
     """
 
     rate: float
@@ -45,5 +45,5 @@ RECIPES = {
     ("paper", "resnet18"): Recipe(1e-4, 500, decay=0.99),
     ("paper", "lprnet"): Recipe(1e-4, 15, halved_every=5),
 }
-"""(recipe, network) → what it is. PRNet's authors name no number of epochs, MobileNetV2's no base of their exponential schedule: 30 and
-ResNet18's are taken."""
+"""(recipe, network) → what it is. PRNet's authors name no number of epochs, MobileNetV2's no base of their
+exponential schedule: 30 and ResNet18's are taken."""

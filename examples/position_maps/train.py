@@ -2,12 +2,13 @@
 
     python examples/position_maps/train.py shards/ --network prnet --out run/
     python examples/position_maps/train.py shards/ --network lprnet --recipe paper --augment prnet --out run/
-    torchrun --nproc-per-node 2 examples/position_maps/train.py shards/ --network resnet18 --out run/ --precision bfloat16
+    torchrun --nproc-per-node 2 examples/position_maps/train.py shards/ --network resnet18 --precision bfloat16
 
-The size comes from the shards. A run's folder holds network.pt (the network of the best validation, for predict.py and export.py),
-checkpoint.pt, which `--resume` goes on from, in the middle of an epoch too, to the same weights; epochs.jsonl, alignment/, tensorboard/.
-The last line is the mean weighted loss over the training samples in evaluation mode, in crop widths squared, before the first and after
-the last step. Networks are in networks.py, recipes in recipes.py, what feeds them in feed.py.
+The size comes from the shards. A run's folder holds network.pt (the network of the best validation, for predict.py and
+export.py), checkpoint.pt, which `--resume` goes on from, in the middle of an epoch too, to the same weights;
+epochs.jsonl, alignment/ and tensorboard/. The last line is the mean weighted loss over the training samples in
+evaluation mode, in crop widths squared, before the first and after the last step. Networks are in networks.py, recipes
+in recipes.py, what feeds them in feed.py.
 """
 
 import argparse
@@ -16,7 +17,6 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 try:
@@ -28,7 +28,8 @@ except ModuleNotFoundError:
 import torch.distributed as dist
 from checkpoint import load, save, settings_of
 from feed import Feed
-from networks import NETWORKS, TAILS, PositionMapNetwork, load_encoder
+from networks import PositionMapNetwork, load_encoder
+from options import options_of
 from pictures import Pictures
 from recipes import RECIPES
 from torch import nn
@@ -175,7 +176,8 @@ def train(options: argparse.Namespace) -> int:
         signal.signal(name, lambda number, _: signals.append(number))
     n = sum(p.numel() for p in training.net.parameters())
     training.say(
-        f"{options.network}: {n / 1e6:.2f} M parameters; {len(feed.train)} samples to train, {len(feed.val)} to validate, "
+        f"{options.network}: {n / 1e6:.2f} M parameters; {len(feed.train)} samples to train, "
+        f"{len(feed.val)} to validate, "
         f"{feed.crop_size} px, {training.steps} steps of {feed.batch} on {training.n_ranks} × {training.device}"
     )
     pictures = Pictures(feed, options.out, options.model) if training.main else None
@@ -228,7 +230,7 @@ def train(options: argparse.Namespace) -> int:
 
 
 def profile(training: Training, batch: dict[str, Any], n_samples: int, seconds: float, waited: float) -> str:
-    """The run's rate beside that of the same step on one batch that stays on the device (the network learns from it: at the end)."""
+    """The run's rate beside that of the same step on one batch that stays on the device; it changes the network."""
     cached, n = training.feed.on_device(batch), max(5, min(50, training.steps))
     for k in range(n + 3):
         if k == 3:
@@ -239,69 +241,8 @@ def profile(training: Training, batch: dict[str, Any], n_samples: int, seconds: 
     return f"profile: {share}; {n_samples / seconds:.0f} samples/s with validation, {alone:.0f} on a cached batch"
 
 
-def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("shards", type=Path, help="folder that `uvgen build` made")
-    add("--network", choices=NETWORKS, default="prnet", help="which network (prnet)")
-    add(
-        "--recipe",
-        choices=("default", "paper"),
-        default="default",
-        help="rates and epochs: found by trial, or the authors'",
-    )
-    add(
-        "--tail",
-        choices=TAILS,
-        default="linear",
-        help="what follows the decoder; sigmoid is the published one (linear)",
-    )
-    add("--steps", type=int, help="steps in all; the recipe's epochs by default")
-    add("--epochs", type=int, help="the same in epochs")
-    add("--batch", type=int, help="samples in a batch of each process; the recipe's by default")
-    add("--rate", type=float, help="peak learning rate; the recipe's by default")
-    add("--clip", type=float, default=0.0, help="largest norm of the gradient; 0 is none (0)")
-    add(
-        "--loss",
-        choices=("weighted", "plain"),
-        default="weighted",
-        help="squared error by the mask, or of all texels alike",
-    )
-    add("--ssim", type=float, default=0.0, help="weight of 1 - SSIM, added to the loss (0)")
-    add("--out", type=Path, default=Path("run"), help="folder of the run (run)")
-    add("--resume", action="store_true", help="go on with the run in --out")
-    add("--checkpoint-every", type=int, default=500, help="steps between checkpoints; one follows each epoch (500)")
-    add("--stop-after", type=int, help="write a checkpoint and stop after so many steps of this call")
-    add("--model", help="file or the word builtin: makes maps that are not stored, mirrors, knows the face in GIFs")
-    add(
-        "--maps", choices=("stored", "layer"), default="stored", help="layer: PositionMapLayer makes them on the device"
-    )
-    add("--augment", default="none", help="preset (prnet) or JSON file of an augmentation, done in the workers (none)")
-    add("--source", type=Path, help="the original images, which augmented crops are then cut from")
-    add("--feed", choices=("compact", "float"), default="compact", help="what workers send: stored numbers, or floats")
-    add("--workers", type=int, help="processes that read; 8 or the cores but one with a GPU, none without")
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, cuda:1")
-    add("--threads", type=int, default=max(1, min(4, len(os.sched_getaffinity(0)) - 1)), help="of PyTorch on the CPU")
-    add("--precision", choices=("float32", "bfloat16"), default="float32", help="of the network; losses are float32")
-    add("--compile", action="store_true", help="torch.compile the network")
-    add("--channels-last", action="store_true", help="images and weights in channels-last layout")
-    add("--pretrained", type=Path, help="torchvision state dict of mobilenet_v2 or resnet18")
-    add("--seed", type=int, default=0, help="of weights, order and augmentation (0)")
-    add("--gif", action="store_true", help="write GIFs of two validation faces over the epochs")
-    add("--profile", action="store_true", help="share of time spent waiting for data, and the rate on a cached batch")
-    options = parser.parse_args(arguments)
-    if options.pretrained is not None and options.network not in ("mobilenetv2", "resnet18"):
-        parser.error(
-            f"--pretrained: there are no ImageNet files of {options.network}, expected mobilenetv2 or resnet18"
-        )
-    for name in ("steps", "epochs", "batch", "stop_after", "checkpoint_every", "threads"):
-        if (value := getattr(options, name)) is not None and value < 1:
-            parser.error(f"--{name.replace('_', '-')}: {value}, expected 1 or more")
-    return options
-
-
 def main() -> int:
-    options = options_of()
+    options = options_of(__doc__)
     try:
         return train(options)
     except (uvgen.UvgenError, ValueError) as error:
