@@ -175,7 +175,8 @@ def test_run_that_was_stopped_in_mid_epoch_goes_on_to_the_same_weights(shards: P
 def test_all_ways_of_feeding_and_calculating_train_together(shards: Path, model_path: Path, tmp_path: Path) -> None:
     done = train(
         shards, "--steps", "2", "--out", tmp_path / "run", "--model", model_path, "--maps", "layer",
-        "--augment", "prnet", "--feed", "float", "--precision", "bfloat16", "--channels-last", "--clip", "1", "--ssim", "0.1",
+        "--augment", "prnet", "--feed", "float", "--precision", "bfloat16", "--channels-last", "--clip", "1",
+        "--ssim", "0.1",
         "--recipe", "paper", "--tail", "sigmoid", "--loss", "plain",
     )  # fmt: skip
     assert LAST_LINE.fullmatch(done.stdout.splitlines()[-1])
