@@ -185,6 +185,7 @@ def train(options: argparse.Namespace) -> int:
         training.first = training.mean_loss()
     first_step, began, said, waited = training.step, time.perf_counter(), 0.0, 0.0
     training.net.train()
+    batch = None
     while training.step < training.steps:
         epoch = training.place()[0]
         batches = iter(feed.batches(epoch, position))
