@@ -1,0 +1,224 @@
+"""`examples/position_maps/`: four networks of the published sizes, a trainer that goes on where it was stopped."""
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.builds import make
+from support.toy import write_tree
+
+from uvgen.datasets.config import BuildConfig
+from uvgen.datasets.splits import group_samples, read_splits
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FOLDER = EXAMPLES / "position_maps"
+LAST_LINE = re.compile(r"weighted loss (\d\.\d{6}) -> (\d\.\d{6})")
+
+
+def module(name: str) -> Any:
+    """A file of the example, under a name of its own: other examples have files of the same names."""
+    spec = importlib.util.spec_from_file_location(f"position_maps_{name}", FOLDER / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    found = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = found  # dataclasses look there
+    spec.loader.exec_module(found)
+    return found
+
+
+networks, recipes = module("networks"), module("recipes")
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
+    """Nine toy faces, whose maps are larger than the crops."""
+    folder = tmp_path_factory.mktemp("position_maps")
+    make(write_tree(folder / "300W_LP"), model_path, folder / "shards", BuildConfig(size=32, uv_size=48, shard_size=2))
+    return folder / "shards"
+
+
+def run(*arguments: object, program: Path = FOLDER / "train.py", status: int = 0) -> Any:
+    command = [sys.executable, *map(str, (program, *arguments))]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+def train(shards: Path, *arguments: object, status: int = 0) -> Any:
+    few = ("--network", "lprnet", "--batch", "2", "--threads", "1", "--device", "cpu", "--workers", "0")
+    return run(shards, *few, *arguments, status=status)
+
+
+def n_parameters(net: Any) -> int:
+    return sum(p.numel() for p in net.parameters())
+
+
+def test_networks_have_the_published_numbers_of_parameters() -> None:
+    for tail in networks.TAILS:
+        assert round(n_parameters(networks.PositionMapNetwork("prnet", tail)) / 1e6, 2) == 13.35
+        assert round(n_parameters(networks.PositionMapNetwork("lprnet", tail)) / 1e6, 2) == 4.48
+    assert n_parameters(networks.MobileNetV2Encoder()) == 3_504_872 - 1280 * 1000 - 1000  # less torchvision's head
+    assert n_parameters(networks.ResNet18Encoder()) == 11_689_512 - 512 * 1000 - 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "tail"), zip(networks.NETWORKS, ("sigmoid", "linear", "linear", "sigmoid"), strict=True)
+)
+def test_network_gives_maps_of_each_size_and_every_parameter_learns(name: str, tail: str) -> None:
+    torch.manual_seed(0)
+    net = networks.PositionMapNetwork(name, tail, 48)
+    maps = net(torch.rand(2, 3, 64, 64))
+    assert maps.shape == (2, 3, 48, 48) and maps.dtype == torch.float32
+    (maps - torch.rand(2, 3, 48, 48)).square().mean().backward()
+    before = [p.detach().clone() for p in net.parameters()]
+    torch.optim.Adam(net.parameters(), 1e-3).step()
+    assert all(not torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+    with torch.no_grad():
+        features = net.eval().encoder(torch.rand(1, 3, 64, 64))
+    assert features.shape == (1, net.encoder.n_out, 2, 2)
+
+
+def test_stride_1_convolutions_of_4_keep_the_size_and_are_each_others_transposes() -> None:
+    """As TensorFlow's SAME: <A x, y> = <x, Aᵀ y> for a convolution and the transposed one of the same kernel."""
+    torch.manual_seed(0)
+    forward = torch.nn.Sequential(*networks._convolution4(2, 3, 1)).double()
+    back = networks.Transposed4(3, 2, 1).double()
+    back.weight.data = forward[1].weight.data
+    x, y = torch.rand(1, 2, 5, 7, dtype=torch.float64), torch.rand(1, 3, 5, 7, dtype=torch.float64)
+    assert torch.isclose((forward(x) * y).sum(), (x * back(y)).sum())
+
+
+@pytest.mark.parametrize(("encoder", "key"), [("MobileNetV2Encoder", "features.18.1.running_var"),
+                                              ("ResNet18Encoder", "layer4.0.downsample.0.weight")])  # fmt: skip
+def test_state_dict_with_torchvision_keys_loads_and_another_is_refused(encoder: str, key: str) -> None:
+    source, target = getattr(networks, encoder)(), getattr(networks, encoder)()
+    head = "fc." if encoder.startswith("ResNet") else "classifier.1."
+    state = source.state_dict() | {f"{head}weight": torch.zeros(1000, 1280), f"{head}bias": torch.zeros(1000)}
+    state = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}  # as older files
+    networks.load_encoder(target, state)
+    assert torch.equal(target.state_dict()[key], source.state_dict()[key])
+    with pytest.raises(ValueError, match=f"lacks {key} and 0 more; expected torchvision's state dict"):
+        networks.load_encoder(target, {k: v for k, v in state.items() if k != key})
+    with pytest.raises(ValueError, match="has, and the encoder has not, zzz and 0 more"):
+        networks.load_encoder(target, state | {"zzz": torch.zeros(1)})
+    with pytest.raises(ValueError, match=rf"{key}: \(1,\), expected \("):
+        networks.load_encoder(target, state | {key: torch.zeros(1)})
+
+
+def test_recipes_warm_up_and_fall_as_they_say() -> None:
+    default, prnet, resnet = (
+        recipes.RECIPES[k] for k in (("default", "prnet"), ("paper", "prnet"), ("paper", "resnet18"))
+    )
+    factors = [default.factor(k, 100, 0) for k in range(100)]
+    assert factors[:10] == pytest.approx([k / 10 for k in range(1, 11)])
+    assert factors[10:] == sorted(factors[10:], reverse=True) and 0.01 <= factors[-1] < 0.012
+    assert default.factor(0, 1, 0) == 1
+    assert [prnet.factor(0, 1, epoch) for epoch in (0, 4, 5, 10)] == [1, 1, 0.5, 0.25]
+    assert resnet.factor(0, 1, 3) == pytest.approx(0.99**3)
+    assert {network for _, network in recipes.RECIPES} == set(networks.NETWORKS) and len(recipes.RECIPES) == 8
+
+
+def test_trainer_is_short_enough_to_read() -> None:
+    for path in FOLDER.glob("*.py"):
+        assert len(path.read_text(encoding="utf-8").splitlines()) < 300, path
+
+
+@pytest.mark.slow
+def test_run_that_was_stopped_in_mid_epoch_goes_on_to_the_same_weights(shards: Path, tmp_path: Path) -> None:
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    steps = ("--steps", "6")
+    done = train(shards, *steps, "--out", whole, "--gif", "--profile")
+    *others, last = done.stdout.splitlines()
+    assert LAST_LINE.fullmatch(last)
+    assert any(re.match(r"profile: \d+\.\d% of the time spent waiting .* on a cached batch$", line) for line in others)
+    parts = read_splits(whole / "splits.json")
+    names = [parts[name].samples for name in ("train", "val")]
+    assert not group_samples(names[0]).keys() & group_samples(names[1]).keys()  # by photographs
+    epochs = [json.loads(line) for line in (whole / "epochs.jsonl").read_text().splitlines()]
+    assert {"nme_68_2d", "nme_68_3d", "nme_dense_3d", "ssim", "nme_68_2d_by_yaw", "regions"} <= epochs[-1].keys()
+    assert len(list((whole / "alignment").iterdir())) == len(epochs)
+    assert Image.open(whole / "face1_sparse.gif").n_frames == len(epochs)
+
+    stopped = train(shards, *steps, "--out", halves, "--stop-after", "2", status=130)
+    assert stopped.stdout.splitlines()[-1] == "stopped at step 2; --resume goes on"
+    content = torch.load(halves / "checkpoint.pt", weights_only=True)
+    assert content["sampler"]["position"] == 4 and content["sampler"]["epoch"] == 0  # within an epoch
+    assert "holds a run; go on with --resume" in train(shards, *steps, "--out", halves, status=1).stderr
+    wrong = train(shards, "--steps", "9", "--out", halves, "--resume", status=1).stderr
+    assert "--steps: 9, the run in" in wrong and "has 6; give the same" in wrong
+    resumed = train(shards, *steps, "--out", halves, "--resume")
+    assert resumed.stdout.splitlines()[-1] == last
+    a, b = (torch.load(folder / "checkpoint.pt", weights_only=True) for folder in (whole, halves))
+    assert a["step"] == b["step"] == 6
+    assert all(torch.equal(a["network"][key], b["network"][key]) for key in a["network"])
+    for k, state in a["optimizer"]["state"].items():
+        assert torch.equal(state["exp_avg_sq"], b["optimizer"]["state"][k]["exp_avg_sq"])
+
+    for k in range(2):  # predicted from files, as crops
+        Image.fromarray(np.full((32, 32, 3), 60 * k, np.uint8)).save(tmp_path / f"{k}.png")
+    run(whole / "network.pt", tmp_path / "0.png", tmp_path / "1.png", "--out", tmp_path / "predicted",
+        program=FOLDER / "predict.py")  # fmt: skip
+    assert np.load(tmp_path / "predicted/maps/1.npy").shape == (48, 48, 3)
+    assert np.load(tmp_path / "predicted/points/0.npy").shape == (68, 3)
+
+
+@pytest.mark.slow
+def test_all_ways_of_feeding_and_calculating_train_together(shards: Path, model_path: Path, tmp_path: Path) -> None:
+    done = train(
+        shards, "--steps", "2", "--out", tmp_path / "run", "--model", model_path, "--maps", "layer",
+        "--augment", "prnet", "--feed", "float", "--precision", "bfloat16", "--channels-last", "--clip", "1",
+        "--ssim", "0.1",
+        "--recipe", "paper", "--tail", "sigmoid", "--loss", "plain",
+    )  # fmt: skip
+    assert LAST_LINE.fullmatch(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_exported_files_predict_as_the_network(tmp_path: Path) -> None:
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package, reason=f"{package} is not installed: pip install onnx onnxscript onnxruntime")
+    from uvgen import NetworkOptions
+    from uvgen.evaluation.network import Network
+
+    net = networks.PositionMapNetwork("lprnet", "linear", 64)
+    about = {"name": "lprnet", "tail": "linear", "uv_size": 64, "crop_size": 64, "state": net.state_dict()}
+    torch.save(about, tmp_path / "network.pt")
+    done = run(tmp_path / "network.pt", program=FOLDER / "export.py")
+    assert done.stdout.count("differs from the network by") == 2
+    opened = Network(tmp_path / "network.onnx", NetworkOptions(scale=1e3))  # before training, its maps are small
+    crop = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    with torch.no_grad():
+        expected = net.eval()(torch.from_numpy(crop).permute(2, 0, 1)[None] / 255)[0].permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(opened(crop), 1e3 * expected, atol=0.05, rtol=1e-3)  # onnxruntime sums in another order
+
+
+@pytest.mark.slow
+def test_coefficients_are_learned_through_the_layer(shards: Path, model_path: Path, tmp_path: Path) -> None:
+    program = EXAMPLES / "coefficients/train.py"
+    done = run(shards, "--model", model_path, "--steps", "30", "--batch", "4", "--out", tmp_path, "--device", "cpu",
+               program=program)  # fmt: skip
+    found = LAST_LINE.fullmatch(done.stdout.splitlines()[-1])
+    assert found and float(found[2]) < 0.7 * float(found[1])
+    state = torch.load(tmp_path / "network.pt", weights_only=True)
+    assert all(torch.isfinite(tensor.float()).all() for tensor in state.values())
+
+
+@pytest.mark.long
+@pytest.mark.slow
+@pytest.mark.parametrize("network", networks.NETWORKS)
+@pytest.mark.parametrize(("steps", "share"), [(80, 1 / 4), (300, 1 / 10)])
+def test_network_learns_the_built_in_set(uvgen: Any, network: str, steps: int, share: float, tmp_path: Path) -> None:
+    assert uvgen("build", "--subset", "IBUG", "--size", 64, "--out", tmp_path / "shards").exit_code == 0
+    done = run(tmp_path / "shards", "--network", network, "--steps", steps, "--threads", "1", "--device", "cpu",
+               "--out", tmp_path / "run")  # fmt: skip
+    found = LAST_LINE.fullmatch(done.stdout.splitlines()[-1])
+    assert found and float(found[2]) < share * float(found[1])
