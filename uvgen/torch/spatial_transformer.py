@@ -1,9 +1,10 @@
-"""A morphable model as a spatial transformer: the layers of Bas et al., ICCV workshops 2017, from parameters to a texture
-in UV. Import them from `uvgen.torch`.
+"""A morphable model as a spatial transformer: the layers of Bas et al., ICCV workshops 2017, from parameters to a
+texture in UV. Import them from `uvgen.torch`.
 
     R = axis_angle_to_matrix(theta[:, :3])
-    vertices = rotate(linear_model(mean, basis, theta[:, 6:]), R)
-    places = translate(scale(project_orthographic(vertices), log_scale_to_scale(theta[:, 5])), theta[:, 3:5])
+    vertices = rotate_points(linear_model(mean, basis, theta[:, 6:]), R)
+    places = scale_points(project_orthographic(vertices), log_scale_to_scale(theta[:, 5]))
+    places = translate_points(places, theta[:, 3:5])
     texture = sample_bilinear(image, sampling_grid(places, image.shape[2:]).view(len(image), U, U, 2))
     texture = mask_invisible(texture, visible_by_normals(vertices, triangles).view(len(image), 1, U, U))
 
@@ -41,9 +42,9 @@ def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
     Returns
     -------
     (..., 3, 3) float
-        ``I + sin(a)/a K + (1 - cos(a))/a² K²``, K the axis' cross product. By series near a = 0, so that all derivatives
-        are finite and right there; nothing is special about π. vl_nnr2R.m divides by the angle, which loses
-        digits near 0, and treats 0 itself apart.
+        ``I + sin(a)/a K + (1 - cos(a))/a² K²``, K the axis' cross product. By series near a = 0, so that all
+        derivatives are finite and right there; nothing is special about π. vl_nnr2R.m divides by the angle, which
+        loses digits near 0, and treats 0 itself apart.
 
     Raises
     ------
@@ -53,9 +54,7 @@ def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
     _check("axis_angle", axis_angle, (..., 3))
     square = (axis_angle * axis_angle).sum(dim=-1)
     small = square < _SMALL
-    safe = torch.where(
-        small, torch.ones_like(square), square
-    )  # the branch that is not taken needs finite gradients too
+    safe = torch.where(small, torch.ones_like(square), square)  # the branch not taken needs gradients too
     angle = safe.sqrt()
     sine = torch.where(small, 1 - square / 6 * (1 - square / 20 * (1 - square / 42)), angle.sin() / angle)
     # 1 - cos(a) = 2 sin²(a/2): no cancellation at small angles
@@ -129,12 +128,12 @@ def linear_model(mean: Tensor, basis: Tensor, coefficients: Tensor) -> Tensor:
 
 
 def faces_last(mean: Tensor, basis: Tensor, coefficients: Tensor) -> Tensor:
-    """`linear_model` (n, 3, B) of a basis (3 n, k): corners of a texel are few long rows to add up, not many short ones."""
+    """`linear_model` (n, 3, B) of a basis (3 n, k): a texel's corners are then few long rows to add up."""
     return (basis @ coefficients.mT).view(len(mean), 3, len(coefficients)) + mean[:, :, None]
 
 
-def rotate(points: Tensor, matrices: Tensor) -> Tensor:
-    """Points (B, n, 3), each sample's turned by its matrix (B, 3, 3): ``matrix @ point``; InputError where shapes differ."""
+def rotate_points(points: Tensor, matrices: Tensor) -> Tensor:
+    """Points (B, n, 3), each turned by its sample's matrix (B, 3, 3), ``matrix @ point``; InputError if shapes differ."""
     _check("points", points, ("B", "n", 3))
     _check("matrices", matrices, (len(points), 3, 3))
     return points @ matrices.mT
@@ -171,14 +170,14 @@ def log_scale_to_scale(log_scale: Tensor, convention: str = "exact") -> Tensor:
     return torch.pow(0.99, log_scale)
 
 
-def scale(points: Tensor, factors: Tensor) -> Tensor:
+def scale_points(points: Tensor, factors: Tensor) -> Tensor:
     """Points (B, n, 2|3) times each sample's factor (B,); InputError where shapes differ."""
     _check("points", points, ("B", "n", 2), ("B", "n", 3))
     _check("factors", factors, (len(points),))
     return points * factors[:, None, None]
 
 
-def translate(points: Tensor, shifts: Tensor) -> Tensor:
+def translate_points(points: Tensor, shifts: Tensor) -> Tensor:
     """Points (B, n, 2|3) plus each sample's shift (B, 2|3); InputError where shapes differ."""
     _check("points", points, ("B", "n", 2), ("B", "n", 3))
     _check("shifts", shifts, (len(points), points.shape[2]))

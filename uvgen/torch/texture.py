@@ -91,7 +91,7 @@ def unwrap(
 
 
 def seen_texels(maps: Tensor, coverage: Tensor | None, size: tuple[int, int], tolerance: float) -> Tensor:
-    """(B, 1, U, U) bool: which texels of float32 maps, of those in `coverage`, are seen in an image of (height, width)."""
+    """(B, 1, U, U) bool: which texels of float32 maps, of those in `coverage`, are seen in an image (height, width)."""
     inside = _inside(maps, size)
     return _visible(maps, inside if coverage is None else inside & coverage, size, tolerance)
 
