@@ -26,9 +26,7 @@ from uvgen.errors import InputError
 SAMPLERS = ("exact", "3dmmasstn")
 """As the paper defines a layer, or as its published code computes it."""
 
-_SMALL = (
-    1e-4  # of a squared angle, rad², below which the series of the three terms below are exact to float64's last digits
-)
+_SMALL = 1e-4  # squared angle, rad², below which series of four terms have all digits of float64
 
 
 def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
@@ -133,7 +131,7 @@ def faces_last(mean: Tensor, basis: Tensor, coefficients: Tensor) -> Tensor:
 
 
 def rotate_points(points: Tensor, matrices: Tensor) -> Tensor:
-    """Points (B, n, 3), each turned by its sample's matrix (B, 3, 3), ``matrix @ point``; InputError if shapes differ."""
+    """Points (B, n, 3), each turned by its sample's matrix (B, 3, 3), ``matrix @ point``; or an InputError."""
     _check("points", points, ("B", "n", 3))
     _check("matrices", matrices, (len(points), 3, 3))
     return points @ matrices.mT
