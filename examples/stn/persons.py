@@ -25,7 +25,9 @@ class PersonSource(FaceSource):
         return replace(super().draw(name), shape=person.shape, albedo=person.albedo)
 
 
-def write(out: Path, n_persons: int, n_photographs: int, size: int = 450, seed: int = 0, model: Any = "builtin") -> None:
+def write(
+    out: Path, n_persons: int, n_photographs: int, size: int = 450, seed: int = 0, model: Any = "builtin"
+) -> None:
     """Write images and parameter files."""
     (out / "IBUG").mkdir(parents=True)
     model = load_model(model) if isinstance(model, (str, Path)) else model
