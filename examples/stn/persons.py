@@ -1,4 +1,4 @@
-"""Synthetic photographs, several of each person, as a folder like 300W-LP's: what the built-in sample set does not have.
+"""Synthetic photographs, several of each person, as a folder like 300W-LP's; the built-in set has one.
 
     python examples/stn/persons.py faces/ --persons 8 --photographs 6
     uvgen build --data faces/ --model builtin --out shards/

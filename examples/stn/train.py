@@ -8,9 +8,9 @@ crop each texel lies, and the crop sampled there is the face's flattened texture
 It writes run/network.pt and run/mean_flattened.png: for some persons, a photograph, and the mean of their flattened
 photographs before the first and after the last step.
 
-`--recipe paper` is as published: SGD at 1e-10, rates × 4 and × 8 for the last layer's weights and biases, 0.99**s for the
-scale, the sampler's offset; it wants VGG-Face and days. `--recipe quick` (Adam, sums as means over samples) has the same
-losses in the same proportions.
+`--recipe paper` is as published: SGD at 1e-10, rates × 4 and × 8 for the last layer's weights and biases, 0.99**s for
+the scale, the sampler's offset; it is made for VGG-Face and long runs. `--recipe quick` has the same four losses and
+weights, but takes landmarks and prior as means over samples and points, and Adam.
 """
 
 import argparse
@@ -90,12 +90,12 @@ class SpatialTransformer(nn.Module):
             n_features = encoder.eval()(torch.zeros(1, 3, size, size)).shape[1]
         self.head = nn.Linear(n_features, 6 + 2 * N_EACH)
         nn.init.xavier_uniform_(self.head.weight).data.mul_(0.001)
-        nn.init.zeros_(self.head.bias).data[3:5] = PUBLISHED_SIZE / 2
+        nn.init.zeros_(self.head.bias)
         # The published θ is in px and radians, all through one layer; steps of a common length need units alike.
         unit = [1.0] * 16 if published else [0.3] * 3 + [0.1 * size] * 2 + [0.1] + [1.0] * 10
         start = [0.0] * 16 if published else [0.0] * 3 + [size / 2] * 2 + [math.log(size / PUBLISHED_SIZE)] + [0.0] * 10
-        if not published:
-            nn.init.zeros_(self.head.bias)
+        if published:
+            self.head.bias.data[3:5] = size / 2  # 112
         self.register_buffer("unit", torch.tensor(unit))
         self.register_buffer("start", torch.tensor(start))
 
@@ -195,7 +195,7 @@ def optimizer_of(net: SpatialTransformer, options: argparse.Namespace) -> torch.
                 {"params": [net.head.bias], "lr": 8 * rate, "weight_decay": 0}]  # fmt: skip
         groups = [{"params": others}, *head] if others else head
         return torch.optim.SGD(groups, lr=rate, momentum=0.9, weight_decay=5e-4)  # MatConvNet's defaults
-    return torch.optim.Adam(net.parameters(), lr=options.lr or 1e-3)
+    return torch.optim.Adam(net.parameters(), lr=options.lr or 2e-3)
 
 
 def train(options: argparse.Namespace) -> None:

@@ -100,8 +100,8 @@ def test_grid_and_sampler_read_the_image_where_they_say(convention: str, y_up: b
         if convention == "exact":
             x, y = (x - 1, 9 - y) if y_up else (x, y)
         else:  # vl_nngrid.m of 1-based px with y up, for a width and a height; MATLAB's sampler from -1 … 1 to 1 … n
-            X, Y = (x, y) if y_up else (x + 1, 9 - y)
-            x, y = (((X - 6) / 6 + 1) / 2 * 11, (-(Y - 4.5) / 4.5 + 1) / 2 * 8)
+            column, row = (x, y) if y_up else (x + 1, 9 - y)
+            x, y = (((column - 6) / 6 + 1) / 2 * 11, (-(row - 4.5) / 4.5 + 1) / 2 * 8)
         np.testing.assert_allclose(found[:, i, j], bilinear(image[0].numpy(), x, y), atol=1e-12)
     inputs = image.requires_grad_(), places.requires_grad_()
     assert torch.autograd.gradcheck(
