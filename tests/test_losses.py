@@ -8,7 +8,15 @@ import pytest
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError
-from uvgen.losses import ssim, weighted_l2, weighted_mse
+from uvgen.losses import (
+    landmark_loss,
+    prior_loss,
+    siamese_loss,
+    ssim,
+    symmetry_loss,
+    weighted_l2,
+    weighted_mse,
+)
 
 
 def maps(seed: int = 0, batch: int = 2) -> NDArray[np.float32]:
@@ -176,3 +184,77 @@ def test_ssim_with_bad_weights_is_an_error() -> None:
 def test_ssim_of_small_maps_is_an_error() -> None:
     with pytest.raises(InputError, match="sides of 11"):
         ssim(maps()[:, :10], maps()[:, :10])
+
+
+def textures(n: int = 4) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Textures (n, 6, 7, 3), 0 where they are not seen."""
+    rng = np.random.default_rng(3)
+    seen = rng.random((n, 6, 7)) < 0.6
+    return rng.random((n, 6, 7, 3)) * seen[..., None], seen
+
+
+def by_loops(a: NDArray[np.float64], b: NDArray[np.float64], n_seen: int) -> float:
+    """The published formula, value by value: sum((a-b)² [a≠0 and b≠0]) / number of values that are not 0."""
+    pairs = zip(a.ravel().tolist(), b.ravel().tolist(), strict=True)
+    return sum((x - y) ** 2 for x, y in pairs if x != 0 and y != 0) / n_seen
+
+
+def test_symmetry_and_siamese_losses_are_the_published_sums() -> None:
+    texture, seen = textures()
+    n_seen = np.count_nonzero(texture)
+    symmetry = by_loops(texture, texture[:, :, ::-1], n_seen)
+    siamese = by_loops(texture[::2], texture[1::2], n_seen)
+    for mask in (None, seen, seen.astype(np.uint8)):
+        assert float(symmetry_loss(texture, mask)) == pytest.approx(symmetry, rel=1e-12)
+        assert float(siamese_loss(texture, mask)) == pytest.approx(siamese, rel=1e-12)
+    assert symmetry_loss(texture[0], seen[0]) == pytest.approx(
+        by_loops(texture[0], texture[0, :, ::-1], np.count_nonzero(texture[0])), rel=1e-12
+    )
+    assert symmetry_loss(0 * texture) == siamese_loss(0 * texture) == 0
+    black = texture * (np.arange(3) > 0)  # with a mask, a channel of 0 counts
+    assert symmetry_loss(black, seen) == pytest.approx(by_loops(black, black[:, :, ::-1], 3 * seen.sum()), rel=1e-12)
+
+
+def test_landmark_and_prior_losses_are_sums_of_squares() -> None:
+    rng = np.random.default_rng(4)
+    p, t, seen, alpha = rng.random((2, 5, 2)), rng.random((2, 5, 2)), rng.random((2, 5)) < 0.5, rng.random((2, 4))
+    expected = sum(math.dist(p[b, k], t[b, k]) ** 2 * seen[b, k] for b in range(2) for k in range(5))
+    assert landmark_loss(p, t, seen) == pytest.approx(expected)
+    alone = [math.dist(p[b, k], t[b, k]) ** 2 for b in range(2) for k in range(5)]
+    assert landmark_loss(p, t) == pytest.approx(sum(alone))
+    assert landmark_loss(p, t, np.array([0, 0, 2, 0, 0])) == pytest.approx(2 * ((p - t)[:, 2] ** 2).sum())
+    assert prior_loss(alpha) == pytest.approx(sum(x**2 for x in alpha.ravel().tolist()))
+    assert prior_loss(alpha, np.array([0, 0, 0, 3])) == pytest.approx(3 * (alpha[:, 3] ** 2).sum())
+
+
+@pytest.mark.torch
+def test_transformer_losses_of_tensors_equal_those_of_arrays_and_pass_gradcheck() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+    texture, seen = textures(2)
+    first = torch.from_numpy(np.moveaxis(texture, -1, 1).copy()).requires_grad_()
+    mask, points = torch.from_numpy(seen), torch.from_numpy(np.random.default_rng(5).random((2, 5, 2)))
+    for loss in (symmetry_loss, siamese_loss):
+        assert loss(first, mask).item() == pytest.approx(float(loss(texture, seen)), rel=1e-12)
+        assert torch.autograd.gradcheck(lambda x, loss=loss: loss(x, mask), first)
+    moved = (points + 0.1).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: landmark_loss(x, points, torch.ones(5)), moved)
+    assert torch.autograd.gradcheck(prior_loss, torch.rand(2, 3, dtype=torch.float64, requires_grad=True))
+    assert landmark_loss(moved.half(), points.half()).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: symmetry_loss(np.zeros((2, 6, 7))), "texture: float64 (2, 6, 7), expected (..., 3, 1+, 1+)"),
+        (lambda: symmetry_loss(np.zeros((6, 7, 3)), np.zeros((7, 6))), "seen: float64 (7, 6), expected (6, 7)"),
+        (lambda: siamese_loss(np.zeros((3, 6, 7, 3))), "texture: float64 (3, 6, 7, 3), expected pairs, (2 N"),
+        (lambda: landmark_loss(np.zeros((2, 5, 2)), np.zeros((5, 2))), "predicted: float64 (2, 5, 2), expected"),
+        (lambda: landmark_loss(np.zeros((5, 2)), np.zeros((5, 2)), np.ones(4)), "weights: float64 (4,), expected (5,"),
+        (lambda: prior_loss(np.zeros((2, 5)), np.ones(4)), "weights: float64 (4,), expected (5,)"),
+        (lambda: prior_loss([1.0]), "coefficients: [1.0], expected a NumPy array or a PyTorch tensor"),
+    ],
+)  # fmt: skip
+def test_transformer_losses_of_what_does_not_fit_say_so(call: Any, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        call()
+    assert words in str(caught.value)

@@ -21,12 +21,12 @@ from .evaluation.network import NetworkOptions
 from .evaluation.predict import PredictResult, predict_photographs
 from .fitting.folder import FitResult, fit_photographs
 from .fitting.landmarks import LandmarkFit, fit_landmarks
-from .geometry import crop_to_image
+from .geometry import AFLW_MIRROR, crop_to_image
 from .images.align5 import crop_from_points5
 from .images.crop import crop_from_box, crop_from_landmarks, crop_similarity
 from .images.warp import warp_image
 from .maps.atlas import UvAtlas, build_atlas
-from .maps.landmarks import LandmarkWeights, landmark_texels, landmark_weights, read_landmarks
+from .maps.landmarks import LandmarkWeights, aflw_texels, aflw_uv, landmark_texels, landmark_weights, read_landmarks
 from .maps.masks import face_mask, weight_mask
 from .maps.mirror import TexelMirror
 from .maps.position_mapper import PositionMapper
@@ -51,6 +51,7 @@ from .synth.folder import SynthResult, render_faces
 __version__: str
 
 __all__ = [
+    "AFLW_MIRROR",
     "Augmentation",
     "AugmentationDraw",
     "BuildConfig",
@@ -87,6 +88,8 @@ __all__ = [
     "UvAtlas",
     "UvgenError",
     "VerifyResult",
+    "aflw_texels",
+    "aflw_uv",
     "alignment_gif",
     "augment_shards",
     "build_atlas",

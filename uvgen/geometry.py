@@ -29,6 +29,10 @@ LANDMARK_MIRROR = np.array(
 LANDMARK_MIRROR.setflags(write=False)
 """(68,) index of the iBUG landmark that each landmark becomes when the image is mirrored."""
 
+AFLW_MIRROR = np.array([5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 6, 16, 15, 14, 13, 12, 19, 18, 17, 20])
+AFLW_MIRROR.setflags(write=False)
+"""(21,) index of the AFLW landmark that each becomes when the image is mirrored: 3DMMasSTN's syncFlippedLandmarks.m."""
+
 
 def check_convention(convention: str) -> None:
     """Raise InputError where there is no such pixel convention."""

@@ -2,7 +2,8 @@
 
 Maps have three channels, first (..., 3, U, U) as PyTorch's or last (..., U, U, 3) as stored; the axis of length 3
 tells which. Both arguments have the same layout and unit. Only operators and methods that both libraries share are
-used, so that PyTorch is not imported and gradients flow.
+used, so that PyTorch is not imported and gradients flow. `symmetry_loss`, `siamese_loss`, `landmark_loss` and
+`prior_loss` are those of the 3DMM as a spatial transformer, on textures and landmarks.
 
 Half precision (float16, bfloat16) is widened to float32 and the loss is float32, inside autocast and outside of it;
 integers and bool are calculated in float64. Complex numbers, objects, lists, and NumPy arrays together with tensors
@@ -137,6 +138,154 @@ def ssim(predicted: Array, target: Array, *, data_range: float = 1.0, weights: A
         raise InputError(f"weights: {shown(weights)}, expected {sides}: one weight per texel, for all maps or for each")
     inner = slice(_RADIUS, -_RADIUS)
     return _weighted_mean(places.mean(axis=channel), weights[..., inner, inner])
+
+
+def symmetry_loss(texture: Array, seen: Array | None = None) -> Array:
+    """How far textures in UV are from their mirror images: a face's two halves look alike.
+
+    Parameters
+    ----------
+    texture : (..., 3, U, U) or (..., U, U, 3) float
+        Textures in a UV map that is symmetric about u = 0.5, 0 where the face is not seen.
+    seen : (..., U, U) bool or numbers, optional
+        Where the face is seen. Without it, as in the paper, where a channel is not 0.
+
+    Returns
+    -------
+    () float
+        ``sum((a - b)**2 * (a seen and b seen)) / number of values seen``, b being a mirrored in u: Bas et al., ICCV
+        workshops 2017 (vl_nnsymmetry.m). 0 where nothing is seen.
+
+    Raises
+    ------
+    InputError
+        Where shapes do not agree, or arguments are not real numbers of one library.
+    """
+    texture, seen, channel = _textures(texture, seen)
+    axis = -1 if channel == -3 else -2
+    return _mean_where_seen(texture - _mirrored(texture, axis), seen * _mirrored(seen, axis), seen)
+
+
+def siamese_loss(texture: Array, seen: Array | None = None) -> Array:
+    """How far textures in UV of two images of one person are from each other.
+
+    Parameters
+    ----------
+    texture : (2 N, 3, U, U) or (2 N, U, U, 3) float
+        Textures, 0 where the face is not seen; the two of a pair follow each other.
+    seen : (2 N, U, U) bool or numbers, optional
+        As for `symmetry_loss`.
+
+    Returns
+    -------
+    () float
+        ``sum((a - b)**2 * (a seen and b seen)) / number of values seen``, the number being that of all 2 N textures
+        (vl_nnsiamese.m). 0 where nothing is seen.
+
+    Raises
+    ------
+    InputError
+        As for `symmetry_loss`, and where there is no even number of textures.
+    """
+    texture, seen, _ = _textures(texture, seen)
+    if texture.ndim != 4 or len(texture) % 2:
+        raise InputError(f"texture: {shown(texture)}, expected pairs, (2 N, 3, U, U) or (2 N, U, U, 3)")
+    return _mean_where_seen(texture[::2] - texture[1::2], seen[::2] * seen[1::2], seen)
+
+
+def landmark_loss(predicted: Array, target: Array, weights: Array | None = None) -> Array:
+    """Sum of the squared distances of landmarks.
+
+    Parameters
+    ----------
+    predicted, target : (..., n, 2) or (..., n, 3) float
+        Landmarks of one unit, finite.
+    weights : (n,) or (..., n) real numbers or bool, optional
+        Of each, such as whether it is seen.
+
+    Returns
+    -------
+    () float
+        ``sum(weights * |predicted - target|**2)`` over landmarks and samples: a sum, no mean, as vl_nneuclideanloss.m.
+
+    Raises
+    ------
+    InputError
+        Where shapes do not agree, or arguments are not real numbers of one library.
+    """
+    check_same_library(predicted=predicted, target=target, **({} if weights is None else {"weights": weights}))
+    check_array(target, "target", (..., -1, 2), (..., -1, 3))
+    check_array(predicted, "predicted", tuple(target.shape), note="the target's shape")
+    difference = widened(predicted) - widened(target)
+    squares = (difference * difference).sum(axis=-1)
+    if weights is None:
+        return squares.sum()
+    check_array(weights, "weights", tuple(squares.shape), tuple(squares.shape[-1:]), note="one per landmark")
+    return (squares * _as_type(weights, squares)).sum()
+
+
+def prior_loss(coefficients: Array, weights: Array | None = None) -> Array:
+    """How far faces are from the mean face: minus twice the logarithm of their probability, but for a constant.
+
+    Parameters
+    ----------
+    coefficients : (..., k) float
+        In standard deviations; parameters that multiply a basis directly are first divided by the model's
+        ``shape_std`` and ``expression_std``.
+    weights : (k,) real numbers, optional
+        Of each.
+
+    Returns
+    -------
+    () float
+        ``sum(weights * coefficients**2)`` over samples too, as vl_nnsse.m.
+
+    Raises
+    ------
+    InputError
+        Where shapes do not agree, or arguments are not real numbers of one library.
+    """
+    check_same_library(coefficients=coefficients, **({} if weights is None else {"weights": weights}))
+    check_array(coefficients, "coefficients", (..., "k"))
+    values = widened(coefficients)
+    squares = values * values
+    if weights is not None:
+        check_array(weights, "weights", tuple(squares.shape[-1:]), note="one per coefficient")
+        squares = squares * _as_type(weights, squares)
+    return squares.sum()
+
+
+def _textures(texture, seen):
+    """Textures to calculate with, 1 and 0 of their shape for where they are seen, and the axis of their channels."""
+    check_same_library(texture=texture, **({} if seen is None else {"seen": seen}))
+    check_array(texture, "texture", (..., 3, -1, -1), (..., -1, -1, 3))
+    channel = -3 if texture.shape[-3] == 3 else -1
+    texture = widened(texture)
+    everywhere = _as_type(texture == texture, texture)
+    if seen is None:
+        return texture, _as_type(texture != 0, texture), channel
+    places = tuple(n for k, n in enumerate(texture.shape) if k != texture.ndim + channel)
+    check_array(seen, "seen", places, note="one per texel of each texture")
+    shape = [*places[:-2], 1, *places[-2:]] if channel == -3 else [*places, 1]
+    return texture, _as_type((seen != 0).reshape(shape), texture) * everywhere, channel
+
+
+def _mirrored(values, axis):
+    """Values in the opposite order along an axis that is counted from the last."""
+    if is_tensor(values):
+        return values.flip(axis)
+    return values[(..., slice(None, None, -1), *[slice(None)] * (-axis - 1))]
+
+
+def _mean_where_seen(difference, both, seen):
+    """Sum of squares where both are seen, over the number of values seen."""
+    count = seen.sum()
+    return (difference * difference * both).sum() / (count + (count == 0))
+
+
+def _as_type(values, like):
+    """Values of any type as those of another array or tensor."""
+    return values.to(like.dtype) if is_tensor(values) else values.astype(like.dtype)
 
 
 def _blur(values, axis):

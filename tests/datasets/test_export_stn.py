@@ -13,9 +13,10 @@ from support.toy import write_tree
 
 from uvgen import Augmentation, export_shards, open_shards
 from uvgen.datasets.augmented import augment_shards
-from uvgen.datasets.export.stn import aflw_texels, points_of, points_uv
-from uvgen.geometry import pose_to_image
+from uvgen.datasets.export.stn import points_of
+from uvgen.geometry import AFLW_MIRROR, pose_to_image
 from uvgen.maps.atlas import texel_coordinates
+from uvgen.maps.landmarks import aflw_texels, aflw_uv
 from uvgen.maps.resample import resample_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.landmark_schemes import AFLW_21
@@ -79,6 +80,8 @@ def test_stn_landmark_files_name_texels_where_the_points_lie(exported: Path, mod
     assert len(of_21) == len(set(of_21)) == 21
     for k, landmark in AFLW_21.items():
         assert of_21[k] == of_68[landmark]
+    np.testing.assert_array_equal(of_21, aflw_texels(model, size) @ [size, 1])
+    np.testing.assert_array_equal(AFLW_MIRROR, FLIP)
     columns = of_21 % size
     assert np.abs(columns + columns[FLIP] - (size - 1)).max() <= 2
     assert columns[12] == columns.min() and columns[16] == columns.max()  # ears
@@ -87,7 +90,7 @@ def test_stn_landmark_files_name_texels_where_the_points_lie(exported: Path, mod
 def test_stn_points_on_the_basel_uv_are_near_those_of_its_own_file(
     reference: Path, stand_in_model: MorphableModel
 ) -> None:
-    found = np.stack(np.divmod(aflw_texels(stand_in_model, 112), 112), axis=1)
+    found = aflw_texels(stand_in_model, 112)
     own = np.stack(np.divmod(np.array(OWN_21) - 1, 112), axis=1)
     assert np.linalg.norm(found - own, axis=1).max() < 6  # texels; 3DDFA has other points than 3DMMasSTN
 
@@ -97,7 +100,7 @@ def test_stn_uv_file_is_the_model_s(exported: Path, model: MorphableModel) -> No
 
 
 def test_stn_points_are_where_the_posed_model_has_them(built: Path, model: MorphableModel) -> None:
-    uv = points_uv(model)
+    uv = aflw_uv(model)
     vertices = ((model.uv[None] - uv[:, None]) ** 2).sum(axis=2).argmin(axis=1)
     for sample in open_shards(built):
         found, seen = points_of(sample, texel_coordinates(uv, SMALL.uv_size))
@@ -109,7 +112,7 @@ def test_stn_points_are_where_the_posed_model_has_them(built: Path, model: Morph
 
 
 def test_stn_hidden_points_are_those_on_the_far_side(built: Path, model: MorphableModel) -> None:
-    texels = texel_coordinates(points_uv(model), SMALL.uv_size)
+    texels = texel_coordinates(aflw_uv(model), SMALL.uv_size)
     for sample in open_shards(built):
         seen, yaw = points_of(sample, texels)[1], sample["crop_pose"][1]
         if abs(yaw) > 0.9:

@@ -1,5 +1,7 @@
 """Models on the UV grid, and expressions carried to vertices that lack them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.toy import grid
@@ -48,10 +50,22 @@ def test_resample_model_at_its_own_grid_returns_it():
     np.testing.assert_allclose(texels.basis, flat.basis[order], atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [4, 16])
-def test_resample_model_too_small_says_so(size):
+def test_resample_model_too_small_says_so():
     with pytest.raises(InputError, match="texel"):
-        resample_model(builtin_model(4_000), size)
+        resample_model(builtin_model(4_000), 4)
+
+
+def test_resample_model_lets_few_landmarks_share_a_texel():
+    model = builtin_model(4_000)
+    landmarks = model.landmarks.copy()
+    landmarks[61] = landmarks[62]  # as two of 3DMMasSTN's 68 points do at 112 x 112
+    texels = resample_model(replace(model, landmarks=landmarks), 112)
+    assert np.linalg.norm(texels.mean[texels.landmarks] - model.mean[landmarks], axis=1).max() < 4000  # µm
+    crowded = resample_model(model, 16)
+    off = np.abs(crowded.uv[crowded.landmarks] - model.uv[model.landmarks]).max() * 15
+    assert len(np.unique(crowded.landmarks)) == 67 and off <= 1.5
+    with pytest.raises(InputError, match="size: 112 texels, expected enough for the 68 landmarks to lie on 64"):
+        resample_model(replace(model, landmarks=np.repeat(landmarks[::34], 34)), 112)
 
 
 def test_transfer_expressions_reproduces_linear_fields_on_a_plane():
@@ -74,6 +88,21 @@ def test_transfer_expressions_fills_the_built_in_mouth_within_the_lips_range():
     low, high = out[lips].min(axis=0), out[lips].max(axis=0)
     slack = 0.02 * (high - low) + 1.0  # obtuse triangles: cotangent weights keep the range only nearly
     assert (out[inside] >= low - slack).all() and (out[inside] <= high + slack).all()
+
+
+def test_transfer_expressions_of_vertices_in_no_triangle_follows_the_nearest():
+    v, t = grid(6, 7)
+    order = np.random.default_rng(2).permutation(len(v) + 3)  # where each vertex goes, loose ones among the others
+    field = np.stack([v @ [1.0, 2, 0], v[:, 1], 0 * v[:, 0]], 1)
+    border = np.flatnonzero((np.abs(v[:, 0]) == 1) | (v[:, 1] == 0) | (v[:, 1] == v[:, 1].max()))
+    vertices = np.empty((len(v) + 3, 3))
+    vertices[order] = np.concatenate([v, v[[9, 20]] + [0, 0, 0.1], [[0, 0, 9]]])
+    known, given = np.append(border, len(v) + 2), np.concatenate([field[border], [[7.0, 8, 9]]])
+    out = transfer_expressions(vertices, order[t], order[known], given)[order]
+    np.testing.assert_allclose(out[: len(v)], field, atol=1e-12)
+    np.testing.assert_allclose(out[len(v) :], [*field[[9, 20]], [7, 8, 9]], atol=1e-12)
+    with pytest.raises(InputError, match="known: none of them lies in a triangle"):
+        transfer_expressions(vertices, order[t], order[[len(v)]], np.zeros((1, 3)))
 
 
 def test_transfer_expressions_bad_input_says_what_is_wrong():

@@ -23,7 +23,8 @@ def transfer_expressions(
     Parameters
     ----------
     vertices : (n, 3) array
-        The neutral surface, any unit.
+        The neutral surface, any unit. Vertices in no triangle, as model files have them, keep what is known of them, or
+        move as the nearest vertex of the surface does.
     triangles : (m, 3) integer array
         0-based.
     known : (k,) integer array
@@ -39,9 +40,17 @@ def transfer_expressions(
     Raises
     ------
     InputError
-        Where indices are out of range or repeated, or shapes differ.
+        Where indices are out of range or repeated, shapes differ, or nothing on the surface is known.
     """
-    v, t = check_disk(vertices, triangles)
+    v, t = np.ascontiguousarray(vertices, np.float64), np.asarray(triangles)
+    on_mesh = _vertices_of(v, t)
+    if len(on_mesh) == len(v):
+        v, t = check_disk(v, t)
+    else:
+        place = np.full(len(v), -1)
+        place[on_mesh] = np.arange(len(on_mesh))
+        _, t = check_disk(v[on_mesh], place[t])
+        t = on_mesh[t]
     k = np.asarray(known)
     given = np.asarray(displacements)
     check_array(k, "known", (-1,), kind="integers", note="vertices")
@@ -52,10 +61,28 @@ def transfer_expressions(
     flat = given.reshape(len(k), -1).astype(np.float64)
     out = np.zeros((len(v), flat.shape[1]))
     out[k] = flat
-    unknown = np.setdiff1d(np.arange(len(v)), k)
+    unknown, held = np.setdiff1d(on_mesh, k), np.intersect1d(on_mesh, k)
     if len(unknown):
+        if not len(held):
+            raise InputError("known: none of them lies in a triangle, expected one or more on the surface")
         matrix = laplacian(v, t)
-        right = -(matrix[unknown][:, k] @ flat)
+        right = -(matrix[unknown][:, held] @ out[held])
         out[unknown] = factors(matrix[unknown][:, unknown].tocsc()).solve(np.ascontiguousarray(right))
+    loose = np.setdiff1d(np.arange(len(v)), np.concatenate([on_mesh, k]))
+    if len(loose):
+        from scipy.spatial import KDTree
+
+        out[loose] = out[on_mesh[KDTree(v[on_mesh]).query(v[loose])[1]]]
     dtype = given.dtype if given.dtype.kind == "f" else np.float64
     return out.reshape(len(v), *given.shape[1:]).astype(dtype)
+
+
+def _vertices_of(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Vertices in triangles, sorted; all of them where the arrays are none of a mesh, which `check_disk` then says."""
+    everything = np.arange(len(vertices)) if vertices.ndim else np.arange(0)
+    good = triangles.dtype.kind in "iu" and triangles.ndim == 2 and triangles.size > 0 and vertices.ndim == 2
+    return (
+        np.intersect1d(everything, triangles)
+        if good and 0 <= triangles.min() <= triangles.max() < len(everything)
+        else everything
+    )

@@ -18,7 +18,44 @@ except ImportError as error:
 from uvgen.torch.dataset import PARAMETERS, ShardDataset
 from uvgen.torch.layers import PositionMapLayer
 from uvgen.torch.sampler import ShardSampler
+from uvgen.torch.spatial_transformer import (
+    axis_angle_to_matrix,
+    euler_to_matrix,
+    linear_model,
+    log_scale_to_scale,
+    mask_invisible,
+    project_orthographic,
+    rotate_points,
+    sample_bilinear,
+    sampling_grid,
+    scale_points,
+    translate_points,
+    vertex_normals,
+    visible_by_depth,
+    visible_by_normals,
+)
 from uvgen.torch.texture import unwrap
 from uvgen.torch.values import to_float
 
-__all__ = ["PARAMETERS", "PositionMapLayer", "ShardDataset", "ShardSampler", "to_float", "unwrap"]
+__all__ = [
+    "PARAMETERS",
+    "PositionMapLayer",
+    "ShardDataset",
+    "ShardSampler",
+    "axis_angle_to_matrix",
+    "euler_to_matrix",
+    "linear_model",
+    "log_scale_to_scale",
+    "mask_invisible",
+    "project_orthographic",
+    "rotate_points",
+    "sample_bilinear",
+    "sampling_grid",
+    "scale_points",
+    "to_float",
+    "translate_points",
+    "unwrap",
+    "vertex_normals",
+    "visible_by_depth",
+    "visible_by_normals",
+]

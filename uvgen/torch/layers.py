@@ -18,6 +18,7 @@ from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
 from uvgen.torch.dataset import ShardDataset
+from uvgen.torch.spatial_transformer import euler_to_matrix, faces_last, to_matrix
 
 _WIDE = (torch.float32, torch.float64)  # types to calculate in
 
@@ -173,6 +174,7 @@ class PositionMapLayer(nn.Module):
         similarity: Tensor,
         image_height: Tensor | float,
         *,
+        rotation: Tensor | None = None,
         flipped: Tensor | None = None,
     ) -> Tensor:
         """Position maps of a batch.
@@ -188,6 +190,9 @@ class PositionMapLayer(nn.Module):
             Image → crop, a batch's ``image_to_crop``.
         image_height : (B,) or number
             px.
+        rotation : (B, 3) or (B, 3, 3) float, optional
+            In place of the pose's three angles, which are then ignored: axis-angle (rad, `axis_angle_to_matrix`), or
+            matrices in the dataset frame (y up), taken as they are. A network learns these more easily than angles.
         flipped : (B,) bool, optional
             Which samples are mirrored after `similarity`: x becomes crop_size - 1 - x, and texels show the mirrored
             face (see `uvgen.maps.mirror.mirrored_texels`).
@@ -215,6 +220,9 @@ class PositionMapLayer(nn.Module):
             "pose": (pose, (n, 7)),
             "similarity": (similarity, (n, 3, 3)),
         }
+        if rotation is not None:
+            check_tensor(rotation, "rotation")
+            expected["rotation"] = rotation, (n, 3, 3) if rotation.ndim == 3 else (n, 3)
         if flipped is not None:
             expected["flipped"] = flipped, (n,)
         try:
@@ -231,9 +239,10 @@ class PositionMapLayer(nn.Module):
             raise InputError("pose: (0, 7), expected one face or more")
         with torch.autocast(self.basis.device.type, enabled=False):
             coefficients = torch.cat([shape.to(dtype), expression.to(dtype)], dim=1)
-            linear, shift = self._to_crop(pose.to(dtype), similarity.to(dtype), height.to(dtype))
-            # Faces last: the corners of a texel are then few long rows to add up, not many short ones.
-            vertices = (self.basis @ coefficients.mT).view(len(self.mean), 3, n) + self.mean[:, :, None]
+            posed = pose.to(dtype)
+            turned = euler_to_matrix(posed[:, :3]) if rotation is None else to_matrix(rotation.to(dtype))
+            linear, shift = self._to_crop(posed, turned, similarity.to(dtype), height.to(dtype))
+            vertices = faces_last(self.mean, self.basis, coefficients)
             smallest = (vertices * linear[:, 2].mT).sum(dim=1).amin(dim=0)  # einsum would take three times as long
             shift = torch.cat([shift, -smallest[:, None]], dim=1)
             if flipped is None or self.crop_size is None:
@@ -264,15 +273,9 @@ class PositionMapLayer(nn.Module):
             texels = texels.index_copy(0, self.unpaired, torch.where(flips, opposite, texels[self.unpaired]))
         return texels
 
-    def _to_crop(self, pose: Tensor, similarity: Tensor, height: Tensor) -> tuple[Tensor, Tensor]:
+    def _to_crop(self, pose: Tensor, rotation: Tensor, similarity: Tensor, height: Tensor) -> tuple[Tensor, Tensor]:
         """Model → crop: (B, 3, 3) for x, y, z and the shift (B, 2) of x and y. See `uvgen.geometry`."""
-        (sp, sy, sr), (cp, cy, cr) = pose[:, :3].sin().unbind(1), pose[:, :3].cos().unbind(1)
-        rows = [
-            [cy * cr, cy * sr, -sy],
-            [-(sp * sy * cr - cp * sr), -(sp * sy * sr + cp * cr), -sp * cy],  # y down
-            [cp * sy * cr + sp * sr, cp * sy * sr - sp * cr, cp * cy],
-        ]
-        rotation = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
+        rotation = torch.stack([rotation[:, 0], -rotation[:, 1], rotation[:, 2]], dim=1)  # y down
         x = pose[:, 3] - (1 if self.convention == "exact" else 0)
         y = height - pose[:, 4] - (0 if self.convention == "exact" else 1)
         turn = similarity[:, :2, :2]

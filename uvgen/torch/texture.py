@@ -5,12 +5,18 @@ from torch import Tensor, nn
 
 from uvgen.checks import check_tensor, number_in
 from uvgen.errors import InputError
+from uvgen.torch.spatial_transformer import sampling_grid
 
 _FACING = 0.05  # cosine between normal and view below which a texel is a silhouette's, and its visibility chance
 
 
 def unwrap(
-    image: Tensor, position_map: Tensor, coverage: Tensor | None = None, *, tolerance: float = 0.05
+    image: Tensor,
+    position_map: Tensor,
+    coverage: Tensor | None = None,
+    *,
+    tolerance: float = 0.05,
+    convention: str = "exact",
 ) -> tuple[Tensor, Tensor]:
     """The face's texture in UV: the image sampled at the texels' positions, with the mask of those seen.
 
@@ -30,6 +36,8 @@ def unwrap(
     tolerance : float
         How far behind the nearest surface a texel may lie and still be seen, in crop widths. Depths are compared
         in cells of about two texels: finer is `uvgen.rasterize.visible_texels`, on the CPU.
+    convention : {"exact", "3dmmasstn"}
+        The exact places, or those of the sampler published with that paper, up to 1 px off: see `sampling_grid`.
 
     Returns
     -------
@@ -43,7 +51,7 @@ def unwrap(
     Raises
     ------
     InputError
-        Where shapes do not agree, or what is given are not tensors of floats.
+        Where shapes do not agree, what is given are not tensors of floats, or the convention is unknown.
     """
     check_tensor(image, "image")
     check_tensor(position_map, "position_map")
@@ -71,16 +79,27 @@ def unwrap(
     number_in(tolerance, "tolerance", 0)
     with torch.autocast(image.device.type, enabled=False):
         maps = position_map.detach().float()
-        x, y = maps[:, 0], maps[:, 1]
-        inside = (x >= -0.5) & (y >= -0.5) & (x <= width - 0.5) & (y <= height - 0.5)
+        inside = _inside(maps, (height, width))
         dtype = torch.float64 if image.dtype == position_map.dtype == torch.float64 else torch.float32
         places = torch.where(inside[:, None], position_map[:, :2].to(dtype), 0)
-        grid = torch.stack([2 * places[:, k] / max(n - 1, 1) - 1 for k, n in enumerate((width, height))], dim=-1)
+        grid = sampling_grid(places.movedim(1, -1), (height, width), convention)
         samples = nn.functional.grid_sample(image.to(dtype), grid, padding_mode="border", align_corners=True)
         texture = torch.where(inside[:, None], samples, 0).to(image.dtype)
         with torch.no_grad():
-            visible = _visible(maps, inside if coverage is None else inside & coverage, (height, width), tolerance)
+            visible = seen_texels(maps, coverage, (height, width), tolerance)
     return texture, visible
+
+
+def seen_texels(maps: Tensor, coverage: Tensor | None, size: tuple[int, int], tolerance: float) -> Tensor:
+    """(B, 1, U, U) bool: which texels of float32 maps, of those in `coverage`, are seen in an image (height, width)."""
+    inside = _inside(maps, size)
+    return _visible(maps, inside if coverage is None else inside & coverage, size, tolerance)
+
+
+def _inside(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, U, U) bool: which texels lie in the image; its pixels end half a pixel beyond the outer centers."""
+    x, y, (height, width) = maps[:, 0], maps[:, 1], size
+    return (x >= -0.5) & (y >= -0.5) & (x <= width - 0.5) & (y <= height - 0.5)
 
 
 def _visible(maps: Tensor, seen: Tensor, size: tuple[int, int], tolerance: float) -> Tensor:

@@ -33,7 +33,7 @@ from uvgen.datasets.splits import train_and_val
 from uvgen.images.codecs import encode_jpeg
 from uvgen.images.warp import warp_image
 from uvgen.maps.atlas import texel_coordinates
-from uvgen.maps.landmarks import closest_texels
+from uvgen.maps.landmarks import aflw_texels, aflw_uv, closest_texels
 from uvgen.maps.resample import resample_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.landmark_schemes import AFLW_21
@@ -50,12 +50,6 @@ _N_EACH = 5  # components of identity, and of expression
 _UM_PER_MM = 1000.0
 _AROUND = 2  # texels on each side, for the direction of the surface
 
-_OTHERS = {7: (37, 38, 40, 41), 10: (43, 44, 46, 47), 18: (62,), 12: (2,), 16: (14,)}
-"""Of AFLW's 21 points, those that are not among the 68: points whose mean they are in UV, or, of ears, nearly."""
-
-_EARS, _OUTWARD = (12, 16), 0.178
-"""Ears lie so much farther from the middle in UV than points of the jaw beside them: (0.068, 0.426) on the BFM's."""
-
 
 def key(name: str) -> str:
     """The name itself, where a file can have it."""
@@ -64,7 +58,7 @@ def key(name: str) -> str:
 
 def write(reader: ShardReader, part: Part, folder: Path, quality: int, *, model: MorphableModel) -> None:
     """Write the crops of a shard's samples, and their labels until all are there."""
-    texels = texel_coordinates(points_uv(model), reader.config.build.uv_size)
+    texels = texel_coordinates(aflw_uv(model), reader.config.build.uv_size)
     labels = []
     for number in each(part):
         sample = reader[number]
@@ -94,8 +88,9 @@ def finish(reader: ShardReader, folder: Path, *, model: MorphableModel) -> None:
     (folder / "util/BFM_UV.mat").write_bytes(mat({"UV": model.uv.astype(np.float64)}))
     for size in GRIDS:
         (folder / f"model_{size}.mat").write_bytes(mat(resampled(model, size)))
-        for n, texels in ((21, aflw_texels(model, size)), (68, _flat(closest_texels(model, size), size))):
-            lines = [f"%{n} landmark points of {model.name}, res={size}", *map(str, (texels + 1).tolist())]
+        for n, texels in ((21, aflw_texels(model, size)), (68, closest_texels(model, size))):
+            flat = texels[:, 0] * size + texels[:, 1]
+            lines = [f"%{n} landmark points of {model.name}, res={size}", *map(str, (flat + 1).tolist())]
             (folder / f"util/landmarks/Landmarks{n}_{size}.anl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -126,27 +121,6 @@ def _faces(size: int) -> NDArray[np.int32]:
     return faces.astype(np.int32)
 
 
-def points_uv(model: MorphableModel) -> NDArray[np.float64]:
-    """Where AFLW's 21 points lie in UV, (21, 2)."""
-    uv = model.uv[model.landmarks]
-    points = np.zeros((21, 2))
-    for k in range(21):
-        points[k] = uv[AFLW_21[k]] if k in AFLW_21 else uv[list(_OTHERS[k])].mean(axis=0)
-    for k in _EARS:
-        points[k, 0] += _OUTWARD * (points[k, 0] - 0.5)
-    return points.clip(0, 1)
-
-
-def aflw_texels(model: MorphableModel, size: int) -> NDArray[np.int64]:
-    """The texels of AFLW's 21 points, row * size + column; of those among the 68, theirs."""
-    of_68 = _flat(closest_texels(model, size), size)
-    columns, rows = np.rint(texel_coordinates(points_uv(model), size)).astype(np.int64).T
-    texels: NDArray[np.int64] = rows * size + columns
-    for k, landmark in AFLW_21.items():
-        texels[k] = of_68[landmark]
-    return texels
-
-
 def points_of(sample: dict[str, Any], texels: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """AFLW's 21 points (21, 2) in the crop, y down, and which of them face the viewer.
 
@@ -167,11 +141,6 @@ def points_of(sample: dict[str, Any], texels: NDArray[np.float64]) -> tuple[NDAr
     along = position_map[row, right] - position_map[row, left]
     downward = position_map[below, column] - position_map[above, column]
     return points, np.cross(along, downward)[:, 2] >= 0
-
-
-def _flat(row_column: NDArray[np.integer[Any]], size: int) -> NDArray[np.int64]:
-    flat: NDArray[np.int64] = row_column[:, 0].astype(np.int64) * size + row_column[:, 1]
-    return flat
 
 
 def _labels_file(folder: Path, part: str) -> Path:

@@ -1,0 +1,284 @@
+"""A 3D morphable model as a spatial transformer (Bas et al., ICCV workshops 2017), from crops and landmarks alone.
+
+    python examples/stn/train.py shards/ --model builtin --out run/
+    python examples/stn/train.py shards/ --model bfm.h5 --recipe paper --encoder my_vgg.py:features --out run/
+
+An encoder and a linear layer say θ = (r 3, t 2, log s 1, α 10); the model on a UV grid, posed by θ, says where in the
+crop each texel lies, and the crop sampled there is the face's flattened texture. Parameters of the shards are not used.
+It writes run/network.pt and run/mean_flattened.png: for some persons, a photograph, and the mean of their flattened
+photographs before the first and after the last step.
+
+`--recipe paper` is as published: SGD at 1e-10, rates × 4 and × 8 for the last layer's weights and biases, 0.99**s for
+the scale, the sampler's offset; it is made for VGG-Face and long runs. `--recipe quick` has the same four losses and
+weights, but takes landmarks and prior as means over samples and points, and Adam.
+"""
+
+import argparse
+import importlib.util
+import itertools
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+import uvgen
+from uvgen.datasets.splits import group_samples
+from uvgen.geometry import LANDMARK_MIRROR
+from uvgen.losses import landmark_loss, prior_loss, siamese_loss, symmetry_loss
+from uvgen.torch import (
+    ShardDataset,
+    ShardSampler,
+    axis_angle_to_matrix,
+    linear_model,
+    log_scale_to_scale,
+    mask_invisible,
+    project_orthographic,
+    rotate_points,
+    sample_bilinear,
+    sampling_grid,
+    scale_points,
+    to_float,
+    translate_points,
+    visible_by_normals,
+)
+
+WEIGHTS = {"landmarks": 0.8998, "prior": 0.1, "siamese": 1e-4, "symmetry": 1e-4}  # dagnn_3dmmasstn.m
+N_EACH = 5  # components of identity, and of expression
+PUBLISHED_SIZE = 224  # px of the crops of the paper, at 1 px a millimeter
+
+
+def small_encoder() -> nn.Sequential:
+    """To 512 numbers, for a CPU. Any module from (B, 3, R, R) to (B, n) does."""
+    layers: list[nn.Module] = []
+    for n_in, n_out in itertools.pairwise([3, 16, 32, 64, 128]):
+        layers += [nn.Conv2d(n_in, n_out, 3, stride=2, padding=1), nn.BatchNorm2d(n_out), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(2048, 512), nn.ReLU())
+
+
+class SpatialTransformer(nn.Module):
+    """Crops (B, 3, R, R) → θ, landmarks, flattened textures and where they are seen."""
+
+    def __init__(self, encoder: nn.Module, model: Any, texels: int, size: int, *, published: bool) -> None:
+        super().__init__()
+        grid = uvgen.resample_model(uvgen.load_model(model), texels)
+        parts = [
+            (basis[..., :N_EACH] * std[:N_EACH])
+            for basis, std in (
+                (grid.shape_basis, grid.shape_std), (grid.expression_basis, grid.expression_std)
+            )
+        ]  # fmt: skip
+        parts = [np.pad(part, ((0, 0), (0, 0), (0, N_EACH - part.shape[2]))) for part in parts]
+        triangles = grid.triangles
+        corners = grid.mean[triangles].transpose(1, 0, 2)
+        if np.cross(corners[1] - corners[0], corners[2] - corners[0])[:, 2].sum() < 0:
+            triangles = triangles[:, ::-1]
+        for name, array in {
+            "mean": grid.mean / 1000, "basis": np.concatenate(parts, axis=2) / 1000,  # mm
+            "triangles": triangles.astype(np.int64), "landmarks": grid.landmarks.astype(np.int64),
+        }.items():  # fmt: skip
+            dtype = np.int64 if array.dtype.kind == "i" else np.float32
+            self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(array, dtype)), persistent=False)
+        self.texels, self.size, self.convention = texels, size, "3dmmasstn" if published else "exact"
+        self.encoder = encoder
+        with torch.no_grad():
+            n_features = encoder.eval()(torch.zeros(1, 3, size, size)).shape[1]
+        self.head = nn.Linear(n_features, 6 + 2 * N_EACH)
+        nn.init.xavier_uniform_(self.head.weight).data.mul_(0.001)
+        nn.init.zeros_(self.head.bias)
+        # The published θ is in px and radians, all through one layer; steps of a common length need units alike.
+        unit = [1.0] * 16 if published else [0.3] * 3 + [0.1 * size] * 2 + [0.1] + [1.0] * 10
+        start = [0.0] * 16 if published else [0.0] * 3 + [size / 2] * 2 + [math.log(size / PUBLISHED_SIZE)] + [0.0] * 10
+        if published:
+            self.head.bias.data[3:5] = size / 2  # 112
+        self.register_buffer("unit", torch.tensor(unit))
+        self.register_buffer("start", torch.tensor(start))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        theta = self.start + self.unit * self.head(self.encoder(images))
+        return theta, *self.flatten(images, theta)
+
+    def flatten(self, images: Tensor, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Landmarks (B, 68, 2), 1-based px with y up; textures (B, 3, U, U), 0 where not seen; (B, 1, U, U) seen."""
+        square = len(images), self.texels, self.texels
+        faces = linear_model(self.mean, self.basis, theta[:, 6:])
+        turned = rotate_points(faces, axis_angle_to_matrix(theta[:, :3]))
+        scales = log_scale_to_scale(theta[:, 5], self.convention)
+        places = translate_points(scale_points(project_orthographic(turned), scales), theta[:, 3:5])
+        grid = sampling_grid(places, (self.size, self.size), self.convention, y_up=True)
+        inside = (grid.detach().abs() <= 1).all(dim=-1)
+        seen = (visible_by_normals(turned, self.triangles) & inside).view(square[0], 1, *square[1:])
+        texture = sample_bilinear(images, grid.view(*square, 2))
+        return places[:, self.landmarks], mask_invisible(texture, seen), seen
+
+
+def doubled(batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """Images, each followed by its mirror image, and their landmarks, 1-based px with y up."""
+    images, points = batch["image"], batch["landmarks"][..., :2].float()
+    size = images.shape[-1]
+    mirrored = points[:, LANDMARK_MIRROR.tolist()] * points.new_tensor([-1, 1]) + points.new_tensor([size - 1, 0])
+    pairs = torch.stack([points, mirrored], dim=1).flatten(0, 1)
+    pairs = torch.stack([pairs[..., 0] + 1, size - pairs[..., 1]], dim=-1)
+    return torch.stack([images, images.flip(-1)], dim=1).flatten(0, 1), pairs
+
+
+def objective(net: SpatialTransformer, images: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """The four losses, weighted (4,), and the mean distance of landmarks, in crop sides."""
+    theta, landmarks, texture, seen = net(images)
+    levels = 255 * texture  # of the published images
+    terms = {
+        "landmarks": landmark_loss(landmarks, points), "prior": prior_loss(theta[:, 6:]),
+        "siamese": siamese_loss(levels, seen[:, 0]), "symmetry": symmetry_loss(levels, seen[:, 0]),
+    }  # fmt: skip
+    losses = torch.stack([WEIGHTS[name] * value for name, value in terms.items()])
+    return losses, (landmarks.detach() - points).norm(dim=-1).mean() / net.size
+
+
+@torch.no_grad()
+def landmark_error(net: SpatialTransformer, dataset: ShardDataset, device: str) -> float:
+    """Mean distance of the landmarks of all samples and their mirror images, percent of the crop."""
+    net.eval()
+    errors = [objective(net, *doubled(to_device(batch, device)))[1] * len(batch["image"])
+              for batch in DataLoader(dataset, 32)]  # fmt: skip
+    net.train()
+    return 100 * float(torch.stack(errors).sum()) / len(dataset)
+
+
+@torch.no_grad()
+def mean_flattened(net: SpatialTransformer, dataset: ShardDataset, indices: list[int], device: str) -> tuple[Any, Any]:
+    """Mean (U, U, 3) of the flattened photographs over those that see each texel, and how many these are (U, U)."""
+    net.eval()
+    _, _, texture, seen = net(to_device(dataset.batch(indices), device)["image"])
+    net.train()
+    count = seen.sum(dim=0)
+    return (texture.sum(dim=0) / count.clamp(min=1)).movedim(0, -1).cpu().numpy(), count[0].cpu().numpy()
+
+
+def sharpness(means: list[tuple[Any, Any]]) -> list[float]:
+    """Mean gradient magnitude of mean textures, over texels that each of them has from two photographs or more."""
+    common = np.logical_and.reduce([count >= 2 for _, count in means])
+    inner = common.copy()
+    for axis in (0, 1):  # no edge of the mask counts as the face's
+        inner &= np.roll(common, 1, axis) & np.roll(common, -1, axis)
+    values = [np.hypot(*np.gradient(mean.mean(axis=2)))[inner].mean() for mean, _ in means]
+    return [float(value) for value in values]
+
+
+def to_device(batch: dict[str, Any], device: str) -> dict[str, Any]:
+    return to_float({key: v.to(device) if torch.is_tensor(v) else v for key, v in batch.items()}, normalize=None,
+                    image_normalize="unit")  # fmt: skip
+
+
+def encoder_of(text: str) -> nn.Module:
+    """``small``, or FILE.py:FUNCTION, which returns a module."""
+    if text == "small":
+        return small_encoder()
+    file, _, name = text.rpartition(":")
+    spec = importlib.util.spec_from_file_location("encoder", file)
+    if spec is None or spec.loader is None or not Path(file).is_file():
+        raise uvgen.UvgenError(f"encoder: {text}, expected small or FILE.py:FUNCTION")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    encoder: nn.Module = getattr(module, name)()
+    return encoder
+
+
+def optimizer_of(net: SpatialTransformer, options: argparse.Namespace) -> torch.optim.Optimizer:
+    if options.recipe == "paper":
+        rate, others = options.lr or 1e-10, list(net.encoder.parameters())
+        head = [{"params": [net.head.weight], "lr": 4 * rate},
+                {"params": [net.head.bias], "lr": 8 * rate, "weight_decay": 0}]  # fmt: skip
+        groups = [{"params": others}, *head] if others else head
+        return torch.optim.SGD(groups, lr=rate, momentum=0.9, weight_decay=5e-4)  # MatConvNet's defaults
+    return torch.optim.Adam(net.parameters(), lr=options.lr or 2e-3)
+
+
+def train(options: argparse.Namespace) -> None:
+    torch.manual_seed(options.seed)
+    torch.set_num_threads(options.threads)
+    dataset = ShardDataset(options.shards, normalize=None, image_normalize=None, weight_mask=False)
+    names, size, device = dataset.reader.names, dataset.reader.config.build.size, options.device
+    groups = [g for g in group_samples(names, options.person).values() if len(g) > 1][: options.pictures]
+    places = {name: k for k, name in enumerate(names)}
+    persons = [[places[name] for name in group] for group in groups]
+    paper = options.recipe == "paper"
+    net = SpatialTransformer(encoder_of(options.encoder), options.model, options.texels, size, published=paper)
+    net = net.to(device).train()
+    optimizer = optimizer_of(net, options)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda k: 1.0 if paper else min(1, (k + 1) / 20) * 0.5 * (1 + math.cos(math.pi * k / options.steps))
+    )
+    errors, means = [landmark_error(net, dataset, device)], [[mean_flattened(net, dataset, p, device) for p in persons]]
+    sampler = ShardSampler(dataset, seed=options.seed)
+    loader = DataLoader(dataset, min(options.batch, len(dataset)), sampler=sampler, drop_last=True)
+    batches = (batch for epoch in itertools.count() for batch in (sampler.set_epoch(epoch), loader)[1])
+    for step, batch in enumerate(itertools.islice(batches, options.steps), start=1):
+        images, points = doubled(to_device(batch, device))
+        losses, error = objective(net, images, points)
+        total = losses.sum()
+        if not paper:  # sums over samples as means, in px of the published crops
+            unit = (PUBLISHED_SIZE / size) ** 2
+            total = (unit * losses[0] + losses[1]) / len(images) / 68 + losses[2:].sum()
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        schedule.step()
+        if step % 20 == 0 or step == options.steps:
+            each = ", ".join(f"{name} {v:.4g}" for name, v in zip(WEIGHTS, losses.tolist(), strict=True))
+            print(f"step {step:4d}  landmarks off by {100 * error:.2f} % of the crop; {each}", flush=True)
+    errors.append(landmark_error(net, dataset, device))
+    means.append([mean_flattened(net, dataset, p, device) for p in persons])
+    options.out.mkdir(parents=True, exist_ok=True)
+    torch.save(net.state_dict(), options.out / "network.pt")
+    if persons:
+        draw(dataset, persons, means, options.out / "mean_flattened.png")
+        first, last = np.mean([sharpness(list(pair)) for pair in zip(*means, strict=True)], axis=0)
+        print(f"mean gradient of the mean flattened images {255 * first:.3f} -> {255 * last:.3f}")
+    else:
+        print(f"no person with two photographs by --person {options.person}: no mean flattened image")
+    print(f"landmark error {errors[0]:.4f} -> {errors[1]:.4f}")
+
+
+def draw(dataset: ShardDataset, persons: list[list[int]], means: list[list[tuple[Any, Any]]], path: Path) -> None:
+    """A row for each person: a photograph, and both mean flattened images."""
+    rows = []
+    for k, person in enumerate(persons):
+        photograph = dataset.reader[person[0]]["image"]
+        flat = [Image.fromarray(np.rint(255 * step[k][0].clip(0, 1)).astype(np.uint8)) for step in means]
+        tiles = [np.asarray(tile.resize((224, 224))) for tile in (Image.fromarray(photograph), *flat)]
+        rows.append(np.concatenate(tiles, axis=1))
+    Image.fromarray(np.concatenate(rows)).save(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("shards", help="folder that `uvgen build` made")
+    parser.add_argument("--model", default="builtin", help="face model: a file or the word builtin")
+    parser.add_argument("--recipe", choices=["quick", "paper"], default="quick")
+    parser.add_argument("--encoder", default="small", help="small, or FILE.py:FUNCTION that returns a module")
+    parser.add_argument("--person", default="photograph", help="what names of a person's photographs have in common: "
+                        "a regular expression, or photograph")  # fmt: skip
+    parser.add_argument("--out", type=Path, default=Path("run"), help="folder for the network and the picture")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--lr", type=float, help="learning rate; the recipe's without it")
+    for name, value, text in (
+        ("--steps", 600, "batches to train on"), ("--batch", 32, "crops in a batch, which flips double"),
+        ("--texels", 112, "along each side of the flattened image"), ("--pictures", 6, "persons to draw"),
+        ("--seed", 0, "random seed"), ("--threads", 2, "of PyTorch on the CPU"),
+    ):  # fmt: skip
+        parser.add_argument(name, type=int, default=value, help=text)
+    options = parser.parse_args()
+    try:
+        train(options)
+    except uvgen.UvgenError as error:
+        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,346 @@
+"""A morphable model as a spatial transformer: the layers of Bas et al., ICCV workshops 2017, from parameters to a
+texture in UV. Import them from `uvgen.torch`.
+
+    R = axis_angle_to_matrix(theta[:, :3])
+    vertices = rotate_points(linear_model(mean, basis, theta[:, 6:]), R)
+    places = scale_points(project_orthographic(vertices), log_scale_to_scale(theta[:, 5]))
+    places = translate_points(places, theta[:, 3:5])
+    texture = sample_bilinear(image, sampling_grid(places, image.shape[2:]).view(len(image), U, U, 2))
+    texture = mask_invisible(texture, visible_by_normals(vertices, triangles).view(len(image), 1, U, U))
+
+Each is a formula of a few lines, on any device and in the type of its arguments, differentiable in all that are floats.
+Where the published code (github.com/anilbas/3DMMasSTN) differs from its paper, the function says so, and
+``convention="3dmmasstn"`` does the same where that changes the result.
+
+Other differences of that code: its backward passes of the symmetry and the siamese loss do not divide by the number of
+texels, leave out half of the symmetry's gradient, and push both images of a pair the same way (vl_nnsymmetry.m,
+vl_nnsiamese.m); PyTorch derives the gradients of `uvgen.losses` from the formulas.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from uvgen.checks import check_array, check_tensor, choice, shown
+from uvgen.errors import InputError
+
+SAMPLERS = ("exact", "3dmmasstn")
+"""As the paper defines a layer, or as its published code computes it."""
+
+_SMALL = 1e-4  # squared angle, rad², below which series of four terms have all digits of float64
+
+
+def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
+    """Rotations about axes by the axes' lengths: Rodrigues' formula.
+
+    Parameters
+    ----------
+    axis_angle : (..., 3) float
+        Axes times angles, rad.
+
+    Returns
+    -------
+    (..., 3, 3) float
+        ``I + sin(a)/a K + (1 - cos(a))/a² K²``, K the axis' cross product. By series near a = 0, so that all
+        derivatives are finite and right there; nothing is special about π. vl_nnr2R.m divides by the angle, which
+        loses digits near 0, and treats 0 itself apart.
+
+    Raises
+    ------
+    InputError
+        Where the shape is not (..., 3), or these are no floats.
+    """
+    _check("axis_angle", axis_angle, (..., 3))
+    square = (axis_angle * axis_angle).sum(dim=-1)
+    small = square < _SMALL
+    safe = torch.where(small, torch.ones_like(square), square)  # the branch not taken needs gradients too
+    angle = safe.sqrt()
+    sine = torch.where(small, 1 - square / 6 * (1 - square / 20 * (1 - square / 42)), angle.sin() / angle)
+    # 1 - cos(a) = 2 sin²(a/2): no cancellation at small angles
+    versine = torch.where(
+        small, 0.5 - square / 24 * (1 - square / 30 * (1 - square / 56)), 2 * (angle / 2).sin() ** 2 / safe
+    )
+    x, y, z = axis_angle.unbind(-1)
+    zero = torch.zeros_like(x)
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).view(*x.shape, 3, 3)
+    unit = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
+    return unit + sine[..., None, None] * cross + versine[..., None, None] * (cross @ cross)
+
+
+def euler_to_matrix(angles: Tensor) -> Tensor:
+    """Rotations of 300W-LP's angles, ``Rx(pitch) @ Ry(yaw) @ Rz(roll)``; see `uvgen.geometry.rotation_matrices`.
+
+    Parameters
+    ----------
+    angles : (B, 3) float
+        Pitch, yaw, roll, rad.
+
+    Returns
+    -------
+    (B, 3, 3) float
+
+    Raises
+    ------
+    InputError
+        Where the shape is not (B, 3), or these are no floats.
+    """
+    _check("angles", angles, ("B", 3))
+    (sp, sy, sr), (cp, cy, cr) = angles.sin().unbind(1), angles.cos().unbind(1)
+    rows = [
+        [cy * cr, cy * sr, -sy],
+        [sp * sy * cr - cp * sr, sp * sy * sr + cp * cr, sp * cy],
+        [cp * sy * cr + sp * sr, cp * sy * sr - sp * cr, cp * cy],
+    ]
+    return torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
+
+
+def to_matrix(rotation: Tensor) -> Tensor:
+    """Rotations given as axis-angle (B, 3) or as matrices (B, 3, 3), which are not checked, as matrices (B, 3, 3)."""
+    _check("rotation", rotation, ("B", 3), ("B", 3, 3))
+    return rotation if rotation.ndim == 3 else axis_angle_to_matrix(rotation)
+
+
+def linear_model(mean: Tensor, basis: Tensor, coefficients: Tensor) -> Tensor:
+    """Vertices of the faces with these coefficients: ``mean + basis @ coefficients``.
+
+    Parameters
+    ----------
+    mean : (n, 3) float
+    basis : (n, 3, k) float
+    coefficients : (B, k) float
+        What multiplies the basis as it is; with a basis times its standard deviations, the paper's α.
+
+    Returns
+    -------
+    (B, n, 3) float
+        In the model's unit.
+
+    Raises
+    ------
+    InputError
+        Where shapes do not agree, or these are no floats.
+    """
+    _check("basis", basis, (-1, 3, "k"))
+    _check("mean", mean, (len(basis), 3))
+    _check("coefficients", coefficients, ("B", basis.shape[2]))
+    return faces_last(mean, basis.reshape(mean.numel(), -1), coefficients).permute(2, 0, 1)
+
+
+def faces_last(mean: Tensor, basis: Tensor, coefficients: Tensor) -> Tensor:
+    """`linear_model` (n, 3, B) of a basis (3 n, k): a texel's corners are then few long rows to add up."""
+    return (basis @ coefficients.mT).view(len(mean), 3, len(coefficients)) + mean[:, :, None]
+
+
+def rotate_points(points: Tensor, matrices: Tensor) -> Tensor:
+    """Points (B, n, 3), each turned by its sample's matrix (B, 3, 3), ``matrix @ point``; or an InputError."""
+    _check("points", points, ("B", "n", 3))
+    _check("matrices", matrices, (len(points), 3, 3))
+    return points @ matrices.mT
+
+
+def project_orthographic(points: Tensor) -> Tensor:
+    """x and y (B, n, 2) of points (B, n, 3): what a camera far away sees; InputError where the shape is another."""
+    _check("points", points, ("B", "n", 3))
+    return points[..., :2]
+
+
+def log_scale_to_scale(log_scale: Tensor, convention: str = "exact") -> Tensor:
+    """Scales above 0 of any real numbers.
+
+    Parameters
+    ----------
+    log_scale : (B,) float
+    convention : {"exact", "3dmmasstn"}
+        ``exp(s)``, or ``0.99**s`` as vl_nnlogScale2Scale.m, which is ``exp(-0.01005 s)``: a hundredth of the step, and
+        the other way.
+
+    Returns
+    -------
+    (B,) float
+
+    Raises
+    ------
+    InputError
+        Where the shape is not (B,), these are no floats, or the convention is unknown.
+    """
+    _check("log_scale", log_scale, ("B",))
+    if choice(convention, "convention", SAMPLERS) == "exact":
+        return log_scale.exp()
+    return torch.pow(0.99, log_scale)
+
+
+def scale_points(points: Tensor, factors: Tensor) -> Tensor:
+    """Points (B, n, 2|3) times each sample's factor (B,); InputError where shapes differ."""
+    _check("points", points, ("B", "n", 2), ("B", "n", 3))
+    _check("factors", factors, (len(points),))
+    return points * factors[:, None, None]
+
+
+def translate_points(points: Tensor, shifts: Tensor) -> Tensor:
+    """Points (B, n, 2|3) plus each sample's shift (B, 2|3); InputError where shapes differ."""
+    _check("points", points, ("B", "n", 2), ("B", "n", 3))
+    _check("shifts", shifts, (len(points), points.shape[2]))
+    return points + shifts[:, None]
+
+
+def sampling_grid(places: Tensor, size: tuple[int, int], convention: str = "exact", *, y_up: bool = False) -> Tensor:
+    """Places in an image as PyTorch's `grid_sample` and MatConvNet's sampler take them: -1 to 1, pixel centers.
+
+    Parameters
+    ----------
+    places : (..., 2) float
+        x and y, px.
+    size : (int, int)
+        Height and width of the image, px.
+    convention : {"exact", "3dmmasstn"}
+        The exact place; or that of vl_nngrid.m, ``(X - 112) / 112`` for X of 1 to 224: there, up to 1 px to the left at
+        the left edge and up to 1 px up at the lower one, and exact at the other two.
+    y_up : bool
+        Whether places are 3DMMasSTN's, as its model has them: the first pixel 1, y up from below the last row; else
+        those of crops, the first pixel 0, y down.
+
+    Returns
+    -------
+    (..., 2) float
+        For ``align_corners=True``.
+
+    Raises
+    ------
+    InputError
+        Where the last axis is not of 2, these are no floats, or the convention is unknown.
+    """
+    _check("places", places, (..., 2))
+    choice(convention, "convention", SAMPLERS)
+    height, width = size
+    x, y = places.unbind(-1)
+    if y_up:
+        x, y = x - 1, height - y
+    if convention == "3dmmasstn":
+        x, y = (x + 1) * ((width - 1) / width), y * ((height - 1) / height)
+    return torch.stack([2 * x / max(width - 1, 1) - 1, 2 * y / max(height - 1, 1) - 1], dim=-1)
+
+
+def sample_bilinear(image: Tensor, grid: Tensor) -> Tensor:
+    """Bilinear samples of an image at the places of `sampling_grid`; beyond the outer pixel centers, toward 0.
+
+    Parameters
+    ----------
+    image : (B, C, H, W) float
+    grid : (B, h, w, 2) float
+        -1 to 1.
+
+    Returns
+    -------
+    (B, C, h, w) float
+        As MatConvNet's sampler. `unwrap` has the border's values up to half a pixel beyond, where the image ends.
+
+    Raises
+    ------
+    InputError
+        Where shapes do not agree, or these are no floats.
+    """
+    _check("image", image, ("B", -1, -1, -1))
+    _check("grid", grid, (len(image), -1, -1, 2))
+    return nn.functional.grid_sample(image, grid, padding_mode="zeros", align_corners=True)
+
+
+def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
+    """Normals of vertices, the mean of those of their triangles weighted by area; not of unit length.
+
+    Parameters
+    ----------
+    vertices : (B, n, 3) float
+    triangles : (m, 3) integer
+        Counter-clockwise as seen from outside, where y points up.
+
+    Returns
+    -------
+    (B, n, 3) float
+        Outward.
+
+    Raises
+    ------
+    InputError
+        Where shapes do not agree, or dtypes are others.
+    """
+    _check("vertices", vertices, ("B", -1, 3))
+    check_tensor(triangles, "triangles")
+    check_array(triangles, "triangles", (-1, 3))
+    if triangles.is_floating_point():
+        raise InputError(f"triangles: {shown(triangles)}, expected integers: vertex indices")
+    a, b, c = (vertices[:, triangles[:, k]] for k in range(3))
+    normals = torch.linalg.cross(b - a, c - a, dim=-1)
+    out = torch.zeros_like(vertices)
+    for k in range(3):
+        out = out.index_add(1, triangles[:, k], normals)
+    return out
+
+
+def visible_by_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
+    """Which vertices face the viewer: those whose normal has z of 0 or more, which does not tell what lies in front.
+
+    Parameters
+    ----------
+    vertices, triangles
+        As for `vertex_normals`, rotated.
+
+    Returns
+    -------
+    (B, n) bool
+        visibilityNotSelf.m weights by angle rather than area, and adds to a vertex but the last of the triangles in
+        which it is first, second and third (MATLAB's ``x(i) = x(i) + y`` with an index repeated); few vertices differ.
+
+    Raises
+    ------
+    InputError
+        Where shapes do not agree, or dtypes are others.
+    """
+    with torch.no_grad():
+        return vertex_normals(vertices.detach(), triangles)[..., 2] >= 0
+
+
+def visible_by_depth(position_map: Tensor, size: tuple[int, int], tolerance: float = 0.05) -> Tensor:
+    """Which texels face the viewer, lie in the image and have no other surface in front: `unwrap`'s rule.
+
+    Parameters
+    ----------
+    position_map : (B, 3, U, U) float
+        x, y, z in px of the crop, y down, z larger is nearer.
+    size : (int, int)
+        Height and width of the crop, px.
+    tolerance : float
+        How far behind the nearest surface a texel may lie and still be seen, in crop widths.
+
+    Returns
+    -------
+    (B, 1, U, U) bool
+
+    Raises
+    ------
+    InputError
+        Where the shape is another, or these are no floats.
+    """
+    from uvgen.torch.texture import seen_texels  # it stands on `sampling_grid`
+
+    _check("position_map", position_map, (-1, 3, "U", "U"))
+    if min(position_map.shape[2:]) < 2:
+        raise InputError(f"position_map: {shown(position_map)}, expected 2 texels a side or more")
+    return seen_texels(position_map.detach().float(), None, size, tolerance)
+
+
+def mask_invisible(texture: Tensor, visible: Tensor) -> Tensor:
+    """A texture (B, C, U, U) with 0 where `visible` (B, 1, U, U) is False; InputError where shapes differ.
+
+    With 0 for what is not seen, as the losses of `uvgen.losses` take it. A texel that is black is then not seen either.
+    """
+    _check("texture", texture, ("B", "C", "U", "V"))
+    check_tensor(visible, "visible")
+    check_array(visible, "visible", (len(texture), 1, *texture.shape[2:]))
+    return texture * visible.to(texture.dtype)
+
+
+def _check(name: str, value: Tensor, *shapes: tuple[object, ...]) -> None:
+    """Raise InputError unless this is a tensor of floats of one of the shapes."""
+    check_tensor(value, name)
+    if not value.is_floating_point():
+        raise InputError(f"{name}: {shown(value)}, expected floats; `.float()` makes them")
+    check_array(value, name, *shapes)
