@@ -198,9 +198,10 @@ def finish(out: Path, result: Any, *, quiet: bool, verbose: bool, as_json: bool 
     if as_json:
         print_json({"out": str(out), **result.to_plain()})
     elif not quiet:
+        made = f"this run {count(result.new_samples, 'sample')} in" if result.new_samples else "nothing was left to do,"
         click.echo(
             f"{out}: {count(result.samples, 'sample')}, {len(result.skipped)} skipped, {result.size_bytes / 1e6:.1f} "
-            f"MB; this run {count(result.new_samples, 'sample')} in {waited(result.seconds):.1f} s"
+            f"MB; {made} {waited(result.seconds):.1f} s"
         )
         show_quality(result.quality)
     if result.skipped:

@@ -133,7 +133,7 @@ def test_deep3d_leaves_out_images_that_are_missing_damaged_or_others(built: Path
     result = uvgen("export", built, "--to", "deep3d", "--data", data, "--out", tmp_path / "out", "-j", 1)
     assert result.exit_code == 3 and f"{N - 4} samples as deep3d, 4 skipped" in result.stdout
     for k, words in (
-        (0, "No such file"),
+        (0, "no such image, expected the set's; is data another folder?"),
         (2, "not a readable image"),
         (4, "not the image of the set's crop"),
         (6, "90 px high, expected 120 px"),
@@ -169,7 +169,7 @@ def test_deep3d_without_images_or_of_augmented_copies_is_refused(
     with pytest.raises(InputError, match="out: masked, expected a name without 'mask'"):
         export_shards(built, tmp_path / "masked", "deep3d", data=data)
     other = write_tree(tmp_path / "other/deeper")
-    with pytest.raises(DatasetError, match=r"none of 9 samples can be written as deep3d; the first: .*No such file"):
+    with pytest.raises(DatasetError, match=r"none of 9 samples can be written as deep3d; the first: .*no such image"):
         export_shards(built, tmp_path / "out", "deep3d", data=other.parent)
     augment_shards(built, tmp_path / "copies", Augmentation(rotation_deg=(-30, 30)), model=model)
     with pytest.raises(InputError, match="copies: holds augmented copies, expected the set that they were made of"):

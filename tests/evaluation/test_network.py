@@ -145,8 +145,10 @@ def test_maps_that_are_none_are_refused(tmp_path: Path, factor, message) -> None
 
 
 def test_files_that_are_no_networks_raise(tmp_path: Path) -> None:
-    (tmp_path / "n.onnx").write_bytes(b"no network")
+    (tmp_path / "n.onnx").write_bytes(b"\x08no network")
+    (tmp_path / "read.me").write_bytes(b"no network")
     for path, message in (
+        (tmp_path / "read.me", "read.me: text, expected an ONNX network"),
         (tmp_path / "n.onnx", "onnxruntime cannot open it .*, expected an ONNX network"),
         (tmp_path / "none.onnx", "no such file, expected an ONNX network"),
         (tmp_path, "a folder, expected an ONNX network"),
@@ -175,7 +177,7 @@ def test_networks_with_other_inputs_raise(tmp_path: Path) -> None:
 def test_without_onnxruntime_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(DependencyError, match=r"network: onnxruntime is not installed; pip install 'uvgen\[onnx\]'"):
-        Network(tmp_path / "n.onnx", NetworkOptions())
+        Network(identity_network(tmp_path / "n.onnx", (1, 3, 32, 32)), NetworkOptions())
 
 
 def test_networks_that_ask_for_too_much_or_say_no_tensor_raise(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ SHIFTS = {**IMAGE_SHIFTS, "matlab": (1.0, 1.0)}
 """Pixels of the original image by which labels of a convention lie right of and below the exact ones."""
 
 FRAMES = ("crop", "image")
+_OF_EXPORTS = "weight_mask.npy"  # lies beside the maps that `uvgen export` writes
 _SUFFIXES = (".npy", ".mat", *MESH_SUFFIXES)
 _MOST_BYTES = 1 << 34
 _FARTHEST_PX = 1e12  # of finite predictions: products of them stay far from the end of float64
@@ -326,7 +327,7 @@ def _files(root: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(folder, name)
-            if path.suffix.lower() not in suffixes or name.startswith("."):
+            if path.suffix.lower() not in suffixes or name.startswith(".") or path == root / _OF_EXPORTS:
                 continue
             key = path.relative_to(root).with_suffix("").as_posix()
             if key in found:

@@ -121,10 +121,7 @@ def run(
         left = [unit for unit in units if not record.is_finished(unit)]
         tasks = group(left)
         if left:
-            from uvgen.compiled import are_cached
-
-            first = "starting" if are_cached() else "compiling kernels, once"
-            begin(doing, None if count is None else sum(map(count, left)), first=first, of=of)
+            begin(doing, None if count is None else sum(map(count, left)), first=_first(), of=of)
         tidy = partial(remove_leftovers, folder)
         try:
             with closing(
@@ -141,6 +138,20 @@ def run(
                 record.pause()
             raise
         record.finish()
+
+
+_compiled = False  # whether a job of this process has said that it compiles
+
+
+def _first() -> str:
+    """What a process does before its first task; a command's first processes compile what later ones find."""
+    global _compiled
+    from uvgen.compiled import are_cached
+
+    if _compiled or are_cached():
+        return "starting"
+    _compiled = True
+    return "compiling kernels, once"
 
 
 def _nothing() -> None:

@@ -91,7 +91,10 @@ def write(reader: ShardReader, part: Part, folder: Path, quality: int, *, data: 
     for number in each(part):
         sample = reader[number]
         try:
-            picture = read_picture(_image_path(root, sample), quality, reader.config.build.exif)
+            path = _image_path(root, sample)
+            if not path.exists():
+                raise SampleError(f"{path}: no such image, expected the set's; is data another folder?")
+            picture = read_picture(path, quality, reader.config.build.exif)
             _check_image(reader, sample, picture.pixels, root)
         except SampleError as error:
             check_machine(error)
