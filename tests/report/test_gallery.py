@@ -152,10 +152,12 @@ def test_filters_and_order_are_in_the_address_and_back_takes_them_off(page: Any,
 
 
 def test_addresses_that_nobody_wrote_filter_nothing_or_what_they_can(page: Any, report: Path) -> None:
-    for text in ("yaw=abc..x", "yaw=5", "far=maybe&sort=size&view=3d", "%E0%A4=1&subset=nowhere"):
+    unpredicted = "prediction=5..&sort=-prediction"  # the address of a report with predictions
+    for text in ("yaw=abc..x", "yaw=5", "far=maybe&sort=size&view=3d", "%E0%A4=1&subset=nowhere", unpredicted):
         open_report(page, report, f"#gallery?{text}")
         wait_for_count(page, 60)
         assert page.get_attribute("#heads [data-key=worst]", "aria-sort") == "descending"
+    assert page.locator("#heads [data-key=prediction], #f-prediction-low, .tile .prediction:visible").count() == 0
 
 
 def test_gallery_without_matches_says_so_and_clears_the_filters(page: Any, report: Path) -> None:

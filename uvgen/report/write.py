@@ -265,6 +265,8 @@ def _write_rows(draft: Path, table: SampleTable, heights_px: NDArray[np.integer[
         "flags": packed(table.flags[order]),
         "picture": packed(picture[order]),
     }
+    if table.prediction_nme is not None:
+        columns["prediction"] = packed(table.prediction_nme[order])
     write_script(draft / "data/rows.js", "rows", columns)
 
 
