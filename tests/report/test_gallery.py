@@ -172,7 +172,7 @@ def test_gallery_without_matches_says_so_and_clears_the_filters(page: Any, repor
 
 
 def test_table_has_heads_over_its_columns_and_whole_names(page: Any, report: Path) -> None:
-    for width in (1280, 420):
+    for width in (1280, 1040, 420):
         page.set_viewport_size({"width": width, "height": 800})
         open_report(page, report, "#gallery?view=table")
         kinds = {"name": "name", "subset": "subset", "nme": "nme", "absyaw": "absyaw", "flags": "flag-list"}
@@ -180,6 +180,8 @@ def test_table_has_heads_over_its_columns_and_whole_names(page: Any, report: Pat
             head = page.locator(f"#heads [data-key={key}]").bounding_box()
             cell = page.locator(f".tile .{kind}").first.bounding_box()
             assert head["x"] == pytest.approx(cell["x"], abs=3) and head["width"] == pytest.approx(cell["width"], abs=3)
+        button, tile = (page.locator(kind).first.bounding_box() for kind in (".tile .mark button", ".tile"))
+        assert button["x"] + button["width"] <= tile["x"] + tile["width"]
         assert page.locator(".tile .name").first.inner_text() == rows(report)["names"][0]
         assert page.locator(".tile .nme").evaluate_all("all => all.every((cell) => /^[0-9.]+%$/.test(cell.innerText))")
 

@@ -17,7 +17,7 @@ N, WITHOUT = 60, 3
 
 @pytest.fixture(scope="module")
 def predicted(report: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report of the same 60 samples, 12 of them with pages, with predictions that are off in an order of their own."""
+    """The same 60 samples, 12 of them with pages, and predictions that are off in an order of their own."""
     folder, shards = tmp_path_factory.mktemp("predicted"), report.parent / "shards"
     off = np.random.default_rng(5).permutation(N) * 0.1
     for k, sample in enumerate(list(open_shards(shards))[WITHOUT:]):
@@ -64,12 +64,15 @@ def test_filter_and_order_by_predictions_are_in_the_address(page: Any, predicted
     wait_for_count(page, int(above.sum()))
     assert page.input_value("#f-prediction-low") == str(low)
     assert shown_names(page)[0] == found["names"][int(np.flatnonzero(above)[0])]
-    for width in (1280, 420):
+    for width in (1200, 420):
         page.set_viewport_size({"width": width, "height": 800})
         for key in ("name", "prediction", "nme", "absyaw", "oddity"):
             head = page.locator(f"#heads [data-key={key}]").bounding_box()
             cell = page.locator(f".tile .{key}").first.bounding_box()
             assert head["x"] == pytest.approx(cell["x"], abs=3) and head["width"] == pytest.approx(cell["width"], abs=3)
+        button, tile = (page.locator(kind).first.bounding_box() for kind in (".tile .mark button", ".tile"))
+        assert button["x"] + button["width"] <= tile["x"] + tile["width"]
+        assert tile["x"] + tile["width"] <= 1200
 
 
 def test_tiles_have_room_for_predictions(page: Any, predicted: Path) -> None:

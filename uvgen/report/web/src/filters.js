@@ -46,7 +46,7 @@ export class Filters {
     this.subset = /** @type {HTMLSelectElement} */ (element("f-subset"));
     this.ranges = RANGES.filter(([key]) => key in columns.measure);
     this.fillSubsets();
-    this.fillRanges();
+    this.fillRanges(columns.predicted);
     this.fillFlags(columns);
     let timer = 0;
     this.form.addEventListener("input", (event) => {
@@ -69,8 +69,10 @@ export class Filters {
     this.about.subsets.forEach((name, k) => this.subset.append(new Option(name, String(k))));
   }
 
-  fillRanges() {
-    this.ranges.forEach(([key, label, text]) => {
+  /** @param {boolean} predicted whether labels and predictions have an NME */
+  fillRanges(predicted) {
+    this.ranges.forEach(([key, short, long]) => {
+      const [label, text] = predicted && key === "nme" ? [`Label ${short}`, "NME of the label in percent"] : [short, long];
       const group = document.createElement("span");
       group.className = "pair";
       group.setAttribute("role", "group");

@@ -30,7 +30,7 @@ export class Heads {
       } else {
         const button = document.createElement("button");
         button.type = "button";
-        button.textContent = text;
+        button.textContent = predicted && key === "nme" ? `Label ${text}` : text;
         button.addEventListener("click", () => {
           this.set(/** @type {Key} */ (key), this.key === key ? !this.down : first);
           changed();
