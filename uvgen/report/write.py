@@ -110,7 +110,7 @@ def write_report(
         Whether to check the set as `uvgen.verify_shards` does, which reads all of it.
     evaluation : EvaluationReport, optional
         What `uvgen.evaluate_predictions` found with this set as the truth: predicted points are drawn on the crops, and
-        the worst predictions come first, after samples that have none.
+        the worst predictions come first, after samples that have none; their NME is a column of the gallery.
     untrusted : bool
         Whether to read the shards in child processes, see `uvgen.open_shards`.
     workers : int
