@@ -152,10 +152,12 @@ def test_filters_and_order_are_in_the_address_and_back_takes_them_off(page: Any,
 
 
 def test_addresses_that_nobody_wrote_filter_nothing_or_what_they_can(page: Any, report: Path) -> None:
-    for text in ("yaw=abc..x", "yaw=5", "far=maybe&sort=size&view=3d", "%E0%A4=1&subset=nowhere"):
+    unpredicted = "prediction=5..&sort=-prediction"  # the address of a report with predictions
+    for text in ("yaw=abc..x", "yaw=5", "far=maybe&sort=size&view=3d", "%E0%A4=1&subset=nowhere", unpredicted):
         open_report(page, report, f"#gallery?{text}")
         wait_for_count(page, 60)
         assert page.get_attribute("#heads [data-key=worst]", "aria-sort") == "descending"
+    assert page.locator("#heads [data-key=prediction], #f-prediction-low, .tile .prediction:visible").count() == 0
 
 
 def test_gallery_without_matches_says_so_and_clears_the_filters(page: Any, report: Path) -> None:
@@ -170,7 +172,7 @@ def test_gallery_without_matches_says_so_and_clears_the_filters(page: Any, repor
 
 
 def test_table_has_heads_over_its_columns_and_whole_names(page: Any, report: Path) -> None:
-    for width in (1280, 420):
+    for width in (1280, 1040, 420):
         page.set_viewport_size({"width": width, "height": 800})
         open_report(page, report, "#gallery?view=table")
         kinds = {"name": "name", "subset": "subset", "nme": "nme", "absyaw": "absyaw", "flags": "flag-list"}
@@ -178,6 +180,8 @@ def test_table_has_heads_over_its_columns_and_whole_names(page: Any, report: Pat
             head = page.locator(f"#heads [data-key={key}]").bounding_box()
             cell = page.locator(f".tile .{kind}").first.bounding_box()
             assert head["x"] == pytest.approx(cell["x"], abs=3) and head["width"] == pytest.approx(cell["width"], abs=3)
+        button, tile = (page.locator(kind).first.bounding_box() for kind in (".tile .mark button", ".tile"))
+        assert button["x"] + button["width"] <= tile["x"] + tile["width"]
         assert page.locator(".tile .name").first.inner_text() == rows(report)["names"][0]
         assert page.locator(".tile .nme").evaluate_all("all => all.every((cell) => /^[0-9.]+%$/.test(cell.innerText))")
 

@@ -38,16 +38,23 @@ def test_report_has_the_worst_predictions_first_and_draws_them(shards, predictio
     errors = dict(zip(evaluation.result.names, evaluation.result.values["nme_68_2d"], strict=True))
     found = [errors[name] for name in names[1:]]
     assert found == sorted(found, reverse=True) and names == evaluation.worst_first()
+    column = rows(tmp_path / "report")["prediction"]
+    assert np.isnan(column[0])
+    np.testing.assert_array_equal(column[1:], np.array(found, np.float32))
+    assert "prediction" not in rows(tmp_path / "plain")
+    (about,) = script_arguments(tmp_path / "report/data/overview.js")
+    histogram = about["histograms"][0]
+    assert (histogram["title"], histogram["column"]) == ("Prediction NME (%)", "prediction")
+    assert histogram["under"] + sum(histogram["counts"]) + histogram["over"] == len(found)
+    (about,) = script_arguments(tmp_path / "plain/data/overview.js")
+    assert "prediction" not in {other["column"] for other in about["histograms"]}
     flags = rows(tmp_path / "report")["flags"]
     assert [k for k, flag in enumerate(flags) if flag & BIT["unpredicted"]] == [0]
     for k, name in enumerate(names):
         _, page = script_arguments(tmp_path / f"report/data/samples/000/{k:06d}.js")
-        said = dict(page["numbers"])["NME of the prediction"]
-        assert said == (f"{errors[name]:.2%}" if name in errors else "none")
         other = rows(tmp_path / "plain")["names"].index(name)
         _, plain = script_arguments(tmp_path / f"plain/data/samples/000/{other:06d}.js")
         assert (page["crop"] == plain["crop"]) is (name not in errors)
-        assert "NME of the prediction" not in dict(plain["numbers"])
     assert "NME of predictions, mean" in (tmp_path / "report/index.html").read_text(encoding="utf-8")
 
 

@@ -192,7 +192,14 @@ def _histograms(
 ) -> tuple[tuple[Mapping[str, Any], ...], list[tuple[str, str]]]:
     """Histograms of what varies, and facts about what does not."""
     columns: list[tuple[str, str, str, NDArray[Any], float, float | None, int]] = [
-        ("Label NME", "nme", "%", 100 * table.nme.astype(np.float64), 0.1, 0.0, 2),
+        *(
+            (name, column, "%", 100 * nme.astype(np.float64), 0.1, 0.0, 2)
+            for name, column, nme in (
+                ("Prediction NME", "prediction", table.prediction_nme),
+                ("Label NME", "nme", table.nme),
+            )
+            if nme is not None
+        ),
         *(
             (name, name.lower(), "°", table.angles_deg[:, k], 1.0, None, 1)
             for k, name in ((1, "Yaw"), (0, "Pitch"), (2, "Roll"))

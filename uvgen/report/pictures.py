@@ -194,7 +194,7 @@ class _Picture:
         return content
 
     def _numbers(self, sample: dict[str, Any]) -> list[list[str]]:
-        found = []  # angles in the crop and the label NME are among the gallery's columns
+        found = []  # angles in the crop and both NMEs are among the gallery's columns
         image, crop = (np.rad2deg(np.asarray(sample[field][:3], np.float64)) for field in ("pose", "crop_pose"))
         for name, value, shown in zip(_ANGLES, image, crop, strict=True):
             if not abs((value - shown + 180) % 360 - 180) < _SAME_DEG:
@@ -202,9 +202,6 @@ class _Picture:
         found += [[name, f"{value:.6g}"] for name, value in zip(_PLACE, sample["pose"][3:].tolist(), strict=True)]
         if np.isfinite(value := float(sample.get("label_nme_jaw", np.nan))):
             found.append(["label NME of the jaw", f"{value:.2%}"])
-        if self._predictions is not None:
-            prediction = self._predictions.get(sample["name"])
-            found.append(["NME of the prediction", "none" if prediction is None else f"{prediction.error:.2%}"])
         found.append(["image height (px)", f"{int(sample['image_height'])}"])
         if "augmentation" in sample:
             found.append(["augmented", _what_was_done(sample["augmentation"])])

@@ -56,6 +56,8 @@ class SampleTable:
         Samples, worst first: by `nme`, then those without by `oddity`; see `by_predictions`.
     face_px, magnification : (N,) float32
         Longer side of the face in its image, px; and crop px per image px: above 1, the crop enlarges.
+    prediction_nme : (N,) float32 or None
+        Of predictions, where some are shown; NaN where a sample has none that can be used.
     """
 
     names: list[str]
@@ -68,6 +70,7 @@ class SampleTable:
     order: NDArray[np.int64]
     face_px: NDArray[np.float32]
     magnification: NDArray[np.float32]
+    prediction_nme: NDArray[np.float32] | None = None
 
     @classmethod
     def of(cls, reader: ShardReader, model: MorphableModel | None = None) -> "SampleTable":
@@ -132,14 +135,14 @@ class SampleTable:
         )
 
     def by_predictions(self, errors: Mapping[str, float]) -> "SampleTable":
-        """The same with the worst predictions first, by an error for each name; those without one come before all."""
+        """The same with the worst predictions first, by an NME for each name; those without one come before all."""
         known = np.array([errors.get(name, np.nan) for name in self.names])
         flags = self.flags.copy()
         flags[np.isnan(known)] |= BIT["unpredicted"]
         place = np.empty(len(known), np.int64)
         place[self.order] = np.arange(len(known))
         order = np.lexsort((place, np.where(np.isnan(known), -np.inf, -known)))
-        return replace(self, flags=flags, order=order)
+        return replace(self, flags=flags, order=order, prediction_nme=known.astype(np.float32))
 
 
 def _folders(names: list[str]) -> list[str]:

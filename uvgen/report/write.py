@@ -110,7 +110,7 @@ def write_report(
         Whether to check the set as `uvgen.verify_shards` does, which reads all of it.
     evaluation : EvaluationReport, optional
         What `uvgen.evaluate_predictions` found with this set as the truth: predicted points are drawn on the crops, and
-        the worst predictions come first, after samples that have none.
+        the worst predictions come first, after samples that have none; their NME is a column of the gallery.
     untrusted : bool
         Whether to read the shards in child processes, see `uvgen.open_shards`.
     workers : int
@@ -265,6 +265,8 @@ def _write_rows(draft: Path, table: SampleTable, heights_px: NDArray[np.integer[
         "flags": packed(table.flags[order]),
         "picture": packed(picture[order]),
     }
+    if table.prediction_nme is not None:
+        columns["prediction"] = packed(table.prediction_nme[order])
     write_script(draft / "data/rows.js", "rows", columns)
 
 

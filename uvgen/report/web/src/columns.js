@@ -2,13 +2,14 @@
 
 import { bytes } from "./data.js";
 
-/** @typedef {"worst" | "name" | "subset" | "nme" | "absyaw" | "yaw" | "pitch" | "roll" | "oddity"} Key */
+/** @typedef {"worst" | "name" | "subset" | "prediction" | "nme" | "absyaw" | "yaw" | "pitch" | "roll" | "oddity"} Key */
 /** Ends included, except that `high` is not where the range is that of a histogram's bar.
  * @typedef {{low: number, high: number, below: boolean}} Range */
 /** @typedef {{name: string, subset: number, ranges: Map<string, Range>, flags: Map<number, boolean>,
  *   marked: boolean | null, pictured: boolean | null}} Filter */
 
 const STORED = ["nme", "oddity", "pitch", "yaw", "roll", "height", "face", "magnification"];
+const OF_PREDICTIONS = "prediction"; // stored where predictions are shown
 const SUFFIX = /\.(jpg|jpeg|png|bmp|webp|mat)$/i; // of a sample's files
 
 export class Columns {
@@ -18,14 +19,16 @@ export class Columns {
     this.names = raw.names;
     this.n = this.names.length;
     this.subset = new Uint16Array(bytes(raw.subset).buffer);
+    this.predicted = OF_PREDICTIONS in raw;
     /** @type {Record<string, Float32Array>} */
     this.number = Object.fromEntries(
-      STORED.map((key) => [key, new Float32Array(bytes(raw[key]).buffer)]),
+      [...STORED, ...(this.predicted ? [OF_PREDICTIONS] : [])].map((key) => [key, new Float32Array(bytes(raw[key]).buffer)]),
     );
     /** What is sorted, filtered and counted by: NME in percent, as people say it. @type {Record<string, Float32Array | Float64Array>} */
     this.measure = {
       ...this.number,
-      nme: Float64Array.from(this.number.nme, (share) => 100 * share),
+      ...inPercent(this.number, "nme"),
+      ...(this.predicted ? inPercent(this.number, OF_PREDICTIONS) : {}),
       absyaw: this.number.yaw.map(Math.abs),
     };
     this.flags = new Uint16Array(bytes(raw.flags).buffer);
@@ -96,6 +99,9 @@ export class Columns {
     return this._nameRank;
   }
 }
+
+/** @param {Record<string, Float32Array>} number @param {string} key @returns {Record<string, Float64Array>} */
+const inPercent = (number, key) => ({ [key]: Float64Array.from(number[key], (share) => 100 * share) });
 
 /** Names that a line of a list may mean, likeliest first, as `uvgen build --exclude` reads it: with or without a suffix.
  * @param {string} line */

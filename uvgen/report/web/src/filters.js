@@ -8,12 +8,12 @@ import { element } from "./text.js";
 const WAIT_MS = 120; // while somebody types
 const BELOW = "below"; // before an upper end that is left out
 const RANGES = /** @type {[string, string, string][]} */ ([
-  ["nme", "NME %", "NME in percent"], ["absyaw", "|Yaw| °", "yaw to either side, degrees"],
+  ["prediction", "Prediction NME %", "NME of the prediction in percent"], ["nme", "NME %", "NME in percent"], ["absyaw", "|Yaw| °", "yaw to either side, degrees"],
   ["yaw", "Yaw °", "yaw in degrees"], ["pitch", "Pitch °", "pitch in degrees"], ["roll", "Roll °", "roll in degrees"],
   ["oddity", "Oddity", "oddity"], ["face", "Face px", "longer side of the face in its image, px"],
   ["height", "Image height px", "height of the image, px"], ["magnification", "Crop px per image px", "crop px per image px"],
 ]); // by column, with a label and what it means
-const AT_ONCE = 3; // of them; the others are folded away
+const AT_ONCE = new Set(["prediction", "nme", "absyaw", "yaw"]); // of them; the others are folded away
 
 /** A range as an address has it: `5..`, `-10..30`, and `5..below6` without its upper end. @param {Range} range */
 export function rangeText({ low, high, below }) {
@@ -44,8 +44,9 @@ export class Filters {
     this.about = about;
     this.name = /** @type {HTMLInputElement} */ (element("f-name"));
     this.subset = /** @type {HTMLSelectElement} */ (element("f-subset"));
+    this.ranges = RANGES.filter(([key]) => key in columns.measure);
     this.fillSubsets();
-    this.fillRanges();
+    this.fillRanges(columns.predicted);
     this.fillFlags(columns);
     let timer = 0;
     this.form.addEventListener("input", (event) => {
@@ -68,8 +69,10 @@ export class Filters {
     this.about.subsets.forEach((name, k) => this.subset.append(new Option(name, String(k))));
   }
 
-  fillRanges() {
-    RANGES.forEach(([key, label, text], k) => {
+  /** @param {boolean} predicted whether labels and predictions have an NME */
+  fillRanges(predicted) {
+    this.ranges.forEach(([key, short, long]) => {
+      const [label, text] = predicted && key === "nme" ? [`Label ${short}`, "NME of the label in percent"] : [short, long];
       const group = document.createElement("span");
       group.className = "pair";
       group.setAttribute("role", "group");
@@ -77,7 +80,7 @@ export class Filters {
       const field = (/** @type {"low" | "high"} */ side, /** @type {string} */ word) =>
         `<input type="number" id="f-${key}-${side}" aria-label="${text}, ${word}" placeholder="${word}" step="any">`;
       group.innerHTML = `${label} ${field("low", "from")} <span id="f-${key}-word">to</span> ${field("high", "to")}`;
-      element(k < AT_ONCE ? "f-ranges" : "f-more-ranges").append(group);
+      element(AT_ONCE.has(key) ? "f-ranges" : "f-more-ranges").append(group);
     });
   }
 
@@ -127,7 +130,7 @@ export class Filters {
     const filter = {
       name: this.name.value, subset: Number(this.subset.value), ranges: new Map(), flags: new Map(), marked: null, pictured: null,
     };
-    for (const [key] of RANGES) {
+    for (const [key] of this.ranges) {
       const range = this.range(key);
       if (range) filter.ranges.set(key, range);
     }
@@ -151,7 +154,7 @@ export class Filters {
   save(to) {
     if (this.name.value) to.set("name", this.name.value);
     if (this.subset.value !== "-1") to.set("subset", this.about.subsets[Number(this.subset.value)]);
-    for (const [key] of RANGES) {
+    for (const [key] of this.ranges) {
       const range = this.range(key);
       if (range) to.set(key, rangeText(range));
     }
@@ -169,7 +172,7 @@ export class Filters {
   write(from) {
     this.name.value = from.get("name") ?? "";
     this.subset.value = String(this.about.subsets.indexOf(from.get("subset") ?? ""));
-    for (const [key] of RANGES) {
+    for (const [key] of this.ranges) {
       const range = rangeOf(from.get(key) ?? "");
       this.field(key, "low").value = range && Number.isFinite(range.low) ? String(range.low) : "";
       this.field(key, "high").value = range && Number.isFinite(range.high) ? String(range.high) : "";
@@ -180,6 +183,6 @@ export class Filters {
       select.value = text === "yes" ? "1" : text === "no" ? "0" : text === "any" ? "" : this.usual(key);
     }
     const more = /** @type {HTMLDetailsElement} */ (element("f-more"));
-    if (RANGES.slice(AT_ONCE).some(([key]) => this.range(key))) more.open = true;
+    if (this.ranges.some(([key]) => !AT_ONCE.has(key) && this.range(key))) more.open = true;
   }
 }

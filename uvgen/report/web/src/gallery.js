@@ -34,7 +34,8 @@ export class Gallery {
     this.across = 1;
     this.lineHeight = 1;
     this.timer = 0;
-    this.heads = new Heads(sorted);
+    this.heads = new Heads(columns.predicted, sorted);
+    this.grid.classList.toggle("predicted", columns.predicted);
     this.scroller.addEventListener("scroll", () => this.draw(), { passive: true });
     new ResizeObserver(() => this.measure()).observe(this.scroller);
     this.sheet.addEventListener("click", (event) => this.clicked(event));
@@ -136,7 +137,7 @@ export class Gallery {
     tile.innerHTML =
       '<div role="gridcell" class="picture"><img alt="" decoding="async"><svg viewBox="0 0 1 1" aria-hidden="true"></svg></div>' +
       '<div role="gridcell" class="name"><a></a></div><div role="gridcell" class="subset"></div>' +
-      '<div role="gridcell" class="nme"></div><div role="gridcell" class="yaw"></div>' +
+      '<div role="gridcell" class="prediction"></div><div role="gridcell" class="nme"></div><div role="gridcell" class="yaw"></div>' +
       '<div role="gridcell" class="absyaw"></div><div role="gridcell" class="rank"></div>' +
       '<div role="gridcell" class="pitch"></div><div role="gridcell" class="roll"></div>' +
       '<div role="gridcell" class="oddity"></div><div role="gridcell" class="flag-list"></div>' +
@@ -164,9 +165,10 @@ export class Gallery {
     const cell = (kind, text) => {
       part(tile, kind).textContent = text;
     };
-    const nme = number.nme[row];
+    const known = (/** @type {number} */ nme) => (nme === nme ? percent(nme) : "none");
     cell("subset", this.about.subsets[columns.subset[row]]);
-    cell("nme", nme === nme ? percent(nme) : "none");
+    if (columns.predicted) cell("prediction", known(number.prediction[row]));
+    cell("nme", known(number.nme[row]));
     for (const angle of ["yaw", "pitch", "roll"]) cell(angle, `${Math.round(number[angle][row])}°`);
     cell("absyaw", `${Math.round(Math.abs(number.yaw[row]))}°`);
     cell("rank", count(row + 1));
@@ -305,7 +307,9 @@ export class Gallery {
   }
 }
 
-const PARTS = ["picture", "name", "subset", "nme", "yaw", "absyaw", "rank", "pitch", "roll", "oddity", "flag-list", "mark"];
+const PARTS = [
+  "picture", "name", "subset", "prediction", "nme", "yaw", "absyaw", "rank", "pitch", "roll", "oddity", "flag-list", "mark",
+];
 
 /** A tile's cell, as `newTile` has them in order: queries would take most of the time of a scroll.
  * @param {HTMLElement} tile @param {string} kind @returns {HTMLElement} */

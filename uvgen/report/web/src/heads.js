@@ -4,15 +4,16 @@ import { element } from "./text.js";
 
 /** @typedef {import("./columns.js").Key} Key */
 
+const PREDICTION = "prediction";
 const HEADS = /** @type {[string, string, boolean | null][]} */ ([
   ["picture", "Picture", null], ["worst", "Worst", true], ["name", "Name", false], ["subset", "Subset", false],
-  ["nme", "NME", true], ["absyaw", "|Yaw|", true], ["yaw", "Yaw", true], ["pitch", "Pitch", true],
+  [PREDICTION, "Prediction NME", true], ["nme", "NME", true], ["absyaw", "|Yaw|", true], ["yaw", "Yaw", true], ["pitch", "Pitch", true],
   ["roll", "Roll", true], ["oddity", "Oddity", true], ["flags", "Flags", null], ["mark", "Mark", null],
 ]); // and whether large ones come first, when first asked for; null where nothing is sorted
 
 export class Heads {
-  /** @param {() => void} changed */
-  constructor(changed) {
+  /** @param {boolean} predicted whether there are predictions @param {() => void} changed */
+  constructor(predicted, changed) {
     /** @type {Key} */
     this.key = "worst";
     this.down = true;
@@ -20,6 +21,7 @@ export class Heads {
     /** @type {[string, HTMLElement][]} */
     this.sorted = [];
     for (const [key, text, first] of HEADS) {
+      if (key === PREDICTION && !predicted) continue;
       const head = document.createElement("div");
       head.setAttribute("role", "columnheader");
       head.dataset.key = key;
@@ -28,7 +30,7 @@ export class Heads {
       } else {
         const button = document.createElement("button");
         button.type = "button";
-        button.textContent = text;
+        button.textContent = predicted && key === "nme" ? `Label ${text}` : text;
         button.addEventListener("click", () => {
           this.set(/** @type {Key} */ (key), this.key === key ? !this.down : first);
           changed();

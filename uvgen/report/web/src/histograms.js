@@ -95,8 +95,9 @@ function valueTicks(of, bins) {
     box.append(tick);
   };
   const skipped = of.under ? 1 : 0;
-  if (of.under) add(0.5, `<${decimal(first)}`);
-  if (of.over) add(bins.length - 0.5, `\u2265${decimal(last)}`);
+  const said = (/** @type {number} */ value) => decimal(value) + (of.unit.length > 1 ? "" : of.unit); // "px" is in the title: no room
+  if (of.under) add(0.5, `<${said(first)}`);
+  if (of.over) add(bins.length - 0.5, `\u2265${said(last)}`);
   const least = Math.max((last - first) / MOST_TICKS, of.edges[1] - first); // labels have room, and are no finer than bins
   const power = 10 ** Math.floor(Math.log10(least));
   const step = power * /** @type {number} */ ([1, 2, 5, 10].find((size) => size * power >= least * (1 - 1e-9)));
@@ -104,7 +105,7 @@ function valueTicks(of, bins) {
     const bin = skipped + ((k * step - first) / (last - first)) * of.counts.length;
     const near = bins.length / 9; // of the label of an open bin
     if ((of.under && bin < near) || (of.over && bin > bins.length - near)) continue;
-    add(bin, decimal(Number((k * step).toPrecision(12))));
+    add(bin, said(Number((k * step).toPrecision(12))));
   }
   return box;
 }

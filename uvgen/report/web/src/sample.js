@@ -302,10 +302,14 @@ export class SampleView {
     const { columns, row, about } = this;
     const body = /** @type {HTMLElement} */ (this.at("s-numbers").querySelector("tbody"));
     const nme = columns.number.nme[row];
+    const predicted = columns.predicted ? columns.number.prediction[row] : NaN;
     const flags = about.flags.filter((_, bit) => columns.flags[row] & (1 << bit)).map(([, text]) => text);
     /** @type {[string, string][]} */
     const all = [
       ["subset", about.subsets[columns.subset[row]]],
+      .../** @type {[string, string][]} */ (
+        columns.predicted ? [["prediction NME", predicted === predicted ? percent(predicted) : "no prediction that can be used"]] : []
+      ),
       ["label NME", nme === nme ? percent(nme) : "no annotation to compare with"],
       ...["yaw", "pitch", "roll"].map((key) => /** @type {[string, string]} */ ([key, `${columns.number[key][row].toFixed(1)}°`])),
       ...more,
