@@ -28,8 +28,9 @@ _WHAT, _COUNTED, _OUTPUT = "What is compared", "How predictions are counted", "W
 @option("--pred", "predictions", type=ANY_PATH, required=True, group=_WHAT, metavar="DIR|FILE|SHARDS",
         help="Predictions: a file NAME.npy for each face (maps, 68 points, parameters; or meshes), one file of all, or "
              "shards.")  # fmt: skip
-@option("--truth", type=ANY_PATH, required=True, group=_WHAT, metavar="SHARDS|DIR",
-        help="A data set, AFLW2000-3D's folder, or 3DDFA's folder of AFLW2000-3D.*.npy.")  # fmt: skip
+@option("--truth", type=ANY_PATH, required=True, group=_WHAT, metavar="SHARDS|DIR|FILE",
+        help="A data set, AFLW2000-3D's folder, 3DDFA's folder of AFLW2000-3D.*.npy, or the file "
+             "AFLW_GT_pts21.npy in it.")  # fmt: skip
 @option("--protocol", type=click.Choice(["prnet", "3ddfa", "reshow"]), group=_WHAT,
         help="The scores of one paper's or program's tables alone.")  # fmt: skip
 @option("--scores", metavar="LIST|all", group=_WHAT,
@@ -189,4 +190,6 @@ def _show(result: Any) -> None:
         click.echo(printable(line))
     if result.protocol == "3ddfa":
         for name, one in result.results.items():
-            click.echo(f"\n{name}, as benchmark_aflw2000.py prints it:\n{lines_of_3ddfa(one.summaries['nme_68_2d'])}")
+            for key, summary in one.summaries.items():
+                program = "benchmark_aflw.py" if key == "nme_21_2d" else "benchmark_aflw2000.py"
+                click.echo(f"\n{name}, as {program} prints it:\n{lines_of_3ddfa(summary)}")

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
+from support.oracles import aflw_points, nme_21
 
 from uvgen.evaluation.faces import Faces
 from uvgen.evaluation.scores import SCORES, Surface
@@ -16,7 +17,7 @@ SURFACE = Surface(MASK, 64)
 
 
 def faces(seed: int = 0, n: int = 2) -> Faces:
-    """Bent sheets of 40 × 30 px, and 68 of their texels as landmarks."""
+    """Bent sheets of 40 × 30 px, 68 of their texels as landmarks, and AFLW's points, some not visible."""
     rng = np.random.default_rng(seed)
     u, v = np.meshgrid(np.linspace(0, 1, U), np.linspace(0, 1, U))
     depth = 8 * np.sin(3 * u + rng.uniform(0, 1, (n, 1, 1))) * np.cos(2 * v + rng.uniform(0, 1, (n, 1, 1)))
@@ -24,7 +25,10 @@ def faces(seed: int = 0, n: int = 2) -> Faces:
         [np.broadcast_to(10 + 40 * u, depth.shape), np.broadcast_to(5 + 30 * v, depth.shape), depth], axis=-1
     )
     flat = maps.reshape(n, -1, 3)
-    return Faces(flat[:, np.linspace(0, U * U - 1, 68).astype(int)], maps + 0)
+    landmarks = flat[:, np.linspace(0, U * U - 1, 68).astype(int)]
+    points_21 = np.array([aflw_points(points) for points in landmarks])
+    points_21[0, 5:9] = np.nan
+    return Faces(landmarks, maps + 0, points_21)
 
 
 def noisy(truth: Faces, seed: int = 1, sigma: float = 1.5) -> Faces:
@@ -53,6 +57,8 @@ def slow(key: str, p: Faces, t: Faces, k: int) -> float:
     """The score of face k, by loops."""
     p68, t68, dense_p, dense_t = p.landmarks[k], t.landmarks[k], p.maps[k][MASK], t.maps[k][MASK]
     dimensions = 3 if "3d" in key else 2
+    if key == "nme_21_2d":
+        return nme_21(p68, t.points_21[k], t68)
     if key.startswith("nme_68"):
         return mean_distance(p68, t68, dimensions) / box(t68)
     if key.startswith("nme_dense"):
@@ -180,7 +186,8 @@ def test_scores_of_tensors_equal_those_of_arrays_in_both_layouts(key: str) -> No
 
     def tensors(value: Faces, *, first: bool) -> Faces:
         maps = torch.from_numpy(value.maps)
-        return Faces(torch.from_numpy(value.landmarks), maps.permute(0, 3, 1, 2) if first else maps)
+        points_21 = None if value.points_21 is None else torch.from_numpy(value.points_21)
+        return Faces(torch.from_numpy(value.landmarks), maps.permute(0, 3, 1, 2) if first else maps, points_21)
 
     truth = faces()
     predicted = noisy(truth)

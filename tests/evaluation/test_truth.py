@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.builds import make
+from support.oracles import nme_21
 from support.toy import HEIGHT, parameters, write_sample
 
 from uvgen import open_shards
@@ -78,7 +79,7 @@ def test_aflw2000s_folder_is_a_truth_in_pixels_of_the_image(reference: Path, tmp
     for k, name in enumerate(truth.names):
         np.save(tmp_path / f"{name}.npy", truth.face(k).truths["annotation"].landmarks[0] + [3, 4, 50])
     report = evaluate_predictions(tmp_path, reference / "aflw2000")
-    assert report.results.keys() == {"annotation"} and report.complete
+    assert report.results.keys() == {"annotation", "aflw21"} and report.complete
     found = report.result.values["nme_68_3d"]
     boxes = [np.sqrt(np.ptp(truth.face(k).truths["annotation"].landmarks[0, :, :2], axis=0).prod()) for k in range(16)]
     np.testing.assert_allclose(found, 5 / np.array(boxes))
@@ -138,6 +139,73 @@ def test_points_in_3d_are_a_truth_in_3d_of_shards(tmp_path: Path, model_path: Pa
     found = report.results["annotation"].values["nme_68_3d"]
     boxes = [np.sqrt(np.ptp(sample["annotated_landmarks"][:, :2], axis=0).prod()) for sample in reader]
     np.testing.assert_allclose(found, 5 / np.array(boxes), rtol=1e-3)  # float32 and the files' rounding
+
+
+def test_aflws_points_are_scored_where_they_are_visible_as_a_slow_loop_does(reference: Path, tmp_path: Path, uvgen):
+    from scipy.io import loadmat
+
+    folder, rng = reference / "aflw2000", np.random.default_rng(2)
+    truth, expected, visible = open_truth(folder), {}, {}
+    for name in truth.names:
+        content = loadmat(folder / f"{name}.mat")
+        points = content["pt3d_68"].T.astype(float) + rng.normal(0, 3, (68, 3))
+        np.save(tmp_path / f"{name}.npy", points - [1, 1, 0])
+        expected[name] = nme_21(points, content["pt2d"].T, content["pt3d_68"].T)
+        visible[name] = int((content["pt2d"] != -1).all(axis=0).sum())
+    report = evaluate_predictions(tmp_path, folder)
+    found = report.results["aflw21"]
+    assert list(found.values) == ["nme_21_2d"] and "nme_21_2d" not in report.results["annotation"].values
+    assert found.values["nme_21_2d"] == pytest.approx([expected[name] for name in found.names], rel=1e-6)
+    assert report.visible == visible and report.to_plain()["visible"] == visible
+    seen, partly = sum(visible.values()), sum(n < 21 for n in visible.values())
+    assert f"aflw21: 16 of 16 faces have visible points, {partly} not all 21; {seen} of 336 points are compared" in (
+        report.notes
+    )
+    alone = evaluate_predictions(tmp_path, folder, scores=["nme_21_2d"])
+    assert list(alone.results) == ["aflw21"] and list(
+        evaluate_predictions(tmp_path, folder, protocol="prnet").results
+    ) == ["annotation"]
+    done = uvgen("evaluate", "--pred", tmp_path, "--truth", folder, "--protocol", "3ddfa")
+    assert done.exit_code == 0 and "aflw21, as benchmark_aflw.py prints it:\n[ 0, 30]\tMean:" in done.stdout
+    assert "those of AFLW's 21 points that are visible" in done.stdout and report.notes[0] in done.stderr
+
+
+def write_aflw(folder: Path, n: int = 5) -> np.ndarray:
+    rng = np.random.default_rng(1)
+    points = rng.uniform(10, 90, (n, 3, 68)).astype(np.float32)
+    marked = rng.uniform(10, 90, (n, 2, 21)).astype(np.float32)
+    marked[0, :, 3:] = -1
+    marked[1, 0, ::2] = -1  # as in its files: x is -1, and y, counted from below, one more than the height
+    marked[2] = -1
+    folder.mkdir(exist_ok=True)
+    boxes = np.array([[10 + k, 20, 130 + 3 * k, 140 + 2 * k] for k in range(n)], np.uint16)
+    for name, array in (("pts68", points), ("pts21", marked), ("crop_yaws", np.linspace(-80, 80, n)),
+                        ("crop_roi_box", boxes)):  # fmt: skip
+        np.save(folder / f"AFLW_GT_{name}.npy", array)
+    return points + rng.normal(0, 2, points.shape)
+
+
+def test_aflws_benchmark_is_a_truth_beside_aflw2000s(tmp_path: Path) -> None:
+    folder = tmp_path / "truth"
+    write_benchmark(folder)
+    points = write_aflw(folder)
+    marked, box = np.load(folder / "AFLW_GT_pts21.npy"), np.load(folder / "AFLW_GT_pts68.npy")
+    np.save(tmp_path / "points.npy", points)
+    report = evaluate_predictions(tmp_path / "points.npy", folder / "AFLW_GT_pts21.npy", protocol="3ddfa")
+    assert [name for name, _ in report.unread] == ["00002"] and not report.complete
+    assert "none of AFLW's 21 points is visible" in report.unread[0][1]
+    expected = [nme_21(points[k].T, marked[k].T, box[k].T) for k in (0, 1, 3, 4)]
+    assert report.results["aflw21"].values["nme_21_2d"] == pytest.approx(expected, rel=1e-6)
+    assert report.visible == {"00000": 3, "00001": 10, "00003": 21, "00004": 21}
+    boxes = np.load(folder / "AFLW_GT_crop_roi_box.npy").astype(float)[:, :, None]
+    np.save(tmp_path / "crops.npy", (points[:, :2] - boxes[:, :2]) / (boxes[:, 2:] - boxes[:, :2]) * 120)
+    crops = evaluate_predictions(tmp_path / "crops.npy", folder / "AFLW_GT_pts21.npy", frame="crop")
+    assert crops.results["aflw21"].values["nme_21_2d"] == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(InputError, match="has AFLW's 21 points alone, expected nme_21_2d among the scores"):
+        evaluate_predictions(tmp_path / "points.npy", folder / "AFLW_GT_pts21.npy", scores=["nme_68_2d"])
+    np.save(folder / "AFLW_GT_pts68.npy", box[:, :, :60])
+    with pytest.raises(DatasetError, match="5 x 3 x 60, expected N x N x 68"):
+        open_truth(folder / "AFLW_GT_pts21.npy")
 
 
 def test_faces_with_some_of_the_points_are_counted_and_named(shards: Path, predict, tmp_path: Path, uvgen) -> None:

@@ -7,6 +7,7 @@ from scipy.special import sph_harm_y
 
 from uvgen import rasterize as r
 from uvgen.errors import InputError
+from uvgen.rasterize.shading import shown_normals
 
 
 def bumpy(n=400, seed=0, scale=1.0):
@@ -127,3 +128,15 @@ def test_shade_wrong_arguments_are_named():
         r.shade(np.zeros((3, 3)), "sun")
     with pytest.raises(InputError, match="mean_shape"):
         r.pncc_codes(np.zeros((3, 3)))
+
+
+@pytest.mark.parametrize("n", [30, 600])
+def test_shown_normals_are_those_of_all_triangles_at_the_corners_that_a_picture_shows(n: int) -> None:
+    rng = np.random.default_rng(n)
+    vertices = rng.uniform(-10, 50, (n, 3)).astype(np.float32)
+    triangles = rng.integers(0, n, (4 * n, 3)).astype(np.int32)  # more than a block of faces, and crossing each other
+    fragments = r.rasterize(vertices, triangles, (24, 24), cull="back")
+    at = np.unique(triangles[fragments.triangle[fragments.triangle >= 0]])
+    expected = r.vertex_normals(vertices, triangles)[at]
+    assert 0 < len(at) <= n and np.abs(expected).max() > 0.5
+    assert shown_normals(vertices, triangles, fragments)[at].tobytes() == expected.tobytes()

@@ -97,3 +97,25 @@ def texel_triangles(points: NDArray[np.float32], triangles: NDArray[np.int32], s
                 if result[row, column] < 0 and u >= 0 and v >= 0 and u + v < 1:
                     result[row, column] = t
     return result
+
+
+AFLW_OF_68 = "18 20 22 23 25 27 37 37-42 40 43 43-48 46 3 32 31 36 15 49 61-68 55 9"
+"""AFLW's 21 points by iBUG's 68, counted from 1, as 3DDFA's benchmark_aflw.py has them."""
+
+
+def aflw_points(points: NDArray[Any]) -> list[tuple[float, float]]:
+    """AFLW's 21 of (68, 2 or more) points, by loops."""
+    found = []
+    for text in AFLW_OF_68.split():
+        first, _, last = text.partition("-")
+        of = [points[k - 1] for k in range(int(first), int(last or first) + 1)]
+        found.append((sum(float(p[0]) for p in of) / len(of), sum(float(p[1]) for p in of) / len(of)))
+    return found
+
+
+def nme_21(points: NDArray[Any], marked: NDArray[Any], box: NDArray[Any]) -> float:
+    """Of one face: (68, 2+) predicted, (21, 2) marked with a -1 or NaN where they are not visible, (68, 2+) true."""
+    seen = [(p, q) for p, q in zip(aflw_points(points), marked.tolist(), strict=True) if -1 not in q and q[0] == q[0]]
+    total = sum(((px - qx) ** 2 + (py - qy) ** 2) ** 0.5 for (px, py), (qx, qy) in seen)
+    (left, top), (right, bottom) = box[:, :2].min(axis=0), box[:, :2].max(axis=0)
+    return float(total / len(seen) / ((right - left) * (bottom - top)) ** 0.5)

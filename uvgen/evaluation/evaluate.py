@@ -12,23 +12,25 @@ from numpy.typing import NDArray
 
 from uvgen.checks import choice
 from uvgen.errors import InputError, UvgenError
-from uvgen.evaluation.accumulate import Evaluation, EvaluationResult
+from uvgen.evaluation.accumulate import Evaluation, EvaluationResult, chosen_scores
 from uvgen.evaluation.doubts import Counted, find_doubts
 from uvgen.evaluation.faces import Faces
 from uvgen.evaluation.predictions import Predictions, Reading
 from uvgen.evaluation.protocols import PROTOCOLS
-from uvgen.evaluation.scores import SCORES
+from uvgen.evaluation.scores import POINTS_21, SCORES, Score
 from uvgen.evaluation.summary import DRAWS
-from uvgen.evaluation.truth import ShardTruth, TrueFace, face_or_problem, open_truth
+from uvgen.evaluation.truth import AFLW21, ShardTruth, TrueFace, face_or_problem, open_truth
 from uvgen.maps.mask_files import read_weights
 from uvgen.models.load import as_model
 from uvgen.progress import advance, begin
 from uvgen.samples.files import check_machine
+from uvgen.samples.landmark_schemes import AFLW_21_FROM_68
 from uvgen.storage.names import brief
 
 if TYPE_CHECKING:
     from uvgen.models.morphable import MorphableModel
 
+N_AFLW = len(AFLW_21_FROM_68)
 ALL = "all"
 """Instead of keys of scores: every one, also those that take long."""
 
@@ -61,6 +63,8 @@ class EvaluationReport:
         How predictions may be counted otherwise than the truth, and which scores some of the faces have not.
     partial : dict of str to tuple of str
         A truth's name → compared faces that have some of its 68 points, and no score by it: the box is that of all.
+    visible : dict of str to int
+        By name, how many of AFLW's 21 points are visible in each face that is compared with the truth ``aflw21``.
     landmarks : dict of str to (68, 2 or 3) float32
         Predicted points of the faces that were compared, in the truth's frame, px, by name.
     """
@@ -77,6 +81,7 @@ class EvaluationReport:
     doubts: tuple[str, ...]
     landmarks: dict[str, NDArray[np.float32]]
     partial: dict[str, tuple[str, ...]]
+    visible: dict[str, int]
 
     @property
     def result(self) -> EvaluationResult:
@@ -91,9 +96,16 @@ class EvaluationReport:
     @property
     def notes(self) -> list[str]:
         """What is to be said of truths that not all compared faces have, a line each."""
-        n, lines = len(self.result.names), []
+        n, lines = len(self.landmarks) + len(self.not_finite), []
         for name in dict.fromkeys([*self.results, *self.partial]):
             found = len(self.results[name].names) if name in self.results else 0
+            if name == AFLW21:
+                seen, hidden = sum(self.visible.values()), sum(k < N_AFLW for k in self.visible.values())
+                lines.append(
+                    f"{name}: {found} of {n} faces have visible points, {hidden} not all {N_AFLW}; {seen} of "
+                    f"{N_AFLW * found} points are compared"
+                )
+                continue
             partly = len(self.partial.get(name, ()))
             if found < n:
                 some = f"; {partly} partly, not scored: names in the JSON" if partly else ""
@@ -123,6 +135,7 @@ class EvaluationReport:
             "unexpected": list(self.unexpected),
             "doubts": list(self.doubts),
             "partial": {name: list(names) for name, names in self.partial.items()},
+            "visible": self.visible,
             "default_truth": next(iter(self.results)),
             "truths": {name: result.to_plain() for name, result in self.results.items()},
         }
@@ -207,7 +220,7 @@ def evaluate_predictions(
             mask=texels, crop_size=true.crop_size, landmark_weights=true.reading, scores=keys, draws=draws, seed=seed
         )
 
-    job = _Comparison(found, evaluation)
+    job = _Comparison(found, evaluation, chosen_scores(keys))
     begin("comparing", len(true.names), first="comparing")
     for k, name in enumerate(true.names):
         if found.has(name):
@@ -221,14 +234,16 @@ def evaluate_predictions(
         first = f"; the first: {job.unread[0][1]}" if job.unread else ""
         raise InputError(f"{predictions}: none of {len(true.names)} predictions can be used{first}")
     results = {name: one.result() for name, one in job.evaluations.items()}
-    not_finite = next(iter(results.values())).not_finite
+    not_finite = max((one.not_finite for one in results.values()), key=len)
+    if any(one.summaries for one in results.values()):  # of a truth that no chosen score is of, there is no table
+        results = {name: one for name, one in results.items() if one.summaries}
     doubts = find_doubts(job.counted(), true.convention)
     for name, result in results.items():
         doubts += _partly_scored(result, name, set(not_finite))
     return EvaluationReport(
         Path(predictions), Path(truth), protocol, len(true.names), results, tuple(found.missing), tuple(job.unread),
         not_finite, tuple(found.unexpected), tuple(doubts), job.landmarks,
-        {name: tuple(names) for name, names in job.partial.items()},
+        {name: tuple(names) for name, names in job.partial.items()}, job.visible,
     )  # fmt: skip
 
 
@@ -255,12 +270,16 @@ def as_predictions(
 class _Comparison:
     """One evaluation for each truth, and the landmarks that doubts are found in."""
 
-    def __init__(self, predictions: Predictions, evaluation: Callable[[], Evaluation]) -> None:
+    def __init__(
+        self, predictions: Predictions, evaluation: Callable[[], Evaluation], scores: tuple[Score, ...]
+    ) -> None:
         self._predictions, self._new = predictions, evaluation
+        self._with_21 = any(score.needs == POINTS_21 for score in scores)
         self.evaluations: dict[str, Evaluation] = {}
         self.unread: list[tuple[str, str]] = []
         self.partial: dict[str, list[str]] = {}
         self.landmarks: dict[str, NDArray[np.float32]] = {}
+        self.visible: dict[str, int] = {}
         self._names: list[str] = []
         self._points: list[tuple[Any, Any, Any]] = []
 
@@ -271,13 +290,17 @@ class _Comparison:
             if not face.truths:
                 some = "".join(f"; {name} has {n}" for name, n in face.partial.items())
                 raise InputError(f"{face.name}: has no 68 annotated points, expected a truth{some}")
+            wanted = {name: truth for name, truth in face.truths.items() if self._with_21 or truth.points_21 is None}
+            if not wanted:
+                raise InputError(f"{face.name}: has AFLW's 21 points alone, expected nme_21_2d among the scores")
             predicted = self._predictions.read(face)
             if predicted.finite()[0] and (far := _farthest(predicted)) > _FARTHEST_PX:
                 raise InputError(f"{face.name}: its prediction leads {far:.3g} px away, expected px of a face")
             yaw = np.array([face.yaw_deg]) if math.isfinite(face.yaw_deg) else None
             counts = []
-            for name, truth in face.truths.items():
-                same = Faces(_like(truth.landmarks), None if truth.maps is None else _like(truth.maps))
+            for name, truth in wanted.items():
+                maps, points_21 = (None if v is None else _like(v) for v in (truth.maps, truth.points_21))
+                same = Faces(_like(truth.landmarks), maps, points_21)
                 evaluation = self.evaluations.get(name) or new.setdefault(name, self._new())
                 counts.append(evaluation._measured(predicted, same, names=[face.name], yaw_deg=yaw))
         except UvgenError as error:
@@ -287,6 +310,9 @@ class _Comparison:
         self.evaluations |= new
         for count in counts:
             count()
+        for truth in wanted.values():
+            if truth.points_21 is not None:
+                self.visible[face.name] = int(np.isfinite(truth.points_21).all(axis=-1).sum())
         for name in face.partial:
             self.partial.setdefault(name, []).append(face.name)
         first = next(iter(face.truths.values()))

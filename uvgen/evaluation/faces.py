@@ -21,10 +21,14 @@ class Faces:
         iBUG's 68 points.
     maps : (B, U, U, 3) or (B, 3, U, U) float array or tensor, or None
         Position maps.
+    points_21 : (B, 21, 2) float array or tensor, or None
+        Of a truth alone: AFLW's points, NaN for those that are not visible. Where a truth has them, its `landmarks` are
+        what the error is divided by, and are not compared.
     """
 
     landmarks: Any
     maps: Any = None
+    points_21: Any = None
 
     @classmethod
     def of(cls, value: Any, reading: LandmarkWeights | None = None, name: str = "predicted") -> "Faces":
@@ -60,17 +64,18 @@ class Faces:
         landmarks, maps = as_numpy(self.landmarks), None if self.maps is None else as_numpy(self.maps)
         if maps is not None and maps.shape[-1] != 3:
             maps = np.moveaxis(maps, 1, -1)
-        return Faces(landmarks, maps)
+        return Faces(landmarks, maps, None if self.points_21 is None else as_numpy(self.points_21))
 
     def chosen(self, which: NDArray[np.bool_]) -> "Faces":
         """Some of the faces, by a (B,) mask."""
         if which.all():
             return self
         rows = np.flatnonzero(which).tolist()
-        return Faces(self.landmarks[rows], None if self.maps is None else self.maps[rows])
+        others = (None if values is None else values[rows] for values in (self.maps, self.points_21))
+        return Faces(self.landmarks[rows], *others)
 
     def finite(self) -> NDArray[np.bool_]:
-        """(B,) faces without NaN and infinity."""
+        """(B,) faces without NaN and infinity in landmarks and maps."""
         good = np.ones(len(self), np.bool_)
         for values in (self.landmarks, self.maps):
             if values is not None:

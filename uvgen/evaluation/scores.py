@@ -11,11 +11,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.errors import InputError
 from uvgen.evaluation.alignment import align_points
 from uvgen.evaluation.faces import Faces, as_numpy
 from uvgen.evaluation.shape_scores import chamfer, ordinal_depth, ordinal_depth_as_coded, reconstruction
 from uvgen.losses import ssim
 from uvgen.metrics import nme_2d, nme_3d, nme_dense
+from uvgen.samples.landmark_schemes import AFLW_21_FROM_68
+
+POINTS_21 = "21 points"
+"""What a score of AFLW's points needs."""
 
 
 class Surface(NamedTuple):
@@ -42,7 +47,8 @@ class Score:
     alignment : str
         What is done to the prediction before.
     needs : str
-        "landmarks", "landmarks in 3D" or "maps", of both the prediction and the truth.
+        "landmarks", "landmarks in 3D" or "maps", of both the prediction and the truth; or "21 points" of the truth,
+        which no other score takes.
     measure : callable
         (predicted, truth, surface) → (B,) array or tensor.
     unit : str
@@ -73,9 +79,11 @@ class Score:
 
     def fits(self, predicted: Faces, truth: Faces) -> bool:
         """Whether both have what it needs."""
+        if (truth.points_21 is not None) != (self.needs == POINTS_21):
+            return False
         if self.needs == "maps":
             return predicted.maps is not None and truth.maps is not None
-        return self.needs == "landmarks" or min(predicted.dimensions, truth.dimensions) == 3
+        return self.needs in ("landmarks", POINTS_21) or min(predicted.dimensions, truth.dimensions) == 3
 
 
 def _nme_68_2d(predicted: Faces, truth: Faces, surface: Surface) -> Any:
@@ -84,6 +92,19 @@ def _nme_68_2d(predicted: Faces, truth: Faces, surface: Surface) -> Any:
 
 def _nme_68_3d(predicted: Faces, truth: Faces, surface: Surface) -> Any:
     return nme_3d(predicted.landmarks, truth.landmarks)
+
+
+def _nme_21_2d(predicted: Faces, truth: Faces, surface: Surface) -> NDArray[np.float64]:
+    """As `calc_nme` of 3DDFA's `benchmark_aflw.py`; NaN for a face of whose points none is visible."""
+    p, t = predicted.plain(), truth.plain()
+    points = np.stack([p.landmarks[:, of, :2].mean(axis=1, dtype=np.float64) for of in AFLW_21_FROM_68], axis=1)
+    visible = np.isfinite(t.points_21).all(axis=-1)
+    distance = np.linalg.norm(np.where(visible[..., None], points - t.points_21, 0), axis=-1)
+    size = np.sqrt(np.ptp(t.landmarks[..., :2].astype(np.float64), axis=1).prod(axis=-1))
+    if not (size > 0).all():
+        raise InputError(f"landmarks: those of face {int(np.argmin(size > 0))} have no box, which normalizes the error")
+    with np.errstate(invalid="ignore"):
+        return np.asarray(distance.sum(axis=1) / visible.sum(axis=1) / size, np.float64)
 
 
 def _dense(dimensions: int, box: str) -> Callable[[Faces, Faces, Surface], Any]:
@@ -127,6 +148,10 @@ def _of_maps(measure: Callable[..., float], **options: Any) -> Callable[[Faces, 
     return of_batch
 
 
+_AFLW_21 = (
+    "those of AFLW's 21 points that are visible, x y; of the 68 they are points 17 19 21 22 24 26 36 39 42 45 31 30 35 "
+    "48 54 8, means of 36 to 41, 42 to 47 and 60 to 67 in the middles of eyes and mouth, and 2 and 14 at the ears"
+)
 _BOX_68, _BOX_DENSE = "√(w·h) of the true 68 points' box", "√(w·h) of the true face texels' box"
 _TEXELS = "face texels"
 _MIDDLE = "z centered on its mean, of both"
@@ -136,6 +161,7 @@ SCORES = {
     for score in (
         Score("nme_68_2d", "NME 68, 2D", "68 points, x y", _BOX_68, "none", "landmarks", _nme_68_2d),
         Score("nme_68_3d", "NME 68, 3D", "68 points, x y z", _BOX_68, _MIDDLE, "landmarks in 3D", _nme_68_3d),
+        Score("nme_21_2d", "NME 21, 2D", _AFLW_21, _BOX_68, "none", POINTS_21, _nme_21_2d),
         Score("nme_dense_2d", "NME dense, 2D", f"{_TEXELS}, x y", _BOX_68, "none", "maps", _dense(2, "landmarks")),
         Score("nme_dense_3d", "NME dense, 3D", f"{_TEXELS}, x y z", _BOX_68, _MIDDLE, "maps", _dense(3, "landmarks")),
         Score("nme_dense_2d_dense_box", "NME dense, 2D, dense box", f"{_TEXELS}, x y", _BOX_DENSE, "none", "maps",

@@ -125,7 +125,7 @@ def _cell(value: Any) -> str:
 
 
 def lines_of_3ddfa(summary: Summary) -> str:
-    """The four lines that `ana` of 3DDFA's `benchmark_aflw2000.py` prints, without its colors."""
+    """The four lines that `ana` of 3DDFA's `benchmark_aflw2000.py` and `benchmark_aflw.py` prints, without colors."""
     names = ("[ 0, 30]", "[30, 60]", "[60, 90]")
     pairs = [*((one.mean, one.std) for one in summary.bins), (summary.balanced_mean, summary.balanced_std)]
     return "\n".join(

@@ -1,13 +1,15 @@
-"""The truth that predictions are compared with: shards, AFLW2000-3D's folder, or 3DDFA's benchmark.
+"""The truth that predictions are compared with: shards, AFLW2000-3D's folder, or 3DDFA's benchmarks.
 
 | source | frame of a face | truths |
 | --- | --- | --- |
 | shards | the crop | ``landmarks`` with the map; ``annotation`` where all 68 points are annotated |
-| a folder of images and ``.mat`` | the image | ``annotation``: `pt3d_68`, or `pt2d` of 68 points |
-| 3DDFA's ``AFLW2000-3D.*.npy`` | the image as MATLAB counts it, first pixel (1, 1) | ``landmarks``; ``reannotated`` |
+| a folder of images and ``.mat`` | the image | ``annotation``: `pt3d_68`, or `pt2d` of 68 points; ``aflw21`` |
+| 3DDFA's ``AFLW2000-3D.*.npy`` | the image, from (1, 1) as in MATLAB | ``landmarks``; ``reannotated``; ``aflw21`` |
+| 3DDFA's ``AFLW_GT_*.npy`` | the same | ``aflw21`` |
 
 The 3DDFA benchmark's arrays are the numbers of the ``.mat`` files, and its code compares predictions with them as they
-are.
+are. ``aflw21`` is AFLW's 21 points, as far as they are visible, with the 68 points whose box the error is divided by.
+Shards have none: they keep 68 points, and of AFLW2000-3D's files those are `pt3d_68`.
 """
 
 import os
@@ -21,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.datasets.open import open_shards, own_model
-from uvgen.errors import DatasetError, UvgenError
+from uvgen.errors import DatasetError, SampleError, UvgenError
 from uvgen.evaluation.faces import Faces
 from uvgen.maps.landmarks import LandmarkWeights
 from uvgen.samples.files import check_machine
@@ -38,6 +40,12 @@ if TYPE_CHECKING:
 
 POINTS, REANNOTATED = "AFLW2000-3D.pts68.npy", "AFLW2000-3D-Reannotated.pts68.npy"
 YAWS, BOXES, LIST = "AFLW2000-3D.pose.npy", "AFLW2000-3D_crop.roi_box.npy", "AFLW2000-3D_crop.list"
+AFLW_POINTS, AFLW_BOX_POINTS = "AFLW_GT_pts21.npy", "AFLW_GT_pts68.npy"
+AFLW_YAWS, AFLW_BOXES, AFLW_LIST = "AFLW_GT_crop_yaws.npy", "AFLW_GT_crop_roi_box.npy", "AFLW_GT_crop.list"
+POINTS_21 = "AFLW2000-3D.pts21.npy"
+AFLW21 = "aflw21"
+"""The truth of AFLW's points."""
+
 _BOX_SIDE = 120.0  # px of 3DDFA's crops
 _MOST_BYTES = 1 << 30
 
@@ -124,6 +132,8 @@ def open_truth(
 ) -> Truth:  # fmt: skip
     """Shards, a folder of samples, or 3DDFA's arrays, told apart by what is in the folder.
 
+    3DDFA's folder has AFLW2000-3D's arrays and AFLW's; the latter are meant by the path of ``AFLW_GT_pts21.npy``.
+
     Raises
     ------
     DatasetError
@@ -134,6 +144,8 @@ def open_truth(
         return ShardTruth(folder, model, split, untrusted=untrusted)
     if (folder / POINTS).exists():
         return BenchmarkTruth(folder)
+    if folder.name == AFLW_POINTS or (folder / AFLW_POINTS).exists():
+        return AflwTruth(folder.parent if folder.name == AFLW_POINTS else folder)
     return SampleTruth(folder)
 
 
@@ -194,6 +206,8 @@ class SampleTruth:
         n = 0 if points is None else int(np.isfinite(points).all(axis=1).sum())
         if points is not None and n == 68:
             truths["annotation"] = Faces(points[None])
+            if annotation.landmarks_21 is not None:
+                truths[AFLW21] = Faces(points[None], points_21=annotation.landmarks_21[None])
         elif n:
             partial["annotation"] = n
         yaw = float(np.rad2deg(np.float64(annotation.pose[1])))
@@ -210,32 +224,76 @@ class BenchmarkTruth:
         n = len(self._points)
         self._yaws = _array(folder / YAWS, (n,))
         self._reannotated = _array(folder / REANNOTATED, (n, 2, 68)) if (folder / REANNOTATED).exists() else None
+        self._points_21 = _points_21(folder / POINTS_21, n) if (folder / POINTS_21).exists() else None
         self._boxes = _array(folder / BOXES, (n, 4)) if (folder / BOXES).exists() else None
-        self.names: Sequence[str] = [f"{k:05d}" for k in range(n)]
-        if (folder / LIST).exists():
-            try:
-                listed = read_text(folder / LIST, "one name per line").split()
-            except OSError as error:
-                raise DatasetError(
-                    f"{folder / LIST}: cannot be read ({error.strerror or error}), expected one name per line"
-                ) from error
-            if len(listed) != n:
-                raise DatasetError(f"{folder / LIST}: {len(listed)} names, expected {n}, those of {POINTS}")
-            self.names = [os.path.splitext(name)[0] for name in listed]
-            if twice := [name for name, times in Counter(self.names).items() if times > 1]:
-                raise DatasetError(f"{folder / LIST}: {brief(twice[0])} stands there twice, expected each face once")
+        self.names: Sequence[str] = _listed_names(folder / LIST, n, POINTS)
 
     def face(self, k: int) -> TrueFace:
         """See `Truth`."""
         truths = {"landmarks": Faces(self._points[k].T[None])}
         if self._reannotated is not None:
             truths["reannotated"] = Faces(self._reannotated[k].T[None])
-        frames = {"image": np.eye(3)}
-        if self._boxes is not None:
-            left, top, right, bottom = self._boxes[k].tolist()
-            sides = (right - left) / _BOX_SIDE, (bottom - top) / _BOX_SIDE
-            frames["crop"] = np.array([[sides[0], 0, left], [0, sides[1], top], [0, 0, 1.0]])
-        return TrueFace(self.names[k], float(self._yaws[k]), truths, frames, self.convention)
+        if self._points_21 is not None and not np.isnan(self._points_21[k]).all():
+            truths[AFLW21] = Faces(self._points[k].T[None], points_21=self._points_21[k][None])
+        return TrueFace(self.names[k], float(self._yaws[k]), truths, _frames(self._boxes, k), self.convention)
+
+
+class AflwTruth:
+    """The arrays of 3DDFA's benchmark on AFLW: 21 annotated points of each face, and 68 for the box."""
+
+    mask, crop_size, reading, frame, convention = None, 256, None, "image", "matlab"
+
+    def __init__(self, folder: Path) -> None:
+        self._box_points = _array(folder / AFLW_BOX_POINTS, (None, None, 68))
+        n = len(self._box_points)
+        if self._box_points.shape[1] not in (2, 3):
+            shape = " x ".join(map(str, self._box_points.shape))
+            raise DatasetError(f"{folder / AFLW_BOX_POINTS}: {shape}, expected {n} x 2 x 68 or {n} x 3 x 68")
+        self._points_21 = _points_21(folder / AFLW_POINTS, n)
+        self._yaws = _array(folder / AFLW_YAWS, (n,))
+        self._boxes = _array(folder / AFLW_BOXES, (n, 4)) if (folder / AFLW_BOXES).exists() else None
+        self.names: Sequence[str] = _listed_names(folder / AFLW_LIST, n, AFLW_POINTS)
+
+    def face(self, k: int) -> TrueFace:
+        """See `Truth`."""
+        truths, name = dict[str, Faces](), self.names[k]
+        if np.isnan(self._points_21[k]).all():
+            raise SampleError(f"{name}: none of AFLW's 21 points is visible, expected one or more")
+        truths[AFLW21] = Faces(self._box_points[k].T[None], points_21=self._points_21[k][None])
+        return TrueFace(name, float(self._yaws[k]), truths, _frames(self._boxes, k), self.convention)
+
+
+def _points_21(path: Path, n: int) -> NDArray[np.float64]:
+    """(n, 21, 2) of AFLW's points, NaN for those that a -1 in x or y says to be invisible."""
+    points = np.swapaxes(_array(path, (n, 2, 21)), 1, 2).copy()
+    points[(points == -1).any(axis=2)] = np.nan
+    return points
+
+
+def _frames(boxes: NDArray[np.float64] | None, k: int) -> dict[str, NDArray[np.float64]]:
+    """What takes the image, and the crop that a box was made into, to the image."""
+    frames = {"image": np.eye(3)}
+    if boxes is not None:
+        left, top, right, bottom = boxes[k].tolist()
+        sides = (right - left) / _BOX_SIDE, (bottom - top) / _BOX_SIDE
+        frames["crop"] = np.array([[sides[0], 0, left], [0, sides[1], top], [0, 0, 1.0]])
+    return frames
+
+
+def _listed_names(path: Path, n: int, of: str) -> list[str]:
+    """The names in a list without their suffixes; numbers where there is no list."""
+    if not path.exists():
+        return [f"{k:05d}" for k in range(n)]
+    try:
+        listed = read_text(path, "one name per line").split()
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror or error}), expected one name per line") from error
+    if len(listed) != n:
+        raise DatasetError(f"{path}: {len(listed)} names, expected {n}, those of {of}")
+    names = [os.path.splitext(name)[0] for name in listed]
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
+        raise DatasetError(f"{path}: {brief(twice[0])} stands there twice, expected each face once")
+    return names
 
 
 def _array(path: Path, shape: tuple[int | None, ...]) -> NDArray[np.float64]:

@@ -6,9 +6,10 @@ has just made of the same mesh, so that each index is in range.
 
 import numpy as np
 
-from uvgen.compiled import kernel
+from uvgen.compiled import inlined, kernel
 
 size_t, f4 = np.uintp, np.float32  # unsigned indices: of signed ones numba looks whether they count from the end
+FAR = f4(np.inf)
 
 
 @kernel
@@ -91,6 +92,12 @@ def nearest_labels(triangle, weights, triangles, labels, background, labels_out)
         labels_out[p] = labels[size_t(triangles[size_t(3) * size_t(triangle[p]) + corner])]
 
 
+@inlined
+def _or_far(depth):
+    """A pixel's depth; `FAR` where nothing is, so that it is not the farthest."""
+    return depth if depth > -FAR else FAR
+
+
 @kernel
 def see_texels(vertices, corners, weights, on_mesh, turned, depth, tolerance, steepest, seen_out):
     """Which texels the camera sees: on the mesh, in the picture, turned to the viewer, and not behind a depth buffer.
@@ -103,7 +110,9 @@ def see_texels(vertices, corners, weights, on_mesh, turned, depth, tolerance, st
     """
     height, width = depth.shape
     low, right, below = f4(-0.5), f4(width) - f4(0.5), f4(height) - f4(0.5)
-    one, two = size_t(1), size_t(2)
+    one, two, across = size_t(1), size_t(2), size_t(width)
+    last_column, last_row = f4(width - 1), f4(height - 1)
+    flat = depth.reshape(-1)
     for t in range(size_t(len(seen_out))):
         seen_out[t] = False
         if not on_mesh[t]:
@@ -112,23 +121,36 @@ def see_texels(vertices, corners, weights, on_mesh, turned, depth, tolerance, st
         i = size_t(3) * size_t(corners[first])
         j = size_t(3) * size_t(corners[first + one])
         k = size_t(3) * size_t(corners[first + two])
-        x0, y0, z0 = vertices[i], vertices[i + one], vertices[i + two]
-        ux, uy, uz = vertices[j] - x0, vertices[j + one] - y0, vertices[j + two] - z0
-        vx, vy, vz = vertices[k] - x0, vertices[k + one] - y0, vertices[k + two] - z0
+        x0, y0, x1, y1 = vertices[i], vertices[i + one], vertices[j], vertices[j + one]
+        x2, y2 = vertices[k], vertices[k + one]
+        ux, uy, vx, vy = x1 - x0, y1 - y0, x2 - x0, y2 - y0
         area = ux * vy - uy * vx
         if not area * turned > 0:
             continue
-        slope = min((abs(uy * vz - uz * vy) + abs(uz * vx - ux * vz)) / abs(area), steepest)
         a, b, c = weights[first], weights[first + one], weights[first + two]
-        x = a * x0 + b * vertices[j] + c * vertices[k]
-        y = a * y0 + b * vertices[j + one] + c * vertices[k + one]
-        z = a * z0 + b * vertices[j + two] + c * vertices[k + two]
+        x = a * x0 + b * x1 + c * x2
+        y = a * y0 + b * y1 + c * y2
         if not ((x >= low) & (y >= low) & (x <= right) & (y <= below)):
             continue
-        column, row = np.int32(np.floor(x)), np.int32(np.floor(y))
-        farthest = f4(np.inf)
-        for r in range(max(row, 0), min(row + 2, height)):
-            for s in range(max(column, 0), min(column + 2, width)):
-                if depth[r, s] > -np.inf:
-                    farthest = min(farthest, depth[r, s])
-        seen_out[t] = farthest == np.inf or z >= farthest - tolerance - slope
+        left, top = np.floor(x), np.floor(y)
+        if (left >= f4(0)) & (top >= f4(0)) & (left < last_column) & (top < last_row):
+            at = size_t(np.int32(top)) * across + size_t(np.int32(left))
+            farthest = min(
+                min(_or_far(flat[at]), _or_far(flat[at + one])),
+                min(_or_far(flat[at + across]), _or_far(flat[at + across + one])),
+            )
+        else:
+            column, row = np.int32(left), np.int32(top)
+            farthest = FAR
+            for r in range(max(row, 0), min(row + 2, height)):
+                for s in range(max(column, 0), min(column + 2, width)):
+                    farthest = min(farthest, _or_far(depth[r, s]))
+        z0, z1, z2 = vertices[i + two], vertices[j + two], vertices[k + two]
+        z = a * z0 + b * z1 + c * z2
+        nearest = farthest - tolerance
+        if (z >= nearest) | (farthest == FAR):
+            seen_out[t] = True
+        elif z >= nearest - steepest:  # the slope, whose division takes long, decides about few
+            uz, vz = z1 - z0, z2 - z0
+            slope = min((abs(uy * vz - uz * vy) + abs(uz * vx - ux * vz)) / abs(area), steepest)
+            seen_out[t] = z >= nearest - slope

@@ -22,7 +22,7 @@ from uvgen.maps.position_mapper import PositionMapper
 from uvgen.maps.target_layouts import COVERED, DEPTH_STEPS, MIDDLE, check_targets, target_layouts
 from uvgen.models.morphable import MorphableModel
 from uvgen.rasterize.fragments import Fragments, pncc_codes, rasterize
-from uvgen.rasterize.shading import vertex_normals
+from uvgen.rasterize.shading import shown_normals, vertex_normals
 
 _TOLERANCE = 1 / 256  # crop sides: what rounding to pixels may hide of the surface that a texel lies on
 _STEEPEST = 4.0  # px of depth a pixel that are taken into account
@@ -216,7 +216,7 @@ class TargetMaker:
         if "pncc" in out:
             kernels.attribute_codes(*shown, mesh.pncc.reshape(-1), np.float32(255), 0, out["pncc"].reshape(-1, 3))
         if "normals" in out:
-            normals = vertex_normals(vertices, mesh.triangles)
+            normals = shown_normals(vertices, mesh.triangles, found)
             kernels.normal_codes(*shown, normals.reshape(-1), np.float32(MIDDLE), out["normals"].reshape(-1, 3))
         if "depth" in out:
             steps = np.float32(DEPTH_STEPS / self._size)

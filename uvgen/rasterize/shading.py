@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from uvgen.checks import bad_index, check_array, real_array, shown, triangle_indices
+from uvgen.checks import bad_index, check_array, frozen, real_array, shown, triangle_indices
 from uvgen.errors import InputError
 from uvgen.rasterize import surface_kernels
-from uvgen.rasterize.fragments import xy_words
+from uvgen.rasterize.fragments import Fragments, xy_words
 
 
 def face_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
@@ -85,6 +85,30 @@ def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     )
     if worst >= len(vertices):
         raise bad_index(triangles, len(vertices))
+    return normals
+
+
+def shown_normals(vertices: np.ndarray, triangles: np.ndarray, fragments: Fragments) -> np.ndarray:
+    """`vertex_normals` at the corners of the triangles that fragments show, the same numbers; elsewhere, anything.
+
+    For fragments that `rasterize` has just made of the same mesh: their indices are not looked at again.
+    """
+    vertices, indices = frozen(vertices, np.float32), triangle_indices(triangles, len(vertices))
+    normals = np.empty((len(vertices), 3), np.float32)
+    block = surface_kernels.BLOCK
+    words = np.empty((3, block), np.int64)
+    surface_kernels.sum_shown_normals(
+        fragments.triangle.reshape(-1),
+        xy_words(vertices),
+        vertices.reshape(-1),
+        indices,
+        np.empty(len(vertices), np.uint8),
+        words,
+        words.view(np.float32),
+        np.empty((9, block), np.float32),
+        np.empty(3 * block, np.uint32),
+        normals.reshape(-1),
+    )
     return normals
 
 

@@ -259,6 +259,42 @@ def sum_face_normals(xy, vertices, triangles, words, word_floats, floats, indice
 
 
 @kernel
+def sum_shown_normals(triangle, xy, vertices, triangles, shown, words, word_floats, floats, indices, normals_out):
+    """What `sum_face_normals` gives at the corners of the triangles that fragments show; elsewhere, anything.
+
+    triangle (p,) int32, -1 where there is none, in range; shown (n,) uint8, scratch. Faces that touch no such corner
+    are left out, and the others are summed in the same order.
+    """
+    normals_out[:] = 0
+    shown[:] = 0
+    one, two, three = size_t(1), size_t(2), size_t(3)
+    for p in range(size_t(len(triangle))):
+        if triangle[p] >= 0:
+            t = three * size_t(triangle[p])
+            shown[size_t(triangles[t])] = shown[size_t(triangles[t + one])] = shown[size_t(triangles[t + two])] = 1
+    count, last = size_t(0), u4(len(xy) - 1)
+    n = size_t(len(triangles))
+    for t in range(size_t(0), n, three):
+        i, j, k = triangles[t], triangles[t + one], triangles[t + two]
+        at = three * count
+        indices[at], indices[at + one], indices[at + two] = i, j, k
+        count += size_t(shown[size_t(i)] | shown[size_t(j)] | shown[size_t(k)])
+        if (count < size_t(BLOCK)) & (t + three < n):
+            continue
+        _load_faces(
+            xy, vertices, indices[: three * count], last, indices,
+            words[0], words[1], words[2], floats[0], floats[1], floats[2],
+        )  # fmt: skip
+        _face_terms(
+            word_floats[0], word_floats[1], word_floats[2], floats[0], floats[1], floats[2], count,
+            floats[3], floats[4], floats[5], floats[6], floats[7], floats[8],
+        )  # fmt: skip
+        _add_terms(indices, count, floats[3], floats[4], floats[5], floats[6], floats[7], floats[8], normals_out)
+        count = size_t(0)
+    _normalize(normals_out)
+
+
+@kernel
 def see_points(points, depth, tolerance, visible_out):
     """Which points are not behind a depth buffer: points (3 n,) float32; depth (h, w) float32; (n,) bool out.
 

@@ -108,6 +108,13 @@ _MEDIAPIPE_WEIGHTS[[5, 6, 10, 11, 17, 26]] = 0.5
 AFLW_21 = {0: 17, 1: 19, 2: 21, 3: 22, 4: 24, 5: 26, 6: 36, 8: 39, 9: 42, 11: 45, 13: 31, 14: 30, 15: 35, 17: 48,
            19: 54, 20: 8}  # fmt: skip
 
+_OTHERS_21 = {7: (*range(36, 42),), 10: (*range(42, 48),), 12: (2,), 16: (14,), 18: (*range(60, 68),)}
+AFLW_21_FROM_68: tuple[tuple[int, ...], ...] = tuple(
+    (AFLW_21[k],) if k in AFLW_21 else _OTHERS_21[k] for k in range(21)
+)
+"""For each of AFLW's 21 points the points of the 68 whose mean stands for it, as 3DDFA's benchmark has it: also the
+middles of eyes and mouth, and beside the lobes of the ears, points of the jaw."""
+
 _EYE_HALF_WIDTH = 0.2  # corners from an eye's middle, in distances of both middles: 0.17 to 0.22 on 9 frontal faces
 _EYE_WEIGHT = 0.5
 _LINE = 0.02  # width of a line, as a share of its length: a profile's points are 0.3
