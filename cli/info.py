@@ -47,6 +47,7 @@ def _lines(info: Any) -> list[tuple[str, str]]:
         ("size", f"{info.size_bytes / 1e6:.1f} MB in {info.shards} {'shard' if info.shards == 1 else 'shards'}{each}"),
         ("crops", f"{build.size} x {build.size} px, {build.image_codec}"),
         ("maps", maps),
+        *([("targets", ", ".join(build.targets))] if build.targets else []),
         ("model", f"{info.config.model} ({info.config.model_sha256[:12]})"),
         ("augmented", "no" if info.config.augmentation is None else _augmented(info.config)),
         ("made by", f"uvgen {info.uvgen}"),

@@ -32,14 +32,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("network", type=Path, help="run/network.pt of train_minimal.py")
     parser.add_argument("--out", type=Path, default=Path("network.onnx"), help="file to write")
-    parser.add_argument("--size", type=int, default=256, help="px of the crops that it was trained on")
+    parser.add_argument("--size", type=int, help="px of the crops; by default of those that it was trained on")
     options = parser.parse_args()
     net = network()
     net.load_state_dict(torch.load(options.network, map_location="cpu", weights_only=True))
-    images = torch.zeros(1, 3, options.size, options.size)
+    size = options.size or int(net.crop_size)
+    if not size:
+        parser.error("the network was not trained with train_minimal.py: give the --size of its crops")
+    images = torch.zeros(1, 3, size, size)
     names: dict[str, Any] = {"input_names": ["image"], "output_names": ["position_map"]}
     torch.onnx.export(WholeMaps(net).eval(), (images,), options.out, dynamo=True, external_data=False, **names)
-    print(f"{options.out}: images (1, 3, {options.size}, {options.size}) of 0 to 1, maps in crop sizes (--scale size)")
+    print(f"{options.out}: images (1, 3, {size}, {size}) of 0 to 1, maps in crop sizes (--scale size)")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,9 @@ def network() -> nn.Sequential:
         layers += [nn.Conv2d(n_in, n_out, 3, stride=2, padding=1), nn.BatchNorm2d(n_out), nn.ReLU()]
     for n_in, n_out in itertools.pairwise([128, 64, 32, 16]):
         layers += [nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1), nn.BatchNorm2d(n_out), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Conv2d(16, 3, 3, padding=1))
+    net = nn.Sequential(*layers, nn.Conv2d(16, 3, 3, padding=1))
+    net.register_buffer("crop_size", torch.tensor(0))  # px that it is trained on; it runs on others, and errs there
+    return net
 
 
 def parts(shards: str, train: str | None, val: str | None, out: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -113,6 +115,7 @@ def train(options: argparse.Namespace) -> None:
     sampler, size = ShardSampler(dataset), min(options.batch, len(dataset))
     loader = DataLoader(dataset, size, sampler=sampler, drop_last=True, **loading)
     net, weight_mask = network().to(device), dataset.weight_mask.to(device)
+    net.crop_size.fill_(dataset.reader.config.build.size)
     optimizer, losses, best = torch.optim.Adam(net.parameters(), lr=2e-3), [], float("inf")
     began = said = first = time.perf_counter()
     for step, batch in enumerate(itertools.islice(endless(dataset, sampler, loader), options.steps), start=1):

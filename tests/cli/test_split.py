@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import scipy.io as sio
 from support.builds import make
 from support.toy import parameters, write_sample, write_tree
 
-from uvgen import open_shards
+from uvgen import describe_shards, open_shards
+from uvgen.cli.info import _lines
 from uvgen.samples.find import source_photograph
 
 
@@ -140,6 +142,9 @@ def test_info_says_what_a_set_holds(uvgen, shards) -> None:
     result = uvgen("info", shards)
     assert result.exit_code == 0, result.output
     text = " ".join(result.stdout.split())
+    info = describe_shards(shards)
+    config = replace(info.config, build=replace(info.config.build, targets=("uv", "depth")))
+    assert ("targets", "uv, depth") in _lines(replace(info, config=config)) and "targets" not in text
     for part in ("9 of 6 photographs", "AFW 3, IBUG 3, IBUG_Flip 3", "6 shards", "32 x 32 px, raw",
                  "48 x 48 texels, uint16", "model toy", "augmented no", "label NME median", "skipped none",
                  "train ", "posmap (48, 48, 3)"):  # fmt: skip

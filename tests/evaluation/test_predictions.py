@@ -8,8 +8,8 @@ import pytest
 from support.builds import SMALL, make
 from support.toy import write_tree
 
-from uvgen import load_model, open_shards
-from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen import crop_to_image, load_model, open_shards
+from uvgen.errors import DatasetError, InputError, SampleError, UvgenError
 from uvgen.evaluation.evaluate import evaluate_predictions
 from uvgen.evaluation.predictions import SHIFTS, Predictions, Reading
 from uvgen.evaluation.truth import open_truth
@@ -174,6 +174,36 @@ def test_wrong_places_and_options_are_errors(shards, predict, tmp_path) -> None:
     (other / "x.obj").write_text("v 0 0 0\n")
     with pytest.raises(DatasetError, match=r"x\.obj: x\.npy has the same name, expected one file for each face"):
         evaluate_predictions(other, shards)
+
+
+def test_what_predict_wrote_is_read_as_maps_or_landmarks_of_the_photographs(shards, tmp_path) -> None:
+    folder = tmp_path / "predicted"
+    folder.mkdir()
+    (folder / "predict.json").write_text("{}")
+    (folder / "x.obj").write_text("v 0 0 0\n")
+    with pytest.raises(DatasetError, match=r"predicted: no landmarks, expected what `uvgen predict --write landmarks`"):
+        evaluate_predictions(folder, shards)
+    for sample in open_shards(shards):
+        path = folder / f"{sample['name']}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savetxt(path, crop_to_image(sample["landmarks"], sample["image_to_crop"]), "%.17g")
+        for other in (".obj", ".json"):
+            path.with_suffix(other).write_text("not read\n")
+    report = evaluate_predictions(folder, shards, frame="image")
+    assert mean(report, "nme_68_3d") < 1e-6 and report.complete and report.unexpected == ()
+    for sample in open_shards(shards):
+        np.save(folder / f"{sample['name']}.npy", crop_to_image(sample["posmap"], sample["image_to_crop"]))
+    assert mean(evaluate_predictions(folder, shards, frame="image")) < 1e-6  # the maps, though landmarks are there
+
+
+@pytest.mark.parametrize("text", ["1 2 3\n4 5\n", "1_0 2 3\n" * 68, "1 2 3\n" * 67, ""])
+def test_landmark_lines_that_are_none_are_named(shards, tmp_path, text: str) -> None:
+    (tmp_path / "predict.json").write_text("{}")
+    name = open_shards(shards).names[0]
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / f"{name}.txt").write_text(text)
+    with pytest.raises(UvgenError, match=r"\.txt: .*expected .*68 (landmarks|points)"):
+        evaluate_predictions(tmp_path, shards, frame="image")
 
 
 def test_mirrored_samples_have_no_image_frame(shards, tmp_path) -> None:

@@ -74,6 +74,7 @@ def test_example_learns_and_leaves_network_and_picture(
     assert sorted(path.name for path in out.iterdir()) == ["network.pt", "splits.json", "validation.png"]
     state = torch.load(out / "network.pt", weights_only=True)
     assert all(torch.isfinite(tensor.float()).all() for tensor in state.values())
+    assert state["crop_size"] == uvgen.describe_shards(shards).config.build.size
     picture = np.asarray(Image.open(out / "validation.png"))
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 1000
 
@@ -179,8 +180,9 @@ def test_exported_network_predicts_as_the_trained_one(plain: Path, tmp_path: Pat
 
     monkeypatch.syspath_prepend(EXAMPLE.parent)
     net = runpy.run_path(str(EXAMPLE))["network"]()
+    net.crop_size.fill_(64)  # as training does
     torch.save(net.state_dict(), tmp_path / "network.pt")
-    command = [sys.executable, EXAMPLE.with_name("export_onnx.py"), tmp_path / "network.pt", "--size", "64"]
+    command = [sys.executable, EXAMPLE.with_name("export_onnx.py"), tmp_path / "network.pt"]
     done = subprocess.run([*map(str, command), "--out", str(tmp_path / "n.onnx")], capture_output=True, text=True)
     assert done.returncode == 0 and "maps in crop sizes (--scale size)" in done.stdout, done.stderr
     network = Network(tmp_path / "n.onnx", uvgen.NetworkOptions(scale=1e3))  # before training, its maps are small

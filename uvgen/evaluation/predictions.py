@@ -3,6 +3,7 @@
 | ``--pred`` | holds |
 | --- | --- |
 | a folder | a ``.npy``, ``.obj``, ``.ply``, ``.off`` or ``.mat`` for each face, of the truth's name or its last part |
+| what `uvgen predict` wrote | a ``.txt`` of landmarks for each face, or its map, ``.npy``, where the truth has maps |
 | a ``.npy`` file | all faces in the truth's order: (N, 68, 2 or 3), (N, 2 or 3, 68), (N, U, U, 3) |
 | shards | the maps, or landmarks, of the samples with the truth's names |
 
@@ -37,7 +38,9 @@ from uvgen.samples.map_files import IMAGE_SHIFTS
 from uvgen.samples.parameter_list import VECTORS
 from uvgen.samples.read import read_annotation
 from uvgen.shards.index import DATASET_INDEX
+from uvgen.storage.folders import PREDICT_INDEX
 from uvgen.storage.npy import read_npy_file
+from uvgen.storage.text import number_of, read_text
 
 if TYPE_CHECKING:
     from uvgen.maps.position_mapper import PositionMapper
@@ -50,6 +53,7 @@ FRAMES = ("crop", "image")
 _OF_EXPORTS = "weight_mask.npy"  # lies beside the maps that `uvgen export` writes
 _SUFFIXES = (".npy", ".mat", *MESH_SUFFIXES)
 _MOST_BYTES = 1 << 34
+_MOST_TEXT = 1 << 20  # of 68 lines
 _FARTHEST_PX = 1e12  # of finite predictions: products of them stay far from the end of float64
 _MOST_FILES = 10_000_000
 
@@ -133,7 +137,10 @@ class Predictions:
             self._rows = {name: k for k, name in enumerate(self._shards.names)}
             there = set(self._rows)
         elif self.path.is_dir():
-            self._files, self.unexpected = files_of(self.path, names)
+            suffixes: tuple[str, ...] = _SUFFIXES
+            if (self.path / PREDICT_INDEX).exists():
+                suffixes = _of_photographs(self.path, has_maps=truth.reading is not None)
+            self._files, self.unexpected = files_of(self.path, names, suffixes)
             there = set(self._files)
         else:
             self._array = _all_faces(self.path, len(names))
@@ -175,6 +182,8 @@ class Predictions:
             return self._of_parameters(said.shape, said.expression, said.pose, face, str(path))
         if suffix in MESH_SUFFIXES:
             return self._placed(self._of_mesh(path), face)
+        if suffix == ".txt":
+            return self._placed(self._as_faces(_points_of_lines(path), face, str(path)), face)
         array = read_npy_file(path, SampleError, most_bytes=_MOST_BYTES)
         if array.ndim == 1 and len(array) > 8:
             return self._of_vector(array, face, str(path))
@@ -304,6 +313,25 @@ def _all_faces(path: Path, n: int) -> NDArray[Any]:
         shape = " x ".join(map(str, array.shape)) or "one number"
         raise DatasetError(f"{path}: {shape}, expected predictions of {n} faces in the truth's order, N first")
     return array
+
+
+def _of_photographs(folder: Path, has_maps: bool) -> tuple[str, ...]:
+    """The one kind of file to compare of those that `uvgen predict` writes for each face."""
+    there = {path.suffix for path in folder.rglob("*.*")}
+    wanted = (".npy", ".txt") if has_maps else (".txt",)
+    for suffix in wanted:
+        if suffix in there:
+            return (suffix,)
+    raise DatasetError(f"{folder}: no landmarks, expected what `uvgen predict --write landmarks` writes")
+
+
+def _points_of_lines(path: Path) -> NDArray[np.float64]:
+    """The points of a file with a line `x y z` each."""
+    try:
+        lines = read_text(path, "68 landmarks, a line x y z each", most_bytes=_MOST_TEXT).splitlines()
+        return np.array([[number_of(word) for word in line.split()] for line in lines if line.strip()], np.float64)
+    except ValueError as error:  # InputError of read_text is one too
+        raise SampleError(f"{path}: expected 68 landmarks, a line x y z each ({error})") from error
 
 
 def files_of(

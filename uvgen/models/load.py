@@ -71,7 +71,7 @@ def _load(path: Path, *, untrusted: bool) -> MorphableModel:
     if is_folder:
         raise ModelError(
             f"{path}: is {folder_kind(path)}, expected a model's file; name the one in it (BFM.mat or a .h5), or a "
-            f"folder of {' or of '.join(FOLDERS)}"
+            f"folder of {', of '.join(FOLDERS[:-1])} or of {FOLDERS[-1]}"
         )
     if path.suffix.lower() == ".mat" or kind.startswith("a MATLAB"):
         from uvgen.models.formats import face3d
