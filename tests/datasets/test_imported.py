@@ -1,7 +1,9 @@
 """Maps that other programs wrote: each layout becomes the shards that a build of the same samples gives."""
 
+import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +42,10 @@ from uvgen.datasets.imported import lay_on
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.geometry import affine_to_pose, pose_to_image
 from uvgen.samples.map_files import SCALES, find_maps, read_map
+from uvgen.shards import writer
+from uvgen.shards.format import Field
 from uvgen.storage.files import sha256_file
+from uvgen.storage.folders import EXPORT_MARK
 
 Built = Callable[[str], tuple[Path, ShardReader]]
 SIZE = 64
@@ -460,3 +465,68 @@ def test_read_map_of_no_texels_or_huge_values_is_refused(tmp_path: Path, values:
     (sample,), layout = find_maps(tmp_path)
     with pytest.raises(SampleError, match=r"a\.npy: .*expected (a position map|px of the crop)"):
         read_map(sample, layout)
+
+
+@pytest.mark.parametrize("held", [writer._HELD_BYTES, 1])
+def test_shards_of_samples_that_are_held_one_by_one_are_the_same_from_all_that_write_them(
+    tmp_path: Path, model: MorphableModel, built: Built, monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    monkeypatch.setattr(writer, "_HELD_BYTES", held)
+    tree, reader = built("exact")
+    config = replace(CONFIG, shard_size=4)
+    build_shards(tree, tmp_path / "built", model=model, config=config)
+    import_maps(write_maps(tmp_path / "maps", reader, "face3d"), tmp_path / "maps shards", model=model, config=config)
+    augment_shards(tmp_path / "built", tmp_path / "copies", copies=1)
+    for name in ("built", "maps shards", "copies"):
+        merge_shards(tmp_path / name, tmp_path / f"{name} again")
+        folders = tmp_path / name, tmp_path / f"{name} again"
+        of = [[sha256_file(path) for path in sorted(folder.glob("*.h5"))] for folder in folders]
+        assert of[0] == of[1] and verify_shards(tmp_path / name).sound
+    assert [one["name"] for one in open_shards(tmp_path / "built")] == [one["name"] for one in reader]
+
+
+def test_held_at_once_is_fewer_of_large_samples() -> None:
+    image = {"image": Field("uint8", (4096, 4096, 3), chunked=True), "pose": Field("float32", (7,))}
+    assert writer.held_at_once(image, 32) == 10
+    assert writer.held_at_once({**image, "posmap": Field("float32", (4096, 4096, 3), chunked=True)}, 32) == 2
+    usual = {"image": Field("uint8", (1024, 1024, 3), chunked=True)}
+    assert writer.held_at_once({**usual, "posmap": Field("float32", (1024, 1024, 3), chunked=True)}, 32) == 32
+    assert writer.held_at_once({"posmap": Field("float32", (20000, 20000, 3), chunked=True)}, 32) == 1
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="names of any bytes")
+def test_import_maps_names_a_skipped_file_whose_name_is_no_text(
+    tmp_path: Path, model: MorphableModel, built: Built
+) -> None:
+    _, reader = built("exact")
+    folder = write_maps(tmp_path / "maps", reader, "face3d")
+    for name in (b"bad\xff\n\x1b[31m", b"alone\xfe"):
+        shutil.copy(next(folder.rglob("*.png")), os.fsencode(folder) + b"/" + name + b".png")
+    (folder / os.fsdecode(b"bad\xff\n\x1b[31m.npy")).write_bytes(b"no map")
+    result = import_maps(folder, tmp_path / "out", model=model, config=CONFIG)
+    reasons = {skip.name: skip.reason for skip in result.skipped}
+    assert sorted(reasons) == [r"alone\xfe", r"bad\xff\n\x1b[31m"]
+    assert r"bad\xff\n\x1b[31m.npy: damaged .npy header" in reasons[r"bad\xff\n\x1b[31m"]
+    assert import_maps(folder, tmp_path / "out", model=model, config=CONFIG).new_samples == 0
+    assert verify_shards(tmp_path / "out").sound
+
+
+def test_import_maps_of_crops_of_no_usable_size_names_the_file(tmp_path: Path, model: MorphableModel) -> None:
+    np.save(tmp_path / "a.npy", np.full((8, 8, 3), 9.0))
+    for size, message in (
+        (8, r"a\.png: 8 px a side, expected 16 to 4096"),
+        (64, r"a\.npy: 8 texels a side, expected 16"),
+    ):
+        Image.new("RGB", (size, size)).save(tmp_path / "a.png")
+        with pytest.raises(DatasetError, match=f"none of 1 crops with maps can be used.*{message}"):
+            import_maps(tmp_path, tmp_path / "out", model=model)
+
+
+def test_import_maps_with_a_mark_of_reshow_in_another_layout_says_so(
+    tmp_path: Path, model: MorphableModel, built: Built
+) -> None:
+    folder = write_maps(tmp_path / "maps", built("exact")[1], "face3d")
+    (folder / EXPORT_MARK).write_text('{"labels": "reshow"}')
+    with pytest.raises(DatasetError, match=r"states labels of reshow, expected its layout of files, they are face3d's"):
+        import_maps(folder, tmp_path / "out", model=model, config=CONFIG)
+    assert import_maps(folder, tmp_path / "out", model=model, config=CONFIG, convention="exact").samples
