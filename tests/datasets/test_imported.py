@@ -330,7 +330,14 @@ def test_find_maps_of_reshow_needs_its_mat(tmp_path: Path, built: Built) -> None
     folder = write_maps(tmp_path / "maps", reader, "reshow")
     samples, layout = find_maps(folder)
     assert layout == "reshow" and samples[0].name == "AFW_000_1_0"
-    for content, message in (({"Tform": np.eye(2)}, "no Tform of 3 × 3"), ({"Tform": np.zeros((3, 3))}, "scales by 0")):
+    sheared, infinite = np.diag([1e200, 1e-200, 1]), np.full((3, 3), np.inf)
+    for content, message in (
+        ({"Tform": np.eye(2)}, "no Tform of 3 × 3"),
+        ({"Tform": np.zeros((3, 3))}, "scales by 0"),
+        ({"Tform": sheared}, r"Tform holds 1e\+200, expected a crop's, below 1000"),
+        ({"Tform": infinite}, "Tform holds inf"),
+        ({"Tform": infinite * 0}, "Tform holds nan"),
+    ):
         sio.savemat(folder / "AFW_000_1_0/AFW_000_1_0_bbox_info.mat", content)
         with pytest.raises(SampleError, match=f"AFW_000_1_0_bbox_info.mat: .*{message}"):
             read_map(samples[0], layout)
