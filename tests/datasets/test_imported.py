@@ -336,7 +336,7 @@ def test_find_maps_of_reshow_needs_its_mat(tmp_path: Path, built: Built) -> None
         ({"Tform": np.zeros((3, 3))}, "scales by 0"),
         ({"Tform": sheared}, r"Tform holds 1e\+200, expected a crop's, below 1000"),
         ({"Tform": infinite}, "Tform holds inf"),
-        ({"Tform": infinite * 0}, "Tform holds nan"),
+        ({"Tform": np.full((3, 3), np.nan)}, "Tform holds nan"),
     ):
         sio.savemat(folder / "AFW_000_1_0/AFW_000_1_0_bbox_info.mat", content)
         with pytest.raises(SampleError, match=f"AFW_000_1_0_bbox_info.mat: .*{message}"):
