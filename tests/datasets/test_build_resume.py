@@ -32,7 +32,6 @@ from uvgen.errors import DatasetError, OutputError
 from uvgen.models.morphable import make_model, save_model
 from uvgen.samples.find import find_samples
 from uvgen.storage.files import temporary_name
-from uvgen.storage.journal import Journal
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals, pipes and file locks of POSIX systems")
 
@@ -287,15 +286,6 @@ def test_build_beside_a_journal_that_uvgen_did_not_write_ignores_it(
     (out / ".uvgen-journal").write_bytes(b"".join(map(journal_line, [about, *JOURNALS[kind]])))
     make(tree, model_path, out)
     assert file_hashes(out) == expected
-
-
-def test_journal_that_is_a_link_is_not_written_through(tmp_path: Path) -> None:
-    (tmp_path / "mine").write_text("mine")
-    journal = Journal(tmp_path / ".uvgen-journal", "about")
-    (tmp_path / ".uvgen-journal").symlink_to(tmp_path / "mine")
-    with pytest.raises(DatasetError, match=r"\.uvgen-journal: cannot be written"):
-        journal.append(1)
-    assert (tmp_path / "mine").read_text() == "mine"
 
 
 def test_build_where_the_index_says_that_samples_are_missing_makes_their_shards(

@@ -1,7 +1,9 @@
 """Maps that other programs wrote: each layout becomes the shards that a build of the same samples gives."""
 
+import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +42,10 @@ from uvgen.datasets.imported import lay_on
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.geometry import affine_to_pose, pose_to_image
 from uvgen.samples.map_files import SCALES, find_maps, read_map
+from uvgen.shards import writer
+from uvgen.shards.format import Field
 from uvgen.storage.files import sha256_file
+from uvgen.storage.folders import EXPORT_MARK
 
 Built = Callable[[str], tuple[Path, ShardReader]]
 SIZE = 64
@@ -325,7 +330,14 @@ def test_find_maps_of_reshow_needs_its_mat(tmp_path: Path, built: Built) -> None
     folder = write_maps(tmp_path / "maps", reader, "reshow")
     samples, layout = find_maps(folder)
     assert layout == "reshow" and samples[0].name == "AFW_000_1_0"
-    for content, message in (({"Tform": np.eye(2)}, "no Tform of 3 × 3"), ({"Tform": np.zeros((3, 3))}, "scales by 0")):
+    sheared, infinite = np.diag([1e200, 1e-200, 1]), np.full((3, 3), np.inf)
+    for content, message in (
+        ({"Tform": np.eye(2)}, "no Tform of 3 × 3"),
+        ({"Tform": np.zeros((3, 3))}, "scales by 0"),
+        ({"Tform": sheared}, r"Tform holds 1e\+200, expected a crop's, below 1000"),
+        ({"Tform": infinite}, "Tform holds inf"),
+        ({"Tform": np.full((3, 3), np.nan)}, "Tform holds nan"),
+    ):
         sio.savemat(folder / "AFW_000_1_0/AFW_000_1_0_bbox_info.mat", content)
         with pytest.raises(SampleError, match=f"AFW_000_1_0_bbox_info.mat: .*{message}"):
             read_map(samples[0], layout)
@@ -460,3 +472,70 @@ def test_read_map_of_no_texels_or_huge_values_is_refused(tmp_path: Path, values:
     (sample,), layout = find_maps(tmp_path)
     with pytest.raises(SampleError, match=r"a\.npy: .*expected (a position map|px of the crop)"):
         read_map(sample, layout)
+
+
+def test_samples_that_are_held_one_by_one_are_the_same_as_many_at_once(
+    tmp_path: Path, model: MorphableModel, built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree, reader = built("exact")
+    maps, config = write_maps(tmp_path / "maps", reader, "face3d"), replace(CONFIG, shard_size=4)
+    made: dict[str, list[dict[str, Any]]] = {}
+    for held in (writer._HELD_BYTES, 1):
+        monkeypatch.setattr(writer, "_HELD_BYTES", held)
+        out = {name: tmp_path / f"{name} {held}" for name in ("build", "import", "merge", "augment")}
+        build_shards(tree, out["build"], model=model, config=config)
+        import_maps(maps, out["import"], model=model, config=config)
+        merge_shards(out["build"], out["merge"])
+        augment_shards(out["build"], out["augment"], Augmentation(rotation_deg=(-20, 20)))
+        for name, folder in out.items():
+            found = [*open_shards(folder)]
+            for one, other in zip(found, made.setdefault(name, found), strict=True):
+                for field, value in one.items():
+                    np.testing.assert_array_equal(value, other[field], err_msg=f"{name}, {field}")
+
+
+def test_held_at_once_is_fewer_of_large_samples() -> None:
+    image = {"image": Field("uint8", (4096, 4096, 3), chunked=True), "pose": Field("float32", (7,))}
+    assert writer.held_at_once(image, 32) == 10
+    assert writer.held_at_once({**image, "posmap": Field("float32", (4096, 4096, 3), chunked=True)}, 32) == 2
+    usual = {"image": Field("uint8", (1024, 1024, 3), chunked=True)}
+    assert writer.held_at_once({**usual, "posmap": Field("float32", (1024, 1024, 3), chunked=True)}, 32) == 32
+    assert writer.held_at_once({"posmap": Field("float32", (20000, 20000, 3), chunked=True)}, 32) == 1
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="names of any bytes")
+def test_import_maps_names_a_skipped_file_whose_name_is_no_text(
+    tmp_path: Path, model: MorphableModel, built: Built
+) -> None:
+    _, reader = built("exact")
+    folder = write_maps(tmp_path / "maps", reader, "face3d")
+    for name in (b"bad\xff\n\x1b[31m", b"alone\xfe"):
+        shutil.copy(next(folder.rglob("*.png")), os.fsencode(folder) + b"/" + name + b".png")
+    (folder / os.fsdecode(b"bad\xff\n\x1b[31m.npy")).write_bytes(b"no map")
+    result = import_maps(folder, tmp_path / "out", model=model, config=CONFIG)
+    reasons = {skip.name: skip.reason for skip in result.skipped}
+    assert sorted(reasons) == [r"alone\xfe", r"bad\xff\n\x1b[31m"]
+    assert r"bad\xff\n\x1b[31m.npy: damaged .npy header" in reasons[r"bad\xff\n\x1b[31m"]
+    assert import_maps(folder, tmp_path / "out", model=model, config=CONFIG).new_samples == 0
+    assert verify_shards(tmp_path / "out").sound
+
+
+def test_import_maps_of_crops_of_no_usable_size_names_the_file(tmp_path: Path, model: MorphableModel) -> None:
+    np.save(tmp_path / "a.npy", np.full((8, 8, 3), 9.0))
+    for size, message in (
+        (8, r"a\.png: 8 px a side, expected 16 to 4096"),
+        (64, r"a\.npy: 8 texels a side, expected 16"),
+    ):
+        Image.new("RGB", (size, size)).save(tmp_path / "a.png")
+        with pytest.raises(DatasetError, match=f"none of 1 crops with maps can be used.*{message}"):
+            import_maps(tmp_path, tmp_path / "out", model=model)
+
+
+def test_import_maps_with_a_mark_of_reshow_in_another_layout_says_so(
+    tmp_path: Path, model: MorphableModel, built: Built
+) -> None:
+    folder = write_maps(tmp_path / "maps", built("exact")[1], "face3d")
+    (folder / EXPORT_MARK).write_text('{"labels": "reshow"}')
+    with pytest.raises(DatasetError, match=r"states labels of reshow, expected its layout of files, they are face3d's"):
+        import_maps(folder, tmp_path / "out", model=model, config=CONFIG)
+    assert import_maps(folder, tmp_path / "out", model=model, config=CONFIG, convention="exact").samples

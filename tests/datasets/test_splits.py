@@ -220,14 +220,14 @@ def test_open_shards_with_another_split_names_those_that_are_there(shards) -> No
     ("text", "message"),
     [
         ("", "cannot be used"),
-        ("[]", "cannot be used"),
+        ("[]", r"it is \[\], expected a JSON object"),
         ("{}", "format None"),
         ('{"format": "uvgen-splits", "version": 1}', "splits"),
         ('{"format": "uvgen-splits", "version": 2, "splits": {}}', "version 2"),
         ('{"format": "uvgen-splits", "version": 1, "splits": {"a": {"samples": "b"}}}', "no list of names"),
         ('{"format": "uvgen-splits", "version": 1, "splits": {"a": {"samples": [1]}}}', "no list of names"),
         ('{"format": "uvgen-splits", "version": 1, "splits": {"a": {"samples": ["b", "b"]}}}', "lists a sample twice"),
-        ('{"format": "uvgen-splits", "version": 1, "splits": {"a": []}}', "cannot be used"),
+        ('{"format": "uvgen-splits", "version": 1, "splits": {"a": []}}', r"a is \[\], expected a JSON object"),
         ('{"format": "uvgen-splits", "version": 1, "splits": {"../a": {"samples": ["b"]}}}', "expected a name of"),
         (
             r'{"format": "uvgen-splits", "version": 1, "splits": {"a": {"samples": ["\ud800"]}}}',

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -192,6 +193,22 @@ def test_a_bad_photograph_costs_itself_and_is_named(photos: Path, tmp_path: Path
     assert mended.new_faces == 1 and not mended.skipped
     fit_photographs(photos, tmp_path / "whole", detector=None)
     assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="names of any bytes")
+def test_a_skipped_photograph_whose_name_is_no_text_leaves_a_folder_that_is_gone_on_with(
+    photos: Path, tmp_path: Path
+) -> None:
+    good = first(photos)
+    for name in (b"bad\xff\n\x1b", b"good\xfe"):
+        shutil.copy(good, os.fsencode(photos) + b"/" + name + b".jpg")
+        shutil.copy(good.with_suffix(".txt"), os.fsencode(photos) + b"/" + name + b".txt")
+    (photos / os.fsdecode(b"bad\xff\n\x1b.jpg")).write_bytes(b"no picture")
+    made = fit_photographs(photos, tmp_path / "fitted", jaw="fixed")
+    assert [skip.name for skip in made.skipped] == [r"bad\xff\n\x1b"] and made.skipped[0].reason.isprintable()
+    assert r"good\xfe" in {face.name for face in made.faces}
+    again = fit_photographs(photos, tmp_path / "fitted", jaw="fixed")
+    assert again.new_faces == 0 and again.skipped == made.skipped and again.faces == made.faces
 
 
 def test_faces_above_the_largest_residual_are_left_out(photos: Path, tmp_path: Path) -> None:

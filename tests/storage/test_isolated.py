@@ -1,8 +1,11 @@
 """Reading in a child process: the same values, and its death as an error."""
 
+import errno
 import os
 import signal
+import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,8 @@ import h5py
 import numpy as np
 import pytest
 
-from uvgen.errors import DatasetError, ModelError
+from uvgen.errors import DatasetError, ModelError, WorkerError
+from uvgen.samples.files import check_machine
 from uvgen.storage.hdf5_reading import safe_dataset
 from uvgen.storage.isolated import Hdf5Process
 
@@ -149,3 +153,24 @@ def test_process_may_not_write_files(path: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="ended with status"):
         process.open(path)
     assert not (tmp_path / "out").exists() or not (tmp_path / "out").read_bytes()
+
+
+@pytest.mark.parametrize("what", ["process", "thread"])
+def test_process_that_cannot_be_started_is_the_machine_s_fault(
+    path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise (
+            BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)) if what == "process" else RuntimeError("no thread")
+        )
+
+    process = Hdf5Process()
+    with monkeypatch.context() as patch:
+        owner, name = (subprocess, "Popen") if what == "process" else (threading.Timer, "start")
+        patch.setattr(owner, name, fail)
+        with pytest.raises(WorkerError, match=r"a\.h5: no process can be started to read it in \(.*ulimit -a") as found:
+            process.open(path)
+    with pytest.raises(WorkerError):
+        check_machine(found.value)  # no sample is skipped for it
+    assert process.open(path).attributes["text"] == "é"
+    process.close()

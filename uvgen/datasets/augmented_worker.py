@@ -32,8 +32,9 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.progress import counted
 from uvgen.shards.index import ShardEntry, SkippedSample
 from uvgen.shards.shard import OpenShard
-from uvgen.shards.writer import write_shard
+from uvgen.shards.writer import held_at_once, write_shard
 from uvgen.storage.isolated import Hdf5Process
+from uvgen.storage.names import printable
 
 _BATCH = 32
 _NOT_COPIED = ("format", "version", "config")
@@ -116,7 +117,7 @@ def _make_shard(job: AugmentJob, makers: _Makers, process: Hdf5Process | None, t
     def skip(name: str, error: SampleError) -> None:
         if job.on_error == "fail":
             raise SampleError(f"{name}: {error}") from error
-        skipped.append(SkippedSample(name, task.file, str(error)))
+        skipped.append(SkippedSample(name, task.file, printable(str(error))))
 
     path = job.source / task.source.file
     check_source_hash(path, task.source)
@@ -127,12 +128,14 @@ def _make_shard(job: AugmentJob, makers: _Makers, process: Hdf5Process | None, t
         if task.trial is not None:
             _rows(source, [task.trial], job, makers, task, lambda name, error: None)
             return ShardResult(ShardEntry(task.file, 0, 0, None), ())
-        parts = [range(k, min(k + _BATCH, source.n_samples)) for k in range(0, source.n_samples, _BATCH)]
+        fields = augmented_fields(source, job.copied.augmentation)
+        n = held_at_once(fields, _BATCH)
+        parts = [range(k, min(k + n, source.n_samples)) for k in range(0, source.n_samples, n)]
         attributes = {key: value for key, value in source.file_attributes.items() if key not in _NOT_COPIED}
         stated = {**source.config, **job.copied.to_plain()}
         entry = write_shard(
             job.out / task.file,
-            augmented_fields(source, job.copied.augmentation),
+            fields,
             job.config.build.compression,
             counted((len(part), _rows(source, part, job, makers, task, skip)) for part in parts),
             {**attributes, "uvgen": __version__, "config": json.dumps(stated, sort_keys=True)},

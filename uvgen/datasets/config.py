@@ -22,6 +22,7 @@ from uvgen.samples.map_files import LAYOUTS
 from uvgen.samples.read import EXIF, EXTRAS
 from uvgen.shards.index import DATASET_INDEX, Index
 
+SMALLEST_SIDE, LARGEST_SIDE = 16, 4096  # of crops and maps
 MAX_COPIES = 10_000
 """Augmented samples from each image or sample at most."""
 
@@ -136,8 +137,8 @@ class BuildConfig:
     def check(self) -> None:
         """Raise InputError where a value is out of range."""
         for name, low, high in (
-            ("size", 16, 4096),
-            ("uv_size", 16, 4096),
+            ("size", SMALLEST_SIDE, LARGEST_SIDE),
+            ("uv_size", SMALLEST_SIDE, LARGEST_SIDE),
             ("shard_size", 1, 1 << 20),
             ("jpeg_quality", 1, 100),
             ("copies", 1, MAX_COPIES),

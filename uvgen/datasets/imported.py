@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen.datasets.build import constants_of, describe_plan, hash_of_weights
-from uvgen.datasets.config import BuildConfig, DatasetConfig
+from uvgen.datasets.config import LARGEST_SIDE, SMALLEST_SIDE, BuildConfig, DatasetConfig
 from uvgen.datasets.fields import build_fields, shard_attributes
 from uvgen.datasets.map_comparison import compare_maps
 from uvgen.datasets.plan import ShardTask, plan_shards
@@ -44,7 +44,8 @@ from uvgen.samples.map_files import (
 )
 from uvgen.samples.read import read_image
 from uvgen.shards.index import ShardEntry, SkippedSample
-from uvgen.shards.writer import write_shard
+from uvgen.shards.writer import held_at_once, write_shard
+from uvgen.storage.folders import EXPORT_MARK
 from uvgen.storage.names import printable
 
 _BATCH = 32
@@ -134,6 +135,11 @@ def import_maps(
         raise InputError(f"{root}: was exported with {exported} labels, expected reshow's own in its layout")
     if exported == "exact" and layout == "prnet_pytorch":
         layout = "uvgen"
+    if convention is None and exported == "reshow" and layout != "reshow":
+        raise DatasetError(
+            f"{root}: {EXPORT_MARK} states labels of reshow, expected its layout of files, they are {layout}'s; name "
+            "the convention"
+        )
     convention = convention or (None if layout == "reshow" else exported)
     samples = samples[:limit]
     model = as_model(model)
@@ -183,10 +189,15 @@ def _sizes(samples: Sequence[Sample], layout: str, scale: float) -> tuple[int, i
             check_machine(error)
             errors.append(str(error))
             continue
-        if image.shape[0] == image.shape[1]:
+        if image.shape[0] != image.shape[1]:
+            errors.append(f"{sample.image}: {image.shape[1]} × {image.shape[0]} px, expected a square crop")
+        elif not SMALLEST_SIDE <= len(image) <= LARGEST_SIDE:
+            errors.append(f"{sample.image}: {len(image)} px a side, expected {SMALLEST_SIDE} to {LARGEST_SIDE}")
+        elif not SMALLEST_SIDE <= len(position_map) <= LARGEST_SIDE:
+            texels = f"{len(position_map)} texels a side"
+            errors.append(f"{sample.parameters}: {texels}, expected {SMALLEST_SIDE} to {LARGEST_SIDE}")
+        else:
             sizes[len(image), len(position_map)] += 1
-            continue
-        errors.append(f"{sample.image}: {image.shape[1]} × {image.shape[0]} px, expected a square crop")
     if not sizes:
         raise DatasetError(f"none of {len(errors)} crops with maps can be used; the first: {errors[0]}")
     return sizes.most_common(1)[0][0]
@@ -269,12 +280,13 @@ class _Importer:
             if job.on_error == "fail":
                 raise error
             state = _sha256_of(sample, job.config.maps_from or "")
-            skipped.append(SkippedSample(sample.name, task.file, str(error), state))
+            skipped.append(SkippedSample(sample.name, task.file, printable(str(error)), state))
 
         if task.trial:
             self._batch(task.samples, lambda sample, error: None)
             return ShardResult(ShardEntry(task.file, 0, 0, None), ())
-        parts = [task.samples[first : first + _BATCH] for first in range(0, len(task.samples), _BATCH)]
+        n = held_at_once(self.fields, _BATCH)
+        parts = [task.samples[first : first + n] for first in range(0, len(task.samples), n)]
         entry = write_shard(
             job.out / task.file,
             self.fields,

@@ -28,7 +28,7 @@ from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.format import Field
 from uvgen.shards.index import Index, ShardEntry, data_folder
 from uvgen.shards.shard import OpenShard
-from uvgen.shards.writer import write_shard
+from uvgen.shards.writer import held_at_once, write_shard
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import brief
 
@@ -89,8 +89,9 @@ class MergeJob:
             if (found := stored_fields(shard)) != fields:
                 odd = next(name for name in {**fields, **found} if fields.get(name) != found.get(name))
                 raise DatasetError(f"{path}: {odd} is not as in the other shards, expected the same in all of them")
-            for first in range(0, len(piece.rows), _BATCH):
-                part = piece.rows[first : first + _BATCH]
+            n = held_at_once(fields, _BATCH)
+            for first in range(0, len(piece.rows), n):
+                part = piece.rows[first : first + n]
                 yield {name: [_stored(shard, name, row) for row in part] for name in fields}
                 advance(len(part))
 

@@ -38,6 +38,7 @@ from uvgen.samples.landmark_schemes import FaceLandmarks, outside_image, to_68
 from uvgen.samples.read import EXIF
 from uvgen.storage.files import beside, draft_of
 from uvgen.storage.locks import exclusive
+from uvgen.storage.names import printable
 
 _BATCH = 16  # photographs that are written, flushed and noted at once
 _SAME_KEY = "its files would have the names of another photograph's, expected names that differ without folders"
@@ -213,7 +214,7 @@ class _Preparer:
                 check_machine(error)
                 reason = str(error)
             if reason:
-                skipped.append(Skipped(photograph.name, reason))
+                skipped.append(Skipped(photograph.name, printable(reason)))
             advance(1)
         os.sync()  # before the record says that they are there
         return Written(batch, tuple(skipped))

@@ -263,11 +263,14 @@ def read_splits(path: Path) -> dict[str, Split]:
     """
     try:
         content = parse_json(read_text(path, _WHAT, most_bytes=max_bytes()))
+        _check_object(content, "it")
         if content.get("format") != _FORMAT or content.get("version") != _VERSION:
             raise ValueError(f"format {brief(content.get('format'))}, version {brief(content.get('version'))}")
         found = {}
-        for name, entry in content["splits"].items():
+        for name, entry in _check_object(content.get("splits"), "splits").items():
             check_split_name(name)
+            if "samples" not in _check_object(entry, name):
+                raise ValueError(f"{name} has no samples")
             samples, made = entry["samples"], {key: value for key, value in entry.items() if key != "samples"}
             if not isinstance(samples, list) or not all(isinstance(sample, str) for sample in samples):
                 raise ValueError(f"samples of {name} are no list of names")
@@ -284,6 +287,13 @@ def read_splits(path: Path) -> dict[str, Split]:
     except (InputError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = str(error).removeprefix(f"{path}: ")
         raise DatasetError(f"{path}: cannot be used ({brief(reason)}), expected {_WHAT}; run it again") from error
+
+
+def _check_object(value: Any, what: str) -> dict[str, Any]:
+    """The value; ValueError where it is none that has fields."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} is {brief(json.dumps(value))[:40]}, expected a JSON object")
+    return value
 
 
 def write_splits(path: Path, splits: Iterable[Split], *, overwrite: bool = False) -> None:

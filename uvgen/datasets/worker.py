@@ -36,7 +36,7 @@ from uvgen.samples.files import check_machine, check_source, files_sha256
 from uvgen.samples.find import Sample, photograph_of
 from uvgen.samples.read import EXTRAS, Annotation, read_annotation, read_image, read_oriented_image
 from uvgen.shards.index import ShardEntry, SkippedSample
-from uvgen.shards.writer import write_shard
+from uvgen.shards.writer import held_at_once, write_shard
 from uvgen.storage.names import printable
 
 
@@ -97,12 +97,13 @@ class _Builder:
     def __init__(self, job: BuildJob) -> None:
         self.job, self.model = job, job.model
         self.mapper = PositionMapper(self.model, job.config.uv_size, job.config.convention, crop_size=job.config.size)
-        n_maps = BATCH if job.config.maps == "stored" else 0
+        self.fields = build_fields(job.config, self.model, job.survey, flips=job.mirror is not None)
+        self.n_held = held_at_once(self.fields, BATCH)
+        n_maps = self.n_held if job.config.maps == "stored" else 0
         self.maps = np.empty((n_maps, job.config.uv_size, job.config.uv_size, 3), job.config.posmap_dtype)
-        self.crops = np.empty((BATCH, job.config.size, job.config.size, 3), np.uint8)
+        self.crops = np.empty((self.n_held, job.config.size, job.config.size, 3), np.uint8)
         self.targets = target_maker(self.model, job.config)
         self.augmentation = job.config.augmentation
-        self.fields = build_fields(job.config, self.model, job.survey, flips=job.mirror is not None)
 
     def build(self, task: ShardTask) -> ShardResult:
         """Make one shard and rename it into place."""
@@ -113,12 +114,14 @@ class _Builder:
             check_source(sample, error)
             if job.on_error == "fail":
                 raise error
-            skipped.append(SkippedSample(sample.name, task.file, str(error), files_sha256(sample)))
+            reason = printable(str(error))  # it names files as the file system does
+            skipped.append(SkippedSample(sample.name, task.file, reason, files_sha256(sample)))
 
         if task.trial:
             self._batch(task.samples, task.copy, lambda sample, error: None)
             return ShardResult(ShardEntry(task.file, 0, 0, None), ())
-        parts = [task.samples[first : first + BATCH] for first in range(0, len(task.samples), BATCH)]
+        n = self.n_held
+        parts = [task.samples[first : first + n] for first in range(0, len(task.samples), n)]
         entry = write_shard(
             job.out / task.file,
             self.fields,

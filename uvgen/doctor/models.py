@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from uvgen.doctor.checks import Finding
-from uvgen.errors import UvgenError
+from uvgen.errors import UvgenError, WorkerError
 from uvgen.models.doubts import model_doubts
 from uvgen.models.load import BUILTIN, load_model
 from uvgen.models.morphable import MorphableModel, hash_arrays
@@ -32,6 +32,8 @@ def check_model_file(
     """
     try:
         model = load_model(path, untrusted=untrusted)
+    except WorkerError:  # the machine's fault
+        raise
     except UvgenError as error:
         return None, [Finding("UV401", str(error))]
     findings = [Finding("UV402", f"{path}: {text}") for text in model_doubts(model)]

@@ -163,7 +163,7 @@ def _predict(tools: FaceTools[PredictJob], network: Network, task: FitTask) -> P
             found, image, state = _found(tools, photograph)
         except UvgenError as error:
             check_machine(error)
-            skipped.append(Unfitted(name, shown, str(error)))
+            skipped.append(Unfitted(name, shown, printable(str(error))))
             continue
         for number, face in enumerate(found):
             name = photograph.name if number == 0 else f"{photograph.name}-face{number + 1}"
@@ -177,7 +177,7 @@ def _predict(tools: FaceTools[PredictJob], network: Network, task: FitTask) -> P
                 raise
             except UvgenError as error:
                 check_machine(error)
-                skipped.append(Unfitted(name, shown, str(error)))
+                skipped.append(Unfitted(name, shown, printable(str(error))))
     advance(len(task.photographs))
     return PredictedBatch(tuple(faces), tuple(skipped))
 

@@ -290,7 +290,7 @@ def _fit(tools: FaceTools[FitJob], task: FitTask) -> FittedBatch:
 
 
 def _unfitted(job: FitJob, photograph: Photograph, name: str, reason: str) -> Unfitted:
-    return Unfitted(name, photograph.shown(job.root), reason)
+    return Unfitted(name, photograph.shown(job.root), printable(reason))
 
 
 def faces_of(tools: FaceTools[Any], photograph: Photograph) -> tuple[list[FaceLandmarks], NDArray[np.uint8], str]:

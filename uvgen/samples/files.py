@@ -5,7 +5,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from uvgen.errors import DatasetError
+from uvgen.errors import DatasetError, WorkerError
 from uvgen.samples.find import Sample
 
 _GONE = {
@@ -66,7 +66,11 @@ def check_machine(error: BaseException) -> None:
         Where memory ran out.
     DatasetError
         Where there are too many open files.
+    WorkerError
+        Where it is one: no process could be started.
     """
+    if isinstance(error, WorkerError):  # no process to read it in
+        raise error
     cause = error.__cause__
     while cause is not None:
         if isinstance(cause, MemoryError) or getattr(cause, "errno", None) == errno.ENOMEM:

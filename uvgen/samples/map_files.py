@@ -37,6 +37,7 @@ SCALES = {"px": 1.0, "255": 255.0, "256": 256.0, "280": 280.0, "281.6": 281.6}
 _MOST_BYTES = 1 << 28
 _MOST_FILES = 10_000_000
 _FARTHEST_PX = 1e6
+_LARGEST_SCALE = 1e3
 _DIVIDED = 4.0  # a map whose values are all below that was divided by something
 IMAGE_SHIFTS = {"exact": (0.0, 0.0), "face3d": (1.0, -1.0), "reshow": (1.0, 0.0)}
 """Pixels of the image, right and down, by which a program's labels lie beside the exact ones."""
@@ -278,8 +279,10 @@ def _image_to_crop(path: Path) -> NDArray[np.float64]:
     if tform is None or tform.shape != (3, 3):
         raise SampleError(f"{mat}: no Tform of 3 × 3, expected reshow's; the map {path.name} needs its scale")
     linear: NDArray[np.float64] = tform[:2, :2].astype(np.float64)
+    if not np.abs(linear).max() < _LARGEST_SCALE:
+        raise SampleError(f"{mat}: Tform holds {np.abs(linear).max():.4g}, expected a crop's, below {_LARGEST_SCALE:g}")
     scale = float(np.sqrt(abs(np.linalg.det(linear))))
-    if not 1e-3 < scale < 1e3:
+    if not 1 / _LARGEST_SCALE < scale < _LARGEST_SCALE:
         raise SampleError(f"{mat}: Tform scales by {scale:.4g}, expected a crop's 0.001 to 1000")
     return linear
 

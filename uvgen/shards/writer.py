@@ -1,5 +1,6 @@
 """Writing shards, one at a time, each whole or not there."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,17 @@ from uvgen.shards.format import FORMAT, VERSION, Field
 from uvgen.shards.index import ShardEntry
 from uvgen.storage.files import replaced_on_success, sha256_file
 from uvgen.storage.hdf5 import new_hdf5, write_attributes
+
+_HELD_BYTES = 512 << 20  # 32 samples of 1024 px
+
+
+def held_at_once(fields: Mapping[str, Field], most: int) -> int:
+    """How many samples are held, and appended, at once: `most`, or fewer of large ones.
+
+    A shard's bytes depend on it: whoever writes the same samples asks here.
+    """
+    size = sum(math.prod(f.shape) * np.dtype(f.dtype).itemsize for f in fields.values() if f.chunked)
+    return max(1, min(most, _HELD_BYTES // max(size, 1)))
 
 
 class ShardWriter:

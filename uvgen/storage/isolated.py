@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import DatasetError, UvgenError
+from uvgen.errors import DatasetError, UvgenError, WorkerError
 from uvgen.storage.hdf5_reading import (
     MAX_INFLATED_BYTES,
     Hdf5Dataset,
@@ -90,11 +90,18 @@ class Hdf5Process:
             state = _state(file.path)
             if state in self._broke:  # whoever asks next would wait as long once more
                 raise file.refused(self._broke[state])
-            child = self._started()
+            try:
+                child = self._started()
+            except OSError as error:  # no more processes, files or memory
+                raise _not_started(file.path, error) from error
             hung = threading.Event()
             timer = threading.Timer(self._max_seconds, _end_hung, (child, hung))
             timer.daemon = True
-            timer.start()
+            try:
+                timer.start()
+            except RuntimeError as error:  # no more threads
+                self._end()
+                raise _not_started(file.path, error) from error
             try:
                 _send(child.stdin, request)
                 answer, data = _receive(child.stdout)
@@ -129,6 +136,12 @@ class Hdf5Process:
         if self._child is not None:
             self._finalizer()
             self._child = None
+
+
+def _not_started(path: Path, error: OSError | RuntimeError) -> WorkerError:
+    """For what is the machine's fault, and no file's."""
+    why = getattr(error, "strerror", None) or error
+    return WorkerError(f"{path}: no process can be started to read it in ({why}); raise the limits (ulimit -a)")
 
 
 def _state(path: Path) -> tuple[str, int, int]:

@@ -52,7 +52,10 @@ class Journal:
         """Add a value; DatasetError where that cannot be done."""
         try:
             if self._handle < 0:
-                self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+                if not self._valid:  # what is there is no journal of this work, and may be a link to another file
+                    self._path.unlink(missing_ok=True)
+                new = os.O_CREAT | (0 if self._valid else os.O_EXCL)
+                self._handle = os.open(self._path, os.O_RDWR | new | getattr(os, "O_NOFOLLOW", 0), 0o666)
                 self._valid = min(self._valid, os.fstat(self._handle).st_size)
                 os.ftruncate(self._handle, self._valid)  # a line that a killed process began
                 os.lseek(self._handle, 0, os.SEEK_END)

@@ -99,7 +99,7 @@ def write(reader: ShardReader, part: Part, folder: Path, quality: int, *, data: 
         except SampleError as error:
             check_machine(error)
             check_still_there(root)
-            skipped.append(Skipped(sample["name"], str(error)))
+            skipped.append(Skipped(sample["name"], printable(str(error))))
             continue
         points = _landmarks(sample, reader.config.build.convention)
         write_face(folder, key(sample["name"]), picture, five_points(points), points, quality)
