@@ -574,11 +574,13 @@ def test_legend_calls_crosses_what_they_are_on_the_sheet(reader: ShardReader, mo
 
 
 def test_contact_sheet_says_what_it_draws(reader: ShardReader) -> None:
-    phases = list[tuple[str, int | None]]()
-    display = SimpleNamespace(begin=lambda what, total, first: phases.append((what, total)), advance=lambda n: None)
+    phases = list[tuple[str, int | None, str]]()
+    display = SimpleNamespace(
+        begin=lambda what, total, first, of: phases.append((what, total, of)), advance=lambda n: None
+    )
     with shown_on(display):
         contact_sheet(reader, n_samples=2)
-    assert ("drawing rows", 2) in phases and phases[-1] == ("putting the sheet together", None)
+    assert ("drawing", 2, "row") in phases and phases[-1][:2] == ("putting the sheet together", None)
 
 
 def test_prediction_sheet_refuses_other_shapes_and_numbers_that_are_none(reader: ShardReader) -> None:
