@@ -113,6 +113,12 @@ def test_parameters_and_meshes_need_the_model_and_are_right_with_it(shards, tmp_
     assert report.complete and mean(report) < 1e-4  # meshes are text
     with pytest.raises(InputError, match=r"none of 9 predictions can be used; the first: .*expected the model too"):
         evaluate_predictions(folder, shards)
+    sample = open_shards(shards)[1]
+    far = np.concatenate([sample["shape"], sample["expression"], sample["pose"]])
+    far[-4] = 1e12  # px to the right
+    np.save(folder / f"{sample['name']}.npy", far)
+    ((name, why),) = evaluate_predictions(folder, shards, model=model).unread
+    assert name == sample["name"] and "px away, expected px of a face" in why
 
 
 def test_missing_faces_are_named_and_in_no_mean(shards, predict) -> None:
@@ -130,7 +136,7 @@ def test_missing_faces_are_named_and_in_no_mean(shards, predict) -> None:
     (np.zeros((40, 40, 3)), "a map of 40 texels a side, expected 48, the truth's"),
     (np.zeros((5, 2)), "5 x 2, expected a map of U x U x 3 or 68 points of 2 or 3 numbers"),
     (np.zeros((68, 2), bool), "bool, expected numbers"),
-    (np.full((68, 2), 1e200), "1e+200 for a place, expected 1e+12 px at most"),
+    (np.full((68, 2), 1e200), "1e+200 for a place, expected 1e+09 px at most"),
     (np.zeros(22), "parameters or a mesh, expected the model too"),
 ])  # fmt: skip
 def test_a_file_that_cannot_be_used_is_named_with_its_reason(shards, predict, array, message) -> None:

@@ -34,8 +34,6 @@ N_AFLW = len(AFLW_21_FROM_68)
 ALL = "all"
 """Instead of keys of scores: every one, also those that take long."""
 
-_FARTHEST_PX = 1e9  # farther predictions are of another unit or damaged, and their squares soon no numbers
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EvaluationReport:
@@ -294,8 +292,6 @@ class _Comparison:
             if not wanted:
                 raise InputError(f"{face.name}: has AFLW's 21 points alone, expected nme_21_2d among the scores")
             predicted = self._predictions.read(face)
-            if predicted.finite()[0] and (far := _farthest(predicted)) > _FARTHEST_PX:
-                raise InputError(f"{face.name}: its prediction leads {far:.3g} px away, expected px of a face")
             yaw = np.array([face.yaw_deg]) if math.isfinite(face.yaw_deg) else None
             counts = []
             for name, truth in wanted.items():
@@ -329,10 +325,6 @@ class _Comparison:
         columns = [*zip(*self._points, strict=True)]
         parts = [[points[:, : min(p.shape[1] for p in points_of)] for points in points_of] for points_of in columns[:2]]
         return Counted(self._names, np.stack(parts[0]), np.stack(parts[1]), np.stack(columns[2]))
-
-
-def _farthest(faces: Faces) -> float:
-    return max(float(np.abs(values).max()) for values in (faces.landmarks, faces.maps) if values is not None)
 
 
 def _partly_scored(result: EvaluationResult, truth: str, not_finite: set[str]) -> list[str]:

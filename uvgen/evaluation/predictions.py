@@ -54,7 +54,7 @@ _OF_EXPORTS = "weight_mask.npy"  # lies beside the maps that `uvgen export` writ
 _SUFFIXES = (".npy", ".mat", *MESH_SUFFIXES)
 _MOST_BYTES = 1 << 34
 _MOST_TEXT = 1 << 20  # of 68 lines
-_FARTHEST_PX = 1e12  # of finite predictions: products of them stay far from the end of float64
+_FARTHEST_PX = 1e9  # farther ones are of another unit or damaged, and their squares soon no numbers
 _MOST_FILES = 10_000_000
 
 
@@ -165,8 +165,18 @@ class Predictions:
         Raises
         ------
         UvgenError
-            Where the file cannot be read, has another shape or size than expected, or needs a model that is missing.
+            Where the file cannot be read, has another shape or size than expected, leads too far away, or needs a model
+            that is missing.
         """
+        faces = self._read(face)
+        if faces.finite()[0]:
+            far = max(float(np.abs(values).max()) for values in (faces.landmarks, faces.maps) if values is not None)
+            if far > _FARTHEST_PX:
+                raise SampleError(f"{face.name}: its prediction leads {far:.3g} px away, expected px of a face")
+        return faces
+
+    def _read(self, face: TrueFace) -> Faces:
+        """`read`, however far it leads."""
         if self._array is not None:
             return self._placed(self._as_faces(self._array[self._number[face.name]], face, str(self.path)), face)
         if self._rows:
