@@ -1,5 +1,6 @@
 """What commands share: an options help in groups, paths, how to run, and augmentations."""
 
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -157,14 +158,31 @@ _OPTIONS_OF_WORKERS = (
     option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", group=HOW_IT_RUNS,
            help="Longest that a process may take for a shard, or for some samples where no shards are made; then it is "
                 "killed, as if it had died.  [default: no limit]"),
+    option("--backend", type=click.Choice(["local", "dask", "ray"]), default="local", show_default=True,
+           group=HOW_IT_RUNS, help="Where processes run: on this machine, or on a cluster's."),
+    option("--address", metavar="ADDRESS", group=HOW_IT_RUNS,
+           help="The cluster's scheduler.  [default: what Dask or Ray is configured for, or else a cluster of this "
+                "machine for the run]"),
 )  # fmt: skip
 
 
 def workers_option(command: Any) -> Any:
-    """``--workers``, ``--retries`` and ``--timeout``."""
+    """``--workers``, ``--retries``, ``--timeout``, and where the processes run, which the command need not know."""
+
+    @wraps(command)
+    def on_backend(*args: Any, backend: str, address: str | None, workers: int | None, **kwargs: Any) -> Any:
+        if backend == "local" and address is not None:
+            raise click.UsageError("--address is of use with --backend dask or ray")
+        if backend == "local":  # which needs none of what clusters do
+            return command(*args, workers=workers, **kwargs)
+        from uvgen.jobs.cluster import running_on
+
+        with running_on(backend, address, workers=workers):
+            return command(*args, workers=workers, **kwargs)
+
     for add in reversed(_OPTIONS_OF_WORKERS):
-        command = add(command)
-    return command
+        on_backend = add(on_backend)
+    return on_backend
 
 
 def _check_volume(context: click.Context, param: click.Parameter, chosen: bool) -> bool:

@@ -90,3 +90,8 @@ class DeadlyToOpen(DeadlyWhole):
 
     def open(self) -> Callable[[list[int]], int]:
         os._exit(9)
+
+
+def sleeper(path: Path) -> Callable[[object], None]:
+    """Opens any job; its tasks take ten minutes."""
+    return lambda _: time.sleep(600)

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from uvgen.errors import DatasetError, InputError, SettingsError, WorkerError
+from uvgen.jobs.cluster import ClusterWorkers, chosen_engine
+from uvgen.parallel.travel import travelling
 from uvgen.parallel.workers import Death, Workers
 from uvgen.progress import begin
 from uvgen.storage.files import remove_leftovers
@@ -125,7 +127,7 @@ def run(
         tidy = partial(remove_leftovers, folder)
         try:
             with closing(
-                results(job, tasks, workers, retries=retries, timeout=timeout, after_death=tidy)
+                results(job, tasks, workers, retries=retries, timeout=timeout, after_death=tidy, folder=folder)
             ) as made:  # an error here ends the workers before anything else happens
                 for result in made:
                     check_folder()
@@ -166,6 +168,7 @@ def results(
     retries: int = RETRIES,
     timeout: float | None = None,
     after_death: Callable[[], object] = _nothing,
+    folder: Path | None = None,
 ) -> Generator[Result, None, None]:
     """What a job makes of each task, in the order in which they are ready.
 
@@ -186,6 +189,8 @@ def results(
         Seconds that a task or a part may take before its process is killed, which counts as its death.
     after_death : callable
         Called when a process has died.
+    folder : Path, optional
+        Where the processes write: all machines of a cluster (`uvgen.jobs.cluster.running_on`) must see it.
 
     Yields
     ------
@@ -193,14 +198,14 @@ def results(
     """
     if not tasks:
         return
-    if workers == 1 and timeout is None:
+    if _works_here(workers, timeout):
         make = job.open()
         yield from (_alone(make, task) for task in tasks)
         return
     shared = _shared.get()
     with nullcontext(shared) if shared and not shared.busy else _own_workers(workers, timeout) as pool:
         try:
-            pool.open(_dumped(job, pool.folder))
+            pool.open(_dumped(job, pool, folder))
             for task in tasks:
                 pool.submit(_Try(task), task)
             for one, outcome in pool:
@@ -216,13 +221,18 @@ def results(
             raise
 
 
-_shared = ContextVar["Workers[_Try] | None"]("_shared", default=None)
+def _works_here(workers: int, timeout: float | None) -> bool:
+    """Whether this process makes the tasks itself."""
+    return workers == 1 and timeout is None and chosen_engine() is None
+
+
+_shared = ContextVar["_Pool | None"]("_shared", default=None)
 
 
 @contextmanager
 def same_workers(workers: int, timeout: float | None) -> Iterator[None]:
     """Within the block, calls of `results` one after the other use the same processes, which start once."""
-    if workers == 1 and timeout is None:
+    if _works_here(workers, timeout):
         yield
         return
     with _own_workers(workers, timeout) as pool:
@@ -234,18 +244,32 @@ def same_workers(workers: int, timeout: float | None) -> Iterator[None]:
 
 
 @contextmanager
-def _own_workers(workers: int, timeout: float | None) -> "Iterator[Workers[_Try]]":
-    with scratch_folder() as folder, Workers[_Try](open_job, folder, workers, timeout) as pool:
-        yield pool
+def _own_workers(workers: int, timeout: float | None) -> "Iterator[_Pool]":
+    engine = chosen_engine()
+    with scratch_folder() as folder:
+        if engine is None:
+            with Workers[_Try](open_job, folder, workers, timeout) as pool:
+                yield pool
+        else:
+            with ClusterWorkers[_Try](engine, open_job, folder, timeout) as pool:
+                yield pool
 
 
-def _dumped(job: Any, folder: Path) -> str:
-    """A job in a file, once for all workers, which map its arrays."""
+def _dumped(job: Any, pool: "_Pool", out: Path | None) -> str:
+    """A job in a file, once for all workers, which map its arrays.
+
+    A model travels as its file's path; in whole where some machine of a cluster does not have it.
+    """
     import joblib
 
+    folder = pool.folder
     name = f"job-{len(os.listdir(folder))}"
     try:
-        joblib.dump(job, folder / name)
+        with travelling() as files:
+            joblib.dump(job, folder / name)
+        if isinstance(pool, ClusterWorkers) and pool.check(out, files):
+            with travelling(whole=True):
+                joblib.dump(job, folder / name)
     except OSError as error:
         raise DatasetError(
             f"{folder / name}: cannot be written ({error.strerror or error}); set TMPDIR to a folder with free space"
@@ -274,7 +298,10 @@ class _Whole:
     causes: dict[int, str] = field(default_factory=dict)
 
 
-def _after_death(job: Any, pool: Workers[_Try], one: _Try, how: str, retries: int) -> None:
+_Pool = Workers[_Try] | ClusterWorkers[_Try]
+
+
+def _after_death(job: Any, pool: _Pool, one: _Try, how: str, retries: int) -> None:
     """Try again, or its parts; WorkerError where there is nothing left to try."""
     one.deaths += 1
     cause = f"its process {how}" + (f", {one.deaths} times" if one.deaths > 1 else "")
@@ -296,7 +323,7 @@ def _after_death(job: Any, pool: Workers[_Try], one: _Try, how: str, retries: in
             pool.submit(_Try(part, whole, number), part, first=True)
 
 
-def _settle(job: Any, pool: Workers[_Try], whole: _Whole) -> None:
+def _settle(job: Any, pool: _Pool, whole: _Whole) -> None:
     """Note that a part was tried; after the last, make the task without those at which processes died."""
     whole.left -= 1
     if whole.left:

@@ -26,6 +26,7 @@ from uvgen.models.checked import check_once
 from uvgen.models.formats import known
 from uvgen.models.rig import RIG_DTYPES, Rig, frozen_rig
 from uvgen.models.valid import DTYPES, check_bases, check_structure, converted
+from uvgen.parallel.travel import travels_as
 from uvgen.storage.files import replaced_on_success
 from uvgen.storage.hdf5 import new_hdf5, write_attributes
 from uvgen.storage.kinds import describe_file
@@ -140,7 +141,7 @@ class MorphableModel:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A mapped model travels to a worker as its path: pickling the arrays would copy 150 MB and more.
-        if self in _FILES:
+        if self in _FILES and travels_as(self.path):
             return read_model, (self.path, _FILES[self])
         return _restored, (_HASHES.get(self), *(getattr(self, f.name) for f in fields(self)))
 

@@ -39,6 +39,17 @@ _SLOWER_START = 10.0  # times what the slowest start took so far, ...
 _SHORTEST_LIMIT_S = 20.0  # ... but not less than this: the others'
 
 
+def unpacked(data: bytes) -> BaseException:
+    """The error that a process has packed; WorkerError where its memory ran out."""
+    error: BaseException = pickle.loads(data)
+    if not isinstance(error, MemoryError):
+        return error
+    what = str(error) if error.args and ": " in str(error) else "a worker process has run out of memory"
+    out_of_memory = WorkerError(f"{what}; fewer workers need less")
+    out_of_memory.__cause__ = error
+    return out_of_memory
+
+
 class Death(NamedTuple):
     """What became of a process at a task: ``was killed by signal 9 (SIGKILL)``."""
 
@@ -127,6 +138,11 @@ class Workers(Generic[Work]):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    def kill(self) -> None:
+        """Kill the processes, which whoever waits for them hears of as their death; to be called by another thread."""
+        for worker in [*self._workers]:
+            worker.process.kill()
 
     def close(self) -> None:
         """End the processes, whatever they are doing, and forget what they were to do; others may be started."""
@@ -232,11 +248,7 @@ class Workers(Generic[Work]):
             self._failed_start(worker, pickle.loads(content))
             return None
         if kind == b"raised":
-            error = pickle.loads(content)
-            if isinstance(error, MemoryError):
-                what = str(error) if error.args and ": " in str(error) else "a worker process has run out of memory"
-                raise WorkerError(f"{what}; fewer workers need less") from error
-            raise error
+            raise unpacked(content)
         work, worker.work, worker.deadline = worker.work, None, None
         counted, worker.counted = worker.counted, 0
         if kind == b"made" and work is not None:

@@ -1,0 +1,212 @@
+"""Work on a cluster: what `ClusterWorkers` makes of any engine, here one of threads, with children of this machine."""
+
+import os
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.jobs import DeadlySum, Multiply
+from support.models import builtin
+
+from uvgen.errors import InputError, SampleError, WorkerError
+from uvgen.jobs import cluster, host
+from uvgen.jobs.run import results, run
+from uvgen.parallel.engine import Event
+from uvgen.parallel.travel import travelling
+from uvgen.progress import shown_on
+
+
+class Threads:
+    """An engine whose machines are threads; `losses` of its first calls are lost with their machine."""
+
+    name = "the cluster of threads"
+
+    def __init__(self, slots: int = 2, losses: int = 0, machine: host.Machine | Exception | None = None) -> None:
+        self.n_slots, self.losses, self.machine = slots, losses, machine
+        self.heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self.sent: list[bytes] = []
+        self.stopped = False
+
+    def slots(self) -> int:
+        return self.n_slots
+
+    def on_each(self, function: Any, *values: Any) -> dict[str, Any]:
+        return {"thread 0": self.machine or function(*values)}
+
+    def send(self, data: bytes) -> bytes:
+        self.sent.append(data)
+        return data
+
+    def submit(self, number: int, serve: Any, assignment: Any, job: bytes, task: bytes) -> None:
+        if self.losses:
+            self.losses -= 1
+            self.heard.put(Event(number, "begun", None))
+            self.heard.put(Event(number, "counted", 5))
+            self.heard.put(Event(number, "lost", "was lost with its thread"))
+            return
+
+        def call() -> None:
+            self.heard.put(Event(number, "begun", None))
+            counted = lambda n: self.heard.put(Event(number, "counted", n))  # noqa: E731
+            self.heard.put(Event(number, "done", serve(assignment, job, task, counted, lambda: self.stopped)))
+
+        threading.Thread(target=call).start()
+
+    def wait(self, seconds: float) -> list[Event]:
+        try:
+            return [self.heard.get(timeout=seconds)]
+        except queue.Empty:
+            return []
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def close(self) -> None:
+        self.stop()
+
+
+@contextmanager
+def on(engine: Threads) -> Iterator[Threads]:
+    token = cluster._engine.set(engine)
+    try:
+        yield engine
+    finally:
+        cluster._engine.reset(token)
+        for one in host._Host.idle:
+            one.close()
+        host._Host.idle.clear()
+
+
+class Record:
+    def __init__(self) -> None:
+        self.added: list[Any] = []
+
+    def resume(self) -> None: ...
+
+    def is_finished(self, unit: int) -> bool:
+        return False
+
+    def add(self, result: Any) -> None:
+        self.added.append(result[0])
+
+    def pause(self) -> None: ...
+
+    def finish(self) -> None: ...
+
+
+class Counts:
+    def __init__(self) -> None:
+        self.n = 0
+
+    def begin(self, *_: object) -> None: ...
+
+    def advance(self, n: int) -> None:
+        self.n += n
+
+
+def machine(**changes: Any) -> host.Machine:
+    return host.Machine("node7", host.versions(), True, {})._replace(**changes)
+
+
+@pytest.mark.slow
+def test_run_on_a_cluster_makes_all_in_processes_that_are_kept(tmp_path: Path) -> None:
+    record, job = Record(), Multiply(tmp_path, np.arange(10.0) + 1)
+    with on(Threads()) as engine:
+        run(job, range(8), record, tmp_path, workers=1)
+        made = {int((tmp_path / str(k)).read_text().split(".")[0]) for k in range(8)}
+    assert sorted(record.added) == list(range(8)) and made == {k * (k + 1) for k in range(8)}
+    assert len(engine.sent) == 1 and sorted(os.listdir(tmp_path)) == [str(k) for k in range(8)]
+
+
+@pytest.mark.slow
+def test_run_on_a_cluster_leaves_out_what_kills_and_tries_again_what_was_lost() -> None:
+    counts = Counts()
+    with on(Threads(losses=2)), shown_on(counts):
+        made = list(results(DeadlySum(), [[1, 2], [3, 13, 4], [5]], 1, retries=1))
+    assert sorted(made) == [3, 5, 7]
+    assert counts.n == 0  # five were counted by each that was lost, and are not done
+
+
+@pytest.mark.slow
+def test_run_on_a_cluster_raises_a_tasks_error(tmp_path: Path) -> None:
+    job = Multiply(tmp_path, np.arange(10.0))
+    with on(Threads()) as engine, pytest.raises(SampleError, match="number -2: below 0"):
+        run(job, [-2, 1], Record(), tmp_path, workers=1)
+    assert engine.stopped
+
+
+def test_call_that_nobody_waits_for_kills_its_process(tmp_path: Path) -> None:
+    with on(Threads()):
+        made = host.serve(
+            host.Assignment("run", "job", ("support.jobs", "sleeper"), None, host.versions()), b"", b"\x80\x04N.",
+            lambda n: None, lambda: True,
+        )  # fmt: skip
+    kind, how, _ = made
+    assert kind == "died" and b"killed by signal 9" in how and not host._Host.idle
+
+
+@pytest.mark.parametrize(
+    ("there", "message"),
+    [
+        (machine(versions={**host.versions(), "numpy": "0.1"}),
+         r"^node7 \(thread 0\): other versions than here \(numpy 0\.1, here \d.*\); install the same on all machines$"),
+        (machine(sees=False), r": node7 \(thread 0\) does not see it, expected a folder that all machines share"),
+        (ModuleNotFoundError("No module named 'uvgen'"), r"^thread 0: cannot run uvgen \(.*uvgen.*\); install uvgen"),
+    ],
+)  # fmt: skip
+def test_machine_that_cannot_take_part_is_named_before_any_work(tmp_path: Path, there: Any, message: str) -> None:
+    with on(Threads(machine=there)) as engine, pytest.raises(WorkerError, match=message):
+        run(Multiply(tmp_path, np.arange(3.0)), [1], Record(), tmp_path, workers=1)
+    assert not engine.sent and not os.listdir(tmp_path)
+
+
+def test_model_travels_as_its_file_or_whole_where_a_machine_has_none(tmp_path: Path) -> None:
+    import pickle
+
+    from uvgen.models.load import load_model
+    from uvgen.models.morphable import save_model
+
+    path = tmp_path / "model.h5"
+    save_model(builtin(), path)
+    model = load_model(path)
+    with travelling() as files:
+        small = pickle.dumps(model)
+    assert [str(file) for file in files] == [str(model.path)] and len(small) < 1000
+    with travelling(whole=True) as files:
+        large = pickle.dumps(model)
+    assert not files and len(large) > 1_000_000
+    assert pickle.loads(large).sha256 == pickle.loads(small).sha256
+
+    class Job(DeadlySum):
+        def __init__(self) -> None:
+            self.model = model
+
+    for found, n_bytes in ((host.probe(None, (str(path),)).files[str(path)], 10_000), ("", 1_000_000)):
+        pool = cluster.ClusterWorkers[int](Threads(machine=machine(files={str(path): found})), results, tmp_path)
+        missing = pool.check(None, [path])
+        assert missing == ([] if n_bytes == 10_000 else [path])
+    other = cluster.ClusterWorkers[int](Threads(machine=machine(files={str(path): "ab"})), results, tmp_path)
+    with pytest.raises(WorkerError, match=r"model\.h5: node7 \(thread 0\) has another file there; copy one to all"):
+        other.check(None, [path])
+
+
+def test_cluster_without_workers_is_waited_for_and_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(cluster, "_NOBODY_S", 0.0)
+    with on(Threads(slots=0)), pytest.raises(WorkerError, match=r"has had no worker for 0 s; start some"):
+        run(Multiply(tmp_path, np.arange(3.0)), [1], Record(), tmp_path, workers=1)
+
+
+def test_running_on_of_bad_arguments_raises() -> None:
+    for arguments, message in (
+        (("slurm",), r"backend: 'slurm', expected one of 'local', 'dask', 'ray'"),
+        (("local", "tcp://x:1"), r"address: 'tcp://x:1' is of no use with backend 'local'"),
+    ):
+        with pytest.raises(InputError, match=message), cluster.running_on(*arguments):
+            pass
+    with pytest.raises(InputError, match="workers: 0, expected 1 or more"), cluster.running_on("dask", workers=0):
+        pass

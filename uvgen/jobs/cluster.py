@@ -1,0 +1,242 @@
+"""Work on other machines: `running_on` says which, and `ClusterWorkers` is there what `Workers` is on this one."""
+
+import os
+import pickle
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from hashlib import sha256
+from pathlib import Path
+from tempfile import mkstemp
+from typing import Any, Generic, TypeVar
+from uuid import uuid4
+
+from uvgen.errors import InputError, UvgenError, WorkerError
+from uvgen.jobs.host import Assignment, Machine, differing, probe, serve, versions
+from uvgen.parallel.engine import Engine, Event
+from uvgen.parallel.workers import Death, unpacked
+from uvgen.progress import advance
+from uvgen.storage.files import TEMPORARY_PREFIX
+from uvgen.storage.names import brief
+
+BACKENDS = ("local", "dask", "ray")
+"""Where work can run."""
+
+Work = TypeVar("Work")
+
+_AHEAD = 2  # tasks on their way for each slot: one is there when another ends
+_WAIT_S = 0.5
+_NOBODY_S = 60.0  # that a cluster may be without any worker
+
+_engine: ContextVar[Engine | None] = ContextVar("_engine", default=None)
+
+
+@contextmanager
+def running_on(backend: str = "local", address: str | None = None, *, workers: int | None = None) -> Iterator[None]:
+    """Within the block, whatever works in several processes does so on a cluster; the bytes are the same.
+
+    Each task runs there in a process of its own, as on this machine: what kills or hangs a process costs one try, and
+    a machine that is lost costs one try of each task that it had. Folders must be seen by all machines under the same
+    path; a model's file too, or the model is sent once to each worker.
+
+    Parameters
+    ----------
+    backend : {"local", "dask", "ray"}
+        "local": processes of this machine.
+    address : str, optional
+        Of the scheduler. By default what the engine's own configuration says, or else a cluster of this machine's
+        processors that lasts as long as the block.
+    workers : int, optional
+        Tasks at a time; by default as many as the cluster has room for. It takes the place of the `workers` of the
+        functions called within.
+
+    Raises
+    ------
+    InputError
+        Where an argument is out of range.
+    DependencyError
+        Where the engine is not installed.
+    WorkerError
+        Where no scheduler answers.
+
+    Examples
+    --------
+    >>> with uvgen.running_on("dask", "tcp://10.0.0.1:8786"):  # doctest: +SKIP
+    ...     uvgen.build_shards(samples, model, "shards/")
+    """
+    if backend not in BACKENDS:
+        raise InputError(f"backend: {backend!r}, expected one of {', '.join(map(repr, BACKENDS))}")
+    if workers is not None and workers < 1:
+        raise InputError(f"workers: {workers}, expected 1 or more")
+    if backend == "local":
+        if address is not None:
+            raise InputError(f"address: {address!r} is of no use with backend 'local'; choose 'dask' or 'ray'")
+        yield
+        return
+    engine: Engine
+    if backend == "dask":
+        from uvgen.parallel.dask import DaskEngine
+
+        engine = DaskEngine(address, workers)
+    else:
+        from uvgen.parallel.ray import RayEngine
+
+        engine = RayEngine(address, workers)
+    token = _engine.set(engine)
+    try:
+        yield
+    finally:
+        _engine.reset(token)
+        engine.close()
+
+
+def chosen_engine() -> Engine | None:
+    """The cluster of the `running_on` that holds here, or None for this machine."""
+    return _engine.get()
+
+
+class ClusterWorkers(Generic[Work]):
+    """Processes on other machines that make tasks: in all else as `uvgen.parallel.workers.Workers`."""
+
+    def __init__(
+        self, engine: Engine, function: Callable[[Path], Any], folder: Path, timeout: float | None = None
+    ) -> None:
+        self._engine, self.folder = engine, folder
+        self._assignment = Assignment(uuid4().hex, "", (function.__module__, function.__name__), timeout, versions())
+        self._job: Any = None
+        self._waiting: deque[tuple[Work, Any]] = deque()
+        self._out: dict[int, tuple[Work, Any]] = {}  # by number
+        self._counted: dict[int, int] = {}
+        self._numbers = 0
+        self._alone_since: float | None = None
+
+    def open(self, job: str) -> None:
+        """Let the processes open a job: a file in the folder."""
+        data = (self.folder / job).read_bytes()
+        self._assignment = self._assignment._replace(job=sha256(data).hexdigest())
+        self._job = self._engine.send(data)
+
+    def check(self, folder: Path | None, files: list[Path]) -> list[Path]:
+        """Raise WorkerError where a machine cannot take part; return the files that some machine does not have.
+
+        Parameters
+        ----------
+        folder : Path, optional
+            Where results are written: all machines must see it.
+        files : list of Path
+            Those that a job names instead of what they hold.
+
+        Raises
+        ------
+        WorkerError
+            Where a machine has other versions, does not see the folder, or has other files of these names.
+        """
+        token = None
+        try:
+            if folder is not None:
+                handle, token = mkstemp(prefix=TEMPORARY_PREFIX, dir=folder)
+                os.close(handle)
+            self._wait_for_workers()
+            names = tuple(str(path) for path in files)
+            here = probe(None, names)
+            there = self._engine.on_each(probe, token, names)
+        finally:
+            if token is not None:
+                with suppress(OSError):
+                    Path(token).unlink()
+        missing: set[str] = set()
+        for where, machine in sorted(there.items()):
+            if not isinstance(machine, Machine):
+                raise WorkerError(f"{where}: cannot run uvgen ({brief(machine)}); install uvgen on all machines")
+            if machine.versions != here.versions:
+                raise WorkerError(differing(f"{machine.name} ({where})", machine.versions, here.versions))
+            if not machine.sees:
+                raise WorkerError(
+                    f"{folder}: {machine.name} ({where}) does not see it, expected a folder that all machines share "
+                    "under one path"
+                )
+            for name, sha in machine.files.items():
+                if sha and sha != here.files[name]:
+                    raise WorkerError(f"{name}: {machine.name} ({where}) has another file there; copy one to all")
+                if not sha:
+                    missing.add(name)
+        return [path for path in files if str(path) in missing]
+
+    def submit(self, work: Work, task: Any, *, first: bool = False) -> None:
+        """Have a task made; `work` stands for it, and `first` puts it before those that wait."""
+        (self._waiting.appendleft if first else self._waiting.append)((work, task))
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is work that is not finished."""
+        return bool(self._waiting or self._out)
+
+    def __iter__(self) -> Iterator[tuple[Work, Any]]:
+        """Each work with what was made of its task, or with a `Death`; see `Workers`."""
+        while self.busy:
+            self._wait_for_workers()
+            for _ in range(min(_AHEAD * self._engine.slots() - len(self._out), len(self._waiting))):
+                self._numbers += 1
+                self._out[self._numbers] = one = self._waiting.popleft()
+                self._engine.submit(self._numbers, serve, self._assignment, self._job, pickle.dumps(one[1]))
+            for event in self._engine.wait(_WAIT_S):
+                if event.number in self._out and (outcome := self._heard(event)) is not None:
+                    yield outcome
+
+    def close(self) -> None:
+        """End the processes, whatever they are doing, and forget what they were to do."""
+        self._waiting.clear()
+        self._out.clear()
+        self._counted.clear()
+        self._engine.stop()
+
+    def __enter__(self) -> "ClusterWorkers[Work]":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _heard(self, event: Event) -> tuple[Work, Any] | None:
+        """What came of a task, if the event is its end."""
+        number = event.number
+        counted = self._counted.pop(number, 0)
+        if event.kind == "counted":
+            self._counted[number] = counted + event.content
+            advance(event.content)
+            return None
+        if event.kind == "begun":
+            advance(-counted)
+            return None
+        work, _ = self._out.pop(number)
+        if event.kind == "raised":
+            error = event.content
+            if isinstance(error, UvgenError):
+                raise error
+            raise WorkerError(f"{self._engine.name}: {type(error).__name__}: {brief(error)}") from error
+        if event.kind == "lost":
+            advance(-counted)
+            return work, Death(event.content)
+        kind, content, in_all = event.content
+        if kind == "raised":
+            raise unpacked(content)
+        if kind == "died":
+            advance(-counted)
+            return work, Death(content.decode())
+        advance(in_all - counted)
+        return work, pickle.loads(content)
+
+    def _wait_for_workers(self) -> None:
+        """WorkerError where there has been none for a while."""
+        while not self._engine.slots():
+            now = time.monotonic()
+            self._alone_since = now if self._alone_since is None else self._alone_since
+            if now - self._alone_since > _NOBODY_S:
+                raise WorkerError(
+                    f"{self._engine.name}: has had no worker for {_NOBODY_S:g} s; start some (`dask worker ADDRESS`, "
+                    "`ray start --address …`), and run the same command again to go on"
+                )
+            if self._engine.wait(_WAIT_S):
+                return
+        self._alone_since = None

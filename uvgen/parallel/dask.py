@@ -1,0 +1,164 @@
+"""A Dask cluster as an engine: a scheduler that is there, or one started for the run."""
+
+import logging
+import queue
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from uvgen.errors import DependencyError, WorkerError
+from uvgen.parallel.engine import Event, Serve
+
+_CONNECT_S = 10
+_ADDRESS = re.compile(r"(\w+://)?(\[[0-9a-fA-F:.]+\]|[^\[\]/:\s]+):\d+")
+
+
+class DaskEngine:
+    """A client of a Dask scheduler.
+
+    Parameters
+    ----------
+    address : str, optional
+        Where the scheduler listens, ``tcp://10.0.0.1:8786``, or the scheduler's file. By default what Dask's own
+        configuration says (``DASK_SCHEDULER_ADDRESS``), or else a cluster of this machine, which ends with the run.
+    workers : int, optional
+        Calls at a time; by default as many as the cluster has threads.
+
+    Raises
+    ------
+    DependencyError
+        Where Dask is not installed.
+    WorkerError
+        Where no scheduler answers.
+    """
+
+    def __init__(self, address: str | None, workers: int | None) -> None:
+        try:
+            import dask
+            from distributed import Client, LocalCluster
+        except ImportError as error:
+            raise DependencyError(f"backend: 'dask' needs Dask ({error}); pip install 'distributed'") from error
+        for logger in ("distributed", "tornado.application"):  # its news come here as events; what fails is raised
+            logging.getLogger(logger).setLevel(logging.CRITICAL)
+        self._most = workers
+        self._cluster: Any = None
+        address = address or dask.config.get("scheduler-address", None)
+        try:
+            if address is None:
+                self._cluster = LocalCluster(
+                    n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+                )
+                where: dict[str, Any] = {"address": self._cluster}
+            elif "://" not in address and Path(address).is_file():
+                where = {"scheduler_file": address}
+            elif not _ADDRESS.fullmatch(address):  # a client of another would not end
+                raise ValueError("no such file, and no address")
+            else:
+                where = {"address": address}
+            self._client = Client(**where, timeout=_CONNECT_S, set_as_default=False)
+        except (OSError, TimeoutError, ValueError) as error:
+            self._end_cluster()
+            what = f"{address}: no Dask scheduler answers" if address else "a Dask cluster cannot be started"
+            raise WorkerError(
+                f"{what} ({' '.join(str(error).split())[:200] or type(error).__name__}); expected the address that "
+                "`dask scheduler` prints, such as tcp://10.0.0.1:8786, or its --scheduler-file"
+            ) from error
+        self.name = f"the Dask cluster at {self._client.scheduler.address}"
+        self._heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._topic = f"uvgen-{uuid4().hex}"
+        self._client.subscribe_topic(self._topic, self._hear)
+        self._futures: dict[int, Any] = {}
+        self._sent = 0
+
+    def slots(self) -> int:
+        """Threads of all workers that are there now."""
+        threads = sum(self._client.nthreads().values())
+        return min(threads, self._most or threads)
+
+    def on_each(self, function: Callable[..., Any], *values: Any) -> dict[str, Any]:
+        """What a function returns in each worker, or the exception."""
+        try:
+            return dict(self._client.run(function, *values, on_error="return"))
+        except (OSError, TimeoutError, ValueError) as error:
+            raise WorkerError(f"{self.name} does not answer ({error}); is it running?") from error
+
+    def send(self, data: bytes) -> Any:
+        """Bytes as the result of a task, which is made again where the worker that held it is lost."""
+        self._sent += 1
+        return self._client.submit(bytes, data, key=f"{self._topic}-job-{self._sent}", pure=False)
+
+    def submit(self, number: int, serve: Serve, assignment: Any, job: Any, task: bytes) -> None:
+        """See `Engine`."""
+        future = self._client.submit(
+            _call, serve, assignment, job, task, self._topic, number, key=f"{self._topic}-{number}", pure=False
+        )
+        self._futures[number] = future
+        future.add_done_callback(lambda done: self._heard.put(Event(number, "ended", done)))
+
+    def wait(self, seconds: float) -> Sequence[Event]:
+        """See `Engine`."""
+        try:
+            events = [self._heard.get(timeout=seconds)]
+        except queue.Empty:
+            return []
+        while not self._heard.empty():
+            events.append(self._heard.get())
+        return [known for known in map(self._ended, events) if known is not None]
+
+    def stop(self) -> None:
+        """Cancel all tasks; the workers see it and kill what they run."""
+        futures, self._futures = [*self._futures.values()], {}
+        if futures and self._client.status == "running":
+            self._client.cancel(futures, force=True)
+
+    def close(self) -> None:
+        """See `Engine`."""
+        self._client.close(timeout=5)
+        self._end_cluster()
+
+    def _end_cluster(self) -> None:
+        if self._cluster is not None:
+            self._cluster.close(timeout=10)
+
+    def _hear(self, event: tuple[float, Any]) -> None:
+        """In the client's own thread: what a worker tells of a call."""
+        _, (number, n) = event
+        self._heard.put(Event(number, "begun", None) if n is None else Event(number, "counted", n))
+
+    def _ended(self, event: Event) -> Event | None:
+        """What a future came to; None where it was given up."""
+        if event.kind != "ended":
+            return event
+        from distributed import KilledWorker
+
+        number, future = event.number, event.content
+        if self._futures.pop(number, None) is None:
+            return None
+        try:
+            return Event(number, "done", future.result(timeout=_CONNECT_S))
+        except KilledWorker as error:
+            return Event(number, "lost", f"was lost with its Dask worker {error.allowed_failures + 1} times")
+        except CancelledError:
+            return Event(
+                number, "raised", WorkerError(f"{self.name} was lost, or has dropped the work; is it running?")
+            )
+        except Exception as error:
+            return Event(number, "raised", error)
+
+
+def _call(serve: Serve, assignment: Any, job: bytes, task: bytes, topic: str, number: int) -> tuple[str, bytes, int]:
+    """In a thread of a Dask worker."""
+    from distributed import get_worker
+    from distributed.worker import thread_state
+
+    worker, key = get_worker(), thread_state.key
+
+    def abandoned() -> bool:
+        state = worker.state.tasks.get(key)
+        return state is None or state.state == "cancelled"
+
+    worker.log_event(topic, [number, None])
+    return serve(assignment, job, task, lambda n: worker.log_event(topic, [number, n]), abandoned)
