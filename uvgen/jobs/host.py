@@ -212,9 +212,8 @@ class _Host:
 
     def _kill_if(self, abandoned: Callable[[], bool], ended: threading.Event) -> None:
         while not ended.wait(_SECONDS_BETWEEN_LOOKS):
-            if abandoned():
+            if abandoned():  # a process that is started meanwhile is killed the next time
                 self._workers.kill()
-                return
 
 
 @atexit.register
