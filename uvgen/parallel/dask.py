@@ -41,8 +41,8 @@ class DaskEngine:
             from distributed import Client, LocalCluster
         except ImportError as error:
             raise DependencyError(f"backend: 'dask' needs Dask ({error}); pip install 'distributed'") from error
-        for logger in ("distributed", "tornado.application"):  # its news come here as events; what fails is raised
-            logging.getLogger(logger).setLevel(logging.CRITICAL)
+        for logger in ("distributed", "distributed.client", "distributed.scheduler", "tornado.application"):
+            logging.getLogger(logger).setLevel(logging.CRITICAL + 1)  # news come here as events; what fails is raised
         self._most = workers
         self._cluster: Any = None
         address = address or dask.config.get("scheduler-address", None)

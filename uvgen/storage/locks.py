@@ -119,7 +119,10 @@ def scratch_folder() -> Iterator[Path]:
         try:
             while True:
                 folder = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=place))
-                handle = os.open(folder, os.O_RDONLY)
+                try:
+                    handle = os.open(folder, os.O_RDONLY)
+                except FileNotFoundError:  # another run took it for a dead one's, not being locked yet
+                    continue
                 if lock_handle(handle, folder):
                     break
                 os.close(handle)
