@@ -3,8 +3,9 @@
 import logging
 import queue
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -75,26 +76,27 @@ class DaskEngine:
 
     def slots(self) -> int:
         """Threads of all workers that are there now."""
-        threads = sum(self._client.nthreads().values())
+        with self._answering():
+            threads = sum(self._client.nthreads().values())
         return min(threads, self._most or threads)
 
     def on_each(self, function: Callable[..., Any], *values: Any) -> dict[str, Any]:
         """What a function returns in each worker, or the exception."""
-        try:
+        with self._answering():
             return dict(self._client.run(function, *values, on_error="return"))
-        except (OSError, TimeoutError, ValueError) as error:
-            raise WorkerError(f"{self.name} does not answer ({error}); is it running?") from error
 
     def send(self, data: bytes) -> Any:
         """Bytes as the result of a task, which is made again where the worker that held it is lost."""
         self._sent += 1
-        return self._client.submit(bytes, data, key=f"{self._topic}-job-{self._sent}", pure=False)
+        with self._answering():
+            return self._client.submit(bytes, data, key=f"{self._topic}-job-{self._sent}", pure=False)
 
     def submit(self, number: int, serve: Serve, assignment: Any, job: Any, task: bytes) -> None:
         """See `Engine`."""
-        future = self._client.submit(
-            _call, serve, assignment, job, task, self._topic, number, key=f"{self._topic}-{number}", pure=False
-        )
+        with self._answering():
+            future = self._client.submit(
+                _call, serve, assignment, job, task, self._topic, number, key=f"{self._topic}-{number}", pure=False
+            )
         self._futures[number] = future
         future.add_done_callback(lambda done: self._heard.put(Event(number, "ended", done)))
 
@@ -112,12 +114,25 @@ class DaskEngine:
         """Cancel all tasks; the workers see it and kill what they run."""
         futures, self._futures = [*self._futures.values()], {}
         if futures and self._client.status == "running":
-            self._client.cancel(futures, force=True)
+            with suppress(OSError, TimeoutError):  # a scheduler that is lost has nothing to give up
+                self._client.cancel(futures, force=True)
 
     def close(self) -> None:
         """See `Engine`."""
-        self._client.close(timeout=5)
+        with suppress(OSError, TimeoutError):
+            self._client.close(timeout=5)
         self._end_cluster()
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """WorkerError where the scheduler is lost within the block."""
+        try:
+            yield
+        except (OSError, TimeoutError, RuntimeError) as error:
+            raise WorkerError(
+                f"{self.name} does not answer ({' '.join(str(error).split())[:200]}); start it again, and run the same "
+                "command again to go on"
+            ) from error
 
     def _end_cluster(self) -> None:
         if self._cluster is not None:
