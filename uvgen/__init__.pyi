@@ -25,6 +25,7 @@ from .geometry import AFLW_MIRROR, crop_to_image
 from .images.align5 import crop_from_points5
 from .images.crop import crop_from_box, crop_from_landmarks, crop_similarity
 from .images.warp import warp_image
+from .jobs.cluster import running_on
 from .maps.atlas import UvAtlas, build_atlas
 from .maps.landmarks import LandmarkWeights, aflw_texels, aflw_uv, landmark_texels, landmark_weights, read_landmarks
 from .maps.masks import face_mask, weight_mask
@@ -131,6 +132,7 @@ __all__ = [
     "render_preview",
     "repair_shards",
     "resample_model",
+    "running_on",
     "save_model",
     "select_names",
     "split_shards",

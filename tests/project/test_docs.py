@@ -53,6 +53,8 @@ def not_installed(block: str) -> str:
     """The first package that a block needs, that uvgen does not, and that is not there."""
     if re.search(r"^uvgen predict|predict_photographs\(", block, re.MULTILINE) and not find_spec("onnxruntime"):
         return "onnxruntime"
+    if "--backend dask" in block and not find_spec("distributed"):
+        return "distributed"
     for name in ("torch", "grain", "tensorflow", "webdataset", "datasets", "streaming"):
         if re.search(rf"^(?:import|from) (?:uvgen\.)?{name}\b", block, re.MULTILINE) and not is_installed(name):
             return name
