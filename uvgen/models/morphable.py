@@ -141,7 +141,7 @@ class MorphableModel:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A mapped model travels to a worker as its path: pickling the arrays would copy 150 MB and more.
-        if self in _FILES and travels_as(self.path):
+        if self in _FILES and self.path is not None and travels_as(self.path):
             return read_model, (self.path, _FILES[self])
         return _restored, (_HASHES.get(self), *(getattr(self, f.name) for f in fields(self)))
 

@@ -59,7 +59,7 @@ class DaskEngine:
                 raise ValueError("no such file, and no address")
             else:
                 where = {"address": address}
-            self._client = Client(**where, timeout=_CONNECT_S, set_as_default=False)
+            self._client: Any = Client(**where, timeout=_CONNECT_S, set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
             self._end_cluster()
             what = f"{address}: no Dask scheduler answers" if address else "a Dask cluster cannot be started"

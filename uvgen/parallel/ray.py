@@ -50,7 +50,7 @@ class RayEngine:
             ) from error
         self.name = f"the Ray cluster at {address or 'this machine'}"
         self._most = workers
-        self._class: Any = ray.remote(num_cpus=1, max_restarts=-1, max_concurrency=2)(_Actor)
+        self._class: Any = self._ray.remote(num_cpus=1, max_restarts=-1, max_concurrency=2)(_Actor)
         self._actors: list[Any] = []
         self._calls: dict[Any, tuple[int, Any]] = {}  # by reference: number and actor
         self._waiting: deque[tuple[int, Serve, Any, Any, bytes]] = deque()
