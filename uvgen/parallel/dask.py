@@ -59,7 +59,7 @@ class DaskEngine:
                 raise ValueError("no such file, and no address")
             else:
                 where = {"address": address}
-            self._client: Any = Client(**where, timeout=_CONNECT_S, set_as_default=False)
+            client: Any = Client(**where, timeout=_CONNECT_S, set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
             self._end_cluster()
             what = f"{address}: no Dask scheduler answers" if address else "a Dask cluster cannot be started"
@@ -67,6 +67,7 @@ class DaskEngine:
                 f"{what} ({' '.join(str(error).split())[:200] or type(error).__name__}); expected the address that "
                 "`dask scheduler` prints, such as tcp://10.0.0.1:8786, or its --scheduler-file"
             ) from error
+        self._client = client
         self.name = f"the Dask cluster at {self._client.scheduler.address}"
         self._heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._topic = f"uvgen-{uuid4().hex}"
