@@ -292,8 +292,8 @@ def train(options: argparse.Namespace) -> None:
         losses, error = objective(net, images, points, counts)
         total = losses.sum()
         if not paper:  # sums over samples as means, in px of the published crops
-            unit = (PUBLISHED_SIZE / size) ** 2
-            total = (unit * losses[0] + losses[1]) / len(images) / 68 + losses[2:].sum()
+            of_landmarks = (PUBLISHED_SIZE / size) ** 2 * losses[0] / counts.sum().clamp(min=1)
+            total = of_landmarks + losses[1] / len(images) / 68 + losses[2:].sum()
         optimizer.zero_grad()
         total.backward()
         optimizer.step()
