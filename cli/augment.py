@@ -76,11 +76,13 @@ def command(
     Exit status: 0 all written, 3 some copies skipped, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
     """
     from uvgen import augment_shards
+    from uvgen.datasets.open import builtin_of_set
     from uvgen.datasets.record import check_output
 
     check_output(out, overwrite=overwrite)
     augmentation = read_augmentation(preset, config_path)
-    if augmentation.flip and model_path is None:
+    model = builtin_of_set(shards) if augmentation.flip and model_path is None else model_path
+    if augmentation.flip and model is None:
         raise click.UsageError("missing --model: flips exchange texels, and the shards' model says which")
     with reported(quiet=quiet, verbose=verbose) as shown:
         result = augment_shards(
@@ -89,7 +91,7 @@ def command(
             augmentation,
             copies=copies,
             seed=seed,
-            model=model_path,
+            model=model,
             workers=workers or cores(),
             retries=retries,
             timeout=timeout,

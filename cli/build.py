@@ -10,6 +10,7 @@ from uvgen.cli.options import (
     EXISTING_FILE,
     HOW_IT_RUNS,
     MODEL,
+    SCALE,
     GroupedCommand,
     NameList,
     is_given,
@@ -38,8 +39,9 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
              "names the images with .mat that they were made of, to find --maps-scale and --convention.")  # fmt: skip
 @option("--maps-layout", type=click.Choice(["face3d", "prnet_pytorch", "uvgen", "reshow"]), group=_INPUT,
         help="Whose files those are; told by their names by default.")  # fmt: skip
-@option("--maps-scale", type=click.Choice(["px", "255", "256", "280", "281.6"]), group=_INPUT,
-        help="What those maps' values were divided by.  [default: px, or as found with --data]")  # fmt: skip
+@option("--maps-scale", type=SCALE, group=_INPUT,
+        help="What those maps' values were divided by: the crop's size, 1.1 times that (PRNet), 280/256 times that "
+             "(reshow), unit as ShardDataset has it; or a number.  [default: px, or as found with --data]")  # fmt: skip
 @option("--model", "model_path", type=MODEL, group=_INPUT,
         help="Morphable model: uvgen's .h5 (see `uvgen model convert`), another that docs/models.md lists, or the word "
              "builtin.  [default: the one that `uvgen fit` or `uvgen synth` made the folder with]")  # fmt: skip
@@ -112,7 +114,7 @@ def command(
     data: Path | None,
     maps_from: Path | None,
     maps_layout: str | None,
-    maps_scale: str | None,
+    maps_scale: str | float | None,
     model_path: Path | str | None,
     subsets: tuple[str, ...],
     flip: bool,
@@ -335,5 +337,6 @@ def _read_augmentation(what: str) -> Any:
         return read_augmentation(what)
     if not Path(what).is_file():
         presets = ", ".join(sorted(PRESETS))
-        raise click.BadParameter(f"{what}: neither a preset ({presets}) nor a file", param_hint="--augment")
+        found = what or "an empty path"
+        raise click.BadParameter(f"{found}: neither a preset ({presets}) nor a file", param_hint="--augment")
     return read_augmentation("prnet", Path(what))

@@ -13,6 +13,7 @@ from uvgen.cli.options import (
     SCALE,
     GroupedCommand,
     option,
+    output_of,
     overwrite_option,
     quiet_option,
     untrusted_option,
@@ -54,8 +55,9 @@ _WHAT, _COUNTED, _OUTPUT = "What is compared", "How predictions are counted", "W
         help="Folder to make, with scores.json, table.md, faces.csv, curve.svg and curve.png.")  # fmt: skip
 @option("--submission", "submissions", nargs=2, type=(click.Choice(["dad3dheads", "realy"]), ANY_PATH), multiple=True,
         group=_OUTPUT, metavar="dad3dheads|realy PATH",
-        help="Also write what that benchmark takes, a JSON file or a folder; needs --model.")  # fmt: skip
-@option("--keypoints", type=click.Path(path_type=Path), group=_OUTPUT, metavar="FILE",
+        help="Also write what that benchmark takes, a JSON file or a folder; needs --model, but for sets of the "
+             "built-in model.")  # fmt: skip
+@option("--keypoints", type=ANY_PATH, group=_OUTPUT, metavar="FILE",
         help="REALY's data/BFM09.txt, with BFM09.obj beside it: the 85 key points on the model's mesh.")  # fmt: skip
 @overwrite_option("an evaluation")
 @untrusted_option
@@ -97,20 +99,23 @@ def command(
     named), 130, 143, 129 interrupted.
     """
     from uvgen import evaluate_predictions
+    from uvgen.datasets.open import builtin_of_set
     from uvgen.evaluation.output import check_output, write_evaluation
     from uvgen.evaluation.submissions import check_submission
 
     if protocol is not None and scores is not None:
         raise click.UsageError("--protocol and --scores exclude each other")
     kinds = [kind for kind, _ in submissions]
-    if submissions and model_path is None:
+    model: Any = model_path
+    if submissions and model is None and (model := builtin_of_set(truth)) is None:
         raise click.UsageError("--submission: needs --model")
     if ("realy" in kinds) != (keypoints is not None):
         raise click.UsageError("--keypoints and --submission realy: only together")
     if out is not None:
         check_output(out, overwrite=overwrite)
     for kind, path in submissions:
-        check_submission(kind, path, overwrite=overwrite)
+        with output_of("--submission"):
+            check_submission(kind, path, overwrite=overwrite)
     chosen: Any = scores if scores in (None, "all") else [key.strip() for key in str(scores).split(",") if key.strip()]
     with reported(quiet=quiet):
         result = evaluate_predictions(
@@ -122,7 +127,7 @@ def command(
             frame=frame,
             convention=convention,
             mask=mask,
-            model=model_path,
+            model=model,
             split=split,
             draws=draws,
             seed=seed,
@@ -132,7 +137,8 @@ def command(
         write_evaluation(result, out, overwrite=overwrite)
     for kind, path in submissions:
         reading = {"scale": scale, "frame": frame, "convention": convention, "split": split, "untrusted": untrusted}
-        _submit(kind, path, predictions, truth, keypoints, model=model_path, **reading)
+        with output_of("--submission"):
+            _submit(kind, path, predictions, truth, keypoints, model=model, **reading)
     _show_problems(result, quiet=quiet)
     if as_json:
         print_json(result.to_plain())

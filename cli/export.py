@@ -33,7 +33,8 @@ from uvgen.cli.results import json_option, name_skipped, print_json
               )  # fmt: skip
 @click.option("-o", "--out", type=ANY_PATH, required=True, help="Folder to make.")
 @click.option("--model", "model_path", type=MODEL,
-              help="The shards' model; makes maps that are not stored. prnet and stn need it.")  # fmt: skip
+              help="The shards' model; makes maps that are not stored. prnet and stn need it, but for sets of the "
+                   "built-in model.")  # fmt: skip
 @click.option("--data", type=ANY_PATH, help="The images that the set was built from, as for build; deep3d needs them.")
 @click.option("--convention", type=click.Choice(["reshow", "exact", "face3d"]),
               help="Where reshow's labels lie: as its program puts them, 1 px to the right, or elsewhere.  "
@@ -80,23 +81,25 @@ def command(
     """
     from uvgen import export_shards, open_shards
     from uvgen.datasets.export.folder import check_export_folder
-    from uvgen.datasets.export.run import check_target, has_maps, is_whole
+    from uvgen.datasets.export.run import check_target, has_maps, is_whole, needs_model
+    from uvgen.datasets.open import builtin_of_set
     from uvgen.errors import InputError
 
     if list_path is not None and split is not None:
         raise click.UsageError("--list and --split exclude each other")
     if is_whole(to) and (list_path is not None or split is not None):
         raise click.UsageError(f"--to {to} describes whole shards, expected neither --list nor --split")
+    model = builtin_of_set(shards) if model_path is None and needs_model(to) else model_path
     try:
-        check_target(to, {"model": model_path, "data": data, "convention": convention})
+        check_target(to, {"model": model, "data": data, "convention": convention})
     except InputError as error:
         raise click.UsageError(f"--{error}") from error
     check_export_folder(out, overwrite=overwrite)
     if has_maps(to):
-        check_maps(open_shards(shards, untrusted=untrusted).config, model_path, shards)
+        check_maps(open_shards(shards, untrusted=untrusted).config, model, shards)
     with reported(quiet=quiet):
         result = export_shards(
-            shards, out, to, model=model_path, data=data, convention=convention, quality=quality, names=list_path,
+            shards, out, to, model=model, data=data, convention=convention, quality=quality, names=list_path,
             split=split,
             workers=workers or cores(), retries=retries, timeout=timeout, overwrite=overwrite, untrusted=untrusted,
         )  # fmt: skip

@@ -13,6 +13,7 @@ import click
 
 from uvgen import __version__
 from uvgen.cli.groups import ARGUMENTS, SpokenGroup, as_typed
+from uvgen.cli.options import OUTPUT_OPTION
 from uvgen.errors import OutputError, SettingsError, UvgenError
 from uvgen.interrupts import exit_status, ignore_interrupts, interrupts_kept
 from uvgen.storage.names import printable
@@ -105,7 +106,8 @@ class _LazyGroup(SpokenGroup):
         if not isinstance(error, OutputError):
             return ""
         there = self._options(ctx)
-        helpful = ("--out", "--overwrite") if isinstance(error, SettingsError) else ("--out",)
+        output = ctx.meta.get(OUTPUT_OPTION, "--out")
+        helpful = (output, "--overwrite") if isinstance(error, SettingsError) else (output,)
         named = [name for name in helpful if name in there]
         return f" ({', '.join(named)})" if named else ""
 

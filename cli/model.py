@@ -281,7 +281,7 @@ def parameterize_(
 
     A Tutte embedding with conformal weights, the boundary on the square, symmetric about u = 0.5, holes closed
     (3D Morphable Models as Spatial Transformer Networks, 2017). MESH is an OBJ, PLY or OFF
-    file; PLY and OFF are read by trimesh: pip install trimesh.
+    file; PLY and OFF are read by trimesh: pip install ".[mesh]".
 
     \b
     Example:

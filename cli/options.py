@@ -1,5 +1,8 @@
 """What commands share: an options help in groups, paths, how to run, and augmentations."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -7,29 +10,41 @@ from typing import Any
 import click
 
 
-class ExistingPath(click.Path):
+class AnyPath(click.Path):
+    """A path, there or not. An empty one, which would be the working folder, is wrong usage."""
+
+    def __init__(self, *, allow_dash: bool = False) -> None:
+        super().__init__(path_type=Path, allow_dash=allow_dash)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not os.fspath(value):
+            self.fail("an empty path, expected that of a file or a folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class ExistingPath(AnyPath):
     """A file or a folder that is there; where it is not, that is a failure like others of files, not wrong usage."""
 
     def __init__(self, *, folder: bool | None = False) -> None:  # None: either
-        super().__init__(path_type=Path)
+        super().__init__()
         self._folder = folder
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         from uvgen.errors import InputError
         from uvgen.storage.folders import folder_kind
 
-        path = Path(value)
+        path = super().convert(value, param, ctx)
         what = "a file or a folder" if self._folder is None else "a folder" if self._folder else "a file"
         of = f" for {param.opts[0]}" if isinstance(param, click.Option) else ""
         if not path.exists():
             raise InputError(f"{path}: no such {'folder' if self._folder else 'file'}, expected {what}{of}")
         if self._folder is not None and path.is_dir() != self._folder:
             raise InputError(f"{path}: {folder_kind(path) if path.is_dir() else 'a file'}, expected {what}{of}")
-        return super().convert(value, param, ctx)
+        return path
 
 
 EXISTING_FILE, EXISTING_FOLDER, EXISTING = ExistingPath(), ExistingPath(folder=True), ExistingPath(folder=None)
-ANY_PATH = click.Path(path_type=Path)
+ANY_PATH, ANY_PATH_OR_DASH = AnyPath(), AnyPath(allow_dash=True)
 
 
 class ModelPath(click.ParamType):
@@ -43,12 +58,25 @@ class ModelPath(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         from uvgen.errors import InputError
 
-        if value != "builtin" and not Path(value).exists():
+        if value != "builtin" and not ANY_PATH.convert(value, param, ctx).exists():
             raise InputError(f"{value}: no such file, expected a model's file or folder, or the word builtin")
         return value if value == "builtin" else EXISTING.convert(value, param, ctx)
 
 
 MODEL = ModelPath()
+
+
+OUTPUT_OPTION = "uvgen.output_option"
+"""In a context's `meta`: the option that names the output that is checked or written, where it is not ``--out``."""
+
+
+@contextmanager
+def output_of(name: str) -> Iterator[None]:
+    """While an option's output is checked or written: what is wrong with it is said of that option."""
+    meta = click.get_current_context().meta
+    meta[OUTPUT_OPTION] = name
+    yield
+    del meta[OUTPUT_OPTION]  # an error keeps it, for `main`, which says it
 
 
 def is_given(name: str) -> bool:

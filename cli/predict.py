@@ -108,7 +108,7 @@ def command(
 ) -> None:
     """Run a trained network (ONNX) on photographs: mesh, landmarks, pose and drawing of each face, in the photograph.
 
-    Faces come from landmark files, a table of boxes, or a detector. Needs onnxruntime: pip install 'uvgen[onnx]'.
+    Faces come from landmark files, a table of boxes, or a detector. Needs onnxruntime: pip install ".[onnx]".
     Running the same command again finishes what is missing.
 
     \b

@@ -6,7 +6,16 @@ from typing import Any
 
 import click
 
-from uvgen.cli.options import ANY_PATH, EXISTING_FILE, HOW_IT_RUNS, GroupedCommand, option, untrusted_option
+from uvgen.cli.options import (
+    ANY_PATH,
+    ANY_PATH_OR_DASH,
+    EXISTING_FILE,
+    HOW_IT_RUNS,
+    GroupedCommand,
+    option,
+    output_of,
+    untrusted_option,
+)
 from uvgen.cli.progress import cores, count, finish, reported
 from uvgen.cli.results import json_option, print_json
 
@@ -28,7 +37,7 @@ _OPTIONS = (
     option("--whole-photographs", is_flag=True, group=_WHICH,
            help="A sample brings along all versions of its photograph."),
     option("--as", "split_name", metavar="NAME", group=_RESULT, help="A part of this name in splits.json."),
-    option("-o", "--out", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE", group=_RESULT,
+    option("-o", "--out", type=ANY_PATH_OR_DASH, metavar="FILE", group=_RESULT,
            help="A list of names, as --list of this command and of build takes it; - is stdout."),
     option("--copy", "copy_to", type=ANY_PATH, metavar="FOLDER", group=_RESULT, help="A data set of its own."),
     option("--overwrite", is_flag=True, group=_RUN, help="Replace a part, a list or a data set that is there."),
@@ -103,7 +112,8 @@ def _as_split(shards: Path, names: list[str], options: dict[str, Any], drop: boo
         del given["whole_photographs"]
     made = {"drop" if drop else "select": given}
     path = data_folder(shards) / SPLITS
-    write_splits(path, [Split(options["split_name"], tuple(names), made)], overwrite=options["overwrite"])
+    with output_of("--as"):
+        write_splits(path, [Split(options["split_name"], tuple(names), made)], overwrite=options["overwrite"])
     _tell(path, names, options, f"{path}: {options['split_name']}, {count(len(names), 'sample')}")
 
 
@@ -156,9 +166,10 @@ def _as_data_set(shards: Path, names: list[str], options: dict[str, Any], drop: 
     from uvgen import merge_shards
     from uvgen.datasets.record import check_output
 
-    check_output(options["copy_to"], overwrite=options["overwrite"])
+    with output_of("--copy"):
+        check_output(options["copy_to"], overwrite=options["overwrite"])
     quiet = options["quiet"]
-    with reported(quiet=quiet) as shown:
+    with output_of("--copy"), reported(quiet=quiet) as shown:
         result = merge_shards(
             shards, options["copy_to"], names=names, workers=options["workers"] or cores(),
             overwrite=options["overwrite"], untrusted=options["untrusted"], progress=shown.shard_finished,

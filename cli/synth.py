@@ -31,6 +31,8 @@ _WHAT, _OUTPUT = "Which faces", "What comes out"
 @option("--subset", "subsets", type=click.Choice(["AFW", "HELEN", "IBUG", "LFPW"]), multiple=True, group=_WHAT,
         help="Subset to make, repeatable; all of them by default.")  # fmt: skip
 @option("--flip/--no-flip", default=True, show_default=True, group=_WHAT, help="Make the mirrored _Flip subsets too.")
+@option("--photographs", type=click.IntRange(1, 1000), default=1, show_default=True, metavar="K", group=_WHAT,
+        help="Of each face: other poses, expressions, light and backdrops.")  # fmt: skip
 @option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder to make, like 300W-LP's.")
 @option("--size", type=click.IntRange(64, 4096), default=450, show_default=True, group=_OUTPUT,
         help="Pixels along each side of the images.")  # fmt: skip
@@ -46,6 +48,7 @@ def command(
     model_path: Path | str,
     subsets: tuple[str, ...],
     flip: bool,
+    photographs: int,
     out: Path,
     size: int,
     workers: int | None,
@@ -88,6 +91,7 @@ def command(
             size=size,
             subsets=subsets or SUBSETS,
             flip=flip,
+            photographs=photographs,
             workers=workers or cores(),
             retries=retries,
             timeout=timeout,

@@ -11,7 +11,7 @@ from .datasets.prepare import PreparedFaces, prepare_deep3d
 from .datasets.record import BuildResult, ShardResult
 from .datasets.repair import RepairResult, repair_shards
 from .datasets.selection import Criteria, select_names
-from .datasets.splits import Split, SplitResult, split_shards
+from .datasets.splits import Split, SplitResult, group_samples, split_shards
 from .datasets.verify import VerifyResult, verify_shards
 from .doctor.checks import Finding
 from .doctor.diagnose import Diagnosis, diagnose
@@ -21,7 +21,7 @@ from .evaluation.network import NetworkOptions
 from .evaluation.predict import PredictResult, predict_photographs
 from .fitting.folder import FitResult, fit_photographs
 from .fitting.landmarks import LandmarkFit, fit_landmarks
-from .geometry import AFLW_MIRROR, crop_to_image
+from .geometry import AFLW_MIRROR, LANDMARK_MIRROR, crop_to_image
 from .images.align5 import crop_from_points5
 from .images.crop import crop_from_box, crop_from_landmarks, crop_similarity
 from .images.warp import warp_image
@@ -53,6 +53,7 @@ __version__: str
 
 __all__ = [
     "AFLW_MIRROR",
+    "LANDMARK_MIRROR",
     "Augmentation",
     "AugmentationDraw",
     "BuildConfig",
@@ -112,6 +113,7 @@ __all__ = [
     "find_samples",
     "fit_landmarks",
     "fit_photographs",
+    "group_samples",
     "import_maps",
     "landmark_texels",
     "landmark_weights",

@@ -5,6 +5,12 @@ Each message names the file or field, what was found, what was expected and what
 """
 
 
+def to_install(*extras: str) -> str:
+    """What installs the packages of one of uvgen's extras, as messages say it: uvgen is on no package index."""
+    named = " or ".join(f'".[{extra}]"' for extra in extras)
+    return f"pip install {named} in uvgen's source folder"
+
+
 class UvgenError(Exception):
     """Base class of every error that uvgen raises on purpose."""
 

@@ -23,6 +23,9 @@ MAP_NORMALIZATIONS = ("size", "prnet", "reshow", "unit", None)
 MAP_SCALES = ("px", *(name for name in MAP_NORMALIZATIONS if name is not None))
 """Of maps that come from a network or a file, by name: "px" is none; see `Normalization.of_scale`."""
 
+DIVISORS = (255.0, 256.0, 280.0, 281.6)
+"""What programs divide maps by whatever the crop's size: PRNet_PyTorch, L-PRNet, reshow's, PRNet."""
+
 IMAGE_NORMALIZATIONS = ("unit", "imagenet", "standardize", None)
 """Of images, see `Normalization.of_image`."""
 

@@ -8,8 +8,8 @@ the map goes through `PositionMapLayer`, with a weighted map loss, a landmark lo
 of the face in the crop.
 
 The last line is the mean map loss over the training samples in evaluation mode, in crop widths squared, before the
-first and after the last step; before it, the error on photographs that training never saw. OUT/network.pt is the
-network.
+first and after the last step; the lines before it say the same of the landmark loss, and of photographs that training
+never saw. OUT/network.pt is the network.
 """
 
 import argparse
@@ -75,14 +75,15 @@ class Losses:
         shape, expression = shape * self.deviations["shape"], expression * self.deviations["expression"]
         return self.layer(shape, expression, pose, identity, float(self.size))
 
-    def __call__(self, found: tuple[Tensor, Tensor, Tensor], batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """The sum that is trained, and the map loss in it."""
+    def __call__(self, found: tuple[Tensor, Tensor, Tensor], batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
+        """The sum that is trained, and the map loss and the landmark loss in it."""
         maps = self.maps(*found) / self.size
         map_loss = weighted_mse(maps, batch["posmap"], self.weights)
         distance = (uvgen.read_landmarks(maps, self.reading) - batch["landmarks"] / self.size)[..., :2].square().sum(-1)
         landmark_loss = (distance * self.landmark_weights).mean()
         prior = sum(PRIORS[key] * values.square().sum(1).mean() for key, values in zip(PRIORS, found[:2], strict=True))
-        return MAP_WEIGHT * map_loss + LANDMARK_WEIGHT * landmark_loss + PRIOR_WEIGHT * prior, map_loss
+        total = MAP_WEIGHT * map_loss + LANDMARK_WEIGHT * landmark_loss + PRIOR_WEIGHT * prior
+        return total, map_loss, landmark_loss
 
 
 def on_device(batch: dict[str, Any], losses: Losses, device: torch.device) -> dict[str, Any]:
@@ -94,17 +95,18 @@ def on_device(batch: dict[str, Any], losses: Losses, device: torch.device) -> di
 
 
 @torch.no_grad()
-def measure(net: nn.Module, losses: Losses, dataset: ShardDataset, device: torch.device) -> tuple[float, float]:
-    """Mean map loss and NME of the 68 points over a data set, in evaluation mode."""
+def measure(net: nn.Module, losses: Losses, dataset: ShardDataset, device: torch.device) -> list[float]:
+    """Mean map loss, landmark loss and NME of the 68 points over a data set, in evaluation mode."""
     net.eval()
-    total, errors = 0.0, []
+    sums = torch.zeros(3, device=device)
     for batch in DataLoader(dataset, 32):
         batch = on_device(batch, losses, device)
         found = net(batch["image"])
-        total += losses(found, batch)[1].item() * len(batch["image"])
-        errors.append(nme_2d(uvgen.read_landmarks(losses.maps(*found), losses.reading), batch["landmarks"]).cpu())
+        n, points = len(batch["image"]), uvgen.read_landmarks(losses.maps(*found), losses.reading)
+        error = nme_2d(points, batch["landmarks"]).sum()
+        sums += torch.stack([*(n * value for value in losses(found, batch)[1:]), error])
     net.train()
-    return total / len(dataset), torch.cat(errors).mean().item()
+    return [float(value) for value in sums / len(dataset)]
 
 
 def train(options: argparse.Namespace) -> None:
@@ -113,12 +115,12 @@ def train(options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     device, model = torch.device(options.device), uvgen.load_model(options.model)
     if {"train", "val"} <= uvgen.describe_shards(options.shards).splits.keys():
-        parts: list[dict[str, Any]] = [{"split": "train"}, {"split": "val"}]
+        subsets: list[dict[str, Any]] = [{"split": "train"}, {"split": "val"}]
     else:
         out = options.out / "splits.json"
         made = uvgen.split_shards(options.shards, {"train": 0.9, "val": 0.1}, out=out, overwrite=True).splits
-        parts = [{"names": one.samples} for one in made]
-    dataset, val = (ShardDataset(options.shards, compact=True, weight_mask=False, **part) for part in parts)
+        subsets = [{"names": one.samples} for one in made]
+    dataset, val = (ShardDataset(options.shards, compact=True, weight_mask=False, **part) for part in subsets)
     losses = Losses(dataset, model, device)
     net = Coefficients(model, losses.size).to(device)
     if options.pretrained is not None:
@@ -128,7 +130,7 @@ def train(options: argparse.Namespace) -> None:
     loader = DataLoader(
         dataset, min(options.batch, len(dataset)), sampler=sampler, drop_last=True, num_workers=options.workers
     )
-    first, _ = measure(net, losses, dataset, device)
+    before = [measure(net, losses, part, device) for part in (dataset, val)]
     step, epoch = 0, 0
     while step < options.steps:
         dataset.set_epoch(epoch)
@@ -138,23 +140,23 @@ def train(options: argparse.Namespace) -> None:
             warm, done = min(1.0, (step + 1) / 10), step / options.steps
             optimizer.param_groups[0]["lr"] = options.rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
             batch = on_device(batch, losses, device)
-            loss, map_loss = losses(net(batch["image"]), batch)
+            loss, map_loss, landmark_loss = losses(net(batch["image"]), batch)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimizer.step()
             step += 1
             if step % 20 == 0 or step == options.steps:
-                print(
-                    f"step {step}/{options.steps}  loss {loss.item():.6f}  map loss {map_loss.item():.6f}", flush=True
-                )
+                parts = f"map loss {map_loss.item():.6f}  landmark loss {landmark_loss.item():.6f}"
+                print(f"step {step}/{options.steps}  loss {loss.item():.6f}  {parts}", flush=True)
             if step == options.steps:
                 break
     torch.save(net.state_dict(), options.out / "network.pt")
-    last, _ = measure(net, losses, dataset, device)
-    val_loss, error = measure(net, losses, val, device)
-    print(f"validation: weighted loss {val_loss:.6f}, NME {error:.2%} 2D")
-    print(f"weighted loss {first:.6f} -> {last:.6f}")
+    after = [measure(net, losses, part, device) for part in (dataset, val)]
+    for name, first, last in reversed(list(zip(("training", "validation"), before, after, strict=True))):
+        print(f"{name}: weighted loss {first[0]:.6f} -> {last[0]:.6f}, landmark loss {first[1]:.6f} -> {last[1]:.6f}, "
+              f"NME {first[2]:.2%} -> {last[2]:.2%} 2D")  # fmt: skip
+    print(f"weighted loss {before[0][0]:.6f} -> {after[0][0]:.6f}")
 
 
 def main() -> int:

@@ -1,12 +1,14 @@
-"""A 3D morphable model as a spatial transformer (Bas et al., ICCV workshops 2017), from crops and landmarks alone.
+r"""A 3D morphable model as a spatial transformer (Bas et al., ICCV workshops 2017), from crops and landmarks alone.
 
     python examples/stn/train.py shards/ --model builtin --out run/
-    python examples/stn/train.py shards/ --model bfm.h5 --recipe paper --encoder my_vgg.py:features --out run/
+    python examples/stn/train.py shards/ --pairs persons --person 'image_(\d+)' --out run/
+    python examples/stn/train.py shards/ --recipe paper --landmarks 21 --encoder my_vgg.py:features --out run/
 
 An encoder and a linear layer say θ = (r 3, t 2, log s 1, α 10); the model on a UV grid, posed by θ, says where in the
 crop each texel lies, and the crop sampled there is the face's flattened texture. Parameters of the shards are not used.
-It writes run/network.pt and run/mean_flattened.png: for some persons, a photograph, and the mean of their flattened
-photographs before the first and after the last step.
+Landmarks that the viewer does not see do not count, as published; the set's maps say which these are, and without maps
+all count. It writes run/network.pt and run/mean_flattened.png: for some persons, a photograph, and the mean of their
+flattened photographs before the first and after the last step.
 
 `--recipe paper` is as published: SGD at 1e-10, rates × 4 and × 8 for the last layer's weights and biases, 0.99**s for
 the scale, the sampler's offset; it is made for VGG-Face and long runs. `--recipe quick` has the same four losses and
@@ -18,6 +20,7 @@ import importlib.util
 import itertools
 import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +31,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 import uvgen
-from uvgen.datasets.splits import group_samples
-from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.losses import landmark_loss, prior_loss, siamese_loss, symmetry_loss
 from uvgen.torch import (
     ShardDataset,
@@ -45,6 +46,7 @@ from uvgen.torch import (
     scale_points,
     to_float,
     translate_points,
+    visible_by_depth,
     visible_by_normals,
 )
 
@@ -61,12 +63,47 @@ def small_encoder() -> nn.Sequential:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(2048, 512), nn.ReLU())
 
 
+class Landmarks:
+    """Which landmarks count: 300W-LP's 68, or AFLW's 21 read from the maps; (n, 2) texels of a grid's model."""
+
+    def __init__(self, dataset: ShardDataset, model: uvgen.MorphableModel, kind: str, texels: int) -> None:
+        self.has_maps, self.is_68 = "posmap" in dataset.reader.fields, kind == "68"
+        if not (self.has_maps or self.is_68):
+            raise uvgen.UvgenError("landmarks: 21, read from maps, and the set stores none; expected 68")
+        uv_size = dataset.reader.config.build.uv_size
+        there = dataset.reader.constants["landmark_texels"] if self.is_68 else uvgen.aflw_texels(model, uv_size)
+        self.rows, self.columns = torch.from_numpy(there.astype(np.int64)).unbind(1)
+        self.mirror = (uvgen.LANDMARK_MIRROR if self.is_68 else uvgen.AFLW_MIRROR).tolist()
+        self.vertices: Any = uvgen.resample_model(model, texels).landmarks
+        if not self.is_68:
+            self.vertices = uvgen.aflw_texels(model, texels) @ np.array([texels, 1])
+
+    def of(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """True landmarks (B, n, 2), px, y down, and which are seen (B, n)."""
+        if not self.has_maps:
+            return batch["landmarks"][..., :2].float(), torch.ones_like(batch["landmarks"][..., 0], dtype=torch.bool)
+        maps = batch["posmap"].float()
+        seen = visible_by_depth(maps, tuple(batch["image"].shape[2:]))[:, 0, self.rows, self.columns]
+        if self.is_68:
+            return batch["landmarks"][..., :2].float(), seen
+        return maps[:, :2, self.rows, self.columns].mT, seen
+
+
 class SpatialTransformer(nn.Module):
     """Crops (B, 3, R, R) → θ, landmarks, flattened textures and where they are seen."""
 
-    def __init__(self, encoder: nn.Module, model: Any, texels: int, size: int, *, published: bool) -> None:
+    def __init__(
+        self,
+        encoder: nn.Module,
+        model: uvgen.MorphableModel,
+        texels: int,
+        size: int,
+        landmarks: Any,
+        *,
+        published: bool,
+    ) -> None:
         super().__init__()
-        grid = uvgen.resample_model(uvgen.load_model(model), texels)
+        grid = uvgen.resample_model(model, texels)
         parts = [
             (basis[..., :N_EACH] * std[:N_EACH])
             for basis, std in (
@@ -80,7 +117,7 @@ class SpatialTransformer(nn.Module):
             triangles = triangles[:, ::-1]
         for name, array in {
             "mean": grid.mean / 1000, "basis": np.concatenate(parts, axis=2) / 1000,  # mm
-            "triangles": triangles.astype(np.int64), "landmarks": grid.landmarks.astype(np.int64),
+            "triangles": triangles.astype(np.int64), "landmarks": landmarks.astype(np.int64),
         }.items():  # fmt: skip
             dtype = np.int64 if array.dtype.kind == "i" else np.float32
             self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(array, dtype)), persistent=False)
@@ -104,7 +141,7 @@ class SpatialTransformer(nn.Module):
         return theta, *self.flatten(images, theta)
 
     def flatten(self, images: Tensor, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Landmarks (B, 68, 2), 1-based px with y up; textures (B, 3, U, U), 0 where not seen; (B, 1, U, U) seen."""
+        """Landmarks (B, n, 2), 1-based px with y up; textures (B, 3, U, U), 0 where not seen; (B, 1, U, U) seen."""
         square = len(images), self.texels, self.texels
         faces = linear_model(self.mean, self.basis, theta[:, 6:])
         turned = rotate_points(faces, axis_angle_to_matrix(theta[:, :3]))
@@ -117,36 +154,68 @@ class SpatialTransformer(nn.Module):
         return places[:, self.landmarks], mask_invisible(texture, seen), seen
 
 
-def doubled(batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    """Images, each followed by its mirror image, and their landmarks, 1-based px with y up."""
-    images, points = batch["image"], batch["landmarks"][..., :2].float()
-    size = images.shape[-1]
-    mirrored = points[:, LANDMARK_MIRROR.tolist()] * points.new_tensor([-1, 1]) + points.new_tensor([size - 1, 0])
-    pairs = torch.stack([points, mirrored], dim=1).flatten(0, 1)
-    pairs = torch.stack([pairs[..., 0] + 1, size - pairs[..., 1]], dim=-1)
-    return torch.stack([images, images.flip(-1)], dim=1).flatten(0, 1), pairs
+def doubled(batch: dict[str, Any], landmarks: Landmarks, pairs: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Images and their mirror images, their landmarks, 1-based px with y up, and which of these are seen.
+
+    What `siamese_loss` compares follow each other: an image and its own mirror image, or two that do so in the batch.
+    """
+    images, (points, seen) = batch["image"], landmarks.of(batch)
+    size, mirror = images.shape[-1], landmarks.mirror
+    mirrored = points[:, mirror] * points.new_tensor([-1, 1]) + points.new_tensor([size - 1, 0])
+
+    def both(a: Tensor, b: Tensor) -> Tensor:
+        return torch.cat([a, b]) if pairs == "persons" else torch.stack([a, b], dim=1).flatten(0, 1)
+
+    places = both(points, mirrored)
+    places = torch.stack([places[..., 0] + 1, size - places[..., 1]], dim=-1)
+    return both(images, images.flip(-1)), places, both(seen, seen[:, mirror])
 
 
-def objective(net: SpatialTransformer, images: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-    """The four losses, weighted (4,), and the mean distance of landmarks, in crop sides."""
+def objective(net: SpatialTransformer, images: Tensor, points: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """The four losses, weighted (4,), and the mean distance of the landmarks that count, in crop sides."""
     theta, landmarks, texture, seen = net(images)
     levels = 255 * texture  # of the published images
     terms = {
-        "landmarks": landmark_loss(landmarks, points), "prior": prior_loss(theta[:, 6:]),
+        "landmarks": landmark_loss(landmarks, points, counts), "prior": prior_loss(theta[:, 6:]),
         "siamese": siamese_loss(levels, seen[:, 0]), "symmetry": symmetry_loss(levels, seen[:, 0]),
     }  # fmt: skip
     losses = torch.stack([WEIGHTS[name] * value for name, value in terms.items()])
-    return losses, (landmarks.detach() - points).norm(dim=-1).mean() / net.size
+    off = (landmarks.detach() - points).norm(dim=-1)[counts]
+    return losses, off.sum() / max(len(off), 1) / net.size
 
 
 @torch.no_grad()
-def landmark_error(net: SpatialTransformer, dataset: ShardDataset, device: str) -> float:
+def landmark_error(net: SpatialTransformer, dataset: ShardDataset, landmarks: Landmarks, device: str) -> float:
     """Mean distance of the landmarks of all samples and their mirror images, percent of the crop."""
     net.eval()
-    errors = [objective(net, *doubled(to_device(batch, device)))[1] * len(batch["image"])
-              for batch in DataLoader(dataset, 32)]  # fmt: skip
+    total, count = 0.0, 0
+    for batch in DataLoader(dataset, 32):
+        images, points, counts = doubled(to_device(batch, device), landmarks, "flips")
+        n = int(counts.sum())
+        total, count = total + n * float(objective(net, images, points, counts)[1]), count + n
     net.train()
-    return 100 * float(torch.stack(errors).sum()) / len(dataset)
+    return 100 * total / max(count, 1)
+
+
+def batches_of(
+    dataset: ShardDataset, persons: list[list[int]], options: argparse.Namespace
+) -> Iterator[dict[str, Any]]:
+    """Batches without end: all samples in turn, or for `--pairs persons` two photographs each of persons by chance."""
+    size = min(options.batch, len(dataset))
+    if options.pairs == "persons":
+        if not persons or size < 2:
+            raise uvgen.UvgenError(
+                f"person: {options.person}, expected what two photographs of a person have in common"
+            )
+        rng = np.random.default_rng(options.seed)
+        while True:
+            chosen = rng.integers(len(persons), size=size // 2)
+            yield dataset.batch([int(k) for p in chosen for k in rng.choice(persons[p], 2, replace=False)])
+    sampler = ShardSampler(dataset, seed=options.seed)
+    loader = DataLoader(dataset, size, sampler=sampler, drop_last=True)
+    for epoch in itertools.count():
+        sampler.set_epoch(epoch)
+        yield from loader
 
 
 @torch.no_grad()
@@ -203,27 +272,28 @@ def train(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     dataset = ShardDataset(options.shards, normalize=None, image_normalize=None, weight_mask=False)
     names, size, device = dataset.reader.names, dataset.reader.config.build.size, options.device
-    groups = [g for g in group_samples(names, options.person).values() if len(g) > 1][: options.pictures]
     places = {name: k for k, name in enumerate(names)}
-    persons = [[places[name] for name in group] for group in groups]
-    paper = options.recipe == "paper"
-    net = SpatialTransformer(encoder_of(options.encoder), options.model, options.texels, size, published=paper)
+    groups = [[places[name] for name in group] for group in uvgen.group_samples(names, options.person).values()]
+    groups = [group for group in groups if len(group) > 1]
+    persons, paper, model = groups[: options.pictures], options.recipe == "paper", uvgen.load_model(options.model)
+    landmarks = Landmarks(dataset, model, options.landmarks, options.texels)
+    net = SpatialTransformer(
+        encoder_of(options.encoder), model, options.texels, size, landmarks.vertices, published=paper
+    )  # fmt: skip
     net = net.to(device).train()
     optimizer = optimizer_of(net, options)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda k: 1.0 if paper else min(1, (k + 1) / 20) * 0.5 * (1 + math.cos(math.pi * k / options.steps))
     )
-    errors, means = [landmark_error(net, dataset, device)], [[mean_flattened(net, dataset, p, device) for p in persons]]
-    sampler = ShardSampler(dataset, seed=options.seed)
-    loader = DataLoader(dataset, min(options.batch, len(dataset)), sampler=sampler, drop_last=True)
-    batches = (batch for epoch in itertools.count() for batch in (sampler.set_epoch(epoch), loader)[1])
-    for step, batch in enumerate(itertools.islice(batches, options.steps), start=1):
-        images, points = doubled(to_device(batch, device))
-        losses, error = objective(net, images, points)
+    errors = [landmark_error(net, dataset, landmarks, device)]
+    means = [[mean_flattened(net, dataset, p, device) for p in persons]]
+    for step, batch in enumerate(itertools.islice(batches_of(dataset, groups, options), options.steps), start=1):
+        images, points, counts = doubled(to_device(batch, device), landmarks, options.pairs)
+        losses, error = objective(net, images, points, counts)
         total = losses.sum()
         if not paper:  # sums over samples as means, in px of the published crops
-            unit = (PUBLISHED_SIZE / size) ** 2
-            total = (unit * losses[0] + losses[1]) / len(images) / 68 + losses[2:].sum()
+            of_landmarks = (PUBLISHED_SIZE / size) ** 2 * losses[0] / counts.sum().clamp(min=1)
+            total = of_landmarks + losses[1] / len(images) / 68 + losses[2:].sum()
         optimizer.zero_grad()
         total.backward()
         optimizer.step()
@@ -231,7 +301,7 @@ def train(options: argparse.Namespace) -> None:
         if step % 20 == 0 or step == options.steps:
             each = ", ".join(f"{name} {v:.4g}" for name, v in zip(WEIGHTS, losses.tolist(), strict=True))
             print(f"step {step:4d}  landmarks off by {100 * error:.2f} % of the crop; {each}", flush=True)
-    errors.append(landmark_error(net, dataset, device))
+    errors.append(landmark_error(net, dataset, landmarks, device))
     means.append([mean_flattened(net, dataset, p, device) for p in persons])
     options.out.mkdir(parents=True, exist_ok=True)
     torch.save(net.state_dict(), options.out / "network.pt")
@@ -261,6 +331,9 @@ def main() -> None:
     parser.add_argument("--model", default="builtin", help="face model: a file or the word builtin")
     parser.add_argument("--recipe", choices=["quick", "paper"], default="quick")
     parser.add_argument("--encoder", default="small", help="small, or FILE.py:FUNCTION that returns a module")
+    parser.add_argument("--landmarks", choices=["68", "21"], default="68", help="300W-LP's, or AFLW's as published")
+    parser.add_argument("--pairs", choices=["flips", "persons"], default="flips", help="what the siamese loss compares:"
+                        " each crop with its mirror image, or two photographs of a person")  # fmt: skip
     parser.add_argument("--person", default="photograph", help="what names of a person's photographs have in common: "
                         "a regular expression, or photograph")  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("run"), help="folder for the network and the picture")

@@ -88,6 +88,21 @@ def test_evaluate_writes_submissions(uvgen, shards, predictions, tmp_path, model
     assert len(list((tmp_path / "realy/meshes").iterdir())) == 3
 
 
+def test_evaluate_says_which_option_names_a_submission_that_is_there(uvgen, tmp_path) -> None:
+    """Not --out, which is another output of the same command."""
+    file = tmp_path / "sub.json"
+    file.write_text("mine")
+    arguments = ["evaluate", "--pred", "a", "--truth", "b", "--model", "builtin", "--out", tmp_path / "out"]
+    done = uvgen(*arguments, "--submission", "dad3dheads", file)
+    assert done.exit_code == 1 and done.stderr.endswith("or overwrite it (--submission, --overwrite)\n")
+    done = uvgen(*arguments, "--submission", "dad3dheads", tmp_path)
+    assert done.exit_code == 1 and done.stderr.endswith("name one in it (--submission)\n")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/mine").touch()
+    done = uvgen(*arguments, "--submission", "dad3dheads", tmp_path / "new.json")
+    assert done.exit_code == 1 and done.stderr.endswith("(--out)\n")
+
+
 @pytest.mark.parametrize(("options", "words"), [
     (["--protocol", "prnet", "--scores", "all"], "--protocol and --scores exclude each other"),
     (["--submission", "dad3dheads", "x.json"], "--submission: needs --model"),

@@ -2,10 +2,11 @@
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 import scipy.io as sio
@@ -14,6 +15,8 @@ from support.builds import COMMAND, PATIENCE_S
 from support.toy import parameters, picture, write_sample
 
 from uvgen import open_shards
+from uvgen.cli.main import main
+from uvgen.cli.options import ModelPath
 
 
 @pytest.fixture
@@ -148,3 +151,32 @@ def test_augment_of_which_no_copy_can_be_used_ends_with_1(build: Any, uvgen: Any
     result = uvgen("augment", tmp_path / "out", "--config", tmp_path / "far.json", "--out", tmp_path / "aug")
     assert result.exit_code == 1, result.output
     assert "none of 9 samples can be used; the first, AFW/AFW_000_1_0-0: an augmented map leaves" in result.stderr
+
+
+def every_parameter() -> Iterator[tuple[str, click.Parameter, click.ParamType]]:
+    """Of all commands, with the parts of those that take several words."""
+    context = click.Context(main)
+    commands = [main.get_command(context, name) for name in main.list_commands(context)]
+    for command in [*commands, *(one for group in commands if isinstance(group, click.Group)
+                                 for one in group.commands.values())]:  # fmt: skip
+        for param in command.params if command is not None else ():
+            for kind in param.type.types if isinstance(param.type, click.Tuple) else (param.type,):
+                yield f"{command.name} {param.name}", param, kind
+
+
+def test_every_path_that_is_empty_is_refused_as_such() -> None:
+    """Path("") is the working folder, which nobody means."""
+    found = [(where, param, kind) for where, param, kind in every_parameter()
+             if isinstance(kind, click.Path | ModelPath)]  # fmt: skip
+    assert len(found) > 60
+    for where, param, kind in found:
+        with pytest.raises(click.BadParameter, match="an empty path, expected that of a file or a folder"):
+            kind.convert("", param, None)
+            pytest.fail(where)
+
+
+def test_empty_path_on_the_command_line_exits_with_2(uvgen: Any) -> None:
+    done = uvgen("preview", "", "--out", "sheet.png")
+    assert done.exit_code == 2 and "SHARDS: an empty path, expected that of a file or a folder" in done.stderr
+    done = uvgen("build", "--augment", "", "--out", "shards")
+    assert done.exit_code == 2 and "--augment: an empty path: neither a preset" in done.stderr

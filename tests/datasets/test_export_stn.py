@@ -1,7 +1,10 @@
 """`uvgen export --to stn`: read with SciPy and as 3DMMasSTN and its PyTorch port index what they read."""
 
 import csv
+import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from PIL import Image
 from support.builds import SMALL, make
 from support.toy import write_tree
 
-from uvgen import Augmentation, export_shards, open_shards
+from uvgen import Augmentation, BuildConfig, build_shards, export_shards, open_shards
 from uvgen.datasets.augmented import augment_shards
 from uvgen.datasets.export.stn import points_of
 from uvgen.geometry import AFLW_MIRROR, pose_to_image
@@ -20,6 +23,7 @@ from uvgen.maps.landmarks import aflw_texels, aflw_uv
 from uvgen.maps.resample import resample_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.landmark_schemes import AFLW_21
+from uvgen.storage.folders import EXPORT_MARK
 
 N = 9
 OWN_21 = [
@@ -159,3 +163,21 @@ def test_stn_of_mirrored_copies_has_the_points_of_the_mirrored_face(
 
 def test_stn_labels_wait_in_files_that_are_gone_at_the_end(exported: Path) -> None:
     assert not [path.name for path in exported.iterdir() if path.name.startswith(".labels")]
+
+
+def test_export_of_a_set_of_the_built_in_model_needs_no_model(tmp_path: Path, uvgen: Any) -> None:
+    shards = tmp_path / "shards"
+    build_shards(None, shards, config=BuildConfig(size=32, uv_size=48), limit=1)
+    done = uvgen("export", shards, "--to", "prnet", "--out", tmp_path / "prnet")
+    assert done.exit_code == 0, done.output
+    export_shards(shards, tmp_path / "named", "prnet", model="builtin")
+    for path in (tmp_path / "named").rglob("*.*"):
+        if path.name not in (EXPORT_MARK, "dataset.json"):
+            assert path.read_bytes() == (tmp_path / "prnet" / path.relative_to(tmp_path / "named")).read_bytes()
+    augment_shards(shards, tmp_path / "turned", replace(Augmentation.preset("prnet"), flip=1.0))
+    assert open_shards(tmp_path / "turned")[0]["flipped"]
+    index = json.loads((shards / "dataset.json").read_text())
+    index["config"]["model_sha256"] = "0" * 64  # of another version's
+    (shards / "dataset.json").write_text(json.dumps(index))
+    done = uvgen("export", shards, "--to", "stn", "--out", tmp_path / "stn")
+    assert done.exit_code == 2 and "--model: none, expected one for stn" in done.stderr

@@ -41,7 +41,8 @@ from uvgen.cli.main import main
 from uvgen.datasets.imported import lay_on
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.geometry import affine_to_pose, pose_to_image
-from uvgen.samples.map_files import SCALES, find_maps, read_map
+from uvgen.normalization import MAP_SCALES, Normalization
+from uvgen.samples.map_files import find_maps, read_map
 from uvgen.shards import writer
 from uvgen.shards.format import Field
 from uvgen.storage.files import sha256_file
@@ -70,11 +71,17 @@ def built(tmp_path_factory: pytest.TempPathFactory, model: MorphableModel) -> Bu
     return lambda convention: (tree, open_shards(folder / convention))
 
 
-def write_maps(folder: Path, reader: ShardReader, layout: str, divisor: float = 1.0) -> Path:
+def as_scale(name: Any) -> Any:
+    """A name, or the number that it is."""
+    return name if name in MAP_SCALES else float(name)
+
+
+def write_maps(folder: Path, reader: ShardReader, layout: str, scale: Any = "px") -> Path:
     """A set's crops and maps as another program writes them."""
+    normalization = Normalization.of_scale(as_scale(scale), reader.config.build.size)
     for sample in reader:
         stem = sample["name"].rpartition("/")[2]
-        position_map = sample["posmap"] / np.float32(divisor)
+        position_map = sample["posmap"]
         if layout == "face3d":
             place, image, file = folder / sample["name"].split("/")[0], f"{stem}.png", f"{stem}.npy"
         elif layout == "reshow":
@@ -83,11 +90,10 @@ def write_maps(folder: Path, reader: ShardReader, layout: str, divisor: float = 
             place, image, file = folder / stem, "original.png", "uv_posmap.npy"
         place.mkdir(parents=True, exist_ok=True)
         if layout == "reshow":
-            scale = sample["image_to_crop"][0, 0]
-            position_map = position_map + np.float32([scale / divisor, 0, 0])
+            position_map = position_map + np.float32([sample["image_to_crop"][0, 0], 0, 0])
             sio.savemat(place / f"{stem}_bbox_info.mat", {"Tform": sample["image_to_crop"]})
         Image.fromarray(sample["image"]).save(place / image)
-        np.save(place / file, position_map)
+        np.save(place / file, normalization.normalize(position_map))
     return folder
 
 
@@ -122,12 +128,12 @@ def test_import_maps_gives_the_crops_maps_and_landmarks_of_the_build(
     assert verify_shards(tmp_path / "out", model=model).problems == ()
 
 
-@pytest.mark.parametrize("scale", [name for name in SCALES if name != "px"])
+@pytest.mark.parametrize("scale", ["size", "prnet", "unit", "281.6", 255.0])
 def test_import_maps_of_divided_values_multiplies_them(
-    tmp_path: Path, model: MorphableModel, built: Built, scale: str
+    tmp_path: Path, model: MorphableModel, built: Built, scale: Any
 ) -> None:
     _, reader = built("face3d")
-    folder = write_maps(tmp_path / "maps", reader, "face3d", SCALES[scale])
+    folder = write_maps(tmp_path / "maps", reader, "face3d", scale)
     with pytest.raises(DatasetError, match=r"none of .* can be used; the first: .*npy: values of .*expected px"):
         import_maps(folder, tmp_path / "out", model=model)
     import_maps(folder, tmp_path / "out", model=model, scale=scale, config=BuildConfig())
@@ -139,17 +145,21 @@ def test_import_maps_of_divided_values_multiplies_them(
 @pytest.mark.parametrize(
     ("layout", "convention", "scale"),
     [("face3d", "face3d", "px"), ("face3d", "exact", "280"), ("prnet_pytorch", "face3d", "255"),
-     ("prnet_pytorch", "exact", "281.6"), ("reshow", "exact", "256")],
+     ("prnet_pytorch", "exact", "281.6"), ("reshow", "exact", "256"), ("face3d", "exact", "prnet"),
+     ("face3d", "face3d", "unit")],
 )  # fmt: skip
 def test_import_maps_with_originals_finds_scale_and_convention(
     tmp_path: Path, model: MorphableModel, built: Built, layout: str, convention: str,
     scale: str,
 ) -> None:  # fmt: skip
     tree, reader = built(convention)
-    folder = write_maps(tmp_path / "maps", reader, layout, SCALES[scale])
+    folder = write_maps(tmp_path / "maps", reader, layout, scale)
     result = import_maps(folder, tmp_path / "out", model=model, originals=tree, config=CONFIG)
     found = open_shards(tmp_path / "out").config.build
-    assert (found.maps_scale, found.convention) == (SCALES[scale], convention)
+    expected = Normalization.of_scale(as_scale(scale), SIZE)
+    assert ((found.maps_scale,), (found.maps_offset,)) == (expected.scale, expected.offset)
+    assert found.convention == convention
+    assert BuildConfig.from_plain(found.to_plain()) == found
     assert f"convention {convention}" in result.warnings[0] and "compared with 4 originals" in result.warnings[0]
 
 

@@ -362,11 +362,11 @@ def test_command_with_wrong_options_says_so(uvgen, photos, network, tmp_path, ar
 
 def test_command_without_onnxruntime_says_what_to_install(uvgen, photos, network, tmp_path, monkeypatch) -> None:
     def missing(path: Path) -> None:
-        raise DependencyError("network: onnxruntime is not installed; pip install 'uvgen[onnx]'")
+        raise DependencyError('network: onnxruntime is not installed; pip install ".[onnx]"')
 
     monkeypatch.setattr(networks, "_opened", missing)
     done = uvgen("predict", network, photos, "--out", tmp_path / "out")
-    assert done.exit_code == 1 and "pip install 'uvgen[onnx]'" in done.stderr
+    assert done.exit_code == 1 and 'pip install ".[onnx]"' in done.stderr
 
 
 def test_photograph_called_like_the_index_is_named_and_costs_itself(

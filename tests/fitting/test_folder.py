@@ -26,7 +26,7 @@ from uvgen import (
 )
 from uvgen._version import __version__
 from uvgen.datasets.config import BuildConfig
-from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError
+from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError, to_install
 from uvgen.fitting import folder as fitting
 from uvgen.fitting import photographs as listing
 from uvgen.fitting import worker
@@ -427,7 +427,8 @@ def test_without_landmarks_and_detector_it_says_what_to_install(
     with pytest.raises(DependencyError) as caught:
         fit_photographs(photos, tmp_path / "out")
     assert str(caught.value) == (
-        "detector: none is installed, expected mediapipe or dlib; pip install 'uvgen[mediapipe]' or 'uvgen[dlib]'; or "
+        "detector: none is installed, expected mediapipe or dlib; "
+        f"{to_install('mediapipe', 'dlib')}; or "
         "give landmarks, files with those of the photographs"
     )
     with pytest.raises(InputError, match="detector: none, and no landmark files"):

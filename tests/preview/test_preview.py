@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 from support.builds import SMALL, make
 from support.toy import annotation, parameters, write_sample, write_tree
 
@@ -571,6 +571,17 @@ def test_legend_calls_crosses_what_they_are_on_the_sheet(reader: ShardReader, mo
     predictions.prediction_sheet(reader, [0], reader[0:1]["posmap"])
     contact_sheet(reader, n_samples=1)
     assert drawn == ["true", "annotated"]
+
+
+def test_legend_has_every_colour_of_dots() -> None:
+    """Also the white ones of the midline."""
+    picture = Image.new("RGB", (700, 40), layout.PAPER)
+    layout._draw_legend(ImageDraw.Draw(picture), 10, 10, "true")
+    # the middle of the entries' dots: whatever the paper, each is edged
+    row = np.asarray(picture)[19]
+    edges = np.flatnonzero((row == layout._INK).all(axis=1))
+    inner = {tuple(row[x + 5].tolist()) for x in edges}
+    assert {layout.RIGHT, layout.MIDDLE, layout.LEFT} <= inner
 
 
 def test_contact_sheet_says_what_it_draws(reader: ShardReader) -> None:

@@ -87,5 +87,20 @@ def test_no_module_hides_a_function_of_its_name() -> None:
     assert not set(uvgen.__all__) & modules
 
 
+EXAMPLES = [path for path in sorted((ROOT / "examples").rglob("*.py")) if path.parent.name != "position_maps"]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: "/".join(path.parts[-2:]))
+def test_examples_import_public_names_alone(path: Path) -> None:
+    """They are what people copy."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for alias in node.names if isinstance(node, ast.Import) else ():
+            assert not alias.name.startswith("uvgen.") or alias.name in MODULES, alias.name
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "uvgen":
+            assert node.module in MODULES, node.module
+            if node.module != "uvgen.torch":
+                assert {alias.name for alias in node.names} <= set(public(node.module))
+
+
 if __name__ == "__main__":
     PINNED.write_text("\n\n".join("\n".join([f"[{m}]", *described(m)]) for m in MODULES) + "\n", encoding="utf-8")

@@ -208,6 +208,10 @@ def test_coefficients_are_learned_through_the_layer(shards: Path, model_path: Pa
                program=program)  # fmt: skip
     found = LAST_LINE.fullmatch(done.stdout.splitlines()[-1])
     assert found and float(found[2]) < 0.7 * float(found[1])
+    scores = re.findall(r"^(\w+): weighted loss \S+ -> \S+, landmark loss (\S+) -> (\S+), NME (\S+)% -> (\S+)% 2D$",
+                        done.stdout, flags=re.MULTILINE)  # fmt: skip
+    assert [name for name, *_ in scores] == ["validation", "training"]
+    assert all(float(values[k + 1]) < float(values[k]) for _, *values in scores[1:] for k in (0, 2))
     state = torch.load(tmp_path / "network.pt", weights_only=True)
     assert all(torch.isfinite(tensor.float()).all() for tensor in state.values())
 

@@ -52,6 +52,7 @@ def test_axis_angle_to_matrix_at_zero_has_the_generators_as_derivatives_and_floa
 def test_euler_to_matrix_is_that_of_the_geometry() -> None:
     angles = values(5, 3)
     np.testing.assert_allclose(ut.euler_to_matrix(angles), rotation_matrices(angles.numpy()), atol=1e-15)
+    assert torch.autograd.gradcheck(ut.euler_to_matrix, angles.requires_grad_())
 
 
 def test_layers_from_theta_to_places_are_the_paper_s() -> None:
@@ -140,6 +141,8 @@ def test_visible_by_depth_is_unwrap_s_and_masks(model: MorphableModel) -> None:
     assert torch.equal(found, seen) and 0 < found.float().mean() < 1
     masked = ut.mask_invisible(texture, found)
     assert torch.equal(masked, torch.where(seen, texture, 0))
+    part = texture[..., :4, :4].double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda values: ut.mask_invisible(values, found[..., :4, :4]), part)
 
 
 @pytest.mark.parametrize("kind", ["axis-angle", "matrix"])

@@ -469,3 +469,25 @@ def test_mirror_of_a_mirror_is_the_face(builtin: MorphableModel) -> None:
     np.testing.assert_array_equal(twice.expression, face.expression)
     np.testing.assert_allclose(twice.pose, face.pose, atol=1e-4)
     assert (LANDMARK_MIRROR[LANDMARK_MIRROR] == np.arange(68)).all()
+
+
+def test_photographs_of_a_face_share_shape_and_colors(tmp_path: Path, builtin: MorphableModel) -> None:
+    """The first is the one that is made alone; the others differ in pose, expression, light and backdrop."""
+    alone = small(tmp_path / "one", 2, model=builtin, subsets=["IBUG"], flip=False)
+    several = small(tmp_path / "two", 2, model=builtin, subsets=["IBUG"], flip=False, photographs=2)
+    shared = alone.keys() - {"synth.json"}
+    assert len(shared) == 4 and {name: several[name] for name in shared} == {name: alone[name] for name in shared}
+    assert sample_names(2, ["IBUG"], 2) == [f"IBUG/IBUG_image_000{p}_{k}" for p in (1, 2) for k in (0, 1)]
+    samples = {sample.name: sample for sample in find_samples(tmp_path / "two")}
+    content = {name: scipy.io.loadmat(str(sample.parameters)) for name, sample in samples.items()}
+    first, second, other = (content[f"IBUG/IBUG_image_000{p}_{k}"] for p, k in ((1, 0), (1, 1), (2, 0)))
+    for key in ("Shape_Para", "Tex_Para"):
+        np.testing.assert_array_equal(first[key], second[key])
+        assert not np.array_equal(first[key], other[key])
+    for key in ("Exp_Para", "Pose_Para", "Illum_Para"):
+        assert not np.array_equal(first[key], second[key])
+    assert small(tmp_path / "two", 2, model=builtin, subsets=["IBUG"], flip=False, photographs=2) == several
+    with pytest.raises(DatasetError, match="holds 2 samples more than asked for"):
+        small(tmp_path / "two", 2, model=builtin, subsets=["IBUG"], flip=False)
+    with pytest.raises(InputError, match="photographs: 0, expected"):
+        render_faces(tmp_path / "none", 1, photographs=0)

@@ -15,7 +15,7 @@ from uvgen.augment.values import Augmentation
 from uvgen.checks import number_in, seed_number
 from uvgen.datasets.augmented_worker import AugmentJob, CopyTask
 from uvgen.datasets.config import MAX_COPIES, CopyConfig, DatasetConfig
-from uvgen.datasets.open import check_model
+from uvgen.datasets.open import builtin_of, check_model
 from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards
 from uvgen.datasets.targets import target_maker
 from uvgen.errors import DatasetError, InputError
@@ -108,6 +108,8 @@ def augment_shards(
     check_source_shards(source, index, built)
     if isinstance(augmentation, str):
         augmentation = Augmentation.preset(augmentation)
+    if model is None and built.build.has_parameters and (augmentation.flip or built.build.targets):
+        model = builtin_of(built)
     model = None if model is None else as_model(model, untrusted=untrusted)
     mirror = _mirror(source, built, augmentation, model)
     target_maker(model, built.build)  # refuses a set whose targets cannot be made anew

@@ -73,8 +73,8 @@ class BuildConfig:
     maps_from : str or None
         Crops and maps are another program's, in this layout of `uvgen.samples.map_files`; samples have no shape and
         expression parameters then.
-    maps_scale : float
-        What such maps' values were divided by.
+    maps_scale, maps_offset : float
+        What leads from such maps' values to px: ``value * maps_scale + maps_offset``.
     targets : tuple of str
         Images of each pixel to store beside the map, see `uvgen.maps.targets.TARGETS`.
     """
@@ -100,6 +100,7 @@ class BuildConfig:
     maps_from: str | None = None
     maps_scale: float = 1.0
     targets: tuple[str, ...] = ()
+    maps_offset: float = 0.0
 
     @property
     def has_parameters(self) -> bool:
@@ -119,6 +120,8 @@ class BuildConfig:
             content["augmentation"] = self.augmentation.to_plain()
         if self.maps_from is None:
             del content["maps_from"], content["maps_scale"]
+        if self.maps_from is None or not self.maps_offset:
+            del content["maps_offset"]
         return content
 
     @classmethod
@@ -168,7 +171,9 @@ class BuildConfig:
                     "maps_from: given with augmentation, maps, keep, max_nme or targets, which need the samples' "
                     "parameters; expected none of them"
                 )
-        number_in(self.maps_scale, "maps_scale", 1, 1e4)
+        if not number_in(self.maps_scale, "maps_scale", 0, 1e6) > 0:
+            raise InputError("maps_scale: 0, expected a number above 0")
+        number_in(self.maps_offset, "maps_offset", -1e6, 1e6)
         if not (is_number(self.jitter) and 0 <= self.jitter < 1):
             raise InputError(f"jitter: {self.jitter}, expected 0 (none) to below 1; {JITTER} is usual")
 

@@ -30,12 +30,12 @@ from uvgen.jobs.run import RETRIES, check_run, same_workers
 from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
+from uvgen.normalization import DIVISORS, Normalization, check_scale
 from uvgen.progress import begin, counted
 from uvgen.samples.files import check_machine, check_source, files_sha256
 from uvgen.samples.find import Sample
 from uvgen.samples.map_files import (
     LAYOUTS,
-    SCALES,
     check_layout,
     exported_convention,
     find_maps,
@@ -62,7 +62,7 @@ def import_maps(
     *,
     model: MorphableModel | str | os.PathLike[str],
     layout: str | None = None,
-    scale: str | None = None,
+    scale: str | float | None = None,
     convention: str | None = None,
     originals: str | os.PathLike[str] | None = None,
     config: BuildConfig | None = None,
@@ -87,8 +87,9 @@ def import_maps(
         The model with the maps' UV: it says where their landmarks are.
     layout : {"face3d", "prnet_pytorch", "uvgen", "reshow"}, optional
         Whose files these are; by default told by their names.
-    scale : {"px", "255", "256", "280", "281.6"}, optional
-        What the maps' values were divided by; found where there are `originals`, else "px".
+    scale : {"px", "size", "prnet", "reshow", "unit"} or float, optional
+        What the maps' values were divided by, as `uvgen.Normalization.of_scale` has it, whose crops are each map's own;
+        found where there are `originals`, else "px".
     convention : {"exact", "face3d"}, optional
         Pixel convention of the labels; stated by exports of uvgen's, found where there are `originals`, else the
         layout's.
@@ -123,7 +124,10 @@ def import_maps(
     >>> result.samples
     """
     check_run(workers, on_error, retries=retries, timeout=timeout)
-    check_layout(layout, scale or "px")
+    check_layout(layout)
+    if isinstance(scale, str) and scale in {f"{divisor:g}" for divisor in DIVISORS}:
+        scale = float(scale)  # as they were named before numbers were taken
+    check_scale("px" if scale is None else scale)
     out, root = Path(os.path.abspath(out)), Path(os.path.abspath(data))
     check_output(out, overwrite=overwrite)
     if out.exists() and root.exists() and out.samefile(root):
@@ -148,11 +152,12 @@ def import_maps(
         begin("comparing maps with their originals")
         scale, convention, said = compare_maps(samples, layout, originals, model, scale, convention)
         warnings = [said]
-    scale, convention = scale or "px", convention or LAYOUTS[layout].convention
-    size, uv_size = _sizes(samples, layout, SCALES[scale])
+    scale, convention = "px" if scale is None else scale, convention or LAYOUTS[layout].convention
+    size, uv_size = _sizes(samples, layout, scale)
+    normalization = Normalization.of_scale(scale, size)
     config = replace(
         config or BuildConfig(), size=size, uv_size=uv_size, convention=convention, maps_from=layout,
-        maps_scale=SCALES[scale], jitter=0.0, maps="stored",
+        maps_scale=normalization.scale[0], maps_offset=normalization.offset[0], jitter=0.0, maps="stored",
     )  # fmt: skip
     config.check()
     with same_workers(workers, timeout):
@@ -179,12 +184,14 @@ def import_maps(
         )
 
 
-def _sizes(samples: Sequence[Sample], layout: str, scale: float) -> tuple[int, int]:
+def _sizes(samples: Sequence[Sample], layout: str, scale: str | float) -> tuple[int, int]:
     """Sides of the crops and of the maps that most of the first samples have; DatasetError where none can be read."""
     errors, sizes = list[str](), Counter[tuple[int, int]]()
     for sample in samples[:_N_PROBES]:
         try:
-            image, position_map = read_image(sample), read_map(sample, layout, scale)
+            image = read_image(sample)
+            known = Normalization.of_scale(scale, len(image))
+            position_map = read_map(sample, layout, known.scale[0], known.offset[0])
         except SampleError as error:
             check_machine(error)
             errors.append(str(error))
@@ -208,7 +215,7 @@ def _about_scale(samples: Sequence[Sample], config: BuildConfig, weights: Landma
     middles = []
     for sample in samples[:_N_LOOKED_AT]:
         try:
-            position_map = read_map(sample, config.maps_from or "", config.maps_scale)
+            position_map = read_map(sample, config.maps_from or "", config.maps_scale, config.maps_offset)
         except SampleError as error:
             check_machine(error)
             continue
@@ -313,7 +320,7 @@ class _Importer:
     def _row(self, sample: Sample) -> dict[str, Any]:
         config = self.job.config
         image = read_image(sample)
-        position_map = read_map(sample, config.maps_from or "", config.maps_scale)
+        position_map = read_map(sample, config.maps_from or "", config.maps_scale, config.maps_offset)
         if image.shape[:2] != (config.size, config.size):
             raise SampleError(
                 f"{sample.image}: {image.shape[1]} × {image.shape[0]} px, expected {config.size} × {config.size} as "

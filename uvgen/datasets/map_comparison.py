@@ -19,9 +19,10 @@ from uvgen.geometry import CONVENTIONS
 from uvgen.images.warp import warp_image
 from uvgen.maps.landmarks import landmark_weights, read_landmarks
 from uvgen.models.morphable import MorphableModel
+from uvgen.normalization import DIVISORS, MAP_SCALES, Normalization
 from uvgen.samples.files import check_machine
 from uvgen.samples.find import Sample, find_samples
-from uvgen.samples.map_files import IMAGE_SHIFTS, LAYOUTS, SCALES, read_map
+from uvgen.samples.map_files import IMAGE_SHIFTS, LAYOUTS, read_map
 from uvgen.samples.read import read_annotation, read_image
 from uvgen.storage.names import brief
 
@@ -43,8 +44,8 @@ class _Pair(NamedTuple):
 
 def compare_maps(
     samples: Sequence[Sample], layout: str, originals: str | os.PathLike[str], model: MorphableModel,
-    scale: str | None = None, convention: str | None = None,
-) -> tuple[str, str, str]:  # fmt: skip
+    scale: str | float | None = None, convention: str | None = None,
+) -> tuple[str | float, str, str]:  # fmt: skip
     """Scale and pixel convention of maps.
 
     Parameters
@@ -62,8 +63,10 @@ def compare_maps(
 
     Returns
     -------
-    scale, convention : str
-        One of `SCALES`, and of `uvgen.geometry.CONVENTIONS`.
+    scale : str or float
+        As `uvgen.Normalization.of_scale` has it: one of `MAP_SCALES` or `DIVISORS`.
+    convention : str
+        One of `uvgen.geometry.CONVENTIONS`.
     said : str
         What was found, for people.
 
@@ -76,11 +79,15 @@ def compare_maps(
     if layout == "reshow" and convention is None:
         convention = LAYOUTS[layout].convention  # `read_map` undoes what is its own
         conventions = (convention,)
-    differences = {(name, rule): list[float]() for name in SCALES for rule in conventions}
-    pairs, apart = 0, np.inf
+    scales: tuple[str | float, ...] = (*MAP_SCALES, *DIVISORS)  # the first of those that mean the same is the answer
+    scales += () if scale is None or scale in scales else (scale,)
+    differences = {(name, rule): list[float]() for name in scales for rule in conventions}
+    pairs, apart, size = 0, np.inf, 256
     for pair in _pairs(samples, layout, originals, model):
+        size = len(pair.crop)
         for name, rule in differences:
-            similarity, distance = _similarity(pair.labels[rule], pair.stored * SCALES[name])
+            points = np.asarray(Normalization.of_scale(name, size).denormalize(pair.stored))
+            similarity, distance = _similarity(pair.labels[rule], points)
             apart = min(apart, distance)
             level = np.inf
             if distance < _NEAR_PX:
@@ -96,8 +103,8 @@ def compare_maps(
     better = min(means, key=lambda key: means[key])
     if means[better] < _MOST_LEVELS and _TIMES_BETTER * means[better] + _LEVELS_BETTER < means[best]:
         raise InputError(
-            f"{originals}: the maps hold {_shown(better)}, as {pairs} crops show ({means[better]:.1f} gray levels "
-            f"apart), expected {_shown(best)} as named; leave out what is named, or the originals"
+            f"{originals}: the maps hold {_shown(*better, size)}, as {pairs} crops show ({means[better]:.1f} gray "
+            f"levels apart), expected {_shown(*best, size)} as named; leave out what is named, or the originals"
         )
     if not means[best] < _MOST_LEVELS:
         why = f"labels {apart:.1f} px apart" if not np.isfinite(means[best]) else f"{means[best]:.0f} gray levels apart"
@@ -105,12 +112,14 @@ def compare_maps(
             f"{originals}: no scale or pixel convention gives the {pairs} crops that were compared ({why}); are they "
             f"of these images, made with {brief(model.name)}? Else name the scale and leave the originals out"
         )
-    said = f"maps compared with {pairs} originals: {_shown(best)} ({means[best]:.1f} gray levels apart)"
+    said = f"maps compared with {pairs} originals: {_shown(*best, size)} ({means[best]:.1f} gray levels apart)"
     return *best, said
 
 
-def _shown(key: tuple[str, str]) -> str:
-    return f"values in {'px' if key[0] == 'px' else f'px / {key[0]}'}, convention {key[1]}"
+def _shown(scale: str | float, convention: str, size: int) -> str:
+    found = Normalization.of_scale(scale, size)
+    divided = f"px / {found.scale[0]:g}" if found.scale[0] != 1 else "px"
+    return f"values in {f'the unit {scale}' if found.offset[0] else divided}, convention {convention}"
 
 
 def _pairs(

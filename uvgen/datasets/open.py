@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts, required_fields
 from uvgen.datasets.splits import split_names
-from uvgen.errors import InputError, ModelError
+from uvgen.errors import InputError, ModelError, UvgenError
 from uvgen.normalization import AUTO, Normalization, image_choice
 from uvgen.samples.find import find_names
 from uvgen.shards.index import Index, data_folder
@@ -164,12 +164,26 @@ def makes_own_maps(config: DatasetConfig) -> bool:
 
 def own_model(config: DatasetConfig) -> "MorphableModel | None":
     """The built-in model, where a set of this configuration stores no maps and was built with it."""
+    return builtin_of(config) if config.build.maps == "none" else None
+
+
+def builtin_of(config: DatasetConfig) -> "MorphableModel | None":
+    """The built-in model, where a set says, by name and hash, that it was built with it: then none need be named."""
     from uvgen.models.load import BUILTIN, load_model
 
-    if config.build.maps != "none" or config.model != BUILTIN:
+    if config.model != BUILTIN:
         return None
     model = load_model(BUILTIN)
     return model if model.content_sha256 == config.model_sha256 else None
+
+
+def builtin_of_set(path: str | os.PathLike[str]) -> "MorphableModel | None":
+    """`builtin_of` a data set's folder; None also where the path is none."""
+    try:
+        folder = data_folder(path)
+        return builtin_of(DatasetConfig.of_index(Index.read(folder), folder))
+    except UvgenError:
+        return None
 
 
 class MapMaker:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from uvgen.evaluation.predictions import SHIFTS
 from uvgen.geometry import LANDMARK_MIRROR
-from uvgen.samples.map_files import SCALES
+from uvgen.normalization import DIVISORS
 
 _MOST = 400  # faces that are compared with each other
 _HALF = 0.5  # what another way of counting must leave of the error
@@ -101,10 +101,10 @@ def _scale(p: Points, t: Points, error: float) -> list[tuple[float, str]]:
     left = _typical(factor * p, t)
     if not left < _HALF * error:
         return []
-    named = min(SCALES, key=lambda name: abs(factor / SCALES[name] - 1))
+    divisor = min(DIVISORS, key=lambda one: abs(factor / one - 1))
     how = "are they of a crop of another size?"
-    if abs(factor / SCALES[named] - 1) < _DIVISOR:
-        how = f"were they divided by {named}, as the scale {named} undoes?"
+    if abs(factor / divisor - 1) < _DIVISOR:
+        how = f"were they divided by {divisor:g}, as the scale {divisor:g} undoes?"
     better = f"predictions times {factor:.4g} are nearer to the truth, NME {left:.2%} instead of {error:.2%}"
     return [(left / error, f"{better}: {how}")]
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import check_bytes, choice, number_in
-from uvgen.errors import DependencyError, InputError, SampleError
+from uvgen.errors import DependencyError, InputError, SampleError, to_install
 from uvgen.normalization import Normalization, check_scale
 from uvgen.samples.map_files import IMAGE_SHIFTS
 from uvgen.storage.files import sha256_file
@@ -297,7 +297,7 @@ def _opened(path: Path) -> Any:
         import onnxruntime
     except Exception as error:  # built for another NumPy, it fails in ways of its own
         why = "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be imported ({brief(error)})"
-        raise DependencyError(f"network: onnxruntime {why}; pip install 'uvgen[onnx]'") from error
+        raise DependencyError(f"network: onnxruntime {why}; {to_install('onnx')}") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # a worker a core: more would be slower
     options.log_severity_level = 4  # what fails is raised

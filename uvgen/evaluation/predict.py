@@ -94,7 +94,7 @@ def predict_photographs(
     Parameters
     ----------
     network : path-like
-        ONNX file; needs onnxruntime (``pip install 'uvgen[onnx]'``).
+        ONNX file; needs onnxruntime (``pip install ".[onnx]"``).
     images : path-like
         Folder of photographs, also in folders in it.
     out : path-like

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from uvgen.checks import choice, number_in
-from uvgen.errors import DatasetError, DependencyError, InputError
+from uvgen.errors import DatasetError, DependencyError, InputError, to_install
 from uvgen.fitting.detectors import DETECTORS, open_detector
 from uvgen.fitting.landmarks import JAWS
 from uvgen.fitting.photographs import Photograph, find_photographs, in_batches
@@ -216,7 +216,7 @@ def which_are_marked(
     return marked, disputed
 
 
-_NONE_INSTALLED = "none is installed, expected mediapipe or dlib; pip install 'uvgen[mediapipe]' or 'uvgen[dlib]'"
+_NONE_INSTALLED = f"none is installed, expected mediapipe or dlib; {to_install('mediapipe', 'dlib')}"
 
 
 def choose_detector(

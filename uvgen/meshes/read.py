@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import DependencyError, MeshFileError
+from uvgen.errors import DependencyError, MeshFileError, to_install
 from uvgen.storage.kinds import describe_file
 from uvgen.storage.names import brief
 from uvgen.storage.reading import read_file
@@ -180,7 +180,7 @@ def _read_by_trimesh(path: Path) -> Mesh:
     try:
         import trimesh
     except ImportError as error:
-        raise DependencyError(f"{path}: reading meshes needs trimesh: pip install trimesh") from error
+        raise DependencyError(f"{path}: reading meshes needs trimesh: {to_install('mesh')}") from error
     is_ply = path.suffix.lower() == ".ply"
     seams: dict[str, Any] = {"fix_texture": False} if is_ply else {}  # trimesh cuts the mesh at them else
     try:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from uvgen.preview.panels import ANNOTATED, LEFT, PANEL, PAPER, RIGHT, ramp
+from uvgen.preview.panels import ANNOTATED, LEFT, MIDDLE, PANEL, PAPER, RIGHT, ramp
 from uvgen.storage.names import brief
 
 THUMB = 176
@@ -149,7 +149,7 @@ def _draw_lines(draw: ImageDraw.ImageDraw, lines: Sequence[_Line], left: int, to
 def _draw_legend(draw: ImageDraw.ImageDraw, x: int, y: int, crosses: str) -> None:
     """What the colours of dots and the crosses mean."""
     font = _font(_SMALL_TEXT)
-    for color, text in ((RIGHT, "person's right"), (LEFT, "person's left"), (None, "hidden")):
+    for color, text in ((RIGHT, "person's right"), (MIDDLE, "middle"), (LEFT, "person's left"), (None, "hidden")):
         draw.ellipse([x, y + 4, x + 10, y + 14], fill=color or _GREY, outline=_INK)
         if color is None:
             draw.ellipse([x + 3, y + 7, x + 7, y + 11], fill=_INK)

@@ -147,9 +147,10 @@ class _Picture:
             return
         scale, draw = picture.width / self._size, ImageDraw.Draw(picture)
         radius = max(1.0, picture.width / 170)
+        edge = "black" if radius >= 2 else _PREDICTED  # which would be all that is seen of smaller dots
         for x, y in (prediction.points[:, :2].astype(np.float64) + 0.5) * scale - 0.5:
             if abs(x) < 1e5 and abs(y) < 1e5:
-                draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=_PREDICTED, outline="black")
+                draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=_PREDICTED, outline=edge)
 
     def _small(self, points: NDArray[np.floating[Any]]) -> str:
         """Points as 16-bit codes, 65535 for what is missing."""

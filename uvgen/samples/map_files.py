@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from uvgen.checks import choice
 from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.normalization import MAP_SCALES
 from uvgen.samples.find import IMAGE_SUFFIXES, Sample
 from uvgen.storage.folders import EXPORT_MARK, unreadable
 from uvgen.storage.matfile import read_numeric
@@ -30,9 +31,6 @@ from uvgen.storage.names import brief, printable
 from uvgen.storage.npy import read_npy_file
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import read_file
-
-SCALES = {"px": 1.0, "255": 255.0, "256": 256.0, "280": 280.0, "281.6": 281.6}
-"""What a map's values were divided by: nothing, or PRNet_PyTorch's 255, L-PRNet's 256, reshow's 280, PRNet's 281.6."""
 
 _MOST_BYTES = 1 << 28
 _MOST_FILES = 10_000_000
@@ -206,7 +204,7 @@ def _sample(root: Path, key: Path, map_path: Path | None, images: list[Path], la
     return Sample(name, subset, images[0] if images else None, map_path, problem)
 
 
-def read_map(sample: Sample, layout: str, scale: float = 1.0) -> NDArray[np.float32]:
+def read_map(sample: Sample, layout: str, scale: float = 1.0, offset: float = 0.0) -> NDArray[np.float32]:
     """A sample's position map.
 
     Parameters
@@ -215,8 +213,8 @@ def read_map(sample: Sample, layout: str, scale: float = 1.0) -> NDArray[np.floa
         As `find_maps` lists it.
     layout : str
         One of `LAYOUTS`.
-    scale : float
-        What the values were divided by, one of `SCALES`' values.
+    scale, offset : float
+        What leads from the values to px, ``value * scale + offset``: see `uvgen.Normalization.of_scale`.
 
     Returns
     -------
@@ -239,15 +237,17 @@ def read_map(sample: Sample, layout: str, scale: float = 1.0) -> NDArray[np.floa
         raise SampleError(f"{path}: {array.dtype} {shape}, expected a position map, U × U × 3 numbers")
     with np.errstate(over="ignore", invalid="ignore"):
         values = array.astype(np.float32) * np.float32(scale)
+        if offset:
+            values += np.float32(offset)
     if not np.isfinite(values).all():
         raise SampleError(f"{path}: holds NaN or infinity, expected px")
     if np.abs(values).max() > _FARTHEST_PX:
         raise SampleError(f"{path}: values of {values.min():.3g} to {values.max():.3g}, expected px of the crop")
     if np.abs(values).max(initial=0) < _DIVIDED:
-        divisors = ", ".join(name for name in SCALES if name != "px")
+        names = ", ".join(name for name in MAP_SCALES if name != "px")
         raise SampleError(
-            f"{path}: values of {values.min():.3g} to {values.max():.3g}, expected px; if they were divided by one of "
-            f"{divisors}, name it as the maps' scale"
+            f"{path}: values of {values.min():.3g} to {values.max():.3g}, expected px; if they were divided by "
+            f"something, name it as the maps' scale: {names} or a number"
         )
     if layout == "reshow":
         values[..., :2] -= (_image_to_crop(path) @ IMAGE_SHIFTS["reshow"]).astype(np.float32)
@@ -287,9 +287,7 @@ def _image_to_crop(path: Path) -> NDArray[np.float64]:
     return linear
 
 
-def check_layout(layout: str | None, scale: str) -> None:
-    """Raise InputError where there is no such layout or scale."""
+def check_layout(layout: str | None) -> None:
+    """Raise InputError where there is no such layout."""
     if layout is not None and layout not in LAYOUTS:
         raise InputError(f"layout: {layout!r}, expected one of {', '.join(LAYOUTS)}")
-    if scale not in SCALES:
-        raise InputError(f"scale: {scale!r}, expected one of {', '.join(SCALES)}")

@@ -86,6 +86,16 @@ class FaceSource:
             albedo = albedo * model.albedo_std
         return FaceParameters(_single(shape), _single(expression), _single(albedo), _single(pose), light)
 
+    def draw_photograph(self, name: str) -> FaceParameters:
+        """The face of a photograph, by its name: those after a person's first, ``…_1`` and so on, have the shape and
+        the colors of the first, ``…_0``, with another pose, expression and light."""
+        person, _, number = name.rpartition("_")
+        face = self.draw(name)
+        if number == "0":
+            return face
+        first = self.draw(f"{person}_0")
+        return replace(face, shape=first.shape, albedo=first.albedo)
+
     def mirror(self, face: FaceParameters) -> FaceParameters:
         """The mirrored face, of the mirrored picture.
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from uvgen._version import __version__
-from uvgen.checks import seed_number
+from uvgen.checks import number_in, seed_number
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
 from uvgen.jobs.run import RETRIES, check_run, check_same, run
 from uvgen.models.load import BUILTIN, as_model
@@ -29,7 +29,7 @@ from uvgen.synth.worker import SynthJob, flipped_name, parameters_of_zero
 SUBSETS = ("AFW", "HELEN", "IBUG", "LFPW")
 _FORMAT, _VERSION = "uvgen-synth", 1
 _BATCH = 16  # faces a task
-_OURS = re.compile(rf"({'|'.join(SUBSETS)})_image_\d{{4,}}_0\.(jpg|mat)")
+_OURS = re.compile(rf"({'|'.join(SUBSETS)})_image_\d{{4,}}_\d+\.(jpg|mat)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,7 @@ def render_faces(
     size: int = 450,
     subsets: Sequence[str] = SUBSETS,
     flip: bool = True,
+    photographs: int = 1,
     workers: int = 1,
     retries: int = RETRIES,
     timeout: float | None = None,
@@ -96,6 +97,9 @@ def render_faces(
         Which of `SUBSETS`.
     flip : bool
         Whether to make the mirrored subsets too.
+    photographs : int
+        Of each face, 1 to 1000, named as 300W-LP's versions of a photograph are, ``IBUG_image_0001_0``, ``…_1``: shape
+        and colors are the person's; pose, expression, light and backdrop are each photograph's own.
     workers : int
         Processes; 1 works in this one, unless there is a `timeout`.
     retries, timeout
@@ -123,13 +127,14 @@ def render_faces(
     """
     started = time.perf_counter()
     _check(count, size, subsets)
+    number_in(photographs, "photographs", 1, 1000, whole=True)
     seed_number(seed)
     check_run(workers, retries=retries, timeout=timeout)
     out = Path(os.path.abspath(out))  # workers may have another working folder
     check_samples_folder(out)
     model = as_model(model)
     job = SynthJob(out, model, seed, size, flip)
-    record = _SynthRecord(job, sample_names(count, subsets), overwrite=overwrite)
+    record = _SynthRecord(job, sample_names(count, subsets, photographs), overwrite=overwrite)
     run(job, record.names, record, out, workers=workers, retries=retries, timeout=timeout, group=_in_batches,
         progress=progress, doing="rendering faces", count=lambda name: 1 + flip)  # fmt: skip
     names = [*record.names, *(flipped_name(name) for name in record.names if flip)]
@@ -137,10 +142,10 @@ def render_faces(
     return SynthResult(len(files), record.new_samples, files, time.perf_counter() - started)
 
 
-def sample_names(count: int, subsets: Sequence[str] = SUBSETS) -> list[str]:
-    """Names of the faces, ``IBUG/IBUG_image_0001_0``, the subsets taking turns."""
+def sample_names(count: int, subsets: Sequence[str] = SUBSETS, photographs: int = 1) -> list[str]:
+    """Names of the faces, ``IBUG/IBUG_image_0001_0``, the subsets taking turns; ``…_1`` is a face's next photograph."""
     rounds = ((subsets[k % len(subsets)], k // len(subsets) + 1) for k in range(count))
-    return [f"{subset}/{subset}_image_{number:04d}_0" for subset, number in rounds]
+    return [f"{subset}/{subset}_image_{number:04d}_{k}" for subset, number in rounds for k in range(photographs)]
 
 
 def _check(count: int, size: int, subsets: Sequence[str]) -> None:

@@ -75,7 +75,7 @@ class _Renderer:
     def make(self, names: Sequence[str]) -> int:
         """Make some samples and their mirror images; return how many pairs of files were written."""
         job = self.job
-        faces = [self.source.draw(name) for name in names]
+        faces = [self.source.draw_photograph(name) for name in names]
         vertices, albedo = self.painter.surfaces(faces)
         for k, (name, face) in enumerate(zip(names, faces, strict=True)):
             surface = vertices[k], None if albedo is None else albedo[k]

@@ -5,7 +5,7 @@ JPEG), ``posmap`` (`Array3D`, float32 px), images of each pixel where the set ha
 small fields. Arrays are lists of lists in Parquet, so every reader
 takes them; the key ``huggingface`` of the schema's metadata says which feature each column is. ``README.md`` is the
 card, which also says where the files are and that they are one split, ``train``. It needs pyarrow
-(``uvgen[huggingface]``), not `datasets`.
+(extra ``huggingface``), not `datasets`.
 """
 
 import json
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from uvgen.datasets.export.card import card_text, field_table, size_category
 from uvgen.datasets.export.common import Part, array_layouts, each
 from uvgen.datasets.export.rows import key_of_row, row_of
-from uvgen.errors import DependencyError
+from uvgen.errors import DependencyError, to_install
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import replaced_on_success
 from uvgen.storage.names import safe_name
@@ -38,7 +38,7 @@ def check_packages() -> None:
         import pyarrow.parquet  # noqa: F401
     except ImportError as error:
         raise DependencyError(
-            f"to: 'huggingface' needs pyarrow, which cannot be imported ({error}); pip install 'uvgen[huggingface]'"
+            f"to: 'huggingface' needs pyarrow, which cannot be imported ({error}); {to_install('huggingface')}"
         ) from error
 
 

@@ -35,7 +35,7 @@ from uvgen.datasets.export import (
 )
 from uvgen.datasets.export.common import Part, Skipped, pixel_layouts
 from uvgen.datasets.export.folder import ExportRecord, Written, check_export_folder, in_place, is_export
-from uvgen.datasets.open import open_shards, own_model
+from uvgen.datasets.open import builtin_of_set, open_shards, own_model
 from uvgen.errors import DatasetError, InputError
 from uvgen.images.codecs import JPEG_QUALITY
 from uvgen.jobs.run import RETRIES, check_run, run
@@ -131,7 +131,8 @@ def export_shards(
         See the modules of these names in `uvgen.datasets.export`; "npy" is `uvgen.datasets.export.files`. All that
         write maps have the weight mask as ``weight_mask.npy``.
     model : MorphableModel or path-like, optional
-        The model that the set was built with; makes maps that are not stored. "prnet" and "stn" need it.
+        The model that the set was built with; makes maps that are not stored. "prnet" and "stn" need it, but for a set
+        of the built-in model.
     data : path-like, optional
         The images that the set was built from, as ``uvgen build`` took them; "deep3d" needs it.
     convention : str, optional
@@ -180,6 +181,8 @@ def export_shards(
     number_in(quality, "quality", 1, 100, whole=True)
     check_run(workers, retries=retries, timeout=timeout)
     target = TARGETS[to]
+    if model is None and needs_model(to):
+        model = builtin_of_set(shards)
     more = check_target(to, {"model": model, "data": data, "convention": convention})
     if is_whole(to) and (names is not None or split is not None):
         raise InputError(f"{'split' if names is None else 'names'}: given, expected none: {to} describes whole shards")
@@ -228,6 +231,11 @@ def export_shards(
 def has_maps(to: str) -> bool:
     """Whether a target has position maps."""
     return bool(getattr(TARGETS[to], "HAS_MAPS", True))
+
+
+def needs_model(to: str) -> bool:
+    """Whether a target can do nothing without the set's model."""
+    return "model" in getattr(TARGETS[to], "NEEDS", {})
 
 
 def is_whole(to: str) -> bool:

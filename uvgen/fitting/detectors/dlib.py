@@ -14,19 +14,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import DependencyError, InputError
+from uvgen.errors import DependencyError, InputError, to_install
 from uvgen.fitting.detectors.faces import imported, largest_first, weights_file, with_room
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.storage.names import brief
 
-_EXTRA = "'uvgen[dlib]'"
+_HOW = to_install("dlib")
 _WEIGHTS = "models/shape_predictor_68_face_landmarks.dat"
 _DETECTED_FROM_PX = 80  # the smallest face that dlib sees
 
 
 def open_detector(model: Path | None) -> "Dlib":
     """dlib's detector, with the weights of face-recognition-models or of a file."""
-    package = imported("dlib", _EXTRA)
+    package = imported("dlib", _HOW)
     path = weights_file(model, "dlib's shape_predictor_68_face_landmarks.dat") if model else _packaged()
     return Dlib(package, path)
 
@@ -38,7 +38,7 @@ def _packaged() -> str:
         if (path := Path(folder) / _WEIGHTS).is_file():
             return str(path)
     raise DependencyError(
-        f"detector: no weights of dlib's 68 points (face-recognition-models is not installed); pip install {_EXTRA}, "
+        f"detector: no weights of dlib's 68 points (face-recognition-models is not installed); {_HOW}, "
         "or name shape_predictor_68_face_landmarks.dat as --detector-model"
     )
 

@@ -22,8 +22,8 @@ def open_detector(model: Path | None) -> "FaceAlignment":
     """The package's network; it has its own place for weights."""
     if model is not None:
         raise InputError(f"{model}: expected no file of weights, face-alignment downloads its own")
-    package = imported("face_alignment", _PACKAGE)
-    torch = imported("torch", "torch")
+    package = imported("face_alignment", f"pip install {_PACKAGE}")
+    torch = imported("torch", "pip install torch")
     kinds = package.LandmarksType
     device = "cuda" if torch.cuda.is_available() else "cpu"
     kind = getattr(kinds, "TWO_D", None) or kinds._2D  # the name in versions before 1.4

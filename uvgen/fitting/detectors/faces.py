@@ -21,13 +21,13 @@ from uvgen.storage.names import brief
 _ROOM = 0.5  # of the longer side, added on each side of an image in which no face was found
 
 
-def imported(package: str, extra: str) -> Any:
-    """A package that a detector needs; DependencyError, which names what to install, where it cannot be imported."""
+def imported(package: str, how: str) -> Any:
+    """A package that a detector needs; DependencyError, which says how to install it, where it cannot be imported."""
     try:
         return import_module(package)
     except Exception as error:  # packages that were compiled for another NumPy fail in ways of their own
         why = "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be imported ({brief(error)})"
-        raise DependencyError(f"detector: {package} {why}; pip install {extra}") from error
+        raise DependencyError(f"detector: {package} {why}; {how}") from error
 
 
 _log_lock = threading.Lock()

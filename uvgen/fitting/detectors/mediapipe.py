@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import DependencyError, InputError
+from uvgen.errors import DependencyError, InputError, to_install
 from uvgen.fitting.detectors.faces import imported, largest_first, native_log_without, weights_file, with_room
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.storage.names import brief
 
-_EXTRA = "'uvgen[mediapipe]'"
+_HOW = to_install("mediapipe")
 _START_LOG = rb"(?:INFO: Created TensorFlow Lite|WARNING: All log messages before absl|[IW]\d{4} \d\d:\d\d:)[^\n]*\n?"
 """What MediaPipe reports of how it starts, as notes and warnings."""
 
@@ -29,14 +29,14 @@ _AROUND = 1.0  # of a far face's box, added on each side before the mesh is look
 
 def open_detector(model: Path | None) -> "MediaPipe":
     """The face mesh with the weights in the package, or those of a ``face_landmarker.task``."""
-    package = imported("mediapipe", _EXTRA)
+    package = imported("mediapipe", _HOW)
     if model is not None:
         return MediaPipe(_Tasks(weights_file(model, "MediaPipe's face_landmarker.task")))
     if not hasattr(package, "solutions"):
         version = getattr(package, "__version__", "of an unknown version")
         raise InputError(
-            f"detector: mediapipe {version} carries no weights of the face mesh, expected mediapipe up to 0.10.21 (pip "
-            f"install {_EXTRA}), or Google's face_landmarker.task as --detector-model"
+            f"detector: mediapipe {version} carries no weights of the face mesh, expected mediapipe up to 0.10.21 "
+            f"({_HOW}), or Google's face_landmarker.task as --detector-model"
         )
     return MediaPipe(_Solutions(package))
 
@@ -73,7 +73,7 @@ class _Solutions:
                 self._far = solutions.face_detection.FaceDetection(model_selection=1)
                 self._find(np.zeros((8, 8, 3), np.uint8))  # both start when they first have an image
         except Exception as error:
-            raise DependencyError(f"detector: mediapipe cannot start ({brief(error)}); pip install {_EXTRA}") from error
+            raise DependencyError(f"detector: mediapipe cannot start ({brief(error)}); {_HOW}") from error
 
     def __call__(self, image: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
         with native_log_without(_START_LOG):  # some parts start with the first face
@@ -102,9 +102,9 @@ class _Tasks:
     """The API of later wheels, with weights in a file."""
 
     def __init__(self, path: str) -> None:
-        package = imported("mediapipe", _EXTRA)
-        tasks = imported("mediapipe.tasks.python", _EXTRA)
-        vision = imported("mediapipe.tasks.python.vision", _EXTRA)
+        package = imported("mediapipe", _HOW)
+        tasks = imported("mediapipe.tasks.python", _HOW)
+        vision = imported("mediapipe.tasks.python.vision", _HOW)
         options = vision.FaceLandmarkerOptions(
             base_options=tasks.BaseOptions(model_asset_path=path), num_faces=_MOST_FACES
         )

@@ -89,6 +89,7 @@ const KEYS = /** @type {Record<string, [string, string]>} */ ({
   middle: ["middle", '<path class="seam" d="M1 8H15"/><path class="middle" d="M1 8H15"/>'],
   hidden: ["hidden", '<circle class="hidden-point" cx="8" cy="8" r="3.5"/>'],
   annotated: ["annotated", crosses([[8, 8]], 5)],
+  predicted: ["predicted", '<circle class="predicted-point" cx="8" cy="8" r="3.5"/>'],
   difference: ["difference", '<path class="difference" d="M2 13L14 3"/>'],
 });
 

@@ -46,6 +46,7 @@ class Report {
       const sample = new SampleView(element("sample"), columns, this.about, this.marks, (step) => this.step(step));
       const filters = new Filters(this.about, columns, (what) => this.filtered(what));
       this.parts = { columns, gallery, sample, filters };
+      if (columns.predicted) element("gallery-legend").innerHTML += legend(["predicted"]);
       showMarks(this.marks, columns);
       this.setUpView(gallery);
       this.takeAddress(this.view === "gallery" ? location.hash : this.gallery);

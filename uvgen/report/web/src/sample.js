@@ -72,6 +72,7 @@ export class SampleView {
     /** @type {FaceMesh | null} */
     this.mesh = null;
     place.innerHTML = MARKUP;
+    if (columns.predicted) place.querySelector(".legend")?.insertAdjacentHTML("beforeend", legend(["predicted"]));
     /** @param {string} id */
     this.at = (id) => /** @type {HTMLElement} */ (place.querySelector(`#${id}`));
     this.crop = /** @type {Element} */ (place.querySelector("#s-crop"));
