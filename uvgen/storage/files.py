@@ -228,8 +228,13 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
     DatasetError
         Where it cannot be written, or the disk is full.
     """
-    check_new_folder(folder)
     draft = draft_of(folder)
+    try:
+        check_new_folder(folder)
+    except UvgenError:  # made meanwhile, by another command
+        with suppress(OSError):
+            draft.rmdir()  # whoever holds the lock has made it; what a killed run left stays
+        raise
     try:
         if draft.is_symlink():  # what it leads to is somebody else's
             draft.unlink()
