@@ -262,7 +262,7 @@ def in_line(points: NDArray[np.float64]) -> bool:
 
 
 def outside_image(landmarks: FaceLandmarks, shape: tuple[int, ...]) -> str:
-    """What is wrong where most of a face's landmarks lie outside of its image, (height, width), or one far; else nothing."""
+    """What is wrong where most of a face's landmarks lie outside of its image, (height, width), or one far away."""
     marked = landmarks.points[~np.isnan(landmarks.points).any(axis=1)]
     if not len(marked):
         return f"{landmarks.source}: no point is marked, expected a face's"
