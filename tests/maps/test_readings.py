@@ -208,7 +208,7 @@ def test_readings_of_what_is_not_finite_or_no_model_raise(model) -> None:
             read(bad, model)
     for read in (map_to_mesh, map_to_landmarks, map_to_pose):
         for nothing in (None, [1], np.zeros(3), "builtin"):
-            with pytest.raises(InputError, match="model: .*, expected a MorphableModel; uvgen.load_model reads one"):
+            with pytest.raises(InputError, match=r"model: .*, expected a MorphableModel; uvgen\.load_model reads one"):
                 read(np.ones((64, 64, 3)), nothing)
 
 
