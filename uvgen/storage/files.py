@@ -239,7 +239,10 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
         if draft.is_symlink():  # what it leads to is somebody else's
             draft.unlink()
         draft.mkdir(parents=True, exist_ok=True)
+        made = os.lstat(draft)
         yield draft
+        if not os.path.samestat(made, os.lstat(draft)):  # a link, or another folder: whose files are in it?
+            raise DatasetError(f"{draft}: was moved or replaced while it was written; run the command again")
         os.replace(draft, os.path.realpath(folder))
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
