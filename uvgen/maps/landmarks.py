@@ -9,7 +9,7 @@ in UV.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -271,7 +271,7 @@ def read_landmarks(maps: Array, weights: LandmarkWeights) -> Array:
     if is_tensor(maps):
         check_tensor(maps, "maps")
     elif not hasattr(maps, "dtype"):
-        maps = as_array(maps, "maps")
+        maps = cast(Any, as_array(maps, "maps"))
     check_array(maps, "maps", (..., 3, u, u), (..., u, u, 3), note=f"the weights are for {u} texels")
     if "float" not in str(maps.dtype):
         raise InputError(f"maps: {shown(maps)}, expected floats; for stored codes see uvgen.fixed_point.decode")
