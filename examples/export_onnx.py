@@ -35,7 +35,11 @@ def main() -> None:
     parser.add_argument("--size", type=int, help="px of the crops; by default of those that it was trained on")
     options = parser.parse_args()
     net = network()
-    net.load_state_dict(torch.load(options.network, map_location="cpu", weights_only=True))
+    try:
+        net.load_state_dict(torch.load(options.network, map_location="cpu", weights_only=True))
+    except Exception as error:  # of damaged files: of any type; PyTorch advises to run what is in the file
+        why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        parser.error(f"{options.network}: cannot be read ({why}), expected the network.pt of train_minimal.py")
     size = options.size or int(net.crop_size)
     if not size:
         parser.error("the network was not trained with train_minimal.py: give the --size of its crops")

@@ -251,6 +251,7 @@ def test_transformer_losses_of_tensors_equal_those_of_arrays_and_pass_gradcheck(
         (lambda: landmark_loss(np.zeros((2, 5, 2)), np.zeros((5, 2))), "predicted: float64 (2, 5, 2), expected"),
         (lambda: landmark_loss(np.zeros((5, 2)), np.zeros((5, 2)), np.ones(4)), "weights: float64 (4,), expected (5,"),
         (lambda: prior_loss(np.zeros((2, 5)), np.ones(4)), "weights: float64 (4,), expected (5,)"),
+        (lambda: prior_loss(np.zeros((1, 2)).view(np.matrix)), "coefficients: a NumPy matrix, expected an array"),
         (lambda: prior_loss([1.0]), "coefficients: [1.0], expected a NumPy array or a PyTorch tensor"),
     ],
 )  # fmt: skip

@@ -165,3 +165,22 @@ def test_open_shards_not_normalized_is_px_and_gray_levels(folder: Path) -> None:
     for how in ({"normalize": "minmax"}, {"image_normalize": "size"}):
         with pytest.raises(InputError, match=r"normalize: '.*', expected"):
             uvgen.open_shards(folder / "missing", **how)
+
+
+def test_what_is_no_name_map_or_number_raises() -> None:
+    for call, words in (
+        (lambda: Normalization.of_maps(np.zeros(3), 256), "normalize: float64 (3,), expected"),
+        (lambda: Normalization.covering([np.zeros((0, 3))]), "maps: one of no texels"),
+        (lambda: Normalization.of_image("standardize", np.full((2, 2, 3), np.inf)), "image: holds NaN or infinity"),
+        (lambda: Normalization.of_image("standardize", np.zeros((0, 2, 3))), "image: float64 (0, 2, 3), expected"),
+    ):
+        with pytest.raises(InputError) as caught:
+            call()
+        assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("scale", [None, "1", {}, [[1], [1, 2]], 1j])
+def test_denormalize_of_tensors_by_no_number_raises(scale) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+    with pytest.raises(InputError, match="scale: "):
+        denormalize(torch.zeros(3, 2, 2), scale, 0.0)

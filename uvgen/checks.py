@@ -39,6 +39,8 @@ def describe(*shapes: Sequence[Any]) -> str:
 
 def shown(value: Any) -> str:
     """A value as messages show it: arrays and tensors as dtype and shape, all else as text, cut to 60 characters."""
+    if getattr(value, "is_nested", False):  # PyTorch's, which has no shape
+        return "a nested tensor"
     if hasattr(value, "dtype") and getattr(value, "shape", None):
         return f"{value.dtype} {tuple(value.shape)}"
     text = str(value) if isinstance(value, Real) else " ".join(repr(value).split())  # one line
@@ -121,7 +123,8 @@ def float64_array(value: ArrayLike, name: str, *shapes: Sequence[Any], note: str
     if array.dtype != np.float64:
         if array.dtype.kind not in _KINDS["real numbers"]:
             raise InputError(f"{name}: {shown(array)}, expected real numbers")
-        array = array.astype(np.float64)
+        with np.errstate(over="ignore"):  # wider than float64
+            array = array.astype(np.float64)
     if shapes:
         check_array(array, name, *shapes, note=note)
     return array
@@ -143,15 +146,27 @@ def check_tensor(value: Any, name: str) -> None:
     """Raise InputError unless this is a PyTorch tensor of real numbers."""
     if not is_tensor(value):
         raise InputError(f"{name}: {shown(value)}, expected a PyTorch tensor; torch.as_tensor makes one")
+    _check_dense(value, name)
     if value.is_complex():
         raise InputError(f"{name}: {shown(value)}, expected real numbers")
+
+
+def _check_dense(tensor: Any, name: str) -> None:
+    """Raise InputError for tensors that have no plain numbers in a block: few operators take them."""
+    kinds = {"is_nested": "nested", "is_sparse": "sparse", "is_sparse_csr": "sparse", "is_quantized": "quantized"}
+    for attribute, kind in kinds.items():
+        if getattr(tensor, attribute, False):
+            raise InputError(f"{name}: a {kind} tensor, expected a dense one of plain numbers")
 
 
 def check_same_library(**values: Any) -> None:
     """Raise InputError unless all are NumPy arrays, or all PyTorch tensors, of real numbers."""
     for name, value in values.items():
         if is_tensor(value):
+            _check_dense(value, name)
             is_real = not value.is_complex()
+        elif isinstance(value, np.matrix):
+            raise InputError(f"{name}: a NumPy matrix, expected an array; np.asarray makes one")
         elif isinstance(getattr(value, "dtype", None), np.dtype) and hasattr(value, "__sub__"):
             is_real = value.dtype.kind in _KINDS["real numbers"]
         else:

@@ -291,7 +291,8 @@ def crop_to_image(points: ArrayLike, similarity: ArrayLike) -> NDArray[np.floati
     -------
     (..., 2) or (..., 3) float32 or float64
         Image frame, px; float32 where the points are of float32 or less. z is divided by the similarity's scale, as x
-        and y are; where it is 0 stays as it is, for maps do not say how far the face is away.
+        and y are; where it is 0 stays as it is, for maps do not say how far the face is away. Points that are not
+        finite are not finite there either.
 
     Raises
     ------
@@ -317,5 +318,6 @@ def crop_to_image(points: ArrayLike, similarity: ArrayLike) -> NDArray[np.floati
                 f"{values.shape} is long"
             )
         matrices = matrices.reshape(len(matrices), *(1,) * (values.ndim - 3), 3, 3)
-    moved = transform_points(values, np.linalg.inv(matrices))
-    return moved.astype(np.float32) if given.dtype.kind == "f" and given.dtype.itemsize <= 4 else moved
+    with np.errstate(over="ignore", invalid="ignore"):
+        moved = transform_points(values, np.linalg.inv(matrices))
+        return moved.astype(np.float32) if given.dtype.kind == "f" and given.dtype.itemsize <= 4 else moved

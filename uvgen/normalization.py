@@ -2,7 +2,8 @@
 
 ``value = normalized * scale + offset``, in px for maps and gray levels (0 to 255) for images. NumPy arrays have their
 channels last (..., 3), PyTorch's tensors first (..., 3, height, width), as everywhere in uvgen; PyTorch is not
-imported. Nothing is ever clipped: a value outside of a normalization's usual range stays outside of it.
+imported. Nothing is ever clipped: a value outside of a normalization's usual range stays outside of it, one
+that is not finite stays so.
 """
 
 import math
@@ -13,7 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from uvgen.checks import check_array, choice, float64_array, is_tensor, number_in, shown, widened
+from uvgen.checks import (
+    check_array,
+    check_tensor,
+    choice,
+    finite64_array,
+    float64_array,
+    is_tensor,
+    number_in,
+    shown,
+    widened,
+)
 from uvgen.errors import InputError
 from uvgen.fixed_point import MAX_CODE, FixedPoint
 
@@ -88,7 +99,7 @@ class Normalization:
         """
         if isinstance(name, Normalization):
             return name
-        if name in ("imagenet", "standardize"):
+        if isinstance(name, str) and name in ("imagenet", "standardize"):
             raise InputError(f"normalize: {name!r}, expected one of maps; give image_normalize={name!r}")
         choice(name, "normalize", MAP_NORMALIZATIONS)
         number_in(crop_size, "crop_size", 1)
@@ -147,6 +158,8 @@ class Normalization:
         low, high = np.full(3, np.inf), np.full(3, -np.inf)
         for position_map in maps:
             values = float64_array(position_map, "maps", (..., 3)).reshape(-1, 3)
+            if not len(values):
+                raise InputError("maps: one of no texels, expected one texel or more")
             low, high = np.minimum(low, values.min(axis=0)), np.maximum(high, values.max(axis=0))
         if not (np.isfinite(low) & np.isfinite(high) & (high > low)).all():
             raise InputError(f"maps: of {low.tolist()} to {high.tolist()} px, expected finite extents along x, y and z")
@@ -177,11 +190,12 @@ class Normalization:
         choice(name, "image_normalize", IMAGE_NORMALIZATIONS)
         if name == "standardize":
             if is_tensor(image):
-                check_array(image, "image", (3, "h", "w"))
+                check_tensor(image, "image")
+                check_array(image, "image", (3, -1, -1))
                 channels = image.double().flatten(1)
                 mean, variance = channels.mean(1), channels.var(1, correction=0)
             else:
-                channels = float64_array(image, "image", ("h", "w", 3)).reshape(-1, 3)
+                channels = finite64_array(image, "image", (-1, -1, 3)).reshape(-1, 3)
                 mean, variance = channels.mean(axis=0), channels.var(axis=0)
             return cls(tuple(map(standard_deviation, variance.tolist())), tuple(mean.tolist()))
         if name == "imagenet":
@@ -279,7 +293,10 @@ def denormalize(values: Any, scale: Any, offset: Any) -> Any:
     found = []
     for name, numbers in (("scale", scale), ("offset", offset)):
         if tensor:
-            numbers = numbers if is_tensor(numbers) else values.new_tensor(np.asarray(numbers).tolist())
+            if is_tensor(numbers):
+                check_tensor(numbers, name)
+            else:
+                numbers = values.new_tensor(float64_array(numbers, name).tolist())
             numbers = numbers.to(device=values.device, dtype=values.dtype)
         else:
             numbers = float64_array(numbers, name).astype(values.dtype)
@@ -302,11 +319,11 @@ def denormalize(values: Any, scale: Any, offset: Any) -> Any:
 def _floats(values: Any, name: str) -> Any:
     """An array or tensor with three channels where they belong, as float32 or float64."""
     if is_tensor(values):
-        if values.is_complex():
-            raise InputError(f"{name}: {shown(values)}, expected real numbers")
+        check_tensor(values, name)
         check_array(values, name, (..., 3, "h", "w"))
         return values.float() if not values.is_floating_point() else widened(values)
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub":
         raise InputError(f"{name}: {shown(values)}, expected a NumPy array or a PyTorch tensor of real numbers")
     check_array(values, name, (..., 3))
-    return values if values.dtype == np.float64 else values.astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):  # of wider types
+        return values if values.dtype == np.float64 else values.astype(np.float32, copy=False)

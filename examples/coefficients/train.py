@@ -28,7 +28,9 @@ from uvgen.metrics import nme_2d
 from uvgen.torch import PositionMapLayer, ShardDataset, ShardSampler, to_float
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "position_maps"))
+from checkpoint import read
 from networks import ResNet18Encoder, load_encoder
+from options import device
 
 LANDMARK_WEIGHTS = torch.ones(68)
 LANDMARK_WEIGHTS[[28, 29, 30, *range(60, 68)]] = 20
@@ -124,7 +126,7 @@ def train(options: argparse.Namespace) -> None:
     losses = Losses(dataset, model, device)
     net = Coefficients(model, losses.size).to(device)
     if options.pretrained is not None:
-        load_encoder(net.encoder, torch.load(options.pretrained, map_location="cpu", weights_only=True))
+        load_encoder(net.encoder, read(options.pretrained, "torchvision's state dict"))
     optimizer = torch.optim.Adam(net.parameters(), options.rate)
     sampler = ShardSampler(dataset)
     loader = DataLoader(
@@ -159,21 +161,32 @@ def train(options: argparse.Namespace) -> None:
     print(f"weighted loss {before[0][0]:.6f} -> {after[0][0]:.6f}")
 
 
+def at_least_one(text: str) -> int:
+    """A number of steps or samples."""
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{value}, expected 1 or more")
+    return value
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shards", type=Path, help="folder that `uvgen build` made")
     parser.add_argument("--model", default="builtin", help="model that it was built with: file or the word builtin")
     parser.add_argument("--out", type=Path, default=Path("coefficients"), help="folder for the network")
-    parser.add_argument("--steps", type=int, default=300, help="batches to train on (300)")
-    parser.add_argument("--batch", type=int, default=16, help="samples in a batch (16; Deep3DFaceRecon's is 32)")
+    parser.add_argument("--steps", type=at_least_one, default=300, help="batches to train on (300)")
+    parser.add_argument(
+        "--batch", type=at_least_one, default=16, help="samples in a batch (16; Deep3DFaceRecon's is 32)"
+    )
     parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate (0.001)")
     parser.add_argument("--pretrained", type=Path, help="torchvision state dict of resnet18")
     parser.add_argument("--workers", type=int, default=0, help="processes that read (0)")
-    parser.add_argument("--threads", type=int, default=1, help="of PyTorch on the CPU (1)")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, cuda:1")
+    parser.add_argument("--threads", type=at_least_one, default=1, help="of PyTorch on the CPU (1)")
+    parser.add_argument(
+        "--device", type=device, default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, cuda:1"
+    )
     try:
         train(parser.parse_args())
-    except (uvgen.UvgenError, ValueError) as error:
+    except (uvgen.UvgenError, ValueError, OSError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 1
     return 0

@@ -35,11 +35,36 @@ def settings_of(options: Any) -> dict[str, Any]:
     return {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items() if k not in FREE}
 
 
+def read(path: Path, what: str, **fields: type) -> dict[str, Any]:
+    """What `torch.save` wrote; nothing in the file is run. UvgenError where it is no dict of such fields."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of damaged files: of any type; PyTorch advises to run what is in the file
+        why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        raise uvgen.UvgenError(f"{path}: cannot be read ({why}), expected {what}") from error
+    if not isinstance(content, dict):
+        raise uvgen.UvgenError(f"{path}: holds a {type(content).__name__}, expected {what}")
+    for name, kind in fields.items():
+        if not isinstance(content.get(name), kind):
+            raise uvgen.UvgenError(f"{path}: {name} is {content.get(name)!r:.60}, expected {what}")
+    return content
+
+
+def take_up(owner: Any, state: dict[str, Any], path: Path) -> None:
+    """Let a module or an optimizer load its state; UvgenError where that is of another one."""
+    try:
+        owner.load_state_dict(state)
+    except Exception as error:  # of any type
+        why = str(error).replace("\n", " ")
+        raise uvgen.UvgenError(f"{path}: does not fit {type(owner).__name__} ({why:.120}), expected its own") from error
+
+
 def load(path: Path, options: Any) -> dict[str, Any]:
     """A checkpoint that was made with the same settings; UvgenError where there is none, or another setting differs."""
     if not path.is_file():
         raise uvgen.UvgenError(f"{path}: not there, expected the checkpoint of a run; start one without --resume")
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    kinds = {"network": dict, "optimizer": dict, "settings": dict, "sampler": dict, "step": int, "n_ranks": int}
+    content = read(path, "the checkpoint of a run", **kinds, best=float, first=float)
     for name, value in settings_of(options).items():
         if (stored := content["settings"].get(name)) != value:
             option = f"--{name.replace('_', '-')}"

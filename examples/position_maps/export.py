@@ -14,7 +14,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from networks import PositionMapNetwork
+from checkpoint import read, take_up
+from networks import NETWORKS, TAILS, PositionMapNetwork
+
+import uvgen
+
+SIZES = range(16, 4097)
+"""Pixels and texels that uvgen makes."""
 
 CLOSE = 1e-3
 """Crop widths: what the files may differ by from the network; a quarter of a pixel at 256."""
@@ -22,9 +28,13 @@ CLOSE = 1e-3
 
 def open_network(path: Path) -> tuple[PositionMapNetwork, int]:
     """The network of a run, in evaluation mode, and the side of its crops."""
-    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    what = "the network.pt of a run of train.py"
+    content = read(path, what, name=str, tail=str, uv_size=int, crop_size=int, state=dict)
+    for name, values in {"name": NETWORKS, "tail": TAILS, "uv_size": SIZES, "crop_size": SIZES}.items():
+        if content[name] not in values:
+            raise uvgen.UvgenError(f"{path}: {name} is {content[name]!r:.60}, expected {what}")
     net = PositionMapNetwork(content["name"], content["tail"], content["uv_size"])
-    net.load_state_dict(content["state"])
+    take_up(net, content["state"], path)
     return net.eval(), content["crop_size"]
 
 
@@ -32,7 +42,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("network", type=Path, help="run/network.pt")
     path = parser.parse_args().network
-    net, size = open_network(path)
+    try:
+        net, size = open_network(path)
+    except uvgen.UvgenError as error:
+        print(f"export.py: {error}", file=sys.stderr)
+        return 1
     images = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = net(images).numpy()

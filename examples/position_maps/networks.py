@@ -245,6 +245,8 @@ def load_encoder(encoder: nn.Module, state: Mapping[str, Tensor]) -> None:
         if keys:
             raise ValueError(f"the file {what} {keys[0]} and {len(keys) - 1} more; expected torchvision's state dict")
     for key, value in body.items():
+        if not isinstance(value, Tensor):
+            raise ValueError(f"{key}: a {type(value).__name__}, expected a tensor")
         if value.shape != own[key].shape:
             raise ValueError(f"{key}: {tuple(value.shape)}, expected {tuple(own[key].shape)}")
     encoder.load_state_dict(body, strict=False)

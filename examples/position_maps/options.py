@@ -8,6 +8,14 @@ import torch
 from networks import NETWORKS, TAILS
 
 
+def device(text: str) -> str:
+    """A device's name as PyTorch knows it."""
+    try:
+        return str(torch.device(text))
+    except RuntimeError:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected cpu, cuda or cuda:1") from None
+
+
 def options_of(description: str | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
@@ -49,7 +57,7 @@ def options_of(description: str | None) -> argparse.Namespace:
     add("--source", type=Path, help="the original images, which augmented crops are then cut from")
     add("--feed", choices=("compact", "float"), default="compact", help="what workers send: stored numbers, or floats")
     add("--workers", type=int, help="processes that read; 8 or the cores but one with a GPU, none without")
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, cuda:1")
+    add("--device", type=device, default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, cuda:1")
     add("--threads", type=int, default=max(1, min(4, len(os.sched_getaffinity(0)) - 1)), help="of PyTorch on the CPU")
     add("--precision", choices=("float32", "bfloat16"), default="float32", help="of the network; losses are float32")
     add("--compile", action="store_true", help="torch.compile the network")

@@ -45,10 +45,14 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("predicted"), help="folder for the results")
     parser.add_argument("--model", default="builtin", help="the model of the training set: file or the word builtin")
     options = parser.parse_args()
-    net, size = open_network(options.network)
-    model = uvgen.load_model(options.model)
-    for folder in ("maps", "points"):
-        (options.out / folder).mkdir(parents=True, exist_ok=True)
+    try:
+        net, size = open_network(options.network)
+        model = uvgen.load_model(options.model)
+        for folder in ("maps", "points"):
+            (options.out / folder).mkdir(parents=True, exist_ok=True)
+    except (OSError, uvgen.UvgenError) as error:
+        print(f"predict.py: {error}", file=sys.stderr)
+        return 1
     status = 0
     for path in options.images:
         try:

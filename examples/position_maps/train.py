@@ -26,7 +26,7 @@ except ModuleNotFoundError:
         'PyTorch is missing: pip install "torch>=2.3" (CPU alone: --index-url https://download.pytorch.org/whl/cpu)'
     )
 import torch.distributed as dist
-from checkpoint import load, save, settings_of
+from checkpoint import load, read, save, settings_of, take_up
 from feed import Feed
 from networks import PositionMapNetwork, load_encoder
 from options import options_of
@@ -64,7 +64,7 @@ class Training:
             options.network, options.tail, self.feed.uv_size, imagenet=options.pretrained is not None
         )
         if options.pretrained is not None:
-            load_encoder(self.net.encoder, torch.load(options.pretrained, map_location="cpu", weights_only=True))
+            load_encoder(self.net.encoder, read(options.pretrained, "torchvision's state dict"))
         layout = torch.channels_last if options.channels_last else torch.contiguous_format
         self.net = self.net.to(device, memory_format=layout)
         self.optimizer = torch.optim.Adam(self.net.parameters(), options.rate or self.recipe.rate)
@@ -135,8 +135,9 @@ class Training:
             raise uvgen.UvgenError(
                 f"{self.n_ranks} processes, the run was made with {content['n_ranks']}; start as many"
             )
-        self.net.load_state_dict(content["network"])
-        self.optimizer.load_state_dict(content["optimizer"])
+        path = self.options.out / "checkpoint.pt"
+        take_up(self.net, content["network"], path)
+        take_up(self.optimizer, content["optimizer"], path)
         self.step, self.best, self.first = content["step"], content["best"], content["first"]
         return content["sampler"]
 
@@ -246,7 +247,7 @@ def main() -> int:
     options = options_of(__doc__)
     try:
         return train(options)
-    except (uvgen.UvgenError, ValueError) as error:
+    except (uvgen.UvgenError, ValueError, OSError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 1
     finally:

@@ -253,7 +253,9 @@ def encoder_of(text: str) -> nn.Module:
         raise uvgen.UvgenError(f"encoder: {text}, expected small or FILE.py:FUNCTION")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    encoder: nn.Module = getattr(module, name)()
+    if not callable(make := getattr(module, name, None)):
+        raise uvgen.UvgenError(f"encoder: {file} has no function {name}, expected FILE.py:FUNCTION")
+    encoder: nn.Module = make()
     return encoder
 
 
@@ -325,6 +327,13 @@ def draw(dataset: ShardDataset, persons: list[list[int]], means: list[list[tuple
     Image.fromarray(np.concatenate(rows)).save(path)
 
 
+def at_least_one(text: str) -> int:
+    """A number of steps or samples."""
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{value}, expected 1 or more")
+    return value
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shards", help="folder that `uvgen build` made")
@@ -344,11 +353,11 @@ def main() -> None:
         ("--texels", 112, "along each side of the flattened image"), ("--pictures", 6, "persons to draw"),
         ("--seed", 0, "random seed"), ("--threads", 2, "of PyTorch on the CPU"),
     ):  # fmt: skip
-        parser.add_argument(name, type=int, default=value, help=text)
+        parser.add_argument(name, type=int if name == "--seed" else at_least_one, default=value, help=text)
     options = parser.parse_args()
     try:
         train(options)
-    except uvgen.UvgenError as error:
+    except (uvgen.UvgenError, OSError) as error:
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
         sys.exit(1)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from support.onnx_models import constant_network, identity_network
+from support.onnx_models import constant_network, endless_network, identity_network
 from support.photographs import write_photographs
 
 from uvgen import (
@@ -27,6 +27,7 @@ from uvgen import (
 )
 from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError
 from uvgen.evaluation import network as networks
+from uvgen.evaluation import network_trial
 from uvgen.fitting import folder as fitting
 from uvgen.fitting import photographs as listing
 from uvgen.fitting import worker
@@ -389,3 +390,20 @@ def test_index_that_lists_itself_as_a_face_is_not_removed_as_one(photos: Path, n
     (out / "predict.json").write_text(json.dumps(index))
     again = predict_photographs(network, photos, out, options=IN_SIZES, write=("landmarks",), overwrite=True)
     assert len(again.faces) == N
+
+
+def test_a_network_that_never_ends_is_refused_before_any_work(photos, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(network_trial, "MAX_SECONDS", 0.5)
+    path = endless_network(tmp_path / "endless.onnx", SIZE, U)
+    with pytest.raises(InputError, match=r"endless\.onnx: .* on a black crop took longer than 0\.5 s, expected"):
+        predict_photographs(path, photos, tmp_path / "out", options=IN_SIZES, detector=None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_network_that_was_tried_is_not_tried_again(network, monkeypatch) -> None:
+    sha256 = networks.hash_network(network)
+    assert network_trial.try_network(network, sha256, IN_SIZES) == (SIZE, U)
+    monkeypatch.setattr(network_trial, "Workers", None)
+    assert network_trial.try_network(network, sha256, NetworkOptions(scale=3.0, convention="face3d")) == (SIZE, U)
+    with pytest.raises(TypeError):
+        network_trial.try_network(network, sha256, NetworkOptions(layout="NHWC"))

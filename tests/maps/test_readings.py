@@ -201,6 +201,17 @@ def test_map_to_pose_of_no_face_raises(model) -> None:
         landmarks_to_pose(np.ones((68, 3)), model)
 
 
+def test_readings_of_what_is_not_finite_or_no_model_raise(model) -> None:
+    bad = np.full((64, 64, 3), np.nan)
+    for read in (map_to_mesh, map_to_landmarks):
+        with pytest.raises(InputError, match=r"position_map.*: holds NaN or infinity"):
+            read(bad, model)
+    for read in (map_to_mesh, map_to_landmarks, map_to_pose):
+        for nothing in (None, [1], np.zeros(3), "builtin"):
+            with pytest.raises(InputError, match=r"model: .*, expected a MorphableModel; uvgen\.load_model reads one"):
+                read(np.ones((64, 64, 3)), nothing)
+
+
 @pytest.mark.reference
 @pytest.mark.slow
 def test_round_trip_through_a_real_crop_is_exact_to_a_thousandth_of_a_pixel(reference, stand_in_model) -> None:

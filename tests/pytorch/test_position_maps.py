@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from PIL import Image
 from support.builds import make
 from support.toy import write_tree
 
+from uvgen import UvgenError
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.splits import group_samples, read_splits
 
@@ -35,7 +37,7 @@ def module(name: str) -> Any:
     return found
 
 
-networks, recipes = module("networks"), module("recipes")
+networks, recipes, checkpoint = module("networks"), module("recipes"), module("checkpoint")
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +132,38 @@ def test_recipes_warm_up_and_fall_as_they_say() -> None:
 def test_trainer_is_short_enough_to_read() -> None:
     for path in FOLDER.glob("*.py"):
         assert len(path.read_text(encoding="utf-8").splitlines()) < 300, path
+
+
+class Command:
+    """Unpickled, it would run a command."""
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (Path("ran"),)
+
+
+def test_checkpoints_that_are_damaged_or_lack_a_field_are_refused_and_nothing_in_them_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path, state = tmp_path / "checkpoint.pt", {"weight": torch.zeros(2, 3), "bias": torch.zeros(2)}
+    torch.save({"step": 1, "network": state}, path)
+    whole = path.read_bytes()
+    assert checkpoint.read(path, "a run's", step=int, network=dict)["step"] == 1
+    torch.save(Command(), path)
+    damaged = [b"", b"text", whole[: len(whole) // 2], path.read_bytes(), pickle.dumps(Command())]
+    for data in damaged:
+        path.write_bytes(data)
+        with pytest.raises(UvgenError, match=r"checkpoint\.pt: cannot be read \(\w+\), expected a run's"):
+            checkpoint.read(path, "a run's")
+    assert not Path("ran").exists()
+    for content, found in (([1], "holds a list"), ({"step": "x"}, "step is 'x'"), ({}, "step is None")):
+        torch.save(content, path)
+        with pytest.raises(UvgenError, match=rf"{found}, expected a run's"):
+            checkpoint.read(path, "a run's", step=int)
+    checkpoint.take_up(torch.nn.Linear(3, 2), state, path)
+    for other in ({}, {**state, "bias": torch.zeros(5)}, {**state, "bias": "x"}):
+        with pytest.raises(UvgenError, match="does not fit Linear"):
+            checkpoint.take_up(torch.nn.Linear(3, 2), other, path)
 
 
 @pytest.mark.slow

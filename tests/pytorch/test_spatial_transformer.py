@@ -188,12 +188,35 @@ def test_map_layer_takes_rotations_of_other_kinds(model: MorphableModel, kind: s
         (lambda: ut.visible_by_depth(torch.zeros(1, 3, 1, 1), (4, 4)), "expected 2 texels a side or more"),
         (lambda: ut.mask_invisible(torch.zeros(1, 3, 4, 4), torch.ones(1, 4, 4)), "visible: torch.float32 (1, 4, 4)"),
         (lambda: ut.unwrap(torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4), convention="x"), "convention: 'x'"),
+        (lambda: ut.axis_angle_to_matrix(torch.zeros(2, 3).to_sparse()), "axis_angle: a sparse tensor, expected"),
+        (
+            lambda: ut.rotate_points(torch.zeros(1, 4, 3), torch.zeros(1, 3, 3).double()),
+            "points, matrices: torch.float32 on cpu, torch.float64 on cpu, expected one dtype and device",
+        ),
+        (lambda: ut.sample_bilinear(torch.zeros(1, 3, 4, 4), torch.zeros(1, 4, 4, 2).half()), "image, grid: torch."),
+        (lambda: ut.sampling_grid(torch.zeros(3, 2), 4), "size: 4, expected (height, width) as two integers"),
+        (lambda: ut.visible_by_depth(torch.zeros(1, 3, 4, 4), (-1, 4)), "size: (-1, 4) px"),
+        (lambda: ut.visible_by_depth(torch.zeros(1, 3, 4, 4), (4, 4), None), "tolerance: None, expected"),
+        (lambda: ut.visible_by_normals(None, torch.zeros(1, 3)), "vertices: None, expected a PyTorch tensor"),
+        (
+            lambda: ut.vertex_normals(torch.zeros(1, 3, 3), torch.tensor([[0, 1, 3]])),
+            "triangles: indices of 0 to 3, expected 0 to 2",
+        ),
+        (lambda: ut.vertex_normals(torch.zeros(1, 3, 3), torch.ones(1, 3).bool()), "triangles: torch.bool (1, 3)"),
+        (lambda: ut.PositionMapLayer.for_shards([], "builtin"), "data: [], expected a ShardDataset or a ShardReader"),
+        (lambda: ut.PositionMapLayer(None), "model: None, expected a MorphableModel, or the path of one"),
     ],
 )
 def test_layers_of_what_does_not_fit_say_so(call: Any, words: str) -> None:
     with pytest.raises(InputError) as caught:
         call()
     assert words in str(caught.value)
+
+
+def test_normals_of_triangles_of_any_integers_are_the_same() -> None:
+    vertices, triangles = torch.rand(1, 4, 3), torch.tensor([[0, 1, 2], [1, 3, 2]])
+    for dtype in (torch.uint8, torch.int16, torch.int32):  # uint8 would choose as a mask does
+        assert torch.equal(ut.vertex_normals(vertices, triangles.to(dtype)), ut.vertex_normals(vertices, triangles))
 
 
 def test_map_layer_of_a_rotation_of_another_shape_says_so(model: MorphableModel) -> None:

@@ -49,6 +49,21 @@ def test_to_float_of_no_tensors_of_real_numbers_is_an_error(key: str) -> None:
             to_float({**good, key: bad})
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"image_scale": torch.ones(5)}, r"image_scale: torch.float32 \(5,\), expected .*: one a sample"),
+        ({"image": torch.ones(4)}, r"image: torch.float32 \(4,\), expected \(3, 1\+, 1\+\)"),
+        ({"depth": torch.ones(2, 1, 4, 4), "depth_scale": torch.ones(2)}, "depth_offset: None, expected a PyTorch"),
+    ],
+)
+def test_to_float_of_other_shapes_or_half_a_target_is_an_error(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        to_float({**batch(), **change})
+    with pytest.raises(InputError, match="batch: None, expected a mapping of fields"):
+        to_float(None)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("key", ["image_scale", "posmap_offset"])
 def test_to_float_without_a_scale_is_an_error(key: str) -> None:
     fields = batch()

@@ -136,6 +136,10 @@ def test_outside_image_names_landmarks_of_another_image(face: NDArray[np.float64
     assert "a.txt: 68 of 68 landmarks lie outside of the image of 300×400 px" in message
     stated = FaceLandmarks(face, None, "68", source="a.txt", image_size=(300, 400))
     assert outside_image(stated, (400, 300, 3)) == ""
+    far = face.copy()
+    far[7] = -1700, 20
+    message = outside_image(FaceLandmarks(far, None, "68", source="a.txt"), (400, 300, 3))
+    assert message.startswith("a.txt: point 7 of 68 lies at (-1700, 20) px, beside the image of 300×400 px")
     assert "a.txt: marked in an image of 300×400 px, expected 400×300 as this one" in outside_image(stated, (300, 400))
     shares = FaceLandmarks(np.full((68, 2), np.nan), None, "68", source="a.txt")
     assert outside_image(shares, (400, 300)) == "a.txt: no point is marked, expected a face's"

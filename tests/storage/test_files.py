@@ -49,6 +49,24 @@ def test_folder_on_success_interrupted_before_its_first_file_leaves_nothing(tmp_
     assert not [*tmp_path.iterdir()]
 
 
+def test_folder_on_success_of_a_folder_made_meanwhile_leaves_no_empty_draft(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "other").touch()
+    draft_of(tmp_path / "out").mkdir()  # as the lock around it does
+    with pytest.raises(OutputError, match="exists and is not empty"), folder_on_success(tmp_path / "out"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_folder_on_success_whose_draft_is_replaced_by_a_link_makes_nothing_of_it(tmp_path: Path) -> None:
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "file").touch()
+    with pytest.raises(DatasetError, match="was moved or replaced"), folder_on_success(tmp_path / "out") as draft:
+        draft.rename(tmp_path / "moved")
+        draft.symlink_to(tmp_path / "others")
+    assert not (tmp_path / "out").exists() and (tmp_path / "others" / "file").exists()
+
+
 def test_folder_on_success_of_a_failure_leaves_nothing(tmp_path: Path) -> None:
     for error in (SampleError("bad"), OSError(28, "No space left on device"), ValueError("odd")):
         expected = DatasetError if isinstance(error, OSError) else type(error)

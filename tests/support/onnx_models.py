@@ -108,3 +108,29 @@ def sequence_network(path: Path, size: int = 64) -> Path:
     graph += _field(2, "tests") + _field(11, _value("image", (1, 3, size, size), np.float32)) + _field(12, output)
     path.write_bytes(_field(1, 8) + _field(7, graph) + _field(8, _field(1, "") + _field(2, 13)))
     return path
+
+
+def endless_network(path: Path, size: int = 64, uv_size: int = 32) -> Path:
+    """A loop of 2⁶² rounds: it opens, and never says anything."""
+    shape = (1, 3, uv_size, uv_size)
+
+    def scalar(name: str, kind: int, value: bytes) -> bytes:
+        return _field(2, kind) + _field(8, name) + _field(9, value)
+
+    def truth(name: str) -> bytes:
+        return _field(1, name) + _field(2, _field(1, _field(1, 9) + _field(2, b"")))
+
+    def node(operator: str, given: Sequence[str], made: Sequence[str], rest: bytes = b"") -> bytes:
+        names = b"".join(_field(1, name) for name in given) + b"".join(_field(2, name) for name in made)
+        return _field(1, names + _field(4, operator) + rest)
+
+    body = node("Identity", ["go_in"], ["go_out"]) + node("Neg", ["x_in"], ["x_out"]) + _field(2, "body")
+    body += _field(11, _value("i", (), np.int64)) + _field(11, truth("go_in")) + _field(11, _value("x_in", shape, "f4"))
+    body += _field(12, truth("go_out")) + _field(12, _value("x_out", shape, "f4"))
+    loop = _field(5, _field(1, "body") + _field(6, body) + _field(20, 5))
+    graph = node("Loop", ["rounds", "go", "map"], ["position_map"], loop) + _field(2, "tests")
+    graph += _field(5, _tensor("map", np.ones(shape, np.float32)))
+    graph += _field(5, scalar("rounds", 7, np.int64(2**62).tobytes())) + _field(5, scalar("go", 9, b"\1"))
+    graph += _field(11, _value("image", (1, 3, size, size), "f4")) + _field(12, _value("position_map", shape, "f4"))
+    path.write_bytes(_field(1, 8) + _field(7, graph) + _field(8, _field(1, "") + _field(2, 13)))
+    return path

@@ -29,6 +29,7 @@ from uvgen.errors import DatasetError, InputError, UvgenError
 from uvgen.fitting.detectors import DETECTORS, Detector, open_detector
 from uvgen.fitting.photographs import find_photographs
 from uvgen.fitting.worker import Photograph, open_table
+from uvgen.images.align5 import crop_from_points5
 from uvgen.images.codecs import JPEG_QUALITY
 from uvgen.jobs.run import RETRIES, check_run, run
 from uvgen.progress import advance
@@ -252,6 +253,10 @@ class _Preparer:
         five = found[0].points
         if np.isnan(five).any():
             raise InputError(f"{found[0].source}: not all of its five points are marked, expected all")
+        try:
+            crop_from_points5(five)
+        except InputError as error:
+            raise InputError(f"{found[0].source}: {error}") from error
         if job.detector is None:
             return five, None
         faces = [self._whole(face, pixels) for face in self._detect(path, pixels)]

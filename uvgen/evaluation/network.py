@@ -284,20 +284,24 @@ def _varint(view: memoryview, at: int, end: int) -> tuple[int, int]:
     return 0, end
 
 
-def _check_is_network(path: Path) -> None:
-    """Raise InputError where there is no file, or one of another kind; a network's own has no mark to know it by."""
+def check_network_file(path: Path) -> Any:
+    """onnxruntime; InputError where there is no file, or one of another kind, DependencyError where that is missing.
+
+    A network's own has no mark to know it by.
+    """
     found = describe_file(path) if path.is_file() else "a folder" if path.is_dir() else "no such file"
     if found != "a file of unknown kind":
         raise InputError(f"{path}: {found}, expected an ONNX network (.onnx)")
-
-
-def _opened(path: Path) -> Any:
-    _check_is_network(path)
     try:
         import onnxruntime
     except Exception as error:  # built for another NumPy, it fails in ways of its own
         why = "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be imported ({brief(error)})"
         raise DependencyError(f"network: onnxruntime {why}; {to_install('onnx')}") from error
+    return onnxruntime
+
+
+def _opened(path: Path) -> Any:
+    onnxruntime = check_network_file(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # a worker a core: more would be slower
     options.log_severity_level = 4  # what fails is raised

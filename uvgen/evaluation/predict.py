@@ -13,7 +13,8 @@ from typing import Any
 
 from uvgen.checks import choice
 from uvgen.errors import DatasetError, InputError
-from uvgen.evaluation.network import Network, NetworkOptions, hash_network
+from uvgen.evaluation.network import NetworkOptions, check_network_file, hash_network
+from uvgen.evaluation.network_trial import try_network
 from uvgen.evaluation.predict_record import INDEX, PredictRecord
 from uvgen.evaluation.predict_worker import CROPS, WRITTEN, Drawing, PredictedBatch, PredictedFace, PredictJob
 from uvgen.fitting.folder import AUTO, FACES, choose_detector, which_are_marked
@@ -162,7 +163,9 @@ def predict_photographs(
     chosen.check()
     root, target, file = (Path(os.path.abspath(path)) for path in (images, out, network))
     INDEX.check_folder(target)
-    opened = Network(file, chosen)  # what is wrong with it is said before any work
+    check_network_file(file)
+    sha256 = hash_network(file)
+    sizes = try_network(file, sha256, chosen, timeout)  # what is wrong with it is said before any work
     begin("listing photographs")
     photographs = find_photographs(root, target, faces)
     if "pose" in write:
@@ -179,7 +182,7 @@ def predict_photographs(
         stated = INDEX.stated_detector(target, overwrite=overwrite)
         found, notice = choose_detector(detector, detector_model, stated, some=any(marked), all_marked=all(marked))
     job = PredictJob(
-        root, target, file, hash_network(file), chosen, as_model(model, untrusted=untrusted), where, table_file, found,
+        root, target, file, sha256, chosen, as_model(model, untrusted=untrusted), where, table_file, found,
         None if detector_model is None else Path(os.path.abspath(detector_model)), faces, crop, exif,
         tuple(dict.fromkeys(write)), draw, kind, disputed,
     )  # fmt: skip
@@ -195,6 +198,6 @@ def predict_photographs(
             f"{root}: none of {len(photographs)} photographs can be used; the first, {first.image}: {first.reason}"
         )
     return PredictResult(
-        tuple(record.sorted_faces()), tuple(record.sorted_skipped()), record.new_faces, found, notice, opened.size,
-        opened.uv_size, time.perf_counter() - started,
+        tuple(record.sorted_faces()), tuple(record.sorted_skipped()), record.new_faces, found, notice, sizes.crop_size,
+        sizes.uv_size, time.perf_counter() - started,
     )  # fmt: skip

@@ -9,7 +9,7 @@ or there are key points: `crop_from_box` and `crop_from_landmarks` give the trai
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import check_array, check_finite, choice, float64_array, number_in
+from uvgen.checks import check_finite, choice, finite64_array, float64_array, number_in
 from uvgen.errors import InputError
 from uvgen.geometry import check_convention
 
@@ -55,8 +55,7 @@ def crop_similarity(
     """
     check_convention(convention)
     number_in(size, "size", 2, unit="px")
-    points = np.asarray(landmarks, dtype=np.float64)
-    check_array(points, "landmarks", (68, 2), (68, 3))
+    points = float64_array(landmarks, "landmarks", (68, 2), (68, 3))
     points = points[:, :2]
     check_finite(points, "landmarks")
     if convention == "face3d":
@@ -68,7 +67,7 @@ def crop_similarity(
         width = float(int(width))
     if not width > 0:
         raise InputError(f"landmarks: the face is {extent:.3g} px large, expected more; check the scale in the pose")
-    shift_x, shift_y, grow = 2 * np.asarray(jitter_draw, dtype=np.float64) - 1
+    shift_x, shift_y, grow = 2 * finite64_array(jitter_draw, "jitter_draw", (3,)) - 1
     center = (low + high) / 2 + jitter * extent * np.array([shift_x, shift_y])
     return _square(center, width * (1 + jitter * grow), size)
 

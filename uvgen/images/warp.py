@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import check_array, check_bytes, choice, out_buffer
+from uvgen.checks import as_array, check_bytes, choice, float64_array, out_buffer
 from uvgen.geometry import similarity_scale
 from uvgen.images import kernels
 from uvgen.images.filters import FILTERS, SampleGrid, area_grid
@@ -49,10 +49,9 @@ def warp_image(
         Where a shape or dtype is wrong, the matrix is not a similarity, or there is no such filter.
     """
     choice(filter, "filter", FILTERS)
-    image = np.asarray(image)
+    image = as_array(image, "image")
     check_bytes(image, "image", (-1, -1, -1), note="height, width and channels")
-    matrix = np.asarray(similarity, dtype=np.float64)
-    check_array(matrix, "similarity", (3, 3))
+    matrix = float64_array(similarity, "similarity", (3, 3))
     scale = float(similarity_scale(matrix))
     out = out_buffer(out, (size, size, image.shape[2]), np.uint8)
     image = np.ascontiguousarray(image)

@@ -9,12 +9,12 @@ in UV.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import check_array, frozen, shown
+from uvgen.checks import as_array, check_array, check_tensor, frozen, is_tensor, shown
 from uvgen.errors import InputError
 from uvgen.losses import Array
 from uvgen.maps.memo import once_per_model
@@ -268,15 +268,19 @@ def read_landmarks(maps: Array, weights: LandmarkWeights) -> Array:
     (68, 3)
     """
     u = weights.size
+    if is_tensor(maps):
+        check_tensor(maps, "maps")
+    elif not hasattr(maps, "dtype"):
+        maps = cast(Any, as_array(maps, "maps"))
     check_array(maps, "maps", (..., 3, u, u), (..., u, u, 3), note=f"the weights are for {u} texels")
     if "float" not in str(maps.dtype):
         raise InputError(f"maps: {shown(maps)}, expected floats; for stored codes see uvgen.fixed_point.decode")
-    is_tensor = hasattr(maps, "new_tensor")
+    tensor = is_tensor(maps)
     if "16" in str(maps.dtype):
-        maps = maps.float() if is_tensor else maps.astype(np.float32)
+        maps = maps.float() if tensor else maps.astype(np.float32)
     indices: Any = weights.indices
     factors: Any = weights.weights
-    if is_tensor:
+    if tensor:
         indices, factors = maps.new_tensor([]).long().new_tensor(indices.tolist()), maps.new_tensor(factors.tolist())
     elif maps.dtype == np.float64:
         factors = factors.astype(np.float64)

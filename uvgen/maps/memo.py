@@ -9,6 +9,9 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
+from uvgen.checks import shown
+from uvgen.errors import InputError
+
 if TYPE_CHECKING:  # see uvgen.maps.landmarks
     from uvgen.models.morphable import MorphableModel
 
@@ -33,6 +36,8 @@ def once_per_model(function: Callable[..., Result]) -> Callable[..., Result]:
 
     @wraps(function)
     def remembered(model: "MorphableModel", *arguments: Any) -> Result:
+        if not hasattr(model, "landmarks"):
+            raise InputError(f"model: {shown(model)}, expected a MorphableModel; uvgen.load_model reads one")
         with lock:
             results = kept.setdefault(model, {})
         if arguments not in results:

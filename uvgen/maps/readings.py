@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import as_array, check_array, check_finite, choice, float64_array, frozen
+from uvgen.checks import as_array, check_array, check_finite, check_tensor, choice, float64_array, frozen, is_tensor
 from uvgen.errors import InputError
 from uvgen.geometry import affine_to_pose
 from uvgen.maps.atlas import build_atlas
@@ -77,12 +77,13 @@ def map_to_mesh(
     Raises
     ------
     InputError
-        Where the map has another shape, or `part` is unknown.
+        Where the map has another shape or is not finite in that part, or `part` is unknown.
     """
     choice(part, "part", PARTS)
     values = _checked(position_map)
     size = len(values)
     mask = None if part == "all" else _face(model, size) if part == "face" else build_atlas(model, size).coverage
+    check_finite(values if mask is None else values[mask], "position_map")
     return mesh_from_map(values, mask)
 
 
@@ -104,11 +105,18 @@ def map_to_landmarks(position_map: Any, model: MorphableModel) -> Any:
     Raises
     ------
     InputError
-        Where the maps have another shape or are no floats.
+        Where the maps have another shape, are no floats, or are arrays that are not finite at the landmarks. Those of
+        tensors are then NaN: to look would be to wait for the device.
     """
     array = position_map if hasattr(position_map, "dtype") else as_array(position_map, "position_map")
+    if is_tensor(array):
+        check_tensor(array, "position_map")
     check_array(array, "position_map", (..., "U", "U", 3), (..., 3, "U", "U"))
-    return read_landmarks(array, landmark_weights(model, array.shape[-2]))
+    with np.errstate(invalid="ignore"):
+        found = read_landmarks(array, landmark_weights(model, array.shape[-2]))
+    if not is_tensor(found):
+        check_finite(found, "position_map's landmarks")
+    return found
 
 
 def map_to_pose(position_map: ArrayLike, model: MorphableModel) -> HeadPose:
@@ -157,7 +165,8 @@ def landmarks_to_pose(landmarks: ArrayLike, model: MorphableModel) -> HeadPose:
 def _checked(position_map: ArrayLike) -> NDArray[np.float32]:
     values = as_array(position_map, "position_map")
     check_array(values, "position_map", (-1, len(values) if values.ndim else -1, 3), kind="real numbers", note="px")
-    return values.astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):  # infinity is refused where it matters
+        return values.astype(np.float32, copy=False)
 
 
 @once_per_model

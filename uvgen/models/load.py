@@ -3,7 +3,8 @@
 from os import PathLike
 from pathlib import Path
 
-from uvgen.errors import ModelError
+from uvgen.checks import shown
+from uvgen.errors import InputError, ModelError
 from uvgen.models.assembled import AssembledModel
 from uvgen.models.complete import completed
 from uvgen.models.formats import FOLDERS, format_of
@@ -39,6 +40,8 @@ def load_model(path: str | PathLike[str], *, untrusted: bool = False) -> Morphab
 
     Raises
     ------
+    InputError
+        Where `path` is no path.
     ModelError
         Where the file is missing, of another kind, or damaged; the message says what it is and what takes it. Where
         it brings no landmarks, or nothing of which UV are found: the message names the option of ``uvgen model
@@ -49,6 +52,8 @@ def load_model(path: str | PathLike[str], *, untrusted: bool = False) -> Morphab
     >>> uvgen.load_model("builtin").n_shape
     32
     """
+    if not isinstance(path, (str, PathLike)):
+        raise InputError(f"model: {shown(path)}, expected a MorphableModel, or the path of one")
     if path == BUILTIN:
         from uvgen.models.builtin import builtin_model
 

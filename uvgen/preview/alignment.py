@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from uvgen import rasterize
-from uvgen.checks import as_array, check_array, check_bytes, check_finite, choice, number_in
+from uvgen.checks import as_array, check_array, check_bytes, check_finite, choice, number_in, shown
 from uvgen.errors import InputError
 from uvgen.geometry import transform_points
 from uvgen.images.crop import crop_from_landmarks
@@ -175,6 +175,8 @@ def alignment_gif(
     if target.suffix.lower() != ".gif":
         raise InputError(f"{target}: expected a name that ends in .gif")
     number_in(seconds, "seconds", 0.02, 60, "seconds")
+    if not hasattr(faces, "__len__") or isinstance(faces, str) or getattr(faces, "shape", None) == ():
+        raise InputError(f"faces: {shown(faces)}, expected a sequence of maps or landmarks")
     if not len(faces):
         raise InputError("faces: none, expected one or more; each is a frame")
     if captions and len(captions) != len(faces):

@@ -22,6 +22,7 @@ from uvgen.storage.text import read_lines
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _FLIP = "_Flip"
+_LONGEST_COMPARED = 1000  # characters of a name; comparing takes as long as it is
 _MOST_COMPARED = 10_000  # names, with one that is not among them: a second
 _VERSION = re.compile(r"(.+_\d+)_(\d+)(-\d+)?")
 _FURTHER = re.compile(r"(.+)[-_]face\d+", re.DOTALL)  # of a photograph: by `uvgen fit --faces all`, or in a list
@@ -381,6 +382,8 @@ def read_names(path: str | os.PathLike[str]) -> list[str]:
 def like_names(name: str, there: Sequence[str]) -> str:
     """What to say of a name that is not among others: the ones it may stand for, or what they look like."""
     key = _same(name)
+    if len(key) > _LONGEST_COMPARED:  # no name that somebody typed
+        return f"names look like {brief(there[0]) if there else 'none'}"
     stem = key.rpartition("/")[2]
     near = [known for known in there if _same(known).rpartition("/")[2] == stem][:3]
     if not near:

@@ -117,6 +117,7 @@ middles of eyes and mouth, and beside the lobes of the ears, points of the jaw."
 
 _EYE_HALF_WIDTH = 0.2  # corners from an eye's middle, in distances of both middles: 0.17 to 0.22 on 9 frontal faces
 _EYE_WEIGHT = 0.5
+_FARTHEST_SIDES = 4  # of an image, that a point of a face in it may lie beside it: faces are cut off
 _LINE = 0.02  # width of a line, as a share of its length: a profile's points are 0.3
 
 
@@ -261,7 +262,7 @@ def in_line(points: NDArray[np.float64]) -> bool:
 
 
 def outside_image(landmarks: FaceLandmarks, shape: tuple[int, ...]) -> str:
-    """What is wrong where most of a face's landmarks lie outside of its image, (height, width); otherwise nothing."""
+    """What is wrong where most of a face's landmarks lie outside of its image, (height, width), or one far away."""
     marked = landmarks.points[~np.isnan(landmarks.points).any(axis=1)]
     if not len(marked):
         return f"{landmarks.source}: no point is marked, expected a face's"
@@ -271,7 +272,17 @@ def outside_image(landmarks: FaceLandmarks, shape: tuple[int, ...]) -> str:
             f"{landmarks.source}: marked in an image of {stated[0]}×{stated[1]} px, expected {shape[1]}×{shape[0]} as "
             "this one has; was it made larger or smaller, or turned, since?"
         )
-    inside = ((marked >= -0.5) & (marked <= np.array([shape[1], shape[0]]) - 0.5)).all(axis=1)
+    size = np.array([shape[1], shape[0]])
+    inside = ((marked >= -0.5) & (marked <= size - 0.5)).all(axis=1)
+    beyond = np.maximum(-marked, marked - size).max(axis=1)
+    if beyond.max() > _FARTHEST_SIDES * size.max():
+        worst = int(beyond.argmax())
+        number = int(np.flatnonzero(~np.isnan(landmarks.points).any(axis=1))[worst])
+        x, y = marked[worst].tolist()
+        return (
+            f"{landmarks.source}: point {number} of {len(landmarks.points)} lies at ({x:.6g}, {y:.6g}) px, beside the "
+            f"image of {shape[1]}×{shape[0]} px, expected at most {_FARTHEST_SIDES} sides of it away"
+        )
     if 2 * inside.sum() >= len(marked):
         return ""
     (left, top), (right, bottom) = marked.min(axis=0), marked.max(axis=0)

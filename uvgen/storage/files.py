@@ -228,13 +228,21 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
     DatasetError
         Where it cannot be written, or the disk is full.
     """
-    check_new_folder(folder)
     draft = draft_of(folder)
+    try:
+        check_new_folder(folder)
+    except UvgenError:  # made meanwhile, by another command
+        with suppress(OSError):
+            draft.rmdir()  # whoever holds the lock has made it; what a killed run left stays
+        raise
     try:
         if draft.is_symlink():  # what it leads to is somebody else's
             draft.unlink()
         draft.mkdir(parents=True, exist_ok=True)
+        made = os.lstat(draft)
         yield draft
+        if not os.path.samestat(made, os.lstat(draft)):  # a link, or another folder: whose files are in it?
+            raise DatasetError(f"{draft}: was moved or replaced while it was written; run the command again")
         os.replace(draft, os.path.realpath(folder))
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)

@@ -128,10 +128,14 @@ class PositionMapLayer(nn.Module):
 
         Raises
         ------
+        InputError
+            Where `data` is another thing.
         ModelError
             Where the model cannot be read, or is not the set's.
         """
         reader = data.reader if isinstance(data, ShardDataset) else data
+        if not isinstance(reader, ShardReader):
+            raise InputError(f"data: {shown(data)}, expected a ShardDataset or a ShardReader")
         model = as_model(model)
         check_model(model, reader.folder, reader.config)
         config = reader.config.build
@@ -157,6 +161,8 @@ class PositionMapLayer(nn.Module):
             Where a field is missing or not a tensor of real numbers, shapes do not agree, or a sample is mirrored and
             this layer cannot.
         """
+        if not isinstance(batch, Mapping):
+            raise InputError(f"batch: {shown(batch)}, expected a mapping of fields, as a ShardDataset gives it")
         if missing := [name for name in MAP_PARAMETERS if name not in batch]:
             raise InputError(f"batch: has no {missing[0]}, expected {', '.join(MAP_PARAMETERS)}")
         flipped = batch.get("flipped")

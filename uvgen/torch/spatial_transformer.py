@@ -9,6 +9,7 @@ texture in UV. Import them from `uvgen.torch`.
     texture = mask_invisible(texture, visible_by_normals(vertices, triangles).view(len(image), 1, U, U))
 
 Each is a formula of a few lines, on any device and in the type of its arguments, differentiable in all that are floats.
+Of values that are not finite come values that are not: to look for them would be to wait for the device.
 Where the published code (github.com/anilbas/3DMMasSTN) differs from its paper, the function says so, and
 ``convention="3dmmasstn"`` does the same where that changes the result.
 
@@ -20,7 +21,7 @@ vl_nnsiamese.m); PyTorch derives the gradients of `uvgen.losses` from the formul
 import torch
 from torch import Tensor, nn
 
-from uvgen.checks import check_array, check_tensor, choice, shown
+from uvgen.checks import check_array, check_tensor, choice, number_in, picture_size, shown
 from uvgen.errors import InputError
 
 SAMPLERS = ("exact", "3dmmasstn")
@@ -122,6 +123,7 @@ def linear_model(mean: Tensor, basis: Tensor, coefficients: Tensor) -> Tensor:
     _check("basis", basis, (-1, 3, "k"))
     _check("mean", mean, (len(basis), 3))
     _check("coefficients", coefficients, ("B", basis.shape[2]))
+    _check_alike(mean=mean, basis=basis, coefficients=coefficients)
     return faces_last(mean, basis.reshape(mean.numel(), -1), coefficients).permute(2, 0, 1)
 
 
@@ -134,6 +136,7 @@ def rotate_points(points: Tensor, matrices: Tensor) -> Tensor:
     """Points (B, n, 3), each turned by its sample's matrix (B, 3, 3), ``matrix @ point``; or an InputError."""
     _check("points", points, ("B", "n", 3))
     _check("matrices", matrices, (len(points), 3, 3))
+    _check_alike(points=points, matrices=matrices)
     return points @ matrices.mT
 
 
@@ -172,6 +175,7 @@ def scale_points(points: Tensor, factors: Tensor) -> Tensor:
     """Points (B, n, 2|3) times each sample's factor (B,); InputError where shapes differ."""
     _check("points", points, ("B", "n", 2), ("B", "n", 3))
     _check("factors", factors, (len(points),))
+    _check_alike(points=points, factors=factors)
     return points * factors[:, None, None]
 
 
@@ -179,6 +183,7 @@ def translate_points(points: Tensor, shifts: Tensor) -> Tensor:
     """Points (B, n, 2|3) plus each sample's shift (B, 2|3); InputError where shapes differ."""
     _check("points", points, ("B", "n", 2), ("B", "n", 3))
     _check("shifts", shifts, (len(points), points.shape[2]))
+    _check_alike(points=points, shifts=shifts)
     return points + shifts[:, None]
 
 
@@ -206,10 +211,15 @@ def sampling_grid(places: Tensor, size: tuple[int, int], convention: str = "exac
     Raises
     ------
     InputError
-        Where the last axis is not of 2, these are no floats, or the convention is unknown.
+        Where the last axis is not of 2, these are no floats, the size is none, or the convention is unknown.
     """
     _check("places", places, (..., 2))
     choice(convention, "convention", SAMPLERS)
+    return grid_of(places, picture_size(size), convention, y_up=y_up)
+
+
+def grid_of(places: Tensor, size: tuple[int, int], convention: str, *, y_up: bool = False) -> Tensor:
+    """`sampling_grid` of arguments that were checked."""
     height, width = size
     x, y = places.unbind(-1)
     if y_up:
@@ -240,6 +250,7 @@ def sample_bilinear(image: Tensor, grid: Tensor) -> Tensor:
     """
     _check("image", image, ("B", -1, -1, -1))
     _check("grid", grid, (len(image), -1, -1, 2))
+    _check_alike(image=image, grid=grid)
     return nn.functional.grid_sample(image, grid, padding_mode="zeros", align_corners=True)
 
 
@@ -265,8 +276,17 @@ def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
     _check("vertices", vertices, ("B", -1, 3))
     check_tensor(triangles, "triangles")
     check_array(triangles, "triangles", (-1, 3))
-    if triangles.is_floating_point():
+    if triangles.is_floating_point() or triangles.dtype == torch.bool:
         raise InputError(f"triangles: {shown(triangles)}, expected integers: vertex indices")
+    if triangles.device != vertices.device:
+        raise InputError(f"triangles: on {triangles.device}, expected {vertices.device}, where the vertices are")
+    triangles = triangles.long()
+    if triangles.device.type == "cpu":  # of others, not to wait for the device at each step
+        low, high = int(triangles.min()), int(triangles.max())
+        if low < 0 or high >= vertices.shape[1]:
+            raise InputError(
+                f"triangles: indices of {low} to {high}, expected 0 to {vertices.shape[1] - 1}, as there are vertices"
+            )
     a, b, c = (vertices[:, triangles[:, k]] for k in range(3))
     normals = torch.linalg.cross(b - a, c - a, dim=-1)
     out = torch.zeros_like(vertices)
@@ -294,6 +314,7 @@ def visible_by_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
     InputError
         Where shapes do not agree, or dtypes are others.
     """
+    check_tensor(vertices, "vertices")
     with torch.no_grad():
         return vertex_normals(vertices.detach(), triangles)[..., 2] >= 0
 
@@ -317,14 +338,15 @@ def visible_by_depth(position_map: Tensor, size: tuple[int, int], tolerance: flo
     Raises
     ------
     InputError
-        Where the shape is another, or these are no floats.
+        Where the shape is another, these are no floats, or another argument is out of range.
     """
     from uvgen.torch.texture import seen_texels  # it stands on `sampling_grid`
 
     _check("position_map", position_map, (-1, 3, "U", "U"))
     if min(position_map.shape[2:]) < 2:
         raise InputError(f"position_map: {shown(position_map)}, expected 2 texels a side or more")
-    return seen_texels(position_map.detach().float(), None, size, tolerance)
+    number_in(tolerance, "tolerance", 0)
+    return seen_texels(position_map.detach().float(), None, picture_size(size), tolerance)
 
 
 def mask_invisible(texture: Tensor, visible: Tensor) -> Tensor:
@@ -336,6 +358,14 @@ def mask_invisible(texture: Tensor, visible: Tensor) -> Tensor:
     check_tensor(visible, "visible")
     check_array(visible, "visible", (len(texture), 1, *texture.shape[2:]))
     return texture * visible.to(texture.dtype)
+
+
+def _check_alike(**values: Tensor) -> None:
+    """Raise InputError unless all have one dtype and lie on one device."""
+    kinds = {name: f"{value.dtype} on {value.device}" for name, value in values.items()}
+    if len(set(kinds.values())) > 1:
+        found = ", ".join(kinds.values())
+        raise InputError(f"{', '.join(kinds)}: {found}, expected one dtype and device; `.to(other)` converts")
 
 
 def _check(name: str, value: Tensor, *shapes: tuple[object, ...]) -> None:

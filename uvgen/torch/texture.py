@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from uvgen.checks import check_tensor, number_in
+from uvgen.checks import check_tensor, choice, number_in
 from uvgen.errors import InputError
-from uvgen.torch.spatial_transformer import sampling_grid
+from uvgen.torch.spatial_transformer import SAMPLERS, grid_of
 
 _FACING = 0.05  # cosine between normal and view below which a texel is a silhouette's, and its visibility chance
 
@@ -65,6 +65,8 @@ def unwrap(
             f"image, position_map: {image.dtype} and {position_map.dtype}, expected floats, as "
             "`to_float(batch, normalize=None)` makes them"
         )
+    if image.device != position_map.device:
+        raise InputError(f"position_map: on {position_map.device}, expected {image.device}, where the image is")
     rows, columns = position_map.shape[2:]
     if not len(image) or min(rows, columns) < 2:
         raise InputError(f"position_map: {tuple(position_map.shape)}, expected one or more, of 2 texels a side or more")
@@ -77,12 +79,13 @@ def unwrap(
             raise InputError(f"coverage: {tuple(coverage.shape)}, expected ({rows}, {columns}), one per texel")
         coverage = coverage.bool()
     number_in(tolerance, "tolerance", 0)
+    choice(convention, "convention", SAMPLERS)
     with torch.autocast(image.device.type, enabled=False):
         maps = position_map.detach().float()
         inside = _inside(maps, (height, width))
         dtype = torch.float64 if image.dtype == position_map.dtype == torch.float64 else torch.float32
         places = torch.where(inside[:, None], position_map[:, :2].to(dtype), 0)
-        grid = sampling_grid(places.movedim(1, -1), (height, width), convention)
+        grid = grid_of(places.movedim(1, -1), (height, width), convention)
         samples = nn.functional.grid_sample(image.to(dtype), grid, padding_mode="border", align_corners=True)
         texture = torch.where(inside[:, None], samples, 0).to(image.dtype)
         with torch.no_grad():

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from uvgen.checks import check_tensor
+from uvgen.checks import check_array, check_tensor, shown
 from uvgen.errors import InputError
 from uvgen.fixed_point import FixedPoint
 from uvgen.maps.target_layouts import TARGETS, TargetLayout
@@ -51,6 +51,8 @@ def to_float(
         Where a normalization is unknown, there is a map without its image, or what is to be converted is missing or not
         a tensor of real numbers.
     """
+    if not isinstance(batch, Mapping):
+        raise InputError(f"batch: {shown(batch)}, expected a mapping of fields, as a ShardDataset gives it")
     images = image_choice(image_normalize, normalize)
     Normalization.of_maps(normalize, 1)  # refuses unknown ones, whatever is in the batch
     if "posmap" in batch and "image" not in batch:
@@ -64,7 +66,9 @@ def to_float(
                 raise InputError(f"batch: has no {key}, expected it beside {name}, as a ShardDataset gives it")
             check_tensor(batch[key], key)
         values = batch[name].to(torch.float32)
-        scale, offset = (_as_column(batch[f"{name}_{part}"], values) for part in ("scale", "offset"))
+        check_array(values, name, (3, -1, -1), ("B", 3, -1, -1))
+        keys = f"{name}_scale", f"{name}_offset"
+        scale, offset = (_as_column(batch[key], key, values) for key in keys)
         if name == "image" and images == "standardize":
             variance, mean = torch.var_mean(values * scale + offset, dim=(-2, -1), keepdim=True, correction=0)
             new_scale, new_offset = standard_deviation(variance), mean
@@ -86,8 +90,12 @@ def to_float(
         if f"{name}_scale" in batch:  # codes of a compact batch
             check_tensor(batch[name], name)
             values = batch[name].to(torch.float32)
-            numbers = (batch[f"{name}_{part}"] for part in ("scale", "offset"))
-            scale, offset = (n.to(values.device).reshape(*n.shape, *(1,) * (values.ndim - n.ndim)) for n in numbers)
+            numbers = []
+            for key in (f"{name}_scale", f"{name}_offset"):
+                check_tensor(batch.get(key), key)
+                check_array(batch[key], key, (), tuple(values.shape[:1]), note="one a sample")
+                numbers.append(batch[key].to(values.device))
+            scale, offset = (n.reshape(*n.shape, *(1,) * (values.ndim - n.ndim)) for n in numbers)
             result[name] = values * scale + offset
             del result[f"{name}_scale"], result[f"{name}_offset"]
     return result
@@ -100,8 +108,10 @@ def _shared(numbers: tuple[float, ...], values: torch.Tensor) -> torch.Tensor:
     return values.new_tensor(numbers).reshape(*(1,) * (values.ndim - 3), len(numbers), 1, 1)
 
 
-def _as_column(numbers: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+def _as_column(numbers: torch.Tensor, name: str, values: torch.Tensor) -> torch.Tensor:
     """Numbers of each sample, or of each of its channels, beside values (..., 3, h, w)."""
+    lead = tuple(values.shape[:-3])
+    check_array(numbers, name, lead, (*lead, 3), note="one a sample, or one for each of its channels")
     per_channel = numbers.ndim == values.ndim - 2
     return numbers.to(values.device, torch.float32).reshape(*numbers.shape, *((1, 1) if per_channel else (1, 1, 1)))
 

@@ -1,0 +1,102 @@
+"""A network's first run, in a process of its own: one that loops for ever or asks for all memory ends that process.
+
+An ONNX file is a program. Opening it already runs part of it (constants are folded), in C++, where neither Ctrl-C nor a
+time limit of Python's gets through.
+"""
+
+import pickle
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from uvgen.errors import DatasetError, InputError
+from uvgen.evaluation.network import Network, NetworkOptions, check_network_file
+from uvgen.parallel.workers import Death, Workers
+from uvgen.storage.locks import scratch_folder
+from uvgen.storage.names import brief
+
+MAX_SECONDS = 120.0
+"""How long the first run may take where no time limit is given: opening the file, and one crop."""
+
+_LEAST_SECONDS = 20.0  # large networks take a while to open, which limits for a few photographs do not allow for
+_MAX_MEMORY = 16 << 30
+_KEPT: dict[tuple[str, NetworkOptions], "NetworkSizes"] = {}
+
+
+class NetworkSizes(NamedTuple):
+    """What a network's first run says: px of its crops, texels of its maps."""
+
+    crop_size: int
+    uv_size: int
+
+
+def try_network(path: Path, sha256: str, options: NetworkOptions, timeout: float | None = None) -> NetworkSizes:
+    """Open a network and run it on a black crop, in a process that may end for it.
+
+    Parameters
+    ----------
+    path : Path
+    sha256 : str
+        `uvgen.evaluation.network.hash_network` of the file: what was tried in this process is not tried again.
+    options : NetworkOptions
+    timeout : float, optional
+        Seconds; at least 20, and 120 by default.
+
+    Returns
+    -------
+    NetworkSizes
+
+    Raises
+    ------
+    InputError
+        Where it is no network, its shapes do not fit, or its process was killed or took too long.
+    DependencyError
+        Where onnxruntime is not installed.
+    WorkerError
+        Where no process can be started.
+    """
+    check_network_file(path)
+    tried = sha256, replace(options, scale="px", convention="exact")  # what is done with maps afterwards
+    if tried in _KEPT:
+        return _KEPT[tried]
+    limit = MAX_SECONDS if timeout is None else max(timeout, _LEAST_SECONDS)
+    with scratch_folder() as folder, Workers[str](open_trial, folder, 1, limit) as workers:
+        job = folder / "job-0"
+        try:
+            job.write_bytes(pickle.dumps((path, options)))
+        except OSError as error:
+            raise DatasetError(f"{job}: cannot be written ({brief(error)}); set TMPDIR to another folder") from error
+        workers.open(job.name)
+        workers.submit(path.name, None)
+        ((_, sizes),) = workers
+    if isinstance(sizes, Death):
+        raise InputError(f"{path}: a process that ran it on a black crop {sizes.how}, expected a network")
+    _KEPT[tried] = sizes
+    return sizes
+
+
+def open_trial(job: Path) -> Callable[[None], NetworkSizes]:
+    """The function that runs the network, in the process that `try_network` starts."""
+    path, options = pickle.loads(job.read_bytes())
+    _limit_memory()
+
+    def run(_: None) -> NetworkSizes:
+        try:
+            network = Network(path, options)
+        except MemoryError as error:
+            raise InputError(f"{path}: asks for more than {_MAX_MEMORY >> 30} GiB, expected a network") from error
+        return NetworkSizes(network.size, network.uv_size)
+
+    return run
+
+
+def _limit_memory() -> None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    for name, value in (("RLIMIT_CORE", 0), ("RLIMIT_AS", _MAX_MEMORY)):
+        with suppress(AttributeError, OSError, ValueError):  # not on this system, or a lower limit is set
+            resource.setrlimit(getattr(resource, name), (value, value))
