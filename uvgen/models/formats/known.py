@@ -70,7 +70,10 @@ def advice(path: Path) -> str:
     kind = describe_file(path)
     if kind in _BY_KIND:
         return f"; {_BY_KIND[kind] or _TAKEN}"
-    return "" if kind.startswith("a MATLAB") else "; download it again"
+    if kind.startswith("a MATLAB"):
+        return ""
+    failed = kind.startswith(("an HTML", "an empty", "nothing but", "a file of unknown kind", "a Git LFS"))
+    return "; download it again" if failed else f"; {_TAKEN}"
 
 
 def variables(path: Path) -> set[str]:
