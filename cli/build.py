@@ -262,7 +262,7 @@ def _check_maps_options(maps: Path, model: Path | str | None) -> None:
     """Options that ask for what finished crops and maps do not have."""
     from uvgen.errors import DatasetError
 
-    if not os.path.lexists(maps):
+    if model is None and not os.path.lexists(maps):
         raise DatasetError(f"{maps}: no such folder, expected a folder of crops and maps")
     if model is None:
         raise click.UsageError("missing --model: the one with the UV of the maps in --maps-from")
@@ -287,7 +287,7 @@ def _check_inputs(data: Path | None, model: Path | str | None) -> None:
     from uvgen.datasets.made_with import says_its_model
     from uvgen.errors import DatasetError
 
-    if data is not None and not os.path.lexists(data):  # what it would say of its model, nobody can tell
+    if data is not None and model is None and not os.path.lexists(data):  # what its model is, nobody can tell
         raise DatasetError(f"{data}: no such folder, expected a folder like 300W-LP")
     if data is not None and model is None and not says_its_model(data):
         raise click.UsageError("missing --model: the parameters in --data belong to a model (bfm.h5, or builtin)")

@@ -72,7 +72,7 @@ def test_report_of_a_damaged_set_names_files_as_they_were_typed_and_what_to_do(
 ) -> None:
     shutil.copytree(shards, tmp_path / "set")
     with h5py.File(tmp_path / "set/IBUG-00000.h5") as shard:
-        place = shard["image"].id.get_offset()
+        place = shard["image"].id.get_chunk_info(0).byte_offset
     with (tmp_path / "set/IBUG-00000.h5").open("r+b") as file:
         file.seek(place)
         old = file.read(1)

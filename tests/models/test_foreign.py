@@ -248,6 +248,6 @@ def test_model_file_that_is_cut_short_or_a_picture_has_the_cure_of_its_own(tmp_p
     picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
     with pytest.raises(ModelError, match=f"^{cut}: .*; it is cut short: copy or download it again$"):
         load_model(cut)
-    with pytest.raises(ModelError, match=f"^{picture}: .*a PNG image.*; docs/models.md lists the files") as refused:
+    with pytest.raises(ModelError, match=f"^{picture}: .*a PNG image.*; `uvgen model convert` makes") as refused:
         load_model(picture)
     assert "download it again" not in str(refused.value)
