@@ -1,5 +1,6 @@
 """`uvgen build`: samples and a model to shards."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +176,7 @@ def command(
         "timeout": timeout, "on_error": on_error, "overwrite": overwrite,
     }  # fmt: skip
     if maps_from is not None:
-        _check_maps_options(model_path)
+        _check_maps_options(maps_from, model_path)
         with reported(quiet=quiet, verbose=verbose) as shown:
             result = import_maps(
                 maps_from,
@@ -259,8 +260,12 @@ def _check_effects(augment: str | None, options: dict[str, Any]) -> None:
             raise click.UsageError(f"{name} goes with {needed}")
 
 
-def _check_maps_options(model: Path | str | None) -> None:
+def _check_maps_options(maps: Path, model: Path | str | None) -> None:
     """Options that ask for what finished crops and maps do not have."""
+    from uvgen.errors import DatasetError
+
+    if model is None and not os.path.lexists(maps):
+        raise DatasetError(f"{maps}: no such folder, expected a folder of crops and maps")
     if model is None:
         raise click.UsageError("missing --model: the one with the UV of the maps in --maps-from")
     if given := [option for name, option in _NOT_OF_MAPS.items() if is_given(name)]:
@@ -282,7 +287,10 @@ def _model(path: Path | str | None, data: Path | None, *, untrusted: bool) -> An
 def _check_inputs(data: Path | None, model: Path | str | None) -> None:
     """Both are the built-in ones where neither is named."""
     from uvgen.datasets.made_with import says_its_model
+    from uvgen.errors import DatasetError
 
+    if data is not None and model is None and not os.path.lexists(data):  # what its model is, nobody can tell
+        raise DatasetError(f"{data}: no such folder, expected a folder like 300W-LP")
     if data is not None and model is None and not says_its_model(data):
         raise click.UsageError("missing --model: the parameters in --data belong to a model (bfm.h5, or builtin)")
     if data is None and model not in (None, "builtin"):

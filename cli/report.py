@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from uvgen.cli.groups import as_typed
 from uvgen.cli.options import (
     ANY_PATH,
     EXISTING_FILE,
@@ -122,8 +123,13 @@ def command(
             timeout=timeout,
             overwrite=overwrite,
         )
-    for problem in result.verified.problems if result.verified is not None else ():
-        click.echo(problem, err=True)
+    problems = () if result.verified is None else result.verified.problems
+    for problem in problems:
+        click.echo(as_typed(problem), err=True)
+    if problems:
+        click.echo(
+            f"{shards}: {count(len(problems), 'problem')}; `uvgen verify --repair` makes damaged files anew", err=True
+        )
     if result.quality is not None:
         show_warnings(result.quality.warnings)
     if evaluation is not None:
@@ -149,7 +155,10 @@ def _about(n_pages: int, n_samples: int, workers: int, *, thumbnails: bool) -> s
     """How much will be drawn, and about how long that takes."""
     n_thumbnails = n_samples - n_pages if thumbnails else 0
     work = n_pages * _SECONDS_A_PAGE + n_thumbnails * _SECONDS_A_THUMBNAIL
-    seconds = _SECONDS_TO_START + work / min(workers, max((n_pages + n_thumbnails) // 16, 1))
+    if not n_pages + n_thumbnails:
+        return f"drawing no pages: the numbers of {count(n_samples, 'sample')} alone"
+    workers = min(workers, max((n_pages + n_thumbnails) // 16, 1))  # as many as have something to do
+    seconds = _SECONDS_TO_START + work / workers
     long = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{5 * round(seconds / 5)} seconds"
     size = n_pages * _MB_A_PAGE + n_thumbnails * _MB_A_THUMBNAIL
     more = f" and {count(n_thumbnails, 'thumbnail')}" if n_thumbnails else ""

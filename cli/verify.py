@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from uvgen.cli.groups import as_typed
 from uvgen.cli.options import (
     ANY_PATH,
     EXISTING_FILE,
@@ -84,7 +85,7 @@ def command(
     with reported(quiet=quiet):
         result = verify_shards(shards, model=model_path, **how)
     for problem in result.problems:
-        click.echo(problem, err=True)
+        click.echo(as_typed(problem), err=True)
     if as_json:
         print_json(result.to_plain())
     if result.problems:
@@ -110,9 +111,9 @@ def _repair(shards: Path, quiet: bool, **options: Any) -> None:
     with reported(quiet=quiet):
         result = repair_shards(shards, **options)
     for problem in result.problems:
-        click.echo(problem, err=True)
+        click.echo(as_typed(problem), err=True)
     if not quiet:
         for path in result.repaired:
-            click.echo(f"{path}: made anew, as it was", err=True)
+            click.echo(as_typed(f"{path}: made anew, as it was"), err=True)
         if not result.repaired and not result.problems:
             click.echo(f"{shards}: nothing to repair", err=True)

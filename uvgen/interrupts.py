@@ -6,6 +6,7 @@ and what it was about to remove stays; the command makes them exceptions of the 
 """
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -96,10 +97,27 @@ def interrupts_kept() -> Iterator[Callable[[], None]]:
 
     _kept.append(check)
     try:
-        with _handler(SIGNALS, handle, {}, keep=lambda: bool(seen)):
+        with _handler(SIGNALS, handle, {}, keep=lambda: bool(seen)), _dropped_in_silence(seen):
             yield check
     finally:
         _kept.clear()
+
+
+@contextmanager
+def _dropped_in_silence(seen: list[int]) -> Iterator[None]:
+    """Print no traceback of an interrupt that Python drops, in a destructor or a callback: `seen` remembers it."""
+    before = sys.unraisablehook
+
+    def hook(dropped: Any) -> None:
+        if not (seen and issubclass(dropped.exc_type, KeyboardInterrupt)):
+            before(dropped)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        if sys.unraisablehook is hook:
+            sys.unraisablehook = before
 
 
 def ignore_interrupts() -> None:

@@ -306,6 +306,15 @@ def test_build_of_a_subset_that_is_not_there_suggests_one_and_shows_no_cache_pat
     assert "the built-in sample set: no subset AFW with images; there are IBUG, IBUG_Flip" in result.stderr
 
 
+@pytest.mark.parametrize("option", ["--data", "--maps-from"])
+def test_build_of_a_folder_that_is_not_there_says_so_before_it_asks_for_a_model(
+    uvgen: Any, tmp_path: Path, option: str
+) -> None:
+    result = uvgen("build", option, tmp_path / "fitted", "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"uvgen: {tmp_path / 'fitted'}: no such folder, expected a folder "), result.stderr
+
+
 def test_build_with_other_samples_is_refused_before_any_is_read(
     run: Callable[..., Any], tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -529,3 +530,18 @@ def test_real_samples_with_made_up_bases_are_reported(
         assert np.abs(np.median(depth)) < 3 and np.abs(depth).mean() < 6
     else:
         assert reader[0]["annotated_landmarks"].shape == (68, 2)
+
+
+def test_cause_that_is_found_among_some_of_the_samples_says_of_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    from uvgen.datasets import quality
+    from uvgen.datasets.causes import Cause
+
+    reader: Any = SimpleNamespace(config=SimpleNamespace(build=SimpleNamespace(convention="exact")))
+    monkeypatch.setattr(quality, "_sampled", lambda *_: ({}, None, None))
+    monkeypatch.setattr(quality, "find_cause", lambda *_: Cause("degrees", 0.0596, 0.01, False))
+    known, names = np.arange(6), [f"AFW/{k}" for k in range(6)]
+    text, _ = quality._far(reader, known, known[:5], 0.0558, names, None)
+    assert "5.58% of the face's size" in text and "instead of 5.96%" in text
+    assert "probable cause, of the 5 of 6 samples that are more than 5% away: degrees" in text
+    text, _ = quality._far(reader, known, known, 0.0596, names, None)
+    assert "; probable cause: degrees" in text

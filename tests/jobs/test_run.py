@@ -100,6 +100,8 @@ def test_run_in_a_folder_that_another_run_holds_is_refused(tmp_path: Path) -> No
 
 def test_check_same_states_the_first_difference(tmp_path: Path) -> None:
     check_same(tmp_path, {"a": 1}, {"a": 1}, {})
+    with pytest.raises(OutputError, match="was made with 1 sample, now they are 10;"):
+        check_same(tmp_path, {"n": 1}, {"n": 10}, {"n": "{old} samples, now they are {new}"})
     with pytest.raises(OutputError, match=r"was made with b = 2, now it is 3; choose another output folder"):
         check_same(tmp_path, {"a": 1, "b": 2}, {"a": 1, "b": 3}, {})
     with pytest.raises(OutputError, match="was made with another model;"):

@@ -240,3 +240,14 @@ def test_load_model_of_damaged_hdf5_files_raises_model_errors(reference: Path) -
     for path in paths:
         with pytest.raises(ModelError, match=path.name):
             load_model(path)
+
+
+def test_model_file_that_is_cut_short_or_a_picture_has_the_cure_of_its_own(tmp_path: Path, model_path: Path) -> None:
+    cut, picture = tmp_path / "cut.h5", tmp_path / "face.png"
+    cut.write_bytes(model_path.read_bytes()[:-1000])
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    with pytest.raises(ModelError, match=f"^{cut}: .*; it is cut short: copy or download it again$"):
+        load_model(cut)
+    with pytest.raises(ModelError, match=f"^{picture}: .*a PNG image.*; `uvgen model convert` makes") as refused:
+        load_model(picture)
+    assert "download it again" not in str(refused.value)

@@ -1,12 +1,13 @@
 """Files and folders that are whole or not there, and locks."""
 
+import errno
 import multiprocessing
 from pathlib import Path
 
 import pytest
 
 from uvgen.errors import DatasetError, OutputError, SampleError
-from uvgen.storage.files import draft_of, folder_on_success, replaced_on_success, temporary_name
+from uvgen.storage.files import check_folder, draft_of, folder_on_success, replaced_on_success, temporary_name
 from uvgen.storage.journal import Journal
 from uvgen.storage.locks import exclusive, locked, scratch_folder
 
@@ -197,3 +198,19 @@ def test_folder_on_success_whose_draft_is_a_link_leaves_what_it_leads_to(tmp_pat
         (draft / "a").write_text("a")
     assert [path.name for path in (tmp_path / "else").iterdir()] == ["thesis"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"] and not (tmp_path / "out").is_symlink()
+
+
+def test_check_folder_of_a_place_that_takes_nothing_whatever_its_rights_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may write everywhere, by the rights: not in /sys, nor on a network disk that takes it for nobody."""
+    check_folder(tmp_path / "new/out")
+    assert list(tmp_path.iterdir()) == []
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    for folder, path in ((tmp_path / "out", None), (tmp_path, None), (tmp_path, tmp_path / "a")):
+        with pytest.raises(OutputError, match=f"^{path or folder}: cannot be written .*; choose another folder"):
+            check_folder(folder, path)

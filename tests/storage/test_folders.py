@@ -44,6 +44,11 @@ def test_each_kind_of_folder_is_told_and_is_not_taken_for_another(folders, uvgen
     for kind in (DATA_SET, OTHER, EMPTY):
         assert instead(folders[kind], wanted=DATA_SET, expected="shards") == ""
     assert instead(folders[REPORT], wanted=DATA_SET, expected="shards") == f"{REPORT}, expected shards"
+    above = folders[OTHER].parent / "above"
+    shutil.copytree(folders[DATA_SET], above / "built")
+    for wanted in (DATA_SET, SAMPLES):
+        told = instead(above, wanted=wanted, expected="something")
+        assert told == f"a folder of data sets, expected something; those in it: {above / 'built'}"
     out = folders[OTHER] / "out"
     for kind, path in folders.items():
         if kind != DATA_SET:

@@ -17,7 +17,7 @@ _FITS = 0.25  # a shift and a scale of each face leave less than this, where the
 _SMALL = 0.05
 _MOST = 2 / 3  # of the samples that are apart: what explains fewer of them is no cause common to them
 _NEARLY_ALL = 0.9  # likewise, for a shift and a scale of each face, which fit much that is wrong otherwise
-_OTHER_BASES = "another model than {}: without them labels are closer"
+_OTHER_BASES = "another model than {}: without these parameters labels are closer"
 _SEVERAL = 3  # samples: a shift and a scale bring any single face near
 _WORSE_THAN_MEAN = 0.9  # the mean face is closer by a tenth: the parameters make it worse
 

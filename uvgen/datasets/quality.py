@@ -168,7 +168,10 @@ def _far(
     """
     rows, points, annotated = _sampled(reader, far)
     cause = find_cause(rows, points, annotated, model, reader.config.build.convention)
-    because = f"probable cause: {cause}" if cause.text else (
+    of = "" if len(far) == len(known) or median <= HIGH_NME else (
+        f", of the {len(far)} of {len(known)} samples that are more than {HIGH_NME:.0%} away"
+    )  # fmt: skip
+    because = f"probable cause{of}: {cause}" if cause.text else (
         "no single cause explains it" if model is not None else "`uvgen verify --model` looks for more causes"
     )  # fmt: skip
     if median > HIGH_NME:

@@ -137,9 +137,9 @@ def repair_shards(
         else:
             plan = _plan_build(folder, index, config, bad, data, root, model, weights, how)
         record = _Record(folder, index, bad)
-        run(plan.job, plan.tasks, record, folder, progress=progress, locked=True, **how)
+        run(plan.job, plan.tasks, record, folder, progress=progress, doing="repairing", locked=True, **how)
         again = [plan.without(task, skips) for task in plan.tasks if (skips := _skipped(index, task.file))]
-        run(plan.job, again, record, folder, progress=progress, locked=True, **how)
+        run(plan.job, again, record, folder, progress=progress, doing="repairing", locked=True, **how)
         problems = [f"{folder / file}: {why}" for file, why in sorted(record.problems.items())]
         repaired = [folder / file for file in sorted(bad) if file not in record.problems]
         if not constants:

@@ -145,7 +145,7 @@ def verify_shards(
             problems.append(f"{folder}: {len(twice)} samples are in it more than once, first {brief(twice[0])}")
         problems += check_splits(folder, names)
     tasks = [CheckTask(entry) for entry in index.shards if entry.sha256 is not None]
-    begin("verifying", index.n_samples, first="starting")
+    begin("verifying", index.n_samples, first="starting to verify")
     found = dict[str, tuple[str, ...]]()
     job = VerifyJob(folder, replace(index, shards=[], skipped=[]), model, untrusted)
     workers = max(1, min(workers, len(tasks), index.n_samples // _SAMPLES_PER_PROCESS))

@@ -92,7 +92,7 @@ CHECKS = {
     ),
     "UV106": Check(
         WARNING, "little free disk space",
-        "Less than 1 GB is free in the current folder or in the folder of temporary files. All of 300W-LP takes 75 "
+        "Less than 1 GB is free in the current folder or in the folder of temporary files. All of 300W-LP takes 73 "
         "GB at 256 px, or 4 GB with `uvgen build --maps none --image-codec jpeg`.",
         "Free some space, write to another disk, or set TMPDIR to a folder on one.",
     ),
@@ -179,7 +179,7 @@ CHECKS = {
     ),
     "UV212": Check(
         NOTE, "crops and maps are compressed",
-        "Shards of `uvgen build --compression gzip` are read three to six times slower than plain ones and "
+        "Shards of `uvgen build --compression gzip` are read three to ten times slower than plain ones and "
         "are a third smaller.",
         "Build without it where the disk holds plain shards; see docs/performance.md.",
     ),

@@ -7,6 +7,7 @@ knows which units are finished. Build and augment (`datasets/record.py`), synth 
 
 import math
 import os
+import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
@@ -386,6 +387,7 @@ def check_same(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any], nam
     for key in {**new, **old}:
         if old.get(key) != new.get(key):
             what = names.get(key, "{key} = {old}, now it is {new}").format(key=key, old=old.get(key), new=new.get(key))
+            what = re.sub(r"^1 samples\b", "1 sample", what)
             raise SettingsError(
                 f"{folder}: was made with {what}; choose another output folder, or overwrite this one to start anew"
             )

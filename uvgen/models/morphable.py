@@ -328,7 +328,7 @@ def _rig(file: "Hdf5File", arrays: dict[str, Any]) -> Rig | None:
 
 def _other_kind(path: Path, problem: str) -> str:
     """The message for a file that is something else, with what takes it."""
-    advice = known.advice(path)
+    advice = known.advice(path).replace(f"; {known.TAKEN}", "")  # said below
     if "uvgen model" not in advice:
         advice += "; `uvgen model convert` makes a .h5 of the files of the Basel Face Model 2009"
     return f"{path}: {problem}, expected uvgen's .h5, or another model that docs/models.md lists{advice}"

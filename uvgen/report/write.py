@@ -175,7 +175,7 @@ def write_report(
             for k, first in enumerate(firsts)
         ]
         job = PictureJob(reader.folder, model, made, untrusted, draft, predictions)
-        begin("drawing", len(shown), first="starting")
+        begin("drawing", len(shown), first="starting to draw")
         for drawn in results(job, parts, workers, retries=retries, timeout=timeout):
             _note(drawn, table)
             if progress is not None:

@@ -150,8 +150,22 @@ def check_folder(folder: Path, path: Path | None = None) -> None:
     elif not os.access(place, os.W_OK | os.X_OK):
         read_only = hasattr(os, "statvfs") and os.statvfs(place).f_flag & os.ST_RDONLY
         code = errno.EROFS if read_only else errno.EACCES
+    else:
+        code = _refusal(place)
     if code:
         raise OutputError(f"{path or folder}: cannot be written ({os.strerror(code)}); choose another folder")
+
+
+def _refusal(folder: Path) -> int:
+    """Why nothing can be made in a folder, 0 where something can: rights do not say it of root, nor of all disks."""
+    probe = folder / temporary_name("probe")
+    try:
+        probe.mkdir()
+    except OSError as error:
+        return error.errno or errno.EIO
+    with suppress(OSError):  # another process took it for a leftover
+        probe.rmdir()
+    return 0
 
 
 def check_file(path: Path) -> None:

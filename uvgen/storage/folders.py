@@ -86,6 +86,8 @@ def instead(path: str | os.PathLike[str], *, wanted: str, expected: str) -> str:
     if not path.is_dir():
         return ""
     kind = folder_kind(path)
+    if kind != wanted and kind in (OTHER, SAMPLES, MODELS) and (inner := _data_sets_in(path)):
+        return f"a folder of data sets, expected {expected}; those in it: {', '.join(inner)}"
     if kind in (wanted, OTHER, EMPTY):
         return ""
     advice = ""
@@ -96,6 +98,16 @@ def instead(path: str | os.PathLike[str], *, wanted: str, expected: str) -> str:
     elif wanted == SAMPLES and kind in (DATA_SET, REMAINS):
         advice = "; it was built already: give what it was built from"
     return f"{kind}, expected {expected}{advice}"
+
+
+def _data_sets_in(folder: Path, most: int = 3) -> list[str]:
+    """The data sets that lie directly in a folder, the first few."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))[:_MOST_FOLDERS]
+    except OSError:
+        return []
+    found = [str(folder / name) for name in names if (folder / name / DATASET_INDEX).is_file()]
+    return [*found[:most], *(["…"] if len(found) > most else [])]
 
 
 def unreadable(error: OSError, expected: str) -> str:

@@ -181,7 +181,10 @@ class Hdf5File:
         except MemoryError:
             raise
         except Exception as error_:  # h5py raises many kinds on damaged files
-            raise self.refused(f"cannot be read ({_reason(error_)})") from error_
+            refused = self.refused(f"cannot be read ({_reason(error_)})")
+            if "truncated file" in str(error_):
+                refused = error(f"{refused}; it is cut short: copy or download it again")
+            raise refused from error_
         self.id = self._file.id
         with self.guarded("the file"):
             self.user_block = int(self.id.get_create_plist().get_userblock())

@@ -15,7 +15,7 @@ _OWN = (
     "Face Model "
     "of 2009"
 )
-_TAKEN = "docs/models.md lists the files of models that are read"
+TAKEN = "docs/models.md lists the files of models that are read"
 
 _BY_VARIABLES = (
     ({"shapeMU", "shapePC"}, "01_MorphableModel.mat of the Basel Face Model 2009", "--bfm"),
@@ -69,8 +69,11 @@ def advice(path: Path) -> str:
         return f"; it is {what}{where}"
     kind = describe_file(path)
     if kind in _BY_KIND:
-        return f"; {_BY_KIND[kind] or _TAKEN}"
-    return "" if kind.startswith("a MATLAB") else "; download it again"
+        return f"; {_BY_KIND[kind] or TAKEN}"
+    if kind.startswith("a MATLAB"):
+        return ""
+    failed = kind.startswith(("an HTML", "an empty", "nothing but", "a file of unknown kind", "a Git LFS"))
+    return "; download it again" if failed else f"; {TAKEN}"
 
 
 def variables(path: Path) -> set[str]:
