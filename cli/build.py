@@ -40,6 +40,12 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
         help="Whose files those are; told by their names by default.")  # fmt: skip
 @option("--maps-scale", type=click.Choice(["px", "255", "256", "280", "281.6"]), group=_INPUT,
         help="What those maps' values were divided by.  [default: px, or as found with --data]")  # fmt: skip
+@option("--meshes", type=ANY_PATH, metavar="DIR", group=_INPUT,
+        help="Folder of registered meshes (NAME.obj, .ply, .off, .glb, .npy), one for each face in --data's images, in place "
+             "of parameters; without --data, the images lie beside them.")  # fmt: skip
+@option("--cameras", type=ANY_PATH, metavar="FILE|DIR", group=_INPUT,
+        help="Cameras of the meshes: a JSON file for all, a folder of NAME.json, or of COLMAP's text files.  [default: "
+             "NAME.camera.json beside the meshes; without, vertices are px of the image]")  # fmt: skip
 @option("--model", "model_path", type=MODEL, group=_INPUT,
         help="Morphable model: uvgen's .h5 (see `uvgen model convert`), another that docs/models.md lists, or the word "
              "builtin.  [default: the one that `uvgen fit` or `uvgen synth` made the folder with]")  # fmt: skip
@@ -113,6 +119,8 @@ def command(
     maps_from: Path | None,
     maps_layout: str | None,
     maps_scale: str | None,
+    meshes: Path | None,
+    cameras: Path | None,
     model_path: Path | str | None,
     subsets: tuple[str, ...],
     flip: bool,
@@ -144,6 +152,7 @@ def command(
       uvgen build --data 300W_LP/ --model bfm.h5 --subset IBUG --out shards/
       uvgen build --subset IBUG --out shards/        # built-in model and samples
       uvgen build --maps-from posmaps/ --model bfm.h5 --out shards/
+      uvgen build --data photos/ --meshes meshes/ --cameras cameras/ --model bfm.h5 --out shards/
 
     Afterwards it says how far the labels are from the annotated landmarks in the same files, and what is probably
     wrong where they are far.
@@ -152,7 +161,7 @@ def command(
     Exit status: 0 all written, 3 some samples skipped, 1 failed or no sample can be used, 2 wrong usage,
     130, 143, 129 interrupted.
     """
-    from uvgen import BuildConfig, build_shards, import_maps, load_model
+    from uvgen import BuildConfig, build_shards, import_maps, import_meshes, load_model
     from uvgen.datasets.record import check_output
     from uvgen.progress import begin
 
@@ -173,6 +182,8 @@ def command(
         "timeout": timeout, "on_error": on_error, "overwrite": overwrite,
     }  # fmt: skip
     if maps_from is not None:
+        if meshes is not None or cameras is not None:
+            raise click.UsageError("--meshes and --cameras do not go with --maps-from")
         _check_maps_options(model_path)
         with reported(quiet=quiet, verbose=verbose) as shown:
             result = import_maps(
@@ -191,9 +202,36 @@ def command(
         return
     if maps_layout is not None or maps_scale is not None:
         raise click.UsageError("--maps-layout and --maps-scale go with --maps-from")
-    _check_inputs(data, model_path)
+    if meshes is None:
+        if cameras is not None:
+            raise click.UsageError("--cameras goes with --meshes")
+        _check_inputs(data, model_path)
+    else:
+        _check_mesh_options(model_path)
     if not dry_run:
         check_output(out, overwrite=overwrite)
+    if meshes is not None:
+        with reported(quiet=quiet, verbose=verbose) as shown:
+            begin("listing meshes")
+            if dry_run:
+                _print_plan(_mesh_samples(data, meshes, cameras, subsets, flip=flip, limit=limit), config, out)
+                return
+            result = import_meshes(
+                data,
+                meshes,
+                out,
+                model=load_model(model_path or "builtin", untrusted=untrusted),
+                cameras=cameras,
+                subsets=subsets,
+                flip=flip,
+                names=list_path,
+                exclude=exclude_path or (),
+                limit=limit,
+                **how,
+                progress=shown.shard_finished,
+            )
+        finish(out, result, quiet=quiet, verbose=verbose, as_json=as_json)
+        return
     if data is None and not quiet:
         click.echo("using uvgen's built-in model and sample set (made on first use): no --data, no --model", err=True)
     with reported(quiet=quiet, verbose=verbose) as shown:
@@ -263,6 +301,27 @@ def _check_maps_options(model: Path | str | None) -> None:
         raise click.UsageError("missing --model: the one with the UV of the maps in --maps-from")
     if given := [option for name, option in _NOT_OF_MAPS.items() if is_given(name)]:
         raise click.UsageError(f"{given[0]} does not go with --maps-from, whose crops and maps are finished")
+
+
+_NOT_OF_MESHES = {"maps": "--maps", "keep": "--keep", "max_nme": "--max-nme"}
+
+
+def _check_mesh_options(model: Path | str | None) -> None:
+    """Options that ask for what meshes do not have."""
+    if model is None:
+        raise click.UsageError("missing --model: the one whose topology the meshes in --meshes have (bfm.h5, or builtin)")
+    if given := [option for name, option in _NOT_OF_MESHES.items() if is_given(name)]:
+        raise click.UsageError(f"{given[0]} does not go with --meshes, whose samples have no parameters or annotations")
+    if is_given("targets") and click.get_current_context().params["targets"].count("posmap") == 0:
+        raise click.UsageError("--targets without posmap does not go with --meshes, of whose maps nothing else is left")
+
+
+def _mesh_samples(
+    data: Path | None, meshes: Path, cameras: Path | None, subsets: tuple[str, ...], *, flip: bool, limit: int | None
+) -> Any:
+    from uvgen.samples.mesh_files import find_meshes
+
+    return find_meshes(data or meshes, meshes, cameras, subsets, flip=flip)[:limit]
 
 
 def _model(path: Path | str | None, data: Path | None, *, untrusted: bool) -> Any:

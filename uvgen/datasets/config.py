@@ -77,6 +77,9 @@ class BuildConfig:
         What such maps' values were divided by.
     targets : tuple of str
         Images of each pixel to store beside the map, see `uvgen.maps.targets.TARGETS`.
+    meshes : bool
+        Labels come from registered meshes and their cameras, see `uvgen.import_meshes`; samples have no shape and
+        expression parameters then.
     """
 
     size: int = 256
@@ -100,11 +103,12 @@ class BuildConfig:
     maps_from: str | None = None
     maps_scale: float = 1.0
     targets: tuple[str, ...] = ()
+    meshes: bool = False
 
     @property
     def has_parameters(self) -> bool:
         """Whether samples have shape and expression parameters, from which their maps can be made again."""
-        return self.maps_from is None
+        return self.maps_from is None and not self.meshes
 
     def to_plain(self) -> dict[str, Any]:
         """As it is stored: plain values, an augmentation as its ranges; both keys are omitted where there is none."""
@@ -119,6 +123,8 @@ class BuildConfig:
             content["augmentation"] = self.augmentation.to_plain()
         if self.maps_from is None:
             del content["maps_from"], content["maps_scale"]
+        if not self.meshes:
+            del content["meshes"]
         return content
 
     @classmethod
@@ -168,6 +174,11 @@ class BuildConfig:
                     "maps_from: given with augmentation, maps, keep, max_nme or targets, which need the samples' "
                     "parameters; expected none of them"
                 )
+        if self.meshes and (self.maps_from is not None or self.maps != "stored" or self.keep or self.max_nme is not None):
+            raise InputError(
+                "meshes: given with maps_from, maps, keep or max_nme, which need the samples' parameters or annotations; "
+                "expected none of them"
+            )
         number_in(self.maps_scale, "maps_scale", 1, 1e4)
         if not (is_number(self.jitter) and 0 <= self.jitter < 1):
             raise InputError(f"jitter: {self.jitter}, expected 0 (none) to below 1; {JITTER} is usual")

@@ -84,7 +84,7 @@ def shard_problems(
                 problems = _check_read_landmarks(shard, folder, config)
             elif not problems and mapper is not None:
                 problems = _check_labels(shard, mapper)
-            if not problems and targets is not None:
+            if not problems and targets is not None and config.build.has_parameters:
                 problems = _check_targets(shard, targets)
             return problems or _check_nme(shard)
     except DatasetError as error:
