@@ -158,7 +158,7 @@ class ImageCamera:
         return result
 
     def project(self, points: ArrayLike) -> NDArray[np.float64]:
-        """Points (n, 3) in the image, (n, 3) px: x, y in the image frame, and z toward the viewer, 0 in the camera's plane.
+        """Points (n, 3) in the image, (n, 3) px: x, y in the image frame, z toward the viewer, 0 in the camera's plane.
 
         z is scaled as x and y are; by a perspective camera, as they are at the points' mean depth. Raises InputError
         as `matrix` does.

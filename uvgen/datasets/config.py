@@ -174,10 +174,12 @@ class BuildConfig:
                     "maps_from: given with augmentation, maps, keep, max_nme or targets, which need the samples' "
                     "parameters; expected none of them"
                 )
-        if self.meshes and (self.maps_from is not None or self.maps != "stored" or self.keep or self.max_nme is not None):
+        if self.meshes and (
+            self.maps_from is not None or self.maps != "stored" or self.keep or self.max_nme is not None
+        ):
             raise InputError(
-                "meshes: given with maps_from, maps, keep or max_nme, which need the samples' parameters or annotations; "
-                "expected none of them"
+                "meshes: given with maps_from, maps, keep or max_nme, which need the samples' parameters or "
+                "annotations; expected none of them"
             )
         number_in(self.maps_scale, "maps_scale", 1, 1e4)
         if not (is_number(self.jitter) and 0 <= self.jitter < 1):

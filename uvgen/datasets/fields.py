@@ -79,7 +79,7 @@ def target_fields(config: BuildConfig) -> dict[str, Field]:
 
 
 def _parameters(config: BuildConfig, model: MorphableModel) -> dict[str, Field]:
-    """The model's parameters; of other programs' maps and of meshes, a pose of the mean face, and the meshes' camera."""
+    """The model's parameters; of other programs' maps and of meshes, a mean face's pose, and of these the camera."""
     content = "pitch yaw roll (rad) tx ty tz (px) f (px/um)"
     if not config.has_parameters:
         pose = Field("float32", (7,), attributes={"content": f"{content}, of the mean face on the landmarks"})

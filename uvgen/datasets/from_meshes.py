@@ -1,11 +1,11 @@
 """Images with registered meshes and their cameras, to shards: what `uvgen build --meshes` does.
 
-Such samples have a camera instead of shape and expression parameters. Their pose is that of the model's mean face laid on
-the mesh's landmarks: good for yaw ranges and previews, not a label.
+Such samples have a camera instead of shape and expression parameters. Their pose is that of the model's mean face laid
+on the mesh's landmarks: good for yaw ranges and previews, not a label.
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.samples.files import check_source
-from uvgen.samples.find import exclude_samples, select_samples
+from uvgen.samples.find import Names, exclude_samples, select_samples
 from uvgen.samples.mesh_files import MeshSample, find_meshes, mesh_files_sha256
 from uvgen.samples.read import read_image
 
@@ -40,8 +40,8 @@ def import_meshes(
     config: BuildConfig | None = None,
     subsets: Sequence[str] = (),
     flip: bool = True,
-    names: Iterable[str] | None = None,
-    exclude: Iterable[str] = (),
+    names: Names | None = None,
+    exclude: Names = (),
     limit: int | None = None,
     weights: ArrayLike | str | os.PathLike[str] | None = None,
     workers: int = 1,
@@ -58,8 +58,8 @@ def import_meshes(
     data : path-like or None
         Folder of images, or of folders of them; None where they lie beside the meshes.
     meshes : path-like
-        Folder of meshes: ``NAME.obj`` (``.ply``, ``.off``, ``.glb``, ``.npy``) for each image ``NAME.jpg``; further faces
-        are ``NAME-face2.obj`` or ``NAME.1.obj``. Their vertices are the model's, in its order.
+        Folder of meshes: ``NAME.obj`` (``.ply``, ``.off``, ``.glb``, ``.npy``) for each image ``NAME.jpg``; further
+        faces are ``NAME-face2.obj`` or ``NAME.1.obj``. Their vertices are the model's, in its order.
     out : path-like
         Folder for the shards and `dataset.json`.
     model : MorphableModel or path-like

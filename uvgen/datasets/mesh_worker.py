@@ -12,23 +12,28 @@ from uvgen.datasets.imported import lay_on
 from uvgen.datasets.plan import ShardTask
 from uvgen.datasets.plausible import LARGEST_FACE, SMALLEST_FACE_PX, check_inside, check_labels
 from uvgen.datasets.record import ShardResult
-from uvgen.datasets.worker import BuildJob, Builder, Kept
+from uvgen.datasets.worker import Builder, BuildJob, Kept
 from uvgen.errors import InputError, MeshFileError, SampleError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import affine_to_pose, transform_points
-from uvgen.maps.position_mapper import PositionMapper
 from uvgen.meshes.registered import Topology, read_registered
 from uvgen.models.morphable import MorphableModel
-from uvgen.samples.find import Sample
 from uvgen.samples.map_files import IMAGE_SHIFTS
 from uvgen.samples.mesh_files import MeshSample, camera_of_sample, mesh_files_sha256
 
 _UNLIKE = 0.15  # RMS distance of landmarks from a face's, as a share of their box; faces are within 0.03 to 0.08
 _AWAY = -0.5  # cosine between the face's direction and the viewer's, as for parameters: turned by more than 120°
-_UNITS = {
-    1e3: "meters", 1e2: "decimeters in a camera that counts mm", 1e-3: "mm in a camera that counts meters",
-    1e-6: "µm in a camera that counts meters",
-}  # fmt: skip
+_UNITS = {1e3: "1000 times too small, as if it were in meters", 1e-3: "1000 times too large, as if it were in µm"}
+_LARGE = {
+    "image": "a mesh without a camera counts px of the image; is it in meters or mm? Give its camera",
+    "orthographic": "the camera's scale counts px per unit of the mesh",
+    "perspective": "the camera's translation counts in the mesh's unit; is the mesh in meters, and the camera in mm?",
+}
+_BESIDE = {
+    "image": "is y up in the mesh? A mesh without a camera counts px of the image from the first pixel, y down",
+    "orthographic": "are the camera's translation and scale of this image, and its y counted downward?",
+    "perspective": "are its camera's center, rotation and translation of this image and convention?",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,27 +100,22 @@ class MeshReader:
         with np.errstate(all="ignore"):  # of meshes that no face is: what comes of them is looked at
             vertices = apply_camera(matrix, face.vertices)
         landmarks = vertices[self._model.landmarks]
-        check_labels(sample, landmarks)
         self._check_size(sample, landmarks, shape, camera.kind)
+        check_labels(sample, landmarks)
         low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
         check_inside(sample, low, high, shape, _BESIDE[camera.kind])
         pose = self._pose(sample, landmarks, shape)
         return replace(face, vertices=vertices, camera=matrix, pose=pose), landmarks
 
-    def _check_size(self, sample: MeshSample, landmarks: NDArray[np.float64], shape: tuple[int, ...], kind: str) -> None:
+    def _check_size(
+        self, sample: MeshSample, landmarks: NDArray[np.float64], shape: tuple[int, ...], kind: str
+    ) -> None:
         """Raise SampleError where a face is far too small or large for its image."""
         face, most = float(np.ptp(landmarks[:, :2], axis=0).max()), LARGEST_FACE * max(shape[:2])
-        if self._implausible == "keep" and face > 0 or SMALLEST_FACE_PX <= face <= most:
+        if (self._implausible == "keep" and face > 0) or SMALLEST_FACE_PX <= face <= most:
             return
-        units = [unit for factor, unit in _UNITS.items() if SMALLEST_FACE_PX <= face * factor <= most]
-        if kind == "image":
-            cause = "a mesh without a camera counts px of the image; is it in meters or mm? Give its camera"
-        elif kind == "orthographic":
-            cause = "the camera's scale counts px per unit of the mesh"
-        else:
-            cause = "the camera's translation counts in the mesh's unit"
-        if units:
-            cause += f"; is the mesh in {units[0]}?" if kind != "image" else ""
+        units = [text for factor, text in _UNITS.items() if SMALLEST_FACE_PX <= face * factor <= most]
+        cause = _LARGE[kind] + (f"; the mesh seems {units[0]}" if units and kind == "orthographic" else "")
         raise SampleError(
             f"{sample.parameters}: the face is {face:.3g} px large in an image of {shape[1]}×{shape[0]}, expected "
             f"{SMALLEST_FACE_PX:g} to {most:g}; {cause}"
@@ -128,32 +128,26 @@ class MeshReader:
         if mirrored < distance:
             raise SampleError(
                 f"{sample.parameters}: is mirrored: its landmarks fit a face's mirror image better than a face "
-                f"({mirrored:.3g} against {distance:.3g} px); is an axis turned over (y up, z away from the viewer), or "
-                "left and right exchanged?"
+                f"({mirrored:.3g} against {distance:.3g} px); is an axis turned over (y up, z away from the viewer), "
+                "or left and right exchanged?"
             )
         sides = np.sort(np.ptp(landmarks, axis=0))
         extent = float(np.sqrt(sides[1] * sides[2]))  # of the longer two: a profile is narrow
         if not distance < _UNLIKE * extent:
             raise SampleError(
                 f"{sample.parameters}: the vertices of {self._model.name}'s 68 landmarks show no face "
-                f"({distance / max(extent, 1e-9):.0%} of their box off, expected {_UNLIKE:.0%} at most); are the mesh's "
-                "vertices in another order?"
+                f"({distance / max(extent, 1e-9):.0%} of their box off, expected {_UNLIKE:.0%} at most); are the "
+                "mesh's vertices in another order?"
             )
         facing = affine[2, 2] / np.cbrt(np.abs(np.linalg.det(affine[:, :3])))
         if facing < _AWAY:
+            away = np.degrees(np.arccos(max(facing, -1.0)))
             raise SampleError(
-                f"{sample.parameters}: its face is turned {np.degrees(np.arccos(max(facing, -1.0))):.0f}° from the viewer, "
-                "expected one that is seen; is the camera's convention another, which looks the other way?"
+                f"{sample.parameters}: its face is turned {away:.0f}° from the viewer, expected one that is seen;"
+                " is the camera's convention another, which looks the other way?"
             )
         found: NDArray[np.float32] = affine_to_pose(affine[None], shape[0], self._convention)[0].astype(np.float32)
         return found
-
-
-_BESIDE = {
-    "image": "is y up in the mesh? A mesh without a camera counts px of the image from the first pixel, y down",
-    "orthographic": "are the camera's translation and scale of this image, and its y counted downward?",
-    "perspective": "are its camera's center, rotation and translation of this image and convention?",
-}
 
 
 class MeshBuilder(Builder):

@@ -128,7 +128,7 @@ AnySample = TypeVar("AnySample", bound=Sample)
 
 
 def probes_of(samples: Sequence[AnySample]) -> list[list[AnySample]]:
-    """A few samples, evenly spread over a list, and then all others, some at once; DatasetError where there are none."""
+    """A few samples, evenly spread over a list, then all others, some at once; DatasetError where there are none."""
     if not samples:
         raise DatasetError("samples: none, expected one or more")
     places = np.unique(np.linspace(0, len(samples) - 1, _N_PROBES).astype(int)).tolist()

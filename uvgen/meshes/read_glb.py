@@ -15,23 +15,29 @@ from uvgen.errors import MeshFileError
 from uvgen.storage.names import brief
 from uvgen.storage.plain_json import parse_json
 
-_COMPONENTS = {5121: np.dtype("u1"), 5123: np.dtype("<u2"), 5125: np.dtype("<u4"), 5126: np.dtype("<f4")}
+_COMPONENTS: dict[int, np.dtype[Any]] = {
+    number: np.dtype(name) for number, name in ((5121, "u1"), (5123, "<u2"), (5125, "<u4"), (5126, "<f4"))
+}
 _TRIANGLES = 4
 _MOST_NODES = 10_000
 
 
 def read_glb(path: Path, data: bytes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Vertices (n, 3) and triangles (m, 3), perhaps none, of a file's only mesh; MeshFileError where there is no such."""
+    """Vertices (n, 3) and triangles (m, 3), perhaps none, of a file's only mesh; MeshFileError where there is none."""
     try:
         content, binary = _chunks(data)
         (number, matrix) = _only_mesh(content)
         primitives = _item(content, "meshes", number)["primitives"]
         if len(primitives) != 1:
-            raise ValueError(f"a mesh of {len(primitives)} pieces, whose vertices have no common numbers; save it with one material")
+            raise ValueError(
+                f"a mesh of {len(primitives)} pieces, whose vertices have no common numbers; save it with one material"
+            )
         primitive = primitives[0]
         if primitive.get("mode", _TRIANGLES) != _TRIANGLES:
             raise ValueError(f"primitives of mode {primitive['mode']}, not triangles")
-        if packed := [name for name in content.get("extensionsRequired", []) if name in primitive.get("extensions", {})]:
+        if packed := [
+            name for name in content.get("extensionsRequired", []) if name in primitive.get("extensions", {})
+        ]:
             raise ValueError(f"packed by {packed[0]}; save it without compression")
         points = _array(content, binary, primitive["attributes"]["POSITION"], "VEC3").astype(np.float64)
         corners = np.arange(len(points)) if "indices" not in primitive else (

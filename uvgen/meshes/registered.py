@@ -101,8 +101,8 @@ def _check_triangles(path: Path, triangles: NDArray[np.integer], topology: Topol
         )
     found = _keys(triangles, topology.n_vertices)
     advice = (
-        "is it of another model, or are its vertices in another order? Where only its polygons were cut otherwise, save "
-        "the vertices as .npy"
+        "is it of another model, or are its vertices in another order? Where only its polygons were cut otherwise, "
+        "save the vertices as .npy"
     )
     known = np.isin(found, topology.triangles) | np.isin(found, topology.further)
     if not known.all():

@@ -45,8 +45,10 @@ _KEYS = {
     "perspective": ("fx", "fy", "cx", "cy", *_PLACE, *_SIZE, *_DISTORTION),
 }
 _OF_BLENDER = {
-    "image": (), "orthographic": ("matrix_world", "ortho_scale", *_LENS), "perspective": ("matrix_world", "lens", *_LENS)
-}  # fmt: skip
+    "image": (),
+    "orthographic": ("matrix_world", "ortho_scale", *_LENS),
+    "perspective": ("matrix_world", "lens", *_LENS),
+}
 _FITS = ("AUTO", "HORIZONTAL", "VERTICAL")
 
 
@@ -86,10 +88,15 @@ def camera_of(content: Any) -> ImageCamera:
     """The camera that a JSON object describes; InputError, without a path, where it is none."""
     if not isinstance(content, dict):
         raise InputError(f"{brief(content)}, expected an object with the keys of one camera")
-    kind, convention = _choice(content, "type", CAMERA_KINDS), _choice(content, "convention", CAMERA_CONVENTIONS, "uvgen")
+    kind, convention = (
+        _choice(content, "type", CAMERA_KINDS),
+        _choice(content, "convention", CAMERA_CONVENTIONS, "uvgen"),
+    )
     known = ("type", "convention", *_KEYS[kind], *(_OF_BLENDER[kind] if convention == "blender" else ()))
     if unknown := [key for key in content if key not in known]:
-        raise InputError(f"{brief(unknown[0])}: no key of a camera of type {kind} ({convention}), expected {_list(known)}")
+        raise InputError(
+            f"{brief(unknown[0])}: no key of a camera of type {kind} ({convention}), expected {_list(known)}"
+        )
     for key in _DISTORTION:
         check_undistorted(key, content.get(key, 0))
     if kind == "image":
@@ -136,7 +143,11 @@ def _blender_camera(content: Mapping[str, Any], kind: str, size: tuple[int, int]
             raise InputError(f"matrix_world: a last row of {world[3].tolist()}, expected [0, 0, 0, 1]")
         turn, place = check_rotation(world[:3, :3], "matrix_world"), world[:3, 3]
     else:
-        if isinstance(content.get("rotation"), list) and len(content["rotation"]) == 3 and _is_number(content["rotation"][0]):
+        if (
+            isinstance(content.get("rotation"), list)
+            and len(content["rotation"]) == 3
+            and _is_number(content["rotation"][0])
+        ):
             raise InputError(
                 "rotation: 3 numbers, which may be Blender's Euler angles or an axis, expected a 3 × 3 matrix or a "
                 "quaternion w, x, y, z; or give matrix_world"
@@ -155,11 +166,15 @@ def _blender_camera(content: Mapping[str, Any], kind: str, size: tuple[int, int]
     if given := [key for key in ("fy", "cx", "cy") if key in content]:
         raise InputError(f"{given[0]}: given beside lens, expected one of them")
     if size is None:
-        raise InputError("width, height: missing, expected those of the rendered image: Blender's cameras refer to them")
+        raise InputError(
+            "width, height: missing, expected those of the rendered image: Blender's cameras refer to them"
+        )
     fit = _choice(content, "sensor_fit", _FITS, "AUTO")
     across = max(size) if fit == "AUTO" else size[_FITS.index(fit) - 1]  # px that the sensor's side spans
     if kind == "perspective":
-        side = _positive(content, "sensor_height", 24.0) if fit == "VERTICAL" else _positive(content, "sensor_width", 36.0)
+        side = (
+            _positive(content, "sensor_height", 24.0) if fit == "VERTICAL" else _positive(content, "sensor_width", 36.0)
+        )
         focal = _positive(content, "lens") / side * across
     else:
         focal = across / _positive(content, "ortho_scale") if by_lens in content else _positive(content, "scale")
@@ -279,4 +294,6 @@ def _list(names: tuple[str, ...]) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and abs(value) < _MOST
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and abs(value) < _MOST
+    )

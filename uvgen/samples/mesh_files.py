@@ -28,7 +28,10 @@ from uvgen.storage.names import printable
 CAMERA_ENDING = ".camera.json"
 """What follows a mesh's or image's name in that of its camera."""
 
-_FACE = (re.compile(r"(?P<image>.+)[-_]face(?P<number>\d{1,6})", re.DOTALL), re.compile(r"(?P<image>.+)\.(?P<from0>\d{1,6})", re.DOTALL))
+_FACE = (
+    re.compile(r"(?P<image>.+)[-_]face(?P<number>\d{1,6})", re.DOTALL),
+    re.compile(r"(?P<image>.+)\.(?P<from0>\d{1,6})", re.DOTALL),
+)
 _NAMED = f"NAME{REGISTERED_SUFFIXES[0]} (or {', '.join(REGISTERED_SUFFIXES[1:])})"
 
 
@@ -152,9 +155,7 @@ def _sample(
     return MeshSample(name, image.subset, image.image, paths[0], image.problem or problem)
 
 
-def _cameras(
-    cameras: str | os.PathLike[str] | None, meshes: Path, beside: dict[str, Path]
-) -> _Cameras:
+def _cameras(cameras: str | os.PathLike[str] | None, meshes: Path, beside: dict[str, Path]) -> _Cameras:
     """Where the cameras are; without any, one that leaves vertices where they are."""
     if cameras is None:
         if not beside:
@@ -191,7 +192,9 @@ def _with_camera(sample: MeshSample, given: _Cameras, key: str, image_key: str, 
     """A sample with its camera: the mesh's own, or that of its image; one that lacks it says so."""
     if given.shared is not None:
         return replace(sample, camera=given.shared)
-    known: dict[str, ImageCamera | str] | dict[str, Path] = given.files if given.files is not None else given.listed or {}
+    known: dict[str, ImageCamera | str] | dict[str, Path] = (
+        given.files if given.files is not None else given.listed or {}
+    )
     for name in (key, image_key):
         if name in known:
             camera = known[name]
