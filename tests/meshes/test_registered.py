@@ -63,7 +63,11 @@ def test_read_registered_takes_vertices_without_triangles(tmp_path: Path) -> Non
     ("vertices", "triangles", "message"),
     [
         (VERTICES[:4], TRIANGLES[:2], "4 vertices, toy has 5; register the mesh to it"),
-        (VERTICES, np.array([[0, 1, 2], [0, 2, 4], [3, 2, 4]]), r"1 of 3 triangles are none of toy's, first number 1 \(0"),
+        (
+            VERTICES,
+            np.array([[0, 1, 2], [0, 2, 4], [3, 2, 4]]),
+            r"1 of 3 triangles are none of toy's, first number 1",
+        ),
         (VERTICES, TRIANGLES[:2], "lacks 1 of toy's 3 triangles, expected all"),
     ],
 )
@@ -151,7 +155,7 @@ def test_read_glb_takes_short_indices_and_strides(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda c: c["nodes"].append({"mesh": 0}) or c["scenes"][0].update(nodes=[0, 1]), "2 meshes in its scene"),
-        (lambda c: c["meshes"][0]["primitives"].append({}), "a mesh of 2 pieces, whose vertices have no common numbers"),
+        (lambda c: c["meshes"][0]["primitives"].append({}), "a mesh of 2 pieces, whose vertices have no common"),
         (lambda c: c["meshes"][0]["primitives"][0].update(mode=1), "primitives of mode 1"),
         (lambda c: c["nodes"][0].update(children=[0]), "more than 10000 nodes, or nodes in a circle"),
         (lambda c: c["nodes"][0].update(children=[7]), "nodes has no number 7"),

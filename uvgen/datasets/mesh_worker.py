@@ -125,19 +125,19 @@ class MeshReader:
         """The mean face's on landmarks; SampleError where they are no face's, mirrored, or of one that is not seen."""
         affine, distance = lay_on(self._mean, landmarks)
         _, mirrored = lay_on(self._mean * [-1, 1, 1], landmarks)
+        sides = np.sort(np.ptp(landmarks, axis=0))
+        extent = float(np.sqrt(sides[1] * sides[2]))  # of the longer two: a profile is narrow
+        if not min(distance, mirrored) < _UNLIKE * extent:
+            raise SampleError(
+                f"{sample.parameters}: the vertices of {self._model.name}'s 68 landmarks show no face "
+                f"({distance / max(extent, 1e-9):.0%} of their box off, expected {_UNLIKE:.0%} at most); are the "
+                "mesh's vertices in another order?"
+            )
         if mirrored < distance:
             raise SampleError(
                 f"{sample.parameters}: is mirrored: its landmarks fit a face's mirror image better than a face "
                 f"({mirrored:.3g} against {distance:.3g} px); is an axis turned over (y up, z away from the viewer), "
                 "or left and right exchanged?"
-            )
-        sides = np.sort(np.ptp(landmarks, axis=0))
-        extent = float(np.sqrt(sides[1] * sides[2]))  # of the longer two: a profile is narrow
-        if not distance < _UNLIKE * extent:
-            raise SampleError(
-                f"{sample.parameters}: the vertices of {self._model.name}'s 68 landmarks show no face "
-                f"({distance / max(extent, 1e-9):.0%} of their box off, expected {_UNLIKE:.0%} at most); are the "
-                "mesh's vertices in another order?"
             )
         facing = affine[2, 2] / np.cbrt(np.abs(np.linalg.det(affine[:, :3])))
         if facing < _AWAY:
