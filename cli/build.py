@@ -218,7 +218,7 @@ def command(
             raise click.UsageError("--cameras goes with --meshes")
         check_inputs(data, model_path)
     else:
-        check_mesh_options(model_path)
+        check_mesh_options(data, model_path)
     if not dry_run:
         check_output(out, overwrite=overwrite)
     if meshes is not None:
@@ -231,7 +231,7 @@ def command(
                 data,
                 meshes,
                 out,
-                model=load_model(model_path or "builtin", untrusted=untrusted),
+                model=model_of(model_path, data, untrusted=untrusted),
                 cameras=cameras,
                 subsets=subsets,
                 flip=flip,

@@ -57,9 +57,11 @@ def check_maps_options(model: Path | str | None) -> None:
 _NOT_OF_MESHES = {"maps": "--maps", "keep": "--keep", "max_nme": "--max-nme"}
 
 
-def check_mesh_options(model: Path | str | None) -> None:
+def check_mesh_options(data: Path | None, model: Path | str | None) -> None:
     """Options that ask for what meshes do not have."""
-    if model is None:
+    from uvgen.datasets.made_with import says_its_model
+
+    if model is None and (data is None or not says_its_model(data)):
         raise click.UsageError(
             "missing --model: the one whose topology the meshes in --meshes have (bfm.h5, or builtin)"
         )

@@ -191,7 +191,7 @@ def test_build_with_other_configuration_is_refused_with_the_difference(
 
 def test_build_with_every_configuration_field_compared() -> None:
     assert set(CHANGES) == {field.name for field in dataclasses.fields(SMALL)} - {
-        "augmentation", "copies", "maps_from", "maps_scale", "targets"  # of their own jobs, with tests of their own
+        "augmentation", "copies", "maps_from", "maps_scale", "targets", "meshes"  # with tests of their own
     }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from uvgen.datasets.survey import Survey, SurveyJob, probes_of
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.jobs.run import RETRIES, check_run, results, same_workers
 from uvgen.maps.targets import check_model_has
-from uvgen.models.load import BUILTIN, as_model
+from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.samples.files import check_source
@@ -35,7 +35,7 @@ def import_meshes(
     meshes: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
-    model: MorphableModel | str | os.PathLike[str] = BUILTIN,
+    model: MorphableModel | str | os.PathLike[str],
     cameras: str | os.PathLike[str] | None = None,
     config: BuildConfig | None = None,
     subsets: Sequence[str] = (),
