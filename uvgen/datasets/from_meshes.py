@@ -163,21 +163,20 @@ def _survey(
     """Raise DatasetError, before any work, where no sample can be used: all are of another topology, say."""
     begin("reading a few meshes")
     errors = list[str]()
-    look = partial(_usable, model=model, config=config)
+    look = partial(_doubts, model=model, config=config)
     ready = [sample for sample in samples if not sample.problem]
     if not ready:
         errors = [sample.problem for sample in samples]
     for task in probes_of(ready) if ready else ():
         (found,) = results(SurveyJob(look), [tuple(task)], workers, retries=retries, timeout=timeout)
-        n_usable, more = found
-        errors += more
-        if n_usable:
+        if found is None:
             return
+        errors += found
     raise DatasetError(f"none of {len(samples)} samples can be used, all would be skipped; the first: {errors[0]}")
 
 
-def _usable(samples: Sequence[MeshSample], model: MorphableModel, config: BuildConfig) -> tuple[int, list[str]]:
-    """How many samples can be used, and what is wrong with the others."""
+def _doubts(samples: Sequence[MeshSample], model: MorphableModel, config: BuildConfig) -> list[str] | None:
+    """What is wrong with samples of which none can be used; None as soon as one can."""
     reader, errors = MeshReader(model, config.convention, config.implausible), list[str]()
     for sample in samples:
         try:
@@ -185,7 +184,9 @@ def _usable(samples: Sequence[MeshSample], model: MorphableModel, config: BuildC
         except SampleError as error:
             check_source(sample, error)
             errors.append(str(error))
-    return len(samples) - len(errors), errors
+        else:
+            return None
+    return errors
 
 
 def _state_of(samples: Sequence[MeshSample]) -> Callable[[ShardTask, str], str | None]:

@@ -79,9 +79,10 @@ def read_reconstruction(folder: Path) -> dict[str, ImageCamera | str]:
         except ValueError as error:
             shown = brief(line)[:60]
             raise DatasetError(
-                f"{path}: line {number} is {shown!r} ({error}), expected IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME"
+                f"{path}: line {number} is {shown!r} ({brief(error)}), expected IMAGE_ID QW QX QY QZ TX TY TZ "
+                "CAMERA_ID NAME"
             ) from error
-        lens = lenses.get(words[8], f"{path}: line {number}: camera {words[8]} is not in {COLMAP_FILES[0]}")
+        lens = lenses.get(words[8], f"{path}: line {number}: camera {brief(words[8])} is not in {COLMAP_FILES[0]}")
         try:
             found[words[9].strip()] = (
                 lens if isinstance(lens, str) else ImageCamera("perspective", quaternion_matrix(turn), place, *lens)
@@ -106,7 +107,7 @@ def _lenses(path: Path) -> dict[str, Lens | str]:
         except (ValueError, IndexError) as error:
             shown = brief(line)[:60]
             raise DatasetError(
-                f"{path}: line {number} is {shown!r} ({error}), expected CAMERA_ID MODEL WIDTH HEIGHT PARAMS[]"
+                f"{path}: line {number} is {shown!r} ({brief(error)}), expected CAMERA_ID MODEL WIDTH HEIGHT PARAMS[]"
             ) from error
         try:
             found[name] = _lens(model, values)
