@@ -106,11 +106,13 @@ class Builder:
     `uvgen.datasets.mesh_worker` has another, whose labels come from meshes.
     """
 
+    most_held = BATCH  # samples at once
+
     def __init__(self, job: BuildJob) -> None:
         self.job, self.model = job, job.model
         self.mapper = PositionMapper(self.model, job.config.uv_size, job.config.convention, crop_size=job.config.size)
         self.fields = build_fields(job.config, self.model, job.survey, flips=job.mirror is not None)
-        self.n_held = held_at_once(self.fields, BATCH)
+        self.n_held = held_at_once(self.fields, self.most_held)
         n_maps = self.n_held if job.config.maps == "stored" else 0
         self.maps = np.empty((n_maps, job.config.uv_size, job.config.uv_size, 3), job.config.posmap_dtype)
         self.crops = np.empty((self.n_held, job.config.size, job.config.size, 3), np.uint8)
