@@ -114,15 +114,15 @@ def test_mesh_files_sha256_changes_with_image_mesh_and_camera(tmp_path: Path) ->
 def test_find_meshes_of_a_wrong_place_says_what_was_expected(tmp_path: Path) -> None:
     images, meshes = make(tmp_path / "i", "x.jpg"), make(tmp_path / "m", "x.obj")
     (tmp_path / "list.csv").write_text("image,pose\n")
-    with pytest.raises(InputError, match="list.csv: a list of images, expected their folder"):
+    with pytest.raises(InputError, match=r"list\.csv: a list of images, expected their folder"):
         find_meshes(tmp_path / "list.csv", meshes)
-    with pytest.raises(DatasetError, match="i: no meshes in it, expected NAME.obj"):
+    with pytest.raises(DatasetError, match=r"i: no meshes in it, expected NAME\.obj"):
         find_meshes(images, images)
-    with pytest.raises(DatasetError, match="m: no images in it"):
+    with pytest.raises(DatasetError, match=r"m: no images in it"):
         find_meshes(meshes, meshes)
-    with pytest.raises(DatasetError, match="m: no cameras in it, expected NAME.json"):
+    with pytest.raises(DatasetError, match=r"m: no cameras in it, expected NAME\.json"):
         find_meshes(images, meshes, meshes)
-    with pytest.raises(DatasetError, match="gone: .*a folder of meshes"):
+    with pytest.raises(DatasetError, match=r"gone: .*a folder of meshes"):
         find_meshes(images, tmp_path / "gone")
     (tmp_path / "c.json").write_text("[]")
     with pytest.raises(DatasetError, match=r"c\.json: .*expected an object"):
