@@ -74,7 +74,7 @@ def read_mesh(path: str | os.PathLike[str], *, surface: bool = True) -> Mesh:
     if _KINDS.get(kind, suffix) != suffix:
         raise MeshFileError(f"{path}: {kind}, expected by its name {suffix}; rename it")
     vertices, triangles = _read_obj(path) if suffix == ".obj" else _read_by_trimesh(path)
-    if not len(vertices) or (surface and not len(triangles)):
+    if not len(triangles) and (surface or not len(vertices)):
         cloud = f"{len(vertices)} vertices and no triangles in it"
         raise MeshFileError(f"{path}: {cloud}, expected a mesh{'; a point cloud has no surface' * (len(vertices) > 0)}")
     if not np.isfinite(vertices).all():
