@@ -93,6 +93,60 @@ def test_blender_camera_agrees_with_its_view_frame(
         np.testing.assert_allclose((column, row), (across * size[0] - 0.5, (1 - up) * size[1] - 0.5), atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("content", "world", "point", "expected"),
+    [
+        (
+            {
+                "type": "perspective",
+                "sensor_width": 23.192511,
+                "sensor_height": 22.910706,
+                "sensor_fit": "VERTICAL",
+                "shift_x": -0.132742,
+                "shift_y": -0.090834,
+                "width": 480,
+                "height": 640,
+                "lens": 40.665371,
+            },
+            [
+                [0.579387844, 0.811329424, 0.077809013, 0.423179865],
+                [-0.814900041, 0.574790955, 0.074520484, -0.090596743],
+                [0.015736742, -0.106582828, 0.994179308, 5.0],
+                [0.0, 0.0, 0.0, 1.0],
+            ],
+            [-0.2268858, -0.1581626, -0.6239214],
+            [241.958, 254.695],
+        ),
+        (
+            {
+                "type": "orthographic",
+                "sensor_width": 24.411995,
+                "sensor_height": 29.633917,
+                "sensor_fit": "AUTO",
+                "shift_x": 0.119124,
+                "shift_y": 0.00664,
+                "width": 640,
+                "height": 480,
+                "ortho_scale": 3.634106,
+            },
+            [
+                [0.935801804, 0.346560061, 0.064583875, -0.553608418],
+                [-0.349578977, 0.935912848, 0.043146953, 0.297012836],
+                [-0.04549187, -0.062954165, 0.996979058, 5.0],
+                [0.0, 0.0, 0.0, 1.0],
+            ],
+            [0.2618957, -0.8824298, -0.4027881],
+            [493.554, 328.477],
+        ),
+    ],
+)
+def test_blender_camera_gives_what_blender_5_0_1_gave(
+    content: dict[str, Any], world: Any, point: Any, expected: Any
+) -> None:
+    camera = camera_of({**content, "convention": "blender", "matrix_world": world})
+    np.testing.assert_allclose(camera.project([point])[0, :2], expected, atol=2e-3)  # float32, and written shorter
+
+
 def test_blender_orthographic_camera_spans_its_scale() -> None:
     content = {"type": "orthographic", "convention": "blender", "width": 200, "height": 100, "ortho_scale": 4}
     camera = camera_of({**content, "translation": [0, 0, 9]})
