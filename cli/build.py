@@ -1,11 +1,22 @@
 """`uvgen build`: samples and a model to shards."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import click
 
+from uvgen.cli.build_inputs import (
+    augmentation_of,
+    check_effects,
+    check_inputs,
+    check_maps_options,
+    check_mesh_options,
+    mesh_samples,
+    model_of,
+    print_plan,
+    samples_of,
+    targets_of,
+)
 from uvgen.cli.options import (
     ANY_PATH,
     EXISTING_FILE,
@@ -19,12 +30,11 @@ from uvgen.cli.options import (
     option,
     overwrite_option,
     quiet_option,
-    read_augmentation,
     untrusted_option,
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, count, finish, reported, show_warnings
+from uvgen.cli.progress import cores, finish, reported, show_warnings
 from uvgen.cli.results import json_option
 
 _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
@@ -43,6 +53,12 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 @option("--maps-scale", type=SCALE, group=_INPUT,
         help="What those maps' values were divided by: the crop's size, 1.1 times that (PRNet), 280/256 times that "
              "(reshow), unit as ShardDataset has it; or a number.  [default: px, or as found with --data]")  # fmt: skip
+@option("--meshes", type=ANY_PATH, metavar="DIR", group=_INPUT,
+        help="Folder of registered meshes (NAME.obj, .ply, .off, .glb, .npy), one for each face in --data's images, in "
+             "place of parameters; without --data, the images lie beside them.")  # fmt: skip
+@option("--cameras", type=ANY_PATH, metavar="FILE|DIR", group=_INPUT,
+        help="Cameras of the meshes: a JSON file for all, a folder of NAME.json, or of COLMAP's text files.  [default: "
+             "NAME.camera.json beside the meshes; without, vertices are px of the image]")  # fmt: skip
 @option("--model", "model_path", type=MODEL, group=_INPUT,
         help="Morphable model: uvgen's .h5 (see `uvgen model convert`), another that docs/models.md lists, or the word "
              "builtin.  [default: the one that `uvgen fit` or `uvgen synth` made the folder with]")  # fmt: skip
@@ -116,6 +132,8 @@ def command(
     maps_from: Path | None,
     maps_layout: str | None,
     maps_scale: str | float | None,
+    meshes: Path | None,
+    cameras: Path | None,
     model_path: Path | str | None,
     subsets: tuple[str, ...],
     flip: bool,
@@ -147,6 +165,7 @@ def command(
       uvgen build --data 300W_LP/ --model bfm.h5 --subset IBUG --out shards/
       uvgen build --subset IBUG --out shards/        # built-in model and samples
       uvgen build --maps-from posmaps/ --model bfm.h5 --out shards/
+      uvgen build --data photos/ --meshes meshes/ --cameras cameras/ --model bfm.h5 --out shards/
 
     Afterwards it says how far the labels are from the annotated landmarks in the same files, and what is probably
     wrong where they are far.
@@ -155,17 +174,17 @@ def command(
     Exit status: 0 all written, 3 some samples skipped, 1 failed or no sample can be used, 2 wrong usage,
     130, 143, 129 interrupted.
     """
-    from uvgen import BuildConfig, build_shards, import_maps, load_model
+    from uvgen import BuildConfig, build_shards, import_maps, import_meshes, load_model
     from uvgen.datasets.record import check_output
     from uvgen.progress import begin
 
-    _check_effects(augment, config_options)
-    augmentation = None if augment is None else _read_augmentation(augment)
+    check_effects(augment, config_options)
+    augmentation = None if augment is None else augmentation_of(augment)
     config = BuildConfig(
         **{
             **config_options,
             "augmentation": augmentation,
-            **_targets(config_options["targets"], config_options["maps"]),
+            **targets_of(config_options["targets"], config_options["maps"]),
             "max_nme": None if config_options["max_nme"] is None else config_options["max_nme"] / 100,
             "uv_size": config_options["uv_size"] or config_options["size"],
             "compression": None if config_options["compression"] == "none" else config_options["compression"],
@@ -176,7 +195,9 @@ def command(
         "timeout": timeout, "on_error": on_error, "overwrite": overwrite,
     }  # fmt: skip
     if maps_from is not None:
-        _check_maps_options(maps_from, model_path)
+        if meshes is not None or cameras is not None:
+            raise click.UsageError("--meshes and --cameras do not go with --maps-from")
+        check_maps_options(maps_from, model_path)
         with reported(quiet=quiet, verbose=verbose) as shown:
             result = import_maps(
                 maps_from,
@@ -194,19 +215,48 @@ def command(
         return
     if maps_layout is not None or maps_scale is not None:
         raise click.UsageError("--maps-layout and --maps-scale go with --maps-from")
-    _check_inputs(data, model_path)
+    if meshes is None:
+        if cameras is not None:
+            raise click.UsageError("--cameras goes with --meshes")
+        check_inputs(data, model_path)
+    else:
+        check_mesh_options(data, model_path)
     if not dry_run:
         check_output(out, overwrite=overwrite)
+    if meshes is not None:
+        with reported(quiet=quiet, verbose=verbose) as shown:
+            begin("listing meshes")
+            if dry_run:
+                print_plan(mesh_samples(data, meshes, cameras, subsets, flip=flip, limit=limit), config, out)
+                return
+            result = import_meshes(
+                data,
+                meshes,
+                out,
+                model=model_of(model_path, data, untrusted=untrusted),
+                cameras=cameras,
+                subsets=subsets,
+                flip=flip,
+                names=list_path,
+                exclude=exclude_path or (),
+                limit=limit,
+                **how,
+                progress=shown.shard_finished,
+            )
+        finish(out, result, quiet=quiet, verbose=verbose, as_json=as_json)
+        return
     if data is None and not quiet:
         click.echo("using uvgen's built-in model and sample set (made on first use): no --data, no --model", err=True)
     with reported(quiet=quiet, verbose=verbose) as shown:
         begin("listing samples")
-        samples, root = _samples(data, subsets, flip=flip, list_path=list_path, exclude_path=exclude_path, limit=limit)
+        samples, root = samples_of(
+            data, subsets, flip=flip, list_path=list_path, exclude_path=exclude_path, limit=limit
+        )
         if dry_run:
-            _print_plan(samples, config, out)
+            print_plan(samples, config, out)
             return
         begin("reading the model")
-        model = _model(model_path, data, untrusted=untrusted)
+        model = model_of(model_path, data, untrusted=untrusted)
         result = build_shards(
             samples,
             out,
@@ -220,131 +270,3 @@ def command(
 
         show_warnings(about_unread(data))
     finish(out, result, quiet=quiet, verbose=verbose, as_json=as_json)
-
-
-_NOT_OF_MAPS = {
-    "subsets": "--subset", "flip": "--no-flip", "list_path": "--list", "exclude_path": "--exclude", "size": "--size",
-    "uv_size": "--uv-size", "maps": "--maps", "targets": "--targets", "jitter": "--jitter",
-    "seed": "--seed", "keep": "--keep",
-    "max_nme": "--max-nme", "implausible": "--implausible", "exif": "--exif", "filter": "--filter",
-    "augment": "--augment", "copies": "--copies", "dry_run": "--dry-run",
-}  # fmt: skip
-
-
-def _targets(names: tuple[str, ...], maps: str) -> dict[str, Any]:
-    """Which targets are stored beside the map, and whether that is, as the configuration has them."""
-    from uvgen.errors import InputError
-    from uvgen.maps.target_layouts import check_targets
-
-    beside = tuple(name for name in names if name != "posmap")
-    try:
-        targets = check_targets(beside)
-    except InputError as error:
-        message = str(error).removeprefix("targets: ").replace("expected 'uv'", "expected 'posmap', 'uv'")
-        raise click.BadParameter(message, param_hint="--targets") from error
-    if "posmap" in names:
-        return {"targets": targets}
-    if is_given("maps") and maps == "stored":
-        raise click.UsageError("--targets without posmap does not go with --maps stored")
-    return {"targets": targets, "maps": "none"}
-
-
-def _check_effects(augment: str | None, options: dict[str, Any]) -> None:
-    """Options that change nothing without another one."""
-    for name, needed, there in (
-        ("--copies", "--augment", augment is not None),
-        ("--jpeg-quality", "--image-codec jpeg", options["image_codec"] == "jpeg"),
-        ("--posmap-dtype", "--maps stored", options["maps"] == "stored"),
-    ):
-        if is_given(name[2:].replace("-", "_")) and not there:
-            raise click.UsageError(f"{name} goes with {needed}")
-
-
-def _check_maps_options(maps: Path, model: Path | str | None) -> None:
-    """Options that ask for what finished crops and maps do not have."""
-    from uvgen.errors import DatasetError
-
-    if model is None and not os.path.lexists(maps):
-        raise DatasetError(f"{maps}: no such folder, expected a folder of crops and maps")
-    if model is None:
-        raise click.UsageError("missing --model: the one with the UV of the maps in --maps-from")
-    if given := [option for name, option in _NOT_OF_MAPS.items() if is_given(name)]:
-        raise click.UsageError(f"{given[0]} does not go with --maps-from, whose crops and maps are finished")
-
-
-def _model(path: Path | str | None, data: Path | None, *, untrusted: bool) -> Any:
-    """The model that is named, or that a folder of samples says it was made with, or the built-in one of no folder."""
-    from uvgen import load_model
-    from uvgen.datasets.made_with import model_of_samples
-
-    if path is None and data is not None:
-        model = model_of_samples(data, untrusted=untrusted)
-        if model is not None:
-            return model
-    return load_model(path or "builtin", untrusted=untrusted)
-
-
-def _check_inputs(data: Path | None, model: Path | str | None) -> None:
-    """Both are the built-in ones where neither is named."""
-    from uvgen.datasets.made_with import says_its_model
-    from uvgen.errors import DatasetError
-
-    if data is not None and model is None and not os.path.lexists(data):  # what its model is, nobody can tell
-        raise DatasetError(f"{data}: no such folder, expected a folder like 300W-LP")
-    if data is not None and model is None and not says_its_model(data):
-        raise click.UsageError("missing --model: the parameters in --data belong to a model (bfm.h5, or builtin)")
-    if data is None and model not in (None, "builtin"):
-        raise click.UsageError("missing --data: the built-in samples belong to the built-in model alone")
-
-
-def _samples(
-    data: Path | None,
-    subsets: tuple[str, ...],
-    *,
-    flip: bool,
-    list_path: Path | None,
-    exclude_path: Path | None,
-    limit: int | None,
-) -> tuple[Any, Path]:
-    """The samples that the options choose, counted before the work begins, and their folder."""
-    from uvgen import find_samples
-    from uvgen.errors import DatasetError
-    from uvgen.samples.find import exclude_samples, folder_of, select_samples
-    from uvgen.synth import builtin_samples
-
-    root = builtin_samples() if data is None else data
-    try:
-        samples = find_samples(root, subsets, flip=flip)
-    except DatasetError as error:
-        if data is not None:
-            raise
-        raise DatasetError(str(error).replace(str(root), "the built-in sample set")) from error
-    if list_path is not None:
-        samples = select_samples(samples, list_path)
-    if exclude_path is not None:
-        samples = exclude_samples(samples, exclude_path)
-    return samples[:limit], folder_of(root)
-
-
-def _print_plan(samples: Any, config: Any, out: Path) -> None:
-    from uvgen.datasets.config import sample_bytes
-    from uvgen.datasets.plan import plan_shards
-
-    tasks = plan_shards(samples, config.shard_size, config.copies)
-    finished = sum((out / task.file).exists() for task in tasks)
-    n_samples = len(samples) * config.copies
-    size = sample_bytes(config) * n_samples / 1e6
-    click.echo(f"{out}: {count(n_samples, 'sample')} in {count(len(tasks), 'shard')}, about {size:.0f} MB uncompressed")
-    click.echo(f"{finished} of the shards are there already" if finished else "none of the shards is there yet")
-
-
-def _read_augmentation(what: str) -> Any:
-    from uvgen.augment.values import PRESETS
-
-    if what in PRESETS:
-        return read_augmentation(what)
-    if not Path(what).is_file():
-        presets = ", ".join(sorted(PRESETS))
-        found = what or "an empty path"
-        raise click.BadParameter(f"{found}: neither a preset ({presets}) nor a file", param_hint="--augment")
-    return read_augmentation("prnet", Path(what))

@@ -1,8 +1,10 @@
 from .augment.values import Augmentation, AugmentationDraw
+from .cameras import ImageCamera
 from .datasets.augmented import augment_shards
 from .datasets.build import build_shards
 from .datasets.config import BuildConfig, DatasetConfig
 from .datasets.export.run import ExportResult, export_shards
+from .datasets.from_meshes import import_meshes
 from .datasets.imported import import_maps
 from .datasets.info import DatasetInfo, describe_shards
 from .datasets.merge import merge_shards
@@ -43,6 +45,7 @@ from .preview.alignment import alignment_gif, draw_alignment
 from .preview.page import PreviewResult, contact_sheet, render_preview
 from .preview.predictions import render_predictions
 from .report.write import ReportResult, write_report
+from .samples.camera_files import read_camera
 from .samples.find import Sample, find_samples
 from .samples.read import read_annotation, read_image
 from .shards.index import SkippedSample
@@ -68,6 +71,7 @@ __all__ = [
     "Finding",
     "FitResult",
     "HeadPose",
+    "ImageCamera",
     "LandmarkFit",
     "LandmarkWeights",
     "MorphableModel",
@@ -115,6 +119,7 @@ __all__ = [
     "fit_photographs",
     "group_samples",
     "import_maps",
+    "import_meshes",
     "landmark_texels",
     "landmark_weights",
     "load_model",
@@ -127,6 +132,7 @@ __all__ = [
     "predict_photographs",
     "prepare_deep3d",
     "read_annotation",
+    "read_camera",
     "read_image",
     "read_landmarks",
     "render_faces",

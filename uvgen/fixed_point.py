@@ -81,6 +81,12 @@ class FixedPoint(NamedTuple):
         values += np.float32(self.offset)
         return values
 
+    def encode(self, values: NDArray[np.floating[Any]]) -> tuple[NDArray[np.uint16], bool]:
+        """The nearest codes of values of any shape, and whether all have one; others are cut."""
+        codes = np.floor(values.astype(np.float64) / self.scale + self.shift)
+        in_range = bool(((codes >= 0) & (codes <= MAX_CODE)).all())  # NaN is not
+        return np.clip(np.nan_to_num(codes), 0, MAX_CODE).astype(np.uint16), in_range
+
     def range_error(self, what: str) -> SampleError:
         """The error for a map with a value that no code stands for; `what` names the map."""
         low, high = self.offset, self.offset + MAX_CODE * self.scale

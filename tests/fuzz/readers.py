@@ -39,7 +39,9 @@ from uvgen.fitting.record import INDEX as FIT
 from uvgen.images.codecs import decode_jpeg, encode_jpeg
 from uvgen.maps.mask_files import read_weights
 from uvgen.meshes.files import write_obj, write_ply
+from uvgen.meshes.glb import write_glb
 from uvgen.meshes.read import read_mesh
+from uvgen.meshes.registered import Topology, read_registered
 from uvgen.models.complete import Supplements, completed
 from uvgen.models.formats import bfm2009, deep3d, face3d, flame, gnm, ict, known, matlab, statismo, tddfa_v2
 from uvgen.models.morphable import MorphableModel, make_model
@@ -47,6 +49,8 @@ from uvgen.models.uv_files import read_uv
 from uvgen.models.valid import DTYPES
 from uvgen.models.vertex_numbers import read_vertex_numbers
 from uvgen.samples.box_tables import read_boxes
+from uvgen.samples.camera_files import read_camera
+from uvgen.samples.colmap import read_reconstruction
 from uvgen.samples.deep3d import read_coefficients
 from uvgen.samples.find import Sample, find_samples, select_samples
 from uvgen.samples.landmark_files import find_landmarks, read_landmarks
@@ -457,6 +461,34 @@ def _read_benchmark(path: Path) -> None:
     evaluate_predictions(path.parent / "prediction.npy", path.parent / "truth").to_plain()
 
 
+_TOPOLOGY = Topology.of_mesh("toy", 4, np.array([[0, 1, 2], [2, 1, 3]], np.int32), np.empty((0, 3), np.int32))
+
+
+def _glb_meshes(folder: Path) -> list[bytes]:
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0.5]])
+    write_glb(folder / "a.glb", vertices, np.array([[0, 1, 2], [2, 1, 3]]), meters_per_unit=2, centered=True)
+    return [(folder / "a.glb").read_bytes()]
+
+
+def _cameras(_: Path) -> list[bytes]:
+    pinhole = {"type": "perspective", "convention": "opencv", "fx": 9, "cx": 5, "cy": 4, "rotation": [1, 0, 0, 0]}
+    lens = {"type": "perspective", "convention": "blender", "lens": 50, "shift_x": 0.1, "width": 20, "height": 10}
+    plain = {"type": "orthographic", "scale": 2, "rotation": [0, 0.1, 0], "translation": [5, 4]}
+    return [json.dumps(content).encode() for content in (pinhole, lens, plain)]
+
+
+COLMAP_CAMERAS = b"# a\n1 PINHOLE 20 10 9 9 10 5\n2 OPENCV 20 10 9 9 10 5 0 0 0 0\n3 SIMPLE_RADIAL 20 10 9 10 5 0\n"
+
+
+def _colmap_images(_: Path) -> list[bytes]:
+    return [b"# a\n1 1 0 0 0 0 0 5 1 a.jpg\n1 2 3\n2 0 1 0 0 0.5 0 5 2 b c.jpg\n\n3 1 0 0 0 0 0 0 9 d.jpg\n\n"]
+
+
+def _beside_colmap(folder: Path) -> None:
+    (folder / "cameras.txt").write_bytes(COLMAP_CAMERAS)
+    (folder / "images.txt").write_bytes(_colmap_images(folder)[0])
+
+
 def _meshes(kind: str) -> Callable[[Path], list[bytes]]:
     vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0.5]])
     triangles = np.array([[0, 1, 2], [2, 1, 3]])
@@ -689,6 +721,12 @@ READERS = (
     Reader("obj", "a.obj", _meshes("obj"), read_mesh, mutators.text),
     Reader("ply", "a.ply", _meshes("ply"), read_mesh, mutators.text),
     Reader("off", "a.off", _meshes("off"), read_mesh, mutators.text),
+    Reader("glb", "a.glb", _glb_meshes, lambda path: read_registered(path, _TOPOLOGY), mutators.any_bytes),
+    Reader("camera_json", "a.json", _cameras, read_camera, mutators.as_json),
+    Reader("colmap_images", "images.txt", _colmap_images, lambda path: read_reconstruction(path.parent), mutators.text,
+           beside=_beside_colmap),
+    Reader("colmap_cameras", "cameras.txt", lambda _: [COLMAP_CAMERAS], lambda path: read_reconstruction(path.parent),
+           mutators.text, beside=_beside_colmap),
     Reader("pickle", "a.pkl", _pickles, lambda path: load_plain_pickle(path.read_bytes()), mutators.pickled,
            errors=(ValueError,)),
     Reader("kinds", "a", _of_each_kind, describe_file, mutators.any_bytes, errors=()),

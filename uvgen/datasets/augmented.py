@@ -17,7 +17,7 @@ from uvgen.datasets.augmented_worker import AugmentJob, CopyTask
 from uvgen.datasets.config import MAX_COPIES, CopyConfig, DatasetConfig
 from uvgen.datasets.open import builtin_of, check_model
 from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards
-from uvgen.datasets.targets import target_maker
+from uvgen.datasets.targets import remaking_targets
 from uvgen.errors import DatasetError, InputError
 from uvgen.jobs.run import RETRIES, check_run
 from uvgen.maps.mirror import TexelMirror
@@ -112,7 +112,7 @@ def augment_shards(
         model = builtin_of(built)
     model = None if model is None else as_model(model, untrusted=untrusted)
     mirror = _mirror(source, built, augmentation, model)
-    target_maker(model, built.build)  # refuses a set whose targets cannot be made anew
+    remaking_targets(model, built.build)  # refuses a set whose targets cannot be made anew
     copied = CopyConfig(augmentation, seed, copies, hash_of_source(index))
     config = dataclasses.replace(built, copied=copied)
     plan = {**index.plan, "samples": index.n_samples * copies}
@@ -187,6 +187,9 @@ def check_source_shards(source: Path, index: Index, config: DatasetConfig) -> No
         raise DatasetError(f"{source}: holds no samples")
 
 
+_ORIGINALS = "; `uvgen build --meshes … --augment` flips too"
+
+
 def _mirror(
     source: Path, config: DatasetConfig, augmentation: Augmentation, model: MorphableModel | None
 ) -> TexelMirror | None:
@@ -196,8 +199,8 @@ def _mirror(
         return None
     if not config.build.has_parameters:
         raise InputError(
-            f"flip: {source} holds maps of another program without parameters to make mirrored ones of, expected an "
-            "augmentation without flips"
+            f"flip: {source} holds maps of {'meshes' if config.build.meshes else 'another program'} without parameters "
+            f"to make mirrored ones of, expected an augmentation without flips{_ORIGINALS * config.build.meshes}"
         )
     if model is None:
         raise InputError("flip: needs the shards' model, which says where texels mirror; give model")

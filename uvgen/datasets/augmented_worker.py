@@ -19,7 +19,7 @@ from uvgen.datasets.fields import MAP_PARAMETERS, augmented_fields, known_layout
 from uvgen.datasets.plausible import MOST
 from uvgen.datasets.record import ShardResult
 from uvgen.datasets.source import check_source, check_source_hash
-from uvgen.datasets.targets import target_maker
+from uvgen.datasets.targets import remaking_targets
 from uvgen.errors import SampleError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import transform_points
@@ -92,7 +92,7 @@ class AugmentJob:
         built = self.config.build
         if self.model is not None and built.maps == "stored" and self.copied.augmentation.flip:
             mapper = PositionMapper(self.model, built.uv_size, built.convention, crop_size=built.size)
-        makers = _Makers(mapper, target_maker(self.model, built))
+        makers = _Makers(mapper, remaking_targets(self.model, built))
         return partial(_make_shard, self, makers, Hdf5Process() if self.untrusted else None)
 
     def parts(self, task: CopyTask) -> list[CopyTask]:

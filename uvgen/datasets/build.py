@@ -119,6 +119,8 @@ def build_shards(
     """
     config = config or BuildConfig()
     config.check()
+    if config.meshes:
+        raise InputError("meshes: True, expected False: uvgen.import_meshes takes registered meshes")
     if not config.has_parameters:
         raise InputError(f"maps_from: {config.maps_from}, expected none: uvgen.import_maps takes finished maps")
     check_run(workers, on_error, retries=retries, timeout=timeout)

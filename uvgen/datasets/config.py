@@ -77,6 +77,9 @@ class BuildConfig:
         What leads from such maps' values to px: ``value * maps_scale + maps_offset``.
     targets : tuple of str
         Images of each pixel to store beside the map, see `uvgen.maps.targets.TARGETS`.
+    meshes : bool
+        Labels come from registered meshes and their cameras, see `uvgen.import_meshes`; samples have no shape and
+        expression parameters then.
     """
 
     size: int = 256
@@ -101,11 +104,12 @@ class BuildConfig:
     maps_scale: float = 1.0
     targets: tuple[str, ...] = ()
     maps_offset: float = 0.0
+    meshes: bool = False
 
     @property
     def has_parameters(self) -> bool:
         """Whether samples have shape and expression parameters, from which their maps can be made again."""
-        return self.maps_from is None
+        return self.maps_from is None and not self.meshes
 
     def to_plain(self) -> dict[str, Any]:
         """As it is stored: plain values, an augmentation as its ranges; both keys are omitted where there is none."""
@@ -122,6 +126,8 @@ class BuildConfig:
             del content["maps_from"], content["maps_scale"]
         if self.maps_from is None or not self.maps_offset:
             del content["maps_offset"]
+        if not self.meshes:
+            del content["meshes"]
         return content
 
     @classmethod
@@ -171,6 +177,13 @@ class BuildConfig:
                     "maps_from: given with augmentation, maps, keep, max_nme or targets, which need the samples' "
                     "parameters; expected none of them"
                 )
+        if self.meshes and (
+            self.maps_from is not None or self.maps != "stored" or self.keep or self.max_nme is not None
+        ):
+            raise InputError(
+                "meshes: given with maps_from, maps, keep or max_nme, which need the samples' parameters or "
+                "annotations; expected none of them"
+            )
         if not number_in(self.maps_scale, "maps_scale", 0, 1e6) > 0:
             raise InputError("maps_scale: 0, expected a number above 0")
         number_in(self.maps_offset, "maps_offset", -1e6, 1e6)

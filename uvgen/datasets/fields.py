@@ -26,6 +26,9 @@ AUGMENTED = {
 }
 """Fields that augmented samples have besides the others."""
 
+CAMERA = {"camera": Field("float64", (4, 4), attributes={"content": "mesh to image: x and y over row 3, z from row 2"})}
+"""The field that samples made of meshes have instead of shape and expression."""
+
 MAP_PARAMETERS = ("shape", "expression", "pose", "image_to_crop", "image_height")
 """Fields that a position map is made from, in the order of `PositionMapper`'s arguments."""
 
@@ -76,10 +79,11 @@ def target_fields(config: BuildConfig) -> dict[str, Field]:
 
 
 def _parameters(config: BuildConfig, model: MorphableModel) -> dict[str, Field]:
-    """The model's parameters; of maps that another program made, a pose of the mean face alone."""
+    """The model's parameters; of other programs' maps and of meshes, a mean face's pose, and of these the camera."""
     content = "pitch yaw roll (rad) tx ty tz (px) f (px/um)"
     if not config.has_parameters:
-        return {"pose": Field("float32", (7,), attributes={"content": f"{content}, of the mean face on the landmarks"})}
+        pose = Field("float32", (7,), attributes={"content": f"{content}, of the mean face on the landmarks"})
+        return {"pose": pose, **(CAMERA if config.meshes else {})}
     return {
         "shape": Field("float32", (model.n_shape,)),
         "expression": Field("float32", (model.n_expression,)),
@@ -114,6 +118,7 @@ def known_layouts(config: BuildConfig) -> dict[str, Layout]:
         "shape": Layout("float32", (None,)),
         "expression": Layout("float32", (None,)),
         "pose": Layout("float32", (7,)),
+        "camera": Layout("float64", (4, 4)),
         "image_to_crop": Layout("float64", (3, 3)),
         "crop_pose": Layout("float32", (7,)),
         "image_height": Layout("int32", ()),
@@ -137,7 +142,8 @@ def required_fields(config: DatasetConfig) -> tuple[str, ...]:
     made_of = tuple(
         name for name in MAP_PARAMETERS if config.build.has_parameters or name not in ("shape", "expression")
     )
-    return ("image", *stored, *made_of, "crop_pose", *_POINTS, "name", "source", *kept, *drawn)
+    camera = tuple(CAMERA) if config.build.meshes else ()
+    return ("image", *stored, *made_of, *camera, "crop_pose", *_POINTS, "name", "source", *kept, *drawn)
 
 
 def odd_codes(config: DatasetConfig, attributes: Mapping[str, Any]) -> str:

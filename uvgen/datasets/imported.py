@@ -23,7 +23,7 @@ from uvgen.datasets.plan import ShardTask, plan_shards
 from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards
 from uvgen.datasets.survey import Survey
 from uvgen.errors import DatasetError, InputError, SampleError, UvgenError
-from uvgen.fixed_point import MAX_CODE, FixedPoint
+from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import affine_to_pose
 from uvgen.images.codecs import encode_jpeg
 from uvgen.jobs.run import RETRIES, check_run, same_workers
@@ -377,10 +377,10 @@ class _Importer:
 def _codes(sample: Sample, position_map: NDArray[np.float32], size: int) -> NDArray[np.uint16]:
     """A map as fixed point; SampleError where a value has no code."""
     codes = FixedPoint.for_crop(size)
-    values = np.floor(position_map.astype(np.float64) / codes.scale + codes.shift)
-    if values.min() < 0 or values.max() > MAX_CODE:
+    values, in_range = codes.encode(position_map)
+    if not in_range:
         raise codes.range_error(f"{sample.parameters}: the map")
-    return values.astype(np.uint16)
+    return values
 
 
 def lay_on(mean: NDArray[np.float64], points: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64], float]:

@@ -108,3 +108,15 @@ def check_face_size(sample: Sample, landmarks: NDArray[np.float64], image_shape:
         f"{sample.stated_in}: the face is {face:.3g} px large in an image of {image_shape[1]}×{image_shape[0]}, "
         f"expected {SMALLEST_FACE_PX:g} to {most:g}; {cause}"
     )
+
+
+def check_inside(
+    sample: Sample, low: NDArray[np.float64], high: NDArray[np.float64], image_shape: tuple[int, ...], advice: str
+) -> None:
+    """Raise SampleError where the box of a face's landmarks, from `low` to `high`, (2,) px, is beside its image."""
+    height, width = image_shape[:2]
+    if high.min() < 0 or low[0] > width - 1 or low[1] > height - 1:
+        raise SampleError(
+            f"{sample.image}: the face lies outside the image ({width}×{height}; landmarks around "
+            f"x {low[0]:.0f} to {high[0]:.0f}, y {low[1]:.0f} to {high[1]:.0f}); {advice}"
+        )

@@ -271,6 +271,11 @@ def _plan_build(
     def constants() -> Mapping[str, NDArray[Any]]:
         return constants_of(model, build, weights)
 
+    if bad and build.meshes:
+        raise InputError(
+            f"{folder}: was made of meshes, expected a set of samples with parameters; delete the damaged shards and "
+            "run the same `uvgen build --meshes` again"
+        )
     if bad and not build.has_parameters:
         raise InputError(
             f"{folder}: was made of another program's maps ({build.maps_from}), expected a set of samples; delete the "

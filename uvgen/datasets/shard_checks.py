@@ -33,6 +33,7 @@ _FLOAT_TOLERANCE = 1e-3  # px: 0 on the processor that made them; another's matr
 _NME_TOLERANCE = 1e-3  # relative: landmarks are stored as float32
 _TARGET_STEP = 1  # codes: another processor's last bits round to the code beside
 _OTHER_PIXELS = 0.005  # share of a target's values: on edges of triangles, last bits decide which one a pixel shows
+_NEAR_TEXELS = 2.0  # measured: 0.5 px from 256 texels in a crop of 256, 1.5 from 128, 4.2 from 64
 _POSE_TOLERANCE = 1e-5  # of scale and shift: poses are stored as float32
 
 
@@ -81,10 +82,10 @@ def shard_problems(
             if not problems:
                 problems = _check_values(shard, config)
             if not problems and not config.build.has_parameters:
-                problems = _check_read_landmarks(shard, folder, config)
+                problems = _check_read_landmarks(shard, folder, config) + _check_crop_pose(shard, config)
             elif not problems and mapper is not None:
                 problems = _check_labels(shard, mapper)
-            if not problems and targets is not None:
+            if not problems and targets is not None and config.build.has_parameters:
                 problems = _check_targets(shard, targets)
             return problems or _check_nme(shard)
     except DatasetError as error:
@@ -107,12 +108,12 @@ def _check_fields(shard: OpenShard, entry: ShardEntry, config: DatasetConfig) ->
 def _check_values(shard: OpenShard, config: DatasetConfig) -> list[str]:
     problems = []
     images = ("image", "posmap", *target_fields(config.build))
-    names = ("shape", "expression", "pose", "image_to_crop", "crop_pose", "landmarks")
+    names = ("shape", "expression", "pose", "camera", "image_to_crop", "crop_pose", "landmarks")
     for name in (name for name in names if name in shard.fields):
         values = shard.column(name)
         if not np.isfinite(values).all():
             problems.append(f"{name} holds NaN or infinity")
-        elif name not in ("shape", "expression") and np.abs(values).max(initial=0) > MOST:
+        elif name not in ("shape", "expression", "camera") and np.abs(values).max(initial=0) > MOST:
             problems.append(f"{name} holds {np.abs(values).max():g}, which no image has")
     heights = shard.column("image_height")
     if not ((heights > 0) & (heights < MOST)).all():
@@ -168,11 +169,13 @@ def _check_draws(shard: OpenShard) -> list[str]:
 
 
 def _check_read_landmarks(shard: OpenShard, folder: Path, config: DatasetConfig) -> list[str]:
-    """Whether landmarks that were read from maps are those of the stored maps."""
+    """Whether landmarks are those of the stored maps, from which they were read; near them, where they are a mesh's."""
     weights = LandmarkWeights.of_constants(read_constants(folder, config.build.uv_size))
     attributes = shard.attributes["posmap"]
     texel = attributes.get("rounding", attributes.get("scale_factor", 0) / 2)
     tolerance = texel * np.abs(weights.weights).sum(axis=1).max() + _FLOAT_TOLERANCE
+    if config.build.meshes:  # they are the mesh's vertices, which the texels around them show to a px at 256
+        tolerance += _NEAR_TEXELS * config.build.size / config.build.uv_size
     problems = []
     for k, (name, stored) in enumerate(zip(shard.texts("name"), shard.column("landmarks"), strict=True)):
         if _flipped(shard)[k]:
@@ -181,6 +184,16 @@ def _check_read_landmarks(shard: OpenShard, folder: Path, config: DatasetConfig)
         if not (apart := np.abs(found - stored).max()) <= tolerance:
             problems.append(f"{name}: landmarks are off by {apart:.3f} px from its map")
     return problems
+
+
+def _check_crop_pose(shard: OpenShard, config: DatasetConfig) -> list[str]:
+    """Whether poses in the crop are those of the poses in the image."""
+    names = ("pose", "image_to_crop", "image_height", "crop_pose")
+    pose, similarity, height, stored = (shard.column(name) for name in names)
+    size = config.build.size
+    poses = crop_pose(pose, similarity, height, size, config.build.convention, _flipped(shard))
+    good = _apart(stored, poses, size) <= _POSE_TOLERANCE
+    return [f"{shard.texts('name')[k]}: crop_pose is not that of its pose" for k in np.flatnonzero(~good)]
 
 
 def _check_targets(shard: OpenShard, maker: TargetMaker) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -94,13 +94,8 @@ def survey_samples(
     DatasetError
         Where there are no samples, no sample can be used with this model, or their folder has vanished.
     """
-    if not samples:
-        raise DatasetError("samples: none, expected one or more")
     begin("reading a few samples")
-    places = np.unique(np.linspace(0, len(samples) - 1, _N_PROBES).astype(int)).tolist()
-    chosen = set(places)
-    rest = [k for k in range(len(samples)) if k not in chosen]
-    tasks = [places, *(rest[first : first + _BATCH] for first in range(0, len(rest), _BATCH))]
+    tasks = probes_of(samples)
     errors, found = list[str](), list[Annotation]()
 
     def read(what: Callable[[Sequence[Sample]], Any], task: Sequence[Sample]) -> Any:
@@ -108,7 +103,7 @@ def survey_samples(
         return made
 
     for task in tasks:  # the second and others only where no sample so far can be used
-        found, more = read(partial(_usable, model=model, config=config), [samples[k] for k in task])
+        found, more = read(partial(_usable, model=model, config=config), task)
         errors += more
         if found:
             break
@@ -117,7 +112,7 @@ def survey_samples(
     checked, warnings = _check_deviations(found, model)
     repeated = False
     if config.max_nme is not None:
-        groups = versions_of([samples[k] for k in places], samples)
+        groups = versions_of(tasks[0], samples)
         said = iter(read(_annotations, [sample for group in groups for sample in group]))
         repeated = any(_are_repeated([*islice(said, len(group))]) for group in groups)
     return Survey(
@@ -127,6 +122,20 @@ def survey_samples(
         repeated,
         warnings,
     )
+
+
+AnySample = TypeVar("AnySample", bound=Sample)
+
+
+def probes_of(samples: Sequence[AnySample]) -> list[list[AnySample]]:
+    """A few samples, evenly spread over a list, then all others, some at once; DatasetError where there are none."""
+    if not samples:
+        raise DatasetError("samples: none, expected one or more")
+    places = np.unique(np.linspace(0, len(samples) - 1, _N_PROBES).astype(int)).tolist()
+    chosen = set(places)
+    rest = [k for k in range(len(samples)) if k not in chosen]
+    numbers = [places, *(rest[first : first + _BATCH] for first in range(0, len(rest), _BATCH))]
+    return [[samples[k] for k in some] for some in numbers]
 
 
 def versions_of(probes: Sequence[Sample], samples: Sequence[Sample]) -> list[list[Sample]]:

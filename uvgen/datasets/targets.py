@@ -21,3 +21,13 @@ def target_maker(model: MorphableModel | None, config: BuildConfig) -> TargetMak
     return TargetMaker(
         model, config.targets, crop_size=config.size, uv_size=config.uv_size, convention=config.convention
     )
+
+
+def remaking_targets(model: MorphableModel | None, config: BuildConfig) -> TargetMaker | None:
+    """As `target_maker`, for samples of a finished set that move; InputError also where they have no parameters."""
+    if config.targets and not config.has_parameters:
+        raise InputError(
+            f"targets: the set has {', '.join(config.targets)}, drawn of meshes, which it does not hold, expected one "
+            "without them; augment while the meshes are read: `uvgen build --meshes … --augment`"
+        )
+    return target_maker(model, config)

@@ -15,7 +15,14 @@ from uvgen.datasets.annotations import annotated_in_crop
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, build_fields, shard_attributes
 from uvgen.datasets.plan import ShardTask
-from uvgen.datasets.plausible import check_counts, check_deviations, check_face_size, check_labels, check_pose
+from uvgen.datasets.plausible import (
+    check_counts,
+    check_deviations,
+    check_face_size,
+    check_inside,
+    check_labels,
+    check_pose,
+)
 from uvgen.datasets.record import ShardResult
 from uvgen.datasets.survey import Survey
 from uvgen.datasets.targets import target_maker
@@ -38,6 +45,8 @@ from uvgen.samples.read import EXTRAS, Annotation, read_annotation, read_image, 
 from uvgen.shards.index import ShardEntry, SkippedSample
 from uvgen.shards.writer import held_at_once, write_shard
 from uvgen.storage.names import printable
+
+_STATED = ("shape", "expression", "pose")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +79,7 @@ class BuildJob:
 
     def open(self) -> Callable[[ShardTask], ShardResult]:
         """The function that makes one shard."""
-        return _Builder(self).build
+        return Builder(self).build
 
     def parts(self, task: ShardTask) -> list[ShardTask]:
         """Each of a shard's samples alone, to be tried."""
@@ -81,7 +90,7 @@ class BuildJob:
         return task.without(causes)
 
 
-class _Kept(NamedTuple):
+class Kept(NamedTuple):
     """A sample that can be used: what it says, and where its crop is from."""
 
     sample: Sample
@@ -91,14 +100,19 @@ class _Kept(NamedTuple):
     landmarks: NDArray[np.float64]  # of the label, (68, 3) image px
 
 
-class _Builder:
-    """One process's share of the work: the mapper and the buffers."""
+class Builder:
+    """One process's share of the work: the mapper and the buffers.
+
+    `uvgen.datasets.mesh_worker` has another, whose labels come from meshes.
+    """
+
+    most_held = BATCH  # samples at once
 
     def __init__(self, job: BuildJob) -> None:
         self.job, self.model = job, job.model
         self.mapper = PositionMapper(self.model, job.config.uv_size, job.config.convention, crop_size=job.config.size)
         self.fields = build_fields(job.config, self.model, job.survey, flips=job.mirror is not None)
-        self.n_held = held_at_once(self.fields, BATCH)
+        self.n_held = held_at_once(self.fields, self.most_held)
         n_maps = self.n_held if job.config.maps == "stored" else 0
         self.maps = np.empty((n_maps, job.config.uv_size, job.config.uv_size, 3), job.config.posmap_dtype)
         self.crops = np.empty((self.n_held, job.config.size, job.config.size, 3), np.uint8)
@@ -115,7 +129,7 @@ class _Builder:
             if job.on_error == "fail":
                 raise error
             reason = printable(str(error))  # it names files as the file system does
-            skipped.append(SkippedSample(sample.name, task.file, reason, files_sha256(sample)))
+            skipped.append(SkippedSample(sample.name, task.file, reason, self._state(sample)))
 
         if task.trial:
             self._batch(task.samples, task.copy, lambda sample, error: None)
@@ -135,13 +149,13 @@ class _Builder:
     def _batch(self, samples: Sequence[Sample], copy: int, skip: Callable[[Sample, Exception], None]) -> dict[str, Any]:
         """Rows of the samples that can be used."""
         config = self.job.config
-        kept: list[_Kept] = []
+        kept: list[Kept] = []
         draws: list[AugmentationDraw] = []
         for number, sample in enumerate(samples):
             try:
                 annotation = self._annotation(sample)
                 image, orientation = read_oriented_image(sample, exif=config.exif)
-                landmarks = self._image_landmarks(sample, annotation, image.shape)
+                annotation, landmarks = self._in_image(sample, annotation, image.shape)
                 similarity = self._similarity(sample, landmarks)
                 out = self.crops[len(kept)]
                 if self.augmentation is None:
@@ -158,20 +172,18 @@ class _Builder:
                 self.remarks.append(("exif", sample.name))
             if annotation.unused:
                 self.remarks.append((annotation.unused, sample.name))
-            kept.append(_Kept(sample, annotation, image.shape[0], similarity, landmarks))
+            kept.append(Kept(sample, annotation, image.shape[0], similarity, landmarks))
         with np.errstate(all="ignore"):  # of parameters that no face has: what comes of them is looked at
             return self._rows(kept, draws, copy, skip) if kept else {}
 
     def _rows(
-        self, kept: Sequence[_Kept], draws: Sequence[AugmentationDraw], copy: int,
+        self, kept: Sequence[Kept], draws: Sequence[AugmentationDraw], copy: int,
         skip: Callable[[Sample, Exception], None],
     ) -> dict[str, Any]:  # fmt: skip
         """Fields of samples whose crops are made, less those that are too far off or out of range."""
         config, n = self.job.config, len(kept)
         rows: dict[str, Any] = {
-            "shape": np.stack([one.annotation.shape for one in kept]),
-            "expression": np.stack([one.annotation.expression for one in kept]),
-            "pose": np.stack([one.annotation.pose for one in kept]),
+            **self._stated(kept),
             "image_to_crop": np.stack([one.similarity for one in kept]),
             "image_height": np.array([one.image_height for one in kept]),
         }
@@ -183,15 +195,7 @@ class _Builder:
             rows["flipped"] = np.array([draw.flip for draw in draws])
         rows["source"] = [_relative(one.sample.image, self.job.root) for one in kept]
         flipped = rows.get("flipped", np.zeros(n, bool))
-        if config.maps == "none":
-            rows["landmarks"] = self.mapper.crop_landmarks(*(rows[key] for key in MAP_PARAMETERS), flipped=flipped)
-            in_range = np.ones(n, bool)
-        else:
-            rows["posmap"], rows["landmarks"], in_range = self._maps(rows, flipped)
-        has_codes = np.ones(n, bool)
-        if self.targets is not None:
-            drawn, has_codes = self.targets(*(rows[key] for key in MAP_PARAMETERS), flipped=flipped)
-            rows.update(drawn)
+        in_range, has_codes = self._add_labels(kept, rows, flipped)
         rows["crop_pose"] = crop_pose(
             rows["pose"], rows["image_to_crop"], rows["image_height"], config.size, config.convention, flipped
         )
@@ -209,6 +213,28 @@ class _Builder:
             return rows
         return {key: [v[i] for i in which] if isinstance(v, list) else v[which] for key, v in rows.items()}
 
+    def _stated(self, kept: Sequence[Kept]) -> dict[str, Any]:
+        """The fields that the samples' files state."""
+        return {name: np.stack([getattr(one.annotation, name) for one in kept]) for name in _STATED}
+
+    def _add_labels(
+        self, kept: Sequence[Kept], rows: dict[str, Any], flipped: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Maps, landmarks and images of each pixel; which samples' maps, and which one's images, the codes can hold."""
+        in_range = has_codes = np.ones(len(kept), bool)
+        if self.job.config.maps == "none":
+            rows["landmarks"] = self.mapper.crop_landmarks(*(rows[key] for key in MAP_PARAMETERS), flipped=flipped)
+        else:
+            rows["posmap"], rows["landmarks"], in_range = self._maps(rows, flipped)
+        if self.targets is not None:
+            drawn, has_codes = self.targets(*(rows[key] for key in MAP_PARAMETERS), flipped=flipped)
+            rows.update(drawn)
+        return in_range, has_codes
+
+    def _state(self, sample: Sample) -> str:
+        """A hash of what a sample's files hold."""
+        return files_sha256(sample)
+
     def _are_labels(
         self, sample: Sample, rows: dict[str, Any], k: int, skip: Callable[[Sample, Exception], None]
     ) -> bool:
@@ -220,7 +246,7 @@ class _Builder:
             return False
         return True
 
-    def _add_annotations(self, kept: Sequence[_Kept], rows: dict[str, Any]) -> None:
+    def _add_annotations(self, kept: Sequence[Kept], rows: dict[str, Any]) -> None:
         """Annotated landmarks, not mirrored yet, how far the labels' are from them, and what else the files hold."""
         survey = self.job.survey
         annotated = np.empty((len(kept), 68, survey.dimensions), np.float32)
@@ -238,7 +264,7 @@ class _Builder:
                     rows[f"{name}_parameters"][k] = one.annotation.extras[name]
 
     def _near_annotations(
-        self, kept: Sequence[_Kept], nme: NDArray[np.float32], skip: Callable[[Sample, Exception], None]
+        self, kept: Sequence[Kept], nme: NDArray[np.float32], skip: Callable[[Sample, Exception], None]
     ) -> NDArray[np.bool_]:
         """Which samples are not too far from their annotations; the others are skipped."""
         most = self.job.config.max_nme
@@ -301,8 +327,10 @@ class _Builder:
                 raise SampleError(f"{sample.stated_in}: {EXTRAS[name]} has {len(found)} numbers, expected {n}")
         return annotation
 
-    def _image_landmarks(self, sample: Sample, annotation: Annotation, shape: tuple[int, ...]) -> NDArray[np.float64]:
-        """The label's landmarks (68, 3) in the image frame, where the face is in the image and of its size."""
+    def _in_image(
+        self, sample: Sample, annotation: Annotation, shape: tuple[int, ...]
+    ) -> tuple[Annotation, NDArray[np.float64]]:
+        """What a sample says, and its landmarks (68, 3) in the image frame, where the face is there and of its size."""
         with np.errstate(all="ignore"):  # of parameters that no face has
             landmarks = self.mapper.image_landmarks(
                 annotation.shape[None], annotation.expression[None], annotation.pose[None], shape[0]
@@ -311,12 +339,8 @@ class _Builder:
         low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
         if self.job.config.implausible == "skip":
             check_face_size(sample, landmarks[:, :2], shape)
-        if high.min() < 0 or low[0] > shape[1] - 1 or low[1] > shape[0] - 1:
-            raise SampleError(
-                f"{sample.image}: the face lies outside the image ({shape[1]}×{shape[0]}; landmarks around "
-                f"x {low[0]:.0f} to {high[0]:.0f}, y {low[1]:.0f} to {high[1]:.0f}); is Pose_Para of this image?"
-            )
-        return landmarks
+        check_inside(sample, low, high, shape, "is Pose_Para of this image?")
+        return annotation, landmarks
 
     def _similarity(self, sample: Sample, landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
         config = self.job.config

@@ -94,6 +94,11 @@ class PositionMapper:
         return self._texels(texels.vertices, texels.weights)
 
     @cached_property
+    def _mirrored_atlas(self) -> UvAtlas:
+        texels = mirrored_texels(self.model, self.size, self.convention)
+        return UvAtlas(self.size, texels.vertices, texels.weights, self.atlas.texel_kind)
+
+    @cached_property
     def _depths(self) -> DepthSearch:
         return DepthSearch(self.model)
 
@@ -168,7 +173,7 @@ class PositionMapper:
         return out, landmarks
 
     def maps_of_vertices(
-        self, vertices: ArrayLike, *, out: NDArray[np.float32] | None = None
+        self, vertices: ArrayLike, *, flipped: ArrayLike | None = None, out: NDArray[np.float32] | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Position maps and landmarks of faces whose vertices are in the crop already, whichever camera put them there.
 
@@ -176,6 +181,8 @@ class PositionMapper:
         ----------
         vertices : (B, n, 3) float
             x, y, z of the model's n vertices in the crop frame, px, z toward the viewer from any origin.
+        flipped : (B,) bool, optional
+            As for a call: which faces are mirrored, their vertices being those of the crop before that.
         out : (B, size, size, 3) float32, C-contiguous, optional
             Buffer to fill and return.
 
@@ -188,17 +195,23 @@ class PositionMapper:
         Raises
         ------
         InputError
-            Where the shape is another, or a value is not finite.
+            Where the shape is another, a value is not finite, or a face is flipped and `crop_size` was not given.
+        ModelError
+            Where a face is flipped and the model does not say which vertices mirror each other.
         """
         points = float64_array(vertices, "vertices", ("B", self.model.n_vertices, 3), note=f"of {self.model.name}")
         check_finite(points, "vertices")
         out = out_buffer(out, (len(points), self.size, self.size, 3), np.float32)
         landmarks = np.empty((len(points), 68, 3), np.float32)
+        flips = self._flips(flipped, len(points))
         for k, face in enumerate(points):
             shifted = face - [0, 0, face[:, 2].min(initial=np.inf)]
-            out[k] = self.atlas.interpolate(shifted.astype(np.float32))
             landmarks[k] = shifted[self.model.landmarks]
-        return out, landmarks
+            if flips[k]:
+                shifted[:, 0] = (self.crop_size or 0) - 1 - shifted[:, 0]
+            texels = self._mirrored_atlas if flips[k] else self.atlas
+            out[k] = texels.interpolate(shifted.astype(np.float32))
+        return out, self._mirror_landmarks(landmarks, flips)
 
     def codes_and_landmarks(
         self,

@@ -94,7 +94,7 @@ def find_maps(root: str | os.PathLike[str], layout: str | None = None) -> tuple[
         Where the folder cannot be read, holds no map of the layout, or maps of two layouts and none is named.
     """
     root = Path(os.path.abspath(root))
-    files = sorted(_files(root))
+    files = sorted(files_below(root, "position maps"))
     for name in [layout] if layout is not None else LAYOUTS:
         if samples := _of_layout(root, files, LAYOUTS[name]):
             if layout is None:
@@ -139,11 +139,14 @@ def exported_convention(root: str | os.PathLike[str]) -> str | None:
     return None
 
 
-def _files(root: Path) -> Iterator[Path]:
-    """Files in a folder and all in it, also those that links lead to, each folder once; hidden ones are passed over."""
+def files_below(root: Path, what: str) -> Iterator[Path]:
+    """Files in a folder and all in it, also those that links lead to, each folder once; hidden ones are passed over.
+
+    Raises DatasetError, which says that a folder of `what` was expected, where it cannot be read or holds too many.
+    """
 
     def fail(error: OSError) -> None:
-        raise DatasetError(f"{root}: {unreadable(error, 'a folder of position maps')}") from error
+        raise DatasetError(f"{root}: {unreadable(error, f'a folder of {what}')}") from error
 
     n, seen = 0, {os.path.realpath(root), *map(os.path.realpath, root.parents)}
     for folder, folders, names in os.walk(root, onerror=fail, followlinks=True):
@@ -157,7 +160,7 @@ def _files(root: Path) -> Iterator[Path]:
             if not name.startswith("."):
                 n += 1
                 if n > _MOST_FILES:
-                    raise DatasetError(f"{root}: more than {_MOST_FILES} files, expected a folder of position maps")
+                    raise DatasetError(f"{root}: more than {_MOST_FILES} files, expected a folder of {what}")
                 yield Path(folder, name)
 
 

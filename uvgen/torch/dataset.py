@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, get_worker_info
 
 from uvgen.datasets.fields import MAP_PARAMETERS
 from uvgen.datasets.open import open_shards
-from uvgen.datasets.targets import target_maker
+from uvgen.datasets.targets import remaking_targets
 from uvgen.errors import InputError
 from uvgen.fixed_point import FixedPoint, decode
 from uvgen.maps.labels import crop_pose
@@ -161,7 +161,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         if augmentation is not None:
             has_maps = "posmap" in self._large
             self._augmenter = Augmenter(augmentation, self.reader, seed, source, model=model, needs_mirror=has_maps)
-            self._target_maker = target_maker(model, self.reader.config.build)
+            self._target_maker = remaking_targets(model, self.reader.config.build)
         mask = self.reader.constants.get("weight_mask")
         self.weight_mask = None if mask is None else torch.from_numpy(mask)
         self._masks = self.weight_mask if weight_mask else None

@@ -29,6 +29,7 @@ CONTENT = {
     "expression": "expression parameters, likewise",
     "pose": "pitch, yaw, roll (rad), tx, ty, tz (px), f (px/um) in the source image",
     "crop_pose": "the same as the crop shows it",
+    "camera": "takes the mesh's points to the source image: x and y over row 3, z from row 2, px",
     "image_to_crop": "similarity from the source image to the crop, before mirroring",
     "image_height": "height of the source image, px",
     "flipped": "whether image, map and landmarks are mirrored after `image_to_crop`",
@@ -82,6 +83,7 @@ def card_text(reader: ShardReader) -> str:
     counts = ", ".join(f"{name} {n}" for name, n in sorted(subsets.items()))
     build = config.build
     how = "made from each face's parameters of a 3D morphable model" if build.has_parameters else "another program's"
+    how = "made from registered meshes and their cameras" if build.meshes else how
     lines = [
         f"{len(reader)} faces: crops of {build.size} x {build.size} px with UV position maps of {build.uv_size} x "
         f"{build.uv_size} texels, 68 landmarks and the pose, for training networks that regress them. "

@@ -19,7 +19,8 @@ from uvgen.storage.names import safe_name
 _NO_DATE = b"MATLAB 5.0 MAT-file, made by uvgen".ljust(116)  # the same data set gives the same bytes
 
 PARAMETERS = (
-    "landmarks", "shape", "expression", "pose", "crop_pose", "image_to_crop", "image_height", "flipped",
+    "landmarks", "shape", "expression", "pose", "crop_pose", "camera", "image_to_crop", "image_height",
+    "flipped",
 )  # fmt: skip
 """Small fields that are exported where samples have them."""
 

@@ -1,0 +1,161 @@
+"""What `uvgen build`'s options choose: which go together, the samples and the model."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from uvgen.cli.options import is_given, read_augmentation
+from uvgen.cli.progress import count
+
+_NOT_OF_MAPS = {
+    "subsets": "--subset", "flip": "--no-flip", "list_path": "--list", "exclude_path": "--exclude", "size": "--size",
+    "uv_size": "--uv-size", "maps": "--maps", "targets": "--targets", "jitter": "--jitter",
+    "seed": "--seed", "keep": "--keep",
+    "max_nme": "--max-nme", "implausible": "--implausible", "exif": "--exif", "filter": "--filter",
+    "augment": "--augment", "copies": "--copies", "dry_run": "--dry-run",
+}  # fmt: skip
+
+
+def targets_of(names: tuple[str, ...], maps: str) -> dict[str, Any]:
+    """Which targets are stored beside the map, and whether that is, as the configuration has them."""
+    from uvgen.errors import InputError
+    from uvgen.maps.target_layouts import check_targets
+
+    beside = tuple(name for name in names if name != "posmap")
+    try:
+        targets = check_targets(beside)
+    except InputError as error:
+        message = str(error).removeprefix("targets: ").replace("expected 'uv'", "expected 'posmap', 'uv'")
+        raise click.BadParameter(message, param_hint="--targets") from error
+    if "posmap" in names:
+        return {"targets": targets}
+    if is_given("maps") and maps == "stored":
+        raise click.UsageError("--targets without posmap does not go with --maps stored")
+    return {"targets": targets, "maps": "none"}
+
+
+def check_effects(augment: str | None, options: dict[str, Any]) -> None:
+    """Options that change nothing without another one."""
+    for name, needed, there in (
+        ("--copies", "--augment", augment is not None),
+        ("--jpeg-quality", "--image-codec jpeg", options["image_codec"] == "jpeg"),
+        ("--posmap-dtype", "--maps stored", options["maps"] == "stored"),
+    ):
+        if is_given(name[2:].replace("-", "_")) and not there:
+            raise click.UsageError(f"{name} goes with {needed}")
+
+
+def check_maps_options(maps: Path, model: Path | str | None) -> None:
+    """Options that ask for what finished crops and maps do not have."""
+    from uvgen.errors import DatasetError
+
+    if model is None and not os.path.lexists(maps):
+        raise DatasetError(f"{maps}: no such folder, expected a folder of crops and maps")
+    if model is None:
+        raise click.UsageError("missing --model: the one with the UV of the maps in --maps-from")
+    if given := [option for name, option in _NOT_OF_MAPS.items() if is_given(name)]:
+        raise click.UsageError(f"{given[0]} does not go with --maps-from, whose crops and maps are finished")
+
+
+_NOT_OF_MESHES = {"maps": "--maps", "keep": "--keep", "max_nme": "--max-nme"}
+
+
+def check_mesh_options(data: Path | None, model: Path | str | None) -> None:
+    """Options that ask for what meshes do not have."""
+    from uvgen.datasets.made_with import says_its_model
+
+    if model is None and (data is None or not says_its_model(data)):
+        raise click.UsageError(
+            "missing --model: the one whose topology the meshes in --meshes have (bfm.h5, or builtin)"
+        )
+    if given := [option for name, option in _NOT_OF_MESHES.items() if is_given(name)]:
+        raise click.UsageError(f"{given[0]} does not go with --meshes, whose samples have no parameters or annotations")
+    if is_given("targets") and click.get_current_context().params["targets"].count("posmap") == 0:
+        raise click.UsageError("--targets without posmap does not go with --meshes, of whose maps nothing else is left")
+
+
+def mesh_samples(
+    data: Path | None, meshes: Path, cameras: Path | None, subsets: tuple[str, ...], *, flip: bool, limit: int | None
+) -> Any:
+    from uvgen.samples.mesh_files import find_meshes
+
+    return find_meshes(data or meshes, meshes, cameras, subsets, flip=flip)[:limit]
+
+
+def model_of(path: Path | str | None, data: Path | None, *, untrusted: bool) -> Any:
+    """The model that is named, or that a folder of samples says it was made with, or the built-in one of no folder."""
+    from uvgen import load_model
+    from uvgen.datasets.made_with import model_of_samples
+
+    if path is None and data is not None:
+        model = model_of_samples(data, untrusted=untrusted)
+        if model is not None:
+            return model
+    return load_model(path or "builtin", untrusted=untrusted)
+
+
+def check_inputs(data: Path | None, model: Path | str | None) -> None:
+    """Both are the built-in ones where neither is named."""
+    from uvgen.datasets.made_with import says_its_model
+    from uvgen.errors import DatasetError
+
+    if data is not None and model is None and not os.path.lexists(data):  # what its model is, nobody can tell
+        raise DatasetError(f"{data}: no such folder, expected a folder like 300W-LP")
+    if data is not None and model is None and not says_its_model(data):
+        raise click.UsageError("missing --model: the parameters in --data belong to a model (bfm.h5, or builtin)")
+    if data is None and model not in (None, "builtin"):
+        raise click.UsageError("missing --data: the built-in samples belong to the built-in model alone")
+
+
+def samples_of(
+    data: Path | None,
+    subsets: tuple[str, ...],
+    *,
+    flip: bool,
+    list_path: Path | None,
+    exclude_path: Path | None,
+    limit: int | None,
+) -> tuple[Any, Path]:
+    """The samples that the options choose, counted before the work begins, and their folder."""
+    from uvgen import find_samples
+    from uvgen.errors import DatasetError
+    from uvgen.samples.find import exclude_samples, folder_of, select_samples
+    from uvgen.synth import builtin_samples
+
+    root = builtin_samples() if data is None else data
+    try:
+        samples = find_samples(root, subsets, flip=flip)
+    except DatasetError as error:
+        if data is not None:
+            raise
+        raise DatasetError(str(error).replace(str(root), "the built-in sample set")) from error
+    if list_path is not None:
+        samples = select_samples(samples, list_path)
+    if exclude_path is not None:
+        samples = exclude_samples(samples, exclude_path)
+    return samples[:limit], folder_of(root)
+
+
+def print_plan(samples: Any, config: Any, out: Path) -> None:
+    from uvgen.datasets.config import sample_bytes
+    from uvgen.datasets.plan import plan_shards
+
+    tasks = plan_shards(samples, config.shard_size, config.copies)
+    finished = sum((out / task.file).exists() for task in tasks)
+    n_samples = len(samples) * config.copies
+    size = sample_bytes(config) * n_samples / 1e6
+    click.echo(f"{out}: {count(n_samples, 'sample')} in {count(len(tasks), 'shard')}, about {size:.0f} MB uncompressed")
+    click.echo(f"{finished} of the shards are there already" if finished else "none of the shards is there yet")
+
+
+def augmentation_of(what: str) -> Any:
+    from uvgen.augment.values import PRESETS
+
+    if what in PRESETS:
+        return read_augmentation(what)
+    if not Path(what).is_file():
+        presets = ", ".join(sorted(PRESETS))
+        raise click.BadParameter(f"{what}: neither a preset ({presets}) nor a file", param_hint="--augment")
+    return read_augmentation("prnet", Path(what))

@@ -1,0 +1,129 @@
+"""Which mesh and which camera belong to which image, by their names alone: no file's content is read."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from uvgen.cameras import ImageCamera
+from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.samples.mesh_files import MeshSample, camera_of_sample, find_meshes, mesh_files_sha256
+
+CAMERA = {"type": "orthographic", "scale": 2, "width": 30, "height": 20}
+
+
+def make(root: Path, *names: str) -> Path:
+    """Empty files."""
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return root
+
+
+def found(samples: list[MeshSample]) -> dict[str, tuple[str | None, str]]:
+    """Of each sample its mesh's file and why it cannot be used."""
+    return {s.name: (None if s.parameters is None else s.parameters.name, s.problem) for s in samples}
+
+
+def test_find_meshes_pairs_files_by_their_places(tmp_path: Path) -> None:
+    images = make(tmp_path / "i", "b/x.jpg", "a/x.png", "a/y.0.jpg", "a/z.jpg", "a/readme.txt")
+    meshes = make(
+        tmp_path / "m", "b/x.OBJ", "a/x.npy", "a/x_face2.npy", "a/x-face10.npy", "a/y.0.glb", "a/z.0.ply", "a/z.1.ply",
+        "a/z.mtl", "a/.hidden.obj",
+    )  # fmt: skip
+    samples = find_meshes(images, meshes)
+    assert found(samples) == {
+        "a/x": ("x.npy", ""), "a/x_face2": ("x_face2.npy", ""), "a/x_face10": ("x-face10.npy", ""),
+        "a/y.0": ("y.0.glb", ""), "a/z": ("z.0.ply", ""), "a/z_face2": ("z.1.ply", ""), "b/x": ("x.OBJ", ""),
+    }  # fmt: skip
+    assert [s.name for s in samples] == sorted(found(samples))
+    assert all(isinstance(s.camera, ImageCamera) and s.camera.kind == "image" for s in samples)
+    assert found(find_meshes(images, meshes, subsets=["b"])) == {"b/x": ("x.OBJ", "")}
+
+
+def test_find_meshes_beside_their_images_in_a_flat_folder(tmp_path: Path) -> None:
+    folder = make(tmp_path / "i", "x.jpg", "x.obj", "y.jpg")
+    samples = find_meshes(folder, folder)
+    assert found(samples)["x"] == ("x.obj", "") and samples[0].subset == "i"
+    assert found(samples)["y"][0] is None and "y.jpg: no mesh of it, expected" in found(samples)["y"][1]
+    assert "y.obj (or .ply, .off, .glb, .npy)" in found(samples)["y"][1]
+
+
+def test_find_meshes_of_one_face_twice_says_so(tmp_path: Path) -> None:
+    images = make(tmp_path / "i", "x.jpg")
+    problems = [s.problem for s in find_meshes(images, make(tmp_path / "m", "x.obj", "x.0.obj"))]
+    assert len(problems) == 2 and all("another mesh has this face's name too" in problem for problem in problems)
+    (sample,) = find_meshes(images, make(tmp_path / "n", "x.obj", "x.npy"))
+    assert "x.obj has the same name, expected one mesh of each face" in sample.problem
+
+
+@pytest.mark.parametrize("ending", [".json", ".camera.json"])
+def test_cameras_of_a_folder_are_the_meshs_own_or_the_images(tmp_path: Path, ending: str) -> None:
+    images = make(tmp_path / "i", "a/x.jpg", "a/y.jpg")
+    meshes = make(tmp_path / "m", "a/x.obj", "a/x.1.obj", "a/y.obj")
+    cameras = make(tmp_path / "c", f"a/x{ending}", f"a/x.1{ending}", "notes.txt")
+    first, second, third = find_meshes(images, meshes, cameras)
+    assert first.camera == cameras / f"a/x{ending}" and second.camera == cameras / f"a/x.1{ending}"
+    assert third.problem.endswith(f"y.obj: no camera of it in {cameras}, expected a/y.camera.json")
+
+
+def test_cameras_that_some_meshes_have_beside_them_are_expected_of_all(tmp_path: Path) -> None:
+    folder = make(tmp_path / "i", "x.jpg", "x.obj", "x.camera.json", "x-face2.obj", "y.jpg", "y.obj")
+    first, second, third = find_meshes(folder, folder)
+    assert first.camera == second.camera == folder / "x.camera.json"
+    assert "y.obj: no camera of it" in third.problem
+
+
+def test_camera_of_a_sample_is_compared_with_the_images_size(tmp_path: Path) -> None:
+    folder = make(tmp_path / "i", "x.jpg", "x.obj")
+    path = folder / "x.camera.json"
+    path.write_text(json.dumps(CAMERA))
+    (sample,) = find_meshes(folder, folder)
+    assert camera_of_sample(sample, (20, 30, 3)).focal_px == (2.0, 2.0)
+    with pytest.raises(SampleError, match=r"x\.camera\.json is of an image of 30×20 px, .*x\.jpg has 20×30"):
+        camera_of_sample(sample, (30, 20))
+    (shared,) = find_meshes(folder, folder, path)
+    with pytest.raises(SampleError, match=r"x\.obj: its camera is of an image of 30×20 px"):
+        camera_of_sample(shared, (30, 20))
+    path.write_text("{}")
+    with pytest.raises(SampleError, match=r"x\.camera\.json: type: missing"):
+        camera_of_sample(sample, (20, 30))
+
+
+def test_mesh_files_sha256_changes_with_image_mesh_and_camera(tmp_path: Path) -> None:
+    folder = make(tmp_path / "i", "x.jpg", "x.obj")
+    camera = tmp_path / "c.json"
+    seen = set()
+    for name, content in (
+        ("x.jpg", "a"),
+        ("x.obj", "b"),
+        ("x.camera.json", "{}"),
+        ("x.camera.json", json.dumps(CAMERA)),
+    ):
+        (folder / name).write_text(content)
+        (sample,) = find_meshes(folder, folder)
+        assert mesh_files_sha256(sample) == mesh_files_sha256(sample)
+        seen.add(mesh_files_sha256(sample))
+    for scale in (2, 3):
+        camera.write_text(json.dumps({**CAMERA, "scale": scale}))
+        seen.add(mesh_files_sha256(find_meshes(folder, folder, camera)[0]))
+    assert len(seen) == 6
+
+
+def test_find_meshes_of_a_wrong_place_says_what_was_expected(tmp_path: Path) -> None:
+    images, meshes = make(tmp_path / "i", "x.jpg"), make(tmp_path / "m", "x.obj")
+    (tmp_path / "list.csv").write_text("image,pose\n")
+    with pytest.raises(InputError, match=r"list\.csv: a list of images, expected their folder"):
+        find_meshes(tmp_path / "list.csv", meshes)
+    with pytest.raises(DatasetError, match=r"i: no meshes in it, expected NAME\.obj"):
+        find_meshes(images, images)
+    with pytest.raises(DatasetError, match=r"m: no images in it"):
+        find_meshes(meshes, meshes)
+    with pytest.raises(DatasetError, match=r"m: no cameras in it, expected NAME\.json"):
+        find_meshes(images, meshes, meshes)
+    with pytest.raises(DatasetError, match=r"gone: .*a folder of meshes"):
+        find_meshes(images, tmp_path / "gone")
+    (tmp_path / "c.json").write_text("[]")
+    with pytest.raises(DatasetError, match=r"c\.json: .*expected an object"):
+        find_meshes(images, meshes, tmp_path / "c.json")

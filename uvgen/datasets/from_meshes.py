@@ -1,0 +1,198 @@
+"""Images with registered meshes and their cameras, to shards: what `uvgen build --meshes` does.
+
+Such samples have a camera instead of shape and expression parameters. Their pose is that of the model's mean face laid
+on the mesh's landmarks: good for yaw ranges and previews, not a label.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from numpy.typing import ArrayLike
+
+from uvgen.datasets.build import about_unread, check_begun, constants_of, describe_plan, hash_of_weights, mirror_of
+from uvgen.datasets.config import BuildConfig, DatasetConfig
+from uvgen.datasets.mesh_worker import MeshJob, MeshReader
+from uvgen.datasets.plan import ShardTask, plan_shards
+from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards
+from uvgen.datasets.survey import Survey, SurveyJob, probes_of
+from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.jobs.run import RETRIES, check_run, results, same_workers
+from uvgen.maps.targets import check_model_has
+from uvgen.models.load import as_model
+from uvgen.models.morphable import MorphableModel
+from uvgen.progress import begin
+from uvgen.samples.files import check_source
+from uvgen.samples.find import Names, exclude_samples, select_samples
+from uvgen.samples.mesh_files import MeshSample, find_meshes, mesh_files_sha256
+from uvgen.samples.read import read_image
+
+
+def import_meshes(
+    data: str | os.PathLike[str] | None,
+    meshes: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    model: MorphableModel | str | os.PathLike[str],
+    cameras: str | os.PathLike[str] | None = None,
+    config: BuildConfig | None = None,
+    subsets: Sequence[str] = (),
+    flip: bool = True,
+    names: Names | None = None,
+    exclude: Names = (),
+    limit: int | None = None,
+    weights: ArrayLike | str | os.PathLike[str] | None = None,
+    workers: int = 1,
+    retries: int = RETRIES,
+    timeout: float | None = None,
+    on_error: str = "skip",
+    overwrite: bool = False,
+    progress: Callable[[ShardResult], object] | None = None,
+) -> BuildResult:
+    """Make a data set of images whose faces are known as meshes of a model's topology, or finish one that was begun.
+
+    Parameters
+    ----------
+    data : path-like or None
+        Folder of images, or of folders of them; None where they lie beside the meshes.
+    meshes : path-like
+        Folder of meshes: ``NAME.obj`` (``.ply``, ``.off``, ``.glb``, ``.npy``) for each image ``NAME.jpg``; further
+        faces are ``NAME-face2.obj`` or ``NAME.1.obj``. Their vertices are the model's, in its order.
+    out : path-like
+        Folder for the shards and `dataset.json`.
+    model : MorphableModel or path-like
+        The model that they are registered to.
+    cameras : path-like, optional
+        A JSON file for all images (`uvgen.read_camera`), a folder of ``NAME.json``, or a COLMAP reconstruction's; by
+        default ``NAME.camera.json`` beside the meshes, and where there is none, vertices are in the image, px.
+    config : BuildConfig, optional
+        All but `maps`, `keep` and `max_nme` counts.
+    subsets, flip, names, exclude, limit, weights, workers, retries, timeout, on_error, overwrite, progress
+        As for `uvgen.build_shards`.
+
+    Returns
+    -------
+    BuildResult
+
+    Raises
+    ------
+    DatasetError
+        Where there are no meshes, none of them can be used, the cameras cannot be read, or the output folder cannot be
+        written or holds something else.
+    ModelError
+        Where the model cannot be read.
+    SampleError
+        For a bad sample with ``on_error="fail"``.
+    InputError
+        Where an argument is out of range.
+    DependencyError
+        Where a PLY or OFF is to be read and trimesh is not installed.
+
+    Examples
+    --------
+    >>> result = uvgen.import_meshes("photos/", "meshes/", "shards/", model="bfm.h5", cameras="reconstruction/")
+    >>> result.samples, [skip.reason for skip in result.skipped]
+    """
+    config = replace(config or BuildConfig(), meshes=True)
+    config.check()
+    check_run(workers, on_error, retries=retries, timeout=timeout)
+    out, root = Path(os.path.abspath(out)), Path(os.path.abspath(meshes if data is None else data))
+    check_output(out, overwrite=overwrite)
+    for folder in (root, Path(os.path.abspath(meshes))):
+        if out.exists() and folder.exists() and out.samefile(folder):
+            raise InputError(f"{out}: holds the samples, expected another folder for the shards")
+    begin("listing meshes")
+    samples = find_meshes(root, meshes, cameras, subsets, flip=flip)
+    if names is not None:
+        samples = _of(samples, select_samples(samples, names))
+    samples = _of(samples, exclude_samples(samples, exclude))[:limit]
+    model = as_model(model)
+    check_model_has(model, config.targets)
+    if not overwrite:
+        check_begun(out, config, model, describe_plan(samples, config.copies))
+    with same_workers(workers, timeout):
+        _survey(samples, model, config, workers=workers, retries=retries, timeout=timeout)
+        begin("laying out the map")
+        mirror = mirror_of(model, config)
+        constants = constants_of(model, config, weights)
+        return make_shards(
+            MeshJob(out, root, model, mirror, config, Survey(), on_error),
+            plan_shards(samples, config.shard_size, config.copies),
+            out,
+            DatasetConfig(config, model.name, model.content_sha256, hash_of_weights(constants)),
+            {**describe_plan(samples, config.copies), "annotated_dimensions": 2},
+            constants,
+            mirror=mirror,
+            model=model,
+            warnings=[*_about_pairs(samples), *about_unread(root)],
+            state=_state_of(samples),
+            workers=workers,
+            retries=retries,
+            timeout=timeout,
+            overwrite=overwrite,
+            progress=progress,
+        )
+
+
+def _of(samples: Sequence[MeshSample], chosen: Sequence[object]) -> list[MeshSample]:
+    """Those of `samples` that were chosen."""
+    taken = {id(sample) for sample in chosen}
+    return [sample for sample in samples if id(sample) in taken]
+
+
+def _about_pairs(samples: Sequence[MeshSample]) -> list[str]:
+    """A warning each of images without a mesh, and of meshes without an image."""
+    found = []
+    for what, lacks, alone in (
+        ("image", "mesh", [sample for sample in samples if sample.parameters is None]),
+        ("mesh", "image", [sample for sample in samples if sample.image is None]),
+    ):
+        if alone:
+            many = {"image": "images have", "mesh": "meshes have"}[what]
+            count = f"1 {what} has" if len(alone) == 1 else f"{len(alone)} {many}"
+            found.append(f"{count} no {lacks}, first {alone[0].name}")
+    return found
+
+
+def _survey(
+    samples: Sequence[MeshSample], model: MorphableModel, config: BuildConfig, *, workers: int, retries: int,
+    timeout: float | None,
+) -> None:  # fmt: skip
+    """Raise DatasetError, before any work, where no sample can be used: all are of another topology, say."""
+    begin("reading a few meshes")
+    errors = list[str]()
+    look = partial(_doubts, model=model, config=config)
+    ready = [sample for sample in samples if not sample.problem]
+    if not ready:
+        errors = [sample.problem for sample in samples]
+    for task in probes_of(ready) if ready else ():
+        (found,) = results(SurveyJob(look), [tuple(task)], workers, retries=retries, timeout=timeout)
+        if found is None:
+            return
+        errors += found
+    raise DatasetError(f"none of {len(samples)} samples can be used, all would be skipped; the first: {errors[0]}")
+
+
+def _doubts(samples: Sequence[MeshSample], model: MorphableModel, config: BuildConfig) -> list[str] | None:
+    """What is wrong with samples of which none can be used; None as soon as one can."""
+    reader, errors = MeshReader(model, config.convention, config.implausible), list[str]()
+    for sample in samples:
+        try:
+            reader.place(sample, reader.read(sample), read_image(sample, exif=config.exif).shape)
+        except SampleError as error:
+            check_source(sample, error)
+            errors.append(str(error))
+        else:
+            return None
+    return errors
+
+
+def _state_of(samples: Sequence[MeshSample]) -> Callable[[ShardTask, str], str | None]:
+    by_name = {sample.name: sample for sample in samples}
+
+    def state(_: ShardTask, name: str) -> str | None:
+        return mesh_files_sha256(by_name[name]) if name in by_name else None
+
+    return state

@@ -1,0 +1,201 @@
+"""One process's share of a build from registered meshes: as `uvgen.datasets.worker`, but for where labels come from."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.cameras import ImageCamera, apply_camera
+from uvgen.datasets.imported import lay_on
+from uvgen.datasets.plan import ShardTask
+from uvgen.datasets.plausible import LARGEST_FACE, SMALLEST_FACE_PX, check_inside, check_labels
+from uvgen.datasets.record import ShardResult
+from uvgen.datasets.worker import Builder, BuildJob, Kept
+from uvgen.errors import InputError, MeshFileError, SampleError
+from uvgen.fixed_point import FixedPoint
+from uvgen.geometry import affine_to_pose, transform_points
+from uvgen.meshes.registered import Topology, read_registered
+from uvgen.models.morphable import MorphableModel
+from uvgen.samples.map_files import IMAGE_SHIFTS
+from uvgen.samples.mesh_files import MeshSample, camera_of_sample, mesh_files_sha256
+
+_UNLIKE = 0.25  # RMS distance of landmarks from a face's, as a share of their box: 0.05, of a camera 15 cm away 0.16
+_AWAY = -0.5  # cosine between the face's direction and the viewer's, as for parameters: turned by more than 120°
+_UNITS = {1e3: "1000 times too small, as if it were in meters", 1e-3: "1000 times too large, as if it were in µm"}
+_LARGE = {
+    "image": "a mesh without a camera counts px of the image; is it in meters or mm? Give its camera",
+    "orthographic": "the camera's scale counts px per unit of the mesh",
+    "perspective": "the camera's translation counts in the mesh's unit; is the mesh in meters, and the camera in mm?",
+}
+_BESIDE = {
+    "image": "is y up in the mesh? A mesh without a camera counts px of the image from the first pixel, y down",
+    "orthographic": "are the camera's translation and scale of this image, and its y counted downward?",
+    "perspective": "are its camera's center, rotation and translation of this image and convention?",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MeshFace:
+    """A registered mesh and, once its image is known, where it is in that.
+
+    Attributes
+    ----------
+    vertices : (n, 3) float64
+        In the mesh's frame, then in the image frame, px.
+    camera : (4, 4) float64
+        What brought them there, see `uvgen.cameras.ImageCamera.matrix`.
+    pose : (7,) float32
+        Of the model's mean face laid on the landmarks.
+    landmarks, extras, unused
+        As those of `uvgen.samples.read.Annotation`: a mesh has none.
+    """
+
+    vertices: NDArray[np.float64]
+    camera: NDArray[np.float64] | None = None
+    pose: NDArray[np.float32] | None = None
+    landmarks: None = None
+    extras: None = None
+    unused: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MeshJob(BuildJob):
+    """What every process of a build from meshes needs."""
+
+    def open(self) -> Callable[[ShardTask], ShardResult]:
+        """The function that makes one shard."""
+        return MeshBuilder(self).build
+
+
+class MeshReader:
+    """Reads meshes of a model's topology and puts them into their images, where they can be what they are taken for."""
+
+    def __init__(self, model: MorphableModel, convention: str, implausible: str) -> None:
+        self._model, self._convention, self._implausible = model, convention, implausible
+        self._topology = Topology.of_mesh(model.name, model.n_vertices, model.triangles, model.mouth_triangles)
+        self._mean = model.mean[model.landmarks].astype(np.float64)
+
+    def read(self, sample: MeshSample) -> MeshFace:
+        """A sample's mesh; SampleError where there is none of the topology."""
+        if sample.problem or sample.parameters is None:
+            raise SampleError(sample.problem or f"{sample.image}: no mesh of it")
+        try:
+            return MeshFace(read_registered(sample.parameters, self._topology))
+        except MeshFileError as error:
+            raise SampleError(str(error)) from error
+
+    def place(self, sample: MeshSample, face: MeshFace, shape: tuple[int, ...]) -> tuple[MeshFace, NDArray[np.float64]]:
+        """The mesh in its image (h, w, …), and its landmarks (68, 3) there; SampleError where it is no face in it."""
+        camera = camera_of_sample(sample, shape)
+        where = sample.camera if not isinstance(sample.camera, ImageCamera) else f"{sample.parameters}: its camera"
+        try:
+            matrix = camera.matrix(face.vertices)
+        except InputError as error:
+            found = str(error).removeprefix("points: ")
+            advice = "are convention, direction and unit of the translation those of the mesh?"
+            raise SampleError(f"{where}: puts the face behind it: {found}; {advice}") from error
+        matrix[:2] += np.outer(IMAGE_SHIFTS[self._convention], matrix[3])
+        with np.errstate(all="ignore"):  # of meshes that no face is: what comes of them is looked at
+            vertices = apply_camera(matrix, face.vertices)
+        landmarks = vertices[self._model.landmarks]
+        self._check_size(sample, landmarks, shape, camera.kind)
+        check_labels(sample, landmarks)
+        low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
+        check_inside(sample, low, high, shape, _BESIDE[camera.kind])
+        pose = self._pose(sample, landmarks, shape)
+        return replace(face, vertices=vertices, camera=matrix, pose=pose), landmarks
+
+    def _check_size(
+        self, sample: MeshSample, landmarks: NDArray[np.float64], shape: tuple[int, ...], kind: str
+    ) -> None:
+        """Raise SampleError where a face is far too small or large for its image."""
+        face, most = float(np.ptp(landmarks[:, :2], axis=0).max()), LARGEST_FACE * max(shape[:2])
+        if (self._implausible == "keep" and face > 0) or SMALLEST_FACE_PX <= face <= most:
+            return
+        units = [text for factor, text in _UNITS.items() if SMALLEST_FACE_PX <= face * factor <= most]
+        cause = _LARGE[kind] + (f"; the mesh seems {units[0]}" if units and kind == "orthographic" else "")
+        raise SampleError(
+            f"{sample.parameters}: the face is {face:.3g} px large in an image of {shape[1]}×{shape[0]}, expected "
+            f"{SMALLEST_FACE_PX:g} to {most:g}; {cause}"
+        )
+
+    def _pose(self, sample: MeshSample, landmarks: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """The mean face's on landmarks; SampleError where they are no face's, mirrored, or of one that is not seen."""
+        affine, distance = lay_on(self._mean, landmarks)
+        _, mirrored = lay_on(self._mean * [-1, 1, 1], landmarks)
+        sides = np.sort(np.ptp(landmarks, axis=0))
+        extent = float(np.sqrt(sides[1] * sides[2]))  # of the longer two: a profile is narrow
+        if not min(distance, mirrored) < _UNLIKE * extent:
+            raise SampleError(
+                f"{sample.parameters}: the vertices of {self._model.name}'s 68 landmarks show no face "
+                f"({distance / max(extent, 1e-9):.0%} of their box off, expected {_UNLIKE:.0%} at most); are the "
+                "mesh's vertices in another order?"
+            )
+        if mirrored < distance:
+            raise SampleError(
+                f"{sample.parameters}: is mirrored: its landmarks fit a face's mirror image better than a face "
+                f"({mirrored:.3g} against {distance:.3g} px); is an axis turned over (y up, z away from the viewer), "
+                "or left and right exchanged?"
+            )
+        facing = affine[2, 2] / np.cbrt(np.abs(np.linalg.det(affine[:, :3])))
+        if facing < _AWAY:
+            away = np.degrees(np.arccos(max(facing, -1.0)))
+            raise SampleError(
+                f"{sample.parameters}: its face is turned {away:.0f}° from the viewer, expected one that is seen;"
+                " is the camera's convention another, which looks the other way?"
+            )
+        found: NDArray[np.float32] = affine_to_pose(affine[None], shape[0], self._convention)[0].astype(np.float32)
+        return found
+
+
+class MeshBuilder(Builder):
+    """One process's share of the work: its labels come from meshes."""
+
+    most_held = 32  # a mesh of 53,215 vertices takes 1.3 MB
+
+    def __init__(self, job: BuildJob) -> None:
+        super().__init__(job)
+        self.reader = MeshReader(self.model, job.config.convention, job.config.implausible)
+
+    def _annotation(self, sample: Any) -> Any:
+        return self.reader.read(sample)
+
+    def _in_image(self, sample: Any, annotation: Any, shape: tuple[int, ...]) -> Any:
+        return self.reader.place(sample, annotation, shape)
+
+    def _state(self, sample: Any) -> str:
+        return mesh_files_sha256(sample)
+
+    def _stated(self, kept: Sequence[Kept]) -> dict[str, Any]:
+        faces: list[Any] = [one.annotation for one in kept]
+        return {name: np.stack([getattr(face, name) for face in faces]) for name in ("pose", "camera")}
+
+    def _add_labels(
+        self, kept: Sequence[Kept], rows: dict[str, Any], flipped: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        config, n = self.job.config, len(kept)
+        in_range, has_codes = np.ones(n, bool), np.ones(n, bool)
+        codes = FixedPoint.for_crop(config.size) if config.posmap_dtype == "uint16" else None
+        rows["posmap"], rows["landmarks"] = self.maps[:n], np.empty((n, 68, 3), np.float32)
+        layouts = {} if self.targets is None else self.targets.layouts
+        drawn = {name: np.empty((n, *layout.shape), layout.dtype) for name, layout in layouts.items()}
+        for k in range(n):
+            face: Any = kept[k].annotation
+            in_crop = transform_points(face.vertices, rows["image_to_crop"][k])
+            maps, landmarks = self.mapper.maps_of_vertices(in_crop[None], flipped=flipped[k : k + 1])
+            rows["landmarks"][k] = landmarks[0]
+            if codes is None:
+                rows["posmap"][k], in_range[k] = maps[0], np.isfinite(maps[0]).all()
+            else:
+                rows["posmap"][k], in_range[k] = codes.encode(maps[0])
+            if self.targets is not None:
+                in_crop[:, 2] -= in_crop[:, 2].min()
+                if flipped[k]:
+                    in_crop[:, 0] = config.size - 1 - in_crop[:, 0]
+                places = {name: values[k] for name, values in drawn.items()}
+                vertices = np.ascontiguousarray(in_crop, np.float32)
+                has_codes[k] = self.targets.draw(vertices, places, flipped=bool(flipped[k]))
+        rows.update(drawn)
+        return in_range, has_codes

@@ -1,0 +1,149 @@
+"""Reading the mesh of a binary glTF 2.0 file (``.glb``); `uvgen.meshes.glb` says how such a file is made up.
+
+Vertices keep the file's order and number. They are moved as the scene's nodes say, so that they are where a program
+shows them. The file is not trusted: offsets, counts and depths are compared with what is there.
+"""
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.errors import MeshFileError
+from uvgen.storage.names import brief
+from uvgen.storage.plain_json import parse_json
+
+_COMPONENTS: dict[int, np.dtype[Any]] = {
+    number: np.dtype(name) for number, name in ((5121, "u1"), (5123, "<u2"), (5125, "<u4"), (5126, "<f4"))
+}
+_TRIANGLES = 4
+_MOST_NODES = 10_000
+
+
+def read_glb(path: Path, data: bytes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Vertices (n, 3) and triangles (m, 3), perhaps none, of a file's only mesh; MeshFileError where there is none."""
+    try:
+        content, binary = _chunks(data)
+        (number, matrix) = _only_mesh(content)
+        primitives = _item(content, "meshes", number)["primitives"]
+        if len(primitives) != 1:
+            raise ValueError(
+                f"a mesh of {len(primitives)} pieces, whose vertices have no common numbers; save it with one material"
+            )
+        primitive = primitives[0]
+        if primitive.get("mode", _TRIANGLES) != _TRIANGLES:
+            raise ValueError(f"primitives of mode {primitive['mode']}, not triangles")
+        if packed := [
+            name for name in content.get("extensionsRequired", []) if name in primitive.get("extensions", {})
+        ]:
+            raise ValueError(f"packed by {packed[0]}; save it without compression")
+        points = _array(content, binary, primitive["attributes"]["POSITION"], "VEC3").astype(np.float64)
+        corners = np.arange(len(points)) if "indices" not in primitive else (
+            _array(content, binary, primitive["indices"], "SCALAR")[:, 0]
+        )  # fmt: skip
+        if corners.dtype.kind == "f" or len(corners) % 3:
+            raise ValueError(f"{len(corners)} corners of triangles")
+        with np.errstate(all="ignore"):
+            vertices = points @ matrix[:3, :3].T + matrix[:3, 3]
+        return vertices, corners.astype(np.int64).reshape(-1, 3)
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, struct.error) as error:
+        said = brief(error) if type(error) is ValueError else f"{type(error).__name__} {brief(error)}"
+        raise MeshFileError(f"{path}: not a readable mesh ({said}), expected a .glb with one mesh") from error
+
+
+def _chunks(data: bytes) -> tuple[dict[str, Any], bytes]:
+    """The description and the binary chunk."""
+    magic, version, length = struct.unpack_from("<4sII", data)
+    if magic != b"glTF" or version != 2 or length != len(data):
+        raise ValueError(f"version {version}, {len(data)} bytes of {length}")
+    size, kind = struct.unpack_from("<I4s", data, 12)
+    if kind != b"JSON" or 20 + size > length:
+        raise ValueError("no JSON chunk")
+    content = parse_json(data[20 : 20 + size].decode())
+    if not isinstance(content, dict):
+        raise ValueError("no description")
+    start = 20 + size
+    if start == length:
+        return content, b""
+    size, kind = struct.unpack_from("<I4s", data, start)
+    if kind != b"BIN\0" or start + 8 + size > length:
+        raise ValueError("no binary chunk")
+    return content, data[start + 8 : start + 8 + size]
+
+
+def _item(content: dict[str, Any], key: str, number: Any) -> dict[str, Any]:
+    items = content[key]
+    if type(number) is not int or not 0 <= number < len(items):
+        raise ValueError(f"{key} has no number {brief(number)}")
+    item = items[number]
+    if not isinstance(item, dict):
+        raise ValueError(f"{key} holds {brief(item)}")
+    return item
+
+
+def _only_mesh(content: dict[str, Any]) -> tuple[int, NDArray[np.float64]]:
+    """The number of the scene's only mesh, and what moves it (4, 4)."""
+    scene = _item(content, "scenes", content.get("scene", 0))
+    found, seen = list[tuple[int, NDArray[np.float64]]](), 0
+    waiting = [(number, np.eye(4)) for number in scene.get("nodes", [])]
+    while waiting:
+        seen += 1
+        if seen > _MOST_NODES:
+            raise ValueError(f"more than {_MOST_NODES} nodes, or nodes in a circle")
+        number, above = waiting.pop()
+        node = _item(content, "nodes", number)
+        matrix = above @ _node_matrix(node)
+        if "mesh" in node:
+            found.append((node["mesh"], matrix))
+        waiting += [(child, matrix) for child in node.get("children", [])]
+    if len(found) != 1:
+        raise ValueError(f"{len(found)} meshes in its scene; save the face alone")
+    return found[0]
+
+
+def _node_matrix(node: dict[str, Any]) -> NDArray[np.float64]:
+    def numbers(key: str, default: list[float], n: int) -> NDArray[np.float64]:
+        values = np.array(node.get(key, default), np.float64)
+        if values.shape != (n,) or not np.isfinite(values).all():
+            raise ValueError(f"a node's {key} of {brief(node[key])}")
+        return values
+
+    if "matrix" in node:
+        return numbers("matrix", [], 16).reshape(4, 4).T
+    x, y, z, w = numbers("rotation", [0, 0, 0, 1], 4)
+    turn = np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+    result = np.eye(4)
+    result[:3, :3] = turn * numbers("scale", [1, 1, 1], 3)
+    result[:3, 3] = numbers("translation", [0, 0, 0], 3)
+    return result
+
+
+def _array(content: dict[str, Any], binary: bytes, number: Any, kind: str) -> NDArray[Any]:
+    """The values (n, k) of an accessor."""
+    accessor = _item(content, "accessors", number)
+    if accessor["type"] != kind or "sparse" in accessor or accessor.get("normalized"):
+        raise ValueError(f"an accessor of type {brief(accessor['type'])}, or sparse, or normalized")
+    view = _item(content, "bufferViews", accessor["bufferView"])
+    if view.get("buffer", 0) != 0 or "uri" in _item(content, "buffers", 0):
+        raise ValueError("numbers in another file")
+    dtype, columns = _COMPONENTS[accessor["componentType"]], 3 if kind == "VEC3" else 1
+    if kind == "VEC3" and dtype.kind != "f":
+        raise ValueError(f"vertices of type {accessor['componentType']}")
+    row = columns * dtype.itemsize
+    count, stride = accessor["count"], view.get("byteStride", row)
+    start = view.get("byteOffset", 0) + accessor.get("byteOffset", 0)
+    if any(type(value) is not int or not 0 <= value <= len(binary) for value in (count, stride, start)) or stride < row:
+        raise ValueError("an accessor beyond the file's end")
+    if count and start + (count - 1) * stride + row > len(binary):
+        raise ValueError("an accessor beyond the file's end")
+    if not count:
+        return np.empty((0, columns), dtype)
+    return np.ndarray((count, columns), dtype, binary, start, (stride, dtype.itemsize)).copy()

@@ -1,0 +1,123 @@
+"""Meshes that are registered to a model: the same vertices in the same order, as OBJ, PLY, OFF, GLB or ``.npy``."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.errors import MeshFileError
+from uvgen.meshes.read import MESH_SUFFIXES, read_mesh
+from uvgen.meshes.read_glb import read_glb
+from uvgen.storage.npy import read_npy_file
+from uvgen.storage.reading import read_file
+
+REGISTERED_SUFFIXES = (*MESH_SUFFIXES, ".glb", ".npy")
+"""Endings of the names of registered meshes."""
+
+_MOST_BYTES = 1 << 30
+
+
+class Topology(NamedTuple):
+    """What registered meshes have in common: how many vertices, and which of them each triangle joins."""
+
+    name: str
+    n_vertices: int
+    listed: NDArray[np.int32]
+    """(m, 3) the triangles that a mesh must have, as most have them."""
+    triangles: NDArray[np.int64]
+    """(m,) sorted keys of them, whatever their order."""
+    further: NDArray[np.int64]
+    """(k,) of those that it may have besides."""
+
+    @classmethod
+    def of_mesh(
+        cls, name: str, n_vertices: int, triangles: NDArray[np.int32], further: NDArray[np.int32]
+    ) -> "Topology":
+        """Of a model with these triangles (m, 3), and those that close its mouth (k, 3)."""
+        keys = (np.unique(_keys(some, n_vertices)) for some in (triangles, further))
+        return cls(name, n_vertices, triangles, *keys)
+
+
+def _keys(triangles: NDArray[np.integer], n: int) -> NDArray[np.int64]:
+    """A number for each triangle (m, 3), the same whichever corner comes first and whichever way it turns."""
+    a, b, c = np.sort(triangles.astype(np.int64), axis=1).T
+    return np.asarray((a * n + b) * n + c)
+
+
+def read_registered(path: Path, topology: Topology) -> NDArray[np.float64]:
+    """The vertices of a registered mesh.
+
+    Parameters
+    ----------
+    path : Path
+        OBJ, PLY, OFF or GLB, with triangles or without; or ``.npy`` of shape (n, 3).
+    topology : Topology
+        Of the model that it is registered to. Triangles may come in any order and turn either way.
+
+    Returns
+    -------
+    (n, 3) float64
+        In the file's unit and frame, finite.
+
+    Raises
+    ------
+    MeshFileError
+        Where the file is missing, damaged, of another kind, holds NaN, or a mesh of another topology.
+    DependencyError
+        Where a PLY or OFF is to be read and trimesh is not installed.
+    """
+    suffix, n = path.suffix.lower(), topology.n_vertices
+    triangles: NDArray[np.integer] = np.empty((0, 3), np.int64)
+    if suffix == ".npy":
+        vertices = read_npy_file(path, MeshFileError, expected=f"vertices ({n}, 3)", most_bytes=_MOST_BYTES)
+        if vertices.ndim != 2 or vertices.shape[1] != 3 or vertices.dtype.kind == "b":
+            raise MeshFileError(f"{path}: {vertices.dtype} {vertices.shape}, expected vertices ({n}, 3)")
+        with np.errstate(over="ignore"):
+            vertices = vertices.astype(np.float64)
+    elif suffix == ".glb":
+        try:
+            vertices, triangles = read_glb(path, read_file(path, _MOST_BYTES))
+        except OSError as error:
+            if isinstance(error, MeshFileError):
+                raise
+            raise MeshFileError(f"{path}: cannot be read ({error.strerror})") from error
+    else:
+        vertices, triangles = read_mesh(path, surface=False)
+    if len(vertices) != n:
+        raise MeshFileError(
+            f"{path}: {len(vertices)} vertices, {topology.name} has {n}; register the mesh to it, or name the model "
+            "whose topology it has"
+        )
+    if not np.isfinite(vertices).all():
+        raise MeshFileError(f"{path}: vertex {np.argwhere(~np.isfinite(vertices))[0][0]} is NaN or infinite")
+    if len(triangles):
+        _check_triangles(path, triangles, topology)
+    return vertices
+
+
+def _check_triangles(path: Path, triangles: NDArray[np.integer], topology: Topology) -> None:
+    if np.array_equal(triangles, topology.listed):
+        return
+    if not 0 <= triangles.min() <= triangles.max() < topology.n_vertices:
+        raise MeshFileError(
+            f"{path}: triangles name vertices {triangles.min()} to {triangles.max()}, expected 0 to "
+            f"{topology.n_vertices - 1}"
+        )
+    found = _keys(triangles, topology.n_vertices)
+    advice = (
+        "is it of another model, or are its vertices in another order? Where only its polygons were cut otherwise, "
+        "save the vertices as .npy"
+    )
+    known = np.isin(found, topology.triangles) | np.isin(found, topology.further)
+    if not known.all():
+        k = int(np.flatnonzero(~known)[0])
+        corners = ", ".join(map(str, triangles[k].tolist()))
+        raise MeshFileError(
+            f"{path}: {np.count_nonzero(~known)} of {len(found)} triangles are none of {topology.name}'s, first number "
+            f"{k} ({corners}); {advice}"
+        )
+    if missing := np.count_nonzero(~np.isin(topology.triangles, found)):
+        raise MeshFileError(
+            f"{path}: lacks {missing} of {topology.name}'s {len(topology.triangles)} triangles, expected all; {advice}"
+        )

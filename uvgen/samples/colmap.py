@@ -1,0 +1,150 @@
+"""COLMAP's text files of a reconstruction: ``cameras.txt`` and ``images.txt``.
+
+A line of ``cameras.txt`` is ``CAMERA_ID MODEL WIDTH HEIGHT PARAMS...``; an image has two lines in ``images.txt``,
+``IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME`` and its 2D points. Rotation and translation take the reconstruction's
+points to the camera's frame, x right, y down, z forward; the first pixel's center is (0.5, 0.5).
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from uvgen.cameras import ImageCamera
+from uvgen.errors import DatasetError, InputError
+from uvgen.samples.camera_files import check_undistorted, quaternion_matrix
+from uvgen.storage.names import brief
+from uvgen.storage.reading import read_file
+from uvgen.storage.text import decode_text, number_of
+
+COLMAP_FILES = ("cameras.txt", "images.txt")
+"""Names of the files in a reconstruction's folder."""
+
+_MOST_BYTES = 1 << 30
+_MOST = 1e9
+_MODELS = {  # how many numbers are of the pinhole, and the names of those that distort
+    "SIMPLE_PINHOLE": (3, ()),
+    "PINHOLE": (4, ()),
+    "SIMPLE_RADIAL": (3, ("k1",)),
+    "RADIAL": (3, ("k1", "k2")),
+    "OPENCV": (4, ("k1", "k2", "p1", "p2")),
+    "FULL_OPENCV": (4, ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")),
+}
+
+Lens = tuple[tuple[float, float], tuple[float, float], tuple[int, int]]
+
+
+def is_reconstruction(folder: Path) -> bool:
+    """Whether a folder holds COLMAP's text files, or its binary ones, which `read_reconstruction` refuses by name."""
+    return all((folder / name).is_file() for name in COLMAP_FILES) or (folder / "images.bin").is_file()
+
+
+def read_reconstruction(folder: Path) -> dict[str, ImageCamera | str]:
+    """The cameras of a reconstruction.
+
+    Parameters
+    ----------
+    folder : Path
+        With COLMAP's text files.
+
+    Returns
+    -------
+    dict of str to ImageCamera or str
+        By the image's name as COLMAP has it, a path below the folder of its images; of an image whose camera cannot be
+        used, why.
+
+    Raises
+    ------
+    DatasetError
+        Where a file is missing, cannot be read, or has a line that is none of COLMAP's.
+    """
+    if not all((folder / name).is_file() for name in COLMAP_FILES):
+        raise DatasetError(
+            f"{folder}: a reconstruction in COLMAP's binary files, expected {' and '.join(COLMAP_FILES)}; run "
+            "`colmap model_converter --output_type TXT`"
+        )
+    lenses = _lenses(folder / COLMAP_FILES[0])
+    found = dict[str, ImageCamera | str]()
+    path, of_points = folder / COLMAP_FILES[1], False
+    for number, line in enumerate(_lines(path), start=1):
+        if line.startswith("#") or (not of_points and not line.strip()):
+            continue
+        of_points = not of_points
+        if not of_points:
+            continue
+        words = line.split(maxsplit=9)
+        try:
+            if len(words) < 10:
+                raise ValueError(f"{len(words)} words")
+            turn, place = _numbers(words[1:5]), _numbers(words[5:8])
+        except ValueError as error:
+            shown = brief(line)[:60]
+            raise DatasetError(
+                f"{path}: line {number} is {shown!r} ({brief(error)}), expected IMAGE_ID QW QX QY QZ TX TY TZ "
+                "CAMERA_ID NAME"
+            ) from error
+        lens = lenses.get(words[8], f"{path}: line {number}: camera {brief(words[8])} is not in {COLMAP_FILES[0]}")
+        try:
+            found[words[9].strip()] = (
+                lens if isinstance(lens, str) else ImageCamera("perspective", quaternion_matrix(turn), place, *lens)
+            )
+        except InputError as error:
+            found[words[9].strip()] = f"{path}: line {number}: {error}"
+    return found
+
+
+def _lenses(path: Path) -> dict[str, Lens | str]:
+    """Focal lengths, center (pixel centers at integers) and size of each camera, or why it cannot be used."""
+    found = dict[str, Lens | str]()
+    for number, line in enumerate(_lines(path), start=1):
+        if line.startswith("#") or not line.strip():
+            continue
+        name, *words = line.split()
+        try:
+            model = words[0]
+            values = _numbers(words[1:])
+            if len(values) < 3 or not all(1 <= side <= 1 << 20 and side == int(side) for side in values[:2]):
+                raise ValueError("no size")
+        except (ValueError, IndexError) as error:
+            shown = brief(line)[:60]
+            raise DatasetError(
+                f"{path}: line {number} is {shown!r} ({brief(error)}), expected CAMERA_ID MODEL WIDTH HEIGHT PARAMS[]"
+            ) from error
+        try:
+            found[name] = _lens(model, values)
+        except InputError as error:
+            found[name] = f"{path}: line {number}: {error}"
+    return found
+
+
+def _lens(model: str, values: np.ndarray) -> Lens:
+    if model not in _MODELS:
+        raise InputError(
+            f"a camera of model {brief(model)}, expected {', '.join(_MODELS)} without distortion; undistort the images "
+            "first (COLMAP's image_undistorter)"
+        )
+    n, distorting = _MODELS[model]
+    numbers = values[2:].tolist()
+    if len(numbers) != n + len(distorting):
+        raise InputError(f"{model}: {len(numbers)} parameters, expected {n + len(distorting)}")
+    for key, value in zip(distorting, numbers[n:], strict=True):
+        check_undistorted(key, value)
+    fx, fy, cx, cy = numbers[:4] if n == 4 else (numbers[0], *numbers[:3])
+    if not min(fx, fy) > 0:
+        raise InputError(f"{model}: a focal length of {min(fx, fy):g}, expected more than 0")
+    return (fx, fy), (cx - 0.5, cy - 0.5), (int(values[0]), int(values[1]))
+
+
+def _numbers(words: list[str]) -> np.ndarray:
+    values = np.array([number_of(word) for word in words])
+    if not (np.abs(values) < _MOST).all():
+        raise ValueError("a number that is none")
+    return values
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return decode_text(read_file(path, _MOST_BYTES)).split("\n")
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror or brief(error)})") from error
+    except ValueError as error:
+        raise DatasetError(f"{path}: no text ({brief(error)}), expected COLMAP's") from error

@@ -1,0 +1,243 @@
+"""Images with registered meshes and cameras: finding them in folders, reading a mesh.
+
+An image ``NAME.jpg`` has a mesh ``NAME.obj`` (or another of `uvgen.meshes.registered.REGISTERED_SUFFIXES`) at the same
+place below the folder of meshes; further faces are ``NAME-face2.obj`` and so on, as `uvgen fit` names them, or all are
+``NAME.0.obj``, ``NAME.1.obj``. A camera is ``NAME.camera.json`` beside the mesh, a file of its own folder, one file for
+all, or an image of a COLMAP reconstruction.
+"""
+
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from uvgen.cameras import ImageCamera
+from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.meshes.registered import REGISTERED_SUFFIXES
+from uvgen.samples.camera_files import read_camera
+from uvgen.samples.colmap import is_reconstruction, read_reconstruction
+from uvgen.samples.files import files_sha256
+from uvgen.samples.find import Sample, find_samples, folder_of
+from uvgen.samples.map_files import files_below
+from uvgen.samples.parameter_list import is_list
+from uvgen.storage.names import printable
+
+CAMERA_ENDING = ".camera.json"
+"""What follows a mesh's or image's name in that of its camera."""
+
+_FACE = (
+    re.compile(r"(?P<image>.+)[-_]face(?P<number>\d{1,6})", re.DOTALL),
+    re.compile(r"(?P<image>.+)\.(?P<from0>\d{1,6})", re.DOTALL),
+)
+_NAMED = f"NAME{REGISTERED_SUFFIXES[0]} (or {', '.join(REGISTERED_SUFFIXES[1:])})"
+
+
+@dataclass(frozen=True, slots=True)
+class MeshSample(Sample):
+    """An image with a registered mesh, its `parameters`, and a camera: a file, or one that was read already."""
+
+    camera: Path | ImageCamera | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Cameras:
+    """Where cameras are: one for all, COLMAP's by image, or files by the names of meshes or images."""
+
+    place: str
+    shared: ImageCamera | None = None
+    listed: dict[str, ImageCamera | str] | None = None
+    files: dict[str, Path] | None = None
+
+
+def find_meshes(
+    data: str | os.PathLike[str],
+    meshes: str | os.PathLike[str],
+    cameras: str | os.PathLike[str] | None = None,
+    subsets: Sequence[str] = (),
+    *,
+    flip: bool = True,
+) -> list[MeshSample]:
+    """Images with registered meshes.
+
+    Parameters
+    ----------
+    data : path-like
+        Folder of images, or of folders of them.
+    meshes : path-like
+        Folder of meshes.
+    cameras : path-like, optional
+        One JSON file for all images, a folder of them, or COLMAP's folder with ``cameras.txt`` and ``images.txt``; by
+        default the files beside the meshes, and without such, none: vertices are px of the image then.
+    subsets, flip
+        As for `uvgen.find_samples`.
+
+    Returns
+    -------
+    list of MeshSample
+        Sorted as those of `uvgen.find_samples`. Images without a mesh, meshes without an image and those without the
+        camera that others have are among them, and reading them says so.
+
+    Raises
+    ------
+    DatasetError
+        Where a folder cannot be read, has no images or no meshes, or the cameras cannot be read.
+    InputError
+        Where `data` is a list of images.
+    """
+    if is_list(data):
+        raise InputError(f"{data}: a list of images, expected their folder: meshes are found by the images' names")
+    root, folder = folder_of(data), Path(os.path.abspath(meshes))
+    found, camera_files = dict[str, list[Path]](), dict[str, Path]()
+    for path in sorted(files_below(folder, "meshes")):
+        key = path.relative_to(folder).as_posix()
+        if key.endswith(CAMERA_ENDING):
+            camera_files[key.removesuffix(CAMERA_ENDING)] = path
+        elif path.suffix.lower() in REGISTERED_SUFFIXES:
+            found.setdefault(os.path.splitext(key)[0], []).append(path)
+    if not found:
+        raise DatasetError(f"{folder}: no meshes in it, expected {_NAMED} for each image")
+    given = _cameras(cameras, folder, camera_files)
+    images = {_key(sample, root): sample for sample in find_samples(root) if sample.image is not None}
+    samples, with_mesh = list[MeshSample](), set[str]()
+    for key, paths in found.items():
+        image_key, further = _image_of(key, images)
+        image = images.get(image_key)
+        with_mesh.add(image_key)
+        sample = _sample(key, image, further, paths, root, data)
+        samples.append(_with_camera(sample, given, key, image_key, root))
+    for key, image in images.items():
+        if key not in with_mesh:
+            problem = image.problem or f"{image.image}: no mesh of it, expected {folder / key}{_NAMED[4:]}"
+            samples.append(MeshSample(image.name, image.subset, image.image, None, problem))
+    if subsets or not flip:
+        chosen = {sample.subset for sample in find_samples(root, subsets, flip=flip)}
+        samples = [sample for sample in samples if sample.subset in chosen]
+    counts = Counter(sample.name for sample in samples)
+    named = [
+        sample if counts[sample.name] == 1
+        else replace(sample, problem=f"{sample.parameters}: another mesh has this face's name too; rename one")
+        for sample in samples
+    ]  # fmt: skip
+    return sorted(named, key=lambda sample: (sample.subset, sample.name, str(sample.parameters)))
+
+
+def _key(sample: Sample, root: Path) -> str:
+    """An image's place below the root, without suffix."""
+    return os.path.splitext(os.path.relpath(sample.image or "", root))[0].replace(os.sep, "/")
+
+
+def _image_of(key: str, images: dict[str, Sample]) -> tuple[str, int]:
+    """The image that a mesh is of, and which of its faces, from 1; the name as it is where there is none."""
+    if key in images:
+        return key, 1
+    for form in _FACE:
+        if (match := form.fullmatch(key)) and match["image"] in images:
+            parts = match.groupdict()
+            return match["image"], int(parts["number"]) if "number" in parts else int(parts["from0"]) + 1
+    return key, 1
+
+
+def _sample(
+    key: str, image: Sample | None, number: int, paths: list[Path], root: Path, data: str | os.PathLike[str]
+) -> MeshSample:
+    problem = ""
+    if len(paths) > 1:
+        others = ", ".join(printable(path.name) for path in paths[1:])
+        problem = f"{paths[0]}: {others} has the same name, expected one mesh of each face; remove the wrong one"
+    if image is None:
+        folder = printable(key.rpartition("/")[0])
+        problem = problem or f"{paths[0]}: no image of it, expected {Path(data) / key}.jpg (or .png …)"
+        return MeshSample(printable(key), folder or printable(root.name), None, paths[0], problem)
+    name = image.name if number == 1 else f"{image.name}_face{number}"
+    return MeshSample(name, image.subset, image.image, paths[0], image.problem or problem)
+
+
+def _cameras(cameras: str | os.PathLike[str] | None, meshes: Path, beside: dict[str, Path]) -> _Cameras:
+    """Where the cameras are; without any, one that leaves vertices where they are."""
+    if cameras is None:
+        if not beside:
+            return _Cameras(str(meshes), shared=ImageCamera())
+        return _Cameras(str(meshes), files=beside)
+    path = Path(os.path.abspath(cameras))
+    if path.is_dir():
+        if is_reconstruction(path):
+            return _Cameras(str(path), listed=_by_stem(read_reconstruction(path)))
+        files = {
+            file.relative_to(path).as_posix().removesuffix(".json").removesuffix(".camera"): file
+            for file in sorted(files_below(path, "cameras"))
+            if file.suffix.lower() == ".json"
+        }
+        if not files:
+            raise DatasetError(f"{path}: no cameras in it, expected NAME.json for each image, or COLMAP's text files")
+        return _Cameras(str(path), files=files)
+    try:
+        return _Cameras(str(path), shared=read_camera(path))
+    except InputError as error:
+        raise DatasetError(str(error)) from error
+
+
+def _by_stem(cameras: dict[str, ImageCamera | str]) -> dict[str, ImageCamera | str]:
+    """Cameras by their images' names without suffix; two that then have one name are said to."""
+    found = dict[str, ImageCamera | str]()
+    for name, camera in cameras.items():
+        key = os.path.splitext(name.replace("\\", "/"))[0]
+        found[key] = f"{name}: another image of the reconstruction has this name" if key in found else camera
+    return found
+
+
+def _with_camera(sample: MeshSample, given: _Cameras, key: str, image_key: str, root: Path) -> MeshSample:
+    """A sample with its camera: the mesh's own, or that of its image; one that lacks it says so."""
+    if given.shared is not None:
+        return replace(sample, camera=given.shared)
+    known: dict[str, ImageCamera | str] | dict[str, Path] = (
+        given.files if given.files is not None else given.listed or {}
+    )
+    for name in (key, image_key):
+        if name in known:
+            camera = known[name]
+            return replace(sample, problem=sample.problem or camera) if isinstance(camera, str) else replace(
+                sample, camera=camera
+            )  # fmt: skip
+    expected = f"{image_key}{CAMERA_ENDING}" if given.files is not None else f"a line for {image_key} in images.txt"
+    problem = sample.problem or f"{sample.parameters}: no camera of it in {given.place}, expected {printable(expected)}"
+    return replace(sample, problem=problem)
+
+
+def camera_of_sample(sample: MeshSample, image_shape: tuple[int, ...]) -> ImageCamera:
+    """A sample's camera, for its image of this shape (h, w, …).
+
+    Raises SampleError where its file cannot be used, or it is of an image of another size.
+    """
+    camera = sample.camera
+    if camera is None or sample.problem:
+        raise SampleError(sample.problem or f"{sample.parameters}: no camera of it")
+    where = f"{sample.parameters}: its camera"
+    if isinstance(camera, Path):
+        where = str(camera)
+        try:
+            camera = read_camera(camera)
+        except InputError as error:
+            raise SampleError(str(error)) from error
+    height, width = image_shape[:2]
+    if camera.size not in (None, (width, height)):
+        raise SampleError(
+            f"{where} is of an image of {camera.size[0]}×{camera.size[1]} px, {sample.image} has {width}×{height}; was "
+            "the image scaled or cut afterwards?"
+        )  # fmt: skip
+    return camera
+
+
+def mesh_files_sha256(sample: MeshSample) -> str:
+    """As `uvgen.samples.files.files_sha256`, with the camera."""
+    if isinstance(sample.camera, Path):
+        return files_sha256(sample, sample.camera)
+    digest = hashlib.sha256(files_sha256(sample).encode())
+    if camera := sample.camera:
+        numbers = (*camera.focal_px, *camera.center_px, *(camera.size or ()))
+        digest.update(f"{camera.kind} {numbers}".encode() + camera.rotation.tobytes() + camera.translation.tobytes())
+    else:
+        digest.update(sample.problem.encode())
+    return digest.hexdigest()
