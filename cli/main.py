@@ -140,7 +140,13 @@ def _nothing_written(arguments: list[str]) -> bool:
     with contextlib.suppress(OSError):
         places = [place for place in (Path(out), draft_of(Path(out))) if place.is_dir()] if out else []
         names = {path.name for place in places for path in place.iterdir() if not path.name.startswith(".uvgen-tmp-")}
-        return bool(out) and not names - {"dataset.json", "constants.npz", "synth.json", "predict.json", "register.json"}
+        return bool(out) and not names - {
+            "dataset.json",
+            "constants.npz",
+            "synth.json",
+            "predict.json",
+            "register.json",
+        }
     return False
 
 

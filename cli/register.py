@@ -8,6 +8,7 @@ import click
 
 from uvgen.cli.options import (
     ANY_PATH,
+    EXISTING_FILE,
     MODEL,
     GroupedCommand,
     option,
@@ -30,6 +31,15 @@ _WHAT, _HOW, _OUTPUT = "What goes in", "How scans are registered", "What comes o
         help="Folder to make: a mesh for each scan, and register.json.")  # fmt: skip
 @option("--landmarks", type=ANY_PATH, metavar="FOLDER", group=_WHAT,
         help="Files of 68 landmarks, NAME.landmarks.npy, .txt, .json or .pp.  [default: beside the scans]")  # fmt: skip
+@option(
+    "--detector",
+    type=click.Choice(["none", "mediapipe", "dlib", "face-alignment"]),
+    default="none",
+    show_default=True,
+    group=_WHAT,
+    help="Finds landmarks in pictures of meshes where no file has them; less exactly than people do.",
+)
+@option("--detector-model", type=EXISTING_FILE, group=_WHAT, help="The detector's weights, where it brings none.")
 @option("--units", type=click.Choice(["auto", "um", "mm", "cm", "m"]), default="auto", show_default=True, group=_WHAT,
         help="Of the scans; auto: the unit in which a face has a person's size.")  # fmt: skip
 @option("--model", "model_path", type=MODEL, default="builtin", show_default=True, group=_HOW,
@@ -50,6 +60,8 @@ def command(
     scans: Path,
     out: Path,
     landmarks: Path | None,
+    detector: str,
+    detector_model: Path | None,
     units: str,
     model_path: Path | str,
     max_error: float | None,
@@ -85,6 +97,8 @@ def command(
             out,
             model=model_path,
             landmarks=landmarks,
+            detector=None if detector == "none" else detector,
+            detector_model=detector_model,
             format=kind,
             frame=frame,
             units=units,
@@ -96,6 +110,8 @@ def command(
             untrusted=untrusted,
             progress=lambda one: _report(shown, one),
         )
+    if result.notice:
+        click.echo(f"note: {result.notice}", err=True)
     if not quiet and not verbose:
         name_skipped(result.skipped, "register.json")
     if as_json:
@@ -126,7 +142,7 @@ def _summarize(out: Path, result: Any) -> None:
     worst = sorted(result.scans, key=lambda one: -one.rms_mm)[:2]
     units = sorted({one.unit or "no known unit" for one in result.scans})
     click.echo(
-        f"{out}: {count(len(result.scans), 'mesh').replace('meshs', 'meshes')}, {len(result.skipped)} skipped; this run "
+        f"{out}: {count(len(result.scans), 'registered scan')}, {len(result.skipped)} skipped; this run "
         f"{count(result.new_scans, 'scan')} in {waited(result.seconds):.1f} s"
     )
     click.echo(

@@ -61,9 +61,7 @@ def files_below(root: Path, out: Path, suffixes: tuple[str, ...], what: str) -> 
     """
 
     def fail(error: OSError) -> None:
-        raise DatasetError(
-            f"{printable(str(error.filename))}: {unreadable(error, what)}"
-        ) from error
+        raise DatasetError(f"{printable(str(error.filename))}: {unreadable(error, what)}") from error
 
     paths, seen = list[Path](), {os.path.realpath(out)}
     queue = deque([root])

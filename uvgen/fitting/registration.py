@@ -1,4 +1,4 @@
-"""A scan registered to a model's topology: by landmarks, by the model's coefficients, then by a smooth field of its own.
+"""A scan registered to a model's topology: by landmarks, by the model's coefficients, then by a smooth field.
 
 The last step is non-rigid ICP (Amberg, Romdhani, Vetter, CVPR 2007: stiff at first, then less and less), with bends in
 place of differences between neighbors' transforms, and for each stiffness on top of what was found with the one before:
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from uvgen.checks import check_array, choice, float64_array
 from uvgen.errors import InputError
-from uvgen.fitting.scan_fit import Fitted, fit_to_landmarks, fit_to_surface, matching
+from uvgen.fitting.scan_fit import OUTLIER_MM, Fitted, fit_to_landmarks, fit_to_surface, matching
 from uvgen.fitting.template import JAW, Smoother, Template, normals_of
 from uvgen.meshes.scans import ScanSurface, cleaned_scan
 from uvgen.models.load import BUILTIN, as_model
@@ -27,7 +27,7 @@ _SMALLEST, _LARGEST = 0.6, 1.7  # a face, by the model's mean
 _STAGES = ((30.0, 3, 6.0), (15.0, 2, 6.0), (8.0, 2, 3.0), (4.0, 2, 0.0), (2.0, 2, 0.0))
 """Lengths of bends, mm; solutions with each; the radius of the patch that a landmark counts as, mm."""
 
-_LANDMARK_MM = 2.0  # within which a landmark draws nothing
+_LANDMARK_MM = 1.0  # within which a landmark draws nothing
 _FARTHEST_MM, _LEAST_MM = 15.0, 2.0  # where counterparts are looked for
 _COUNTED_MM = 10.0  # distances of counterparts that the error is of
 _LEAST_MATCHED = 0.1  # of the area
@@ -45,8 +45,8 @@ class Registration:
     similarity : Similarity
         Brings the model's frame, in mm, to the scan's frame and unit.
     unit : str or None
-        Of the scan: "um", "mm", "cm" or "m"; None where its face has no person's size in any of them, and counts as large
-        as the model's.
+        Of the scan: "um", "mm", "cm" or "m"; None where its face has no person's size in any of them, and counts as
+        large as the model's.
     mm_per_unit : float
     distance_mm : (k,) float64
         From vertices that have a counterpart to the scan's surface, mm.
@@ -104,8 +104,8 @@ def register_scan(
     Raises
     ------
     InputError
-        Where a shape is wrong, landmarks or points are too few, the landmarks are mirrored or no face's, or the face has
-        no person's size in these units, or no counterpart on the scan.
+        Where a shape is wrong, landmarks or points are too few, the landmarks are mirrored or no face's, or the face
+        has no person's size in these units, or no counterpart on the scan.
 
     Examples
     --------
@@ -195,6 +195,8 @@ def _deformed(
     """The face, bent until it lies on the scan."""
     vertices = base
     for length, solutions, radius in _STAGES:
+        if length < min(scan.spacing, _STAGES[-2][0]):
+            break  # between a scan's points is nothing but their noise
         smoother = template.smoother(length)
         for _ in range(solutions):
             wanted, weights = _pull(template, scan, vertices)
@@ -226,15 +228,13 @@ def _add_landmarks(
     off = marks[known] - vertices[at]
     distance = np.linalg.norm(off, axis=1, keepdims=True)
     off = off * np.maximum(0, 1 - _LANDMARK_MM / np.maximum(distance, 1e-9))
-    more = np.pi * radius**2 / template.area[at]
+    more = np.pi * radius**2 / template.area[at] / (1 + (distance[:, 0] / OUTLIER_MM) ** 2) ** 2
     total = weights[at] + more
     wanted[at] = (weights[at, None] * wanted[at] + more[:, None] * off) / total[:, None]
     weights[at] = total
 
 
-def _turned_over(
-    template: Template, base: NDArray[np.float64], vertices: NDArray[np.float64]
-) -> NDArray[np.bool_]:
+def _turned_over(template: Template, base: NDArray[np.float64], vertices: NDArray[np.float64]) -> NDArray[np.bool_]:
     """(m,) triangles whose side has changed."""
     normals = []
     for points in (base, vertices):

@@ -18,7 +18,9 @@ FEWEST_LANDMARKS = 6
 """Landmarks that a scan has at least."""
 
 _LANDMARK_MM, _JAW_MM = 2.0, 6.0  # how far marks are from where the model has them
-_OUTLIER_MM = 8.0  # a landmark this far off counts half
+OUTLIER_MM = 8.0
+"""A landmark this far off counts half."""
+
 _MOST_RESIDUAL_MM = 12.0  # of landmarks, without the jaw, after the model was fitted to them: above it is no face
 _BETTER = 0.6  # of the residual, that mirrored landmarks leave where landmarks are mirrored
 _SUSPECT_MM = 4.0
@@ -41,7 +43,7 @@ class Fitted(NamedTuple):
 
 def known_landmarks(landmarks: NDArray[np.float64]) -> NDArray[np.bool_]:
     """(68,) which landmarks are marked; InputError where they are too few, or say too little of the pose."""
-    known = np.isfinite(landmarks).all(axis=1)
+    known: NDArray[np.bool_] = np.isfinite(landmarks).all(axis=1)
     if known.sum() < FEWEST_LANDMARKS:
         raise InputError(f"landmarks: {known.sum()} of 68 are marked, expected {FEWEST_LANDMARKS} or more")
     spread = np.linalg.svd(landmarks[known] - landmarks[known].mean(axis=0), compute_uv=False)
@@ -51,7 +53,7 @@ def known_landmarks(landmarks: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def fit_to_landmarks(template: Template, landmarks: NDArray[np.float64]) -> Fitted:
-    """The model's face nearest to (68, 3) landmarks in any frame and unit, NaN where not marked; likely if they are few.
+    """The model's face nearest to (68, 3) landmarks in any frame and unit, NaN where not marked; a likely one.
 
     Raises
     ------
@@ -64,9 +66,9 @@ def fit_to_landmarks(template: Template, landmarks: NDArray[np.float64]) -> Fitt
         _, turned = _to_landmarks(template, landmarks[LANDMARK_MIRROR], known[LANDMARK_MIRROR])
         if turned < _BETTER * residual and turned < _MOST_RESIDUAL_MM:
             raise InputError(
-                f"landmarks: {residual:.1f} mm off a face's, {turned:.1f} mm with left and right exchanged: mirrored in "
-                "their order, or the scan's coordinates are (x to its left), expected iBUG's order, which begins at the "
-                "jaw on the person's right, in a right-handed frame"
+                f"landmarks: {residual:.1f} mm off a face's, {turned:.1f} mm with left and right exchanged: mirrored "
+                "in their order, or the scan's coordinates are (x to its left), expected iBUG's order, which begins at "
+                "the jaw on the person's right, in a right-handed frame"
             )
     if residual > _MOST_RESIDUAL_MM:
         raise InputError(
@@ -76,10 +78,8 @@ def fit_to_landmarks(template: Template, landmarks: NDArray[np.float64]) -> Fitt
     return found
 
 
-def _to_landmarks(
-    template: Template, landmarks: NDArray[np.float64], known: NDArray[np.bool_]
-) -> tuple[Fitted, float]:
-    """A fit, and its root mean square residual in mm without the jaw."""
+def _to_landmarks(template: Template, landmarks: NDArray[np.float64], known: NDArray[np.bool_]) -> tuple[Fitted, float]:
+    """A fit, and its root mean square residual in mm, without the jaw, in which single wrong landmarks count little."""
     chosen = np.flatnonzero(known)
     target, vertices = landmarks[chosen], template.landmarks[chosen]
     basis, mean = template.basis(vertices), template.mean[vertices]
@@ -90,13 +90,13 @@ def _to_landmarks(
         place = align_points(face, target, scaled=True, weights=weights)
         wanted = place.undo(target)
         distance = np.linalg.norm(wanted - face, axis=1)
-        weights = trust / (1 + (distance / _OUTLIER_MM) ** 2)
+        weights = trust / (1 + (distance / OUTLIER_MM) ** 2)
         rows = np.sqrt(weights)[:, None, None] * basis
-        flat = rows.reshape(-1, len(coefficients))
+        flat = rows.reshape(3 * len(rows), len(coefficients))
         right = flat.T @ (np.sqrt(weights)[:, None] * (wanted - mean)).ravel()
         coefficients = np.linalg.solve(flat.T @ flat + np.eye(flat.shape[1]), right)
     inner = distance[chosen >= JAW] if (chosen >= JAW).any() else distance
-    return Fitted(place, coefficients), float(np.sqrt((inner**2).mean()))
+    return Fitted(place, coefficients), float(np.sqrt((np.minimum(inner, 3 * np.median(inner)) ** 2).mean()))
 
 
 def matching(feet: Feet, normals: NDArray[np.float64], scan: ScanSurface) -> NDArray[np.bool_]:
@@ -105,9 +105,7 @@ def matching(feet: Feet, normals: NDArray[np.float64], scan: ScanSurface) -> NDA
     return feet.inside & ((cosine if scan.is_oriented else np.abs(cosine)) > _LEAST_COSINE)
 
 
-def fit_to_surface(
-    template: Template, scan: ScanSurface, landmarks: NDArray[np.float64], start: Fitted
-) -> Fitted:
+def fit_to_surface(template: Template, scan: ScanSurface, landmarks: NDArray[np.float64], start: Fitted) -> Fitted:
     """The model's face whose surface is nearest to a scan's: Gauss and Newton's steps with pairs found anew."""
     rows, known = template.rows, np.flatnonzero(np.isfinite(landmarks).all(axis=1))
     marked, basis = template.landmarks[known], template.basis(rows)
@@ -128,14 +126,14 @@ def fit_to_surface(
         weights = robust * (min(_ROWS_COUNT, pair.sum()) / pair.sum()) / noise**2
         system, right = _equations(face[rows], directions[:, None], basis, residual[:, None], weights)
         off = place.undo(landmarks[known]) - face[marked]
-        of_each = trust / (1 + ((off**2).sum(axis=1) / _OUTLIER_MM**2))
+        of_each = trust / (1 + ((off**2).sum(axis=1) / OUTLIER_MM**2))
         axes = np.broadcast_to(np.eye(3), (len(known), 3, 3))
         more, wanted = _equations(face[marked], axes, of_marks, off, of_each)
         system, right = system + more, right + wanted
         prior = np.arange(7, len(right))
         system[prior, prior] += 1
         right[7:] -= coefficients
-        step = np.linalg.solve(system, right)
+        step = np.asarray(np.linalg.solve(system, right), np.float64)
         place, coefficients = moved(place, step), coefficients + step[7:]
         change = np.abs(template.face(coefficients)[rows] - face[rows]).max() + np.abs(step[3:6]).max()
         spread = 1.4826 * float(np.median(np.abs(residual[pair])))
@@ -156,6 +154,6 @@ def _equations(
     turned = np.cross(points[:, None], directions)
     grown = (points[:, None] * directions).sum(axis=2, keepdims=True)
     rows = np.concatenate([turned, directions, grown, directions @ basis], axis=2)
-    weighted = (rows * weights[:, None, None]).reshape(-1, rows.shape[2])
     flat = rows.reshape(-1, rows.shape[2])
+    weighted = (rows * weights[:, None, None]).reshape(flat.shape)
     return weighted.T @ flat, weighted.T @ residual.ravel()

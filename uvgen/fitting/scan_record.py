@@ -42,7 +42,8 @@ def check_register_folder(out: Path) -> None:
         check_folder(out)
         if out.is_dir() and (found := sorted(name for name in os.listdir(out) if not name.startswith("."))):
             raise OutputError(
-                f"{out}: holds something else ({printable(found[0])}), expected a new or an empty folder; choose another"
+                f"{out}: holds something else ({printable(found[0])}), expected a new or an empty folder; choose "
+                "another"
             )
 
 

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError, UvgenError
+from uvgen.fitting.detectors import Detector, open_detector
 from uvgen.fitting.registration import Registration, register
+from uvgen.fitting.scan_pictures import detected_landmarks
 from uvgen.fitting.template import Template
 from uvgen.meshes.files import write_obj, write_ply
 from uvgen.meshes.glb import write_glb
@@ -124,6 +126,8 @@ class RegisterJob:
         Where it can be read again: its file, "builtin", or nowhere.
     landmarks : Path or None
         Folder of landmark files; beside the scans where None.
+    detector, detector_model : str or None, Path or None
+        Finds landmarks in pictures of scans that no file has some of.
     format, frame, units : str
         See `uvgen.register_scans`.
     max_error_mm : float or None
@@ -135,6 +139,8 @@ class RegisterJob:
     model: MorphableModel
     model_file: str | None
     landmarks: Path | None
+    detector: str | None
+    detector_model: Path | None
     format: str
     frame: str
     units: str
@@ -142,7 +148,7 @@ class RegisterJob:
 
     def open(self) -> Callable[[RegisterTask], RegisteredScan | RejectedScan]:
         """The function that registers a scan."""
-        return partial(_register, self, Template(self.model))
+        return partial(_register, _Tools(self))
 
     def parts(self, task: RegisterTask) -> list[RegisterTask]:
         """The scan alone, to be tried."""
@@ -153,32 +159,44 @@ class RegisterJob:
         return replace(task, scan=replace(task.scan, problem=causes.get(0, task.scan.problem)))
 
 
+class _Tools:
+    """What a process opens once, the detector when it is needed."""
+
+    def __init__(self, job: RegisterJob) -> None:
+        self.job, self.template = job, Template(job.model)
+        self._detector: Detector | None = None
+
+    def detector(self) -> Detector:
+        """Opened."""
+        if self._detector is None:
+            self._detector = open_detector(self.job.detector or "", self.job.detector_model)
+        return self._detector
+
+
 def state_of(job: RegisterJob, scan: ScanFile) -> str:
     """Hash of a scan's file and its landmarks'; that of nothing where one cannot be read."""
     try:
         marks = landmark_file(scan.path, job.landmarks)
-        if marks is None:
+        if marks is None and job.detector is None:
             return ""
-        return hashlib.sha256(f"{sha256_file(scan.path)} {sha256_file(marks)}".encode()).hexdigest()
+        of_marks = "" if marks is None else sha256_file(marks)
+        return hashlib.sha256(f"{sha256_file(scan.path)} {of_marks}".encode()).hexdigest()
     except (OSError, UvgenError):
         return ""
 
 
-def _register(job: RegisterJob, template: Template, task: RegisterTask) -> RegisteredScan | RejectedScan:
-    scan = task.scan
+def _register(tools: _Tools, task: RegisterTask) -> RegisteredScan | RejectedScan:
+    job, scan = tools.job, task.scan
     try:
         if scan.problem:
             raise InputError(f"{scan.path}: {scan.problem}")
         made_of = state_of(job, scan)
         points, triangles = read_scan(scan.path)
         marks = landmark_file(scan.path, job.landmarks)
-        if marks is None:
+        if marks is None and job.detector is None:
             raise InputError(missing_landmarks(scan.path, job.landmarks))
-        landmarks = read_scan_landmarks(marks)
-        try:
-            found = register(template, points, triangles, landmarks, job.units)
-        except InputError as error:
-            raise InputError(f"{scan.path}: {error}") from error
+        given = None if marks is None else read_scan_landmarks(marks)
+        found = _registered(tools, scan, points, triangles, given)
         result = _described(job, scan, found, _below(job, marks), made_of)
         if job.max_error_mm is not None and result.rms_mm > job.max_error_mm:
             raise InputError(
@@ -195,8 +213,24 @@ def _register(job: RegisterJob, template: Template, task: RegisterTask) -> Regis
     return result
 
 
-def _below(job: RegisterJob, marks: Path) -> str:
-    """A landmark file's path below the folder that it came from."""
+def _registered(
+    tools: _Tools, scan: ScanFile, points: NDArray[np.float64], triangles: NDArray[np.int32],
+    landmarks: NDArray[np.float64] | None,
+) -> Registration:  # fmt: skip
+    """A scan registered by its landmarks, or by those that the detector finds; InputError names its file."""
+    find = tools.detector() if landmarks is None else None
+    try:
+        if find is not None:
+            landmarks = detected_landmarks(tools.template, points, triangles, find)
+        return register(tools.template, points, triangles, np.asarray(landmarks), tools.job.units)
+    except InputError as error:
+        raise InputError(f"{scan.path}: {error}") from error
+
+
+def _below(job: RegisterJob, marks: Path | None) -> str:
+    """A landmark file's path below the folder that it came from; the detector's name where there is none."""
+    if marks is None:
+        return job.detector or ""
     for folder in (job.landmarks, job.root):
         if folder is not None and marks.is_relative_to(folder):
             return printable(marks.relative_to(folder).as_posix())
@@ -244,5 +278,6 @@ def settings(job: RegisterJob) -> dict[str, Any]:
     """What a folder's `register.json` states of how it was made."""
     return {
         "model": job.model.name, "model_file": job.model_file, "model_sha256": job.model.content_sha256,
-        "mesh_format": job.format, "frame": job.frame, "units": job.units, "max_error_mm": job.max_error_mm,
+        "detector": job.detector, "mesh_format": job.format, "frame": job.frame, "units": job.units,
+        "max_error_mm": job.max_error_mm,
     }  # fmt: skip

@@ -14,6 +14,7 @@ from typing import Any
 
 from uvgen.checks import choice, number_in
 from uvgen.errors import DatasetError, InputError
+from uvgen.fitting.detectors import open_detector
 from uvgen.fitting.photographs import files_below, name_key
 from uvgen.fitting.registration import UNITS
 from uvgen.fitting.scan_record import RegisterRecord, check_register_folder, plain_scan
@@ -41,6 +42,8 @@ class RegisterResult:
         Scans that cannot be used or were rejected, each with the reason.
     new_scans : int
         Registered by this run.
+    notice : str
+        What a user of the detector has to know; "" where there is nothing.
     seconds : float
         What this run took.
     """
@@ -48,6 +51,7 @@ class RegisterResult:
     scans: tuple[RegisteredScan, ...]
     skipped: tuple[RejectedScan, ...]
     new_scans: int
+    notice: str
     seconds: float
 
     def to_plain(self) -> dict[str, Any]:
@@ -64,6 +68,8 @@ def register_scans(
     *,
     model: MorphableModel | str | os.PathLike[str] = BUILTIN,
     landmarks: str | os.PathLike[str] | None = None,
+    detector: str | None = None,
+    detector_model: str | os.PathLike[str] | None = None,
     format: str = "obj",
     frame: str = "scan",
     units: str = "auto",
@@ -82,11 +88,16 @@ def register_scans(
     scans : path-like
         Folder of meshes and point clouds, also in folders in it: see `uvgen.meshes.scans.read_scan`.
     out : path-like
-        Folder for the meshes and `register.json`. One that an earlier call with the same arguments made is gone on with.
+        Folder for the meshes and `register.json`. One that an earlier call with the same arguments made is gone on
+        with.
     model : MorphableModel or path-like
         The built-in model by default.
     landmarks : path-like, optional
         Folder of landmark files, see `uvgen.samples.scan_landmarks`; those beside the scans by default.
+    detector : str, optional
+        One of `uvgen.fitting.detectors.DETECTORS`: finds landmarks in pictures of meshes that no file has some of.
+    detector_model : path-like, optional
+        File with the detector's weights.
     format : {"obj", "ply", "glb", "npy"}
         Of the meshes; "npy" holds (n, 3) float32 vertices alone.
     frame : {"scan", "model"}
@@ -112,6 +123,8 @@ def register_scans(
     ------
     InputError
         Where an argument is out of range.
+    DependencyError
+        Where the detector's package is not installed.
     DatasetError
         Where there are no scans, none of them can be used, or the output folder holds something else.
     ModelError
@@ -133,11 +146,13 @@ def register_scans(
     where = None if landmarks is None else Path(os.path.abspath(landmarks))
     if where is not None and not where.is_dir():
         raise InputError(f"{where}: {'a file' if where.exists() else 'no such folder'}, expected a folder of landmarks")
+    weights = None if detector_model is None else Path(os.path.abspath(detector_model))
+    notice = "" if detector is None else open_detector(detector, weights).notice  # an error comes before any work
     begin("listing scans")
     found = find_scans(root, out)
     opened = as_model(model, untrusted=untrusted)
     file = BUILTIN if model == BUILTIN else None if opened.path is None else str(opened.path)
-    job = RegisterJob(root, out, opened, file, where, format, frame, units, max_error_mm)
+    job = RegisterJob(root, out, opened, file, where, detector, weights, format, frame, units, max_error_mm)
     record = RegisterRecord(job, found, overwrite=overwrite)
     run(
         job, record.units, record, out, workers=workers, retries=retries, timeout=timeout, progress=progress,
@@ -147,8 +162,9 @@ def register_scans(
         first = record.sorted_rejected()[0]
         raise DatasetError(f"{root}: none of {len(found)} scans can be used; the first, {first.scan}: {first.reason}")
     return RegisterResult(
-        tuple(record.sorted_scans()), tuple(record.sorted_rejected()), record.new_scans, time.perf_counter() - started
-    )
+        tuple(record.sorted_scans()), tuple(record.sorted_rejected()), record.new_scans, notice,
+        time.perf_counter() - started,
+    )  # fmt: skip
 
 
 def find_scans(root: Path, out: Path) -> list[ScanFile]:

@@ -51,7 +51,7 @@ class Template:
         self.std = np.where(np.isfinite(std) & (std > 0), std, 0)
         used = np.unique(model.triangles)
         self.rows = used[:: -(-len(used) // _MOST_ROWS)]
-        self._bending = _bending(self.mean, closed, self.area)
+        self._bending = bending(self.mean, closed, self.area)
 
     def basis(self, vertices: NDArray[Any]) -> NDArray[np.float64]:
         """(v, 3, k): mm for a standard deviation."""
@@ -91,7 +91,7 @@ class Smoother:
         return np.stack(columns, axis=1)
 
 
-def _bending(mean: NDArray[np.float64], triangles: NDArray[np.int32], area: NDArray[np.float64]) -> Any:
+def bending(mean: NDArray[np.float64], triangles: NDArray[np.int32], area: NDArray[np.float64]) -> Any:
     """(n, n) sparse: ∫ |Δd|² of a field d; parts of the mesh that hang together nowhere are tied to their neighbors."""
     from scipy.sparse import coo_array, diags_array
     from scipy.sparse.csgraph import connected_components

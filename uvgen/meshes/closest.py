@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import check_finite, float64_array, number_in, triangle_indices
+from uvgen.checks import bad_index, check_finite, float64_array, number_in, triangle_indices
 from uvgen.errors import InputError
 from uvgen.meshes import closest_kernels
 
@@ -31,7 +31,7 @@ class ClosestPoints:
     vertices : (n, 3) float
         Finite.
     triangles : (m, 3) int
-        One or more, also such without an area.
+        One or more with an area; those without are passed over.
 
     Raises
     ------
@@ -42,10 +42,15 @@ class ClosestPoints:
     def __init__(self, vertices: NDArray[np.floating], triangles: NDArray[np.integer]) -> None:
         vertices = float64_array(vertices, "vertices", (-1, 3))
         check_finite(vertices, "vertices")
-        corners = vertices[triangle_indices(triangles, len(vertices)).reshape(-1, 3).view(np.int32)]
-        if not len(corners):
-            raise InputError("triangles: none, expected one or more")
-        self._order = _leaf_order(corners.mean(axis=1))
+        indices = triangle_indices(triangles, len(vertices)).reshape(-1, 3).view(np.int32)
+        if indices.size and not 0 <= indices.min() <= indices.max() < len(vertices):
+            raise bad_index(triangles, len(vertices))
+        corners = vertices[indices]
+        areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+        used = np.flatnonzero(areas > 0)
+        if not len(used):
+            raise InputError(f"triangles: {len(indices)}, none with an area, expected one or more")
+        self._order = used[_leaf_order(corners[used].mean(axis=1))]
         self._corners = np.ascontiguousarray(corners[self._order])
         leaves = len(self._order) // _LEAF
         self._first_leaf = leaves - 1

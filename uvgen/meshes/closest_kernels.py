@@ -30,8 +30,10 @@ def _closest_weights(corners, slot, x, y, z):
     d1, d2 = _dot(abx, aby, abz, px, py, pz), _dot(acx, acy, acz, px, py, pz)
     if d1 <= 0.0 and d2 <= 0.0:
         return 0.0, 0.0
-    bb, bc, cc = _dot(abx, aby, abz, abx, aby, abz), _dot(abx, aby, abz, acx, acy, acz), _dot(
-        acx, acy, acz, acx, acy, acz
+    bb, bc, cc = (
+        _dot(abx, aby, abz, abx, aby, abz),
+        _dot(abx, aby, abz, acx, acy, acz),
+        _dot(acx, acy, acz, acx, acy, acz),
     )
     d3, d4 = d1 - bb, d2 - bc
     if d3 >= 0.0 and d4 <= d3:
@@ -54,17 +56,17 @@ def _closest_weights(corners, slot, x, y, z):
 
 
 @kernel
-def closest_on_triangles(points, corners, low, high, first_leaf, leaf_size, stack, slot_out, weights_out, distance2_out):
+def closest_on_triangles(points, corners, low, high, first_leaf, leaf_size, stack, slot_out, weights_out, squared_out):
     """The closest point of a mesh to each point.
 
     points (k, 3), corners (s, 3, 3) float64: triangles in the order of the leaves; low, high (n, 3) float64: boxes of
     a complete binary tree, node i above 2 i + 1 and 2 i + 2, leaves from `first_leaf` on, `leaf_size` triangles each;
-    stack (64,) int64: scratch; slot_out (k,) int64; weights_out (k, 3) float64: of the corners; distance2_out (k,)
+    stack (64,) int64: scratch; slot_out (k,) int64; weights_out (k, 3) float64: of the corners; squared_out (k,)
     float64: what it holds bounds the search, and slot_out is -1 where nothing lies within.
     """
     for i in range(points.shape[0]):
         x, y, z = points[i, 0], points[i, 1], points[i, 2]
-        best = distance2_out[i]
+        best = squared_out[i]
         slot_out[i] = -1
         top = 0
         if _box_distance2(low, high, 0, x, y, z) < best:
@@ -99,4 +101,4 @@ def closest_on_triangles(points, corners, low, high, first_leaf, leaf_size, stac
                     best = distance2
                     slot_out[i] = slot
                     weights_out[i, 0], weights_out[i, 1], weights_out[i, 2] = u, v, w
-        distance2_out[i] = best
+        squared_out[i] = best

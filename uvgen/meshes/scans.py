@@ -26,6 +26,7 @@ FEWEST = 200
 _MOST_BYTES = 1 << 30
 _NEIGHBORS = 12  # of a point of a cloud, which say how its surface lies
 _FAR_AWAY = 2.0  # from a cloud's point along its surface, in distances to its sixth neighbor: beyond the cloud's edge
+_SIXTH = 1.4  # distance to the sixth neighbor, where a square of a side of 1 holds one point
 _ON_EDGE = 1e-9  # weight of a corner: the point lies on the edge opposite
 
 
@@ -56,7 +57,9 @@ def read_scan(path: str | os.PathLike[str]) -> Mesh:
     if suffix == ".npy":
         array = read_npy_file(path, MeshFileError, most_bytes=_MOST_BYTES, expected="a scan's points")
         if array.ndim != 2 or array.shape[1] not in (3, 6) or array.dtype.kind not in "fiu":
-            raise MeshFileError(f"{path}: {array.dtype} {array.shape}, expected coordinates of points, (n, 3) or (n, 6)")
+            raise MeshFileError(
+                f"{path}: {array.dtype} {array.shape}, expected coordinates of points, (n, 3) or (n, 6)"
+            )
         return array[:, :3].astype(np.float64), np.zeros((0, 3), np.int32)
     return _read_whole(path, suffix) if suffix in (".stl", ".glb") else read_mesh(path, of_scan=True)
 
@@ -70,7 +73,10 @@ def _read_whole(path: Path, suffix: str) -> Mesh:
     try:
         data = read_file(path, _MOST_BYTES)
         mesh: Any = trimesh.load(io.BytesIO(data), file_type=suffix[1:], force="mesh", process=False)
-        return np.array(mesh.vertices, np.float64).reshape(-1, 3), np.array(mesh.faces, np.int32).reshape(-1, 3)
+        points, triangles = np.array(mesh.vertices, np.float64), np.array(mesh.faces, np.int32)
+        if not triangles.size:
+            raise ValueError("no triangles in it")
+        return points.reshape(-1, 3), triangles.reshape(-1, 3)
     except MemoryError:
         raise
     except Exception as error:  # trimesh's readers raise errors of any type
@@ -165,6 +171,8 @@ class ScanSurface:
     ----------
     is_oriented : bool
         Whether normals have a side, which those of a point cloud have not.
+    spacing : float
+        The usual distance from a point to the next ones.
     """
 
     def __init__(self, points: NDArray[np.float64], triangles: NDArray[np.integer]) -> None:
@@ -176,12 +184,15 @@ class ScanSurface:
             self._tree: Any = ClosestPoints(points, triangles)
             self._normals = outward_normals(points, triangles)
             self._border = border_vertices(len(points), triangles)
+            ends = points[directed_edges(triangles)]
+            self.spacing = float(np.median(np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1)))
         else:
             self._tree = cKDTree(points)
             distance, near = self._tree.query(points, min(_NEIGHBORS, len(points)))
             around = points[near] - points[near].mean(axis=1, keepdims=True)
             self._normals = np.ascontiguousarray(np.linalg.eigh(np.swapaxes(around, 1, 2) @ around)[1][:, :, 0])
-            self._spacing = distance[:, 6]
+            self._to_sixth = distance[:, 6]
+            self.spacing = float(np.median(self._to_sixth)) / _SIXTH
 
     def find(self, points: NDArray[np.float64], farthest: float) -> Feet:
         """The closest points of the scan, no farther than a distance."""
@@ -201,7 +212,7 @@ class ScanSurface:
             height = ((points - self._points[nearest]) * normals).sum(axis=1, keepdims=True)
             feet = points - height * normals
             along = np.linalg.norm(feet - self._points[nearest], axis=1)
-            at_border = along > _FAR_AWAY * self._spacing[nearest]
+            at_border = along > _FAR_AWAY * self._to_sixth[nearest]
             distance = np.where(found, np.abs(height[:, 0]), np.inf)
         feet = np.where(found[:, None], feet, points)
         return Feet(feet, normals, distance, found & ~at_border)
@@ -210,7 +221,7 @@ class ScanSurface:
 def border_vertices(n: int, triangles: NDArray[np.integer]) -> NDArray[np.bool_]:
     """(n,) whether a vertex lies on an edge of one triangle alone."""
     edges = np.sort(directed_edges(np.asarray(triangles)), axis=1).astype(np.int64)
-    keys, first, counts = np.unique(edges[:, 0] * n + edges[:, 1], return_index=True, return_counts=True)
+    _, first, counts = np.unique(edges[:, 0] * n + edges[:, 1], return_index=True, return_counts=True)
     result = np.zeros(n, bool)
     result[edges[first[counts == 1]]] = True
     return result

@@ -49,7 +49,9 @@ def landmark_file(scan: Path, folder: Path | None = None) -> Path | None:
     for place in places:
         files = [place / name for name in names if (place / name).is_file() and (place / name) != scan]
         if len(files) > 1:
-            raise InputError(f"{scan}: two files of landmarks, {files[0]} and {files[1].name}, expected one; remove one")
+            raise InputError(
+                f"{scan}: two files of landmarks, {files[0]} and {files[1].name}, expected one; remove one"
+            )
         if files:
             return files[0]
     return None
