@@ -254,7 +254,7 @@ def _unfolded(
             break
         loose = np.zeros(len(vertices), bool)
         loose[template.triangles[over]] = True
-        for _ in range(k + 1):
+        for _ in range(2**k):
             loose[template.triangles[loose[template.triangles].any(axis=1)]] = True
         smoother = smoother or template.smoother(_STAGES[-1][0])
         vertices = base + smoother.solve(vertices - base, np.where(loose, 0.0, 10.0))

@@ -43,7 +43,7 @@ class Fitted(NamedTuple):
 
 def known_landmarks(landmarks: NDArray[np.float64]) -> NDArray[np.bool_]:
     """(68,) which landmarks are marked; InputError where they are too few, or say too little of the pose."""
-    known: NDArray[np.bool_] = np.isfinite(landmarks).all(axis=1)
+    known = np.asarray(np.isfinite(landmarks).all(axis=1))
     if known.sum() < FEWEST_LANDMARKS:
         raise InputError(f"landmarks: {known.sum()} of 68 are marked, expected {FEWEST_LANDMARKS} or more")
     spread = np.linalg.svd(landmarks[known] - landmarks[known].mean(axis=0), compute_uv=False)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import InputError
 from uvgen.fitting.scan_fit import fit_to_landmarks
-from uvgen.fitting.template import Template
+from uvgen.fitting.template import JAW, Template
 from uvgen.meshes.scans import cleaned_scan, outward_normals
 from uvgen.rasterize import interpolate, rasterize
 from uvgen.samples.landmark_schemes import FaceLandmarks, to_68
@@ -41,7 +41,8 @@ def detected_landmarks(
     Returns
     -------
     (68, 3) float64
-        In the scan's frame; NaN for those that the detector does not know, or that do not lie on the scan.
+        In the scan's frame; NaN for those of the jaw, which detectors put where a face ends in the picture, that the
+        detector does not know, or that do not lie on the scan.
 
     Raises
     ------
@@ -106,6 +107,7 @@ def _found_in(
         return None
     flat, weights = to_68(faces[0])
     flat[weights <= 0] = np.nan
+    flat[:JAW] = np.nan  # where the face ends in the picture, which is no place of its own
     # positions of pixels in the scan, relative to its middle: float32 holds few digits
     middle = points.mean(axis=0)
     return _lifted(flat, covered, interpolate(fragments, triangles, points - middle)) + middle
