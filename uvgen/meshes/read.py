@@ -33,7 +33,7 @@ _SHOWN = 40  # characters of a line in a message
 Mesh = tuple[NDArray[np.float64], NDArray[np.int32]]
 
 
-def read_mesh(path: str | os.PathLike[str], *, of_scan: bool = False) -> Mesh:
+def read_mesh(path: str | os.PathLike[str], *, surface: bool = True, finite: bool = True) -> Mesh:
     """A triangle mesh from a file.
 
     Parameters
@@ -41,20 +41,22 @@ def read_mesh(path: str | os.PathLike[str], *, of_scan: bool = False) -> Mesh:
     path : path-like
         OBJ, PLY or OFF, binary or ASCII. Polygons are cut into triangles from their first corner; texture coordinates,
         normals, colors, materials and groups are passed over.
-    of_scan : bool
-        Whether a file without triangles, and coordinates that are NaN or infinite, are taken as well.
+    surface : bool
+        Whether there must be triangles.
+    finite : bool
+        Whether no coordinate may be NaN or infinite.
 
     Returns
     -------
     vertices : (n, 3) float64
         All of the file's vertices in its order, in its unit and frame.
     triangles : (m, 3) int32
-        0-based; one or more.
+        0-based; one or more, where `surface` asks for them.
 
     Raises
     ------
     MeshFileError
-        Where the file is missing, damaged, of another kind, or holds no triangles.
+        Where the file is missing, damaged, of another kind, or holds no triangles that `surface` asks for.
     DependencyError
         Where a PLY or OFF is to be read and trimesh is not installed.
     """
@@ -74,13 +76,13 @@ def read_mesh(path: str | os.PathLike[str], *, of_scan: bool = False) -> Mesh:
     if _KINDS.get(kind, suffix) != suffix:
         raise MeshFileError(f"{path}: {kind}, expected by its name {suffix}; rename it")
     vertices, triangles = _read_obj(path) if suffix == ".obj" else _read_by_trimesh(path)
-    if not len(triangles) and not of_scan:
+    if not len(triangles) and (surface or not len(vertices)):
         cloud = f"{len(vertices)} vertices and no triangles in it"
         raise MeshFileError(f"{path}: {cloud}, expected a mesh{'; a point cloud has no surface' * (len(vertices) > 0)}")
-    if not of_scan and not np.isfinite(vertices).all():
+    if finite and not np.isfinite(vertices).all():
         raise MeshFileError(f"{path}: vertex {np.argwhere(~np.isfinite(vertices))[0][0]} is NaN or infinite")
     low, high = int(triangles.min(initial=0)), int(triangles.max(initial=0))
-    if len(triangles) and (low < 0 or high >= len(vertices)):
+    if low < 0 or high >= len(vertices):
         raise MeshFileError(f"{path}: triangles name vertices {low} to {high}, expected 0 to {len(vertices) - 1}")
     return vertices, triangles
 

@@ -61,7 +61,7 @@ def read_scan(path: str | os.PathLike[str]) -> Mesh:
                 f"{path}: {array.dtype} {array.shape}, expected coordinates of points, (n, 3) or (n, 6)"
             )
         return array[:, :3].astype(np.float64), np.zeros((0, 3), np.int32)
-    return _read_whole(path, suffix) if suffix in (".stl", ".glb") else read_mesh(path, of_scan=True)
+    return _read_whole(path, suffix) if suffix in (".stl", ".glb") else read_mesh(path, surface=False, finite=False)
 
 
 def _read_whole(path: Path, suffix: str) -> Mesh:
