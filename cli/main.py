@@ -25,6 +25,7 @@ _COMMANDS = {
     "fit": "Fit a face model to photographs: samples to build from.",
     "predict": "Run a trained network on photographs.",
     "prepare": "Bring photographs into the layout of other trainers.",
+    "register": "Bring scans of faces to a model's topology.",
     "model": "Convert, inspect and assemble morphable models.",
     "synth": "Render faces with exact labels, as a folder like 300W-LP.",
     "preview": "Draw a contact sheet of a data set, to check its labels by eye.",
@@ -41,7 +42,7 @@ _COMMANDS = {
 """Command, which is also its module in this package → line for `uvgen --help`."""
 
 _LEAST_MB = 512  # with less, OpenBLAS asks for its memory again and again
-_RESUMABLE = ("augment", "build", "export", "fit", "merge", "predict", "prepare", "synth")
+_RESUMABLE = ("augment", "build", "export", "fit", "merge", "predict", "prepare", "register", "synth")
 
 
 class _LazyGroup(SpokenGroup):
@@ -141,7 +142,13 @@ def _nothing_written(arguments: list[str]) -> bool:
     with contextlib.suppress(OSError):
         places = [place for place in (Path(out), draft_of(Path(out))) if place.is_dir()] if out else []
         names = {path.name for place in places for path in place.iterdir() if not path.name.startswith(".uvgen-tmp-")}
-        return bool(out) and not names - {"dataset.json", "constants.npz", "synth.json", "predict.json"}
+        return bool(out) and not names - {
+            "dataset.json",
+            "constants.npz",
+            "synth.json",
+            "predict.json",
+            "register.json",
+        }
     return False
 
 

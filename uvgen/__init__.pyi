@@ -23,6 +23,8 @@ from .evaluation.network import NetworkOptions
 from .evaluation.predict import PredictResult, predict_photographs
 from .fitting.folder import FitResult, fit_photographs
 from .fitting.landmarks import LandmarkFit, fit_landmarks
+from .fitting.registration import Registration, register_scan
+from .fitting.scans import RegisterResult, register_scans
 from .geometry import AFLW_MIRROR, LANDMARK_MIRROR, crop_to_image
 from .images.align5 import crop_from_points5
 from .images.crop import crop_from_box, crop_from_landmarks, crop_similarity
@@ -81,6 +83,8 @@ __all__ = [
     "PredictResult",
     "PreparedFaces",
     "PreviewResult",
+    "RegisterResult",
+    "Registration",
     "RepairResult",
     "ReportResult",
     "Sample",
@@ -135,6 +139,8 @@ __all__ = [
     "read_camera",
     "read_image",
     "read_landmarks",
+    "register_scan",
+    "register_scans",
     "render_faces",
     "render_predictions",
     "render_preview",

@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 from support.onnx_models import write_mean_face_network
 from support.photographs import write_photographs
+from support.scans import write_scans
+
+from uvgen import load_model
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,6 +42,15 @@ def results(uvgen: Any, tree: Path, model_path: Path, tmp_path: Path) -> dict[st
         "merge": [out, "--out", tmp_path / "merged", "--workers", 1],
         "synth": ["--count", 1, "--size", 64, "--out", tmp_path / "faces", "--workers", 1],
         "fit": [write_photographs(tmp_path / "photos", 1), "--out", tmp_path / "fitted", "--workers", 1],
+        "register": [
+            write_scans(tmp_path / "scans", load_model(model_path), 1),
+            "--model",
+            model_path,
+            "--out",
+            tmp_path / "meshes",
+            "--workers",
+            1,
+        ],
         "verify": [out, "--model", model_path],
         "model info": [model_path],
         "info": [out],

@@ -42,6 +42,7 @@ from uvgen.meshes.files import write_obj, write_ply
 from uvgen.meshes.glb import write_glb
 from uvgen.meshes.read import read_mesh
 from uvgen.meshes.registered import Topology, read_registered
+from uvgen.meshes.scans import read_scan
 from uvgen.models.complete import Supplements, completed
 from uvgen.models.formats import bfm2009, deep3d, face3d, flame, gnm, ict, known, matlab, statismo, tddfa_v2
 from uvgen.models.morphable import MorphableModel, make_model
@@ -57,6 +58,7 @@ from uvgen.samples.landmark_files import find_landmarks, read_landmarks
 from uvgen.samples.map_files import read_map
 from uvgen.samples.parameter_list import read_vector
 from uvgen.samples.read import EXTRAS, read_annotation, read_image
+from uvgen.samples.scan_landmarks import read_scan_landmarks
 from uvgen.shards.constants import CONSTANTS, constants_bytes, read_constants
 from uvgen.shards.index import DATASET_INDEX, Index
 from uvgen.storage.folders import FIT_INDEX
@@ -489,6 +491,35 @@ def _beside_colmap(folder: Path) -> None:
     (folder / "images.txt").write_bytes(_colmap_images(folder)[0])
 
 
+def _scan_landmarks(kind: str) -> Callable[[Path], list[bytes]]:
+    points = np.arange(204.0).reshape(68, 3)
+    picked = "".join(f'<point x="{x}" y="{y}" z="{z}" active="1" name="{x}"/>' for x, y, z in points)
+    seeds = {
+        "txt": ["# a\nnan nan nan\n" + "1 2.5 -3e1\n" * 67],
+        "json": [json.dumps(points.tolist()), json.dumps({"landmarks": [None, *points[1:].tolist()]})],
+        "pp": [f"<!DOCTYPE PickedPoints>\n<PickedPoints>{picked}</PickedPoints>",
+               '<PickedPoints><point x="1" y="2" z="3" active="0" name="5"/></PickedPoints>'],
+    }  # fmt: skip
+    return lambda _: [_stored(np.save, points)] if kind == "npy" else [text.encode() for text in seeds[kind]]
+
+
+def _scans(kind: str) -> Callable[[Path], list[bytes]]:
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0.5]], np.float32)
+    triangles = np.array([[0, 1, 2], [2, 1, 3]])
+
+    def seeds(folder: Path) -> list[bytes]:
+        if kind == "npy":
+            return [_stored(np.save, vertices), _stored(np.save, np.hstack([vertices, vertices]).astype(np.float64))]
+        if kind == "stl":
+            corners = np.zeros(2, np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("more", "<u2")]))
+            corners["corners"] = vertices[triangles]
+            return [bytes(80) + np.uint32(2).tobytes() + corners.tobytes()]
+        write_glb(folder / "scan.glb", vertices, triangles)
+        return [(folder / "scan.glb").read_bytes()]
+
+    return seeds
+
+
 def _meshes(kind: str) -> Callable[[Path], list[bytes]]:
     vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0.5]])
     triangles = np.array([[0, 1, 2], [2, 1, 3]])
@@ -727,6 +758,11 @@ READERS = (
            beside=_beside_colmap),
     Reader("colmap_cameras", "cameras.txt", lambda _: [COLMAP_CAMERAS], lambda path: read_reconstruction(path.parent),
            mutators.text, beside=_beside_colmap),
+    *(Reader(f"scan_landmarks_{suffix}", f"a.{suffix}", _scan_landmarks(suffix), read_scan_landmarks, mutate)
+      for suffix, mutate in (("txt", mutators.text), ("json", mutators.as_json), ("npy", mutators.npy),
+                             ("pp", mutators.text))),
+    *(Reader(f"scan_{suffix}", f"a.{suffix}", _scans(suffix), read_scan, mutate)
+      for suffix, mutate in (("npy", mutators.npy), ("stl", mutators.any_bytes), ("glb", mutators.any_bytes))),
     Reader("pickle", "a.pkl", _pickles, lambda path: load_plain_pickle(path.read_bytes()), mutators.pickled,
            errors=(ValueError,)),
     Reader("kinds", "a", _of_each_kind, describe_file, mutators.any_bytes, errors=()),

@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from support.formats import write_deep3d, write_tddfa, write_whole
+from support.models import builtin_model
 from support.onnx_models import write_mean_face_network
 from support.photographs import write_photographs
+from support.scans import write_scans
 from support.toy import face3d_files, toy_model, write_tree
 
 from uvgen import open_shards, save_model
@@ -81,6 +83,7 @@ def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(folder / "deep3d/BFM_front_idx.mat", folder)
     shutil.rmtree(folder / "deep3d")
     write_photographs(folder / "photos")
+    write_scans(folder / "scans", builtin_model(), 2, 8000)
     write_mean_face_network(folder / "network.onnx")
     assert face3d_uv != (folder / "BFM_UV.mat").read_bytes()
     return folder

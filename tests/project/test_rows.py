@@ -20,7 +20,7 @@ shards | rasterize
 images | meshes
 jobs
 normalization
-storage | parallel | geometry | cameras | fixed_point | metrics
+storage | parallel | geometry | cameras | similarity | fixed_point | metrics
 losses | randomness | interrupts | progress | compiled | _version
 checks
 errors

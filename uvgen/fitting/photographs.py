@@ -14,6 +14,7 @@ from uvgen.storage.folders import (
     EXPORT,
     FIT_INDEX,
     PREDICT_INDEX,
+    REGISTER_INDEX,
     REPORT,
     SAMPLES,
     folder_kind,
@@ -33,7 +34,7 @@ def find_photographs(root: Path, out: Path, faces: str = "largest") -> list[Phot
     Hidden ones are passed over; a folder that several links lead to counts once. `faces` is as for
     `uvgen.fit_photographs`. Raises DatasetError where the folder is missing or unreadable, or holds no images.
     """
-    paths = _images(root, out)
+    paths = files_below(root, out, IMAGE_SUFFIXES, "a folder of photographs")
     if (not paths or folder_kind(root) in (REPORT, EXPORT)) and (
         found_instead := instead(root, wanted=SAMPLES, expected="a folder of photographs")
     ):
@@ -41,7 +42,7 @@ def find_photographs(root: Path, out: Path, faces: str = "largest") -> list[Phot
     if not paths:
         raise DatasetError(f"{root}: no images in it, expected {', '.join(IMAGE_SUFFIXES)}")
     names = [_sample_name(path.relative_to(root)) for path in paths]
-    keys = [_key(name) for name in names]
+    keys = [name_key(name) for name in names]
     counts = Counter(keys)
     found = []
     for path, name, key in zip(paths, names, keys, strict=True):
@@ -52,13 +53,15 @@ def find_photographs(root: Path, out: Path, faces: str = "largest") -> list[Phot
     return sorted(found, key=lambda one: (one.name, one.path))
 
 
-def _images(root: Path, out: Path) -> list[Path]:
-    """Folders themselves come before those that links lead to, so that each has one name, whatever links there are."""
+def files_below(root: Path, out: Path, suffixes: tuple[str, ...], what: str) -> list[Path]:
+    """Files with these suffixes in a folder and the folders in it, but not in `out` or in what commands made.
+
+    Folders themselves come before those that links lead to, so that each has one name, whatever links there
+    are. Raises DatasetError, which says what was expected, where a folder cannot be listed.
+    """
 
     def fail(error: OSError) -> None:
-        raise DatasetError(
-            f"{printable(str(error.filename))}: {unreadable(error, 'a folder of photographs')}"
-        ) from error
+        raise DatasetError(f"{printable(str(error.filename))}: {unreadable(error, what)}") from error
 
     paths, seen = list[Path](), {os.path.realpath(out)}
     queue = deque([root])
@@ -78,14 +81,14 @@ def _images(root: Path, out: Path) -> list[Path]:
             paths += [
                 Path(folder, name)
                 for name in sorted(files)
-                if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
+                if name.lower().endswith(suffixes) and not name.startswith(".")
             ]
     return paths
 
 
 def _is_written(folder: Path) -> bool:
     """Whether an earlier command wrote its pictures."""
-    return any((folder / index).is_file() for index in (FIT_INDEX, PREDICT_INDEX))
+    return any((folder / index).is_file() for index in (FIT_INDEX, PREDICT_INDEX, REGISTER_INDEX))
 
 
 def _sample_name(path: Path) -> str:
@@ -98,7 +101,7 @@ def _sample_name(path: Path) -> str:
     return f"{subset}{'-' * subset.lower().endswith('_flip')}/{stem}"  # 300W-LP's mirrored subsets end so
 
 
-def _key(name: str) -> str:
+def name_key(name: str) -> str:
     """What names have in common that some file systems, or those who list samples, take for one."""
     return unicodedata.normalize("NFC", name).casefold()
 

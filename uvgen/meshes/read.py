@@ -33,7 +33,7 @@ _SHOWN = 40  # characters of a line in a message
 Mesh = tuple[NDArray[np.float64], NDArray[np.int32]]
 
 
-def read_mesh(path: str | os.PathLike[str], *, surface: bool = True) -> Mesh:
+def read_mesh(path: str | os.PathLike[str], *, surface: bool = True, finite: bool = True) -> Mesh:
     """A triangle mesh from a file.
 
     Parameters
@@ -43,6 +43,8 @@ def read_mesh(path: str | os.PathLike[str], *, surface: bool = True) -> Mesh:
         normals, colors, materials and groups are passed over.
     surface : bool
         Whether there must be triangles.
+    finite : bool
+        Whether no coordinate may be NaN or infinite.
 
     Returns
     -------
@@ -77,7 +79,7 @@ def read_mesh(path: str | os.PathLike[str], *, surface: bool = True) -> Mesh:
     if not len(triangles) and (surface or not len(vertices)):
         cloud = f"{len(vertices)} vertices and no triangles in it"
         raise MeshFileError(f"{path}: {cloud}, expected a mesh{'; a point cloud has no surface' * (len(vertices) > 0)}")
-    if not np.isfinite(vertices).all():
+    if finite and not np.isfinite(vertices).all():
         raise MeshFileError(f"{path}: vertex {np.argwhere(~np.isfinite(vertices))[0][0]} is NaN or infinite")
     low, high = int(triangles.min(initial=0)), int(triangles.max(initial=0))
     if low < 0 or high >= len(vertices):

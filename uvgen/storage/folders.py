@@ -9,12 +9,14 @@ import re
 from pathlib import Path
 
 DATASET_INDEX, SYNTH_INDEX, FIT_INDEX, PREDICT_INDEX = "dataset.json", "synth.json", "fit.json", "predict.json"
+REGISTER_INDEX = "register.json"
 EXPORT_MARK = ".uvgen-export.json"
 REPORT_PARTS = ("index.html", "assets/report.js", "data/overview.js")
 SHARD_NAME = re.compile(r"[^.].*-\d{5}\.h5")
 
 DATA_SET, SAMPLES, REPORT, EXPORT = "a data set", "a folder of samples", "a report", "an export for other trainers"
 PREDICTIONS = "predictions of a network"
+REGISTERED = "registered scans"
 REMAINS, MODELS, EMPTY, OTHER = "shards without their dataset.json", "a folder of models", "an empty folder", "a folder"
 
 _IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -45,6 +47,8 @@ def folder_kind(path: str | os.PathLike[str]) -> str:
             return SAMPLES
         if PREDICT_INDEX in names:
             return PREDICTIONS
+        if REGISTER_INDEX in names:
+            return REGISTERED
         if EXPORT_MARK in names:
             return EXPORT
         if all((folder / part).is_file() for part in REPORT_PARTS):

@@ -1,0 +1,151 @@
+"""`uvgen register`: scans brought to a model's topology."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from uvgen.cli.options import (
+    ANY_PATH,
+    EXISTING_FILE,
+    MODEL,
+    GroupedCommand,
+    option,
+    overwrite_option,
+    quiet_option,
+    untrusted_option,
+    verbose_option,
+    workers_option,
+)
+from uvgen.cli.progress import cores, count, reported, waited
+from uvgen.cli.results import json_option, name_skipped, print_json
+from uvgen.storage.names import printable
+
+_WHAT, _HOW, _OUTPUT = "What goes in", "How scans are registered", "What comes out"
+
+
+@click.command("register", cls=GroupedCommand)
+@click.argument("scans", type=ANY_PATH)
+@option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT,
+        help="Folder to make: a mesh for each scan, and register.json.")  # fmt: skip
+@option("--landmarks", type=ANY_PATH, metavar="FOLDER", group=_WHAT,
+        help="Files of 68 landmarks, NAME.landmarks.npy, .txt, .json or .pp.  [default: beside the scans]")  # fmt: skip
+@option(
+    "--detector",
+    type=click.Choice(["none", "mediapipe", "dlib", "face-alignment"]),
+    default="none",
+    show_default=True,
+    group=_WHAT,
+    help="Finds landmarks in pictures of meshes where no file has them; less exactly than people do.",
+)
+@option("--detector-model", type=EXISTING_FILE, group=_WHAT, help="The detector's weights, where it brings none.")
+@option("--units", type=click.Choice(["auto", "um", "mm", "cm", "m"]), default="auto", show_default=True, group=_WHAT,
+        help="Of the scans; auto: the unit in which a face has a person's size.")  # fmt: skip
+@option("--model", "model_path", type=MODEL, default="builtin", show_default=True, group=_HOW,
+        help="Morphable model whose vertices the meshes get, or the word builtin.")  # fmt: skip
+@option("--max-error", type=click.FloatRange(0, min_open=True), metavar="MM", group=_HOW,
+        help="Reject scans whose root mean square distance to their mesh is larger.  [default: no limit]")  # fmt: skip
+@option("--format", "kind", type=click.Choice(["obj", "ply", "glb", "npy"]), default="obj", show_default=True,
+        group=_OUTPUT, help="Of the meshes; npy holds the vertices alone.")  # fmt: skip
+@option("--frame", type=click.Choice(["scan", "model"]), default="scan", show_default=True, group=_OUTPUT,
+        help="Meshes lie on their scans, in their unit; or as the model does, in mm.")  # fmt: skip
+@workers_option
+@overwrite_option("registered scans")
+@untrusted_option
+@json_option
+@quiet_option
+@verbose_option("Report each scan at once.")
+def command(
+    scans: Path,
+    out: Path,
+    landmarks: Path | None,
+    detector: str,
+    detector_model: Path | None,
+    units: str,
+    model_path: Path | str,
+    max_error: float | None,
+    kind: str,
+    frame: str,
+    workers: int | None,
+    retries: int,
+    timeout: float | None,
+    overwrite: bool,
+    untrusted: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Register scans of faces to a model's topology: meshes whose vertices are the model's.
+
+    Scans are meshes (OBJ, PLY, OFF, STL, GLB) or point clouds (PLY, OBJ, NPY), each with 68 landmarks in a file. Each
+    gets its error: how far the mesh is from the scan. Running the same command again finishes what is missing.
+
+    \b
+    Example:
+      uvgen register scans/ --out meshes/ --max-error 1
+      uvgen register scans/ --out aligned/ --frame model
+
+    \b
+    Exit status: 0 all registered, 3 some scans left out, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
+    """
+    from uvgen import register_scans
+
+    with reported(quiet=quiet, verbose=verbose) as shown:
+        result = register_scans(
+            scans,
+            out,
+            model=model_path,
+            landmarks=landmarks,
+            detector=None if detector == "none" else detector,
+            detector_model=detector_model,
+            format=kind,
+            frame=frame,
+            units=units,
+            max_error_mm=max_error,
+            workers=workers or cores(),
+            retries=retries,
+            timeout=timeout,
+            overwrite=overwrite,
+            untrusted=untrusted,
+            progress=lambda one: _report(shown, one),
+        )
+    if result.notice:
+        click.echo(f"note: {result.notice}", err=True)
+    if not quiet and not verbose:
+        name_skipped(result.skipped, "register.json")
+    if as_json:
+        print_json({"out": str(out), **result.to_plain()})
+    elif not quiet:
+        _summarize(out, result)
+    if result.skipped:
+        sys.exit(3)
+
+
+def _report(shown: Any, one: Any) -> None:
+    """A line for a scan, where there are lines for each."""
+    if hasattr(one, "reason"):
+        shown.line(f"skipped {one.name}: {one.reason}")
+    else:
+        shown.line(f"{one.name}: {_error(one)}, {one.matched:.0%} of the face, landmarks {one.landmarks_mm:.1f} mm")
+
+
+def _error(one: Any) -> str:
+    unit = "no known unit" if one.unit is None else one.unit
+    return f"{one.rms_mm:.2f} mm off (root mean square; the scan is in {unit})"
+
+
+def _summarize(out: Path, result: Any) -> None:
+    import numpy as np
+
+    errors = np.array([one.rms_mm for one in result.scans])
+    worst = sorted(result.scans, key=lambda one: -one.rms_mm)[:2]
+    units = sorted({one.unit or "no known unit" for one in result.scans})
+    click.echo(
+        f"{out}: {count(len(result.scans), 'registered scan')}, {len(result.skipped)} skipped; this run "
+        f"{count(result.new_scans, 'scan')} in {waited(result.seconds):.1f} s"
+    )
+    click.echo(
+        f"off the scans (root mean square): median {np.median(errors):.2f} mm; worst "
+        f"{', '.join(f'{printable(one.name)} {one.rms_mm:.2f} mm' for one in worst)}; scans in {', '.join(units)}"
+    )

@@ -1,0 +1,202 @@
+"""`uvgen.register_scans` and `uvgen register`: what comes of folders of scans, whatever is wrong with some."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.scans import write_scans
+
+from uvgen import register_scans
+from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
+from uvgen.fitting import scan_worker
+from uvgen.geometry import LANDMARK_MIRROR
+from uvgen.meshes.read import read_mesh
+from uvgen.models.morphable import MorphableModel
+from uvgen.storage.folders import REGISTERED, folder_kind
+
+N = 2
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory, model: MorphableModel) -> Path:
+    return write_scans(tmp_path_factory.mktemp("written"), model, N)
+
+
+@pytest.fixture
+def scans(written: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(written, tmp_path / "scans"))
+
+
+@pytest.fixture(scope="module")
+def whole(written: Path, model: MorphableModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What comes of them in one run."""
+    out = tmp_path_factory.mktemp("registered") / "out"
+    assert len(register_scans(written, out, model=model).scans) == N
+    return out
+
+
+def hashes(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_meshes_have_the_models_triangles_and_lie_on_their_scans(
+    whole: Path, written: Path, model: MorphableModel
+) -> None:
+    content = json.loads((whole / "register.json").read_text())
+    assert content["format"] == "uvgen-register" and folder_kind(whole) == REGISTERED and not content["skipped"]
+    for said in content["scans"]:
+        vertices, triangles = read_mesh(whole / f"{said['name']}.obj")
+        np.testing.assert_array_equal(triangles, model.triangles)
+        marks = np.loadtxt(written / said["landmarks"])
+        assert np.linalg.norm(vertices[model.landmarks] - marks, axis=1)[17:].mean() < 1 and said["unit"] == "mm"
+        assert 0 < said["mean_mm"] < said["rms_mm"] < said["p95_mm"] < said["max_mm"] and 0.5 < said["matched"] <= 1
+        assert said["landmarks_mm"] < 1 and said["n_flipped"] == 0 and said["scan"] == f"{said['name']}.npy"
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_interrupted_runs_go_on_to_the_same_bytes(
+    scans: Path, whole: Path, model: MorphableModel, tmp_path: Path, workers: int
+) -> None:
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        register_scans(scans, tmp_path / "out", model=model, workers=workers, progress=stop)
+    result = register_scans(scans, tmp_path / "out", model=model, workers=workers)
+    assert 0 < result.new_scans < N == len(result.scans)
+    assert hashes(tmp_path / "out") == hashes(whole)
+
+
+def test_what_is_missing_or_changed_is_made_anew_alone(
+    scans: Path, whole: Path, model: MorphableModel, tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(whole, tmp_path / "out"))
+    assert register_scans(scans, out, model=model).new_scans == 0
+    (out / "scan0.obj").unlink()
+    assert register_scans(scans, out, model=model).new_scans == 1
+    assert hashes(out) == hashes(whole)
+    marks = scans / "scan1.landmarks.txt"
+    np.savetxt(marks, np.loadtxt(marks)[LANDMARK_MIRROR])
+    result = register_scans(scans, out, model=model)
+    assert [skip.name for skip in result.skipped] == ["scan1"] and not (out / "scan1.obj").exists()
+    assert "mirrored in their order" in result.skipped[0].reason
+
+
+def test_bad_scans_cost_only_themselves(scans: Path, model: MorphableModel, tmp_path: Path) -> None:
+    points, marks = np.load(scans / "scan0.npy"), (scans / "scan0.landmarks.txt").read_text()
+    (scans / "deep").mkdir()
+    bad: dict[str, tuple[Any, str]] = {
+        "damaged": (b"no", "damaged .npy header"),
+        "empty": (points[:0], "points: 0 that are different and finite"),
+        "unmarked": (points, "no landmarks in"),
+        "deep/other": (points + 500, "0% of the face lie on the scan"),
+        "nan": (points * np.nan, "points: 0 that are different and finite"),
+        "pictures": (np.zeros((4, 4, 3)), "expected coordinates of points"),
+    }
+    for name, (content, _) in bad.items():
+        path = scans / f"{name}.npy"
+        path.write_bytes(content) if isinstance(content, bytes) else np.save(path, content)
+        if name != "unmarked":
+            path.with_name(f"{path.stem}.landmarks.txt").write_text(marks)
+    shutil.copy(scans / "scan1.npy", scans / "SCAN1.npy")
+    result = register_scans(scans, tmp_path / "out", model=model, format="npy")
+    assert [one.name for one in result.scans] == ["scan0"]
+    reasons = {skip.name: skip.reason for skip in result.skipped}
+    assert reasons.keys() == {*bad, "scan1", "SCAN1"}
+    for name, (_, message) in bad.items():
+        assert message in reasons[name] and f"{name}.npy" in reasons[name], name
+    assert "another scan has the same name" in reasons["scan1"]
+    said = json.loads((tmp_path / "out/register.json").read_text())["skipped"]
+    assert {one["name"]: one["reason"] for one in said} == reasons
+
+
+def test_meshes_in_the_models_frame_are_turned_and_not_scaled(
+    whole: Path, scans: Path, model: MorphableModel, tmp_path: Path
+) -> None:
+    (scans / "scan1.npy").unlink()
+    result = register_scans(scans, tmp_path / "out", model=model, format="npy", frame="model", units="mm")
+    (said,) = result.scans
+    moved, there = np.load(tmp_path / "out/scan0.npy"), read_mesh(whole / "scan0.obj")[0]
+    assert moved.dtype == np.float32 and moved.shape == model.mean.shape
+    np.testing.assert_allclose(moved @ np.array(said.rotation).T + said.shift, there, atol=1e-3)
+    assert np.abs(moved - model.mean / 1e3).mean() < 12
+
+
+def test_scans_above_the_limit_are_rejected(scans: Path, model: MorphableModel, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"none of 2 scans can be used; the first, scan0\.npy: .* mm off the scan "
+                                           r"\(root mean square\), expected 0\.001 mm at most"):  # fmt: skip
+        register_scans(scans, tmp_path / "out", model=model, max_error_mm=1e-3)
+
+
+def refused(scans: Path, **options: Any) -> Callable[[], object]:
+    return lambda: register_scans(scans, **{"out": scans.parent / "out", **options})
+
+
+def test_what_cannot_be_done_is_said_before_any_work(scans: Path, whole: Path, model: MorphableModel) -> None:
+    (scans.parent / "none").mkdir()
+    for call, kind, message in (
+        (refused(scans.parent / "none"), DatasetError, r"no scans in it, expected \.obj, \.ply"),
+        (refused(scans.parent / "gone"), DatasetError, "no such folder, expected a folder of scans"),
+        (refused(scans, out=scans), OutputError, "holds something else"),
+        (
+            refused(scans, out=whole, model=model, format="npy"),
+            SettingsError,
+            "was made with mesh_format = obj, now it",
+        ),
+        (refused(scans, format="stl"), InputError, "format: 'stl', expected 'obj'"),
+        (refused(scans, frame="world"), InputError, "frame: 'world'"),
+        (refused(scans, units="inch"), InputError, "units: 'inch'"),
+        (refused(scans, max_error_mm=-1), InputError, "max_error_mm: -1 mm, expected 0 or more"),
+        (refused(scans, landmarks=scans / "gone"), InputError, "no such folder, expected a folder of landmarks"),
+        (refused(scans, workers=0), InputError, "workers: 0"),
+    ):
+        with pytest.raises(kind, match=message):
+            call()
+
+
+def test_overwriting_removes_what_is_listed_alone(
+    scans: Path, whole: Path, model: MorphableModel, tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(whole, tmp_path / "out"))
+    (out / "mine.obj").write_text("")
+    (scans / "scan1.npy").unlink()
+    with pytest.raises(SettingsError, match="meshes of 1 scans that are not there any more, first scan1"):
+        register_scans(scans, out, model=model)
+    result = register_scans(scans, out, model=model, format="ply", overwrite=True)
+    assert result.new_scans == 1
+    assert sorted(path.name for path in out.iterdir()) == ["mine.obj", "register.json", "scan0.ply"]
+    index = out / "register.json"
+    index.write_text(index.read_text().replace('"scan0"', '"../scan0"'))
+    with pytest.raises(SettingsError, match="cannot be read"):
+        register_scans(scans, out, model=model, format="ply")
+
+
+def test_scans_at_which_processes_die_are_tried_alone(model: MorphableModel, tmp_path: Path) -> None:
+    job = scan_worker.RegisterJob(tmp_path, tmp_path, model, None, None, None, None, "npy", "scan", "auto", None)
+    task = scan_worker.RegisterTask(scan_worker.ScanFile(tmp_path / "a.npy", "a"))
+    (part,) = job.parts(task)
+    assert part.trial and task.name == "a"
+    result = job.open()(job.without(task, {0: "its process died"}))
+    assert isinstance(result, scan_worker.RejectedScan) and result.reason.endswith("a.npy: its process died")
+
+
+def test_command_says_the_error_and_what_was_left_out(
+    uvgen: Any, scans: Path, model_path: Path, tmp_path: Path
+) -> None:
+    (scans / "scan1.landmarks.txt").unlink()
+    out = tmp_path / "out"
+    arguments = ["register", scans, "--out", out, "--model", model_path, "--format", "npy", "-j", 1]
+    result = uvgen(*arguments)
+    assert result.exit_code == 3 and "1 registered scan, 1 skipped; this run 1 scan in" in result.stdout
+    assert "off the scans (root mean square): median 0." in result.stdout and "scans in mm" in result.stdout
+    assert "skipped scan1: " in result.stderr and "no landmarks in" in result.stderr
+    again = uvgen(*arguments, "--json")
+    content = json.loads(again.stdout)
+    assert content["new_scans"] == 0 and len(content["scans"]) == len(content["skipped"]) == 1
+    assert uvgen("register", scans, "--out", out, "--max-error", 0).exit_code == 2
+    loud = uvgen(*arguments[:-2], "--overwrite", "--verbose", "-j", 1)
+    assert "scan0: 0." in loud.stderr and "% of the face" in loud.stderr

@@ -1,0 +1,95 @@
+"""`uvgen.meshes.scans`: files, cleaning, and where a scan ends."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.toy import grid
+
+from uvgen.errors import InputError, MeshFileError
+from uvgen.meshes.files import write_obj, write_ply
+from uvgen.meshes.glb import write_glb
+from uvgen.meshes.scans import ScanSurface, border_vertices, cleaned_scan, outward_normals, read_scan
+
+VERTICES, TRIANGLES = grid(20, 24, 0.3)
+
+
+def test_scans_are_read_from_every_kind_of_file(tmp_path: Path) -> None:
+    trimesh = pytest.importorskip("trimesh")
+    write_obj(tmp_path / "a.obj", VERTICES, TRIANGLES, frame="raw")
+    write_ply(tmp_path / "a.ply", VERTICES, TRIANGLES, frame="raw")
+    write_glb(tmp_path / "a.glb", VERTICES, TRIANGLES, frame="raw")
+    trimesh.Trimesh(VERTICES, TRIANGLES, process=False).export(tmp_path / "a.stl")
+    trimesh.Trimesh(VERTICES, TRIANGLES, process=False).export(tmp_path / "a.off")
+    for suffix in ("obj", "ply", "glb", "stl", "off"):
+        points, triangles = cleaned_scan(*read_scan(tmp_path / f"a.{suffix}"))
+        assert len(triangles) == len(TRIANGLES), suffix
+        found, wanted = (np.unique(rows.round(5), axis=0) for rows in (points, VERTICES))
+        np.testing.assert_allclose(found, wanted, atol=2e-5)
+
+
+def test_point_clouds_are_read_from_files_without_triangles(tmp_path: Path) -> None:
+    trimesh = pytest.importorskip("trimesh")
+    trimesh.PointCloud(VERTICES).export(tmp_path / "a.ply")
+    (tmp_path / "a.obj").write_text("".join(f"v {x} {y} {z}\n" for x, y, z in VERTICES))
+    np.save(tmp_path / "a.npy", np.hstack([VERTICES, VERTICES]).astype(np.float32))
+    for suffix in ("ply", "obj", "npy"):
+        points, triangles = read_scan(tmp_path / f"a.{suffix}")
+        np.testing.assert_allclose(points, VERTICES, atol=1e-6)
+        assert triangles.shape == (0, 3)
+
+
+def test_files_that_are_no_scans_are_named(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((4, 2)))
+    (tmp_path / "b.obj").write_text("v 1 2\n")
+    (tmp_path / "c.stl").write_text("no mesh")
+    for name, message in (("a.npy", r"float64 \(4, 2\), expected coordinates"), ("b.obj", "line 1"),
+                          ("c.stl", "not a readable mesh|needs trimesh"), ("d.ply", "no such file"),
+                          ("d.npy", "cannot be read")):  # fmt: skip
+        with pytest.raises((MeshFileError, ImportError), match=message):
+            read_scan(tmp_path / name)
+
+
+def test_cleaned_scan_drops_what_is_no_surface() -> None:
+    points = np.concatenate([VERTICES, VERTICES[:5], [[9.0, 9, 9]]])
+    points[7] = np.nan
+    triangles = np.concatenate([TRIANGLES, [[0, len(VERTICES), 1]]])  # a point twice: no area
+    triangles[triangles == 3] = len(VERTICES) + 3  # the double in its place
+    kept, corners = cleaned_scan(points, triangles)
+    gone = (TRIANGLES == 7).any(axis=1).sum()
+    assert len(kept) == len(VERTICES) - 1 and len(corners) == len(TRIANGLES) - gone
+    assert np.isfinite(kept).all() and sorted(np.unique(corners)) == list(range(len(kept)))
+    cloud, none = cleaned_scan(points)
+    assert len(cloud) == len(VERTICES) and none.shape == (0, 3)
+
+
+@pytest.mark.parametrize("points", [np.zeros((0, 3)), np.full((900, 3), np.nan), np.ones((900, 3))])
+def test_scans_of_too_few_points_are_errors(points: np.ndarray) -> None:
+    with pytest.raises(InputError, match=r"points: [01] that are different and finite, expected a scan of 200 or more"):
+        cleaned_scan(points)
+
+
+def test_a_scan_ends_at_its_border_and_at_holes_alone() -> None:
+    hole = np.isin(TRIANGLES, 12 * 24 + np.arange(10, 14)).any(axis=1)
+    above = np.array([[0.0, 1.26, 0.2], [0.7, 1.0, 0.5], [1.2, 1.0, 0.0]])  # of the hole, of the surface, beside it
+    whole, holed = ScanSurface(VERTICES, TRIANGLES), ScanSurface(VERTICES, TRIANGLES[~hole])
+    assert whole.find(above, 9.0).inside.tolist() == [True, True, False]
+    assert holed.find(above, 9.0).inside.tolist() == [False, True, False]
+    assert border_vertices(len(VERTICES), TRIANGLES).sum() == 2 * (20 + 24) - 4
+    assert not whole.find(above, 0.01).inside.any()
+
+
+def test_a_cloud_has_the_planes_of_its_points_and_ends_beyond_them() -> None:
+    rng = np.random.default_rng(0)
+    points = np.column_stack([rng.uniform(-1, 1, (3000, 2)), np.zeros(3000)])
+    cloud = ScanSurface(points, np.zeros((0, 3), np.int32))
+    feet = cloud.find(np.array([[0.3, 0.2, 0.05], [-0.5, 0.1, -0.02], [1.3, 0.0, 0.01]]), 1.0)
+    assert feet.inside.tolist() == [True, True, False] and not cloud.is_oriented
+    np.testing.assert_allclose(feet.points[:2], [[0.3, 0.2, 0], [-0.5, 0.1, 0]], atol=1e-12)
+    np.testing.assert_allclose(feet.distance[:2], [0.05, 0.02], atol=1e-12)
+    assert cloud.spacing == pytest.approx(np.sqrt(4 / 3000), rel=0.1)  # of points drawn at random
+
+
+def test_outward_normals_point_to_where_corners_run_counter_clockwise() -> None:
+    flat, triangles = grid(4, 5)
+    np.testing.assert_allclose(outward_normals(flat, triangles), np.tile([0.0, 0, 1], (20, 1)), atol=1e-12)

@@ -1,0 +1,79 @@
+"""`uvgen.samples.scan_landmarks`: 68 landmarks in three dimensions, from files."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from uvgen.errors import InputError
+from uvgen.samples.scan_landmarks import landmark_file, missing_landmarks, read_scan_landmarks
+
+POINTS = np.round(np.random.default_rng(0).normal(size=(68, 3)) * 50, 3)
+POINTS[[3, 50]] = np.nan
+
+
+def picked(points: np.ndarray, *, named: bool) -> str:
+    rows = [
+        f'<point x="{0 if np.isnan(x) else x}" y="{y}" z="{z}" active="{int(not np.isnan(x))}" name="{k}"/>'
+        for k, (x, y, z) in enumerate(points)
+        if not (named and np.isnan(x))
+    ]
+    return f"<!DOCTYPE PickedPoints>\n<PickedPoints>{''.join(rows)}</PickedPoints>"
+
+
+def write_all(folder: Path) -> None:
+    np.save(folder / "a.landmarks.npy", POINTS)
+    np.savetxt(folder / "b.landmarks.txt", POINTS, header="x y z")
+    rows = [None if np.isnan(row[0]) else row.tolist() for row in POINTS]
+    (folder / "c.landmarks.json").write_text(json.dumps({"landmarks": rows}))
+    (folder / "d.landmarks.json").write_text(json.dumps([row or [None] * 3 for row in rows]))
+    (folder / "e.landmarks.pp").write_text(picked(POINTS, named=False).replace('y="nan" z="nan"', 'y="0" z="0"'))
+    (folder / "f.landmarks.pp").write_text(picked(POINTS, named=True))
+
+
+@pytest.mark.parametrize("name", "abcdef")
+def test_landmarks_of_every_layout_are_the_same(tmp_path: Path, name: str) -> None:
+    write_all(tmp_path)
+    path = landmark_file(tmp_path / f"{name}.obj")
+    assert path is not None
+    np.testing.assert_array_equal(read_scan_landmarks(path), POINTS)
+
+
+def test_landmark_files_are_found_beside_scans_and_in_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "marks/ann").mkdir(parents=True)
+    for name in ("marks/ann/1.txt", "marks/2.landmarks.npy", "3.landmarks.pp"):
+        (tmp_path / name).write_text("")
+    marks = tmp_path / "marks"
+    assert landmark_file(tmp_path / "ann/1.obj", marks) == marks / "ann/1.txt"
+    assert landmark_file(tmp_path / "bob/2.obj", marks) == marks / "2.landmarks.npy"
+    assert landmark_file(tmp_path / "3.npy") == tmp_path / "3.landmarks.pp"
+    assert landmark_file(tmp_path / "4.npy") is None
+    assert "4.npy: no landmarks in" in missing_landmarks(tmp_path / "4.npy", None)
+    (tmp_path / "3.landmarks.npy").write_text("")
+    with pytest.raises(InputError, match=r"two files of landmarks, .*3\.landmarks\.npy and 3\.landmarks\.pp"):
+        landmark_file(tmp_path / "3.npy")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", "1 2 3\n", r"\(1, 3\) numbers, expected 68 landmarks"),
+        ("a.txt", "1 2\n", "line 1: '1 2', expected x y z"),
+        ("a.txt", "1 2 x\n", "line 1: '1 2 x', expected x y z"),
+        ("a.json", "[1, 2]", r"point 0 is 1, expected \[x, y, z\] or null"),
+        ("a.json", "{}", "no list of points"),
+        ("a.json", "[", "no readable JSON"),
+        ("a.pp", "<a", "no readable picked points"),
+        ("a.pp", "<!ENTITY a>", "document type or entities"),
+        ("a.pp", '<p><point x="1" y="2" z="3" name="nose"/></p>', "1 points, expected 68 in order"),
+        ("a.npy", "no", "damaged"),
+        ("a.csv", "", r"a name that ends in \.csv"),
+        ("none.txt", None, "cannot be read"),
+    ],
+)
+def test_bad_landmark_files_are_named(tmp_path: Path, name: str, content: str | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match=message):
+        read_scan_landmarks(tmp_path / name)

@@ -1,0 +1,129 @@
+"""Landmarks of a scan by a detector of faces in photographs: the scan is drawn, and what is found is lifted onto it."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.errors import InputError
+from uvgen.fitting.scan_fit import fit_to_landmarks
+from uvgen.fitting.template import JAW, Template
+from uvgen.meshes.scans import cleaned_scan, outward_normals
+from uvgen.rasterize import interpolate, rasterize
+from uvgen.samples.landmark_schemes import FaceLandmarks, to_68
+from uvgen.similarity import Similarity
+
+Find = Callable[[NDArray[np.uint8]], list[FaceLandmarks]]
+
+_SIZE = 512  # px
+_FILLED = 0.8  # of the picture, by the scan or by the model's face on it
+_LIGHT = np.array([0.25, -0.45, 0.86])  # from the viewer, a little from above and from the side
+_NEAR = (0, -1, 1, -2, 2)  # px from a point, where the scan is looked for
+
+
+def detected_landmarks(
+    template: Template, points: NDArray[np.floating], triangles: NDArray[np.integer] | None, find: Find
+) -> NDArray[np.float64]:
+    """The 68 landmarks of a scan that a detector finds.
+
+    The scan is drawn from its +z, with y up, then from other sides and ways up, until a face is found that the model
+    can have; then once more as that face is seen from the front, whose landmarks count.
+
+    Parameters
+    ----------
+    template : Template
+        The model.
+    points, triangles
+        A mesh: see `uvgen.register_scan`.
+    find : callable
+        A detector, see `uvgen.fitting.detectors.Detector`.
+
+    Returns
+    -------
+    (68, 3) float64
+        In the scan's frame; NaN for those of the jaw, which detectors put where a face ends in the picture, that the
+        detector does not know, or that do not lie on the scan.
+
+    Raises
+    ------
+    InputError
+        Where the scan is a point cloud, or there is no face in any of its pictures.
+    """
+    kept, corners = cleaned_scan(points, triangles)
+    if not len(corners):
+        raise InputError("triangles: none, and a point cloud cannot be drawn for a detector; expected landmarks of it")
+    first = None
+    for view in _views(kept):
+        marks = _found_in(kept, corners, view, find)
+        try:
+            first = None if marks is None else fit_to_landmarks(template, marks)
+        except InputError:  # no face's
+            continue
+        if first is not None:
+            break
+    if marks is None or first is None:
+        raise InputError("points: no face is found in pictures of the scan from all sides; expected landmarks of it")
+    middle, size = template.mean.mean(axis=0), float(np.ptp(template.mean, axis=0)[:2].max())
+    scale = _FILLED * _SIZE / size / first.place.scale
+    rotation = first.place.rotation.T
+    frontal = Similarity(scale, rotation, -scale * rotation @ first.place.apply(middle))
+    closer = _found_in(kept, corners, frontal, find)
+    return marks if closer is None else closer
+
+
+def _views(points: NDArray[np.float64]) -> Iterator[Similarity]:
+    """From the frame of a scan to that of a picture, x right, y up, z toward the viewer, px about its middle.
+
+    First as it is, then with another axis up or toward the viewer: all 24 ways to turn a cube.
+    """
+    low, high = np.percentile(points, [1, 99], axis=0)
+    scale = _FILLED * _SIZE / max(float((high - low).max()), 1e-30)
+    ways = []
+    for up in (1, 2, 0):
+        for toward in (axis for axis in (2, 1, 0) if axis != up):
+            for signs in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+                rotation = np.zeros((3, 3))
+                rotation[1, up], rotation[2, toward] = signs
+                rotation[0] = np.cross(rotation[1], rotation[2])
+                ways.append(rotation)
+    for rotation in ways:
+        yield Similarity(scale, rotation, -scale * rotation @ ((low + high) / 2))
+
+
+def _found_in(
+    points: NDArray[np.float64], triangles: NDArray[np.int32], view: Similarity, find: Find
+) -> NDArray[np.float64] | None:
+    """The landmarks of the largest face in a picture, lifted onto the scan; None where there is none."""
+    there = view.apply(points) * [1, -1, 1] + [_SIZE / 2, _SIZE / 2, 0]
+    fragments = rasterize(there, triangles, (_SIZE, _SIZE))
+    covered = fragments.triangle >= 0
+    normals = interpolate(fragments, triangles, outward_normals(there, triangles)).astype(np.float64)
+    length = np.maximum(np.linalg.norm(normals, axis=2, keepdims=True), 1e-9)
+    normals *= np.where(normals[..., 2:] < 0, -1, 1) / length  # triangles may be turned inside out
+    light = 60 + 180 * np.clip(normals @ _LIGHT, 0, 1)
+    picture = np.where(covered, light, 30).astype(np.uint8)
+    faces = find(np.ascontiguousarray(np.repeat(picture[..., None], 3, axis=2)))
+    if not faces:
+        return None
+    flat, weights = to_68(faces[0])
+    flat[weights <= 0] = np.nan
+    flat[:JAW] = np.nan  # where the face ends in the picture, which is no place of its own
+    # positions of pixels in the scan, relative to its middle: float32 holds few digits
+    middle = points.mean(axis=0)
+    return _lifted(flat, covered, interpolate(fragments, triangles, points - middle)) + middle
+
+
+def _lifted(flat: NDArray[np.float64], covered: NDArray[np.bool_], places: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(68, 3) places of the covered pixels next to (68, 2) points; NaN where there is none."""
+    found = np.full((len(flat), 3), np.nan)
+    for k in np.flatnonzero(np.isfinite(flat).all(axis=1) & (np.abs(flat) < 2 * _SIZE).all(axis=1)):
+        columns, rows = (np.rint(flat[k, axis]) + np.array(_NEAR) for axis in (0, 1))
+        column, row = (grid.ravel().astype(int) for grid in np.meshgrid(columns, rows))
+        inside = (column >= 0) & (column < _SIZE) & (row >= 0) & (row < _SIZE)
+        column, row = column[inside], row[inside]
+        near = covered[row, column]
+        if near.any():
+            column, row = column[near], row[near]
+            nearest = int(np.hypot(column - flat[k, 0], row - flat[k, 1]).argmin())
+            found[k] = places[row[nearest], column[nearest]]
+    return found

@@ -1,0 +1,283 @@
+"""One process's share of `uvgen register`: a scan and its landmarks to a mesh of the model's topology."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.errors import InputError, UvgenError
+from uvgen.fitting.detectors import Detector, open_detector
+from uvgen.fitting.registration import Registration, register
+from uvgen.fitting.scan_pictures import detected_landmarks
+from uvgen.fitting.template import Template
+from uvgen.meshes.files import write_obj, write_ply
+from uvgen.meshes.glb import write_glb
+from uvgen.meshes.scans import read_scan
+from uvgen.models.morphable import MorphableModel
+from uvgen.progress import advance
+from uvgen.samples.files import check_machine
+from uvgen.samples.scan_landmarks import landmark_file, missing_landmarks, read_scan_landmarks
+from uvgen.storage.files import replaced_on_success, sha256_file
+from uvgen.storage.names import printable
+
+FORMATS = ("obj", "ply", "glb", "npy")
+"""What registered meshes are written as."""
+
+FRAMES = ("scan", "model")
+"""Where registered meshes lie."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanFile:
+    """A scan to register: its file, its name in the output, and why it cannot be used, where that is known."""
+
+    path: Path
+    name: str
+    problem: str = ""
+
+    def shown(self, root: Path) -> str:
+        """Its path below the folder of scans."""
+        return printable(self.path.relative_to(root).as_posix())
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterTask:
+    """A scan to register; a `trial` writes nothing."""
+
+    scan: ScanFile
+    trial: bool = False
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return self.scan.name
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredScan:
+    """A scan whose mesh was written.
+
+    Attributes
+    ----------
+    name, scan : str
+        Of the mesh, without its suffix; the scan's file, below the folder that it came from.
+    landmarks : str
+        What they come from: a file, below its folder, or a detector.
+    unit : str or None
+        Of the scan: see `Registration`.
+    mm_per_unit : float
+    mean_mm, rms_mm, p95_mm, max_mm : float
+        Distances of the vertices that have a counterpart on the scan to its surface.
+    matched : float
+        Share of the model's surface that has one.
+    landmarks_mm : float
+        Mean distance of landmarks to where the mesh has them, without the jaw's.
+    n_flipped : int
+        Triangles that are turned over.
+    scale, rotation, shift : float, tuple of tuple of float, tuple of float
+        Bring the model's frame, in mm, to the scan's.
+    made_of : str
+        Hash of the scan's file and its landmarks'.
+    """
+
+    name: str
+    scan: str
+    landmarks: str
+    unit: str | None
+    mm_per_unit: float
+    mean_mm: float
+    rms_mm: float
+    p95_mm: float
+    max_mm: float
+    matched: float
+    landmarks_mm: float
+    n_flipped: int
+    scale: float
+    rotation: tuple[tuple[float, ...], ...]
+    shift: tuple[float, ...]
+    made_of: str
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedScan:
+    """A scan without a mesh, and why."""
+
+    name: str
+    scan: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RegisterJob:
+    """What every process that registers scans needs.
+
+    Attributes
+    ----------
+    root, out : Path
+        Folder of the scans, and of the meshes; absolute.
+    model : MorphableModel
+        Whose topology the meshes get.
+    model_file : str or None
+        Where it can be read again: its file, "builtin", or nowhere.
+    landmarks : Path or None
+        Folder of landmark files; beside the scans where None.
+    detector, detector_model : str or None, Path or None
+        Finds landmarks in pictures of scans that no file has some of.
+    format, frame, units : str
+        See `uvgen.register_scans`.
+    max_error_mm : float or None
+        Scans whose `rms_mm` is larger are rejected.
+    """
+
+    root: Path
+    out: Path
+    model: MorphableModel
+    model_file: str | None
+    landmarks: Path | None
+    detector: str | None
+    detector_model: Path | None
+    format: str
+    frame: str
+    units: str
+    max_error_mm: float | None
+
+    def open(self) -> Callable[[RegisterTask], RegisteredScan | RejectedScan]:
+        """The function that registers a scan."""
+        return partial(_register, _Tools(self))
+
+    def parts(self, task: RegisterTask) -> list[RegisterTask]:
+        """The scan alone, to be tried."""
+        return [replace(task, trial=True)]
+
+    def without(self, task: RegisterTask, causes: Mapping[int, str]) -> RegisterTask:
+        """The task of a scan at which processes die."""
+        return replace(task, scan=replace(task.scan, problem=causes.get(0, task.scan.problem)))
+
+
+class _Tools:
+    """What a process opens once, the detector when it is needed."""
+
+    def __init__(self, job: RegisterJob) -> None:
+        self.job, self.template = job, Template(job.model)
+        self._detector: Detector | None = None
+
+    def detector(self) -> Detector:
+        """Opened."""
+        if self._detector is None:
+            self._detector = open_detector(self.job.detector or "", self.job.detector_model)
+        return self._detector
+
+
+def state_of(job: RegisterJob, scan: ScanFile) -> str:
+    """Hash of a scan's file and its landmarks'; that of nothing where one cannot be read."""
+    try:
+        marks = landmark_file(scan.path, job.landmarks)
+        if marks is None and job.detector is None:
+            return ""
+        of_marks = "" if marks is None else sha256_file(marks)
+        return hashlib.sha256(f"{sha256_file(scan.path)} {of_marks}".encode()).hexdigest()
+    except (OSError, UvgenError):
+        return ""
+
+
+def _register(tools: _Tools, task: RegisterTask) -> RegisteredScan | RejectedScan:
+    job, scan = tools.job, task.scan
+    try:
+        if scan.problem:
+            raise InputError(f"{scan.path}: {scan.problem}")
+        made_of = state_of(job, scan)
+        points, triangles = read_scan(scan.path)
+        marks = landmark_file(scan.path, job.landmarks)
+        if marks is None and job.detector is None:
+            raise InputError(missing_landmarks(scan.path, job.landmarks))
+        given = None if marks is None else read_scan_landmarks(marks)
+        found = _registered(tools, scan, points, triangles, given)
+        result = _described(job, scan, found, _below(job, marks), made_of)
+        if job.max_error_mm is not None and result.rms_mm > job.max_error_mm:
+            raise InputError(
+                f"{scan.path}: {result.rms_mm:.2f} mm off the scan (root mean square), expected {job.max_error_mm:g} "
+                "mm at most"
+            )
+    except UvgenError as error:
+        check_machine(error)
+        return RejectedScan(scan.name, scan.shown(job.root), printable(str(error)))
+    finally:
+        advance(1)
+    if not task.trial:
+        _write(job, scan.name, found)
+    return result
+
+
+def _registered(
+    tools: _Tools, scan: ScanFile, points: NDArray[np.float64], triangles: NDArray[np.int32],
+    landmarks: NDArray[np.float64] | None,
+) -> Registration:  # fmt: skip
+    """A scan registered by its landmarks, or by those that the detector finds; InputError names its file."""
+    find = tools.detector() if landmarks is None else None
+    try:
+        if find is not None:
+            landmarks = detected_landmarks(tools.template, points, triangles, find)
+        return register(tools.template, points, triangles, np.asarray(landmarks), tools.job.units)
+    except InputError as error:
+        raise InputError(f"{scan.path}: {error}") from error
+
+
+def _below(job: RegisterJob, marks: Path | None) -> str:
+    """A landmark file's path below the folder that it came from; the detector's name where there is none."""
+    if marks is None:
+        return job.detector or ""
+    for folder in (job.landmarks, job.root):
+        if folder is not None and marks.is_relative_to(folder):
+            return printable(marks.relative_to(folder).as_posix())
+    return printable(str(marks))
+
+
+def _described(job: RegisterJob, scan: ScanFile, found: Registration, source: str, made_of: str) -> RegisteredScan:
+    distance, inner = found.distance_mm, found.landmarks_mm[17:]
+    known = inner[np.isfinite(inner)]
+    off = known if len(known) else found.landmarks_mm[np.isfinite(found.landmarks_mm)]
+    place = found.similarity
+    return RegisteredScan(
+        scan.name, scan.shown(job.root), source, found.unit, found.mm_per_unit, float(distance.mean()),
+        float(np.sqrt((distance**2).mean())), float(np.percentile(distance, 95)), float(distance.max()), found.matched,
+        float(off.mean()), found.n_flipped, place.scale, tuple(map(tuple, place.rotation.tolist())),
+        tuple(place.shift.tolist()), made_of,
+    )  # fmt: skip
+
+
+def framed_vertices(found: Registration, frame: str) -> NDArray[np.float64]:
+    """Vertices in the scan's frame and unit, or turned and shifted into the model's, in mm, as large as they are."""
+    if frame == "scan":
+        return found.vertices
+    return found.similarity.undo(found.vertices) * (found.similarity.scale * found.mm_per_unit)
+
+
+def _write(job: RegisterJob, name: str, found: Registration) -> None:
+    path = mesh_path(job.out, name, job.format)
+    vertices = framed_vertices(found, job.frame).astype(np.float32)
+    if job.format == "npy":
+        with replaced_on_success(path, folder=job.out, flush=False) as temporary, open(temporary, "wb") as file:
+            np.save(file, vertices)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write: Any = {"obj": write_obj, "ply": write_ply, "glb": write_glb}[job.format]
+    write(path, vertices, job.model.triangles, frame="raw")
+
+
+def mesh_path(out: Path, name: str, kind: str) -> Path:
+    """The file of a registered mesh."""
+    return out / f"{name}.{kind}"
+
+
+def settings(job: RegisterJob) -> dict[str, Any]:
+    """What a folder's `register.json` states of how it was made."""
+    return {
+        "model": job.model.name, "model_file": job.model_file, "model_sha256": job.model.content_sha256,
+        "detector": job.detector, "mesh_format": job.format, "frame": job.frame, "units": job.units,
+        "max_error_mm": job.max_error_mm,
+    }  # fmt: skip

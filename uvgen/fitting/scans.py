@@ -1,0 +1,185 @@
+"""Scans to meshes of one topology: what `uvgen register` does.
+
+Each mesh depends on its scan, its landmarks, the model and the options alone, so that a folder holds the same bytes
+whatever the number of workers, and whether or not the work was interrupted.
+"""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from uvgen.checks import choice, number_in
+from uvgen.errors import DatasetError, InputError
+from uvgen.fitting.detectors import open_detector
+from uvgen.fitting.photographs import files_below, name_key
+from uvgen.fitting.registration import UNITS
+from uvgen.fitting.scan_record import RegisterRecord, check_register_folder, plain_scan
+from uvgen.fitting.scan_worker import FORMATS, FRAMES, RegisteredScan, RegisterJob, RejectedScan, ScanFile
+from uvgen.jobs.run import RETRIES, check_run, run
+from uvgen.meshes.scans import SCAN_SUFFIXES
+from uvgen.models.load import BUILTIN, as_model
+from uvgen.models.morphable import MorphableModel
+from uvgen.progress import begin
+from uvgen.samples.scan_landmarks import MARK
+from uvgen.storage.names import printable, safe_name
+
+_SAME_NAME = "another scan has the same name, expected names that differ in more than suffix or case; rename one"
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterResult:
+    """What `uvgen.register_scans` did, and what the folder now holds.
+
+    Attributes
+    ----------
+    scans : tuple of RegisteredScan
+        Meshes in the folder, by name.
+    skipped : tuple of RejectedScan
+        Scans that cannot be used or were rejected, each with the reason.
+    new_scans : int
+        Registered by this run.
+    notice : str
+        What a user of the detector has to know; "" where there is nothing.
+    seconds : float
+        What this run took.
+    """
+
+    scans: tuple[RegisteredScan, ...]
+    skipped: tuple[RejectedScan, ...]
+    new_scans: int
+    notice: str
+    seconds: float
+
+    def to_plain(self) -> dict[str, Any]:
+        """As `uvgen register --json` prints it."""
+        return {
+            "scans": [plain_scan(scan) for scan in self.scans], "new_scans": self.new_scans,
+            "skipped": [asdict(one) for one in self.skipped], "seconds": self.seconds,
+        }  # fmt: skip
+
+
+def register_scans(
+    scans: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    model: MorphableModel | str | os.PathLike[str] = BUILTIN,
+    landmarks: str | os.PathLike[str] | None = None,
+    detector: str | None = None,
+    detector_model: str | os.PathLike[str] | None = None,
+    format: str = "obj",
+    frame: str = "scan",
+    units: str = "auto",
+    max_error_mm: float | None = None,
+    workers: int = 1,
+    retries: int = RETRIES,
+    timeout: float | None = None,
+    overwrite: bool = False,
+    untrusted: bool = False,
+    progress: Callable[[RegisteredScan | RejectedScan], object] | None = None,
+) -> RegisterResult:
+    """Register a folder of scans to a morphable model's topology: a mesh of its vertices for each.
+
+    Parameters
+    ----------
+    scans : path-like
+        Folder of meshes and point clouds, also in folders in it: see `uvgen.meshes.scans.read_scan`.
+    out : path-like
+        Folder for the meshes and `register.json`. One that an earlier call with the same arguments made is gone on
+        with.
+    model : MorphableModel or path-like
+        The built-in model by default.
+    landmarks : path-like, optional
+        Folder of landmark files, see `uvgen.samples.scan_landmarks`; those beside the scans by default.
+    detector : str, optional
+        One of `uvgen.fitting.detectors.DETECTORS`: finds landmarks in pictures of meshes that no file has some of.
+    detector_model : path-like, optional
+        File with the detector's weights.
+    format : {"obj", "ply", "glb", "npy"}
+        Of the meshes; "npy" holds (n, 3) float32 vertices alone.
+    frame : {"scan", "model"}
+        Where meshes lie: on their scans, in their unit, or turned and shifted to the model's mean, in mm, not scaled.
+    units : {"auto", "um", "mm", "cm", "m"}
+        Of the scans; "auto" is for each the one in which its face has a person's size.
+    max_error_mm : float, optional
+        Reject scans whose root mean square distance is larger.
+    workers, retries, timeout
+        As for `uvgen.build_shards`; `timeout` is of a scan.
+    overwrite : bool
+        Start anew where the folder holds meshes that were made otherwise. What is not ours is never touched.
+    untrusted : bool
+        Read `model`, where it is a file, in a child process: see `uvgen.load_model`.
+    progress : callable, optional
+        Called with what came of each scan.
+
+    Returns
+    -------
+    RegisterResult
+
+    Raises
+    ------
+    InputError
+        Where an argument is out of range.
+    DependencyError
+        Where the detector's package is not installed.
+    DatasetError
+        Where there are no scans, none of them can be used, or the output folder holds something else.
+    ModelError
+        Where the model cannot be read.
+
+    Examples
+    --------
+    >>> uvgen.register_scans("scans/", "meshes/", max_error_mm=1.0, workers=8).scans[0].rms_mm
+    """
+    started = time.perf_counter()
+    check_run(workers, retries=retries, timeout=timeout)
+    choice(format, "format", FORMATS)
+    choice(frame, "frame", FRAMES)
+    choice(units, "units", UNITS)
+    if max_error_mm is not None:
+        number_in(max_error_mm, "max_error_mm", 0, unit="mm")
+    root, out = Path(os.path.abspath(scans)), Path(os.path.abspath(out))
+    check_register_folder(out)
+    where = None if landmarks is None else Path(os.path.abspath(landmarks))
+    if where is not None and not where.is_dir():
+        raise InputError(f"{where}: {'a file' if where.exists() else 'no such folder'}, expected a folder of landmarks")
+    weights = None if detector_model is None else Path(os.path.abspath(detector_model))
+    notice = "" if detector is None else open_detector(detector, weights).notice  # an error comes before any work
+    begin("listing scans")
+    found = find_scans(root, out)
+    opened = as_model(model, untrusted=untrusted)
+    file = BUILTIN if model == BUILTIN else None if opened.path is None else str(opened.path)
+    job = RegisterJob(root, out, opened, file, where, detector, weights, format, frame, units, max_error_mm)
+    record = RegisterRecord(job, found, overwrite=overwrite)
+    run(
+        job, record.units, record, out, workers=workers, retries=retries, timeout=timeout, progress=progress,
+        doing="registering", count=lambda task: 1, of="scan",
+    )  # fmt: skip
+    if not record.scans:
+        first = record.sorted_rejected()[0]
+        raise DatasetError(f"{root}: none of {len(found)} scans can be used; the first, {first.scan}: {first.reason}")
+    return RegisterResult(
+        tuple(record.sorted_scans()), tuple(record.sorted_rejected()), record.new_scans, notice,
+        time.perf_counter() - started,
+    )  # fmt: skip
+
+
+def find_scans(root: Path, out: Path) -> list[ScanFile]:
+    """The scans in a folder and the folders in it, by name; DatasetError where there are none."""
+    paths = [
+        path for path in files_below(root, out, SCAN_SUFFIXES, "a folder of scans") if not path.stem.endswith(MARK)
+    ]
+    if not paths:
+        raise DatasetError(f"{root}: no scans in it, expected {', '.join(SCAN_SUFFIXES)}")
+    names = [safe_name(printable(path.relative_to(root).with_suffix("").as_posix())) for path in paths]
+    counts = Counter(map(name_key, names))
+    return sorted(
+        (
+            ScanFile(path, name, _SAME_NAME if counts[name_key(name)] > 1 else "")
+            for path, name in zip(paths, names, strict=True)
+        ),
+        key=lambda one: (one.name, one.path),
+    )

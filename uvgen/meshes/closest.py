@@ -1,0 +1,106 @@
+"""The closest points of a triangle mesh, exactly, by a tree of boxes."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.checks import bad_index, check_finite, float64_array, number_in, triangle_indices
+from uvgen.errors import InputError
+from uvgen.meshes import closest_kernels
+
+_LEAF = 4  # triangles of a leaf
+
+
+class Closest(NamedTuple):
+    """Points of a mesh's surface, each the closest to a point that was asked for."""
+
+    triangle: NDArray[np.int64]
+    """(k,): -1 where none is near enough."""
+    weights: NDArray[np.float64]
+    """(k, 3): of the triangle's corners; 0 where there is none."""
+    distance: NDArray[np.float64]
+    """(k,): infinite where there is none."""
+
+
+class ClosestPoints:
+    """A mesh whose surface is asked for closest points.
+
+    Parameters
+    ----------
+    vertices : (n, 3) float
+        Finite.
+    triangles : (m, 3) int
+        One or more with an area; those without are passed over.
+
+    Raises
+    ------
+    InputError
+        Where shapes or values are wrong.
+    """
+
+    def __init__(self, vertices: NDArray[np.floating], triangles: NDArray[np.integer]) -> None:
+        vertices = float64_array(vertices, "vertices", (-1, 3))
+        check_finite(vertices, "vertices")
+        indices = triangle_indices(triangles, len(vertices)).reshape(-1, 3).view(np.int32)
+        if indices.size and not 0 <= indices.min() <= indices.max() < len(vertices):
+            raise bad_index(triangles, len(vertices))
+        corners = vertices[indices]
+        areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+        used = np.flatnonzero(areas > 0)
+        if not len(used):
+            raise InputError(f"triangles: {len(indices)}, none with an area, expected one or more")
+        self._order = used[_leaf_order(corners[used].mean(axis=1))]
+        self._corners = np.ascontiguousarray(corners[self._order])
+        leaves = len(self._order) // _LEAF
+        self._first_leaf = leaves - 1
+        self._low, self._high = np.empty((2 * leaves - 1, 3)), np.empty((2 * leaves - 1, 3))
+        self._low[self._first_leaf :] = self._corners.reshape(leaves, -1, 3).min(axis=1)
+        self._high[self._first_leaf :] = self._corners.reshape(leaves, -1, 3).max(axis=1)
+        while leaves > 1:
+            below = slice(leaves - 1, 2 * leaves - 1)
+            leaves //= 2
+            above = slice(leaves - 1, 2 * leaves - 1)
+            self._low[above] = self._low[below].reshape(leaves, 2, 3).min(axis=1)
+            self._high[above] = self._high[below].reshape(leaves, 2, 3).max(axis=1)
+
+    def find(self, points: NDArray[np.floating], farthest: float = np.inf) -> Closest:
+        """The surface's closest point to each point.
+
+        Parameters
+        ----------
+        points : (k, 3) float
+            Finite.
+        farthest : float
+            Look no farther than this.
+
+        Returns
+        -------
+        Closest
+        """
+        points = np.ascontiguousarray(float64_array(points, "points", ("k", 3)))
+        check_finite(points, "points")
+        if farthest != np.inf:
+            number_in(farthest, "farthest", 0)
+        slot, weights = np.empty(len(points), np.int64), np.zeros((len(points), 3))
+        distance2 = np.full(len(points), float(farthest) ** 2)
+        closest_kernels.closest_on_triangles(
+            points, self._corners, self._low, self._high, self._first_leaf, _LEAF, np.empty(64, np.int64), slot,
+            weights, distance2,
+        )  # fmt: skip
+        found = slot >= 0
+        triangle = np.where(found, self._order[slot], -1)
+        return Closest(triangle, weights, np.where(found, np.sqrt(distance2), np.inf))
+
+
+def _leaf_order(middles: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Triangles by leaves of a complete binary tree, halved along the longest axis at each node; some repeat."""
+    levels = max(int(np.ceil(np.log2(len(middles) / _LEAF))), 0)
+    order = np.minimum(np.arange(_LEAF << levels), len(middles) - 1)
+    for level in range(levels):
+        block = order.reshape(1 << level, -1)
+        inside = middles[block]
+        axis = np.ptp(inside, axis=1).argmax(axis=1)
+        key = np.take_along_axis(inside, axis[:, None, None], axis=2)[..., 0]
+        order = np.take_along_axis(block, np.argsort(key, axis=1, kind="stable"), axis=1).ravel()
+    return order

@@ -1,0 +1,165 @@
+"""Files of the 68 landmarks of a scan, in three dimensions, in its frame and unit; a landmark may be missing.
+
+| file | holds |
+| --- | --- |
+| ``NAME.landmarks.npy`` | (68, 3) numbers, NaN for a landmark that is not marked |
+| ``NAME.landmarks.txt`` | 68 lines ``x y z``, or ``nan nan nan``; # begins a comment |
+| ``NAME.landmarks.json`` | a list of 68 times ``[x, y, z]`` or ``null``, also under ``"landmarks"`` |
+| ``NAME.landmarks.pp`` | MeshLab's picked points: 68 in order, or fewer whose names are their numbers, from 0 |
+
+In a folder of their own they may be called ``NAME.npy`` and so on.
+"""
+
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.errors import InputError
+from uvgen.storage.names import brief, printable
+from uvgen.storage.npy import read_npy_file
+from uvgen.storage.plain_json import parse_json
+from uvgen.storage.text import number_of, read_text
+
+MARK = ".landmarks"
+"""What stands in such a file's name before its suffix."""
+
+_MOST_BYTES = 1 << 24
+_FARTHEST = 1e12
+_EXPECTED = "68 landmarks of x, y and z"
+
+
+def landmark_file(scan: Path, folder: Path | None = None) -> Path | None:
+    """The file with a scan's landmarks, beside it or in a folder, also in one there that is called as the scan's.
+
+    Raises
+    ------
+    InputError
+        Where there are two.
+    """
+    stem = scan.stem
+    names = [f"{stem}{MARK}{suffix}" for suffix in READERS]
+    places = [scan.parent]
+    if folder is not None:
+        names += [f"{stem}{suffix}" for suffix in READERS]
+        places = [folder / scan.parent.name, folder]
+    for place in places:
+        files = [place / name for name in names if (place / name).is_file() and (place / name) != scan]
+        if len(files) > 1:
+            raise InputError(
+                f"{scan}: two files of landmarks, {files[0]} and {files[1].name}, expected one; remove one"
+            )
+        if files:
+            return files[0]
+    return None
+
+
+def missing_landmarks(scan: Path, folder: Path | None) -> str:
+    """What to say where there is none."""
+    kinds = ", ".join(READERS)
+    return f"{scan}: no landmarks in {folder or scan.parent}, expected {printable(scan.stem)}{MARK} with one of {kinds}"
+
+
+def read_scan_landmarks(path: Path) -> NDArray[np.float64]:
+    """The landmarks in a file.
+
+    Parameters
+    ----------
+    path : Path
+        See this file's table; it is not trusted.
+
+    Returns
+    -------
+    (68, 3) float64
+        NaN where not marked.
+
+    Raises
+    ------
+    InputError
+        Where it cannot be read, or holds something else.
+    """
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(f"{path}: a name that ends in {path.suffix or 'nothing'}, expected {', '.join(READERS)}")
+    try:
+        points = reader(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or brief(error)})") from error
+    if points.shape != (68, 3):
+        raise InputError(f"{path}: {points.shape} numbers, expected {_EXPECTED}")
+    points[~(np.abs(points) < _FARTHEST).all(axis=1)] = np.nan  # NaN, infinity and the like are no places
+    return points
+
+
+def _npy(path: Path) -> NDArray[np.float64]:
+    return read_npy_file(path, InputError, most_bytes=_MOST_BYTES, expected=_EXPECTED).astype(np.float64)
+
+
+def _txt(path: Path) -> NDArray[np.float64]:
+    rows = []
+    for number, line in enumerate(read_text(path, _EXPECTED, most_bytes=_MOST_BYTES).split("\n"), start=1):
+        words = line.split("#")[0].replace(",", " ").replace(";", " ").split()
+        if not words:
+            continue
+        try:
+            rows.append([number_of(word) for word in words])
+        except ValueError:
+            rows.append([])
+        if len(rows[-1]) != 3:
+            raise InputError(f"{path}, line {number}: {brief(line.strip())[:60]!r}, expected x y z")
+    return np.array(rows, np.float64).reshape(-1, 3)
+
+
+def _json(path: Path) -> NDArray[np.float64]:
+    try:
+        content: Any = parse_json(read_text(path, _EXPECTED, most_bytes=_MOST_BYTES))
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{path}: no readable JSON ({brief(error)}), expected {_EXPECTED}") from error
+    points = content.get("landmarks") if isinstance(content, dict) else content
+    if not isinstance(points, list):
+        raise InputError(f"{path}: no list of points, expected {_EXPECTED}, or of null where one is not marked")
+    rows = []
+    for number, point in enumerate(points):
+        row = [None] * 3 if point is None else point
+        if not isinstance(row, list) or len(row) != 3 or not all(type(x) in (int, float, type(None)) for x in row):
+            raise InputError(f"{path}: point {number} is {brief(point)[:40]}, expected [x, y, z] or null")
+        rows.append([np.nan if x is None else float(x) for x in row])
+    return np.array(rows, np.float64).reshape(-1, 3)
+
+
+def _picked(path: Path) -> NDArray[np.float64]:
+    text = read_text(path, "MeshLab's picked points", most_bytes=_MOST_BYTES)
+    if text.startswith("<?xml"):
+        text = text.partition("?>")[2]
+    text = text.replace("<!DOCTYPE PickedPoints>", "")
+    if "<!" in text.replace("<!--", ""):  # a document type can make a few lines of text fill the memory
+        raise InputError(f"{path}: declares a document type or entities, expected MeshLab's picked points")
+    try:
+        found = list(ElementTree.fromstring(text.encode()).iter("point"))
+        rows = [
+            [number_of(point.get(axis, "")) if point.get("active") != "0" else np.nan for axis in "xyz"]
+            for point in found
+        ]
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise InputError(f"{path}: no readable picked points ({brief(error)}), expected MeshLab's") from error
+    names = [point.get("name", "") for point in found]
+    points = np.full((68, 3), np.nan)
+    if len(rows) == 68:
+        points[:] = rows
+    elif len(set(names)) == len(names) and set(names) <= set(map(str, range(68))):
+        for name, row in zip(names, rows, strict=True):
+            points[int(name)] = row
+    else:
+        raise InputError(f"{path}: {len(rows)} points, expected 68 in order, or fewer named by their numbers, 0 to 67")
+    return points
+
+
+READERS: dict[str, Callable[[Path], NDArray[np.float64]]] = {
+    ".npy": _npy, ".txt": _txt, ".json": _json, ".pp": _picked,
+}  # fmt: skip
+"""Readers by suffix."""
