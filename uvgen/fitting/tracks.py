@@ -1,0 +1,235 @@
+"""One person in successive pictures: one shape, and pose and expression that move smoothly. `fit_track`.
+
+Each picture is fitted by itself first (`uvgen.fitting.landmarks`). Then, in turn, the shape follows from all pictures
+together by regularized least squares, and pose and expression of all pictures from Gauss-Newton steps on
+
+    sum over pictures of (points' distances / sigma)² / 2 + |expression / expression_std|² / 2
+        + sum over times of |change of velocity|² / (2 q² dt),
+
+which is the integral of the squared acceleration, as of a smoothing spline: q is how much acceleration is usual, and
+says the same whatever the frame rate, and across gaps. Each step is one banded system. Acceleration is distributed as
+Student says: at rest it is nearly none, and where a head is thrown around or an eye is shut, smoothing gives way.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import solveh_banded
+from scipy.spatial.transform import Rotation
+from threadpoolctl import threadpool_limits
+
+from uvgen.checks import choice, float64_array, number_in
+from uvgen.errors import InputError
+from uvgen.fitting.fitter import Faces, Fitter
+from uvgen.fitting.landmarks import JAWS, LandmarkFit, checked, result_of
+from uvgen.fitting.steps import counted, pose_jacobian, student
+from uvgen.geometry import rotations_about
+from uvgen.maps.memo import once_per_model
+from uvgen.models.morphable import MorphableModel
+
+_BATCH = 16  # pictures that are fitted by themselves, or whose equations are made, at once
+_WINDOW, _AROUND = 512, 64  # pictures that are smoothed at once, and those before and after that are solved along
+_ROUNDS, _PLAIN_ROUNDS, _STEPS = 8, 3, 2  # of shape and motion; before acceleration may be unusual; of motion, in each
+_CLOSER = 2
+_FREEDOM = 1.0  # degrees of Student's distribution of accelerations
+_MOST_TURN = 0.5  # rad, and factor of the scale, in one step
+
+USUAL = (2.0, 1.0, 4.0)
+"""q of rotations (rad), of log scale and place (sizes of the face), and of expressions (standard deviations), each per
+s^1.5: what `benchmarks/video.py` finds on synthetic sequences."""
+
+
+class Track(NamedTuple):
+    """Pictures of one person on the way."""
+
+    faces: Faces
+    """In units of one size, about one place."""
+    times: NDArray[np.float64]
+    """(N,): s, ascending."""
+
+
+def fit_track(
+    points: ArrayLike,
+    times: ArrayLike,
+    model: MorphableModel,
+    image_height: ArrayLike,
+    *,
+    scores: ArrayLike | None = None,
+    jaw: str = "contour",
+    smoothness: float = 1.0,
+) -> LandmarkFit:
+    """Fit a morphable model to the landmarks of one person in the frames of a video, without a cut in it.
+
+    Parameters
+    ----------
+    points : (N, 68, 2) float
+        As for `uvgen.fit_landmarks`: of N frames.
+    times : (N,) float
+        When each was taken: s, ascending.
+    model, image_height, scores, jaw
+        As for `uvgen.fit_landmarks`.
+    smoothness : float
+        1 is what is usual of people; more makes pose and expression smoother, 0 leaves them as each frame has them.
+
+    Returns
+    -------
+    LandmarkFit
+        With the same shape in all frames.
+
+    Raises
+    ------
+    InputError
+        As `uvgen.fit_landmarks` does, and where times do not ascend.
+    """
+    choice(jaw, "jaw", JAWS)
+    number_in(smoothness, "smoothness", 0)
+    marked = checked(points, image_height, scores)
+    at = float64_array(times, "times", (len(marked.given),))
+    if not (np.isfinite(at).all() and (np.diff(at) > 0).all()):
+        raise InputError("times: some are not after those before them, expected seconds, ascending")
+    with threadpool_limits(1, user_api="blas"):  # more would be slower, and would change the last bits
+        fitter = _fitter(model, jaw)
+        alone = [
+            fitter.fit(marked.frame[k : k + _BATCH], marked.weights[k : k + _BATCH], np.arange(len(at[k : k + _BATCH])))
+            for k in range(0, len(at), _BATCH)
+        ]
+        faces = Faces(*map(np.concatenate, zip(*alone, strict=True)))
+        faces = fitter.tracked(Track(_in_common(faces), at), smoothness)
+        return result_of(fitter, faces, marked)
+
+
+def _in_common(faces: Faces) -> Faces:
+    """In units of one size, about one place: poses of one picture and the next can be compared."""
+    size, middle = np.median(faces.size), np.median(faces.middle, axis=0)
+    factor, shift = faces.size / size, (faces.middle - middle) / size
+    n, known = len(faces.size), (faces.given > 0)[..., None]
+    return faces._replace(
+        target=np.where(known, faces.target * factor[:, None, None] + shift[:, None], 0), sigma=faces.sigma * factor,
+        scale=faces.scale * factor, shift=faces.shift * factor[:, None] + shift,
+        size=np.full(n, size), middle=np.tile(middle, (n, 1)),
+    )  # fmt: skip
+
+
+class TrackFitter(Fitter):
+    """Fits one model to tracks."""
+
+    def tracked(self, track: Track, smoothness: float) -> Faces:
+        """The faces of a track, from where each is by itself on."""
+        faces, times = track
+        own = faces.sigma
+        for number in range(_ROUNDS):
+            if self._contour is not None:
+                faces = self._slid(faces, self._contour)
+            parameters = faces.parameters.copy()
+            parameters[:, : self.n_shape] = self._shape_of_all(faces)
+            faces = faces._replace(parameters=parameters)
+            for _ in range(_STEPS):
+                faces = self._moved(faces, times, smoothness, usual=number < _PLAIN_ROUNDS)
+            faces = faces._replace(sigma=self._noise(faces, own))
+        return faces
+
+    def _shape_of_all(self, faces: Faces) -> NDArray[np.float64]:
+        """(ks,) as `_shared_shape`, of any number of pictures."""
+        normal, wanted = np.eye(self.n_shape), np.zeros((self.n_shape, 1))
+        for k in range(0, len(faces.scale), _BATCH):
+            part = self._shape_equations(faces.take(slice(k, k + _BATCH)))
+            normal, wanted = normal + part[0], wanted + part[1]
+        shape: NDArray[np.float64] = np.linalg.solve(normal, wanted)[:, 0]
+        return shape
+
+    def _noise(self, faces: Faces, own: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N,) sigma: that of the picture, half drawn to the track's."""
+        seen = self._seen(faces, self._residual(faces, self.turned(faces)))
+        weights = faces.given * student(seen, faces.sigma)
+        square = (weights * (seen**2).sum(axis=2)).sum(axis=1) / np.maximum(2 * (faces.given > 0).sum(axis=1), 1)
+        return np.clip(np.sqrt((square + np.median(square)) / 2), own.min(), own.max())
+
+    def _moved(self, faces: Faces, times: NDArray[np.float64], smoothness: float, *, usual: bool) -> Faces:
+        """One step of all poses and expressions, in windows whose surroundings are solved along and left."""
+        n, moved = len(times), faces
+        for first in range(0, n, _WINDOW):
+            start, stop = max(first - _AROUND, 0), min(first + _WINDOW + _AROUND, n)
+            part = slice(start, stop)
+            # what lies before was moved already
+            step = self._motion(moved.take(part), times[part], smoothness, usual)
+            kept = slice(first - start, min(first + _WINDOW, n) - start)
+            whole = slice(first, min(first + _WINDOW, n))
+            moved = moved.put(whole, _stepped(faces.take(whole), step[kept], self.n_shape))
+        return moved
+
+    def _motion(self, faces: Faces, times: NDArray[np.float64], smoothness: float, usual: bool) -> NDArray[np.float64]:
+        """(N, 6 + ke) step of poses and expressions."""
+        ke = len(self.std) - self.n_shape
+        d, n = 6 + ke, len(times)
+        normal, wanted = np.empty((n, d, d)), np.empty((n, d))
+        for k in range(0, n, _BATCH):
+            normal[k : k + _BATCH], wanted[k : k + _BATCH] = self._data_equations(faces.take(slice(k, k + _BATCH)))
+        groups = (slice(0, 3), slice(3, 6), slice(6, d))
+        bands = np.zeros((2 * d + 1, n, d))  # lower: bands[o, t, i] is the element o below the diagonal's t * d + i
+        for offset in range(d):
+            for i in range(d - offset):
+                bands[offset, :, i] = normal[:, i + offset, i]
+        if smoothness and n > 2:
+            before, after = 1 / np.diff(times)[:-1], 1 / np.diff(times)[1:]
+            stencil = np.stack([before, -(before + after), after])  # (3, n - 2): velocity's change of three places
+            velocity = self._velocity(faces, times)
+            change = np.diff(velocity, axis=0)
+            for group, q in zip(groups, USUAL, strict=True):
+                width = group.stop - group.start
+                if not width:
+                    continue
+                variance = q**2 * (times[2:] - times[:-2]) / 2 / smoothness
+                weight = 1 / variance
+                if not usual:
+                    weight *= (_FREEDOM + width) / (_FREEDOM + (change[:, group] ** 2).sum(axis=1) / variance)
+                for a in range(3):
+                    wanted[a : n - 2 + a, group] -= (weight * stencil[a])[:, None] * change[:, group]
+                    for b in range(a, 3):
+                        value = weight * stencil[a] * stencil[b]
+                        bands[(b - a) * d, a : n - 2 + a, group] += value[:, None]
+        step = solveh_banded(bands.reshape(2 * d + 1, n * d), wanted.reshape(-1), lower=True, check_finite=False)
+        return np.asarray(step).reshape(n, d)
+
+    def _velocity(self, faces: Faces, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N - 1, 6 + ke) of turning about the camera's axes, log scale, shift and expression, per s."""
+        turn = Rotation.from_matrix(faces.rotation[1:] @ np.swapaxes(faces.rotation[:-1], 1, 2)).as_rotvec()
+        rest = np.concatenate(
+            [np.log(faces.scale)[:, None], faces.shift, faces.parameters[:, self.n_shape :]], axis=1
+        )
+        return np.concatenate([turn, np.diff(rest, axis=0)], axis=1) / np.diff(times)[:, None]
+
+    def _data_equations(self, faces: Faces) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(n, d, d), (n, d) normal equations of each picture's step by itself."""
+        n, ks = len(faces.scale), self.n_shape
+        turned = self.turned(faces)
+        residual = self._residual(faces, turned)
+        seen = self._seen(faces, residual)
+        root = np.sqrt(faces.given * student(seen, faces.sigma)) / faces.sigma[:, None]
+        projection = root[..., None, None] * counted(faces.across)
+        two = projection @ (faces.scale[:, None, None] * faces.rotation[:, :2])[:, None]
+        by_expression = two @ self._basis[faces.place][..., ks:]
+        rows = np.concatenate([projection @ pose_jacobian(turned, faces.scale), by_expression], axis=3)
+        rows = rows.reshape(n, 136, -1)
+        across = np.swapaxes(rows, 1, 2)
+        normal, wanted = across @ rows, (across @ (projection @ residual[..., None]).reshape(n, 136, 1))[..., 0]
+        d = rows.shape[2]
+        normal[:, range(d), range(d)] += np.where(np.arange(d) < 6, 1e-9, 1)
+        wanted[:, 6:] -= faces.parameters[:, ks:]
+        return normal, wanted
+
+
+def _stepped(faces: Faces, step: NDArray[np.float64], ks: int) -> Faces:
+    """Faces after a step of their own, the pose by so much at most."""
+    turn = step[:, :6] * np.minimum(1, _MOST_TURN / np.maximum(np.abs(step[:, :4]).max(axis=1, keepdims=True), 1e-12))
+    parameters = faces.parameters.copy()
+    parameters[:, ks:] += step[:, 6:]
+    return faces._replace(
+        rotation=rotations_about(turn[:, :3]) @ faces.rotation, scale=faces.scale * np.exp(turn[:, 3]),
+        shift=faces.shift + turn[:, 4:], parameters=parameters,
+    )  # fmt: skip
+
+
+@once_per_model
+def _fitter(model: MorphableModel, jaw: str) -> TrackFitter:
+    return TrackFitter(model, jaw)
