@@ -14,6 +14,7 @@ import argparse
 import itertools
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 from threadpoolctl import threadpool_limits
 
 import uvgen
@@ -57,7 +58,7 @@ def measured(model, kind, noise, person, frames, usual):
     return np.array(quality(model, fit, truth)) / _alone[key]
 
 
-def sequence(model, kind, noise, person, frames):
+def sequence(model, kind, noise, person, frames, jitter=0.5):
     """The vertices' true places (n, v, 2) in the image, times (n,), and noisy landmarks (n, 68, 2)."""
     rng = np.random.default_rng(person)
     times = np.arange(frames) / RATE
@@ -77,12 +78,19 @@ def sequence(model, kind, noise, person, frames):
     pose = np.column_stack([angles, place, np.zeros(frames), grown * FACE / unit])
     affine = pose_to_image(pose, SIZE)
     truth = shown(model, np.tile(shape, (frames, 1)), expression, affine)
-    points = truth[:, model.landmarks] + rng.normal(size=(frames, 68, 2)) * noise * grown[:, None, None]
+    points = truth[:, model.landmarks] + noise * grown[:, None, None] * detector_noise(rng, (frames, 68, 2), jitter)
     contour = points[:, :17]
     along = np.gradient(contour, axis=1)
     along /= np.linalg.norm(along, axis=2, keepdims=True)
-    contour += along * (rng.normal(size=(frames, 17, 1)) * noise)
+    contour += along * noise * detector_noise(rng, (frames, 17, 1), jitter)
     return truth, times, points
+
+
+def detector_noise(rng, shape, jitter):
+    """Noise of unit variance: that share of it (standard deviation) new in each frame, the rest lasting seconds."""
+    lasting = gaussian_filter1d(rng.normal(size=(shape[0] + 8 * int(RATE), *shape[1:])), RATE, axis=0)
+    lasting = lasting[4 * int(RATE) :][: shape[0]] * np.sqrt(2 * np.sqrt(np.pi) * RATE)
+    return jitter * rng.normal(size=shape) + np.sqrt(1 - jitter**2) * lasting
 
 
 def waves(rng, times, amplitude, frequencies):

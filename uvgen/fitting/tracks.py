@@ -40,6 +40,7 @@ USUAL = (2.0, 1.0, 4.0)
 s^1.5: what `benchmarks/video.py` finds on synthetic sequences."""
 
 
+EACH=False
 class Track(NamedTuple):
     """Pictures of one person on the way."""
 
@@ -118,23 +119,36 @@ class TrackFitter(Fitter):
         """The faces of a track, from where each is by itself on."""
         faces, times = track
         own = faces.sigma
+        share = self._news(faces)
         for number in range(_ROUNDS):
             if self._contour is not None:
                 faces = self._slid(faces, self._contour)
             parameters = faces.parameters.copy()
-            parameters[:, : self.n_shape] = self._shape_of_all(faces)
+            parameters[:, : self.n_shape] = self._shape_of_all(faces, share)
             faces = faces._replace(parameters=parameters)
             for _ in range(_STEPS):
                 faces = self._moved(faces, times, smoothness, usual=number < _PLAIN_ROUNDS)
             faces = faces._replace(sigma=self._noise(faces, own))
         return faces
 
-    def _shape_of_all(self, faces: Faces) -> NDArray[np.float64]:
-        """(ks,) as `_shared_shape`, of any number of pictures."""
+    def _news(self, faces: Faces) -> float:
+        """What part of what a picture says is not said by the others: landmarks err alike in successive pictures.
+
+        The mean of N that correlate by r has the variance of N / (1 + (N - 1) r) that do not; r is that of the
+        residuals.
+        """
+        n = len(faces.scale)
+        off = self._seen(faces, self._residual(faces, self.turned(faces))) * np.sqrt(faces.given)[..., None]
+        square = float((off**2).sum())
+        alike = (float((off.sum(axis=0) ** 2).sum()) - square) / max(square * (n - 1), 1e-12)
+        return 1 / (1 + (n - 1) * min(max(alike, 0.0), 1.0))
+
+    def _shape_of_all(self, faces: Faces, share: float) -> NDArray[np.float64]:
+        """(ks,) as `_shared_shape`, of any number of pictures, of each of which this share counts."""
         normal, wanted = np.eye(self.n_shape), np.zeros((self.n_shape, 1))
         for k in range(0, len(faces.scale), _BATCH):
             part = self._shape_equations(faces.take(slice(k, k + _BATCH)))
-            normal, wanted = normal + part[0], wanted + part[1]
+            normal, wanted = normal + share * part[0], wanted + share * part[1]
         shape: NDArray[np.float64] = np.linalg.solve(normal, wanted)[:, 0]
         return shape
 
@@ -182,12 +196,16 @@ class TrackFitter(Fitter):
                 variance = q**2 * (times[2:] - times[:-2]) / 2 / smoothness
                 weight = 1 / variance
                 if not usual:
-                    weight *= (_FREEDOM + width) / (_FREEDOM + (change[:, group] ** 2).sum(axis=1) / variance)
+                    if EACH and group.start==6:
+                        weight = weight[:,None]*(_FREEDOM + 1) / (_FREEDOM + (change[:, group] ** 2) / variance[:,None])
+                    else:
+                        weight *= (_FREEDOM + width) / (_FREEDOM + (change[:, group] ** 2).sum(axis=1) / variance)
+                weight=weight.reshape(n-2,-1)
                 for a in range(3):
-                    wanted[a : n - 2 + a, group] -= (weight * stencil[a])[:, None] * change[:, group]
+                    wanted[a : n - 2 + a, group] -= (weight * stencil[a][:,None]) * change[:, group]
                     for b in range(a, 3):
-                        value = weight * stencil[a] * stencil[b]
-                        bands[(b - a) * d, a : n - 2 + a, group] += value[:, None]
+                        value = weight * (stencil[a] * stencil[b])[:,None]
+                        bands[(b - a) * d, a : n - 2 + a, group] += value
         step = solveh_banded(bands.reshape(2 * d + 1, n * d), wanted.reshape(-1), lower=True, check_finite=False)
         return np.asarray(step).reshape(n, d)
 
