@@ -52,10 +52,10 @@ def measured(model, kind, noise, person, frames, usual):
     key = kind, noise, person
     truth, times, points = sequence(model, kind, noise, person, frames)
     if key not in _alone:
-        _alone[key] = quality(model, uvgen.fit_landmarks(points, model, SIZE), truth)
+        _alone[key] = tracks.fit_alone(points, model, SIZE)
     tracks.USUAL = usual
-    fit = tracks.fit_track(points, times, model, SIZE)
-    return np.array(quality(model, fit, truth)) / _alone[key]
+    fit = tracks.fit_track(_alone[key], times, model)
+    return np.array(quality(model, fit, truth)) / quality(model, _alone[key].fit, truth)
 
 
 def sequence(model, kind, noise, person, frames, jitter=0.5):

@@ -21,6 +21,7 @@ from .evaluation.network import NetworkOptions
 from .evaluation.predict import PredictResult, predict_photographs
 from .fitting.folder import FitResult, fit_photographs
 from .fitting.landmarks import LandmarkFit, fit_landmarks
+from .fitting.video import VideoResult, fit_video
 from .geometry import AFLW_MIRROR, crop_to_image
 from .images.align5 import crop_from_points5
 from .images.crop import crop_from_box, crop_from_landmarks, crop_similarity
@@ -88,6 +89,7 @@ __all__ = [
     "UvAtlas",
     "UvgenError",
     "VerifyResult",
+    "VideoResult",
     "aflw_texels",
     "aflw_uv",
     "alignment_gif",
@@ -111,6 +113,7 @@ __all__ = [
     "find_samples",
     "fit_landmarks",
     "fit_photographs",
+    "fit_video",
     "import_maps",
     "landmark_texels",
     "landmark_weights",

@@ -337,8 +337,7 @@ class Fitter:
     def _shared_shape(self, faces: Faces) -> NDArray[np.float64]:
         """(ks,) most probable shape of one person in several pictures, their expressions being unknown."""
         normal, wanted = self._shape_equations(faces)
-        shape: NDArray[np.float64] = np.linalg.solve(normal + np.eye(self.n_shape), wanted)[:, 0]
-        return shape
+        return np.asarray(np.linalg.solve(normal + np.eye(self.n_shape), wanted)[:, 0])
 
     def _shape_equations(self, faces: Faces) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(ks, ks), (ks, 1) normal equations of that shape, without what is known of it beforehand."""

@@ -33,7 +33,7 @@ def find_photographs(root: Path, out: Path, faces: str = "largest") -> list[Phot
     Hidden ones are passed over; a folder that several links lead to counts once. `faces` is as for
     `uvgen.fit_photographs`. Raises DatasetError where the folder is missing or unreadable, or holds no images.
     """
-    paths = _images(root, out)
+    paths = files_below(root, out, IMAGE_SUFFIXES)
     if (not paths or folder_kind(root) in (REPORT, EXPORT)) and (
         found_instead := instead(root, wanted=SAMPLES, expected="a folder of photographs")
     ):
@@ -41,7 +41,7 @@ def find_photographs(root: Path, out: Path, faces: str = "largest") -> list[Phot
     if not paths:
         raise DatasetError(f"{root}: no images in it, expected {', '.join(IMAGE_SUFFIXES)}")
     names = [_sample_name(path.relative_to(root)) for path in paths]
-    keys = [_key(name) for name in names]
+    keys = [name_key(name) for name in names]
     counts = Counter(keys)
     found = []
     for path, name, key in zip(paths, names, keys, strict=True):
@@ -52,8 +52,12 @@ def find_photographs(root: Path, out: Path, faces: str = "largest") -> list[Phot
     return sorted(found, key=lambda one: (one.name, one.path))
 
 
-def _images(root: Path, out: Path) -> list[Path]:
-    """Folders themselves come before those that links lead to, so that each has one name, whatever links there are."""
+def files_below(root: Path, out: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """Files in a folder and those in it, but hidden ones, those in `out`, and those that an earlier command wrote.
+
+    Folders themselves come before those that links lead to, so that each has one name, whatever links there are.
+    DatasetError where one cannot be read.
+    """
 
     def fail(error: OSError) -> None:
         raise DatasetError(
@@ -78,7 +82,7 @@ def _images(root: Path, out: Path) -> list[Path]:
             paths += [
                 Path(folder, name)
                 for name in sorted(files)
-                if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
+                if name.lower().endswith(suffixes) and not name.startswith(".")
             ]
     return paths
 
@@ -91,14 +95,16 @@ def _is_written(folder: Path) -> bool:
 def _sample_name(path: Path) -> str:
     """Of a photograph, by its path below the root: one folder at most, as samples have it, and printable, as theirs."""
     stem = shortened(printable(os.path.splitext(path.name)[0]))
-    folders = [part.lstrip(".") or "_" for part in path.parts[:-1]]
-    if not folders:
-        return stem
-    subset = shortened(printable("-".join(folders)))
-    return f"{subset}{'-' * subset.lower().endswith('_flip')}/{stem}"  # 300W-LP's mirrored subsets end so
+    return f"{folder_name(path.parts[:-1])}/{stem}" if path.parts[1:] else stem
 
 
-def _key(name: str) -> str:
+def folder_name(parts: Sequence[str]) -> str:
+    """Of the folder that samples go to, by where they come from."""
+    subset = shortened(printable("-".join(part.lstrip(".") or "_" for part in parts)))
+    return f"{subset}{'-' * subset.lower().endswith('_flip')}"  # 300W-LP's mirrored subsets end so
+
+
+def name_key(name: str) -> str:
     """What names have in common that some file systems, or those who list samples, take for one."""
     return unicodedata.normalize("NFC", name).casefold()
 

@@ -4,14 +4,18 @@ Each picture is fitted by itself first (`uvgen.fitting.landmarks`). Then, in tur
 together by regularized least squares, and pose and expression of all pictures from Gauss-Newton steps on
 
     sum over pictures of (points' distances / sigma)² / 2 + |expression / expression_std|² / 2
-        + sum over times of |change of velocity|² / (2 q² dt),
+        + sum over times of (change of velocity)² / (2 q² dt),
 
 which is the integral of the squared acceleration, as of a smoothing spline: q is how much acceleration is usual, and
-says the same whatever the frame rate, and across gaps. Each step is one banded system. Acceleration is distributed as
-Student says: at rest it is nearly none, and where a head is thrown around or an eye is shut, smoothing gives way.
+means the same at every frame rate and across gaps. A step is one banded system. Points count by Student's distribution
+of their distances, as they do in one picture, and so do accelerations, of the head's turning, of its place and of each
+expression by itself: at rest there is nearly none, and where a head is thrown around or an eye is shut, smoothing gives
+way. Landmarks err alike in successive pictures, so all of them together say less of the shape than as many pictures
+would that know nothing of each other: see `TrackFitter._news`.
 """
 
-from typing import NamedTuple
+from dataclasses import fields
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,7 +26,7 @@ from threadpoolctl import threadpool_limits
 from uvgen.checks import choice, float64_array, number_in
 from uvgen.errors import InputError
 from uvgen.fitting.fitter import Faces, Fitter
-from uvgen.fitting.landmarks import JAWS, LandmarkFit, checked, result_of
+from uvgen.fitting.landmarks import JAWS, LandmarkFit, Marked, checked, result_of
 from uvgen.fitting.steps import counted, pose_jacobian, student
 from uvgen.geometry import rotations_about
 from uvgen.maps.memo import once_per_model
@@ -31,47 +35,62 @@ from uvgen.models.morphable import MorphableModel
 _BATCH = 16  # pictures that are fitted by themselves, or whose equations are made, at once
 _WINDOW, _AROUND = 512, 64  # pictures that are smoothed at once, and those before and after that are solved along
 _ROUNDS, _PLAIN_ROUNDS, _STEPS = 8, 3, 2  # of shape and motion; before acceleration may be unusual; of motion, in each
-_CLOSER = 2
 _FREEDOM = 1.0  # degrees of Student's distribution of accelerations
 _MOST_TURN = 0.5  # rad, and factor of the scale, in one step
 
-USUAL = (2.0, 1.0, 4.0)
+USUAL = (1.0, 0.5, 64.0)
 """q of rotations (rad), of log scale and place (sizes of the face), and of expressions (standard deviations), each per
 s^1.5: what `benchmarks/video.py` finds on synthetic sequences."""
 
 
-EACH=False
-class Track(NamedTuple):
-    """Pictures of one person on the way."""
+EACH = False
 
+
+class Alone(NamedTuple):
+    """The faces of some frames, each fitted by itself."""
+
+    fit: LandmarkFit
     faces: Faces
-    """In units of one size, about one place."""
-    times: NDArray[np.float64]
-    """(N,): s, ascending."""
+    marked: Marked
+
+    def take(self, which: NDArray[np.int64]) -> "Alone":
+        """Some of them."""
+        fit = LandmarkFit(*(getattr(self.fit, item.name)[which] for item in fields(self.fit)))
+        marked: Any = [array[which] for array in self.marked]
+        return Alone(fit, self.faces.take(which), Marked(*marked))
+
+
+def fit_alone(
+    points: ArrayLike, model: MorphableModel, image_height: ArrayLike, *, scores: ArrayLike | None = None,
+    jaw: str = "contour",
+) -> Alone:  # fmt: skip
+    """Fit faces as `uvgen.fit_landmarks` does, with the same arguments: what `fit_track` starts from."""
+    choice(jaw, "jaw", JAWS)
+    marked = checked(points, image_height, scores)
+    n = len(marked.given)
+    with threadpool_limits(1, user_api="blas"):  # more would be slower, and would change the last bits
+        fitter = _fitter(model, jaw)
+        parts = [slice(k, min(k + _BATCH, n)) for k in range(0, n, _BATCH)]
+        fitted = [fitter.fit(marked.frame[p], marked.weights[p], np.arange(p.stop - p.start)) for p in parts]
+        faces = Faces(*map(np.concatenate, zip(*fitted, strict=True)))
+        return Alone(result_of(fitter, faces, marked), faces, marked)
 
 
 def fit_track(
-    points: ArrayLike,
-    times: ArrayLike,
-    model: MorphableModel,
-    image_height: ArrayLike,
-    *,
-    scores: ArrayLike | None = None,
-    jaw: str = "contour",
-    smoothness: float = 1.0,
+    alone: Alone, times: ArrayLike, model: MorphableModel, *, jaw: str = "contour", smoothness: float = 1.0
 ) -> LandmarkFit:
     """Fit a morphable model to the landmarks of one person in the frames of a video, without a cut in it.
 
     Parameters
     ----------
-    points : (N, 68, 2) float
-        As for `uvgen.fit_landmarks`: of N frames.
+    alone : Alone
+        The faces of N frames.
     times : (N,) float
         When each was taken: s, ascending.
-    model, image_height, scores, jaw
-        As for `uvgen.fit_landmarks`.
+    model, jaw
+        As they were fitted.
     smoothness : float
-        1 is what is usual of people; more makes pose and expression smoother, 0 leaves them as each frame has them.
+        1 is what is usual of people; more makes pose and expression smoother, 0 leaves them to each frame.
 
     Returns
     -------
@@ -81,23 +100,17 @@ def fit_track(
     Raises
     ------
     InputError
-        As `uvgen.fit_landmarks` does, and where times do not ascend.
+        Where times do not ascend.
     """
-    choice(jaw, "jaw", JAWS)
     number_in(smoothness, "smoothness", 0)
-    marked = checked(points, image_height, scores)
-    at = float64_array(times, "times", (len(marked.given),))
+    at = float64_array(times, "times", (len(alone.faces.size),))
     if not (np.isfinite(at).all() and (np.diff(at) > 0).all()):
         raise InputError("times: some are not after those before them, expected seconds, ascending")
-    with threadpool_limits(1, user_api="blas"):  # more would be slower, and would change the last bits
+    if len(at) < 2:
+        return alone.fit
+    with threadpool_limits(1, user_api="blas"):
         fitter = _fitter(model, jaw)
-        alone = [
-            fitter.fit(marked.frame[k : k + _BATCH], marked.weights[k : k + _BATCH], np.arange(len(at[k : k + _BATCH])))
-            for k in range(0, len(at), _BATCH)
-        ]
-        faces = Faces(*map(np.concatenate, zip(*alone, strict=True)))
-        faces = fitter.tracked(Track(_in_common(faces), at), smoothness)
-        return result_of(fitter, faces, marked)
+        return result_of(fitter, fitter.tracked(_in_common(alone.faces), at, smoothness), alone.marked)
 
 
 def _in_common(faces: Faces) -> Faces:
@@ -115,9 +128,8 @@ def _in_common(faces: Faces) -> Faces:
 class TrackFitter(Fitter):
     """Fits one model to tracks."""
 
-    def tracked(self, track: Track, smoothness: float) -> Faces:
-        """The faces of a track, from where each is by itself on."""
-        faces, times = track
+    def tracked(self, faces: Faces, times: NDArray[np.float64], smoothness: float) -> Faces:
+        """The faces of a track, in units of one size and about one place, from where each is by itself on."""
         own = faces.sigma
         share = self._news(faces)
         for number in range(_ROUNDS):
@@ -149,8 +161,7 @@ class TrackFitter(Fitter):
         for k in range(0, len(faces.scale), _BATCH):
             part = self._shape_equations(faces.take(slice(k, k + _BATCH)))
             normal, wanted = normal + share * part[0], wanted + share * part[1]
-        shape: NDArray[np.float64] = np.linalg.solve(normal, wanted)[:, 0]
-        return shape
+        return np.asarray(np.linalg.solve(normal, wanted)[:, 0])
 
     def _noise(self, faces: Faces, own: NDArray[np.float64]) -> NDArray[np.float64]:
         """(N,) sigma: that of the picture, half drawn to the track's."""
@@ -160,17 +171,15 @@ class TrackFitter(Fitter):
         return np.clip(np.sqrt((square + np.median(square)) / 2), own.min(), own.max())
 
     def _moved(self, faces: Faces, times: NDArray[np.float64], smoothness: float, *, usual: bool) -> Faces:
-        """One step of all poses and expressions, in windows whose surroundings are solved along and left."""
-        n, moved = len(times), faces
+        """One step of all poses and expressions, in windows that are solved with what is around them."""
+        n = len(times)
+        step = np.empty((n, 6 + len(self.std) - self.n_shape))
         for first in range(0, n, _WINDOW):
-            start, stop = max(first - _AROUND, 0), min(first + _WINDOW + _AROUND, n)
-            part = slice(start, stop)
-            # what lies before was moved already
-            step = self._motion(moved.take(part), times[part], smoothness, usual)
-            kept = slice(first - start, min(first + _WINDOW, n) - start)
-            whole = slice(first, min(first + _WINDOW, n))
-            moved = moved.put(whole, _stepped(faces.take(whole), step[kept], self.n_shape))
-        return moved
+            start, last = max(first - _AROUND, 0), min(first + _WINDOW, n)
+            part = slice(start, min(last + _AROUND, n))
+            found = self._motion(faces.take(part), times[part], smoothness, usual)
+            step[first:last] = found[first - start : last - start]
+        return _stepped(faces, step, self.n_shape)
 
     def _motion(self, faces: Faces, times: NDArray[np.float64], smoothness: float, usual: bool) -> NDArray[np.float64]:
         """(N, 6 + ke) step of poses and expressions."""
@@ -179,7 +188,6 @@ class TrackFitter(Fitter):
         normal, wanted = np.empty((n, d, d)), np.empty((n, d))
         for k in range(0, n, _BATCH):
             normal[k : k + _BATCH], wanted[k : k + _BATCH] = self._data_equations(faces.take(slice(k, k + _BATCH)))
-        groups = (slice(0, 3), slice(3, 6), slice(6, d))
         bands = np.zeros((2 * d + 1, n, d))  # lower: bands[o, t, i] is the element o below the diagonal's t * d + i
         for offset in range(d):
             for i in range(d - offset):
@@ -189,32 +197,34 @@ class TrackFitter(Fitter):
             stencil = np.stack([before, -(before + after), after])  # (3, n - 2): velocity's change of three places
             velocity = self._velocity(faces, times)
             change = np.diff(velocity, axis=0)
-            for group, q in zip(groups, USUAL, strict=True):
-                width = group.stop - group.start
-                if not width:
-                    continue
-                variance = q**2 * (times[2:] - times[:-2]) / 2 / smoothness
-                weight = 1 / variance
-                if not usual:
-                    if EACH and group.start==6:
-                        weight = weight[:,None]*(_FREEDOM + 1) / (_FREEDOM + (change[:, group] ** 2) / variance[:,None])
-                    else:
-                        weight *= (_FREEDOM + width) / (_FREEDOM + (change[:, group] ** 2).sum(axis=1) / variance)
-                weight=weight.reshape(n-2,-1)
-                for a in range(3):
-                    wanted[a : n - 2 + a, group] -= (weight * stencil[a][:,None]) * change[:, group]
-                    for b in range(a, 3):
-                        value = weight * (stencil[a] * stencil[b])[:,None]
-                        bands[(b - a) * d, a : n - 2 + a, group] += value
+            weight = self._stiffness(change, times, smoothness, usual)
+            for a in range(3):
+                wanted[a : n - 2 + a] -= weight * stencil[a][:, None] * change
+                for b in range(a, 3):
+                    bands[(b - a) * d, a : n - 2 + a] += weight * (stencil[a] * stencil[b])[:, None]
         step = solveh_banded(bands.reshape(2 * d + 1, n * d), wanted.reshape(-1), lower=True, check_finite=False)
         return np.asarray(step).reshape(n, d)
+
+    def _stiffness(
+        self, change: NDArray[np.float64], times: NDArray[np.float64], smoothness: float, usual: bool
+    ) -> NDArray[np.float64]:
+        """(N - 2, 6 + ke) what changes of velocity count: what turns counts as one, and so does what moves."""
+        found = np.empty_like(change)
+        each = [(slice(0, 3), USUAL[0]), (slice(3, 6), USUAL[1])]
+        each += [(slice(k, k + 1), USUAL[2]) for k in range(6, change.shape[1])]
+        for group, q in each:
+            variance = q**2 * (times[2:] - times[:-2]) / 2 / smoothness
+            weight = 1 / variance
+            if not usual:
+                square = (change[:, group] ** 2).sum(axis=1) / variance
+                weight *= (_FREEDOM + group.stop - group.start) / (_FREEDOM + square)
+            found[:, group] = weight[:, None]
+        return found
 
     def _velocity(self, faces: Faces, times: NDArray[np.float64]) -> NDArray[np.float64]:
         """(N - 1, 6 + ke) of turning about the camera's axes, log scale, shift and expression, per s."""
         turn = Rotation.from_matrix(faces.rotation[1:] @ np.swapaxes(faces.rotation[:-1], 1, 2)).as_rotvec()
-        rest = np.concatenate(
-            [np.log(faces.scale)[:, None], faces.shift, faces.parameters[:, self.n_shape :]], axis=1
-        )
+        rest = np.concatenate([np.log(faces.scale)[:, None], faces.shift, faces.parameters[:, self.n_shape :]], axis=1)
         return np.concatenate([turn, np.diff(rest, axis=0)], axis=1) / np.diff(times)[:, None]
 
     def _data_equations(self, faces: Faces) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
