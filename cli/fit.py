@@ -30,7 +30,7 @@ _WHAT, _HOW, _OUTPUT = "What goes in", "How faces are fitted", "What comes out"
 @click.command("fit", cls=GroupedCommand)
 @click.argument("images", type=ANY_PATH, required=False)
 @option("--video", type=ANY_PATH, metavar="FILE|FOLDER", group=_WHAT,
-        help="In place of photographs: a video (pip install 'uvgen[video]'), a folder of frames, or of both.")  # fmt: skip
+        help="In place of photographs: a video (install uvgen[video]), a folder of frames, or both.")  # fmt: skip
 @option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT,
         help="Folder to make, like 300W-LP's: each photograph with its parameters.")  # fmt: skip
 @option("--landmarks", type=ANY_PATH, metavar="FOLDER|FILE", group=_WHAT,

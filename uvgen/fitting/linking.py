@@ -58,11 +58,13 @@ def linked(places: Places) -> tuple[list[list[int]], list[int]]:
         if cut[k]:
             tracks += [current, away] if away else [current]
             current, away = [k], []
-        elif _goes_on(places, current[-1], k):
+            continue
+        back, on = _jump(places, current[-1], k), _jump(places, away[-1], k) if away else np.inf
+        if back <= min(on, 1):
             wrong += away
             away = []
             current.append(k)
-        elif away and not _goes_on(places, away[-1], k):
+        elif away and on > 1:
             wrong += away
             away = [k]
         else:
@@ -73,14 +75,14 @@ def linked(places: Places) -> tuple[list[list[int]], list[int]]:
     return tracks + ([current, away] if away else [current]), wrong
 
 
-def _goes_on(places: Places, a: int, b: int) -> bool:
-    """Whether a face can have moved so from one frame to another."""
+def _jump(places: Places, a: int, b: int) -> float:
+    """How far a face goes from one frame to another, as a share of the most that it can."""
     dt = float(places.times[b] - places.times[a])
     size = float(np.sqrt(places.size[a] * places.size[b]))
     moved = float(np.linalg.norm(places.center[b] - places.center[a])) / size
     grown = abs(float(np.log(places.size[b] / places.size[a])))
     cosine = (float((places.rotation[a] * places.rotation[b]).sum()) - 1) / 2
     turned = float(np.arccos(np.clip(cosine, -1, 1)))
-    return (
-        moved < _MOVE + _MOVE_PER_S * dt and grown < _GROWTH + _GROWTH_PER_S * dt and turned < _TURN + _TURN_PER_S * dt
+    return max(
+        moved / (_MOVE + _MOVE_PER_S * dt), grown / (_GROWTH + _GROWTH_PER_S * dt), turned / (_TURN + _TURN_PER_S * dt)
     )

