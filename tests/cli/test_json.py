@@ -39,6 +39,7 @@ def results(uvgen: Any, tree: Path, model_path: Path, tmp_path: Path) -> dict[st
         "merge": [out, "--out", tmp_path / "merged", "--workers", 1],
         "synth": ["--count", 1, "--size", 64, "--out", tmp_path / "faces", "--workers", 1],
         "fit": [write_photographs(tmp_path / "photos", 1), "--out", tmp_path / "fitted", "--workers", 1],
+        "fit --video": [tmp_path / "photos", "--out", tmp_path / "fitted_video", "--workers", 1],
         "verify": [out, "--model", model_path],
         "model info": [model_path],
         "info": [out],

@@ -276,6 +276,32 @@ def test_the_face_that_goes_on_is_followed(clip, points, tmp_path) -> None:
         np.testing.assert_allclose(said.landmarks_2d, points[face.frame], atol=0.01)
 
 
+def test_the_command_says_what_came_of_each_video(uvgen, clip, images, points, tmp_path) -> None:
+    (clip / "frame_000003.txt").unlink()
+    write_frames(clip, images[5:7], points[5:7], [20, 21])
+    result = uvgen("fit", "--video", clip, "--out", tmp_path / "out", "--jaw", "fixed", "--detector", "none")
+    assert result.exit_code == 3, result.output
+    assert "clip: 6 frames, frames 5 to 19 missing" in result.stdout and "6 faces, 1 skipped" in result.stdout
+    assert "skipped clip/frame_000003" in result.stderr and "no landmarks in" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ([], "missing photographs: a folder of them, or --video"),
+        (["photos", "--video", "clip.mp4"], "photographs and --video exclude each other"),
+        (["photos", "--smoothness", "2"], "--smoothness goes with --video"),
+        (["photos", "--fps", "2"], "--fps goes with --video"),
+        (["--video", "clip.mp4", "--same-person"], "--same-person does not go with --video"),
+        (["--video", "clip.mp4", "--refine"], "--refine does not go with --video"),
+        (["--video", "clip.mp4", "--faces", "all"], "--faces all does not go with --video"),
+    ],
+)
+def test_options_that_exclude_each_other_are_wrong_usage(uvgen, tmp_path, line: list[str], message: str) -> None:
+    result = uvgen("fit", *line, "--out", tmp_path / "out")
+    assert result.exit_code == 2 and message in result.stderr.replace("\n", " ")
+
+
 # Files of videos
 
 
@@ -309,6 +335,30 @@ def test_a_video_is_decoded_and_fitted(movie, images, tmp_path) -> None:
     assert result.faces[0].source == "walk/frame_000000.txt"
     with Image.open(tmp_path / "out/walk/frame_000002.jpg") as picture:
         assert picture.size == (96, 96)
+
+
+def test_landmarks_that_count_from_one_are_refused(movie, points, tmp_path) -> None:
+    shutil.copy(movie, tmp_path)
+    for number, marks in enumerate(points, 1):
+        (tmp_path / "walk").mkdir(exist_ok=True)
+        np.savetxt(tmp_path / f"walk/frame_{number:06d}.txt", marks)
+    with pytest.raises(DatasetError, match="landmarks seem to be numbered from 1 on"):
+        fit(tmp_path / "walk.mp4", tmp_path / "out")
+
+
+def test_landmarks_of_several_videos_are_those_in_folders_of_their_names(clips, tmp_path) -> None:
+    folder, marks = shutil.copytree(clips, tmp_path / "clips"), tmp_path / "marks"
+    for name in ("nod", "turn"):
+        (marks / name).mkdir(parents=True)
+        for path in (folder / name).glob("*.txt"):
+            path.rename(marks / name / path.name)
+    shutil.move(marks / "turn/frame_000008.txt", marks)
+    result = fit(folder, tmp_path / "out", landmarks=marks)
+    assert len(result.faces) == N + 5 and list(reasons(result)) == ["turn/frame_000008"]
+    rows = "".join(f"frame_{k:06d}.png{',10,20' * 68}\n" for k in range(13))
+    (tmp_path / "marks.csv").write_text("image" + "".join(f",x{k},y{k}" for k in range(68)) + "\n" + rows)
+    with pytest.raises(DatasetError, match=r"expected nod/frame_000000.png in it"):
+        fit(folder, tmp_path / "other", landmarks=tmp_path / "marks.csv")
 
 
 def test_frames_at_uneven_times_have_these_times(av, images, tmp_path) -> None:

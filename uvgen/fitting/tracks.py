@@ -144,6 +144,11 @@ class TrackFitter(Fitter):
             faces = faces._replace(sigma=self._noise(faces, own))
         return faces
 
+    def _turned(self, faces: Faces, parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+        """As `Fitter._turned`, with the memory of few pictures."""
+        parts = [slice(k, k + _BATCH) for k in range(0, len(parameters), _BATCH)]
+        return np.concatenate([Fitter._turned(self, faces.take(part), parameters[part]) for part in parts])
+
     def _news(self, faces: Faces) -> float:
         """What part of what a picture says is not said by the others: landmarks err alike in successive pictures.
 

@@ -28,9 +28,9 @@ def landmarks_of_frame(job: VideoFaceJob, table: LandmarkTable | None, path: Pat
     Of several videos, files are looked for in folders of their names, and a table has to name these too.
     """
     if table is not None:
-        claim = table.claim(path)
-        if job.several and claim is not None and claim[1] < 2:
-            return f"{path}: not among the images of {table.path}, expected {path.parent.name}/{path.name} in it"
+        claim, name = table.claim(path), path.relative_to(job.root)
+        if job.several and claim is not None and claim[1] < len(name.parts):
+            return f"{path}: not among the images of {table.path}, expected {name.as_posix()} in it"
         return table.of_image(path)
     place = _place(job, path.parent)
     if place is not None and not place.is_dir():
@@ -42,7 +42,7 @@ def _place(job: VideoFaceJob, folder: Path) -> Path | None:
     """Where the landmark files of a video's frames are; beside them where None."""
     if job.landmarks is None:
         return None
-    return job.landmarks / folder.name if job.several else job.landmarks
+    return job.landmarks / folder.relative_to(job.root) if job.several else job.landmarks
 
 
 def frames_folder(video: Photograph) -> Path:
@@ -65,7 +65,9 @@ def _places(job: VideoFaceJob, folder: Path) -> list[Path]:
     """Where landmark files of a video file's frames may be."""
     if job.landmarks is None:
         return [folder]
-    return [job.landmarks / folder.name, *([] if job.several else [job.landmarks])]
+    return (
+        [job.landmarks / folder.relative_to(job.root)] if job.several else [job.landmarks / folder.name, job.landmarks]
+    )
 
 
 def _marks(place: Path) -> list[Path]:

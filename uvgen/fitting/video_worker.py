@@ -34,7 +34,7 @@ from uvgen.fitting.fitted import (
 from uvgen.fitting.frames import Frame, frames_of
 from uvgen.fitting.linking import Places, linked, thumbnail_of
 from uvgen.fitting.tracks import Alone, fit_alone, fit_track
-from uvgen.fitting.video_state import landmarks_of_frame, state_of_video
+from uvgen.fitting.video_state import frames_folder, landmarks_of_frame, state_of_video
 from uvgen.fitting.videos import frame_name
 from uvgen.fitting.worker import FaceTools, FitTask, Photograph
 from uvgen.models.morphable import MorphableModel
@@ -159,6 +159,13 @@ def _fit(tools: FaceTools[VideoJob], task: FitTask) -> FittedBatch:
             skips.add(None, str(error))
         else:
             found = _read(tools, video, scratch, state, skips)
+            if found and _counted_from_one(tools, video, found):
+                del skips[:], found[:]
+                skips.add(
+                    None,
+                    f"{video.path}: landmarks seem to be numbered from 1 on, since there are some of a frame after the "
+                    "last and none of frame 0; expected frame_000000 for the first",
+                )
             frames = _fitted(job, video, scratch, state, found, skips)
             if frames:
                 _replace_folder(scratch, job.out / video.name)
@@ -223,6 +230,16 @@ def _read(tools: FaceTools[VideoJob], video: Photograph, scratch: Path, state: s
         del skips[:]
         skips.add(None, f"{video.path}: no frame with a face that can be used; the first: {first}")
     return found
+
+
+def _counted_from_one(tools: FaceTools[VideoJob], video: Photograph, found: list[_Found]) -> bool:
+    """Whether files of landmarks, of the frames of a video file, begin at 1, as ffmpeg's pictures do."""
+    if video.path.is_dir():
+        return False
+    folder = frames_folder(video)
+    first, after = (folder / f"{frame_name(number)}.jpg" for number in (0, found[-1].number + 1))
+    said = [landmarks_of_frame(tools.job, tools.table, path) for path in (first, after)]
+    return says_nothing(said[0]) and not says_nothing(said[1])
 
 
 def _noted(journal: Journal) -> dict[int, _Found | str]:

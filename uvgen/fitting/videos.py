@@ -11,6 +11,7 @@ from uvgen.errors import DatasetError
 from uvgen.fitting.photographs import files_below, folder_name, name_key
 from uvgen.fitting.worker import Photograph
 from uvgen.samples.find import IMAGE_SUFFIXES
+from uvgen.storage.folders import FIT_INDEX
 from uvgen.storage.names import brief
 
 VIDEO_SUFFIXES = (
@@ -19,6 +20,7 @@ VIDEO_SUFFIXES = (
 """By which videos are found in a folder; one that is named itself may have any."""
 
 _SAME_NAME = "another video has the same name, expected names that differ in more than suffix or case; rename one"
+_INDEX_NAME = "its folder would be called as the index of all; rename it"
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -45,6 +47,7 @@ def find_videos(root: Path, out: Path) -> tuple[Path, list[Photograph]]:
         videos.append(Photograph(path, folder_name((*parents, stem))))
     counts = Counter(name_key(video.name) for video in videos)
     videos = [replace(one, problem=_SAME_NAME) if counts[name_key(one.name)] > 1 else one for one in videos]
+    videos = [replace(one, problem=_INDEX_NAME) if name_key(one.name) == FIT_INDEX else one for one in videos]
     return (root.parent if root in folders else root), sorted(videos, key=lambda one: (one.name, one.path))
 
 
