@@ -213,6 +213,12 @@ def test_gaps_and_another_size_are_named_and_begin_no_video(images, points, tmp_
     assert video.gaps == ((16, 20),) and video.cuts == (24,) and video.frames == 6
 
 
+def test_tracks_that_are_too_long_are_fitted_in_pieces(clip, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(video_worker, "_LONGEST", 3)
+    result = fit(clip, tmp_path / "out")
+    assert [face.track for face in result.faces] == [0, 0, 0, 1, 1] and result.videos[0].cuts == (3,)
+
+
 def test_a_video_without_faces_costs_itself(clips, images, tmp_path) -> None:
     folder = shutil.copytree(clips, tmp_path / "clips")
     for path in (folder / "nod").glob("*.txt"):

@@ -71,8 +71,7 @@ def fit_alone(
     n = len(marked.given)
     with threadpool_limits(1, user_api="blas"):  # more would be slower, and would change the last bits
         fitter = _fitter(model, jaw)
-        parts = [slice(k, min(k + _BATCH, n)) for k in range(0, n, _BATCH)]
-        fitted = [fitter.fit(marked.frame[p], marked.weights[p], np.arange(p.stop - p.start)) for p in parts]
+        fitted = [fitter.fit(marked.frame[p], marked.weights[p], np.arange(p.stop - p.start)) for p in _parts(n)]
         faces = Faces(*map(np.concatenate, zip(*fitted, strict=True)))
         return Alone(result_of(fitter, faces, marked), faces, marked)
 
@@ -114,6 +113,11 @@ def fit_track(
         return result_of(fitter, fitter.tracked(_in_common(alone.faces), at, smoothness), alone.marked)
 
 
+def _parts(n: int) -> list[slice]:
+    """Few pictures of n each."""
+    return [slice(k, min(k + _BATCH, n)) for k in range(0, n, _BATCH)]
+
+
 def _in_common(faces: Faces) -> Faces:
     """In units of one size, about one place: poses of one picture and the next can be compared."""
     size, middle = np.median(faces.size), np.median(faces.middle, axis=0)
@@ -146,8 +150,13 @@ class TrackFitter(Fitter):
 
     def _turned(self, faces: Faces, parameters: NDArray[np.float64]) -> NDArray[np.float64]:
         """As `Fitter._turned`, with the memory of few pictures."""
-        parts = [slice(k, k + _BATCH) for k in range(0, len(parameters), _BATCH)]
+        parts = _parts(len(parameters))
         return np.concatenate([Fitter._turned(self, faces.take(part), parameters[part]) for part in parts])
+
+    def _off(self, faces: Faces) -> NDArray[np.float64]:
+        """(N, 68, 2) as much of the residuals as counts, likewise."""
+        parts = [faces.take(part) for part in _parts(len(faces.scale))]
+        return np.concatenate([self._seen(part, self._residual(part, self.turned(part))) for part in parts])
 
     def _news(self, faces: Faces) -> float:
         """What part of what a picture says is not said by the others: landmarks err alike in successive pictures.
@@ -156,7 +165,7 @@ class TrackFitter(Fitter):
         residuals; each face follows its landmarks in part, so that they are more alike in truth.
         """
         n = len(faces.scale)
-        off = self._seen(faces, self._residual(faces, self.turned(faces))) * np.sqrt(faces.given)[..., None]
+        off = self._off(faces) * np.sqrt(faces.given)[..., None]
         square = float((off**2).sum())
         alike = (float((off.sum(axis=0) ** 2).sum()) - square) / max(square * (n - 1), 1e-12)
         return max(_NEWS / (1 + (n - 1) * min(max(alike, 0.0), 1.0)), 1 / n)
@@ -164,14 +173,14 @@ class TrackFitter(Fitter):
     def _shape_of_all(self, faces: Faces, share: float) -> NDArray[np.float64]:
         """(ks,) as `_shared_shape`, of any number of pictures, of each of which this share counts."""
         normal, wanted = np.eye(self.n_shape), np.zeros((self.n_shape, 1))
-        for k in range(0, len(faces.scale), _BATCH):
-            part = self._shape_equations(faces.take(slice(k, k + _BATCH)))
-            normal, wanted = normal + share * part[0], wanted + share * part[1]
+        for part in _parts(len(faces.scale)):
+            more = self._shape_equations(faces.take(part))
+            normal, wanted = normal + share * more[0], wanted + share * more[1]
         return np.asarray(np.linalg.solve(normal, wanted)[:, 0])
 
     def _noise(self, faces: Faces, own: NDArray[np.float64]) -> NDArray[np.float64]:
         """(N,) sigma: that of the picture, half drawn to the track's."""
-        seen = self._seen(faces, self._residual(faces, self.turned(faces)))
+        seen = self._off(faces)
         weights = faces.given * student(seen, faces.sigma)
         square = (weights * (seen**2).sum(axis=2)).sum(axis=1) / np.maximum(2 * (faces.given > 0).sum(axis=1), 1)
         return np.clip(np.sqrt((square + np.median(square)) / 2), own.min(), own.max())
@@ -192,8 +201,8 @@ class TrackFitter(Fitter):
         ke = len(self.std) - self.n_shape
         d, n = 6 + ke, len(times)
         normal, wanted = np.empty((n, d, d)), np.empty((n, d))
-        for k in range(0, n, _BATCH):
-            normal[k : k + _BATCH], wanted[k : k + _BATCH] = self._data_equations(faces.take(slice(k, k + _BATCH)))
+        for part in _parts(n):
+            normal[part], wanted[part] = self._data_equations(faces.take(part))
         bands = np.zeros((2 * d + 1, n, d))  # lower: bands[o, t, i] is the element o below the diagonal's t * d + i
         for offset in range(d):
             for i in range(d - offset):

@@ -51,6 +51,7 @@ SCRATCH = ".uvgen-frames-"
 _MARK = ".uvgen-video"  # in a folder of frames that may be replaced
 _OURS = re.compile(r"frame_\d{6,}\.(mat|jpg|jpeg|png|bmp|webp)|\.uvgen-video")
 _NOTED = 32  # frames a line of the journal
+_LONGEST = 5_000  # frames of a track, which are in memory at once
 _TRIED = 4  # suspicious frames of a track that are looked into
 
 
@@ -304,6 +305,7 @@ def _fitted(
         np.array([found[k].size for k in usable], np.int64).reshape(-1, 2), np.array([0.0, *change][: len(usable)]),
     )  # fmt: skip
     tracks, wrong = linked(places)
+    tracks = [part for track in tracks for part in _pieces(track)]
     left |= {int(usable[k]): "the landmarks jump away and back, expected those of the same face" for k in wrong}
     frames = list[FittedFrame]()
     for number, track in enumerate(tracks):
@@ -326,6 +328,12 @@ def _fitted(
         with suppress(OSError):
             (scratch / f"{frame_name(found[k].number)}{found[k].suffix}").unlink()
     return frames
+
+
+def _pieces(track: list[int]) -> list[list[int]]:
+    """A track, in pieces of about the same length where it is too long."""
+    n = -(-len(track) // _LONGEST)
+    return [part.tolist() for part in np.array_split(track, n)]
 
 
 def _left_out(job: VideoJob, found: list[_Found], alone: Alone) -> dict[int, str]:
