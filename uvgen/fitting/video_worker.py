@@ -5,10 +5,8 @@ becomes the video's when all is fitted, so that it is whole or not there. What w
 was interrupted need not find landmarks again.
 """
 
-import os
-import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen._version import __version__
-from uvgen.errors import DatasetError, OutputError, UvgenError
+from uvgen.errors import UvgenError
 from uvgen.fitting.doubts import landmark_doubts, suspicious
 from uvgen.fitting.fitted import (
     FittedBatch,
@@ -34,6 +32,7 @@ from uvgen.fitting.fitted import (
 from uvgen.fitting.frames import Frame, frames_of
 from uvgen.fitting.linking import Places, linked, thumbnail_of
 from uvgen.fitting.tracks import Alone, fit_alone, fit_track
+from uvgen.fitting.video_files import SCRATCH, make_scratch, replace_folder, write_file
 from uvgen.fitting.video_state import frames_folder, landmarks_of_frame, state_of_video
 from uvgen.fitting.videos import frame_name
 from uvgen.fitting.worker import FaceTools, FitTask, Photograph
@@ -45,11 +44,6 @@ from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.storage.journal import Journal
 from uvgen.storage.names import printable
 
-SCRATCH = ".uvgen-frames-"
-"""How the hidden folders begin, below the one that is filled."""
-
-_MARK = ".uvgen-video"  # in a folder of frames that may be replaced
-_OURS = re.compile(r"frame_\d{6,}\.(mat|jpg|jpeg|png|bmp|webp)|\.uvgen-video")
 _NOTED = 32  # frames a line of the journal
 _LONGEST = 5_000  # frames of a track, which are in memory at once
 _TRIED = 4  # suspicious frames of a track that are looked into
@@ -169,7 +163,7 @@ def _fit(tools: FaceTools[VideoJob], task: FitTask) -> FittedBatch:
                 )
             frames = _fitted(job, video, scratch, state, found, skips)
             if frames:
-                _replace_folder(scratch, job.out / video.name)
+                replace_folder(scratch, job.out / video.name)
             else:
                 shutil.rmtree(scratch, ignore_errors=True)
                 if not skips:
@@ -183,7 +177,7 @@ def _fit(tools: FaceTools[VideoJob], task: FitTask) -> FittedBatch:
 def _read(tools: FaceTools[VideoJob], video: Photograph, scratch: Path, state: str, skips: _Skips) -> list[_Found]:
     """The frames with a face, in order."""
     job = tools.job
-    _make_scratch(scratch)
+    make_scratch(scratch)
     journal = Journal(scratch / ".found", [__version__, state, job.settings() | {"model_sha256": None}])
     noted = _noted(journal)
     found, lines = list[_Found](), list[list[Any]]()
@@ -213,7 +207,7 @@ def _read(tools: FaceTools[VideoJob], video: Photograph, scratch: Path, state: s
         else:
             one = _face_of(tools, frame, last, change)
             if not isinstance(one, str):
-                _write(picture, frame.picture())
+                write_file(picture, frame.picture())
             lines.append([frame.number, one] if isinstance(one, str) else one.plain())
         if isinstance(one, str):
             missing = missing or one
@@ -317,7 +311,7 @@ def _fitted(
                 left[int(at)] = why
                 continue
             data = parameters_of(own, job.model, one.points, one.weights, one.size)
-            _write(scratch / f"{frame_name(one.number)}.mat", data)
+            write_file(scratch / f"{frame_name(one.number)}.mat", data)
             frames.append(FittedFrame(
                 f"{video.name}/{frame_name(one.number)}", video.shown(job.root), float(own.residual[0]),
                 float(own.residual_jaw[0]), float(own.sigma_px[0]), float(np.rad2deg(own.pose[0, 1])),
@@ -350,51 +344,3 @@ def _left_out(job: VideoJob, found: list[_Found], alone: Alone) -> dict[int, str
             doubts = [said[0]] * len(found)  # so are all of the video's
     why = [rejection(alone.fit.face(k), job.max_residual, doubts[k]) for k in range(len(found))]
     return {k: reason for k, reason in enumerate(why) if reason}
-
-
-# Files
-
-
-def _make_scratch(scratch: Path) -> None:
-    if scratch.is_symlink():
-        raise OutputError(f"{scratch}: is a link, expected a folder; remove it")
-    try:
-        scratch.mkdir(exist_ok=True)
-    except OSError as error:
-        raise DatasetError(f"{scratch}: cannot be made ({error.strerror or error})") from error
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be written ({error.strerror or error}); check free space") from error
-
-
-def _replace_folder(scratch: Path, folder: Path) -> None:
-    """Give a video's hidden folder its name, where only what an earlier run made stands in its way."""
-    try:
-        (scratch / ".found").unlink(missing_ok=True)
-        (scratch / _MARK).touch()
-        if folder.is_symlink():
-            raise OutputError(f"{folder}: is a link, expected a folder of {folder.parent}; remove it")
-        if folder.is_dir():
-            names = os.listdir(folder)
-            strange = next((name for name in sorted(names) if not _OURS.fullmatch(name)), None)
-            strange = strange or next(iter(sorted(names) if _MARK not in names else []), None)
-            if strange is not None:
-                raise OutputError(
-                    f"{folder}: holds something else ({printable(strange)}), expected a video's frames; remove it"
-                )
-            shutil.rmtree(folder)
-        scratch.rename(folder)
-    except OSError as error:
-        if isinstance(error, UvgenError):
-            raise
-        raise DatasetError(f"{folder}: cannot be written ({error.strerror or error}); check permissions") from error
-
-
-def scratch_folders(out: Path) -> Iterator[Path]:
-    """The hidden folders of videos that are in a folder."""
-    with suppress(OSError):
-        yield from (out / name for name in os.listdir(out) if name.startswith(SCRATCH))
