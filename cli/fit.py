@@ -1,6 +1,7 @@
-"""`uvgen fit`: a face model fitted to photographs."""
+"""`uvgen fit`: a face model fitted to photographs, or to the frames of videos."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from uvgen.cli.options import (
     EXISTING_FILE,
     MODEL,
     GroupedCommand,
+    is_given,
     option,
     overwrite_option,
     quiet_option,
@@ -26,7 +28,9 @@ _WHAT, _HOW, _OUTPUT = "What goes in", "How faces are fitted", "What comes out"
 
 
 @click.command("fit", cls=GroupedCommand)
-@click.argument("images", type=ANY_PATH)
+@click.argument("images", type=ANY_PATH, required=False)
+@option("--video", type=ANY_PATH, metavar="FILE|FOLDER", group=_WHAT,
+        help="In place of photographs: a video (install uvgen[video]), a folder of frames, or both.")  # fmt: skip
 @option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT,
         help="Folder to make, like 300W-LP's: each photograph with its parameters.")  # fmt: skip
 @option("--landmarks", type=ANY_PATH, metavar="FOLDER|FILE", group=_WHAT,
@@ -55,6 +59,11 @@ _WHAT, _HOW, _OUTPUT = "What goes in", "How faces are fitted", "What comes out"
     group=_HOW,
     help="What points 0 to 16 mark: where the face ends in the picture, or always the same places of the jaw.",
 )
+@option("--smoothness", type=click.FloatRange(0), default=1.0, show_default=True, group=_HOW,
+        help="Of pose and expression in a video: more is smoother, 0 leaves them to each frame.")  # fmt: skip
+@option("--fps", type=click.FloatRange(0.001, 100_000), group=_HOW,
+        help="Frames per second, of frames that are files or in place of what videos say.  "
+             "[default: 25 of files]")  # fmt: skip
 @option("--same-person", is_flag=True, group=_HOW,
         help="One shape for all photographs in a folder; not with --faces all.")  # fmt: skip
 @option(
@@ -73,7 +82,8 @@ _WHAT, _HOW, _OUTPUT = "What goes in", "How faces are fitted", "What comes out"
 @quiet_option
 @verbose_option("Report each face at once.")
 def command(
-    images: Path,
+    images: Path | None,
+    video: Path | None,
     out: Path,
     landmarks: Path | None,
     detector: str,
@@ -82,6 +92,8 @@ def command(
     exif: str,
     model_path: Path | str,
     jaw: str,
+    smoothness: float,
+    fps: float | None,
     same_person: bool,
     refine: bool,
     max_residual: float | None,
@@ -103,38 +115,30 @@ def command(
     \b
     Example:
       uvgen fit photos/ --out fitted/
+      uvgen fit --video clip.mp4 --out fitted_clip/
       uvgen build --data fitted/ --out shards/
 
     \b
     Exit status: 0 all fitted, 3 some photographs or faces left out, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
     """
-    from uvgen import fit_photographs
+    from uvgen import fit_photographs, fit_video
     from uvgen.fitting.record import check_fit_folder
 
-    if refine and same_person:
-        raise click.UsageError("--refine and --same-person exclude each other")
+    _check_usage(images, video, same_person=same_person, refine=refine, faces=faces)
     check_fit_folder(out)
+    common: dict[str, Any] = {
+        "model": model_path, "landmarks": landmarks, "detector": None if detector == "none" else detector,
+        "detector_model": detector_model, "jaw": jaw, "exif": exif,
+        "max_residual": None if max_residual is None else max_residual / 100, "workers": workers or cores(),
+        "retries": retries, "timeout": timeout, "overwrite": overwrite, "untrusted": untrusted,
+    }  # fmt: skip
     with reported(quiet=quiet, verbose=verbose) as shown:
-        result = fit_photographs(
-            images,
-            out,
-            model=model_path,
-            landmarks=landmarks,
-            detector=None if detector == "none" else detector,
-            detector_model=detector_model,
-            faces=faces,
-            jaw=jaw,
-            same_person=same_person,
-            refine=refine,
-            max_residual=None if max_residual is None else max_residual / 100,
-            exif=exif,
-            workers=workers or cores(),
-            retries=retries,
-            timeout=timeout,
-            overwrite=overwrite,
-            untrusted=untrusted,
-            progress=lambda batch: _report(shown, batch),
-        )
+        common["progress"] = lambda batch: _report(shown, batch)
+        result: Any
+        if video is not None:
+            result = fit_video(video, out, smoothness=smoothness, fps=fps, **common)
+        elif images is not None:
+            result = fit_photographs(images, out, faces=faces, same_person=same_person, refine=refine, **common)
     if result.notice:
         click.echo(f"note: {result.notice}", err=True)
     if not quiet and not verbose:
@@ -147,6 +151,25 @@ def command(
         sys.exit(3)
 
 
+def _check_usage(images: Path | None, video: Path | None, *, same_person: bool, refine: bool, faces: str) -> None:
+    """Raise UsageError where options exclude each other."""
+    if images is None and video is None:
+        raise click.UsageError("missing photographs: a folder of them, or --video")
+    if images is not None and video is not None:
+        raise click.UsageError("photographs and --video exclude each other")
+    if refine and same_person:
+        raise click.UsageError("--refine and --same-person exclude each other")
+    if video is None:
+        if given := [name for name in ("smoothness", "fps") if is_given(name)]:
+            raise click.UsageError(f"--{given[0]} goes with --video")
+    elif same_person:
+        raise click.UsageError("--same-person does not go with --video, whose frames share a shape from cut to cut")
+    elif refine:
+        raise click.UsageError("--refine does not go with --video: each frame would move by itself")
+    elif faces == "all":
+        raise click.UsageError("--faces all does not go with --video, which follows one face")
+
+
 def _report(shown: Any, batch: Any) -> None:
     """Lines for what came of some photographs, where there are lines for each."""
     for face in batch.faces:
@@ -155,9 +178,19 @@ def _report(shown: Any, batch: Any) -> None:
         shown.line(f"skipped {skip.name}: {skip.reason}")
 
 
+def _some(numbers: Sequence[object]) -> str:
+    """The first few of them."""
+    return ", ".join(map(str, numbers[:5])) + f" and {len(numbers) - 5} more" * (len(numbers) > 5)
+
+
 def _summarize(out: Path, result: Any) -> None:
     import numpy as np
 
+    for video in getattr(result, "videos", ()):
+        cuts = f", cuts at {_some(video.cuts)}" if video.cuts else ""
+        gaps = [f"{first} to {last}" if last > first else f"{first}" for first, last in video.gaps]
+        gaps_text = f", frames {_some(gaps)} missing" if gaps else ""
+        click.echo(f"{printable(video.name)}: {count(video.frames, 'frame')}{cuts}{gaps_text}")
     worst = sorted(result.faces, key=lambda face: -np.nan_to_num(face.residual, nan=-1))[:2]
     residuals = np.array([face.residual for face in result.faces])
     residuals = residuals[np.isfinite(residuals)]

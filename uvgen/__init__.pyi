@@ -25,6 +25,7 @@ from .fitting.folder import FitResult, fit_photographs
 from .fitting.landmarks import LandmarkFit, fit_landmarks
 from .fitting.registration import Registration, register_scan
 from .fitting.scans import RegisterResult, register_scans
+from .fitting.video import VideoResult, fit_video
 from .geometry import AFLW_MIRROR, LANDMARK_MIRROR, crop_to_image
 from .images.align5 import crop_from_points5
 from .images.crop import crop_from_box, crop_from_landmarks, crop_similarity
@@ -98,6 +99,7 @@ __all__ = [
     "UvAtlas",
     "UvgenError",
     "VerifyResult",
+    "VideoResult",
     "aflw_texels",
     "aflw_uv",
     "alignment_gif",
@@ -121,6 +123,7 @@ __all__ = [
     "find_samples",
     "fit_landmarks",
     "fit_photographs",
+    "fit_video",
     "group_samples",
     "import_maps",
     "import_meshes",

@@ -51,6 +51,7 @@ def results(uvgen: Any, tree: Path, model_path: Path, tmp_path: Path) -> dict[st
             "--workers",
             1,
         ],
+        "fit --video": [tmp_path / "photos", "--out", tmp_path / "fitted_video", "--workers", 1],
         "verify": [out, "--model", model_path],
         "model info": [model_path],
         "info": [out],

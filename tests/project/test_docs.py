@@ -21,6 +21,7 @@ from support.onnx_models import write_mean_face_network
 from support.photographs import write_photographs
 from support.scans import write_scans
 from support.toy import face3d_files, toy_model, write_tree
+from support.videos import encode, head, write_frames, write_marks
 
 from uvgen import open_shards, save_model
 from uvgen.cli import progress
@@ -47,6 +48,8 @@ def is_first(page: str, k: int) -> bool:
 def run_command(line: str) -> None:
     if "--to huggingface" in line and not is_installed("pyarrow"):
         return  # setups without it, such as that of the lowest versions
+    if "clip.mp4" in line and not is_installed("av"):
+        return
     result = CliRunner().invoke(main, shlex.split(line, comments=True)[1:])
     assert result.exit_code == 0, f"{line}\n{result.output}{result.stderr}"
 
@@ -84,6 +87,11 @@ def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.rmtree(folder / "deep3d")
     write_photographs(folder / "photos")
     write_scans(folder / "scans", builtin_model(), 2, 8000)
+    images, points = head(6)
+    write_frames(folder / "walk", images, points)
+    if is_installed("av"):
+        encode(folder / "clip.mp4", images)
+        write_marks(folder / "clip", points)
     write_mean_face_network(folder / "network.onnx")
     assert face3d_uv != (folder / "BFM_UV.mat").read_bytes()
     return folder

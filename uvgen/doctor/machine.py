@@ -15,8 +15,8 @@ from uvgen._version import __version__
 from uvgen.doctor.checks import Finding
 from uvgen.storage.cache import cache_folder
 
-_OPTIONAL = ("torch", "trimesh", "pyarrow", "onnxruntime", "mediapipe", "dlib-bin", "webdataset", "grain", "tensorflow",
-             "opencv-python-headless")  # fmt: skip
+_OPTIONAL = ("torch", "trimesh", "pyarrow", "onnxruntime", "mediapipe", "dlib-bin", "av", "webdataset", "grain",
+             "tensorflow", "opencv-python-headless")  # fmt: skip
 _SOUND_HDF5 = [2, 2, 0]  # see SECURITY.md
 _LEAST_SPACE, _LEAST_SHARED, _LEAST_MEMORY, _LEAST_FILES = 1 << 30, 1 << 30, 2 << 30, 256
 

@@ -17,9 +17,10 @@ from uvgen.evaluation.network import NetworkOptions, check_network_file, hash_ne
 from uvgen.evaluation.network_trial import try_network
 from uvgen.evaluation.predict_record import INDEX, PredictRecord
 from uvgen.evaluation.predict_worker import CROPS, WRITTEN, Drawing, PredictedBatch, PredictedFace, PredictJob
+from uvgen.fitting.fitted import Unfitted
 from uvgen.fitting.folder import AUTO, FACES, choose_detector, which_are_marked
 from uvgen.fitting.photographs import find_photographs, in_batches, units_of
-from uvgen.fitting.worker import Unfitted, open_table
+from uvgen.fitting.worker import open_table
 from uvgen.jobs.run import RETRIES, check_run, run
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel

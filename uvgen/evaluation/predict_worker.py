@@ -15,12 +15,12 @@ from threadpoolctl import threadpool_limits
 
 from uvgen.errors import DatasetError, InputError, MeshFileError, UvgenError
 from uvgen.evaluation.network import Network, NetworkOptions
+from uvgen.fitting.fitted import Unfitted
 from uvgen.fitting.landmarks import FEWEST_POINTS, fit_landmarks
 from uvgen.fitting.worker import (
     FaceTools,
     FitTask,
     Photograph,
-    Unfitted,
     faces_of,
     open_table,
     read_photograph,

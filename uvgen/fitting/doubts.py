@@ -23,6 +23,12 @@ class _Reading(NamedTuple):
     points: NDArray[np.float64]
 
 
+def suspicious(fit: LandmarkFit) -> NDArray[np.bool_]:
+    """(N,) which faces are looked into: landmarks far off, or a face seen from behind."""
+    toward = rotation_matrices(fit.pose[:, :3])[:, 2, 2]
+    return np.asarray((fit.residual > SUSPECT) | (toward < _AWAY))
+
+
 def landmark_doubts(
     points: NDArray[np.float64],
     weights: NDArray[np.float64],
@@ -48,9 +54,8 @@ def landmark_doubts(
     list of str
         Of N.
     """
-    toward = rotation_matrices(fit.pose[:, :3])[:, 2, 2]
     found = [""] * len(points)
-    for k in np.flatnonzero((fit.residual > SUSPECT) | (toward < _AWAY)):
+    for k in np.flatnonzero(suspicious(fit)):
         height = image_size[k][1]
         x, y = points[k].T
         readings = [

@@ -5,7 +5,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from uvgen._version import __version__
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
 from uvgen.fitting.detectors import DETECTORS
-from uvgen.fitting.worker import FitTask, Photograph, Unfitted
+from uvgen.fitting.fitted import Unfitted
+from uvgen.fitting.worker import FitTask, Photograph
 from uvgen.jobs.run import check_same
 from uvgen.progress import begin
 from uvgen.storage.files import check_folder, replaced_on_success
@@ -98,6 +99,8 @@ class FaceIndex(Generic[Face]):
                 raise ValueError(f"not of uvgen {self.command}")
             for face in content["faces"]:
                 self.parsed(face)
+            for skip in content.get("skipped", ()):
+                unfitted(skip)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError) as error:
             raise SettingsError(f"{path}: cannot be read ({brief(error)}); choose another output folder") from error
         return content
@@ -124,9 +127,19 @@ class FaceIndex(Generic[Face]):
                 path.unlink()
 
 
+def unfitted(content: Any) -> Unfitted:
+    """What was left out, as an index or a journal has it; ValueError or TypeError where it cannot be."""
+    found = Unfitted(**content)
+    if not all(isinstance(text, str) for text in (found.name, found.image, found.reason)):
+        raise ValueError("skipped: other values than texts")
+    return found
+
+
 def check_face_name(name: str, photograph: Any) -> None:
     """Raise ValueError where a face of a photograph is not called as those of it are."""
-    if not isinstance(photograph, str) or (name != photograph and not name.startswith(f"{photograph}-face")):
+    if not isinstance(photograph, str) or (
+        name != photograph and not name.startswith((f"{photograph}-face", f"{photograph}/frame_"))
+    ):
         raise ValueError(f"sample {brief(name)[:60]} of photograph {brief(photograph)[:60]}")
 
 
@@ -163,6 +176,9 @@ class FaceRecord(Generic[Face]):
         self._index, self._out, self._overwrite = index, out, overwrite
         self._stated, self._said = dict(stated), said
         self._names = {one.shown(root): one.name for one in photographs}
+        self._images: dict[str, list[str]] = {}
+        for image, name in self._names.items():
+            self._images.setdefault(name, []).append(image)
         self._planned = set(self._names.values())
         self.faces: dict[str, list[Face]] = {}
         self.skipped: dict[str, list[Unfitted]] = {}
@@ -216,6 +232,14 @@ class FaceRecord(Generic[Face]):
         for face in line["faces"]:
             found.setdefault(face["photograph"], []).append(self._index.parsed(face))
         self.faces |= found
+        self._forget_skipped(found)
+        for skip in map(unfitted, line.get("skipped", ())):  # without a face, a photograph is tried again
+            if self._names.get(skip.image) in found:
+                self.skipped.setdefault(skip.image, []).append(skip)
+
+    def _forget_skipped(self, names: Iterable[str]) -> None:
+        for image in (image for name in names for image in self._images.get(name, ())):
+            self.skipped.pop(image, None)
 
     def is_finished(self, unit: FitTask) -> bool:
         """Whether all of its photographs have faces that were made of what they and their landmarks are now.
@@ -227,6 +251,7 @@ class FaceRecord(Generic[Face]):
         for one in unit.photographs:
             for face in self.faces.pop(one.name, ()):
                 self._index.remove(self._out, face.name)
+            self._forget_skipped([one.name])
         return False
 
     def _has_all(self, photograph: Photograph) -> bool:
@@ -243,7 +268,7 @@ class FaceRecord(Generic[Face]):
         for skip in result.skipped:
             self.skipped.setdefault(skip.image, []).append(skip)
         self.new_faces += len(result.faces)
-        self._journal.append({"faces": added})
+        self._journal.append({"faces": added, "skipped": [asdict(skip) for skip in result.skipped]})
 
     def sorted_faces(self) -> list[Face]:
         """All faces, by name."""

@@ -7,25 +7,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dpotrf, dtrtri
 
 from uvgen.fitting import kernels
 from uvgen.fitting.contour import JAW, Contour
-from uvgen.geometry import affine_to_pose, rotation_matrices, rotations_about
+from uvgen.fitting.steps import FREEDOM, angles_of, counted, pose_jacobian, root_of_inverse, student
+from uvgen.geometry import rotation_matrices, rotations_about
 from uvgen.models.morphable import MorphableModel
 
 _START_YAWS_DEG = (-75.0, -40.0, 0.0, 40.0, 75.0)
 _POSE_STEPS, _STEPS, _SLIDING_STEPS, _CLOSER_STEPS, _SHARING_STEPS = 8, 25, 9, 4, 6
 _LEAST_SIGMA, _POSE_SIGMA, _FIRST_SIGMA, _MOST_SIGMA = 0.001, 0.02, 0.03, 0.3  # of the face's size
 _NOISIER = 20.0  # than they seem, above the least
-_ALONG = 0.25  # weight of how far a contour point is along the contour, of which it says little
 _JAW_AT_FIRST = 0.3  # weight of jaw points until a pose is known
 _MOST_TURN = 0.5  # rad, and factor of the scale, in one step
 _OTHERWISE = np.deg2rad(8)
 _ENOUGH = 3e-3  # standard deviations of the parameters, and share of sigma
-
-FREEDOM = 5.0
-"""Degrees of Student's distribution."""
 
 
 class Faces(NamedTuple):
@@ -236,7 +232,7 @@ class Fitter:
 
     def _seen(self, faces: Faces, residual: NDArray[np.float64]) -> NDArray[np.float64]:
         """(N, 68, 2) as much of the residuals as counts."""
-        seen: NDArray[np.float64] = (_counted(faces.across) @ residual[..., None])[..., 0]
+        seen: NDArray[np.float64] = (counted(faces.across) @ residual[..., None])[..., 0]
         return seen
 
     def _stepped(
@@ -257,8 +253,8 @@ class Fitter:
         n = len(weights)
         turned = self.turned(faces)
         seen = self._seen(faces, self._residual(faces, turned))
-        root = np.sqrt(weights * _student(seen, faces.sigma))
-        projection = root[..., None, None] * _counted(faces.across)
+        root = np.sqrt(weights * student(seen, faces.sigma))
+        projection = root[..., None, None] * counted(faces.across)
         whitening: Any = None
         still = turned
         if moving is not None:
@@ -313,7 +309,7 @@ class Fitter:
         kernels.landmark_covariances(self._spread(moving), faces.place, rows, found)
         for matrix, noise in zip(found, faces.sigma**2, strict=True):
             matrix.flat[::137] += noise
-            matrix[:] = _root_of_inverse(matrix)
+            matrix[:] = root_of_inverse(matrix)
         return found
 
     def _cost(self, faces: Faces) -> NDArray[np.float64]:
@@ -340,28 +336,21 @@ class Fitter:
 
     def _shared_shape(self, faces: Faces) -> NDArray[np.float64]:
         """(ks,) most probable shape of one person in several pictures, their expressions being unknown."""
+        normal, wanted = self._shape_equations(faces)
+        return np.asarray(np.linalg.solve(normal + np.eye(self.n_shape), wanted)[:, 0])
+
+    def _shape_equations(self, faces: Faces) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(ks, ks), (ks, 1) normal equations of that shape, without what is known of it beforehand."""
         n, ks = len(faces.scale), self.n_shape
         seen = self._seen(faces, self._residual(faces, self.turned(faces)))
-        projection = np.sqrt(faces.given * _student(seen, faces.sigma))[..., None, None] * _counted(faces.across)
+        projection = np.sqrt(faces.given * student(seen, faces.sigma))[..., None, None] * counted(faces.across)
         whitening = self._whitening(faces, projection, self._expression)
         still = self._turned(faces, np.zeros_like(faces.parameters))
         values = whitening @ (projection @ self._residual(faces, still)[..., None]).reshape(n, 136, 1)
         two = projection @ (faces.scale[:, None, None] * faces.rotation[:, :2])[:, None]
         rows = whitening @ (two @ self._basis[faces.place][..., :ks]).reshape(n, 136, ks)
         across = np.swapaxes(rows, 1, 2)
-        normal, wanted = (across @ rows).sum(axis=0) + np.eye(ks), (across @ values).sum(axis=0)
-        shape: NDArray[np.float64] = np.linalg.solve(normal, wanted)[:, 0]
-        return shape
-
-
-def _root_of_inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """W, where W'W is the inverse of a symmetric positive definite matrix: that of its Cholesky factor."""
-    factor, failed = dpotrf(matrix.T, lower=1, clean=1, overwrite_a=False)
-    if failed:  # rounding of a covariance without noise
-        values, vectors = np.linalg.eigh(matrix)
-        return np.asarray((vectors / np.sqrt(np.maximum(values, 1e-15 * values[-1]))).T)
-    inverse, _ = dtrtri(factor, lower=1, overwrite_c=True)
-    return np.asarray(inverse)
+        return (across @ rows).sum(axis=0), (across @ values).sum(axis=0)
 
 
 def _distinct(costs: NDArray[np.float64], rotations: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -375,40 +364,3 @@ def _distinct(costs: NDArray[np.float64], rotations: NDArray[np.float64]) -> NDA
     others = np.where(cosine < np.cos(_OTHERWISE), costs, np.inf)
     second = np.where(np.isfinite(others.min(axis=0)), others.argmin(axis=0), -1)
     return np.stack([first, second])
-
-
-def pose_jacobian(turned: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, 68, 2, 6) how points move as a face turns (rad, about the camera's axes), grows (log) and shifts."""
-    jacobian = np.zeros((*turned.shape[:2], 2, 6))
-    x, y, z = np.moveaxis(turned * scale[:, None, None], -1, 0)
-    jacobian[:, :, 0, 1], jacobian[:, :, 0, 2] = z, -y
-    jacobian[:, :, 1, 0], jacobian[:, :, 1, 2] = -z, x
-    jacobian[:, :, 0, 3], jacobian[:, :, 1, 3] = x, y
-    jacobian[:, :, 0, 4] = jacobian[:, :, 1, 5] = 1
-    return jacobian
-
-
-def _counted(across: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, 68, 2, 2) what of each residual counts: all of it, or most of it in one direction alone."""
-    slides = np.asarray(np.abs(across).sum(axis=2) > 0)[..., None, None]
-    along = np.eye(2) * _ALONG + (1 - _ALONG) * across[..., :, None] * across[..., None, :]
-    return np.where(slides, along, np.eye(2))
-
-
-def _student(seen: NDArray[np.float64], sigma: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, 68) weights of points by Student's distribution of two dimensions."""
-    square = (seen**2).sum(axis=2) / sigma[:, None] ** 2
-    return (FREEDOM + 2) / (FREEDOM + square)
-
-
-def angles_of(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, 3) pitch, yaw, roll of rotations: of the two ways to write each, the one with less pitch and yaw.
-
-    Pitch counts twice: a face upside down has a roll of 180°, and one seen from behind a yaw of 180°.
-    """
-    affine = np.concatenate([rotation * [[[1.0], [-1.0], [1.0]]], np.zeros((len(rotation), 3, 1))], axis=2)
-    angles = affine_to_pose(affine, 0)[:, :3]
-    other = np.stack([angles[:, 0] + np.pi, np.pi - angles[:, 1], angles[:, 2] + np.pi], axis=1)
-    other = (other + np.pi) % (2 * np.pi) - np.pi
-    less = np.abs(other[:, :2]) @ [2, 1] < np.abs(angles[:, :2]) @ [2, 1]
-    return np.where(less[:, None], other, angles)

@@ -12,6 +12,7 @@ being estimated with the face by expectation maximization. `uvgen.fitting.contou
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,7 +20,8 @@ from threadpoolctl import threadpool_limits
 
 from uvgen.checks import check_array, choice, float64_array
 from uvgen.errors import InputError
-from uvgen.fitting.fitter import Faces, Fitter, angles_of
+from uvgen.fitting.fitter import Faces, Fitter
+from uvgen.fitting.steps import angles_of
 from uvgen.maps.labels import label_nme
 from uvgen.maps.memo import once_per_model
 from uvgen.models.morphable import MorphableModel
@@ -111,26 +113,47 @@ def fit_landmarks(
         Where shapes do not agree, scores are out of range, or a face has fewer than 6 points or all in one place.
     """
     choice(jaw, "jaw", JAWS)
+    marked = checked(points, image_height, scores)
+    groups = np.arange(len(marked.given)) if person is None else np.asarray(person)
+    check_array(groups, "person", (len(marked.given),))
+    with threadpool_limits(1, user_api="blas"):  # more would be slower, and would change the last bits
+        fitter = _fitter(model, jaw)
+        faces = fitter.fit(marked.frame, marked.weights, groups)
+        return result_of(fitter, faces, marked)
+
+
+class Marked(NamedTuple):
+    """Landmarks as they are fitted."""
+
+    given: NDArray[np.float64]
+    """(N, 68, 2): image frame, px."""
+    known: NDArray[np.bool_]
+    """(N, 68)"""
+    frame: NDArray[np.float64]
+    """(N, 68, 2): in 300W-LP's frame, y up from the bottom edge, so that a pose's matrix is a rotation; 0 for those
+    that are not known."""
+    weights: NDArray[np.float64]
+    """(N, 68): likewise."""
+    height: NDArray[np.float64]
+    """(N,): of the images, px."""
+
+
+def checked(points: ArrayLike, image_height: ArrayLike, scores: ArrayLike | None) -> Marked:
+    """The arguments of `fit_landmarks`, or its InputError."""
     given = float64_array(points, "points", ("N", 68, 2), ("N", 68, 3))[..., :2]
     n = len(given)
     height = np.broadcast_to(float64_array(image_height, "image_height", (), (n,)), (n,))
     weights = np.ones((n, 68)) if scores is None else float64_array(scores, "scores", (n, 68))
     if not ((weights >= 0) & (weights <= 1)).all():
         raise InputError("scores: some are not from 0 to 1, expected how reliable each point is")
-    groups = np.arange(n) if person is None else np.asarray(person)
-    check_array(groups, "person", (n,))
     known = np.isfinite(given).all(axis=2) & (weights > 0)
     for k in range(n):
         if (count := int(known[k].sum())) < FEWEST_POINTS:
             raise InputError(f"points: face {k} has {count} of the 68, expected {FEWEST_POINTS} or more")
         if in_line(given[k][known[k]]):
             raise InputError(f"points: those of face {k} lie in one point or line, expected a face")
-    # 300W-LP's frame: y up from the bottom edge, so that a pose's matrix is a rotation
     frame = np.stack([given[..., 0] + 1, height[:, None] - given[..., 1]], axis=2)
-    with threadpool_limits(1, user_api="blas"):  # more would be slower, and would change the last bits
-        fitter = _fitter(model, jaw)
-        faces = fitter.fit(np.where(known[..., None], frame, 0), np.where(known, weights, 0), groups)
-        return _result(fitter, faces, given, known, height)
+    return Marked(given, known, np.where(known[..., None], frame, 0), np.where(known, weights, 0), height)
 
 
 @once_per_model
@@ -139,10 +162,9 @@ def _fitter(model: MorphableModel, jaw: str) -> Fitter:
     return Fitter(model, jaw)
 
 
-def _result(
-    fitter: Fitter, faces: Faces, given: NDArray[np.float64], known: NDArray[np.bool_], height: NDArray[np.float64]
-) -> LandmarkFit:
+def result_of(fitter: Fitter, faces: Faces, marked: Marked) -> LandmarkFit:
     """As `fit_landmarks` returns it."""
+    given, known, height = marked.given, marked.known, marked.height
     turned = fitter.turned(faces)
     frame = faces.scale[:, None, None] * turned[..., :2] + faces.shift[:, None]
     frame = frame * faces.size[:, None, None] + faces.middle[:, None]

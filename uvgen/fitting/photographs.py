@@ -94,11 +94,13 @@ def _is_written(folder: Path) -> bool:
 def _sample_name(path: Path) -> str:
     """Of a photograph, by its path below the root: one folder at most, as samples have it, and printable, as theirs."""
     stem = shortened(printable(os.path.splitext(path.name)[0]))
-    folders = [part.lstrip(".") or "_" for part in path.parts[:-1]]
-    if not folders:
-        return stem
-    subset = shortened(printable("-".join(folders)))
-    return f"{subset}{'-' * subset.lower().endswith('_flip')}/{stem}"  # 300W-LP's mirrored subsets end so
+    return f"{folder_name(path.parts[:-1])}/{stem}" if path.parts[1:] else stem
+
+
+def folder_name(parts: Sequence[str]) -> str:
+    """Of the folder that samples go to, by where they come from."""
+    subset = shortened(printable("-".join(part.lstrip(".") or "_" for part in parts)))
+    return f"{subset}{'-' * subset.lower().endswith('_flip')}"  # 300W-LP's mirrored subsets end so
 
 
 def name_key(name: str) -> str:

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from uvgen.errors import OutputError
+from uvgen.errors import OutputError, SettingsError
 from uvgen.fitting.face_record import FaceIndex, FaceRecord, check_face_name
+from uvgen.fitting.fitted import FittedFace, FittedFrame
 from uvgen.fitting.photographs import units_of
-from uvgen.fitting.worker import FitJob, FittedFace, Photograph, open_table, settings, state_of
+from uvgen.fitting.worker import FitJob, Photograph, open_table, settings, state_of
 from uvgen.samples.find import IMAGE_SUFFIXES
 from uvgen.storage.folders import FIT_INDEX
 from uvgen.storage.names import brief
@@ -32,7 +33,13 @@ def _face(content: dict[str, Any]) -> FittedFace:
         if type(values[key]) not in (int, float, type(None)):
             raise ValueError(f"{key} {brief(values[key])[:40]}, expected a number")
         values[key] = np.nan if values[key] is None else float(values[key])
-    return FittedFace(**values)
+    if "frame" not in values:
+        return FittedFace(**values)
+    if type(values["frame"]) is not int or type(values["track"]) is not int:
+        raise ValueError("frame or track: expected whole numbers")
+    if type(values["time_s"]) not in (int, float):
+        raise ValueError(f"time_s {brief(values['time_s'])[:40]}, expected seconds")
+    return FittedFrame(**values)
 
 
 def plain_face(face: FittedFace) -> dict[str, Any]:
@@ -42,6 +49,17 @@ def plain_face(face: FittedFace) -> dict[str, Any]:
 
 INDEX = FaceIndex(FIT_INDEX, "fit", (*IMAGE_SUFFIXES, ".mat"), _face, plain_face)
 """Of a folder that `uvgen fit` fills."""
+
+
+def check_kind(out: Path, *, video: bool, overwrite: bool) -> None:
+    """Raise SettingsError where a folder holds samples of videos and would get some of photographs, or the reverse."""
+    if not overwrite and (out / FIT_INDEX).exists():
+        kinds = "photographs", "videos"
+        if (of := bool(INDEX.read(out / FIT_INDEX).get("video"))) != video:
+            raise SettingsError(
+                f"{out}: holds samples of {kinds[of]}, and would get some of {kinds[video]}; choose another output "
+                "folder, or overwrite this one to start anew"
+            )
 
 
 def check_fit_folder(out: Path) -> None:
@@ -70,6 +88,7 @@ class FitRecord(FaceRecord[FittedFace]):
     def resume(self) -> None:
         """As every `FaceRecord`, in a folder that is not named as mirrored images' are."""
         check_fit_folder(self._out)
+        check_kind(self._out, video=False, overwrite=self._overwrite)
         super().resume()
 
     def is_made(self, photograph: Photograph, faces: Sequence[FittedFace]) -> bool:

@@ -21,8 +21,8 @@ from threadpoolctl import threadpool_limits
 
 from uvgen.errors import InputError
 from uvgen.fitting.contour import outward_normals
-from uvgen.fitting.fitter import FREEDOM, angles_of, pose_jacobian
 from uvgen.fitting.landmarks import LandmarkFit
+from uvgen.fitting.steps import FREEDOM, angles_of, pose_jacobian
 from uvgen.geometry import affine_to_pose, pose_to_image, rotations_about
 from uvgen.maps.labels import label_nme
 from uvgen.maps.memo import once_per_model

@@ -8,29 +8,34 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, UvgenError
 from uvgen.fitting.detectors import Detector, open_detector
 from uvgen.fitting.doubts import landmark_doubts
-from uvgen.fitting.landmarks import FEWEST_POINTS, LandmarkFit, fit_landmarks
+from uvgen.fitting.fitted import (
+    FittedBatch,
+    FittedFace,
+    Unfitted,
+    parameters_of,
+    rejection,
+    source_below,
+    usable_points,
+)
+from uvgen.fitting.landmarks import LandmarkFit, fit_landmarks
 from uvgen.fitting.refine import FaceCrop, refine_fit
 from uvgen.images.codecs import decode_image, encode_jpeg, exif_orientation, oriented
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance
 from uvgen.samples.files import check_machine
 from uvgen.samples.landmark_files import find_landmarks, says_nothing
-from uvgen.samples.landmark_schemes import FaceLandmarks, in_line, outside_image, to_68
+from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable, read_table
-from uvgen.samples.write import parameter_file
 from uvgen.storage.files import replaced_on_success
 from uvgen.storage.names import brief, printable
 from uvgen.storage.reading import read_file
 
 _MOST_BYTES = 1 << 28
-NO_FACE = 0.15
-"""Residual above which landmarks are no face's, where no other limit is given."""
-
 _QUALITY = 95  # of photographs that are turned upright
 
 
@@ -59,57 +64,6 @@ class FitTask:
     def name(self) -> str:
         """For messages."""
         return self.photographs[0].name
-
-
-@dataclass(frozen=True, slots=True)
-class FittedFace:
-    """A face that was written as a sample.
-
-    Attributes
-    ----------
-    name, image : str
-        Of the sample; the photograph, below the folder that it came from.
-    residual, residual_jaw : float
-        See `uvgen.fitting.landmarks.LandmarkFit`; the latter NaN without jaw points.
-    sigma_px : float
-        Noise of its landmarks.
-    yaw_deg : float
-        Of the face.
-    source : str
-        What the landmarks come from: a file, or a detector.
-    suffix : str
-        Of the picture beside the parameters.
-    made_of : str
-        Hash of the photograph and of what files say of its landmarks.
-    """
-
-    name: str
-    image: str
-    residual: float
-    residual_jaw: float
-    sigma_px: float
-    yaw_deg: float
-    source: str
-    suffix: str
-    made_of: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unfitted:
-    """A photograph, or a face of one, without a sample, and why."""
-
-    name: str
-    image: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class FittedBatch:
-    """What came of a task: its photographs by name, the faces, and what was left out."""
-
-    photographs: tuple[str, ...]
-    faces: tuple[FittedFace, ...]
-    skipped: tuple[Unfitted, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -275,10 +229,10 @@ def _fit(tools: FaceTools[FitJob], task: FitTask) -> FittedBatch:
         picture = _Picture(job)
         doubts = landmark_doubts(points, weights, fit, model, sizes)
         for k, face in enumerate(faces):
-            own, why = fit.face(k), _rejection(job, fit.face(k), doubts[k])
+            own, why = fit.face(k), rejection(fit.face(k), job.max_residual, doubts[k])
             if face.crop is not None and not why:
                 own = refine_fit(face.crop, face.size[1], face.points, face.weights, own, model)
-                why = _rejection(job, own, doubts[k])
+                why = rejection(own, job.max_residual, doubts[k])
             if why:
                 skipped.append(_unfitted(job, face.photograph, face.name, f"{face.source}: {why}"))
             elif not task.trial:
@@ -350,38 +304,13 @@ def _usable(
     size = image.shape[1], image.shape[0]
     for number, face in enumerate(found):
         name = photograph.name if number == 0 else f"{photograph.name}-face{number + 1}"
-        problem = outside_image(face, (size[1], size[0]))
-        if not problem:
-            points, weights = to_68(face)
-            known = weights > 0
-            if known.sum() < FEWEST_POINTS:
-                problem = (
-                    f"{face.source}: {known.sum()} of the 68 landmarks are marked, expected {FEWEST_POINTS} or more"
-                )
-            elif np.ptp(points[known], axis=0).max() < 8:
-                problem = f"{face.source}: its landmarks lie within 8 px, expected px of the image; a face this small?"
-            elif in_line(points[known]):
-                problem = f"{face.source}: its landmarks lie in one line, expected a face's"
+        points, weights, problem = usable_points(face, size)
         if problem:
             skipped.append(_unfitted(job, photograph, name, f"{problem} ({photograph.path})"))
         else:
             crop = FaceCrop.of(image, points) if job.refine else None
             faces.append(_Face(photograph, name, points, weights, size, face.source, made_of, crop))
     return faces, skipped
-
-
-def _rejection(job: FitJob, fit: LandmarkFit, doubt: str) -> str:
-    """Why a face that was fitted is left out; "" where it is not."""
-    residual = float(fit.residual[0])
-    numbers = [fit.shape[0], fit.expression[0], fit.pose[0]]
-    if not all(np.isfinite(values).all() for values in numbers):
-        return "no face fits these landmarks"
-    if doubt.startswith("the points seem"):
-        return f"{doubt}; with them as they are, it is {residual:.1%}"
-    limit = NO_FACE if job.max_residual is None else job.max_residual
-    if residual > limit:
-        return f"residual {residual:.1%}, expected {limit:.1%} at most{'; ' * bool(doubt)}{doubt}"
-    return ""
 
 
 def _written(job: FitJob, face: _Face, fit: LandmarkFit, picture: tuple[str, bytes]) -> FittedFace:
@@ -394,32 +323,17 @@ def _written(job: FitJob, face: _Face, fit: LandmarkFit, picture: tuple[str, byt
         float(fit.residual_jaw[0]),
         float(fit.sigma_px[0]),
         float(np.rad2deg(fit.pose[0, 1])),
-        printable(_relative(job, face.source)),
+        source_below(face.source, job.landmarks, job.root),
         suffix,
         face.made_of,
     )
-    more: dict[str, ArrayLike] = {
-        "residual": [[fitted.residual]], "residual_jaw": [[fitted.residual_jaw]], "sigma": [[fitted.sigma_px]],
-        "pt2d_weight": face.weights[None],
-    }  # fmt: skip
-    albedo = np.zeros(0 if job.model.albedo_std is None else len(job.model.albedo_std))
-    data = parameter_file(
-        fit.shape[0], fit.expression[0], fit.pose[0], face.points, face.size, albedo=albedo, more=more
-    )
+    data = parameters_of(fit, job.model, face.points, face.weights, face.size)
     path = job.out / face.name
     for end, content in ((suffix, photograph), (".mat", data)):
         target = path.with_name(path.name + end)
         with replaced_on_success(target, folder=job.out, flush=False, make_folder=False) as temporary:
             temporary.write_bytes(content)
     return fitted
-
-
-def _relative(job: FitJob, source: str) -> str:
-    """A landmark file's path below the folder that it came from; a detector's name as it is."""
-    for folder in (job.landmarks, job.root):
-        if folder is not None and Path(source).is_relative_to(folder):
-            return Path(source).relative_to(folder).as_posix() if Path(source) != folder else folder.name
-    return source
 
 
 def settings(job: FitJob) -> dict[str, Any]:

@@ -26,6 +26,7 @@ _LONGEST_COMPARED = 1000  # characters of a name; comparing takes as long as it 
 _MOST_COMPARED = 10_000  # names, with one that is not among them: a second
 _VERSION = re.compile(r"(.+_\d+)_(\d+)(-\d+)?")
 _FURTHER = re.compile(r"(.+)[-_]face\d+", re.DOTALL)  # of a photograph: by `uvgen fit --faces all`, or in a list
+_FRAME = re.compile(r"(?:(.+)_)?frame_\d{6,}", re.DOTALL)  # of a video, by `uvgen fit --video`
 _FACE = re.compile(r"(.+?_\d+)(?:_\d+)?_\d+")  # photograph, number of the face in it, version
 
 
@@ -90,12 +91,15 @@ def source_photograph(name: str) -> str:
         Equal for all turned versions, the mirror images and the several faces of a photograph:
         ``IBUG/IBUG_image_008`` for ``IBUG/IBUG_image_008_1_0``, ``IBUG/IBUG_image_008_2_3`` and
         ``IBUG_Flip/IBUG_image_008_1_0``. Only names that begin with their subset's are read so, as all of 300W-LP do.
-        Of any name, what says that it is a further face, as in ``me/party-face2``, does not count.
+        Of any name, what says that it is a further face, as in ``me/party-face2``, does not count. Frames of a video,
+        ``clip/frame_000123``, come from one: ``clip``.
     """
     folder, slash, stem = name.rpartition("/")
     subset = _unflipped(folder)
     if further := _FURTHER.fullmatch(stem):
         stem = further[1]
+    if frame := _FRAME.fullmatch(stem):
+        return f"{subset}{slash}{frame[1]}" if frame[1] else subset
     found = _FACE.fullmatch(stem) if stem.lower().startswith(f"{subset.lower()}_") else None
     return f"{subset}{slash}{found[1] if found else stem}"
 

@@ -1,0 +1,462 @@
+"""`uvgen.fit_video`: what comes of videos and folders of frames, whatever is wrong with some."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.videos import encode, head, write_frames, write_marks
+
+from uvgen import (
+    augment_shards,
+    build_shards,
+    find_samples,
+    fit_photographs,
+    fit_video,
+    merge_shards,
+    open_shards,
+    read_annotation,
+    split_shards,
+)
+from uvgen.datasets.config import BuildConfig
+from uvgen.datasets.splits import group_samples
+from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError
+from uvgen.fitting import frames, video_worker
+from uvgen.fitting.frames import Frame, frames_of
+from uvgen.fitting.video_record import videos_of
+from uvgen.fitting.worker import FaceTools, Photograph
+from uvgen.samples.find import source_photograph
+
+N = 10
+
+
+@pytest.fixture(scope="module")
+def images() -> Any:
+    return head(N)[0]
+
+
+@pytest.fixture(scope="module")
+def points() -> Any:
+    return head(N)[1] + np.random.default_rng(0).normal(size=(N, 68, 2)) * 0.4
+
+
+@pytest.fixture(scope="module")
+def clips(images, points, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two videos as folders of frames."""
+    folder = tmp_path_factory.mktemp("clips")
+    write_frames(folder / "nod", images, points)
+    write_frames(folder / "turn", images[:6], points[:6], range(7, 13))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fitted(clips, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("fitted") / "out"
+    fit(clips, out)
+    return out
+
+
+@pytest.fixture
+def clip(images, points, tmp_path: Path) -> Path:
+    """A folder of few frames, to be spoilt."""
+    return write_frames(tmp_path / "clip", images[:5], points[:5])
+
+
+def fit(video: Path, out: Path, **more: Any) -> Any:
+    return fit_video(video, out, jaw="fixed", detector=None, **more)
+
+
+def hashes(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def reasons(result: Any) -> dict[str, str]:
+    return {skip.name: skip.reason for skip in result.skipped}
+
+
+def test_frames_are_samples_with_their_numbers_and_one_shape_each(fitted, clips, images, tmp_path) -> None:
+    samples = find_samples(fitted)
+    assert [sample.name for sample in samples] == [
+        *(f"nod/frame_{k:06d}" for k in range(N)), *(f"turn/frame_{k:06d}" for k in range(7, 13)),
+    ]  # fmt: skip
+    said = [read_annotation(sample) for sample in samples]
+    assert np.ptp([one.shape for one in said[:N]], axis=0).max() == 0
+    assert np.abs(said[0].shape - said[-1].shape).max() > 0
+    yaw = np.rad2deg([one.pose[1] for one in said[:N]])
+    np.testing.assert_allclose(yaw, np.linspace(0, 20, N), atol=4)
+    assert (fitted / "nod/frame_000003.png").read_bytes() == (clips / "nod/frame_000003.png").read_bytes()
+    content = json.loads((fitted / "fit.json").read_text())
+    assert content["video"] is True and [face["frame"] for face in content["faces"][:N]] == list(range(N))
+    assert content["faces"][-1]["time_s"] == pytest.approx(12 / 25) and content["faces"][-1]["track"] == 0
+
+
+def test_a_folder_that_is_finished_is_gone_on_with_and_another_kind_is_refused(fitted, clips, tmp_path) -> None:
+    out = shutil.copytree(fitted, tmp_path / "out")
+    before = hashes(out)
+    result = fit(clips, out)
+    assert result.new_faces == 0 and len(result.faces) == N + 6 and not result.skipped
+    assert hashes(out) == before
+    with pytest.raises(SettingsError, match="holds samples of videos, and would get some of photographs"):
+        fit_photographs(clips, out, detector=None)
+    with pytest.raises(SettingsError, match=r"smoothness = 1\.0, now it is 2\.0"):
+        fit(clips, out, smoothness=2)
+    (out / "turn/frame_000008.mat").unlink()
+    assert fit(clips, out).new_faces == 6 and hashes(out) == before
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_interrupted_runs_go_on_to_the_same_bytes(fitted, clips, tmp_path, monkeypatch, workers: int) -> None:
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(clips, tmp_path / "out", workers=workers, progress=stop)
+    assert fit(clips, tmp_path / "out", workers=workers).new_faces < N + 6
+    assert hashes(tmp_path / "out") == hashes(fitted)
+
+
+def test_landmarks_that_were_found_before_an_interruption_are_not_sought_again(
+    clips, fitted, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sought = []
+    face_of = video_worker._face_of
+
+    def interrupted(tools: FaceTools[Any], frame: Frame, *rest: Any) -> Any:
+        if frame.number == 6 and len(sought) == 6:
+            sought.append(-1)
+            raise KeyboardInterrupt
+        sought.append(frame.number)
+        return face_of(tools, frame, *rest)
+
+    monkeypatch.setattr(video_worker, "_face_of", interrupted)
+    monkeypatch.setattr(video_worker, "_NOTED", 2)
+    with pytest.raises(KeyboardInterrupt):
+        fit(clips / "nod", tmp_path / "out")
+    assert not (tmp_path / "out/nod").exists()
+    fit(clips / "nod", tmp_path / "out")
+    assert sought == [*range(6), -1, *range(6, N)]
+    assert hashes(tmp_path / "out/nod") == hashes(fitted / "nod")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["fit.json", "nod"]
+
+
+def test_a_part_of_a_data_set_never_has_half_a_video(fitted, tmp_path) -> None:
+    config = BuildConfig(size=32, uv_size=16)
+    build_shards(fitted, tmp_path / "shards", config=config)
+    augment_shards(tmp_path / "shards", tmp_path / "copies", copies=2, model="builtin")
+    build_shards(fitted, tmp_path / "nod", config=config, subsets=("nod",))
+    build_shards(fitted, tmp_path / "turn", config=config, subsets=("turn",))
+    merge_shards([tmp_path / "nod", tmp_path / "turn"], tmp_path / "merged")
+    for folder in ("shards", "copies", "merged"):
+        result = split_shards(tmp_path / folder, {"train": 0.5, "val": 0.5})
+        assert set(result.photographs.values()) == {1}, folder
+        for split in result.splits:
+            assert len({name.split("/")[0] for name in split.samples}) == 1
+    names = open_shards(tmp_path / "copies").names
+    assert set(group_samples(names, copies=True)) == {"nod", "turn"}
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("clip/frame_000123", "clip"),
+        ("clip_Flip/frame_000123", "clip"),
+        ("clip/frame_1234567", "clip"),
+        ("me/clip_frame_000123", "me/clip"),
+        ("me/frame_12", "me/frame_12"),
+        ("me/frame_000123b", "me/frame_000123b"),
+    ],
+)
+def test_frames_come_from_their_video(name: str, source: str) -> None:
+    assert source_photograph(name) == source
+
+
+# What is wrong costs itself
+
+
+def test_frames_that_cannot_be_used_are_named_and_the_others_fitted(clip, images, points, tmp_path) -> None:
+    write_frames(clip, images[:8], points[:8])
+    (clip / "frame_000001.png").write_bytes(b"none")
+    (clip / "frame_000002.txt").unlink()
+    np.savetxt(clip / "frame_000003.txt", points[3] + 500)
+    np.savetxt(clip / "frame_000005.txt", np.random.default_rng(1).uniform(0, 90, (68, 2)))
+    shutil.copy(clip / "frame_000000.png", clip / "none.png")
+    shutil.copy(clip / "frame_000000.png", clip / "frame_06.png")
+    result = fit(clip, tmp_path / "out")
+    said = reasons(result)
+    assert [face.frame for face in result.faces] == [0, 4, 7]
+    assert "not a readable image" in said["clip/frame_000001"]
+    assert "no landmarks in" in said["clip/frame_000002"]
+    assert "68 of 68 landmarks lie outside" in said["clip/frame_000003"]
+    assert "residual" in said["clip/frame_000005"]
+    at = [skip.reason for skip in result.skipped if skip.name == "clip"]
+    assert any("none.png: no number in its name" in text for text in at)
+    assert sum("has the number 6 too" in text for text in at) == 2
+    assert {path.name for path in (tmp_path / "out/clip").glob("*.png")} == {
+        "frame_000000.png", "frame_000004.png", "frame_000007.png",
+    }  # fmt: skip
+    assert reasons(fit(clip, tmp_path / "out")) == said  # also of a video that is finished
+
+
+def test_gaps_and_another_size_are_named_and_begin_no_video(images, points, tmp_path) -> None:
+    clip = write_frames(tmp_path / "clip", images[:6], points[:6], [10, 12, 14, 22, 24, 26])
+    for number, image, marks in zip((24, 26), images[4:6], points[4:6], strict=True):
+        large = Image.fromarray(image).resize((120, 120))
+        large.save(clip / f"frame_{number:06d}.png")
+        np.savetxt(clip / f"frame_{number:06d}.txt", (marks + 0.5) * 1.25 - 0.5)
+    (video,) = fit(clip, tmp_path / "out", fps=50).videos
+    assert video.gaps == ((16, 20),) and video.cuts == (24,) and video.frames == 6
+
+
+def test_tracks_that_are_too_long_are_fitted_in_pieces(clip, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(video_worker, "_LONGEST", 3)
+    result = fit(clip, tmp_path / "out")
+    assert [face.track for face in result.faces] == [0, 0, 0, 1, 1] and result.videos[0].cuts == (3,)
+
+
+def test_a_video_without_faces_costs_itself(clips, images, tmp_path) -> None:
+    folder = shutil.copytree(clips, tmp_path / "clips")
+    for path in (folder / "nod").glob("*.txt"):
+        path.unlink()
+    result = fit(folder, tmp_path / "out")
+    assert {face.name.split("/")[0] for face in result.faces} == {"turn"}
+    (skip,) = result.skipped
+    assert skip.name == "nod" and "no frame with a face that can be used; the first: " in skip.reason
+    shutil.rmtree(folder / "turn")
+    with pytest.raises(InputError, match="detector: none, and no landmark files"):
+        fit(folder, tmp_path / "other")
+
+
+def test_mirrored_landmarks_are_told_for_all_frames(clip, points, tmp_path) -> None:
+    from uvgen.geometry import LANDMARK_MIRROR
+
+    for k in range(5):
+        np.savetxt(clip / f"frame_{k:06d}.txt", points[k][LANDMARK_MIRROR])
+    with pytest.raises(DatasetError, match="the points seem mirrored"):
+        fit(clip, tmp_path / "out")
+
+
+def test_folders_without_videos_and_with_other_things_are_refused(clip, tmp_path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="no video in it, expected"):
+        fit(tmp_path / "empty", tmp_path / "out")
+    with pytest.raises(DatasetError, match="not there, expected a video"):
+        fit(tmp_path / "missing", tmp_path / "out")
+    (tmp_path / "out/clip").mkdir(parents=True)
+    (tmp_path / "out/fit.json").write_text("{}")
+    with pytest.raises(SettingsError, match="cannot be read"):
+        fit(clip, tmp_path / "out")
+    (tmp_path / "out/fit.json").unlink()
+    shutil.rmtree(tmp_path / "out")
+
+    def meddle(tools: FaceTools[Any], frame: Frame, *rest: Any) -> Any:
+        (tmp_path / "out/clip").mkdir(exist_ok=True)
+        (tmp_path / "out/clip/diary.txt").write_text("mine")
+        return face_of(tools, frame, *rest)
+
+    face_of = video_worker._face_of
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(video_worker, "_face_of", meddle)
+        with pytest.raises(OutputError, match=r"holds something else \(diary.txt\)"):
+            fit(clip, tmp_path / "out")
+    assert (tmp_path / "out/clip/diary.txt").read_text() == "mine"
+
+
+def test_the_face_that_goes_on_is_followed(clip, points, tmp_path) -> None:
+    for k in range(5):  # another one, larger from the second frame on
+        other = (points[k] - points[k].mean(axis=0)) * (0.5 if k == 0 else 1.2) + [48, 48]
+        np.savetxt(clip / f"frame_{k:06d}.txt", np.concatenate([other[:0], points[k]]), footer="", comments="")
+        text = (clip / f"frame_{k:06d}.txt").read_text()
+        far = other + [-60, 0] if k else other
+        rows = "\n".join(f"{x:.4f} {y:.4f}" for x, y in far)
+        (clip / f"frame_{k:06d}.txt").write_text(f"{rows}\n\n{text}")
+    result = fit(clip, tmp_path / "out")
+    for face in result.faces:
+        said = read_annotation(next(s for s in find_samples(tmp_path / "out") if s.name == face.name))
+        assert said.landmarks_2d is not None
+        np.testing.assert_allclose(said.landmarks_2d, points[face.frame], atol=0.01)
+
+
+def test_the_command_says_what_came_of_each_video(uvgen, clip, images, points, tmp_path) -> None:
+    (clip / "frame_000003.txt").unlink()
+    write_frames(clip, images[5:7], points[5:7], [20, 21])
+    result = uvgen("fit", "--video", clip, "--out", tmp_path / "out", "--jaw", "fixed", "--detector", "none")
+    assert result.exit_code == 3, result.output
+    assert "clip: 6 frames, frames 5 to 19 missing" in result.stdout and "6 faces, 1 skipped" in result.stdout
+    assert "skipped clip/frame_000003" in result.stderr and "no landmarks in" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ([], "missing photographs: a folder of them, or --video"),
+        (["photos", "--video", "clip.mp4"], "photographs and --video exclude each other"),
+        (["photos", "--smoothness", "2"], "--smoothness goes with --video"),
+        (["photos", "--fps", "2"], "--fps goes with --video"),
+        (["--video", "clip.mp4", "--same-person"], "--same-person does not go with --video"),
+        (["--video", "clip.mp4", "--refine"], "--refine does not go with --video"),
+        (["--video", "clip.mp4", "--faces", "all"], "--faces all does not go with --video"),
+    ],
+)
+def test_options_that_exclude_each_other_are_wrong_usage(uvgen, tmp_path, line: list[str], message: str) -> None:
+    result = uvgen("fit", *line, "--out", tmp_path / "out")
+    assert result.exit_code == 2 and message in result.stderr.replace("\n", " ")
+
+
+# Files of videos
+
+
+@pytest.fixture(scope="module")
+def av() -> Any:
+    return pytest.importorskip("av")
+
+
+@pytest.fixture(scope="module")
+def movie(av, images, points, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("movie")
+    write_marks(folder / "walk", points)
+    return encode(folder / "walk.mp4", images)
+
+
+class _Job:
+    exif = "apply"
+
+
+def decoded(path: Path, **more: Any) -> list[Frame]:
+    return list(frames_of(_Job(), Photograph(path, "walk"), more.get("rate")))  # type: ignore[arg-type]
+
+
+def test_a_video_is_decoded_and_fitted(movie, images, tmp_path) -> None:
+    seen = decoded(movie)
+    assert [frame.number for frame in seen] == list(range(N))
+    np.testing.assert_allclose([frame.time_s for frame in seen], np.arange(N) / 25)
+    assert np.abs(seen[3].image.astype(int) - images[3]).mean() < 8
+    result = fit(movie, tmp_path / "out")
+    assert [face.name for face in result.faces] == [f"walk/frame_{k:06d}" for k in range(N)] and not result.skipped
+    assert result.faces[0].source == "walk/frame_000000.txt"
+    with Image.open(tmp_path / "out/walk/frame_000002.jpg") as picture:
+        assert picture.size == (96, 96)
+
+
+def test_landmarks_that_count_from_one_are_refused(movie, points, tmp_path) -> None:
+    shutil.copy(movie, tmp_path)
+    for number, marks in enumerate(points, 1):
+        (tmp_path / "walk").mkdir(exist_ok=True)
+        np.savetxt(tmp_path / f"walk/frame_{number:06d}.txt", marks)
+    with pytest.raises(DatasetError, match="landmarks seem to be numbered from 1 on"):
+        fit(tmp_path / "walk.mp4", tmp_path / "out")
+
+
+def test_landmarks_of_several_videos_are_those_in_folders_of_their_names(clips, tmp_path) -> None:
+    folder, marks = shutil.copytree(clips, tmp_path / "clips"), tmp_path / "marks"
+    for name in ("nod", "turn"):
+        (marks / name).mkdir(parents=True)
+        for path in (folder / name).glob("*.txt"):
+            path.rename(marks / name / path.name)
+    shutil.move(marks / "turn/frame_000008.txt", marks)
+    result = fit(folder, tmp_path / "out", landmarks=marks)
+    assert len(result.faces) == N + 5 and list(reasons(result)) == ["turn/frame_000008"]
+    rows = "".join(f"frame_{k:06d}.png{',10,20' * 68}\n" for k in range(13))
+    (tmp_path / "marks.csv").write_text("image" + "".join(f",x{k},y{k}" for k in range(68)) + "\n" + rows)
+    with pytest.raises(DatasetError, match=r"expected nod/frame_000000.png in it"):
+        fit(folder, tmp_path / "other", landmarks=tmp_path / "marks.csv")
+
+
+def test_frames_at_uneven_times_have_these_times(av, images, tmp_path) -> None:
+    path = encode(tmp_path / "clip.mkv", images[:4], at=[0, 1, 5, 6])
+    np.testing.assert_allclose([frame.time_s for frame in decoded(path)], np.array([0, 1, 5, 6]) / 25, atol=1e-3)
+    np.testing.assert_allclose([frame.time_s for frame in decoded(path, rate=50)], np.arange(4) / 50)
+
+
+def test_videos_are_turned_upright_as_they_say(movie, tmp_path) -> None:
+    data = bytearray(movie.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40  # the matrix of the track's header
+    one = (1 << 16).to_bytes(4, "big")
+    minus, none, deep = (-(1 << 16)).to_bytes(4, "big", signed=True), bytes(4), (1 << 30).to_bytes(4, "big")
+    data[at : at + 36] = none + one + none + minus + none + none + none + none + deep
+    (tmp_path / "turned.mp4").write_bytes(data)
+    turned, plain = decoded(tmp_path / "turned.mp4")[0].image, decoded(movie)[0].image
+    np.testing.assert_array_equal(turned, np.rot90(plain, -1))  # as players show it: clockwise
+
+
+def cut_short(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda data: b"", "no readable video"),
+        (lambda data: b"none" * 99, "no readable video"),
+        (cut_short, "no readable video"),
+        (lambda data: b"ffconcat version 1.0\nfile walk.mp4\n", "no readable video"),
+        (lambda data: b"#EXTM3U\n#EXTINF:1,\nwalk.mp4\n#EXT-X-ENDLIST\n", "no readable video"),
+    ],
+    ids=["empty", "other", "cut", "list", "playlist"],
+)
+def test_files_that_are_no_videos_cost_themselves(movie, tmp_path, spoil: Callable[[bytes], bytes], message) -> None:
+    folder = tmp_path / "clips"
+    shutil.copytree(movie.parent, folder)
+    (folder / "bad.mp4").write_bytes(spoil(movie.read_bytes()))
+    result = fit(folder, tmp_path / "out")
+    assert len(result.faces) == N
+    (skip,) = result.skipped
+    assert skip.name == "bad" and message in skip.reason
+
+
+def test_a_video_that_is_damaged_further_on_is_used_up_to_there(av, images, points, tmp_path, monkeypatch) -> None:
+    path = encode(tmp_path / "clip.avi", images)
+    write_marks(tmp_path / "clip", points)
+    real, seen = frames._check_size, []
+
+    def damaged(stream: Any) -> None:
+        seen.append(1)
+        if len(seen) > 4:
+            raise ValueError("made up")
+        real(stream)
+
+    monkeypatch.setattr(frames, "_check_size", damaged)
+    result = fit(path, tmp_path / "out")
+    assert [face.frame for face in result.faces] == [0, 1, 2, 3]
+    assert reasons(result) == {"clip": f"{path}: damaged after frame 3, the last that is used (made up)"}
+
+
+def test_pictures_that_are_too_large_are_not_decoded(movie, monkeypatch) -> None:
+    monkeypatch.setenv("UVGEN_MAX_PIXELS", "1000")
+    with pytest.raises(Exception, match="96 × 96 pixels, more than the 1000"):
+        decoded(movie)
+
+
+def test_videos_of_one_name_are_named_and_cost_themselves(movie, images, points, clips, tmp_path) -> None:
+    folder = tmp_path / "clips"
+    shutil.copytree(movie.parent, folder)
+    write_frames(folder / "Walk", images[:3], points[:3])
+    shutil.copytree(clips / "turn", folder / "turn")
+    result = fit(folder, tmp_path / "out")
+    assert {face.name.split("/")[0] for face in result.faces} == {"turn"}
+    assert [skip.reason.partition(": ")[2][:35] for skip in result.skipped] == [
+        "another video has the same name, ex"
+    ] * 2
+
+
+def test_without_pyav_folders_of_frames_do_and_files_say_what_to_install(clip, tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert len(fit(clip, tmp_path / "out").faces) == 5
+    (tmp_path / "clip.mp4").write_bytes(b"")
+    with pytest.raises(DependencyError, match=r"PyAV is not installed.*pip install 'uvgen\[video\]'"):
+        fit(tmp_path / "clip.mp4", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_nothing_of_a_video_is_told_twice() -> None:
+    assert videos_of([], []) == ()
+
+
+def test_importing_uvgen_does_not_import_pyav() -> None:
+    code = "import uvgen, sys; uvgen.fit_video; print('av' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"

@@ -1,0 +1,141 @@
+"""A face that was fitted, or left out: what the commands say of it, what keeps it out, and its parameters as a file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from uvgen.fitting.landmarks import FEWEST_POINTS, LandmarkFit
+from uvgen.models.morphable import MorphableModel
+from uvgen.samples.landmark_schemes import FaceLandmarks, in_line, outside_image, to_68
+from uvgen.samples.write import parameter_file
+from uvgen.storage.names import printable
+
+NO_FACE = 0.15
+"""Residual above which landmarks are no face's, where no other limit is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class FittedFace:
+    """A face that was written as a sample.
+
+    Attributes
+    ----------
+    name, image : str
+        Of the sample; the photograph, below the folder that it came from.
+    residual, residual_jaw : float
+        See `uvgen.fitting.landmarks.LandmarkFit`; the latter NaN without jaw points.
+    sigma_px : float
+        Noise of its landmarks.
+    yaw_deg : float
+        Of the face.
+    source : str
+        What the landmarks come from: a file, or a detector.
+    suffix : str
+        Of the picture beside the parameters.
+    made_of : str
+        Hash of the photograph and of what files say of its landmarks.
+    """
+
+    name: str
+    image: str
+    residual: float
+    residual_jaw: float
+    sigma_px: float
+    yaw_deg: float
+    source: str
+    suffix: str
+    made_of: str
+
+
+@dataclass(frozen=True, slots=True)
+class FittedFrame(FittedFace):
+    """A frame of a video that was written as a sample; `image` is the video.
+
+    Attributes
+    ----------
+    frame : int
+        Its number: from 0 on in a file, else what the name of its own file says.
+    time_s : float
+        When it is shown, as the file says or by the frame rate.
+    track : int
+        Frames of one video with the same number show one person without a cut, and have one shape; from 0 on.
+    """
+
+    frame: int
+    time_s: float
+    track: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unfitted:
+    """A photograph, or a face of one, without a sample, and why."""
+
+    name: str
+    image: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FittedBatch:
+    """What came of a task: its photographs by name, the faces, and what was left out."""
+
+    photographs: tuple[str, ...]
+    faces: tuple[FittedFace, ...]
+    skipped: tuple[Unfitted, ...]
+
+
+def usable_points(face: FaceLandmarks, size: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
+    """A face's 68 landmarks (68, 2) and their weights (68,); why they are none, "" where they are.
+
+    `size` is the width and height of the image, px.
+    """
+    points, weights = np.full((68, 2), np.nan), np.zeros(68)
+    if problem := outside_image(face, (size[1], size[0])):
+        return points, weights, problem
+    points, weights = to_68(face)
+    known = weights > 0
+    if known.sum() < FEWEST_POINTS:
+        problem = f"{face.source}: {known.sum()} of the 68 landmarks are marked, expected {FEWEST_POINTS} or more"
+    elif np.ptp(points[known], axis=0).max() < 8:
+        problem = f"{face.source}: its landmarks lie within 8 px, expected px of the image; a face this small?"
+    elif in_line(points[known]):
+        problem = f"{face.source}: its landmarks lie in one line, expected a face's"
+    return points, weights, problem
+
+
+def rejection(fit: LandmarkFit, max_residual: float | None, doubt: str) -> str:
+    """Why a face that was fitted is left out; "" where it is not."""
+    residual = float(fit.residual[0])
+    numbers = [fit.shape[0], fit.expression[0], fit.pose[0]]
+    if not all(np.isfinite(values).all() for values in numbers):
+        return "no face fits these landmarks"
+    if doubt.startswith("the points seem"):
+        return f"{doubt}; with them as they are, it is {residual:.1%}"
+    limit = NO_FACE if max_residual is None else max_residual
+    if residual > limit:
+        return f"residual {residual:.1%}, expected {limit:.1%} at most{'; ' * bool(doubt)}{doubt}"
+    return ""
+
+
+def parameters_of(
+    fit: LandmarkFit, model: MorphableModel, points: NDArray[np.float64], weights: NDArray[np.float64],
+    size: tuple[int, int],
+) -> bytes:  # fmt: skip
+    """A sample's ``.mat``, of one face."""
+    more: dict[str, ArrayLike] = {
+        "residual": [[float(fit.residual[0])]], "residual_jaw": [[float(fit.residual_jaw[0])]],
+        "sigma": [[float(fit.sigma_px[0])]], "pt2d_weight": weights[None],
+    }  # fmt: skip
+    albedo = np.zeros(0 if model.albedo_std is None else len(model.albedo_std))
+    return parameter_file(fit.shape[0], fit.expression[0], fit.pose[0], points, size, albedo=albedo, more=more)
+
+
+def source_below(source: str, *folders: Path | None) -> str:
+    """A landmark file's path below the folder that it came from; a detector's name as it is."""
+    for folder in folders:
+        if folder is not None and Path(source).is_relative_to(folder):
+            source = Path(source).relative_to(folder).as_posix() if Path(source) != folder else folder.name
+            break
+    return printable(source)

@@ -1,0 +1,177 @@
+"""The frames of a video, one after the other: of a file, which PyAV decodes, or of a folder of pictures.
+
+Nothing that a file's header says of its length is believed, and one frame is held at a time.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.errors import DependencyError, InputError, UvgenError
+from uvgen.fitting.videos import frame_files, frame_name
+from uvgen.fitting.worker import FaceJob, Photograph, read_photograph
+from uvgen.images.codecs import encode_jpeg
+from uvgen.samples.files import check_machine
+from uvgen.storage.names import brief, printable
+from uvgen.storage.reading import check_picture_size, open_regular
+
+_QUALITY = 95  # of frames that are written as JPEG
+_BLOCK = 1 << 20
+_USUAL_RATE = 25.0  # frames per s, where nothing says it
+# no playlists and lists of files, which could name others, on this machine or elsewhere
+_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegvideo,mpegts,mpegtsraw,ogg,flv,asf,gif,apng,h264,hevc,av1,ivf,"
+    "m4v,mjpeg,mxf,nut,rm,swf,vc1,y4m,yuv4mpegpipe"
+)
+
+
+class Frame(NamedTuple):
+    """A frame of a video."""
+
+    number: int
+    """0 for the first of a file; what its name says where it is a file itself."""
+    time_s: float
+    path: Path
+    """Its file; for one of a video file, the one that it would be: landmarks are looked up by it."""
+    image: NDArray[np.uint8]
+    """(h, w, 3) RGB."""
+    data: bytes
+    """Its own file, where it may be kept as it is."""
+    suffix: str
+    """Of the picture that is written."""
+    problem: str = ""
+    """Why it has no pixels."""
+
+    def picture(self) -> bytes:
+        """What is written: the file that it comes from, or a JPEG."""
+        return self.data or encode_jpeg(self.image, _QUALITY)
+
+
+_NOTHING = np.zeros((0, 0, 3), np.uint8)
+
+
+def frames_of(job: FaceJob, video: Photograph, rate: float | None) -> Iterator[Frame]:
+    """The frames of a video, in order.
+
+    Parameters
+    ----------
+    job : FaceJob
+        Whether pictures are turned upright.
+    video : Photograph
+        A file, or a folder of pictures.
+    rate : float, optional
+        Frames per second; of a file, what it says by default, else 25.
+
+    Raises
+    ------
+    InputError
+        Where a file is no video, or from where on it is damaged.
+    DependencyError
+        Where a file is to be decoded, and PyAV is not installed.
+    """
+    if video.path.is_dir():
+        return _of_folder(job, video, rate or _USUAL_RATE)
+    return _of_file(job, video, rate)
+
+
+def _of_folder(job: FaceJob, video: Photograph, rate: float) -> Iterator[Frame]:
+    try:
+        good, bad = frame_files(video.path)
+    except OSError as error:
+        raise InputError(f"{video.path}: cannot be read ({error.strerror or brief(error)})") from error
+    for path, problem in bad:
+        yield Frame(-1, 0.0, path, _NOTHING, b"", "", problem)
+    for number, path in good:
+        try:
+            data, image, turned = read_photograph(job, path)
+        except UvgenError as error:
+            check_machine(error)
+            yield Frame(number, number / rate, path, _NOTHING, b"", "", str(error))
+            continue
+        yield Frame(
+            number, number / rate, path, image, b"" if turned else data, ".jpg" if turned else path.suffix.lower()
+        )
+
+
+def _of_file(job: FaceJob, video: Photograph, rate: float | None) -> Iterator[Frame]:
+    av = import_av()
+    try:
+        with open_regular(video.path) as file:
+            yield from _decoded(av, file, job, video, rate)
+    except OSError as error:
+        if isinstance(error, UvgenError):
+            raise
+        raise InputError(f"{video.path}: cannot be read ({error.strerror or brief(error)})") from error
+
+
+def import_av() -> ModuleType:
+    """PyAV; DependencyError where it is not installed."""
+    try:
+        import av
+    except ModuleNotFoundError as error:
+        raise DependencyError(
+            "video: PyAV is not installed, which decodes video files; pip install 'uvgen[video]', or give a folder of "
+            "frames"
+        ) from error
+    av.logging.set_level(av.logging.PANIC)  # what is wrong is said here
+    return av
+
+
+def _decoded(av: Any, file: BinaryIO, job: FaceJob, video: Photograph, rate: float | None) -> Iterator[Frame]:
+    path = video.path
+    try:
+        container = av.open(file, options={"format_whitelist": _FORMATS})
+    except (av.FFmpegError, ValueError) as error:
+        raise InputError(f"{path}: no readable video ({brief(error)})") from error
+    with container:
+        if not container.streams.video:
+            raise InputError(f"{path}: has no pictures, expected a video")
+        stream = container.streams.video[0]
+        # one, so that of a damaged file the same is decoded each time
+        stream.thread_type, stream.codec_context.thread_count = "NONE", 1
+        usual = float(rate or stream.average_rate or _USUAL_RATE)
+        number, last = 0, -np.inf
+        decoded = container.decode(stream)
+        while True:
+            try:
+                _check_size(stream)
+                frame = next(decoded, None)
+                if frame is None:
+                    break
+                check_picture_size(frame.width, frame.height)
+                image = frame.to_ndarray(format="rgb24")
+            except (av.FFmpegError, ValueError, MemoryError) as error:
+                where = f"damaged after frame {number - 1}, the last that is used" if number else "no readable video"
+                raise InputError(f"{path}: {where} ({brief(error)})") from error
+            if job.exif == "apply":
+                image = np.rot90(image, round(getattr(frame, "rotation", 0) / 90))
+            stated = None if rate or frame.time is None else float(frame.time)
+            time = stated if stated is not None and np.isfinite(stated) and stated > last else last + 1 / usual
+            last = time if np.isfinite(time) else 0.0
+            shown = path.parent / path.stem / f"{frame_name(number)}.jpg"
+            yield Frame(number, last, shown, np.ascontiguousarray(image), b"", ".jpg")
+            number += 1
+    if not number:
+        raise InputError(f"{path}: holds no frames, expected a video")
+
+
+def _check_size(stream: Any) -> None:
+    """Raise ValueError where pictures are too large, before one is decoded."""
+    check_picture_size(stream.codec_context.width, stream.codec_context.height)
+
+
+def digest_of(path: Path) -> str:
+    """Hash of a file, however large; InputError where it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with open_regular(path) as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    except OSError as error:
+        raise InputError(f"{printable(str(path))}: cannot be read ({error.strerror or brief(error)})") from error
+    return digest.hexdigest()

@@ -1,0 +1,278 @@
+"""One person in successive pictures: one shape, and pose and expression that move smoothly. `fit_track`.
+
+Each picture is fitted by itself first (`uvgen.fitting.landmarks`). Then, in turn, the shape follows from all pictures
+together by regularized least squares, and pose and expression of all pictures from Gauss-Newton steps on
+
+    sum over pictures of (points' distances / sigma)² / 2 + |expression / expression_std|² / 2
+        + sum over times of (change of velocity)² / (2 q² dt),
+
+which is the integral of the squared acceleration, as of a smoothing spline: q is how much acceleration is usual, and
+means the same at every frame rate and across gaps. A step is one banded system. Points count by Student's distribution
+of their distances, as they do in one picture, and so do accelerations, of the head's turning, of its place and of each
+expression by itself: at rest there is nearly none, and where a head is thrown around or an eye is shut, smoothing gives
+way. Landmarks err alike in successive pictures, so all of them together say less of the shape than as many pictures
+would that know nothing of each other: see `TrackFitter._news`.
+"""
+
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import solveh_banded
+from scipy.spatial.transform import Rotation
+from threadpoolctl import threadpool_limits
+
+from uvgen.checks import choice, float64_array, number_in
+from uvgen.errors import InputError
+from uvgen.fitting.fitter import Faces, Fitter
+from uvgen.fitting.landmarks import JAWS, LandmarkFit, Marked, checked, result_of
+from uvgen.fitting.steps import counted, pose_jacobian, student
+from uvgen.geometry import rotations_about
+from uvgen.maps.memo import once_per_model
+from uvgen.models.morphable import MorphableModel
+
+_BATCH = 16  # pictures that are fitted by themselves, or whose equations are made, at once
+_WINDOW, _AROUND = 512, 64  # pictures that are smoothed at once, and those before and after that are solved along
+_ROUNDS, _PLAIN_ROUNDS, _STEPS = 8, 3, 2  # of shape and motion; before acceleration may be unusual; of motion, in each
+_NEWS = 0.5  # by which shapes are nearest to the truth in `benchmarks/video.py`, whether landmarks' errors last or not
+_FREEDOM = 1.0  # degrees of Student's distribution of accelerations
+_MOST_TURN = 0.5  # rad, and factor of the scale, in one step
+
+USUAL = (1.0, 0.5, 64.0)
+"""q of rotations (rad), of log scale and place (sizes of the face), and of expressions (standard deviations), each per
+s^1.5: what `benchmarks/video.py` finds on synthetic sequences."""
+
+
+EACH = False
+
+
+class Alone(NamedTuple):
+    """The faces of some frames, each fitted by itself."""
+
+    fit: LandmarkFit
+    faces: Faces
+    marked: Marked
+
+    def take(self, which: NDArray[np.int64]) -> "Alone":
+        """Some of them."""
+        fit = LandmarkFit(*(getattr(self.fit, item.name)[which] for item in fields(self.fit)))
+        marked: Any = [array[which] for array in self.marked]
+        return Alone(fit, self.faces.take(which), Marked(*marked))
+
+
+def fit_alone(
+    points: ArrayLike, model: MorphableModel, image_height: ArrayLike, *, scores: ArrayLike | None = None,
+    jaw: str = "contour",
+) -> Alone:  # fmt: skip
+    """Fit faces as `uvgen.fit_landmarks` does, with the same arguments: what `fit_track` starts from."""
+    choice(jaw, "jaw", JAWS)
+    marked = checked(points, image_height, scores)
+    n = len(marked.given)
+    with threadpool_limits(1, user_api="blas"):  # more would be slower, and would change the last bits
+        fitter = _fitter(model, jaw)
+        fitted = [fitter.fit(marked.frame[p], marked.weights[p], np.arange(p.stop - p.start)) for p in _parts(n)]
+        faces = Faces(*map(np.concatenate, zip(*fitted, strict=True)))
+        return Alone(result_of(fitter, faces, marked), faces, marked)
+
+
+def fit_track(
+    alone: Alone, times: ArrayLike, model: MorphableModel, *, jaw: str = "contour", smoothness: float = 1.0
+) -> LandmarkFit:
+    """Fit a morphable model to the landmarks of one person in the frames of a video, without a cut in it.
+
+    Parameters
+    ----------
+    alone : Alone
+        The faces of N frames.
+    times : (N,) float
+        When each was taken: s, ascending.
+    model, jaw
+        As they were fitted.
+    smoothness : float
+        1 is what is usual of people; more makes pose and expression smoother, 0 leaves them to each frame.
+
+    Returns
+    -------
+    LandmarkFit
+        With the same shape in all frames.
+
+    Raises
+    ------
+    InputError
+        Where times do not ascend.
+    """
+    number_in(smoothness, "smoothness", 0)
+    at = float64_array(times, "times", (len(alone.faces.size),))
+    if not (np.isfinite(at).all() and (np.diff(at) > 0).all()):
+        raise InputError("times: some are not after those before them, expected seconds, ascending")
+    if len(at) < 2:
+        return alone.fit
+    with threadpool_limits(1, user_api="blas"):
+        fitter = _fitter(model, jaw)
+        return result_of(fitter, fitter.tracked(_in_common(alone.faces), at, smoothness), alone.marked)
+
+
+def _parts(n: int) -> list[slice]:
+    """Few pictures of n each."""
+    return [slice(k, min(k + _BATCH, n)) for k in range(0, n, _BATCH)]
+
+
+def _in_common(faces: Faces) -> Faces:
+    """In units of one size, about one place: poses of one picture and the next can be compared."""
+    size, middle = np.median(faces.size), np.median(faces.middle, axis=0)
+    factor, shift = faces.size / size, (faces.middle - middle) / size
+    n, known = len(faces.size), (faces.given > 0)[..., None]
+    return faces._replace(
+        target=np.where(known, faces.target * factor[:, None, None] + shift[:, None], 0), sigma=faces.sigma * factor,
+        scale=faces.scale * factor, shift=faces.shift * factor[:, None] + shift,
+        size=np.full(n, size), middle=np.tile(middle, (n, 1)),
+    )  # fmt: skip
+
+
+class TrackFitter(Fitter):
+    """Fits one model to tracks."""
+
+    def tracked(self, faces: Faces, times: NDArray[np.float64], smoothness: float) -> Faces:
+        """The faces of a track, in units of one size and about one place, from where each is by itself on."""
+        own = faces.sigma
+        share = self._news(faces)
+        for number in range(_ROUNDS):
+            if self._contour is not None:
+                faces = self._slid(faces, self._contour)
+            parameters = faces.parameters.copy()
+            parameters[:, : self.n_shape] = self._shape_of_all(faces, share)
+            faces = faces._replace(parameters=parameters)
+            for _ in range(_STEPS):
+                faces = self._moved(faces, times, smoothness, usual=number < _PLAIN_ROUNDS)
+            faces = faces._replace(sigma=self._noise(faces, own))
+        return faces
+
+    def _turned(self, faces: Faces, parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+        """As `Fitter._turned`, with the memory of few pictures."""
+        parts = _parts(len(parameters))
+        return np.concatenate([Fitter._turned(self, faces.take(part), parameters[part]) for part in parts])
+
+    def _off(self, faces: Faces) -> NDArray[np.float64]:
+        """(N, 68, 2) as much of the residuals as counts, likewise."""
+        parts = [faces.take(part) for part in _parts(len(faces.scale))]
+        return np.concatenate([self._seen(part, self._residual(part, self.turned(part))) for part in parts])
+
+    def _news(self, faces: Faces) -> float:
+        """What part of what a picture says is not said by the others: landmarks err alike in successive pictures.
+
+        The mean of N that correlate by r has the variance of N / (1 + (N - 1) r) that do not. r is that of the
+        residuals; each face follows its landmarks in part, so that they are more alike in truth.
+        """
+        n = len(faces.scale)
+        off = self._off(faces) * np.sqrt(faces.given)[..., None]
+        square = float((off**2).sum())
+        alike = (float((off.sum(axis=0) ** 2).sum()) - square) / max(square * (n - 1), 1e-12)
+        return max(_NEWS / (1 + (n - 1) * min(max(alike, 0.0), 1.0)), 1 / n)
+
+    def _shape_of_all(self, faces: Faces, share: float) -> NDArray[np.float64]:
+        """(ks,) as `_shared_shape`, of any number of pictures, of each of which this share counts."""
+        normal, wanted = np.eye(self.n_shape), np.zeros((self.n_shape, 1))
+        for part in _parts(len(faces.scale)):
+            more = self._shape_equations(faces.take(part))
+            normal, wanted = normal + share * more[0], wanted + share * more[1]
+        return np.asarray(np.linalg.solve(normal, wanted)[:, 0])
+
+    def _noise(self, faces: Faces, own: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N,) sigma: that of the picture, half drawn to the track's."""
+        seen = self._off(faces)
+        weights = faces.given * student(seen, faces.sigma)
+        square = (weights * (seen**2).sum(axis=2)).sum(axis=1) / np.maximum(2 * (faces.given > 0).sum(axis=1), 1)
+        return np.clip(np.sqrt((square + np.median(square)) / 2), own.min(), own.max())
+
+    def _moved(self, faces: Faces, times: NDArray[np.float64], smoothness: float, *, usual: bool) -> Faces:
+        """One step of all poses and expressions, in windows that are solved with what is around them."""
+        n = len(times)
+        step = np.empty((n, 6 + len(self.std) - self.n_shape))
+        for first in range(0, n, _WINDOW):
+            start, last = max(first - _AROUND, 0), min(first + _WINDOW, n)
+            part = slice(start, min(last + _AROUND, n))
+            found = self._motion(faces.take(part), times[part], smoothness, usual)
+            step[first:last] = found[first - start : last - start]
+        return _stepped(faces, step, self.n_shape)
+
+    def _motion(self, faces: Faces, times: NDArray[np.float64], smoothness: float, usual: bool) -> NDArray[np.float64]:
+        """(N, 6 + ke) step of poses and expressions."""
+        ke = len(self.std) - self.n_shape
+        d, n = 6 + ke, len(times)
+        normal, wanted = np.empty((n, d, d)), np.empty((n, d))
+        for part in _parts(n):
+            normal[part], wanted[part] = self._data_equations(faces.take(part))
+        bands = np.zeros((2 * d + 1, n, d))  # lower: bands[o, t, i] is the element o below the diagonal's t * d + i
+        for offset in range(d):
+            for i in range(d - offset):
+                bands[offset, :, i] = normal[:, i + offset, i]
+        if smoothness and n > 2:
+            before, after = 1 / np.diff(times)[:-1], 1 / np.diff(times)[1:]
+            stencil = np.stack([before, -(before + after), after])  # (3, n - 2): velocity's change of three places
+            velocity = self._velocity(faces, times)
+            change = np.diff(velocity, axis=0)
+            weight = self._stiffness(change, times, smoothness, usual)
+            for a in range(3):
+                wanted[a : n - 2 + a] -= weight * stencil[a][:, None] * change
+                for b in range(a, 3):
+                    bands[(b - a) * d, a : n - 2 + a] += weight * (stencil[a] * stencil[b])[:, None]
+        step = solveh_banded(bands.reshape(2 * d + 1, n * d), wanted.reshape(-1), lower=True, check_finite=False)
+        return np.asarray(step).reshape(n, d)
+
+    def _stiffness(
+        self, change: NDArray[np.float64], times: NDArray[np.float64], smoothness: float, usual: bool
+    ) -> NDArray[np.float64]:
+        """(N - 2, 6 + ke) what changes of velocity count: what turns counts as one, and so does what moves."""
+        found = np.empty_like(change)
+        each = [(slice(0, 3), USUAL[0]), (slice(3, 6), USUAL[1])]
+        each += [(slice(k, k + 1), USUAL[2]) for k in range(6, change.shape[1])]
+        for group, q in each:
+            variance = q**2 * (times[2:] - times[:-2]) / 2 / smoothness
+            weight = 1 / variance
+            if not usual:
+                square = (change[:, group] ** 2).sum(axis=1) / variance
+                weight *= (_FREEDOM + group.stop - group.start) / (_FREEDOM + square)
+            found[:, group] = weight[:, None]
+        return found
+
+    def _velocity(self, faces: Faces, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N - 1, 6 + ke) of turning about the camera's axes, log scale, shift and expression, per s."""
+        turn = Rotation.from_matrix(faces.rotation[1:] @ np.swapaxes(faces.rotation[:-1], 1, 2)).as_rotvec()
+        rest = np.concatenate([np.log(faces.scale)[:, None], faces.shift, faces.parameters[:, self.n_shape :]], axis=1)
+        return np.concatenate([turn, np.diff(rest, axis=0)], axis=1) / np.diff(times)[:, None]
+
+    def _data_equations(self, faces: Faces) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(n, d, d), (n, d) normal equations of each picture's step by itself."""
+        n, ks = len(faces.scale), self.n_shape
+        turned = self.turned(faces)
+        residual = self._residual(faces, turned)
+        seen = self._seen(faces, residual)
+        root = np.sqrt(faces.given * student(seen, faces.sigma)) / faces.sigma[:, None]
+        projection = root[..., None, None] * counted(faces.across)
+        two = projection @ (faces.scale[:, None, None] * faces.rotation[:, :2])[:, None]
+        by_expression = two @ self._basis[faces.place][..., ks:]
+        rows = np.concatenate([projection @ pose_jacobian(turned, faces.scale), by_expression], axis=3)
+        rows = rows.reshape(n, 136, -1)
+        across = np.swapaxes(rows, 1, 2)
+        normal, wanted = across @ rows, (across @ (projection @ residual[..., None]).reshape(n, 136, 1))[..., 0]
+        d = rows.shape[2]
+        normal[:, range(d), range(d)] += np.where(np.arange(d) < 6, 1e-9, 1)
+        wanted[:, 6:] -= faces.parameters[:, ks:]
+        return normal, wanted
+
+
+def _stepped(faces: Faces, step: NDArray[np.float64], ks: int) -> Faces:
+    """Faces after a step of their own, the pose by so much at most."""
+    turn = step[:, :6] * np.minimum(1, _MOST_TURN / np.maximum(np.abs(step[:, :4]).max(axis=1, keepdims=True), 1e-12))
+    parameters = faces.parameters.copy()
+    parameters[:, ks:] += step[:, 6:]
+    return faces._replace(
+        rotation=rotations_about(turn[:, :3]) @ faces.rotation, scale=faces.scale * np.exp(turn[:, 3]),
+        shift=faces.shift + turn[:, 4:], parameters=parameters,
+    )  # fmt: skip
+
+
+@once_per_model
+def _fitter(model: MorphableModel, jaw: str) -> TrackFitter:
+    return TrackFitter(model, jaw)

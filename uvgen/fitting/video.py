@@ -1,0 +1,198 @@
+"""Videos to a folder like 300W-LP's: what `uvgen fit --video` does.
+
+A video is one unit: its frames of one person share shape, see `uvgen.fitting.tracks`. What comes of it depends on the
+video, its landmarks, the model and the options alone.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from uvgen.checks import choice, number_in
+from uvgen.errors import DatasetError
+from uvgen.fitting.fitted import FittedBatch, FittedFrame, Unfitted
+from uvgen.fitting.folder import AUTO, choose_detector
+from uvgen.fitting.frames import import_av
+from uvgen.fitting.landmarks import JAWS
+from uvgen.fitting.record import INDEX, check_fit_folder, check_kind, plain_face
+from uvgen.fitting.video_record import FittedVideo, VideoRecord, videos_of
+from uvgen.fitting.video_state import marks_of
+from uvgen.fitting.video_worker import VideoJob
+from uvgen.fitting.videos import find_videos
+from uvgen.fitting.worker import open_table
+from uvgen.jobs.run import RETRIES, check_run, run
+from uvgen.models.load import BUILTIN, as_model
+from uvgen.models.morphable import MorphableModel
+from uvgen.progress import begin
+from uvgen.samples.read import EXIF
+
+
+@dataclass(frozen=True, slots=True)
+class VideoResult:
+    """What `uvgen.fit_video` did, and what the folder now holds.
+
+    Attributes
+    ----------
+    faces : tuple of FittedFrame
+        Samples in the folder, by name.
+    skipped : tuple of Unfitted
+        Videos and frames that were left out, each with the reason.
+    videos : tuple of FittedVideo
+        What came of each video that has samples.
+    new_faces : int
+        Made by this run.
+    detector : str or None
+        What found landmarks, where files did not have them.
+    notice : str
+        What a user of that detector has to know; "" where there is nothing.
+    seconds : float
+        What this run took.
+    """
+
+    faces: tuple[FittedFrame, ...]
+    skipped: tuple[Unfitted, ...]
+    videos: tuple[FittedVideo, ...]
+    new_faces: int
+    detector: str | None
+    notice: str
+    seconds: float
+
+    def to_plain(self) -> dict[str, Any]:
+        """As `uvgen fit --video --json` prints it."""
+        return {
+            "samples": len(self.faces), "new_samples": self.new_faces, "detector": self.detector,
+            "videos": [asdict(video) for video in self.videos],
+            "faces": [plain_face(face) for face in self.faces], "skipped": [asdict(skip) for skip in self.skipped],
+            "seconds": self.seconds,
+        }  # fmt: skip
+
+
+def fit_video(
+    video: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    model: MorphableModel | str | os.PathLike[str] = BUILTIN,
+    landmarks: str | os.PathLike[str] | None = None,
+    detector: str | None = AUTO,
+    detector_model: str | os.PathLike[str] | None = None,
+    jaw: str = "contour",
+    smoothness: float = 1.0,
+    fps: float | None = None,
+    max_residual: float | None = None,
+    exif: str = "apply",
+    workers: int = 1,
+    retries: int = RETRIES,
+    timeout: float | None = None,
+    overwrite: bool = False,
+    untrusted: bool = False,
+    progress: Callable[[FittedBatch], object] | None = None,
+) -> VideoResult:
+    """Fit a morphable model to the frames of videos: one shape for a person, smooth pose and expression.
+
+    Parameters
+    ----------
+    video : path-like
+        A video, which PyAV decodes (``pip install 'uvgen[video]'``); a folder of frames, whose names have their
+        numbers; or a folder of such videos and folders. Of several faces, the largest of the first frame is followed.
+    out : path-like
+        Folder for the samples, ``VIDEO/frame_000123`` and so on, and `fit.json`. One that an earlier call with the same
+        arguments made is gone on with.
+    model : MorphableModel or path-like
+        What to fit; the built-in model by default.
+    landmarks : path-like, optional
+        Folder of landmark files or one table for all, as for `uvgen.fit_photographs`; frames are named as the samples,
+        ``VIDEO/frame_000123``, those of a folder of frames as their files. Of a video file, the folder of its name
+        beside it by default.
+    detector, detector_model
+        As for `uvgen.fit_photographs`.
+    jaw : {"contour", "fixed"}
+        See `uvgen.fit_landmarks`.
+    smoothness : float
+        1 is what is usual of people; more makes pose and expression smoother, 0 leaves them to each frame.
+    fps : float, optional
+        Frames per second of a folder of frames, 25 by default; or of videos, in place of what they say.
+    max_residual : float, optional
+        Leave out frames with a larger residual: 0.05 is 5 %. Without it, those above 15 %, which are no faces.
+    exif : {"apply", "ignore"}
+        Whether pictures are turned upright as the video, or the frame's EXIF orientation, says.
+    workers : int
+        Processes; a video is one's.
+    retries, timeout
+        As for `uvgen.build_shards`; `timeout` is of a video.
+    overwrite, untrusted
+        As for `uvgen.fit_photographs`.
+    progress : callable, optional
+        Called with what came of every video.
+
+    Returns
+    -------
+    VideoResult
+
+    Raises
+    ------
+    InputError
+        Where an argument is out of range, or there are neither landmarks nor a detector.
+    DependencyError
+        Where PyAV or the detector's package is not installed.
+    DatasetError
+        Where there are no videos, none of them can be used, or the output folder holds something else.
+    ModelError
+        Where the model cannot be read.
+
+    Examples
+    --------
+    >>> uvgen.fit_video("clip.mp4", "fitted/", detector="mediapipe").videos[0].cuts
+    """
+    started = time.perf_counter()
+    check_run(workers, retries=retries, timeout=timeout)
+    choice(jaw, "jaw", JAWS)
+    choice(exif, "exif", EXIF)
+    number_in(smoothness, "smoothness", 0)
+    if fps is not None:
+        number_in(fps, "fps", 0.001, 100_000)
+    if max_residual is not None:
+        number_in(max_residual, "max_residual", 0)
+    root, out = Path(os.path.abspath(video)), Path(os.path.abspath(out))
+    check_fit_folder(out)
+    check_kind(out, video=True, overwrite=overwrite)
+    begin("listing videos")
+    if not root.exists():
+        raise DatasetError(f"{root}: not there, expected a video, or a folder of frames or videos")
+    root, videos = find_videos(root, out)
+    if any(one.path.is_file() for one in videos):
+        import_av()  # an error comes before any work
+    where = None if landmarks is None else Path(os.path.abspath(landmarks))
+    table = open_table(where)
+    opened = as_model(model, untrusted=untrusted)
+    file = BUILTIN if model == BUILTIN else None if opened.path is None else str(opened.path)
+    job = VideoJob(
+        root, out, opened, file, where, None, None if detector_model is None else Path(os.path.abspath(detector_model)),
+        jaw, max_residual, exif, float(smoothness), None if fps is None else float(fps), len(videos) > 1,
+    )  # fmt: skip
+    marked = [marks_of(job, table, one) for one in videos]
+    stated = INDEX.stated_detector(out, overwrite=overwrite)
+    name, notice = choose_detector(
+        detector,
+        detector_model,
+        stated,
+        some=any(some for some, _ in marked),
+        all_marked=all(each for _, each in marked),
+    )
+    job = replace(job, detector=name)
+    record = VideoRecord(job, videos, overwrite=overwrite)
+    run(
+        job, record.units, record, out, workers=workers, retries=retries, timeout=timeout, progress=progress,
+        doing="fitting", of="frame",
+    )  # fmt: skip
+    skipped = tuple(record.sorted_skipped())
+    if not record.faces:
+        raise DatasetError(f"{root}: none of {len(videos)} videos can be used; {skipped[0].image}: {skipped[0].reason}")
+    faces = tuple(face for face in record.sorted_faces() if isinstance(face, FittedFrame))
+    used = any(face.source == name for face in faces)
+    return VideoResult(
+        faces, skipped, videos_of(faces, skipped), record.new_faces, name if used else None, notice if used else "",
+        time.perf_counter() - started,
+    )  # fmt: skip

@@ -1,0 +1,64 @@
+"""The folders of videos' frames while they are made: hidden, until they are whole."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from uvgen.errors import DatasetError, OutputError, UvgenError
+from uvgen.storage.names import printable
+
+SCRATCH = ".uvgen-frames-"
+"""How the hidden folders begin, below the one that is filled."""
+
+_MARK = ".uvgen-video"  # in a folder of frames that may be replaced
+_OURS = re.compile(r"frame_\d{6,}\.(mat|jpg|jpeg|png|bmp|webp)|\.uvgen-video")
+
+
+def make_scratch(scratch: Path) -> None:
+    """Make a video's hidden folder; OutputError where a link stands there."""
+    if scratch.is_symlink():
+        raise OutputError(f"{scratch}: is a link, expected a folder; remove it")
+    try:
+        scratch.mkdir(exist_ok=True)
+    except OSError as error:
+        raise DatasetError(f"{scratch}: cannot be made ({error.strerror or error})") from error
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file of a hidden folder; DatasetError where that cannot be done."""
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be written ({error.strerror or error}); check free space") from error
+
+
+def replace_folder(scratch: Path, folder: Path) -> None:
+    """Give a video's hidden folder its name, where only what an earlier run made stands in its way."""
+    try:
+        (scratch / ".found").unlink(missing_ok=True)
+        (scratch / _MARK).touch()
+        if folder.is_symlink():
+            raise OutputError(f"{folder}: is a link, expected a folder of {folder.parent}; remove it")
+        if folder.is_dir():
+            names = os.listdir(folder)
+            strange = next((name for name in sorted(names) if not _OURS.fullmatch(name)), None)
+            strange = strange or next(iter(sorted(names) if _MARK not in names else []), None)
+            if strange is not None:
+                raise OutputError(
+                    f"{folder}: holds something else ({printable(strange)}), expected a video's frames; remove it"
+                )
+            shutil.rmtree(folder)
+        scratch.rename(folder)
+    except OSError as error:
+        if isinstance(error, UvgenError):
+            raise
+        raise DatasetError(f"{folder}: cannot be written ({error.strerror or error}); check permissions") from error
+
+
+def scratch_folders(out: Path) -> Iterator[Path]:
+    """The hidden folders of videos that are in a folder."""
+    with suppress(OSError):
+        yield from (out / name for name in os.listdir(out) if name.startswith(SCRATCH))

@@ -1,0 +1,106 @@
+"""`fit.json` of a folder of videos' frames, and what it says of each video."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from uvgen.errors import UvgenError
+from uvgen.fitting.face_record import FaceRecord
+from uvgen.fitting.fitted import FittedFace, FittedFrame, Unfitted
+from uvgen.fitting.record import INDEX, check_fit_folder, check_kind
+from uvgen.fitting.video_files import scratch_folders
+from uvgen.fitting.video_state import state_of_video
+from uvgen.fitting.video_worker import VideoJob
+from uvgen.fitting.worker import FitTask, Photograph, open_table
+from uvgen.samples.files import check_machine
+
+
+@dataclass(frozen=True, slots=True)
+class FittedVideo:
+    """What came of a video.
+
+    Attributes
+    ----------
+    name, image : str
+        Folder of its samples; the video, below the folder that it came from.
+    frames : int
+        Samples.
+    skipped : int
+        Frames that were left out.
+    cuts : tuple of int
+        Numbers of the frames that begin a new track.
+    gaps : tuple of (int, int)
+        Numbers of the first and last frame that is missing, for each gap in the numbers.
+    """
+
+    name: str
+    image: str
+    frames: int
+    skipped: int
+    cuts: tuple[int, ...]
+    gaps: tuple[tuple[int, int], ...]
+
+
+class VideoRecord(FaceRecord[FittedFace]):
+    """A folder of videos' frames while they are made, see `FaceRecord`.
+
+    Attributes
+    ----------
+    units : list of FitTask
+        A video each.
+    """
+
+    def __init__(self, job: VideoJob, videos: Sequence[Photograph], *, overwrite: bool) -> None:
+        said = {"model_sha256": "another model"}
+        super().__init__(INDEX, job.root, job.out, videos, job.settings(), said, overwrite=overwrite)
+        self._job, self._table = job, open_table(job.landmarks)
+        self.units = [FitTask((video,)) for video in videos]
+
+    def resume(self) -> None:
+        """As every `FaceRecord`, in a folder that is not named as mirrored images' are."""
+        check_fit_folder(self._out)
+        check_kind(self._out, video=True, overwrite=self._overwrite)
+        super().resume()
+
+    def is_made(self, photograph: Photograph, faces: Sequence[FittedFace]) -> bool:
+        """Whether a video's samples are there, and it and its landmarks have not changed since."""
+        for face in faces:
+            if not all((self._out / f"{face.name}{end}").is_file() for end in (face.suffix, ".mat")):
+                return False
+        try:
+            return {face.made_of for face in faces} == {state_of_video(self._job, self._table, photograph)}
+        except UvgenError as error:
+            check_machine(error)
+            return False
+
+    def finish(self) -> None:
+        """Write the index, and remove what interrupted runs left of videos that are not there any more."""
+        super().finish()
+        for folder in scratch_folders(self._out):
+            if not folder.is_symlink():
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def videos_of(frames: Sequence[FittedFrame], skipped: Sequence[Unfitted]) -> tuple[FittedVideo, ...]:
+    """What came of each video that has samples, by what is said of its frames."""
+    made: dict[str, list[FittedFrame]] = {}
+    for frame in frames:
+        made.setdefault(frame.name.rpartition("/")[0], []).append(frame)
+    without: dict[str, list[int]] = {name: [] for name in made}
+    for skip in skipped:
+        video, _, stem = skip.name.rpartition("/")
+        if video in without and stem.removeprefix("frame_").isdecimal():
+            without[video].append(int(stem.removeprefix("frame_")))
+    found = []
+    for name, members in sorted(made.items()):
+        members = sorted(members, key=lambda frame: frame.frame)
+        tracks = dict[int, int]()
+        for frame in members:
+            tracks.setdefault(frame.track, frame.frame)
+        numbers = sorted({*without[name], *(frame.frame for frame in members)})
+        step = min((b - a for a, b in pairwise(numbers)), default=1)
+        gaps = tuple((a + step, b - step) for a, b in pairwise(numbers) if b - a > step)
+        cuts = tuple(sorted(tracks.values()))[1:]
+        found.append(FittedVideo(name, members[0].image, len(members), len(without[name]), cuts, gaps))
+    return tuple(found)

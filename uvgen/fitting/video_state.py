@@ -1,0 +1,112 @@
+"""What files say of the landmarks in a video, and what the samples of one are made of."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Protocol
+
+from uvgen.errors import InputError
+from uvgen.fitting.frames import digest_of
+from uvgen.fitting.videos import frame_files
+from uvgen.fitting.worker import FaceJob, Photograph
+from uvgen.samples.landmark_files import find_landmarks, own_files
+from uvgen.samples.landmark_schemes import FaceLandmarks
+from uvgen.samples.landmark_tables import LandmarkTable
+from uvgen.storage.names import brief
+
+
+class VideoFaceJob(FaceJob, Protocol):
+    """Where the faces of videos come from."""
+
+    @property
+    def several(self) -> bool: ...
+
+
+def landmarks_of_frame(job: VideoFaceJob, table: LandmarkTable | None, path: Path) -> list[FaceLandmarks] | str:
+    """The faces that files have of a frame, or what is wrong.
+
+    Of several videos, files are looked for in folders of their names, and a table has to name these too.
+    """
+    if table is not None:
+        claim, name = table.claim(path), path.relative_to(job.root)
+        if job.several and claim is not None and claim[1] < len(name.parts):
+            return f"{path}: not among the images of {table.path}, expected {name.as_posix()} in it"
+        return table.of_image(path)
+    place = _place(job, path.parent)
+    if place is not None and not place.is_dir():
+        return f"{path}: no landmarks in {place}, expected a folder of files named as frames"
+    return find_landmarks([path], place)[path]
+
+
+def _place(job: VideoFaceJob, folder: Path) -> Path | None:
+    """Where the landmark files of a video's frames are; beside them where None."""
+    if job.landmarks is None:
+        return None
+    return job.landmarks / folder.relative_to(job.root) if job.several else job.landmarks
+
+
+def frames_folder(video: Photograph) -> Path:
+    """Where the frames of a video are, or would be."""
+    return video.path if video.path.is_dir() else video.path.parent / video.path.stem
+
+
+def marks_of(job: VideoFaceJob, table: LandmarkTable | None, video: Photograph) -> tuple[bool, bool]:
+    """Whether files have landmarks of some frames of a video, and of all, as far as names show it."""
+    if table is not None:
+        return True, False
+    folder = frames_folder(video)
+    if video.path.is_dir():
+        marked = [bool(own_files(path, _place(job, folder))[0]) for _, path in _frames(video)]
+        return any(marked), all(marked)
+    return any(_marks(place) for place in _places(job, folder)), False
+
+
+def _places(job: VideoFaceJob, folder: Path) -> list[Path]:
+    """Where landmark files of a video file's frames may be."""
+    if job.landmarks is None:
+        return [folder]
+    return (
+        [job.landmarks / folder.relative_to(job.root)] if job.several else [job.landmarks / folder.name, job.landmarks]
+    )
+
+
+def _marks(place: Path) -> list[Path]:
+    names = sorted(os.listdir(place)) if place.is_dir() else []
+    return [place / name for name in names if _is_mark(name)]
+
+
+def _is_mark(name: str) -> bool:
+    return name.startswith("frame_") and name.endswith((".txt", ".pts", ".npy", ".mat"))
+
+
+def _frames(video: Photograph) -> list[tuple[int, Path]]:
+    try:
+        return frame_files(video.path)[0]
+    except OSError as error:
+        raise InputError(f"{video.path}: cannot be read ({error.strerror or brief(error)})") from error
+
+
+def state_of_video(job: VideoFaceJob, table: LandmarkTable | None, video: Photograph) -> str:
+    """Hash of a video and of what files say of its landmarks; InputError where the video cannot be read."""
+    digest = hashlib.sha256()
+    folder = frames_folder(video)
+    if video.path.is_dir():
+        files = [path for _, path in _frames(video)]
+        marks = [file for path in files for file in own_files(path, _place(job, folder))[0]] if table is None else []
+        for path in (*files, *marks):
+            digest.update(f"{path.name} {_digest(path)}\n".encode("utf-8", "surrogateescape"))
+    else:
+        digest.update(digest_of(video.path).encode())
+        for path in (path for place in _places(job, folder) if table is None for path in _marks(place)):
+            digest.update(f"{path.name} {_digest(path)}\n".encode("utf-8", "surrogateescape"))
+    if table is not None:
+        digest.update(digest_of(table.path).encode())
+    return digest.hexdigest()
+
+
+def _digest(path: Path) -> str:
+    """Of one file of many: which of them cannot be read is found out elsewhere."""
+    try:
+        return digest_of(path)
+    except InputError:
+        return "unreadable"

@@ -1,0 +1,346 @@
+"""One process's share of `uvgen fit --video`: a video to landmarks, to tracks, and to a folder of samples.
+
+A video is read once. Of each frame its landmarks are kept and its picture is written, into a hidden folder; that
+becomes the video's when all is fitted, so that it is whole or not there. What was found is also noted there: a run that
+was interrupted need not find landmarks again.
+"""
+
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen._version import __version__
+from uvgen.errors import UvgenError
+from uvgen.fitting.doubts import landmark_doubts, suspicious
+from uvgen.fitting.fitted import (
+    FittedBatch,
+    FittedFrame,
+    Unfitted,
+    parameters_of,
+    rejection,
+    source_below,
+    usable_points,
+)
+from uvgen.fitting.frames import Frame, frames_of
+from uvgen.fitting.linking import Places, linked, thumbnail_of
+from uvgen.fitting.tracks import Alone, fit_alone, fit_track
+from uvgen.fitting.video_files import SCRATCH, make_scratch, replace_folder, write_file
+from uvgen.fitting.video_state import frames_folder, landmarks_of_frame, state_of_video
+from uvgen.fitting.videos import frame_name
+from uvgen.fitting.worker import FaceTools, FitTask, Photograph
+from uvgen.models.morphable import MorphableModel
+from uvgen.progress import advance
+from uvgen.samples.files import check_machine
+from uvgen.samples.landmark_files import says_nothing
+from uvgen.samples.landmark_schemes import FaceLandmarks
+from uvgen.storage.journal import Journal
+from uvgen.storage.names import printable
+
+_NOTED = 32  # frames a line of the journal
+_LONGEST = 5_000  # frames of a track, which are in memory at once
+_TRIED = 4  # suspicious frames of a track that are looked into
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoJob:
+    """What every process that fits videos needs; see `uvgen.fitting.worker.FitJob` for those of the same name.
+
+    Attributes
+    ----------
+    smoothness : float
+        See `fit_track`.
+    rate : float or None
+        Frames per second, where the caller says it.
+    several : bool
+        Whether there is more than one video: their landmarks are then looked for under their names alone.
+    """
+
+    root: Path
+    out: Path
+    model: MorphableModel
+    model_file: str | None
+    landmarks: Path | None
+    detector: str | None
+    detector_model: Path | None
+    jaw: str
+    max_residual: float | None
+    exif: str
+    smoothness: float
+    rate: float | None
+    several: bool
+    faces: str = "all"  # of a frame: the one that goes on is chosen among them
+    disputed: Mapping[Path, str] = field(default_factory=dict)
+
+    def open(self) -> Any:
+        """The function that fits a video."""
+        return partial(_fit, FaceTools(self))
+
+    def parts(self, task: FitTask) -> list[FitTask]:
+        """A video has none."""
+        return [task]
+
+    def without(self, task: FitTask, causes: Mapping[int, str]) -> FitTask:
+        """The task with what became of the processes at its video."""
+        video = task.photographs[0]
+        return replace(task, photographs=(replace(video, problem=causes.get(0, video.problem)),))
+
+    def settings(self) -> dict[str, Any]:
+        """What a folder's `fit.json` states of how it was made."""
+        return {
+            "video": True, "model": self.model.name, "model_file": self.model_file,
+            "model_sha256": self.model.content_sha256, "detector": self.detector, "jaw": self.jaw,
+            "max_residual": self.max_residual, "exif": self.exif, "smoothness": self.smoothness, "fps": self.rate,
+        }  # fmt: skip
+
+
+class _Found(NamedTuple):
+    """What is kept of a frame with a face."""
+
+    number: int
+    time_s: float
+    points: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    size: tuple[int, int]
+    source: str
+    suffix: str
+    change: float
+
+    def plain(self) -> list[Any]:
+        points = [[None if np.isnan(v) else float(v) for v in point] for point in self.points]
+        return [
+            self.number, self.time_s, points, self.weights.tolist(), list(self.size), self.source, self.suffix,
+            self.change,
+        ]  # fmt: skip
+
+    @classmethod
+    def parsed(cls, plain: Any) -> "_Found":
+        number, time_s, points, weights, size, source, suffix, change = plain
+        at = np.array([[np.nan if v is None else v for v in point] for point in points], np.float64)
+        return cls(number, time_s, at, np.array(weights, np.float64), (size[0], size[1]), source, suffix, change)
+
+
+class _Skips(list[Unfitted]):
+    """What of a video is left out."""
+
+    def __init__(self, job: VideoJob, video: Photograph) -> None:
+        super().__init__()
+        self._job, self._video = job, video
+
+    def add(self, number: int | None, reason: str) -> None:
+        name = self._video.name if number is None else f"{self._video.name}/{frame_name(number)}"
+        self.append(Unfitted(name, self._video.shown(self._job.root), printable(reason)))
+
+
+def _fit(tools: FaceTools[VideoJob], task: FitTask) -> FittedBatch:
+    job, video = tools.job, task.photographs[0]
+    skips = _Skips(job, video)
+    frames: list[FittedFrame] = []
+    if video.problem:
+        skips.add(None, f"{video.path}: {video.problem}")
+    else:
+        scratch = job.out / f"{SCRATCH}{video.name}"
+        try:
+            state = state_of_video(job, tools.table, video)
+        except UvgenError as error:
+            check_machine(error)
+            skips.add(None, str(error))
+        else:
+            found = _read(tools, video, scratch, state, skips)
+            if found and _counted_from_one(tools, video, found):
+                del skips[:], found[:]
+                skips.add(
+                    None,
+                    f"{video.path}: landmarks seem to be numbered from 1 on, since there are some of a frame after the "
+                    "last and none of frame 0; expected frame_000000 for the first",
+                )
+            frames = _fitted(job, video, scratch, state, found, skips)
+            if frames:
+                replace_folder(scratch, job.out / video.name)
+            else:
+                shutil.rmtree(scratch, ignore_errors=True)
+                if not skips:
+                    skips.add(None, f"{video.path}: no frame of it can be used")
+    return FittedBatch((video.name,), tuple(frames), tuple(skips))
+
+
+# Reading: landmarks of all frames, and their pictures
+
+
+def _read(tools: FaceTools[VideoJob], video: Photograph, scratch: Path, state: str, skips: _Skips) -> list[_Found]:
+    """The frames with a face, in order."""
+    job = tools.job
+    make_scratch(scratch)
+    journal = Journal(scratch / ".found", [__version__, state, job.settings() | {"model_sha256": None}])
+    noted = _noted(journal)
+    found, lines = list[_Found](), list[list[Any]]()
+    last, change, thumbnail = None, 0.0, None
+    missing = ""
+    frames = frames_of(job, video, job.rate)
+    while True:
+        try:
+            frame = next(frames, None)
+        except UvgenError as error:
+            check_machine(error)
+            skips.add(None, str(error))
+            break
+        if frame is None:
+            break
+        if frame.problem:
+            skips.add(None if frame.number < 0 else frame.number, f"{frame.path}: {frame.problem}")
+            advance(1)
+            continue
+        small = thumbnail_of(frame.image)
+        change = change if thumbnail is None else max(change, float(np.abs(small - thumbnail).mean()))
+        thumbnail = small
+        picture = scratch / f"{frame_name(frame.number)}{frame.suffix}"
+        before = noted.get(frame.number)
+        if before is not None and (isinstance(before, str) or picture.is_file()):
+            one = before if isinstance(before, str) else before._replace(change=change)
+        else:
+            one = _face_of(tools, frame, last, change)
+            if not isinstance(one, str):
+                write_file(picture, frame.picture())
+            lines.append([frame.number, one] if isinstance(one, str) else one.plain())
+        if isinstance(one, str):
+            missing = missing or one
+            skips.add(frame.number, one)
+        else:
+            found.append(one)
+            last, change = one, 0.0
+        if len(lines) == _NOTED:
+            journal.append(lines)
+            lines = []
+        advance(1)
+    journal.close()
+    if not found and len(skips) > 1:  # one reason does
+        first = skips[0].reason
+        del skips[:]
+        skips.add(None, f"{video.path}: no frame with a face that can be used; the first: {first}")
+    return found
+
+
+def _counted_from_one(tools: FaceTools[VideoJob], video: Photograph, found: list[_Found]) -> bool:
+    """Whether files of landmarks, of the frames of a video file, begin at 1, as ffmpeg's pictures do."""
+    if video.path.is_dir():
+        return False
+    folder = frames_folder(video)
+    first, after = (folder / f"{frame_name(number)}.jpg" for number in (0, found[-1].number + 1))
+    said = [landmarks_of_frame(tools.job, tools.table, path) for path in (first, after)]
+    return says_nothing(said[0]) and not says_nothing(said[1])
+
+
+def _noted(journal: Journal) -> dict[int, _Found | str]:
+    """What an interrupted run found."""
+    noted: dict[int, _Found | str] = {}
+    with suppress(KeyError, TypeError, ValueError, IndexError):  # of somebody else's making
+        for lines in journal.read():
+            for line in lines:
+                noted[line[0]] = str(line[1]) if len(line) == 2 else _Found.parsed(line)
+    return noted
+
+
+def _face_of(tools: FaceTools[VideoJob], frame: Frame, last: _Found | None, change: float) -> _Found | str:
+    """The face of a frame that goes on, else the largest; or why there is none."""
+    job = tools.job
+    stated = landmarks_of_frame(job, tools.table, frame.path)
+    faces: list[FaceLandmarks] | str = stated
+    if job.detector is not None and says_nothing(stated):
+        faces = tools.detect(frame.image) or f"{job.detector} finds no face in it"
+    if isinstance(faces, str):
+        return faces
+    size = frame.image.shape[1], frame.image.shape[0]
+    usable = [(*usable_points(face, size), face.source) for face in faces]
+    good = [one for one in usable if not one[2]]
+    if not good:
+        return usable[0][2]
+    points, weights, _, source = good[0] if last is None else min(good, key=lambda one: _distance(one[0], last))
+    return _Found(frame.number, frame.time_s, points, weights, size, source, frame.suffix, change)
+
+
+def _distance(points: NDArray[np.float64], last: _Found) -> float:
+    """From the last frame's face, of its size; faces that cannot be it come after all, the largest first."""
+    middles, sizes = [], []
+    for one in (points, last.points):
+        low, high = np.nanmin(one, axis=0), np.nanmax(one, axis=0)
+        middles.append((low + high) / 2)
+        sizes.append(float((high - low).max()))
+    far = float(np.linalg.norm(middles[0] - middles[1])) / sizes[1] + abs(float(np.log(sizes[0] / sizes[1])))
+    return far if far < 1 else 2 + 1 / sizes[0]
+
+
+# Fitting: tracks
+
+
+def _fitted(
+    job: VideoJob, video: Photograph, scratch: Path, state: str, found: list[_Found], skips: _Skips
+) -> list[FittedFrame]:
+    """The samples of a video, in its hidden folder."""
+    if not found:
+        return []
+    alone = fit_alone(
+        np.stack([one.points for one in found]), job.model, np.array([one.size[1] for one in found]),
+        scores=np.stack([one.weights for one in found]), jaw=job.jaw,
+    )  # fmt: skip
+    left = _left_out(job, found, alone)
+    usable = np.array([k for k in range(len(found)) if k not in left], np.int64)
+    times = np.array([one.time_s for one in found])
+    change = [max(found[j].change for j in range(a + 1, b + 1)) for a, b in pairwise(usable)]
+    faces = alone.faces.take(usable)
+    places = Places(
+        times[usable], faces.middle + faces.size[:, None] * faces.shift, faces.size * faces.scale, faces.rotation,
+        np.array([found[k].size for k in usable], np.int64).reshape(-1, 2), np.array([0.0, *change][: len(usable)]),
+    )  # fmt: skip
+    tracks, wrong = linked(places)
+    tracks = [part for track in tracks for part in _pieces(track)]
+    left |= {int(usable[k]): "the landmarks jump away and back, expected those of the same face" for k in wrong}
+    frames = list[FittedFrame]()
+    for number, track in enumerate(tracks):
+        which = usable[np.array(track)]
+        fit = fit_track(alone.take(which), times[which], job.model, jaw=job.jaw, smoothness=job.smoothness)
+        for k, at in enumerate(which):
+            one, own = found[at], fit.face(k)
+            if why := rejection(own, job.max_residual, ""):
+                left[int(at)] = why
+                continue
+            data = parameters_of(own, job.model, one.points, one.weights, one.size)
+            write_file(scratch / f"{frame_name(one.number)}.mat", data)
+            frames.append(FittedFrame(
+                f"{video.name}/{frame_name(one.number)}", video.shown(job.root), float(own.residual[0]),
+                float(own.residual_jaw[0]), float(own.sigma_px[0]), float(np.rad2deg(own.pose[0, 1])),
+                source_below(one.source, job.landmarks, job.root), one.suffix, state, one.number, one.time_s, number,
+            ))  # fmt: skip
+    for k, why in sorted(left.items()):
+        skips.add(found[k].number, f"{found[k].source}: {why}")
+        with suppress(OSError):
+            (scratch / f"{frame_name(found[k].number)}{found[k].suffix}").unlink()
+    return frames
+
+
+def _pieces(track: list[int]) -> list[list[int]]:
+    """A track, in pieces of about the same length where it is too long."""
+    n = -(-len(track) // _LONGEST)
+    return [part.tolist() for part in np.array_split(track, n)]
+
+
+def _left_out(job: VideoJob, found: list[_Found], alone: Alone) -> dict[int, str]:
+    """Frames whose landmarks are no face's, by number, each with the reason."""
+    doubts = [""] * len(found)
+    looked_into = np.flatnonzero(suspicious(alone.fit))[:_TRIED]
+    if len(looked_into):
+        marked = alone.take(looked_into)
+        sizes = np.array([found[k].size for k in looked_into])
+        said = landmark_doubts(marked.marked.given, marked.marked.weights, marked.fit, job.model, sizes)
+        for k, doubt in zip(looked_into, said, strict=True):
+            doubts[k] = doubt
+        if all(doubt.startswith("the points seem") for doubt in said) and len(said) == min(_TRIED, len(found)):
+            doubts = [said[0]] * len(found)  # so are all of the video's
+    why = [rejection(alone.fit.face(k), job.max_residual, doubts[k]) for k in range(len(found))]
+    return {k: reason for k, reason in enumerate(why) if reason}
