@@ -4,10 +4,13 @@ import importlib.util
 import json
 import os
 import re
+import runpy
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -46,16 +49,47 @@ def shards(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
     return folder / "shards"
 
 
-def run(*arguments: object, program: Path = FOLDER / "train.py", status: int = 0) -> Any:
-    command = [sys.executable, *map(str, (program, *arguments))]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    assert done.returncode == status, done.stdout + done.stderr
-    return done
+class Done(NamedTuple):
+    status: int
+    stdout: str
+    stderr: str
 
 
-def train(shards: Path, *arguments: object, status: int = 0) -> Any:
-    few = ("--network", "lprnet", "--batch", "2", "--threads", "1", "--device", "cpu", "--workers", "0")
-    return run(shards, *few, *arguments, status=status)
+class Runner:
+    """Runs programs of the examples in this process: to start Python and import PyTorch takes longer than their work."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
+
+    def __call__(self, *arguments: object, program: Path = FOLDER / "train.py", status: int = 0) -> Done:
+        words = [str(word) for word in (program, *arguments)]
+        handlers = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+        loaded = set(sys.modules)
+        self.capsys.readouterr()
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as left:
+            patch.setattr(sys, "argv", words)
+            patch.syspath_prepend(program.parent)
+            try:
+                runpy.run_path(words[0], run_name="__main__")
+            finally:
+                for name in set(sys.modules) - loaded:  # other examples have files of the same names
+                    if str(EXAMPLES) in str(getattr(sys.modules[name], "__file__", "")):
+                        del sys.modules[name]
+                for name, handler in handlers.items():
+                    signal.signal(name, handler)
+        done = Done(int(left.value.code or 0), *self.capsys.readouterr())
+        assert done.status == status, done.stdout + done.stderr
+        return done
+
+    def train(self, shards: Path, *arguments: object, status: int = 0) -> Done:
+        n_threads = torch.get_num_threads()  # they stay as they are in this process
+        few = ("--network", "lprnet", "--batch", "2", "--threads", n_threads, "--device", "cpu", "--workers", "0")
+        return self(shards, *few, *arguments, status=status)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Runner:
+    return Runner(capsys)
 
 
 def n_parameters(net: Any) -> int:
@@ -133,10 +167,10 @@ def test_trainer_is_short_enough_to_read() -> None:
 
 
 @pytest.mark.slow
-def test_run_that_was_stopped_in_mid_epoch_goes_on_to_the_same_weights(shards: Path, tmp_path: Path) -> None:
+def test_run_that_was_stopped_in_mid_epoch_goes_on_to_the_same_weights(run: Runner, shards: Path, tmp_path: Path) -> None:
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     steps = ("--steps", "6")
-    done = train(shards, *steps, "--out", whole, "--gif", "--profile")
+    done = run.train(shards, *steps, "--out", whole, "--gif", "--profile")
     *others, last = done.stdout.splitlines()
     assert LAST_LINE.fullmatch(last)
     assert any(re.match(r"profile: \d+\.\d% of the time spent waiting .* on a cached batch$", line) for line in others)
@@ -148,14 +182,14 @@ def test_run_that_was_stopped_in_mid_epoch_goes_on_to_the_same_weights(shards: P
     assert len(list((whole / "alignment").iterdir())) == len(epochs)
     assert Image.open(whole / "face1_sparse.gif").n_frames == len(epochs)
 
-    stopped = train(shards, *steps, "--out", halves, "--stop-after", "2", status=130)
+    stopped = run.train(shards, *steps, "--out", halves, "--stop-after", "2", status=130)
     assert stopped.stdout.splitlines()[-1] == "stopped at step 2; --resume goes on"
     content = torch.load(halves / "checkpoint.pt", weights_only=True)
     assert content["sampler"]["position"] == 4 and content["sampler"]["epoch"] == 0  # within an epoch
-    assert "holds a run; go on with --resume" in train(shards, *steps, "--out", halves, status=1).stderr
-    wrong = train(shards, "--steps", "9", "--out", halves, "--resume", status=1).stderr
+    assert "holds a run; go on with --resume" in run.train(shards, *steps, "--out", halves, status=1).stderr
+    wrong = run.train(shards, "--steps", "9", "--out", halves, "--resume", status=1).stderr
     assert "--steps: 9, the run in" in wrong and "has 6; give the same" in wrong
-    resumed = train(shards, *steps, "--out", halves, "--resume")
+    resumed = run.train(shards, *steps, "--out", halves, "--resume")
     assert resumed.stdout.splitlines()[-1] == last
     a, b = (torch.load(folder / "checkpoint.pt", weights_only=True) for folder in (whole, halves))
     assert a["step"] == b["step"] == 6
@@ -172,8 +206,9 @@ def test_run_that_was_stopped_in_mid_epoch_goes_on_to_the_same_weights(shards: P
 
 
 @pytest.mark.slow
-def test_all_ways_of_feeding_and_calculating_train_together(shards: Path, model_path: Path, tmp_path: Path) -> None:
-    done = train(
+def test_all_ways_of_feeding_and_calculating_train_together(
+    run: Runner, shards: Path, model_path: Path, tmp_path: Path) -> None:
+    done = run.train(
         shards, "--steps", "2", "--out", tmp_path / "run", "--model", model_path, "--maps", "layer",
         "--augment", "prnet", "--feed", "float", "--precision", "bfloat16", "--channels-last", "--clip", "1",
         "--ssim", "0.1",
@@ -183,7 +218,7 @@ def test_all_ways_of_feeding_and_calculating_train_together(shards: Path, model_
 
 
 @pytest.mark.slow
-def test_exported_files_predict_as_the_network(tmp_path: Path) -> None:
+def test_exported_files_predict_as_the_network(run: Runner, tmp_path: Path) -> None:
     for package in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package, reason=f"{package} is not installed: pip install onnx onnxscript onnxruntime")
     from uvgen import NetworkOptions
@@ -202,7 +237,7 @@ def test_exported_files_predict_as_the_network(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_coefficients_are_learned_through_the_layer(shards: Path, model_path: Path, tmp_path: Path) -> None:
+def test_coefficients_are_learned_through_the_layer(run: Runner, shards: Path, model_path: Path, tmp_path: Path) -> None:
     program = EXAMPLES / "coefficients/train.py"
     done = run(shards, "--model", model_path, "--steps", "30", "--batch", "4", "--out", tmp_path, "--device", "cpu",
                program=program)  # fmt: skip
