@@ -242,8 +242,8 @@ class PositionMapNetwork(nn.Module):
 def _initialize(net: nn.Module) -> None:
     """He's deviations, and a linear tail that begins as one convolution: found by trial, see docs/networks.md.
 
-    PyTorch's own deviations are 2.4 times smaller. A batch norm makes up for that, but Adam's steps are as large for small
-    weights as for large ones, and so may have been too large for them.
+    PyTorch's own deviations are 2.4 times smaller. A batch norm makes up for that, but Adam's steps are as large for
+    small weights as for large ones, and so may have been too large for them.
     """
     for layer in net.modules():
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
