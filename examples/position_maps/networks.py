@@ -222,6 +222,10 @@ class PositionMapNetwork(nn.Module):
         encoders = {"prnet": PRNetEncoder, "mobilenetv2": MobileNetV2Encoder, "resnet18": ResNet18Encoder}
         self.encoder = encoders.get(name, LPRNetEncoder)()
         self.decoder = LPRNetDecoder(self.encoder.n_out) if name == "lprnet" else PRNetDecoder(self.encoder.n_out, tail)
+        if name != "lprnet":  # whose PyTorch defaults train as well
+            _initialize(self)
+            if tail == "linear":
+                _initialize_linear_tail(*list(self.decoder.children())[-3:])
         self.tail, self.uv_size = tail, uv_size
         mean, deviation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)) if imagenet else ((0.0,) * 3, (1.0,) * 3)
         self.register_buffer("image_mean", torch.tensor(mean).reshape(3, 1, 1))
@@ -233,6 +237,30 @@ class PositionMapNetwork(nn.Module):
         if self.uv_size is not None and maps.shape[-1] != self.uv_size:
             maps = functional.interpolate(maps, (self.uv_size, self.uv_size), mode="bilinear")
         return maps
+
+
+def _initialize(net: nn.Module) -> None:
+    """He's deviations, and a linear tail that begins as one convolution: found by trial, see docs/networks.md.
+
+    PyTorch's own deviations are 2.4 times smaller. A batch norm makes up for that, but Adam's steps are as large for
+    small weights as for large ones, and so may have been too large for them.
+    """
+    for layer in net.modules():
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            kernel = layer.kernel_size[0] * layer.kernel_size[1]
+            n_in = layer.in_channels // layer.groups * kernel
+            if isinstance(layer, nn.ConvTranspose2d):
+                n_in //= layer.stride[0] * layer.stride[1]
+            nn.init.normal_(layer.weight, 0, (2 / n_in) ** 0.5)
+
+
+def _initialize_linear_tail(first: Transposed4, *others: Transposed4) -> None:
+    """Small numbers at first, so that maps begin in the middle of the crop; the others begin as the identity."""
+    with torch.no_grad():
+        first.weight.mul_(0.1)
+        for layer in others:
+            layer.weight.zero_()
+            layer.weight[range(3), range(3), 1, 1] = 1
 
 
 def load_encoder(encoder: nn.Module, state: Mapping[str, Tensor]) -> None:

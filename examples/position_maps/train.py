@@ -52,6 +52,7 @@ class Training:
                 device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
                 torch.cuda.set_device(device)
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            self.hosts = dist.new_group(backend="gloo")  # for what processes agree on without waiting for a GPU
         self.device, self.main = device, self.rank == 0
         self.recipe = RECIPES[options.recipe, options.network]
         options.batch = options.batch or self.recipe.batch
@@ -141,6 +142,14 @@ class Training:
         self.step, self.best, self.first = content["step"], content["best"], content["first"]
         return content["sampler"]
 
+    def any_rank(self, flag: bool) -> bool:
+        """Whether one of the processes says so: signals reach them at different steps, and all must stop at one."""
+        if self.n_ranks == 1:
+            return flag
+        flags = torch.tensor([flag], dtype=torch.uint8)
+        dist.all_reduce(flags, dist.ReduceOp.MAX, group=self.hosts)
+        return bool(flags.item())
+
     def say(self, text: str) -> None:
         if self.main:
             print(text, flush=True)
@@ -208,7 +217,8 @@ def train(options: argparse.Namespace) -> int:
                     pictures.add_loss(loss.item(), rate, training.step)
             if training.step == training.steps:
                 break
-            if signals or (options.stop_after and training.step - first_step >= options.stop_after):
+            stop_now = options.stop_after is not None and training.step - first_step >= options.stop_after
+            if training.any_rank(bool(signals) or stop_now):
                 training.save()
                 training.say(f"stopped at step {training.step}; --resume goes on")
                 return 130

@@ -5,6 +5,8 @@ import json
 import os
 import pickle
 import re
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.builds import make
+from support.programs import Done, Runner
 from support.toy import write_tree
 
 from uvgen import UvgenError
@@ -48,16 +51,19 @@ def shards(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
     return folder / "shards"
 
 
-def run(*arguments: object, program: Path = FOLDER / "train.py", status: int = 0) -> Any:
-    command = [sys.executable, *map(str, (program, *arguments))]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    assert done.returncode == status, done.stdout + done.stderr
-    return done
+FEW = ("--network", "lprnet", "--batch", "2", "--threads", "1", "--device", "cpu", "--workers", "0")
 
 
-def train(shards: Path, *arguments: object, status: int = 0) -> Any:
-    few = ("--network", "lprnet", "--batch", "2", "--threads", "1", "--device", "cpu", "--workers", "0")
-    return run(shards, *few, *arguments, status=status)
+class Trainer(Runner):
+    """The programs of the example; `train` makes small runs."""
+
+    def train(self, shards: Path, *arguments: object, status: int = 0) -> Done:
+        return self(FOLDER / "train.py", shards, *FEW, *arguments, status=status)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Trainer:
+    return Trainer(capsys)
 
 
 def n_parameters(net: Any) -> int:
@@ -73,7 +79,7 @@ def test_networks_have_the_published_numbers_of_parameters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "tail"), zip(networks.NETWORKS, ("sigmoid", "linear", "linear", "sigmoid"), strict=True)
+    ("name", "tail"), [*zip(networks.NETWORKS, ("sigmoid", "linear", "linear", "sigmoid"), strict=True)]
 )
 def test_network_gives_maps_of_each_size_and_every_parameter_learns(name: str, tail: str) -> None:
     torch.manual_seed(0)
@@ -167,10 +173,12 @@ def test_checkpoints_that_are_damaged_or_lack_a_field_are_refused_and_nothing_in
 
 
 @pytest.mark.slow
-def test_run_that_was_stopped_in_mid_epoch_goes_on_to_the_same_weights(shards: Path, tmp_path: Path) -> None:
+def test_run_that_was_stopped_in_mid_epoch_goes_on_to_the_same_weights(
+    run: Trainer, shards: Path, tmp_path: Path
+) -> None:
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     steps = ("--steps", "6")
-    done = train(shards, *steps, "--out", whole, "--gif", "--profile")
+    done = run.train(shards, *steps, "--out", whole, "--gif", "--profile")
     *others, last = done.stdout.splitlines()
     assert LAST_LINE.fullmatch(last)
     assert any(re.match(r"profile: \d+\.\d% of the time spent waiting .* on a cached batch$", line) for line in others)
@@ -182,14 +190,14 @@ def test_run_that_was_stopped_in_mid_epoch_goes_on_to_the_same_weights(shards: P
     assert len(list((whole / "alignment").iterdir())) == len(epochs)
     assert Image.open(whole / "face1_sparse.gif").n_frames == len(epochs)
 
-    stopped = train(shards, *steps, "--out", halves, "--stop-after", "2", status=130)
+    stopped = run.train(shards, *steps, "--out", halves, "--stop-after", "2", status=130)
     assert stopped.stdout.splitlines()[-1] == "stopped at step 2; --resume goes on"
     content = torch.load(halves / "checkpoint.pt", weights_only=True)
     assert content["sampler"]["position"] == 4 and content["sampler"]["epoch"] == 0  # within an epoch
-    assert "holds a run; go on with --resume" in train(shards, *steps, "--out", halves, status=1).stderr
-    wrong = train(shards, "--steps", "9", "--out", halves, "--resume", status=1).stderr
+    assert "holds a run; go on with --resume" in run.train(shards, *steps, "--out", halves, status=1).stderr
+    wrong = run.train(shards, "--steps", "9", "--out", halves, "--resume", status=1).stderr
     assert "--steps: 9, the run in" in wrong and "has 6; give the same" in wrong
-    resumed = train(shards, *steps, "--out", halves, "--resume")
+    resumed = run.train(shards, *steps, "--out", halves, "--resume")
     assert resumed.stdout.splitlines()[-1] == last
     a, b = (torch.load(folder / "checkpoint.pt", weights_only=True) for folder in (whole, halves))
     assert a["step"] == b["step"] == 6
@@ -199,15 +207,17 @@ def test_run_that_was_stopped_in_mid_epoch_goes_on_to_the_same_weights(shards: P
 
     for k in range(2):  # predicted from files, as crops
         Image.fromarray(np.full((32, 32, 3), 60 * k, np.uint8)).save(tmp_path / f"{k}.png")
-    run(whole / "network.pt", tmp_path / "0.png", tmp_path / "1.png", "--out", tmp_path / "predicted",
-        program=FOLDER / "predict.py")  # fmt: skip
+    images = tmp_path / "0.png", tmp_path / "1.png"
+    run(FOLDER / "predict.py", whole / "network.pt", *images, "--out", tmp_path / "predicted")
     assert np.load(tmp_path / "predicted/maps/1.npy").shape == (48, 48, 3)
     assert np.load(tmp_path / "predicted/points/0.npy").shape == (68, 3)
 
 
 @pytest.mark.slow
-def test_all_ways_of_feeding_and_calculating_train_together(shards: Path, model_path: Path, tmp_path: Path) -> None:
-    done = train(
+def test_all_ways_of_feeding_and_calculating_train_together(
+    run: Trainer, shards: Path, model_path: Path, tmp_path: Path
+) -> None:
+    done = run.train(
         shards, "--steps", "2", "--out", tmp_path / "run", "--model", model_path, "--maps", "layer",
         "--augment", "prnet", "--feed", "float", "--precision", "bfloat16", "--channels-last", "--clip", "1",
         "--ssim", "0.1",
@@ -217,7 +227,7 @@ def test_all_ways_of_feeding_and_calculating_train_together(shards: Path, model_
 
 
 @pytest.mark.slow
-def test_exported_files_predict_as_the_network(tmp_path: Path) -> None:
+def test_exported_files_predict_as_the_network(run: Trainer, tmp_path: Path) -> None:
     for package in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package, reason=f"{package} is not installed: pip install onnx onnxscript onnxruntime")
     from uvgen import NetworkOptions
@@ -226,7 +236,7 @@ def test_exported_files_predict_as_the_network(tmp_path: Path) -> None:
     net = networks.PositionMapNetwork("lprnet", "linear", 64)
     about = {"name": "lprnet", "tail": "linear", "uv_size": 64, "crop_size": 64, "state": net.state_dict()}
     torch.save(about, tmp_path / "network.pt")
-    done = run(tmp_path / "network.pt", program=FOLDER / "export.py")
+    done = run(FOLDER / "export.py", tmp_path / "network.pt")
     assert done.stdout.count("differs from the network by") == 2
     opened = Network(tmp_path / "network.onnx", NetworkOptions(scale=1e3))  # before training, its maps are small
     crop = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
@@ -236,10 +246,11 @@ def test_exported_files_predict_as_the_network(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_coefficients_are_learned_through_the_layer(shards: Path, model_path: Path, tmp_path: Path) -> None:
-    program = EXAMPLES / "coefficients/train.py"
-    done = run(shards, "--model", model_path, "--steps", "30", "--batch", "4", "--out", tmp_path, "--device", "cpu",
-               program=program)  # fmt: skip
+def test_coefficients_are_learned_through_the_layer(
+    run: Trainer, shards: Path, model_path: Path, tmp_path: Path
+) -> None:
+    few = ("--steps", "12", "--batch", "4", "--threads", "1", "--device", "cpu")
+    done = run(EXAMPLES / "coefficients/train.py", shards, "--model", model_path, *few, "--out", tmp_path)
     found = LAST_LINE.fullmatch(done.stdout.splitlines()[-1])
     assert found and float(found[2]) < 0.7 * float(found[1])
     scores = re.findall(r"^(\w+): weighted loss \S+ -> \S+, landmark loss (\S+) -> (\S+), NME (\S+)% -> (\S+)% 2D$",
@@ -250,13 +261,48 @@ def test_coefficients_are_learned_through_the_layer(shards: Path, model_path: Pa
     assert all(torch.isfinite(tensor.float()).all() for tensor in state.values())
 
 
+@pytest.mark.slow
+def test_processes_stop_at_the_same_step_though_one_alone_got_the_signal(shards: Path, tmp_path: Path) -> None:
+    """Without agreement, one would wait for the gradients of the other for ever."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, FOLDER / "train.py", shards, *FEW, "--steps", 1_000_000, "--out", tmp_path / "run"]
+    command += ["--checkpoint-every", 1_000_000]
+    ranks = []
+    for rank in range(2):
+        place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+        place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        ranks.append(subprocess.Popen([*map(str, command)], env=os.environ | place, **pipes))
+    try:
+        first = ranks[0].stdout
+        assert first is not None
+        said = []
+        while not said or "step 1/" not in said[-1]:
+            said.append(first.readline())
+            assert said[-1], said  # it has ended
+        ranks[1].send_signal(signal.SIGTERM)
+        printed = [rank.communicate(timeout=600)[0] for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+    assert [rank.returncode for rank in ranks] == [130, 130], printed
+    stopped = re.search(r"^stopped at step (\d+); --resume goes on$", printed[0], flags=re.MULTILINE)
+    assert stopped and "stopped" not in printed[1]
+    content = torch.load(tmp_path / "run/checkpoint.pt", weights_only=True)
+    assert content["step"] == int(stopped[1]) and content["n_ranks"] == 2
+
+
 @pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("network", networks.NETWORKS)
 @pytest.mark.parametrize(("steps", "share"), [(80, 1 / 4), (300, 1 / 10)])
-def test_network_learns_the_built_in_set(uvgen: Any, network: str, steps: int, share: float, tmp_path: Path) -> None:
+def test_network_learns_the_built_in_set(
+    run: Trainer, uvgen: Any, network: str, steps: int, share: float, tmp_path: Path
+) -> None:
     assert uvgen("build", "--subset", "IBUG", "--size", 64, "--out", tmp_path / "shards").exit_code == 0
-    done = run(tmp_path / "shards", "--network", network, "--steps", steps, "--threads", "1", "--device", "cpu",
-               "--out", tmp_path / "run")  # fmt: skip
+    few = ("--network", network, "--steps", steps, "--threads", "1", "--device", "cpu")
+    done = run(FOLDER / "train.py", tmp_path / "shards", *few, "--out", tmp_path / "run")
     found = LAST_LINE.fullmatch(done.stdout.splitlines()[-1])
     assert found and float(found[2]) < share * float(found[1])

@@ -1,0 +1,124 @@
+"""What the networks of `examples/position_maps/` reach in a given time: the table of docs/networks.md.
+
+    python benchmarks/networks.py --faces 20000 --minutes 8 --photos AFLW2000/
+    python benchmarks/networks.py --faces 32 --minutes 0.1 --networks lprnet
+
+Draws synthetic faces with their mirror images, builds shards, and trains each network for an equal share of the
+minutes: a short run measures its rate, from which the steps of the other follow. On a GPU in bfloat16, channels-last,
+batches of 64; on a CPU in float32 with the recipe's batches. A tenth of the photographs is held out. --photos names a
+folder of images with `.mat` files, such as AFLW2000-3D's: the networks' 68 points are compared with `pt3d_68`.
+The table goes to standard output, everything else to --out; a folder that has shards/ already is used again.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+import uvgen
+
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples/position_maps"
+NETWORKS = ("prnet", "resnet18", "mobilenetv2", "lprnet")
+HEADINGS = (
+    "network", "parameters", "steps (epochs)", "samples/s", "waiting", "weighted loss, trained on", "held out", "SSIM",
+    "NME 68 2D, held out (by yaw)", "3D", "dense 2D, 3D", "NME 68 2D, photographs",
+)  # fmt: skip
+WARM_UP, FEWEST = 8, 8
+"""Steps of the run that measures a network's rate, and of the shortest training."""
+
+
+def run(program: str, *arguments: object, log: Path) -> str:
+    """What a program of the example prints, which is also kept; CalledProcessError where it fails."""
+    command = [sys.executable, *map(str, (EXAMPLE / program, *arguments))]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    log.write_text(done.stdout)
+    if done.returncode:
+        print(done.stdout, file=sys.stderr)
+    done.check_returncode()
+    return done.stdout
+
+
+def found(pattern: str, text: str) -> tuple[str, ...]:
+    match = re.search(pattern, text)
+    if match is None:
+        raise ValueError(f"the trainer did not print {pattern}")
+    return match.groups()
+
+
+def percent(*values: float | None) -> str:
+    return ", ".join("–" if value is None else f"{value:.1%}" for value in values)
+
+
+def photographs_error(network: Path, photos: Path, out: Path) -> float:
+    """Mean NME of the 68 points in 2D, over the photographs that have all of them."""
+    images = sorted(path for path in photos.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    run("predict.py", network, *images, "--out", out, log=out.with_suffix(".txt"))
+    report = uvgen.evaluate_predictions(out / "points", photos, scores=("nme_68_2d",))
+    return report.results["annotation"].summaries["nme_68_2d"].mean
+
+
+def row(network: str, shards: Path, seconds: float, options: argparse.Namespace) -> list[str]:
+    """Train a network for so many seconds; the cells of its row."""
+    out = options.out
+    fast = ["--precision", "bfloat16", "--channels-last", "--batch", 64] if options.device == "cuda" else []
+    common = [shards, "--network", network, "--device", options.device, *fast]
+    if options.threads:
+        common += ["--threads", options.threads]
+    began = time.perf_counter()
+    steps = ["--steps", WARM_UP, "--profile", "--out", out / f"{network}_rate"]
+    (rate,) = found(r"([\d.]+) on a cached batch", run("train.py", *common, *steps, log=out / f"{network}_rate.txt"))
+    left = seconds - (time.perf_counter() - began)
+    batch = 64 if fast else 16
+    steps[:] = ["--steps", max(FEWEST, int(0.8 * left * float(rate) / batch)), "--profile", "--out", out / network]
+    said = run("train.py", *common, *steps, log=out / f"{network}.txt")
+    n_parameters, n_steps = found(r"([\d.]+ M) parameters;.* px, (\d+) steps", said)
+    waiting, rate = found(r"profile: (\S+) of the time spent waiting.*; (\S+) samples/s", said)
+    losses = found(r"weighted loss ([\d.]+) -> ([\d.]+)", said)
+    epochs = [json.loads(line) for line in (out / network / "epochs.jsonl").read_text().splitlines()]
+    last = epochs[-1]
+    error = None
+    if options.photos:
+        error = photographs_error(out / network / "network.pt", options.photos, out / f"{network}_photos")
+    return [
+        network, n_parameters, f"{n_steps} ({last['epoch']})", rate, waiting, " → ".join(losses),
+        f"{last['weighted_loss']:.4f}", f"{last['ssim']:.3f}",
+        f"{percent(last['nme_68_2d'])} ({percent(*last['nme_68_2d_by_yaw'])})", percent(last["nme_68_3d"]),
+        percent(last["nme_dense_2d"], last["nme_dense_3d"]), percent(error),
+    ]  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--faces", type=int, default=20000, help="synthetic faces, half of them mirror images (20000)")
+    parser.add_argument("--minutes", type=float, default=8, help="of training, all networks together (8)")
+    parser.add_argument("--size", type=int, default=64, help="px of the crops, a multiple of 32 (64)")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS, help="which (all)")
+    parser.add_argument("--photos", type=Path, help="folder of real photographs with .mat files, AFLW2000-3D's")
+    parser.add_argument("--out", type=Path, default=Path("networks_benchmark"), help="folder for all files")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda")
+    parser.add_argument("--threads", type=int, help="of PyTorch on the CPU; the trainer's default without it")
+    options = parser.parse_args()
+    shards = options.out / "shards"
+    if not shards.is_dir():
+        began = time.perf_counter()
+        uvgen.render_faces(options.out / "faces", max(1, options.faces // 2))
+        config = uvgen.BuildConfig(size=options.size)
+        uvgen.build_shards(options.out / "faces", shards, model="builtin", config=config)
+        print(f"{options.faces} faces drawn and built in {time.perf_counter() - began:.0f} s", file=sys.stderr)
+    device = torch.cuda.get_device_name() if options.device == "cuda" else f"CPU, {os.cpu_count()} cores"
+    print(f"{options.faces} synthetic faces at {options.size} px, {options.minutes:g} minutes in all, {device}\n")
+    for cells in (HEADINGS, ["---"] * len(HEADINGS)):
+        print("|", " | ".join(cells), "|")
+    for network in options.networks:
+        cells = row(network, shards, 60 * options.minutes / len(options.networks), options)
+        print("|", " | ".join(cells), "|", flush=True)
+
+
+if __name__ == "__main__":
+    main()

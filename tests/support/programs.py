@@ -1,0 +1,50 @@
+"""Runs the programs of `examples/` in this process: starting Python with PyTorch takes longer than their work."""
+
+import runpy
+import signal
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+class Done(NamedTuple):
+    """How a program ended, and what it printed."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+class Runner:
+    """Called with a program and its arguments as on the command line; what it changes in the process is set back."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
+
+    def __call__(self, program: Path, *arguments: object, status: int = 0) -> Done:
+        import torch  # where it is missing, tests skip
+
+        handlers = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+        n_threads, loaded, found = torch.get_num_threads(), set(sys.modules), 0
+        self.capsys.readouterr()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", [str(word) for word in (program, *arguments)])
+            patch.syspath_prepend(program.parent)
+            try:
+                runpy.run_path(str(program), run_name="__main__")
+            except SystemExit as ended:
+                found = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+            finally:
+                for name in set(sys.modules) - loaded:  # other examples have files of the same names
+                    if str(ROOT / "examples") in str(getattr(sys.modules[name], "__file__", "")):
+                        del sys.modules[name]
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
+                torch.set_num_threads(n_threads)
+        done = Done(found, *self.capsys.readouterr())
+        assert done.status == status, done.stdout + done.stderr
+        return done
