@@ -50,6 +50,8 @@ from .preview.predictions import render_predictions
 from .report.write import ReportResult, write_report
 from .samples.camera_files import read_camera
 from .samples.find import Sample, find_samples
+from .samples.landmark_files import find_landmarks, has_landmarks
+from .samples.landmark_schemes import FaceLandmarks
 from .samples.read import read_annotation, read_image
 from .shards.index import SkippedSample
 from .shards.reader import ShardReader
@@ -71,6 +73,7 @@ __all__ = [
     "Diagnosis",
     "EvaluationReport",
     "ExportResult",
+    "FaceLandmarks",
     "Finding",
     "FitResult",
     "HeadPose",
@@ -120,11 +123,13 @@ __all__ = [
     "evaluate_predictions",
     "export_shards",
     "face_mask",
+    "find_landmarks",
     "find_samples",
     "fit_landmarks",
     "fit_photographs",
     "fit_video",
     "group_samples",
+    "has_landmarks",
     "import_maps",
     "import_meshes",
     "landmark_texels",

@@ -19,20 +19,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import uvgen
-from uvgen.samples.landmark_files import find_landmarks, has_landmarks
-from uvgen.samples.landmark_schemes import to_68
 
 
 def crop_of(path: Path, image: NDArray[np.uint8], size: int) -> NDArray[np.float64]:
     """Image → crop."""
-    if not has_landmarks(path):
+    if not uvgen.has_landmarks(path):
         side = max(image.shape[:2])
         scale = (size - 1) / max(1, side - 1)
         return np.diag([scale, scale, 1.0])
-    found = find_landmarks([path])[path]
+    found = uvgen.find_landmarks([path])[path]
     if isinstance(found, str):
         raise uvgen.UvgenError(found)
-    points, scores = to_68(found[0])
+    points, scores = found[0].as_68()
     if not (scores > 0).all():
         raise uvgen.UvgenError(f"{path}: {found[0].scheme} landmarks beside it, expected all of the 68 points")
     return uvgen.crop_from_landmarks(points, size)

@@ -7,11 +7,9 @@ import torch
 from feed import Feed
 from torch import nn
 
-from uvgen import LandmarkWeights
-from uvgen.evaluation import Evaluation
-from uvgen.evaluation.faces import Faces
+from uvgen import LandmarkWeights, read_landmarks
+from uvgen.evaluation import Evaluation, Faces
 from uvgen.losses import weighted_mse
-from uvgen.maps.landmarks import read_landmarks
 
 SCORES = ("nme_68_2d", "nme_68_3d", "nme_dense_2d", "nme_dense_3d", "ssim")
 REGIONS = {"jaw": (0, 17), "brows": (17, 27), "nose": (27, 36), "eyes": (36, 48), "mouth": (48, 68)}

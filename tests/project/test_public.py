@@ -87,7 +87,7 @@ def test_no_module_hides_a_function_of_its_name() -> None:
     assert not set(uvgen.__all__) & modules
 
 
-EXAMPLES = [path for path in sorted((ROOT / "examples").rglob("*.py")) if path.parent.name != "position_maps"]
+EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: "/".join(path.parts[-2:]))

@@ -61,6 +61,10 @@ class FaceLandmarks:
         marked = self.points[~np.isnan(self.points).any(axis=1)]
         return float(np.sqrt(np.ptp(marked, axis=0).prod())) if len(marked) > 1 else 0.0
 
+    def as_68(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The iBUG points that these say, (68, 2) image px, NaN where one lacks, and their weights: see `to_68`."""
+        return to_68(self)
+
 
 # dlib's 68 among WFLW's 98, as the code published with Adaptive Wing Loss's and STAR's WFLW networks has it
 # (`WFLW_98_TO_DLIB_68_IDX_MAPPING`): every other point of the jaw, the upper edges of the brows, six of eight points of
