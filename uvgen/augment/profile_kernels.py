@@ -1,0 +1,346 @@
+"""Compiled code for face profiling: what a photograph shows of a face, the mesh around it, and drawing both anew.
+
+Kernels allocate nothing, raise nothing and release the interpreter lock. Points are (n, 3) float32 in the frame of a
+picture (pixel centers at integers, y down, larger z nearer), triangles (m, 3) int32, clockwise as seen from outside.
+A window is part of a picture; where it begins, (left, top), is taken off the points first.
+"""
+
+import numpy as np
+
+from uvgen.compiled import inlined, kernel
+
+f4 = np.float32
+_EDGE = f4(1e-4)  # how far outside a triangle, as a share of it, a pixel still belongs to it: so there are no cracks
+_LARGEST = f4(1e12)  # px²: triangles that are larger draw nothing, nor does one with NaN
+
+
+@kernel
+def place(vertices, affine, points_out):
+    """Points = vertices (n, 3) float32 through an affine map (3, 4) float32."""
+    for i in range(len(vertices)):
+        x, y, z = vertices[i, 0], vertices[i, 1], vertices[i, 2]
+        for k in range(3):
+            points_out[i, k] = affine[k, 0] * x + affine[k, 1] * y + affine[k, 2] * z + affine[k, 3]
+
+
+@inlined
+def _first(low, n):
+    return max(int(np.ceil(max(low, f4(0)) - _EDGE)), 0)
+
+
+@inlined
+def _last(high, n):
+    return min(int(np.floor(min(high, f4(n)) + _EDGE)), n - 1)
+
+
+@kernel
+def look(points, triangles, scale, left, top, normals_out, depth_out):
+    """Sums of normals at each point, (n, 3) float32, and the nearest z of the mesh's front, (h, w) float32.
+
+    The depth buffer shows the picture's window at `scale` times its size; -inf where there is nothing.
+    """
+    height, width = depth_out.shape
+    normals_out[:] = f4(0)
+    depth_out[:] = f4(-np.inf)
+    for t in range(len(triangles)):
+        i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        x0, y0, z0 = points[i, 0], points[i, 1], points[i, 2]
+        ux, uy, uz = points[j, 0] - x0, points[j, 1] - y0, points[j, 2] - z0
+        vx, vy, vz = points[k, 0] - x0, points[k, 1] - y0, points[k, 2] - z0
+        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        for corner in range(3):
+            at = triangles[t, corner]
+            normals_out[at, 0] += nx
+            normals_out[at, 1] += ny
+            normals_out[at, 2] += nz
+        if not nz > f4(0):
+            continue
+        x0, y0 = (x0 - left) * scale, (y0 - top) * scale
+        ux, uy, vx, vy = ux * scale, uy * scale, vx * scale, vy * scale
+        first = _first(x0 + min(f4(0), min(ux, vx)), width)
+        last = _last(x0 + max(f4(0), max(ux, vx)), width)
+        first_row = _first(y0 + min(f4(0), min(uy, vy)), height)
+        last_row = _last(y0 + max(f4(0), max(uy, vy)), height)
+        inverse = f4(1) / (ux * vy - uy * vx)
+        for row in range(first_row, last_row + 1):
+            y = f4(row) - y0
+            for column in range(first, last + 1):
+                x = f4(column) - x0
+                w1, w2 = (x * vy - y * vx) * inverse, (ux * y - uy * x) * inverse
+                if (w1 >= -_EDGE) & (w2 >= -_EDGE) & (w1 + w2 <= f4(1) + _EDGE):
+                    depth_out[row, column] = max(depth_out[row, column], z0 + w1 * uz + w2 * vz)
+
+
+@kernel
+def inner(depth, reach, step, inner_out):
+    """How far each pixel of a depth buffer lies from where its surface ends: 0 on the edge, 1 from `reach` pixels on.
+
+    Of 16 pixels on circles of `reach` and half of that around it, the share that is not `step` or more behind it.
+    """
+    height, width = depth.shape
+    for row in range(height):
+        for column in range(width):
+            z = depth[row, column]
+            inner_out[row, column] = f4(0)
+            if not z > f4(-np.inf):
+                continue
+            count = 0
+            for k in range(16):
+                far = reach if k < 8 else (reach + 1) // 2
+                near = (far * 7 + 5) // 10
+                if k % 8 < 4:  # along the axes, else across
+                    dx, dy = (far, 0) if k % 4 < 2 else (0, far)
+                else:
+                    dx, dy = (near, near) if k % 4 < 2 else (near, -near)
+                if k % 2:
+                    dx, dy = -dx, -dy
+                r, c = row + dy, column + dx
+                outside = (r < 0) | (c < 0) | (r >= height) | (c >= width)
+                if outside or depth[r, c] >= z - step:
+                    count += 1
+            inner_out[row, column] = f4(count) / f4(16)
+
+
+@kernel
+def see(points, normals, depth, inner, scale, left, top, size, tolerance, seen_out, quality_out):
+    """How well a photograph shows each point, two numbers from 0 to 1, (n,) float32.
+
+    seen_out: z of its unit normal; 0 where it is turned away, hidden or outside the photograph. quality_out: the same,
+    less along the edges of what hides other parts. normals, depth: as `look` leaves them; inner: as `inner` does; size
+    (2,): the photograph's height and width; tolerance: px behind the depth buffer that do not hide.
+    """
+    height, width = depth.shape
+    for i in range(len(points)):
+        seen_out[i] = quality_out[i] = f4(0)
+        x, y = points[i, 0], points[i, 1]
+        inside = (x >= f4(-0.5)) & (y >= f4(-0.5)) & (x <= size[1] - f4(0.5)) & (y <= size[0] - f4(0.5))
+        if not inside or not normals[i, 2] > f4(0):
+            continue
+        x, y = (x - left) * scale, (y - top) * scale
+        column, row = int(np.floor(x)), int(np.floor(y))
+        nearest, among = f4(np.inf), f4(0)
+        for r in range(max(row, 0), min(row + 2, height)):
+            for c in range(max(column, 0), min(column + 2, width)):
+                if depth[r, c] > f4(-np.inf):
+                    nearest = min(nearest, depth[r, c])
+                among += inner[r, c] * (f4(1) - abs(x - f4(c))) * (f4(1) - abs(y - f4(r)))
+        behind = f4(0) if nearest == f4(np.inf) else (nearest - points[i, 2]) / tolerance
+        shown = min(max(f4(2) - behind, f4(0)), f4(1))
+        nx, ny, nz = normals[i, 0], normals[i, 1], normals[i, 2]
+        seen_out[i] = shown * nz / np.sqrt(nx * nx + ny * ny + nz * nz)
+        quality_out[i] = seen_out[i] * among
+
+
+@inlined
+def _ramp(value):
+    """0 below 0, 1 above 1, smooth between."""
+    value = min(max(value, f4(0)), f4(1))
+    return value * value * (f4(3) - f4(2) * value)
+
+
+@kernel
+def compare(quality, mirror, share_out):
+    """How much of each point's color to take from its mirror point: where it is seen badly, and that is seen better."""
+    for i in range(len(quality)):
+        own, other = quality[i], quality[mirror[i]]
+        share_out[i] = _ramp((f4(0.5) - own) / f4(0.35)) * _ramp((other - own - f4(0.2)) / f4(0.2))
+
+
+@kernel
+def smooth(triangles, values, sums, counts):
+    """Each point's value becomes the mean over the corners of its triangles, in place. Scratch: sums, counts (n,)."""
+    sums[:] = f4(0)
+    counts[:] = f4(0)
+    for t in range(len(triangles)):
+        total = values[triangles[t, 0]] + values[triangles[t, 1]] + values[triangles[t, 2]]
+        for corner in range(3):
+            sums[triangles[t, corner]] += total
+            counts[triangles[t, corner]] += f4(3)
+    for i in range(len(values)):
+        if counts[i] > f4(0):
+            values[i] = sums[i] / counts[i]
+
+
+@kernel
+def spread(values, sources, weights, values_out):
+    """Weighted means of four values each: sources (n, 4) int32, weights (n, 4) float32."""
+    for i in range(len(values_out)):
+        total = f4(0)
+        for k in range(4):
+            total += weights[i, k] * values[sources[i, k]]
+        values_out[i] = total
+
+
+@kernel
+def outline(points, center, reach_out, point_out):
+    """The farthest point in each of N directions from a center: squared distance (N,) float32, and which, (N,) int32.
+
+    Directions are the spans between rays at equal steps of y / (|x| + |y|): no trigonometric is needed. Where no point
+    lies in a span, the last one before it that has one counts, all around.
+    """
+    n = len(reach_out)
+    reach_out[:] = f4(0)
+    point_out[:] = -1
+    for i in range(len(points)):
+        x, y = points[i, 0] - center[0], points[i, 1] - center[1]
+        size = abs(x) + abs(y)
+        if not size > f4(0):
+            continue
+        turn = y / size if x >= 0 else f4(2) - y / size  # -1 to 3
+        k = min(int((turn + f4(1)) * f4(n) / f4(4)), n - 1)
+        far = x * x + y * y
+        if far > reach_out[k]:
+            reach_out[k] = far
+            point_out[k] = i
+    for k in range(2 * n):
+        if point_out[k % n] < 0:
+            point_out[k % n] = point_out[(k - 1) % n]
+            reach_out[k % n] = reach_out[(k - 1) % n]
+
+
+@kernel
+def draw(points, places, triangles, mixed, left, top, x_out, y_out, depth_out, triangle_out):
+    """Draw the front of a mesh into a window: for each pixel where in the photograph its color is.
+
+    points: where the vertices are now; places (n, 3): where they are in the photograph; mixed (n,) bool: vertices with
+    a share of their mirror vertex's color; x_out, y_out, depth_out (h, w) float32, the latter -inf where there is nothing;
+    triangle_out (h, w) int32: which one, for triangles with such a vertex, else -1. Several meshes can be drawn in turn:
+    only where depth_out says so, one is in front of another.
+    """
+    height, width = x_out.shape
+    for t in range(len(triangles)):
+        i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        x0, y0 = points[i, 0], points[i, 1]
+        ux, uy, vx, vy = points[j, 0] - x0, points[j, 1] - y0, points[k, 0] - x0, points[k, 1] - y0
+        area = ux * vy - uy * vx
+        if not ((area > f4(0)) & (area < _LARGEST)):
+            continue
+        x0, y0 = x0 - left, y0 - top
+        first = _first(x0 + min(f4(0), min(ux, vx)), width)
+        last = _last(x0 + max(f4(0), max(ux, vx)), width)
+        if first > last:
+            continue
+        first_row = _first(y0 + min(f4(0), min(uy, vy)), height)
+        last_row = _last(y0 + max(f4(0), max(uy, vy)), height)
+        if first_row > last_row:
+            continue
+        inverse = f4(1) / area
+        ux, uy, vx, vy = ux * inverse, uy * inverse, vx * inverse, vy * inverse
+        z0 = points[i, 2]
+        uz, vz = points[j, 2] - z0, points[k, 2] - z0
+        px, py = places[i, 0], places[i, 1]
+        ax, ay, bx, by = places[j, 0] - px, places[j, 1] - py, places[k, 0] - px, places[k, 1] - py
+        kept = t if mixed[i] | mixed[j] | mixed[k] else -1
+        for row in range(first_row, last_row + 1):
+            y = f4(row) - y0
+            for column in range(first, last + 1):
+                x = f4(column) - x0
+                w1, w2 = x * vy - y * vx, ux * y - uy * x
+                if (w1 >= -_EDGE) & (w2 >= -_EDGE) & (w1 + w2 <= f4(1) + _EDGE):
+                    z = z0 + w1 * uz + w2 * vz
+                    if z > depth_out[row, column]:
+                        depth_out[row, column] = z
+                        x_out[row, column] = px + w1 * ax + w2 * bx
+                        y_out[row, column] = py + w1 * ay + w2 * by
+                        triangle_out[row, column] = kept
+
+
+@inlined
+def _cut(value, last):
+    """A coordinate cut to [0, last]; 0 for NaN."""
+    return min(value, last) if value > f4(0) else f4(0)
+
+
+@inlined
+def _bilinear(image, x, y):
+    """The color of an image (h, w, 3) uint8 between four pixels, of the nearest place in it."""
+    x, y = _cut(x, f4(image.shape[1] - 1)), _cut(y, f4(image.shape[0] - 1))
+    column, row = np.int32(x), np.int32(y)
+    fx, fy = x - f4(column), y - f4(row)
+    right, below = min(column + 1, image.shape[1] - 1), min(row + 1, image.shape[0] - 1)
+    a, b, c, d = (f4(1) - fx) * (f4(1) - fy), fx * (f4(1) - fy), (f4(1) - fx) * fy, fx * fy
+    red = a * image[row, column, 0] + b * image[row, right, 0] + c * image[below, column, 0] + d * image[below, right, 0]
+    green = (
+        a * image[row, column, 1] + b * image[row, right, 1] + c * image[below, column, 1] + d * image[below, right, 1]
+    )
+    blue = a * image[row, column, 2] + b * image[row, right, 2] + c * image[below, column, 2] + d * image[below, right, 2]
+    return red, green, blue
+
+
+@kernel
+def color(image, x, y, depth, left, top, picture_out):
+    """Take a window's colors from the photograph, where `draw` says; other pixels of the picture (h, w, 3) stay."""
+    half = f4(0.5)
+    for row in range(x.shape[0]):
+        for column in range(x.shape[1]):
+            if depth[row, column] > f4(-np.inf):
+                red, green, blue = _bilinear(image, x[row, column], y[row, column])
+                picture_out[row + top, column + left, 0] = np.uint8(red + half)
+                picture_out[row + top, column + left, 1] = np.uint8(green + half)
+                picture_out[row + top, column + left, 2] = np.uint8(blue + half)
+
+
+@kernel
+def fill(image, points, places, triangles, share, mirror, marked, mark, triangle, left, top, picture_out):
+    """Blend the colors of mirror vertices into a window's pixels, or one color where `marked` says so.
+
+    share (n,) float32; mirror (n,) int32: of the vertices of face triangles; mark (3,) uint8; triangle (h, w) int32: as
+    `draw` leaves it.
+    """
+    half = f4(0.5)
+    for row in range(triangle.shape[0]):
+        for column in range(triangle.shape[1]):
+            t = triangle[row, column]
+            if t < 0:
+                continue
+            i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+            x, y = f4(column) + left - points[i, 0], f4(row) + top - points[i, 1]
+            ux, uy = points[j, 0] - points[i, 0], points[j, 1] - points[i, 1]
+            vx, vy = points[k, 0] - points[i, 0], points[k, 1] - points[i, 1]
+            area = ux * vy - uy * vx
+            w1, w2 = (x * vy - y * vx) / area, (ux * y - uy * x) / area
+            part = share[i] + w1 * (share[j] - share[i]) + w2 * (share[k] - share[i])
+            part = min(max(part, f4(0)), f4(1))
+            if marked:
+                if part > half:
+                    for c in range(3):
+                        picture_out[row + top, column + left, c] = mark[c]
+                continue
+            i, j, k = mirror[i], mirror[j], mirror[k]
+            mx = places[i, 0] + w1 * (places[j, 0] - places[i, 0]) + w2 * (places[k, 0] - places[i, 0])
+            my = places[i, 1] + w1 * (places[j, 1] - places[i, 1]) + w2 * (places[k, 1] - places[i, 1])
+            colors = _bilinear(image, mx, my)
+            for c in range(3):
+                own = f4(picture_out[row + top, column + left, c])
+                picture_out[row + top, column + left, c] = np.uint8(own + part * (colors[c] - own) + half)
+
+
+@inlined
+def _is_edge(depth, row, column, step):
+    """Whether the surface breaks between a pixel and its neighbors to the right, left, above or below."""
+    z = depth[row, column]
+    if not z > f4(-np.inf):
+        return False
+    found = False
+    for r, c in ((row, column + 1), (row, column - 1), (row + 1, column), (row - 1, column)):
+        other = depth[r, c]
+        found |= (abs(other - z) > step) & (other > f4(-np.inf))
+    return found
+
+
+@kernel
+def soften(depth, step, strength, left, top, source, picture_out):
+    """Blend pixels at breaks of the surface with their eight neighbors, as a lens would; source: a copy of the picture."""
+    half = f4(0.5)
+    for row in range(1, depth.shape[0] - 1):
+        for column in range(1, depth.shape[1] - 1):
+            if not _is_edge(depth, row, column, step):
+                continue
+            r, q = row + top, column + left
+            for c in range(3):
+                total = f4(0)
+                for dr in range(-1, 2):
+                    for dq in range(-1, 2):
+                        total += f4((2 - abs(dr)) * (2 - abs(dq))) * f4(source[r + dr, q + dq, c])
+                own = f4(source[r, q, c])
+                picture_out[r, q, c] = np.uint8(own + strength * (total / f4(16) - own) + half)
