@@ -1,4 +1,4 @@
-"""Compiled code for face profiling: what a photograph shows of a face, the mesh around it, and drawing both anew.
+"""Compiled code for face profiling: what a photograph shows of a face, and where it ends.
 
 Kernels allocate nothing, raise nothing and release the interpreter lock. Points are (n, 3) float32 in the frame of a
 picture (pixel centers at integers, y down, larger z nearer), triangles (m, 3) int32, clockwise as seen from outside.
@@ -11,16 +11,21 @@ from uvgen.compiled import inlined, kernel
 
 f4 = np.float32
 _EDGE = f4(1e-4)  # how far outside a triangle, as a share of it, a pixel still belongs to it: so there are no cracks
-_LARGEST = f4(1e12)  # px²: triangles that are larger draw nothing, nor does one with NaN
 
 
 @kernel
-def place(vertices, affine, points_out):
-    """Points = vertices (n, 3) float32 through an affine map (3, 4) float32."""
+def place(vertices, affine, points_out, bounds_out):
+    """Vertices (n, 3) float32 through an affine map (3, 4) float32, and the smallest and largest x, y of all: (2, 2)."""
+    low_x = low_y = f4(np.inf)
+    high_x = high_y = f4(-np.inf)
     for i in range(len(vertices)):
         x, y, z = vertices[i, 0], vertices[i, 1], vertices[i, 2]
-        for k in range(3):
-            points_out[i, k] = affine[k, 0] * x + affine[k, 1] * y + affine[k, 2] * z + affine[k, 3]
+        px = affine[0, 0] * x + affine[0, 1] * y + affine[0, 2] * z + affine[0, 3]
+        py = affine[1, 0] * x + affine[1, 1] * y + affine[1, 2] * z + affine[1, 3]
+        points_out[i, 0], points_out[i, 1] = px, py
+        points_out[i, 2] = affine[2, 0] * x + affine[2, 1] * y + affine[2, 2] * z + affine[2, 3]
+        low_x, low_y, high_x, high_y = min(low_x, px), min(low_y, py), max(high_x, px), max(high_y, py)
+    bounds_out[0, 0], bounds_out[0, 1], bounds_out[1, 0], bounds_out[1, 1] = low_x, low_y, high_x, high_y
 
 
 @inlined
@@ -196,151 +201,3 @@ def outline(points, center, reach_out, point_out):
         if point_out[k % n] < 0:
             point_out[k % n] = point_out[(k - 1) % n]
             reach_out[k % n] = reach_out[(k - 1) % n]
-
-
-@kernel
-def draw(points, places, triangles, mixed, left, top, x_out, y_out, depth_out, triangle_out):
-    """Draw the front of a mesh into a window: for each pixel where in the photograph its color is.
-
-    points: where the vertices are now; places (n, 3): where they are in the photograph; mixed (n,) bool: vertices with
-    a share of their mirror vertex's color; x_out, y_out, depth_out (h, w) float32, the latter -inf where there is nothing;
-    triangle_out (h, w) int32: which one, for triangles with such a vertex, else -1. Several meshes can be drawn in turn:
-    only where depth_out says so, one is in front of another.
-    """
-    height, width = x_out.shape
-    for t in range(len(triangles)):
-        i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        x0, y0 = points[i, 0], points[i, 1]
-        ux, uy, vx, vy = points[j, 0] - x0, points[j, 1] - y0, points[k, 0] - x0, points[k, 1] - y0
-        area = ux * vy - uy * vx
-        if not ((area > f4(0)) & (area < _LARGEST)):
-            continue
-        x0, y0 = x0 - left, y0 - top
-        first = _first(x0 + min(f4(0), min(ux, vx)), width)
-        last = _last(x0 + max(f4(0), max(ux, vx)), width)
-        if first > last:
-            continue
-        first_row = _first(y0 + min(f4(0), min(uy, vy)), height)
-        last_row = _last(y0 + max(f4(0), max(uy, vy)), height)
-        if first_row > last_row:
-            continue
-        inverse = f4(1) / area
-        ux, uy, vx, vy = ux * inverse, uy * inverse, vx * inverse, vy * inverse
-        z0 = points[i, 2]
-        uz, vz = points[j, 2] - z0, points[k, 2] - z0
-        px, py = places[i, 0], places[i, 1]
-        ax, ay, bx, by = places[j, 0] - px, places[j, 1] - py, places[k, 0] - px, places[k, 1] - py
-        kept = t if mixed[i] | mixed[j] | mixed[k] else -1
-        for row in range(first_row, last_row + 1):
-            y = f4(row) - y0
-            for column in range(first, last + 1):
-                x = f4(column) - x0
-                w1, w2 = x * vy - y * vx, ux * y - uy * x
-                if (w1 >= -_EDGE) & (w2 >= -_EDGE) & (w1 + w2 <= f4(1) + _EDGE):
-                    z = z0 + w1 * uz + w2 * vz
-                    if z > depth_out[row, column]:
-                        depth_out[row, column] = z
-                        x_out[row, column] = px + w1 * ax + w2 * bx
-                        y_out[row, column] = py + w1 * ay + w2 * by
-                        triangle_out[row, column] = kept
-
-
-@inlined
-def _cut(value, last):
-    """A coordinate cut to [0, last]; 0 for NaN."""
-    return min(value, last) if value > f4(0) else f4(0)
-
-
-@inlined
-def _bilinear(image, x, y):
-    """The color of an image (h, w, 3) uint8 between four pixels, of the nearest place in it."""
-    x, y = _cut(x, f4(image.shape[1] - 1)), _cut(y, f4(image.shape[0] - 1))
-    column, row = np.int32(x), np.int32(y)
-    fx, fy = x - f4(column), y - f4(row)
-    right, below = min(column + 1, image.shape[1] - 1), min(row + 1, image.shape[0] - 1)
-    a, b, c, d = (f4(1) - fx) * (f4(1) - fy), fx * (f4(1) - fy), (f4(1) - fx) * fy, fx * fy
-    red = a * image[row, column, 0] + b * image[row, right, 0] + c * image[below, column, 0] + d * image[below, right, 0]
-    green = (
-        a * image[row, column, 1] + b * image[row, right, 1] + c * image[below, column, 1] + d * image[below, right, 1]
-    )
-    blue = a * image[row, column, 2] + b * image[row, right, 2] + c * image[below, column, 2] + d * image[below, right, 2]
-    return red, green, blue
-
-
-@kernel
-def color(image, x, y, depth, left, top, picture_out):
-    """Take a window's colors from the photograph, where `draw` says; other pixels of the picture (h, w, 3) stay."""
-    half = f4(0.5)
-    for row in range(x.shape[0]):
-        for column in range(x.shape[1]):
-            if depth[row, column] > f4(-np.inf):
-                red, green, blue = _bilinear(image, x[row, column], y[row, column])
-                picture_out[row + top, column + left, 0] = np.uint8(red + half)
-                picture_out[row + top, column + left, 1] = np.uint8(green + half)
-                picture_out[row + top, column + left, 2] = np.uint8(blue + half)
-
-
-@kernel
-def fill(image, points, places, triangles, share, mirror, marked, mark, triangle, left, top, picture_out):
-    """Blend the colors of mirror vertices into a window's pixels, or one color where `marked` says so.
-
-    share (n,) float32; mirror (n,) int32: of the vertices of face triangles; mark (3,) uint8; triangle (h, w) int32: as
-    `draw` leaves it.
-    """
-    half = f4(0.5)
-    for row in range(triangle.shape[0]):
-        for column in range(triangle.shape[1]):
-            t = triangle[row, column]
-            if t < 0:
-                continue
-            i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-            x, y = f4(column) + left - points[i, 0], f4(row) + top - points[i, 1]
-            ux, uy = points[j, 0] - points[i, 0], points[j, 1] - points[i, 1]
-            vx, vy = points[k, 0] - points[i, 0], points[k, 1] - points[i, 1]
-            area = ux * vy - uy * vx
-            w1, w2 = (x * vy - y * vx) / area, (ux * y - uy * x) / area
-            part = share[i] + w1 * (share[j] - share[i]) + w2 * (share[k] - share[i])
-            part = min(max(part, f4(0)), f4(1))
-            if marked:
-                if part > half:
-                    for c in range(3):
-                        picture_out[row + top, column + left, c] = mark[c]
-                continue
-            i, j, k = mirror[i], mirror[j], mirror[k]
-            mx = places[i, 0] + w1 * (places[j, 0] - places[i, 0]) + w2 * (places[k, 0] - places[i, 0])
-            my = places[i, 1] + w1 * (places[j, 1] - places[i, 1]) + w2 * (places[k, 1] - places[i, 1])
-            colors = _bilinear(image, mx, my)
-            for c in range(3):
-                own = f4(picture_out[row + top, column + left, c])
-                picture_out[row + top, column + left, c] = np.uint8(own + part * (colors[c] - own) + half)
-
-
-@inlined
-def _is_edge(depth, row, column, step):
-    """Whether the surface breaks between a pixel and its neighbors to the right, left, above or below."""
-    z = depth[row, column]
-    if not z > f4(-np.inf):
-        return False
-    found = False
-    for r, c in ((row, column + 1), (row, column - 1), (row + 1, column), (row - 1, column)):
-        other = depth[r, c]
-        found |= (abs(other - z) > step) & (other > f4(-np.inf))
-    return found
-
-
-@kernel
-def soften(depth, step, strength, left, top, source, picture_out):
-    """Blend pixels at breaks of the surface with their eight neighbors, as a lens would; source: a copy of the picture."""
-    half = f4(0.5)
-    for row in range(1, depth.shape[0] - 1):
-        for column in range(1, depth.shape[1] - 1):
-            if not _is_edge(depth, row, column, step):
-                continue
-            r, q = row + top, column + left
-            for c in range(3):
-                total = f4(0)
-                for dr in range(-1, 2):
-                    for dq in range(-1, 2):
-                        total += f4((2 - abs(dr)) * (2 - abs(dq))) * f4(source[r + dr, q + dq, c])
-                own = f4(source[r, q, c])
-                picture_out[r, q, c] = np.uint8(own + strength * (total / f4(16) - own) + half)

@@ -108,6 +108,7 @@ def augment_shards(
     check_source_shards(source, index, built)
     if isinstance(augmentation, str):
         augmentation = Augmentation.preset(augmentation)
+    augmentation.check_crops()
     model = None if model is None else as_model(model, untrusted=untrusted)
     mirror = _mirror(source, built, augmentation, model)
     target_maker(model, built.build)  # refuses a set whose targets cannot be made anew
