@@ -15,7 +15,7 @@ _EDGE = f4(1e-4)  # how far outside a triangle, as a share of it, a pixel still 
 
 @kernel
 def place(vertices, affine, points_out, bounds_out):
-    """Vertices (n, 3) float32 through an affine map (3, 4) float32, and the smallest and largest x, y of all: (2, 2)."""
+    """Vertices (n, 3) float32 through an affine map (3, 4) float32; the smallest and largest x, y: (2, 2)."""
     low_x = low_y = f4(np.inf)
     high_x = high_y = f4(-np.inf)
     for i in range(len(vertices)):

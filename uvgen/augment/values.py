@@ -198,7 +198,7 @@ class Augmentation:
         return PRESETS[choice(name, "augmentation: preset", sorted(PRESETS))]
 
     def to_plain(self) -> dict[str, Any]:
-        """All fields, by name in alphabetical order, as JSON holds them (lists for tuples); of turns only if it turns."""
+        """All fields, by name in alphabetical order, as JSON holds them: lists for tuples; of turns if it turns."""
         values = sorted(
             (name, value) for name, value in dataclasses.asdict(self).items() if self.turns or name not in _TURNS
         )
