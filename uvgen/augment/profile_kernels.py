@@ -167,13 +167,36 @@ def smooth(triangles, values, sums, counts):
 
 
 @kernel
-def spread(values, sources, weights, values_out):
-    """Weighted means of four values each: sources (n, 4) int32, weights (n, 4) float32."""
-    for i in range(len(values_out)):
-        total = f4(0)
+def withdraw(normals, most, pull_out):
+    """How far inside the outline to look for a point's color: pull_out (n, 2) float32, px, `most` on the outline.
+
+    Where a surface is seen edge on, half of a pixel is what is behind it. normals (n, 3): as `look` leaves them.
+    """
+    for i in range(len(normals)):
+        x, y, z = normals[i, 0], normals[i, 1], normals[i, 2]
+        across = np.sqrt(x * x + y * y)
+        length = np.sqrt(across * across + z * z)
+        grazing = _ramp((f4(0.25) - abs(z) / length) / f4(0.15)) * most if length > f4(0) else f4(0)
+        share = grazing / across if across > f4(0) else f4(0)
+        pull_out[i, 0], pull_out[i, 1] = -share * x, -share * y
+
+
+@kernel
+def spread(share, pull, sources, weights, share_out, places_out):
+    """Weighted means of four values each of the coarse mesh: sources (n, 4) int32, weights (n, 4) float32.
+
+    share (c,) becomes share_out (n,); pull (c, 2) is added to x and y of places_out (n, 3).
+    """
+    for i in range(len(share_out)):
+        total = x = y = f4(0)
         for k in range(4):
-            total += weights[i, k] * values[sources[i, k]]
-        values_out[i] = total
+            source, weight = sources[i, k], weights[i, k]
+            total += weight * share[source]
+            x += weight * pull[source, 0]
+            y += weight * pull[source, 1]
+        share_out[i] = total
+        places_out[i, 0] += x
+        places_out[i, 1] += y
 
 
 @kernel

@@ -93,8 +93,9 @@ def draw(points, places, triangles, mixed, left, top, x_out, y_out, depth_out, t
 
 @inlined
 def _cut(value, last):
-    """A coordinate cut to [0, last]; 0 for NaN."""
-    return min(value, last) if value > f4(0) else f4(0)
+    """A coordinate in [0, last]: reflected at the ends, as pictures that go on beyond their border are; 0 for NaN."""
+    value = last - abs(last - abs(value))
+    return value if value > f4(0) else f4(0)
 
 
 @inlined
@@ -152,7 +153,7 @@ def color(source, height, width, x, y, depth, left, top, scratch, picture_out):
 
 @inlined
 def _bilinear(image, x, y, channel):
-    """The value of an image (h, w, 3) uint8 between four pixels, of the nearest place in it."""
+    """The value of an image (h, w, 3) uint8 between four pixels, reflected at its border."""
     x, y = _cut(x, f4(image.shape[1] - 1)), _cut(y, f4(image.shape[0] - 1))
     column, row = min(np.int32(x), np.int32(image.shape[1] - 2)), min(np.int32(y), np.int32(image.shape[0] - 2))
     fx, fy = x - f4(column), y - f4(row)

@@ -25,6 +25,7 @@ _LANES = 16  # batches are padded to a multiple: so a face does not depend on ho
 _VIEW = 100  # px of the face in the depth buffer that says what is hidden
 _SMOOTHING = 2  # times that shares of mirrored colors are blended with their neighbors'
 _SOFT_DEG = 10.0  # from which turn on edges are softened in full
+_WITHDRAWN = 0.015  # how far inside the outline colors are looked for, as a share of the face's size
 _LEAST_SHARE = 0.01  # of a mirrored color that counts
 _SEEN = 0.02  # z of a normal below which nothing is seen
 
@@ -121,7 +122,9 @@ class FaceTurner:
         places, points, triangles, reach = around_face(
             coarse, after[mesh.coarse], normals, turn, bounds[0], image.shape[:2]
         )
-        share = self._share(seen, quality)
+        pull, share = np.empty((len(coarse), 2), np.float32), np.empty(len(vertices), np.float32)
+        profile_kernels.withdraw(normals, np.float32(_WITHDRAWN * np.sqrt(np.prod(high - low))), pull)
+        profile_kernels.spread(self._share(seen, quality), pull, mesh.sources, mesh.weights, share, before)
 
         left, top, right, bottom = _window(places, image.shape)
         window = bottom - top, right - left
@@ -166,7 +169,7 @@ class FaceTurner:
         self._scratches.append(scratch)
 
     def _share(self, seen: NDArray[np.float32], quality: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n,) how much of each vertex's color is its mirror vertex's; where colors are marked, 1 where unseen."""
+        """(c,) how much of each point's color is its mirror point's; where colors are marked, 1 where unseen."""
         mesh, share = self._mesh, np.empty_like(seen)
         if self.unseen == "mark":
             share[:] = seen <= _SEEN
@@ -175,13 +178,7 @@ class FaceTurner:
             scratch = np.empty((2, len(share)), np.float32)
             for _ in range(_SMOOTHING):
                 profile_kernels.smooth(mesh.coarse_triangles, share, *scratch)
-        return self._at_vertices(share)
-
-    def _at_vertices(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Values (c,) of the coarse mesh at all vertices, (n,)."""
-        out = np.empty(len(self._mesh.sources), np.float32)
-        profile_kernels.spread(values, self._mesh.sources, self._mesh.weights, out)
-        return out
+        return share
 
 
 class _Scratch:
