@@ -176,7 +176,7 @@ def withdraw(normals, most, pull_out):
         x, y, z = normals[i, 0], normals[i, 1], normals[i, 2]
         across = np.sqrt(x * x + y * y)
         length = np.sqrt(across * across + z * z)
-        grazing = _ramp((f4(0.25) - abs(z) / length) / f4(0.15)) * most if length > f4(0) else f4(0)
+        grazing = _ramp((f4(0.2) - abs(z) / length) / f4(0.15)) * most if length > f4(0) else f4(0)
         share = grazing / across if across > f4(0) else f4(0)
         pull_out[i, 0], pull_out[i, 1] = -share * x, -share * y
 

@@ -111,6 +111,8 @@ class FaceTurner:
         for affine, points, ends in zip(affines.astype(np.float32), both, bounds, strict=True):
             profile_kernels.place(vertices, affine, points, ends)
         (before, after), (low, high) = both, bounds[0]
+        if min(image.shape[:2]) < 2:
+            raise InputError(f"image: {image.shape[1]}×{height} px, expected 2 px or more a side")
         if not ((high >= 0) & (low <= [image.shape[1] - 1, height - 1]) & (high > low)).all():
             raise InputError(
                 f"pose: puts the face at x {low[0]:.4g} to {high[0]:.4g}, y {low[1]:.4g} to {high[1]:.4g}, outside the "
