@@ -144,11 +144,19 @@ def _ramp(value):
 
 
 @kernel
-def compare(quality, mirror, share_out):
-    """How much of each point's color to take from its mirror point: where it is seen badly, and that is seen better."""
+def compare(quality, normals, toward, mirror, share_out):
+    """How much of each point's color to take from its mirror point: where it is seen badly, and that is seen better.
+
+    And where the turn shows more of it: what stays edge on keeps its own color. normals (c, 3): as `look` leaves them;
+    toward (3,) float32: where the viewer is after the turn, in the frame of before.
+    """
     for i in range(len(quality)):
+        x, y, z = normals[i, 0], normals[i, 1], normals[i, 2]
+        more = toward[0] * x + toward[1] * y + toward[2] * z - z
+        length = np.sqrt(x * x + y * y + z * z)
+        shown = _ramp(more / (length * f4(0.15))) if length > f4(0) else f4(1)
         own, other = quality[i], quality[mirror[i]]
-        share_out[i] = _ramp((f4(0.5) - own) / f4(0.35)) * _ramp((other - own - f4(0.2)) / f4(0.2))
+        share_out[i] = shown * _ramp((f4(0.5) - own) / f4(0.35)) * _ramp((other - own - f4(0.2)) / f4(0.2))
 
 
 @kernel

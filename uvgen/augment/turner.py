@@ -126,7 +126,9 @@ class FaceTurner:
         )
         pull, share = np.empty((len(coarse), 2), np.float32), np.empty(len(vertices), np.float32)
         profile_kernels.withdraw(normals, np.float32(_WITHDRAWN * np.sqrt(np.prod(high - low))), pull)
-        profile_kernels.spread(self._share(seen, quality), pull, mesh.sources, mesh.weights, share, before)
+        profile_kernels.spread(
+            self._share(seen, quality, normals, turn), pull, mesh.sources, mesh.weights, share, before
+        )
 
         left, top, right, bottom = _window(places, image.shape)
         window = bottom - top, right - left
@@ -170,13 +172,19 @@ class FaceTurner:
         yield scratch
         self._scratches.append(scratch)
 
-    def _share(self, seen: NDArray[np.float32], quality: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _share(
+        self,
+        seen: NDArray[np.float32],
+        quality: NDArray[np.float32],
+        normals: NDArray[np.float32],
+        turn: NDArray[np.float64],
+    ) -> NDArray[np.float32]:
         """(c,) how much of each point's color is its mirror point's; where colors are marked, 1 where unseen."""
         mesh, share = self._mesh, np.empty_like(seen)
         if self.unseen == "mark":
             share[:] = seen <= _SEEN
         else:
-            profile_kernels.compare(quality, mesh.coarse_mirror, share)
+            profile_kernels.compare(quality, normals, turn[2].astype(np.float32), mesh.coarse_mirror, share)
             scratch = np.empty((2, len(share)), np.float32)
             for _ in range(_SMOOTHING):
                 profile_kernels.smooth(mesh.coarse_triangles, share, *scratch)
