@@ -190,12 +190,15 @@ def withdraw(normals, most, pull_out):
 
 
 @kernel
-def spread(share, pull, sources, weights, share_out, places_out):
+def spread(share, pull, sources, weights, normals, toward, share_out, places_out):
     """Weighted means of four values each of the coarse mesh: sources (n, 4) int32, weights (n, 4) float32.
 
-    share (c,) becomes share_out (n,); pull (c, 2) is added to x and y of places_out (n, 3).
+    share (c,) becomes share_out (n,); pull (c, 2) is added to x and y of places_out (n, 3), but not where a vertex's
+    own normal, (n, 3) in the model frame, looks toward the viewer, (3,) there: labels are exact in its surroundings.
     """
     for i in range(len(share_out)):
+        facing = toward[0] * normals[i, 0] + toward[1] * normals[i, 1] + toward[2] * normals[i, 2]
+        aside = _ramp((f4(0.4) - facing) / f4(0.1))
         total = x = y = f4(0)
         for k in range(4):
             source, weight = sources[i, k], weights[i, k]
@@ -203,8 +206,8 @@ def spread(share, pull, sources, weights, share_out, places_out):
             x += weight * pull[source, 0]
             y += weight * pull[source, 1]
         share_out[i] = total
-        places_out[i, 0] += x
-        places_out[i, 1] += y
+        places_out[i, 0] += aside * x
+        places_out[i, 1] += aside * y
 
 
 @kernel

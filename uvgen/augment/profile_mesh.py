@@ -12,8 +12,10 @@ from uvgen.maps.mirror import mirror_vertices
 from uvgen.meshes.grid import mesh_from_map
 from uvgen.meshes.topology import triangulate_loop
 from uvgen.models.morphable import MorphableModel
+from uvgen.rasterize.shading import vertex_normals
 
-_COARSE = 96  # texels a side of the coarse mesh
+_COARSE = 80  # texels a side of the coarse mesh
+_Y_DOWN = np.array([1, -1, 1], np.float32)
 
 
 class ProfileMesh(NamedTuple):
@@ -32,6 +34,8 @@ class ProfileMesh(NamedTuple):
     """(n, 4): coarse vertices that each vertex lies between."""
     weights: NDArray[np.float32]
     """(n, 4)"""
+    normals: NDArray[np.float32]
+    """(n, 3): of the mean shape, model frame, unit length."""
     center: NDArray[np.float64]
     """(3, 1 + ks + ke): what the mean of a face's vertices, about which it turns, is made of."""
 
@@ -65,6 +69,7 @@ def profile_mesh(model: MorphableModel) -> ProfileMesh:
         None if mirror is None else frozen(numbers[at[:, 1], at[:, 0]][mirror[coarse]], np.int32),
         frozen(sources, np.int32),
         frozen(weights, np.float32),
+        frozen(vertex_normals(model.mean * _Y_DOWN, triangles) * _Y_DOWN, np.float32),
         frozen(mean, np.float64),
     )
 

@@ -25,12 +25,13 @@ def _last(high, n):
 
 
 @inlined
-def _bound(low, high, slope, value):
+def _bound(low, high, slope, inverse, value):
     """Where on a row low <= x <= high and value + slope x >= -_EDGE hold: the two limits of x, from the two given."""
+    at = -(value + _EDGE) * inverse
     if slope > f4(0):
-        return max(low, -(value + _EDGE) / slope), high
+        return max(low, at), high
     if slope < f4(0):
-        return low, min(high, -(value + _EDGE) / slope)
+        return low, min(high, at)
     return (low, high) if value >= -_EDGE else (high + f4(1), high)
 
 
@@ -51,14 +52,13 @@ def draw(points, places, triangles, mixed, left, top, x_out, y_out, depth_out, t
         x0, y0 = points[a], points[a + one]
         ux, uy, vx, vy = points[b] - x0, points[b + one] - y0, points[c] - x0, points[c + one] - y0
         area = ux * vy - uy * vx
-        if not ((area > f4(0)) & (area < _LARGEST)):
-            continue
         x0, y0 = x0 - left, y0 - top
         first = _first(x0 + min(f4(0), min(ux, vx)), width)
         last = _last(x0 + max(f4(0), max(ux, vx)), width)
         first_row = _first(y0 + min(f4(0), min(uy, vy)), height)
         last_row = _last(y0 + max(f4(0), max(uy, vy)), height)
-        if (first > last) | (first_row > last_row):
+        inside = (first <= last) & (first_row <= last_row)
+        if not (inside & (area > f4(0)) & (area < _LARGEST)):  # one branch: half of all triangles look away
             continue
         inverse = f4(1) / area
         ux, uy, vx, vy = ux * inverse, uy * inverse, vx * inverse, vy * inverse
@@ -68,14 +68,17 @@ def draw(points, places, triangles, mixed, left, top, x_out, y_out, depth_out, t
         ax, ay = places[b] - px, places[b + one] - py
         bx, by = places[c] - px, places[c + one] - py
         kept = np.int32(t) if mixed[i] | mixed[j] | mixed[k] else np.int32(-1)
+        wide, by_vy, by_uy, by_both = last - first > 4, f4(0), f4(0), f4(0)
+        if wide:
+            by_vy, by_uy, by_both = f4(1) / vy, f4(-1) / uy, f4(1) / (uy - vy)
         for row in range(first_row, last_row + 1):
             y = f4(row) - y0
             start, stop = first, last
-            if last - first > 4:
+            if wide:
                 low, high = f4(first) - x0, f4(last) - x0
-                low, high = _bound(low, high, vy, -y * vx)
-                low, high = _bound(low, high, -uy, ux * y)
-                low, high = _bound(low, high, uy - vy, f4(1) + y * (vx - ux))
+                low, high = _bound(low, high, vy, by_vy, -y * vx)
+                low, high = _bound(low, high, -uy, by_uy, ux * y)
+                low, high = _bound(low, high, uy - vy, by_both, f4(1) + y * (vx - ux))
                 if not low <= high:
                     continue
                 start, stop = max(int(np.floor(low + x0)), first), min(int(np.ceil(high + x0)), last)
@@ -163,15 +166,17 @@ def _bilinear(image, x, y, channel):
 
 
 @kernel
-def fill(image, points, places, triangles, share, mirror, marked, mark, triangle, left, top, picture_out):
+def fill(image, points, places, triangles, share, mirror, marked, mark, triangle, left, top, bounds, picture_out):
     """Blend the colors of mirror vertices into a window's pixels, or one color where `marked` says so.
 
     share (n,) float32; mirror (n,) int32: of the vertices of face triangles; mark (3,) uint8; triangle (h, w) int32: as
-    `draw` leaves it.
+    `draw` leaves it; bounds (2, 2) float32: the smallest and largest x, y of the points.
     """
     half = f4(0.5)
-    for row in range(triangle.shape[0]):
-        for column in range(triangle.shape[1]):
+    first, last = _first(bounds[0, 0] - left, triangle.shape[1]), _last(bounds[1, 0] - left, triangle.shape[1])
+    first_row, last_row = _first(bounds[0, 1] - top, triangle.shape[0]), _last(bounds[1, 1] - top, triangle.shape[0])
+    for row in range(first_row, last_row + 1):
+        for column in range(first, last + 1):
             t = triangle[row, column]
             if t < 0:
                 continue

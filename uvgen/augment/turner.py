@@ -125,9 +125,17 @@ class FaceTurner:
             coarse, after[mesh.coarse], normals, turn, bounds[0], image.shape[:2]
         )
         pull, share = np.empty((len(coarse), 2), np.float32), np.empty(len(vertices), np.float32)
+        toward = (affines[0, 2, :3] / np.linalg.norm(affines[0, 2, :3])).astype(np.float32)
         profile_kernels.withdraw(normals, np.float32(_WITHDRAWN * np.sqrt(np.prod(high - low))), pull)
         profile_kernels.spread(
-            self._share(seen, quality, normals, turn), pull, mesh.sources, mesh.weights, share, before
+            self._share(seen, quality, normals, turn),
+            pull,
+            mesh.sources,
+            mesh.weights,
+            mesh.normals,
+            toward,
+            share,
+            before,
         )
 
         left, top, right, bottom = _window(places, image.shape)
@@ -151,7 +159,7 @@ class FaceTurner:
         if share.any():
             mirror = mesh.mirror if mesh.mirror is not None else np.arange(len(vertices), dtype=np.int32)
             turn_kernels.fill(
-                image, after, before, mesh.triangles, share, mirror, marked, mark, kept, left, top, picture
+                image, after, before, mesh.triangles, share, mirror, marked, mark, kept, left, top, bounds[1], picture
             )
         angle = math.degrees(math.acos(min(max((np.trace(turn) - 1) / 2, -1), 1)))
         edges, colors = (
