@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion
 from support.models import builtin_model
 
+from uvgen import find_samples, read_annotation, read_image
 from uvgen.augment import Augmentation, apply, turn_face
 from uvgen.augment.background import N_RAYS, around_face
 from uvgen.augment.profile import possible_turn, turned_pose
@@ -346,3 +347,22 @@ def test_apply_and_presets_say_where_faces_can_be_turned() -> None:
         apply(draw, np.zeros((64, 64, 3), np.uint8))
     with pytest.raises(InputError, match=r"yaw_deg and pitch_deg turn faces in whole photographs"):
         augmentation.check_crops()
+
+
+@pytest.mark.slow
+def test_turn_to_the_pose_of_300wlps_own_turned_version_gives_its_picture(reference, stand_in_model) -> None:
+    """Two photographs that 300W-LP turned by 6° and 9°, and their mirror images."""
+    samples = {sample.name: sample for sample in find_samples(reference / "w300lp")}
+    turner = FaceTurner(stand_in_model)
+    for name in ("AFW/AFW_134212", "HELEN/HELEN_232194", "AFW_Flip/AFW_134212", "HELEN_Flip/HELEN_232194"):
+        first, second = (samples[f"{name}_1_{k}"] for k in (0, 1))
+        face, turned = read_annotation(first), read_annotation(second)
+        (vertices,) = turner.vertices([face])
+        picture = turner.turn(read_image(first), vertices, face.pose, turned.pose).image
+        affine = pose_to_image(turned.pose[None], len(picture))[0]
+        points = vertices @ affine[:, :3].T + affine[:, 3]
+        inside = binary_erosion(rasterize(points, stand_in_model.triangles, picture.shape[:2]).covered, iterations=8)
+        theirs = read_image(second).astype(int)
+        ours, unturned = (np.abs(image - theirs)[inside].mean() for image in (picture, read_image(first)))
+        assert ours < 8
+        assert unturned > 2.5 * ours

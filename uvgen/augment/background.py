@@ -22,8 +22,8 @@ N_RAYS = 128
 _HEAD = 0.4  # how far hair and neck reach beyond the outline
 _BACK = 1.0  # how far behind the outline the head ends
 _RIM = (1.0, 2.5)  # how far beyond the outline the rim lies at least and at most; the picture's border, if between
-BEHIND = 1.0
-"""How much deeper the whole mesh is drawn than it lies, as a share: what is around a face does not hide its near side,
+BEHIND = 0.8
+"""How much deeper the whole mesh is drawn than it lies, as a share: what is around a face seldom hides its near side,
 but does hide an ear of the far side."""
 
 _INSIDE = (0.85, 0.97)  # rings under the face, which close the gaps along its outline
