@@ -94,7 +94,6 @@ def around_face(
     places[..., 2] = 0
     turned -= places
     shift = _blenders(_SMOOTHING) @ (_HOLD * turned)
-    shift[-1, :, :2] = 0
     shift[..., 2] -= BEHIND * mean + (1 - _HOLD[..., 0]) * (4 * mean)
     shift += places
     middle = shift[0].mean(axis=0)
