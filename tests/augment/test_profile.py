@@ -137,8 +137,8 @@ def test_turn_by_almost_nothing_moves_nothing() -> None:
     image, face = photograph(ambient_face()), annotation(ambient_face())
     picture, _ = turn_face(image, face, builtin_model(), 1e-4)
     difference = np.abs(picture.astype(int) - image)
-    assert np.mean(difference > 1) < 0.02  # but where a surface is seen edge on: colors come from further inside
-    assert difference.mean() < 0.2
+    assert difference.max() <= 3  # of rounding, where an edge is a steep one
+    assert np.mean(difference > 0) < 0.01
 
 
 def test_turn_keeps_the_middle_of_the_face_and_everything_but_the_pose() -> None:

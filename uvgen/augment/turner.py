@@ -24,7 +24,7 @@ MARK = (128, 128, 128)
 _LANES = 16  # batches are padded to a multiple: so a face does not depend on how many others come with it
 _VIEW = 100  # px of the face in the depth buffer that says what is hidden
 _SMOOTHING = 2  # times that shares of mirrored colors are blended with their neighbors'
-_SOFT_DEG = 10.0  # from which turn on edges are softened in full
+_SOFT_DEG = 10.0  # from which turn on edges are softened, and colors sought inside the outline, in full
 _WITHDRAWN = 0.015  # how far inside the outline colors are looked for, as a share of the face's size
 _LEAST_SHARE = 0.01  # of a mirrored color that counts
 _SEEN = 0.02  # z of a normal below which nothing is seen
@@ -121,12 +121,14 @@ class FaceTurner:
         coarse = before[mesh.coarse]
         normals, seen, quality = _look(coarse, mesh.coarse_triangles, low, high, image.shape)
         turn = affines[1, :, :3] @ np.linalg.inv(affines[0, :, :3])
+        angle = math.degrees(math.acos(min(max((np.trace(turn) - 1) / 2, -1), 1)))
+        strength = np.float32(min(angle / _SOFT_DEG, 1))
         places, points, triangles, reach = around_face(
             coarse, after[mesh.coarse], normals, turn, bounds[0], image.shape[:2]
         )
         pull, share = np.empty((len(coarse), 2), np.float32), np.empty(len(vertices), np.float32)
         toward = (affines[0, 2, :3] / np.linalg.norm(affines[0, 2, :3])).astype(np.float32)
-        profile_kernels.withdraw(normals, np.float32(_WITHDRAWN * np.sqrt(np.prod(high - low))), pull)
+        profile_kernels.withdraw(normals, np.float32(strength * _WITHDRAWN * np.sqrt(np.prod(high - low))), pull)
         profile_kernels.spread(
             self._share(seen, quality, normals, turn),
             pull,
@@ -161,12 +163,10 @@ class FaceTurner:
             turn_kernels.fill(
                 image, after, before, mesh.triangles, share, mirror, marked, mark, kept, left, top, bounds[1], picture
             )
-        angle = math.degrees(math.acos(min(max((np.trace(turn) - 1) / 2, -1), 1)))
         edges, colors = (
             scratch.array("edges", (depth.size,), np.int32),
             scratch.array("colors", (3 * depth.size,), np.uint8),
         )
-        strength = np.float32(min(angle / _SOFT_DEG, 1))
         turn_kernels.soften(depth, np.float32(0.15 * reach), strength, left, top, edges, colors, picture)
         return TurnedPicture(picture, share if marked else share[:0])
 
