@@ -115,8 +115,8 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
         help="Own weight mask: gray PNG, 8-bit value / 16 (255 means 16), or .npy of weights; "
              "--uv-size texels per side.")  # fmt: skip
 @option("--augment", "augment", metavar="PRESET|FILE", group=_LABELS,
-        help="Augment crops as they are sampled: prnet, or a JSON file of ranges that replace some of prnet's, "
-             "as for `uvgen augment`.")  # fmt: skip
+        help="Augment crops as they are sampled: prnet; 300wlp, which turns faces out of the plane; or a JSON "
+             "file of ranges that replace some of prnet's, as for `uvgen augment`.")  # fmt: skip
 @option("--copies", type=click.IntRange(1, 10_000), default=1, show_default=True, metavar="K", group=_LABELS,
         help="Augmented samples from each image.")  # fmt: skip
 @workers_option

@@ -1,4 +1,5 @@
-from .augment.values import Augmentation, AugmentationDraw
+from .augment.draws import AugmentationDraw
+from .augment.values import Augmentation
 from .cameras import ImageCamera
 from .datasets.augmented import augment_shards
 from .datasets.build import build_shards

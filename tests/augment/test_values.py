@@ -85,7 +85,7 @@ def test_presets_never_flip_and_none_does_nothing() -> None:
         ('{"n_occluders": [1, 9]}', "n_occluders = .* <= 4"),
         ('{"occluder_fills": ["stars"]}', "occluder_fills = .*, expected some of noise, color, image"),
         ('{"rotate": [0, 1]}', "no option 'rotate', expected some of rotation_deg"),
-        ('{"preset": "reshow"}', "preset: 'reshow', expected 'none' or 'prnet'"),
+        ('{"preset": "reshow"}', "preset: 'reshow', expected '300wlp', 'none' or 'prnet'"),
         ("[1]", r"augmentation: \[1\], expected a JSON object"),
         ("{", "not JSON"),
     ],

@@ -106,7 +106,7 @@ def test_build_augment_on_the_command_line(uvgen, tree, model_path, tmp_path) ->
     assert "6 samples in 2 shards" in plan.stdout
     for bad in ("prent", tmp_path / "none.json", tmp_path):
         wrong = uvgen(*base, "--out", tmp_path / "c", "--augment", bad)
-        assert wrong.exit_code == 2 and f"{bad}: neither a preset (none, prnet) nor a file" in wrong.stderr
+        assert wrong.exit_code == 2 and f"{bad}: neither a preset (300wlp, none, prnet) nor a file" in wrong.stderr
     assert not (tmp_path / "c").exists()
 
 

@@ -27,7 +27,7 @@ from support.toy import annotation, face3d_files, parameters, picture, toy_model
 import uvgen
 from fuzz import mutators
 from uvgen import Augmentation, load_model, save_model
-from uvgen.augment.values import AugmentationDraw
+from uvgen.augment.draws import AugmentationDraw
 from uvgen.cli.options import read_augmentation
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.splits import SPLITS, Split, read_splits, write_splits

@@ -209,6 +209,8 @@ def test_dataset_bad_arguments_are_one_clear_line(plain: Path, tmp_path: Path) -
         to_float({"posmap": torch.zeros(3, U, U)})
     with pytest.raises(InputError, match="augmentation: 'prnet', expected an Augmentation, such as"):
         ShardDataset(plain, augmentation="prnet")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"augmentation: yaw_deg and pitch_deg turn faces in whole photographs"):
+        ShardDataset(plain, augmentation=uvgen.Augmentation(yaw_deg=(0, 5)))
     with pytest.raises(DatasetError, match="no such file"):
         ShardDataset(tmp_path)
 

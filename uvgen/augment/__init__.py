@@ -4,8 +4,9 @@
     draw = augmentation.draw(seed=0, name=sample["name"], epoch=3)
     image, position_map, landmarks = apply(draw, sample["image"], sample["posmap"], sample["landmarks"])
 
-It stands on `maps`. Another augmentation is a field in `values.py` with its place in the row of random numbers, and
-its effect in `sample.py` or `colors.py`. Names load on first use: `values` needs numpy alone.
+It stands on `maps`. Another augmentation is a field in `values.py` with its place in the row of random numbers, its
+number in `draws.py`, and its effect in `sample.py` or `colors.py`; `profile.py` turns faces of photographs. Names load
+on first use: `values` needs numpy alone.
 """
 
 import lazy_loader

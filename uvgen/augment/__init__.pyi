@@ -1,11 +1,17 @@
+from .draws import FILLS, MAX_OCCLUDERS, SHAPES, AugmentationDraw, Occluder
+from .profile import MOST_DEG, turn_face
 from .sample import Augmented, apply, crop_augmented, occluded_texels
-from .values import FILLS, MAX_OCCLUDERS, PRESETS, SHAPES, Augmentation, AugmentationDraw, Occluder
+from .turner import MARK
+from .values import PRESETS, UNSEEN, Augmentation
 
 __all__ = [
     "FILLS",
+    "MARK",
     "MAX_OCCLUDERS",
+    "MOST_DEG",
     "PRESETS",
     "SHAPES",
+    "UNSEEN",
     "Augmentation",
     "AugmentationDraw",
     "Augmented",
@@ -13,4 +19,5 @@ __all__ = [
     "apply",
     "crop_augmented",
     "occluded_texels",
+    "turn_face",
 ]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.augment import kernels
-from uvgen.augment.values import AugmentationDraw
+from uvgen.augment.draws import AugmentationDraw
 from uvgen.images.codecs import decode_jpeg, encode_jpeg
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from uvgen.augment import kernels
 from uvgen.augment.colors import change_colors
-from uvgen.augment.values import FILLS, SHAPES, AugmentationDraw, Occluder
+from uvgen.augment.draws import FILLS, SHAPES, AugmentationDraw, Occluder
 from uvgen.checks import check_array, check_bytes, out_buffer
 from uvgen.errors import InputError
 from uvgen.images.warp import warp_image
@@ -78,10 +78,16 @@ def apply(
     Raises
     ------
     InputError
-        Where shapes or dtypes do not agree, a map is to be flipped without `mirror`, or there is no such filter.
+        Where shapes or dtypes do not agree, a map is to be flipped without `mirror`, the draw turns the face out of the
+        plane, or there is no such filter.
     SampleError
         Where `map_out` holds codes and a value has none.
     """
+    if draw.turns:
+        raise InputError(
+            f"draw: turns the face by {draw.yaw_deg:.1f}° and {draw.pitch_deg:.1f}°, which takes the whole photograph; "
+            "expected a draw without yaw_deg and pitch_deg; `uvgen build --augment FILE` and turn_face do it"
+        )
     check_array(image, "image", (draw.size, draw.size, 3), note="the draw's size")
     crop, _ = crop_augmented(image, np.eye(3), draw, other=other, filter=filter, out=image_out)
     move = draw.similarity, draw.size
@@ -102,7 +108,7 @@ def crop_augmented(
     filter: str = "area",
     out: NDArray[np.uint8] | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Crop and augment an image: both similarities are composed, and it is sampled once.
+    """Crop and augment an image: both similarities are composed, and it is sampled once. A turn comes before.
 
     Parameters
     ----------

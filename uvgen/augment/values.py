@@ -1,4 +1,4 @@
-"""What augmentation may do, and what it does to one sample: `Augmentation` and the `AugmentationDraw` it makes.
+"""What augmentation may do: `Augmentation`, which makes an `AugmentationDraw` for a sample.
 
 Both are plain frozen values that go to JSON and back. Every option has its own places in a sample's row of uniform
 random numbers: switching one off, or adding one to uvgen, leaves what the others do as it was.
@@ -6,181 +6,33 @@ random numbers: switching one off, or adding one to uvgen, leaves what the other
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from uvgen.augment.draws import FILLS, LIMITS, MAX_OCCLUDERS, SHAPES, AugmentationDraw, Occluder
 from uvgen.checks import choice, shown
 from uvgen.errors import InputError
 from uvgen.randomness import keyed_generator
-from uvgen.storage.names import brief
 from uvgen.storage.plain_json import parse_json
 
 Bounds = tuple[float, float]
 
-SHAPES = ("rectangle", "blob")
-FILLS = ("noise", "color", "image")
-MAX_OCCLUDERS = 4
-
-_LIMITS = {
-    "rotation_deg": (-180, 180), "translation": (-1, 1), "scale": (0.1, 10), "flip": (0, 1), "occlusion": (0, 1),
-    "n_occluders": (1, MAX_OCCLUDERS), "occluder_size": (0.01, 1), "channel_gain": (0, 3), "brightness": (-1, 1),
-    "contrast": (0, 3), "saturation": (0, 3), "hue_deg": (-180, 180), "blur": (0, 8), "noise": (0, 128),
-    "jpeg": (1, 100),
-}  # fmt: skip
 _CHOICES = {"occluder_shapes": SHAPES, "occluder_fills": FILLS}
 # Places in the row of random numbers. Never renumber: the same seed must give the same draws in years.
 _PLACES = {
     "rotation_deg": 0, "translation": 1, "scale": 3, "flip": 4, "channel_gain": 5, "brightness": 8, "contrast": 9,
     "saturation": 10, "hue_deg": 11, "blur": 12, "noise": 13, "jpeg": 14, "occlusion": 15, "n_occluders": 16,
-    "seed": 17, "occluders": 24,
+    "seed": 17, "occluders": 24, "yaw_deg": 72, "pitch_deg": 73,
 }  # fmt: skip
 _PER_OCCLUDER = 12
-_N_PLACES = _PLACES["occluders"] + MAX_OCCLUDERS * _PER_OCCLUDER
+_END_OF_OCCLUDERS = _PLACES["occluders"] + MAX_OCCLUDERS * _PER_OCCLUDER
+_N_PLACES = _PLACES["pitch_deg"] + 1
 
+UNSEEN = ("mirror", "mark")
+"""What a turned face shows where the photograph does not show it: the other half of the face, or one color."""
 
-@dataclass(frozen=True, slots=True)
-class Occluder:
-    """One thing that hides part of the crop. Positions and sizes are shares of the crop's side.
-
-    `shape` is one of `SHAPES`, `fill` one of `FILLS`; x, y is the centre, `angle_deg` turns it clockwise; `color` is
-    for the fill of that name, `cell_px` the grain of noise, and `seed` stands for outline, noise and what part of an
-    image is shown.
-    """
-
-    shape: str
-    fill: str
-    x: float
-    y: float
-    width: float
-    height: float
-    angle_deg: float
-    color: tuple[int, int, int]
-    cell_px: int
-    seed: int
-
-
-@dataclass(frozen=True, slots=True)
-class AugmentationDraw:
-    """What is done to one sample, in plain numbers. Made by `Augmentation.draw`.
-
-    Geometry: the crop is turned by `rotation_deg` (clockwise as seen) and scaled by `scale` about its centre, moved
-    by `translation` (shares of its side, x right, y down), and mirrored where `flip` says so; then come `occluders`
-    (frame of the finished crop), colours, blur (σ, px), noise (σ, grey levels) and JPEG (quality, 0 is none).
-    `brightness` is a share of 255. `seed` stands for the noise, `other` in [0, 1) for which image an occluder shows.
-    `size` is the crop's side, px.
-    """
-
-    size: int
-    rotation_deg: float = 0.0
-    translation: tuple[float, float] = (0.0, 0.0)
-    scale: float = 1.0
-    flip: bool = False
-    channel_gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    brightness: float = 0.0
-    contrast: float = 1.0
-    saturation: float = 1.0
-    hue_deg: float = 0.0
-    blur: float = 0.0
-    noise: float = 0.0
-    jpeg: int = 0
-    occluders: tuple[Occluder, ...] = ()
-    seed: int = 0
-    other: float = 0.0
-
-    @property
-    def similarity(self) -> NDArray[np.float64]:
-        """(3, 3) float64: crop → augmented crop, before mirroring, px."""
-        angle = math.radians(self.rotation_deg)
-        c, s = self.scale * math.cos(angle), self.scale * math.sin(angle)
-        middle = (self.size - 1) / 2
-        x = middle * (1 - c + s) + self.translation[0] * self.size
-        y = middle * (1 - s - c) + self.translation[1] * self.size
-        return np.array([[c, -s, x], [s, c, y], [0.0, 0.0, 1.0]])
-
-    @property
-    def needs_other(self) -> bool:
-        """Whether an occluder shows another image's content."""
-        return any(occluder.fill == "image" for occluder in self.occluders)
-
-    def other_sample(self, number: int, n: int) -> int | None:
-        """Which of n samples the "image" occluders over sample `number` show: another one, None where there is none."""
-        if not self.needs_other or n < 2:
-            return None
-        other = int(self.other * (n - 1))
-        return other + (other >= number)
-
-    def to_json(self) -> str:
-        """One line of JSON, keys sorted."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> "AugmentationDraw":
-        """The draw that `to_json` wrote.
-
-        Parameters
-        ----------
-        text : str
-            As stored in a shard's field `augmentation`.
-
-        Returns
-        -------
-        AugmentationDraw
-
-        Raises
-        ------
-        InputError
-            Where the text is something else.
-        """
-        try:
-            values = parse_json(text)
-            for key in ("translation", "channel_gain"):
-                values[key] = tuple(values[key])
-            values["occluders"] = tuple(Occluder(**{**o, "color": tuple(o["color"])}) for o in values["occluders"])
-            draw = cls(**values)
-            _check_draw(draw)
-            return draw
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise InputError(
-                f"draw: {shown(text)}, not a draw ({brief(error)}), expected what AugmentationDraw.to_json wrote"
-            ) from error
-
-
-def _check_draw(draw: AugmentationDraw) -> None:
-    """Raise ValueError unless every field is of its type, and a number that a draw may have."""
-    _check_numbers(draw, {"size": (1, 1 << 20), "seed": (0, 1 << 64), "other": (0, 1), "jpeg": (0, 100)})
-    for name, n in (("translation", 2), ("channel_gain", 3)):
-        values = getattr(draw, name)
-        if len(values) != n or not all(_is_number(value, *_LIMITS[name]) for value in values):
-            raise ValueError(f"{name} is {values}")
-    if not isinstance(draw.flip, bool):
-        raise ValueError(f"flip is {draw.flip!r}")
-    if len(draw.occluders) > MAX_OCCLUDERS:
-        raise ValueError(f"{len(draw.occluders)} occluders")
-    for occluder in draw.occluders:
-        _check_numbers(occluder, {"cell_px": (1, 1 << 20), "seed": (0, 1 << 64), "angle_deg": (-360, 360)})
-        if occluder.shape not in SHAPES or occluder.fill not in FILLS:
-            raise ValueError(f"an occluder {occluder.shape!r} of {occluder.fill!r}")
-        if len(occluder.color) != 3 or not all(_is_number(value, 0, 255) for value in occluder.color):
-            raise ValueError(f"color is {occluder.color}")
-
-
-def _check_numbers(record: Any, limits: dict[str, tuple[float, float]]) -> None:
-    """Raise ValueError unless all fields of a record that hold numbers do, within limits."""
-    for field in dataclasses.fields(record):
-        if field.type in ("float", "int", float, int):
-            value, (low, high) = getattr(record, field.name), limits.get(field.name, _LIMITS.get(field.name, (-10, 10)))
-            whole = field.type in ("int", int)
-            if not _is_number(value, low, high) or (whole and not isinstance(value, int)):
-                raise ValueError(f"{field.name} is {value!r}")
-
-
-def _is_number(value: Any, low: float, high: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+_TURNS = ("pitch_deg", "unseen", "yaw_deg")  # not stated where nothing turns: so sets say what they said before
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +59,12 @@ class Augmentation:
         Standard deviations: of a Gaussian, px, and of noise, grey levels.
     jpeg : (low, high) or None
         JPEG quality, 1 to 100.
+    yaw_deg, pitch_deg : (low, high)
+        What is added to the pose's yaw and pitch: the face is turned out of the plane in the whole photograph, before
+        all else, as `uvgen.augment.turn_face` does; at most to 90° in all. Only builds can do that.
+    unseen : {"mirror", "mark"}
+        What a turned face shows where the photograph does not show it: the other half of the face, or grey. Samples of
+        builds that mark have a field `unseen`.
     """
 
     rotation_deg: Bounds = (0.0, 0.0)
@@ -226,9 +84,12 @@ class Augmentation:
     blur: Bounds = (0.0, 0.0)
     noise: Bounds = (0.0, 0.0)
     jpeg: tuple[int, int] | None = None
+    yaw_deg: Bounds = (0.0, 0.0)
+    pitch_deg: Bounds = (0.0, 0.0)
+    unseen: str = "mirror"
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _LIMITS.items():
+        for name, (low, high) in LIMITS.items():
             value = getattr(self, name)
             if value is None and name == "jpeg":
                 continue
@@ -243,6 +104,21 @@ class Augmentation:
             chosen = getattr(self, name)
             if not isinstance(chosen, tuple | list) or not chosen or not all(what in allowed for what in chosen):
                 raise InputError(f"augmentation: {name} = {chosen!r}, expected some of {', '.join(allowed)}")
+        choice(self.unseen, "augmentation: unseen", UNSEEN)
+
+    @property
+    def turns(self) -> bool:
+        """Whether faces are turned out of the plane, which takes whole photographs and the faces' parameters."""
+        return any(self.yaw_deg) or any(self.pitch_deg)
+
+    def check_crops(self) -> None:
+        """Raise InputError where this cannot be done to crops."""
+        if self.turns:
+            raise InputError(
+                "augmentation: yaw_deg and pitch_deg turn faces in whole photographs, expected ranges of (0, 0) for "
+                "crops, which is all that a data set holds; `uvgen build --augment FILE` and uvgen.augment.turn_face "
+                "turn them"
+            )
 
     def draw(self, seed: int, name: str, epoch: int, size: int = 256) -> AugmentationDraw:
         """What to do to one sample in one epoch; the same arguments give the same answer anywhere.
@@ -271,7 +147,7 @@ class Augmentation:
         occluders: tuple[Occluder, ...] = ()
         if u[_PLACES["occlusion"]] < self.occlusion:
             n = _whole(self.n_occluders, u[_PLACES["n_occluders"]])
-            places = range(_PLACES["occluders"], _N_PLACES, _PER_OCCLUDER)
+            places = range(_PLACES["occluders"], _END_OF_OCCLUDERS, _PER_OCCLUDER)
             occluders = tuple(self._occluder(u[first : first + _PER_OCCLUDER]) for first in places[:n])
         return AugmentationDraw(
             size=size,
@@ -290,6 +166,8 @@ class Augmentation:
             occluders=occluders,
             seed=int(u[_PLACES["seed"]] * 2**53),
             other=u[_PLACES["seed"] + 1],
+            yaw_deg=within("yaw_deg"),
+            pitch_deg=within("pitch_deg"),
         )
 
     def _occluder(self, u: Sequence[float]) -> Occluder:
@@ -309,7 +187,8 @@ class Augmentation:
 
     @classmethod
     def preset(cls, name: str) -> "Augmentation":
-        """``"none"``, or ``"prnet"``: what the PRNet paper trains with (Feng et al., ECCV 2018, section 3.4).
+        """``"none"``; ``"prnet"``: what the PRNet paper trains with (Feng et al., ECCV 2018, section 3.4); or
+        ``"300wlp"``: faces turned out of the plane, as 300W-LP's were, which only builds can do.
 
         Raises
         ------
@@ -319,8 +198,10 @@ class Augmentation:
         return PRESETS[choice(name, "augmentation: preset", sorted(PRESETS))]
 
     def to_plain(self) -> dict[str, Any]:
-        """All fields, by name in alphabetical order, as JSON holds them: lists for tuples."""
-        values = sorted(dataclasses.asdict(self).items())
+        """All fields, by name in alphabetical order, as JSON holds them: lists for tuples; of turns if it turns."""
+        values = sorted(
+            (name, value) for name, value in dataclasses.asdict(self).items() if self.turns or name not in _TURNS
+        )
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values}
 
     @classmethod
@@ -392,5 +273,6 @@ PRESETS = {
         occlusion=0.5,
         n_occluders=(1, 2),
     ),
+    "300wlp": Augmentation(yaw_deg=(-60.0, 60.0), pitch_deg=(-15.0, 15.0)),
 }
 """Presets by name. None flips: that is exact for some models only."""

@@ -108,6 +108,7 @@ def augment_shards(
     check_source_shards(source, index, built)
     if isinstance(augmentation, str):
         augmentation = Augmentation.preset(augmentation)
+    augmentation.check_crops()
     if model is None and built.build.has_parameters and (augmentation.flip or built.build.targets):
         model = builtin_of(built)
     model = None if model is None else as_model(model, untrusted=untrusted)

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen._version import __version__
+from uvgen.augment.draws import AugmentationDraw
 from uvgen.augment.sample import apply
-from uvgen.augment.values import AugmentationDraw
 from uvgen.datasets.config import CopyConfig, DatasetConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, augmented_fields, known_layouts, required_fields
 from uvgen.datasets.plausible import MOST

@@ -18,6 +18,7 @@ from uvgen.datasets.made_with import model_of_samples
 from uvgen.datasets.plan import ShardTask, plan_shards
 from uvgen.datasets.record import BuildResult, ShardResult, check_begun, check_output, make_shards
 from uvgen.datasets.survey import survey_samples
+from uvgen.datasets.turned import SampleTurner
 from uvgen.datasets.worker import BuildJob
 from uvgen.errors import InputError
 from uvgen.jobs.run import RETRIES, check_run, same_workers
@@ -133,6 +134,7 @@ def build_shards(
     samples = exclude_samples(samples, exclude)
     samples = samples[:limit]
     check_model_has(model, config.targets)
+    SampleTurner.of(model, config)  # says so where the model cannot turn faces
     if out.exists() and root.exists() and out.samefile(root):
         raise InputError(f"{out}: holds the samples, expected another folder for the shards")
     if not overwrite:

@@ -184,6 +184,11 @@ class BuildConfig:
                 "meshes: given with maps_from, maps, keep or max_nme, which need the samples' parameters or "
                 "annotations; expected none of them"
             )
+        if self.meshes and self.augmentation is not None and self.augmentation.turns:
+            raise InputError(
+                "meshes: given with an augmentation of yaw_deg or pitch_deg, which turns faces by their parameters; "
+                "expected neither"
+            )
         if not number_in(self.maps_scale, "maps_scale", 0, 1e6) > 0:
             raise InputError("maps_scale: 0, expected a number above 0")
         number_in(self.maps_offset, "maps_offset", -1e6, 1e6)

@@ -28,6 +28,8 @@ AUGMENTED = {
 
 CAMERA = {"camera": Field("float64", (4, 4), attributes={"content": "mesh to image: x and y over row 3, z from row 2"})}
 """The field that samples made of meshes have instead of shape and expression."""
+UNSEEN = {"content": "texels that the photograph did not show before the face was turned"}
+"""Attributes of the field of samples whose unseen parts are marked."""
 
 MAP_PARAMETERS = ("shape", "expression", "pose", "image_to_crop", "image_height")
 """Fields that a position map is made from, in the order of `PositionMapper`'s arguments."""
@@ -67,7 +69,12 @@ def build_fields(config: BuildConfig, model: MorphableModel, survey: "Survey", *
         "name": Field("str", ()),
         "source": Field("str", ()),
         **(AUGMENTED if config.augmentation is not None else {}),
+        **({"unseen": Field("bool", (u, u), chunked=True, attributes=UNSEEN)} if _marks(config) else {}),
     }
+
+
+def _marks(config: BuildConfig) -> bool:
+    return config.augmentation is not None and config.augmentation.turns and config.augmentation.unseen == "mark"
 
 
 def target_fields(config: BuildConfig) -> dict[str, Field]:
@@ -131,6 +138,7 @@ def known_layouts(config: BuildConfig) -> dict[str, Layout]:
         "source": Layout("str", ()),
         "augmentation": Layout("str", ()),
         "flipped": Layout("bool", ()),
+        "unseen": Layout("bool", (u, u)),
     }
 
 
@@ -138,7 +146,7 @@ def required_fields(config: DatasetConfig) -> tuple[str, ...]:
     """Fields that all samples of such a set have; the images' also where they are stored as JPEG."""
     stored = (*(("posmap",) if config.build.maps == "stored" else ()), *target_fields(config.build))
     kept = tuple(f"{name}_parameters" for name in config.build.keep)
-    drawn = tuple(AUGMENTED) if config.augmentation is not None else ()
+    drawn = (*(AUGMENTED if config.augmentation is not None else ()), *(("unseen",) if _marks(config.build) else ()))
     made_of = tuple(
         name for name in MAP_PARAMETERS if config.build.has_parameters or name not in ("shape", "expression")
     )

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.augment.values import AugmentationDraw
+from uvgen.augment.draws import AugmentationDraw
 from uvgen.datasets.annotations import in_image
 from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts, odd_codes, odd_targets, required_fields, target_fields

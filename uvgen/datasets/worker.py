@@ -1,7 +1,7 @@
 """One process's share of a build: reads samples, makes crops and maps in batches, writes whole shards."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.augment.draws import AugmentationDraw
 from uvgen.augment.sample import crop_augmented
-from uvgen.augment.values import AugmentationDraw
 from uvgen.datasets.annotations import annotated_in_crop
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, build_fields, shard_attributes
@@ -26,6 +26,7 @@ from uvgen.datasets.plausible import (
 from uvgen.datasets.record import ShardResult
 from uvgen.datasets.survey import Survey
 from uvgen.datasets.targets import target_maker
+from uvgen.datasets.turned import AT_ONCE, SampleTurner
 from uvgen.errors import InputError, SampleError, UvgenError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import similarity_scale
@@ -98,6 +99,8 @@ class Kept(NamedTuple):
     image_height: int
     similarity: NDArray[np.float64]
     landmarks: NDArray[np.float64]  # of the label, (68, 3) image px
+    unseen: NDArray[np.bool_] | None = None  # texels
+    first_nme: float | None = None  # of the photograph, where its face is turned
 
 
 class Builder:
@@ -118,6 +121,7 @@ class Builder:
         self.crops = np.empty((self.n_held, job.config.size, job.config.size, 3), np.uint8)
         self.targets = target_maker(self.model, job.config)
         self.augmentation = job.config.augmentation
+        self.turner = SampleTurner.of(job.model, job.config)
 
     def build(self, task: ShardTask) -> ShardResult:
         """Make one shard and rename it into place."""
@@ -151,17 +155,22 @@ class Builder:
         config = self.job.config
         kept: list[Kept] = []
         draws: list[AugmentationDraw] = []
-        for number, sample in enumerate(samples):
+        for number, annotation, vertices in self._annotations(samples, skip):
+            sample, draw, unseen, nme = samples[number], None, None, None
             try:
-                annotation = self._annotation(sample)
                 image, orientation = read_oriented_image(sample, exif=config.exif)
                 annotation, landmarks = self._in_image(sample, annotation, image.shape)
+                if self.augmentation is not None:
+                    draw = self.augmentation.draw(config.seed, sample.name, copy, config.size)
+                if self.turner is not None and vertices is not None and draw is not None:
+                    nme = float(_nme(landmarks[None], [annotation])[0][0])
+                    image, annotation, draw, unseen = self.turner.turn(sample, image, annotation, vertices, draw)
+                    annotation, landmarks = self._in_image(sample, annotation, image.shape)
                 similarity = self._similarity(sample, landmarks)
                 out = self.crops[len(kept)]
-                if self.augmentation is None:
+                if draw is None:
                     warp_image(image, similarity, config.size, filter=config.filter, out=out)
                 else:
-                    draw = self.augmentation.draw(config.seed, sample.name, copy, config.size)
                     other = self._other(samples, number, draw)
                     _, similarity = crop_augmented(image, similarity, draw, other=other, filter=config.filter, out=out)
                     draws.append(draw)
@@ -172,9 +181,25 @@ class Builder:
                 self.remarks.append(("exif", sample.name))
             if annotation.unused:
                 self.remarks.append((annotation.unused, sample.name))
-            kept.append(Kept(sample, annotation, image.shape[0], similarity, landmarks))
+            kept.append(Kept(sample, annotation, image.shape[0], similarity, landmarks, unseen, nme))
         with np.errstate(all="ignore"):  # of parameters that no face has: what comes of them is looked at
             return self._rows(kept, draws, copy, skip) if kept else {}
+
+    def _annotations(
+        self, samples: Sequence[Sample], skip: Callable[[Sample, Exception], None]
+    ) -> Iterator[tuple[int, Annotation, NDArray[np.float32] | None]]:
+        """Numbers of the samples whose files can be used, what they say, and their vertices where faces are turned."""
+        step = 1 if self.turner is None else AT_ONCE
+        for first in range(0, len(samples), step):
+            found = []
+            for number, sample in enumerate(samples[first : first + step], first):
+                try:
+                    found.append((number, self._annotation(sample)))
+                except UvgenError as error:
+                    skip(sample, error)
+            vertices = self.turner.vertices([said for _, said in found]) if self.turner is not None and found else None
+            for k, (number, said) in enumerate(found):
+                yield number, said, None if vertices is None else vertices[k]
 
     def _rows(
         self, kept: Sequence[Kept], draws: Sequence[AugmentationDraw], copy: int,
@@ -193,6 +218,8 @@ class Builder:
             rows["name"] = [f"{name}-{copy}" for name in rows["name"]]
             rows["augmentation"] = [draw.to_json() for draw in draws]
             rows["flipped"] = np.array([draw.flip for draw in draws])
+        if "unseen" in self.fields:
+            rows["unseen"] = np.stack([one.unseen for one in kept if one.unseen is not None])
         rows["source"] = [_relative(one.sample.image, self.job.root) for one in kept]
         flipped = rows.get("flipped", np.zeros(n, bool))
         in_range, has_codes = self._add_labels(kept, rows, flipped)
@@ -254,8 +281,7 @@ class Builder:
             z_shift = rows["landmarks"][k, 0, 2] - one.landmarks[0, 2] * similarity_scale(one.similarity)
             annotated[k] = annotated_in_crop(one.annotation.landmarks, one.similarity, z_shift, survey.dimensions)
         rows["annotated_landmarks"] = annotated
-        in_image = [annotated_in_crop(one.annotation.landmarks, np.eye(3), 0, 2) for one in kept]
-        found = label_nme(np.stack([one.landmarks for one in kept]), np.stack(in_image))
+        found = _nme(np.stack([one.landmarks for one in kept]), [one.annotation for one in kept])
         rows["label_nme"], rows["label_nme_jaw"] = found
         for name, n in survey.extras:
             rows[f"{name}_parameters"] = np.full((len(kept), n), np.nan, np.float32)
@@ -268,6 +294,9 @@ class Builder:
     ) -> NDArray[np.bool_]:
         """Which samples are not too far from their annotations; the others are skipped."""
         most = self.job.config.max_nme
+        nme = np.array(
+            [value if one.first_nme is None else one.first_nme for one, value in zip(kept, nme, strict=True)]
+        )
         near = np.ones(len(kept), bool) if most is None else ~(nme > most)  # NaN: not annotated
         if self.job.survey.repeated:  # turned versions have the annotation of another
             near |= np.array([(photograph_of(one.sample.name) or ("", 0))[1] > 0 for one in kept])
@@ -349,6 +378,13 @@ class Builder:
             return crop_similarity(landmarks, config.size, draw, jitter=config.jitter, convention=config.convention)
         except InputError as error:
             raise SampleError(f"{sample.stated_in}: {error}") from error
+
+
+def _nme(
+    landmarks: NDArray[np.float64], faces: Sequence[Annotation]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Label NME, and that of the jaw, of faces whose label's landmarks (b, 68, 3) are in the image frame."""
+    return label_nme(landmarks, np.stack([annotated_in_crop(face.landmarks, np.eye(3), 0, 2) for face in faces]))
 
 
 def _range_error(sample: Sample, config: BuildConfig) -> SampleError:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from uvgen import rasterize
-from uvgen.augment.values import AugmentationDraw
+from uvgen.augment.draws import AugmentationDraw
 from uvgen.checks import number_in
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.open import open_shards, own_model
@@ -350,6 +350,7 @@ def _what_was_done(text: str) -> str:
     """The geometry of a sample's draw, and what hides it, in a few words."""
     draw = AugmentationDraw.from_json(text)
     words = [f"rotated {draw.rotation_deg:+.0f}°", f"scaled {draw.scale:.2f}"]
+    words += [f"turned by yaw {draw.yaw_deg:+.0f}°, pitch {draw.pitch_deg:+.0f}°"] * draw.turns
     words += ["mirrored"] * draw.flip + ["occluded"] * bool(draw.occluders)
     return ", ".join(words)
 

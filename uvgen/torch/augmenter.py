@@ -85,6 +85,8 @@ class Augmenter:
             raise InputError(f"augmentation: {augmentation!r}, expected an Augmentation, {hint}")
         self._augmentation, self._seed = augmentation, seed
         self._custom = hasattr(augmentation, "apply")
+        if not self._custom and hasattr(augmentation, "check_crops"):
+            augmentation.check_crops()
         self.takes_codes = not self._custom
         self.size, self._filter = reader.config.build.size, reader.config.build.filter
         self._source = None if source is None else self._source_folder(source, reader)

@@ -38,6 +38,7 @@ CONTENT = {
     "label_nme_jaw": "distance of landmarks 0 to 16 from the annotated ones, NaN without",
     "source": "path of the source image, below the folder of samples",
     "augmentation": "what was done to the sample, JSON",
+    "unseen": "texels of the map that the photograph did not show before its face was turned",
     **{
         name: f"labels from 0: {layout.content}" if name == "parts" else layout.content
         for name, layout in target_layouts(TARGETS, 1, 1).items()

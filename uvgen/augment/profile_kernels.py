@@ -1,0 +1,237 @@
+"""Compiled code for face profiling: what a photograph shows of a face, and where it ends.
+
+Kernels allocate nothing, raise nothing and release the interpreter lock. Points are (n, 3) float32 in the frame of a
+picture (pixel centers at integers, y down, larger z nearer), triangles (m, 3) int32, clockwise as seen from outside.
+A window is part of a picture; where it begins, (left, top), is taken off the points first.
+"""
+
+import numpy as np
+
+from uvgen.compiled import inlined, kernel
+
+f4 = np.float32
+_EDGE = f4(1e-4)  # how far outside a triangle, as a share of it, a pixel still belongs to it: so there are no cracks
+
+
+@kernel
+def place(vertices, affine, points_out, bounds_out):
+    """Vertices (n, 3) float32 through an affine map (3, 4) float32; the smallest and largest x, y: (2, 2)."""
+    low_x = low_y = f4(np.inf)
+    high_x = high_y = f4(-np.inf)
+    for i in range(len(vertices)):
+        x, y, z = vertices[i, 0], vertices[i, 1], vertices[i, 2]
+        px = affine[0, 0] * x + affine[0, 1] * y + affine[0, 2] * z + affine[0, 3]
+        py = affine[1, 0] * x + affine[1, 1] * y + affine[1, 2] * z + affine[1, 3]
+        points_out[i, 0], points_out[i, 1] = px, py
+        points_out[i, 2] = affine[2, 0] * x + affine[2, 1] * y + affine[2, 2] * z + affine[2, 3]
+        low_x, low_y, high_x, high_y = min(low_x, px), min(low_y, py), max(high_x, px), max(high_y, py)
+    bounds_out[0, 0], bounds_out[0, 1], bounds_out[1, 0], bounds_out[1, 1] = low_x, low_y, high_x, high_y
+
+
+@inlined
+def _first(low, n):
+    return max(int(np.ceil(max(low, f4(0)) - _EDGE)), 0)
+
+
+@inlined
+def _last(high, n):
+    return min(int(np.floor(min(high, f4(n)) + _EDGE)), n - 1)
+
+
+@kernel
+def look(points, triangles, scale, left, top, normals_out, depth_out):
+    """Sums of normals at each point, (n, 3) float32, and the nearest z of the mesh's front, (h, w) float32.
+
+    The depth buffer shows the picture's window at `scale` times its size; -inf where there is nothing.
+    """
+    height, width = depth_out.shape
+    normals_out[:] = f4(0)
+    depth_out[:] = f4(-np.inf)
+    for t in range(len(triangles)):
+        i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        x0, y0, z0 = points[i, 0], points[i, 1], points[i, 2]
+        ux, uy, uz = points[j, 0] - x0, points[j, 1] - y0, points[j, 2] - z0
+        vx, vy, vz = points[k, 0] - x0, points[k, 1] - y0, points[k, 2] - z0
+        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        for corner in range(3):
+            at = triangles[t, corner]
+            normals_out[at, 0] += nx
+            normals_out[at, 1] += ny
+            normals_out[at, 2] += nz
+        if not nz > f4(0):
+            continue
+        x0, y0 = (x0 - left) * scale, (y0 - top) * scale
+        ux, uy, vx, vy = ux * scale, uy * scale, vx * scale, vy * scale
+        first = _first(x0 + min(f4(0), min(ux, vx)), width)
+        last = _last(x0 + max(f4(0), max(ux, vx)), width)
+        first_row = _first(y0 + min(f4(0), min(uy, vy)), height)
+        last_row = _last(y0 + max(f4(0), max(uy, vy)), height)
+        inverse = f4(1) / (ux * vy - uy * vx)
+        for row in range(first_row, last_row + 1):
+            y = f4(row) - y0
+            for column in range(first, last + 1):
+                x = f4(column) - x0
+                w1, w2 = (x * vy - y * vx) * inverse, (ux * y - uy * x) * inverse
+                if (w1 >= -_EDGE) & (w2 >= -_EDGE) & (w1 + w2 <= f4(1) + _EDGE):
+                    depth_out[row, column] = max(depth_out[row, column], z0 + w1 * uz + w2 * vz)
+
+
+@kernel
+def inner(depth, reach, step, inner_out):
+    """How far each pixel of a depth buffer lies from where its surface ends: 0 on the edge, 1 from `reach` pixels on.
+
+    Of 16 pixels on circles of `reach` and half of that around it, the share that is not `step` or more behind it.
+    """
+    height, width = depth.shape
+    for row in range(height):
+        for column in range(width):
+            z = depth[row, column]
+            inner_out[row, column] = f4(0)
+            if not z > f4(-np.inf):
+                continue
+            count = 0
+            for k in range(16):
+                far = reach if k < 8 else (reach + 1) // 2
+                near = (far * 7 + 5) // 10
+                if k % 8 < 4:  # along the axes, else across
+                    dx, dy = (far, 0) if k % 4 < 2 else (0, far)
+                else:
+                    dx, dy = (near, near) if k % 4 < 2 else (near, -near)
+                if k % 2:
+                    dx, dy = -dx, -dy
+                r, c = row + dy, column + dx
+                outside = (r < 0) | (c < 0) | (r >= height) | (c >= width)
+                if outside or depth[r, c] >= z - step:
+                    count += 1
+            inner_out[row, column] = f4(count) / f4(16)
+
+
+@kernel
+def see(points, normals, depth, inner, scale, left, top, size, tolerance, seen_out, quality_out):
+    """How well a photograph shows each point, two numbers from 0 to 1, (n,) float32.
+
+    seen_out: z of its unit normal; 0 where it is turned away, hidden or outside the photograph. quality_out: the same,
+    less along the edges of what hides other parts. normals, depth: as `look` leaves them; inner: as `inner` does; size
+    (2,): the photograph's height and width; tolerance: px behind the depth buffer that do not hide.
+    """
+    height, width = depth.shape
+    for i in range(len(points)):
+        seen_out[i] = quality_out[i] = f4(0)
+        x, y = points[i, 0], points[i, 1]
+        inside = (x >= f4(-0.5)) & (y >= f4(-0.5)) & (x <= size[1] - f4(0.5)) & (y <= size[0] - f4(0.5))
+        if not inside or not normals[i, 2] > f4(0):
+            continue
+        x, y = (x - left) * scale, (y - top) * scale
+        column, row = int(np.floor(x)), int(np.floor(y))
+        nearest, among = f4(np.inf), f4(0)
+        for r in range(max(row, 0), min(row + 2, height)):
+            for c in range(max(column, 0), min(column + 2, width)):
+                if depth[r, c] > f4(-np.inf):
+                    nearest = min(nearest, depth[r, c])
+                among += inner[r, c] * (f4(1) - abs(x - f4(c))) * (f4(1) - abs(y - f4(r)))
+        behind = f4(0) if nearest == f4(np.inf) else (nearest - points[i, 2]) / tolerance
+        shown = min(max(f4(2) - behind, f4(0)), f4(1))
+        nx, ny, nz = normals[i, 0], normals[i, 1], normals[i, 2]
+        seen_out[i] = shown * nz / np.sqrt(nx * nx + ny * ny + nz * nz)
+        quality_out[i] = seen_out[i] * among
+
+
+@inlined
+def _ramp(value):
+    """0 below 0, 1 above 1, smooth between."""
+    value = min(max(value, f4(0)), f4(1))
+    return value * value * (f4(3) - f4(2) * value)
+
+
+@kernel
+def compare(quality, normals, toward, mirror, share_out):
+    """How much of each point's color to take from its mirror point: where it is seen badly, and that is seen better.
+
+    And where the turn shows more of it: what stays edge on keeps its own color. normals (c, 3): as `look` leaves them;
+    toward (3,) float32: where the viewer is after the turn, in the frame of before.
+    """
+    for i in range(len(quality)):
+        x, y, z = normals[i, 0], normals[i, 1], normals[i, 2]
+        more = toward[0] * x + toward[1] * y + toward[2] * z - z
+        length = np.sqrt(x * x + y * y + z * z)
+        shown = _ramp(more / (length * f4(0.15))) if length > f4(0) else f4(1)
+        own, other = quality[i], quality[mirror[i]]
+        share_out[i] = shown * _ramp((f4(0.5) - own) / f4(0.35)) * _ramp((other - own - f4(0.2)) / f4(0.2))
+
+
+@kernel
+def smooth(triangles, values, sums, counts):
+    """Each point's value becomes the mean over the corners of its triangles, in place. Scratch: sums, counts (n,)."""
+    sums[:] = f4(0)
+    counts[:] = f4(0)
+    for t in range(len(triangles)):
+        total = values[triangles[t, 0]] + values[triangles[t, 1]] + values[triangles[t, 2]]
+        for corner in range(3):
+            sums[triangles[t, corner]] += total
+            counts[triangles[t, corner]] += f4(3)
+    for i in range(len(values)):
+        if counts[i] > f4(0):
+            values[i] = sums[i] / counts[i]
+
+
+@kernel
+def withdraw(normals, most, pull_out):
+    """How far inside the outline to look for a point's color: pull_out (n, 2) float32, px, `most` on the outline.
+
+    Where a surface is seen edge on, half of a pixel is what is behind it. normals (n, 3): as `look` leaves them.
+    """
+    for i in range(len(normals)):
+        x, y, z = normals[i, 0], normals[i, 1], normals[i, 2]
+        across = np.sqrt(x * x + y * y)
+        length = np.sqrt(across * across + z * z)
+        grazing = _ramp((f4(0.2) - abs(z) / length) / f4(0.15)) * most if length > f4(0) else f4(0)
+        share = grazing / across if across > f4(0) else f4(0)
+        pull_out[i, 0], pull_out[i, 1] = -share * x, -share * y
+
+
+@kernel
+def spread(share, pull, sources, weights, normals, toward, share_out, places_out):
+    """Weighted means of four values each of the coarse mesh: sources (n, 4) int32, weights (n, 4) float32.
+
+    share (c,) becomes share_out (n,); pull (c, 2) is added to x and y of places_out (n, 3), but not where a vertex's
+    own normal, (n, 3) in the model frame, looks toward the viewer, (3,) there: labels are exact in its surroundings.
+    """
+    for i in range(len(share_out)):
+        facing = toward[0] * normals[i, 0] + toward[1] * normals[i, 1] + toward[2] * normals[i, 2]
+        aside = _ramp((f4(0.4) - facing) / f4(0.1))
+        total = x = y = f4(0)
+        for k in range(4):
+            source, weight = sources[i, k], weights[i, k]
+            total += weight * share[source]
+            x += weight * pull[source, 0]
+            y += weight * pull[source, 1]
+        share_out[i] = total
+        places_out[i, 0] += aside * x
+        places_out[i, 1] += aside * y
+
+
+@kernel
+def outline(points, center, reach_out, point_out):
+    """The farthest point in each of N directions from a center: squared distance (N,) float32, and which, (N,) int32.
+
+    Directions are the spans between rays at equal steps of y / (|x| + |y|): no trigonometric is needed. Where no point
+    lies in a span, the last one before it that has one counts, all around.
+    """
+    n = len(reach_out)
+    reach_out[:] = f4(0)
+    point_out[:] = -1
+    for i in range(len(points)):
+        x, y = points[i, 0] - center[0], points[i, 1] - center[1]
+        size = abs(x) + abs(y)
+        if not size > f4(0):
+            continue
+        turn = y / size if x >= 0 else f4(2) - y / size  # -1 to 3
+        k = min(int((turn + f4(1)) * f4(n) / f4(4)), n - 1)
+        far = x * x + y * y
+        if far > reach_out[k]:
+            reach_out[k] = far
+            point_out[k] = i
+    for k in range(2 * n):
+        if point_out[k % n] < 0:
+            point_out[k % n] = point_out[(k - 1) % n]
+            reach_out[k % n] = reach_out[(k - 1) % n]

@@ -1,0 +1,102 @@
+"""What face profiling needs of a model, found once: its closed mesh, and a coarse one that says what is seen."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.checks import frozen
+from uvgen.maps.atlas import build_atlas, hole_loops, texel_coordinates
+from uvgen.maps.memo import once_per_model
+from uvgen.maps.mirror import mirror_vertices
+from uvgen.meshes.grid import mesh_from_map
+from uvgen.meshes.topology import triangulate_loop
+from uvgen.models.morphable import MorphableModel
+from uvgen.rasterize.shading import vertex_normals
+
+_COARSE = 80  # texels a side of the coarse mesh
+_Y_DOWN = np.array([1, -1, 1], np.float32)
+
+
+class ProfileMesh(NamedTuple):
+    """n vertices of the model, c of the coarse mesh."""
+
+    triangles: NDArray[np.int32]
+    """(m, 3): clockwise in the image frame as seen from outside, mouth and other holes closed."""
+    mirror: NDArray[np.int32] | None
+    """(n,): each vertex's mirror vertex, the nearest to it where the model names none; None without mirror pairs."""
+    coarse: NDArray[np.int32]
+    """(c,): vertices of the coarse mesh."""
+    coarse_triangles: NDArray[np.int32]
+    coarse_mirror: NDArray[np.int32] | None
+    """(c,): among the coarse."""
+    sources: NDArray[np.int32]
+    """(n, 4): coarse vertices that each vertex lies between."""
+    weights: NDArray[np.float32]
+    """(n, 4)"""
+    normals: NDArray[np.float32]
+    """(n, 3): of the mean shape, model frame, unit length."""
+    center: NDArray[np.float64]
+    """(3, 1 + ks + ke): what the mean of a face's vertices, about which it turns, is made of."""
+
+
+@once_per_model
+def profile_mesh(model: MorphableModel) -> ProfileMesh:
+    """The meshes of a model, found on the first call and kept as long as the model."""
+    triangles = np.concatenate(
+        [model.triangles, *(triangulate_loop(loop, model.uv) for loop in hole_loops(model.triangles, model.uv))]
+    ).astype(np.int32)
+    closing = model.mouth_triangles  # of either orientation, in the files that have them
+    triangles = np.concatenate([_facing_out(model, triangles, np.arange(model.n_vertices)), closing, closing[:, ::-1]])
+    atlas = build_atlas(model, _COARSE)
+    coarse = np.ascontiguousarray(atlas.nearest_vertices[atlas.coverage.ravel()])
+    _, between, _ = mesh_from_map(np.zeros((_COARSE, _COARSE, 3)), atlas.coverage)
+    numbers = _numbers(atlas.coverage)
+    place = np.clip(texel_coordinates(model.uv, _COARSE), 0, _COARSE - 1)
+    column, row = np.clip(np.floor(place), 0, _COARSE - 2).astype(int).T
+    x, y = place[:, 0] - column, place[:, 1] - row
+    sources = np.stack([numbers[row + r, column + c] for r in (0, 1) for c in (0, 1)], axis=1)
+    weights = np.stack([(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y], axis=1)
+    mirror = None if model.mirror is None else _all_mirrored(model)
+    at = np.rint(place).astype(int)
+    mean = np.concatenate([model.mean[..., None].mean(axis=0, dtype=np.float64),
+                           model.basis.mean(axis=0, dtype=np.float64)], axis=1)  # fmt: skip
+    return ProfileMesh(
+        frozen(triangles, np.int32),
+        mirror,
+        frozen(coarse, np.int32),
+        frozen(_facing_out(model, between, coarse), np.int32),
+        None if mirror is None else frozen(numbers[at[:, 1], at[:, 0]][mirror[coarse]], np.int32),
+        frozen(sources, np.int32),
+        frozen(weights, np.float32),
+        frozen(vertex_normals(model.mean * _Y_DOWN, triangles) * _Y_DOWN, np.float32),
+        frozen(mean, np.float64),
+    )
+
+
+def _numbers(coverage: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The number of each texel's vertex in the coarse mesh; of the nearest one that has one, elsewhere."""
+    from scipy.ndimage import distance_transform_edt
+
+    numbers = np.cumsum(coverage.ravel()).reshape(coverage.shape) - 1
+    nearest = distance_transform_edt(~coverage, return_distances=False, return_indices=True)
+    return np.asarray(numbers[tuple(nearest)])
+
+
+def _facing_out(
+    model: MorphableModel, triangles: NDArray[np.int32], vertices: NDArray[np.integer]
+) -> NDArray[np.int32]:
+    """Triangles of some vertices, clockwise in the image frame as seen from outside: most of a face looks ahead."""
+    x, y = (model.mean[vertices, :2] * np.array([1, -1], np.float32)).T[:, triangles.T]
+    area = (x[1] - x[0]) * (y[2] - y[0]) - (y[1] - y[0]) * (x[2] - x[0])
+    return np.ascontiguousarray(triangles if area.sum() > 0 else triangles[:, ::-1])
+
+
+def _all_mirrored(model: MorphableModel) -> NDArray[np.int32]:
+    """The mirror vertex of every vertex; of one without, that which is nearest to its mirrored place."""
+    from scipy.spatial import cKDTree
+
+    mirror = mirror_vertices(model).copy()
+    unpaired = np.flatnonzero(mirror < 0)
+    mirror[unpaired] = cKDTree(model.mean).query(model.mean[unpaired] * [-1, 1, 1])[1]
+    return frozen(mirror, np.int32)

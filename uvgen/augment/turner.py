@@ -1,0 +1,253 @@
+"""`FaceTurner`: draws the face of a photograph anew in another pose, with the mesh of what is around it."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from uvgen.augment import profile_kernels, turn_kernels
+from uvgen.augment.background import around_face
+from uvgen.augment.profile_mesh import profile_mesh
+from uvgen.augment.values import UNSEEN
+from uvgen.checks import check_finite, choice, float64_array
+from uvgen.errors import InputError, ModelError
+from uvgen.geometry import pose_to_image
+from uvgen.models.morphable import MorphableModel
+from uvgen.samples.read import Annotation
+
+MARK = (128, 128, 128)
+"""Color of marked pixels."""
+
+_LANES = 16  # batches are padded to a multiple: so a face does not depend on how many others come with it
+_VIEW = 100  # px of the face in the depth buffer that says what is hidden
+_SMOOTHING = 2  # times that shares of mirrored colors are blended with their neighbors'
+_SOFT_DEG = 10.0  # from which turn on edges are softened, and colors sought inside the outline, in full
+_WITHDRAWN = 0.015  # how far inside the outline colors are looked for, as a share of the face's size
+_LEAST_SHARE = 0.01  # of a mirrored color that counts
+_SEEN = 0.02  # z of a normal below which nothing is seen
+
+
+class TurnedPicture(NamedTuple):
+    """What `FaceTurner.turn` returns."""
+
+    image: NDArray[np.uint8]
+    unseen: NDArray[np.float32]
+    """(n,): which vertices the photograph did not show, 1 or 0, and between where some around one are; where these are
+    not marked, (0,)."""
+
+
+class FaceTurner:
+    """Turns faces of one model; what depends on the model alone is found once. Calls may come from several threads.
+
+    Parameters
+    ----------
+    model : MorphableModel
+        The faces'.
+    unseen : {"mirror", "mark"}
+        See `turn_face`.
+
+    Raises
+    ------
+    InputError, ModelError
+        As `turn_face`.
+    """
+
+    def __init__(self, model: MorphableModel, unseen: str = "mirror") -> None:
+        self.model, self.unseen = model, choice(unseen, "unseen", UNSEEN)
+        self._mesh = profile_mesh(model)
+        self._scratches: list[_Scratch] = []
+        if unseen == "mirror" and self._mesh.mirror is None:
+            raise ModelError(
+                f"{model.name}: has no mirror pairs, expected a model with them to fill what a photograph does not "
+                'show; give unseen="mark"'
+            )
+
+    def vertices(self, faces: list[Annotation]) -> NDArray[np.float32]:
+        """Vertices (b, n, 3) of faces in the model frame, µm. A face's do not depend on the others'."""
+        model = self.model
+        columns = np.zeros((model.n_shape + model.n_expression, -(-len(faces) // _LANES) * _LANES), np.float32)
+        for k, face in enumerate(faces):
+            columns[:, k] = coefficients_of(model, face)
+        product = (model.basis.reshape(-1, len(columns)) @ columns)[:, : len(faces)]
+        return np.ascontiguousarray(product.T).reshape(-1, model.n_vertices, 3) + model.mean
+
+    def turn(
+        self, image: NDArray[np.uint8], vertices: NDArray[np.float32], pose: ArrayLike, new_pose: ArrayLike
+    ) -> TurnedPicture:
+        """Draw a face anew in another pose.
+
+        Parameters
+        ----------
+        image : (h, w, 3) uint8
+            The photograph.
+        vertices : (n, 3) float32
+            The face's, as `vertices` gives them.
+        pose, new_pose : (7,) float
+            Now and then; f is the same.
+
+        Returns
+        -------
+        TurnedPicture
+
+        Raises
+        ------
+        InputError
+            Where the face lies outside the image.
+        """
+        with self._borrowed_scratch() as scratch:
+            return self._turn(image, vertices, pose, new_pose, scratch)
+
+    def _turn(
+        self, image: NDArray[np.uint8], vertices: NDArray[np.float32], pose: ArrayLike, new_pose: ArrayLike,
+        scratch: "_Scratch",
+    ) -> TurnedPicture:  # fmt: skip
+        mesh, height = self._mesh, image.shape[0]
+        affines = pose_to_image(np.stack([np.asarray(pose, np.float64), np.asarray(new_pose, np.float64)]), height)
+        both = scratch.array("both", (2, *vertices.shape), np.float32)
+        bounds = np.empty((2, 2, 2), np.float32)
+        for affine, points, ends in zip(affines.astype(np.float32), both, bounds, strict=True):
+            profile_kernels.place(vertices, affine, points, ends)
+        (before, after), (low, high) = both, bounds[0]
+        if min(image.shape[:2]) < 2:
+            raise InputError(f"image: {image.shape[1]}×{height} px, expected 2 px or more a side")
+        if not ((high >= 0) & (low <= [image.shape[1] - 1, height - 1]) & (high > low)).all():
+            raise InputError(
+                f"pose: puts the face at x {low[0]:.4g} to {high[0]:.4g}, y {low[1]:.4g} to {high[1]:.4g}, outside the "
+                f"image ({image.shape[1]}×{height}); are these parameters of this image?"
+            )
+        coarse = before[mesh.coarse]
+        normals, seen, quality = _look(coarse, mesh.coarse_triangles, low, high, image.shape)
+        turn = affines[1, :, :3] @ np.linalg.inv(affines[0, :, :3])
+        angle = math.degrees(math.acos(min(max((np.trace(turn) - 1) / 2, -1), 1)))
+        strength = np.float32(min(angle / _SOFT_DEG, 1))
+        places, points, triangles, reach = around_face(
+            coarse, after[mesh.coarse], normals, turn, bounds[0], image.shape[:2]
+        )
+        pull, share = np.empty((len(coarse), 2), np.float32), np.empty(len(vertices), np.float32)
+        toward = (affines[0, 2, :3] / np.linalg.norm(affines[0, 2, :3])).astype(np.float32)
+        profile_kernels.withdraw(normals, np.float32(strength * _WITHDRAWN * np.sqrt(np.prod(high - low))), pull)
+        profile_kernels.spread(
+            self._share(seen, quality, normals, turn),
+            pull,
+            mesh.sources,
+            mesh.weights,
+            mesh.normals,
+            toward,
+            share,
+            before,
+        )
+
+        left, top, right, bottom = _window(places, image.shape)
+        window = bottom - top, right - left
+        x, y, depth, kept = (scratch.array(name, window, np.float32) for name in ("x", "y", "depth", "kept"))
+        kept = kept.view(np.int32)
+        depth.fill(-np.inf)
+        kept.fill(-1)
+        corner = np.float32(left), np.float32(top)
+        flat = mesh.triangles.reshape(-1).view(np.uint32)
+        turn_kernels.draw(after.reshape(-1), before.reshape(-1), flat, share > _LEAST_SHARE, *corner, x, y, depth, kept)
+        nothing = np.zeros(len(points), np.bool_)
+        flat = triangles.reshape(-1).view(np.uint32)
+        turn_kernels.draw(points.reshape(-1), places.reshape(-1), flat, nothing, *corner, x, y, depth, kept)
+        picture = image.copy()
+        source = scratch.array("source", (image.size + 8,), np.uint8)
+        source[: image.size] = picture.reshape(-1)
+        words = scratch.array("words", (4, right - left), np.uint64)
+        turn_kernels.color(source, *image.shape[:2], x, y, depth, left, top, words, picture)
+        marked, mark = self.unseen == "mark", np.array(MARK, np.uint8)
+        if share.any():
+            mirror = mesh.mirror if mesh.mirror is not None else np.arange(len(vertices), dtype=np.int32)
+            turn_kernels.fill(
+                image, after, before, mesh.triangles, share, mirror, marked, mark, kept, left, top, bounds[1], picture
+            )
+        edges, colors = (
+            scratch.array("edges", (depth.size,), np.int32),
+            scratch.array("colors", (3 * depth.size,), np.uint8),
+        )
+        turn_kernels.soften(depth, np.float32(0.15 * reach), strength, left, top, edges, colors, picture)
+        return TurnedPicture(picture, share if marked else share[:0])
+
+    @contextmanager
+    def _borrowed_scratch(self) -> Iterator["_Scratch"]:
+        """Buffers of one call, kept for the next: fresh pages cost more than the work."""
+        try:
+            scratch = self._scratches.pop()
+        except IndexError:
+            scratch = _Scratch()
+        yield scratch
+        self._scratches.append(scratch)
+
+    def _share(
+        self,
+        seen: NDArray[np.float32],
+        quality: NDArray[np.float32],
+        normals: NDArray[np.float32],
+        turn: NDArray[np.float64],
+    ) -> NDArray[np.float32]:
+        """(c,) how much of each point's color is its mirror point's; where colors are marked, 1 where unseen."""
+        mesh, share = self._mesh, np.empty_like(seen)
+        if self.unseen == "mark":
+            share[:] = seen <= _SEEN
+        else:
+            profile_kernels.compare(quality, normals, turn[2].astype(np.float32), mesh.coarse_mirror, share)
+            scratch = np.empty((2, len(share)), np.float32)
+            for _ in range(_SMOOTHING):
+                profile_kernels.smooth(mesh.coarse_triangles, share, *scratch)
+        return share
+
+
+class _Scratch:
+    """Buffers by name, which grow where they must."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, NDArray[np.uint8]] = {}
+
+    def array(self, name: str, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
+        """An array that is overwritten when it is asked for again; what it holds is undefined."""
+        n = math.prod(shape) * np.dtype(dtype).itemsize
+        if len(self._buffers.get(name, b"")) < n:
+            self._buffers[name] = np.empty(n, np.uint8)
+        return self._buffers[name][:n].view(dtype).reshape(shape)
+
+
+def _look(
+    points: NDArray[np.float32],
+    triangles: NDArray[np.int32],
+    low: NDArray[np.float32],
+    high: NDArray[np.float32],
+    shape: tuple[int, ...],
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Normals of points (c, 3), and the two numbers (c,) of the kernel `see`; `low` to `high` is where they lie."""
+    size = float(np.sqrt(np.prod(high - low)))
+    scale = np.float32(_VIEW / size)
+    corner = low - 1 / scale
+    width, height = np.clip(np.ceil((high - corner) * scale) + 2, 1, 32 * _VIEW).astype(int).tolist()
+    depth, inner = np.empty((2, height, width), np.float32)
+    normals = np.empty_like(points)
+    profile_kernels.look(points, triangles, scale, *corner, normals, depth)
+    profile_kernels.inner(depth, max(round(0.05 * _VIEW), 1), np.float32(0.15 * size), inner)
+    seen, quality = np.empty((2, len(points)), np.float32)
+    picture = np.array(shape[:2], np.float32)
+    profile_kernels.see(points, normals, depth, inner, scale, *corner, picture, np.float32(0.018 * size), seen, quality)
+    return normals, seen, quality
+
+
+def _window(places: NDArray[np.float32], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of the part of a picture that a mesh covers; the latter two do not belong to it."""
+    last = np.array([shape[1], shape[0]])
+    low = np.clip(np.floor(places[:, :2].min(axis=0)), 0, last)
+    high = np.clip(np.ceil(places[:, :2].max(axis=0)) + 1, low, last)
+    return (*low.astype(int).tolist(), *high.astype(int).tolist())
+
+
+def coefficients_of(model: MorphableModel, face: Annotation) -> NDArray[np.float64]:
+    """A face's parameters, (ks + ke,), checked."""
+    parts = []
+    for name, n in (("shape", model.n_shape), ("expression", model.n_expression)):
+        value = float64_array(getattr(face, name), name, (n,), note=f"{n} components of {model.name}")
+        check_finite(value, name)
+        parts.append(value)
+    return np.concatenate(parts)
