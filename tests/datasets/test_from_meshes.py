@@ -407,7 +407,16 @@ def test_verify_finds_changed_labels_and_repair_says_how_to_make_them_again(
         repair_shards(out, model=model)
 
 
-@pytest.mark.parametrize("change", [{"maps": "none"}, {"keep": ("tex",)}, {"max_nme": 0.1}, {"maps_from": "face3d"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"maps": "none"},
+        {"keep": ("tex",)},
+        {"max_nme": 0.1},
+        {"maps_from": "face3d"},
+        {"augmentation": Augmentation(yaw_deg=(-9, 9))},
+    ],
+)
 def test_settings_that_need_parameters_are_refused(
     tmp_path: Path, tree: Path, meshes: Path, model: MorphableModel, change: dict[str, Any]
 ) -> None:
