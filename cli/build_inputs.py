@@ -157,5 +157,7 @@ def augmentation_of(what: str) -> Any:
         return read_augmentation(what)
     if not Path(what).is_file():
         presets = ", ".join(sorted(PRESETS))
-        raise click.BadParameter(f"{what}: neither a preset ({presets}) nor a file", param_hint="--augment")
+        raise click.BadParameter(
+            f"{what or 'an empty path'}: neither a preset ({presets}) nor a file", param_hint="--augment"
+        )
     return read_augmentation("prnet", Path(what))

@@ -69,7 +69,7 @@ def test_rerun_counts_what_is_missing_alone(tree, model_path, tmp_path) -> None:
 
 
 def test_samples_are_counted_within_a_shard(model_path, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("uvgen.datasets.worker.BATCH", 16)
+    monkeypatch.setattr("uvgen.datasets.worker.Builder.most_held", 16)
     tree = write_tree(tmp_path / "300W_LP", n=40)
     config = dataclasses.replace(SMALL, shard_size=256)
     seen = watched(lambda: make(tree, model_path, tmp_path / "out", config))

@@ -189,7 +189,7 @@ def test_bad_photographs_cost_themselves_alone(photos, network, tmp_path) -> Non
     assert [face.name for face in result.faces] == [names[3]]
     reasons = {skip.name: skip.reason for skip in result.skipped}
     assert "not a readable image" in reasons[names[0]]
-    assert "68 of 68 landmarks lie outside of the image" in reasons[names[1]]
+    assert "px, beside the image of 128×128 px" in reasons[names[1]]
     assert names[2] in reasons[names[2]] and "expected" in reasons[names[2]]
     stated = json.loads((tmp_path / "out/predict.json").read_text())
     assert {skip["name"] for skip in stated["skipped"]} == set(names[:3])
