@@ -150,13 +150,6 @@ class Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFo
     """The description as it stands, and defaults."""
 
 
-def at_least_one(text: str) -> int:
-    """A number of steps or samples."""
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{value}, expected 1 or more")
-    return value
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
     parser.add_argument("shards", help="folder that `uvgen build` made")
@@ -171,14 +164,15 @@ def main() -> None:
         ("--workers", 2, "processes that read; 0 reads in this one"),
         ("--threads", threads, "of PyTorch on the CPU; more gain little"),
     ):  # fmt: skip
-        parser.add_argument(name, type=int if name == "--workers" else at_least_one, default=value, help=text)
+        parser.add_argument(name, type=int, default=value, help=text)
     parser.add_argument("--no-augmentation", action="store_true", help="train on the crops as they are")
     options = parser.parse_args()
+    if min(options.steps, options.batch, options.threads) < 1:
+        parser.error("--steps, --batch and --threads: expected 1 or more of each")
     try:
         train(options)
     except (uvgen.UvgenError, OSError) as error:
-        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)  # without the usage: that is right
-        sys.exit(1)
+        sys.exit(f"{Path(sys.argv[0]).name}: {error}")  # without the usage: that is right
 
 
 if __name__ == "__main__":
