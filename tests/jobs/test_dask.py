@@ -85,8 +85,10 @@ def test_build_on_dask_that_is_interrupted_says_so_and_goes_on(dask: Cluster, lo
     os.killpg(build.pid, signal.SIGINT)
     _, errors = build.communicate()
     assert build.returncode == 130 and "what is finished is kept" in errors and "Traceback" not in errors
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*.h5")}
     again = subprocess.run([*COMMAND, *map(str, arguments)], check=False, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
+    assert any(path.stat().st_mtime_ns == made for path, made in before.items())  # kept, not made again
     assert same(out, local)
 
 
