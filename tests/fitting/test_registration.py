@@ -196,7 +196,7 @@ def test_units_are_those_in_which_a_face_has_a_persons_size(scale: float, units:
     assert unit_of(scale, units) == found
 
 
-@pytest.mark.parametrize(("scale", "hint"), [(1e-3, "it seems to be in m"), (3.0, "give the unit auto")])
+@pytest.mark.parametrize(("scale", "hint"), [(1e-3, "it seems to be in m"), (3.0, "choose auto for a scan")])
 def test_units_in_which_a_face_is_no_persons_are_an_error(scale: float, hint: str) -> None:
     with pytest.raises(InputError, match=f"times as large as the model's in mm, expected 0.6 to 1.7 times; {hint}"):
         unit_of(scale, "mm")
