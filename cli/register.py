@@ -49,7 +49,7 @@ _WHAT, _HOW, _OUTPUT = "What goes in", "How scans are registered", "What comes o
 @option("--format", "kind", type=click.Choice(["obj", "ply", "glb", "npy"]), default="obj", show_default=True,
         group=_OUTPUT, help="Format of the meshes; npy holds only the vertices.")  # fmt: skip
 @option("--frame", type=click.Choice(["scan", "model"]), default="scan", show_default=True, group=_OUTPUT,
-        help="scan: meshes lie on their scans, in their unit. model: they lie where the model does, in mm.")  # fmt: skip
+        help="scan: meshes lie on their scans, in their unit. model: they lie as the model does, in mm.")  # fmt: skip
 @workers_option
 @overwrite_option("registered scans")
 @untrusted_option

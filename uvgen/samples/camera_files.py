@@ -7,7 +7,7 @@
 | colmap | +z | down | from the mesh's frame to the camera's | integers + 0.5 |
 | blender | -z | up | from the camera's frame to the mesh's: its `matrix_world` | integers + 0.5 |
 
-A file holds a JSON object with `type` ("image", "orthographic" or "perspective"), `convention`, and the keys in `_KEYS`.
+A file holds a JSON object: `type` ("image", "orthographic" or "perspective"), `convention`, and the keys in `_KEYS`.
 """
 
 import math
@@ -85,7 +85,7 @@ def read_camera(path: str | os.PathLike[str]) -> ImageCamera:
 
 
 def camera_of(content: Any) -> ImageCamera:
-    """The camera that a parsed JSON object describes; InputError, which names the key and no file, where it is wrong."""
+    """The camera that a parsed JSON object describes; InputError, which names the key only, where it is wrong."""
     if not isinstance(content, dict):
         raise InputError(f"{brief(content)}, expected an object with the keys of one camera")
     kind, convention = (

@@ -1,9 +1,9 @@
 """Finding images with registered meshes and cameras in folders.
 
 An image ``NAME.jpg`` has a mesh ``NAME.obj`` (or another of `uvgen.meshes.registered.REGISTERED_SUFFIXES`) at the same
-place below the folder of meshes. Further faces are ``NAME-face2.obj`` and so on, as `uvgen fit` names them; or the faces
-are ``NAME.0.obj``, ``NAME.1.obj`` and so on. Cameras are ``NAME.camera.json`` beside the meshes, files in a folder of
-cameras, one file for all, or the images of a COLMAP reconstruction.
+place below the folder of meshes. Further faces are ``NAME-face2.obj`` and so on, as `uvgen fit` names them; or the
+faces are ``NAME.0.obj``, ``NAME.1.obj`` and so on. Cameras are ``NAME.camera.json`` beside the meshes, files in a
+folder of cameras, one file for all, or the images of a COLMAP reconstruction.
 """
 
 import hashlib
