@@ -240,8 +240,7 @@ def test_triangles_that_are_turned_over_are_laid_out_again(template: Template, m
     edge = model.triangles[700]
     folded[edge[:2]] = base[edge[1::-1]]  # exchanged
     assert registration._turned_over(template, base, folded).any()
-    scan: Any = None
-    laid_out = registration._unfolded(template, scan, base, folded)
+    laid_out = registration._unfolded(template, base, folded)
     assert not registration._turned_over(template, base, laid_out).any()
     far = np.linalg.norm(base - base[edge[0]], axis=1) > 40
     assert np.abs(laid_out - base)[far].max() < 0.3 and n == len(laid_out)
