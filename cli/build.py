@@ -49,16 +49,16 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
         help="Folder of crops and .npy position maps that face3d, PRNet_PyTorch or reshow's program wrote; --data then "
              "names the images with .mat that they were made of, to find --maps-scale and --convention.")  # fmt: skip
 @option("--maps-layout", type=click.Choice(["face3d", "prnet_pytorch", "uvgen", "reshow"]), group=_INPUT,
-        help="Whose files those are; told by their names by default.")  # fmt: skip
+        help="Program that wrote those files.  [default: recognized by their names]")  # fmt: skip
 @option("--maps-scale", type=SCALE, group=_INPUT,
         help="What those maps' values were divided by: the crop's size, 1.1 times that (PRNet), 280/256 times that "
              "(reshow), unit as ShardDataset has it; or a number.  [default: px, or as found with --data]")  # fmt: skip
 @option("--meshes", type=ANY_PATH, metavar="DIR", group=_INPUT,
         help="Folder of registered meshes (NAME.obj, .ply, .off, .glb, .npy), one for each face in --data's images, in "
-             "place of parameters; without --data, the images lie beside them.")  # fmt: skip
+             "place of parameters. Without --data, the images are beside them.")  # fmt: skip
 @option("--cameras", type=ANY_PATH, metavar="FILE|DIR", group=_INPUT,
-        help="Cameras of the meshes: a JSON file for all, a folder of NAME.json, or of COLMAP's text files.  [default: "
-             "NAME.camera.json beside the meshes; without, vertices are px of the image]")  # fmt: skip
+        help="Cameras of the meshes: one JSON file for all, a folder of NAME.json, or one of COLMAP's text files.  "
+             "[default: NAME.camera.json beside the meshes; without any, vertices are px of the image]")  # fmt: skip
 @option("--model", "model_path", type=MODEL, group=_INPUT,
         help="Morphable model: uvgen's .h5 (see `uvgen model convert`), another that docs/models.md lists, or the word "
              "builtin.  [default: the one that `uvgen fit` or `uvgen synth` made the folder with]")  # fmt: skip

@@ -30,7 +30,8 @@ _WHAT, _HOW, _OUTPUT = "What goes in", "How faces are fitted", "What comes out"
 @click.command("fit", cls=GroupedCommand)
 @click.argument("images", type=ANY_PATH, required=False)
 @option("--video", type=ANY_PATH, metavar="FILE|FOLDER", group=_WHAT,
-        help="In place of photographs: a video (install uvgen[video]), a folder of frames, or both.")  # fmt: skip
+        help="Fit a video, a folder of frames, or a folder of both, in place of photographs. Video files need PyAV: "
+             "pip install '.[video]'.")  # fmt: skip
 @option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT,
         help="Folder to make, like 300W-LP's: each photograph with its parameters.")  # fmt: skip
 @option("--landmarks", type=ANY_PATH, metavar="FOLDER|FILE", group=_WHAT,
@@ -60,10 +61,10 @@ _WHAT, _HOW, _OUTPUT = "What goes in", "How faces are fitted", "What comes out"
     help="What points 0 to 16 mark: where the face ends in the picture, or always the same places of the jaw.",
 )
 @option("--smoothness", type=click.FloatRange(0), default=1.0, show_default=True, group=_HOW,
-        help="Of pose and expression in a video: more is smoother, 0 leaves them to each frame.")  # fmt: skip
+        help="Smoothness of pose and expression in a video; 0 fits them to each frame by itself.")  # fmt: skip
 @option("--fps", type=click.FloatRange(0.001, 100_000), group=_HOW,
-        help="Frames per second, of frames that are files or in place of what videos say.  "
-             "[default: 25 of files]")  # fmt: skip
+        help="Frames per second of a folder of frames, or in place of a video file's own times.  "
+             "[default: 25 for folders]")  # fmt: skip
 @option("--same-person", is_flag=True, group=_HOW,
         help="One shape for all photographs in a folder; not with --faces all.")  # fmt: skip
 @option(
@@ -106,7 +107,7 @@ def command(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Fit a face model to photographs, so that `uvgen build` can make training data of them.
+    """Fit a face model to photographs or videos, so that `uvgen build` can make training data of them.
 
     Landmarks come from files, or a detector finds them. Each face gets its residual: how far its landmarks are from the
     fitted model's. `uvgen report` shows the faces with the largest first. Running the same command again finishes what

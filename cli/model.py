@@ -96,7 +96,7 @@ def convert(
     the Basel Face Model 2009 in any order, in place of --bfm to --mouth. What a file lacks is taken from --uv,
     --uv-from and --landmarks, or found.
 
-    The file is private to you: the Basel Face Model's licence forbids passing it on.
+    The file is private to you: the Basel Face Model's license forbids passing it on.
 
     \b
     Example:

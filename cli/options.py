@@ -182,15 +182,15 @@ _OPTIONS_OF_WORKERS = (
     option("-j", "--workers", type=click.IntRange(min=1), metavar="N", group=HOW_IT_RUNS,
            help="Worker processes; 1 works in the command's own, which cannot survive a crash.  [default: one a core]"),
     option("--retries", type=click.IntRange(0, 100), metavar="N", default=2, show_default=True, group=HOW_IT_RUNS,
-           help="Tries again for work whose process died or took too long, before its parts are tried one by one."),
+           help="Tries after a task's process died or took too long, before the task's parts are tried alone."),
     option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", group=HOW_IT_RUNS,
-           help="Longest that a process may take for a shard, or for some samples where no shards are made; then it is "
-                "killed, as if it had died.  [default: no limit]"),
+           help="Time limit of a process for one task: a shard, a video, a scan, or a few samples. It is killed after "
+                "that, and counts as died.  [default: no limit]"),
     option("--backend", type=click.Choice(["local", "dask", "ray"]), default="local", show_default=True,
-           group=HOW_IT_RUNS, help="Where processes run: on this machine, or on a cluster's."),
+           group=HOW_IT_RUNS, help="Where worker processes run: on this machine, or on a Dask or Ray cluster."),
     option("--address", metavar="ADDRESS", group=HOW_IT_RUNS,
-           help="The cluster's scheduler.  [default: what Dask or Ray is configured for, or else a cluster of this "
-                "machine for the run]"),
+           help="Address of the cluster's scheduler.  [default: the one that Dask or Ray is configured for; without "
+                "one, a cluster on this machine is started for the run]"),
 )  # fmt: skip
 
 

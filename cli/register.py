@@ -1,4 +1,4 @@
-"""`uvgen register`: scans brought to a model's topology."""
+"""`uvgen register`: scans registered to a model's topology."""
 
 import sys
 from pathlib import Path
@@ -37,19 +37,19 @@ _WHAT, _HOW, _OUTPUT = "What goes in", "How scans are registered", "What comes o
     default="none",
     show_default=True,
     group=_WHAT,
-    help="Finds landmarks in pictures of meshes where no file has them; less exactly than people do.",
+    help="Finds landmarks of meshes that have no landmark file, in pictures of them; less exact than manual marks.",
 )
 @option("--detector-model", type=EXISTING_FILE, group=_WHAT, help="The detector's weights, where it brings none.")
 @option("--units", type=click.Choice(["auto", "um", "mm", "cm", "m"]), default="auto", show_default=True, group=_WHAT,
-        help="Of the scans; auto: the unit in which a face has a person's size.")  # fmt: skip
+        help="Unit of the scans; auto: for each scan, the one in which its face has a person's size.")  # fmt: skip
 @option("--model", "model_path", type=MODEL, default="builtin", show_default=True, group=_HOW,
         help="Morphable model whose vertices the meshes get, or the word builtin.")  # fmt: skip
 @option("--max-error", type=click.FloatRange(0, min_open=True), metavar="MM", group=_HOW,
         help="Reject scans whose root mean square distance to their mesh is larger.  [default: no limit]")  # fmt: skip
 @option("--format", "kind", type=click.Choice(["obj", "ply", "glb", "npy"]), default="obj", show_default=True,
-        group=_OUTPUT, help="Of the meshes; npy holds the vertices alone.")  # fmt: skip
+        group=_OUTPUT, help="Format of the meshes; npy holds only the vertices.")  # fmt: skip
 @option("--frame", type=click.Choice(["scan", "model"]), default="scan", show_default=True, group=_OUTPUT,
-        help="Meshes lie on their scans, in their unit; or as the model does, in mm.")  # fmt: skip
+        help="scan: meshes lie on their scans, in their unit. model: they lie as the model does, in mm.")  # fmt: skip
 @workers_option
 @overwrite_option("registered scans")
 @untrusted_option
@@ -76,10 +76,10 @@ def command(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Register scans of faces to a model's topology: meshes whose vertices are the model's.
+    """Register scans of faces to a model's topology: each becomes a mesh with the model's vertices and triangles.
 
-    Scans are meshes (OBJ, PLY, OFF, STL, GLB) or point clouds (PLY, OBJ, NPY), each with 68 landmarks in a file. Each
-    gets its error: how far the mesh is from the scan. Running the same command again finishes what is missing.
+    Scans are meshes (OBJ, PLY, OFF, STL, GLB) or point clouds (PLY, OBJ, NPY), each with a file of 68 landmarks. The
+    command reports how far each mesh is from its scan. Running it again finishes what is missing.
 
     \b
     Example:

@@ -60,7 +60,7 @@ def command(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Render faces of a morphable model, labelled like 300W-LP, with labels that are exact by construction.
+    """Render faces of a morphable model, labeled like 300W-LP, with labels that are exact by construction.
 
     Running the same command again finishes what is missing, with a larger --count it adds; the bytes are the same for
     any number of workers.
@@ -80,7 +80,7 @@ def command(
     check_samples_folder(out)
     model = load_model(model_path, untrusted=untrusted)
     if model.albedo_basis is None and not quiet:
-        skin = "grey skin" if model.albedo_mean is None else "the colours of its mean face"
+        skin = "gray skin" if model.albedo_mean is None else "the colors of its mean face"
         click.echo(f"warning: {model.name} has no albedo basis; all faces get {skin}", err=True)
     with reported(quiet=quiet, verbose=verbose):
         result = render_faces(

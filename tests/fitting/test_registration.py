@@ -196,7 +196,7 @@ def test_units_are_those_in_which_a_face_has_a_persons_size(scale: float, units:
     assert unit_of(scale, units) == found
 
 
-@pytest.mark.parametrize(("scale", "hint"), [(1e-3, "it seems to be in m"), (3.0, "give the unit auto")])
+@pytest.mark.parametrize(("scale", "hint"), [(1e-3, "it seems to be in m"), (3.0, "choose auto for a scan")])
 def test_units_in_which_a_face_is_no_persons_are_an_error(scale: float, hint: str) -> None:
     with pytest.raises(InputError, match=f"times as large as the model's in mm, expected 0.6 to 1.7 times; {hint}"):
         unit_of(scale, "mm")
@@ -240,8 +240,7 @@ def test_triangles_that_are_turned_over_are_laid_out_again(template: Template, m
     edge = model.triangles[700]
     folded[edge[:2]] = base[edge[1::-1]]  # exchanged
     assert registration._turned_over(template, base, folded).any()
-    scan: Any = None
-    laid_out = registration._unfolded(template, scan, base, folded)
+    laid_out = registration._unfolded(template, base, folded)
     assert not registration._turned_over(template, base, laid_out).any()
     far = np.linalg.norm(base - base[edge[0]], axis=1) > 40
     assert np.abs(laid_out - base)[far].max() < 0.3 and n == len(laid_out)

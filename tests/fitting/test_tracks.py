@@ -104,10 +104,10 @@ def test_windows_give_what_one_step_gives(seen, monkeypatch: pytest.MonkeyPatch)
 def test_frames_that_say_the_same_say_it_once(seen) -> None:
     one = seen[0].take(np.zeros(5, np.int64))
     fitter = tracks._fitter(builtin_model(), "contour")
-    assert fitter._news(one.faces) == pytest.approx(1 / 5)
+    assert fitter._independent_share(one.faces) == pytest.approx(1 / 5)
     rng = np.random.default_rng(0)
     other = seen[0].faces._replace(target=seen[0].faces.target + rng.normal(size=seen[0].faces.target.shape))
-    assert 0.4 < fitter._news(other) <= 0.5
+    assert 0.4 < fitter._independent_share(other) <= 0.5
 
 
 def test_across_a_long_gap_nothing_is_smoothed(seen) -> None:

@@ -4,7 +4,9 @@ import os
 import pickle
 import queue
 import threading
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,11 @@ import pytest
 from support.jobs import DeadlySum, Multiply
 from support.models import builtin_model
 
-from uvgen.errors import InputError, SampleError, WorkerError
+from uvgen.errors import DatasetError, InputError, SampleError, WorkerError
 from uvgen.jobs import cluster, host
 from uvgen.jobs.run import results, run
 from uvgen.parallel.engine import Event
-from uvgen.parallel.travel import travelling
+from uvgen.parallel.travel import traveling
 from uvgen.progress import shown_on
 
 
@@ -177,10 +179,10 @@ def test_model_travels_as_its_file_or_whole_where_a_machine_has_none(tmp_path: P
     path = tmp_path / "model.h5"
     save_model(builtin_model(), path)
     model = load_model(path)
-    with travelling() as files:
+    with traveling() as files:
         small = pickle.dumps(model)
     assert [str(file) for file in files] == [str(model.path)] and len(small) < 1000
-    with travelling(whole=True) as files:
+    with traveling(whole=True) as files:
         large = pickle.dumps(model)
     assert not files and len(large) > 1_000_000
     assert pickle.loads(large).content_sha256 == pickle.loads(small).content_sha256
@@ -202,6 +204,68 @@ def test_cluster_without_workers_is_waited_for_and_given_up(monkeypatch: pytest.
     monkeypatch.setattr(cluster, "_NOBODY_S", 0.0)
     with on(Threads(slots=0)), pytest.raises(WorkerError, match=r"has had no worker for 0 s; start some"):
         run(Multiply(tmp_path, np.arange(3.0)), [1], Record(), tmp_path, workers=1)
+
+
+def test_outcome_that_is_heard_while_the_cluster_has_no_worker_counts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Leaving(Threads):
+        def submit(self, number: int, *_: Any) -> None:
+            self.n_slots, self.late = 0, [Event(number, "lost", "was lost with its thread")]
+
+        def wait(self, seconds: float) -> list[Event]:
+            if self.n_slots or not self.asked:
+                self.asked = True
+                return []
+            heard, self.late = self.late, []
+            return heard
+
+        asked = False
+
+    monkeypatch.setattr(cluster, "_NOBODY_S", 0.0)
+    pool = cluster.ClusterWorkers[str](Leaving(), results, tmp_path)
+    pool.submit("work", None)
+    assert [(work, death.how) for work, death in pool] == [("work", "was lost with its thread")]
+
+
+def test_output_folder_that_cannot_be_written_is_named_before_any_work(tmp_path: Path) -> None:
+    pool = cluster.ClusterWorkers[str](Threads(), results, tmp_path)
+    with pytest.raises(DatasetError, match=r"gone: cannot be written \(No such file .*\); check its permissions and"):
+        pool.check(tmp_path / "gone", [])
+
+
+def test_dask_of_others_is_handed_as_many_calls_as_were_asked_for() -> None:
+    pytest.importorskip("distributed", reason="Dask is not installed: pip install distributed")
+    from uvgen.parallel.dask import DaskEngine
+
+    class Client:
+        def __init__(self) -> None:
+            self.futures: list[Future[Any]] = []
+
+        def submit(self, *_: Any, **__: Any) -> "Future[Any]":
+            self.futures.append(Future())
+            return self.futures[-1]
+
+    engine, client = DaskEngine.__new__(DaskEngine), Client()
+    engine._client, engine._cluster, engine._most, engine._topic = client, None, 2, "topic"
+    engine._heard, engine._futures, engine._waiting = queue.SimpleQueue(), {}, deque()
+    for number in range(5):
+        engine.submit(number, host.serve, None, None, b"")
+    assert len(client.futures) == 2
+    client.futures[1].set_result("made")
+    assert [tuple(event) for event in engine.wait(9)] == [(1, "done", "made")]
+    assert len(client.futures) == 3
+
+
+def test_ray_without_calls_waits_as_long_as_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from uvgen.parallel import ray
+
+    slept: list[float] = []
+    monkeypatch.setattr(ray.time, "sleep", slept.append)
+    engine = ray.RayEngine.__new__(ray.RayEngine)
+    engine._actors, engine._calls, engine._waiting, engine._counts, engine._asked = [], {}, deque(), {}, 0.0
+    monkeypatch.setattr(ray.RayEngine, "_all_actors", lambda self: [])
+    assert engine.wait(0.5) == [] and slept == [0.5]
 
 
 def test_running_on_of_bad_arguments_raises() -> None:

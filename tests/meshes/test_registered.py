@@ -158,6 +158,7 @@ def test_read_glb_takes_short_indices_and_strides(tmp_path: Path) -> None:
         (lambda c: c["meshes"][0]["primitives"].append({}), "a mesh of 2 pieces, whose vertices have no common"),
         (lambda c: c["meshes"][0]["primitives"][0].update(mode=1), "primitives of mode 1"),
         (lambda c: c["nodes"][0].update(children=[0]), "more than 10000 nodes, or nodes in a circle"),
+        (lambda c: c["nodes"][0].update(children=[0] * 20_000), "more than 10000 nodes, or nodes in a circle"),
         (lambda c: c["nodes"][0].update(children=[7]), "nodes has no number 7"),
         (lambda c: c["nodes"][0].update(scale=[1, "a", 1]), "could not convert"),
         (lambda c: c["nodes"][0].update(scale=[1, 1]), "a node's scale of"),

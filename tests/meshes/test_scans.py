@@ -69,6 +69,15 @@ def test_scans_of_too_few_points_are_errors(points: np.ndarray) -> None:
         cleaned_scan(points)
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+@pytest.mark.parametrize("index", [-1, 480])
+def test_scan_with_an_index_out_of_range_names_its_triangle(index: int, dtype: type) -> None:
+    triangles = TRIANGLES.astype(dtype)
+    triangles[3] = [0, 1, index]
+    with pytest.raises(InputError, match=rf"triangles: triangle 3 is \[0, 1, {index}\], expected indices of 0 to 479"):
+        cleaned_scan(VERTICES, triangles)
+
+
 def test_a_scan_ends_at_its_border_and_at_holes_alone() -> None:
     hole = np.isin(TRIANGLES, 12 * 24 + np.arange(10, 14)).any(axis=1)
     above = np.array([[0.0, 1.26, 0.2], [0.7, 1.0, 0.5], [1.2, 1.0, 0.0]])  # of the hole, of the surface, beside it

@@ -1,7 +1,7 @@
 """Images with registered meshes and their cameras, to shards: what `uvgen build --meshes` does.
 
-Such samples have a camera instead of shape and expression parameters. Their pose is that of the model's mean face laid
-on the mesh's landmarks: good for yaw ranges and previews, not a label.
+Such samples have a camera instead of shape and expression parameters. Their pose is estimated by aligning the model's
+mean face with the mesh's landmarks: good enough for yaw ranges and previews, but not a label.
 """
 
 import os
@@ -51,24 +51,25 @@ def import_meshes(
     overwrite: bool = False,
     progress: Callable[[ShardResult], object] | None = None,
 ) -> BuildResult:
-    """Make a data set of images whose faces are known as meshes of a model's topology, or finish one that was begun.
+    """Make a data set of images whose faces are given as meshes in a model's topology, or finish one that was begun.
 
     Parameters
     ----------
     data : path-like or None
-        Folder of images, or of folders of them; None where they lie beside the meshes.
+        Folder of images, or of folders of them; None where the images are beside the meshes.
     meshes : path-like
         Folder of meshes: ``NAME.obj`` (``.ply``, ``.off``, ``.glb``, ``.npy``) for each image ``NAME.jpg``; further
-        faces are ``NAME-face2.obj`` or ``NAME.1.obj``. Their vertices are the model's, in its order.
+        faces are ``NAME-face2.obj`` or ``NAME.1.obj``. Each has the model's vertices in the model's order.
     out : path-like
         Folder for the shards and `dataset.json`.
     model : MorphableModel or path-like
-        The model that they are registered to.
+        The model that the meshes are registered to.
     cameras : path-like, optional
-        A JSON file for all images (`uvgen.read_camera`), a folder of ``NAME.json``, or a COLMAP reconstruction's; by
-        default ``NAME.camera.json`` beside the meshes, and where there is none, vertices are in the image, px.
+        A JSON file for all images (`uvgen.read_camera`), a folder of ``NAME.json``, or the folder of a COLMAP
+        reconstruction. By default ``NAME.camera.json`` beside the meshes; without any, vertices are in the image frame,
+        px.
     config : BuildConfig, optional
-        All but `maps`, `keep` and `max_nme` counts.
+        Settings; `maps`, `keep` and `max_nme` must have their defaults.
     subsets, flip, names, exclude, limit, weights, workers, retries, timeout, on_error, overwrite, progress
         As for `uvgen.build_shards`.
 
@@ -143,7 +144,7 @@ def _of(samples: Sequence[MeshSample], chosen: Sequence[object]) -> list[MeshSam
 
 
 def _about_pairs(samples: Sequence[MeshSample]) -> list[str]:
-    """A warning each of images without a mesh, and of meshes without an image."""
+    """A warning about images without a mesh, and one about meshes without an image."""
     found = []
     for what, lacks, alone in (
         ("image", "mesh", [sample for sample in samples if sample.parameters is None]),
@@ -160,7 +161,7 @@ def _survey(
     samples: Sequence[MeshSample], model: MorphableModel, config: BuildConfig, *, workers: int, retries: int,
     timeout: float | None,
 ) -> None:  # fmt: skip
-    """Raise DatasetError, before any work, where no sample can be used: all are of another topology, say."""
+    """Raise DatasetError where no sample can be used, for example because all meshes are of another topology."""
     begin("reading a few meshes")
     errors = list[str]()
     look = partial(_doubts, model=model, config=config)
@@ -176,7 +177,7 @@ def _survey(
 
 
 def _doubts(samples: Sequence[MeshSample], model: MorphableModel, config: BuildConfig) -> list[str] | None:
-    """What is wrong with samples of which none can be used; None as soon as one can."""
+    """What is wrong with each of the samples; None as soon as one of them can be used."""
     reader, errors = MeshReader(model, config.convention, config.implausible), list[str]()
     for sample in samples:
         try:

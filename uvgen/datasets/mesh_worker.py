@@ -1,4 +1,4 @@
-"""One process's share of a build from registered meshes: as `uvgen.datasets.worker`, but for where labels come from."""
+"""Worker processes of a build from registered meshes: as `uvgen.datasets.worker`, with labels from meshes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,8 +21,8 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.samples.map_files import IMAGE_SHIFTS
 from uvgen.samples.mesh_files import MeshSample, camera_of_sample, mesh_files_sha256
 
-_UNLIKE = 0.25  # RMS distance of landmarks from a face's, as a share of their box: 0.05, of a camera 15 cm away 0.16
-_AWAY = -0.5  # cosine between the face's direction and the viewer's, as for parameters: turned by more than 120°
+_UNLIKE = 0.25  # RMS distance of landmarks from the aligned mean's, per size of their box; 0.05 is usual, 0.16 at 15 cm
+_AWAY = -0.5  # cosine between the face's direction and the viewer's below which it is refused: more than 120°
 _UNITS = {1e3: "1000 times too small, as if it were in meters", 1e-3: "1000 times too large, as if it were in µm"}
 _LARGE = {
     "image": "a mesh without a camera counts px of the image; is it in meters or mm? Give its camera",
@@ -38,18 +38,18 @@ _BESIDE = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MeshFace:
-    """A registered mesh and, once its image is known, where it is in that.
+    """A registered mesh as `MeshReader.read` gives it, or placed in its image as `MeshReader.place` gives it.
 
     Attributes
     ----------
     vertices : (n, 3) float64
-        In the mesh's frame, then in the image frame, px.
-    camera : (4, 4) float64
-        What brought them there, see `uvgen.cameras.ImageCamera.matrix`.
-    pose : (7,) float32
-        Of the model's mean face laid on the landmarks.
+        As read: in the mesh's frame and unit. Placed: in the image frame, px.
+    camera : (4, 4) float64 or None
+        Placed: the matrix that took vertices to the image, see `uvgen.cameras.ImageCamera.matrix`.
+    pose : (7,) float32 or None
+        Placed: the pose of the model's mean face, aligned with the landmarks.
     landmarks, extras, unused
-        As those of `uvgen.samples.read.Annotation`: a mesh has none.
+        As in `uvgen.samples.read.Annotation`; empty for a mesh.
     """
 
     vertices: NDArray[np.float64]
@@ -70,7 +70,7 @@ class MeshJob(BuildJob):
 
 
 class MeshReader:
-    """Reads meshes of a model's topology and puts them into their images, where they can be what they are taken for."""
+    """Reads meshes of a model's topology, places them in their images, and checks that they are plausible there."""
 
     def __init__(self, model: MorphableModel, convention: str, implausible: str) -> None:
         self._model, self._convention, self._implausible = model, convention, implausible
@@ -78,7 +78,7 @@ class MeshReader:
         self._mean = model.mean[model.landmarks].astype(np.float64)
 
     def read(self, sample: MeshSample) -> MeshFace:
-        """A sample's mesh; SampleError where there is none of the topology."""
+        """A sample's mesh; SampleError where it is missing, damaged or of another topology."""
         if sample.problem or sample.parameters is None:
             raise SampleError(sample.problem or f"{sample.image}: no mesh of it")
         try:
@@ -87,7 +87,10 @@ class MeshReader:
             raise SampleError(str(error)) from error
 
     def place(self, sample: MeshSample, face: MeshFace, shape: tuple[int, ...]) -> tuple[MeshFace, NDArray[np.float64]]:
-        """The mesh in its image (h, w, …), and its landmarks (68, 3) there; SampleError where it is no face in it."""
+        """The mesh placed in its image of shape (h, w, …), and its landmarks (68, 3) there, px.
+
+        Raises SampleError where the camera cannot be used, or the mesh does not show a face in the image.
+        """
         camera = camera_of_sample(sample, shape)
         where = sample.camera if not isinstance(sample.camera, ImageCamera) else f"{sample.parameters}: its camera"
         try:
@@ -97,7 +100,7 @@ class MeshReader:
             advice = "are convention, direction and unit of the translation those of the mesh?"
             raise SampleError(f"{where}: puts the face behind it: {found}; {advice}") from error
         matrix[:2] += np.outer(IMAGE_SHIFTS[self._convention], matrix[3])
-        with np.errstate(all="ignore"):  # of meshes that no face is: what comes of them is looked at
+        with np.errstate(all="ignore"):  # meshes that are not faces may overflow; the checks below refuse them
             vertices = apply_camera(matrix, face.vertices)
         landmarks = vertices[self._model.landmarks]
         self._check_size(sample, landmarks, shape, camera.kind)
@@ -122,11 +125,14 @@ class MeshReader:
         )
 
     def _pose(self, sample: MeshSample, landmarks: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """The mean face's on landmarks; SampleError where they are no face's, mirrored, or of one that is not seen."""
+        """The pose of the mean face, aligned with landmarks (68, 3), px.
+
+        Raises SampleError where the landmarks are not a face's, are mirrored, or are of a face turned away.
+        """
         affine, distance = lay_on(self._mean, landmarks)
         _, mirrored = lay_on(self._mean * [-1, 1, 1], landmarks)
         sides = np.sort(np.ptp(landmarks, axis=0))
-        extent = float(np.sqrt(sides[1] * sides[2]))  # of the longer two: a profile is narrow
+        extent = float(np.sqrt(sides[1] * sides[2]))  # of the longer two sides: a profile is narrow
         if not min(distance, mirrored) < _UNLIKE * extent:
             raise SampleError(
                 f"{sample.parameters}: the vertices of {self._model.name}'s 68 landmarks show no face "
@@ -151,7 +157,7 @@ class MeshReader:
 
 
 class MeshBuilder(Builder):
-    """One process's share of the work: its labels come from meshes."""
+    """Makes shards in one process, with labels from meshes."""
 
     most_held = 32  # a mesh of 53,215 vertices takes 1.3 MB
 

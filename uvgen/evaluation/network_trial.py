@@ -1,7 +1,7 @@
-"""A network's first run, in a process of its own: one that loops for ever or asks for all memory ends that process.
+"""A network's first run, in a child process, which is killed where the network loops for ever or takes all memory.
 
-An ONNX file is a program. Opening it already runs part of it (constants are folded), in C++, where neither Ctrl-C nor a
-time limit of Python's gets through.
+An ONNX file is a program. Opening it already runs part of it (constants are folded) in C++ code, which neither Ctrl-C
+nor a time limit in Python can stop.
 """
 
 import pickle
@@ -18,31 +18,33 @@ from uvgen.storage.locks import scratch_folder
 from uvgen.storage.names import brief
 
 MAX_SECONDS = 120.0
-"""How long the first run may take where no time limit is given: opening the file, and one crop."""
+"""How long opening the file and running one crop may take where no time limit is given."""
 
-_LEAST_SECONDS = 20.0  # large networks take a while to open, which limits for a few photographs do not allow for
+_LEAST_SECONDS = 20.0  # large networks take longer to open than a limit for a few photographs allows
 _MAX_MEMORY = 16 << 30
-_KEPT: dict[tuple[str, NetworkOptions], "NetworkSizes"] = {}
+_KEPT: dict[tuple[str, NetworkOptions], "NetworkSizes"] = {}  # results of this process, by hash and options
 
 
 class NetworkSizes(NamedTuple):
-    """What a network's first run says: px of its crops, texels of its maps."""
+    """Sizes that a network's first run shows: the side of its crops, px, and of its maps, texels."""
 
     crop_size: int
     uv_size: int
 
 
 def try_network(path: Path, sha256: str, options: NetworkOptions, timeout: float | None = None) -> NetworkSizes:
-    """Open a network and run it on a black crop, in a process that may end for it.
+    """Open a network and run it on a black crop, in a child process.
 
     Parameters
     ----------
     path : Path
+        ONNX file.
     sha256 : str
-        `uvgen.evaluation.network.hash_network` of the file: what was tried in this process is not tried again.
+        `uvgen.evaluation.network.hash_network` of the file; a network that passed is not tried again by this process.
     options : NetworkOptions
+        How it is called.
     timeout : float, optional
-        Seconds; at least 20, and 120 by default.
+        Time limit, s; 120 by default. Less than 20 counts as 20.
 
     Returns
     -------
@@ -51,14 +53,16 @@ def try_network(path: Path, sha256: str, options: NetworkOptions, timeout: float
     Raises
     ------
     InputError
-        Where it is no network, its shapes do not fit, or its process was killed or took too long.
+        Where it is not a network, its shapes do not fit, or its process was killed or took too long.
     DependencyError
         Where onnxruntime is not installed.
     WorkerError
         Where no process can be started.
+    DatasetError
+        Where the folder for temporary files cannot be written.
     """
     check_network_file(path)
-    tried = sha256, replace(options, scale="px", convention="exact")  # what is done with maps afterwards
+    tried = sha256, replace(options, scale="px", convention="exact")  # these only change what is done with its output
     if tried in _KEPT:
         return _KEPT[tried]
     limit = MAX_SECONDS if timeout is None else max(timeout, _LEAST_SECONDS)

@@ -1,6 +1,6 @@
-"""The frames of a video, one after the other: of a file, which PyAV decodes, or of a folder of pictures.
+"""Reading the frames of a video in order: of a video file, which PyAV decodes, or of a folder of pictures.
 
-Nothing that a file's header says of its length is believed, and one frame is held at a time.
+One frame is in memory at a time. The length that a file's header states is not trusted.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.errors import DependencyError, InputError, UvgenError
+from uvgen.errors import DependencyError, InputError, UvgenError, to_install
 from uvgen.fitting.videos import frame_files, frame_name
 from uvgen.fitting.worker import FaceJob, Photograph, read_photograph
 from uvgen.images.codecs import encode_jpeg
@@ -22,8 +22,8 @@ from uvgen.storage.reading import check_picture_size, open_regular
 
 _QUALITY = 95  # of frames that are written as JPEG
 _BLOCK = 1 << 20
-_USUAL_RATE = 25.0  # frames per s, where nothing says it
-# no playlists and lists of files, which could name others, on this machine or elsewhere
+_USUAL_RATE = 25.0  # frames per s, where neither the caller nor the file states it
+# without playlists and lists of files, which could refer to other files or addresses
 _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegvideo,mpegts,mpegtsraw,ogg,flv,asf,gif,apng,h264,hevc,av1,ivf,"
     "m4v,mjpeg,mxf,nut,rm,swf,vc1,y4m,yuv4mpegpipe"
@@ -34,21 +34,22 @@ class Frame(NamedTuple):
     """A frame of a video."""
 
     number: int
-    """0 for the first of a file; what its name says where it is a file itself."""
+    """Counted from 0 in a video file; the number in the name of a frame that is a file; -1 for a file without one."""
     time_s: float
     path: Path
-    """Its file; for one of a video file, the one that it would be: landmarks are looked up by it."""
+    """The frame's file. For a frame of a video file, a path of the form VIDEO/frame_000123.jpg, by which its landmarks
+    are looked up."""
     image: NDArray[np.uint8]
     """(h, w, 3) RGB."""
     data: bytes
-    """Its own file, where it may be kept as it is."""
+    """Content of the frame's file where it can be copied unchanged, else empty."""
     suffix: str
-    """Of the picture that is written."""
+    """File suffix of what `picture` returns."""
     problem: str = ""
-    """Why it has no pixels."""
+    """Why the frame has no pixels; "" where it has."""
 
     def picture(self) -> bytes:
-        """What is written: the file that it comes from, or a JPEG."""
+        """Content of the picture to write: the frame's file, or a JPEG."""
         return self.data or encode_jpeg(self.image, _QUALITY)
 
 
@@ -61,18 +62,22 @@ def frames_of(job: FaceJob, video: Photograph, rate: float | None) -> Iterator[F
     Parameters
     ----------
     job : FaceJob
-        Whether pictures are turned upright.
+        Says by `exif` whether pictures are turned upright.
     video : Photograph
-        A file, or a folder of pictures.
+        A video file, or a folder of pictures.
     rate : float, optional
-        Frames per second; of a file, what it says by default, else 25.
+        Frames per second. By default a file's own times count, and frames of a folder are 1/25 s apart.
+
+    Yields
+    ------
+    Frame
 
     Raises
     ------
     InputError
-        Where a file is no video, or from where on it is damaged.
+        Where a file is not a readable video, or is damaged: then after the last frame before the damage.
     DependencyError
-        Where a file is to be decoded, and PyAV is not installed.
+        Where a file has to be decoded and PyAV is not installed.
     """
     if video.path.is_dir():
         return _of_folder(job, video, rate or _USUAL_RATE)
@@ -115,10 +120,10 @@ def import_av() -> ModuleType:
         import av
     except ModuleNotFoundError as error:
         raise DependencyError(
-            "video: PyAV is not installed, which decodes video files; pip install 'uvgen[video]', or give a folder of "
+            f"video: PyAV is not installed, which decodes video files; {to_install('video')}, or give a folder of "
             "frames"
         ) from error
-    av.logging.set_level(av.logging.PANIC)  # what is wrong is said here
+    av.logging.set_level(av.logging.PANIC)  # errors are reported by exceptions
     return av
 
 
@@ -132,7 +137,7 @@ def _decoded(av: Any, file: BinaryIO, job: FaceJob, video: Photograph, rate: flo
         if not container.streams.video:
             raise InputError(f"{path}: has no pictures, expected a video")
         stream = container.streams.video[0]
-        # one, so that of a damaged file the same is decoded each time
+        # one thread, so that the same frames of a damaged file are decoded each time
         stream.thread_type, stream.codec_context.thread_count = "NONE", 1
         usual = float(rate or stream.average_rate or _USUAL_RATE)
         number, last = 0, -np.inf
@@ -166,7 +171,7 @@ def _check_size(stream: Any) -> None:
 
 
 def digest_of(path: Path) -> str:
-    """Hash of a file, however large; InputError where it cannot be read."""
+    """SHA-256 of a file of any size, read in blocks; InputError where it cannot be read."""
     digest = hashlib.sha256()
     try:
         with open_regular(path) as file:

@@ -1,7 +1,7 @@
-"""Which frames of a video show one person without a cut: tracks.
+"""Splitting a video into tracks: runs of frames that show one person without a cut.
 
-A cut is where the picture changes as it does not from frame to frame, or where the face jumps and stays away. Where it
-jumps and comes back within a few frames, the landmarks of these are wrong.
+There is a cut where the picture changes far more than is usual between frames, or where the face jumps and does not
+come back. Where it jumps and comes back within a few frames, the landmarks in these frames are wrong.
 """
 
 from typing import NamedTuple
@@ -10,41 +10,42 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-_THUMBNAIL, _COARSE = 16, 4  # px; every so many pixels count
-_CHANGE, _TIMES_USUAL = 0.12, 6.0  # of a thumbnail's grey levels, from which on it may be a cut, and of what is usual
-_MOVE, _MOVE_PER_S = 0.4, 3.0  # of the face's size
-_GROWTH, _GROWTH_PER_S = 0.4, 1.0  # of its logarithm
+_THUMBNAIL, _COARSE = 16, 4  # px of a thumbnail's side; step in px by which pictures are sampled for it
+_CHANGE, _TIMES_USUAL = 0.12, 6.0  # a cut changes a thumbnail by more than this on average, and than this many medians
+# a face jumps where it moves faster than these: the first is allowed between any two frames
+_MOVE, _MOVE_PER_S = 0.4, 3.0  # sizes of the face
+_GROWTH, _GROWTH_PER_S = 0.4, 1.0  # logarithm of its size
 _TURN, _TURN_PER_S = 0.6, 8.0  # rad
-_PAUSE_S, _PAUSE_FRAMES = 2.0, 10  # without the face, in s and in usual intervals
-_MOST_WRONG = 3  # frames
+_PAUSE_S, _PAUSE_FRAMES = 2.0, 10  # a longer time without the face ends the track: s, and median intervals of frames
+_MOST_WRONG = 3  # frames in a row
 
 
 class Places(NamedTuple):
-    """Where a face is in n frames, in order."""
+    """Where a face is in n successive frames."""
 
     times: NDArray[np.float64]
-    """(n,): s."""
+    """(n,) s."""
     center: NDArray[np.float64]
-    """(n, 2): px."""
+    """(n, 2) x, y of the face, px."""
     size: NDArray[np.float64]
-    """(n,): px."""
+    """(n,) size of the face, px."""
     rotation: NDArray[np.float64]
-    """(n, 3, 3)"""
+    """(n, 3, 3) rotation of the head."""
     image_size: NDArray[np.int64]
-    """(n, 2): px."""
+    """(n, 2) width and height of the frame, px."""
     change: NDArray[np.float64]
-    """(n,): of the picture since the frame before, see `change_of`."""
+    """(n,) largest change of the picture between frames since the one before: mean difference of thumbnails, 0 to 1."""
 
 
 def thumbnail_of(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(16, 16, 3) of a picture (h, w, 3), 0 to 1."""
+    """A thumbnail (16, 16, 3), 0 to 1, of a picture (h, w, 3)."""
     coarse = image[::_COARSE, ::_COARSE] if min(image.shape[:2]) >= _THUMBNAIL * _COARSE else image
     small = Image.fromarray(np.ascontiguousarray(coarse)).resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX)
     return np.asarray(small, np.float32) / np.float32(255)
 
 
 def linked(places: Places) -> tuple[list[list[int]], list[int]]:
-    """Tracks, as the numbers of their frames, and the frames whose landmarks are wrong."""
+    """Tracks, each a list of indices of frames, and the indices of the frames whose landmarks are wrong."""
     n = len(places.times)
     if not n:
         return [], []
@@ -76,7 +77,7 @@ def linked(places: Places) -> tuple[list[list[int]], list[int]]:
 
 
 def _jump(places: Places, a: int, b: int) -> float:
-    """How far a face goes from one frame to another, as a share of the most that it can."""
+    """How fast a face moves, grows or turns from frame a to b, as a share of the limit: above 1 it is a jump."""
     dt = float(places.times[b] - places.times[a])
     size = float(np.sqrt(places.size[a] * places.size[b]))
     moved = float(np.linalg.norm(places.center[b] - places.center[a])) / size

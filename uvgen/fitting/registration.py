@@ -1,8 +1,9 @@
-"""A scan registered to a model's topology: by landmarks, by the model's coefficients, then by a smooth field.
+"""A scan registered to a model's topology: by landmarks, by the model's coefficients, then by a smooth field of shifts.
 
-The last step is non-rigid ICP (Amberg, Romdhani, Vetter, CVPR 2007: stiff at first, then less and less), with bends in
-place of differences between neighbors' transforms, and for each stiffness on top of what was found with the one before:
-where a scan shows nothing, what is broad goes on and what is local fades.
+The last step is non-rigid ICP (Amberg, Romdhani, Vetter, CVPR 2007), which starts stiff and gets softer. Two things
+differ: stiffness penalizes the field's bending, not differences between the transforms of neighbors, and each stage
+adds a field to the result of the stage before. So where a scan has no data, broad deformations extend and local ones
+fade.
 """
 
 from dataclasses import dataclass
@@ -20,46 +21,48 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.similarity import Similarity
 
 UNITS = ("auto", "um", "mm", "cm", "m")
-"""Units of scans."""
+"""Units of scans; "auto" recognizes the unit."""
 
 _MILLIMETERS = {"um": 1e-3, "mm": 1.0, "cm": 10.0, "m": 1e3}
-_SMALLEST, _LARGEST = 0.6, 1.7  # a face, by the model's mean
+_SMALLEST, _LARGEST = 0.6, 1.7  # size of a person's face, relative to the model's mean
 _STAGES = ((30.0, 3, 6.0), (15.0, 2, 6.0), (8.0, 2, 3.0), (4.0, 2, 0.0), (2.0, 2, 0.0))
-"""Lengths of bends, mm; solutions with each; the radius of the patch that a landmark counts as, mm."""
+"""Of each stage: the length of bends, mm; the number of solutions; the radius, mm, of the patch of surface whose weight
+a landmark has (0: landmarks do not count)."""
 
-_LANDMARK_MM = 1.0  # within which a landmark draws nothing
-_FARTHEST_MM, _LEAST_MM = 15.0, 2.0  # where counterparts are looked for
-_COUNTED_MM = 10.0  # distances of counterparts that the error is of
-_LEAST_MATCHED = 0.1  # of the area
-_UNFOLDINGS = 6
+_LANDMARK_MM = 1.0  # landmarks do not pull vertices that are closer than this
+_FARTHEST_MM, _LEAST_MM = 15.0, 2.0  # range of the distance within which counterparts are accepted
+_COUNTED_MM = 10.0  # distance within which counterparts count in the reported error
+_LEAST_MATCHED = 0.1  # share of the area
+_UNFOLDINGS = 6  # tries
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Registration:
-    """A scan in a model's topology.
+    """A scan registered to a model's topology.
 
     Attributes
     ----------
     vertices : (n, 3) float64
-        The model's vertices on the scan, in its frame and unit.
+        The model's vertices on the scan, in the scan's frame and unit.
     similarity : Similarity
-        Brings the model's frame, in mm, to the scan's frame and unit.
+        From the model's frame, mm, to the scan's frame and unit.
     unit : str or None
-        Of the scan: "um", "mm", "cm" or "m"; None where its face has no person's size in any of them, and counts as
-        large as the model's.
+        Unit of the scan: "um", "mm", "cm" or "m". None where its face does not have a person's size in any of them; it
+        is then taken to be as large as the model's.
     mm_per_unit : float
+        Millimeters in one unit of the scan.
     distance_mm : (k,) float64
-        From vertices that have a counterpart to the scan's surface, mm.
+        Distances to the scan's surface, mm, of the k vertices that have a counterpart on it.
     has_counterpart : (n,) bool
-        Which those are.
+        Which vertices those are.
     matched : float
-        Share of the model's surface that has a counterpart.
+        Share of the model's surface that has a counterpart, 0 to 1.
     landmarks_mm : (68,) float64
-        From the landmarks to where the registered mesh has them, mm; NaN where not marked.
+        Distances of the given landmarks from those of the registered mesh, mm; NaN where not marked.
     n_flipped : int
-        Triangles that are turned over, by the face of the model that lies nearest.
-    coefficients : (k,) float64
-        Of that face, shape then expression, in standard deviations.
+        Number of triangles that face the other way than in the fitted face of the model.
+    coefficients : (c,) float64
+        Coefficients of that face, shape then expression, in standard deviations.
     """
 
     vertices: NDArray[np.float64]
@@ -87,15 +90,15 @@ def register_scan(
     Parameters
     ----------
     points : (n, 3) float
-        A scan's, in any right-handed frame; such that are NaN or infinite are dropped.
+        Points of the scan, in any right-handed frame; those that are NaN or infinite are dropped.
     triangles : (m, 3) int or None
-        None, or no rows, of a point cloud.
+        None, or no rows, for a point cloud.
     landmarks : (68, 3) float
-        iBUG's, in the frame and unit of the points; NaN where not marked. Six or more.
+        iBUG's 68 landmarks, in the frame and unit of the points; NaN where not marked. At least six must be marked.
     model : MorphableModel or path-like
         The built-in model by default.
     units : {"auto", "um", "mm", "cm", "m"}
-        Of the scan; "auto" is the one in which its face has a person's size.
+        Unit of the scan; "auto" takes the one in which the face has a person's size.
 
     Returns
     -------
@@ -104,8 +107,10 @@ def register_scan(
     Raises
     ------
     InputError
-        Where a shape is wrong, landmarks or points are too few, the landmarks are mirrored or no face's, or the face
-        has no person's size in these units, or no counterpart on the scan.
+        Where a shape or a choice is wrong, there are too few landmarks or points, the landmarks are mirrored or are not
+        a face's, the face does not have a person's size in the given unit, or too little of it has a counterpart.
+    ModelError
+        Where the model cannot be read.
 
     Examples
     --------
@@ -124,20 +129,20 @@ def register(
     landmarks: NDArray[np.floating],
     units: str = "auto",
 ) -> Registration:
-    """See `register_scan`."""
+    """Do what `register_scan` does, with a template that is made once for many scans."""
     choice(units, "units", UNITS)
     marks = float64_array(landmarks, "landmarks", (68, 3))
     check_array(marks, "landmarks", (68, 3))
     kept, corners = cleaned_scan(points, triangles)
     first = fit_to_landmarks(template, marks)
     unit, mm_per_unit = unit_of(first.place.scale, units)
-    # the scan in the model's frame
+    # from here on the scan is in the model's frame, at the model's size
     scan = _oriented(template, first, first.place.undo(kept), corners)
-    at_home = Similarity(1.0, np.eye(3), np.zeros(3))
+    identity = Similarity(1.0, np.eye(3), np.zeros(3))
     marks_there = first.place.undo(marks)
-    fitted = fit_to_surface(template, scan, marks_there, Fitted(at_home, first.coefficients))
+    fitted = fit_to_surface(template, scan, marks_there, Fitted(identity, first.coefficients))
     base = fitted.place.apply(template.face(fitted.coefficients))
-    vertices = _unfolded(template, scan, base, _deformed(template, scan, base, marks_there))
+    vertices = _unfolded(template, base, _deformed(template, scan, base, marks_there))
     feet = scan.find(vertices, _COUNTED_MM)
     paired = matching(feet, normals_of(template, vertices), scan)
     matched = float(template.area[paired].sum() / template.area.sum())
@@ -156,14 +161,14 @@ def register(
 
 
 def unit_of(scale: float, units: str) -> tuple[str | None, float]:
-    """The unit of a scan that is `scale` times as large as the model in mm, and its mm; see `register_scan`."""
+    """The unit of a scan whose numbers are `scale` times the model's in mm, and the mm in it; see `register_scan`."""
     sizes = {name: scale * mm for name, mm in _MILLIMETERS.items()}
     likely = min(sizes, key=lambda name: abs(np.log(sizes[name])))
     is_likely = _SMALLEST < sizes[likely] < _LARGEST
     if units == "auto":
         return (likely, _MILLIMETERS[likely]) if is_likely else (None, 1 / scale)
     if not _SMALLEST < sizes[units] < _LARGEST:
-        hint = f"; it seems to be in {likely}" if is_likely else "; give the unit auto if it has none"
+        hint = f"; it seems to be in {likely}" if is_likely else "; choose auto for a scan of unknown size"
         raise InputError(
             f"landmarks: a face {sizes[units]:.3g} times as large as the model's in {units}, expected {_SMALLEST} to "
             f"{_LARGEST} times{hint}"
@@ -172,14 +177,14 @@ def unit_of(scale: float, units: str) -> tuple[str | None, float]:
 
 
 def _joined(outer: Similarity, inner: Similarity) -> Similarity:
-    """First the inner one, then the outer."""
+    """The similarity that applies the inner one, then the outer one."""
     return Similarity(outer.scale * inner.scale, outer.rotation @ inner.rotation, outer.apply(inner.shift))
 
 
 def _oriented(
     template: Template, first: Fitted, points: NDArray[np.float64], triangles: NDArray[np.int32]
 ) -> ScanSurface:
-    """The scan's surface with its outside out: some programs write all triangles the other way round."""
+    """The scan's surface with normals that point outward: some programs write all triangles the other way round."""
     scan = ScanSurface(points, triangles)
     if not scan.is_oriented:
         return scan
@@ -192,11 +197,11 @@ def _oriented(
 def _deformed(
     template: Template, scan: ScanSurface, base: NDArray[np.float64], marks: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The face, bent until it lies on the scan."""
+    """The vertices (n, 3) of the fitted face `base`, moved onto the scan by smooth fields."""
     vertices = base
     for length, solutions, radius in _STAGES:
         if length < min(scan.spacing, _STAGES[-2][0]):
-            break  # between a scan's points is nothing but their noise
+            break  # bends shorter than the scan's spacing would follow its noise
         smoother = template.smoother(length)
         for _ in range(solutions):
             wanted, weights = _pull(template, scan, vertices)
@@ -209,7 +214,7 @@ def _deformed(
 def _pull(
     template: Template, scan: ScanSurface, vertices: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where each vertex is to go (n, 3), and weights (n,)."""
+    """The shift (n, 3) that each vertex should make, and its weight (n,): 0 without a counterpart."""
     feet = scan.find(vertices, _FARTHEST_MM)
     paired = matching(feet, normals_of(template, vertices), scan)
     if paired.any():
@@ -222,7 +227,7 @@ def _add_landmarks(
     template: Template, vertices: NDArray[np.float64], marks: NDArray[np.float64], radius: float,
     wanted: NDArray[np.float64], weights: NDArray[np.float64],
 ) -> None:  # fmt: skip
-    """Let landmarks draw their vertices, those of the jaw not: they mark no place of their own."""
+    """Add the landmarks' pull to shifts and weights, in place; not the jaw's, which mark no fixed place."""
     known = np.flatnonzero(np.isfinite(marks).all(axis=1) & (np.arange(68) >= JAW))
     at = template.landmarks[known]
     off = marks[known] - vertices[at]
@@ -235,7 +240,7 @@ def _add_landmarks(
 
 
 def _turned_over(template: Template, base: NDArray[np.float64], vertices: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """(m,) triangles whose side has changed."""
+    """(m,) which triangles face the other way than in `base`."""
     normals = []
     for points in (base, vertices):
         a, b, c = (points[template.triangles[:, k]] for k in range(3))
@@ -243,10 +248,8 @@ def _turned_over(template: Template, base: NDArray[np.float64], vertices: NDArra
     return np.asarray((normals[0] * normals[1]).sum(axis=1) < 0)
 
 
-def _unfolded(
-    template: Template, scan: ScanSurface, base: NDArray[np.float64], vertices: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Vertices of triangles that were turned over follow those around them, a wider ring at each try."""
+def _unfolded(template: Template, base: NDArray[np.float64], vertices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Interpolate vertices of triangles that were turned over from those around them, in a wider ring at each try."""
     smoother: Smoother | None = None
     for k in range(_UNFOLDINGS):
         over = _turned_over(template, base, vertices)

@@ -1,6 +1,7 @@
-"""A model's face brought onto a scan: pose and size, shape and expression, by landmarks and then by the surface.
+"""A morphable model fitted to a scan: pose, size, shape and expression, by landmarks and then by the surface.
 
-All in the frame of the model's mean, mm: the scan was brought there by its landmarks.
+The fit by landmarks takes them in any frame. The fit to the surface works in the model's frame, mm, into which the
+first fit has brought the scan.
 """
 
 from typing import NamedTuple
@@ -15,34 +16,34 @@ from uvgen.meshes.scans import Feet, ScanSurface
 from uvgen.similarity import Similarity, align_points
 
 FEWEST_LANDMARKS = 6
-"""Landmarks that a scan has at least."""
+"""The least number of marked landmarks of a scan."""
 
-_LANDMARK_MM, _JAW_MM = 2.0, 6.0  # how far marks are from where the model has them
+_LANDMARK_MM, _JAW_MM = 2.0, 6.0  # standard deviations of marks from where the model has them
 OUTLIER_MM = 8.0
-"""A landmark this far off counts half."""
+"""Distance of a landmark at which its weight is halved."""
 
-_MOST_RESIDUAL_MM = 12.0  # of landmarks, without the jaw, after the model was fitted to them: above it is no face
-_BETTER = 0.6  # of the residual, that mirrored landmarks leave where landmarks are mirrored
-_SUSPECT_MM = 4.0
+_MOST_RESIDUAL_MM = 12.0  # residual of the landmarks, without the jaw, above which they are no face's
+_SUSPECT_MM = 4.0  # residual above which landmarks are tried with left and right exchanged
+_BETTER = 0.6  # of the residual: landmarks are mirrored where the exchange brings it below this share
 _LANDMARK_STEPS, _STEPS = 12, 30
-_ROWS_COUNT = 1500  # how many independent measurements a scan's surface is: neighbors err alike
-_LEAST_MM, _FIRST_MM = 0.2, 4.0  # noise of the surface
-_FARTHEST_MM = 30.0
+_ROWS_COUNT = 1500  # independent measurements that a scan's surface counts as: neighboring points have similar errors
+_LEAST_MM, _FIRST_MM = 0.2, 4.0  # noise of the surface: the least that is assumed, and the first guess
+_FARTHEST_MM = 30.0  # how far from the model's surface counterparts are looked for
 _LEAST_COSINE = 0.5  # between normals of points that may correspond
-_DONE_MM = 2e-3
+_DONE_MM = 2e-3  # largest change of a vertex at which the fit has converged
 
 
 class Fitted(NamedTuple):
-    """A face of the model, and where it lies."""
+    """A face of the model and its place."""
 
     place: Similarity
-    """Model frame, mm → the frame of what it was fitted to."""
+    """From the model's frame, mm, to the frame of what it was fitted to."""
     coefficients: NDArray[np.float64]
     """(k,) standard deviations."""
 
 
 def known_landmarks(landmarks: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """(68,) which landmarks are marked; InputError where they are too few, or say too little of the pose."""
+    """(68,) which landmarks are marked; InputError where they are too few, or lie in one place or line."""
     known = np.asarray(np.isfinite(landmarks).all(axis=1))
     if known.sum() < FEWEST_LANDMARKS:
         raise InputError(f"landmarks: {known.sum()} of 68 are marked, expected {FEWEST_LANDMARKS} or more")
@@ -53,7 +54,7 @@ def known_landmarks(landmarks: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def fit_to_landmarks(template: Template, landmarks: NDArray[np.float64]) -> Fitted:
-    """The model's face nearest to (68, 3) landmarks in any frame and unit, NaN where not marked; a likely one.
+    """The most probable face of the model for landmarks (68, 3) in any frame and unit, NaN where not marked.
 
     Raises
     ------
@@ -79,7 +80,7 @@ def fit_to_landmarks(template: Template, landmarks: NDArray[np.float64]) -> Fitt
 
 
 def _to_landmarks(template: Template, landmarks: NDArray[np.float64], known: NDArray[np.bool_]) -> tuple[Fitted, float]:
-    """A fit, and its root mean square residual in mm, without the jaw, in which single wrong landmarks count little."""
+    """A fit, and the root mean square residual of the landmarks without the jaw, mm; outliers are clipped in it."""
     chosen = np.flatnonzero(known)
     target, vertices = landmarks[chosen], template.landmarks[chosen]
     basis, mean = template.basis(vertices), template.mean[vertices]
@@ -106,7 +107,10 @@ def matching(feet: Feet, normals: NDArray[np.float64], scan: ScanSurface) -> NDA
 
 
 def fit_to_surface(template: Template, scan: ScanSurface, landmarks: NDArray[np.float64], start: Fitted) -> Fitted:
-    """The model's face whose surface is nearest to a scan's: Gauss and Newton's steps with pairs found anew."""
+    """Fit the model to a scan's surface and landmarks: Gauss-Newton steps, each with new pairs of closest points.
+
+    The scan, the landmarks (68, 3) and `start` are in the model's frame, mm.
+    """
     rows, known = template.rows, np.flatnonzero(np.isfinite(landmarks).all(axis=1))
     marked, basis = template.landmarks[known], template.basis(rows)
     of_marks, area = template.basis(marked), template.area[rows] / template.area[rows].mean()
@@ -147,9 +151,10 @@ def _equations(
     points: NDArray[np.float64], directions: NDArray[np.float64], basis: NDArray[np.float64],
     residual: NDArray[np.float64], weights: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
-    """Normal equations of turn, shift, growth and coefficients.
+    """Normal equations of a step: rotation (3), shift (3), growth (1) and coefficients (k).
 
-    For points (p, 3), of each d directions (p, d, 3) along which it is to move by `residual` (p, d).
+    The points (p, 3), with a basis (p, 3, k) and weights (p,), are to move by `residual` (p, d) along their d
+    directions (p, d, 3).
     """
     turned = np.cross(points[:, None], directions)
     grown = (points[:, None] * directions).sum(axis=2, keepdims=True)

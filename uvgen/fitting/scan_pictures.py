@@ -1,4 +1,4 @@
-"""Landmarks of a scan by a detector of faces in photographs: the scan is drawn, and what is found is lifted onto it."""
+"""Landmarks of a scan from a face detector: the scan is drawn, and the landmarks in the picture are lifted onto it."""
 
 from collections.abc import Callable, Iterator
 
@@ -16,33 +16,35 @@ from uvgen.similarity import Similarity
 Find = Callable[[NDArray[np.uint8]], list[FaceLandmarks]]
 
 _SIZE = 512  # px
-_FILLED = 0.8  # of the picture, by the scan or by the model's face on it
-_LIGHT = np.array([0.25, -0.45, 0.86])  # from the viewer, a little from above and from the side
-_NEAR = (0, -1, 1, -2, 2)  # px from a point, where the scan is looked for
+_FILLED = 0.8  # share of the picture that the scan, or the face on it, spans
+_LIGHT = np.array([0.25, -0.45, 0.86])  # direction to the light: at the viewer's, a little above and beside
+_NEAR = (0, -1, 1, -2, 2)  # px around a landmark within which a pixel of the scan is taken
 
 
 def detected_landmarks(
     template: Template, points: NDArray[np.floating], triangles: NDArray[np.integer] | None, find: Find
 ) -> NDArray[np.float64]:
-    """The 68 landmarks of a scan that a detector finds.
+    """The 68 landmarks of a scan, found by a detector.
 
-    The scan is drawn from its +z, with y up, then from other sides and ways up, until a face is found that the model
-    can have; then once more as that face is seen from the front, whose landmarks count.
+    The scan is drawn as seen from +z with y up, then from other sides, until the detector finds landmarks that the
+    model fits. Then it is drawn once more with that face seen from the front; the landmarks of this picture are
+    returned.
 
     Parameters
     ----------
     template : Template
         The model.
-    points, triangles
-        A mesh: see `uvgen.register_scan`.
+    points : (n, 3) float
+    triangles : (m, 3) int
+        The scan, which must be a mesh: see `uvgen.register_scan`.
     find : callable
-        A detector, see `uvgen.fitting.detectors.Detector`.
+        The detector, called with a picture (512, 512, 3), uint8: see `uvgen.fitting.detectors.Detector`.
 
     Returns
     -------
     (68, 3) float64
-        In the scan's frame; NaN for those of the jaw, which detectors put where a face ends in the picture, that the
-        detector does not know, or that do not lie on the scan.
+        In the scan's frame and unit. NaN for those of the jaw, which detectors place on the outline of the face in the
+        picture, for those that the detector does not find, and for those that do not lie on the scan.
 
     Raises
     ------
@@ -72,9 +74,9 @@ def detected_landmarks(
 
 
 def _views(points: NDArray[np.float64]) -> Iterator[Similarity]:
-    """From the frame of a scan to that of a picture, x right, y up, z toward the viewer, px about its middle.
+    """Similarities from the scan's frame to a picture's: x right, y up, z toward the viewer, px from its center.
 
-    First as it is, then with another axis up or toward the viewer: all 24 ways to turn a cube.
+    The first keeps the scan's axes; the others are the rest of the 24 rotations that map axes to axes.
     """
     low, high = np.percentile(points, [1, 99], axis=0)
     scale = _FILLED * _SIZE / max(float((high - low).max()), 1e-30)
@@ -93,7 +95,7 @@ def _views(points: NDArray[np.float64]) -> Iterator[Similarity]:
 def _found_in(
     points: NDArray[np.float64], triangles: NDArray[np.int32], view: Similarity, find: Find
 ) -> NDArray[np.float64] | None:
-    """The landmarks of the largest face in a picture, lifted onto the scan; None where there is none."""
+    """The landmarks (68, 3) of the largest face in a picture of the scan, on the scan; None where there is no face."""
     there = view.apply(points) * [1, -1, 1] + [_SIZE / 2, _SIZE / 2, 0]
     fragments = rasterize(there, triangles, (_SIZE, _SIZE))
     covered = fragments.triangle >= 0
@@ -107,14 +109,14 @@ def _found_in(
         return None
     flat, weights = to_68(faces[0])
     flat[weights <= 0] = np.nan
-    flat[:JAW] = np.nan  # where the face ends in the picture, which is no place of its own
-    # positions of pixels in the scan, relative to its middle: float32 holds few digits
+    flat[:JAW] = np.nan  # on the outline in the picture, which is no fixed place on a face
+    # relative to the scan's center, because `interpolate` gives float32
     middle = points.mean(axis=0)
     return _lifted(flat, covered, interpolate(fragments, triangles, points - middle)) + middle
 
 
 def _lifted(flat: NDArray[np.float64], covered: NDArray[np.bool_], places: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(68, 3) places of the covered pixels next to (68, 2) points; NaN where there is none."""
+    """(68, 3) positions on the scan of the covered pixels nearest to points (68, 2), px; NaN where none is near."""
     found = np.full((len(flat), 3), np.nan)
     for k in np.flatnonzero(np.isfinite(flat).all(axis=1) & (np.abs(flat) < 2 * _SIZE).all(axis=1)):
         columns, rows = (np.rint(flat[k, axis]) + np.array(_NEAR) for axis in (0, 1))

@@ -1,7 +1,7 @@
-"""Scans to meshes of one topology: what `uvgen register` does.
+"""A folder of scans to meshes of one topology: what `uvgen register` does.
 
-Each mesh depends on its scan, its landmarks, the model and the options alone, so that a folder holds the same bytes
-whatever the number of workers, and whether or not the work was interrupted.
+Each mesh depends only on its scan, its landmarks, the model and the options. So the folder's bytes are the same for any
+number of workers, whether or not the work was interrupted.
 """
 
 import os
@@ -37,15 +37,15 @@ class RegisterResult:
     Attributes
     ----------
     scans : tuple of RegisteredScan
-        Meshes in the folder, by name.
+        The meshes in the folder, sorted by name.
     skipped : tuple of RejectedScan
         Scans that cannot be used or were rejected, each with the reason.
     new_scans : int
-        Registered by this run.
+        How many scans this run registered.
     notice : str
-        What a user of the detector has to know; "" where there is nothing.
+        What users of the detector must know, such as its license; "" where there is nothing.
     seconds : float
-        What this run took.
+        How long this run took.
     """
 
     scans: tuple[RegisteredScan, ...]
@@ -81,39 +81,42 @@ def register_scans(
     untrusted: bool = False,
     progress: Callable[[RegisteredScan | RejectedScan], object] | None = None,
 ) -> RegisterResult:
-    """Register a folder of scans to a morphable model's topology: a mesh of its vertices for each.
+    """Register a folder of scans to a morphable model's topology: each becomes a mesh of the model's vertices.
 
     Parameters
     ----------
     scans : path-like
-        Folder of meshes and point clouds, also in folders in it: see `uvgen.meshes.scans.read_scan`.
+        Folder of meshes and point clouds, also in subfolders: see `uvgen.meshes.scans.read_scan`.
     out : path-like
-        Folder for the meshes and `register.json`. One that an earlier call with the same arguments made is gone on
-        with.
+        Folder for the meshes and `register.json`. A folder that an earlier call with the same arguments made is
+        completed.
     model : MorphableModel or path-like
         The built-in model by default.
     landmarks : path-like, optional
         Folder of landmark files, see `uvgen.samples.scan_landmarks`; those beside the scans by default.
     detector : str, optional
-        One of `uvgen.fitting.detectors.DETECTORS`: finds landmarks in pictures of meshes that no file has some of.
+        One of `uvgen.fitting.detectors.DETECTORS`, which finds landmarks in pictures of meshes that have no landmark
+        file.
     detector_model : path-like, optional
         File with the detector's weights.
     format : {"obj", "ply", "glb", "npy"}
-        Of the meshes; "npy" holds (n, 3) float32 vertices alone.
+        Format of the meshes; "npy" holds only the vertices, (n, 3) float32.
     frame : {"scan", "model"}
-        Where meshes lie: on their scans, in their unit, or turned and shifted to the model's mean, in mm, not scaled.
+        "scan": meshes lie on their scans, in their unit. "model": they are rotated and shifted to the model's mean, and
+        are in mm; their size does not change.
     units : {"auto", "um", "mm", "cm", "m"}
-        Of the scans; "auto" is for each the one in which its face has a person's size.
+        Unit of all scans; "auto" takes for each the one in which its face has a person's size.
     max_error_mm : float, optional
-        Reject scans whose root mean square distance is larger.
+        Reject scans whose root mean square distance to their mesh is larger.
     workers, retries, timeout
-        As for `uvgen.build_shards`; `timeout` is of a scan.
+        As for `uvgen.build_shards`; `timeout` is per scan.
     overwrite : bool
-        Start anew where the folder holds meshes that were made otherwise. What is not ours is never touched.
+        Start anew where the folder holds meshes that were made with other settings. Files that uvgen did not make are
+        never touched.
     untrusted : bool
         Read `model`, where it is a file, in a child process: see `uvgen.load_model`.
     progress : callable, optional
-        Called with what came of each scan.
+        Called with the outcome of each scan.
 
     Returns
     -------
@@ -126,7 +129,8 @@ def register_scans(
     DependencyError
         Where the detector's package is not installed.
     DatasetError
-        Where there are no scans, none of them can be used, or the output folder holds something else.
+        Where there are no scans, none of them can be used, or the output folder holds something else or cannot be
+        written.
     ModelError
         Where the model cannot be read.
 
@@ -168,7 +172,7 @@ def register_scans(
 
 
 def find_scans(root: Path, out: Path) -> list[ScanFile]:
-    """The scans in a folder and the folders in it, by name; DatasetError where there are none."""
+    """The scans in a folder and its subfolders, sorted by name; DatasetError where there are none."""
     paths = [
         path for path in files_below(root, out, SCAN_SUFFIXES, "a folder of scans") if not path.stem.endswith(MARK)
     ]

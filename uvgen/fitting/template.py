@@ -1,4 +1,4 @@
-"""A morphable model as what scans are registered to: millimeters, its smoothness, and its faces at some vertices."""
+"""A morphable model prepared for registering scans to it: in mm, with the operators for smooth fields over its mesh."""
 
 from typing import Any
 
@@ -11,31 +11,31 @@ from uvgen.meshes.scans import outward_normals
 from uvgen.models.morphable import MorphableModel
 from uvgen.similarity import Similarity
 
-_MOST_ROWS = 5000  # vertices that are compared with a scan while coefficients are sought
-_LEAST_AREA = 1e-3  # of the mean one: what a vertex without triangles, or in tiny ones, counts
-_KEPT = 1e-3  # weight of staying where one is, where nothing says where to go
-_STEP_TOLERANCE = 1e-9
+_MOST_ROWS = 5000  # vertices that are compared with a scan while coefficients are fitted
+_LEAST_AREA = 1e-3  # least area of a vertex, as a share of the mean: some have no triangles, or tiny ones
+_KEPT = 1e-3  # weight that keeps a vertex in place where it has no counterpart
 
 JAW = 17
-"""The first landmarks, which mark no place of their own on a face."""
+"""Number of the landmarks of the jaw, 0 to 16, which mark no fixed place on a face."""
 
 
 class Template:
-    """What a process needs of a model, made once.
+    """What registration needs of a model; each process makes it once.
 
     Attributes
     ----------
     mean : (n, 3) float64
-        mm.
+        The model's mean, mm.
     triangles : (m, 3) int32
         The model's.
     landmarks : (68,) int32
+        Vertices of the landmarks.
     area : (n,) float64
-        Of the surface that is each vertex's, mm².
+        Area of the surface around each vertex (a third of its triangles'), mm².
     rows : (r,) int64
-        Vertices that stand for all while coefficients are sought.
+        The subset of vertices to which coefficients are fitted.
     std : (k,) float64
-        Of the coefficients; 0 for those that are not used.
+        Standard deviations of the coefficients, shape then expression; 0 for those that are not fitted.
     """
 
     def __init__(self, model: MorphableModel) -> None:
@@ -54,28 +54,32 @@ class Template:
         self._bending = bending(self.mean, closed, self.area)
 
     def basis(self, vertices: NDArray[Any]) -> NDArray[np.float64]:
-        """(v, 3, k): mm for a standard deviation."""
+        """(v, 3, k) the basis at some vertices, in mm per standard deviation."""
         return np.asarray(self._model.basis[vertices].astype(np.float64) * (self.std / 1e3))
 
     def face(self, coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(n, 3) mm: the model's face of (k,) coefficients in standard deviations."""
+        """(n, 3) the model's face, mm, for coefficients (k,) in standard deviations."""
         scaled = (coefficients * self.std / 1e3).astype(np.float32)
         return np.asarray(self.mean + self._model.basis @ scaled)
 
     def smoother(self, length: float) -> "Smoother":
-        """Smooth fields of vectors whose bends are longer than a length in mm."""
+        """A smoother of vector fields that suppresses bends shorter than a length, mm."""
         return Smoother(self._bending * length**4, self.area)
 
 
 class Smoother:
-    """Vector fields over the vertices, near given ones and smooth: Σ area w |d - d*|² + length⁴ ∫ |Δd|² is least."""
+    """Fits smooth vector fields d over the vertices to wanted vectors d* with weights w.
+
+    They minimize Σ area w |d - d*|² + length⁴ ∫ |Δd|². The first system is factorized; later ones, which differ in
+    their weights only, are solved by conjugate gradients with that factorization as preconditioner.
+    """
 
     def __init__(self, bending: Any, area: NDArray[np.float64]) -> None:
         self._bending, self._area = bending, area
         self._solver: Any = None
 
     def solve(self, wanted: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The field (n, 3) for wanted vectors (n, 3) with weights (n,), at most some 1 a vertex."""
+        """The field (n, 3) for wanted vectors (n, 3) with weights (n,)."""
         from scipy.sparse import diags_array
         from scipy.sparse.linalg import LinearOperator, cg
 
@@ -85,14 +89,17 @@ class Smoother:
             options = {"options": {"SymmetricMode": True}, "diag_pivot_thresh": 0.01}
             self._solver = factors(matrix, permc_spec="MMD_AT_PLUS_A", **options)
             return np.asarray(self._solver.solve(right))
-        nearly = LinearOperator(matrix.shape, self._solver.solve)  # of weights that differ at some vertices
+        nearly = LinearOperator(matrix.shape, self._solver.solve)
         start = self._solver.solve(right)
         columns = [cg(matrix, right[:, k], x0=start[:, k], M=nearly, rtol=1e-6, maxiter=200)[0] for k in range(3)]
         return np.stack(columns, axis=1)
 
 
 def bending(mean: NDArray[np.float64], triangles: NDArray[np.int32], area: NDArray[np.float64]) -> Any:
-    """(n, n) sparse: ∫ |Δd|² of a field d; parts of the mesh that hang together nowhere are tied to their neighbors."""
+    """Sparse matrix (n, n) of the quadratic form ∫ |Δd|² of a field d over the vertices.
+
+    Vertices of the smaller components of the mesh, such as eyeballs, are tied to the nearest ones of the largest.
+    """
     from scipy.sparse import coo_array, diags_array
     from scipy.sparse.csgraph import connected_components
     from scipy.spatial import cKDTree
@@ -111,7 +118,7 @@ def bending(mean: NDArray[np.float64], triangles: NDArray[np.int32], area: NDArr
 
 
 def moved(place: Similarity, step: NDArray[np.float64]) -> Similarity:
-    """A similarity after a small turn (3), shift (3) and growth (1) of what it is applied to."""
+    """A similarity that first applies a step: a small rotation (3, rad), shift (3) and relative growth (1)."""
     turn, grown = rotations_about(step[None, :3])[0], 1 + float(np.clip(step[6], -0.3, 0.3))
     return Similarity(
         place.scale * grown, place.rotation @ turn, place.scale * place.rotation @ step[3:6] + place.shift

@@ -1,17 +1,17 @@
-"""One person in successive pictures: one shape, and pose and expression that move smoothly. `fit_track`.
+"""One person in the frames of a video: one shape, and pose and expression that move smoothly.
 
-Each picture is fitted by itself first (`uvgen.fitting.landmarks`). Then, in turn, the shape follows from all pictures
-together by regularized least squares, and pose and expression of all pictures from Gauss-Newton steps on
+Each frame is first fitted by itself (`uvgen.fitting.landmarks`). Then two steps alternate: the shape is fitted to all
+frames together by regularized least squares, and pose and expression of all frames by Gauss-Newton steps on
 
-    sum over pictures of (points' distances / sigma)² / 2 + |expression / expression_std|² / 2
+    sum over frames of (points' distances / sigma)² / 2 + |expression / expression_std|² / 2
         + sum over times of (change of velocity)² / (2 q² dt),
 
-which is the integral of the squared acceleration, as of a smoothing spline: q is how much acceleration is usual, and
-means the same at every frame rate and across gaps. A step is one banded system. Points count by Student's distribution
-of their distances, as they do in one picture, and so do accelerations, of the head's turning, of its place and of each
-expression by itself: at rest there is nearly none, and where a head is thrown around or an eye is shut, smoothing gives
-way. Landmarks err alike in successive pictures, so all of them together say less of the shape than as many pictures
-would that know nothing of each other: see `TrackFitter._news`.
+The last sum is the integral of the squared acceleration, as for a smoothing spline; q says how much acceleration is
+usual, and means the same at every frame rate and across gaps. A step is one banded linear system. Points are weighted
+by Student's distribution of their distances, as in one photograph. So are the accelerations of the head's rotation, of
+its place and size, and of each expression: a head at rest is smoothed strongly, and a sudden turn or a blink hardly.
+Errors of landmarks in successive frames are correlated, so n frames say less about the shape than n unrelated
+photographs: see `TrackFitter._independent_share`.
 """
 
 from dataclasses import fields
@@ -32,19 +32,17 @@ from uvgen.geometry import rotations_about
 from uvgen.maps.memo import once_per_model
 from uvgen.models.morphable import MorphableModel
 
-_BATCH = 16  # pictures that are fitted by themselves, or whose equations are made, at once
-_WINDOW, _AROUND = 512, 64  # pictures that are smoothed at once, and those before and after that are solved along
-_ROUNDS, _PLAIN_ROUNDS, _STEPS = 8, 3, 2  # of shape and motion; before acceleration may be unusual; of motion, in each
-_NEWS = 0.5  # by which shapes are nearest to the truth in `benchmarks/video.py`, whether landmarks' errors last or not
-_FREEDOM = 1.0  # degrees of Student's distribution of accelerations
-_MOST_TURN = 0.5  # rad, and factor of the scale, in one step
+_BATCH = 16  # frames that are fitted by themselves, or whose equations are made, at once
+_WINDOW, _AROUND = 512, 64  # frames that are smoothed at once, and those before and after that are solved with them
+_ROUNDS, _STEPS = 8, 2  # rounds of shape and motion, and steps of motion in each
+_PLAIN_ROUNDS = 3  # first rounds, in which accelerations are not weighted by Student's distribution
+_SHARE = 0.5  # of one frame, with the best shapes in `benchmarks/video.py`, whether landmarks' errors last or not
+_FREEDOM = 1.0  # degrees of freedom of Student's distribution of accelerations
+_MOST_TURN = 0.5  # largest rotation, rad, and change of the scale's logarithm in one step
 
 USUAL = (1.0, 0.5, 64.0)
 """q of rotations (rad), of log scale and place (sizes of the face), and of expressions (standard deviations), each per
 s^1.5: what `benchmarks/video.py` finds on synthetic sequences."""
-
-
-EACH = False
 
 
 class Alone(NamedTuple):
@@ -55,7 +53,7 @@ class Alone(NamedTuple):
     marked: Marked
 
     def take(self, which: NDArray[np.int64]) -> "Alone":
-        """Some of them."""
+        """The faces of some of the frames, by index."""
         fit = LandmarkFit(*(getattr(self.fit, item.name)[which] for item in fields(self.fit)))
         marked: Any = [array[which] for array in self.marked]
         return Alone(fit, self.faces.take(which), Marked(*marked))
@@ -79,18 +77,18 @@ def fit_alone(
 def fit_track(
     alone: Alone, times: ArrayLike, model: MorphableModel, *, jaw: str = "contour", smoothness: float = 1.0
 ) -> LandmarkFit:
-    """Fit a morphable model to the landmarks of one person in the frames of a video, without a cut in it.
+    """Fit a morphable model to the landmarks of one person in the frames of a video without a cut.
 
     Parameters
     ----------
     alone : Alone
-        The faces of N frames.
+        The faces of N frames, from `fit_alone`.
     times : (N,) float
-        When each was taken: s, ascending.
+        When each frame was taken, s, ascending.
     model, jaw
-        As they were fitted.
+        Those that `fit_alone` was called with.
     smoothness : float
-        1 is what is usual of people; more makes pose and expression smoother, 0 leaves them to each frame.
+        1 fits how people usually move. More makes pose and expression smoother; 0 fits them to each frame by itself.
 
     Returns
     -------
@@ -100,7 +98,7 @@ def fit_track(
     Raises
     ------
     InputError
-        Where times do not ascend.
+        Where times do not ascend, their number is wrong, or `smoothness` is negative.
     """
     number_in(smoothness, "smoothness", 0)
     at = float64_array(times, "times", (len(alone.faces.size),))
@@ -114,12 +112,12 @@ def fit_track(
 
 
 def _parts(n: int) -> list[slice]:
-    """Few pictures of n each."""
+    """n frames in batches."""
     return [slice(k, min(k + _BATCH, n)) for k in range(0, n, _BATCH)]
 
 
 def _in_common(faces: Faces) -> Faces:
-    """In units of one size, about one place: poses of one picture and the next can be compared."""
+    """Faces in one unit of size and about one center, so that the poses of successive frames can be compared."""
     size, middle = np.median(faces.size), np.median(faces.middle, axis=0)
     factor, shift = faces.size / size, (faces.middle - middle) / size
     n, known = len(faces.size), (faces.given > 0)[..., None]
@@ -134,9 +132,9 @@ class TrackFitter(Fitter):
     """Fits one model to tracks."""
 
     def tracked(self, faces: Faces, times: NDArray[np.float64], smoothness: float) -> Faces:
-        """The faces of a track, in units of one size and about one place, from where each is by itself on."""
+        """The faces of a track, starting from faces that were fitted each by itself, in one unit about one center."""
         own = faces.sigma
-        share = self._news(faces)
+        share = self._independent_share(faces)
         for number in range(_ROUNDS):
             if self._contour is not None:
                 faces = self._slid(faces, self._contour)
@@ -149,29 +147,29 @@ class TrackFitter(Fitter):
         return faces
 
     def _turned(self, faces: Faces, parameters: NDArray[np.float64]) -> NDArray[np.float64]:
-        """As `Fitter._turned`, with the memory of few pictures."""
+        """As `Fitter._turned`, in batches, to save memory."""
         parts = _parts(len(parameters))
         return np.concatenate([Fitter._turned(self, faces.take(part), parameters[part]) for part in parts])
 
     def _off(self, faces: Faces) -> NDArray[np.float64]:
-        """(N, 68, 2) as much of the residuals as counts, likewise."""
+        """(N, 68, 2) residuals in the directions that count, see `Fitter._seen`; in batches too."""
         parts = [faces.take(part) for part in _parts(len(faces.scale))]
         return np.concatenate([self._seen(part, self._residual(part, self.turned(part))) for part in parts])
 
-    def _news(self, faces: Faces) -> float:
-        """What part of what a picture says is not said by the others: landmarks err alike in successive pictures.
+    def _independent_share(self, faces: Faces) -> float:
+        """The weight of a frame in the shape's equations, 1 / N to 0.5: errors of successive frames are correlated.
 
-        The mean of N that correlate by r has the variance of N / (1 + (N - 1) r) that do not. r is that of the
-        residuals; each face follows its landmarks in part, so that they are more alike in truth.
+        The mean of N values with correlation r has the variance of N / (1 + (N - 1) r) independent ones. r is estimated
+        from the residuals. The true correlation is higher, because each face partly follows its landmarks' errors.
         """
         n = len(faces.scale)
         off = self._off(faces) * np.sqrt(faces.given)[..., None]
         square = float((off**2).sum())
         alike = (float((off.sum(axis=0) ** 2).sum()) - square) / max(square * (n - 1), 1e-12)
-        return max(_NEWS / (1 + (n - 1) * min(max(alike, 0.0), 1.0)), 1 / n)
+        return max(_SHARE / (1 + (n - 1) * min(max(alike, 0.0), 1.0)), 1 / n)
 
     def _shape_of_all(self, faces: Faces, share: float) -> NDArray[np.float64]:
-        """(ks,) as `_shared_shape`, of any number of pictures, of each of which this share counts."""
+        """(ks,) as `_shared_shape`, for any number of frames, each weighted by `share`."""
         normal, wanted = np.eye(self.n_shape), np.zeros((self.n_shape, 1))
         for part in _parts(len(faces.scale)):
             more = self._shape_equations(faces.take(part))
@@ -179,14 +177,14 @@ class TrackFitter(Fitter):
         return np.asarray(np.linalg.solve(normal, wanted)[:, 0])
 
     def _noise(self, faces: Faces, own: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(N,) sigma: that of the picture, half drawn to the track's."""
+        """(N,) sigma, whose square is the mean of the frame's own and the track's median."""
         seen = self._off(faces)
         weights = faces.given * student(seen, faces.sigma)
         square = (weights * (seen**2).sum(axis=2)).sum(axis=1) / np.maximum(2 * (faces.given > 0).sum(axis=1), 1)
         return np.clip(np.sqrt((square + np.median(square)) / 2), own.min(), own.max())
 
     def _moved(self, faces: Faces, times: NDArray[np.float64], smoothness: float, *, usual: bool) -> Faces:
-        """One step of all poses and expressions, in windows that are solved with what is around them."""
+        """One step of all poses and expressions, in windows that are solved together with the frames around them."""
         n = len(times)
         step = np.empty((n, 6 + len(self.std) - self.n_shape))
         for first in range(0, n, _WINDOW):
@@ -203,13 +201,13 @@ class TrackFitter(Fitter):
         normal, wanted = np.empty((n, d, d)), np.empty((n, d))
         for part in _parts(n):
             normal[part], wanted[part] = self._data_equations(faces.take(part))
-        bands = np.zeros((2 * d + 1, n, d))  # lower: bands[o, t, i] is the element o below the diagonal's t * d + i
+        bands = np.zeros((2 * d + 1, n, d))  # lower form: bands[o, t, i] is o below the diagonal, in column t * d + i
         for offset in range(d):
             for i in range(d - offset):
                 bands[offset, :, i] = normal[:, i + offset, i]
         if smoothness and n > 2:
             before, after = 1 / np.diff(times)[:-1], 1 / np.diff(times)[1:]
-            stencil = np.stack([before, -(before + after), after])  # (3, n - 2): velocity's change of three places
+            stencil = np.stack([before, -(before + after), after])  # (3, n - 2): change of velocity over three frames
             velocity = self._velocity(faces, times)
             change = np.diff(velocity, axis=0)
             weight = self._stiffness(change, times, smoothness, usual)
@@ -223,7 +221,7 @@ class TrackFitter(Fitter):
     def _stiffness(
         self, change: NDArray[np.float64], times: NDArray[np.float64], smoothness: float, usual: bool
     ) -> NDArray[np.float64]:
-        """(N - 2, 6 + ke) what changes of velocity count: what turns counts as one, and so does what moves."""
+        """(N - 2, 6 + ke) weights of changes of velocity; rotations share one, and so do log scale and shift."""
         found = np.empty_like(change)
         each = [(slice(0, 3), USUAL[0]), (slice(3, 6), USUAL[1])]
         each += [(slice(k, k + 1), USUAL[2]) for k in range(6, change.shape[1])]
@@ -237,13 +235,13 @@ class TrackFitter(Fitter):
         return found
 
     def _velocity(self, faces: Faces, times: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(N - 1, 6 + ke) of turning about the camera's axes, log scale, shift and expression, per s."""
+        """(N - 1, 6 + ke) velocities, per s: rotation about the camera's axes, log scale, shift and expression."""
         turn = Rotation.from_matrix(faces.rotation[1:] @ np.swapaxes(faces.rotation[:-1], 1, 2)).as_rotvec()
         rest = np.concatenate([np.log(faces.scale)[:, None], faces.shift, faces.parameters[:, self.n_shape :]], axis=1)
         return np.concatenate([turn, np.diff(rest, axis=0)], axis=1) / np.diff(times)[:, None]
 
     def _data_equations(self, faces: Faces) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(n, d, d), (n, d) normal equations of each picture's step by itself."""
+        """(n, d, d), (n, d) normal equations of each frame's step by itself."""
         n, ks = len(faces.scale), self.n_shape
         turned = self.turned(faces)
         residual = self._residual(faces, turned)
@@ -263,7 +261,7 @@ class TrackFitter(Fitter):
 
 
 def _stepped(faces: Faces, step: NDArray[np.float64], ks: int) -> Faces:
-    """Faces after a step of their own, the pose by so much at most."""
+    """Faces after a step each, with the step of the pose limited."""
     turn = step[:, :6] * np.minimum(1, _MOST_TURN / np.maximum(np.abs(step[:, :4]).max(axis=1, keepdims=True), 1e-12))
     parameters = faces.parameters.copy()
     parameters[:, ks:] += step[:, 6:]

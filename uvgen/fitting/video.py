@@ -1,7 +1,7 @@
 """Videos to a folder like 300W-LP's: what `uvgen fit --video` does.
 
-A video is one unit: its frames of one person share shape, see `uvgen.fitting.tracks`. What comes of it depends on the
-video, its landmarks, the model and the options alone.
+A video is one task, because the frames of a track share one shape, see `uvgen.fitting.tracks`. The result depends only
+on the video, its landmarks, the model and the options.
 """
 
 import os
@@ -37,19 +37,19 @@ class VideoResult:
     Attributes
     ----------
     faces : tuple of FittedFrame
-        Samples in the folder, by name.
+        The samples in the folder, sorted by name.
     skipped : tuple of Unfitted
         Videos and frames that were left out, each with the reason.
     videos : tuple of FittedVideo
-        What came of each video that has samples.
+        The outcome of each video that has samples.
     new_faces : int
-        Made by this run.
+        How many samples this run made.
     detector : str or None
-        What found landmarks, where files did not have them.
+        The detector that found landmarks; None where all came from files.
     notice : str
-        What a user of that detector has to know; "" where there is nothing.
+        What users of that detector must know, such as its license; "" where there is nothing.
     seconds : float
-        What this run took.
+        How long this run took.
     """
 
     faces: tuple[FittedFrame, ...]
@@ -90,42 +90,43 @@ def fit_video(
     untrusted: bool = False,
     progress: Callable[[FittedBatch], object] | None = None,
 ) -> VideoResult:
-    """Fit a morphable model to the frames of videos: one shape for a person, smooth pose and expression.
+    """Fit a morphable model to the frames of videos: one shape per person, with smooth pose and expression.
 
     Parameters
     ----------
     video : path-like
-        A video, which PyAV decodes (``pip install 'uvgen[video]'``); a folder of frames, whose names have their
-        numbers; or a folder of such videos and folders. Of several faces, the largest of the first frame is followed.
+        A video file, which PyAV decodes (``pip install ".[video]"``); a folder of frames with numbers in their names;
+        or a folder of such files and folders. Of several faces, the largest one in the first frame is followed.
     out : path-like
-        Folder for the samples, ``VIDEO/frame_000123`` and so on, and `fit.json`. One that an earlier call with the same
-        arguments made is gone on with.
+        Folder for the samples, ``VIDEO/frame_000123`` and so on, and `fit.json`. A folder that an earlier call with the
+        same arguments made is completed.
     model : MorphableModel or path-like
-        What to fit; the built-in model by default.
+        The model to fit; the built-in model by default.
     landmarks : path-like, optional
-        Folder of landmark files or one table for all, as for `uvgen.fit_photographs`; frames are named as the samples,
-        ``VIDEO/frame_000123``, those of a folder of frames as their files. Of a video file, the folder of its name
-        beside it by default.
+        Folder of landmark files, or one table for all, as for `uvgen.fit_photographs`. Landmarks of a video file have
+        the names of its samples, ``VIDEO/frame_000123``; those of a folder of frames have its files' names. By default
+        they are in the folder of the video's name beside it, or beside the frames.
     detector, detector_model
         As for `uvgen.fit_photographs`.
     jaw : {"contour", "fixed"}
         See `uvgen.fit_landmarks`.
     smoothness : float
-        1 is what is usual of people; more makes pose and expression smoother, 0 leaves them to each frame.
+        1 fits how people usually move. More makes pose and expression smoother; 0 fits them to each frame by itself.
     fps : float, optional
-        Frames per second of a folder of frames, 25 by default; or of videos, in place of what they say.
+        Frames per second: of a folder of frames, 25 by default; of a video file, in place of its own times.
     max_residual : float, optional
-        Leave out frames with a larger residual: 0.05 is 5 %. Without it, those above 15 %, which are no faces.
+        Leave out frames with a larger residual, as a share of the face's size: 0.05 is 5 %. The default is 0.15, above
+        which landmarks are not a face's.
     exif : {"apply", "ignore"}
         Whether pictures are turned upright as the video, or the frame's EXIF orientation, says.
     workers : int
-        Processes; a video is one's.
+        Processes; each works on a whole video.
     retries, timeout
-        As for `uvgen.build_shards`; `timeout` is of a video.
+        As for `uvgen.build_shards`; `timeout` is per video.
     overwrite, untrusted
         As for `uvgen.fit_photographs`.
     progress : callable, optional
-        Called with what came of every video.
+        Called with the outcome of each video.
 
     Returns
     -------

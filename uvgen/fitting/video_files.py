@@ -1,4 +1,4 @@
-"""The folders of videos' frames while they are made: hidden, until they are whole."""
+"""The folder of a video's frames while it is made: hidden until it is complete."""
 
 import os
 import re
@@ -11,14 +11,14 @@ from uvgen.errors import DatasetError, OutputError, UvgenError
 from uvgen.storage.names import printable
 
 SCRATCH = ".uvgen-frames-"
-"""How the hidden folders begin, below the one that is filled."""
+"""How the names of hidden folders in the output folder begin."""
 
-_MARK = ".uvgen-video"  # in a folder of frames that may be replaced
+_MARK = ".uvgen-video"  # a file in each folder of frames, by which a later run knows that it may replace it
 _OURS = re.compile(r"frame_\d{6,}\.(mat|jpg|jpeg|png|bmp|webp)|\.uvgen-video")
 
 
 def make_scratch(scratch: Path) -> None:
-    """Make a video's hidden folder; OutputError where a link stands there."""
+    """Make a video's hidden folder; OutputError where a link has its name, DatasetError where it cannot be made."""
     if scratch.is_symlink():
         raise OutputError(f"{scratch}: is a link, expected a folder; remove it")
     try:
@@ -28,7 +28,7 @@ def make_scratch(scratch: Path) -> None:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file of a hidden folder; DatasetError where that cannot be done."""
+    """Write a file in a hidden folder; DatasetError where it cannot be written."""
     try:
         path.write_bytes(data)
     except OSError as error:
@@ -36,7 +36,11 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def replace_folder(scratch: Path, folder: Path) -> None:
-    """Give a video's hidden folder its name, where only what an earlier run made stands in its way."""
+    """Rename a video's hidden folder to its final name, and replace the folder that an earlier run made.
+
+    Raises OutputError where the final name belongs to a link or to files that uvgen did not make, and DatasetError
+    where the folder cannot be written.
+    """
     try:
         (scratch / ".found").unlink(missing_ok=True)
         (scratch / _MARK).touch()
@@ -59,6 +63,6 @@ def replace_folder(scratch: Path, folder: Path) -> None:
 
 
 def scratch_folders(out: Path) -> Iterator[Path]:
-    """The hidden folders of videos that are in a folder."""
+    """The hidden folders of videos in the output folder."""
     with suppress(OSError):
         yield from (out / name for name in os.listdir(out) if name.startswith(SCRATCH))

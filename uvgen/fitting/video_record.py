@@ -1,4 +1,4 @@
-"""`fit.json` of a folder of videos' frames, and what it says of each video."""
+"""The index `fit.json` of a folder of videos' frames, and its summary of each video."""
 
 import shutil
 from collections.abc import Sequence
@@ -18,20 +18,22 @@ from uvgen.samples.files import check_machine
 
 @dataclass(frozen=True, slots=True)
 class FittedVideo:
-    """What came of a video.
+    """The outcome of a video.
 
     Attributes
     ----------
-    name, image : str
-        Folder of its samples; the video, below the folder that it came from.
+    name : str
+        Folder of its samples.
+    image : str
+        Path of the video below the folder that was given.
     frames : int
-        Samples.
+        Number of samples.
     skipped : int
-        Frames that were left out.
+        Number of frames that were left out.
     cuts : tuple of int
-        Numbers of the frames that begin a new track.
+        Numbers of the frames at which a new track begins, without the first track.
     gaps : tuple of (int, int)
-        Numbers of the first and last frame that is missing, for each gap in the numbers.
+        First and last number that is missing, for each gap in the frames' numbers.
     """
 
     name: str
@@ -43,12 +45,12 @@ class FittedVideo:
 
 
 class VideoRecord(FaceRecord[FittedFace]):
-    """A folder of videos' frames while they are made, see `FaceRecord`.
+    """The record of a folder of videos' frames while it is filled, see `FaceRecord`.
 
     Attributes
     ----------
     units : list of FitTask
-        A video each.
+        One video each.
     """
 
     def __init__(self, job: VideoJob, videos: Sequence[Photograph], *, overwrite: bool) -> None:
@@ -58,13 +60,13 @@ class VideoRecord(FaceRecord[FittedFace]):
         self.units = [FitTask((video,)) for video in videos]
 
     def resume(self) -> None:
-        """As every `FaceRecord`, in a folder that is not named as mirrored images' are."""
+        """As `FaceRecord.resume`, after checking that the folder may be filled with videos' frames."""
         check_fit_folder(self._out)
         check_kind(self._out, video=True, overwrite=self._overwrite)
         super().resume()
 
     def is_made(self, photograph: Photograph, faces: Sequence[FittedFace]) -> bool:
-        """Whether a video's samples are there, and it and its landmarks have not changed since."""
+        """Whether a video's samples exist, and neither the video nor its landmarks have changed since."""
         for face in faces:
             if not all((self._out / f"{face.name}{end}").is_file() for end in (face.suffix, ".mat")):
                 return False
@@ -75,7 +77,7 @@ class VideoRecord(FaceRecord[FittedFace]):
             return False
 
     def finish(self) -> None:
-        """Write the index, and remove what interrupted runs left of videos that are not there any more."""
+        """Write the index, and remove hidden folders of interrupted runs whose videos are gone."""
         super().finish()
         for folder in scratch_folders(self._out):
             if not folder.is_symlink():
@@ -83,7 +85,7 @@ class VideoRecord(FaceRecord[FittedFace]):
 
 
 def videos_of(frames: Sequence[FittedFrame], skipped: Sequence[Unfitted]) -> tuple[FittedVideo, ...]:
-    """What came of each video that has samples, by what is said of its frames."""
+    """The outcome of each video that has samples, summed up from its frames, sorted by name."""
     made: dict[str, list[FittedFrame]] = {}
     for frame in frames:
         made.setdefault(frame.name.rpartition("/")[0], []).append(frame)

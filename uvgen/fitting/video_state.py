@@ -1,4 +1,4 @@
-"""What files say of the landmarks in a video, and what the samples of one are made of."""
+"""The landmark files of a video, and the hash by which changes of a video or of its landmarks are noticed."""
 
 import hashlib
 import os
@@ -16,16 +16,16 @@ from uvgen.storage.names import brief
 
 
 class VideoFaceJob(FaceJob, Protocol):
-    """Where the faces of videos come from."""
+    """What is needed of a job on videos to find landmarks, see `uvgen.fitting.video_worker.VideoJob`."""
 
     @property
     def several(self) -> bool: ...
 
 
 def landmarks_of_frame(job: VideoFaceJob, table: LandmarkTable | None, path: Path) -> list[FaceLandmarks] | str:
-    """The faces that files have of a frame, or what is wrong.
+    """The faces that landmark files have for a frame, or why there are none.
 
-    Of several videos, files are looked for in folders of their names, and a table has to name these too.
+    Where there are several videos, their landmark files are in folders of their names, and a table names the video too.
     """
     if table is not None:
         claim, name = table.claim(path), path.relative_to(job.root)
@@ -39,19 +39,19 @@ def landmarks_of_frame(job: VideoFaceJob, table: LandmarkTable | None, path: Pat
 
 
 def _place(job: VideoFaceJob, folder: Path) -> Path | None:
-    """Where the landmark files of a video's frames are; beside them where None."""
+    """The folder of the landmark files for frames in `folder`; None where they are beside the frames."""
     if job.landmarks is None:
         return None
     return job.landmarks / folder.relative_to(job.root) if job.several else job.landmarks
 
 
 def frames_folder(video: Photograph) -> Path:
-    """Where the frames of a video are, or would be."""
+    """The folder of a video's frames; for a video file, the folder of its name beside it."""
     return video.path if video.path.is_dir() else video.path.parent / video.path.stem
 
 
 def marks_of(job: VideoFaceJob, table: LandmarkTable | None, video: Photograph) -> tuple[bool, bool]:
-    """Whether files have landmarks of some frames of a video, and of all, as far as names show it."""
+    """Whether there are landmark files for some frames of a video, and for all of them, judging by the names."""
     if table is not None:
         return True, False
     folder = frames_folder(video)
@@ -62,7 +62,7 @@ def marks_of(job: VideoFaceJob, table: LandmarkTable | None, video: Photograph) 
 
 
 def _places(job: VideoFaceJob, folder: Path) -> list[Path]:
-    """Where landmark files of a video file's frames may be."""
+    """Folders that may hold the landmark files of a video file's frames."""
     if job.landmarks is None:
         return [folder]
     return (
@@ -87,7 +87,7 @@ def _frames(video: Photograph) -> list[tuple[int, Path]]:
 
 
 def state_of_video(job: VideoFaceJob, table: LandmarkTable | None, video: Photograph) -> str:
-    """Hash of a video and of what files say of its landmarks; InputError where the video cannot be read."""
+    """SHA-256 of a video and its landmark files; InputError where the video cannot be read."""
     digest = hashlib.sha256()
     folder = frames_folder(video)
     if video.path.is_dir():
@@ -105,7 +105,7 @@ def state_of_video(job: VideoFaceJob, table: LandmarkTable | None, video: Photog
 
 
 def _digest(path: Path) -> str:
-    """Of one file of many: which of them cannot be read is found out elsewhere."""
+    """The hash of a frame or landmark file; one that cannot be read is reported when its frame is fitted."""
     try:
         return digest_of(path)
     except InputError:

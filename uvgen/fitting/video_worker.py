@@ -1,8 +1,8 @@
-"""One process's share of `uvgen fit --video`: a video to landmarks, to tracks, and to a folder of samples.
+"""Worker processes of `uvgen fit --video`: from a video to landmarks, tracks and a folder of samples.
 
-A video is read once. Of each frame its landmarks are kept and its picture is written, into a hidden folder; that
-becomes the video's when all is fitted, so that it is whole or not there. What was found is also noted there: a run that
-was interrupted need not find landmarks again.
+A video is read once. The landmarks of each frame stay in memory, and its picture is written into a hidden folder, which
+gets the video's name when all frames are fitted: so the folder is complete or absent. A journal in it holds the
+landmarks that were found, so that a run after an interruption does not search for them again.
 """
 
 import shutil
@@ -44,23 +44,23 @@ from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.storage.journal import Journal
 from uvgen.storage.names import printable
 
-_NOTED = 32  # frames a line of the journal
-_LONGEST = 5_000  # frames of a track, which are in memory at once
-_TRIED = 4  # suspicious frames of a track that are looked into
+_NOTED = 32  # frames per line of the journal
+_LONGEST = 5_000  # frames of a track that are fitted at once, which limits memory
+_TRIED = 4  # suspicious frames of a video for whose landmarks a cause is looked for
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoJob:
-    """What every process that fits videos needs; see `uvgen.fitting.worker.FitJob` for those of the same name.
+    """What every process that fits videos needs; `uvgen.fitting.worker.FitJob` describes the fields of the same names.
 
     Attributes
     ----------
     smoothness : float
         See `fit_track`.
     rate : float or None
-        Frames per second, where the caller says it.
+        Frames per second, where the caller states it.
     several : bool
-        Whether there is more than one video: their landmarks are then looked for under their names alone.
+        Whether there is more than one video; landmarks are then looked for only under each video's name.
     """
 
     root: Path
@@ -76,7 +76,7 @@ class VideoJob:
     smoothness: float
     rate: float | None
     several: bool
-    faces: str = "all"  # of a frame: the one that goes on is chosen among them
+    faces: str = "all"  # the face that continues the track is chosen among all faces of a frame
     disputed: Mapping[Path, str] = field(default_factory=dict)
 
     def open(self) -> Any:
@@ -84,16 +84,16 @@ class VideoJob:
         return partial(_fit, FaceTools(self))
 
     def parts(self, task: FitTask) -> list[FitTask]:
-        """A video has none."""
+        """The task itself: a video is not divided."""
         return [task]
 
     def without(self, task: FitTask, causes: Mapping[int, str]) -> FitTask:
-        """The task with what became of the processes at its video."""
+        """The task with the cause why processes failed at its video, which is then left out."""
         video = task.photographs[0]
         return replace(task, photographs=(replace(video, problem=causes.get(0, video.problem)),))
 
     def settings(self) -> dict[str, Any]:
-        """What a folder's `fit.json` states of how it was made."""
+        """The settings that `fit.json` states."""
         return {
             "video": True, "model": self.model.name, "model_file": self.model_file,
             "model_sha256": self.model.content_sha256, "detector": self.detector, "jaw": self.jaw,
@@ -102,7 +102,7 @@ class VideoJob:
 
 
 class _Found(NamedTuple):
-    """What is kept of a frame with a face."""
+    """What is kept of a frame with a face: points (68, 2) px, weights (68,), and size, width and height, px."""
 
     number: int
     time_s: float
@@ -128,7 +128,7 @@ class _Found(NamedTuple):
 
 
 class _Skips(list[Unfitted]):
-    """What of a video is left out."""
+    """The frames of a video that are left out, or the video itself, each with the reason."""
 
     def __init__(self, job: VideoJob, video: Photograph) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ def _fit(tools: FaceTools[VideoJob], task: FitTask) -> FittedBatch:
 
 
 def _read(tools: FaceTools[VideoJob], video: Photograph, scratch: Path, state: str, skips: _Skips) -> list[_Found]:
-    """The frames with a face, in order."""
+    """The frames with a face, in order; others are added to `skips`."""
     job = tools.job
     make_scratch(scratch)
     journal = Journal(scratch / ".found", [__version__, state, job.settings() | {"model_sha256": None}])
@@ -220,7 +220,7 @@ def _read(tools: FaceTools[VideoJob], video: Photograph, scratch: Path, state: s
             lines = []
         advance(1)
     journal.close()
-    if not found and len(skips) > 1:  # one reason does
+    if not found and len(skips) > 1:  # one reason for the whole video is enough
         first = skips[0].reason
         del skips[:]
         skips.add(None, f"{video.path}: no frame with a face that can be used; the first: {first}")
@@ -228,7 +228,7 @@ def _read(tools: FaceTools[VideoJob], video: Photograph, scratch: Path, state: s
 
 
 def _counted_from_one(tools: FaceTools[VideoJob], video: Photograph, found: list[_Found]) -> bool:
-    """Whether files of landmarks, of the frames of a video file, begin at 1, as ffmpeg's pictures do."""
+    """Whether landmark files for a video file seem to be numbered from 1, as ffmpeg numbers pictures."""
     if video.path.is_dir():
         return False
     folder = frames_folder(video)
@@ -238,9 +238,9 @@ def _counted_from_one(tools: FaceTools[VideoJob], video: Photograph, found: list
 
 
 def _noted(journal: Journal) -> dict[int, _Found | str]:
-    """What an interrupted run found."""
+    """What an interrupted run found: a frame's face, or why it has none, by the frame's number."""
     noted: dict[int, _Found | str] = {}
-    with suppress(KeyError, TypeError, ValueError, IndexError):  # of somebody else's making
+    with suppress(KeyError, TypeError, ValueError, IndexError):  # a journal that uvgen did not write
         for lines in journal.read():
             for line in lines:
                 noted[line[0]] = str(line[1]) if len(line) == 2 else _Found.parsed(line)
@@ -248,7 +248,7 @@ def _noted(journal: Journal) -> dict[int, _Found | str]:
 
 
 def _face_of(tools: FaceTools[VideoJob], frame: Frame, last: _Found | None, change: float) -> _Found | str:
-    """The face of a frame that goes on, else the largest; or why there is none."""
+    """The face of a frame that continues the track, or else the largest one; or why there is none."""
     job = tools.job
     stated = landmarks_of_frame(job, tools.table, frame.path)
     faces: list[FaceLandmarks] | str = stated
@@ -266,7 +266,10 @@ def _face_of(tools: FaceTools[VideoJob], frame: Frame, last: _Found | None, chan
 
 
 def _distance(points: NDArray[np.float64], last: _Found) -> float:
-    """From the last frame's face, of its size; faces that cannot be it come after all, the largest first."""
+    """How much a face differs in place and size from the last frame's, in sizes of the latter.
+
+    A face that differs by 1 or more cannot be the same one; it gets more than 2, the larger the face the less.
+    """
     middles, sizes = [], []
     for one in (points, last.points):
         low, high = np.nanmin(one, axis=0), np.nanmax(one, axis=0)
@@ -282,7 +285,7 @@ def _distance(points: NDArray[np.float64], last: _Found) -> float:
 def _fitted(
     job: VideoJob, video: Photograph, scratch: Path, state: str, found: list[_Found], skips: _Skips
 ) -> list[FittedFrame]:
-    """The samples of a video, in its hidden folder."""
+    """Fit the faces of a video, and write its samples into the hidden folder."""
     if not found:
         return []
     alone = fit_alone(
@@ -325,13 +328,13 @@ def _fitted(
 
 
 def _pieces(track: list[int]) -> list[list[int]]:
-    """A track, in pieces of about the same length where it is too long."""
+    """The track, divided into pieces of about equal length where it is too long."""
     n = -(-len(track) // _LONGEST)
     return [part.tolist() for part in np.array_split(track, n)]
 
 
 def _left_out(job: VideoJob, found: list[_Found], alone: Alone) -> dict[int, str]:
-    """Frames whose landmarks are no face's, by number, each with the reason."""
+    """The frames whose landmarks are not a face's, each with the reason, by their indices in `found`."""
     doubts = [""] * len(found)
     looked_into = np.flatnonzero(suspicious(alone.fit))[:_TRIED]
     if len(looked_into):
@@ -341,6 +344,6 @@ def _left_out(job: VideoJob, found: list[_Found], alone: Alone) -> dict[int, str
         for k, doubt in zip(looked_into, said, strict=True):
             doubts[k] = doubt
         if all(doubt.startswith("the points seem") for doubt in said) and len(said) == min(_TRIED, len(found)):
-            doubts = [said[0]] * len(found)  # so are all of the video's
+            doubts = [said[0]] * len(found)  # then all landmarks of the video have the same error
     why = [rejection(alone.fit.face(k), job.max_residual, doubts[k]) for k in range(len(found))]
     return {k: reason for k, reason in enumerate(why) if reason}

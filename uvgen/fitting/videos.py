@@ -1,4 +1,4 @@
-"""The videos in a folder, what their samples are called, and the numbers of frames that are files."""
+"""Finding the videos in a folder, naming their samples, and numbering frames that are files."""
 
 import os
 import re
@@ -17,17 +17,17 @@ from uvgen.storage.names import brief
 VIDEO_SUFFIXES = (
     ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv", ".ogv", ".3gp",
 )  # fmt: skip
-"""By which videos are found in a folder; one that is named itself may have any."""
+"""Suffixes of video files in a folder; a file that is named itself may have any suffix."""
 
 _SAME_NAME = "another video has the same name, expected names that differ in more than suffix or case; rename one"
-_INDEX_NAME = "its folder would be called as the index of all; rename it"
+_INDEX_NAME = f"its folder would have the name of the index, {FIT_INDEX}; rename it"
 _DIGITS = re.compile(r"(\d+)")
 
 
 def find_videos(root: Path, out: Path) -> tuple[Path, list[Photograph]]:
-    """The videos that a path leads to: itself, a file or a folder of frames, or those in a folder.
+    """The videos at a path: a video file, a folder of frames, or a folder of such files and folders.
 
-    Returns the folder that their paths are below, and the videos by name. Raises DatasetError where there is none.
+    Returns the folder that contains the videos, and the videos sorted by name. Raises DatasetError where there is none.
     """
     if root.is_file():
         return root.parent, [Photograph(root, folder_name((os.path.splitext(root.name)[0],)))]
@@ -52,14 +52,14 @@ def find_videos(root: Path, out: Path) -> tuple[Path, list[Photograph]]:
 
 
 def frame_name(number: int) -> str:
-    """Of a frame's sample in its video's folder; `uvgen.samples.find.source_photograph` knows it."""
+    """The name of a frame's sample in its video's folder, which `uvgen.samples.find.source_photograph` recognizes."""
     return f"frame_{number:06d}"
 
 
 def frame_files(folder: Path) -> tuple[list[tuple[int, Path]], list[tuple[Path, str]]]:
-    """The frames in a folder by their numbers, and the files that are none, each with what is wrong.
+    """The frames in a folder, sorted by number, and the pictures that have no usable number, each with the reason.
 
-    A frame's number is the last in its name that differs from frame to frame. OSError where the folder cannot be read.
+    See `frame_numbers`. Raises OSError where the folder cannot be read.
     """
     names = sorted(n for n in os.listdir(folder) if n.lower().endswith(IMAGE_SUFFIXES) and not n.startswith("."))
     numbers = frame_numbers([os.path.splitext(name)[0] for name in names])
@@ -80,15 +80,16 @@ def frame_files(folder: Path) -> tuple[list[tuple[int, Path]], list[tuple[Path, 
 
 
 def frame_numbers(stems: Sequence[str]) -> list[int | None]:
-    """Of frames by their names without suffix; None where a name has none."""
+    """The numbers of frames by their names without suffix; None where a name has no number.
+
+    Where names hold several numbers, the one that differs most from name to name counts, the last one of several such.
+    """
     groups = [_DIGITS.findall(stem) for stem in stems]
-    place = -1
-    shared = Counter(len(group) for group in groups if group)
-    if shared:
-        usual = max(shared, key=lambda n: (shared[n], n))
-        alike = [group for group in groups if len(group) == usual]
-        differ = [k for k in range(usual) if len({int(group[k]) for group in alike}) > 1]
-        most = max((len({int(group[k]) for group in alike}) for k in differ), default=0)
-        place = max((k for k in differ if len({int(group[k]) for group in alike}) == most), default=usual - 1)
-        return [int(g[place]) if len(g) == usual else int(g[-1]) if g else None for g in groups]
-    return [None] * len(stems)
+    lengths = Counter(len(group) for group in groups if group)
+    if not lengths:
+        return [None] * len(stems)
+    usual = max(lengths, key=lambda n: (lengths[n], n))
+    columns = zip(*(map(int, group) for group in groups if len(group) == usual), strict=True)
+    different = [len(set(column)) for column in columns]
+    place = usual - 1 - different[::-1].index(max(different))
+    return [int(group[place]) if len(group) == usual else int(group[-1]) if group else None for group in groups]

@@ -1,10 +1,10 @@
-"""Work on other machines: `running_on` says which, and `ClusterWorkers` is there what `Workers` is on this one."""
+"""Work on a cluster: `running_on` selects one, and `ClusterWorkers` runs tasks there as `Workers` does here."""
 
 import os
 import pickle
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from hashlib import sha256
@@ -13,7 +13,7 @@ from tempfile import mkstemp
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
-from uvgen.errors import InputError, UvgenError, WorkerError
+from uvgen.errors import DatasetError, InputError, UvgenError, WorkerError
 from uvgen.jobs.host import Assignment, Machine, differing, probe, serve, versions
 from uvgen.parallel.engine import Engine, Event
 from uvgen.parallel.workers import Death, unpacked
@@ -26,45 +26,45 @@ BACKENDS = ("local", "dask", "ray")
 
 Work = TypeVar("Work")
 
-_AHEAD = 2  # tasks on their way for each slot: one is there when another ends
+_AHEAD = 2  # tasks handed out per slot, so that the next one is there when one ends
 _WAIT_S = 0.5
-_NOBODY_S = 60.0  # that a cluster may be without any worker
+_NOBODY_S = 60.0  # how long a cluster may be without workers
 
 _engine: ContextVar[Engine | None] = ContextVar("_engine", default=None)
 
 
 @contextmanager
 def running_on(backend: str = "local", address: str | None = None, *, workers: int | None = None) -> Iterator[None]:
-    """Within the block, whatever works in several processes does so on a cluster; the bytes are the same.
+    """Within the block, functions that take `workers` run on a cluster; the bytes are the same.
 
-    Each task runs there in a process of its own, as on this machine: what kills or hangs a process costs one try, and
-    a machine that is lost costs one try of each task that it had. Folders must be seen by all machines under the same
-    path; a model's file too, or the model is sent once to each worker.
+    Each task runs in a process of its own there, as on this machine: a process that is killed or hangs costs one try of
+    its task, and a machine that is lost costs one try of each task that it was working on. All machines must see the
+    folders under the same path. Where one does not have the model's file, the model is sent once to each worker.
 
     Parameters
     ----------
     backend : {"local", "dask", "ray"}
-        "local": processes of this machine.
+        "local" means processes on this machine.
     address : str, optional
-        Of the scheduler. By default what the engine's own configuration says, or else a cluster of this machine's
-        processors that lasts as long as the block.
+        Address of the scheduler. The default is the one that Dask or Ray is configured for; without that, a cluster of
+        this machine's processors is started and ends with the block.
     workers : int, optional
-        Tasks at a time; by default as many as the cluster has room for. It takes the place of the `workers` of the
-        functions called within.
+        How many tasks run at a time; by default as many as the cluster has room for. It replaces the `workers` of the
+        functions called within the block.
 
     Raises
     ------
     InputError
-        Where an argument is out of range.
+        Where `backend` is unknown, `workers` is below 1, or an address is given for "local".
     DependencyError
         Where the engine is not installed.
     WorkerError
-        Where no scheduler answers.
+        Where no scheduler answers, or a machine of the cluster cannot take part.
 
     Examples
     --------
     >>> with uvgen.running_on("dask", "tcp://10.0.0.1:8786"):  # doctest: +SKIP
-    ...     uvgen.build_shards(samples, model, "shards/")
+    ...     uvgen.build_shards("300W_LP/", "shards/", model="bfm.h5")
     """
     if backend not in BACKENDS:
         raise InputError(f"backend: {backend!r}, expected one of {', '.join(map(repr, BACKENDS))}")
@@ -93,12 +93,12 @@ def running_on(backend: str = "local", address: str | None = None, *, workers: i
 
 
 def chosen_engine() -> Engine | None:
-    """The cluster of the `running_on` that holds here, or None for this machine."""
+    """The cluster that the enclosing `running_on` chose, or None for this machine."""
     return _engine.get()
 
 
 class ClusterWorkers(Generic[Work]):
-    """Processes on other machines that make tasks: in all else as `uvgen.parallel.workers.Workers`."""
+    """Processes on the machines of a cluster that make tasks; used as `uvgen.parallel.workers.Workers` is."""
 
     def __init__(
         self, engine: Engine, function: Callable[[Path], Any], folder: Path, timeout: float | None = None
@@ -107,36 +107,43 @@ class ClusterWorkers(Generic[Work]):
         self._assignment = Assignment(uuid4().hex, "", (function.__module__, function.__name__), timeout, versions())
         self._job: Any = None
         self._waiting: deque[tuple[Work, Any]] = deque()
-        self._out: dict[int, tuple[Work, Any]] = {}  # by number
-        self._counted: dict[int, int] = {}
+        self._out: dict[int, tuple[Work, Any]] = {}  # tasks handed to the engine, by number
+        self._counted: dict[int, int] = {}  # samples of each that were counted as done
         self._numbers = 0
         self._alone_since: float | None = None
 
     def open(self, job: str) -> None:
-        """Let the processes open a job: a file in the folder."""
+        """Send the processes a job, a file in the folder, from which they make the function for tasks."""
         data = (self.folder / job).read_bytes()
         self._assignment = self._assignment._replace(job=sha256(data).hexdigest())
         self._job = self._engine.send(data)
 
     def check(self, folder: Path | None, files: list[Path]) -> list[Path]:
-        """Raise WorkerError where a machine cannot take part; return the files that some machine does not have.
+        """Check that every machine can take part; return the files that some machine does not have.
 
         Parameters
         ----------
         folder : Path, optional
-            Where results are written: all machines must see it.
+            Where results are written; all machines must see it.
         files : list of Path
-            Those that a job names instead of what they hold.
+            Files that the job refers to by path.
 
         Raises
         ------
         WorkerError
-            Where a machine has other versions, does not see the folder, or has other files of these names.
+            Where a machine has other versions, does not see the folder, or has other content in one of the files.
+        DatasetError
+            Where nothing can be written into the folder.
         """
         token = None
         try:
             if folder is not None:
-                handle, token = mkstemp(prefix=TEMPORARY_PREFIX, dir=folder)
+                try:
+                    handle, token = mkstemp(prefix=TEMPORARY_PREFIX, dir=folder)
+                except OSError as error:
+                    raise DatasetError(
+                        f"{folder}: cannot be written ({error.strerror or error}); check its permissions and free space"
+                    ) from error
                 os.close(handle)
             self._wait_for_workers()
             names = tuple(str(path) for path in files)
@@ -165,7 +172,7 @@ class ClusterWorkers(Generic[Work]):
         return [path for path in files if str(path) in missing]
 
     def submit(self, work: Work, task: Any, *, first: bool = False) -> None:
-        """Have a task made; `work` stands for it, and `first` puts it before those that wait."""
+        """Queue a task, which `__iter__` returns with `work`; `first` puts it before those that wait."""
         (self._waiting.appendleft if first else self._waiting.append)((work, task))
 
     @property
@@ -174,19 +181,19 @@ class ClusterWorkers(Generic[Work]):
         return bool(self._waiting or self._out)
 
     def __iter__(self) -> Iterator[tuple[Work, Any]]:
-        """Each work with what was made of its task, or with a `Death`; see `Workers`."""
+        """Each `work` with the result of its task, or with a `Death`; see `Workers`."""
         while self.busy:
-            self._wait_for_workers()
+            heard = self._wait_for_workers()
             for _ in range(min(_AHEAD * self._engine.slots() - len(self._out), len(self._waiting))):
                 self._numbers += 1
                 self._out[self._numbers] = one = self._waiting.popleft()
                 self._engine.submit(self._numbers, serve, self._assignment, self._job, pickle.dumps(one[1]))
-            for event in self._engine.wait(_WAIT_S):
+            for event in heard or self._engine.wait(_WAIT_S):
                 if event.number in self._out and (outcome := self._heard(event)) is not None:
                     yield outcome
 
     def close(self) -> None:
-        """End the processes, whatever they are doing, and forget what they were to do."""
+        """Kill the processes and drop all tasks."""
         self._waiting.clear()
         self._out.clear()
         self._counted.clear()
@@ -199,7 +206,7 @@ class ClusterWorkers(Generic[Work]):
         self.close()
 
     def _heard(self, event: Event) -> tuple[Work, Any] | None:
-        """What came of a task, if the event is its end."""
+        """The task's `work` and outcome where the event ends it, else None; counts samples for the progress."""
         number = event.number
         counted = self._counted.pop(number, 0)
         if event.kind == "counted":
@@ -227,8 +234,11 @@ class ClusterWorkers(Generic[Work]):
         advance(in_all - counted)
         return work, pickle.loads(content)
 
-    def _wait_for_workers(self) -> None:
-        """WorkerError where there has been none for a while."""
+    def _wait_for_workers(self) -> Sequence[Event]:
+        """Wait until the cluster has a worker or says something, and return what it said.
+
+        Raises WorkerError where it has had no worker for a while.
+        """
         while not self._engine.slots():
             now = time.monotonic()
             self._alone_since = now if self._alone_since is None else self._alone_since
@@ -237,6 +247,7 @@ class ClusterWorkers(Generic[Work]):
                     f"{self._engine.name}: has had no worker for {_NOBODY_S:g} s; start some (`dask worker ADDRESS`, "
                     "`ray start --address …`), and run the same command again to go on"
                 )
-            if self._engine.wait(_WAIT_S):
-                return
+            if heard := self._engine.wait(_WAIT_S):
+                return heard
         self._alone_since = None
+        return ()

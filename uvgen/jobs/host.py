@@ -1,7 +1,7 @@
-"""What runs on a machine of a cluster: a process of its own for each task, as on this machine.
+"""What runs on a machine of a cluster: a child process that makes tasks, as on one machine.
 
-A cluster's worker (a thread of a Dask worker, a Ray actor) holds a child process that makes tasks. A sample that kills
-its process, or hangs, so costs that process alone, and the cluster's worker stays.
+A cluster's worker (a thread of a Dask worker, or a Ray actor) starts the child process and keeps it for the run. A
+sample that crashes or hangs its process ends only that child, and the cluster's worker goes on.
 """
 
 import atexit
@@ -31,26 +31,26 @@ _CHUNK = 1 << 22
 
 
 class Assignment(NamedTuple):
-    """What calls of one run have in common."""
+    """What all calls of one run have in common."""
 
-    run: str
+    run: str  # a random name
     job: str  # the SHA-256 of its bytes
     function: tuple[str, str]  # module and name of what opens a job's file
-    timeout: float | None
-    versions: dict[str, str]
+    timeout: float | None  # seconds per task
+    versions: dict[str, str]  # of the machine that started the run
 
 
 class Machine(NamedTuple):
-    """What a worker says of itself before the run."""
+    """What `probe` finds on a worker's machine before the run."""
 
     name: str
     versions: dict[str, str]
-    sees: bool  # the file that was asked for
-    files: dict[str, str]  # SHA-256 of files, by path; "" where one is missing
+    sees: bool  # whether the token file is there
+    files: dict[str, str]  # SHA-256 of files, by path; "" where one cannot be read
 
 
 def versions() -> dict[str, str]:
-    """Of Python, uvgen and what it requires: the bytes may depend on each."""
+    """Versions of Python, uvgen and the packages it requires: the bytes may depend on each."""
     found = {"python": ".".join(platform.python_version_tuple()[:2]), "uvgen": __version__}
     for line in requires("uvgen") or ():
         if "extra ==" not in line:
@@ -63,14 +63,14 @@ def versions() -> dict[str, str]:
 
 
 def probe(token: str | None, files: tuple[str, ...]) -> Machine:
-    """What this machine is, has and sees.
+    """Look at the machine that this runs on.
 
     Parameters
     ----------
     token : str, optional
-        A file that is there where the output folder is shared.
+        Path of a file in the output folder, which a machine sees only where the folder is shared.
     files : tuple of str
-        Those whose content counts.
+        Paths of the files to hash.
     """
     sees = token is None or Path(token).exists()
     return Machine(socket.gethostname(), versions(), sees, {file: _sha(file) for file in files})
@@ -104,19 +104,19 @@ def serve(
     Parameters
     ----------
     assignment : Assignment
-        Of the run.
+        What the calls of the run have in common.
     job, task : bytes
-        A file as `Workers.open` expects it, and a pickle.
+        The content of a file as `Workers.open` expects it, and the pickled task.
     counted : callable
-        Called with the number of samples that are done since the last call.
+        Called with the number of samples done since the last call.
     abandoned : callable
-        Whether nobody waits for the result any more: then the process is killed.
+        Returns True once the result is no longer wanted; the child process is then killed.
 
     Returns
     -------
     (str, bytes, int)
-        "made" and the pickled result, "died" and how, or "raised" and the pickled error; with how many samples were
-        counted.
+        "made" and the pickled result, "died" and how, or "raised" and the pickled error; then the number of samples
+        that were counted.
     """
     display = _Display(counted)
     try:
@@ -141,13 +141,13 @@ def differing(machine: str, there: dict[str, str], here: dict[str, str]) -> str:
 
 
 class _Display:
-    """Samples that a child says are done, passed on."""
+    """A progress display that passes the samples that the child has done on to `counted`."""
 
     def __init__(self, counted: Callable[[int], object]) -> None:
         self._counted, self.done = counted, 0
 
     def begin(self, what: str, total: int | None, first: str, of: str) -> None:
-        """Nothing: phases are the caller's."""
+        """Do nothing: the machine that started the run shows phases."""
 
     def advance(self, n: int) -> None:
         self.done += n
@@ -155,9 +155,9 @@ class _Display:
 
 
 class _Host:
-    """A child process for one run, with the scratch folder that it works in."""
+    """A child process of one run, and the scratch folder that it works in."""
 
-    idle: list["_Host"] = []  # noqa: RUF012  # of this process
+    idle: list["_Host"] = []  # noqa: RUF012  # kept for the next task by this process
     guard = threading.Lock()
 
     def __init__(self, assignment: Assignment) -> None:
@@ -170,7 +170,7 @@ class _Host:
 
     @classmethod
     def take(cls, assignment: Assignment) -> "_Host":
-        """An idle one of this run, or a new one; those of other runs end."""
+        """An idle host of this run, or a new one; idle hosts of other runs are closed."""
         with cls.guard:
             mine = next((host for host in cls.idle if host.run == assignment.run), None)
             others = [host for host in cls.idle if host.run != assignment.run]
@@ -180,7 +180,7 @@ class _Host:
         return mine or cls(assignment)
 
     def make(self, assignment: Assignment, job: bytes, task: bytes, abandoned: Callable[[], bool]) -> Any:
-        """What comes of a task, or a `Death`."""
+        """The result of a task, or a `Death`."""
         ended = threading.Event()
         watch = threading.Thread(target=self._kill_if, args=(abandoned, ended), daemon=True)
         watch.start()
@@ -212,7 +212,7 @@ class _Host:
 
     def _kill_if(self, abandoned: Callable[[], bool], ended: threading.Event) -> None:
         while not ended.wait(_SECONDS_BETWEEN_LOOKS):
-            if abandoned():  # a process that is started meanwhile is killed the next time
+            if abandoned():  # checked again: `Workers` may start another process for the same task
                 self._workers.kill()
 
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 from uvgen.errors import DatasetError, InputError, SettingsError, WorkerError
 from uvgen.jobs.cluster import ClusterWorkers, chosen_engine
-from uvgen.parallel.travel import travelling
+from uvgen.parallel.travel import traveling
 from uvgen.parallel.workers import Death, Workers
 from uvgen.progress import begin
 from uvgen.storage.files import remove_leftovers
@@ -259,22 +259,27 @@ def _own_workers(workers: int, timeout: float | None) -> "Iterator[_Pool]":
 def _dumped(job: Any, pool: "_Pool", out: Path | None) -> str:
     """A job in a file, once for all workers, which map its arrays.
 
-    A model travels as its file's path; in whole where some machine of a cluster does not have it.
+    A model is pickled as its file's path, or as a whole where some machine of a cluster does not have that file.
     """
     import joblib
 
     folder = pool.folder
     name = f"job-{len(os.listdir(folder))}"
-    try:
-        with travelling() as files:
-            joblib.dump(job, folder / name)
-        if isinstance(pool, ClusterWorkers) and pool.check(out, files):
-            with travelling(whole=True):
+
+    def dump(*, whole: bool) -> list[Path]:
+        try:
+            with traveling(whole=whole) as files:
                 joblib.dump(job, folder / name)
-    except OSError as error:
-        raise DatasetError(
-            f"{folder / name}: cannot be written ({error.strerror or error}); set TMPDIR to a folder with free space"
-        ) from error
+        except OSError as error:
+            found = error.strerror or error
+            raise DatasetError(
+                f"{folder / name}: cannot be written ({found}); set TMPDIR to a folder with free space"
+            ) from error
+        return files
+
+    files = dump(whole=False)
+    if isinstance(pool, ClusterWorkers) and pool.check(out, files):
+        dump(whole=True)
     return name
 
 

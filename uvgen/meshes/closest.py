@@ -1,4 +1,4 @@
-"""The closest points of a triangle mesh, exactly, by a tree of boxes."""
+"""Exact closest points on a triangle mesh, found in a tree of bounding boxes."""
 
 from typing import NamedTuple
 
@@ -9,29 +9,29 @@ from uvgen.checks import bad_index, check_finite, float64_array, number_in, tria
 from uvgen.errors import InputError
 from uvgen.meshes import closest_kernels
 
-_LEAF = 4  # triangles of a leaf
+_LEAF = 4  # triangles per leaf
 
 
 class Closest(NamedTuple):
-    """Points of a mesh's surface, each the closest to a point that was asked for."""
+    """The closest points on a mesh's surface to some points (k, 3)."""
 
     triangle: NDArray[np.int64]
-    """(k,): -1 where none is near enough."""
+    """(k,) the triangle that each lies in; -1 where none is near enough."""
     weights: NDArray[np.float64]
-    """(k, 3): of the triangle's corners; 0 where there is none."""
+    """(k, 3) barycentric weights of the triangle's corners; 0 where none is near enough."""
     distance: NDArray[np.float64]
-    """(k,): infinite where there is none."""
+    """(k,) in the mesh's unit; infinite where none is near enough."""
 
 
 class ClosestPoints:
-    """A mesh whose surface is asked for closest points.
+    """A triangle mesh, prepared for finding closest points on its surface.
 
     Parameters
     ----------
     vertices : (n, 3) float
         Finite.
     triangles : (m, 3) int
-        One or more with an area; those without are passed over.
+        At least one must have an area; those without one are ignored.
 
     Raises
     ------
@@ -65,18 +65,23 @@ class ClosestPoints:
             self._high[above] = self._high[below].reshape(leaves, 2, 3).max(axis=1)
 
     def find(self, points: NDArray[np.floating], farthest: float = np.inf) -> Closest:
-        """The surface's closest point to each point.
+        """The point of the surface that is closest to each point.
 
         Parameters
         ----------
         points : (k, 3) float
             Finite.
         farthest : float
-            Look no farther than this.
+            How far away the surface may be, in the mesh's unit.
 
         Returns
         -------
         Closest
+
+        Raises
+        ------
+        InputError
+            Where a shape is wrong, a point is not finite, or `farthest` is negative or NaN.
         """
         points = np.ascontiguousarray(float64_array(points, "points", ("k", 3)))
         check_finite(points, "points")
@@ -94,7 +99,10 @@ class ClosestPoints:
 
 
 def _leaf_order(middles: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Triangles by leaves of a complete binary tree, halved along the longest axis at each node; some repeat."""
+    """Triangles (s,) in the order of a complete binary tree's leaves, by their centers (m, 3).
+
+    Each node halves its triangles along the longest axis of their centers. The last one repeats to fill the leaves.
+    """
     levels = max(int(np.ceil(np.log2(len(middles) / _LEAF))), 0)
     order = np.minimum(np.arange(_LEAF << levels), len(middles) - 1)
     for level in range(levels):

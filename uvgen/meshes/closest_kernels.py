@@ -1,11 +1,11 @@
-"""Compiled code that finds the closest point of a triangle mesh in a tree of boxes."""
+"""Compiled code that finds the closest points of a triangle mesh in a tree of bounding boxes."""
 
 from uvgen.compiled import inlined, kernel
 
 
 @inlined
 def _box_distance2(low, high, node, x, y, z):
-    """Squared distance of a point to a box, 0 inside of it."""
+    """Squared distance of a point to a box; 0 inside the box."""
     dx = max(max(low[node, 0] - x, x - high[node, 0]), 0.0)
     dy = max(max(low[node, 1] - y, y - high[node, 1]), 0.0)
     dz = max(max(low[node, 2] - z, z - high[node, 2]), 0.0)
@@ -62,7 +62,8 @@ def closest_on_triangles(points, corners, low, high, first_leaf, leaf_size, stac
     points (k, 3), corners (s, 3, 3) float64: triangles in the order of the leaves; low, high (n, 3) float64: boxes of
     a complete binary tree, node i above 2 i + 1 and 2 i + 2, leaves from `first_leaf` on, `leaf_size` triangles each;
     stack (64,) int64: scratch; slot_out (k,) int64; weights_out (k, 3) float64: of the corners; squared_out (k,)
-    float64: what it holds bounds the search, and slot_out is -1 where nothing lies within.
+    float64: holds the squared distance to search within, then the squared distance found; slot_out is -1 where no
+    triangle is within it.
     """
     for i in range(points.shape[0]):
         x, y, z = points[i, 0], points[i, 1], points[i, 2]

@@ -1,7 +1,7 @@
-"""Reading the mesh of a binary glTF 2.0 file (``.glb``); `uvgen.meshes.glb` says how such a file is made up.
+"""Reading the mesh of a binary glTF 2.0 file (``.glb``); `uvgen.meshes.glb` describes the format.
 
-Vertices keep the file's order and number. They are moved as the scene's nodes say, so that they are where a program
-shows them. The file is not trusted: offsets, counts and depths are compared with what is there.
+Vertices keep the file's order and number. The transforms of the scene's nodes are applied, so that vertices are where a
+program shows them. The file is not trusted: offsets, counts and the number of nodes are checked.
 """
 
 import struct
@@ -23,7 +23,20 @@ _MOST_NODES = 10_000
 
 
 def read_glb(path: Path, data: bytes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Vertices (n, 3) and triangles (m, 3), perhaps none, of a file's only mesh; MeshFileError where there is none."""
+    """Vertices (n, 3) in the scene's frame, and triangles (m, 3), perhaps none, of a file's only mesh.
+
+    Parameters
+    ----------
+    path : Path
+        Named in messages.
+    data : bytes
+        The whole file.
+
+    Raises
+    ------
+    MeshFileError
+        Where it is no such file, or has no mesh, more than one, or one of several pieces.
+    """
     try:
         content, binary = _chunks(data)
         (number, matrix) = _only_mesh(content)
@@ -54,7 +67,7 @@ def read_glb(path: Path, data: bytes) -> tuple[NDArray[np.float64], NDArray[np.i
 
 
 def _chunks(data: bytes) -> tuple[dict[str, Any], bytes]:
-    """The description and the binary chunk."""
+    """The JSON chunk, parsed, and the binary chunk."""
     magic, version, length = struct.unpack_from("<4sII", data)
     if magic != b"glTF" or version != 2 or length != len(data):
         raise ValueError(f"version {version}, {len(data)} bytes of {length}")
@@ -84,15 +97,15 @@ def _item(content: dict[str, Any], key: str, number: Any) -> dict[str, Any]:
 
 
 def _only_mesh(content: dict[str, Any]) -> tuple[int, NDArray[np.float64]]:
-    """The number of the scene's only mesh, and what moves it (4, 4)."""
+    """The number of the scene's only mesh, and its transform to the scene (4, 4)."""
     scene = _item(content, "scenes", content.get("scene", 0))
-    found, seen = list[tuple[int, NDArray[np.float64]]](), 0
+    found, visited = list[tuple[int, NDArray[np.float64]]](), 0
     waiting = [(number, np.eye(4)) for number in scene.get("nodes", [])]
     while waiting:
-        seen += 1
-        if seen > _MOST_NODES:
+        if visited + len(waiting) > _MOST_NODES:  # those that wait too: a node may list itself many times
             raise ValueError(f"more than {_MOST_NODES} nodes, or nodes in a circle")
         number, above = waiting.pop()
+        visited += 1
         node = _item(content, "nodes", number)
         matrix = above @ _node_matrix(node)
         if "mesh" in node:

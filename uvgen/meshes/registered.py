@@ -19,22 +19,23 @@ _MOST_BYTES = 1 << 30
 
 
 class Topology(NamedTuple):
-    """What registered meshes have in common: how many vertices, and which of them each triangle joins."""
+    """What registered meshes have in common: the number of vertices, and the triangles."""
 
     name: str
+    """The model's."""
     n_vertices: int
     listed: NDArray[np.int32]
-    """(m, 3) the triangles that a mesh must have, as most have them."""
+    """(m, 3) triangles that a mesh must have, in the model's order: most meshes have them in this order too."""
     triangles: NDArray[np.int64]
-    """(m,) sorted keys of them, whatever their order."""
+    """(m,) their keys, sorted."""
     further: NDArray[np.int64]
-    """(k,) of those that it may have besides."""
+    """(k,) keys of triangles that a mesh may have besides, sorted."""
 
     @classmethod
     def of_mesh(
         cls, name: str, n_vertices: int, triangles: NDArray[np.int32], further: NDArray[np.int32]
     ) -> "Topology":
-        """Of a model with these triangles (m, 3), and those that close its mouth (k, 3)."""
+        """The topology of a model with these triangles (m, 3) and `further` ones that close its mouth (k, 3)."""
         keys = (np.unique(_keys(some, n_vertices)) for some in (triangles, further))
         return cls(name, n_vertices, triangles, *keys)
 
@@ -53,7 +54,7 @@ def read_registered(path: Path, topology: Topology) -> NDArray[np.float64]:
     path : Path
         OBJ, PLY, OFF or GLB, with triangles or without; or ``.npy`` of shape (n, 3).
     topology : Topology
-        Of the model that it is registered to. Triangles may come in any order and turn either way.
+        That of the model that the mesh is registered to. The mesh's triangles may have any order and orientation.
 
     Returns
     -------

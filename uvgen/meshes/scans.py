@@ -1,4 +1,4 @@
-"""Scans: meshes and point clouds as scanners leave them, read and made fit for looking up closest points."""
+"""Scans, which are meshes or point clouds: reading and cleaning them, and finding the closest points on them."""
 
 import io
 import os
@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.checks import float64_array, triangle_indices
-from uvgen.errors import DependencyError, InputError, MeshFileError
+from uvgen.checks import bad_index, float64_array, triangle_indices
+from uvgen.errors import DependencyError, InputError, MeshFileError, to_install
 from uvgen.meshes.closest import ClosestPoints
 from uvgen.meshes.read import Mesh, read_mesh
 from uvgen.meshes.topology import directed_edges
@@ -21,13 +21,13 @@ SCAN_SUFFIXES = (".obj", ".ply", ".off", ".stl", ".glb", ".npy")
 """Endings of the names of scans that are read."""
 
 FEWEST = 200
-"""Points that a scan has at least."""
+"""The least number of points of a scan."""
 
 _MOST_BYTES = 1 << 30
-_NEIGHBORS = 12  # of a point of a cloud, which say how its surface lies
-_FAR_AWAY = 2.0  # from a cloud's point along its surface, in distances to its sixth neighbor: beyond the cloud's edge
-_SIXTH = 1.4  # distance to the sixth neighbor, where a square of a side of 1 holds one point
-_ON_EDGE = 1e-9  # weight of a corner: the point lies on the edge opposite
+_NEIGHBORS = 12  # points of a cloud to which the plane at a point is fitted, itself among them
+_FAR_AWAY = 2.0  # times the distance to a cloud's sixth neighbor, along the surface: farther is beyond the cloud's edge
+_SIXTH = 1.4  # mean distance to the sixth neighbor of random points, in units of 1 / √(points per area)
+_ON_EDGE = 1e-9  # a corner's weight up to which a point lies on the opposite edge
 
 
 def read_scan(path: str | os.PathLike[str]) -> Mesh:
@@ -36,21 +36,22 @@ def read_scan(path: str | os.PathLike[str]) -> Mesh:
     Parameters
     ----------
     path : path-like
-        OBJ, PLY, OFF, STL, binary glTF, or a ``.npy`` of (n, 3) coordinates, or (n, 6) with colors or normals behind.
+        OBJ, PLY, OFF, STL, binary glTF, or a ``.npy`` of (n, 3) coordinates, or of (n, 6) where colors or normals
+        follow them.
 
     Returns
     -------
     points : (n, 3) float64
         In the file's unit and frame; some may be NaN or infinite.
     triangles : (m, 3) int32
-        None of a point cloud.
+        (0, 3) for a point cloud.
 
     Raises
     ------
     MeshFileError
         Where the file is missing, damaged or of another kind.
     DependencyError
-        Where trimesh is needed, for all but OBJ and ``.npy``, and is not installed.
+        Where trimesh is not installed, which reads all formats but OBJ and ``.npy``.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -65,11 +66,11 @@ def read_scan(path: str | os.PathLike[str]) -> Mesh:
 
 
 def _read_whole(path: Path, suffix: str) -> Mesh:
-    """All meshes in a file as one, placed as its scene has them."""
+    """All meshes in a file as one, each placed as the file's scene says."""
     try:
         import trimesh
     except ImportError as error:
-        raise DependencyError(f"{path}: reading {suffix} needs trimesh: pip install trimesh") from error
+        raise DependencyError(f"{path}: reading {suffix} needs trimesh: {to_install('mesh')}") from error
     try:
         data = read_file(path, _MOST_BYTES)
         mesh: Any = trimesh.load(io.BytesIO(data), file_type=suffix[1:], force="mesh", process=False)
@@ -84,32 +85,33 @@ def _read_whole(path: Path, suffix: str) -> Mesh:
 
 
 def cleaned_scan(points: NDArray[Any], triangles: NDArray[Any] | None = None) -> Mesh:
-    """A scan without what is no surface: NaN and infinite points, doubled ones, triangles without an area.
+    """A scan without NaN and infinite points, duplicate points and triangles without an area.
 
     Parameters
     ----------
     points : (n, 3) float
-        Of a mesh, or of a cloud.
+        Vertices of a mesh, or points of a cloud.
     triangles : (m, 3) int, optional
-        Those with a corner that is dropped are dropped too.
+        Triangles with a corner that is dropped are dropped too.
 
     Returns
     -------
     points : (k, 3) float64
+        Sorted by coordinates. Of a mesh, only corners of triangles are left.
     triangles : (l, 3) int32
-        No points but corners of these, unless there are no triangles at all.
+        (0, 3) for a point cloud.
 
     Raises
     ------
     InputError
-        Where shapes are wrong, or less than `FEWEST` points are left.
+        Where shapes or indices are wrong, or fewer than `FEWEST` points are left.
     """
     points = float64_array(points, "points", ("n", 3), note="of a scan")
     corners = np.zeros((0, 3), np.int64)
     if triangles is not None and np.size(triangles):
         corners = triangle_indices(triangles, len(points)).reshape(-1, 3).astype(np.int64)
-        if corners.max() >= len(points):
-            raise InputError(f"triangles: vertex {corners.max()}, expected 0 to {len(points) - 1}")
+        if corners.max() >= len(points):  # negative int32 indices too, which are large as uint32
+            raise bad_index(triangles, len(points))
     finite = np.isfinite(points).all(axis=1)
     kept, place = np.unique(points[finite], axis=0, return_inverse=True)
     new = np.full(len(points), -1)
@@ -127,9 +129,10 @@ def cleaned_scan(points: NDArray[Any], triangles: NDArray[Any] | None = None) ->
 
 
 def outward_normals(vertices: NDArray[np.float64], triangles: NDArray[np.integer]) -> NDArray[np.float64]:
-    """(n, 3) unit normals of a mesh's vertices, by their triangles' areas; 0 where there is no triangle.
+    """(n, 3) unit normals of a mesh's vertices, weighted by the areas of their triangles; 0 without a triangle.
 
-    They point to where corners run counter-clockwise. `uvgen.rasterize.vertex_normals` is for the image frame.
+    They point to the side from which corners run counter-clockwise in a right-handed frame, while
+    `uvgen.rasterize.vertex_normals` is for the image frame, whose y points down.
     """
     a, b, c = (vertices[triangles[:, k]] for k in range(3))
     of_faces = np.cross(b - a, c - a)
@@ -139,40 +142,40 @@ def outward_normals(vertices: NDArray[np.float64], triangles: NDArray[np.integer
 
 
 def unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n, 3) vectors of length 1; those of length 0 stay."""
+    """(n, 3) vectors scaled to length 1; vectors of length 0 stay as they are."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.where(length > 0, length, 1), np.float64)
 
 
 class Feet(NamedTuple):
-    """What of a scan is closest to some points."""
+    """The closest points on a scan's surface to some points (k, 3)."""
 
     points: NDArray[np.float64]
-    """(k, 3): on its surface; those asked for where there is none."""
+    """(k, 3) closest points; the given point itself where the surface is too far away."""
     normals: NDArray[np.float64]
-    """(k, 3): of length 1."""
+    """(k, 3) unit normals of the scan there."""
     distance: NDArray[np.float64]
-    """(k,): infinite where nothing is near enough."""
+    """(k,) distances; infinite where the surface is too far away."""
     inside: NDArray[np.bool_]
-    """(k,): whether the surface goes on there, which it does not at the border of a scan or of a hole in it."""
+    """(k,) whether there is a closest point that does not lie on the border of the scan or of a hole in it."""
 
 
 class ScanSurface:
-    """A scan whose surface is asked for closest points.
+    """The surface of a scan, on which closest points are found.
 
     Parameters
     ----------
     points : (n, 3) float
         Cleaned, see `cleaned_scan`.
     triangles : (m, 3) int
-        None of a point cloud: its surface is a plane at each point, through its neighbors.
+        (0, 3) for a point cloud, whose surface at each point is the plane through its neighbors.
 
     Attributes
     ----------
     is_oriented : bool
-        Whether normals have a side, which those of a point cloud have not.
+        Whether normals point outward; those of a point cloud may point to either side.
     spacing : float
-        The usual distance from a point to the next ones.
+        The usual distance between neighboring points, in their unit.
     """
 
     def __init__(self, points: NDArray[np.float64], triangles: NDArray[np.integer]) -> None:
@@ -195,10 +198,10 @@ class ScanSurface:
             self.spacing = float(np.median(self._to_sixth)) / _SIXTH
 
     def find(self, points: NDArray[np.float64], farthest: float) -> Feet:
-        """The closest points of the scan, no farther than a distance."""
+        """The closest points of the scan to points (k, 3), no farther away than `farthest`."""
         if self.is_oriented:
             triangle, weights, distance = self._tree.find(points, farthest)
-            corners = self._triangles[triangle]  # of any triangle where there is none
+            corners = self._triangles[triangle]  # -1, where none is near, takes the last; it is masked below
             feet = np.einsum("kc,kcd->kd", weights, self._points[corners])
             normals = unit(np.einsum("kc,kcd->kd", weights, self._normals[corners]))
             used = weights > _ON_EDGE
@@ -219,7 +222,7 @@ class ScanSurface:
 
 
 def border_vertices(n: int, triangles: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """(n,) whether a vertex lies on an edge of one triangle alone."""
+    """(n,) whether a vertex lies on an edge that belongs to one triangle only."""
     edges = np.sort(directed_edges(np.asarray(triangles)), axis=1).astype(np.int64)
     _, first, counts = np.unique(edges[:, 0] * n + edges[:, 1], return_index=True, return_counts=True)
     result = np.zeros(n, bool)

@@ -1,8 +1,9 @@
-"""A Dask cluster as an engine: a scheduler that is there, or one started for the run."""
+"""A Dask cluster as an engine: an existing one, or one started on this machine for the run."""
 
 import logging
 import queue
 import re
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
@@ -26,7 +27,7 @@ class DaskEngine:
         Where the scheduler listens, ``tcp://10.0.0.1:8786``, or the scheduler's file. By default what Dask's own
         configuration says (``DASK_SCHEDULER_ADDRESS``), or else a cluster of this machine, which ends with the run.
     workers : int, optional
-        Calls at a time; by default as many as the cluster has threads.
+        Calls that run at a time; by default as many as the cluster has threads.
 
     Raises
     ------
@@ -43,7 +44,7 @@ class DaskEngine:
         except ImportError as error:
             raise DependencyError(f"backend: 'dask' needs Dask ({error}); pip install 'distributed'") from error
         for logger in ("distributed", "distributed.client", "distributed.scheduler", "tornado.application"):
-            logging.getLogger(logger).setLevel(logging.CRITICAL + 1)  # news come here as events; what fails is raised
+            logging.getLogger(logger).setLevel(logging.CRITICAL + 1)  # failures become events or errors here
         self._most = workers
         self._cluster: Any = None
         address = address or dask.config.get("scheduler-address", None)
@@ -55,7 +56,7 @@ class DaskEngine:
                 where: dict[str, Any] = {"address": self._cluster}
             elif "://" not in address and Path(address).is_file():
                 where = {"scheduler_file": address}
-            elif not _ADDRESS.fullmatch(address):  # a client of another would not end
+            elif not _ADDRESS.fullmatch(address):  # Dask's client would try it for ever
                 raise ValueError("no such file, and no address")
             else:
                 where = {"address": address}
@@ -72,34 +73,43 @@ class DaskEngine:
         self._heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._topic = f"uvgen-{uuid4().hex}"
         self._client.subscribe_topic(self._topic, self._hear)
-        self._futures: dict[int, Any] = {}
+        self._futures: dict[int, Any] = {}  # by number
+        self._waiting: deque[tuple[int, Serve, Any, Any, bytes]] = deque()  # held back where `workers` is a limit
         self._sent = 0
 
     def slots(self) -> int:
-        """Threads of all workers that are there now."""
+        """See `Engine`; a call takes one thread of a worker."""
         with self._answering():
             threads = sum(self._client.nthreads().values())
         return min(threads, self._most or threads)
 
     def on_each(self, function: Callable[..., Any], *values: Any) -> dict[str, Any]:
-        """What a function returns in each worker, or the exception."""
+        """See `Engine`."""
         with self._answering():
             return dict(self._client.run(function, *values, on_error="return"))
 
     def send(self, data: bytes) -> Any:
-        """Bytes as the result of a task, which is made again where the worker that held it is lost."""
+        """See `Engine`; the bytes are the result of a task, which Dask makes again where their worker is lost."""
         self._sent += 1
         with self._answering():
             return self._client.submit(bytes, data, key=f"{self._topic}-job-{self._sent}", pure=False)
 
     def submit(self, number: int, serve: Serve, assignment: Any, job: Any, task: bytes) -> None:
         """See `Engine`."""
-        with self._answering():
-            future = self._client.submit(
-                _call, serve, assignment, job, task, self._topic, number, key=f"{self._topic}-{number}", pure=False
-            )
-        self._futures[number] = future
-        future.add_done_callback(lambda done: self._heard.put(Event(number, "ended", done)))
+        self._waiting.append((number, serve, assignment, job, task))
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        """Pass calls to the scheduler; on a shared cluster, whose threads may be more, `workers` at a time."""
+        limit = self._most if self._cluster is None else None
+        while self._waiting and (limit is None or len(self._futures) < limit):
+            number, serve, assignment, job, task = self._waiting.popleft()
+            with self._answering():
+                future = self._client.submit(
+                    _call, serve, assignment, job, task, self._topic, number, key=f"{self._topic}-{number}", pure=False
+                )
+            self._futures[number] = future
+            future.add_done_callback(lambda done, number=number: self._heard.put(Event(number, "ended", done)))
 
     def wait(self, seconds: float) -> Sequence[Event]:
         """See `Engine`."""
@@ -109,13 +119,16 @@ class DaskEngine:
             return []
         while not self._heard.empty():
             events.append(self._heard.get())
-        return [known for known in map(self._ended, events) if known is not None]
+        known = [event for event in map(self._ended, events) if event is not None]
+        self._hand_out()
+        return known
 
     def stop(self) -> None:
-        """Cancel all tasks; the workers see it and kill what they run."""
+        """Cancel all tasks; workers notice that and kill the processes that they run."""
+        self._waiting.clear()
         futures, self._futures = [*self._futures.values()], {}
         if futures and self._client.status == "running":
-            with suppress(OSError, TimeoutError):  # a scheduler that is lost has nothing to give up
+            with suppress(OSError, TimeoutError):  # where the scheduler is lost, there is nothing to cancel
                 self._client.cancel(futures, force=True)
 
     def close(self) -> None:
@@ -140,12 +153,12 @@ class DaskEngine:
             self._cluster.close(timeout=10)
 
     def _hear(self, event: tuple[float, Any]) -> None:
-        """In the client's own thread: what a worker tells of a call."""
+        """Queue what a worker reports of a call; runs in the client's own thread."""
         _, (number, n) = event
         self._heard.put(Event(number, "begun", None) if n is None else Event(number, "counted", n))
 
     def _ended(self, event: Event) -> Event | None:
-        """What a future came to; None where it was given up."""
+        """The event with a finished future's result in place of the future; None for a call that was given up."""
         if event.kind != "ended":
             return event
         from distributed import KilledWorker
@@ -166,7 +179,7 @@ class DaskEngine:
 
 
 def _call(serve: Serve, assignment: Any, job: bytes, task: bytes, topic: str, number: int) -> tuple[str, bytes, int]:
-    """In a thread of a Dask worker."""
+    """Run `serve`, in a thread of a Dask worker, and report its start and its counts."""
     from distributed import get_worker
     from distributed.worker import thread_state
 

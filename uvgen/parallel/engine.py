@@ -1,6 +1,6 @@
-"""What a cluster must offer: a function called on its machines, with word of what became of each call.
+"""What uvgen needs of a cluster: calling a function on its machines, and hearing what came of each call.
 
-`dask.py` and `ray.py` are such engines. One more is a class with the methods of `Engine`.
+`dask.py` and `ray.py` implement it. To support another cluster, write a class with the methods of `Engine`.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,10 +11,15 @@ Serve = Callable[..., tuple[str, bytes, int]]
 
 
 class Event(NamedTuple):
-    """What an engine hears of the call of this number.
+    """What an engine hears of a call.
 
-    `kind` is "begun" (perhaps anew, after its machine was lost), "counted" (so many samples more are done), "done"
-    (what `Serve` returned), "lost" (how: its machine was lost too often) or "raised" (an exception outside of `Serve`).
+    | `kind` | when | `content` |
+    | --- | --- | --- |
+    | "begun" | the call starts, or starts anew after its machine was lost | None |
+    | "counted" | more samples are done | how many |
+    | "done" | `Serve` returned | what it returned |
+    | "lost" | the call's machine was lost too often | how, as text |
+    | "raised" | there was an exception outside of `Serve` | the exception |
     """
 
     number: int
@@ -27,25 +32,25 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """What messages call it: "the Dask cluster at tcp://10.0.0.1:8786"."""
+        """How messages name it, such as "the Dask cluster at tcp://10.0.0.1:8786"."""
 
     def slots(self) -> int:
-        """How many calls run at a time, on all machines that are there now."""
+        """How many calls can run at a time on the machines that are there now."""
 
     def on_each(self, function: Callable[..., Any], *values: Any) -> dict[str, Any]:
-        """What ``function(*values)`` returns in each worker process, by its name; an exception where it raised one."""
+        """What ``function(*values)`` returns in each worker process, or the exception it raised, by process."""
 
     def send(self, data: bytes) -> Any:
-        """Bytes that many calls need, which each worker process gets once; the handle stands for them in `submit`."""
+        """Send bytes that many calls need to each worker process once; returns the handle to pass to `submit`."""
 
     def submit(self, number: int, serve: Serve, assignment: Any, job: Any, task: bytes) -> None:
-        """Have ``serve(assignment, job, task, …)`` called."""
+        """Call ``serve(assignment, job, task, counted, abandoned)`` on some machine; events give its `number`."""
 
     def wait(self, seconds: float) -> Sequence[Event]:
-        """What was heard; nothing after so many seconds without a word."""
+        """The next events, waiting for the first of them no longer than so many seconds; perhaps none."""
 
     def stop(self) -> None:
-        """Give up all calls; what they run is killed."""
+        """Give up all calls and kill the processes that they run."""
 
     def close(self) -> None:
-        """Leave the cluster; one that was started for this run ends."""
+        """Disconnect from the cluster, or end it where it was started for this run."""

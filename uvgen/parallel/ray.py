@@ -1,4 +1,4 @@
-"""A Ray cluster as an engine: one that is there, or one started for the run."""
+"""A Ray cluster as an engine: an existing one, or one started on this machine for the run."""
 
 import logging
 import os
@@ -14,7 +14,7 @@ _SECONDS_BETWEEN_COUNTS = 1.0
 
 
 class RayEngine:
-    """A driver of a Ray cluster, with an actor for each processor of it.
+    """A driver of a Ray cluster, with an actor for each of its processors.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ class RayEngine:
         ``ray://10.0.0.1:10001``, ``10.0.0.1:6379`` or ``auto``. By default what ``RAY_ADDRESS`` says, or else a cluster
         of this machine, which ends with the run.
     workers : int, optional
-        Calls at a time; by default as many as the cluster has processors.
+        Calls that run at a time; by default as many as the cluster has processors.
 
     Raises
     ------
@@ -54,16 +54,16 @@ class RayEngine:
         self._actors: list[Any] = []
         self._calls: dict[Any, tuple[int, Any]] = {}  # by reference: number and actor
         self._waiting: deque[tuple[int, Serve, Any, Any, bytes]] = deque()
-        self._counts: dict[Any, int] = {}  # by reference of a question: number
-        self._asked = time.monotonic()
+        self._counts: dict[Any, int] = {}  # by reference of a call of `_Actor.count`: number
+        self._asked = time.monotonic()  # when `_Actor.count` was called last
 
     def slots(self) -> int:
-        """Processors of all machines that are there now."""
+        """See `Engine`; a call takes one processor."""
         processors = int(self._ray.cluster_resources().get("CPU", 0))
         return min(processors, self._most or processors)
 
     def on_each(self, function: Callable[..., Any], *values: Any) -> dict[str, Any]:
-        """What a function returns in an actor of each slot, or the exception."""
+        """See `Engine`; there is one process per slot."""
         asked = [actor.call.remote(function, *values) for actor in self._all_actors()]
         answers: dict[str, Any] = {}
         for k, reference in enumerate(asked):
@@ -90,12 +90,13 @@ class RayEngine:
             self._asked = time.monotonic()
         pending = [*self._calls, *self._counts]
         if not pending:
+            time.sleep(seconds)
             return []
         ready, _ = self._ray.wait(pending, num_returns=1, timeout=seconds)
         return [event for event in map(self._ended, ready) if event is not None]
 
     def stop(self) -> None:
-        """Kill the actors, and what they run with them; others are started where there is more work."""
+        """Kill the actors and the processes that they run; the next call starts new ones."""
         self._waiting.clear()
         for actor in self._actors:
             self._ray.kill(actor)
@@ -125,7 +126,7 @@ class RayEngine:
             number = self._counts.pop(reference)
             try:
                 return Event(number, "counted", self._ray.get(reference))
-            except Exception:  # the call's own end says why
+            except Exception:  # the call itself raises it too
                 return None
         number, _ = self._calls.pop(reference)
         try:
@@ -139,7 +140,7 @@ class RayEngine:
 
 
 class _Actor:
-    """A worker process of Ray: one call at a time, and questions meanwhile."""
+    """A worker process of Ray: it runs one call at a time, and `count` beside it."""
 
     def __init__(self) -> None:
         self._done = 0
@@ -147,15 +148,15 @@ class _Actor:
     def make(self, serve: Serve, assignment: Any, job: bytes, task: bytes) -> tuple[str, bytes, int]:
         """Make a task."""
         self._done = 0
-        return serve(assignment, job, task, self._add, lambda: False)  # the driver's end is this process's
+        return serve(assignment, job, task, self._add, lambda: False)  # Ray ends this process with its driver
 
     def count(self) -> int:
-        """Samples done since the last question."""
+        """Samples done since the last call of this method."""
         done, self._done = self._done, 0
         return done
 
     def call(self, function: Callable[..., Any], *values: Any) -> Any:
-        """What a function returns here."""
+        """Call a function in this process."""
         return function(*values)
 
     def _add(self, n: int) -> None:

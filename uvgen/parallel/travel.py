@@ -1,4 +1,4 @@
-"""How large values travel to worker processes: as the path of their file, or whole where it is not seen there."""
+"""How models are pickled for worker processes: as the path of their file, or as a whole where they lack that file."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +10,8 @@ _whole: ContextVar[bool] = ContextVar("_whole", default=False)
 
 
 @contextmanager
-def travelling(*, whole: bool = False) -> Iterator[list[Path]]:
-    """Within the block, values are pickled as paths, which are listed, or `whole`."""
+def traveling(*, whole: bool = False) -> Iterator[list[Path]]:
+    """Within the block, values that have a file are pickled as its path, or as a `whole`; yields the list of paths."""
     paths: list[Path] = []
     token, other = _paths.set(paths), _whole.set(whole)
     try:
@@ -22,7 +22,7 @@ def travelling(*, whole: bool = False) -> Iterator[list[Path]]:
 
 
 def travels_as(path: Path) -> bool:
-    """Whether a value whose file this is, is to be pickled as its path."""
+    """Whether to pickle the value that this file holds as its path, which is then listed."""
     if _whole.get():
         return False
     paths = _paths.get()

@@ -1,13 +1,13 @@
 """Cameras of meshes from JSON files, in the conventions of OpenCV, Blender, COLMAP and uvgen.
 
-| convention | the camera looks along | y | rotation and translation | pixel centers at |
+| convention | camera looks along | y | rotation and translation | pixel centers at |
 | --- | --- | --- | --- | --- |
-| uvgen | -z | up | of the mesh into the camera's frame | integers |
-| opencv | +z | down | of the mesh into the camera's frame | integers |
-| colmap | +z | down | of the mesh into the camera's frame | halves |
-| blender | -z | up | of the camera into the mesh's frame: its `matrix_world` | halves |
+| uvgen | -z | up | from the mesh's frame to the camera's | integers |
+| opencv | +z | down | from the mesh's frame to the camera's | integers |
+| colmap | +z | down | from the mesh's frame to the camera's | integers + 0.5 |
+| blender | -z | up | from the camera's frame to the mesh's: its `matrix_world` | integers + 0.5 |
 
-A file is an object with `type` ("image", "orthographic" or "perspective"), `convention` and the numbers of `_KEYS`.
+A file holds a JSON object: `type` ("image", "orthographic" or "perspective"), `convention`, and the keys in `_KEYS`.
 """
 
 import math
@@ -27,12 +27,12 @@ from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import read_file
 
 CAMERA_CONVENTIONS = ("uvgen", "opencv", "blender", "colmap")
-"""Whose axes, directions and pixels a camera's numbers count in."""
+"""Conventions of a camera's axes, of the direction of its transform, and of pixel centers."""
 
 _MOST_BYTES = 1 << 20
-_NOT_A_ROTATION = 1e-3  # by which rows of a rotation, written with few digits, may miss length 1 and right angles
-_MOST = 1e9
-_TURN_OVER = np.diag([1.0, -1.0, -1.0])  # between a camera that looks along -z, y up, and OpenCV's
+_NOT_A_ROTATION = 1e-3  # largest error of a rotation's rows in length and right angles: it may be written in few digits
+_MOST = 1e9  # numbers are smaller
+_TURN_OVER = np.diag([1.0, -1.0, -1.0])  # from a camera's frame with y up, looking along -z, to OpenCV's
 _DISTORTION = (
     *(f"k{n}" for n in range(1, 7)), "p1", "p2", "s1", "s2", "s3", "s4", "omega", "skew",
     "distortion", "dist", "dist_coeffs", "distortion_coefficients",
@@ -53,12 +53,12 @@ _FITS = ("AUTO", "HORIZONTAL", "VERTICAL")
 
 
 def read_camera(path: str | os.PathLike[str]) -> ImageCamera:
-    """A camera from a JSON file, see "Cameras" in the documentation of meshes.
+    """A camera from a JSON file; docs/meshes.md, "Cameras", lists the keys.
 
     Parameters
     ----------
     path : path-like
-        An object with the keys of its type and convention.
+        File with a JSON object.
 
     Returns
     -------
@@ -67,8 +67,8 @@ def read_camera(path: str | os.PathLike[str]) -> ImageCamera:
     Raises
     ------
     InputError
-        Where the file cannot be read or is no JSON, a key is missing, unknown or no number, the rotation is none, or
-        the lens distorts.
+        Where the file cannot be read or is not JSON, a key is missing or unknown, a value is not a number, the rotation
+        matrix is not a rotation, or there is lens distortion.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def read_camera(path: str | os.PathLike[str]) -> ImageCamera:
 
 
 def camera_of(content: Any) -> ImageCamera:
-    """The camera that a JSON object describes; InputError, without a path, where it is none."""
+    """The camera that a parsed JSON object describes; InputError, which names the key only, where it is wrong."""
     if not isinstance(content, dict):
         raise InputError(f"{brief(content)}, expected an object with the keys of one camera")
     kind, convention = (
@@ -134,7 +134,7 @@ def check_undistorted(key: str, value: Any) -> None:
 
 
 def _blender_camera(content: Mapping[str, Any], kind: str, size: tuple[int, int] | None) -> ImageCamera:
-    """A camera by its place in the world; it looks along its -z, y up."""
+    """A camera in Blender's convention: given by its place in the world, looking along its -z, y up."""
     if "matrix_world" in content:
         if given := [key for key in _PLACE if key in content]:
             raise InputError(f"{given[0]}: given beside matrix_world, expected one of them")
@@ -170,7 +170,7 @@ def _blender_camera(content: Mapping[str, Any], kind: str, size: tuple[int, int]
             "width, height: missing, expected those of the rendered image: Blender's cameras refer to them"
         )
     fit = _choice(content, "sensor_fit", _FITS, "AUTO")
-    across = max(size) if fit == "AUTO" else size[_FITS.index(fit) - 1]  # px that the sensor's side spans
+    across = max(size) if fit == "AUTO" else size[_FITS.index(fit) - 1]  # px along the sensor's side
     if kind == "perspective":
         side = (
             _positive(content, "sensor_height", 24.0) if fit == "VERTICAL" else _positive(content, "sensor_width", 36.0)
@@ -184,7 +184,7 @@ def _blender_camera(content: Mapping[str, Any], kind: str, size: tuple[int, int]
 
 
 def _pinhole(content: Mapping[str, Any], convention: str) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Focal lengths, and the center with pixel centers at integers."""
+    """Focal lengths and principal point, px, with pixel centers at integers."""
     edge = 0.5 if convention in ("colmap", "blender") else 0.0
     fx = _positive(content, "fx")
     return (fx, _positive(content, "fy", fx)), (_number(content, "cx") - edge, _number(content, "cy") - edge)

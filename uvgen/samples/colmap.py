@@ -1,4 +1,4 @@
-"""COLMAP's text files of a reconstruction: ``cameras.txt`` and ``images.txt``.
+"""Reading the cameras of a COLMAP reconstruction from its text files ``cameras.txt`` and ``images.txt``.
 
 A line of ``cameras.txt`` is ``CAMERA_ID MODEL WIDTH HEIGHT PARAMS...``; an image has two lines in ``images.txt``,
 ``IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME`` and its 2D points. Rotation and translation take the reconstruction's
@@ -21,7 +21,7 @@ COLMAP_FILES = ("cameras.txt", "images.txt")
 
 _MOST_BYTES = 1 << 30
 _MOST = 1e9
-_MODELS = {  # how many numbers are of the pinhole, and the names of those that distort
+_MODELS = {  # number of pinhole parameters, and names of the distortion coefficients that follow them
     "SIMPLE_PINHOLE": (3, ()),
     "PINHOLE": (4, ()),
     "SIMPLE_RADIAL": (3, ("k1",)),
@@ -31,10 +31,11 @@ _MODELS = {  # how many numbers are of the pinhole, and the names of those that 
 }
 
 Lens = tuple[tuple[float, float], tuple[float, float], tuple[int, int]]
+"""Focal lengths and principal point, px (pixel centers at integers), and the image's width and height."""
 
 
 def is_reconstruction(folder: Path) -> bool:
-    """Whether a folder holds COLMAP's text files, or its binary ones, which `read_reconstruction` refuses by name."""
+    """Whether a folder holds COLMAP's text files, or binary ones, for which `read_reconstruction` says what to do."""
     return all((folder / name).is_file() for name in COLMAP_FILES) or (folder / "images.bin").is_file()
 
 
@@ -44,18 +45,18 @@ def read_reconstruction(folder: Path) -> dict[str, ImageCamera | str]:
     Parameters
     ----------
     folder : Path
-        With COLMAP's text files.
+        Folder of COLMAP's text files.
 
     Returns
     -------
     dict of str to ImageCamera or str
-        By the image's name as COLMAP has it, a path below the folder of its images; of an image whose camera cannot be
-        used, why.
+        The camera of each image, or the reason why it cannot be used, by the image's name in COLMAP: a path below the
+        folder of its images.
 
     Raises
     ------
     DatasetError
-        Where a file is missing, cannot be read, or has a line that is none of COLMAP's.
+        Where a file is missing, cannot be read, or has a line that is not in COLMAP's format.
     """
     if not all((folder / name).is_file() for name in COLMAP_FILES):
         raise DatasetError(
@@ -93,7 +94,7 @@ def read_reconstruction(folder: Path) -> dict[str, ImageCamera | str]:
 
 
 def _lenses(path: Path) -> dict[str, Lens | str]:
-    """Focal lengths, center (pixel centers at integers) and size of each camera, or why it cannot be used."""
+    """The lens of each camera, or the reason why it cannot be used, by the camera's id."""
     found = dict[str, Lens | str]()
     for number, line in enumerate(_lines(path), start=1):
         if line.startswith("#") or not line.strip():
@@ -137,7 +138,7 @@ def _lens(model: str, values: np.ndarray) -> Lens:
 def _numbers(words: list[str]) -> np.ndarray:
     values = np.array([number_of(word) for word in words])
     if not (np.abs(values) < _MOST).all():
-        raise ValueError("a number that is none")
+        raise ValueError(f"a number is NaN, infinite or above {_MOST:g}")
     return values
 
 
@@ -147,4 +148,4 @@ def _lines(path: Path) -> list[str]:
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror or brief(error)})") from error
     except ValueError as error:
-        raise DatasetError(f"{path}: no text ({brief(error)}), expected COLMAP's") from error
+        raise DatasetError(f"{path}: not text ({brief(error)}), expected COLMAP's format") from error

@@ -1,9 +1,9 @@
-"""Images with registered meshes and cameras: finding them in folders, reading a mesh.
+"""Finding images with registered meshes and cameras in folders.
 
 An image ``NAME.jpg`` has a mesh ``NAME.obj`` (or another of `uvgen.meshes.registered.REGISTERED_SUFFIXES`) at the same
-place below the folder of meshes; further faces are ``NAME-face2.obj`` and so on, as `uvgen fit` names them, or all are
-``NAME.0.obj``, ``NAME.1.obj``. A camera is ``NAME.camera.json`` beside the mesh, a file of its own folder, one file for
-all, or an image of a COLMAP reconstruction.
+place below the folder of meshes. Further faces are ``NAME-face2.obj`` and so on, as `uvgen fit` names them; or the
+faces are ``NAME.0.obj``, ``NAME.1.obj`` and so on. Cameras are ``NAME.camera.json`` beside the meshes, files in a
+folder of cameras, one file for all, or the images of a COLMAP reconstruction.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from uvgen.samples.parameter_list import is_list
 from uvgen.storage.names import printable
 
 CAMERA_ENDING = ".camera.json"
-"""What follows a mesh's or image's name in that of its camera."""
+"""Ending of a camera's file name, after the name of its mesh or image."""
 
 _FACE = (
     re.compile(r"(?P<image>.+)[-_]face(?P<number>\d{1,6})", re.DOTALL),
@@ -37,14 +37,20 @@ _NAMED = f"NAME{REGISTERED_SUFFIXES[0]} (or {', '.join(REGISTERED_SUFFIXES[1:])}
 
 @dataclass(frozen=True, slots=True)
 class MeshSample(Sample):
-    """An image with a registered mesh, its `parameters`, and a camera: a file, or one that was read already."""
+    """An image with a registered mesh, whose file is `parameters`, and a camera.
+
+    Attributes
+    ----------
+    camera : Path, ImageCamera or None
+        Its file, or the camera itself where many samples share a file; None where it is missing: `problem` says so.
+    """
 
     camera: Path | ImageCamera | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Cameras:
-    """Where cameras are: one for all, COLMAP's by image, or files by the names of meshes or images."""
+    """Where cameras come from: one for all, COLMAP's by image, or files by the names of meshes or images."""
 
     place: str
     shared: ImageCamera | None = None
@@ -69,21 +75,21 @@ def find_meshes(
     meshes : path-like
         Folder of meshes.
     cameras : path-like, optional
-        One JSON file for all images, a folder of them, or COLMAP's folder with ``cameras.txt`` and ``images.txt``; by
-        default the files beside the meshes, and without such, none: vertices are px of the image then.
+        One JSON file for all images, a folder of such files, or COLMAP's folder with ``cameras.txt`` and
+        ``images.txt``. By default the files beside the meshes; without any, vertices are in the image frame, px.
     subsets, flip
         As for `uvgen.find_samples`.
 
     Returns
     -------
     list of MeshSample
-        Sorted as those of `uvgen.find_samples`. Images without a mesh, meshes without an image and those without the
-        camera that others have are among them, and reading them says so.
+        Sorted as those of `uvgen.find_samples`. Images without a mesh, meshes without an image and faces without a
+        camera are among them, with a `problem`.
 
     Raises
     ------
     DatasetError
-        Where a folder cannot be read, has no images or no meshes, or the cameras cannot be read.
+        Where a folder cannot be read, there are no images or no meshes, or the cameras cannot be read.
     InputError
         Where `data` is a list of images.
     """
@@ -125,12 +131,12 @@ def find_meshes(
 
 
 def _key(sample: Sample, root: Path) -> str:
-    """An image's place below the root, without suffix."""
+    """An image's path below the root, without suffix and with slashes."""
     return os.path.splitext(os.path.relpath(sample.image or "", root))[0].replace(os.sep, "/")
 
 
 def _image_of(key: str, images: dict[str, Sample]) -> tuple[str, int]:
-    """The image that a mesh is of, and which of its faces, from 1; the name as it is where there is none."""
+    """The key of a mesh's image and the number of the face in it, from 1; (`key`, 1) where there is no such image."""
     if key in images:
         return key, 1
     for form in _FACE:
@@ -156,7 +162,7 @@ def _sample(
 
 
 def _cameras(cameras: str | os.PathLike[str] | None, meshes: Path, beside: dict[str, Path]) -> _Cameras:
-    """Where the cameras are; without any, one that leaves vertices where they are."""
+    """Where the cameras come from; where there are none, a camera of kind "image" for all."""
     if cameras is None:
         if not beside:
             return _Cameras(str(meshes), shared=ImageCamera())
@@ -180,7 +186,7 @@ def _cameras(cameras: str | os.PathLike[str] | None, meshes: Path, beside: dict[
 
 
 def _by_stem(cameras: dict[str, ImageCamera | str]) -> dict[str, ImageCamera | str]:
-    """Cameras by their images' names without suffix; two that then have one name are said to."""
+    """Cameras by their images' names without suffix; where two images share one, a message in place of a camera."""
     found = dict[str, ImageCamera | str]()
     for name, camera in cameras.items():
         key = os.path.splitext(name.replace("\\", "/"))[0]
@@ -189,7 +195,7 @@ def _by_stem(cameras: dict[str, ImageCamera | str]) -> dict[str, ImageCamera | s
 
 
 def _with_camera(sample: MeshSample, given: _Cameras, key: str, image_key: str, root: Path) -> MeshSample:
-    """A sample with its camera: the mesh's own, or that of its image; one that lacks it says so."""
+    """A sample with its camera, the mesh's own or its image's; with a `problem` where there is neither."""
     if given.shared is not None:
         return replace(sample, camera=given.shared)
     known: dict[str, ImageCamera | str] | dict[str, Path] = (
@@ -207,9 +213,9 @@ def _with_camera(sample: MeshSample, given: _Cameras, key: str, image_key: str, 
 
 
 def camera_of_sample(sample: MeshSample, image_shape: tuple[int, ...]) -> ImageCamera:
-    """A sample's camera, for its image of this shape (h, w, …).
+    """A sample's camera for its image of shape (h, w, …).
 
-    Raises SampleError where its file cannot be used, or it is of an image of another size.
+    Raises SampleError where its file cannot be used, or states another size than the image has.
     """
     camera = sample.camera
     if camera is None or sample.problem:
@@ -231,7 +237,7 @@ def camera_of_sample(sample: MeshSample, image_shape: tuple[int, ...]) -> ImageC
 
 
 def mesh_files_sha256(sample: MeshSample) -> str:
-    """As `uvgen.samples.files.files_sha256`, with the camera."""
+    """The hash of a sample's image, mesh and camera, as `uvgen.samples.files.files_sha256` makes it."""
     if isinstance(sample.camera, Path):
         return files_sha256(sample, sample.camera)
     digest = hashlib.sha256(files_sha256(sample).encode())
