@@ -12,8 +12,10 @@ from pathlib import Path
 
 from numpy.typing import ArrayLike
 
+from uvgen.cameras import ImageCamera
 from uvgen.datasets.build import about_unread, check_begun, constants_of, describe_plan, hash_of_weights, mirror_of
 from uvgen.datasets.config import BuildConfig, DatasetConfig
+from uvgen.datasets.made_with import lie_in_the_models_frame, model_of_samples
 from uvgen.datasets.mesh_worker import MeshJob, MeshReader
 from uvgen.datasets.plan import ShardTask, plan_shards
 from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards
@@ -35,7 +37,7 @@ def import_meshes(
     meshes: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
-    model: MorphableModel | str | os.PathLike[str],
+    model: MorphableModel | str | os.PathLike[str] | None = None,
     cameras: str | os.PathLike[str] | None = None,
     config: BuildConfig | None = None,
     subsets: Sequence[str] = (),
@@ -62,8 +64,8 @@ def import_meshes(
         faces are ``NAME-face2.obj`` or ``NAME.1.obj``. Their vertices are the model's, in its order.
     out : path-like
         Folder for the shards and `dataset.json`.
-    model : MorphableModel or path-like
-        The model that they are registered to.
+    model : MorphableModel or path-like, optional
+        The model that they are registered to; by default the one that `uvgen.register_scans` made the folder with.
     cameras : path-like, optional
         A JSON file for all images (`uvgen.read_camera`), a folder of ``NAME.json``, or a COLMAP reconstruction's; by
         default ``NAME.camera.json`` beside the meshes, and where there is none, vertices are in the image, px.
@@ -86,7 +88,7 @@ def import_meshes(
     SampleError
         For a bad sample with ``on_error="fail"``.
     InputError
-        Where an argument is out of range.
+        Where an argument is out of range, or there is no model.
     DependencyError
         Where a PLY or OFF is to be read and trimesh is not installed.
 
@@ -108,6 +110,10 @@ def import_meshes(
     if names is not None:
         samples = _of(samples, select_samples(samples, names))
     samples = _of(samples, exclude_samples(samples, exclude))[:limit]
+    if model is None:
+        model = model_of_samples(meshes)
+    if model is None:
+        raise InputError("model: none, expected the one whose topology the meshes have")
     model = as_model(model)
     check_model_has(model, config.targets)
     if not overwrite:
@@ -126,7 +132,7 @@ def import_meshes(
             constants,
             mirror=mirror,
             model=model,
-            warnings=[*_about_pairs(samples), *about_unread(root)],
+            warnings=[*_about_pairs(samples), *_about_frame(samples, meshes), *about_unread(root)],
             state=_state_of(samples),
             workers=workers,
             retries=retries,
@@ -154,6 +160,18 @@ def _about_pairs(samples: Sequence[MeshSample]) -> list[str]:
             count = f"1 {what} has" if len(alone) == 1 else f"{len(alone)} {many}"
             found.append(f"{count} no {lacks}, first {alone[0].name}")
     return found
+
+
+def _about_frame(samples: Sequence[MeshSample], meshes: str | os.PathLike[str]) -> list[str]:
+    """A warning where registered meshes were moved away from their scans, and have cameras."""
+    if not lie_in_the_models_frame(meshes) or all(
+        isinstance(sample.camera, ImageCamera) and sample.camera.kind == "image" for sample in samples
+    ):
+        return []
+    return [
+        f"{meshes}: `uvgen register --frame model` moved each of these meshes away from its scan, to which its camera "
+        "belongs; register with --frame scan"
+    ]
 
 
 def _survey(
