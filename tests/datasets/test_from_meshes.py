@@ -1,6 +1,7 @@
 """Sets made of registered meshes: the labels that the same faces' parameters give, cameras, bad meshes by name."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -352,6 +353,24 @@ def test_interrupted_or_mended_set_is_finished_with_the_same_bytes(
     assert file_hashes(out) == file_hashes(built)
     with pytest.raises(DatasetError, match="meshes"):
         build_shards(tree, out, model=model, config=CONFIG)
+
+
+def test_files_that_changed_after_their_shard_are_named(
+    tmp_path: Path, tree: Path, model: MorphableModel, meshes: Path
+) -> None:
+    how: dict[str, Any] = {"model": model, "config": CONFIG, "subsets": ["AFW"]}
+    camera = tmp_path / "image.json"
+    camera.write_text('{"type": "image"}')
+    folder = Path(shutil.copytree(meshes, tmp_path / "m"))
+    first = import_meshes(tree, folder, tmp_path / "out", cameras=camera, **how)
+    assert import_meshes(tree, folder, tmp_path / "out", cameras=camera, **how).warnings == first.warnings == ()
+    later = (tmp_path / "out" / "AFW-00000.h5").stat().st_mtime + 9
+    os.utime(folder / "AFW/AFW_001_1_0.npy", (later, later))
+    said = import_meshes(tree, folder, tmp_path / "out", **how).warnings
+    assert said and said[0].startswith("AFW/AFW_001_1_0: mesh, camera or image have a later date than their shard")
+    os.utime(camera, (later, later))
+    said = import_meshes(tree, folder, tmp_path / "out", cameras=camera, **how).warnings
+    assert said and said[0].startswith("AFW/AFW_000_1_0 and 1 more: ")
 
 
 @pytest.mark.slow  # processes start

@@ -6,6 +6,7 @@ on the mesh's landmarks: good for yaw ranges and previews, not a label.
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from uvgen.maps.targets import check_model_has
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
+from uvgen.samples.colmap import COLMAP_FILES
 from uvgen.samples.files import check_source
 from uvgen.samples.find import Names, exclude_samples, select_samples
 from uvgen.samples.mesh_files import MeshSample, find_meshes, mesh_files_sha256
@@ -123,9 +125,10 @@ def import_meshes(
         begin("laying out the map")
         mirror = mirror_of(model, config)
         constants = constants_of(model, config, weights)
-        return make_shards(
+        tasks = plan_shards(samples, config.shard_size, config.copies)
+        result = make_shards(
             MeshJob(out, root, model, mirror, config, Survey(), on_error),
-            plan_shards(samples, config.shard_size, config.copies),
+            tasks,
             out,
             DatasetConfig(config, model.name, model.content_sha256, hash_of_weights(constants)),
             {**describe_plan(samples, config.copies), "annotated_dimensions": 2},
@@ -140,6 +143,34 @@ def import_meshes(
             overwrite=overwrite,
             progress=progress,
         )
+    return replace(result, warnings=(*result.warnings, *_about_later(tasks, out, cameras)))
+
+
+def _about_later(tasks: Sequence[ShardTask], out: Path, cameras: str | os.PathLike[str] | None) -> list[str]:
+    """A warning where samples have files of a later date than their shard, which a rerun leaves as it is."""
+    of_all = [] if cameras is None else [Path(cameras), *(Path(cameras) / name for name in COLMAP_FILES)]
+    given = _latest([path for path in of_all if path.is_file()])
+    later = list[str]()
+    for task in tasks:
+        if made := _latest([out / task.file]):
+            for sample in task.samples if not task.copy else ():
+                own = (sample.image, sample.parameters, getattr(sample, "camera", None))
+                files = [path for path in own if isinstance(path, Path)]
+                if not sample.problem and max(given, _latest(files)) > made:
+                    later.append(sample.name)
+    if not later:
+        return []
+    which = later[0] if len(later) == 1 else f"{later[0]} and {len(later) - 1} more"
+    return [f"{which}: mesh, camera or image have a later date than their shard, which stays; --overwrite starts anew"]
+
+
+def _latest(paths: Sequence[Path]) -> int:
+    """When the latest of these files was changed, ns; 0 where there is none."""
+    found = [0]
+    for path in paths:
+        with suppress(OSError):
+            found.append(path.stat().st_mtime_ns)
+    return max(found)
 
 
 def _of(samples: Sequence[MeshSample], chosen: Sequence[object]) -> list[MeshSample]:
