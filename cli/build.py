@@ -61,7 +61,7 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
              "[default: NAME.camera.json beside the meshes; without any, vertices are px of the image]")  # fmt: skip
 @option("--model", "model_path", type=MODEL, group=_INPUT,
         help="Morphable model: uvgen's .h5 (see `uvgen model convert`), another that docs/models.md lists, or the word "
-             "builtin.  [default: the one that `uvgen fit` or `uvgen synth` made the folder with]")  # fmt: skip
+             "builtin.  [default: the one that `uvgen fit`, `synth` or `register` made the folder with]")  # fmt: skip
 @option("--subset", "subsets", multiple=True, metavar="NAME", group=_INPUT,
         help="Subset to take, repeatable; all of them by default. Built in: IBUG and IBUG_Flip.")  # fmt: skip
 @option("--flip/--no-flip", default=True, show_default=True, group=_INPUT,
@@ -220,7 +220,7 @@ def command(
             raise click.UsageError("--cameras goes with --meshes")
         check_inputs(data, model_path)
     else:
-        check_mesh_options(data, model_path)
+        check_mesh_options(meshes, model_path)
     if not dry_run:
         check_output(out, overwrite=overwrite)
     if meshes is not None:
@@ -233,7 +233,7 @@ def command(
                 data,
                 meshes,
                 out,
-                model=model_of(model_path, data, untrusted=untrusted),
+                model=model_of(model_path, meshes, untrusted=untrusted),
                 cameras=cameras,
                 subsets=subsets,
                 flip=flip,

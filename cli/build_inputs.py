@@ -62,11 +62,11 @@ def check_maps_options(maps: Path, model: Path | str | None) -> None:
 _NOT_OF_MESHES = {"maps": "--maps", "keep": "--keep", "max_nme": "--max-nme"}
 
 
-def check_mesh_options(data: Path | None, model: Path | str | None) -> None:
+def check_mesh_options(meshes: Path, model: Path | str | None) -> None:
     """Options that ask for what meshes do not have."""
     from uvgen.datasets.made_with import says_its_model
 
-    if model is None and (data is None or not says_its_model(data)):
+    if model is None and not says_its_model(meshes):
         raise click.UsageError(
             "missing --model: the one whose topology the meshes in --meshes have (bfm.h5, or builtin)"
         )
@@ -85,7 +85,7 @@ def mesh_samples(
 
 
 def model_of(path: Path | str | None, data: Path | None, *, untrusted: bool) -> Any:
-    """The model that is named, or that a folder of samples says it was made with, or the built-in one of no folder."""
+    """The model that is named, or that a folder says it was made with, or the built-in one of no folder."""
     from uvgen import load_model
     from uvgen.datasets.made_with import model_of_samples
 

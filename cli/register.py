@@ -140,6 +140,7 @@ def _summarize(out: Path, result: Any) -> None:
 
     errors = np.array([one.rms_mm for one in result.scans])
     worst = sorted(result.scans, key=lambda one: -one.rms_mm)[:2]
+    marks = np.array([one.landmarks_mm for one in result.scans])
     units = sorted({one.unit or "no known unit" for one in result.scans})
     click.echo(
         f"{out}: {count(len(result.scans), 'registered scan')}, {len(result.skipped)} skipped; this run "
@@ -148,4 +149,9 @@ def _summarize(out: Path, result: Any) -> None:
     click.echo(
         f"off the scans (root mean square): median {np.median(errors):.2f} mm; worst "
         f"{', '.join(f'{printable(one.name)} {one.rms_mm:.2f} mm' for one in worst)}; scans in {', '.join(units)}"
+    )
+    farthest = max(result.scans, key=lambda one: one.landmarks_mm)
+    click.echo(
+        f"landmarks off the meshes: median {np.median(marks):.2f} mm; worst {printable(farthest.name)} "
+        f"{farthest.landmarks_mm:.2f} mm"
     )

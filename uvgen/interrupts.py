@@ -8,7 +8,7 @@ and what it was about to remove stays; the command makes them exceptions of the 
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -128,9 +128,9 @@ def ignore_interrupts() -> None:
 
 
 @contextmanager
-def interrupts_blocked() -> Iterator[None]:
-    """Hold the signals back from this thread; a process that is started meanwhile begins with them blocked."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+def interrupts_blocked(signals: Sequence[signal.Signals] = SIGNALS) -> Iterator[None]:
+    """Hold the signals back from this thread; a process or thread that is started meanwhile has them blocked."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
     finally:

@@ -1,5 +1,7 @@
 """Sets made of registered meshes: the labels that the same faces' parameters give, cameras, bad meshes by name."""
 
+import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +14,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 from support.builds import by_name, edit_index, file_hashes
+from support.models import builtin_model
 from support.registered import image_vertices, model_vertices, pose_camera, write_camera, write_mesh, write_meshes
+from support.scans import resampled, somewhere
 from support.toy import picture, toy_model, write_tree
 
 from uvgen import (
@@ -29,6 +33,8 @@ from uvgen import (
     import_meshes,
     merge_shards,
     open_shards,
+    register_scans,
+    render_faces,
     render_preview,
     repair_shards,
     save_model,
@@ -233,7 +239,7 @@ def bad_meshes(tree: Path, folder: Path, model: MorphableModel, change: Any, **c
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda v: v[:-1], "1680 vertices, toy has 1681; register the mesh to it"),
+        (lambda v: v[:-1], r"1680 vertices, toy has 1681; register the mesh to it \(`uvgen register`\)"),
         (lambda v: np.where(np.arange(len(v))[:, None] == 7, np.nan, v), "vertex 7 is NaN or infinite"),
         (
             lambda v: v * 1e-3 + 50,
@@ -242,9 +248,12 @@ def bad_meshes(tree: Path, folder: Path, model: MorphableModel, change: Any, **c
         (lambda v: v * 1e4, r"the face is \d.*e\+05 px large .*counts px of the image"),
         (lambda v: v * [-1, 1, 1] + [160, 0, 0], "is mirrored: its landmarks fit a face's mirror image better"),
         (lambda v: v * [1, -1, 1] + [0, 120, 0], r"is mirrored: .*is an axis turned over \(y up"),
-        (lambda v: v * [1, 1, -1], "is mirrored"),
+        (lambda v: v * [1, 1, -1], "is mirrored: .*A mesh without a camera counts px of the image, y down: give its"),
         (lambda v: v * [1, -1, 1], r"the face lies outside the image \(160×120; .*is y up in the mesh\?"),
-        (lambda v: (v - MIDDLE) @ AROUND + MIDDLE, r"its face is turned 1\d\d° from the viewer"),
+        (
+            lambda v: (v - MIDDLE) @ AROUND + MIDDLE,
+            r"its face is turned 1\d\d° from the viewer, .*; a mesh without a camera counts px",
+        ),
         (lambda v: v[np.random.default_rng(0).permutation(len(v))], "show no face.*vertices in another order"),
         (lambda v: v + [400, 0, 0], "the face lies outside the image"),
         (lambda v: v * [1, 1, 0] + [0, 0, 3e7], "labels of up to 3e.07 px come of it"),
@@ -346,6 +355,24 @@ def test_interrupted_or_mended_set_is_finished_with_the_same_bytes(
         build_shards(tree, out, model=model, config=CONFIG)
 
 
+def test_files_that_changed_after_their_shard_are_named(
+    tmp_path: Path, tree: Path, model: MorphableModel, meshes: Path
+) -> None:
+    how: dict[str, Any] = {"model": model, "config": CONFIG, "subsets": ["AFW"]}
+    camera = tmp_path / "image.json"
+    camera.write_text('{"type": "image"}')
+    folder = Path(shutil.copytree(meshes, tmp_path / "m"))
+    first = import_meshes(tree, folder, tmp_path / "out", cameras=camera, **how)
+    assert import_meshes(tree, folder, tmp_path / "out", cameras=camera, **how).warnings == first.warnings == ()
+    later = (tmp_path / "out" / "AFW-00000.h5").stat().st_mtime + 9
+    os.utime(folder / "AFW/AFW_001_1_0.npy", (later, later))
+    said = import_meshes(tree, folder, tmp_path / "out", **how).warnings
+    assert said and said[0].startswith("AFW/AFW_001_1_0: mesh, camera or image have a later date than their shard")
+    os.utime(camera, (later, later))
+    said = import_meshes(tree, folder, tmp_path / "out", cameras=camera, **how).warnings
+    assert said and said[0].startswith("AFW/AFW_000_1_0 and 1 more: ")
+
+
 @pytest.mark.slow  # processes start
 def test_two_workers_make_the_same_bytes(
     tmp_path: Path, tree: Path, meshes: Path, model: MorphableModel, built: Path
@@ -424,6 +451,60 @@ def test_settings_that_need_parameters_are_refused(
         import_meshes(tree, meshes, tmp_path / "out", model=model, config=replace(CONFIG, **change))
     with pytest.raises(InputError, match=r"meshes: True, expected False: uvgen\.import_meshes"):
         build_shards(tree, tmp_path / "out", model=model, config=replace(CONFIG, meshes=True))
+
+
+def test_registered_scans_say_their_model_and_where_they_were_moved(
+    tmp_path: Path, tree: Path, model: MorphableModel
+) -> None:
+    folder = write_meshes(tree, tmp_path / "m", model, cameras=True)
+    how: dict[str, Any] = {"subsets": ["AFW"], "config": CONFIG}
+    with pytest.raises(InputError, match="model: none, expected the one whose topology the meshes have"):
+        import_meshes(tree, folder, tmp_path / "no", **how)
+    save_model(model, tmp_path / "m.h5")
+    np.save(folder / "AFW/AFW_000_1_0.landmarks.npy", np.zeros((68, 3)))  # of the scan that lay there
+    said = {"model": model.name, "model_file": str(tmp_path / "m.h5"), "model_sha256": model.content_sha256}
+    for frame, warned in (("scan", False), ("model", True)):
+        (folder / "register.json").write_text(json.dumps({**said, "frame": frame}))
+        result = import_meshes(tree, folder, tmp_path / frame, **how)
+        assert (result.samples, result.skipped) == (2, ())
+        moved = ["--frame model` moved each of these meshes away from its scan" in text for text in result.warnings]
+        assert moved == [True] * warned
+    for path in folder.rglob("*.camera.json"):
+        path.write_text('{"type": "image"}')
+    command = ["build", "--data", str(tree), "--meshes", str(folder), "--workers", "1", "--out", str(tmp_path / "o")]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 1 and "Give its camera" in done.output  # and no model was missing
+
+
+@pytest.mark.slow
+def test_scan_in_its_scanners_frame_becomes_the_map_of_the_face_that_was_scanned(tmp_path: Path) -> None:
+    model = builtin_model()
+    photos, place = tmp_path / "photos", somewhere(5, 1e-3)
+    render_faces(photos, 1, size=120, subsets=["IBUG"], flip=False)
+    (sample,) = find_samples(photos)
+    face = model_vertices(sample, model) / 1e3
+    (tmp_path / "scans/IBUG").mkdir(parents=True)
+    scan = tmp_path / "scans" / f"{sample.name}.npy"
+    np.save(scan, place.apply(resampled(model, face, 8000, 0)[0]))  # m
+    np.save(scan.with_suffix(".landmarks.npy"), place.apply(face[model.landmarks]))
+    assert register_scans(tmp_path / "scans", tmp_path / "meshes").scans[0].unit == "m"
+    camera = pose_camera(sample)
+    turn = np.asarray(camera["rotation"]) @ place.rotation.T  # the camera of the scanner's frame
+    camera["scale"] = camera["scale"] * 1e3 / place.scale
+    shift = camera["scale"] * turn @ place.shift * [1, -1, 1]
+    camera |= {"rotation": turn.tolist(), "translation": (np.asarray(camera["translation"]) - shift).tolist()}
+    write_camera(scan.with_suffix(".camera.json"), camera)
+    shutil.copy(sample.image, scan.with_suffix(".jpg"))
+    config = BuildConfig(size=64, posmap_dtype="float32")
+    import_meshes(
+        tmp_path / "scans", tmp_path / "meshes", tmp_path / "found", cameras=tmp_path / "scans", config=config
+    )
+    build_shards(photos, tmp_path / "true", config=config)
+    ((name, found),), ((_, true),) = by_name(tmp_path / "found").items(), by_name(tmp_path / "true").items()
+    assert name == sample.name
+    for field in ("landmarks", "posmap"):
+        away = np.linalg.norm(found[field].astype(float) - true[field], axis=-1)
+        assert away.mean() < 0.2, field  # px of 64: what registering is off
 
 
 def test_build_meshes_on_the_command_line(tmp_path: Path, tree: Path, model: MorphableModel, meshes: Path) -> None:

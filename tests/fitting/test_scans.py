@@ -193,6 +193,7 @@ def test_command_says_the_error_and_what_was_left_out(
     result = uvgen(*arguments)
     assert result.exit_code == 3 and "1 registered scan, 1 skipped; this run 1 scan in" in result.stdout
     assert "off the scans (root mean square): median 0." in result.stdout and "scans in mm" in result.stdout
+    assert "landmarks off the meshes: median " in result.stdout and "worst scan0 " in result.stdout
     assert "skipped scan1: " in result.stderr and "no landmarks in" in result.stderr
     again = uvgen(*arguments, "--json")
     content = json.loads(again.stdout)

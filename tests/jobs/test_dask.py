@@ -92,6 +92,15 @@ def test_build_on_dask_that_is_interrupted_says_so_and_goes_on(dask: Cluster, lo
     assert same(out, local)
 
 
+def test_build_on_a_dask_cluster_of_its_own_that_is_interrupted_prints_no_traceback(tmp_path: Path) -> None:
+    out = tmp_path / "shards"
+    build = start(*BUILD, "--out", out, "--backend", "dask", "--workers", 2)
+    wait_for(lambda: any(out.glob("*.h5")), build)
+    os.killpg(build.pid, signal.SIGINT)  # as a terminal does: Dask's processes hear it too
+    _, errors = build.communicate()
+    assert build.returncode == 130 and "interrupted" in errors and "Traceback" not in errors, errors
+
+
 def test_build_on_dask_without_its_scheduler_says_what_was_lost(dask: Cluster, tmp_path: Path) -> None:
     out = tmp_path / "shards"
     build = start(*BUILD, "--out", out, "--backend", "dask", "--address", dask.file)

@@ -44,6 +44,11 @@ def test_each_kind_of_folder_is_told_and_is_not_taken_for_another(folders, uvgen
     for kind in (DATA_SET, OTHER, EMPTY):
         assert instead(folders[kind], wanted=DATA_SET, expected="shards") == ""
     assert instead(folders[REPORT], wanted=DATA_SET, expected="shards") == f"{REPORT}, expected shards"
+    registered = folders[OTHER].parent / "registered"
+    registered.mkdir()
+    (registered / "register.json").touch()
+    told = instead(registered, wanted=SAMPLES, expected="images")
+    assert told.startswith("registered scans, expected images; give the scans' photographs, and `uvgen build --meshes ")
     above = folders[OTHER].parent / "above"
     shutil.copytree(folders[DATA_SET], above / "built")
     for wanted in (DATA_SET, SAMPLES):

@@ -6,14 +6,17 @@ mean face with the mesh's landmarks: good enough for yaw ranges and previews, bu
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from numpy.typing import ArrayLike
 
+from uvgen.cameras import ImageCamera
 from uvgen.datasets.build import about_unread, check_begun, constants_of, describe_plan, hash_of_weights, mirror_of
 from uvgen.datasets.config import BuildConfig, DatasetConfig
+from uvgen.datasets.made_with import lie_in_the_models_frame, model_of_samples
 from uvgen.datasets.mesh_worker import MeshJob, MeshReader
 from uvgen.datasets.plan import ShardTask, plan_shards
 from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards
@@ -24,6 +27,7 @@ from uvgen.maps.targets import check_model_has
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
+from uvgen.samples.colmap import COLMAP_FILES
 from uvgen.samples.files import check_source
 from uvgen.samples.find import Names, exclude_samples, select_samples
 from uvgen.samples.mesh_files import MeshSample, find_meshes, mesh_files_sha256
@@ -35,7 +39,7 @@ def import_meshes(
     meshes: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
-    model: MorphableModel | str | os.PathLike[str],
+    model: MorphableModel | str | os.PathLike[str] | None = None,
     cameras: str | os.PathLike[str] | None = None,
     config: BuildConfig | None = None,
     subsets: Sequence[str] = (),
@@ -62,8 +66,8 @@ def import_meshes(
         faces are ``NAME-face2.obj`` or ``NAME.1.obj``. Each has the model's vertices in the model's order.
     out : path-like
         Folder for the shards and `dataset.json`.
-    model : MorphableModel or path-like
-        The model that the meshes are registered to.
+    model : MorphableModel or path-like, optional
+        The meshes' model; by default the one that `uvgen.register_scans` made the folder with.
     cameras : path-like, optional
         A JSON file for all images (`uvgen.read_camera`), a folder of ``NAME.json``, or the folder of a COLMAP
         reconstruction. By default ``NAME.camera.json`` beside the meshes; without any, vertices are in the image frame,
@@ -87,7 +91,7 @@ def import_meshes(
     SampleError
         For a bad sample with ``on_error="fail"``.
     InputError
-        Where an argument is out of range.
+        Where an argument is out of range, or there is no model.
     DependencyError
         Where a PLY or OFF is to be read and trimesh is not installed.
 
@@ -109,6 +113,10 @@ def import_meshes(
     if names is not None:
         samples = _of(samples, select_samples(samples, names))
     samples = _of(samples, exclude_samples(samples, exclude))[:limit]
+    if model is None:
+        model = model_of_samples(meshes)
+    if model is None:
+        raise InputError("model: none, expected the one whose topology the meshes have")
     model = as_model(model)
     check_model_has(model, config.targets)
     if not overwrite:
@@ -118,16 +126,17 @@ def import_meshes(
         begin("laying out the map")
         mirror = mirror_of(model, config)
         constants = constants_of(model, config, weights)
-        return make_shards(
+        tasks = plan_shards(samples, config.shard_size, config.copies)
+        result = make_shards(
             MeshJob(out, root, model, mirror, config, Survey(), on_error),
-            plan_shards(samples, config.shard_size, config.copies),
+            tasks,
             out,
             DatasetConfig(config, model.name, model.content_sha256, hash_of_weights(constants)),
             {**describe_plan(samples, config.copies), "annotated_dimensions": 2},
             constants,
             mirror=mirror,
             model=model,
-            warnings=[*_about_pairs(samples), *about_unread(root)],
+            warnings=[*_about_pairs(samples), *_about_frame(samples, meshes), *about_unread(root)],
             state=_state_of(samples),
             workers=workers,
             retries=retries,
@@ -135,6 +144,34 @@ def import_meshes(
             overwrite=overwrite,
             progress=progress,
         )
+    return replace(result, warnings=(*result.warnings, *_about_later(tasks, out, cameras)))
+
+
+def _about_later(tasks: Sequence[ShardTask], out: Path, cameras: str | os.PathLike[str] | None) -> list[str]:
+    """A warning where samples have files of a later date than their shard, which a rerun leaves as it is."""
+    of_all = [] if cameras is None else [Path(cameras), *(Path(cameras) / name for name in COLMAP_FILES)]
+    given = _latest([path for path in of_all if path.is_file()])
+    later = list[str]()
+    for task in tasks:
+        if made := _latest([out / task.file]):
+            for sample in task.samples if not task.copy else ():
+                own = (sample.image, sample.parameters, getattr(sample, "camera", None))
+                files = [path for path in own if isinstance(path, Path)]
+                if not sample.problem and max(given, _latest(files)) > made:
+                    later.append(sample.name)
+    if not later:
+        return []
+    which = later[0] if len(later) == 1 else f"{later[0]} and {len(later) - 1} more"
+    return [f"{which}: mesh, camera or image have a later date than their shard, which stays; --overwrite starts anew"]
+
+
+def _latest(paths: Sequence[Path]) -> int:
+    """When the latest of these files was changed, ns; 0 where there is none."""
+    found = [0]
+    for path in paths:
+        with suppress(OSError):
+            found.append(path.stat().st_mtime_ns)
+    return max(found)
 
 
 def _of(samples: Sequence[MeshSample], chosen: Sequence[object]) -> list[MeshSample]:
@@ -155,6 +192,18 @@ def _about_pairs(samples: Sequence[MeshSample]) -> list[str]:
             count = f"1 {what} has" if len(alone) == 1 else f"{len(alone)} {many}"
             found.append(f"{count} no {lacks}, first {alone[0].name}")
     return found
+
+
+def _about_frame(samples: Sequence[MeshSample], meshes: str | os.PathLike[str]) -> list[str]:
+    """A warning where registered meshes were moved away from their scans, and have cameras."""
+    if not lie_in_the_models_frame(meshes) or all(
+        isinstance(sample.camera, ImageCamera) and sample.camera.kind == "image" for sample in samples
+    ):
+        return []
+    return [
+        f"{meshes}: `uvgen register --frame model` moved each of these meshes away from its scan, to which its camera "
+        "belongs; register with --frame scan"
+    ]
 
 
 def _survey(

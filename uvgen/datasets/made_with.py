@@ -1,25 +1,25 @@
-"""The model that a folder of samples was made with, where its folder says so: `uvgen fit` and `uvgen synth` do."""
+"""The model that a folder was made with, where it says so: those of `uvgen fit`, `synth` and `register` do."""
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from uvgen.errors import InputError, ModelError
 from uvgen.models.load import BUILTIN, load_model
 from uvgen.models.morphable import MorphableModel
-from uvgen.storage.folders import FIT_INDEX
+from uvgen.storage.folders import FIT_INDEX, REGISTER_INDEX
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import read_text
 from uvgen.synth.folder import SYNTH_INDEX
 
 
 def model_of_samples(folder: str | os.PathLike[str], *, untrusted: bool = False) -> MorphableModel | None:
-    """The model that a folder's samples were fitted or drawn with.
+    """The model that a folder's samples were fitted or drawn with, or its meshes registered to.
 
     Parameters
     ----------
     folder : path-like
-        Of samples.
+        Of samples or meshes.
     untrusted : bool
         See `uvgen.load_model`.
 
@@ -63,13 +63,28 @@ class _Stated(NamedTuple):
     sha256: str
 
 
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, InputError)
+
+
+def _content(path: Path) -> Any:
+    return parse_json(read_text(path, "what uvgen wrote"))
+
+
+def lie_in_the_models_frame(meshes: str | os.PathLike[str]) -> bool:
+    """Whether a folder's meshes were moved away from their scans: ``uvgen register --frame model`` does."""
+    try:
+        return bool(_content(Path(meshes) / REGISTER_INDEX)["frame"] == "model")
+    except _UNREADABLE:
+        return False
+
+
 def _stated(folder: str | os.PathLike[str]) -> _Stated | None:
-    for name in (FIT_INDEX, SYNTH_INDEX):
+    for name in (FIT_INDEX, SYNTH_INDEX, REGISTER_INDEX):
         path = Path(folder) / name
         try:
-            content = parse_json(read_text(path, "what uvgen wrote"))
+            content = _content(path)
             found = _Stated(path, content["model"], content.get("model_file"), content["model_sha256"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError):
+        except _UNREADABLE:
             continue
         if isinstance(found.name, str) and isinstance(found.file, str | None):
             return found

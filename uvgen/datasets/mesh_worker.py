@@ -36,6 +36,9 @@ _BESIDE = {
 }
 
 
+_NO_CAMERA = " A mesh without a camera counts px of the image, y down: give its camera"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class MeshFace:
     """A registered mesh as `MeshReader.read` gives it, or placed in its image as `MeshReader.place` gives it.
@@ -107,7 +110,7 @@ class MeshReader:
         check_labels(sample, landmarks)
         low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
         check_inside(sample, low, high, shape, _BESIDE[camera.kind])
-        pose = self._pose(sample, landmarks, shape)
+        pose = self._pose(sample, landmarks, shape, camera.kind)
         return replace(face, vertices=vertices, camera=matrix, pose=pose), landmarks
 
     def _check_size(
@@ -124,7 +127,9 @@ class MeshReader:
             f"{SMALLEST_FACE_PX:g} to {most:g}; {cause}"
         )
 
-    def _pose(self, sample: MeshSample, landmarks: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    def _pose(
+        self, sample: MeshSample, landmarks: NDArray[np.float64], shape: tuple[int, ...], kind: str
+    ) -> NDArray[np.float32]:
         """The pose of the mean face, aligned with landmarks (68, 3), px.
 
         Raises SampleError where the landmarks are not a face's, are mirrored, or are of a face turned away.
@@ -143,14 +148,15 @@ class MeshReader:
             raise SampleError(
                 f"{sample.parameters}: is mirrored: its landmarks fit a face's mirror image better than a face "
                 f"({mirrored:.3g} against {distance:.3g} px); is an axis turned over (y up, z away from the viewer), "
-                "or left and right exchanged?"
+                f"or left and right exchanged?{_NO_CAMERA if kind == 'image' else ''}"
             )
         facing = affine[2, 2] / np.cbrt(np.abs(np.linalg.det(affine[:, :3])))
         if facing < _AWAY:
             away = np.degrees(np.arccos(max(facing, -1.0)))
+            advice = " is the camera's convention another, which looks the other way?"
             raise SampleError(
                 f"{sample.parameters}: its face is turned {away:.0f}° from the viewer, expected one that is seen;"
-                " is the camera's convention another, which looks the other way?"
+                f"{_NO_CAMERA.lower() if kind == 'image' else advice}"
             )
         found: NDArray[np.float32] = affine_to_pose(affine[None], shape[0], self._convention)[0].astype(np.float32)
         return found

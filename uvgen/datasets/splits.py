@@ -151,7 +151,10 @@ def split_shards(
         if stop == first:
             what = "photograph" if by == PHOTOGRAPH else "group"
             count = f"1 {what}" if len(keys) == 1 else f"{len(keys)} {what}s"
-            raise InputError(f"fractions: {name} = {fraction:g} of {count} is none; give it more, or make a larger set")
+            held = " (versions of one, and the frames of a video, stay together)" if len(keys) < len(names) else ""
+            raise InputError(
+                f"fractions: {name} = {fraction:g} of {count} is none{held}; give it more, or make a larger set"
+            )
         members = {sample for group in keys[first:stop] for sample in groups[group]}
         made = {"fraction": float(fraction), "seed": int(seed), "by": by}
         splits.append(Split(name, tuple(sample for sample in names if sample in members), made))

@@ -15,12 +15,13 @@ from uvgen._version import __version__
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
 from uvgen.fitting.detectors import DETECTORS
 from uvgen.fitting.fitted import Unfitted
+from uvgen.fitting.video_files import remove_emptied
 from uvgen.fitting.worker import FitTask, Photograph
 from uvgen.jobs.run import check_same
 from uvgen.progress import begin
 from uvgen.storage.files import check_folder, replaced_on_success
 from uvgen.storage.journal import Journal
-from uvgen.storage.names import brief, printable
+from uvgen.storage.names import brief, printable, safe_name
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import read_text
 
@@ -198,6 +199,9 @@ class FaceRecord(Generic[Face]):
             if self._overwrite:
                 for face in old["faces"]:
                     self._index.remove(out, face["name"])
+                parents = {Path(safe_name(face["name"])).parent for face in old["faces"]}
+                for folder in sorted(parent for parent in parents if len(parent.parts) == 1):
+                    remove_emptied(out / folder)
                 path.unlink()
                 self._journal.remove()
             else:

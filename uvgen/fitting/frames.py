@@ -132,7 +132,8 @@ def _decoded(av: Any, file: BinaryIO, job: FaceJob, video: Photograph, rate: flo
     try:
         container = av.open(file, options={"format_whitelist": _FORMATS})
     except (av.FFmpegError, ValueError) as error:
-        raise InputError(f"{path}: no readable video ({brief(error)})") from error
+        why = getattr(error, "strerror", None) or error  # without numbers of files and what FFmpeg logged
+        raise InputError(f"{path}: no readable video ({brief(why)})") from error
     with container:
         if not container.streams.video:
             raise InputError(f"{path}: has no pictures, expected a video")

@@ -149,7 +149,7 @@ def register(
     if matched < _LEAST_MATCHED:
         raise InputError(
             f"points: {matched:.0%} of the face lie on the scan, expected {_LEAST_MATCHED:.0%} or more; landmarks of "
-            "another scan?"
+            "another scan, or in another unit or frame than it?"
         )
     place = _joined(first.place, fitted.place)
     mm = first.place.scale * mm_per_unit

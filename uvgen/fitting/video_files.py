@@ -62,6 +62,14 @@ def replace_folder(scratch: Path, folder: Path) -> None:
         raise DatasetError(f"{folder}: cannot be written ({error.strerror or error}); check permissions") from error
 
 
+def remove_emptied(folder: Path) -> None:
+    """Remove a folder of which only the mark of a video's is left."""
+    with suppress(OSError):
+        if not folder.is_symlink() and os.listdir(folder) == [_MARK]:
+            (folder / _MARK).unlink()
+            folder.rmdir()
+
+
 def scratch_folders(out: Path) -> Iterator[Path]:
     """The hidden folders of videos in the output folder."""
     with suppress(OSError):

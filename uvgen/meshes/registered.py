@@ -87,8 +87,8 @@ def read_registered(path: Path, topology: Topology) -> NDArray[np.float64]:
         vertices, triangles = read_mesh(path, surface=False)
     if len(vertices) != n:
         raise MeshFileError(
-            f"{path}: {len(vertices)} vertices, {topology.name} has {n}; register the mesh to it, or name the model "
-            "whose topology it has"
+            f"{path}: {len(vertices)} vertices, {topology.name} has {n}; register the mesh to it (`uvgen register`), "
+            "or name the model whose topology it has"
         )
     if not np.isfinite(vertices).all():
         raise MeshFileError(f"{path}: vertex {np.argwhere(~np.isfinite(vertices))[0][0]} is NaN or infinite")

@@ -3,15 +3,18 @@
 import logging
 import queue
 import re
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from uvgen.errors import DependencyError, WorkerError
+from uvgen.interrupts import interrupts_blocked
 from uvgen.parallel.engine import Event, Serve
 
 _CONNECT_S = 10
@@ -50,9 +53,11 @@ class DaskEngine:
         address = address or dask.config.get("scheduler-address", None)
         try:
             if address is None:
-                self._cluster = LocalCluster(
-                    n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
-                )
+                resource_tracker.ensure_running()  # it unblocks what is blocked
+                with interrupts_blocked([signal.SIGINT]):  # Ctrl-C is for this process: Dask's print its traceback
+                    self._cluster = LocalCluster(
+                        n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+                    )
                 where: dict[str, Any] = {"address": self._cluster}
             elif "://" not in address and Path(address).is_file():
                 where = {"scheduler_file": address}
@@ -68,6 +73,9 @@ class DaskEngine:
                 f"{what} ({' '.join(str(error).split())[:200] or type(error).__name__}); expected the address that "
                 "`dask scheduler` prints, such as tcp://10.0.0.1:8786, or its --scheduler-file"
             ) from error
+        except KeyboardInterrupt:
+            self._end_cluster()
+            raise
         self._client = client
         self.name = f"the Dask cluster at {self._client.scheduler.address}"
         self._heard: queue.SimpleQueue[Event] = queue.SimpleQueue()

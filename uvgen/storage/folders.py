@@ -99,6 +99,8 @@ def instead(path: str | os.PathLike[str], *, wanted: str, expected: str) -> str:
         advice = f"; build a data set of it first: `uvgen build --data {path}`"
     elif wanted == DATA_SET and kind == REMAINS:
         advice = "; build the data set again with the command that made it"
+    elif wanted == SAMPLES and kind == REGISTERED:
+        advice = f"; give the scans' photographs, and `uvgen build --meshes {path}`"
     elif wanted == SAMPLES and kind in (DATA_SET, REMAINS):
         advice = "; it was built already: give what it was built from"
     return f"{kind}, expected {expected}{advice}"
