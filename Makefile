@@ -5,7 +5,11 @@
 # runs tests/maps alone, and `PYTEST="..."`, more options for pytest.
 # `make fuzz N=100000` gives damaged files to every reader; `READER=image` to one, `FIRST=100000` goes on with later ones.
 
+# `make coverage` says which lines the quick tests run; `make dist` builds what a release uploads and installs it in fresh environments.
+# `make test CONSTRAINTS=/dev/null` takes the newest versions of everything instead of those that CI is known to pass with.
+
 PYTHON ?= python3
+CONSTRAINTS ?= requirements-ci.txt
 VENV ?= .venv
 BIN := $(VENV)/bin
 SUBSET ?= IBUG
@@ -15,24 +19,24 @@ N ?= 1000
 FIRST ?= 0
 RUN_TESTS = $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(PYTEST) $(if $(ROOM),tests/$(ROOM))
 
-.PHONY: setup setup-trainers setup-detectors setup-clusters demo test test-slow test-ci test-lowest test-all fuzz lint bench faults clean
+.PHONY: setup setup-trainers setup-detectors setup-clusters demo test test-slow test-ci test-lowest test-all coverage fuzz lint bench faults dist clean
 
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml requirements-ci.txt
 	@echo "setting up $(VENV), once: a minute or two, most of it without a word"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable ".[dev]"
 	touch $@
 
 setup-trainers: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt torch webdataset grain onnxruntime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) torch webdataset grain onnxruntime
 
 setup-detectors: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt dlib-bin face-recognition-models
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) dlib-bin face-recognition-models
 
 setup-clusters: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt distributed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) distributed
 
 demo: setup
 	$(BIN)/uvgen build $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") --subset "$(SUBSET)" --out "$(OUT)"
@@ -61,6 +65,10 @@ $(VENV)-lowest/.ready: requirements-lowest.txt
 test-lowest: $(VENV)-lowest/.ready
 	$(VENV)-lowest/bin/python -m pytest -p no:cacheprovider tests/fitting/test_detectors.py tests/models/test_builtin.py
 
+# Kernels are compiled, so their lines count as not run.
+coverage: setup
+	$(RUN_TESTS) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
+
 fuzz: setup
 	PYTHONPATH=tests $(BIN)/python -m fuzz.run --n $(N) --first $(FIRST) $(if $(READER),--reader $(READER))
 
@@ -70,11 +78,21 @@ lint: setup
 	$(BIN)/mypy
 
 bench: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt --editable ".[bench]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable ".[bench]"
 	$(BIN)/python benchmarks/build.py --data "$(DATA)" --model "$(MODEL)"
 
 faults: setup
 	$(BIN)/python benchmarks/faults.py
+
+dist: setup
+	rm -rf build dist
+	$(BIN)/python -m build --outdir dist
+	for file in dist/*.whl dist/*.tar.gz; do \
+	  $(PYTHON) -m venv build/fresh && \
+	  build/fresh/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) "$$file" && \
+	  build/fresh/bin/uvgen --version && build/fresh/bin/uvgen build --subset IBUG --quiet --out build/fresh/shards && \
+	  build/fresh/bin/uvgen verify build/fresh/shards && rm -r build/fresh || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) $(VENV)-lowest build dist *.egg-info

@@ -61,6 +61,9 @@ class _LazyGroup(SpokenGroup):
 
     def invoke(self, ctx: click.Context) -> Any:
         ctx.meta["uvgen.started"] = time.perf_counter()
+        if sys.platform == "win32":  # locks, signals and limits of processes are POSIX
+            click.echo("uvgen: Windows, expected Linux or macOS; use the Windows Subsystem for Linux (WSL)", err=True)
+            ctx.exit(1)
         # All work is done with one BLAS thread a process. OpenBLAS starts its threads when it is loaded; where they
         # cannot be started, it interrupts the process.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
