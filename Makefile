@@ -5,6 +5,7 @@
 # runs tests/maps alone, and `PYTEST="..."`, more options for pytest.
 # `make fuzz N=100000` gives damaged files to every reader; `READER=image` to one, `FIRST=100000` goes on with later ones.
 
+# `make docs` makes the documentation site, build/site/index.html.
 # `make coverage` says which lines the quick tests run; `make dist` builds what a release uploads and installs it in fresh environments.
 # `make test CONSTRAINTS=/dev/null` takes the newest versions of everything instead of those that CI is known to pass with.
 
@@ -19,7 +20,7 @@ N ?= 1000
 FIRST ?= 0
 RUN_TESTS = $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(PYTEST) $(if $(ROOM),tests/$(ROOM))
 
-.PHONY: setup setup-trainers setup-detectors setup-clusters demo test test-slow test-ci test-lowest test-all coverage fuzz lint bench faults dist clean
+.PHONY: setup setup-trainers setup-detectors setup-clusters demo test test-slow test-ci test-lowest test-all coverage docs fuzz lint bench faults dist clean
 
 setup: $(VENV)/.ready
 
@@ -68,6 +69,11 @@ test-lowest: $(VENV)-lowest/.ready
 # Kernels are compiled, so their lines count as not run.
 coverage: setup
 	$(RUN_TESTS) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
+
+docs: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) zensical mkdocstrings-python
+	$(BIN)/python docs/make_site.py
+	cd build && $(abspath $(BIN))/zensical build --strict --clean --config-file site-pages.yml
 
 fuzz: setup
 	PYTHONPATH=tests $(BIN)/python -m fuzz.run --n $(N) --first $(FIRST) $(if $(READER),--reader $(READER))

@@ -1,0 +1,119 @@
+"""The pages of the documentation site: docs/*.md, the README as its start, the commands' help, the docstrings.
+
+    python docs/make_site.py [OUT]
+
+Writes OUT (build/site-pages), and OUT.yml beside it: mkdocs.yml with the pages that are made here. `make docs` runs it,
+then Zensical, which reads that file.
+"""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from uvgen.cli.main import main as uvgen_command
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT_PAGES = {"README": "index", "CONTRIBUTING": "contributing", "SECURITY": "security", "CHANGELOG": "changelog"}
+"""File in the checkout → page."""
+
+LIBRARY = {
+    "uvgen": "What scripts call: data sets from samples, models, maps, reports.",
+    "uvgen.rasterize": "Triangles to pixels and back; needs numpy and numba alone.",
+    "uvgen.augment": "Augmentation of samples, with exact labels.",
+    "uvgen.torch": "PyTorch: data sets, and layers of a 3DMM.",
+    "uvgen.losses": "Losses of position maps, landmarks and coefficients, for arrays and tensors.",
+    "uvgen.metrics": "Distances between position maps, for arrays and tensors.",
+    "uvgen.evaluation": "Predictions against the truth.",
+    "uvgen.preview": "Pictures of data sets and predictions.",
+    "uvgen.report": "Pages of a whole data set.",
+    "uvgen.synth": "Rendered faces.",
+}
+"""Public module → what it is for."""
+
+
+def main(out: Path) -> None:
+    """Write all pages; what was there before is removed."""
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(ROOT / "docs", out, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    for page in out.glob("*.md"):
+        page.write_text(with_site_links(page.read_text(encoding="utf-8"), "../"), encoding="utf-8")
+    for file, page in PROJECT_PAGES.items():
+        text = (ROOT / f"{file}.md").read_text(encoding="utf-8")
+        (out / f"{page}.md").write_text(with_site_links(text, ""), encoding="utf-8")
+    commands = {}
+    for path, command in every_command(uvgen_command, ("uvgen",)):
+        name = "-".join(path)
+        commands[" ".join(path)] = f"commands/{name}.md"
+        write(out / f"commands/{name}.md", command_page(path, command))
+    modules = {}
+    for module, purpose in LIBRARY.items():
+        modules[module] = f"library/{module}.md"
+        write(out / f"library/{module}.md", module_page(module, purpose))
+    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    for mark, pages in (("COMMANDS", commands), ("LIBRARY", modules)):
+        settings = re.sub(rf" {mark} .*", nav_of(pages), settings)
+    out.with_suffix(".yml").write_text(settings.replace("build/", "").replace("paths: [.]", "paths: [..]"))
+
+
+def write(path: Path, text: str) -> None:
+    """A page, and its folder."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def with_site_links(text: str, up: str) -> str:
+    """A page with links to other files of the checkout as links to the site's pages."""
+    for file, page in PROJECT_PAGES.items():
+        text = text.replace(f"]({up}{file}.md", f"]({page}.md")
+    return text.replace("](docs/", "](")
+
+
+def nav_of(pages: dict[str, str]) -> str:
+    """Lines of the navigation, title and page."""
+    return "".join(f"\n          - {title}: {page}" for title, page in pages.items())
+
+
+def every_command(command: click.Command, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], click.Command]]:
+    """Each command without commands of its own, by the words that call it."""
+    if not isinstance(command, click.Group):
+        return [(path, command)]
+    context = click.Context(command, info_name=path[-1])
+    found = []
+    for name in command.list_commands(context):
+        member = command.get_command(context, name)
+        assert member is not None  # noqa: S101  # it was listed
+        found += every_command(member, (*path, name))
+    return found
+
+
+def command_page(path: tuple[str, ...], command: click.Command) -> str:
+    """A command's help, as a terminal 100 characters wide shows it."""
+    context: click.Context | None = None
+    for word in path:
+        context = click.Context(command, parent=context, info_name=word, terminal_width=100, max_content_width=100)
+    assert context is not None  # noqa: S101
+    return f"---\nhide: [toc]\n---\n\n# {' '.join(path)}\n\n```text\n{command.get_help(context).strip()}\n```\n"
+
+
+def module_page(module: str, purpose: str) -> str:
+    """The public names of a module, functions and classes from their docstrings."""
+    names = public_names(module)
+    parts = [f"# {module}\n\n{purpose}\n"]
+    parts += [f"::: {module}.{name}\n" for name in names]
+    return "\n".join(parts)
+
+
+def public_names(module: str) -> list[str]:
+    """As tests/project/public_names.txt lists them, which a test keeps complete."""
+    lines = (ROOT / "tests/project/public_names.txt").read_text(encoding="utf-8").splitlines()
+    names = {re.match(rf"{re.escape(module)}\.(\w+)(?=\W|$)", line) for line in lines}
+    found = sorted({match.group(1) for match in names if match}, key=str.lower)
+    inner = {other.rpartition(".")[2] for other in LIBRARY if other.rpartition(".")[0] == module}
+    return [name for name in found if name not in inner]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build/site-pages"))

@@ -1,0 +1,67 @@
+"""The pages of the documentation site: all are listed, and links, images and names in them lead somewhere."""
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def maker() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_site", ROOT / "docs/make_site.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def pages(maker: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("site") / "pages"
+    maker.main(out)
+    return out
+
+
+def test_every_page_is_in_the_navigation_once(pages: Path) -> None:
+    settings = pages.with_suffix(".yml").read_text(encoding="utf-8")
+    listed = re.findall(r": (\S+\.md)$", settings.partition("\nnav:\n")[2], re.MULTILINE)
+    assert sorted(listed) == sorted(str(path.relative_to(pages)) for path in pages.rglob("*.md"))
+    assert len(listed) > 60
+
+
+def test_links_of_pages_lead_to_pages_and_images(pages: Path) -> None:
+    lost = [
+        (page.name, target)
+        for page in pages.rglob("*.md")
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
+        if not target.startswith("http") and not (page.parent / target).exists()
+    ]
+    assert lost == []
+
+
+def test_each_command_has_a_page_with_all_its_options(maker: ModuleType, pages: Path) -> None:
+    commands = maker.every_command(maker.uvgen_command, ("uvgen",))
+    assert len(commands) > 20
+    for path, command in commands:
+        text = (pages / f"commands/{'-'.join(path)}.md").read_text(encoding="utf-8")
+        assert text.count("```") == 2
+        assert [name for param in command.params for name in param.opts if name[:2] == "--" and name not in text] == []
+
+
+def test_library_pages_have_all_public_names(maker: ModuleType, pages: Path) -> None:
+    sections = (ROOT / "tests/project/public_names.txt").read_text(encoding="utf-8").split("\n\n")
+    assert {section.split("]")[0][1:] for section in sections} == set(maker.LIBRARY)
+    for section in sections:
+        module, _, lines = section[1:].partition("]\n")
+        text = (pages / f"library/{module}.md").read_text(encoding="utf-8")
+        names = {line.removeprefix(f"{module}.").split("(")[0].split(".")[0] for line in lines.splitlines()}
+        assert names and set(re.findall(r"^::: (\S+)$", text, re.MULTILINE)) == {f"{module}.{name}" for name in names}
+
+
+def test_site_is_made_again_over_an_earlier_one(maker: ModuleType, pages: Path) -> None:
+    (pages / "old.md").touch()
+    maker.main(pages)
+    assert not (pages / "old.md").exists()
