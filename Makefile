@@ -85,7 +85,10 @@ lint: setup
 
 bench: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable ".[bench]"
-	$(BIN)/python benchmarks/build.py --data "$(DATA)" --model "$(MODEL)"
+	$(BIN)/python benchmarks/history.py rasterize $(if $(MODEL),--model "$(MODEL)")
+	$(BIN)/python benchmarks/history.py augment
+	$(BIN)/python benchmarks/history.py synth $(if $(MODEL),--model "$(MODEL)")
+	$(if $(and $(DATA),$(MODEL)),$(BIN)/python benchmarks/history.py build --data "$(DATA)" --model "$(MODEL)")
 
 faults: setup
 	$(BIN)/python benchmarks/faults.py

@@ -12,6 +12,7 @@ from support.toy import write_tree
 from uvgen import BuildConfig
 
 BENCHMARKS = sorted((Path(__file__).parents[2] / "benchmarks").glob("*.py"))
+STARTED = [path for path in BENCHMARKS if path.stem not in ("timing", "history")]
 
 
 @pytest.mark.long
@@ -39,7 +40,7 @@ def test_read_benchmark_times_a_network_its_feed_and_both(model_path: Path, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", [path for path in BENCHMARKS if path.stem != "timing"], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", STARTED, ids=lambda path: path.stem)
 def test_benchmark_starts(path: Path) -> None:
     for name in {"read": ["torch"], "networks": ["torch"], "augment": ["cv2"]}.get(path.stem, []):
         pytest.importorskip(name)
