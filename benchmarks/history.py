@@ -3,8 +3,8 @@
     python benchmarks/history.py build --data 300W_LP/ --model bfm.h5
     python benchmarks/history.py rasterize --repeats 60 --keep history/
 
-The output goes to the terminal, and as a line of JSON to KEEP/BENCHMARK.jsonl (KEEP: benchmarks/history by default), with
-the time, the commit, the processor and the arguments. Each figure is then compared with the median of the same
+The output goes to the terminal, and as a line of JSON to KEEP/BENCHMARK.jsonl (KEEP: benchmarks/history by default),
+with the time, the commit, the processor and the arguments. Each figure is then compared with the median of the same
 figure in the last runs with these arguments on this processor; those that differ by more than 5 % are listed. A line of
 the output is recognized by its words; the figures are the numbers in it that have a decimal point.
 """

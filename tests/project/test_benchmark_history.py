@@ -18,7 +18,8 @@ def history():
 
 
 def test_figures_are_named_by_the_words_beside_them(history) -> None:
-    text = "one core: 1.25 ms = 2.0 × the floor\n  warp   0.14\n  warp   0.50\n128² of 3 samples, v5.0.0.93\n256 0.50 (3.30x)\n"
+    text = "one core: 1.25 ms = 2.0 × the floor\n  warp   0.14\n  warp   0.50\n"
+    text += "128² of 3 samples, v5.0.0.93\n256 0.50 (3.30x)\n"
     assert history["figures"](text) == {
         "one core: # ms = # × the floor (1)": 1.25,
         "one core: # ms = # × the floor (2)": 2.0,
