@@ -296,8 +296,7 @@ def _check_chords(t: NDArray[np.int64], loop: NDArray[np.int32], ring_uv: NDArra
     """Refuse triangles whose corners all lie on one side of the square: they would be empty."""
     sides = np.zeros((int(t.max()) + 1, 4), bool)
     sides[loop] = np.concatenate([ring_uv == 0, ring_uv == 1], axis=1)
-    on_side: NDArray[np.bool_] = sides[t].all(axis=1)
-    flat = on_side.any(axis=1)
+    flat = np.any(np.all(sides[t], axis=1), axis=1)
     if flat.any():
         raise InputError(
             f"triangles: {flat.sum()}, the first {np.argmax(flat)}, have all corners on one side of the square, "
