@@ -1,13 +1,20 @@
 """What commands share: an options help in groups, paths, how to run, and augmentations."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    AnyType = click.ParamType[Any]  # which has no parameters before click 8.4
+else:
+    AnyType = click.ParamType
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any] | click.Command)
 
 
 class AnyPath(click.Path):
@@ -47,7 +54,7 @@ EXISTING_FILE, EXISTING_FOLDER, EXISTING = ExistingPath(), ExistingPath(folder=T
 ANY_PATH, ANY_PATH_OR_DASH = AnyPath(), AnyPath(allow_dash=True)
 
 
-class ModelPath(click.ParamType):
+class ModelPath(AnyType):
     """A model's file or folder, or the word for the built-in model."""
 
     name = "model"
@@ -85,7 +92,7 @@ def is_given(name: str) -> bool:
     return source is click.core.ParameterSource.COMMANDLINE
 
 
-class NameList(click.ParamType):
+class NameList(AnyType):
     """Names separated by commas, as a tuple."""
 
     name = "list"
@@ -95,7 +102,7 @@ class NameList(click.ParamType):
         return tuple(name.strip() for name in names if name.strip())
 
 
-class MapScale(click.ParamType):
+class MapScale(AnyType):
     """A unit of maps by its name, or a number."""
 
     name = "scale"
@@ -171,9 +178,9 @@ class GroupedOption(click.Option):
         self.group = group
 
 
-def option(*args: Any, group: str, **kwargs: Any) -> Any:
+def option(*names: str, group: str, **kwargs: Any) -> Callable[[Decorated], Decorated]:
     """`click.option` with a group."""
-    return click.option(*args, cls=GroupedOption, group=group, **kwargs)
+    return click.option(*names, cls=GroupedOption, group=group, **kwargs)
 
 
 HOW_IT_RUNS = "How it runs"
@@ -194,7 +201,7 @@ _OPTIONS_OF_WORKERS = (
 )  # fmt: skip
 
 
-def workers_option(command: Any) -> Any:
+def workers_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--workers``, ``--retries``, ``--timeout``, and where the processes run, which the command need not know."""
 
     @wraps(command)
@@ -225,7 +232,7 @@ quiet_option = option(
 )
 
 
-def on_error_option(what: str) -> Any:
+def on_error_option(what: str) -> Callable[[Decorated], Decorated]:
     """``--on-error``, which says what becomes of `what`."""
     return option("--on-error", type=click.Choice(["skip", "fail"]), default="skip", show_default=True,
                   group=HOW_IT_RUNS, help=f"{what}: skip and report it, or stop the run.")  # fmt: skip
@@ -237,11 +244,13 @@ untrusted_option = option(
 )  # fmt: skip
 
 
-def overwrite_option(what: str = "a data set") -> Any:
+def overwrite_option(what: str = "a data set") -> Callable[[Decorated], Decorated]:
     """``--overwrite`` of `what` the output folder holds."""
     return option("--overwrite", is_flag=True, group=HOW_IT_RUNS, help=f"Start anew where --out holds {what} already.")
 
 
-def verbose_option(what: str = "Report each shard and each skipped sample at once.") -> Any:
+def verbose_option(
+    what: str = "Report each shard and each skipped sample at once.",
+) -> Callable[[Decorated], Decorated]:
     """``--verbose``, which excludes ``--quiet``."""
     return option("-v", "--verbose", is_flag=True, group=HOW_IT_RUNS, callback=_check_volume, help=what)

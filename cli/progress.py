@@ -252,4 +252,5 @@ def cores() -> int:
 def _count_cores() -> int:  # of a name of its own, so that tests need not start processes
     from joblib import cpu_count
 
-    return cpu_count()
+    found: int = cpu_count()
+    return found

@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from uvgen.cli.options import ANY_PATH
+from uvgen.cli.options import ANY_PATH, AnyType
 from uvgen.cli.progress import count
 from uvgen.cli.results import json_option, print_json
 
 
-class Fractions(click.ParamType):
+class Fractions(AnyType):
     """``train=0.9,val=0.1`` as a dict."""
 
     name = "fractions"

@@ -68,4 +68,5 @@ def load_landmark_weights(size: int = 256) -> LandmarkWeights:
 
 def load_uv_coordinates() -> NDArray[np.float64]:
     """UV of each vertex of the built-in model at its default density: (n, 2) float64 in [0, 1], u right, v up."""
-    return np.load(_FOLDER / "uv_coordinates.npy")
+    uv: NDArray[np.float64] = np.load(_FOLDER / "uv_coordinates.npy")
+    return uv

@@ -56,7 +56,8 @@ def weighted_mse(predicted: Array, target: Array, weights: Array) -> Array:
     check_same_library(predicted=predicted, target=target, weights=weights)
     channel = _channel_axis(predicted, target)
     difference = widened(predicted) - widened(target)
-    return _weighted_mean((difference * difference).mean(axis=channel), weights)
+    loss: Array = _weighted_mean((difference * difference).mean(axis=channel), weights)
+    return loss
 
 
 def weighted_l2(predicted: Array, target: Array, weights: Array) -> Array:
@@ -81,7 +82,8 @@ def weighted_l2(predicted: Array, target: Array, weights: Array) -> Array:
     check_same_library(predicted=predicted, target=target, weights=weights)
     channel = _channel_axis(predicted, target)
     difference = widened(predicted) - widened(target)
-    return _weighted_mean(((difference * difference).sum(axis=channel) + _SMALLEST) ** 0.5, weights)
+    loss: Array = _weighted_mean(((difference * difference).sum(axis=channel) + _SMALLEST) ** 0.5, weights)
+    return loss
 
 
 def ssim(predicted: Array, target: Array, *, data_range: float = 1.0, weights: Array | None = None) -> Array:
@@ -121,7 +123,7 @@ def ssim(predicted: Array, target: Array, *, data_range: float = 1.0, weights: A
 
     predicted, target = widened(predicted), widened(target)
 
-    def blur(values):
+    def blur(values: Array) -> Array:
         return _blur(_blur(values, rows), rows + 1)
 
     mean_p, mean_t = blur(predicted), blur(target)
@@ -132,12 +134,14 @@ def ssim(predicted: Array, target: Array, *, data_range: float = 1.0, weights: A
     similarity = (2 * mean_p * mean_t + c1) * (2 * covariance + c2)
     places = similarity / ((mean_p * mean_p + mean_t * mean_t + c1) * (variance_p + variance_t + c2))
     if weights is None:
-        return places.mean()
+        mean: Array = places.mean()
+        return mean
     sides = tuple(target.shape[rows : rows + 2 or None])
     if tuple(weights.shape[-2:]) != sides:
         raise InputError(f"weights: {shown(weights)}, expected {sides}: one weight per texel, for all maps or for each")
     inner = slice(_RADIUS, -_RADIUS)
-    return _weighted_mean(places.mean(axis=channel), weights[..., inner, inner])
+    mean = _weighted_mean(places.mean(axis=channel), weights[..., inner, inner])
+    return mean
 
 
 def symmetry_loss(texture: Array, seen: Array | None = None) -> Array:
@@ -163,7 +167,8 @@ def symmetry_loss(texture: Array, seen: Array | None = None) -> Array:
     """
     texture, seen, channel = _textures(texture, seen)
     axis = -1 if channel == -3 else -2
-    return _mean_where_seen(texture - _mirrored(texture, axis), seen * _mirrored(seen, axis), seen)
+    loss: Array = _mean_where_seen(texture - _mirrored(texture, axis), seen * _mirrored(seen, axis), seen)
+    return loss
 
 
 def siamese_loss(texture: Array, seen: Array | None = None) -> Array:
@@ -190,7 +195,8 @@ def siamese_loss(texture: Array, seen: Array | None = None) -> Array:
     texture, seen, _ = _textures(texture, seen)
     if texture.ndim != 4 or len(texture) % 2:
         raise InputError(f"texture: {shown(texture)}, expected pairs, (2 N, 3, U, U) or (2 N, U, U, 3)")
-    return _mean_where_seen(texture[::2] - texture[1::2], seen[::2] * seen[1::2], seen)
+    loss: Array = _mean_where_seen(texture[::2] - texture[1::2], seen[::2] * seen[1::2], seen)
+    return loss
 
 
 def landmark_loss(predicted: Array, target: Array, weights: Array | None = None) -> Array:
@@ -219,9 +225,11 @@ def landmark_loss(predicted: Array, target: Array, weights: Array | None = None)
     difference = widened(predicted) - widened(target)
     squares = (difference * difference).sum(axis=-1)
     if weights is None:
-        return squares.sum()
+        loss: Array = squares.sum()
+        return loss
     check_array(weights, "weights", tuple(squares.shape), tuple(squares.shape[-1:]), note="one per landmark")
-    return (squares * _as_type(weights, squares)).sum()
+    loss = (squares * _as_type(weights, squares)).sum()
+    return loss
 
 
 def prior_loss(coefficients: Array, weights: Array | None = None) -> Array:
@@ -252,10 +260,11 @@ def prior_loss(coefficients: Array, weights: Array | None = None) -> Array:
     if weights is not None:
         check_array(weights, "weights", tuple(squares.shape[-1:]), note="one per coefficient")
         squares = squares * _as_type(weights, squares)
-    return squares.sum()
+    loss: Array = squares.sum()
+    return loss
 
 
-def _textures(texture, seen):
+def _textures(texture: Array, seen: Array | None) -> tuple[Array, Array, int]:
     """Textures to calculate with, 1 and 0 of their shape for where they are seen, and the axis of their channels."""
     check_same_library(texture=texture, **({} if seen is None else {"seen": seen}))
     check_array(texture, "texture", (..., 3, -1, -1), (..., -1, -1, 3))
@@ -270,33 +279,38 @@ def _textures(texture, seen):
     return texture, _as_type((seen != 0).reshape(shape), texture) * everywhere, channel
 
 
-def _mirrored(values, axis):
+def _mirrored(values: Array, axis: int) -> Array:
     """Values in the opposite order along an axis that is counted from the last."""
     if is_tensor(values):
-        return values.flip(axis)
-    return values[(..., slice(None, None, -1), *[slice(None)] * (-axis - 1))]
+        flipped: Array = values.flip(axis)
+        return flipped
+    flipped = values[(..., slice(None, None, -1), *[slice(None)] * (-axis - 1))]
+    return flipped
 
 
-def _mean_where_seen(difference, both, seen):
+def _mean_where_seen(difference: Array, both: Array, seen: Array) -> Array:
     """Sum of squares where both are seen, over the number of values seen."""
     count = seen.sum()
-    return (difference * difference * both).sum() / (count + (count == 0))
+    mean: Array = (difference * difference * both).sum() / (count + (count == 0))
+    return mean
 
 
-def _as_type(values, like):
+def _as_type(values: Array, like: Array) -> Array:
     """Values of any type as those of another array or tensor."""
-    return values.to(like.dtype) if is_tensor(values) else values.astype(like.dtype)
+    same: Array = values.to(like.dtype) if is_tensor(values) else values.astype(like.dtype)
+    return same
 
 
-def _blur(values, axis):
+def _blur(values: Array, axis: int) -> Array:
     taps = [math.exp(-0.5 * (k / _SIGMA) ** 2) for k in range(-_RADIUS, _RADIUS + 1)]
     n = values.shape[axis] - 2 * _RADIUS
     end = (slice(None),) * (-axis - 1)  # axes are counted from the last
     parts = (tap / sum(taps) * values[(..., slice(k, k + n), *end)] for k, tap in enumerate(taps))
-    return sum(parts)
+    blurred: Array = sum(parts)
+    return blurred
 
 
-def _channel_axis(predicted, target) -> int:
+def _channel_axis(predicted: Array, target: Array) -> int:
     check_array(target, "target", (..., 3, "U", "U"), (..., "U", "U", 3))
     check_array(predicted, "predicted", tuple(target.shape), note="the target's shape")
     if not math.prod(target.shape):
@@ -304,7 +318,7 @@ def _channel_axis(predicted, target) -> int:
     return -3 if target.shape[-3] == 3 else -1
 
 
-def _weighted_mean(values, weights):
+def _weighted_mean(values: Array, weights: Array) -> Array:
     """Over the last two axes and the batch; `weights` may lack the batch."""
     have, batch = tuple(weights.shape), tuple(values.shape[:-2])
     spare = len(batch) + 2 - len(have)  # axes that the weights lack
@@ -328,4 +342,5 @@ def _weighted_mean(values, weights):
     elif not 0 < float(total) < math.inf:
         raise InputError(f"weights: their sum is {float(total)}, expected a finite one above 0")
     repeats = math.prod(values.shape) / math.prod(weights.shape)
-    return (values * weights).sum() / (total * repeats)
+    mean: Array = (values * weights).sum() / (total * repeats)
+    return mean

@@ -51,7 +51,8 @@ def nme_2d(predicted: Array, truth: Array) -> Array:
         Where shapes do not agree, arguments are not real numbers of one library, or a box is empty.
     """
     predicted, truth = _points(predicted, truth, (2, 3))
-    return _mean_distance(predicted[..., :2], truth[..., :2]) / _box_size(truth)
+    error: Array = _mean_distance(predicted[..., :2], truth[..., :2]) / _box_size(truth)
+    return error
 
 
 def nme_3d(predicted: Array, truth: Array) -> Array:
@@ -73,7 +74,8 @@ def nme_3d(predicted: Array, truth: Array) -> Array:
         Where shapes do not agree, arguments are not real numbers of one library, or a box is empty.
     """
     predicted, truth = _points(predicted, truth, (3,))
-    return _centred_distance(predicted, truth) / _box_size(truth)
+    error: Array = _centred_distance(predicted, truth) / _box_size(truth)
+    return error
 
 
 def nme_dense(
@@ -125,8 +127,10 @@ def nme_dense(
     points = [widened(_texels(maps, mask)) for maps in (predicted, truth)]
     size = _box_size(widened(landmarks)) if normalizing else _box_size(points[1], "truth", "the mask's texels")
     if dimensions == 2:
-        return _mean_distance(points[0][..., :2], points[1][..., :2]) / size
-    return _centred_distance(*points) / size
+        error: Array = _mean_distance(points[0][..., :2], points[1][..., :2]) / size
+        return error
+    error = _centred_distance(*points) / size
+    return error
 
 
 def by_yaw(errors: Array, yaw_deg: Array) -> ByYaw:
@@ -176,7 +180,7 @@ def by_yaw(errors: Array, yaw_deg: Array) -> ByYaw:
     return ByYaw(means[0], means[1], means[2], total, (counts[0], counts[1], counts[2]))
 
 
-def _points(predicted, truth, dimensions):
+def _points(predicted: Array, truth: Array, dimensions: tuple[int, ...]) -> tuple[Array, Array]:
     """Both in a type to calculate in."""
     check_same_library(predicted=predicted, truth=truth)
     check_array(truth, "truth", *(("B", 68, n) for n in dimensions), note="landmarks")
@@ -184,19 +188,21 @@ def _points(predicted, truth, dimensions):
     return widened(predicted), widened(truth)
 
 
-def _mean_distance(predicted, truth):
+def _mean_distance(predicted: Array, truth: Array) -> Array:
     difference = predicted - truth
-    return ((difference * difference).sum(axis=-1) ** 0.5).mean(axis=-1)
+    mean: Array = ((difference * difference).sum(axis=-1) ** 0.5).mean(axis=-1)
+    return mean
 
 
-def _centred_distance(predicted, truth):
+def _centred_distance(predicted: Array, truth: Array) -> Array:
     difference = predicted - truth
     depth = difference[..., 2] - difference[..., 2].mean(axis=-1)[..., None]  # both centred: so is their difference
     plane = (difference[..., :2] * difference[..., :2]).sum(axis=-1)
-    return ((plane + depth * depth) ** 0.5).mean(axis=-1)
+    mean: Array = ((plane + depth * depth) ** 0.5).mean(axis=-1)
+    return mean
 
 
-def _box_size(landmarks, name="landmarks", what="those"):
+def _box_size(landmarks: Array, name: str = "landmarks", what: str = "those") -> Array:
     """√(w·h) of each sample's box, (B,)."""
     points = landmarks[..., :2]
     if hasattr(points, "amax"):  # PyTorch, whose max along an axis also says where
@@ -209,10 +215,11 @@ def _box_size(landmarks, name="landmarks", what="those"):
             f"{name}: {what} of a sample lie in one line or are not finite, expected finite ones in a "
             "bounding box with an area, which normalizes the error; leave such samples out"
         )
-    return area**0.5
+    size: Array = area**0.5
+    return size
 
 
-def _mask(mask, maps):
+def _mask(mask: Any, maps: Array) -> Any:
     """The mask as bool, of the maps' texels."""
     if is_tensor(maps) or not is_tensor(mask):  # a NumPy mask, as `face_mask` gives it, picks texels of tensors too
         check_same_library(mask=mask)
@@ -227,6 +234,7 @@ def _mask(mask, maps):
     return mask
 
 
-def _texels(maps, mask):
+def _texels(maps: Array, mask: Any) -> Array:
     """The mask's texels as points (B, n, 3)."""
-    return maps[:, :, mask].swapaxes(1, 2) if maps.shape[1] == 3 else maps[:, mask]
+    points: Array = maps[:, :, mask].swapaxes(1, 2) if maps.shape[1] == 3 else maps[:, mask]
+    return points

@@ -105,7 +105,8 @@ def _to_border(center: NDArray[np.float32], out: NDArray[np.float64], size: tupl
     last = np.array([size[1] - 1, size[0] - 1])
     with np.errstate(divide="ignore", invalid="ignore"):
         both = np.where(out > 0, (last - center) / out, np.where(out < 0, -center / out, np.inf))
-    return np.maximum(both.min(axis=1), 0)
+    nearest: NDArray[np.float64] = np.maximum(both.min(axis=1), 0)
+    return nearest
 
 
 def _with_last(rings: NDArray[np.float32], point: ArrayLike) -> NDArray[np.float32]:

@@ -71,7 +71,8 @@ def _tables(matrix: NDArray[np.float64], term: float) -> NDArray[np.uint64]:
     """What each value of each channel adds to the three results, in fields of 21 bits; see the kernel."""
     added = np.rint(32 * matrix.T[:, :, None] * np.arange(256)).astype(np.int64)  # from channel, to channel, value
     added[0] += round(32 * term) + 16 + (1 << 20)
-    return (added[:, 0] + (added[:, 1] << 21) + (added[:, 2] << 42)).astype(np.uint64)
+    fields: NDArray[np.uint64] = (added[:, 0] + (added[:, 1] << 21) + (added[:, 2] << 42)).astype(np.uint64)
+    return fields
 
 
 def _blur(image: NDArray[np.uint8], sigma: float) -> None:

@@ -213,4 +213,5 @@ def _radii(occluder: Occluder) -> NDArray[np.float64]:
     waves = np.cos(_WAVES * _ANGLES[:, None] + 2 * np.pi * phase)
     radii = 1 + waves @ (size / _WAVES)
     radii = np.maximum(radii, 0.25)
-    return radii / radii.max()
+    scaled: NDArray[np.float64] = radii / radii.max()
+    return scaled

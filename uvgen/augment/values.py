@@ -142,7 +142,8 @@ class Augmentation:
 
         def within(option: str, offset: int = 0) -> float:
             low, high = getattr(self, option)
-            return low + (high - low) * u[_PLACES[option] + offset]
+            value: float = low + (high - low) * u[_PLACES[option] + offset]
+            return value
 
         occluders: tuple[Occluder, ...] = ()
         if u[_PLACES["occlusion"]] < self.occlusion:
@@ -256,7 +257,8 @@ def _is_range(numbers: Any, low: float, high: float, *, whole: bool) -> bool:
     kinds = (int,) if whole else (int, float)
     if any(isinstance(n, bool) or not isinstance(n, kinds) for n in numbers):
         return False
-    return low <= numbers[0] <= numbers[1] <= high
+    inside: bool = low <= numbers[0] <= numbers[1] <= high
+    return inside
 
 
 def _whole(bounds: tuple[int, int], u: float) -> int:

@@ -20,7 +20,8 @@ from uvgen.images.filters import FILTERS
 from uvgen.maps.target_layouts import check_targets, target_layouts
 from uvgen.samples.map_files import LAYOUTS
 from uvgen.samples.read import EXIF, EXTRAS
-from uvgen.shards.index import DATASET_INDEX, Index
+from uvgen.shards.index import Index
+from uvgen.storage.folders import DATASET_INDEX
 
 SMALLEST_SIDE, LARGEST_SIDE = 16, 4096  # of crops and maps
 MAX_COPIES = 10_000

@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 from uvgen.errors import InputError, ModelError
 from uvgen.models.load import BUILTIN, load_model
 from uvgen.models.morphable import MorphableModel
-from uvgen.storage.folders import FIT_INDEX, REGISTER_INDEX
+from uvgen.storage.folders import FIT_INDEX, REGISTER_INDEX, SYNTH_INDEX
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import read_text
-from uvgen.synth.folder import SYNTH_INDEX
 
 
 def model_of_samples(folder: str | os.PathLike[str], *, untrusted: bool = False) -> MorphableModel | None:

@@ -83,7 +83,10 @@ def check_labels(sample: Sample, *labels: NDArray[Any]) -> None:
 def deviations(values: NDArray[np.floating[Any]], std: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Parameters in standard deviations, as absolute values; 0 for components whose deviation is unknown."""
     known = np.isfinite(std) & (std > 0)
-    return np.abs(np.divide(values, std, out=np.zeros(len(values)), where=known, dtype=np.float64))
+    sizes: NDArray[np.float64] = np.abs(
+        np.divide(values, std, out=np.zeros(len(values)), where=known, dtype=np.float64)
+    )
+    return sizes
 
 
 def check_deviations(sample: Sample, what: str, values: NDArray[Any], std: NDArray[Any]) -> None:

@@ -25,9 +25,9 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.shards.constants import CONSTANTS, constants_bytes, write_constants
 from uvgen.shards.format import is_shard
-from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry, SkippedSample, known, plain
+from uvgen.shards.index import Index, ShardEntry, SkippedSample, known, plain
 from uvgen.storage.files import TEMPORARY_PREFIX, check_folder
-from uvgen.storage.folders import EXPORT, FIT_INDEX, REPORT, SYNTH_INDEX, folder_kind
+from uvgen.storage.folders import DATASET_INDEX, EXPORT, FIT_INDEX, REPORT, SYNTH_INDEX, folder_kind
 from uvgen.storage.isolated import reading_in_child
 from uvgen.storage.journal import Journal
 

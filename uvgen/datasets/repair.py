@@ -31,8 +31,9 @@ from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.find import Sample, find_samples, folder_of
 from uvgen.shards.constants import CONSTANTS, constants_bytes, read_constants
-from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry, data_folder
+from uvgen.shards.index import Index, ShardEntry, data_folder
 from uvgen.storage.files import has_sha256, replaced_on_success
+from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.locks import exclusive
 from uvgen.storage.names import brief, printable
 

@@ -8,9 +8,10 @@ from typing import Any
 from uvgen.errors import DatasetError
 from uvgen.maps.target_layouts import COVERED, TARGETS
 from uvgen.shards.format import Field
-from uvgen.shards.index import DATASET_INDEX, ShardEntry
+from uvgen.shards.index import ShardEntry
 from uvgen.shards.shard import OpenShard
 from uvgen.storage.files import sha256_file
+from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.names import brief
 
 _CHUNKED = ("image", "posmap", *TARGETS, COVERED)

@@ -20,9 +20,10 @@ from uvgen.checks import seed_number
 from uvgen.datasets.config import DatasetConfig, is_number
 from uvgen.errors import DatasetError, InputError, SettingsError
 from uvgen.samples.find import source_photograph
-from uvgen.shards.index import DATASET_INDEX, Index, data_folder
+from uvgen.shards.index import Index, data_folder
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import check_file, replaced_on_success, same_content
+from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.locks import locked
 from uvgen.storage.names import brief
 from uvgen.storage.plain_json import parse_json

@@ -76,4 +76,5 @@ class SampleTurner:
         """Texels of the map, mirrored where the sample is, that lie between vertices most of which were not seen."""
         model, size, convention = self._model, self._config.uv_size, self._config.convention
         texels = mirrored_texels(model, size, convention) if flip else build_atlas(model, size, convention)
-        return ((unseen[texels.vertices] * texels.weights).sum(axis=1) > 0.5).reshape(size, size)
+        mostly: NDArray[np.bool_] = ((unseen[texels.vertices] * texels.weights).sum(axis=1) > 0.5).reshape(size, size)
+        return mostly

@@ -21,8 +21,9 @@ from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance, begin
 from uvgen.shards.constants import CONSTANTS, read_constants
-from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry, data_folder
+from uvgen.shards.index import Index, ShardEntry, data_folder
 from uvgen.storage.files import sha256_file
+from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import brief, printable
 from uvgen.storage.reading import irregular

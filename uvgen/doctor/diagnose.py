@@ -7,9 +7,8 @@ from typing import Any
 
 from uvgen.doctor.checks import CHECKS, ERROR, NOTE, WARNING, Finding
 from uvgen.doctor.machine import check_machine
-from uvgen.shards.index import DATASET_INDEX
 from uvgen.storage.folders import DATA_SET as A_DATA_SET
-from uvgen.storage.folders import REMAINS, SHARD_NAME, folder_kind
+from uvgen.storage.folders import DATASET_INDEX, REMAINS, SHARD_NAME, folder_kind
 
 MACHINE, DATA_SET, SAMPLES, MODEL = "machine", "data set", "samples", "model"
 

@@ -14,8 +14,9 @@ from uvgen.doctor.checks import Finding, few
 from uvgen.errors import DatasetError, ModelError
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.constants import CONSTANTS
-from uvgen.shards.index import DATASET_INDEX, Index, data_folder
+from uvgen.shards.index import Index, data_folder
 from uvgen.storage.files import TEMPORARY_PREFIX, sha256_file
+from uvgen.storage.folders import DATASET_INDEX
 
 _MANY_SKIPPED = 0.05
 _MANY_SHARDS, _FEW_SAMPLES = 100, 32

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import check_finite, float64_array, number_in
-from uvgen.similarity import Similarity, align_points
+from uvgen.similarity import Similarity as Similarity  # for `__init__.pyi`
+from uvgen.similarity import align_points as align_points
 
 _STEPS = 60
 _DONE = 1e-6  # of the target's size: a step that moves less is the last one

@@ -64,7 +64,8 @@ def _nme(predicted: Points, true: Points) -> NDArray[np.float64]:
 
 
 def _centered(points: Points) -> Points:
-    return points - points.mean(axis=-2, keepdims=True)
+    centered: Points = points - points.mean(axis=-2, keepdims=True)
+    return centered
 
 
 def _typical(predicted: Points, true: Points) -> float:

@@ -74,6 +74,7 @@ def try_network(path: Path, sha256: str, options: NetworkOptions, timeout: float
             raise DatasetError(f"{job}: cannot be written ({brief(error)}); set TMPDIR to another folder") from error
         workers.open(job.name)
         workers.submit(path.name, None)
+        sizes: NetworkSizes | Death
         ((_, sizes),) = workers
     if isinstance(sizes, Death):
         raise InputError(f"{path}: a process that ran it on a black crop {sizes.how}, expected a network")

@@ -37,8 +37,7 @@ from uvgen.samples.find import Sample
 from uvgen.samples.map_files import IMAGE_SHIFTS
 from uvgen.samples.parameter_list import VECTORS
 from uvgen.samples.read import read_annotation
-from uvgen.shards.index import DATASET_INDEX
-from uvgen.storage.folders import PREDICT_INDEX
+from uvgen.storage.folders import DATASET_INDEX, PREDICT_INDEX
 from uvgen.storage.npy import read_npy_file
 from uvgen.storage.text import number_of, read_text
 

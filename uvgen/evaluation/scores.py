@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError
-from uvgen.evaluation.alignment import align_points
 from uvgen.evaluation.faces import Faces, as_numpy
 from uvgen.evaluation.shape_scores import chamfer, ordinal_depth, ordinal_depth_as_coded, reconstruction
 from uvgen.losses import ssim
 from uvgen.metrics import nme_2d, nme_3d, nme_dense
 from uvgen.samples.landmark_schemes import AFLW_21_FROM_68
+from uvgen.similarity import align_points
 
 POINTS_21 = "21 points"
 """What a score of AFLW's points needs."""

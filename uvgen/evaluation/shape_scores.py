@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uvgen.evaluation.alignment import Similarity, align_by_icp, align_points
+from uvgen.evaluation.alignment import align_by_icp
+from uvgen.similarity import Similarity, align_points
 
 SEVEN = (36, 39, 42, 45, 33, 48, 54)
 """Corners of the eyes, below the nose, corners of the mouth: what DAD-3DHeads, NoW and REALY align by."""

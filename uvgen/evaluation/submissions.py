@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError, UvgenError
-from uvgen.evaluation.alignment import align_points
 from uvgen.evaluation.evaluate import as_predictions
 from uvgen.evaluation.predictions import Predictions
 from uvgen.evaluation.shape_scores import SEVEN
@@ -32,6 +31,7 @@ from uvgen.meshes.read import read_mesh
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.files import check_machine
+from uvgen.similarity import align_points
 from uvgen.storage.files import check_folder, check_new_folder, folder_on_success, replaced_on_success
 from uvgen.storage.text import read_text
 
@@ -199,7 +199,8 @@ def keypoint_uv(
             f"{keypoints}: triangle {int(numbers.max())}, expected 0 to {len(triangles) - 1}, {template}'s"
         )
     weights = np.column_stack([rows[:, 1:], 1 - rows[:, 1] - rows[:, 2]])
-    return np.einsum("kcd,kc->kd", np.asarray(model.uv, np.float64)[triangles[numbers]], weights)
+    uv: NDArray[np.float64] = np.einsum("kcd,kc->kd", np.asarray(model.uv, np.float64)[triangles[numbers]], weights)
+    return uv
 
 
 def keypoints_on_map(uv: NDArray[np.float64], coverage: NDArray[np.bool_]) -> list[list[float]]:

@@ -29,8 +29,8 @@ from uvgen.maps.landmarks import LandmarkWeights
 from uvgen.samples.files import check_machine
 from uvgen.samples.find import find_samples
 from uvgen.samples.read import read_annotation
-from uvgen.shards.index import DATASET_INDEX
 from uvgen.shards.reader import ShardReader
+from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.names import brief
 from uvgen.storage.npy import read_npy_file
 from uvgen.storage.text import read_text

@@ -207,7 +207,7 @@ class Fitter:
 
     def _turned(self, faces: Faces, parameters: NDArray[np.float64]) -> NDArray[np.float64]:
         """The same with other parameters."""
-        points = self._mean[faces.place]
+        points: NDArray[np.float64] = self._mean[faces.place]
         if parameters.any():  # one face at a time: a face does not depend on the others
             points[:, self._first :] += (self._same @ parameters[..., None]).reshape(len(points), -1, 3)
             if self._first:
@@ -317,7 +317,8 @@ class Fitter:
         seen = self._seen(faces, self._residual(faces, self.turned(faces)))
         square = (seen**2).sum(axis=2) / faces.sigma[:, None] ** 2
         each = (FREEDOM + 2) / 2 * np.log1p(square / FREEDOM) + 2 * np.log(faces.sigma)[:, None]
-        return (faces.given * each).sum(axis=1) + 0.5 * (faces.parameters**2).sum(axis=1)
+        cost: NDArray[np.float64] = (faces.given * each).sum(axis=1) + 0.5 * (faces.parameters**2).sum(axis=1)
+        return cost
 
     def _one_shape(self, faces: Faces, person: NDArray[Any]) -> Faces:
         """Faces of the same person with one shape: that of all their landmarks together, whatever each expression."""

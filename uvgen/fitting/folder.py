@@ -16,9 +16,9 @@ from uvgen.errors import DatasetError, DependencyError, InputError, to_install
 from uvgen.fitting.detectors import DETECTORS, open_detector
 from uvgen.fitting.fitted import FittedBatch, FittedFace, Unfitted
 from uvgen.fitting.landmarks import JAWS
-from uvgen.fitting.photographs import Photograph, find_photographs, in_batches
+from uvgen.fitting.photographs import find_photographs, in_batches
 from uvgen.fitting.record import INDEX, FitRecord, check_fit_folder, plain_face
-from uvgen.fitting.worker import FitJob, open_table
+from uvgen.fitting.worker import FitJob, Photograph, open_table
 from uvgen.jobs.run import RETRIES, check_run, run
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel

@@ -103,7 +103,8 @@ def _to_landmarks(template: Template, landmarks: NDArray[np.float64], known: NDA
 def matching(feet: Feet, normals: NDArray[np.float64], scan: ScanSurface) -> NDArray[np.bool_]:
     """(k,) which points have a counterpart: not at the scan's border, and with normals that agree."""
     cosine = (feet.normals * normals).sum(axis=1)
-    return feet.inside & ((cosine if scan.is_oriented else np.abs(cosine)) > _LEAST_COSINE)
+    matches: NDArray[np.bool_] = feet.inside & ((cosine if scan.is_oriented else np.abs(cosine)) > _LEAST_COSINE)
+    return matches
 
 
 def fit_to_surface(template: Template, scan: ScanSurface, landmarks: NDArray[np.float64], start: Fitted) -> Fitted:

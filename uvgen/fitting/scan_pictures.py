@@ -111,7 +111,7 @@ def _found_in(
     flat[weights <= 0] = np.nan
     flat[:JAW] = np.nan  # on the outline in the picture, which is no fixed place on a face
     # relative to the scan's center, because `interpolate` gives float32
-    middle = points.mean(axis=0)
+    middle: NDArray[np.float64] = points.mean(axis=0)
     return _lifted(flat, covered, interpolate(fragments, triangles, points - middle)) + middle
 
 

@@ -42,7 +42,7 @@ def counted(across: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def student(seen: NDArray[np.float64], sigma: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N, 68) weights of points by Student's distribution of two dimensions."""
-    square = (seen**2).sum(axis=2) / sigma[:, None] ** 2
+    square: NDArray[np.float64] = (seen**2).sum(axis=2) / sigma[:, None] ** 2
     return (FREEDOM + 2) / (FREEDOM + square)
 
 

@@ -181,7 +181,8 @@ class TrackFitter(Fitter):
         seen = self._off(faces)
         weights = faces.given * student(seen, faces.sigma)
         square = (weights * (seen**2).sum(axis=2)).sum(axis=1) / np.maximum(2 * (faces.given > 0).sum(axis=1), 1)
-        return np.clip(np.sqrt((square + np.median(square)) / 2), own.min(), own.max())
+        sigma: NDArray[np.float64] = np.clip(np.sqrt((square + np.median(square)) / 2), own.min(), own.max())
+        return sigma
 
     def _moved(self, faces: Faces, times: NDArray[np.float64], smoothness: float, *, usual: bool) -> Faces:
         """One step of all poses and expressions, in windows that are solved together with the frames around them."""

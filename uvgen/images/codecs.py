@@ -68,7 +68,10 @@ def encode_jpeg(image: NDArray[np.uint8], quality: int, *, subsampling: str = "4
     import simplejpeg
 
     check_bytes(image, "image", ("h", "w", 3))
-    return simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, colorspace="RGB", colorsubsampling=subsampling)
+    encoded: bytes = simplejpeg.encode_jpeg(
+        np.ascontiguousarray(image), quality, colorspace="RGB", colorsubsampling=subsampling
+    )
+    return encoded
 
 
 def decode_jpeg(
@@ -85,7 +88,8 @@ def decode_jpeg(
         raise ValueError(f"{height} x {width} px, expected {size[0]} x {size[1]}")
     if out is not None and out.shape != (height, width, 3):
         raise ValueError(f"a picture of {width} × {height} pixels, expected {out.shape[1]} × {out.shape[0]}")
-    return simplejpeg.decode_jpeg(data, colorspace="RGB", buffer=out)
+    image: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace="RGB", buffer=out)
+    return image
 
 
 def _check_jpeg(data: Any) -> tuple[int, int, str]:
@@ -168,7 +172,8 @@ def _decode_whole_jpeg(data: bytes, colorspace: str) -> NDArray[np.uint8]:
     import simplejpeg
 
     try:
-        return simplejpeg.decode_jpeg(data, colorspace=colorspace)
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace=colorspace)
+        return pixels
     except ValueError as error:
         found = re.search(r"(\d+) extraneous bytes before marker 0xd9", str(error))
         if found is None or int(found[1]) > _MOST_STRAY:
@@ -182,7 +187,8 @@ def _decode_whole_jpeg(data: bytes, colorspace: str) -> NDArray[np.uint8]:
     end, counted = data.rfind(b"\xff\xd9"), int(found[1])
     for n in range(counted, counted + _READ_AHEAD + 1):
         with suppress(ValueError):
-            return simplejpeg.decode_jpeg(data[: end - n] + data[end:], colorspace=colorspace)
+            pixels = simplejpeg.decode_jpeg(data[: end - n] + data[end:], colorspace=colorspace)
+            return pixels
     raise ValueError("damaged JPEG data: bytes that are no pixels before the end marker")
 
 

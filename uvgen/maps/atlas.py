@@ -53,7 +53,8 @@ class UvAtlas:
     @property
     def coverage(self) -> NDArray[np.bool_]:
         """(size, size) bool: texels inside the mesh or its closed mouth, not filled from neighbours."""
-        return self.texel_kind != FILLED
+        covered: NDArray[np.bool_] = self.texel_kind != FILLED
+        return covered
 
     @property
     def nearest_vertices(self) -> NDArray[np.int32]:

@@ -67,7 +67,8 @@ class DepthSearch:
         members = np.concatenate([self._clusters[c] for c in clusters])
         basis = self._model.basis[members].reshape(3 * len(members), -1)
         points = (basis @ coefficients).reshape(len(members), 3, -1) + self._model.mean[members][:, :, None]
-        return np.einsum("vxb,xb->vb", points, directions).min(axis=0)
+        lowest: NDArray[np.float32] = np.einsum("vxb,xb->vb", points, directions).min(axis=0)
+        return lowest
 
 
 def _center_and_reach(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -110,7 +110,7 @@ def move_landmarks(
 
 def mirror_landmarks(landmarks: NDArray[Any], crop_size: int) -> NDArray[Any]:
     """Landmarks (68, 3) of a mirrored crop: x becomes ``crop_size - 1 - x``, and left and right exchange places."""
-    mirrored = landmarks[LANDMARK_MIRROR]
+    mirrored: NDArray[Any] = landmarks[LANDMARK_MIRROR]
     mirrored[:, 0] = crop_size - 1 - mirrored[:, 0]
     return mirrored
 

@@ -186,7 +186,8 @@ def _assigned(near: "_Texels", usable: NDArray[np.bool_], n_shape: int) -> NDArr
     costs[np.arange(68), len(flat) + np.arange(68)] = _ALONE  # where there is none left: its best, shared
     _, chosen = linear_sum_assignment(costs)
     shared = near.texels[np.arange(68), cost.argmin(axis=1)]
-    return np.where(chosen < len(flat), flat[np.minimum(chosen, len(flat) - 1)], shared)
+    own: NDArray[np.intp] = np.where(chosen < len(flat), flat[np.minimum(chosen, len(flat) - 1)], shared)
+    return own
 
 
 def landmark_weights(model: "MorphableModel", size: int, convention: str = "exact") -> LandmarkWeights:
@@ -286,9 +287,11 @@ def read_landmarks(maps: Array, weights: LandmarkWeights) -> Array:
         factors = factors.astype(np.float64)
     if maps.shape[-3] == 3:  # channels first
         texels = maps.reshape((*maps.shape[:-2], u * u))[..., indices]
-        return (texels * factors).sum(-1).swapaxes(-1, -2)
+        points: Array = (texels * factors).sum(-1).swapaxes(-1, -2)
+        return points
     texels = maps.reshape((*maps.shape[:-3], u * u, 3))[..., indices, :]
-    return (texels * factors[..., None]).sum(-2)
+    points = (texels * factors[..., None]).sum(-2)
+    return points
 
 
 class _Texels(NamedTuple):
@@ -349,7 +352,8 @@ def _boundary_edges(model: "MorphableModel") -> NDArray[np.int64]:
 
     edges = np.sort(directed_edges(model.triangles.astype(np.int64)), axis=1)
     unique, counts = np.unique(edges, axis=0, return_counts=True)
-    return unique[counts == 1]
+    single: NDArray[np.int64] = unique[counts == 1]
+    return single
 
 
 def _crosses(start: NDArray[Any], ends: NDArray[Any], edges: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -78,7 +78,10 @@ def _features(model: MorphableModel, size: int, labels: NDArray[np.uint8] | None
         (points[27:36], _NOSE_MARGIN),
         (points[48:60], _MOUTH_MARGIN),
     )
-    return np.any([_near_polygon(_hull(corners), margin * unit, size) for corners, margin in polygons], axis=0)
+    near: NDArray[np.bool_] = np.any(
+        [_near_polygon(_hull(corners), margin * unit, size) for corners, margin in polygons], axis=0
+    )
+    return near
 
 
 def weight_mask(model: MorphableModel, size: int) -> NDArray[np.float32]:
@@ -126,7 +129,8 @@ def _landmark_points(model: MorphableModel, size: int) -> tuple[NDArray[np.float
 def _hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
     from scipy.spatial import ConvexHull
 
-    return points[ConvexHull(points).vertices]
+    corners: NDArray[np.float64] = points[ConvexHull(points).vertices]
+    return corners
 
 
 def _near_polygon(polygon: NDArray[np.float64], margin: float, size: int) -> NDArray[np.bool_]:
@@ -135,4 +139,5 @@ def _near_polygon(polygon: NDArray[np.float64], margin: float, size: int) -> NDA
     from skimage.draw import polygon2mask
 
     inside = polygon2mask((size, size), polygon[:, ::-1])
-    return distance_transform_edt(~inside) <= margin
+    near: NDArray[np.bool_] = distance_transform_edt(~inside) <= margin
+    return near

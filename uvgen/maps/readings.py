@@ -49,7 +49,8 @@ class HeadPose:
     def parameters(self, image_height: float, convention: str = "exact") -> NDArray[np.float64]:
         """(7,) pitch, yaw, roll, tx, ty, tz, f as `Pose_Para` has them, where the map's frame is an image's of this
         height, px; `convention` as for `uvgen.geometry.pose_to_image`."""
-        return affine_to_pose(self.affine[None], image_height, convention)[0]
+        pose: NDArray[np.float64] = affine_to_pose(self.affine[None], image_height, convention)[0]
+        return pose
 
 
 def map_to_mesh(

@@ -3,7 +3,10 @@
 From Bas et al., 3D Morphable Models as Spatial Transformer Networks (2017), whose model is one like it.
 """
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from uvgen.errors import InputError
 from uvgen.maps.atlas import build_atlas, texel_coordinates
@@ -50,7 +53,7 @@ def resample_model(model: MorphableModel, size: int) -> MorphableModel:
         (weights.ravel(), corners.ravel(), np.arange(0, 3 * len(corners) + 1, 3)), shape=(len(corners), n)
     ).astype(np.float32)
 
-    def sampled(values):
+    def sampled(values: NDArray[Any] | None) -> NDArray[np.float32] | None:
         if values is None:
             return None
         flat = np.asarray(values, np.float32).reshape(n, -1)

@@ -3,9 +3,12 @@
 import io
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from uvgen.checks import (
     as_array,
@@ -24,7 +27,7 @@ _FRAMES = ("image", "raw")
 
 
 def write_obj(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     vertices: np.ndarray,
     triangles: np.ndarray,
     *,
@@ -95,7 +98,7 @@ def write_obj(
 
 
 def write_ply(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     vertices: np.ndarray,
     triangles: np.ndarray,
     *,
@@ -149,7 +152,9 @@ def write_ply(
     )
 
 
-def checked_mesh(vertices, triangles, frame):
+def checked_mesh(
+    vertices: ArrayLike, triangles: ArrayLike, frame: str
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Checked vertices (n, 3) and triangles (m, 3) as they are to be written."""
     choice(frame, "frame", _FRAMES)
     vertices = real_array(vertices, "vertices", (None, 3))
@@ -158,7 +163,7 @@ def checked_mesh(vertices, triangles, frame):
     return (vertices * np.array([1, -1, 1], np.float32) if frame == "image" else vertices), indices
 
 
-def _faces(triangles, n_rows, frame):
+def _faces(triangles: ArrayLike, n_rows: int, frame: str) -> NDArray[np.int32]:
     """Checked triangles (m, 3), corners turned for the image frame."""
     indices = triangle_indices(triangles, n_rows).reshape(-1, 3).view(np.int32)
     if indices.size and not (indices.min() >= 0 and indices.max() < n_rows):
@@ -166,7 +171,7 @@ def _faces(triangles, n_rows, frame):
     return indices[:, ::-1] if frame == "image" else indices
 
 
-def color_bytes(value, name, shape):
+def color_bytes(value: ArrayLike, name: str, shape: Sequence[Any]) -> NDArray[np.uint8]:
     """Colours in 0..255 as uint8, rounded and cut."""
     check_color_range(as_array(value, name), name)
     colors = real_array(value, name, shape)
@@ -174,11 +179,11 @@ def color_bytes(value, name, shape):
     return np.clip(np.rint(colors), 0, 255).astype(np.uint8)
 
 
-def _colors_of(colors, vertices):
+def _colors_of(colors: ArrayLike, vertices: NDArray[np.float32]) -> NDArray[np.uint8]:
     return color_bytes(colors, "colors", (len(vertices), 3))
 
 
-def checked_path(path, suffix):
+def checked_path(path: str | os.PathLike[str], suffix: str) -> Path:
     """A path, as Path; InputError where it is none or does not end in this suffix."""
     try:
         path = Path(os.fspath(path))
@@ -189,12 +194,12 @@ def checked_path(path, suffix):
     return path
 
 
-def _beside(target, suffix):
+def _beside(target: Path, suffix: str) -> Path:
     """The name of a texture or material: without what ends or changes a name in other programs' readers."""
     return target.with_name(re.sub(r"^-|[\s#]", "_", target.stem) + suffix)
 
 
-def write_file(path, data):
+def write_file(path: Path, data: bytes) -> None:
     """Write a file of bytes, whole or not at all; MeshFileError where that cannot be done."""
     if not path.parent.is_dir():
         raise MeshFileError(f"{path}: its folder is missing; make it first")
@@ -205,7 +210,7 @@ def write_file(path, data):
         raise MeshFileError(str(error)) from error
 
 
-def png_bytes(image):
+def png_bytes(image: NDArray[np.uint8]) -> bytes:
     """An 8-bit RGB image (h, w, 3) as PNG. This room may not use `uvgen.images.codecs`."""
     from PIL import Image
 

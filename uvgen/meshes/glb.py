@@ -12,6 +12,7 @@ import struct
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from uvgen.checks import check_finite, number_in, real_array
 from uvgen.errors import InputError
@@ -23,7 +24,7 @@ _LINEAR, _MIPMAPS, _CLAMP = 9729, 9987, 33071
 
 
 def write_glb(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     vertices: np.ndarray,
     triangles: np.ndarray,
     *,
@@ -141,7 +142,7 @@ class _Parts:
         return len(self.accessors) - 1
 
 
-def _unit(normals, n, frame):
+def _unit(normals: ArrayLike, n: int, frame: str) -> NDArray[np.float32]:
     """Normals (n, 3) of length 1, as the format wants all of them; toward the viewer where there is none."""
     normals = real_array(normals, "normals", (n, 3))
     check_finite(normals, "normals")

@@ -1,13 +1,24 @@
 """Weights of a mesh's edges and harmonic maps under them: the sparse linear algebra of the UV embedding."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from uvgen.errors import InputError
 from uvgen.meshes.topology import directed_edges
 from uvgen.storage.names import brief
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array, sparray
+    from scipy.sparse.linalg import SuperLU
 
-def cotangent_weights(v, t):
+Entries = tuple[NDArray[np.integer[Any]], NDArray[np.integer[Any]], NDArray[np.float64]]
+"""Rows, columns and values of a sparse matrix, (k,) each."""
+
+
+def cotangent_weights(v: NDArray[np.float64], t: NDArray[np.integer[Any]]) -> Entries:
     """Entries (rows, columns, weights) of half the cotangents of the angles opposite each edge."""
     a, b, c = v[t[:, 0]], v[t[:, 1]], v[t[:, 2]]
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
@@ -18,12 +29,12 @@ def cotangent_weights(v, t):
     return np.append(e[:, 0], e[:, 1]), np.append(e[:, 1], e[:, 0]), np.append(half, half)
 
 
-def laplacian(vertices: np.ndarray, triangles: np.ndarray):
+def laplacian(vertices: NDArray[np.float64], triangles: NDArray[np.integer[Any]]) -> "csr_array":
     """(n, n) scipy sparse cotangent Laplacian, in rows that sum to zero, positive on the diagonal."""
     return closed_laplacian(cotangent_weights(vertices, triangles), [], len(vertices))
 
 
-def mean_value_weights(v, t):
+def mean_value_weights(v: NDArray[np.float64], t: NDArray[np.int64]) -> Entries:
     """Entries (rows, columns, weights) of Floater's mean-value coordinates; positive, not symmetric."""
     rows, columns, values = [], [], []
     for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
@@ -39,7 +50,7 @@ def mean_value_weights(v, t):
     return np.concatenate(rows), np.concatenate(columns), weights / np.median(weights)
 
 
-def closed_laplacian(entries, holes, n):
+def closed_laplacian(entries: Entries, holes: Sequence[NDArray[np.int32]], n: int) -> "csr_array":
     """Laplacian, rows summing to zero, of the weights and a vertex more for each hole, joined to its loop."""
     from scipy.sparse import coo_array, diags_array
 
@@ -55,7 +66,7 @@ def closed_laplacian(entries, holes, n):
     return (diags_array(np.asarray(w.sum(axis=1)).ravel()) - w).tocsr()
 
 
-def factors(matrix, **options):
+def factors(matrix: "sparray", **options: Any) -> "SuperLU":
     """What `scipy.sparse.linalg.splu` makes of a mesh's matrix; InputError where it has no one solution."""
     from scipy.sparse.linalg import splu
 
@@ -68,7 +79,12 @@ def factors(matrix, **options):
         ) from error
 
 
-def solve_uv(laplacian, held, held_uv, mirror_vertex):
+def solve_uv(
+    laplacian: "sparray",
+    held: NDArray[np.integer[Any]],
+    held_uv: NDArray[np.float64],
+    mirror_vertex: NDArray[np.int64] | None,
+) -> NDArray[np.float64]:
     """(n, 2) harmonic UV with some vertices held; with `mirror_vertex`, mirrored pairs share one unknown."""
     from scipy.sparse import coo_array
 

@@ -1,8 +1,10 @@
 """What a triangle mesh is like: its checks, boundary loops and mirror symmetry."""
 
 from collections import deque
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from uvgen.checks import check_array, check_finite
 from uvgen.errors import InputError
@@ -173,8 +175,9 @@ def triangulate_loop(loop: np.ndarray, uv: np.ndarray) -> np.ndarray:
     return np.array(triangles, np.int32)
 
 
-def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+def _cross(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    turned: NDArray[np.float64] = a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+    return turned
 
 
 def _any_inside(points: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, sign: float) -> bool:
@@ -227,7 +230,9 @@ def find_mirror(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     )
 
 
-def _spread(edge, mirror_edge, across, valence):
+def _spread(
+    edge: tuple[int, int], mirror_edge: tuple[int, int], across: Mapping[int, int], valence: Sequence[int]
+) -> NDArray[np.int64]:
     """(n,) images spread from `edge` and `mirror_edge` over apexes of equal valence; all -1 if that contradicts."""
     n = len(valence)
     mirror = [-1] * n
@@ -260,7 +265,7 @@ def _spread(edge, mirror_edge, across, valence):
     return np.array(mirror)
 
 
-def _without_contradictions(mirror, edges):
+def _without_contradictions(mirror: NDArray[np.int64], edges: NDArray[np.int64]) -> NDArray[np.int64]:
     """`mirror` with -1 where an edge between two matched vertices has no image."""
     n = len(mirror)
     both = np.concatenate([edges, edges[:, ::-1]])

@@ -13,14 +13,20 @@ for 5.7 s instead of 0.4 s on the larger model.
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from uvgen.checks import check_array, choice
 from uvgen.errors import InputError
 from uvgen.meshes.harmonic import closed_laplacian, cotangent_weights, mean_value_weights, solve_uv
 from uvgen.meshes.topology import boundary_loops, check_disk, directed_edges, find_mirror, triangulate_loop
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 __all__ = ["Parameterization", "parameterize", "uv_stretch"]
 
@@ -135,11 +141,12 @@ def parameterize(
     )
 
 
-def signed_areas(uv: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+def signed_areas(uv: NDArray[np.floating[Any]], triangles: NDArray[np.integer[Any]]) -> NDArray[np.floating[Any]]:
     """(m,) areas in UV, positive where a triangle runs counter-clockwise with u right and v up."""
     a, b, c = uv[triangles[:, 0]], uv[triangles[:, 1]], uv[triangles[:, 2]]
     p, q = b - a, c - a
-    return 0.5 * (p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0])
+    areas: NDArray[np.floating[Any]] = 0.5 * (p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0])
+    return areas
 
 
 def uv_stretch(vertices: np.ndarray, triangles: np.ndarray, uv: np.ndarray) -> float:
@@ -160,7 +167,16 @@ def uv_stretch(vertices: np.ndarray, triangles: np.ndarray, uv: np.ndarray) -> f
     return float(np.sqrt((squared * area).sum() / area.sum()) * np.sqrt(np.abs(twice).sum() / 2 / area.sum()))
 
 
-def _unfolded(v, t, holes, held, held_uv, mirror_vertex, conformal, turn):
+def _unfolded(
+    v: NDArray[np.float64],
+    t: NDArray[np.int64],
+    holes: Sequence[NDArray[np.int32]],
+    held: NDArray[np.integer[Any]],
+    held_uv: NDArray[np.float64],
+    mirror_vertex: NDArray[np.int64] | None,
+    conformal: "csr_array | None",
+    turn: int,
+) -> tuple[NDArray[np.float64], NDArray[np.int64] | None, NDArray[np.bool_]]:
     """(uv, mirror_vertex, vertices with mean-value weights): more and more of those until no triangle is folded.
 
     Starts from no such vertices where `conformal` is a matrix, from all where it is None.
@@ -196,7 +212,9 @@ def _unfolded(v, t, holes, held, held_uv, mirror_vertex, conformal, turn):
     )
 
 
-def _choose_outer(v, loops, outer):
+def _choose_outer(
+    v: NDArray[np.float64], loops: Sequence[NDArray[np.int32]], outer: int | None
+) -> tuple[NDArray[np.int32], list[NDArray[np.int32]]]:
     """The outer loop and the list of the others."""
     if not loops:
         raise InputError(
@@ -219,7 +237,7 @@ def _choose_outer(v, loops, outer):
     return loops[k], [loop for i, loop in enumerate(loops) if i != k]
 
 
-def _checked_mirror(mirror, n):
+def _checked_mirror(mirror: ArrayLike, n: int) -> NDArray[np.int64]:
     m = np.asarray(mirror)
     check_array(m, "mirror", (n,), kind="integers", note="vertices, or -1")
     if m.min() < -1 or m.max() >= n:
@@ -231,7 +249,9 @@ def _checked_mirror(mirror, n):
     return m
 
 
-def _square_boundary(v, loop, mirror_vertex):
+def _square_boundary(
+    v: NDArray[np.float64], loop: NDArray[np.int32], mirror_vertex: NDArray[np.int64] | None
+) -> tuple[NDArray[np.float64], int]:
     """(b, 2) places of the loop on the square by arc length, and 1 if it runs clockwise there, or -1."""
     p = v[loop]
     length = np.linalg.norm(np.roll(p, -1, axis=0) - p, axis=1)
@@ -272,11 +292,11 @@ def _square_boundary(v, loop, mirror_vertex):
     return ring, (1 if clockwise else -1)
 
 
-def _check_chords(t, loop, ring_uv):
+def _check_chords(t: NDArray[np.int64], loop: NDArray[np.int32], ring_uv: NDArray[np.float64]) -> None:
     """Refuse triangles whose corners all lie on one side of the square: they would be empty."""
     sides = np.zeros((int(t.max()) + 1, 4), bool)
     sides[loop] = np.concatenate([ring_uv == 0, ring_uv == 1], axis=1)
-    flat = sides[t].all(axis=1).any(axis=1)
+    flat = np.any(np.all(sides[t], axis=1), axis=1)
     if flat.any():
         raise InputError(
             f"triangles: {flat.sum()}, the first {np.argmax(flat)}, have all corners on one side of the square, "
@@ -284,14 +304,21 @@ def _check_chords(t, loop, ring_uv):
         )
 
 
-def _symmetry_line(v, t, loop, ring_uv, mirror_vertex, holes):
+def _symmetry_line(
+    v: NDArray[np.float64],
+    t: NDArray[np.int64],
+    loop: NDArray[np.int32],
+    ring_uv: NDArray[np.float64],
+    mirror_vertex: NDArray[np.int64],
+    holes: Sequence[NDArray[np.int32]],
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The symmetry line's vertices off the boundary, hubs of holes included, from the top down, and their v.
 
     v goes by arc length; across a hole, which may be closed like lips, by two of the line's edges at least,
     with the hole's hub half way.
     """
     nothing = np.zeros(0, np.int64), np.zeros(0)
-    own = mirror_vertex == np.arange(len(mirror_vertex))
+    own: NDArray[np.bool_] = mirror_vertex == np.arange(len(mirror_vertex))
     ends = loop[own[loop]]
     if len(ends) != 2:  # the line crosses the boundary between vertices: leave it to the solution
         return nothing
@@ -328,7 +355,7 @@ def _symmetry_line(v, t, loop, ring_uv, mirror_vertex, holes):
     return np.array(path[1:-1] + hubs, np.int64), np.concatenate([down[1:-1], hub_v])
 
 
-def _hub_images(mirror_vertex, holes, n):
+def _hub_images(mirror_vertex: NDArray[np.int64], holes: Sequence[NDArray[np.int32]], n: int) -> NDArray[np.int64]:
     """Which hole's hub mirrors each hole's hub, -1 where its loop has no mirror image."""
     out = np.full(len(holes), -1, np.int64)
     hole_of = np.full(n, -1)
@@ -343,7 +370,7 @@ def _hub_images(mirror_vertex, holes, n):
     return np.where(back == n + np.arange(len(holes)), out, -1)
 
 
-def _fill_holes(uv, holes, turn):
+def _fill_holes(uv: NDArray[np.float64], holes: Sequence[NDArray[np.int32]], turn: int) -> NDArray[np.int32]:
     """(q, 3) int32 triangles closing each hole by clipping ears in UV."""
     out = [np.zeros((0, 3), np.int64)]
     for loop in holes:

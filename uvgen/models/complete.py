@@ -199,7 +199,8 @@ def _kept_vertices(assembled: AssembledModel, given: Supplements) -> NDArray[np.
             f"from the {n} "
             f"of {assembled.source}, expected the same mean face; name the vertices that it keeps with --indices FILE"
         )
-    return nearest.astype(np.int32)
+    numbers: NDArray[np.int32] = nearest.astype(np.int32)
+    return numbers
 
 
 def _check_edges(assembled: AssembledModel, larger: MorphableModel, kept: NDArray[np.int32], where: str) -> None:
@@ -271,7 +272,8 @@ def _carried_std(
     along, lengths = (a * b).sum(axis=0), np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
     if not (along > _PROPORTIONAL * lengths).all() or not lengths.all():
         return own_std
-    return np.asarray(other_std[:k], np.float64) * (b**2).sum(axis=0) / along
+    carried: NDArray[Any] = np.asarray(other_std[:k], np.float64) * (b**2).sum(axis=0) / along
+    return carried
 
 
 def _with_repeated(assembled: AssembledModel, repeated: NDArray[np.int32]) -> AssembledModel:

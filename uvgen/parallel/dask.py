@@ -88,7 +88,7 @@ class DaskEngine:
     def slots(self) -> int:
         """See `Engine`; a call takes one thread of a worker."""
         with self._answering():
-            threads = sum(self._client.nthreads().values())
+            threads: int = sum(self._client.nthreads().values())
         return min(threads, self._most or threads)
 
     def on_each(self, function: Callable[..., Any], *values: Any) -> dict[str, Any]:
@@ -189,9 +189,9 @@ class DaskEngine:
 def _call(serve: Serve, assignment: Any, job: bytes, task: bytes, topic: str, number: int) -> tuple[str, bytes, int]:
     """Run `serve`, in a thread of a Dask worker, and report its start and its counts."""
     from distributed import get_worker
-    from distributed.worker import thread_state
 
-    worker, key = get_worker(), thread_state.key
+    worker = get_worker()
+    key = worker.get_current_task()
 
     def abandoned() -> bool:
         state = worker.state.tasks.get(key)

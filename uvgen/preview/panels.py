@@ -297,7 +297,8 @@ def _isolines(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Opacity of lines, 1.2 px wide, where values (h, w) are whole numbers."""
     rows, columns = np.gradient(values)
     distance = np.abs(values - np.rint(values)) / np.maximum(np.hypot(rows, columns), 1e-6)
-    return np.clip(1.1 - distance, 0, 1)
+    opacity: NDArray[np.float32] = np.clip(1.1 - distance, 0, 1)
+    return opacity
 
 
 def texture(face: SampleView) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
@@ -392,7 +393,8 @@ def ramp(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
     stops = np.linspace(0, 1, len(NEAR_FAR))
     table = np.array(NEAR_FAR, np.float64)
     channels = [np.interp(values, stops, table[:, channel]) for channel in range(3)]
-    return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+    colors: NDArray[np.uint8] = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+    return colors
 
 
 def _fine(points: NDArray[np.floating[Any]], finer: int = _FINE) -> list[tuple[float, float]]:
@@ -431,7 +433,8 @@ def _resized(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _nearest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     index = ((np.arange(PANEL) + 0.5) * len(mask) / PANEL).astype(int)
-    return mask[np.ix_(index, index)]
+    sampled: NDArray[np.bool_] = mask[np.ix_(index, index)]
+    return sampled
 
 
 def _picture(colors: NDArray[np.floating[Any]]) -> Image.Image:

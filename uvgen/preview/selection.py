@@ -35,7 +35,8 @@ def spread(yaws_rad: NDArray[np.floating[Any]], names: Sequence[str], n: int, se
     order = np.lexsort((np.array(names), yaws_rad))
     sorted_yaws = np.asarray(yaws_rad, np.float64)[order]
     if len(order) <= n:
-        return order.tolist()
+        everything: list[int] = order.tolist()
+        return everything
     edges = np.linspace(sorted_yaws[0], sorted_yaws[-1], n + 1)
     free = np.ones(len(order), bool)
     chosen = []
@@ -48,7 +49,8 @@ def spread(yaws_rad: NDArray[np.floating[Any]], names: Sequence[str], n: int, se
             taken = int(np.where(free, distance, np.inf).argmin())
         free[taken] = False
         chosen.append(taken)
-    return order[sorted(chosen)].tolist()
+    spaced: list[int] = order[sorted(chosen)].tolist()
+    return spaced
 
 
 def _named(reader: ShardReader, all_names: Sequence[str], names: Sequence[str]) -> list[int]:

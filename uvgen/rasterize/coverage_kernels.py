@@ -359,7 +359,7 @@ def rasterize_mesh(xy, vertices, triangles, width, front, back, face3d, words, w
     return worst
 
 
-def scratch_arrays():
+def scratch_arrays() -> tuple[np.ndarray, ...]:
     """What `rasterize_mesh` takes between `face3d` and `triangle_out`: memory for one block of triangles."""
     words, packed_words = np.empty((3, BLOCK), np.int64), np.empty(3 * BLOCK, np.int64)
     return (

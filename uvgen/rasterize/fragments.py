@@ -1,9 +1,11 @@
 """Drawing a mesh into a picture: which triangle each pixel shows, with which weights, at which depth."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from uvgen.checks import (
     background_color,
@@ -118,7 +120,7 @@ def rasterize(
         worst = [_rasterize_mesh(vertices, indices, width, cull, rule, out.triangle, out.weights, out.depth)]
     else:
 
-        def draw_item(i):
+        def draw_item(i: int) -> int:
             return _rasterize_mesh(
                 vertices[i], indices, width, cull, rule, out.triangle[i], out.weights[i], out.depth[i]
             )
@@ -132,7 +134,7 @@ def rasterize(
     return out
 
 
-def _on_threads(draw_item, n, workers):
+def _on_threads(draw_item: Callable[[int], int], n: int, workers: int) -> list[int]:
     """What is made of 0..n-1, on threads; on this one where the system starts no more."""
     try:
         with ThreadPoolExecutor(workers) as pool:
@@ -141,7 +143,16 @@ def _on_threads(draw_item, n, workers):
         return [draw_item(i) for i in range(n)]
 
 
-def _rasterize_mesh(vertices, indices, width, cull, rule, triangle_out, weights_out, depth_out):
+def _rasterize_mesh(
+    vertices: NDArray[np.float32],
+    indices: NDArray[np.uint32],
+    width: int,
+    cull: str,
+    rule: str,
+    triangle_out: NDArray[np.int32],
+    weights_out: NDArray[np.float32],
+    depth_out: NDArray[np.float32],
+) -> int:
     """One mesh into one picture; return the largest vertex index seen."""
     if depth_out.size == 0 or len(indices) == 0:
         triangle_out[...], weights_out[...], depth_out[...] = -1, 0, -np.inf
@@ -163,7 +174,7 @@ def _rasterize_mesh(vertices, indices, width, cull, rule, triangle_out, weights_
     )
 
 
-def _check_out(out, shape):
+def _check_out(out: Fragments, shape: tuple[int, ...]) -> None:
     """Raise unless `out` can take fragments of this shape."""
     if not isinstance(out, Fragments):
         raise InputError(f"out: {shown(out)}, expected Fragments")
@@ -172,7 +183,7 @@ def _check_out(out, shape):
     check_buffer(out.depth, shape, np.float32, "out.depth")
 
 
-def fragment_arrays(fragments):
+def fragment_arrays(fragments: Fragments) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """(triangle (p,), weights (3 p,)) of fragments, frozen and flat, whoever made them."""
     if not isinstance(fragments, Fragments):
         raise InputError(f"fragments: {shown(fragments)}, expected Fragments")
@@ -259,7 +270,8 @@ def normal_map(fragments: Fragments, triangles: np.ndarray, normals: np.ndarray)
     """Unit normals (h, w, 3) float32 from those of vertices (n, 3), image frame; zeros without a triangle."""
     image = interpolate(fragments, triangles, normals)
     length = np.sqrt(np.einsum("...c,...c->...", image, image))[..., None]
-    return np.divide(image, length, out=np.zeros_like(image), where=length > 0)
+    unit: np.ndarray = np.divide(image, length, out=np.zeros_like(image), where=length > 0)
+    return unit
 
 
 def pncc(fragments: Fragments, triangles: np.ndarray, codes: np.ndarray) -> np.ndarray:
@@ -280,10 +292,11 @@ def pncc_codes(mean_shape: np.ndarray) -> np.ndarray:
     low, high = mean_shape.min(axis=0), mean_shape.max(axis=0)
     if not (high > low).all():
         raise InputError(f"mean_shape: extents {(high - low).tolist()}, expected more than 0 along each axis")
-    return (mean_shape - low) / (high - low)
+    codes: np.ndarray = (mean_shape - low) / (high - low)
+    return codes
 
 
-def xy_words(vertices):
+def xy_words(vertices: NDArray[np.float32]) -> NDArray[np.int64]:
     """The x and y of frozen vertices (n, 3) float32 as one int64 each: (n,), unaligned, no copy.
 
     The kernels fetch corners by index, and one 8-byte load instead of two is what makes that cheap.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from uvgen.checks import bad_index, check_array, frozen, real_array, shown, triangle_indices
 from uvgen.errors import InputError
@@ -40,7 +41,8 @@ def face_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
         normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         length = np.sqrt((normals**2).sum(axis=1, keepdims=True))
     good = (length > 0) & (length < np.inf)
-    return np.divide(normals, length, out=np.zeros_like(normals), where=good).astype(np.float32)
+    unit: np.ndarray = np.divide(normals, length, out=np.zeros_like(normals), where=good).astype(np.float32)
+    return unit
 
 
 def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
@@ -135,10 +137,10 @@ class Light:
         Exponent of the highlight.
     """
 
-    direction: tuple = (0.0, 0.0, 1.0)
-    ambient: float | tuple = 0.3
-    diffuse: float | tuple = 0.7
-    specular: float | tuple = 0.0
+    direction: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    ambient: float | tuple[float, float, float] = 0.3
+    diffuse: float | tuple[float, float, float] = 0.7
+    specular: float | tuple[float, float, float] = 0.0
     shininess: float = 16.0
 
 
@@ -211,7 +213,7 @@ def shade(normals: np.ndarray, light: Light | SphericalHarmonics) -> np.ndarray:
     return np.maximum(shaded, 0) * normals.any(axis=-1, keepdims=True)
 
 
-def _lamp(normals, light):
+def _lamp(normals: NDArray[np.float32], light: Light) -> NDArray[np.float32]:
     """Ambient, diffuse and specular light of one lamp, (..., 3)."""
     direction = np.asarray(light.direction, np.float64)
     length = np.linalg.norm(direction)

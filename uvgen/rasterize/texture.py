@@ -1,6 +1,7 @@
 """Textures: from images into UV, averaged over images, and back into pictures."""
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from uvgen.checks import background_color, bool_mask, choice, frozen, real_array
 from uvgen.errors import InputError
@@ -9,13 +10,15 @@ from uvgen.rasterize import surface_kernels
 from uvgen.rasterize.fragments import Fragments, interpolate, rasterize
 
 
-def image_array(value, name):
+def image_array(value: ArrayLike, name: str) -> NDArray[np.float32]:
     """(h, w) or (h, w, c) real numbers as frozen float32 (h, w, c), h and w not zero."""
     array = np.asarray(value)
     return real_array(array[..., None] if array.ndim == 2 else array, name, (-1, -1, None))
 
 
-def _sample(points, valid, image, mode, background):
+def _sample(
+    points: NDArray[np.float32], valid: NDArray[np.bool_], image: NDArray[np.float32], mode: str, background: ArrayLike
+) -> NDArray[np.float32]:
     """Values (p, c) of an image (h, w, c) at points (p, 2 or 3), the background where not valid."""
     choice(mode, "mode", ("nearest", "bilinear"))
     samples = np.empty((len(points), image.shape[2]), np.float32)

@@ -209,7 +209,8 @@ def _rotation(content: Mapping[str, Any]) -> NDArray[np.float64]:
     if isinstance(given, list) and len(given) == 4 and all(map(_is_number, given)):
         return quaternion_matrix(np.array(given, np.float64))
     if isinstance(given, list) and len(given) == 3 and all(map(_is_number, given)):
-        return rotations_about(_vector(content, "rotation", 3)[None])[0]
+        rotation: NDArray[np.float64] = rotations_about(_vector(content, "rotation", 3)[None])[0]
+        return rotation
     return check_rotation(_matrix({"rotation": given}, "rotation", 3), "rotation")
 
 

@@ -182,7 +182,7 @@ def _points(array: NDArray[Any] | None, n: int, dimensions: int) -> NDArray[np.f
     """
     if array is None or array.shape not in ((dimensions, n), (n, dimensions)):
         return None
-    points = np.asarray(array if array.shape == (n, dimensions) else array.T, np.float64)
+    points: NDArray[np.float64] = np.asarray(array if array.shape == (n, dimensions) else array.T, np.float64)
     plane = points[:, :2]
     unmarked = (plane == -1).any(axis=1) | (plane == 0).all(axis=1) | ~(np.abs(points) < _FARTHEST_PX).all(axis=1)
     if unmarked.all() or (not unmarked.any() and np.ptp(plane, axis=0).min() < 1):

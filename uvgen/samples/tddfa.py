@@ -191,4 +191,5 @@ def _nearest_similarities(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
         raise InputError("parameters: a matrix without a rotation in it, expected [A | t] of a pose")
     u[:, :, 2] *= np.sign(np.linalg.det(u @ vt))[:, None]
     scale = np.linalg.norm(matrices[:, :2], axis=2).mean(axis=1)
-    return (u @ vt) * scale[:, None, None] * [[[1.0], [-1.0], [1.0]]]
+    nearest: NDArray[np.float64] = (u @ vt) * scale[:, None, None] * [[[1.0], [-1.0], [1.0]]]
+    return nearest

@@ -19,9 +19,10 @@ from uvgen.errors import DatasetError, InputError
 from uvgen.fixed_point import decode
 from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.format import Layout
-from uvgen.shards.index import DATASET_INDEX, Index
+from uvgen.shards.index import Index
 from uvgen.shards.shard import OpenShard
 from uvgen.storage.files import sha256_file
+from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.hdf5_reading import MAX_INFLATED_BYTES
 from uvgen.storage.isolated import Hdf5Process
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from uvgen.errors import DatasetError
 from uvgen.images.codecs import decode_jpeg
 from uvgen.shards.format import FORMAT, LEAST_SAMPLE_BYTES, MAX_SIZE, VERSION, Layout
-from uvgen.shards.index import DATASET_INDEX
+from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.hdf5_reading import MAX_INFLATED_BYTES, Hdf5Dataset, open_hdf5, opened_by, safe_dataset
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import brief

@@ -32,7 +32,7 @@ def crc32c(data: bytes) -> int:
 
 
 @kernel
-def _crc32c(data, tables):
+def _crc32c(data: NDArray[np.uint8], tables: NDArray[np.uint32]) -> np.uint32:
     """Of data (n,) uint8, with `_TABLES`."""
     crc = np.uint32(0xFFFFFFFF)
     n = len(data)

@@ -497,7 +497,7 @@ def _string_type(file: Hdf5File, kind: Any, name: str) -> np.dtype[Any] | None:
 def _number_type(file: Hdf5File, kind: Any, name: str) -> np.dtype[Any]:
     """Plain numbers as NumPy has them, in either byte order, and h5py's bool; all else is refused."""
     plain = kind.get_class() in (h5t.INTEGER, h5t.FLOAT, h5t.ENUM)
-    dtype = np.dtype(kind.dtype) if plain else None
+    dtype: np.dtype[Any] | None = np.dtype(kind.dtype) if plain else None
     if dtype is None or dtype.kind not in "fiub" or dtype.itemsize > 8 or dtype.itemsize != kind.get_size():
         raise file.refused(f"{name} holds {_CLASSES.get(kind.get_class(), 'an unknown type')}, expected plain numbers")
     if kind.get_class() == h5t.ENUM and dtype.kind != "b":

@@ -109,7 +109,8 @@ class Painter:
         figure[part == PARTS.index("clothes")] = draw_color(rng)
         figure[part == PARTS.index("hair")] = np.array([66, 48, 38]) * rng.uniform(0.3, 1.9)
         figure[part == PARTS.index("skin")] = np.median(albedo[: model.n_vertices : 37], axis=0)
-        return np.power(np.clip(albedo, 0, 255) / np.float32(255), np.float32(_GAMMA))
+        linear: NDArray[np.float32] = np.power(np.clip(albedo, 0, 255) / np.float32(255), np.float32(_GAMMA))
+        return linear
 
     def _lit(
         self,
@@ -138,7 +139,8 @@ class Painter:
         colors *= albedo
         highlight *= np.float32(0.1) + np.sqrt(albedo[:, 1])  # hair and dark clothes scatter it
         colors += (np.float32(light.specular) * highlight)[:, None] * light.key.astype(np.float32)
-        return np.float32(255) * np.power(np.minimum(colors, 1), np.float32(1 / _GAMMA))
+        shown: NDArray[np.float32] = np.float32(255) * np.power(np.minimum(colors, 1), np.float32(1 / _GAMMA))
+        return shown
 
     def _rasterize(
         self, points: NDArray[np.float32], colors: NDArray[np.float32], canvas: NDArray[np.float32]
@@ -176,7 +178,8 @@ def _evaluate(basis: NDArray[np.float32], parameters: Sequence[NDArray[np.float3
 def _facing(points: NDArray[np.float32], triangles: NDArray[np.int32]) -> NDArray[np.int32]:
     """The triangles that face the camera: clockwise in the picture."""
     x, y = points[:, 0][triangles].T, points[:, 1][triangles].T
-    return triangles[(x[1] - x[0]) * (y[2] - y[0]) > (y[1] - y[0]) * (x[2] - x[0])]
+    facing: NDArray[np.int32] = triangles[(x[1] - x[0]) * (y[2] - y[0]) > (y[1] - y[0]) * (x[2] - x[0])]
+    return facing
 
 
 def _in_picture(points: NDArray[np.float32], triangles: NDArray[np.int32]) -> NDArray[np.float32]:
@@ -230,4 +233,7 @@ def _openness(
     """(n,) share of the surroundings' light that reaches each vertex of the mean face."""
     normals = _in_picture(model.mean, triangles) * np.array([1, -1, 1], np.float32)
     cosine = np.maximum(normals @ directions.T.astype(np.float32), 0)
-    return np.float32(0.2) + np.float32(0.8) * (cosine * reach).sum(axis=1) / np.maximum(cosine.sum(axis=1), 1e-6)
+    share: NDArray[np.float32] = np.float32(0.2) + np.float32(0.8) * (cosine * reach).sum(axis=1) / np.maximum(
+        cosine.sum(axis=1), 1e-6
+    )
+    return share

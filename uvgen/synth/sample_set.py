@@ -84,7 +84,7 @@ def _wanted() -> set[str]:
 
 def _read_hashes(folder: Path) -> dict[str, str]:
     """What `_write_hashes` wrote; empty where that is damaged."""
-    from uvgen.synth.folder import SYNTH_INDEX
+    from uvgen.storage.folders import SYNTH_INDEX
 
     try:
         hashes = parse_json(read_file(folder / SYNTH_INDEX).decode())["files_sha256"]
@@ -95,7 +95,7 @@ def _read_hashes(folder: Path) -> dict[str, str]:
 
 def _write_hashes(folder: Path) -> None:
     """Add the hash of each file to the folder's `synth.json`."""
-    from uvgen.synth.folder import SYNTH_INDEX
+    from uvgen.storage.folders import SYNTH_INDEX
 
     content = json.loads((folder / SYNTH_INDEX).read_text(encoding="utf-8"))
     content["files_sha256"] = {name: sha256_file(folder / name) for name in sorted(_wanted())}

@@ -151,7 +151,8 @@ def _textures() -> NDArray[np.float32]:
     def noise(spectrum: NDArray[np.float64]) -> NDArray[np.float64]:
         waves = np.fft.rfft2(rng.normal(size=(_TILE, _TILE))) * spectrum
         field = np.fft.irfft2(waves, s=(_TILE, _TILE))
-        return field / field.std() / 2
+        scaled: NDArray[np.float64] = field / field.std() / 2
+        return scaled
 
     plaster, clouds = noise(radius**-0.9), noise(radius**-1.7)
     grain = noise(1 / (np.hypot(14 * right, down) + 4) ** 1.3)
@@ -161,7 +162,8 @@ def _textures() -> NDArray[np.float32]:
     joints = (y % 32 < 4) | ((x + 32 * (row % 2)) % 64 < 4)
     bricks = np.where(joints, 0.9, 0.5 * rng.normal(size=(16, 8))[row, column]) + 0.35 * plaster
     cloth = 0.4 * np.sin(x * (2 * np.pi * 64 / _TILE)) + 0.4 * np.sin(y * (2 * np.pi * 64 / _TILE)) + 0.4 * plaster
-    return np.clip([plaster, clouds, grain, leaves, bricks, cloth], -1.5, 1.5).astype(np.float32)
+    tiles: NDArray[np.float32] = np.clip([plaster, clouds, grain, leaves, bricks, cloth], -1.5, 1.5).astype(np.float32)
+    return tiles
 
 
 @lru_cache(maxsize=1)

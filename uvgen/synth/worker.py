@@ -107,7 +107,10 @@ class _Renderer:
         """(68, 2) landmarks, image frame, from the very numbers that the file holds."""
         coefficients = np.concatenate([face.shape, face.expression]).astype(np.float64)
         affine = pose_to_image(face.pose[None], self.job.size)[0]
-        return (self.landmark_mean + self.landmark_basis @ coefficients) @ affine[:2, :3].T + affine[:2, 3]
+        points: NDArray[np.float64] = (self.landmark_mean + self.landmark_basis @ coefficients) @ affine[
+            :2, :3
+        ].T + affine[:2, 3]
+        return points
 
 
 def parameters_of_zero(model: MorphableModel, flipped: bool) -> bytes:

@@ -356,7 +356,8 @@ class ShardDataset(Dataset[dict[str, Any]]):
         """A field as it is stored; in `out`, where its bytes are those that it takes."""
         if out is None or out.dtype != self._large[name][1] or self._large[name][1] == np.float32:
             out = self._borrow(name, "stored")
-        return self.reader.read(index, name, out)
+        stored: NDArray[Any] = self.reader.read(index, name, out)
+        return stored
 
     def _borrow(self, name: str, use: str, dtype: Any = None) -> NDArray[Any]:
         shape, stored_dtype = self._large[name]

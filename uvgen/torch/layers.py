@@ -106,7 +106,8 @@ class PositionMapLayer(nn.Module):
                 return moved
             return tensor.to(moved.device, torch.float32 if tensor.is_floating_point() else tensor.dtype)
 
-        return super()._apply(move, recurse)
+        inherited: Callable[..., PositionMapLayer] = super()._apply  # without types in PyTorch
+        return inherited(move, recurse)
 
     @classmethod
     def for_shards(
@@ -170,7 +171,8 @@ class PositionMapLayer(nn.Module):
             check_tensor(flipped, "flipped")
         if flipped is not None and self.crop_size is None and not bool(flipped.any()):
             flipped = None
-        return self(*(batch[name] for name in MAP_PARAMETERS), flipped=flipped)
+        maps: Tensor = self(*(batch[name] for name in MAP_PARAMETERS), flipped=flipped)
+        return maps
 
     def forward(
         self,

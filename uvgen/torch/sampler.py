@@ -111,7 +111,7 @@ class ShardSampler(Sampler[int]):
         shards = generator.permutation(n_shards)
         ends = np.cumsum(sizes[shards])  # of each shard in the order
         firsts = (np.cumsum(sizes) - sizes)[shards]  # samples
-        order = np.arange(n) + np.repeat(firsts - (ends - sizes[shards]), sizes[shards])
+        order: NDArray[np.int64] = np.arange(n) + np.repeat(firsts - (ends - sizes[shards]), sizes[shards])
         # As many groups as leave each with no more shards than asked for, and no fewer samples than the window.
         n_groups = max(min(-(-n_shards // self.shards_at_once), n // self.window), 1)
         borders = [n_shards * k // n_groups for k in range(1, n_groups)]  # groups of equally many shards, but for one

@@ -128,4 +128,5 @@ def _facing(maps: Tensor) -> Tensor:
     right = torch.gradient(maps, dim=3)[0]
     down = torch.gradient(maps, dim=2)[0]
     normal = torch.linalg.cross(right, down, dim=1)
-    return normal[:, 2] > _FACING * torch.linalg.vector_norm(normal, dim=1)
+    facing: Tensor = normal[:, 2] > _FACING * torch.linalg.vector_norm(normal, dim=1)
+    return facing

@@ -18,9 +18,10 @@ from uvgen.datasets.export.card import CONTENT, IMAGES, card_text, field_table, 
 from uvgen.datasets.export.common import Part, each
 from uvgen.errors import DatasetError
 from uvgen.shards.constants import CONSTANTS
-from uvgen.shards.index import DATASET_INDEX, Index
+from uvgen.shards.index import Index
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import has_sha256, sha256_file
+from uvgen.storage.folders import DATASET_INDEX
 
 HAS_MAPS = False
 """It writes none, so the set need not store them."""

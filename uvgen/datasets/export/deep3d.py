@@ -202,4 +202,5 @@ def _landmarks(sample: dict[str, Any], convention: str) -> NDArray[np.float64]:
     shift = np.array(IMAGE_SHIFTS[convention])
     size = len(sample["image"])
     points = in_image(sample["landmarks"][None], sample["image_to_crop"][None], np.zeros(1, np.bool_), size)
-    return points[0] - shift
+    exact: NDArray[np.float64] = points[0] - shift
+    return exact

@@ -39,14 +39,14 @@ from uvgen.datasets.open import builtin_of_set, open_shards, own_model
 from uvgen.errors import DatasetError, InputError
 from uvgen.images.codecs import JPEG_QUALITY
 from uvgen.jobs.run import RETRIES, check_run, run
-from uvgen.shards.index import DATASET_INDEX, Index, data_folder
+from uvgen.shards.index import Index, data_folder
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import (
     beside,
     draft_of,
     sha256_file,
 )
-from uvgen.storage.folders import EXPORT_MARK
+from uvgen.storage.folders import DATASET_INDEX, EXPORT_MARK
 from uvgen.storage.locks import exclusive
 from uvgen.storage.names import brief
 

@@ -58,4 +58,7 @@ def refined(position_map: NDArray[np.float32], size: int) -> NDArray[np.float32]
     y, x = np.meshgrid(part, part, indexing="ij")
     a, b, c, d = (position_map[np.ix_(low + i, low + j)] for i, j in ((0, 0), (0, 1), (1, 1), (1, 0)))
     y, x = y[..., None], x[..., None]
-    return np.where(x + y <= 1, a + x * (b - a) + y * (d - a), c + (1 - x) * (d - c) + (1 - y) * (b - c))
+    fine: NDArray[np.float32] = np.where(
+        x + y <= 1, a + x * (b - a) + y * (d - a), c + (1 - x) * (d - c) + (1 - y) * (b - c)
+    )
+    return fine

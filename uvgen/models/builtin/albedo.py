@@ -1,9 +1,10 @@
 """Colours of the built-in head, skin to hair, and how they vary: closed formulas, RGB in 0..255."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from uvgen.models.builtin.mesh import POCKET, POCKET_TEETH, POCKET_UPPER, HeadMesh
-from uvgen.models.builtin.surface import EYE_CENTER, MOUTH_CORNER, ROW, bump, hermite, jaw_line, smoothstep
+from uvgen.models.builtin.surface import EYE_CENTER, MOUTH_CORNER, ROW, Floats, bump, hermite, jaw_line, smoothstep
 
 ALBEDO_NAMES = (
     "skin tone",
@@ -27,7 +28,7 @@ HAIRLINE = (
 )  # y in mm
 
 
-def brow_line(x):
+def brow_line(x: float | Floats) -> tuple[Floats, Floats]:
     """y of the middle of the eyebrow and its half thickness at x mm from the midline."""
     return (
         hermite(x, (10, 18, 28, 38, 46, 53), (45.2, 46.8, 48.8, 50.2, 48.8, 45.2)),
@@ -35,7 +36,7 @@ def brow_line(x):
     )
 
 
-def albedo(mesh: HeadMesh) -> tuple[np.ndarray, np.ndarray]:
+def albedo(mesh: HeadMesh) -> tuple[Floats, Floats]:
     """Mean colour (n, 3) and the components (n, 3, 12), each the change at one standard deviation."""
     m = masks(mesh)
     x, y, z = np.abs(mesh.points[:, 0]), mesh.points[:, 1], mesh.points[:, 2]
@@ -81,7 +82,7 @@ def albedo(mesh: HeadMesh) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(c, 0, 255), basis
 
 
-def eyeball(mesh: HeadMesh, m: dict[str, np.ndarray]) -> np.ndarray:
+def eyeball(mesh: HeadMesh, m: dict[str, Floats]) -> Floats:
     """(n, 3) white, caruncle, iris and pupil, in the upper lid's shade."""
     c = np.tile([208.0, 200.0, 195.0], (len(mesh.points), 1))
     c = blend(c, m["caruncle"], [205, 140, 130], 0.8)
@@ -93,7 +94,7 @@ def eyeball(mesh: HeadMesh, m: dict[str, np.ndarray]) -> np.ndarray:
     return c * (1 - 0.45 * smoothstep(mesh.row, ROW["upper_edge"] - 0.28, ROW["upper_edge"]))[:, None]
 
 
-def masks(mesh: HeadMesh) -> dict[str, np.ndarray]:
+def masks(mesh: HeadMesh) -> dict[str, Floats]:
     """Where each colour lies, (n,) in 0..1, the same on both halves."""
     x, y, z = np.abs(mesh.points[:, 0]), mesh.points[:, 1], mesh.points[:, 2]
     azimuth, row, pocket = mesh.azimuth, mesh.row, mesh.pocket
@@ -162,6 +163,6 @@ def masks(mesh: HeadMesh) -> dict[str, np.ndarray]:
     }
 
 
-def blend(colour, mask, target, opacity=1.0):
+def blend(colour: Floats, mask: Floats, target: ArrayLike, opacity: float = 1.0) -> Floats:
     """`colour` (n, 3) moved toward `target` where `mask` (n,) is 1."""
     return colour + (np.asarray(target, float) - colour) * (mask * opacity)[:, None]

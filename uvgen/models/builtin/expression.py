@@ -11,6 +11,7 @@ from uvgen.models.builtin.surface import (
     MOUTH_CORNER,
     OUTER_CANTHUS,
     ROW,
+    Floats,
     bump,
     eye_rows,
     hermite,
@@ -39,7 +40,7 @@ JAW_AXIS = (2.0, 2.0)  # y, z of the jaw joints' axis
 JAW_OPEN_DEGREES = 15.0
 
 
-def jaw_weight(mesh: HeadMesh, y) -> np.ndarray:
+def jaw_weight(mesh: HeadMesh, y: Floats) -> Floats:
     """(n,) share of the jaw's motion that each vertex takes: 1 on chin and lower lip, 0 above the mouth."""
     azimuth, row = mesh.azimuth, mesh.row
     q = np.clip(azimuth / MOUTH_CORNER, 0, 1)
@@ -62,7 +63,7 @@ def jaw_weight(mesh: HeadMesh, y) -> np.ndarray:
     return np.where(mesh.pocket > 0, pocket, weight)
 
 
-def turn_about_jaw(p, degrees):
+def turn_about_jaw(p: Floats, degrees: float) -> Floats:
     """Displacement of points by a turn about the axis through the jaw joints; positive opens."""
     a = np.deg2rad(degrees)
     y, z = p[:, 1] - JAW_AXIS[0], p[:, 2] - JAW_AXIS[1]
@@ -72,7 +73,7 @@ def turn_about_jaw(p, degrees):
     return turned
 
 
-def close_eye(mesh: HeadMesh, p) -> np.ndarray:
+def close_eye(mesh: HeadMesh, p: Floats) -> Floats:
     """(n, 3) motion of the lids until they meet, over the eyeball."""
     azimuth, row, y = mesh.azimuth, mesh.row, p[:, 1]
     _, low, high, _, _ = eye_rows(azimuth)
@@ -104,7 +105,7 @@ def close_eye(mesh: HeadMesh, p) -> np.ndarray:
     return np.stack([grow * np.sin(a), new_y - y, grow * np.cos(a)], -1)
 
 
-def expression_basis(mesh: HeadMesh) -> np.ndarray:
+def expression_basis(mesh: HeadMesh) -> Floats:
     """(n, 3, 12) displacements of the vertices in mm at full strength, in the order of `EXPRESSIONS`."""
     sign = np.where(mesh.mirrored, -1.0, 1.0)
     p = mesh.points * np.stack([sign, np.ones_like(sign), np.ones_like(sign)], -1)
@@ -117,7 +118,7 @@ def expression_basis(mesh: HeadMesh) -> np.ndarray:
     soft = np.where(skin | (mesh.pocket <= 3) | (mesh.pocket >= 20), 1.0, 0.0)  # inner lips too, not teeth
     lower = row < ROW["lips"]
 
-    def field(dx=0.0, dy=0.0, dz=0.0):
+    def field(dx: float | Floats = 0.0, dy: float | Floats = 0.0, dz: float | Floats = 0.0) -> Floats:
         return np.stack([zero + dx, zero + dy, zero + dz], -1)
 
     jaw = jaw_weight(mesh, y)[:, None]

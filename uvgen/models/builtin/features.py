@@ -17,6 +17,7 @@ from uvgen.models.builtin.surface import (
     ROW,
     ROW_STEPS,
     SEAM_Y,
+    Floats,
     HalfHead,
     base_radius,
     bump,
@@ -31,7 +32,7 @@ from uvgen.models.builtin.surface import (
 )
 
 
-def soft_features(x, y):
+def soft_features(x: Floats, y: Floats) -> Floats:
     """Forehead, brow ridge, sockets, cheeks, chin: broad hills and hollows along the outward direction."""
     d = 1.9 * bump(x, y, 25, 47, 16, 8, 8)  # brow ridge
     d += 1.2 * bump(x, y, 0, 48, 9, 7)
@@ -50,7 +51,7 @@ def soft_features(x, y):
     return d
 
 
-def neck_relief(azimuth, y):
+def neck_relief(azimuth: Floats, y: Floats) -> Floats:
     """Sternomastoid muscles and larynx."""
     along = np.clip((-32 - y) / 95, 0, 1)
     muscle = np.exp(-(((azimuth - (98 - 84 * along)) / 13) ** 2)) * smoothstep(y, -40, -75)
@@ -58,7 +59,7 @@ def neck_relief(azimuth, y):
     return 2.2 * muscle + 2.4 * bump(x, y, 0, -108, 7, 9) * (azimuth < 60)
 
 
-def fold_features(x, y):
+def fold_features(x: Floats, y: Floats) -> Floats:
     """Nasolabial fold, mouth corner, philtrum."""
     along = np.clip((-6 - y) / 30, 0, 1.3)
     fold_x = 17.5 + 12.5 * along**1.15
@@ -75,7 +76,7 @@ def fold_features(x, y):
 NOSE_LIFT = 0.10  # the nose grows upward by this much per mm of protrusion, so that its base faces forward
 
 
-def nose_height(x, y):
+def nose_height(x: Floats, y: Floats) -> Floats:
     """z of the nose as a height field over the frontal plane; far below the face where there is no nose."""
     ridge = hermite(
         y, (-30, -15.5, -13, -8, 2, 10, 18, 27, 36, 48), (30, 94, 103, 115.5, 114.0, 109, 103.4, 97.4, 91.7, 83)
@@ -84,7 +85,7 @@ def nose_height(x, y):
     steep = hermite(y, (-14, 0, 14, 28, 40), (1.9, 1.85, 1.75, 1.5, 1.2))
     dorsum = ridge - steep * (np.sqrt(x * x + half * half) - half)
 
-    def cap(cx, cy, cz, rx, ry, rz):
+    def cap(cx: float, cy: float, cz: float, rx: float, ry: float, rz: float) -> Floats:
         """A rounded hill: steep, but not vertical, where it meets z = cz."""
         q = ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2
         edge = np.sqrt(0.05)
@@ -96,12 +97,12 @@ def nose_height(x, y):
     return smooth_max(nose, cap(0, -12.5, 101, 3.6, 5.0, 10.0), 2.5)
 
 
-def nostril(x, y):
+def nostril(x: Floats, y: Floats) -> Floats:
     """Where the nose's base is hollow."""
     return bump(x, y, 6.6, -13.0, 3.2, 2.2, 20)
 
 
-def lip_displacement(row, azimuth, x):
+def lip_displacement(row: Floats, azimuth: Floats, x: Floats) -> Floats:
     """Forward displacement of the red lips and their rims, from the row coordinate."""
     q = np.clip(azimuth / MOUTH_CORNER, 0, 1)
     full = np.clip(1 - q**2.4, 0, 1) ** 0.75
@@ -109,7 +110,7 @@ def lip_displacement(row, azimuth, x):
     down = ROW["lips"] - row
     depth = -3.4 * full
 
-    def profile(v, crest, rim):
+    def profile(v: Floats, crest: float, rim: float) -> Floats:
         stations = (0, 0.08, 0.22, 0.5, 0.8, 1.0, 1.35, 1.9)
         return hermite(v, stations, (0, 0.42, 0.75, 1.0, crest, rim, rim * 0.3, 0))
 
@@ -120,16 +121,17 @@ def lip_displacement(row, azimuth, x):
     return np.where(row >= ROW["lips"], upper + tubercle, lower) + into
 
 
-def sphere_radius(azimuth, y, radius):
+def sphere_radius(azimuth: Floats, y: Floats, radius: float) -> Floats:
     """Distance from the vertical axis to the eyeball-centred sphere of `radius`; falls away beside it."""
     a = np.deg2rad(azimuth)
     along = EYE_CENTER[0] * np.sin(a) + EYE_CENTER[2] * np.cos(a)
     across = EYE_CENTER[0] * np.cos(a) - EYE_CENTER[2] * np.sin(a)
     left = radius**2 - across**2 - (y - EYE_CENTER[1]) ** 2
-    return along + np.where(left > 0, np.sqrt(np.abs(left)), -2.0 * np.sqrt(np.abs(left)))
+    distance: Floats = along + np.where(left > 0, np.sqrt(np.abs(left)), -2.0 * np.sqrt(np.abs(left)))
+    return distance
 
 
-def with_eyes(skin, row, azimuth, y):
+def with_eyes(skin: Floats, row: Floats, azimuth: Floats, y: Floats) -> tuple[Floats, Floats]:
     """(radius, on_eyeball): lids over the eyeball, the lid crease, and the eyeball between the lids."""
     lid = smooth_max(skin, sphere_radius(azimuth, y, EYE_RADIUS + LID_THICKNESS), 3.0)
     t = (azimuth - INNER_CANTHUS) / (OUTER_CANTHUS - INNER_CANTHUS)
@@ -149,7 +151,7 @@ def with_eyes(skin, row, azimuth, y):
 EAR_CENTER_Y, EAR_HALF_HEIGHT, EAR_LEAN = 12.0, 31.0, 0.27
 
 
-def ear_coordinates(y, z):
+def ear_coordinates(y: Floats, z: float | Floats) -> tuple[Floats, Floats, Floats]:
     """(up, back) from the ear's middle, its axis leaning back, and the outline's half width there."""
     up = y - EAR_CENTER_Y
     back = -z - 11.0 - EAR_LEAN * up
@@ -157,7 +159,7 @@ def ear_coordinates(y, z):
     return up, back, width
 
 
-def ear_columns(azimuth, y):
+def ear_columns(azimuth: Floats, y: Floats) -> Floats:
     """Shift columns near the ear so that the rim columns follow the outline. (C,), (R, 1) -> (R, C)."""
     up, _, width = ear_coordinates(y, 0.0)
     half = width * np.sqrt(np.clip(1 - (up / EAR_HALF_HEIGHT) ** 2, 0.0, 1))
@@ -173,7 +175,7 @@ def ear_columns(azimuth, y):
     return np.where(near[None, :], low + (high - low) * f, shifted)
 
 
-def ear_displacement(points, azimuth):
+def ear_displacement(points: Floats, azimuth: Floats) -> Floats:
     """(..., 3) displacement that raises the ear from the side of the head; `azimuth` names the columns."""
     up, back, width = ear_coordinates(points[..., 1], points[..., 2])
     rho = np.sqrt((up / EAR_HALF_HEIGHT) ** 2 + (back / width) ** 2)
@@ -200,7 +202,7 @@ def ear_displacement(points, azimuth):
     return out
 
 
-def half_head(row, azimuth):
+def half_head(row: Floats, azimuth: Floats) -> HalfHead:
     """The x >= 0 half of the head at row coordinates `row` (R,) and azimuths `azimuth` (C,) in degrees."""
     n_low = int((row <= ROW["seam"]).sum())
     r, a = row[:n_low, None], azimuth[None, :]
@@ -232,7 +234,7 @@ def half_head(row, azimuth):
     return HalfHead(row, azimuth, points, height, on_eyeball)
 
 
-def crown_points(rise, azimuth):
+def crown_points(rise: Floats, azimuth: Floats) -> Floats:
     """The cranium above the seam: directions equidistant about +z, so that no lines meet at a pole."""
     back = np.deg2rad(COLUMN_DEGREES[-1])
     py = np.deg2rad(160.0) * rise[:, None] ** 1.5
@@ -240,7 +242,7 @@ def crown_points(rise, azimuth):
     px, py = np.broadcast_arrays(px, py)
     polar = np.hypot(px, py)
     sinc = np.sinc(polar / np.pi)
-    direction = np.stack([px * sinc, py * sinc, np.cos(polar)], -1)
+    direction: Floats = np.stack([px * sinc, py * sinc, np.cos(polar)], -1)
     origin = np.array([0.0, SEAM_Y, 0.0])
     radius = cranium_radius(origin, direction)
     p = origin + radius[..., None] * direction

@@ -7,7 +7,7 @@ breadth, about 2 to 3 mm on the nose and mouth); the fields themselves are our o
 import numpy as np
 
 from uvgen.models.builtin.mesh import HeadMesh
-from uvgen.models.builtin.surface import EYE_CENTER, bump, smoothstep
+from uvgen.models.builtin.surface import EYE_CENTER, Floats, bump, smoothstep
 
 IDENTITY_NAMES = (
     "head size",
@@ -45,7 +45,7 @@ IDENTITY_NAMES = (
 )
 
 
-def identity_basis(mesh: HeadMesh) -> np.ndarray:
+def identity_basis(mesh: HeadMesh) -> Floats:
     """(n, 3, 32) displacements of the vertices in mm, in the order of `IDENTITY_NAMES`, mirror-symmetric.
 
     Every field depends on the point alone, so that points which coincide (the closed lips) stay together.
@@ -72,7 +72,7 @@ def identity_basis(mesh: HeadMesh) -> np.ndarray:
     lip_gap = y + 35.6
     lip_window = bump(x, y, 0, -36, 25, 13) * smoothstep(z, 60, 80)
 
-    def field(dx=0.0, dy=0.0, dz=0.0):
+    def field(dx: float | Floats = 0.0, dy: float | Floats = 0.0, dz: float | Floats = 0.0) -> Floats:
         return np.stack([zero + dx, zero + dy, zero + dz], -1)
 
     columns = [

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from uvgen.models.builtin.features import half_head
 from uvgen.models.builtin.surface import (
@@ -11,6 +12,8 @@ from uvgen.models.builtin.surface import (
     MOUTH_CORNER,
     ROW,
     ROW_STEPS,
+    Floats,
+    HalfHead,
     ease_between_knots,
     grid_positions,
     hermite,
@@ -57,7 +60,7 @@ HEIGHT_V = (
 )
 
 
-def grid_v(head) -> np.ndarray:
+def grid_v(head: HalfHead) -> Floats:
     """(R, C) v of the half head's grid: by height on the face, by row below the jaw and above the seam."""
     v = hermite(head.height, *HEIGHT_V)
     jaw = int(np.searchsorted(head.row, ROW["jaw"] - 1e-9))
@@ -72,19 +75,21 @@ def grid_v(head) -> np.ndarray:
 class HeadMesh:
     """Both halves, the vertices of the x >= 0 half first."""
 
-    points: np.ndarray  # (n, 3) mm
-    row: np.ndarray  # (n,) row coordinate; a hair below ROW["lips"] on the lower lip's side of the slit
-    azimuth: np.ndarray  # (n,) degrees, column's name, >= 0 on both halves
-    pocket: np.ndarray  # (n,) int, 0 on the skin, 1.. on the mouth pocket's strips
-    on_eyeball: np.ndarray  # (n,) 0..1
-    uv: np.ndarray  # (n, 2)
-    triangles: np.ndarray  # (m, 3) int32, counter-clockwise from outside
-    pocket_triangles: np.ndarray  # (q, 3) int32
-    mirror: np.ndarray  # (n,) int32
-    mirrored: np.ndarray  # (n,) bool, x < 0: the person's right half, which mirrors the other
+    points: Floats  # (n, 3) mm
+    row: Floats  # (n,) row coordinate; a hair below ROW["lips"] on the lower lip's side of the slit
+    azimuth: Floats  # (n,) degrees, column's name, >= 0 on both halves
+    pocket: NDArray[np.int32]  # (n,) 0 on the skin, 1.. on the mouth pocket's strips
+    on_eyeball: Floats  # (n,) 0..1
+    uv: Floats  # (n, 2)
+    triangles: NDArray[np.int32]  # (m, 3) counter-clockwise from outside
+    pocket_triangles: NDArray[np.int32]  # (q, 3)
+    mirror: NDArray[np.int32]  # (n,)
+    mirrored: NDArray[np.bool_]  # (n,) x < 0: the person's right half, which mirrors the other
 
 
-def split_quads(a, b, c, d, points):
+def split_quads(
+    a: NDArray[np.int64], b: NDArray[np.int64], c: NDArray[np.int64], d: NDArray[np.int64], points: Floats
+) -> NDArray[np.int64]:
     """Two triangles for each quad a b c d (counter-clockwise), along the shorter diagonal.
 
     The patch's outer corners get the diagonal that ends there: a corner in one triangle alone is an ear,
@@ -98,7 +103,7 @@ def split_quads(a, b, c, d, points):
     return np.stack([first, second], 1).reshape(-1, 3)
 
 
-def pocket_points(contact, azimuth):
+def pocket_points(contact: Floats, azimuth: Floats) -> Floats:
     """(strips, C, 3) points of the mouth pocket behind the lips' contact points (C, 3)."""
     across = np.sqrt(np.clip(1 - (azimuth / MOUTH_CORNER) ** 2, 0, 1))
     up = POCKET[:, :1] * across**0.5
@@ -180,7 +185,7 @@ def head_mesh(scale: float) -> HeadMesh:
     mirrored = np.arange(len(source)) >= n_half
     mirror = np.where(mirrored, source, twin[source]).astype(np.int32)
 
-    def both(tri):
+    def both(tri: NDArray[np.int64]) -> NDArray[np.int32]:
         return np.concatenate([tri, twin[tri][:, ::-1]]).astype(np.int32)
 
     all_uv = uv[source]

@@ -1,6 +1,7 @@
 """The built-in model: a head modelled by formulas, free of any licence, in every model's record."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from uvgen.checks import number_in
 from uvgen.geometry import LANDMARK_MIRROR
@@ -8,7 +9,7 @@ from uvgen.models.builtin.albedo import ALBEDO_NAMES, HAIRLINE, albedo, brow_lin
 from uvgen.models.builtin.expression import EXPRESSIONS, expression_basis
 from uvgen.models.builtin.identity import IDENTITY_NAMES, identity_basis
 from uvgen.models.builtin.mesh import HeadMesh, head_mesh, vertex_count
-from uvgen.models.builtin.surface import EYE_CENTER, INNER_CANTHUS, MOUTH_CORNER, OUTER_CANTHUS, ROW, jaw_line
+from uvgen.models.builtin.surface import EYE_CENTER, INNER_CANTHUS, MOUTH_CORNER, OUTER_CANTHUS, ROW, Floats, jaw_line
 from uvgen.models.morphable import REGIONS, MorphableModel, make_model
 
 DEFAULT_VERTICES = 10_800
@@ -72,24 +73,24 @@ def builtin_model(n_vertices: int = DEFAULT_VERTICES) -> MorphableModel:
     )
 
 
-def landmarks(mesh: HeadMesh) -> np.ndarray:
+def landmarks(mesh: HeadMesh) -> NDArray[np.int32]:
     """(68,) int32 vertices of the iBUG landmarks, 0..16 from the person's right ear round the chin."""
     skin = ~mesh.mirrored & (mesh.pocket == 0)
     front = skin & (mesh.points[:, 2] > 20)
     above, below = skin & (mesh.row >= ROW["lips"] - 1e-9), skin & (mesh.row < ROW["lips"] - 1e-9)
 
-    def nearest(allowed, *targets):
+    def nearest(allowed: NDArray[np.bool_], *targets: tuple[Floats, float, float]) -> int:
         """The allowed vertex nearest to the wanted values, each with its weight."""
         distance = sum(((values - wanted) * weight) ** 2 for values, wanted, weight in targets)
         return int(np.argmin(np.where(allowed, distance, np.inf)))
 
-    def at_row(row, azimuth, allowed=skin):
+    def at_row(row: float, azimuth: float, allowed: NDArray[np.bool_] = skin) -> int:
         return nearest(allowed, (mesh.row, row, 40.0), (mesh.azimuth, azimuth, 1.4))
 
-    def at_height(y, azimuth):
+    def at_height(y: float, azimuth: float) -> int:
         return nearest(skin, (mesh.points[:, 1], y, 1.0), (mesh.azimuth, azimuth, 1.4))  # 1.4 mm per degree
 
-    def at_point(x, y):
+    def at_point(x: float, y: float) -> int:
         return nearest(front, (mesh.points[:, 0], x, 1.0), (mesh.points[:, 1], y, 1.0))
 
     found: dict[int, int] = {}  # the midline and the x > 0 half; the rest mirrors them
@@ -138,7 +139,7 @@ def landmarks(mesh: HeadMesh) -> np.ndarray:
     return np.array([found[i] for i in range(68)], np.int32)
 
 
-def regions(mesh: HeadMesh) -> np.ndarray:
+def regions(mesh: HeadMesh) -> NDArray[np.uint8]:
     """(n,) uint8 labels of `REGIONS`: hair and the ears' backs are "other"."""
     label = REGIONS.index
     x, y, z = np.abs(mesh.points[:, 0]), mesh.points[:, 1], mesh.points[:, 2]

@@ -8,9 +8,14 @@ Proportions are textbook adult anthropometry (Farkas, Anthropometry of the Head 
 distances as the interpupillary, intercanthal, nasal and mouth widths); every shape is our own formula.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+"""Numbers of any shape."""
 
 # Named rows, from the neck up, and how many grid steps lie between each and the next at the default density.
 ROW_NAMES = (
@@ -54,14 +59,14 @@ NECK_Y = -126.0
 class HalfHead:
     """Points of the head's x >= 0 half and where they lie relative to its features, all (rows, columns)."""
 
-    row: np.ndarray  # (R,) row coordinate: named row + fraction
-    azimuth: np.ndarray  # (C,) degrees
-    points: np.ndarray  # (R, C, 3) mm
-    height: np.ndarray  # (R, C) mm, y before features move it; rises along columns, below the seam
-    on_eyeball: np.ndarray  # (R, C) 0..1
+    row: Floats  # (R,) row coordinate: named row + fraction
+    azimuth: Floats  # (C,) degrees
+    points: Floats  # (R, C, 3) mm
+    height: Floats  # (R, C) mm, y before features move it; rises along columns, below the seam
+    on_eyeball: Floats  # (R, C) 0..1
 
 
-def hermite(x, xs, ys):
+def hermite(x: float | Floats, xs: ArrayLike, ys: ArrayLike) -> Floats:
     """Cubic Hermite interpolation through (xs, ys) with finite-difference slopes, constant beyond the ends.
 
     The slope at the ends is zero, so that tables which start at the midline meet their mirror image smoothly.
@@ -72,39 +77,41 @@ def hermite(x, xs, ys):
     tangent = np.zeros_like(ys)
     tangent[1:-1] = (slope[:-1] * step[1:] + slope[1:] * step[:-1]) / (step[:-1] + step[1:])
     x = np.clip(x, xs[0], xs[-1])
-    i = np.clip(np.searchsorted(xs, x, side="right") - 1, 0, len(xs) - 2)
+    i: NDArray[np.intp] = np.clip(np.searchsorted(xs, x, side="right") - 1, 0, len(xs) - 2)
     h = step[i]
-    t = (x - xs[i]) / h
+    t: Floats = (x - xs[i]) / h
     a, b = ys[i], ys[i + 1]
-    return a + (b - a) * t * t * (3 - 2 * t) + h * t * (1 - t) * ((1 - t) * tangent[i] - t * tangent[i + 1])
+    smooth: Floats = a + (b - a) * t * t * (3 - 2 * t) + h * t * (1 - t) * ((1 - t) * tangent[i] - t * tangent[i + 1])
+    return smooth
 
 
-def smoothstep(x, low, high):
+def smoothstep(x: Floats, low: float | Floats, high: float | Floats) -> Floats:
     """0 below `low`, 1 above `high`, and a cubic between them that is level at both ends."""
     t = np.clip((x - low) / (high - low), 0.0, 1.0)
     return t * t * (3 - 2 * t)
 
 
-def smooth_max(a, b, width):
+def smooth_max(a: Floats, b: Floats, width: float | Floats) -> Floats:
     """max(a, b) with a round transition of the given width (exact outside it)."""
     h = np.maximum(width - np.abs(a - b), 0.0) / width
     return np.maximum(a, b) + h * h * width / 4
 
 
-def hill(x, y, cx, cy, sx, sy, turn_deg=0.0):
+def hill(x: Floats, y: Floats, cx: float, cy: float, sx: float, sy: float, turn_deg: float = 0.0) -> Floats:
     """A Gaussian hill of height 1 at (cx, cy)."""
     c, s = np.cos(np.deg2rad(turn_deg)), np.sin(np.deg2rad(turn_deg))
     dx, dy = x - cx, y - cy
-    return np.exp(-(((c * dx + s * dy) / sx) ** 2) - ((c * dy - s * dx) / sy) ** 2)
+    height: Floats = np.exp(-(((c * dx + s * dy) / sx) ** 2) - ((c * dy - s * dx) / sy) ** 2)
+    return height
 
 
-def bump(x, y, cx, cy, sx, sy, turn_deg=0.0):
+def bump(x: Floats, y: Floats, cx: float, cy: float, sx: float, sy: float, turn_deg: float = 0.0) -> Floats:
     """A Gaussian hill at (cx, cy) and, off the midline, its mirror image: smooth across x = 0."""
     one = hill(x, y, cx, cy, sx, sy, turn_deg)
     return one + hill(-x, y, cx, cy, sx, sy, turn_deg) if cx else one
 
 
-def ease_between_knots(position, values, steps):
+def ease_between_knots(position: Floats, values: ArrayLike, steps: Sequence[int]) -> Floats:
     """Values at grid positions, through one value a knot, with evenly changing spacing (monotone cubic).
 
     `position` (m,) counts knots and fractions; `values` (k, ...) rise; `steps` (k - 1,) are the grid steps
@@ -117,32 +124,35 @@ def ease_between_knots(position, values, steps):
     a, b = 2 * h[1:] + h[:-1], h[1:] + 2 * h[:-1]
     inner = (a + b) / (a / slope[:-1] + b / slope[1:])
     tangent = np.concatenate([slope[:1], inner, slope[-1:]])
-    k = np.clip(position.astype(int), 0, len(steps) - 1)
+    k: NDArray[np.intp] = np.clip(position.astype(int), 0, len(steps) - 1)
     t = (position - k).reshape((-1,) + (1,) * (values.ndim - 1))
     low, high = values[k], values[k + 1]
-    return low + (high - low) * t * t * (3 - 2 * t) + h[k] * t * (1 - t) * ((1 - t) * tangent[k] - t * tangent[k + 1])
+    eased: Floats = (
+        low + (high - low) * t * t * (3 - 2 * t) + h[k] * t * (1 - t) * ((1 - t) * tangent[k] - t * tangent[k + 1])
+    )
+    return eased
 
 
-def grid_positions(steps, scale):
+def grid_positions(steps: Sequence[int], scale: float) -> Floats:
     """Grid lines in knots and fractions: every knot, `steps * scale` (rounded, at least one) between two."""
     parts = [k + np.arange(m) / m for k, n in enumerate(steps) for m in (max(1, round(n * scale)),)]
     return np.append(np.concatenate(parts), len(steps))
 
 
 # ---------------------------------------------------------------- rows: y of each named row over the azimuth
-def jaw_line(azimuth):
+def jaw_line(azimuth: float | Floats) -> Floats:
     """Height of the lower edge of the jaw."""
     stations = (0, 12, 25, 40, 60, 76, 90, 104, 118)
     return hermite(azimuth, stations, (-83, -82, -77, -68, -56, -45, -32, -25, -22))
 
 
-def lip_line(azimuth):
+def lip_line(azimuth: Floats) -> Floats:
     """Height of the line where the lips meet, and of the row that goes on from there to the ear."""
     stations = (0, 3, 9, 15, 25, 40, 58, 77, 118)
     return hermite(azimuth, stations, (-35.9, -35.4, -35.2, -36.1, -34.5, -30, -22, -9, -8))
 
 
-def lip_heights(azimuth):
+def lip_heights(azimuth: Floats) -> tuple[Floats, Floats]:
     """Heights of the upper and lower red lip above and below the lip line."""
     q = np.clip(azimuth / MOUTH_CORNER, 0, 1)
     x = 98 * np.sin(np.deg2rad(azimuth))
@@ -154,7 +164,7 @@ def lip_heights(azimuth):
     return upper, lower
 
 
-def eye_rows(azimuth):
+def eye_rows(azimuth: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     """y of the lower lid's outer and inner edge, the upper lid's inner and outer edge, and its crease."""
     t = (azimuth - INNER_CANTHUS) / (OUTER_CANTHUS - INNER_CANTHUS)
     s = np.clip(t, 0, 1)
@@ -173,7 +183,7 @@ def eye_rows(azimuth):
     return low - edge, low, high, high + edge, high + edge + fold
 
 
-def row_heights(azimuth):
+def row_heights(azimuth: Floats) -> Floats:
     """(18, C) y of the named rows from the neck to the seam with the crown."""
     stations = (0, 12, 24, 40, 58, 77, 118)
     jaw = jaw_line(azimuth)
@@ -214,7 +224,7 @@ CRANIUM_RADII = np.array([77.0, 86.0, 99.0])
 CRANIUM_POWER = 2.2
 
 
-def cranium_radius(origin, direction):
+def cranium_radius(origin: Floats, direction: Floats) -> Floats:
     """Distance from `origin` (..., 3) along `direction` (..., 3) to the cranium, a superellipsoid."""
     o = (origin - CRANIUM_CENTER) / CRANIUM_RADII
     d = direction / CRANIUM_RADII
@@ -228,7 +238,7 @@ def cranium_radius(origin, direction):
     return r
 
 
-def skull_radius(azimuth, y):
+def skull_radius(azimuth: Floats, y: Floats) -> Floats:
     """Distance from the vertical axis to the bare face (no nose, lips, eyes, ears), without the neck."""
     sin, cos = np.sin(np.deg2rad(azimuth)), np.cos(np.deg2rad(azimuth))
     depth = hermite(
@@ -247,7 +257,7 @@ def skull_radius(azimuth, y):
     return (across / width**power + np.abs(cos * back / depth) ** power) ** (-1 / power)
 
 
-def neck_radius(azimuth, y):
+def neck_radius(azimuth: Floats, y: Floats) -> Floats:
     """The neck: an elliptic cylinder behind the axis, wider toward the shoulders."""
     sin, cos = np.sin(np.deg2rad(azimuth)), np.cos(np.deg2rad(azimuth))
     center = -14.0 + 0.05 * (y + 100)
@@ -260,18 +270,18 @@ def neck_radius(azimuth, y):
     return (-qb + np.sqrt(qb * qb - qa * qc)) / qa
 
 
-def horizontal(azimuth):
+def horizontal(azimuth: Floats) -> Floats:
     """Unit vectors (..., 3) of the azimuths."""
     a = np.deg2rad(azimuth)
     return np.stack([np.sin(a), np.zeros_like(a), np.cos(a)], -1)
 
 
-def axis_points(y):
+def axis_points(y: Floats) -> Floats:
     """Points (..., 3) of the vertical axis."""
     return np.stack([np.zeros_like(y), y, np.zeros_like(y)], -1)
 
 
-def base_radius(azimuth, y):
+def base_radius(azimuth: Floats, y: Floats) -> Floats:
     """Skull, jaw undercut and neck together."""
     jaw = jaw_line(azimuth)
     skull = skull_radius(azimuth, np.maximum(y, jaw - 2))

@@ -251,7 +251,7 @@ def _dense(
 
 def _parents(tree: NDArray[Any], path: Path) -> NDArray[np.int64]:
     """Of each joint; -1 for the first, for which files have the largest number of 32 bits or -1."""
-    parents = tree[0].copy()
+    parents: NDArray[Any] = tree[0].copy()
     parents[0] = -1
     if not all(0 <= parent < k and parent == int(parent) for k, parent in enumerate(parents.tolist()) if k):
         raise ModelError(f"{path}: kintree_table has the parents {parents.tolist()}, expected each before its joint")

@@ -183,7 +183,7 @@ def _triangle_parts(
     triangles: NDArray[np.int32], corner_uv: NDArray[np.float64], starts: tuple[int, ...]
 ) -> NDArray[np.int32]:
     """The part that each triangle belongs to: the last of its corners', and not the face outside of its square."""
-    part = np.searchsorted(starts, triangles, side="right").max(axis=1).astype(np.int32) - 1
+    part: NDArray[np.int32] = np.searchsorted(starts, triangles, side="right").max(axis=1).astype(np.int32) - 1
     outside = ~((corner_uv >= 0) & (corner_uv <= 1)).all(axis=(1, 2))
     part[(part == 0) & outside] = 1
     return part
