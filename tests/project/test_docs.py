@@ -242,14 +242,9 @@ def test_performance_page_names_its_regimes_and_its_headroom_is_the_quotient_of_
             assert not feed or abs(of_gpu / float(feed) - float(headroom)) < 0.06, name
 
 
-def test_readme_says_what_a_sample_takes_first_and_repeats_the_figures_of_the_performance_page() -> None:
+def test_readme_says_first_what_a_sample_takes_as_the_performance_page_measured_it() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    measured = table_rows("docs/performance.md", "Choosing what to store")[2:]
-    shown = table_rows("README.md", "What to store")[2:]
-    assert [row[:2] for row in shown] == [row[:2] for row in measured]
-    for row, (_, _, ms, _) in zip(shown, measured, strict=True):
-        assert float(row[2].replace(",", "")) == pytest.approx(1000 / float(ms), rel=0.03)  # rounded to two digits
-    sizes = [int(row[1]) for row in shown]
+    sizes = [int(row[1]) for row in table_rows("docs/performance.md", "Choosing what to store")[2:]]
     first = text.split("\n- ")[1]
     assert f"{min(sizes)} kB to 0.6 MB" in first and f"{max(sizes)} kB" in first and round(max(sizes), -2) == 600
 
