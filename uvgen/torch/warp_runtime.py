@@ -1,0 +1,156 @@
+"""NVIDIA Warp where it is installed: loaded on first use, silent, its kernels on PyTorch's devices and streams."""
+
+import contextlib
+import os
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from uvgen.errors import DependencyError, to_install
+
+_lock = threading.RLock()  # a second thread waits until the first has compiled
+_loaded: dict[tuple[torch.dtype, str], Any] = {}
+_modules: dict[torch.dtype, tuple[Any, Any]] = {}
+_streams: dict[tuple[int, int], Any] = {}
+_failed: set[tuple[torch.dtype, str]] = set()  # what `is_used` need not try again
+_NO_DRIVER = b"Could not find or load the NVIDIA CUDA driver"  # what Warp says of each machine without a GPU
+
+
+def is_used(*tensors: Tensor) -> bool:
+    """Whether functions that can do without Warp take it: for tensors on CUDA, where it is installed and works."""
+    if not all(tensor.is_cuda and tensor.dtype in (torch.float32, torch.float64) for tensor in tensors):
+        return False
+    key = tensors[0].dtype, str(tensors[0].device)
+    if key in _loaded:
+        return True
+    if key in _failed or find_spec("warp") is None:
+        return False
+    try:
+        kernels(tensors[0].device, tensors[0].dtype)
+    except DependencyError as error:
+        _failed.add(key)
+        warnings.warn(f"{error}; PyTorch's own operators are used", RuntimeWarning, stacklevel=3)
+        return False
+    return True
+
+
+def kernels(device: torch.device, dtype: torch.dtype) -> Any:
+    """The kernels for floats of this type, compiled for this device.
+
+    Raises
+    ------
+    DependencyError
+        Where Warp is not installed, or cannot use the device.
+    """
+    key = dtype, str(device)
+    if (found := _loaded.get(key)) is not None:
+        return found
+    with _lock, _silence():
+        wp = _started()
+        from uvgen.torch import warp_kernels
+
+        if dtype not in _modules:
+            _modules[dtype] = warp_kernels.rasterizing(wp.float64 if dtype == torch.float64 else wp.float32)
+        module, functions = _modules[dtype]
+        try:
+            wp.load_module(module, device=wp.device_from_torch(device))
+        except Exception as error:  # Warp's own, of many kinds
+            reason = " ".join(str(error).split())
+            raise DependencyError(f"NVIDIA Warp {wp.config.version} cannot run on {device} ({reason})") from error
+        _loaded[key] = functions
+    return functions
+
+
+def launch(kernel: Any, dim: tuple[int, ...], device: torch.device, *arguments: Any) -> None:
+    """Run a kernel on tensors, numbers and pairs (tensor, Warp dtype), on the device's current stream of PyTorch."""
+    import warp as wp
+
+    values = []
+    for argument in arguments:
+        if isinstance(argument, tuple):
+            values.append(wp.from_torch(argument[0].detach(), dtype=argument[1], return_ctype=True))
+        elif isinstance(argument, Tensor):
+            values.append(wp.from_torch(argument.detach(), return_ctype=True))
+        else:
+            values.append(argument)
+    stream = None
+    if device.type == "cuda":
+        current = torch.cuda.current_stream(device)
+        place = current.device_index, current.cuda_stream
+        if (stream := _streams.get(place)) is None:
+            stream = _streams.setdefault(place, wp.stream_from_torch(current))
+    wp.launch(kernel, dim=dim, inputs=values, device=wp.device_from_torch(device), stream=stream)
+
+
+def _started() -> Any:
+    """Warp, initialized; with a folder for compiled kernels that can be written."""
+    try:
+        import warp as wp
+    except ImportError as error:
+        raise DependencyError(
+            f"uvgen.torch.rasterize and interpolate need NVIDIA Warp ({error}); {to_install('gpu')}"
+        ) from error
+    try:
+        with _without_driver_warning():
+            wp.init()
+        folder = wp.config.kernel_cache_dir
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        folder = tempfile.mkdtemp(prefix="uvgen_warp_")
+        warnings.warn(
+            f"NVIDIA Warp cannot write to the folder of its compiled kernels ({error}), so each process spends some "
+            "seconds compiling; set WARP_CACHE_PATH to a folder that can be written",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        os.environ.pop("WARP_CACHE_PATH", None)
+        wp.config.kernel_cache_dir = folder
+        wp.init()
+        wp.build.init_kernel_cache(folder)
+    return wp
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep Warp from printing its banner and what it loads, for as long as this lasts."""
+    try:
+        import warp as wp
+    except ImportError:  # `_started` says so
+        yield
+        return
+    level = wp.config.log_level
+    wp.config.log_level = max(level, wp.LOG_WARNING)
+    try:
+        yield
+    finally:
+        wp.config.log_level = level
+
+
+@contextlib.contextmanager
+def _without_driver_warning() -> Iterator[None]:
+    """Pass on what is written to file descriptor 2, but for Warp's line about the driver, which C code prints."""
+    try:
+        sys.stderr.flush()
+        kept, file = os.dup(2), tempfile.TemporaryFile()  # noqa: SIM115
+    except (AttributeError, OSError, ValueError):  # no standard error, or no place for a file
+        yield
+        return
+    with file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            rest = [line for line in file if _NO_DRIVER not in line]
+            with contextlib.suppress(OSError):
+                os.write(2, b"".join(rest))
