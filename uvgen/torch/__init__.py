@@ -17,6 +17,7 @@ except ImportError as error:
 
 from uvgen.torch.dataset import PARAMETERS, ShardDataset
 from uvgen.torch.layers import PositionMapLayer
+from uvgen.torch.rasterizer import interpolate, rasterize
 from uvgen.torch.sampler import ShardSampler
 from uvgen.torch.spatial_transformer import (
     axis_angle_to_matrix,
@@ -44,10 +45,12 @@ __all__ = [
     "ShardSampler",
     "axis_angle_to_matrix",
     "euler_to_matrix",
+    "interpolate",
     "linear_model",
     "log_scale_to_scale",
     "mask_invisible",
     "project_orthographic",
+    "rasterize",
     "rotate_points",
     "sample_bilinear",
     "sampling_grid",

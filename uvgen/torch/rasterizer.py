@@ -129,15 +129,15 @@ def interpolate(
     dtype = torch.promote_types(_widened(weights).dtype, _widened(attributes).dtype)
     color = _background(background, attributes.shape[-1], dtype, triangle.device)
     shared = attributes.ndim == 2
-    rows = attributes.to(dtype).reshape(-1, *attributes.shape[-2:])
-    return _in_eager_mode(_Interpolate.apply, triangle, weights.to(dtype), corners, rows, color, shared)
+    values = attributes.to(dtype)[None] if shared else attributes.to(dtype)
+    return _in_eager_mode(_Interpolate.apply, triangle, weights.to(dtype), corners, values, color, shared)
 
 
 class _Rasterize(torch.autograd.Function):
     """`rasterize` of checked arguments."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, vertices: Tensor, corners: Tensor, height: int, width: int, cull: str
     ) -> tuple[Tensor, Tensor, Tensor]:
         vertices = vertices.contiguous()
@@ -149,7 +149,7 @@ class _Rasterize(torch.autograd.Function):
         depth = vertices.new_empty((n_meshes, height, width))
         if depth.numel():
             workers, lanes, capacity = _ON_CUDA if vertices.is_cuda else _ON_CPU
-            vector, index = _vectors(vertices.dtype)
+            vector, index = warp_runtime.vectors(vertices.dtype)
             keys = torch.full((rows, width), 2**63 - 1, dtype=torch.int64, device=device)
             if n and len(corners):
                 mesh = (vertices, vector), (corners, index)
@@ -175,13 +175,13 @@ class _Rasterize(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, _: Tensor, in_weights: Tensor, in_depth: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, _: Tensor, in_weights: Tensor, in_depth: Tensor) -> tuple[Tensor | None, ...]:
         vertices, corners, triangle = ctx.saved_tensors
         n_meshes, height, width = triangle.shape
         rows, out = n_meshes * height, torch.zeros_like(vertices)
         if triangle.numel() and out.numel() and len(corners):
             kernels = warp_runtime.kernels(vertices.device, vertices.dtype)
-            vector, index = _vectors(vertices.dtype)
+            vector, index = warp_runtime.vectors(vertices.dtype)
             listed = torch.are_deterministic_algorithms_enabled()
             parts = vertices.new_zeros((rows, width, 3, 3) if listed else (1, 1, 1, 3))
             warp_runtime.launch(
@@ -199,7 +199,7 @@ class _Interpolate(torch.autograd.Function):
     """`interpolate` of checked arguments, in one dtype; attributes (1 or B, n, c)."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, triangle: Tensor, weights: Tensor, corners: Tensor, attributes: Tensor, color: Tensor, shared: bool
     ) -> Tensor:
         triangle, weights, attributes = triangle.contiguous(), weights.contiguous(), attributes.contiguous()
@@ -211,7 +211,7 @@ class _Interpolate(torch.autograd.Function):
             if not (n and len(corners)):
                 image.copy_(color.expand_as(image))
             else:
-                vector, index = _vectors(weights.dtype)
+                vector, index = warp_runtime.vectors(weights.dtype)
                 warp_runtime.launch(
                     kernels.interpolate, (rows, width, channels), weights.device,
                     triangle.view(rows, width), (weights.view(rows, width, 3), vector), (corners, index),
@@ -223,7 +223,7 @@ class _Interpolate(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, in_image: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, in_image: Tensor) -> tuple[Tensor | None, ...]:
         triangle, weights, corners, attributes = ctx.saved_tensors
         n_meshes, height, width = triangle.shape
         rows, (n, channels) = n_meshes * height, attributes.shape[1:]
@@ -233,7 +233,7 @@ class _Interpolate(torch.autograd.Function):
         if not (in_image.numel() and n and len(corners)):
             return None, of_weights, None, of_attributes, None, None
         kernels = warp_runtime.kernels(weights.device, weights.dtype)
-        vector, index = _vectors(weights.dtype)
+        vector, index = warp_runtime.vectors(weights.dtype)
         pixels, mesh = triangle.view(rows, width), ((corners, index), len(corners))
         in_image = in_image.contiguous().view(rows, width, channels)
         if of_weights is not None:
@@ -281,13 +281,6 @@ def _call(function: Callable[..., Any], *arguments: Any) -> Any:
 
 # `torch.compiler.disable`, but without its import of the whole compiler with this module
 _undisturbed = torch._disable_dynamo(_call)
-
-
-def _vectors(dtype: torch.dtype) -> tuple[Any, Any]:
-    """Warp's types of three floats and of three indices."""
-    import warp as wp
-
-    return (wp.vec3d if dtype == torch.float64 else wp.vec3f), wp.vec3i
 
 
 def _check_float(value: Tensor, name: str) -> None:

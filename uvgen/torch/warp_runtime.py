@@ -16,24 +16,27 @@ from torch import Tensor
 from uvgen.errors import DependencyError, to_install
 
 _lock = threading.RLock()  # a second thread waits until the first has compiled
-_loaded: dict[tuple[torch.dtype, str], Any] = {}
-_modules: dict[torch.dtype, tuple[Any, Any]] = {}
+_loaded: dict[tuple[torch.dtype, str, str], Any] = {}
+_modules: dict[tuple[torch.dtype, str], tuple[Any, Any]] = {}  # compiled for no device yet
 _streams: dict[tuple[int, int], Any] = {}
-_failed: set[tuple[torch.dtype, str]] = set()  # what `is_used` need not try again
+_failed: set[tuple[torch.dtype, str, str]] = set()  # what `is_used` need not try again
 _NO_DRIVER = b"Could not find or load the NVIDIA CUDA driver"  # what Warp says of each machine without a GPU
 
 
 def is_used(*tensors: Tensor) -> bool:
-    """Whether functions that can do without Warp take it: for tensors on CUDA, where it is installed and works."""
-    if not all(tensor.is_cuda and tensor.dtype in (torch.float32, torch.float64) for tensor in tensors):
+    """Whether functions that can do without Warp take it: for tensors on CUDA, where it is installed and works.
+
+    Not in compiled graphs, whose compiler fuses operators itself, nor for tensors without memory of their own.
+    """
+    if torch.compiler.is_compiling() or not all(_has_memory_on_cuda(tensor) for tensor in tensors):
         return False
-    key = tensors[0].dtype, str(tensors[0].device)
+    key = tensors[0].dtype, str(tensors[0].device), "surfaces"
     if key in _loaded:
         return True
     if key in _failed or find_spec("warp") is None:
         return False
     try:
-        kernels(tensors[0].device, tensors[0].dtype)
+        kernels(tensors[0].device, tensors[0].dtype, "surfaces")
     except DependencyError as error:
         _failed.add(key)
         warnings.warn(f"{error}; PyTorch's own operators are used", RuntimeWarning, stacklevel=3)
@@ -41,24 +44,28 @@ def is_used(*tensors: Tensor) -> bool:
     return True
 
 
-def kernels(device: torch.device, dtype: torch.dtype) -> Any:
-    """The kernels for floats of this type, compiled for this device.
+def _has_memory_on_cuda(tensor: Tensor) -> bool:
+    """Whether these are floats on CUDA, and no stand-in of `torch.func`, `torch.export` or a subclass."""
+    if not tensor.is_cuda or tensor.dtype not in (torch.float32, torch.float64):
+        return False
+    wrapped = getattr(getattr(torch._C, "_functorch", None), "is_functorch_wrapped_tensor", None)
+    return type(tensor) in (Tensor, torch.nn.Parameter) and not (wrapped is not None and wrapped(tensor))
+
+
+def kernels(device: torch.device, dtype: torch.dtype, kind: str = "raster") -> Any:
+    """The kernels of a kind, "raster" or "surfaces", for floats of this type, compiled for this device.
 
     Raises
     ------
     DependencyError
         Where Warp is not installed, or cannot use the device.
     """
-    key = dtype, str(device)
+    key = dtype, str(device), kind
     if (found := _loaded.get(key)) is not None:
         return found
     with _lock, _silence():
         wp = _started()
-        from uvgen.torch import warp_kernels
-
-        if dtype not in _modules:
-            _modules[dtype] = warp_kernels.rasterizing(wp.float64 if dtype == torch.float64 else wp.float32)
-        module, functions = _modules[dtype]
+        module, functions = _module(wp, dtype, kind)
         try:
             wp.load_module(module, device=wp.device_from_torch(device))
         except Exception as error:  # Warp's own, of many kinds
@@ -66,6 +73,26 @@ def kernels(device: torch.device, dtype: torch.dtype) -> Any:
             raise DependencyError(f"NVIDIA Warp {wp.config.version} cannot run on {device} ({reason})") from error
         _loaded[key] = functions
     return functions
+
+
+def _module(wp: Any, dtype: torch.dtype, kind: str) -> tuple[Any, Any]:
+    """A Warp module and the kernels in it: plain IEEE arithmetic, no derivatives."""
+    if (dtype, kind) not in _modules:
+        from uvgen.torch import warp_raster_kernels, warp_surface_kernels
+
+        scalar = wp.float64 if dtype == torch.float64 else wp.float32
+        module = wp.get_module(f"uvgen_{kind}_{scalar.__name__}")
+        module.options.update({"fuse_fp": False, "fast_math": False, "enable_backward": False})
+        make = warp_raster_kernels.raster if kind == "raster" else warp_surface_kernels.surfaces
+        _modules[dtype, kind] = module, make(scalar, module)
+    return _modules[dtype, kind]
+
+
+def vectors(dtype: torch.dtype) -> tuple[Any, Any]:
+    """Warp's types of three floats and of three indices."""
+    import warp as wp
+
+    return (wp.vec3d if dtype == torch.float64 else wp.vec3f), wp.vec3i
 
 
 def launch(kernel: Any, dim: tuple[int, ...], device: torch.device, *arguments: Any) -> None:
@@ -111,10 +138,9 @@ def _started() -> Any:
             RuntimeWarning,
             stacklevel=4,
         )
-        os.environ.pop("WARP_CACHE_PATH", None)
         wp.config.kernel_cache_dir = folder
-        wp.init()
-        wp.build.init_kernel_cache(folder)
+        with _without_driver_warning():
+            wp.init()
     return wp
 
 

@@ -24,13 +24,6 @@ BAND = wp.constant(1024)  # pixels of the parts of larger boxes
 NOTHING = wp.constant(wp.int64(2**63 - 1))  # key of a pixel without a triangle
 
 
-def new_module(name):
-    """A Warp module of its own, compiled once: plain IEEE arithmetic, no derivatives."""
-    module = wp.get_module(name)
-    module.options.update({"fuse_fp": False, "fast_math": False, "enable_backward": False})
-    return module
-
-
 @wp.func
 def edge(ax: wp.float64, ay: wp.float64, bx: wp.float64, by: wp.float64):
     return ax * by - ay * bx
@@ -152,11 +145,9 @@ def are_rows(corners: wp.vec3i, n: int):
     return low >= 0 and high < n
 
 
-def rasterizing(scalar):
+def raster(scalar, module):
     """The kernels for vertices, attributes, weights and gradients of one type, float32 or float64."""
-    name = "float32" if scalar is wp.float32 else "float64"
     vector = wp.vec3f if scalar is wp.float32 else wp.vec3d
-    module = new_module(f"uvgen_rasterize_{name}")
 
     @wp.func
     def corner(vertices: wp.array(dtype=vector, ndim=2), item: int, i: int):
@@ -202,14 +193,12 @@ def rasterizing(scalar):
         corners = triangles[triangle]
         if not are_rows(corners, n):
             return
-        found = box(
-            vertices[item, corners[0]], vertices[item, corners[1]], vertices[item, corners[2]], width, height
-        )
+        found = box(vertices[item, corners[0]], vertices[item, corners[1]], vertices[item, corners[2]], width, height)
         columns = found[2]
         rows = found[3]
         if columns * rows == 0:
             return
-        first = int(0)  # band that this thread draws
+        first = wp.int32(0)  # band that this thread draws
         step = rows
         if columns * rows > SMALL:
             step = rows_of_band(columns)
@@ -275,7 +264,7 @@ def rasterizing(scalar):
     ):
         row, x = wp.tid()
         key = keys[row, x]
-        triangle = int(-1)
+        triangle = wp.int32(-1)
         weights = vector(scalar(0.0), scalar(0.0), scalar(0.0))
         depth = -scalar(wp.inf)
         if key != NOTHING:
@@ -362,7 +351,7 @@ def rasterizing(scalar):
         if triangle >= 0 and triangle < m:
             corners = triangles[triangle]
             if are_rows(corners, n):
-                item = int(0)
+                item = wp.int32(0)
                 if not shared:
                     item = row // height
                 w = weights[row, x]
@@ -392,7 +381,7 @@ def rasterizing(scalar):
         if triangle >= 0 and triangle < m:
             corners = triangles[triangle]
             if are_rows(corners, n):
-                item = int(0)
+                item = wp.int32(0)
                 if not shared:
                     item = row // height
                 for channel in range(channels):
@@ -421,7 +410,7 @@ def rasterizing(scalar):
         corners = triangles[triangle]
         if not are_rows(corners, n):
             return
-        item = int(0)
+        item = wp.int32(0)
         if not shared:
             item = row // height
         w = weights[row, x]
@@ -431,4 +420,4 @@ def rasterizing(scalar):
         wp.atomic_add(attributes_out, item, corners[2], channel, w[2] * g)
 
     kernels = [cover, cover_queued, resolve, rasterize_gradient, interpolate, weights_gradient, attributes_gradient]
-    return module, SimpleNamespace(**{kernel.func.__name__: kernel for kernel in kernels})
+    return SimpleNamespace(**{kernel.func.__name__: kernel for kernel in kernels})
