@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from uvgen.errors import DependencyError, InputError
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 pytest.importorskip("warp", reason="NVIDIA Warp is not installed: pip install warp-lang")
 
-from uvgen.torch import interpolate, rasterize, rasterizer, warp_runtime  # noqa: E402
+from uvgen.torch import interpolate, rasterize, rasterizer, visible_vertices, warp_runtime  # noqa: E402
 
 KINDS = ("grid", "floats", "slivers", "huge", "broken", "flat", "negative zero", "large")
 
@@ -97,6 +98,23 @@ def test_rasterize_of_a_triangulation_covers_each_pixel_in_it_exactly_once(seed:
     e = alone[:, 1, :2] - alone[:, 0, :2], alone[:, 2, :2] - alone[:, 0, :2]
     sign = torch.sign(e[0][:, 0] * e[1][:, 1] - e[0][:, 1] * e[1][:, 0])
     assert ((triangle >= 0) * sign[:, None, None]).sum(dim=0).eq(1).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_visible_vertices_are_the_cpu_s(kind: str) -> None:
+    vertices, triangles, size = mesh(kind, 7)
+    found = visible_vertices(torch.from_numpy(vertices), torch.from_numpy(triangles), size, 0.5)
+    for item, points in zip(found, vertices, strict=True):
+        seen = on_the_cpu.visible_vertices(points, triangles, size=size, tolerance=0.5)
+        np.testing.assert_array_equal(item, seen & ~np.isnan(points).any(axis=1))
+    assert kind not in ("grid", "floats", "large") or 0 < found.sum() < found.numel()
+
+
+def test_visible_vertices_of_nothing_and_wrong_tolerance() -> None:
+    assert visible_vertices(V, T, (0, 4)).tolist() == [[False] * 5] * 2
+    assert visible_vertices(V[:0], T, (3, 4)).shape == (0, 5)
+    with pytest.raises(InputError, match="tolerance: -1, expected 0 or more"):
+        visible_vertices(V, T, (3, 4), -1)
 
 
 def by_formula(vertices: Any, triangles: Any, triangle: Any) -> tuple[Any, Any]:
@@ -304,6 +322,20 @@ def test_wrong_arguments_are_named(call: Any, words: str) -> None:
 def test_devices_that_warp_does_not_know_are_refused() -> None:
     with pytest.raises(DependencyError, match="cannot run on meta"):
         rasterize(V.to("meta"), T.to("meta"), (3, 4))
+
+
+@pytest.mark.slow
+def test_cuda_code_has_atomic_minima_and_no_fused_multiply_add(tmp_path: Path) -> None:
+    """Warp compiles for CUDA without a GPU. A fused edge function would not change its sign with the edge's ends."""
+    import warp as wp
+
+    module, _ = warp_runtime._module(wp, torch.float32, "raster")
+    with warp_runtime._silence():
+        wp.compile_aot_module(module, arch=80, module_dir=tmp_path, use_ptx=True)
+    (path,) = tmp_path.glob("*.ptx")
+    code = path.read_bytes().decode(errors="replace")
+    assert "atom.global.min.s64" in code and "mul.rn.f64" in code
+    assert "fma" not in code and "mul.f64" not in code  # without .rn the driver may fuse them
 
 
 START = """

@@ -37,6 +37,7 @@ from uvgen.torch.spatial_transformer import (
 )
 from uvgen.torch.texture import unwrap
 from uvgen.torch.values import to_float
+from uvgen.torch.visibility import visible_vertices
 
 __all__ = [
     "PARAMETERS",
@@ -61,4 +62,5 @@ __all__ = [
     "vertex_normals",
     "visible_by_depth",
     "visible_by_normals",
+    "visible_vertices",
 ]

@@ -36,7 +36,7 @@ def unwrap(
         Texels of the face: only they are visible, and hide others.
     tolerance : float
         How far behind the nearest surface a texel may lie and still be seen, in crop widths. Depths are compared
-        in cells of about two texels: finer is `uvgen.rasterize.visible_texels`, on the CPU.
+        in cells of about two texels: finer are `visible_vertices` and, on the CPU, `uvgen.rasterize.visible_texels`.
     convention : {"exact", "3dmmasstn"}
         The exact places, or those of the sampler published with that paper, up to 1 px off: see `sampling_grid`.
 

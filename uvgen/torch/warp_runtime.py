@@ -152,12 +152,14 @@ def _silence() -> Iterator[None]:
     except ImportError:  # `_started` says so
         yield
         return
-    level = wp.config.log_level
-    wp.config.log_level = max(level, wp.LOG_WARNING)
+    has_levels = hasattr(wp.config, "log_level")  # older versions can be quiet or not
+    name, quiet = ("log_level", wp.LOG_WARNING) if has_levels else ("quiet", True)
+    kept = getattr(wp.config, name)
+    setattr(wp.config, name, max(kept, quiet))
     try:
         yield
     finally:
-        wp.config.log_level = level
+        setattr(wp.config, name, kept)
 
 
 @contextlib.contextmanager
