@@ -26,7 +26,7 @@ $(VENV)/.ready: pyproject.toml requirements-ci.txt
 	touch $@
 
 setup-trainers: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt torch webdataset grain onnxruntime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt torch webdataset grain onnxruntime warp-lang
 
 setup-detectors: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt dlib-bin face-recognition-models

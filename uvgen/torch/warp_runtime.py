@@ -67,7 +67,8 @@ def kernels(device: torch.device, dtype: torch.dtype, kind: str = "raster") -> A
         wp = _started()
         module, functions = _module(wp, dtype, kind)
         try:
-            wp.load_module(module, device=wp.device_from_torch(device))
+            block = 1 if device.type == "cpu" else 256  # what launches take: another one is compiled anew
+            wp.load_module(module, device=wp.device_from_torch(device), block_dim=block)
         except Exception as error:  # Warp's own, of many kinds
             reason = " ".join(str(error).split())
             raise DependencyError(f"NVIDIA Warp {wp.config.version} cannot run on {device} ({reason})") from error
