@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,9 @@ def compiled() -> None:
 
 
 @pytest.fixture
-def deterministic() -> Iterator[None]:
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
+def choose(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """What `torch.use_deterministic_algorithms` does, without the compiler that it imports, which takes seconds."""
+    return lambda on: monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: on)
 
 
 def mesh(kind: str, seed: int) -> tuple[Any, Any, tuple[int, int]]:
@@ -144,11 +143,11 @@ def drawn(vertices: Any, triangles: Any) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("listed", [False, True], ids=["atomics", "deterministic"])
-def test_rasterize_gradients_are_those_of_the_formula(dtype: Any, listed: bool) -> None:
+def test_rasterize_gradients_are_those_of_the_formula(dtype: Any, listed: bool, choose: Any) -> None:
     vertices, triangles = soup()
     vertices = vertices.to(dtype)
     triangle, _, _ = rasterize(vertices, triangles, (15, 17))
-    torch.use_deterministic_algorithms(listed)
+    choose(listed)
     grads = []
     for function in (lambda v: drawn(v, triangles), lambda v: by_formula(v.double(), triangles, triangle)):
         leaf = vertices.clone().requires_grad_()
@@ -157,7 +156,6 @@ def test_rasterize_gradients_are_those_of_the_formula(dtype: Any, listed: bool) 
         (factor.to(weights) * weights).sum().backward(retain_graph=True)
         (depth * factor[..., 0].to(depth)).sum().backward()
         grads.append(leaf.grad)
-    torch.use_deterministic_algorithms(False)
     assert (triangle >= 0).any() and grads[0].dtype == dtype and grads[0].abs().max() > 1
     tolerance = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 2e-2}[dtype]  # sums of rounded terms
     torch.testing.assert_close(grads[0], grads[1], rtol=tolerance, atol=tolerance * float(grads[1].abs().max()))
@@ -165,13 +163,13 @@ def test_rasterize_gradients_are_those_of_the_formula(dtype: Any, listed: bool) 
 
 def test_rasterize_and_interpolate_pass_gradcheck() -> None:
     rng = np.random.default_rng(3)  # triangles that are no slivers: finite differences
-    places = rng.uniform(0, 8, (1, 6, 1, 2)) + [[0, 0], [7, 1], [2, 6]] + rng.uniform(-1, 1, (2, 6, 3, 2))
-    vertices = np.concatenate([places, rng.normal(size=(2, 6, 3, 1))], axis=-1).reshape(2, 18, 3)
-    vertices, triangles = torch.from_numpy(vertices).requires_grad_(), torch.arange(18).view(6, 3)
-    colors = torch.from_numpy(rng.normal(size=(18, 2))).requires_grad_()
+    places = rng.uniform(0, 8, (1, 4, 1, 2)) + [[0, 0], [7, 1], [2, 6]] + rng.uniform(-1, 1, (2, 4, 3, 2))
+    vertices = np.concatenate([places, rng.normal(size=(2, 4, 3, 1))], axis=-1).reshape(2, 12, 3)
+    vertices, triangles = torch.from_numpy(vertices).requires_grad_(), torch.arange(12).view(4, 3)
+    colors = torch.from_numpy(rng.normal(size=(12, 2))).requires_grad_()
 
     def picture(vertices: Any, colors: Any) -> Any:
-        triangle, weights, depth = rasterize(vertices, triangles, (11, 13))
+        triangle, weights, depth = rasterize(vertices, triangles, (8, 9))
         return interpolate(triangle, weights, triangles, colors), torch.where(triangle >= 0, depth, 0)
 
     assert torch.autograd.gradcheck(picture, [vertices, colors], eps=1e-7, atol=1e-5)
@@ -182,13 +180,13 @@ def test_rasterize_and_interpolate_pass_gradcheck() -> None:
 
 
 @pytest.mark.parametrize("batched", [False, True])
-def test_interpolate_gradients_are_the_same_deterministic(batched: bool, deterministic: None) -> None:
+def test_interpolate_gradients_are_the_same_deterministic(batched: bool, choose: Any) -> None:
     vertices, triangles = soup(1)
     triangle, weights, _ = rasterize(vertices.float(), triangles, (15, 17))
     colors = torch.randn(*((2,) if batched else ()), 25, 3, generator=torch.Generator().manual_seed(0))
     found = []
     for listed in (False, True):
-        torch.use_deterministic_algorithms(listed)
+        choose(listed)
         leaf = colors.clone().requires_grad_()
         (interpolate(triangle, weights, triangles, leaf) ** 2).sum().backward()
         found.append(leaf.grad)
@@ -246,7 +244,9 @@ def test_nothing_to_draw_is_no_error_and_has_gradients(batch: int, n: int, m: in
     assert not vertices.grad.any() and not colors.grad.any()
 
 
-def test_kernels_skip_indices_out_of_range_which_are_not_looked_for_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernels_skip_indices_out_of_range_which_are_not_looked_for_on_cuda(
+    monkeypatch: pytest.MonkeyPatch, choose: Any
+) -> None:
     vertices, triangles = soup(4)
     vertices, colors = vertices.float().requires_grad_(), torch.rand(25, 3, requires_grad=True)
     expected = rasterize(vertices, triangles, (15, 17))
@@ -258,11 +258,10 @@ def test_kernels_skip_indices_out_of_range_which_are_not_looked_for_on_cuda(monk
     pretended = found[0].clone()
     pretended[:, 0, :4], pretended[:, 1] = torch.arange(20, 24, dtype=torch.int32), -5
     for listed in (False, True):
-        torch.use_deterministic_algorithms(listed)
+        choose(listed)
         image = interpolate(pretended, found[1], corners, colors, background=9)
         assert (image[:, 0, :4] == 9).all() and (image[:, 1] == 9).all()
         (image.sum() + found[1].sum()).backward(retain_graph=True)
-        torch.use_deterministic_algorithms(False)
 
 
 @pytest.mark.slow
@@ -321,7 +320,7 @@ def test_wrong_arguments_are_named(call: Any, words: str) -> None:
 
 def test_devices_that_warp_does_not_know_are_refused() -> None:
     with pytest.raises(DependencyError, match="cannot run on meta"):
-        rasterize(V.to("meta"), T.to("meta"), (3, 4))
+        warp_runtime.kernels(torch.device("meta"), torch.float32)
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from uvgen.torch import (  # noqa: E402
     visible_by_depth,
     visible_by_normals,
     warp_runtime,
+    warp_surfaces,
 )
 
 
@@ -115,20 +116,44 @@ def test_position_maps_are_the_same(model: MorphableModel, by_warp: Any, flips: 
     arrays = rng.normal(size=(3, N_SHAPE)), rng.normal(size=(3, N_EXPRESSION)) * 0.1, pose, turn, [128, 192, 100]
     arguments = [torch.as_tensor(array, dtype=torch.float32) for array in arrays]
     flipped = None if flips is None else torch.tensor(flips)
-    found, expected = by_warp(lambda: layer(*arguments, flipped=flipped))
-    assert found.shape == (3, 3, 21, 21)
-    # rounding of coordinates of some hundred pixels
-    torch.testing.assert_close(found, expected, atol=1e-6 * float(expected.detach().abs().max()), rtol=1e-5)
+    factor = torch.linspace(-1, 1, 3 * 3 * 21 * 21).view(3, 3, 21, 21)
+
+    def maps_and_gradients() -> list[Any]:
+        leaves = [argument.clone().requires_grad_() for argument in arguments]
+        maps = layer(*leaves, flipped=flipped)
+        first = torch.autograd.grad((maps * factor).sum(), leaves)
+        return [layer(*arguments, flipped=flipped), maps, *first]
+
+    for found, expected in zip(*by_warp(maps_and_gradients), strict=True):
+        assert found.shape == expected.shape
+        # rounding of terms of some hundred pixels
+        torch.testing.assert_close(found, expected, atol=1e-5 * float(expected.detach().abs().max()), rtol=1e-4)
 
 
-def test_layer_with_gradients_keeps_to_operators_that_have_them(
+def test_smallest_depth_of_three_vertices_shares_its_gradient_as_amin() -> None:
+    points = torch.tensor([[0.0, 0, 0], [9, 0, 0], [0, 9, 0], [9, 9, 5]])[:, :, None].requires_grad_()
+    corners, weights = torch.tensor([[0, 1, 2], [3, 1, 2]]), torch.tensor([[0.2, 0.3, 0.5], [0.5, 0.25, 0.25]])
+    tables = torch.zeros(4, 3), corners, weights, corners, weights, torch.tensor([False])
+    maps = warp_surfaces.PositionMaps.apply(
+        points, torch.eye(3)[None], torch.zeros(1, 3), torch.tensor([[0.0, 0, 1]]), tables
+    )
+    (found,) = torch.autograd.grad(maps[0, 2].sum(), points)
+    texels = (points[corners, 2, 0] * weights).sum(dim=1) - points[:, 2].amin()
+    (expected,) = torch.autograd.grad(texels.sum(), points)
+    torch.testing.assert_close(maps[0, 2], texels)
+    torch.testing.assert_close(found, expected)
+    assert found[:3, 2].any()
+
+
+def test_deterministic_layers_keep_to_pytorch_s_operators(
     model: MorphableModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(warp_runtime, "is_used", lambda *_: pytest.fail("has no gradients"))
-    layer = PositionMapLayer(model, 16)
-    pose = torch.tensor([[0.1, 0.2, 0.3, 50, 60, 0, 5e-4]], requires_grad=True)
-    layer(torch.zeros(1, N_SHAPE), torch.zeros(1, N_EXPRESSION), pose, torch.eye(3)[None], 128).sum().backward()
-    assert pose.grad.any()
+    monkeypatch.setattr(warp_runtime, "is_used", lambda *_: True)
+    monkeypatch.setattr(warp_runtime, "launch", lambda *_: pytest.fail("adds up in any order"))
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
+    pose = torch.tensor([[0.1, 0.2, 0.3, 50, 60, 0, 5e-4]])
+    PositionMapLayer(model, 16)(torch.zeros(1, N_SHAPE), torch.zeros(1, N_EXPRESSION), pose, torch.eye(3)[None], 128)
+    vertex_normals(torch.rand(1, 3, 3), torch.tensor([[0, 1, 2]]))
 
 
 def test_warp_is_used_for_plain_floats_on_cuda_alone() -> None:

@@ -250,10 +250,7 @@ class PositionMapLayer(nn.Module):
             turned = euler_to_matrix(posed[:, :3]) if rotation is None else to_matrix(rotation.to(dtype))
             linear, shift = self._to_crop(posed, turned, similarity.to(dtype), height.to(dtype))
             flips = None if flipped is None else flipped.to(self.basis.device, torch.bool)
-            differentiated = torch.is_grad_enabled() and (
-                coefficients.requires_grad or linear.requires_grad or shift.requires_grad
-            )
-            if not differentiated and warp_runtime.is_used(self.basis):
+            if warp_runtime.is_used(self.basis) and not torch.are_deterministic_algorithms_enabled():
                 maps = self._by_warp(coefficients, linear, shift, flips)
                 return maps.view(n, 3, self.size, self.size)
             vertices = faces_last(self.mean, self.basis, coefficients)
@@ -275,10 +272,10 @@ class PositionMapLayer(nn.Module):
         return linear * sign[:, :, None], shift * sign + across
 
     def _by_warp(self, coefficients: Tensor, linear: Tensor, shift: Tensor, flips: Tensor | None) -> Tensor:
-        """Maps (B, 3, t), without gradients, in one pass after the product."""
+        """Maps (B, 3, t), in two passes over the product."""
         product = (self.basis @ coefficients.mT).view(len(self.mean), 3, -1)
         depth_row, shift = linear[:, 2], torch.cat([shift, torch.zeros_like(shift[:, :1])], dim=1)
-        texels = mirrored = self.corners, self.weights
+        mirrored = self.corners, self.weights
         if flips is None:
             flips = torch.zeros(len(linear), dtype=torch.bool, device=linear.device)
         else:
@@ -289,7 +286,9 @@ class PositionMapLayer(nn.Module):
                     mirrored[0].index_copy(0, self.unpaired, self.unpaired_corners),
                     mirrored[1].index_copy(0, self.unpaired, self.unpaired_weights),
                 )
-        return warp_surfaces.position_maps(product, self.mean, texels, mirrored, flips, linear, shift, depth_row)
+        tables = self.mean, self.corners, self.weights, *mirrored, flips
+        maps: Tensor = warp_surfaces.PositionMaps.apply(product, linear, shift, depth_row, tables)
+        return maps
 
     def _interpolate(self, vertices: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
         """(t, 3, B): points between vertices (n, 3, B)."""

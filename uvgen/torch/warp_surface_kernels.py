@@ -193,5 +193,67 @@ def surfaces(scalar, module):
         maps_out[face, 1, texel] = wp.dot(linear[face, 1], point) + s[1]
         maps_out[face, 2, texel] = wp.dot(linear[face, 2], point) + s[2] - smallest[face]
 
+    @wp.kernel(module=module)
+    def texels_gradient(
+        corners: wp.array(dtype=wp.int64, ndim=2),
+        weights: wp.array(dtype=vector),
+        mirrored_corners: wp.array(dtype=wp.int64, ndim=2),
+        mirrored_weights: wp.array(dtype=vector),
+        flips: wp.array(dtype=wp.bool),
+        linear: wp.array(dtype=vector, ndim=2),
+        n_texels: int,
+        n_faces: int,
+        in_maps: wp.array(dtype=scalar, ndim=3),
+        vertices_out: wp.array(dtype=scalar, ndim=3),
+    ):
+        """Add what the texels of `texels` hand back to their corners."""
+        texel_block, face_block, place_in_block = wp.tid()
+        texel = texel_block * TEXELS + place_in_block // FACES
+        face = face_block * FACES + place_in_block % FACES
+        if texel >= n_texels or face >= n_faces:
+            return
+        g = (
+            in_maps[face, 0, texel] * linear[face, 0]
+            + in_maps[face, 1, texel] * linear[face, 1]
+            + in_maps[face, 2, texel] * linear[face, 2]
+        )
+        flipped = flips[face]
+        for k in range(3):
+            i = int(corners[texel, k])
+            w = weights[texel][k]
+            if flipped:
+                i = int(mirrored_corners[texel, k])
+                w = mirrored_weights[texel][k]
+            for c in range(3):
+                wp.atomic_add(vertices_out, i, c, face, w * g[c])
+
+    @wp.kernel(module=module)
+    def smallest_gradient(
+        vertices: wp.array(dtype=scalar, ndim=3),
+        mean: wp.array(dtype=vector),
+        n: int,
+        depth_row: wp.array(dtype=vector),
+        smallest: wp.array(dtype=scalar),
+        counting: bool,
+        counts: wp.array(dtype=scalar),
+        in_smallest: wp.array(dtype=scalar),
+        vertices_out: wp.array(dtype=scalar, ndim=3),
+        depth_row_out: wp.array(dtype=vector),
+    ):
+        """Count the vertices at the smallest depth; then share its gradient among them, as `torch.amin` does."""
+        stretch, face = wp.tid()
+        row = depth_row[face]
+        for i in range(stretch * STRETCH, wp.min((stretch + 1) * STRETCH, n)):
+            v = vertex(vertices, mean, i, face)
+            if wp.dot(row, v) == smallest[face]:
+                if counting:
+                    wp.atomic_add(counts, face, scalar(1.0))
+                else:
+                    share = in_smallest[face] / counts[face]
+                    for c in range(3):
+                        wp.atomic_add(vertices_out, i, c, face, share * row[c])
+                    wp.atomic_add(depth_row_out, face, share * v)
+
     kernels = [find_nearest, see_texels, add_normals, normals_gradient, find_smallest, texels]
+    kernels += [texels_gradient, smallest_gradient]
     return SimpleNamespace(**{kernel.func.__name__: kernel for kernel in kernels})

@@ -72,37 +72,94 @@ def _over_triangles(name: str, vertices: Tensor, corners: Tensor, *others: Tenso
     )
 
 
-def position_maps(
-    vertices: Tensor,
-    mean: Tensor,
-    texels: tuple[Tensor, Tensor],
-    mirrored: tuple[Tensor, Tensor],
-    flips: Tensor,
-    linear: Tensor,
-    shift: Tensor,
-    depth_row: Tensor,
-) -> Tensor:
-    """(B, 3, t): texels of faces in the crop, less the smallest depth over all vertices of each. No gradients.
+Tables = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+"""Mean (n, 3) of the vertices; corners (t, 3) int64 and weights (t, 3) of the texels, and those of the texels of
+mirrored faces; which faces are mirrored, (B,) bool."""
 
-    vertices (n, 3, B) without their mean (n, 3); corners (t, 3) int64 and weights (t, 3) of the texels, and of those of
-    mirrored faces; flips (B,) bool, which are; linear (B, 3, 3), shift (B, 3), depth_row (B, 3): into the crop.
+
+class PositionMaps(torch.autograd.Function):
+    """Maps (B, 3, t) in the crop: texels of faces, less the smallest depth over all vertices of each.
+
+    Of vertices (n, 3, B) without their mean; and of linear (B, 3, 3), shift (B, 3) and depth_row (B, 3), which lead to
+    the crop, the last one to depths. No second derivatives, as with PyTorch's `embedding_bag`.
     """
-    n, _, n_faces = vertices.shape
-    n_texels = len(texels[0])
+
+    @staticmethod
+    def forward(ctx: Any, vertices: Tensor, linear: Tensor, shift: Tensor, depth_row: Tensor, tables: Tables) -> Tensor:
+        found = vertices, linear, shift, depth_row = [t.contiguous() for t in (vertices, linear, shift, depth_row)]
+        kernels = warp_runtime.kernels(vertices.device, vertices.dtype, "surfaces")
+        smallest = vertices.new_full((vertices.shape[2],), torch.inf)
+        means, over_vertices = _of_vertices(vertices, tables)
+        vector, _ = warp_runtime.vectors(vertices.dtype)
+        warp_runtime.launch(kernels.find_smallest, *over_vertices, *means, (depth_row, vector), smallest)
+        maps = _texels(vertices, linear, shift, smallest, tables)
+        ctx.save_for_backward(*found, smallest, *tables)
+        return maps
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, in_maps: Tensor) -> tuple[Tensor | None, ...]:
+        vertices, linear, shift, depth_row, smallest, *others = ctx.saved_tensors
+        tables: Any = tuple(others)
+        in_maps = in_maps.contiguous()
+        of_smallest = -in_maps[:, 2].sum(dim=1)
+        of_vertices, of_row = torch.zeros_like(vertices), torch.zeros_like(depth_row)
+        kernels = warp_runtime.kernels(vertices.device, vertices.dtype, "surfaces")
+        vector, _ = warp_runtime.vectors(vertices.dtype)
+        _, arrays, over_texels, n_texels = _of_texels(vertices, tables)
+        warp_runtime.launch(
+            kernels.texels_gradient,
+            *over_texels,
+            *arrays,
+            (linear, vector),
+            n_texels,
+            len(linear),
+            in_maps,
+            of_vertices,
+        )
+        means, over_vertices = _of_vertices(vertices, tables)
+        counts = torch.zeros_like(smallest)
+        for counting in (True, False):
+            warp_runtime.launch(
+                kernels.smallest_gradient, *over_vertices, *means, (depth_row, vector), smallest, counting, counts,
+                of_smallest, of_vertices, (of_row, vector),
+            )  # fmt: skip
+        of_linear = None
+        if ctx.needs_input_grad[1]:
+            unit = torch.eye(3, dtype=linear.dtype, device=linear.device).expand_as(linear).contiguous()
+            zero = torch.zeros_like(shift)
+            points = _texels(vertices, unit, zero, zero[:, 0].contiguous(), tables)
+            of_linear = in_maps @ points.mT
+        return of_vertices, of_linear, in_maps.sum(dim=2), of_row, None
+
+
+def _texels(vertices: Tensor, linear: Tensor, shift: Tensor, smallest: Tensor, tables: Tables) -> Tensor:
+    """Maps (B, 3, t) of texels between vertices (n, 3, B)."""
     kernels = warp_runtime.kernels(vertices.device, vertices.dtype, "surfaces")
     vector, _ = warp_runtime.vectors(vertices.dtype)
-    vertices, device = vertices.contiguous(), vertices.device
-    means = mean.contiguous(), vector
-    smallest = vertices.new_full((n_faces,), torch.inf)
+    means, arrays, over_texels, n_texels = _of_texels(vertices, tables)
+    maps = vertices.new_empty((len(linear), 3, n_texels))
     warp_runtime.launch(
-        kernels.find_smallest, (-(-n // _STRETCH), n_faces), device,
-        vertices, means, n, (depth_row.contiguous(), vector), smallest,
-    )  # fmt: skip
-    maps = vertices.new_empty((n_faces, 3, n_texels))
-    tables = [part for corners, weights in (texels, mirrored) for part in (corners, (weights.contiguous(), vector))]
-    warp_runtime.launch(
-        kernels.texels, (-(-n_texels // _BLOCK), -(-n_faces // _BLOCK), _BLOCK * _BLOCK), device,
-        vertices, means, *tables, flips.contiguous(), (linear.contiguous(), vector), (shift.contiguous(), vector),
-        smallest, n_texels, n_faces, maps,
+        kernels.texels, *over_texels, vertices, means, *arrays, (linear, vector), (shift, vector), smallest,
+        n_texels, len(linear), maps,
     )  # fmt: skip
     return maps
+
+
+def _of_vertices(vertices: Tensor, tables: Tables) -> tuple[Any, Any]:
+    """Arguments of kernels that go over vertices (n, 3, B): the arrays with their length, and the launch."""
+    n, _, n_faces = vertices.shape
+    vector, _ = warp_runtime.vectors(vertices.dtype)
+    return (vertices, (tables[0].contiguous(), vector), n), ((-(-n // _STRETCH), n_faces), vertices.device)
+
+
+def _of_texels(vertices: Tensor, tables: Tables) -> tuple[Any, Any, Any, int]:
+    """Arguments of kernels that go over texels: the mean, the tables, the launch, and how many."""
+    mean, corners, weights, mirrored_corners, mirrored_weights, flips = tables
+    vector, _ = warp_runtime.vectors(vertices.dtype)
+    arrays = (
+        corners.contiguous(), (weights.contiguous(), vector), mirrored_corners.contiguous(),
+        (mirrored_weights.contiguous(), vector), flips.contiguous(),
+    )  # fmt: skip
+    blocks = -(-len(corners) // _BLOCK), -(-vertices.shape[2] // _BLOCK), _BLOCK * _BLOCK
+    return (mean.contiguous(), vector), arrays, (blocks, vertices.device), len(corners)
