@@ -148,11 +148,10 @@ def draw_large_triangles(time: Timer, device: torch.device, side: int) -> None:
 
 def both_ways(time: Timer, name: str, function: Callable[[], object]) -> float:
     """With Warp's kernels, and with PyTorch's operators; returns the former."""
-    with torch.no_grad():
-        with mock.patch.object(warp_runtime, "is_used", lambda *_: False):
-            time(f"{name}, PyTorch's operators", function)
-        with mock.patch.object(warp_runtime, "is_used", lambda *_: True):
-            return time(f"{name}, Warp", function)
+    with mock.patch.object(warp_runtime, "is_used", lambda *_: False):
+        time(f"{name}, PyTorch's operators", function)
+    with mock.patch.object(warp_runtime, "is_used", lambda *_: True):
+        return time(f"{name}, Warp", function)
 
 
 def make_maps(time: Timer, model: Any, device: torch.device, n: int, uv_size: int) -> torch.Tensor:
@@ -166,6 +165,13 @@ def make_maps(time: Timer, model: Any, device: torch.device, n: int, uv_size: in
     coefficients = torch.cat(arguments[:2], dim=1)
     product = time(f"the product alone, batch {n}", lambda: layer.basis @ coefficients.mT)
     whole = both_ways(time, f"PositionMapLayer, batch {n}", lambda: layer(*arguments, 256.0))
+    leaves = [argument.clone().requires_grad_() for argument in arguments]
+    gradient = torch.rand(n, 3, uv_size, uv_size, device=device)
+
+    def step() -> None:
+        torch.autograd.grad(layer(*leaves, 256.0), leaves, gradient)
+
+    both_ways(time, "PositionMapLayer and its gradients", step)
     print(f"PositionMapLayer takes {whole / product:.2f} times its product (target 3)")
     with torch.no_grad():
         return layer(*arguments, 256.0)

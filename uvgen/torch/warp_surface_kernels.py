@@ -77,13 +77,13 @@ def surfaces(scalar, module):
         if seen[item, row, column]:
             p = place(maps, item, row, column)
             if p[2] >= nearest[item, cell_of(p, width, height, cell, across)] - tolerance:
-                # as torch.gradient: central differences, one-sided at the border
+                # as torch.gradient, one-sided at the border; twice as long elsewhere: only the direction counts
                 left = wp.max(column - 1, 0)
                 right = wp.min(column + 1, columns - 1)
                 up = wp.max(row - 1, 0)
                 down = wp.min(row + 1, rows - 1)
-                dx = (place(maps, item, row, right) - place(maps, item, row, left)) / scalar(right - left)
-                dy = (place(maps, item, down, column) - place(maps, item, up, column)) / scalar(down - up)
+                dx = place(maps, item, row, right) - place(maps, item, row, left)
+                dy = place(maps, item, down, column) - place(maps, item, up, column)
                 normal = wp.cross(dx, dy)
                 visible = normal[2] > scalar(FACING) * wp.length(normal)
         visible_out[item, row, column] = visible
