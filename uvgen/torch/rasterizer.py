@@ -1,6 +1,7 @@
 """Meshes drawn on the device, differentiable. Import `rasterize` and `interpolate` from `uvgen.torch`."""
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -280,7 +281,7 @@ def _call(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 # `torch.compiler.disable`, but without its import of the whole compiler with this module
-_undisturbed = torch._disable_dynamo(_call)
+_undisturbed = getattr(torch, "_disable_dynamo", lambda function: function)(_call)
 
 
 def _check_float(value: Tensor, name: str) -> None:
@@ -310,6 +311,8 @@ def _corner_indices(triangles: Tensor, n: int, beside: Tensor) -> Tensor:
 
 def _background(value: Any, channels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """(c,) of a number or of (c,)."""
+    if isinstance(value, Real):
+        return torch.full((channels,), float(value), dtype=dtype, device=device)
     if not isinstance(value, Tensor):
         try:
             value = torch.tensor(value, dtype=dtype)
