@@ -83,6 +83,12 @@ def draw(time: Timer, vertices: torch.Tensor, triangles: torch.Tensor, size: tup
     colors = torch.rand(vertices.shape[1], 3, device=vertices.device)
     time("rasterize", lambda: ut.rasterize(vertices, triangles, size))
 
+    if vertices.is_cuda:  # without what Python and the launches cost
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            ut.rasterize(vertices, triangles, size)
+        time("rasterize, replayed from a CUDA graph", graph.replay)
+
     def picture() -> torch.Tensor:
         triangle, weights, _ = ut.rasterize(vertices, triangles, size)
         return ut.interpolate(triangle, weights, triangles, colors)
