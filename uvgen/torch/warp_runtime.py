@@ -103,9 +103,9 @@ def launch(kernel: Any, dim: tuple[int, ...], device: torch.device, *arguments: 
     values = []
     for argument in arguments:
         if isinstance(argument, tuple):
-            values.append(wp.from_torch(argument[0].detach(), dtype=argument[1], return_ctype=True))
+            values.append(wp.from_torch(argument[0], dtype=argument[1], requires_grad=False, return_ctype=True))
         elif isinstance(argument, Tensor):
-            values.append(wp.from_torch(argument.detach(), return_ctype=True))
+            values.append(wp.from_torch(argument, requires_grad=False, return_ctype=True))
         else:
             values.append(argument)
     stream = None
