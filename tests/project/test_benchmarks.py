@@ -42,7 +42,7 @@ def test_read_benchmark_times_a_network_its_feed_and_both(model_path: Path, tmp_
 @pytest.mark.slow
 @pytest.mark.parametrize("path", STARTED, ids=lambda path: path.stem)
 def test_benchmark_starts(path: Path) -> None:
-    for name in {"read": ["torch"], "networks": ["torch"], "augment": ["cv2"]}.get(path.stem, []):
+    for name in {"read": ["torch"], "networks": ["torch"], "gpu": ["torch"], "augment": ["cv2"]}.get(path.stem, []):
         pytest.importorskip(name)
     done = subprocess.run([sys.executable, path, "--help"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -60,6 +60,8 @@ def not_installed(block: str) -> str:
         return "onnxruntime"
     if "--backend dask" in block and not find_spec("distributed"):
         return "distributed"
+    if re.search(r"^from uvgen\.torch import .*\brasterize\b", block, re.MULTILINE) and not is_installed("warp"):
+        return "warp"
     for name in ("torch", "grain", "tensorflow", "webdataset", "datasets", "streaming"):
         if re.search(rf"^(?:import|from) (?:uvgen\.)?{name}\b", block, re.MULTILINE) and not is_installed(name):
             return name

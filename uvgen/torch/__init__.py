@@ -17,6 +17,7 @@ except ImportError as error:
 
 from uvgen.torch.dataset import PARAMETERS, ShardDataset
 from uvgen.torch.layers import PositionMapLayer
+from uvgen.torch.rasterizer import interpolate, rasterize
 from uvgen.torch.sampler import ShardSampler
 from uvgen.torch.spatial_transformer import (
     axis_angle_to_matrix,
@@ -36,6 +37,7 @@ from uvgen.torch.spatial_transformer import (
 )
 from uvgen.torch.texture import unwrap
 from uvgen.torch.values import to_float
+from uvgen.torch.visibility import visible_vertices
 
 __all__ = [
     "PARAMETERS",
@@ -44,10 +46,12 @@ __all__ = [
     "ShardSampler",
     "axis_angle_to_matrix",
     "euler_to_matrix",
+    "interpolate",
     "linear_model",
     "log_scale_to_scale",
     "mask_invisible",
     "project_orthographic",
+    "rasterize",
     "rotate_points",
     "sample_bilinear",
     "sampling_grid",
@@ -58,4 +62,5 @@ __all__ = [
     "vertex_normals",
     "visible_by_depth",
     "visible_by_normals",
+    "visible_vertices",
 ]

@@ -17,6 +17,7 @@ from uvgen.maps.mirror import mirror_vertices, mirrored_texels
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
+from uvgen.torch import warp_runtime, warp_surfaces
 from uvgen.torch.dataset import ShardDataset
 from uvgen.torch.spatial_transformer import euler_to_matrix, faces_last, to_matrix
 
@@ -250,20 +251,46 @@ class PositionMapLayer(nn.Module):
             posed = pose.to(dtype)
             turned = euler_to_matrix(posed[:, :3]) if rotation is None else to_matrix(rotation.to(dtype))
             linear, shift = self._to_crop(posed, turned, similarity.to(dtype), height.to(dtype))
+            flips = None if flipped is None else flipped.to(self.basis.device, torch.bool)
+            if warp_runtime.is_used(self.basis) and not torch.are_deterministic_algorithms_enabled():
+                maps = self._by_warp(coefficients, linear, shift, flips)
+                return maps.view(n, 3, self.size, self.size)
             vertices = faces_last(self.mean, self.basis, coefficients)
             smallest = (vertices * linear[:, 2].mT).sum(dim=1).amin(dim=0)  # einsum would take three times as long
             shift = torch.cat([shift, -smallest[:, None]], dim=1)
-            if flipped is None or self.crop_size is None:
+            if flips is None or self.crop_size is None:
                 texels = self._interpolate(vertices, self.corners, self.weights)
             else:
-                flips = flipped.to(vertices.device, torch.bool)
                 texels = self._mirrored(vertices, flips)
-                sign = 1 - 2 * flips.to(dtype)[:, None]
-                across = torch.stack([(self.crop_size - 1) * flips, *[torch.zeros_like(flips)] * 2], dim=1)
-                sign = torch.cat([sign, torch.ones_like(shift[:, 1:])], dim=1)
-                linear, shift = linear * sign[:, :, None], shift * sign + across
+                linear, shift = self._mirror(linear, shift, flips)
             maps = torch.baddbmm(shift[:, :, None], linear, texels.permute(2, 1, 0))
         return maps.view(n, 3, self.size, self.size)
+
+    def _mirror(self, linear: Tensor, shift: Tensor, flips: Tensor) -> tuple[Tensor, Tensor]:
+        """What `_to_crop` found, with x mirrored for the faces that are flipped."""
+        sign = 1 - 2 * flips.to(linear.dtype)[:, None]
+        sign = torch.cat([sign, torch.ones_like(shift[:, 1:])], dim=1)
+        across = torch.stack([((self.crop_size or 0) - 1) * flips, *[torch.zeros_like(flips)] * 2], dim=1)
+        return linear * sign[:, :, None], shift * sign + across
+
+    def _by_warp(self, coefficients: Tensor, linear: Tensor, shift: Tensor, flips: Tensor | None) -> Tensor:
+        """Maps (B, 3, t), in two passes over the product."""
+        product = (self.basis @ coefficients.mT).view(len(self.mean), 3, -1)
+        depth_row, shift = linear[:, 2], torch.cat([shift, torch.zeros_like(shift[:, :1])], dim=1)
+        mirrored = self.corners, self.weights
+        if flips is None:
+            flips = torch.zeros(len(linear), dtype=torch.bool, device=linear.device)
+        else:
+            linear, shift = self._mirror(linear, shift, flips)
+            mirrored = self.mirror_vertices[self.corners], self.weights
+            if len(self.unpaired):
+                mirrored = (
+                    mirrored[0].index_copy(0, self.unpaired, self.unpaired_corners),
+                    mirrored[1].index_copy(0, self.unpaired, self.unpaired_weights),
+                )
+        tables = self.mean, self.corners, self.weights, *mirrored, flips
+        maps: Tensor = warp_surfaces.PositionMaps.apply(product, linear, shift, depth_row, tables)
+        return maps
 
     def _interpolate(self, vertices: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
         """(t, 3, B): points between vertices (n, 3, B)."""

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from uvgen.checks import check_array, check_tensor, choice, number_in, picture_size, shown
 from uvgen.errors import InputError
+from uvgen.torch import warp_runtime, warp_surfaces
 
 SAMPLERS = ("exact", "3dmmasstn")
 """As the paper defines a layer, or as its published code computes it."""
@@ -287,6 +288,15 @@ def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
             raise InputError(
                 f"triangles: indices of {low} to {high}, expected 0 to {vertices.shape[1] - 1}, as there are vertices"
             )
+    if warp_runtime.is_used(vertices) and not torch.are_deterministic_algorithms_enabled():
+        corners = triangles.clamp(-1, 2**31 - 1).to(torch.int32).contiguous()
+        normals: Tensor = warp_surfaces.VertexNormals.apply(vertices, corners, _normals)
+        return normals
+    return _normals(vertices, triangles)
+
+
+def _normals(vertices: Tensor, triangles: Tensor) -> Tensor:
+    """`vertex_normals` by PyTorch's operators, of int64 indices."""
     a, b, c = (vertices[:, triangles[:, k]] for k in range(3))
     normals = torch.linalg.cross(b - a, c - a, dim=-1)
     out = torch.zeros_like(vertices)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from uvgen.checks import check_tensor, choice, number_in
 from uvgen.errors import InputError
+from uvgen.torch import warp_runtime, warp_surfaces
 from uvgen.torch.spatial_transformer import SAMPLERS, grid_of
 
 _FACING = 0.05  # cosine between normal and view below which a texel is a silhouette's, and its visibility chance
@@ -35,7 +36,7 @@ def unwrap(
         Texels of the face: only they are visible, and hide others.
     tolerance : float
         How far behind the nearest surface a texel may lie and still be seen, in crop widths. Depths are compared
-        in cells of about two texels: finer is `uvgen.rasterize.visible_texels`, on the CPU.
+        in cells of about two texels: finer are `visible_vertices` and, on the CPU, `uvgen.rasterize.visible_texels`.
     convention : {"exact", "3dmmasstn"}
         The exact places, or those of the sampler published with that paper, up to 1 px off: see `sampling_grid`.
 
@@ -110,9 +111,11 @@ def _visible(maps: Tensor, seen: Tensor, size: tuple[int, int], tolerance: float
     n, _, rows, columns = maps.shape
     height, width = size
     seen = seen & maps.isfinite().all(dim=1)  # a network that diverges is no reason to leave an array's bounds
+    cell = max(2.0 * width / columns, 1.0)
+    if warp_runtime.is_used(maps):
+        return warp_surfaces.visible_texels(maps, seen, size, cell, tolerance * width)[:, None]
     maps = maps.nan_to_num()
     x, y, z = maps.unbind(1)
-    cell = max(2.0 * width / columns, 1.0)
     across, down = int(width / cell) + 2, int(height / cell) + 2
     cell_x = (x.clamp(-0.5, width - 0.5) / cell).round().long()
     cell_y = (y.clamp(-0.5, height - 0.5) / cell).round().long()

@@ -1,0 +1,185 @@
+"""NVIDIA Warp where it is installed: loaded on first use, silent, its kernels on PyTorch's devices and streams."""
+
+import contextlib
+import os
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from uvgen.errors import DependencyError, to_install
+
+_lock = threading.RLock()  # a second thread waits until the first has compiled
+_loaded: dict[tuple[torch.dtype, str, str], Any] = {}
+_modules: dict[tuple[torch.dtype, str], tuple[Any, Any]] = {}  # compiled for no device yet
+_streams: dict[tuple[int, int], Any] = {}
+_failed: set[tuple[torch.dtype, str, str]] = set()  # what `is_used` need not try again
+_NO_DRIVER = b"Could not find or load the NVIDIA CUDA driver"  # what Warp says of each machine without a GPU
+
+
+def is_used(*tensors: Tensor) -> bool:
+    """Whether functions that can do without Warp take it: for tensors on CUDA, where it is installed and works.
+
+    Not in compiled graphs, whose compiler fuses operators itself, nor for tensors without memory of their own.
+    """
+    if torch.compiler.is_compiling() or not all(_has_memory_on_cuda(tensor) for tensor in tensors):
+        return False
+    key = tensors[0].dtype, str(tensors[0].device), "surfaces"
+    if key in _loaded:
+        return True
+    if key in _failed or find_spec("warp") is None:
+        return False
+    try:
+        kernels(tensors[0].device, tensors[0].dtype, "surfaces")
+    except DependencyError as error:
+        _failed.add(key)
+        warnings.warn(f"{error}; PyTorch's own operators are used", RuntimeWarning, stacklevel=3)
+        return False
+    return True
+
+
+def _has_memory_on_cuda(tensor: Tensor) -> bool:
+    """Whether these are floats on CUDA, and no stand-in of `torch.func`, `torch.export` or a subclass."""
+    if not tensor.is_cuda or tensor.dtype not in (torch.float32, torch.float64):
+        return False
+    wrapped = getattr(getattr(torch._C, "_functorch", None), "is_functorch_wrapped_tensor", None)
+    return type(tensor) in (Tensor, torch.nn.Parameter) and not (wrapped is not None and wrapped(tensor))
+
+
+def kernels(device: torch.device, dtype: torch.dtype, kind: str = "raster") -> Any:
+    """The kernels of a kind, "raster" or "surfaces", for floats of this type, compiled for this device.
+
+    Raises
+    ------
+    DependencyError
+        Where Warp is not installed, or cannot use the device.
+    """
+    key = dtype, str(device), kind
+    if (found := _loaded.get(key)) is not None:
+        return found
+    with _lock, _silence():
+        wp = _started()
+        module, functions = _module(wp, dtype, kind)
+        try:
+            block = 1 if device.type == "cpu" else 256  # what launches take: another one is compiled anew
+            wp.load_module(module, device=wp.device_from_torch(device), block_dim=block)
+        except Exception as error:  # Warp's own, of many kinds
+            reason = " ".join(str(error).split())
+            raise DependencyError(f"NVIDIA Warp {wp.config.version} cannot run on {device} ({reason})") from error
+        _loaded[key] = functions
+    return functions
+
+
+def _module(wp: Any, dtype: torch.dtype, kind: str) -> tuple[Any, Any]:
+    """A Warp module and the kernels in it: plain IEEE arithmetic, no derivatives."""
+    if (dtype, kind) not in _modules:
+        from uvgen.torch import warp_raster_kernels, warp_surface_kernels
+
+        scalar = wp.float64 if dtype == torch.float64 else wp.float32
+        module = wp.get_module(f"uvgen_{kind}_{scalar.__name__}")
+        module.options.update({"fuse_fp": False, "fast_math": False, "enable_backward": False})
+        make: Callable[..., Any] = warp_raster_kernels.raster if kind == "raster" else warp_surface_kernels.surfaces
+        _modules[dtype, kind] = module, make(scalar, module)
+    return _modules[dtype, kind]
+
+
+def vectors(dtype: torch.dtype) -> tuple[Any, Any]:
+    """Warp's types of three floats and of three indices."""
+    import warp as wp
+
+    return (wp.vec3d if dtype == torch.float64 else wp.vec3f), wp.vec3i
+
+
+def launch(kernel: Any, dim: tuple[int, ...], device: torch.device, *arguments: Any) -> None:
+    """Run a kernel on tensors, numbers and pairs (tensor, Warp dtype), on the device's current stream of PyTorch."""
+    import warp as wp
+
+    values = []
+    for argument in arguments:
+        if isinstance(argument, tuple):
+            values.append(wp.from_torch(argument[0], dtype=argument[1], requires_grad=False, return_ctype=True))
+        elif isinstance(argument, Tensor):
+            values.append(wp.from_torch(argument, requires_grad=False, return_ctype=True))
+        else:
+            values.append(argument)
+    stream = None
+    if device.type == "cuda":
+        current = torch.cuda.current_stream(device)
+        place = current.device_index, current.cuda_stream
+        if (stream := _streams.get(place)) is None:
+            stream = _streams.setdefault(place, wp.stream_from_torch(current))
+    wp.launch(kernel, dim=dim, inputs=values, device=wp.device_from_torch(device), stream=stream)
+
+
+def _started() -> Any:
+    """Warp, initialized; with a folder for compiled kernels that can be written."""
+    try:
+        import warp as wp
+    except ImportError as error:
+        raise DependencyError(
+            f"uvgen.torch.rasterize and interpolate need NVIDIA Warp ({error}); {to_install('gpu')}"
+        ) from error
+    try:
+        with _without_driver_warning():
+            wp.init()
+        folder = wp.config.kernel_cache_dir
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        folder = tempfile.mkdtemp(prefix="uvgen_warp_")
+        warnings.warn(
+            f"NVIDIA Warp cannot write to the folder of its compiled kernels ({error}), so each process spends some "
+            "seconds compiling; set WARP_CACHE_PATH to a folder that can be written",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        wp.config.kernel_cache_dir = folder
+        with _without_driver_warning():
+            wp.init()
+    return wp
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep Warp from printing its banner and what it loads, for as long as this lasts."""
+    try:
+        import warp as wp
+    except ImportError:  # `_started` says so
+        yield
+        return
+    has_levels = hasattr(wp.config, "log_level")  # older versions can be quiet or not
+    name, quiet = ("log_level", wp.LOG_WARNING) if has_levels else ("quiet", True)
+    kept = getattr(wp.config, name)
+    setattr(wp.config, name, max(kept, quiet))
+    try:
+        yield
+    finally:
+        setattr(wp.config, name, kept)
+
+
+@contextlib.contextmanager
+def _without_driver_warning() -> Iterator[None]:
+    """Pass on what is written to file descriptor 2, but for Warp's line about the driver, which C code prints."""
+    try:
+        sys.stderr.flush()
+        kept, file = os.dup(2), tempfile.TemporaryFile()  # noqa: SIM115
+    except (AttributeError, OSError, ValueError):  # no standard error, or no place for a file
+        yield
+        return
+    with file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            rest = [line for line in file if _NO_DRIVER not in line]
+            with contextlib.suppress(OSError):
+                os.write(2, b"".join(rest))
