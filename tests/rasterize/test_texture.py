@@ -145,6 +145,13 @@ def test_visible_vertices_are_those_that_nothing_hides():
     assert r.visible_vertices(vertices, triangles, size=(25, 25), tolerance=11).all()
 
 
+def test_visible_vertices_do_not_have_nan_where_nothing_is_drawn():
+    vertices = np.zeros((4, 3), np.float32) + np.arange(4, dtype=np.float32)[:, None]
+    vertices[range(3), range(3)] = np.nan
+    visible = r.visible_vertices(vertices, np.zeros((0, 3), np.int64), size=(6, 6))
+    assert visible.tolist() == [False, False, False, True]
+
+
 def test_visible_vertices_outside_the_picture_are_not_seen():
     vertices, triangles, _ = r.mesh_from_map(flat_map(6, 6, left=-2, top=0))
     vertices[-1] = np.nan

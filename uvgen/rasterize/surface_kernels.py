@@ -305,8 +305,9 @@ def see_points(points, depth, tolerance, visible_out):
     for i in range(len(points) // 3):
         x = points[3 * i]
         y = points[3 * i + 1]
+        z = points[3 * i + 2]
         visible_out[i] = False
-        if not ((x >= f4(-0.5)) & (y >= f4(-0.5)) & (x <= f4(width) - f4(0.5)) & (y <= f4(height) - f4(0.5))):
+        if z != z or not ((x >= f4(-0.5)) & (y >= f4(-0.5)) & (x <= f4(width) - f4(0.5)) & (y <= f4(height) - f4(0.5))):
             continue
         column = i4(np.floor(x))
         row = i4(np.floor(y))
@@ -315,4 +316,4 @@ def see_points(points, depth, tolerance, visible_out):
             for c in range(max(column, 0), min(column + 2, width)):
                 if depth[r, c] > -np.inf:
                     farthest = min(farthest, depth[r, c])
-        visible_out[i] = farthest == np.inf or points[3 * i + 2] >= farthest - tolerance
+        visible_out[i] = farthest == np.inf or z >= farthest - tolerance
