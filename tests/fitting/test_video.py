@@ -396,10 +396,14 @@ def cut_short(data: bytes) -> bytes:
         (lambda data: b"", "no readable video"),
         (lambda data: b"none" * 99, "no readable video"),
         (cut_short, "no readable video"),
+        (
+            lambda data: data.replace(b"mp4v", b"zzzz").replace(b"avc1", b"zzzz"),
+            "in a format that FFmpeg cannot decode",
+        ),
         (lambda data: b"ffconcat version 1.0\nfile walk.mp4\n", "no readable video"),
         (lambda data: b"#EXTM3U\n#EXTINF:1,\nwalk.mp4\n#EXT-X-ENDLIST\n", "no readable video"),
     ],
-    ids=["empty", "other", "cut", "list", "playlist"],
+    ids=["empty", "other", "cut", "unknown", "list", "playlist"],
 )
 def test_files_that_are_no_videos_cost_themselves(movie, tmp_path, spoil: Callable[[bytes], bytes], message) -> None:
     folder = tmp_path / "clips"
