@@ -214,8 +214,8 @@ def test_process_without_memory_is_the_machine_s_fault(path: Path) -> None:
 
 def test_process_without_files_is_the_machine_s_fault(path: Path) -> None:
     line = "import h5py; h5py.File = lambda *a, **k: (_ for _ in ()).throw(OSError(24, 'no'))"
-    with pytest.raises(DatasetError) as found:
-        Other(line).open(path)
+    with pytest.raises(DatasetError, match=r"too many files are open; raise the limit \(ulimit -n\)$") as found:
+        Other(line).open(path, hint="; run something")
     with pytest.raises(DatasetError, match="raise the limit"):
         check_machine(found.value)
 
