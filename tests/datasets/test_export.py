@@ -20,6 +20,7 @@ import uvgen
 from uvgen import Augmentation, open_shards
 from uvgen.datasets.augmented import augment_shards
 from uvgen.datasets.export import run as export_run
+from uvgen.datasets.export.folder import ExportRecord
 from uvgen.datasets.export.run import TARGETS
 from uvgen.errors import BusyError, DatasetError, InputError, OutputError, SettingsError
 from uvgen.models.morphable import MorphableModel
@@ -394,4 +395,27 @@ def test_export_that_was_killed_goes_on_to_the_same_files(built: Path, tmp_path:
     export_shards(built, tmp_path / "whole", to)
     left, right = hashes_below(tmp_path / "out"), hashes_below(tmp_path / "whole")
     assert {name for name in left if not name.endswith(".npz")} and left.keys() == right.keys()
+    assert [name for name in left if left[name] != right[name] and not name.endswith(".npz")] == []
+
+
+@pytest.mark.parametrize("to", OF_SAMPLES)
+def test_export_that_was_killed_while_it_was_finished_goes_on_to_the_same_files(
+    built: Path, tmp_path: Path, to: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All shards are written, and the target's last files too: the next run writes the latter again."""
+
+    def stop(record: Any) -> None:
+        record._finish(record.skipped)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ExportRecord, "finish", stop)
+        with pytest.raises(KeyboardInterrupt):
+            export_shards(built, tmp_path / "out", to)
+    again = list[int]()
+    export_shards(built, tmp_path / "out", to, progress=again.append)
+    assert not again
+    export_shards(built, tmp_path / "whole", to)
+    left, right = hashes_below(tmp_path / "out"), hashes_below(tmp_path / "whole")
+    assert left.keys() == right.keys()
     assert [name for name in left if left[name] != right[name] and not name.endswith(".npz")] == []

@@ -240,6 +240,14 @@ def test_prepare_of_five_points_alone_writes_all_but_landmarks_and_lists_nothing
         assert (out / f"{stem}.jpg").exists() and (out / f"mask/{stem}.jpg").exists()
 
 
+def test_prepare_refuses_five_points_in_one_line(photos: Path, tmp_path: Path, uvgen: Any) -> None:
+    stem = next(iter(to_five(photos)))
+    np.savetxt(photos / f"{stem}.txt", np.linspace([20, 20], [60, 50], 5))
+    result = uvgen("prepare", "deep3d", "--images", photos, "--detections", photos, "--out", tmp_path / "out", "-j", 1)
+    assert f"{stem}.txt: points: in one line, expected eyes" in result.stderr
+    assert not (tmp_path / f"out/detections/{stem}.txt").exists()
+
+
 def test_prepare_takes_the_detected_face_that_has_the_file_s_five_points(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

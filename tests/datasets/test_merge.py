@@ -21,6 +21,7 @@ from uvgen import (
     split_shards,
     verify_shards,
 )
+from uvgen.datasets.merge import _unlike
 from uvgen.errors import DatasetError, InputError, OutputError
 
 CONFIGS = {
@@ -153,6 +154,12 @@ def test_merge_refuses_sets_of_other_settings(plain, tree, model_path, tmp_path,
     with pytest.raises(InputError, match=message):
         merge_shards([tmp_path / "plain", tmp_path / "other"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_merge_of_a_set_that_lacks_a_setting_says_so_in_words() -> None:
+    assert _unlike("targets", ["depth"], None) == "targets = ['depth'], not without"
+    assert _unlike("targets", None, ["depth"]) == "no targets, not ['depth']"
+    assert _unlike("size", 32, 64) == "size = 32, not 64"
 
 
 def test_merge_refuses_what_cannot_be_one_set(plain, tmp_path) -> None:

@@ -114,6 +114,28 @@ def test_bad_scans_cost_only_themselves(scans: Path, model: MorphableModel, tmp_
     assert {one["name"]: one["reason"] for one in said} == reasons
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda points: points + 2e6, "lies 2e\\+06 from its origin, where .* 0.12 mm apart, expected 0.05 mm"),
+        (
+            lambda points: points * 1e-300,
+            "e-300 times as large as the model's in mm, expected 1e-12 to 1e\\+12",
+        ),
+    ],
+)
+def test_scans_that_float32_cannot_hold_are_rejected(
+    scans: Path, model: MorphableModel, tmp_path: Path, change: Any, message: str
+) -> None:
+    first, second = sorted(scans.glob("*[0-9].npy"))
+    second.unlink()
+    np.save(first, change(np.load(first).astype(np.float64)))
+    marks = next(scans.glob(f"{first.stem}.landmarks.*"))
+    np.savetxt(marks, change(np.loadtxt(marks)))
+    with pytest.raises(DatasetError, match=message):
+        register_scans(scans, tmp_path / "out", model=model)
+
+
 def test_meshes_in_the_models_frame_are_turned_and_not_scaled(
     whole: Path, scans: Path, model: MorphableModel, tmp_path: Path
 ) -> None:

@@ -386,6 +386,12 @@ def test_videos_are_turned_upright_as_they_say(movie, tmp_path) -> None:
     np.testing.assert_array_equal(turned, np.rot90(plain, -1))  # as players show it: clockwise
 
 
+def of_unknown_format(data: bytes) -> bytes:
+    """MPEG-4 under a name and an object type that nobody knows."""
+    place = data.index(b"\x04\x80\x80\x80", data.index(b"esds")) + 5
+    return data[:place].replace(b"mp4v", b"zzzz") + b"\xfe" + data[place + 1 :].replace(b"mp4v", b"zzzz")
+
+
 def cut_short(data: bytes) -> bytes:
     return data[: len(data) // 2]
 
@@ -396,10 +402,11 @@ def cut_short(data: bytes) -> bytes:
         (lambda data: b"", "no readable video"),
         (lambda data: b"none" * 99, "no readable video"),
         (cut_short, "no readable video"),
+        (of_unknown_format, "in a format that FFmpeg cannot decode"),
         (lambda data: b"ffconcat version 1.0\nfile walk.mp4\n", "no readable video"),
         (lambda data: b"#EXTM3U\n#EXTINF:1,\nwalk.mp4\n#EXT-X-ENDLIST\n", "no readable video"),
     ],
-    ids=["empty", "other", "cut", "list", "playlist"],
+    ids=["empty", "other", "cut", "unknown", "list", "playlist"],
 )
 def test_files_that_are_no_videos_cost_themselves(movie, tmp_path, spoil: Callable[[bytes], bytes], message) -> None:
     folder = tmp_path / "clips"

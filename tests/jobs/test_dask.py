@@ -111,6 +111,20 @@ def test_build_on_dask_without_its_scheduler_says_what_was_lost(dask: Cluster, t
     assert "Traceback" not in errors
 
 
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9", "tls://127.0.0.1:9", "a.json", "b.json", "c.json"])
+def test_dask_engine_of_what_is_no_scheduler_is_an_error_at_once(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, content in (("a", "[" * 9), ("b", '{"address": 5}'), ("c", '{"address": "inproc://1:1"}')):
+        Path(f"{name}.json").write_text(content)
+    code = (
+        f"from uvgen.parallel.dask import DaskEngine\ntry: DaskEngine({address!r}, 1)\nexcept Exception as e: print(e)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert f"{address}: no Dask scheduler answers (" in done.stdout and not done.stderr
+
+
 @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:9"])
 def test_build_on_dask_that_does_not_answer_says_what_is_expected(address: str, tmp_path: Path) -> None:
     build = subprocess.run(

@@ -1,6 +1,9 @@
 """`uvgen.meshes.scans`: files, cleaning, and where a scan ends."""
 
+import json
+import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,3 +105,61 @@ def test_a_cloud_has_the_planes_of_its_points_and_ends_beyond_them() -> None:
 def test_outward_normals_point_to_where_corners_run_counter_clockwise() -> None:
     flat, triangles = grid(4, 5)
     np.testing.assert_allclose(outward_normals(flat, triangles), np.tile([0.0, 0, 1], (20, 1)), atol=1e-12)
+
+
+def test_points_that_are_no_places_are_dropped_as_nan_is() -> None:
+    """Squares of such distances overflow, and a tree of points then answers with none of them."""
+    points = np.concatenate([VERTICES, [[1e300, 0, 0], [np.inf, 0, 0], [0, -1e15, 0]]])
+    kept, _ = cleaned_scan(points)
+    assert len(kept) == len(VERTICES)
+
+
+def glb(**changes: Any) -> bytes:
+    """A triangle as binary glTF, with parts exchanged."""
+    content: dict[str, Any] = {
+        "asset": {"version": "2.0"}, "scene": 0, "scenes": [{"nodes": [0]}], "nodes": [{"mesh": 0}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}}]}], "buffers": [{"byteLength": 36}],
+        "bufferViews": [{"buffer": 0, "byteLength": 36}],
+        "accessors": [{"bufferView": 0, "componentType": 5126, "count": 3, "type": "VEC3"}],
+    }  # fmt: skip
+    text = json.dumps(content | changes).encode()
+    text += b" " * (-len(text) % 4)
+    numbers = np.arange(9, dtype="<f4").tobytes()
+    body = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", 36, b"BIN\0") + numbers
+    return struct.pack("<4sII", b"glTF", 2, 12 + len(body)) + body
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"accessors": [{"componentType": 5126, "count": 10**9, "type": "VEC3"}]}, "1000000000 numbers in a file of"),
+        ({"accessors": [{"componentType": 5126, "count": -1, "type": "VEC3"}]}, "-1 numbers in a file of"),
+        ({"nodes": [{"mesh": 0, "children": [0]}]}, "nodes in a circle"),
+        ({"scenes": [{"nodes": [0] * 9000}], "accessors": [{"bufferView": 0, "count": 900}]}, "bytes in a file of"),
+        ({"buffers": [{"byteLength": 36, "uri": "a.bin"}]}, "numbers in another file"),
+        (
+            {"meshes": [{"primitives": [{"attributes": {}, "extensions": {"KHR_draco_mesh_compression": {}}}]}]},
+            "packed by KHR_draco_mesh_compression; save it without compression",
+        ),
+        ({"meshes": [{"primitives": [{"attributes": {"POSITION": 7}}]}]}, "list index out of range"),
+        ({"meshes": 5, "nodes": "text"}, "not a readable mesh"),
+    ],
+)
+def test_glb_that_states_more_than_it_holds_is_refused_before_memory_is_taken(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    pytest.importorskip("trimesh")
+    (tmp_path / "a.glb").write_bytes(glb(**changes))
+    with pytest.raises(MeshFileError, match=rf"a\.glb: .*{message}"):
+        read_scan(tmp_path / "a.glb")
+
+
+def test_glb_is_read_without_its_pictures_and_huge_numbers_warn_nobody(tmp_path: Path) -> None:
+    pytest.importorskip("trimesh")
+    picture = {"images": [{"uri": "gone.png"}], "textures": [{"source": 0}], "materials": [{"name": "a"}]}
+    meshes = [{"primitives": [{"attributes": {"POSITION": 0}, "material": 0}]}]
+    (tmp_path / "a.glb").write_bytes(glb(**picture, meshes=meshes))
+    points, triangles = read_scan(tmp_path / "a.glb")
+    assert points.tolist() == [[0, 1, 2], [3, 4, 5], [6, 7, 8]] and len(triangles) == 1
+    (tmp_path / "b.glb").write_bytes(glb(nodes=[{"mesh": 0, "matrix": [1e308] * 16}]))
+    read_scan(tmp_path / "b.glb")  # warnings are errors in tests

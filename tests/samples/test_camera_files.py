@@ -202,6 +202,8 @@ def test_orthographic_camera_of_a_pose_is_the_pose() -> None:
         ),
         ({"type": "perspective", "cx": 1, "cy": 1}, "fx: missing, expected a number"),
         ({**PINHOLE, "fx": -3}, "fx: -3, expected more than 0"),
+        ({**PINHOLE, "fx": 5e-324}, "fx: 4.94066e-324, expected 1e-12 or more"),
+        ({"type": "orthographic", "scale": 1e-13}, "scale: 1e-13, expected 1e-12 or more"),
         ({**PINHOLE, "cx": "50"}, "cx: 50, expected a number"),
         ({**PINHOLE, "cx": True}, "cx: True, expected a number"),
         ({**PINHOLE, "k1": 0.1}, "k1: 0.1, expected 0: lens distortion is not applied; undistort the images first"),
@@ -300,6 +302,18 @@ def test_read_reconstruction_of_damaged_files_names_the_line(
 ) -> None:
     with pytest.raises(DatasetError, match=message):
         read_reconstruction(write_colmap(tmp_path / "c", cameras, images))
+
+
+def test_read_reconstruction_of_what_is_there_twice_takes_neither(tmp_path: Path) -> None:
+    lines = "1 PINHOLE 9 8 1 1 4 4\n2 PINHOLE 9 8 1 1 4 4\n2 PINHOLE 9 8 2 2 4 4\n3 PINHOLE 9 8 1e-13 1 4 4\n"
+    images = "".join(f"{k} 1 0 0 0 0 0 0 {camera} {name}\n\n" for k, camera, name in (
+        (1, 1, "a.jpg"), (2, 1, "b.jpg"), (3, 1, "b.jpg"), (4, 2, "c.jpg"), (5, 3, "d.jpg"),
+    ))  # fmt: skip
+    found: dict[str, Any] = read_reconstruction(write_colmap(tmp_path / "c", lines, images))
+    assert isinstance(found["a.jpg"], ImageCamera)
+    assert "images.txt: line 5: image b.jpg is there twice, expected one camera for it" in found["b.jpg"]
+    assert "cameras.txt: line 3: camera 2 is there twice, expected it once" in found["c.jpg"]
+    assert "a focal length of 1e-13" in found["d.jpg"]
 
 
 def test_read_reconstruction_of_other_lenses_or_binary_files_says_what_to_do(tmp_path: Path) -> None:

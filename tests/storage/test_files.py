@@ -20,6 +20,18 @@ def test_replaced_on_success_of_a_failure_leaves_the_old_file(tmp_path: Path) ->
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "old")]
 
 
+def test_replaced_on_success_in_a_folder_that_is_replaced_says_so(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "other").mkdir()
+    with (
+        pytest.raises(DatasetError, match=r"a: cannot be written \(.*: its folder was moved, removed or replaced\)"),
+        replaced_on_success(tmp_path / "out" / "a"),
+    ):
+        (tmp_path / "out").rename(tmp_path / "gone")
+        (tmp_path / "out").symlink_to("other")
+    assert not list((tmp_path / "other").iterdir())
+
+
 def test_replaced_on_success_replaces_and_makes_folders(tmp_path: Path) -> None:
     for text in ("one", "two"):
         with replaced_on_success(tmp_path / "new/a") as temporary:

@@ -15,6 +15,7 @@ import pytest
 
 from uvgen.errors import DatasetError, ModelError, WorkerError
 from uvgen.samples.files import check_machine
+from uvgen.storage import isolated
 from uvgen.storage.hdf5_reading import safe_dataset
 from uvgen.storage.isolated import Hdf5Process
 
@@ -38,7 +39,7 @@ class Other(Hdf5Process):
         self.line = line
 
     def _command(self) -> list[str]:
-        code = f"import sys, os; sys.path[:] = {sys.path!r}; import uvgen.storage.isolated as m; {self.line}; m.serve()"
+        code = f"import sys, os; sys.path[:] = {sys.path!r}; import uvgen.storage.isolated as m; {self.line}\nm.serve()"
         return [sys.executable, "-c", code]
 
 
@@ -108,7 +109,9 @@ def test_process_that_hangs_is_ended(path: Path) -> None:
     ["b''", "b'text' * 10", "b'\\xff' * 16", "bytes([4] + [0] * 15) + b'null'", "bytes([2] + [0] * 15) + b'{}'"],
 )
 def test_process_that_answers_nonsense_is_an_error(path: Path, answer: str) -> None:
-    process = Other(f"os.read(0, 16); os.write(1, {answer} * 2); os._exit(0)")
+    process = Other(
+        f"m._send(os.fdopen(os.dup(1), 'wb'), m._READY); os.read(0, 16); os.write(1, {answer} * 2); os._exit(0)"
+    )
     with pytest.raises(DatasetError, match=r"a\.h5: "):
         safe_dataset(process.open(path), "flags")
 
@@ -174,3 +177,67 @@ def test_process_that_cannot_be_started_is_the_machine_s_fault(
         check_machine(found.value)  # no sample is skipped for it
     assert process.open(path).attributes["text"] == "é"
     process.close()
+
+
+def test_request_that_is_interrupted_leaves_nothing_for_the_next_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = Hdf5Process()
+    rows = safe_dataset(process.open(path), "rows")
+    for error in (KeyboardInterrupt, MemoryError):
+        with monkeypatch.context() as patch:
+            patch.setattr(isolated, "_receive", lambda pipe, error=error: (_ for _ in ()).throw(error))
+            with pytest.raises(error):
+                rows.read_row(1)
+        assert rows.read_row(3).tolist() == list(range(18, 24))
+
+
+def test_process_that_is_killed_from_outside_is_started_again_once(path: Path, tmp_path: Path) -> None:
+    starts = tmp_path / "starts"
+    line = (
+        f"import signal; n = os.path.exists({str(starts)!r}) and len(open({str(starts)!r}).read()); "
+        f"open({str(starts)!r}, 'a').write('.'); whole = m._answer; "
+        "m._answer = lambda *a: os.kill(os.getpid(), signal.SIGKILL) if n < LIMIT else whole(*a)"
+    )
+    assert Other(line.replace("LIMIT", "1")).open(path).attributes["text"] == "é"
+    assert starts.read_text() == ".."
+    starts.unlink()
+    with pytest.raises(DatasetError, match=r"a\.h5: the process that read it ended with status -9"):
+        Other(line.replace("LIMIT", "9")).open(path)
+    assert starts.read_text() == ".."
+
+
+def test_process_without_memory_is_the_machine_s_fault(path: Path) -> None:
+    with pytest.raises(MemoryError, match=r"a\.h5: memory ran out while it was read"):
+        Other("m._answer = lambda *a: (_ for _ in ()).throw(MemoryError())").open(path)
+
+
+def test_process_without_files_is_the_machine_s_fault(path: Path) -> None:
+    line = "import h5py; h5py.File = lambda *a, **k: (_ for _ in ()).throw(OSError(24, 'no'))"
+    with pytest.raises(DatasetError, match=r"too many files are open; raise the limit \(ulimit -n\)$") as found:
+        Other(line).open(path, hint="; run something")
+    with pytest.raises(DatasetError, match="raise the limit"):
+        check_machine(found.value)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits as Linux has them")
+def test_process_that_may_open_few_files_closes_the_oldest(path: Path, tmp_path: Path) -> None:
+    process = Other("import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (14, 14))")
+    copies = [tmp_path / f"{k}.h5" for k in range(20)]
+    for copy in copies:
+        copy.write_bytes(path.read_bytes())
+    files = [process.open(copy) for copy in copies]
+    assert [safe_dataset(file, "flags").read().tolist() for file in files] == [[True, False]] * 20
+
+
+def test_process_that_ends_before_it_serves_is_the_machine_s_fault(path: Path) -> None:
+    with pytest.raises(WorkerError, match=r"a\.h5: no process can be started to read it in \(it ended with status 3\)"):
+        Other("os._exit(3)").open(path)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers on this system")
+def test_process_that_hangs_ends_without_its_owner(path: Path) -> None:
+    """The owner may have been killed, and HDF5 hears no pipe that closes."""
+    process = Other("m.MAX_SECONDS = m._SPARE_SECONDS = 0.2\ndef hang(*_):\n    while True: pass\nm._answer = hang")
+    with pytest.raises(DatasetError, match=rf"status -{signal.SIGALRM:d}"):
+        process.open(path)

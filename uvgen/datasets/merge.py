@@ -206,7 +206,7 @@ def _common(folders: Sequence[Path], indexes: Sequence[Index]) -> DatasetConfig:
         for key in {**indexes[0].config, **index.config}:
             here, there = (one.config.get(key) for one in (index, indexes[0]))
             if here != there:
-                what = "another model" if key.startswith("model") else f"{key} = {brief(here)}, not {brief(there)}"
+                what = "another model" if key.startswith("model") else _unlike(key, here, there)
                 raise InputError(
                     f"{folder}: was made with {what}, expected the settings of {folders[0]}; to train on both, put "
                     "them together as they are read"
@@ -260,3 +260,10 @@ def _plan(samples: Sequence[_Place], shard_size: int) -> list[MergeTask]:
             pieces = tuple(Piece(folder, entry, tuple(place.row for place in rows)) for (folder, entry), rows in part)
             tasks.append(MergeTask(f"{subset}-{block:05d}.h5", pieces))
     return tasks
+
+
+def _unlike(key: str, here: Any, there: Any) -> str:
+    """A setting as two sets have it, of which one may lack it."""
+    if here is None:
+        return f"no {key}, not {brief(there)}"
+    return f"{key} = {brief(here)}, not {'without' if there is None else brief(there)}"

@@ -35,7 +35,7 @@ from uvgen.jobs.run import RETRIES, check_run, run
 from uvgen.progress import advance
 from uvgen.samples.files import check_machine
 from uvgen.samples.landmark_files import find_landmarks, says_nothing
-from uvgen.samples.landmark_schemes import FaceLandmarks, outside_image, to_68
+from uvgen.samples.landmark_schemes import FaceLandmarks, in_line, outside_image, to_68
 from uvgen.samples.read import EXIF
 from uvgen.storage.files import beside, draft_of
 from uvgen.storage.locks import exclusive
@@ -255,6 +255,8 @@ class _Preparer:
             raise InputError(f"{found[0].source}: not all of its five points are marked, expected all")
         try:
             crop_from_points5(five)
+            if in_line(five):
+                raise InputError("points: in one line, expected eyes, tip of the nose and corners of the mouth")
         except InputError as error:
             raise InputError(f"{found[0].source}: {error}") from error
         if job.detector is None:

@@ -20,6 +20,7 @@ from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 from uvgen.maps.position_mapper import PositionMapper
 from uvgen.maps.target_layouts import PARTS
 from uvgen.maps.targets import TargetMaker
+from uvgen.samples.files import check_machine
 from uvgen.shards.constants import read_constants
 from uvgen.shards.index import Index, ShardEntry
 from uvgen.shards.shard import OpenShard
@@ -89,6 +90,7 @@ def shard_problems(
                 problems = _check_targets(shard, targets)
             return problems or _check_nme(shard)
     except DatasetError as error:
+        check_machine(error)  # whose shortage is no damage
         return [str(error).removeprefix(f"{path}: ").removesuffix(f"; run `uvgen verify {folder}`")]
     except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
         return [f"its fields cannot be what they stand for ({error})"]

@@ -20,6 +20,7 @@ from uvgen.maps.position_mapper import PositionMapper
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance, begin
+from uvgen.samples.files import check_machine
 from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.index import Index, ShardEntry, data_folder
 from uvgen.storage.files import sha256_file
@@ -172,6 +173,7 @@ def _check_constants(folder: Path, index: Index) -> list[str]:
     try:
         read_constants(folder, DatasetConfig.of_index(index, folder).build.uv_size)
     except DatasetError as error:
+        check_machine(error)
         return [str(error)]
     return []
 

@@ -138,6 +138,8 @@ def _decoded(av: Any, file: BinaryIO, job: FaceJob, video: Photograph, rate: flo
         if not container.streams.video:
             raise InputError(f"{path}: has no pictures, expected a video")
         stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise InputError(f"{path}: pictures in a format that FFmpeg cannot decode, expected a video such as MP4")
         # one thread, so that the same frames of a damaged file are decoded each time
         stream.thread_type, stream.codec_context.thread_count = "NONE", 1
         usual = float(rate or stream.average_rate or _USUAL_RATE)

@@ -24,6 +24,7 @@ UNITS = ("auto", "um", "mm", "cm", "m")
 """Units of scans; "auto" recognizes the unit."""
 
 _MILLIMETERS = {"um": 1e-3, "mm": 1.0, "cm": 10.0, "m": 1e3}
+_MOST_SCALE = 1e12  # of a scan, and 1 / that the least
 _SMALLEST, _LARGEST = 0.6, 1.7  # size of a person's face, relative to the model's mean
 _STAGES = ((30.0, 3, 6.0), (15.0, 2, 6.0), (8.0, 2, 3.0), (4.0, 2, 0.0), (2.0, 2, 0.0))
 """Of each stage: the length of bends, mm; the number of solutions; the radius, mm, of the patch of surface whose weight
@@ -135,6 +136,11 @@ def register(
     check_array(marks, "landmarks", (68, 3))
     kept, corners = cleaned_scan(points, triangles)
     first = fit_to_landmarks(template, marks)
+    if not 1 / _MOST_SCALE <= first.place.scale <= _MOST_SCALE:  # in float32, which meshes are written in, too
+        raise InputError(
+            f"landmarks: a face {first.place.scale:.3g} times as large as the model's in mm, expected "
+            f"{1 / _MOST_SCALE:g} to {_MOST_SCALE:g} times; scale the scan"
+        )
     unit, mm_per_unit = unit_of(first.place.scale, units)
     # from here on the scan is in the model's frame, at the model's size
     scan = _oriented(template, first, first.place.undo(kept), corners)

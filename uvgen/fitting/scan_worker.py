@@ -31,6 +31,8 @@ FORMATS = ("obj", "ply", "glb", "npy")
 FRAMES = ("scan", "model")
 """Where registered meshes lie."""
 
+_COARSEST_MM = 0.05  # between neighboring numbers of a mesh that is written
+
 
 @dataclass(frozen=True, slots=True)
 class ScanFile:
@@ -197,6 +199,7 @@ def _register(tools: _Tools, task: RegisterTask) -> RegisteredScan | RejectedSca
             raise InputError(missing_landmarks(scan.path, job.landmarks))
         given = None if marks is None else read_scan_landmarks(marks)
         found = _registered(tools, scan, points, triangles, given)
+        _check_precision(job, scan, found)
         result = _described(job, scan, found, _below(job, marks), made_of)
         if job.max_error_mm is not None and result.rms_mm > job.max_error_mm:
             raise InputError(
@@ -225,6 +228,17 @@ def _registered(
         return register(tools.template, points, triangles, np.asarray(landmarks), tools.job.units)
     except InputError as error:
         raise InputError(f"{scan.path}: {error}") from error
+
+
+def _check_precision(job: RegisterJob, scan: ScanFile, found: Registration) -> None:
+    """Raise InputError where float32, in which meshes are written, is too coarse so far from the origin."""
+    farthest = float(np.abs(framed_vertices(found, job.frame)).max())
+    step_mm = float(np.spacing(np.float32(farthest))) * (found.mm_per_unit if job.frame == "scan" else 1)
+    if step_mm > _COARSEST_MM:
+        raise InputError(
+            f"{scan.path}: lies {farthest:.3g} from its origin, where a mesh's numbers (float32) are {step_mm:.2g} mm "
+            f"apart, expected {_COARSEST_MM} mm at most; move scan and landmarks to the origin"
+        )
 
 
 def _below(job: RegisterJob, marks: Path | None) -> str:

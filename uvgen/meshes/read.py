@@ -194,9 +194,10 @@ def _read_by_trimesh(path: Path) -> Mesh:
             data = re.sub(rb"(?m)^\s*(comment|obj_info)\b[^\n]*\n", b"", header) + mark + rest
         else:
             data = re.sub(rb"#[^\n]*", b"", data)  # comments, for which trimesh takes a microsecond a byte
-        mesh: Any = trimesh.load(
-            io.BytesIO(data), file_type=path.suffix[1:].lower(), process=False, maintain_order=True, **seams
-        )
+        with np.errstate(all="ignore"):  # of numbers that are huge
+            mesh: Any = trimesh.load(
+                io.BytesIO(data), file_type=path.suffix[1:].lower(), process=False, maintain_order=True, **seams
+            )
         vertices = np.asarray(mesh.vertices, np.float64).reshape(-1, 3)
         triangles = np.asarray(getattr(mesh, "faces", ()), np.int64).reshape(-1, 3)
     except MemoryError:

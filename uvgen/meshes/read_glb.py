@@ -4,6 +4,7 @@ Vertices keep the file's order and number. The transforms of the scene's nodes a
 program shows them. The file is not trusted: offsets, counts and the number of nodes are checked.
 """
 
+import json
 import struct
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ _COMPONENTS: dict[int, np.dtype[Any]] = {
 }
 _TRIANGLES = 4
 _MOST_NODES = 10_000
+_MOST_RATIO = 64  # bytes of the scene's vertices and corners in memory per byte of the file
+_PACKED = ("KHR_draco_mesh_compression", "EXT_meshopt_compression")
+_LOOKS = ("images", "textures", "samplers", "materials", "animations", "skins", "cameras")
 
 
 def read_glb(path: Path, data: bytes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -64,6 +68,53 @@ def read_glb(path: Path, data: bytes) -> tuple[NDArray[np.float64], NDArray[np.i
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, struct.error) as error:
         said = brief(error) if type(error) is ValueError else f"{type(error).__name__} {brief(error)}"
         raise MeshFileError(f"{path}: not a readable mesh ({said}), expected a .glb with one mesh") from error
+
+
+def bare_glb(data: bytes) -> bytes:
+    """The same file without materials and pictures, for readers that take memory for whatever a file states.
+
+    Raises ValueError, LookupError, TypeError, AttributeError or struct.error where it is no such file, needs another
+    one, is compressed, or states more nodes or numbers than the file can hold.
+    """
+    content, binary = _chunks(data)
+    for key in _LOOKS:
+        content.pop(key, None)
+    if any("uri" in buffer for buffer in content.get("buffers", [])):
+        raise ValueError("numbers in another file; save it with them in it")
+    sizes = [_stated_bytes(accessor, len(data)) for accessor in content.get("accessors", [])]
+    in_meshes = []
+    for mesh in content.get("meshes", []):
+        in_meshes.append(0)
+        for primitive in mesh["primitives"]:
+            primitive.pop("material", None)
+            if packed := [name for name in _PACKED if name in primitive.get("extensions", {})]:
+                raise ValueError(f"packed by {packed[0]}; save it without compression")
+            used = [*primitive["attributes"].values(), *([primitive["indices"]] if "indices" in primitive else [])]
+            in_meshes[-1] += sum(sizes[number] for number in used)
+    total, visited = 0, 0
+    waiting = [number for scene in content.get("scenes", []) for number in scene.get("nodes", [])]
+    while waiting:
+        if visited + len(waiting) > _MOST_NODES:
+            raise ValueError(f"more than {_MOST_NODES} nodes, or nodes in a circle")
+        node = _item(content, "nodes", waiting.pop())
+        visited += 1
+        total += in_meshes[node["mesh"]] if "mesh" in node else 0
+        waiting += node.get("children", [])
+    if max(total, sum(in_meshes)) > _MOST_RATIO * len(data):
+        raise ValueError(f"meshes of {max(total, sum(in_meshes))} bytes in a file of {len(data)}")
+    text = json.dumps(content).encode()
+    text += b" " * (-len(text) % 4)
+    binary += b"\0" * (-len(binary) % 4)
+    body = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(binary), b"BIN\0") + binary
+    return struct.pack("<4sII", b"glTF", 2, 12 + len(body)) + body
+
+
+def _stated_bytes(accessor: dict[str, Any], most: int) -> int:
+    """Bytes of an accessor's numbers, which lie in a file of `most` bytes; ValueError where they cannot."""
+    count = accessor["count"]
+    if type(count) is not int or not 0 <= count <= most:
+        raise ValueError(f"{brief(count)} numbers in a file of {most} bytes")
+    return count * 16
 
 
 def _chunks(data: bytes) -> tuple[dict[str, Any], bytes]:

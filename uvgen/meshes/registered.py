@@ -91,7 +91,7 @@ def read_registered(path: Path, topology: Topology) -> NDArray[np.float64]:
             "or name the model whose topology it has"
         )
     if not np.isfinite(vertices).all():
-        raise MeshFileError(f"{path}: vertex {np.argwhere(~np.isfinite(vertices))[0][0]} is NaN or infinite")
+        raise MeshFileError(f"{path}: vertex {np.argwhere(~np.isfinite(vertices))[0][0]} is NaN, infinite or too large")
     if len(triangles):
         _check_triangles(path, triangles, topology)
     return vertices

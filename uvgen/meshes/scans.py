@@ -12,6 +12,7 @@ from uvgen.checks import bad_index, float64_array, triangle_indices
 from uvgen.errors import DependencyError, InputError, MeshFileError, to_install
 from uvgen.meshes.closest import ClosestPoints
 from uvgen.meshes.read import Mesh, read_mesh
+from uvgen.meshes.read_glb import bare_glb
 from uvgen.meshes.topology import directed_edges
 from uvgen.storage.names import brief
 from uvgen.storage.npy import read_npy_file
@@ -24,6 +25,7 @@ FEWEST = 200
 """The least number of points of a scan."""
 
 _MOST_BYTES = 1 << 30
+_FARTHEST = 1e15  # a coordinate of this or more is no place: products of several are to be finite
 _NEIGHBORS = 12  # points of a cloud to which the plane at a point is fitted, itself among them
 _FAR_AWAY = 2.0  # times the distance to a cloud's sixth neighbor, along the surface: farther is beyond the cloud's edge
 _SIXTH = 1.4  # mean distance to the sixth neighbor of random points, in units of 1 / √(points per area)
@@ -73,7 +75,9 @@ def _read_whole(path: Path, suffix: str) -> Mesh:
         raise DependencyError(f"{path}: reading {suffix} needs trimesh: {to_install('mesh')}") from error
     try:
         data = read_file(path, _MOST_BYTES)
-        mesh: Any = trimesh.load(io.BytesIO(data), file_type=suffix[1:], force="mesh", process=False)
+        data = bare_glb(data) if suffix == ".glb" else data
+        with np.errstate(all="ignore"):  # of numbers that are huge
+            mesh: Any = trimesh.load(io.BytesIO(data), file_type=suffix[1:], force="mesh", process=False)
         points, triangles = np.array(mesh.vertices, np.float64), np.array(mesh.faces, np.int32)
         if not triangles.size:
             raise ValueError("no triangles in it")
@@ -85,7 +89,7 @@ def _read_whole(path: Path, suffix: str) -> Mesh:
 
 
 def cleaned_scan(points: NDArray[Any], triangles: NDArray[Any] | None = None) -> Mesh:
-    """A scan without NaN and infinite points, duplicate points and triangles without an area.
+    """A scan without NaN, infinite and huge points (1e15 or more), duplicate points and triangles without an area.
 
     Parameters
     ----------
@@ -112,7 +116,7 @@ def cleaned_scan(points: NDArray[Any], triangles: NDArray[Any] | None = None) ->
         corners = triangle_indices(triangles, len(points)).reshape(-1, 3).astype(np.int64)
         if corners.max() >= len(points):  # negative int32 indices too, which are large as uint32
             raise bad_index(triangles, len(points))
-    finite = np.isfinite(points).all(axis=1)
+    finite = (np.abs(points) < _FARTHEST).all(axis=1)
     kept, place = np.unique(points[finite], axis=0, return_inverse=True)
     new = np.full(len(points), -1)
     new[finite] = place.ravel()

@@ -1,5 +1,6 @@
 """A Dask cluster as an engine: an existing one, or one started on this machine for the run."""
 
+import json
 import logging
 import queue
 import re
@@ -18,7 +19,8 @@ from uvgen.interrupts import interrupts_blocked
 from uvgen.parallel.engine import Event, Serve
 
 _CONNECT_S = 10
-_ADDRESS = re.compile(r"(\w+://)?(\[[0-9a-fA-F:.]+\]|[^\[\]/:\s]+):\d+")
+_MOST_BYTES = 1 << 20  # of a scheduler's file
+_ADDRESS = re.compile(r"((?:tcp|tls|ws|wss|ucx|ucxx)://)?(\[[0-9a-fA-F:.]+\]|[^\[\]/:\s]+):\d+")
 
 
 class DaskEngine:
@@ -43,7 +45,7 @@ class DaskEngine:
     def __init__(self, address: str | None, workers: int | None) -> None:
         try:
             import dask
-            from distributed import Client, LocalCluster
+            from distributed import LocalCluster
         except ImportError as error:
             raise DependencyError(f"backend: 'dask' needs Dask ({error}); pip install 'distributed'") from error
         for logger in ("distributed", "distributed.client", "distributed.scheduler", "tornado.application"):
@@ -60,13 +62,14 @@ class DaskEngine:
                     )
                 where: dict[str, Any] = {"address": self._cluster}
             elif "://" not in address and Path(address).is_file():
+                _check_file(Path(address))
                 where = {"scheduler_file": address}
             elif not _ADDRESS.fullmatch(address):  # Dask's client would try it for ever
                 raise ValueError("no such file, and no address")
             else:
                 where = {"address": address}
-            client: Any = Client(**where, timeout=_CONNECT_S, set_as_default=False)
-        except (OSError, TimeoutError, ValueError) as error:
+            client: Any = _client(**where)
+        except Exception as error:  # of any type, as where packages or certificates of a protocol are missing
             self._end_cluster()
             what = f"{address}: no Dask scheduler answers" if address else "a Dask cluster cannot be started"
             raise WorkerError(
@@ -184,6 +187,34 @@ class DaskEngine:
             )
         except Exception as error:
             return Event(number, "raised", error)
+
+
+def _client(**where: Any) -> Any:
+    """A client; one that finds no scheduler is left alone, whereas Dask's waits for itself as it is deleted."""
+    from distributed import Client
+
+    class Quiet(Client):  # type: ignore[misc, unused-ignore]
+        is_connected = False
+
+        def __del__(self) -> None:
+            if self.is_connected:
+                super().__del__()
+
+    client = Quiet(**where, timeout=_CONNECT_S, set_as_default=False)
+    client.is_connected = True
+    return client
+
+
+def _check_file(path: Path) -> None:
+    """Raise ValueError where a scheduler's file states no address, for which Dask's client would wait."""
+    with open(path, "rb") as file:
+        data = file.read(_MOST_BYTES)
+    try:
+        address = json.loads(data)["address"]
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise ValueError("the file states no scheduler's address") from error
+    if not isinstance(address, str) or not _ADDRESS.fullmatch(address):
+        raise ValueError(f"the file states {address!r:.60}, which is no address")
 
 
 def _call(serve: Serve, assignment: Any, job: bytes, task: bytes, topic: str, number: int) -> tuple[str, bytes, int]:

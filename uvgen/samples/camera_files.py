@@ -29,6 +29,9 @@ from uvgen.storage.reading import read_file
 CAMERA_CONVENTIONS = ("uvgen", "opencv", "blender", "colmap")
 """Conventions of a camera's axes, of the direction of its transform, and of pixel centers."""
 
+LEAST = 1e-12
+"""The least focal length or scale: others are divided by it."""
+
 _MOST_BYTES = 1 << 20
 _NOT_A_ROTATION = 1e-3  # largest error of a rotation's rows in length and right angles: it may be written in few digits
 _MOST = 1e9  # numbers are smaller
@@ -277,8 +280,8 @@ def _number(content: Mapping[str, Any], key: str, default: float | None = None) 
 
 def _positive(content: Mapping[str, Any], key: str, default: float | None = None) -> float:
     value = _number(content, key, default)
-    if not value > 0:
-        raise InputError(f"{key}: {value:g}, expected more than 0")
+    if not value >= LEAST:
+        raise InputError(f"{key}: {value:g}, expected {'more than 0' if value <= 0 else f'{LEAST:g} or more'}")
     return value
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from uvgen.cameras import ImageCamera
 from uvgen.errors import DatasetError, InputError
-from uvgen.samples.camera_files import check_undistorted, quaternion_matrix
+from uvgen.samples.camera_files import LEAST, check_undistorted, quaternion_matrix
 from uvgen.storage.names import brief
 from uvgen.storage.reading import read_file
 from uvgen.storage.text import decode_text, number_of
@@ -83,13 +83,17 @@ def read_reconstruction(folder: Path) -> dict[str, ImageCamera | str]:
                 f"{path}: line {number} is {shown!r} ({brief(error)}), expected IMAGE_ID QW QX QY QZ TX TY TZ "
                 "CAMERA_ID NAME"
             ) from error
+        name = words[9].strip()
+        if name in found:
+            found[name] = f"{path}: line {number}: image {brief(name)} is there twice, expected one camera for it"
+            continue
         lens = lenses.get(words[8], f"{path}: line {number}: camera {brief(words[8])} is not in {COLMAP_FILES[0]}")
         try:
-            found[words[9].strip()] = (
+            found[name] = (
                 lens if isinstance(lens, str) else ImageCamera("perspective", quaternion_matrix(turn), place, *lens)
             )
         except InputError as error:
-            found[words[9].strip()] = f"{path}: line {number}: {error}"
+            found[name] = f"{path}: line {number}: {error}"
     return found
 
 
@@ -110,6 +114,9 @@ def _lenses(path: Path) -> dict[str, Lens | str]:
             raise DatasetError(
                 f"{path}: line {number} is {shown!r} ({brief(error)}), expected CAMERA_ID MODEL WIDTH HEIGHT PARAMS[]"
             ) from error
+        if name in found:
+            found[name] = f"{path}: line {number}: camera {brief(name)} is there twice, expected it once"
+            continue
         try:
             found[name] = _lens(model, values)
         except InputError as error:
@@ -130,8 +137,8 @@ def _lens(model: str, values: np.ndarray) -> Lens:
     for key, value in zip(distorting, numbers[n:], strict=True):
         check_undistorted(key, value)
     fx, fy, cx, cy = numbers[:4] if n == 4 else (numbers[0], *numbers[:3])
-    if not min(fx, fy) > 0:
-        raise InputError(f"{model}: a focal length of {min(fx, fy):g}, expected more than 0")
+    if not min(fx, fy) >= LEAST:
+        raise InputError(f"{model}: a focal length of {min(fx, fy):g}, expected {LEAST:g} or more")
     return (fx, fy), (cx - 0.5, cy - 0.5), (int(values[0]), int(values[1]))
 
 

@@ -76,7 +76,8 @@ def check_machine(error: BaseException) -> None:
         if isinstance(cause, MemoryError) or getattr(cause, "errno", None) == errno.ENOMEM:
             raise MemoryError(f"{str(error).split(': ')[0]}: memory ran out while it was read") from error
         if isinstance(cause, OSError) and cause.errno in _SHORT:
-            raise DatasetError(f"{error}; raise the limit (ulimit -a) or use fewer workers, and go on") from error
+            advice = "" if "(ulimit" in str(error) else "; raise the limit (ulimit -a) or use fewer workers, and go on"
+            raise DatasetError(f"{error}{advice}") from error
         cause = cause.__cause__
 
 

@@ -62,8 +62,9 @@ def replaced_on_success(
     except OSError as error:
         if isinstance(error, UvgenError):  # of what the body read
             raise
+        moved = ": its folder was moved, removed or replaced" if error.errno == errno.ENOENT else ""
         raise DatasetError(
-            f"{path}: cannot be written ({error.strerror or error}); check free space, permissions"
+            f"{path}: cannot be written ({error.strerror or error}{moved}); check free space, permissions"
         ) from error
     finally:
         if temporary is not None:

@@ -10,6 +10,7 @@ damaged file. A fault in that cannot be caught here, see SECURITY.md, but in ano
 This module, and `uvgen.storage.hdf5` and `uvgen.shards.writer` for new files, are the only ones that use h5py.
 """
 
+import errno
 import math
 import os
 import zlib
@@ -181,6 +182,10 @@ class Hdf5File:
         except MemoryError:
             raise
         except Exception as error_:  # h5py raises many kinds on damaged files
+            if isinstance(error_, OSError) and error_.errno in (errno.EMFILE, errno.ENFILE):  # the file is not at fault
+                raise error(
+                    f"{path}: cannot be opened, too many files are open; raise the limit (ulimit -n)"
+                ) from error_
             refused = self.refused(f"cannot be read ({_reason(error_)})")
             if "truncated file" in str(error_):
                 refused = error(f"{refused}; it is cut short: copy or download it again")

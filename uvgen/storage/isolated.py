@@ -6,10 +6,12 @@ answers are checked. The process is no sandbox: it runs with the user's rights, 
 on Linux, start processes (root aside).
 """
 
+import errno
 import json
 import math
 import os
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -44,6 +46,25 @@ _MAX_MEMORY = 16 << 30
 _MAX_MESSAGE = 2000  # characters of an error
 _MAX_HEADER = 64 << 20
 _MAX_OPEN = 64
+_READY = "ready"
+_FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP} if os.name == "posix" else set()
+_SPARE_SECONDS = 10
+_SHORT_OF_FILES = (errno.EMFILE, errno.ENFILE)
+
+
+class _EndedError(Exception):
+    """The process has ended, or was ended because its answer took too long or cannot be."""
+
+    def __init__(self, how: str, is_from_outside: bool = False) -> None:
+        super().__init__(how, is_from_outside)
+        self.how, self.is_from_outside = how, is_from_outside
+
+    def __str__(self) -> str:
+        return self.how
+
+
+class _GoneError(OSError):
+    """The other end of a pipe is closed."""
 
 
 @contextmanager
@@ -69,6 +90,7 @@ class Hdf5Process:
     def __init__(self, max_seconds: float | None = None) -> None:
         self._lock, self._max_seconds = threading.Lock(), MAX_SECONDS if max_seconds is None else max_seconds
         self._child: subprocess.Popen[bytes] | None = None
+        self._is_ready = False  # whether the process has said that it runs
         self._broke: dict[tuple[str, int, int], str] = {}  # files at which a process ended, and how
 
     def open(
@@ -90,33 +112,58 @@ class Hdf5Process:
             state = _state(file.path)
             if state in self._broke:  # whoever asks next would wait as long once more
                 raise file.refused(self._broke[state])
-            try:
-                child = self._started()
-            except OSError as error:  # no more processes, files or memory
-                raise _not_started(file.path, error) from error
-            hung = threading.Event()
-            timer = threading.Timer(self._max_seconds, _end_hung, (child, hung))
-            timer.daemon = True
-            try:
-                timer.start()
-            except RuntimeError as error:  # no more threads
-                self._end()
-                raise _not_started(file.path, error) from error
-            try:
-                _send(child.stdin, request)
-                answer, data = _receive(child.stdout)
-            except (OSError, ValueError, RecursionError) as error:
-                child.kill()
-                status = child.wait()
-                self._end()
-                why = f"took more than {self._max_seconds:g} s" if hung.is_set() else f"ended with status {status}"
-                self._broke[state] = f"the process that read it {why}: the file is damaged, or made to do harm"
-                raise file.refused(self._broke[state]) from error
-            finally:
-                timer.cancel()
+            for is_last in (False, True):
+                try:
+                    answer, data = self._exchanged(file.path, request)
+                    break
+                except _EndedError as ended:
+                    if ended.is_from_outside and not is_last:  # as by the system, which is short of memory
+                        continue
+                    self._broke[state] = f"the process that read it {ended}: the file is damaged, or made to do harm"
+                    raise file.refused(self._broke[state]) from ended
         if isinstance(answer, dict) and isinstance(answer.get("error"), str):
-            raise file.error(printable(answer["error"])[:_MAX_MESSAGE])
+            raise _passed_on(file, answer)
         return answer, data
+
+    def _exchanged(self, path: Path, request: dict[str, Any]) -> tuple[Any, bytearray]:
+        """The process's answer; _EndedError where it dies, hangs, or answers what cannot be."""
+        try:
+            child = self._started()
+        except OSError as error:  # no more processes, files or memory
+            raise _not_started(path, error) from error
+        hung = threading.Event()
+        timer = threading.Timer(self._max_seconds, _end_hung, (child, hung))
+        timer.daemon = True
+        try:
+            timer.start()
+        except RuntimeError as error:  # no more threads
+            self._end()
+            raise _not_started(path, error) from error
+        try:
+            if not self._is_ready:
+                self._is_ready = _receive(child.stdout)[0] == _READY
+                if not self._is_ready:
+                    raise ValueError("an answer that cannot be")
+            _send(child.stdin, request)
+            return _receive(child.stdout)
+        except (OSError, ValueError, RecursionError) as error:
+            is_gone = isinstance(error, _GoneError | BrokenPipeError)
+            if is_gone:
+                with suppress(subprocess.TimeoutExpired):  # its own status, not that of being killed here
+                    child.wait(timeout=5)
+            child.kill()
+            status, was_ready = child.wait(), self._is_ready
+            self._end()
+            if hung.is_set():
+                raise _EndedError(f"took more than {self._max_seconds:g} s") from error
+            if is_gone and not was_ready:  # before it saw a file
+                raise _not_started(path, RuntimeError(f"it ended with status {status}")) from error
+            raise _EndedError(f"ended with status {status}", is_gone and -status in _FROM_OUTSIDE) from error
+        except BaseException:  # Ctrl-C, or no memory for the answer: the next request would read the rest of it
+            self._end()
+            raise
+        finally:
+            timer.cancel()
 
     def _started(self) -> "subprocess.Popen[bytes]":
         if self._child is None or self._child.poll() is not None:
@@ -124,7 +171,7 @@ class Hdf5Process:
             child = subprocess.Popen(
                 self._command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
-            self._child, self._finalizer = child, weakref.finalize(self, _end_child, child)
+            self._child, self._finalizer, self._is_ready = child, weakref.finalize(self, _end_child, child), False
         return self._child
 
     def _command(self) -> list[str]:
@@ -142,6 +189,29 @@ def _not_started(path: Path, error: OSError | RuntimeError) -> WorkerError:
     """For what is the machine's fault, and no file's."""
     why = getattr(error, "strerror", None) or error
     return WorkerError(f"{path}: no process can be started to read it in ({why}); raise the limits (ulimit -a)")
+
+
+def _passed_on(file: "_IsolatedFile", answer: dict[str, Any]) -> Exception:
+    """The error that the process met; where the machine is short of something, with that as its cause."""
+    code = answer.get("errno")
+    if code == errno.ENOMEM:
+        return MemoryError(f"{file.path}: memory ran out while it was read")
+    error = file.error(printable(answer["error"])[:_MAX_MESSAGE])
+    if type(code) is int:
+        error.__cause__ = OSError(code, os.strerror(code))
+    return error
+
+
+def _shortage(error: BaseException) -> int | None:
+    """What the machine is short of where that is why a file cannot be read, as an errno."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MemoryError):
+            return errno.ENOMEM
+        if isinstance(cause, OSError) and cause.errno in (*_SHORT_OF_FILES, errno.ENOMEM, errno.EAGAIN):
+            return cause.errno
+        cause = cause.__cause__
+    return None
 
 
 def _state(path: Path) -> tuple[str, int, int]:
@@ -258,23 +328,42 @@ def serve() -> None:
     os.dup2(os.open(os.devnull, os.O_RDWR), 1)  # whatever a library prints is no answer
     _give_up_rights()
     files: _OpenFiles = OrderedDict()
+    with suppress(OSError):
+        _send(target, _READY)
     while True:
         try:
             request, _ = _receive(source)
         except (OSError, ValueError):
             return
+        _end_in(MAX_SECONDS + _SPARE_SECONDS)  # the other process ends this one before, unless it is killed itself
         try:
             answer, array = _answer(files, request)
-        except UvgenError as error:
-            answer, array = {"error": str(error)}, None
-        _send(target, answer, array)
+        except (UvgenError, MemoryError) as error:
+            answer, array = {"error": str(error), "errno": _shortage(error)}, None
+        try:
+            _send(target, answer, array)
+        except OSError:
+            return
+        _end_in(0)
+
+
+def _end_in(seconds: float) -> None:
+    """Let the system end this process after a while, even within HDF5; 0 takes that back."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _answer(files: _OpenFiles, request: dict[str, Any]) -> tuple[Any, NDArray[Any] | None]:
     path, user_block, what, arguments = (request[key] for key in ("path", "user_block", "what", "arguments"))
     key = path, user_block
-    if key not in files:
-        opened = open_hdf5(Path(path), DatasetError, request["hint"], request["lead"], user_block=user_block)
+    while key not in files:
+        try:
+            opened = open_hdf5(Path(path), DatasetError, request["hint"], request["lead"], user_block=user_block)
+        except UvgenError as error:
+            if _shortage(error) not in _SHORT_OF_FILES or not files:
+                raise
+            files.popitem(last=False)[1][0].close()
+            continue
         files[key] = opened, {}
         if len(files) > _MAX_OPEN:
             files.popitem(last=False)[1][0].close()
@@ -329,11 +418,11 @@ def _send(pipe: Any, value: Any, array: NDArray[Any] | None = None) -> None:
 def _receive(pipe: Any) -> tuple[Any, bytearray]:
     lengths = pipe.read(16)
     if len(lengths) < 16:
-        raise OSError("the other process has ended")
+        raise _GoneError("the other process has ended")
     n_header, n_data = struct.unpack("<QQ", lengths)
     if n_header > _MAX_HEADER or n_data > _MAX_MEMORY:
         raise OSError("an answer that cannot be")
     header, data = pipe.read(n_header), bytearray(n_data)
     if len(header) < n_header or pipe.readinto(data) < n_data:
-        raise OSError("the other process has ended")
+        raise _GoneError("the other process has ended")
     return json.loads(header), data

@@ -11,5 +11,6 @@ A target may have `NEEDS`, arguments of an export that it cannot do without, suc
 `OPTIONS`, further ones with their values, the default first. `write` and `finish` get both as keywords. `HAS_MAPS =
 False` says that it writes no position maps; then the set need not store them. `HAS_PIXELS = True` says that it has a
 place for images of each pixel (``uvgen build --targets``); of others, an export says that they are left out.
-`check_set(reader, out)` raises what is wrong before any work.
+`clean(reader, folder)` removes
+what `finish` needs again where it was interrupted. `check_set(reader, out)` raises what is wrong before any work.
 """

@@ -156,7 +156,7 @@ def write_lists(folder: Path, names: Sequence[str], train: Iterable[str], val: I
     suffixes = {path.stem: path.suffix for path in (folder / "mask").iterdir()}
     for part, members in (("train", train), ("val", val)):
         place = folder / "datalist" / part
-        place.mkdir(parents=True)
+        place.mkdir(parents=True, exist_ok=True)
         stems = [key(name) for name in members]
         for kind, paths in (
             ("masks", [f"mask/{stem}{suffixes[stem]}" for stem in stems]),

@@ -97,14 +97,16 @@ class ExportRecord:
         Writes the files that exist once, given what was left out; returns how many samples there are.
     labels : str
         The pixel convention of the labels, for who reads the folder.
+    clean : callable, optional
+        Removes what `finish` needs again where it was interrupted; called when nothing is left to go on with.
     """
 
     def __init__(
         self, draft: Path, settings: dict[str, Any], parts: Sequence[Named], check_there: Callable[[], None],
-        finish: Callable[[list[Skipped]], int], labels: str = "exact",
+        finish: Callable[[list[Skipped]], int], labels: str = "exact", clean: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
         self._draft, self._parts, self._check_there, self._finish = draft, parts, check_there, finish
-        self._labels = labels
+        self._labels, self._clean = labels, clean
         self._settings, self._journal = settings, Journal(draft / _RECORD, settings)
         self._finished: dict[str, list[Skipped]] = {}
 
@@ -147,6 +149,8 @@ class ExportRecord:
             (self._draft / _SKIPPED).write_text(lines, encoding="utf-8")
         n_samples = self._finish(skipped)
         self._journal.remove()
+        if self._clean is not None:
+            self._clean()
         stated = {**self._settings, "uvgen": __version__, "samples": n_samples, "labels": self._labels}
         stated["files"] = count_files(self._draft) + 1
         (self._draft / EXPORT_MARK).write_text(json.dumps(stated, indent=1) + "\n", encoding="utf-8")

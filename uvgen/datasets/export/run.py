@@ -218,7 +218,8 @@ def export_shards(
             settings["names"] = hashlib.sha256("\n".join(chosen).encode()).hexdigest()
         job = ExportJob(reader.folder, model, to, quality, draft, untrusted, chosen, more)
         labels = str(more.get("convention", reader.config.build.convention))
-        record = ExportRecord(draft, settings, parts, check_there, partial(_finish, reader, job), labels)
+        clean = partial(target.clean, reader, draft) if hasattr(target, "clean") else None
+        record = ExportRecord(draft, settings, parts, check_there, partial(_finish, reader, job), labels, clean)
         counted = None if progress is None else lambda written: progress(len(written.part.samples))
         how: dict[str, Any] = {"workers": workers, "retries": retries, "timeout": timeout, "progress": counted}
         run(job, parts, record, draft, **how, doing="exporting", count=lambda part: len(part.samples), locked=True)

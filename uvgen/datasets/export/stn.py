@@ -82,9 +82,7 @@ def finish(reader: ShardReader, folder: Path, *, model: MorphableModel) -> None:
     val = set(train_and_val(reader.names, reader.folder)[1])
     in_val = np.array([name in val for name in reader.names])
     _write_labels(folder, [f"{key(name)}.jpg" for name in reader.names], labels, in_val)
-    for file in files:
-        file.unlink()
-    (folder / "util/landmarks").mkdir(parents=True)
+    (folder / "util/landmarks").mkdir(parents=True, exist_ok=True)
     (folder / "util/BFM_UV.mat").write_bytes(mat({"UV": model.uv.astype(np.float64)}))
     for size in GRIDS:
         (folder / f"model_{size}.mat").write_bytes(mat(resampled(model, size)))
@@ -92,6 +90,12 @@ def finish(reader: ShardReader, folder: Path, *, model: MorphableModel) -> None:
             flat = texels[:, 0] * size + texels[:, 1]
             lines = [f"%{n} landmark points of {model.name}, res={size}", *map(str, (flat + 1).tolist())]
             (folder / f"util/landmarks/Landmarks{n}_{size}.anl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def clean(reader: ShardReader, folder: Path) -> None:
+    """Remove the files in which the labels of the shards waited."""
+    for file in reader.files:
+        _labels_file(folder, Path(file).stem).unlink(missing_ok=True)
 
 
 def resampled(model: MorphableModel, size: int) -> dict[str, Any]:
