@@ -200,7 +200,7 @@ def _client(**where: Any) -> Any:
             if self.is_connected:
                 super().__del__()
 
-    client = Quiet(**where, timeout=_CONNECT_S, set_as_default=False)
+    client: Any = Quiet(**where, timeout=_CONNECT_S, set_as_default=False)
     client.is_connected = True
     return client
 
