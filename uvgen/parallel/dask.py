@@ -198,7 +198,8 @@ def _client(**where: Any) -> Any:
 
         def __del__(self) -> None:
             if self.is_connected:
-                super().__del__()
+                whole: Any = super()
+                whole.__del__()
 
     client: Any = Quiet(**where, timeout=_CONNECT_S, set_as_default=False)
     client.is_connected = True
