@@ -201,7 +201,8 @@ def _client(**where: Any) -> Any:
                 whole: Any = super()
                 whole.__del__()
 
-    client: Any = Quiet(**where, timeout=_CONNECT_S, set_as_default=False)
+    made: Any = Quiet  # Dask's classes have types in part
+    client: Any = made(**where, timeout=_CONNECT_S, set_as_default=False)
     client.is_connected = True
     return client
 
