@@ -1,5 +1,6 @@
 """Dask workers that cannot take part, each provoked for real: a message, an exit status, and nothing half-written."""
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,9 +10,6 @@ from pathlib import Path
 import pytest
 from support.builds import COMMAND
 from support.clusters import BUILD, DaskCluster, same
-from support.models import builtin_model
-
-from uvgen.models.morphable import save_model
 
 pytest.importorskip("distributed", reason="Dask is not installed: pip install distributed")
 pytestmark = pytest.mark.slow
@@ -65,15 +63,16 @@ def test_worker_with_other_versions_is_named_before_any_work(first: str, differs
     assert not files(out)
 
 
-def test_worker_with_another_model_under_the_path_is_named_before_any_work(tmp_path: Path) -> None:
-    model, other, out = tmp_path / "model.h5", tmp_path / "other.h5", tmp_path / "shards"
-    save_model(builtin_model(), model)
+def test_worker_with_another_model_under_the_path_is_named_before_any_work(
+    tree: Path, model_path: Path, tmp_path: Path
+) -> None:
+    model, other, out = model_path, tmp_path / "other.h5", tmp_path / "shards"
     other.write_bytes(model.read_bytes() + b"\0")
     first = _OTHER_FILE.replace("OTHER", repr(bytes(other))).replace("PATH", repr(bytes(model)))
     if subprocess.run([sys.executable, "-c", first], check=False, capture_output=True).returncode:
         pytest.skip("this system gives no mounts of one's own")
     with cluster(tmp_path / "dask", first) as dask:
-        made = build(out, dask, "--model", model)
+        made = build(out, dask, "--data", tree, "--model", model)
     assert made.returncode == 1 and "Traceback" not in made.stderr
     assert f"uvgen: {model}: " in made.stderr and "has another file there; copy one to all" in made.stderr
     assert not files(out)
@@ -86,7 +85,8 @@ def test_worker_whose_disk_is_full_says_so_and_leaves_nothing(n_bytes: int, tmp_
     with cluster(tmp_path / "dask", limit) as dask:
         full = build(out, dask)
     assert full.returncode == 1 and "Traceback" not in full.stderr, full.stderr
-    assert "cannot be written (File too large)" in full.stderr and "free space" in full.stderr
+    assert "File too large" in full.stderr and "free space" in full.stderr
+    assert f"uvgen: {socket.gethostname()}: " in full.stderr or f"uvgen: {out}" in full.stderr  # where
     assert not [name for name in files(out) if name.endswith(".h5") or "-tmp-" in name]
     with cluster(tmp_path / "more", "") as dask:
         made = build(out, dask)
