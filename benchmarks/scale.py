@@ -75,8 +75,10 @@ def state() -> tuple[float, float, int, int]:
     return pss_mb(pid), sum(map(pss_mb, below)), handles(pid), max(map(handles, below), default=0)
 
 
-def build(samples: Any, model: Any, config: BuildConfig, out: Path, workers: int, backend: str) -> str:
-    """A row: samples a second once each worker has made a shard, then memory and handles early and late."""
+def build(options: argparse.Namespace, backend: str, workers: int, data: Path) -> None:
+    """Print a row: samples a second once each worker has made a shard, then memory and handles early and late."""
+    config = BuildConfig(size=options.size, uv_size=options.size, shard_size=PER_SHARD)
+    samples = uvgen.find_samples(data)
     n_shards = -(-len(samples) // config.shard_size)
     marks: list[float] = []
     states: list[tuple[float, float, int, int]] = []
@@ -87,29 +89,32 @@ def build(samples: Any, model: Any, config: BuildConfig, out: Path, workers: int
             states.append(state())
 
     started = time.perf_counter()
+    how: Any = {"model": options.model or "builtin", "config": config, "workers": workers, "progress": finished}
     with uvgen.running_on(backend, workers=None if backend == "local" else workers):
-        uvgen.build_shards(samples, out, model=model, config=config, workers=workers, overwrite=True, progress=finished)
+        uvgen.build_shards(samples, data.parent / "out", **how)
     seconds = time.perf_counter() - started
     first = min(workers, len(marks) - 1)
     rate = config.shard_size * (len(marks) - first) / (marks[-1] - marks[first - 1])
-    shutil.rmtree(out)
     early, late = states[0], states[-1]
     memory = f"{early[0]:6.0f} {late[0]:6.0f} {early[1]:8.0f} {late[1]:6.0f}"
     fds = f"{early[2]:6} {late[2]:4} {early[3]:6} {late[3]:4}"
-    return f"{backend:<6} {workers:7} {len(samples):8} {seconds:8.1f} {rate:9.0f}   {memory}   {fds}"
+    print(f"{backend:<6} {workers:7} {len(samples):8} {seconds:8.1f} {rate:9.0f}   {memory}   {fds}", flush=True)
 
 
 def builds(options: argparse.Namespace, folder: Path) -> None:
-    config = BuildConfig(size=options.size, uv_size=options.size, shard_size=PER_SHARD)
-    data, model = options.data or builtin_samples(), options.model or "builtin"
+    """Each row in a process of its own, so that none begins with what another one left in memory."""
     print("                                              memory, MB: early, late       handles: early, late")
-    print("backend workers  samples  seconds samples/s    parent        workers         parent      worker")
+    print("backend workers  samples  seconds samples/s    parent        workers         parent      worker", flush=True)
     for n in options.samples:
-        samples = repeated(data, n, folder / f"data-{n}")
+        data = folder / f"data-{n}"
+        repeated(options.data or builtin_samples(), n, data)
         for backend, workers in [("local", 1), ("local", 2), *([("dask", 2)] if options.dask else [])]:
             if workers in options.workers:
-                print(build(samples, model, config, folder / "out", workers, backend), flush=True)
-        shutil.rmtree(folder / f"data-{n}")
+                process = get_context("spawn").Process(target=build, args=(options, backend, workers, data))
+                process.start()
+                process.join()
+                shutil.rmtree(folder / "out", ignore_errors=True)
+        shutil.rmtree(data)
 
 
 def write_index(folder: Path, n: int) -> int:
@@ -225,8 +230,6 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="of --startup")
     parser.add_argument("--folder", type=Path, default=Path.cwd(), help="where to write")
     options = parser.parse_args()
-    if options.model is not None:
-        options.model = uvgen.load_model(options.model)
     with tempfile.TemporaryDirectory(dir=options.folder, prefix=".benchmark-") as name:
         if options.startup:
             startup(options.startup, options.repeats, Path(name))

@@ -71,7 +71,6 @@ def test_build_on_ray_that_is_interrupted_says_so_and_goes_on(local: Path, tmp_p
     assert same(out, local)
 
 
-@pytest.mark.long
 def test_build_on_ray_that_does_not_answer_says_what_is_expected(tmp_path: Path) -> None:
     arguments = [*BUILD, "--out", str(tmp_path / "shards"), "--backend", "ray", "--address", "127.0.0.1:9"]
     build = subprocess.run([*COMMAND, *arguments], check=False, capture_output=True, text=True)
