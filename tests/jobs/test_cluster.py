@@ -3,6 +3,7 @@
 import os
 import pickle
 import queue
+import socket
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -266,6 +267,18 @@ def test_ray_without_calls_waits_as_long_as_it_is_told(monkeypatch: pytest.Monke
     engine._actors, engine._calls, engine._waiting, engine._counts, engine._asked = [], {}, deque(), {}, 0.0
     monkeypatch.setattr(ray.RayEngine, "_all_actors", lambda self: [])
     assert engine.wait(0.5) == [] and slept == [0.5]
+
+
+def test_ray_address_at_which_nothing_listens_is_refused_at_once() -> None:
+    from uvgen.parallel.ray import check_answers
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+        for address in (place, f"ray://{place}", "auto", ""):
+            check_answers(address)
+    for address in (place, f"ray://{place}"):
+        with pytest.raises(ConnectionRefusedError):
+            check_answers(address)
 
 
 def test_running_on_of_bad_arguments_raises() -> None:

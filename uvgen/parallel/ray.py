@@ -2,6 +2,8 @@
 
 import logging
 import os
+import re
+import socket
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -11,6 +13,8 @@ from uvgen.errors import DependencyError, WorkerError
 from uvgen.parallel.engine import Event, Serve
 
 _SECONDS_BETWEEN_COUNTS = 1.0
+_CONNECT_S = 10
+_ADDRESS = re.compile(r"(ray://)?(?P<host>\[[0-9a-fA-F:.]+\]|[^\[\]/:\s]+):(?P<port>\d{1,5})")
 
 
 class RayEngine:
@@ -41,8 +45,9 @@ class RayEngine:
         address = address or os.environ.get("RAY_ADDRESS")
         options: dict[str, Any] = {} if address else {"num_cpus": workers, "include_dashboard": False}
         try:
+            check_answers(address or "")
             ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, namespace="uvgen", **options)
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, OverflowError, RuntimeError, ValueError) as error:
             what = f"{address}: no Ray cluster answers" if address else "a Ray cluster cannot be started"
             raise WorkerError(
                 f"{what} ({' '.join(str(error).split())[:200]}); expected an address such as ray://10.0.0.1:10001, "
@@ -137,6 +142,12 @@ class RayEngine:
             return Event(number, "raised", getattr(error, "cause", None) or error)
         except Exception as error:
             return Event(number, "raised", error)
+
+
+def check_answers(address: str) -> None:
+    """Raise OSError where nothing listens at ``HOST:PORT``, with or without ``ray://``: Ray would try for minutes."""
+    if found := _ADDRESS.fullmatch(address):
+        socket.create_connection((found["host"].strip("[]"), int(found["port"])), timeout=_CONNECT_S).close()
 
 
 class _Actor:
