@@ -7,6 +7,7 @@ import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -21,9 +22,11 @@ from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.format import Layout
 from uvgen.shards.index import DATASET_INDEX, Index
 from uvgen.shards.shard import OpenShard
+from uvgen.shards.stored import ReadAhead, shard_path
 from uvgen.storage.files import sha256_file
 from uvgen.storage.hdf5_reading import MAX_INFLATED_BYTES
 from uvgen.storage.isolated import Hdf5Process
+from uvgen.storage.objects import url_of
 
 _MAX_OPEN = 64  # files a reader keeps open
 
@@ -143,7 +146,33 @@ class ShardReader:
         return sample if self._finish is None else self._finish(sample, batched=False)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (self[k] for k in range(len(self)))
+        with self._all_ahead() as ahead:
+            for k in range(len(self)):
+                yield self[k]
+                if ahead is not None:
+                    ahead.given = k + 1
+
+    def read_ahead(self, keys: Iterable[int]) -> ReadAhead | None:
+        """Begin to fetch the shards of samples that are to be read in this order; None for a set on this machine.
+
+        Parameters
+        ----------
+        keys : iterable of int
+            All samples that will be read. Set the result's `given` as they are, and close it in the end.
+        """
+        if url_of(self.folder) is None or not self._shards:
+            return None
+        numbers = np.searchsorted(np.array(self._ends, np.intp), np.fromiter(keys, np.intp), "right")
+        return ReadAhead(self.folder, self._shards, numbers)
+
+    @contextmanager
+    def _all_ahead(self) -> Iterator[ReadAhead | None]:
+        ahead = self.read_ahead(range(len(self)))
+        try:
+            yield ahead
+        finally:
+            if ahead is not None:
+                ahead.close()
 
     def batch(self, keys: Iterable[int]) -> dict[str, Any]:
         """Samples stacked along a new first axis (strings as a list); maps that are not stored are made at once."""
@@ -279,7 +308,7 @@ class ShardReader:
             shard = self._open.get(number)
             if shard is None:
                 entry = self._shards[number]
-                path = self.folder / entry.file
+                path = shard_path(self.folder, entry)
                 if self._check:
                     self._check_hash(path, entry.sha256)
                 if self._untrusted and self._process is None:
@@ -344,10 +373,14 @@ class ShardReader:
         DatasetError
             Where a shard is missing or damaged.
         """
-        shards = ((k, self._shard(k)) for k in range(len(self._shards)))
-        return np.concatenate(
-            [self._chosen(k, decode(shard.column(name, max_bytes), shard.attributes[name])) for k, shard in shards]
-        )
+        columns = []
+        with self._all_ahead() as ahead:
+            for k in range(len(self._shards)):
+                shard = self._shard(k)
+                columns.append(self._chosen(k, decode(shard.column(name, max_bytes), shard.attributes[name])))
+                if ahead is not None:
+                    ahead.given = self._ends[k]
+        return np.concatenate(columns)
 
     @cached_property
     def constants(self) -> dict[str, NDArray[Any]]:

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from uvgen.errors import DatasetError, OutputError, UvgenError
+from uvgen.errors import SCHEMES, DatasetError, OutputError, UvgenError
 from uvgen.storage.cache import cache_folder
 from uvgen.storage.reading import open_regular
 
@@ -50,6 +50,7 @@ def replaced_on_success(
     DatasetError
         Where the folder cannot be written or is full; it names the file.
     """
+    check_no_url(path)
     temporary, handle = None, -1
     try:
         if make_folder:
@@ -139,6 +140,7 @@ def _remove_if_dead(path: Path) -> None:
 
 def check_folder(folder: Path, path: Path | None = None) -> None:
     """Raise OutputError unless files, such as `path`, can be made in a folder; one that is missing would be made."""
+    check_no_url(folder)
     place = Path(os.path.abspath(folder))
     while not os.path.lexists(place) and place != place.parent:
         place = place.parent
@@ -154,6 +156,15 @@ def check_folder(folder: Path, path: Path | None = None) -> None:
         code = _refusal(place)
     if code:
         raise OutputError(f"{path or folder}: cannot be written ({os.strerror(code)}); choose another folder")
+
+
+def check_no_url(path: Path) -> None:
+    """Raise OutputError where a path was made of a URL by what takes none: no folder is to be called ``s3:``."""
+    if scheme := next((part for part in path.parts if part.endswith(":") and part[:-1] in (*SCHEMES, "file")), None):
+        raise OutputError(
+            f"{scheme}//{'/'.join(path.parts[path.parts.index(scheme) + 1 :])}: a URL, expected a path on this "
+            "machine; copy what is written to the store"
+        )
 
 
 def _refusal(folder: Path) -> int:
@@ -242,6 +253,7 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
     DatasetError
         Where it cannot be written, or the disk is full.
     """
+    check_no_url(folder)
     draft = draft_of(folder)
     try:
         check_new_folder(folder)

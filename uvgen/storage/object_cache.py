@@ -1,0 +1,191 @@
+"""A bounded cache of files from object stores: by the SHA-256 of their content, safe for several processes.
+
+A file is verified once, when it is fetched, and then has its hash as its name. Those that were not used for longest are
+deleted where the limit is reached; a process that has one open goes on reading it.
+"""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from uvgen.errors import DatasetError
+from uvgen.storage.cache import cache_folder
+from uvgen.storage.files import remove_leftovers, replaced_on_success
+from uvgen.storage.locks import locked
+from uvgen.storage.objects import fetch
+
+_DEFAULT_BYTES = 50e9
+_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+
+
+def cache_limit(folder: Path) -> float:
+    """Bytes that the cache may take: ``UVGEN_STORE_CACHE_GB``, or 50 GB, but at most half of what could be free."""
+    with suppress(ValueError):
+        if (stated := float(os.environ.get("UVGEN_STORE_CACHE_GB", ""))) > 0:
+            return stated * 1e9
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return _DEFAULT_BYTES
+    return min(_DEFAULT_BYTES, (free + sum(size for _, size, _ in _files(folder))) / 2)
+
+
+def objects_folder() -> Path:
+    """Where the cached files are."""
+    return cache_folder() / "objects"
+
+
+def cached(sha256: str, suffix: str) -> Path:
+    """Where a file of this content is, or would be."""
+    return objects_folder() / f"{sha256}{suffix}"
+
+
+def is_cached(sha256: str, suffix: str, size: int) -> bool:
+    """Whether it is there; that counts as a use."""
+    path = cached(sha256, suffix)
+    try:
+        if path.stat().st_size != size:
+            return False
+        os.utime(path)
+    except OSError:
+        return False
+    return True
+
+
+def cached_file(place: Path, sha256: str, size: int) -> Path:
+    """A file of a store, from the cache, where it is put first if it is not there.
+
+    Parameters
+    ----------
+    place : Path
+        Its place in the store's mirror.
+    sha256, size : str, int
+        What it is known to have.
+
+    Raises
+    ------
+    DatasetError
+        Where it cannot be fetched, has another content in the store, or the disk is full.
+    """
+    path = cached(sha256, place.suffix)
+    if is_cached(sha256, place.suffix, size):
+        return path
+    try:
+        with _one_at_a_time(sha256):
+            if not is_cached(sha256, place.suffix, size):  # another process may have fetched it meanwhile
+                _fetch(place, path, sha256, size)
+    except OSError as error:
+        if isinstance(error, DatasetError) and getattr(error.__cause__, "errno", None) not in _FULL:
+            raise
+        raise _unwritable(path, error) from error
+    return path
+
+
+def _fetch(place: Path, path: Path, sha256: str, size: int) -> None:
+    make_room(size)
+    for last in (False, True):
+        try:
+            with replaced_on_success(path, flush=False) as temporary:
+                fetch(place, temporary, sha256=sha256, size=size)
+            return
+        except DatasetError as error:
+            if last or getattr(error.__cause__, "errno", None) not in _FULL or not make_room(size, of=0):
+                raise
+
+
+@contextmanager
+def draft(name: str) -> Iterator[Path]:
+    """A new file in the cache's folder that is removed afterwards, unless `adopt` took it.
+
+    Parameters
+    ----------
+    name : str
+        What it is to become, for messages.
+
+    Raises
+    ------
+    DatasetError
+        Where it cannot be written.
+    """
+    folder = objects_folder()
+    remove_leftovers(folder)
+    place = folder / f"draft-{os.getpid()}-{name}"
+    try:
+        with replaced_on_success(place, flush=False) as temporary:
+            yield temporary
+            raise _DoneError
+    except _DoneError:
+        pass
+    except DatasetError as error:
+        if str(error).startswith(f"{place}: "):
+            raise _unwritable(place, error) from error
+        raise
+
+
+def adopt(temporary: Path, sha256: str, suffix: str, size: int) -> None:
+    """Keep a draft that was uploaded, so that it need not be fetched; where there is no room, it is not kept."""
+    with suppress(OSError):
+        make_room(size)
+        os.link(temporary, cached(sha256, suffix))
+
+
+def forget(sha256: str, suffix: str) -> None:
+    """Delete a file from the cache: the next use fetches it again."""
+    with suppress(OSError):
+        cached(sha256, suffix).unlink()
+
+
+def make_room(size: int, *, of: float | None = None) -> bool:
+    """Delete what was not used for longest until `size` more bytes are within the limit, or `of` bytes; whether any."""
+    folder = objects_folder()
+    limit = cache_limit(folder) if of is None else of
+    files = sorted(_files(folder))
+    total, deleted = sum(held for _, held, _ in files), False
+    for _, held, path in files:
+        if total + size <= limit:
+            break
+        with suppress(OSError):
+            Path(path).unlink()
+            deleted = True
+        total -= held
+    return deleted
+
+
+class _DoneError(Exception):
+    """Ends a draft without putting it into place."""
+
+
+def _files(folder: Path) -> list[tuple[int, int, str]]:
+    """Time of the last use, size and path of each cached file."""
+    found = []
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith("."):
+                with suppress(OSError):
+                    status = entry.stat(follow_symlinks=False)
+                    found.append((status.st_mtime_ns, status.st_size, entry.path))
+    return found
+
+
+@contextmanager
+def _one_at_a_time(sha256: str) -> Iterator[None]:
+    """Fetch a content in one process and thread at a time: others wait and find it there."""
+    folder = objects_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f".lock-{sha256[:3]}"
+    path.touch(exist_ok=True)
+    with locked(path, wait=True):
+        yield
+
+
+def _unwritable(path: Path, error: BaseException) -> DatasetError:
+    cause = error.__cause__ if isinstance(error, DatasetError) else error
+    error = cause if isinstance(cause, OSError) else OSError(str(error))
+    what = "is full" if error.errno in _FULL else f"cannot be written ({error.strerror or error})"
+    return DatasetError(
+        f"{path.parent}: {what}, expected room for what comes from and goes to the store; free some, or set "
+        "UVGEN_CACHE to another folder"
+    )
