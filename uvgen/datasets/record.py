@@ -26,7 +26,7 @@ from uvgen.progress import begin
 from uvgen.shards.constants import CONSTANTS, constants_bytes, write_constants
 from uvgen.shards.format import is_shard
 from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry, SkippedSample, known, plain
-from uvgen.shards.stored import is_at_hand
+from uvgen.shards.stored import fetch_index, is_at_hand
 from uvgen.storage.files import TEMPORARY_PREFIX, check_folder
 from uvgen.storage.folders import EXPORT, FIT_INDEX, REPORT, SYNTH_INDEX, folder_kind
 from uvgen.storage.isolated import reading_in_child
@@ -230,7 +230,7 @@ def output_folder(out: str | os.PathLike[str]) -> Path:
 def _check_store(out: Path) -> None:
     """Bring the mirror's index up to that of the store; OutputError where something else than a set is there."""
     try:
-        fetch(out / DATASET_INDEX)
+        fetch_index(out)
     except MissingError:
         (out / DATASET_INDEX).unlink(missing_ok=True)
         for name in sorted(listed(out)):

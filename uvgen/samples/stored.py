@@ -1,5 +1,6 @@
 """Samples in an object store: listed in one pass, and fetched for as long as they are read."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -95,12 +96,12 @@ def at_hand(samples: Sequence[AnySample]) -> Iterator[tuple[Sequence[AnySample],
 
         try:
             fetch_all([(path, local(path)) for path in sorted(stored)])
-        except OSError as error:
-            if isinstance(error, DatasetError):
+        except DatasetError as error:
+            cause = error.__cause__
+            if not isinstance(cause, OSError) or cause.errno != errno.ENOSPC:
                 raise
             raise DatasetError(
-                f"{folder}: cannot be written ({error.strerror or error}), expected room for the samples of a shard; "
-                "set TMPDIR to a folder with free space"
+                f"{folder}: is full, expected room for the samples of a shard; set TMPDIR to a folder with free space"
             ) from error
         yield (
             [

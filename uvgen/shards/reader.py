@@ -20,7 +20,7 @@ from uvgen.errors import DatasetError, InputError
 from uvgen.fixed_point import decode
 from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.format import Layout
-from uvgen.shards.index import DATASET_INDEX, Index
+from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry
 from uvgen.shards.shard import OpenShard
 from uvgen.shards.stored import ReadAhead, shard_path
 from uvgen.storage.files import sha256_file
@@ -308,12 +308,9 @@ class ShardReader:
             shard = self._open.get(number)
             if shard is None:
                 entry = self._shards[number]
-                path = shard_path(self.folder, entry)
-                if self._check:
-                    self._check_hash(path, entry.sha256)
                 if self._untrusted and self._process is None:
                     self._process = Hdf5Process()
-                shard = OpenShard(path, entry.samples, self._expected, self._process, required=self._required)
+                path, shard = self._opened(entry)
                 shard.check_names(entry.names)
                 self._check_layout(path, shard)
                 self._open[number] = shard
@@ -321,6 +318,20 @@ class ShardReader:
                     self._open.popitem(last=False)  # closed when the last thread that reads from it is done
             self._open.move_to_end(number)
             return shard
+
+    def _opened(self, entry: ShardEntry) -> tuple[Path, OpenShard]:
+        """A shard that was just opened, and where."""
+        for last in (False, False, True):
+            path = shard_path(self.folder, entry)
+            try:
+                if self._check:
+                    self._check_hash(path, entry.sha256)
+                shard = OpenShard(path, entry.samples, self._expected, self._process, required=self._required)
+                return path, shard
+            except DatasetError:
+                if last or path.parent == self.folder or path.exists():
+                    raise  # else another process needed its room in the cache, in the moment before it was opened
+        raise AssertionError
 
     def _check_hash(self, path: Path, sha256: str | None) -> None:
         try:

@@ -31,13 +31,24 @@ def mirror_set(folder: Path) -> None:
     """
     remove_leftovers(folder)
     try:
-        fetch(folder / DATASET_INDEX)
+        index = fetch_index(folder) or Index.read(folder)
     except MissingError as error:
         raise DatasetError(_no_set(folder)) from error
-    index = Index.read(folder)
     if index.constants_sha256 and not has_sha256(folder / CONSTANTS, index.constants_sha256):
         _fetch_or_forget(folder / CONSTANTS, index.constants_sha256)
     _fetch_or_forget(folder / _SPLITS)
+
+
+def fetch_index(folder: Path) -> Index | None:
+    """Fetch a data set's index; None where what is there is none that can be read, also when it is fetched again.
+
+    DatasetError where it cannot be fetched, `MissingError` where there is none.
+    """
+    for _ in range(2):
+        fetch(folder / DATASET_INDEX)
+        with suppress(DatasetError):
+            return Index.read(folder)
+    return None
 
 
 def _fetch_or_forget(path: Path, sha256: str | None = None) -> None:

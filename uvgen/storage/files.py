@@ -55,7 +55,7 @@ def replaced_on_success(
     try:
         if make_folder:
             path.parent.mkdir(parents=True, exist_ok=True)
-        temporary, handle = _new_temporary(folder or path.parent, path.name)
+        temporary, handle = new_temporary(folder or path.parent, path.name)
         yield temporary
         if flush:
             os.fsync(handle)
@@ -78,8 +78,8 @@ def temporary_name(name: str) -> str:
     return f"{TEMPORARY_PREFIX}tmp-{secrets.token_hex(6)}-{name[-50:]}"
 
 
-def _new_temporary(folder: Path, name: str) -> tuple[Path, int]:
-    """An empty file, and the descriptor that holds its lock."""
+def new_temporary(folder: Path, name: str) -> tuple[Path, int]:
+    """An empty file of a hidden name, and the descriptor that holds its lock."""
     while True:
         path = folder / temporary_name(name)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)

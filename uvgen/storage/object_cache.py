@@ -76,24 +76,23 @@ def cached_file(place: Path, sha256: str, size: int) -> Path:
     try:
         with _one_at_a_time(sha256):
             if not is_cached(sha256, place.suffix, size):  # another process may have fetched it meanwhile
-                _fetch(place, path, sha256, size)
+                make_room(size)
+                try:
+                    fetch(place, path, sha256=sha256, size=size)
+                except DatasetError as error:
+                    if not _is_full(error) or not make_room(size, of=0):
+                        raise
+                    fetch(place, path, sha256=sha256, size=size)
     except OSError as error:
-        if isinstance(error, DatasetError) and getattr(error.__cause__, "errno", None) not in _FULL:
+        if isinstance(error, DatasetError) and not _is_full(error):
             raise
         raise _unwritable(path, error) from error
     return path
 
 
-def _fetch(place: Path, path: Path, sha256: str, size: int) -> None:
-    make_room(size)
-    for last in (False, True):
-        try:
-            with replaced_on_success(path, flush=False) as temporary:
-                fetch(place, temporary, sha256=sha256, size=size)
-            return
-        except DatasetError as error:
-            if last or getattr(error.__cause__, "errno", None) not in _FULL or not make_room(size, of=0):
-                raise
+def _is_full(error: BaseException) -> bool:
+    """Whether a disk of this machine is full."""
+    return getattr(error.__cause__ if isinstance(error, DatasetError) else error, "errno", None) in _FULL
 
 
 @contextmanager
@@ -111,7 +110,6 @@ def draft(name: str) -> Iterator[Path]:
         Where it cannot be written.
     """
     folder = objects_folder()
-    remove_leftovers(folder)
     place = folder / f"draft-{os.getpid()}-{name}"
     try:
         with replaced_on_success(place, flush=False) as temporary:
@@ -141,6 +139,7 @@ def forget(sha256: str, suffix: str) -> None:
 def make_room(size: int, *, of: float | None = None) -> bool:
     """Delete what was not used for longest until `size` more bytes are within the limit, or `of` bytes; whether any."""
     folder = objects_folder()
+    remove_leftovers(folder)
     limit = cache_limit(folder) if of is None else of
     files = sorted(_files(folder))
     total, deleted = sum(held for _, held, _ in files), False

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 from uvgen.errors import MIRROR, SCHEMES, DatasetError, DependencyError, InputError, to_install
 from uvgen.storage.cache import cache_folder
-from uvgen.storage.files import replaced_on_success, sha256_file, temporary_name
+from uvgen.storage.files import new_temporary, sha256_file
 from uvgen.storage.names import brief
 
 TRIES = 4
@@ -30,6 +30,8 @@ _PAUSE_S = 0.5  # after the first try that failed; twice as long after each furt
 _SECONDS = 60.0  # without a byte moving, until a try has failed
 _SLOWEST = 1e6  # bytes per second: an upload may not say how far it is
 _AT_ONCE = 16
+_LISTING = 20  # times as long may a listing take: a million names take a thousand requests
+_LONGEST = 230  # bytes of a name in a URL, which becomes a file's
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "hf": "huggingface_hub", "az": "adlfs",
              "abfs": "adlfs"}  # fmt: skip
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.DOTALL)  # also of a Path, which keeps one slash
@@ -69,21 +71,16 @@ def local_path(path: str | os.PathLike[str]) -> Path:
     if scheme not in SCHEMES:
         if "://" not in text:  # a folder of such a name, perhaps
             return Path(text)
-        raise InputError(
-            f"{_masked(text)}: no store that uvgen knows, expected {', '.join(f'{s}://' for s in SCHEMES)}"
-        )
+        known = ", ".join(f"{name}://" for name in SCHEMES)
+        raise InputError(f"{_masked(text)}: a URL of no store that uvgen knows, expected {known} or file://")
     if "@" in rest.partition("/")[0]:
         raise InputError(f"{_masked(text)}: holds credentials, expected none in a URL; set them in the environment")
     parts = rest.rstrip("/").split("/")
     if not parts[0]:
         raise InputError(f"{text}: names no bucket, expected {scheme}://BUCKET/FOLDER")
-    bad = [
-        part for part in parts if part in ("", ".", "..") or "?" in part or "\0" in part or len(os.fsencode(part)) > 230
-    ]
-    if bad:
-        raise InputError(
-            f"{brief(text)}: a part of it is {brief(bad[0])!r}, expected names without ? between single slashes"
-        )
+    for part in parts:
+        if part in ("", ".", "..") or "?" in part or "\0" in part or len(os.fsencode(part)) > _LONGEST:
+            raise InputError(f"{brief(text)}: holds {brief(part)!r}, expected names without ? between single slashes")
     return cache_folder() / MIRROR / scheme / "/".join(parts)
 
 
@@ -116,7 +113,7 @@ def fetch(path: Path, to: Path | None = None, *, sha256: str | None = None, size
     path : Path
         Whose place in the mirror it is.
     to : Path, optional
-        An existing file to fill; `path` itself by default, which is replaced once all is there.
+        Where to put it, once all is there; `path` itself by default.
     sha256, size : str, int, optional
         What it is known to have: another content counts as a try that failed.
 
@@ -127,35 +124,38 @@ def fetch(path: Path, to: Path | None = None, *, sha256: str | None = None, size
     DatasetError
         Where it cannot be had.
     """
-    if to is None:
-        with replaced_on_success(path) as temporary:
-            fetch(path, temporary, sha256=sha256, size=size)
-        return
-    url, target = _url(path), to
+    url, target = _url(path), to or path
 
-    def get(draft: Path) -> None:
-        with _filesystem(url) as system:
-            system.get_file(_inside(system, url), os.fspath(draft))
-
-    def once() -> None:
-        draft = target.with_name(
-            temporary_name(target.name)
-        )  # of this try alone: one that was given up may still write
+    def once() -> None:  # into a file of this try: one that was given up may still be written to
+        draft, handle = new_temporary(target.parent, target.name)
         try:
-            _watched(lambda: get(draft), lambda: _size(draft), _patience())
-            check_fetched(draft)
+            _watched(
+                lambda: (system := _filesystem(url)).get_file(_inside(system, url), os.fspath(draft)),
+                lambda: _size(draft),
+                _patience(),
+            )
+            if size is not None and (found := _size(draft)) != size:
+                raise _WrongError(f"{found} bytes came, expected {size}")
+            if sha256 is not None and sha256_file(draft) != sha256:
+                raise _WrongError("its SHA-256 is not the one in the index")
             os.replace(draft, target)
         finally:
             with suppress(OSError):
                 draft.unlink()
+            os.close(handle)
 
-    def check_fetched(draft: Path) -> None:
-        if size is not None and (found := _size(draft)) != size:
-            raise _WrongError(f"{found} bytes came, expected {size}")
-        if sha256 is not None and sha256_file(draft) != sha256:
-            raise _WrongError("its SHA-256 is not the one in the index")
-
-    _tried(once, url, "fetched")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        new_probe, handle = new_temporary(target.parent, target.name)  # what fails here is no matter of the store
+        new_probe.unlink()
+        os.close(handle)
+        _tried(once, url, "fetched")
+    except OSError as error:
+        if isinstance(error, DatasetError):
+            raise
+        raise DatasetError(
+            f"{target.parent}: cannot be written ({error.strerror or error}); check free space, permissions"
+        ) from error
 
 
 def upload(path: Path, source: Path | None = None) -> None:
@@ -177,11 +177,11 @@ def upload(path: Path, source: Path | None = None) -> None:
     size = source.stat().st_size
 
     def put() -> None:
-        with _filesystem(url) as system:
-            inside = _inside(system, url)
-            system.put_file(os.fspath(source), inside)
-            if (found := system.info(inside)["size"]) != size:
-                raise _WrongError(f"{found} bytes arrived, expected {size}")
+        system = _filesystem(url)
+        inside = _inside(system, url)
+        system.put_file(os.fspath(source), inside)
+        if (found := system.info(inside)["size"]) != size:
+            raise _WrongError(f"{found} bytes arrived, expected {size}")
 
     _tried(lambda: _watched(put, lambda: 0, _patience() + size / _SLOWEST), url, "written")
 
@@ -194,19 +194,17 @@ def listed(folder: Path) -> dict[str, int]:
     url = _url(folder)
 
     def find() -> dict[str, int]:
-        with _filesystem(url) as system:
-            root = _inside(system, url).rstrip("/")
-            try:
-                found = system.find(root, withdirs=False, detail=True)
-            except FileNotFoundError:
-                if "/" in root and not _has_bucket(system, root):
-                    raise
-                return {}
-            if not found and not _has_bucket(system, root):
-                raise FileNotFoundError(f"no bucket {root.partition('/')[0]}")
-            return {name[len(root) + 1 :]: int(info["size"] or 0) for name, info in found.items() if name != root}
+        system = _filesystem(url)
+        root = _inside(system, url).rstrip("/")
+        try:
+            found = system.find(root, withdirs=False, detail=True)
+        except FileNotFoundError:
+            found = {}
+        if not found and not _has_bucket(system, root):
+            raise _NoBucketError(root.partition("/")[0])
+        return {name[len(root) + 1 :]: int(info["size"] or 0) for name, info in found.items() if name != root}
 
-    files = _tried(lambda: _watched(find, lambda: 0, None), url, "listed")
+    files = _tried(lambda: _watched(find, lambda: 0, _LISTING * _patience()), url, "listed")
     return {name: size for name, size in files.items() if name and not name.endswith("/")}
 
 
@@ -216,8 +214,8 @@ def remove(paths: Iterable[Path]) -> None:
         url = _url(path)
 
         def delete(url: str = url) -> None:
-            with _filesystem(url) as system:
-                system.rm_file(_inside(system, url))
+            system = _filesystem(url)
+            system.rm_file(_inside(system, url))
 
         with suppress(MissingError):
             _tried(lambda delete=delete: _watched(delete, lambda: 0, _patience()), url, "deleted")  # type: ignore[misc]
@@ -228,35 +226,23 @@ def fetch_all(places: Sequence[tuple[Path, Path]]) -> None:
 
     def one(place: tuple[Path, Path]) -> None:
         path, to = place
-        to.parent.mkdir(parents=True, exist_ok=True)
         with suppress(MissingError):
-            to.touch()
             fetch(path, to)
-            return
-        to.unlink()
 
     with ThreadPoolExecutor(min(_AT_ONCE, max(len(places), 1))) as pool:
         list(pool.map(one, places))
+
+
+class _NoBucketError(FileNotFoundError):
+    """There is no such bucket."""
 
 
 class _WrongError(Exception):
     """What came is not what was asked for."""
 
 
-class _Opened:
-    """The file system of a URL; another process than the one that made it gets its own (fsspec sees to that)."""
-
-    def __init__(self, system: Any) -> None:
-        self._system = system
-
-    def __enter__(self) -> Any:
-        return self._system
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-def _filesystem(url: str) -> _Opened:
+def _filesystem(url: str) -> Any:
+    """The file system of a URL; fsspec keeps one for each process."""
     scheme = url.partition("://")[0]
     options: dict[str, Any] = {"use_listings_cache": False}
     if scheme in ("s3", "s3a"):  # tries are counted here: botocore's own would multiply them
@@ -264,7 +250,7 @@ def _filesystem(url: str) -> _Opened:
     try:
         import fsspec
 
-        return _Opened(fsspec.filesystem(scheme, **options))
+        return fsspec.filesystem(scheme, **options)
     except ImportError as error:
         package = _PACKAGES[scheme]
         extra = to_install("stores") if package == "s3fs" else f"pip install fsspec {package}"
@@ -327,7 +313,7 @@ def _tried(call: Callable[[], Result], url: str, done: str) -> Result:
         try:
             return call()
         except FileNotFoundError as error:
-            if "bucket" in str(error).lower():
+            if done == "written" or _lacks_bucket(error):
                 raise DatasetError(
                     f"{url}: no such bucket, expected one that is there; create it, or mend the URL"
                 ) from error
@@ -352,6 +338,17 @@ def _tried(call: Callable[[], Result], url: str, done: str) -> Result:
                 ) from error
             time.sleep(_PAUSE_S * 2 ** (number - 1))
     raise AssertionError
+
+
+def _lacks_bucket(error: BaseException | None) -> bool:
+    """Whether a file is not found because its bucket is not."""
+    while error is not None:
+        response = getattr(error, "response", None)
+        code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
+        if isinstance(error, _NoBucketError) or code == "NoSuchBucket" or "specified bucket" in str(error):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _is_denied(error: BaseException) -> bool:
