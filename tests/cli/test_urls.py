@@ -36,7 +36,7 @@ def store(tmp_path: Path, local: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     "arguments",
     [
         ("info", URL), ("verify", URL), ("preview", URL, "--out", "p.png"), ("report", URL, "--out", "r"),
-        ("export", URL, "--to", "npy", "--out", "e"), ("select", URL, "--flipped", "no", "--out", "names.txt"),
+        ("export", URL, "--to", "npy", "--out", "e"), ("select", URL, "--max-yaw", "90", "--out", "names.txt"),
         ("merge", URL, "--out", "s3://bucket/merged"), ("merge", URL, "--out", "m"),
         ("evaluate", "--pred", "{local}", "--truth", URL),
         ("augment", URL, "--preset", "none", "--out", "s3://bucket/augmented"),
@@ -54,15 +54,15 @@ def test_commands_that_read_shards_take_a_url(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("split", URL, "train=1"), f"uvgen: {URL}: a URL, expected the folder of a data set on this machine; "),
+        (("split", URL, "--fractions", "train=1"), f"{URL}: a URL, expected the folder of a data set on this"),
         (("verify", URL, "--repair"), "damaged files in it are made anew; copy the set, `aws s3 sync`"),
-        (("select", URL, "--flipped", "no", "--as", "x"), "splits.json is written into it; copy the set"),
-        (("drop", URL, "--flipped", "no", "--as", "x"), "splits.json is written into it; copy the set"),
+        (("select", URL, "--max-yaw", "90", "--as", "x"), "splits.json is written into it; copy the set"),
+        (("drop", URL, "--min-yaw", "90", "--as", "x"), "splits.json is written into it; copy the set"),
         (("export", URL, "--to", "croissant", "--out", "e"), "croissant describes the files beside it; copy the set"),
         (("export", URL, "--to", "npy", "--out", "s3://bucket/e"), "s3://bucket/e: a URL, expected a path for -o"),
         (("preview", URL, "--out", "s3://bucket/p.png"), "s3://bucket/p.png: a URL, expected a path for -o"),
         (("report", URL, "--out", "s3://bucket/r"), "s3://bucket/r: a URL, expected a path for -o"),
-        (("synth", "--faces", "1", "--out", "s3://bucket/s"), "s3://bucket/s: a URL, expected a path for -o"),
+        (("synth", "--count", "1", "--out", "s3://bucket/s"), "s3://bucket/s: a URL, expected a path for -o"),
         (("fit", "s3://bucket/photos", "--out", "f"), "s3://bucket/photos: a URL, expected a path on this machine; c"),
         (("doctor", URL), "expected a path on this machine"),
         (("build", "--out", "s3:///x"), "names no bucket, expected s3://BUCKET/FOLDER"),

@@ -63,6 +63,7 @@ def test_local_path_of_a_file_url_is_its_path() -> None:
     [
         ("https://host/set", "https://host/set: a URL of no store that uvgen knows, expected s3://"),
         ("s3://", "names no bucket"),
+        ("s3:///set", "names no bucket"),
         ("s3://bucket/a/../b", "holds '..', expected names"),
         ("s3://bucket/a//b", "holds ''"),
         ("s3://bucket/a?versionId=1", "expected names without ?"),

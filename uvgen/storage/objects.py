@@ -76,7 +76,7 @@ def local_path(path: str | os.PathLike[str]) -> Path:
     if "@" in rest.partition("/")[0]:
         raise InputError(f"{_masked(text)}: holds credentials, expected none in a URL; set them in the environment")
     parts = rest.rstrip("/").split("/")
-    if not parts[0]:
+    if not parts[0] or text[len(scheme) :].startswith(":///"):
         raise InputError(f"{text}: names no bucket, expected {scheme}://BUCKET/FOLDER")
     for part in parts:
         if part in ("", ".", "..") or "?" in part or "\0" in part or len(os.fsencode(part)) > _LONGEST:
