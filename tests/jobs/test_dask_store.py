@@ -134,4 +134,4 @@ def train(path: str, steps: int = 30) -> float:
             optimizer.step()
             if not (left := left - 1):
                 break
-    return float(loss)
+    return float(loss.detach())

@@ -1,6 +1,7 @@
 """The cache of files from object stores: bounded, verified, shared."""
 
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from support.stores import FolderStore, changing, failing, folder_store
 
 from uvgen.errors import DatasetError
 from uvgen.storage import object_cache
-from uvgen.storage.object_cache import adopt, cache_limit, cached_file, draft, forget, is_cached, objects_folder
+from uvgen.storage.object_cache import cache_limit, cached_file, draft, forget, is_cached, objects_folder
 from uvgen.storage.objects import local_path
 
 CONTENTS = [bytes([number]) * 100 for number in range(5)]
@@ -106,12 +107,12 @@ def test_cached_file_on_a_disk_that_stays_full_says_so(store: FolderStore) -> No
     assert not held() and not list(objects_folder().glob(".uvgen-tmp*"))
 
 
-def test_draft_is_kept_where_it_is_adopted_alone(store: FolderStore) -> None:
+def test_draft_is_removed_unless_it_is_kept(store: FolderStore) -> None:
     for kept in (False, True):
-        with draft("a.h5") as temporary:
-            temporary.write_bytes(CONTENTS[0])
+        with draft("a.h5") as new:
+            new.path.write_bytes(CONTENTS[0])
             if kept:
-                adopt(temporary, HASHES[0], ".h5", 100)
+                new.keep(HASHES[0], ".h5", 100)
         assert is_cached(HASHES[0], ".h5", 100) == kept
     assert sorted(path.suffix for path in objects_folder().iterdir()) == [".h5"]
 
@@ -125,3 +126,22 @@ def test_cache_limit_is_what_the_variable_says_or_half_of_the_disk(
     free = 10 << 30
     monkeypatch.setattr(object_cache.shutil, "disk_usage", lambda _: type("Usage", (), {"free": free}))
     assert cache_limit(tmp_path) == free / 2
+
+
+def test_file_that_gets_its_name_can_be_locked_by_readers_but_not_removed(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    replace = os.replace
+
+    def look(source: str, target: str) -> None:
+        replace(source, target)
+        with open(target, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # as HDF5 does
+            fcntl.flock(file, fcntl.LOCK_UN)
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        seen.append(str(target))
+
+    monkeypatch.setattr(os, "replace", look)
+    assert str(take(0)) in seen

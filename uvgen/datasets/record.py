@@ -441,9 +441,9 @@ class _ShardRecord:
     def _check_published(self) -> None:
         """Put the index again where an older one is there: of a try that was given up, and ended all the same."""
         for _ in range(TRIES):
-            with draft(DATASET_INDEX) as temporary:
-                fetch(self._folder / DATASET_INDEX, temporary)
-                if temporary.read_bytes() == self._published:
+            with draft(DATASET_INDEX) as new:
+                fetch(self._folder / DATASET_INDEX, new.path)
+                if new.path.read_bytes() == self._published:
                     return
             upload(self._folder / DATASET_INDEX)
         raise DatasetError(f"{self._folder / DATASET_INDEX}: another index is there; does another build write there?")

@@ -14,7 +14,7 @@ from uvgen.shards.format import FORMAT, VERSION, Field
 from uvgen.shards.index import ShardEntry
 from uvgen.storage.files import replaced_on_success, sha256_file
 from uvgen.storage.hdf5 import new_hdf5, write_attributes
-from uvgen.storage.object_cache import adopt, draft
+from uvgen.storage.object_cache import draft
 from uvgen.storage.objects import upload, url_of
 
 _HELD_BYTES = 512 << 20  # 32 samples of 1024 px
@@ -172,12 +172,12 @@ def _written(
 
 def _uploaded(path: Path, expected: str | None, *how: Any) -> ShardEntry:
     """Write a shard on this machine, and upload it once it is whole; it stays in the cache as one that was fetched."""
-    with draft(path.name) as temporary:
+    with draft(path.name) as new:
         with interrupts_deferred() as check_interrupt:
-            made = _written(temporary, path.name, check_interrupt, *how)
+            made = _written(new.path, path.name, check_interrupt, *how)
         if made.sha256 is not None and expected in (None, made.sha256):
-            upload(path, temporary)
-            adopt(temporary, made.sha256, path.suffix, made.size_bytes)
+            upload(path, new.path)
+            new.keep(made.sha256, path.suffix, made.size_bytes)
     return made
 
 

@@ -59,6 +59,7 @@ def replaced_on_success(
         yield temporary
         if flush:
             os.fsync(handle)
+        share_lock(handle)
         os.replace(temporary, path)
     except OSError as error:
         if isinstance(error, UvgenError):  # of what the body read
@@ -86,6 +87,14 @@ def new_temporary(folder: Path, name: str) -> tuple[Path, int]:
         if lock_handle(handle, path):
             return path, handle
         os.close(handle)  # another process took it for a leftover, in the moment before it was locked
+
+
+def share_lock(handle: int) -> None:
+    """Before a temporary file gets its name: who opens it then may lock it too, as HDF5 does, but not remove it."""
+    import fcntl
+
+    with suppress(OSError):  # a file system without locks
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
 def lock_handle(handle: int, path: Path) -> bool:

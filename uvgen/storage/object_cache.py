@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from uvgen.errors import DatasetError
+from uvgen.errors import DatasetError, UvgenError
 from uvgen.storage.cache import cache_folder
-from uvgen.storage.files import remove_leftovers, replaced_on_success
+from uvgen.storage.files import new_temporary, remove_leftovers
 from uvgen.storage.locks import locked
 from uvgen.storage.objects import fetch
 
@@ -95,39 +95,55 @@ def _is_full(error: BaseException) -> bool:
     return getattr(error.__cause__ if isinstance(error, DatasetError) else error, "errno", None) in _FULL
 
 
+class Draft:
+    """A new file in the cache's folder, under a temporary name."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._kept: Path | None = None
+
+    def keep(self, sha256: str, suffix: str, size: int) -> None:
+        """Take it into the cache in the end, so that it need not be fetched; where there is no room, it is not."""
+        make_room(size)
+        self._kept = cached(sha256, suffix)
+
+    def close(self) -> None:
+        """Remove the temporary name."""
+        with suppress(OSError):
+            if self._kept is not None:
+                os.link(self.path, self._kept)
+        with suppress(OSError):
+            self.path.unlink()
+
+
 @contextmanager
-def draft(name: str) -> Iterator[Path]:
-    """A new file in the cache's folder that is removed afterwards, unless `adopt` took it.
+def draft(name: str) -> Iterator[Draft]:
+    """A new file in the cache's folder, which is removed afterwards, or kept as one that was fetched.
 
     Parameters
     ----------
     name : str
-        What it is to become, for messages.
+        What it is to become.
 
     Raises
     ------
     DatasetError
         Where it cannot be written.
     """
-    folder = objects_folder()
-    place = folder / f"draft-{os.getpid()}-{name}"
+    place = objects_folder() / name
     try:
-        with replaced_on_success(place, flush=False) as temporary:
-            yield temporary
-            raise _DoneError
-    except _DoneError:
-        pass
-    except DatasetError as error:
-        if str(error).startswith(f"{place}: "):
-            raise _unwritable(place, error) from error
-        raise
-
-
-def adopt(temporary: Path, sha256: str, suffix: str, size: int) -> None:
-    """Keep a draft that was uploaded, so that it need not be fetched; where there is no room, it is not kept."""
-    with suppress(OSError):
-        make_room(size)
-        os.link(temporary, cached(sha256, suffix))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        path, handle = new_temporary(place.parent, name)
+        found = Draft(path)
+        try:
+            yield found
+        finally:
+            os.close(handle)  # first: HDF5 opens no file that another process has locked
+            found.close()
+    except OSError as error:
+        if isinstance(error, UvgenError) and not _is_full(error):
+            raise
+        raise _unwritable(place, error) from error
 
 
 def forget(sha256: str, suffix: str) -> None:

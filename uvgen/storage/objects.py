@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 from uvgen.errors import MIRROR, SCHEMES, DatasetError, DependencyError, InputError, to_install
 from uvgen.storage.cache import cache_folder
-from uvgen.storage.files import new_temporary, sha256_file
+from uvgen.storage.files import new_temporary, sha256_file, share_lock
 from uvgen.storage.names import brief
 
 TRIES = 4
@@ -138,6 +138,7 @@ def fetch(path: Path, to: Path | None = None, *, sha256: str | None = None, size
                 raise _WrongError(f"{found} bytes came, expected {size}")
             if sha256 is not None and sha256_file(draft) != sha256:
                 raise _WrongError("its SHA-256 is not the one in the index")
+            share_lock(handle)
             os.replace(draft, target)
         finally:
             with suppress(OSError):
