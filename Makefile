@@ -32,7 +32,7 @@ setup-detectors: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt dlib-bin face-recognition-models
 
 setup-clusters: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt distributed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-ci.txt distributed fsspec s3fs "moto[s3]" flask flask-cors
 
 demo: setup
 	$(BIN)/uvgen build $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") --subset "$(SUBSET)" --out "$(OUT)"
