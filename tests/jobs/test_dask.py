@@ -3,24 +3,16 @@
 import os
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from support.builds import COMMAND, start, wait_for
+from support.clusters import BUILD, DaskCluster, same
 
 pytest.importorskip("distributed", reason="Dask is not installed: pip install distributed")
 pytestmark = pytest.mark.slow
-
-BUILD = ("build", "--subset", "IBUG", "--size", "32", "--uv-size", "32", "--shard-size", "8", "--quiet")
-
-
-def same(one: Path, other: Path) -> bool:
-    names = sorted(os.listdir(one))
-    return names == sorted(os.listdir(other)) and all((one / n).read_bytes() == (other / n).read_bytes() for n in names)
 
 
 @pytest.fixture(scope="module")
@@ -30,43 +22,15 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Cluster:
-    """A scheduler and its workers, each a process."""
-
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self._stack, self._folder = stack, folder
-        self.file = folder / "scheduler.json"
-        self.scheduler = self._start("distributed.cli.dask_scheduler", "--port", "0", "--no-dashboard",
-                                     "--host", "127.0.0.1", "--scheduler-file", str(self.file))  # fmt: skip
-        end = time.monotonic() + 120
-        while not self.file.exists():
-            assert self.scheduler.poll() is None and time.monotonic() < end
-            time.sleep(0.05)
-        self.workers = [self.add() for _ in range(3)]
-
-    def add(self) -> "subprocess.Popen[bytes]":
-        return self._start("distributed.cli.dask_worker", "--scheduler-file", str(self.file), "--nthreads", "1",
-                           "--no-dashboard", "--no-nanny", "--local-directory", str(self._folder))  # fmt: skip
-
-    def _start(self, module: str, *arguments: str) -> "subprocess.Popen[bytes]":
-        program = f"from {module} import main; main()"
-        process = subprocess.Popen(
-            [sys.executable, "-c", program, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        self._stack.callback(process.wait)
-        self._stack.callback(process.kill)
-        return process
-
-
 @pytest.fixture
-def dask(tmp_path: Path) -> Iterator[Cluster]:
+def dask(tmp_path: Path) -> Iterator[DaskCluster]:
     (tmp_path / "dask").mkdir()
     with ExitStack() as stack:
-        yield Cluster(tmp_path / "dask", stack)
+        yield DaskCluster(tmp_path / "dask", stack)
 
 
 def test_build_on_dask_whose_worker_is_killed_has_the_bytes_of_a_local_one(
-    dask: Cluster, local: Path, tmp_path: Path
+    dask: DaskCluster, local: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "shards"
     build = start(*BUILD, "--out", out, "--backend", "dask", "--address", dask.file)
@@ -77,7 +41,7 @@ def test_build_on_dask_whose_worker_is_killed_has_the_bytes_of_a_local_one(
     assert same(out, local)
 
 
-def test_build_on_dask_that_is_interrupted_says_so_and_goes_on(dask: Cluster, local: Path, tmp_path: Path) -> None:
+def test_build_on_dask_that_is_interrupted_says_so_and_goes_on(dask: DaskCluster, local: Path, tmp_path: Path) -> None:
     out = tmp_path / "shards"
     arguments = (*BUILD, "--out", out, "--backend", "dask", "--address", dask.file)
     build = start(*arguments)
@@ -101,7 +65,7 @@ def test_build_on_a_dask_cluster_of_its_own_that_is_interrupted_prints_no_traceb
     assert build.returncode == 130 and "interrupted" in errors and "Traceback" not in errors, errors
 
 
-def test_build_on_dask_without_its_scheduler_says_what_was_lost(dask: Cluster, tmp_path: Path) -> None:
+def test_build_on_dask_without_its_scheduler_says_what_was_lost(dask: DaskCluster, tmp_path: Path) -> None:
     out = tmp_path / "shards"
     build = start(*BUILD, "--out", out, "--backend", "dask", "--address", dask.file)
     wait_for(lambda: any(out.glob("*.h5")), build)

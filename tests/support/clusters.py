@@ -35,7 +35,8 @@ class DaskCluster:
     def add(self, first: str = "") -> "subprocess.Popen[bytes]":
         """Start a worker."""
         return self._start("distributed.cli.dask_worker", "--scheduler-file", str(self.file), "--nthreads", "1",
-                           "--no-dashboard", "--no-nanny", "--local-directory", str(self._folder), first=first)  # fmt: skip
+                           "--no-dashboard", "--no-nanny", "--local-directory", str(self._folder),
+                           first=first)  # fmt: skip
 
     def _start(self, module: str, *arguments: str, first: str = "") -> "subprocess.Popen[bytes]":
         program = f"{first}\nfrom {module} import main; main()"

@@ -396,7 +396,8 @@ class _ShardRecord:
 
     def add(self, result: ShardResult) -> None:
         """Note a shard and the samples that it lacks."""
-        add_result(self.index, result.entry, result.skipped)
+        self.index.shards.append(result.entry)  # it is of a unit that was not finished: the index does not list it
+        self.index.skipped.extend(result.skipped)
         self._journal.append({"entry": plain(result.entry), "skipped": [plain(skip) for skip in result.skipped]})
         self.new_samples += result.entry.samples
         self.remarks += result.remarks
@@ -466,24 +467,23 @@ def _listed_shards(folder: Path) -> list[str]:
 
 def _with_journal(index: Index, lines: Sequence[Any]) -> Index:
     """An index and what a journal adds to it; a journal that says what no index may is not of uvgen, and ignored."""
-    with_lines = dataclasses.replace(index, shards=[*index.shards], skipped=[*index.skipped])
+    shards = {entry.file: entry for entry in index.shards}
+    skipped: dict[str, list[SkippedSample]] = {}
+    for skip in index.skipped:
+        skipped.setdefault(skip.shard, []).append(skip)
     try:
-        for line in lines:
-            skipped = [known(SkippedSample, skip) for skip in line["skipped"]]
-            add_result(with_lines, known(ShardEntry, line["entry"]), skipped)
+        for line in lines:  # each takes the place of what was listed of its shard before
+            of_line = [known(SkippedSample, skip) for skip in line["skipped"]]
+            entry = known(ShardEntry, line["entry"])
+            shards[entry.file] = entry
+            skipped[entry.file] = of_line
+        with_lines = dataclasses.replace(
+            index, shards=[*shards.values()], skipped=[skip for of_shard in skipped.values() for skip in of_shard]
+        )
         with_lines.check(with_lines.n_samples)
     except (ValueError, LookupError, TypeError, AttributeError):
         return index
     return with_lines
-
-
-def add_result(index: Index, entry: ShardEntry, skipped: Sequence[SkippedSample]) -> None:
-    """List a shard and the samples that it lacks, in place of what was listed before."""
-    if any(old.file == entry.file for old in index.shards):
-        index.shards = [old for old in index.shards if old.file != entry.file]
-        index.skipped = [skip for skip in index.skipped if skip.shard != entry.file]
-    index.shards.append(entry)
-    index.skipped.extend(skipped)
 
 
 def _settings(index: Index) -> dict[str, Any]:

@@ -5,6 +5,7 @@ sample that crashes or hangs its process ends only that child, and the cluster's
 """
 
 import atexit
+import errno
 import os
 import pickle
 import platform
@@ -20,14 +21,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from uvgen._version import __version__
-from uvgen.errors import WorkerError
+from uvgen.errors import UvgenError, WorkerError
 from uvgen.parallel.child import packed
 from uvgen.parallel.workers import Death, Workers
 from uvgen.progress import shown_on
 from uvgen.storage.locks import scratch_folder
+from uvgen.storage.names import brief
 
 _SECONDS_BETWEEN_LOOKS = 0.3
 _CHUNK = 1 << 22
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Assignment(NamedTuple):
@@ -124,11 +127,20 @@ def serve(
             raise WorkerError(differing(socket.gethostname(), own, assignment.versions))
         with shown_on(display):
             outcome = _Host.take(assignment).make(assignment, job, task, abandoned)
+    except OSError as error:
+        return "raised", packed(error if isinstance(error, UvgenError) else _of_machine(error)), display.done
     except BaseException as error:
         return "raised", packed(error), display.done
     if isinstance(outcome, Death):
         return "died", f"{outcome.how} on {socket.gethostname()}".encode(), display.done
     return "made", pickle.dumps(outcome), display.done
+
+
+def _of_machine(error: OSError) -> WorkerError:
+    """What the system of this machine refuses, such as a file on a full disk, with the machine's name."""
+    what = f"{error.filename}: {error.strerror}" if error.filename else brief(error.strerror or error)
+    hint = "; TMPDIR on that machine needs a folder with free space" if error.errno in _FULL else ""
+    return WorkerError(f"{socket.gethostname()}: {what}{hint}")
 
 
 def differing(machine: str, there: dict[str, str], here: dict[str, str]) -> str:

@@ -1,5 +1,6 @@
 """`dataset.json`: what a data set was made of and which shards are finished."""
 
+import errno
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ from uvgen.storage.folders import DATA_SET, DATASET_INDEX, SHARD_NAME, instead
 from uvgen.storage.names import brief, printable
 from uvgen.storage.objects import local_path, refuse_url, url_of
 from uvgen.storage.plain_json import parse_json
-from uvgen.storage.reading import max_bytes
+from uvgen.storage.reading import max_bytes, read_file
 from uvgen.storage.text import read_text
 
 
@@ -48,6 +49,9 @@ class SkippedSample:
     reason: str
     files_sha256: str | None = None  # of what its files held then: with others, the sample is tried again
 
+
+_FIELDS = {kind: tuple(item.name for item in fields(kind)) for kind in (ShardEntry, SkippedSample)}
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~-]{0,200}\.h5")  # for which `check` need not look closer
 
 Entry = TypeVar("Entry", ShardEntry, SkippedSample)
 
@@ -106,7 +110,9 @@ class Index:
             raise ValueError("a name, reason or hash that is no text")
         for entry in self.shards:
             name = entry.file
-            named_well = name == Path(name).name == printable(name) and len(name.encode()) < 256
+            named_well = _PLAIN_NAME.fullmatch(name) or (
+                name == Path(name).name == printable(name) and len(name.encode()) < 256
+            )
             if not name.endswith(".h5") or name.startswith("."):  # hidden: temporary files have such names
                 raise ValueError(f"a shard named {name!r}, expected a name that ends in .h5 and is no temporary one")
             if entry.samples * LEAST_SAMPLE_BYTES > entry.size_bytes:
@@ -125,17 +131,15 @@ class Index:
         """Read a folder's `dataset.json`; DatasetError where it is missing or not one."""
         path = folder / DATASET_INDEX
         try:
-            data = read_text(
-                path, "a data set's index", most_bytes=max_bytes()
-            ).encode()  # an editor may have saved it with a byte-order mark
-            content = parse_json(data.decode())
+            text, whole = _text(path)
+            content = parse_json(text)
             if content["format"] != "uvgen-dataset":
                 raise ValueError(f"format {brief(content['format'])!r}")
             if content["version"] != VERSION:
                 raise DatasetError(
                     f"{path}: version {brief(content['version'])}, expected {VERSION}; build the data set again"
                 )
-            if not _is_sealed(data):
+            if not whole:
                 raise ValueError("its content does not have the checksum that is written in it")
             if not isinstance(content["config"], dict) or not isinstance(content["plan"], dict):
                 raise ValueError("config or plan is no object")
@@ -169,6 +173,20 @@ class Index:
 _SEAL = b',\n  "sha256": "'
 
 
+def _text(path: Path) -> tuple[str, bool]:
+    """An index's text, and whether it has the checksum that is written in it."""
+    try:
+        data = read_file(path)
+    except OSError as error:
+        if error.errno != errno.EFBIG:
+            raise
+        data = b""
+    if _is_sealed(data):  # as it was written; the long way takes three times as long
+        return data.decode(), True
+    text = read_text(path, "a data set's index", most_bytes=max_bytes())  # an editor may have added a byte-order mark
+    return text, _is_sealed(text.encode())
+
+
 def sealed(content: Mapping[str, Any]) -> bytes:
     """The bytes of an index: JSON whose last field is the SHA-256 of all bytes before it."""
     data = json.dumps(content, indent=2, ensure_ascii=False).removesuffix("\n}").encode()
@@ -176,9 +194,9 @@ def sealed(content: Mapping[str, Any]) -> bytes:
 
 
 def _is_sealed(data: bytes) -> bool:
-    content, _, digest = data.rpartition(_SEAL)
-    found = re.fullmatch(rb'([0-9a-f]{64})"\n}\n', digest)
-    return found is not None and found[1].decode() == hashlib.sha256(content).hexdigest()
+    end = data.rfind(_SEAL)
+    found = None if end < 0 else re.fullmatch(rb'([0-9a-f]{64})"\n}\n', data[end + len(_SEAL) :])
+    return found is not None and found[1].decode() == hashlib.sha256(memoryview(data)[:end]).hexdigest()
 
 
 def plain(entry: ShardEntry | SkippedSample) -> dict[str, Any]:
@@ -188,7 +206,7 @@ def plain(entry: ShardEntry | SkippedSample) -> dict[str, Any]:
 
 def known(kind: type[Entry], values: Mapping[str, Any]) -> Entry:
     """An entry of its known fields: what another version of uvgen added is ignored."""
-    return kind(**{item.name: values[item.name] for item in fields(kind) if item.name in values})
+    return kind(**{name: values[name] for name in _FIELDS[kind] if name in values})
 
 
 def data_folder(path: str | os.PathLike[str], *, changes: str = "") -> Path:

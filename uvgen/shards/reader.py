@@ -4,12 +4,10 @@ import copy
 import operator
 import os
 import threading
-from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Protocol, overload
 
@@ -23,6 +21,7 @@ from uvgen.shards.format import Layout
 from uvgen.shards.index import DATASET_INDEX, Index, ShardEntry
 from uvgen.shards.shard import OpenShard
 from uvgen.shards.stored import ReadAhead, shard_path
+from uvgen.shards.table import ShardTable, names_digest
 from uvgen.storage.files import sha256_file
 from uvgen.storage.hdf5_reading import MAX_INFLATED_BYTES
 from uvgen.storage.isolated import Hdf5Process
@@ -86,23 +85,29 @@ class ShardReader:
     ) -> None:
         self.folder = Path(os.path.abspath(folder))  # workers may have another working folder
         self.config = config
-        self._shards = [entry for entry in index.shards if entry.samples]
-        self._ends = list(accumulate(entry.samples for entry in self._shards))
+        self._shards: Sequence[ShardEntry] = [entry for entry in index.shards if entry.samples]
+        self._ends = np.cumsum([entry.samples for entry in self._shards], dtype=np.int64)  # in all, after each shard
         self._made = made or {}
         self._constants_sha256 = index.constants_sha256
         self._expected, self._required, self._check = dict(expected or {}), tuple(required), check
         self._untrusted, self._finish = untrusted, finish
-        self._rows: list[NDArray[np.intp]] | None = None  # of each shard, where only some samples are read
+        self._rows: NDArray[np.int64] | None = None  # each sample's in its shard, where only some are read
         self._process: Hdf5Process | None = None
         self._layout: dict[str, tuple[tuple[int, ...], str]] | None = None  # that all shards have
         self._open: OrderedDict[int, OpenShard] = OrderedDict()
         self._lock, self._pid = threading.Lock(), os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {**self.__dict__, "_open": OrderedDict(), "_lock": None, "_pid": -1, "_process": None}
-        state.pop("names", None)
-        state.pop("constants", None)
+        # a few arrays, however many samples there are; names are read again where they are asked for
+        state = {**self.__dict__, "_shards": self._table, "_open": OrderedDict(), "_lock": None, "_pid": -1}
+        state["_process"] = None
+        for cached in ("names", "constants", "_table"):
+            state.pop(cached, None)
         return state
+
+    @cached_property
+    def _table(self) -> ShardTable:
+        return self._shards if isinstance(self._shards, ShardTable) else ShardTable(self._shards)
 
     def subset(self, keys: Iterable[int]) -> "ShardReader":
         """A reader of some of the samples, by their numbers; nothing is copied.
@@ -119,17 +124,18 @@ class ShardReader:
         """
         chosen = np.unique(np.array([self._place(operator.index(key)) for key in keys], np.intp))
         other: ShardReader = copy.copy(self)
-        ends = np.array(self._ends, np.intp)
-        numbers = np.searchsorted(ends, chosen, "right")
-        rows = [self._row(int(number), key) for number, key in zip(numbers, chosen, strict=True)]
-        there, starts = np.unique(numbers, return_index=True)
-        other._shards = [self._shards[number] for number in there]
-        other._rows = np.split(np.array(rows, np.intp), starts[1:]) if len(there) else []
-        other._ends = [*accumulate(map(len, other._rows))]
+        other.__dict__.pop("_table", None)
+        other.__dict__.pop("names", None)
+        numbers = np.searchsorted(self._ends, chosen, "right")
+        starts = np.concatenate([[0], self._ends])
+        other._rows = chosen - starts[numbers] if self._rows is None else self._rows[chosen]
+        there, counts = np.unique(numbers, return_counts=True)
+        other._shards = [self._shards[number] for number in there.tolist()]
+        other._ends = np.cumsum(counts, dtype=np.int64)
         return other
 
     def __len__(self) -> int:
-        return self._ends[-1] if self._ends else 0
+        return int(self._ends[-1]) if len(self._ends) else 0
 
     @overload
     def __getitem__(self, key: int) -> dict[str, Any]: ...
@@ -162,7 +168,7 @@ class ShardReader:
         """
         if url_of(self.folder) is None or not self._shards:
             return None
-        numbers = np.searchsorted(np.array(self._ends, np.intp), np.fromiter(keys, np.intp), "right")
+        numbers = np.searchsorted(self._ends, np.fromiter(keys, np.int64), "right")
         return ReadAhead(self.folder, self._shards, numbers)
 
     @contextmanager
@@ -259,13 +265,13 @@ class ShardReader:
 
     def shard_range(self, key: int) -> tuple[int, int]:
         """First sample of the shard that a sample is in, and the one after its last."""
-        number = bisect_right(self._ends, self._place(key))
-        return self._ends[number - 1] if number else 0, self._ends[number]
+        number = self._number(self._place(key))
+        return self._first(number), int(self._ends[number])
 
     @property
     def shard_samples(self) -> tuple[int, ...]:
         """How many samples each shard has, in the order of the samples."""
-        return tuple(high - low for low, high in pairwise([0, *self._ends]))
+        return tuple(np.diff(self._ends, prepend=0).tolist())
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -286,19 +292,23 @@ class ShardReader:
 
     def _locate(self, key: int) -> tuple[OpenShard, int]:
         key = self._place(key)
-        number = bisect_right(self._ends, key)
-        return self._shard(number), self._row(number, key)
+        number = self._number(key)
+        return self._shard(number), key - self._first(number) if self._rows is None else int(self._rows[key])
 
-    def _row(self, number: int, key: int) -> int:
-        row = key - (self._ends[number - 1] if number else 0)
-        return int(row if self._rows is None else self._rows[number][row])
+    def _number(self, key: int) -> int:
+        """Of the shard that a sample is in."""
+        return int(self._ends.searchsorted(key, "right"))
+
+    def _first(self, number: int) -> int:
+        """A shard's first sample."""
+        return int(self._ends[number - 1]) if number else 0
 
     def _chosen(self, number: int, values: Any) -> Any:
         """Of a shard's values, those of the samples that are read."""
         if self._rows is None:
             return values
-        rows = self._rows[number]
-        return [values[row] for row in rows] if isinstance(values, list) else values[rows]
+        rows = self._rows[self._first(number) : self._ends[number]]
+        return [values[row] for row in rows.tolist()] if isinstance(values, list) else values[rows]
 
     def _shard(self, number: int) -> OpenShard:
         if self._pid != os.getpid():  # neither handles nor the lock of the process that this one comes from are ours
@@ -311,7 +321,7 @@ class ShardReader:
                 if self._untrusted and self._process is None:
                     self._process = Hdf5Process()
                 path, shard = self._opened(entry)
-                shard.check_names(entry.names)
+                self._check_names(number, shard)
                 self._check_layout(path, shard)
                 self._open[number] = shard
                 if len(self._open) > _MAX_OPEN:
@@ -321,7 +331,7 @@ class ShardReader:
 
     def _opened(self, entry: ShardEntry) -> tuple[Path, OpenShard]:
         """A shard that was just opened, and where."""
-        for last in (False, False, True):
+        for last in (*[False] * 4, True):
             path = shard_path(self.folder, entry)
             try:
                 if self._check:
@@ -332,6 +342,13 @@ class ShardReader:
                 if last or path.parent == self.folder or path.exists():
                     raise  # else another process needed its room in the cache, in the moment before it was opened
         raise AssertionError
+
+    def _check_names(self, number: int, shard: OpenShard) -> None:
+        if not isinstance(self._shards, ShardTable):
+            shard.check_names(self._shards[number].names)
+        elif (digest := self._shards.names_digest(number)) is not None:  # the names themselves stayed behind
+            names = "\n".join(shard.texts("name"))
+            shard.check_names(names if names_digest(names) == digest else "")
 
     def _check_hash(self, path: Path, sha256: str | None) -> None:
         try:
@@ -357,12 +374,27 @@ class ShardReader:
     @cached_property
     def names(self) -> list[str]:
         """Every sample's name, in order."""
-        listed = [entry.sample_names for entry in self._shards]
+        listed = self._listed_names()
         return [
             name
             for k, names in enumerate(listed)
             for name in self._chosen(k, self._shard(k).texts("name") if names is None else names)
         ]
+
+    def _listed_names(self) -> list[list[str] | None]:
+        """The names of all samples of each shard, as far as the index lists them."""
+        if not isinstance(self._shards, ShardTable):
+            return [entry.sample_names for entry in self._shards]
+        try:
+            there = {entry.file: entry for entry in Index.read(self.folder).shards}
+        except DatasetError:
+            there = {}
+        listed: list[list[str] | None] = []
+        for k, entry in enumerate(self._shards):
+            now = there.get(entry.file)
+            same = now is not None and now.names is not None and names_digest(now.names) == self._table.names_digest(k)
+            listed.append(now.sample_names if now is not None and same else None)
+        return listed
 
     def column(self, name: str, *, max_bytes: int = MAX_INFLATED_BYTES) -> NDArray[Any]:
         """One stored field of every sample, stacked, in order: for small ones, such as the pose.
@@ -390,7 +422,7 @@ class ShardReader:
                 shard = self._shard(k)
                 columns.append(self._chosen(k, decode(shard.column(name, max_bytes), shard.attributes[name])))
                 if ahead is not None:
-                    ahead.given = self._ends[k]
+                    ahead.given = int(self._ends[k])
         return np.concatenate(columns)
 
     @cached_property

@@ -74,7 +74,7 @@ def cached_file(place: Path, sha256: str, size: int) -> Path:
     if is_cached(sha256, place.suffix, size):
         return path
     try:
-        with _one_at_a_time(sha256):
+        with _alone(sha256[:3]):
             if not is_cached(sha256, place.suffix, size):  # another process may have fetched it meanwhile
                 make_room(size)
                 try:
@@ -83,6 +83,7 @@ def cached_file(place: Path, sha256: str, size: int) -> Path:
                     if not _is_full(error) or not make_room(size, of=0):
                         raise
                     fetch(place, path, sha256=sha256, size=size)
+                make_room(0, besides=path)  # others were fetched at the same time
     except OSError as error:
         if isinstance(error, DatasetError) and not _is_full(error):
             raise
@@ -152,20 +153,26 @@ def forget(sha256: str, suffix: str) -> None:
         cached(sha256, suffix).unlink()
 
 
-def make_room(size: int, *, of: float | None = None) -> bool:
-    """Delete what was not used for longest until `size` more bytes are within the limit, or `of` bytes; whether any."""
+def make_room(size: int, *, of: float | None = None, besides: Path | None = None) -> bool:
+    """Delete what was not used for longest until `size` more bytes are within the limit, or `of` bytes; whether any.
+
+    A single file, `besides`, is never deleted.
+    """
     folder = objects_folder()
     remove_leftovers(folder)
     limit = cache_limit(folder) if of is None else of
-    files = sorted(_files(folder))
-    total, deleted = sum(held for _, held, _ in files), False
-    for _, held, path in files:
-        if total + size <= limit:
-            break
-        with suppress(OSError):
-            Path(path).unlink()
-            deleted = True
-        total -= held
+    with _alone("room"):
+        files = sorted(_files(folder))
+        total, deleted = sum(held for _, held, _ in files), False
+        for _, held, path in files:
+            if total + size <= limit:
+                break
+            if besides is not None and path == os.fspath(besides):
+                continue
+            with suppress(OSError):
+                Path(path).unlink()
+                deleted = True
+            total -= held
     return deleted
 
 
@@ -186,11 +193,11 @@ def _files(folder: Path) -> list[tuple[int, int, str]]:
 
 
 @contextmanager
-def _one_at_a_time(sha256: str) -> Iterator[None]:
-    """Fetch a content in one process and thread at a time: others wait and find it there."""
+def _alone(name: str) -> Iterator[None]:
+    """Do something in one process and thread at a time: others wait."""
     folder = objects_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f".lock-{sha256[:3]}"
+    path = folder / f".lock-{name}"
     path.touch(exist_ok=True)
     with locked(path, wait=True):
         yield

@@ -2,10 +2,12 @@
 
 import json
 import math
+import re
 from itertools import pairwise
 from typing import Any
 
 _MAX_DEPTH = 64
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # of a surrogate pair
 _MAX_DIGITS = 30  # of a whole number
 
 
@@ -33,28 +35,35 @@ def parse_json(text: str) -> Any:
         )
     except RecursionError:
         raise ValueError(f"nested more than {_MAX_DEPTH} deep") from None
-    level = [content]
+    if not text.isascii() or _HALF.search(text):  # else no text has halves: looking at each takes longer
+        _check_texts(content)
+    level = [content] if isinstance(content, (dict, list)) else []
     for _ in range(_MAX_DEPTH):
-        for value in level:
-            for part in value if isinstance(value, dict) else [value]:
-                if isinstance(part, str) and not part.isascii():
-                    _check_text(part)
         level = [
             item
             for value in level
-            if isinstance(value, (dict, list))
             for item in (value.values() if isinstance(value, dict) else value)
+            if isinstance(item, (dict, list))
         ]
+        if not level:
+            break
     if level:
         raise ValueError(f"nested more than {_MAX_DEPTH} deep")
     return content
 
 
-def _check_text(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"half a surrogate pair in {text[:60]!r}") from None
+def _check_texts(content: Any) -> None:
+    """Refuse half a surrogate pair in a text or a field's name."""
+    left = [content]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise ValueError(f"half a surrogate pair in {value[:60]!r}") from None
+        elif isinstance(value, (dict, list)):
+            left += [*value, *value.values()] if isinstance(value, dict) else value
 
 
 def _refuse(text: str) -> float:

@@ -4,6 +4,7 @@ import operator
 import os
 from collections.abc import Iterable, Sequence
 from functools import cache
+from multiprocessing.context import get_spawning_popen
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from uvgen.shards.stored import ReadAhead
 from uvgen.torch.augmenter import AugmentationLike, Augmenter
 from uvgen.torch.batches import LazySamples, PackedBatch, as_tensors
 from uvgen.torch.memory import Buffers, Layout, Slots
+from uvgen.torch.shared_pickle import SharedPickle
 from uvgen.torch.values import Values
 
 if TYPE_CHECKING:
@@ -169,6 +171,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         # Shared memory: set_epoch reaches workers that are running already (persistent_workers=True).
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._buffers, self._slots = Buffers(), Slots()
+        self._shared: SharedPickle | None = None  # the reader, as worker processes that are spawned get it
 
     def __len__(self) -> int:
         return len(self.reader)
@@ -199,7 +202,16 @@ class ShardDataset(Dataset[dict[str, Any]]):
         read_all = self.batch if get_worker_info() is None else self._packed
         return LazySamples([operator.index(index) for index in indices], self.__getitem__, read_all)
 
+    def __getstate__(self) -> dict[str, Any]:
+        state = {**self.__dict__, "_shared": None}
+        if get_spawning_popen() is not None:  # for a worker process: what grows with the set is shared with it
+            self._shared = self._shared or SharedPickle(self.reader)
+            state["reader"] = self._shared
+        return state
+
     def __setstate__(self, state: dict[str, Any]) -> None:
+        if isinstance(shared := state["reader"], SharedPickle):
+            state = {**state, "reader": shared.load()}
         self.__dict__.update(state)
         self._epoch.share_memory_()  # a copy is no worker's: it may have workers of its own
 

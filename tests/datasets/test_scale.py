@@ -1,0 +1,217 @@
+"""No step of a large data set is quadratic: steps are counted for a small and for a larger one, without any shards."""
+
+import os
+import pickle
+import tracemalloc
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.builds import SMALL, edit_index, make
+from support.scaling import assert_proportional, config_of, index_of, write_index
+
+from uvgen.datasets import merge, record
+from uvgen.datasets.open import open_shards, reader_of
+from uvgen.datasets.plan import ShardTask, plan_shards
+from uvgen.datasets.splits import group_samples, train_and_val
+from uvgen.datasets.survey import probes_of, versions_of
+from uvgen.errors import DatasetError
+from uvgen.jobs.run import run
+from uvgen.samples import find
+from uvgen.samples.find import Sample, find_names, find_samples, select_samples, unread_folders
+from uvgen.shards import index as index_module
+from uvgen.shards.index import Index, plain
+from uvgen.shards.table import ShardTable
+from uvgen.storage.journal import Journal
+
+
+def samples_of(n: int) -> list[Sample]:
+    return [Sample(f"HELEN/HELEN_image_{k:06d}_1_0", "HELEN", Path(f"{k}.jpg"), Path(f"{k}.mat")) for k in range(n)]
+
+
+def in_memory(folder: Path, n: int, step: Callable[[Any], object]) -> Callable[[], object]:
+    reader = reader_of(folder, index_of(n), config_of())
+    return lambda: step(reader)
+
+
+STEPS: dict[str, Callable[[Path, int], Callable[[], object]]] = {
+    "plan": lambda _, n: partial(plan_shards, samples_of(n), 4, 2),
+    "select": lambda _, n: partial(select_samples, samples_of(n), [one.name for one in samples_of(n)[::2]]),
+    "survey": lambda _, n: lambda: versions_of(probes_of(samples_of(n))[0], samples_of(n)),
+    "groups": lambda _, n: partial(group_samples, [one.name for one in samples_of(n)]),
+    "train and val": lambda _, n: partial(train_and_val, [one.name for one in samples_of(n)]),
+    "check": lambda _, n: partial(index_of(n).check, 2 * n),
+    "names": lambda folder, n: in_memory(folder, n, lambda reader: find_names(reader.names, reader.names[::3])),
+    "subset": lambda folder, n: in_memory(folder, n, lambda reader: reader.subset(range(0, len(reader), 3)).names),
+    "pickle": lambda folder, n: in_memory(folder, n, lambda reader: pickle.loads(pickle.dumps(reader))),
+    "merge": lambda folder, n: (
+        lambda: merge._plan(merge._samples([folder], [index_of(n)], None, None, untrusted=False), 4)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_step_takes_steps_in_proportion_to_the_samples(name: str, tmp_path: Path) -> None:
+    assert_proportional(lambda n: STEPS[name](tmp_path, n))
+
+
+def test_open_shards_takes_steps_in_proportion_to_the_shards(tmp_path: Path) -> None:
+    assert_proportional(lambda n: partial(open_shards, write_index(tmp_path / str(n), n)))
+
+
+def test_index_that_is_whole_is_read_the_short_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_index(tmp_path / "set", 50)
+
+    def long_way(*_: object, **__: object) -> str:
+        raise AssertionError("its text was searched for what is no text")
+
+    monkeypatch.setattr(index_module, "read_text", long_way)
+    monkeypatch.setattr(index_module, "printable", long_way)
+    assert len(Index.read(folder).shards) == 50
+
+
+class Skips:
+    """A job that makes shards without a file: all of their samples are skipped."""
+
+    def open(self) -> Callable[[ShardTask], record.ShardResult]:
+        return self.make
+
+    def make(self, task: ShardTask) -> record.ShardResult:
+        skipped = tuple(index_module.SkippedSample(sample.name, task.file, "no face") for sample in task.samples)
+        return record.ShardResult(index_module.ShardEntry(task.file, 0, 0, None), skipped)
+
+
+def a_record(folder: Path, n: int) -> tuple[list[ShardTask], record._ShardRecord]:
+    """Of 2 n samples that all are skipped, in n shards."""
+    units = plan_shards(samples_of(2 * n), 2)
+    folder.mkdir(exist_ok=True)
+    fresh = Index("0", config_of().to_plain(), {"samples": 2 * n})
+    return units, record._ShardRecord(folder, fresh, {"mask": np.zeros(1)}, units, None, overwrite=False)
+
+
+@pytest.fixture
+def few_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    monkeypatch.setattr(record._ShardRecord, "_write", lambda self: None)  # it is written ever more rarely
+
+
+@pytest.mark.usefixtures("few_writes")
+def test_run_and_its_continuation_take_steps_in_proportion_to_the_shards(tmp_path: Path) -> None:
+    def step(n: int) -> Callable[[], object]:
+        units, kept = a_record(tmp_path / str(n), n)
+        return lambda: run(Skips(), units, kept, tmp_path / str(n), workers=1)
+
+    assert_proportional(step, 20)
+    assert_proportional(step, 20)  # the journal has it all
+
+
+@pytest.mark.usefixtures("few_writes")
+def test_record_takes_steps_in_proportion_to_the_shards_that_it_notes(tmp_path: Path) -> None:
+    def step(n: int) -> Callable[[], object]:
+        units, kept = a_record(tmp_path / str(n), n)
+        kept.resume()
+        made = [Skips().make(unit) for unit in units]
+        return lambda: [kept.add(one) for one in made]
+
+    assert_proportional(step, 100)
+
+
+def test_journal_of_what_the_index_lists_too_takes_steps_in_proportion() -> None:
+    def step(n: int) -> Callable[[], object]:
+        index = index_of(n)
+        lines = [{"entry": plain(entry), "skipped": []} for entry in index.shards]
+        return lambda: record._with_journal(index, lines)
+
+    assert_proportional(step)
+    index = index_of(5)
+    assert record._with_journal(index, [{"entry": plain(index.shards[2]), "skipped": []}]).n_samples == 10
+
+
+def test_journal_line_takes_the_place_of_what_was_listed_of_its_shard() -> None:
+    index = index_of(3, skipped=[index_module.SkippedSample("a", "HELEN-00001.h5", "old")])
+    index.plan["samples"] += 1
+    entry = {**plain(index.shards[1]), "samples": 1, "names": "b"}
+    skipped = [{"name": "c", "shard": "HELEN-00001.h5", "reason": "new"}]
+    found = record._with_journal(index, [{"entry": entry, "skipped": skipped}])
+    assert [skip.reason for skip in found.skipped] == ["new"] and found.n_samples == 5
+    assert len({one.file for one in found.shards}) == len(found.shards) == 3
+
+
+def test_journal_takes_steps_in_proportion_to_its_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+    def step(n: int) -> Callable[[], object]:
+        journal = Journal(tmp_path / str(n), "a set")
+        return lambda: ([journal.append(k) for k in range(n)], journal.close(), journal.read())
+
+    assert_proportional(step)
+
+
+def tree_of(folder: Path, n: int) -> Path:
+    for subset in ("AFW", "HELEN"):
+        (folder / subset).mkdir(parents=True)
+        for k in range(n // 2):
+            for suffix in ("jpg", "mat"):
+                (folder / subset / f"{subset}_{k:06d}_0.{suffix}").touch()
+    return folder
+
+
+def test_find_samples_lists_each_folder_a_few_times_and_stats_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, listed = tree_of(tmp_path / "tree", 20), list[str]()
+    own_scan, own_list, own_stat = os.scandir, os.listdir, os.stat
+    monkeypatch.setattr(os, "scandir", lambda path: (listed.append(str(path)), own_scan(path))[1])
+    monkeypatch.setattr(os, "listdir", lambda path: (listed.append(str(path)), own_list(path))[1])
+
+    def stat(path: Any, *arguments: Any, **options: Any) -> os.stat_result:
+        assert not str(path).endswith((".jpg", ".mat")), f"a call for each sample: {path}"
+        return own_stat(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    assert len(find_samples(root)) == 20 and not unread_folders(root)
+    assert all(listed.count(str(folder)) <= 4 for folder in (root / "AFW", root / "HELEN")), listed
+
+
+def test_find_samples_takes_steps_and_memory_in_proportion(tmp_path: Path) -> None:
+    roots = {n: tree_of(tmp_path / str(n), n) for n in (8, 60, 240)}
+    assert_proportional(lambda n: partial(find_samples, roots[n]))
+    peaks = []
+    for n in (60, 240):
+        tracemalloc.start()
+        find_samples(roots[n])
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert (peaks[1] - peaks[0]) / 180 < 2000, "bytes for each sample more"
+
+
+def test_find_samples_leaves_the_collector_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tree_of(tmp_path / "tree", 4)
+    found = find.gc.isenabled()
+    monkeypatch.setattr(find, "_same", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        find_samples(root)
+    assert find.gc.isenabled() == found
+
+
+def test_reader_in_another_process_has_the_names_and_refuses_shards_of_others(
+    tree: Path, model_path: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "shards"
+    make(tree, model_path, out, SMALL)
+    reader = open_shards(out)
+    there = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(reader))))
+    assert isinstance(there._shards, ShardTable) and there.names == reader.names
+    assert list(there._shards) == [
+        index_module.ShardEntry(e.file, e.samples, e.size_bytes, e.sha256) for e in reader._shards
+    ]
+    few = pickle.loads(pickle.dumps(reader.subset([0, len(reader) - 1])))
+    assert few.names == [reader.names[0], reader.names[-1]] and [one["name"] for one in few] == few.names
+    edit_index(out, lambda content: content["shards"][0].update(names="x\ny"))
+    assert there.names == reader.names  # of the shards themselves: the index is another one now
+    other = pickle.loads(pickle.dumps(open_shards(out)))
+    with pytest.raises(DatasetError, match=r"its samples have other names than dataset\.json says"):
+        other[0]
