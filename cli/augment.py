@@ -5,9 +5,9 @@ from pathlib import Path
 import click
 
 from uvgen.cli.options import (
-    ANY_PATH,
     EXISTING_FILE,
     MODEL,
+    PATH_OR_URL,
     GroupedCommand,
     on_error_option,
     option,
@@ -25,7 +25,7 @@ _WHAT, _OUTPUT = "What is done", "What comes out"
 
 
 @click.command("augment", cls=GroupedCommand)
-@click.argument("shards", type=ANY_PATH)
+@click.argument("shards", type=PATH_OR_URL)
 @option("--preset", type=click.Choice(["none", "prnet"]), default="prnet", show_default=True, group=_WHAT,
         help="Ranges to draw from; prnet: rotation ±45°, shift ±10%, scale 0.9 to 1.2, channels × 0.6 to 1.4, "
              "occlusion of every second sample.")  # fmt: skip
@@ -35,7 +35,9 @@ _WHAT, _OUTPUT = "What is done", "What comes out"
         help="The shards' model; needed for flips, which exchange texels, and for shards with --targets beside "
              "posmap.")  # fmt: skip
 @option("--seed", type=int, default=0, show_default=True, group=_WHAT, help="Of the draws.")
-@option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder for the new shards and dataset.json.")
+@option(
+    "-o", "--out", type=PATH_OR_URL, required=True, group=_OUTPUT, help="Folder or URL for the shards and dataset.json."
+)
 @option("--copies", type=click.IntRange(1, 10_000), default=1, show_default=True, metavar="K", group=_OUTPUT,
         help="Augmented samples from each sample.")  # fmt: skip
 @workers_option

@@ -22,6 +22,7 @@ from uvgen.cli.options import (
     EXISTING_FILE,
     HOW_IT_RUNS,
     MODEL,
+    PATH_OR_URL,
     SCALE,
     GroupedCommand,
     NameList,
@@ -41,7 +42,7 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 
 
 @click.command("build", cls=GroupedCommand)
-@option("--data", type=ANY_PATH, group=_INPUT,
+@option("--data", type=PATH_OR_URL, group=_INPUT,
         help="300W-LP folder (AFW, HELEN, IBUG, LFPW in it), a flat folder like AFLW2000-3D, or a CSV or JSON list of "
              "images and parameters. "
              "Without --data and --model: the built-in sample set and model.")  # fmt: skip
@@ -71,7 +72,9 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 @option("--exclude", "exclude_path", type=EXISTING_FILE, group=_INPUT,
         help="Text file of sample names, one a line; these are left out, as marked in a report.")  # fmt: skip
 @option("--limit", type=click.IntRange(min=1), metavar="N", group=_INPUT, help="Take the first N samples only.")
-@option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder for the shards and dataset.json.")
+@option(
+    "-o", "--out", type=PATH_OR_URL, required=True, group=_OUTPUT, help="Folder or URL for the shards and dataset.json."
+)
 @option("--size", type=click.IntRange(16, 4096), default=256, show_default=True, group=_OUTPUT,
         help="Pixels along each side of the crops.")  # fmt: skip
 @option("--uv-size", type=click.IntRange(16, 4096), group=_OUTPUT,

@@ -100,8 +100,12 @@ def check_inputs(data: Path | None, model: Path | str | None) -> None:
     """Both are the built-in ones where neither is named."""
     from uvgen.datasets.made_with import says_its_model
     from uvgen.errors import DatasetError
+    from uvgen.storage.objects import url_of
 
-    if data is not None and model is None and not os.path.lexists(data):  # what its model is, nobody can tell
+    stored = data is not None and url_of(data) is not None
+    if (
+        data is not None and model is None and not stored and not os.path.lexists(data)
+    ):  # what its model is, nobody can tell
         raise DatasetError(f"{data}: no such folder, expected a folder like 300W-LP")
     if data is not None and model is None and not says_its_model(data):
         raise click.UsageError("missing --model: the parameters in --data belong to a model (bfm.h5, or builtin)")
@@ -141,12 +145,16 @@ def samples_of(
 def print_plan(samples: Any, config: Any, out: Path) -> None:
     from uvgen.datasets.config import sample_bytes
     from uvgen.datasets.plan import plan_shards
+    from uvgen.storage.objects import listed, said, url_of
 
     tasks = plan_shards(samples, config.shard_size, config.copies)
-    finished = sum((out / task.file).exists() for task in tasks)
+    there = None if url_of(out) is None else listed(out)
+    finished = sum((out / task.file).exists() if there is None else task.file in there for task in tasks)
     n_samples = len(samples) * config.copies
     size = sample_bytes(config) * n_samples / 1e6
-    click.echo(f"{out}: {count(n_samples, 'sample')} in {count(len(tasks), 'shard')}, about {size:.0f} MB uncompressed")
+    click.echo(
+        f"{said(out)}: {count(n_samples, 'sample')} in {count(len(tasks), 'shard')}, about {size:.0f} MB uncompressed"
+    )
     click.echo(f"{finished} of the shards are there already" if finished else "none of the shards is there yet")
 
 

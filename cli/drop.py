@@ -5,12 +5,12 @@ from typing import Any
 
 import click
 
-from uvgen.cli.options import ANY_PATH, GroupedCommand
+from uvgen.cli.options import PATH_OR_URL, GroupedCommand
 from uvgen.cli.select import choose, criteria
 
 
 @click.command("drop", cls=GroupedCommand)
-@click.argument("shards", type=ANY_PATH)
+@click.argument("shards", type=PATH_OR_URL)
 @criteria
 def command(shards: Path, **options: Any) -> None:
     """Leave out the samples that meet all criteria given, and keep the others. The data set itself is not changed.

@@ -10,6 +10,7 @@ from uvgen.cli.options import (
     ANY_PATH,
     EXISTING_FILE,
     MODEL,
+    PATH_OR_URL,
     SCALE,
     GroupedCommand,
     option,
@@ -29,7 +30,7 @@ _WHAT, _COUNTED, _OUTPUT = "What is compared", "How predictions are counted", "W
 @option("--pred", "predictions", type=ANY_PATH, required=True, group=_WHAT, metavar="DIR|FILE|SHARDS",
         help="Predictions: a file NAME.npy for each face (maps, 68 points, parameters; or meshes), one file of all, or "
              "shards.")  # fmt: skip
-@option("--truth", type=ANY_PATH, required=True, group=_WHAT, metavar="SHARDS|DIR|FILE",
+@option("--truth", type=PATH_OR_URL, required=True, group=_WHAT, metavar="SHARDS|DIR|FILE",
         help="A data set, AFLW2000-3D's folder, 3DDFA's folder of AFLW2000-3D.*.npy, or the file "
              "AFLW_GT_pts21.npy in it.")  # fmt: skip
 @option("--protocol", type=click.Choice(["prnet", "3ddfa", "reshow"]), group=_WHAT,

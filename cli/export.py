@@ -10,6 +10,7 @@ from uvgen.cli.options import (
     ANY_PATH,
     EXISTING_FILE,
     MODEL,
+    PATH_OR_URL,
     check_maps,
     overwrite_option,
     untrusted_option,
@@ -20,7 +21,7 @@ from uvgen.cli.results import json_option, name_skipped, print_json
 
 
 @click.command("export")
-@click.argument("shards", type=ANY_PATH)
+@click.argument("shards", type=PATH_OR_URL)
 @click.option("--to", type=click.Choice([
                   "webdataset", "npy", "prnet", "reshow", "deep3d", "stn",
                   "huggingface", "tfrecord", "mds", "obj", "ply", "glb", "croissant",

@@ -5,14 +5,14 @@ from typing import Any
 
 import click
 
-from uvgen.cli.options import ANY_PATH, untrusted_option
+from uvgen.cli.options import PATH_OR_URL, untrusted_option
 from uvgen.cli.progress import are, count
 from uvgen.cli.results import json_option, print_json
 from uvgen.storage.names import printable
 
 
 @click.command("info")
-@click.argument("shards", type=ANY_PATH)
+@click.argument("shards", type=PATH_OR_URL)
 @untrusted_option
 @json_option
 def command(shards: Path, untrusted: bool, as_json: bool) -> None:
@@ -35,13 +35,15 @@ def command(shards: Path, untrusted: bool, as_json: bool) -> None:
 
 
 def _lines(info: Any) -> list[tuple[str, str]]:
+    from uvgen.storage.objects import said
+
     build = info.config.build
     each = f", {info.size_bytes / info.samples / 1e3:.0f} kB per sample" if info.samples else ""
     unfinished = f"; unfinished, {info.missing} {are(info.missing)} missing" if info.missing else ""
     maps = f"{build.uv_size} x {build.uv_size} texels, {build.posmap_dtype}" if build.maps == "stored" else "not stored"
     skipped = sum(info.skipped.values())
     lines = [
-        ("data set", str(info.folder)),
+        ("data set", said(info.folder)),
         ("samples", f"{info.samples} of {count(info.photographs, 'photograph')}{unfinished}"),
         ("subsets", ", ".join(f"{name} {n}" for name, n in info.subsets.items())),
         ("size", f"{info.size_bytes / 1e6:.1f} MB in {info.shards} {'shard' if info.shards == 1 else 'shards'}{each}"),

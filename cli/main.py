@@ -135,6 +135,7 @@ def _memory_limit() -> int:
 def _nothing_written(arguments: list[str]) -> bool:
     """Whether the command's output folder shows that it has not come to its first result."""
     from uvgen.storage.files import draft_of
+    from uvgen.storage.objects import local_path, url_of
 
     out = ""
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
@@ -142,7 +143,9 @@ def _nothing_written(arguments: list[str]) -> bool:
             out = following
         elif argument.startswith("--out="):
             out = argument.removeprefix("--out=")
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
+        if url_of(local_path(out)):  # what is there is not looked up
+            return False
         places = [place for place in (Path(out), draft_of(Path(out))) if place.is_dir()] if out else []
         names = {path.name for place in places for path in place.iterdir() if not path.name.startswith(".uvgen-tmp-")}
         return bool(out) and not names - {

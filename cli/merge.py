@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from uvgen.cli.options import (
-    ANY_PATH,
     EXISTING_FILE,
+    PATH_OR_URL,
     GroupedCommand,
     option,
     overwrite_option,
@@ -22,8 +22,8 @@ _WHAT = "What is copied"
 
 
 @click.command("merge", cls=GroupedCommand)
-@click.argument("shards", type=ANY_PATH, nargs=-1, required=True)
-@option("-o", "--out", type=ANY_PATH, required=True, group=_WHAT, help="Folder for the new shards and dataset.json.")
+@click.argument("shards", type=PATH_OR_URL, nargs=-1, required=True)
+@option("-o", "--out", type=PATH_OR_URL, required=True, group=_WHAT, help="Folder for the new shards and dataset.json.")
 @option("--list", "list_path", type=EXISTING_FILE, group=_WHAT, help="Samples to copy, a name a line; others are not.")
 @option("--split", metavar="NAME", group=_WHAT, help="Copy the samples of this part of each folder's splits.json.")
 @workers_option

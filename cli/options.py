@@ -20,12 +20,20 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any] | click.Command)
 class AnyPath(click.Path):
     """A path, there or not. An empty one, which would be the working folder, is wrong usage."""
 
-    def __init__(self, *, allow_dash: bool = False) -> None:
+    def __init__(self, *, allow_dash: bool = False, urls: bool = False) -> None:
         super().__init__(path_type=Path, allow_dash=allow_dash)
+        self._urls = urls  # whether a URL of an object store will do
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not os.fspath(value):
             self.fail("an empty path, expected that of a file or a folder", param, ctx)
+        if ":/" in os.fspath(value):
+            from uvgen.storage.objects import local_path, refuse_url
+
+            if not self._urls:
+                named = f"a path for {param.opts[0]}" if isinstance(param, click.Option) else "a path"
+                refuse_url(value, named, "copy it, such as with `aws s3 cp`")
+            value = local_path(value)
         return super().convert(value, param, ctx)
 
 
@@ -51,7 +59,7 @@ class ExistingPath(AnyPath):
 
 
 EXISTING_FILE, EXISTING_FOLDER, EXISTING = ExistingPath(), ExistingPath(folder=True), ExistingPath(folder=None)
-ANY_PATH, ANY_PATH_OR_DASH = AnyPath(), AnyPath(allow_dash=True)
+ANY_PATH, ANY_PATH_OR_DASH, PATH_OR_URL = AnyPath(), AnyPath(allow_dash=True), AnyPath(urls=True)
 
 
 class ModelPath(AnyType):

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
-from uvgen.cli.options import ANY_PATH, EXISTING_FOLDER, MODEL, SCALE, check_maps, untrusted_option
+from uvgen.cli.options import ANY_PATH, EXISTING_FOLDER, MODEL, PATH_OR_URL, SCALE, check_maps, untrusted_option
 from uvgen.cli.progress import are, count, reported, show_quality, show_warnings
 from uvgen.cli.results import json_option, print_json
 
 
 @click.command("preview")
-@click.argument("shards", type=ANY_PATH)
+@click.argument("shards", type=PATH_OR_URL)
 @click.option(
     "-o", "--out", type=ANY_PATH, required=True, help="Picture to write, .png or .jpg; replaced where it exists."
 )
@@ -63,13 +63,14 @@ def command(
     from uvgen.images.codecs import SUFFIXES
     from uvgen.shards.index import Index, data_folder
     from uvgen.storage.files import check_file
+    from uvgen.storage.objects import said
 
     if out.suffix.lower() not in SUFFIXES:
         raise click.BadParameter(f"{out}: expected a name that ends in {' or '.join(SUFFIXES)}", param_hint="--out")
     check_file(out)
     check_maps(open_shards(shards, untrusted=untrusted).config, model_path, shards)
     if missing := Index.read(data_folder(shards)).missing:
-        click.echo(f"note: {shards} is unfinished, {count(missing, 'sample')} {are(missing)} missing", err=True)
+        click.echo(f"note: {said(shards)} is unfinished, {count(missing, 'sample')} {are(missing)} missing", err=True)
     with reported(quiet=quiet):
         if predictions is not None:
             result = render_predictions(

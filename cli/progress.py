@@ -185,7 +185,9 @@ def reported(*, quiet: bool, verbose: bool = False) -> Iterator[Progress]:
 
 def finish(out: Path, result: Any, *, quiet: bool, verbose: bool, as_json: bool = False) -> None:
     """Name skipped samples, print the closing summary of a `BuildResult`, and exit with 3 where any was skipped."""
-    mirror = result.mirror
+    from uvgen.storage.objects import said
+
+    mirror, where = result.mirror, said(out)
     if mirror is not None and mirror.n_unpaired and not quiet:
         click.echo(
             f"note: the model says no mirror vertex for a corner of {mirror.n_unpaired} of {mirror.size**2} texels; in "
@@ -196,11 +198,11 @@ def finish(out: Path, result: Any, *, quiet: bool, verbose: bool, as_json: bool 
         _name_skipped(result.skipped)
     show_warnings([*result.warnings, *(result.quality.warnings if result.quality else ())])
     if as_json:
-        print_json({"out": str(out), **result.to_plain()})
+        print_json({"out": where, **result.to_plain()})
     elif not quiet:
         made = f"this run {count(result.new_samples, 'sample')} in" if result.new_samples else "nothing was left to do,"
         click.echo(
-            f"{out}: {count(result.samples, 'sample')}, {len(result.skipped)} skipped, {result.size_bytes / 1e6:.1f} "
+            f"{where}: {count(result.samples, 'sample')}, {len(result.skipped)} skipped, {result.size_bytes / 1e6:.1f} "
             f"MB; {made} {waited(result.seconds):.1f} s"
         )
         show_quality(result.quality)

@@ -9,6 +9,7 @@ from uvgen.cli.options import (
     ANY_PATH,
     EXISTING_FILE,
     MODEL,
+    PATH_OR_URL,
     SCALE,
     GroupedCommand,
     check_maps,
@@ -26,7 +27,7 @@ _SHOWN, _PREDICTED, _OUTPUT = "What is shown", "Predictions", "What comes out"
 
 
 @click.command("report", cls=GroupedCommand)
-@click.argument("shards", type=ANY_PATH)
+@click.argument("shards", type=PATH_OR_URL)
 @option("-o", "--out", type=ANY_PATH, required=True, group=_OUTPUT, help="Folder to make; open index.html in it.")
 @option("--worst", type=click.IntRange(min=0), default=1000, show_default=True, metavar="N", group=_SHOWN,
         help="Pictures of this many samples: the largest label NME first, then the least usual ones.")  # fmt: skip

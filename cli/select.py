@@ -11,6 +11,7 @@ from uvgen.cli.options import (
     ANY_PATH_OR_DASH,
     EXISTING_FILE,
     HOW_IT_RUNS,
+    PATH_OR_URL,
     GroupedCommand,
     option,
     output_of,
@@ -57,7 +58,7 @@ def criteria(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command("select", cls=GroupedCommand)
-@click.argument("shards", type=ANY_PATH)
+@click.argument("shards", type=PATH_OR_URL)
 @criteria
 def command(shards: Path, **options: Any) -> None:
     """Choose samples that meet all criteria given.
@@ -111,7 +112,7 @@ def _as_split(shards: Path, names: list[str], options: dict[str, Any], drop: boo
     if not given["whole_photographs"]:
         del given["whole_photographs"]
     made = {"drop" if drop else "select": given}
-    path = data_folder(shards) / SPLITS
+    path = data_folder(shards, changes="splits.json is written into it") / SPLITS
     with output_of("--as"):
         write_splits(path, [Split(options["split_name"], tuple(names), made)], overwrite=options["overwrite"])
     _tell(path, names, options, f"{path}: {options['split_name']}, {count(len(names), 'sample')}")

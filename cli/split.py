@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from uvgen.cli.options import ANY_PATH, AnyType
+from uvgen.cli.options import ANY_PATH, PATH_OR_URL, AnyType
 from uvgen.cli.progress import count
 from uvgen.cli.results import json_option, print_json
 
@@ -37,7 +37,7 @@ class Fractions(AnyType):
 
 
 @click.command("split")
-@click.argument("shards", type=ANY_PATH)
+@click.argument("shards", type=PATH_OR_URL)
 @click.option("--fractions", type=Fractions(), required=True, metavar="NAME=SHARE,…",
               help="Parts and their shares of the photographs: train=0.9,val=0.1.")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed, another division.")

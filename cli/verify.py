@@ -12,6 +12,7 @@ from uvgen.cli.options import (
     EXISTING_FILE,
     HOW_IT_RUNS,
     MODEL,
+    PATH_OR_URL,
     GroupedCommand,
     option,
     untrusted_option,
@@ -24,7 +25,7 @@ _CHECKS, _REPAIR = "What is checked", "Repairing"
 
 
 @click.command("verify", cls=GroupedCommand)
-@click.argument("shards", type=ANY_PATH)
+@click.argument("shards", type=PATH_OR_URL)
 @option("--model", "model_path", type=MODEL, group=_CHECKS, help="Also compare stored maps with stored parameters.")
 @untrusted_option
 @option("--repair", is_flag=True, group=_REPAIR,
@@ -73,6 +74,7 @@ def command(
     printed), or it cannot be repaired, 2 wrong usage, 130, 143, 129 interrupted.
     """
     from uvgen import verify_shards
+    from uvgen.storage.objects import said, url_of
 
     for name, given in {"--data": data, "--source": source, "--weights": weights_path}.items():
         if given is not None and not repair:
@@ -89,8 +91,8 @@ def command(
     if as_json:
         print_json(result.to_plain())
     if result.problems:
-        what_to_do = "see above" if repair else "--repair makes damaged files anew"
-        click.echo(f"{shards}: {count(len(result.problems), 'problem')}; {what_to_do}", err=True)
+        what_to_do = "see above" if repair or url_of(shards) else "--repair makes damaged files anew"
+        click.echo(f"{said(shards)}: {count(len(result.problems), 'problem')}; {what_to_do}", err=True)
         sys.exit(1)
     if result.quality is not None:
         show_warnings(result.quality.warnings)
@@ -100,7 +102,7 @@ def command(
         )  # fmt: skip
         skipped = f", {result.skipped} {'was' if result.skipped == 1 else 'were'} skipped" if result.skipped else ""
         held = f"{count(result.samples, 'sample')} in {count(len(result.files), 'shard')}"
-        click.echo(f"{shards}: {held} {'is' if result.samples == 1 else 'are'} sound{skipped}; {labels}")
+        click.echo(f"{said(shards)}: {held} {'is' if result.samples == 1 else 'are'} sound{skipped}; {labels}")
         show_quality(result.quality)
 
 

@@ -4,6 +4,21 @@ Each message names the file or field, what was found, what was expected and what
 `super().__init__`, so that the errors survive pickling between worker processes.
 """
 
+import re
+
+SCHEMES = ("s3", "s3a", "gs", "gcs", "hf", "az", "abfs")
+"""Of URLs of object stores."""
+
+MIRROR = "uvgen-stores"
+"""The folder that stands for all stores in a path of `uvgen.storage.objects`."""
+
+_MIRRORED = re.compile(rf"[^\s'\"(]*/{MIRROR}/({'|'.join(SCHEMES)})/")
+
+
+def with_urls(text: str) -> str:
+    """A message with the URLs of stores in place of the paths that stand for them."""
+    return _MIRRORED.sub(r"\1://", text) if MIRROR in text else text
+
 
 def to_install(*extras: str) -> str:
     """What installs the packages of one of uvgen's extras, as messages say it: uvgen is on no package index."""
@@ -13,6 +28,9 @@ def to_install(*extras: str) -> str:
 
 class UvgenError(Exception):
     """Base class of every error that uvgen raises on purpose."""
+
+    def __str__(self) -> str:
+        return with_urls(super().__str__())
 
 
 class InputError(UvgenError, ValueError):

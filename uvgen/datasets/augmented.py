@@ -16,7 +16,7 @@ from uvgen.checks import number_in, seed_number
 from uvgen.datasets.augmented_worker import AugmentJob, CopyTask
 from uvgen.datasets.config import MAX_COPIES, CopyConfig, DatasetConfig
 from uvgen.datasets.open import builtin_of, check_model
-from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards
+from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards, output_folder
 from uvgen.datasets.targets import remaking_targets
 from uvgen.errors import DatasetError, InputError
 from uvgen.jobs.run import RETRIES, check_run
@@ -26,6 +26,7 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.index import Index, ShardEntry, data_folder
 from uvgen.storage.files import has_sha256
+from uvgen.storage.objects import url_of
 
 
 def augment_shards(
@@ -96,7 +97,7 @@ def augment_shards(
     >>> result = uvgen.augment_shards("shards/", "augmented/", "prnet", copies=2)
     >>> result.samples
     """
-    source, out = Path(os.path.abspath(data_folder(source))), Path(os.path.abspath(out))
+    source, out = data_folder(source).absolute(), output_folder(out)
     check_run(workers, on_error, retries=retries, timeout=timeout)
     check_output(out, overwrite=overwrite)
     number_in(copies, "copies", 1, MAX_COPIES, whole=True)
@@ -173,7 +174,7 @@ def check_source_shards(source: Path, index: Index, config: DatasetConfig) -> No
     """Raise DatasetError where a set cannot be augmented: it is augmented already, unfinished or obviously damaged."""
     if config.augmentation is not None:
         raise DatasetError(f"{source}: is augmented already; augment the set that it was made from")
-    for entry in index.shards:
+    for entry in index.shards if url_of(source) is None else ():  # a store's are looked at as they are fetched
         path = source / entry.file
         if entry.samples and (not path.exists() or path.stat().st_size != entry.size_bytes):
             what = "cut short or changed" if path.exists() else "missing"

@@ -32,6 +32,7 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.progress import counted
 from uvgen.shards.index import ShardEntry, SkippedSample
 from uvgen.shards.shard import OpenShard
+from uvgen.shards.stored import shard_path
 from uvgen.shards.writer import held_at_once, write_shard
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import printable
@@ -119,7 +120,7 @@ def _make_shard(job: AugmentJob, makers: _Makers, process: Hdf5Process | None, t
             raise SampleError(f"{name}: {error}") from error
         skipped.append(SkippedSample(name, task.file, printable(str(error))))
 
-    path = job.source / task.source.file
+    path = shard_path(job.source, task.source)
     check_source_hash(path, task.source)
     built = dataclasses.replace(job.config, copied=None)
     required = required_fields(built)

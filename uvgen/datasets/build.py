@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.made_with import model_of_samples
 from uvgen.datasets.plan import ShardTask, plan_shards
-from uvgen.datasets.record import BuildResult, ShardResult, check_begun, check_output, make_shards
+from uvgen.datasets.record import BuildResult, ShardResult, check_begun, check_output, make_shards, output_folder
 from uvgen.datasets.survey import survey_samples
 from uvgen.datasets.turned import SampleTurner
 from uvgen.datasets.worker import BuildJob
@@ -33,6 +33,8 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.samples.files import files_sha256
 from uvgen.samples.find import Sample, exclude_samples, find_samples, folder_of, select_samples, unread_folders
+from uvgen.samples.stored import at_hand
+from uvgen.storage.objects import local_path
 
 
 def build_shards(
@@ -125,7 +127,7 @@ def build_shards(
     if not config.has_parameters:
         raise InputError(f"maps_from: {config.maps_from}, expected none: uvgen.import_maps takes finished maps")
     check_run(workers, on_error, retries=retries, timeout=timeout)
-    out = Path(os.path.abspath(out))  # workers may have another working folder
+    out = output_folder(out)
     check_output(out, overwrite=overwrite)
     unread = about_unread(data) if isinstance(data, str | os.PathLike) else []
     samples, root, model = _inputs(data, model, root, subsets, flip=flip)
@@ -135,7 +137,7 @@ def build_shards(
     samples = samples[:limit]
     check_model_has(model, config.targets)
     SampleTurner.of(model, config)  # says so where the model cannot turn faces
-    if out.exists() and root.exists() and out.samefile(root):
+    if out == root or (out.exists() and root.exists() and out.samefile(root)):
         raise InputError(f"{out}: holds the samples, expected another folder for the shards")
     if not overwrite:
         check_begun(out, config, model, describe_plan(samples, config.copies))
@@ -192,11 +194,11 @@ def _inputs(
     if model is None:
         raise InputError("model: none, expected the one that the samples' parameters belong to")
     if isinstance(data, str | os.PathLike):
-        root = folder_of(data) if root is None else root
+        root = folder_of(data) if root is None else local_path(root)
         data = find_samples(data, subsets, flip=flip)
     elif subsets:
         raise InputError("subsets: given with a list of samples, expected a folder to choose from")
-    return data, Path(os.path.abspath(root or ".")), as_model(model)
+    return data, Path(os.path.abspath(local_path(root or "."))), as_model(model)
 
 
 def _state_of(samples: Sequence[Sample]) -> Callable[[ShardTask, str], str | None]:
@@ -204,7 +206,10 @@ def _state_of(samples: Sequence[Sample]) -> Callable[[ShardTask, str], str | Non
     by_name = {sample.name: sample for sample in samples}
 
     def state(_: ShardTask, name: str) -> str | None:
-        return files_sha256(by_name[name]) if name in by_name else None
+        if name not in by_name:
+            return None
+        with at_hand([by_name[name]]) as (here, _local):
+            return files_sha256(here[0])
 
     return state
 

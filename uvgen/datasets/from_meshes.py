@@ -19,7 +19,7 @@ from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.made_with import lie_in_the_models_frame, model_of_samples
 from uvgen.datasets.mesh_worker import MeshJob, MeshReader
 from uvgen.datasets.plan import ShardTask, plan_shards
-from uvgen.datasets.record import BuildResult, ShardResult, check_begun, check_output, make_shards
+from uvgen.datasets.record import BuildResult, ShardResult, check_begun, check_output, make_shards, output_folder
 from uvgen.datasets.survey import Survey, SurveyJob, probes_of
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.jobs.run import RETRIES, check_run, results, same_workers
@@ -103,7 +103,7 @@ def import_meshes(
     config = replace(config or BuildConfig(), meshes=True)
     config.check()
     check_run(workers, on_error, retries=retries, timeout=timeout)
-    out, root = Path(os.path.abspath(out)), Path(os.path.abspath(meshes if data is None else data))
+    out, root = output_folder(out), Path(os.path.abspath(meshes if data is None else data))
     check_output(out, overwrite=overwrite)
     for folder in (root, Path(os.path.abspath(meshes))):
         if out.exists() and folder.exists() and out.samefile(folder):

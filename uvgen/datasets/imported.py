@@ -20,7 +20,7 @@ from uvgen.datasets.config import LARGEST_SIDE, SMALLEST_SIDE, BuildConfig, Data
 from uvgen.datasets.fields import build_fields, shard_attributes
 from uvgen.datasets.map_comparison import compare_maps
 from uvgen.datasets.plan import ShardTask, plan_shards
-from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards
+from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards, output_folder
 from uvgen.datasets.survey import Survey
 from uvgen.errors import DatasetError, InputError, SampleError, UvgenError
 from uvgen.fixed_point import FixedPoint
@@ -128,7 +128,7 @@ def import_maps(
     if isinstance(scale, str) and scale in {f"{divisor:g}" for divisor in DIVISORS}:
         scale = float(scale)  # as they were named before numbers were taken
     check_scale("px" if scale is None else scale)
-    out, root = Path(os.path.abspath(out)), Path(os.path.abspath(data))
+    out, root = output_folder(out), Path(os.path.abspath(data))
     check_output(out, overwrite=overwrite)
     if out.exists() and root.exists() and out.samefile(root):
         raise InputError(f"{out}: holds the maps, expected another folder for the shards")

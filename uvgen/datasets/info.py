@@ -16,6 +16,7 @@ from uvgen.datasets.quality import LabelQuality, label_quality
 from uvgen.datasets.splits import SPLITS, group_samples, read_splits
 from uvgen.shards.index import Index, data_folder
 from uvgen.shards.reader import ShardReader
+from uvgen.storage.objects import said
 
 YAW_STEP_DEG = 15
 """Width of the yaw bins, which begin at multiples of it."""
@@ -71,7 +72,7 @@ class DatasetInfo:
     def to_plain(self) -> dict[str, Any]:
         """As `uvgen info --json` prints it."""
         return {
-            "folder": str(self.folder),
+            "folder": said(self.folder),
             "uvgen": self.uvgen,
             "samples": self.samples,
             "missing": self.missing,

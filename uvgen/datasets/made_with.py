@@ -8,6 +8,7 @@ from uvgen.errors import InputError, ModelError
 from uvgen.models.load import BUILTIN, load_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.storage.folders import FIT_INDEX, REGISTER_INDEX, SYNTH_INDEX
+from uvgen.storage.objects import MissingError, fetch, local_path, url_of
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import read_text
 
@@ -78,8 +79,14 @@ def lie_in_the_models_frame(meshes: str | os.PathLike[str]) -> bool:
 
 
 def _stated(folder: str | os.PathLike[str]) -> _Stated | None:
+    folder = local_path(folder)
     for name in (FIT_INDEX, SYNTH_INDEX, REGISTER_INDEX):
-        path = Path(folder) / name
+        path = folder / name
+        if url_of(path):
+            try:
+                fetch(path)
+            except MissingError:
+                continue
         try:
             content = _content(path)
             found = _Stated(path, content["model"], content.get("model_file"), content["model_sha256"])

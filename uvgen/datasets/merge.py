@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.fields import known_layouts, required_fields
 from uvgen.datasets.open import reader_of
-from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards
+from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards, output_folder
 from uvgen.datasets.source import check_source, check_source_hash, stored_fields
 from uvgen.datasets.splits import split_names
 from uvgen.errors import DatasetError, InputError
@@ -28,6 +28,7 @@ from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.format import Field
 from uvgen.shards.index import Index, ShardEntry, data_folder
 from uvgen.shards.shard import OpenShard
+from uvgen.shards.stored import shard_path
 from uvgen.shards.writer import held_at_once, write_shard
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import brief
@@ -82,7 +83,7 @@ class MergeJob:
         return ShardResult(write_shard(self.out / task.file, fields, compression, rows, attributes), ())
 
     def _rows(self, piece: Piece, fields: Mapping[str, Field], process: Hdf5Process | None) -> Iterator[dict[str, Any]]:
-        path = piece.folder / piece.entry.file
+        path = shard_path(piece.folder, piece.entry)
         check_source_hash(path, piece.entry)
         with self._opened(piece, process) as shard:
             check_source(path, piece.entry, shard, self.config.to_plain())
@@ -96,7 +97,7 @@ class MergeJob:
                 advance(len(part))
 
     def _opened(self, piece: Piece, process: Hdf5Process | None) -> OpenShard:
-        path, required = piece.folder / piece.entry.file, required_fields(self.config)
+        path, required = shard_path(piece.folder, piece.entry), required_fields(self.config)
         return OpenShard(path, piece.entry.samples, known_layouts(self.config.build), process, required=required)
 
 
@@ -159,9 +160,9 @@ def merge_shards(
     sources = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     if not sources:
         raise InputError("sources: none, expected folders of data sets")
-    folders = [Path(os.path.abspath(data_folder(source))) for source in sources]
+    folders = [data_folder(source).absolute() for source in sources]
     check_run(workers, retries=retries, timeout=timeout)
-    out = Path(os.path.abspath(out))
+    out = output_folder(out)
     check_output(out, overwrite=overwrite)
     for folder in folders:
         if out.exists() and folder.exists() and out.samefile(folder):

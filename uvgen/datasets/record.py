@@ -26,10 +26,13 @@ from uvgen.progress import begin
 from uvgen.shards.constants import CONSTANTS, constants_bytes, write_constants
 from uvgen.shards.format import is_shard
 from uvgen.shards.index import Index, ShardEntry, SkippedSample, known, plain
+from uvgen.shards.stored import fetch_index, is_at_hand
 from uvgen.storage.files import TEMPORARY_PREFIX, check_folder
 from uvgen.storage.folders import DATASET_INDEX, EXPORT, FIT_INDEX, REPORT, SYNTH_INDEX, folder_kind
 from uvgen.storage.isolated import reading_in_child
 from uvgen.storage.journal import Journal
+from uvgen.storage.object_cache import draft
+from uvgen.storage.objects import TRIES, MissingError, fetch, listed, local_path, remove, said, upload, url_of
 
 
 class ShardUnit(Protocol):
@@ -70,7 +73,7 @@ class BuildResult:
     skipped : tuple of SkippedSample
         Samples of the whole set that were left out, each with the reason.
     files : tuple of Path
-        The shards, in the order of their names.
+        The shards, in the order of their names; URLs as text where they are in an object store.
     size_bytes : int
         Of all of them.
     seconds : float
@@ -86,7 +89,7 @@ class BuildResult:
     samples: int
     new_samples: int
     skipped: tuple[SkippedSample, ...]
-    files: tuple[Path, ...]
+    files: tuple[Path | str, ...]
     size_bytes: int
     seconds: float
     mirror: TexelMirror | None = None
@@ -178,9 +181,17 @@ def make_shards(
             f"{out}: none of {len(index.skipped)} samples can be used; the first, {first.name}: {first.reason}"
         )
     begin("comparing labels with annotations")
-    quality = label_quality(reader_of(out, index, config), model)
+    quality = None
+    if all(is_at_hand(out, entry) for entry in index.shards):
+        quality = label_quality(reader_of(out, index, config), model)
+    else:
+        warnings = [
+            *warnings,
+            f"labels were not compared with annotations: `uvgen info {said(out)}` fetches the shards",
+        ]
     warnings = [*warnings, *_noticed(record.remarks, config.build.exif)]
-    files = tuple(out / entry.file for entry in sorted(index.shards, key=lambda entry: entry.file) if entry.samples)
+    paths = [out / entry.file for entry in sorted(index.shards, key=lambda entry: entry.file) if entry.samples]
+    files = tuple(path if url_of(out) is None else said(path) for path in paths)
     size_bytes = sum(entry.size_bytes for entry in index.shards)
     seconds = time.perf_counter() - started
     skipped = tuple(index.skipped)
@@ -194,7 +205,11 @@ def check_output(out: Path, *, overwrite: bool = False) -> None:
 
     A set that is there may be finished, and on a disk that is only read: nothing is written then.
     """
-    if not (out / DATASET_INDEX).exists():
+    if url_of(out):
+        _check_store(out)
+        if not overwrite and (out / DATASET_INDEX).exists():
+            _read(out)
+    elif not (out / DATASET_INDEX).exists():
         check_folder(out)
         if (out / SYNTH_INDEX).exists():
             raise OutputError(f"{out}: holds samples that uvgen synth made, expected another folder; choose another")
@@ -205,6 +220,25 @@ def check_output(out: Path, *, overwrite: bool = False) -> None:
         _check_foreign(out, overwrite=overwrite)
     elif not overwrite:
         _read(out)
+
+
+def output_folder(out: str | os.PathLike[str]) -> Path:
+    """The absolute path of a folder to write into, as workers may have another working folder; of a URL, its mirror."""
+    return Path(os.path.abspath(local_path(out)))
+
+
+def _check_store(out: Path) -> None:
+    """Bring the mirror's index up to that of the store; OutputError where something else than a set is there."""
+    try:
+        fetch_index(out)
+    except MissingError:
+        (out / DATASET_INDEX).unlink(missing_ok=True)
+        for name in sorted(listed(out)):
+            if name == CONSTANTS or _SHARD.fullmatch(name):
+                raise OutputError(
+                    f"{out / name}: is there, and no {DATASET_INDEX} that lists it; choose another place, or delete "
+                    "what is left of a data set there"
+                ) from None
 
 
 def _check_foreign(out: Path, *, overwrite: bool) -> None:
@@ -286,10 +320,16 @@ class _ShardRecord:
         self._journal = Journal(folder / _JOURNAL, [fresh.uvgen, fresh.config, fresh.plan])
         self._finished, self._listed = set[str](), set[str]()
         self._added, self._written_at, self._write_seconds = 0, time.monotonic(), 0.0
+        self._sizes: dict[str, int] | None = None  # of what a store holds
+        self._published: bytes | None = None  # the index that it holds
 
     def resume(self) -> None:
         """Keep the shards that are listed and whole; with `overwrite`, delete them instead."""
-        folder = self._folder
+        folder, old = self._folder, list[str]()
+        if url_of(folder) is not None:
+            self._sizes = listed(folder)
+            self._published = _bytes_of(folder / DATASET_INDEX)
+            old = _listed_shards(folder) if self._overwrite else []
         if self._overwrite:
             self._journal.remove()
             with reading_in_child(True):
@@ -304,8 +344,11 @@ class _ShardRecord:
         self._check_places()
         data = constants_bytes(self._constants)
         self.index.constants_sha256 = hashlib.sha256(data).hexdigest()
-        self.index.write(folder)  # first: files without an index that lists them are taken for somebody else's
+        self._publish()  # first: files without an index that lists them are taken for somebody else's
         write_constants(folder, data)
+        if self._sizes is not None:
+            remove(folder / name for name in old if name in self._sizes)  # now that no index lists them
+            upload(folder / CONSTANTS)
         self._journal.remove()  # what it says is in the index now
 
     def _check_places(self) -> None:
@@ -321,7 +364,6 @@ class _ShardRecord:
 
     def _take_over(self, index: Index) -> None:
         """Keep what an index and the journal list, less what is damaged, and what can be repaired."""
-        folder = self._folder
         index = _with_journal(index, self._journal.read())
         self._listed = {entry.file for entry in index.shards}
         units = {unit.file: unit.n_samples for unit in self._units}
@@ -330,7 +372,7 @@ class _ShardRecord:
             entry
             for entry in index.shards
             if units.get(entry.file) == entry.samples + n_skipped[entry.file]
-            and (entry.sha256 is None or _size(folder / entry.file) == entry.size_bytes)
+            and (entry.sha256 is None or self._size(entry.file) == entry.size_bytes)
         ]
         changed = self._changed(index)
         index.shards = [entry for entry in index.shards if entry.file not in changed]
@@ -366,9 +408,22 @@ class _ShardRecord:
 
     def _write(self) -> None:
         started = time.monotonic()
-        self.index.write(self._folder)
+        self._publish()
         self._written_at = time.monotonic()
         self._write_seconds = self._written_at - started
+
+    def _size(self, file: str) -> int:
+        """Bytes of a shard, where it is; -1 for none."""
+        return _size(self._folder / file) if self._sizes is None else self._sizes.get(file, -1)
+
+    def _publish(self) -> None:
+        """Write the index, and upload it where that changes what the store holds."""
+        self.index.write(self._folder)
+        if self._sizes is not None:
+            data = _bytes_of(self._folder / DATASET_INDEX)
+            if data != self._published:
+                upload(self._folder / DATASET_INDEX)
+                self._published = data
 
     def pause(self) -> None:
         """Write the index; where that fails, the journal has it all."""
@@ -380,7 +435,34 @@ class _ShardRecord:
     def finish(self) -> None:
         """Write the index, also where there was nothing to do."""
         self._write()
+        if self._sizes is not None and self._added:
+            self._check_published()
         self._journal.remove()
+
+    def _check_published(self) -> None:
+        """Put the index again where an older one is there: of a try that was given up, and ended all the same."""
+        for _ in range(TRIES):
+            with draft(DATASET_INDEX) as new:
+                fetch(self._folder / DATASET_INDEX, new.path)
+                if new.path.read_bytes() == self._published:
+                    return
+            upload(self._folder / DATASET_INDEX)
+        raise DatasetError(f"{self._folder / DATASET_INDEX}: another index is there; does another build write there?")
+
+
+def _bytes_of(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _listed_shards(folder: Path) -> list[str]:
+    """Shards that a store's index lists; none where it has none that can be read."""
+    try:
+        return [entry.file for entry in Index.read(folder).shards]
+    except DatasetError:
+        return []
 
 
 def _with_journal(index: Index, lines: Sequence[Any]) -> Index:

@@ -119,7 +119,7 @@ def repair_shards(
     """
     started = time.perf_counter()
     check_run(workers, retries=retries, timeout=timeout)
-    folder = Path(os.path.abspath(data_folder(path)))
+    folder = data_folder(path, changes="damaged files in it are made anew").absolute()
     _read(folder)  # before a folder would be made
     with exclusive(folder), same_workers(workers, timeout):
         index = _read(folder)
@@ -345,7 +345,7 @@ def _plan_copies(
 ) -> _Plan:
     if source is None:
         raise InputError(f"source: none, expected the data set whose copies {folder} holds; give source")
-    source = Path(os.path.abspath(data_folder(source)))
+    source = data_folder(source, changes="its shards are compared").absolute()
     made_from = Index.read(source)
     if hash_of_source(made_from) != copied.augmented_from:
         raise DatasetError(f"{source}: not the data set whose copies {folder} holds; give that one")

@@ -24,8 +24,10 @@ from uvgen.samples.files import check_machine
 from uvgen.shards.constants import read_constants
 from uvgen.shards.index import Index, ShardEntry
 from uvgen.shards.shard import OpenShard
+from uvgen.shards.stored import shard_anew
 from uvgen.storage.files import sha256_file
 from uvgen.storage.isolated import Hdf5Process
+from uvgen.storage.objects import said
 from uvgen.storage.reading import irregular
 
 _BATCH = 64
@@ -64,7 +66,10 @@ def shard_problems(
     list of str
         A line each, without the shard's path.
     """
-    path = folder / entry.file
+    try:
+        path = shard_anew(folder, entry)
+    except DatasetError as error:
+        return [str(error).removeprefix(f"{said(folder / entry.file)}: ")]
     if not path.exists():
         return ["missing"]
     if (kind := irregular(path.stat().st_mode)) is not None:

@@ -140,7 +140,7 @@ def split_shards(
     """
     _check_fractions(fractions)
     seed_number(seed)
-    folder = data_folder(path)
+    folder = data_folder(path, changes="splits.json is written into it")
     index = Index.read(folder)
     names = _names(folder, index)
     groups = group_samples(names, by, copies=DatasetConfig.of_index(index, folder).augmentation is not None)

@@ -18,6 +18,7 @@ from uvgen.progress import begin
 from uvgen.samples.files import check_source
 from uvgen.samples.find import Sample, photograph_of
 from uvgen.samples.read import EXTRAS, Annotation, read_annotation, read_image
+from uvgen.samples.stored import at_hand
 
 _N_PROBES = 16
 _BATCH = 1024  # further samples, where none of the probes can be used
@@ -57,7 +58,12 @@ class SurveyJob:
 
     def open(self) -> Callable[[Sequence[Sample]], Any]:
         """The function that reads samples."""
-        return self.read
+
+        def read(samples: Sequence[Sample]) -> Any:
+            with at_hand(samples) as (here, _):
+                return self.read(here)
+
+        return read
 
     def parts(self, task: Sequence[Sample]) -> list[tuple[Sample, ...]]:
         """Each sample alone."""

@@ -14,7 +14,7 @@ from uvgen.datasets.quality import LabelQuality, label_quality
 from uvgen.datasets.shard_checks import shard_problems
 from uvgen.datasets.splits import check_splits
 from uvgen.datasets.targets import target_maker
-from uvgen.errors import DatasetError
+from uvgen.errors import DatasetError, with_urls
 from uvgen.jobs.run import RETRIES, check_run, results
 from uvgen.maps.position_mapper import PositionMapper
 from uvgen.models.load import as_model
@@ -27,6 +27,8 @@ from uvgen.storage.files import sha256_file
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import brief, printable
+from uvgen.storage.objects import listed as stored_names
+from uvgen.storage.objects import said, url_of
 from uvgen.storage.reading import irregular
 
 _SAMPLES_PER_PROCESS = 1000  # at least: a process takes as long to start as hundreds of samples to check
@@ -53,7 +55,7 @@ class VerifyResult:
     """
 
     samples: int
-    files: tuple[Path, ...]
+    files: tuple[Path | str, ...]
     problems: tuple[str, ...]
     seconds: float
     skipped: int = 0
@@ -132,7 +134,10 @@ def verify_shards(
         check_model(model, folder, DatasetConfig.of_index(index, folder))
     problems: list[str] = []
     listed = {entry.file for entry in index.shards if entry.samples}
-    for stray in sorted(file.name for file in folder.glob("[!.]*.h5") if file.name not in listed):
+    there = [path.name for path in folder.glob("[!.]*.h5")] if url_of(folder) is None else [
+        name for name in stored_names(folder) if name.endswith(".h5") and "/" not in name
+    ]  # fmt: skip
+    for stray in sorted(set(there) - listed):
         problems.append(f"{folder / stray}: not listed in {DATASET_INDEX}")
     if index.missing:
         problems.append(f"{folder}: unfinished, {index.missing} samples are missing; run what made it again")
@@ -156,10 +161,18 @@ def verify_shards(
         if progress is not None:
             progress(checked.entry.samples)
     problems += [f"{folder / task.entry.file}: {what}" for task in tasks for what in found[task.entry.file]]
-    files = tuple(folder / entry.file for entry in index.shards if entry.samples)
+    paths = [folder / entry.file for entry in index.shards if entry.samples]
+    files = tuple(path if url_of(folder) is None else said(path) for path in paths)
     quality = None if problems else label_quality(open_shards(folder, untrusted=untrusted), model)
     seconds = time.perf_counter() - started
-    return VerifyResult(index.n_samples, files, tuple(map(printable, problems)), seconds, len(index.skipped), quality)
+    return VerifyResult(
+        index.n_samples,
+        files,
+        tuple(printable(with_urls(problem)) for problem in problems),
+        seconds,
+        len(index.skipped),
+        quality,
+    )
 
 
 def _check_constants(folder: Path, index: Index) -> list[str]:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +43,7 @@ from uvgen.randomness import keyed_generator
 from uvgen.samples.files import check_machine, check_source, files_sha256
 from uvgen.samples.find import Sample, photograph_of
 from uvgen.samples.read import EXTRAS, Annotation, read_annotation, read_image, read_oriented_image
+from uvgen.samples.stored import at_hand
 from uvgen.shards.index import ShardEntry, SkippedSample
 from uvgen.shards.writer import held_at_once, write_shard
 from uvgen.storage.names import printable
@@ -122,9 +123,15 @@ class Builder:
         self.targets = target_maker(self.model, job.config)
         self.augmentation = job.config.augmentation
         self.turner = SampleTurner.of(job.model, job.config)
+        self.root = job.root
 
     def build(self, task: ShardTask) -> ShardResult:
-        """Make one shard and rename it into place."""
+        """Make one shard and rename it into place, or upload it."""
+        with at_hand(task.samples) as (samples, local):
+            self.root = local(self.job.root)
+            return self._build(replace(task, samples=tuple(samples)))
+
+    def _build(self, task: ShardTask) -> ShardResult:
         job, skipped = self.job, list[SkippedSample]()
         self.remarks = list[tuple[str, str]]()
 
@@ -220,7 +227,7 @@ class Builder:
             rows["flipped"] = np.array([draw.flip for draw in draws])
         if "unseen" in self.fields:
             rows["unseen"] = np.stack([one.unseen for one in kept if one.unseen is not None])
-        rows["source"] = [_relative(one.sample.image, self.job.root) for one in kept]
+        rows["source"] = [_relative(one.sample.image, self.root) for one in kept]
         flipped = rows.get("flipped", np.zeros(n, bool))
         in_range, has_codes = self._add_labels(kept, rows, flipped)
         rows["crop_pose"] = crop_pose(

@@ -46,7 +46,7 @@ def check_shards(
         How many samples, shards and bytes there are, the model, and whether all was read and labels compared.
     findings : list of Finding
     """
-    folder = data_folder(path)
+    folder = data_folder(path, changes="`uvgen verify` checks one in a store")
     try:
         index = Index.read(folder)
         config = DatasetConfig.of_index(index, folder)

@@ -33,6 +33,7 @@ from uvgen.shards.reader import ShardReader
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.names import brief
 from uvgen.storage.npy import read_npy_file
+from uvgen.storage.objects import local_path, url_of
 from uvgen.storage.text import read_text
 
 if TYPE_CHECKING:
@@ -139,8 +140,8 @@ def open_truth(
     DatasetError
         Where it is none of them.
     """
-    folder = Path(path)
-    if folder.name == DATASET_INDEX or (folder / DATASET_INDEX).exists():
+    folder = local_path(path)
+    if url_of(folder) or folder.name == DATASET_INDEX or (folder / DATASET_INDEX).exists():
         return ShardTruth(folder, model, split, untrusted=untrusted)
     if (folder / POINTS).exists():
         return BenchmarkTruth(folder)

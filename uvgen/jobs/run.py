@@ -24,6 +24,7 @@ from uvgen.progress import begin
 from uvgen.storage.files import remove_leftovers
 from uvgen.storage.locks import exclusive, scratch_folder
 from uvgen.storage.names import brief
+from uvgen.storage.objects import url_of
 
 RETRIES = 2
 """How often a task is tried again whose process died, by default."""
@@ -126,9 +127,10 @@ def run(
         if left:
             begin(doing, None if count is None else sum(map(count, left)), first=_first(), of=of)
         tidy = partial(remove_leftovers, folder)
+        seen = folder if url_of(folder) is None else None  # a store is seen from everywhere
         try:
             with closing(
-                results(job, tasks, workers, retries=retries, timeout=timeout, after_death=tidy, folder=folder)
+                results(job, tasks, workers, retries=retries, timeout=timeout, after_death=tidy, folder=seen)
             ) as made:  # an error here ends the workers before anything else happens
                 for result in made:
                     check_folder()

@@ -19,8 +19,10 @@ from pathlib import Path
 
 from uvgen.errors import DatasetError, InputError
 from uvgen.samples.parameter_list import is_list, open_list, place_of
+from uvgen.samples.stored import StoredEntry, list_store, stored_entries
 from uvgen.storage.folders import EXPORT, REPORT, SAMPLES, folder_kind, instead, unreadable
 from uvgen.storage.names import brief, printable
+from uvgen.storage.objects import local_path, refuse_url, url_of
 from uvgen.storage.text import read_lines
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -134,10 +136,14 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
         Where the folder is missing or unreadable, holds no images or a copy of itself, a named subset is not there
         (the message lists those that are), or nothing is left to take.
     """
-    root = Path(os.path.abspath(root))  # workers may have another working folder
-    if is_list(root):
+    root = Path(os.path.abspath(local_path(root)))  # workers may have another working folder
+    if root.suffix.lower() in (".csv", ".json"):
+        refuse_url(root, "a list of samples", "copy it here, beside its images")
+    if url_of(root):
+        list_store(root)
+    elif is_list(root):
         return _listed_samples(root, subsets, flip=flip)
-    if (kind := folder_kind(root)) in (REPORT, EXPORT):  # which hold images, and no parameters
+    if url_of(root) is None and (kind := folder_kind(root)) in (REPORT, EXPORT):  # which hold images, and no parameters
         raise DatasetError(f"{root}: {kind}, expected the folder of images and .mat files")
     folders = _subset_folders(root)
     there = list(dict.fromkeys(printable(folder.name) for folder in folders))
@@ -170,8 +176,8 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
 
 def folder_of(data: str | os.PathLike[str]) -> Path:
     """The folder that samples' paths are relative to: of a list, the one that it lies in."""
-    path = Path(os.path.abspath(data))
-    return path.parent if is_list(path) else path
+    path = Path(os.path.abspath(local_path(data)))
+    return path.parent if url_of(path) is None and is_list(path) else path
 
 
 def _listed_samples(path: Path, subsets: Sequence[str], *, flip: bool) -> list[Sample]:
@@ -209,8 +215,8 @@ def _subset_hint(name: str, there: Sequence[str]) -> str:
 
 def unread_folders(root: str | os.PathLike[str]) -> list[Path]:
     """Folders with images that `find_samples` does not look into: deeper than one level."""
-    root = Path(os.path.abspath(root))
-    if is_list(root):
+    root = Path(os.path.abspath(local_path(root)))
+    if url_of(root) is None and is_list(root):
         return []
     return [inner for folder in _folders_in(root) for inner in _folders_in(folder) if _has_images(inner)]
 
@@ -225,15 +231,27 @@ def _same(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+@contextmanager
+def _scanned(folder: Path) -> "Iterator[Iterable[os.DirEntry[str]] | Iterable[StoredEntry]]":
+    """What lies in a folder, here or in an object store; OSError or DatasetError where it cannot be listed."""
+    if url_of(folder):
+        yield stored_entries(folder)
+        return
+    with os.scandir(folder) as entries:
+        yield entries
+
+
+def _entries(folder: Path) -> "list[os.DirEntry[str]] | list[StoredEntry]":
     try:
-        with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
+        with _scanned(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)  # type: ignore[return-value]
     except OSError as error:
         raise _unlisted(folder, error) from error
 
 
 def _unlisted(folder: Path, error: OSError) -> DatasetError:
+    if isinstance(error, DatasetError):  # of a store
+        return error
     return DatasetError(f"{folder}: {unreadable(error, 'a folder like 300W-LP')}")
 
 
@@ -244,7 +262,7 @@ def _is_image(name: str) -> bool:
 def _has_images(folder: Path) -> bool:
     """Whether there is one; a folder of a million is read up to its first."""
     try:
-        with os.scandir(folder) as entries:
+        with _scanned(folder) as entries:
             return any(_is_image(entry.name) for entry in entries)
     except OSError as error:
         raise _unlisted(folder, error) from error
@@ -276,14 +294,14 @@ def _subset_folders(root: Path) -> list[Path]:
 
 def _folders_in(folder: Path) -> list[Path]:
     try:
-        with os.scandir(folder) as entries:
+        with _scanned(folder) as entries:
             found = [entry.path for entry in entries if not entry.name.startswith(".") and _is_folder(entry)]
     except OSError as error:
         raise _unlisted(folder, error) from error
     return [Path(path) for path in sorted(found)]
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _is_folder(entry: "os.DirEntry[str] | StoredEntry") -> bool:
     try:
         return entry.is_dir()
     except OSError:  # a link to itself, or into a folder that may not be read
@@ -308,7 +326,9 @@ def _without_collector() -> Iterator[None]:
 def _pair(folder: Path, *, flat: bool) -> list[Sample]:
     images, parameters = dict[str, list[Path]](), dict[str, list[Path]]()
     try:
-        paths = sorted(folder.iterdir(), key=_NAME)  # not Path(…) of each: three times as slow
+        stored = url_of(folder) is not None
+        found = (Path(entry.path) for entry in stored_entries(folder)) if stored else folder.iterdir()
+        paths = sorted(found, key=_NAME)  # not Path(…) of each: three times as slow
     except OSError as error:
         raise _unlisted(folder, error) from error
     for path in paths:

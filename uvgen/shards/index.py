@@ -15,6 +15,7 @@ from uvgen.shards.format import LEAST_SAMPLE_BYTES, VERSION
 from uvgen.storage.files import replaced_on_success, same_content
 from uvgen.storage.folders import DATA_SET, DATASET_INDEX, SHARD_NAME, instead
 from uvgen.storage.names import brief, printable
+from uvgen.storage.objects import local_path, refuse_url, url_of
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import max_bytes, read_file
 from uvgen.storage.text import read_text
@@ -208,13 +209,23 @@ def known(kind: type[Entry], values: Mapping[str, Any]) -> Entry:
     return kind(**{name: values[name] for name in _FIELDS[kind] if name in values})
 
 
-def data_folder(path: str | os.PathLike[str]) -> Path:
-    """The folder of a data set, of which `path` may name the `dataset.json`; DatasetError for another file."""
-    path = Path(path)
+def data_folder(path: str | os.PathLike[str], *, changes: str = "") -> Path:
+    """The folder of a data set, of which `path` may name the `dataset.json`; DatasetError for another file.
+
+    Of a data set in an object store, its mirror on this machine, with what its index lists now; InputError where a
+    command changes the set and says how (`changes`).
+    """
+    path = local_path(path)
     if path.name == DATASET_INDEX:
-        return path.parent
-    if path.is_file():
+        path = path.parent
+    elif path.is_file():
         if SHARD_NAME.fullmatch(path.name) and (path.parent / DATASET_INDEX).exists():
             raise DatasetError(f"{path}: a shard of a data set; give the folder {path.parent}")
         raise DatasetError(f"{path}: a file, expected the folder of a data set (with {DATASET_INDEX})")
+    if url_of(path):
+        from uvgen.shards.stored import mirror_set
+
+        if changes:
+            refuse_url(path, "the folder of a data set", f"{changes}; copy the set, `aws s3 sync`")
+        mirror_set(path)
     return path

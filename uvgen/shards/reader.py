@@ -6,6 +6,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, overload
@@ -19,11 +20,13 @@ from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.format import Layout
 from uvgen.shards.index import Index, ShardEntry
 from uvgen.shards.shard import OpenShard
+from uvgen.shards.stored import ReadAhead, shard_path
 from uvgen.shards.table import ShardTable, names_digest
 from uvgen.storage.files import sha256_file
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.hdf5_reading import MAX_INFLATED_BYTES
 from uvgen.storage.isolated import Hdf5Process
+from uvgen.storage.objects import url_of
 
 _MAX_OPEN = 64  # files a reader keeps open
 
@@ -150,7 +153,33 @@ class ShardReader:
         return sample if self._finish is None else self._finish(sample, batched=False)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (self[k] for k in range(len(self)))
+        with self._all_ahead() as ahead:
+            for k in range(len(self)):
+                yield self[k]
+                if ahead is not None:
+                    ahead.given = k + 1
+
+    def read_ahead(self, keys: Iterable[int]) -> ReadAhead | None:
+        """Begin to fetch the shards of samples that are to be read in this order; None for a set on this machine.
+
+        Parameters
+        ----------
+        keys : iterable of int
+            All samples that will be read. Set the result's `given` as they are, and close it in the end.
+        """
+        if url_of(self.folder) is None or not self._shards:
+            return None
+        numbers = np.searchsorted(self._ends, np.fromiter(keys, np.int64), "right")
+        return ReadAhead(self.folder, self._shards, numbers)
+
+    @contextmanager
+    def _all_ahead(self) -> Iterator[ReadAhead | None]:
+        ahead = self.read_ahead(range(len(self)))
+        try:
+            yield ahead
+        finally:
+            if ahead is not None:
+                ahead.close()
 
     def batch(self, keys: Iterable[int]) -> dict[str, Any]:
         """Samples stacked along a new first axis (strings as a list); maps that are not stored are made at once."""
@@ -290,12 +319,9 @@ class ShardReader:
             shard = self._open.get(number)
             if shard is None:
                 entry = self._shards[number]
-                path = self.folder / entry.file
-                if self._check:
-                    self._check_hash(path, entry.sha256)
                 if self._untrusted and self._process is None:
                     self._process = Hdf5Process()
-                shard = OpenShard(path, entry.samples, self._expected, self._process, required=self._required)
+                path, shard = self._opened(entry)
                 self._check_names(number, shard)
                 self._check_layout(path, shard)
                 self._open[number] = shard
@@ -303,6 +329,20 @@ class ShardReader:
                     self._open.popitem(last=False)  # closed when the last thread that reads from it is done
             self._open.move_to_end(number)
             return shard
+
+    def _opened(self, entry: ShardEntry) -> tuple[Path, OpenShard]:
+        """A shard that was just opened, and where."""
+        for last in (*[False] * 4, True):
+            path = shard_path(self.folder, entry)
+            try:
+                if self._check:
+                    self._check_hash(path, entry.sha256)
+                shard = OpenShard(path, entry.samples, self._expected, self._process, required=self._required)
+                return path, shard
+            except DatasetError:
+                if last or path.parent == self.folder or path.exists():
+                    raise  # else another process needed its room in the cache, in the moment before it was opened
+        raise AssertionError
 
     def _check_names(self, number: int, shard: OpenShard) -> None:
         if not isinstance(self._shards, ShardTable):
@@ -377,10 +417,14 @@ class ShardReader:
         DatasetError
             Where a shard is missing or damaged.
         """
-        shards = ((k, self._shard(k)) for k in range(len(self._shards)))
-        return np.concatenate(
-            [self._chosen(k, decode(shard.column(name, max_bytes), shard.attributes[name])) for k, shard in shards]
-        )
+        columns = []
+        with self._all_ahead() as ahead:
+            for k in range(len(self._shards)):
+                shard = self._shard(k)
+                columns.append(self._chosen(k, decode(shard.column(name, max_bytes), shard.attributes[name])))
+                if ahead is not None:
+                    ahead.given = int(self._ends[k])
+        return np.concatenate(columns)
 
     @cached_property
     def constants(self) -> dict[str, NDArray[Any]]:

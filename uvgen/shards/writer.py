@@ -1,7 +1,7 @@
 """Writing shards, one at a time, each whole or not there."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from uvgen.shards.format import FORMAT, VERSION, Field
 from uvgen.shards.index import ShardEntry
 from uvgen.storage.files import replaced_on_success, sha256_file
 from uvgen.storage.hdf5 import new_hdf5, write_attributes
+from uvgen.storage.object_cache import draft
+from uvgen.storage.objects import upload, url_of
 
 _HELD_BYTES = 512 << 20  # 32 samples of 1024 px
 
@@ -113,7 +115,7 @@ def write_shard(
     Parameters
     ----------
     path : Path
-        The shard; no file is left where no batch has a sample.
+        The shard; no file is left where no batch has a sample. One of a store's mirror is uploaded.
     fields : mapping of str to Field
         What a sample has.
     compression : {None, "gzip"}
@@ -135,25 +137,47 @@ def write_shard(
     DatasetError
         Where it cannot be written.
     """
+    how = (fields, compression, batches, attributes)
+    if url_of(path):
+        return _uploaded(path, expected, *how)
     try:
         with interrupts_deferred() as check_interrupt, replaced_on_success(path, make_folder=False) as temporary:
-            with new_hdf5(temporary) as file:
-                writer = ShardWriter(file, fields, compression)
-                for rows in batches:
-                    if rows:
-                        writer.append(rows)
-                    check_interrupt()
-                writer.finish(attributes)
-            made = ShardEntry(path.name, 0, 0, None)
-            if writer.n_samples:
-                size_bytes, digest = temporary.stat().st_size, sha256_file(temporary)
-                made = ShardEntry(path.name, writer.n_samples, size_bytes, digest, writer.names)
+            made = _written(temporary, path.name, check_interrupt, *how)
             if expected is not None and made.sha256 != expected:
                 raise _UnexpectedError(made)
     except _UnexpectedError as error:
         return error.made
     if not made.samples:
         path.unlink()
+    return made
+
+
+def _written(
+    temporary: Path, name: str, check_interrupt: Callable[[], None], fields: Mapping[str, Field],
+    compression: str | None, batches: Iterable[Mapping[str, Any]], attributes: Mapping[str, Any],
+) -> ShardEntry:  # fmt: skip
+    """Fill a file with a shard; its entry under its name."""
+    with new_hdf5(temporary) as file:
+        writer = ShardWriter(file, fields, compression)
+        for rows in batches:
+            if rows:
+                writer.append(rows)
+            check_interrupt()
+        writer.finish(attributes)
+    if not writer.n_samples:
+        return ShardEntry(name, 0, 0, None)
+    size_bytes, digest = temporary.stat().st_size, sha256_file(temporary)
+    return ShardEntry(name, writer.n_samples, size_bytes, digest, writer.names)
+
+
+def _uploaded(path: Path, expected: str | None, *how: Any) -> ShardEntry:
+    """Write a shard on this machine, and upload it once it is whole; it stays in the cache as one that was fetched."""
+    with draft(path.name) as new:
+        with interrupts_deferred() as check_interrupt:
+            made = _written(new.path, path.name, check_interrupt, *how)
+        if made.sha256 is not None and expected in (None, made.sha256):
+            upload(path, new.path)
+            new.keep(made.sha256, path.suffix, made.size_bytes)
     return made
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from uvgen.errors import DatasetError, OutputError, UvgenError
+from uvgen.errors import SCHEMES, DatasetError, OutputError, UvgenError
 from uvgen.storage.cache import cache_folder
 from uvgen.storage.reading import open_regular
 
@@ -50,14 +50,16 @@ def replaced_on_success(
     DatasetError
         Where the folder cannot be written or is full; it names the file.
     """
+    check_no_url(path)
     temporary, handle = None, -1
     try:
         if make_folder:
             path.parent.mkdir(parents=True, exist_ok=True)
-        temporary, handle = _new_temporary(folder or path.parent, path.name)
+        temporary, handle = new_temporary(folder or path.parent, path.name)
         yield temporary
         if flush:
             os.fsync(handle)
+        share_lock(handle)
         os.replace(temporary, path)
     except OSError as error:
         if isinstance(error, UvgenError):  # of what the body read
@@ -78,14 +80,22 @@ def temporary_name(name: str) -> str:
     return f"{TEMPORARY_PREFIX}tmp-{secrets.token_hex(6)}-{name[-50:]}"
 
 
-def _new_temporary(folder: Path, name: str) -> tuple[Path, int]:
-    """An empty file, and the descriptor that holds its lock."""
+def new_temporary(folder: Path, name: str) -> tuple[Path, int]:
+    """An empty file of a hidden name, and the descriptor that holds its lock."""
     while True:
         path = folder / temporary_name(name)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         if lock_handle(handle, path):
             return path, handle
         os.close(handle)  # another process took it for a leftover, in the moment before it was locked
+
+
+def share_lock(handle: int) -> None:
+    """Before a temporary file gets its name: who opens it then may lock it too, as HDF5 does, but not remove it."""
+    import fcntl
+
+    with suppress(OSError):  # a file system without locks
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
 def lock_handle(handle: int, path: Path) -> bool:
@@ -140,6 +150,7 @@ def _remove_if_dead(path: Path) -> None:
 
 def check_folder(folder: Path, path: Path | None = None) -> None:
     """Raise OutputError unless files, such as `path`, can be made in a folder; one that is missing would be made."""
+    check_no_url(folder)
     place = Path(os.path.abspath(folder))
     while not os.path.lexists(place) and place != place.parent:
         place = place.parent
@@ -155,6 +166,15 @@ def check_folder(folder: Path, path: Path | None = None) -> None:
         code = _refusal(place)
     if code:
         raise OutputError(f"{path or folder}: cannot be written ({os.strerror(code)}); choose another folder")
+
+
+def check_no_url(path: Path) -> None:
+    """Raise OutputError where a path was made of a URL by what takes none: no folder is to be called ``s3:``."""
+    if scheme := next((part for part in path.parts if part.endswith(":") and part[:-1] in (*SCHEMES, "file")), None):
+        raise OutputError(
+            f"{scheme}//{'/'.join(path.parts[path.parts.index(scheme) + 1 :])}: a URL, expected a path on this "
+            "machine; copy what is written to the store"
+        )
 
 
 def _refusal(folder: Path) -> int:
@@ -243,6 +263,7 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
     DatasetError
         Where it cannot be written, or the disk is full.
     """
+    check_no_url(folder)
     draft = draft_of(folder)
     try:
         check_new_folder(folder)

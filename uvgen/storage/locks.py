@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from uvgen.errors import BusyError, DatasetError, OutputError
+from uvgen.errors import MIRROR, BusyError, DatasetError, OutputError
 from uvgen.storage.files import lock_handle, remove_leftovers
 
 _SCRATCH = "uvgen-run-"
-_SCRATCH_FILE = re.compile(r"(job|task|result)-\d+")  # what a run keeps in its folder; a user's is never removed
+_SCRATCH_FILE = re.compile(
+    rf"(job|task|result)-\d+|{MIRROR}"
+)  # what a run keeps in its folder; a user's is never removed
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from uvgen.maps.target_layouts import TARGETS, range_error, target_layouts
 from uvgen.models.load import as_model
 from uvgen.normalization import AUTO, Normalization, image_choice
 from uvgen.shards.reader import Maker
+from uvgen.shards.stored import ReadAhead
 from uvgen.torch.augmenter import AugmentationLike, Augmenter
 from uvgen.torch.batches import LazySamples, PackedBatch, as_tensors
 from uvgen.torch.memory import Buffers, Layout, Slots
@@ -217,6 +218,10 @@ class ShardDataset(Dataset[dict[str, Any]]):
     def set_epoch(self, epoch: int) -> None:
         """Let augmentations of the next samples be those of this epoch, in all workers; call it before iterating."""
         self._epoch.fill_(epoch)
+
+    def read_ahead(self, indices: Iterable[int]) -> ReadAhead | None:
+        """Begin to fetch the shards of samples that will be read in this order; see `ShardReader.read_ahead`."""
+        return self.reader.read_ahead(indices)
 
     def batch(self, indices: Sequence[int]) -> dict[str, Any]:
         """Samples stacked along a new first axis; names become a list.

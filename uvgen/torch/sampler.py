@@ -79,6 +79,7 @@ class ShardSampler(Sampler[int]):
         number_in(n_ranks, "n_ranks", 1, whole=True)
         number_in(rank, "rank", 0, n_ranks - 1, whole=True)
         self._shards, self._positions = _shards_of(data)
+        self._data = data
         self.shuffle, self.seed, self.window, self.shards_at_once = shuffle, seed, int(window), int(shards_at_once)
         self.rank, self.n_ranks, self.drop_last = rank, n_ranks, drop_last
         self.epoch = 0
@@ -97,9 +98,17 @@ class ShardSampler(Sampler[int]):
         self._given = first
         if self._positions is not None and self.shuffle:
             mine = self._positions[mine]
-        for index in mine[first : self._share(sum(self._shards))].tolist():
-            self._given += 1
-            yield index
+        mine = mine[first : self._share(sum(self._shards))]
+        ahead = _read_ahead(self._data, mine)
+        try:
+            for index in mine.tolist():
+                self._given += 1
+                if ahead is not None:
+                    ahead.given += 1
+                yield index
+        finally:
+            if ahead is not None:
+                ahead.close()
 
     def order(self) -> NDArray[np.int64]:
         """The epoch's order over all ranks: (n,) int64, each sample once, numbered shard by shard."""
@@ -184,6 +193,13 @@ class ShardSampler(Sampler[int]):
             digest.update(self._positions.tobytes())
         shards = digest.hexdigest()[:16]
         return {**{name: getattr(self, name) for name in names}, "n_samples": sum(self._shards), "shards": shards}
+
+
+def _read_ahead(data: Any, indices: NDArray[np.int64]) -> Any:
+    """What fetches the shards of samples before they are read, in this order; None where nothing needs to be."""
+    if isinstance(data, Subset):
+        return _read_ahead(data.dataset, np.asarray(data.indices, np.int64).reshape(-1)[indices])
+    return data.read_ahead(indices) if hasattr(data, "read_ahead") else None
 
 
 def _shards_of(data: Any) -> tuple[tuple[int, ...], NDArray[np.int64] | None]:

@@ -195,6 +195,8 @@ def export_shards(
     elif has_maps(to):
         folder = data_folder(shards)
         model = own_model(DatasetConfig.of_index(Index.read(folder), folder))
+    if is_whole(to):
+        data_folder(shards, changes=f"{to} describes the files beside it")
     reader = open_shards(shards, model, names=names, split=split, untrusted=untrusted)
     if not len(reader):
         raise InputError(f"{shards}: holds no samples, expected one or more")

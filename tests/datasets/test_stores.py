@@ -1,0 +1,313 @@
+"""Data sets in an object store: written, read, repeated and refused; the store is a folder that fails as it is told."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.builds import SMALL, assert_equal_samples, edit_index, file_hashes, listed_shards, make
+from support.stores import FolderStore, changing, failing, folder_store
+
+from uvgen import (
+    BuildConfig,
+    augment_shards,
+    build_shards,
+    describe_shards,
+    export_shards,
+    find_samples,
+    merge_shards,
+    open_shards,
+    repair_shards,
+    split_shards,
+    verify_shards,
+)
+from uvgen.augment import Augmentation
+from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
+from uvgen.shards.stored import ReadAhead
+from uvgen.storage import objects
+from uvgen.storage.object_cache import objects_folder
+
+URL = "s3://bucket/sets/one"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[FolderStore]:
+    with folder_store(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
+    from support.toy import write_tree
+
+    folder = tmp_path_factory.mktemp("local")
+    make(write_tree(folder / "300W_LP"), model_path, folder / "shards")
+    return folder
+
+
+@pytest.fixture
+def stored(store: FolderStore, local: Path) -> Path:
+    """The folder of the store that holds the set."""
+    folder = store.folder / "bucket/sets/one"
+    folder.mkdir(parents=True)
+    for path in (local / "shards").iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def build(local: Path, model_path: Path, url: str = URL, config: BuildConfig = SMALL, **options: object) -> object:
+    return make(local / "300W_LP", model_path, url, config, **options)  # type: ignore[arg-type]
+
+
+def listed_are_whole(folder: Path) -> bool:
+    """Whether each shard that the store's index lists is there with the bytes of its hash."""
+    entries = open_entries(folder)
+    hashes = file_hashes(folder)
+    return all(hashes.get(file) == sha256 for file, sha256 in entries.items())
+
+
+def open_entries(folder: Path) -> dict[str, str]:
+    from uvgen.shards.index import Index
+
+    return {entry.file: entry.sha256 or "" for entry in Index.read(folder).shards if entry.samples}
+
+
+def test_build_into_a_store_has_the_bytes_of_a_local_one(store: FolderStore, local: Path, model_path: Path) -> None:
+    result = build(local, model_path)
+    assert file_hashes(store.folder / "bucket/sets/one") == file_hashes(local / "shards")
+    assert result.files[0] == f"{URL}/{listed_shards(local / 'shards')[0]}" and result.quality is not None  # type: ignore[attr-defined]
+
+
+def test_build_from_a_store_has_the_bytes_of_a_local_one(store: FolderStore, local: Path, model_path: Path) -> None:
+    for path in (local / "300W_LP").rglob("*.*"):
+        place = store.folder / "bucket/300W_LP" / path.relative_to(local / "300W_LP")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(path.read_bytes())
+    samples = find_samples("s3://bucket/300W_LP")
+    assert store.calls["find"] == 1
+    assert [sample.name for sample in samples] == [sample.name for sample in find_samples(local / "300W_LP")]
+    build_shards("s3://bucket/300W_LP", URL, model=model_path, config=SMALL)
+    found, expected = file_hashes(store.folder / "bucket/sets/one"), file_hashes(local / "shards")
+    reasons = "dataset.json"  # which names the files of samples that were left out by their URL
+    assert {**found, reasons: ""} == {**expected, reasons: ""}
+    skipped = describe_shards(URL).skipped
+    assert skipped == describe_shards(local / "shards").skipped
+
+
+def test_samples_of_a_place_in_a_store_without_any_are_refused(store: FolderStore) -> None:
+    with pytest.raises(DatasetError, match="s3://bucket/nothing: nothing is there, expected a folder like 300W-LP"):
+        find_samples("s3://bucket/nothing")
+    with pytest.raises(InputError, match=r"s3://bucket/list\.csv: a URL, expected a list of samples on this machine"):
+        find_samples("s3://bucket/list.csv")
+
+
+def test_open_shards_of_a_store_reads_what_a_local_one_does(local: Path, stored: Path, store: FolderStore) -> None:
+    here, there = open_shards(local / "shards"), open_shards(URL)
+    assert store.calls["get"] == 3  # the index, the constants, and no splits
+    for left, right in zip(here, there, strict=True):
+        assert_equal_samples(left, right)
+    assert store.calls["get"] == 3 + len(here.files)
+    np.testing.assert_array_equal(here.constants["weight_mask"], there.constants["weight_mask"])
+    assert open_shards(URL, untrusted=True, check=True)[0]["name"] == here[0]["name"]
+    assert store.calls["get"] == 3 + len(here.files) + 2  # constants are kept
+
+
+def test_open_shards_of_a_store_reads_its_splits(stored: Path, local: Path, store: FolderStore) -> None:
+    split_shards(stored, {"train": 0.5, "val": 0.5})
+    names = open_shards(stored, split="val").names
+    assert open_shards(URL, split="val").names == names and names
+    (stored / "splits.json").unlink()
+    with pytest.raises(DatasetError, match=r"s3://bucket/sets/one"):
+        open_shards(URL, split="val")
+
+
+def test_open_shards_of_a_store_refuses_a_shard_of_another_content(stored: Path, store: FolderStore) -> None:
+    file = listed_shards(stored)[0]
+    store.faults.append(changing(99, lambda path: path.write_bytes(path.read_bytes()[::-1]), name=file))
+    with pytest.raises(DatasetError, match=f"{URL}/{file}: its SHA-256 is not the one in the index, in 4 tries"):
+        open_shards(URL)[0]
+
+
+def test_open_shards_of_a_store_goes_on_where_a_transfer_fails(stored: Path, store: FolderStore) -> None:
+    store.faults += [failing(2, ConnectionError("reset"), name=".h5"), changing(1, lambda path: path.write_bytes(b""))]
+    assert len(list(open_shards(URL))) == len(open_shards(URL))
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("s3://bucket/none", "s3://bucket/none: no data set, it holds nothing; expected one that `uvgen build` made"),
+        ("s3://bucket", "s3://bucket: no data set, expected one .*; those below it: sets/one"),
+        ("s3://nobody/sets", "s3://nobody/sets/dataset.json: no such bucket"),
+    ],
+)
+def test_open_shards_of_a_store_without_data_set_says_what_is_there(stored: Path, url: str, message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        open_shards(url)
+
+
+def test_cache_smaller_than_the_set_is_enough(
+    stored: Path, local: Path, store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    largest = max(path.stat().st_size for path in stored.glob("*.h5"))
+    monkeypatch.setenv("UVGEN_STORE_CACHE_GB", str(largest * 1.5e-9))
+    monkeypatch.setattr("uvgen.shards.stored._THREADS", 0)  # nothing else fetches while the files are counted
+    reader = open_shards(URL)
+    assert len(reader.column("pose")) == len(reader)
+    assert sum(path.stat().st_size for path in objects_folder().glob("*.h5")) <= largest * 1.5
+
+
+def test_read_ahead_fetches_in_the_order_of_use_and_no_more_than_fits(
+    stored: Path, store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = open_shards(URL)
+    entries = reader._shards
+    seen: list[str] = []
+    monkeypatch.setattr("uvgen.shards.stored.shard_path", lambda folder, entry: seen.append(entry.file))
+    monkeypatch.setattr("uvgen.shards.stored._THREADS", 1)
+    order = [2, 2, 0, 2, 0, 1]
+    room = (entries[2].size_bytes + entries[0].size_bytes) / 0.75 * 1.01e-9
+    monkeypatch.setenv("UVGEN_STORE_CACHE_GB", str(room))
+    ahead = ReadAhead(reader.folder, entries, order)
+    ahead.wait(0.3)
+    assert seen == [entries[2].file, entries[0].file]
+    ahead.given = 4  # the last sample of shard 2 was read
+    ahead.wait()
+    assert seen[2:] == [entries[1].file]
+    ahead.close()
+
+
+def test_build_that_was_finished_makes_nothing_again(store: FolderStore, local: Path, model_path: Path) -> None:
+    build(local, model_path)
+    puts = store.calls["put"]
+    again = build(local, model_path)
+    assert again.new_samples == 0  # type: ignore[attr-defined]
+    assert store.calls["put"] == puts + 1  # the constants
+
+
+def test_build_whose_uploads_fail_lists_whole_shards_alone_and_goes_on(
+    store: FolderStore, local: Path, model_path: Path
+) -> None:
+    folder = store.folder / "bucket/sets/one"
+    last = sorted(listed_shards(local / "shards"))[-1]
+    store.faults.append(failing(objects.TRIES, ConnectionError("reset"), "put", last))
+    with pytest.raises(DatasetError, match=rf"{URL}/{last}: cannot be written in 4 tries \(reset\)"):
+        build(local, model_path)
+    assert listed_shards(folder) and last not in listed_shards(folder) and listed_are_whole(folder)
+    made: list[str] = []
+    build(local, model_path, progress=lambda result: made.append(result.entry.file))
+    assert made == [last]
+    assert file_hashes(folder) == file_hashes(local / "shards")
+
+
+def test_build_whose_index_cannot_be_uploaded_begins_nothing(store: FolderStore, local: Path, model_path: Path) -> None:
+    store.faults.append(failing(99, PermissionError("Access Denied"), "put"))
+    with pytest.raises(DatasetError, match=r"dataset\.json: cannot be written for want of rights \(Access Denied\)"):
+        build(local, model_path)
+    assert not (store.folder / "bucket/sets").exists()
+
+
+def test_build_puts_its_index_again_where_an_older_one_arrives_last(
+    store: FolderStore, local: Path, model_path: Path
+) -> None:
+    folder, info, old = store.folder / "bucket/sets/one", store.info, list[bytes]()
+
+    def late(path: str) -> dict[str, object]:  # a try that was given up ends when the last one was found whole
+        found = info(path)
+        if path.endswith("dataset.json"):
+            old.append((folder / "dataset.json").read_bytes())
+            if listed_shards(folder) == listed_shards(local / "shards") and old[-1] not in old[:-1]:
+                (folder / "dataset.json").write_bytes(old[0])
+        return found
+
+    store.info = late  # type: ignore[method-assign]
+    build(local, model_path)
+    assert len(old) > 2 and file_hashes(folder) == file_hashes(local / "shards")
+
+
+def test_build_makes_a_shard_again_that_is_gone_from_the_store(
+    store: FolderStore, local: Path, stored: Path, model_path: Path
+) -> None:
+    (stored / listed_shards(stored)[0]).unlink()
+    build(local, model_path)
+    assert file_hashes(stored) == file_hashes(local / "shards")
+
+
+def test_build_with_other_settings_is_refused_unless_it_overwrites(
+    store: FolderStore, local: Path, stored: Path, model_path: Path
+) -> None:
+    other = BuildConfig(size=32, uv_size=32, shard_size=3)
+    (stored / "notes-00000.h5").write_bytes(b"of somebody else")
+    with pytest.raises(SettingsError, match=f"{URL}: was made with uv_size = 48, now it is 32"):
+        build(local, model_path, config=other)
+    build(local, model_path, config=other, overwrite=True)
+    assert listed_are_whole(stored)
+    assert {path.name for path in stored.iterdir()} == {
+        *listed_shards(stored), "dataset.json", "constants.npz", "notes-00000.h5",
+    }  # fmt: skip
+
+
+def test_build_into_a_place_with_foreign_shards_is_refused(store: FolderStore, local: Path, model_path: Path) -> None:
+    folder = store.folder / "bucket/sets/one"
+    folder.mkdir(parents=True)
+    (folder / "A-00000.h5").write_bytes(b"of somebody else")
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match=r"A-00000\.h5: is there, and no dataset\.json that lists it; choose ano"):
+            build(local, model_path, overwrite=overwrite)
+    assert [path.name for path in folder.iterdir()] == ["A-00000.h5"]
+
+
+def test_build_onto_a_full_disk_says_so_and_lists_nothing(
+    store: FolderStore, local: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("uvgen.shards.writer.new_hdf5", full)
+    with pytest.raises(DatasetError, match="objects: is full, expected room for what comes from and goes to the store"):
+        build(local, model_path)
+    assert not listed_shards(store.folder / "bucket/sets/one")
+
+
+def test_merge_augment_and_export_take_a_store(
+    store: FolderStore, local: Path, stored: Path, model_path: Path, tmp_path: Path
+) -> None:
+    merge_shards([URL], "s3://bucket/merged")
+    merge_shards([local / "shards"], tmp_path / "merged")
+    assert file_hashes(store.folder / "bucket/merged") == file_hashes(tmp_path / "merged")
+    augmentation = Augmentation.preset("none")
+    augment_shards(URL, "s3://bucket/augmented", augmentation)
+    augment_shards(local / "shards", tmp_path / "augmented", augmentation)
+    assert file_hashes(store.folder / "bucket/augmented") == file_hashes(tmp_path / "augmented")
+    result = export_shards(URL, tmp_path / "files", "npy")
+    assert result.samples == len(open_shards(URL))
+
+
+def test_verify_of_a_store_looks_at_what_it_holds_now(stored: Path, store: FolderStore) -> None:
+    assert verify_shards(URL).sound
+    file = listed_shards(stored)[0]
+    (stored / file).write_bytes((stored / file).read_bytes()[::-1])
+    (stored / "stray.h5").write_bytes(b"")
+    problems = verify_shards(URL).problems
+    assert problems == (
+        f"{URL}/stray.h5: not listed in dataset.json",
+        f"{URL}/{file}: its SHA-256 is not the one in the index, in 4 tries; damaged or changed in the store?",
+    )
+
+
+def test_what_changes_a_data_set_refuses_a_store(stored: Path, tmp_path: Path) -> None:
+    advice = "expected the folder of a data set on this machine; .* copy the set, `aws s3 sync`"
+    with pytest.raises(InputError, match=f"{URL}: a URL, {advice}".replace(".* ", ".*")):
+        split_shards(URL, {"train": 1.0})
+    with pytest.raises(InputError, match="damaged files in it are made anew; copy the set"):
+        repair_shards(URL)
+    with pytest.raises(InputError, match="describes the files beside it; copy the set"):
+        export_shards(URL, tmp_path / "out", "croissant")
+
+
+def test_an_index_that_is_damaged_is_refused_by_its_url(stored: Path) -> None:
+    edit_index(stored, lambda content: content.update(n_samples=99))
+    with pytest.raises(DatasetError, match=f"{URL}/dataset.json: not a data set's index"):
+        open_shards(URL)

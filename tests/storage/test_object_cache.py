@@ -1,0 +1,147 @@
+"""The cache of files from object stores: bounded, verified, shared."""
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from support.stores import FolderStore, changing, failing, folder_store
+
+from uvgen.errors import DatasetError
+from uvgen.storage import object_cache
+from uvgen.storage.object_cache import cache_limit, cached_file, draft, forget, is_cached, objects_folder
+from uvgen.storage.objects import local_path
+
+CONTENTS = [bytes([number]) * 100 for number in range(5)]
+HASHES = [sha256(content).hexdigest() for content in CONTENTS]
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FolderStore]:
+    with folder_store(tmp_path) as found:
+        for number, content in enumerate(CONTENTS):
+            (found.folder / f"bucket/{number}.h5").write_bytes(content)
+        monkeypatch.setenv("UVGEN_STORE_CACHE_GB", str(250e-9))
+        yield found
+
+
+def take(number: int) -> Path:
+    return cached_file(local_path(f"s3://bucket/{number}.h5"), HASHES[number], 100)
+
+
+def held() -> set[int]:
+    names = {path.stem for path in objects_folder().glob("*.h5")}
+    return {number for number, name in enumerate(HASHES) if name in names}
+
+
+def used(number: int, seconds: int) -> None:
+    os.utime(objects_folder() / f"{HASHES[number]}.h5", (seconds, seconds))
+
+
+def test_cached_file_is_fetched_once(store: FolderStore) -> None:
+    assert take(0).read_bytes() == take(0).read_bytes() == CONTENTS[0]
+    assert store.calls["get"] == 1
+    forget(HASHES[0], ".h5")
+    take(0)
+    assert store.calls["get"] == 2
+
+
+def test_cached_file_makes_room_by_deleting_what_was_not_used_for_longest(store: FolderStore) -> None:
+    for number in (0, 1):
+        take(number)
+        used(number, number + 1)
+    take(0)  # a use
+    take(2)
+    assert held() == {0, 2}
+
+
+def test_a_file_that_is_open_can_be_read_when_its_room_was_needed(store: FolderStore) -> None:
+    with open(take(0), "rb") as file:
+        for number in range(1, 5):
+            take(number)
+        assert 0 not in held() and file.read() == CONTENTS[0]
+
+
+def test_cached_file_larger_than_the_limit_is_held_alone(store: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UVGEN_STORE_CACHE_GB", str(10e-9))
+    for number in range(3):
+        take(number)
+    assert held() == {2}
+
+
+def test_cached_file_that_many_want_at_once_is_fetched_once(store: FolderStore) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        assert {path.read_bytes() for path in pool.map(take, [3] * 8)} == {CONTENTS[3]}
+    assert store.calls["get"] == 1
+
+
+def test_cached_file_that_was_cut_short_here_is_fetched_again(store: FolderStore) -> None:
+    take(0).write_bytes(b"x")
+    assert take(0).read_bytes() == CONTENTS[0]
+
+
+def test_cached_file_of_another_content_in_the_store_is_refused_and_not_kept(store: FolderStore) -> None:
+    store.faults.append(changing(99, lambda path: path.write_bytes(CONTENTS[1])))
+    with pytest.raises(DatasetError, match=r"s3://bucket/0\.h5: its SHA-256 is not the one in the index"):
+        take(0)
+    assert not held()
+
+
+def test_cached_file_on_a_full_disk_takes_the_room_of_others(store: FolderStore) -> None:
+    take(0)
+    store.faults.append(failing(1, OSError(errno.ENOSPC, "No space left on device")))
+    take(1)
+    assert held() == {1}
+
+
+def test_cached_file_on_a_disk_that_stays_full_says_so(store: FolderStore) -> None:
+    store.faults.append(failing(99, OSError(errno.ENOSPC, "No space left on device")))
+    with pytest.raises(
+        DatasetError, match=r"objects: is full, expected room for .* or set UVGEN_CACHE to another fold"
+    ):
+        take(0)
+    assert not held() and not list(objects_folder().glob(".uvgen-tmp*"))
+
+
+def test_draft_is_removed_unless_it_is_kept(store: FolderStore) -> None:
+    for kept in (False, True):
+        with draft("a.h5") as new:
+            new.path.write_bytes(CONTENTS[0])
+            if kept:
+                new.keep(HASHES[0], ".h5", 100)
+        assert is_cached(HASHES[0], ".h5", 100) == kept
+    assert [path.suffix for path in objects_folder().iterdir() if ".lock" not in path.name] == [".h5"]
+
+
+def test_cache_limit_is_what_the_variable_says_or_half_of_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UVGEN_STORE_CACHE_GB", "2.5")
+    assert cache_limit(tmp_path) == 2.5e9
+    monkeypatch.setenv("UVGEN_STORE_CACHE_GB", "much")
+    free = 10 << 30
+    monkeypatch.setattr(object_cache.shutil, "disk_usage", lambda _: type("Usage", (), {"free": free}))
+    assert cache_limit(tmp_path) == free / 2
+
+
+def test_file_that_gets_its_name_can_be_locked_by_readers_but_not_removed(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    replace = os.replace
+
+    def look(source: str, target: str) -> None:
+        replace(source, target)
+        with open(target, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # as HDF5 does
+            fcntl.flock(file, fcntl.LOCK_UN)
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        seen.append(str(target))
+
+    monkeypatch.setattr(os, "replace", look)
+    assert str(take(0)) in seen

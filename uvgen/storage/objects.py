@@ -1,0 +1,377 @@
+"""Object stores, named by fsspec URLs such as ``s3://bucket/shards``: the one place that imports fsspec.
+
+Within uvgen, a folder in a store is the path of its mirror: a folder in the cache whose path says the URL
+(``…/uvgen-stores/s3/bucket/shards``), so that all code works on paths. The mirror holds the small files of a data set;
+large ones are fetched when they are read (`uvgen.storage.object_cache`) and uploaded whole. Messages show the URL, see
+`uvgen.errors.with_urls`.
+"""
+
+import errno
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+from uvgen.errors import MIRROR, SCHEMES, DatasetError, DependencyError, InputError, to_install
+from uvgen.storage.cache import cache_folder
+from uvgen.storage.files import new_temporary, sha256_file, share_lock
+from uvgen.storage.names import brief
+
+TRIES = 4
+"""How often a transfer is tried."""
+
+_PAUSE_S = 0.5  # after the first try that failed; twice as long after each further one
+_SECONDS = 60.0  # without a byte moving, until a try has failed
+_SLOWEST = 1e6  # bytes per second: an upload may not say how far it is
+_AT_ONCE = 16
+_LISTING = 20  # times as long may a listing take: a million names take a thousand requests
+_LONGEST = 230  # bytes of a name in a URL, which becomes a file's
+_PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "hf": "huggingface_hub", "az": "adlfs",
+             "abfs": "adlfs"}  # fmt: skip
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.DOTALL)  # also of a Path, which keeps one slash
+_LOCAL = {
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EROFS", "EFBIG", "EMFILE", "ENFILE", "ENAMETOOLONG", "ENOTDIR")
+    if hasattr(errno, name)
+}  # of this machine: no try helps
+
+Result = TypeVar("Result")
+
+
+class MissingError(DatasetError):
+    """A store has no such file."""
+
+
+def local_path(path: str | os.PathLike[str]) -> Path:
+    """A path as it is; for a URL, the path of what it stands for on this machine: see the module.
+
+    Parameters
+    ----------
+    path : path-like
+        A path, ``file:///…``, or a URL of a store.
+
+    Raises
+    ------
+    InputError
+        Where a URL names no store, holds credentials, or is none that can be a path.
+    """
+    text = os.fspath(path)
+    found = _URL.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        return Path(text)
+    scheme, rest = found[1].lower(), found[2]
+    if scheme in ("file", "local"):
+        return Path("/" + unquote(rest.removeprefix("localhost/")))
+    if scheme not in SCHEMES:
+        if "://" not in text:  # a folder of such a name, perhaps
+            return Path(text)
+        known = ", ".join(f"{name}://" for name in SCHEMES)
+        raise InputError(f"{_masked(text)}: a URL of no store that uvgen knows, expected {known} or file://")
+    if "@" in rest.partition("/")[0]:
+        raise InputError(f"{_masked(text)}: holds credentials, expected none in a URL; set them in the environment")
+    parts = rest.rstrip("/").split("/")
+    if not parts[0] or text[len(scheme) :].startswith(":///"):
+        raise InputError(f"{text}: names no bucket, expected {scheme}://BUCKET/FOLDER")
+    for part in parts:
+        if part in ("", ".", "..") or "?" in part or "\0" in part or len(os.fsencode(part)) > _LONGEST:
+            raise InputError(f"{brief(text)}: holds {brief(part)!r}, expected names without ? between single slashes")
+    return cache_folder() / MIRROR / scheme / "/".join(parts)
+
+
+def url_of(path: str | os.PathLike[str]) -> str | None:
+    """The URL that a path stands for; None for a path that stands for itself."""
+    text = os.fspath(path)
+    if MIRROR not in text:
+        return None
+    _, found, tail = text.rpartition(f"/{MIRROR}/")
+    scheme, _, rest = tail.partition("/")
+    return f"{scheme}://{rest}" if found and scheme in SCHEMES and rest else None
+
+
+def said(path: str | os.PathLike[str]) -> str:
+    """A path as people are told it: its URL, where it stands for one."""
+    return url_of(path) or os.fspath(path)
+
+
+def refuse_url(path: str | os.PathLike[str], what: str, advice: str) -> None:
+    """Raise InputError where a path stands for a URL, or is one."""
+    if url := url_of(local_path(path)):
+        raise InputError(f"{url}: a URL, expected {what} on this machine; {advice}")
+
+
+def fetch(path: Path, to: Path | None = None, *, sha256: str | None = None, size: int | None = None) -> None:
+    """Fetch a file of a store, whole.
+
+    Parameters
+    ----------
+    path : Path
+        Whose place in the mirror it is.
+    to : Path, optional
+        Where to put it, once all is there; `path` itself by default.
+    sha256, size : str, int, optional
+        What it is known to have: another content counts as a try that failed.
+
+    Raises
+    ------
+    MissingError
+        Where the store has no such file.
+    DatasetError
+        Where it cannot be had.
+    """
+    url, target = _url(path), to or path
+
+    def once() -> None:  # into a file of this try: one that was given up may still be written to
+        draft, handle = new_temporary(target.parent, target.name)
+        try:
+            _watched(
+                lambda: (system := _filesystem(url)).get_file(_inside(system, url), os.fspath(draft)),
+                lambda: _size(draft),
+                _patience(),
+            )
+            if size is not None and (found := _size(draft)) != size:
+                raise _WrongError(f"{found} bytes came, expected {size}")
+            if sha256 is not None and sha256_file(draft) != sha256:
+                raise _WrongError("its SHA-256 is not the one in the index")
+            share_lock(handle)
+            os.replace(draft, target)
+        finally:
+            with suppress(OSError):
+                draft.unlink()
+            os.close(handle)
+
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        new_probe, handle = new_temporary(target.parent, target.name)  # what fails here is no matter of the store
+        new_probe.unlink()
+        os.close(handle)
+        _tried(once, url, "fetched")
+    except OSError as error:
+        if isinstance(error, DatasetError):
+            raise
+        raise DatasetError(
+            f"{target.parent}: cannot be written ({error.strerror or error}); check free space, permissions"
+        ) from error
+
+
+def upload(path: Path, source: Path | None = None) -> None:
+    """Put a file into the place in its store whose path in the mirror is given, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Whose place in the mirror it is.
+    source : Path, optional
+        The file; the one in the mirror by default.
+
+    Raises
+    ------
+    DatasetError
+        Where that cannot be done.
+    """
+    url, source = _url(path), source or path
+    size = source.stat().st_size
+
+    def put() -> None:
+        system = _filesystem(url)
+        inside = _inside(system, url)
+        system.put_file(os.fspath(source), inside)
+        if (found := system.info(inside)["size"]) != size:
+            raise _WrongError(f"{found} bytes arrived, expected {size}")
+
+    _tried(lambda: _watched(put, lambda: 0, _patience() + size / _SLOWEST), url, "written")
+
+
+def listed(folder: Path) -> dict[str, int]:
+    """All files below a folder of a store, by their names relative to it, with their sizes: one listing.
+
+    DatasetError where the store or the bucket cannot be had; empty where nothing is there.
+    """
+    url = _url(folder)
+
+    def find() -> dict[str, int]:
+        system = _filesystem(url)
+        root = _inside(system, url).rstrip("/")
+        try:
+            found = system.find(root, withdirs=False, detail=True)
+        except FileNotFoundError:
+            found = {}
+        if not found and not _has_bucket(system, root):
+            raise _NoBucketError(root.partition("/")[0])
+        return {name[len(root) + 1 :]: int(info["size"] or 0) for name, info in found.items() if name != root}
+
+    files = _tried(lambda: _watched(find, lambda: 0, _LISTING * _patience()), url, "listed")
+    return {name: size for name, size in files.items() if name and not name.endswith("/")}
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Delete files of a store; those that are not there do not matter."""
+    for path in paths:
+        url = _url(path)
+
+        def delete(url: str = url) -> None:
+            system = _filesystem(url)
+            system.rm_file(_inside(system, url))
+
+        with suppress(MissingError):
+            _tried(lambda delete=delete: _watched(delete, lambda: 0, _patience()), url, "deleted")  # type: ignore[misc]
+
+
+def fetch_all(places: Sequence[tuple[Path, Path]]) -> None:
+    """Fetch many small files at once, each from its place in the mirror to a path; those that are gone are left out."""
+
+    def one(place: tuple[Path, Path]) -> None:
+        path, to = place
+        with suppress(MissingError):
+            fetch(path, to)
+
+    with ThreadPoolExecutor(min(_AT_ONCE, max(len(places), 1))) as pool:
+        list(pool.map(one, places))
+
+
+class _NoBucketError(FileNotFoundError):
+    """There is no such bucket."""
+
+
+class _WrongError(Exception):
+    """What came is not what was asked for."""
+
+
+def _filesystem(url: str) -> Any:
+    """The file system of a URL; fsspec keeps one for each process."""
+    scheme = url.partition("://")[0]
+    options: dict[str, Any] = {"use_listings_cache": False}
+    if scheme in ("s3", "s3a"):  # tries are counted here: botocore's own would multiply them
+        options["config_kwargs"] = {"connect_timeout": 10, "read_timeout": _patience(), "retries": {"max_attempts": 1}}
+    try:
+        import fsspec
+
+        return fsspec.filesystem(scheme, **options)
+    except ImportError as error:
+        package = _PACKAGES[scheme]
+        extra = to_install("stores") if package == "s3fs" else f"pip install fsspec {package}"
+        raise DependencyError(f"{scheme}://: needs fsspec and {package} ({brief(error)}); {extra}") from error
+
+
+def _inside(system: Any, url: str) -> str:
+    return str(system._strip_protocol(url))
+
+
+def _has_bucket(system: Any, root: str) -> bool:
+    """Whether the bucket of a path is there: an empty listing does not say it."""
+    bucket = root.partition("/")[0]
+    try:
+        next(iter(system.ls(bucket, detail=False)), None)
+    except FileNotFoundError:
+        return False
+    except Exception:
+        return True  # who may see a part of it may not see all
+    return True
+
+
+def _patience() -> float:
+    """Seconds without progress: ``UVGEN_STORE_TIMEOUT``, or a minute."""
+    with suppress(ValueError):
+        if (stated := float(os.environ.get("UVGEN_STORE_TIMEOUT", ""))) > 0:
+            return stated
+    return _SECONDS
+
+
+def _watched(call: Callable[[], Result], grown: Callable[[], int], patience: float | None) -> Result:
+    """What a call returns, made in a thread of its own that is given up where nothing moves."""
+    outcome: list[Any] = []
+
+    def make() -> None:
+        try:
+            outcome.append((True, call()))
+        except BaseException as error:
+            outcome.append((False, error))
+
+    thread = threading.Thread(target=make, daemon=True, name="uvgen-transfer")
+    thread.start()
+    seen, since = grown(), time.monotonic()
+    while thread.is_alive():
+        thread.join(0.2)
+        now = time.monotonic()
+        if (size := grown()) != seen:
+            seen, since = size, now
+        elif patience is not None and thread.is_alive() and now - since > patience:
+            raise TimeoutError(f"nothing moved for {patience:g} s")
+    good, value = outcome[0]
+    if not good:
+        raise value
+    result: Result = value
+    return result
+
+
+def _tried(call: Callable[[], Result], url: str, done: str) -> Result:
+    """What a call returns, tried again where it fails of what may pass; DatasetError where all tries fail."""
+    for number in range(1, TRIES + 1):
+        try:
+            return call()
+        except FileNotFoundError as error:
+            if done == "written" or _lacks_bucket(error):
+                raise DatasetError(
+                    f"{url}: no such bucket, expected one that is there; create it, or mend the URL"
+                ) from error
+            raise MissingError(f"{url}: no such file in the store; run what wrote it again") from error
+        except (DatasetError, DependencyError):
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in _LOCAL:
+                raise
+            if _is_denied(error):
+                raise DatasetError(
+                    f"{url}: cannot be {done} for want of rights ({brief(error)}); credentials are taken from the "
+                    "environment alone, as the store's own tools take them (AWS_PROFILE, AWS_ACCESS_KEY_ID …)"
+                ) from error
+            if number == TRIES and isinstance(error, _WrongError):
+                raise DatasetError(f"{url}: {error}, in {number} tries; damaged or changed in the store?") from error
+            if number == TRIES or isinstance(error, (TypeError, AttributeError)):
+                again = f" in {number} tries" if number > 1 else ""
+                raise DatasetError(
+                    f"{url}: cannot be {done}{again} ({brief(error) or type(error).__name__}); is the store reached "
+                    "from here (AWS_ENDPOINT_URL, proxy)? Run the command again to go on"
+                ) from error
+            time.sleep(_PAUSE_S * 2 ** (number - 1))
+    raise AssertionError
+
+
+def _lacks_bucket(error: BaseException | None) -> bool:
+    """Whether a file is not found because its bucket is not."""
+    while error is not None:
+        response = getattr(error, "response", None)
+        code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
+        if isinstance(error, _NoBucketError) or code == "NoSuchBucket" or "specified bucket" in str(error):
+            return True
+        error = error.__cause__
+    return False
+
+
+def _is_denied(error: BaseException) -> bool:
+    name = type(error).__name__
+    words = ("Credential", "TokenRetrieval", "ProfileNotFound", "SSOToken", "GatedRepo")
+    return isinstance(error, PermissionError) or any(word in name for word in words)
+
+
+def _url(path: Path) -> str:
+    url = url_of(path)
+    if url is None:
+        raise InputError(f"{path}: no path of a store's mirror")
+    return url
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _masked(url: str) -> str:
+    return brief(re.sub(r"//[^/@]*@", "//…@", url))
