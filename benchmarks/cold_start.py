@@ -7,6 +7,7 @@ empty cache of compiled code, and again with the cache that it left. Kernels tha
 types show how many. Times of this process alone: workers find what their parent compiled.
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -56,10 +57,12 @@ def measured(arguments: list[str]) -> None:
 
 
 def main() -> None:
-    arguments = sys.argv[1:]
     if os.environ.get("UVGEN_COLD_START"):
-        measured(arguments)
+        measured(sys.argv[1:])
         return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="of uvgen, with its options")
+    arguments = parser.parse_args().command
     with tempfile.TemporaryDirectory() as name:
         command = arguments or [*COMMAND, "--out", str(Path(name) / "out")]
         environment = {**os.environ, "NUMBA_CACHE_DIR": str(Path(name) / "cache"), "UVGEN_COLD_START": "1"}

@@ -132,8 +132,11 @@ class PredictJob:
 
     @property
     def decode(self) -> str:
-        """How photographs are decoded: whole where all pixels are needed anyway, else as finely as crops need."""
-        return "full" if "mesh" in self.write or self.draw is not None or self.detector is not None else "reduced"
+        """How photographs are decoded: whole where all pixels are needed anyway, else as finely as crops need.
+
+        Not by whether a detector is needed, which another run on the same folder may not know.
+        """
+        return "full" if "mesh" in self.write or self.draw is not None else "reduced"
 
     def settings(self) -> dict[str, Any]:
         """What `predict.json` states of how the folder was made."""
@@ -141,7 +144,8 @@ class PredictJob:
             "network": self.network.name, "network_sha256": self.network_sha256, **asdict(self.options),
             "model": self.model.name, "model_sha256": self.model.content_sha256, "detector": self.detector,
             "which_faces": self.faces, "crop": self.crop, "exif": self.exif, "write": list(self.write),
-            "drawing": None if self.draw is None else self.kind, "decode": self.decode,
+            "drawing": None if self.draw is None else self.kind,
+            **({"decode": self.decode} if self.decode != "full" else {}),  # as in folders from before
         }  # fmt: skip
 
 
