@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from uvgen import warp_image
-from uvgen.errors import SampleError
+from uvgen.errors import InputError, SampleError
 from uvgen.images import codecs, kernels
 from uvgen.images.codecs import decode_image, decode_reduced, reducible_size
 from uvgen.images.filters import area_grid, bicubic_blur, block_decoded
@@ -216,6 +216,17 @@ def test_warp_bicubic_equals_slow_kernel_inside_at_the_border_and_outside(shape)
             x, y = inverse @ [column, row, 1]
             # Weights have 11 bits an axis and places 10: 1.5 levels of noise at most
             assert np.abs(crop[row, column] - slow_bicubic(image, x, y, 0.3)).max() <= 2
+
+
+@pytest.mark.parametrize("reduced", [0, -2, 1.5, 65])
+def test_warp_image_with_a_wrong_reduction_says_so(reduced) -> None:
+    with pytest.raises(InputError, match="reduced"):
+        warp_image(smooth(16, 16), np.eye(3), 8, reduced=reduced)
+
+
+def test_warp_image_of_reduced_gray_says_what_it_takes() -> None:
+    with pytest.raises(InputError, match=r"image: .*RGB, since it is reduced"):
+        warp_image(smooth(16, 16)[..., :1], np.diag([0.2, 0.2, 1]), 8, reduced=2)
 
 
 # Damage
