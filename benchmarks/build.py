@@ -1,6 +1,10 @@
 """How long `uvgen build` takes, by stage, against the floor that any program pays for the same data.
 
     python benchmarks/build.py --data 300W_LP/ --model bfm.h5 [--samples 200] [--folder /dev/shm]
+    python benchmarks/build.py --data 300W_LP/ --model bfm.h5 --photos [--samples 16]
+
+`--photos` times builds from photographs of 4000×3000 with a face of 800 px instead, decoded as finely as the crops need
+and in full, by the process's own clock, in turns.
 
 Everything is timed in this one run, in this process, on one core (BLAS, OpenCV and the build alike), and printed
 in milliseconds a sample. The floor is JPEG decoding + the model's matrix product in batches of 64 + one bilinear
@@ -10,11 +14,14 @@ noisy; read the ratios.
 """
 
 import argparse
+import dataclasses
 import os
 import resource
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from timing import best_ms  # before NumPy: it asks for one BLAS thread
@@ -22,6 +29,7 @@ from timing import best_ms  # before NumPy: it asks for one BLAS thread
 # isort: split
 import numpy as np
 import simplejpeg
+from scipy.io import savemat
 
 from uvgen import (
     PositionMapper,
@@ -39,15 +47,14 @@ from uvgen.geometry import similarity_scale
 from uvgen.images.filters import BILINEAR_UP_TO
 from uvgen.maps.position_mapper import BATCH as MAPPER_BATCH
 from uvgen.models.morphable import MorphableModel
-from uvgen.samples.read import read_image
+from uvgen.samples.read import read_image, read_picture
 from uvgen.storage.files import sha256_file
 
 BATCH = 64
 
 
-def repeated(root: Path, n: int, folder: Path) -> list[Sample]:
+def repeated(real: list[Sample], n: int, folder: Path) -> list[Sample]:
     """n samples: the real ones, linked again and again under new names."""
-    real = [sample for sample in find_samples(root) if sample.image and sample.parameters]
     target = folder / "REPEATED"
     target.mkdir(parents=True)
     for k in range(n):
@@ -55,7 +62,7 @@ def repeated(root: Path, n: int, folder: Path) -> list[Sample]:
         assert sample.image and sample.parameters
         (target / f"{k:05d}{sample.image.suffix}").symlink_to(sample.image.resolve())
         (target / f"{k:05d}.mat").symlink_to(sample.parameters.resolve())
-    return find_samples(folder)
+    return [sample for sample in find_samples(folder) if sample.subset == "REPEATED"]
 
 
 def floor_stages(
@@ -129,7 +136,12 @@ def build_stages(
 
 
 def rate(
-    samples: list[Sample], model: MorphableModel, config: BuildConfig, out: Path, workers: int
+    samples: list[Sample],
+    model: MorphableModel,
+    config: BuildConfig,
+    out: Path,
+    workers: int,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[float, float, list[float]]:
     """Milliseconds and bytes a sample of a whole build, once every worker has made its first shard.
 
@@ -139,7 +151,7 @@ def rate(
     memory: list[float] = []
 
     def finished(shard: ShardResult) -> None:
-        marks.append((time.perf_counter(), shard.entry.samples))
+        marks.append((clock(), shard.entry.samples))
         memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
     result = build_shards(samples, out, model=model, config=config, workers=workers, overwrite=True, progress=finished)
@@ -167,6 +179,71 @@ def show_filter(size: int, shards: Path) -> None:
     print(f"  {share:.0%} of this run's samples have more than {BILINEAR_UP_TO} (largest {1 / scales.min():.2f})")
 
 
+def photographs(root: Path, n: int, folder: Path, quality: int) -> list[Sample]:
+    """n samples of 4000×3000, 4:2:0: real ones enlarged until their face is 800 px large, with a camera's noise."""
+    from PIL import Image
+
+    real = [sample for sample in find_samples(root) if sample.image and sample.parameters and not sample.flipped]
+    (folder / "PHOTOS").mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    noise = generator.normal(0, 3, (3000, 4000, 1)) + generator.normal(0, 2, (3000, 4000, 3))
+    for k in range(n):
+        sample = real[k % len(real)]
+        said, image = read_annotation(sample), read_image(sample)
+        points = said.landmarks
+        assert points is not None
+        points = points[:, :2]
+        enlarged = 800 / float(np.ptp(points, axis=0).mean())
+        left, top = (np.array([2000, 1500]) - enlarged * points.mean(axis=0)).round().tolist()
+        matrix = (1 / enlarged, 0, -left / enlarged, 0, 1 / enlarged, -top / enlarged)
+        drawn = Image.fromarray(image).transform((4000, 3000), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
+        pixels = np.clip(np.asarray(drawn) + noise, 0, 255).astype(np.uint8)
+        path = folder / "PHOTOS" / f"{k:05d}.jpg"
+        path.write_bytes(simplejpeg.encode_jpeg(pixels, quality, colorsubsampling="420"))
+        pose, shift = said.pose.astype(np.float64), (enlarged - 1) / 2  # Pillow counts from the corner of a pixel
+        pose[3] = enlarged * pose[3] + left + shift + 1 - enlarged
+        pose[4] = enlarged * pose[4] + 3000 - enlarged * len(image) - top - shift
+        pose[5:] *= enlarged
+        content = {"Shape_Para": said.shape, "Exp_Para": said.expression, "Pose_Para": pose}
+        savemat(path.with_suffix(".mat"), {key: np.asarray(value)[None] for key, value in content.items()})
+    return [sample for sample in find_samples(folder) if sample.subset == "PHOTOS"]
+
+
+def show_photographs(options: argparse.Namespace, model: MorphableModel, folder: Path) -> None:
+    """What decoding only what crops need gains, and what is left."""
+    config = BuildConfig(size=options.size, uv_size=options.size, shard_size=options.samples)
+    clock = time.process_time
+    print("photographs of 4000×3000 with a face of 800 px, process time, ms a photograph")
+    print("quality   MB   decode full, 1/2, 1/4, 1/8   crop of full, reduced   build full, reduced")
+    for quality in (75, 85, 90, 95):
+        data = folder / f"photos{quality}"
+        samples = repeated(photographs(options.data, 3, data, quality), 3 * options.samples, data)
+        jpeg = samples[0].image.read_bytes() if samples[0].image else b""
+
+        def decode(reduction: int, jpeg: bytes = jpeg) -> object:
+            return simplejpeg.decode_jpeg(jpeg, min_height=3000 // reduction, min_width=4000 // reduction)
+
+        decoded = [best_ms(partial(decode, reduction), options.repeats, clock=clock) for reduction in (1, 2, 4, 8)]
+        built: dict[str, list[float]] = {"full": [], "reduced": []}
+        for _ in range(options.repeats):
+            for how, times in built.items():
+                setting = dataclasses.replace(config, decode=how)
+                times.append(rate(samples, model, setting, folder / "out", 1, clock)[0])
+        similarity = open_shards(folder / "out")[0]["image_to_crop"]
+        crops = []
+        for how in built:
+            pixels, reduced = read_picture(samples[0], decode=how).for_crop(1 / float(similarity_scale(similarity)))
+            cut = partial(warp_image, pixels, similarity, options.size, reduced=reduced)
+            crops.append(best_ms(cut, options.repeats, clock=clock))
+        full, less = (min(times) for times in built.values())
+        shown = ", ".join(f"{ms:.1f}" for ms in decoded)
+        print(
+            f"{quality:7} {len(jpeg) / 1e6:4.1f}   {shown:<27}  {crops[0]:9.2f}, {crops[1]:.2f}           "
+            f"{full:6.1f}, {less:.1f}: {full / less:.2f} ×"
+        )
+    print("what is left is mostly decoding the Huffman codes: decoding at 1/8 does little else")
+
+
 def show(title: str, stages: dict[str, float]) -> float:
     print(f"{title}, ms a sample")
     for name, milliseconds in stages.items():
@@ -180,20 +257,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--samples", type=int, default=200)
+    parser.add_argument("--photos", action="store_true", help="photographs of 12 megapixels instead; 16 by default")
+    parser.add_argument("--samples", type=int, default=None, help="200 by default")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=Path.cwd(), help="where to write; 4 GB are needed")
     options = parser.parse_args()
+    options.samples = options.samples or (16 if options.photos else 200)
     model = load_model(options.model)
+    if options.photos:
+        with tempfile.TemporaryDirectory(dir=options.folder, prefix=".benchmark-") as name:
+            show_photographs(options, model, Path(name))
+        return
     config = BuildConfig(size=options.size, uv_size=options.size, shard_size=options.samples)
     with tempfile.TemporaryDirectory(dir=options.folder, prefix=".benchmark-") as name:
         folder = Path(name)
-        samples = repeated(options.data, options.samples, folder / "data")
+        real = [sample for sample in find_samples(options.data) if sample.image and sample.parameters]
+        samples = repeated(real, options.samples, folder / "data")
         floor = show("floor", floor_stages(samples, model, config, folder, options.repeats))
         show("uvgen's stages, each alone", build_stages(samples, model, config, folder, options.repeats))
-        many = repeated(options.data, options.samples * (1 + options.repeats), folder / "many")
+        many = repeated(real, options.samples * (1 + options.repeats), folder / "many")
         one, size_bytes, memory = rate(many, model, config, folder / "out", 1)
         more, _, _ = rate(many, model, config, folder / "out", options.workers)
         show_filter(options.size, folder / "out")

@@ -114,6 +114,9 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 @option("--filter", type=click.Choice(["area", "bilinear"]), default="area", show_default=True, group=_LABELS,
         help="How images are sampled where crops shrink them by more than 1.5; area: without aliasing. Up to 1.5, both "
              "give the same bytes.")  # fmt: skip
+@option("--decode", type=click.Choice(["reduced", "full"]), default="reduced", show_default=True, group=_LABELS,
+        help="JPEG photographs of a megapixel or more whose crop shrinks them by 2 or more: decode 2, 4 or 8 times "
+             "smaller, which is faster, or all pixels.")  # fmt: skip
 @option("--weights", "weights_path", type=EXISTING_FILE, group=_LABELS,
         help="Own weight mask: gray PNG, 8-bit value / 16 (255 means 16), or .npy of weights; "
              "--uv-size texels per side.")  # fmt: skip

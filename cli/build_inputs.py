@@ -14,6 +14,7 @@ _NOT_OF_MAPS = {
     "uv_size": "--uv-size", "maps": "--maps", "targets": "--targets", "jitter": "--jitter",
     "seed": "--seed", "keep": "--keep",
     "max_nme": "--max-nme", "implausible": "--implausible", "exif": "--exif", "filter": "--filter",
+    "decode": "--decode",
     "augment": "--augment", "copies": "--copies", "dry_run": "--dry-run",
 }  # fmt: skip
 

@@ -21,6 +21,8 @@ from uvgen import (
 from uvgen.augment import apply
 from uvgen.datasets.config import BuildConfig
 from uvgen.errors import DatasetError, InputError
+from uvgen.images import codecs
+from uvgen.images.picture import Picture
 
 CONFIG = dataclasses.replace(SMALL, size=48)  # of the toy tree's crops, about half then shrink by more than 1.5
 PLAIN = dataclasses.replace(CONFIG, filter="bilinear")
@@ -100,3 +102,55 @@ def test_augmented_copies_that_shrink_are_sampled_as_the_set_was(noisy, model_pa
             expected, other = other, expected
         np.testing.assert_array_equal(sample["image"], expected)
         assert not np.array_equal(sample["image"], other)
+
+
+@pytest.mark.parametrize("augmentation", [None, Augmentation(rotation_deg=(-40, 40), scale=(0.8, 1.2), flip=0.5)])
+def test_build_decodes_photographs_no_finer_than_crops_need(
+    noisy, model_path, tmp_path, monkeypatch, augmentation
+) -> None:
+    monkeypatch.setattr(codecs, "_LEAST_REDUCED", 1)
+    config = dataclasses.replace(CONFIG, size=40, augmentation=augmentation)
+    for decode in ("reduced", "full"):
+        make(noisy, model_path, tmp_path / decode, dataclasses.replace(config, decode=decode))
+        assert open_shards(tmp_path / decode).config.build.decode == decode
+        assert verify_shards(tmp_path / decode, model=load_model(model_path)).problems == ()
+    files = {sample.name: sample.image.read_bytes() for sample in find_samples(noisy) if sample.image}
+    full = by_name(tmp_path / "full")
+    blocks = []
+    for name, sample in by_name(tmp_path / "reduced").items():
+        for key in sample.keys() - {"image"}:
+            np.testing.assert_array_equal(sample[key], full[name][key], err_msg=key)
+        picture = Picture(files[name if augmentation is None else name.rsplit("-", 1)[0]], lambda error: error)
+        factor = 1 / np.hypot(sample["image_to_crop"][0, 0], sample["image_to_crop"][1, 0])
+        pixels, block = picture.for_crop(factor)
+        flip = bool(sample.get("flipped", False))
+        crop = warp_image(pixels, sample["image_to_crop"], 40, flip=flip, reduced=block)
+        np.testing.assert_array_equal(sample["image"], crop)
+        assert np.array_equal(sample["image"], full[name]["image"]) is bool(factor < 2)
+        blocks.append(block)
+    assert set(blocks) == {1, 2}
+
+
+def test_build_finishes_sets_from_before_there_was_decoding_to_less_with_full_alone(tree, model_path, tmp_path) -> None:
+    old = dataclasses.replace(SMALL, decode="full")
+    assert "decode" not in old.to_plain() and BuildConfig.from_plain(old.to_plain()) == old
+    make(tree, model_path, tmp_path / "out", old)
+    before = (tmp_path / "out" / "dataset.json").read_bytes()
+    with pytest.raises(DatasetError, match="decode = full, now it is reduced"):
+        make(tree, model_path, tmp_path / "out", SMALL)
+    make(tree, model_path, tmp_path / "out", old)
+    assert (tmp_path / "out" / "dataset.json").read_bytes() == before
+    with pytest.raises(InputError, match="decode: 'half', expected one of reduced, full"):
+        dataclasses.replace(SMALL, decode="half").check()
+
+
+def test_build_skips_a_photograph_whose_damage_shows_when_it_is_decoded(
+    noisy, model_path, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(codecs, "_LEAST_REDUCED", 1)
+    path = sorted(noisy.rglob("*.jpg"))[0]
+    path.write_bytes(path.read_bytes()[:2000])
+    result = make(noisy, model_path, tmp_path / "out", CONFIG)
+    assert [(skip.name.split("/")[-1], "not a readable image" in skip.reason) for skip in result.skipped] == [
+        (path.stem, True)
+    ]

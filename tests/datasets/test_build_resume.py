@@ -164,7 +164,7 @@ CHANGES = {
     "size": 16, "uv_size": 16, "shard_size": 3, "seed": 1, "jitter": 0.0, "posmap_dtype": "float32",
     "compression": "gzip", "convention": "face3d", "maps": "none", "image_codec": "jpeg", "jpeg_quality": 80,
     "keep": ("tex",), "max_nme": 0.5, "implausible": "keep", "exif": "apply",
-    "filter": "bilinear",
+    "filter": "bilinear", "decode": "full",
 }  # fmt: skip
 
 

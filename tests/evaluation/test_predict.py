@@ -124,6 +124,27 @@ def test_the_network_is_given_the_crop_of_the_photograph(photos, tmp_path, monke
     np.testing.assert_allclose(map_of(tmp_path / "out", photograph), expected, atol=0.02)  # 1 level in another decoder
 
 
+@pytest.mark.parametrize(("write", "block"), [(["map"], 2), (["map", "mesh"], 1)])
+def test_crops_are_cut_from_reduced_photographs_where_no_pixel_is_needed(photos, tmp_path, monkeypatch, write, block):
+    from uvgen.images import codecs
+    from uvgen.images.picture import Picture
+    from uvgen.images.warp import warp_image
+
+    monkeypatch.setattr(codecs, "_LEAST_REDUCED", 1)
+    path = identity_network(tmp_path / "n.onnx", (1, 3, SIZE, SIZE))
+    options = NetworkOptions("bytes")
+    predict_photographs(path, photos, tmp_path / "out", options=options, write=write, crop="whole")
+    photograph, scale = first(photos), 63 / 127  # of 128 px
+    similarity = np.diag([scale, scale, 1.0])
+    pixels, found = Picture(photograph.read_bytes(), ValueError, decode="full" if block == 1 else "reduced").for_crop(
+        1 / scale
+    )
+    expected = crop_to_image(warp_image(pixels, similarity, SIZE, reduced=found).astype(np.float32), similarity)
+    np.testing.assert_allclose(map_of(tmp_path / "out", photograph), expected, atol=1e-3)
+    stated = json.loads((tmp_path / "out" / "predict.json").read_text(encoding="utf-8"))
+    assert found == block and ("reduced" in json.dumps(stated)) is (block == 2)
+
+
 @pytest.mark.parametrize("crop", ["training", "prnet", "prnet-detector"])
 @pytest.mark.parametrize("header", ["image,left,top,right,bottom", "name,x,y,width,height"])
 def test_boxes_of_a_table_are_cropped_as_wished(photos, network, crop_map, tmp_path, crop, header) -> None:

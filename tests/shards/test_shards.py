@@ -119,7 +119,7 @@ def test_shard_attributes_say_where_it_comes_from(built: Path, model_path: Path)
         "size": R, "uv_size": U, "shard_size": 2, "seed": 0, "jitter": 0.1, "posmap_dtype": "uint16",
         "compression": None, "convention": "exact", "maps": "stored", "image_codec": "raw", "jpeg_quality": 95,
         "keep": [], "max_nme": None, "implausible": "skip", "exif": "ignore",
-        "filter": "area",
+        "filter": "area", "decode": "reduced",
     }  # fmt: skip
     assert units["posmap"] == units["landmarks"] == b"px"
     # 1/64 px at 256, and a range from 1.5 crops left of the crop to 1.5 crops right of it

@@ -86,7 +86,7 @@ def plain_light(monkeypatch: pytest.MonkeyPatch) -> None:
     """No lamp, no backdrop, no clothes, no camera: colours arrive as they are."""
     monkeypatch.setattr(portrait, "draw_color", lambda rng: np.zeros(3, np.float32))
     monkeypatch.setattr(portrait, "draw_backdrop", lambda rng, size, mirrored: np.zeros((size, size, 3), np.float32))
-    monkeypatch.setattr(Painter, "_lit", lambda self, points, albedo, face, affine: 255 * albedo)
+    monkeypatch.setattr(Painter, "_lit", lambda self, points, albedo, *_: 255 * (albedo / np.float32(255)) ** 2.2)
     monkeypatch.setattr(portrait, "photograph", lambda canvas, edges, rng: canvas)
 
 

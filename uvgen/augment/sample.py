@@ -106,6 +106,7 @@ def crop_augmented(
     *,
     other: NDArray[np.uint8] | None = None,
     filter: str = "area",
+    reduced: int = 1,
     out: NDArray[np.uint8] | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """Crop and augment an image: both similarities are composed, and it is sampled once. A turn comes before.
@@ -122,6 +123,8 @@ def crop_augmented(
         What "image" occluders show; without it they show noise.
     filter : {"area", "bilinear"}
         How the image is sampled where both similarities together shrink it, see `uvgen.warp_image`.
+    reduced : int
+        Side of the squares of pixels whose means `image` holds, see `uvgen.warp_image`.
     out : (size, size, 3) uint8, C-contiguous, optional
         Buffer to fill and return; not `image`.
 
@@ -145,7 +148,7 @@ def crop_augmented(
         if out is not None and np.may_share_memory(other, out):
             raise InputError("out: shares memory with the other image, expected a buffer of its own")
     composed = draw.similarity @ np.asarray(similarity, np.float64)
-    crop = warp_image(image, composed, draw.size, flip=draw.flip, filter=filter, out=out)
+    crop = warp_image(image, composed, draw.size, flip=draw.flip, filter=filter, reduced=reduced, out=out)
     for occluder in draw.occluders:
         _draw_occluder(crop, occluder, other)
     change_colors(crop, draw)

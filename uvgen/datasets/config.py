@@ -17,6 +17,7 @@ from uvgen.geometry import CONVENTIONS
 from uvgen.images.codecs import JPEG_QUALITY
 from uvgen.images.crop import JITTER
 from uvgen.images.filters import FILTERS
+from uvgen.images.picture import DECODING
 from uvgen.maps.target_layouts import check_targets, target_layouts
 from uvgen.samples.map_files import LAYOUTS
 from uvgen.samples.read import EXIF, EXTRAS
@@ -71,6 +72,9 @@ class BuildConfig:
         Augmented samples from each image.
     filter : {"area", "bilinear"}
         How images are sampled where crops shrink them, see `uvgen.warp_image`.
+    decode : {"reduced", "full"}
+        Whether large JPEG photographs are decoded no finer than crops that shrink them by 2 or more need, see
+        `uvgen.images.picture`. It concerns the filter "area" alone, and no build that turns faces.
     maps_from : str or None
         Crops and maps are another program's, in this layout of `uvgen.samples.map_files`; samples have no shape and
         expression parameters then.
@@ -106,6 +110,7 @@ class BuildConfig:
     targets: tuple[str, ...] = ()
     maps_offset: float = 0.0
     meshes: bool = False
+    decode: str = "reduced"
 
     @property
     def has_parameters(self) -> bool:
@@ -129,6 +134,8 @@ class BuildConfig:
             del content["maps_offset"]
         if not self.meshes:
             del content["meshes"]
+        if self.decode == "full":  # as in sets made before there was a choice, which can be finished so
+            del content["decode"]
         return content
 
     @classmethod
@@ -140,6 +147,7 @@ class BuildConfig:
             if name in values:
                 values[name] = tuple(values[name])
         values.setdefault("filter", "bilinear")  # sets made before there was a choice
+        values.setdefault("decode", "full")
         if values.get("augmentation") is not None:
             values["augmentation"] = Augmentation.from_plain(values["augmentation"])
         return cls(**values)
@@ -159,7 +167,7 @@ class BuildConfig:
             ("posmap_dtype", ("uint16", "float32")), ("compression", (None, "gzip")),
             ("convention", CONVENTIONS), ("maps", ("stored", "none")), ("image_codec", ("raw", "jpeg")),
             ("implausible", ("skip", "keep")), ("exif", EXIF),
-            ("filter", FILTERS),
+            ("filter", FILTERS), ("decode", DECODING),
         ):  # fmt: skip
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name}: {getattr(self, name)!r}, expected one of {', '.join(map(str, allowed))}")
@@ -195,6 +203,10 @@ class BuildConfig:
         number_in(self.maps_offset, "maps_offset", -1e6, 1e6)
         if not (is_number(self.jitter) and 0 <= self.jitter < 1):
             raise InputError(f"jitter: {self.jitter}, expected 0 (none) to below 1; {JITTER} is usual")
+
+
+UNSTATED = {"decode": "full"}
+"""What values that a stored configuration leaves out have, of those that others may differ in."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from uvgen.datasets.config import DatasetConfig
+from uvgen.datasets.config import UNSTATED, DatasetConfig
 from uvgen.datasets.fields import known_layouts, required_fields
 from uvgen.datasets.open import reader_of
 from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards, output_folder
@@ -205,7 +205,7 @@ def _common(folders: Sequence[Path], indexes: Sequence[Index]) -> DatasetConfig:
         if index.missing:
             raise DatasetError(f"{folder}: unfinished, {index.missing} samples are missing; run what made it again")
         for key in {**indexes[0].config, **index.config}:
-            here, there = (one.config.get(key) for one in (index, indexes[0]))
+            here, there = (one.config.get(key, UNSTATED.get(key)) for one in (index, indexes[0]))
             if here != there:
                 what = "another model" if key.startswith("model") else _unlike(key, here, there)
                 raise InputError(

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 from numpy.typing import NDArray
 
 from uvgen._version import __version__
-from uvgen.datasets.config import BuildConfig, DatasetConfig
+from uvgen.datasets.config import UNSTATED, BuildConfig, DatasetConfig
 from uvgen.datasets.open import reader_of
 from uvgen.datasets.quality import LabelQuality, label_quality
 from uvgen.errors import DatasetError, OutputError, SettingsError
@@ -491,7 +491,7 @@ def _settings(index: Index) -> dict[str, Any]:
     config = {key: value for key, value in index.config.items() if key != "augmentation"}
     ranges = index.config.get("augmentation") or {}
     options = {f"augmentation {key}": value for key, value in ranges.items()}
-    return {"uvgen": index.uvgen, **config, **options, **index.plan}
+    return {"uvgen": index.uvgen, **UNSTATED, **config, **options, **index.plan}
 
 
 def check_begun(out: Path, config: BuildConfig, model: MorphableModel, plan: Mapping[str, Any]) -> None:

@@ -42,7 +42,7 @@ from uvgen.progress import counted
 from uvgen.randomness import keyed_generator
 from uvgen.samples.files import check_machine, check_source, files_sha256
 from uvgen.samples.find import Sample, photograph_of
-from uvgen.samples.read import EXTRAS, Annotation, read_annotation, read_image, read_oriented_image
+from uvgen.samples.read import EXTRAS, Annotation, read_annotation, read_image, read_picture
 from uvgen.samples.stored import at_hand
 from uvgen.shards.index import ShardEntry, SkippedSample
 from uvgen.shards.writer import held_at_once, write_shard
@@ -163,32 +163,42 @@ class Builder:
         kept: list[Kept] = []
         draws: list[AugmentationDraw] = []
         for number, annotation, vertices in self._annotations(samples, skip):
-            sample, draw, unseen, nme = samples[number], None, None, None
+            sample, draw, turned, nme = samples[number], None, None, None
             try:
-                image, orientation = read_oriented_image(sample, exif=config.exif)
-                annotation, landmarks = self._in_image(sample, annotation, image.shape)
+                decode = config.decode if self.turner is None else "full"
+                picture = read_picture(sample, exif=config.exif, decode=decode)
+                annotation, landmarks = self._in_image(sample, annotation, picture.shape)
                 if self.augmentation is not None:
                     draw = self.augmentation.draw(config.seed, sample.name, copy, config.size)
                 if self.turner is not None and vertices is not None and draw is not None:
                     nme = float(_nme(landmarks[None], [annotation])[0][0])
-                    image, annotation, draw, unseen = self.turner.turn(sample, image, annotation, vertices, draw)
-                    annotation, landmarks = self._in_image(sample, annotation, image.shape)
+                    turned = self.turner.turn(sample, picture.pixels, annotation, vertices, draw)
+                    annotation, landmarks = self._in_image(sample, turned.annotation, picture.shape)
+                    draw = turned.draw
                 similarity = self._similarity(sample, landmarks)
                 out = self.crops[len(kept)]
+                if turned is not None:
+                    image, reduced = turned.image, 1
+                else:
+                    whole = similarity if draw is None else draw.similarity @ similarity
+                    image, reduced = picture.for_crop(float(1 / similarity_scale(whole)), config.filter)
+                how: Any = {"filter": config.filter, "reduced": reduced, "out": out}
                 if draw is None:
-                    warp_image(image, similarity, config.size, filter=config.filter, out=out)
+                    warp_image(image, similarity, config.size, **how)
                 else:
                     other = self._other(samples, number, draw)
-                    _, similarity = crop_augmented(image, similarity, draw, other=other, filter=config.filter, out=out)
+                    _, similarity = crop_augmented(image, similarity, draw, other=other, **how)
                     draws.append(draw)
             except UvgenError as error:
                 skip(sample, error)
                 continue
-            if orientation != 1:
+            if picture.orientation != 1:
                 self.remarks.append(("exif", sample.name))
             if annotation.unused:
                 self.remarks.append((annotation.unused, sample.name))
-            kept.append(Kept(sample, annotation, image.shape[0], similarity, landmarks, unseen, nme))
+            kept.append(
+                Kept(sample, annotation, picture.shape[0], similarity, landmarks, turned and turned.unseen, nme)
+            )
         with np.errstate(all="ignore"):  # of parameters that no face has: what comes of them is looked at
             return self._rows(kept, draws, copy, skip) if kept else {}
 

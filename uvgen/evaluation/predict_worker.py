@@ -22,12 +22,13 @@ from uvgen.fitting.worker import (
     FitTask,
     Photograph,
     faces_of,
+    open_photograph,
     open_table,
-    read_photograph,
     state_of,
 )
-from uvgen.geometry import crop_to_image
+from uvgen.geometry import crop_to_image, similarity_scale
 from uvgen.images.crop import CROP_METHODS, crop_from_box, crop_from_landmarks
+from uvgen.images.picture import Picture
 from uvgen.images.warp import warp_image
 from uvgen.maps.readings import map_to_landmarks, map_to_mesh, map_to_pose
 from uvgen.models.morphable import MorphableModel
@@ -129,6 +130,14 @@ class PredictJob:
         photographs = [replace(one, problem=causes.get(k, one.problem)) for k, one in enumerate(task.photographs)]
         return replace(task, photographs=tuple(photographs))
 
+    @property
+    def decode(self) -> str:
+        """How photographs are decoded: whole where all pixels are needed anyway, else as finely as crops need.
+
+        Not by whether a detector is needed, which another run on the same folder may not know.
+        """
+        return "full" if "mesh" in self.write or self.draw is not None else "reduced"
+
     def settings(self) -> dict[str, Any]:
         """What `predict.json` states of how the folder was made."""
         return {
@@ -136,6 +145,7 @@ class PredictJob:
             "model": self.model.name, "model_sha256": self.model.content_sha256, "detector": self.detector,
             "which_faces": self.faces, "crop": self.crop, "exif": self.exif, "write": list(self.write),
             "drawing": None if self.draw is None else self.kind,
+            **({"decode": self.decode} if self.decode != "full" else {}),  # as in folders from before
         }  # fmt: skip
 
 
@@ -160,7 +170,7 @@ def _predict(tools: FaceTools[PredictJob], network: Network, task: FitTask) -> P
     for photograph in task.photographs:
         shown, name = photograph.shown(job.root), photograph.name
         try:
-            found, image, state = _found(tools, photograph)
+            found, picture, state = _found(tools, photograph)
         except UvgenError as error:
             check_machine(error)
             skipped.append(Unfitted(name, shown, printable(str(error))))
@@ -168,10 +178,11 @@ def _predict(tools: FaceTools[PredictJob], network: Network, task: FitTask) -> P
         for number, face in enumerate(found):
             name = photograph.name if number == 0 else f"{photograph.name}-face{number + 1}"
             try:
-                similarity = _similarity(job, face, image, network.size)
-                position_map = network(warp_image(image, similarity, network.size))
+                similarity = _similarity(job, face, picture.shape, network.size)
+                pixels, reduced = picture.for_crop(float(1 / similarity_scale(similarity)))
+                position_map = network(warp_image(pixels, similarity, network.size, reduced=reduced))
                 if not task.trial:
-                    about = name, shown, face, image, similarity, network.size
+                    about = name, shown, face, picture, similarity, network.size
                     faces.append(_written(job, *about, position_map, state))
             except (DatasetError, MeshFileError):  # the folder cannot be written
                 raise
@@ -182,19 +193,19 @@ def _predict(tools: FaceTools[PredictJob], network: Network, task: FitTask) -> P
     return PredictedBatch(tuple(faces), tuple(skipped))
 
 
-def _found(tools: FaceTools[PredictJob], photograph: Photograph) -> tuple[list[FaceLandmarks], NDArray[np.uint8], str]:
-    """The faces of a photograph, its pixels, and the hash of what they are made of."""
+def _found(tools: FaceTools[PredictJob], photograph: Photograph) -> tuple[list[FaceLandmarks], Picture, str]:
+    """The faces of a photograph, the photograph, and the hash of what they are made of."""
     if tools.job.crop != "whole":
-        return faces_of(tools, photograph)
+        return faces_of(tools, photograph, tools.job.decode)
     if photograph.problem:
         raise UvgenError(f"{photograph.path}: {photograph.problem}")
-    data, image, _ = read_photograph(tools.job, photograph.path)
-    corners = np.array([[0, 0], [image.shape[1] - 1, image.shape[0] - 1]], np.float64)
+    data, picture = open_photograph(tools.job, photograph.path, tools.job.decode)
+    corners = np.array([[0, 0], [picture.shape[1] - 1, picture.shape[0] - 1]], np.float64)
     whole = FaceLandmarks(corners, None, "whole", source="whole")
-    return [whole], image, hashlib.sha256(data).hexdigest()
+    return [whole], picture, hashlib.sha256(data).hexdigest()
 
 
-def _similarity(job: PredictJob, face: FaceLandmarks, image: NDArray[np.uint8], size: int) -> NDArray[np.float64]:
+def _similarity(job: PredictJob, face: FaceLandmarks, shape: tuple[int, ...], size: int) -> NDArray[np.float64]:
     """Image → crop of a face."""
     if face.scheme == "whole":
         (width, height) = face.points[1]
@@ -202,7 +213,7 @@ def _similarity(job: PredictJob, face: FaceLandmarks, image: NDArray[np.uint8], 
         return np.array(
             [[scale, 0, (size - 1 - scale * width) / 2], [0, scale, (size - 1 - scale * height) / 2], [0, 0, 1]]
         )
-    if problem := outside_image(face, image.shape):
+    if problem := outside_image(face, shape):
         raise InputError(problem)
     if face.scheme == "box":
         return crop_from_box(face.points.ravel(), size, "prnet-detector" if job.crop == "auto" else job.crop)
@@ -214,14 +225,14 @@ def _similarity(job: PredictJob, face: FaceLandmarks, image: NDArray[np.uint8], 
                 f"{face.source}: {known.sum()} of the 68 landmarks are marked, expected {FEWEST_POINTS} or more"
             )
         with threadpool_limits(1, user_api="blas"):
-            points = fit_landmarks(points[None], job.model, image.shape[0], scores=weights[None]).points[0]
+            points = fit_landmarks(points[None], job.model, shape[0], scores=weights[None]).points[0]
     if job.crop == "prnet-detector":
         return crop_from_box([*points.min(axis=0), *points.max(axis=0)], size, job.crop)
     return crop_from_landmarks(points, size, "training" if job.crop == "auto" else job.crop)
 
 
 def _written(
-    job: PredictJob, name: str, shown: str, face: FaceLandmarks, image: NDArray[np.uint8],
+    job: PredictJob, name: str, shown: str, face: FaceLandmarks, picture: Picture,
     similarity: NDArray[np.float64], crop_size: int, crop_map: NDArray[np.float32], state: str,
 ) -> PredictedFace:  # fmt: skip
     """Write what is wanted of a face."""
@@ -235,9 +246,9 @@ def _written(
         content[".txt"] = "".join(f"{x:.4f} {y:.4f} {z:.4f}\n" for x, y, z in landmarks.tolist()).encode()
     if "pose" in job.write:
         about = {
-            "image": shown, "image_size": list(image.shape[:2]), "source": source,
+            "image": shown, "image_size": list(picture.shape[:2]), "source": source,
             "pitch_deg": pitch, "yaw_deg": yaw, "roll_deg": roll, "scale_px_per_um": pose.scale,
-            "Pose_Para": pose.parameters(image.shape[0]).tolist(), "model_to_image": pose.affine.tolist(),
+            "Pose_Para": pose.parameters(picture.shape[0]).tolist(), "model_to_image": pose.affine.tolist(),
             "residual_px": pose.residual_px, "image_to_crop": similarity.tolist(),
             "crop_size": crop_size,
             "landmarks": np.round(landmarks, 4).astype(float).tolist(),
@@ -252,14 +263,14 @@ def _written(
             temporary.write_bytes(data)
     if "mesh" in job.write:
         vertices, triangles, _ = map_to_mesh(position_map, job.model)
-        colors = map_to_mesh(unwrap(image, position_map)[0], job.model)[0]  # the same texels
+        colors = map_to_mesh(unwrap(picture.pixels, position_map)[0], job.model)[0]  # the same texels
         write_obj(path.with_name(path.name + ".obj"), vertices, triangles, colors=np.clip(colors, 0, 255))
     if job.draw is not None:
         from PIL import Image
 
-        picture = job.draw(image, position_map, job.kind, model=job.model)
+        drawing = job.draw(picture.pixels, position_map, job.kind, model=job.model)
         with _target(job, path, ".png") as temporary:
-            Image.fromarray(picture).save(temporary, "PNG")
+            Image.fromarray(drawing).save(temporary, "PNG")
     return PredictedFace(name, shown, pitch, yaw, roll, source, suffixes, state)
 
 

@@ -24,7 +24,8 @@ from uvgen.fitting.fitted import (
 )
 from uvgen.fitting.landmarks import LandmarkFit, fit_landmarks
 from uvgen.fitting.refine import FaceCrop, refine_fit
-from uvgen.images.codecs import decode_image, encode_jpeg, exif_orientation, oriented
+from uvgen.images.codecs import encode_jpeg, exif_orientation
+from uvgen.images.picture import Picture
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance
 from uvgen.samples.files import check_machine
@@ -210,12 +211,12 @@ def _fit(tools: FaceTools[FitJob], task: FitTask) -> FittedBatch:
     faces, skipped = list[_Face](), list[Unfitted]()
     for photograph in task.photographs:
         try:
-            found, image, made_of = faces_of(tools, photograph)
+            found, picture, made_of = faces_of(tools, photograph)
         except UvgenError as error:
             check_machine(error)
             good, bad = list[_Face](), [_unfitted(job, photograph, photograph.name, str(error))]
         else:
-            good, bad = _usable(job, photograph, found, image, made_of)
+            good, bad = _usable(job, photograph, found, picture.pixels, made_of)
         faces += good
         skipped += bad
         if not (job.refine and good):  # what takes long is done: finding landmarks, or else refining, below
@@ -226,7 +227,7 @@ def _fit(tools: FaceTools[FitJob], task: FitTask) -> FittedBatch:
         sizes = np.array([face.size for face in faces])
         person = [0] * len(faces) if task.same_person else None
         fit = fit_landmarks(points, model, sizes[:, 1], scores=weights, jaw=job.jaw, person=person)
-        picture = _Picture(job)
+        written = _Picture(job)
         doubts = landmark_doubts(points, weights, fit, model, sizes)
         for k, face in enumerate(faces):
             own, why = fit.face(k), rejection(fit.face(k), job.max_residual, doubts[k])
@@ -236,7 +237,7 @@ def _fit(tools: FaceTools[FitJob], task: FitTask) -> FittedBatch:
             if why:
                 skipped.append(_unfitted(job, face.photograph, face.name, f"{face.source}: {why}"))
             elif not task.trial:
-                fitted.append(_written(job, face, own, picture.of(face.photograph.path)))
+                fitted.append(_written(job, face, own, written.of(face.photograph.path)))
             is_last = k + 1 == len(faces) or faces[k + 1].photograph is not face.photograph
             if job.refine and is_last:
                 advance(1)
@@ -247,32 +248,40 @@ def _unfitted(job: FitJob, photograph: Photograph, name: str, reason: str) -> Un
     return Unfitted(name, photograph.shown(job.root), printable(reason))
 
 
-def faces_of(tools: FaceTools[Any], photograph: Photograph) -> tuple[list[FaceLandmarks], NDArray[np.uint8], str]:
-    """The faces of a photograph, its pixels, and what they are made of, see `state_of`."""
+def faces_of(
+    tools: FaceTools[Any], photograph: Photograph, decode: str = "full"
+) -> tuple[list[FaceLandmarks], Picture, str]:
+    """The faces of a photograph, the photograph, and what they are made of, see `state_of`."""
     job, path = tools.job, photograph.path
     if photograph.problem:
         raise UvgenError(f"{path}: {photograph.problem}")
-    data, image, _ = read_photograph(job, path)
+    data, picture = open_photograph(job, path, decode)
     stated = _of_files(job, tools.table, path)
     faces: list[FaceLandmarks] | str = stated
     if job.detector is not None and says_nothing(stated):
-        faces = tools.detect(image) or f"{path}: {job.detector} finds no face in it"
+        faces = tools.detect(picture.pixels) or f"{path}: {job.detector} finds no face in it"
     if isinstance(faces, str):
         raise UvgenError(faces)
-    return faces[:1] if job.faces == "largest" else faces, image, _state(data, stated)
+    return faces[:1] if job.faces == "largest" else faces, picture, _state(data, stated)
 
 
 def read_photograph(job: FaceJob, path: Path) -> tuple[bytes, NDArray[np.uint8], bool]:
     """A photograph's file; its pixels, upright; whether they were turned."""
+    data, picture = open_photograph(job, path)
+    return data, picture.pixels, job.exif == "apply" and picture.orientation > 1
+
+
+def open_photograph(job: FaceJob, path: Path, decode: str = "full") -> tuple[bytes, Picture]:
+    """A photograph's file, and what is in it; UvgenError where it cannot be read, also later."""
     try:
         data = read_file(path, _MOST_BYTES)
-        image, orientation = decode_image(data), exif_orientation(data)
     except OSError as error:
         raise UvgenError(f"{path}: cannot be read ({error.strerror or brief(error)})") from error
-    except Exception as error:  # Pillow's decoders raise a dozen kinds on damaged files
-        raise UvgenError(f"{path}: not a readable image ({brief(error)})") from error
-    turned = job.exif == "apply" and orientation > 1
-    return data, np.ascontiguousarray(oriented(image, orientation)) if turned else image, turned
+
+    def refused(error: Exception) -> UvgenError:
+        return UvgenError(f"{path}: not a readable image ({brief(error)})")
+
+    return data, Picture(data, refused, exif=job.exif, decode=decode)
 
 
 class _Picture:

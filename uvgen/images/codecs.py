@@ -41,6 +41,7 @@ _TRANSPARENT_ROWS = 1 << 18  # pixels that are laid on black at a time
 _PILLOW = threading.Lock()  # around changes of its global bound
 _MOST_STRAY = 16  # bytes before a JPEG's end marker
 _READ_AHEAD = 8  # bytes that the decoder does not count among those, since it has read them before
+_LEAST_REDUCED = 1 << 20  # pixels; smaller images take little time, and most data sets consist of those
 _PIXELS_OF_TRIES = 1 << 29  # times scans, over all decodings without stray bytes
 
 
@@ -92,12 +93,15 @@ def decode_jpeg(
     return image
 
 
-def _check_jpeg(data: Any) -> tuple[int, int, str]:
-    """Height, width and color space of a JPEG; ValueError where its pixels are too many, or more than it can hold."""
+def _check_jpeg(data: Any) -> tuple[int, int, str, str]:
+    """Height, width, color space and subsampling of a JPEG.
+
+    ValueError where its pixels are too many, or more than it can hold.
+    """
     import simplejpeg
 
     try:
-        height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+        height, width, colorspace, subsampling = simplejpeg.decode_jpeg_header(data, strict=False)
     except KeyError as error:
         raise ValueError("damaged JPEG header: colors of an unknown kind") from error
     check_picture_size(width, height)
@@ -111,7 +115,7 @@ def _check_jpeg(data: Any) -> tuple[int, int, str]:
             f"{n_scans} scans of {width} × {height} pixels, expected {most} at most, since each takes as long as a "
             "whole picture; save it again, not progressive"
         )
-    return height, width, colorspace
+    return height, width, colorspace, subsampling
 
 
 def _n_scans(data: Any) -> int:
@@ -162,8 +166,62 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
         return np.asarray(image.convert("RGB"))
 
 
-def _decode_whole_jpeg(data: bytes, colorspace: str) -> NDArray[np.uint8]:
+def reducible_size(data: bytes) -> tuple[int, int] | None:
+    """Height and width of a JPEG of which `decode_reduced` makes exact means; None of every other file.
+
+    Where colors are subsampled along one axis alone (4:2:2, 4:4:0, 4:1:1), libjpeg-turbo would take means over more
+    pixels of them than of the brightness.
+
+    Raises
+    ------
+    ValueError
+        As `decode_image`, where the header says so.
+    """
+    if not data.startswith(b"\xff\xd8\xff"):
+        return None
+    height, width, colorspace, subsampling = _check_jpeg(data)
+    exact = colorspace == "Gray" or (colorspace == "YCbCr" and subsampling in ("444", "420"))
+    return (height, width) if exact and height * width >= _LEAST_REDUCED else None
+
+
+def decode_reduced(data: bytes, block: int) -> NDArray[np.uint8]:
+    """Means of squares of a JPEG's pixels, made from its coefficients without the pixels.
+
+    Pixel k is the mean of pixels k * block to k * block + block - 1, so that its center is k * block + (block - 1) / 2.
+    What the last ones have of pixels beyond the edge counts as 0, as everything outside of an image does.
+
+    Parameters
+    ----------
+    data : bytes
+        A file that `reducible_size` knows.
+    block : {2, 4, 8}
+        Pixels along each side of the squares.
+
+    Returns
+    -------
+    (ceil(h / block), ceil(w / block), 3) uint8
+        RGB; within 3 gray levels of the means of the decoded pixels where none of those is cut to 0 or 255.
+
+    Raises
+    ------
+    ValueError
+        As `decode_image`.
+    """
+    height, width = _check_jpeg(data)[:2]
+    rows, columns = -(-height // block), -(-width // block)
+    small = _decode_whole_jpeg(data, "RGB", min_height=rows, min_width=columns)
+    if small.shape[:2] != (rows, columns):
+        raise ValueError(f"decoded to {small.shape[1]} × {small.shape[0]} pixels, expected {columns} × {rows}")
+    for line, inside in ((small[-1], height - (rows - 1) * block), (small[:, -1], width - (columns - 1) * block)):
+        if inside < block:  # the decoder fills up blocks with whatever the encoder put there, usually the last pixel
+            line[:] = (line.astype(np.uint16) * inside + block // 2) // block
+    return small
+
+
+def _decode_whole_jpeg(data: bytes, colorspace: str, **least: int) -> NDArray[np.uint8]:
     """A JPEG's pixels, also where a few stray bytes stand before its end marker, of which libjpeg only warns.
+
+    `least` are simplejpeg's `min_height` and `min_width`, of a smaller picture.
 
     Damage inside makes it warn of leftover bytes too, where it loses its place and reaches the last pixel too early.
     So a few bytes alone count as stray. Of 2400 files of AFLW2000-3D with one bit changed, libjpeg said nothing of
@@ -172,7 +230,7 @@ def _decode_whole_jpeg(data: bytes, colorspace: str) -> NDArray[np.uint8]:
     import simplejpeg
 
     try:
-        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace=colorspace)
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace=colorspace, **least)
         return pixels
     except ValueError as error:
         found = re.search(r"(\d+) extraneous bytes before marker 0xd9", str(error))
@@ -187,7 +245,7 @@ def _decode_whole_jpeg(data: bytes, colorspace: str) -> NDArray[np.uint8]:
     end, counted = data.rfind(b"\xff\xd9"), int(found[1])
     for n in range(counted, counted + _READ_AHEAD + 1):
         with suppress(ValueError):
-            pixels = simplejpeg.decode_jpeg(data[: end - n] + data[end:], colorspace=colorspace)
+            pixels = simplejpeg.decode_jpeg(data[: end - n] + data[end:], colorspace=colorspace, **least)
             return pixels
     raise ValueError("damaged JPEG data: bytes that are no pixels before the end marker")
 

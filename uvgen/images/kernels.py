@@ -216,3 +216,71 @@ def warp_mean(image, inverses, scratch, sample, sums, crop_out):
     share = np.float32(1.0 / n)
     for i in range(values.shape[0]):
         crop[i] = np.uint8((np.float32(sums[i]) + np.float32(0.5)) * share)  # the half keeps whole numbers from falling
+
+
+@kernel
+def _sample_bicubic_at_border(image, x, y, weights, pixel_out):
+    """`warp_bicubic` of one pixel, where some of its 16 may lie outside; x, y: int64 px times the table's rows."""
+    height, width, channels = image.shape
+    n = weights.shape[0]
+    column, row = x // n, y // n
+    across, down = weights[x - column * n], weights[y - row * n]
+    for c in range(channels):
+        total = np.int32(1 << 21)
+        for j in range(4):
+            for i in range(4):
+                yy, xx = row - 1 + j, column - 1 + i
+                if yy >= 0 and xx >= 0 and yy < height and xx < width:
+                    total += across[i] * down[j] * np.int32(image[yy, xx, c])
+        pixel_out[c] = np.uint8(min(max(total >> 22, 0), 255))
+
+
+@kernel
+def warp_bicubic(image, inverse, weights, crop_out):
+    """`warp_bilinear` with a kernel of 4 × 4 pixels.
+
+    image (h, w, 3) uint8; inverse (2, 3) float64; weights (n, 4) int32: of the four pixels along an axis, in 2^-11, for
+    each n-th of the way from the second to the third; crop_out (r, s, 3) uint8.
+    """
+    height, width = image.shape[0], image.shape[1]
+    flat, stride, n = image.reshape(-1), 3 * image.shape[1], weights.shape[0]
+    n_columns = crop_out.shape[1]
+    for row in range(crop_out.shape[0]):
+        x0 = inverse[0, 1] * row + inverse[0, 2]
+        y0 = inverse[1, 1] * row + inverse[1, 2]
+        seen_x = _interior_columns(inverse[0, 0], x0 + 2.0, width + 3.0, n_columns)
+        seen_y = _interior_columns(inverse[1, 0], y0 + 2.0, height + 3.0, n_columns)
+        start = max(seen_x[0], seen_y[0])
+        stop = max(min(seen_x[1], seen_y[1]), start)
+        for column in range(start):
+            crop_out[row, column, 0] = crop_out[row, column, 1] = crop_out[row, column, 2] = 0
+        for column in range(stop, n_columns):
+            crop_out[row, column, 0] = crop_out[row, column, 1] = crop_out[row, column, 2] = 0
+        for column in range(start, stop):
+            x = np.int64(np.floor((inverse[0, 0] * column + x0) * n + 0.5))
+            y = np.int64(np.floor((inverse[1, 0] * column + y0) * n + 0.5))
+            left, top = x // n - 1, y // n - 1
+            if left < 0 or top < 0 or left + 4 > width or top + 4 > height:
+                _sample_bicubic_at_border(image, x, y, weights, crop_out[row, column])
+                continue
+            across, down = weights[x - (left + 1) * n], weights[y - (top + 1) * n]
+            w0, w1, w2, w3 = across[0], across[1], across[2], across[3]
+            place = np.uint64(top * stride + left * 3)
+            red = green = blue = np.int32(1 << 21)
+            for j in range(4):
+                weight, k = down[j], place + np.uint64(j * stride)
+                red += weight * (
+                    w0 * np.int32(flat[k]) + w1 * np.int32(flat[k + np.uint64(3)])
+                    + w2 * np.int32(flat[k + np.uint64(6)]) + w3 * np.int32(flat[k + np.uint64(9)])
+                )  # fmt: skip
+                green += weight * (
+                    w0 * np.int32(flat[k + np.uint64(1)]) + w1 * np.int32(flat[k + np.uint64(4)])
+                    + w2 * np.int32(flat[k + np.uint64(7)]) + w3 * np.int32(flat[k + np.uint64(10)])
+                )  # fmt: skip
+                blue += weight * (
+                    w0 * np.int32(flat[k + np.uint64(2)]) + w1 * np.int32(flat[k + np.uint64(5)])
+                    + w2 * np.int32(flat[k + np.uint64(8)]) + w3 * np.int32(flat[k + np.uint64(11)])
+                )  # fmt: skip
+            crop_out[row, column, 0] = np.uint8(min(max(red >> 22, 0), 255))
+            crop_out[row, column, 1] = np.uint8(min(max(green >> 22, 0), 255))
+            crop_out[row, column, 2] = np.uint8(min(max(blue >> 22, 0), 255))

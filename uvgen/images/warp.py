@@ -3,10 +3,13 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.checks import as_array, check_bytes, choice, float64_array, out_buffer
+from uvgen.checks import as_array, check_bytes, choice, float64_array, number_in, out_buffer
 from uvgen.geometry import similarity_scale
 from uvgen.images import kernels
-from uvgen.images.filters import FILTERS, SampleGrid, area_grid
+from uvgen.images.filters import FILTERS, area_grid, bicubic_blur
+
+_STEPS = 1024  # places between two pixels for which there are bicubic weights
+_ONE = 2048  # what such weights are counted in
 
 
 def warp_image(
@@ -16,6 +19,7 @@ def warp_image(
     *,
     flip: bool = False,
     filter: str = "area",
+    reduced: int = 1,
     out: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.uint8]:
     """Sample an image once into a square crop.
@@ -34,6 +38,9 @@ def warp_image(
         How the image is sampled where it shrinks by more than 1.5 (image px per crop px). "bilinear": a crop pixel
         sees four image pixels. "area": it is the mean of all that it covers, see `uvgen.images.filters`. Up to 1.5,
         both give the same bytes.
+    reduced : int
+        Side of the squares of pixels whose means `image` holds, RGB, where it was decoded smaller than it is: see
+        `uvgen.images.picture`. The similarity is that of the whole image.
     out : (size, size, c) uint8, C-contiguous, optional
         Buffer to fill and return.
 
@@ -51,6 +58,9 @@ def warp_image(
     choice(filter, "filter", FILTERS)
     image = as_array(image, "image")
     check_bytes(image, "image", (-1, -1, -1), note="height, width and channels")
+    number_in(reduced, "reduced", 1, 64, whole=True)
+    if reduced > 1:
+        check_bytes(image, "image", (-1, -1, 3), note="RGB, since it is reduced")
     matrix = float64_array(similarity, "similarity", (3, 3))
     scale = float(similarity_scale(matrix))
     out = out_buffer(out, (size, size, image.shape[2]), np.uint8)
@@ -59,11 +69,18 @@ def warp_image(
     if flip:
         inverse[:, 2] += (size - 1) * inverse[:, 0]
         inverse[:, 0] *= -1
-    grid = area_grid(1 / scale) if filter == "area" else None
-    if grid is not None and grid.n > 1 and 1 / scale > 32 * max(image.shape):
+    if reduced > 1:
+        inverse /= reduced
+        inverse[:, 2] -= (reduced - 1) / 2 / reduced
+    factor = 1 / scale
+    blur = bicubic_blur(factor, reduced) if reduced > 1 and filter == "area" else None
+    grid = area_grid(factor, reduced) if blur is None and filter == "area" else None
+    if grid is not None and grid.n > 1 and factor > 32 * reduced * max(image.shape):
         out[:] = 0  # the whole image is less than a thousandth of a pixel, hence of half a grey level
     elif grid is not None and grid.n > 1:
-        _warp_mean(image, inverse, grid, grid.spacing * scale, out)
+        _warp_mean(image, inverse, grid.block // reduced, grid.n, grid.spacing * scale, out)
+    elif blur is not None:
+        kernels.warp_bicubic(image, inverse, _bicubic_weights(blur), out)
     elif image.shape[2] == 3 and image.shape[1] > 2:
         kernels.warp_rgb(image, inverse, np.empty((3, size), np.uint64), out)
     else:
@@ -71,25 +88,38 @@ def warp_image(
     return out
 
 
+def _bicubic_weights(blur: float) -> NDArray[np.int32]:
+    """Weights (n, 4) of four pixels in a row, for each n-th of the way from the second to the third; B is `blur`."""
+    b, c = blur, (1 - blur) / 2
+    way = np.arange(_STEPS)[:, None] / _STEPS
+    x = np.abs(way + [1, 0, -1, -2])
+    near = ((12 - 9 * b - 6 * c) * x**3 + (12 * b + 6 * c - 18) * x**2 + 6 - 2 * b) / 6
+    far = ((-b - 6 * c) * x**3 + (6 * b + 30 * c) * x**2 - (12 * b + 48 * c) * x + 8 * b + 24 * c) / 6
+    weights: NDArray[np.int32] = np.rint(np.where(x < 1, near, far) * _ONE).astype(np.int32)
+    weights[:, 1] += _ONE - weights.sum(axis=1, dtype=np.int32)  # what is flat stays so
+    return weights
+
+
 def _warp_mean(
     image: NDArray[np.uint8],
     inverse: NDArray[np.float64],
-    grid: SampleGrid,
+    block: int,
+    n: int,
     spacing: float,
     out: NDArray[np.uint8],
 ) -> None:
-    """Each pixel the mean of a grid of samples, `spacing` crop px apart."""
+    """Each pixel the mean of n² samples, `spacing` crop px apart, of squares of `block` px of the image."""
     size = len(out)
-    offsets = spacing * (np.arange(grid.n) - (grid.n - 1) / 2)
-    if grid.block > 1:
+    offsets = spacing * (np.arange(n) - (n - 1) / 2)
+    if block > 1:
         ends = np.array([offsets[0], size - 1 + offsets[-1]])
         corners = inverse[:, :2] @ np.stack(np.meshgrid(ends, ends)).reshape(2, -1) + inverse[:, 2:]
-        blocks, inverse = _average_blocks(image, inverse, corners, grid.block)
+        blocks, inverse = _average_blocks(image, inverse, corners, block)
         if blocks is None:
             out[:] = 0
             return
         image = blocks
-    inverses = np.tile(inverse, (grid.n**2, 1, 1))
+    inverses = np.tile(inverse, (n**2, 1, 1))
     inverses[:, :, 2] += np.stack(np.meshgrid(offsets, offsets), axis=-1).reshape(-1, 2) @ inverse[:, :2].T
     sums = np.empty(out.size, np.uint16)
     kernels.warp_mean(image, inverses, np.empty((3, size), np.uint64), np.empty_like(out), sums, out)

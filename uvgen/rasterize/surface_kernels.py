@@ -154,24 +154,29 @@ def _face_terms(
 
 
 @kernel
-def _load_faces(xy, vertices, triangles, last, indices_out, word0_out, word1_out, word2_out, z0_out, z1_out, z2_out):
-    """Copy a block's indices, cut to `last`, and its corners; return the largest index."""
+def _cut_indices(triangles, last, indices_out):
+    """Copy a block's indices, cut to `last`; return the largest."""
     worst = u4(0)
     for j in range(len(triangles)):
         index = triangles[j]
         worst = max(worst, index)
         indices_out[j] = min(index, last)
-    for k in range(len(triangles) // 3):
-        i0 = size_t(indices_out[3 * k])
-        i1 = size_t(indices_out[3 * k + 1])
-        i2 = size_t(indices_out[3 * k + 2])
+    return worst
+
+
+@kernel
+def _load_faces(xy, vertices, indices, count, word0_out, word1_out, word2_out, z0_out, z1_out, z2_out):
+    """Copy the corners of a block of triangles."""
+    for k in range(count):
+        i0 = size_t(indices[3 * k])
+        i1 = size_t(indices[3 * k + 1])
+        i2 = size_t(indices[3 * k + 2])
         word0_out[k] = xy[i0]
         word1_out[k] = xy[i1]
         word2_out[k] = xy[i2]
         z0_out[k] = vertices[size_t(3) * i0 + size_t(2)]
         z1_out[k] = vertices[size_t(3) * i1 + size_t(2)]
         z2_out[k] = vertices[size_t(3) * i2 + size_t(2)]
-    return worst
 
 
 @inlined
@@ -192,6 +197,19 @@ def _add_terms(indices, count, nx, ny, nz, angle0, angle1, angle2, normals_out):
         _add(size_t(3) * size_t(indices[3 * k]), angle0[k], x, y, z, normals_out)
         _add(size_t(3) * size_t(indices[3 * k + 1]), angle1[k], x, y, z, normals_out)
         _add(size_t(3) * size_t(indices[3 * k + 2]), angle2[k], x, y, z, normals_out)
+
+
+@kernel
+def _add_faces(xy, vertices, indices, count, words, word_floats, floats, normals_out):
+    """Add the normals of a block of triangles at their corners; scratch as for `sum_face_normals`."""
+    _load_faces(
+        xy, vertices, indices, count, words[0], words[1], words[2], floats[0], floats[1], floats[2],
+    )  # fmt: skip
+    _face_terms(
+        word_floats[0], word_floats[1], word_floats[2], floats[0], floats[1], floats[2], count,
+        floats[3], floats[4], floats[5], floats[6], floats[7], floats[8],
+    )  # fmt: skip
+    _add_terms(indices, count, floats[3], floats[4], floats[5], floats[6], floats[7], floats[8], normals_out)
 
 
 @kernel
@@ -222,38 +240,8 @@ def sum_face_normals(xy, vertices, triangles, words, word_floats, floats, indice
     n_triangles = len(triangles) // 3
     for first in range(0, n_triangles, BLOCK):
         count = min(BLOCK, n_triangles - first)
-        worst = max(
-            worst,
-            _load_faces(
-                xy,
-                vertices,
-                triangles[3 * first : 3 * (first + count)],
-                last,
-                indices,
-                words[0],
-                words[1],
-                words[2],
-                floats[0],
-                floats[1],
-                floats[2],
-            ),
-        )
-        _face_terms(
-            word_floats[0],
-            word_floats[1],
-            word_floats[2],
-            floats[0],
-            floats[1],
-            floats[2],
-            count,
-            floats[3],
-            floats[4],
-            floats[5],
-            floats[6],
-            floats[7],
-            floats[8],
-        )
-        _add_terms(indices, count, floats[3], floats[4], floats[5], floats[6], floats[7], floats[8], normals_out)
+        worst = max(worst, _cut_indices(triangles[3 * first : 3 * (first + count)], last, indices))
+        _add_faces(xy, vertices, indices, count, words, word_floats, floats, normals_out)
     _normalize(normals_out)
     return worst
 
@@ -277,19 +265,12 @@ def sum_shown_normals(triangle, xy, vertices, triangles, shown, words, word_floa
     for t in range(size_t(0), n, three):
         i, j, k = triangles[t], triangles[t + one], triangles[t + two]
         at = three * count
-        indices[at], indices[at + one], indices[at + two] = i, j, k
+        indices[at], indices[at + one], indices[at + two] = min(i, last), min(j, last), min(k, last)
         count += size_t(shown[size_t(i)] | shown[size_t(j)] | shown[size_t(k)])
         if (count < size_t(BLOCK)) & (t + three < n):
             continue
-        _load_faces(
-            xy, vertices, indices[: three * count], last, indices,
-            words[0], words[1], words[2], floats[0], floats[1], floats[2],
-        )  # fmt: skip
-        _face_terms(
-            word_floats[0], word_floats[1], word_floats[2], floats[0], floats[1], floats[2], count,
-            floats[3], floats[4], floats[5], floats[6], floats[7], floats[8],
-        )  # fmt: skip
-        _add_terms(indices, count, floats[3], floats[4], floats[5], floats[6], floats[7], floats[8], normals_out)
+        # as in `sum_face_normals`: with other types, all that is called would be compiled again
+        _add_faces(xy, vertices, indices, np.int64(count), words, word_floats, floats, normals_out)
         count = size_t(0)
     _normalize(normals_out)
 

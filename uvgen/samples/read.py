@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from uvgen.checks import choice
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.geometry import LANDMARK_MIRROR
-from uvgen.images.codecs import decode_image, exif_orientation, oriented
+from uvgen.images.picture import Picture
 from uvgen.samples.find import Sample
 from uvgen.samples.landmark_schemes import AFLW_21
 from uvgen.samples.parameter_list import open_list, read_vector
@@ -220,6 +220,12 @@ def read_image(sample: Sample, *, exif: str = "ignore") -> NDArray[np.uint8]:
 
 def read_oriented_image(sample: Sample, *, exif: str = "ignore") -> tuple[NDArray[np.uint8], int]:
     """`read_image`, and the EXIF orientation that the file states: 1 (or none) is upright, 2 to 8 are not."""
+    picture = read_picture(sample, exif=exif, decode="full")
+    return picture.pixels, picture.orientation
+
+
+def read_picture(sample: Sample, *, exif: str = "ignore", decode: str = "reduced") -> Picture:
+    """A sample's image, of which only the header may have been read: its pixels raise `read_image`'s errors too."""
     choice(exif, "exif", EXIF)
     path = sample.image
     if sample.problem:
@@ -230,8 +236,8 @@ def read_oriented_image(sample: Sample, *, exif: str = "ignore") -> tuple[NDArra
         data = read_file(path, _MOST_BYTES)
     except OSError as error:
         raise SampleError(f"{path}: cannot be read ({error.strerror})") from error
-    try:
-        image, orientation = decode_image(data), exif_orientation(data)
-    except Exception as error:  # Pillow's decoders raise a dozen kinds on damaged files, not all of them documented
-        raise SampleError(f"{path}: not a readable image ({brief(error)}){_advice(error)}") from error
-    return (oriented(image, orientation) if exif == "apply" else image), orientation
+
+    def refused(error: Exception) -> SampleError:
+        return SampleError(f"{path}: not a readable image ({brief(error)}){_advice(error)}")
+
+    return Picture(data, refused, exif=exif, decode=decode)

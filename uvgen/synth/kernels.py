@@ -18,12 +18,71 @@ def paint_backdrop(planes, texture, top, left, gain, mirrored, canvas_out):
     side = len(texture)
     for y in range(height):
         row = texture[(y + top) % side]
+        place = left % side
         for x in range(width):
-            light = f4(1) + gain * row[(x + left) % side]
+            light = f4(1) + gain * row[place]
+            place = place + 1 if place + 1 < side else 0  # a division each would take longer than all the rest
             column = width - 1 - x if mirrored else x
             canvas_out[y, column, 0] = planes[y, 0, x] * light
             canvas_out[y, column, 1] = planes[y, 1, x] * light
             canvas_out[y, column, 2] = planes[y, 2, x] * light
+
+
+@kernel
+def add_offsets(offsets, mean, values_out):
+    """Add what a matrix product made of a basis to the mean: offsets (n, lanes), mean (n,), values_out (b, n) float32.
+
+    In blocks of rows, which stay in the cache while each face's values are put side by side.
+    """
+    n = len(mean)
+    for first in range(0, n, 256):
+        for b in range(len(values_out)):
+            for i in range(first, min(first + 256, n)):
+                values_out[b, i] = mean[i] + offsets[i, b]
+
+
+@kernel
+def find_facing(points, triangles, numbers_out, facing_out, bounds_out):
+    """Find the triangles that face the camera, clockwise in the picture; return how many there are.
+
+    points (n, 3) float32; triangles (m, 3) int32; numbers_out (m,) and facing_out (m, 3) int32: which, and their
+    corners; bounds_out (4,) float32: the points' smallest x, y and largest x, y.
+    """
+    bounds_out[0] = bounds_out[1] = np.inf
+    bounds_out[2] = bounds_out[3] = -np.inf
+    for i in range(len(points)):
+        x, y = points[i, 0], points[i, 1]
+        bounds_out[0], bounds_out[1] = min(bounds_out[0], x), min(bounds_out[1], y)
+        bounds_out[2], bounds_out[3] = max(bounds_out[2], x), max(bounds_out[3], y)
+    count = 0
+    for t in range(len(triangles)):
+        a, b, c = np.uint64(triangles[t, 0]), np.uint64(triangles[t, 1]), np.uint64(triangles[t, 2])
+        x, y = points[a, 0], points[a, 1]
+        numbers_out[count] = t
+        facing_out[count, 0], facing_out[count, 1], facing_out[count, 2] = a, b, c
+        count += (points[b, 0] - x) * (points[c, 1] - y) > (points[b, 1] - y) * (points[c, 0] - x)
+    return count
+
+
+@kernel
+def list_shown(triangle, numbers, facing, shown_out, seen_out, listed_out):
+    """List the triangles that fragments show, and mark their corners; return how many there are.
+
+    triangle (p,) int32: rows of `numbers` and `facing` (see `find_facing`), or -1; shown_out (m,) and seen_out (n,)
+    uint8: whether a row, and a point, is among them; listed_out (m,) int32: their numbers.
+    """
+    shown_out[:] = 0
+    seen_out[:] = 0
+    for p in range(len(triangle)):
+        if triangle[p] >= 0:
+            shown_out[triangle[p]] = 1
+    count = 0
+    for t in range(len(shown_out)):
+        if shown_out[t]:
+            seen_out[facing[t, 0]] = seen_out[facing[t, 1]] = seen_out[facing[t, 2]] = 1
+            listed_out[count] = numbers[t]
+            count += 1
+    return count
 
 
 @kernel

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from uvgen.geometry import pose_to_image
 from uvgen.models.morphable import MorphableModel
 from uvgen.rasterize.fragments import Fragments, rasterize
-from uvgen.rasterize.shading import vertex_normals
+from uvgen.rasterize.shading import shown_normals, vertex_normals
 from uvgen.rasterize.visibility import visible_vertices
 from uvgen.synth import kernels
 from uvgen.synth.faces import FaceParameters
@@ -21,6 +21,7 @@ _DIRECTIONS, _BUFFER = 96, 128  # from which the light may come; pixels a side t
 _LANES = 16  # batches are padded to a multiple: so a face does not depend on how many others come with it
 _SAMPLES = np.array([[-0.25, -0.25, 0], [0.25, 0.25, 0]], np.float32)  # of a pixel: their mean is its centre
 _STEP = 5.0  # px of depth from a pixel to the next that make a silhouette
+_NOTHING = np.empty(0, np.float32)
 _SOFTNESS = 7.0  # of shadows: a lamp some 40 degrees wide
 
 
@@ -49,6 +50,7 @@ class Painter:
         self._directions = _directions(_DIRECTIONS)
         self._reach = _reach(model.mean, np.concatenate([skin, closing]), self._directions)
         self._openness = np.concatenate([_openness(model, skin, self._reach, self._directions), self._figure.openness])
+        self._facing = np.empty(len(self._triangles), np.int32), np.empty((len(self._triangles), 3), np.int32)
         pixels = 2 * size**2
         self._buffers = np.empty(pixels, np.int32), np.empty(3 * pixels, np.float32), np.empty(pixels, np.float32)
 
@@ -59,10 +61,10 @@ class Painter:
         """
         model = self.model
         parameters = [np.concatenate([face.shape, face.expression]) for face in faces]
-        vertices = model.mean + _evaluate(model.basis, parameters)
+        vertices = _evaluate(model.mean, model.basis, parameters)
         albedo = model.albedo_mean
         if albedo is not None and model.albedo_basis is not None:
-            albedo = albedo + _evaluate(model.albedo_basis, [face.albedo for face in faces])
+            albedo = _evaluate(albedo, model.albedo_basis, [face.albedo for face in faces])
         return vertices, None if albedo is None else np.broadcast_to(albedo, vertices.shape)
 
     def paint(
@@ -94,12 +96,18 @@ class Painter:
         n = self.model.n_vertices
         points[:n] = vertices @ affine[:, :3].T.astype(np.float32) + affine[:, 3].astype(np.float32)
         points[n:] = self._figure.posed(affine, face.pose.astype(np.float64), float(points[:n, 2].min()))
-        colors = self._lit(points, self._colors(albedo, rng), face, affine)
-        edges = self._rasterize(points, colors, canvas)
+        colors = self._colors(albedo, rng)
+        fragments, corner, numbers, triangles = self._rasterize(points)
+        colors = self._lit(points, colors, face, affine, *self._shown(fragments, numbers, triangles))
+        edges = np.zeros(canvas.shape[:2], np.bool_)
+        kernels.draw_fragments(
+            fragments.triangle, fragments.weights, fragments.depth, np.float32(_STEP), triangles, colors,
+            *corner, canvas, edges,
+        )  # fmt: skip
         return photograph(canvas, edges, rng)
 
     def _colors(self, skin: NDArray[np.float32] | None, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Albedo of the whole figure, (n, 3), linear."""
+        """Albedo of the whole figure, (n, 3), 0 to 255."""
         model = self.model
         albedo = np.full((len(self._openness), 3), _GREY, np.float32)
         if skin is not None:
@@ -109,8 +117,7 @@ class Painter:
         figure[part == PARTS.index("clothes")] = draw_color(rng)
         figure[part == PARTS.index("hair")] = np.array([66, 48, 38]) * rng.uniform(0.3, 1.9)
         figure[part == PARTS.index("skin")] = np.median(albedo[: model.n_vertices : 37], axis=0)
-        linear: NDArray[np.float32] = np.power(np.clip(albedo, 0, 255) / np.float32(255), np.float32(_GAMMA))
-        return linear
+        return albedo
 
     def _lit(
         self,
@@ -118,36 +125,50 @@ class Painter:
         albedo: NDArray[np.float32],
         face: FaceParameters,
         affine: NDArray[np.float64],
+        listed: NDArray[np.int32],
+        seen: NDArray[np.intp],
     ) -> NDArray[np.float32]:
-        """Colours (n, 3) of the figure in the picture, 0 to 255: sky and ground, lamp with shadow, highlight."""
+        """Colours (n, 3) of the figure in the picture, 0 to 255: sky and ground, lamp with shadow, highlight.
+
+        Of the corners `seen` of the triangles `listed`, which are seen in the picture; of the others, anything.
+        """
         light = face.light
-        normals = vertex_normals(points, self._triangles)
+        normals = shown_normals(points, self._triangles, Fragments(listed, _NOTHING, _NOTHING))
         direction = light.direction
         in_model = affine[:, :3].T @ direction / float(face.pose[6])
         lobe = np.exp(_SOFTNESS * (self._directions @ in_model - 1)).astype(np.float32)
         lit = np.ones(len(points), np.float32)
         lit[: self.model.n_vertices] = self._reach @ (lobe / lobe.sum())
-        cosine = (normals @ direction.astype(np.float32) + np.float32(0.15)) / np.float32(
-            1.15
-        )  # skin lets light through
+        lit = lit[seen]
+        cosine = (normals @ direction.astype(np.float32))[seen]
+        cosine = (cosine + np.float32(0.15)) / np.float32(1.15)  # skin lets light through
         key = np.maximum(cosine, 0) * lit
         halfway = direction + [0, 0, 1]
         halfway = (halfway / max(float(np.linalg.norm(halfway)), 1e-6)).astype(np.float32)
-        highlight = np.maximum(normals @ halfway, 0) ** np.float32(SHININESS) * lit
-        sky = self._openness * (np.float32(0.75) - np.float32(0.25) * normals[:, 1])
+        highlight = np.maximum((normals @ halfway)[seen], 0) ** np.float32(SHININESS) * lit
+        sky = self._openness[seen] * (np.float32(0.75) - np.float32(0.25) * normals[seen, 1])
         colors = sky[:, None] * light.ambient.astype(np.float32) + key[:, None] * light.key.astype(np.float32)
+        albedo = np.power(np.clip(albedo[seen], 0, 255) / np.float32(255), np.float32(_GAMMA))
         colors *= albedo
         highlight *= np.float32(0.1) + np.sqrt(albedo[:, 1])  # hair and dark clothes scatter it
         colors += (np.float32(light.specular) * highlight)[:, None] * light.key.astype(np.float32)
-        shown: NDArray[np.float32] = np.float32(255) * np.power(np.minimum(colors, 1), np.float32(1 / _GAMMA))
-        return shown
+        everywhere = np.empty((len(points), 3), np.float32)
+        everywhere[seen] = np.float32(255) * np.power(np.minimum(colors, 1), np.float32(1 / _GAMMA))
+        return everywhere
 
     def _rasterize(
-        self, points: NDArray[np.float32], colors: NDArray[np.float32], canvas: NDArray[np.float32]
-    ) -> NDArray[np.bool_]:
-        """Draw the figure over a canvas, two samples a pixel; return the pixels (size, size) along silhouettes."""
-        low = np.clip(np.floor(points[:, :2].min(axis=0)), 0, self.size).astype(int)
-        high = np.clip(np.ceil(points[:, :2].max(axis=0)) + 1, low, self.size).astype(int)
+        self, points: NDArray[np.float32]
+    ) -> tuple[Fragments, tuple[int, int], NDArray[np.int32], NDArray[np.int32]]:
+        """Two samples a pixel of the figure; their first row and column; the triangles that face the camera.
+
+        Of these, their numbers and corners: found once for both samples, a quarter of the rasterizer's time.
+        """
+        numbers, triangles = self._facing
+        bounds = np.empty(4, np.float32)
+        count = kernels.find_facing(points, self._triangles, numbers, triangles, bounds)
+        numbers, triangles = numbers[:count], triangles[:count]
+        low = np.clip(np.floor(bounds[:2]), 0, self.size).astype(int)
+        high = np.clip(np.ceil(bounds[2:]) + 1, low, self.size).astype(int)
         (left, top), (width, height) = low.tolist(), (high - low).tolist()
         n = 2 * width * height
         triangle, weights, depth = self._buffers
@@ -156,30 +177,30 @@ class Painter:
             triangle[:n].reshape(shape), weights[: 3 * n].reshape(*shape, 3), depth[:n].reshape(shape)
         )
         corners = np.array([[left, top, 0]], np.float32) + _SAMPLES[:, None]
-        triangles = _facing(points, self._triangles)  # once for both samples: a quarter of the rasterizer's time
         rasterize(points - corners, triangles, (height, width), out=fragments)
-        edges = np.zeros(canvas.shape[:2], np.bool_)
-        kernels.draw_fragments(
-            fragments.triangle, fragments.weights, fragments.depth, np.float32(_STEP), triangles, colors,
-            top, left, canvas, edges,
-        )  # fmt: skip
-        return edges
+        return fragments, (top, left), numbers, triangles
+
+    def _shown(
+        self, fragments: Fragments, numbers: NDArray[np.int32], triangles: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+        """Numbers of the triangles that are seen, and of the points that are their corners."""
+        shown, listed = np.empty(len(numbers), np.uint8), np.empty(len(numbers), np.int32)
+        seen = np.empty(len(self._openness), np.uint8)
+        count = kernels.list_shown(fragments.triangle.reshape(-1), numbers, triangles, shown, seen, listed)
+        return listed[:count], np.flatnonzero(seen)
 
 
-def _evaluate(basis: NDArray[np.float32], parameters: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Offsets (b, n, 3) that a basis (n, 3, k) makes of parameters (b, k)."""
+def _evaluate(
+    mean: NDArray[np.float32], basis: NDArray[np.float32], parameters: Sequence[NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """A mean (n, 3), and what a basis (n, 3, k) adds to it by parameters (b, k): (b, n, 3)."""
     lanes = -(-len(parameters) // _LANES) * _LANES
     columns = np.zeros((basis.shape[2], lanes), np.float32)
     columns[:, : len(parameters)] = np.transpose(parameters)
-    product = basis.reshape(-1, basis.shape[2]) @ columns
-    return product[:, : len(parameters)].T.reshape(len(parameters), -1, 3)
-
-
-def _facing(points: NDArray[np.float32], triangles: NDArray[np.int32]) -> NDArray[np.int32]:
-    """The triangles that face the camera: clockwise in the picture."""
-    x, y = points[:, 0][triangles].T, points[:, 1][triangles].T
-    facing: NDArray[np.int32] = triangles[(x[1] - x[0]) * (y[2] - y[0]) > (y[1] - y[0]) * (x[2] - x[0])]
-    return facing
+    out = np.empty((len(parameters), *mean.shape), np.float32)
+    offsets = basis.reshape(-1, basis.shape[2]) @ columns
+    kernels.add_offsets(offsets, np.ascontiguousarray(mean).reshape(-1), out.reshape(len(out), -1))
+    return out
 
 
 def _in_picture(points: NDArray[np.float32], triangles: NDArray[np.int32]) -> NDArray[np.float32]:

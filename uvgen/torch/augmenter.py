@@ -10,11 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from uvgen.augment.sample import crop_augmented
 from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.geometry import similarity_scale
 from uvgen.maps.labels import move_landmarks, move_map, moved_similarity
 from uvgen.maps.mirror import TexelMirror
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.find import Sample
-from uvgen.samples.read import read_image
+from uvgen.samples.read import read_picture
 from uvgen.shards.reader import ShardReader
 
 
@@ -88,7 +89,8 @@ class Augmenter:
         if not self._custom and hasattr(augmentation, "check_crops"):
             augmentation.check_crops()
         self.takes_codes = not self._custom
-        self.size, self._filter = reader.config.build.size, reader.config.build.filter
+        config = reader.config.build
+        self.size, self._filter, self._decode = config.size, config.filter, config.decode
         self._source = None if source is None else self._source_folder(source, reader)
         self.mirror: TexelMirror | None = None
         if needs_mirror and not self._custom and augmentation.flip:
@@ -101,31 +103,35 @@ class Augmenter:
         return self._augmentation.draw(self._seed, name, epoch, self.size)
 
     def image(
-        self, stored: Callable[[], NDArray[np.uint8]], row: Mapping[str, Any]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-        """What to sample a crop from, and the similarity that leads to the crop that labels belong to.
+        self, stored: Callable[[], NDArray[np.uint8]], row: Mapping[str, Any], draw: Any
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float64], int]:
+        """What to sample a crop from, the similarity that leads to the crop that labels belong to, and its reduction.
 
-        That is the stored crop itself, or the original image (h, w, 3) that the sample's field `source` names.
+        That is the stored crop itself, or the original image (h, w, 3) that the sample's field `source` names, decoded
+        as finely as the crop needs: see `uvgen.images.picture`.
         """
         if self._source is None:
-            return stored(), np.eye(3)
+            return stored(), np.eye(3), 1
         path = self._source / row["source"]
         try:
-            image = read_image(Sample(path.stem, path.parent.name, path, None))
+            picture = read_picture(Sample(path.stem, path.parent.name, path, None), decode=self._decode)
+            factor = 1 / similarity_scale(draw.similarity @ row["image_to_crop"])
+            pixels, reduced = picture.for_crop(float(factor), self._filter)
         except SampleError as error:
             raise SampleError(f"{error}; source: expected the folder of images that the set was built from") from error
-        if len(image) != row["image_height"]:
+        if picture.shape[0] != row["image_height"]:
             raise SampleError(
-                f"{path}: {len(image)} px high, the set was built from {row['image_height']}; "
+                f"{path}: {picture.shape[0]} px high, the set was built from {row['image_height']}; "
                 "source: expected the folder of images that the set was built from"
             )
-        return image, row["image_to_crop"]
+        return pixels, row["image_to_crop"], reduced
 
     def apply(
         self,
         draw: Any,
         image: NDArray[np.uint8],
         similarity: ArrayLike,
+        reduced: int,
         position_map: NDArray[Any] | None,
         landmarks: NDArray[np.float32],
         *,
@@ -135,12 +141,14 @@ class Augmenter:
     ) -> Changed:
         """Augment a sample; the buffers are used where possible.
 
-        `similarity` leads from `image` to the crop that the labels belong to; maps are float32 px, or codes where
+        `similarity` leads from the image, of which `image` may hold means of squares of `reduced` px, to the crop that
+        the labels belong to; maps are float32 px, or codes where
         the augmentation `takes_codes`.
         """
         if self._custom:
             return self._checked(self._augmentation.apply(draw, image, position_map, landmarks), position_map)
-        crop, _ = crop_augmented(image, similarity, draw, other=other, filter=self._filter, out=image_out)
+        how: Any = {"filter": self._filter, "reduced": reduced, "out": image_out}
+        crop, _ = crop_augmented(image, similarity, draw, other=other, **how)
         move = draw.similarity, draw.size
         moved = None
         if position_map is not None:

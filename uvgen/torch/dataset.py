@@ -347,7 +347,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         if position_map is not None and not augmenter.takes_codes:
             position_map = decode(position_map, self._map_attributes)
         row = {name: rows[name][k] for name in ("source", "image_to_crop", "image_height")}
-        image, similarity = augmenter.image(lambda: self._stored(index, "image"), row)
+        image, similarity, reduced = augmenter.image(lambda: self._stored(index, "image"), row, draw)
         other = None
         if getattr(draw, "needs_other", False):
             first, stop = self.reader.shard_range(index)
@@ -358,6 +358,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
             draw,
             image,
             similarity,
+            reduced,
             position_map,
             rows["landmarks"][k],
             other=other,
