@@ -84,7 +84,7 @@ def test_read_registered_of_another_topology_says_what_differs(
         (VERTICES[:, :2], r"float64 \(5, 2\), expected vertices \(5, 3\)"),
         (VERTICES[None], r"float64 \(1, 5, 3\), expected"),
         (VERTICES > 0, r"bool \(5, 3\), expected"),
-        (np.where(VERTICES == 3, np.nan, VERTICES), "vertex 4 is NaN or infinite"),
+        (np.where(VERTICES == 3, np.nan, VERTICES), "vertex 4 is NaN, infinite or too large"),
         (VERTICES[:3], "3 vertices, toy has 5"),
         (VERTICES.astype(object), "expected real numbers"),
     ],
