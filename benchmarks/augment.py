@@ -119,10 +119,8 @@ def main() -> None:
         "map, float32 to float32": lambda: move_map(position_map, draw.similarity, draw.size, out=moved),
         "map, codes to float32": lambda: move_map(coded, draw.similarity, draw.size, out=moved),
         "map, codes to codes": lambda: move_map(coded, draw.similarity, draw.size, out=coded_out),
-        "colours: gain, brightness, contrast": lambda: change_colors(
-            crop, replace(plain, channel_gain=(1.1, 0.9, 1.0))
-        ),
-        "colours with saturation and hue": lambda: change_colors(crop, replace(plain, hue_deg=5.0)),
+        "colors: gain, brightness, contrast": lambda: change_colors(crop, replace(plain, channel_gain=(1.1, 0.9, 1.0))),
+        "colors with saturation and hue": lambda: change_colors(crop, replace(plain, hue_deg=5.0)),
         "blur, σ 1 px": lambda: change_colors(crop, replace(plain, blur=1.0)),
         "noise": lambda: change_colors(crop, replace(plain, noise=4.0)),
         "JPEG, quality 80": lambda: change_colors(crop, replace(plain, jpeg=80)),

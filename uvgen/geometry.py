@@ -4,7 +4,7 @@ Frames (all right-handed or image-like as said, units in px unless noted):
 
 model    x to the image's right, y up, z toward the viewer, in µm
 dataset  300W-LP's MATLAB frame: x right, y up from the image's bottom edge, 1-based pixels
-image    pixel centres at integers, first pixel (0, 0), x right, y down, z toward the viewer
+image    pixel centers at integers, first pixel (0, 0), x right, y down, z toward the viewer
 crop     the image frame after the crop's similarity, z scaled alike
 
 Functions take real numbers of any type, lists too, and calculate in float64.

@@ -56,7 +56,7 @@ def nme_2d(predicted: Array, truth: Array) -> Array:
 
 
 def nme_3d(predicted: Array, truth: Array) -> Array:
-    """Normalized mean error of landmarks in space, each one's z centred on its mean, for depth is relative.
+    """Normalized mean error of landmarks in space, each one's z centered on its mean, for depth is relative.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def nme_dense(
     landmarks : (B, 68, 2) or (B, 68, 3) float, optional
         True landmarks, px; their bounding box normalizes. Not needed, and not looked at, for the dense box.
     dimensions : {2, 3}
-        2: x and y alone. 3: also z, centred as in `nme_3d`.
+        2: x and y alone. 3: also z, centered as in `nme_3d`.
     box : {"landmarks", "dense"}
         The bounding box that normalizes: that of the 68 true landmarks, as in the tables of PRNet and 3DDFA, or that
         of the mask's true texels, as in the log of reshow's trainer. The latter is larger, and its error smaller by a
@@ -196,7 +196,7 @@ def _mean_distance(predicted: Array, truth: Array) -> Array:
 
 def _centred_distance(predicted: Array, truth: Array) -> Array:
     difference = predicted - truth
-    depth = difference[..., 2] - difference[..., 2].mean(axis=-1)[..., None]  # both centred: so is their difference
+    depth = difference[..., 2] - difference[..., 2].mean(axis=-1)[..., None]  # both centered: so is their difference
     plane = (difference[..., :2] * difference[..., :2]).sum(axis=-1)
     mean: Array = ((plane + depth * depth) ** 0.5).mean(axis=-1)
     return mean

@@ -1,4 +1,4 @@
-"""Colours, blur, noise and occluders, against slow float versions and literal pixels."""
+"""Colors, blur, noise and occluders, against slow float versions and literal pixels."""
 
 from dataclasses import replace
 
@@ -34,8 +34,8 @@ def test_color_map_of_literal_colors() -> None:
     matrix, term = color_map(AugmentationDraw(4, channel_gain=(0.5, 1.0, 2.0), brightness=0.1, contrast=2.0))
     np.testing.assert_allclose(matrix, np.diag([1.0, 2.0, 4.0]))
     assert term == pytest.approx(-127.5 + 25.5)
-    grey, _ = color_map(AugmentationDraw(4, saturation=0.0))
-    np.testing.assert_allclose(grey @ [100, 0, 0], [29.9] * 3)
+    gray, _ = color_map(AugmentationDraw(4, saturation=0.0))
+    np.testing.assert_allclose(gray @ [100, 0, 0], [29.9] * 3)
     turned, _ = color_map(AugmentationDraw(4, hue_deg=120.0))
     np.testing.assert_allclose(turned @ [200, 10, 30], [30, 200, 10], atol=1e-9)  # red becomes green
 
@@ -161,7 +161,7 @@ def test_noise_is_made_of_squares(cell) -> None:
     cells = crop.reshape(SIZE // cell, cell, SIZE // cell, cell, 3)
     assert (cells == cells[:, :1, :, :1]).all()
     squares = cells[:, 0, :, 0].reshape(-1, 3)
-    assert len(np.unique(squares, axis=0)) > 0.9 * len(squares)  # each its own colour
+    assert len(np.unique(squares, axis=0)) > 0.9 * len(squares)  # each its own color
 
 
 @given(st.integers(0, 2**53 - 1))

@@ -261,8 +261,8 @@ def test_turn_unseen_half_comes_from_the_mirrored_half_or_is_marked() -> None:
         x, y = np.rint(points[which, :2]).astype(int).T
         assert len(which) > 100, name
         assert np.median(np.abs(picture[y, x].astype(int) - expected[y, x]).mean(axis=1)) < most, name
-        grey = (marked[y, x] == MARK).all(axis=1)
-        assert grey.mean() > 0.8 if name == "hidden" else grey.mean() < 0.2
+        gray = (marked[y, x] == MARK).all(axis=1)
+        assert gray.mean() > 0.8 if name == "hidden" else gray.mean() < 0.2
 
 
 @pytest.mark.parametrize("shift", [(-0.5, 0.0), (0.45, 0.3), (0.0, -0.4)])

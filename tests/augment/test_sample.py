@@ -211,7 +211,7 @@ def test_image_is_sampled_once_from_the_source(flip) -> None:
     rng = np.random.default_rng(0)
     for row, column in rng.integers(0, SIZE, (200, 2)):
         x, y, _ = inverse @ [SIZE - 1 - column if flip else column, row, 1]
-        # weights of 11 bits are off by 0.3 grey levels at most; rounding adds a half
+        # weights of 11 bits are off by 0.3 gray levels at most; rounding adds a half
         assert np.abs(crop[row, column] - bilinear(image, x, y)).max() <= 1
 
 

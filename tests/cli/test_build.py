@@ -243,7 +243,7 @@ def test_build_weights_from_file_are_stored(run: Callable[..., Any], tmp_path: P
     ("name", "content", "message"),
     [
         ("small.npy", np.ones((16, 16)), r"\(16, 16\), expected \(32, 32\)"),
-        ("colour.npy", np.ones((32, 32, 3)), r"\(32, 32, 3\), expected \(32, 32\)"),
+        ("color.npy", np.ones((32, 32, 3)), r"\(32, 32, 3\), expected \(32, 32\)"),
         ("negative.npy", np.full((32, 32), -1.0), "weights, expected weights of 0 or more"),
         ("nan.npy", np.full((32, 32), np.nan), "weights, expected weights of 0 or more"),
         ("empty.npy", np.ones((0, 0)), "expected"),

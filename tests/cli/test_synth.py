@@ -88,7 +88,7 @@ def test_synth_without_the_model_file_fails(uvgen: Uvgen, tmp_path: Path) -> Non
 
 def test_synth_says_once_that_a_model_has_no_colours(uvgen: Uvgen, tmp_path: Path, model: MorphableModel) -> None:
     for name, changes, word in (
-        ("grey", {"albedo_mean": None, "albedo_basis": None, "albedo_std": None}, "gray skin"),
+        ("gray", {"albedo_mean": None, "albedo_basis": None, "albedo_std": None}, "gray skin"),
         ("mean", {"albedo_basis": None, "albedo_std": None}, "colors of its mean face"),
     ):
         path = tmp_path / f"{name}.h5"

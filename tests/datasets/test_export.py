@@ -28,7 +28,7 @@ from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import draft_of
 
 N = 9  # samples of the toy tree, in 6 shards
-# of 255, at quality 95 on smooth crops: quantization alone; wrong channel or row order is tens of grey levels off
+# of 255, at quality 95 on smooth crops: quantization alone; wrong channel or row order is tens of gray levels off
 JPEG_ERROR = 3.0
 
 
@@ -112,8 +112,8 @@ def test_export_prnet_is_read_the_way_prnet_pytorch_does(built: Path, reader: Sh
         assert_same_picture(np.asarray(Image.open(root / str(number) / "original.jpg")), sample["image"])
     lines = (tmp_path / "prnet/names.txt").read_text().splitlines()
     assert lines == [f"{k} {name}" for k, name in enumerate(reader.names, start=1)]
-    grey = np.asarray(Image.open(tmp_path / "prnet/uv_weight_mask.png"))
-    np.testing.assert_array_equal(grey, np.minimum(reader.constants["weight_mask"] * 16, 255))
+    gray = np.asarray(Image.open(tmp_path / "prnet/uv_weight_mask.png"))
+    np.testing.assert_array_equal(gray, np.minimum(reader.constants["weight_mask"] * 16, 255))
 
 
 def test_export_of_shards_without_maps_makes_them(built: Path, tmp_path: Path, model_path: Path) -> None:

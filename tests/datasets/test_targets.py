@@ -37,9 +37,9 @@ TURN = Augmentation(rotation_deg=(-40, 40), scale=(0.9, 1.2), translation=(-0.1,
 
 
 @pytest.fixture(scope="module")
-def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def labeled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of the toy with labels of its vertices."""
-    path = tmp_path_factory.mktemp("model") / "labelled.h5"
+    path = tmp_path_factory.mktemp("model") / "labeled.h5"
     labels = (np.arange(toy_model().n_vertices) // 50 % len(REGIONS)).astype(np.uint8)
     save_model(dataclasses.replace(toy_model(), regions=labels), path)
     return path
@@ -60,11 +60,11 @@ def assert_made_of_parameters(folder: Path, model_path: Path) -> None:
 
 @pytest.mark.parametrize("change", [{}, {"maps": "none", "image_codec": "jpeg"}, {"compression": "gzip"}])
 def test_build_with_targets_stores_what_the_parameters_give(
-    tree: Path, labelled: Path, tmp_path: Path, change: dict[str, Any]
+    tree: Path, labeled: Path, tmp_path: Path, change: dict[str, Any]
 ) -> None:
-    make(tree, labelled, tmp_path / "out", dataclasses.replace(ALL, **change))
-    assert_made_of_parameters(tmp_path / "out", labelled)
-    assert verify_shards(tmp_path / "out", model=labelled).problems == ()
+    make(tree, labeled, tmp_path / "out", dataclasses.replace(ALL, **change))
+    assert_made_of_parameters(tmp_path / "out", labeled)
+    assert verify_shards(tmp_path / "out", model=labeled).problems == ()
     sample = open_shards(tmp_path / "out")[0]
     assert sample["uv"].shape == (32, 32, 2) and sample["visibility"].shape == (48, 48)
     assert {sample[name].dtype.name for name in ("uv", "normals", "depth", "pncc")} == {"float32"}
@@ -96,15 +96,15 @@ def test_build_with_some_targets_stores_them_alone_in_one_order(tree: Path, mode
 
 @pytest.mark.parametrize("maps", ["stored", "none"])
 def test_augmented_targets_are_drawn_where_the_sample_moved_to(
-    tree: Path, labelled: Path, tmp_path: Path, maps: str
+    tree: Path, labeled: Path, tmp_path: Path, maps: str
 ) -> None:
     config = dataclasses.replace(ALL, maps=maps)
-    make(tree, labelled, tmp_path / "built", dataclasses.replace(config, augmentation=TURN, copies=2))
-    make(tree, labelled, tmp_path / "plain", config)
-    augment_shards(tmp_path / "plain", tmp_path / "copies", TURN, copies=2, model=labelled)
+    make(tree, labeled, tmp_path / "built", dataclasses.replace(config, augmentation=TURN, copies=2))
+    make(tree, labeled, tmp_path / "plain", config)
+    augment_shards(tmp_path / "plain", tmp_path / "copies", TURN, copies=2, model=labeled)
     for folder in ("built", "copies"):
-        assert_made_of_parameters(tmp_path / folder, labelled)
-        assert verify_shards(tmp_path / folder, model=labelled).problems == ()
+        assert_made_of_parameters(tmp_path / folder, labeled)
+        assert verify_shards(tmp_path / folder, model=labeled).problems == ()
         samples = [*open_shards(tmp_path / folder)]
         assert len(samples) == 18 and 0 < sum(bool(sample["flipped"]) for sample in samples) < 18
 
@@ -161,24 +161,24 @@ def _changed(folder: Path, change: Any) -> list[str]:
         (lambda file: file["parts"].attrs.update(scale_factor=1.0, add_offset=0.0), "parts holds codes with a scale"),
     ],
 )
-def test_verify_finds_changed_targets(tree: Path, labelled: Path, tmp_path: Path, change: Any, words: str) -> None:
-    save_model(load_model(labelled), tmp_path / "model.h5")
+def test_verify_finds_changed_targets(tree: Path, labeled: Path, tmp_path: Path, change: Any, words: str) -> None:
+    save_model(load_model(labeled), tmp_path / "model.h5")
     make(tree, tmp_path / "model.h5", tmp_path / "out", ALL)
     problems = _changed(tmp_path / "out", change)
     assert any(re.search(words, problem) for problem in problems), problems
 
 
-def test_targets_are_merged_and_repaired_with_their_sets(tree: Path, labelled: Path, tmp_path: Path) -> None:
-    make(tree, labelled, tmp_path / "out", ALL)
+def test_targets_are_merged_and_repaired_with_their_sets(tree: Path, labeled: Path, tmp_path: Path) -> None:
+    make(tree, labeled, tmp_path / "out", ALL)
     names = open_shards(tmp_path / "out").names
     merge_shards([tmp_path / "out"], tmp_path / "some", names=names[:3])
-    assert_made_of_parameters(tmp_path / "some", labelled)
-    augment_shards(tmp_path / "out", tmp_path / "copies", Augmentation(rotation_deg=(-9, 9)), model=labelled)
+    assert_made_of_parameters(tmp_path / "some", labeled)
+    augment_shards(tmp_path / "out", tmp_path / "copies", Augmentation(rotation_deg=(-9, 9)), model=labeled)
     for folder, how in (("out", {"data": tree}), ("copies", {"source": tmp_path / "out"})):
         before = file_hashes(tmp_path / folder)
         shard = sorted((tmp_path / folder).glob("*.h5"))[0]
         shard.write_bytes(shard.read_bytes()[:-9])
-        assert repair_shards(tmp_path / folder, model=labelled, **how).problems == ()
+        assert repair_shards(tmp_path / folder, model=labeled, **how).problems == ()
         assert file_hashes(tmp_path / folder) == before
 
 

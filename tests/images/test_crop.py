@@ -81,7 +81,7 @@ def test_warp_image_equals_slow_sampling_to_one_grey_level(image, similarity, si
     for row in range(size):
         for column in range(size):
             x, y, _ = inverse @ [column, row, 1]
-            # 11-bit weights are off by 1/4096 an axis and sample: below 0.3 grey levels; rounding adds a half
+            # 11-bit weights are off by 1/4096 an axis and sample: below 0.3 gray levels; rounding adds a half
             assert np.abs(crop[row, column] - bilinear(pixels, x, y)).max() <= 1
 
 

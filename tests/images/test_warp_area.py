@@ -68,7 +68,7 @@ def test_warp_image_area_equals_slow_mean_of_samples(height, width, channels, fa
         for column in range(size):
             place = size - 1 - column if flip else column
             expected = mean_of_samples(image, inverse, place, row, block, offsets)
-            # blocks, samples and their mean are rounded, by half a grey level each, samples with 11-bit weights
+            # blocks, samples and their mean are rounded, by half a gray level each, samples with 11-bit weights
             assert np.abs(crop[row, column] - expected).max() <= 1.8
 
 
@@ -111,7 +111,7 @@ def test_warp_image_area_leaves_as_much_noise_as_the_exact_mean(pixels, size, an
 def test_warp_image_area_noise_falls_steadily_from_1_5() -> None:
     image = noise(700, 700)
     found = [warp_image(image, similarity_of(f, 0.3, (350, 350), 180), 180).std() for f in np.linspace(1.45, 1.9, 19)]
-    assert max(np.diff(found)) < 0.5 and min(np.diff(found)) > -2  # 16 grey levels in all, over 12 steps
+    assert max(np.diff(found)) < 0.5 and min(np.diff(found)) > -2  # 16 gray levels in all, over 12 steps
 
 
 @given(factors.map(lambda factor: min(factor, 1.5)) | st.floats(0.05, 1.5), angles, st.booleans(),

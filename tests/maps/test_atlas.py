@@ -29,7 +29,7 @@ def test_build_atlas_by_face3d_rule_assigns_texels_as_the_oracle_does(model, siz
     assert same.mean() > 0.99
 
 
-@pytest.mark.parametrize("size", [41, 61, 81])  # texel centres on the triangles' edges and corners
+@pytest.mark.parametrize("size", [41, 61, 81])  # texel centers on the triangles' edges and corners
 def test_build_atlas_leaves_no_crack(model, size) -> None:
     assert (build_atlas(model, size).texel_kind != FILLED).all()
 

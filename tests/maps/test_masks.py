@@ -32,10 +32,10 @@ def test_weight_mask_has_the_four_weights_in_their_places(model) -> None:
 @pytest.mark.parametrize("size", [64, 256])
 def test_weight_mask_of_a_symmetric_model_is_symmetric(model, size) -> None:
     plain = weight_mask(model, size) > 0
-    assert (plain != plain[:, ::-1]).mean() < 0.01  # a polygon's edge may fall on texel centres
+    assert (plain != plain[:, ::-1]).mean() < 0.01  # a polygon's edge may fall on texel centers
 
 
-def labelled(model: MorphableModel) -> MorphableModel:
+def labeled(model: MorphableModel) -> MorphableModel:
     u, v = model.uv.T
     regions = np.full(model.n_vertices, REGIONS.index("face"), np.uint8)
     regions[v < 0.2] = REGIONS.index("neck")
@@ -44,7 +44,7 @@ def labelled(model: MorphableModel) -> MorphableModel:
 
 
 def test_masks_of_a_labelled_model_follow_its_labels(model) -> None:
-    face, features = face_mask(labelled(model), 101), feature_mask(labelled(model), 101)
+    face, features = face_mask(labeled(model), 101), feature_mask(labeled(model), 101)
     rows = np.arange(101)
     np.testing.assert_array_equal(np.flatnonzero(~face[:, 50]), rows[rows > 81])
     assert features[50, 10] and not features[50, 90] and not features[20, 10]
@@ -79,12 +79,12 @@ def test_read_weights_of_a_text_file_raises(tmp_path) -> None:
 
 
 @pytest.fixture(scope="module")
-def unlabelled(stand_in_model: MorphableModel) -> MorphableModel:
+def unlabeled(stand_in_model: MorphableModel) -> MorphableModel:
     return dataclasses.replace(stand_in_model, regions=None)  # the stand-in's are made up
 
 
-def test_masks_of_the_real_uv_overlap_those_that_prnet_published(reference: Path, unlabelled: MorphableModel) -> None:
+def test_masks_of_the_real_uv_overlap_those_that_prnet_published(reference: Path, unlabeled: MorphableModel) -> None:
     published_face = np.asarray(Image.open(reference / "prnet_uv/uv_face_mask.png")) > 0
     published_weights = np.asarray(Image.open(reference / "prnet_uv/uv_weight_mask.png"))
-    assert overlap(face_mask(unlabelled, 256), published_face) >= 0.93
-    assert overlap(feature_mask(unlabelled, 256), published_weights >= 62) >= 0.80
+    assert overlap(face_mask(unlabeled, 256), published_face) >= 0.93
+    assert overlap(feature_mask(unlabeled, 256), published_weights >= 62) >= 0.80

@@ -202,7 +202,7 @@ def test_flipped_targets_are_the_mirrored_picture_with_exchanged_sides() -> None
     plain, mirrored = (drawn(symmetric, ("uv", "normals", "depth"), rows, flip) for flip in (False, True))
     across = {name: values[:, :, ::-1] for name, values in mirrored.items()}
     same = plain[COVERED] & across[COVERED]
-    assert same.sum() > 0.98 * plain[COVERED].sum()  # a centre on an edge counts to its right
+    assert same.sum() > 0.98 * plain[COVERED].sum()  # a center on an edge counts to its right
     inner = np.abs(plain["depth"][same].astype(int) - across["depth"][same]) <= 1
     assert inner.mean() > 0.99
     uv = np.abs(plain["uv"][same].astype(int) - [65535, 0] - across["uv"][same] * [-1, 1])

@@ -11,7 +11,7 @@ from uvgen.meshes.tutte import parameterize, signed_areas, uv_stretch
 
 
 def disk(n_rings, n_around, turn=0.0, bulge=0.0):
-    """Rings of quads about a centre; x mirrors where `turn`, in steps, is 0 and `n_around` even."""
+    """Rings of quads about a center; x mirrors where `turn`, in steps, is 0 and `n_around` even."""
     angle = 2 * np.pi * (np.arange(n_around) + turn) / n_around + np.pi / 2
     radius = np.arange(1, n_rings + 1)[:, None] / n_rings
     ring = np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1).reshape(-1, 2)
@@ -28,10 +28,10 @@ def disk(n_rings, n_around, turn=0.0, bulge=0.0):
     return v, np.concatenate(t)
 
 
-def with_hole(vertices, triangles, centre, radius):
-    """The mesh without the triangles about `centre`."""
+def with_hole(vertices, triangles, center, radius):
+    """The mesh without the triangles about `center`."""
     middle = vertices[triangles].mean(axis=1)
-    return compact(vertices, triangles[np.linalg.norm(middle[:, :2] - centre, axis=1) > radius])
+    return compact(vertices, triangles[np.linalg.norm(middle[:, :2] - center, axis=1) > radius])
 
 
 def compact(vertices, triangles):
@@ -119,14 +119,14 @@ def test_parameterize_boundary_goes_by_arc_length_with_a_vertex_in_each_corner()
     assert result.uv[np.argmax(v[:, 1])] == pytest.approx([0.5, 1.0])
 
 
-@pytest.mark.parametrize("centres", [[(0.0, 0.8)], [(-0.5, 1.2), (0.5, 1.2), (0.0, 0.5)]])
-def test_parameterize_closes_holes(centres):
+@pytest.mark.parametrize("centers", [[(0.0, 0.8)], [(-0.5, 1.2), (0.5, 1.2), (0.0, 0.5)]])
+def test_parameterize_closes_holes(centers):
     v, t = grid(31, 33, bulge=0.7)
-    for centre in centres:
-        v, t = with_hole(v, t, np.array(centre), 0.2)
+    for center in centers:
+        v, t = with_hole(v, t, np.array(center), 0.2)
     result = parameterize(v, t)
     n_rim = sum(len(loop) for loop in boundary_loops(t)) - len(result.boundary)
-    assert len(result.hole_triangles) == n_rim - 2 * len(centres)
+    assert len(result.hole_triangles) == n_rim - 2 * len(centers)
     assert_one_to_one(result, t)
     check_disk(v, np.concatenate([t, result.hole_triangles]))
 
@@ -204,7 +204,7 @@ def unused_vertex():
 
 def with_an_ear():
     v, t = disk(4, 24)
-    a, b = 1 + 3 * 24 + 2, 1 + 3 * 24 + 3  # neighbours on the rim
+    a, b = 1 + 3 * 24 + 2, 1 + 3 * 24 + 3  # neighbors on the rim
     return np.concatenate([v, [1.1 * (v[a] + v[b]) / 2]]), np.concatenate([t, [[a, len(v), b]]])
 
 

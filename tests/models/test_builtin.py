@@ -157,10 +157,10 @@ def test_skin_is_a_disk_with_a_slit_and_the_whole_head_a_disk(model):
 def test_skin_of_the_face_faces_outward(model):
     p = model.mean[model.triangles].astype(np.float64)
     normal = np.cross(p[:, 1] - p[:, 0], p[:, 2] - p[:, 0])
-    centre = p.mean(axis=1)
-    away = centre * [1, 0, 1]  # from the vertical axis
+    center = p.mean(axis=1)
+    away = center * [1, 0, 1]  # from the vertical axis
     face = np.isin(model.regions[model.triangles], (REGIONS["face"], REGIONS["neck"])).all(axis=1)
-    face &= np.abs(centre[:, 0]) < 60_000  # ears have folds that face inward
+    face &= np.abs(center[:, 0]) < 60_000  # ears have folds that face inward
     assert ((normal * away).sum(axis=1)[face] < 0).mean() > 0.995  # clockwise seen from outside
 
 

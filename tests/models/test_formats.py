@@ -323,9 +323,7 @@ def test_keep_all_averages_neighbours_on_a_mesh_that_is_no_surface() -> None:
     values = np.zeros((8, 3, 1))
     values[[0, 3, 4], 0, 0] = [1, 2, 6]
     found = bfm_whole._averaged(triangles, np.array([0, 3, 4]), values)
-    expected = np.linalg.solve(
-        [[4, -1], [-1, 4]], [9, 9]
-    )  # vertices 1 and 2 have the neighbours 0, 3, 4 and each other
+    expected = np.linalg.solve([[4, -1], [-1, 4]], [9, 9])  # vertices 1 and 2 have the neighbors 0, 3, 4 and each other
     np.testing.assert_allclose(found[[1, 2], 0, 0], expected)
     np.testing.assert_array_equal(found[[0, 3, 4]], values[[0, 3, 4]])
     assert (found[5:] == 0).all()

@@ -15,7 +15,7 @@ from uvgen.preview.alignment import KINDS
 from uvgen.preview.panels import LEFT, RIGHT
 
 HEIGHT, WIDTH = 220, 260
-GREY = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+GRAY = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -30,17 +30,17 @@ def mean_face(model: MorphableModel, yaw: float) -> np.ndarray:
     return PositionMapper(model, 64)(*zeros, pose, np.eye(3), HEIGHT)[0]
 
 
-def changed(picture: np.ndarray, before: np.ndarray = GREY) -> np.ndarray:
+def changed(picture: np.ndarray, before: np.ndarray = GRAY) -> np.ndarray:
     return (picture != before).any(axis=2)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_drawings_are_the_same_wherever_the_face_is(model, position_map, kind) -> None:
     """A picture that is shifted by whole pixels with its face has a drawing that is shifted so."""
-    drawn = draw_alignment(GREY, position_map, kind, model=model)
-    assert drawn.shape == GREY.shape and drawn.dtype == np.uint8 and changed(drawn).any()
-    assert (GREY == 90).all()
-    wide = np.pad(GREY, ((30, 0), (41, 0), (0, 0)), mode="edge")
+    drawn = draw_alignment(GRAY, position_map, kind, model=model)
+    assert drawn.shape == GRAY.shape and drawn.dtype == np.uint8 and changed(drawn).any()
+    assert (GRAY == 90).all()
+    wide = np.pad(GRAY, ((30, 0), (41, 0), (0, 0)), mode="edge")
     moved = position_map + np.array([41, 30, 0], np.float32)
     again = draw_alignment(wide, moved, kind, model=model)[30:, 41:]
     rows = slice(40, None) if kind == "pose" else slice(None)  # the angles stand in the picture's corner
@@ -50,7 +50,7 @@ def test_drawings_are_the_same_wherever_the_face_is(model, position_map, kind) -
 def test_sparse_draws_each_side_in_its_colour_at_the_landmarks(model, position_map) -> None:
     points = map_to_landmarks(position_map, model)
     for face in (position_map, points, points[:, :2]):
-        drawn = draw_alignment(GREY, face, model=model)
+        drawn = draw_alignment(GRAY, face, model=model)
         for k, color in ((17, RIGHT), (26, LEFT), (36, RIGHT), (45, LEFT)):  # outer ends of brows and eyes
             column, row = np.rint(points[k, :2]).astype(int)
             near = drawn[row - 1 : row + 2, column - 1 : column + 2].reshape(-1, 3).astype(int)
@@ -60,14 +60,14 @@ def test_sparse_draws_each_side_in_its_colour_at_the_landmarks(model, position_m
 def test_sparse_draws_hidden_points_hollow_where_a_map_tells(model) -> None:
     profile = mean_face(model, 1.4)
     points = map_to_landmarks(profile, model)
-    from_map, from_points = (draw_alignment(GREY, face, model=model) for face in (profile, points))
+    from_map, from_points = (draw_alignment(GRAY, face, model=model) for face in (profile, points))
     column, row = np.rint(points[16 if points[16, 2] < points[0, 2] else 0, :2]).astype(int)
     assert from_map[row, column].sum() < from_points[row, column].sum() - 100  # its middle is dark
 
 
 @pytest.mark.parametrize("kind", ["mesh", "depth"])
 def test_surface_covers_the_faces_texels_and_nothing_else(model, position_map, kind) -> None:
-    drawn = changed(draw_alignment(GREY, position_map, kind, model=model))
+    drawn = changed(draw_alignment(GRAY, position_map, kind, model=model))
     points = position_map[face_mask(model, 64)][:, :2]
     columns, rows = np.rint(points).astype(int).T
     assert drawn[rows, columns].mean() > 0.95  # but for those at its edge
@@ -78,7 +78,7 @@ def test_surface_covers_the_faces_texels_and_nothing_else(model, position_map, k
 
 
 def test_depth_goes_from_blue_to_yellow_toward_the_viewer(model, position_map) -> None:
-    drawn = draw_alignment(GREY, position_map, "depth", model=model).astype(int)
+    drawn = draw_alignment(GRAY, position_map, "depth", model=model).astype(int)
     points = position_map[face_mask(model, 64)]
     far, near = points[points[:, 2].argsort()[[200, -200]]]  # not the outermost ones
     at = [drawn[round(float(y)), round(float(x))] for x, y, _ in (far, near)]
@@ -86,26 +86,26 @@ def test_depth_goes_from_blue_to_yellow_toward_the_viewer(model, position_map) -
 
 
 def test_dense_draws_every_kth_texel(model, position_map) -> None:
-    pale = draw_alignment(GREY, position_map + 5000, "dense", model=model)  # no dot is in it
-    coarse, fine = (changed(draw_alignment(GREY, position_map, "dense", model=model, every=k), pale) for k in (8, 2))
+    pale = draw_alignment(GRAY, position_map + 5000, "dense", model=model)  # no dot is in it
+    coarse, fine = (changed(draw_alignment(GRAY, position_map, "dense", model=model, every=k), pale) for k in (8, 2))
     assert 0 < coarse.sum() < fine.sum()
 
 
 def test_pose_of_a_map_and_of_its_landmarks_have_the_same_box(model, position_map) -> None:
-    pictures = [draw_alignment(GREY, face, "pose", model=model)
+    pictures = [draw_alignment(GRAY, face, "pose", model=model)
                 for face in (position_map, map_to_landmarks(position_map, model))]  # fmt: skip
     assert (np.abs(pictures[0].astype(int) - pictures[1]) > 60).mean() < 0.01
     angles = np.rad2deg(map_to_pose(position_map, model).angles_rad)
     np.testing.assert_allclose(angles, np.rad2deg([0.1, 0.5, 0.1]), atol=0.01)
     turned = transform_points(position_map, np.array([[0.98, -0.199, 20], [0.199, 0.98, -20], [0, 0, 1.0]]))
-    assert changed(draw_alignment(GREY, turned, "pose", model=model), pictures[0]).sum() > 200
+    assert changed(draw_alignment(GRAY, turned, "pose", model=model), pictures[0]).sum() > 200
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shift", [(5000, 0, 0), (0, -5000, 0), (-140, 30, 0)])
 def test_faces_outside_or_at_the_edge_of_the_picture_are_drawn_where_they_are(model, position_map, kind, shift) -> None:
-    drawn = draw_alignment(GREY, position_map + np.array(shift), kind, model=model)
-    assert drawn.shape == GREY.shape
+    drawn = draw_alignment(GRAY, position_map + np.array(shift), kind, model=model)
+    assert drawn.shape == GRAY.shape
     if max(map(abs, shift)) > 1000 and kind in ("sparse", "mesh", "depth"):
         assert not changed(drawn).any()
     elif max(map(abs, shift)) < 1000:
@@ -123,21 +123,21 @@ def test_large_and_small_faces_are_drawn_in_proportion(model, position_map) -> N
 @pytest.mark.parametrize(
     ("image", "face", "kind", "message"),
     [
-        (GREY, np.zeros((68, 3)), "dense", r"face: 68 landmarks, expected a position map \(U, U, 3\) for kind 'dense'"),
-        (GREY, np.zeros((68, 2)), "pose", r"face: landmarks \(68, 2\), expected a position map or landmarks \(68, 3\)"),
-        (GREY, np.zeros((67, 2)), "sparse", r"face: float64 \(67, 2\), expected real numbers of shape"),
+        (GRAY, np.zeros((68, 3)), "dense", r"face: 68 landmarks, expected a position map \(U, U, 3\) for kind 'dense'"),
+        (GRAY, np.zeros((68, 2)), "pose", r"face: landmarks \(68, 2\), expected a position map or landmarks \(68, 3\)"),
+        (GRAY, np.zeros((67, 2)), "sparse", r"face: float64 \(67, 2\), expected real numbers of shape"),
         (
-            GREY,
+            GRAY,
             np.zeros((64, 63, 3)),
             "mesh",
             r"face: float64 \(64, 63, 3\), expected a position map \(U, U, 3\), as hi",
         ),
-        (GREY, np.full((68, 2), np.nan), "sparse", "face: holds NaN or infinity"),
-        (GREY, np.zeros((68, 2)), "sparse", "face: all landmarks are in one point"),
-        (GREY, np.full((68, 2), 2e6), "sparse", r"face: leads 2e\+06 px away, expected px of the picture"),
-        (GREY, np.zeros((68, 2)), "points", "kind: 'points', expected 'sparse', 'dense', 'mesh', 'depth' or 'pose'"),
-        (GREY / 255, np.zeros((68, 2)), "sparse", r"image: float64 \(220, 260, 3\) within 0 to 1, expected uint8"),
-        (GREY[..., 0], np.zeros((68, 2)), "sparse", r"image: uint8 \(220, 260\), expected uint8 of shape"),
+        (GRAY, np.full((68, 2), np.nan), "sparse", "face: holds NaN or infinity"),
+        (GRAY, np.zeros((68, 2)), "sparse", "face: all landmarks are in one point"),
+        (GRAY, np.full((68, 2), 2e6), "sparse", r"face: leads 2e\+06 px away, expected px of the picture"),
+        (GRAY, np.zeros((68, 2)), "points", "kind: 'points', expected 'sparse', 'dense', 'mesh', 'depth' or 'pose'"),
+        (GRAY / 255, np.zeros((68, 2)), "sparse", r"image: float64 \(220, 260, 3\) within 0 to 1, expected uint8"),
+        (GRAY[..., 0], np.zeros((68, 2)), "sparse", r"image: uint8 \(220, 260\), expected uint8 of shape"),
     ],
 )
 def test_draw_alignment_of_other_things_raises(model, image, face, kind, message) -> None:
@@ -148,9 +148,9 @@ def test_draw_alignment_of_other_things_raises(model, image, face, kind, message
 def test_alignment_gif_has_a_frame_a_face_with_its_caption(model, position_map, tmp_path: Path) -> None:
     faces = [position_map + np.array([k, 0, 0]) for k in (0, 20, 40)]
     path = alignment_gif(
-        tmp_path / "a.gif", GREY, faces, "mesh", model=model, captions=["epoch 1", "2", "3"], seconds=0.2
+        tmp_path / "a.gif", GRAY, faces, "mesh", model=model, captions=["epoch 1", "2", "3"], seconds=0.2
     )
-    plain = alignment_gif(tmp_path / "b.gif", GREY, faces, "mesh", model=model)
+    plain = alignment_gif(tmp_path / "b.gif", GRAY, faces, "mesh", model=model)
     with Image.open(path) as animation, Image.open(plain) as other:
         assert animation.n_frames == 3 and animation.size == (WIDTH, HEIGHT) and animation.info["loop"] == 0
         times, pictures = [], []
@@ -162,7 +162,7 @@ def test_alignment_gif_has_a_frame_a_face_with_its_caption(model, position_map, 
             bare = np.asarray(other.convert("RGB")).astype(int)
             assert (np.abs(pictures[k] - bare) > 60)[:30, :90].any()  # the caption
         assert times == [200, 200, 800]
-        expected = draw_alignment(GREY, faces[2], "mesh", model=model)
+        expected = draw_alignment(GRAY, faces[2], "mesh", model=model)
         assert np.abs(pictures[2] - expected)[40:].mean() < 3  # 256 colors
         assert (pictures[0] != pictures[2]).any()
 
@@ -175,5 +175,5 @@ def test_alignment_gif_of_wrong_arguments_writes_nothing(model, position_map, tm
         ("a.gif", [position_map], {"seconds": 0}, "seconds: 0 seconds, expected 0.02 to 60"),
     ):
         with pytest.raises(InputError, match=message):
-            alignment_gif(tmp_path / name, GREY, faces, model=model, **more)
+            alignment_gif(tmp_path / name, GRAY, faces, model=model, **more)
     assert not list(tmp_path.iterdir())

@@ -487,7 +487,7 @@ def test_texture_panel_of_a_flat_map_is_the_crop() -> None:
     assert valid.all() and seen[4:-4, 4:-4].all()
     crop = np.asarray(panels.crop_panel(face)).astype(float)
     smooth = [np.asarray(Image.fromarray(np.uint8(p)).resize((16, 16), Image.Resampling.BOX)) for p in (colors, crop)]
-    assert np.abs(smooth[0].astype(float) - smooth[1]).mean() < 12  # texels' centres lie on the rim, pixels' do not
+    assert np.abs(smooth[0].astype(float) - smooth[1]).mean() < 12  # texels' centers lie on the rim, pixels' do not
 
 
 def test_turned_panel_of_a_mirrored_map_is_dark(reader: ShardReader) -> None:

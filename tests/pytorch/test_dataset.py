@@ -143,7 +143,7 @@ NORMALIZATIONS: list[dict[str, Any]] = [
 def test_dataset_normalization_is_undone_by_its_scales(built: Path, how: dict[str, Any], channels_last: bool) -> None:
     dataset = ShardDataset(built, **how, channels_last=channels_last)
     batch, pixels = dataset.batch([0, 5]), ShardDataset(built, normalize=None).batch([0, 5])
-    for name, tolerance in (("image", 1e-4), ("posmap", 1e-4)):  # px and grey levels: float32 of up to 255
+    for name, tolerance in (("image", 1e-4), ("posmap", 1e-4)):  # px and gray levels: float32 of up to 255
         numbers = batch[f"{name}_scale"], batch[f"{name}_offset"]
         torch.testing.assert_close(denormalize(batch[name], *numbers), pixels[name], atol=tolerance, rtol=0)
         one = dataset[5]

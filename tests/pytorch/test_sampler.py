@@ -63,7 +63,7 @@ def test_order_of_one_window_is_a_uniform_shuffle(sizes: tuple[int, ...]) -> Non
     expected, freedom = n_epochs / n, (n - 1) ** 2
     chi_square = ((counts - expected) ** 2 / expected).sum()
     assert abs(chi_square - freedom) < 5 * math.sqrt(2 * freedom)  # five standard deviations
-    # Two neighbours in the order are neighbours on disk as often as chance has it: 2 (n - 1) of n (n - 1) pairs.
+    # Two neighbors in the order are neighbors on disk as often as chance has it: 2 (n - 1) of n (n - 1) pairs.
     share = (np.abs(np.diff(found, axis=1)) == 1).mean()
     assert abs(share - 2 / n) < 5 * math.sqrt(2 / n / found.size)
 

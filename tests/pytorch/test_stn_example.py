@@ -77,7 +77,7 @@ def test_landmarks_of_a_set_without_maps_all_count_and_21_are_refused(shards: Pa
 def test_doubled_batch_has_mirror_images_with_their_landmarks(
     shards: Path, model: MorphableModel, pairs: str, kind: str
 ) -> None:
-    """Mirrored twice is as before; siamese pairs are an image and its flip, or neighbours of the batch."""
+    """Mirrored twice is as before; siamese pairs are an image and its flip, or neighbors of the batch."""
     landmarks, batch = EXAMPLE_NAMES["Landmarks"](ShardDataset(shards), model, kind, 20), batch_of(shards)
     images, points, seen = EXAMPLE_NAMES["doubled"](batch, landmarks, pairs)
     first = [0, 2, 4, 6] if pairs == "flips" else [0, 1, 2, 3]

@@ -175,7 +175,7 @@ def face3d_picture(vertices, triangles, size):
 def test_rasterize_face3d_rule_agrees_with_transcription(depth):
     for seed in range(10):
         vertices, triangles = random_mesh(seed, spread=2.0)
-        vertices = np.abs(np.round(vertices * 4) / 4)  # many centres on edges
+        vertices = np.abs(np.round(vertices * 4) / 4)  # many centers on edges
         vertices[:, 2] *= depth == "random"
         triangle, weights, z = face3d_picture(vertices, triangles, SIZE)
         fragments = r.rasterize(vertices, triangles, SIZE, rule="face3d")

@@ -9,7 +9,7 @@ from scipy.spatial import Delaunay, QhullError
 from uvgen import rasterize as r
 
 SIZE = (13, 17)
-STEP = 8  # coordinates are multiples of 1/8: pixel centres fall on edges and corners often, and all is exact
+STEP = 8  # coordinates are multiples of 1/8: pixel centers fall on edges and corners often, and all is exact
 
 few = settings(max_examples=60)
 grid = st.integers(-3 * STEP, 20 * STEP)
@@ -25,7 +25,7 @@ def meshes(draw, max_triangles=12):
 
 
 def closed_sides(points, triangles):
-    """Exact integer edge functions (p, m, 3) of all pixel centres, positive inside."""
+    """Exact integer edge functions (p, m, 3) of all pixel centers, positive inside."""
     y, x = np.mgrid[: SIZE[0], : SIZE[1]].reshape(2, -1) * STEP
     a, b, c = points[triangles].swapaxes(0, 1)
 

@@ -70,11 +70,11 @@ def posed(model, sample, height=450):
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_drawing_agrees_with_face3d(model, name):
-    """face3d's rule is u >= 0, v >= 0, u + v < 1 in float32: no triangle owns a centre on an edge opposite
-    its p0, and two on an edge at p0 both do. Where such a centre falls between two triangles that both have
+    """face3d's rule is u >= 0, v >= 0, u + v < 1 in float32: no triangle owns a center on an edge opposite
+    its p0, and two on an edge at p0 both do. Where such a center falls between two triangles that both have
     the edge opposite p0, face3d leaves a crack through which the background or a farther surface shows;
     the top-left rule draws it once. At coordinates of several hundred pixels float32 also loses or doubles
-    centres within 1e-4 px of an edge. Real coordinates make both rare: a pixel or two a picture.
+    centers within 1e-4 px of an edge. Real coordinates make both rare: a pixel or two a picture.
     """
     golden = np.load(Path(REFERENCE) / "golden" / f"{name}_render.npz")
     drawn = golden["depth"] > -9e5
@@ -143,7 +143,7 @@ def unwrapped(name):
 
 
 def test_unwrapping_and_rendering_returns_the_face():
-    """To 2 grey levels on average over the visible pixels of all samples. What is lost is sharpness: the far
+    """To 2 gray levels on average over the visible pixels of all samples. What is lost is sharpness: the far
     cheek of a turned face has fewer texels than pixels, and a grainy picture shows it most (2.4 at worst).
     """
     means = []

@@ -49,7 +49,7 @@ def test_rasterize_triangle_with_impossible_depth_is_not_in_front(bad, rule):
 
 
 @pytest.mark.parametrize("scale", [1e30, 1e12, 1e-30])
-@pytest.mark.parametrize("offset", [0.0, 5.0])  # the first pixel's centre lies outside, and inside
+@pytest.mark.parametrize("offset", [0.0, 5.0])  # the first pixel's center lies outside, and inside
 def test_rasterize_extreme_coordinates_give_valid_fragments(scale, offset):
     fragments = r.rasterize((TRIANGLE - offset) * np.float32(scale), [[0, 1, 2]], SIZE)
     assert ((fragments.weights >= 0) & (fragments.weights <= 1)).all()

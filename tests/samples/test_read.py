@@ -231,26 +231,26 @@ def of_image(path: Path) -> Sample:
     return Sample("AFW/face", "AFW", path, None)
 
 
-def png_with_header(width: int, height: int, bits: int, colour: int, data: bytes) -> bytes:
+def png_with_header(width: int, height: int, bits: int, color: int, data: bytes) -> bytes:
     """A PNG put together by hand, as no writer would make it."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize(
     ("suffix", "convert", "tolerance"),
     [
-        # grey levels, on average over the image: JPEG at quality 95 of a smooth picture; lossless PNG
+        # gray levels, on average over the image: JPEG at quality 95 of a smooth picture; lossless PNG
         pytest.param(".jpg", lambda image: image, 3, id="RGB JPEG"),
         pytest.param(".jpg", lambda image: image.convert("CMYK"), 3, id="CMYK JPEG"),
         pytest.param(".png", lambda image: image, 0, id="RGB PNG"),
         pytest.param(".png", lambda image: image.convert("RGBA"), 0, id="RGBA PNG"),
-        pytest.param(".png", lambda image: image.convert("L"), 0, id="grey PNG"),
-        pytest.param(".jpg", lambda image: image.convert("L"), 3, id="grey JPEG"),
+        pytest.param(".png", lambda image: image.convert("L"), 0, id="gray PNG"),
+        pytest.param(".jpg", lambda image: image.convert("L"), 3, id="gray JPEG"),
         pytest.param(".png", lambda image: image.convert("P"), 0, id="palette PNG"),
         pytest.param(".png", lambda image: image.convert("1"), 0, id="black and white PNG"),
     ],

@@ -12,7 +12,7 @@ from uvgen.storage.crc32c import crc32c
     ("data", "expected"),
     [
         (b"", 0),
-        (b"123456789", 0xE3069283),  # the check value of the CRC catalogue, CRC-32/ISCSI
+        (b"123456789", 0xE3069283),  # the check value of the CRC catalog, CRC-32/ISCSI
         (bytes(32), 0x8A9136AA),  # RFC 3720, B.4
         (b"\xff" * 32, 0x62A8AB43),
         (bytes(range(32)), 0x46DD794E),

@@ -83,7 +83,7 @@ def mean_of_samples(
 
 
 def texel_triangles(points: NDArray[np.float32], triangles: NDArray[np.int32], size: int) -> NDArray[np.int64]:
-    """(size, size) first triangle that holds each texel centre by face3d's rule, -1 where none does."""
+    """(size, size) first triangle that holds each texel center by face3d's rule, -1 where none does."""
     result = np.full((size, size), -1)
     for t, corners in enumerate(triangles):
         p0, p1, p2 = points[corners].astype(np.float64)

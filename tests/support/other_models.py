@@ -78,7 +78,7 @@ def chumpy() -> Iterator[type]:
 
 
 def flame_content(side: int = SIDE, n_expression: int = 3, sparse: bool = True) -> dict[str, Any]:
-    """The arrays of a FLAME of a small mesh: metres, five joints."""
+    """The arrays of a FLAME of a small mesh: meters, five joints."""
     vertices, triangles, _ = patch(side)
     n, rng = len(vertices), np.random.default_rng(2)
     weights = rng.uniform(0, 1, (n, 5)) ** 4

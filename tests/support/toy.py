@@ -106,7 +106,7 @@ def parameters(seed: int = 0, *, yaw: float = 0.3) -> dict[str, NDArray[Any]]:
 
 
 def picture(seed: int = 0, height: int = HEIGHT, width: int = WIDTH) -> NDArray[np.uint8]:
-    """A smooth colourful image."""
+    """A smooth colorful image."""
     rng = np.random.default_rng(seed)
     small = Image.fromarray(rng.integers(0, 256, (7, 9, 3), dtype=np.uint8))
     return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))

@@ -83,7 +83,7 @@ def test_mirrored_parameters_give_the_mirrored_surface(builtin: MorphableModel) 
 
 
 def plain_light(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No lamp, no backdrop, no clothes, no camera: colours arrive as they are."""
+    """No lamp, no backdrop, no clothes, no camera: colors arrive as they are."""
     monkeypatch.setattr(portrait, "draw_color", lambda rng: np.zeros(3, np.float32))
     monkeypatch.setattr(portrait, "draw_backdrop", lambda rng, size, mirrored: np.zeros((size, size, 3), np.float32))
     monkeypatch.setattr(Painter, "_lit", lambda self, points, albedo, *_: 255 * (albedo / np.float32(255)) ** 2.2)
@@ -95,10 +95,10 @@ def plain_light(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_painted_marks_appear_at_the_labels(
     builtin: MorphableModel, angles: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each landmark's vertex is painted in one channel; the spot's centre of mass must be where geometry has it.
+    """Each landmark's vertex is painted in one channel; the spot's center of mass must be where geometry has it.
 
-    A vertex's colour fades to nothing at its neighbours. Over a triangle (v, a, b) of area A such a slope weighs A / 3,
-    and its centre lies at (2 v + a + b) / 4. Only the label itself, v, comes from the repository's mapper.
+    A vertex's color fades to nothing at its neighbors. Over a triangle (v, a, b) of area A such a slope weighs A / 3,
+    and its center lies at (2 v + a + b) / 4. Only the label itself, v, comes from the repository's mapper.
     """
     plain_light(monkeypatch)
     size, painter = 700, Painter(builtin, 700)

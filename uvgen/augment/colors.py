@@ -1,4 +1,4 @@
-"""Colours of a uint8 image, changed in place without a float image in between.
+"""Colors of a uint8 image, changed in place without a float image in between.
 
 Gain, contrast, brightness, saturation and hue are all affine in (r, g, b): they are composed into one map, applied
 in one pass of integer arithmetic, and cut to 0..255 once.
@@ -43,13 +43,13 @@ def change_colors(image: NDArray[np.uint8], draw: AugmentationDraw) -> None:
 
 
 def color_map(draw: AugmentationDraw) -> tuple[NDArray[np.float64], float]:
-    """The affine map of colours: ``matrix @ (r, g, b) + term``.
+    """The affine map of colors: ``matrix @ (r, g, b) + term``.
 
     Parameters
     ----------
     draw : AugmentationDraw
-        Hue turns colours about the grey axis (Rodrigues' formula), saturation pulls them from or to their
-        luminance; then come the channels' gains, and contrast about mid-grey and brightness.
+        Hue turns colors about the gray axis (Rodrigues' formula), saturation pulls them from or to their
+        luminance; then come the channels' gains, and contrast about mid-gray and brightness.
 
     Returns
     -------

@@ -33,7 +33,7 @@ _TURNS = ("yaw_deg", "pitch_deg")  # not stated where they are 0: so draws say w
 class Occluder:
     """One thing that hides part of the crop. Positions and sizes are shares of the crop's side.
 
-    `shape` is one of `SHAPES`, `fill` one of `FILLS`; x, y is the centre, `angle_deg` turns it clockwise; `color` is
+    `shape` is one of `SHAPES`, `fill` one of `FILLS`; x, y is the center, `angle_deg` turns it clockwise; `color` is
     for the fill of that name, `cell_px` the grain of noise, and `seed` stands for outline, noise and what part of an
     image is shown.
     """
@@ -56,9 +56,9 @@ class AugmentationDraw:
 
     The face is turned out of the plane by `yaw_deg` and `pitch_deg` in the whole photograph first, see
     `uvgen.augment.profile`; what is done to a crop does not know of it.
-    Geometry: the crop is turned by `rotation_deg` (clockwise as seen) and scaled by `scale` about its centre, moved
+    Geometry: the crop is turned by `rotation_deg` (clockwise as seen) and scaled by `scale` about its center, moved
     by `translation` (shares of its side, x right, y down), and mirrored where `flip` says so; then come `occluders`
-    (frame of the finished crop), colours, blur (σ, px), noise (σ, grey levels) and JPEG (quality, 0 is none).
+    (frame of the finished crop), colors, blur (σ, px), noise (σ, gray levels) and JPEG (quality, 0 is none).
     `brightness` is a share of 255. `seed` stands for the noise, `other` in [0, 1) for which image an occluder shows.
     `size` is the crop's side, px.
     """

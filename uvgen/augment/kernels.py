@@ -1,4 +1,4 @@
-"""Compiled code for augmentation: labels moved in their values, occluders, colours, blur and noise.
+"""Compiled code for augmentation: labels moved in their values, occluders, colors, blur and noise.
 
 Kernels allocate nothing, raise nothing and release the interpreter lock. Random textures come from a hash of the
 pixel's position, so that they depend neither on order nor on a generator's state.
@@ -155,7 +155,7 @@ def blur_rgb(image, weights, lines, out):
 def add_noise(values, strength, seed):
     """Add nearly normal noise in place: the sum of four uniform numbers.
 
-    values (n,) uint8; strength float32: standard deviation in grey levels; seed uint64.
+    values (n,) uint8; strength float32: standard deviation in gray levels; seed uint64.
     """
     factor = np.float32(strength / 37837.22)  # sqrt(4 / 12) * 2^16
     sixteen = np.uint64(0xFFFF)

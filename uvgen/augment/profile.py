@@ -49,7 +49,7 @@ def turn_face(
         What is added to the pose's yaw and pitch, degrees. The middle of the face's vertices stays where it is.
     unseen : {"mirror", "mark"}
         What parts of the face show that the photograph does not: the other half of the face, as far as the photograph
-        shows that, or grey (128).
+        shows that, or gray (128).
 
     Returns
     -------

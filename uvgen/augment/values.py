@@ -52,18 +52,18 @@ class Augmentation:
     occluder_shapes, occluder_fills : tuple of str
         What to choose from: "rectangle", "blob"; "noise", "color", "image" (other samples' content).
     channel_gain : (low, high)
-        Factor of each colour channel.
+        Factor of each color channel.
     brightness, contrast, saturation, hue_deg : (low, high)
-        Term, as a share of 255; factor about mid-grey; factor about each pixel's luminance; rotation of colours.
+        Term, as a share of 255; factor about mid-gray; factor about each pixel's luminance; rotation of colors.
     blur, noise : (low, high)
-        Standard deviations: of a Gaussian, px, and of noise, grey levels.
+        Standard deviations: of a Gaussian, px, and of noise, gray levels.
     jpeg : (low, high) or None
         JPEG quality, 1 to 100.
     yaw_deg, pitch_deg : (low, high)
         What is added to the pose's yaw and pitch: the face is turned out of the plane in the whole photograph, before
         all else, as `uvgen.augment.turn_face` does; at most to 90° in all. Only builds can do that.
     unseen : {"mirror", "mark"}
-        What a turned face shows where the photograph does not show it: the other half of the face, or grey. Samples of
+        What a turned face shows where the photograph does not show it: the other half of the face, or gray. Samples of
         builds that mark have a field `unseen`.
     """
 

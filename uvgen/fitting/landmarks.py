@@ -87,7 +87,7 @@ def fit_landmarks(
     Parameters
     ----------
     points : (N, 68, 2) or (N, 68, 3) float
-        iBUG's landmarks in the image frame, px: the first pixel's centre is (0, 0), y points down. NaN where a point is
+        iBUG's landmarks in the image frame, px: the first pixel's center is (0, 0), y points down. NaN where a point is
         not known. z is not used.
     model : MorphableModel
         Its landmarks, bases and standard deviations count.

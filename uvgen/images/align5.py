@@ -57,7 +57,7 @@ def crop_from_points5(
     Notes
     -----
     Their pixels are not exactly where their landmarks are. Pillow's resizing aligns the pixels' edges rather than
-    their centres, and the window starts at an integer: with a scale of s, the picture that their network
+    their centers, and the window starts at an integer: with a scale of s, the picture that their network
     sees lies up to |1 - s| / 2 + 1 px beside this similarity's.
     """
     number_in(size, "size", 2, unit="px", whole=True)
@@ -75,7 +75,7 @@ def crop_from_points5(
             "of the nose, the left and the right corner of the mouth, y down"
         )
     scale = _RESCALE / scale_found * (size / _WINDOW)
-    # y up, the origin of their window is row 223, so that its centre (112, 112) lies in row 111
+    # y up, the origin of their window is row 223, so that its center (112, 112) lies in row 111
     center = np.array([size / 2, size - 1 - size / 2])
     if image_size is not None:
         height, width = picture_size(image_size)

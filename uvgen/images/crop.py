@@ -1,7 +1,7 @@
 """The crop of the field: a square around the 68 landmarks, jittered, sampled once; and the squares of inference.
 
 As in face3d and the training sets made with it: with l, r, t, b the extremes of the projected landmarks, the
-centre is that of the box, the extent (r - l + b - t) / 2, and the square 1.5 extents wide. At inference, there is a box
+center is that of the box, the extent (r - l + b - t) / 2, and the square 1.5 extents wide. At inference, there is a box
 or there are key points: `crop_from_box` and `crop_from_landmarks` give the training sets' square, or those of PRNet's
 `api.py` (github.com/YadiraF/PRNet, commit fc12fe5). Deep3DFaceRecon's alignment is in `align5.py`.
 """
@@ -14,14 +14,14 @@ from uvgen.errors import InputError
 from uvgen.geometry import check_convention
 
 JITTER = 0.1
-"""Shift of the crop's centre as a share of the extent, and of its size, as in the public training sets."""
+"""Shift of the crop's center as a share of the extent, and of its size, as in the public training sets."""
 
 _WIDTH = 1.5  # the square's side in extents
 
 CROP_METHODS = ("training", "prnet", "prnet-detector")
 """Squares around a box: that of the training sets, PRNet's around key points or a given box, and around a detection."""
 
-_PRNET_WIDTH, _PRNET_DETECTED_WIDTH, _PRNET_DROP = 1.6, 1.58, 0.14  # the last moves the centre down, in extents
+_PRNET_WIDTH, _PRNET_DETECTED_WIDTH, _PRNET_DROP = 1.6, 1.58, 0.14  # the last moves the center down, in extents
 
 
 def crop_similarity(
@@ -46,7 +46,7 @@ def crop_similarity(
     Returns
     -------
     (3, 3) float64
-        The square goes to pixel centres 0 to size - 1: uniform scale and shift.
+        The square goes to pixel centers 0 to size - 1: uniform scale and shift.
 
     Raises
     ------
@@ -78,19 +78,19 @@ def crop_from_box(box: ArrayLike, size: int, method: str = "prnet-detector") -> 
     Parameters
     ----------
     box : (4,) float
-        Left, top, right, bottom, px of the image frame: the pixel centres that the box reaches.
+        Left, top, right, bottom, px of the image frame: the pixel centers that the box reaches.
     size : int
         Pixels along each side of the crop.
     method : {"prnet-detector", "prnet", "training"}
         With w = right - left, h = bottom - top and extent = (w + h) / 2: "prnet-detector" is PRNet's square around a
-        detection, int(1.58 extent) wide, its centre 0.14 extents below the box's. "prnet" is PRNet's square around
+        detection, int(1.58 extent) wide, its center 0.14 extents below the box's. "prnet" is PRNet's square around
         a given box, int(1.6 extent) wide. "training" is `crop_similarity`'s, 1.5 extents wide: for the box of
         the 68 landmarks.
 
     Returns
     -------
     (3, 3) float64
-        Image → crop; the square goes to pixel centres 0 to size - 1: uniform scale and shift.
+        Image → crop; the square goes to pixel centers 0 to size - 1: uniform scale and shift.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def crop_from_landmarks(landmarks: ArrayLike, size: int, method: str = "training
 
 
 def _square(center: NDArray[np.float64], width: float, size: int) -> NDArray[np.float64]:
-    """The similarity (3, 3) of a square with this centre (2,) and side, px of the image."""
+    """The similarity (3, 3) of a square with this center (2,) and side, px of the image."""
     scale = (size - 1) / width
     similarity = np.diag([scale, scale, 1.0])
     similarity[:2, 2] = -scale * (center - width / 2)

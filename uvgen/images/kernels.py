@@ -43,7 +43,7 @@ def warp_bilinear(image, inverse, crop_out):
     """Sample an image at `inverse` (2, 3) float64 @ (column, row, 1) of each crop pixel, bilinearly.
 
     Outside the image everything is 0, and the outermost pixels blend into that, as in scikit-image's warp
-    with mode="constant". Weights have 11 bits an axis: within 1 grey level of the exact result.
+    with mode="constant". Weights have 11 bits an axis: within 1 gray level of the exact result.
     image (h, w, c) uint8; crop_out (r, s, c) uint8.
     """
     height, width, channels = image.shape

@@ -47,7 +47,7 @@ def warp_image(
     Returns
     -------
     (size, size, c) uint8
-        Black outside the image, whose outermost pixels blend into it. Where nothing is averaged, within 1 grey level of
+        Black outside the image, whose outermost pixels blend into it. Where nothing is averaged, within 1 gray level of
         `skimage.transform.warp` with order 1.
 
     Raises
@@ -76,7 +76,7 @@ def warp_image(
     blur = bicubic_blur(factor, reduced) if reduced > 1 and filter == "area" else None
     grid = area_grid(factor, reduced) if blur is None and filter == "area" else None
     if grid is not None and grid.n > 1 and factor > 32 * reduced * max(image.shape):
-        out[:] = 0  # the whole image is less than a thousandth of a pixel, hence of half a grey level
+        out[:] = 0  # the whole image is less than a thousandth of a pixel, hence of half a gray level
     elif grid is not None and grid.n > 1:
         _warp_mean(image, inverse, grid.block // reduced, grid.n, grid.spacing * scale, out)
     elif blur is not None:
@@ -130,7 +130,7 @@ def _average_blocks(
 ) -> tuple[NDArray[np.uint8] | None, NDArray[np.float64]]:
     """The image shrunk by a whole number, where a crop with these corners (2, 4) sees it, and crop px → its px.
 
-    Block k holds the pixels k * block to k * block + block - 1, so that its centre is k * block + (block - 1) / 2. None
+    Block k holds the pixels k * block to k * block + block - 1, so that its center is k * block + (block - 1) / 2. None
     where the crop sees nothing of the image.
     """
     middle = (block - 1) / 2

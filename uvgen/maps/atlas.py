@@ -52,7 +52,7 @@ class UvAtlas:
 
     @property
     def coverage(self) -> NDArray[np.bool_]:
-        """(size, size) bool: texels inside the mesh or its closed mouth, not filled from neighbours."""
+        """(size, size) bool: texels inside the mesh or its closed mouth, not filled from neighbors."""
         covered: NDArray[np.bool_] = self.texel_kind != FILLED
         return covered
 
@@ -70,7 +70,7 @@ class UvAtlas:
 
 
 def texel_coordinates(uv: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """Columns and rows of UV coordinates on a grid with texel centres at integers.
+    """Columns and rows of UV coordinates on a grid with texel centers at integers.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def build_atlas(model: MorphableModel, size: int, convention: str = "exact") -> 
     size : int
         Texels along each side, 16 to 4096.
     convention : {"exact", "face3d"}
-        Pixel convention. It decides which triangle a texel centre on an edge belongs to (`rule` of
+        Pixel convention. It decides which triangle a texel center on an edge belongs to (`rule` of
         `uvgen.rasterize.rasterize`); where triangles overlap in UV, the first in file order counts.
 
     Returns
@@ -122,7 +122,7 @@ def _atlas(model: MorphableModel, size: int, rule: str) -> UvAtlas:
     closures = [triangulate_loop(loop, model.uv) for loop in loops]
     triangles = np.concatenate([model.triangles, model.mouth_triangles, *closures]).astype(np.int32)
     triangle, weights = _rasterize_uv(model.uv, triangles, size, rule)
-    if rule == "top-left":  # a texel centre on the mesh's right or lower rim is on the mesh too
+    if rule == "top-left":  # a texel center on the mesh's right or lower rim is on the mesh too
         rim, rim_weights = _rasterize_uv(0.5 + (model.uv - 0.5) * (1 + _RIM), triangles, size, rule)
         open_texels = triangle < 0
         triangle[open_texels], weights[open_texels] = rim[open_texels], rim_weights[open_texels]

@@ -2,7 +2,7 @@
 
 Position maps are shifted so that the smallest z over all vertices is 0. Where a map has far fewer texels than the
 model has vertices, finding that minimum the plain way would cost more than the map. So vertices are gathered in
-clusters of neighbours; a cluster's centre and radius bound its depths from below, for any parameters; and only
+clusters of neighbors; a cluster's center and radius bound its depths from below, for any parameters; and only
 clusters that may hold the minimum are evaluated (branch and bound).
 """
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from uvgen.models.morphable import MorphableModel
 
-_CLUSTER = 64  # vertices: fewer make more centres to evaluate, more make looser bounds
+_CLUSTER = 64  # vertices: fewer make more centers to evaluate, more make looser bounds
 
 
 class DepthSearch:
@@ -78,7 +78,7 @@ def _center_and_reach(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32]
 
 
 def _split(points: NDArray[np.float64], members: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-    """Clusters of neighbours: halves along the longest side, again and again."""
+    """Clusters of neighbors: halves along the longest side, again and again."""
     if len(members) <= _CLUSTER:
         return [members]
     inside = points[members]

@@ -104,7 +104,7 @@ class PositionMapper:
 
     @property
     def coverage(self) -> NDArray[np.bool_]:
-        """(size, size) bool: texels inside the mesh or its closed mouth, not filled from neighbours."""
+        """(size, size) bool: texels inside the mesh or its closed mouth, not filled from neighbors."""
         return self.atlas.coverage
 
     def __call__(

@@ -47,7 +47,7 @@ def write_obj(
     vertices : (n, 3) array of real numbers
     triangles : (m, 3) array of integers, 0-based
     colors : (n, 3) array, optional
-        Colours of vertices: uint8, or floats in 0..255 (not 0..1). Written as floats after the coordinates, which most
+        Colors of vertices: uint8, or floats in 0..255 (not 0..1). Written as floats after the coordinates, which most
         programs understand. Not together with a texture.
     uv : (k, 2) array of real numbers, optional
         u right, v up, in [0, 1].
@@ -172,7 +172,7 @@ def _faces(triangles: ArrayLike, n_rows: int, frame: str) -> NDArray[np.int32]:
 
 
 def color_bytes(value: ArrayLike, name: str, shape: Sequence[Any]) -> NDArray[np.uint8]:
-    """Colours in 0..255 as uint8, rounded and cut."""
+    """Colors in 0..255 as uint8, rounded and cut."""
     check_color_range(as_array(value, name), name)
     colors = real_array(value, name, shape)
     check_finite(colors, name)

@@ -99,7 +99,7 @@ def boundary_loops(triangles: np.ndarray, *, strict: bool = True) -> list[np.nda
     low_high = np.sort(edges, axis=1).astype(np.int64)
     keys = low_high[:, 0] * (int(triangles.max()) + 1) + low_high[:, 1]
     order = np.argsort(keys, kind="stable")
-    changes = np.diff(keys[order], prepend=-1, append=-1) != 0  # an edge of one triangle: unlike both its neighbours
+    changes = np.diff(keys[order], prepend=-1, append=-1) != 0  # an edge of one triangle: unlike both its neighbors
     lone = edges[np.sort(order[changes[:-1] & changes[1:]])]
     starts, counts = np.unique(lone[:, 0], return_counts=True)
     if strict and (counts > 1).any():

@@ -2,7 +2,7 @@
 
 As Bas et al. do for the Basel model (3D Morphable Models as Spatial Transformer Networks, 2017): the boundary
 loop goes onto the square and the symmetry line onto u = 0.5, both by arc length, every other vertex to the
-weighted mean of its neighbours, with conformal (cotangent) weights; one half is solved for, the other is its
+weighted mean of its neighbors, with conformal (cotangent) weights; one half is solved for, the other is its
 mirror image. Cotangent weights are negative across obtuse pairs of angles and can fold the map; mean-value
 weights (Floater, 2003) are positive and, by Tutte's and Floater's theorems, cannot.
 
@@ -262,12 +262,12 @@ def _square_boundary(
         twin = np.array([place[int(x)] for x in mirror_vertex[loop]])
         length = (length + length[(twin - 1) % len(loop)]) / 2  # i -> i + 1 mirrors to twin - 1 -> twin
         arc = np.concatenate([[0.0], np.cumsum(length)])
-        centres = [(p[i, 1], arc[i]) for i in np.flatnonzero(twin == np.arange(len(loop)))]
+        centers = [(p[i, 1], arc[i]) for i in np.flatnonzero(twin == np.arange(len(loop)))]
         over = np.flatnonzero(twin == (np.arange(len(loop)) + 1) % len(loop))
-        centres += [((p[i, 1] + p[(i + 1) % len(loop), 1]) / 2, (arc[i] + arc[i + 1]) / 2) for i in over]
-        if len(centres) != 2:
-            raise InputError(f"triangles: the boundary crosses the symmetry line {len(centres)} times, expected twice")
-        start = max(centres)[1]
+        centers += [((p[i, 1] + p[(i + 1) % len(loop), 1]) / 2, (arc[i] + arc[i + 1]) / 2) for i in over]
+        if len(centers) != 2:
+            raise InputError(f"triangles: the boundary crosses the symmetry line {len(centers)} times, expected twice")
+        start = max(centers)[1]
     else:
         arc = np.concatenate([[0.0], np.cumsum(length)])
         high = p[:, 1] > np.median(p[:, 1])
@@ -324,16 +324,16 @@ def _symmetry_line(
         return nothing
     top, bottom = sorted(ends.tolist(), key=lambda i: -ring_uv[np.flatnonzero(loop == i)[0], 1])
     e = directed_edges(t)
-    neighbours: dict[int, list[int]] = {}
+    neighbors: dict[int, list[int]] = {}
     for a, b in e[own[e].all(axis=1)].tolist():
-        neighbours.setdefault(a, []).append(b)
-        neighbours.setdefault(b, []).append(a)
+        neighbors.setdefault(a, []).append(b)
+        neighbors.setdefault(b, []).append(a)
     left = set(np.flatnonzero(own).tolist()) - {top}
     path = [top]
     steps: list[float] = []
     jumps: list[int] = []
     while left:
-        following = [w for w in neighbours.get(path[-1], []) if w in left]
+        following = [w for w in neighbors.get(path[-1], []) if w in left]
         if not following:  # a hole: on to the nearest vertex beyond it
             rest = np.array(sorted(left))
             following = [int(rest[np.argmin(np.linalg.norm(v[rest] - v[path[-1]], axis=1))])]

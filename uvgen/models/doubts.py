@@ -65,7 +65,7 @@ def _about_mirror(model: MorphableModel) -> list[str]:
         distance = np.linalg.norm(
             model.mean[pairs[apart]] - model.mean[model.landmarks[LANDMARK_MIRROR][apart]], axis=1
         )
-        if distance.max() > 0.02 * _face_size(model):  # a neighbour is as good
+        if distance.max() > 0.02 * _face_size(model):  # a neighbor is as good
             found.append(
                 f"mirror pairs: {int(apart.sum())} landmarks mirror to another vertex than the other side's landmark, "
                 f"up to {distance.max() / 1e3:.1f} mm from it"

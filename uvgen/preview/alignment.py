@@ -95,7 +95,7 @@ def draw_alignment(
     kind : {"sparse", "dense", "mesh", "depth", "pose"}
         "sparse": the 68 landmarks and the lines between them, orange on the person's right, blue on the left, hidden
         ones hollow (known of maps alone). "dense": texels of the face as dots, far ones dark, near ones light, hidden
-        ones grey. "mesh": the face's surface, lit. "depth": its depth, from far (blue) to near (yellow). "pose":
+        ones gray. "mesh": the face's surface, lit. "depth": its depth, from far (blue) to near (yellow). "pose":
         PRNet's box around the face, the face's axes and its angles. "dense", "mesh" and "depth" need a map, "pose" a
         map or (68, 3).
     model : MorphableModel or path-like

@@ -107,11 +107,11 @@ def compose(header: Header, titles: Sequence[str], rows: Sequence[Row]) -> Image
 
 
 _Line = list[tuple[float, str, tuple[int, int, int]]]
-"""Pieces of text with their places from the left, px, and colours."""
+"""Pieces of text with their places from the left, px, and colors."""
 
 
 def _wrapped(parts: Sequence[tuple[str, tuple[int, int, int]]], size: int, width: int) -> list[_Line]:
-    """Parts of a text, each in its colour, in lines of at most `width` px, broken between words where that does."""
+    """Parts of a text, each in its color, in lines of at most `width` px, broken between words where that does."""
     font, lines, x = _font(size), [[]], 0.0  # type: Any, list[_Line], float
     blank = font.getlength(" ")
     for text, color in parts:
@@ -147,7 +147,7 @@ def _draw_lines(draw: ImageDraw.ImageDraw, lines: Sequence[_Line], left: int, to
 
 
 def _draw_legend(draw: ImageDraw.ImageDraw, x: int, y: int, crosses: str) -> None:
-    """What the colours of dots and the crosses mean."""
+    """What the colors of dots and the crosses mean."""
     font = _font(_SMALL_TEXT)
     for color, text in ((RIGHT, "person's right"), (MIDDLE, "middle"), (LEFT, "person's left"), (None, "hidden")):
         draw.ellipse([x, y + 4, x + 10, y + 14], fill=color or _GREY, outline=_INK)

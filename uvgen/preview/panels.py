@@ -24,13 +24,13 @@ PANEL = 256
 
 PAPER, EMPTY = (255, 255, 255), (226, 229, 233)
 ANNOTATED = (90, 230, 70)
-"""Colour of annotated landmarks."""
+"""Color of annotated landmarks."""
 
 RIGHT, MIDDLE, LEFT = (255, 138, 30), (255, 255, 255), (45, 190, 255)
-"""Colours of landmarks: on the person's right side, on the midline, on the left side."""
+"""Colors of landmarks: on the person's right side, on the midline, on the left side."""
 
 NEAR_FAR = ((44, 20, 110), (32, 98, 176), (24, 160, 150), (150, 205, 70), (255, 226, 60), (255, 252, 190))
-"""Colours of depths, from far to near."""
+"""Colors of depths, from far to near."""
 
 LINES = (
     (range(0, 17), False), (range(17, 22), False), (range(22, 27), False), (range(27, 31), False),
@@ -108,7 +108,7 @@ class SampleView:
         """
         crop, position_map = sample["image"], sample["posmap"]
         check_map(position_map, crop.shape[0], sample["name"])
-        half = np.array([0.5, 0.5, 0], np.float32)  # pixel centres are integers, in the crop and in the panel
+        half = np.array([0.5, 0.5, 0], np.float32)  # pixel centers are integers, in the crop and in the panel
         points = (position_map + half) * np.float32(PANEL / crop.shape[0]) - half
         if triangles is None:
             triangles = rasterize.mesh_from_map(points, coverage)[1]
@@ -152,7 +152,7 @@ def landmark_panel(face: SampleView, texels: NDArray[np.integer[Any]], read: Lan
     Returns
     -------
     Image
-        Each side of the person in its colour; hidden points are hollow.
+        Each side of the person in its color; hidden points are hollow.
     """
     points = read_landmarks(face.points, read)[:, :2]
     seen = face.seen[texels[:, 0], texels[:, 1]]
@@ -226,14 +226,14 @@ def zoom_panel(face: SampleView, texels: NDArray[np.integer[Any]], read: Landmar
 
 
 def _sides() -> list[tuple[int, int, int]]:
-    """A colour for each landmark. iBUG counts jaw, brows and lips from the person's right, a picture's left."""
+    """A color for each landmark. iBUG counts jaw, brows and lips from the person's right, a picture's left."""
     right = [*range(0, 8), *range(17, 22), 31, 32, *range(36, 42), *range(48, 51), *range(58, 62), 67]
     middle = np.flatnonzero(np.arange(68) == LANDMARK_MIRROR)
     return [MIDDLE if k in middle else RIGHT if k in right else LEFT for k in range(68)]
 
 
 def dense_panel(face: SampleView, every: int) -> Image.Image:
-    """The crop with each `every`-th texel of the face as a dot, coloured by depth; hidden ones grey and small."""
+    """The crop with each `every`-th texel of the face as a dot, colored by depth; hidden ones gray and small."""
     inner = np.zeros_like(face.face)
     inner[every // 2 :: every, every // 2 :: every] = True
     points, seen = face.points[inner & face.face], face.seen[inner & face.face]
@@ -253,7 +253,7 @@ def draw_dots(
     size: float = 1.0,
     finer: int = _FINE,
 ) -> Image.Image:
-    """Points (n, 3), px of the picture, as dots colored by depth; hidden ones grey and small.
+    """Points (n, 3), px of the picture, as dots colored by depth; hidden ones gray and small.
 
     `size` and `finer` are as for `draw_landmarks`.
     """
@@ -309,7 +309,7 @@ def texture(face: SampleView) -> tuple[NDArray[np.float32], NDArray[np.bool_], N
     colors : (PANEL, PANEL, 3) float32
         0 to 255.
     valid, seen : (PANEL, PANEL) bool
-        Where there is a colour, and where it is the face's own: what is hidden shows what hides it.
+        Where there is a color, and where it is the face's own: what is hidden shows what hides it.
     """
     colors, valid = rasterize.unwrap(face.crop, _resized(face.position_map), coverage=_nearest(face.coverage))
     return colors, valid, valid & _nearest(face.seen)
@@ -345,7 +345,7 @@ def _guide(texels: tuple[tuple[int, int], ...], size: int, shape: tuple[int, int
 
 
 def turned_panel(face: SampleView) -> Image.Image:
-    """The mesh turned by 30° about the vertical, against its yaw: textured where the crop shows it, else grey."""
+    """The mesh turned by 30° about the vertical, against its yaw: textured where the crop shows it, else gray."""
     angle = np.deg2rad(TURN_DEG if face.angles_rad[1] >= 0 else -TURN_DEG)
     turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
     vertices = face.points[face.coverage] @ turn.T.astype(np.float32)
@@ -364,7 +364,7 @@ def turned_panel(face: SampleView) -> Image.Image:
 
 
 def mask_panel(weights: NDArray[np.floating[Any]], texels: NDArray[np.integer[Any]], size: int) -> Image.Image:
-    """The weight mask as grey, darkest where it is least, and the landmark texels as dots."""
+    """The weight mask as gray, darkest where it is least, and the landmark texels as dots."""
     values = np.unique(weights)
     steps = max(len(values) - 1, 1)  # the largest weight is the landmarks': their dots show it
     tone = np.interp(weights, values, [*np.linspace(40, 190, steps), 190][: len(values)])
@@ -389,7 +389,7 @@ def coverage_panel(coverage: NDArray[np.bool_], size: int) -> Image.Image:
 
 
 def ramp(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-    """Colours (..., 3) of depths in [0, 1]: `NEAR_FAR`, interpolated."""
+    """Colors (..., 3) of depths in [0, 1]: `NEAR_FAR`, interpolated."""
     stops = np.linspace(0, 1, len(NEAR_FAR))
     table = np.array(NEAR_FAR, np.float64)
     channels = [np.interp(values, stops, table[:, channel]) for channel in range(3)]

@@ -12,7 +12,7 @@ from uvgen.preview.panels import EMPTY, PANEL, ramp
 PART_COLORS = (
     EMPTY, (120, 150, 90), (235, 190, 150), (200, 60, 80), (60, 120, 200), (240, 160, 40), (120, 90, 70),
 )  # fmt: skip
-"""Colours of the labels of "parts"."""
+"""Colors of the labels of "parts"."""
 
 _TITLES = {
     "uv": "u, v as red, green",

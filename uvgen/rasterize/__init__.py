@@ -4,7 +4,7 @@
     depth = fragments.depth
     normals = rasterize.interpolate(fragments, triangles, rasterize.vertex_normals(vertices, triangles))
 
-Everything works in the image frame: x right and y down in pixels, pixel centres at integers, z toward the
+Everything works in the image frame: x right and y down in pixels, pixel centers at integers, z toward the
 viewer. Inputs are never modified, and all functions may be called from any number of threads and processes.
 The parts live in files of their own: `fragments.py` (drawing, interpolation), `shading.py` (normals, light),
 `visibility.py`, `texture.py` (unwrapping and back); `uvgen.meshes` makes meshes of position maps and writes files.

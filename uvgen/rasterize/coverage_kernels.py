@@ -5,7 +5,7 @@ filling but finding out, triangle by triangle, that there is nothing to fill. Th
 blocks of triangles whose coordinates fit in the first-level cache:
 
 1. `_load_corners` copies the block's corners side by side (x and y together, as one 8-byte word);
-2. `_find_boxes` finds the box of pixel centres of each triangle, and `_sort_by_kind` lists the boxes that fit
+2. `_find_boxes` finds the box of pixel centers of each triangle, and `_sort_by_kind` lists the boxes that fit
    into 1 x 1, 2 x 2 and 3 x 3 pixels, and larger ones, which are cut into tiles of 4 x 4;
 3. kind by kind, `_pack` copies them together, `_cover` tests all their pixels, and `_list_pixels` turns the
    resulting bit masks into a list of covered pixels;
@@ -17,7 +17,7 @@ that depends on the data either: they write every candidate and advance only pas
 that take arrays are called once a block, not once a pixel, where numba's bookkeeping of array references
 would cost more than the pixel.
 
-Every edge function is `ax * by - ay * bx` in float64 of the two ends **relative to the pixel centre**. It is
+Every edge function is `ax * by - ay * bx` in float64 of the two ends **relative to the pixel center**. It is
 antisymmetric in its ends to the last bit, so the two triangles at an edge never disagree about a pixel, and
 every function that decides coverage must use this expression and no other.
 
@@ -54,7 +54,7 @@ def _load_corners(xy, triangles, last, indices_out, corner0_out, corner1_out, co
 
 @kernel
 def _find_boxes(xy0, xy1, xy2, count, height, width, left_out, top_out, columns_out, rows_out, kind_out):
-    """First pixel, extent and kind of the box of pixel centres of each triangle, clipped to the picture."""
+    """First pixel, extent and kind of the box of pixel centers of each triangle, clipped to the picture."""
     w = f4(width)
     h = f4(height)
     for k in range(count):
@@ -168,7 +168,7 @@ def _owns(ax, ay, bx, by):
 
 @inlined
 def _owns_tie(e0, e1, e2, ax, ay, bx, by, cx, cy):
-    """Whether a pixel centre on the border of a triangle is the triangle's, by the top-left rule."""
+    """Whether a pixel center on the border of a triangle is the triangle's, by the top-left rule."""
     clockwise = e0 + e1 + e2 > 0
     if e0 == 0 and _owns(bx, by, cx, cy) != clockwise:
         return False

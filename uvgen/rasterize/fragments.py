@@ -36,7 +36,7 @@ class Fragments:
     triangle : (h, w) int32
         Index of the triangle that the pixel shows, -1 where there is none.
     weights : (h, w, 3) float32
-        Barycentric weights of that triangle's corners at the pixel's centre, in [0, 1], summing to 1; zeros
+        Barycentric weights of that triangle's corners at the pixel's center, in [0, 1], summing to 1; zeros
         where there is none.
     depth : (h, w) float32
         Interpolated z, larger is nearer; -inf where there is no triangle.
@@ -74,7 +74,7 @@ def rasterize(
     Parameters
     ----------
     vertices : (n, 3) or (b, n, 3) array of real numbers
-        Image frame: x right and y down in pixels, **pixel centres at integers**, z toward the viewer. Taken
+        Image frame: x right and y down in pixels, **pixel centers at integers**, z toward the viewer. Taken
         as float32. A triangle with a corner that is not finite, or beyond 1e37, draws nothing.
     triangles : (m, 3) array of integers
         0-based rows of `vertices`. Triangles without area draw nothing.
@@ -84,8 +84,8 @@ def rasterize(
         What not to draw. A triangle faces the viewer ("front") if its corners run clockwise on the screen,
         that is, if the z of (p1 - p0) x (p2 - p0) is positive: so do the Basel model's in the image frame.
     rule : {"top-left", "face3d"}
-        Which pixels belong to a triangle. "top-left": those whose centre lies inside, and those on a left
-        edge or on a horizontal upper edge, decided in float64, so that a centre on an edge that two triangles
+        Which pixels belong to a triangle. "top-left": those whose center lies inside, and those on a left
+        edge or on a horizontal upper edge, decided in float64, so that a center on an edge that two triangles
         share is drawn by exactly one of them. "face3d": with v0 = p2 - p0, v1 = p1 - p0, v2 = p - p0, those
         with u >= 0, v >= 0 and u + v < 1, computed in float32 with dot products; weights (1 - u - v, v, u).
         That is what made the published UV position maps, and leaves cracks on the edges opposite p0.
@@ -262,7 +262,7 @@ def depth_map(fragments: Fragments, *, background: float = 0) -> np.ndarray:
 def render_colors(
     fragments: Fragments, triangles: np.ndarray, colors: np.ndarray, *, background: float | np.ndarray = 0
 ) -> np.ndarray:
-    """Colours of vertices (n, c), any range, interpolated: (h, w, c) float32. See `interpolate`."""
+    """Colors of vertices (n, c), any range, interpolated: (h, w, c) float32. See `interpolate`."""
     return interpolate(fragments, triangles, colors, background=background)
 
 

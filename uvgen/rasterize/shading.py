@@ -179,7 +179,7 @@ def harmonic_basis(normals: np.ndarray) -> np.ndarray:
 
 
 def shade(normals: np.ndarray, light: Light | SphericalHarmonics) -> np.ndarray:
-    """Light reflected toward the viewer by surfaces with the given normals, to be multiplied with colours.
+    """Light reflected toward the viewer by surfaces with the given normals, to be multiplied with colors.
 
     Parameters
     ----------

@@ -279,7 +279,7 @@ def sum_shown_normals(triangle, xy, vertices, triangles, shown, words, word_floa
 def see_points(points, depth, tolerance, visible_out):
     """Which points are not behind a depth buffer: points (3 n,) float32; depth (h, w) float32; (n,) bool out.
 
-    A point is compared with the farthest of the up to four covered pixel centres around it, so that the slope
+    A point is compared with the farthest of the up to four covered pixel centers around it, so that the slope
     of the surface it lies on does not hide it.
     """
     height, width = depth.shape

@@ -80,13 +80,13 @@ def render_texture(
 def unwrap(
     image: np.ndarray, position_map: np.ndarray, *, coverage: np.ndarray | None = None, mode: str = "bilinear"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The face's texture in UV: each texel's colour from where the position map places it in the image.
+    """The face's texture in UV: each texel's color from where the position map places it in the image.
 
     Parameters
     ----------
     image : (h, w, c) or (h, w) array of real numbers
     position_map : (u, v, 3) array of real numbers
-        x, y of each texel in the frame of `image`, pixels with centres at integers; z is not used, so hidden
+        x, y of each texel in the frame of `image`, pixels with centers at integers; z is not used, so hidden
         texels show what hides them: see `visible_texels`.
     coverage : (u, v) bool, optional
         Texels that belong to the face; all where it is not given.
@@ -97,7 +97,7 @@ def unwrap(
     texture : (u, v, c) float32
         In the unit of the image; 0 where not valid.
     valid : (u, v) bool
-        Texels of the coverage whose place lies in the image, up to half a pixel beyond the outer centres.
+        Texels of the coverage whose place lies in the image, up to half a pixel beyond the outer centers.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def render(
     Parameters
     ----------
     position_map : (u, v, 3) array of real numbers
-        x, y, z of each texel in the frame of the picture: pixels with centres at integers, larger z nearer.
+        x, y, z of each texel in the frame of the picture: pixels with centers at integers, larger z nearer.
     texture : (h, w, c) or (h, w) array of real numbers
         Over the same UV square; any size.
     size : (int, int)

@@ -20,7 +20,7 @@ def visible_vertices(
     Parameters
     ----------
     vertices : (n, 3) array of real numbers
-        Image frame: x, y in pixels with centres at integers, larger z is nearer.
+        Image frame: x, y in pixels with centers at integers, larger z is nearer.
     triangles : (m, 3) array of integers
     size : (int, int)
         Height and width of the picture. The finer the mesh is to be told apart, the larger it must be: scale
@@ -54,7 +54,7 @@ def visible_texels(
     Parameters
     ----------
     position_map : (u, v, 3) array of real numbers
-        x, y, z of each texel in the image or crop frame: pixels with centres at integers, larger z nearer.
+        x, y, z of each texel in the image or crop frame: pixels with centers at integers, larger z nearer.
     coverage : (u, v) bool
         Texels that belong to the face. Only they hide each other.
     size : (int, int), optional

@@ -3,7 +3,7 @@
 In order: identity 80, expression 64, texture 80 (multiples of the standard deviations), three angles, 27 numbers of
 spherical harmonics (9 each for red, green, blue), translation 3. A face is turned by ``R = Rz Ry Rx`` (right-handed,
 radians) and moved, in decimetres, then seen by a perspective camera 10 dm from the origin, of 1015 px focal length,
-in a crop of 224 px. There, their y counts up from the lower edge: pixel row ``223 - y``, so that the centre (112,
+in a crop of 224 px. There, their y counts up from the lower edge: pixel row ``223 - y``, so that the center (112,
 112) is row 111.
 
 ``.mat`` files of their results have the variables id, exp, tex, angle, gamma, trans, (B, …) each, and lm68, the
@@ -160,7 +160,7 @@ def crop_of(trans_params: ArrayLike) -> NDArray[np.float64]:
     Parameters
     ----------
     trans_params : (5,) float
-        Width, height of the image, scale, x and y of the face's centre, y counting up.
+        Width, height of the image, scale, x and y of the face's center, y counting up.
 
     Returns
     -------

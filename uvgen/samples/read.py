@@ -206,7 +206,7 @@ def read_image(sample: Sample, *, exif: str = "ignore") -> NDArray[np.uint8]:
     Returns
     -------
     (h, w, 3) uint8
-        RGB; grey, palette and CMYK images are converted.
+        RGB; gray, palette and CMYK images are converted.
 
     Raises
     ------

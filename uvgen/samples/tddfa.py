@@ -4,7 +4,7 @@ The first 12 are a matrix (3, 4), ``[A | t]``, A nearly a rotation times a scale
 a crop of 120 px; then 40 shape and 10 expression parameters that multiply the bases directly. The network's output is
 scaled by the mean and std of ``param_mean_std_62d_120x120.pkl`` first.
 
-From the crop to the image, theirs is ``x = x' (right - left) / 120 + left`` for pixel centres x'; a shift of half a
+From the crop to the image, theirs is ``x = x' (right - left) / 120 + left`` for pixel centers x'; a shift of half a
 pixel of the crop less than what their resizing of the picture does. Results are theirs.
 """
 

@@ -87,8 +87,8 @@ def render_faces(
         Faces, spread evenly over the subsets; a larger count adds to what a smaller one made. Each face has its mirror
         image in a `_Flip` subset besides.
     model : MorphableModel or path-like
-        Whose faces; the built-in one by default. Without an albedo basis all have the colours of the mean, without any
-        albedo they are grey.
+        Whose faces; the built-in one by default. Without an albedo basis all have the colors of the mean, without any
+        albedo they are gray.
     seed : int
         Another seed, other faces.
     size : int

@@ -9,7 +9,7 @@ f4 = np.float32
 
 @kernel
 def paint_backdrop(planes, texture, top, left, gain, mirrored, canvas_out):
-    """Colours and a texture that makes them lighter and darker, mirrored where asked for.
+    """Colors and a texture that makes them lighter and darker, mirrored where asked for.
 
     planes (h, 3, w) float32; texture (t, t) float32, repeated, its first row and column at `top`, `left`;
     canvas_out (h, w, 3) float32.
@@ -129,8 +129,8 @@ def draw_fragments(triangle, weights, depth, step, triangles, colors, top, left,
 def expose(canvas, edges, blur, noise, first, strength, rows, image_out):
     """What a camera makes of a canvas: silhouettes without stairs, a slight symmetric blur, noise, 8 bits.
 
-    canvas (h, w c) float32, c = 3; edges (h, w) bool, pixels to be mixed with their neighbours 1 2 1; blur, the weight
-    of each of two neighbours along each axis; noise (k,) float32, repeated, from index `first` on; rows (2, w c)
+    canvas (h, w c) float32, c = 3; edges (h, w) bool, pixels to be mixed with their neighbors 1 2 1; blur, the weight
+    of each of two neighbors along each axis; noise (k,) float32, repeated, from index `first` on; rows (2, w c)
     float32 scratch; image_out (h, w c) uint8.
     """
     height, width = canvas.shape

@@ -20,7 +20,7 @@ _CLOTHES = (
     (-69, 150, 94), (-80, 180, 100), (-95, 203, 104), (-125, 217, 107), (-300, 226, 112), (-600, 230, 114),
 )  # fmt: skip
 _NECK = ((45, 56, 52), (0, 54, 50), (-34, 52, 48), (-90, 52, 48))
-_SKULL = (122.0, 82.0, 97.0, 106.0)  # centre above the chin, half width, half height, half depth
+_SKULL = (122.0, 82.0, 97.0, 106.0)  # center above the chin, half width, half height, half depth
 _SKULL_AHEAD = 14.0  # of the neck's axis
 _YIELDS = 25.0  # mm
 PARTS = ("clothes", "hair", "skin")

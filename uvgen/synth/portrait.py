@@ -19,7 +19,7 @@ _GREY = 150.0  # skin of a model without albedo, 0 to 255
 _GAMMA = 2.2
 _DIRECTIONS, _BUFFER = 96, 128  # from which the light may come; pixels a side to find what it reaches
 _LANES = 16  # batches are padded to a multiple: so a face does not depend on how many others come with it
-_SAMPLES = np.array([[-0.25, -0.25, 0], [0.25, 0.25, 0]], np.float32)  # of a pixel: their mean is its centre
+_SAMPLES = np.array([[-0.25, -0.25, 0], [0.25, 0.25, 0]], np.float32)  # of a pixel: their mean is its center
 _STEP = 5.0  # px of depth from a pixel to the next that make a silhouette
 _NOTHING = np.empty(0, np.float32)
 _SOFTNESS = 7.0  # of shadows: a lamp some 40 degrees wide
@@ -128,7 +128,7 @@ class Painter:
         listed: NDArray[np.int32],
         seen: NDArray[np.intp],
     ) -> NDArray[np.float32]:
-        """Colours (n, 3) of the figure in the picture, 0 to 255: sky and ground, lamp with shadow, highlight.
+        """Colors (n, 3) of the figure in the picture, 0 to 255: sky and ground, lamp with shadow, highlight.
 
         Of the corners `seen` of the triangles `listed`, which are seen in the picture; of the others, anything.
         """
@@ -241,10 +241,10 @@ def _reach(
         np.concatenate([triangles, triangles[:, [1, 2, 0]]]).ravel(),
         np.concatenate([triangles[:, [1, 2, 0]], triangles]).ravel(),
     )
-    neighbours = coo_array((np.ones(len(ends[0]), np.float32), ends), shape=(len(mean), len(mean))).tocsr()
-    count = np.maximum(neighbours.sum(axis=1), 1).astype(np.float32)[:, None]
+    neighbors = coo_array((np.ones(len(ends[0]), np.float32), ends), shape=(len(mean), len(mean))).tocsr()
+    count = np.maximum(neighbors.sum(axis=1), 1).astype(np.float32)[:, None]
     for _ in range(2):  # softer shadows, and no trace of the buffer's pixels
-        reach = (reach + neighbours @ reach / count) / 2
+        reach = (reach + neighbors @ reach / count) / 2
     return np.ascontiguousarray(reach)
 
 

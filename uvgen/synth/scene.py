@@ -77,7 +77,7 @@ def draw_backdrop(rng: np.random.Generator, size: int, mirrored: bool) -> NDArra
     Returns
     -------
     (size, size, 3) float32
-        0 to 255: two colours that fade into each other, shapes in and out of focus, and a texture.
+        0 to 255: two colors that fade into each other, shapes in and out of focus, and a texture.
     """
     n = int(rng.choice(_GRIDS))
     rows, columns = np.mgrid[0:n, 0:n].astype(np.float32) / (n - 1) - 0.5
@@ -122,7 +122,7 @@ def photograph(canvas: NDArray[np.float32], edges: NDArray[np.bool_], rng: np.ra
 
 
 def draw_color(rng: np.random.Generator) -> NDArray[np.float32]:
-    """A colour as walls, wood, leaves and clothes have them: rarely vivid."""
+    """A color as walls, wood, leaves and clothes have them: rarely vivid."""
     color = rng.uniform(15, 235) * (1 + min(rng.gamma(1.2, 0.1), 0.28) * rng.normal(size=3))
     return np.clip(color, 4, 250).astype(np.float32)
 

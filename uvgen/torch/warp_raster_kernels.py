@@ -2,9 +2,9 @@
 
 The same edge functions, rules and order of operations as `uvgen.rasterize.coverage_kernels`, in float64 and without
 fused multiply-adds, so that both find the same pixels, weights and depths to the last bit. A GPU with slow float64
-pays for it only where a pixel centre lies in a triangle's box, which is found in the vertices' own type.
+pays for it only where a pixel center lies in a triangle's box, which is found in the vertices' own type.
 
-1. `cover`, a thread a triangle: its box of pixel centres; the depth and the triangle of each pixel that it covers, as
+1. `cover`, a thread a triangle: its box of pixel centers; the depth and the triangle of each pixel that it covers, as
    one 64-bit number, go into `keys` by an atomic minimum. Boxes of more than `SMALL` pixels are cut into bands of
    about `BAND` pixels, which go into a queue; where that is full, the thread draws the band itself: then there are so
    many that all threads are busy.
@@ -37,7 +37,7 @@ def owns(ax: wp.float64, ay: wp.float64, bx: wp.float64, by: wp.float64):
 
 @wp.func
 def edges(a: wp.vec3d, b: wp.vec3d, c: wp.vec3d, x: int, y: int):
-    """The three edge functions at a pixel's centre: twice the areas opposite of each corner."""
+    """The three edge functions at a pixel's center: twice the areas opposite of each corner."""
     px = wp.float64(x)
     py = wp.float64(y)
     ax = a[0] - px
@@ -51,7 +51,7 @@ def edges(a: wp.vec3d, b: wp.vec3d, c: wp.vec3d, x: int, y: int):
 
 @wp.func
 def owns_tie(e: wp.vec3d, a: wp.vec3d, b: wp.vec3d, c: wp.vec3d, x: int, y: int):
-    """Whether a pixel centre on the border of a triangle is the triangle's, by the top-left rule."""
+    """Whether a pixel center on the border of a triangle is the triangle's, by the top-left rule."""
     px = wp.float64(x)
     py = wp.float64(y)
     zero = wp.float64(0.0)
@@ -91,7 +91,7 @@ def draw_pixel(
     row: int,
     keys: wp.array(dtype=wp.int64, ndim=2),
 ):
-    """Enter a triangle into a pixel's key if it covers the pixel's centre."""
+    """Enter a triangle into a pixel's key if it covers the pixel's center."""
     zero = wp.float64(0.0)
     e = edges(a, b, c, x, y)
     low = wp.min(wp.min(e[0], e[1]), e[2])
@@ -156,7 +156,7 @@ def raster(scalar, module):
 
     @wp.func
     def box(a: vector, b: vector, c: vector, width: int, height: int):
-        """First column and row, columns and rows of the pixel centres in a triangle's box; 0 where there are none."""
+        """First column and row, columns and rows of the pixel centers in a triangle's box; 0 where there are none."""
         one = scalar(1.0)
         zero = scalar(0.0)
         w = scalar(width)

@@ -1,4 +1,4 @@
-"""What data cards say of a data set: what it holds, how it was made, and what is known of its licence."""
+"""What data cards say of a data set: what it holds, how it was made, and what is known of its license."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import printable
 
 IMAGES = (
-    "The crops are pieces of the images that the set was built from, whose licence uvgen does not know. 300W-LP, "
+    "The crops are pieces of the images that the set was built from, whose license uvgen does not know. 300W-LP, "
     "AFLW2000-3D and the photographs in them are for research and may not be redistributed: a set with their crops "
     "must not be published."
 )
-"""What is known of the images' licence."""
+"""What is known of the images' license."""
 
 CONTENT = {
     "name": "sample name; versions of one photograph share its beginning",
@@ -48,14 +48,14 @@ CONTENT = {
 
 
 def model_license(config: DatasetConfig) -> str:
-    """What is known of the licence of labels, which are made with the face model."""
+    """What is known of the license of labels, which are made with the face model."""
     if config.model == BUILTIN:
         return (
             "Labels were made with uvgen's built-in face model. Nobody's scan or photograph is in it, and what is made "
             "from it may be used for any purpose."
         )
     return (
-        f"Labels were made with the face model {printable(config.model)}, and fall under its licence. That of the "
+        f"Labels were made with the face model {printable(config.model)}, and fall under its license. That of the "
         "Basel Face Model allows research alone, and neither the model nor data made from it may be redistributed."
     )
 
@@ -96,7 +96,7 @@ def card_text(reader: ShardReader) -> str:
     ]
     if config.augmentation is not None:
         lines += ["", "Samples are augmented copies; labels moved with their images."]
-    lines += ["", "## Licence", "", IMAGES, "", model_license(config)]
+    lines += ["", "## License", "", IMAGES, "", model_license(config)]
     lines += [
         "",
         "## Use and limits",

@@ -75,7 +75,7 @@ def finish(reader: ShardReader, folder: Path) -> None:
     lines = [
         "---",
         "license: other",
-        "license_name: see-licence-section-below",
+        "license_name: see-license-section-below",
         "pretty_name: Faces with UV position maps",
         "task_categories:",
         "- keypoint-detection",

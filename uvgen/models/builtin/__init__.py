@@ -1,4 +1,4 @@
-"""The built-in model: a head modelled by formulas, free of any licence.
+"""The built-in model: a head modeled by formulas, free of any license.
 
 `surface.py` holds the skull, jaw and neck; `features.py` nose, eyes, lips and ears; `mesh.py` vertices, triangles and
 UV; `albedo.py`, `identity.py` and `expression.py` the components. `model.py` puts them together.

@@ -1,4 +1,4 @@
-"""Colours of the built-in head, skin to hair, and how they vary: closed formulas, RGB in 0..255."""
+"""Colors of the built-in head, skin to hair, and how they vary: closed formulas, RGB in 0..255."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,7 +10,7 @@ ALBEDO_NAMES = (
     "skin tone",
     "redness",
     "yellowness",
-    "lip colour",
+    "lip color",
     "lip depth",
     "brow density",
     "stubble",
@@ -37,7 +37,7 @@ def brow_line(x: float | Floats) -> tuple[Floats, Floats]:
 
 
 def albedo(mesh: HeadMesh) -> tuple[Floats, Floats]:
-    """Mean colour (n, 3) and the components (n, 3, 12), each the change at one standard deviation."""
+    """Mean color (n, 3) and the components (n, 3, 12), each the change at one standard deviation."""
     m = masks(mesh)
     x, y, z = np.abs(mesh.points[:, 0]), mesh.points[:, 1], mesh.points[:, 2]
     mottle = np.sin(0.23 * x + 1.3) * np.sin(0.19 * y + 0.4)
@@ -95,7 +95,7 @@ def eyeball(mesh: HeadMesh, m: dict[str, Floats]) -> Floats:
 
 
 def masks(mesh: HeadMesh) -> dict[str, Floats]:
-    """Where each colour lies, (n,) in 0..1, the same on both halves."""
+    """Where each color lies, (n,) in 0..1, the same on both halves."""
     x, y, z = np.abs(mesh.points[:, 0]), mesh.points[:, 1], mesh.points[:, 2]
     azimuth, row, pocket = mesh.azimuth, mesh.row, mesh.pocket
     skin = pocket == 0
@@ -163,6 +163,6 @@ def masks(mesh: HeadMesh) -> dict[str, Floats]:
     }
 
 
-def blend(colour: Floats, mask: Floats, target: ArrayLike, opacity: float = 1.0) -> Floats:
-    """`colour` (n, 3) moved toward `target` where `mask` (n,) is 1."""
-    return colour + (np.asarray(target, float) - colour) * (mask * opacity)[:, None]
+def blend(color: Floats, mask: Floats, target: ArrayLike, opacity: float = 1.0) -> Floats:
+    """`color` (n, 3) moved toward `target` where `mask` (n,) is 1."""
+    return color + (np.asarray(target, float) - color) * (mask * opacity)[:, None]

@@ -122,7 +122,7 @@ def lip_displacement(row: Floats, azimuth: Floats, x: Floats) -> Floats:
 
 
 def sphere_radius(azimuth: Floats, y: Floats, radius: float) -> Floats:
-    """Distance from the vertical axis to the eyeball-centred sphere of `radius`; falls away beside it."""
+    """Distance from the vertical axis to the eyeball-centered sphere of `radius`; falls away beside it."""
     a = np.deg2rad(azimuth)
     along = EYE_CENTER[0] * np.sin(a) + EYE_CENTER[2] * np.cos(a)
     across = EYE_CENTER[0] * np.cos(a) - EYE_CENTER[2] * np.sin(a)

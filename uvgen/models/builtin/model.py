@@ -1,4 +1,4 @@
-"""The built-in model: a head modelled by formulas, free of any licence, in every model's record."""
+"""The built-in model: a head modeled by formulas, free of any license, in every model's record."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ def builtin_model(n_vertices: int = DEFAULT_VERTICES) -> MorphableModel:
     """
     number_in(n_vertices, "n_vertices", 4_000, 70_000)
     mesh = head_mesh(density_scale(n_vertices))
-    colour, colour_basis = albedo(mesh)
+    color, color_basis = albedo(mesh)
     identity, expression = identity_basis(mesh), expression_basis(mesh)
     basis = np.concatenate([identity, expression], axis=-1) * _MICROMETRES
     return make_model(
@@ -65,8 +65,8 @@ def builtin_model(n_vertices: int = DEFAULT_VERTICES) -> MorphableModel:
         landmarks=landmarks(mesh),
         regions=regions(mesh),
         mirror=mesh.mirror,
-        albedo_mean=colour,
-        albedo_basis=colour_basis,
+        albedo_mean=color,
+        albedo_basis=color_basis,
         albedo_std=np.ones(len(ALBEDO_NAMES)),
         name="builtin",
         sources={"origin": "uvgen's own formulas; no data from elsewhere"},

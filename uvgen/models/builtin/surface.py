@@ -263,7 +263,7 @@ def neck_radius(azimuth: Floats, y: Floats) -> Floats:
     center = -14.0 + 0.05 * (y + 100)
     a = 52.0 + 6.0 * smoothstep(y, -100, -140)
     b = 52.0 + 2.0 * smoothstep(y, -105, -135)
-    # intersection of the ray from the axis with the ellipse centred at z = center
+    # intersection of the ray from the axis with the ellipse centered at z = center
     qa = (sin / a) ** 2 + (cos / b) ** 2
     qb = -cos * center / b**2
     qc = (center / b) ** 2 - 1

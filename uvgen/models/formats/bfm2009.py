@@ -64,8 +64,8 @@ def read(bfm: Path, expression: Path, info: Path, uv: Path, mouth: Path | None =
         return columns.reshape(n_full, 3, -1)[trim]
 
     mean = trimmed(shape).reshape(3 * n).astype(np.float64) + mean_expression
-    labelled, labels_path = (about, info) if "segbin" in about else (basel, bfm)
-    segments = matlab.numbers(labelled, "segbin", labels_path) if "segbin" in labelled else None
+    labeled, labels_path = (about, info) if "segbin" in about else (basel, bfm)
+    segments = matlab.numbers(labeled, "segbin", labels_path) if "segbin" in labeled else None
     textured = all(key in basel for key in ("texMU", "texPC", "texEV"))
     used = [bfm, expression, info, uv] + ([mouth] if mouth else [])
     return make_model(

@@ -118,13 +118,13 @@ def _carried(
     held = place[np.intersect1d(used, trim)]
     try:
         carried[used] = transfer_expressions(shape[used], mesh, held, carried[used[held]])
-    except InputError:  # no surface of one piece: neighbours count alike, whatever their angles
+    except InputError:  # no surface of one piece: neighbors count alike, whatever their angles
         carried[used] = _averaged(mesh, held, carried[used])
     return carried
 
 
 def _averaged(triangles: NDArray[Any], held: NDArray[Any], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values (n, 3, k) of which those of `held` stay, and others are the mean of their neighbours'; 0 in parts of the
+    """Values (n, 3, k) of which those of `held` stay, and others are the mean of their neighbors'; 0 in parts of the
     mesh with none of `held`."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components, laplacian

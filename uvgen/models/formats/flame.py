@@ -2,7 +2,7 @@
 
 A dict, pickled (2017 to 2023: ``generic_model.pkl``, ``female_model.pkl``, ``flame2023_Open.pkl``) or as ``.npz``:
 
-- ``v_template`` (5023, 3): the mean head, metres, y up, z toward the viewer
+- ``v_template`` (5023, 3): the mean head, meters, y up, z toward the viewer
 - ``shapedirs`` (5023, 3, 400): 300 identity components, then 100 of expression, in standard deviations
 - ``posedirs`` (5023, 3, 36): pose correctives of the joints neck, jaw, left and right eye
 - ``J_regressor`` (5, 5023), sparse or dense: joints of a head; the first is the root

@@ -1,6 +1,6 @@
 """Google's GNM Head, version 3: ``gnm_head.npz``, under the Apache License 2.0.
 
-- ``template_vertex_positions`` (17821, 3): the mean head, metres, y up, z toward the viewer
+- ``template_vertex_positions`` (17821, 3): the mean head, meters, y up, z toward the viewer
 - ``vertex_identity_basis`` (253, 17821, 3): 170 components of the head, 3 of the eyeballs, 80 of the teeth;
   ``expression_basis`` (383, 17821, 3): 100 of each eye's surroundings, 150 of the lower face, 32 of the tongue, 1 of
   the pupils; all in standard deviations

@@ -15,7 +15,7 @@ from uvgen.storage.matfile import Unread, read_variables
 from uvgen.storage.names import brief
 from uvgen.storage.reading import max_bytes
 
-# 1-based vertices of the trimmed model whose published UV are off, and the neighbours whose mean replaces
+# 1-based vertices of the trimmed model whose published UV are off, and the neighbors whose mean replaces
 # them (face3d, examples/Data/BFM/generate.m).
 _DEEPEST = 4  # groups in groups: structs in structs
 _MOST_VARIABLES = 1024
@@ -194,7 +194,7 @@ def trimmed_uv(uv: NDArray[Any], trim: NDArray[np.int32] | None) -> NDArray[np.f
 def regions(segments: NDArray[Any], n: int, trim: NDArray[np.int32] | None, name: str = "segbin") -> NDArray[np.uint8]:
     """Region labels from the BFM's `segbin`: one column or row each for nose, eyes, mouth and the rest.
 
-    The rest, face and neck alike, is labelled "face".
+    The rest, face and neck alike, is labeled "face".
     """
     segments = np.asarray(segments)
     if segments.ndim == 2 and segments.shape[0] == 4 and segments.shape[1] != 4:
