@@ -84,7 +84,7 @@ _INPUT, _OUTPUT, _LABELS = "What goes in", "What comes out", "Crops and labels"
 @option("--maps", type=click.Choice(["stored", "none"]), default="stored", show_default=True, group=_OUTPUT,
         help="none: crops and parameters alone; readers make the maps (open_shards(path, model=...)).")  # fmt: skip
 @option("--targets", type=NameList(), metavar="LIST", default=("posmap",), group=_OUTPUT,
-        help="What to store for networks to learn, separated by commas: posmap, and images of each pixel: uv, normals, "
+        help="What to store for networks to learn, separated by commas: posmap, and per-pixel targets: uv, normals, "
              "depth, parts, pncc, visibility. Without posmap as with --maps none.  [default: posmap]")  # fmt: skip
 @option("--image-codec", type=click.Choice(["raw", "jpeg"]), default="raw", show_default=True, group=_OUTPUT,
         help="How crops are stored.")  # fmt: skip

@@ -23,7 +23,7 @@ from uvgen.cli.results import json_option, print_json
 @click.option("--model", "model_path", type=MODEL,
               help="Take landmarks' places in maps from this model, and maps where the set stores none.")  # fmt: skip
 @click.option("--targets", is_flag=True,
-              help="Show the images of each pixel, of shards built with --targets, in a second line.")  # fmt: skip
+              help="Show the per-pixel targets, of shards built with --targets, in a second line.")  # fmt: skip
 @click.option("--pred", "predictions", type=EXISTING_FOLDER, metavar="FOLDER",
               help="Show predicted maps beside the true ones: NAME.npy as the set names its samples.")  # fmt: skip
 @click.option("--scale", type=SCALE, default="px", show_default=True,

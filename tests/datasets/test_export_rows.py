@@ -1,6 +1,6 @@
 """Exports of samples as rows: Parquet, TFRecord and MDS, read back bit for bit by readers that are not uvgen's.
 
-And what becomes of images of each pixel in all targets.
+And what becomes of per-pixel targets in all targets.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ PIXELS = (*TARGETS, COVERED)
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Augmented, so that it has `flipped` too; with all images of each pixel."""
+    """Augmented, so that it has `flipped` too; with all per-pixel targets."""
     folder = tmp_path_factory.mktemp("built")
     labels = (np.arange(toy_model().n_vertices) // 50 % len(REGIONS)).astype(np.uint8)
     model = dataclasses.replace(toy_model(), regions=labels)

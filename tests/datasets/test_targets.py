@@ -1,4 +1,4 @@
-"""Images of each pixel in data sets: built, augmented, verified, repaired, and refused where they cannot be made."""
+"""Per-pixel targets in data sets: built, augmented, verified, repaired, and refused where they cannot be made."""
 
 import dataclasses
 import json
@@ -202,6 +202,6 @@ def test_build_command_takes_targets_and_preview_shows_them(
     assert more.stat().st_size > plain.stat().st_size
     assert uvgen(*common, tmp_path / "old").exit_code == 0
     bad = uvgen("preview", tmp_path / "old", "--out", plain, "--targets")
-    assert bad.exit_code == 1 and "has no images of each pixel to show" in bad.stderr
-    with pytest.raises(DatasetError, match="has no images of each pixel to show"):
+    assert bad.exit_code == 1 and "has no per-pixel targets to show" in bad.stderr
+    with pytest.raises(DatasetError, match="has no per-pixel targets to show"):
         contact_sheet(open_shards(tmp_path / "old"), targets=True)

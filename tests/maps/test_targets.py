@@ -1,4 +1,4 @@
-"""Images of each pixel against a slow loop over all triangles, in float64, and against what must follow from them."""
+"""Per-pixel targets against a slow loop over all triangles, in float64, and against what must follow from them."""
 
 import dataclasses
 import pickle

@@ -1,4 +1,4 @@
-"""Images of each pixel as tensors: as they are stored, from workers, compact, and augmented."""
+"""Per-pixel targets as tensors: as they are stored, from workers, compact, and augmented."""
 
 import dataclasses
 from pathlib import Path

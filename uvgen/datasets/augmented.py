@@ -60,7 +60,7 @@ def augment_shards(
     seed : int
         Of the draws.
     model : MorphableModel or path-like, optional
-        The source's; needed to flip, and where samples have images of each pixel (`BuildConfig.targets`): these are
+        The source's; needed to flip, and where samples have per-pixel targets (`BuildConfig.targets`): these are
         made anew of the parameters.
     workers : int
         Processes; 1 works in this one, unless there is a `timeout`.

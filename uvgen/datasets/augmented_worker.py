@@ -72,7 +72,7 @@ class AugmentJob:
     copied : CopyConfig
         The part of it that says what is done.
     model : MorphableModel or None
-        Where samples are flipped, or have images of each pixel: these are made of their parameters.
+        Where samples are flipped, or have per-pixel targets: these are made of their parameters.
     on_error : {"skip", "fail"}
         What to do with a copy whose map leaves the range of its type.
     untrusted : bool
@@ -106,7 +106,7 @@ class AugmentJob:
 
 
 class _Makers(NamedTuple):
-    """What makes labels anew: maps of flipped samples, and images of each pixel."""
+    """What makes labels anew: maps of flipped samples, and per-pixel targets."""
 
     maps: PositionMapper | None
     targets: TargetMaker | None
@@ -235,7 +235,7 @@ def _rows(
 def _moved_targets(
     maker: TargetMaker, samples: Sequence[dict[str, Any]], draws: Sequence[AugmentationDraw]
 ) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_]] | None:
-    """Images of each pixel of the samples as their draws move them, and which of them the codes can hold."""
+    """Per-pixel targets of the samples as their draws move them, and which of them the codes can hold."""
     if not samples:
         return None
     rows = {key: np.stack([sample[key] for sample in samples]) for key in MAP_PARAMETERS}

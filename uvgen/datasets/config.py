@@ -81,7 +81,7 @@ class BuildConfig:
     maps_scale, maps_offset : float
         What leads from such maps' values to px: ``value * maps_scale + maps_offset``.
     targets : tuple of str
-        Images of each pixel to store beside the map, see `uvgen.maps.targets.TARGETS`.
+        Per-pixel targets to store beside the map, see `uvgen.maps.targets.TARGETS`.
     meshes : bool
         Labels come from registered meshes and their cameras, see `uvgen.import_meshes`; samples have no shape and
         expression parameters then.

@@ -78,7 +78,7 @@ def _marks(config: BuildConfig) -> bool:
 
 
 def target_fields(config: BuildConfig) -> dict[str, Field]:
-    """The images of each pixel that samples have beside the map, with their mask."""
+    """The per-pixel targets that samples have beside the map, with their mask."""
     return {
         name: Field(layout.dtype, layout.shape, chunked=True, attributes=layout.attributes)
         for name, layout in target_layouts(config.targets, config.size, config.uv_size).items()
@@ -168,7 +168,7 @@ def odd_codes(config: DatasetConfig, attributes: Mapping[str, Any]) -> str:
 
 
 def odd_targets(config: BuildConfig, attributes: Mapping[str, Mapping[str, Any]]) -> str:
-    """What is wrong with how images of each pixel say what their numbers stand for; otherwise nothing."""
+    """What is wrong with how per-pixel targets say what their numbers stand for; otherwise nothing."""
     for name, layout in target_layouts(config.targets, config.size, config.uv_size).items():
         if FixedPoint.of_attributes(attributes[name]) != layout.codes:
             meant = "the numbers themselves" if layout.codes is None else f"{layout.codes.scale:g}"

@@ -59,7 +59,7 @@ def shard_problems(
     process : Hdf5Process or None
         Reads the shard, where it is not trusted.
     targets : TargetMaker or None
-        Of the set's model, where it has images of each pixel.
+        Of the set's model, where it has per-pixel targets.
 
     Returns
     -------
@@ -204,7 +204,7 @@ def _check_crop_pose(shard: OpenShard, config: DatasetConfig) -> list[str]:
 
 
 def _check_targets(shard: OpenShard, maker: TargetMaker) -> list[str]:
-    """Whether images of each pixel are those of the parameters."""
+    """Whether per-pixel targets are those of the parameters."""
     problems, names, flipped = [], shard.texts("name"), _flipped(shard)
     columns = {name: shard.column(name) for name in MAP_PARAMETERS}
     for first in range(0, len(names), _BATCH):

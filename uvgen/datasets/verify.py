@@ -97,7 +97,7 @@ def verify_shards(
         Folder that ``uvgen build`` made.
     model : MorphableModel or path-like, optional
         With it, every stored map is compared at sampled texels with the map made from the stored parameters,
-        the stored landmarks with those of the model, and images of each pixel with those drawn anew.
+        the stored landmarks with those of the model, and per-pixel targets with those drawn anew.
     workers : int
         Processes at most; small sets are checked by fewer.
     retries, timeout

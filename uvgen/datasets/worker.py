@@ -264,7 +264,7 @@ class Builder:
     def _add_labels(
         self, kept: Sequence[Kept], rows: dict[str, Any], flipped: NDArray[np.bool_]
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Maps, landmarks and images of each pixel; which samples' maps, and which one's images, the codes can hold."""
+        """Maps, landmarks and per-pixel targets; which samples' maps, and which one's images, the codes can hold."""
         in_range = has_codes = np.ones(len(kept), bool)
         if self.job.config.maps == "none":
             rows["landmarks"] = self.mapper.crop_landmarks(*(rows[key] for key in MAP_PARAMETERS), flipped=flipped)

@@ -1,4 +1,4 @@
-"""How images of each pixel are stored beside position maps: which targets there are, and what their codes mean.
+"""How per-pixel targets are stored beside position maps: which targets there are, and what their codes mean.
 
 Needs NumPy alone, so that readers of stored targets do; `uvgen.maps.targets` draws them.
 """

@@ -198,7 +198,7 @@ def contact_sheet(
     seed : int
         Which samples are taken among those of like yaw.
     targets : bool
-        Show the images of each pixel that the set has (``uvgen build --targets``) below each sample's panels.
+        Show the per-pixel targets that the set has (``uvgen build --targets``) below each sample's panels.
 
     Returns
     -------
@@ -226,7 +226,7 @@ def contact_sheet(
         )
     if targets and not reader.config.build.targets:
         raise DatasetError(
-            f"{reader.folder}: has no images of each pixel to show, expected a set of uvgen build --targets"
+            f"{reader.folder}: has no per-pixel targets to show, expected a set of uvgen build --targets"
         )
     constants = reader.constants
     weights, coverage = constants["weight_mask"], constants["coverage"]

@@ -1,4 +1,4 @@
-"""Pictures of the images of each pixel that a data set has beside its maps, for a contact sheet's second lines."""
+"""Pictures of the per-pixel targets that a data set has beside its maps, for a contact sheet's second lines."""
 
 from typing import Any
 

@@ -69,7 +69,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         Folder that ``uvgen build`` or ``uvgen augment`` made.
     model : MorphableModel or path-like, optional
         The model that the set was built with: makes maps that are not stored, a batch at a time, mirrors maps where the
-        augmentation flips, and draws images of each pixel anew where there is an augmentation.
+        augmentation flips, and draws per-pixel targets anew where there is an augmentation.
     augmentation : object with `draw`, and `apply` where it is not uvgen's, optional
         Such as ``uvgen.augment.Augmentation.preset("prnet")``. Every epoch draws anew, see `set_epoch`. What "image"
         occluders show is another sample of the same shard.
@@ -109,7 +109,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         Where the model is not the set's, or does not say which vertices mirror each other and the augmentation flips.
     InputError
         Where a normalization, a name or the split is unknown, the set has no images, `source` cannot be used, or maps
-        are to be flipped, or images of each pixel augmented, without a model.
+        are to be flipped, or per-pixel targets augmented, without a model.
 
     Attributes
     ----------
@@ -295,7 +295,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         return rows
 
     def _read_targets(self, indices: Sequence[int], rows: dict[str, Any], large: dict[str, torch.Tensor]) -> None:
-        """Fill the images of each pixel, drawn anew where the samples are augmented; add how compact ones are coded."""
+        """Fill the per-pixel targets, drawn anew where the samples are augmented; add how compact ones are coded."""
         made: dict[str, NDArray[Any]] | None = None
         if self._target_maker is not None:
             made, in_range = self._target_maker(*(rows[key] for key in MAP_PARAMETERS), flipped=rows["flipped"])

@@ -42,7 +42,7 @@ def to_float(
     Returns
     -------
     dict
-        A copy of the batch with new ``image``, ``posmap`` and their scales and offsets; codes of images of each pixel
+        A copy of the batch with new ``image``, ``posmap`` and their scales and offsets; codes of per-pixel targets
         become their values.
 
     Raises

@@ -10,7 +10,7 @@ writes the files that exist once per data set, for the samples that were written
 A target may have `NEEDS`, arguments of an export that it cannot do without, such as "model", and what for; and
 `OPTIONS`, further ones with their values, the default first. `write` and `finish` get both as keywords. `HAS_MAPS =
 False` says that it writes no position maps; then the set need not store them. `HAS_PIXELS = True` says that it has a
-place for images of each pixel (``uvgen build --targets``); of others, an export says that they are left out.
+place for per-pixel targets (``uvgen build --targets``); of others, an export says that they are left out.
 `clean(reader, folder)` removes
 what `finish` needs again where it was interrupted. `check_set(reader, out)` raises what is wrong before any work.
 """

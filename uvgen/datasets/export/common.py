@@ -47,7 +47,7 @@ def each(part: Part) -> Iterator[int]:
 
 
 def array_layouts(reader: ShardReader) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
-    """Shape and dtype of the arrays of a sample as `reader` hands them out: the map, images of each pixel, small ones.
+    """Shape and dtype of the arrays of a sample as `reader` hands them out: the map, per-pixel targets, small ones.
 
     The map is always there; a scalar's shape is ().
     """
@@ -57,7 +57,7 @@ def array_layouts(reader: ShardReader) -> dict[str, tuple[tuple[int, ...], np.dt
 
 
 def pixel_layouts(reader: ShardReader) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
-    """Those of the images of each pixel alone: values are float32, labels uint8, masks bool."""
+    """Those of the per-pixel targets alone: values are float32, labels uint8, masks bool."""
     build = reader.config.build
     return {
         name: (layout.shape, np.dtype(np.float32 if layout.codes is not None else layout.dtype))

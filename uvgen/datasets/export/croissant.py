@@ -27,7 +27,7 @@ HAS_MAPS = False
 """It writes none, so the set need not store them."""
 
 HAS_PIXELS = True
-"""It has a place for images of each pixel."""
+"""It has a place for per-pixel targets."""
 
 WHOLE = True
 """It describes whole files."""

@@ -1,6 +1,6 @@
 """Plain files: ``NAME.jpg`` and the map ``NAME.npy`` per sample, and ``samples.npz`` with the small fields of all.
 
-Where the set has images of each pixel, ``NAME.npz`` holds them, not compressed: ``uv``, ``normals`` and so on.
+Where the set has per-pixel targets, ``NAME.npz`` holds them, not compressed: ``uv``, ``normals`` and so on.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import TEMPORARY_PREFIX
 
 HAS_PIXELS = True
-"""It has a place for images of each pixel."""
+"""It has a place for per-pixel targets."""
 
 RESERVED = ("weight_mask", "samples", ".export")
 """Names that no sample may have."""

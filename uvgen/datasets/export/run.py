@@ -89,7 +89,7 @@ class ExportResult:
     skipped : tuple of Skipped
         Samples that were left out, and why.
     unwritten : tuple of str
-        Images of each pixel that the set has and the layout has no place for.
+        Per-pixel targets that the set has and the layout has no place for.
     """
 
     samples: int

@@ -7,7 +7,7 @@ which is a list of bytes (1), of packed float32 (2) or of packed int64 (3), each
 
 A sample has ``name`` and ``image`` (JPEG) as bytes, ``posmap`` (px) and the small fields as floats; ``image_height``
 and ``flipped`` are int64; ``image_to_crop``, in double precision, is the 72 bytes that ``tf.io.decode_raw(…,
-tf.float64)`` takes. Images of each pixel are floats; labels and masks a byte a value, for ``tf.io.decode_raw(…,
+tf.float64)`` takes. Per-pixel targets are floats; labels and masks a byte a value, for ``tf.io.decode_raw(…,
 tf.uint8)``. ``features.json`` says kind, dtype and shape of each.
 """
 
@@ -27,7 +27,7 @@ from uvgen.storage.files import replaced_on_success
 key = key_of_row
 
 HAS_PIXELS = True
-"""It has a place for images of each pixel."""
+"""It has a place for per-pixel targets."""
 
 _BYTES, _FLOATS, _INTEGERS = 1, 2, 3  # which list a Feature is
 

@@ -1,7 +1,7 @@
 """WebDataset: one tar per shard.
 
 Per sample it holds ``KEY.jpg``, ``KEY.posmap.npy`` (U, U, 3) float32, ``KEY.landmarks.npy`` (68, 3) float32,
-``KEY.uv.npy``, ``KEY.normals.npy`` and so on for the images of each pixel that the set has, and ``KEY.json`` with the
+``KEY.uv.npy``, ``KEY.normals.npy`` and so on for the per-pixel targets that the set has, and ``KEY.json`` with the
 name and the parameters.
 """
 
@@ -17,7 +17,7 @@ from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import replaced_on_success
 
 HAS_PIXELS = True
-"""It has a place for images of each pixel."""
+"""It has a place for per-pixel targets."""
 
 
 def key(name: str) -> str:
