@@ -210,7 +210,7 @@ def test_misspelled_commands_and_options_are_answered_in_one_line(uvgen) -> None
     [
         (("build", "--subsets", "IBUG"), "no option --subsets; did you mean --subset? see `uvgen build --help`"),
         (("build", "--nonsense"), "no option --nonsense; see `uvgen build --help`"),
-        (("build",), "missing --out (folder for the shards and dataset.json); see `uvgen build --help`"),
+        (("build",), "missing --out (folder or URL for the shards and dataset.json); see `uvgen build --help`"),
         (("build", "--out"), "--out: expected an argument; see `uvgen build --help`"),
         (("model", "convert", "-o"), "-o: expected an argument; see `uvgen model convert --help`"),
         (("build", "-o", "x", "--copies", "2"), "--copies goes with --augment; see `uvgen build --help`"),

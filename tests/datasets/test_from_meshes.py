@@ -240,7 +240,7 @@ def bad_meshes(tree: Path, folder: Path, model: MorphableModel, change: Any, **c
     ("change", "message"),
     [
         (lambda v: v[:-1], r"1680 vertices, toy has 1681; register the mesh to it \(`uvgen register`\)"),
-        (lambda v: np.where(np.arange(len(v))[:, None] == 7, np.nan, v), "vertex 7 is NaN or infinite"),
+        (lambda v: np.where(np.arange(len(v))[:, None] == 7, np.nan, v), "vertex 7 is NaN, infinite or too large"),
         (
             lambda v: v * 1e-3 + 50,
             r"the face is 0\.\d+ px large .*; a mesh without a camera counts px of the image; is it",

@@ -18,7 +18,7 @@ from support.toy import write_bfm_files, write_tree
 
 from uvgen import fit_photographs, rasterize
 from uvgen.errors import DatasetError
-from uvgen.fitting import worker as fitting_worker
+from uvgen.images import picture
 from uvgen.models.formats import matlab
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples import read as samples_read
@@ -48,7 +48,7 @@ def test_build_without_memory_for_an_image_stops_and_names_it(
     make(tree, model_path, tmp_path / "expected")
     for at in range(4, 9):  # the first are probes
         with monkeypatch.context() as patch:
-            patch.setattr(samples_read, "decode_image", failing(MemoryError(), samples_read.decode_image, at))
+            patch.setattr(picture, "decode_image", failing(MemoryError(), picture.decode_image, at))
             with pytest.raises(
                 MemoryError, match=r"IBUG_\d+_1_0\.jpg: memory ran out|AFW_\d+_1_0\.jpg: memory ran out"
             ):
@@ -72,7 +72,7 @@ def test_fit_without_memory_for_a_photograph_stops(
     model: MorphableModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photographs = write_photographs(tmp_path / "photos", 3)
-    monkeypatch.setattr(fitting_worker, "decode_image", failing(MemoryError(), fitting_worker.decode_image, 1))
+    monkeypatch.setattr(picture, "decode_image", failing(MemoryError(), picture.decode_image, 1))
     with pytest.raises(MemoryError, match="memory ran out"):
         fit_photographs(photographs, tmp_path / "fitted")
 
@@ -91,7 +91,7 @@ def test_build_without_memory_says_that_fewer_workers_need_less(
     model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uvgen: Callable[..., Result]
 ) -> None:
     tree = write_tree(tmp_path / "data")
-    monkeypatch.setattr(samples_read, "decode_image", failing(MemoryError(), samples_read.decode_image, 0))
+    monkeypatch.setattr(picture, "decode_image", failing(MemoryError(), picture.decode_image, 0))
     result = uvgen("build", "--data", tree, "--model", model_path, "--out", tmp_path / "out")
     assert result.exit_code == 1
     assert ".jpg: memory ran out while it was read; fewer --workers need less" in result.stderr

@@ -35,7 +35,7 @@ def test_build_on_dask_whose_worker_is_killed_has_the_bytes_of_a_local_one(
 ) -> None:
     out = tmp_path / "shards"
     build = start(*BUILD, "--out", out, "--backend", "dask", "--address", dask.file)
-    wait_for(lambda: any(out.glob("*.h5")), build)
+    wait_for(lambda: any(out.glob("[!.]*.h5")), build)
     dask.workers[0].kill()
     _, errors = build.communicate()
     assert build.returncode == 0, errors
@@ -46,11 +46,11 @@ def test_build_on_dask_that_is_interrupted_says_so_and_goes_on(dask: DaskCluster
     out = tmp_path / "shards"
     arguments = (*BUILD, "--out", out, "--backend", "dask", "--address", dask.file)
     build = start(*arguments)
-    wait_for(lambda: len([*out.glob("*.h5")]) > 2, build)  # the command has heard of the first
+    wait_for(lambda: len([*out.glob("[!.]*.h5")]) > 2, build)  # the command has heard of the first
     os.killpg(build.pid, signal.SIGINT)
     _, errors = build.communicate()
     assert build.returncode == 130 and "what is finished is kept" in errors and "Traceback" not in errors
-    before = {path: path.stat().st_mtime_ns for path in out.glob("*.h5")}
+    before = {path: path.stat().st_mtime_ns for path in out.glob("[!.]*.h5")}
     again = subprocess.run([*COMMAND, *map(str, arguments)], check=False, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert any(path.stat().st_mtime_ns == made for path, made in before.items())  # kept, not made again
@@ -60,7 +60,7 @@ def test_build_on_dask_that_is_interrupted_says_so_and_goes_on(dask: DaskCluster
 def test_build_on_a_dask_cluster_of_its_own_that_is_interrupted_prints_no_traceback(tmp_path: Path) -> None:
     out = tmp_path / "shards"
     build = start(*BUILD, "--out", out, "--backend", "dask", "--workers", 2)
-    wait_for(lambda: any(out.glob("*.h5")), build)
+    wait_for(lambda: any(out.glob("[!.]*.h5")), build)
     os.killpg(build.pid, signal.SIGINT)  # as a terminal does: Dask's processes hear it too
     _, errors = build.communicate()
     assert build.returncode == 130 and "interrupted" in errors and "Traceback" not in errors, errors
@@ -69,7 +69,7 @@ def test_build_on_a_dask_cluster_of_its_own_that_is_interrupted_prints_no_traceb
 def test_build_on_dask_without_its_scheduler_says_what_was_lost(dask: DaskCluster, tmp_path: Path) -> None:
     out = tmp_path / "shards"
     build = start(*BUILD, "--out", out, "--backend", "dask", "--address", dask.file)
-    wait_for(lambda: any(out.glob("*.h5")), build)
+    wait_for(lambda: any(out.glob("[!.]*.h5")), build)
     dask.scheduler.kill()
     _, errors = build.communicate()
     assert build.returncode == 1 and "uvgen: the Dask cluster at tcp://127.0.0.1:" in errors, errors

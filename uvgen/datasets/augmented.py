@@ -97,7 +97,7 @@ def augment_shards(
     >>> result = uvgen.augment_shards("shards/", "augmented/", "prnet", copies=2)
     >>> result.samples
     """
-    source, out = data_folder(source).absolute(), output_folder(out)
+    source, out = Path(os.path.abspath(data_folder(source))), output_folder(out)
     check_run(workers, on_error, retries=retries, timeout=timeout)
     check_output(out, overwrite=overwrite)
     number_in(copies, "copies", 1, MAX_COPIES, whole=True)

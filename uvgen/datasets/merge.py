@@ -160,7 +160,7 @@ def merge_shards(
     sources = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     if not sources:
         raise InputError("sources: none, expected folders of data sets")
-    folders = [data_folder(source).absolute() for source in sources]
+    folders = [Path(os.path.abspath(data_folder(source))) for source in sources]
     check_run(workers, retries=retries, timeout=timeout)
     out = output_folder(out)
     check_output(out, overwrite=overwrite)
