@@ -107,7 +107,7 @@ def builds(options: argparse.Namespace, folder: Path) -> None:
     print("backend workers  samples  seconds samples/s    parent        workers         parent      worker", flush=True)
     for n in options.samples:
         data = folder / f"data-{n}"
-        repeated(options.data or builtin_samples(), n, data)
+        repeated(uvgen.find_samples(options.data or builtin_samples()), n, data)
         for backend, workers in [("local", 1), ("local", 2), *([("dask", 2)] if options.dask else [])]:
             if workers in options.workers:
                 process = get_context("spawn").Process(target=build, args=(options, backend, workers, data))
