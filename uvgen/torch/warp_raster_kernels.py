@@ -26,6 +26,7 @@ NOTHING = wp.constant(wp.int64(2**63 - 1))  # key of a pixel without a triangle
 
 @wp.func
 def edge(ax: wp.float64, ay: wp.float64, bx: wp.float64, by: wp.float64):
+    """The edge function of an edge from a to b, both relative to the pixel's center: twice the area that they span."""
     return ax * by - ay * bx
 
 
@@ -134,6 +135,7 @@ def draw_band(
 
 @wp.func
 def rows_of_band(columns: int):
+    """Rows of the parts that a box of so many columns is cut into."""
     return wp.max(BAND // columns, 1)
 
 
