@@ -5,6 +5,7 @@
 
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -144,7 +145,7 @@ def check_face_name(name: str, photograph: Any) -> None:
         raise ValueError(f"sample {brief(name)[:60]} of photograph {brief(photograph)[:60]}")
 
 
-class FaceRecord(Generic[Face]):
+class FaceRecord(ABC, Generic[Face]):
     """A folder while it is filled: its index, and a journal until it is complete.
 
     Parameters
@@ -186,9 +187,9 @@ class FaceRecord(Generic[Face]):
         self.new_faces = 0
         self._journal = Journal(out / _JOURNAL, [index.format, _VERSION, __version__, self._stated])
 
+    @abstractmethod
     def is_made(self, photograph: Photograph, faces: Sequence[Face]) -> bool:
         """Whether the files of a photograph's faces, at least one, are there and made of what it is now."""
-        raise NotImplementedError
 
     def resume(self) -> None:
         """Keep what an earlier run with the same settings made; with `overwrite`, remove another's."""
