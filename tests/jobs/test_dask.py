@@ -16,13 +16,6 @@ pytest.importorskip("distributed", reason="Dask is not installed: pip install di
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("local") / "shards"
-    subprocess.run([*COMMAND, *BUILD, "--workers", "1", "--out", folder], check=True)
-    return folder
-
-
 @pytest.fixture
 def dask(tmp_path: Path) -> Iterator[DaskCluster]:
     (tmp_path / "dask").mkdir()

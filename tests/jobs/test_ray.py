@@ -14,13 +14,6 @@ pytest.importorskip("ray", reason="Ray is not installed: pip install ray")
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("local") / "shards"
-    subprocess.run([*COMMAND, *BUILD, "--workers", "1", "--out", folder], check=True)
-    return folder
-
-
 def actors_of(ancestor: int) -> list[int]:
     """Ray's workers below a process."""
     found = []
