@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -51,6 +52,11 @@ def found(pattern: str, text: str) -> tuple[str, ...]:
     return match.groups()
 
 
+def epochs_of(run: Path) -> list[dict[str, Any]]:
+    """What the trainer wrote after each epoch of a run."""
+    return [json.loads(line) for line in (run / "epochs.jsonl").read_text().splitlines()]
+
+
 def percent(*values: float | None) -> str:
     return ", ".join("–" if value is None else f"{value:.1%}" for value in values)
 
@@ -72,16 +78,18 @@ def row(network: str, shards: Path, seconds: float, options: argparse.Namespace)
         common += ["--threads", options.threads]
     began = time.perf_counter()
     steps = ["--steps", WARM_UP, "--profile", "--out", out / f"{network}_rate"]
-    (rate,) = found(r"([\d.]+) on a cached batch", run("train.py", *common, *steps, log=out / f"{network}_rate.txt"))
+    said = run("train.py", *common, *steps, log=out / f"{network}_rate.txt")
+    (rate,), (n,) = found(r"([\d.]+) on a cached batch", said), found(r"(\d+) samples to train", said)
+    measured = epochs_of(out / f"{network}_rate")[-1]  # how long scores and pictures take after each epoch
     left = seconds - (time.perf_counter() - began)
+    a_sample = 1 / float(rate) + measured["seconds"] / int(n)
     batch = 64 if fast else 16
-    steps[:] = ["--steps", max(FEWEST, int(0.8 * left * float(rate) / batch)), "--profile", "--out", out / network]
+    steps[:] = ["--steps", max(FEWEST, int(0.8 * left / a_sample / batch)), "--profile", "--out", out / network]
     said = run("train.py", *common, *steps, log=out / f"{network}.txt")
     n_parameters, n_steps = found(r"([\d.]+ M) parameters;.* px, (\d+) steps", said)
     waiting, rate = found(r"profile: (\S+) of the time spent waiting.*; (\S+) samples/s", said)
     losses = found(r"weighted loss ([\d.]+) -> ([\d.]+)", said)
-    epochs = [json.loads(line) for line in (out / network / "epochs.jsonl").read_text().splitlines()]
-    last = epochs[-1]
+    last = epochs_of(out / network)[-1]
     error = None
     if options.photos:
         error = photographs_error(out / network / "network.pt", options.photos, out / f"{network}_photos")
@@ -107,9 +115,10 @@ def main() -> None:
     shards = options.out / "shards"
     if not shards.is_dir():
         began = time.perf_counter()
-        uvgen.render_faces(options.out / "faces", max(1, options.faces // 2))
+        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        uvgen.render_faces(options.out / "faces", max(1, options.faces // 2), workers=workers)
         config = uvgen.BuildConfig(size=options.size)
-        uvgen.build_shards(options.out / "faces", shards, model="builtin", config=config)
+        uvgen.build_shards(options.out / "faces", shards, model="builtin", config=config, workers=workers)
         print(f"{options.faces} faces drawn and built in {time.perf_counter() - began:.0f} s", file=sys.stderr)
     device = torch.cuda.get_device_name() if options.device == "cuda" else f"CPU, {os.cpu_count()} cores"
     print(f"{options.faces} synthetic faces at {options.size} px, {options.minutes:g} minutes in all, {device}\n")

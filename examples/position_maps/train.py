@@ -158,11 +158,13 @@ class Training:
 def end_of_epoch(training: Training, pictures: Pictures | None, epoch: int) -> None:
     """Validate, draw, keep the best network: the main process does, the others wait."""
     if training.main and pictures is not None:
+        began = time.perf_counter()
         found = validate(training.net, training.feed, training.weights)
         training.say(f"epoch {epoch}, step {training.step}: {shown(found)}")
-        with (training.options.out / "epochs.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"epoch": epoch, "step": training.step, **found}) + "\n")
         pictures.add(training.net, epoch, training.step, found)
+        line = {"epoch": epoch, "step": training.step, "seconds": time.perf_counter() - began, **found}
+        with (training.options.out / "epochs.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
         if found["nme_68_2d"] < training.best:
             training.best = found["nme_68_2d"]
             net = training.net

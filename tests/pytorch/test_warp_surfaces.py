@@ -131,18 +131,19 @@ def test_position_maps_are_the_same(model: MorphableModel, by_warp: Any, flips: 
 
 
 def test_smallest_depth_of_three_vertices_shares_its_gradient_as_amin() -> None:
-    points = torch.tensor([[0.0, 0, 0], [9, 0, 0], [0, 9, 0], [9, 9, 5]])[:, :, None].requires_grad_()
-    corners, weights = torch.tensor([[0, 1, 2], [3, 1, 2]]), torch.tensor([[0.2, 0.3, 0.5], [0.5, 0.25, 0.25]])
-    tables = torch.zeros(4, 3), corners, weights, corners, weights, torch.tensor([False])
+    points = torch.tensor([[[0.0, 0, 0], [9, 0, 0], [0, 9, 0], [9, 9, 5]]]).requires_grad_()
+    corners, weights = np.array([[0, 1, 2], [3, 1, 2]]), np.float32([[0.2, 0.3, 0.5], [0.5, 0.25, 0.25]])
+    tables = map(torch.from_numpy, warp_surfaces.tables_of([(corners, weights)], 4).values())
+    row, flips = torch.tensor([[0.0, 0, 1]]), torch.tensor([False])
     maps = warp_surfaces.PositionMaps.apply(
-        points, torch.eye(3)[None], torch.zeros(1, 3), torch.tensor([[0.0, 0, 1]]), tables
+        points, torch.eye(3)[None], torch.zeros(1, 3), row, torch.zeros(4, 3), flips, *tables
     )
     (found,) = torch.autograd.grad(maps[0, 2].sum(), points)
-    texels = (points[corners, 2, 0] * weights).sum(dim=1) - points[:, 2].amin()
+    texels = (points[0, corners, 2] * torch.from_numpy(weights)).sum(dim=1) - points[0, :, 2].amin()
     (expected,) = torch.autograd.grad(texels.sum(), points)
     torch.testing.assert_close(maps[0, 2], texels)
     torch.testing.assert_close(found, expected)
-    assert found[:3, 2].any()
+    assert found[0, :3, 2].any()
 
 
 def test_deterministic_layers_keep_to_pytorch_s_operators(

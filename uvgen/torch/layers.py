@@ -95,6 +95,11 @@ class PositionMapLayer(nn.Module):
             buffers["unpaired"] = unpaired.astype(np.int64)
             buffers["unpaired_corners"] = mirrored.vertices[unpaired].astype(np.int64)
             buffers["unpaired_weights"] = mirrored.weights[unpaired]
+        sides = [(atlas.vertices, atlas.weights)]
+        if crop_size is not None:
+            sides.append((mirrored.vertices, mirrored.weights))
+        tables = warp_surfaces.tables_of(sides, model.n_vertices)
+        buffers |= {f"table_{name}": array for name, array in tables.items()}
         for name, array in buffers.items():
             self.register_buffer(name, torch.from_numpy(array), persistent=False)
 
@@ -248,12 +253,15 @@ class PositionMapLayer(nn.Module):
             raise InputError("pose: (0, 7), expected one face or more")
         with torch.autocast(self.basis.device.type, enabled=False):
             coefficients = torch.cat([shape.to(dtype), expression.to(dtype)], dim=1)
+            by_warp = warp_runtime.is_used(self.basis) and not torch.are_deterministic_algorithms_enabled()
+            # first, so that a GPU is at it while the small operations that follow are queued
+            product = coefficients @ self.basis.mT if by_warp else None
             posed = pose.to(dtype)
             turned = euler_to_matrix(posed[:, :3]) if rotation is None else to_matrix(rotation.to(dtype))
             linear, shift = self._to_crop(posed, turned, similarity.to(dtype), height.to(dtype))
             flips = None if flipped is None else flipped.to(self.basis.device, torch.bool)
-            if warp_runtime.is_used(self.basis) and not torch.are_deterministic_algorithms_enabled():
-                maps = self._by_warp(coefficients, linear, shift, flips)
+            if product is not None:
+                maps = self._by_warp(product, linear, shift, flips)
                 return maps.view(n, 3, self.size, self.size)
             vertices = faces_last(self.mean, self.basis, coefficients)
             smallest = (vertices * linear[:, 2].mT).sum(dim=1).amin(dim=0)  # einsum would take three times as long
@@ -273,23 +281,16 @@ class PositionMapLayer(nn.Module):
         across = torch.stack([((self.crop_size or 0) - 1) * flips, *[torch.zeros_like(flips)] * 2], dim=1)
         return linear * sign[:, :, None], shift * sign + across
 
-    def _by_warp(self, coefficients: Tensor, linear: Tensor, shift: Tensor, flips: Tensor | None) -> Tensor:
-        """Maps (B, 3, t), in two passes over the product."""
-        product = (self.basis @ coefficients.mT).view(len(self.mean), 3, -1)
+    def _by_warp(self, product: Tensor, linear: Tensor, shift: Tensor, flips: Tensor | None) -> Tensor:
+        """Maps (B, 3, t), in two passes over the vertices less their mean (B, 3 n)."""
         depth_row, shift = linear[:, 2], torch.cat([shift, torch.zeros_like(shift[:, :1])], dim=1)
-        mirrored = self.corners, self.weights
         if flips is None:
             flips = torch.zeros(len(linear), dtype=torch.bool, device=linear.device)
         else:
             linear, shift = self._mirror(linear, shift, flips)
-            mirrored = self.mirror_vertices[self.corners], self.weights
-            if len(self.unpaired):
-                mirrored = (
-                    mirrored[0].index_copy(0, self.unpaired, self.unpaired_corners),
-                    mirrored[1].index_copy(0, self.unpaired, self.unpaired_weights),
-                )
-        tables = self.mean, self.corners, self.weights, *mirrored, flips
-        maps: Tensor = warp_surfaces.PositionMaps.apply(product, linear, shift, depth_row, tables)
+        vertices = product.view(len(product), -1, 3)
+        tables = (getattr(self, f"table_{name}") for name in warp_surfaces.Tables._fields)
+        maps: Tensor = warp_surfaces.PositionMaps.apply(vertices, linear, shift, depth_row, self.mean, flips, *tables)
         return maps
 
     def _interpolate(self, vertices: Tensor, corners: Tensor, weights: Tensor) -> Tensor:

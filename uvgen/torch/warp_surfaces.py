@@ -3,14 +3,19 @@
 The same results as with PyTorch's operators, but for rounding, in a few passes over memory instead of dozens.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from uvgen.torch import warp_runtime
 
-_STRETCH, _BLOCK = 256, 8  # as in the kernels
+_THREADS, _FACES = 512, 8  # as in the kernels
+
+Array = NDArray[Any]
 
 
 def visible_texels(maps: Tensor, seen: Tensor, size: tuple[int, int], cell: float, tolerance: float) -> Tensor:
@@ -72,94 +77,103 @@ def _over_triangles(name: str, vertices: Tensor, corners: Tensor, *others: Tenso
     )
 
 
-Tables = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
-"""Mean (n, 3) of the vertices; corners (t, 3) int64 and weights (t, 3) of the texels, and those of the texels of
-mirrored faces; which faces are mirrored, (B,) bool."""
+class Tables(NamedTuple):
+    """Where texels lie on a mesh, and on its mirror image where there is one: arrays of one or two rows.
+
+    Attributes
+    ----------
+    corners, weights : (1 or 2, t, 3) int32, float
+        The vertices around each texel.
+    starts, texels, weights_of : (1 or 2, n + 1) int32, (1 or 2, 3 t) int32, float
+        The same by vertex: the texels around vertex i are those from starts[i] to starts[i + 1], with their weights.
+    """
+
+    corners: Tensor
+    weights: Tensor
+    starts: Tensor
+    texels: Tensor
+    weights_of: Tensor
+
+
+def tables_of(sides: Sequence[tuple[Array, Array]], n: int) -> dict[str, Array]:
+    """The fields of `Tables`, of corners (t, 3) and weights (t, 3) of each side, and the number of vertices."""
+    rows: dict[str, list[Array]] = {name: [] for name in Tables._fields}
+    for corners, weights in sides:
+        flat = corners.ravel()
+        order = np.argsort(flat, kind="stable")
+        starts = np.searchsorted(flat[order], np.arange(n + 1))
+        found = corners, weights, starts, order // 3, weights.ravel()[order]
+        for name, array in zip(rows, found, strict=True):
+            rows[name].append(array)
+    types = {"weights": np.float32, "weights_of": np.float32}
+    return {name: np.stack(arrays).astype(types.get(name, np.int32)) for name, arrays in rows.items()}
 
 
 class PositionMaps(torch.autograd.Function):
     """Maps (B, 3, t) in the crop: texels of faces, less the smallest depth over all vertices of each.
 
-    Of vertices (n, 3, B) without their mean; and of linear (B, 3, 3), shift (B, 3) and depth_row (B, 3), which lead to
-    the crop, the last one to depths. No second derivatives, as with PyTorch's `embedding_bag`.
+    Of vertices (B, n, 3) without their mean (n, 3); of linear (B, 3, 3), shift (B, 3) and depth_row (B, 3), which lead
+    to the crop, the last one to depths; and of which faces are mirrored, (B,) bool. No second derivatives, as with
+    PyTorch's `embedding_bag`.
     """
 
     @staticmethod
-    def forward(ctx: Any, vertices: Tensor, linear: Tensor, shift: Tensor, depth_row: Tensor, tables: Tables) -> Tensor:
-        found = vertices, linear, shift, depth_row = [t.contiguous() for t in (vertices, linear, shift, depth_row)]
+    def forward(
+        ctx: Any, vertices: Tensor, linear: Tensor, shift: Tensor, depth_row: Tensor, mean: Tensor, flips: Tensor,
+        *tables: Tensor,
+    ) -> Tensor:  # fmt: skip
+        given = vertices, linear, shift, depth_row, mean, flips
+        vertices, linear, shift, depth_row, mean, flips = (tensor.contiguous() for tensor in given)
         kernels = warp_runtime.kernels(vertices.device, vertices.dtype, "surfaces")
-        smallest = vertices.new_full((vertices.shape[2],), torch.inf)
-        means, over_vertices = _of_vertices(vertices, tables)
-        vector, _ = warp_runtime.vectors(vertices.dtype)
-        warp_runtime.launch(kernels.find_smallest, *over_vertices, *means, (depth_row, vector), smallest)
-        maps = _texels(vertices, linear, shift, smallest, tables)
-        ctx.save_for_backward(*found, smallest, *tables)
+        smallest = vertices.new_full((len(vertices),), torch.inf)
+        _over_vertices(kernels.find_smallest, vertices, mean, depth_row, smallest)
+        maps = _texels(vertices, mean, linear, shift, smallest, flips, Tables(*tables))
+        ctx.save_for_backward(vertices, linear, depth_row, mean, flips, smallest, *tables)
         return maps
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, in_maps: Tensor) -> tuple[Tensor | None, ...]:
-        vertices, linear, shift, depth_row, smallest, *others = ctx.saved_tensors
-        tables: Any = tuple(others)
-        in_maps = in_maps.contiguous()
-        of_smallest = -in_maps[:, 2].sum(dim=1)
-        of_vertices, of_row = torch.zeros_like(vertices), torch.zeros_like(depth_row)
+        vertices, linear, depth_row, mean, flips, smallest, *others = ctx.saved_tensors
+        tables, in_maps = Tables(*others), in_maps.contiguous()
+        sums = in_maps.sum(dim=2)
+        of_vertices, of_row, counts = (torch.empty_like(vertices), *map(torch.zeros_like, (depth_row, smallest)))
         kernels = warp_runtime.kernels(vertices.device, vertices.dtype, "surfaces")
         vector, _ = warp_runtime.vectors(vertices.dtype)
-        _, arrays, over_texels, n_texels = _of_texels(vertices, tables)
+        _over_vertices(kernels.count_smallest, vertices, mean, depth_row, smallest, counts)
         warp_runtime.launch(
-            kernels.texels_gradient,
-            *over_texels,
-            *arrays,
-            (linear, vector),
-            n_texels,
-            len(linear),
-            in_maps,
-            of_vertices,
-        )
-        means, over_vertices = _of_vertices(vertices, tables)
-        counts = torch.zeros_like(smallest)
-        for counting in (True, False):
-            warp_runtime.launch(
-                kernels.smallest_gradient, *over_vertices, *means, (depth_row, vector), smallest, counting, counts,
-                of_smallest, of_vertices, (of_row, vector),
-            )  # fmt: skip
+            kernels.vertices_gradient, vertices.shape[:2], vertices.device, (vertices, vector), (mean, vector),
+            tables.starts, tables.texels, tables.weights_of, flips, (linear, vector), (depth_row, vector), smallest,
+            counts, -sums[:, 2], in_maps, (of_vertices, vector), (of_row, vector),
+        )  # fmt: skip
         of_linear = None
         if ctx.needs_input_grad[1]:
             unit = torch.eye(3, dtype=linear.dtype, device=linear.device).expand_as(linear).contiguous()
-            zero = torch.zeros_like(shift)
-            points = _texels(vertices, unit, zero, zero[:, 0].contiguous(), tables)
+            zero = torch.zeros_like(depth_row)
+            points = _texels(vertices, mean, unit, zero, torch.zeros_like(smallest), flips, tables)
             of_linear = in_maps @ points.mT
-        return of_vertices, of_linear, in_maps.sum(dim=2), of_row, None
+        return of_vertices, of_linear, sums, of_row, None, None, *[None] * len(tables)
 
 
-def _texels(vertices: Tensor, linear: Tensor, shift: Tensor, smallest: Tensor, tables: Tables) -> Tensor:
-    """Maps (B, 3, t) of texels between vertices (n, 3, B)."""
+def _texels(
+    vertices: Tensor, mean: Tensor, linear: Tensor, shift: Tensor, smallest: Tensor, flips: Tensor, tables: Tables
+) -> Tensor:
+    """Maps (B, 3, t) of texels between vertices (B, n, 3)."""
     kernels = warp_runtime.kernels(vertices.device, vertices.dtype, "surfaces")
-    vector, _ = warp_runtime.vectors(vertices.dtype)
-    means, arrays, over_texels, n_texels = _of_texels(vertices, tables)
-    maps = vertices.new_empty((len(linear), 3, n_texels))
+    vector, index = warp_runtime.vectors(vertices.dtype)
+    n_faces, n_texels = len(vertices), tables.corners.shape[1]
+    maps = vertices.new_empty((n_faces, 3, n_texels))
     warp_runtime.launch(
-        kernels.texels, *over_texels, vertices, means, *arrays, (linear, vector), (shift, vector), smallest,
-        n_texels, len(linear), maps,
+        kernels.texels, (-(-n_faces // _FACES), n_texels), vertices.device, (vertices, vector), (mean, vector),
+        (tables.corners, index), (tables.weights, vector), flips, (linear, vector), (shift, vector), smallest, n_faces,
+        maps,
     )  # fmt: skip
     return maps
 
 
-def _of_vertices(vertices: Tensor, tables: Tables) -> tuple[Any, Any]:
-    """Arguments of kernels that go over vertices (n, 3, B): the arrays with their length, and the launch."""
-    n, _, n_faces = vertices.shape
+def _over_vertices(kernel: Any, vertices: Tensor, mean: Tensor, depth_row: Tensor, *others: Tensor) -> None:
+    """Run a kernel that goes over the depths of vertices (B, n, 3), with more arrays of a number a face."""
     vector, _ = warp_runtime.vectors(vertices.dtype)
-    return (vertices, (tables[0].contiguous(), vector), n), ((-(-n // _STRETCH), n_faces), vertices.device)
-
-
-def _of_texels(vertices: Tensor, tables: Tables) -> tuple[Any, Any, Any, int]:
-    """Arguments of kernels that go over texels: the mean, the tables, the launch, and how many."""
-    mean, corners, weights, mirrored_corners, mirrored_weights, flips = tables
-    vector, _ = warp_runtime.vectors(vertices.dtype)
-    arrays = (
-        corners.contiguous(), (weights.contiguous(), vector), mirrored_corners.contiguous(),
-        (mirrored_weights.contiguous(), vector), flips.contiguous(),
-    )  # fmt: skip
-    blocks = -(-len(corners) // _BLOCK), -(-vertices.shape[2] // _BLOCK), _BLOCK * _BLOCK
-    return (mean.contiguous(), vector), arrays, (blocks, vertices.device), len(corners)
+    n_faces, n = vertices.shape[:2]
+    arrays = (vertices, vector), (mean, vector), n, (depth_row, vector), *others
+    warp_runtime.launch(kernel, (n_faces, _THREADS), vertices.device, *arrays)
