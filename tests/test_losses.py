@@ -169,6 +169,21 @@ def test_ssim_with_weights_is_the_weighted_mean_of_the_places() -> None:
     assert ssim(batch, batch[::-1].copy(), weights=weights) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_ssim_of_each_map_is_that_of_the_map_alone(channels_last: bool, weighted: bool) -> None:
+    rng = np.random.default_rng(0)
+    shape = (2, 4, 16, 16, 3) if channels_last else (2, 4, 3, 16, 16)
+    target, noise = rng.random(shape), rng.normal(0, 0.2, shape)
+    weights = rng.random((16, 16)) if weighted else None
+    found = ssim(target + noise, target, weights=weights, each=True)
+    expected = [[ssim(p, t, weights=weights) for p, t in zip(*rows)] for rows in zip(target + noise, target)]  # noqa: B905
+    assert found.shape == (2, 4)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    with pytest.raises(InputError, match="one weight per texel, for all maps"):
+        ssim(target, target, weights=np.ones((4, 16, 16)), each=True)
+
+
 def test_ssim_with_bad_weights_is_an_error() -> None:
     p = maps(0, 1)[0]
     for weights, message in (

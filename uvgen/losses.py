@@ -86,7 +86,9 @@ def weighted_l2(predicted: Array, target: Array, weights: Array) -> Array:
     return loss
 
 
-def ssim(predicted: Array, target: Array, *, data_range: float = 1.0, weights: Array | None = None) -> Array:
+def ssim(
+    predicted: Array, target: Array, *, data_range: float = 1.0, weights: Array | None = None, each: bool = False
+) -> Array:
     """Mean structural similarity of maps or images; ``1 - ssim(…)`` is the loss.
 
     Parameters
@@ -99,10 +101,12 @@ def ssim(predicted: Array, target: Array, *, data_range: float = 1.0, weights: A
         How much each place counts, such as a mask of the face: that of the texel on which a window is centered. Windows
         reach 5 texels beyond it, so that values beside the mask still count; maps multiplied by their mask, as in
         PRNet_PyTorch, are another measure.
+    each : bool
+        Whether each map's own similarity is wanted instead of their mean; `weights` are (U, U) then.
 
     Returns
     -------
-    () float
+    () float, with `each` (...) float
         1 where both are equal. Wang et al., IEEE TIP 2004: Gaussian window of 11 × 11 with sigma 1.5, K1 = 0.01,
         K2 = 0.03, over the places where the window fits; the mean over the channels.
 
@@ -134,13 +138,14 @@ def ssim(predicted: Array, target: Array, *, data_range: float = 1.0, weights: A
     similarity = (2 * mean_p * mean_t + c1) * (2 * covariance + c2)
     places = similarity / ((mean_p * mean_p + mean_t * mean_t + c1) * (variance_p + variance_t + c2))
     if weights is None:
-        mean: Array = places.mean()
+        mean: Array = places.mean(axis=(-3, -2, -1)) if each else places.mean()
         return mean
     sides = tuple(target.shape[rows : rows + 2 or None])
-    if tuple(weights.shape[-2:]) != sides:
-        raise InputError(f"weights: {shown(weights)}, expected {sides}: one weight per texel, for all maps or for each")
+    if tuple(weights.shape[-2:]) != sides or (each and weights.ndim != 2):
+        how = "for all maps" if each else "for all maps or for each"
+        raise InputError(f"weights: {shown(weights)}, expected {sides}: one weight per texel, {how}")
     inner = slice(_RADIUS, -_RADIUS)
-    mean = _weighted_mean(places.mean(axis=channel), weights[..., inner, inner])
+    mean = _weighted_mean(places.mean(axis=channel), weights[..., inner, inner], each)
     return mean
 
 
@@ -318,8 +323,8 @@ def _channel_axis(predicted: Array, target: Array) -> int:
     return -3 if target.shape[-3] == 3 else -1
 
 
-def _weighted_mean(values: Array, weights: Array) -> Array:
-    """Over the last two axes and the batch; `weights` may lack the batch."""
+def _weighted_mean(values: Array, weights: Array, each: bool = False) -> Array:
+    """Over the last two axes and, but for `each`, the batch; `weights` may lack the batch."""
     have, batch = tuple(weights.shape), tuple(values.shape[:-2])
     spare = len(batch) + 2 - len(have)  # axes that the weights lack
     fits = 0 <= spare <= len(batch) and have[-2:] == tuple(values.shape[-2:])
@@ -341,6 +346,9 @@ def _weighted_mean(values: Array, weights: Array) -> Array:
         raise InputError("weights: negative or not finite, expected finite weights of 0 or more")
     elif not 0 < float(total) < math.inf:
         raise InputError(f"weights: their sum is {float(total)}, expected a finite one above 0")
+    if each:
+        of_each: Array = (values * weights).sum(axis=(-2, -1)) / total
+        return of_each
     repeats = math.prod(values.shape) / math.prod(weights.shape)
     mean: Array = (values * weights).sum() / (total * repeats)
     return mean

@@ -98,6 +98,8 @@ class Feed:
 
     def in_order(self, dataset: ShardDataset, rank: int = 0, n_ranks: int = 1) -> Iterator[dict[str, Any]]:
         """All samples of a data set once, or this rank's share of them, on the device."""
-        indices = range(rank, len(dataset), n_ranks)
-        for first in range(0, len(indices), 32):
-            yield self.on_device(dataset.batch(indices[first : first + 32]))
+        indices, workers = range(rank, len(dataset), n_ranks), self.loader.num_workers
+        if len(indices) < 2000 * max(workers, 1):  # workers take longer to start
+            workers = 0
+        for batch in DataLoader(dataset, 64, sampler=indices, num_workers=workers, pin_memory=self.loader.pin_memory):
+            yield self.on_device(batch)

@@ -58,9 +58,10 @@ class Training:
         options.batch = options.batch or self.recipe.batch
         torch.manual_seed(options.seed)
         torch.set_num_threads(options.threads)
-        torch.backends.cudnn.benchmark = True
         self.feed = Feed(options, device, self.rank, self.n_ranks)
         self.steps = options.steps or (options.epochs or self.recipe.epochs) * self.feed.steps_an_epoch
+        # to try out algorithms takes a quarter of a minute at the start: no gain in short runs
+        torch.backends.cudnn.benchmark = self.steps > 2000
         self.net = PositionMapNetwork(
             options.network, options.tail, self.feed.uv_size, imagenet=options.pretrained is not None
         )
@@ -103,12 +104,12 @@ class Training:
     def mean_loss(self) -> float:
         """Weighted loss over the training samples, not augmented, in evaluation mode."""
         self.net.eval()
-        total = torch.zeros(2, dtype=torch.float64)
+        total = torch.zeros(2, dtype=torch.float64, device=self.device)
         for batch in self.feed.in_order(self.feed.plain, self.rank, self.n_ranks):
             loss = weighted_mse(self.net(batch["image"]), batch["posmap"], self.weights)
-            total += torch.tensor([loss.item() * len(batch["image"]), len(batch["image"])], dtype=torch.float64)
+            n = len(batch["image"])
+            total += torch.stack([loss.double() * n, torch.full_like(loss, n).double()])  # without waiting for a GPU
         if self.n_ranks > 1:
-            total = total.to(self.device)
             dist.all_reduce(total)
         return float(total[0] / total[1])
 

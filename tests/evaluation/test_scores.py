@@ -8,6 +8,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 from support.oracles import aflw_points, nme_21
 
+from uvgen.evaluation import scores
+from uvgen.evaluation.accumulate import Evaluation
 from uvgen.evaluation.faces import Faces
 from uvgen.evaluation.scores import SCORES, Surface
 
@@ -165,6 +167,26 @@ def test_chamfer_aligns_with_a_reflection_as_the_benchmark_does() -> None:
     truth = faces()
     mirrored = Faces(truth.landmarks * [-1, 1, 1], truth.maps * [-1, 1, 1])
     np.testing.assert_allclose(SCORES["chamfer"].measure(mirrored, truth, SURFACE), 0, atol=1e-9)
+
+
+def test_ssim_on_a_gpu_is_that_of_one_face_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+    rng = np.random.default_rng(0)
+    truth = torch.from_numpy(rng.uniform(0, 64, (35, 3, 20, 20)).astype(np.float32))
+    predicted, mask = (
+        truth + torch.from_numpy(rng.normal(0, 9, truth.shape).astype(np.float32)),
+        np.ones((20, 20), bool),
+    )
+    mask[:, 12:] = False
+    found = []
+    for on_gpu in (False, True):
+        monkeypatch.setattr(scores, "_on_accelerator", lambda *_, it=on_gpu: it)
+        evaluation = Evaluation(mask=mask, crop_size=64, scores=["ssim"])
+        points = torch.rand(35, 68, 3, generator=torch.Generator().manual_seed(0))
+        evaluation.add(Faces(points, predicted), Faces(points, truth))
+        found.append(evaluation.result().values["ssim"])
+    assert found[0].std() > 0.001
+    np.testing.assert_allclose(found[1], found[0], rtol=2e-5)
 
 
 def test_ssim_counts_windows_of_the_mask_alone() -> None:

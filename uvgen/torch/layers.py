@@ -315,7 +315,8 @@ class PositionMapLayer(nn.Module):
         x = pose[:, 3] - (1 if self.convention == "exact" else 0)
         y = height - pose[:, 4] - (0 if self.convention == "exact" else 1)
         turn = similarity[:, :2, :2]
-        scale = torch.linalg.det(turn).abs().sqrt()
+        area = turn[:, 0, 0] * turn[:, 1, 1] - turn[:, 0, 1] * turn[:, 1, 0]  # linalg.det would factorize, on a GPU too
+        scale = area.abs().sqrt()
         rotation = rotation * pose[:, 6, None, None]
         linear = torch.cat([turn @ rotation[:, :2], scale[:, None, None] * rotation[:, 2:]], dim=1)
         shift = (turn @ torch.stack([x, y], dim=1)[..., None])[..., 0] + similarity[:, :2, 2]
