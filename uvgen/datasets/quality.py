@@ -7,7 +7,7 @@ annotated. Both agree to 1 to 3 % of the face's size where the model is the one 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,10 +118,8 @@ def label_quality(reader: ShardReader, model: MorphableModel | None = None) -> L
         check_model(model, reader.folder, reader.config)
     if "label_nme" not in reader.fields:
         return None
-    nme, names = reader.column("label_nme"), reader.names
-    repeated, n_photographs = _repeated(reader, names)
-    known = np.flatnonzero(np.isfinite(nme) & ~repeated)
-    jaw = reader.column("label_nme_jaw")[~repeated]
+    names, (nme, jaw, repeated, n_photographs) = reader.names, label_columns(reader)
+    known, jaw = np.flatnonzero(np.isfinite(nme) & ~repeated), jaw[~repeated]
     jaw_median = float(np.nanmedian(jaw)) if np.isfinite(jaw).any() else np.nan
     if not len(known):
         return LabelQuality(len(nme), 0, np.nan, np.nan, jaw_median, (), _about_jaw(jaw_median))
@@ -242,24 +240,54 @@ def _points(reader: ShardReader, rows: dict[str, Any], name: str) -> NDArray[np.
     return in_image(rows[name], rows["image_to_crop"], flipped, reader.config.build.size)
 
 
-def _repeated(reader: ShardReader, names: Sequence[str]) -> tuple[NDArray[np.bool_], int]:
-    """(N,) bool: samples that hold the `pt2d` of another version of their photograph; and how many photographs do so.
+class LabelColumns(NamedTuple):
+    """What annotations say of each sample's label.
 
-    In some copies of 300W-LP all turned versions have the annotation of the first.
+    Attributes
+    ----------
+    nme, jaw : (N,) float32
+        The fields `label_nme` and `label_nme_jaw`.
+    repeated : (N,) bool
+        Samples that hold the `pt2d` of another version of their photograph: in some copies of 300W-LP all turned
+        versions have the annotation of the first. Their NME means nothing.
+    n_photographs : int
+        How many photographs do so.
     """
-    repeated, n_photographs = np.zeros(len(names), bool), 0
+
+    nme: NDArray[np.float32]
+    jaw: NDArray[np.float32]
+    repeated: NDArray[np.bool_]
+    n_photographs: int
+
+
+def label_columns(reader: ShardReader) -> LabelColumns:
+    """Of a set that stores `label_nme`, in one pass over its shards."""
+    names = reader.names
     versions: dict[str, list[int]] = defaultdict(list)
     for k, name in enumerate(names):
         if found := photograph_of(name):
             versions[found[0]].append(k)
     several = [keys for keys in versions.values() if len(keys) > 1]
-    if not several:
-        return repeated, n_photographs
-    points, yaws, first = np.empty((len(names), len(_COMPARED), 2)), reader.column("pose")[:, 1], 0
-    for n in reader.shard_samples:
-        rows = reader.gather(range(first, first + n), _there(reader, *_FIELDS))
-        points[first : first + n] = _points(reader, rows, "annotated_landmarks")[:, _COMPARED]
-        first += n
+    fields = ["label_nme", "label_nme_jaw"] + ["pose", *_there(reader, *_FIELDS)] * bool(several)
+    nmes, jaws, yaws, points = [], [], [], []
+    for columns in reader.shard_columns(fields):
+        nmes.append(columns["label_nme"])
+        jaws.append(columns["label_nme_jaw"])
+        if several:
+            yaws.append(columns["pose"][:, 1])
+            points.append(_points(reader, columns, "annotated_landmarks")[:, _COMPARED])
+    nme, jaw = np.concatenate(nmes), np.concatenate(jaws)
+    repeated, n_photographs = np.zeros(len(names), bool), 0
+    if several:
+        repeated, n_photographs = _repeated(several, np.concatenate(yaws), np.concatenate(points))
+    return LabelColumns(nme, jaw, repeated, n_photographs)
+
+
+def _repeated(
+    several: list[list[int]], yaws: NDArray[Any], points: NDArray[np.float64]
+) -> tuple[NDArray[np.bool_], int]:
+    """Which samples have another version's annotation, and how many photographs: of those with several versions."""
+    repeated, n_photographs = np.zeros(len(yaws), bool), 0
     for keys in several:
         turned = np.abs(yaws[keys] - yaws[keys[0]]) > _TURNED_RAD
         same = np.abs(points[keys] - points[keys[0]]).max(axis=(1, 2)) < _SAME_PX  # False for NaN

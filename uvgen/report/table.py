@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.datasets.plausible import MOST_DEVIATIONS, SMALLEST_FACE_PX
-from uvgen.datasets.quality import HIGH_NME, _repeated
+from uvgen.datasets.quality import HIGH_NME, label_columns
 from uvgen.geometry import similarity_scale
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
@@ -27,6 +27,7 @@ FLAGS = {
 
 BIT = {name: 1 << k for k, name in enumerate(FLAGS)}
 
+_COLUMNS = ("flipped", "crop_pose", "landmarks", "image_to_crop", "pose", "shape", "expression")
 _MOST_FOLDERS = 1000
 _MAD = 1.4826  # the median absolute deviation of a normal distribution, inverted
 
@@ -76,29 +77,28 @@ class SampleTable:
     def of(cls, reader: ShardReader, model: MorphableModel | None = None) -> "SampleTable":
         """Of a data set that holds samples; with its model, parameters are measured by the model's deviations."""
         names, n = reader.names, len(reader)
-        flipped = reader.column("flipped") if "flipped" in reader.fields else np.zeros(n, np.bool_)
-        angles = np.rad2deg(reader.column("crop_pose")[:, :3].astype(np.float64))  # as the crop shows them
+        columns = reader.columns(name for name in _COLUMNS if name in reader.fields)
+        flipped = columns.get("flipped", np.zeros(n, np.bool_))
+        angles = np.rad2deg(columns["crop_pose"][:, :3].astype(np.float64))  # as the crop shows them
         angles = (angles + 180) % 360 - 180
         folders = _folders(names)
         subsets = sorted(set(folders))
         number = {folder: k for k, folder in enumerate(subsets)}
-        landmarks = reader.column("landmarks")
+        landmarks = columns["landmarks"]
         size = reader.config.build.size
-        magnification = similarity_scale(reader.column("image_to_crop"))
+        magnification = similarity_scale(columns["image_to_crop"])
         with np.errstate(all="ignore"):  # of damaged sets, which are shown all the same
             face_px = np.ptp(landmarks[..., :2], axis=1).max(axis=1) / magnification
         finite = np.isfinite(landmarks).all(axis=(1, 2)) & np.isfinite(angles).all(axis=1)
-        finite &= np.isfinite(reader.column("pose")).all(axis=1)
+        finite &= np.isfinite(columns["pose"]).all(axis=1)
         outside = ((landmarks[..., :2] < -0.5) | (landmarks[..., :2] > size - 0.5)).any(axis=2).sum(axis=1)
 
         nme, repeated = np.full(n, np.nan, np.float32), np.zeros(n, np.bool_)
         if "label_nme" in reader.fields:
-            nme, (repeated, _) = reader.column("label_nme").copy(), _repeated(reader, names)
+            nme, _, repeated, _ = label_columns(reader)
         nme[repeated] = np.nan
-        shape, expression = (
-            reader.column(name) if name in reader.fields else np.zeros((n, 0), np.float32)  # maps of another program
-            for name in ("shape", "expression")
-        )
+        none = np.zeros((n, 0), np.float32)  # maps of another program
+        shape, expression = columns.get("shape", none), columns.get("expression", none)
         numbers = {
             "shape": _length(shape, None if model is None else model.shape_std),
             "expression": _length(expression, None if model is None else model.expression_std),

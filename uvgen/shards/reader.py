@@ -417,14 +417,29 @@ class ShardReader:
         DatasetError
             Where a shard is missing or damaged.
         """
-        columns = []
+        return self.columns((name,), max_bytes=max_bytes)[name]
+
+    def columns(self, names: Iterable[str], *, max_bytes: int = MAX_INFLATED_BYTES) -> dict[str, NDArray[Any]]:
+        """Several fields as `column` gives them, for which each shard is opened once."""
+        parts: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
+        for columns in self.shard_columns(tuple(parts), max_bytes=max_bytes):
+            for name, values in columns.items():
+                parts[name].append(values)
+        return {name: np.concatenate(values) for name, values in parts.items()}
+
+    def shard_columns(
+        self, names: Sequence[str], *, max_bytes: int = MAX_INFLATED_BYTES
+    ) -> Iterator[dict[str, NDArray[Any]]]:
+        """The same shard by shard, in order: for fields that take too much memory for all samples together."""
         with self._all_ahead() as ahead:
             for k in range(len(self._shards)):
                 shard = self._shard(k)
-                columns.append(self._chosen(k, decode(shard.column(name, max_bytes), shard.attributes[name])))
+                yield {
+                    name: self._chosen(k, decode(shard.column(name, max_bytes), shard.attributes[name]))
+                    for name in names
+                }
                 if ahead is not None:
                     ahead.given = int(self._ends[k])
-        return np.concatenate(columns)
 
     @cached_property
     def constants(self) -> dict[str, NDArray[Any]]:
