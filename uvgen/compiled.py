@@ -3,6 +3,11 @@
 Kernels release the interpreter lock, allocate nothing and raise nothing: they write into buffers of their caller,
 which has checked every argument. A kernel calls kernels of its own file only, because numba's cache does not notice an
 edit elsewhere. Division follows NumPy (no exception, hence no branch).
+
+Arguments are inputs, of which those that belong together come as a NamedTuple of arrays and numbers, then scratch
+memory, then what is written, named ``*_out``. A kernel takes the fields of a NamedTuple before its loops. Scratch
+memory comes from the caller because the first allocation in a kernel takes 0.3 s to compile, and the mean of several
+crops took a fifth longer with its buffers allocated inside.
 """
 
 import multiprocessing
