@@ -70,8 +70,9 @@ def _skin_colors() -> SkinColors:
     priors = np.where(np.arange(len(weights)) < _N_SKIN, _PRIOR, 1 - _PRIOR)
     logs = np.log(priors * weights / ((2 * np.pi) ** 1.5 * np.sqrt(determinants)))
     precisions = upper[:, [0, 3, 5, 1, 2, 4]] * [1, 1, 1, 2, 2, 2]
-    arrays = (array.astype(np.float32) for array in (_TO_YCBCR, np.array(_OFFSET), means, precisions, logs))
-    return SkinColors(*arrays, n_skin=_N_SKIN)
+    matrix, offset = _TO_YCBCR.astype(np.float32), np.array(_OFFSET, np.float32)
+    gaussians = means.astype(np.float32), precisions.astype(np.float32), logs.astype(np.float32)
+    return SkinColors(matrix, offset, *gaussians, n_skin=_N_SKIN)
 
 
 _SKIN = _skin_colors()
