@@ -167,11 +167,11 @@ def blur_rgb(image, weights, lines, blurred_out):
             for k in range(stride):
                 middle[k] += weight * np.int32(other[k])
         for k in range(stride):
-            middle[k] = (middle[k] + np.int32(32)) >> np.int32(6)
+            middle[k] = (middle[k] + np.int32(32)) >> np.int32(6)  # 14 bits behind the point to 8
         for k in range(pad):
             line[k] = middle[k % 3]
             line[pad + stride + k] = middle[stride - 3 + k % 3]
-        sums[:] = 1 << 21
+        sums[:] = 1 << 21  # half a gray level: 8 bits and the weights' 14 are 22
         for j in range(weights.shape[0]):
             shifted, weight = line[3 * j : 3 * j + stride], weights[j]
             for k in range(stride):
