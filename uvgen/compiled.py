@@ -29,12 +29,33 @@ def kernel(function: Callable[..., Any], **options: Any) -> Any:
     in each process, and a warning says so once.
     """
     try:
-        return njit(cache=True, nogil=True, error_model="numpy", **options)(function)
+        return _forgiving(njit(cache=True, nogil=True, error_model="numpy", **options)(function))
     except RuntimeError as error:  # "cannot cache function: no locator available"
         if "cache" not in str(error):
             raise
         _warn_once()
         return njit(nogil=True, error_model="numpy", **options)(function)
+
+
+def _forgiving(compiled: Any) -> Any:
+    """Let a kernel whose kept code names a NamedTuple that is gone be compiled anew.
+
+    numba's index of kept code names the classes of arguments, and is unpickled before it is compared with the source
+    file's date: after a NamedTuple was renamed or moved, each call would fail until the index is deleted by hand.
+    """
+    index = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    load = getattr(index, "_load_index", None)
+    if load is None:  # another numba, whose names are others
+        return compiled
+
+    def load_or_forget() -> Any:
+        try:
+            return load()
+        except (AttributeError, ImportError):
+            return {}
+
+    index._load_index = load_or_forget
+    return compiled
 
 
 def inlined(function: Callable[..., Any]) -> Any:
