@@ -43,7 +43,7 @@ def _forgiving(compiled: Any) -> Any:
     numba's index of kept code names the classes of arguments, and is unpickled before it is compared with the source
     file's date: after a NamedTuple was renamed or moved, each call would fail until the index is deleted by hand.
     """
-    index = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    index: Any = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     load = getattr(index, "_load_index", None)
     if load is None:  # another numba, whose names are others
         return compiled
