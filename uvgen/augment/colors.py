@@ -30,14 +30,14 @@ def change_colors(image: NDArray[np.uint8], draw: AugmentationDraw) -> None:
     """
     matrix, term = color_map(draw)
     if draw.saturation != 1 or draw.hue_deg != 0:
-        kernels.mix_channels(image.reshape(-1, 3), _tables(matrix, term))
+        kernels.mix_channels(_tables(matrix, term), image.reshape(-1, 3))
     elif draw.channel_gain != (1, 1, 1) or draw.contrast != 1 or term != 0:
         factors = np.tile(np.rint(np.diagonal(matrix) * _ONE).astype(np.int32), image.shape[1])
-        kernels.scale_channels(image.reshape(len(image), -1), factors, np.int32(round(term * _ONE + _ONE / 2)))
+        kernels.scale_channels(factors, np.int32(round(term * _ONE + _ONE / 2)), image.reshape(len(image), -1))
     if draw.blur > 0:
         _blur(image, draw.blur)
     if draw.noise > 0:
-        kernels.add_noise(image.reshape(-1), np.float32(draw.noise), np.uint64(draw.seed))
+        kernels.add_noise(np.float32(draw.noise), np.uint64(draw.seed), image.reshape(-1))
     if draw.jpeg:
         image[:] = decode_jpeg(encode_jpeg(image, draw.jpeg, subsampling="420"))
 

@@ -180,8 +180,7 @@ def occluded_texels(
     out = out_buffer(out, position_map.shape[:2], np.bool_)
     out[:] = False
     for occluder in draw.occluders:
-        frame, shape, radii = _outline(occluder, draw.size)
-        kernels.mark_occluded(position_map.reshape(-1, 3), frame, shape, radii, out.reshape(-1))
+        kernels.mark_occluded(position_map.reshape(-1, 3), _outline(occluder, draw.size), out.reshape(-1))
     return out
 
 
@@ -189,20 +188,19 @@ def _draw_occluder(crop: NDArray[np.uint8], occluder: Occluder, other: NDArray[n
     fill = "noise" if occluder.fill == "image" and other is None else occluder.fill
     content = _NO_IMAGE if other is None else np.ascontiguousarray(other)
     color = np.array(occluder.color, np.uint8)
-    frame, shape, radii = _outline(occluder, len(crop))
-    kernels.draw_occluder(
-        crop, frame, shape, radii, FILLS.index(fill), color, occluder.cell_px, np.uint64(occluder.seed), content
-    )
+    filling = kernels.Filling(FILLS.index(fill), color, occluder.cell_px, np.uint64(occluder.seed), content)
+    kernels.draw_occluder(_outline(occluder, len(crop)), filling, crop)
 
 
-def _outline(occluder: Occluder, size: int) -> tuple[NDArray[np.float64], int, NDArray[np.float64]]:
-    """Pixel → the occluder's own frame (2, 3), its shape's number, and radii around it."""
+def _outline(occluder: Occluder, size: int) -> kernels.Outline:
+    """Where an occluder is in a crop of a size."""
     angle = np.deg2rad(occluder.angle_deg)
     c, s = np.cos(angle), np.sin(angle)
     turn = np.array([[c, s], [-s, c]]) / (np.array([[occluder.width], [occluder.height]]) * size / 2)
     center = np.array([occluder.x, occluder.y]) * (size - 1)
     frame = np.column_stack([turn, -turn @ center])
-    return frame, SHAPES.index(occluder.shape), _radii(occluder) if occluder.shape == "blob" else _NO_RADII
+    radii = _radii(occluder) if occluder.shape == "blob" else _NO_RADII
+    return kernels.Outline(frame, SHAPES.index(occluder.shape), radii)
 
 
 _NO_RADII = np.ones(kernels.N_RADII)

@@ -4,6 +4,10 @@ import numpy as np
 
 from uvgen.compiled import kernel
 
+# Weights along an axis are whole numbers in 2^-11 (2048), so that products along two axes have 22 bits behind the
+# point: `1 << 21` is half a gray level, and `>> 22` leaves whole ones. Rounding a place to 2^-11 moves it by at most
+# 0.0005 px: where the pixel to the right or below is read unasked, places end 1.001 px, not 1 px, before the edge.
+
 
 @kernel
 def _interior_columns(slope, start, stop, n):
@@ -109,10 +113,10 @@ def warp_rgb(image, inverse, scratch, crop_out):
     flat, crop = image.reshape(-1), crop_out.reshape(-1)
     stride = 3 * width
     below, n_columns = np.uint64(stride), crop_out.shape[1]
-    one, limit = 4294967296.0, 1073741824.0
+    one, limit = 4294967296.0, 1073741824.0  # 2^32, and 2^30 px for each crop px, so that steps fit into 63 bits
     step_x = np.int64(np.rint(min(max(inverse[0, 0], -limit), limit) * one))
     step_y = np.int64(np.rint(min(max(inverse[1, 0], -limit), limit) * one))
-    half = np.uint64(0x1000 | (0x1000 << 21) | (0x1000 << 42))
+    half = np.uint64(0x1000 | (0x1000 << 21) | (0x1000 << 42))  # of a gray level, 2^12 of 2^13, in all three channels
     places, upper, lower = scratch[0], scratch[1], scratch[2]
     for row in range(crop_out.shape[0]):
         x0 = inverse[0, 1] * row + inverse[0, 2]
@@ -144,7 +148,7 @@ def warp_rgb(image, inverse, scratch, crop_out):
         for k in range(last - first):
             fx = (np.uint64(x + k * step_x) >> np.uint64(21)) & np.uint64(2047)
             fy = (np.uint64(y + k * step_y) >> np.uint64(21)) & np.uint64(2047)
-            both = (fx * fy + np.uint64(256)) >> np.uint64(9)
+            both = (fx * fy + np.uint64(256)) >> np.uint64(9)  # 22 bits to the 13 that a channel's field has room for
             right, down = (fx << np.uint64(2)) - both, (fy << np.uint64(2)) - both
             total = _spread(upper[k]) * (np.uint64(8192) - right - down - both) + half
             total += _spread(upper[k] >> np.uint64(24)) * right

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen.checks import check_bytes
-from uvgen.images.skin_kernels import mark_skin
+from uvgen.images.skin_kernels import SkinColors, mark_skin, skin_rows
 
 _TO_YCBCR = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112], [112, -93.786, -18.214]]) / 255
 _OFFSET = (16.0, 128.0, 128.0)
@@ -59,24 +59,20 @@ def skin_mask(image: ArrayLike) -> NDArray[np.uint8]:
     """
     pixels = np.ascontiguousarray(image)
     check_bytes(pixels, "image", ("h", "w", 3))
-    height, width = pixels.shape[:2]
-    mask = np.empty((height, width), np.uint8)
-    bits = np.empty(width, np.int32)
-    matrix, offset = _TO_YCBCR.astype(np.float32), np.array(_OFFSET, np.float32)
-    room = np.empty((3, width), np.float32), np.empty((2, width), np.float32), np.empty(width, np.float32)
-    mark_skin(
-        pixels, matrix, offset, _MEANS, _PRECISIONS, _LOGS, _N_SKIN, *room, bits, bits.view(np.float32), mask
-    )  # fmt: skip
+    mask = np.empty(pixels.shape[:2], np.uint8)
+    mark_skin(pixels, _SKIN, skin_rows(pixels.shape[1]), mask)
     return mask
 
 
-def _constants() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Means, precisions and logarithms of weight over normalization, as the kernel takes them."""
+def _skin_colors() -> SkinColors:
+    """The constants as the kernel takes them."""
     weights, means, determinants, upper = (np.array(column) for column in zip(*_GAUSSIANS, strict=True))
     priors = np.where(np.arange(len(weights)) < _N_SKIN, _PRIOR, 1 - _PRIOR)
     logs = np.log(priors * weights / ((2 * np.pi) ** 1.5 * np.sqrt(determinants)))
     precisions = upper[:, [0, 3, 5, 1, 2, 4]] * [1, 1, 1, 2, 2, 2]
-    return means.astype(np.float32), precisions.astype(np.float32), logs.astype(np.float32)
+    matrix, offset = _TO_YCBCR.astype(np.float32), np.array(_OFFSET, np.float32)
+    gaussians = means.astype(np.float32), precisions.astype(np.float32), logs.astype(np.float32)
+    return SkinColors(matrix, offset, *gaussians, n_skin=_N_SKIN)
 
 
-_MEANS, _PRECISIONS, _LOGS = _constants()
+_SKIN = _skin_colors()

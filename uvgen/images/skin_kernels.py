@@ -1,11 +1,14 @@
 """How likely each pixel's color is that of skin: compiled loops."""
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from uvgen.compiled import kernel
 
 _LOG2_E = np.float32(1.4426950408889634)
-_LOWEST, _BIAS = np.float32(-126.0), np.int32(127)
+_LOWEST, _BIAS = np.float32(-126.0), np.int32(127)  # of a normal float32: smallest exponent, and what is added to it
 _ROUND = np.float32(12582912.0)  # 1.5 · 2²³: added and taken away, it leaves the nearest whole number
 # 2^f for f of -0.5 to 0.5: Taylor's polynomial, whose error is below 2e-7
 _P1, _P2, _P3, _P4, _P5, _P6 = (
@@ -14,22 +17,58 @@ _P1, _P2, _P3, _P4, _P5, _P6 = (
 )  # fmt: skip
 
 
+class SkinColors(NamedTuple):
+    """Two mixtures of Gaussians in YCbCr: k in all, those of skin first."""
+
+    matrix: NDArray[np.float32]
+    """(3, 3) RGB -> YCbCr."""
+    offset: NDArray[np.float32]
+    """(3,) what is added after it."""
+    means: NDArray[np.float32]
+    """(k, 3)"""
+    precisions: NDArray[np.float32]
+    """(k, 6) inverse covariances, as yy, bb, rr, 2 yb, 2 yr, 2 br."""
+    logs: NDArray[np.float32]
+    """(k,) logarithms of weight over normalization."""
+    n_skin: int
+
+
+class SkinRows(NamedTuple):
+    """Room for what is known of one row of pixels."""
+
+    colors: NDArray[np.float32]
+    """(3, w) in YCbCr."""
+    sums: NDArray[np.float32]
+    """(2, w) densities of skin, and of everything else."""
+    power: NDArray[np.float32]
+    """(w,) 2 to the fraction of one Gaussian's exponent."""
+    bits: NDArray[np.int32]
+    """(w,) 2 to the whole part of it, as the bits of a float32."""
+    scale: NDArray[np.float32]
+    """(w,) the same memory, as numbers."""
+
+
+def skin_rows(width: int) -> SkinRows:
+    """Scratch for images of a width."""
+    bits = np.empty(width, np.int32)
+    numbers = np.empty((6, width), np.float32)
+    return SkinRows(numbers[:3], numbers[3:5], numbers[5], bits, bits.view(np.float32))
+
+
 @kernel
-def mark_skin(image, matrix, offset, means, precisions, logs, n_skin, colors, sums, power, bits, scale, mask_out):
-    """The share of the first Gaussians in the sum of all, times 255, of each pixel.
+def mark_skin(image, skin, rows, mask_out):
+    """The share of the skin's Gaussians in the sum of all, times 255, of each pixel.
 
     Loops run along a row, without calls and branches, so that LLVM makes vector code of them.
 
     image : (h, w, 3) uint8, RGB
-    matrix, offset : (3, 3), (3,) float32, RGB -> YCbCr
-    means, precisions : (k, 3), (k, 6) float32, of each Gaussian; the latter as yy, bb, rr, 2 yb, 2 yr, 2 br
-    logs : (k,) float32, logarithms of weight over normalization
-    n_skin : of the Gaussians that are skin's
-    colors, sums, power : (3, w), (2, w), (w,) float32, room for a row
-    bits, scale : (w,) int32 and float32 that are the same memory, room for powers of 2
+    skin : a `SkinColors`
+    rows : a `SkinRows`, scratch
     mask_out : (h, w) uint8
     """
     height, width = mask_out.shape
+    matrix, offset, means, precisions, logs = skin.matrix, skin.offset, skin.means, skin.precisions, skin.logs
+    colors, sums, power, bits, scale = rows.colors, rows.sums, rows.power, rows.bits, rows.scale
     for row in range(height):
         for channel in range(3):
             of_red, of_green, of_blue = matrix[channel, 0], matrix[channel, 1], matrix[channel, 2]
@@ -58,7 +97,7 @@ def mark_skin(image, matrix, offset, means, precisions, logs, n_skin, colors, su
                 f = exponent - whole
                 power[column] = np.float32(1) + f * (_P1 + f * (_P2 + f * (_P3 + f * (_P4 + f * (_P5 + f * _P6)))))
                 bits[column] = (np.int32(whole) + _BIAS) << np.int32(23)
-            which = 0 if k < n_skin else 1
+            which = 0 if k < skin.n_skin else 1
             for column in range(width):
                 sums[which, column] += power[column] * scale[column]
         for column in range(width):

@@ -31,12 +31,8 @@ class _Texels(NamedTuple):
 
     matrix: NDArray[np.float32]
     """(3 n, ks + ke): of the mesh's vertices, or of the texels themselves."""
-    mean: NDArray[np.float32]
-    """(size², 3): of each texel."""
-    corners: NDArray[np.int32]
-    """(size², 3): the points that each texel lies between."""
-    weights: NDArray[np.float32]
-    """(size², 3)"""
+    places: kernels.TexelPlaces
+    """Of the texels among them."""
 
 
 class PositionMapper:
@@ -80,13 +76,15 @@ class PositionMapper:
 
     def _texels(self, vertices: NDArray[np.int32], weights: NDArray[np.float32]) -> _Texels:
         mean, basis = self.model.mean, self.model.basis.reshape(self.model.n_vertices, -1)
-        places = UvAtlas(self.size, vertices, weights, self.atlas.texel_kind)
-        texel_mean = places.interpolate(mean).reshape(-1, 3)
+        atlas = UvAtlas(self.size, vertices, weights, self.atlas.texel_kind)
+        texel_mean = atlas.interpolate(mean).reshape(-1, 3)
         if not self._on_texels:
-            return _Texels(self.model.basis.reshape(3 * len(mean), -1), texel_mean, vertices, weights)
-        matrix = places.interpolate(basis).reshape(3 * self.size**2, -1)
+            places = kernels.TexelPlaces(texel_mean, vertices, weights)
+            return _Texels(self.model.basis.reshape(3 * len(mean), -1), places)
+        matrix = atlas.interpolate(basis).reshape(3 * self.size**2, -1)
         corners = np.repeat(np.arange(self.size**2, dtype=np.int32)[:, None], 3, axis=1)
-        return _Texels(matrix, texel_mean, corners, np.tile(np.array([1, 0, 0], np.float32), (self.size**2, 1)))
+        alone = np.tile(np.array([1, 0, 0], np.float32), (self.size**2, 1))
+        return _Texels(matrix, kernels.TexelPlaces(texel_mean, corners, alone))
 
     @cached_property
     def _mirrored(self) -> _Texels:
@@ -432,14 +430,13 @@ class PositionMapper:
             else:
                 kernels.smallest_depths(offsets, self.model.mean, affine, depths)
             affine[11] -= depths
-            places = (offsets, texels.mean, texels.corners, texels.weights)
             flat = maps.reshape(n, -1, 3)
             if fixed_point is None:
-                kernels.interpolate_texels(*places, affine, scratch, flat)
+                kernels.interpolate_texels(offsets, texels.places, affine, scratch, flat)
             else:
                 affine /= np.float32(fixed_point.scale)
                 affine[3::4] += np.float32(fixed_point.shift)
-                kernels.interpolate_texels_fixed(*places, affine, scratch, outside, flat)
+                kernels.interpolate_texels_fixed(offsets, texels.places, affine, scratch, outside, flat)
         return depths[:n], outside == 0
 
     @contextmanager

@@ -4,7 +4,10 @@ As in `uvgen.maps.kernels`, nothing is allocated or raised. Triangles and weight
 has just made of the same mesh, so that each index is in range.
 """
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from uvgen.compiled import inlined, kernel
 
@@ -12,13 +15,49 @@ size_t, f4 = np.uintp, np.float32  # unsigned indices: of signed ones numba look
 FAR = f4(np.inf)
 
 
+class Shown(NamedTuple):
+    """What a mesh shows at p pixels."""
+
+    triangle: NDArray[np.int32]
+    """(p,) -1 where there is none."""
+    weights: NDArray[np.float32]
+    """(3 p,) of its corners."""
+    triangles: NDArray[np.uint32]
+    """(3 m,) corners of the mesh's triangles."""
+
+
+class TexelCorners(NamedTuple):
+    """Where t texels lie on a mesh."""
+
+    corners: NDArray[np.uint32]
+    """(3 t,)"""
+    weights: NDArray[np.float32]
+    """(3 t,) of the corners."""
+    on_mesh: NDArray[np.bool_]
+    """(t,) whether a texel lies on it at all."""
+    turned: np.float32
+    """1 where triangles that face the viewer run clockwise on the screen, else -1."""
+
+
+class View(NamedTuple):
+    """What hides texels from the camera."""
+
+    depth: NDArray[np.float32]
+    """(h, w) px, -inf where nothing is."""
+    tolerance: np.float32
+    """px that a texel may lie behind what is drawn around it."""
+    steepest: np.float32
+    """px of depth a pixel that its own triangle's slope may add to that."""
+
+
 @kernel
-def attribute_codes(triangle, weights, triangles, values, factor, background, codes_out):
+def attribute_codes(shown, values, factor, background, codes_out):
     """Codes ``value * factor``, rounded, of vertex attributes of 0 or more.
 
-    triangle (p,) int32, -1 where there is none; weights (3 p,) float32; triangles (3 m,) uint32; values (n c,) float32;
-    codes_out (p, c) of unsigned integers, `background` where there is no triangle.
+    shown: a `Shown`; values (n c,) float32; codes_out (p, c) of unsigned integers, `background` where there is no
+    triangle.
     """
+    triangle, weights, triangles = shown.triangle, shown.weights, shown.triangles
     channels = size_t(codes_out.shape[1])
     for p in range(size_t(len(triangle))):
         if triangle[p] < 0:
@@ -36,12 +75,13 @@ def attribute_codes(triangle, weights, triangles, values, factor, background, co
 
 
 @kernel
-def normal_codes(triangle, weights, triangles, normals, middle, codes_out):
+def normal_codes(shown, normals, middle, codes_out):
     """Codes ``middle * (1 + normal)``, rounded, of vertex normals (3 n,) float32 scaled to length 1 at each pixel.
 
-    Of a pixel without a triangle, and where normals cancel out, the code of zero, `middle`. Others as for
-    `attribute_codes`.
+    Of a pixel without a triangle, and where normals cancel out, the code of zero, `middle`. shown: a `Shown`; codes_out
+    (p, 3) of unsigned integers.
     """
+    triangle, weights, triangles = shown.triangle, shown.weights, shown.triangles
     shift = middle + f4(0.5)
     for p in range(size_t(len(triangle))):
         if triangle[p] < 0:
@@ -79,8 +119,9 @@ def depth_codes(triangle, depth, factor, codes_out):
 
 
 @kernel
-def nearest_labels(triangle, weights, triangles, labels, background, labels_out):
+def nearest_labels(shown, labels, background, labels_out):
     """The label (n,) uint8 of the corner that is nearest in weight, into (p,) uint8; see `attribute_codes`."""
+    triangle, weights, triangles = shown.triangle, shown.weights, shown.triangles
     for p in range(size_t(len(triangle))):
         if triangle[p] < 0:
             labels_out[p] = background
@@ -99,15 +140,15 @@ def _or_far(depth):
 
 
 @kernel
-def see_texels(vertices, corners, weights, on_mesh, turned, depth, tolerance, steepest, seen_out):
+def see_texels(vertices, texels, view, seen_out):
     """Which texels the camera sees: on the mesh, in the picture, turned to the viewer, and not behind a depth buffer.
 
-    vertices (3 n,) float32, px of the picture; corners (3 t,) uint32 and weights (3 t,) float32 of each texel; on_mesh
-    (t,) bool; turned: 1 where triangles that face the viewer run clockwise on the screen, else -1; depth (h, w)
-    float32, -inf where nothing is; seen_out (t,) bool. A texel is compared with the farthest of the up to four covered
-    pixels around it, less the depth that its own triangle gains over a pixel, `steepest` at most, so that the slope of
-    the surface that it lies on does not hide it.
+    vertices (3 n,) float32, px of the picture; texels: `TexelCorners`; view: a `View`; seen_out (t,) bool. A texel is
+    compared with the farthest of the up to four covered pixels around it, less the depth that its own triangle gains
+    over a pixel, so that the slope of the surface that it lies on does not hide it.
     """
+    corners, weights, on_mesh, turned = texels.corners, texels.weights, texels.on_mesh, texels.turned
+    depth, tolerance, steepest = view.depth, view.tolerance, view.steepest
     height, width = depth.shape
     low, right, below = f4(-0.5), f4(width) - f4(0.5), f4(height) - f4(0.5)
     one, two, across = size_t(1), size_t(2), size_t(width)

@@ -46,10 +46,7 @@ class _Drawn(NamedTuple):
     uv: NDArray[np.float32]
     labels: NDArray[np.uint8] | None
     pncc: NDArray[np.float32]
-    corners: NDArray[np.int32]
-    weights: NDArray[np.float32]
-    on_mesh: NDArray[np.bool_]
-    turned: int
+    texels: kernels.TexelCorners
 
 
 @once_per_model
@@ -63,20 +60,29 @@ def _drawn(model: MorphableModel, uv_size: int, convention: str, mirrored: bool)
     atlas = build_atlas(model, uv_size, convention)
     on_mesh = atlas.texel_kind.ravel() == MESH
     if not mirrored:
-        return _frozen(_Drawn(triangles, uv, labels, codes, atlas.vertices, atlas.weights, on_mesh, outward))
+        texels = _texels(atlas.vertices, atlas.weights, on_mesh, outward)
+        return _frozen(_Drawn(triangles, uv, labels, codes, texels))
     pairs = mirror_vertices(model)
     alone = pairs < 0  # such a vertex shows what it would if the UV and the mean face were symmetric
     partner = np.where(alone, np.arange(len(pairs)), pairs)
     across = np.array([-1, 1], np.float32), np.array([1, 0], np.float32)
     uv_there = np.where(alone[:, None], uv * across[0] + across[1], uv[partner])
     codes_there = np.where(alone[:, None], codes * [-1, 1, 1] + [1, 0, 0], codes[partner]).astype(np.float32)
-    texels = mirrored_texels(model, uv_size, convention)
-    corners, weights = texels.vertices.copy(), texels.weights.copy()
-    opposite = texels.unpaired  # these have the corners of a texel that is not mirrored, and its winding
+    found = mirrored_texels(model, uv_size, convention)
+    corners, weights = found.vertices.copy(), found.weights.copy()
+    opposite = found.unpaired  # these have the corners of a texel that is not mirrored, and its winding
     corners[opposite], weights[opposite] = corners[opposite][:, [0, 2, 1]], weights[opposite][:, [0, 2, 1]]
     labels_there = None if labels is None else labels[partner]
-    drawn = _Drawn(triangles[:, ::-1], uv_there, labels_there, codes_there, corners, weights, on_mesh, outward)
-    return _frozen(drawn)
+    texels = _texels(corners, weights, on_mesh, outward)
+    return _frozen(_Drawn(triangles[:, ::-1], uv_there, labels_there, codes_there, texels))
+
+
+def _texels(
+    corners: NDArray[np.int32], weights: NDArray[np.float32], on_mesh: NDArray[np.bool_], outward: int
+) -> kernels.TexelCorners:
+    """Texels with their corners and weights (t, 3), as the kernel takes them."""
+    flat = frozen(corners, corners.dtype).reshape(-1).view(np.uint32), frozen(weights, weights.dtype).reshape(-1)
+    return kernels.TexelCorners(*flat, frozen(on_mesh, bool), np.float32(outward))
 
 
 def _frozen(drawn: _Drawn) -> _Drawn:
@@ -207,27 +213,27 @@ class TargetMaker:
         size = (self._size, self._size)
         found = rasterize(vertices, mesh.triangles, size, cull="back", out=self._fragments)
         self._fragments = found
-        shown = found.triangle.reshape(-1), found.weights.reshape(-1), mesh.triangles.reshape(-1).view(np.uint32)
+        shown = kernels.Shown(
+            found.triangle.reshape(-1), found.weights.reshape(-1), mesh.triangles.reshape(-1).view(np.uint32)
+        )
         in_range = True
         if COVERED in out:
             np.greater_equal(found.triangle, 0, out=out[COVERED])
         if "uv" in out:
-            kernels.attribute_codes(*shown, mesh.uv.reshape(-1), np.float32(MAX_CODE), 0, out["uv"].reshape(-1, 2))
+            kernels.attribute_codes(shown, mesh.uv.reshape(-1), np.float32(MAX_CODE), 0, out["uv"].reshape(-1, 2))
         if "pncc" in out:
-            kernels.attribute_codes(*shown, mesh.pncc.reshape(-1), np.float32(255), 0, out["pncc"].reshape(-1, 3))
+            kernels.attribute_codes(shown, mesh.pncc.reshape(-1), np.float32(255), 0, out["pncc"].reshape(-1, 3))
         if "normals" in out:
             normals = shown_normals(vertices, mesh.triangles, found)
-            kernels.normal_codes(*shown, normals.reshape(-1), np.float32(MIDDLE), out["normals"].reshape(-1, 3))
+            kernels.normal_codes(shown, normals.reshape(-1), np.float32(MIDDLE), out["normals"].reshape(-1, 3))
         if "depth" in out:
             steps = np.float32(DEPTH_STEPS / self._size)
-            in_range = bool(kernels.depth_codes(shown[0], found.depth.reshape(-1), steps, out["depth"].reshape(-1)))
+            in_range = bool(
+                kernels.depth_codes(shown.triangle, found.depth.reshape(-1), steps, out["depth"].reshape(-1))
+            )
         if "parts" in out and mesh.labels is not None:
-            kernels.nearest_labels(*shown, mesh.labels, 0, out["parts"].reshape(-1))
+            kernels.nearest_labels(shown, mesh.labels, 0, out["parts"].reshape(-1))
         if "visibility" in out:
-            corners = mesh.corners.reshape(-1).view(np.uint32), mesh.weights.reshape(-1), mesh.on_mesh
-            limits = np.float32(_TOLERANCE * self._size), np.float32(_STEEPEST)
-            kernels.see_texels(
-                vertices.reshape(-1), *corners, np.float32(mesh.turned), found.depth, *limits,
-                out["visibility"].reshape(-1),
-            )  # fmt: skip
+            view = kernels.View(found.depth, np.float32(_TOLERANCE * self._size), np.float32(_STEEPEST))
+            kernels.see_texels(vertices.reshape(-1), mesh.texels, view, out["visibility"].reshape(-1))
         return in_range

@@ -51,18 +51,18 @@ class ClosestPoints:
         if not len(used):
             raise InputError(f"triangles: {len(indices)}, none with an area, expected one or more")
         self._order = used[_leaf_order(corners[used].mean(axis=1))]
-        self._corners = np.ascontiguousarray(corners[self._order])
-        leaves = len(self._order) // _LEAF
-        self._first_leaf = leaves - 1
-        self._low, self._high = np.empty((2 * leaves - 1, 3)), np.empty((2 * leaves - 1, 3))
-        self._low[self._first_leaf :] = self._corners.reshape(leaves, -1, 3).min(axis=1)
-        self._high[self._first_leaf :] = self._corners.reshape(leaves, -1, 3).max(axis=1)
+        corners = np.ascontiguousarray(corners[self._order])
+        leaves = len(corners) // _LEAF
+        low, high = np.empty((2 * leaves - 1, 3)), np.empty((2 * leaves - 1, 3))
+        low[leaves - 1 :] = corners.reshape(leaves, -1, 3).min(axis=1)
+        high[leaves - 1 :] = corners.reshape(leaves, -1, 3).max(axis=1)
         while leaves > 1:
             below = slice(leaves - 1, 2 * leaves - 1)
             leaves //= 2
             above = slice(leaves - 1, 2 * leaves - 1)
-            self._low[above] = self._low[below].reshape(leaves, 2, 3).min(axis=1)
-            self._high[above] = self._high[below].reshape(leaves, 2, 3).max(axis=1)
+            low[above] = low[below].reshape(leaves, 2, 3).min(axis=1)
+            high[above] = high[below].reshape(leaves, 2, 3).max(axis=1)
+        self._tree = closest_kernels.BoxTree(corners, low, high)
 
     def find(self, points: NDArray[np.floating], farthest: float = np.inf) -> Closest:
         """The point of the surface that is closest to each point.
@@ -88,11 +88,9 @@ class ClosestPoints:
         if farthest != np.inf:
             number_in(farthest, "farthest", 0)
         slot, weights = np.empty(len(points), np.int64), np.zeros((len(points), 3))
-        distance2 = np.full(len(points), float(farthest) ** 2)
-        closest_kernels.closest_on_triangles(
-            points, self._corners, self._low, self._high, self._first_leaf, _LEAF, np.empty(64, np.int64), slot,
-            weights, distance2,
-        )  # fmt: skip
+        distance2 = np.empty(len(points))
+        stack = np.empty(closest_kernels.STACK, np.int64)
+        closest_kernels.closest_on_triangles(points, self._tree, float(farthest) ** 2, stack, slot, weights, distance2)
         found = slot >= 0
         triangle = np.where(found, self._order[slot], -1)
         return Closest(triangle, weights, np.where(found, np.sqrt(distance2), np.inf))

@@ -1,6 +1,27 @@
 """Compiled code that finds the closest points of a triangle mesh in a tree of bounding boxes."""
 
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
 from uvgen.compiled import inlined, kernel
+
+STACK = 64  # nodes that wait at most: one for each level of the tree and one more; no mesh fills 2^62 leaves
+
+
+class BoxTree(NamedTuple):
+    """A complete binary tree of bounding boxes: node i lies above nodes 2 i + 1 and 2 i + 2.
+
+    Its last n // 2 + 1 nodes are leaves, and each of them holds as many triangles as the others.
+    """
+
+    corners: NDArray[np.float64]
+    """(s, 3, 3) of the triangles, leaf by leaf."""
+    low: NDArray[np.float64]
+    """(n, 3) smallest coordinates of each node's box."""
+    high: NDArray[np.float64]
+    """(n, 3) largest coordinates."""
 
 
 @inlined
@@ -56,18 +77,20 @@ def _closest_weights(corners, slot, x, y, z):
 
 
 @kernel
-def closest_on_triangles(points, corners, low, high, first_leaf, leaf_size, stack, slot_out, weights_out, squared_out):
+def closest_on_triangles(points, tree, farthest2, stack, slot_out, weights_out, squared_out):
     """The closest point of a mesh to each point.
 
-    points (k, 3), corners (s, 3, 3) float64: triangles in the order of the leaves; low, high (n, 3) float64: boxes of
-    a complete binary tree, node i above 2 i + 1 and 2 i + 2, leaves from `first_leaf` on, `leaf_size` triangles each;
-    stack (64,) int64: scratch; slot_out (k,) int64; weights_out (k, 3) float64: of the corners; squared_out (k,)
-    float64: holds the squared distance to search within, then the squared distance found; slot_out is -1 where no
-    triangle is within it.
+    points (k, 3) float64; tree: a `BoxTree`; farthest2 float64: the squared distance to search within; stack (`STACK`,)
+    int64: scratch; slot_out (k,) int64: which of the tree's triangles, -1 where none is within that distance;
+    weights_out (k, 3) float64: of its corners, left as they are where there is none; squared_out (k,) float64: the
+    squared distance, `farthest2` where there is none.
     """
+    corners, low, high = tree.corners, tree.low, tree.high
+    first_leaf = low.shape[0] // 2
+    leaf_size = corners.shape[0] // (first_leaf + 1)
     for i in range(points.shape[0]):
         x, y, z = points[i, 0], points[i, 1], points[i, 2]
-        best = squared_out[i]
+        best = farthest2
         slot_out[i] = -1
         top = 0
         if _box_distance2(low, high, 0, x, y, z) < best:

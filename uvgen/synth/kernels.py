@@ -1,23 +1,61 @@
 """Compiled code that puts a synthetic photograph together: backdrop, antialiased mesh, lens and sensor."""
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from uvgen.compiled import kernel
 
 f4 = np.float32
 
 
+class Texture(NamedTuple):
+    """What makes a backdrop lighter and darker."""
+
+    tile: NDArray[np.float32]
+    """(t, t) repeated."""
+    top: int
+    """Its row that comes first."""
+    left: int
+    """Its column that comes first."""
+    gain: np.float32
+    """Factor of its values."""
+
+
+class PixelSamples(NamedTuple):
+    """Fragments of a mesh, two samples of each pixel, to be mixed."""
+
+    triangle: NDArray[np.int32]
+    """(2, h, w) -1 where there is none."""
+    weights: NDArray[np.float32]
+    """(2, h, w, 3) of its corners."""
+    depth: NDArray[np.float32]
+    """(2, h, w)"""
+
+
+class Grain(NamedTuple):
+    """Noise of a sensor."""
+
+    values: NDArray[np.float32]
+    """(k,) repeated."""
+    first: int
+    """Index of the one that comes first."""
+    strength: np.float32
+    """Factor of them."""
+
+
 @kernel
-def paint_backdrop(planes, texture, top, left, gain, mirrored, canvas_out):
+def paint_backdrop(planes, texture, mirrored, canvas_out):
     """Colors and a texture that makes them lighter and darker, mirrored where asked for.
 
-    planes (h, 3, w) float32; texture (t, t) float32, repeated, its first row and column at `top`, `left`;
-    canvas_out (h, w, 3) float32.
+    planes (h, 3, w) float32; texture: a `Texture`; canvas_out (h, w, 3) float32.
     """
     height, width = canvas_out.shape[:2]
-    side = len(texture)
+    tile, top, left, gain = texture.tile, texture.top, texture.left, texture.gain
+    side = len(tile)
     for y in range(height):
-        row = texture[(y + top) % side]
+        row = tile[(y + top) % side]
         place = left % side
         for x in range(width):
             light = f4(1) + gain * row[place]
@@ -32,7 +70,7 @@ def paint_backdrop(planes, texture, top, left, gain, mirrored, canvas_out):
 def add_offsets(offsets, mean, values_out):
     """Add what a matrix product made of a basis to the mean: offsets (n, lanes), mean (n,), values_out (b, n) float32.
 
-    In blocks of rows, which stay in the cache while each face's values are put side by side.
+    In blocks of 256 rows, which stay in the cache (16 kB of 16 lanes) while each face's values are put side by side.
     """
     n = len(mean)
     for first in range(0, n, 256):
@@ -86,13 +124,13 @@ def list_shown(triangle, numbers, facing, shown_out, seen_out, listed_out):
 
 
 @kernel
-def draw_fragments(triangle, weights, depth, step, triangles, colors, top, left, canvas_out, edges_out):
+def draw_fragments(samples, triangles, colors, step, top, left, canvas_out, edges_out):
     """Draw fragments over a canvas, and mark both sides of every silhouette: where depth jumps by more than `step`.
 
-    triangle, depth (2, h, w) int32, float32 and weights (2, h, w, 3) float32, two samples of each pixel, to be mixed;
-    triangles (m, 3) int32; colors (n, 3) float32; canvas_out (H, W, 3) float32 and edges_out (H, W) bool, the
-    fragments' first pixel at `top`, `left`.
+    samples: `PixelSamples`; triangles (m, 3) int32; colors (n, 3) float32; canvas_out (H, W, 3) float32 and edges_out
+    (H, W) bool, the fragments' first pixel at `top`, `left`.
     """
+    triangle, weights, depth = samples.triangle, samples.weights, samples.depth
     height, width = depth.shape[1:]
     for y in range(height):
         below = min(y + 1, height - 1)
@@ -126,16 +164,16 @@ def draw_fragments(triangle, weights, depth, step, triangles, colors, top, left,
 
 
 @kernel
-def expose(canvas, edges, blur, noise, first, strength, rows, image_out):
+def expose(canvas, edges, blur, grain, rows, image_out):
     """What a camera makes of a canvas: silhouettes without stairs, a slight symmetric blur, noise, 8 bits.
 
     canvas (h, w c) float32, c = 3; edges (h, w) bool, pixels to be mixed with their neighbors 1 2 1; blur, the weight
-    of each of two neighbors along each axis; noise (k,) float32, repeated, from index `first` on; rows (2, w c)
-    float32 scratch; image_out (h, w c) uint8.
+    of each of two neighbors along each axis; grain: a `Grain`; rows (2, w c) float32 scratch; image_out (h, w c) uint8.
     """
+    noise, strength = grain.values, grain.strength
     height, width = canvas.shape
     center = f4(1) - f4(2) * blur
-    k = first
+    k = grain.first
     for y in range(height):
         above = canvas[max(y - 1, 0)]
         here = canvas[y]
@@ -157,8 +195,8 @@ def expose(canvas, edges, blur, noise, first, strength, rows, image_out):
                     mixed[i] = f4(0.0625) * side + f4(0.125) * cross + f4(0.25) * here[i]
         if k + width > len(noise):
             k = 0
-        grain = noise[k : k + width]
+        speckles = noise[k : k + width]
         for x in range(width):
-            value = mixed[x] + strength * grain[x] + f4(0.5)
+            value = mixed[x] + strength * speckles[x] + f4(0.5)
             image_out[y, x] = np.uint8(min(max(value, f4(0)), f4(255)))
         k += width

@@ -100,10 +100,8 @@ class Painter:
         fragments, corner, numbers, triangles = self._rasterize(points)
         colors = self._lit(points, colors, face, affine, *self._shown(fragments, numbers, triangles))
         edges = np.zeros(canvas.shape[:2], np.bool_)
-        kernels.draw_fragments(
-            fragments.triangle, fragments.weights, fragments.depth, np.float32(_STEP), triangles, colors,
-            *corner, canvas, edges,
-        )  # fmt: skip
+        samples = kernels.PixelSamples(fragments.triangle, fragments.weights, fragments.depth)
+        kernels.draw_fragments(samples, triangles, colors, np.float32(_STEP), *corner, canvas, edges)
         return photograph(canvas, edges, rng)
 
     def _colors(self, skin: NDArray[np.float32] | None, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -104,8 +104,8 @@ def draw_backdrop(rng: np.random.Generator, size: int, mirrored: bool) -> NDArra
     canvas = np.empty((size, size, 3), np.float32)
     top, left = rng.integers(0, _TILE, 2)
     gain = np.float32(rng.uniform(0.02, 0.3) * min(n / 32, 1))  # what is out of focus shows no texture
-    texture = textures[rng.integers(len(textures))]
-    kernels.paint_backdrop(planes, texture, int(top), int(left), gain, mirrored, canvas)
+    texture = kernels.Texture(textures[rng.integers(len(textures))], int(top), int(left), gain)
+    kernels.paint_backdrop(planes, texture, mirrored, canvas)
     return canvas
 
 
@@ -114,10 +114,9 @@ def photograph(canvas: NDArray[np.float32], edges: NDArray[np.bool_], rng: np.ra
     height, width = canvas.shape[:2]
     image = np.empty(canvas.shape, np.uint8)
     blur, strength = rng.uniform(0, 0.2), rng.gamma(1.5, 1.3)
-    kernels.expose(
-        canvas.reshape(height, -1), edges, np.float32(blur), _noise(), int(rng.integers(_NOISE)),
-        np.float32(min(strength, 7)), np.empty((2, 3 * width), np.float32), image.reshape(height, -1),
-    )  # fmt: skip
+    grain = kernels.Grain(_noise(), int(rng.integers(_NOISE)), np.float32(min(strength, 7)))
+    rows = np.empty((2, 3 * width), np.float32)
+    kernels.expose(canvas.reshape(height, -1), edges, np.float32(blur), grain, rows, image.reshape(height, -1))
     return image
 
 
