@@ -18,9 +18,11 @@ OUT ?= $(if $(DATA),shards,demo)
 PREVIEW ?= preview.png
 N ?= 1000
 FIRST ?= 0
+# Without bytecode each of pytest's processes would rewrite every assertion anew, and each child compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 RUN_TESTS = $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(PYTEST) $(if $(ROOM),tests/$(ROOM))
 
-.PHONY: setup setup-trainers setup-detectors setup-clusters demo test test-slow test-ci test-lowest test-all coverage docs fuzz lint bench faults dist clean
+.PHONY: setup setup-trainers setup-detectors setup-clusters demo test test-slow test-ci test-lowest test-all coverage docs fuzz warm lint bench faults dist clean
 
 setup: $(VENV)/.ready
 
@@ -56,7 +58,8 @@ test-ci: setup
 test-all: setup
 	$(RUN_TESTS)
 
-# MediaPipe wants NumPy below 2, so it is tested with the lowest versions of everything, in an environment of its own.
+# MediaPipe wants NumPy below 2, so it is tested with the lowest versions of everything, in an environment of its own,
+# with compiled code of its own: two versions of numba would overwrite each other's.
 $(VENV)-lowest/.ready: requirements-lowest.txt
 	$(PYTHON) -m venv $(VENV)-lowest
 	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-lowest.txt
@@ -64,7 +67,7 @@ $(VENV)-lowest/.ready: requirements-lowest.txt
 	touch $@
 
 test-lowest: $(VENV)-lowest/.ready
-	$(VENV)-lowest/bin/python -m pytest -p no:cacheprovider tests/fitting/test_detectors.py tests/models/test_builtin.py
+	NUMBA_CACHE_DIR=$(abspath $(VENV)-lowest/numba) $(VENV)-lowest/bin/python -m pytest -p no:cacheprovider tests/fitting/test_detectors.py tests/models/test_builtin.py
 
 # Kernels are compiled, so their lines count as not run.
 coverage: setup
@@ -77,6 +80,13 @@ docs: setup
 
 fuzz: setup
 	PYTHONPATH=tests $(BIN)/python -m fuzz.run --n $(N) --first $(FIRST) $(if $(READER),--reader $(READER))
+
+# What each process of the tests would do for itself in a new checkout, done once: the commonest kernels are compiled.
+warm: setup
+	rm -rf build/warm
+	UVGEN_CACHE=build/warm/cache $(BIN)/uvgen build --subset IBUG --workers 1 --quiet --out build/warm/shards
+	UVGEN_CACHE=build/warm/cache $(BIN)/uvgen augment build/warm/shards --workers 1 --quiet --out build/warm/copies
+	rm -rf build/warm
 
 lint: setup
 	$(BIN)/ruff check .

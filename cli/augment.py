@@ -79,7 +79,7 @@ def command(
     """
     from uvgen import augment_shards
     from uvgen.datasets.open import builtin_of_set
-    from uvgen.datasets.record import check_output
+    from uvgen.datasets.output_folder import check_output
 
     check_output(out, overwrite=overwrite)
     augmentation = read_augmentation(preset, config_path)

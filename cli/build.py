@@ -181,7 +181,7 @@ def command(
     130, 143, 129 interrupted.
     """
     from uvgen import BuildConfig, build_shards, import_maps, import_meshes, load_model
-    from uvgen.datasets.record import check_output
+    from uvgen.datasets.output_folder import check_output
     from uvgen.progress import begin
 
     check_effects(augment, config_options)

@@ -57,7 +57,7 @@ def command(
     Exit status: 0 all written, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
     """
     from uvgen import merge_shards
-    from uvgen.datasets.record import check_output
+    from uvgen.datasets.output_folder import check_output
 
     if list_path is not None and split is not None:
         raise click.UsageError("--list and --split exclude each other")

@@ -165,7 +165,7 @@ def _tell(out: Path, names: list[str], options: dict[str, Any], line: str) -> No
 
 def _as_data_set(shards: Path, names: list[str], options: dict[str, Any], drop: bool) -> None:
     from uvgen import merge_shards
-    from uvgen.datasets.record import check_output
+    from uvgen.datasets.output_folder import check_output
 
     with output_of("--copy"):
         check_output(options["copy_to"], overwrite=options["overwrite"])

@@ -8,10 +8,11 @@ from .datasets.export.run import ExportResult, export_shards
 from .datasets.from_meshes import import_meshes
 from .datasets.imported import import_maps
 from .datasets.info import DatasetInfo, describe_shards
+from .datasets.make_shards import BuildResult
 from .datasets.merge import merge_shards
 from .datasets.open import open_shards
 from .datasets.prepare import PreparedFaces, prepare_deep3d
-from .datasets.record import BuildResult, ShardResult
+from .datasets.record import ShardResult
 from .datasets.repair import RepairResult, repair_shards
 from .datasets.selection import Criteria, select_names
 from .datasets.splits import Split, SplitResult, group_samples, split_shards

@@ -13,7 +13,7 @@ from support.toy import parameters, write_sample, write_tree
 
 from uvgen import describe_shards, open_shards
 from uvgen.cli.info import _lines
-from uvgen.samples.find import source_photograph
+from uvgen.samples.photographs import source_photograph
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,9 @@
 """What a command says of input that is not what it seems: names, folders, orientations, poses."""
 
+import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 import scipy.io as sio
 from PIL import Image
-from support.builds import COMMAND, PATIENCE_S
+from support.builds import PATIENCE_S
 from support.toy import parameters, picture, write_sample
 
 from uvgen import open_shards
@@ -35,27 +37,39 @@ def write_odd_names(folder: Path) -> None:
     (folder / "AFW/b\u00e4d.jpg").write_bytes(b"no image")
 
 
-@pytest.mark.slow  # four processes
+IN_TURN = """
+import json, sys
+from uvgen.cli.main import main
+for arguments in json.loads(sys.argv[1]):
+    try:
+        main(arguments)
+    except SystemExit as ended:
+        print("status", ended.code, file=sys.stderr)
+"""
+"""Runs several commands in a process: to start one takes longer than what they do."""
+
+
+@pytest.mark.slow  # a process and its workers
 @pytest.mark.parametrize("encoding", ["ascii"])  # tests in this process write UTF-8, in the next test these names
 def test_any_name_passes_through_build_verify_and_preview_in_any_terminal(
     model_path: Path, tmp_path: Path, encoding: str
 ) -> None:
     write_odd_names(tmp_path / "데이터")
-    environment = {**os.environ, "PYTHONIOENCODING": encoding}
-
-    def run(*arguments: object) -> subprocess.CompletedProcess[bytes]:
-        command = [*COMMAND, *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, env=environment, timeout=PATIENCE_S)
-
-    built = run("build", "--data", tmp_path / "데이터", "--model", model_path, "--out", tmp_path / "출력", "--size", 32)
-    assert built.returncode == 3, built.stderr
-    assert b"skipped AFW/b" in built.stderr
-    assert open_shards(tmp_path / "출력").names == sorted(["AFW/e\u0301t\u00e9", "AFW/人脸", "AFW/😀"])
-    assert run("verify", tmp_path / "출력").returncode == 0
-    shown = run("preview", tmp_path / "출력", "--name", "AFW/人脸", "--out", tmp_path / "미리.png")
-    assert shown.returncode == 0, shown.stderr
-    exported = run("export", tmp_path / "출력", "--to", "npy", "--out", tmp_path / "files")
-    assert exported.returncode == 0, exported.stderr
+    built, sheet, files = (str(tmp_path / name) for name in ("출력", "미리.png", "files"))
+    commands = [
+        ["build", "--data", str(tmp_path / "데이터"), "--model", str(model_path), "--out", built, "--size", "32"],
+        ["verify", built],
+        ["preview", built, "--name", "AFW/人脸", "--out", sheet],
+        ["export", built, "--to", "npy", "--out", files],
+    ]
+    done = subprocess.run([sys.executable, "-c", IN_TURN, json.dumps(commands)], capture_output=True,
+                          env={**os.environ, "PYTHONIOENCODING": encoding}, timeout=PATIENCE_S)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    statuses = [line.split()[1] for line in done.stderr.splitlines() if line.startswith(b"status ")]
+    assert statuses == [b"3", b"0", b"0", b"0"], done.stderr
+    assert b"skipped AFW/b" in done.stderr
+    assert open_shards(built).names == sorted(["AFW/e\u0301t\u00e9", "AFW/人脸", "AFW/😀"])
+    assert Path(sheet).exists() and Path(files).is_dir()
 
 
 def test_any_name_passes_through_build_verify_and_preview(

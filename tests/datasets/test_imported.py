@@ -38,7 +38,7 @@ from uvgen import (
     write_report,
 )
 from uvgen.cli.main import main
-from uvgen.datasets.imported import lay_on
+from uvgen.datasets.imported_worker import lay_on
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.geometry import affine_to_pose, pose_to_image
 from uvgen.normalization import MAP_SCALES, Normalization

@@ -84,18 +84,18 @@ class Skips:
         return record.ShardResult(index_module.ShardEntry(task.file, 0, 0, None), skipped)
 
 
-def a_record(folder: Path, n: int) -> tuple[list[ShardTask], record._ShardRecord]:
+def a_record(folder: Path, n: int) -> tuple[list[ShardTask], record.ShardRecord]:
     """Of 2 n samples that all are skipped, in n shards."""
     units = plan_shards(samples_of(2 * n), 2)
     folder.mkdir(exist_ok=True)
     fresh = Index("0", config_of().to_plain(), {"samples": 2 * n})
-    return units, record._ShardRecord(folder, fresh, {"mask": np.zeros(1)}, units, None, overwrite=False)
+    return units, record.ShardRecord(folder, fresh, {"mask": np.zeros(1)}, units, None, overwrite=False)
 
 
 @pytest.fixture
 def few_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)
-    monkeypatch.setattr(record._ShardRecord, "_write", lambda self: None)  # it is written ever more rarely
+    monkeypatch.setattr(record.ShardRecord, "_write", lambda self: None)  # it is written ever more rarely
 
 
 @pytest.mark.usefixtures("few_writes")

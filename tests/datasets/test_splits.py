@@ -15,7 +15,7 @@ from uvgen import Augmentation, augment_shards, open_shards, select_names, split
 from uvgen.datasets.selection import Criteria
 from uvgen.datasets.splits import SPLITS, Split, group_samples, read_splits, write_splits
 from uvgen.errors import DatasetError, InputError, OutputError
-from uvgen.samples.find import source_photograph
+from uvgen.samples.photographs import source_photograph
 
 HALVES = {"train": 0.5, "val": 0.5}
 

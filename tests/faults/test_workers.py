@@ -170,8 +170,7 @@ def test_command_that_is_asked_to_end_cleans_up(
     assert not any(map(is_alive, workers))
     assert not list(out.glob(".uvgen*")) and not list((tmp_path / "tmp").iterdir())
     assert listed_shards(out) == sorted(path.name for path in out.glob("*.h5"))
-    (tmp_path / "orders" / PASSED_OVER).unlink()
-    assert finish(start(*build(data, model_path, out), environment=environment))[0] == 0
+    build_shards(data, out, model=model_path, config=CONFIG)
     assert file_hashes(out) == whole
 
 

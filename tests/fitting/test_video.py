@@ -31,7 +31,7 @@ from uvgen.fitting import frames, video_worker
 from uvgen.fitting.frames import Frame, frames_of
 from uvgen.fitting.video_record import videos_of
 from uvgen.fitting.worker import FaceTools, Photograph
-from uvgen.samples.find import source_photograph
+from uvgen.samples.photographs import source_photograph
 
 N = 10
 

@@ -270,9 +270,13 @@ def test_dataset_augmented_parameters_give_the_augmented_map(plain: Path, model:
 
 
 @pytest.mark.parametrize(
-    "method", [m for m in ("fork", "spawn", "forkserver") if m in multiprocessing.get_all_start_methods()]
+    ("method", "workers"),  # more workers than batches once: each that is not forked imports PyTorch anew
+    [
+        (m, n)
+        for m, n in (("fork", 2), ("fork", 4), ("spawn", 2), ("forkserver", 2))
+        if m in multiprocessing.get_all_start_methods()
+    ],
 )
-@pytest.mark.parametrize("workers", [2, 4])
 @pytest.mark.slow
 def test_dataset_in_workers_gives_what_it_gives_here(plain: Path, method: str, workers: int) -> None:
     dataset = ShardDataset(plain, augmentation=Shifts())

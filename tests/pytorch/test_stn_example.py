@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.builds import make
+from support.programs import beside
 from support.toy import write_tree
 
 import uvgen
@@ -27,7 +28,14 @@ from uvgen.torch import ShardDataset, to_float, visible_by_depth  # noqa: E402
 EXAMPLE = Path(__file__).parents[2] / "examples/stn/train.py"
 
 
-EXAMPLE_NAMES = runpy.run_path(str(EXAMPLE), run_name="stn")
+with beside(EXAMPLE):
+    EXAMPLE_NAMES = runpy.run_path(str(EXAMPLE), run_name="stn")
+    EXAMPLE_NAMES |= vars(sys.modules["model"])
+
+
+def run_example() -> None:
+    with beside(EXAMPLE):
+        runpy.run_path(str(EXAMPLE), run_name="__main__")
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +129,7 @@ def test_stn_example_takes_two_steps_of_either_recipe(
         options = f"--steps 2 --batch 4 --texels 20 --threads {n_threads} --device cpu --recipe {recipe} {more}".split()
         arguments = [EXAMPLE, shards, "--model", model_path, "--encoder", own, "--out", out, *options]
         monkeypatch.setattr(sys, "argv", [*map(str, arguments)])
-        runpy.run_path(str(EXAMPLE), run_name="__main__")
+        run_example()
         printed = capsys.readouterr().out
         assert re.search(r"^landmark error \d+\.\d{4} -> \d+\.\d{4}$", printed.splitlines()[-1])
         assert Image.open(out / "mean_flattened.png").width == 3 * 224
@@ -133,7 +141,7 @@ def test_stn_example_takes_two_steps_of_either_recipe(
     ):
         monkeypatch.setattr(sys, "argv", [*map(str, (EXAMPLE, shards, "--model", model_path, *wrong))])
         with pytest.raises(SystemExit):
-            runpy.run_path(str(EXAMPLE), run_name="__main__")
+            run_example()
         assert words in capsys.readouterr().err
 
 

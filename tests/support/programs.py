@@ -3,6 +3,8 @@
 import runpy
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +21,20 @@ class Done(NamedTuple):
     stderr: str
 
 
+@contextmanager
+def beside(program: Path) -> Iterator[None]:
+    """Inside, files beside a program can be imported; then they are forgotten, for others have files of these names."""
+    loaded = set(sys.modules)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(program.parent)
+        try:
+            yield
+        finally:
+            for name in set(sys.modules) - loaded:
+                if str(ROOT / "examples") in str(getattr(sys.modules[name], "__file__", "")):
+                    del sys.modules[name]
+
+
 class Runner:
     """Called with a program and its arguments as on the command line; what it changes in the process is set back."""
 
@@ -29,19 +45,15 @@ class Runner:
         import torch  # where it is missing, tests skip
 
         handlers = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
-        n_threads, loaded, found = torch.get_num_threads(), set(sys.modules), 0
+        n_threads, found = torch.get_num_threads(), 0
         self.capsys.readouterr()
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, beside(program):
             patch.setattr(sys, "argv", [str(word) for word in (program, *arguments)])
-            patch.syspath_prepend(program.parent)
             try:
                 runpy.run_path(str(program), run_name="__main__")
             except SystemExit as ended:
                 found = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
             finally:
-                for name in set(sys.modules) - loaded:  # other examples have files of the same names
-                    if str(ROOT / "examples") in str(getattr(sys.modules[name], "__file__", "")):
-                        del sys.modules[name]
                 for number, handler in handlers.items():
                     signal.signal(number, handler)
                 torch.set_num_threads(n_threads)

@@ -15,8 +15,10 @@ from uvgen.augment.values import Augmentation
 from uvgen.checks import number_in, seed_number
 from uvgen.datasets.augmented_worker import AugmentJob, CopyTask
 from uvgen.datasets.config import MAX_COPIES, CopyConfig, DatasetConfig
+from uvgen.datasets.make_shards import BuildResult, make_shards
 from uvgen.datasets.open import builtin_of, check_model
-from uvgen.datasets.record import BuildResult, ShardResult, check_output, make_shards, output_folder
+from uvgen.datasets.output_folder import check_output, output_folder
+from uvgen.datasets.record import ShardResult
 from uvgen.datasets.targets import remaking_targets
 from uvgen.errors import DatasetError, InputError
 from uvgen.jobs.run import RETRIES, check_run

@@ -15,8 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.made_with import model_of_samples
+from uvgen.datasets.make_shards import BuildResult, make_shards
+from uvgen.datasets.output_folder import check_output, output_folder
 from uvgen.datasets.plan import ShardTask, plan_shards
-from uvgen.datasets.record import BuildResult, ShardResult, check_begun, check_output, make_shards, output_folder
+from uvgen.datasets.record import ShardResult, check_begun
 from uvgen.datasets.survey import survey_samples
 from uvgen.datasets.turned import SampleTurner
 from uvgen.datasets.worker import BuildJob

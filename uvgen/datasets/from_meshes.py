@@ -17,9 +17,11 @@ from uvgen.cameras import ImageCamera
 from uvgen.datasets.build import about_unread, constants_of, describe_plan, hash_of_weights, mirror_of
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.made_with import lie_in_the_models_frame, model_of_samples
+from uvgen.datasets.make_shards import BuildResult, make_shards
 from uvgen.datasets.mesh_worker import MeshJob, MeshReader
+from uvgen.datasets.output_folder import check_output, output_folder
 from uvgen.datasets.plan import ShardTask, plan_shards
-from uvgen.datasets.record import BuildResult, ShardResult, check_begun, check_output, make_shards, output_folder
+from uvgen.datasets.record import ShardResult, check_begun
 from uvgen.datasets.survey import Survey, SurveyJob, probes_of
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.jobs.run import RETRIES, check_run, results, same_workers

@@ -17,7 +17,7 @@ from uvgen.datasets.causes import find_cause
 from uvgen.datasets.open import check_model
 from uvgen.maps.labels import label_nme
 from uvgen.models.morphable import MorphableModel
-from uvgen.samples.find import photograph_of
+from uvgen.samples.photographs import photograph_of
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import brief
 

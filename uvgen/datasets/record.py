@@ -3,36 +3,31 @@
 import dataclasses
 import hashlib
 import os
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 from uvgen._version import __version__
 from uvgen.datasets.config import UNSTATED, BuildConfig, DatasetConfig
-from uvgen.datasets.open import reader_of
-from uvgen.datasets.quality import LabelQuality, label_quality
-from uvgen.errors import DatasetError, OutputError, SettingsError
-from uvgen.jobs.run import Job, check_same, run
-from uvgen.maps.mirror import TexelMirror
+from uvgen.datasets.output_folder import named_like_shards, read_begun
+from uvgen.errors import DatasetError, OutputError
+from uvgen.jobs.run import check_same
 from uvgen.models.morphable import MorphableModel
-from uvgen.progress import begin
 from uvgen.shards.constants import CONSTANTS, constants_bytes, write_constants
 from uvgen.shards.format import is_shard
 from uvgen.shards.index import Index, ShardEntry, SkippedSample, known, plain
-from uvgen.shards.stored import fetch_index, is_at_hand
-from uvgen.storage.files import TEMPORARY_PREFIX, check_folder
-from uvgen.storage.folders import DATASET_INDEX, EXPORT, FIT_INDEX, REPORT, SYNTH_INDEX, folder_kind
+from uvgen.storage.files import TEMPORARY_PREFIX
+from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.isolated import reading_in_child
 from uvgen.storage.journal import Journal
 from uvgen.storage.object_cache import draft
-from uvgen.storage.objects import TRIES, MissingError, fetch, listed, local_path, remove, said, upload, url_of
+from uvgen.storage.objects import TRIES, fetch, listed, remove, upload, url_of
 
 
 class ShardUnit(Protocol):
@@ -47,9 +42,6 @@ class ShardUnit(Protocol):
         """How many it has, skipped ones included."""
 
 
-Unit = TypeVar("Unit", bound=ShardUnit)
-
-
 @dataclass(frozen=True, slots=True)
 class ShardResult:
     """What came of a shard: its entry in the index, the samples left out, and what was noticed of others.
@@ -62,227 +54,7 @@ class ShardResult:
     remarks: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class BuildResult:
-    """What `uvgen.build_shards` or `uvgen.augment_shards` did, and what the folder now holds.
-
-    Attributes
-    ----------
-    samples, new_samples : int
-        In the whole data set, and made by this run.
-    skipped : tuple of SkippedSample
-        Samples of the whole set that were left out, each with the reason.
-    files : tuple of Path
-        The shards, in the order of their names; URLs as text where they are in an object store.
-    size_bytes : int
-        Of all of them.
-    seconds : float
-        What this run took.
-    mirror : TexelMirror or None
-        The model's, where samples were flipped. Their maps are exact but at its `mirror.n_unpaired` texels.
-    quality : LabelQuality or None
-        How far the labels of the whole set are from the annotations, where there are some.
-    warnings : tuple of str
-        What is probably wrong, besides what `quality` says; to be shown to people.
-    """
-
-    samples: int
-    new_samples: int
-    skipped: tuple[SkippedSample, ...]
-    files: tuple[Path | str, ...]
-    size_bytes: int
-    seconds: float
-    mirror: TexelMirror | None = None
-    quality: LabelQuality | None = None
-    warnings: tuple[str, ...] = ()
-
-    def to_plain(self) -> dict[str, Any]:
-        """As commands print it with ``--json``."""
-        warnings = [*self.warnings, *(self.quality.warnings if self.quality else ())]
-        return {
-            "samples": self.samples,
-            "new_samples": self.new_samples,
-            "skipped": [{"name": s.name, "shard": s.shard, "reason": s.reason} for s in self.skipped],
-            "files": [str(path) for path in self.files],
-            "size_bytes": self.size_bytes,
-            "seconds": self.seconds,
-            "label_nme": None if self.quality is None else self.quality.to_plain(),
-            "warnings": warnings,
-        }
-
-
-def make_shards(
-    job: Job[Unit, ShardResult],
-    units: Sequence[Unit],
-    out: Path,
-    config: DatasetConfig,
-    plan: Mapping[str, Any],
-    constants: Mapping[str, NDArray[Any]],
-    *,
-    mirror: TexelMirror | None,
-    model: MorphableModel | None = None,
-    warnings: Sequence[str] = (),
-    state: Callable[[Unit, str], str | None] | None = None,
-    workers: int,
-    retries: int,
-    timeout: float | None,
-    overwrite: bool,
-    progress: Callable[[ShardResult], object] | None,
-    doing: str = "building",
-) -> BuildResult:
-    """Make the shards of a data set that are not there yet, and list each in `dataset.json` as it is finished.
-
-    Parameters
-    ----------
-    job : Job
-        Makes a shard of a unit.
-    units : sequence
-        All shards of the set, each with its file name.
-    out : Path
-        The data set's folder.
-    config, plan : DatasetConfig, mapping
-        What the index states; a set that was begun with others is refused.
-    constants : mapping of str to ndarray
-        Arrays that are the same for all samples.
-    mirror : TexelMirror or None
-        For the result.
-    model : MorphableModel, optional
-        The set's, to find out why labels are far from the annotations.
-    warnings : sequence of str
-        For the result.
-    state : callable, optional
-        What the files of a skipped sample of a unit hold, by name: a shard is made anew where that has changed.
-    workers, retries, timeout, overwrite, progress
-        See `uvgen.build_shards`.
-    doing : str
-        What it is called where progress is shown.
-
-    Returns
-    -------
-    BuildResult
-
-    Raises
-    ------
-    DatasetError
-        Where the folder cannot be written or holds a data set made with other settings, or no sample could be used.
-    """
-    started = time.perf_counter()
-    record = _ShardRecord(
-        out, Index(__version__, config.to_plain(), dict(plan)), constants, units, state, overwrite=overwrite
-    )
-    how: dict[str, Any] = {"workers": workers, "retries": retries, "timeout": timeout, "progress": progress}
-    run(job, units, record, out, **how, doing=doing, count=lambda unit: unit.n_samples)
-    index = record.index
-    if not index.n_samples and not index.skipped:
-        raise DatasetError(f"{out}: no samples to make it of, expected one or more")
-    if not index.n_samples:
-        first = min(index.skipped, key=lambda skip: skip.name)
-        raise DatasetError(
-            f"{out}: none of {len(index.skipped)} samples can be used; the first, {first.name}: {first.reason}"
-        )
-    begin("comparing labels with annotations")
-    quality = None
-    if all(is_at_hand(out, entry) for entry in index.shards):
-        quality = label_quality(reader_of(out, index, config), model)
-    else:
-        warnings = [
-            *warnings,
-            f"labels were not compared with annotations: `uvgen info {said(out)}` fetches the shards",
-        ]
-    warnings = [*warnings, *_noticed(record.remarks, config.build.exif)]
-    paths = [out / entry.file for entry in sorted(index.shards, key=lambda entry: entry.file) if entry.samples]
-    files = tuple(path if url_of(out) is None else said(path) for path in paths)
-    size_bytes = sum(entry.size_bytes for entry in index.shards)
-    seconds = time.perf_counter() - started
-    skipped = tuple(index.skipped)
-    return BuildResult(
-        index.n_samples, record.new_samples, skipped, files, size_bytes, seconds, mirror, quality, tuple(warnings)
-    )
-
-
-def check_output(out: Path, *, overwrite: bool = False) -> None:
-    """Raise OutputError, before any work, where a folder cannot take shards: it cannot be written or holds no data set.
-
-    A set that is there may be finished, and on a disk that is only read: nothing is written then.
-    """
-    if url_of(out):
-        _check_store(out)
-        if not overwrite and (out / DATASET_INDEX).exists():
-            _read(out)
-    elif not (out / DATASET_INDEX).exists():
-        check_folder(out)
-        if (out / SYNTH_INDEX).exists():
-            raise OutputError(f"{out}: holds samples that uvgen synth made, expected another folder; choose another")
-        if (out / FIT_INDEX).exists():
-            raise OutputError(f"{out}: holds samples that uvgen fit made, expected another folder; choose another")
-        if out.is_dir() and (kind := folder_kind(out)) in (EXPORT, REPORT):
-            raise OutputError(f"{out}: is {kind}, expected another folder; choose another")
-        _check_foreign(out, overwrite=overwrite)
-    elif not overwrite:
-        _read(out)
-
-
-def output_folder(out: str | os.PathLike[str]) -> Path:
-    """The absolute path of a folder to write into, as workers may have another working folder; of a URL, its mirror."""
-    return Path(os.path.abspath(local_path(out)))
-
-
-def _check_store(out: Path) -> None:
-    """Bring the mirror's index up to that of the store; OutputError where something else than a set is there."""
-    try:
-        fetch_index(out)
-    except MissingError:
-        (out / DATASET_INDEX).unlink(missing_ok=True)
-        for name in sorted(listed(out)):
-            if name == CONSTANTS or _SHARD.fullmatch(name):
-                raise OutputError(
-                    f"{out / name}: is there, and no {DATASET_INDEX} that lists it; choose another place, or delete "
-                    "what is left of a data set there"
-                ) from None
-
-
-def _check_foreign(out: Path, *, overwrite: bool) -> None:
-    """Raise OutputError where a folder without an index holds files of the names that a data set has."""
-    named = [out / CONSTANTS, *_named_like_shards(out)] if out.is_dir() else []
-    with reading_in_child(overwrite):  # files of anybody's
-        for path in sorted(named):
-            if os.path.lexists(path) and not (overwrite and (path.name == CONSTANTS or is_shard(path))):
-                more = "" if overwrite else ", or overwrite what is left of a data set"
-                raise OutputError(
-                    f"{path}: is there, and no {DATASET_INDEX} that lists it; choose another folder{more}"
-                )
-
-
-def _named_like_shards(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if _SHARD.fullmatch(path.name)]
-
-
-def _read(folder: Path) -> Index:
-    try:
-        return Index.read(folder)
-    except DatasetError as error:
-        raise SettingsError(f"{error}; choose another output folder, or overwrite this one") from error
-
-
-def _noticed(remarks: Sequence[tuple[str, str]], exif: str) -> list[str]:
-    """A sentence for each kind of remark."""
-    names: dict[str, list[str]] = {}
-    for kind, name in remarks:
-        names.setdefault(kind, []).append(name)
-    done = "turned upright by it" if exif == "apply" else "taken as stored (--exif apply turns them, as OpenCV does)"
-    found = []
-    for kind, of in sorted(names.items()):
-        if kind == "exif":
-            images = "1 image has" if len(of) == 1 else f"{len(of)} images have"
-            found.append(f"{images} an EXIF orientation and were {done}, first {min(of)}")
-        else:
-            files = "1 file holds" if len(of) == 1 else f"{len(of)} files hold"
-            found.append(f"{files} {kind}, which cannot be used as landmarks and counts as none, first {min(of)}")
-    return found
-
-
 _JOURNAL = f"{TEMPORARY_PREFIX}journal"
-_SHARD = re.compile(r"(?!\.).*-\d{5,}\.h5", re.DOTALL)
 _SECONDS_BETWEEN_WRITES = 10.0
 
 _HASHES = {
@@ -293,7 +65,7 @@ _HASHES = {
 }  # fmt: skip
 
 
-class _ShardRecord:
+class ShardRecord:
     """`dataset.json` and its journal while shards are made.
 
     Each finished shard is a line in the journal, a hidden file, which costs the same for the last shard as for the
@@ -333,12 +105,12 @@ class _ShardRecord:
         if self._overwrite:
             self._journal.remove()
             with reading_in_child(True):
-                for path in [path for path in _named_like_shards(folder) if is_shard(path)]:
+                for path in [path for path in named_like_shards(folder) if is_shard(path)]:
                     path.unlink()
             (folder / CONSTANTS).unlink(missing_ok=True)
             (folder / DATASET_INDEX).unlink(missing_ok=True)  # last: without it, the others would be somebody else's
         if (folder / DATASET_INDEX).exists():
-            index = _read(folder)
+            index = read_begun(folder)
             check_same(folder, _settings(index), _settings(self.index), _HASHES)
             self._take_over(index)
         self._check_places()
@@ -498,7 +270,7 @@ def check_begun(out: Path, config: BuildConfig, model: MorphableModel, plan: Map
     """Raise SettingsError, before any work, where a folder holds a set that was begun with other settings."""
     if not (out / DATASET_INDEX).exists():
         return
-    old = _settings(_read(out))
+    old = _settings(read_begun(out))
     stated = DatasetConfig(config, model.name, model.content_sha256, "").to_plain()
     new = _settings(Index(__version__, stated, dict(plan)))
     del new["weight_mask_sha256"]  # known later

@@ -19,7 +19,7 @@ from typing import Any
 from uvgen.checks import seed_number
 from uvgen.datasets.config import DatasetConfig, is_number
 from uvgen.errors import DatasetError, InputError, SettingsError
-from uvgen.samples.find import source_photograph
+from uvgen.samples.photographs import source_photograph
 from uvgen.shards.index import Index, data_folder
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import check_file, replaced_on_success, same_content
@@ -116,7 +116,7 @@ def split_shards(
     seed : int
         Another seed, another division.
     by : str
-        What is never divided: "photograph" (see `uvgen.samples.find.source_photograph`), "sample", or a regular
+        What is never divided: "photograph" (see `uvgen.samples.photographs.source_photograph`), "sample", or a regular
         expression: samples are kept together where it matches the same text in their names, or its first group does.
     out : path-like, optional
         File to write; ``splits.json`` in the folder by default, where readers find it.

@@ -16,7 +16,8 @@ from uvgen.jobs.run import RETRIES, results
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.samples.files import check_source
-from uvgen.samples.find import Sample, photograph_of
+from uvgen.samples.find import Sample
+from uvgen.samples.photographs import photograph_of
 from uvgen.samples.read import EXTRAS, Annotation, read_annotation, read_image
 from uvgen.samples.stored import at_hand
 

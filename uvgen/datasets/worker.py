@@ -41,7 +41,8 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.progress import counted
 from uvgen.randomness import keyed_generator
 from uvgen.samples.files import check_machine, check_source, files_sha256
-from uvgen.samples.find import Sample, photograph_of
+from uvgen.samples.find import Sample
+from uvgen.samples.photographs import photograph_of
 from uvgen.samples.read import EXTRAS, Annotation, read_annotation, read_image, read_picture
 from uvgen.samples.stored import at_hand
 from uvgen.shards.index import ShardEntry, SkippedSample

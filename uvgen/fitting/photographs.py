@@ -9,7 +9,7 @@ from pathlib import Path
 
 from uvgen.errors import DatasetError
 from uvgen.fitting.worker import FitTask, Photograph
-from uvgen.samples.find import IMAGE_SUFFIXES
+from uvgen.samples.image_folders import IMAGE_SUFFIXES
 from uvgen.storage.folders import (
     EXPORT,
     FIT_INDEX,

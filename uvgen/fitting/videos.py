@@ -10,7 +10,7 @@ from pathlib import Path
 from uvgen.errors import DatasetError
 from uvgen.fitting.photographs import files_below, folder_name, name_key
 from uvgen.fitting.worker import Photograph
-from uvgen.samples.find import IMAGE_SUFFIXES
+from uvgen.samples.image_folders import IMAGE_SUFFIXES
 from uvgen.storage.folders import FIT_INDEX
 from uvgen.storage.names import brief
 
@@ -52,7 +52,7 @@ def find_videos(root: Path, out: Path) -> tuple[Path, list[Photograph]]:
 
 
 def frame_name(number: int) -> str:
-    """The name of a frame's sample in its video's folder, which `uvgen.samples.find.source_photograph` recognizes."""
+    """The name of a frame's sample in its video's folder; `source_photograph` finds the video by it."""
     return f"frame_{number:06d}"
 
 

@@ -24,7 +24,8 @@ from uvgen.fitting.fitted import (
 )
 from uvgen.fitting.landmarks import LandmarkFit, fit_landmarks
 from uvgen.fitting.refine import FaceCrop, refine_fit
-from uvgen.images.codecs import encode_jpeg, exif_orientation
+from uvgen.images.codecs import encode_jpeg
+from uvgen.images.orientation import exif_orientation
 from uvgen.images.picture import Picture
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import advance

@@ -24,8 +24,6 @@ from uvgen.storage.reading import check_picture_size, max_pixels
 JPEG_QUALITY = 95
 """Default quality of crops that are written as JPEG."""
 
-_ORIENTATION = 0x0112  # EXIF's tag
-
 SUFFIXES = (".png", ".jpg", ".jpeg")
 """Endings of the names of pictures that `save_picture` writes."""
 
@@ -265,7 +263,7 @@ def _opened(data: bytes, formats: tuple[str, ...]) -> Iterator[Any]:
         check_picture_size(*size)
         _check_density(*size, len(data), _most_pixels_per_byte(data, kind))
     try:
-        with _pillow_without_bound():
+        with pillow_without_bound():
             image = Image.open(io.BytesIO(data), formats=formats)
             check_picture_size(*image.size)
     except UnidentifiedImageError as error:
@@ -308,7 +306,7 @@ def _stated_size(data: bytes, kind: str) -> tuple[int, int] | None:
 
 
 @contextmanager
-def _pillow_without_bound() -> Iterator[None]:
+def pillow_without_bound() -> Iterator[None]:
     """Pillow's bound of 179 million pixels out of the way where a larger one was asked for; no warnings."""
     from PIL import Image
 
@@ -323,51 +321,6 @@ def _pillow_without_bound() -> Iterator[None]:
                 yield
             finally:
                 Image.MAX_IMAGE_PIXELS = before
-
-
-def exif_orientation(data: bytes) -> int:
-    """The EXIF orientation of an image file's bytes, 1 to 8; 1, which is upright, where it states no valid one."""
-    if not _states_exif(data):
-        return 1  # nearly all images of data sets: Pillow need not look
-    from PIL import Image
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of damaged EXIF data, which decoders pass over
-        try:
-            kinds = ["JPEG", "PNG", "WEBP"]
-            with _pillow_without_bound(), Image.open(io.BytesIO(data), formats=kinds) as image:
-                value = image.getexif().get(_ORIENTATION, 1)
-        except MemoryError:
-            raise
-        except Exception:
-            return 1
-    return int(value) if value in range(1, 9) else 1
-
-
-def _states_exif(data: bytes) -> bool:
-    """Whether a JPEG has an Exif segment before its pixels; other formats may have EXIF data anywhere."""
-    if data[:2] != b"\xff\xd8":
-        return (data[:4] == b"\x89PNG" and b"eXIf" in data) or (data[:4] == b"RIFF" and b"EXIF" in data)
-    place = 2
-    while data[place : place + 1] == b"\xff" and data[place + 1 : place + 2] != b"\xda":  # up to the start of scan
-        if data[place + 1 : place + 2] == b"\xff":  # fill bytes
-            place += 1
-            continue
-        if data[place + 1 : place + 2] == b"\xe1" and data[place + 4 : place + 10] == b"Exif\0\0":
-            return True
-        place += 2 + max(int.from_bytes(data[place + 2 : place + 4], "big"), 2)
-    return False
-
-
-def oriented(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """An image (h, w, c) turned and mirrored as an EXIF orientation of 1 to 8 says, so that it stands upright."""
-    if orientation >= 5:  # rows and columns exchanged
-        image = image.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        image = image[::-1]
-    if orientation in (2, 3, 6, 7):
-        image = image[:, ::-1]
-    return np.ascontiguousarray(image)
 
 
 def encode_png(image: NDArray[np.uint8]) -> bytes:

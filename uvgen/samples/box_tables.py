@@ -13,8 +13,9 @@ import numpy as np
 
 from uvgen.errors import InputError
 from uvgen.samples.csv_rows import scan_csv
+from uvgen.samples.landmark_rows import names_image
 from uvgen.samples.landmark_schemes import FaceLandmarks
-from uvgen.samples.landmark_tables import LandmarkTable, names_image
+from uvgen.samples.landmark_tables import LandmarkTable
 from uvgen.storage.names import brief
 from uvgen.storage.text import read_text
 

@@ -8,7 +8,6 @@ sample is an image and, beside it under the same name, a MATLAB file with `Pose_
 import difflib
 import gc
 import os
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,23 +17,19 @@ from operator import attrgetter
 from pathlib import Path
 
 from uvgen.errors import DatasetError, InputError
+from uvgen.samples.image_folders import IMAGE_SUFFIXES, folders_in, has_images, subset_folders, unlisted
 from uvgen.samples.parameter_list import is_list, open_list, place_of
-from uvgen.samples.stored import StoredEntry, list_store, stored_entries
-from uvgen.storage.folders import EXPORT, REPORT, SAMPLES, folder_kind, instead, unreadable
+from uvgen.samples.photographs import unflipped
+from uvgen.samples.stored import list_store, stored_entries
+from uvgen.storage.folders import EXPORT, REPORT, folder_kind
 from uvgen.storage.names import brief, printable
 from uvgen.storage.objects import local_path, refuse_url, url_of
 from uvgen.storage.text import read_lines
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-_FLIP = "_Flip"
 _LONGEST_COMPARED = 1000  # characters of a name; comparing takes as long as it is
 _MOST_COMPARED = 10_000  # names, with one that is not among them: a second
-_VERSION = re.compile(r"(.+_\d+)_(\d+)(-\d+)?")
-_FURTHER = re.compile(r"(.+)[-_]face\d+", re.DOTALL)  # of a photograph: by `uvgen fit --faces all`, or in a list
-_FRAME = re.compile(r"(?:(.+)_)?frame_\d{6,}", re.DOTALL)  # of a video, by `uvgen fit --video`
 _NAME = attrgetter("name")
 _NONE: list[Path] = []
-_FACE = re.compile(r"(.+?_\d+)(?:_\d+)?_\d+")  # photograph, number of the face in it, version
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,44 +66,7 @@ class Sample:
     @property
     def flipped(self) -> bool:
         """Whether it is of a ``_Flip`` subset, whose 2D landmarks keep the order of the original image."""
-        return _unflipped(self.subset) != self.subset
-
-
-def photograph_of(name: str) -> tuple[str, int] | None:
-    """Photograph and number of a turned version by a 300W-LP sample's name; None for another kind of name.
-
-    ``IBUG/IBUG_image_008_1_0`` is version 0, which is not turned, of ``IBUG/IBUG_image_008_1``; names of augmented
-    copies end in ``-0`` and so on besides.
-    """
-    found = _VERSION.fullmatch(name)
-    return None if found is None else (found[1], int(found[2]))
-
-
-def source_photograph(name: str) -> str:
-    """The photograph that a 300W-LP sample comes from, by its name; any other sample is a photograph of its own.
-
-    Parameters
-    ----------
-    name : str
-        Of a sample, not of an augmented copy.
-
-    Returns
-    -------
-    str
-        Equal for all turned versions, the mirror images and the several faces of a photograph:
-        ``IBUG/IBUG_image_008`` for ``IBUG/IBUG_image_008_1_0``, ``IBUG/IBUG_image_008_2_3`` and
-        ``IBUG_Flip/IBUG_image_008_1_0``. Only names that begin with their subset's are read so, as all of 300W-LP do.
-        Of any name, what says that it is a further face, as in ``me/party-face2``, does not count. Frames of a video,
-        ``clip/frame_000123``, come from one: ``clip``.
-    """
-    folder, slash, stem = name.rpartition("/")
-    subset = _unflipped(folder)
-    if further := _FURTHER.fullmatch(stem):
-        stem = further[1]
-    if frame := _FRAME.fullmatch(stem):
-        return f"{subset}{slash}{frame[1]}" if frame[1] else subset
-    found = _FACE.fullmatch(stem) if stem.lower().startswith(f"{subset.lower()}_") else None
-    return f"{subset}{slash}{found[1] if found else stem}"
+        return unflipped(self.subset) != self.subset
 
 
 def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, flip: bool = True) -> list[Sample]:
@@ -145,7 +103,7 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
         return _listed_samples(root, subsets, flip=flip)
     if url_of(root) is None and (kind := folder_kind(root)) in (REPORT, EXPORT):  # which hold images, and no parameters
         raise DatasetError(f"{root}: {kind}, expected the folder of images and .mat files")
-    folders = _subset_folders(root)
+    folders = subset_folders(root)
     there = list(dict.fromkeys(printable(folder.name) for folder in folders))
     if unknown := [name for name in subsets if _same(name) not in map(_same, there)]:
         raise DatasetError(f"{root}: no subset {unknown[0]} with images; {_subset_hint(unknown[0], there)}")
@@ -153,8 +111,8 @@ def find_samples(root: str | os.PathLike[str], subsets: Sequence[str] = (), *, f
     wanted = [
         name
         for name in there
-        if _same(name) in asked or (flip and _same(_unflipped(name)) in asked)
-        or (not asked and (flip or _unflipped(name) == name))
+        if _same(name) in asked or (flip and _same(unflipped(name)) in asked)
+        or (not asked and (flip or unflipped(name) == name))
     ]  # fmt: skip
     if not wanted:
         raise DatasetError(
@@ -190,7 +148,7 @@ def _listed_samples(path: Path, subsets: Sequence[str], *, flip: bool) -> list[S
         problem = f"{path}, row {number + 1}: {problem}" if problem else ""
         sample = Sample(name, subset, image, path if file is None else file, problem, number if file is None else None)
         if (flip or not sample.flipped) and (
-            not subsets or subset in subsets or (flip and _unflipped(subset) in subsets)
+            not subsets or subset in subsets or (flip and unflipped(subset) in subsets)
         ):
             found.append(sample)
     if not found:
@@ -218,94 +176,12 @@ def unread_folders(root: str | os.PathLike[str]) -> list[Path]:
     root = Path(os.path.abspath(local_path(root)))
     if url_of(root) is None and is_list(root):
         return []
-    return [inner for folder in _folders_in(root) for inner in _folders_in(folder) if _has_images(inner)]
-
-
-def _unflipped(subset: str) -> str:
-    """A subset's name without ``_Flip``, in whatever case."""
-    return subset[: -len(_FLIP)] if subset.lower().endswith(_FLIP.lower()) else subset
+    return [inner for folder in folders_in(root) for inner in folders_in(folder) if has_images(inner)]
 
 
 def _same(name: str) -> str:
     """What two spellings of a name have in common: file systems differ in how they compose accents."""
     return unicodedata.normalize("NFC", name)
-
-
-@contextmanager
-def _scanned(folder: Path) -> "Iterator[Iterable[os.DirEntry[str]] | Iterable[StoredEntry]]":
-    """What lies in a folder, here or in an object store; OSError or DatasetError where it cannot be listed."""
-    if url_of(folder):
-        yield stored_entries(folder)
-        return
-    with os.scandir(folder) as entries:
-        yield entries
-
-
-def _entries(folder: Path) -> "list[os.DirEntry[str]] | list[StoredEntry]":
-    try:
-        with _scanned(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)  # type: ignore[return-value]
-    except OSError as error:
-        raise _unlisted(folder, error) from error
-
-
-def _unlisted(folder: Path, error: OSError) -> DatasetError:
-    if isinstance(error, DatasetError):  # of a store
-        return error
-    return DatasetError(f"{folder}: {unreadable(error, 'a folder like 300W-LP')}")
-
-
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
-
-
-def _has_images(folder: Path) -> bool:
-    """Whether there is one; a folder of a million is read up to its first."""
-    try:
-        with _scanned(folder) as entries:
-            return any(_is_image(entry.name) for entry in entries)
-    except OSError as error:
-        raise _unlisted(folder, error) from error
-
-
-def _stems(folder: Path) -> set[str]:
-    return {os.path.splitext(entry.name)[0] for entry in _entries(folder) if _is_image(entry.name)}
-
-
-def _subset_folders(root: Path) -> list[Path]:
-    """The folders with images: the root itself, and those in it."""
-    inner = _folders_in(root)
-    found = [folder for folder in [root, *inner] if _has_images(folder)]
-    if not found:
-        deeper = [folder for parent in inner for folder in _folders_in(parent) if _has_images(folder)]
-        hint = f"; there are some in {deeper[0]}: give {deeper[0].parent}" if deeper else ""
-        expected = "images, or folders of them such as 300W-LP's AFW, HELEN, IBUG, LFPW"
-        if not deeper and (found_instead := instead(root, wanted=SAMPLES, expected=expected)):
-            raise DatasetError(f"{root}: {found_instead}")
-        raise DatasetError(f"{root}: no images in it or in its folders, expected {expected}{hint}")
-    twice = root / root.name
-    if root in found and twice in found and (same := _stems(root) & _stems(twice)):
-        raise DatasetError(
-            f"{twice}: holds {len(same)} images of the same names as {root}, expected each image once; was the archive "
-            "unpacked into itself? Give the inner folder, or move it away"
-        )
-    return found
-
-
-def _folders_in(folder: Path) -> list[Path]:
-    try:
-        with _scanned(folder) as entries:
-            found = [entry.path for entry in entries if not entry.name.startswith(".") and _is_folder(entry)]
-    except OSError as error:
-        raise _unlisted(folder, error) from error
-    return [Path(path) for path in sorted(found)]
-
-
-def _is_folder(entry: "os.DirEntry[str] | StoredEntry") -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself, or into a folder that may not be read
-        return False
 
 
 @contextmanager
@@ -330,7 +206,7 @@ def _pair(folder: Path, *, flat: bool) -> list[Sample]:
         found = (Path(entry.path) for entry in stored_entries(folder)) if stored else folder.iterdir()
         paths = sorted(found, key=_NAME)  # not Path(…) of each: three times as slow
     except OSError as error:
-        raise _unlisted(folder, error) from error
+        raise unlisted(folder, error) from error
     for path in paths:
         stem, _, suffix = path.name.rpartition(".")
         suffix = f".{suffix.lower()}"

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from uvgen.checks import choice
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.normalization import MAP_SCALES
-from uvgen.samples.find import IMAGE_SUFFIXES, Sample
+from uvgen.samples.find import Sample
+from uvgen.samples.image_folders import IMAGE_SUFFIXES
 from uvgen.storage.folders import EXPORT_MARK, unreadable
 from uvgen.storage.matfile import read_numeric
 from uvgen.storage.names import brief, printable

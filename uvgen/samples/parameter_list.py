@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.samples.csv_rows import scan_csv
-from uvgen.samples.landmark_tables import names_image
+from uvgen.samples.landmark_rows import names_image
 from uvgen.storage.names import brief, printable
 from uvgen.storage.npy import read_npy_file
 from uvgen.storage.plain_json import parse_json

@@ -1,0 +1,180 @@
+"""Making the shards of a data set that are not there yet, of whatever kind, and saying what was done."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
+
+from uvgen._version import __version__
+from uvgen.datasets.config import DatasetConfig
+from uvgen.datasets.open import reader_of
+from uvgen.datasets.quality import LabelQuality, label_quality
+from uvgen.datasets.record import ShardRecord, ShardResult, ShardUnit
+from uvgen.errors import DatasetError
+from uvgen.jobs.run import Job, run
+from uvgen.maps.mirror import TexelMirror
+from uvgen.models.morphable import MorphableModel
+from uvgen.progress import begin
+from uvgen.shards.index import Index, SkippedSample
+from uvgen.shards.stored import is_at_hand
+from uvgen.storage.objects import said, url_of
+
+Unit = TypeVar("Unit", bound=ShardUnit)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """What `uvgen.build_shards` or `uvgen.augment_shards` did, and what the folder now holds.
+
+    Attributes
+    ----------
+    samples, new_samples : int
+        In the whole data set, and made by this run.
+    skipped : tuple of SkippedSample
+        Samples of the whole set that were left out, each with the reason.
+    files : tuple of Path
+        The shards, in the order of their names; URLs as text where they are in an object store.
+    size_bytes : int
+        Of all of them.
+    seconds : float
+        What this run took.
+    mirror : TexelMirror or None
+        The model's, where samples were flipped. Their maps are exact but at its `mirror.n_unpaired` texels.
+    quality : LabelQuality or None
+        How far the labels of the whole set are from the annotations, where there are some.
+    warnings : tuple of str
+        What is probably wrong, besides what `quality` says; to be shown to people.
+    """
+
+    samples: int
+    new_samples: int
+    skipped: tuple[SkippedSample, ...]
+    files: tuple[Path | str, ...]
+    size_bytes: int
+    seconds: float
+    mirror: TexelMirror | None = None
+    quality: LabelQuality | None = None
+    warnings: tuple[str, ...] = ()
+
+    def to_plain(self) -> dict[str, Any]:
+        """As commands print it with ``--json``."""
+        warnings = [*self.warnings, *(self.quality.warnings if self.quality else ())]
+        return {
+            "samples": self.samples,
+            "new_samples": self.new_samples,
+            "skipped": [{"name": s.name, "shard": s.shard, "reason": s.reason} for s in self.skipped],
+            "files": [str(path) for path in self.files],
+            "size_bytes": self.size_bytes,
+            "seconds": self.seconds,
+            "label_nme": None if self.quality is None else self.quality.to_plain(),
+            "warnings": warnings,
+        }
+
+
+def make_shards(
+    job: Job[Unit, ShardResult],
+    units: Sequence[Unit],
+    out: Path,
+    config: DatasetConfig,
+    plan: Mapping[str, Any],
+    constants: Mapping[str, NDArray[Any]],
+    *,
+    mirror: TexelMirror | None,
+    model: MorphableModel | None = None,
+    warnings: Sequence[str] = (),
+    state: Callable[[Unit, str], str | None] | None = None,
+    workers: int,
+    retries: int,
+    timeout: float | None,
+    overwrite: bool,
+    progress: Callable[[ShardResult], object] | None,
+    doing: str = "building",
+) -> BuildResult:
+    """Make the shards of a data set that are not there yet, and list each in `dataset.json` as it is finished.
+
+    Parameters
+    ----------
+    job : Job
+        Makes a shard of a unit.
+    units : sequence
+        All shards of the set, each with its file name.
+    out : Path
+        The data set's folder.
+    config, plan : DatasetConfig, mapping
+        What the index states; a set that was begun with others is refused.
+    constants : mapping of str to ndarray
+        Arrays that are the same for all samples.
+    mirror : TexelMirror or None
+        For the result.
+    model : MorphableModel, optional
+        The set's, to find out why labels are far from the annotations.
+    warnings : sequence of str
+        For the result.
+    state : callable, optional
+        What the files of a skipped sample of a unit hold, by name: a shard is made anew where that has changed.
+    workers, retries, timeout, overwrite, progress
+        See `uvgen.build_shards`.
+    doing : str
+        What it is called where progress is shown.
+
+    Returns
+    -------
+    BuildResult
+
+    Raises
+    ------
+    DatasetError
+        Where the folder cannot be written or holds a data set made with other settings, or no sample could be used.
+    """
+    started = time.perf_counter()
+    record = ShardRecord(
+        out, Index(__version__, config.to_plain(), dict(plan)), constants, units, state, overwrite=overwrite
+    )
+    how: dict[str, Any] = {"workers": workers, "retries": retries, "timeout": timeout, "progress": progress}
+    run(job, units, record, out, **how, doing=doing, count=lambda unit: unit.n_samples)
+    index = record.index
+    if not index.n_samples and not index.skipped:
+        raise DatasetError(f"{out}: no samples to make it of, expected one or more")
+    if not index.n_samples:
+        first = min(index.skipped, key=lambda skip: skip.name)
+        raise DatasetError(
+            f"{out}: none of {len(index.skipped)} samples can be used; the first, {first.name}: {first.reason}"
+        )
+    begin("comparing labels with annotations")
+    quality = None
+    if all(is_at_hand(out, entry) for entry in index.shards):
+        quality = label_quality(reader_of(out, index, config), model)
+    else:
+        warnings = [
+            *warnings,
+            f"labels were not compared with annotations: `uvgen info {said(out)}` fetches the shards",
+        ]
+    warnings = [*warnings, *_noticed(record.remarks, config.build.exif)]
+    paths = [out / entry.file for entry in sorted(index.shards, key=lambda entry: entry.file) if entry.samples]
+    files = tuple(path if url_of(out) is None else said(path) for path in paths)
+    size_bytes = sum(entry.size_bytes for entry in index.shards)
+    seconds = time.perf_counter() - started
+    skipped = tuple(index.skipped)
+    return BuildResult(
+        index.n_samples, record.new_samples, skipped, files, size_bytes, seconds, mirror, quality, tuple(warnings)
+    )
+
+
+def _noticed(remarks: Sequence[tuple[str, str]], exif: str) -> list[str]:
+    """A sentence for each kind of remark."""
+    names: dict[str, list[str]] = {}
+    for kind, name in remarks:
+        names.setdefault(kind, []).append(name)
+    done = "turned upright by it" if exif == "apply" else "taken as stored (--exif apply turns them, as OpenCV does)"
+    found = []
+    for kind, of in sorted(names.items()):
+        if kind == "exif":
+            images = "1 image has" if len(of) == 1 else f"{len(of)} images have"
+            found.append(f"{images} an EXIF orientation and were {done}, first {min(of)}")
+        else:
+            files = "1 file holds" if len(of) == 1 else f"{len(of)} files hold"
+            found.append(f"{files} {kind}, which cannot be used as landmarks and counts as none, first {min(of)}")
+    return found

@@ -1,0 +1,83 @@
+"""The folder that a data set is made in: whether it can take one, and what lies there already."""
+
+import os
+import re
+from pathlib import Path
+
+from uvgen.errors import DatasetError, OutputError, SettingsError
+from uvgen.shards.constants import CONSTANTS
+from uvgen.shards.format import is_shard
+from uvgen.shards.index import Index
+from uvgen.shards.stored import fetch_index
+from uvgen.storage.files import check_folder
+from uvgen.storage.folders import DATASET_INDEX, EXPORT, FIT_INDEX, REPORT, SYNTH_INDEX, folder_kind
+from uvgen.storage.isolated import reading_in_child
+from uvgen.storage.objects import MissingError, listed, local_path, url_of
+
+_SHARD = re.compile(r"(?!\.).*-\d{5,}\.h5", re.DOTALL)
+
+
+def check_output(out: Path, *, overwrite: bool = False) -> None:
+    """Raise OutputError, before any work, where a folder cannot take shards: it cannot be written or holds no data set.
+
+    A set that is there may be finished, and on a disk that is only read: nothing is written then.
+    """
+    if url_of(out):
+        _check_store(out)
+        if not overwrite and (out / DATASET_INDEX).exists():
+            read_begun(out)
+    elif not (out / DATASET_INDEX).exists():
+        check_folder(out)
+        if (out / SYNTH_INDEX).exists():
+            raise OutputError(f"{out}: holds samples that uvgen synth made, expected another folder; choose another")
+        if (out / FIT_INDEX).exists():
+            raise OutputError(f"{out}: holds samples that uvgen fit made, expected another folder; choose another")
+        if out.is_dir() and (kind := folder_kind(out)) in (EXPORT, REPORT):
+            raise OutputError(f"{out}: is {kind}, expected another folder; choose another")
+        _check_foreign(out, overwrite=overwrite)
+    elif not overwrite:
+        read_begun(out)
+
+
+def output_folder(out: str | os.PathLike[str]) -> Path:
+    """The absolute path of a folder to write into, as workers may have another working folder; of a URL, its mirror."""
+    return Path(os.path.abspath(local_path(out)))
+
+
+def _check_store(out: Path) -> None:
+    """Bring the mirror's index up to that of the store; OutputError where something else than a set is there."""
+    try:
+        fetch_index(out)
+    except MissingError:
+        (out / DATASET_INDEX).unlink(missing_ok=True)
+        for name in sorted(listed(out)):
+            if name == CONSTANTS or _SHARD.fullmatch(name):
+                raise OutputError(
+                    f"{out / name}: is there, and no {DATASET_INDEX} that lists it; choose another place, or delete "
+                    "what is left of a data set there"
+                ) from None
+
+
+def _check_foreign(out: Path, *, overwrite: bool) -> None:
+    """Raise OutputError where a folder without an index holds files of the names that a data set has."""
+    named = [out / CONSTANTS, *named_like_shards(out)] if out.is_dir() else []
+    with reading_in_child(overwrite):  # files of anybody's
+        for path in sorted(named):
+            if os.path.lexists(path) and not (overwrite and (path.name == CONSTANTS or is_shard(path))):
+                more = "" if overwrite else ", or overwrite what is left of a data set"
+                raise OutputError(
+                    f"{path}: is there, and no {DATASET_INDEX} that lists it; choose another folder{more}"
+                )
+
+
+def named_like_shards(folder: Path) -> list[Path]:
+    """The files of a folder that have names like those of shards."""
+    return [path for path in folder.iterdir() if _SHARD.fullmatch(path.name)]
+
+
+def read_begun(folder: Path) -> Index:
+    """The index of a set that is there; SettingsError where it cannot be read, as that of an earlier version."""
+    try:
+        return Index.read(folder)
+    except DatasetError as error:
+        raise SettingsError(f"{error}; choose another output folder, or overwrite this one") from error

@@ -1,0 +1,92 @@
+"""Folders of images, here or in an object store: which of a tree's hold some, and what to say where none does."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from uvgen.errors import DatasetError
+from uvgen.samples.stored import StoredEntry, stored_entries
+from uvgen.storage.folders import SAMPLES, instead, unreadable
+from uvgen.storage.objects import url_of
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
+
+@contextmanager
+def _scanned(folder: Path) -> "Iterator[Iterable[os.DirEntry[str]] | Iterable[StoredEntry]]":
+    """What lies in a folder, here or in an object store; OSError or DatasetError where it cannot be listed."""
+    if url_of(folder):
+        yield stored_entries(folder)
+        return
+    with os.scandir(folder) as entries:
+        yield entries
+
+
+def _entries(folder: Path) -> "list[os.DirEntry[str]] | list[StoredEntry]":
+    try:
+        with _scanned(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)  # type: ignore[return-value]
+    except OSError as error:
+        raise unlisted(folder, error) from error
+
+
+def unlisted(folder: Path, error: OSError) -> DatasetError:
+    """The error for a folder that cannot be listed."""
+    if isinstance(error, DatasetError):  # of a store
+        return error
+    return DatasetError(f"{folder}: {unreadable(error, 'a folder like 300W-LP')}")
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
+
+
+def has_images(folder: Path) -> bool:
+    """Whether there is one; a folder of a million is read up to its first."""
+    try:
+        with _scanned(folder) as entries:
+            return any(_is_image(entry.name) for entry in entries)
+    except OSError as error:
+        raise unlisted(folder, error) from error
+
+
+def _stems(folder: Path) -> set[str]:
+    return {os.path.splitext(entry.name)[0] for entry in _entries(folder) if _is_image(entry.name)}
+
+
+def subset_folders(root: Path) -> list[Path]:
+    """The folders with images: the root itself, and those in it."""
+    inner = folders_in(root)
+    found = [folder for folder in [root, *inner] if has_images(folder)]
+    if not found:
+        deeper = [folder for parent in inner for folder in folders_in(parent) if has_images(folder)]
+        hint = f"; there are some in {deeper[0]}: give {deeper[0].parent}" if deeper else ""
+        expected = "images, or folders of them such as 300W-LP's AFW, HELEN, IBUG, LFPW"
+        if not deeper and (found_instead := instead(root, wanted=SAMPLES, expected=expected)):
+            raise DatasetError(f"{root}: {found_instead}")
+        raise DatasetError(f"{root}: no images in it or in its folders, expected {expected}{hint}")
+    twice = root / root.name
+    if root in found and twice in found and (same := _stems(root) & _stems(twice)):
+        raise DatasetError(
+            f"{twice}: holds {len(same)} images of the same names as {root}, expected each image once; was the archive "
+            "unpacked into itself? Give the inner folder, or move it away"
+        )
+    return found
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """The folders that lie in a folder, hidden ones left out, by name."""
+    try:
+        with _scanned(folder) as entries:
+            found = [entry.path for entry in entries if not entry.name.startswith(".") and _is_folder(entry)]
+    except OSError as error:
+        raise unlisted(folder, error) from error
+    return [Path(path) for path in sorted(found)]
+
+
+def _is_folder(entry: "os.DirEntry[str] | StoredEntry") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or into a folder that may not be read
+        return False

@@ -1,0 +1,199 @@
+"""Landmarks of many images as annotation tools write them: COCO, CVAT's Datumaro and plain JSON, and CVAT's XML.
+
+`landmark_tables.py` says what each holds.
+"""
+
+import codecs
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uvgen.errors import InputError
+from uvgen.samples.landmark_rows import Entry, names_image, number_in
+from uvgen.samples.landmark_schemes import FaceLandmarks, face_of
+from uvgen.storage.names import brief
+from uvgen.storage.plain_json import parse_json
+from uvgen.storage.reading import read_file
+from uvgen.storage.text import MOST_BYTES, decode_text
+
+_CVAT_CENTER = 0.5
+_MOST_PX = 1e9
+_OCCLUDED = 0.5
+
+
+def json_entries(path: Path, text: str) -> Iterator[Entry]:
+    try:
+        content = parse_json(text)
+    except ValueError as error:
+        raise InputError(f"{path}: no readable JSON ({brief(error)}), expected landmarks of images") from error
+    try:
+        if isinstance(content, dict) and isinstance(content.get("annotations"), list) and "images" in content:
+            yield from _coco(path, content)
+        elif isinstance(content, dict) and isinstance(content.get("items"), list):
+            yield from _datumaro(path, content["items"])
+        else:
+            yield from _plain(path, content)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path}: its layout is not known ({type(error).__name__}: {brief(error)[:80]}), expected COCO's "
+            'keypoints, CVAT\'s Datumaro, or {"a.jpg": [[x, y], …]}'
+        ) from error
+
+
+def _coco(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
+    names: dict[str, str] = {}
+    sizes: dict[str, tuple[int, int] | None] = {}
+    for image in content["images"]:
+        key, name = _id(image["id"]), str(image["file_name"])
+        if names.setdefault(key, name) != name:
+            raise InputError(
+                f"{path}: image {brief(key)[:60]} is {brief(names[key])[:60]} and {brief(name)[:60]}, expected an id "
+                "for each image; were files put together?"
+            )
+        sizes[key] = _size(image.get("width"), image.get("height"))
+    for number, annotation in enumerate(content["annotations"]):
+        if not annotation.get("keypoints"):  # a box alone
+            continue
+        source = f"{path}, annotation {brief(annotation.get('id', number))[:60]}"
+        key = _id(annotation["image_id"])
+        if key not in names:
+            raise InputError(f"{source}: of image {brief(key)[:60]}, expected one that it lists")
+
+        def read(annotation: Mapping[str, Any] = annotation, source: str = source, key: str = key) -> FaceLandmarks:
+            values = _array(source, annotation["keypoints"])
+            if values.ndim != 1 or len(values) % 3:
+                raise InputError(f"{source}: {values.size} numbers, expected x, y, v of each keypoint")
+            points, flags = values.reshape(-1, 3)[:, :2], values.reshape(-1, 3)[:, 2]
+            whole = np.isin(flags, (0, 1, 2)).all() and (flags == 2).any()
+            scores = np.select([flags == 1, flags == 2], [_OCCLUDED, 1.0], 0.0) if whole else flags
+            return face_of(points, scores, source, box=_box(source, annotation.get("bbox")), image_size=sizes[key])
+
+        yield names[key], read
+
+
+def _datumaro(path: Path, items: Sequence[Mapping[str, Any]]) -> Iterator[Entry]:
+    for item in items:
+        picture = item.get("image") or {}
+        name, stated = str(picture.get("path") or item["id"]), picture.get("size")
+        size = _size(stated[1], stated[0]) if isinstance(stated, list) and len(stated) == 2 else None
+        for number, annotation in enumerate(item.get("annotations", [])):
+            source = f"{path}, item {brief(item['id'])[:60]}, annotation {number}"
+            if annotation.get("type") == "points":
+                parts = [annotation]
+            elif annotation.get("type") == "skeleton":
+                parts = list(annotation.get("elements", []))
+            else:
+                continue
+
+            def read(
+                parts: Sequence[Mapping[str, Any]] = parts, source: str = source, size: Any = size
+            ) -> FaceLandmarks:
+                points = _array(source, [v for part in parts for v in part["points"]])
+                flags = [v for part in parts for v in part.get("visibility") or [2] * (len(part["points"]) // 2)]
+                seen = _array(source, [{"absent": 0, "hidden": 1, "visible": 2}.get(str(v), v) for v in flags])
+                if points.size % 2 or len(seen) != points.size // 2:
+                    raise InputError(
+                        f"{source}: {points.size} numbers, {len(seen)} visibilities, expected x, y of each"
+                    )
+                scores = np.select([seen == 1, seen == 2], [_OCCLUDED, 1.0], 0.0)
+                return face_of(points.reshape(-1, 2) - _CVAT_CENTER, scores, source, image_size=size)
+
+            yield name, read
+
+
+def _plain(path: Path, content: Any) -> Iterator[Entry]:
+    entries = content.items() if isinstance(content, dict) else [(None, entry) for entry in content]
+    for number, (name, entry) in enumerate(entries):
+        about = entry if isinstance(entry, dict) else {"landmarks": entry}
+        name = name if name is not None else next((about[key] for key in about if names_image(str(key))), None)
+        points = next((about[key] for key in ("landmarks", "points", "keypoints") if key in about), None)
+        if not isinstance(name, str) or not isinstance(points, list):
+            raise InputError(f'{path}: entry {number} has no "image" or no "landmarks", expected both')
+
+        def read(about: Mapping[str, Any] = about, points: Any = points, name: str = name) -> FaceLandmarks:
+            source = f"{path}, {brief(name)[:80]}"
+            values = _array(source, points)
+            if values.ndim == 1 and values.size % 2 == 0:
+                values = values.reshape(-1, 2)
+            if values.ndim != 2 or values.shape[1] not in (2, 3):
+                shown = " × ".join(map(str, values.shape))
+                raise InputError(f"{source}: {shown} numbers, expected [[x, y], …]; one entry a face")
+            scores = None if about.get("scores") is None else _array(source, about["scores"])
+            if scores is not None and scores.shape != (len(values),):
+                raise InputError(f"{source}: {scores.size} scores of {len(values)} points, expected one each")
+            return face_of(values[:, :2], scores, source, box=_box(source, about.get("box", about.get("bbox"))))
+
+        yield name, read
+
+
+def _id(value: Any) -> str:
+    """What tells an image from the others, whole; LookupError where it is neither a text nor a number."""
+    if not isinstance(value, str | int | float):
+        raise LookupError(f"an id of {brief(value)[:60]}")
+    return str(value)
+
+
+def _size(width: Any, height: Any) -> tuple[int, int] | None:
+    """Width and height that a table states of an image, px; None where it does not, as where it has 0."""
+    stated = [int(v) if isinstance(v, str) and v.isascii() and v.isdecimal() and len(v) < 10 else v
+              for v in (width, height)]  # fmt: skip
+    whole = [int(v) for v in stated if isinstance(v, int | float) and 0 < v < _MOST_PX and v == int(v)]
+    return (whole[0], whole[1]) if len(whole) == 2 else None
+
+
+def _array(source: str, values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    try:
+        return np.array(values, np.float64)
+    except (ValueError, TypeError, OverflowError):
+        raise InputError(f"{source}: {brief(values)[:60]}, expected numbers") from None
+
+
+def _box(source: str, value: Any) -> Any:
+    box = None if value is None else _array(source, value)
+    return box if box is None or (box.shape == (4,) and np.isfinite(box).all()) else None
+
+
+def xml_text(path: Path) -> str:
+    """An XML document without its first line, which says what it is: UTF-8, as CVAT writes it."""
+    data = read_file(path, MOST_BYTES).removeprefix(codecs.BOM_UTF8)
+    if data.startswith(b"<?xml"):
+        data = data.partition(b"?>")[2]
+    try:
+        return decode_text(data)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}, expected CVAT's XML") from error
+
+
+def xml_entries(path: Path, text: str) -> Iterator[Entry]:
+    if "<!" in text.replace("<!--", ""):  # a document type can make a few lines of text fill the memory
+        raise InputError(f"{path}: declares a document type or entities, expected CVAT's plain XML")
+    try:
+        root = ElementTree.fromstring(text.encode())
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise InputError(f"{path}: no readable XML ({brief(error)}), expected CVAT for images 1.1") from error
+    for image in root.iter("image"):
+        name, size = image.get("name", "?"), _size(image.get("width"), image.get("height"))
+        for number, shape in enumerate([*image.findall("points"), *image.findall("skeleton")]):
+            yield name, _cvat_reader(f"{path}, {brief(name)[:80]}, face {number}", shape, size)
+
+
+def _cvat_reader(source: str, shape: ElementTree.Element, size: tuple[int, int] | None) -> Callable[[], FaceLandmarks]:
+    def read() -> FaceLandmarks:
+        parts = [shape] if shape.tag == "points" else shape.findall("points")
+        labels = [part.get("label", "") for part in parts]
+        if all(label.isascii() and label.isdecimal() and len(label) < 6 for label in labels):
+            parts = [part for _, _, part in sorted(zip(map(int, labels), range(len(parts)), parts, strict=True))]
+        points, scores = [], []
+        for part in parts:
+            pairs = [pair.split(",") for pair in part.get("points", "").split(";")]
+            if any(len(pair) != 2 for pair in pairs):
+                raise InputError(f'{source}: points "{brief(part.get("points"))[:40]}", expected "x,y;x,y"')
+            points += [[number_in(source, cell) for cell in pair] for pair in pairs]
+            score = 0.0 if part.get("outside") == "1" else _OCCLUDED if part.get("occluded") == "1" else 1.0
+            scores += [score] * len(pairs)
+        return face_of(np.reshape(points, (-1, 2)) - _CVAT_CENTER, scores, source, image_size=size)
+
+    return read

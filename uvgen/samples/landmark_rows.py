@@ -1,0 +1,145 @@
+"""Landmarks of many images as rows of text: CSV files with or without a header, and WFLW's lists.
+
+`landmark_tables.py` says what each holds.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from uvgen.errors import InputError
+from uvgen.samples.csv_rows import scan_csv
+from uvgen.samples.landmark_schemes import SCHEMES, FaceLandmarks, face_of
+from uvgen.storage.names import brief
+from uvgen.storage.text import number_of
+
+Entry = tuple[str, Callable[[], FaceLandmarks]]
+"""The name of an image in a file, and what reads one of its faces."""
+
+_MOST_CELLS = 4096  # of a row
+_IMAGE_COLUMNS = ("image", "imagename", "imagepath", "filename", "filepath", "file", "path", "name", "img", "frame")
+_COLUMN = re.compile(
+    r"(.*[^a-z0-9])?(?:(x|y|score|s|conf|confidence|v)[ _-]?(\d{1,4})|(\d{1,4})[ _-](x|y|score|s|v))", re.ASCII
+)
+
+
+def names_image(column: str) -> bool:
+    """Whether a table's column, or an object's key, is the one that names an image."""
+    return column.strip().lower().replace("_", "").replace(" ", "") in _IMAGE_COLUMNS
+
+
+def csv_entries(path: Path, text: str) -> Iterator[Entry]:
+    columns: list[_Columns] = []
+
+    def name_of(row: list[str]) -> str:
+        if not columns:
+            columns.append(_columns(path, row))
+        image = columns[0].image
+        return row[image] if len(row) > image else "?"
+
+    names, cells_of = scan_csv(path, text, "image, x_0, y_0, x_1, y_1 …", name_of)
+    for row in range(columns[0].first if columns else 0, len(names)):
+        yield names[row], _csv_reader(f"{path}, row {row + 1}", cells_of, row, columns[0])
+
+
+class _Columns(NamedTuple):
+    """Where a CSV's first face is, which column names the image, and those of each point's x, y and score (or -1)."""
+
+    first: int
+    image: int
+    points: list[list[int]] | None  # None: x, y after the image
+
+
+def _columns(path: Path, row: list[str]) -> _Columns:
+    """What the first row says, which may be a face already."""
+    if len(row) > 1 and all(_is_number(cell) for cell in row[1:]):
+        return _Columns(0, 0, None)
+    sets: dict[str, dict[tuple[str, int], int]] = {}
+    for k, cell in enumerate(row):
+        if found := _COLUMN.fullmatch(cell.strip().lower()):
+            kind, number = (found[2], found[3]) if found[2] else (found[5], found[4])
+            key = kind[0] if kind[0] in "xy" else "score", int(number)
+            columns = sets.setdefault(found[1] or "", {})
+            if key not in columns or (cell.islower() and not row[columns[key]].islower()):  # OpenFace: X_0 in mm
+                columns[key] = k
+    names = [k for k, cell in enumerate(row) if names_image(cell)]
+    paired = {prefix: sorted(n for kind, n in columns if kind == "x" and ("y", n) in columns)
+              for prefix, columns in sets.items()}  # fmt: skip
+    paired = {prefix: order for prefix, order in paired.items() if order}
+    if "" not in paired and len(paired) > 1:  # of eyes, say, beside a face's
+        paired = {prefix: order for prefix, order in paired.items() if len(order) in SCHEMES}
+    if not names or not paired:
+        shown = brief(", ".join(row))[:80]
+        raise InputError(f"{path}: columns {shown}, expected image, x_0, y_0, x_1, y_1 … in the first line")
+    if "" not in paired and len(paired) > 1:
+        shown = " and ".join(f"{brief(prefix)[:40]}x_…" for prefix in list(paired)[:2])
+        raise InputError(f"{path}: columns {shown} are of several faces or sets, expected one; leave the others out")
+    prefix = "" if "" in paired else next(iter(paired))
+    columns, order = sets[prefix], paired[prefix]
+    if order != list(range(order[0], order[0] + len(order))) or order[0] > 1:
+        raise InputError(f"{path}: columns x_… are not numbered one by one from 0 or 1, expected all points of a face")
+    return _Columns(1, names[0], [[columns.get((kind, k), -1) for kind in ("x", "y", "score")] for k in order])
+
+
+def _csv_reader(
+    source: str, cells_of: Callable[[int], list[str]], row: int, columns: _Columns
+) -> Callable[[], FaceLandmarks]:
+    def read() -> FaceLandmarks:
+        cells = cells_of(row)
+        if len(cells) > _MOST_CELLS:
+            raise InputError(f"{source}: {len(cells)} cells, expected {_MOST_CELLS} at most")
+        if columns.points is None:
+            if len(cells) % 2 == 0:
+                raise InputError(f"{source}: {len(cells) - 1} numbers after the image, expected x and y of each point")
+            values = [number_in(source, cell) for cell in cells[1:]]
+            return face_of(np.reshape(values, (-1, 2)), None, source)
+        most = max(k for three in columns.points for k in three)
+        if len(cells) <= most:
+            raise InputError(f"{source}: {len(cells)} cells, expected {most + 1}; is it cut short?")
+        points = [[number_in(source, cells[k]) for k in three[:2]] for three in columns.points]
+        scored = all(three[2] >= 0 for three in columns.points)
+        scores = [number_in(source, cells[three[2]]) for three in columns.points] if scored else None
+        return face_of(points, scores, source)
+
+    return read
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        number_of(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def number_in(source: str, cell: str) -> float:
+    """The number in a cell, NaN where it is empty."""
+    if not cell.strip():
+        return math.nan
+    try:
+        return number_of(cell)
+    except ValueError:
+        raise InputError(f"{source}: {brief(cell)[:40]!r}, expected a number") from None
+
+
+def wflw_entries(path: Path, text: str) -> Iterator[Entry]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        words = line.split(maxsplit=206)
+        if len(words) not in (197, 201, 207) or not all(_is_number(word) for word in words[:-1]):
+            raise InputError(
+                f"{path}, line {number}: {len(words)} words, expected WFLW's 196 coordinates, box, attributes and "
+                "image; files of single images belong into a folder"
+            )
+
+        def read(words: list[str] = words, number: int = number) -> FaceLandmarks:
+            values = [float(word) for word in words[:-1]]
+            box = None if len(values) < 200 else np.array(values[196:200]) - [0, 0, *values[196:198]]
+            return face_of(np.reshape(values[:196], (-1, 2)), None, f"{path}, line {number}", box=box)
+
+        yield words[-1], read
