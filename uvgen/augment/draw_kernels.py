@@ -141,7 +141,7 @@ def _draw_cell(
 
 @inlined
 def _limits(low, high, slope, at):
-    """Where on a row low <= x <= high and an edge's value, which grows by `slope` and is right at `at`, allow pixels."""
+    """Where on a row low <= x <= high is, once an edge counts that is at `at` and inside of which `slope` leads."""
     return max(low, at if slope > f4(0) else low), min(high, at if slope < f4(0) else high)
 
 
@@ -167,7 +167,8 @@ def draw(xy, z, places, triangles, mixed, left, top, width, height, words, corne
         for member in range(_list(wanted, count, members)):
             k = size_t(members[member])
             t, at = size_t(begin) + k, two * k
-            i, j, l = size_t(triangles[three * t]), size_t(triangles[three * t + one]), size_t(triangles[three * t + two])
+            t3 = three * t
+            i, j, m = size_t(triangles[t3]), size_t(triangles[t3 + one]), size_t(triangles[t3 + two])
             x0, y0 = corners[0, at], corners[0, at + one]
             ux, uy = corners[1, at] - x0, corners[1, at + one] - y0
             vx, vy = corners[2, at] - x0, corners[2, at + one] - y0
@@ -175,11 +176,11 @@ def draw(xy, z, places, triangles, mixed, left, top, width, height, words, corne
             ux, uy, vx, vy = ux * inverse, uy * inverse, vx * inverse, vy * inverse
             x0, y0 = x0 - left, y0 - top
             z0 = z[i]
-            uz, vz = z[j] - z0, z[l] - z0
+            uz, vz = z[j] - z0, z[m] - z0
             px, py = places[two * i], places[two * i + one]
             ax, ay = places[two * j] - px, places[two * j + one] - py
-            bx, by = places[two * l] - px, places[two * l + one] - py
-            kept = i4(t) if mixed[i] | mixed[j] | mixed[l] else i4(-1)
+            bx, by = places[two * m] - px, places[two * m + one] - py
+            kept = i4(t) if mixed[i] | mixed[j] | mixed[m] else i4(-1)
             first, last, first_row, last_row = boxes[0, k], boxes[1, k], i8(boxes[2, k]), i8(boxes[3, k])
             first_cell, last_cell = i8(first) // N_LANES, i8(last) // N_LANES
             start, stop = first_cell, last_cell

@@ -5,11 +5,10 @@ writes the same array, or where each lane reads from somewhere else, as in drawi
 writes such a loop's body by hand, for any processor: LLVM cuts vectors to what there is.
 
     @intrinsic
-    def add_eight(context, address, value):
+    def add(context, address, value):
         def body(builder, address, value):
-            place = at(builder, address, f32)
-            (Lanes.load(builder, place) + Lanes.of(builder, value)).store(place)
-        return making(body, address, types.float32)
+            (Lanes.load(builder, address) + Lanes.of(builder, value)).store(address)
+        return made_by(body, types.int64, types.float32)
 
 Numba's cache does not notice edits here: after one, delete the kernels' files in __pycache__.
 """
@@ -81,6 +80,10 @@ class Lanes:
         """Of lanes of bits: `yes` where they are set, else `no`."""
         return Lanes(self.builder, self.builder.select(self.value, yes.value, self._like(no, yes.type).value))
 
+    def as_bits(self) -> Any:
+        """Lanes of bits as one int32, the first lowest."""
+        return self.builder.zext(self.builder.bitcast(self.value, ir.IntType(N_LANES)), i32)
+
     def as_integers(self) -> "Lanes":
         """float32 as 32-bit integers, cut toward zero."""
         return Lanes(self.builder, self.builder.fptosi(self.value, ir.VectorType(i32, N_LANES)))
@@ -147,11 +150,11 @@ class Lanes:
         return self._compared("<", other)
 
 
-def made_by(body: Callable[..., None], *kinds: Any) -> tuple[Any, Any]:
+def made_by(body: Callable[..., Any], *kinds: Any, returns: Any = types.void) -> tuple[Any, Any]:
     """What an intrinsic returns: its signature, of arguments of these types, and the code of `body(builder, *them)`."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        body(builder, *arguments)
-        return context.get_dummy_value()
+        found = body(builder, *arguments)
+        return context.get_dummy_value() if found is None else found
 
-    return types.void(*kinds), code
+    return returns(*kinds), code

@@ -137,8 +137,8 @@ def see(points, normals, depth, margin, inner, scale, left, top, size, tolerance
     """How well a photograph shows each point, two numbers from 0 to 1, (n,) float32.
 
     seen_out: z of its unit normal; 0 where it is turned away, hidden or outside the photograph. quality_out: the same,
-    less along the edges of what hides other parts. normals, depth with its margin: as `look` leaves them; inner: as `inner` does; size
-    (2,): the photograph's height and width; tolerance: px behind the depth buffer that do not hide.
+    less along the edges of what hides other parts. normals, depth with its margin: as `look` leaves them; inner: as
+    `inner` does; size (2,): the photograph's height and width; tolerance: px behind the depth buffer that do not hide.
     """
     height, width = inner.shape
     for i in range(len(points)):

@@ -7,15 +7,14 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from uvgen.augment.lanes import N_LANES, Lanes, f32, i64, made_by
+from uvgen.augment.lanes import N_LANES, Lanes, i32, made_by
 from uvgen.compiled import inlined, kernel
 
-f4, f8, i8, u4 = np.float32, np.float64, np.int64, np.uint32
+f4, f8, i4, i8, u4, size_t = np.float32, np.float64, np.int32, np.int64, np.uint32, np.uintp
 _VALUE = 4 * N_LANES  # bytes from one value of a cell to the next
 _CELL = 4 * _VALUE  # bytes
 _CELL_SIZE = 4 * N_LANES  # values
 _NOTHING = f4(-np.inf)
-_CHUNK = 64  # pixels of a row in which breaks are looked for at a time
 
 
 @kernel
@@ -106,30 +105,40 @@ def _store(colors, count, byte, picture_out, words_out):
         byte += 3
 
 
-@inlined
-def _breaks(here, right, below, step):
-    """Whether there is more than `step` from a pixel's depth to its neighbors'."""
-    across = (abs(right - here) > step) & (min(right, here) > _NOTHING)
-    return across, (abs(below - here) > step) & (min(below, here) > _NOTHING)
+@intrinsic
+def _break_bits(context, depth, below, step):
+    """At which of eight pixels of a row there is more than `step` to the right, and to the row below: 8 bits each.
+
+    depth, below: addresses of depths in this row, of which nine are read, and in the next.
+    """
+
+    def body(builder, depth, below, step):
+        here, step = Lanes.load(builder, depth), Lanes.of(builder, step)
+
+        def breaks(there):
+            both = (here > float("-inf")) & (there > float("-inf"))
+            return (((there - here).size() > step) & both).as_bits()
+
+        right = breaks(Lanes.load(builder, builder.add(depth, depth.type(4))))
+        return builder.or_(right, builder.shl(breaks(Lanes.load(builder, below)), i32(N_LANES)))
+
+    return made_by(body, types.int64, types.int64, types.float32, returns=types.int32)
 
 
 @kernel
 def _find_breaks(depth, below, row, step, width, n, places_out):
     """List pixels of a row at which the surface breaks, as row * width + column, after n others; how many then."""
-    for begin in range(1, width - 2, _CHUNK):
-        end = min(begin + _CHUNK, width - 2)
-        any_break = False
-        for column in range(begin, end):
-            across, along = _breaks(depth[column], depth[column + 1], below[column], step)
-            any_break |= across | along
-        if not any_break:
+    here, under = depth.ctypes.data, below.ctypes.data
+    for begin in range(1, width - 2, N_LANES):
+        bits = _break_bits(here + 4 * begin, under + 4 * begin, step)
+        if bits == 0:
             continue
-        for column in range(begin, end):
-            across, along = _breaks(depth[column], depth[column + 1], below[column], step)
+        for k in range(min(N_LANES, width - 2 - begin)):
+            across, along = (bits >> k) & 1, (bits >> (N_LANES + k)) & 1
             if (across | along) & (n + 3 <= len(places_out)):
-                places_out[n] = row * width + column
-                places_out[n + 1] = row * width + column + 1 if across else places_out[n]
-                places_out[n + 2] = (row + 1) * width + column if along else places_out[n]
+                places_out[n] = row * width + begin + k
+                places_out[n + 1] = places_out[n] + across
+                places_out[n + 2] = places_out[n] + width * along
                 n += 3
     return n
 
@@ -140,7 +149,7 @@ def color(cells, count, address, width, height, left, top, step, colors, depths,
 
     cells (h, w, 4, 8) float32: as `draw` leaves them, of a window of `count` pixels a row; address: of the photograph,
     (height, width, 3) uint8, both sides of which are 2 px or more; step: px from one pixel to the next that are a
-    break; scratch: colors (8 w,) uint32, depths (2, 8 w) float32; places_out (n,) int32: see `soften`, what breaks
+    break; scratch: colors (8 w,) uint32, depths (2, 8 w + 16) float32; places_out (n,) int32: see `soften`, what breaks
     beyond n is left out; picture_out (3 height width,) uint8; words_out: the same memory as uint32.
     """
     n = 0
@@ -187,13 +196,20 @@ def fill(image, points, places, triangles, share, mirror, marked, mark, cells, n
     half = f4(0.5)
     first, last = max(int(bounds[0, 0] - left), 0) // N_LANES, int(bounds[1, 0] - left) // N_LANES
     first_row, last_row = max(int(bounds[0, 1] - top), 0), int(bounds[1, 1] - top) + 1
-    for row in range(first_row, min(last_row + 1, cells.shape[0])):
-        for pixel in range(first * N_LANES, min(last + 1, cells.shape[1]) * N_LANES):
-            t = numbers[row, pixel // N_LANES, 3, pixel % N_LANES]
-            if (t < 0) | (cells[row, pixel // N_LANES, 0, pixel % N_LANES] == _NOTHING):
+    rows, columns = min(last_row + 1, cells.shape[0]), min(last + 1, cells.shape[1])
+    for pixel in range(first_row * columns, rows * columns):
+        row, column = pixel // columns, pixel % columns
+        if column < first:
+            continue
+        here = numbers[row, column, 3]
+        if here[0] & here[1] & here[2] & here[3] & here[4] & here[5] & here[6] & here[7] < 0:
+            continue  # all are -1
+        for lane in range(N_LANES):
+            t = here[lane]
+            if (t < 0) | (cells[row, column, 0, lane] == _NOTHING):
                 continue
             i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-            q, r = pixel + left, row + top
+            q, r = column * N_LANES + lane + left, row + top
             x, y = f8(q) - points[i, 0], f8(r) - points[i, 1]
             ux, uy = points[j, 0] - points[i, 0], points[j, 1] - points[i, 1]
             vx, vy = points[k, 0] - points[i, 0], points[k, 1] - points[i, 1]
@@ -215,23 +231,26 @@ def fill(image, points, places, triangles, share, mirror, marked, mark, cells, n
 
 
 @kernel
-def soften(places, n, width, strength, left, top, colors, picture_out):
+def soften(places, n, width, strength, left, top, picture_width, colors, picture_out):
     """Blend pixels at breaks of the surface with their eight neighbors, as a lens would.
 
     places (n,) int32: row * width + column of the window, as `color` lists them, none on its border; strength 0 to 1;
-    scratch: colors (3 n,) uint8.
+    scratch: colors (3 n,) uint8; picture_out (3 h picture_width,) uint8.
     """
-    half = f4(0.5)
+    one, stride = size_t(3), size_t(3 * picture_width)
     for k in range(n):  # all are made before the first is changed
-        r, q = places[k] // width + top, places[k] % width + left
-        for c in range(3):
-            total = f4(0)
-            for dr in range(-1, 2):
-                for dq in range(-1, 2):
-                    total += f4((2 - abs(dr)) * (2 - abs(dq))) * f4(picture_out[r + dr, q + dq, c])
-            own = f4(picture_out[r, q, c])
-            colors[3 * k + c] = np.uint8(own + strength * (total / f4(16) - own) + half)
+        row, column = places[k] // i4(width), places[k] % i4(width)
+        at = size_t(row + top) * stride + size_t(3 * (column + left))
+        for c in range(size_t(3)):
+            above, here, below = at - stride + c, at + c, at + stride + c
+            own = i4(picture_out[here])
+            total = i4(picture_out[above - one]) + i4(picture_out[above + one])
+            total += i4(picture_out[below - one]) + i4(picture_out[below + one])
+            total += 2 * (i4(picture_out[above]) + i4(picture_out[below]))
+            total += 2 * (i4(picture_out[here - one]) + i4(picture_out[here + one])) + 4 * own
+            colors[size_t(3 * k) + c] = np.uint8(f4(own) + strength * (f4(total) / f4(16) - f4(own)) + f4(0.5))
     for k in range(n):
-        r, q = places[k] // width + top, places[k] % width + left
-        for c in range(3):
-            picture_out[r, q, c] = colors[3 * k + c]
+        row, column = places[k] // i4(width), places[k] % i4(width)
+        at = size_t(row + top) * stride + size_t(3 * (column + left))
+        for c in range(size_t(3)):
+            picture_out[at + c] = colors[size_t(3 * k) + c]

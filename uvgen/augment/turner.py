@@ -155,10 +155,11 @@ class FaceTurner:
             picture[:] = image
         width = cells.shape[1] * N_LANES
         breaks = scratch.array("breaks", ((bottom - top) * (right - left),), np.int32)
+        colors = scratch.array("colors", (width,), np.uint32)
+        rows = scratch.array("rows", (2, width + 2 * N_LANES), np.float32)
         n_breaks = turn_kernels.color(
             cells, right - left, photograph.ctypes.data, image.shape[1], height, left, top, np.float32(0.15 * reach),
-            scratch.array("colors", (width,), np.uint32), scratch.array("rows", (2, width), np.float32), breaks, flat,
-            words,
+            colors, rows, breaks, flat, words,
         )  # fmt: skip
         marked, mark = self.unseen == "mark", np.array(MARK, np.uint8)
         if share.any():
@@ -168,7 +169,7 @@ class FaceTurner:
                 left, top, bounds[1], picture,
             )  # fmt: skip
         softened = scratch.array("softened", (3 * n_breaks,), np.uint8)
-        turn_kernels.soften(breaks, n_breaks, right - left, strength, left, top, softened, picture)
+        turn_kernels.soften(breaks, n_breaks, right - left, strength, left, top, image.shape[1], softened, flat)
         return TurnedPicture(picture, share if marked else share[:0])
 
     @contextmanager
@@ -251,15 +252,18 @@ def _look(
     scale = np.float32(_VIEW / size)
     corner = low - 1 / scale
     width, height = np.clip(np.ceil((high - corner) * scale) + 2, 1, 32 * _VIEW).astype(int).tolist()
-    depth, inner = np.empty((height + 2 * _REACH, width + 2 * _REACH), np.float32), np.empty((height, width), np.float32)
-    normals = np.empty_like(points)
-    profile_kernels.look(
-        points.reshape(-1), _flat(triangles), scale, *corner, _REACH, normals.reshape(-1), depth
+    depth, inner = (
+        np.empty((height + 2 * _REACH, width + 2 * _REACH), np.float32),
+        np.empty((height, width), np.float32),
     )
+    normals = np.empty_like(points)
+    profile_kernels.look(points.reshape(-1), _flat(triangles), scale, *corner, _REACH, normals.reshape(-1), depth)
     profile_kernels.inner(depth, _REACH, np.float32(0.15 * size), inner)
     seen, quality = np.empty((2, len(points)), np.float32)
     picture = np.array(shape[:2], np.float32)
-    profile_kernels.see(points, normals, depth, _REACH, inner, scale, *corner, picture, np.float32(0.018 * size), seen, quality)
+    profile_kernels.see(
+        points, normals, depth, _REACH, inner, scale, *corner, picture, np.float32(0.018 * size), seen, quality
+    )
     return normals, seen, quality
 
 
