@@ -112,7 +112,7 @@ def _draw_cell(
     """Draw a triangle's pixels in the cell of columns from `start` on, as far as they lie from `first` to `last`.
 
     was, becomes: the cell's address, twice, from two arguments of the kernel: LLVM must not find out that it stores
-    where it has loaded from, or it makes masked stores of that, which take AMD's processors 40 times as long. x0: the
+    where it has loaded from, or it makes masked stores of that, which are slow on AMD's processors. x0: the
     first corner's; w1y, w2y, vy, uy: weights of the second and third are x vy - w1y and w2y - uy x; z0, uz, vz: depth
     and its change along both edges; px, ax, bx and py, ay, by: of the place in the photograph; kept: what to store.
     """
