@@ -9,23 +9,47 @@ import numpy as np
 
 from uvgen.compiled import inlined, kernel
 
-f4 = np.float32
+f4, size_t = np.float32, np.uintp
 _EDGE = f4(1e-4)  # how far outside a triangle, as a share of it, a pixel still belongs to it: so there are no cracks
 
 
+@inlined
+def _moved(affine, axis, x, y, z):
+    return affine[axis, 0] * x + affine[axis, 1] * y + affine[axis, 2] * z + affine[axis, 3]
+
+
 @kernel
-def place(vertices, affine, points_out, bounds_out):
-    """Vertices (n, 3) float32 through an affine map (3, 4) float32; the smallest and largest x, y: (2, 2)."""
-    low_x = low_y = f4(np.inf)
-    high_x = high_y = f4(-np.inf)
+def place(vertices, before, after, places_out, points_out, depth_out, bounds_out):
+    """Vertices (n, 3) float32 through two affine maps (3, 4) float32, and where they lie then.
+
+    places_out, points_out (2 n,): x, y before and after; depth_out (n,): z after; bounds_out (2, 2, 2): the smallest
+    and largest x, y, of both.
+    """
+    low_x = low_y = to_low_x = to_low_y = f4(np.inf)
+    high_x = high_y = to_high_x = to_high_y = f4(-np.inf)
     for i in range(len(vertices)):
         x, y, z = vertices[i, 0], vertices[i, 1], vertices[i, 2]
-        px = affine[0, 0] * x + affine[0, 1] * y + affine[0, 2] * z + affine[0, 3]
-        py = affine[1, 0] * x + affine[1, 1] * y + affine[1, 2] * z + affine[1, 3]
-        points_out[i, 0], points_out[i, 1] = px, py
-        points_out[i, 2] = affine[2, 0] * x + affine[2, 1] * y + affine[2, 2] * z + affine[2, 3]
+        px, py = _moved(before, 0, x, y, z), _moved(before, 1, x, y, z)
+        places_out[2 * i], places_out[2 * i + 1] = px, py
         low_x, low_y, high_x, high_y = min(low_x, px), min(low_y, py), max(high_x, px), max(high_y, py)
-    bounds_out[0, 0], bounds_out[0, 1], bounds_out[1, 0], bounds_out[1, 1] = low_x, low_y, high_x, high_y
+        px, py = _moved(after, 0, x, y, z), _moved(after, 1, x, y, z)
+        points_out[2 * i], points_out[2 * i + 1] = px, py
+        depth_out[i] = _moved(after, 2, x, y, z)
+        to_low_x, to_low_y = min(to_low_x, px), min(to_low_y, py)
+        to_high_x, to_high_y = max(to_high_x, px), max(to_high_y, py)
+    bounds_out[0, 0, 0], bounds_out[0, 0, 1], bounds_out[0, 1, 0], bounds_out[0, 1, 1] = low_x, low_y, high_x, high_y
+    bounds_out[1, 0, 0], bounds_out[1, 0, 1] = to_low_x, to_low_y
+    bounds_out[1, 1, 0], bounds_out[1, 1, 1] = to_high_x, to_high_y
+
+
+@kernel
+def place_some(vertices, which, affine, points_out):
+    """Some vertices, which (c,) int32, through an affine map: points_out (c, 3) float32."""
+    for k in range(len(which)):
+        i = which[k]
+        x, y, z = vertices[i, 0], vertices[i, 1], vertices[i, 2]
+        for axis in range(3):
+            points_out[k, axis] = _moved(affine, axis, x, y, z)
 
 
 @inlined
@@ -39,25 +63,28 @@ def _last(high, n):
 
 
 @kernel
-def look(points, triangles, scale, left, top, normals_out, depth_out):
+def look(points, triangles, scale, left, top, margin, normals_out, depth_out):
     """Sums of normals at each point, (n, 3) float32, and the nearest z of the mesh's front, (h, w) float32.
 
-    The depth buffer shows the picture's window at `scale` times its size; -inf where there is nothing.
+    points, normals_out (3 n,); triangles (3 m,) uint32. The depth buffer shows the picture's window at `scale` times
+    its size, -inf where there is nothing, within a margin of so many pixels, which is inf.
     """
-    height, width = depth_out.shape
+    one, two, three = size_t(1), size_t(2), size_t(3)
+    height, width = depth_out.shape[0] - 2 * margin, depth_out.shape[1] - 2 * margin
     normals_out[:] = f4(0)
-    depth_out[:] = f4(-np.inf)
-    for t in range(len(triangles)):
-        i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        x0, y0, z0 = points[i, 0], points[i, 1], points[i, 2]
-        ux, uy, uz = points[j, 0] - x0, points[j, 1] - y0, points[j, 2] - z0
-        vx, vy, vz = points[k, 0] - x0, points[k, 1] - y0, points[k, 2] - z0
+    depth_out[:] = f4(np.inf)
+    depth_out[margin : margin + height, margin : margin + width] = f4(-np.inf)
+    for t in range(size_t(len(triangles)) // three):
+        a, b = three * size_t(triangles[three * t]), three * size_t(triangles[three * t + one])
+        c = three * size_t(triangles[three * t + two])
+        x0, y0, z0 = points[a], points[a + one], points[a + two]
+        ux, uy, uz = points[b] - x0, points[b + one] - y0, points[b + two] - z0
+        vx, vy, vz = points[c] - x0, points[c + one] - y0, points[c + two] - z0
         nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-        for corner in range(3):
-            at = triangles[t, corner]
-            normals_out[at, 0] += nx
-            normals_out[at, 1] += ny
-            normals_out[at, 2] += nz
+        for at in (a, b, c):
+            normals_out[at] += nx
+            normals_out[at + one] += ny
+            normals_out[at + two] += nz
         if not nz > f4(0):
             continue
         x0, y0 = (x0 - left) * scale, (y0 - top) * scale
@@ -73,7 +100,8 @@ def look(points, triangles, scale, left, top, normals_out, depth_out):
                 x = f4(column) - x0
                 w1, w2 = (x * vy - y * vx) * inverse, (ux * y - uy * x) * inverse
                 if (w1 >= -_EDGE) & (w2 >= -_EDGE) & (w1 + w2 <= f4(1) + _EDGE):
-                    depth_out[row, column] = max(depth_out[row, column], z0 + w1 * uz + w2 * vz)
+                    r, q = size_t(row + margin), size_t(column + margin)
+                    depth_out[r, q] = max(depth_out[r, q], z0 + w1 * uz + w2 * vz)
 
 
 @kernel
@@ -81,40 +109,38 @@ def inner(depth, reach, step, inner_out):
     """How far each pixel of a depth buffer lies from where its surface ends: 0 on the edge, 1 from `reach` pixels on.
 
     Of 16 pixels on circles of `reach` and half of that around it, the share that is not `step` or more behind it.
+    depth (h + 2 reach, w + 2 reach): as `look` leaves it, with a margin of `reach`; inner_out (h, w) float32. Straight
+    loops, which LLVM turns into vector instructions.
     """
-    height, width = depth.shape
+    height, width = inner_out.shape
     for row in range(height):
+        shares, here = inner_out[row], depth[row + reach, reach:]
+        shares[:] = f4(0)
+        for k in range(16):
+            far = reach if k < 8 else (reach + 1) // 2
+            near = (far * 7 + 5) // 10
+            if k % 8 < 4:  # along the axes, else across
+                dx, dy = (far, 0) if k % 4 < 2 else (0, far)
+            else:
+                dx, dy = (near, near) if k % 4 < 2 else (near, -near)
+            if k % 2:
+                dx, dy = -dx, -dy
+            there = depth[row + reach + dy, reach + dx :]
+            for column in range(width):
+                shares[column] += f4(1) / f4(16) if there[column] >= here[column] - step else f4(0)
         for column in range(width):
-            z = depth[row, column]
-            inner_out[row, column] = f4(0)
-            if not z > f4(-np.inf):
-                continue
-            count = 0
-            for k in range(16):
-                far = reach if k < 8 else (reach + 1) // 2
-                near = (far * 7 + 5) // 10
-                if k % 8 < 4:  # along the axes, else across
-                    dx, dy = (far, 0) if k % 4 < 2 else (0, far)
-                else:
-                    dx, dy = (near, near) if k % 4 < 2 else (near, -near)
-                if k % 2:
-                    dx, dy = -dx, -dy
-                r, c = row + dy, column + dx
-                outside = (r < 0) | (c < 0) | (r >= height) | (c >= width)
-                if outside or depth[r, c] >= z - step:
-                    count += 1
-            inner_out[row, column] = f4(count) / f4(16)
+            shares[column] = shares[column] if here[column] > f4(-np.inf) else f4(0)
 
 
 @kernel
-def see(points, normals, depth, inner, scale, left, top, size, tolerance, seen_out, quality_out):
+def see(points, normals, depth, margin, inner, scale, left, top, size, tolerance, seen_out, quality_out):
     """How well a photograph shows each point, two numbers from 0 to 1, (n,) float32.
 
     seen_out: z of its unit normal; 0 where it is turned away, hidden or outside the photograph. quality_out: the same,
-    less along the edges of what hides other parts. normals, depth: as `look` leaves them; inner: as `inner` does; size
-    (2,): the photograph's height and width; tolerance: px behind the depth buffer that do not hide.
+    less along the edges of what hides other parts. normals, depth with its margin: as `look` leaves them; inner: as
+    `inner` does; size (2,): the photograph's height and width; tolerance: px behind the depth buffer that do not hide.
     """
-    height, width = depth.shape
+    height, width = inner.shape
     for i in range(len(points)):
         seen_out[i] = quality_out[i] = f4(0)
         x, y = points[i, 0], points[i, 1]
@@ -126,8 +152,9 @@ def see(points, normals, depth, inner, scale, left, top, size, tolerance, seen_o
         nearest, among = f4(np.inf), f4(0)
         for r in range(max(row, 0), min(row + 2, height)):
             for c in range(max(column, 0), min(column + 2, width)):
-                if depth[r, c] > f4(-np.inf):
-                    nearest = min(nearest, depth[r, c])
+                z = depth[r + margin, c + margin]
+                if z > f4(-np.inf):
+                    nearest = min(nearest, z)
                 among += inner[r, c] * (f4(1) - abs(x - f4(c))) * (f4(1) - abs(y - f4(r)))
         behind = f4(0) if nearest == f4(np.inf) else (nearest - points[i, 2]) / tolerance
         shown = min(max(f4(2) - behind, f4(0)), f4(1))
@@ -175,8 +202,8 @@ def smooth(triangles, values, sums, counts):
 
 
 @kernel
-def withdraw(normals, most, pull_out):
-    """How far inside the outline to look for a point's color: pull_out (n, 2) float32, px, `most` on the outline.
+def withdraw(normals, most, values_out):
+    """How far inside the outline to look for a point's color: values_out[:, 1:3] (n, 2), px, `most` on the outline.
 
     Where a surface is seen edge on, half of a pixel is what is behind it. normals (n, 3): as `look` leaves them.
     """
@@ -186,28 +213,30 @@ def withdraw(normals, most, pull_out):
         length = np.sqrt(across * across + z * z)
         grazing = _ramp((f4(0.2) - abs(z) / length) / f4(0.15)) * most if length > f4(0) else f4(0)
         share = grazing / across if across > f4(0) else f4(0)
-        pull_out[i, 0], pull_out[i, 1] = -share * x, -share * y
+        values_out[i, 1], values_out[i, 2] = -share * x, -share * y
 
 
 @kernel
-def spread(share, pull, sources, weights, normals, toward, share_out, places_out):
-    """Weighted means of four values each of the coarse mesh: sources (n, 4) int32, weights (n, 4) float32.
+def spread(values, sources, weights, normals, toward, share_out, places_out):
+    """Weighted means of four points each of the coarse mesh: sources (4 n,) uint32, weights (4 n,) float32.
 
-    share (c,) becomes share_out (n,); pull (c, 2) is added to x and y of places_out (n, 3), but not where a vertex's
-    own normal, (n, 3) in the model frame, looks toward the viewer, (3,) there: labels are exact in its surroundings.
+    values (4 c,) float32: share and pull of each point, x and y, and a number that does not count. Shares give
+    share_out (n,); pulls are added to places_out (2 n,), but not where a vertex's own normal, (n, 3) in the model
+    frame, looks toward the viewer, (3,) there: labels are exact in its surroundings.
     """
-    for i in range(len(share_out)):
+    one, two, four = size_t(1), size_t(2), size_t(4)
+    for i in range(size_t(len(share_out))):
         facing = toward[0] * normals[i, 0] + toward[1] * normals[i, 1] + toward[2] * normals[i, 2]
         aside = _ramp((f4(0.4) - facing) / f4(0.1))
         total = x = y = f4(0)
-        for k in range(4):
-            source, weight = sources[i, k], weights[i, k]
-            total += weight * share[source]
-            x += weight * pull[source, 0]
-            y += weight * pull[source, 1]
+        for k in range(size_t(4)):
+            source, weight = four * size_t(sources[four * i + k]), weights[four * i + k]
+            total += weight * values[source]
+            x += weight * values[source + one]
+            y += weight * values[source + two]
         share_out[i] = total
-        places_out[i, 0] += aside * x
-        places_out[i, 1] += aside * y
+        places_out[two * i] += aside * x
+        places_out[two * i + one] += aside * y
 
 
 @kernel

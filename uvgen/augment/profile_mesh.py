@@ -49,9 +49,13 @@ def profile_mesh(model: MorphableModel) -> ProfileMesh:
     closing = model.mouth_triangles  # of either orientation, in the files that have them
     triangles = np.concatenate([_facing_out(model, triangles, np.arange(model.n_vertices)), closing, closing[:, ::-1]])
     atlas = build_atlas(model, _COARSE)
-    coarse = np.ascontiguousarray(atlas.nearest_vertices[atlas.coverage.ravel()])
+    # Texels of one vertex are one point: between them, triangles are slivers, whose normals say nothing.
+    coarse, point = np.unique(atlas.nearest_vertices[atlas.coverage.ravel()], return_inverse=True)
     _, between, _ = mesh_from_map(np.zeros((_COARSE, _COARSE, 3)), atlas.coverage)
-    numbers = _numbers(atlas.coverage)
+    between = point[between].astype(np.int32)
+    a, b, c = between.T
+    between = between[(a != b) & (b != c) & (c != a)]
+    numbers = point[_numbers(atlas.coverage)]
     place = np.clip(texel_coordinates(model.uv, _COARSE), 0, _COARSE - 1)
     column, row = np.clip(np.floor(place), 0, _COARSE - 2).astype(int).T
     x, y = place[:, 0] - column, place[:, 1] - row

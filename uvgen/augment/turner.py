@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.augment import profile_kernels, turn_kernels
+from uvgen.augment import draw_kernels, profile_kernels, turn_kernels
 from uvgen.augment.background import around_face
+from uvgen.augment.draw_kernels import VALUES
+from uvgen.augment.lanes import N_LANES
 from uvgen.augment.profile_mesh import profile_mesh
 from uvgen.augment.values import UNSEEN
 from uvgen.checks import check_finite, choice, float64_array
@@ -23,6 +25,8 @@ MARK = (128, 128, 128)
 
 _LANES = 16  # batches are padded to a multiple: so a face does not depend on how many others come with it
 _VIEW = 100  # px of the face in the depth buffer that says what is hidden
+_REACH = 5  # px in it within which an edge counts
+_CACHE_LINE = 64  # bytes
 _SMOOTHING = 2  # times that shares of mirrored colors are blended with their neighbors'
 _SOFT_DEG = 10.0  # from which turn on edges are softened, and colors sought inside the outline, in full
 _WITHDRAWN = 0.015  # how far inside the outline colors are looked for, as a share of the face's size
@@ -104,13 +108,13 @@ class FaceTurner:
         self, image: NDArray[np.uint8], vertices: NDArray[np.float32], pose: ArrayLike, new_pose: ArrayLike,
         scratch: "_Scratch",
     ) -> TurnedPicture:  # fmt: skip
-        mesh, height = self._mesh, image.shape[0]
+        mesh, height, n = self._mesh, image.shape[0], len(vertices)
         affines = pose_to_image(np.stack([np.asarray(pose, np.float64), np.asarray(new_pose, np.float64)]), height)
-        both = scratch.array("both", (2, *vertices.shape), np.float32)
-        bounds = np.empty((2, 2, 2), np.float32)
-        for affine, points, ends in zip(affines.astype(np.float32), both, bounds, strict=True):
-            profile_kernels.place(vertices, affine, points, ends)
-        (before, after), (low, high) = both, bounds[0]
+        before, after = affines.astype(np.float32)
+        places, points = scratch.array("both", (2, n, 2), np.float32)
+        depth, bounds = scratch.array("depth", (n,), np.float32), np.empty((2, 2, 2), np.float32)
+        profile_kernels.place(vertices, before, after, places.reshape(-1), points.reshape(-1), depth, bounds)
+        low, high = bounds[0]
         if min(image.shape[:2]) < 2:
             raise InputError(f"image: {image.shape[1]}×{height} px, expected 2 px or more a side")
         if not ((high >= 0) & (low <= [image.shape[1] - 1, height - 1]) & (high > low)).all():
@@ -118,56 +122,54 @@ class FaceTurner:
                 f"pose: puts the face at x {low[0]:.4g} to {high[0]:.4g}, y {low[1]:.4g} to {high[1]:.4g}, outside the "
                 f"image ({image.shape[1]}×{height}); are these parameters of this image?"
             )
-        coarse = before[mesh.coarse]
+        coarse, moved = scratch.array("coarse", (2, len(mesh.coarse), 3), np.float32)
+        profile_kernels.place_some(vertices, mesh.coarse, before, coarse)
+        profile_kernels.place_some(vertices, mesh.coarse, after, moved)
         normals, seen, quality = _look(coarse, mesh.coarse_triangles, low, high, image.shape)
         turn = affines[1, :, :3] @ np.linalg.inv(affines[0, :, :3])
         angle = math.degrees(math.acos(min(max((np.trace(turn) - 1) / 2, -1), 1)))
         strength = np.float32(min(angle / _SOFT_DEG, 1))
-        places, points, triangles, reach = around_face(
-            coarse, after[mesh.coarse], normals, turn, bounds[0], image.shape[:2]
+        around_places, around_points, around_triangles, reach = around_face(
+            coarse, moved, normals, turn, bounds[0], image.shape[:2]
         )
-        pull, share = np.empty((len(coarse), 2), np.float32), np.empty(len(vertices), np.float32)
         toward = (affines[0, 2, :3] / np.linalg.norm(affines[0, 2, :3])).astype(np.float32)
-        profile_kernels.withdraw(normals, np.float32(strength * _WITHDRAWN * np.sqrt(np.prod(high - low))), pull)
+        values, share = scratch.array("values", (len(coarse), 4), np.float32), np.empty(n, np.float32)
+        values[:, 0] = self._share(seen, quality, normals, turn)
+        profile_kernels.withdraw(normals, np.float32(strength * _WITHDRAWN * np.sqrt(np.prod(high - low))), values)
         profile_kernels.spread(
-            self._share(seen, quality, normals, turn),
-            pull,
-            mesh.sources,
-            mesh.weights,
-            mesh.normals,
-            toward,
-            share,
-            before,
-        )
+            values.reshape(-1), _flat(mesh.sources), mesh.weights.reshape(-1), mesh.normals, toward, share,
+            places.reshape(-1),
+        )  # fmt: skip
 
-        left, top, right, bottom = _window(places, image.shape)
-        window = bottom - top, right - left
-        x, y, depth, kept = (scratch.array(name, window, np.float32) for name in ("x", "y", "depth", "kept"))
-        kept = kept.view(np.int32)
-        depth.fill(-np.inf)
-        kept.fill(-1)
-        corner = np.float32(left), np.float32(top)
-        flat = mesh.triangles.reshape(-1).view(np.uint32)
-        turn_kernels.draw(after.reshape(-1), before.reshape(-1), flat, share > _LEAST_SHARE, *corner, x, y, depth, kept)
-        nothing = np.zeros(len(points), np.bool_)
-        flat = triangles.reshape(-1).view(np.uint32)
-        turn_kernels.draw(points.reshape(-1), places.reshape(-1), flat, nothing, *corner, x, y, depth, kept)
-        picture = image.copy()
-        source = scratch.array("source", (image.size + 8,), np.uint8)
-        source[: image.size] = picture.reshape(-1)
-        words = scratch.array("words", (4, right - left), np.uint64)
-        turn_kernels.color(source, *image.shape[:2], x, y, depth, left, top, words, picture)
+        left, top, right, bottom = window = _window(around_places, image.shape)
+        cells = scratch.array("cells", (bottom - top, -(-(right - left) // N_LANES), VALUES, N_LANES), np.float32)
+        turn_kernels.clear(cells.reshape(-1))
+        _draw(points, depth, places, mesh.triangles, share > _LEAST_SHARE, window, scratch.drawing, cells)
+        xy, z, at = around_points[:, :2].copy(), around_points[:, 2].copy(), around_places[:, :2].copy()
+        _draw(xy, z, at, around_triangles, np.zeros(len(z), np.bool_), window, scratch.drawing, cells)
+        photograph = np.ascontiguousarray(image)
+        words = np.empty(-(-image.size // 4), np.uint32)
+        flat = words.view(np.uint8)[: image.size]
+        picture = flat.reshape(image.shape)
+        if (left, top, right, bottom) != (0, 0, image.shape[1], height):
+            picture[:] = image
+        width = cells.shape[1] * N_LANES
+        breaks = scratch.array("breaks", ((bottom - top) * (right - left),), np.int32)
+        colors = scratch.array("colors", (width,), np.uint32)
+        rows = scratch.array("rows", (2, width + 2 * N_LANES), np.float32)
+        n_breaks = turn_kernels.color(
+            cells, right - left, photograph.ctypes.data, image.shape[1], height, left, top, np.float32(0.15 * reach),
+            colors, rows, breaks, flat, words,
+        )  # fmt: skip
         marked, mark = self.unseen == "mark", np.array(MARK, np.uint8)
         if share.any():
-            mirror = mesh.mirror if mesh.mirror is not None else np.arange(len(vertices), dtype=np.int32)
+            mirror = mesh.mirror if mesh.mirror is not None else np.arange(n, dtype=np.int32)
             turn_kernels.fill(
-                image, after, before, mesh.triangles, share, mirror, marked, mark, kept, left, top, bounds[1], picture
-            )
-        edges, colors = (
-            scratch.array("edges", (depth.size,), np.int32),
-            scratch.array("colors", (3 * depth.size,), np.uint8),
-        )
-        turn_kernels.soften(depth, np.float32(0.15 * reach), strength, left, top, edges, colors, picture)
+                photograph, points, places, mesh.triangles, share, mirror, marked, mark, cells, cells.view(np.int32),
+                left, top, bounds[1], picture,
+            )  # fmt: skip
+        softened = scratch.array("softened", (3 * n_breaks,), np.uint8)
+        turn_kernels.soften(breaks, n_breaks, right - left, strength, left, top, image.shape[1], softened, flat)
         return TurnedPicture(picture, share if marked else share[:0])
 
     @contextmanager
@@ -204,13 +206,38 @@ class _Scratch:
 
     def __init__(self) -> None:
         self._buffers: dict[str, NDArray[np.uint8]] = {}
+        self.drawing = draw_kernels.draw_scratch()
 
     def array(self, name: str, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
         """An array that is overwritten when it is asked for again; what it holds is undefined."""
         n = math.prod(shape) * np.dtype(dtype).itemsize
         if len(self._buffers.get(name, b"")) < n:
-            self._buffers[name] = np.empty(n, np.uint8)
+            buffer = np.empty(n + _CACHE_LINE, np.uint8)
+            self._buffers[name] = buffer[-buffer.ctypes.data % _CACHE_LINE :][:n]
         return self._buffers[name][:n].view(dtype).reshape(shape)
+
+
+def _draw(
+    points: NDArray[np.float32],
+    depth: NDArray[np.float32],
+    places: NDArray[np.float32],
+    triangles: NDArray[np.int32],
+    mixed: NDArray[np.bool_],
+    window: tuple[int, int, int, int],
+    scratch: draw_kernels.DrawScratch,
+    cells: NDArray[np.float32],
+) -> None:
+    """Draw a mesh, points and places (n, 2), into a window's cells; see the kernel."""
+    left, top, right, bottom = window
+    draw_kernels.draw(
+        points.reshape(-1).view(np.int64), depth, places.reshape(-1), _flat(triangles), mixed, np.float32(left),
+        np.float32(top), right - left, bottom - top, *scratch, cells, cells,
+    )  # fmt: skip
+
+
+def _flat(indices: NDArray[np.int32]) -> NDArray[np.uint32]:
+    """Indices one after the other, as kernels read them fastest."""
+    return indices.reshape(-1).view(np.uint32)
 
 
 def _look(
@@ -225,22 +252,30 @@ def _look(
     scale = np.float32(_VIEW / size)
     corner = low - 1 / scale
     width, height = np.clip(np.ceil((high - corner) * scale) + 2, 1, 32 * _VIEW).astype(int).tolist()
-    depth, inner = np.empty((2, height, width), np.float32)
+    depth, inner = (
+        np.empty((height + 2 * _REACH, width + 2 * _REACH), np.float32),
+        np.empty((height, width), np.float32),
+    )
     normals = np.empty_like(points)
-    profile_kernels.look(points, triangles, scale, *corner, normals, depth)
-    profile_kernels.inner(depth, max(round(0.05 * _VIEW), 1), np.float32(0.15 * size), inner)
+    profile_kernels.look(points.reshape(-1), _flat(triangles), scale, *corner, _REACH, normals.reshape(-1), depth)
+    profile_kernels.inner(depth, _REACH, np.float32(0.15 * size), inner)
     seen, quality = np.empty((2, len(points)), np.float32)
     picture = np.array(shape[:2], np.float32)
-    profile_kernels.see(points, normals, depth, inner, scale, *corner, picture, np.float32(0.018 * size), seen, quality)
+    profile_kernels.see(
+        points, normals, depth, _REACH, inner, scale, *corner, picture, np.float32(0.018 * size), seen, quality
+    )
     return normals, seen, quality
 
 
 def _window(places: NDArray[np.float32], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     """Left, top, right and bottom of the part of a picture that a mesh covers; the latter two do not belong to it."""
-    last = np.array([shape[1], shape[0]])
-    low = np.clip(np.floor(places[:, :2].min(axis=0)), 0, last)
-    high = np.clip(np.ceil(places[:, :2].max(axis=0)) + 1, low, last)
-    return (*low.astype(int).tolist(), *high.astype(int).tolist())
+    sides = []
+    for axis, last in ((0, shape[1]), (1, shape[0])):
+        values = places[:, axis]
+        low, high = float(np.floor(values.min())), float(np.ceil(values.max())) + 1
+        sides.append((int(min(max(low, 0), last)), int(min(max(high, low, 0), last))))
+    (left, right), (top, bottom) = sides
+    return left, top, right, bottom
 
 
 def coefficients_of(model: MorphableModel, face: Annotation) -> NDArray[np.float64]:

@@ -1,0 +1,130 @@
+"""Drawing and coloring in vector instructions, against the same arithmetic, one pixel after the other."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from uvgen.augment import draw_kernels, turn_kernels
+from uvgen.augment.lanes import N_LANES
+
+f4 = np.float32
+EDGE = f4(1e-4)
+SIZES = [(23, 37), (16, 8), (9, 3)]  # windows: of several cells, the last one cut; of one; narrower than one
+
+
+def triangles_of(rng: np.random.Generator, height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Large and small ones of either orientation, inside, across the border and beyond, one with NaN."""
+    near = rng.uniform(-3, 3, (120, 3, 3)) + rng.uniform(-4, [width + 4, height + 4, 0], (120, 1, 3))
+    far = rng.uniform(-2, 2, (30, 3, 3)) * [width, height, 5]
+    points = np.concatenate([near, far]).astype(f4)
+    points[7, 1, 0] = np.nan
+    points[11] = np.rint(points[11])  # corners on pixel centers
+    return points.reshape(-1, 3), np.arange(len(points) * 3, dtype=np.int32).reshape(-1, 3)
+
+
+def drawn_slowly(points, places, triangles, mixed, corner, height, width) -> NDArray[np.float32]:
+    """(height, width, 4): depth, x, y, and which triangle, all in float32."""
+    found = np.zeros((height, width, 4), f4)
+    found[..., 0], found[..., 3] = -np.inf, -1
+    for t, indices in enumerate(triangles):
+        (x0, y0, z0), (x1, y1, z1), (x2, y2, z2) = points[indices]
+        ux, uy, vx, vy = x1 - x0, y1 - y0, x2 - x0, y2 - y0
+        area = ux * vy - uy * vx
+        if not area > 0:
+            continue
+        inverse = f4(1) / area
+        a, b, c = places[indices]
+        for row in range(height):
+            for column in range(width):
+                x, y = f4(column) - (x0 - corner[0]), f4(row) - (y0 - corner[1])
+                w1 = x * (vy * inverse) - y * (vx * inverse)
+                w2 = (ux * inverse) * y - (uy * inverse) * x
+                z = z0 + w1 * (z1 - z0) + w2 * (z2 - z0)
+                if w1 >= -EDGE and w2 >= -EDGE and w1 + w2 <= f4(1) + EDGE and z > found[row, column, 0]:
+                    at = a + w1 * (b - a) + w2 * (c - a)
+                    found[row, column] = z, at[0], at[1], t if mixed[indices].any() else -1
+    return found
+
+
+def drawn(points, places, triangles, mixed, corner, height, width) -> NDArray[np.float32]:
+    """The same by the kernels."""
+    cells = np.full((height, -(-width // N_LANES), draw_kernels.VALUES, N_LANES), 7, f4)
+    turn_kernels.clear(cells.reshape(-1))
+    draw_kernels.draw(
+        points[:, :2].copy().reshape(-1).view(np.int64), points[:, 2].copy(), places.reshape(-1),
+        triangles.reshape(-1).view(np.uint32), mixed, *corner, width, height, *draw_kernels.draw_scratch(), cells,
+        cells,
+    )  # fmt: skip
+    found = cells.transpose(0, 1, 3, 2).reshape(height, -1, draw_kernels.VALUES)
+    assert (found[:, width:, 0] == -np.inf).all()
+    found = found[:, :width].copy()
+    found[..., 3] = found[..., 3].copy().view(np.int32)
+    return found
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_draw_gives_the_bits_of_the_same_arithmetic_pixel_by_pixel(height: int, width: int) -> None:
+    rng = np.random.default_rng(height)
+    corner = f4(5), f4(2)
+    points, triangles = triangles_of(rng, height, width)
+    points[:, :2] += corner
+    places = rng.uniform(-5, 60, (len(points), 2)).astype(f4)
+    mixed = rng.random(len(points)) < 0.2
+    with np.errstate(all="ignore"):
+        expected = drawn_slowly(points, places, triangles, mixed, corner, height, width)
+    found = drawn(points, places, triangles, mixed, corner, height, width)
+    shown = expected[..., 0] > -np.inf
+    assert shown.mean() > 0.2
+    np.testing.assert_array_equal(found[..., 0], expected[..., 0])
+    np.testing.assert_array_equal(found[shown], expected[shown])
+
+
+def sampled(photograph: NDArray[np.uint8], x: float, y: float) -> NDArray[np.int64]:
+    """Between four pixels, by weights of 11 bits an axis and 13 in all; reflected at the border."""
+    tops, shares = [], []
+    for value, n in ((x, photograph.shape[1]), (y, photograph.shape[0])):
+        last = f4(n - 1)
+        value = max(last - abs(last - abs(f4(value))), f4(0)) if np.isfinite(value) else f4(0)
+        top = min(int(value), n - 2)
+        tops.append(top)
+        shares.append(int((value - f4(top)) * f4(2048) + f4(0.5)))
+    (column, row), (fx, fy) = tops, shares
+    both = (fx * fy + 256) >> 9
+    right, down = 4 * fx - both, 4 * fy - both
+    four = photograph[row : row + 2, column : column + 2].astype(np.int64)
+    weights = np.array([[8192 - right - down - both, right], [down, both]])
+    return ((four * weights[..., None]).sum(axis=(0, 1)) + 4096) >> 13
+
+
+@pytest.mark.parametrize(("left", "top", "height", "width"), [(0, 0, 17, 21), (3, 2, 11, 13), (19, 0, 17, 2)])
+def test_color_samples_the_photograph_where_drawn_and_keeps_it_elsewhere(left, top, height, width) -> None:
+    rng = np.random.default_rng(0)
+    photograph = rng.integers(0, 256, (17, 21, 3), np.uint8)
+    cells = rng.uniform(-10, 40, (height, -(-width // N_LANES), 4, N_LANES)).astype(f4)
+    cells[:, :, 1:3].reshape(-1)[::17] = np.nan
+    cells[:, :, 0][rng.random(cells[:, :, 0].shape) < 0.3] = -np.inf
+    words = np.empty(-(-photograph.size // 4), np.uint32)
+    flat = words.view(np.uint8)[: photograph.size]
+    flat[:] = photograph.reshape(-1)
+    size = cells.shape[1] * N_LANES
+    places = np.empty(3 * height * width, np.int32)
+    n = turn_kernels.color(
+        cells, width, photograph.ctypes.data, 21, 17, left, top, f4(9), np.empty(size, np.uint32),
+        np.empty((2, size + 16), f4), places, flat, words,
+    )  # fmt: skip
+    depth, x, y, _ = cells.transpose(2, 0, 1, 3).reshape(4, height, -1)[:, :, :width]
+    expected = photograph.copy()
+    for row, column in zip(*np.nonzero(depth > -np.inf), strict=True):
+        expected[row + top, column + left] = sampled(photograph, x[row, column], y[row, column])
+    np.testing.assert_array_equal(flat.reshape(photograph.shape), expected)
+
+    breaks = []
+    for row in range(1, height - 2):
+        for column in range(1, width - 2):
+            pairs = [(depth[row, column], depth[row, column + 1]), (depth[row, column], depth[row + 1, column])]
+            across, along = (bool(min(pair) > -np.inf and abs(pair[0] - pair[1]) > 9) for pair in pairs)
+            if across or along:
+                at = row * width + column
+                breaks += [at, at + across, at + width * along]
+    assert places[:n].tolist() == breaks

@@ -1,0 +1,207 @@
+"""Compiled code for face profiling: where in the photograph the color of each pixel of the turned picture is.
+
+A face's mesh has more triangles than it covers pixels, and the mesh around it covers most of the picture. Triangles
+are therefore taken in blocks. `_load` copies their corners side by side, `_find` says in vector instructions which of
+them look at the viewer and cover a pixel, and only these are drawn, eight pixels of a row at a time.
+
+Kernels allocate nothing, raise nothing and release the interpreter lock. Points are in the frame of a picture (pixel
+centers at integers, y down, larger z nearer), triangles clockwise as seen from outside. A window is part of a picture;
+where it begins, (left, top), is taken off the points first. Its pixels are stored in `cells` of eight side by side,
+four values each: depth, -inf where there is nothing; x, y in the photograph; a triangle's number as int32 bits.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from uvgen.augment.lanes import N_LANES, Lanes, i32, made_by
+from uvgen.compiled import inlined, kernel
+
+f4, i4, i8, size_t = np.float32, np.int32, np.int64, np.uintp
+_EDGE = f4(1e-4)  # how far outside a triangle, as a share of it, a pixel still belongs to it: so there are no cracks
+_MOST = f4(1) + _EDGE
+_LARGEST = f4(1e12)  # px²: triangles that are larger draw nothing, nor does one with NaN
+_ROOM = f4(0.125)  # px by which rounding may misplace the ends of a row of pixels
+_BLOCK = 512  # triangles at a time: what is known of them stays in the first-level cache
+_SMALL = 2  # px a side of boxes in which each pixel is looked at, before a triangle is drawn
+
+VALUES = 4
+"""Of each pixel."""
+_VALUE = 4 * N_LANES  # bytes from one value of a cell to the next
+_CELL = VALUES * _VALUE  # bytes
+
+
+class DrawScratch(NamedTuple):
+    """What `draw` takes for what it knows of a block of triangles."""
+
+    words: NDArray[np.int64]
+    """(3, _BLOCK): x and y of each corner as one word."""
+    corners: NDArray[np.float32]
+    """(3, 2 _BLOCK): the same memory."""
+    boxes: NDArray[np.float32]
+    """(4, _BLOCK): first and last column, first and last row."""
+    drawn: NDArray[np.int32]
+    """(2, _BLOCK + 1): 1 for those to be drawn, and a list of them."""
+
+
+def draw_scratch() -> DrawScratch:
+    """Memory for `draw`."""
+    words = np.empty((3, _BLOCK), np.int64)
+    return DrawScratch(
+        words, words.view(np.float32), np.empty((4, _BLOCK), np.float32), np.empty((2, _BLOCK + 1), np.int32)
+    )
+
+
+@kernel
+def _load(xy, triangles, corner0_out, corner1_out, corner2_out):
+    """Copy the (x, y) of a block's corners."""
+    for k in range(len(triangles) // 3):
+        corner0_out[k] = xy[size_t(triangles[3 * k])]
+        corner1_out[k] = xy[size_t(triangles[3 * k + 1])]
+        corner2_out[k] = xy[size_t(triangles[3 * k + 2])]
+
+
+@kernel
+def _find(xy0, xy1, xy2, count, left, top, width, height, boxes_out, drawn_out):
+    """The box of pixel centers of each triangle in the window, and whether it covers one and looks at the viewer.
+
+    Larger boxes than `_SMALL` count as covered. A straight loop, which LLVM turns into vector instructions.
+    """
+    first_out, last_out, first_row_out, last_row_out = boxes_out[0], boxes_out[1], boxes_out[2], boxes_out[3]
+    w, h = f4(width), f4(height)
+    for k in range(count):
+        x0, y0 = xy0[2 * k], xy0[2 * k + 1]
+        ux, uy, vx, vy = xy1[2 * k] - x0, xy1[2 * k + 1] - y0, xy2[2 * k] - x0, xy2[2 * k + 1] - y0
+        area = ux * vy - uy * vx
+        x0, y0 = x0 - left, y0 - top
+        first = max(np.ceil(max(x0 + min(f4(0), min(ux, vx)), f4(0)) - _EDGE), f4(0))
+        last = min(np.floor(min(x0 + max(f4(0), max(ux, vx)), w) + _EDGE), w - f4(1))
+        first_row = max(np.ceil(max(y0 + min(f4(0), min(uy, vy)), f4(0)) - _EDGE), f4(0))
+        last_row = min(np.floor(min(y0 + max(f4(0), max(uy, vy)), h) + _EDGE), h - f4(1))
+        inverse = f4(1) / area
+        ux, uy, vx, vy = ux * inverse, uy * inverse, vx * inverse, vy * inverse
+        covered = (last - first > f4(_SMALL - 1)) | (last_row - first_row > f4(_SMALL - 1))
+        for row in range(_SMALL):
+            y = first_row + f4(row) - y0
+            for column in range(_SMALL):
+                x = first + f4(column) - x0
+                w1, w2 = x * vy - y * vx, ux * y - uy * x
+                covered |= (w1 >= -_EDGE) & (w2 >= -_EDGE) & (w1 + w2 <= _MOST)
+        inside = (first <= last) & (first_row <= last_row)
+        drawn_out[k] = i4(inside & covered & (area > f4(0)) & (area < _LARGEST))
+        first_out[k], last_out[k], first_row_out[k], last_row_out[k] = first, last, first_row, last_row
+
+
+@kernel
+def _list(drawn, count, members_out):
+    """List those of a block that are to be drawn; how many. Without a branch that depends on the data."""
+    n = 0
+    for k in range(count):
+        members_out[n] = k
+        n += drawn[k]
+    return n
+
+
+@intrinsic
+def _draw_cell(
+    context, was, becomes, start, first, last, x0, w1y, w2y, vy, uy, z0, uz, vz, px, ax, bx, py, ay, by, kept
+):
+    """Draw a triangle's pixels in the cell of columns from `start` on, as far as they lie from `first` to `last`.
+
+    was, becomes: the cell's address, twice, from two arguments of the kernel: LLVM must not find out that it stores
+    where it has loaded from, or it makes masked stores of that, which are slow on AMD's processors. x0: the
+    first corner's; w1y, w2y, vy, uy: weights of the second and third are x vy - w1y and w2y - uy x; z0, uz, vz: depth
+    and its change along both edges; px, ax, bx and py, ay, by: of the place in the photograph; kept: what to store.
+    """
+
+    def body(builder, was, becomes, *values):
+        start, first, last, x0, w1y, w2y, vy, uy, z0, uz, vz, px, ax, bx, py, ay, by, kept = (
+            Lanes.of(builder, value) for value in values
+        )
+        columns = start + Lanes.count(builder)
+        x = columns - x0
+        w1, w2 = x * vy - w1y, w2y - x * uy
+        z = z0 + w1 * uz + w2 * vz
+
+        def place(address, k):
+            return builder.add(address, address.type(k * _VALUE))
+
+        here = [Lanes.load(builder, place(was, k)) for k in range(3)]
+        here.append(Lanes.load(builder, place(was, 3), i32))
+        inside = (w1 >= -_EDGE) & (w2 >= -_EDGE) & (w1 + w2 <= _MOST) & (columns >= first) & (columns <= last)
+        shown = inside & (z > here[0])
+        for k, value in enumerate((z, px + w1 * ax + w2 * bx, py + w1 * ay + w2 * by, kept)):
+            shown.choose(value, here[k]).store(place(becomes, k))
+
+    return made_by(body, was, becomes, *[types.float32] * 17, types.int32)
+
+
+@inlined
+def _limits(low, high, slope, at):
+    """Where on a row low <= x <= high is, once an edge counts that is at `at` and inside of which `slope` leads."""
+    return max(low, at if slope > f4(0) else low), min(high, at if slope < f4(0) else high)
+
+
+@kernel
+def draw(xy, z, places, triangles, mixed, left, top, width, height, words, corners, boxes, drawn, was, cells_out):
+    """Draw the front of a mesh into a window: for each pixel where in the photograph its color is.
+
+    xy (n,) int64, z (n,) float32: where the vertices are now, x and y as one word; places (2 n,): x, y in the
+    photograph; triangles (3 m,) uint32; mixed (n,) bool: vertices with a share of their mirror vertex's color; width,
+    height: of the window; words, corners, boxes, drawn: see `DrawScratch`; was and cells_out, the same array, (height,
+    ceil(width / 8), 4, 8) float32: the fourth value says which triangle, for those with such a vertex, else -1.
+    Several meshes can be drawn one after the other; what is in front hides.
+    """
+    one, two, three = size_t(1), size_t(2), size_t(3)
+    address, apart = was.ctypes.data, cells_out.ctypes.data - was.ctypes.data
+    row_size = i8((width + N_LANES - 1) // N_LANES * _CELL)
+    wanted, members = drawn[0], drawn[1]
+    n_triangles = len(triangles) // 3
+    for begin in range(0, n_triangles, _BLOCK):
+        count = min(_BLOCK, n_triangles - begin)
+        _load(xy, triangles[3 * begin : 3 * (begin + count)], words[0], words[1], words[2])
+        _find(corners[0], corners[1], corners[2], count, left, top, width, height, boxes, wanted)
+        for member in range(_list(wanted, count, members)):
+            k = size_t(members[member])
+            t, at = size_t(begin) + k, two * k
+            t3 = three * t
+            i, j, m = size_t(triangles[t3]), size_t(triangles[t3 + one]), size_t(triangles[t3 + two])
+            x0, y0 = corners[0, at], corners[0, at + one]
+            ux, uy = corners[1, at] - x0, corners[1, at + one] - y0
+            vx, vy = corners[2, at] - x0, corners[2, at + one] - y0
+            inverse = f4(1) / (ux * vy - uy * vx)
+            ux, uy, vx, vy = ux * inverse, uy * inverse, vx * inverse, vy * inverse
+            x0, y0 = x0 - left, y0 - top
+            z0 = z[i]
+            uz, vz = z[j] - z0, z[m] - z0
+            px, py = places[two * i], places[two * i + one]
+            ax, ay = places[two * j] - px, places[two * j + one] - py
+            bx, by = places[two * m] - px, places[two * m + one] - py
+            kept = i4(t) if mixed[i] | mixed[j] | mixed[m] else i4(-1)
+            first, last, first_row, last_row = boxes[0, k], boxes[1, k], i8(boxes[2, k]), i8(boxes[3, k])
+            first_cell, last_cell = i8(first) // N_LANES, i8(last) // N_LANES
+            start, stop = first_cell, last_cell
+            wide, by_vy, by_uy, by_both = last_cell - first_cell > 1, f4(0), f4(0), f4(0)
+            if wide:
+                by_vy, by_uy, by_both = f4(1) / vy, f4(-1) / uy, f4(1) / (uy - vy)
+            for row in range(first_row, last_row + 1):
+                y = f4(row) - y0
+                w1y, w2y = y * vx, ux * y
+                if wide:
+                    low, high = _limits(first - x0, last - x0, vy, (w1y - _EDGE) * by_vy)
+                    low, high = _limits(low, high, -uy, (-w2y - _EDGE) * by_uy)
+                    low, high = _limits(low, high, uy - vy, -(_MOST + y * (vx - ux)) * by_both)
+                    start = max(i8(low + (x0 - _ROOM)) // N_LANES, first_cell)
+                    stop = min(i8(high + (x0 + _ROOM)) // N_LANES, last_cell)
+                cell = address + row * row_size + start * _CELL
+                column = f4(start * N_LANES)
+                for _ in range(start, stop + 1):
+                    _draw_cell(
+                        cell, cell + apart, column, first, last, x0, w1y, w2y, vy, uy, z0, uz, vz, px, ax, bx, py, ay,
+                        by, kept,
+                    )  # fmt: skip
+                    cell += _CELL
+                    column += f4(N_LANES)
