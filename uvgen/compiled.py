@@ -5,31 +5,43 @@ which has checked every argument. A kernel calls kernels of its own file only, b
 edit elsewhere. Division follows NumPy (no exception, hence no branch).
 """
 
+import hashlib
 import multiprocessing
 import os
+import pickle
+import uuid
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numba
 from numba import njit
+from numba.core.serialize import dumps
 
 _said = False
+_DIGEST_BYTES = 32
 
 
 def kernel(function: Callable[..., Any], **options: Any) -> Any:
     """Compile a function on its first call, and keep the machine code beside its source file.
 
-    Where numba finds no folder to keep it in (a read-only installation without a home), the function is compiled anew
-    in each process, and a warning says so once.
+    Where numba finds no folder to keep it in (a read-only installation without a home), or it cannot be written there
+    (a full disk), the function is compiled anew in each process, and a warning says so once.
     """
+    compiled: Any = njit(nogil=True, error_model="numpy", **options)(function)
+    if not hasattr(compiled, "enable_caching"):  # NUMBA_DISABLE_JIT leaves the function itself
+        return compiled
     try:
-        return njit(cache=True, nogil=True, error_model="numpy", **options)(function)
+        compiled.enable_caching()
     except RuntimeError as error:  # "cannot cache function: no locator available"
         if "cache" not in str(error):
             raise
-        _warn_once()
-        return njit(nogil=True, error_model="numpy", **options)(function)
+        _warn_once("numba finds no folder to keep uvgen's compiled code in")
+    else:
+        compiled._cache = _KernelCache(compiled._cache)
+    return compiled
 
 
 def inlined(function: Callable[..., Any]) -> Any:
@@ -41,15 +53,78 @@ def are_cached() -> bool:
     """Whether uvgen's kernels were compiled and kept by an earlier process, as far as files tell."""
     named = os.environ.get("NUMBA_CACHE_DIR")
     folder = Path(named) if named else Path(__file__).parent / "maps"
-    return any(folder.rglob("kernels.*.nbi"))
+    return any(folder.rglob("kernels.*.nbc"))
 
 
-def _warn_once() -> None:
+class _KernelFiles:
+    """One file for each function and signature, which is whole and of that source, or counts as missing.
+
+    Numba's own cache writes an index first, and then the code to a numbered file that the index names. A process that
+    ends between the two, a disk that fills up, or two processes that compile for different types at once, leave an
+    index that leads to the code of an older source or of other types, which then runs for ever. A file that was cut
+    short ends each process with an exception.
+    """
+
+    def __init__(self, cache: Any) -> None:
+        self._base = Path(cache.cache_path) / cache._impl.filename_base
+        self._origin = numba.__version__, cache._impl.locator.get_source_stamp()
+
+    def load(self, key: Any) -> Any:
+        try:
+            content = self._file(key).read_bytes()
+        except OSError:
+            return None
+        digest, code = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+        return pickle.loads(code) if digest == self._digest(key, code) else None
+
+    def save(self, key: Any, data: Any) -> None:
+        code: bytes = dumps(data)  # type: ignore[no-untyped-call]
+        path = self._file(key)
+        temporary = path.with_name(f"{path.name}.tmp.{uuid.uuid4().hex[:16]}")
+        try:
+            temporary.write_bytes(self._digest(key, code) + code)
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+
+    def flush(self) -> None:
+        for path in self._base.parent.glob(f"{self._base.name}.*.nbc"):
+            path.unlink(missing_ok=True)
+
+    def _file(self, key: Any) -> Path:
+        return Path(f"{self._base}.{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.nbc")
+
+    def _digest(self, key: Any, code: bytes) -> bytes:
+        """SHA-256 of the code and of all that it was made of."""
+        return hashlib.sha256(repr((self._origin, key)).encode() + b"\0" + code).digest()
+
+
+class _KernelCache:
+    """Numba's cache of a function, in `_KernelFiles`; where it cannot be written, the work goes on without it."""
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+        cache._cache_file = _KernelFiles(cache)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cache, name)
+
+    def save_overload(self, signature: Any, data: Any) -> None:
+        try:
+            self._cache.save_overload(signature, data)
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            _warn_once(f"{self._cache.cache_path}: numba cannot keep uvgen's compiled code there ({why})")
+
+
+def _warn_once(what: str) -> None:
     global _said
     if not _said and multiprocessing.current_process().name == "MainProcess":
         warnings.warn(
-            "numba finds no folder to keep uvgen's compiled code in, so each process spends some seconds compiling; "
-            "set NUMBA_CACHE_DIR to a folder that can be written",
+            f"{what}, so each process spends some seconds compiling; set NUMBA_CACHE_DIR to a folder that can be "
+            "written",
             RuntimeWarning,
             stacklevel=2,
         )
