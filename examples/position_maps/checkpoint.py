@@ -68,9 +68,12 @@ def _check_module(module: torch.nn.Module, state: dict[str, Any]) -> None:
 
 
 def _check_adam(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """PyTorch takes any settings and moments, and fails at the next step. The rate is set before each one."""
+    """PyTorch takes any settings and moments, and fails at the next step. The rate is set before each one.
+
+    Releases of PyTorch add settings, for which older checkpoints get the defaults.
+    """
     for own, other in zip(optimizer.state_dict()["param_groups"], state["param_groups"], strict=True):
-        if {**own, "lr": 0.0} != {**other, "lr": 0.0}:
+        if not {"params", "betas", "eps"} <= other.keys() or {**own, **other, "lr": own["lr"]} != own:
             raise ValueError("other settings")
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for number, values in state["state"].items():
