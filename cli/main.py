@@ -14,6 +14,7 @@ import click
 from uvgen import __version__
 from uvgen.cli.groups import ARGUMENTS, SpokenGroup, as_typed
 from uvgen.cli.options import OUTPUT_OPTION
+from uvgen.cli.streams import leave_unread_streams
 from uvgen.errors import OutputError, SettingsError, UvgenError
 from uvgen.interrupts import exit_status, ignore_interrupts, interrupts_kept
 from uvgen.storage.names import printable
@@ -92,6 +93,7 @@ class _LazyGroup(SpokenGroup):
             ctx.exit(1)
         except KeyboardInterrupt as error:
             ignore_interrupts()
+            leave_unread_streams()
             again = "run the command again without --overwrite" if anew else "run the command again"
             if ctx.invoked_subcommand == "report":
                 more = "; nothing of the report is kept, run the command again to make it"

@@ -13,6 +13,7 @@ import click
 
 from uvgen.cli.groups import as_typed
 from uvgen.cli.results import print_json
+from uvgen.cli.streams import takes_a_line
 from uvgen.storage.names import printable
 
 STARTED = "uvgen.started"
@@ -29,7 +30,7 @@ class Progress:
 
     The bar's clock runs from the first half second, whatever the work is doing. Lines name a phase that takes longer
     than that, and count every few seconds; where `verbose`, there is one for each shard. Nothing is shown where
-    `quiet`.
+    `quiet`. The thread that lets the clock run writes nothing while nobody reads: a thread that waits cannot be ended.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ class Progress:
             from tqdm import tqdm
 
             self._bar = tqdm(bar_format=_PHASE, dynamic_ncols=True, leave=False, desc="starting")
-        self._closed = threading.Event()
+        self._closed, self._speaking = threading.Event(), threading.RLock()
         self._thread = threading.Thread(target=self._look_often, daemon=True)
         if not quiet:
             with contextlib.suppress(RuntimeError):  # too little memory, or too many processes: no word now and then
@@ -64,6 +65,7 @@ class Progress:
         if self._thread.is_alive():
             self._thread.join()
         if self._bar is not None:
+            self._bar.disable = not takes_a_line(sys.stderr)  # then it has nothing to clear
             self._bar.close()
 
     def begin(self, what: str, total: int | None, first: str, of: str) -> None:
@@ -72,7 +74,8 @@ class Progress:
         self._of = of
         self._began, self._said = time.perf_counter(), False
         if self._bar is not None:
-            self._bar.refresh()  # what was reached in the phase that ends
+            with self._turn():
+                self._bar.refresh()  # what was reached in the phase that ends
             self._bar.bar_format = _PHASE if total is None else _COUNTED.replace("sample", of)
             self._bar.set_description_str(first, refresh=False)
             self._bar.set_postfix_str("", refresh=False)
@@ -108,7 +111,12 @@ class Progress:
     def _look_often(self) -> None:
         """In a thread of its own."""
         while not self._closed.wait(_SECONDS_BETWEEN_LOOKS):
-            self.look()
+            if self._speaking.acquire(blocking=False):
+                try:
+                    if takes_a_line(sys.stderr):
+                        self.look()
+                finally:
+                    self._speaking.release()
 
     def look(self) -> None:
         """Let the clock run, and say now and then how far the work is."""
@@ -140,8 +148,15 @@ class Progress:
 
     def _say(self, line: str) -> None:
         self._spoke = time.perf_counter()
-        with contextlib.suppress(OSError, ValueError):  # a terminal that was closed
+        with self._turn(), contextlib.suppress(OSError, ValueError):  # a terminal that was closed
             click.echo(line, err=True)
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Be the only one that writes, once somebody reads; a signal ends the wait."""
+        with self._speaking:
+            takes_a_line(sys.stderr, None)
+            yield
 
 
 def _has_room() -> bool:

@@ -1,4 +1,4 @@
-"""Compiled code where numba finds no folder for its cache, and where the cache is of another version."""
+"""Compiled code where numba finds no folder for its cache, and where what is in the folder is not what it seems."""
 
 import os
 import subprocess
@@ -34,6 +34,83 @@ def test_rasterize_without_a_folder_for_numbas_cache_draws_and_warns_once() -> N
     warnings = [line for line in run.stderr.splitlines() if "Warning: " in line]
     assert len(warnings) == 1, run.stderr
     assert "RuntimeWarning" in warnings[0] and "NUMBA_CACHE_DIR" in warnings[0]
+
+
+MODULE = """
+import numpy as np
+from uvgen.compiled import kernel
+
+@kernel
+def scaled(values, out):
+    for i in range(values.shape[0]):
+        out[i] = values[i] * FACTOR
+
+def call(dtype):
+    out = np.zeros(3, dtype)
+    scaled(np.arange(3, dtype=dtype), out)
+    return out.tolist()
+
+print(call(np.float32), call(np.int32))
+"""
+TWOFOLD, THREEFOLD = "[0.0, 2.0, 4.0] [0, 2, 4]\n", "[0.0, 3.0, 6.0] [0, 3, 6]\n"
+FAULTS = {"the disk is full": "raise OSError(28, 'No space left on device')", "the process is killed": "os._exit(9)"}
+AT_REPLACING = """
+import os
+whole = os.replace
+
+def replace(source, target):
+    if str(target).endswith(".nbc"):
+        {fault}
+    whole(source, target)
+
+os.replace = replace
+import module
+"""
+
+
+def run_module(folder: Path, factor: int, code: str = "import module") -> subprocess.CompletedProcess[str]:
+    """Run a module whose kernel multiplies by `factor`, the compiled code kept in a folder."""
+    (folder / "module.py").write_text(MODULE.replace("FACTOR", str(factor)) + "# changed\n" * factor)  # another size
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_kernel_whose_code_could_not_be_kept_does_not_run_that_of_an_older_source(tmp_path, fault) -> None:
+    assert run_module(tmp_path, 2).stdout == TWOFOLD
+    run = run_module(tmp_path, 3, AT_REPLACING.format(fault=FAULTS[fault]))
+    if "disk" in fault:
+        assert run.stdout == THREEFOLD and run.returncode == 0
+        assert run.stderr.count("Warning: ") == 1 and "(No space left on device)" in run.stderr
+    else:
+        assert run.returncode == 9
+    assert run_module(tmp_path, 3).stdout == THREEFOLD
+    assert run_module(tmp_path, 2).stdout == TWOFOLD
+
+
+DAMAGED = """
+import importlib, pathlib, module
+floats, integers = sorted(pathlib.Path("cache").rglob("*.nbc"))
+whole = floats.read_bytes()
+flipped = bytearray(whole)
+flipped[len(whole) // 2] ^= 1
+for damaged in (b"", whole[:20], whole[:-1], bytes(flipped), integers.read_bytes()):  # the last: of other types
+    floats.write_bytes(damaged)
+    importlib.reload(module)  # as a new process does
+    assert floats.read_bytes() != damaged, "the file is made again"
+"""
+
+
+def test_kernel_whose_files_are_damaged_or_exchanged_is_compiled_again(tmp_path) -> None:
+    run = run_module(tmp_path, 2, DAMAGED)
+    assert run.stdout == TWOFOLD * 6 and not run.stderr
+
+
+def test_kernel_is_read_from_its_file_by_the_next_process(tmp_path) -> None:
+    run_module(tmp_path, 2)
+    code = "import module; print(sum(module.scaled.stats.cache_hits.values()), module.scaled.stats.cache_misses)"
+    assert run_module(tmp_path, 2, code).stdout.endswith("2 Counter()\n")
 
 
 WITH_A_BUNDLE = """

@@ -10,51 +10,49 @@ memory comes from the caller because the first allocation in a kernel takes 0.3 
 crops took a fifth longer with its buffers allocated inside.
 """
 
+import hashlib
 import multiprocessing
 import os
+import pickle
+import uuid
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numba
 from numba import njit
+from numba.core.serialize import dumps
 
 _said = False
+_DIGEST_BYTES = 32
 
 
 def kernel(function: Callable[..., Any], **options: Any) -> Any:
     """Compile a function on its first call, and keep the machine code beside its source file.
 
-    Where numba finds no folder to keep it in (a read-only installation without a home), the function is compiled anew
-    in each process, and a warning says so once.
+    A kernel whose name begins with an underscore is called by kernels of its file alone: numba then makes no entry for
+    Python, which takes a tenth of all time spent compiling. Calling one from Python would crash; a test forbids it.
+
+    Where numba finds no folder to keep it in (a read-only installation without a home), or it cannot be written there
+    (a full disk), the function is compiled anew in each process, and a warning says so once.
     """
+    options = {
+        "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True,
+        "no_cpython_wrapper": function.__name__.startswith("_"), **options,
+    }  # fmt: skip
+    compiled: Any = njit(**options)(function)
+    if not hasattr(compiled, "enable_caching"):  # NUMBA_DISABLE_JIT leaves the function itself
+        return compiled
     try:
-        return _forgiving(njit(cache=True, nogil=True, error_model="numpy", **options)(function))
+        compiled.enable_caching()
     except RuntimeError as error:  # "cannot cache function: no locator available"
         if "cache" not in str(error):
             raise
-        _warn_once()
-        return njit(nogil=True, error_model="numpy", **options)(function)
-
-
-def _forgiving(compiled: Any) -> Any:
-    """Let a kernel whose kept code names a NamedTuple that is gone be compiled anew.
-
-    numba's index of kept code names the classes of arguments, and is unpickled before it is compared with the source
-    file's date: after a NamedTuple was renamed or moved, each call would fail until the index is deleted by hand.
-    """
-    index: Any = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
-    load = getattr(index, "_load_index", None)
-    if load is None:  # another numba, whose names are others
-        return compiled
-
-    def load_or_forget() -> Any:
-        try:
-            return load()
-        except (AttributeError, ImportError):
-            return {}
-
-    index._load_index = load_or_forget
+        _warn_once("numba finds no folder to keep uvgen's compiled code in")
+    else:
+        compiled._cache = _KernelCache(compiled._cache)
     return compiled
 
 
@@ -67,15 +65,83 @@ def are_cached() -> bool:
     """Whether uvgen's kernels were compiled and kept by an earlier process, as far as files tell."""
     named = os.environ.get("NUMBA_CACHE_DIR")
     folder = Path(named) if named else Path(__file__).parent / "maps"
-    return any(folder.rglob("kernels.*.nbi"))
+    return any(folder.rglob("kernels.*.nbc"))
 
 
-def _warn_once() -> None:
+class _KernelFiles:
+    """One file for each function and signature, which is whole and of that source, or counts as missing.
+
+    Numba's own cache writes an index first, and then the code to a numbered file that the index names. A process that
+    ends between the two, a disk that fills up, or two processes that compile for different types at once, leave an
+    index that leads to the code of an older source or of other types, which then runs for ever. A file that was cut
+    short ends each process with an exception.
+    """
+
+    def __init__(self, cache: Any) -> None:
+        self._base = Path(cache.cache_path) / cache._impl.filename_base
+        self._origin = numba.__version__, cache._impl.locator.get_source_stamp()
+
+    def load(self, key: Any) -> Any:
+        try:
+            content = self._file(key).read_bytes()
+        except OSError:
+            return None
+        digest, code = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+        if digest != self._digest(key, code):
+            return None
+        try:
+            return pickle.loads(code)
+        except (AttributeError, ImportError):  # it names the NamedTuple of an argument, which was moved or renamed
+            return None
+
+    def save(self, key: Any, data: Any) -> None:
+        code: bytes = dumps(data)  # type: ignore[no-untyped-call]
+        path = self._file(key)
+        temporary = path.with_name(f"{path.name}.tmp.{uuid.uuid4().hex[:16]}")
+        try:
+            temporary.write_bytes(self._digest(key, code) + code)
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+
+    def flush(self) -> None:
+        for path in self._base.parent.glob(f"{self._base.name}.*.nbc"):
+            path.unlink(missing_ok=True)
+
+    def _file(self, key: Any) -> Path:
+        return Path(f"{self._base}.{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.nbc")
+
+    def _digest(self, key: Any, code: bytes) -> bytes:
+        """SHA-256 of the code and of all that it was made of."""
+        return hashlib.sha256(repr((self._origin, key)).encode() + b"\0" + code).digest()
+
+
+class _KernelCache:
+    """Numba's cache of a function, in `_KernelFiles`; where it cannot be written, the work goes on without it."""
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+        cache._cache_file = _KernelFiles(cache)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cache, name)
+
+    def save_overload(self, signature: Any, data: Any) -> None:
+        try:
+            self._cache.save_overload(signature, data)
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            _warn_once(f"{self._cache.cache_path}: numba cannot keep uvgen's compiled code there ({why})")
+
+
+def _warn_once(what: str) -> None:
     global _said
     if not _said and multiprocessing.current_process().name == "MainProcess":
         warnings.warn(
-            "numba finds no folder to keep uvgen's compiled code in, so each process spends some seconds compiling; "
-            "set NUMBA_CACHE_DIR to a folder that can be written",
+            f"{what}, so each process spends some seconds compiling; set NUMBA_CACHE_DIR to a folder that can be "
+            "written",
             RuntimeWarning,
             stacklevel=2,
         )

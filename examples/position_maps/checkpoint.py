@@ -51,12 +51,46 @@ def read(path: Path, what: str, **fields: type) -> dict[str, Any]:
 
 
 def take_up(owner: Any, state: dict[str, Any], path: Path) -> None:
-    """Let a module or an optimizer load its state; UvgenError where that is of another one."""
+    """Let a module or Adam load its state; UvgenError where that is of another one, or holds NaN or infinity."""
     try:
+        (_check_adam if isinstance(owner, torch.optim.Optimizer) else _check_module)(owner, state)
         owner.load_state_dict(state)
     except Exception as error:  # of any type
         why = str(error).replace("\n", " ")
         raise uvgen.UvgenError(f"{path}: does not fit {type(owner).__name__} ({why:.120}), expected its own") from error
+
+
+def _check_module(module: torch.nn.Module, state: dict[str, Any]) -> None:
+    """What PyTorch does not compare: types, which it converts, and values."""
+    for name, own in module.state_dict().items():
+        if name in state:
+            _check(name, state[name], own.shape, own.dtype)
+
+
+def _check_adam(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """PyTorch takes any settings and moments, and fails at the next step. The rate is set before each one.
+
+    Releases of PyTorch add settings, for which older checkpoints get the defaults.
+    """
+    for own, other in zip(optimizer.state_dict()["param_groups"], state["param_groups"], strict=True):
+        if not {"params", "betas", "eps"} <= other.keys() or {**own, **other, "lr": own["lr"]} != own:
+            raise ValueError("other settings")
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for number, values in state["state"].items():
+        if values.keys() != {"step", "exp_avg", "exp_avg_sq"}:
+            raise ValueError(f"state of {number}: not Adam's")
+        for name, value in values.items():
+            shape, dtype = parameters[number].shape, parameters[number].dtype
+            _check(name, value, *((), torch.float32) if name == "step" else (shape, dtype))
+        if min(values["step"].item(), values["exp_avg_sq"].min().item()) < 0:
+            raise ValueError(f"state of {number}: less than 0")
+
+
+def _check(name: str, value: torch.Tensor, shape: Any, dtype: torch.dtype) -> None:
+    if value.shape != shape or value.dtype != dtype:
+        raise ValueError(f"{name}: {value.dtype} {tuple(value.shape)}")
+    if not torch.isfinite(value).all():
+        raise ValueError(f"{name}: NaN or infinity")
 
 
 def load(path: Path, options: Any) -> dict[str, Any]:
@@ -65,6 +99,9 @@ def load(path: Path, options: Any) -> dict[str, Any]:
         raise uvgen.UvgenError(f"{path}: not there, expected the checkpoint of a run; start one without --resume")
     kinds = {"network": dict, "optimizer": dict, "settings": dict, "sampler": dict, "step": int, "n_ranks": int}
     content = read(path, "the checkpoint of a run", **kinds, best=float, first=float)
+    for name in ("step", "best", "first"):
+        if not content[name] >= 0:  # nothing is better than a best of NaN: no network would be kept
+            raise uvgen.UvgenError(f"{path}: {name} is {content[name]}, expected 0 or more")
     for name, value in settings_of(options).items():
         if (stored := content["settings"].get(name)) != value:
             option = f"--{name.replace('_', '-')}"

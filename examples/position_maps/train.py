@@ -141,6 +141,8 @@ class Training:
         take_up(self.net, content["network"], path)
         take_up(self.optimizer, content["optimizer"], path)
         self.step, self.best, self.first = content["step"], content["best"], content["first"]
+        if self.step > self.steps:
+            raise uvgen.UvgenError(f"{path}: step is {self.step}, expected {self.steps} at most")
         return content["sampler"]
 
     def any_rank(self, flag: bool) -> bool:

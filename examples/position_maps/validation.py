@@ -1,5 +1,6 @@
 """How good a network is: the field's scores on the validation samples, and where on the face it errs."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from feed import Feed
 from torch import nn
 
+import uvgen
 from uvgen import LandmarkWeights, read_landmarks
 from uvgen.evaluation import Evaluation, Faces
 from uvgen.losses import weighted_mse
@@ -26,6 +28,11 @@ def validate(net: nn.Module, feed: Feed, weights: torch.Tensor) -> dict[str, Any
     for batch in feed.in_order(feed.val):
         predicted, true = net(batch["image"]), batch["posmap"]
         losses.append(weighted_mse(predicted, true, weights).item() * len(true))
+        if not math.isfinite(losses[-1]):
+            raise uvgen.UvgenError(
+                f"the network's maps of {batch['name'][0]} are not finite: training diverged; give a "
+                "smaller --rate, or --clip"
+            )
         points = read_landmarks(predicted * size, reading)
         yaw_deg = torch.rad2deg(batch["pose"][:, 1])
         truth = Faces(batch["landmarks"], true * size)

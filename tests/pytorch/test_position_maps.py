@@ -1,5 +1,7 @@
 """`examples/position_maps/`: four networks of the published sizes, a trainer that goes on where it was stopped."""
 
+import argparse
+import copy
 import importlib.util
 import json
 import os
@@ -9,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +173,55 @@ def test_checkpoints_that_are_damaged_or_lack_a_field_are_refused_and_nothing_in
     for other in ({}, {**state, "bias": torch.zeros(5)}, {**state, "bias": "x"}):
         with pytest.raises(UvgenError, match="does not fit Linear"):
             checkpoint.take_up(torch.nn.Linear(3, 2), other, path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1j], ids=str)
+def test_checkpoint_whose_weights_are_no_numbers_is_refused(tmp_path: Path, value: complex) -> None:
+    state = {"weight": torch.full((2, 3), value), "bias": torch.zeros(2)}
+    with pytest.raises(UvgenError, match=r"does not fit Linear \(weight: "):
+        checkpoint.take_up(torch.nn.Linear(3, 2), state, tmp_path / "network.pt")
+
+
+ADAM: dict[str, Callable[[dict[str, Any]], object]] = {
+    "betas of text": lambda state: state["param_groups"][0].update(betas="ab"),
+    "betas of NaN": lambda state: state["param_groups"][0].update(betas=(float("nan"), 0.9)),
+    "no betas": lambda state: state["param_groups"][0].pop("betas"),
+    "amsgrad": lambda state: state["param_groups"][0].update(amsgrad=True),
+    "a parameter twice": lambda state: state["param_groups"][0].update(params=[0, 0]),
+    "another shape": lambda state: state["state"][0].update(exp_avg=torch.zeros(3)),
+    "a text": lambda state: state["state"][0].update(exp_avg="x"),
+    "NaN": lambda state: state["state"][0]["exp_avg"].fill_(float("nan")),
+    "negative squares": lambda state: state["state"][0]["exp_avg_sq"].fill_(-1.0),
+    "a negative step": lambda state: state["state"][0]["step"].fill_(-1.0),
+    "no step": lambda state: state["state"][0].pop("step"),
+    "a list": lambda state: state.update(state=[1]),
+    "an unknown parameter": lambda state: state["state"].update({7: state["state"].pop(1)}),
+}
+
+
+@pytest.mark.parametrize("change", ADAM)
+def test_checkpoint_whose_optimizer_would_fail_at_the_next_step_is_refused(tmp_path: Path, change: str) -> None:
+    net = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.Adam(net.parameters(), 1e-3)
+    net(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    state = copy.deepcopy(optimizer.state_dict())
+    checkpoint.take_up(torch.optim.Adam(net.parameters(), 2e-3), state, tmp_path / "checkpoint.pt")
+    ADAM[change](state)
+    with pytest.raises(UvgenError, match=r"checkpoint\.pt: does not fit Adam"):
+        checkpoint.take_up(optimizer, state, tmp_path / "checkpoint.pt")
+
+
+@pytest.mark.parametrize(("name", "value"), [("step", -5), ("best", float("nan")), ("first", float("-inf"))])
+def test_checkpoint_of_a_run_that_cannot_be_is_refused(tmp_path: Path, name: str, value: float) -> None:
+    options = argparse.Namespace(seed=0)
+    content = {"network": {}, "optimizer": {}, "settings": {"seed": 0}, "sampler": {}, "step": 2, "n_ranks": 1}
+    content |= {"best": float("inf"), "first": 0.5}
+    torch.save(content, tmp_path / "checkpoint.pt")
+    assert checkpoint.load(tmp_path / "checkpoint.pt", options)["step"] == 2
+    torch.save({**content, name: value}, tmp_path / "checkpoint.pt")
+    with pytest.raises(UvgenError, match=f"{name} is {value}, expected 0 or more"):
+        checkpoint.load(tmp_path / "checkpoint.pt", options)
 
 
 @pytest.mark.slow

@@ -67,11 +67,11 @@ def listed_shards(folder: Path) -> list[str]:
     return [entry["file"] for entry in json.loads(path.read_text(encoding="utf-8"))["shards"]] if path.exists() else []
 
 
-def start(*arguments: object, command: Sequence[str] = COMMAND, stderr: int = PIPE) -> "Popen[str]":
+def start(*arguments: object, command: Sequence[str] = COMMAND, stdout: int = PIPE, stderr: int = PIPE) -> "Popen[str]":
     """Start the command as a process that leads its own group and hears Ctrl-C, as a shell's job does."""
     return Popen(
         [*command, *map(str, arguments)],
-        stdout=PIPE,
+        stdout=stdout,
         stderr=stderr,
         text=True,
         start_new_session=True,

@@ -491,3 +491,16 @@ def test_photographs_of_a_face_share_shape_and_colors(tmp_path: Path, builtin: M
         small(tmp_path / "two", 2, model=builtin, subsets=["IBUG"], flip=False)
     with pytest.raises(InputError, match="photographs: 0, expected"):
         render_faces(tmp_path / "none", 1, photographs=0)
+
+
+@pytest.mark.parametrize(
+    ("count", "photographs", "message"),
+    [
+        (10**20, 1, r"count: 1\d+, expected 10000000 photographs at most"),
+        (10_001, 1000, "count: 10001 of 1000 photographs each, expected 10000000 photographs at most"),
+    ],
+)
+def test_synth_of_more_faces_than_can_be_listed_is_refused_at_once(tmp_path, count, photographs, message) -> None:
+    with pytest.raises(InputError, match=message):
+        render_faces(tmp_path / "out", count, photographs=photographs)
+    assert not (tmp_path / "out").exists()

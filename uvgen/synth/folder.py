@@ -29,6 +29,7 @@ from uvgen.synth.worker import SynthJob, flipped_name, parameters_of_zero
 SUBSETS = ("AFW", "HELEN", "IBUG", "LFPW")
 _FORMAT, _VERSION = "uvgen-synth", 1
 _BATCH = 16  # faces a task
+_MOST_NAMES = 10_000_000  # they are listed before the first is made: 1 GB, and two terabytes of pictures
 _OURS = re.compile(rf"({'|'.join(SUBSETS)})_image_\d{{4,}}_\d+\.(jpg|mat)")
 
 
@@ -128,6 +129,9 @@ def render_faces(
     started = time.perf_counter()
     _check(count, size, subsets)
     number_in(photographs, "photographs", 1, 1000, whole=True)
+    if count * photographs > _MOST_NAMES:
+        of = f"count: {count}" + (f" of {photographs} photographs each" if photographs > 1 else "")
+        raise InputError(f"{of}, expected {_MOST_NAMES} photographs at most")
     seed_number(seed)
     check_run(workers, retries=retries, timeout=timeout)
     out = Path(os.path.abspath(out))  # workers may have another working folder
