@@ -20,16 +20,23 @@ _said = False
 def kernel(function: Callable[..., Any], **options: Any) -> Any:
     """Compile a function on its first call, and keep the machine code beside its source file.
 
+    A kernel whose name begins with an underscore is called by kernels of its file alone: numba then makes no entry for
+    Python, which takes a tenth of all time spent compiling. Calling one from Python would crash; a test forbids it.
+
     Where numba finds no folder to keep it in (a read-only installation without a home), the function is compiled anew
     in each process, and a warning says so once.
     """
+    options = {
+        "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True,
+        "no_cpython_wrapper": function.__name__.startswith("_"), **options,
+    }  # fmt: skip
     try:
-        return njit(cache=True, nogil=True, error_model="numpy", **options)(function)
+        return njit(cache=True, **options)(function)
     except RuntimeError as error:  # "cannot cache function: no locator available"
         if "cache" not in str(error):
             raise
         _warn_once()
-        return njit(nogil=True, error_model="numpy", **options)(function)
+        return njit(**options)(function)
 
 
 def inlined(function: Callable[..., Any]) -> Any:
