@@ -5,6 +5,7 @@ finds no compiled code therefore starts processes that compile one share each, a
 they leave in numba's cache is what every other process finds. Without them, all goes on as usual, only later.
 """
 
+import gc
 import json
 import os
 import subprocess
@@ -133,6 +134,7 @@ def compile_share(parent: str, *names: str) -> None:
     from uvgen.parallel.child import end_with
 
     end_with(int(parent))
+    gc.disable()  # looking for garbage takes a tenth of the time, and this process ends soon
     for name in names:
         _kernel(name).compile(argument_types(TYPES[name]))
 
