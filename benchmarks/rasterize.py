@@ -98,7 +98,6 @@ def kernel_runner(vertices, triangles, fragments, front=True, back=True):
         fragments.size[1],
         front,
         back,
-        False,
         *kernels.scratch_arrays(),
         fragments.triangle.reshape(-1),
         fragments.weights.reshape(-1),

@@ -181,6 +181,7 @@ def command(
     130, 143, 129 interrupted.
     """
     from uvgen import BuildConfig, build_shards, import_maps, import_meshes, load_model
+    from uvgen.datasets.compile_ahead import compile_ahead
     from uvgen.datasets.output_folder import check_output
     from uvgen.progress import begin
 
@@ -254,6 +255,9 @@ def command(
     if data is None and not quiet:
         click.echo("using uvgen's built-in model and sample set (made on first use): no --data, no --model", err=True)
     with reported(quiet=quiet, verbose=verbose) as shown:
+        wait = compile_ahead(1 if dry_run else how["workers"], for_samples=data is None)
+        if data is None:
+            wait()  # the built-in samples may have to be made
         begin("listing samples")
         samples, root = samples_of(
             data, subsets, flip=flip, list_path=list_path, exclude_path=exclude_path, limit=limit
@@ -263,6 +267,7 @@ def command(
             return
         begin("reading the model")
         model = model_of(model_path, data, untrusted=untrusted)
+        wait()
         result = build_shards(
             samples,
             out,

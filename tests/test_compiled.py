@@ -1,11 +1,14 @@
 """Compiled code where numba finds no folder for its cache, and where what is in the folder is not what it seems."""
 
+import ast
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import uvgen
 
 WITHOUT_CACHE = """
 import numba.core.caching as caching
@@ -146,3 +149,24 @@ def test_kernel_whose_kept_code_names_a_class_that_is_gone_is_compiled_anew(tmp_
         assert run.returncode == 0, run.stderr
         found.append(run.stdout.split())
     assert found == [["21", "0"], ["21", "1"], ["35", "0"], ["35", "1"]]
+
+
+def test_kernels_whose_name_begins_with_an_underscore_are_called_by_kernels_alone() -> None:
+    seen = 0
+    for path in Path(uvgen.__file__).parent.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        kernels = {node: node.name for node in tree.body if isinstance(node, ast.FunctionDef) and _is_kernel(node)}
+        private = {name for name in kernels.values() if name.startswith("_")}
+        seen += len(private)
+        for node in tree.body:
+            if node not in kernels:  # what else a file defines runs in Python, where calling one would crash
+                used = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)} & private
+                assert not used, f"{path}:{node.lineno}: {sorted(used)}"
+            if isinstance(node, ast.ImportFrom) and str(node.module).endswith("kernels"):
+                assert not [name.name for name in node.names if name.name.startswith("_")], f"{path}:{node.lineno}"
+    assert seen > 20
+
+
+def _is_kernel(function: ast.FunctionDef) -> bool:
+    names = [getattr(each, "id", None) for each in function.decorator_list]
+    return "kernel" in names or "inlined" in names

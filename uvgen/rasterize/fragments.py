@@ -157,16 +157,17 @@ def _rasterize_mesh(
     if depth_out.size == 0 or len(indices) == 0:
         triangle_out[...], weights_out[...], depth_out[...] = -1, 0, -np.inf
         return int(indices.max(initial=0))
+    kernels = coverage_kernels
+    rasterize_with_rule = kernels.rasterize_mesh_face3d if rule == "face3d" else kernels.rasterize_mesh
     return int(
-        coverage_kernels.rasterize_mesh(
+        rasterize_with_rule(
             xy_words(vertices),
             vertices.reshape(-1),
             indices,
             width,
             cull != "front",
             cull != "back",
-            rule == "face3d",
-            *coverage_kernels.scratch_arrays(),
+            *kernels.scratch_arrays(),
             triangle_out.reshape(-1),
             weights_out.reshape(-1),
             depth_out.reshape(-1),

@@ -28,11 +28,11 @@ _TABLES = _make_tables()
 
 def crc32c(data: bytes) -> int:
     """CRC-32C of bytes, 0 to 2**32 - 1."""
-    return int(_crc32c(np.frombuffer(data, np.uint8), _TABLES))
+    return int(crc32c_of(np.frombuffer(data, np.uint8), _TABLES))
 
 
 @kernel
-def _crc32c(data: NDArray[np.uint8], tables: NDArray[np.uint32]) -> np.uint32:
+def crc32c_of(data: NDArray[np.uint8], tables: NDArray[np.uint32]) -> np.uint32:
     """Of data (n,) uint8, with `_TABLES`."""
     crc = np.uint32(0xFFFFFFFF)
     n = len(data)

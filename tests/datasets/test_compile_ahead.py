@@ -1,0 +1,122 @@
+"""Compiling in several processes: the table of kernels is what a first build calls, and nothing depends on it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from uvgen.datasets import compile_ahead as ahead
+
+COMPILED = """
+import json, sys
+from uvgen.cli.main import main
+try:
+    main(sys.argv[1:])
+except SystemExit as leaving:
+    assert not leaving.code, leaving.code
+from numba.core.dispatcher import Dispatcher
+found = {}
+for name, module in [*sys.modules.items()]:
+    if name.startswith("uvgen."):
+        for kernel in vars(module).values():
+            if isinstance(kernel, Dispatcher) and not kernel.targetoptions["no_cpython_wrapper"] and kernel.signatures:
+                name = f"{kernel.py_func.__module__}:{kernel.py_func.__name__}"
+                found[name] = [list(map(repr, types)) for types in kernel.signatures]
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+def test_table_holds_the_kernels_that_a_first_build_of_the_builtin_samples_calls(tmp_path: Path) -> None:
+    command = ["build", "--subset", "IBUG", "--workers", "1", "--quiet", "--out", str(tmp_path / "out")]
+    environment = {**os.environ, "UVGEN_CACHE": str(tmp_path / "cache")}
+    run = subprocess.run([sys.executable, "-c", COMPILED, *command], capture_output=True, text=True, env=environment)
+    assert run.returncode == 0, run.stderr
+    called = json.loads(run.stdout.splitlines()[-1])
+    wanted = {name: [[repr(each) for each in ahead.argument_types(name)]] for name in ahead.TYPES}
+    assert called == wanted
+
+
+def test_units_name_each_kernel_of_the_table_once() -> None:
+    assert sorted(name for unit in ahead.UNITS for name in unit.kernels) == sorted(ahead.TYPES)
+    assert [unit.cost for unit in ahead.UNITS] == sorted((unit.cost for unit in ahead.UNITS), reverse=True)
+
+
+def test_argument_types_of_scalars_arrays_and_bundles(monkeypatch: pytest.MonkeyPatch) -> None:
+    from numba import types
+
+    from uvgen.synth.kernels import Grain
+
+    name = "uvgen.synth.kernels:expose"
+    monkeypatch.setitem(ahead.TYPES, name, "int64 bool uint8::C Grain( float32:A- int64 float32 ) float64")
+    fields = [types.Array(types.float32, 1, "A", readonly=True), types.int64, types.float32]
+    assert ahead.argument_types(name) == (
+        types.int64,
+        types.boolean,
+        types.Array(types.uint8, 2, "C"),
+        types.NamedTuple(fields, Grain),
+        types.float64,
+    )
+
+
+def test_compile_ahead_with_one_worker_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "_is_missing", lambda unit: True)
+    monkeypatch.setattr(subprocess, "Popen", _refuse)
+    ahead.compile_ahead(1, for_samples=True)()
+
+
+def test_compile_ahead_where_all_is_compiled_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "_is_missing", lambda unit: False)
+    monkeypatch.setattr(subprocess, "Popen", _refuse)
+    ahead.compile_ahead(8, for_samples=True)()
+
+
+def test_compile_ahead_where_no_process_can_be_started_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "_is_missing", lambda unit: True)
+
+    def no_more(*_: object, **__: object) -> None:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", no_more)
+    ahead.compile_ahead(8, for_samples=True)()
+
+
+def test_compile_ahead_shares_units_out_and_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "_is_missing", lambda unit: True)
+    monkeypatch.setattr(ahead, "_PROGRAM", "import sys; sys.exit(3)")  # whatever becomes of them
+    started = []
+    popen = subprocess.Popen
+
+    def noted(command: list[str], **options: object) -> object:
+        started.append(command[5:])
+        return popen(command, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
+    ahead.compile_ahead(2, for_samples=False)()
+    assert len(started) == 2
+    assert started[0] == ["uvgen.rasterize.coverage_kernels:rasterize_mesh"]
+    assert sorted(started[0] + started[1]) == sorted(
+        name for unit in ahead.UNITS if not unit.for_samples for name in unit.kernels
+    )
+
+
+def _refuse(*_: object, **__: object) -> None:
+    raise AssertionError("a process was started")
+
+
+@pytest.mark.slow
+def test_compile_share_leaves_what_another_process_then_finds(tmp_path: Path) -> None:
+    name = "uvgen.synth.kernels:add_offsets"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    program = f"import os; from uvgen.datasets import compile_ahead as a; a.compile_share(str(os.getppid()), {name!r})"
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment)
+    program = (
+        f"from uvgen.datasets import compile_ahead as a; k = a._kernel({name!r}); "
+        f"k.compile(a.argument_types({name!r})); print(sum(k.stats.cache_hits.values()), "
+        f"a._is_missing(a._Unit(1, False, ({name!r},))))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], check=True, env=environment, capture_output=True, text=True)
+    assert run.stdout == "1 False\n"
