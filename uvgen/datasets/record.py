@@ -327,6 +327,7 @@ class _ShardRecord:
         """Keep the shards that are listed and whole; with `overwrite`, delete them instead."""
         folder, old = self._folder, list[str]()
         if url_of(folder) is not None:
+            _check_store(folder)  # again: another run may have finished before this one's claim
             self._sizes = listed(folder)
             self._published = _bytes_of(folder / DATASET_INDEX)
             old = _listed_shards(folder) if self._overwrite else []

@@ -202,6 +202,50 @@ def upload(path: Path, source: Path | None = None) -> None:
     _tried(lambda: _watched(put, lambda: 0, _patience() + size / _SLOWEST), url, "written")
 
 
+def get_bytes(path: Path) -> bytes | None:
+    """The content of a small file of a store, by the path of its place in the mirror; None where it is not there."""
+    url = _url(path)
+
+    def get() -> bytes:
+        system = _filesystem(url)
+        return bytes(system.cat_file(_inside(system, url)))
+
+    try:
+        return _tried(lambda: _watched(get, lambda: 0, _patience()), url, "fetched")
+    except MissingError:
+        return None
+
+
+def put_bytes(path: Path, data: bytes, *, new: bool = False) -> bool:
+    """Write a small file of a store; False where it is `new` and stands there already.
+
+    A store that knows no conditions writes it all the same.
+    """
+    url = _url(path)
+
+    def put() -> bool:
+        system = _filesystem(url)
+        inside = _inside(system, url)
+        if new:
+            try:
+                system.pipe_file(inside, data, mode="create")
+            except FileExistsError:
+                return False
+            except (TypeError, ValueError, NotImplementedError):
+                pass
+            except OSError as error:
+                if _code(error) == "PreconditionFailed":
+                    return False
+                if error.errno != errno.ENOSYS:
+                    raise
+            else:
+                return True
+        system.pipe_file(inside, data)
+        return True
+
+    return _tried(lambda: _watched(put, lambda: 0, _patience()), url, "written")
+
+
 def listed(folder: Path) -> dict[str, int]:
     """All files below a folder of a store, by their names relative to it, with their sizes: one listing.
 
@@ -365,12 +409,19 @@ def _tried(call: Callable[[], Result], url: str, done: str) -> Result:
 def _lacks_bucket(error: BaseException | None) -> bool:
     """Whether a file is not found because its bucket is not."""
     while error is not None:
-        response = getattr(error, "response", None)
-        code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
-        if isinstance(error, _NoBucketError) or code == "NoSuchBucket" or "specified bucket" in str(error):
+        if isinstance(error, _NoBucketError) or _code(error) == "NoSuchBucket" or "specified bucket" in str(error):
             return True
         error = error.__cause__
     return False
+
+
+def _code(error: BaseException) -> str | None:
+    """What S3 calls an error, or its cause."""
+    for one in (error, error.__cause__):
+        response = getattr(one, "response", None)
+        if isinstance(response, dict):
+            return str(response.get("Error", {}).get("Code"))
+    return None
 
 
 def _is_denied(error: BaseException) -> bool:
