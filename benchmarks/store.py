@@ -5,12 +5,14 @@
 The store is moto's S3 server, in a process of its own on loopback: a Python program, which shares the machine's cores
 with the loader and is slower than a real store's end of a fast network. Each repeat reads three epochs in the same
 order: from the folder, from the store with an empty cache, and from the store once more, when the cache holds what fits
-(UVGEN_STORE_CACHE_GB). Each kind's fastest counts, in samples per second; the workers' start is left out. Nothing is
-asserted: machines are noisy; read the ratios.
+(UVGEN_STORE_CACHE_GB). Each kind's fastest counts, in samples per second; the workers' start is left out. The processor
+time of each side is that of the epoch that took least, the workers' start included. Nothing is asserted: machines are
+noisy; read the ratios.
 """
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -69,16 +71,31 @@ def measure(options: argparse.Namespace, server: "subprocess.Popen[str]", cache:
         upload(local_path(f"s3://bucket/shards/{path.name}"), path)
     size = sum(path.stat().st_size for path in files) / 1e6
     print(f"uploaded {size:.0f} MB, {size / (time.perf_counter() - began):.0f} MB/s")
-    rates: dict[str, list[float]] = {"folder": [], "store, first epoch": [], "store, second epoch": []}
+    kinds = ("folder", "store, first epoch", "store, second epoch")
+    rates: dict[str, list[float]] = {kind: [] for kind in kinds}
+    used: dict[str, list[list[float]]] = {kind: [] for kind in kinds}
     for repeat in range(options.repeats):
         for path in objects_folder().glob("*.h5"):
             path.unlink()
         for kind, found in rates.items():
             where = str(options.shards) if kind == "folder" else "s3://bucket/shards"
+            before = processor_seconds(server.pid)
             found.append(epoch(where, options, repeat))
+            used[kind].append([now - then for now, then in zip(processor_seconds(server.pid), before, strict=True)])
     local = max(rates["folder"])
     for kind, found in rates.items():
-        print(f"{kind:20} {max(found):7.0f} samples/s, {max(found) / local:4.0%} of the folder's")
+        parent, workers, serving = min(used[kind], key=sum)
+        print(
+            f"{kind:20} {max(found):7.0f} samples/s, {max(found) / local:4.0%} of the folder's; processor time: "
+            f"training process {parent:.2f} s, workers {workers:.2f} s, server {serving:.2f} s"
+        )
+
+
+def processor_seconds(server: int) -> list[float]:
+    """What this process has used, its children that have ended, and the server."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    ticks = Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return [time.process_time(), ended.ru_utime + ended.ru_stime, sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")]
 
 
 def epoch(path: str, options: argparse.Namespace, number: int) -> float:

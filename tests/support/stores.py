@@ -26,7 +26,7 @@ class FolderStore:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.calls = folder, Counter[str]()
+        self.folder, self.calls, self.conditions = folder, Counter[str](), True
         self.faults: list[Callable[[str, str], Callable[[Path], object] | None]] = []
 
     def _strip_protocol(self, url: str) -> str:
@@ -67,7 +67,20 @@ class FolderStore:
         return [str(inner) for inner in self._place(path).iterdir()]
 
     def rm_file(self, path: str) -> None:
-        self._place(path).unlink()
+        place = self._place(path)
+        place.unlink()
+        for folder in place.relative_to(self.folder).parents[:-2]:  # a store has no empty folders
+            if not any((self.folder / folder).iterdir()):
+                (self.folder / folder).rmdir()
+
+    def cat_file(self, path: str) -> bytes:
+        return self._place(path).read_bytes()
+
+    def pipe_file(self, path: str, data: bytes, mode: str = "overwrite") -> None:
+        place = self._place(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with place.open("xb" if mode == "create" and self.conditions else "wb") as file:
+            file.write(data)
 
 
 def failing(times: int, error: BaseException, kind: str = "get", name: str = "") -> Any:

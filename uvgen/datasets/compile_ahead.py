@@ -65,7 +65,8 @@ TYPES = {
     "uvgen.rasterize.surface_kernels:sum_shown_normals":
         "int32:C int64:A- float32:C- uint32:C- uint8:C int64::C float32::C float32::C uint32:C float32:C",
     "uvgen.synth.kernels:draw_fragments":
-        "PixelSamples( int32:::C float32::::C float32:::C ) int32::C float32::C float32 int64 int64 float32:::C bool::C",
+        "PixelSamples( int32:::C float32::::C float32:::C ) int32::C float32::C float32 int64 int64 float32:::C "
+        "bool::C",
     "uvgen.synth.kernels:expose":
         "float32::C bool::C float32 Grain( float32:C int64 float32 ) float32::C uint8::C",
     "uvgen.images.kernels:warp_rgb":
@@ -76,7 +77,7 @@ TYPES = {
         "float32:::C TexelPlaces( float32::C int32::C- float32::C- ) float32::C float32:::C int32:C uint16:::C",
 }  # fmt: skip
 """Arguments of each kernel as a default build calls it: NumPy's name of a type, a colon for each dimension, C or A for
-contiguous or not, - for read-only; a NamedTuple's fields in parentheses. A test compares them with what a build calls."""
+contiguous or not, - for read-only; a NamedTuple's fields in parentheses. A test compares with what a build calls."""
 
 
 def argument_types(name: str) -> tuple[Any, ...]:

@@ -23,7 +23,7 @@ def check_output(out: Path, *, overwrite: bool = False) -> None:
     A set that is there may be finished, and on a disk that is only read: nothing is written then.
     """
     if url_of(out):
-        _check_store(out)
+        check_store(out)
         if not overwrite and (out / DATASET_INDEX).exists():
             read_begun(out)
     elif not (out / DATASET_INDEX).exists():
@@ -44,7 +44,7 @@ def output_folder(out: str | os.PathLike[str]) -> Path:
     return Path(os.path.abspath(local_path(out)))
 
 
-def _check_store(out: Path) -> None:
+def check_store(out: Path) -> None:
     """Bring the mirror's index up to that of the store; OutputError where something else than a set is there."""
     try:
         fetch_index(out)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from uvgen._version import __version__
 from uvgen.datasets.config import UNSTATED, BuildConfig, DatasetConfig
-from uvgen.datasets.output_folder import named_like_shards, read_begun
+from uvgen.datasets.output_folder import check_store, named_like_shards, read_begun
 from uvgen.errors import DatasetError, OutputError
 from uvgen.jobs.run import check_same
 from uvgen.models.morphable import MorphableModel
@@ -99,6 +99,7 @@ class ShardRecord:
         """Keep the shards that are listed and whole; with `overwrite`, delete them instead."""
         folder, old = self._folder, list[str]()
         if url_of(folder) is not None:
+            check_store(folder)  # again: another run may have finished before this one's claim
             self._sizes = listed(folder)
             self._published = _bytes_of(folder / DATASET_INDEX)
             old = _listed_shards(folder) if self._overwrite else []

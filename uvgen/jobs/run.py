@@ -142,6 +142,7 @@ def run(
                 check_folder()  # nothing is written into a folder that has taken its place
                 record.pause()
             raise
+        check_folder()
         record.finish()
 
 

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from operator import attrgetter
 from pathlib import Path
 
 from uvgen.errors import DatasetError, InputError
@@ -28,8 +27,6 @@ from uvgen.storage.text import read_lines
 
 _LONGEST_COMPARED = 1000  # characters of a name; comparing takes as long as it is
 _MOST_COMPARED = 10_000  # names, with one that is not among them: a second
-_NAME = attrgetter("name")
-_NONE: list[Path] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,35 +197,41 @@ def _without_collector() -> Iterator[None]:
 
 
 def _pair(folder: Path, *, flat: bool) -> list[Sample]:
-    images, parameters = dict[str, list[Path]](), dict[str, list[Path]]()
+    """The samples of a folder: its images and parameter files, by their names without suffix."""
     try:
         stored = url_of(folder) is not None
         found = (Path(entry.path) for entry in stored_entries(folder)) if stored else folder.iterdir()
-        paths = sorted(found, key=_NAME)  # not Path(…) of each: three times as slow
+        paths = {path.name: path for path in found}  # not Path(…) of each name: three times as slow
     except OSError as error:
         raise unlisted(folder, error) from error
-    for path in paths:
-        stem, _, suffix = path.name.rpartition(".")
-        suffix = f".{suffix.lower()}"
-        if not stem or stem[0] == ".":
+    images, parameters = dict[str, str](), dict[str, str]()  # the first file of each stem
+    kinds = dict.fromkeys(IMAGE_SUFFIXES, images) | {".mat": parameters}
+    more: dict[str, dict[str, list[str]]] = {}  # further files of a stem, rarely any: of images, else of parameters
+    for file in sorted(paths):
+        stem, _, suffix = file.rpartition(".")
+        kind = kinds.get(f".{suffix.lower()}")
+        if kind is None or not stem or stem[0] == ".":
             continue
-        if suffix in IMAGE_SUFFIXES:
-            images.setdefault(_same(stem), []).append(path)
-        elif suffix == ".mat":
-            parameters.setdefault(_same(stem), []).append(path)
-    del paths
+        key = stem if stem.isascii() else _same(stem)
+        if kind.setdefault(key, file) is not file:
+            more.setdefault(key, {}).setdefault("images" if kind is images else "parameter files", []).append(file)
     subset = printable(folder.name)
+    start = "" if flat else f"{subset}/"
     samples = []
-    for stem in sorted(images.keys() | parameters.keys()):
-        pair = images.get(stem, _NONE), parameters.get(stem, _NONE)
+    for stem in sorted(dict.fromkeys((*images, *parameters))):  # nearly sorted, as no set is: much faster
+        image, mat = images.get(stem), parameters.get(stem)
         problem = ""
-        for files, kind in zip(pair, ("images", "parameter files"), strict=True):
-            if len(files) > 1 and not problem:
-                others = ", ".join(printable(path.name) for path in files[1:])
-                problem = f"{files[0]}: {others} has the same name, expected one file of {kind}; remove the wrong one"
-        image, mat = (files[0] if files else None for files in pair)
-        name = printable((pair[0] or pair[1])[0].name.rpartition(".")[0])
-        samples.append(Sample(name if flat else f"{subset}/{name}", subset, image, mat, problem))
+        for kind_name, files in more.get(stem, {}).items() if more else ():
+            first = image if kind_name == "images" else mat
+            if not problem or kind_name == "images":
+                others = ", ".join(map(printable, files))
+                problem = (
+                    f"{folder / str(first)}: {others} has the same name, expected one file of {kind_name}; remove the "
+                    "wrong one"
+                )
+        name = printable((image or mat or "").rpartition(".")[0])
+        image_path, mat_path = paths.get(image or ""), paths.get(mat or "")
+        samples.append(Sample(start + name, subset, image_path, mat_path, problem))
     return samples
 
 

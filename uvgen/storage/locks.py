@@ -62,12 +62,14 @@ def exclusive(folder: Path) -> Iterator[Callable[[], None]]:
     Parameters
     ----------
     folder : Path
-        Made where it is missing. It is locked itself: no lock file is left behind.
+        Made where it is missing. It is locked itself: no lock file is left behind. A store's is claimed, see
+        `uvgen.storage.claims`.
 
     Yields
     ------
     callable
-        To be called now and then: raises DatasetError where the folder was deleted, unmounted or replaced.
+        To be called now and then: raises DatasetError where the folder was deleted, unmounted or replaced, or another
+        run has claimed a store's.
 
     Raises
     ------
@@ -87,7 +89,15 @@ def exclusive(folder: Path) -> Iterator[Callable[[], None]]:
         except OSError as error:
             raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
 
+        check_claim = None
+        if MIRROR in folder.parts:  # a store's: other machines see no lock of this one
+            from uvgen.storage.claims import claimed
+
+            check_claim = stack.enter_context(claimed(folder))
+
         def check() -> None:
+            if check_claim is not None:
+                check_claim()
             if not _is_there(handle, folder):
                 raise DatasetError(
                     f"{folder}: was deleted, moved or unmounted while it was written; run the command again once it "

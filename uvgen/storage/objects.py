@@ -22,6 +22,7 @@ from uvgen.errors import MIRROR, SCHEMES, DatasetError, DependencyError, InputEr
 from uvgen.storage.cache import cache_folder
 from uvgen.storage.files import new_temporary, sha256_file, share_lock
 from uvgen.storage.names import brief
+from uvgen.storage.s3 import WrongSizeError, client_of, download
 
 TRIES = 4
 """How often a transfer is tried."""
@@ -127,16 +128,16 @@ def fetch(path: Path, to: Path | None = None, *, sha256: str | None = None, size
     url, target = _url(path), to or path
 
     def once() -> None:  # into a file of this try: one that was given up may still be written to
-        draft, handle = new_temporary(target.parent, target.name)
         try:
-            _watched(
-                lambda: (system := _filesystem(url)).get_file(_inside(system, url), os.fspath(draft)),
-                lambda: _size(draft),
-                _patience(),
-            )
-            if size is not None and (found := _size(draft)) != size:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft, handle = new_temporary(target.parent, target.name)
+        except OSError as error:  # no matter of the store
+            raise _unwritable(target.parent, error) from error
+        try:
+            digest = _received(url, draft, handle, size, hashed=sha256 is not None)
+            if size is not None and (found := os.fstat(handle).st_size) != size:
                 raise _WrongError(f"{found} bytes came, expected {size}")
-            if sha256 is not None and sha256_file(draft) != sha256:
+            if digest != sha256:
                 raise _WrongError("its SHA-256 is not the one in the index")
             share_lock(handle)
             os.replace(draft, target)
@@ -146,17 +147,31 @@ def fetch(path: Path, to: Path | None = None, *, sha256: str | None = None, size
             os.close(handle)
 
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        new_probe, handle = new_temporary(target.parent, target.name)  # what fails here is no matter of the store
-        new_probe.unlink()
-        os.close(handle)
         _tried(once, url, "fetched")
     except OSError as error:
         if isinstance(error, DatasetError):
             raise
-        raise DatasetError(
-            f"{target.parent}: cannot be written ({error.strerror or error}); check free space, permissions"
-        ) from error
+        raise _unwritable(target.parent, error) from error
+
+
+def _received(url: str, draft: Path, handle: int, size: int | None, *, hashed: bool) -> str | None:
+    """Fetch a file into an empty one, once; its SHA-256, where that is asked for."""
+    system = _filesystem(url)
+    if client := client_of(system, _options(url)):
+        try:
+            return download(client, _inside(system, url), handle, size, hashed=hashed)
+        except WrongSizeError as error:
+            raise _WrongError(f"{error.found} bytes came, expected {size}") from error
+    _watched(
+        lambda: (system := _filesystem(url)).get_file(_inside(system, url), os.fspath(draft)),
+        lambda: _size(draft),
+        _patience(),
+    )
+    return sha256_file(draft) if hashed else None
+
+
+def _unwritable(folder: Path, error: OSError) -> DatasetError:
+    return DatasetError(f"{folder}: cannot be written ({error.strerror or error}); check free space, permissions")
 
 
 def upload(path: Path, source: Path | None = None) -> None:
@@ -185,6 +200,50 @@ def upload(path: Path, source: Path | None = None) -> None:
             raise _WrongError(f"{found} bytes arrived, expected {size}")
 
     _tried(lambda: _watched(put, lambda: 0, _patience() + size / _SLOWEST), url, "written")
+
+
+def get_bytes(path: Path) -> bytes | None:
+    """The content of a small file of a store, by the path of its place in the mirror; None where it is not there."""
+    url = _url(path)
+
+    def get() -> bytes:
+        system = _filesystem(url)
+        return bytes(system.cat_file(_inside(system, url)))
+
+    try:
+        return _tried(lambda: _watched(get, lambda: 0, _patience()), url, "fetched")
+    except MissingError:
+        return None
+
+
+def put_bytes(path: Path, data: bytes, *, new: bool = False) -> bool:
+    """Write a small file of a store; False where it is `new` and stands there already.
+
+    A store that knows no conditions writes it all the same.
+    """
+    url = _url(path)
+
+    def put() -> bool:
+        system = _filesystem(url)
+        inside = _inside(system, url)
+        if new:
+            try:
+                system.pipe_file(inside, data, mode="create")
+            except FileExistsError:
+                return False
+            except (TypeError, ValueError, NotImplementedError):
+                pass
+            except OSError as error:
+                if _code(error) == "PreconditionFailed":
+                    return False
+                if error.errno != errno.ENOSYS:
+                    raise
+            else:
+                return True
+        system.pipe_file(inside, data)
+        return True
+
+    return _tried(lambda: _watched(put, lambda: 0, _patience()), url, "written")
 
 
 def listed(folder: Path) -> dict[str, int]:
@@ -245,17 +304,22 @@ class _WrongError(Exception):
 def _filesystem(url: str) -> Any:
     """The file system of a URL; fsspec keeps one for each process."""
     scheme = url.partition("://")[0]
-    options: dict[str, Any] = {"use_listings_cache": False}
-    if scheme in ("s3", "s3a"):  # tries are counted here: botocore's own would multiply them
-        options["config_kwargs"] = {"connect_timeout": 10, "read_timeout": _patience(), "retries": {"max_attempts": 1}}
     try:
         import fsspec
 
-        return fsspec.filesystem(scheme, **options)
+        return fsspec.filesystem(scheme, **_options(url))
     except ImportError as error:
         package = _PACKAGES[scheme]
         extra = to_install("stores") if package == "s3fs" else f"pip install fsspec {package}"
         raise DependencyError(f"{scheme}://: needs fsspec and {package} ({brief(error)}); {extra}") from error
+
+
+def _options(url: str) -> dict[str, Any]:
+    """What the file system of a URL is made with."""
+    options: dict[str, Any] = {"use_listings_cache": False}
+    if url.startswith(("s3://", "s3a://")):  # tries are counted here: botocore's own would multiply them
+        options["config_kwargs"] = {"connect_timeout": 10, "read_timeout": _patience(), "retries": {"max_attempts": 1}}
+    return options
 
 
 def _inside(system: Any, url: str) -> str:
@@ -345,12 +409,19 @@ def _tried(call: Callable[[], Result], url: str, done: str) -> Result:
 def _lacks_bucket(error: BaseException | None) -> bool:
     """Whether a file is not found because its bucket is not."""
     while error is not None:
-        response = getattr(error, "response", None)
-        code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
-        if isinstance(error, _NoBucketError) or code == "NoSuchBucket" or "specified bucket" in str(error):
+        if isinstance(error, _NoBucketError) or _code(error) == "NoSuchBucket" or "specified bucket" in str(error):
             return True
         error = error.__cause__
     return False
+
+
+def _code(error: BaseException) -> str | None:
+    """What S3 calls an error, or its cause."""
+    for one in (error, error.__cause__):
+        response = getattr(one, "response", None)
+        if isinstance(response, dict):
+            return str(response.get("Error", {}).get("Code"))
+    return None
 
 
 def _is_denied(error: BaseException) -> bool:

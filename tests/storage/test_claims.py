@@ -1,0 +1,114 @@
+"""Claims on folders of a store: one run at a time, also from other machines; stale ones are taken over."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.stores import FolderStore, folder_store
+
+from uvgen.errors import BusyError
+from uvgen.storage import claims
+from uvgen.storage.claims import CLAIM, STALE_S, claimed
+from uvgen.storage.objects import local_path
+
+
+@pytest.fixture(params=[True, False], ids=["conditions", "no conditions"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FolderStore]:
+    monkeypatch.setattr(claims, "_SETTLE_S", 0.1)
+    with folder_store(tmp_path) as found:
+        found.conditions = request.param
+        yield found
+
+
+def place(store: FolderStore) -> Path:
+    return store.folder / "bucket/set" / CLAIM
+
+
+def write(store: FolderStore, **changes: object) -> None:
+    """The claim of a run of another machine."""
+    claim = {"uvgen": "other", "host": "elsewhere", "pid": 7, "where": "there", "started": 0, "seen": time.time()}
+    place(store).parent.mkdir(exist_ok=True)
+    place(store).write_text(json.dumps({**claim, **changes}))
+
+
+FOLDER = "s3://bucket/set"
+
+
+def test_claimed_folder_holds_a_claim_until_the_end(store: FolderStore) -> None:
+    with claimed(local_path(FOLDER)) as check:
+        assert json.loads(place(store).read_text())["host"]
+        check()
+    assert not place(store).exists()
+
+
+def test_claim_of_another_run_is_respected_and_named(store: FolderStore) -> None:
+    write(store)
+    with (
+        pytest.raises(BusyError, match=r"s3://bucket/set: another uvgen \(process 7 on elsewhere, started 1970.*del"),
+        claimed(local_path(FOLDER)),
+    ):
+        raise AssertionError
+    assert json.loads(place(store).read_text())["uvgen"] == "other"
+
+
+STALE = [{"seen": time.time() - STALE_S - 60}, {"pid": 2**22 + 1, "where": claims._where()}]
+
+
+@pytest.mark.parametrize("changes", STALE)
+def test_stale_claim_is_taken_over(store: FolderStore, changes: dict[str, object]) -> None:
+    write(store, **changes)
+    with claimed(local_path(FOLDER)):
+        assert json.loads(place(store).read_text())["uvgen"] != "other"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"uvgen": 1}'])
+def test_what_is_no_claim_is_taken_over(store: FolderStore, content: str) -> None:
+    place(store).parent.mkdir()
+    place(store).write_text(content)
+    with claimed(local_path(FOLDER)):
+        assert "host" in json.loads(place(store).read_text())
+
+
+def test_of_runs_that_begin_at_the_same_time_one_goes_on(store: FolderStore) -> None:
+    outcomes, barrier, done = list[str](), threading.Barrier(4), threading.Event()
+
+    def run() -> None:
+        barrier.wait()
+        try:
+            with claimed(local_path(FOLDER)):
+                outcomes.append("held")
+                done.wait(30)
+        except BusyError:
+            outcomes.append("busy")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(claims, "_is_stale", lambda claim: False)  # all are of this process
+        threads = [threading.Thread(target=run) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        while len(outcomes) < 4:
+            time.sleep(0.01)
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert sorted(outcomes) == ["busy", "busy", "busy", "held"]
+
+
+def test_run_whose_claim_was_taken_over_notices_and_leaves_it(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "_BEAT_S", 0.02)
+    with pytest.raises(BusyError, match="process 7 on elsewhere"), claimed(local_path(FOLDER)) as check:
+        seen = json.loads(place(store).read_text())["seen"]
+        while json.loads(place(store).read_text() or f'{{"seen": {seen}}}')["seen"] == seen:
+            time.sleep(0.01)
+        # the taker waits, and writes again where a refresh that was under way came after it: here all write its name
+        monkeypatch.setattr(claims, "_bytes", lambda claim: json.dumps({**claim, "uvgen": "other"}).encode())
+        write(store)
+        while True:
+            check()
+            time.sleep(0.01)
+    assert json.loads(place(store).read_text())["uvgen"] == "other"

@@ -1,0 +1,178 @@
+"""A claim on a folder of a store: an object that names the run that writes there, as stores have no locks.
+
+The run refreshes it; one that was not refreshed for `STALE_S` is taken over, and so is that of a dead process of this
+machine. The object is made on condition that there is none, where the store knows conditions; where it does not, and
+where a stale one is taken over, it is read again after a pause: of two runs, the one that wrote last goes on. A run
+that loses its claim notices when it refreshes it, lists no further shards and fails.
+"""
+
+import json
+import os
+import platform
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from uvgen.errors import BusyError, DatasetError
+from uvgen.storage.files import TEMPORARY_PREFIX
+from uvgen.storage.names import brief
+from uvgen.storage.objects import get_bytes, put_bytes, remove
+
+CLAIM = f"{TEMPORARY_PREFIX}claim.json"
+"""The object's name in the folder."""
+
+STALE_S = 300.0
+"""Seconds after which a claim that was not refreshed counts for nothing."""
+
+_BEAT_S = 30.0
+_SETTLE_S = 1.0  # until another run's write, begun at the same time, has arrived
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[Callable[[], None]]:
+    """Claim a folder of a store against runs of other machines.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder's place in the mirror, which this process has locked.
+
+    Yields
+    ------
+    callable
+        Raises BusyError where another run has taken the claim over.
+
+    Raises
+    ------
+    BusyError
+        Where another run holds it.
+    DatasetError
+        Where the store cannot be reached. One that may not be written to is not claimed: what is written says so.
+    """
+    place = folder / CLAIM
+    mine = {"uvgen": secrets.token_hex(8), "host": platform.node(), "pid": os.getpid(), "where": _where(),
+            "started": time.time(), "seen": time.time()}  # fmt: skip
+    try:
+        _take(place, mine)
+    except BusyError:
+        raise
+    except DatasetError as error:
+        if not isinstance(error.__cause__, PermissionError):
+            raise
+        yield lambda: None
+        return
+    stop, taker = threading.Event(), list[dict[str, Any]]()
+
+    def look() -> None:
+        found = _read(place)
+        if found is not None and found["uvgen"] != mine["uvgen"]:
+            taker.append(found)
+
+    def refresh() -> None:
+        while not taker and not stop.wait(_BEAT_S):
+            with suppress(DatasetError):  # the run's own transfers say what is wrong
+                look()
+                if not taker:
+                    mine["seen"] = time.time()
+                    put_bytes(place, _bytes(mine))
+
+    def check() -> None:
+        if taker:
+            raise BusyError(
+                f"{folder}: {_who(taker[0])} took it over, as this run had not been heard of for {STALE_S:.0f} s; wait "
+                "for it to finish, then run the command again"
+            )
+
+    thread = threading.Thread(target=refresh, daemon=True, name="uvgen-claim")
+    thread.start()
+    try:
+        yield check
+        with suppress(DatasetError):
+            look()
+        check()
+    finally:
+        stop.set()
+        thread.join(_SETTLE_S)  # a refresh that is under way would put the claim back
+        with suppress(DatasetError):
+            found = _read(place)
+            if found is not None and found["uvgen"] == mine["uvgen"]:
+                remove([place])
+
+
+def _take(place: Path, mine: dict[str, Any]) -> None:
+    """Write the claim; BusyError where that of another run stands."""
+    found = _read(place)
+    if found is None and put_bytes(place, _bytes(mine), new=True):
+        if not put_bytes(place, _bytes(mine), new=True):  # so the store knows conditions
+            return
+    else:
+        found = _read(place)
+        if found is not None and found["uvgen"] == mine["uvgen"]:  # of a try whose answer was lost
+            return
+        if found is not None and not _is_stale(found):
+            raise _busy(place, found)
+        put_bytes(place, _bytes(mine))
+    time.sleep(_SETTLE_S)
+    found = _read(place)
+    if found is not None and found["uvgen"] != mine["uvgen"]:
+        raise _busy(place, found)
+
+
+def _read(place: Path) -> dict[str, Any] | None:
+    """What a claim says; None where there is none, or what is there is none."""
+    data = get_bytes(place)
+    with suppress(ValueError, TypeError, KeyError):
+        found = json.loads(data or b"")
+        return {
+            **{key: brief(str(found[key])) for key in ("uvgen", "host", "where")},
+            **{key: float(found[key]) for key in ("pid", "started", "seen")},
+        }
+    return None
+
+
+def _is_stale(claim: dict[str, Any]) -> bool:
+    """Whether its run is dead, as far as can be told from here."""
+    if time.time() - claim["seen"] > STALE_S:
+        return True
+    if claim["where"] != _where():
+        return False
+    if claim["pid"] == os.getpid():  # an earlier run, whose claim could not be removed: this one holds the lock
+        return True
+    try:
+        os.kill(int(claim["pid"]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError, ValueError):
+        pass
+    return False
+
+
+def _where() -> str:
+    """Where process numbers mean what they do here: this machine since it was started, and this container."""
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115 -- no path
+    return platform.node()
+
+
+def _busy(place: Path, claim: dict[str, Any]) -> BusyError:
+    ago = max(0.0, time.time() - claim["seen"])
+    return BusyError(
+        f"{place.parent}: {_who(claim)} is writing into it, last heard of {ago:.0f} s ago; wait for it to finish. If "
+        f"it was killed, run the command again {STALE_S:.0f} s after that, or delete {place} now"
+    )
+
+
+def _who(claim: dict[str, Any]) -> str:
+    with suppress(OverflowError, ValueError, OSError):
+        started = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(claim["started"]))
+        return f"another uvgen (process {claim['pid']:.0f} on {claim['host']}, started {started})"
+    return "another uvgen"
+
+
+def _bytes(claim: dict[str, Any]) -> bytes:
+    return json.dumps(claim).encode()
