@@ -119,7 +119,7 @@ def label_quality(reader: ShardReader, model: MorphableModel | None = None) -> L
     if "label_nme" not in reader.fields:
         return None
     nme, names = reader.column("label_nme"), reader.names
-    repeated, n_photographs = _repeated(reader, names)
+    repeated, n_photographs = repeated_annotations(reader, names)
     known = np.flatnonzero(np.isfinite(nme) & ~repeated)
     jaw = reader.column("label_nme_jaw")[~repeated]
     jaw_median = float(np.nanmedian(jaw)) if np.isfinite(jaw).any() else np.nan
@@ -242,17 +242,28 @@ def _points(reader: ShardReader, rows: dict[str, Any], name: str) -> NDArray[np.
     return in_image(rows[name], rows["image_to_crop"], flipped, reader.config.build.size)
 
 
-def _repeated(reader: ShardReader, names: Sequence[str]) -> tuple[NDArray[np.bool_], int]:
+def repeated_annotations(reader: ShardReader, names: Sequence[str]) -> tuple[NDArray[np.bool_], int]:
     """(N,) bool: samples that hold the `pt2d` of another version of their photograph; and how many photographs do so.
 
     In some copies of 300W-LP all turned versions have the annotation of the first.
     """
     repeated, n_photographs = np.zeros(len(names), bool), 0
     versions: dict[str, list[int]] = defaultdict(list)
+    unturned = set[str]()
     for k, name in enumerate(names):
         if found := photograph_of(name):
             versions[found[0]].append(k)
-    several = [keys for keys in versions.values() if len(keys) > 1]
+            if found[1] == 0:
+                unturned.add(found[0])
+    if (most := reader.config.build.max_nme) is not None:
+        # `max_nme` leaves turned versions alone where it knows that the annotation is another's: one that is farther
+        # off is such a version, and the one that it could be compared with may have been left out
+        nme = reader.column("label_nme")
+        for photograph, keys in versions.items():
+            if photograph not in unturned and (farther := [k for k in keys if nme[k] > most]):
+                repeated[farther] = True
+                n_photographs += 1
+    several = [keys for keys in versions.values() if len(keys) > 1 and not repeated[keys].any()]
     if not several:
         return repeated, n_photographs
     points, yaws, first = np.empty((len(names), len(_COMPARED), 2)), reader.column("pose")[:, 1], 0

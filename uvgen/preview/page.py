@@ -20,7 +20,7 @@ from uvgen.augment.draws import AugmentationDraw
 from uvgen.checks import number_in
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.open import open_shards, own_model
-from uvgen.datasets.quality import HIGH_NME, LabelQuality, _repeated, label_quality
+from uvgen.datasets.quality import HIGH_NME, LabelQuality, label_quality, repeated_annotations
 from uvgen.errors import DatasetError
 from uvgen.images.codecs import check_picture_name, save_picture
 from uvgen.maps.landmarks import LandmarkWeights, landmark_texels, landmark_weights
@@ -243,7 +243,7 @@ def contact_sheet(
     begin("comparing labels with annotations")
     repeated = np.zeros(len(reader), np.bool_)
     if "label_nme" in reader.fields:
-        repeated, _ = _repeated(reader, all_names)
+        repeated, _ = repeated_annotations(reader, all_names)
     problems = _model_problems(reader, model)
     quality = label_quality(reader, model if model is not None and not problems else None)
     others = [k for k in spread(yaws, all_names, _MEAN_SAMPLES, seed) if k not in chosen]

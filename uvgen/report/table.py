@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.datasets.plausible import MOST_DEVIATIONS, SMALLEST_FACE_PX
-from uvgen.datasets.quality import HIGH_NME, _repeated
+from uvgen.datasets.quality import HIGH_NME, repeated_annotations
 from uvgen.geometry import similarity_scale
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
@@ -93,7 +93,7 @@ class SampleTable:
 
         nme, repeated = np.full(n, np.nan, np.float32), np.zeros(n, np.bool_)
         if "label_nme" in reader.fields:
-            nme, (repeated, _) = reader.column("label_nme").copy(), _repeated(reader, names)
+            nme, (repeated, _) = reader.column("label_nme").copy(), repeated_annotations(reader, names)
         nme[repeated] = np.nan
         shape, expression = (
             reader.column(name) if name in reader.fields else np.zeros((n, 0), np.float32)  # maps of another program
