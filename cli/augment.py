@@ -28,7 +28,7 @@ _WHAT, _OUTPUT = "What is done", "What comes out"
 @click.argument("shards", type=PATH_OR_URL)
 @option("--preset", type=click.Choice(["none", "prnet"]), default="prnet", show_default=True, group=_WHAT,
         help="Ranges to draw from; prnet: rotation ±45°, shift ±10%, scale 0.9 to 1.2, channels × 0.6 to 1.4, "
-             "occlusion of every second sample.")  # fmt: skip
+             "occlusion of every second sample. 300wlp needs the images: `uvgen build --augment`.")  # fmt: skip
 @option("--config", "config_path", type=EXISTING_FILE, group=_WHAT,
         help='JSON file of ranges that replace the preset\'s: {"rotation_deg": [-90, 90], "flip": 0.5}.')  # fmt: skip
 @option("--model", "model_path", type=MODEL, group=_WHAT,

@@ -234,7 +234,8 @@ def command(
         with reported(quiet=quiet, verbose=verbose) as shown:
             begin("listing meshes")
             if dry_run:
-                print_plan(mesh_samples(data, meshes, cameras, subsets, flip=flip, limit=limit), config, out)
+                samples = mesh_samples(data, meshes, cameras, subsets, flip=flip, limit=limit)
+                print_plan(samples, config, out, overwrite=overwrite)
                 return
             result = import_meshes(
                 data,
@@ -263,7 +264,7 @@ def command(
             data, subsets, flip=flip, list_path=list_path, exclude_path=exclude_path, limit=limit
         )
         if dry_run:
-            print_plan(samples, config, out)
+            print_plan(samples, config, out, overwrite=overwrite)
             return
         begin("reading the model")
         model = model_of(model_path, data, untrusted=untrusted)

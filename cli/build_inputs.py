@@ -109,6 +109,14 @@ def check_inputs(data: Path | None, model: Path | str | None) -> None:
     ):  # what its model is, nobody can tell
         raise DatasetError(f"{data}: no such folder, expected a folder like 300W-LP")
     if data is not None and model is None and not says_its_model(data):
+        if not stored and data.is_dir():
+            from uvgen.samples.find import find_samples
+
+            if all(sample.parameters is None for sample in find_samples(data)):
+                raise DatasetError(
+                    f"{data}: images without parameters, expected a .mat of the same name beside each; fit a face "
+                    f"model to them first, `uvgen fit {data} --out fitted/`, and build of fitted/"
+                )
         raise click.UsageError("missing --model: the parameters in --data belong to a model (bfm.h5, or builtin)")
     if data is None and model not in (None, "builtin"):
         raise click.UsageError("missing --data: the built-in samples belong to the built-in model alone")
@@ -143,14 +151,23 @@ def samples_of(
     return samples[:limit], folder_of(root)
 
 
-def print_plan(samples: Any, config: Any, out: Path) -> None:
+def print_plan(samples: Any, config: Any, out: Path, *, overwrite: bool = False) -> None:
+    """What a build would do; one that would be refused, because of what `out` holds, is refused here too."""
+    from uvgen.datasets.build import describe_plan
     from uvgen.datasets.config import sample_bytes
+    from uvgen.datasets.output_folder import check_output
     from uvgen.datasets.plan import plan_shards
+    from uvgen.datasets.record import check_begun
     from uvgen.storage.objects import listed, said, url_of
 
+    check_output(out, overwrite=overwrite)
+    if not overwrite:
+        check_begun(out, config, None, describe_plan(samples, config.copies))
     tasks = plan_shards(samples, config.shard_size, config.copies)
     there = None if url_of(out) is None else listed(out)
-    finished = sum((out / task.file).exists() if there is None else task.file in there for task in tasks)
+    finished = (
+        0 if overwrite else sum((out / task.file).exists() if there is None else task.file in there for task in tasks)
+    )
     n_samples = len(samples) * config.copies
     size = sample_bytes(config) * n_samples / 1e6
     click.echo(

@@ -20,7 +20,7 @@ from uvgen.cli.options import (
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, count, reported, waited
+from uvgen.cli.progress import cores, count, reported, show_warnings, waited
 from uvgen.cli.results import json_option, name_skipped, print_json
 from uvgen.storage.names import printable
 
@@ -123,6 +123,7 @@ def command(
     Exit status: 0 all fitted, 3 some photographs or faces left out, 1 failed, 2 wrong usage, 130, 143, 129 interrupted.
     """
     from uvgen import fit_photographs, fit_video
+    from uvgen.fitting.photographs import about_other_pictures
     from uvgen.fitting.record import check_fit_folder
 
     _check_usage(images, video, same_person=same_person, refine=refine, faces=faces)
@@ -142,6 +143,8 @@ def command(
             result = fit_photographs(images, out, faces=faces, same_person=same_person, refine=refine, **common)
     if result.notice:
         click.echo(f"note: {result.notice}", err=True)
+    if images is not None:
+        show_warnings(about_other_pictures(images, out))
     if not quiet and not verbose:
         name_skipped(result.skipped, "fit.json")
     if as_json:

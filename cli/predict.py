@@ -20,7 +20,7 @@ from uvgen.cli.options import (
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, count, reported
+from uvgen.cli.progress import cores, count, reported, show_warnings
 from uvgen.cli.results import json_option, name_skipped, print_json
 
 _NETWORK, _FACES, _OUTPUT = "The network", "Where faces are", "What comes out"
@@ -120,6 +120,7 @@ def command(
     interrupted.
     """
     from uvgen import NetworkOptions, draw_alignment, predict_photographs
+    from uvgen.fitting.photographs import about_other_pictures
 
     options = NetworkOptions(pixels, channels, layout, size, output, scale, convention)
     with reported(quiet=quiet, verbose=verbose) as shown:
@@ -148,6 +149,7 @@ def command(
         )
     if result.notice:
         click.echo(f"note: {result.notice}", err=True)
+    show_warnings(about_other_pictures(images, out))
     if not quiet and not verbose:
         name_skipped(result.skipped, "predict.json")
     if as_json:

@@ -85,6 +85,12 @@ def choose(shards: Path, options: dict[str, Any], *, drop: bool) -> None:
         raise click.UsageError("no single output, expected one of --as NAME, --out FILE and --copy FOLDER")
     if options["as_json"] and str(options["out"]) == "-":
         raise click.UsageError("--json and --out - are both for stdout, expected one of them")
+    for what, unit in (("nme", "%"), ("yaw", "°")):
+        low, high = options[f"min_{what}"], options[f"max_{what}"]
+        if None not in (low, high) and low > high:
+            raise click.UsageError(
+                f"--min-{what} {low:g}{unit} is above --max-{what} {high:g}{unit}: no sample has both"
+            )
     percents = {name: None if options[name] is None else options[name] / 100 for name in ("min_nme", "max_nme")}
     chosen = Criteria(
         names=options["list_path"], split=options["split"], subsets=options["subsets"],

@@ -180,6 +180,16 @@ def test_build_dry_run_says_what_would_be_done_and_writes_nothing(run: Callable[
     assert len(file_hashes(tmp_path / "out")) == len(before) - 1
 
 
+def test_build_dry_run_is_refused_where_the_build_would_be(run: Callable[..., Any], tmp_path: Path) -> None:
+    run("--shard-size", 2)
+    before = file_hashes(tmp_path / "out")
+    for changed in (("--shard-size", 3), ("--shard-size", 2, "--limit", 4)):
+        refused, plan = run(*changed), run(*changed, "--dry-run")
+        assert (plan.exit_code, plan.stdout) == (1, "") and plan.stderr.splitlines()[-1] in refused.stderr
+        assert "none of the shards is there" in run(*changed, "--dry-run", "--overwrite").stdout
+    assert file_hashes(tmp_path / "out") == before
+
+
 def test_build_quiet_prints_nothing_and_verbose_every_skipped_sample(run: Callable[..., Any], tree: Path) -> None:
     result = run("--quiet")
     assert (result.exit_code, result.output) == (0, "")

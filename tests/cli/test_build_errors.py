@@ -373,3 +373,13 @@ def test_build_that_is_interrupted_says_whether_anything_is_kept(
     if not before:
         shown = uvgen("preview", tmp_path / "out", "--out", tmp_path / "p.png")
         assert shown.exit_code == 0 and "is unfinished, 7 samples are missing" in shown.stderr
+
+
+def test_build_of_photographs_without_parameters_names_fit_before_it_asks_for_a_model(
+    uvgen: Any, tree: Path, tmp_path: Path
+) -> None:
+    for path in tree.rglob("*.mat"):
+        path.unlink()
+    result = uvgen("build", "--data", tree, "--out", tmp_path / "out")
+    assert result.exit_code == 1 and "missing --model" not in result.stderr
+    assert f"{tree}: images without parameters" in result.stderr and f"`uvgen fit {tree} --out" in result.stderr

@@ -209,3 +209,11 @@ def test_info_shows_empty_yaw_bins_and_says_what_has_no_shape(uvgen, tmp_path, m
     text = uvgen("info", tmp_path / "out").stdout
     assert re.search(r"-15 to   \+0  0\n", text) and "label_nme (number)" in text and " name (text)" in text
     assert text.count("label NME") == 1
+
+
+@pytest.mark.parametrize("command", ["select", "drop"])
+@pytest.mark.parametrize("what", ["nme", "yaw"])
+def test_ranges_whose_ends_are_exchanged_are_wrong_usage(uvgen, shards, command, what) -> None:
+    result = uvgen(command, shards, f"--min-{what}", "30", f"--max-{what}", "20", "--as", "part")
+    assert result.exit_code == 2
+    assert f"--min-{what} 30" in result.stderr and f"above --max-{what} 20" in result.stderr

@@ -157,6 +157,23 @@ def test_build_removes_leftovers_of_killed_runs_and_nothing_else(tree: Path, mod
     }  # fmt: skip
 
 
+def test_build_of_a_flat_folder_that_was_renamed_leaves_no_shard_of_the_old_name(
+    model_path: Path, tmp_path: Path
+) -> None:
+    for number in range(2):
+        write_sample(tmp_path / "old name", f"face_{number}", number)
+    out = tmp_path / "shards"
+    make(tmp_path / "old name", model_path, out)
+    assert (out / "old name-00000.h5").exists()
+    (tmp_path / "old name").rename(tmp_path / "new name")
+    (out / "mine.h5").write_bytes(b"not a shard")
+    result = make(tmp_path / "new name", model_path, out)
+    assert result.samples == 2
+    assert sorted(path.name for path in out.glob("*.h5")) == ["mine.h5", "new name-00000.h5"]
+    (out / "mine.h5").unlink()
+    assert verify_shards(out).problems == ()
+
+
 # Another configuration
 
 

@@ -21,6 +21,7 @@ from uvgen.datasets.annotations import annotated_in_crop
 from uvgen.datasets.causes import find_cause
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.quality import label_quality
+from uvgen.datasets.selection import Criteria, select_names
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.maps.labels import label_nme
 
@@ -462,6 +463,40 @@ def test_max_nme_leaves_turned_versions_with_another_versions_annotation_alone(
     result = make(tmp_path / "data", model_path, tmp_path / "out", config)
     assert result.samples == 9 and not result.skipped
     assert result.quality is not None and result.quality.warnings[0].startswith("3 photographs")
+
+
+def test_max_nme_that_leaves_out_the_annotated_version_does_not_count_the_others_annotation(
+    model_path: Path, tmp_path: Path
+) -> None:
+    for photograph in range(3):
+        first = parameters(photograph, yaw=0.0)
+        for step, yaw in enumerate((0.0, 0.5)):
+            content = {**parameters(photograph, yaw=yaw), "pt2d": annotation(first)}
+            if photograph == 1:
+                content["pt2d"] = content["pt2d"] + 40.0 * (np.arange(68) % 2)  # too far off in both
+            write_sample(tmp_path / "data/AFW", f"AFW_{photograph}_1_{step}", photograph, **content)
+    config = dataclasses.replace(SMALL, max_nme=0.05)
+    result = make(tmp_path / "data", model_path, tmp_path / "out", config)
+    assert [skip.name for skip in result.skipped] == ["AFW/AFW_1_1_0"]
+    quality = result.quality
+    assert quality is not None and (quality.n_samples, quality.n_annotated) == (5, 2)
+    assert quality.median < 0.05
+    (said,) = quality.warnings
+    assert said.startswith("3 photographs: the same pt2d") and "3 turned versions" in said
+
+
+def test_select_by_nme_knows_nothing_of_versions_with_another_versions_annotation(
+    model_path: Path, tmp_path: Path
+) -> None:
+    first = parameters(0, yaw=0.0)
+    for step, yaw in enumerate((0.0, 0.5)):
+        content = {**parameters(0, yaw=yaw), "pt2d": annotation(first)}
+        write_sample(tmp_path / "data/AFW", f"AFW_0_1_{step}", 0, **content)
+    make(tmp_path / "data", model_path, tmp_path / "out")
+    assert open_shards(tmp_path / "out").column("label_nme")[1] > 0.05
+    assert select_names(tmp_path / "out", Criteria(min_nme=0.05)) == []
+    assert select_names(tmp_path / "out", Criteria(max_nme=10)) == ["AFW/AFW_0_1_0"]
+    assert len(select_names(tmp_path / "out", Criteria(min_nme=0.05), drop=True)) == 2
 
 
 def test_build_warns_of_folders_too_deep_to_be_read(tree: Path, model_path: Path, tmp_path: Path) -> None:

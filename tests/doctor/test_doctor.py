@@ -224,6 +224,14 @@ def test_samples_with_a_fault_are_told_its_code(tree, code) -> None:
     assert {finding.code for finding in found.findings} == {code} and found.kind == "samples"
 
 
+def test_folder_of_which_no_sample_can_be_used_is_not_sound(tree) -> None:
+    for path in tree.rglob("*.mat"):
+        path.unlink()
+    found = diagnose(tree)
+    assert not found.sound
+    assert {finding.code for finding in found.findings} == {"UV302", "UV310"}
+
+
 def test_samples_of_another_model_are_found_with_the_model(tree, tmp_path) -> None:
     model = toy_model()
     fields = {name: getattr(model, name) for name in ("mean", "triangles", "mouth_triangles", "uv", "landmarks")}

@@ -17,7 +17,8 @@ from uvgen.datasets.config import BuildConfig
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
 from uvgen.fitting import folder as fitting
 from uvgen.fitting import worker
-from uvgen.fitting.photographs import find_photographs
+from uvgen.fitting.photographs import about_other_pictures, find_photographs
+from uvgen.samples.find import IMAGE_SUFFIXES
 from uvgen.samples.landmark_schemes import FaceLandmarks
 
 N = 3
@@ -305,3 +306,16 @@ def test_parts_that_are_tried_write_nothing(photos: Path, tmp_path: Path, monkey
     whole = worker.FitJob.open
     monkeypatch.setattr(worker.FitJob, "open", look)
     assert len(fit_photographs(photos, tmp_path / "out").faces) == N and not tried
+
+
+def test_pictures_of_kinds_that_are_not_read_are_named(uvgen: Any, photos: Path, tmp_path: Path) -> None:
+    first = next(path for path in sorted(photos.rglob("*")) if path.suffix in IMAGE_SUFFIXES)
+    (photos / f"{first.stem}.CR2").write_bytes(b"the same as a file of the camera")
+    assert about_other_pictures(photos, tmp_path / "out") == []
+    (photos / "IMG_2.HEIC").write_bytes(b"of a phone")
+    result = uvgen("fit", photos, "--out", tmp_path / "out", "--workers", 1)
+    assert "1 image is of a kind that is not read, first IMG_2.HEIC, expected .jpg" in result.stderr
+    (tmp_path / "phone").mkdir()
+    (tmp_path / "phone/IMG_1.HEIC").write_bytes(b"of a phone")
+    with pytest.raises(DatasetError, match=r"phone: 1 image is of a kind that is not read, first IMG_1.HEIC"):
+        find_photographs(tmp_path / "phone", tmp_path / "out")

@@ -616,3 +616,18 @@ def test_sheet_leaves_out_annotations_of_another_version(model_path: Any, tmp_pa
     sheet = contact_sheet(reader)
     assert len(sheet.names) == 4 and not any("away from the annotation" in problem for problem in sheet.problems)
     assert sheet.quality is not None and sheet.quality.warnings == (sheet.quality.repeated,)
+
+
+@pytest.mark.parametrize(
+    "name, drawn",
+    [
+        ("AFW/AFW_1_0", "AFW/AFW_1_0"),
+        ("Urlaub Köln/Größe 1", "Urlaub Koln/Grosse 1"),
+        ("Køb Łódź", "Kob Lodz"),
+        ("A\u030angstrom", "Angstrom"),
+        ("人/a", "\\u4eba/a"),
+        ("yaw 30°", "yaw 30°"),
+    ],
+)
+def test_names_are_drawn_in_letters_that_the_font_has(name: str, drawn: str) -> None:
+    assert layout.drawable(name) == drawn

@@ -93,7 +93,8 @@ def _types(words: list[str], module: Any) -> tuple[Any, ...]:
     found: list[Any] = []
     while words and (word := words.pop(0)) != ")":
         if word.endswith("("):
-            found.append(types.BaseTuple.from_types(_types(words, module), getattr(module, word[:-1])))
+            bundle: Any = types.BaseTuple
+            found.append(bundle.from_types(_types(words, module), getattr(module, word[:-1])))
             continue
         scalar = from_dtype(np.dtype(word.rstrip("-CA").rstrip(":")))
         layout: Any = word.rstrip("-")[-1]

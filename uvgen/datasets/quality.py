@@ -264,9 +264,12 @@ def label_columns(reader: ShardReader) -> LabelColumns:
     """Of a set that stores `label_nme`, in one pass over its shards."""
     names = reader.names
     versions: dict[str, list[int]] = defaultdict(list)
+    unturned = set[str]()
     for k, name in enumerate(names):
         if found := photograph_of(name):
             versions[found[0]].append(k)
+            if found[1] == 0:
+                unturned.add(found[0])
     several = [keys for keys in versions.values() if len(keys) > 1]
     fields = ["label_nme", "label_nme_jaw"] + ["pose", *_there(reader, *_FIELDS)] * bool(several)
     nmes, jaws, yaws, points = [], [], [], []
@@ -278,20 +281,28 @@ def label_columns(reader: ShardReader) -> LabelColumns:
             points.append(_points(reader, columns, "annotated_landmarks")[:, _COMPARED])
     nme, jaw = np.concatenate(nmes), np.concatenate(jaws)
     repeated, n_photographs = np.zeros(len(names), bool), 0
+    if (most := reader.config.build.max_nme) is not None:
+        # `max_nme` leaves turned versions alone where it knows that the annotation is another's: one that is farther
+        # off is such a version, and the one that it could be compared with may have been left out
+        for photograph, keys in versions.items():
+            if photograph not in unturned and (farther := [k for k in keys if nme[k] > most]):
+                repeated[farther] = True
+                n_photographs += 1
+    several = [keys for keys in several if not repeated[keys].any()]
     if several:
-        repeated, n_photographs = _repeated(several, np.concatenate(yaws), np.concatenate(points))
+        n_photographs += _mark_repeated(several, np.concatenate(yaws), np.concatenate(points), repeated)
     return LabelColumns(nme, jaw, repeated, n_photographs)
 
 
-def _repeated(
-    several: list[list[int]], yaws: NDArray[Any], points: NDArray[np.float64]
-) -> tuple[NDArray[np.bool_], int]:
-    """Which samples have another version's annotation, and how many photographs: of those with several versions."""
-    repeated, n_photographs = np.zeros(len(yaws), bool), 0
+def _mark_repeated(
+    several: list[list[int]], yaws: NDArray[Any], points: NDArray[np.float64], repeated: NDArray[np.bool_]
+) -> int:
+    """Mark samples that have another version's annotation, of photographs with several; return of how many of these."""
+    n_photographs = 0
     for keys in several:
         turned = np.abs(yaws[keys] - yaws[keys[0]]) > _TURNED_RAD
         same = np.abs(points[keys] - points[keys[0]]).max(axis=(1, 2)) < _SAME_PX  # False for NaN
         if turned.any() and same[turned].all():
             repeated[np.array(keys)[turned]] = True
             n_photographs += 1
-    return repeated, n_photographs
+    return n_photographs

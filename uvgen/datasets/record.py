@@ -91,6 +91,7 @@ class ShardRecord:
         self._folder, self._overwrite = folder, overwrite
         self._journal = Journal(folder / _JOURNAL, [fresh.uvgen, fresh.config, fresh.plan])
         self._finished, self._listed = set[str](), set[str]()
+        self._outdated = list[str]()
         self._added, self._written_at, self._write_seconds = 0, time.monotonic(), 0.0
         self._sizes: dict[str, int] | None = None  # of what a store holds
         self._published: bytes | None = None  # the index that it holds
@@ -140,6 +141,7 @@ class ShardRecord:
         index = _with_journal(index, self._journal.read())
         self._listed = {entry.file for entry in index.shards}
         units = {unit.file: unit.n_samples for unit in self._units}
+        self._outdated = sorted(self._listed - units.keys())
         n_skipped = Counter(skip.shard for skip in index.skipped)
         index.shards = [
             entry
@@ -206,8 +208,17 @@ class ShardRecord:
             self._journal.remove()
 
     def finish(self) -> None:
-        """Write the index, also where there was nothing to do."""
+        """Write the index, also where there was nothing to do, and remove shards that it no longer lists.
+
+        Those have the name of a folder of samples that was renamed since; the same samples are in the new ones.
+        """
         self._write()
+        with reading_in_child(True):
+            for path in [self._folder / file for file in self._outdated]:
+                if path.is_file() and is_shard(path):
+                    path.unlink()
+        if self._sizes is not None:
+            remove(self._folder / file for file in self._outdated if file in self._sizes)
         if self._sizes is not None and self._added:
             self._check_published()
         self._journal.remove()
@@ -267,14 +278,20 @@ def _settings(index: Index) -> dict[str, Any]:
     return {"uvgen": index.uvgen, **UNSTATED, **config, **options, **index.plan}
 
 
-def check_begun(out: Path, config: BuildConfig, model: MorphableModel, plan: Mapping[str, Any]) -> None:
-    """Raise SettingsError, before any work, where a folder holds a set that was begun with other settings."""
+def check_begun(out: Path, config: BuildConfig, model: MorphableModel | None, plan: Mapping[str, Any]) -> None:
+    """Raise SettingsError, before any work, where a folder holds a set that was begun with other settings.
+
+    Without a model, models are not compared.
+    """
     if not (out / DATASET_INDEX).exists():
         return
     old = _settings(read_begun(out))
-    stated = DatasetConfig(config, model.name, model.content_sha256, "").to_plain()
+    name, content = ("", "") if model is None else (model.name, model.content_sha256)
+    stated = DatasetConfig(config, name, content, "").to_plain()
     new = _settings(Index(__version__, stated, dict(plan)))
     del new["weight_mask_sha256"]  # known later
+    if model is None:
+        del new["model"], new["model_sha256"]
     check_same(out, {key: old.get(key) for key in new}, new, _HASHES)
 
 

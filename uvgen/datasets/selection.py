@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.datasets.open import open_shards
+from uvgen.datasets.quality import label_columns
 from uvgen.datasets.splits import group_samples, split_names
 from uvgen.errors import InputError
 from uvgen.samples.find import find_names
@@ -28,7 +29,8 @@ class Criteria:
     subsets : sequence of str
         Their subset is one of these; each as it is named, ``IBUG`` without ``IBUG_Flip``.
     min_nme, max_nme : float, optional
-        Their `label_nme` is known and in this range, ends included; 0.05 is 5 %.
+        Their `label_nme` is known and in this range, ends included; 0.05 is 5 %. That of a sample with the annotation
+        of another version of its photograph counts as not known.
     min_yaw_deg, max_yaw_deg : float, optional
         The absolute yaw, as the picture shows it, is in this range, ends included.
     flipped : bool, optional
@@ -121,10 +123,12 @@ def _in_range(reader: ShardReader, field: str, low: float | None, high: float | 
     if field not in reader.fields:
         raise InputError(f"{reader.folder}: stores no {field}, expected a set with it; build it again")
     values = reader.column(field)
-    if field == "label_nme" and not np.isfinite(values).any():
-        raise InputError(
-            f"{reader.folder}: none of {len(values)} samples has a label NME, their files hold no landmarks"
-        )
+    if field == "label_nme":
+        if not np.isfinite(values).any():
+            raise InputError(
+                f"{reader.folder}: none of {len(values)} samples has a label NME, their files hold no landmarks"
+            )
+        values = np.where(label_columns(reader).repeated, np.nan, values)
     if field == "crop_pose":
         values = np.abs(np.degrees(values[:, 1].astype(np.float64)))
     return (values >= low) & (values <= high)

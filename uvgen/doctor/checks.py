@@ -131,7 +131,8 @@ CHECKS = {
     "UV203": Check(
         ERROR, "a shard is missing or of another size than the index says",
         "A file was deleted, or a copy of the folder was cut short.",
-        "Copy the folder again, or run the command that made it: it makes missing shards again.",
+        "Copy the folder again, or run `uvgen verify --repair` or the command that made it, which make such shards "
+        "anew.",
     ),
     "UV204": Check(
         WARNING, "files that do not belong to the data set",
@@ -142,7 +143,7 @@ CHECKS = {
     "UV205": Check(
         ERROR, "the constants of the data set are missing or damaged",
         "constants.npz, which holds the weight mask, was deleted or changed.",
-        "Run the command that made the set again: it writes the file anew.",
+        "Run `uvgen verify --repair`, or the command that made the set: both write the file anew.",
     ),
     "UV206": Check(
         WARNING, "many samples were skipped",
@@ -255,6 +256,11 @@ CHECKS = {
         "They are left "
         "out where labels are compared with annotations.",
         "Nothing is needed.",
+    ),
+    "UV310": Check(
+        ERROR, "no sample can be used",
+        "Each image lacks its parameters, or each .mat file its image, or several files have the name of one sample.",
+        "Of photographs without parameters, `uvgen fit` makes samples. Otherwise name the folder that holds both.",
     ),
     "UV401": Check(
         ERROR, "the model cannot be read",

@@ -24,6 +24,10 @@ from uvgen.storage.folders import (
 from uvgen.storage.names import printable, shortened
 
 _BATCH = 16  # photographs a task
+_OTHER_PICTURES = (
+    ".heic", ".heif", ".avif", ".tif", ".tiff", ".gif", ".jp2", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw",
+)  # fmt: skip
+_READ = ", ".join(IMAGE_SUFFIXES)
 _SECOND_FACE = re.compile(r"(.+)-face\d+", re.DOTALL)
 _SAME_NAME = "another photograph has the same name, expected names that differ in more than suffix or case; rename one"
 
@@ -40,7 +44,8 @@ def find_photographs(root: Path, out: Path, faces: str = "largest") -> list[Phot
     ):
         raise DatasetError(f"{root}: {found_instead}")
     if not paths:
-        raise DatasetError(f"{root}: no images in it, expected {', '.join(IMAGE_SUFFIXES)}")
+        others = about_other_pictures(root, out)
+        raise DatasetError(f"{root}: {others[0] if others else 'no images in it, expected ' + _READ}")
     names = [_sample_name(path.relative_to(root)) for path in paths]
     keys = [name_key(name) for name in names]
     counts = Counter(keys)
@@ -51,6 +56,19 @@ def find_photographs(root: Path, out: Path, faces: str = "largest") -> list[Phot
             problem = problem or f"a further face of {printable(second[1])} would be called so too; rename it"
         found.append(Photograph(path, name, problem))
     return sorted(found, key=lambda one: (one.name, one.path))
+
+
+def about_other_pictures(root: Path, out: Path) -> list[str]:
+    """A warning of pictures of kinds that are not read, such as phones make, where no image of the same name is."""
+    what = "a folder of photographs"
+    read = {os.path.splitext(path)[0] for path in files_below(root, out, IMAGE_SUFFIXES, what)}
+    others = files_below(root, out, _OTHER_PICTURES, what)
+    paths = [path for path in others if os.path.splitext(path)[0] not in read]
+    if not paths:
+        return []
+    images = "1 image is" if len(paths) == 1 else f"{len(paths)} images are"
+    first = printable(paths[0].relative_to(root).as_posix())
+    return [f"{images} of a kind that is not read, first {first}, expected {_READ}; convert to JPEG"]
 
 
 def files_below(root: Path, out: Path, suffixes: tuple[str, ...], what: str) -> list[Path]:

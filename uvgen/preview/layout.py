@@ -1,7 +1,9 @@
 """The layout of a contact sheet: header, rows of panels, captions. What is shown comes from `uvgen.preview`."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -110,11 +112,39 @@ _Line = list[tuple[float, str, tuple[int, int, int]]]
 """Pieces of text with their places from the left, px, and colors."""
 
 
+_WITHOUT_MARKS = {"ß": "ss", "æ": "ae", "Æ": "AE", "ø": "o", "Ø": "O", "œ": "oe", "Œ": "OE", "ł": "l", "Ł": "L",
+                  "đ": "d", "Đ": "D", "ð": "d", "þ": "th", "ı": "i", "–": "-", "—": "-", "×": "x"}  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def _is_drawn(letter: str) -> bool:
+    """Whether Pillow's own font, the same on every machine, has a letter."""
+    font = _font(_TEXT)
+    missing, found = font.getmask("\uffff"), font.getmask(letter)
+    return found.size != missing.size or bytes(found) != bytes(missing)
+
+
+def drawable(text: str) -> str:
+    """A text in letters that the font has: others without their accents, or as the escapes of their code points."""
+    if text.isascii():
+        return text
+    found = []
+    for letter in unicodedata.normalize("NFC", text):
+        if _is_drawn(letter):
+            found.append(letter)
+        else:
+            plain = "".join(
+                _WITHOUT_MARKS.get(c, c) for c in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(c)
+            )
+            found.append(plain if plain and all(map(_is_drawn, plain)) else letter.encode("unicode_escape").decode())
+    return "".join(found)
+
+
 def _wrapped(parts: Sequence[tuple[str, tuple[int, int, int]]], size: int, width: int) -> list[_Line]:
     """Parts of a text, each in its color, in lines of at most `width` px, broken between words where that does."""
     font, lines, x = _font(size), [[]], 0.0  # type: Any, list[_Line], float
     blank = font.getlength(" ")
-    for text, color in parts:
+    for text, color in ((drawable(part), color) for part, color in parts):
         for word in text.split(" ") if text else ():
             while word:
                 fits = len(word)
@@ -133,6 +163,7 @@ def _wrapped(parts: Sequence[tuple[str, tuple[int, int, int]]], size: int, width
 
 def _cut(text: str, size: int, width: int) -> str:
     """A text, its end cut off where it is longer than `width` px."""
+    text = drawable(text)
     if _font(size).getlength(text) <= width:
         return text
     while text and _font(size).getlength(text + "…") > width:

@@ -61,7 +61,9 @@ def read_constants(folder: str | os.PathLike[str], size: int) -> dict[str, NDArr
             _check_values(arrays, size)
             return arrays
     except FileNotFoundError as error:
-        raise DatasetError(f"{path}: missing; run what made the data set again") from error
+        raise DatasetError(
+            f"{path}: missing; `uvgen verify --repair` makes it anew, as does the command that made the data set"
+        ) from error
     except MemoryError:
         raise
     except Exception as error:  # zipfile and NumPy raise many kinds on damaged files
