@@ -28,20 +28,22 @@ def smallest_depths(offsets: Array, mean: Array, affine: Array, depths_out: Arra
     depths_out[:] = _moved(offsets + mean[:, :, None].astype(np.float64), affine)[:, :, 2].min(axis=1)
 
 
-def interpolate_texels(offsets: Array, places: TexelPlaces, affine: Array, scratch: Array, maps_out: Array) -> None:
-    maps_out[:] = _texels(offsets, places, affine)[: len(maps_out)]
+def interpolate_texels(
+    offsets: Array, places: TexelPlaces, affine: Array, lane: int, scratch: Array, maps_out: Array
+) -> None:
+    maps_out[:] = _texels(offsets, places, affine)[lane : lane + len(maps_out)]
 
 
 def interpolate_texels_fixed(
-    offsets: Array, places: TexelPlaces, affine: Array, scratch: Array, outside_out: Array, codes_out: Array
+    offsets: Array, places: TexelPlaces, affine: Array, lane: int, scratch: Array, outside_out: Array, codes_out: Array
 ) -> None:
-    values = np.floor(_texels(offsets, places, affine))[: len(codes_out)]
+    values = np.floor(_texels(offsets, places, affine))[lane : lane + len(codes_out)]
     outside_out[: len(values)] = ((values < 0) | (values > 65535)).any(axis=(1, 2))
     codes_out[:] = values
 
 
-def place_vertices(offsets: Array, mean: Array, affine: Array, scratch: Array, vertices_out: Array) -> None:
-    vertices_out[:] = _moved(offsets + mean[:, :, None].astype(np.float64), affine)[: len(vertices_out)]
+def place_vertices(offsets: Array, mean: Array, affine: Array, lane: int, scratch: Array, vertices_out: Array) -> None:
+    vertices_out[:] = _moved(offsets + mean[:, :, None].astype(np.float64), affine)[lane : lane + len(vertices_out)]
 
 
 def move_map(texels: Array, matrix: Array, flip: bool, moved_out: Array) -> None:
@@ -87,19 +89,19 @@ def test_smallest_depths_are_the_plain_ones(n: int, t: int, b: int) -> None:
 def test_interpolate_texels_is_the_plain_one(n: int, t: int, b: int) -> None:
     offsets, _, places, affine, scratch = case(n, t, b)
     found, expected = np.empty((b, t, 3), np.float32), np.empty((b, t, 3))
-    kernels.interpolate_texels(offsets, places, affine, scratch, found)
-    interpolate_texels(offsets, places, affine, scratch, expected)
+    kernels.interpolate_texels(offsets, places, affine, 16 - b, scratch, found)
+    interpolate_texels(offsets, places, affine, 16 - b, scratch, expected)
     np.testing.assert_allclose(found, expected, rtol=0, atol=ATOL)
 
 
 @pytest.mark.parametrize(("n", "t", "b"), SIZES)
 def test_interpolate_texels_fixed_is_the_plain_one(n: int, t: int, b: int) -> None:
     offsets, _, places, affine, scratch = case(n, t, b)
-    affine[3, 0], affine[7, b - 1] = -1e5, 3e5  # a face below all codes, and one above
+    affine[3, 16 - b], affine[7, 15] = -1e5, 3e5  # a face below all codes, and one above
     found, expected = np.empty((b, t, 3), np.uint16), np.empty((b, t, 3))
     outside, outside_there = np.empty(b, np.int32), np.empty(b)
-    kernels.interpolate_texels_fixed(offsets, places, affine, scratch, outside, found)
-    interpolate_texels_fixed(offsets, places, affine, scratch, outside_there, expected)
+    kernels.interpolate_texels_fixed(offsets, places, affine, 16 - b, scratch, outside, found)
+    interpolate_texels_fixed(offsets, places, affine, 16 - b, scratch, outside_there, expected)
     np.testing.assert_array_equal(outside != 0, outside_there != 0)
     inside = outside == 0
     assert inside.sum() == max(b - 2, 0)
@@ -111,8 +113,8 @@ def test_interpolate_texels_fixed_is_the_plain_one(n: int, t: int, b: int) -> No
 def test_place_vertices_is_the_plain_one(n: int, t: int, b: int) -> None:
     offsets, mean, _, affine, scratch = case(n, t, b)
     found, expected = np.empty((b, n, 3), np.float32), np.empty((b, n, 3))
-    kernels.place_vertices(offsets, mean, affine, scratch, found)
-    place_vertices(offsets, mean, affine, scratch, expected)
+    kernels.place_vertices(offsets, mean, affine, 16 - b, scratch, found)
+    place_vertices(offsets, mean, affine, 16 - b, scratch, expected)
     np.testing.assert_allclose(found, expected, rtol=0, atol=ATOL)
 
 

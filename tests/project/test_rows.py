@@ -21,7 +21,7 @@ images | meshes
 jobs
 normalization
 storage | parallel | geometry | cameras | similarity | fixed_point | metrics
-losses | randomness | interrupts | progress | compiled | _version
+losses | randomness | interrupts | progress | compiled | batch_product | _version
 checks
 errors
 """

@@ -21,8 +21,8 @@ def paint_backdrop(planes: Array, texture: Texture, mirrored: bool, canvas_out: 
     canvas_out[:] = painted[:, ::-1] if mirrored else painted
 
 
-def add_offsets(offsets: Array, mean: Array, values_out: Array) -> None:
-    values_out[:] = mean + offsets[:, : len(values_out)].T.astype(np.float64)
+def add_offsets(offsets: Array, mean: Array, lane: int, values_out: Array) -> None:
+    values_out[:] = mean + offsets[:, lane : lane + len(values_out)].T.astype(np.float64)
 
 
 def find_facing(points: Array, triangles: Array, numbers_out: Array, facing_out: Array, bounds_out: Array) -> int:
@@ -97,8 +97,8 @@ def test_add_offsets_is_the_plain_one(n: int, b: int) -> None:
     rng = np.random.default_rng(n)
     offsets, mean = rng.normal(size=(n, 16)).astype(np.float32), rng.normal(size=n).astype(np.float32)
     found, expected = np.empty((b, n), np.float32), np.empty((b, n))
-    kernels.add_offsets(offsets, mean, found)
-    add_offsets(offsets, mean, expected)
+    kernels.add_offsets(offsets, mean, 16 - b, found)
+    add_offsets(offsets, mean, 16 - b, expected)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 

@@ -14,6 +14,7 @@ from uvgen.augment.draw_kernels import VALUES
 from uvgen.augment.lanes import N_LANES
 from uvgen.augment.profile_mesh import profile_mesh
 from uvgen.augment.values import UNSEEN
+from uvgen.batch_product import columns_of
 from uvgen.checks import check_finite, choice, float64_array
 from uvgen.errors import InputError, ModelError
 from uvgen.geometry import pose_to_image
@@ -23,7 +24,6 @@ from uvgen.samples.read import Annotation
 MARK = (128, 128, 128)
 """Color of marked pixels."""
 
-_LANES = 16  # batches are padded to a multiple: so a face does not depend on how many others come with it
 _VIEW = 100  # px of the face in the depth buffer that says what is hidden
 _REACH = 5  # px in it within which an edge counts
 _CACHE_LINE = 64  # bytes
@@ -72,10 +72,10 @@ class FaceTurner:
     def vertices(self, faces: list[Annotation]) -> NDArray[np.float32]:
         """Vertices (b, n, 3) of faces in the model frame, µm. A face's do not depend on the others'."""
         model = self.model
-        columns = np.zeros((model.n_shape + model.n_expression, -(-len(faces) // _LANES) * _LANES), np.float32)
-        for k, face in enumerate(faces):
-            columns[:, k] = coefficients_of(model, face)
-        product = (model.basis.reshape(-1, len(columns)) @ columns)[:, : len(faces)]
+        parameters = np.array([coefficients_of(model, face) for face in faces])
+        columns = columns_of(parameters.reshape(len(faces), -1))
+        product = model.basis.reshape(-1, len(columns.matrix)) @ columns.matrix
+        product = product[:, columns.first : columns.first + len(faces)]
         return np.ascontiguousarray(product.T).reshape(-1, model.n_vertices, 3) + model.mean
 
     def turn(

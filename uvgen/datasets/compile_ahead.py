@@ -55,7 +55,7 @@ TYPES = {
     "uvgen.rasterize.surface_kernels:see_points":
         "float32:C- float32::C- float32 bool:C",
     "uvgen.synth.kernels:add_offsets":
-        "float32::C float32:C- float32::C",
+        "float32::C float32:C- int64 float32::C",
     "uvgen.synth.kernels:paint_backdrop":
         "float32:::C Texture( float32::C int64 int64 float32 ) bool float32:::C",
     "uvgen.synth.kernels:find_facing":
@@ -74,7 +74,7 @@ TYPES = {
     "uvgen.maps.kernels:smallest_depths":
         "float32:::C float32::C- float32::C float32:C",
     "uvgen.maps.kernels:interpolate_texels_fixed":
-        "float32:::C TexelPlaces( float32::C int32::C- float32::C- ) float32::C float32:::C int32:C uint16:::C",
+        "float32:::C TexelPlaces( float32::C int32::C- float32::C- ) float32::C int64 float32:::C int32:C uint16:::C",
 }  # fmt: skip
 """Arguments of each kernel as a default build calls it: NumPy's name of a type, a colon for each dimension, C or A for
 contiguous or not, - for read-only; a NamedTuple's fields in parentheses. A test compares with what a build calls."""

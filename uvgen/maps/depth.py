@@ -9,9 +9,11 @@ clusters that may hold the minimum are evaluated (branch and bound).
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.batch_product import Columns, columns_of
 from uvgen.models.morphable import MorphableModel
 
 _CLUSTER = 64  # vertices: fewer make more centers to evaluate, more make looser bounds
+_FACES = 16  # whose clusters are evaluated together
 
 
 class DepthSearch:
@@ -54,21 +56,37 @@ class DepthSearch:
         reach = self._reach_basis @ np.abs(coefficients) + self._reach_mean[:, None]
         length = np.linalg.norm(directions, axis=0)
         lower = np.einsum("cxb,xb->cb", centers, directions) - reach * length * np.float32(1.001)  # rounding included
-        likely = np.unique(lower.argmin(axis=0))
-        smallest = self._evaluate(likely, coefficients, directions)
-        possible = (lower < smallest).any(axis=1)
-        possible[likely] = False
-        rest = np.flatnonzero(possible)
-        return np.minimum(smallest, self._evaluate(rest, coefficients, directions)) if len(rest) else smallest
+        smallest = np.empty(n_faces, np.float32)
+        for first in range(0, n_faces, _FACES):
+            part = slice(first, first + _FACES)
+            smallest[part] = self._search(lower[:, part], coefficients[:, part], directions[:, part])
+        return smallest
 
-    def _evaluate(
-        self, clusters: NDArray[np.intp], coefficients: NDArray[np.float32], directions: NDArray[np.float32]
+    def _search(
+        self, lower: NDArray[np.float32], coefficients: NDArray[np.float32], directions: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        members = np.concatenate([self._clusters[c] for c in clusters])
+        """The same for at most `_FACES` faces, with lower bounds (clusters, b) of their depths."""
+        columns = columns_of(coefficients.T)
+        likely = np.unique(lower.argmin(axis=0))
+        smallest = np.full(len(directions.T), np.inf, np.float32)
+        for cluster in likely:
+            self._lower(smallest, cluster, columns, directions)
+        possible = np.flatnonzero((lower < smallest).any(axis=1))
+        for cluster in np.setdiff1d(possible, likely):
+            self._lower(smallest, cluster, columns, directions)
+        return smallest
+
+    def _lower(
+        self, smallest: NDArray[np.float32], cluster: np.intp, columns: Columns, directions: NDArray[np.float32]
+    ) -> None:
+        """Lower the smallest depths to those of a cluster, by a product that always has the same shape."""
+        members = self._clusters[cluster]
         basis = self._model.basis[members].reshape(3 * len(members), -1)
-        points = (basis @ coefficients).reshape(len(members), 3, -1) + self._model.mean[members][:, :, None]
-        lowest: NDArray[np.float32] = np.einsum("vxb,xb->vb", points, directions).min(axis=0)
-        return lowest
+        faces = slice(columns.first, columns.first + len(smallest))
+        points = (basis @ columns.matrix).reshape(len(members), 3, -1)[:, :, faces]
+        points = points + self._model.mean[members][:, :, None]
+        x, y, z = (points[:, k] * directions[k] for k in range(3))  # einsum rounds otherwise at the end of a row
+        np.minimum(smallest, (x + y + z).min(axis=0), out=smallest)
 
 
 def _center_and_reach(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

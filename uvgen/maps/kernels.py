@@ -60,13 +60,13 @@ def _place_texels(first, n, offsets, places, affine, positions_out):
 
 
 @kernel
-def interpolate_texels(offsets, places, affine, scratch, maps_out):
+def interpolate_texels(offsets, places, affine, lane, scratch, maps_out):
     """Position maps of a batch: each texel's three vertices, weighted, then moved by the face's affine map.
 
     offsets (n, 3, b) float32: displacements from the mean, faces last; places: `TexelPlaces`; affine (12, b) float32:
-    each face's 3×4 map, row by row; scratch (block, 3, b + pad) float32; maps_out (at most b, t, 3) float32. Blocks of
-    texels go through `scratch` because the maps want faces first: a block's transposition stays in the cache, where the
-    pad keeps a face's column from falling into few cache sets.
+    each face's 3×4 map, row by row; lane: that of the first face; scratch (block, 3, b + pad) float32; maps_out (at
+    most b, t, 3) float32. Blocks of texels go through `scratch` because the maps want faces first: a block's
+    transposition stays in the cache, where the pad keeps a face's column from falling into few cache sets.
     """
     for first in range(0, places.mean.shape[0], scratch.shape[0]):
         n = min(scratch.shape[0], places.mean.shape[0] - first)
@@ -74,11 +74,11 @@ def interpolate_texels(offsets, places, affine, scratch, maps_out):
         for b in range(maps_out.shape[0]):
             for k in range(n):
                 for c in range(3):
-                    maps_out[b, first + k, c] = scratch[k, c, b]
+                    maps_out[b, first + k, c] = scratch[k, c, lane + b]
 
 
 @kernel
-def interpolate_texels_fixed(offsets, places, affine, scratch, outside_out, codes_out):
+def interpolate_texels_fixed(offsets, places, affine, lane, scratch, outside_out, codes_out):
     """`interpolate_texels` to integers: `affine` leads to codes plus 0.5, which are cut.
 
     outside_out (b,) int32: 0 on return where all of a face's codes are in 0..65535; codes_out (at most b, t, 3)
@@ -93,7 +93,7 @@ def interpolate_texels_fixed(offsets, places, affine, scratch, outside_out, code
             bits = np.int32(0)
             for k in range(n):
                 for c in range(3):
-                    code = np.int32(np.floor(scratch[k, c, b]))
+                    code = np.int32(np.floor(scratch[k, c, lane + b]))
                     bits |= code
                     codes_out[b, first + k, c] = np.uint16(code)
             outside_out[b] |= bits & np.int32(-65536)  # any bit beyond 16, the sign's included
@@ -163,10 +163,10 @@ def blend_texels(texels, sources, weights, values_out):
 
 
 @kernel
-def place_vertices(offsets, mean, affine, scratch, vertices_out):
+def place_vertices(offsets, mean, affine, lane, scratch, vertices_out):
     """The vertices of a batch of faces, moved by each one's affine map.
 
-    offsets, mean, affine and scratch as for `interpolate_texels`; vertices_out (at most b, n, 3) float32.
+    offsets, mean, affine, lane and scratch as for `interpolate_texels`; vertices_out (at most b, n, 3) float32.
     """
     for first in range(0, mean.shape[0], scratch.shape[0]):
         n = min(scratch.shape[0], mean.shape[0] - first)
@@ -181,4 +181,4 @@ def place_vertices(offsets, mean, affine, scratch, vertices_out):
         for b in range(vertices_out.shape[0]):
             for k in range(n):
                 for c in range(3):
-                    vertices_out[b, first + k, c] = scratch[k, c, b]
+                    vertices_out[b, first + k, c] = scratch[k, c, lane + b]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from uvgen.batch_product import Columns, columns_of
 from uvgen.checks import check_array, check_finite, float64_array, out_buffer
 from uvgen.errors import InputError
 from uvgen.fixed_point import FixedPoint
@@ -22,7 +23,6 @@ from uvgen.models.morphable import MorphableModel
 BATCH = 96
 """Faces evaluated by one matrix product. Larger batches gain little and cost 1.4 MB per face."""
 
-_LANES = 16  # batches are padded to a multiple: so a face's map does not depend on how many others come with it
 _BLOCK, _PAD = 64, 16  # texels and extra lanes of a transposition: the fastest of those tried
 
 
@@ -320,13 +320,13 @@ class PositionMapper:
         out = np.empty((n, self.model.n_vertices, 3), np.float32)
         for first in range(0, n, BATCH):
             part = slice(first, first + BATCH)
-            padded, affine = _lanes(coefficients[part], to_crop[part])
+            (padded, lane), affine = _lanes(coefficients[part], to_crop[part])
             depths = np.empty(padded.shape[1], np.float32)
             offsets = (self.model.basis.reshape(3 * self.model.n_vertices, -1) @ padded).reshape(-1, 3, len(depths))
             kernels.smallest_depths(offsets, self.model.mean, affine, depths)
             affine[11] -= depths
             scratch = np.empty((_BLOCK, 3, len(depths) + _PAD), np.float32)
-            kernels.place_vertices(offsets, self.model.mean, affine, scratch, out[part])
+            kernels.place_vertices(offsets, self.model.mean, affine, lane, scratch, out[part])
         return out
 
     def _to_crop(self, to_image: NDArray[np.float64], similarity: ArrayLike) -> NDArray[np.float64]:
@@ -368,7 +368,9 @@ class PositionMapper:
         return np.concatenate(parts, axis=1), to_image
 
     def _landmarks(self, coefficients: NDArray[np.float64], affine: NDArray[np.float64]) -> NDArray[np.float64]:
-        points = (coefficients @ self._landmark_basis.T).reshape(-1, 68, 3) + self._landmark_mean
+        # one by one: in one product, faces would depend on each other
+        offsets = [self._landmark_basis @ row for row in coefficients]
+        points = np.reshape(offsets, (-1, 68, 3)) + self._landmark_mean
         return points @ np.swapaxes(affine[:, :, :3], 1, 2) + affine[:, None, :, 3]
 
     def _evaluate(
@@ -417,49 +419,49 @@ class PositionMapper:
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Fill the maps of at most `BATCH` faces; return smallest depths before the shift, and who is in range."""
         n = len(coefficients)
-        padded, affine = _lanes(coefficients, to_crop)
+        (padded, lane), affine = _lanes(coefficients, to_crop)
         lanes = padded.shape[1]
-        depths, outside = np.empty(lanes, np.float32), np.zeros(n, np.int32)
+        depths, outside = np.zeros(lanes, np.float32), np.zeros(n, np.int32)
         scratch = np.empty((_BLOCK, 3, lanes + _PAD), np.float32)
-        with self._borrowed_product() as buffer:
+        with self._borrowed_product(lanes) as buffer:
             product = buffer[: len(texels.matrix) * lanes].reshape(-1, lanes)
             np.matmul(texels.matrix, padded, out=product)
             offsets = product.reshape(-1, 3, lanes)
             if self._on_texels:
-                depths = self._depths.smallest(padded, affine[8:11]) + affine[11]
+                faces = slice(lane, lane + n)
+                depths[faces] = self._depths.smallest(padded[:, faces], affine[8:11, faces]) + affine[11, faces]
             else:
                 kernels.smallest_depths(offsets, self.model.mean, affine, depths)
             affine[11] -= depths
             flat = maps.reshape(n, -1, 3)
             if fixed_point is None:
-                kernels.interpolate_texels(offsets, texels.places, affine, scratch, flat)
+                kernels.interpolate_texels(offsets, texels.places, affine, lane, scratch, flat)
             else:
                 affine /= np.float32(fixed_point.scale)
                 affine[3::4] += np.float32(fixed_point.shift)
-                kernels.interpolate_texels_fixed(offsets, texels.places, affine, scratch, outside, flat)
-        return depths[:n], outside == 0
+                kernels.interpolate_texels_fixed(offsets, texels.places, affine, lane, scratch, outside, flat)
+        return depths[lane : lane + n], outside == 0
 
     @contextmanager
-    def _borrowed_product(self) -> Iterator[NDArray[np.float32]]:
+    def _borrowed_product(self, lanes: int) -> Iterator[NDArray[np.float32]]:
         """A buffer for one batch's product; kept for the next, because fresh pages cost as much as a warp."""
+        size = len(self._plain.matrix) * lanes
         try:
             buffer = self._products.pop()
         except IndexError:
-            buffer = np.empty(len(self._plain.matrix) * BATCH, np.float32)
+            buffer = np.empty(0, np.float32)
+        if len(buffer) < size:
+            buffer = np.empty(size, np.float32)
         yield buffer
         self._products.append(buffer)
 
 
-def _lanes(
-    coefficients: NDArray[np.float64], to_crop: NDArray[np.float64]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Coefficients (k, lanes) and maps (12, lanes) of faces, which come last, padded with zeros."""
-    n = len(coefficients)
-    lanes = -(-n // _LANES) * _LANES
-    padded, affine = np.zeros((coefficients.shape[1], lanes), np.float32), np.zeros((12, lanes), np.float32)
-    padded[:, :n] = coefficients.T
-    affine[:, :n] = to_crop.reshape(n, 12).T
-    return padded, affine
+def _lanes(coefficients: NDArray[np.float64], to_crop: NDArray[np.float64]) -> tuple[Columns, NDArray[np.float32]]:
+    """Coefficients as columns, and maps (12, lanes) of the faces in them."""
+    columns = columns_of(coefficients)
+    affine = np.zeros((12, columns.matrix.shape[1]), np.float32)
+    affine[:, columns.first : columns.first + len(to_crop)] = to_crop.reshape(-1, 12).T
+    return columns, affine
 
 
 def _check_pose(pose: NDArray[np.float64]) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from uvgen.batch_product import columns_of
 from uvgen.checks import check_array, finite64_array, float64_array
 from uvgen.errors import InputError
 from uvgen.geometry import transform_points
@@ -118,5 +119,8 @@ def _vertices(model: MorphableModel, shape: ArrayLike, expression: ArrayLike) ->
     for values, name, n in zip(parts, ("shape", "expression"), (model.n_shape, model.n_expression), strict=True):
         check_array(values, name, (len(parts[0]), n), note=f"{n} components of {model.name}")
     with np.errstate(over="ignore", invalid="ignore"):  # what has become infinite is refused where it is projected
-        offsets = model.basis.reshape(-1, model.basis.shape[2]) @ np.concatenate(parts, axis=1).T.astype(np.float32)
-    return offsets.T.reshape(len(parts[0]), model.n_vertices, 3).astype(np.float64) + model.mean
+        columns = columns_of(np.concatenate(parts, axis=1))
+        offsets = model.basis.reshape(-1, model.basis.shape[2]) @ columns.matrix
+    offsets = offsets[:, columns.first : columns.first + len(parts[0])].T.astype(np.float64)
+    moved: NDArray[np.float64] = offsets.reshape(len(offsets), model.n_vertices, 3) + model.mean
+    return moved

@@ -67,8 +67,9 @@ def paint_backdrop(planes, texture, mirrored, canvas_out):
 
 
 @kernel
-def add_offsets(offsets, mean, values_out):
-    """Add what a matrix product made of a basis to the mean: offsets (n, lanes), mean (n,), values_out (b, n) float32.
+def add_offsets(offsets, mean, lane, values_out):
+    """Add what a matrix product made of a basis to the mean: offsets (n, lanes), mean (n,) float32; lane: that of
+    the first face; values_out (b, n) float32.
 
     In blocks of 256 rows, which stay in the cache (16 kB of 16 lanes) while each face's values are put side by side.
     """
@@ -76,7 +77,7 @@ def add_offsets(offsets, mean, values_out):
     for first in range(0, n, 256):
         for b in range(len(values_out)):
             for i in range(first, min(first + 256, n)):
-                values_out[b, i] = mean[i] + offsets[i, b]
+                values_out[b, i] = mean[i] + offsets[i, lane + b]
 
 
 @kernel

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.batch_product import columns_of
 from uvgen.geometry import pose_to_image
 from uvgen.models.morphable import MorphableModel
 from uvgen.rasterize.fragments import Fragments, rasterize
@@ -18,7 +19,6 @@ from uvgen.synth.scene import SHININESS, draw_backdrop, draw_color, photograph
 _GREY = 150.0  # skin of a model without albedo, 0 to 255
 _GAMMA = 2.2
 _DIRECTIONS, _BUFFER = 96, 128  # from which the light may come; pixels a side to find what it reaches
-_LANES = 16  # batches are padded to a multiple: so a face does not depend on how many others come with it
 _SAMPLES = np.array([[-0.25, -0.25, 0], [0.25, 0.25, 0]], np.float32)  # of a pixel: their mean is its center
 _STEP = 5.0  # px of depth from a pixel to the next that make a silhouette
 _NOTHING = np.empty(0, np.float32)
@@ -192,12 +192,10 @@ def _evaluate(
     mean: NDArray[np.float32], basis: NDArray[np.float32], parameters: Sequence[NDArray[np.float32]]
 ) -> NDArray[np.float32]:
     """A mean (n, 3), and what a basis (n, 3, k) adds to it by parameters (b, k): (b, n, 3)."""
-    lanes = -(-len(parameters) // _LANES) * _LANES
-    columns = np.zeros((basis.shape[2], lanes), np.float32)
-    columns[:, : len(parameters)] = np.transpose(parameters)
+    columns = columns_of(np.asarray(parameters))
     out = np.empty((len(parameters), *mean.shape), np.float32)
-    offsets = basis.reshape(-1, basis.shape[2]) @ columns
-    kernels.add_offsets(offsets, np.ascontiguousarray(mean).reshape(-1), out.reshape(len(out), -1))
+    offsets = basis.reshape(-1, basis.shape[2]) @ columns.matrix
+    kernels.add_offsets(offsets, np.ascontiguousarray(mean).reshape(-1), columns.first, out.reshape(len(out), -1))
     return out
 
 
