@@ -5,6 +5,7 @@ import pytest
 
 from uvgen.errors import InputError
 from uvgen.geometry import LANDMARK_MIRROR, crop_affine, pose_to_image, rotation_matrices, transform_points
+from uvgen.samples import deep3d
 
 
 def factor(axis: str, a: float) -> np.ndarray:
@@ -22,6 +23,17 @@ def test_rotation_matrices_of_three_angles_are_pitch_yaw_roll_products() -> None
     angles = np.random.default_rng(0).uniform(-3, 3, (50, 3))
     expected = [factor("x", p) @ factor("y", y) @ factor("z", r) for p, y, r in angles]
     np.testing.assert_allclose(rotation_matrices(angles), expected, atol=1e-14)
+
+
+@pytest.mark.parametrize("rotations", [rotation_matrices, deep3d.rotations])
+def test_rotations_are_in_c_order_so_that_a_product_does_not_depend_on_how_many_there_are(rotations) -> None:
+    # NumPy before 2.3 multiplies stacks in other orders without BLAS, which rounds otherwise; one matrix has all orders
+    angles = np.random.default_rng(0).normal(size=(3, 3))
+    assert rotations(angles).flags.c_contiguous
+    points = np.random.default_rng(1).normal(size=(68, 3))
+    together = points @ np.swapaxes(rotations(angles), 1, 2)
+    for k in range(3):
+        np.testing.assert_array_equal(points @ np.swapaxes(rotations(angles[k : k + 1]), 1, 2), together[[k]])
 
 
 def test_rotation_matrices_of_a_wrong_shape_raise() -> None:

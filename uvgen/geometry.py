@@ -64,7 +64,7 @@ def rotation_matrices(angles_rad: ArrayLike) -> NDArray[np.float64]:
         [sp * sy * cr - cp * sr, sp * sy * sr + cp * cr, sp * cy],
         [cp * sy * cr + sp * sr, cp * sy * sr - sp * cr, cp * cy],
     ]
-    return np.moveaxis(np.array(rows), -1, 0)
+    return np.ascontiguousarray(np.moveaxis(np.array(rows), -1, 0))  # so that products do not depend on B
 
 
 def rotations_about(axes_rad: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from support.toy import toy_model
 from uvgen import PositionMapper, load_model
 from uvgen.errors import InputError
 from uvgen.geometry import crop_affine, pose_to_image
-from uvgen.maps.reconstructions import deep3d_maps, deep3d_vertices, tddfa_maps
+from uvgen.maps.reconstructions import _vertices, deep3d_maps, deep3d_vertices, tddfa_maps
 from uvgen.models.morphable import MorphableModel, make_model
 from uvgen.samples import deep3d, tddfa
 
@@ -111,6 +111,17 @@ def test_deep3d_vertices_of_parts_that_do_not_fit_are_refused(front: MorphableMo
             deep3d_vertices(front, replace(given, **{name: values}))
     none = deep3d.split_coefficients(np.zeros((0, 257)))
     assert deep3d_vertices(front, none).shape == (0, front.n_vertices, 3)
+
+
+def test_a_face_does_not_depend_on_how_many_come_with_it(front: MorphableModel) -> None:
+    given = coefficients()
+    together = deep3d_vertices(front, given)
+    parts = {name: getattr(given, name) for name in ("identity", "expression", "angles_rad", "translation_dm")}
+    for k in range(3):
+        alone = deep3d_vertices(front, replace(given, **{name: part[k : k + 1] for name, part in parts.items()}))
+        np.testing.assert_array_equal(alone[0], together[k])
+    # NumPy before 2.3 multiplies stacks in other orders without BLAS, which rounds otherwise
+    assert _vertices(front, given.identity, given.expression).flags.c_contiguous
 
 
 def test_maps_of_vertices_are_those_of_the_affine_way(model: MorphableModel) -> None:

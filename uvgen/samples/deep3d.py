@@ -151,7 +151,7 @@ def rotations(angles_rad: ArrayLike) -> NDArray[np.float64]:
         [sz * cy, sz * sy * sx + cz * cx, sz * sy * cx - cz * sx],
         [-sy, cy * sx, cy * cx],
     ]
-    return np.moveaxis(np.array(rows), -1, 0)
+    return np.ascontiguousarray(np.moveaxis(np.array(rows), -1, 0))  # so that products do not depend on B
 
 
 def crop_of(trans_params: ArrayLike) -> NDArray[np.float64]:
