@@ -116,6 +116,41 @@ def test_kernel_is_read_from_its_file_by_the_next_process(tmp_path) -> None:
     assert run_module(tmp_path, 2, code).stdout.endswith("2 Counter()\n")
 
 
+PARTS = """
+from numba.extending import register_jitable
+
+@register_jitable
+def factor():
+    return FACTOR
+"""
+WITH_PARTS = """
+from pack.parts import factor
+from uvgen.compiled import kernel
+
+@kernel
+def times(number):
+    return factor() * number
+
+print(times(7), sum(times.stats.cache_hits.values()))
+"""
+
+
+def test_kernel_whose_intrinsics_in_another_file_have_changed_is_compiled_anew(tmp_path: Path) -> None:
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "kernels.py").write_text(WITH_PARTS)
+    found = []
+    for factor in ("3", "3", "5"):
+        (tmp_path / "pack" / "parts.py").write_text(PARTS.replace("FACTOR", factor))
+        run = subprocess.run(
+            [sys.executable, "-c", "import pack.kernels"],
+            cwd=tmp_path, env=environment, capture_output=True, text=True,
+        )  # fmt: skip
+        assert run.returncode == 0, run.stderr
+        found.append(run.stdout.split())
+    assert found == [["21", "0"], ["21", "1"], ["35", "0"]]
+
+
 WITH_A_BUNDLE = """
 from typing import NamedTuple
 

@@ -2,7 +2,8 @@
 
 Kernels release the interpreter lock, allocate nothing and raise nothing: they write into buffers of their caller,
 which has checked every argument. A kernel calls kernels of its own file only, because numba's cache does not notice an
-edit elsewhere. Division follows NumPy (no exception, hence no branch).
+edit elsewhere; an edit of a file that kernels import intrinsics from is noticed here. Division follows NumPy (no
+exception, hence no branch).
 
 Arguments are inputs, of which those that belong together come as a NamedTuple of arrays and numbers, then scratch
 memory, then what is written, named ``*_out``. A kernel takes the fields of a NamedTuple before its loops. Scratch
@@ -14,10 +15,12 @@ import hashlib
 import multiprocessing
 import os
 import pickle
+import sys
 import uuid
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +80,9 @@ class _KernelFiles:
     short ends each process with an exception.
     """
 
-    def __init__(self, cache: Any) -> None:
-        self._base = Path(cache.cache_path) / cache._impl.filename_base
-        self._origin = numba.__version__, cache._impl.locator.get_source_stamp()
+    def __init__(self, of_numba: Any) -> None:
+        self._base = Path(of_numba.cache_path) / of_numba._impl.filename_base
+        self._origin = numba.__version__, of_numba._impl.locator.get_source_stamp(), _sources_beside(of_numba._py_func)
 
     def load(self, key: Any) -> Any:
         try:
@@ -118,12 +121,35 @@ class _KernelFiles:
         return hashlib.sha256(repr((self._origin, key)).encode() + b"\0" + code).digest()
 
 
+def _sources_beside(function: Any) -> tuple[str, ...]:
+    """Digests of the other files of its package, and of uvgen, that a kernel's file imports functions or classes from.
+
+    Intrinsics and decorators are part of the code that is kept, and numba looks at the kernel's own file alone.
+    """
+    own = function.__module__
+    named = {getattr(value, "__module__", None) for value in function.__globals__.values()}
+    packages = {"uvgen", own.partition(".")[0]}
+    return tuple(
+        _source_digest(name)
+        for name in sorted(name for name in named if isinstance(name, str) and name != own)
+        if name.partition(".")[0] in packages
+    )
+
+
+@cache
+def _source_digest(module: str) -> str:
+    try:
+        return hashlib.sha256(Path(str(sys.modules[module].__file__)).read_bytes()).hexdigest()
+    except (OSError, KeyError, AttributeError):  # of no file, or in an archive
+        return ""
+
+
 class _KernelCache:
     """Numba's cache of a function, in `_KernelFiles`; where it cannot be written, the work goes on without it."""
 
-    def __init__(self, cache: Any) -> None:
-        self._cache = cache
-        cache._cache_file = _KernelFiles(cache)
+    def __init__(self, of_numba: Any) -> None:
+        self._cache = of_numba
+        of_numba._cache_file = _KernelFiles(of_numba)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cache, name)

@@ -9,8 +9,6 @@ writes such a loop's body by hand, for any processor: LLVM cuts vectors to what 
         def body(builder, address, value):
             (Lanes.load(builder, address) + Lanes.of(builder, value)).store(address)
         return made_by(body, types.int64, types.float32)
-
-Numba's cache does not notice edits here: after one, delete the kernels' files in __pycache__.
 """
 
 from collections.abc import Callable
