@@ -84,6 +84,16 @@ def test_compile_ahead_where_no_process_can_be_started_goes_on(monkeypatch: pyte
     ahead.compile_ahead(8, for_samples=True)()
 
 
+def test_compile_ahead_where_numba_compiles_nothing_starts_nothing() -> None:
+    program = (
+        "import subprocess; from uvgen.datasets.compile_ahead import compile_ahead; "
+        "subprocess.Popen = None; compile_ahead(2, for_samples=True)()"
+    )
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
 def test_compile_ahead_shares_units_out_and_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ahead, "_is_missing", lambda unit: True)
     monkeypatch.setattr(ahead, "_PROGRAM", "import sys; sys.exit(3)")  # whatever becomes of them

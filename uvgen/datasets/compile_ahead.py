@@ -135,6 +135,7 @@ def compile_ahead(workers: int, *, for_samples: bool) -> Callable[[], None]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        processes.clear()
 
     return wait
 
@@ -158,7 +159,7 @@ def _is_missing(unit: _Unit) -> bool:
     """Whether numba would keep the unit's code, and has kept none so far, as far as files tell."""
     for name in unit.kernels:
         kernel = _kernel(name)
-        folder = kernel.stats.cache_path
+        folder = kernel.stats.cache_path if hasattr(kernel, "stats") else None  # NUMBA_DISABLE_JIT: a plain function
         if folder is None:
             return False
         stem = f"{kernel.py_func.__module__.rpartition('.')[2]}.{kernel.py_func.__name__}-"
