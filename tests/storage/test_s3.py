@@ -63,6 +63,22 @@ def test_fetch_from_s3_of_what_is_not_there_says_so(place: Path, tmp_path: Path)
         fetch(place.with_name("b.h5"), tmp_path / "found")
 
 
+def test_fetch_from_an_access_point_names_it_and_not_a_part_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = []
+
+    def note(client: object, bucket: str, key: str, handle: int, size: int, *, hashed: bool) -> str:
+        asked.append((bucket, key))
+        return DIGEST
+
+    monkeypatch.setattr(objects, "download", note)
+    monkeypatch.setattr(objects, "client_of", lambda *_: object())
+    point = "arn:aws:s3:us-west-2:123456789012:accesspoint/faces"
+    fetch(local_path(f"s3://{point}/shards/a.h5"), tmp_path / "found", sha256=DIGEST)
+    assert asked == [(point, "shards/a.h5")]
+
+
 def test_a_file_system_that_is_configured_otherwise_is_left_to_fsspec(
     place: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

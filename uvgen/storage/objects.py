@@ -159,7 +159,8 @@ def _received(url: str, draft: Path, handle: int, size: int | None, *, hashed: b
     system = _filesystem(url)
     if client := client_of(system, _options(url)):
         try:
-            return download(client, _inside(system, url), handle, size, hashed=hashed)
+            bucket, key, _ = system.split_path(_inside(system, url))  # the bucket may be an access point's ARN
+            return download(client, bucket, key, handle, size, hashed=hashed)
         except WrongSizeError as error:
             raise _WrongError(f"{error.found} bytes came, expected {size}") from error
     _watched(

@@ -64,15 +64,15 @@ def client_of(system: Any, options: Mapping[str, Any]) -> Any | None:
         return client
 
 
-def download(client: Any, inside: str, handle: int, size: int | None, *, hashed: bool) -> str | None:
+def download(client: Any, bucket: str, key: str, handle: int, size: int | None, *, hashed: bool) -> str | None:
     """Write a file of S3 into an open, empty file.
 
     Parameters
     ----------
     client : botocore.client.S3
         See `client_of`.
-    inside : str
-        ``BUCKET/KEY``.
+    bucket, key : str
+        Where the file is.
     handle : int
         Descriptor of the file.
     size : int, optional
@@ -95,7 +95,6 @@ def download(client: Any, inside: str, handle: int, size: int | None, *, hashed:
     from botocore.exceptions import ClientError
     from s3fs.errors import translate_boto_error
 
-    bucket, _, key = inside.partition("/")
     asked = {"Bucket": bucket, "Key": key} | ({} if hashed else {"ChecksumMode": "ENABLED"})
     try:
         if size is not None and size > 2 * PART:
