@@ -28,9 +28,11 @@ from support.faults import faulty_environment
 from support.toy import toy_model, write_sample, write_tree
 
 from uvgen import build_shards, load_model, open_shards, verify_shards
+from uvgen.datasets.record import ShardRecord
 from uvgen.errors import DatasetError, OutputError
 from uvgen.models.morphable import make_model, save_model
 from uvgen.samples.find import find_samples
+from uvgen.shards.index import Index
 from uvgen.storage.files import temporary_name
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals, pipes and file locks of POSIX systems")
@@ -172,6 +174,40 @@ def test_build_of_a_flat_folder_that_was_renamed_leaves_no_shard_of_the_old_name
     assert sorted(path.name for path in out.glob("*.h5")) == ["mine.h5", "new name-00000.h5"]
     (out / "mine.h5").unlink()
     assert verify_shards(out).problems == ()
+
+
+def test_build_of_another_folder_whose_samples_are_called_alike_deletes_no_shard(
+    model_path: Path, tmp_path: Path
+) -> None:
+    for folder, first in (("one", 0), ("two", 7)):
+        for number in range(2):
+            write_sample(tmp_path / folder, f"frame_{number}", first + number)
+    out = tmp_path / "shards"
+    make(tmp_path / "one", model_path, out)
+    before = (out / "one-00000.h5").read_bytes()
+    make(tmp_path / "two", model_path, out)
+    assert (out / "one-00000.h5").read_bytes() == before
+    assert [entry.file for entry in Index.read(out).shards] == ["two-00000.h5"]
+
+
+def test_build_of_a_renamed_folder_where_both_names_are_one_file_keeps_it(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        write_sample(tmp_path / "faces", f"face_{number}", number)
+    out = tmp_path / "shards"
+    make(tmp_path / "faces", model_path, out)
+    finish, old, new = ShardRecord.finish, out / "faces-00000.h5", out / "Faces-00000.h5"
+
+    def finish_ignoring_case(record: ShardRecord) -> None:
+        old.unlink()
+        os.link(new, old)
+        finish(record)
+
+    monkeypatch.setattr(ShardRecord, "finish", finish_ignoring_case)
+    (tmp_path / "faces").rename(tmp_path / "Faces")
+    make(tmp_path / "Faces", model_path, out)
+    assert old.exists()  # where case is ignored, the new one would be gone with it
 
 
 # Another configuration

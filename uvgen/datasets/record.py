@@ -91,7 +91,7 @@ class ShardRecord:
         self._folder, self._overwrite = folder, overwrite
         self._journal = Journal(folder / _JOURNAL, [fresh.uvgen, fresh.config, fresh.plan])
         self._finished, self._listed = set[str](), set[str]()
-        self._outdated = list[str]()
+        self._outdated = dict[str, str | None]()  # shards that are no longer made, and their SHA-256
         self._added, self._written_at, self._write_seconds = 0, time.monotonic(), 0.0
         self._sizes: dict[str, int] | None = None  # of what a store holds
         self._published: bytes | None = None  # the index that it holds
@@ -141,7 +141,7 @@ class ShardRecord:
         index = _with_journal(index, self._journal.read())
         self._listed = {entry.file for entry in index.shards}
         units = {unit.file: unit.n_samples for unit in self._units}
-        self._outdated = sorted(self._listed - units.keys())
+        self._outdated = {entry.file: entry.sha256 for entry in index.shards if entry.file not in units}
         n_skipped = Counter(skip.shard for skip in index.skipped)
         index.shards = [
             entry
@@ -208,20 +208,28 @@ class ShardRecord:
             self._journal.remove()
 
     def finish(self) -> None:
-        """Write the index, also where there was nothing to do, and remove shards that it no longer lists.
+        """Write the index, also where there was nothing to do, and remove shards that were made again by other names.
 
-        Those have the name of a folder of samples that was renamed since; the same samples are in the new ones.
+        They have the name of a folder of samples that was renamed since. Those with another content are of another
+        folder, whose samples are called alike, and stay.
         """
         self._write()
+        made = {entry.sha256 for entry in self.index.shards if entry.sha256 is not None}
+        again = [file for file, digest in sorted(self._outdated.items()) if digest in made]
         with reading_in_child(True):
-            for path in [self._folder / file for file in self._outdated]:
-                if path.is_file() and is_shard(path):
+            for path in [self._folder / file for file in again]:
+                if path.is_file() and is_shard(path) and not self._is_listed(path):
                     path.unlink()
         if self._sizes is not None:
-            remove(self._folder / file for file in self._outdated if file in self._sizes)
+            remove(self._folder / file for file in again if file in self._sizes)
         if self._sizes is not None and self._added:
             self._check_published()
         self._journal.remove()
+
+    def _is_listed(self, path: Path) -> bool:
+        """Whether a shard of the index is this file, by another name: some file systems ignore case."""
+        listed_paths = (self._folder / entry.file for entry in self.index.shards)
+        return any(shard.exists() and shard.samefile(path) for shard in listed_paths)
 
     def _check_published(self) -> None:
         """Put the index again where an older one is there: of a try that was given up, and ended all the same."""
