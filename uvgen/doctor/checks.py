@@ -76,13 +76,13 @@ CHECKS = {
         NOTE, "the HDF5 library has known faults",
         "h5py bundles a release of HDF5 that damaged or hostile files can crash or hang. Files of your own are not "
         "affected.",
-        "Read files from strangers in a child process: --untrusted of the commands that read them, or untrusted=True.",
+        "Read files from people you do not know in a child process: use --untrusted of the commands that read them, "
+        "or untrusted=True.",
     ),
     "UV104": Check(
         NOTE, "fewer cores may be used than the machine has",
         "A container, a batch system or taskset limits this process. Workers beyond the limit wait for each other.",
-        "Nothing is needed: by default commands start one worker per usable core. Do not ask them for more "
-        "(--workers).",
+        "Nothing is needed: by default, commands start one worker per usable core. Do not set --workers to more.",
     ),
     "UV105": Check(
         ERROR, "Numba's compiler is switched off",
@@ -98,8 +98,8 @@ CHECKS = {
     ),
     "UV107": Check(
         WARNING, "little shared memory",
-        "/dev/shm is small: containers have 64 MB unless told otherwise. Workers of data loaders hand batches over "
-        "there and die with a bus error when it is full.",
+        "/dev/shm is small; containers have 64 MB by default. Workers of data loaders pass batches through it and die "
+        "with a bus error when it is full.",
         "Start the container with --shm-size=2g or --ipc=host, or use fewer workers and smaller batches.",
     ),
     "UV108": Check(
@@ -111,11 +111,12 @@ CHECKS = {
         WARNING, "little memory",
         "Less than 2 GB of memory is available to this process. Each worker of a build needs about 0.3 GB, and the "
         "kernel kills processes when memory runs out.",
-        "Use fewer workers: `--workers 1` of the commands that have it.",
+        "Use fewer workers, such as `--workers 1`, where a command has this option.",
     ),
     "UV110": Check(
         ERROR, "temporary files cannot be written",
-        "The folder for temporary files is missing, full or read-only; worker processes get their work through it.",
+        "The folder for temporary files is missing, full or read-only. Worker processes receive their work through "
+        "files in it.",
         "Set TMPDIR to a folder that can be written.",
     ),
     "UV201": Check(
@@ -131,34 +132,35 @@ CHECKS = {
     "UV203": Check(
         ERROR, "a shard is missing or of another size than the index says",
         "A file was deleted, or a copy of the folder was cut short.",
-        "Copy the folder again, or run `uvgen verify --repair` or the command that made it, which make such shards "
-        "anew.",
+        "Copy the folder again, or run `uvgen verify --repair` or the command that made the set. Both make such "
+        "shards again.",
     ),
     "UV204": Check(
         WARNING, "files that do not belong to the data set",
-        "Shards that the index does not list, or hidden files that a killed process left. Readers ignore them.",
+        "The folder contains shards that the index does not list, or hidden files that a killed process left. Readers "
+        "ignore them.",
         "Run the command that made the set again, which removes what killed processes left; delete other files by "
         "hand.",
     ),
     "UV205": Check(
         ERROR, "the constants of the data set are missing or damaged",
         "constants.npz, which holds the weight mask, was deleted or changed.",
-        "Run `uvgen verify --repair`, or the command that made the set: both write the file anew.",
+        "Run `uvgen verify --repair`, or the command that made the set. Both write the file again.",
     ),
     "UV206": Check(
         WARNING, "many samples were skipped",
-        "More than a twentieth of the samples could not be used; dataset.json names each with its reason.",
-        "Look at the reasons in `uvgen info`; when the files are mended, the same command takes them.",
+        "More than a twentieth of the samples could not be used; dataset.json names each of them with the reason.",
+        "Look at the reasons in `uvgen info`. After the files are repaired, the same command includes these samples.",
     ),
     "UV207": Check(
         ERROR, "a split names samples that are not in the set",
-        "splits.json was made for another data set, or the set was built anew from other samples.",
+        "splits.json was made for another data set, or the set was built again from other samples.",
         "Run `uvgen split` again.",
     ),
     "UV208": Check(
         WARNING, "a photograph is in two splits",
-        "Versions of one photograph (turned, mirrored or augmented) are in parts that look like training and "
-        "validation, so that results on one are too good.",
+        "Versions of one photograph (turned, mirrored or augmented) are in a part for training and in one for "
+        "validation, so that results on the latter are too good.",
         "Make the splits with `uvgen split`, which keeps photographs together.",
     ),
     "UV209": Check(
@@ -169,31 +171,31 @@ CHECKS = {
     ),
     "UV210": Check(
         WARNING, "labels are far from the annotations",
-        "The parameters do not belong to the model, or follow other conventions than 300W-LP's; the message names "
-        "what is probable.",
+        "The parameters do not belong to the model, or follow other conventions than those of 300W-LP; the message "
+        "names the probable cause.",
         "See docs/quality.md; `uvgen report` shows the worst samples.",
     ),
     "UV211": Check(
         ERROR, "the data set is damaged",
-        "The content of a file is not what was written: `uvgen verify` found it.",
+        "`uvgen verify` found that the content of a file is not what was written.",
         "Run `uvgen verify SHARDS --repair`, or copy the folder again.",
     ),
     "UV212": Check(
         NOTE, "crops and maps are compressed",
         "Shards of `uvgen build --compression gzip` are read three to ten times slower than plain ones and "
         "are a third smaller.",
-        "Build without it where the disk holds plain shards; see docs/performance.md.",
+        "Build without it if the disk has room for uncompressed shards; see docs/performance.md.",
     ),
     "UV213": Check(
         NOTE, "the data set was made by another version of uvgen",
-        "It can be read. Building more of it with this version is refused, since the bytes could differ.",
-        "When you need to add to it, run the command that made it again, with its --overwrite.",
+        "The set can be read. Building more of it with this version is refused, because the bytes could differ.",
+        "If you need to add samples to it, run the command that made it again, with its --overwrite.",
     ),
     "UV214": Check(
         ERROR, "the model is not the one of the data set",
         "The set was built with another model, or with an earlier state of this one. Nothing that needs the model was "
         "checked.",
-        "Name the model that the set was built with as --model; `uvgen info` says its name and hash.",
+        "Give the model that the set was built with as --model; `uvgen info` prints its name and hash.",
     ),
     "UV215": Check(
         NOTE, "turned versions have one annotation in common",
@@ -204,8 +206,8 @@ CHECKS = {
     ),
     "UV301": Check(
         ERROR, "no samples are found",
-        "The folder holds neither images nor subset folders with images, or a copy of itself.",
-        "Name the folder that holds AFW, HELEN, IBUG and LFPW, or the images themselves.",
+        "The folder contains neither images nor subset folders with images, or it contains a copy of itself.",
+        "Name the folder that contains AFW, HELEN, IBUG and LFPW, or the images themselves.",
     ),
     "UV302": Check(
         WARNING, "images without parameters",
@@ -219,36 +221,33 @@ CHECKS = {
     ),
     "UV304": Check(
         WARNING, "several files for one sample",
-        "Two images or two .mat files have the same name but for the suffix, letter case or form of accents; the "
+        "Two images or two .mat files have names that differ only in the suffix, letter case or form of accents; the "
         "sample is skipped.",
         "Remove or rename the wrong one.",
     ),
     "UV305": Check(
         WARNING, "folders that are not read",
         "Images lie more than one level below the folder.",
-        "Name the folder above them in place of this one.",
+        "Name the folder that contains the images, or the one above it, instead of this one.",
     ),
     "UV306": Check(
         ERROR, "samples cannot be used",
-        "An image is damaged, or parameters are missing. With --model, also what `uvgen build` refuses: "
-        "parameters that "
-        "are out of range or are not as many as the model has components, faces of impossible size or outside their "
-        "image. Without --deep only a few samples are tried.",
-        "The message says what was found and expected. `uvgen build` skips such samples and names them.",
+        "An image is damaged, or parameters are missing. With --model, this includes what `uvgen build` refuses: "
+        "parameters that are out of range or not as many as the model has components, and faces of impossible size or "
+        "outside their image. Without --deep, only a few samples are checked.",
+        "The message says what was found and what was expected. `uvgen build` skips such samples and names them.",
     ),
     "UV307": Check(
         WARNING, "parameters are doubtful",
-        "What the samples' files hold is unusual for the model, or cannot be used as it stands; `uvgen "
-        "build` warns of it "
-        "likewise.",
+        "The content of the samples' files is unusual for the model, or cannot be used as it stands; `uvgen build` "
+        "gives the same warning.",
         "The message says what it is; see docs/quality.md.",
     ),
     "UV308": Check(
         WARNING, "labels would be far from the annotations",
-        "The parameters do not belong to this model, or follow other conventions than 300W-LP's; the message "
-        "names what "
-        "is probable. Without --deep only a few samples are tried.",
-        "See docs/quality.md, before you build.",
+        "The parameters do not belong to this model, or follow other conventions than those of 300W-LP; the message "
+        "names the probable cause. Without --deep, only a few samples are checked.",
+        "See docs/quality.md before you build.",
     ),
     "UV309": Check(
         NOTE, "turned versions have one annotation in common",
@@ -259,32 +258,35 @@ CHECKS = {
     ),
     "UV310": Check(
         ERROR, "no sample can be used",
-        "Each image lacks its parameters, or each .mat file its image, or several files have the name of one sample.",
-        "Of photographs without parameters, `uvgen fit` makes samples. Otherwise name the folder that holds both.",
+        "Each image lacks its parameters, each .mat file lacks its image, or several files have the name of one "
+        "sample.",
+        "If the photographs have no parameters, make them with `uvgen fit`. Otherwise name the folder that contains "
+        "both images and .mat files.",
     ),
     "UV401": Check(
         ERROR, "the model cannot be read",
-        "The file is no face model, is damaged, or is of a kind that uvgen does not read.",
-        "The message says what the file is, and which option of `uvgen model convert` takes it, where one does.",
+        "The file is not a face model, is damaged, or is of a kind that uvgen does not read.",
+        "The message says what the file is and, if there is one, which option of `uvgen model convert` takes it.",
     ),
     "UV402": Check(
         WARNING, "the model is doubtful",
-        "Maps can be made of it, but its landmarks, mirror pairs or units look wrong.",
+        "Maps can be made with it, but its landmarks, mirror pairs or units look wrong.",
         "Look at labels with `uvgen synth --model FILE` and `uvgen preview` before using it.",
     ),
     "UV403": Check(
         NOTE, "the model has no mirror pairs",
-        "It does not say which vertices mirror each other, so that augmentations cannot flip maps.",
+        "The model does not say which vertices mirror each other, so that augmentations cannot flip maps.",
         "Convert it from files that have them: BFM_info.mat beside BFM.mat, or model_info.mat with symlist.",
     ),
     "UV404": Check(
         NOTE, "the model has no colors",
         "Faces that `uvgen synth` renders with it are gray.",
-        "Convert it from files with texMU and texPC, where they exist.",
+        "Convert it from files with texMU and texPC, if they exist.",
     ),
     "UV405": Check(
         NOTE, "the model is not in uvgen's own format",
-        "Other formats are read whole each time, in seconds; uvgen's own opens in milliseconds.",
+        "Files in other formats are read whole each time, which takes seconds; uvgen's own format opens in "
+        "milliseconds.",
         "Convert it once: `uvgen model convert` or `uvgen model export --format uvgen`.",
     ),
 }  # fmt: skip
