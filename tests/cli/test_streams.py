@@ -57,8 +57,10 @@ def test_streams_that_nobody_reads_do_not_hold_up_the_end_of_a_process() -> None
     code = (
         "from uvgen.cli.streams import leave_unread_streams; print('a line'); leave_unread_streams(); print('the end')"
     )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # lines are kept
     with unread_pipe() as full:
-        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=full, timeout=PATIENCE_S)
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, stdout=full, stderr=full, timeout=PATIENCE_S, env=environment)
         assert done.returncode == 0
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    done = subprocess.run(command, capture_output=True, env=environment)
     assert done.stdout == b"a line\nthe end\n" and not done.stderr
