@@ -3,8 +3,10 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from support.stores import FolderStore, folder_store
@@ -72,8 +74,23 @@ def test_what_is_no_claim_is_taken_over(store: FolderStore, content: str) -> Non
         assert "host" in json.loads(place(store).read_text())
 
 
+def one_by_one(function: Callable[..., Any], lock: threading.Lock) -> Callable[..., Any]:
+    def call(*arguments: Any, **options: Any) -> Any:
+        with lock:
+            return function(*arguments, **options)
+
+    return call
+
+
 def test_of_runs_that_begin_at_the_same_time_one_goes_on(store: FolderStore) -> None:
     outcomes, barrier, done = list[str](), threading.Barrier(4), threading.Event()
+    settling = list[int]()
+
+    def settle(_: float) -> None:
+        """In place of a pause that is long enough for others' writes: wait for them."""
+        settling.append(1)
+        while len(settling) + len(outcomes) < 4:
+            time.sleep(0.01)
 
     def run() -> None:
         barrier.wait()
@@ -86,6 +103,10 @@ def test_of_runs_that_begin_at_the_same_time_one_goes_on(store: FolderStore) -> 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(claims, "_is_stale", lambda claim: False)  # all are of this process
+        patch.setattr(claims, "time", SimpleNamespace(**{**vars(time), "sleep": settle}))
+        lock = threading.Lock()  # machines have a mirror each; the threads here share one
+        for name in ("get_bytes", "put_bytes"):
+            patch.setattr(claims, name, one_by_one(getattr(claims, name), lock))
         threads = [threading.Thread(target=run) for _ in range(4)]
         for thread in threads:
             thread.start()
