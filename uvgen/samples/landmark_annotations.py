@@ -25,6 +25,7 @@ _OCCLUDED = 0.5
 
 
 def json_entries(path: Path, text: str) -> Iterator[Entry]:
+    """Landmarks of images from JSON: COCO's, Datumaro's, or plain objects; InputError where it is none of them."""
     try:
         content = parse_json(text)
     except ValueError as error:
@@ -168,6 +169,7 @@ def xml_text(path: Path) -> str:
 
 
 def xml_entries(path: Path, text: str) -> Iterator[Entry]:
+    """Landmarks of images from CVAT's XML; InputError where it cannot be read."""
     if "<!" in text.replace("<!--", ""):  # a document type can make a few lines of text fill the memory
         raise InputError(f"{path}: declares a document type or entities, expected CVAT's plain XML")
     try:

@@ -33,6 +33,7 @@ def names_image(column: str) -> bool:
 
 
 def csv_entries(path: Path, text: str) -> Iterator[Entry]:
+    """Landmarks of images from a table with a header; InputError where its columns do not say what they are."""
     columns: list[_Columns] = []
 
     def name_of(row: list[str]) -> str:
@@ -127,6 +128,7 @@ def number_in(source: str, cell: str) -> float:
 
 
 def wflw_entries(path: Path, text: str) -> Iterator[Entry]:
+    """Landmarks of images from a list like WFLW's, a face per line; InputError where a line has other numbers."""
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
