@@ -16,7 +16,6 @@ from unittest import mock
 
 from timing import best_ms  # before NumPy: it asks for one BLAS thread
 
-sys.path.pop(0)  # this folder, whose profile.py hides Python's, which Warp imports
 
 # isort: split
 import numpy as np

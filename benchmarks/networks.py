@@ -81,10 +81,12 @@ def row(network: str, shards: Path, seconds: float, options: argparse.Namespace)
     said = run("train.py", *common, *steps, log=out / f"{network}_rate.txt")
     (rate,), (n,) = found(r"([\d.]+) on a cached batch", said), found(r"(\d+) samples to train", said)
     measured = epochs_of(out / f"{network}_rate")[-1]  # how long scores and pictures take after each epoch
-    left = seconds - (time.perf_counter() - began)
+    elapsed = time.perf_counter() - began
+    fixed = elapsed - measured["seconds"]  # starting, and the losses before and after: the training has them too
+    left = seconds - elapsed - fixed
     a_sample = 1 / float(rate) + measured["seconds"] / int(n)
     batch = 64 if fast else 16
-    steps[:] = ["--steps", max(FEWEST, int(0.8 * left / a_sample / batch)), "--profile", "--out", out / network]
+    steps[:] = ["--steps", max(FEWEST, int(0.9 * left / a_sample / batch)), "--profile", "--out", out / network]
     said = run("train.py", *common, *steps, log=out / f"{network}.txt")
     n_parameters, n_steps = found(r"([\d.]+ M) parameters;.* px, (\d+) steps", said)
     waiting, rate = found(r"profile: (\S+) of the time spent waiting.*; (\S+) samples/s", said)

@@ -2,7 +2,7 @@
 
     python benchmarks/read.py --shards shards/ [--samples 256] [--folder /dev/shm] [--workers 2]
         [--model bfm.h5 [--lean-shards lean/]]
-    python benchmarks/read.py --shards shards/ --headroom [--device cuda] [--workers 8]
+    python benchmarks/read.py --shards shards/ --headroom [--device cuda] [--workers 8] [--network prnet --batch 64]
 
 Everything is timed in this one run, on one core, from a warm page cache, in one random order, and printed in
 milliseconds a sample and as a multiple of plain h5py. The alternatives are written from the same shards: gzip and
@@ -11,8 +11,9 @@ data set below. Rounds of all take turns, and each one's fastest counts. Nothing
 read the ratios. With --model, maps made of parameters are compared with the matrix product they cannot do without, and
 with --lean-shards, the set built with --maps none, making them in a data loader's workers is timed.
 
---headroom times three other things: training steps of a network (that of examples/train_minimal.py) on one batch that
-stays on the device, batches coming through a data loader to the device and going nowhere, and both together.
+--headroom times other things: training steps of a network (that of examples/train_minimal.py, or --network of
+examples/position_maps) on one batch that stays on the device; batches, compact and of floats, that come through a data
+loader to the device and go nowhere; and both together.
 """
 
 import argparse
@@ -292,28 +293,54 @@ print(f"peak memory: {{peak(208):.1f}} MB after 200 samples, {{peak(20000):.1f}}
     print(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout, end="")
 
 
-def headroom(shards: Path, device: str, workers: int, n_steps: int, repeats: int) -> None:
-    """The network without a feed, the feed without a network, and both."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
-    from train_minimal import network, on_device, predict
+def network_of(name: str | None, dataset: ShardDataset, device: str) -> tuple[Any, Callable[[Any, Any], Any]]:
+    """The network to train and what it predicts of a batch: one of the four of examples/position_maps, in bfloat16 and
+    channels-last on a GPU, or that of examples/train_minimal.py."""
+    examples = Path(__file__).parents[1] / "examples"
+    if name is None:
+        sys.path.insert(0, str(examples))
+        from train_minimal import network, predict
 
+        return network().to(device), predict
+    sys.path.insert(0, str(examples / "position_maps"))
+    from networks import PositionMapNetwork
+
+    net = PositionMapNetwork(name, "linear", dataset.reader.config.build.uv_size)
+    fast = torch.device(device).type == "cuda"
+    layout = torch.channels_last if fast else torch.contiguous_format
+    torch.backends.cudnn.benchmark = fast
+
+    def predict_fast(net: Any, batch: Any) -> Any:
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=fast):
+            return net(batch["image"])
+
+    return net.to(device, memory_format=layout), predict_fast
+
+
+def headroom(options: argparse.Namespace) -> None:
+    """The network without a feed, the feed without a network, and both."""
     from uvgen.losses import weighted_mse
 
-    dataset = ShardDataset(shards, compact=True, weight_mask=False)
+    device, workers, size = options.device, options.workers, options.batch
+    n_steps = max(1, options.samples // size)
+    dataset = ShardDataset(options.shards, compact=True, weight_mask=False)
     if "posmap" not in dataset.reader.fields:
-        sys.exit(f"{shards} stores no maps, expected a set that does")
-    order = [k % len(dataset) for k in range(n_steps * BATCH)]
-    loader = DataLoader(
-        dataset, BATCH, sampler=order, num_workers=workers, persistent_workers=workers > 0, pin_memory=device != "cpu"
-    )
-    net, weight_mask = network().to(device), dataset.weight_mask.to(device)
+        sys.exit(f"{options.shards} stores no maps, expected a set that does")
+    weight_mask = dataset.weight_mask.to(device)
+    net, predict = network_of(options.network, dataset, device)
     optimizer = torch.optim.Adam(net.parameters())
-    cached = on_device(dataset.batch(order[:BATCH]), None, device)
+    order = [k % len(dataset) for k in range(n_steps * size)]
+
+    def on_device(batch: Any) -> Any:
+        moved = {key: v.to(device, non_blocking=True) if torch.is_tensor(v) else v for key, v in batch.items()}
+        return to_float(moved, channels_last=options.network is not None and device != "cpu")
+
+    cached = on_device(dataset.batch(order[:size]))
 
     def train(batches: Any) -> Callable[[], object]:
         def run() -> None:
             for batch in batches:
-                on = cached if batch is None else on_device(batch, None, device)
+                on = cached if batch is None else on_device(batch)
                 loss = weighted_mse(predict(net, on), on["posmap"], weight_mask)
                 optimizer.zero_grad()
                 loss.backward()
@@ -322,18 +349,23 @@ def headroom(shards: Path, device: str, workers: int, n_steps: int, repeats: int
 
         return run
 
-    def feed() -> None:
+    def feed(loader: Any) -> None:
         for batch in loader:
-            on = on_device(batch, None, device)
+            on = on_device(batch)
         on["image"].sum().item()
 
     functions: dict[str, Callable[[], object]] = {
-        "the network alone, one batch kept on the device": train([None] * n_steps),
-        f"the feed alone, workers: {workers}": feed,
-        "both": train(loader),
+        "the network alone, one batch kept on the device": train([None] * n_steps)
     }
-    times = compare(functions, n_steps * BATCH, repeats)
-    show(f"training on {device}, batches of {BATCH}, ms a sample", times, next(iter(times)))
+    for kind in ("compact", "float"):
+        loader = DataLoader(
+            ShardDataset(options.shards, compact=kind == "compact", weight_mask=False), size, sampler=order,
+            num_workers=workers, persistent_workers=workers > 0, pin_memory=device != "cpu",
+        )  # fmt: skip
+        functions[f"the feed alone, {kind}, workers: {workers}"] = partial(feed, loader)
+        functions[f"both, {kind}"] = train(loader)
+    times = compare(functions, n_steps * size, max(options.repeats // 2, 2))
+    show(f"training on {device}, batches of {size}, epochs of {n_steps * size}, ms a sample", times, next(iter(times)))
 
 
 def main() -> None:
@@ -347,11 +379,14 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where to write; 1.5 MB a sample are needed")
     parser.add_argument("--headroom", action="store_true", help="time a network, its feed, and both; nothing else")
     parser.add_argument("--device", default="cpu", help="of --headroom")
+    parser.add_argument(
+        "--network", help="of --headroom: prnet, mobilenetv2, resnet18 or lprnet, with bfloat16 on a GPU"
+    )
+    parser.add_argument("--batch", type=int, default=BATCH, help=f"samples in a batch of --headroom ({BATCH})")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.headroom:
-        n_steps = max(1, options.samples // BATCH)
-        headroom(options.shards, options.device, options.workers, n_steps, max(options.repeats // 2, 2))
+        headroom(options)
         return
     reader = uvgen.open_shards(options.shards)
     n = min(options.samples, len(reader))

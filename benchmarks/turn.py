@@ -1,6 +1,6 @@
 """How long it takes to turn a photograph's face out of the plane, against sampling the same photograph once.
 
-    python benchmarks/profile.py [--model builtin] [--size 450] [--repeats 100]
+    python benchmarks/turn.py [--model builtin] [--size 450] [--repeats 100]
 
 All in this one run, in this process, in milliseconds a photograph: the fastest of the repeats, by the clock of this
 thread's own work, for a turn takes longer than a busy machine leaves one process alone. The floor
