@@ -45,7 +45,7 @@ from uvgen.datasets.config import BuildConfig, sample_bytes
 from uvgen.datasets.record import ShardResult
 from uvgen.geometry import similarity_scale
 from uvgen.images.filters import BILINEAR_UP_TO
-from uvgen.maps.position_mapper import BATCH as MAPPER_BATCH
+from uvgen.maps.texel_products import BATCH as MAPPER_BATCH
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.read import read_image, read_picture
 from uvgen.storage.files import sha256_file

@@ -9,13 +9,11 @@ the fastest of the repeats. Without a GPU (`--device cpu`) everything runs, and 
 """
 
 import argparse
-import sys
 from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
 from timing import best_ms  # before NumPy: it asks for one BLAS thread
-
 
 # isort: split
 import numpy as np

@@ -379,9 +379,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where to write; 1.5 MB a sample are needed")
     parser.add_argument("--headroom", action="store_true", help="time a network, its feed, and both; nothing else")
     parser.add_argument("--device", default="cpu", help="of --headroom")
-    parser.add_argument(
-        "--network", help="of --headroom: prnet, mobilenetv2, resnet18 or lprnet, with bfloat16 on a GPU"
-    )
+    parser.add_argument("--network", help="of --headroom: prnet, mobilenetv2, resnet18, lprnet; bfloat16 on a GPU")
     parser.add_argument("--batch", type=int, default=BATCH, help=f"samples in a batch of --headroom ({BATCH})")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -12,7 +12,7 @@ from uvgen.errors import InputError, ModelError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.maps.mirror import mirror_vertices, mirrored_texels
-from uvgen.maps.position_mapper import BATCH
+from uvgen.maps.texel_products import BATCH
 from uvgen.models.builtin import builtin_model
 from uvgen.models.morphable import MorphableModel
 

@@ -19,7 +19,7 @@ from uvgen.errors import InputError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import pose_to_image
 from uvgen.maps.depth import DepthSearch
-from uvgen.maps.position_mapper import BATCH
+from uvgen.maps.texel_products import BATCH
 from uvgen.models.morphable import MorphableModel, make_model
 
 

@@ -43,7 +43,7 @@ def test_read_benchmark_times_a_network_its_feed_and_both(model_path: Path, tmp_
 
 
 def test_benchmarks_hide_no_module_of_the_standard_library() -> None:
-    """A script's folder comes first in `sys.path`: with a `profile.py` in it, `import cProfile` fails, in PyTorch too."""
+    """A script's folder comes first in `sys.path`: with a `profile.py` in it, `import cProfile` fails there."""
     assert not {path.stem for path in BENCHMARKS} & sys.stdlib_module_names
 
 

@@ -35,8 +35,9 @@ from uvgen.images.crop import crop_similarity
 from uvgen.images.warp import warp_image
 from uvgen.maps.labels import crop_pose, label_nme, mirror_landmarks
 from uvgen.maps.mirror import TexelMirror
-from uvgen.maps.position_mapper import BATCH, PositionMapper
+from uvgen.maps.position_mapper import PositionMapper
 from uvgen.maps.target_layouts import range_error
+from uvgen.maps.texel_products import BATCH
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import counted
 from uvgen.randomness import keyed_generator

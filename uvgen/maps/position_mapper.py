@@ -1,38 +1,18 @@
 """`PositionMapper`: batches of model parameters to UV position maps."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.batch_product import Columns, columns_of
 from uvgen.checks import check_array, check_finite, float64_array, out_buffer
 from uvgen.errors import InputError
 from uvgen.fixed_point import FixedPoint
 from uvgen.geometry import crop_affine, pose_to_image
-from uvgen.maps import kernels
-from uvgen.maps.atlas import UvAtlas, build_atlas
-from uvgen.maps.depth import DepthSearch
+from uvgen.maps.atlas import build_atlas
 from uvgen.maps.labels import mirror_landmarks
-from uvgen.maps.mirror import mirrored_texels
+from uvgen.maps.texel_products import BATCH, TexelProducts
 from uvgen.models.morphable import MorphableModel
-
-BATCH = 96
-"""Faces evaluated by one matrix product. Larger batches gain little and cost 1.4 MB per face."""
-
-_BLOCK, _PAD = 64, 16  # texels and extra lanes of a transposition: the fastest of those tried
-
-
-class _Texels(NamedTuple):
-    """What a map's texels are made of: rows of a basis, whose product with parameters moves points from the mean."""
-
-    matrix: NDArray[np.float32]
-    """(3 n, ks + ke): of the mesh's vertices, or of the texels themselves."""
-    places: kernels.TexelPlaces
-    """Of the texels among them."""
 
 
 class PositionMapper:
@@ -68,37 +48,9 @@ class PositionMapper:
         self.convention = convention
         self.crop_size = crop_size
         self.atlas = build_atlas(model, size, convention)
-        self._on_texels = 2 * size**2 <= model.n_vertices  # few texels: evaluate the bases there, seek depths apart
-        self._plain = self._texels(self.atlas.vertices, self.atlas.weights)
-        self._products: list[NDArray[np.float32]] = []
+        self._products = TexelProducts(model, self.atlas, convention)
         self._landmark_basis = model.basis[model.landmarks].astype(np.float64).reshape(204, -1)
         self._landmark_mean = model.mean[model.landmarks].astype(np.float64)
-
-    def _texels(self, vertices: NDArray[np.int32], weights: NDArray[np.float32]) -> _Texels:
-        mean, basis = self.model.mean, self.model.basis.reshape(self.model.n_vertices, -1)
-        atlas = UvAtlas(self.size, vertices, weights, self.atlas.texel_kind)
-        texel_mean = atlas.interpolate(mean).reshape(-1, 3)
-        if not self._on_texels:
-            places = kernels.TexelPlaces(texel_mean, vertices, weights)
-            return _Texels(self.model.basis.reshape(3 * len(mean), -1), places)
-        matrix = atlas.interpolate(basis).reshape(3 * self.size**2, -1)
-        corners = np.repeat(np.arange(self.size**2, dtype=np.int32)[:, None], 3, axis=1)
-        alone = np.tile(np.array([1, 0, 0], np.float32), (self.size**2, 1))
-        return _Texels(matrix, kernels.TexelPlaces(texel_mean, corners, alone))
-
-    @cached_property
-    def _mirrored(self) -> _Texels:
-        texels = mirrored_texels(self.model, self.size, self.convention)
-        return self._texels(texels.vertices, texels.weights)
-
-    @cached_property
-    def _mirrored_atlas(self) -> UvAtlas:
-        texels = mirrored_texels(self.model, self.size, self.convention)
-        return UvAtlas(self.size, texels.vertices, texels.weights, self.atlas.texel_kind)
-
-    @cached_property
-    def _depths(self) -> DepthSearch:
-        return DepthSearch(self.model)
 
     @property
     def coverage(self) -> NDArray[np.bool_]:
@@ -207,7 +159,7 @@ class PositionMapper:
             landmarks[k] = shifted[self.model.landmarks]
             if flips[k]:
                 shifted[:, 0] = (self.crop_size or 0) - 1 - shifted[:, 0]
-            texels = self._mirrored_atlas if flips[k] else self.atlas
+            texels = self._products.mirrored_atlas if flips[k] else self.atlas
             out[k] = texels.interpolate(shifted.astype(np.float32))
         return out, self._mirror_landmarks(landmarks, flips)
 
@@ -290,11 +242,8 @@ class PositionMapper:
         """The 68 landmarks (B, 68, 3) float32 of `maps_and_landmarks`, without the maps."""
         coefficients, to_image = self._checked(shape, expression, pose, image_height)
         to_crop = self._to_crop(to_image, similarity)
-        depths = self._depths.smallest(
-            np.ascontiguousarray(coefficients.T, np.float32), np.ascontiguousarray(to_crop[:, 2, :3].T, np.float32)
-        )
         landmarks = self._landmarks(coefficients, to_crop)
-        landmarks[:, :, 2] -= (depths + to_crop[:, 2, 3])[:, None]
+        landmarks[:, :, 2] -= self._products.smallest_depths(coefficients, to_crop)[:, None]
         return self._mirror_landmarks(landmarks.astype(np.float32), self._flips(flipped, len(landmarks)))
 
     def crop_vertices(
@@ -320,13 +269,7 @@ class PositionMapper:
         out = np.empty((n, self.model.n_vertices, 3), np.float32)
         for first in range(0, n, BATCH):
             part = slice(first, first + BATCH)
-            (padded, lane), affine = _lanes(coefficients[part], to_crop[part])
-            depths = np.empty(padded.shape[1], np.float32)
-            offsets = (self.model.basis.reshape(3 * self.model.n_vertices, -1) @ padded).reshape(-1, 3, len(depths))
-            kernels.smallest_depths(offsets, self.model.mean, affine, depths)
-            affine[11] -= depths
-            scratch = np.empty((_BLOCK, 3, len(depths) + _PAD), np.float32)
-            kernels.place_vertices(offsets, self.model.mean, affine, lane, scratch, out[part])
+            self._products.place_vertices(coefficients[part], to_crop[part], out[part])
         return out
 
     def _to_crop(self, to_image: NDArray[np.float64], similarity: ArrayLike) -> NDArray[np.float64]:
@@ -391,7 +334,6 @@ class PositionMapper:
             which = np.flatnonzero(flips == mirrored)
             if not len(which):
                 continue
-            texels = self._mirrored if mirrored else self._plain
             if mirrored:
                 to_crop[which, 0] *= -1
                 to_crop[which, 0, 3] += (self.crop_size or 0) - 1
@@ -401,67 +343,13 @@ class PositionMapper:
                 if together:
                     part = slice(part[0], part[-1] + 1)
                 target = maps[part]  # a copy where they do not lie side by side
-                depths, in_range[part] = self._evaluate_batch(
-                    coefficients[part], to_crop[part], texels, target, fixed_point
+                depths, in_range[part] = self._products.fill(
+                    coefficients[part], to_crop[part], mirrored, target, fixed_point
                 )
                 if not together:
                     maps[part] = target
                 landmarks[part, :, 2] -= depths[:, None]
         return self._mirror_landmarks(landmarks.astype(np.float32), flips), in_range
-
-    def _evaluate_batch(
-        self,
-        coefficients: NDArray[np.float64],
-        to_crop: NDArray[np.float64],
-        texels: _Texels,
-        maps: NDArray[Any],
-        fixed_point: FixedPoint | None,
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Fill the maps of at most `BATCH` faces; return smallest depths before the shift, and who is in range."""
-        n = len(coefficients)
-        (padded, lane), affine = _lanes(coefficients, to_crop)
-        lanes = padded.shape[1]
-        depths, outside = np.zeros(lanes, np.float32), np.zeros(n, np.int32)
-        scratch = np.empty((_BLOCK, 3, lanes + _PAD), np.float32)
-        with self._borrowed_product(lanes) as buffer:
-            product = buffer[: len(texels.matrix) * lanes].reshape(-1, lanes)
-            np.matmul(texels.matrix, padded, out=product)
-            offsets = product.reshape(-1, 3, lanes)
-            if self._on_texels:
-                faces = slice(lane, lane + n)
-                depths[faces] = self._depths.smallest(padded[:, faces], affine[8:11, faces]) + affine[11, faces]
-            else:
-                kernels.smallest_depths(offsets, self.model.mean, affine, depths)
-            affine[11] -= depths
-            flat = maps.reshape(n, -1, 3)
-            if fixed_point is None:
-                kernels.interpolate_texels(offsets, texels.places, affine, lane, scratch, flat)
-            else:
-                affine /= np.float32(fixed_point.scale)
-                affine[3::4] += np.float32(fixed_point.shift)
-                kernels.interpolate_texels_fixed(offsets, texels.places, affine, lane, scratch, outside, flat)
-        return depths[lane : lane + n], outside == 0
-
-    @contextmanager
-    def _borrowed_product(self, lanes: int) -> Iterator[NDArray[np.float32]]:
-        """A buffer for one batch's product; kept for the next, because fresh pages cost as much as a warp."""
-        size = len(self._plain.matrix) * lanes
-        try:
-            buffer = self._products.pop()
-        except IndexError:
-            buffer = np.empty(0, np.float32)
-        if len(buffer) < size:
-            buffer = np.empty(size, np.float32)
-        yield buffer
-        self._products.append(buffer)
-
-
-def _lanes(coefficients: NDArray[np.float64], to_crop: NDArray[np.float64]) -> tuple[Columns, NDArray[np.float32]]:
-    """Coefficients as columns, and maps (12, lanes) of the faces in them."""
-    columns = columns_of(coefficients)
-    affine = np.zeros((12, columns.matrix.shape[1]), np.float32)
-    affine[:, columns.first : columns.first + len(to_crop)] = to_crop.reshape(-1, 12).T
-    return columns, affine
 
 
 def _check_pose(pose: NDArray[np.float64]) -> None:
