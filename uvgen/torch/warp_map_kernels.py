@@ -26,7 +26,7 @@ def maps(scalar, module):
     def side_of(flips: wp.array(dtype=wp.bool), face: int):
         """1 for a face that is mirrored; no array, no such face."""
         side = wp.int32(0)
-        if flips.shape[0] > 0:
+        if flips.shape[0] > 0:  # noqa: SIM102 (Warp evaluates both sides of `and`)
             if flips[face]:
                 side = wp.int32(1)
         return side

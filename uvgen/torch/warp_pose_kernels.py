@@ -119,7 +119,7 @@ def poses(scalar, module):
     def sign_of_x(flips: wp.array(dtype=wp.bool), face: int):
         """-1 for a face that is mirrored; no array, no such face."""
         sign = scalar(1.0)
-        if flips.shape[0] > 0:
+        if flips.shape[0] > 0:  # noqa: SIM102 (Warp evaluates both sides of `and`)
             if flips[face]:
                 sign = scalar(-1.0)
         return sign
@@ -155,7 +155,7 @@ def poses(scalar, module):
         shift_out: wp.array(dtype=vector),
         depth_row_out: wp.array(dtype=vector),
     ):
-        """Model → crop: rows for x, y, z and the shift of x and y, both mirrored where a face is; and the row of depths.
+        """Model → crop: rows for x, y, z, and the shift of x and y, both mirrored where a face is; the row of depths.
 
         Of poses (B, 7); similarities (B, 3, 3); heights (B,), or one for all. Mirrored, x becomes across - x.
         """
@@ -199,7 +199,7 @@ def poses(scalar, module):
         similarity_out: wp.array(dtype=matrix),
         heights_out: wp.array(dtype=scalar),
     ):
-        """What `to_crop` hands back to each of its arguments; a pose's angles get nothing where others took their place."""
+        """What `to_crop` hands back to each of its arguments; nothing to angles of a pose that another rotation replaced."""
         face = wp.tid()
         r = rotation_of(pose, axes, matrices, face)
         f = pose[face, 6]
