@@ -59,9 +59,7 @@ def poses(scalar, module):
         """(1 - cos(a)) / a² of a²; by half the angle, where nothing cancels."""
         if square < scalar(SMALL):
             one = scalar(1.0)
-            return scalar(0.5) - square / scalar(24.0) * (
-                one - square / scalar(30.0) * (one - square / scalar(56.0))
-            )
+            return scalar(0.5) - square / scalar(24.0) * (one - square / scalar(30.0) * (one - square / scalar(56.0)))
         sine = wp.sin(scalar(0.5) * wp.sqrt(square))
         return scalar(2.0) * sine * sine / square
 
@@ -199,7 +197,7 @@ def poses(scalar, module):
         similarity_out: wp.array(dtype=matrix),
         heights_out: wp.array(dtype=scalar),
     ):
-        """What `to_crop` hands back to each of its arguments; nothing to angles of a pose that another rotation replaced."""
+        """What `to_crop` hands back to each argument; nothing to angles of a pose that another rotation replaced."""
         face = wp.tid()
         r = rotation_of(pose, axes, matrices, face)
         f = pose[face, 6]
