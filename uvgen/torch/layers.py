@@ -219,8 +219,8 @@ class PositionMapLayer(nn.Module):
         Raises
         ------
         InputError
-            Where shapes do not agree, an argument is not a tensor of real numbers, or `flipped` is given and
-            `crop_size` was not.
+            Where shapes do not agree, an argument is not a tensor of real numbers or not on the layer's device, or
+            `flipped` is given and `crop_size` was not.
         """
         if flipped is not None and self.crop_size is None:
             raise InputError("flipped: this layer cannot mirror; make it with crop_size, of a model with mirror pairs")
