@@ -11,6 +11,8 @@ ELSEWHERE = {  # kernels whose oracles have other names, and what they are
     "uvgen/augment/draw_kernels.py": "tests/augment/test_turn_kernels.py: a loop over pixels",
     "uvgen/augment/profile_kernels.py": "tests/augment/test_profile.py",
     "uvgen/augment/turn_kernels.py": "tests/augment/test_profile.py",
+    "uvgen/torch/warp_map_kernels.py": "PyTorch's operators, which compute the same",
+    "uvgen/torch/warp_pose_kernels.py": "PyTorch's operators, which compute the same",
     "uvgen/torch/warp_raster_kernels.py": "uvgen.rasterize, which draws the same",
     "uvgen/torch/warp_surface_kernels.py": "PyTorch's operators, which compute the same",
 }

@@ -126,3 +126,53 @@ def test_layers_on_cuda_give_the_cpu_s_results(model: MorphableModel, no_waiting
         torch.testing.assert_close(on_cuda, on_cpu, rtol=1e-3, atol=1e-4 * float(on_cpu.abs().max()))
     for on_cpu, on_cuda in (texture, visible):  # but for texels at a limit, moved by rounding
         assert float(((on_cpu.float() - on_cuda.float()).abs() > 1e-2).float().mean()) < 0.005
+
+
+@pytest.mark.parametrize("kind", ["euler", "axis-angle", "matrix"])
+@pytest.mark.parametrize("height", ["number", "per face"])
+def test_map_layer_on_cuda_takes_any_pose_without_waiting(model: MorphableModel, kind: str, height: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shape, expression, axes = (torch.randn(3, k, generator=generator) for k in (N_SHAPE, N_EXPRESSION, 3))
+    leaves = [shape, expression, torch.tensor([[0.1, 0.9, 0.3, 64, 70, 0, 5e-4]] * 3), torch.eye(3).repeat(3, 1, 1)]
+    if height == "per face":
+        leaves.append(torch.tensor([128.0, 100, 99]))
+    if kind != "euler":
+        leaves.append(axes if kind == "axis-angle" else ut.axis_angle_to_matrix(axes))
+    layer = ut.PositionMapLayer(model, 48)
+    results = []
+    for device in ("cpu", "cuda"):
+        layer = layer.to(device)
+        moved = [value.to(device).requires_grad_() for value in leaves]
+        given = [*moved[:4], 128.5] if height == "number" else moved[:5]
+        rotation = None if kind == "euler" else moved[-1]
+        torch.cuda.synchronize()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            maps = layer(*given, rotation=rotation)
+            gradients = torch.autograd.grad(maps.square().sum(), moved)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        results.append([maps.detach().cpu(), *(gradient.cpu() for gradient in gradients)])
+    for on_cpu, on_cuda in zip(*results, strict=True):
+        torch.testing.assert_close(on_cuda, on_cpu, rtol=1e-3, atol=1e-4 * float(on_cpu.abs().max()))
+
+
+def test_map_layer_on_cuda_can_be_replayed_from_a_graph(model: MorphableModel) -> None:
+    layer = ut.PositionMapLayer(model, 48).cuda()
+    pose = torch.tensor([[0.1, 0.9, 0.3, 64, 70, 0, 5e-4]] * 2).cuda()
+    arguments = (
+        torch.rand(2, N_SHAPE).cuda(),
+        torch.rand(2, N_EXPRESSION).cuda(),
+        pose,
+        torch.eye(3).cuda().repeat(2, 1, 1),
+    )
+    with torch.no_grad():
+        layer(*arguments, 128)
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            maps = layer(*arguments, 128)
+        pose[:, 1] = -0.5
+        graph.replay()
+        expected = layer(*arguments, 128)
+    torch.testing.assert_close(maps, expected, rtol=0, atol=1e-3)

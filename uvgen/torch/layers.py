@@ -219,15 +219,15 @@ class PositionMapLayer(nn.Module):
         Raises
         ------
         InputError
-            Where shapes do not agree, an argument is not a tensor of real numbers, or `flipped` is given and
-            `crop_size` was not.
+            Where shapes do not agree, an argument is not a tensor of real numbers or not on the layer's device, or
+            `flipped` is given and `crop_size` was not.
         """
         if flipped is not None and self.crop_size is None:
             raise InputError("flipped: this layer cannot mirror; make it with crop_size, of a model with mirror pairs")
         check_tensor(pose, "pose")
         if pose.ndim != 2:
             raise InputError(f"pose: {tuple(pose.shape)}, expected (B, 7)")
-        n, dtype = len(pose), self.basis.dtype
+        n, dtype, device = len(pose), self.basis.dtype, self.basis.device
         expected = {
             "shape": (shape, (n, self.n_shape)),
             "expression": (expression, (n, self.n_expression)),
@@ -237,32 +237,31 @@ class PositionMapLayer(nn.Module):
         if rotation is not None:
             check_tensor(rotation, "rotation")
             expected["rotation"] = rotation, (n, 3, 3) if rotation.ndim == 3 else (n, 3)
+        height = _height(image_height, n, self.basis)
+        if isinstance(height, Tensor):
+            expected["image_height"] = height, (n,) if height.ndim else ()
         if flipped is not None:
             expected["flipped"] = flipped, (n,)
-        try:
-            wide = None if isinstance(image_height, Tensor) else dtype  # PyTorch's default may be half precision
-            height = torch.as_tensor(image_height, dtype=wide, device=pose.device)
-        except (TypeError, ValueError, RuntimeError):
-            raise InputError(f"image_height: {shown(image_height)}, expected ({n},) or a number, px") from None
-        expected["image_height"] = height, (n,) if height.ndim else ()
         for name, (value, dimensions) in expected.items():
             check_tensor(value, name)
             if tuple(value.shape) != dimensions:
                 raise InputError(f"{name}: {tuple(value.shape)}, expected {dimensions}")
+            if value.device != device and name != "flipped":
+                raise InputError(f"{name}: on {value.device}, expected {device}, where this layer is; `.to()` moves it")
         if n == 0:
             raise InputError("pose: (0, 7), expected one face or more")
-        with torch.autocast(self.basis.device.type, enabled=False):
-            coefficients = torch.cat([shape.to(dtype), expression.to(dtype)], dim=1)
-            by_warp = warp_runtime.is_used(self.basis) and not torch.are_deterministic_algorithms_enabled()
-            # first, so that a GPU is at it while the small operations that follow are queued
-            product = coefficients @ self.basis.mT if by_warp else None
-            posed = pose.to(dtype)
-            turned = euler_to_matrix(posed[:, :3]) if rotation is None else to_matrix(rotation.to(dtype))
-            linear, shift = self._to_crop(posed, turned, similarity.to(dtype), height.to(dtype))
-            flips = None if flipped is None else flipped.to(self.basis.device, torch.bool)
-            if product is not None:
-                maps = self._by_warp(product, linear, shift, flips)
+        with torch.autocast(device.type, enabled=False):
+            shape, expression, pose, similarity = (t.to(dtype) for t in (shape, expression, pose, similarity))
+            rotation = None if rotation is None else rotation.to(dtype)
+            height = height.to(dtype) if isinstance(height, Tensor) else height
+            flips = None if flipped is None else flipped.to(device, torch.bool)
+            coefficients = torch.cat([shape, expression], dim=1)
+            given = [value for value in (coefficients, pose, similarity, rotation, height) if isinstance(value, Tensor)]
+            if warp_runtime.is_used(self.basis, *given) and not torch.are_deterministic_algorithms_enabled():
+                maps = self._by_warp(coefficients, pose, rotation, similarity, height, flips)
                 return maps.view(n, 3, self.size, self.size)
+            turned = euler_to_matrix(pose[:, :3]) if rotation is None else to_matrix(rotation)
+            linear, shift = self._to_crop(pose, turned, similarity, height)
             vertices = faces_last(self.mean, self.basis, coefficients)
             smallest = (vertices * linear[:, 2].mT).sum(dim=1).amin(dim=0)  # einsum would take three times as long
             shift = torch.cat([shift, -smallest[:, None]], dim=1)
@@ -281,16 +280,25 @@ class PositionMapLayer(nn.Module):
         across = torch.stack([((self.crop_size or 0) - 1) * flips, *[torch.zeros_like(flips)] * 2], dim=1)
         return linear * sign[:, :, None], shift * sign + across
 
-    def _by_warp(self, product: Tensor, linear: Tensor, shift: Tensor, flips: Tensor | None) -> Tensor:
-        """Maps (B, 3, t), in two passes over the vertices less their mean (B, 3 n)."""
-        depth_row, shift = linear[:, 2], torch.cat([shift, torch.zeros_like(shift[:, :1])], dim=1)
-        if flips is None:
-            flips = torch.zeros(len(linear), dtype=torch.bool, device=linear.device)
-        else:
-            linear, shift = self._mirror(linear, shift, flips)
-        vertices = product.view(len(product), -1, 3)
+    def _by_warp(
+        self,
+        coefficients: Tensor,
+        pose: Tensor,
+        rotation: Tensor | None,
+        similarity: Tensor,
+        height: Tensor | float,
+        flips: Tensor | None,
+    ) -> Tensor:
+        """Maps (B, 3, t): the product, one kernel for the poses, two passes over the vertices less their mean."""
+        # the product first, so that a GPU is at it while the rest is queued
+        vertices = nn.functional.linear(coefficients, self.basis).view(len(pose), -1, 3)
+        if isinstance(height, Tensor):
+            height = height.expand(len(pose))
+        placed = warp_surfaces.ToCrop.apply(
+            pose, rotation, similarity, height, flips, self.convention, self.crop_size or 0
+        )
         tables = (getattr(self, f"table_{name}") for name in warp_surfaces.Tables._fields)
-        maps: Tensor = warp_surfaces.PositionMaps.apply(vertices, linear, shift, depth_row, self.mean, flips, *tables)
+        maps: Tensor = warp_surfaces.PositionMaps.apply(vertices, *placed, self.mean, flips, *tables)
         return maps
 
     def _interpolate(self, vertices: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
@@ -309,7 +317,9 @@ class PositionMapLayer(nn.Module):
             texels = texels.index_copy(0, self.unpaired, torch.where(flips, opposite, texels[self.unpaired]))
         return texels
 
-    def _to_crop(self, pose: Tensor, rotation: Tensor, similarity: Tensor, height: Tensor) -> tuple[Tensor, Tensor]:
+    def _to_crop(
+        self, pose: Tensor, rotation: Tensor, similarity: Tensor, height: Tensor | float
+    ) -> tuple[Tensor, Tensor]:
         """Model → crop: (B, 3, 3) for x, y, z and the shift (B, 2) of x and y. See `uvgen.geometry`."""
         rotation = torch.stack([rotation[:, 0], -rotation[:, 1], rotation[:, 2]], dim=1)  # y down
         x = pose[:, 3] - (1 if self.convention == "exact" else 0)
@@ -321,3 +331,14 @@ class PositionMapLayer(nn.Module):
         linear = torch.cat([turn @ rotation[:, :2], scale[:, None, None] * rotation[:, 2:]], dim=1)
         shift = (turn @ torch.stack([x, y], dim=1)[..., None])[..., 0] + similarity[:, :2, 2]
         return linear, shift
+
+
+def _height(value: Any, n: int, beside: Tensor) -> Tensor | float:
+    """An image height as it is used: a number stays one, because a copy of it to a GPU would be waited for."""
+    try:
+        if isinstance(value, int | float | np.integer | np.floating):
+            return float(value)
+        wide = None if isinstance(value, Tensor) else beside.dtype  # PyTorch's default may be half precision
+        return torch.as_tensor(value, dtype=wide, device=beside.device)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise InputError(f"image_height: {shown(value)}, expected ({n},) or a number, px") from None

@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ _lock = threading.RLock()  # a second thread waits until the first has compiled
 _loaded: dict[tuple[torch.dtype, str, str], Any] = {}
 _modules: dict[tuple[torch.dtype, str], tuple[Any, Any]] = {}  # compiled for no device yet
 _streams: dict[tuple[int, int], Any] = {}
+_launches = threading.local()
 _failed: set[tuple[torch.dtype, str, str]] = set()  # what `is_used` need not try again
 _NO_DRIVER = b"Could not find or load the NVIDIA CUDA driver"  # what Warp says of each machine without a GPU
 
@@ -79,13 +81,19 @@ def kernels(device: torch.device, dtype: torch.dtype, kind: str = "raster") -> A
 def _module(wp: Any, dtype: torch.dtype, kind: str) -> tuple[Any, Any]:
     """A Warp module and the kernels in it: plain IEEE arithmetic, no derivatives."""
     if (dtype, kind) not in _modules:
-        from uvgen.torch import warp_raster_kernels, warp_surface_kernels
+        from uvgen.torch import warp_map_kernels, warp_pose_kernels, warp_raster_kernels, warp_surface_kernels
 
         scalar = wp.float64 if dtype == torch.float64 else wp.float32
         module = wp.get_module(f"uvgen_{kind}_{scalar.__name__}")
         module.options.update({"fuse_fp": False, "fast_math": False, "enable_backward": False})
-        make: Callable[..., Any] = warp_raster_kernels.raster if kind == "raster" else warp_surface_kernels.surfaces
-        _modules[dtype, kind] = module, make(scalar, module)
+        makers: dict[str, tuple[Callable[..., Any], ...]] = {
+            "raster": (warp_raster_kernels.raster,),
+            "surfaces": (warp_surface_kernels.surfaces, warp_map_kernels.maps, warp_pose_kernels.poses),
+        }
+        functions = SimpleNamespace()
+        for make in makers[kind]:
+            functions.__dict__.update(vars(make(scalar, module)))
+        _modules[dtype, kind] = module, functions
     return _modules[dtype, kind]
 
 
@@ -96,25 +104,73 @@ def vectors(dtype: torch.dtype) -> tuple[Any, Any]:
     return (wp.vec3d if dtype == torch.float64 else wp.vec3f), wp.vec3i
 
 
-def launch(kernel: Any, dim: tuple[int, ...], device: torch.device, *arguments: Any) -> None:
-    """Run a kernel on tensors, numbers and pairs (tensor, Warp dtype), on the device's current stream of PyTorch."""
+def matrix(dtype: torch.dtype) -> Any:
+    """Warp's type of three rows of three floats."""
     import warp as wp
 
-    values = []
-    for argument in arguments:
-        if isinstance(argument, tuple):
-            values.append(wp.from_torch(argument[0], dtype=argument[1], requires_grad=False, return_ctype=True))
-        elif isinstance(argument, Tensor):
-            values.append(wp.from_torch(argument, requires_grad=False, return_ctype=True))
-        else:
-            values.append(argument)
-    stream = None
-    if device.type == "cuda":
-        current = torch.cuda.current_stream(device)
-        place = current.device_index, current.cuda_stream
-        if (stream := _streams.get(place)) is None:
-            stream = _streams.setdefault(place, wp.stream_from_torch(current))
-    wp.launch(kernel, dim=dim, inputs=values, device=wp.device_from_torch(device), stream=stream)
+    return wp.mat33d if dtype == torch.float64 else wp.mat33f
+
+
+def launch(kernel: Any, dim: tuple[int, ...], device: torch.device, *arguments: Any) -> None:
+    """Run a kernel on tensors, pairs (tensor, Warp dtype), numbers, and None for an array that is not there.
+
+    On the device's current stream of PyTorch. `wp.launch` would describe all arguments anew, which takes longer than
+    many a kernel: each thread keeps one launch per kernel and device, and sets what differs from the last time.
+    """
+    if not all(dim):
+        return
+    kept: dict[tuple[Any, torch.device], _Launch] = _launches.__dict__.setdefault("kept", {})
+    if (recorded := kept.get((kernel, device))) is None:
+        recorded = kept[kernel, device] = _Launch(kernel, dim, device, arguments)
+    recorded.set(dim, arguments)
+    recorded.command.launch(_stream(device))
+
+
+class _Launch:
+    """A launch that Warp has recorded, and what it knows of the arguments: numbers, and the layouts of tensors."""
+
+    def __init__(self, kernel: Any, dim: tuple[int, ...], device: torch.device, arguments: tuple[Any, ...]) -> None:
+        import warp as wp
+
+        self.dim = dim
+        self.known: list[Any] = [None if isinstance(value, Tensor | tuple) else value for value in arguments]
+        self.arrays: list[Any] = [None] * len(arguments)
+        self.from_torch = wp.from_torch
+        self.command = wp.launch(kernel, dim, self.known, device=wp.device_from_torch(device), record_cmd=True)
+
+    def set(self, dim: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
+        if dim != self.dim:
+            self.command.set_dim(dim)
+            self.dim = dim
+        known, arrays = self.known, self.arrays
+        for i, argument in enumerate(arguments):
+            tensor, dtype = argument if isinstance(argument, tuple) else (argument, None)
+            if not isinstance(tensor, Tensor):
+                if argument != known[i]:
+                    self.command.set_param_at_index(i, argument)
+                    known[i] = argument
+                continue
+            layout = tensor.dtype, tensor.shape, tensor.stride()
+            if layout == known[i]:
+                arrays[i].data = tensor.data_ptr()
+                continue
+            array = self.from_torch(tensor, dtype=dtype, requires_grad=False, return_ctype=True)
+            array._ref = None  # the launch outlives the tensor
+            self.command.set_param_at_index_from_ctype(i, array)
+            arrays[i], known[i] = array, layout
+
+
+def _stream(device: torch.device) -> Any:
+    """Warp's name of PyTorch's current stream; None on the CPU."""
+    if device.type != "cuda":
+        return None
+    current = torch.cuda.current_stream(device)
+    place = current.device_index, current.cuda_stream
+    if (stream := _streams.get(place)) is None:
+        import warp as wp
+
+        stream = _streams.setdefault(place, wp.stream_from_torch(current))
+    return stream
 
 
 def _started() -> Any:

@@ -1,6 +1,6 @@
-"""Normals, visible texels and position maps, as NVIDIA Warp compiles them. Imports warp: see `warp_runtime`.
+"""Normals and visible texels, as NVIDIA Warp compiles them. Imports warp: see `warp_runtime`.
 
-What `spatial_transformer`, `texture` and `layers` do with PyTorch's operators, in one or two passes over memory each.
+What `spatial_transformer` and `texture` do with PyTorch's operators, in one or two passes over memory each.
 """
 
 from types import SimpleNamespace
@@ -8,8 +8,6 @@ from types import SimpleNamespace
 import warp as wp
 
 FACING = wp.constant(0.05)  # `texture._FACING`
-THREADS = wp.constant(512)  # that look for a face's smallest depth
-FACES = wp.constant(8)  # whose texels one thread makes
 
 
 def surfaces(scalar, module):
@@ -124,121 +122,5 @@ def surfaces(scalar, module):
         wp.atomic_add(vertices_out, item, t[1], to_b)
         wp.atomic_add(vertices_out, item, t[2], to_c)
 
-    @wp.func
-    def depth_of(
-        vertices: wp.array(dtype=vector, ndim=2), mean: wp.array(dtype=vector), row: vector, face: int, i: int
-    ):
-        return wp.dot(row, vertices[face, i] + mean[i])
-
-    @wp.kernel(module=module)
-    def find_smallest(
-        vertices: wp.array(dtype=vector, ndim=2),
-        mean: wp.array(dtype=vector),
-        n: int,
-        depth_row: wp.array(dtype=vector),
-        smallest: wp.array(dtype=scalar),
-    ):
-        """The smallest depth of each face: vertices (B, n) without their mean, depth_row (B, 3)."""
-        face, first = wp.tid()
-        row = depth_row[face]
-        low = scalar(wp.inf)
-        for i in range(first, n, THREADS):
-            z = depth_of(vertices, mean, row, face, i)
-            if z < low or z != z:
-                low = z
-        if low != low:  # atomic_min may drop it
-            smallest[face] = low
-        elif not (low >= smallest[face]):  # it only falls: an old one that is read here costs time alone
-            wp.atomic_min(smallest, face, low)
-
-    @wp.kernel(module=module)
-    def count_smallest(
-        vertices: wp.array(dtype=vector, ndim=2),
-        mean: wp.array(dtype=vector),
-        n: int,
-        depth_row: wp.array(dtype=vector),
-        smallest: wp.array(dtype=scalar),
-        counts: wp.array(dtype=scalar),
-    ):
-        """How many vertices of each face have its smallest depth."""
-        face, first = wp.tid()
-        row = depth_row[face]
-        for i in range(first, n, THREADS):
-            if depth_of(vertices, mean, row, face, i) == smallest[face]:
-                wp.atomic_add(counts, face, scalar(1.0))
-
-    @wp.kernel(module=module)
-    def texels(
-        vertices: wp.array(dtype=vector, ndim=2),
-        mean: wp.array(dtype=vector),
-        corners: wp.array(dtype=wp.vec3i, ndim=2),
-        weights: wp.array(dtype=vector, ndim=2),
-        flips: wp.array(dtype=wp.bool),
-        linear: wp.array(dtype=vector, ndim=2),
-        shift: wp.array(dtype=vector),
-        smallest: wp.array(dtype=scalar),
-        n_faces: int,
-        maps_out: wp.array(dtype=scalar, ndim=3),
-    ):
-        """Position maps (B, 3, t): texels between vertices (B, n), in the crop.
-
-        Neighbors are the texels of one face: they lie side by side in the map, and the vertices around them are few. A
-        thread makes one texel of several faces, so that its place on the mesh is looked up once.
-        """
-        group, texel = wp.tid()
-        last = wp.int32(-1)
-        t = wp.vec3i(0, 0, 0)
-        w = vector(scalar(0.0), scalar(0.0), scalar(0.0))
-        middle = vector(scalar(0.0), scalar(0.0), scalar(0.0))
-        for face in range(group * FACES, wp.min((group + 1) * FACES, n_faces)):
-            side = wp.int32(0)
-            if flips[face]:
-                side = wp.int32(1)
-            if side != last:
-                t = corners[side, texel]
-                w = weights[side, texel]
-                middle = w[0] * mean[t[0]] + w[1] * mean[t[1]] + w[2] * mean[t[2]]
-                last = side
-            point = w[0] * vertices[face, t[0]] + w[1] * vertices[face, t[1]] + w[2] * vertices[face, t[2]] + middle
-            s = shift[face]
-            maps_out[face, 0, texel] = wp.dot(linear[face, 0], point) + s[0]
-            maps_out[face, 1, texel] = wp.dot(linear[face, 1], point) + s[1]
-            maps_out[face, 2, texel] = wp.dot(linear[face, 2], point) + s[2] - smallest[face]
-
-    @wp.kernel(module=module)
-    def vertices_gradient(
-        vertices: wp.array(dtype=vector, ndim=2),
-        mean: wp.array(dtype=vector),
-        starts: wp.array(dtype=wp.int32, ndim=2),
-        texels_of: wp.array(dtype=wp.int32, ndim=2),
-        weights_of: wp.array(dtype=scalar, ndim=2),
-        flips: wp.array(dtype=wp.bool),
-        linear: wp.array(dtype=vector, ndim=2),
-        depth_row: wp.array(dtype=vector),
-        smallest: wp.array(dtype=scalar),
-        counts: wp.array(dtype=scalar),
-        in_smallest: wp.array(dtype=scalar),
-        in_maps: wp.array(dtype=scalar, ndim=3),
-        vertices_out: wp.array(dtype=vector, ndim=2),
-        depth_row_out: wp.array(dtype=vector),
-    ):
-        """What the texels around each vertex hand back to it; and the smallest depth, divided as by `torch.amin`."""
-        face, i = wp.tid()
-        side = wp.int32(0)
-        if flips[face]:
-            side = wp.int32(1)
-        total = vector(scalar(0.0), scalar(0.0), scalar(0.0))
-        for k in range(starts[side, i], starts[side, i + 1]):
-            t = texels_of[side, k]
-            total += weights_of[side, k] * vector(in_maps[face, 0, t], in_maps[face, 1, t], in_maps[face, 2, t])
-        found = total[0] * linear[face, 0] + total[1] * linear[face, 1] + total[2] * linear[face, 2]
-        row = depth_row[face]
-        if depth_of(vertices, mean, row, face, i) == smallest[face]:
-            share = in_smallest[face] / counts[face]
-            found += share * row
-            wp.atomic_add(depth_row_out, face, share * (vertices[face, i] + mean[i]))
-        vertices_out[face, i] = found
-
     kernels = [find_nearest, see_texels, add_normals, normals_gradient]
-    kernels += [find_smallest, count_smallest, texels, vertices_gradient]
     return SimpleNamespace(**{kernel.func.__name__: kernel for kernel in kernels})

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from uvgen.torch import warp_runtime
 
-_THREADS, _FACES = 512, 8  # as in the kernels
+_THREADS, _FACES, _VERTICES = 512, 8, 16  # as in the kernels
 
 Array = NDArray[Any]
 
@@ -109,25 +109,77 @@ def tables_of(sides: Sequence[tuple[Array, Array]], n: int) -> dict[str, Array]:
     return {name: np.stack(arrays).astype(types.get(name, np.int32)) for name, arrays in rows.items()}
 
 
-class PositionMaps(torch.autograd.Function):
-    """Maps (B, 3, t) in the crop: texels of faces, less the smallest depth over all vertices of each.
+class ToCrop(torch.autograd.Function):
+    """The first arguments of `PositionMaps`, linear, shift and depth_row, of poses, all in one type.
 
-    Of vertices (B, n, 3) without their mean (n, 3); of linear (B, 3, 3), shift (B, 3) and depth_row (B, 3), which lead
-    to the crop, the last one to depths; and of which faces are mirrored, (B,) bool. No second derivatives, as with
-    PyTorch's `embedding_bag`.
+    Of pose (B, 7); rotation (B, 3), (B, 3, 3) or None; similarity (B, 3, 3); height (B,) or a number, px; which faces
+    are mirrored, (B,) bool or None; the pixel convention; and the crop's side, px. No second derivatives.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, vertices: Tensor, linear: Tensor, shift: Tensor, depth_row: Tensor, mean: Tensor, flips: Tensor,
-        *tables: Tensor,
+        ctx: Any, pose: Tensor, rotation: Tensor | None, similarity: Tensor, height: Tensor | float,
+        flips: Tensor | None, convention: str, crop_size: int,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        kernels = warp_runtime.kernels(pose.device, pose.dtype, "surfaces")
+        vector, _ = warp_runtime.vectors(pose.dtype)
+        heights, number = (height, 0.0) if isinstance(height, Tensor) else (None, height)
+        axes, matrices = _by_kind(rotation)
+        ctx.save_for_backward(pose, axes, matrices, similarity, heights, flips)
+        ctx.others = number, int(convention == "exact")
+        linear, shift, row = (pose.new_empty((len(pose), *shape)) for shape in ((3, 3), (3,), (3,)))
+        warp_runtime.launch(
+            kernels.to_crop, (len(pose),), pose.device, pose, axes, matrices, similarity, heights, number, flips,
+            ctx.others[1], crop_size - 1.0, (linear, vector), (shift, vector), (row, vector),
+        )  # fmt: skip
+        return linear, shift, row
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, in_linear: Tensor, in_shift: Tensor, in_row: Tensor) -> tuple[Tensor | None, ...]:
+        pose, axes, matrices, similarity, heights, flips = ctx.saved_tensors
+        number, exact = ctx.others
+        kernels = warp_runtime.kernels(pose.device, pose.dtype, "surfaces")
+        vector, matrix = warp_runtime.vectors(pose.dtype)[0], warp_runtime.matrix(pose.dtype)
+        of_pose, of_similarity = torch.empty_like(pose), pose.new_empty(similarity.shape)
+        of_axes, of_matrices, of_heights = (
+            None if value is None else pose.new_empty(value.shape) for value in (axes, matrices, heights)
+        )
+        warp_runtime.launch(
+            kernels.to_crop_gradient, (len(pose),), pose.device, pose, axes, matrices, similarity, heights, number,
+            flips, exact, (in_linear.contiguous(), vector), (in_shift.contiguous(), vector),
+            (in_row.contiguous(), vector), of_pose, None if of_axes is None else (of_axes, vector),
+            None if of_matrices is None else (of_matrices, matrix), (of_similarity, matrix), of_heights,
+        )  # fmt: skip
+        return of_pose, of_axes if matrices is None else of_matrices, of_similarity, of_heights, None, None, None
+
+
+def _by_kind(rotation: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    """Rotations (B, 3) or (B, 3, 3), as (axes, matrices), of which there is one at most."""
+    if rotation is None or rotation.ndim == 3:
+        return None, rotation
+    return rotation, None
+
+
+class PositionMaps(torch.autograd.Function):
+    """Maps (B, 3, t) in the crop: texels of faces, less the smallest depth over all vertices of each.
+
+    Of vertices (B, n, 3) without their mean (n, 3); of linear (B, 3, 3), shift (B, 3) and depth_row (B, 3), which lead
+    to the crop, the last one to depths; and of which faces are mirrored, (B,) bool, or None. No second derivatives, as
+    with PyTorch's `embedding_bag`.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, vertices: Tensor, linear: Tensor, shift: Tensor, depth_row: Tensor, mean: Tensor,
+        flips: Tensor | None, *tables: Tensor,
     ) -> Tensor:  # fmt: skip
-        given = vertices, linear, shift, depth_row, mean, flips
-        vertices, linear, shift, depth_row, mean, flips = (tensor.contiguous() for tensor in given)
+        given = vertices, linear, shift, depth_row, mean
+        vertices, linear, shift, depth_row, mean = (tensor.contiguous() for tensor in given)
         kernels = warp_runtime.kernels(vertices.device, vertices.dtype, "surfaces")
         smallest = vertices.new_full((len(vertices),), torch.inf)
         _over_vertices(kernels.find_smallest, vertices, mean, depth_row, smallest)
-        maps = _texels(vertices, mean, linear, shift, smallest, flips, Tables(*tables))
+        maps = _texels(kernels.texels, vertices, mean, linear, shift, smallest, flips, Tables(*tables))
         ctx.save_for_backward(vertices, linear, depth_row, mean, flips, smallest, *tables)
         return maps
 
@@ -136,35 +188,34 @@ class PositionMaps(torch.autograd.Function):
     def backward(ctx: Any, in_maps: Tensor) -> tuple[Tensor | None, ...]:
         vertices, linear, depth_row, mean, flips, smallest, *others = ctx.saved_tensors
         tables, in_maps = Tables(*others), in_maps.contiguous()
-        sums = in_maps.sum(dim=2)
-        of_vertices, of_row, counts = (torch.empty_like(vertices), *map(torch.zeros_like, (depth_row, smallest)))
+        n_faces, n = vertices.shape[:2]
+        sums, of_vertices = in_maps.sum(dim=2), torch.empty_like(vertices)
+        zeros = vertices.new_zeros(13 * n_faces)  # one allocation, to fill it once
+        of_linear = zeros[: 9 * n_faces].view(n_faces, 3, 3) if ctx.needs_input_grad[1] else None
+        of_row, counts = zeros[9 * n_faces : 12 * n_faces].view(n_faces, 3), zeros[12 * n_faces :]
         kernels = warp_runtime.kernels(vertices.device, vertices.dtype, "surfaces")
         vector, _ = warp_runtime.vectors(vertices.dtype)
         _over_vertices(kernels.count_smallest, vertices, mean, depth_row, smallest, counts)
+        threads = -(-n // _VERTICES)
         warp_runtime.launch(
-            kernels.vertices_gradient, vertices.shape[:2], vertices.device, (vertices, vector), (mean, vector),
+            kernels.maps_gradient, (n_faces, threads), vertices.device, (vertices, vector), (mean, vector),
             tables.starts, tables.texels, tables.weights_of, flips, (linear, vector), (depth_row, vector), smallest,
-            counts, -sums[:, 2], in_maps, (of_vertices, vector), (of_row, vector),
+            counts, in_maps, (sums, vector), n, threads, (of_vertices, vector),
+            None if of_linear is None else (of_linear, vector), (of_row, vector),
         )  # fmt: skip
-        of_linear = None
-        if ctx.needs_input_grad[1]:
-            unit = torch.eye(3, dtype=linear.dtype, device=linear.device).expand_as(linear).contiguous()
-            zero = torch.zeros_like(depth_row)
-            points = _texels(vertices, mean, unit, zero, torch.zeros_like(smallest), flips, tables)
-            of_linear = in_maps @ points.mT
         return of_vertices, of_linear, sums, of_row, None, None, *[None] * len(tables)
 
 
 def _texels(
-    vertices: Tensor, mean: Tensor, linear: Tensor, shift: Tensor, smallest: Tensor, flips: Tensor, tables: Tables
-) -> Tensor:
+    kernel: Any, vertices: Tensor, mean: Tensor, linear: Tensor, shift: Tensor, smallest: Tensor, flips: Tensor | None,
+    tables: Tables,
+) -> Tensor:  # fmt: skip
     """Maps (B, 3, t) of texels between vertices (B, n, 3)."""
-    kernels = warp_runtime.kernels(vertices.device, vertices.dtype, "surfaces")
     vector, index = warp_runtime.vectors(vertices.dtype)
     n_faces, n_texels = len(vertices), tables.corners.shape[1]
     maps = vertices.new_empty((n_faces, 3, n_texels))
     warp_runtime.launch(
-        kernels.texels, (-(-n_faces // _FACES), n_texels), vertices.device, (vertices, vector), (mean, vector),
+        kernel, (-(-n_faces // _FACES), n_texels), vertices.device, (vertices, vector), (mean, vector),
         (tables.corners, index), (tables.weights, vector), flips, (linear, vector), (shift, vector), smallest, n_faces,
         maps,
     )  # fmt: skip
