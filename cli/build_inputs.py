@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from uvgen.cli.options import is_given, read_augmentation
-from uvgen.cli.progress import count
+from uvgen.wording import count
 
 _NOT_OF_MAPS = {
     "subsets": "--subset", "flip": "--no-flip", "list_path": "--list", "exclude_path": "--exclude", "size": "--size",

@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from uvgen.cli.options import ANY_PATH, MODEL, untrusted_option
-from uvgen.cli.progress import count, reported
+from uvgen.cli.progress import reported
 from uvgen.cli.results import json_option, print_json
 from uvgen.storage.names import printable
+from uvgen.wording import count
 
 
 @click.command("doctor")

@@ -16,8 +16,9 @@ from uvgen.cli.options import (
     untrusted_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, count, reported
+from uvgen.cli.progress import cores, reported
 from uvgen.cli.results import json_option, name_skipped, print_json
+from uvgen.wording import count
 
 
 @click.command("export")

@@ -20,8 +20,9 @@ from uvgen.cli.options import (
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, count, reported, show_warnings
+from uvgen.cli.progress import cores, reported, show_warnings
 from uvgen.cli.results import json_option, name_skipped, print_json
+from uvgen.wording import count
 
 _NETWORK, _FACES, _OUTPUT = "The network", "Where faces are", "What comes out"
 

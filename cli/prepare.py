@@ -15,8 +15,9 @@ from uvgen.cli.options import (
     quiet_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, count, reported
+from uvgen.cli.progress import cores, reported
 from uvgen.cli.results import name_skipped
+from uvgen.wording import count
 
 _WHAT, _OUTPUT = "What goes in", "What comes out"
 

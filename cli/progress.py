@@ -15,6 +15,7 @@ from uvgen.cli.groups import as_typed
 from uvgen.cli.results import print_json
 from uvgen.cli.streams import takes_a_line
 from uvgen.storage.names import printable
+from uvgen.wording import count
 
 STARTED = "uvgen.started"
 """Where the context of `uvgen` notes when the command began."""
@@ -230,16 +231,6 @@ def waited(seconds: float) -> float:
     context = click.get_current_context(silent=True)
     started = None if context is None else context.find_root().meta.get(STARTED)
     return seconds if started is None else time.perf_counter() - started
-
-
-def count(n: int, what: str) -> str:
-    """``1 sample``, ``2 samples``."""
-    return f"{n} {what}{'' if n == 1 else 's'}"
-
-
-def are(n: int) -> str:
-    """The verb that goes with `count`."""
-    return "is" if n == 1 else "are"
 
 
 def show_quality(quality: Any) -> None:

@@ -18,9 +18,10 @@ from uvgen.cli.options import (
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, count, reported, waited
+from uvgen.cli.progress import cores, reported, waited
 from uvgen.cli.results import json_option, name_skipped, print_json
 from uvgen.storage.names import printable
+from uvgen.wording import count
 
 _WHAT, _HOW, _OUTPUT = "What goes in", "How scans are registered", "What comes out"
 

@@ -20,8 +20,9 @@ from uvgen.cli.options import (
     untrusted_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, count, reported, show_quality, show_warnings
+from uvgen.cli.progress import cores, reported, show_quality, show_warnings
 from uvgen.cli.results import json_option, print_json
+from uvgen.wording import count
 
 _SHOWN, _PREDICTED, _OUTPUT = "What is shown", "Predictions", "What comes out"
 

@@ -22,8 +22,9 @@ from support.toy import write_tree
 from uvgen import augment_shards, export_shards, merge_shards, open_shards, render_faces, verify_shards
 from uvgen.cli import progress
 from uvgen.cli.groups import ARGUMENTS, as_typed
-from uvgen.cli.progress import Progress, count
+from uvgen.cli.progress import Progress
 from uvgen.progress import shown_on
+from uvgen.wording import count
 
 
 class Recorder:

@@ -29,6 +29,7 @@ from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.index import Index, ShardEntry, data_folder
 from uvgen.storage.files import has_sha256
 from uvgen.storage.objects import url_of
+from uvgen.wording import are, count
 
 
 def augment_shards(
@@ -186,7 +187,10 @@ def check_source_shards(source: Path, index: Index, config: DatasetConfig) -> No
         what = "changed" if constants.exists() else "missing"
         raise DatasetError(f"{constants}: {what}; run `uvgen verify --repair {source}` or the `uvgen build` again")
     if index.missing:
-        raise DatasetError(f"{source}: unfinished, {index.missing} samples are missing; run the `uvgen build` again")
+        raise DatasetError(
+            f"{source}: unfinished, {count(index.missing, 'sample')} {are(index.missing)} missing; run the `uvgen "
+            "build` again"
+        )
     if not index.n_samples:
         raise DatasetError(f"{source}: holds no samples")
 

@@ -37,6 +37,7 @@ from uvgen.samples.files import files_sha256
 from uvgen.samples.find import Sample, exclude_samples, find_samples, folder_of, select_samples, unread_folders
 from uvgen.samples.stored import at_hand
 from uvgen.storage.objects import local_path
+from uvgen.wording import are, count
 
 
 def build_shards(
@@ -172,8 +173,8 @@ def about_unread(data: str | os.PathLike[str]) -> list[str]:
     folders = unread_folders(data)
     if not folders:
         return []
-    what = "1 folder" if len(folders) == 1 else f"{len(folders)} folders"
-    return [f"{what} with images deeper than the subsets' are not read, first {folders[0]}"]
+    what = f"{count(len(folders), 'folder')} with images deeper than the subsets' {are(len(folders))} not read"
+    return [f"{what}, first {folders[0]}"]
 
 
 def _inputs(

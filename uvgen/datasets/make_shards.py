@@ -21,6 +21,7 @@ from uvgen.progress import begin
 from uvgen.shards.index import Index, SkippedSample
 from uvgen.shards.stored import is_at_hand
 from uvgen.storage.objects import said, url_of
+from uvgen.wording import count, have
 
 Unit = TypeVar("Unit", bound=ShardUnit)
 
@@ -141,7 +142,7 @@ def make_shards(
     if not index.n_samples:
         first = min(index.skipped, key=lambda skip: skip.name)
         raise DatasetError(
-            f"{out}: none of {len(index.skipped)} samples can be used; the first, {first.name}: {first.reason}"
+            f"{out}: none of {count(len(index.skipped), 'sample')} can be used; the first, {first.name}: {first.reason}"
         )
     begin("comparing labels with annotations")
     quality = None
@@ -172,9 +173,9 @@ def _noticed(remarks: Sequence[tuple[str, str]], exif: str) -> list[str]:
     found = []
     for kind, of in sorted(names.items()):
         if kind == "exif":
-            images = "1 image has" if len(of) == 1 else f"{len(of)} images have"
-            found.append(f"{images} an EXIF orientation and were {done}, first {min(of)}")
+            images, were = f"{count(len(of), 'image')} {have(len(of))}", "was" if len(of) == 1 else "were"
+            found.append(f"{images} an EXIF orientation and {were} {done}, first {min(of)}")
         else:
-            files = "1 file holds" if len(of) == 1 else f"{len(of)} files hold"
+            files = f"{count(len(of), 'file')} {'holds' if len(of) == 1 else 'hold'}"
             found.append(f"{files} {kind}, which cannot be used as landmarks and counts as none, first {min(of)}")
     return found

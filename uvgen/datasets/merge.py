@@ -34,6 +34,7 @@ from uvgen.shards.stored import shard_path
 from uvgen.shards.writer import held_at_once, write_shard
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import brief
+from uvgen.wording import are, count
 
 _BATCH = 32
 _WRITTEN_ANEW = ("format", "version")
@@ -205,7 +206,10 @@ def _common(folders: Sequence[Path], indexes: Sequence[Index]) -> DatasetConfig:
     """The configuration that all sources have."""
     for folder, index in zip(folders, indexes, strict=True):
         if index.missing:
-            raise DatasetError(f"{folder}: unfinished, {index.missing} samples are missing; run what made it again")
+            raise DatasetError(
+                f"{folder}: unfinished, {count(index.missing, 'sample')} {are(index.missing)} missing; run what made "
+                "it again"
+            )
         for key in {**indexes[0].config, **index.config}:
             here, there = (one.config.get(key, UNSTATED.get(key)) for one in (index, indexes[0]))
             if here != there:
@@ -244,7 +248,8 @@ def _samples(
     counts = Counter(place.name for place in places)
     if twice := [name for name, count in counts.items() if count > 1]:
         raise InputError(
-            f"sample {brief(twice[0])}: in two of the data sets ({len(twice)} samples are), expected each in one alone"
+            f"sample {brief(twice[0])}: in two of the data sets ({count(len(twice), 'sample')} {are(len(twice))}), "
+            "expected each in one alone"
         )
     return sorted(places, key=lambda place: _subset(place.entry))
 

@@ -20,6 +20,7 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.samples.photographs import photograph_of
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import brief
+from uvgen.wording import are, count
 
 HIGH_NME = 0.05
 """Above this, a sample is shown in red, and a data set whose median is above it gets a warning."""
@@ -83,7 +84,7 @@ class LabelQuality:
         """One line for people."""
         if not self.n_annotated:
             jaw = f" but those of the jaw, {self.jaw_median:.2%} away" if np.isfinite(self.jaw_median) else ""
-            return f"label NME: unknown, none of {self.n_samples} samples has annotated landmarks{jaw}"
+            return f"label NME: unknown, none of {count(self.n_samples, 'sample')} has annotated landmarks{jaw}"
         part = "" if self.n_annotated == self.n_samples else f", {self.n_annotated} of {self.n_samples} annotated"
         worst = "; all below 1%"
         if self.worst[0][1] >= _GOOD_NME:
@@ -137,8 +138,8 @@ def label_quality(reader: ShardReader, model: MorphableModel | None = None) -> L
     said = ""
     if n_photographs:
         said = (
-            f"{_count(n_photographs, 'photograph')}: the same pt2d in all turned versions, a known fault of copies of "
-            f"300W-LP; the label_nme of {_count(int(repeated.sum()), 'turned version')} means nothing and is left out"
+            f"{count(n_photographs, 'photograph')}: the same pt2d in all turned versions, a known fault of copies of "
+            f"300W-LP; the label_nme of {count(int(repeated.sum()), 'turned version')} means nothing and is left out"
         )
         warnings.append(said)
     percentile = float(np.percentile(nme[known], 95))
@@ -167,7 +168,7 @@ def _far(
     rows, points, annotated = _sampled(reader, far)
     cause = find_cause(rows, points, annotated, model, reader.config.build.convention)
     of = "" if len(far) == len(known) or median <= HIGH_NME else (
-        f", of the {len(far)} of {len(known)} samples that are more than {HIGH_NME:.0%} away"
+        f", of the {len(far)} of {count(len(known), 'sample')} that are more than {HIGH_NME:.0%} away"
     )  # fmt: skip
     because = f"probable cause{of}: {cause}" if cause.text else (
         "no single cause explains it" if model is not None else "`uvgen verify --model` looks for more causes"
@@ -179,10 +180,9 @@ def _far(
         )
     subset, n = Counter(names[k].rpartition("/")[0] for k in far).most_common(1)[0]
     where = f", {n} of them in {subset}" if subset and n < len(known) else ""
-    are = "is" if len(far) == 1 else "are"
     return (
-        f"{_count(len(far), 'sample')} of {len(known)} {are} more than {HIGH_NME:.0%} of the face's size away from the "
-        f"annotations{where}; {because}",
+        f"{count(len(far), 'sample')} of {len(known)} {are(len(far))} more than {HIGH_NME:.0%} of the face's size "
+        f"away from the annotations{where}; {because}",
         cause.of_bases,
     )
 
@@ -221,10 +221,6 @@ def _sampled(
     chosen = keys[np.unique(np.linspace(0, len(keys) - 1, _N_DIAGNOSED).astype(int))]
     rows = reader.gather(chosen.tolist(), _there(reader, *_FIELDS, *_PARAMETERS))
     return rows, _points(reader, rows, "landmarks"), _points(reader, rows, "annotated_landmarks")
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'s' * (n != 1)}"
 
 
 _FIELDS = ("image_to_crop", "landmarks", "annotated_landmarks", "flipped")

@@ -14,6 +14,7 @@ from uvgen.datasets.splits import group_samples, split_names
 from uvgen.errors import InputError
 from uvgen.samples.find import find_names
 from uvgen.shards.reader import ShardReader
+from uvgen.wording import count
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,8 @@ def _in_range(reader: ShardReader, field: str, low: float | None, high: float | 
     if field == "label_nme":
         if not np.isfinite(values).any():
             raise InputError(
-                f"{reader.folder}: none of {len(values)} samples has a label NME, their files hold no landmarks"
+                f"{reader.folder}: none of {count(len(values), 'sample')} has a label NME, their files hold no "
+                "landmarks"
             )
         values = np.where(label_columns(reader).repeated, np.nan, values)
     if field == "crop_pose":

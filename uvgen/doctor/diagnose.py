@@ -9,6 +9,7 @@ from uvgen.doctor.checks import CHECKS, ERROR, NOTE, WARNING, Finding
 from uvgen.doctor.machine import check_machine
 from uvgen.storage.folders import DATA_SET as A_DATA_SET
 from uvgen.storage.folders import DATASET_INDEX, REMAINS, SHARD_NAME, folder_kind
+from uvgen.wording import count
 
 MACHINE, DATA_SET, SAMPLES, MODEL = "machine", "data set", "samples", "model"
 
@@ -46,7 +47,7 @@ class Diagnosis:
     def verdict(self) -> str:
         """One line."""
         counts = {level: sum(finding.level == level for finding in self.findings) for level in (ERROR, WARNING, NOTE)}
-        said = ", ".join(f"{n} {level}{'s' * (n != 1)}" for level, n in counts.items() if n)
+        said = ", ".join(count(n, level) for level, n in counts.items() if n)
         what = f"{self.path}: " if self.path else "this machine: "
         if not self.sound:
             return f"{what}not sound, {said}"

@@ -28,6 +28,7 @@ from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.samples.read import EXIF
+from uvgen.wording import count
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +191,9 @@ def fit_video(
     )  # fmt: skip
     skipped = tuple(record.sorted_skipped())
     if not record.faces:
-        raise DatasetError(f"{root}: none of {len(videos)} videos can be used; {skipped[0].image}: {skipped[0].reason}")
+        raise DatasetError(
+            f"{root}: none of {count(len(videos), 'video')} can be used; {skipped[0].image}: {skipped[0].reason}"
+        )
     faces = tuple(face for face in record.sorted_faces() if isinstance(face, FittedFrame))
     used = any(face.source == name for face in faces)
     return VideoResult(

@@ -19,6 +19,7 @@ from uvgen.maps.depth import DepthSearch
 from uvgen.maps.labels import mirror_landmarks
 from uvgen.maps.mirror import mirrored_texels
 from uvgen.models.morphable import MorphableModel
+from uvgen.wording import count
 
 BATCH = 96
 """Faces evaluated by one matrix product. Larger batches gain little and cost 1.4 MB per face."""
@@ -363,7 +364,7 @@ class PositionMapper:
             ("expression", expression, self.model.n_expression),
         ):
             array = np.asarray(value, dtype=np.float64)
-            check_array(array, name, (len(to_image), n), note=f"{n} components of {self.model.name}")
+            check_array(array, name, (len(to_image), n), note=f"{count(n, 'component')} of {self.model.name}")
             parts.append(array)
         return np.concatenate(parts, axis=1), to_image
 

@@ -32,6 +32,7 @@ from uvgen.storage.hdf5 import new_hdf5, write_attributes
 from uvgen.storage.kinds import describe_file
 from uvgen.storage.names import brief, printable
 from uvgen.storage.reading import max_bytes
+from uvgen.wording import count
 
 if TYPE_CHECKING:
     from uvgen.storage.hdf5_reading import Hdf5File
@@ -205,7 +206,10 @@ def _few(sources: Mapping[str, str]) -> Mapping[str, str]:
         return sources
     lines = "".join(sorted(f"{name} {digest}\n" for name, digest in sources.items()))
     first = dict(list(sources.items())[:_NAMED_SOURCES])
-    return {**first, f"{len(sources)} files": hashlib.sha256(lines.encode("utf-8", "surrogatepass")).hexdigest()}
+    return {
+        **first,
+        f"{count(len(sources), 'file')}": hashlib.sha256(lines.encode("utf-8", "surrogatepass")).hexdigest(),
+    }
 
 
 def hash_arrays(model: MorphableModel) -> str:

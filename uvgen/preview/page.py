@@ -48,6 +48,7 @@ from uvgen.preview.target_panels import target_panels
 from uvgen.progress import advance, begin
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import brief
+from uvgen.wording import count
 
 MOST = 24
 """Samples that a sheet can show."""
@@ -382,9 +383,9 @@ def _header(
     found = [
         *problems,
         *(_short(quality) if quality else []),
-        *([f"{n_bad} of {len(rows)} samples with labels that cannot be right"] if n_bad else []),
+        *([f"{n_bad} of {count(len(rows), 'sample')} with labels that cannot be right"] if n_bad else []),
     ]
-    samples = "1 sample" if len(reader) == 1 else f"{len(reader)} samples"
+    samples = count(len(reader), "sample")
     lines = (
         f"{samples}, {len(rows)} shown; yaw {yaws_deg.min():+.0f}° to {yaws_deg.max():+.0f}°; "
         f"model {reader.config.model}",

@@ -32,6 +32,7 @@ from uvgen.samples.find import find_names
 from uvgen.shards.index import Index
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import printable
+from uvgen.wording import count
 
 WORST = 1000
 """How many samples have pictures, by default."""
@@ -206,7 +207,8 @@ def _predictions_of(evaluation: EvaluationReport, table: SampleTable) -> dict[st
     }
     if not found:
         raise InputError(
-            f"evaluation: none of its {len(result.names)} faces with nme_68_2d is in the set, expected one of this set"
+            f"evaluation: none of its {count(len(result.names), 'face')} with nme_68_2d is in the set, expected one "
+            "of this set"
         )
     return found
 
