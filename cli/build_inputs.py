@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from uvgen.cli.options import is_given, read_augmentation
-from uvgen.wording import count
+from uvgen.wording import count, shown_size
 
 _NOT_OF_MAPS = {
     "subsets": "--subset", "flip": "--no-flip", "list_path": "--list", "exclude_path": "--exclude", "size": "--size",
@@ -169,10 +169,8 @@ def print_plan(samples: Any, config: Any, out: Path, *, overwrite: bool = False)
         0 if overwrite else sum((out / task.file).exists() if there is None else task.file in there for task in tasks)
     )
     n_samples = len(samples) * config.copies
-    size = sample_bytes(config) * n_samples / 1e6
-    click.echo(
-        f"{said(out)}: {count(n_samples, 'sample')} in {count(len(tasks), 'shard')}, about {size:.0f} MB uncompressed"
-    )
+    size = shown_size(sample_bytes(config) * n_samples, digits=0)
+    click.echo(f"{said(out)}: {count(n_samples, 'sample')} in {count(len(tasks), 'shard')}, about {size} uncompressed")
     click.echo(f"{finished} of the shards are there already" if finished else "none of the shards is there yet")
 
 

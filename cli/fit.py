@@ -146,8 +146,8 @@ def command(
         click.echo(f"note: {result.notice}", err=True)
     if images is not None:
         show_warnings(about_other_pictures(images, out))
-    if not quiet and not verbose:
-        name_skipped(result.skipped, "fit.json")
+    if not verbose:
+        name_skipped(result.skipped, "fit.json", quiet=quiet)
     if as_json:
         print_json({"out": str(out), **result.to_plain()})
     elif not quiet:

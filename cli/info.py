@@ -8,7 +8,7 @@ import click
 from uvgen.cli.options import PATH_OR_URL, untrusted_option
 from uvgen.cli.results import json_option, print_json
 from uvgen.storage.names import printable
-from uvgen.wording import are, count
+from uvgen.wording import are, count, shown_size
 
 
 @click.command("info")
@@ -46,7 +46,7 @@ def _lines(info: Any) -> list[tuple[str, str]]:
         ("data set", said(info.folder)),
         ("samples", f"{info.samples} of {count(info.photographs, 'photograph')}{unfinished}"),
         ("subsets", ", ".join(f"{name} {n}" for name, n in info.subsets.items())),
-        ("size", f"{info.size_bytes / 1e6:.1f} MB in {count(info.shards, 'shard')}{each}"),
+        ("size", f"{shown_size(info.size_bytes)} in {count(info.shards, 'shard')}{each}"),
         ("crops", f"{build.size} x {build.size} px, {build.image_codec}"),
         ("maps", maps),
         *([("targets", ", ".join(build.targets))] if build.targets else []),

@@ -19,7 +19,7 @@ from uvgen.cli.options import (
 )
 from uvgen.cli.progress import clock_on_terminal, show_warnings
 from uvgen.cli.results import json_option, print_json
-from uvgen.wording import count
+from uvgen.wording import count, shown_size
 
 _FROM, _LACKS, _TO = "What goes in", "What a file lacks", "What comes out"
 
@@ -128,7 +128,7 @@ def convert(
         ).model  # fmt: skip
     click.echo(
         f"{out}: {count(model.n_vertices, 'vertex')}, {model.n_shape} shape + "
-        f"{count(model.n_expression, 'expression component')}, {out.stat().st_size / 1e6:.0f} MB"
+        f"{count(model.n_expression, 'expression component')}, {shown_size(out.stat().st_size, digits=0)}"
     )
     show_warnings(model_doubts(model))
 

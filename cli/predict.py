@@ -151,8 +151,8 @@ def command(
     if result.notice:
         click.echo(f"note: {result.notice}", err=True)
     show_warnings(about_other_pictures(images, out))
-    if not quiet and not verbose:
-        name_skipped(result.skipped, "predict.json")
+    if not verbose:
+        name_skipped(result.skipped, "predict.json", quiet=quiet)
     if as_json:
         print_json({"out": str(out), **result.to_plain()})
     elif not quiet:

@@ -84,8 +84,8 @@ def deep3d(
         )  # fmt: skip
     if result.notice:
         click.echo(f"note: {result.notice}", err=True)
+    name_skipped(result.skipped, "skipped.txt", quiet=quiet)
     if not quiet:
-        name_skipped(result.skipped, "skipped.txt")
         left = f", {len(result.skipped)} skipped" if result.skipped else ""
         click.echo(f"{out}: {count(result.faces, 'face')} for Deep3DFaceRecon{left}")
     if result.skipped:

@@ -113,8 +113,8 @@ def command(
         )
     if result.notice:
         click.echo(f"note: {result.notice}", err=True)
-    if not quiet and not verbose:
-        name_skipped(result.skipped, "register.json")
+    if not verbose:
+        name_skipped(result.skipped, "register.json", quiet=quiet)
     if as_json:
         print_json({"out": str(out), **result.to_plain()})
     elif not quiet:

@@ -47,7 +47,7 @@ _OPTIONS = (
            help="Processes that copy.  [default: one a core]"),
     untrusted_option,
     json_option,
-    option("-q", "--quiet", is_flag=True, group=_RUN, help="Print errors only."),
+    option("-q", "--quiet", is_flag=True, group=_RUN, help="Print errors and warnings only."),
 )  # fmt: skip
 
 

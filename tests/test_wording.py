@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from uvgen.wording import are, count, have
+from uvgen.wording import are, count, have, shown_size
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,6 +27,14 @@ def test_wording_count_one_is_singular() -> None:
     assert [are(1), are(2), have(1), have(0)] == ["is", "are", "has", "have"]
 
 
+@pytest.mark.parametrize(("n_bytes", "said"), [
+    ((73e9,), "73000.0 MB"), ((1.2e6,), "1.2 MB"), ((50_000,), "0.1 MB"), ((49_999,), "50 kB"), ((900,), "1 kB"),
+    ((120,), "0.1 kB"), ((130e6, 0), "130 MB"), ((0.26e6, 0), "0.3 MB"), ((0.04e6, 0), "40 kB"),
+])  # fmt: skip
+def test_shown_size_never_rounds_to_nothing(n_bytes: tuple[float, ...], said: str) -> None:
+    assert shown_size(*n_bytes) == said  # type: ignore[arg-type]
+
+
 def _written_out(path: Path) -> list[str]:
     """Places of a file where an f-string has a count that varies, and a plural behind it."""
     found = []
@@ -41,9 +49,7 @@ def _written_out(path: Path) -> list[str]:
     return found
 
 
-_KNOWN_TO_BE_MANY = (
-    "uvgen/synth/folder.py",  # photographs, of which there is more than one there
-)
+_KNOWN_TO_BE_MANY = "uvgen/synth/folder.py"  # photographs, of which there is more than one there
 
 
 @pytest.mark.parametrize("room", ["cli", "uvgen"])

@@ -1,4 +1,4 @@
-"""Numbers of things in messages: the noun, and the verb, that go with a count."""
+"""Numbers in messages: the noun, and the verb, that go with a count; sizes of files."""
 
 _PLURALS = {
     "boundary": "boundaries",
@@ -28,3 +28,10 @@ def are(n: int) -> str:
 def have(n: int) -> str:
     """The verb that goes with `count`."""
     return "has" if n == 1 else "have"
+
+
+def shown_size(n_bytes: float, digits: int = 1) -> str:
+    """``12.3 MB``; a size of which so many digits would say nothing gets one more, or is in kB."""
+    if n_bytes / 1e6 >= 0.5 * 10.0**-digits:
+        return f"{n_bytes / 1e6:.{digits}f} MB"
+    return shown_size(n_bytes, digits + 1) if digits < 1 else f"{n_bytes / 1e3:.{0 if n_bytes >= 500 else 1}f} kB"

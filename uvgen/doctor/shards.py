@@ -17,7 +17,7 @@ from uvgen.shards.constants import CONSTANTS
 from uvgen.shards.index import Index, data_folder
 from uvgen.storage.files import TEMPORARY_PREFIX, sha256_file
 from uvgen.storage.folders import DATASET_INDEX
-from uvgen.wording import count
+from uvgen.wording import are, count
 
 _MANY_SKIPPED = 0.05
 _MANY_SHARDS, _FEW_SAMPLES = 100, 32
@@ -91,7 +91,12 @@ def check_shards(
 def _about_index(folder: Path, index: Index) -> list[Finding]:
     findings = []
     if index.missing:
-        findings.append(Finding("UV202", f"{folder}: {index.missing} of {index.plan['samples']} samples are missing"))
+        findings.append(
+            Finding(
+                "UV202",
+                f"{folder}: {index.missing} of {count(index.plan['samples'], 'sample')} {are(index.missing)} missing",
+            )
+        )
     if len(index.skipped) > _MANY_SKIPPED * max(index.n_samples, 1):
         first = index.skipped[0]
         total = index.n_samples + len(index.skipped)

@@ -17,6 +17,7 @@ from uvgen.report.table import BIT, FLAGS, SampleTable
 from uvgen.shards.format import VERSION
 from uvgen.shards.index import Index
 from uvgen.storage.names import brief
+from uvgen.wording import count, shown_size
 
 _MOST_SKIPPED = 1000  # rows of a table that people read
 _SUSPECT = ("far", "repeated")
@@ -102,7 +103,7 @@ def describe(
         ("skipped", f"{len(index.skipped):,}"),
         ("annotated", f"{n_annotated:,}"),
         ("shards", f"{sum(entry.samples > 0 for entry in index.shards):,}"),
-        ("size", f"{sum(entry.size_bytes for entry in index.shards) / 1e6:,.1f} MB"),
+        ("size", shown_size(sum(entry.size_bytes for entry in index.shards))),
         ("thumbnails here", f"{n_pictured:,}"),
         ("pages here", f"{n_pages:,}"),
     ]
@@ -148,7 +149,7 @@ def _verdict(verified: VerifyResult | None, model: MorphableModel | None) -> str
         labels = ", and that labels are those of their parameters"
     if verified.problems:
         n = len(verified.problems)
-        return f"{n:,} problem{'s' * (n != 1)} found. Checked: {checked}{labels}."
+        return f"{count(n, 'problem')} found. Checked: {checked}{labels}."
     return f"Sound. Checked: {checked}{labels}."
 
 

@@ -274,7 +274,9 @@ def exclude_samples(samples: Iterable[Sample], names: Names) -> list[Sample]:
     unwanted = set(_numbers([sample.name for sample in samples], names))
     left = [sample for k, sample in enumerate(samples) if k not in unwanted]
     if samples and not left:
-        raise InputError("all samples are excluded, expected one or more that are left")
+        raise InputError(
+            f"all {count(len(samples), 'sample')} {are(len(samples))} excluded, expected one or more that are left"
+        )
     return left
 
 
