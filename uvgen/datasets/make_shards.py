@@ -13,6 +13,7 @@ from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.open import reader_of
 from uvgen.datasets.quality import LabelQuality, label_quality
 from uvgen.datasets.record import ShardRecord, ShardResult, ShardUnit
+from uvgen.described import described
 from uvgen.errors import DatasetError
 from uvgen.jobs.run import Job, run
 from uvgen.maps.mirror import TexelMirror
@@ -59,6 +60,8 @@ class BuildResult:
     mirror: TexelMirror | None = None
     quality: LabelQuality | None = None
     warnings: tuple[str, ...] = ()
+
+    __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
         """As commands print it with ``--json``."""

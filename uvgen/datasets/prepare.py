@@ -25,6 +25,7 @@ from uvgen.datasets.export.deep3d import (
 )
 from uvgen.datasets.export.folder import ExportRecord, Written, check_export_folder, in_place, is_export
 from uvgen.datasets.splits import train_and_val
+from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, UvgenError
 from uvgen.fitting.detectors import DETECTORS, Detector, open_detector
 from uvgen.fitting.photographs import find_photographs
@@ -75,6 +76,8 @@ class PreparedFaces:
     skipped: tuple[Skipped, ...]
     notice: str
     seconds: float
+
+    __repr__ = described
 
 
 def prepare_deep3d(

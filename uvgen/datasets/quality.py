@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from uvgen.datasets.annotations import in_image
 from uvgen.datasets.causes import find_cause
 from uvgen.datasets.open import check_model
+from uvgen.described import described
 from uvgen.maps.labels import label_nme
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.photographs import photograph_of
@@ -68,6 +69,8 @@ class LabelQuality:
     worst: tuple[tuple[str, float], ...]
     warnings: tuple[str, ...]
     repeated: str = ""
+
+    __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
         """As commands print it with ``--json``; null for what is not known."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from uvgen._version import __version__
 from uvgen.datasets.config import UNSTATED, BuildConfig, DatasetConfig
 from uvgen.datasets.output_folder import check_store, named_like_shards, read_begun
+from uvgen.described import described
 from uvgen.errors import DatasetError, OutputError
 from uvgen.jobs.run import check_same
 from uvgen.models.morphable import MorphableModel
@@ -52,6 +53,8 @@ class ShardResult:
     entry: ShardEntry
     skipped: tuple[SkippedSample, ...]
     remarks: tuple[tuple[str, str], ...] = ()
+
+    __repr__ = described
 
 
 _JOURNAL = f"{TEMPORARY_PREFIX}journal"

@@ -25,6 +25,7 @@ from uvgen.datasets.plan import ShardTask, plan_shards
 from uvgen.datasets.record import ShardResult
 from uvgen.datasets.survey import Survey, survey_samples
 from uvgen.datasets.worker import BuildJob
+from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, SettingsError
 from uvgen.jobs.run import RETRIES, Job, check_run, run, same_workers
 from uvgen.models.load import BUILTIN, as_model
@@ -56,6 +57,8 @@ class RepairResult:
     repaired: tuple[Path, ...]
     problems: tuple[str, ...]
     seconds: float
+
+    __repr__ = described
 
 
 def repair_shards(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from uvgen.datasets.open import open_shards
 from uvgen.datasets.quality import label_columns
 from uvgen.datasets.splits import group_samples, split_names
+from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.samples.find import find_names
 from uvgen.shards.reader import ShardReader
@@ -46,6 +47,8 @@ class Criteria:
     min_yaw_deg: float | None = None
     max_yaw_deg: float | None = None
     flipped: bool | None = None
+
+    __repr__ = described
 
 
 def select_names(

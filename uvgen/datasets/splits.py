@@ -18,6 +18,7 @@ from typing import Any
 
 from uvgen.checks import seed_number
 from uvgen.datasets.config import DatasetConfig, is_number
+from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, SettingsError
 from uvgen.samples.photographs import source_photograph
 from uvgen.shards.index import Index, data_folder
@@ -59,6 +60,8 @@ class Split:
     samples: tuple[str, ...]
     made: Mapping[str, Any]
 
+    __repr__ = described
+
 
 _VAL_SHARE = 0.05
 
@@ -83,6 +86,8 @@ class SplitResult:
     photographs: Mapping[str, int]
     left_out: int
     path: Path
+
+    __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
         """As `uvgen split --json` prints it."""

@@ -14,6 +14,7 @@ from uvgen.datasets.quality import LabelQuality, label_quality
 from uvgen.datasets.shard_checks import shard_problems
 from uvgen.datasets.splits import check_splits
 from uvgen.datasets.targets import target_maker
+from uvgen.described import described
 from uvgen.errors import DatasetError, with_urls
 from uvgen.jobs.run import RETRIES, check_run, results
 from uvgen.maps.position_mapper import PositionMapper
@@ -61,6 +62,8 @@ class VerifyResult:
     seconds: float
     skipped: int = 0
     quality: LabelQuality | None = None
+
+    __repr__ = described
 
     @property
     def sound(self) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from uvgen.described import described
 from uvgen.doctor.checks import CHECKS, ERROR, NOTE, WARNING, Finding
 from uvgen.doctor.machine import check_machine
 from uvgen.storage.folders import DATA_SET as A_DATA_SET
@@ -37,6 +38,8 @@ class Diagnosis:
     facts: dict[str, Any]
     findings: tuple[Finding, ...]
     checked: dict[str, Any] = field(default_factory=dict)
+
+    __repr__ = described
 
     @property
     def sound(self) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import bool_mask, check_array, number_in, shown
+from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.evaluation.faces import Faces, as_numpy
 from uvgen.evaluation.scores import SCORES, Score, Surface
@@ -40,6 +41,8 @@ class EvaluationResult:
     values: dict[str, NDArray[np.float64]]
     summaries: dict[str, Summary]
     not_finite: tuple[str, ...]
+
+    __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
         """For JSON: each score with what it compares, its means, and how many faces it is of."""

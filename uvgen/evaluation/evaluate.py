@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import choice
+from uvgen.described import described
 from uvgen.errors import InputError, UvgenError
 from uvgen.evaluation.accumulate import Evaluation, EvaluationResult, chosen_scores
 from uvgen.evaluation.doubts import Counted, find_doubts
@@ -81,6 +82,8 @@ class EvaluationReport:
     landmarks: dict[str, NDArray[np.float32]]
     partial: dict[str, tuple[str, ...]]
     visible: dict[str, int]
+
+    __repr__ = described
 
     @property
     def result(self) -> EvaluationResult:

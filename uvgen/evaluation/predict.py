@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from uvgen.checks import choice
+from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.evaluation.network import NetworkOptions, check_network_file, hash_network
 from uvgen.evaluation.network_trial import try_network
@@ -62,6 +63,8 @@ class PredictResult:
     crop_size: int
     uv_size: int
     seconds: float
+
+    __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
         """As `uvgen predict --json` prints it."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from uvgen.checks import choice, number_in
+from uvgen.described import described
 from uvgen.errors import DatasetError, DependencyError, InputError, to_install
 from uvgen.fitting.detectors import DETECTORS, open_detector
 from uvgen.fitting.fitted import FittedBatch, FittedFace, Unfitted
@@ -60,6 +61,8 @@ class FitResult:
     detector: str | None
     notice: str
     seconds: float
+
+    __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
         """As `uvgen fit --json` prints it."""

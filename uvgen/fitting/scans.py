@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from uvgen.checks import choice, number_in
+from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.fitting.detectors import open_detector
 from uvgen.fitting.photographs import files_below, name_key
@@ -54,6 +55,8 @@ class RegisterResult:
     new_scans: int
     notice: str
     seconds: float
+
+    __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
         """As `uvgen register --json` prints it."""

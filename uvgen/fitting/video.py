@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from uvgen.checks import choice, number_in
+from uvgen.described import described
 from uvgen.errors import DatasetError
 from uvgen.fitting.fitted import FittedBatch, FittedFrame, Unfitted
 from uvgen.fitting.folder import AUTO, choose_detector
@@ -60,6 +61,8 @@ class VideoResult:
     detector: str | None
     notice: str
     seconds: float
+
+    __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
         """As `uvgen fit --video --json` prints it."""

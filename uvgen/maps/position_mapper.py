@@ -75,6 +75,10 @@ class PositionMapper:
         self._landmark_basis = model.basis[model.landmarks].astype(np.float64).reshape(204, -1)
         self._landmark_mean = model.mean[model.landmarks].astype(np.float64)
 
+    def __repr__(self) -> str:
+        crop = "" if self.crop_size is None else f", crop_size={self.crop_size}"
+        return f"PositionMapper({self.model.name!r}, size={self.size}, convention={self.convention!r}{crop})"
+
     def _texels(self, vertices: NDArray[np.int32], weights: NDArray[np.float32]) -> _Texels:
         mean, basis = self.model.mean, self.model.basis.reshape(self.model.n_vertices, -1)
         atlas = UvAtlas(self.size, vertices, weights, self.atlas.texel_kind)

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen.checks import check_array, choice
+from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.meshes.harmonic import closed_laplacian, cotangent_weights, mean_value_weights, solve_uv
 from uvgen.meshes.topology import boundary_loops, check_disk, directed_edges, find_mirror, triangulate_loop
@@ -46,6 +47,8 @@ class Parameterization:
     boundary: np.ndarray  # (b,) int32, the outer loop
     n_mean_value: int  # vertices that took mean-value weights; the others have conformal ones
     n_folded_conformal: int  # triangles that conformal weights would have turned over
+
+    __repr__ = described
 
 
 def parameterize(

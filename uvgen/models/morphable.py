@@ -107,6 +107,13 @@ class MorphableModel:
     path: Path | None = None
     rig: Rig | None = None
 
+    def __repr__(self) -> str:
+        path = "" if self.path is None else f", path={str(self.path)!r}"
+        return (
+            f"<MorphableModel {self.name!r}: {count(self.n_vertices, 'vertex')}, {self.n_shape} shape + "
+            f"{count(self.n_expression, 'expression component')}, {count(len(self.triangles), 'triangle')}{path}>"
+        )
+
     @property
     def content_sha256(self) -> str:
         """Hash of all arrays, see `uvgen.models.morphable.hash_arrays`; computed at first use."""

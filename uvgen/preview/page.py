@@ -21,6 +21,7 @@ from uvgen.checks import number_in
 from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.open import open_shards, own_model
 from uvgen.datasets.quality import HIGH_NME, LabelQuality, label_columns, label_quality
+from uvgen.described import described
 from uvgen.errors import DatasetError
 from uvgen.images.codecs import check_picture_name, save_picture
 from uvgen.maps.landmarks import LandmarkWeights, landmark_texels, landmark_weights
@@ -79,6 +80,8 @@ class ContactSheet:
     problems: tuple[str, ...]
     quality: LabelQuality | None = None
 
+    __repr__ = described
+
 
 @dataclass(frozen=True, slots=True)
 class PreviewResult:
@@ -109,6 +112,8 @@ class PreviewResult:
     size: tuple[int, int]
     seconds: float
     quality: LabelQuality | None = None
+
+    __repr__ = described
 
 
 def render_preview(

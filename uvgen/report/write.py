@@ -16,6 +16,7 @@ from uvgen.checks import number_in
 from uvgen.datasets.open import check_model, open_shards, own_model
 from uvgen.datasets.quality import LabelQuality, label_quality
 from uvgen.datasets.verify import VerifyResult, verify_shards
+from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.evaluation.evaluate import EvaluationReport
 from uvgen.jobs.run import RETRIES, check_run, results
@@ -70,6 +71,8 @@ class ReportResult:
     seconds: float
     verified: VerifyResult | None = None
     quality: LabelQuality | None = None
+
+    __repr__ = described
 
 
 def write_report(

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.wording import are, count
 
@@ -55,6 +56,8 @@ class FaceLandmarks:
     box: NDArray[np.float64] | None = None
     source: str = ""
     image_size: tuple[int, int] | None = None
+
+    __repr__ = described
 
     @property
     def extent(self) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import choice
+from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.images.picture import Picture
@@ -63,6 +64,8 @@ class Annotation:
     landmarks_21: NDArray[np.float64] | None = None
     extras: dict[str, NDArray[np.float32]] | None = None
     unused: str = ""
+
+    __repr__ = described
 
     @property
     def landmarks(self) -> NDArray[np.float64] | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from uvgen._version import __version__
 from uvgen.checks import number_in, seed_number
+from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
 from uvgen.jobs.run import RETRIES, check_run, check_same, run
 from uvgen.models.load import BUILTIN, as_model
@@ -52,6 +53,8 @@ class SynthResult:
     new_samples: int
     files: tuple[Path, ...]
     seconds: float
+
+    __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
         """As `uvgen synth --json` prints it."""

@@ -36,6 +36,7 @@ from uvgen.datasets.export import (
 from uvgen.datasets.export.common import Part, Skipped, pixel_layouts
 from uvgen.datasets.export.folder import ExportRecord, Written, check_export_folder, in_place, is_export
 from uvgen.datasets.open import builtin_of_set, open_shards, own_model
+from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.images.codecs import JPEG_QUALITY
 from uvgen.jobs.run import RETRIES, check_run, run
@@ -98,6 +99,8 @@ class ExportResult:
     seconds: float
     skipped: tuple[Skipped, ...] = ()
     unwritten: tuple[str, ...] = ()
+
+    __repr__ = described
 
 
 def export_shards(
