@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from uvgen.datasets.config import UNSTATED, DatasetConfig
 from uvgen.datasets.fields import known_layouts, required_fields
+from uvgen.datasets.label_columns import REPEATED, repeated_names, stated_repeated
 from uvgen.datasets.make_shards import BuildResult, make_shards
 from uvgen.datasets.open import reader_of
 from uvgen.datasets.output_folder import check_output, output_folder
@@ -179,6 +180,9 @@ def merge_shards(
         "merged_from": _hash_of(indexes),
         "names_sha256": hashlib.sha256("\n".join(sample.name for sample in samples).encode()).hexdigest(),
     }
+    plan.pop(REPEATED, None)
+    if repeated := _repeated(folders, indexes, samples, untrusted=untrusted):
+        plan[REPEATED] = repeated
     return make_shards(
         MergeJob(out, config, untrusted), _plan(samples, config.build.shard_size), out, config, plan,
         read_constants(folders[0], config.build.uv_size), mirror=None, workers=workers, retries=retries,
@@ -252,6 +256,23 @@ def _samples(
             "expected each in one alone"
         )
     return sorted(places, key=lambda place: _subset(place.entry))
+
+
+def _repeated(
+    folders: Sequence[Path], indexes: Sequence[Index], samples: Sequence[_Place], *, untrusted: bool
+) -> list[str]:
+    """The samples whose annotation is another version's, where the new set may not show that by itself."""
+    found = list[str]()
+    whole = len(samples) == sum(index.n_samples for index in indexes)
+    for folder, index in zip(folders, indexes, strict=True):
+        chosen = [sample.name for sample in samples if sample.folder == folder]
+        if whole:
+            found += stated_repeated(index)
+        else:
+            reader = reader_of(folder, index, DatasetConfig.of_index(index, folder), untrusted=untrusted)
+            found += repeated_names(reader, chosen)
+    there = set(found)
+    return [sample.name for sample in samples if sample.name in there]
 
 
 def _subset(entry: ShardEntry) -> str:

@@ -63,6 +63,7 @@ _SECONDS_BETWEEN_WRITES = 10.0
 _HASHES = {
     "model_sha256": "another model", "weight_mask_sha256": "another weight mask", "augmented_from": "other shards",
     "merged_from": "other shards",
+    "repeated_annotations": "other samples that hold the annotation of another version of their photograph",
     "names_sha256": "other samples of the same number: another list, exclusions or subsets, or other files",
     "samples": "{old} samples, now they are {new}: another list, exclusions, limit or subsets, or other files",
 }  # fmt: skip

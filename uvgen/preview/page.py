@@ -19,8 +19,9 @@ from uvgen import rasterize
 from uvgen.augment.draws import AugmentationDraw
 from uvgen.checks import number_in
 from uvgen.datasets.config import BuildConfig
+from uvgen.datasets.label_columns import label_columns
 from uvgen.datasets.open import open_shards, own_model
-from uvgen.datasets.quality import HIGH_NME, LabelQuality, label_columns, label_quality
+from uvgen.datasets.quality import HIGH_NME, LabelQuality, label_quality
 from uvgen.described import described
 from uvgen.errors import DatasetError
 from uvgen.images.codecs import check_picture_name, save_picture

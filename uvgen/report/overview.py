@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.datasets.config import DatasetConfig
+from uvgen.datasets.label_columns import REPEATED
 from uvgen.datasets.quality import LabelQuality
 from uvgen.datasets.verify import VerifyResult
 from uvgen.models.morphable import MorphableModel
@@ -27,6 +28,7 @@ _PLAIN = {
     "annotated_dimensions": "coordinates of an annotated landmark",
     "merged_from": "merged from",
     "copied_from": "copied from",
+    REPEATED: "samples with the annotation of another version",
     "model_sha256": "SHA-256 of the model",
 }
 """What keys of an index mean."""
@@ -164,13 +166,18 @@ def _details(index: Index, config: DatasetConfig) -> tuple[tuple[str, str], ...]
     return (
         ("SHA-256 of the model", config.model_sha256),
         ("SHA-256 of the weight mask", config.weight_mask_sha256),
-        *((_in_words(key), _shown(value)) for key, value in index.plan.items()),
+        *((_in_words(key), _shown(_counted(key, value))) for key, value in index.plan.items()),
         ("marks in the browser are kept under", identity_of(index)),
     )
 
 
 def _in_words(key: str) -> str:
     return _PLAIN.get(key, key.replace("_", " "))
+
+
+def _counted(key: str, value: Any) -> Any:
+    """How many names there are, in place of a list that may be of thousands."""
+    return len(value) if key == REPEATED and isinstance(value, list) else value
 
 
 def _shown(value: Any) -> str:
