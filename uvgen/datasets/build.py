@@ -19,6 +19,7 @@ from uvgen.datasets.make_shards import BuildResult, make_shards
 from uvgen.datasets.output_folder import check_output, output_folder
 from uvgen.datasets.plan import ShardTask, plan_shards
 from uvgen.datasets.record import ShardResult, check_begun
+from uvgen.datasets.same_samples import check_same_samples
 from uvgen.datasets.survey import survey_samples
 from uvgen.datasets.turned import SampleTurner
 from uvgen.datasets.worker import BuildJob
@@ -144,6 +145,7 @@ def build_shards(
         raise InputError(f"{out}: holds the samples, expected another folder for the shards")
     if not overwrite:
         check_begun(out, config, model, describe_plan(samples, config.copies))
+        check_same_samples(out, samples, config)
     with same_workers(workers, timeout):
         survey = survey_samples(samples, model, config, workers=workers, retries=retries, timeout=timeout)
         begin("laying out the map")
