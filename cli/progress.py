@@ -136,6 +136,8 @@ class Progress:
 
     def _rate(self) -> str:
         """Samples per second since the first were done: starting up does not count."""
+        if self._total is not None and self._done >= self._total:
+            return ", finishing"  # what is left to do is not counted: "0:00 left" would be wrong
         if self._counted is None:
             return ""
         since, first = self._counted
