@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from uvgen.cli.options import is_given, read_augmentation
-from uvgen.wording import count, shown_size
+from uvgen.wording import count, shown_size, typed
 
 _NOT_OF_MAPS = {
     "subsets": "--subset", "flip": "--no-flip", "list_path": "--list", "exclude_path": "--exclude", "size": "--size",
@@ -115,7 +115,7 @@ def check_inputs(data: Path | None, model: Path | str | None) -> None:
             if all(sample.parameters is None for sample in find_samples(data)):
                 raise DatasetError(
                     f"{data}: images without parameters, expected a .mat of the same name beside each; fit a face "
-                    f"model to them first, `uvgen fit {data} --out fitted/`, and build of fitted/"
+                    f"model to them first, `uvgen fit {typed(data)} --out fitted/`, and build of fitted/"
                 )
         raise click.UsageError("missing --model: the parameters in --data belong to a model (bfm.h5, or builtin)")
     if data is None and model not in (None, "builtin"):

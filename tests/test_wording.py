@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from uvgen.wording import are, count, have, shown_size
+from uvgen.wording import are, count, have, shown_size, typed
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,6 +33,11 @@ def test_wording_count_one_is_singular() -> None:
 ])  # fmt: skip
 def test_shown_size_never_rounds_to_nothing(n_bytes: tuple[float, ...], said: str) -> None:
     assert shown_size(*n_bytes) == said  # type: ignore[arg-type]
+
+
+def test_typed_can_be_pasted_into_a_shell() -> None:
+    assert typed(Path("photos/a")) == "photos/a"
+    assert typed("my photos") == "'my photos'" and typed("it's") == "'it'\"'\"'s'"
 
 
 def _written_out(path: Path) -> list[str]:

@@ -1,4 +1,7 @@
-"""Numbers in messages: the noun, and the verb, that go with a count; sizes of files."""
+"""Parts of messages: a count with its noun and its verb, sizes of files, paths in commands to type."""
+
+import os
+import shlex
 
 _PLURALS = {
     "boundary": "boundaries",
@@ -35,3 +38,8 @@ def shown_size(n_bytes: float, digits: int = 1) -> str:
     if n_bytes / 1e6 >= 0.5 * 10.0**-digits:
         return f"{n_bytes / 1e6:.{digits}f} MB"
     return shown_size(n_bytes, digits + 1) if digits < 1 else f"{n_bytes / 1e3:.{0 if n_bytes >= 500 else 1}f} kB"
+
+
+def typed(path: str | os.PathLike[str]) -> str:
+    """A path as it is typed in a shell: in quotes where it has spaces or the like."""
+    return shlex.quote(os.fspath(path))

@@ -22,7 +22,7 @@ from uvgen.progress import begin
 from uvgen.shards.index import Index, SkippedSample
 from uvgen.shards.stored import is_at_hand
 from uvgen.storage.objects import said, url_of
-from uvgen.wording import count, have
+from uvgen.wording import count, have, typed
 
 Unit = TypeVar("Unit", bound=ShardUnit)
 
@@ -154,7 +154,7 @@ def make_shards(
     else:
         warnings = [
             *warnings,
-            f"labels were not compared with annotations: `uvgen info {said(out)}` fetches the shards",
+            f"labels were not compared with annotations: `uvgen info {typed(said(out))}` fetches the shards",
         ]
     warnings = [*warnings, *_noticed(record.remarks, config.build.exif)]
     paths = [out / entry.file for entry in sorted(index.shards, key=lambda entry: entry.file) if entry.samples]

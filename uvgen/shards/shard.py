@@ -20,7 +20,7 @@ from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import brief
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import max_bytes
-from uvgen.wording import count
+from uvgen.wording import count, typed
 
 _CODES, _ENDS = "image_data", "image_end"
 _LEAST_BYTES, _MOST_RATIO = 64 << 20, 16  # what fields that are read whole may take unpacked, and times the file's size
@@ -74,7 +74,7 @@ class OpenShard:
     ) -> None:
         self._path, self.n_samples = path, n_samples
         with opened_by(None if process is None else process.open):
-            self._file = open_hdf5(path, DatasetError, f"; run `uvgen verify {path.parent}`")
+            self._file = open_hdf5(path, DatasetError, f"; run `uvgen verify {typed(path.parent)}`")
         try:
             self._open(expected or {})
             if missing := [name for name in required if name not in self.layouts]:
