@@ -187,7 +187,7 @@ def test_build_of_another_folder_whose_samples_are_called_alike_is_refused(
     out, config = tmp_path / "shards", dataclasses.replace(SMALL, **options)
     make(tmp_path / "one", model_path, out, config)
     before = file_hashes(out)
-    with pytest.raises(SettingsError, match=r"holds frame_0 with another shape than .*frame_0\.mat: it is of another"):
+    with pytest.raises(SettingsError, match=r"holds frame_0 with other values of shape than .*frame_0\.mat: it is"):
         make(tmp_path / other, model_path, out, config)
     assert file_hashes(out) == before
     assert make(tmp_path / "one", model_path, out, config).new_samples == 0

@@ -1,9 +1,11 @@
 """Whether a set that a build is to go on with holds the samples that it is given, or others of the same names."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.open import reader_of
@@ -18,7 +20,18 @@ from uvgen.storage.objects import url_of
 _N_COMPARED = 16
 
 
-def check_same_samples(out: Path, samples: Sequence[Sample], config: BuildConfig) -> None:
+def parameters_of(sample: Sample) -> dict[str, NDArray[Any]]:
+    """Of a sample's `.mat`, by the names of the fields that store them."""
+    stated = read_annotation(sample)
+    return {"shape": stated.shape, "expression": stated.expression, "pose": stated.pose}
+
+
+def check_same_samples(
+    out: Path,
+    samples: Sequence[Sample],
+    config: BuildConfig,
+    stated_of: Callable[[Sample], Mapping[str, NDArray[Any]]] = parameters_of,
+) -> None:
     """Raise SettingsError, before any work, where a set holds samples of these names with other parameters.
 
     A few are compared, evenly spread: those of another folder of photographs, and those that were fitted again, differ
@@ -32,16 +45,21 @@ def check_same_samples(out: Path, samples: Sequence[Sample], config: BuildConfig
         What it is to be made of.
     config : BuildConfig
         What it is made with.
+    stated_of : callable
+        What a sample's files say of fields that are stored as they are.
     """
     if url_of(out) is not None or not (out / DATASET_INDEX).exists():
         return
     try:
         index = read_begun(out)
-        reader = reader_of(out, index, DatasetConfig.of_index(index, out))
+        built = DatasetConfig.of_index(index, out)
+        if built.build != config:  # refused for that
+            return
+        reader = reader_of(out, index, built)
         there = {name: k for k, name in enumerate(reader.names)}
-        fields = [name for name in ("shape", "expression", "pose") if name in reader.fields]
-        if config.augmentation is not None and "pose" in fields:
-            fields.remove("pose")  # faces may be turned
+        fields = {*reader.fields}
+        if config.augmentation is not None:
+            fields -= {"pose"}  # faces may be turned
     except DatasetError:
         return
     ending = "-0" if config.augmentation is not None else ""
@@ -49,13 +67,14 @@ def check_same_samples(out: Path, samples: Sequence[Sample], config: BuildConfig
     for k in np.unique(np.linspace(0, len(known) - 1, min(_N_COMPARED, len(known))).astype(int)):
         sample = known[k]
         try:
-            stated = read_annotation(sample)
-            stored = reader.gather([there[f"{sample.name}{ending}"]], fields)
+            stated = {name: values for name, values in stated_of(sample).items() if name in fields}
+            stored = reader.gather([there[f"{sample.name}{ending}"]], stated)
         except (SampleError, DatasetError):
             continue
-        if odd := [name for name in fields if not np.array_equal(stored[name][0], getattr(stated, name))]:
+        if odd := [name for name in stated if not np.array_equal(stored[name][0], stated[name])]:
             raise SettingsError(
-                f"{out}: holds {brief(sample.name)} with another {odd[0]} than {sample.stated_in}: it is of another "
+                f"{out}: holds {brief(sample.name)} with other values of {odd[0]} than {sample.stated_in}: it is of "
+                "another "
                 "folder whose samples have the same names, or was changed since; choose another output folder, or "
                 "overwrite this one"
             )

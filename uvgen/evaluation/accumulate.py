@@ -194,5 +194,5 @@ def chosen_scores(keys: Iterable[str] | None) -> tuple[Score, ...]:
     keys = list(keys)
     for key in keys:
         if key not in SCORES:
-            raise InputError(f"scores: {shown(key)}, expected of {', '.join(SCORES)}")
+            raise InputError(f"scores: {shown(key)}, expected one of {', '.join(SCORES)}")
     return tuple(score for key, score in SCORES.items() if key in keys)
