@@ -200,10 +200,12 @@ class ShardDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int | str | Sequence[int]) -> dict[str, Any]:
         """One sample, by its number or its name; for several indices, their `batch`."""
         if isinstance(index, str):
-            index = self.reader._place(index)
-        if isinstance(index, Sequence):
+            number = self.reader._place(index)
+        elif isinstance(index, Sequence):
             return self.batch(index)
-        large, rows = self._filled([operator.index(index)])
+        else:
+            number = operator.index(index)
+        large, rows = self._filled([number])
         return as_tensors(
             {name: tensor[0] for name, tensor in large.items()},
             {name: v[0] if isinstance(v, list) else v.reshape(v.shape[1:]) for name, v in rows.items()},
