@@ -30,6 +30,7 @@ def test_reader_finds_samples_by_name(shards: Path) -> None:
     last, first = reader.names[-1], reader.names[0]
     assert reader.batch([last, 0])["name"] == [last, first]
     assert reader.gather([last], ["name"])["name"] == [last]
+    assert reader.number(last) == 8 and reader.number(-1) == 8
     assert first in reader and "nobody" not in reader and 0 not in reader
 
 

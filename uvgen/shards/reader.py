@@ -125,7 +125,7 @@ class ShardReader:
         ShardReader
             Those samples, each once, in this reader's order. Shards without any are not opened.
         """
-        chosen = np.unique(np.array([self._place(key) for key in keys], np.intp))
+        chosen = np.unique(np.array([self.number(key) for key in keys], np.intp))
         other: ShardReader = copy.copy(self)
         for cached in ("_table", "names", "_numbers"):
             other.__dict__.pop(cached, None)
@@ -209,8 +209,8 @@ class ShardReader:
                 stacked[name] = maker(stacked)
         return stacked if self._finish is None else self._finish(stacked, batched=True)
 
-    def _place(self, key: int | str) -> int:
-        """A sample's number; InputError for a name that no sample has."""
+    def number(self, key: int | str) -> int:
+        """A sample's number, from 0, by its name or by a number that may count from the end; InputError for no name."""
         if isinstance(key, str):
             if key not in self._numbers:
                 such = f", such as {self.names[0]!r}" if len(self) else ""
@@ -298,7 +298,7 @@ class ShardReader:
 
     def shard_range(self, key: int) -> tuple[int, int]:
         """First sample of the shard that a sample is in, and the one after its last."""
-        number = self._number(self._place(key))
+        number = self._number(self.number(key))
         return self._first(number), int(self._ends[number])
 
     @property
@@ -324,7 +324,7 @@ class ShardReader:
         return dict(self._shard(0).attributes[name])
 
     def _locate(self, key: int | str) -> tuple[OpenShard, int]:
-        key = self._place(key)
+        key = self.number(key)
         number = self._number(key)
         return self._shard(number), key - self._first(number) if self._rows is None else int(self._rows[key])
 

@@ -199,8 +199,8 @@ class ShardDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int | str | Sequence[int]) -> dict[str, Any]:
         """One sample, by its number or its name; for several indices, their `batch`."""
-        if isinstance(index, str):
-            number = self.reader._place(index)
+        if isinstance(index, int | str):
+            number = self.reader.number(index)
         elif isinstance(index, Sequence):
             return self.batch(index)
         else:
