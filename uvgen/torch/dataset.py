@@ -202,7 +202,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         if isinstance(index, int | str):
             number = self.reader.number(index)
         elif isinstance(index, Sequence):
-            return self.batch(index)
+            return self.batch(index)  # type: ignore[arg-type]  # mypy thinks that a str may come here
         else:
             number = operator.index(index)
         large, rows = self._filled([number])
