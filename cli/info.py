@@ -80,7 +80,8 @@ def _histogram(yaws: Any, width: int = 40) -> list[tuple[str, str]]:
     from uvgen.datasets.info import YAW_STEP_DEG
 
     most = max(yaws.values(), default=1)
+    bars = {low: f"{'#' * -(-n * width // most)} {n}".lstrip() for low, n in yaws.items()}
     return [
-        ("yaw (deg)" if k == 0 else "", f"{low:+4d} to {low + YAW_STEP_DEG:+4d} {'#' * -(-n * width // most)} {n}")
-        for k, (low, n) in enumerate(yaws.items())
+        ("yaw (deg)" if k == 0 else "", f"{low:+4d} to {low + YAW_STEP_DEG:+4d} {bar}")
+        for k, (low, bar) in enumerate(bars.items())
     ]
