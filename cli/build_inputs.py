@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from uvgen.cli.options import is_given, read_augmentation
-from uvgen.cli.progress import count
+from uvgen.wording import count, shown_size, typed
 
 _NOT_OF_MAPS = {
     "subsets": "--subset", "flip": "--no-flip", "list_path": "--list", "exclude_path": "--exclude", "size": "--size",
@@ -115,7 +115,7 @@ def check_inputs(data: Path | None, model: Path | str | None) -> None:
             if all(sample.parameters is None for sample in find_samples(data)):
                 raise DatasetError(
                     f"{data}: images without parameters, expected a .mat of the same name beside each; fit a face "
-                    f"model to them first, `uvgen fit {data} --out fitted/`, and build of fitted/"
+                    f"model to them first, `uvgen fit {typed(data)} --out fitted/`, and build of fitted/"
                 )
         raise click.UsageError("missing --model: the parameters in --data belong to a model (bfm.h5, or builtin)")
     if data is None and model not in (None, "builtin"):
@@ -169,10 +169,8 @@ def print_plan(samples: Any, config: Any, out: Path, *, overwrite: bool = False)
         0 if overwrite else sum((out / task.file).exists() if there is None else task.file in there for task in tasks)
     )
     n_samples = len(samples) * config.copies
-    size = sample_bytes(config) * n_samples / 1e6
-    click.echo(
-        f"{said(out)}: {count(n_samples, 'sample')} in {count(len(tasks), 'shard')}, about {size:.0f} MB uncompressed"
-    )
+    size = shown_size(sample_bytes(config) * n_samples, digits=0)
+    click.echo(f"{said(out)}: {count(n_samples, 'sample')} in {count(len(tasks), 'shard')}, about {size} uncompressed")
     click.echo(f"{finished} of the shards are there already" if finished else "none of the shards is there yet")
 
 

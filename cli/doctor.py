@@ -2,6 +2,7 @@
 
 import difflib
 import itertools
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import click
 
 from uvgen.cli.options import ANY_PATH, MODEL, untrusted_option
-from uvgen.cli.progress import count, reported
+from uvgen.cli.progress import reported
 from uvgen.cli.results import json_option, print_json
 from uvgen.storage.names import printable
+from uvgen.wording import count, shown_size
 
 
 @click.command("doctor")
@@ -74,13 +76,20 @@ def command(
     sys.exit(0 if found.sound else 1)
 
 
+_ADVICE = re.compile(r"; (?:build|copy|make|name|remove|rename|run) [^;]*\Z")
+"""What other commands say with the same error, and a check's cure says in its own words."""
+
+
 def _shown(findings: list[Any]) -> str:
     """All findings of one code, with what to do about them once."""
     from uvgen.doctor.checks import CHECKS
 
     code = findings[0].code
     check = CHECKS[code]
-    texts = "\n".join(f"    {printable(finding.text)}" for finding in findings)
+    found = [finding.text for finding in findings]
+    if "message" not in check.cure:  # which says what to do for all of them
+        found = [_ADVICE.sub("", text) for text in found]
+    texts = "\n".join(f"    {printable(text)}" for text in found)
     return f"{code} {check.level}: {check.title}\n{texts}\n    {check.cure}"
 
 
@@ -95,7 +104,7 @@ def _checked(found: Any) -> str:
         held = f"{count(facts['samples'], 'sample')} in {count(facts['shards'], 'shard')}"
         maps = ", maps compared with their parameters" if facts["compared_with_model"] else ""
         how = f"all read{maps}" if deep else "names and sizes; --deep reads all"
-        return f"checked: {held}, {facts['size_bytes'] / 1e6:.1f} MB, model {facts['model']}{labels}; {how}"
+        return f"checked: {held}, {shown_size(facts['size_bytes'])}, model {facts['model']}{labels}; {how}"
     if found.kind == "samples":
         few = "" if facts["read"] == facts["samples"] else f", {facts['read']} of them read"
         more = "; " + "; ".join([
@@ -104,8 +113,10 @@ def _checked(found: Any) -> str:
         ])  # fmt: skip
         with_model = "" if facts["model"] is None else f", with model {facts['model']}"
         return f"checked: {count(facts['samples'], 'sample')}{few}{with_model}{labels}{more if len(more) > 2 else ''}"
-    components = f"{facts['n_shape']} shape + {facts['n_expression']} expression components"
-    return f"checked: {facts['name']}, {facts['n_vertices']} vertices, {components}{', its hash' if deep else ''}"
+    components = f"{facts['n_shape']} shape + {count(facts['n_expression'], 'expression component')}"
+    return (
+        f"checked: {facts['name']}, {count(facts['n_vertices'], 'vertex')}, {components}{', its hash' if deep else ''}"
+    )
 
 
 def _explain(code: str) -> None:
@@ -135,7 +146,7 @@ def _facts(facts: dict[str, Any]) -> list[str]:
         f"packages: {packages}",
         f"optional packages: {optional}",
         f"{facts['usable_cores']} of {facts['cores']} cores, {size('available_memory_bytes')} of memory available, "
-        f"{facts['open_files']} open files",
+        f"{count(facts['open_files'], 'open file')}",
         f"free: {size('current_folder_free_bytes')} here, {size('temporary_folder_free_bytes')} for temporary files, "
         f"{size('shared_memory_folder_free_bytes')} of shared memory",
         f"compiled code: {facts['numba_cache'] or 'not kept'}; built-in samples: {facts['uvgen_cache']}",

@@ -19,9 +19,10 @@ from uvgen.cli.options import (
     quiet_option,
     untrusted_option,
 )
-from uvgen.cli.progress import count, reported
+from uvgen.cli.progress import reported
 from uvgen.cli.results import json_option, print_json
 from uvgen.storage.names import printable
+from uvgen.wording import count
 
 _WHAT, _COUNTED, _OUTPUT = "What is compared", "How predictions are counted", "What comes out"
 

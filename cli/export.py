@@ -16,8 +16,9 @@ from uvgen.cli.options import (
     untrusted_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, count, reported
+from uvgen.cli.progress import cores, reported
 from uvgen.cli.results import json_option, name_skipped, print_json
+from uvgen.wording import count
 
 
 @click.command("export")
@@ -47,7 +48,7 @@ from uvgen.cli.results import json_option, name_skipped, print_json
 @overwrite_option("an export")
 @untrusted_option
 @json_option
-@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only, and how many samples were skipped.")
 def command(
     shards: Path,
     to: str,
@@ -104,10 +105,9 @@ def command(
             split=split,
             workers=workers or cores(), retries=retries, timeout=timeout, overwrite=overwrite, untrusted=untrusted,
         )  # fmt: skip
-    if not quiet:
-        if result.unwritten:
-            click.echo(f"note: {to} has no place for {', '.join(result.unwritten)}: left out", err=True)
-        name_skipped(result.skipped, "skipped.txt")
+    if result.unwritten and not quiet:
+        click.echo(f"note: {to} has no place for {', '.join(result.unwritten)}: left out", err=True)
+    name_skipped(result.skipped, "skipped.txt", quiet=quiet)
     if as_json:
         print_json({
             "out": str(out), "to": to, "samples": result.samples, "files": [str(path) for path in result.files],

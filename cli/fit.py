@@ -20,9 +20,10 @@ from uvgen.cli.options import (
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, count, reported, show_warnings, waited
+from uvgen.cli.progress import cores, reported, show_warnings, waited
 from uvgen.cli.results import json_option, name_skipped, print_json
 from uvgen.storage.names import printable
+from uvgen.wording import count
 
 _WHAT, _HOW, _OUTPUT = "What goes in", "How faces are fitted", "What comes out"
 
@@ -145,8 +146,8 @@ def command(
         click.echo(f"note: {result.notice}", err=True)
     if images is not None:
         show_warnings(about_other_pictures(images, out))
-    if not quiet and not verbose:
-        name_skipped(result.skipped, "fit.json")
+    if not verbose:
+        name_skipped(result.skipped, "fit.json", quiet=quiet)
     if as_json:
         print_json({"out": str(out), **result.to_plain()})
     elif not quiet:

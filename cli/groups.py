@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,34 @@ def as_typed(text: str) -> str:
     for whole in sorted(wholes, key=len, reverse=True):
         path = printable(wholes[whole].rstrip(os.sep))
         text = re.sub(rf"(?<![\w./]){re.escape(printable(whole))}(?![\w.-])", lambda _, path=path: path, text)  # type: ignore[misc]
+    return text
+
+
+_ARGUMENT = re.compile(r"([a-z][a-z0-9_]*): ")
+_OTHERWISE_NAMED = {"names": ("list_path", "names_path")}
+
+
+def with_option(text: str, command: click.Command | None, arguments: Sequence[str]) -> str:
+    """An error of the library that begins with the name of a function's argument, with the option for it instead.
+
+    Parameters
+    ----------
+    text : str
+        ``by: '(', expected …``.
+    command : click.Command or None
+        The one that was called.
+    arguments : sequence of str
+        The command line: a word in it may be a file, with which errors begin too.
+    """
+    found = _ARGUMENT.match(text)
+    if found is None or command is None or found[1] in arguments:
+        return text
+    wanted = {found[1], f"{found[1]}_path", *_OTHERWISE_NAMED.get(found[1], ())}
+    for param in command.params:
+        if isinstance(param, click.Option):
+            name = _label(param)
+            if wanted & {param.name, name.lstrip("-").replace("-", "_")}:
+                return f"{name}: {text[found.end() :]}"
     return text
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 from uvgen.cli.options import PATH_OR_URL, untrusted_option
-from uvgen.cli.progress import are, count
 from uvgen.cli.results import json_option, print_json
 from uvgen.storage.names import printable
+from uvgen.wording import are, count, shown_size
 
 
 @click.command("info")
@@ -46,7 +46,7 @@ def _lines(info: Any) -> list[tuple[str, str]]:
         ("data set", said(info.folder)),
         ("samples", f"{info.samples} of {count(info.photographs, 'photograph')}{unfinished}"),
         ("subsets", ", ".join(f"{name} {n}" for name, n in info.subsets.items())),
-        ("size", f"{info.size_bytes / 1e6:.1f} MB in {info.shards} {'shard' if info.shards == 1 else 'shards'}{each}"),
+        ("size", f"{shown_size(info.size_bytes)} in {count(info.shards, 'shard')}{each}"),
         ("crops", f"{build.size} x {build.size} px, {build.image_codec}"),
         ("maps", maps),
         *([("targets", ", ".join(build.targets))] if build.targets else []),
@@ -73,14 +73,15 @@ def _of_one(shape: Any, dtype: Any) -> str:
 
 def _augmented(config: Any) -> str:
     copies = config.build.copies if config.copied is None else config.copied.copies
-    return f"{copies} {'copy' if copies == 1 else 'copies'} per sample"
+    return f"{count(copies, 'copy')} per sample"
 
 
 def _histogram(yaws: Any, width: int = 40) -> list[tuple[str, str]]:
     from uvgen.datasets.info import YAW_STEP_DEG
 
     most = max(yaws.values(), default=1)
+    bars = {low: f"{'#' * -(-n * width // most)} {n}".lstrip() for low, n in yaws.items()}
     return [
-        ("yaw (deg)" if k == 0 else "", f"{low:+4d} to {low + YAW_STEP_DEG:+4d} {'#' * -(-n * width // most)} {n}")
-        for k, (low, n) in enumerate(yaws.items())
+        ("yaw (deg)" if k == 0 else "", f"{low:+4d} to {low + YAW_STEP_DEG:+4d} {bar}")
+        for k, (low, bar) in enumerate(bars.items())
     ]

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from uvgen import __version__
-from uvgen.cli.groups import ARGUMENTS, SpokenGroup, as_typed
+from uvgen.cli.groups import ARGUMENTS, SpokenGroup, as_typed, with_option
 from uvgen.cli.options import OUTPUT_OPTION
 from uvgen.cli.streams import leave_unread_streams
 from uvgen.errors import OutputError, SettingsError, UvgenError
@@ -83,7 +83,8 @@ class _LazyGroup(SpokenGroup):
         try:
             return super().invoke(ctx)
         except UvgenError as error:
-            click.echo(f"uvgen: {as_typed(printable(str(error)))}{self._helpful(ctx, error)}", err=True)
+            text = with_option(printable(str(error)), self._called_command(ctx), ctx.meta[ARGUMENTS])
+            click.echo(f"uvgen: {as_typed(text)}{self._helpful(ctx, error)}", err=True)
             ctx.exit(1)
         except MemoryError as error:
             what = printable(str(error)) if ": " in str(error) else "out of memory"
@@ -118,10 +119,17 @@ class _LazyGroup(SpokenGroup):
         return f" ({', '.join(named)})" if named else ""
 
     def _options(self, ctx: click.Context) -> set[str]:
-        """Those of the command that was called, and of its own commands."""
+        """Those of the command that was called."""
+        command = self._called_command(ctx)
+        return set() if command is None else {name for param in command.params for name in param.opts}
+
+    def _called_command(self, ctx: click.Context) -> click.Command | None:
         command = self.get_command(ctx, ctx.invoked_subcommand or "")
-        commands = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
-        return {name for one in commands if one is not None for param in one.params for name in param.opts}
+        words = iter(ctx.meta[ARGUMENTS])
+        while isinstance(command, click.Group):
+            there = command.commands
+            command = next((there[word] for word in words if word in there), None)
+        return command
 
 
 def _memory_limit() -> int:

@@ -19,6 +19,7 @@ from uvgen.cli.options import (
 )
 from uvgen.cli.progress import clock_on_terminal, show_warnings
 from uvgen.cli.results import json_option, print_json
+from uvgen.wording import count, shown_size
 
 _FROM, _LACKS, _TO = "What goes in", "What a file lacks", "What comes out"
 
@@ -126,8 +127,8 @@ def convert(
             untrusted=untrusted,
         ).model  # fmt: skip
     click.echo(
-        f"{out}: {model.n_vertices} vertices, {model.n_shape} shape + {model.n_expression} expression components, "
-        f"{out.stat().st_size / 1e6:.0f} MB"
+        f"{out}: {count(model.n_vertices, 'vertex')}, {model.n_shape} shape + "
+        f"{count(model.n_expression, 'expression component')}, {shown_size(out.stat().st_size, digits=0)}"
     )
     show_warnings(model_doubts(model))
 
@@ -165,15 +166,15 @@ def info(file: Path | str, untrusted: bool, as_json: bool) -> None:
         counts = np.bincount(model.regions, minlength=len(REGIONS))
         regions = ", ".join(f"{name} {count}" for name, count in zip(REGIONS, counts, strict=True) if count)
     extent = np.ptp(model.mean, axis=0) / 1000
-    n_albedo = "none" if model.albedo_std is None else f"{len(model.albedo_std)} components"
-    mirrored = "unknown" if model.mirror is None else f"{int((model.mirror >= 0).sum())} vertices"
-    holes = ", ".join(f"{len(loop)} vertices" for loop in hole_loops(model.triangles, model.uv)) or "none"
+    n_albedo = "none" if model.albedo_std is None else f"{count(len(model.albedo_std), 'component')}"
+    mirrored = "unknown" if model.mirror is None else f"{count(int((model.mirror >= 0).sum()), 'vertex')}"
+    holes = ", ".join(f"{count(len(loop), 'vertex')}" for loop in hole_loops(model.triangles, model.uv)) or "none"
     rows = {
         "name": model.name,
         "vertices": model.n_vertices,
         "triangles": f"{len(model.triangles)}, and {len(model.mouth_triangles)} that close the mouth",
-        "shape": f"{model.n_shape} components",
-        "expression": f"{model.n_expression} components",
+        "shape": f"{count(model.n_shape, 'component')}",
+        "expression": f"{count(model.n_expression, 'component')}",
         "albedo": n_albedo,
         "landmarks": len(model.landmarks),
         "regions": regions,
@@ -248,7 +249,7 @@ def export(model_path: Path | str, file_format: str, out: Path, overwrite: bool,
             face3d.write(model, out)
         else:
             from_mesh.write_model(model, out)
-    click.echo(f"{targets[0]}: {model.n_vertices} vertices")
+    click.echo(f"{targets[0]}: {count(model.n_vertices, 'vertex')}")
 
 
 @command.command("parameterize", cls=GroupedCommand)
@@ -313,4 +314,4 @@ def parameterize_(
     if out.suffix.lower() in MODEL_SUFFIXES:
         show_warnings(model_doubts(model))
     stretch = from_mesh.model_stretch(model)
-    click.echo(f"{out}: UV of {model.n_vertices} vertices, one-to-one; stretch {stretch:.2f} (1 is none)")
+    click.echo(f"{out}: UV of {count(model.n_vertices, 'vertex')}, one-to-one; stretch {stretch:.2f} (1 is none)")

@@ -236,7 +236,12 @@ def _check_volume(context: click.Context, param: click.Parameter, chosen: bool) 
 
 
 quiet_option = option(
-    "-q", "--quiet", is_flag=True, group=HOW_IT_RUNS, callback=_check_volume, help="Print errors and warnings only."
+    "-q",
+    "--quiet",
+    is_flag=True,
+    group=HOW_IT_RUNS,
+    callback=_check_volume,
+    help="Print errors and warnings only, and how many samples were skipped.",
 )
 
 

@@ -20,8 +20,9 @@ from uvgen.cli.options import (
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, count, reported, show_warnings
+from uvgen.cli.progress import cores, reported, show_warnings
 from uvgen.cli.results import json_option, name_skipped, print_json
+from uvgen.wording import count
 
 _NETWORK, _FACES, _OUTPUT = "The network", "Where faces are", "What comes out"
 
@@ -150,8 +151,8 @@ def command(
     if result.notice:
         click.echo(f"note: {result.notice}", err=True)
     show_warnings(about_other_pictures(images, out))
-    if not quiet and not verbose:
-        name_skipped(result.skipped, "predict.json")
+    if not verbose:
+        name_skipped(result.skipped, "predict.json", quiet=quiet)
     if as_json:
         print_json({"out": str(out), **result.to_plain()})
     elif not quiet:

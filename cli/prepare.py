@@ -15,8 +15,9 @@ from uvgen.cli.options import (
     quiet_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, count, reported
+from uvgen.cli.progress import cores, reported
 from uvgen.cli.results import name_skipped
+from uvgen.wording import count
 
 _WHAT, _OUTPUT = "What goes in", "What comes out"
 
@@ -83,8 +84,8 @@ def deep3d(
         )  # fmt: skip
     if result.notice:
         click.echo(f"note: {result.notice}", err=True)
+    name_skipped(result.skipped, "skipped.txt", quiet=quiet)
     if not quiet:
-        name_skipped(result.skipped, "skipped.txt")
         left = f", {len(result.skipped)} skipped" if result.skipped else ""
         click.echo(f"{out}: {count(result.faces, 'face')} for Deep3DFaceRecon{left}")
     if result.skipped:

@@ -5,8 +5,9 @@ from pathlib import Path
 import click
 
 from uvgen.cli.options import ANY_PATH, EXISTING_FOLDER, MODEL, PATH_OR_URL, SCALE, check_maps, untrusted_option
-from uvgen.cli.progress import are, count, reported, show_quality, show_warnings
+from uvgen.cli.progress import reported, show_quality, show_warnings
 from uvgen.cli.results import json_option, print_json
+from uvgen.wording import are, count
 
 
 @click.command("preview")

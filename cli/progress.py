@@ -12,9 +12,10 @@ from typing import Any
 import click
 
 from uvgen.cli.groups import as_typed
-from uvgen.cli.results import print_json
+from uvgen.cli.results import name_skipped, print_json
 from uvgen.cli.streams import takes_a_line
 from uvgen.storage.names import printable
+from uvgen.wording import count, shown_size
 
 STARTED = "uvgen.started"
 """Where the context of `uvgen` notes when the command began."""
@@ -135,6 +136,8 @@ class Progress:
 
     def _rate(self) -> str:
         """Samples per second since the first were done: starting up does not count."""
+        if self._total is not None and self._done >= self._total:
+            return ", finishing"  # what is left to do is not counted: "0:00 left" would be wrong
         if self._counted is None:
             return ""
         since, first = self._counted
@@ -209,16 +212,16 @@ def finish(out: Path, result: Any, *, quiet: bool, verbose: bool, as_json: bool 
             "flipped maps they have the values of the opposite column, all others are exact",
             err=True,
         )
-    if not quiet and not verbose:
-        _name_skipped(result.skipped)
+    if not verbose:
+        name_skipped(result.skipped, "dataset.json", quiet=quiet)
     show_warnings([*result.warnings, *(result.quality.warnings if result.quality else ())])
     if as_json:
         print_json({"out": where, **result.to_plain()})
     elif not quiet:
         made = f"this run {count(result.new_samples, 'sample')} in" if result.new_samples else "nothing was left to do,"
         click.echo(
-            f"{where}: {count(result.samples, 'sample')}, {len(result.skipped)} skipped, {result.size_bytes / 1e6:.1f} "
-            f"MB; {made} {waited(result.seconds):.1f} s"
+            f"{where}: {count(result.samples, 'sample')}, {len(result.skipped)} skipped, "
+            f"{shown_size(result.size_bytes)}; {made} {waited(result.seconds):.1f} s"
         )
         show_quality(result.quality)
     if result.skipped:
@@ -232,16 +235,6 @@ def waited(seconds: float) -> float:
     return seconds if started is None else time.perf_counter() - started
 
 
-def count(n: int, what: str) -> str:
-    """``1 sample``, ``2 samples``."""
-    return f"{n} {what}{'' if n == 1 else 's'}"
-
-
-def are(n: int) -> str:
-    """The verb that goes with `count`."""
-    return "is" if n == 1 else "are"
-
-
 def show_quality(quality: Any) -> None:
     """Print how far labels are from annotations, where the data set has some."""
     if quality is not None:
@@ -252,13 +245,6 @@ def show_warnings(warnings: Any) -> None:
     """Print what is probably wrong, on stderr, also where only errors are asked for: labels may be useless."""
     for text in warnings:
         click.echo(f"warning: {as_typed(printable(text))}", err=True)
-
-
-def _name_skipped(skipped: Any, most: int = 20) -> None:
-    for skip in skipped[:most]:
-        click.echo(as_typed(printable(f"skipped {skip.name}: {skip.reason}")), err=True)
-    if len(skipped) > most:
-        click.echo(f"and {len(skipped) - most} more; dataset.json lists them all", err=True)
 
 
 def cores() -> int:

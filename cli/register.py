@@ -18,9 +18,10 @@ from uvgen.cli.options import (
     verbose_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, count, reported, waited
+from uvgen.cli.progress import cores, reported, waited
 from uvgen.cli.results import json_option, name_skipped, print_json
 from uvgen.storage.names import printable
+from uvgen.wording import count
 
 _WHAT, _HOW, _OUTPUT = "What goes in", "How scans are registered", "What comes out"
 
@@ -112,8 +113,8 @@ def command(
         )
     if result.notice:
         click.echo(f"note: {result.notice}", err=True)
-    if not quiet and not verbose:
-        name_skipped(result.skipped, "register.json")
+    if not verbose:
+        name_skipped(result.skipped, "register.json", quiet=quiet)
     if as_json:
         print_json({"out": str(out), **result.to_plain()})
     elif not quiet:

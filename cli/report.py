@@ -20,8 +20,9 @@ from uvgen.cli.options import (
     untrusted_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, count, reported, show_quality, show_warnings
+from uvgen.cli.progress import cores, reported, show_quality, show_warnings
 from uvgen.cli.results import json_option, print_json
+from uvgen.wording import count, shown_size
 
 _SHOWN, _PREDICTED, _OUTPUT = "What is shown", "Predictions", "What comes out"
 
@@ -144,7 +145,7 @@ def command(
         })  # fmt: skip
     elif not quiet:
         what = f"{count(result.samples, 'sample')}, {result.pages} with pages, {result.pictured} with thumbnails"
-        click.echo(f"{out / result.page.name}: {what}, {result.size_bytes / 1e6:.1f} MB")
+        click.echo(f"{out / result.page.name}: {what}, {shown_size(result.size_bytes)}")
         show_quality(result.quality)
 
 
@@ -165,6 +166,6 @@ def _about(n_pages: int, n_samples: int, workers: int, *, thumbnails: bool) -> s
     more = f" and {count(n_thumbnails, 'thumbnail')}" if n_thumbnails else ""
     fewer = "; --worst N draws fewer" if seconds >= 90 else ""
     return (
-        f"drawing pages of {n_pages} of {count(n_samples, 'sample')}{more}: about {size:.0f} MB, and {long} with "
-        f"{count(workers, 'worker')} on idle cores{fewer}"
+        f"drawing pages of {n_pages} of {count(n_samples, 'sample')}{more}: about "
+        f"{shown_size(1e6 * size, digits=0)}, and {long} with {count(workers, 'worker')} on idle cores{fewer}"
     )

@@ -22,8 +22,17 @@ def print_json(content: dict[str, Any]) -> None:
     click.echo(json.dumps(content, indent=2, ensure_ascii=True))
 
 
-def name_skipped(skipped: Sequence[Any], listed_in: str) -> None:
-    """A line on stderr for each of the first things that were left out, with `name` and `reason`."""
+def name_skipped(skipped: Sequence[Any], listed_in: str, *, quiet: bool = False) -> None:
+    """Say on stderr what was left out, each with `name` and `reason`: a line for each of the first.
+
+    Where only errors are asked for, one line says how many there are and names the first: the exit status is 3, and
+    people want to know why.
+    """
+    if quiet and skipped:
+        first = f"{skipped[0].name}: {skipped[0].reason}"
+        more = f", first {first}; {listed_in} lists them all" if len(skipped) > 1 else f": {first}"
+        click.echo(as_typed(printable(f"{len(skipped)} skipped{more}")), err=True)
+        return
     for skip in skipped[:_MOST_NAMED]:
         click.echo(as_typed(printable(f"skipped {skip.name}: {skip.reason}")), err=True)
     if len(skipped) > _MOST_NAMED:

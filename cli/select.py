@@ -17,8 +17,9 @@ from uvgen.cli.options import (
     output_of,
     untrusted_option,
 )
-from uvgen.cli.progress import cores, count, finish, reported
+from uvgen.cli.progress import cores, finish, reported
 from uvgen.cli.results import json_option, print_json
+from uvgen.wording import count
 
 _WHICH, _RESULT, _RUN = "Which samples", "What comes out (one of them)", HOW_IT_RUNS
 
@@ -46,7 +47,7 @@ _OPTIONS = (
            help="Processes that copy.  [default: one a core]"),
     untrusted_option,
     json_option,
-    option("-q", "--quiet", is_flag=True, group=_RUN, help="Print errors only."),
+    option("-q", "--quiet", is_flag=True, group=_RUN, help="Print errors and warnings only."),
 )  # fmt: skip
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from uvgen.cli.options import ANY_PATH, PATH_OR_URL, AnyType
-from uvgen.cli.progress import count
 from uvgen.cli.results import json_option, print_json
+from uvgen.wording import count
 
 
 class Fractions(AnyType):

@@ -16,8 +16,8 @@ from uvgen.cli.options import (
     workers_option,
 )
 from uvgen.cli.progress import cores, reported, waited
-from uvgen.cli.progress import count as count_of
 from uvgen.cli.results import json_option, print_json
+from uvgen.wording import count as count_of
 
 _WHAT, _OUTPUT = "Which faces", "What comes out"
 

@@ -18,8 +18,9 @@ from uvgen.cli.options import (
     untrusted_option,
     workers_option,
 )
-from uvgen.cli.progress import cores, count, reported, show_quality, show_warnings
+from uvgen.cli.progress import cores, reported, show_quality, show_warnings
 from uvgen.cli.results import json_option, print_json
+from uvgen.wording import are, count
 
 _CHECKS, _REPAIR = "What is checked", "Repairing"
 
@@ -102,7 +103,7 @@ def command(
         )  # fmt: skip
         skipped = f", {result.skipped} {'was' if result.skipped == 1 else 'were'} skipped" if result.skipped else ""
         held = f"{count(result.samples, 'sample')} in {count(len(result.files), 'shard')}"
-        click.echo(f"{said(shards)}: {held} {'is' if result.samples == 1 else 'are'} sound{skipped}; {labels}")
+        click.echo(f"{said(shards)}: {held} {are(result.samples)} sound{skipped}; {labels}")
         show_quality(result.quality)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen.checks import check_finite, float64_array
+from uvgen.described import described
 from uvgen.errors import InputError
 
 
@@ -30,6 +31,8 @@ class PerspectiveCamera:
     focal_px: float
     center_px: tuple[float, float]
     distance: float
+
+    __repr__ = described
 
     def depths(self, points: ArrayLike) -> NDArray[np.float64]:
         """Depths (..., n) of points (..., n, 3) along the optical axis, in their unit.
@@ -107,6 +110,8 @@ class ImageCamera:
     focal_px: tuple[float, float] = (1.0, 1.0)
     center_px: tuple[float, float] = (0.0, 0.0)
     size: tuple[int, int] | None = None
+
+    __repr__ = described
 
     def depths(self, points: ArrayLike) -> NDArray[np.float64]:
         """How far points (n, 3) are from the camera's plane along its axis, (n,), in their unit; negative behind it."""

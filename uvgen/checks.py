@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from uvgen.errors import InputError
+from uvgen.wording import count
 
 MAX_SIDE = 32768  # pixels; keeps every pixel index of a picture, and every coordinate in it, exact
 
@@ -298,5 +299,5 @@ def bad_index(triangles: ArrayLike, n_vertices: int, name: str = "triangles") ->
     bad = np.flatnonzero(((array < 0) | (array >= n_vertices)).any(axis=1))
     if not len(bad):  # changed by another thread since
         return InputError(f"{name}: an index out of range, {expected}")
-    more = f" ({len(bad)} such triangles)" if len(bad) > 1 else ""
+    more = f" ({count(len(bad), 'such triangle')})" if len(bad) > 1 else ""
     return InputError(f"{name}: triangle {bad[0]} is {array[bad[0]].tolist()}, {expected}{more}")

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from uvgen.checks import check_finite, float64_array
 from uvgen.errors import InputError
+from uvgen.wording import count
 
 
 class Similarity(NamedTuple):
@@ -56,7 +57,7 @@ def align_points(
     for name, points in (("source", source), ("target", target)):
         check_finite(points, name)
         if len(points) < 3 or not np.ptp(points, axis=0).any():
-            raise InputError(f"{name}: {len(points)} points in one place, expected 3 or more that are apart")
+            raise InputError(f"{name}: {count(len(points), 'point')} in one place, expected 3 or more that are apart")
     share = np.ones((len(source), 1))
     if weights is not None:
         given = float64_array(weights, "weights", (len(source),), note="one a point")

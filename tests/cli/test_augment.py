@@ -343,7 +343,7 @@ def test_augment_of_an_unfinished_set_is_refused(uvgen, shards, tmp_path) -> Non
     ))  # fmt: skip
     result = uvgen("augment", copy, "--out", tmp_path / "out")
     assert result.exit_code == 1 and re.fullmatch(ONE_LINE, result.stderr)
-    assert "copy: unfinished, 1 samples are missing; run the `uvgen build` again" in result.stderr
+    assert "copy: unfinished, 1 sample is missing; run the `uvgen build` again" in result.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -190,7 +190,7 @@ def test_build_dry_run_is_refused_where_the_build_would_be(run: Callable[..., An
     assert file_hashes(tmp_path / "out") == before
 
 
-def test_build_quiet_prints_nothing_and_verbose_every_skipped_sample(run: Callable[..., Any], tree: Path) -> None:
+def test_build_quiet_counts_skipped_samples_and_verbose_names_each(run: Callable[..., Any], tree: Path) -> None:
     result = run("--quiet")
     assert (result.exit_code, result.output) == (0, "")
     (tree / "AFW/AFW_000_1_0.jpg").unlink()
@@ -202,6 +202,11 @@ def test_build_quiet_prints_nothing_and_verbose_every_skipped_sample(run: Callab
     assert sum(line.startswith("skipped") for line in lines) == 1  # not again at the end
     result = run("--quiet", "--overwrite")
     assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr.startswith("1 skipped: AFW/AFW_000_1_0: ") and result.stderr.count("\n") == 1
+    (tree / "AFW/AFW_001_1_0.jpg").unlink()
+    result = run("--quiet", "--overwrite")
+    assert result.stderr.startswith("2 skipped, first AFW/AFW_000_1_0: ")
+    assert result.stderr.endswith("; dataset.json lists them all\n")
 
 
 def test_build_many_skipped_samples_are_counted_not_all_printed(run: Callable[..., Any], tree: Path) -> None:

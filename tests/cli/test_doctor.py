@@ -5,7 +5,7 @@ import json
 import pytest
 from support.builds import make
 
-from uvgen import render_faces
+from uvgen import render_faces, split_shards
 
 
 def test_doctor_of_the_machine_prints_facts_and_a_verdict(uvgen) -> None:
@@ -57,6 +57,20 @@ def test_doctor_explains_a_code(uvgen) -> None:
         assert result.exit_code == 2 and f"{code}: no such code; codes go from UV101 to" in result.stderr
         assert len(result.stderr) < 200
     assert "did you mean UV2" in uvgen("doctor", "--explain", "UV2011").stderr
+
+
+def test_doctor_gives_advice_that_findings_share_once(uvgen, tree, model_path, tmp_path) -> None:
+    """The errors say what to do as well, where other commands print them."""
+    (tree / "AFW/AFW_000_1_0.png").write_bytes((tree / "AFW/AFW_000_1_0.jpg").read_bytes())
+    said = uvgen("doctor", tree).stdout
+    assert "UV304" in said and "Remove or rename the wrong one." in said
+    assert said.count("rename") == 1 and "; " not in said[said.index("UV304") : said.index("Remove or rename")]
+    make(tree, model_path, tmp_path / "shards")
+    split_shards(tmp_path / "shards", {"train": 1.0})
+    path = tmp_path / "shards/splits.json"
+    path.write_text(path.read_text().replace('"samples": [', '"samples": [ "gone",'))
+    said = uvgen("doctor", tmp_path / "shards").stdout
+    assert "UV207" in said and said.count("uvgen split") == 1 and "Run `uvgen split` again." in said
 
 
 def test_doctor_says_what_to_do_once_for_findings_of_one_kind(uvgen, tree) -> None:

@@ -88,7 +88,7 @@ def test_convert_of_distributed_files_gives_a_model_that_builds(
     result = uvgen("model", "convert", *distributed(files), "--out", out)
     assert (result.exit_code, result.stderr) == (0, "")
     megabytes = out.stat().st_size / 1e6
-    assert result.stdout == f"{out}: 1681 vertices, 10 shape + 5 expression components, {megabytes:.0f} MB\n"
+    assert result.stdout == f"{out}: 1681 vertices, 10 shape + 5 expression components, {megabytes:.1f} MB\n"
     found = load_model(out)
     np.testing.assert_array_equal(found.basis, model.basis)
     np.testing.assert_array_equal(found.triangles, model.triangles)

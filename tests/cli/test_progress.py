@@ -22,8 +22,9 @@ from support.toy import write_tree
 from uvgen import augment_shards, export_shards, merge_shards, open_shards, render_faces, verify_shards
 from uvgen.cli import progress
 from uvgen.cli.groups import ARGUMENTS, as_typed
-from uvgen.cli.progress import Progress, count
+from uvgen.cli.progress import Progress
 from uvgen.progress import shown_on
+from uvgen.wording import count
 
 
 class Recorder:
@@ -137,6 +138,10 @@ def test_lines_name_a_phase_that_takes_long_and_count_with_a_rate_without_the_st
         display.advance(450)
         display.look()
         assert stream.getvalue().splitlines()[-1] == "building: 550 of 1000, 50 samples/s, 0:09 left"
+        display.advance(450)
+        clock.now += 9
+        display.look()
+        assert stream.getvalue().splitlines()[-1] == "building: 1000 of 1000, finishing"
         display.begin("comparing labels with annotations", None, "comparing labels with annotations", "sample")
         clock.now += 1
         display.look()

@@ -47,8 +47,8 @@ def test_report_says_before_it_draws_how_much_that_is(
     monkeypatch.chdir(tmp_path)
     arguments = ("report", shards, "--out", "report", "--overwrite", "--workers", 1, "--no-verify")
     for more, said in (
-        (("--names", "names.txt"), "pages of 2 of 9 samples: about 0 MB, and 5 seconds with 1 worker on idle cores"),
-        (("--worst", 0, "--thumbnails"), "pages of 0 of 9 samples and 9 thumbnails: about 0 MB, and 5 seconds with"),
+        (("--names", "names.txt"), "pages of 2 of 9 samples: about 0.3 MB, and 5 seconds with 1 worker on idle cores"),
+        (("--worst", 0, "--thumbnails"), "pages of 0 of 9 samples and 9 thumbnails: about 40 kB, and 5 seconds with"),
     ):
         result = uvgen(*arguments, *more)
         assert result.exit_code == 0 and f"drawing {said}" in result.stderr, result.stderr

@@ -53,7 +53,7 @@ def test_split_json_is_one_object_on_stdout(uvgen, shards) -> None:
         (["--fractions", "a=0.5,a=0.5"], 2, "a is given twice"),
         (["--fractions", "a=1.5"], 2, "--fractions: a=1.5, expected a share above 0, up to 1"),
         (["--fractions", "a=0.8,b=0.4"], 2, "a=0.8,b=0.4, which sum to 1.2, expected 1, or less"),
-        (["--fractions", "a=0.5", "--by", "("], 1, "by: '('"),
+        (["--fractions", "a=0.5", "--by", "("], 1, "uvgen: --by: '('"),
         ([], 2, "missing --fractions"),
     ],
 )

@@ -179,7 +179,7 @@ def test_verify_finds_a_shard_of_more_samples_than_listed(uvgen: Any, built: Pat
     result = uvgen("verify", built)
     assert result.exit_code == 1
     assert re.search(r"IBUG-00000\.h5: \w+ has 2 rows, dataset\.json says 1", result.stderr)
-    assert "unfinished, 1 samples are missing" in result.stderr
+    assert "unfinished, 1 sample is missing" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -27,12 +27,11 @@ from support.builds import (
 from support.faults import faulty_environment
 from support.toy import toy_model, write_sample, write_tree
 
-from uvgen import build_shards, load_model, open_shards, verify_shards
+from uvgen import Augmentation, build_shards, load_model, open_shards, verify_shards
 from uvgen.datasets.record import ShardRecord
-from uvgen.errors import DatasetError, OutputError
+from uvgen.errors import DatasetError, OutputError, SettingsError
 from uvgen.models.morphable import make_model, save_model
 from uvgen.samples.find import find_samples
-from uvgen.shards.index import Index
 from uvgen.storage.files import temporary_name
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals, pipes and file locks of POSIX systems")
@@ -176,18 +175,34 @@ def test_build_of_a_flat_folder_that_was_renamed_leaves_no_shard_of_the_old_name
     assert verify_shards(out).problems == ()
 
 
-def test_build_of_another_folder_whose_samples_are_called_alike_deletes_no_shard(
-    model_path: Path, tmp_path: Path
+@pytest.mark.parametrize("other", ["two", "elsewhere/one"])
+@pytest.mark.parametrize("options", [{}, {"augmentation": Augmentation(), "copies": 2}])
+def test_build_of_another_folder_whose_samples_are_called_alike_is_refused(
+    model_path: Path, tmp_path: Path, other: str, options: dict[str, Any]
 ) -> None:
-    for folder, first in (("one", 0), ("two", 7)):
+    """A finished set would be taken for that of the other folder, or its index be replaced."""
+    for folder, first in (("one", 0), (other, 7)):
         for number in range(2):
             write_sample(tmp_path / folder, f"frame_{number}", first + number)
-    out = tmp_path / "shards"
-    make(tmp_path / "one", model_path, out)
-    before = (out / "one-00000.h5").read_bytes()
-    make(tmp_path / "two", model_path, out)
-    assert (out / "one-00000.h5").read_bytes() == before
-    assert [entry.file for entry in Index.read(out).shards] == ["two-00000.h5"]
+    out, config = tmp_path / "shards", dataclasses.replace(SMALL, **options)
+    make(tmp_path / "one", model_path, out, config)
+    before = file_hashes(out)
+    with pytest.raises(SettingsError, match=r"holds frame_0 with other values of shape than .*frame_0\.mat: it is"):
+        make(tmp_path / other, model_path, out, config)
+    assert file_hashes(out) == before
+    assert make(tmp_path / "one", model_path, out, config).new_samples == 0
+    assert build_shards(
+        tmp_path / other, out, model=model_path, config=config, overwrite=True
+    ).new_samples == 2 * config.copies  # fmt: skip
+
+
+def test_build_of_samples_that_were_fitted_again_is_refused(tree: Path, model_path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    make(tree, model_path, out)
+    for k, path in enumerate(sorted(tree.rglob("*.mat"))):
+        write_sample(path.parent, path.stem, k + 50)
+    with pytest.raises(SettingsError, match="or was changed since; choose another output folder, or overwrite"):
+        make(tree, model_path, out)
 
 
 def test_build_of_a_renamed_folder_where_both_names_are_one_file_keeps_it(

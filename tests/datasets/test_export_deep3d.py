@@ -280,7 +280,7 @@ def test_prepare_names_photographs_in_which_no_face_is_found_and_keeps_the_other
     result = prepare_deep3d(photos, tmp_path / "out", detections=photos, detector="dlib")
     reasons = {skip.name: skip.reason for skip in result.skipped}
     assert result.faces == 1 and "dlib finds no face in it" in reasons[marked[0].stem]
-    assert "1 points, expected" in reasons[marked[1].stem] and "not a readable image" in reasons[marked[2].stem]
+    assert "1 point, expected" in reasons[marked[1].stem] and "not a readable image" in reasons[marked[2].stem]
     monkeypatch.setattr(prepare, "open_detector", lambda name, model=None: FakeDetector([points]))
     again = prepare_deep3d(photos, tmp_path / "again", detections=photos, detector="dlib")
     assert again.faces == 2 and len(items(tmp_path / "again", "train")) == 1 == len(items(tmp_path / "again", "val"))

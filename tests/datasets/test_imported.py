@@ -15,7 +15,7 @@ import pytest
 import scipy.io as sio
 from click.testing import CliRunner
 from PIL import Image
-from support.builds import edit_index
+from support.builds import edit_index, file_hashes
 from support.toy import toy_model, write_tree
 
 from uvgen import (
@@ -39,7 +39,7 @@ from uvgen import (
 )
 from uvgen.cli.main import main
 from uvgen.datasets.imported_worker import lay_on
-from uvgen.errors import DatasetError, InputError, SampleError
+from uvgen.errors import DatasetError, InputError, SampleError, SettingsError
 from uvgen.geometry import affine_to_pose, pose_to_image
 from uvgen.normalization import MAP_SCALES, Normalization
 from uvgen.samples.map_files import find_maps, read_map
@@ -549,3 +549,21 @@ def test_import_maps_with_a_mark_of_reshow_in_another_layout_says_so(
     with pytest.raises(DatasetError, match=r"states labels of reshow, expected its layout of files, they are face3d's"):
         import_maps(folder, tmp_path / "out", model=model, config=CONFIG)
     assert import_maps(folder, tmp_path / "out", model=model, config=CONFIG, convention="exact").samples
+
+
+def test_import_maps_of_another_folder_whose_files_are_called_alike_is_refused(
+    tmp_path: Path, model: MorphableModel, built: Built
+) -> None:
+    reader = built("exact")[1]
+    for folder, step in (("one", 0.0), ("two", 2.0)):
+        maps = write_maps(tmp_path / folder, reader, "face3d")
+        for path in maps.rglob("*.npy"):
+            np.save(path, np.load(path) + np.float32([step, 0, 0]))
+    options: dict[str, Any] = {"model": model, "layout": "face3d", "convention": "exact"}
+    result = import_maps(tmp_path / "one", tmp_path / "shards", **options)
+    before = file_hashes(tmp_path / "shards")
+    with pytest.raises(SettingsError, match=r"other values of landmarks than .*two/.*\.npy: it is of another"):
+        import_maps(tmp_path / "two", tmp_path / "shards", **options)
+    assert file_hashes(tmp_path / "shards") == before
+    assert import_maps(tmp_path / "one", tmp_path / "shards", **options).new_samples == 0
+    assert import_maps(tmp_path / "two", tmp_path / "shards", overwrite=True, **options).samples == result.samples

@@ -1,6 +1,7 @@
 """Labels against the annotations of the same samples: the measure, the causes, and who says so."""
 
 import dataclasses
+import json
 import math
 import re
 from pathlib import Path
@@ -16,14 +17,25 @@ from hypothesis.extra.numpy import arrays
 from support.builds import SMALL, make
 from support.toy import HEIGHT, N_SHAPE, annotation, parameters, toy_model, write_sample
 
-from uvgen import Augmentation, augment_shards, build_shards, load_model, open_shards, render_preview, verify_shards
+from uvgen import (
+    Augmentation,
+    augment_shards,
+    build_shards,
+    load_model,
+    merge_shards,
+    open_shards,
+    render_preview,
+    verify_shards,
+)
 from uvgen.datasets.annotations import annotated_in_crop
 from uvgen.datasets.causes import find_cause
 from uvgen.datasets.config import BuildConfig
+from uvgen.datasets.label_columns import label_columns
 from uvgen.datasets.quality import label_quality
 from uvgen.datasets.selection import Criteria, select_names
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.maps.labels import label_nme
+from uvgen.shards.index import Index
 
 # The measure
 
@@ -499,11 +511,73 @@ def test_select_by_nme_knows_nothing_of_versions_with_another_versions_annotatio
     assert len(select_names(tmp_path / "out", Criteria(min_nme=0.05), drop=True)) == 2
 
 
+@pytest.fixture
+def one_annotation(model_path: Path, tmp_path: Path) -> Path:
+    """A set of photographs whose turned versions have the annotation of the first."""
+    for photograph in range(3):
+        first = parameters(photograph, yaw=0.0)
+        for step, yaw in enumerate((0.0, 0.4, 0.8)):
+            content = {**parameters(photograph, yaw=yaw), "pt2d": annotation(first)}
+            write_sample(tmp_path / "data/AFW", f"AFW_{photograph}_1_{step}", photograph, **content)
+    make(tmp_path / "data", model_path, tmp_path / "whole")
+    return tmp_path / "whole"
+
+
+def _index(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "dataset.json").read_text())
+    return content
+
+
+def test_copies_of_a_part_know_whose_annotation_is_another_versions(one_annotation: Path, tmp_path: Path) -> None:
+    """Without the first version, nothing in the copy shows it."""
+    turned = [f"AFW/AFW_{photograph}_1_{step}" for photograph in range(3) for step in (1, 2)]
+    for k, names in enumerate((turned, turned[::2])):
+        result = merge_shards(one_annotation, tmp_path / f"part{k}", names=names)
+        quality = result.quality
+        assert quality is not None and (quality.n_samples, quality.n_annotated) == (len(names), 0)
+        assert quality.repeated.startswith("3 photographs: the same pt2d") and quality.repeated in quality.warnings
+        assert "has annotated landmarks of its own" in quality.summary()
+        assert select_names(tmp_path / f"part{k}", Criteria(min_nme=0.0)) == []
+    again = merge_shards(tmp_path / "part0", tmp_path / "again", names=turned[1:4])
+    assert again.quality is not None and again.quality.n_annotated == 0
+    other = merge_shards(one_annotation, tmp_path / "other", names=[turned[0], turned[5]]).quality
+    both = merge_shards([tmp_path / "again", tmp_path / "other"], tmp_path / "both").quality
+    assert other is not None and both is not None
+    assert (both.n_samples, both.n_annotated) == (5, 0)
+    augmented = augment_shards(tmp_path / "part1", tmp_path / "augmented", Augmentation(), copies=2)
+    assert augmented.quality is not None and augmented.quality.n_annotated == 0
+
+
+def test_copies_have_the_keys_of_the_index_that_they_come_from(one_annotation: Path, tmp_path: Path) -> None:
+    whole = _index(one_annotation)
+    merge_shards(one_annotation, tmp_path / "all")
+    merge_shards(one_annotation, tmp_path / "part", names=["AFW/AFW_0_1_0", "AFW/AFW_0_1_1"])
+    for copied in (_index(tmp_path / "all"), _index(tmp_path / "part")):
+        assert copied.keys() == whole.keys()
+        same = ("format", "version", "uvgen", "config", "constants_sha256")
+        assert {key: copied[key] for key in same} == {key: whole[key] for key in same}
+        assert copied["plan"]["annotated_dimensions"] == whole["plan"]["annotated_dimensions"]
+    assert {*_index(tmp_path / "all")["plan"]} == {*whole["plan"], "merged_from"}
+    assert _index(tmp_path / "all")["plan"]["names_sha256"] == whole["plan"]["names_sha256"]
+    assert _index(tmp_path / "part")["plan"]["repeated_annotations"] == ["AFW/AFW_0_1_1"]
+    assert [entry["sha256"] for entry in _index(tmp_path / "all")["shards"]] == [s["sha256"] for s in whole["shards"]]
+
+
+def test_an_index_with_something_else_for_the_samples_with_other_annotations_is_read(
+    one_annotation: Path, tmp_path: Path
+) -> None:
+    index = Index.read(one_annotation)
+    for odd in (7, "AFW/AFW_0_1_0", [["AFW"], 3, None], {"a": 1}):
+        index.plan["repeated_annotations"] = odd
+        index.write(one_annotation)
+        assert label_columns(open_shards(one_annotation)).n_photographs == 3
+
+
 def test_build_warns_of_folders_too_deep_to_be_read(tree: Path, model_path: Path, tmp_path: Path) -> None:
     write_sample(tree / "AFW/AFW", "deep")
     result = build_shards(tree, tmp_path / "out", model=model_path, config=SMALL)
     assert result.samples == 9
-    assert result.warnings == (f"1 folder with images deeper than the subsets' are not read, first {tree}/AFW/AFW",)
+    assert result.warnings == (f"1 folder with images deeper than the subsets' is not read, first {tree}/AFW/AFW",)
 
 
 def test_quality_of_a_copy_with_one_annotation_for_all_turned_versions_leaves_them_out(

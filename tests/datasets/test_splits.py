@@ -251,7 +251,7 @@ def test_verify_accepts_splits_and_finds_those_of_another_set(shards) -> None:
     assert verify_shards(shards).problems == ()
     write_splits(shards / SPLITS, [Split("old", ("gone", open_shards(shards).names[0]), {})])
     (problem,) = verify_shards(shards).problems
-    assert "splits.json: split old lists 1 samples that are not in the set, first gone" in problem
+    assert "splits.json: split old lists 1 sample that is not in the set, first gone" in problem
 
 
 def test_rerun_keeps_splits_and_changes_nothing(tree, model_path, tmp_path) -> None:

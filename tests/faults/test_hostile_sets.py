@@ -423,7 +423,7 @@ def test_samples_that_are_in_a_set_twice_are_no_sound_set_and_no_split(shards, u
     name = names_in(shards, "IBUG-00000.h5")[0]
     rename(shards, "IBUG-00001.h5", [name, *names_in(shards, "IBUG-00001.h5")[1:]])
     (problem,) = verify_shards(shards).problems
-    assert f"1 samples are in it more than once, first {name}" in problem
+    assert f"1 sample is in it more than once, first {name}" in problem
     result = uvgen("split", shards, "--by", "sample", "--fractions", "a=1")
     assert result.exit_code == 1 and f"{name} would be in a twice" in result.stderr
     assert not (shards / "splits.json").exists()

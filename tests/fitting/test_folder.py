@@ -290,7 +290,7 @@ def test_a_folder_made_otherwise_is_refused_and_can_be_overwritten(
 def test_photographs_that_are_gone_are_told(photos: Path, tmp_path: Path) -> None:
     fit_photographs(photos, tmp_path / "out")
     first(photos).unlink()
-    with pytest.raises(SettingsError, match="holds samples of 1 photographs that are not there any more"):
+    with pytest.raises(SettingsError, match="holds samples of 1 photograph that is not there any more"):
         fit_photographs(photos, tmp_path / "out")
 
 

@@ -186,7 +186,7 @@ def test_overwriting_removes_what_is_listed_alone(
     out = Path(shutil.copytree(whole, tmp_path / "out"))
     (out / "mine.obj").write_text("")
     (scans / "scan1.npy").unlink()
-    with pytest.raises(SettingsError, match="meshes of 1 scans that are not there any more, first scan1"):
+    with pytest.raises(SettingsError, match="meshes of 1 scan that is not there any more, first scan1"):
         register_scans(scans, out, model=model)
     result = register_scans(scans, out, model=model, format="ply", overwrite=True)
     assert result.new_scans == 1

@@ -163,7 +163,7 @@ def test_folder_that_does_not_exist_is_an_os_error(tmp_path, kind):
 def test_texture_coordinates_without_their_own_partner_are_refused(tmp_path):
     with pytest.raises(InputError, match="uv_triangles"):
         r.write_obj(tmp_path / "a.obj", VERTICES, TRIANGLES, uv_triangles=TRIANGLES)
-    with pytest.raises(InputError, match="uv_triangles: 1 triangles, expected 2"):
+    with pytest.raises(InputError, match="uv_triangles: 1 triangle, expected 2"):
         r.write_obj(tmp_path / "a.obj", VERTICES, TRIANGLES, uv=UV, uv_triangles=TRIANGLES[:1])
     with pytest.raises(InputError, match="finite"):
         r.write_ply(tmp_path / "a.ply", VERTICES, TRIANGLES, colors=np.full((4, 3), np.nan))

@@ -111,7 +111,7 @@ def test_read_textured_obj_of_a_bad_file_is_refused(tmp_path: Path, text: str, m
     ("text", "message"),
     [
         ("", "0 vertices of 0 numbers"),
-        ("v 1 2\n", "1 vertices of 2 numbers"),
+        ("v 1 2\n", "1 vertex of 2 numbers"),
         ("v 1 2 x\n", "not a readable mesh"),
         ("v 1 2 inf\n", "vertex 0 is NaN or infinite"),
     ],

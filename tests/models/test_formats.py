@@ -94,7 +94,7 @@ def test_tddfa_v2_parts_of_two_means_and_matlab_triangles_are_read(tmp_path: Pat
     np.testing.assert_array_equal(found.triangles, expected.triangles)
     assert set(found.sources) == {"u_shp.npy", "u_exp.npy", "w_shp.npy", "w_exp.npy", "keypoints_sim.npy", "tri.mat"}
     np.save(folder / "u_exp.npy", np.zeros((3, 1)))
-    with pytest.raises(ModelError, match=r"u_shp of \d+ and u_exp of 1 vertices, expected as many"):
+    with pytest.raises(ModelError, match=r"u_shp of \d+ and u_exp of 1 vertex, expected as many"):
         tddfa_v2.read(folder)
 
 

@@ -23,7 +23,7 @@ normalization
 storage | parallel | geometry | cameras | similarity | fixed_point | metrics
 losses | randomness | interrupts | progress | compiled | batch_product | _version
 checks
-errors
+errors | wording | described
 """
 """Rooms of the package, and its files outside of any: those joined by `|` do not import each other."""
 

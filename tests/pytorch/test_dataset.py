@@ -664,3 +664,18 @@ def test_dataset_of_a_split_has_its_samples_in_loader_workers(plain: Path, tmp_p
         assert_equal_batches(sample, whole[place[name]])
     names = whole.reader.names[2:4]
     assert ShardDataset(shards, names=names).reader.names == names
+
+
+def test_dataset_finds_samples_by_name_and_shows_what_it_hands_over(plain: Path) -> None:
+    dataset = ShardDataset(plain)
+    name = dataset.reader.names[4]
+    assert dataset[name]["name"] == name and torch.equal(dataset[name]["posmap"], dataset[4]["posmap"])
+    with pytest.raises(InputError, match="sample 'nobody': not in"):
+        dataset["nobody"]
+    assert repr(dataset) == (
+        f"<ShardDataset of '{plain}': 9 samples, image (3, {R}, {R}) float32, posmap (3, {U}, {U}) float32>"
+    )
+    assert f"image (3, {R}, {R}) uint8, posmap (3, {U}, {U}) uint16>" in repr(ShardDataset(plain, compact=True))
+    n_shards = len(dataset.shard_samples)
+    assert repr(ShardSampler(dataset)) == f"<ShardSampler of 9 samples in {n_shards} shards, seed=0, epoch=0>"
+    assert "shuffle=False, rank 1 of 2" in repr(ShardSampler(dataset, shuffle=False, rank=1, n_ranks=2))

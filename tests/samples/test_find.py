@@ -202,7 +202,7 @@ def test_find_samples_in_a_folder_that_holds_one_of_its_own_name_takes_both(tmp_
 def test_find_samples_in_an_archive_unpacked_into_itself_is_refused(tmp_path: Path) -> None:
     for folder in ("AFLW2000", "AFLW2000/AFLW2000"):
         write_sample(tmp_path / folder, "a")
-    with pytest.raises(DatasetError, match=r"holds 1 images of the same names as .*unpacked into itself"):
+    with pytest.raises(DatasetError, match=r"holds 1 image of the same names as .*unpacked into itself"):
         find_samples(tmp_path / "AFLW2000")
 
 

@@ -66,7 +66,7 @@ def test_landmark_files_are_found_beside_scans_and_in_a_folder(tmp_path: Path) -
         ("a.json", "[", "no readable JSON"),
         ("a.pp", "<a", "no readable picked points"),
         ("a.pp", "<!ENTITY a>", "document type or entities"),
-        ("a.pp", '<p><point x="1" y="2" z="3" name="nose"/></p>', "1 points, expected 68 in order"),
+        ("a.pp", '<p><point x="1" y="2" z="3" name="nose"/></p>', "1 point, expected 68 in order"),
         ("a.npy", "no", "damaged"),
         ("a.csv", "", r"a name that ends in \.csv"),
         ("none.txt", None, "cannot be read"),

@@ -380,7 +380,7 @@ def test_foreign_index_is_refused(tmp_path: Path, content: str) -> None:
 
 @pytest.mark.parametrize(
     ("change", "match"),
-    [({"seed": 9}, "seed = 0, now it is 9"), ({"size": 96}, "size = 128"), ({"count": 1}, "1 samples more")],
+    [({"seed": 9}, "seed = 0, now it is 9"), ({"size": 96}, "size = 128"), ({"count": 1}, "1 sample more")],
 )
 def test_folder_made_otherwise_is_refused_until_overwritten(tmp_path: Path, change: dict[str, Any], match: str) -> None:
     options: dict[str, Any] = {"count": 2, "size": SIZE, "subsets": ["AFW"], "flip": False}

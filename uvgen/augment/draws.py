@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import shown
+from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.storage.names import brief
 from uvgen.storage.plain_json import parse_json
@@ -49,6 +50,8 @@ class Occluder:
     cell_px: int
     seed: int
 
+    __repr__ = described
+
 
 @dataclass(frozen=True, slots=True)
 class AugmentationDraw:
@@ -81,6 +84,8 @@ class AugmentationDraw:
     other: float = 0.0
     yaw_deg: float = 0.0
     pitch_deg: float = 0.0
+
+    __repr__ = described
 
     @property
     def turns(self) -> bool:

@@ -20,6 +20,7 @@ from uvgen.errors import InputError, ModelError
 from uvgen.geometry import pose_to_image
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.read import Annotation
+from uvgen.wording import count
 
 MARK = (128, 128, 128)
 """Color of marked pixels."""
@@ -282,7 +283,7 @@ def coefficients_of(model: MorphableModel, face: Annotation) -> NDArray[np.float
     """A face's parameters, (ks + ke,), checked."""
     parts = []
     for name, n in (("shape", model.n_shape), ("expression", model.n_expression)):
-        value = float64_array(getattr(face, name), name, (n,), note=f"{n} components of {model.name}")
+        value = float64_array(getattr(face, name), name, (n,), note=f"{count(n, 'component')} of {model.name}")
         check_finite(value, name)
         parts.append(value)
     return np.concatenate(parts)

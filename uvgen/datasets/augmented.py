@@ -29,6 +29,7 @@ from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.index import Index, ShardEntry, data_folder
 from uvgen.storage.files import has_sha256
 from uvgen.storage.objects import url_of
+from uvgen.wording import are, count, typed
 
 
 def augment_shards(
@@ -180,13 +181,20 @@ def check_source_shards(source: Path, index: Index, config: DatasetConfig) -> No
         path = source / entry.file
         if entry.samples and (not path.exists() or path.stat().st_size != entry.size_bytes):
             what = "cut short or changed" if path.exists() else "missing"
-            raise DatasetError(f"{path}: {what}; run `uvgen verify --repair {source}` or the `uvgen build` again")
+            raise DatasetError(
+                f"{path}: {what}; run `uvgen verify --repair {typed(source)}` or the `uvgen build` again"
+            )
     constants = source / CONSTANTS
     if index.constants_sha256 is not None and not has_sha256(constants, index.constants_sha256):
         what = "changed" if constants.exists() else "missing"
-        raise DatasetError(f"{constants}: {what}; run `uvgen verify --repair {source}` or the `uvgen build` again")
+        raise DatasetError(
+            f"{constants}: {what}; run `uvgen verify --repair {typed(source)}` or the `uvgen build` again"
+        )
     if index.missing:
-        raise DatasetError(f"{source}: unfinished, {index.missing} samples are missing; run the `uvgen build` again")
+        raise DatasetError(
+            f"{source}: unfinished, {count(index.missing, 'sample')} {are(index.missing)} missing; run the `uvgen "
+            "build` again"
+        )
     if not index.n_samples:
         raise DatasetError(f"{source}: holds no samples")
 

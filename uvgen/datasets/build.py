@@ -19,6 +19,7 @@ from uvgen.datasets.make_shards import BuildResult, make_shards
 from uvgen.datasets.output_folder import check_output, output_folder
 from uvgen.datasets.plan import ShardTask, plan_shards
 from uvgen.datasets.record import ShardResult, check_begun
+from uvgen.datasets.same_samples import check_same_samples
 from uvgen.datasets.survey import survey_samples
 from uvgen.datasets.turned import SampleTurner
 from uvgen.datasets.worker import BuildJob
@@ -37,6 +38,7 @@ from uvgen.samples.files import files_sha256
 from uvgen.samples.find import Sample, exclude_samples, find_samples, folder_of, select_samples, unread_folders
 from uvgen.samples.stored import at_hand
 from uvgen.storage.objects import local_path
+from uvgen.wording import are, count
 
 
 def build_shards(
@@ -143,6 +145,7 @@ def build_shards(
         raise InputError(f"{out}: holds the samples, expected another folder for the shards")
     if not overwrite:
         check_begun(out, config, model, describe_plan(samples, config.copies))
+        check_same_samples(out, samples, config)
     with same_workers(workers, timeout):
         survey = survey_samples(samples, model, config, workers=workers, retries=retries, timeout=timeout)
         begin("laying out the map")
@@ -172,8 +175,8 @@ def about_unread(data: str | os.PathLike[str]) -> list[str]:
     folders = unread_folders(data)
     if not folders:
         return []
-    what = "1 folder" if len(folders) == 1 else f"{len(folders)} folders"
-    return [f"{what} with images deeper than the subsets' are not read, first {folders[0]}"]
+    what = f"{count(len(folders), 'folder')} with images deeper than the subsets' {are(len(folders))} not read"
+    return [f"{what}, first {folders[0]}"]
 
 
 def _inputs(

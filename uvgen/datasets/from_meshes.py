@@ -34,6 +34,7 @@ from uvgen.samples.files import check_source
 from uvgen.samples.find import Names, exclude_samples, select_samples
 from uvgen.samples.mesh_files import MeshSample, find_meshes, mesh_files_sha256
 from uvgen.samples.read import read_image
+from uvgen.wording import count, have
 
 
 def import_meshes(
@@ -190,9 +191,7 @@ def _about_pairs(samples: Sequence[MeshSample]) -> list[str]:
         ("mesh", "image", [sample for sample in samples if sample.image is None]),
     ):
         if alone:
-            many = {"image": "images have", "mesh": "meshes have"}[what]
-            count = f"1 {what} has" if len(alone) == 1 else f"{len(alone)} {many}"
-            found.append(f"{count} no {lacks}, first {alone[0].name}")
+            found.append(f"{count(len(alone), what)} {have(len(alone))} no {lacks}, first {alone[0].name}")
     return found
 
 
@@ -224,7 +223,9 @@ def _survey(
         if found is None:
             return
         errors += found
-    raise DatasetError(f"none of {len(samples)} samples can be used, all would be skipped; the first: {errors[0]}")
+    raise DatasetError(
+        f"none of {count(len(samples), 'sample')} can be used, all would be skipped; the first: {errors[0]}"
+    )
 
 
 def _doubts(samples: Sequence[MeshSample], model: MorphableModel, config: BuildConfig) -> list[str] | None:

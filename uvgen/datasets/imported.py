@@ -9,10 +9,12 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from uvgen.datasets.build import constants_of, describe_plan, hash_of_weights
 from uvgen.datasets.config import LARGEST_SIDE, SMALLEST_SIDE, BuildConfig, DatasetConfig
@@ -22,6 +24,7 @@ from uvgen.datasets.map_comparison import compare_maps
 from uvgen.datasets.output_folder import check_output, output_folder
 from uvgen.datasets.plan import ShardTask, plan_shards
 from uvgen.datasets.record import ShardResult
+from uvgen.datasets.same_samples import check_same_samples
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.jobs.run import RETRIES, check_run, same_workers
 from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
@@ -155,6 +158,8 @@ def import_maps(
         constants = constants_of(model, config, weights)
         points = LandmarkWeights.of_constants(constants)
         warnings += _about_scale(samples, config, points)
+        if not overwrite:
+            check_same_samples(out, samples, config, partial(_landmarks_of, config=config, points=points))
         return make_shards(
             ImportJob(out, root, model, config, points, on_error),
             plan_shards(samples, config.shard_size),
@@ -172,6 +177,12 @@ def import_maps(
             overwrite=overwrite,
             progress=progress,
         )
+
+
+def _landmarks_of(sample: Sample, *, config: BuildConfig, points: LandmarkWeights) -> dict[str, NDArray[Any]]:
+    """What the file of a map says of a field that is stored, to tell it from another's of the same name."""
+    position_map = read_map(sample, config.maps_from or "", config.maps_scale, config.maps_offset)
+    return {"landmarks": read_landmarks(position_map, points).astype(np.float32)}
 
 
 def _sizes(samples: Sequence[Sample], layout: str, scale: str | float) -> tuple[int, int]:

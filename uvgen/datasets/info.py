@@ -14,6 +14,7 @@ from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.open import reader_of
 from uvgen.datasets.quality import LabelQuality, label_quality
 from uvgen.datasets.splits import SPLITS, group_samples, read_splits
+from uvgen.described import described
 from uvgen.shards.index import Index, data_folder
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.objects import said
@@ -68,6 +69,8 @@ class DatasetInfo:
     quality: LabelQuality | None
     skipped: Mapping[str, int]
     splits: Mapping[str, int]
+
+    __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
         """As `uvgen info --json` prints it."""

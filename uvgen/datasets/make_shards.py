@@ -13,6 +13,7 @@ from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.open import reader_of
 from uvgen.datasets.quality import LabelQuality, label_quality
 from uvgen.datasets.record import ShardRecord, ShardResult, ShardUnit
+from uvgen.described import described
 from uvgen.errors import DatasetError
 from uvgen.jobs.run import Job, run
 from uvgen.maps.mirror import TexelMirror
@@ -21,6 +22,7 @@ from uvgen.progress import begin
 from uvgen.shards.index import Index, SkippedSample
 from uvgen.shards.stored import is_at_hand
 from uvgen.storage.objects import said, url_of
+from uvgen.wording import count, have, typed
 
 Unit = TypeVar("Unit", bound=ShardUnit)
 
@@ -58,6 +60,8 @@ class BuildResult:
     mirror: TexelMirror | None = None
     quality: LabelQuality | None = None
     warnings: tuple[str, ...] = ()
+
+    __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
         """As commands print it with ``--json``."""
@@ -141,7 +145,7 @@ def make_shards(
     if not index.n_samples:
         first = min(index.skipped, key=lambda skip: skip.name)
         raise DatasetError(
-            f"{out}: none of {len(index.skipped)} samples can be used; the first, {first.name}: {first.reason}"
+            f"{out}: none of {count(len(index.skipped), 'sample')} can be used; the first, {first.name}: {first.reason}"
         )
     begin("comparing labels with annotations")
     quality = None
@@ -150,7 +154,7 @@ def make_shards(
     else:
         warnings = [
             *warnings,
-            f"labels were not compared with annotations: `uvgen info {said(out)}` fetches the shards",
+            f"labels were not compared with annotations: `uvgen info {typed(said(out))}` fetches the shards",
         ]
     warnings = [*warnings, *_noticed(record.remarks, config.build.exif)]
     paths = [out / entry.file for entry in sorted(index.shards, key=lambda entry: entry.file) if entry.samples]
@@ -172,9 +176,9 @@ def _noticed(remarks: Sequence[tuple[str, str]], exif: str) -> list[str]:
     found = []
     for kind, of in sorted(names.items()):
         if kind == "exif":
-            images = "1 image has" if len(of) == 1 else f"{len(of)} images have"
-            found.append(f"{images} an EXIF orientation and were {done}, first {min(of)}")
+            images, were = f"{count(len(of), 'image')} {have(len(of))}", "was" if len(of) == 1 else "were"
+            found.append(f"{images} an EXIF orientation and {were} {done}, first {min(of)}")
         else:
-            files = "1 file holds" if len(of) == 1 else f"{len(of)} files hold"
+            files = f"{count(len(of), 'file')} {'holds' if len(of) == 1 else 'hold'}"
             found.append(f"{files} {kind}, which cannot be used as landmarks and counts as none, first {min(of)}")
     return found

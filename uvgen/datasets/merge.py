@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from uvgen.datasets.config import UNSTATED, DatasetConfig
 from uvgen.datasets.fields import known_layouts, required_fields
+from uvgen.datasets.label_columns import REPEATED, repeated_names, stated_repeated
 from uvgen.datasets.make_shards import BuildResult, make_shards
 from uvgen.datasets.open import reader_of
 from uvgen.datasets.output_folder import check_output, output_folder
@@ -34,6 +35,7 @@ from uvgen.shards.stored import shard_path
 from uvgen.shards.writer import held_at_once, write_shard
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import brief
+from uvgen.wording import are, count
 
 _BATCH = 32
 _WRITTEN_ANEW = ("format", "version")
@@ -178,6 +180,9 @@ def merge_shards(
         "merged_from": _hash_of(indexes),
         "names_sha256": hashlib.sha256("\n".join(sample.name for sample in samples).encode()).hexdigest(),
     }
+    plan.pop(REPEATED, None)
+    if repeated := _repeated(folders, indexes, samples, untrusted=untrusted):
+        plan[REPEATED] = repeated
     return make_shards(
         MergeJob(out, config, untrusted), _plan(samples, config.build.shard_size), out, config, plan,
         read_constants(folders[0], config.build.uv_size), mirror=None, workers=workers, retries=retries,
@@ -205,7 +210,10 @@ def _common(folders: Sequence[Path], indexes: Sequence[Index]) -> DatasetConfig:
     """The configuration that all sources have."""
     for folder, index in zip(folders, indexes, strict=True):
         if index.missing:
-            raise DatasetError(f"{folder}: unfinished, {index.missing} samples are missing; run what made it again")
+            raise DatasetError(
+                f"{folder}: unfinished, {count(index.missing, 'sample')} {are(index.missing)} missing; run what made "
+                "it again"
+            )
         for key in {**indexes[0].config, **index.config}:
             here, there = (one.config.get(key, UNSTATED.get(key)) for one in (index, indexes[0]))
             if here != there:
@@ -244,9 +252,27 @@ def _samples(
     counts = Counter(place.name for place in places)
     if twice := [name for name, count in counts.items() if count > 1]:
         raise InputError(
-            f"sample {brief(twice[0])}: in two of the data sets ({len(twice)} samples are), expected each in one alone"
+            f"sample {brief(twice[0])}: in two of the data sets ({count(len(twice), 'sample')} {are(len(twice))}), "
+            "expected each in one alone"
         )
     return sorted(places, key=lambda place: _subset(place.entry))
+
+
+def _repeated(
+    folders: Sequence[Path], indexes: Sequence[Index], samples: Sequence[_Place], *, untrusted: bool
+) -> list[str]:
+    """The samples whose annotation is another version's, where the new set may not show that by itself."""
+    found = list[str]()
+    whole = len(samples) == sum(index.n_samples for index in indexes)
+    for folder, index in zip(folders, indexes, strict=True):
+        chosen = [sample.name for sample in samples if sample.folder == folder]
+        if whole:
+            found += stated_repeated(index)
+        else:
+            reader = reader_of(folder, index, DatasetConfig.of_index(index, folder), untrusted=untrusted)
+            found += repeated_names(reader, chosen)
+    there = set(found)
+    return [sample.name for sample in samples if sample.name in there]
 
 
 def _subset(entry: ShardEntry) -> str:

@@ -29,11 +29,11 @@ def check_output(out: Path, *, overwrite: bool = False) -> None:
     elif not (out / DATASET_INDEX).exists():
         check_folder(out)
         if (out / SYNTH_INDEX).exists():
-            raise OutputError(f"{out}: holds samples that uvgen synth made, expected another folder; choose another")
+            raise OutputError(f"{out}: holds samples that uvgen synth made; choose another folder for the shards")
         if (out / FIT_INDEX).exists():
-            raise OutputError(f"{out}: holds samples that uvgen fit made, expected another folder; choose another")
+            raise OutputError(f"{out}: holds samples that uvgen fit made; choose another folder for the shards")
         if out.is_dir() and (kind := folder_kind(out)) in (EXPORT, REPORT):
-            raise OutputError(f"{out}: is {kind}, expected another folder; choose another")
+            raise OutputError(f"{out}: is {kind}; choose another folder for the shards")
         _check_foreign(out, overwrite=overwrite)
     elif not overwrite:
         read_begun(out)

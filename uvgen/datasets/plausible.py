@@ -14,6 +14,7 @@ from uvgen.errors import SampleError
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.find import Sample
 from uvgen.samples.read import Annotation
+from uvgen.wording import count
 
 MOST_RAD = 2 * math.pi
 """Largest angle, either way: AFLW2000-3D has one of 351°."""
@@ -42,7 +43,7 @@ def check_counts(sample: Sample, annotation: Annotation, model: MorphableModel) 
     ):
         if found != expected:
             raise SampleError(
-                f"{sample.stated_in}: {found} {what} parameters, {model.name} has {expected} components; "
+                f"{sample.stated_in}: {found} {what} parameters, {model.name} has {count(expected, 'component')}; "
                 "use the model that the parameters were fitted with"
             )
 

@@ -25,6 +25,7 @@ from uvgen.datasets.export.deep3d import (
 )
 from uvgen.datasets.export.folder import ExportRecord, Written, check_export_folder, in_place, is_export
 from uvgen.datasets.splits import train_and_val
+from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, UvgenError
 from uvgen.fitting.detectors import DETECTORS, Detector, open_detector
 from uvgen.fitting.photographs import find_photographs
@@ -40,6 +41,7 @@ from uvgen.samples.read import EXIF
 from uvgen.storage.files import beside, draft_of
 from uvgen.storage.locks import exclusive
 from uvgen.storage.names import printable
+from uvgen.wording import count
 
 _BATCH = 16  # photographs that are written, flushed and noted at once
 _SAME_KEY = "its files would have the names of another photograph's, expected names that differ without folders"
@@ -74,6 +76,8 @@ class PreparedFaces:
     skipped: tuple[Skipped, ...]
     notice: str
     seconds: float
+
+    __repr__ = described
 
 
 def prepare_deep3d(
@@ -177,7 +181,9 @@ def _finish(draft: Path, photographs: list[Photograph], skipped: list[Skipped]) 
     gone = {skip.name for skip in skipped}
     there = [one.name for one in photographs if one.name not in gone]
     if not there and not (draft / "detections").exists():
-        raise DatasetError(f"none of {len(photographs)} photographs can be used; the first: {skipped[0].reason}")
+        raise DatasetError(
+            f"none of {count(len(photographs), 'photograph')} can be used; the first: {skipped[0].reason}"
+        )
     write_lists(draft, there, *train_and_val(there))
     return len(there)
 

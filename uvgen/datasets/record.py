@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from uvgen._version import __version__
 from uvgen.datasets.config import UNSTATED, BuildConfig, DatasetConfig
 from uvgen.datasets.output_folder import check_store, named_like_shards, read_begun
+from uvgen.described import described
 from uvgen.errors import DatasetError, OutputError
 from uvgen.jobs.run import check_same
 from uvgen.models.morphable import MorphableModel
@@ -53,6 +54,8 @@ class ShardResult:
     skipped: tuple[SkippedSample, ...]
     remarks: tuple[tuple[str, str], ...] = ()
 
+    __repr__ = described
+
 
 _JOURNAL = f"{TEMPORARY_PREFIX}journal"
 _SECONDS_BETWEEN_WRITES = 10.0
@@ -60,6 +63,7 @@ _SECONDS_BETWEEN_WRITES = 10.0
 _HASHES = {
     "model_sha256": "another model", "weight_mask_sha256": "another weight mask", "augmented_from": "other shards",
     "merged_from": "other shards",
+    "repeated_annotations": "other samples that hold the annotation of another version of their photograph",
     "names_sha256": "other samples of the same number: another list, exclusions or subsets, or other files",
     "samples": "{old} samples, now they are {new}: another list, exclusions, limit or subsets, or other files",
 }  # fmt: skip

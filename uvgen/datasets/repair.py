@@ -25,6 +25,7 @@ from uvgen.datasets.plan import ShardTask, plan_shards
 from uvgen.datasets.record import ShardResult
 from uvgen.datasets.survey import Survey, survey_samples
 from uvgen.datasets.worker import BuildJob
+from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, SettingsError
 from uvgen.jobs.run import RETRIES, Job, check_run, run, same_workers
 from uvgen.models.load import BUILTIN, as_model
@@ -36,6 +37,7 @@ from uvgen.storage.files import has_sha256, replaced_on_success
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.locks import exclusive
 from uvgen.storage.names import brief, printable
+from uvgen.wording import are, count
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class RepairResult:
     repaired: tuple[Path, ...]
     problems: tuple[str, ...]
     seconds: float
+
+    __repr__ = described
 
 
 def repair_shards(
@@ -225,7 +229,8 @@ def _config_of(folder: Path, index: Index) -> DatasetConfig:
         )
     if index.missing:
         raise DatasetError(
-            f"{folder}: unfinished, {index.missing} samples are missing; run what made it again, and repair it then"
+            f"{folder}: unfinished, {count(index.missing, 'sample')} {are(index.missing)} missing; run what made it "
+            "again, and repair it then"
         )
     config = DatasetConfig.of_index(index, folder)
     unknown = [key for key, value in index.config.items() if config.to_plain().get(key) != value]
@@ -321,7 +326,7 @@ def _samples_of(
     where = "data" if root is None else root
     if missing := sorted(names - {printable(sample.name) for sample in chosen}):
         raise DatasetError(
-            f"{where}: {len(missing)} of {len(names)} samples that {folder} was made of are not there, first "
+            f"{where}: {len(missing)} of {count(len(names), 'sample')} that {folder} was made of are not there, first "
             f"{brief(missing[0])}; give the data that it was made of"
         )
     if any(index.plan.get(key) != value for key, value in describe_plan(chosen, config.build.copies).items()):
@@ -369,8 +374,8 @@ def _check_count(folder: Path, index: Index, n_shards: int) -> None:
     """Raise DatasetError, before a plan is listed, where it would have more shards than the index lists."""
     if n_shards > len(index.shards):
         raise DatasetError(
-            f"{folder / DATASET_INDEX}: lists {len(index.shards)} shards, its config makes {n_shards}; it was changed: "
-            "make the data set again"
+            f"{folder / DATASET_INDEX}: lists {count(len(index.shards), 'shard')}, its config makes {n_shards}; it "
+            "was changed: make the data set again"
         )
 
 

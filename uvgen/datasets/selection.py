@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from uvgen.datasets.label_columns import label_columns
 from uvgen.datasets.open import open_shards
-from uvgen.datasets.quality import label_columns
 from uvgen.datasets.splits import group_samples, split_names
+from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.samples.find import find_names
 from uvgen.shards.reader import ShardReader
+from uvgen.wording import count
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Criteria:
     min_yaw_deg: float | None = None
     max_yaw_deg: float | None = None
     flipped: bool | None = None
+
+    __repr__ = described
 
 
 def select_names(
@@ -126,7 +130,8 @@ def _in_range(reader: ShardReader, field: str, low: float | None, high: float | 
     if field == "label_nme":
         if not np.isfinite(values).any():
             raise InputError(
-                f"{reader.folder}: none of {len(values)} samples has a label NME, their files hold no landmarks"
+                f"{reader.folder}: none of {count(len(values), 'sample')} has a label NME, their files hold no "
+                "landmarks"
             )
         values = np.where(label_columns(reader).repeated, np.nan, values)
     if field == "crop_pose":

@@ -29,6 +29,7 @@ from uvgen.storage.files import sha256_file
 from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.objects import said
 from uvgen.storage.reading import irregular
+from uvgen.wording import typed
 
 _BATCH = 64
 _N_TEXELS = 512  # compared of each map
@@ -96,7 +97,7 @@ def shard_problems(
             return problems or _check_nme(shard)
     except DatasetError as error:
         check_machine(error)  # whose shortage is no damage
-        return [str(error).removeprefix(f"{path}: ").removesuffix(f"; run `uvgen verify {folder}`")]
+        return [str(error).removeprefix(f"{path}: ").removesuffix(f"; run `uvgen verify {typed(folder)}`")]
     except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
         return [f"its fields cannot be what they stand for ({error})"]
 

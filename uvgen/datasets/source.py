@@ -13,6 +13,7 @@ from uvgen.shards.shard import OpenShard
 from uvgen.storage.files import sha256_file
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.names import brief
+from uvgen.wording import typed
 
 _CHUNKED = ("image", "posmap", *TARGETS, COVERED)
 
@@ -40,7 +41,7 @@ def _hash(path: Path, size: int, time_ns: int) -> str:
 def check_source(path: Path, entry: ShardEntry, source: OpenShard, config: Mapping[str, Any]) -> None:
     """Raise DatasetError where an open source shard is of another set than its index says: copies would not show it."""
     if wrong := other_origin(source, {**source.config, **config}):  # what this version does not know is not compared
-        raise DatasetError(f"{path}: {wrong[0]}; run `uvgen verify {path.parent}`")
+        raise DatasetError(f"{path}: {wrong[0]}; run `uvgen verify {typed(path.parent)}`")
     source.check_names(entry.names)
 
 

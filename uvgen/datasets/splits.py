@@ -18,6 +18,7 @@ from typing import Any
 
 from uvgen.checks import seed_number
 from uvgen.datasets.config import DatasetConfig, is_number
+from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, SettingsError
 from uvgen.samples.photographs import source_photograph
 from uvgen.shards.index import Index, data_folder
@@ -29,6 +30,7 @@ from uvgen.storage.names import brief
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import max_bytes
 from uvgen.storage.text import read_text
+from uvgen.wording import are, count
 
 SPLITS = "splits.json"
 """The file's name, beside `dataset.json`."""
@@ -58,6 +60,8 @@ class Split:
     samples: tuple[str, ...]
     made: Mapping[str, Any]
 
+    __repr__ = described
+
 
 _VAL_SHARE = 0.05
 
@@ -82,6 +86,8 @@ class SplitResult:
     photographs: Mapping[str, int]
     left_out: int
     path: Path
+
+    __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
         """As `uvgen split --json` prints it."""
@@ -151,10 +157,10 @@ def split_shards(
         stop = round(min(total, 1.0) * len(keys))
         if stop == first:
             what = "photograph" if by == PHOTOGRAPH else "group"
-            count = f"1 {what}" if len(keys) == 1 else f"{len(keys)} {what}s"
             held = " (versions of one, and the frames of a video, stay together)" if len(keys) < len(names) else ""
             raise InputError(
-                f"fractions: {name} = {fraction:g} of {count} is none{held}; give it more, or make a larger set"
+                f"fractions: {name} = {fraction:g} of {count(len(keys), what)} is none{held}; give it more, or make "
+                "a larger set"
             )
         members = {sample for group in keys[first:stop] for sample in groups[group]}
         made = {"fraction": float(fraction), "seed": int(seed), "by": by}
@@ -338,8 +344,8 @@ def _write_splits(path: Path, splits: Iterable[Split], overwrite: bool) -> None:
         old = there.get(split.name)
         if old is not None and old.samples != split.samples and not overwrite:
             raise SettingsError(
-                f"{path}: has a split {split.name} of {len(old.samples)} other samples already; choose another "
-                "name, or overwrite it"
+                f"{path}: has a split {split.name} of {count(len(old.samples), 'other sample')} already; choose "
+                "another name, or overwrite it"
             )
         there[split.name] = split
     content = {
@@ -373,8 +379,8 @@ def check_splits(folder: Path, names: Sequence[str]) -> list[str]:
         return [str(error)]
     there = set(names)
     return [
-        f"{path}: split {split.name} lists {len(missing)} samples that are not in the set, first {missing[0]}; run "
-        "`uvgen split` again"
+        f"{path}: split {split.name} lists {count(len(missing), 'sample')} that {are(len(missing))} not in the set, "
+        f"first {missing[0]}; run `uvgen split` again"
         for split in splits.values()
         if (missing := [sample for sample in split.samples if sample not in there])
     ]

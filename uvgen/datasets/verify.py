@@ -14,6 +14,7 @@ from uvgen.datasets.quality import LabelQuality, label_quality
 from uvgen.datasets.shard_checks import shard_problems
 from uvgen.datasets.splits import check_splits
 from uvgen.datasets.targets import target_maker
+from uvgen.described import described
 from uvgen.errors import DatasetError, with_urls
 from uvgen.jobs.run import RETRIES, check_run, results
 from uvgen.maps.position_mapper import PositionMapper
@@ -30,6 +31,7 @@ from uvgen.storage.names import brief, printable
 from uvgen.storage.objects import listed as stored_names
 from uvgen.storage.objects import said, url_of
 from uvgen.storage.reading import irregular
+from uvgen.wording import are, count
 
 _SAMPLES_PER_PROCESS = 1000  # at least: a process takes as long to start as hundreds of samples to check
 
@@ -60,6 +62,8 @@ class VerifyResult:
     seconds: float
     skipped: int = 0
     quality: LabelQuality | None = None
+
+    __repr__ = described
 
     @property
     def sound(self) -> bool:
@@ -140,7 +144,10 @@ def verify_shards(
     for stray in sorted(set(there) - listed):
         problems.append(f"{folder / stray}: not listed in {DATASET_INDEX}")
     if index.missing:
-        problems.append(f"{folder}: unfinished, {index.missing} samples are missing; run what made it again")
+        problems.append(
+            f"{folder}: unfinished, {count(index.missing, 'sample')} {are(index.missing)} missing; run what made it "
+            "again"
+        )
     if not index.n_samples and index.skipped:
         problems.append(
             f"{folder}: holds no samples, all {len(index.skipped)} were skipped, first {index.skipped[0].reason}"
@@ -149,7 +156,10 @@ def verify_shards(
     if all(entry.sample_names is not None for entry in index.shards):
         names = [name for entry in index.shards for name in entry.sample_names or ()]
         if twice := [name for name, n in Counter(names).items() if n > 1]:
-            problems.append(f"{folder}: {len(twice)} samples are in it more than once, first {brief(twice[0])}")
+            problems.append(
+                f"{folder}: {count(len(twice), 'sample')} {are(len(twice))} in it more than once, first "
+                f"{brief(twice[0])}"
+            )
         problems += check_splits(folder, names)
     tasks = [CheckTask(entry) for entry in index.shards if entry.sha256 is not None]
     begin("verifying", index.n_samples, first="starting to verify")

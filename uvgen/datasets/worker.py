@@ -49,6 +49,7 @@ from uvgen.samples.stored import at_hand
 from uvgen.shards.index import ShardEntry, SkippedSample
 from uvgen.shards.writer import held_at_once, write_shard
 from uvgen.storage.names import printable
+from uvgen.wording import count
 
 _STATED = ("shape", "expression", "pose")
 
@@ -372,7 +373,7 @@ class Builder:
         for name, n in self.job.survey.extras:
             found = (annotation.extras or {}).get(name)
             if found is not None and len(found) != n:
-                raise SampleError(f"{sample.stated_in}: {EXTRAS[name]} has {len(found)} numbers, expected {n}")
+                raise SampleError(f"{sample.stated_in}: {EXTRAS[name]} has {count(len(found), 'number')}, expected {n}")
         return annotation
 
     def _in_image(

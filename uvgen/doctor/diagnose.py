@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from uvgen.described import described
 from uvgen.doctor.checks import CHECKS, ERROR, NOTE, WARNING, Finding
 from uvgen.doctor.machine import check_machine
 from uvgen.storage.folders import DATA_SET as A_DATA_SET
 from uvgen.storage.folders import DATASET_INDEX, REMAINS, SHARD_NAME, folder_kind
+from uvgen.wording import count
 
 MACHINE, DATA_SET, SAMPLES, MODEL = "machine", "data set", "samples", "model"
 
@@ -37,6 +39,8 @@ class Diagnosis:
     findings: tuple[Finding, ...]
     checked: dict[str, Any] = field(default_factory=dict)
 
+    __repr__ = described
+
     @property
     def sound(self) -> bool:
         """Whether there are no errors."""
@@ -46,7 +50,7 @@ class Diagnosis:
     def verdict(self) -> str:
         """One line."""
         counts = {level: sum(finding.level == level for finding in self.findings) for level in (ERROR, WARNING, NOTE)}
-        said = ", ".join(f"{n} {level}{'s' * (n != 1)}" for level, n in counts.items() if n)
+        said = ", ".join(count(n, level) for level, n in counts.items() if n)
         what = f"{self.path}: " if self.path else "this machine: "
         if not self.sound:
             return f"{what}not sound, {said}"

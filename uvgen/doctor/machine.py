@@ -14,6 +14,7 @@ from typing import Any
 from uvgen._version import __version__
 from uvgen.doctor.checks import Finding
 from uvgen.storage.cache import cache_folder
+from uvgen.wording import count
 
 _OPTIONAL = ("torch", "trimesh", "pyarrow", "onnxruntime", "mediapipe", "dlib-bin", "av", "webdataset", "grain",
              "tensorflow", "opencv-python-headless")  # fmt: skip
@@ -112,7 +113,7 @@ def _memory() -> tuple[dict[str, Any], list[Finding]]:
 
 def _limits() -> tuple[dict[str, Any], list[Finding]]:
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    few = [Finding("UV108", f"{files} open files")] if 0 <= files < _LEAST_FILES else []
+    few = [Finding("UV108", count(files, "open file"))] if 0 <= files < _LEAST_FILES else []
     return {"open_files": files}, few
 
 

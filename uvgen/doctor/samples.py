@@ -16,6 +16,7 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.samples.files import check_machine
 from uvgen.samples.find import Sample, find_samples, unread_folders
 from uvgen.samples.read import read_annotation, read_image
+from uvgen.wording import count
 
 _N_TRIED = 16
 _TRIAL = BuildConfig(size=16, uv_size=16, maps="none", jitter=0)
@@ -55,7 +56,7 @@ def check_samples(
             findings.append(Finding(code, f"{path}: {len(odd)} of {len(samples)}, first {odd[0].name}"))
     findings += few("UV304", [sample.problem for sample in samples if sample.problem])
     if unread := unread_folders(path):
-        findings.append(Finding("UV305", f"{path}: {len(unread)} folders, first {unread[0]}"))
+        findings.append(Finding("UV305", f"{path}: {count(len(unread), 'folder')}, first {unread[0]}"))
     whole = [s for s in samples if s.image is not None and s.parameters is not None and not s.problem]
     if samples and not whole:
         findings.append(Finding("UV310", f"{path}: none of {len(samples)}; a build of it would stop"))

@@ -17,6 +17,7 @@ from uvgen.shards.constants import CONSTANTS
 from uvgen.shards.index import Index, data_folder
 from uvgen.storage.files import TEMPORARY_PREFIX, sha256_file
 from uvgen.storage.folders import DATASET_INDEX
+from uvgen.wording import are, count
 
 _MANY_SKIPPED = 0.05
 _MANY_SHARDS, _FEW_SAMPLES = 100, 32
@@ -90,7 +91,12 @@ def check_shards(
 def _about_index(folder: Path, index: Index) -> list[Finding]:
     findings = []
     if index.missing:
-        findings.append(Finding("UV202", f"{folder}: {index.missing} of {index.plan['samples']} samples are missing"))
+        findings.append(
+            Finding(
+                "UV202",
+                f"{folder}: {index.missing} of {count(index.plan['samples'], 'sample')} {are(index.missing)} missing",
+            )
+        )
     if len(index.skipped) > _MANY_SKIPPED * max(index.n_samples, 1):
         first = index.skipped[0]
         total = index.n_samples + len(index.skipped)
@@ -98,7 +104,9 @@ def _about_index(folder: Path, index: Index) -> list[Finding]:
         findings.append(Finding("UV206", text))
     made = [entry for entry in index.shards if entry.samples]
     if len(made) > _MANY_SHARDS and index.n_samples < _FEW_SAMPLES * len(made):
-        findings.append(Finding("UV209", f"{folder}: {len(made)} shards of {index.n_samples} samples"))
+        findings.append(
+            Finding("UV209", f"{folder}: {count(len(made), 'shard')} of {count(index.n_samples, 'sample')}")
+        )
     if index.uvgen != __version__:
         findings.append(Finding("UV213", f"{folder}: uvgen {index.uvgen}, this is {__version__}"))
     return findings
@@ -147,7 +155,7 @@ def _about_splits(folder: Path, index: Index, config: DatasetConfig) -> list[Fin
     }
     for name, other in _overlapping(parts):
         both = sorted(parts[name] & parts[other])
-        text = f"{folder / SPLITS}: {name} and {other} share {len(both)} photographs, first {both[0]}"
+        text = f"{folder / SPLITS}: {name} and {other} share {count(len(both), 'photograph')}, first {both[0]}"
         findings.append(Finding("UV208", text))
     return findings
 

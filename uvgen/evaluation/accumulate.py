@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import bool_mask, check_array, number_in, shown
+from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.evaluation.faces import Faces, as_numpy
 from uvgen.evaluation.scores import SCORES, Score, Surface
 from uvgen.evaluation.summary import DRAWS, Summary, summarize
 from uvgen.maps.landmarks import LandmarkWeights
+from uvgen.wording import count
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +41,8 @@ class EvaluationResult:
     values: dict[str, NDArray[np.float64]]
     summaries: dict[str, Summary]
     not_finite: tuple[str, ...]
+
+    __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
         """For JSON: each score with what it compares, its means, and how many faces it is of."""
@@ -136,7 +140,7 @@ class Evaluation:
         """Compare some faces, and make them count when what is returned is called; see `add`."""
         p, t = Faces.of(predicted, self._reading), Faces.of(truth, self._reading, "truth")
         if len(p) != len(t):
-            raise InputError(f"predicted: {len(p)} faces, expected those of truth, {len(t)}")
+            raise InputError(f"predicted: {count(len(p), 'face')}, expected those of truth, {len(t)}")
         if p.maps is not None and t.maps is not None and self._surface.mask is None:
             raise InputError('mask: None, expected face texels; give constants["weight_mask"] > 0 of the data set')
         if not (good := t.finite()).all():
@@ -160,7 +164,7 @@ class Evaluation:
                         f"predicted: face {lost[0]} is so far from the truth that {score.key} is no number, expected px"
                     )
 
-        def count() -> None:  # when nothing can fail any more, so that a batch counts as a whole or not at all
+        def add() -> None:  # when nothing can fail any more, so that a batch counts as a whole or not at all
             for key, found in measured.items():
                 self._values[key].append(found)
             if yaws is not None:
@@ -169,7 +173,7 @@ class Evaluation:
             self._not_finite.extend(name for name, good in zip(names, usable, strict=True) if not good)
             self._names.extend(names)
 
-        return count
+        return add
 
     def result(self) -> EvaluationResult:
         """What came of all faces so far; more may be added after it."""
@@ -190,5 +194,5 @@ def chosen_scores(keys: Iterable[str] | None) -> tuple[Score, ...]:
     keys = list(keys)
     for key in keys:
         if key not in SCORES:
-            raise InputError(f"scores: {shown(key)}, expected of {', '.join(SCORES)}")
+            raise InputError(f"scores: {shown(key)}, expected one of {', '.join(SCORES)}")
     return tuple(score for key, score in SCORES.items() if key in keys)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.errors import InputError
+from uvgen.wording import count
 
 _WIDTH, _HEIGHT = 640, 420
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 20, 40, 52
@@ -56,7 +57,7 @@ def _plot(curves: list[Curve], title: str, label: str, most: float | None) -> _P
         for j, error in enumerate(inside.tolist()):
             corners += [place(error, j / n), place(error, (j + 1) / n)]
         corners.append(place(end, len(inside) / n))
-        mean = f"{one.name}: mean {100 * one.errors.mean():.2f}%, {n} faces"
+        mean = f"{one.name}: mean {100 * one.errors.mean():.2f}%, {count(n, 'face')}"
         lines.append((mean, _COLORS[k % len(_COLORS)], _thinned(corners)))
     x_ticks = [(place(k * step, 0)[0], f"{100 * k * step:.4g}") for k in range(n_steps + 1)]
     y_ticks = [(place(0, k / 5)[1], f"{20 * k}") for k in range(6)]

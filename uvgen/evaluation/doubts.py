@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from uvgen.evaluation.predictions import SHIFTS
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.normalization import DIVISORS
+from uvgen.wording import count
 
 _MOST = 400  # faces that are compared with each other
 _HALF = 0.5  # what another way of counting must leave of the error
@@ -149,8 +150,8 @@ def _exchanged_faces(faces: Counted) -> list[str]:
         return []
     first = wrong[0]
     return [
-        f"{len(wrong)} of {n} predictions fit another face at least twice as well, {faces.names[first]}'s that of "
-        f"{faces.names[best[first]]}: are they in another order?"
+        f"{len(wrong)} of {count(n, 'prediction')} fit another face at least twice as well, {faces.names[first]}'s "
+        f"that of {faces.names[best[first]]}: are they in another order?"
     ]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import choice
+from uvgen.described import described
 from uvgen.errors import InputError, UvgenError
 from uvgen.evaluation.accumulate import Evaluation, EvaluationResult, chosen_scores
 from uvgen.evaluation.doubts import Counted, find_doubts
@@ -26,6 +27,7 @@ from uvgen.progress import advance, begin
 from uvgen.samples.files import check_machine
 from uvgen.samples.landmark_schemes import AFLW_21_FROM_68
 from uvgen.storage.names import brief
+from uvgen.wording import are, count, have
 
 if TYPE_CHECKING:
     from uvgen.models.morphable import MorphableModel
@@ -81,6 +83,8 @@ class EvaluationReport:
     partial: dict[str, tuple[str, ...]]
     visible: dict[str, int]
 
+    __repr__ = described
+
     @property
     def result(self) -> EvaluationResult:
         """Of the default truth."""
@@ -99,15 +103,16 @@ class EvaluationReport:
             found = len(self.results[name].names) if name in self.results else 0
             if name == AFLW21:
                 seen, hidden = sum(self.visible.values()), sum(k < N_AFLW for k in self.visible.values())
+                some = f", {hidden} of them not all {N_AFLW}" if hidden else ""
                 lines.append(
-                    f"{name}: {found} of {n} faces have visible points, {hidden} not all {N_AFLW}; {seen} of "
-                    f"{N_AFLW * found} points are compared"
+                    f"{name}: {found} of {count(n, 'face')} {have(found)} visible points{some}; {seen} of "
+                    f"{count(N_AFLW * found, 'point')} {are(seen)} compared"
                 )
                 continue
             partly = len(self.partial.get(name, ()))
             if found < n:
                 some = f"; {partly} partly, not scored: names in the JSON" if partly else ""
-                lines.append(f"{name}: {found} of {n} faces have all 68 points{some}")
+                lines.append(f"{name}: {found} of {count(n, 'face')} {have(found)} all 68 points{some}")
         return lines
 
     def worst_first(self, key: str = "nme_68_2d") -> list[str]:
@@ -230,7 +235,7 @@ def evaluate_predictions(
         advance(1)
     if not job.evaluations:
         first = f"; the first: {job.unread[0][1]}" if job.unread else ""
-        raise InputError(f"{predictions}: none of {len(true.names)} predictions can be used{first}")
+        raise InputError(f"{predictions}: none of {count(len(true.names), 'prediction')} can be used{first}")
     results = {name: one.result() for name, one in job.evaluations.items()}
     not_finite = max((one.not_finite for one in results.values()), key=len)
     if any(one.summaries for one in results.values()):  # of a truth that no chosen score is of, there is no table
@@ -304,8 +309,8 @@ class _Comparison:
             self.unread.append((face.name, brief(error)))
             return
         self.evaluations |= new
-        for count in counts:
-            count()
+        for add in counts:
+            add()
         for truth in wanted.values():
             if truth.points_21 is not None:
                 self.visible[face.name] = int(np.isfinite(truth.points_21).all(axis=-1).sum())
@@ -335,8 +340,9 @@ def _partly_scored(result: EvaluationResult, truth: str, not_finite: set[str]) -
         if (without := np.flatnonzero(usable & np.isnan(values))).size:
             lacking.setdefault(tuple(without.tolist()), []).append(key)
     return [
-        f"{', '.join(keys)} ({truth}) of {int(usable.sum()) - len(faces)} faces only: predictions or truths of "
-        f"{len(faces)} have not what it needs, first {result.names[faces[0]]}"
+        f"{', '.join(keys)} ({truth}) of {count(int(usable.sum()) - len(faces), 'face')} only: "
+        f"{count(len(faces), 'other')} {'lacks' if len(faces) == 1 else 'lack'} what it needs, first "
+        f"{result.names[faces[0]]}"
         for faces, keys in lacking.items()
     ]
 

@@ -19,6 +19,7 @@ from uvgen.samples.map_files import IMAGE_SHIFTS
 from uvgen.storage.files import sha256_file
 from uvgen.storage.kinds import describe_file
 from uvgen.storage.names import brief
+from uvgen.wording import count
 
 PIXELS = ("unit", "bytes", "imagenet", "standardize")
 """What a network's images are: 0 to 1; 0 to 255; 0 to 1 minus ImageNet's means, over its deviations; 0 to 1, each
@@ -142,8 +143,8 @@ class Network:
         inputs = self._session.get_inputs()
         if len(inputs) != 1:
             raise InputError(
-                f"{self._path}: {len(inputs)} inputs ({', '.join(one.name for one in inputs)[:80]}), expected one: "
-                "images"
+                f"{self._path}: {count(len(inputs), 'input')} ({', '.join(one.name for one in inputs)[:80]}), "
+                "expected one: images"
             )
         name, shape = inputs[0].name, list(inputs[0].shape)
         what = f"{self._path}: input {name!r} is {inputs[0].type} {_shown(shape)}"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from uvgen.checks import choice
+from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.evaluation.network import NetworkOptions, check_network_file, hash_network
 from uvgen.evaluation.network_trial import try_network
@@ -26,6 +27,7 @@ from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.samples.read import EXIF
+from uvgen.wording import count
 
 _INDEX_STEM = Path(INDEX.file).stem
 _CALLED_LIKE_INDEX = f"its pose would be {INDEX.file}, which lists all faces of the folder; rename it"
@@ -61,6 +63,8 @@ class PredictResult:
     crop_size: int
     uv_size: int
     seconds: float
+
+    __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
         """As `uvgen predict --json` prints it."""
@@ -196,7 +200,8 @@ def predict_photographs(
     if not record.faces:
         first = record.sorted_skipped()[0]
         raise DatasetError(
-            f"{root}: none of {len(photographs)} photographs can be used; the first, {first.image}: {first.reason}"
+            f"{root}: none of {count(len(photographs), 'photograph')} can be used; the first, {first.image}: "
+            f"{first.reason}"
         )
     return PredictResult(
         tuple(record.sorted_faces()), tuple(record.sorted_skipped()), record.new_faces, found, notice, sizes.crop_size,

@@ -40,6 +40,7 @@ from uvgen.samples.read import read_annotation
 from uvgen.storage.folders import DATASET_INDEX, PREDICT_INDEX
 from uvgen.storage.npy import read_npy_file
 from uvgen.storage.text import number_of, read_text
+from uvgen.wording import count
 
 if TYPE_CHECKING:
     from uvgen.maps.position_mapper import PositionMapper
@@ -149,7 +150,8 @@ class Predictions:
         if names and len(self.missing) == len(names):
             found = f"; there is {self.unexpected[0]}" if self.unexpected else ""
             raise DatasetError(
-                f"{self.path}: no prediction for any of {len(names)} faces, expected names such as {names[0]}{found}"
+                f"{self.path}: no prediction for any of {count(len(names), 'face')}, expected names such as "
+                f"{names[0]}{found}"
             )
         self._missing = set(self.missing)
         self._number = {name: k for k, name in enumerate(names)}
@@ -256,7 +258,8 @@ class Predictions:
             vertices = vertices * [1, -1, 1]
         if len(vertices) != mapper.model.n_vertices:
             raise SampleError(
-                f"{path}: {len(vertices)} vertices, expected {mapper.model.n_vertices}, those of {mapper.model.name}"
+                f"{path}: {count(len(vertices), 'vertex')}, expected {mapper.model.n_vertices}, those of "
+                f"{mapper.model.name}"
             )
         maps, landmarks = mapper.maps_of_vertices(vertices[None])
         return Faces(landmarks.astype(np.float64), maps.astype(np.float64))
@@ -268,8 +271,8 @@ class Predictions:
             return self._of_parameters(shape, expression, pose, face, where)
         if len(vector) != model.n_shape + model.n_expression + 7:
             raise SampleError(
-                f"{where}: {len(vector)} numbers, expected {model.n_shape} of the shape, {model.n_expression} of the "
-                f"expression and 7 of the pose, those of {model.name}"
+                f"{where}: {count(len(vector), 'number')}, expected {model.n_shape} of the shape, "
+                f"{model.n_expression} of the expression and 7 of the pose, those of {model.name}"
             )
         shape, expression, pose = np.split(vector, [model.n_shape, model.n_shape + model.n_expression])
         return self._of_parameters(shape, expression, pose, face, where)
@@ -320,7 +323,7 @@ def _all_faces(path: Path, n: int) -> NDArray[Any]:
     array = read_npy_file(path, DatasetError, most_bytes=_MOST_BYTES)
     if array.ndim not in (3, 4) or len(array) != n:
         shape = " x ".join(map(str, array.shape)) or "one number"
-        raise DatasetError(f"{path}: {shape}, expected predictions of {n} faces in the truth's order, N first")
+        raise DatasetError(f"{path}: {shape}, expected predictions of {count(n, 'face')} in the truth's order, N first")
     return array
 
 

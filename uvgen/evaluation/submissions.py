@@ -34,6 +34,7 @@ from uvgen.samples.files import check_machine
 from uvgen.similarity import align_points
 from uvgen.storage.files import check_folder, check_new_folder, folder_on_success, replaced_on_success
 from uvgen.storage.text import read_text
+from uvgen.wording import count
 
 N_KEYPOINTS = 85
 """Of REALY: iBUG's 68, then 17 on the cheeks and the forehead."""
@@ -184,8 +185,8 @@ def keypoint_uv(
     vertices, triangles = read_mesh(template)
     if len(vertices) != model.n_vertices:
         raise InputError(
-            f"{template}: {len(vertices)} vertices, expected {model.n_vertices}, those of {model.name}; take REALY's "
-            "template of this model"
+            f"{template}: {count(len(vertices), 'vertex')}, expected {model.n_vertices}, those of {model.name}; take "
+            "REALY's template of this model"
         )
     try:
         rows = np.array(json.loads(read_text(Path(keypoints), "REALY's key points")), np.float64)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import check_array, number_in, seed_number
+from uvgen.described import described
 from uvgen.metrics import YAW_BINS, by_yaw
 from uvgen.randomness import keyed_generator
 
@@ -71,6 +72,8 @@ class Summary:
     balanced_std: float | None = None
     bins: tuple[YawBin, ...] = ()
     draws: Draws | None = None
+
+    __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
         """For JSON."""

@@ -8,6 +8,7 @@ from uvgen.evaluation.accumulate import EvaluationResult
 from uvgen.evaluation.evaluate import EvaluationReport
 from uvgen.evaluation.scores import SCORES, Score
 from uvgen.evaluation.summary import Summary
+from uvgen.wording import count
 
 _HEAD = ("score", "n", "0 to 30", "30 to 60", "above 60", "balanced", "mean of all", "median")
 
@@ -39,7 +40,7 @@ def text_table(report: EvaluationReport) -> str:
         widths = [max(len(row[k]) for row in rows) for k in range(len(_HEAD))]
         counts = [one.n for one in next((s.bins for s in result.summaries.values() if s.bins), ())]
         faces = f", {counts[0]}, {counts[1]} and {counts[2]} by yaw" if counts else ""
-        lines.append(f"truth: {name} ({len(result.names)} faces{faces})")
+        lines.append(f"truth: {name} ({count(len(result.names), 'face')}{faces})")
         for row in rows:
             lines.append(
                 "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
@@ -59,7 +60,8 @@ def _drawn(score: Score, summary: Summary) -> str:
     if summary.draws is None:
         return ""
     one = summary.draws
-    return f"; {one.n} draws of {one.size} faces a bin: {shown_value(score, one.mean)} ± {shown_value(score, one.std)}"
+    found = f"{shown_value(score, one.mean)} ± {shown_value(score, one.std)}"
+    return f"; {count(one.n, 'draw')} of {count(one.size, 'face')} a bin: {found}"
 
 
 def markdown(report: EvaluationReport) -> str:

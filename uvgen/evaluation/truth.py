@@ -35,6 +35,7 @@ from uvgen.storage.names import brief
 from uvgen.storage.npy import read_npy_file
 from uvgen.storage.objects import local_path, url_of
 from uvgen.storage.text import read_text
+from uvgen.wording import count
 
 if TYPE_CHECKING:
     from uvgen.models.morphable import MorphableModel
@@ -290,7 +291,7 @@ def _listed_names(path: Path, n: int, of: str) -> list[str]:
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror or error}), expected one name per line") from error
     if len(listed) != n:
-        raise DatasetError(f"{path}: {len(listed)} names, expected {n}, those of {of}")
+        raise DatasetError(f"{path}: {count(len(listed), 'name')}, expected {n}, those of {of}")
     names = [os.path.splitext(name)[0] for name in listed]
     if twice := [name for name, times in Counter(names).items() if times > 1]:
         raise DatasetError(f"{path}: {brief(twice[0])} stands there twice, expected each face once")

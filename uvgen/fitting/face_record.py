@@ -25,6 +25,7 @@ from uvgen.storage.journal import Journal
 from uvgen.storage.names import brief, printable, safe_name
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import read_text
+from uvgen.wording import are, count
 
 _VERSION = 1
 _JOURNAL = ".uvgen-journal"
@@ -216,8 +217,8 @@ class FaceRecord(ABC, Generic[Face]):
                 self._take_over(line)
         if gone := sorted(set(self.faces) - self._planned):
             raise SettingsError(
-                f"{out}: holds samples of {len(gone)} photographs that are not there any more, first {gone[0]}; choose "
-                "another output folder, or overwrite this one to start anew"
+                f"{out}: holds samples of {count(len(gone), 'photograph')} that {are(len(gone))} not there any more, "
+                f"first {gone[0]}; choose another output folder, or overwrite this one to start anew"
             )
         if self.faces:
             begin("comparing photographs with what was made of them")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from uvgen.checks import choice, number_in
+from uvgen.described import described
 from uvgen.errors import DatasetError, DependencyError, InputError, to_install
 from uvgen.fitting.detectors import DETECTORS, open_detector
 from uvgen.fitting.fitted import FittedBatch, FittedFace, Unfitted
@@ -27,6 +28,7 @@ from uvgen.samples.landmark_claims import disputed_landmarks
 from uvgen.samples.landmark_files import has_landmarks, says_nothing
 from uvgen.samples.landmark_tables import LandmarkTable
 from uvgen.samples.read import EXIF
+from uvgen.wording import count
 
 FACES = ("largest", "all")
 AUTO = "auto"
@@ -59,6 +61,8 @@ class FitResult:
     detector: str | None
     notice: str
     seconds: float
+
+    __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
         """As `uvgen fit --json` prints it."""
@@ -190,7 +194,8 @@ def fit_photographs(
     if not record.faces:
         first = min(record.skipped.values(), key=lambda skips: skips[0].image)[0]
         raise DatasetError(
-            f"{root}: none of {len(photographs)} photographs can be used; the first, {first.image}: {first.reason}"
+            f"{root}: none of {count(len(photographs), 'photograph')} can be used; the first, {first.image}: "
+            f"{first.reason}"
         )
     return FitResult(
         tuple(record.sorted_faces()), tuple(record.sorted_skipped()), record.new_faces, name, notice,

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
 from uvgen.checks import check_array, choice, float64_array
+from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.fitting.fitter import Faces, Fitter
 from uvgen.fitting.steps import angles_of
@@ -67,6 +68,8 @@ class LandmarkFit:
     residual: NDArray[np.float32]
     residual_jaw: NDArray[np.float32]
     slides: NDArray[np.bool_]
+
+    __repr__ = described
 
     def face(self, k: int) -> "LandmarkFit":
         """One of the faces, as a fit of one."""

@@ -22,6 +22,7 @@ from uvgen.storage.folders import (
     unreadable,
 )  # fmt: skip
 from uvgen.storage.names import printable, shortened
+from uvgen.wording import are, count
 
 _BATCH = 16  # photographs a task
 _OTHER_PICTURES = (
@@ -66,7 +67,7 @@ def about_other_pictures(root: Path, out: Path) -> list[str]:
     paths = [path for path in others if os.path.splitext(path)[0] not in read]
     if not paths:
         return []
-    images = "1 image is" if len(paths) == 1 else f"{len(paths)} images are"
+    images = f"{count(len(paths), 'image')} {are(len(paths))}"
     first = printable(paths[0].relative_to(root).as_posix())
     return [f"{images} of a kind that is not read, first {first}, expected {_READ}; convert to JPEG"]
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import check_array, choice, float64_array
+from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.fitting.scan_fit import OUTLIER_MM, Fitted, fit_to_landmarks, fit_to_surface, matching
 from uvgen.fitting.template import JAW, Smoother, Template, normals_of
@@ -76,6 +77,8 @@ class Registration:
     landmarks_mm: NDArray[np.float64]
     n_flipped: int
     coefficients: NDArray[np.float64]
+
+    __repr__ = described
 
 
 def register_scan(

@@ -30,6 +30,7 @@ from uvgen.storage.journal import Journal
 from uvgen.storage.names import brief, printable, safe_name
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import read_text
+from uvgen.wording import are, count
 
 _FORMAT, _VERSION = "uvgen-register", 1
 _TEXTS = ("name", "scan", "landmarks", "made_of")
@@ -126,8 +127,8 @@ class RegisterRecord:
                 self.scans[line["name"]] = _parsed(line)
         if gone := sorted(set(self.scans) - {unit.name for unit in self.units}):
             raise SettingsError(
-                f"{out}: holds meshes of {len(gone)} scans that are not there any more, first {printable(gone[0])}; "
-                "choose another output folder, or overwrite this one to start anew"
+                f"{out}: holds meshes of {count(len(gone), 'scan')} that {are(len(gone))} not there any more, first "
+                f"{printable(gone[0])}; choose another output folder, or overwrite this one to start anew"
             )
         if self.scans:
             begin("comparing scans with what was made of them")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from uvgen.checks import choice, number_in
+from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.fitting.detectors import open_detector
 from uvgen.fitting.photographs import files_below, name_key
@@ -26,6 +27,7 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.samples.scan_landmarks import MARK
 from uvgen.storage.names import printable, safe_name
+from uvgen.wording import count
 
 _SAME_NAME = "another scan has the same name, expected names that differ in more than suffix or case; rename one"
 
@@ -53,6 +55,8 @@ class RegisterResult:
     new_scans: int
     notice: str
     seconds: float
+
+    __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
         """As `uvgen register --json` prints it."""
@@ -164,7 +168,9 @@ def register_scans(
     )  # fmt: skip
     if not record.scans:
         first = record.sorted_rejected()[0]
-        raise DatasetError(f"{root}: none of {len(found)} scans can be used; the first, {first.scan}: {first.reason}")
+        raise DatasetError(
+            f"{root}: none of {count(len(found), 'scan')} can be used; the first, {first.scan}: {first.reason}"
+        )
     return RegisterResult(
         tuple(record.sorted_scans()), tuple(record.sorted_rejected()), record.new_scans, notice,
         time.perf_counter() - started,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from uvgen.checks import choice, number_in
+from uvgen.described import described
 from uvgen.errors import DatasetError
 from uvgen.fitting.fitted import FittedBatch, FittedFrame, Unfitted
 from uvgen.fitting.folder import AUTO, choose_detector
@@ -28,6 +29,7 @@ from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.progress import begin
 from uvgen.samples.read import EXIF
+from uvgen.wording import count
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class VideoResult:
     detector: str | None
     notice: str
     seconds: float
+
+    __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
         """As `uvgen fit --video --json` prints it."""
@@ -190,7 +194,9 @@ def fit_video(
     )  # fmt: skip
     skipped = tuple(record.sorted_skipped())
     if not record.faces:
-        raise DatasetError(f"{root}: none of {len(videos)} videos can be used; {skipped[0].image}: {skipped[0].reason}")
+        raise DatasetError(
+            f"{root}: none of {count(len(videos), 'video')} can be used; {skipped[0].image}: {skipped[0].reason}"
+        )
     faces = tuple(face for face in record.sorted_faces() if isinstance(face, FittedFrame))
     used = any(face.source == name for face in faces)
     return VideoResult(

@@ -20,6 +20,7 @@ from uvgen.errors import InputError
 from uvgen.storage.files import replaced_on_success
 from uvgen.storage.kinds import describe_bytes
 from uvgen.storage.reading import check_picture_size, max_pixels
+from uvgen.wording import count
 
 JPEG_QUALITY = 95
 """Default quality of crops that are written as JPEG."""
@@ -110,8 +111,8 @@ def _check_jpeg(data: Any) -> tuple[int, int, str, str]:
     if n_scans * width * height > _SCANS_OF_LARGEST * max_pixels():
         most = _SCANS_OF_LARGEST * max_pixels() // (width * height)
         raise ValueError(
-            f"{n_scans} scans of {width} × {height} pixels, expected {most} at most, since each takes as long as a "
-            "whole picture; save it again, not progressive"
+            f"{count(n_scans, 'scan')} of {width} × {height} pixels, expected {most} at most, since each takes as "
+            "long as a whole picture; save it again, not progressive"
         )
     return height, width, colorspace, subsampling
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import frozen, number_in
+from uvgen.described import described
 from uvgen.errors import ModelError
 from uvgen.geometry import check_convention
 from uvgen.maps.memo import once_per_model
@@ -49,6 +50,8 @@ class UvAtlas:
     vertices: NDArray[np.int32]
     weights: NDArray[np.float32]
     texel_kind: NDArray[np.uint8]
+
+    __repr__ = described
 
     @property
     def coverage(self) -> NDArray[np.bool_]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import as_array, check_array, check_tensor, frozen, is_tensor, shown
+from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.losses import Array
 from uvgen.maps.memo import once_per_model
@@ -55,6 +56,8 @@ class LandmarkWeights:
     size: int
     indices: NDArray[np.int32]
     weights: NDArray[np.float32]
+
+    __repr__ = described
 
     @classmethod
     def of_constants(cls, constants: Mapping[str, NDArray[Any]]) -> "LandmarkWeights":

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import frozen
+from uvgen.described import described
 from uvgen.errors import ModelError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.maps.atlas import MESH, UvAtlas, build_atlas, texel_coordinates
@@ -107,6 +108,8 @@ class TexelMirror:
     error_px: float
     n_inexact: int
     n_unpaired: int = 0
+
+    __repr__ = described
 
     @property
     def exact(self) -> bool:

@@ -13,6 +13,7 @@ from uvgen.maps.atlas import build_atlas
 from uvgen.maps.labels import mirror_landmarks
 from uvgen.maps.texel_products import BATCH, TexelProducts
 from uvgen.models.morphable import MorphableModel
+from uvgen.wording import count
 
 
 class PositionMapper:
@@ -51,6 +52,10 @@ class PositionMapper:
         self._products = TexelProducts(model, self.atlas, convention)
         self._landmark_basis = model.basis[model.landmarks].astype(np.float64).reshape(204, -1)
         self._landmark_mean = model.mean[model.landmarks].astype(np.float64)
+
+    def __repr__(self) -> str:
+        crop = "" if self.crop_size is None else f", crop_size={self.crop_size}"
+        return f"PositionMapper({self.model.name!r}, size={self.size}, convention={self.convention!r}{crop})"
 
     @property
     def coverage(self) -> NDArray[np.bool_]:
@@ -306,7 +311,7 @@ class PositionMapper:
             ("expression", expression, self.model.n_expression),
         ):
             array = np.asarray(value, dtype=np.float64)
-            check_array(array, name, (len(to_image), n), note=f"{n} components of {self.model.name}")
+            check_array(array, name, (len(to_image), n), note=f"{count(n, 'component')} of {self.model.name}")
             parts.append(array)
         return np.concatenate(parts, axis=1), to_image
 

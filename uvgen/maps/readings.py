@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen.checks import as_array, check_array, check_finite, check_tensor, choice, float64_array, frozen, is_tensor
+from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.geometry import affine_to_pose
 from uvgen.maps.atlas import build_atlas
@@ -45,6 +46,8 @@ class HeadPose:
     scale: float
     affine: NDArray[np.float64]
     residual_px: float
+
+    __repr__ = described
 
     def parameters(self, image_height: float, convention: str = "exact") -> NDArray[np.float64]:
         """(7,) pitch, yaw, roll, tx, ty, tz, f as `Pose_Para` has them, where the map's frame is an image's of this

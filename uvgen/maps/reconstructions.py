@@ -10,6 +10,7 @@ from uvgen.geometry import transform_points
 from uvgen.maps.position_mapper import PositionMapper
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples import deep3d, tddfa
+from uvgen.wording import count
 
 _OFF_PX = 1.0  # between landmarks that a file holds and those that its coefficients give with the right model
 
@@ -117,7 +118,7 @@ def _vertices(model: MorphableModel, shape: ArrayLike, expression: ArrayLike) ->
     """(B, n, 3) faces in the model frame, µm."""
     parts = [finite64_array(shape, "shape"), finite64_array(expression, "expression")]
     for values, name, n in zip(parts, ("shape", "expression"), (model.n_shape, model.n_expression), strict=True):
-        check_array(values, name, (len(parts[0]), n), note=f"{n} components of {model.name}")
+        check_array(values, name, (len(parts[0]), n), note=f"{count(n, 'component')} of {model.name}")
     with np.errstate(over="ignore", invalid="ignore"):  # what has become infinite is refused where it is projected
         columns = columns_of(np.concatenate(parts, axis=1))
         offsets = model.basis.reshape(-1, model.basis.shape[2]) @ columns.matrix

@@ -22,6 +22,7 @@ from uvgen.checks import (
 )
 from uvgen.errors import DatasetError, InputError, MeshFileError
 from uvgen.storage.files import replaced_on_success
+from uvgen.wording import count
 
 _FRAMES = ("image", "raw")
 
@@ -84,7 +85,9 @@ def write_obj(
         lines += ["vt " + " ".join(format(x, ".9g") for x in row) for row in uv.tolist()]
         corners.append((indices if uv_triangles is None else _faces(uv_triangles, len(uv), frame)) + 1)
         if len(corners[1]) != len(indices):
-            raise InputError(f"uv_triangles: {len(corners[1])} triangles, expected {len(indices)}: one per triangle")
+            raise InputError(
+                f"uv_triangles: {count(len(corners[1]), 'triangle')}, expected {len(indices)}: one per triangle"
+            )
     elif uv_triangles is not None:
         raise InputError("uv_triangles: given without uv, expected the uv that they index")
     for row in np.stack(corners, axis=-1).tolist():

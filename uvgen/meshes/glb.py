@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from uvgen.checks import check_finite, number_in, real_array
 from uvgen.errors import InputError
 from uvgen.meshes.files import checked_mesh, checked_path, color_bytes, png_bytes, write_file
+from uvgen.wording import count
 
 _FLOAT32, _UINT32 = 5126, 5125
 _VERTEX_DATA, _INDICES = 34962, 34963  # what a buffer view is for
@@ -73,7 +74,7 @@ def write_glb(
     if not scale > 0:
         raise InputError(f"meters_per_unit: {scale}, expected a number above 0")
     if not len(vertices) or not len(indices):
-        found = f"{len(indices)} over {len(vertices)} vertices"
+        found = f"{len(indices)} over {count(len(vertices), 'vertex')}"
         raise InputError(f"triangles: {found}, expected one or more: the format has no empty meshes")
     parts = _Parts()
     low, high = vertices.min(axis=0), vertices.max(axis=0)

@@ -13,6 +13,7 @@ from uvgen.meshes.read import are_plain_numbers, index_of, read_mesh
 from uvgen.storage.names import brief
 from uvgen.storage.reading import read_file
 from uvgen.storage.text import decode_text, number_of
+from uvgen.wording import count
 
 _MOST_BYTES = 1 << 30
 
@@ -92,7 +93,9 @@ def read_obj_vertices(path: str | os.PathLike[str]) -> NDArray[np.float64]:
         raise MeshFileError(f"{path}: not a readable mesh: {brief(error)}, expected an OBJ mesh") from error
     words = [word for line in lines for word in line.split()[1:4]]
     if not lines or len(words) != 3 * len(lines):
-        raise MeshFileError(f"{path}: {len(lines)} vertices of {len(words)} numbers, expected some, of three each")
+        raise MeshFileError(
+            f"{path}: {count(len(lines), 'vertex')} of {count(len(words), 'number')}, expected some, of three each"
+        )
     read = float if are_plain_numbers(lines) else number_of  # a comment may follow the numbers
     try:
         vertices = np.fromiter(map(read, words), np.float64, len(words)).reshape(-1, 3)

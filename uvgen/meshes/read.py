@@ -21,6 +21,7 @@ from uvgen.storage.kinds import describe_file
 from uvgen.storage.names import brief
 from uvgen.storage.reading import read_file
 from uvgen.storage.text import decode_text, number_of
+from uvgen.wording import count
 
 MESH_SUFFIXES = (".obj", ".ply", ".off")
 """Endings of the names of meshes that are read."""
@@ -77,7 +78,7 @@ def read_mesh(path: str | os.PathLike[str], *, surface: bool = True, finite: boo
         raise MeshFileError(f"{path}: {kind}, expected by its name {suffix}; rename it")
     vertices, triangles = _read_obj(path) if suffix == ".obj" else _read_by_trimesh(path)
     if not len(triangles) and (surface or not len(vertices)):
-        cloud = f"{len(vertices)} vertices and no triangles in it"
+        cloud = f"{count(len(vertices), 'vertex')} and no triangles in it"
         raise MeshFileError(f"{path}: {cloud}, expected a mesh{'; a point cloud has no surface' * (len(vertices) > 0)}")
     if finite and not np.isfinite(vertices).all():
         raise MeshFileError(f"{path}: vertex {np.argwhere(~np.isfinite(vertices))[0][0]} is NaN or infinite")
@@ -136,7 +137,7 @@ def _any_obj(text: str, path: Path) -> Mesh:
             elif key == "f":
                 corners = [_vertex(word, len(vertices)) for word in words]
                 if len(corners) < 3:
-                    raise ValueError(f"{len(corners)} corners")
+                    raise ValueError(f"{count(len(corners), 'corner')}")
                 triangles += [(corners[0], b, c) for b, c in pairwise(corners[1:])]
         except ValueError as error:
             shown = line.strip()[:_SHOWN]
@@ -207,7 +208,7 @@ def _read_by_trimesh(path: Path) -> Mesh:
     stated = _stated_vertices(path, data)
     if stated is not None and stated != len(vertices):
         raise MeshFileError(
-            f"{path}: {len(vertices)} vertices read, the file states {stated}; it is damaged, or save it as OBJ"
+            f"{path}: {count(len(vertices), 'vertex')} read, the file states {stated}; it is damaged, or save it as OBJ"
         )
     if triangles.size and not 0 <= triangles.min() <= triangles.max() < 2**31:
         raise MeshFileError(f"{path}: triangles name vertices {triangles.min()} to {triangles.max()}")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from uvgen.errors import MeshFileError
 from uvgen.storage.names import brief
 from uvgen.storage.plain_json import parse_json
+from uvgen.wording import count
 
 _COMPONENTS: dict[int, np.dtype[Any]] = {
     number: np.dtype(name) for number, name in ((5121, "u1"), (5123, "<u2"), (5125, "<u4"), (5126, "<f4"))
@@ -61,7 +62,7 @@ def read_glb(path: Path, data: bytes) -> tuple[NDArray[np.float64], NDArray[np.i
             _array(content, binary, primitive["indices"], "SCALAR")[:, 0]
         )  # fmt: skip
         if corners.dtype.kind == "f" or len(corners) % 3:
-            raise ValueError(f"{len(corners)} corners of triangles")
+            raise ValueError(f"{count(len(corners), 'corner')} of triangles")
         with np.errstate(all="ignore"):
             vertices = points @ matrix[:3, :3].T + matrix[:3, 3]
         return vertices, corners.astype(np.int64).reshape(-1, 3)
@@ -163,7 +164,7 @@ def _only_mesh(content: dict[str, Any]) -> tuple[int, NDArray[np.float64]]:
             found.append((node["mesh"], matrix))
         waiting += [(child, matrix) for child in node.get("children", [])]
     if len(found) != 1:
-        raise ValueError(f"{len(found)} meshes in its scene; save the face alone")
+        raise ValueError(f"{count(len(found), 'mesh')} in its scene; save the face alone")
     return found[0]
 
 

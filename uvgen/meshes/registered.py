@@ -11,6 +11,7 @@ from uvgen.meshes.read import MESH_SUFFIXES, read_mesh
 from uvgen.meshes.read_glb import read_glb
 from uvgen.storage.npy import read_npy_file
 from uvgen.storage.reading import read_file
+from uvgen.wording import are, count
 
 REGISTERED_SUFFIXES = (*MESH_SUFFIXES, ".glb", ".npy")
 """Endings of the names of registered meshes."""
@@ -87,8 +88,8 @@ def read_registered(path: Path, topology: Topology) -> NDArray[np.float64]:
         vertices, triangles = read_mesh(path, surface=False)
     if len(vertices) != n:
         raise MeshFileError(
-            f"{path}: {len(vertices)} vertices, {topology.name} has {n}; register the mesh to it (`uvgen register`), "
-            "or name the model whose topology it has"
+            f"{path}: {count(len(vertices), 'vertex')}, {topology.name} has {n}; register the mesh to it (`uvgen "
+            "register`), or name the model whose topology it has"
         )
     if not np.isfinite(vertices).all():
         raise MeshFileError(f"{path}: vertex {np.argwhere(~np.isfinite(vertices))[0][0]} is NaN, infinite or too large")
@@ -112,13 +113,14 @@ def _check_triangles(path: Path, triangles: NDArray[np.integer], topology: Topol
     )
     known = np.isin(found, topology.triangles) | np.isin(found, topology.further)
     if not known.all():
-        k = int(np.flatnonzero(~known)[0])
+        k, odd = int(np.flatnonzero(~known)[0]), int(np.count_nonzero(~known))
         corners = ", ".join(map(str, triangles[k].tolist()))
         raise MeshFileError(
-            f"{path}: {np.count_nonzero(~known)} of {len(found)} triangles are none of {topology.name}'s, first number "
-            f"{k} ({corners}); {advice}"
+            f"{path}: {odd} of {count(len(found), 'triangle')} {are(odd)} none of {topology.name}'s, "
+            f"first number {k} ({corners}); {advice}"
         )
     if missing := np.count_nonzero(~np.isin(topology.triangles, found)):
         raise MeshFileError(
-            f"{path}: lacks {missing} of {topology.name}'s {len(topology.triangles)} triangles, expected all; {advice}"
+            f"{path}: lacks {missing} of {topology.name}'s {count(len(topology.triangles), 'triangle')}, expected "
+            f"all; {advice}"
         )

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from uvgen.checks import check_array, check_finite
 from uvgen.errors import InputError
+from uvgen.wording import count
 
 _MOST_POINTS = 8000  # looked at for each vertex of a loop: all that 125 vertices may need, and a smooth loop of 8000
 _MIRROR_SEEDS = 60  # edges that are tried as the symmetry line's
@@ -44,8 +45,8 @@ def check_disk(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray,
     if len(doubled):
         a, b = divmod(int(order[doubled[0]]), len(v))
         raise InputError(
-            f"triangles: {len(doubled)} edges, one from vertex {a} to {b}, have two triangles on one side, expected a "
-            "mesh that is manifold and whose triangles are turned alike"
+            f"triangles: {count(len(doubled), 'edge')}, one from vertex {a} to {b}, have two triangles on one side, "
+            "expected a mesh that is manifold and whose triangles are turned alike"
         )
     if (np.linalg.norm(v[edges[:, 0]] - v[edges[:, 1]], axis=1) == 0).any():
         a, b = edges[np.argmin(np.linalg.norm(v[edges[:, 0]] - v[edges[:, 1]], axis=1))]
@@ -55,8 +56,8 @@ def check_disk(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray,
     n_components = count_components(len(v), t)
     if n_components > 1:
         repeated = len(v) - len(np.unique(v, axis=0))
-        hint = f"; {repeated} vertices repeat another's position: merge them" if repeated else ""
-        raise InputError(f"triangles: a mesh of {n_components} components, expected one{hint}")
+        hint = f"; {count(repeated, 'vertex')} repeat another's position: merge them" if repeated else ""
+        raise InputError(f"triangles: a mesh of {count(n_components, 'component')}, expected one{hint}")
     return v, t
 
 
@@ -225,8 +226,8 @@ def find_mirror(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
         if matched > 0.98 * n:
             return _without_contradictions(mirror, edges)
     raise InputError(
-        f"triangles: {best} of {n} vertices found a mirror image, expected a mesh whose connectivity is symmetric "
-        f"about x = {vertices[:, 0].mean():.6g}; pass symmetric=False or the pairs as `mirror`"
+        f"triangles: {best} of {count(n, 'vertex')} found a mirror image, expected a mesh whose connectivity is "
+        f"symmetric about x = {vertices[:, 0].mean():.6g}; pass symmetric=False or the pairs as `mirror`"
     )
 
 

@@ -10,6 +10,7 @@ from uvgen.checks import check_array
 from uvgen.errors import InputError
 from uvgen.meshes.harmonic import factors, laplacian
 from uvgen.meshes.topology import check_disk
+from uvgen.wording import count
 
 
 def transfer_expressions(
@@ -55,7 +56,7 @@ def transfer_expressions(
     given = np.asarray(displacements)
     check_array(k, "known", (-1,), kind="integers", note="vertices")
     if k.min() < 0 or k.max() >= len(v) or len(np.unique(k)) < len(k):
-        found = f"{len(k)} vertices, {len(np.unique(k))} of them distinct, {k.min()} to {k.max()}"
+        found = f"{count(len(k), 'vertex')}, {len(np.unique(k))} of them distinct, {k.min()} to {k.max()}"
         raise InputError(f"known: {found}, expected distinct ones of 0 to {len(v) - 1}")
     check_array(given, "displacements", (len(k), 3), (len(k), 3, "e"))
     flat = given.reshape(len(k), -1).astype(np.float64)

@@ -21,9 +21,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen.checks import check_array, choice
+from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.meshes.harmonic import closed_laplacian, cotangent_weights, mean_value_weights, solve_uv
 from uvgen.meshes.topology import boundary_loops, check_disk, directed_edges, find_mirror, triangulate_loop
+from uvgen.wording import count
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -45,6 +47,8 @@ class Parameterization:
     boundary: np.ndarray  # (b,) int32, the outer loop
     n_mean_value: int  # vertices that took mean-value weights; the others have conformal ones
     n_folded_conformal: int  # triangles that conformal weights would have turned over
+
+    __repr__ = described
 
 
 def parameterize(
@@ -116,7 +120,7 @@ def parameterize(
         folded = int((turn * signed_areas(uv, t) <= 0).sum())
         if folded and weights == "conformal":
             raise InputError(
-                f"weights: conformal weights fold {folded} of {len(t)} triangles, expected none; pass 'auto'"
+                f"weights: conformal weights fold {folded} of {count(len(t), 'triangle')}, expected none; pass 'auto'"
             )
     replaced = np.zeros(len(v) + len(holes), bool)
     if conformal is None or folded:
@@ -226,8 +230,8 @@ def _choose_outer(
         second = max((x for i, x in enumerate(length) if i != k), default=0.0)
         if second > _MAX_HOLE * length[k]:
             raise InputError(
-                f"triangles: a mesh with {len(loops)} boundaries, the two longest {length[k]:.4g} and {second:.4g} "
-                "long, expected one by far the longest; name a vertex of the outer one as `outer`"
+                f"triangles: a mesh with {count(len(loops), 'boundary')}, the two longest {length[k]:.4g} and "
+                f"{second:.4g} long, expected one by far the longest; name a vertex of the outer one as `outer`"
             )
     else:
         on = [i for i, loop in enumerate(loops) if outer in loop]
@@ -282,7 +286,7 @@ def _square_boundary(
         taken[2:] = [1 - taken[1], 1 - taken[0]]
     if min(np.diff([0.0, *taken, 1.0])) <= 0:
         raise InputError(
-            f"triangles: an outer boundary of {len(loop)} vertices leaves none for a corner of the square, "
+            f"triangles: an outer boundary of {count(len(loop), 'vertex')} leaves none for a corner of the square, "
             "expected one vertex or more near each corner"
         )
     s = np.interp(s, [0.0, *taken, 1.0], corners)
@@ -378,8 +382,8 @@ def _fill_holes(uv: NDArray[np.float64], holes: Sequence[NDArray[np.int32]], tur
         tri = triangulate_loop(ring, uv)
         if len(tri) != len(ring) - 2:
             raise InputError(
-                f"triangles: the hole of {len(ring)} vertices through vertex {ring[0]} crosses itself in UV, or "
-                "winds too much, expected a simple polygon"
+                f"triangles: the hole of {count(len(ring), 'vertex')} through vertex {ring[0]} crosses itself in UV, "
+                "or winds too much, expected a simple polygon"
             )
         out.append(tri if turn > 0 else tri[:, ::-1])
     return np.concatenate(out).astype(np.int32)

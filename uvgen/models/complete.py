@@ -20,6 +20,7 @@ from uvgen.models.morphable import MorphableModel, make_model
 from uvgen.models.uv_files import read_uv
 from uvgen.models.vertex_numbers import read_landmarks, read_vertex_numbers
 from uvgen.storage.files import sha256_file
+from uvgen.wording import count
 
 _SAME_UM = 50.0  # µm, between vertices that are the same: the float32 of meters holds 0.01 µm, OBJ files often 1 to 10
 _UNLIKE = 0.5  # difference of edges, as a share of them: other faces of the same mesh are within 0.2
@@ -174,7 +175,7 @@ def _kept_vertices(assembled: AssembledModel, given: Supplements) -> NDArray[np.
         kept = read_vertex_numbers(given.indices)
         if len(kept) != n:
             raise InputError(
-                f"{given.indices}: {len(kept)} numbers, expected {n}, one per vertex of {assembled.source}"
+                f"{given.indices}: {count(len(kept), 'number')}, expected {n}, one per vertex of {assembled.source}"
             )
         if larger is not None and kept.max() >= larger.n_vertices:
             raise InputError(
@@ -195,7 +196,7 @@ def _kept_vertices(assembled: AssembledModel, given: Supplements) -> NDArray[np.
     distance, nearest = cKDTree(larger.mean).query(np.asarray(assembled.mean, np.float64))
     if distance.max() > _SAME_UM or len(np.unique(nearest)) < n:
         raise InputError(
-            f"--uv-from: {larger.name} has {larger.n_vertices} vertices, up to {distance.max() / 1e3:.3g} mm "
+            f"--uv-from: {larger.name} has {count(larger.n_vertices, 'vertex')}, up to {distance.max() / 1e3:.3g} mm "
             f"from the {n} "
             f"of {assembled.source}, expected the same mean face; name the vertices that it keeps with --indices FILE"
         )

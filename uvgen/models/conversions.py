@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from uvgen.checks import check_finite, float64_array
 from uvgen.errors import InputError
 from uvgen.models.morphable import MorphableModel
+from uvgen.wording import count
 
 
 class Deep3dParameters(NamedTuple):
@@ -63,7 +64,9 @@ def deep3d_of_300wlp(
         )
     n_identity = deep3d.n_shape
     if n_identity > bfm.n_shape:
-        raise InputError(f"deep3d: {n_identity} identity components, expected {bfm.n_shape} at most, as {bfm.name} has")
+        raise InputError(
+            f"deep3d: {count(n_identity, 'identity component')}, expected {bfm.n_shape} at most, as {bfm.name} has"
+        )
     own = deep3d.shape_basis.reshape(-1, n_identity)
     basel = (bfm.shape_basis[rows][:, :, :n_identity] * bfm.shape_std[:n_identity]).reshape(-1, n_identity)
     if not np.abs(own - basel).max(initial=0) <= 1e-3 * np.abs(own).max(initial=0):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from uvgen.described import described
 from uvgen.errors import InputError, OutputError
 from uvgen.models.complete import Supplements, completed
 from uvgen.models.formats import bfm2009, bfm_whole, known
@@ -22,6 +23,8 @@ class ConvertResult:
     model: MorphableModel
     file: Path
     seconds: float
+
+    __repr__ = described
 
 
 def convert_model(

@@ -4,6 +4,7 @@ import numpy as np
 
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.models.morphable import REGIONS, MorphableModel
+from uvgen.wording import are, count
 
 _EYES, _NOSE_TIP, _MOUTH, _JAW = slice(36, 48), 30, slice(48, 68), slice(0, 17)
 _MOST_TURNED = 0.25  # triangles of the other orientation in UV
@@ -56,8 +57,8 @@ def _about_mirror(model: MorphableModel) -> list[str]:
     paired = np.flatnonzero(model.mirror >= 0)
     if (wrong := paired[model.mirror[model.mirror[paired]] != paired]).size:
         found.append(
-            f"mirror pairs: {len(wrong)} vertices are not the mirror image of their mirror image, first {wrong[0]}, "
-            "expected pairs; flipped labels take other texels there"
+            f"mirror pairs: {count(len(wrong), 'vertex')} {are(len(wrong))} not the mirror image of their mirror "
+            f"image, first {wrong[0]}, expected pairs; flipped labels take other texels there"
         )
     pairs = model.mirror[model.landmarks]
     apart = (pairs >= 0) & (pairs != model.landmarks[LANDMARK_MIRROR])
@@ -67,8 +68,8 @@ def _about_mirror(model: MorphableModel) -> list[str]:
         )
         if distance.max() > 0.02 * _face_size(model):  # a neighbor is as good
             found.append(
-                f"mirror pairs: {int(apart.sum())} landmarks mirror to another vertex than the other side's landmark, "
-                f"up to {distance.max() / 1e3:.1f} mm from it"
+                f"mirror pairs: {count(int(apart.sum()), 'landmark')} mirror to another vertex than the other side's "
+                f"landmark, up to {distance.max() / 1e3:.1f} mm from it"
             )
     return found
 

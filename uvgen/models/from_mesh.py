@@ -12,6 +12,7 @@ from uvgen.meshes.tutte import parameterize, uv_stretch
 from uvgen.models.morphable import MorphableModel, make_model, save_model
 from uvgen.models.vertex_numbers import read_landmarks
 from uvgen.storage.files import replaced_on_success, sha256_file
+from uvgen.wording import count
 
 _FARTHEST_UM = 1e12  # what a model may hold; with more, products overflow in LAPACK
 _OTHER_UNIT = 3.0  # faces differ less in size than units do
@@ -98,7 +99,7 @@ def model_from_mesh(
         )
         extent = float(np.ptp(vertices, axis=0).max())
         if len(paths) < 2:
-            raise ModelError(f"{scans}: {len(paths)} meshes in it, expected two or more registered scans")
+            raise ModelError(f"{scans}: {count(len(paths), 'mesh')} in it, expected two or more registered scans")
         mean, basis = _principal_components(
             [_read_scan(p, unit, len(vertices), triangles, extent) for p in paths], components
         )
@@ -135,7 +136,9 @@ def _read_scan(path: Path, unit: str, n: int, triangles: NDArray[np.int32], size
     vertices, own = _read_mesh(path, unit)
     if len(vertices) != n or not np.array_equal(own, triangles):
         found = (
-            "other triangles than the mesh's" if len(vertices) == n else f"{len(vertices)} vertices, the mesh has {n}"
+            "other triangles than the mesh's"
+            if len(vertices) == n
+            else f"{count(len(vertices), 'vertex')}, the mesh has {n}"
         )
         raise ModelError(f"{path}: {found}, expected scans registered to one topology")
     ratio = float(np.ptp(vertices, axis=0).max() / size)

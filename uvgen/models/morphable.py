@@ -32,6 +32,7 @@ from uvgen.storage.hdf5 import new_hdf5, write_attributes
 from uvgen.storage.kinds import describe_file
 from uvgen.storage.names import brief, printable
 from uvgen.storage.reading import max_bytes
+from uvgen.wording import count
 
 if TYPE_CHECKING:
     from uvgen.storage.hdf5_reading import Hdf5File
@@ -105,6 +106,13 @@ class MorphableModel:
     sources: Mapping[str, str] = field(default_factory=dict)
     path: Path | None = None
     rig: Rig | None = None
+
+    def __repr__(self) -> str:
+        path = "" if self.path is None else f", path={str(self.path)!r}"
+        return (
+            f"<MorphableModel {self.name!r}: {count(self.n_vertices, 'vertex')}, {self.n_shape} shape + "
+            f"{count(self.n_expression, 'expression component')}, {count(len(self.triangles), 'triangle')}{path}>"
+        )
 
     @property
     def content_sha256(self) -> str:
@@ -205,7 +213,10 @@ def _few(sources: Mapping[str, str]) -> Mapping[str, str]:
         return sources
     lines = "".join(sorted(f"{name} {digest}\n" for name, digest in sources.items()))
     first = dict(list(sources.items())[:_NAMED_SOURCES])
-    return {**first, f"{len(sources)} files": hashlib.sha256(lines.encode("utf-8", "surrogatepass")).hexdigest()}
+    return {
+        **first,
+        f"{count(len(sources), 'file')}": hashlib.sha256(lines.encode("utf-8", "surrogatepass")).hexdigest(),
+    }
 
 
 def hash_arrays(model: MorphableModel) -> str:

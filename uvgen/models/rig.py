@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from uvgen.checks import check_array, check_finite, frozen
 from uvgen.errors import InputError, ModelError
 from uvgen.geometry import rotations_about
+from uvgen.wording import count
 
 JAW = "jaw"
 """Name of the joint that opens the mouth."""
@@ -75,7 +76,7 @@ def frozen_rig(rig: Rig, source: str) -> Rig:
     }  # fmt: skip
     for name, shape in wanted.items():
         if shapes[name] != shape or not n_joints:
-            raise ModelError(f"{source}: rig_{name} is {shapes[name]}, expected {shape}: {n_joints} joints")
+            raise ModelError(f"{source}: rig_{name} is {shapes[name]}, expected {shape}: {count(n_joints, 'joint')}")
     n, last = shapes["weights"][0], shapes["correctives"][-1:]
     if shapes["correctives"][:-1] != (n, 3) or last not in ((9 * n_joints,), (9 * n_joints - 9,)):
         raise ModelError(f"{source}: rig_correctives is {shapes['correctives']}, expected ({n}, 3, {9 * n_joints - 9})")

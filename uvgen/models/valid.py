@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from uvgen.checks import shown
 from uvgen.errors import ModelError
+from uvgen.wording import count
 
 if TYPE_CHECKING:
     from uvgen.models.morphable import MorphableModel
@@ -110,7 +111,9 @@ def check_structure(model: "MorphableModel", source: str) -> None:
         found = (len(model.rig.weights), model.rig.joint_basis.shape[2])
         fits = found == (n, model.basis.shape[2])
         require(
-            fits, f"rig is of {found[0]} vertices and {found[1]} components, expected {n} and {model.basis.shape[2]}"
+            fits,
+            f"rig is of {count(found[0], 'vertex')} and {count(found[1], 'component')}, expected {n} and "
+            f"{model.basis.shape[2]}",
         )
     if model.mirror is not None:
         low, high = int(model.mirror.min()), int(model.mirror.max())

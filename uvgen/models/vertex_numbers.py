@@ -15,6 +15,7 @@ from uvgen.errors import InputError, ModelError
 from uvgen.storage.names import brief
 from uvgen.storage.npy import read_npy_file
 from uvgen.storage.text import number_of, read_text
+from uvgen.wording import count
 
 _MATLAB_NAMES = ("idx", "trimIndex", "keypoints", "kpt_ind", "indices")
 
@@ -39,7 +40,7 @@ def read_landmarks(path: Path) -> NDArray[np.int32]:
     """
     numbers = read_vertex_numbers(path)
     if len(numbers) != 68:
-        raise InputError(f"{path}: {len(numbers)} numbers, expected 68: the iBUG points' vertices")
+        raise InputError(f"{path}: {count(len(numbers), 'number')}, expected 68: the iBUG points' vertices")
     return numbers
 
 

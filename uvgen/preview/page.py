@@ -19,8 +19,10 @@ from uvgen import rasterize
 from uvgen.augment.draws import AugmentationDraw
 from uvgen.checks import number_in
 from uvgen.datasets.config import BuildConfig
+from uvgen.datasets.label_columns import label_columns
 from uvgen.datasets.open import open_shards, own_model
-from uvgen.datasets.quality import HIGH_NME, LabelQuality, label_columns, label_quality
+from uvgen.datasets.quality import HIGH_NME, LabelQuality, label_quality
+from uvgen.described import described
 from uvgen.errors import DatasetError
 from uvgen.images.codecs import check_picture_name, save_picture
 from uvgen.maps.landmarks import LandmarkWeights, landmark_texels, landmark_weights
@@ -48,6 +50,7 @@ from uvgen.preview.target_panels import target_panels
 from uvgen.progress import advance, begin
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import brief
+from uvgen.wording import count
 
 MOST = 24
 """Samples that a sheet can show."""
@@ -77,6 +80,8 @@ class ContactSheet:
     names: tuple[str, ...]
     problems: tuple[str, ...]
     quality: LabelQuality | None = None
+
+    __repr__ = described
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +113,8 @@ class PreviewResult:
     size: tuple[int, int]
     seconds: float
     quality: LabelQuality | None = None
+
+    __repr__ = described
 
 
 def render_preview(
@@ -382,9 +389,9 @@ def _header(
     found = [
         *problems,
         *(_short(quality) if quality else []),
-        *([f"{n_bad} of {len(rows)} samples with labels that cannot be right"] if n_bad else []),
+        *([f"{n_bad} of {count(len(rows), 'sample')} with labels that cannot be right"] if n_bad else []),
     ]
-    samples = "1 sample" if len(reader) == 1 else f"{len(reader)} samples"
+    samples = count(len(reader), "sample")
     lines = (
         f"{samples}, {len(rows)} shown; yaw {yaws_deg.min():+.0f}° to {yaws_deg.max():+.0f}°; "
         f"model {reader.config.model}",

@@ -21,6 +21,7 @@ from uvgen.checks import (
     shown,
     triangle_indices,
 )
+from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.rasterize import coverage_kernels, surface_kernels
 
@@ -45,6 +46,8 @@ class Fragments:
     triangle: np.ndarray
     weights: np.ndarray
     depth: np.ndarray
+
+    __repr__ = described
 
     @property
     def covered(self) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import bad_index, check_array, frozen, real_array, shown, triangle_indices
+from uvgen.described import described
 from uvgen.errors import InputError
 from uvgen.rasterize import surface_kernels
 from uvgen.rasterize.fragments import Fragments, xy_words
@@ -143,6 +144,8 @@ class Light:
     specular: float | tuple[float, float, float] = 0.0
     shininess: float = 16.0
 
+    __repr__ = described
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SphericalHarmonics:
@@ -155,6 +158,8 @@ class SphericalHarmonics:
     """
 
     coefficients: np.ndarray
+
+    __repr__ = described
 
 
 def harmonic_basis(normals: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.datasets.config import DatasetConfig
+from uvgen.datasets.label_columns import REPEATED
 from uvgen.datasets.quality import LabelQuality
 from uvgen.datasets.verify import VerifyResult
 from uvgen.models.morphable import MorphableModel
@@ -17,6 +18,7 @@ from uvgen.report.table import BIT, FLAGS, SampleTable
 from uvgen.shards.format import VERSION
 from uvgen.shards.index import Index
 from uvgen.storage.names import brief
+from uvgen.wording import count, shown_size
 
 _MOST_SKIPPED = 1000  # rows of a table that people read
 _SUSPECT = ("far", "repeated")
@@ -26,6 +28,7 @@ _PLAIN = {
     "annotated_dimensions": "coordinates of an annotated landmark",
     "merged_from": "merged from",
     "copied_from": "copied from",
+    REPEATED: "samples with the annotation of another version",
     "model_sha256": "SHA-256 of the model",
 }
 """What keys of an index mean."""
@@ -102,7 +105,7 @@ def describe(
         ("skipped", f"{len(index.skipped):,}"),
         ("annotated", f"{n_annotated:,}"),
         ("shards", f"{sum(entry.samples > 0 for entry in index.shards):,}"),
-        ("size", f"{sum(entry.size_bytes for entry in index.shards) / 1e6:,.1f} MB"),
+        ("size", shown_size(sum(entry.size_bytes for entry in index.shards))),
         ("thumbnails here", f"{n_pictured:,}"),
         ("pages here", f"{n_pages:,}"),
     ]
@@ -143,12 +146,12 @@ def _verdict(verified: VerifyResult | None, model: MorphableModel | None) -> str
         return "Not verified: this report was made without. `uvgen verify` checks hashes, shapes and values."
     checked = "hashes, shapes and values of all shards"
     if model is None:
-        labels = "; not whether labels are those of their parameters, which takes the model"
+        labels = "; not whether labels are those of their parameters, which takes the model (--model)"
     else:
         labels = ", and that labels are those of their parameters"
     if verified.problems:
         n = len(verified.problems)
-        return f"{n:,} problem{'s' * (n != 1)} found. Checked: {checked}{labels}."
+        return f"{count(n, 'problem')} found. Checked: {checked}{labels}."
     return f"Sound. Checked: {checked}{labels}."
 
 
@@ -163,13 +166,18 @@ def _details(index: Index, config: DatasetConfig) -> tuple[tuple[str, str], ...]
     return (
         ("SHA-256 of the model", config.model_sha256),
         ("SHA-256 of the weight mask", config.weight_mask_sha256),
-        *((_in_words(key), _shown(value)) for key, value in index.plan.items()),
+        *((_in_words(key), _shown(_counted(key, value))) for key, value in index.plan.items()),
         ("marks in the browser are kept under", identity_of(index)),
     )
 
 
 def _in_words(key: str) -> str:
     return _PLAIN.get(key, key.replace("_", " "))
+
+
+def _counted(key: str, value: Any) -> Any:
+    """How many names there are, in place of a list that may be of thousands."""
+    return len(value) if key == REPEATED and isinstance(value, list) else value
 
 
 def _shown(value: Any) -> str:

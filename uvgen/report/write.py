@@ -16,6 +16,7 @@ from uvgen.checks import number_in
 from uvgen.datasets.open import check_model, open_shards, own_model
 from uvgen.datasets.quality import LabelQuality, label_quality
 from uvgen.datasets.verify import VerifyResult, verify_shards
+from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.evaluation.evaluate import EvaluationReport
 from uvgen.jobs.run import RETRIES, check_run, results
@@ -32,6 +33,7 @@ from uvgen.samples.find import find_names
 from uvgen.shards.index import Index
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import printable
+from uvgen.wording import count
 
 WORST = 1000
 """How many samples have pictures, by default."""
@@ -69,6 +71,8 @@ class ReportResult:
     seconds: float
     verified: VerifyResult | None = None
     quality: LabelQuality | None = None
+
+    __repr__ = described
 
 
 def write_report(
@@ -206,7 +210,8 @@ def _predictions_of(evaluation: EvaluationReport, table: SampleTable) -> dict[st
     }
     if not found:
         raise InputError(
-            f"evaluation: none of its {len(result.names)} faces with nme_68_2d is in the set, expected one of this set"
+            f"evaluation: none of its {count(len(result.names), 'face')} with nme_68_2d is in the set, expected one "
+            "of this set"
         )
     return found
 

@@ -25,6 +25,7 @@ from uvgen.geometry import rotations_about
 from uvgen.storage.names import brief
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import read_file
+from uvgen.wording import count
 
 CAMERA_CONVENTIONS = ("uvgen", "opencv", "blender", "colmap")
 """Conventions of a camera's axes, of the direction of its transform, and of pixel centers."""
@@ -256,7 +257,7 @@ def _matrix(content: Mapping[str, Any], key: str, n: int) -> NDArray[np.float64]
     good = len(rows) == n and all(isinstance(row, list) and len(row) == n and all(map(_is_number, row)) for row in rows)
     if not good:
         other = "" if n == 4 else ", a quaternion of 4 (w, x, y, z), or an axis times an angle in radians, 3"
-        raise InputError(f"{key}: {brief(given)}, expected {n} rows of {n} numbers{other}")
+        raise InputError(f"{key}: {brief(given)}, expected {count(n, 'row')} of {count(n, 'number')}{other}")
     return np.array(rows, np.float64)
 
 
@@ -265,7 +266,7 @@ def _vector(content: Mapping[str, Any], key: str, n: int, default: tuple[float, 
     if isinstance(given, list) and len(given) == n - 1 and key == "translation" and content["type"] == "orthographic":
         given = [*given, 0.0]  # a depth does not change such an image
     if not (isinstance(given, list) and len(given) == n and all(map(_is_number, given))):
-        raise InputError(f"{key}: {brief(given)}, expected {n} numbers")
+        raise InputError(f"{key}: {brief(given)}, expected {count(n, 'number')}")
     return np.array(given, np.float64)
 
 

@@ -15,6 +15,7 @@ from uvgen.samples.camera_files import LEAST, check_undistorted, quaternion_matr
 from uvgen.storage.names import brief
 from uvgen.storage.reading import read_file
 from uvgen.storage.text import decode_text, number_of
+from uvgen.wording import count
 
 COLMAP_FILES = ("cameras.txt", "images.txt")
 """Names of the files in a reconstruction's folder."""
@@ -75,7 +76,7 @@ def read_reconstruction(folder: Path) -> dict[str, ImageCamera | str]:
         words = line.split(maxsplit=9)
         try:
             if len(words) < 10:
-                raise ValueError(f"{len(words)} words")
+                raise ValueError(f"{count(len(words), 'word')}")
             turn, place = _numbers(words[1:5]), _numbers(words[5:8])
         except ValueError as error:
             shown = brief(line)[:60]
@@ -133,7 +134,7 @@ def _lens(model: str, values: np.ndarray) -> Lens:
     n, distorting = _MODELS[model]
     numbers = values[2:].tolist()
     if len(numbers) != n + len(distorting):
-        raise InputError(f"{model}: {len(numbers)} parameters, expected {n + len(distorting)}")
+        raise InputError(f"{model}: {count(len(numbers), 'parameter')}, expected {n + len(distorting)}")
     for key, value in zip(distorting, numbers[n:], strict=True):
         check_undistorted(key, value)
     fx, fy, cx, cy = numbers[:4] if n == 4 else (numbers[0], *numbers[:3])

@@ -24,6 +24,7 @@ from uvgen.storage.folders import EXPORT, REPORT, folder_kind
 from uvgen.storage.names import brief, printable
 from uvgen.storage.objects import local_path, refuse_url, url_of
 from uvgen.storage.text import read_lines
+from uvgen.wording import are, count
 
 _LONGEST_COMPARED = 1000  # characters of a name; comparing takes as long as it is
 _MOST_COMPARED = 10_000  # names, with one that is not among them: a second
@@ -273,7 +274,9 @@ def exclude_samples(samples: Iterable[Sample], names: Names) -> list[Sample]:
     unwanted = set(_numbers([sample.name for sample in samples], names))
     left = [sample for k, sample in enumerate(samples) if k not in unwanted]
     if samples and not left:
-        raise InputError(f"all {len(samples)} samples are excluded, expected one or more that are left")
+        raise InputError(
+            f"all {count(len(samples), 'sample')} {are(len(samples))} excluded, expected one or more that are left"
+        )
     return left
 
 
@@ -315,7 +318,7 @@ def _numbers(there: Sequence[str], names: Names) -> list[int]:
     spelled = lines & exact  # two names may differ in how accents are composed alone
     wanted = {_listed(line, known) for line in lines - exact} - {""}
     if missing := sorted(wanted - known):
-        which = "1 listed sample is" if len(missing) == 1 else f"{len(missing)} listed samples are"
+        which = f"{count(len(missing), 'listed sample')} {are(len(missing))}"
         origin = _origin(names) if isinstance(names, (str, os.PathLike)) else ""
         raise InputError(f"{origin}{which} not there, first {brief(missing[0])}; {like_names(missing[0], there)}")
     return [k for k, key in enumerate(keys) if there[k] in spelled or key in wanted]

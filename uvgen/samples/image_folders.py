@@ -9,6 +9,7 @@ from uvgen.errors import DatasetError
 from uvgen.samples.stored import StoredEntry, stored_entries
 from uvgen.storage.folders import SAMPLES, instead, unreadable
 from uvgen.storage.objects import url_of
+from uvgen.wording import count
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
@@ -69,8 +70,8 @@ def subset_folders(root: Path) -> list[Path]:
     twice = root / root.name
     if root in found and twice in found and (same := _stems(root) & _stems(twice)):
         raise DatasetError(
-            f"{twice}: holds {len(same)} images of the same names as {root}, expected each image once; was the archive "
-            "unpacked into itself? Give the inner folder, or move it away"
+            f"{twice}: holds {count(len(same), 'image')} of the same names as {root}, expected each image once; was "
+            "the archive unpacked into itself? Give the inner folder, or move it away"
         )
     return found
 

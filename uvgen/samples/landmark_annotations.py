@@ -18,6 +18,7 @@ from uvgen.storage.names import brief
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import read_file
 from uvgen.storage.text import MOST_BYTES, decode_text
+from uvgen.wording import count
 
 _CVAT_CENTER = 0.5
 _MOST_PX = 1e9
@@ -66,7 +67,7 @@ def _coco(path: Path, content: Mapping[str, Any]) -> Iterator[Entry]:
         def read(annotation: Mapping[str, Any] = annotation, source: str = source, key: str = key) -> FaceLandmarks:
             values = _array(source, annotation["keypoints"])
             if values.ndim != 1 or len(values) % 3:
-                raise InputError(f"{source}: {values.size} numbers, expected x, y, v of each keypoint")
+                raise InputError(f"{source}: {count(values.size, 'number')}, expected x, y, v of each keypoint")
             points, flags = values.reshape(-1, 3)[:, :2], values.reshape(-1, 3)[:, 2]
             whole = np.isin(flags, (0, 1, 2)).all() and (flags == 2).any()
             scores = np.select([flags == 1, flags == 2], [_OCCLUDED, 1.0], 0.0) if whole else flags
@@ -97,7 +98,7 @@ def _datumaro(path: Path, items: Sequence[Mapping[str, Any]]) -> Iterator[Entry]
                 seen = _array(source, [{"absent": 0, "hidden": 1, "visible": 2}.get(str(v), v) for v in flags])
                 if points.size % 2 or len(seen) != points.size // 2:
                     raise InputError(
-                        f"{source}: {points.size} numbers, {len(seen)} visibilities, expected x, y of each"
+                        f"{source}: {count(points.size, 'number')}, {len(seen)} visibilities, expected x, y of each"
                     )
                 scores = np.select([seen == 1, seen == 2], [_OCCLUDED, 1.0], 0.0)
                 return face_of(points.reshape(-1, 2) - _CVAT_CENTER, scores, source, image_size=size)
@@ -124,7 +125,9 @@ def _plain(path: Path, content: Any) -> Iterator[Entry]:
                 raise InputError(f"{source}: {shown} numbers, expected [[x, y], …]; one entry a face")
             scores = None if about.get("scores") is None else _array(source, about["scores"])
             if scores is not None and scores.shape != (len(values),):
-                raise InputError(f"{source}: {scores.size} scores of {len(values)} points, expected one each")
+                raise InputError(
+                    f"{source}: {count(scores.size, 'score')} of {count(len(values), 'point')}, expected one each"
+                )
             return face_of(values[:, :2], scores, source, box=_box(source, about.get("box", about.get("bbox"))))
 
         yield name, read

@@ -29,6 +29,7 @@ from uvgen.storage.names import brief, printable
 from uvgen.storage.npy import read_npy_file
 from uvgen.storage.reading import read_file
 from uvgen.storage.text import number_of, read_text
+from uvgen.wording import count
 
 _MOST_BYTES = 1 << 24  # of one image's file
 _KEYS = ("pt3d_68", "pt2d", "pts_3d", "pts_2d", "pts", "landmarks", "points")
@@ -150,7 +151,9 @@ def _read_txt(path: Path) -> list[FaceLandmarks]:
             blocks[-1].append(_numbers(path, number, text))
     faces = [block for block in blocks if block]
     if len(faces) > MOST_FACES:
-        raise InputError(f"{path}: {len(faces)} faces, expected {MOST_FACES} at most, with a blank line between two")
+        raise InputError(
+            f"{path}: {count(len(faces), 'face')}, expected {MOST_FACES} at most, with a blank line between two"
+        )
     return [_face_of_lines(path, block) for block in faces or [[]]]
 
 
@@ -169,7 +172,7 @@ def _face_of_lines(path: Path, lines: list[list[float]]) -> FaceLandmarks:
     if len({len(line) for line in lines}) > 1:
         raise InputError(f"{path}: lines of 2 and of 3 numbers, expected x y, or x y score, in each")
     if len(lines) not in SCHEMES:
-        raise InputError(f"{path}: {len(lines)} points, expected {COUNTS}, one a line")
+        raise InputError(f"{path}: {count(len(lines), 'point')}, expected {COUNTS}, one a line")
     first = lines[0][0]
     if len(lines[0]) == 3 and first in (0, 1) and all(line[0] == first + k for k, line in enumerate(lines)):
         raise InputError(f"{path}: lines begin with the number of the point, expected x y, or x y score; remove it")
@@ -191,7 +194,7 @@ def _read_pts(path: Path) -> list[FaceLandmarks]:
         line.partition(":")[2].strip() for line in head.split("\n") if line.strip().lower().startswith("n_points")
     ]
     if stated and stated[0] != str(len(lines)):
-        raise InputError(f"{path}: {len(lines)} points, expected {brief(stated[0])} as its n_points says")
+        raise InputError(f"{path}: {count(len(lines), 'point')}, expected {brief(stated[0])} as its n_points says")
     face = _face_of_lines(path, lines)
     return [replace(face, points=face.points - 1)]
 

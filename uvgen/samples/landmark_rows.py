@@ -16,6 +16,7 @@ from uvgen.samples.csv_rows import scan_csv
 from uvgen.samples.landmark_schemes import SCHEMES, FaceLandmarks, face_of
 from uvgen.storage.names import brief
 from uvgen.storage.text import number_of
+from uvgen.wording import count
 
 Entry = tuple[str, Callable[[], FaceLandmarks]]
 """The name of an image in a file, and what reads one of its faces."""
@@ -92,7 +93,7 @@ def _csv_reader(
     def read() -> FaceLandmarks:
         cells = cells_of(row)
         if len(cells) > _MOST_CELLS:
-            raise InputError(f"{source}: {len(cells)} cells, expected {_MOST_CELLS} at most")
+            raise InputError(f"{source}: {count(len(cells), 'cell')}, expected {_MOST_CELLS} at most")
         if columns.points is None:
             if len(cells) % 2 == 0:
                 raise InputError(f"{source}: {len(cells) - 1} numbers after the image, expected x and y of each point")
@@ -100,7 +101,7 @@ def _csv_reader(
             return face_of(np.reshape(values, (-1, 2)), None, source)
         most = max(k for three in columns.points for k in three)
         if len(cells) <= most:
-            raise InputError(f"{source}: {len(cells)} cells, expected {most + 1}; is it cut short?")
+            raise InputError(f"{source}: {count(len(cells), 'cell')}, expected {most + 1}; is it cut short?")
         points = [[number_in(source, cells[k]) for k in three[:2]] for three in columns.points]
         scored = all(three[2] >= 0 for three in columns.points)
         scores = [number_in(source, cells[three[2]]) for three in columns.points] if scored else None
@@ -135,8 +136,8 @@ def wflw_entries(path: Path, text: str) -> Iterator[Entry]:
         words = line.split(maxsplit=206)
         if len(words) not in (197, 201, 207) or not all(_is_number(word) for word in words[:-1]):
             raise InputError(
-                f"{path}, line {number}: {len(words)} words, expected WFLW's 196 coordinates, box, attributes and "
-                "image; files of single images belong into a folder"
+                f"{path}, line {number}: {count(len(words), 'word')}, expected WFLW's 196 coordinates, box, "
+                "attributes and image; files of single images belong into a folder"
             )
 
         def read(words: list[str] = words, number: int = number) -> FaceLandmarks:

@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from uvgen.described import described
 from uvgen.errors import InputError
+from uvgen.wording import are, count
 
 SCHEMES = {5: "5", 21: "21", 68: "68", 98: "98", 106: "106", 468: "478", 478: "478"}
 """Markups by their number of points; 106 points come in two orders."""
@@ -54,6 +56,8 @@ class FaceLandmarks:
     box: NDArray[np.float64] | None = None
     source: str = ""
     image_size: tuple[int, int] | None = None
+
+    __repr__ = described
 
     @property
     def extent(self) -> float:
@@ -129,7 +133,7 @@ def scheme_of(points: NDArray[np.float64]) -> str:
     """The markup of (n, 2) points, by their number and, of 106, by where they lie; InputError where there is none."""
     scheme = SCHEMES.get(len(points))
     if scheme is None:
-        raise InputError(f"{len(points)} points, expected {COUNTS}")
+        raise InputError(f"{count(len(points), 'point')}, expected {COUNTS}")
     if len(points) == 106:
         lengths = [_path_length(points[order]) for order in (list(range(33)), _INSIGHTFACE_JAW)]
         return "106-insightface" if lengths[1] < lengths[0] else "106"
@@ -158,7 +162,8 @@ def face_of(points: ArrayLike, scores: ArrayLike | None, source: str, **more: An
         raise InputError(f"{source}: {error}") from None
     if len(marked) < 3 or np.ptp(marked, axis=0).max() <= 0:
         raise InputError(
-            f"{source}: {len(marked)} of {len(array)} points are marked, expected 3 or more, not in one place"
+            f"{source}: {len(marked)} of {count(len(array), 'point')} {are(len(marked))} marked, expected 3 or more, "
+            "not in one place"
         )
     kept = None if scores is None else np.where(unmarked, 0, np.clip(found, 0, 1))
     return FaceLandmarks(array, kept, scheme, source=source, **more)
@@ -175,7 +180,7 @@ def faces_of(array: NDArray[Any], source: str, first_pixel: int = 0) -> list[Fac
     if values.ndim != 3 or values.shape[2] not in (2, 3) or values.shape[1] not in SCHEMES:
         raise InputError(f"{source}: an array of {shown}, expected n × 2 or n × 3 with n of {COUNTS}, or faces of it")
     if not 0 < len(values) <= MOST_FACES:
-        raise InputError(f"{source}: {len(values)} faces, expected 1 to {MOST_FACES}")
+        raise InputError(f"{source}: {count(len(values), 'face')}, expected 1 to {MOST_FACES}")
     return [face_of(face[:, :2] - first_pixel, _scores(face), source) for face in values]
 
 
@@ -215,7 +220,7 @@ def to_68(landmarks: FaceLandmarks) -> tuple[NDArray[np.float64], NDArray[np.flo
     )
     if n not in counts:
         raise InputError(
-            f"{landmarks.source or 'landmarks'}: {n} points of scheme {scheme}, expected "
+            f"{landmarks.source or 'landmarks'}: {count(n, 'point')} of scheme {scheme}, expected "
             f"{' or '.join(map(str, counts)) or 'one of ' + ', '.join(sorted(set(SCHEMES.values())))}"
         )
     scores = np.ones(n) if landmarks.scores is None else landmarks.scores
@@ -291,7 +296,8 @@ def outside_image(landmarks: FaceLandmarks, shape: tuple[int, ...]) -> str:
         return ""
     (left, top), (right, bottom) = marked.min(axis=0), marked.max(axis=0)
     return (
-        f"{landmarks.source}: {len(marked) - inside.sum()} of {len(marked)} landmarks lie outside of the image of "
+        f"{landmarks.source}: {len(marked) - inside.sum()} of {count(len(marked), 'landmark')} lie outside of the "
+        "image of "
         f"{shape[1]}×{shape[0]} px (x {left:.6g} to {right:.6g}, y {top:.6g} to {bottom:.6g}), expected px with the "
         "first pixel 0; are they another image's, or shares of its size?"
     )

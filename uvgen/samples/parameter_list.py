@@ -30,6 +30,7 @@ from uvgen.storage.names import brief, printable
 from uvgen.storage.npy import read_npy_file
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import number_of, read_text
+from uvgen.wording import count
 
 POSE = ("pitch", "yaw", "roll", "tx", "ty", "tz", "f")
 """Columns of a pose, in the order of `Pose_Para`."""
@@ -135,7 +136,7 @@ def _of_csv(path: Path, text: str) -> tuple[tuple[ListedRow, ...], Callable[[int
             head.extend(_head(path, row))
             return ListedRow("", "")
         if len(row) != len(head):
-            return ListedRow("", "", f"{len(row)} cells, expected {len(head)}")
+            return ListedRow("", "", f"{count(len(row), 'cell')}, expected {len(head)}")
         image = next(cell for name, cell in zip(head, row, strict=True) if names_image(name))
         return ListedRow(image.strip(), row[head.index("parameters")].strip() if "parameters" in head else "")
 
@@ -229,7 +230,7 @@ def read_vector(path: Path) -> _Parts:
     expected = f"one of {', '.join(map(str, sorted(VECTORS)))} numbers"
     vector = read_npy_file(path, SampleError, expected=expected, most_bytes=_MOST_BYTES).astype(np.float64).ravel()
     if len(vector) not in VECTORS:
-        raise SampleError(f"{path}: {len(vector)} numbers, expected {expected}; a list with columns takes any")
+        raise SampleError(f"{path}: {count(len(vector), 'number')}, expected {expected}; a list with columns takes any")
     return VECTORS[len(vector)](vector)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.checks import choice
+from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, SampleError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.images.picture import Picture
@@ -17,6 +18,7 @@ from uvgen.samples.parameter_list import open_list, read_vector
 from uvgen.storage.matfile import read_numeric
 from uvgen.storage.names import brief
 from uvgen.storage.reading import read_file
+from uvgen.wording import count
 
 EXIF = ("ignore", "apply")
 """What may be done with an image's EXIF orientation: take the pixels as they are stored, or turn them."""
@@ -62,6 +64,8 @@ class Annotation:
     landmarks_21: NDArray[np.float64] | None = None
     extras: dict[str, NDArray[np.float32]] | None = None
     unused: str = ""
+
+    __repr__ = described
 
     @property
     def landmarks(self) -> NDArray[np.float64] | None:
@@ -114,7 +118,7 @@ def read_annotation(sample: Sample, extras: tuple[str, ...] = ()) -> Annotation:
         raise SampleError(f"{path}: {missing[0]} is missing; expected {', '.join(_PARAMETERS)}")
     shape, expression, pose = (_vector(path, key, content[key]) for key in ("Shape_Para", "Exp_Para", "Pose_Para"))
     if len(pose) != 7:
-        raise SampleError(f"{path}: Pose_Para has {len(pose)} numbers, expected 7 (3 angles, 3 shifts, scale)")
+        raise SampleError(f"{path}: Pose_Para has {count(len(pose), 'number')}, expected 7 (3 angles, 3 shifts, scale)")
     landmarks_2d = _points(content.get("pt2d"), 68, 2)
     if landmarks_2d is not None and sample.flipped:
         landmarks_2d = landmarks_2d[LANDMARK_MIRROR]
@@ -139,7 +143,9 @@ def _listed_annotation(sample: Sample, path: Path) -> Annotation:
     names = ("shape", "expression", "pose")
     shape, expression, pose = (_vector(sample.stated_in, key, part) for key, part in zip(names, parts, strict=True))
     if len(pose) != 7:
-        raise SampleError(f"{sample.stated_in}: pose has {len(pose)} numbers, expected 7 (3 angles, 3 shifts, scale)")
+        raise SampleError(
+            f"{sample.stated_in}: pose has {count(len(pose), 'number')}, expected 7 (3 angles, 3 shifts, scale)"
+        )
     return Annotation(shape, expression, pose, None)
 
 

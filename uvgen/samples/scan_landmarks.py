@@ -23,6 +23,7 @@ from uvgen.storage.names import brief, printable
 from uvgen.storage.npy import read_npy_file
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import number_of, read_text
+from uvgen.wording import count
 
 MARK = ".landmarks"
 """What stands in such a file's name before its suffix."""
@@ -155,7 +156,9 @@ def _picked(path: Path) -> NDArray[np.float64]:
         for name, row in zip(names, rows, strict=True):
             points[int(name)] = row
     else:
-        raise InputError(f"{path}: {len(rows)} points, expected 68 in order, or fewer named by their numbers, 0 to 67")
+        raise InputError(
+            f"{path}: {count(len(rows), 'point')}, expected 68 in order, or fewer named by their numbers, 0 to 67"
+        )
     return points
 
 

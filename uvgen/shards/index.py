@@ -19,6 +19,7 @@ from uvgen.storage.objects import local_path, refuse_url, url_of
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import max_bytes, read_file
 from uvgen.storage.text import read_text
+from uvgen.wording import count
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +117,15 @@ class Index:
             if not name.endswith(".h5") or name.startswith("."):  # hidden: temporary files have such names
                 raise ValueError(f"a shard named {name!r}, expected a name that ends in .h5 and is no temporary one")
             if entry.samples * LEAST_SAMPLE_BYTES > entry.size_bytes:
-                raise ValueError(f"{entry.samples} samples in the {entry.size_bytes} bytes of {name!r}")
+                raise ValueError(f"{count(entry.samples, 'sample')} in the {entry.size_bytes} bytes of {name!r}")
             if not named_well or (entry.sha256 is None) != (entry.samples == 0):
-                raise ValueError(f"entry of {entry.file!r} with {entry.samples} samples")
+                raise ValueError(f"entry of {entry.file!r} with {count(entry.samples, 'sample')}")
         if len({entry.file for entry in self.shards}) < len(self.shards):
             raise ValueError("a shard is listed twice")
         if self.missing < 0:
-            raise ValueError(f"{self.n_samples} samples and {len(self.skipped)} skipped, more than its plan's")
+            raise ValueError(f"{count(self.n_samples, 'sample')} and {len(self.skipped)} skipped, more than its plan's")
         if n_samples != self.n_samples:
-            raise ValueError(f"{n_samples} samples in all, its shards have {self.n_samples}")
+            raise ValueError(f"{count(n_samples, 'sample')} in all, its shards have {self.n_samples}")
 
     @classmethod
     def read(cls, folder: Path) -> "Index":

@@ -26,7 +26,9 @@ from uvgen.storage.files import sha256_file
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.hdf5_reading import MAX_INFLATED_BYTES
 from uvgen.storage.isolated import Hdf5Process
+from uvgen.storage.names import brief
 from uvgen.storage.objects import url_of
+from uvgen.wording import count
 
 _MAX_OPEN = 64  # files a reader keeps open
 
@@ -56,10 +58,10 @@ class Finish(Protocol):
 class ShardReader:
     """Random access to the samples of a data set. Made by `open_shards`.
 
-    A sample is a dict of arrays and strings: position maps come as float32 whether they are stored as floats, as
-    fixed point or, with a model, not at all; images as uint8 whether they are stored raw or as JPEG. Files are
-    opened on first use, by each process for itself: a reader may be pickled, sent to workers, or carried through a
-    fork.
+    ``reader[0]`` and ``reader["IBUG/IBUG_image_008_1_0"]`` are samples. A sample is a dict of arrays and strings:
+    position maps come as float32 whether they are stored as floats, as fixed point or, with a model, not at all;
+    images as uint8 whether they are stored raw or as JPEG. Files are opened on first use, by each process for itself:
+    a reader may be pickled, sent to workers, or carried through a fork.
 
     Attributes
     ----------
@@ -102,7 +104,7 @@ class ShardReader:
         # a few arrays, however many samples there are; names are read again where they are asked for
         state = {**self.__dict__, "_shards": self._table, "_open": OrderedDict(), "_lock": None, "_pid": -1}
         state["_process"] = None
-        for cached in ("names", "constants", "_table"):
+        for cached in ("names", "constants", "_table", "_numbers"):
             state.pop(cached, None)
         return state
 
@@ -110,7 +112,7 @@ class ShardReader:
     def _table(self) -> ShardTable:
         return self._shards if isinstance(self._shards, ShardTable) else ShardTable(self._shards)
 
-    def subset(self, keys: Iterable[int]) -> "ShardReader":
+    def subset(self, keys: Iterable[int | str]) -> "ShardReader":
         """A reader of some of the samples, by their numbers; nothing is copied.
 
         Parameters
@@ -123,10 +125,10 @@ class ShardReader:
         ShardReader
             Those samples, each once, in this reader's order. Shards without any are not opened.
         """
-        chosen = np.unique(np.array([self._place(operator.index(key)) for key in keys], np.intp))
+        chosen = np.unique(np.array([self.number(key) for key in keys], np.intp))
         other: ShardReader = copy.copy(self)
-        other.__dict__.pop("_table", None)
-        other.__dict__.pop("names", None)
+        for cached in ("_table", "names", "_numbers"):
+            other.__dict__.pop(cached, None)
         numbers = np.searchsorted(self._ends, chosen, "right")
         starts = np.concatenate([[0], self._ends])
         other._rows = chosen - starts[numbers] if self._rows is None else self._rows[chosen]
@@ -138,15 +140,27 @@ class ShardReader:
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
 
+    def __repr__(self) -> str:
+        build = self.config.build
+        made = "" if not self._made else ", with a model"
+        return (
+            f"<ShardReader of {str(self.folder)!r}: {count(len(self), 'sample')} in {count(len(self._ends), 'shard')}, "
+            f"crops of {build.size} px, maps of {build.uv_size} texels{made}>"
+        )
+
+    def __contains__(self, name: object) -> bool:
+        """Whether a sample has this name."""
+        return name in self._numbers
+
     @overload
-    def __getitem__(self, key: int) -> dict[str, Any]: ...
+    def __getitem__(self, key: int | str) -> dict[str, Any]: ...
     @overload
     def __getitem__(self, key: slice) -> dict[str, Any]: ...
-    def __getitem__(self, key: int | slice) -> dict[str, Any]:
-        """One sample, or for a slice its samples stacked along a new first axis (strings as a list)."""
+    def __getitem__(self, key: int | str | slice) -> dict[str, Any]:
+        """One sample, by its number or its name; for a slice its samples, stacked along a new first axis."""
         if isinstance(key, slice):
             return self.batch(range(*key.indices(len(self))))
-        sample = self._stored(operator.index(key))
+        sample = self._stored(key)
         for name, maker in self._made.items():
             if name not in sample:
                 sample[name] = maker({need: sample[need][None] for need in maker.needs if need in sample})[0]
@@ -181,9 +195,9 @@ class ShardReader:
             if ahead is not None:
                 ahead.close()
 
-    def batch(self, keys: Iterable[int]) -> dict[str, Any]:
+    def batch(self, keys: Iterable[int | str]) -> dict[str, Any]:
         """Samples stacked along a new first axis (strings as a list); maps that are not stored are made at once."""
-        samples = [self._stored(operator.index(k)) for k in keys]
+        samples = [self._stored(key) for key in keys]
         if not samples:
             return {}
         stacked: dict[str, Any] = {
@@ -195,23 +209,41 @@ class ShardReader:
                 stacked[name] = maker(stacked)
         return stacked if self._finish is None else self._finish(stacked, batched=True)
 
-    def _place(self, key: int) -> int:
+    def number(self, key: int | str) -> int:
+        """A sample's number, from 0, by its name or by a number that may count from the end; InputError for no name."""
+        if isinstance(key, str):
+            if key not in self._numbers:
+                such = f", such as {self.names[0]!r}" if len(self) else ""
+                raise InputError(f"sample {brief(key)!r}: not in {self.folder}, expected one of its names{such}")
+            return self._numbers[key]
         n = len(self)
-        if not -n <= key < n:
-            raise IndexError(f"sample {key} of {n}")
-        return key % n
+        try:
+            number = operator.index(key)
+        except TypeError:
+            kind = type(key).__name__
+            raise TypeError(
+                f"sample of type {kind}: expected a number below {n}, a name, or a slice of numbers"
+            ) from None
+        if not -n <= number < n:
+            raise IndexError(f"sample {number} of {n}")
+        return number % n
 
-    def _stored(self, key: int) -> dict[str, Any]:
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        """Each sample's, by its name."""
+        return {name: k for k, name in enumerate(self.names)}
+
+    def _stored(self, key: int | str) -> dict[str, Any]:
         shard, row = self._locate(key)
         return {name: decode(shard.read(name, row), shard.attributes[name]) for name in shard.fields}
 
-    def read(self, key: int, name: str, out: NDArray[Any] | None = None) -> Any:
+    def read(self, key: int | str, name: str, out: NDArray[Any] | None = None) -> Any:
         """One field of one sample as it is stored: fixed-point maps as codes, see `attributes`.
 
         Parameters
         ----------
-        key : int
-            The sample; as for a list, negative ones count from the end.
+        key : int or str
+            The sample's number; as for a list, negative ones count from the end. Or its name.
         name : str
             The field.
         out : ndarray, C-contiguous, optional
@@ -233,7 +265,7 @@ class ShardReader:
             raise InputError(f"out: {out.shape} {out.dtype}, expected {shard.layouts[name]}, C-contiguous")
         return shard.read(name, row, out)
 
-    def gather(self, keys: Iterable[int], names: Iterable[str]) -> dict[str, Any]:
+    def gather(self, keys: Iterable[int | str], names: Iterable[str]) -> dict[str, Any]:
         """Some fields of some samples as they are stored, stacked along a new first axis; texts as a list.
 
         Parameters
@@ -266,7 +298,7 @@ class ShardReader:
 
     def shard_range(self, key: int) -> tuple[int, int]:
         """First sample of the shard that a sample is in, and the one after its last."""
-        number = self._number(self._place(key))
+        number = self._number(self.number(key))
         return self._first(number), int(self._ends[number])
 
     @property
@@ -291,8 +323,8 @@ class ShardReader:
         """HDF5 attributes of a field: unit, frame, ``scale_factor`` and ``add_offset``."""
         return dict(self._shard(0).attributes[name])
 
-    def _locate(self, key: int) -> tuple[OpenShard, int]:
-        key = self._place(key)
+    def _locate(self, key: int | str) -> tuple[OpenShard, int]:
+        key = self.number(key)
         number = self._number(key)
         return self._shard(number), key - self._first(number) if self._rows is None else int(self._rows[key])
 

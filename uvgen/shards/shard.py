@@ -20,6 +20,7 @@ from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import brief
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import max_bytes
+from uvgen.wording import count, typed
 
 _CODES, _ENDS = "image_data", "image_end"
 _LEAST_BYTES, _MOST_RATIO = 64 << 20, 16  # what fields that are read whole may take unpacked, and times the file's size
@@ -73,7 +74,7 @@ class OpenShard:
     ) -> None:
         self._path, self.n_samples = path, n_samples
         with opened_by(None if process is None else process.open):
-            self._file = open_hdf5(path, DatasetError, f"; run `uvgen verify {path.parent}`")
+            self._file = open_hdf5(path, DatasetError, f"; run `uvgen verify {typed(path.parent)}`")
         try:
             self._open(expected or {})
             if missing := [name for name in required if name not in self.layouts]:
@@ -95,7 +96,8 @@ class OpenShard:
             n_rows = data.shape[0] if data.shape else 0
             if n_rows != self.n_samples:
                 raise DatasetError(
-                    f"{self._path}: {name} has {n_rows} rows, {DATASET_INDEX} says {self.n_samples}; build it again"
+                    f"{self._path}: {name} has {count(n_rows, 'row')}, {DATASET_INDEX} says {self.n_samples}; build "
+                    "it again"
                 )
         self._datasets = datasets
         self._rows: dict[str, NDArray[Any]] = {}  # fields not stored by row, whole at first use: some hundred kB
@@ -115,7 +117,7 @@ class OpenShard:
         """That what is read whole, or as one row, takes about as much memory as the file suggests."""
         size = self._path.stat().st_size
         if self.n_samples * LEAST_SAMPLE_BYTES > size:
-            raise self._file.refused(f"has {size} bytes, too few for {self.n_samples} samples")
+            raise self._file.refused(f"has {size} bytes, too few for {count(self.n_samples, 'sample')}")
         most = min(max_bytes(), _LEAST_BYTES + _MOST_RATIO * size)
         whole = sum(data.n_bytes for data in datasets.values() if not data.by_row or len(data.shape) == 1)
         if whole > most:

@@ -16,6 +16,7 @@ from uvgen.storage.files import has_sha256, remove_leftovers
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.object_cache import cache_limit, cached_file, forget, is_cached, objects_folder
 from uvgen.storage.objects import MissingError, fetch, listed, url_of
+from uvgen.wording import count
 
 _SPLITS = "splits.json"
 _THREADS = 4
@@ -76,7 +77,7 @@ def _no_set(folder: Path) -> str:
     expected = f"expected one that `uvgen build` made, with {DATASET_INDEX}"
     if sets:
         return f"{folder}: no data set, {expected}; those below it: {', '.join(sets[:3])}"
-    held = f"holds {len(there)} files, but no {DATASET_INDEX}" if there else "holds nothing"
+    held = f"holds {count(len(there), 'file')}, but no {DATASET_INDEX}" if there else "holds nothing"
     return f"{folder}: no data set, it {held}; {expected}"
 
 

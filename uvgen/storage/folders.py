@@ -8,6 +8,8 @@ import os
 import re
 from pathlib import Path
 
+from uvgen.wording import typed
+
 DATASET_INDEX, SYNTH_INDEX, FIT_INDEX, PREDICT_INDEX = "dataset.json", "synth.json", "fit.json", "predict.json"
 REGISTER_INDEX = "register.json"
 EXPORT_MARK = ".uvgen-export.json"
@@ -96,11 +98,11 @@ def instead(path: str | os.PathLike[str], *, wanted: str, expected: str) -> str:
         return ""
     advice = ""
     if wanted == DATA_SET and kind == SAMPLES:
-        advice = f"; build a data set of it first: `uvgen build --data {path}`"
+        advice = f"; build a data set of it first: `uvgen build --data {typed(path)}`"
     elif wanted == DATA_SET and kind == REMAINS:
         advice = "; build the data set again with the command that made it"
     elif wanted == SAMPLES and kind == REGISTERED:
-        advice = f"; give the scans' photographs, and `uvgen build --meshes {path}`"
+        advice = f"; give the scans' photographs, and `uvgen build --meshes {typed(path)}`"
     elif wanted == SAMPLES and kind in (DATA_SET, REMAINS):
         advice = "; it was built already: give what it was built from"
     return f"{kind}, expected {expected}{advice}"

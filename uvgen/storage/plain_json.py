@@ -6,6 +6,8 @@ import re
 from itertools import pairwise
 from typing import Any
 
+from uvgen.wording import count
+
 _MAX_DEPTH = 64
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")  # of a surrogate pair
 _MAX_DIGITS = 30  # of a whole number
@@ -77,7 +79,7 @@ def _number(text: str) -> float:
 
 def _whole(text: str) -> int:
     if len(text) > _MAX_DIGITS:
-        raise ValueError(f"a number of {len(text)} digits, expected {_MAX_DIGITS} at most")
+        raise ValueError(f"a number of {count(len(text), 'digit')}, expected {_MAX_DIGITS} at most")
     return int(text)
 
 

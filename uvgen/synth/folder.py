@@ -15,6 +15,7 @@ from typing import Any
 
 from uvgen._version import __version__
 from uvgen.checks import number_in, seed_number
+from uvgen.described import described
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
 from uvgen.jobs.run import RETRIES, check_run, check_same, run
 from uvgen.models.load import BUILTIN, as_model
@@ -25,6 +26,7 @@ from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import open_regular
 from uvgen.storage.text import read_text
 from uvgen.synth.worker import SynthJob, flipped_name, parameters_of_zero
+from uvgen.wording import count as count_of
 
 SUBSETS = ("AFW", "HELEN", "IBUG", "LFPW")
 _FORMAT, _VERSION = "uvgen-synth", 1
@@ -51,6 +53,8 @@ class SynthResult:
     new_samples: int
     files: tuple[Path, ...]
     seconds: float
+
+    __repr__ = described
 
     def to_plain(self) -> dict[str, Any]:
         """As `uvgen synth --json` prints it."""
@@ -208,7 +212,7 @@ class _SynthRecord:
                 check_same(out, {key: old.get(key) for key in config}, config, {"model_sha256": "another model"})
                 if extra:
                     raise SettingsError(
-                        f"{out}: holds {len(extra)} samples more than asked for, first {extra[0]}; "
+                        f"{out}: holds {count_of(len(extra), 'sample')} more than asked for, first {extra[0]}; "
                         "choose another output folder, or overwrite this one to start anew"
                     )
         for folder in sorted({(out / name).parent for name in planned}):

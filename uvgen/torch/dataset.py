@@ -29,6 +29,7 @@ from uvgen.torch.batches import LazySamples, PackedBatch, as_tensors
 from uvgen.torch.memory import Buffers, Layout, Slots
 from uvgen.torch.shared_pickle import SharedPickle
 from uvgen.torch.values import Values
+from uvgen.wording import count
 
 if TYPE_CHECKING:
     from uvgen.maps.mirror import TexelMirror
@@ -186,11 +187,25 @@ class ShardDataset(Dataset[dict[str, Any]]):
         """How many samples each shard has, in the order of the samples."""
         return self.reader.shard_samples
 
-    def __getitem__(self, index: int | Sequence[int]) -> dict[str, Any]:
-        """One sample; for several indices, their `batch`."""
-        if isinstance(index, Sequence):
-            return self.batch(index)
-        large, rows = self._filled([operator.index(index)])
+    def __repr__(self) -> str:
+        sides = {"image": self._size, "posmap": self.reader.config.build.uv_size}
+        large = "".join(
+            f", {name} (3, {side}, {side}) {str(self._values.dtype(name)).removeprefix('torch.')}"
+            for name, side in sides.items()
+            if name in self._large
+        )
+        augmented = "" if self._augmenter is None else ", augmented"
+        return f"<ShardDataset of {str(self.reader.folder)!r}: {count(len(self), 'sample')}{large}{augmented}>"
+
+    def __getitem__(self, index: int | str | Sequence[int]) -> dict[str, Any]:
+        """One sample, by its number or its name; for several indices, their `batch`."""
+        if isinstance(index, int | str):
+            number = self.reader.number(index)
+        elif isinstance(index, Sequence):
+            return self.batch(index)  # type: ignore[arg-type]  # mypy thinks that a str may come here
+        else:
+            number = operator.index(index)
+        large, rows = self._filled([number])
         return as_tensors(
             {name: tensor[0] for name, tensor in large.items()},
             {name: v[0] if isinstance(v, list) else v.reshape(v.shape[1:]) for name, v in rows.items()},

@@ -103,6 +103,14 @@ class PositionMapLayer(nn.Module):
         for name, array in buffers.items():
             self.register_buffer(name, torch.from_numpy(array), persistent=False)
 
+    def extra_repr(self) -> str:
+        """What `repr` says of it."""
+        crop = "" if self.crop_size is None else f", crop_size={self.crop_size}"
+        return (
+            f"size={self.size}, convention={self.convention!r}{crop}, n_shape={self.n_shape}, "
+            f"n_expression={self.n_expression}"
+        )
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "PositionMapLayer":
         """What every conversion and move of a module goes through: numbers stay in float32 or wider, indices int64."""
 

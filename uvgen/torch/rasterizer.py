@@ -11,6 +11,7 @@ from torch import Tensor
 from uvgen.checks import bad_index, check_array, check_tensor, choice, picture_size, shown
 from uvgen.errors import InputError
 from uvgen.torch import warp_runtime
+from uvgen.wording import count
 
 _ON_CUDA, _ON_CPU = (4096, 32, 2**18), (1, 1, 1024)  # `cover_queued`'s workers and lanes; places in its queue
 
@@ -127,7 +128,9 @@ def interpolate(
             raise InputError(f"{name}: on {value.device}, expected {triangle.device}, where triangle is")
     corners = _corner_indices(triangles, attributes.shape[-2], triangle)
     if triangle.device.type == "cpu" and triangle.numel() and int(triangle.max()) >= len(corners):
-        raise InputError(f"triangle: indices up to {int(triangle.max())}, expected less than {len(corners)} triangles")
+        raise InputError(
+            f"triangle: indices up to {int(triangle.max())}, expected less than {count(len(corners), 'triangle')}"
+        )
     dtype = torch.promote_types(_widened(weights).dtype, _widened(attributes).dtype)
     color = _background(background, attributes.shape[-1], dtype, triangle.device)
     shared = attributes.ndim == 2

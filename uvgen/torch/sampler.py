@@ -11,6 +11,7 @@ from torch.utils.data import ConcatDataset, Dataset, Sampler, Subset
 from uvgen.checks import number_in
 from uvgen.errors import InputError
 from uvgen.randomness import keyed_generator
+from uvgen.wording import count
 
 
 class HasShards(Protocol):
@@ -84,6 +85,12 @@ class ShardSampler(Sampler[int]):
         self.rank, self.n_ranks, self.drop_last = rank, n_ranks, drop_last
         self.epoch = 0
         self._start = self._given = 0
+
+    def __repr__(self) -> str:
+        order = f"seed={self.seed}, epoch={self.epoch}" if self.shuffle else "shuffle=False"
+        rank = f", rank {self.rank} of {self.n_ranks}" if self.n_ranks > 1 else ""
+        shards = count(len(self._shards), "shard")
+        return f"<ShardSampler of {count(sum(self._shards), 'sample')} in {shards}, {order}{rank}>"
 
     def __len__(self) -> int:
         """How many samples the next iteration gives."""

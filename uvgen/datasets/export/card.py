@@ -12,6 +12,7 @@ from uvgen.maps.target_layouts import TARGETS, target_layouts
 from uvgen.models.load import BUILTIN
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import printable
+from uvgen.wording import count
 
 IMAGES = (
     "The crops are pieces of the images that the set was built from, whose license uvgen does not know. 300W-LP, "
@@ -86,7 +87,8 @@ def card_text(reader: ShardReader) -> str:
     how = "made from each face's parameters of a 3D morphable model" if build.has_parameters else "another program's"
     how = "made from registered meshes and their cameras" if build.meshes else how
     lines = [
-        f"{len(reader)} faces: crops of {build.size} x {build.size} px with UV position maps of {build.uv_size} x "
+        f"{count(len(reader), 'face')}: crops of {build.size} x {build.size} px with UV position maps of "
+        f"{build.uv_size} x "
         f"{build.uv_size} texels, 68 landmarks and the pose, for training networks that regress them. "
         f"Labels are {how}. Subsets: {counts}.",
         "",

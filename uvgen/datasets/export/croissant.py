@@ -22,6 +22,7 @@ from uvgen.shards.index import Index
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import has_sha256, sha256_file
 from uvgen.storage.folders import DATASET_INDEX
+from uvgen.wording import count
 
 HAS_MAPS = False
 """It writes none, so the set need not store them."""
@@ -130,7 +131,7 @@ def description(reader: ShardReader) -> dict[str, Any]:
                 "@type": "cr:RecordSet",
                 "@id": "samples",
                 "name": "samples",
-                "description": f"{len(reader)} samples, rows of the shards' datasets in the shards' order",
+                "description": f"{count(len(reader), 'sample')}, rows of the shards' datasets in the shards' order",
                 "key": {"@id": "samples/name"},
                 "field": [_field(name, *layout) for name, layout in _columns(reader).items()],
             }

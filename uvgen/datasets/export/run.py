@@ -36,6 +36,7 @@ from uvgen.datasets.export import (
 from uvgen.datasets.export.common import Part, Skipped, pixel_layouts
 from uvgen.datasets.export.folder import ExportRecord, Written, check_export_folder, in_place, is_export
 from uvgen.datasets.open import builtin_of_set, open_shards, own_model
+from uvgen.described import described
 from uvgen.errors import DatasetError, InputError
 from uvgen.images.codecs import JPEG_QUALITY
 from uvgen.jobs.run import RETRIES, check_run, run
@@ -49,6 +50,7 @@ from uvgen.storage.files import (
 from uvgen.storage.folders import DATASET_INDEX, EXPORT_MARK
 from uvgen.storage.locks import exclusive
 from uvgen.storage.names import brief
+from uvgen.wording import count
 
 if TYPE_CHECKING:
     from uvgen.models.morphable import MorphableModel
@@ -97,6 +99,8 @@ class ExportResult:
     seconds: float
     skipped: tuple[Skipped, ...] = ()
     unwritten: tuple[str, ...] = ()
+
+    __repr__ = described
 
 
 def export_shards(
@@ -306,7 +310,7 @@ def _finish(reader: ShardReader, job: ExportJob, skipped: list[Skipped]) -> int:
         reader = reader.subset([number for number, name in enumerate(reader.names) if name not in gone])
         if not len(reader):
             raise DatasetError(
-                f"none of {len(gone)} samples can be written as {job.to}; the first: {skipped[0].reason}"
+                f"none of {count(len(gone), 'sample')} can be written as {job.to}; the first: {skipped[0].reason}"
             )
     weights = reader.constants.get("weight_mask")
     if weights is not None and has_maps(job.to):
@@ -319,7 +323,7 @@ def _check_names(reader: ShardReader, target: ModuleType) -> None:
     """Raise InputError where two samples would be written to the same file, or names would fill the memory."""
     names = reader.names
     if (longest := max(map(len, names), default=0)) > _LONGEST_NAME and longest * len(names) > _MOST_OF_NAMES:
-        raise InputError(f"a sample's name of {longest} characters, expected {_LONGEST_NAME} at most")
+        raise InputError(f"a sample's name of {count(longest, 'character')}, expected {_LONGEST_NAME} at most")
     taken = set(getattr(target, "RESERVED", ()))
     for name in names:
         key = target.key(name)

@@ -38,6 +38,7 @@ from uvgen.maps.resample import resample_model
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.landmark_schemes import AFLW_21
 from uvgen.shards.reader import ShardReader
+from uvgen.wording import count
 
 NEEDS = {"model": "it is resampled on a grid"}
 
@@ -88,7 +89,7 @@ def finish(reader: ShardReader, folder: Path, *, model: MorphableModel) -> None:
         (folder / f"model_{size}.mat").write_bytes(mat(resampled(model, size)))
         for n, texels in ((21, aflw_texels(model, size)), (68, closest_texels(model, size))):
             flat = texels[:, 0] * size + texels[:, 1]
-            lines = [f"%{n} landmark points of {model.name}, res={size}", *map(str, (flat + 1).tolist())]
+            lines = [f"%{count(n, 'landmark point')} of {model.name}, res={size}", *map(str, (flat + 1).tolist())]
             (folder / f"util/landmarks/Landmarks{n}_{size}.anl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

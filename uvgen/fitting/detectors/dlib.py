@@ -18,6 +18,7 @@ from uvgen.errors import DependencyError, InputError, to_install
 from uvgen.fitting.detectors.faces import imported, largest_first, weights_file, with_room
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.storage.names import brief
+from uvgen.wording import count
 
 _HOW = to_install("dlib")
 _WEIGHTS = "models/shape_predictor_68_face_landmarks.dat"
@@ -73,5 +74,5 @@ class Dlib:
         found = [np.array([(p.x, p.y) for p in face.parts()], np.float64) for face in faces]
         for points in found:
             if len(points) != 68:
-                raise InputError(f"detector: dlib's weights give {len(points)} points, expected those of 68")
+                raise InputError(f"detector: dlib's weights give {count(len(points), 'point')}, expected those of 68")
         return found

@@ -21,6 +21,7 @@ from uvgen.meshes.transfer import transfer_expressions
 from uvgen.models.formats import matlab
 from uvgen.models.morphable import MorphableModel, make_model
 from uvgen.storage.files import sha256_file
+from uvgen.wording import count
 
 
 def read(bfm: Path, expression: Path, info: Path, uv: Path, mouth: Path | None = None) -> MorphableModel:
@@ -53,7 +54,9 @@ def read(bfm: Path, expression: Path, info: Path, uv: Path, mouth: Path | None =
     n = len(shape)
     trim = matlab.indices(matlab.vector(about, "trimIndex", info))
     if max(matlab.numbers(given_uv, "UV", uv).shape) == len(trim) != n:
-        raise ModelError(f"{uv}: UV of {len(trim)} vertices, expected {n} for --keep-all: BFM_UV.mat of 3DMMasSTN")
+        raise ModelError(
+            f"{uv}: UV of {count(len(trim), 'vertex')}, expected {n} for --keep-all: BFM_UV.mat of 3DMMasSTN"
+        )
     coordinates = matlab.uv_rows(given_uv, uv, n)
     coordinates[trim] = matlab.trimmed_uv(coordinates, trim)  # with its repairs
     triangles = _turned_alike(matlab.triangles(basel, "tl", bfm), trim[trimmed.triangles], shape, bfm)

@@ -30,6 +30,7 @@ from uvgen.storage.files import sha256_file
 from uvgen.storage.kinds import describe_file
 from uvgen.storage.names import brief
 from uvgen.storage.text import number_of, read_text
+from uvgen.wording import count
 
 N_SHAPE, N_EXPRESSION, N_ALBEDO = 80, 64, 80
 """Components that are taken of the files that the model is made of."""
@@ -106,7 +107,7 @@ def _read_folder(folder: Path) -> AssembledModel:
     expressions, stds = _read_expressions(folder / _EXPRESSIONS, len(trim)), _read_stds(folder / _STDS)
     if len(stds) != expressions.shape[0]:
         raise ModelError(
-            f"{folder / _STDS}: {len(stds)} numbers, expected {expressions.shape[0]}, one per component of "
+            f"{folder / _STDS}: {count(len(stds), 'number')}, expected {expressions.shape[0]}, one per component of "
             f"{_EXPRESSIONS}"
         )
 
@@ -188,7 +189,9 @@ def _uv_beside(folder: Path, n: int) -> tuple[NDArray[Any] | None, list[Path]]:
     trim = _index(paths[0], "trimIndex", 2**31 - 1)
     front = _index(paths[1], "idx", len(trim))
     if len(front) != n:
-        raise ModelError(f"{paths[1]}: idx has {len(front)} numbers, expected {n}, the vertices of the model beside it")
+        raise ModelError(
+            f"{paths[1]}: idx has {count(len(front), 'number')}, expected {n}, the vertices of the model beside it"
+        )
     rows = matlab.uv_rows(content, paths[2], *{len(trim), max(n_rows, int(trim.max()) + 1)})
     return matlab.trimmed_uv(rows, trim)[front], paths
 

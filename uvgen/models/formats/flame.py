@@ -35,6 +35,7 @@ from uvgen.storage.npz import npz_names, read_npz
 from uvgen.storage.pickle_values import CLASS
 from uvgen.storage.pickles import load_plain_pickle
 from uvgen.storage.reading import open_regular, read_file
+from uvgen.wording import count
 
 _KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f")
 _UM_PER_M = 1e6
@@ -84,13 +85,13 @@ def read(path: Path, *, jaw: bool = True, landmarks: Path | None = None) -> Asse
     tree = found.get("kintree_table", (2, None))
     if tree.shape[1] != len(_JOINTS):
         raise ModelError(
-            f"{path}: kintree_table has {tree.shape[1]} joints, expected FLAME's {len(_JOINTS)}: "
+            f"{path}: kintree_table has {count(tree.shape[1], 'joint')}, expected FLAME's {len(_JOINTS)}: "
             f"{', '.join(_JOINTS)}; a body model of the SMPL family does not fit faces"
         )
     directions = found.get("shapedirs", (n, 3, None))
     if directions.shape[2] < _N_IDENTITY:
         raise ModelError(
-            f"{path}: shapedirs has {directions.shape[2]} components, expected {_N_IDENTITY} of identity, "
+            f"{path}: shapedirs has {count(directions.shape[2], 'component')}, expected {_N_IDENTITY} of identity, "
             "then those of expression"
         )
     directions = directions * _UM_PER_M
@@ -173,7 +174,8 @@ def landmarks_of_embedding(path: Path, triangles: NDArray[Any]) -> NDArray[np.in
     faces, weights = faces.reshape(-1), weights.reshape(-1, weights.shape[-1] if weights.ndim else 1)
     if faces.shape != (68,) or weights.shape != (68, 3):
         raise ModelError(
-            f"{path}: {keys[0]} has {faces.size} landmarks with weights {weights.shape}, expected 68 with (68, 3)"
+            f"{path}: {keys[0]} has {count(faces.size, 'landmark')} with weights {weights.shape}, expected 68 with "
+            "(68, 3)"
             + ("; a file of 51 has none on the jaw line, use landmark_embedding.npy" if faces.size == 51 else "")
         )
     if not (np.isfinite(faces).all() and np.isfinite(weights).all()):

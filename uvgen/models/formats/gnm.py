@@ -36,6 +36,7 @@ from uvgen.models.rig import Rig
 from uvgen.storage.files import sha256_file
 from uvgen.storage.names import brief
 from uvgen.storage.npz import npz_names, read_npz
+from uvgen.wording import count
 
 _UM_PER_M = 1e6
 _REQUIRED = ("template_vertex_positions", "vertex_identity_basis", "expression_basis", "triangles")
@@ -177,7 +178,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
             raise ModelError(f"{path}: {name} is {array.dtype} {array.shape}, expected {what} {shape}")
     n_names = sum(len(found[name]) for name in ("vertex_group_names", "mesh_component_names") if name in found)
     if n_names > _MOST_GROUPS:  # each is looked for among all
-        raise ModelError(f"{path}: {n_names} names of groups and components, expected {_MOST_GROUPS} at most")
+        raise ModelError(f"{path}: {count(n_names, 'name')} of groups and components, expected {_MOST_GROUPS} at most")
     if "triangle_uvs" in found and not ((found["triangle_uvs"] >= 0) & (found["triangle_uvs"] <= 1)).all():
         raise ModelError(f"{path}: triangle_uvs holds NaN or leaves [0, 1], expected the unit square")
     return found

@@ -35,6 +35,7 @@ from uvgen.storage.files import sha256_file
 from uvgen.storage.names import brief
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.text import read_text
+from uvgen.wording import count
 
 NEUTRAL, ABOUT, FOLDER = "generic_neutral_mesh.obj", "vertex_indices.json", "FaceXModel"
 EXPRESSION_STD = 0.3
@@ -193,6 +194,6 @@ def _read_moved(path: Path, neutral: NDArray[Any], taken: NDArray[np.int64]) -> 
     """How a mesh differs from the neutral one, µm."""
     vertices = read_obj_vertices(path)
     if len(vertices) != len(neutral):
-        raise ModelError(f"{path}: {len(vertices)} vertices, expected {len(neutral)}, as {NEUTRAL} has")
+        raise ModelError(f"{path}: {count(len(vertices), 'vertex')}, expected {len(neutral)}, as {NEUTRAL} has")
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused where models are checked
         return np.asarray((vertices[taken] - neutral[taken]) * _UM_PER_CM, np.float32)

@@ -14,6 +14,7 @@ from uvgen.storage.kinds import describe_file
 from uvgen.storage.matfile import Unread, read_variables
 from uvgen.storage.names import brief
 from uvgen.storage.reading import max_bytes
+from uvgen.wording import count
 
 # 1-based vertices of the trimmed model whose published UV are off, and the neighbors whose mean replaces
 # them (face3d, examples/Data/BFM/generate.m).
@@ -126,7 +127,7 @@ def points(content: dict[str, Any], name: str, path: Path) -> NDArray[Any]:
     """A variable of three numbers per vertex, x, y, z of one after the other, as (3n,)."""
     array = vector(content, name, path)
     if array.size % 3 or not array.size:
-        raise ModelError(f"{path}: {name} has {array.size} numbers, expected three per vertex")
+        raise ModelError(f"{path}: {name} has {count(array.size, 'number')}, expected three per vertex")
     return array
 
 
@@ -138,7 +139,7 @@ def rows(content: dict[str, Any], name: str, path: Path, n: int) -> NDArray[Any]
     if array.shape[0] != n and array.shape[1] == n:
         array = array.T
     if array.shape[0] != n:
-        raise ModelError(f"{path}: {name} has {array.shape[0]} rows, expected {n}; it is {shown(array)}")
+        raise ModelError(f"{path}: {name} has {count(array.shape[0], 'row')}, expected {n}; it is {shown(array)}")
     return array
 
 
@@ -157,7 +158,7 @@ def uv_rows(content: dict[str, Any], path: Path, *lengths: int) -> NDArray[np.fl
         if array.shape in ((n, 2), (2, n)):
             return (array if array.shape == (n, 2) else array.T).astype(np.float64)
     n = max(array.shape)
-    raise ModelError(f"{path}: UV has {n} rows, expected {' or '.join(map(str, lengths))} of two numbers")
+    raise ModelError(f"{path}: UV has {count(n, 'row')}, expected {' or '.join(map(str, lengths))} of two numbers")
 
 
 def indices(array: NDArray[Any]) -> NDArray[np.int32]:

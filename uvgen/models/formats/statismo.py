@@ -24,6 +24,7 @@ from uvgen.models.assembled import AssembledModel
 from uvgen.storage.files import sha256_file
 from uvgen.storage.hdf5_reading import Hdf5File, open_hdf5, safe_dataset
 from uvgen.storage.kinds import describe_file
+from uvgen.wording import count
 
 _UM_PER_MM = 1000.0
 _HINT = (
@@ -101,11 +102,11 @@ def _model(file: Hdf5File, group: str, n: int | None = None) -> tuple[NDArray[An
     expected = len(mean) if n is None else 3 * n
     if not len(mean) or len(mean) % 3 or len(mean) != expected:
         wanted = "three a vertex" if n is None else f"{expected}, as shape/model/mean has"
-        raise file.refused(f"{group}/model/mean has {len(mean)} numbers, expected {wanted}")
+        raise file.refused(f"{group}/model/mean has {count(len(mean), 'number')}, expected {wanted}")
     variance = _vector(file, f"{group}/model/pcaVariance")
     if len(variance) > _MOST_COMPONENTS:
         raise file.refused(
-            f"{group}/model/pcaVariance has {len(variance)} numbers, expected {_MOST_COMPONENTS} at most"
+            f"{group}/model/pcaVariance has {count(len(variance), 'number')}, expected {_MOST_COMPONENTS} at most"
         )
     if not (np.isfinite(variance) & (variance >= 0)).all():
         raise file.refused(f"{group}/model/pcaVariance holds NaN, infinity or negative numbers, expected variances")

@@ -24,6 +24,7 @@ from uvgen.models.assembled import AssembledModel
 from uvgen.models.formats import arrays, matlab
 from uvgen.storage.files import sha256_file
 from uvgen.storage.kinds import describe_file
+from uvgen.wording import count
 
 N_SHAPE, N_EXPRESSION, N_POSE = 40, 10, 12
 """Components of the network's output, and numbers of its pose."""
@@ -78,7 +79,9 @@ def read_statistics(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64
         raise ModelError(f"{path}: holds no mean and std, expected {what}")
     mean, std = (arrays.real(content[key], path, key).astype(np.float64).ravel() for key in ("mean", "std"))
     if mean.size != n or std.size != n or not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
-        raise ModelError(f"{path}: mean and std of {mean.size} and {std.size} numbers, expected {n} finite, std over 0")
+        raise ModelError(
+            f"{path}: mean and std of {mean.size} and {count(std.size, 'number')}, expected {n} finite, std over 0"
+        )
     return mean, std
 
 
@@ -125,7 +128,7 @@ def _read_parts(folder: Path) -> AssembledModel:
         shape, expression = (arrays.vertices_of(*part(name), name) for name in ("u_shp.npy", "u_exp.npy"))
         if len(shape) != len(expression):
             raise ModelError(
-                f"{folder}: u_shp of {len(shape)} and u_exp of {len(expression)} vertices, expected as many"
+                f"{folder}: u_shp of {len(shape)} and u_exp of {count(len(expression), 'vertex')}, expected as many"
             )
         mean = shape + expression
     matrices = part("w_shp.npy"), part("w_exp.npy")
@@ -160,7 +163,8 @@ def _assembled(
     flat = arrays.whole_numbers(keypoints[0].ravel(), keypoints[1], "keypoints")
     if flat.size != 3 * 68 or (flat[0::3] % 3).any() or (np.diff(flat.reshape(68, 3), axis=1) != 1).any():
         raise ModelError(
-            f"{keypoints[1]}: keypoints are {flat.size} numbers, expected 204: the places of x, y, z of 68 landmarks"
+            f"{keypoints[1]}: keypoints are {count(flat.size, 'number')}, expected 204: the places of x, y, z of 68 "
+            "landmarks"
         )
     return AssembledModel(
         source=str(source),

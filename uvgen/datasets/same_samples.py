@@ -1,0 +1,80 @@
+"""Whether a set that a build is to go on with holds the samples that it is given, or others of the same names."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvgen.datasets.config import BuildConfig, DatasetConfig
+from uvgen.datasets.open import reader_of
+from uvgen.datasets.output_folder import read_begun
+from uvgen.errors import DatasetError, SampleError, SettingsError
+from uvgen.samples.find import Sample
+from uvgen.samples.read import read_annotation
+from uvgen.storage.folders import DATASET_INDEX
+from uvgen.storage.names import brief
+from uvgen.storage.objects import url_of
+
+_N_COMPARED = 16
+
+
+def parameters_of(sample: Sample) -> dict[str, NDArray[Any]]:
+    """Of a sample's `.mat`, by the names of the fields that store them."""
+    stated = read_annotation(sample)
+    return {"shape": stated.shape, "expression": stated.expression, "pose": stated.pose}
+
+
+def check_same_samples(
+    out: Path,
+    samples: Sequence[Sample],
+    config: BuildConfig,
+    stated_of: Callable[[Sample], Mapping[str, NDArray[Any]]] = parameters_of,
+) -> None:
+    """Raise SettingsError, before any work, where a set holds samples of these names with other parameters.
+
+    A few are compared, evenly spread: those of another folder of photographs, and those that were fitted again, differ
+    in all of them. What cannot be read is left to the build.
+
+    Parameters
+    ----------
+    out : Path
+        The set's folder, perhaps without one. A set in an object store is not compared.
+    samples : sequence of Sample
+        What it is to be made of.
+    config : BuildConfig
+        What it is made with.
+    stated_of : callable
+        What a sample's files say of fields that are stored as they are.
+    """
+    if url_of(out) is not None or not (out / DATASET_INDEX).exists():
+        return
+    try:
+        index = read_begun(out)
+        built = DatasetConfig.of_index(index, out)
+        if built.build != config:  # refused for that
+            return
+        reader = reader_of(out, index, built)
+        there = {name: k for k, name in enumerate(reader.names)}
+        fields = {*reader.fields}
+        if config.augmentation is not None:
+            fields -= {"pose"}  # faces may be turned
+    except DatasetError:
+        return
+    ending = "-0" if config.augmentation is not None else ""
+    known = [sample for sample in samples if f"{sample.name}{ending}" in there]
+    for k in np.unique(np.linspace(0, len(known) - 1, min(_N_COMPARED, len(known))).astype(int)):
+        sample = known[k]
+        try:
+            stated = {name: values for name, values in stated_of(sample).items() if name in fields}
+            stored = reader.gather([there[f"{sample.name}{ending}"]], stated)
+        except (SampleError, DatasetError):
+            continue
+        if odd := [name for name in stated if not np.array_equal(stored[name][0], stated[name])]:
+            raise SettingsError(
+                f"{out}: holds {brief(sample.name)} with other values of {odd[0]} than {sample.stated_in}: it is of "
+                "another "
+                "folder whose samples have the same names, or was changed since; choose another output folder, or "
+                "overwrite this one"
+            )

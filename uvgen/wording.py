@@ -1,0 +1,45 @@
+"""Parts of messages: a count with its noun and its verb, sizes of files, paths in commands to type."""
+
+import os
+import shlex
+
+_PLURALS = {
+    "boundary": "boundaries",
+    "copy": "copies",
+    "entry": "entries",
+    "mesh": "meshes",
+    "vertex": "vertices",
+}
+
+
+def count(n: int, what: str) -> str:
+    """``1 sample``, ``2 samples``; ``what`` is the noun for one, perhaps after adjectives."""
+    return f"{n} {what if n == 1 else plural(what)}"
+
+
+def plural(what: str) -> str:
+    """``registered meshes`` of ``registered mesh``."""
+    before, space, noun = what.rpartition(" ")
+    return f"{before}{space}{_PLURALS.get(noun, f'{noun}s')}"
+
+
+def are(n: int) -> str:
+    """The verb that goes with `count`."""
+    return "is" if n == 1 else "are"
+
+
+def have(n: int) -> str:
+    """The verb that goes with `count`."""
+    return "has" if n == 1 else "have"
+
+
+def shown_size(n_bytes: float, digits: int = 1) -> str:
+    """``12.3 MB``; a size of which so many digits would say nothing gets one more, or is in kB."""
+    if n_bytes / 1e6 >= 0.5 * 10.0**-digits:
+        return f"{n_bytes / 1e6:.{digits}f} MB"
+    return shown_size(n_bytes, digits + 1) if digits < 1 else f"{n_bytes / 1e3:.{0 if n_bytes >= 500 else 1}f} kB"
+
+
+def typed(path: str | os.PathLike[str]) -> str:
+    """A path as it is typed in a shell: in quotes where it has spaces or the like."""
+    return shlex.quote(os.fspath(path))
