@@ -80,8 +80,9 @@ $(VENV)-lowest/.ready: requirements-lowest.txt
 test-lowest: $(VENV)-lowest/.ready
 	NUMBA_CACHE_DIR=$(abspath $(VENV)-lowest/numba) $(VENV)-lowest/bin/python -m pytest -p no:cacheprovider tests/fitting/test_detectors.py tests/models/test_builtin.py
 
-# Kernels are compiled, so their lines count as not run.
+# Kernels are compiled, so their lines count as not run. Not among the tools: Numba imports coverage wherever it is installed.
 coverage: setup
+	$(INSTALL) "pytest-cov>=5"
 	$(RUN_TESTS) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
 
 docs: setup
