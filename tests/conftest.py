@@ -1,5 +1,6 @@
 """Fixtures: the toy model, a toy tree, and the reference data where it is."""
 
+import gc
 import os
 import runpy
 import sys
@@ -36,10 +37,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("torch")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    """Collect without the garbage collector, and keep it from all that is there then.
+
+    It would look through hundreds of thousands of objects that stay, again and again, and so copy their pages into each
+    forked process.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The built-in sample set is made in a folder of the tests' own, not in the user's cache."""
-    os.environ["UVGEN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    """The tests' processes make the built-in sample set once, in a folder of their own and not in the user's cache."""
+    base = tmp_path_factory.getbasetemp()
+    os.environ["UVGEN_CACHE"] = str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache")
 
 
 @pytest.fixture(scope="session", autouse=True)

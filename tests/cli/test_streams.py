@@ -40,9 +40,12 @@ def test_pipe_takes_a_line_unless_it_is_full(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.parametrize("verbose", [(), ("--verbose",)], ids=["a thread speaks", "each sample is a line"])
-def test_command_whose_output_nobody_reads_is_ended_by_a_signal(tmp_path, number, status, verbose) -> None:
+@pytest.mark.parametrize(
+    ("verbose", "number", "status"),
+    [((), signal.SIGTERM, 143), (("--verbose",), signal.SIGINT, 130)],
+    ids=["a thread speaks", "each sample is a line"],
+)
+def test_command_whose_output_nobody_reads_is_ended_by_a_signal(tmp_path, verbose, number, status) -> None:
     out = tmp_path / "out"
     arguments = ("synth", "--count", 100_000, "--subset", "AFW", "--size", 64, "--workers", 2, "--out", out, *verbose)
     with unread_pipe() as full:

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,6 +14,8 @@ import pytest
 from support.builds import start, wait_for
 from support.clusters import BUILD, DaskCluster, same
 from support.stores import s3_environment, s3_server, s3_store
+
+from uvgen.synth.sample_set import builtin_samples
 
 pytest.importorskip("distributed", reason="Dask is not installed: pip install distributed")
 pytest.importorskip("s3fs", reason="s3fs is not installed: pip install '.[stores]'")
@@ -84,13 +87,12 @@ def proxy(lost: set[int]) -> Iterator[Proxy]:
 
 
 def test_build_on_dask_into_s3_with_a_worker_killed_and_an_upload_lost_has_the_bytes_of_a_local_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    samples = builtin_samples()
+    shutil.copytree(samples, tmp_path / "cache" / samples.name)  # to make them takes seconds
     with ExitStack() as stack:
         url = stack.enter_context(s3_store(tmp_path, "cluster"))
-        local = start(*BUILD, "--workers", "1", "--out", tmp_path / "local")
-        _, errors = local.communicate()
-        assert local.returncode == 0, errors
         server = stack.enter_context(proxy({2, 3}))
         for name, value in s3_environment(f"http://127.0.0.1:{server.server_port}", tmp_path).items():
             monkeypatch.setenv(name, value)  # of the cluster's processes and of the command
@@ -101,13 +103,13 @@ def test_build_on_dask_into_s3_with_a_worker_killed_and_an_upload_lost_has_the_b
         cluster.workers[0].kill()
         _, errors = build.communicate()
         assert build.returncode == 0, errors
-        assert server.uploads > len([*(tmp_path / "local").glob("*.h5")])  # some were tried again
+        assert server.uploads > len([*local.glob("*.h5")])  # some were tried again
 
         from uvgen.storage.objects import fetch, listed, local_path
 
         for name in listed(local_path(f"{url}/shards")):
             fetch(local_path(f"{url}/shards/{name}"), tmp_path / "fetched" / name)
-        assert same(tmp_path / "fetched", tmp_path / "local")
+        assert same(tmp_path / "fetched", local)
         monkeypatch.setenv("UVGEN_CACHE", str(tmp_path / "trainer"))
         assert train(f"{url}/shards") < train(f"{url}/shards", steps=1)
         assert sorted(os.listdir(tmp_path / "trainer/objects"))  # it was fetched by the trainer

@@ -1,6 +1,7 @@
 """Two runs that build into one place of an S3 store at the same time, each with a cache of its own, as two machines."""
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from support.stores import s3_store
 
 from uvgen.storage.claims import CLAIM
 from uvgen.storage.objects import fetch, listed, local_path
+from uvgen.synth.sample_set import builtin_samples
 
 pytest.importorskip("s3fs", reason="s3fs is not installed: pip install '.[stores]'")
 pytest.importorskip("moto.server", reason="moto is not installed: pip install 'moto[server]'")
@@ -20,21 +22,18 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def samples() -> Path:
+    return builtin_samples()
+
+
+@pytest.fixture(scope="module")
+def bucket(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with s3_store(tmp_path_factory.mktemp("s3"), "claims") as url:
         yield url
 
 
-@pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("local") / "shards"
-    build = start(*BUILD, "--workers", "1", "--out", out)
-    _, errors = build.communicate()
-    assert build.returncode == 0, errors
-    return out
-
-
-def build_in(cache: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> "Popen[str]":
+def build_in(cache: Path, samples: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> "Popen[str]":
+    shutil.copytree(samples, cache / samples.name)  # to make them takes seconds
     with monkeypatch.context() as patch:
         patch.setenv("UVGEN_CACHE", os.fspath(cache))
         return start(*BUILD, "--workers", "1", "--out", url)
@@ -51,13 +50,13 @@ def fetched(url: str, folder: Path) -> Path:
 
 
 def test_second_build_into_a_store_is_refused_while_the_first_goes_on(
-    bucket: str, local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: str, samples: Path, local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"{bucket}/two"
-    first = build_in(tmp_path / "one", url, monkeypatch)
+    first = build_in(tmp_path / "one", samples, url, monkeypatch)
     wait_for(lambda: is_claimed(url), first)
     first.send_signal(signal.SIGSTOP)  # it is not finished before the second one has begun
-    second = build_in(tmp_path / "other", url, monkeypatch)
+    second = build_in(tmp_path / "other", samples, url, monkeypatch)
     _, errors = second.communicate()
     first.send_signal(signal.SIGCONT)
     assert second.returncode != 0
@@ -68,15 +67,15 @@ def test_second_build_into_a_store_is_refused_while_the_first_goes_on(
 
 
 def test_build_into_a_store_goes_on_where_one_of_the_same_machine_was_killed(
-    bucket: str, local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: str, samples: Path, local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"{bucket}/killed"
-    first = build_in(tmp_path / "one", url, monkeypatch)
+    first = build_in(tmp_path / "one", samples, url, monkeypatch)
     wait_for(lambda: is_claimed(url), first)
     first.kill()
     first.communicate()
     assert is_claimed(url)
-    second = build_in(tmp_path / "other", url, monkeypatch)
+    second = build_in(tmp_path / "other", samples, url, monkeypatch)
     _, errors = second.communicate()
     assert second.returncode == 0, errors
     assert same(fetched(url, tmp_path / "fetched"), local)

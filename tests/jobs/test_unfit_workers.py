@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.builds import COMMAND
@@ -79,7 +80,9 @@ def test_worker_with_another_model_under_the_path_is_named_before_any_work(
 
 
 @pytest.mark.parametrize("n_bytes", [200, 100_000])  # the job does not fit; a shard does not
-def test_worker_whose_disk_is_full_says_so_and_leaves_nothing(n_bytes: int, tmp_path: Path) -> None:
+def test_worker_whose_disk_is_full_says_so_and_leaves_nothing(
+    n_bytes: int, local: Path, tmp_path: Path, uvgen: Any
+) -> None:
     out = tmp_path / "shards"
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({n_bytes}, {n_bytes}))"
     with cluster(tmp_path / "dask", limit) as dask:
@@ -88,8 +91,6 @@ def test_worker_whose_disk_is_full_says_so_and_leaves_nothing(n_bytes: int, tmp_
     assert "File too large" in full.stderr and "free space" in full.stderr
     assert f"uvgen: {socket.gethostname()}: " in full.stderr or f"uvgen: {out}" in full.stderr  # where
     assert not [name for name in files(out) if name.endswith(".h5") or "-tmp-" in name]
-    with cluster(tmp_path / "more", "") as dask:
-        made = build(out, dask)
-    assert made.returncode == 0, made.stderr
-    subprocess.run([*COMMAND, *BUILD, "--workers", "1", "--out", str(tmp_path / "local")], check=True)
-    assert same(out, tmp_path / "local")
+    made = uvgen(*BUILD, "--workers", 1, "--out", out)
+    assert made.exit_code == 0, made.output
+    assert same(out, local)

@@ -21,7 +21,7 @@ def same(one: Path, other: Path) -> bool:
 class DaskCluster:
     """A scheduler and its workers; `first` is Python code that a worker runs before anything else."""
 
-    def __init__(self, folder: Path, stack: ExitStack, n_workers: int = 3, first: str = "") -> None:
+    def __init__(self, folder: Path, stack: ExitStack, n_workers: int = 2, first: str = "") -> None:
         self._stack, self._folder = stack, folder
         self.file = folder / "scheduler.json"
         self.scheduler = self._start("distributed.cli.dask_scheduler", "--port", "0", "--no-dashboard",

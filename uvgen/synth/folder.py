@@ -25,10 +25,10 @@ from uvgen.storage.folders import SYNTH_INDEX
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import open_regular
 from uvgen.storage.text import read_text
+from uvgen.synth.names import SUBSETS, sample_names
 from uvgen.synth.worker import SynthJob, flipped_name, parameters_of_zero
 from uvgen.wording import count as count_of
 
-SUBSETS = ("AFW", "HELEN", "IBUG", "LFPW")
 _FORMAT, _VERSION = "uvgen-synth", 1
 _BATCH = 16  # faces a task
 _MOST_NAMES = 10_000_000  # they are listed before the first is made: 1 GB, and two terabytes of pictures
@@ -148,12 +148,6 @@ def render_faces(
     names = [*record.names, *(flipped_name(name) for name in record.names if flip)]
     files = tuple(out / f"{name}.jpg" for name in sorted(names))
     return SynthResult(len(files), record.new_samples, files, time.perf_counter() - started)
-
-
-def sample_names(count: int, subsets: Sequence[str] = SUBSETS, photographs: int = 1) -> list[str]:
-    """Names of the faces, ``IBUG/IBUG_image_0001_0``, the subsets taking turns; ``…_1`` is a face's next photograph."""
-    rounds = ((subsets[k % len(subsets)], k // len(subsets) + 1) for k in range(count))
-    return [f"{subset}/{subset}_image_{number:04d}_{k}" for subset, number in rounds for k in range(photographs)]
 
 
 def _check(count: int, size: int, subsets: Sequence[str]) -> None:

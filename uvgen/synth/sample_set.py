@@ -19,6 +19,7 @@ from uvgen.storage.files import draft_of, folder_on_success, replaced_on_success
 from uvgen.storage.locks import locked
 from uvgen.storage.plain_json import parse_json
 from uvgen.storage.reading import read_file
+from uvgen.synth.names import sample_names
 
 COUNT, SEED, SUBSET = 64, 20, "IBUG"
 CONTENT_VERSION = 3
@@ -41,8 +42,6 @@ def builtin_samples() -> Path:
     DatasetError
         Where the cache folder cannot be written.
     """
-    from uvgen.synth.folder import render_faces
-
     folder = cache_folder() / f"samples-{_fingerprint()}"
     if _is_whole(folder):
         return folder
@@ -52,6 +51,8 @@ def builtin_samples() -> Path:
                 folder.unlink()
             if folder.is_dir() and not draft_of(folder).exists():
                 os.replace(folder, draft_of(folder))  # damaged: repaired out of sight
+            from uvgen.synth.folder import render_faces
+
             try:
                 with folder_on_success(folder) as draft:
                     _remove_damaged(draft)
@@ -76,8 +77,6 @@ def _is_whole(folder: Path) -> bool:
 
 def _wanted() -> set[str]:
     """The samples' files, relative to the folder."""
-    from uvgen.synth.folder import sample_names
-
     stems = [name.split("/")[1] for name in sample_names(COUNT, (SUBSET,))]
     return {f"{SUBSET}{flip}/{stem}{end}" for flip in ("", "_Flip") for stem in stems for end in (".jpg", ".mat")}
 

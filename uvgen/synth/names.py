@@ -1,0 +1,11 @@
+"""Names of synthetic faces. Whoever wants the built-in sample set needs them, and nothing that draws faces."""
+
+from collections.abc import Sequence
+
+SUBSETS = ("AFW", "HELEN", "IBUG", "LFPW")
+
+
+def sample_names(count: int, subsets: Sequence[str] = SUBSETS, photographs: int = 1) -> list[str]:
+    """Names of the faces, ``IBUG/IBUG_image_0001_0``, the subsets taking turns; ``…_1`` is a face's next photograph."""
+    rounds = ((subsets[k % len(subsets)], k // len(subsets) + 1) for k in range(count))
+    return [f"{subset}/{subset}_image_{number:04d}_{k}" for subset, number in rounds for k in range(photographs)]
