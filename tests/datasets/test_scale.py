@@ -119,6 +119,45 @@ def test_record_takes_steps_in_proportion_to_the_shards_that_it_notes(tmp_path: 
     assert_proportional(step, 100)
 
 
+@pytest.mark.usefixtures("few_writes")
+def test_end_of_a_run_whose_folder_was_renamed_takes_steps_in_proportion_to_the_shards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record, "is_shard", lambda path: True)
+
+    def step(n: int) -> Callable[[], object]:
+        folder = tmp_path / str(n)
+        _, kept = a_record(folder, n)
+        kept.index.shards = [index_module.ShardEntry(f"NEW-{k}.h5", 1, 9, f"{k:064}") for k in range(n)]
+        kept._outdated = {f"OLD-{k}.h5": f"{k:064}" for k in range(n)}
+        for name in [*kept._outdated, *(entry.file for entry in kept.index.shards)]:
+            (folder / name).touch()
+        return kept.finish
+
+    assert_proportional(step, 30)
+    assert {path.name[:3] for path in (tmp_path / "120").glob("*.h5")} == {"NEW"}
+
+
+@pytest.mark.usefixtures("few_writes")
+def test_index_is_written_rarely_where_each_write_is_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+    monkeypatch.setattr(record, "_SECONDS_BETWEEN_WRITES", -1.0)
+    monkeypatch.setattr(record.ShardRecord, "_write", lambda self: written.append(self._added))
+    units, kept = a_record(tmp_path / "set", 9)
+    kept.resume()
+    made = [Skips().make(unit) for unit in units]
+    for one in made:
+        kept.add(one)
+    assert written == [*range(1, 10)]
+    _, kept = a_record(tmp_path / "other", 9)
+    kept.resume()
+    monkeypatch.setattr(record, "writes_are_commits", lambda folder: True)
+    written.clear()
+    for one in made:
+        kept.add(one)
+    assert written == [1, 2, 4, 8]
+
+
 def test_journal_of_what_the_index_lists_too_takes_steps_in_proportion() -> None:
     def step(n: int) -> Callable[[], object]:
         index = index_of(n)
