@@ -4,12 +4,14 @@ import os
 import pickle
 import queue
 import socket
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -299,6 +301,23 @@ def test_ray_without_calls_waits_as_long_as_it_is_told(monkeypatch: pytest.Monke
     engine._actors, engine._calls, engine._waiting, engine._counts, engine._asked = [], {}, deque(), {}, 0.0
     monkeypatch.setattr(ray.RayEngine, "_all_actors", lambda self: [])
     assert engine.wait(0.5) == [] and slept == [0.5]
+
+
+def test_ray_that_does_not_start_is_an_error_and_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    from uvgen.parallel.ray import RayEngine
+
+    ended: list[int] = []
+
+    def init(*_: object, **__: object) -> None:
+        raise Exception("The current node timed out during startup.")  # as Ray does
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init, shutdown=lambda: ended.append(1)))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(WorkerError, match=r"^a Ray cluster cannot be started \(The current node timed out .*again$"):
+        RayEngine(None, 1)
+    with pytest.raises(WorkerError, match=r"^auto: no Ray cluster answers \(The current node timed out"):
+        RayEngine("auto", 1)
+    assert len(ended) == 2
 
 
 def test_ray_address_at_which_nothing_listens_is_refused_at_once() -> None:
