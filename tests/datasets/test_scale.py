@@ -5,6 +5,7 @@ import pickle
 import tracemalloc
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ import numpy as np
 import pytest
 from support.builds import SMALL, edit_index, make
 from support.scaling import assert_proportional, config_of, index_of, write_index
+from support.toy import write_tree
 
+from uvgen import describe_shards, merge_shards, select_names, split_shards, verify_shards, write_report
 from uvgen.datasets import merge, record
+from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.open import open_shards, reader_of
 from uvgen.datasets.plan import ShardTask, plan_shards
+from uvgen.datasets.selection import Criteria
 from uvgen.datasets.splits import group_samples, train_and_val
 from uvgen.datasets.survey import probes_of, versions_of
 from uvgen.errors import DatasetError
@@ -71,6 +76,37 @@ def test_index_that_is_whole_is_read_the_short_way(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(index_module, "read_text", long_way)
     monkeypatch.setattr(index_module, "printable", long_way)
     assert len(Index.read(folder).shards) == 50
+
+
+WHOLE_SETS: dict[str, Callable[[Path, Path], object]] = {
+    "open and read": lambda folder, _: [sample["name"] for sample in open_shards(folder)],
+    "info": lambda folder, _: describe_shards(folder),
+    "verify": lambda folder, _: verify_shards(folder),
+    "split": lambda folder, _: split_shards(folder, {"train": 0.5, "val": 0.5}, overwrite=True),
+    "select": lambda folder, _: select_names(folder, Criteria(max_yaw_deg=90)),
+    "merge": lambda folder, out: merge_shards([folder], out),
+    "report": lambda folder, out: write_report(folder, out, worst=1, workers=1),
+}
+
+
+@pytest.fixture(scope="module")
+def whole_sets(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """Data sets of three times so many shards, of a sample each."""
+    folders = {}
+    for n in (2, 8):
+        tree = write_tree(tmp_path_factory.mktemp(f"tree-{n}"), n)
+        folders[n] = tmp_path_factory.mktemp(f"sets-{n}") / "shards"
+        make(tree, model_path, folders[n], BuildConfig(size=32, uv_size=32, shard_size=1))
+    return folders
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WHOLE_SETS)
+def test_function_of_a_whole_set_takes_steps_in_proportion_to_the_shards(
+    name: str, whole_sets: dict[int, Path], tmp_path: Path
+) -> None:
+    out = count()
+    assert_proportional(lambda n: partial(WHOLE_SETS[name], whole_sets[n], tmp_path / str(next(out))), 2)
 
 
 class Skips:
