@@ -5,10 +5,13 @@
     python benchmarks/scale.py --listing 1000000
 
 Builds are of samples that link to a few files again and again, at 64 px unless `--size` says otherwise (256 is what
-people build, and takes seven times the disk and about twice the time). Memory is PSS, which counts a page that
-processes share once; of the workers it is the sum. It is read when a quarter of the shards is made and at the end, as
-are the handles. `--startup` writes an index of so many samples, with names as long as 300W-LP's and without shards, and
-times a loader worker from its start to its first answer. `--listing` makes that many empty images and as many `.mat`.
+people build, and takes seven times the disk and about twice the time). "ms/sample" is processor time of all processes,
+which other work on the machine changes less than the rates. Memory is PSS, which counts a page that processes share
+once; of the workers it is the sum. It is read when a quarter of the shards is made and at the end, as are the handles.
+`--dask` also builds on Dask, with two workers: on a cluster that the run starts for itself, and on one that is running
+already, its scheduler and workers in processes of their own. `--startup` writes an index of so many samples, with names
+as long as 300W-LP's and without shards, and times a loader worker from its start to its first answer. `--listing` makes
+that many empty images and as many `.mat`.
 Nothing is asserted: machines are noisy; compare rows of one run.
 """
 
@@ -18,9 +21,12 @@ import io
 import os
 import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from multiprocessing import get_context
 from multiprocessing.context import set_spawning_popen
 from multiprocessing.reduction import ForkingPickler
@@ -37,6 +43,7 @@ from uvgen.shards.index import Index, ShardEntry
 from uvgen.synth.sample_set import builtin_samples
 
 PER_SHARD = 64
+QUIET = {"DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False", "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "500ms"}
 
 
 def children(pid: int) -> list[int]:
@@ -69,15 +76,26 @@ def handles(pid: int) -> int:
         return 0
 
 
-def state() -> tuple[float, float, int, int]:
-    """Memory of this process and of those below it, MB; handles of this one, and the most of one below it."""
-    pid, below = os.getpid(), children(os.getpid())
+def processor_seconds(pids: list[int]) -> float:
+    """What processes, those below them, and the ended ones that they have waited for have used."""
+    ticks = 0
+    for pid in {*pids, *(child for parent in pids for child in children(parent))}:
+        try:
+            ticks += sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]))
+        except OSError:  # it has ended, and its parent has waited for it
+            continue
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def state(beside: list[int]) -> tuple[float, float, int, int]:
+    """Memory of this process and of those below it or a cluster's, MB; handles of this one, and the most of another."""
+    pid, below = os.getpid(), [child for pid in (os.getpid(), *beside) for child in children(pid)] + beside
     return pss_mb(pid), sum(map(pss_mb, below)), handles(pid), max(map(handles, below), default=0)
 
 
-def build(options: argparse.Namespace, backend: str, workers: int, data: Path) -> None:
+def build(options: argparse.Namespace, backend: str, workers: int, data: Path, address: str, beside: list[int]) -> None:
     """Print a row: samples a second once each worker has made a shard, then memory and handles early and late."""
-    config = BuildConfig(size=options.size, uv_size=options.size, shard_size=PER_SHARD)
+    config = BuildConfig(size=options.size, uv_size=options.size, shard_size=options.shard_size)
     samples = uvgen.find_samples(data)
     n_shards = -(-len(samples) // config.shard_size)
     marks: list[float] = []
@@ -86,35 +104,68 @@ def build(options: argparse.Namespace, backend: str, workers: int, data: Path) -
     def finished(_: ShardResult) -> None:
         marks.append(time.perf_counter())
         if len(marks) in (max(n_shards // 4, 1), n_shards):
-            states.append(state())
+            states.append(state(beside))
 
-    started = time.perf_counter()
+    started, used = time.perf_counter(), processor_seconds([os.getpid(), *beside])
     how: Any = {"model": options.model or "builtin", "config": config, "workers": workers, "progress": finished}
-    with uvgen.running_on(backend, workers=None if backend == "local" else workers):
+    where = {"local": ("local", None), "dask": ("dask", None), "running": ("dask", address)}[backend]
+    with uvgen.running_on(*where, workers=None if backend == "local" else workers):
         uvgen.build_shards(samples, data.parent / "out", **how)
     seconds = time.perf_counter() - started
+    cost = (processor_seconds([os.getpid(), *beside]) - used) / len(samples) * 1e3
     first = min(workers, len(marks) - 1)
     rate = config.shard_size * (len(marks) - first) / (marks[-1] - marks[first - 1])
     early, late = states[0], states[-1]
     memory = f"{early[0]:6.0f} {late[0]:6.0f} {early[1]:8.0f} {late[1]:6.0f}"
     fds = f"{early[2]:6} {late[2]:4} {early[3]:6} {late[3]:4}"
-    print(f"{backend:<6} {workers:7} {len(samples):8} {seconds:8.1f} {rate:9.0f}   {memory}   {fds}", flush=True)
+    row = f"{backend:<7} {workers:7} {len(samples):8} {seconds:8.1f} {rate:9.0f} {cost:9.2f}"
+    print(f"{row}   {memory}   {fds}", flush=True)
+
+
+@contextmanager
+def dask_cluster(folder: Path) -> Iterator[tuple[str, list[int]]]:
+    """A scheduler and two workers, as one starts them on machines; its address and its processes."""
+    file = folder / "scheduler.json"
+    with ExitStack() as stack:
+
+        def start(module: str, *arguments: str) -> int:
+            program = [sys.executable, "-c", f"from distributed.cli.{module} import main; main()", *arguments]
+            how = {"env": {**os.environ, **QUIET}, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            process = subprocess.Popen([*program, "--no-dashboard"], **how)
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+            return process.pid
+
+        at = ("--scheduler-file", str(file))
+        pids = [start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", *at)]
+        while not file.exists():
+            time.sleep(0.1)
+        own = ("--nthreads", "1", "--no-nanny", "--local-directory", str(folder / "dask"))
+        pids += [start("dask_worker", *at, *own) for _ in range(2)]
+        from distributed import Client
+
+        with Client(scheduler_file=str(file), set_as_default=False) as client:
+            client.wait_for_workers(2)
+        yield str(file), pids
 
 
 def builds(options: argparse.Namespace, folder: Path) -> None:
     """Each row in a process of its own, so that none begins with what another one left in memory."""
-    print("                                              memory, MB: early, late       handles: early, late")
-    print("backend workers  samples  seconds samples/s    parent        workers         parent      worker", flush=True)
-    for n in options.samples:
-        data = folder / f"data-{n}"
-        repeated(uvgen.find_samples(options.data or builtin_samples()), n, data)
-        for backend, workers in [("local", 1), ("local", 2), *([("dask", 2)] if options.dask else [])]:
-            if workers in options.workers:
-                process = get_context("spawn").Process(target=build, args=(options, backend, workers, data))
+    print("                                                         memory, MB: early, late       handles: early, late")
+    print("backend workers  samples  seconds samples/s ms/sample    parent        workers         parent      worker")
+    with dask_cluster(folder) if options.dask else nullcontext(("", [])) as (address, pids):
+        for n in options.samples:
+            data = folder / f"data-{n}"
+            repeated(uvgen.find_samples(options.data or builtin_samples()), n, data)
+            rows = [("local", 1), ("local", 2), *([("dask", 2), ("running", 2)] if options.dask else [])]
+            for backend, workers in [row for row in rows if row[1] in options.workers] * options.turns:
+                beside = pids if backend == "running" else []
+                arguments = (options, backend, workers, data, address, beside)
+                process = get_context("spawn").Process(target=build, args=arguments)
                 process.start()
                 process.join()
                 shutil.rmtree(folder / "out", ignore_errors=True)
-        shutil.rmtree(data)
+            shutil.rmtree(data)
 
 
 def write_index(folder: Path, n: int) -> int:
@@ -224,7 +275,9 @@ def main() -> None:
     parser.add_argument("--samples", type=int, nargs="*", default=[1000, 10_000, 50_000])
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--dask", action="store_true", help="also build on a Dask cluster of this machine, 2 workers")
+    parser.add_argument("--shard-size", type=int, default=PER_SHARD)
+    parser.add_argument("--dask", action="store_true", help="also build on Dask clusters of this machine, 2 workers")
+    parser.add_argument("--turns", type=int, default=1, help="how often to repeat the rows")
     parser.add_argument("--startup", type=int, nargs="+", help="time loader workers instead, at so many samples")
     parser.add_argument("--listing", type=int, help="list that many samples instead")
     parser.add_argument("--repeats", type=int, default=3, help="of --startup")

@@ -1,12 +1,15 @@
 """How fast a data loader reads a shuffled epoch from an object store, against the same shards on this machine.
 
-    python benchmarks/store.py --shards shards/ [--workers 2] [--group 8] [--repeats 3]
+    python benchmarks/store.py --shards shards/ [--workers 2] [--group 8] [--repeats 3] [--floats] [--augment]
 
 The store is moto's S3 server, in a process of its own on loopback: a Python program, which shares the machine's cores
 with the loader and is slower than a real store's end of a fast network. Each repeat reads three epochs in the same
 order: from the folder, from the store with an empty cache, and from the store once more, when the cache holds what fits
 (UVGEN_STORE_CACHE_GB). Each kind's fastest counts, in samples per second; the workers' start is left out. The processor
-time of each side is that of the epoch that took least, the workers' start included. Nothing is asserted: machines are
+time is that of the epoch in which the loader, which is the training process and its workers, used least, their start
+included; it hardly changes with what else the machine does, so that its ratio is the one to read. Samples are read in
+the compact form, for which a loader does little more than copy; with `--floats` as `ShardDataset` gives them by
+default, and with `--augment` drawn anew as PRNet does. Nothing is asserted: machines are
 noisy; read the ratios.
 """
 
@@ -26,6 +29,7 @@ import timing  # noqa: F401  before NumPy: it asks for one BLAS thread
 # isort: split
 from torch.utils.data import DataLoader
 
+from uvgen.augment import Augmentation
 from uvgen.storage.object_cache import objects_folder
 from uvgen.storage.objects import local_path, upload
 from uvgen.torch import ShardDataset, ShardSampler
@@ -47,6 +51,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--group", type=int, default=64, help="shards that are shuffled with each other")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--floats", action="store_true", help="read float32 tensors, not the compact form")
+    parser.add_argument("--augment", action="store_true", help="augment samples with the preset `prnet`")
     options = parser.parse_args()
     server = subprocess.Popen([sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
@@ -82,12 +88,13 @@ def measure(options: argparse.Namespace, server: "subprocess.Popen[str]", cache:
             before = processor_seconds(server.pid)
             found.append(epoch(where, options, repeat))
             used[kind].append([now - then for now, then in zip(processor_seconds(server.pid), before, strict=True)])
-    local = max(rates["folder"])
+    local, cost = max(rates["folder"]), min(sum(one[:2]) for one in used["folder"])
     for kind, found in rates.items():
-        parent, workers, serving = min(used[kind], key=sum)
+        parent, workers, serving = min(used[kind], key=lambda one: sum(one[:2]))
         print(
             f"{kind:20} {max(found):7.0f} samples/s, {max(found) / local:4.0%} of the folder's; processor time: "
-            f"training process {parent:.2f} s, workers {workers:.2f} s, server {serving:.2f} s"
+            f"training process {parent:.2f} s, workers {workers:.2f} s ({cost / (parent + workers):4.0%}), "
+            f"server {serving:.2f} s"
         )
 
 
@@ -100,7 +107,8 @@ def processor_seconds(server: int) -> list[float]:
 
 def epoch(path: str, options: argparse.Namespace, number: int) -> float:
     """Samples per second of a shuffled epoch, from the first sample that is asked for on."""
-    data = ShardDataset(path, compact=True, weight_mask=False)
+    augmentation = Augmentation.preset("prnet") if options.augment else None
+    data = ShardDataset(path, compact=not options.floats, weight_mask=options.floats, augmentation=augmentation)
     sampler = ShardSampler(data, shards_at_once=options.group, window=1)
     sampler.set_epoch(number)
     loader = DataLoader(data, batch_size=16, sampler=WaitingSampler(sampler), num_workers=options.workers)

@@ -1,10 +1,11 @@
-"""No step of a large data set is quadratic: steps are counted for a small and for a larger one, without any shards."""
+"""No step of a large data set is quadratic: steps are counted for a small and for a larger one, mostly without shards."""
 
 import os
 import pickle
 import tracemalloc
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ import numpy as np
 import pytest
 from support.builds import SMALL, edit_index, make
 from support.scaling import assert_proportional, config_of, index_of, write_index
+from support.toy import write_tree
 
+from uvgen import describe_shards, merge_shards, select_names, split_shards, verify_shards, write_report
 from uvgen.datasets import merge, record
+from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.open import open_shards, reader_of
 from uvgen.datasets.plan import ShardTask, plan_shards
+from uvgen.datasets.selection import Criteria
 from uvgen.datasets.splits import group_samples, train_and_val
 from uvgen.datasets.survey import probes_of, versions_of
 from uvgen.errors import DatasetError
@@ -73,6 +78,37 @@ def test_index_that_is_whole_is_read_the_short_way(tmp_path: Path, monkeypatch: 
     assert len(Index.read(folder).shards) == 50
 
 
+WHOLE_SETS: dict[str, Callable[[Path, Path], object]] = {
+    "open and read": lambda folder, _: [sample["name"] for sample in open_shards(folder)],
+    "info": lambda folder, _: describe_shards(folder),
+    "verify": lambda folder, _: verify_shards(folder),
+    "split": lambda folder, _: split_shards(folder, {"train": 0.5, "val": 0.5}, overwrite=True),
+    "select": lambda folder, _: select_names(folder, Criteria(max_yaw_deg=90)),
+    "merge": lambda folder, out: merge_shards([folder], out),
+    "report": lambda folder, out: write_report(folder, out, worst=1, workers=1),
+}
+
+
+@pytest.fixture(scope="module")
+def whole_sets(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """Data sets of three times so many shards, of a sample each."""
+    folders = {}
+    for n in (2, 8):
+        tree = write_tree(tmp_path_factory.mktemp(f"tree-{n}"), n)
+        folders[n] = tmp_path_factory.mktemp(f"sets-{n}") / "shards"
+        make(tree, model_path, folders[n], BuildConfig(size=32, uv_size=32, shard_size=1))
+    return folders
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WHOLE_SETS)
+def test_function_of_a_whole_set_takes_steps_in_proportion_to_the_shards(
+    name: str, whole_sets: dict[int, Path], tmp_path: Path
+) -> None:
+    out = count()
+    assert_proportional(lambda n: partial(WHOLE_SETS[name], whole_sets[n], tmp_path / str(next(out))), 2)
+
+
 class Skips:
     """A job that makes shards without a file: all of their samples are skipped."""
 
@@ -117,6 +153,45 @@ def test_record_takes_steps_in_proportion_to_the_shards_that_it_notes(tmp_path: 
         return lambda: [kept.add(one) for one in made]
 
     assert_proportional(step, 100)
+
+
+@pytest.mark.usefixtures("few_writes")
+def test_end_of_a_run_whose_folder_was_renamed_takes_steps_in_proportion_to_the_shards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record, "is_shard", lambda path: True)
+
+    def step(n: int) -> Callable[[], object]:
+        folder = tmp_path / str(n)
+        _, kept = a_record(folder, n)
+        kept.index.shards = [index_module.ShardEntry(f"NEW-{k}.h5", 1, 9, f"{k:064}") for k in range(n)]
+        kept._outdated = {f"OLD-{k}.h5": f"{k:064}" for k in range(n)}
+        for name in [*kept._outdated, *(entry.file for entry in kept.index.shards)]:
+            (folder / name).touch()
+        return kept.finish
+
+    assert_proportional(step, 30)
+    assert {path.name[:3] for path in (tmp_path / "120").glob("*.h5")} == {"NEW"}
+
+
+@pytest.mark.usefixtures("few_writes")
+def test_index_is_written_rarely_where_each_write_is_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+    monkeypatch.setattr(record, "_SECONDS_BETWEEN_WRITES", -1.0)
+    monkeypatch.setattr(record.ShardRecord, "_write", lambda self: written.append(self._added))
+    units, kept = a_record(tmp_path / "set", 9)
+    kept.resume()
+    made = [Skips().make(unit) for unit in units]
+    for one in made:
+        kept.add(one)
+    assert written == [*range(1, 10)]
+    _, kept = a_record(tmp_path / "other", 9)
+    kept.resume()
+    monkeypatch.setattr(record, "writes_are_commits", lambda folder: True)
+    written.clear()
+    for one in made:
+        kept.add(one)
+    assert written == [1, 2, 4, 8]
 
 
 def test_journal_of_what_the_index_lists_too_takes_steps_in_proportion() -> None:

@@ -4,12 +4,14 @@ import os
 import pickle
 import queue
 import socket
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -81,9 +83,7 @@ def on(engine: Threads) -> Iterator[Threads]:
         yield engine
     finally:
         cluster._engine.reset(token)
-        for one in host._Host.idle:
-            one.close()
-        host._Host.idle.clear()
+        host.end_hosts()
 
 
 class Record:
@@ -142,6 +142,40 @@ def test_run_on_a_cluster_raises_a_tasks_error(tmp_path: Path) -> None:
     with on(Threads()) as engine, pytest.raises(SampleError, match="number -2: below 0"):
         run(job, [-2, 1], Record(), tmp_path, workers=1)
     assert engine.stopped
+
+
+@pytest.mark.slow
+def test_dask_cluster_of_its_own_is_threads_of_this_process_and_leaves_no_process_behind(tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="Dask is not installed: pip install distributed")
+    record, before = Record(), children_of(os.getpid())
+    with cluster.running_on("dask", workers=2):
+        engine = cluster.chosen_engine()
+        assert engine is not None and engine.slots() == 2
+        assert engine.on_each(os.getpid) == dict.fromkeys(engine.on_each(os.getpid), os.getpid())
+        run(Multiply(tmp_path, np.arange(10.0) + 1), range(8), record, tmp_path, workers=1)
+        started = children_of(os.getpid()) - before
+    assert sorted(record.added) == list(range(8))
+    assert 1 <= len(started) <= 2, "the processes that make tasks, and no others"
+    assert not host._Host.idle and not children_of(os.getpid()) - before
+
+
+def children_of(parent: int) -> set[int]:
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            if int(path.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.add(int(path.parent.name))
+    return found
+
+
+def test_versions_are_looked_up_once_in_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    monkeypatch.setattr(host, "versions", lambda: looked.append(1) or {"uvgen": "there"})
+    for run_name in ("one", "one", "other"):
+        assignment = host.Assignment(run_name, "job", ("support.jobs", "sleeper"), None, {"uvgen": "here"})
+        kind, _, _ = host.serve(assignment, b"", b"", lambda n: None, lambda: False)
+        assert kind == "raised"
+    assert len(looked) == 2
 
 
 @pytest.mark.slow
@@ -267,6 +301,23 @@ def test_ray_without_calls_waits_as_long_as_it_is_told(monkeypatch: pytest.Monke
     engine._actors, engine._calls, engine._waiting, engine._counts, engine._asked = [], {}, deque(), {}, 0.0
     monkeypatch.setattr(ray.RayEngine, "_all_actors", lambda self: [])
     assert engine.wait(0.5) == [] and slept == [0.5]
+
+
+def test_ray_that_does_not_start_is_an_error_and_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    from uvgen.parallel.ray import RayEngine
+
+    ended: list[int] = []
+
+    def init(*_: object, **__: object) -> None:
+        raise Exception("The current node timed out during startup.")  # as Ray does
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init, shutdown=lambda: ended.append(1)))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(WorkerError, match=r"^a Ray cluster cannot be started \(The current node timed out .*again$"):
+        RayEngine(None, 1)
+    with pytest.raises(WorkerError, match=r"^auto: no Ray cluster answers \(The current node timed out"):
+        RayEngine("auto", 1)
+    assert len(ended) == 2
 
 
 def test_ray_address_at_which_nothing_listens_is_refused_at_once() -> None:

@@ -102,7 +102,7 @@ def test_of_runs_that_begin_at_the_same_time_one_goes_on(store: FolderStore) -> 
             outcomes.append("busy")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(claims, "_is_stale", lambda claim: False)  # all are of this process
+        patch.setattr(claims, "_is_stale", lambda claim, place: False)  # all are of this process
         patch.setattr(claims, "time", SimpleNamespace(**{**vars(time), "sleep": settle}))
         lock = threading.Lock()  # machines have a mirror each; the threads here share one
         for name in ("get_bytes", "put_bytes"):
@@ -133,3 +133,24 @@ def test_run_whose_claim_was_taken_over_notices_and_leaves_it(
             check()
             time.sleep(0.01)
     assert json.loads(place(store).read_text())["uvgen"] == "other"
+
+
+def test_claim_whose_writes_are_commits_is_refreshed_rarely_and_stands_longer(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, ago = "hf://bucket/set", time.time() - STALE_S - 60
+    monkeypatch.setattr(claims, "_BEAT_S", 0.001)
+    written: list[Path] = []
+    own = claims.put_bytes
+    monkeypatch.setattr(claims, "put_bytes", lambda *a, **k: (written.append(a[0]), own(*a, **k))[1])
+    with claimed(local_path(url)):
+        taken = len(written)
+        time.sleep(0.2)
+        assert len(written) == taken <= 2
+    write(store, seen=ago)
+    with pytest.raises(BusyError, match=rf"run the command again {claims.STALE_COMMIT_S:.0f} s after that"):
+        claims._take(local_path(url) / CLAIM, {"uvgen": "this"})
+    write(store, seen=time.time() - claims.STALE_COMMIT_S - 60)
+    with claimed(local_path(url)):
+        assert json.loads(place(store).read_text())["uvgen"] != "other"
+    assert claims._COMMIT_BEAT_S * 3 < claims.STALE_COMMIT_S

@@ -3,12 +3,14 @@
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from support.scaling import assert_proportional
 from support.stores import FolderStore, changing, failing, folder_store
 
 from uvgen.errors import DatasetError
@@ -145,3 +147,56 @@ def test_file_that_gets_its_name_can_be_locked_by_readers_but_not_removed(
 
     monkeypatch.setattr(os, "replace", look)
     assert str(take(0)) in seen
+
+
+def fill(numbers: range, size: int = 100) -> None:
+    """Put files of bytes into the cache, as `cached_file` does with what it fetches."""
+    for number in numbers:
+        object_cache.make_room(size)
+        path = objects_folder() / f"{number:064x}.h5"
+        path.write_bytes(b"x" * size)
+        os.utime(path, (number, number))
+        object_cache.make_room(0, added=size, besides=path)
+
+
+@pytest.mark.parametrize("limit", [0.5, 1, 1e6])  # of what is fetched
+def test_making_room_takes_steps_in_proportion_to_the_files(
+    limit: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(n: int) -> Callable[[], object]:
+        monkeypatch.setenv("UVGEN_CACHE", str(tmp_path / str(n)))
+        monkeypatch.setenv("UVGEN_STORE_CACHE_GB", str(limit * n * 100 / 1e9))
+        return partial(fill, range(1, n + 1))
+
+    assert_proportional(step, 64)
+    assert len(list(objects_folder().glob("*.h5"))) == 256 * min(limit, 1)
+
+
+def test_cache_that_others_fill_and_empty_meanwhile_is_within_its_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UVGEN_CACHE", str(tmp_path))
+    monkeypatch.setenv("UVGEN_STORE_CACHE_GB", str(3200e-9))
+    fill(range(1, 33))
+    looks = dict(object_cache._looks)
+    object_cache._looks.clear()  # another process
+    fill(range(101, 110))
+    object_cache._looks.update(looks)  # this one, which has seen none of these
+    fill(range(201, 206))
+    assert sorted(int(path.stem, 16) for path in objects_folder().glob("*.h5")) == [
+        *range(15, 33), *range(101, 110), *range(201, 206)
+    ]  # fmt: skip
+    for path in objects_folder().glob("*.h5"):
+        path.unlink()  # by hand: noticed after a sixteenth of what the cache holds
+    fill(range(301, 341))
+    assert len(list(objects_folder().glob("*.h5"))) == 32
+
+
+def test_cache_whose_note_is_damaged_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UVGEN_CACHE", str(tmp_path))
+    monkeypatch.setenv("UVGEN_STORE_CACHE_GB", str(1000e-9))
+    fill(range(1, 11))
+    for turn, note in enumerate(("", "many", "-5", "0"), 1):
+        (objects_folder() / object_cache._HELD).write_text(note)
+        fill(range(100 * turn, 100 * turn + 3))
+    assert len(list(objects_folder().glob("*.h5"))) == 10

@@ -28,7 +28,7 @@ from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.isolated import reading_in_child
 from uvgen.storage.journal import Journal
 from uvgen.storage.object_cache import draft
-from uvgen.storage.objects import TRIES, fetch, listed, remove, upload, url_of
+from uvgen.storage.objects import TRIES, fetch, listed, remove, upload, url_of, writes_are_commits
 
 
 class ShardUnit(Protocol):
@@ -59,6 +59,7 @@ class ShardResult:
 
 _JOURNAL = f"{TEMPORARY_PREFIX}journal"
 _SECONDS_BETWEEN_WRITES = 10.0
+_SECONDS_BETWEEN_COMMITS = 1800.0  # where each write of the index stays in a repository's history
 
 _HASHES = {
     "model_sha256": "another model", "weight_mask_sha256": "another weight mask", "augmented_from": "other shards",
@@ -181,7 +182,8 @@ class ShardRecord:
         self.new_samples += result.entry.samples
         self.remarks += result.remarks
         self._added += 1
-        pause = max(_SECONDS_BETWEEN_WRITES, 50 * self._write_seconds)
+        least = _SECONDS_BETWEEN_COMMITS if writes_are_commits(self._folder) else _SECONDS_BETWEEN_WRITES
+        pause = max(least, 50 * self._write_seconds)
         if self._added & (self._added - 1) == 0 or time.monotonic() - self._written_at > pause:
             self._write()
 
@@ -220,20 +222,17 @@ class ShardRecord:
         self._write()
         made = {entry.sha256 for entry in self.index.shards if entry.sha256 is not None}
         again = [file for file, digest in sorted(self._outdated.items()) if digest in made]
+        there = [self._folder / file for file in again if (self._folder / file).is_file()]
+        listed_files = {_identity(self._folder / entry.file) for entry in self.index.shards} if there else set()
         with reading_in_child(True):
-            for path in [self._folder / file for file in again]:
-                if path.is_file() and is_shard(path) and not self._is_listed(path):
+            for path in there:  # some file systems ignore case: it may be a shard of the index, by another name
+                if is_shard(path) and _identity(path) not in listed_files:
                     path.unlink()
         if self._sizes is not None:
             remove(self._folder / file for file in again if file in self._sizes)
         if self._sizes is not None and self._added:
             self._check_published()
         self._journal.remove()
-
-    def _is_listed(self, path: Path) -> bool:
-        """Whether a shard of the index is this file, by another name: some file systems ignore case."""
-        listed_paths = (self._folder / entry.file for entry in self.index.shards)
-        return any(shard.exists() and shard.samefile(path) for shard in listed_paths)
 
     def _check_published(self) -> None:
         """Put the index again where an older one is there: of a try that was given up, and ended all the same."""
@@ -244,6 +243,15 @@ class ShardRecord:
                     return
             upload(self._folder / DATASET_INDEX)
         raise DatasetError(f"{self._folder / DATASET_INDEX}: another index is there; does another build write there?")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What two names of one file have in common; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _bytes_of(path: Path) -> bytes | None:

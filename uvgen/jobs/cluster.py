@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
 from uvgen.errors import DatasetError, InputError, UvgenError, WorkerError
-from uvgen.jobs.host import Assignment, Machine, differing, probe, serve, versions
+from uvgen.jobs.host import Assignment, Machine, differing, end_hosts, probe, serve, versions
 from uvgen.parallel.engine import Engine, Event
 from uvgen.parallel.workers import Death, unpacked
 from uvgen.progress import advance
@@ -90,6 +90,7 @@ def running_on(backend: str = "local", address: str | None = None, *, workers: i
     finally:
         _engine.reset(token)
         engine.close()
+        end_hosts()  # of a cluster that was started for this block: its workers are threads of this process
 
 
 def chosen_engine() -> Engine | None:

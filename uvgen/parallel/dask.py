@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
-from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,6 +19,11 @@ from uvgen.parallel.engine import Event, Serve
 
 _CONNECT_S = 10
 _MOST_BYTES = 1 << 20  # of a scheduler's file
+_QUIET = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "500ms",
+    "distributed.admin.system-monitor.interval": "5s",
+}  # Dask's own measurements of a cluster of this machine take 7% of a core for each of its processes
 _ADDRESS = re.compile(r"((?:tcp|tls|ws|wss|ucx|ucxx)://)?(\[[0-9a-fA-F:.]+\]|[^\[\]/:\s]+):\d+")
 
 
@@ -45,7 +49,7 @@ class DaskEngine:
     def __init__(self, address: str | None, workers: int | None) -> None:
         try:
             import dask
-            from distributed import LocalCluster
+            import distributed  # noqa: F401
         except ImportError as error:
             raise DependencyError(f"backend: 'dask' needs Dask ({error}); pip install 'distributed'") from error
         for logger in ("distributed", "distributed.client", "distributed.scheduler", "tornado.application"):
@@ -55,11 +59,8 @@ class DaskEngine:
         address = address or dask.config.get("scheduler-address", None)
         try:
             if address is None:
-                resource_tracker.ensure_running()  # it unblocks what is blocked
-                with interrupts_blocked([signal.SIGINT]):  # Ctrl-C is for this process: Dask's print its traceback
-                    self._cluster = LocalCluster(
-                        n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
-                    )
+                with interrupts_blocked([signal.SIGINT]):  # one in the middle of this would leave threads behind
+                    self._cluster = _own_cluster(workers)
                 where: dict[str, Any] = {"address": self._cluster}
             elif "://" not in address and Path(address).is_file():
                 _check_file(Path(address))
@@ -187,6 +188,23 @@ class DaskEngine:
             )
         except Exception as error:
             return Event(number, "raised", error)
+
+
+def _own_cluster(threads: int | None) -> Any:
+    """A scheduler and one Dask worker, both in this process; by default with as many threads as there are processors.
+
+    Calls have processes of their own (`uvgen.jobs.host`). Dask workers in further processes would take seconds to
+    start, and processor time from those.
+    """
+    import dask
+    from dask.system import CPU_COUNT
+    from distributed import LocalCluster
+
+    with dask.config.set(_QUIET):
+        return LocalCluster(
+            n_workers=1, threads_per_worker=threads or CPU_COUNT, processes=False, memory_limit=0,
+            dashboard_address=None, silence_logs=logging.CRITICAL,
+        )  # fmt: skip
 
 
 def _client(**where: Any) -> Any:

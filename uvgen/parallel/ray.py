@@ -7,6 +7,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from uvgen.errors import DependencyError, WorkerError
@@ -47,11 +48,17 @@ class RayEngine:
         try:
             check_answers(address or "")
             ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, namespace="uvgen", **options)
-        except (OSError, OverflowError, RuntimeError, ValueError) as error:
-            what = f"{address}: no Ray cluster answers" if address else "a Ray cluster cannot be started"
+        except Exception as error:  # of any type: Ray's own has none where a cluster is not up in time
+            with suppress(Exception):
+                ray.shutdown()  # what was started
+            why = " ".join(str(error).split())[:200] or type(error).__name__
+            if address:
+                raise WorkerError(
+                    f"{address}: no Ray cluster answers ({why}); expected an address such as ray://10.0.0.1:10001, or "
+                    "auto on a machine of the cluster"
+                ) from error
             raise WorkerError(
-                f"{what} ({' '.join(str(error).split())[:200]}); expected an address such as ray://10.0.0.1:10001, "
-                "or auto on a machine of the cluster"
+                f"a Ray cluster cannot be started ({why}); is this machine busy? Run the same command again"
             ) from error
         self.name = f"the Ray cluster at {address or 'this machine'}"
         self._most = workers

@@ -52,6 +52,7 @@ class SkippedSample:
 
 
 _FIELDS = {kind: tuple(item.name for item in fields(kind)) for kind in (ShardEntry, SkippedSample)}
+_KEYS = {kind: frozenset(names) for kind, names in _FIELDS.items()}
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~-]{0,200}\.h5")  # for which `check` need not look closer
 
 Entry = TypeVar("Entry", ShardEntry, SkippedSample)
@@ -207,6 +208,8 @@ def plain(entry: ShardEntry | SkippedSample) -> dict[str, Any]:
 
 def known(kind: type[Entry], values: Mapping[str, Any]) -> Entry:
     """An entry of its known fields: what another version of uvgen added is ignored."""
+    if values.keys() == _KEYS[kind]:  # as nearly always
+        return kind(**values)
     return kind(**{name: values[name] for name in _FIELDS[kind] if name in values})
 
 

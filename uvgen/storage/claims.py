@@ -20,7 +20,7 @@ from typing import Any
 from uvgen.errors import BusyError, DatasetError
 from uvgen.storage.files import TEMPORARY_PREFIX
 from uvgen.storage.names import brief
-from uvgen.storage.objects import get_bytes, put_bytes, remove
+from uvgen.storage.objects import get_bytes, put_bytes, remove, writes_are_commits
 
 CLAIM = f"{TEMPORARY_PREFIX}claim.json"
 """The object's name in the folder."""
@@ -28,7 +28,10 @@ CLAIM = f"{TEMPORARY_PREFIX}claim.json"
 STALE_S = 300.0
 """Seconds after which a claim that was not refreshed counts for nothing."""
 
-_BEAT_S = 30.0
+STALE_COMMIT_S = 7200.0
+"""The same where each refresh is a commit, in a Hugging Face repository, and so is made less often."""
+
+_BEAT_S, _COMMIT_BEAT_S = 30.0, 1800.0
 _SETTLE_S = 1.0  # until another run's write, begun at the same time, has arrived
 
 
@@ -73,7 +76,7 @@ def claimed(folder: Path) -> Iterator[Callable[[], None]]:
             taker.append(found)
 
     def refresh() -> None:
-        while not taker and not stop.wait(_BEAT_S):
+        while not taker and not stop.wait(_COMMIT_BEAT_S if writes_are_commits(place) else _BEAT_S):
             with suppress(DatasetError):  # the run's own transfers say what is wrong
                 look()
                 if not taker:
@@ -83,8 +86,8 @@ def claimed(folder: Path) -> Iterator[Callable[[], None]]:
     def check() -> None:
         if taker:
             raise BusyError(
-                f"{folder}: {_who(taker[0])} took it over, as this run had not been heard of for {STALE_S:.0f} s; wait "
-                "for it to finish, then run the command again"
+                f"{folder}: {_who(taker[0])} took it over, as this run had not been heard of for "
+                f"{stale_s(folder):.0f} s; wait for it to finish, then run the command again"
             )
 
     thread = threading.Thread(target=refresh, daemon=True, name="uvgen-claim")
@@ -113,7 +116,7 @@ def _take(place: Path, mine: dict[str, Any]) -> None:
         found = _read(place)
         if found is not None and found["uvgen"] == mine["uvgen"]:  # of a try whose answer was lost
             return
-        if found is not None and not _is_stale(found):
+        if found is not None and not _is_stale(found, place):
             raise _busy(place, found)
         put_bytes(place, _bytes(mine))
     time.sleep(_SETTLE_S)
@@ -134,9 +137,14 @@ def _read(place: Path) -> dict[str, Any] | None:
     return None
 
 
-def _is_stale(claim: dict[str, Any]) -> bool:
+def stale_s(place: Path) -> float:
+    """Seconds after which a claim in this store counts for nothing if it was not refreshed."""
+    return STALE_COMMIT_S if writes_are_commits(place) else STALE_S
+
+
+def _is_stale(claim: dict[str, Any], place: Path) -> bool:
     """Whether its run is dead, as far as can be told from here."""
-    if time.time() - claim["seen"] > STALE_S:
+    if time.time() - claim["seen"] > stale_s(place):
         return True
     if claim["where"] != _where():
         return False
@@ -163,7 +171,7 @@ def _busy(place: Path, claim: dict[str, Any]) -> BusyError:
     ago = max(0.0, time.time() - claim["seen"])
     return BusyError(
         f"{place.parent}: {_who(claim)} is writing into it, last heard of {ago:.0f} s ago; wait for it to finish. If "
-        f"it was killed, run the command again {STALE_S:.0f} s after that, or delete {place} now"
+        f"it was killed, run the command again {stale_s(place):.0f} s after that, or delete {place} now"
     )
 
 

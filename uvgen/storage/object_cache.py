@@ -7,8 +7,10 @@ deleted where the limit is reached; a process that has one open goes on reading 
 import errno
 import os
 import shutil
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from uvgen.errors import DatasetError, UvgenError
@@ -18,11 +20,16 @@ from uvgen.storage.locks import locked
 from uvgen.storage.objects import fetch
 
 _DEFAULT_BYTES = 50e9
+_LOOKS = 16  # at the whole folder, while as many bytes are fetched as the cache holds
+_HELD = ".lock-room"  # says how many bytes the cache holds
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
-def cache_limit(folder: Path) -> float:
-    """Bytes that the cache may take: ``UVGEN_STORE_CACHE_GB``, or 50 GB, but at most half of what could be free."""
+def cache_limit(folder: Path, held: int | None = None) -> float:
+    """Bytes that the cache may take: ``UVGEN_STORE_CACHE_GB``, or 50 GB, but at most half of what could be free.
+
+    `held` is what its files have; without it, they are listed.
+    """
     with suppress(ValueError):
         if (stated := float(os.environ.get("UVGEN_STORE_CACHE_GB", ""))) > 0:
             return stated * 1e9
@@ -30,7 +37,8 @@ def cache_limit(folder: Path) -> float:
         free = shutil.disk_usage(folder).free
     except OSError:
         return _DEFAULT_BYTES
-    return min(_DEFAULT_BYTES, (free + sum(size for _, size, _ in _files(folder))) / 2)
+    held = sum(size for _, size, _ in _files(folder)) if held is None else held
+    return min(_DEFAULT_BYTES, (free + held) / 2)
 
 
 def objects_folder() -> Path:
@@ -83,7 +91,7 @@ def cached_file(place: Path, sha256: str, size: int) -> Path:
                     if not _is_full(error) or not make_room(size, of=0):
                         raise
                     fetch(place, path, sha256=sha256, size=size)
-                make_room(0, besides=path)  # others were fetched at the same time
+                make_room(0, added=size, besides=path)  # others were fetched at the same time
     except OSError as error:
         if isinstance(error, DatasetError) and not _is_full(error):
             raise
@@ -113,6 +121,7 @@ class Draft:
         with suppress(OSError):
             if self._kept is not None:
                 os.link(self.path, self._kept)
+                make_room(0, added=self._kept.stat().st_size, besides=self._kept)
         with suppress(OSError):
             self.path.unlink()
 
@@ -149,31 +158,85 @@ def draft(name: str) -> Iterator[Draft]:
 
 def forget(sha256: str, suffix: str) -> None:
     """Delete a file from the cache: the next use fetches it again."""
+    path = cached(sha256, suffix)
     with suppress(OSError):
-        cached(sha256, suffix).unlink()
+        size = path.stat().st_size
+        path.unlink()
+        make_room(0, added=-size)
 
 
-def make_room(size: int, *, of: float | None = None, besides: Path | None = None) -> bool:
+@dataclass(slots=True)
+class _Look:
+    """What this process saw when it last listed the cache."""
+
+    oldest: deque[tuple[int, int, str]]  # files, those first that were not used for longest
+    left: float  # bytes that may be added until it looks again
+
+
+_looks: dict[str, _Look] = {}  # by folder
+
+
+def make_room(size: int, *, added: int = 0, of: float | None = None, besides: Path | None = None) -> bool:
     """Delete what was not used for longest until `size` more bytes are within the limit, or `of` bytes; whether any.
 
-    A single file, `besides`, is never deleted.
+    The folder is not listed for each file, which would take a time that grows with the square of their number. How many
+    bytes it holds stands in the lock's file; a process looks itself when it begins, and now and then, as files may also
+    have been deleted by hand.
+
+    Parameters
+    ----------
+    size : int
+        Bytes that are to come.
+    added : int
+        Bytes that have come since the last call.
+    of : float, optional
+        The limit, if it is not the cache's.
+    besides : Path, optional
+        A file that is not deleted.
     """
-    folder = objects_folder()
-    remove_leftovers(folder)
-    limit = cache_limit(folder) if of is None else of
+    folder, deleted = objects_folder(), False
     with _alone("room"):
-        files = sorted(_files(folder))
-        total, deleted = sum(held for _, held, _ in files), False
-        for _, held, path in files:
-            if total + size <= limit:
-                break
-            if besides is not None and path == os.fspath(besides):
+        look, held = _looks.get(os.fspath(folder)), _noted(folder)
+        fresh = look is None or held is None or look.left <= 0
+        if look is None or held is None or fresh:
+            look, held = _look_at(folder)
+        else:
+            held, look.left = held + added, look.left - added
+        limit = cache_limit(folder, held) if of is None else of
+        while held + size > limit:
+            if not look.oldest:
+                if fresh:
+                    break
+                (look, held), fresh = _look_at(folder), True
                 continue
-            with suppress(OSError):
-                Path(path).unlink()
-                deleted = True
-            total -= held
+            used, bytes_of, path = look.oldest.popleft()
+            with suppress(OSError):  # another process has deleted it
+                if os.stat(path).st_mtime_ns == used and (besides is None or path != os.fspath(besides)):
+                    Path(path).unlink()
+                    deleted, held = True, held - bytes_of
+        _note(folder, held)
     return deleted
+
+
+def _look_at(folder: Path) -> tuple[_Look, int]:
+    """List the folder, and remove what killed processes left in it; also the bytes of its files."""
+    remove_leftovers(folder)
+    files = sorted(_files(folder))
+    held = sum(size for _, size, _ in files)
+    look = _looks[os.fspath(folder)] = _Look(deque(files), cache_limit(folder, held) / _LOOKS)
+    return look, held
+
+
+def _noted(folder: Path) -> int | None:
+    """How many bytes the cache holds, as processes have noted it; None where that is not known."""
+    with suppress(OSError, ValueError):
+        return max(int((folder / _HELD).read_text()), 0)
+    return None
+
+
+def _note(folder: Path, held: int) -> None:
+    with suppress(OSError):  # on a full disk it is empty then, and the next process looks itself
+        (folder / _HELD).write_text(str(held))
 
 
 class _DoneError(Exception):

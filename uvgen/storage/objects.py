@@ -100,6 +100,11 @@ def said(path: str | os.PathLike[str]) -> str:
     return url_of(path) or os.fspath(path)
 
 
+def writes_are_commits(path: str | os.PathLike[str]) -> bool:
+    """Whether each write to the store of a path stays in its history: a Hugging Face repository's."""
+    return (url_of(path) or "").startswith("hf://")
+
+
 def refuse_url(path: str | os.PathLike[str], what: str, advice: str) -> None:
     """Raise InputError where a path stands for a URL, or is one."""
     if url := url_of(local_path(path)):
