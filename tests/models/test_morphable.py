@@ -64,6 +64,17 @@ def test_model_pickled_travels_as_its_path(model, model_path) -> None:
     assert_same(pickle.loads(pickle.dumps(model)), model)  # one that has no file travels whole
 
 
+def test_model_that_travels_as_its_path_is_refused_where_the_file_holds_another(model, tmp_path) -> None:
+    path = tmp_path / "model.h5"
+    save_model(model, path)
+    data = pickle.dumps(load_model(path))
+    save_model(dataclasses.replace(model, mean=model.mean * np.float32(1.5)), path)
+    with pytest.raises(ModelError, match=r"model\.h5: holds another model than when the run began"):
+        pickle.loads(data)
+    save_model(model, path)  # written anew, with the same content
+    assert_same(pickle.loads(data), model)
+
+
 def test_shape_and_expression_basis_are_the_parts_of_the_joint_one(model) -> None:
     assert model.shape_basis.shape == (model.n_vertices, 3, 10)
     assert model.expression_basis.shape == (model.n_vertices, 3, 5)
