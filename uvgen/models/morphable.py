@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from uvgen.checks import frozen
 from uvgen.errors import ModelError
 from uvgen.interrupts import interrupts_deferred
-from uvgen.models.checked import check_once
+from uvgen.models.checked import check_once, file_state, remember_file
 from uvgen.models.formats import known
 from uvgen.models.rig import RIG_DTYPES, Rig, frozen_rig
 from uvgen.models.valid import DTYPES, check_bases, check_structure, converted
@@ -273,10 +273,12 @@ def read_model(path: str | PathLike[str], untrusted: bool = False) -> MorphableM
     """
     from uvgen.storage.isolated import reading_in_child
 
+    state = file_state(Path(path))
     with reading_in_child(untrusted):
         model, stated = _read(Path(path))
     check_once(Path(path), stated, lambda: _checked_hash(model, str(path)))
     _FILES[model], _HASHES[model] = untrusted, stated
+    remember_file(model, state)
     return model
 
 
