@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""Those that ask a program to end."""
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU")
+SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
+"""Those that ask a program to end; SIGXCPU: because it has used up its processor time (``ulimit -S -t``)."""
 
 _kept: list[Callable[[], None]] = []  # the check of the block of `interrupts_kept` that this process is in
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGHUP, as an exception.
+    """SIGTERM, SIGHUP or SIGXCPU, as an exception.
 
     Attributes
     ----------

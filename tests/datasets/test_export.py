@@ -25,7 +25,7 @@ from uvgen.datasets.export.run import TARGETS
 from uvgen.errors import BusyError, DatasetError, InputError, OutputError, SettingsError
 from uvgen.models.morphable import MorphableModel
 from uvgen.shards.reader import ShardReader
-from uvgen.storage.files import draft_of
+from uvgen.storage.files import draft_of, folds_case
 
 N = 9  # samples of the toy tree, in 6 shards
 # of 255, at quality 95 on smooth crops: quantization alone; wrong channel or row order is tens of gray levels off
@@ -266,6 +266,22 @@ def test_export_of_names_that_collide_is_an_error(
     with pytest.raises(InputError, match=words):
         export_shards(tmp_path / "odd", tmp_path / "out", to)
     assert not (tmp_path / "out").exists()
+
+
+def test_export_of_names_that_differ_in_case_needs_a_disk_that_tells_them_apart(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = iter(["Face/é", "face/É", *map(str, range(N))])
+    rename(built, tmp_path / "odd", lambda _: next(given))
+    with monkeypatch.context() as patch:
+        patch.setattr(export_run, "folds_case", lambda _: True)
+        with pytest.raises(InputError, match=r"samples 'Face/é' and 'face/É': one file name on the disk of .*out"):
+            export_shards(tmp_path / "odd", tmp_path / "out", "npy")
+    before = sorted(tmp_path.iterdir())
+    if not folds_case(tmp_path / "out" / "below"):
+        assert sorted(tmp_path.iterdir()) == before
+        export_shards(tmp_path / "odd", tmp_path / "out", "npy")
+        assert all((tmp_path / "out" / name).is_file() for name in ("Face/é.npy", "face/É.npy"))
 
 
 def test_export_of_a_file_named_like_a_folder_is_an_error(built: Path, tmp_path: Path) -> None:

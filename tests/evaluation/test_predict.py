@@ -28,10 +28,12 @@ from uvgen import (
 from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError
 from uvgen.evaluation import network as networks
 from uvgen.evaluation import network_trial
+from uvgen.evaluation import predict as predicting
 from uvgen.fitting import folder as fitting
 from uvgen.fitting import photographs as listing
 from uvgen.fitting import worker
 from uvgen.meshes.read import read_mesh
+from uvgen.samples.box_tables import read_boxes
 from uvgen.samples.landmark_files import read_landmarks as landmarks_of_file
 from uvgen.samples.landmark_schemes import FaceLandmarks
 
@@ -350,6 +352,32 @@ def test_rows_that_are_no_boxes_cost_their_photographs(photos, network, tmp_path
     assert len(result.faces) == 1
     assert r"row 3: a box from (20, 20) to (10, 100), expected a face's" in reasons[0]
     assert "row 4: 1, 2, x, 4, expected four numbers" in reasons[1] and "row 5: 1" in reasons[2]
+
+
+def test_tables_of_boxes_whose_columns_or_cells_are_not_what_they_seem_are_refused(photos, tmp_path) -> None:
+    image, table = photos / "a.jpg", tmp_path / "boxes.csv"
+    for row, message in (
+        ("20,5,20,100,100", "6 cells, expected 5 as in the first line"),
+        ("1_0,20,100,100", "1_0, 20"),
+    ):
+        table.write_text(f"image,left,top,right,bottom\na.jpg,{row}\n")
+        assert message in read_boxes(table).of_image(image)
+    table.write_text("image,left,left,top,right,bottom\na.jpg,1,2,3,40,50\n")
+    with pytest.raises(InputError, match="column left is there twice"):
+        read_boxes(table)
+
+
+def test_a_network_that_changes_after_the_run_began_is_refused(
+    photos, network, crop_map, tmp_path, monkeypatch
+) -> None:
+    def replaced(file: Path, *arguments: Any) -> Any:
+        sizes = network_trial.try_network(file, *arguments)
+        constant_network(file, np.ascontiguousarray(np.moveaxis(2 * crop_map / SIZE, 2, 0)[None]), SIZE)
+        return sizes
+
+    monkeypatch.setattr(predicting, "try_network", replaced)
+    with pytest.raises(InputError, match=r"net\.onnx: has changed since the run began"):
+        predict_photographs(network, photos, tmp_path / "out", options=IN_SIZES)
 
 
 def test_command_predicts_and_says_what_it_did(uvgen, photos, network, tmp_path) -> None:

@@ -91,6 +91,20 @@ def test_build_with_samples_that_kill_skips_them_alone(data: Path, model_path: P
     }
 
 
+@pytest.mark.parametrize("sample", [SURVEYED, PASSED_OVER])
+def test_build_whose_worker_has_no_processor_time_left_skips_nothing(
+    data: Path, model_path: Path, tmp_path: Path, whole: dict[str, str], sample: str
+) -> None:
+    environment, out = faulty_environment(tmp_path, **{sample: "limit"}), tmp_path / "out"
+    status, _, errors = finish(start(*build(data, model_path, out), environment=environment))
+    assert status == 1 and "Traceback" not in errors
+    assert "a worker process has used up its processor time; raise the limit (ulimit -t)" in errors
+    assert not (out / "dataset.json").exists() or not skipped(out)
+    (tmp_path / "orders" / sample).unlink()
+    assert finish(start(*build(data, model_path, out), environment=environment))[0] == 0
+    assert file_hashes(out) == whole
+
+
 @pytest.mark.long
 def test_build_with_a_sample_that_hangs_skips_it_alone(data: Path, model_path: Path, tmp_path: Path) -> None:
     """The limit is many times what a shard takes, even on a loaded machine."""
@@ -152,7 +166,9 @@ def test_workers_of_a_dead_command_end_and_the_next_run_removes_what_it_left(
     assert not list((tmp_path / "tmp").iterdir())
 
 
-@pytest.mark.parametrize(("number", "whom"), [(signal.SIGTERM, "parent"), (signal.SIGHUP, "group")])
+@pytest.mark.parametrize(
+    ("number", "whom"), [(signal.SIGTERM, "parent"), (signal.SIGHUP, "group"), (signal.SIGXCPU, "parent")]
+)
 def test_command_that_is_asked_to_end_cleans_up(
     data: Path, model_path: Path, tmp_path: Path, whole: dict[str, str], number: signal.Signals, whom: str
 ) -> None:

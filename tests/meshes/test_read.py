@@ -152,6 +152,39 @@ def test_read_mesh_of_ply_with_texture_seams_is_not_cut_at_them(tmp_path: Path) 
     check(tmp_path / "a.ply")
 
 
+_HEAD = ["ply", "format ascii 1.0", "element vertex 5", *(f"property float {axis}" for axis in "xyz")]
+_FACES = ["element face 3", "property list uchar int vertex_indices", "end_header"]
+
+
+def test_read_mesh_of_ply_with_empty_lines_passes_over_them(tmp_path: Path) -> None:
+    pytest.importorskip("trimesh")
+    rows = [*V.replace("v ", "").split("\n"), *(f"3 {a} {b} {c}" for a, b, c in TRIANGLES.tolist())]
+    for end in ("\n\n", "\r\n\r\n", "\n \t\n\n"):
+        (tmp_path / "a.ply").write_bytes(end.join([*_HEAD, *_FACES, *filter(None, rows), ""]).encode())
+        check(tmp_path / "a.ply")
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        (["ply", "format binary_middle_endian 1.0", *_HEAD[2:]], "format binary_middle_endian, expected one of ascii"),
+        (["ply", *_HEAD[2:]], "format none, expected one of ascii"),
+        ([*_HEAD, *_HEAD[2:]], "element vertex is there twice"),
+        ([*_HEAD, "property float x"], "property x of vertex is there twice"),
+        (_HEAD[:-1], "no property z of vertices"),
+        (_HEAD[:2], "no property x of vertices"),
+        ([*_HEAD[:2], "element vertex -4", *_HEAD[3:]], "'element vertex -4', expected the name of an element and how"),
+        ([*_HEAD[:2], "element vertex 0", *_HEAD[3:]], "no vertices in it"),
+    ],
+)
+def test_read_mesh_of_ply_whose_header_says_no_mesh_is_refused(tmp_path: Path, head: list[str], message: str) -> None:
+    pytest.importorskip("trimesh")
+    rows = [*V.replace("v ", "").split("\n"), *(f"3 {a} {b} {c}" for a, b, c in TRIANGLES.tolist()), ""]
+    (tmp_path / "a.ply").write_text("\n".join([*head, *_FACES, *filter(None, rows), ""]))
+    with pytest.raises(MeshFileError, match=rf"a\.ply: not a readable mesh \({message}"):
+        read_mesh(tmp_path / "a.ply")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

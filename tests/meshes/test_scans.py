@@ -154,6 +154,48 @@ def test_glb_that_states_more_than_it_holds_is_refused_before_memory_is_taken(
         read_scan(tmp_path / "a.glb")
 
 
+_POINTS, _CORNERS = {"bufferView": 0, "componentType": 5126, "count": 3, "type": "VEC3"}, {
+    "bufferView": 0, "componentType": 5123, "count": 3, "type": "SCALAR", "byteOffset": 0
+}  # fmt: skip
+_INDEXED = [{"primitives": [{"attributes": {"POSITION": 0}, "indices": 1}]}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"accessors": [_POINTS | {"sparse": {"count": 1}}]}, "or sparse, or normalized"),
+        ({"accessors": [_POINTS | {"componentType": 5122, "normalized": True}]}, "or sparse, or normalized"),
+        ({"accessors": [_POINTS | {"byteOffset": -12}]}, "an accessor beyond the file's end"),
+        ({"bufferViews": [{"buffer": 0, "byteLength": 36, "byteStride": 4}]}, "an accessor beyond the file's end"),
+        ({"accessors": [_POINTS | {"bufferView": -1}]}, "bufferViews has no number -1"),
+        ({"bufferViews": [{"buffer": -1, "byteLength": 36}]}, "numbers in another file"),
+        ({"scene": -1}, "scenes has no number -1"),
+        (
+            {"meshes": _INDEXED, "accessors": [_POINTS, _CORNERS | {"byteOffset": 4}]},
+            "corners of triangles up to 16256",
+        ),
+        ({"meshes": _INDEXED, "accessors": [_POINTS, _CORNERS | {"componentType": 5126}]}, "corners of triangles"),
+        ({"meshes": [{"primitives": [{"attributes": {"POSITION": 0}, "mode": 6}]}]}, "fans of triangles"),
+        ({"extensionsRequired": ["EXT_mesh_gpu_instancing"]}, "it needs EXT_mesh_gpu_instancing, which is not known"),
+        ({"extensionsRequired": "KHR"}, "extensionsRequired of KHR"),
+    ],
+)
+def test_glb_whose_numbers_would_be_read_wrong_is_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    pytest.importorskip("trimesh")
+    (tmp_path / "a.glb").write_bytes(glb(**changes))
+    with pytest.raises(MeshFileError, match=rf"a\.glb: .*{message}"):
+        read_scan(tmp_path / "a.glb")
+
+
+@pytest.mark.parametrize("extension", ["KHR_mesh_quantization", "KHR_materials_unlit", "KHR_draco_mesh_compression"])
+def test_glb_that_needs_what_changes_no_numbers_of_its_is_read(tmp_path: Path, extension: str) -> None:
+    pytest.importorskip("trimesh")
+    (tmp_path / "a.glb").write_bytes(glb(extensionsRequired=[extension]))
+    assert read_scan(tmp_path / "a.glb")[0].shape == (3, 3)
+
+
 def test_glb_is_read_without_its_pictures_and_huge_numbers_warn_nobody(tmp_path: Path) -> None:
     pytest.importorskip("trimesh")
     picture = {"images": [{"uri": "gone.png"}], "textures": [{"source": 0}], "materials": [{"name": "a"}]}

@@ -14,8 +14,9 @@ import pytest
 import scipy.io as sio
 from support.toy import face3d_files, toy_model
 
-from uvgen import load_model, save_model
+from uvgen import BuildConfig, build_shards, load_model, save_model
 from uvgen.errors import DatasetError, ModelError
+from uvgen.models.checked import check_unchanged
 from uvgen.models.formats import bfm2009
 from uvgen.models.formats.matlab import mirror, trimmed_uv
 from uvgen.models.morphable import REGIONS, MorphableModel, hash_arrays, make_model
@@ -62,6 +63,47 @@ def test_model_pickled_travels_as_its_path(model, model_path) -> None:
     assert len(data) < 1000
     assert_same(pickle.loads(data), model)
     assert_same(pickle.loads(pickle.dumps(model)), model)  # one that has no file travels whole
+
+
+def test_check_unchanged_of_a_model_whose_file_was_written_to_says_so(model, tmp_path) -> None:
+    path, other = tmp_path / "model.h5", tmp_path / "other.h5"
+    save_model(model, path)
+    save_model(dataclasses.replace(model, basis=model.basis * np.float32(1.5)), other)
+    content, later = path.read_bytes(), path.stat().st_mtime_ns + 10**9
+    mapped = load_model(path)
+    os.utime(path, ns=(later, later))
+    check_unchanged(mapped)  # the same content
+    path.write_bytes(other.read_bytes())
+    with pytest.raises(ModelError, match=r"model\.h5: was written to while it was in use"):
+        check_unchanged(mapped)
+    path.write_bytes(content)
+    check_unchanged(mapped)
+    os.replace(other, path)  # what is mapped is the old file
+    check_unchanged(mapped)
+
+
+def test_build_with_a_model_that_is_overwritten_meanwhile_ends_with_an_error(model, tree, tmp_path) -> None:
+    path, other = tmp_path / "model.h5", tmp_path / "other.h5"
+    save_model(model, path)
+    save_model(dataclasses.replace(model, basis=model.basis * np.float32(1.5)), other)
+    mapped = load_model(path)
+    path.write_bytes(other.read_bytes())
+    later = path.stat().st_mtime_ns + 10**9
+    os.utime(path, ns=(later, later))
+    with pytest.raises(ModelError, match="was written to while it was in use"):
+        build_shards(tree, tmp_path / "out", model=mapped, config=BuildConfig(size=32))
+    assert not list((tmp_path / "out").glob("*.h5"))
+
+
+def test_model_that_travels_as_its_path_is_refused_where_the_file_holds_another(model, tmp_path) -> None:
+    path = tmp_path / "model.h5"
+    save_model(model, path)
+    data = pickle.dumps(load_model(path))
+    save_model(dataclasses.replace(model, mean=model.mean * np.float32(1.5)), path)
+    with pytest.raises(ModelError, match=r"model\.h5: holds another model than when the run began"):
+        pickle.loads(data)
+    save_model(model, path)  # written anew, with the same content
+    assert_same(pickle.loads(data), model)
 
 
 def test_shape_and_expression_basis_are_the_parts_of_the_joint_one(model) -> None:

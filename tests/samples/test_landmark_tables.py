@@ -203,6 +203,10 @@ def test_find_landmarks_of_several_faces_gives_the_largest_first(tmp_path: Path)
             columns_of("a_x_", "a_y_", range(68)) + "," + columns_of("b_x_", "b_y_", range(68)),
             "columns a_x_… and b_x_… are of several faces or sets",
         ),
+        ("t.csv", columns_of("x_", "y_", [0, 0, *range(1, 68)]), "column x_0 is there twice, expected each once"),
+        ("t.csv", columns_of("x_", "y_", range(68)) + ",0_x,0_y", "column x_0 is there twice"),
+        ("t.csv", columns_of("x_", "y_", range(68)) + ",score_3,score_3", "column score_3 is there twice"),
+        ("t.csv", columns_of("x_", "y_", range(68)) + ",Image", "column image is there twice"),
         (
             "t.json",
             coco_of({"id": 1, "file_name": "a.jpg"}, {"id": 1, "file_name": "b.jpg"}),
@@ -220,6 +224,8 @@ def test_find_landmarks_of_a_wrong_table_names_it(tmp_path: Path, name: str, con
     ("name", "content", "message"),
     [
         ("t.csv", csv_with_header({"a.jpg": POINTS})[:-40], r"t\.csv, row 2: 1\d\d cells, expected 138; is it cut"),
+        ("t.csv", csv_with_header({"a.jpg": POINTS}).replace("\n7,a.jpg,", "\n7,a.jpg,1,"),
+         r"row 2: 139 cells, expected 138 as in the first line; .* write 1\.5, not 1,5"),
         ("t.csv", csv_without({"a.jpg": POINTS[:67]}), r"t\.csv, row 1: 67 points, expected 5, .* of .*a\.jpg"),
         ("t.csv", csv_without({"a.jpg": POINTS}) + ";1", r"row 1: 137 numbers after the image"),
         ("t.csv", csv_with_header({"a.jpg": POINTS})[:-3] + "1_0", "'[0-9.]*1_0', expected a number"),

@@ -37,6 +37,9 @@ def _open_or_fail(path, *arguments, **options):
                 os.kill(os.getpid(), signal.SIGKILL)
             elif kind == "crash":
                 os.kill(os.getpid(), signal.SIGSEGV)
+            elif kind == "limit":  # as when `ulimit -S -t` is reached
+                signal.signal(signal.SIGXCPU, signal.SIG_DFL)
+                os.kill(os.getpid(), signal.SIGXCPU)
             elif kind == "exit":
                 os._exit(7)
             elif kind == "hang":
@@ -55,8 +58,8 @@ os.supports_dir_fd.add(_open_or_fail)
 def faulty_environment(folder: Path, **orders: str) -> dict[str, str]:
     """Environment of a command in which reading the images of these names does what the orders say.
 
-    ``kill``, ``crash`` and ``exit`` end the process, ``hang`` sleeps, ``wait`` waits until the order is gone; a number
-    behind it, ``kill 2``, says how often.
+    ``kill``, ``crash``, ``limit`` and ``exit`` end the process, ``hang`` sleeps, ``wait`` waits until the order is
+    gone; a number behind it, ``kill 2``, says how often.
     """
     (folder / "orders").mkdir(parents=True, exist_ok=True)
     (folder / "hook").mkdir(exist_ok=True)

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from uvgen._version import __version__
@@ -12,6 +12,7 @@ from uvgen.datasets.config import BuildConfig, DatasetConfig
 from uvgen.datasets.source import stored_fields
 from uvgen.fixed_point import FixedPoint
 from uvgen.maps.target_layouts import TARGETS, target_layouts
+from uvgen.models.checked import check_unchanged
 from uvgen.models.morphable import MorphableModel
 from uvgen.samples.read import EXTRAS
 from uvgen.shards.format import Field, Layout
@@ -96,6 +97,12 @@ def _parameters(config: BuildConfig, model: MorphableModel) -> dict[str, Field]:
         "expression": Field("float32", (model.n_expression,)),
         "pose": Field("float32", (7,), attributes={"content": content}),
     }
+
+
+def while_unchanged(model: MorphableModel, batches: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """The batches of a shard; ModelError in the end where the model's file was written to meanwhile."""
+    yield from batches
+    check_unchanged(model)
 
 
 def shard_attributes(config: BuildConfig, model: MorphableModel) -> dict[str, Any]:

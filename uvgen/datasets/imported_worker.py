@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvgen.datasets.config import BuildConfig
-from uvgen.datasets.fields import build_fields, shard_attributes
+from uvgen.datasets.fields import build_fields, shard_attributes, while_unchanged
 from uvgen.datasets.plan import ShardTask
 from uvgen.datasets.record import ShardResult
 from uvgen.datasets.survey import Survey
@@ -86,7 +86,7 @@ class _Importer:
             job.out / task.file,
             self.fields,
             job.config.compression,
-            counted((len(part), self._batch(part, skip)) for part in parts),
+            while_unchanged(job.model, counted((len(part), self._batch(part, skip)) for part in parts)),
             shard_attributes(job.config, job.model),
             expected=task.expected,
         )

@@ -116,8 +116,8 @@ def reader_of(
     """The reader of a data set whose index was read, which refuses shards without the fields of its configuration."""
     layouts, required = known_layouts(config.build), required_fields(config)
     return ShardReader(
-        folder, index, config, made, expected=layouts, required=required, check=check, untrusted=untrusted,
-        finish=finish,
+        folder, index, config, made, expected=layouts, required=required, origin=index.config, check=check,
+        untrusted=untrusted, finish=finish,
     )  # fmt: skip
 
 

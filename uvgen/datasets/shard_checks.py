@@ -11,7 +11,6 @@ from uvgen.datasets.annotations import in_image
 from uvgen.datasets.config import DatasetConfig
 from uvgen.datasets.fields import MAP_PARAMETERS, known_layouts, odd_codes, odd_targets, required_fields, target_fields
 from uvgen.datasets.plausible import MOST
-from uvgen.datasets.source import other_origin
 from uvgen.errors import DatasetError, InputError
 from uvgen.fixed_point import decode
 from uvgen.geometry import pose_to_image
@@ -82,7 +81,7 @@ def shard_problems(
     try:
         config = DatasetConfig.of_index(index, folder)
         with OpenShard(path, entry.samples, process=process, required=required_fields(config)) as shard:
-            problems = other_origin(shard, index.config)
+            problems = shard.other_origin(index.config)
             if not problems:
                 shard.check_layouts(known_layouts(config.build))
                 problems = _check_fields(shard, entry, config)

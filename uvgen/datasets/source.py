@@ -11,8 +11,6 @@ from uvgen.shards.format import Field
 from uvgen.shards.index import ShardEntry
 from uvgen.shards.shard import OpenShard
 from uvgen.storage.files import sha256_file
-from uvgen.storage.folders import DATASET_INDEX
-from uvgen.storage.names import brief
 from uvgen.wording import typed
 
 _CHUNKED = ("image", "posmap", *TARGETS, COVERED)
@@ -40,20 +38,9 @@ def _hash(path: Path, size: int, time_ns: int) -> str:
 
 def check_source(path: Path, entry: ShardEntry, source: OpenShard, config: Mapping[str, Any]) -> None:
     """Raise DatasetError where an open source shard is of another set than its index says: copies would not show it."""
-    if wrong := other_origin(source, {**source.config, **config}):  # what this version does not know is not compared
+    if wrong := source.other_origin({**source.config, **config}):  # what this version does not know is not compared
         raise DatasetError(f"{path}: {wrong[0]}; run `uvgen verify {typed(path.parent)}`")
     source.check_names(entry.names)
-
-
-def other_origin(shard: OpenShard, config: Mapping[str, Any]) -> list[str]:
-    """In what a shard was made otherwise than its index states in `config`."""
-    stated = shard.file_attributes
-    made = {**shard.config, "size": stated.get("size"), "model_sha256": stated.get("model_sha256")}
-    return [
-        f"made with {brief(key)} = {brief(value)}, {DATASET_INDEX} says {brief(config.get(key))}"
-        for key, value in made.items()
-        if config.get(key) != value
-    ]
 
 
 def stored_fields(source: OpenShard) -> dict[str, Field]:

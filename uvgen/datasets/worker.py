@@ -13,7 +13,7 @@ from uvgen.augment.draws import AugmentationDraw
 from uvgen.augment.sample import crop_augmented
 from uvgen.datasets.annotations import annotated_in_crop
 from uvgen.datasets.config import BuildConfig
-from uvgen.datasets.fields import MAP_PARAMETERS, build_fields, shard_attributes
+from uvgen.datasets.fields import MAP_PARAMETERS, build_fields, shard_attributes, while_unchanged
 from uvgen.datasets.plan import ShardTask
 from uvgen.datasets.plausible import (
     check_counts,
@@ -154,7 +154,7 @@ class Builder:
             job.out / task.file,
             self.fields,
             job.config.compression,
-            counted((len(part), self._batch(part, task.copy, skip)) for part in parts),
+            while_unchanged(self.model, counted((len(part), self._batch(part, task.copy, skip)) for part in parts)),
             shard_attributes(job.config, self.model),
             expected=task.expected,
         )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from uvgen.errors import DatasetError, InputError, MeshFileError, UvgenError
-from uvgen.evaluation.network import Network, NetworkOptions
+from uvgen.evaluation.network import Network, NetworkOptions, hash_network
 from uvgen.fitting.fitted import Unfitted
 from uvgen.fitting.landmarks import FEWEST_POINTS, fit_landmarks
 from uvgen.fitting.worker import (
@@ -119,6 +119,11 @@ class PredictJob:
 
     def open(self) -> Callable[[FitTask], PredictedBatch]:
         """The function that predicts some photographs."""
+        if hash_network(self.network) != self.network_sha256:
+            raise InputError(
+                f"{self.network}: has changed since the run began; keep a network's files as they are while it runs, "
+                "and run the command again"
+            )
         return partial(_predict, FaceTools(self, face_table(self)), Network(self.network, self.options))
 
     def parts(self, task: FitTask) -> list[FitTask]:

@@ -29,6 +29,7 @@ MESH_SUFFIXES = (".obj", ".ply", ".off")
 _KINDS = {"an OBJ mesh": ".obj", "a PLY mesh": ".ply", "an OFF mesh": ".off"}
 _EXPECTED = "expected an OBJ, PLY or OFF mesh"
 _MOST_BYTES = 1 << 30
+_PLY_FORMATS = ("ascii", "binary_little_endian", "binary_big_endian")
 _SHOWN = 40  # characters of a line in a message
 
 Mesh = tuple[NDArray[np.float64], NDArray[np.int32]]
@@ -192,7 +193,10 @@ def _read_by_trimesh(path: Path) -> Mesh:
         data = read_file(path, _MOST_BYTES)
         if is_ply:  # without comments, of which one names a picture that trimesh looks for
             header, mark, rest = data.partition(b"end_header")
-            data = re.sub(rb"(?m)^\s*(comment|obj_info)\b[^\n]*\n", b"", header) + mark + rest
+            header = re.sub(rb"(?m)^[ \t]*((comment|obj_info)\b[^\n]*|\r?)\n", b"", header)
+            if _format_of_ply(header) == "ascii":
+                rest = re.sub(rb"\n[ \t\r\n]*\n", b"\n", rest)
+            data = header + mark + rest
         else:
             data = re.sub(rb"#[^\n]*", b"", data)  # comments, for which trimesh takes a microsecond a byte
         with np.errstate(all="ignore"):  # of numbers that are huge
@@ -213,6 +217,33 @@ def _read_by_trimesh(path: Path) -> Mesh:
     if triangles.size and not 0 <= triangles.min() <= triangles.max() < 2**31:
         raise MeshFileError(f"{path}: triangles name vertices {triangles.min()} to {triangles.max()}")
     return vertices, triangles.astype(np.int32)
+
+
+def _format_of_ply(header: bytes) -> str:
+    """The format that a PLY's header states; ValueError where it is none, or something in it is there twice."""
+    found, elements, properties = "", list[str](), list[tuple[str, str]]()
+    for line in header.decode("ascii", "replace").splitlines():
+        key, *words = line.split() or [""]
+        if key == "format":
+            found = words[0] if words else ""
+        elif key == "element":
+            if len(words) != 2 or not words[1].isdigit():
+                raise ValueError(f"{brief(line.strip())[:_SHOWN]!r}, expected the name of an element and how many")
+            elements.append(words[0])
+            if words == ["vertex", "0"]:
+                raise ValueError("no vertices in it")
+        elif key == "property" and elements and words:
+            properties.append((elements[-1], words[-1]))
+    if found not in _PLY_FORMATS:
+        raise ValueError(f"format {brief(found)[:_SHOWN] or 'none'}, expected one of {', '.join(_PLY_FORMATS)}")
+    if twice := [name for name in elements if elements.count(name) > 1]:
+        raise ValueError(f"element {brief(twice[0])[:_SHOWN]} is there twice")
+    if len(set(properties)) < len(properties):
+        name = next(name for k, name in enumerate(properties) if name in properties[:k])
+        raise ValueError(f"property {brief(name[1])[:_SHOWN]} of {brief(name[0])[:_SHOWN]} is there twice")
+    if missing := [axis for axis in "xyz" if ("vertex", axis) not in properties]:
+        raise ValueError(f"no property {missing[0]} of vertices")
+    return found
 
 
 def _stated_vertices(path: Path, data: bytes) -> int | None:

@@ -20,10 +20,12 @@ from uvgen.wording import count
 _COMPONENTS: dict[int, np.dtype[Any]] = {
     number: np.dtype(name) for number, name in ((5121, "u1"), (5123, "<u2"), (5125, "<u4"), (5126, "<f4"))
 }
-_TRIANGLES = 4
+_OF_POINTS = {**_COMPONENTS, 5120: np.dtype("i1"), 5122: np.dtype("<i2")}  # of KHR_mesh_quantization
+_TRIANGLES, _STRIP, _FAN = 4, 5, 6
 _MOST_NODES = 10_000
 _MOST_RATIO = 64  # bytes of the scene's vertices and corners in memory per byte of the file
 _PACKED = ("KHR_draco_mesh_compression", "EXT_meshopt_compression")
+_HARMLESS = ("KHR_materials_", "KHR_texture_", "EXT_texture_", "KHR_lights_", "KHR_mesh_quantization")
 _LOOKS = ("images", "textures", "samplers", "materials", "animations", "skins", "cameras")
 
 
@@ -44,6 +46,7 @@ def read_glb(path: Path, data: bytes) -> tuple[NDArray[np.float64], NDArray[np.i
     """
     try:
         content, binary = _chunks(data)
+        _check_extensions(content)
         (number, matrix) = _only_mesh(content)
         primitives = _item(content, "meshes", number)["primitives"]
         if len(primitives) != 1:
@@ -75,9 +78,11 @@ def bare_glb(data: bytes) -> bytes:
     """The same file without materials and pictures, for readers that take memory for whatever a file states.
 
     Raises ValueError, LookupError, TypeError, AttributeError or struct.error where it is no such file, needs another
-    one, is compressed, or states more nodes or numbers than the file can hold.
+    one, is compressed, needs what those readers pass over, or states more nodes or numbers than the file can hold.
     """
     content, binary = _chunks(data)
+    _check_extensions(content)
+    _item(content, "scenes", content.get("scene", 0))
     for key in _LOOKS:
         content.pop(key, None)
     if any("uri" in buffer for buffer in content.get("buffers", [])):
@@ -103,11 +108,37 @@ def bare_glb(data: bytes) -> bytes:
         waiting += node.get("children", [])
     if max(total, sum(in_meshes)) > _MOST_RATIO * len(data):
         raise ValueError(f"meshes of {max(total, sum(in_meshes))} bytes in a file of {len(data)}")
+    for mesh in content.get("meshes", []):
+        for primitive in mesh["primitives"]:
+            _check_geometry(content, binary, primitive)
     text = json.dumps(content).encode()
     text += b" " * (-len(text) % 4)
     binary += b"\0" * (-len(binary) % 4)
     body = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(binary), b"BIN\0") + binary
     return struct.pack("<4sII", b"glTF", 2, 12 + len(body)) + body
+
+
+def _check_extensions(content: dict[str, Any]) -> None:
+    """ValueError where the file says that it cannot be read without an extension that may change its shape."""
+    required = content.get("extensionsRequired", [])
+    if not isinstance(required, list) or any(not isinstance(name, str) for name in required):
+        raise ValueError(f"extensionsRequired of {brief(required)}")
+    if unknown := [name for name in required if not name.startswith((*_HARMLESS, *_PACKED))]:
+        raise ValueError(f"it needs {brief(unknown[0])}, which is not known; save it without extensions")
+
+
+def _check_geometry(content: dict[str, Any], binary: bytes, primitive: dict[str, Any]) -> None:
+    """ValueError where a piece's points and corners are not those that a reader without the specification finds."""
+    mode = primitive.get("mode", _TRIANGLES)
+    if mode == _FAN:
+        raise ValueError("fans of triangles; save it with plain triangles")
+    if mode not in (_TRIANGLES, _STRIP):
+        return  # points and lines, which are no surface
+    points = _values(content, binary, primitive["attributes"]["POSITION"], "VEC3", _OF_POINTS)
+    if "indices" in primitive:
+        corners = _values(content, binary, primitive["indices"], "SCALAR", _COMPONENTS)
+        if corners.dtype.kind == "f" or corners.max(initial=0) >= max(len(points), 1):
+            raise ValueError(f"corners of triangles up to {corners.max(initial=0)} of {len(points)} points")
 
 
 def _stated_bytes(accessor: dict[str, Any], most: int) -> int:
@@ -192,16 +223,26 @@ def _node_matrix(node: dict[str, Any]) -> NDArray[np.float64]:
 
 
 def _array(content: dict[str, Any], binary: bytes, number: Any, kind: str) -> NDArray[Any]:
-    """The values (n, k) of an accessor."""
+    """The values (n, k) of an accessor; points are floats."""
+    values = _values(content, binary, number, kind, _COMPONENTS)
+    if kind == "VEC3" and values.dtype.kind != "f":
+        raise ValueError(f"vertices of type {content['accessors'][number]['componentType']}, expected floats")
+    return values.copy()
+
+
+def _values(
+    content: dict[str, Any], binary: bytes, number: Any, kind: str, components: dict[int, np.dtype[Any]]
+) -> NDArray[Any]:
+    """A view (n, k) of an accessor's values, which lie in the file as they are."""
     accessor = _item(content, "accessors", number)
     if accessor["type"] != kind or "sparse" in accessor or accessor.get("normalized"):
         raise ValueError(f"an accessor of type {brief(accessor['type'])}, or sparse, or normalized")
     view = _item(content, "bufferViews", accessor["bufferView"])
     if view.get("buffer", 0) != 0 or "uri" in _item(content, "buffers", 0):
         raise ValueError("numbers in another file")
-    dtype, columns = _COMPONENTS[accessor["componentType"]], 3 if kind == "VEC3" else 1
-    if kind == "VEC3" and dtype.kind != "f":
-        raise ValueError(f"vertices of type {accessor['componentType']}")
+    if accessor["componentType"] not in components:
+        raise ValueError(f"numbers of type {brief(accessor['componentType'])}")
+    dtype, columns = components[accessor["componentType"]], 3 if kind == "VEC3" else 1
     row = columns * dtype.itemsize
     count, stride = accessor["count"], view.get("byteStride", row)
     start = view.get("byteOffset", 0) + accessor.get("byteOffset", 0)
@@ -211,4 +252,4 @@ def _array(content: dict[str, Any], binary: bytes, number: Any, kind: str) -> ND
         raise ValueError("an accessor beyond the file's end")
     if not count:
         return np.empty((0, columns), dtype)
-    return np.ndarray((count, columns), dtype, binary, start, (stride, dtype.itemsize)).copy()
+    return np.ndarray((count, columns), dtype, binary, start, (stride, dtype.itemsize))

@@ -9,11 +9,20 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from uvgen.errors import ModelError
 from uvgen.storage.cache import cache_folder
 
+if TYPE_CHECKING:
+    from uvgen.models.morphable import MorphableModel
+
+FileState = tuple[int, int, int, int]
+"""Which file it is (device, inode), its size and the time of its last change."""
+
 _checked: set[str] = set()  # keys of files that this process knows to be sound
+_states: "WeakKeyDictionary[MorphableModel, FileState]" = WeakKeyDictionary()  # of their files when they were read
 _RULES = 2  # counts what is checked besides the hash: files that an earlier version found sound are read again
 
 
@@ -56,3 +65,36 @@ def _key(path: Path, stated: str) -> str:
     state = os.stat(path)
     fields = (_RULES, os.path.realpath(path), state.st_size, state.st_mtime_ns, state.st_ino, state.st_dev, stated)
     return hashlib.sha256(repr(fields).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def file_state(path: Path) -> FileState | None:
+    """What tells a file from another one, and from what it is after it was written to; None without a file."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
+
+
+def remember_file(model: "MorphableModel", state: FileState | None) -> None:
+    """Note what the file of a model was before it was read, for `check_unchanged`."""
+    if state is not None:
+        _states[model] = state
+
+
+def check_unchanged(model: "MorphableModel") -> None:
+    """Raise ModelError where the file that a model is mapped from was written to since, and holds something else.
+
+    A new file of its name does not matter: the old one stays mapped.
+    """
+    from uvgen.models.morphable import hash_arrays
+
+    before = _states.get(model)
+    if before is None or model.path is None:
+        return
+    now = file_state(model.path)
+    if now is None or now[:2] != before[:2] or now == before:
+        return
+    if now[2] != before[2] or hash_arrays(model) != model.content_sha256:  # of one cut short, reading ends the process
+        raise ModelError(f"{model.path}: was written to while it was in use; run the command again")
+    _states[model] = now

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from uvgen.checks import frozen
 from uvgen.errors import ModelError
 from uvgen.interrupts import interrupts_deferred
-from uvgen.models.checked import check_once
+from uvgen.models.checked import check_once, file_state, remember_file
 from uvgen.models.formats import known
 from uvgen.models.rig import RIG_DTYPES, Rig, frozen_rig
 from uvgen.models.valid import DTYPES, check_bases, check_structure, converted
@@ -150,7 +150,7 @@ class MorphableModel:
     def __reduce__(self) -> tuple[Any, ...]:
         # A mapped model travels to a worker as its path: pickling the arrays would copy 150 MB and more.
         if self in _FILES and self.path is not None and travels_as(self.path):
-            return read_model, (self.path, _FILES[self])
+            return _read_again, (self.path, _FILES[self], self.content_sha256)
         return _restored, (_HASHES.get(self), *(getattr(self, f.name) for f in fields(self)))
 
 
@@ -158,6 +158,17 @@ _FILES: "WeakKeyDictionary[MorphableModel, bool]" = WeakKeyDictionary()
 """Models that are what their `path` holds, changed copies are not; and whether that file is untrusted."""
 _HASHES: "WeakKeyDictionary[MorphableModel, str]" = WeakKeyDictionary()
 """Hashes of models, once they are known; a changed copy has none of the original's."""
+
+
+def _read_again(path: Path, untrusted: bool, sha256: str) -> MorphableModel:
+    """The model that another process read from a file; ModelError where the file now holds another one."""
+    model = read_model(path, untrusted)
+    if model.content_sha256 != sha256:
+        raise ModelError(
+            f"{path}: holds another model than when the run began (content {model.content_sha256[:12]}…, expected "
+            f"{sha256[:12]}…); keep a model's file as it is while it is used, and run the command again"
+        )
+    return model
 
 
 def _restored(sha256: str | None, *values: Any) -> MorphableModel:
@@ -273,10 +284,12 @@ def read_model(path: str | PathLike[str], untrusted: bool = False) -> MorphableM
     """
     from uvgen.storage.isolated import reading_in_child
 
+    state = file_state(Path(path))
     with reading_in_child(untrusted):
         model, stated = _read(Path(path))
     check_once(Path(path), stated, lambda: _checked_hash(model, str(path)))
     _FILES[model], _HASHES[model] = untrusted, stated
+    remember_file(model, state)
     return model
 
 

@@ -274,6 +274,11 @@ class Workers(Generic[Work]):
         worker.pipe.close()
         if hung and self._timeout is not None:  # without a limit: it has said why it ends, and is about to
             return f"took longer than {self._timeout:g} s"
+        if status == -getattr(signal, "SIGXCPU", 0):  # no fault of the task's, which is not to be left out for it
+            raise WorkerError(
+                "a worker process has used up its processor time; raise the limit (ulimit -t), and run the command "
+                "again"
+            )
         if status >= 0:
             return f"ended with status {status}"
         try:

@@ -17,7 +17,7 @@ from uvgen.samples.landmark_rows import names_image
 from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable
 from uvgen.storage.names import brief
-from uvgen.storage.text import read_text
+from uvgen.storage.text import number_of, read_text
 
 _WHAT = "a CSV with columns image, left, top, right, bottom (or image, x, y, width, height)"
 _FARTHEST_PX = 1e6
@@ -52,9 +52,11 @@ def read_boxes(path: Path) -> LandmarkTable:
     numbers = next((names for names in (_CORNERS, _SIDES) if set(names) <= set(header)), None)
     if len(images) != 1 or numbers is None:
         raise InputError(f"{path}: columns {brief(', '.join(header))[:80] or 'none'}, expected {_WHAT}")
+    if twice := [name for name in numbers if header.count(name) > 1]:
+        raise InputError(f"{path}: column {twice[0]} is there twice, expected each once; leave one out")
     places = [header.index(name) for name in numbers]
     entries = [
-        (row[images[0]], partial(_face, f"{path}, row {number}", row, places, sides=numbers == _SIDES))
+        (row[images[0]], partial(_face, f"{path}, row {number}", row, places, len(header), sides=numbers == _SIDES))
         for number, row in enumerate(rows[1:], start=2)
         if len(row) > images[0] and row[images[0]].strip()
     ]
@@ -63,11 +65,13 @@ def read_boxes(path: Path) -> LandmarkTable:
     return LandmarkTable(path, entries)
 
 
-def _face(source: str, row: Sequence[str], places: Sequence[int], *, sides: bool) -> FaceLandmarks:
-    """The face of a row; `sides`: of x, y, width, height."""
+def _face(source: str, row: Sequence[str], places: Sequence[int], n: int, *, sides: bool) -> FaceLandmarks:
+    """The face of a row of a table with n columns; `sides`: of x, y, width, height."""
+    if any(cell.strip() for cell in row[n:]):  # of 1,5 for 1.5, say: all that follow it are not theirs
+        raise InputError(f"{source}: {len(row)} cells, expected {n} as in the first line; write 1.5, not 1,5")
     cells = [row[k].strip() if len(row) > k else "" for k in places]
     try:
-        values = [float(cell) for cell in cells]
+        values = [number_of(cell) for cell in cells]
     except ValueError:
         raise InputError(f"{source}: {brief(', '.join(cells))[:60]}, expected four numbers") from None
     if sides:

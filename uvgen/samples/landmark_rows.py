@@ -54,6 +54,7 @@ class _Columns(NamedTuple):
     first: int
     image: int
     points: list[list[int]] | None  # None: x, y after the image
+    n: int = 0  # how many columns the header has
 
 
 def _columns(path: Path, row: list[str]) -> _Columns:
@@ -61,11 +62,16 @@ def _columns(path: Path, row: list[str]) -> _Columns:
     if len(row) > 1 and all(_is_number(cell) for cell in row[1:]):
         return _Columns(0, 0, None)
     sets: dict[str, dict[tuple[str, int], int]] = {}
+    seen: dict[tuple[str, str | int, str, bool], str] = {}
+    twice: dict[str, str] = {}  # of each set, a column that says the same as another one
     for k, cell in enumerate(row):
         if found := _COLUMN.fullmatch(cell.strip().lower()):
             kind, number = (found[2], found[3]) if found[2] else (found[5], found[4])
             key = kind[0] if kind[0] in "xy" else "score", int(number)
-            columns = sets.setdefault(found[1] or "", {})
+            prefix, says = found[1] or "", kind if key[0] == "score" else key[0]
+            columns = sets.setdefault(prefix, {})
+            if (first := seen.setdefault((prefix, key[1], says, cell.islower()), cell)) is not cell:
+                twice.setdefault(prefix, first)
             if key not in columns or (cell.islower() and not row[columns[key]].islower()):  # OpenFace: X_0 in mm
                 columns[key] = k
     names = [k for k, cell in enumerate(row) if names_image(cell)]
@@ -81,10 +87,14 @@ def _columns(path: Path, row: list[str]) -> _Columns:
         shown = " and ".join(f"{brief(prefix)[:40]}x_…" for prefix in list(paired)[:2])
         raise InputError(f"{path}: columns {shown} are of several faces or sets, expected one; leave the others out")
     prefix = "" if "" in paired else next(iter(paired))
+    images = [row[k].strip().lower() for k in names]
+    if double := twice.get(prefix) or next((name for name in images if images.count(name) > 1), None):
+        raise InputError(f"{path}: column {brief(double)[:40]} is there twice, expected each once; leave one out")
     columns, order = sets[prefix], paired[prefix]
     if order != list(range(order[0], order[0] + len(order))) or order[0] > 1:
         raise InputError(f"{path}: columns x_… are not numbered one by one from 0 or 1, expected all points of a face")
-    return _Columns(1, names[0], [[columns.get((kind, k), -1) for kind in ("x", "y", "score")] for k in order])
+    points = [[columns.get((kind, k), -1) for kind in ("x", "y", "score")] for k in order]
+    return _Columns(1, names[0], points, len(row))
 
 
 def _csv_reader(
@@ -102,6 +112,11 @@ def _csv_reader(
         most = max(k for three in columns.points for k in three)
         if len(cells) <= most:
             raise InputError(f"{source}: {count(len(cells), 'cell')}, expected {most + 1}; is it cut short?")
+        if any(cell.strip() for cell in cells[columns.n :]):  # of 1,5 for 1.5, say: all that follow it are not theirs
+            raise InputError(
+                f"{source}: {count(len(cells), 'cell')}, expected {columns.n} as in the first line; quote cells with a comma in "
+                "them, and write 1.5, not 1,5"
+            )
         points = [[number_in(source, cells[k]) for k in three[:2]] for three in columns.points]
         scored = all(three[2] >= 0 for three in columns.points)
         scores = [number_in(source, cells[three[2]]) for three in columns.points] if scored else None

@@ -82,6 +82,7 @@ class ShardReader:
         *,
         expected: Mapping[str, Layout] | None = None,
         required: Sequence[str] = (),
+        origin: Mapping[str, Any] | None = None,
         check: bool = False,
         untrusted: bool = False,
         finish: Finish | None = None,
@@ -93,17 +94,18 @@ class ShardReader:
         self._made = made or {}
         self._constants_sha256 = index.constants_sha256
         self._expected, self._required, self._check = dict(expected or {}), tuple(required), check
-        self._untrusted, self._finish = untrusted, finish
+        self._untrusted, self._finish, self._origin = untrusted, finish, dict(origin or {})
         self._rows: NDArray[np.int64] | None = None  # each sample's in its shard, where only some are read
         self._process: Hdf5Process | None = None
         self._layout: dict[str, tuple[tuple[int, ...], str]] | None = None  # that all shards have
         self._open: OrderedDict[int, OpenShard] = OrderedDict()
+        self._changed: set[int] = set()  # shards that were written to while open, or only touched: their hash tells
         self._lock, self._pid = threading.Lock(), os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
         # a few arrays, however many samples there are; names are read again where they are asked for
-        state = {**self.__dict__, "_shards": self._table, "_open": OrderedDict(), "_lock": None, "_pid": -1}
-        state["_process"] = None
+        state = {**self.__dict__, "_shards": self._table, "_open": OrderedDict(), "_changed": set()}
+        state.update(_lock=None, _pid=-1, _process=None)
         for cached in ("names", "constants", "_table", "_numbers"):
             state.pop(cached, None)
         return state
@@ -349,25 +351,31 @@ class ShardReader:
             self._process = None
         with self._lock:
             shard = self._open.get(number)
+            if shard is not None and shard.has_changed():
+                self._changed.add(number)
+                del self._open[number]
+                shard = None
             if shard is None:
                 entry = self._shards[number]
                 if self._untrusted and self._process is None:
                     self._process = Hdf5Process()
-                path, shard = self._opened(entry)
+                path, shard = self._opened(entry, check=self._check or number in self._changed)
                 self._check_names(number, shard)
+                self._check_origin(path, shard)
                 self._check_layout(path, shard)
                 self._open[number] = shard
+                self._changed.discard(number)
                 if len(self._open) > _MAX_OPEN:
                     self._open.popitem(last=False)  # closed when the last thread that reads from it is done
             self._open.move_to_end(number)
             return shard
 
-    def _opened(self, entry: ShardEntry) -> tuple[Path, OpenShard]:
+    def _opened(self, entry: ShardEntry, *, check: bool) -> tuple[Path, OpenShard]:
         """A shard that was just opened, and where."""
         for last in (*[False] * 4, True):
             path = shard_path(self.folder, entry)
             try:
-                if self._check:
+                if check:
                     self._check_hash(path, entry.sha256)
                 shard = OpenShard(path, entry.samples, self._expected, self._process, required=self._required)
                 return path, shard
@@ -382,6 +390,14 @@ class ShardReader:
         elif (digest := self._shards.names_digest(number)) is not None:  # the names themselves stayed behind
             names = "\n".join(shard.texts("name"))
             shard.check_names(names if names_digest(names) == digest else "")
+
+    def _check_origin(self, path: Path, shard: OpenShard) -> None:
+        """That a shard was made with the settings and the model that the index states, not by a later build."""
+        if self._origin and (wrong := shard.other_origin({**shard.config, **self._origin})):
+            raise DatasetError(
+                f"{path}: {wrong[0]}; was the set made anew since it was opened, or mixed with another? Open it again, "
+                f"or run `uvgen verify {self.folder}`"
+            )
 
     def _check_hash(self, path: Path, sha256: str | None) -> None:
         try:

@@ -133,6 +133,20 @@ class OpenShard:
         if listed is not None and listed != "\n".join(self.texts("name")):
             raise self._file.refused(f"its samples have other names than {DATASET_INDEX} says")
 
+    def has_changed(self) -> bool:
+        """Whether its file was written to since it was opened."""
+        return self._file.has_changed()
+
+    def other_origin(self, config: Mapping[str, Any]) -> list[str]:
+        """In what it was made otherwise than the index of its set states in `config`."""
+        stated = self.file_attributes
+        made = {**self.config, "size": stated.get("size"), "model_sha256": stated.get("model_sha256")}
+        return [
+            f"made with {brief(key)} = {brief(value)}, {DATASET_INDEX} says {brief(config.get(key))}"
+            for key, value in made.items()
+            if config.get(key) != value
+        ]
+
     def check_layouts(self, expected: Mapping[str, Layout]) -> None:
         """Raise DatasetError where fields are not as they are known to be."""
         for name, layout in expected.items():

@@ -90,6 +90,21 @@ def new_temporary(folder: Path, name: str) -> tuple[Path, int]:
         os.close(handle)  # another process took it for a leftover, in the moment before it was locked
 
 
+def folds_case(folder: Path) -> bool:
+    """Whether ``A`` and ``a`` are one name where a folder is, or will be, as on most disks of macOS."""
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        path, handle = new_temporary(folder, "case")
+    except OSError:  # who is to write there says so
+        return False
+    try:
+        return path.with_name(path.name.swapcase()).exists()
+    finally:
+        os.close(handle)
+        path.unlink(missing_ok=True)
+
+
 def share_lock(handle: int) -> None:
     """Before a temporary file gets its name: who opens it then may lock it too, as HDF5 does, but not remove it."""
     import fcntl

@@ -200,6 +200,7 @@ class Hdf5File:
             # Windows has no preadv: there the bytes come through a file of their own
             self._descriptor = self.id.get_vfd_handle() if hasattr(os, "preadv") else None
             self.size = path.stat().st_size
+        self._written = self._last_written()
 
     def __enter__(self) -> "Hdf5File":
         return self
@@ -211,6 +212,19 @@ class Hdf5File:
         """Close it; what was read stays."""
         self._descriptor = None
         self._file.close()
+
+    def has_changed(self) -> bool:
+        """Whether the open file was written to since it was opened; a new file of its name is another one."""
+        now = self._last_written()
+        return now is not None and self._written is not None and now[0] == self._written[0] and now != self._written
+
+    def _last_written(self) -> tuple[tuple[int, int], int, int] | None:
+        """Which file it is, its size and the time of its last change; None where that cannot be told."""
+        try:
+            stat = self.path.stat() if self._descriptor is None else os.fstat(self._descriptor)
+        except OSError:
+            return None
+        return (stat.st_dev, stat.st_ino), stat.st_size, stat.st_mtime_ns
 
     def refused(self, what: str) -> UvgenError:
         """The error that says why the file is refused, to be raised."""

@@ -245,8 +245,9 @@ class _IsolatedFile(Hdf5File):
     ) -> None:
         self.path, self._error, self._hint, self._lead = path, error, hint, lead
         self.error, self.hint, self.lead, self.user_block = error, hint, lead, user_block
-        self._process = process
+        self._process, self._descriptor = process, None
         self._ask("open")
+        self._written = self._last_written()
 
     def _ask(self, what: str, *arguments: Any) -> tuple[Any, bytearray]:
         return self._process.ask(self, what, *arguments)
@@ -356,6 +357,8 @@ def _end_in(seconds: float) -> None:
 def _answer(files: _OpenFiles, request: dict[str, Any]) -> tuple[Any, NDArray[Any] | None]:
     path, user_block, what, arguments = (request[key] for key in ("path", "user_block", "what", "arguments"))
     key = path, user_block
+    if what == "open" and key in files and files[key][0].has_changed():
+        files.pop(key)[0].close()
     while key not in files:
         try:
             opened = open_hdf5(Path(path), DatasetError, request["hint"], request["lead"], user_block=user_block)

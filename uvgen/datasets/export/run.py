@@ -6,6 +6,7 @@ Crops become JPEG files, which loses a little; maps stay exact: float32 ``.npy``
 import hashlib
 import os
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -45,6 +46,7 @@ from uvgen.shards.reader import ShardReader
 from uvgen.storage.files import (
     beside,
     draft_of,
+    folds_case,
     sha256_file,
 )
 from uvgen.storage.folders import DATASET_INDEX, EXPORT_MARK
@@ -208,7 +210,7 @@ def export_shards(
         raise InputError(f"{shards}: has no images, expected a data set with crops")
     if has_maps(to) and "posmap" not in reader.fields and model is None:
         raise InputError(f"{shards}: stores no maps; give the model that it was built with, to make them")
-    _check_names(reader, target)
+    _check_names(reader, target, out)
     if hasattr(target, "check_set"):
         target.check_set(reader, out, **more)
     ends = [*accumulate(reader.shard_samples)]
@@ -319,7 +321,7 @@ def _finish(reader: ShardReader, job: ExportJob, skipped: list[Skipped]) -> int:
     return len(reader)
 
 
-def _check_names(reader: ShardReader, target: ModuleType) -> None:
+def _check_names(reader: ShardReader, target: ModuleType, out: Path) -> None:
     """Raise InputError where two samples would be written to the same file, or names would fill the memory."""
     names = reader.names
     if (longest := max(map(len, names), default=0)) > _LONGEST_NAME and longest * len(names) > _MOST_OF_NAMES:
@@ -332,6 +334,13 @@ def _check_names(reader: ShardReader, target: ModuleType) -> None:
                 f"sample {brief(key)!r}: two samples map to this file name; export them to separate folders"
             )
         taken.add(key)
+    alike: dict[str, str] = {}
+    folded = ((alike.setdefault(unicodedata.normalize("NFC", key).casefold(), key), key) for key in sorted(taken))
+    if (two := next((pair for pair in folded if pair[0] != pair[1]), None)) and folds_case(out):
+        raise InputError(
+            f"samples {brief(two[0])!r} and {brief(two[1])!r}: one file name on the disk of {out}, which does not tell "
+            "capitals from small letters; export them to separate folders, or to another disk"
+        )
     folders = {str(parent) for key in taken for parent in PurePosixPath(key).parents}
     for ending in getattr(target, "ENDINGS", ()):
         if clash := next(
