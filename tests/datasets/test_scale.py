@@ -1,4 +1,4 @@
-"""No step of a large data set is quadratic: steps are counted for a small and for a larger one, mostly without shards."""
+"""No step of a large data set is quadratic: steps are counted for a small and a larger one, mostly without shards."""
 
 import os
 import pickle

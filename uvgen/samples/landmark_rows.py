@@ -114,8 +114,8 @@ def _csv_reader(
             raise InputError(f"{source}: {count(len(cells), 'cell')}, expected {most + 1}; is it cut short?")
         if any(cell.strip() for cell in cells[columns.n :]):  # of 1,5 for 1.5, say: all that follow it are not theirs
             raise InputError(
-                f"{source}: {count(len(cells), 'cell')}, expected {columns.n} as in the first line; quote cells with a comma in "
-                "them, and write 1.5, not 1,5"
+                f"{source}: {count(len(cells), 'cell')}, expected {columns.n} as in the first line; quote cells with a "
+                "comma in them, and write 1.5, not 1,5"
             )
         points = [[number_in(source, cells[k]) for k in three[:2]] for three in columns.points]
         scored = all(three[2] >= 0 for three in columns.points)
