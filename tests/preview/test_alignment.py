@@ -12,7 +12,7 @@ from uvgen.geometry import transform_points
 from uvgen.maps.masks import face_mask
 from uvgen.models.morphable import MorphableModel
 from uvgen.preview.alignment import KINDS
-from uvgen.preview.panels import LEFT, RIGHT
+from uvgen.preview.drawing import LEFT, RIGHT
 
 HEIGHT, WIDTH = 220, 260
 GRAY = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)

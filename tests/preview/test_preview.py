@@ -26,11 +26,12 @@ from uvgen.datasets.augmented import augment_shards
 from uvgen.errors import DatasetError, InputError
 from uvgen.geometry import LANDMARK_MIRROR
 from uvgen.images.codecs import save_picture
-from uvgen.preview import layout, page, panels, predictions, problems
+from uvgen.preview import captions, drawing, layout, page, panels, predictions, problems
+from uvgen.preview.drawing import PANEL
 from uvgen.preview.layout import THUMB, yaw_histogram
 from uvgen.preview.page import mean_texture
-from uvgen.preview.panels import PANEL, SampleView
 from uvgen.preview.problems import label_problems
+from uvgen.preview.sample_view import SampleView
 from uvgen.preview.selection import spread
 from uvgen.progress import shown_on
 from uvgen.shards.reader import ShardReader
@@ -133,7 +134,7 @@ def test_compose_breaks_long_captions_into_lines_within_the_margins() -> None:
     short = layout.compose(header, ("one", "two", "three"), [layout.Row("name", "remark", (), (panel,) * 3)])
     sheet = layout.compose(header, ("one", "two", "three"), [layout.Row(name, "remark", (problem,) * 4, (panel,) * 3)])
     pixels = np.asarray(sheet)
-    assert (pixels[:, -20:] == panels.PAPER).all() and (pixels[:, :20] == panels.PAPER).all()
+    assert (pixels[:, -20:] == drawing.PAPER).all() and (pixels[:, :20] == drawing.PAPER).all()
     assert sheet.height > short.height  # further lines
     black = (pixels == 0).all(axis=2)
     rows = np.flatnonzero(black.sum(axis=1) >= 3 * PANEL)
@@ -175,7 +176,7 @@ def test_coverage_panel_shows_the_last_filled_texel_and_a_number_where_there_is_
     coverage = np.ones((256, 256), bool)
     for texel in filled:
         coverage[texel] = False
-    assert page._covered(coverage) == words
+    assert captions.covered(coverage) == words
     picture = np.asarray(panels.coverage_panel(coverage, THUMB))
     dark = (picture == 40).all(axis=2)
     if filled:
@@ -221,7 +222,7 @@ def test_contact_sheet_of_augmented_samples_says_what_was_done(shards: Path, mod
     for sample in reader:
         draw = AugmentationDraw.from_json(sample["augmentation"])
         pitch, yaw, roll = (f"{round(float(angle)):+d}°" for angle in shown_angles_deg(sample, constants, model))
-        row = page._row(sample, SampleView.of(sample, constants["coverage"], constants["weight_mask"]),
+        row = captions.row_of(sample, SampleView.of(sample, constants["coverage"], constants["weight_mask"]),
                            constants["landmark_texels"], LandmarkWeights.of_constants(constants), 4)  # fmt: skip
         assert f"yaw {yaw}   pitch {pitch}   roll {roll}" in row.remark
         assert f"augmented: rotated {draw.rotation_deg:+.0f}°, scaled {draw.scale:.2f}" in row.remark
@@ -332,21 +333,21 @@ def test_spread_of_few_or_equal_yaws_takes_each_sample_once(yaws: Any) -> None:
 
 
 def test_landmark_colors_change_sides_under_mirroring() -> None:
-    sides = panels._sides()
+    sides = drawing.landmark_colors()
     swapped = {
-        panels.RIGHT: panels.LEFT,
-        panels.LEFT: panels.RIGHT,
-        panels.MIDDLE: panels.MIDDLE,
+        drawing.RIGHT: drawing.LEFT,
+        drawing.LEFT: drawing.RIGHT,
+        drawing.MIDDLE: drawing.MIDDLE,
     }
     assert [swapped[sides[k]] for k in LANDMARK_MIRROR] == sides
-    assert sides[0] == sides[36] == panels.RIGHT and sides[16] == sides[45] == panels.LEFT
+    assert sides[0] == sides[36] == drawing.RIGHT and sides[16] == sides[45] == drawing.LEFT
 
 
 def test_draw_landmarks_puts_each_dot_on_its_point() -> None:
     grid = np.stack(np.meshgrid(np.linspace(20, 235, 9), np.linspace(20, 235, 8)), axis=-1).reshape(-1, 2)[:68]
     grid += np.random.default_rng(0).uniform(-1, 1, grid.shape)
-    drawn = panels.draw_landmarks(Image.new("RGB", (PANEL, PANEL)), grid, np.ones(68, bool))
-    for point, side in zip(grid, panels._sides(), strict=True):
+    drawn = drawing.draw_landmarks(Image.new("RGB", (PANEL, PANEL)), grid, np.ones(68, bool))
+    for point, side in zip(grid, drawing.landmark_colors(), strict=True):
         x, y = np.rint(point).astype(int)
         np.testing.assert_allclose(np.asarray(drawn)[y, x], side, atol=2)  # rounding of the averages
 
@@ -354,7 +355,9 @@ def test_draw_landmarks_puts_each_dot_on_its_point() -> None:
 def test_dots_are_centred_on_their_points_to_an_eighth_of_a_pixel() -> None:
     for x, y in ((100.0, 50.0), (100.5, 50.25), (99.9, 50.7)):
         layer = Image.new("RGBA", (PANEL * 4, PANEL * 4))
-        panels._dot(panels.ImageDraw.Draw(layer), panels._fine(np.array([[x, y]]))[0], 3, (255, 255, 255, 255))
+        drawing.draw_dot(
+            drawing.ImageDraw.Draw(layer), drawing.fine_points(np.array([[x, y]]))[0], 3, (255, 255, 255, 255)
+        )
         alpha = np.asarray(layer.reduce(4))[..., 3].astype(float)
         rows, columns = np.indices(alpha.shape)
         assert abs((alpha * columns).sum() / alpha.sum() - x) < 0.13
@@ -399,7 +402,7 @@ def at_texels(texels: NDArray[np.integer[Any]], size: int) -> LandmarkWeights:
 def test_landmark_panel_shows_the_points_that_are_read_from_the_map() -> None:
     face, texels = flat_face(), scattered_texels()
     picture = np.asarray(panels.landmark_panel(face, texels, at_texels(texels, 33)))
-    for (row, column), side in zip(texels, panels._sides(), strict=True):
+    for (row, column), side in zip(texels, drawing.landmark_colors(), strict=True):
         x, y = np.rint(face.points[row, column, :2]).astype(int)  # a flat map: x grows with the column
         np.testing.assert_allclose(picture[y, x], side, atol=3)
         assert x == pytest.approx(column * 8, abs=4) and y == pytest.approx(row * 8, abs=4)
@@ -431,8 +434,8 @@ def test_draw_landmarks_puts_a_cross_on_each_annotated_point_that_is_there() -> 
     annotated = np.full((68, 2), np.nan)
     annotated[30] = 60.0, 40.0
     sample = Image.new("RGB", (100, 80))
-    with_cross = np.asarray(panels.draw_landmarks(sample, points, np.ones(68, bool), annotated)).astype(int)
-    without = np.asarray(panels.draw_landmarks(sample, points, np.ones(68, bool)))
+    with_cross = np.asarray(drawing.draw_landmarks(sample, points, np.ones(68, bool), annotated)).astype(int)
+    without = np.asarray(drawing.draw_landmarks(sample, points, np.ones(68, bool)))
     changed = np.argwhere(np.abs(with_cross - without).sum(axis=2) > 100)
     np.testing.assert_allclose(changed.mean(axis=0), [40, 60], atol=0.3)
     assert with_cross[40, 60, 1] > 150 and len(changed) < 30
@@ -440,7 +443,7 @@ def test_draw_landmarks_puts_a_cross_on_each_annotated_point_that_is_there() -> 
 
 def test_draw_guide_lies_on_the_landmark_texels() -> None:
     texels = scattered_texels()
-    picture = np.asarray(panels.draw_guide(Image.new("RGB", (PANEL, PANEL)), texels, 33)).sum(axis=2)
+    picture = np.asarray(drawing.draw_guide(Image.new("RGB", (PANEL, PANEL)), texels, 33)).sum(axis=2)
     for row, column in ((texels[17:60] + 0.5) * PANEL / 33).astype(int):
         assert picture[row - 1 : row + 2, column - 1 : column + 2].max() > 250
     assert (picture > 250).mean() < 0.2
@@ -456,7 +459,7 @@ def test_turned_panel_turns_against_the_yaw(yaw: float, side: int) -> None:
     raised = face.points.copy()
     raised[24:40, 24:40, 2] += 60
     turned = np.asarray(panels.turned_panel(dataclasses.replace(face, points=raised)))
-    surface = (turned != panels.EMPTY).any(axis=2)
+    surface = (turned != drawing.EMPTY).any(axis=2)
     bright = (turned.min(axis=2) > 150) & surface
     middle = np.flatnonzero(surface.any(axis=0))[[0, -1]].mean()
     assert 10 < side * (np.nonzero(bright)[1].mean() - middle) < 40
@@ -494,15 +497,15 @@ def test_turned_panel_of_a_mirrored_map_is_dark(reader: ShardReader) -> None:
     sample = reader[2]
     right = np.asarray(panels.turned_panel(face_of(reader, 2)))
     wrong = np.asarray(panels.turned_panel(face_of(reader, 2, posmap=np.ascontiguousarray(sample["posmap"][:, ::-1]))))
-    surface = (wrong != panels.EMPTY).any(axis=2)
+    surface = (wrong != drawing.EMPTY).any(axis=2)
     assert surface.mean() > 0.1
-    assert np.median(wrong[surface]) < 70 < np.median(right[(right != panels.EMPTY).any(axis=2)])
+    assert np.median(wrong[surface]) < 70 < np.median(right[(right != drawing.EMPTY).any(axis=2)])
 
 
 def test_turned_panel_holds_the_whole_mesh_however_large(reader: ShardReader) -> None:
     huge = np.asarray(panels.turned_panel(face_of(reader, posmap=reader[0]["posmap"] * 30)))
     rim = np.concatenate([huge[:3].reshape(-1, 3), huge[-3:].reshape(-1, 3), huge[:, 0], huge[:, -1]])
-    assert (rim == panels.EMPTY).all()
+    assert (rim == drawing.EMPTY).all()
 
 
 def test_mean_texture_averages_what_is_seen_and_is_pale_elsewhere() -> None:
@@ -511,12 +514,12 @@ def test_mean_texture_averages_what_is_seen_and_is_pale_elsewhere() -> None:
     seen = np.zeros((2, 4, 4), bool)
     seen[0, :2], seen[1, :1] = True, True
     mean = np.asarray(mean_texture([(colors[k], seen[k], seen[k]) for k in range(2)]))
-    assert (mean[0] == 150).all() and (mean[1] == 100).all() and (mean[2:] == panels.EMPTY).all()
+    assert (mean[0] == 150).all() and (mean[1] == 100).all() and (mean[2:] == drawing.EMPTY).all()
 
 
 def test_ramp_goes_from_dark_to_light() -> None:
-    brightness = panels.ramp(np.linspace(-0.5, 1.5, 30)).astype(int).sum(axis=1)
-    assert (np.diff(brightness) >= 0).all() and brightness[0] == sum(panels.NEAR_FAR[0])
+    brightness = drawing.ramp(np.linspace(-0.5, 1.5, 30)).astype(int).sum(axis=1)
+    assert (np.diff(brightness) >= 0).all() and brightness[0] == sum(drawing.NEAR_FAR[0])
 
 
 def test_yaw_histogram_of_turns_more_or_less_is_the_same() -> None:

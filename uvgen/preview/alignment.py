@@ -24,7 +24,8 @@ from uvgen.maps.masks import weight_mask
 from uvgen.maps.readings import HeadPose, landmarks_to_pose, map_to_landmarks, map_to_pose
 from uvgen.models.load import BUILTIN, as_model
 from uvgen.models.morphable import MorphableModel
-from uvgen.preview.panels import PANEL, SampleView, _fine, _over, depth_shares, draw_dots, draw_landmarks, pale, ramp
+from uvgen.preview.drawing import PANEL, depth_shares, draw_dots, draw_landmarks, fine_points, over, pale, ramp
+from uvgen.preview.sample_view import SampleView
 from uvgen.storage.files import replaced_on_success
 
 KINDS = ("sparse", "dense", "mesh", "depth", "pose")
@@ -326,7 +327,7 @@ def _pose(pixels: NDArray[np.uint8], face: _Face) -> NDArray[np.uint8]:
     finer, picture = region.finer, Image.fromarray(region.part)
     layer = Image.new("RGBA", (picture.width * finer, picture.height * finer))
     draw = ImageDraw.Draw(layer)
-    fine = _fine(region.moved(places), finer)
+    fine = fine_points(region.moved(places), finer)
     back, near, axes = fine[:5], fine[5:10], fine[10:]
     edges = [*pairwise(back), *zip(back[:4], near[:4], strict=True), *pairwise(near)]
     width = max(size, 0.5) * finer
@@ -336,7 +337,7 @@ def _pose(pixels: NDArray[np.uint8], face: _Face) -> NDArray[np.uint8]:
     for tip, color in zip(axes[1:], _AXES, strict=True):
         draw.line([*axes[0], *tip], fill=(*_INK, 160), width=max(1, round(4.6 * width)))
         draw.line([*axes[0], *tip], fill=(*color, 255), width=max(1, round(3.0 * width)))
-    result = Image.fromarray(region.with_part(_over(picture, layer, finer)))
+    result = Image.fromarray(region.with_part(over(picture, layer, finer)))
     pitch, yaw, roll = np.rad2deg(pose.angles_rad).tolist()
     text = f"pitch {pitch:+.0f}°  yaw {yaw:+.0f}°  roll {roll:+.0f}°"
     _write_text(result, text, (4, 2), max(12.0, min(result.width / 22, 13 * size)))

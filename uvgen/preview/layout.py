@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from uvgen.preview.panels import ANNOTATED, LEFT, MIDDLE, PANEL, PAPER, RIGHT, ramp
+from uvgen.preview.drawing import ANNOTATED, LEFT, MIDDLE, PANEL, PAPER, RIGHT, ramp
 from uvgen.storage.names import brief
 
 THUMB = 176

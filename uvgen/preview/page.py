@@ -9,48 +9,32 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from uvgen import rasterize
-from uvgen.augment.draws import AugmentationDraw
 from uvgen.checks import number_in
-from uvgen.datasets.config import BuildConfig
 from uvgen.datasets.label_columns import label_columns
 from uvgen.datasets.open import open_shards, own_model
-from uvgen.datasets.quality import HIGH_NME, LabelQuality, label_quality
+from uvgen.datasets.quality import LabelQuality, label_quality
 from uvgen.described import described
 from uvgen.errors import DatasetError
 from uvgen.images.codecs import check_picture_name, save_picture
-from uvgen.maps.landmarks import LandmarkWeights, landmark_texels, landmark_weights
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
-from uvgen.preview.layout import THUMB, Header, Row, compose, yaw_histogram
-from uvgen.preview.panels import (
-    EMPTY,
-    TURN_DEG,
-    SampleView,
-    coverage_panel,
-    crop_panel,
-    dense_panel,
-    landmark_panel,
-    map_panel,
-    mask_panel,
-    texture,
-    texture_panel,
-    turned_panel,
-    zoom_panel,
-)
-from uvgen.preview.problems import _model_problems, label_problems
+from uvgen.preview.captions import column_titles, covered, header_of, landmarks_of, row_of, weight_ratio
+from uvgen.preview.drawing import EMPTY
+from uvgen.preview.layout import THUMB, compose, yaw_histogram
+from uvgen.preview.panels import coverage_panel, mask_panel, texture
+from uvgen.preview.problems import _model_problems
+from uvgen.preview.sample_view import SampleView
 from uvgen.preview.selection import _named, spread
 from uvgen.preview.target_panels import target_panels
 from uvgen.progress import advance, begin
 from uvgen.shards.reader import ShardReader
 from uvgen.storage.names import brief
-from uvgen.wording import count
 
 MOST = 24
 """Samples that a sheet can show."""
@@ -245,7 +229,7 @@ def contact_sheet(
             f"verify {reader.folder}`"
         )
     chosen = _named(reader, all_names, names) if names else spread(yaws, all_names, n_samples, seed)
-    texels, read, origin = _landmarks(constants, model, reader.config.build.convention)
+    texels, read, origin = landmarks_of(constants, model, reader.config.build.convention)
 
     begin("comparing labels with annotations")
     repeated = np.zeros(len(reader), np.bool_)
@@ -262,7 +246,7 @@ def contact_sheet(
             sample["label_nme"] = np.nan
             sample["annotated_landmarks"] = np.full_like(sample["annotated_landmarks"], np.nan)
         face = SampleView.of(sample, coverage, weights)
-        row = _row(sample, face, texels, read, every)
+        row = row_of(sample, face, texels, read, every)
         if targets:
             more, titles = target_panels(sample)
             row = replace(row, more=more, more_titles=titles)
@@ -277,12 +261,12 @@ def contact_sheet(
     begin("putting the sheet together")
     thumbs = (
         (yaw_histogram(np.rad2deg(yaws), np.rad2deg(yaws[chosen])), "yaw; on this sheet: red"),
-        (mask_panel(weights, texels, THUMB), f"weights {_ratio(weights)}"),
-        (coverage_panel(coverage, THUMB), _covered(coverage)),
+        (mask_panel(weights, texels, THUMB), f"weights {weight_ratio(weights)}"),
+        (coverage_panel(coverage, THUMB), covered(coverage)),
         (mean_texture(textures).resize((THUMB, THUMB)), f"mean texture of {len(textures)}"),
     )
-    header = _header(reader, rows, np.rad2deg(yaws), origin, problems, quality, thumbs)
-    picture = np.asarray(compose(header, _column_titles(every, reader.config.build.size), rows))
+    header = header_of(reader, rows, np.rad2deg(yaws), origin, problems, quality, thumbs)
+    picture = np.asarray(compose(header, column_titles(every, reader.config.build.size), rows))
     problems += [f"{brief(row.name)}: {problem}" for row in rows for problem in row.problems]
     return ContactSheet(picture, tuple(row.name for row in rows), tuple(problems), quality)
 
@@ -307,115 +291,3 @@ def mean_texture(
     )
     mean[seen_by == 0] = EMPTY
     return Image.fromarray(np.rint(mean).astype(np.uint8))
-
-
-def _landmarks(
-    constants: dict[str, NDArray[Any]], model: MorphableModel | None, convention: str
-) -> tuple[NDArray[np.int32], LandmarkWeights, str]:
-    """Texels of the landmarks, weights to read them from maps, and where both are from."""
-    if model is not None:
-        size = len(constants["weight_mask"])
-        return landmark_texels(model, size), landmark_weights(model, size, convention), f"from {model.name}"
-    return constants["landmark_texels"], LandmarkWeights.of_constants(constants), "from the set"
-
-
-def _row(sample: dict[str, Any], face: SampleView, texels: NDArray[np.int32], read: LandmarkWeights, every: int) -> Row:
-    pitch, yaw, roll = (round(float(angle)) for angle in np.rad2deg(face.angles_rad))
-    hidden = 1 - face.seen[face.face].mean()
-    angles = f"yaw {yaw:+d}°   pitch {pitch:+d}°   roll {roll:+d}°   {hidden:.0%} of the face hidden"
-    nme = float(sample.get("label_nme", np.nan))
-    angles += f"   NME {nme:.1%}" if np.isfinite(nme) else ""
-    return Row(
-        sample["name"],
-        angles + (f"   augmented: {_what_was_done(sample['augmentation'])}" if "augmentation" in sample else ""),
-        (*label_problems(face, sample["landmarks"], read), *_far_from_annotation(nme)),
-        (
-            crop_panel(face),
-            landmark_panel(face, texels, read),
-            zoom_panel(face, texels, read),
-            dense_panel(face, every),
-            map_panel(face),
-            texture_panel(face, texels),
-            turned_panel(face),
-        ),
-    )
-
-
-def _far_from_annotation(nme: float) -> list[str]:
-    return [f"the label is {nme:.1%} of the face's size away from the annotation"] if nme > HIGH_NME else []
-
-
-def _short(quality: LabelQuality) -> list[str]:
-    """The set's median NME where it is too large, else what else is probably wrong with it."""
-    far = quality.median
-    if far > HIGH_NME:
-        return [f"labels are {far:.1%} of the face's size from their annotations (median), expected 1 to 3%"]
-    return [text.split("; ")[0] for text in quality.warnings if text != quality.repeated]
-
-
-def _what_was_done(text: str) -> str:
-    """The geometry of a sample's draw, and what hides it, in a few words."""
-    draw = AugmentationDraw.from_json(text)
-    words = [f"rotated {draw.rotation_deg:+.0f}°", f"scaled {draw.scale:.2f}"]
-    words += [f"turned by yaw {draw.yaw_deg:+.0f}°, pitch {draw.pitch_deg:+.0f}°"] * draw.turns
-    words += ["mirrored"] * draw.flip + ["occluded"] * bool(draw.occluders)
-    return ", ".join(words)
-
-
-def _column_titles(every: int, size: int) -> tuple[str, ...]:
-    ordinal = {1: "every", 2: "every 2nd", 3: "every 3rd"}.get(every, f"every {every}th")
-    return (
-        "crop",
-        "68 points, read from the map",
-        "the same, enlarged",
-        f"{ordinal} face texel, by depth",
-        f"map, x y z as RGB; {size / 8:g} px grid",
-        "texture unwrapped by the map",
-        f"mesh turned by {TURN_DEG:.0f}°",
-    )
-
-
-def _header(
-    reader: ShardReader,
-    rows: Sequence[Row],
-    yaws_deg: NDArray[np.floating[Any]],
-    origin: str,
-    problems: Sequence[str],
-    quality: LabelQuality | None,
-    thumbs: tuple[tuple[Image.Image, str], ...],
-) -> Header:
-    config: BuildConfig = reader.config.build
-    n_bad = sum(bool(row.problems) for row in rows)
-    found = [
-        *problems,
-        *(_short(quality) if quality else []),
-        *([f"{n_bad} of {count(len(rows), 'sample')} with labels that cannot be right"] if n_bad else []),
-    ]
-    samples = count(len(reader), "sample")
-    lines = (
-        f"{samples}, {len(rows)} shown; yaw {yaws_deg.min():+.0f}° to {yaws_deg.max():+.0f}°; "
-        f"model {reader.config.model}",
-        f"crops {config.size} px, {config.image_codec}; maps {config.uv_size} texels wide, "
-        f"{config.posmap_dtype if config.maps == 'stored' else 'made on reading'}; "
-        f"jitter {config.jitter:g}, seed {config.seed}; pixel convention {config.convention}; "
-        f"landmarks {origin}" + ("; augmented" if reader.config.augmentation is not None else ""),
-    )
-    fine = "maps, stored landmarks and orientation agree; whether points sit on their features is for you to see"
-    if quality is not None and quality.n_annotated:
-        fine = f"labels are {quality.median:.1%} of the face's size from their annotations (median); maps agree"
-    title = f"{reader.folder.resolve().name}: position maps on their images"
-    return Header(title, lines, "; ".join(found) or fine, bool(found), thumbs)
-
-
-def _covered(coverage: NDArray[np.bool_]) -> str:
-    """How much of the map lies on the mesh, in words that do not round the last filled texel away."""
-    n_filled = int(coverage.size - coverage.sum())
-    if not n_filled:
-        return "coverage 100%"
-    percent = np.floor(1000 * coverage.mean()) / 10
-    return f"{percent:g}%, {n_filled} filled"
-
-
-def _ratio(weights: NDArray[np.floating[Any]]) -> str:
-    values = np.unique(weights)[::-1]
-    return " : ".join(f"{value:g}" for value in values[:4]) + (" …" if len(values) > 4 else "")

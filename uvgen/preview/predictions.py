@@ -23,7 +23,8 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.normalization import Normalization, check_scale
 from uvgen.preview.layout import Header, Row, compose
 from uvgen.preview.page import MOST, PreviewResult
-from uvgen.preview.panels import SampleView, dense_panel, landmark_panel, map_panel
+from uvgen.preview.panels import dense_panel, landmark_panel, map_panel
+from uvgen.preview.sample_view import SampleView
 from uvgen.preview.selection import _named, spread
 from uvgen.progress import begin
 from uvgen.shards.reader import ShardReader

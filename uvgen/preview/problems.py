@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from uvgen.maps.landmarks import LandmarkWeights, read_landmarks
 from uvgen.models.morphable import MorphableModel
-from uvgen.preview.panels import SampleView
+from uvgen.preview.sample_view import SampleView
 from uvgen.shards.reader import ShardReader
 
 _MOVED = 0.01  # of the crop's width: stored landmarks and map differ by more only where one of them is wrong

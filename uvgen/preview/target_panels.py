@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from uvgen.maps.target_layouts import COVERED, PARTS, TARGETS
-from uvgen.preview.panels import EMPTY, PANEL, ramp
+from uvgen.preview.drawing import EMPTY, PANEL, ramp
 
 PART_COLORS = (
     EMPTY, (120, 150, 90), (235, 190, 150), (200, 60, 80), (60, 120, 200), (240, 160, 40), (120, 90, 70),

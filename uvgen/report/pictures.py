@@ -16,9 +16,10 @@ from uvgen.images.codecs import encode_jpeg
 from uvgen.maps.landmarks import LandmarkWeights
 from uvgen.meshes.grid import mesh_from_map
 from uvgen.models.morphable import MorphableModel
-from uvgen.preview.page import _landmarks, _what_was_done
-from uvgen.preview.panels import SampleView, dense_panel, map_panel, texture_panel
+from uvgen.preview.captions import landmarks_of, what_was_done
+from uvgen.preview.panels import dense_panel, map_panel, texture_panel
 from uvgen.preview.problems import label_problems
+from uvgen.preview.sample_view import SampleView
 from uvgen.progress import advance
 from uvgen.report.javascript import numbers, packed, write_script
 from uvgen.shards.reader import ShardReader
@@ -83,7 +84,7 @@ class PictureJob:
         stored = open_shards(self.shards, untrusted=self.untrusted)
         reader = open_shards(self.shards, self.model, untrusted=self.untrusted) if self.made else stored
         constants = reader.constants
-        texels, read, _ = _landmarks(constants, self.model, reader.config.build.convention)
+        texels, read, _ = landmarks_of(constants, self.model, reader.config.build.convention)
         picture = _Picture(reader, constants["coverage"], constants["weight_mask"], texels, read, self.predictions)
 
         def draw(pictured: Pictured) -> Drawn:
@@ -205,7 +206,7 @@ class _Picture:
             found.append(["label NME of the jaw", f"{value:.2%}"])
         found.append(["image height (px)", f"{int(sample['image_height'])}"])
         if "augmentation" in sample:
-            found.append(["augmented", _what_was_done(sample["augmentation"])])
+            found.append(["augmented", what_was_done(sample["augmentation"])])
         return found
 
     def _mesh(self, face: SampleView) -> dict[str, Any]:

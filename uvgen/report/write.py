@@ -22,7 +22,7 @@ from uvgen.evaluation.evaluate import EvaluationReport
 from uvgen.jobs.run import RETRIES, check_run, results
 from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
-from uvgen.preview.panels import LEFT, LINES, MIDDLE, RIGHT, _sides
+from uvgen.preview.drawing import LEFT, LINES, MIDDLE, RIGHT, landmark_colors
 from uvgen.progress import begin
 from uvgen.report.folder import check_report_folder, report_on_success
 from uvgen.report.javascript import packed, write_script
@@ -291,7 +291,7 @@ def _write_overview(
         "listed": listed,
         "made": made,
         "copies": reader.config.augmentation is not None,
-        "sides": [(RIGHT, MIDDLE, LEFT).index(side) for side in _sides()],
+        "sides": [(RIGHT, MIDDLE, LEFT).index(side) for side in landmark_colors()],
         "lines": [[list(indices), closed] for indices, closed in LINES],
     })  # fmt: skip
 
