@@ -154,7 +154,7 @@ def test_documented_numbers_are_those_of_the_sheet(reader: ShardReader) -> None:
     assert number(r"turned by (\d+)°") == panels.TURN_DEG
     assert number(r"and up to (\d+) others") == page._MEAN_SAMPLES
     assert number(r"apart than (\d+) % of the crop") == 100 * problems._MOVED
-    assert number(r"more than (\d+) % of the face's size") == 100 * page.HIGH_NME
+    assert number(r"more than (\d+) % of the face's size") == 100 * captions.HIGH_NME
 
 
 def test_wrapped_lines_hold_all_words_in_order_and_are_no_wider_than_asked() -> None:
