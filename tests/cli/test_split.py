@@ -207,7 +207,7 @@ def test_info_shows_empty_yaw_bins_and_says_what_has_no_shape(uvgen, tmp_path, m
         write_sample(tmp_path / "data", f"a{k}", k, **parameters(k, yaw=yaw))
     make(tmp_path / "data", model_path, tmp_path / "out")
     text = uvgen("info", tmp_path / "out").stdout
-    assert re.search(r"-15 to   \+0  0\n", text) and "label_nme (number)" in text and " name (text)" in text
+    assert re.search(r"-15 to   \+0 0\n", text) and "label_nme (number)" in text and " name (text)" in text
     assert text.count("label NME") == 1
 
 

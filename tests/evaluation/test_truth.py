@@ -158,8 +158,9 @@ def test_aflws_points_are_scored_where_they_are_visible_as_a_slow_loop_does(refe
     assert found.values["nme_21_2d"] == pytest.approx([expected[name] for name in found.names], rel=1e-6)
     assert report.visible == visible and report.to_plain()["visible"] == visible
     seen, partly = sum(visible.values()), sum(n < 21 for n in visible.values())
-    assert f"aflw21: 16 of 16 faces have visible points, {partly} not all 21; {seen} of 336 points are compared" in (
-        report.notes
+    assert (
+        f"aflw21: 16 of 16 faces have visible points, {partly} of them not all 21; {seen} of 336 points are compared"
+        in (report.notes)
     )
     alone = evaluate_predictions(tmp_path, folder, scores=["nme_21_2d"])
     assert list(alone.results) == ["aflw21"] and list(

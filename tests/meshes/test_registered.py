@@ -66,7 +66,7 @@ def test_read_registered_takes_vertices_without_triangles(tmp_path: Path) -> Non
         (
             VERTICES,
             np.array([[0, 1, 2], [0, 2, 4], [3, 2, 4]]),
-            r"1 of 3 triangles are none of toy's, first number 1",
+            r"1 of 3 triangles is not among toy's, first number 1",
         ),
         (VERTICES, TRIANGLES[:2], "lacks 1 of toy's 3 triangles, expected all"),
     ],

@@ -138,7 +138,7 @@ def _check_geometry(content: dict[str, Any], binary: bytes, primitive: dict[str,
     if "indices" in primitive:
         corners = _values(content, binary, primitive["indices"], "SCALAR", _COMPONENTS)
         if corners.dtype.kind == "f" or corners.max(initial=0) >= max(len(points), 1):
-            raise ValueError(f"corners of triangles up to {corners.max(initial=0)} of {len(points)} points")
+            raise ValueError(f"corners of triangles up to {corners.max(initial=0)} of {count(len(points), 'point')}")
 
 
 def _stated_bytes(accessor: dict[str, Any], most: int) -> int:

@@ -116,7 +116,7 @@ def _check_triangles(path: Path, triangles: NDArray[np.integer], topology: Topol
         k, odd = int(np.flatnonzero(~known)[0]), int(np.count_nonzero(~known))
         corners = ", ".join(map(str, triangles[k].tolist()))
         raise MeshFileError(
-            f"{path}: {odd} of {count(len(found), 'triangle')} {are(odd)} none of {topology.name}'s, "
+            f"{path}: {odd} of {count(len(found), 'triangle')} {are(odd)} not among {topology.name}'s, "
             f"first number {k} ({corners}); {advice}"
         )
     if missing := np.count_nonzero(~np.isin(topology.triangles, found)):

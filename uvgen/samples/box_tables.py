@@ -18,6 +18,7 @@ from uvgen.samples.landmark_schemes import FaceLandmarks
 from uvgen.samples.landmark_tables import LandmarkTable
 from uvgen.storage.names import brief
 from uvgen.storage.text import number_of, read_text
+from uvgen.wording import count
 
 _WHAT = "a CSV with columns image, left, top, right, bottom (or image, x, y, width, height)"
 _FARTHEST_PX = 1e6
@@ -68,7 +69,7 @@ def read_boxes(path: Path) -> LandmarkTable:
 def _face(source: str, row: Sequence[str], places: Sequence[int], n: int, *, sides: bool) -> FaceLandmarks:
     """The face of a row of a table with n columns; `sides`: of x, y, width, height."""
     if any(cell.strip() for cell in row[n:]):  # of 1,5 for 1.5, say: all that follow it are not theirs
-        raise InputError(f"{source}: {len(row)} cells, expected {n} as in the first line; write 1.5, not 1,5")
+        raise InputError(f"{source}: {count(len(row), 'cell')}, expected {n} as in the first line; write 1.5, not 1,5")
     cells = [row[k].strip() if len(row) > k else "" for k in places]
     try:
         values = [number_of(cell) for cell in cells]
