@@ -50,7 +50,13 @@ def test_benchmarks_hide_no_module_of_the_standard_library() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("path", STARTED, ids=lambda path: path.stem)
 def test_benchmark_starts(path: Path) -> None:
-    for name in {"read": ["torch"], "networks": ["torch"], "gpu": ["torch"], "augment": ["cv2"]}.get(path.stem, []):
+    for name in {
+        "read": ["torch"],
+        "networks": ["torch"],
+        "gpu": ["torch"],
+        "try_recipes": ["torch"],
+        "augment": ["cv2"],
+    }.get(path.stem, []):
         pytest.importorskip(name)
     done = subprocess.run([sys.executable, path, "--help"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
