@@ -91,9 +91,9 @@ class Bench:
         )
         self.reading = uvgen.LandmarkWeights.of_constants(sets[0].reader.constants)
 
-    def network(self, trial: Trial) -> nn.Module:
+    def network(self, trial: Trial) -> Any:
         torch.manual_seed(0)
-        net: nn.Module = PositionMapNetwork(trial.network, trial.tail, self.uv_size)
+        net: Any = PositionMapNetwork(trial.network, trial.tail, self.uv_size)
         return net.to(self.device, memory_format=torch.channels_last)
 
     @torch.no_grad()
