@@ -1,9 +1,12 @@
 """A Dask cluster on the loopback: its bytes are a local build's, whatever is lost meanwhile."""
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -57,6 +60,18 @@ def test_build_on_a_dask_cluster_of_its_own_that_is_interrupted_prints_no_traceb
     os.killpg(build.pid, signal.SIGINT)  # as a terminal does: Dask's processes hear it too
     _, errors = build.communicate()
     assert build.returncode == 130 and "interrupted" in errors and "Traceback" not in errors, errors
+
+
+def test_cluster_of_its_own_takes_a_free_port_where_another_one_runs() -> None:
+    from uvgen.parallel.dask import _own_cluster
+
+    with socket.socket() as other, warnings.catch_warnings(record=True) as heard:
+        with contextlib.suppress(OSError):  # somebody else's Dask has the port, which is as good
+            other.bind(("", 8787))
+            other.listen()
+        warnings.simplefilter("always")
+        _own_cluster(1).close()
+        assert not [str(each.message) for each in heard if "already in use" in str(each.message)]
 
 
 def test_build_on_dask_without_its_scheduler_says_what_was_lost(dask: DaskCluster, tmp_path: Path) -> None:

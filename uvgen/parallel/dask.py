@@ -194,7 +194,8 @@ def _own_cluster(threads: int | None) -> Any:
     """A scheduler and one Dask worker, both in this process; by default with as many threads as there are processors.
 
     Calls have processes of their own (`uvgen.jobs.host`). Dask workers in further processes would take seconds to
-    start, and processor time from those.
+    start, and processor time from those. There is no dashboard; the port of the scheduler's other pages is a free one,
+    since Dask would warn of another cluster on its usual port.
     """
     import dask
     from dask.system import CPU_COUNT
@@ -203,7 +204,7 @@ def _own_cluster(threads: int | None) -> Any:
     with dask.config.set(_QUIET):
         return LocalCluster(
             n_workers=1, threads_per_worker=threads or CPU_COUNT, processes=False, memory_limit=0,
-            dashboard_address=None, silence_logs=logging.CRITICAL,
+            dashboard_address=":0", scheduler_kwargs={"dashboard": False}, silence_logs=logging.CRITICAL,
         )  # fmt: skip
 
 
