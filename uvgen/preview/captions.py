@@ -42,6 +42,7 @@ def landmarks_of(
 def row_of(
     sample: dict[str, Any], face: SampleView, texels: NDArray[np.int32], read: LandmarkWeights, every: int
 ) -> Row:
+    """A sample's row: its name, its angles and NME, what is wrong with it, and its panels."""
     pitch, yaw, roll = (round(float(angle)) for angle in np.rad2deg(face.angles_rad))
     hidden = 1 - face.seen[face.face].mean()
     angles = f"yaw {yaw:+d}°   pitch {pitch:+d}°   roll {roll:+d}°   {hidden:.0%} of the face hidden"

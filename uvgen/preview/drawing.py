@@ -147,6 +147,7 @@ def _guide(texels: tuple[tuple[int, int], ...], size: int, shape: tuple[int, int
 
 
 def draw_cross(draw: ImageDraw.ImageDraw, x: float, y: float, arm: float, fill: tuple[int, ...], width: int) -> None:
+    """A cross at a point of a layer, whose arms are `arm` px of the layer long."""
     draw.line([x - arm, y, x + arm, y], fill=fill, width=width)
     draw.line([x, y - arm, x, y + arm], fill=fill, width=width)
 
@@ -154,6 +155,7 @@ def draw_cross(draw: ImageDraw.ImageDraw, x: float, y: float, arm: float, fill: 
 def draw_dot(
     draw: ImageDraw.ImageDraw, center: tuple[float, float], radius: float, fill: Sequence[int], finer: int = FINE
 ) -> None:
+    """A dot at a point of a layer `finer` times larger than its picture; the radius is in px of the picture."""
     x, y, r = *center, radius * finer
     draw.ellipse([x - r, y - r, x + r, y + r], fill=tuple(fill))
 

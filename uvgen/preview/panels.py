@@ -102,7 +102,7 @@ def map_panel(face: SampleView) -> Image.Image:
     for axis in (0, 1):
         alpha = 0.55 * _isolines(fine[..., axis] * 8)[..., None]
         colors = (1 - alpha) * colors + alpha * 255
-    return picture_of(colors)
+    return _picture(colors)
 
 
 def _isolines(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -134,7 +134,7 @@ def texture_panel(face: SampleView, texels: NDArray[np.integer[Any]]) -> Image.I
     colors = np.where(valid[..., None], colors, pale)
     opacity = 0.25 + 0.75 * _resized(face.seen[..., None].astype(np.float32))
     colors = opacity * colors + (1 - opacity) * pale
-    return draw_guide(picture_of(colors), texels, len(face.coverage))
+    return draw_guide(_picture(colors), texels, len(face.coverage))
 
 
 def turned_panel(face: SampleView) -> Image.Image:
@@ -153,7 +153,7 @@ def turned_panel(face: SampleView) -> Image.Image:
     colors = np.where(own, colors[face.coverage] * (0.75 + 0.25 * light), 150 * light)
     fragments = rasterize.rasterize(vertices, face.triangles, (2 * PANEL, 2 * PANEL))
     picture = rasterize.render_colors(fragments, face.triangles, colors.astype(np.float32), background=np.array(EMPTY))
-    return picture_of(picture).reduce(2)
+    return _picture(picture).reduce(2)
 
 
 def mask_panel(weights: NDArray[np.floating[Any]], texels: NDArray[np.integer[Any]], size: int) -> Image.Image:
@@ -161,7 +161,7 @@ def mask_panel(weights: NDArray[np.floating[Any]], texels: NDArray[np.integer[An
     values = np.unique(weights)
     steps = max(len(values) - 1, 1)  # the largest weight is the landmarks': their dots show it
     tone = np.interp(weights, values, [*np.linspace(40, 190, steps), 190][: len(values)])
-    picture = picture_of(np.repeat(tone[..., None], 3, axis=2)).resize((size, size), Image.Resampling.BOX)
+    picture = _picture(np.repeat(tone[..., None], 3, axis=2)).resize((size, size), Image.Resampling.BOX)
     layer = Image.new("RGBA", (size * FINE, size * FINE))
     draw = ImageDraw.Draw(layer)
     for center in fine_points((texels[:, ::-1] + 0.5) * (size / len(weights)) - 0.5):
@@ -173,7 +173,7 @@ def coverage_panel(coverage: NDArray[np.bool_], size: int) -> Image.Image:
     """Covered texels light, filled ones dark, a single one too; "100%" where there is none."""
     tone = np.where(coverage, 205.0, 40.0).astype(np.float32)
     small = np.asarray(Image.fromarray(tone).resize((size, size), Image.Resampling.BOX))
-    picture = picture_of(np.repeat(np.where(small < 204.5, 40.0, 205.0)[..., None], 3, axis=2))
+    picture = _picture(np.repeat(np.where(small < 204.5, 40.0, 205.0)[..., None], 3, axis=2))
     if coverage.all():
         draw, middle = ImageDraw.Draw(picture), size / 2
         for y, text, height in ((middle - 10, "100%", size / 5), (middle + 22, "no texel is filled", size / 11)):
@@ -197,5 +197,6 @@ def _nearest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return sampled
 
 
-def picture_of(colors: NDArray[np.floating[Any]]) -> Image.Image:
+def _picture(colors: NDArray[np.floating[Any]]) -> Image.Image:
+    """Colors (h, w, 3) of 0 to 255, rounded, as a picture."""
     return Image.fromarray(np.clip(np.rint(colors), 0, 255).astype(np.uint8))
