@@ -14,17 +14,16 @@ import argparse
 import json
 import os
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from example_programs import percent, photographs_error, run
 
 import uvgen
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "examples/position_maps"
 NETWORKS = ("prnet", "resnet18", "mobilenetv2", "lprnet")
 HEADINGS = (
     "network", "parameters", "steps (epochs)", "samples/s", "waiting", "weighted loss, trained on", "held out", "SSIM",
@@ -32,17 +31,6 @@ HEADINGS = (
 )  # fmt: skip
 WARM_UP, FEWEST = 8, 8
 """Steps of the run that measures a network's rate, and of the shortest training."""
-
-
-def run(program: str, *arguments: object, log: Path) -> str:
-    """What a program of the example prints, which is also kept; CalledProcessError where it fails."""
-    command = [sys.executable, *map(str, (EXAMPLE / program, *arguments))]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    log.write_text(done.stdout)
-    if done.returncode:
-        print(done.stdout, file=sys.stderr)
-    done.check_returncode()
-    return done.stdout
 
 
 def found(pattern: str, text: str) -> tuple[str, ...]:
@@ -55,18 +43,6 @@ def found(pattern: str, text: str) -> tuple[str, ...]:
 def epochs_of(run: Path) -> list[dict[str, Any]]:
     """What the trainer wrote after each epoch of a run."""
     return [json.loads(line) for line in (run / "epochs.jsonl").read_text().splitlines()]
-
-
-def percent(*values: float | None) -> str:
-    return ", ".join("–" if value is None else f"{value:.1%}" for value in values)
-
-
-def photographs_error(network: Path, photos: Path, out: Path) -> float:
-    """Mean NME of the 68 points in 2D, over the photographs that have all of them."""
-    images = sorted(path for path in photos.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    run("predict.py", network, *images, "--out", out, log=out.with_suffix(".txt"))
-    report = uvgen.evaluate_predictions(out / "points", photos, scores=("nme_68_2d",))
-    return report.results["annotation"].summaries["nme_68_2d"].mean
 
 
 def row(network: str, shards: Path, seconds: float, options: argparse.Namespace) -> list[str]:

@@ -36,9 +36,9 @@ class Recipe:
 
 
 RECIPES = {
-    ("default", "prnet"): Recipe(3e-3, 30, warm_up=10),
+    ("default", "prnet"): Recipe(2e-3, 30, warm_up=10),
     ("default", "mobilenetv2"): Recipe(3e-3, 30, warm_up=10),
-    ("default", "resnet18"): Recipe(3e-3, 30, warm_up=10),
+    ("default", "resnet18"): Recipe(1e-3, 30, warm_up=10),
     ("default", "lprnet"): Recipe(5e-3, 30, warm_up=10),
     ("paper", "prnet"): Recipe(1e-4, 30, halved_every=5),
     ("paper", "mobilenetv2"): Recipe(1e-5, 420, decay=0.99),

@@ -12,7 +12,7 @@ from support.toy import write_tree
 from uvgen import BuildConfig
 
 BENCHMARKS = sorted((Path(__file__).parents[2] / "benchmarks").glob("*.py"))
-STARTED = [path for path in BENCHMARKS if path.stem not in ("timing", "history")]
+STARTED = [path for path in BENCHMARKS if path.stem not in ("timing", "history", "example_programs")]
 
 
 @pytest.mark.long

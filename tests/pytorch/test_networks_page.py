@@ -20,6 +20,7 @@ FEW = {
     "position_maps/train.py": "--steps 2 --batch 2 --threads 1 --device cpu --workers 0",
     "coefficients/train.py": "--steps 2 --batch 2 --threads 1 --device cpu",
     "stn/train.py": "--steps 2 --batch 2 --threads 1 --device cpu",
+    "benchmarks/try_recipes.py": "--steps 2 --batch 2 --device cpu --networks lprnet",
     "benchmarks/networks.py": "--networks lprnet --size 32 --threads 1 --device cpu",
 }
 """What is appended to a program's command: the last of an option counts."""
