@@ -10,7 +10,7 @@ from support.toy import write_tree
 
 from uvgen import build_shards, open_shards
 from uvgen.errors import DatasetError
-from uvgen.storage import objects
+from uvgen.storage import transfers
 from uvgen.storage.objects import fetch, listed, local_path, upload
 
 fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed: pip install '.[stores]'")
@@ -88,8 +88,8 @@ def test_s3_without_credentials_says_where_they_are_taken_from(
 
 def test_s3_that_cannot_be_reached_says_so(stored: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    monkeypatch.setattr(objects, "TRIES", 2)
-    monkeypatch.setattr(objects, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(transfers, "TRIES", 2)
+    monkeypatch.setattr(transfers, "_PAUSE_S", 0.0)
     fsspec.filesystem("s3").clear_instance_cache()
     monkeypatch.setattr(type(fsspec.filesystem("s3")), "retries", 1)
     try:

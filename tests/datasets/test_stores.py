@@ -24,7 +24,7 @@ from uvgen import (
 from uvgen.augment import Augmentation
 from uvgen.errors import DatasetError, InputError, OutputError, SettingsError
 from uvgen.shards.stored import ReadAhead
-from uvgen.storage import objects
+from uvgen.storage import transfers
 from uvgen.storage.object_cache import objects_folder
 
 URL = "s3://bucket/sets/one"
@@ -190,7 +190,7 @@ def test_build_whose_uploads_fail_lists_whole_shards_alone_and_goes_on(
 ) -> None:
     folder = store.folder / "bucket/sets/one"
     last = sorted(listed_shards(local / "shards"))[-1]
-    store.faults.append(failing(objects.TRIES, ConnectionError("reset"), "put", last))
+    store.faults.append(failing(transfers.TRIES, ConnectionError("reset"), "put", last))
     with pytest.raises(DatasetError, match=rf"{URL}/{last}: cannot be written in 4 tries \(reset\)"):
         build(local, model_path)
     assert listed_shards(folder) and last not in listed_shards(folder) and listed_are_whole(folder)

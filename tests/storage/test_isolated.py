@@ -39,7 +39,8 @@ class Other(Hdf5Process):
         self.line = line
 
     def _command(self) -> list[str]:
-        code = f"import sys, os; sys.path[:] = {sys.path!r}; import uvgen.storage.isolated as m; {self.line}\nm.serve()"
+        start = f"import sys, os; sys.path[:] = {sys.path!r}; import uvgen.storage.isolated_server as m"
+        code = f"{start}; {self.line}\nm.serve()"
         return [sys.executable, "-c", code]
 
 
@@ -110,7 +111,7 @@ def test_process_that_hangs_is_ended(path: Path) -> None:
 )
 def test_process_that_answers_nonsense_is_an_error(path: Path, answer: str) -> None:
     process = Other(
-        f"m._send(os.fdopen(os.dup(1), 'wb'), m._READY); os.read(0, 16); os.write(1, {answer} * 2); os._exit(0)"
+        f"m.send(os.fdopen(os.dup(1), 'wb'), m.READY); os.read(0, 16); os.write(1, {answer} * 2); os._exit(0)"
     )
     with pytest.raises(DatasetError, match=r"a\.h5: "):
         safe_dataset(process.open(path), "flags")
@@ -186,7 +187,7 @@ def test_request_that_is_interrupted_leaves_nothing_for_the_next_one(
     rows = safe_dataset(process.open(path), "rows")
     for error in (KeyboardInterrupt, MemoryError):
         with monkeypatch.context() as patch:
-            patch.setattr(isolated, "_receive", lambda pipe, error=error: (_ for _ in ()).throw(error))
+            patch.setattr(isolated, "receive", lambda pipe, error=error: (_ for _ in ()).throw(error))
             with pytest.raises(error):
                 rows.read_row(1)
         assert rows.read_row(3).tolist() == list(range(18, 24))

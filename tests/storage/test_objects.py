@@ -10,11 +10,9 @@ import pytest
 from support.stores import FolderStore, changing, failing, folder_store, stalling
 
 from uvgen.errors import DatasetError, DependencyError, InputError, OutputError
-from uvgen.storage import objects
+from uvgen.storage import transfers
 from uvgen.storage.files import replaced_on_success
 from uvgen.storage.objects import (
-    TRIES,
-    MissingError,
     fetch,
     fetch_all,
     listed,
@@ -24,6 +22,7 @@ from uvgen.storage.objects import (
     upload,
     url_of,
 )
+from uvgen.storage.transfers import TRIES, MissingError
 
 
 @pytest.fixture
@@ -217,4 +216,4 @@ def test_no_module_imports_fsspec_before_a_store_is_used() -> None:
 def test_a_timeout_that_is_no_number_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     for text, expected in (("2.5", 2.5), ("soon", 60), ("-1", 60), ("", 60)):
         monkeypatch.setenv("UVGEN_STORE_TIMEOUT", text)
-        assert objects._patience() == expected
+        assert transfers.patience_s() == expected

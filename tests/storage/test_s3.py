@@ -8,8 +8,9 @@ import pytest
 from support.stores import s3_store
 
 from uvgen.errors import DatasetError
-from uvgen.storage import objects, s3
-from uvgen.storage.objects import MissingError, fetch, local_path, upload
+from uvgen.storage import objects, s3, transfers
+from uvgen.storage.objects import fetch, local_path, upload
+from uvgen.storage.transfers import MissingError
 
 fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed: pip install '.[stores]'")
 pytest.importorskip("s3fs", reason="s3fs is not installed: pip install '.[stores]'")
@@ -51,8 +52,8 @@ def test_fetch_from_s3_of_another_content_is_refused_and_leaves_nothing(
     place: Path, part: int, size: int, digest: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(s3, "PART", part)
-    monkeypatch.setattr(objects, "TRIES", 2)
-    monkeypatch.setattr(objects, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(transfers, "TRIES", 2)
+    monkeypatch.setattr(transfers, "_PAUSE_S", 0.0)
     with pytest.raises(DatasetError, match=message):
         fetch(place, tmp_path / "found", size=size, sha256=digest)
     assert not list(tmp_path.iterdir())

@@ -147,7 +147,7 @@ CRASHES, HANGS = b"makes HDF5 crash", b"makes HDF5 hang."
 
 _BROKEN = f"""
 import sys
-if "uvgen.storage.isolated import serve" in sys.orig_argv[-1]:
+if "uvgen.storage.isolated_server import serve" in sys.orig_argv[-1]:
     import os, time
     import h5py
     whole = h5py.File
@@ -183,7 +183,7 @@ def readers_alive(folder: Path) -> int:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             ours = str(folder).encode() in (process / "environ").read_bytes()
-            alive += ours and b"uvgen.storage.isolated import serve" in (process / "cmdline").read_bytes()
+            alive += ours and b"uvgen.storage.isolated_server import serve" in (process / "cmdline").read_bytes()
         except OSError:  # it ended meanwhile, or is somebody else's
             continue
     return alive

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from uvgen.storage import objects
+from uvgen.storage import objects, transfers
 
 Fault = Callable[["FolderStore", str, str], None]
 
@@ -127,7 +127,7 @@ def folder_store(folder: Path) -> Iterator[FolderStore]:
     (store.folder / "bucket").mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(objects, "_filesystem", lambda url: store)
-        patch.setattr(objects, "_PAUSE_S", 0.0)
+        patch.setattr(transfers, "_PAUSE_S", 0.0)
         patch.setenv("UVGEN_CACHE", str(folder / "cache"))
         yield store
 

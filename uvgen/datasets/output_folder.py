@@ -12,7 +12,8 @@ from uvgen.shards.stored import fetch_index
 from uvgen.storage.files import check_folder
 from uvgen.storage.folders import DATASET_INDEX, EXPORT, FIT_INDEX, REPORT, SYNTH_INDEX, folder_kind
 from uvgen.storage.isolated import reading_in_child
-from uvgen.storage.objects import MissingError, listed, local_path, url_of
+from uvgen.storage.objects import listed, local_path, url_of
+from uvgen.storage.transfers import MissingError
 
 _SHARD = re.compile(r"(?!\.).*-\d{5,}\.h5", re.DOTALL)
 

@@ -15,7 +15,8 @@ from uvgen.shards.index import Index, ShardEntry
 from uvgen.storage.files import has_sha256, remove_leftovers
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.object_cache import cache_limit, cached_file, forget, is_cached, objects_folder
-from uvgen.storage.objects import MissingError, fetch, listed, url_of
+from uvgen.storage.objects import fetch, listed, url_of
+from uvgen.storage.transfers import MissingError
 from uvgen.wording import count
 
 _SPLITS = "splits.json"

@@ -7,17 +7,14 @@ on Linux, start processes (root aside).
 """
 
 import errno
-import json
 import math
 import os
 import re
 import signal
-import struct
 import subprocess
 import sys
 import threading
 import weakref
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -33,23 +30,13 @@ from uvgen.storage.hdf5_reading import (
     Hdf5Dataset,
     Hdf5File,
     is_opened_elsewhere,
-    open_hdf5,
     opened_by,
-    safe_dataset,
 )
+from uvgen.storage.isolated_server import MAX_SECONDS, READY, GoneError, receive, send
 from uvgen.storage.names import printable
 
-MAX_SECONDS = 120.0
-"""How long a request may take before the process is taken for hung and ended."""
-
-_MAX_MEMORY = 16 << 30
 _MAX_MESSAGE = 2000  # characters of an error
-_MAX_HEADER = 64 << 20
-_MAX_OPEN = 64
-_READY = "ready"
 _FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP} if os.name == "posix" else set()
-_SPARE_SECONDS = 10
-_SHORT_OF_FILES = (errno.EMFILE, errno.ENFILE)
 
 
 class _EndedError(Exception):
@@ -61,10 +48,6 @@ class _EndedError(Exception):
 
     def __str__(self) -> str:
         return self.how
-
-
-class _GoneError(OSError):
-    """The other end of a pipe is closed."""
 
 
 @contextmanager
@@ -141,13 +124,13 @@ class Hdf5Process:
             raise _not_started(path, error) from error
         try:
             if not self._is_ready:
-                self._is_ready = _receive(child.stdout)[0] == _READY
+                self._is_ready = receive(child.stdout)[0] == READY
                 if not self._is_ready:
                     raise ValueError("an answer that cannot be")
-            _send(child.stdin, request)
-            return _receive(child.stdout)
+            send(child.stdin, request)
+            return receive(child.stdout)
         except (OSError, ValueError, RecursionError) as error:
-            is_gone = isinstance(error, _GoneError | BrokenPipeError)
+            is_gone = isinstance(error, GoneError | BrokenPipeError)
             if is_gone:
                 with suppress(subprocess.TimeoutExpired):  # its own status, not that of being killed here
                     child.wait(timeout=5)
@@ -176,7 +159,7 @@ class Hdf5Process:
 
     def _command(self) -> list[str]:
         # the same packages as here, and none of the working folder's
-        code = f"import sys; sys.path[:] = {sys.path!r}; from uvgen.storage.isolated import serve; serve()"
+        code = f"import sys; sys.path[:] = {sys.path!r}; from uvgen.storage.isolated_server import serve; serve()"
         return [sys.executable, "-c", code]
 
     def _end(self) -> None:
@@ -200,18 +183,6 @@ def _passed_on(file: "_IsolatedFile", answer: dict[str, Any]) -> Exception:
     if type(code) is int:
         error.__cause__ = OSError(code, os.strerror(code))
     return error
-
-
-def _shortage(error: BaseException) -> int | None:
-    """What the machine is short of where that is why a file cannot be read, as an errno."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, MemoryError):
-            return errno.ENOMEM
-        if isinstance(cause, OSError) and cause.errno in (*_SHORT_OF_FILES, errno.ENOMEM, errno.EAGAIN):
-            return cause.errno
-        cause = cause.__cause__
-    return None
 
 
 def _state(path: Path) -> tuple[str, int, int]:
@@ -316,116 +287,3 @@ class _IsolatedDataset(Hdf5Dataset):
     def read_range(self, start: int, stop: int) -> NDArray[Any]:
         data = self._isolated._ask("read_range", self.name, int(start), int(stop))[1]
         return self._array(data, (stop - start, *self.shape[1:]))
-
-
-# The other process
-
-_OpenFiles = OrderedDict[tuple[str, int], tuple[Hdf5File, dict[str, Hdf5Dataset]]]
-
-
-def serve() -> None:
-    """Answer requests from standard input until it ends."""
-    source, target = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_RDWR), 1)  # whatever a library prints is no answer
-    _give_up_rights()
-    files: _OpenFiles = OrderedDict()
-    with suppress(OSError):
-        _send(target, _READY)
-    while True:
-        try:
-            request, _ = _receive(source)
-        except (OSError, ValueError):
-            return
-        _end_in(MAX_SECONDS + _SPARE_SECONDS)  # the other process ends this one before, unless it is killed itself
-        try:
-            answer, array = _answer(files, request)
-        except (UvgenError, MemoryError) as error:
-            answer, array = {"error": str(error), "errno": _shortage(error)}, None
-        try:
-            _send(target, answer, array)
-        except OSError:
-            return
-        _end_in(0)
-
-
-def _end_in(seconds: float) -> None:
-    """Let the system end this process after a while, even within HDF5; 0 takes that back."""
-    if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-
-
-def _answer(files: _OpenFiles, request: dict[str, Any]) -> tuple[Any, NDArray[Any] | None]:
-    path, user_block, what, arguments = (request[key] for key in ("path", "user_block", "what", "arguments"))
-    key = path, user_block
-    if what == "open" and key in files and files[key][0].has_changed():
-        files.pop(key)[0].close()
-    while key not in files:
-        try:
-            opened = open_hdf5(Path(path), DatasetError, request["hint"], request["lead"], user_block=user_block)
-        except UvgenError as error:
-            if _shortage(error) not in _SHORT_OF_FILES or not files:
-                raise
-            files.popitem(last=False)[1][0].close()
-            continue
-        files[key] = opened, {}
-        if len(files) > _MAX_OPEN:
-            files.popitem(last=False)[1][0].close()
-    file, datasets = files[key]
-    files.move_to_end(key)
-    if what == "open":
-        return None, None
-    if what == "members":
-        return file.members(*arguments), None
-    if what == "is_group":
-        return file.is_group(*arguments), None
-    if what == "attributes":
-        return _plain(file.attributes), None
-    name = arguments[0]
-    data = datasets[name] = datasets.get(name) or safe_dataset(file, name)
-    if what == "dataset":
-        place = {"offset": data.offset, "by_row": data.by_row}
-        return {"dtype": data.dtype.str, "shape": data.shape, **place}, None
-    if what == "dataset attributes":
-        return _plain(data.attributes), None
-    if what == "read_row":
-        return None, data.read_row(*arguments[1:])
-    return None, data.read_range(*arguments[1:]) if what == "read_range" else data.read(*arguments[1:])
-
-
-def _plain(attributes: dict[str, Any]) -> dict[str, Any]:
-    return {name: value.item() if isinstance(value, np.generic) else value for name, value in attributes.items()}
-
-
-def _give_up_rights() -> None:
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
-    limits = [("RLIMIT_CORE", 0), ("RLIMIT_FSIZE", 0), ("RLIMIT_NPROC", 0), ("RLIMIT_AS", _MAX_MEMORY)]
-    for name, value in limits:
-        with suppress(AttributeError, OSError, ValueError):  # not on this system, or a lower limit is set
-            resource.setrlimit(getattr(resource, name), (value, value))
-
-
-# Messages: two lengths, JSON, bytes
-
-
-def _send(pipe: Any, value: Any, array: NDArray[Any] | None = None) -> None:
-    header = json.dumps(value).encode()
-    data = b"" if array is None else memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-    pipe.write(struct.pack("<QQ", len(header), len(data)) + header)
-    pipe.write(data)
-    pipe.flush()
-
-
-def _receive(pipe: Any) -> tuple[Any, bytearray]:
-    lengths = pipe.read(16)
-    if len(lengths) < 16:
-        raise _GoneError("the other process has ended")
-    n_header, n_data = struct.unpack("<QQ", lengths)
-    if n_header > _MAX_HEADER or n_data > _MAX_MEMORY:
-        raise OSError("an answer that cannot be")
-    header, data = pipe.read(n_header), bytearray(n_data)
-    if len(header) < n_header or pipe.readinto(data) < n_data:
-        raise _GoneError("the other process has ended")
-    return json.loads(header), data

@@ -9,13 +9,11 @@ large ones are fetched when they are read (`uvgen.storage.object_cache`) and upl
 import errno
 import os
 import re
-import threading
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import unquote
 
 from uvgen.errors import MIRROR, SCHEMES, DatasetError, DependencyError, InputError, to_install
@@ -23,12 +21,16 @@ from uvgen.storage.cache import cache_folder
 from uvgen.storage.files import new_temporary, sha256_file, share_lock
 from uvgen.storage.names import brief
 from uvgen.storage.s3 import WrongSizeError, client_of, download
+from uvgen.storage.transfers import (
+    MissingError,
+    NoBucketError,
+    WrongContentError,
+    patience_s,
+    store_code,
+    tried,
+    watched,
+)
 
-TRIES = 4
-"""How often a transfer is tried."""
-
-_PAUSE_S = 0.5  # after the first try that failed; twice as long after each further one
-_SECONDS = 60.0  # without a byte moving, until a try has failed
 _SLOWEST = 1e6  # bytes per second: an upload may not say how far it is
 _AT_ONCE = 16
 _LISTING = 20  # times as long may a listing take: a million names take a thousand requests
@@ -36,17 +38,6 @@ _LONGEST = 230  # bytes of a name in a URL, which becomes a file's
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "hf": "huggingface_hub", "az": "adlfs",
              "abfs": "adlfs"}  # fmt: skip
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.DOTALL)  # also of a Path, which keeps one slash
-_LOCAL = {
-    getattr(errno, name)
-    for name in ("ENOSPC", "EDQUOT", "EROFS", "EFBIG", "EMFILE", "ENFILE", "ENAMETOOLONG", "ENOTDIR")
-    if hasattr(errno, name)
-}  # of this machine: no try helps
-
-Result = TypeVar("Result")
-
-
-class MissingError(DatasetError):
-    """A store has no such file."""
 
 
 def local_path(path: str | os.PathLike[str]) -> Path:
@@ -141,9 +132,9 @@ def fetch(path: Path, to: Path | None = None, *, sha256: str | None = None, size
         try:
             digest = _received(url, draft, handle, size, hashed=sha256 is not None)
             if size is not None and (found := os.fstat(handle).st_size) != size:
-                raise _WrongError(f"{found} bytes came, expected {size}")
+                raise WrongContentError(f"{found} bytes came, expected {size}")
             if digest != sha256:
-                raise _WrongError("its SHA-256 is not the one in the index")
+                raise WrongContentError("its SHA-256 is not the one in the index")
             share_lock(handle)
             os.replace(draft, target)
         finally:
@@ -152,7 +143,7 @@ def fetch(path: Path, to: Path | None = None, *, sha256: str | None = None, size
             os.close(handle)
 
     try:
-        _tried(once, url, "fetched")
+        tried(once, url, "fetched")
     except OSError as error:
         if isinstance(error, DatasetError):
             raise
@@ -167,11 +158,11 @@ def _received(url: str, draft: Path, handle: int, size: int | None, *, hashed: b
             bucket, key, _ = system.split_path(_inside(system, url))  # the bucket may be an access point's ARN
             return download(client, bucket, key, handle, size, hashed=hashed)
         except WrongSizeError as error:
-            raise _WrongError(f"{error.found} bytes came, expected {size}") from error
-    _watched(
+            raise WrongContentError(f"{error.found} bytes came, expected {size}") from error
+    watched(
         lambda: (system := _filesystem(url)).get_file(_inside(system, url), os.fspath(draft)),
         lambda: _size(draft),
-        _patience(),
+        patience_s(),
     )
     return sha256_file(draft) if hashed else None
 
@@ -203,9 +194,9 @@ def upload(path: Path, source: Path | None = None) -> None:
         inside = _inside(system, url)
         system.put_file(os.fspath(source), inside)
         if (found := system.info(inside)["size"]) != size:
-            raise _WrongError(f"{found} bytes arrived, expected {size}")
+            raise WrongContentError(f"{found} bytes arrived, expected {size}")
 
-    _tried(lambda: _watched(put, lambda: 0, _patience() + size / _SLOWEST), url, "written")
+    tried(lambda: watched(put, lambda: 0, patience_s() + size / _SLOWEST), url, "written")
 
 
 def get_bytes(path: Path) -> bytes | None:
@@ -217,7 +208,7 @@ def get_bytes(path: Path) -> bytes | None:
         return bytes(system.cat_file(_inside(system, url)))
 
     try:
-        return _tried(lambda: _watched(get, lambda: 0, _patience()), url, "fetched")
+        return tried(lambda: watched(get, lambda: 0, patience_s()), url, "fetched")
     except MissingError:
         return None
 
@@ -240,7 +231,7 @@ def put_bytes(path: Path, data: bytes, *, new: bool = False) -> bool:
             except (TypeError, ValueError, NotImplementedError):
                 pass
             except OSError as error:
-                if _code(error) == "PreconditionFailed":
+                if store_code(error) == "PreconditionFailed":
                     return False
                 if error.errno != errno.ENOSYS:
                     raise
@@ -249,7 +240,7 @@ def put_bytes(path: Path, data: bytes, *, new: bool = False) -> bool:
         system.pipe_file(inside, data)
         return True
 
-    return _tried(lambda: _watched(put, lambda: 0, _patience()), url, "written")
+    return tried(lambda: watched(put, lambda: 0, patience_s()), url, "written")
 
 
 def listed(folder: Path) -> dict[str, int]:
@@ -267,10 +258,10 @@ def listed(folder: Path) -> dict[str, int]:
         except FileNotFoundError:
             found = {}
         if not found and not _has_bucket(system, root):
-            raise _NoBucketError(root.partition("/")[0])
+            raise NoBucketError(root.partition("/")[0])
         return {name[len(root) + 1 :]: int(info["size"] or 0) for name, info in found.items() if name != root}
 
-    files = _tried(lambda: _watched(find, lambda: 0, _LISTING * _patience()), url, "listed")
+    files = tried(lambda: watched(find, lambda: 0, _LISTING * patience_s()), url, "listed")
     return {name: size for name, size in files.items() if name and not name.endswith("/")}
 
 
@@ -284,7 +275,7 @@ def remove(paths: Iterable[Path]) -> None:
             system.rm_file(_inside(system, url))
 
         with suppress(MissingError):
-            _tried(lambda delete=delete: _watched(delete, lambda: 0, _patience()), url, "deleted")  # type: ignore[misc]
+            tried(lambda delete=delete: watched(delete, lambda: 0, patience_s()), url, "deleted")  # type: ignore[misc]
 
 
 def fetch_all(places: Sequence[tuple[Path, Path]]) -> None:
@@ -297,14 +288,6 @@ def fetch_all(places: Sequence[tuple[Path, Path]]) -> None:
 
     with ThreadPoolExecutor(min(_AT_ONCE, max(len(places), 1))) as pool:
         list(pool.map(one, places))
-
-
-class _NoBucketError(FileNotFoundError):
-    """There is no such bucket."""
-
-
-class _WrongError(Exception):
-    """What came is not what was asked for."""
 
 
 def _filesystem(url: str) -> Any:
@@ -324,7 +307,7 @@ def _options(url: str) -> dict[str, Any]:
     """What the file system of a URL is made with."""
     options: dict[str, Any] = {"use_listings_cache": False}
     if url.startswith(("s3://", "s3a://")):  # tries are counted here: botocore's own would multiply them
-        options["config_kwargs"] = {"connect_timeout": 10, "read_timeout": _patience(), "retries": {"max_attempts": 1}}
+        options["config_kwargs"] = {"connect_timeout": 10, "read_timeout": patience_s(), "retries": {"max_attempts": 1}}
     return options
 
 
@@ -342,98 +325,6 @@ def _has_bucket(system: Any, root: str) -> bool:
     except Exception:
         return True  # who may see a part of it may not see all
     return True
-
-
-def _patience() -> float:
-    """Seconds without progress: ``UVGEN_STORE_TIMEOUT``, or a minute."""
-    with suppress(ValueError):
-        if (stated := float(os.environ.get("UVGEN_STORE_TIMEOUT", ""))) > 0:
-            return stated
-    return _SECONDS
-
-
-def _watched(call: Callable[[], Result], grown: Callable[[], int], patience: float | None) -> Result:
-    """What a call returns, made in a thread of its own that is given up where nothing moves."""
-    outcome: list[Any] = []
-
-    def make() -> None:
-        try:
-            outcome.append((True, call()))
-        except BaseException as error:
-            outcome.append((False, error))
-
-    thread = threading.Thread(target=make, daemon=True, name="uvgen-transfer")
-    thread.start()
-    seen, since = grown(), time.monotonic()
-    while thread.is_alive():
-        thread.join(0.2)
-        now = time.monotonic()
-        if (size := grown()) != seen:
-            seen, since = size, now
-        elif patience is not None and thread.is_alive() and now - since > patience:
-            raise TimeoutError(f"nothing moved for {patience:g} s")
-    good, value = outcome[0]
-    if not good:
-        raise value
-    result: Result = value
-    return result
-
-
-def _tried(call: Callable[[], Result], url: str, done: str) -> Result:
-    """What a call returns, tried again where it fails of what may pass; DatasetError where all tries fail."""
-    for number in range(1, TRIES + 1):
-        try:
-            return call()
-        except FileNotFoundError as error:
-            if done == "written" or _lacks_bucket(error):
-                raise DatasetError(
-                    f"{url}: no such bucket, expected one that is there; create it, or mend the URL"
-                ) from error
-            raise MissingError(f"{url}: no such file in the store; run what wrote it again") from error
-        except (DatasetError, DependencyError):
-            raise
-        except Exception as error:
-            if isinstance(error, OSError) and error.errno in _LOCAL:
-                raise
-            if _is_denied(error):
-                raise DatasetError(
-                    f"{url}: cannot be {done} for want of rights ({brief(error)}); credentials are taken from the "
-                    "environment alone, as the store's own tools take them (AWS_PROFILE, AWS_ACCESS_KEY_ID …)"
-                ) from error
-            if number == TRIES and isinstance(error, _WrongError):
-                raise DatasetError(f"{url}: {error}, in {number} tries; damaged or changed in the store?") from error
-            if number == TRIES or isinstance(error, (TypeError, AttributeError)):
-                again = f" in {number} tries" if number > 1 else ""
-                raise DatasetError(
-                    f"{url}: cannot be {done}{again} ({brief(error) or type(error).__name__}); is the store reached "
-                    "from here (AWS_ENDPOINT_URL, proxy)? Run the command again to go on"
-                ) from error
-            time.sleep(_PAUSE_S * 2 ** (number - 1))
-    raise AssertionError
-
-
-def _lacks_bucket(error: BaseException | None) -> bool:
-    """Whether a file is not found because its bucket is not."""
-    while error is not None:
-        if isinstance(error, _NoBucketError) or _code(error) == "NoSuchBucket" or "specified bucket" in str(error):
-            return True
-        error = error.__cause__
-    return False
-
-
-def _code(error: BaseException) -> str | None:
-    """What S3 calls an error, or its cause."""
-    for one in (error, error.__cause__):
-        response = getattr(one, "response", None)
-        if isinstance(response, dict):
-            return str(response.get("Error", {}).get("Code"))
-    return None
-
-
-def _is_denied(error: BaseException) -> bool:
-    name = type(error).__name__
-    words = ("Credential", "TokenRetrieval", "ProfileNotFound", "SSOToken", "GatedRepo")
-    return isinstance(error, PermissionError) or any(word in name for word in words)
 
 
 def _url(path: Path) -> str:

@@ -1,0 +1,158 @@
+"""Transfers to and from object stores: watched while they move, tried again, and what is told where they fail."""
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from uvgen.errors import DatasetError, DependencyError
+from uvgen.storage.names import brief
+
+TRIES = 4
+"""How often a transfer is tried."""
+
+_PAUSE_S = 0.5  # after the first try that failed; twice as long after each further one
+_SECONDS = 60.0  # without a byte moving, until a try has failed
+_LOCAL = {
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EROFS", "EFBIG", "EMFILE", "ENFILE", "ENAMETOOLONG", "ENOTDIR")
+    if hasattr(errno, name)
+}  # of this machine: no try helps
+
+Result = TypeVar("Result")
+
+
+class MissingError(DatasetError):
+    """A store has no such file."""
+
+
+class NoBucketError(FileNotFoundError):
+    """There is no such bucket."""
+
+
+class WrongContentError(Exception):
+    """What came is not what was asked for."""
+
+
+def patience_s() -> float:
+    """Seconds without progress: ``UVGEN_STORE_TIMEOUT``, or a minute."""
+    with suppress(ValueError):
+        if (stated := float(os.environ.get("UVGEN_STORE_TIMEOUT", ""))) > 0:
+            return stated
+    return _SECONDS
+
+
+def watched(call: Callable[[], Result], grown: Callable[[], int], patience: float | None) -> Result:
+    """What a call returns, made in a thread of its own, which is given up where nothing moves for too long.
+
+    Parameters
+    ----------
+    call : callable
+        The transfer.
+    grown : callable
+        How many bytes have come so far.
+    patience : float, optional
+        Seconds without progress after which TimeoutError is raised; without it the call may take any time.
+    """
+    outcome: list[Any] = []
+
+    def make() -> None:
+        try:
+            outcome.append((True, call()))
+        except BaseException as error:
+            outcome.append((False, error))
+
+    thread = threading.Thread(target=make, daemon=True, name="uvgen-transfer")
+    thread.start()
+    seen, since = grown(), time.monotonic()
+    while thread.is_alive():
+        thread.join(0.2)
+        now = time.monotonic()
+        if (size := grown()) != seen:
+            seen, since = size, now
+        elif patience is not None and thread.is_alive() and now - since > patience:
+            raise TimeoutError(f"nothing moved for {patience:g} s")
+    good, value = outcome[0]
+    if not good:
+        raise value
+    result: Result = value
+    return result
+
+
+def tried(call: Callable[[], Result], url: str, done: str) -> Result:
+    """What a call returns, made again, `TRIES` times in all, where it fails for a reason that may pass.
+
+    Parameters
+    ----------
+    call : callable
+        The transfer.
+    url : str
+        Of the file or folder, for messages.
+    done : {"fetched", "written", "listed", "deleted"}
+        What the call does, for messages.
+
+    Raises
+    ------
+    MissingError
+        Where the store has no such file.
+    DatasetError
+        Where all tries fail, rights are missing, or there is no such bucket.
+    OSError
+        Where this machine is short of something, such as disk space.
+    """
+    for number in range(1, TRIES + 1):
+        try:
+            return call()
+        except FileNotFoundError as error:
+            if done == "written" or _lacks_bucket(error):
+                raise DatasetError(
+                    f"{url}: no such bucket, expected one that is there; create it, or mend the URL"
+                ) from error
+            raise MissingError(f"{url}: no such file in the store; run what wrote it again") from error
+        except (DatasetError, DependencyError):
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in _LOCAL:
+                raise
+            if _is_denied(error):
+                raise DatasetError(
+                    f"{url}: cannot be {done} for want of rights ({brief(error)}); credentials are taken from the "
+                    "environment alone, as the store's own tools take them (AWS_PROFILE, AWS_ACCESS_KEY_ID …)"
+                ) from error
+            if number == TRIES and isinstance(error, WrongContentError):
+                raise DatasetError(f"{url}: {error}, in {number} tries; damaged or changed in the store?") from error
+            if number == TRIES or isinstance(error, (TypeError, AttributeError)):
+                again = f" in {number} tries" if number > 1 else ""
+                raise DatasetError(
+                    f"{url}: cannot be {done}{again} ({brief(error) or type(error).__name__}); is the store reached "
+                    "from here (AWS_ENDPOINT_URL, proxy)? Run the command again to go on"
+                ) from error
+            time.sleep(_PAUSE_S * 2 ** (number - 1))
+    raise AssertionError
+
+
+def _lacks_bucket(error: BaseException | None) -> bool:
+    """Whether a file is not found because its bucket is not."""
+    while error is not None:
+        if isinstance(error, NoBucketError) or store_code(error) == "NoSuchBucket" or "specified bucket" in str(error):
+            return True
+        error = error.__cause__
+    return False
+
+
+def store_code(error: BaseException) -> str | None:
+    """S3's code of an error, or of its cause, such as ``NoSuchBucket``; None where it has none."""
+    for one in (error, error.__cause__):
+        response = getattr(one, "response", None)
+        if isinstance(response, dict):
+            return str(response.get("Error", {}).get("Code"))
+    return None
+
+
+def _is_denied(error: BaseException) -> bool:
+    name = type(error).__name__
+    words = ("Credential", "TokenRetrieval", "ProfileNotFound", "SSOToken", "GatedRepo")
+    return isinstance(error, PermissionError) or any(word in name for word in words)
