@@ -279,9 +279,9 @@ def test_reader_in_another_process_has_the_names_and_refuses_shards_of_others(
     make(tree, model_path, out, SMALL)
     reader = open_shards(out)
     there = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(reader))))
-    assert isinstance(there._shards, ShardTable) and there.names == reader.names
-    assert list(there._shards) == [
-        index_module.ShardEntry(e.file, e.samples, e.size_bytes, e.sha256) for e in reader._shards
+    assert isinstance(there._pool.entries, ShardTable) and there.names == reader.names
+    assert list(there._pool.entries) == [
+        index_module.ShardEntry(e.file, e.samples, e.size_bytes, e.sha256) for e in reader._pool.entries
     ]
     few = pickle.loads(pickle.dumps(reader.subset([0, len(reader) - 1])))
     assert few.names == [reader.names[0], reader.names[-1]] and [one["name"] for one in few] == few.names

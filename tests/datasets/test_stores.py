@@ -161,7 +161,7 @@ def test_read_ahead_fetches_in_the_order_of_use_and_no_more_than_fits(
     stored: Path, store: FolderStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader = open_shards(URL)
-    entries = reader._shards
+    entries = reader._pool.entries
     seen: list[str] = []
     monkeypatch.setattr("uvgen.shards.stored.shard_path", lambda folder, entry: seen.append(entry.file))
     monkeypatch.setattr("uvgen.shards.stored._THREADS", 1)

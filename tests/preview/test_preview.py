@@ -203,7 +203,7 @@ def test_contact_sheet_refuses_numbers_out_of_range(reader: ShardReader, options
 
 
 def test_contact_sheet_of_a_set_without_samples_says_so(reader: ShardReader) -> None:
-    reader._shards, reader._ends = [], []
+    reader._pool.entries, reader._ends = [], []
     with pytest.raises(DatasetError, match="holds no sample to show"):
         contact_sheet(reader)
 

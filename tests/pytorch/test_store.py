@@ -61,12 +61,12 @@ def test_sampler_fetches_shards_before_they_are_read(store: FolderStore) -> None
 def test_sampler_of_a_subset_fetches_its_shards_alone(store: FolderStore) -> None:
     data = ShardDataset("s3://bucket/shards")
     first = data.shard_samples[0]
-    shard = data.reader._shards[1]
+    shard = data.reader._pool.entries[1]
     sampler = ShardSampler(Subset(data, range(first, first + data.shard_samples[1])))
     list(sampler)
     data[first]
     held = {path.stem for path in objects_folder().glob("*.h5")}
-    assert held == {shard.sha256, data.reader._shards[0].sha256}  # the first says what fields there are
+    assert held == {shard.sha256, data.reader._pool.entries[0].sha256}  # the first says what fields there are
 
 
 @pytest.mark.slow

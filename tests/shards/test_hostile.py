@@ -282,7 +282,7 @@ def test_open_shards_untrusted_reads_the_same(built: Path, jpegs: Path, codec: s
 def test_open_shards_untrusted_survives_the_end_of_its_process(built: Path) -> None:
     reader = open_shards(built, untrusted=True)
     expected = reader[0]
-    process = reader._process
+    process = reader._pool.process
     assert process is not None and process._child is not None
     process._child.kill()
     process._child.wait()

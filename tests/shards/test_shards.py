@@ -292,7 +292,7 @@ def test_reader_many_shards_keeps_few_open(plain: Path) -> None:
 def test_reader_of_many_shards_serves_threads(tree: Path, model_path: Path, tmp_path: Path, monkeypatch) -> None:
     make(tree, model_path, tmp_path / "out", dataclasses.replace(SMALL, shard_size=1))
     reader = open_shards(tmp_path / "out")
-    monkeypatch.setattr("uvgen.shards.reader._MAX_OPEN", 2)
+    monkeypatch.setattr("uvgen.shards.pool._MAX_OPEN", 2)
     expected = [sample["posmap"].sum(dtype=np.float64) for sample in reader]
     order = np.random.default_rng(0).integers(0, len(reader), 200).tolist()
     interval = sys.getswitchinterval()

@@ -31,7 +31,7 @@ def read_set(folder):
         reader[k]
     reader.gather(range(len(reader)), [n for n in fields if n not in ("image", "posmap")])
     for name in fields:
-        if not (name == "image" and "image_end" in str(reader._shard(0)._datasets)):
+        if not (name == "image" and "image_end" in str(reader._pool[0]._datasets)):
             reader.column(name)
     reader.constants
 

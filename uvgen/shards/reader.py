@@ -3,8 +3,6 @@
 import copy
 import operator
 import os
-import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -18,19 +16,18 @@ from uvgen.errors import DatasetError, InputError
 from uvgen.fixed_point import decode
 from uvgen.shards.constants import CONSTANTS, read_constants
 from uvgen.shards.format import Layout
-from uvgen.shards.index import Index, ShardEntry
+from uvgen.shards.index import Index
+from uvgen.shards.pool import ShardDemands, ShardPool, check_hash
 from uvgen.shards.shard import OpenShard
-from uvgen.shards.stored import ReadAhead, shard_path
+from uvgen.shards.stored import ReadAhead
 from uvgen.shards.table import ShardTable, names_digest
-from uvgen.storage.files import sha256_file
 from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.hdf5_reading import MAX_INFLATED_BYTES
-from uvgen.storage.isolated import Hdf5Process
 from uvgen.storage.names import brief
 from uvgen.storage.objects import url_of
 from uvgen.wording import count
 
-_MAX_OPEN = 64  # files a reader keeps open
+_CACHED = ("names", "constants", "_numbers")
 
 
 class Maker(Protocol):
@@ -89,30 +86,21 @@ class ShardReader:
     ) -> None:
         self.folder = Path(os.path.abspath(folder))  # workers may have another working folder
         self.config = config
-        self._shards: Sequence[ShardEntry] = [entry for entry in index.shards if entry.samples]
-        self._ends = np.cumsum([entry.samples for entry in self._shards], dtype=np.int64)  # in all, after each shard
-        self._made = made or {}
+        self._finish, self._made, self._is_hashed = finish, made or {}, check
         self._constants_sha256 = index.constants_sha256
-        self._expected, self._required, self._check = dict(expected or {}), tuple(required), check
-        self._untrusted, self._finish, self._origin = untrusted, finish, dict(origin or {})
+        demands = ShardDemands(
+            dict(expected or {}), tuple(required), dict(origin or {}), hashed=check, untrusted=untrusted
+        )
+        self._pool = ShardPool(self.folder, [entry for entry in index.shards if entry.samples], demands)
+        counts = [entry.samples for entry in self._pool.entries]
+        self._ends = np.cumsum(counts, dtype=np.int64)  # samples up to the end of each shard
         self._rows: NDArray[np.int64] | None = None  # each sample's in its shard, where only some are read
-        self._process: Hdf5Process | None = None
-        self._layout: dict[str, tuple[tuple[int, ...], str]] | None = None  # that all shards have
-        self._open: OrderedDict[int, OpenShard] = OrderedDict()
-        self._changed: set[int] = set()  # shards that were written to while open, or only touched: their hash tells
-        self._lock, self._pid = threading.Lock(), os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
-        # a few arrays, however many samples there are; names are read again where they are asked for
-        state = {**self.__dict__, "_shards": self._table, "_open": OrderedDict(), "_changed": set()}
-        state.update(_lock=None, _pid=-1, _process=None)
-        for cached in ("names", "constants", "_table", "_numbers"):
+        state = dict(self.__dict__)
+        for cached in _CACHED:  # read again where they are asked for
             state.pop(cached, None)
         return state
-
-    @cached_property
-    def _table(self) -> ShardTable:
-        return self._shards if isinstance(self._shards, ShardTable) else ShardTable(self._shards)
 
     def subset(self, keys: Iterable[int | str]) -> "ShardReader":
         """A reader of some of the samples, by their numbers; nothing is copied.
@@ -129,13 +117,11 @@ class ShardReader:
         """
         chosen = np.unique(np.array([self.number(key) for key in keys], np.intp))
         other: ShardReader = copy.copy(self)
-        for cached in ("_table", "names", "_numbers"):
-            other.__dict__.pop(cached, None)
         numbers = np.searchsorted(self._ends, chosen, "right")
         starts = np.concatenate([[0], self._ends])
         other._rows = chosen - starts[numbers] if self._rows is None else self._rows[chosen]
         there, counts = np.unique(numbers, return_counts=True)
-        other._shards = [self._shards[number] for number in there.tolist()]
+        other._pool = self._pool.subset(there.tolist())
         other._ends = np.cumsum(counts, dtype=np.int64)
         return other
 
@@ -183,10 +169,10 @@ class ShardReader:
         keys : iterable of int
             All samples that will be read. Set the result's `given` as they are, and close it in the end.
         """
-        if url_of(self.folder) is None or not self._shards:
+        if url_of(self.folder) is None or not self._pool.entries:
             return None
         numbers = np.searchsorted(self._ends, np.fromiter(keys, np.int64), "right")
-        return ReadAhead(self.folder, self._shards, numbers)
+        return ReadAhead(self.folder, self._pool.entries, numbers)
 
     @contextmanager
     def _all_ahead(self) -> Iterator[ReadAhead | None]:
@@ -311,24 +297,24 @@ class ShardReader:
     @property
     def files(self) -> tuple[str, ...]:
         """File name of each shard that has samples, in the order of the samples."""
-        return tuple(entry.file for entry in self._shards)
+        return tuple(entry.file for entry in self._pool.entries)
 
     @property
     def fields(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
         """Shape and stored dtype of each field of a sample; empty for an empty data set."""
-        if not self._shards:
+        if not self._pool.entries:
             return {}
-        shard = self._shard(0)
+        shard = self._pool[0]
         return {name: shard.layouts[name] for name in shard.fields}
 
     def attributes(self, name: str) -> dict[str, Any]:
         """HDF5 attributes of a field: unit, frame, ``scale_factor`` and ``add_offset``."""
-        return dict(self._shard(0).attributes[name])
+        return dict(self._pool[0].attributes[name])
 
     def _locate(self, key: int | str) -> tuple[OpenShard, int]:
         key = self.number(key)
         number = self._number(key)
-        return self._shard(number), key - self._first(number) if self._rows is None else int(self._rows[key])
+        return self._pool[number], key - self._first(number) if self._rows is None else int(self._rows[key])
 
     def _number(self, key: int) -> int:
         """Of the shard that a sample is in."""
@@ -345,81 +331,6 @@ class ShardReader:
         rows = self._rows[self._first(number) : self._ends[number]]
         return [values[row] for row in rows.tolist()] if isinstance(values, list) else values[rows]
 
-    def _shard(self, number: int) -> OpenShard:
-        if self._pid != os.getpid():  # neither handles nor the lock of the process that this one comes from are ours
-            self._open, self._lock, self._pid = OrderedDict(), threading.Lock(), os.getpid()
-            self._process = None
-        with self._lock:
-            shard = self._open.get(number)
-            if shard is not None and shard.has_changed():
-                self._changed.add(number)
-                del self._open[number]
-                shard = None
-            if shard is None:
-                entry = self._shards[number]
-                if self._untrusted and self._process is None:
-                    self._process = Hdf5Process()
-                path, shard = self._opened(entry, check=self._check or number in self._changed)
-                self._check_names(number, shard)
-                self._check_origin(path, shard)
-                self._check_layout(path, shard)
-                self._open[number] = shard
-                self._changed.discard(number)
-                if len(self._open) > _MAX_OPEN:
-                    self._open.popitem(last=False)  # closed when the last thread that reads from it is done
-            self._open.move_to_end(number)
-            return shard
-
-    def _opened(self, entry: ShardEntry, *, check: bool) -> tuple[Path, OpenShard]:
-        """A shard that was just opened, and where."""
-        for last in (*[False] * 4, True):
-            path = shard_path(self.folder, entry)
-            try:
-                if check:
-                    self._check_hash(path, entry.sha256)
-                shard = OpenShard(path, entry.samples, self._expected, self._process, required=self._required)
-                return path, shard
-            except DatasetError:
-                if last or path.parent == self.folder or path.exists():
-                    raise  # else another process needed its room in the cache, in the moment before it was opened
-        raise AssertionError
-
-    def _check_names(self, number: int, shard: OpenShard) -> None:
-        if not isinstance(self._shards, ShardTable):
-            shard.check_names(self._shards[number].names)
-        elif (digest := self._shards.names_digest(number)) is not None:  # the names themselves stayed behind
-            names = "\n".join(shard.texts("name"))
-            shard.check_names(names if names_digest(names) == digest else "")
-
-    def _check_origin(self, path: Path, shard: OpenShard) -> None:
-        """That a shard was made with the settings and the model that the index states, not by a later build."""
-        if self._origin and (wrong := shard.other_origin({**shard.config, **self._origin})):
-            raise DatasetError(
-                f"{path}: {wrong[0]}; was the set made anew since it was opened, or mixed with another? Open it again, "
-                f"or run `uvgen verify {self.folder}`"
-            )
-
-    def _check_hash(self, path: Path, sha256: str | None) -> None:
-        try:
-            found = sha256_file(path)
-        except OSError as error:
-            raise DatasetError(f"{path}: cannot be read ({error.strerror or error}); missing?") from error
-        if found != sha256:
-            raise DatasetError(f"{path}: its SHA-256 is not the one in the index; damaged or changed")
-
-    def _check_layout(self, path: Path, shard: OpenShard) -> None:
-        """That samples of all shards stack: the first one opened says how."""
-        found = {
-            name: (shape, "text" if dtype.kind == "S" else dtype.str)
-            for name, (shape, dtype) in shard.layouts.items()
-            if name in shard.fields
-        }
-        self._layout = self._layout or found
-        for name in sorted(found.keys() | self._layout.keys()):
-            if found.get(name) != self._layout.get(name):
-                here, others = (fields.get(name, "none") for fields in (found, self._layout))
-                raise DatasetError(f"{path}: {name} is {here}, in other shards {others}; build it again")
-
     @cached_property
     def names(self) -> list[str]:
         """Every sample's name, in order."""
@@ -427,21 +338,25 @@ class ShardReader:
         return [
             name
             for k, names in enumerate(listed)
-            for name in self._chosen(k, self._shard(k).texts("name") if names is None else names)
+            for name in self._chosen(k, self._pool[k].texts("name") if names is None else names)
         ]
 
     def _listed_names(self) -> list[list[str] | None]:
         """The names of all samples of each shard, as far as the index lists them."""
-        if not isinstance(self._shards, ShardTable):
-            return [entry.sample_names for entry in self._shards]
+        if not isinstance(self._pool.entries, ShardTable):
+            return [entry.sample_names for entry in self._pool.entries]
         try:
             there = {entry.file: entry for entry in Index.read(self.folder).shards}
         except DatasetError:
             there = {}
         listed: list[list[str] | None] = []
-        for k, entry in enumerate(self._shards):
+        for k, entry in enumerate(self._pool.entries):
             now = there.get(entry.file)
-            same = now is not None and now.names is not None and names_digest(now.names) == self._table.names_digest(k)
+            same = (
+                now is not None
+                and now.names is not None
+                and names_digest(now.names) == self._pool.table.names_digest(k)
+            )
             listed.append(now.sample_names if now is not None and same else None)
         return listed
 
@@ -480,8 +395,8 @@ class ShardReader:
     ) -> Iterator[dict[str, NDArray[Any]]]:
         """The same shard by shard, in order: for fields that take too much memory for all samples together."""
         with self._all_ahead() as ahead:
-            for k in range(len(self._shards)):
-                shard = self._shard(k)
+            for k in range(len(self._pool.entries)):
+                shard = self._pool[k]
                 yield {
                     name: self._chosen(k, decode(shard.column(name, max_bytes), shard.attributes[name]))
                     for name in names
@@ -499,6 +414,6 @@ class ShardReader:
         """
         if self._constants_sha256 is None:
             raise DatasetError(f"{self.folder / DATASET_INDEX}: lists no {CONSTANTS}, expected one; build it again")
-        if self._check:
-            self._check_hash(self.folder / CONSTANTS, self._constants_sha256)
+        if self._is_hashed:
+            check_hash(self.folder / CONSTANTS, self._constants_sha256)
         return read_constants(self.folder, self.config.build.uv_size)
