@@ -1,8 +1,10 @@
 """Downloads from a real S3 server on loopback: whole, in parts, verified as they arrive."""
 
+import sys
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from support.stores import s3_store
@@ -89,3 +91,8 @@ def test_a_file_system_that_is_configured_otherwise_is_left_to_fsspec(
     assert s3.client_of(objects._filesystem(url), objects._options(url)) is None
     fetch(place, tmp_path / "found", size=SIZE, sha256=DIGEST)
     assert (tmp_path / "found").read_bytes() == CONTENT
+
+
+def test_a_file_system_is_none_of_s3_while_another_thread_imports_s3fs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "s3fs", ModuleType("s3fs"))  # as long as its own code has not run
+    assert s3.client_of(object(), {}) is None

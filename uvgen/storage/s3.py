@@ -45,8 +45,8 @@ def client_of(system: Any, options: Mapping[str, Any]) -> Any | None:
     options : mapping
         What it was made with.
     """
-    module = sys.modules.get("s3fs")
-    if module is None or type(system) is not module.S3FileSystem or system.storage_options.keys() != options.keys():
+    kind = getattr(sys.modules.get("s3fs"), "S3FileSystem", None)  # None too while another thread imports s3fs
+    if type(system) is not kind or system.storage_options.keys() != options.keys():
         return None
     with _lock:
         client = vars(system).get(_CLIENT)
