@@ -7,34 +7,29 @@ it, and takes its place only where it has the same SHA-256: nothing has to be gu
 import hashlib
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen._version import __version__
-from uvgen.datasets.augmented import check_source_shards, hash_of_source, plan_copies
-from uvgen.datasets.augmented_worker import AugmentJob, CopyTask
-from uvgen.datasets.build import constants_of, describe_plan, hash_of_weights, mirror_of
-from uvgen.datasets.config import CopyConfig, DatasetConfig
-from uvgen.datasets.open import check_model
-from uvgen.datasets.plan import ShardTask, plan_shards
+from uvgen.datasets.augmented_worker import CopyTask
+from uvgen.datasets.build import hash_of_weights
+from uvgen.datasets.config import DatasetConfig
+from uvgen.datasets.plan import ShardTask
 from uvgen.datasets.record import ShardResult
-from uvgen.datasets.survey import Survey, survey_samples
-from uvgen.datasets.worker import BuildJob
+from uvgen.datasets.repair_plan import merged_error, plan_build_again, plan_copies_again
 from uvgen.described import described
-from uvgen.errors import DatasetError, InputError, SettingsError
-from uvgen.jobs.run import RETRIES, Job, check_run, run, same_workers
-from uvgen.models.load import BUILTIN, as_model
+from uvgen.errors import DatasetError, SettingsError
+from uvgen.jobs.run import RETRIES, check_run, run, same_workers
+from uvgen.models.load import as_model
 from uvgen.models.morphable import MorphableModel
-from uvgen.samples.find import Sample, find_samples, folder_of
-from uvgen.shards.constants import CONSTANTS, constants_bytes, read_constants
+from uvgen.samples.find import Sample
+from uvgen.shards.constants import CONSTANTS, constants_bytes
 from uvgen.shards.index import Index, ShardEntry, data_folder
 from uvgen.storage.files import has_sha256, replaced_on_success
-from uvgen.storage.folders import DATASET_INDEX
 from uvgen.storage.locks import exclusive
 from uvgen.storage.names import brief, printable
 from uvgen.wording import are, count
@@ -133,14 +128,14 @@ def repair_shards(
             return RepairResult((), (), time.perf_counter() - started)
         config = _config_of(folder, index)
         if bad and "merged_from" in index.plan and config.copied is None:
-            raise _merged(folder, bad)
+            raise merged_error(folder, bad)
         how: dict[str, Any] = {"workers": workers, "retries": retries, "timeout": timeout}
         if model is not None:
             model = as_model(model, untrusted=untrusted)
         if config.copied is not None:
-            plan = _plan_copies(folder, index, config, config.copied, bad, source, model, untrusted=untrusted)
+            plan = plan_copies_again(folder, index, config, config.copied, bad, source, model, untrusted=untrusted)
         else:
-            plan = _plan_build(folder, index, config, bad, data, root, model, weights, how)
+            plan = plan_build_again(folder, index, config, bad, data, root, model, weights, how)
         record = _Record(folder, index, bad)
         run(plan.job, plan.tasks, record, folder, progress=progress, doing="repairing", locked=True, **how)
         again = [plan.without(task, skips) for task in plan.tasks if (skips := _skipped(index, task.file))]
@@ -152,15 +147,6 @@ def repair_shards(
             (repaired if problem is None else problems).append(problem or folder / CONSTANTS)  # type: ignore[arg-type]
         seconds = time.perf_counter() - started
         return RepairResult(tuple(repaired), tuple(map(printable, problems)), seconds)
-
-
-class _Plan(NamedTuple):
-    """How damaged files are made: a job, its tasks, and what makes the constants."""
-
-    job: Job[Any, ShardResult]
-    tasks: list[Any]
-    without: Callable[[Any, dict[str, str]], Any]  # a task that skips the samples of these names, for these reasons
-    constants: Callable[[], Mapping[str, NDArray[Any]]]
 
 
 class _Record:
@@ -242,156 +228,9 @@ def _config_of(folder: Path, index: Index) -> DatasetConfig:
     return config
 
 
-def _merged(folder: Path, bad: Mapping[str, ShardEntry]) -> DatasetError:
-    """The error that says what can make a set's shards again, where that is not in its index."""
-    return DatasetError(
-        f"{folder}: was put together by `uvgen merge` (or select, drop), which alone can make {min(bad)} again: "
-        "delete the damaged shards, and run that command again"
-    )
-
-
-def _model(folder: Path, config: DatasetConfig, model: MorphableModel | None) -> MorphableModel:
-    """The set's model."""
-    if model is None and config.model != BUILTIN:
-        raise InputError(
-            f"model: none, expected the one that {folder} was made with ({brief(config.model)}); give model"
-        )
-    model = as_model(BUILTIN) if model is None else model
-    check_model(model, folder, config)
-    return model
-
-
-def _plan_build(
-    folder: Path,
-    index: Index,
-    config: DatasetConfig,
-    bad: Mapping[str, ShardEntry],
-    data: str | os.PathLike[str] | Sequence[Sample] | None,
-    root: str | os.PathLike[str] | None,
-    model: MorphableModel | None,
-    weights: ArrayLike | str | os.PathLike[str] | None,
-    how: Mapping[str, Any],
-) -> _Plan:
-    model, build = _model(folder, config, model), config.build
-
-    def constants() -> Mapping[str, NDArray[Any]]:
-        return constants_of(model, build, weights)
-
-    if bad and build.meshes:
-        raise InputError(
-            f"{folder}: was made of meshes, expected a set of samples with parameters; delete the damaged shards and "
-            "run the same `uvgen build --meshes` again"
-        )
-    if bad and not build.has_parameters:
-        raise InputError(
-            f"{folder}: was made of another program's maps ({build.maps_from}), expected a set of samples; delete the "
-            "damaged shards and run the same `uvgen build --maps-from` again"
-        )
-    if not bad:
-        return _Plan(BuildJob(folder, folder, model, None, build, Survey(), "skip"), [], _without_samples, constants)
-    if data is None:
-        if config.model != BUILTIN:
-            raise InputError(f"data: none, expected the folder of samples that {folder} was made of; give data")
-        from uvgen.synth.sample_set import builtin_samples
-
-        data = builtin_samples()
-    if isinstance(data, str | os.PathLike):
-        root = folder_of(data) if root is None else root
-        data = find_samples(data)
-    samples = _samples_of(folder, index, config, data, root)
-    survey = survey_samples(samples, model, build, **how)
-    tasks = [
-        replace(task, expected=bad[task.file].sha256)
-        for task in plan_shards(samples, build.shard_size, build.copies)
-        if task.file in bad
-    ]
-    job = BuildJob(folder, Path(os.path.abspath(root or ".")), model, mirror_of(model, build), build, survey, "skip")
-    return _Plan(job, tasks, _without_samples, constants)
-
-
-def _samples_of(
-    folder: Path, index: Index, config: DatasetConfig, samples: Sequence[Sample], root: str | os.PathLike[str] | None
-) -> list[Sample]:
-    """Those that a set was built of; DatasetError where they are not there."""
-    names = {skip.name for skip in index.skipped}
-    for entry in index.shards:
-        listed = entry.sample_names
-        if listed is None:
-            raise DatasetError(
-                f"{folder / DATASET_INDEX}: does not name the samples of {entry.file}; delete the damaged shards and "
-                "run what made the data set again"
-            )
-        names |= {name if config.augmentation is None else name.rpartition("-")[0] for name in listed}
-    chosen = [sample for sample in samples if printable(sample.name) in names]
-    where = "data" if root is None else root
-    if missing := sorted(names - {printable(sample.name) for sample in chosen}):
-        raise DatasetError(
-            f"{where}: {len(missing)} of {count(len(names), 'sample')} that {folder} was made of are not there, first "
-            f"{brief(missing[0])}; give the data that it was made of"
-        )
-    if any(index.plan.get(key) != value for key, value in describe_plan(chosen, config.build.copies).items()):
-        raise DatasetError(f"{where}: its samples are in another order than those that {folder} was made of")
-    by_subset = Counter(sample.subset for sample in chosen)
-    n_blocks = sum(-(-n // config.build.shard_size) for n in by_subset.values())
-    _check_count(folder, index, n_blocks * config.build.copies)
-    return chosen
-
-
-def _plan_copies(
-    folder: Path,
-    index: Index,
-    config: DatasetConfig,
-    copied: CopyConfig,
-    bad: Mapping[str, ShardEntry],
-    source: str | os.PathLike[str] | None,
-    model: MorphableModel | None,
-    *,
-    untrusted: bool,
-) -> _Plan:
-    if source is None:
-        raise InputError(f"source: none, expected the data set whose copies {folder} holds; give source")
-    source = data_folder(source, changes="its shards are compared").absolute()
-    made_from = Index.read(source)
-    if hash_of_source(made_from) != copied.augmented_from:
-        raise DatasetError(f"{source}: not the data set whose copies {folder} holds; give that one")
-    if bad and index.plan.get("merged_from") != made_from.plan.get("merged_from"):
-        raise _merged(folder, bad)
-    built = DatasetConfig.of_index(made_from, source)
-    check_source_shards(source, made_from, built)
-    _check_count(folder, index, sum(entry.samples > 0 for entry in made_from.shards) * copied.copies)
-    needed = bool(copied.augmentation.flip or config.build.targets)
-    opened = _model(folder, config, model) if needed or model is not None else None
-    tasks = [
-        replace(task, expected=bad[task.file].sha256)
-        for task in plan_copies(made_from.shards, copied.copies)
-        if task.file in bad
-    ]
-    job = AugmentJob(source, folder, config, copied, opened if needed else None, "skip", untrusted)
-    return _Plan(job, tasks, _without_copies, lambda: read_constants(source, built.build.uv_size))
-
-
-def _check_count(folder: Path, index: Index, n_shards: int) -> None:
-    """Raise DatasetError, before a plan is listed, where it would have more shards than the index lists."""
-    if n_shards > len(index.shards):
-        raise DatasetError(
-            f"{folder / DATASET_INDEX}: lists {count(len(index.shards), 'shard')}, its config makes {n_shards}; it "
-            "was changed: make the data set again"
-        )
-
-
 def _skipped(index: Index, file: str) -> dict[str, str]:
     """Samples that a shard lacks, each with the reason."""
     return {skip.name: skip.reason for skip in index.skipped if skip.shard == file}
-
-
-def _without_samples(task: ShardTask, skipped: Mapping[str, str]) -> ShardTask:
-    samples = [replace(one, problem=skipped.get(printable(one.name), one.problem)) for one in task.samples]
-    return replace(task, samples=tuple(samples))
-
-
-def _without_copies(task: CopyTask, skipped: Mapping[str, str]) -> CopyTask:
-    names = [f"{name}-{task.copy}" for name in task.source.sample_names or []]
-    return replace(task, bad=tuple((row, skipped[name]) for row, name in enumerate(names) if name in skipped))
 
 
 def _write_constants(

@@ -11,19 +11,18 @@ import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from uvgen.errors import DatasetError, InputError, SettingsError, WorkerError
+from uvgen.errors import DatasetError, InputError, SettingsError
 from uvgen.jobs.cluster import ClusterWorkers, chosen_engine
+from uvgen.jobs.tries import Pool, Try, after_death_of, settle
 from uvgen.parallel.travel import traveling
 from uvgen.parallel.workers import Death, Workers
 from uvgen.progress import begin
 from uvgen.storage.files import remove_leftovers
 from uvgen.storage.locks import exclusive, scratch_folder
-from uvgen.storage.names import brief
 from uvgen.storage.objects import url_of
 
 RETRIES = 2
@@ -211,15 +210,15 @@ def results(
         try:
             pool.open(_dumped(job, pool, folder))
             for task in tasks:
-                pool.submit(_Try(task), task)
+                pool.submit(Try(task), task)
             for one, outcome in pool:
                 if isinstance(outcome, Death):
                     after_death()
-                    _after_death(job, pool, one, outcome.how, retries)
+                    after_death_of(job, pool, one, outcome.how, retries)
                 elif one.whole is None:
                     yield outcome
                 else:
-                    _settle(job, pool, one.whole)
+                    settle(job, pool, one.whole)
         except BaseException:
             pool.close()
             raise
@@ -230,7 +229,7 @@ def _works_here(workers: int, timeout: float | None) -> bool:
     return workers == 1 and timeout is None and chosen_engine() is None
 
 
-_shared = ContextVar["_Pool | None"]("_shared", default=None)
+_shared = ContextVar["Pool | None"]("_shared", default=None)
 
 
 @contextmanager
@@ -248,18 +247,18 @@ def same_workers(workers: int, timeout: float | None) -> Iterator[None]:
 
 
 @contextmanager
-def _own_workers(workers: int, timeout: float | None) -> "Iterator[_Pool]":
+def _own_workers(workers: int, timeout: float | None) -> "Iterator[Pool]":
     engine = chosen_engine()
     with scratch_folder() as folder:
         if engine is None:
-            with Workers[_Try](open_job, folder, workers, timeout) as pool:
+            with Workers[Try](open_job, folder, workers, timeout) as pool:
                 yield pool
         else:
-            with ClusterWorkers[_Try](engine, open_job, folder, timeout) as pool:
+            with ClusterWorkers[Try](engine, open_job, folder, timeout) as pool:
                 yield pool
 
 
-def _dumped(job: Any, pool: "_Pool", out: Path | None) -> str:
+def _dumped(job: Any, pool: "Pool", out: Path | None) -> str:
     """A job in a file, once for all workers, which map its arrays.
 
     A model is pickled as its file's path, or as a whole where some machine of a cluster does not have that file.
@@ -284,72 +283,6 @@ def _dumped(job: Any, pool: "_Pool", out: Path | None) -> str:
     if isinstance(pool, ClusterWorkers) and pool.check(out, files):
         dump(whole=True)
     return name
-
-
-@dataclass(slots=True, eq=False)
-class _Try:
-    """A task, or a part of one, on its way."""
-
-    task: Any
-    whole: "_Whole | None" = None  # of which it is a part
-    number: int = 0  # of the part
-    deaths: int = 0
-    divided: bool = False  # made without the parts that were found to be the cause
-
-
-@dataclass(slots=True, eq=False)
-class _Whole:
-    """A task whose parts are tried one by one."""
-
-    task: Any
-    left: int
-    how: str  # became of its own processes
-    causes: dict[int, str] = field(default_factory=dict)
-
-
-_Pool = Workers[_Try] | ClusterWorkers[_Try]
-
-
-def _after_death(job: Any, pool: _Pool, one: _Try, how: str, retries: int) -> None:
-    """Try again, or its parts; WorkerError where there is nothing left to try."""
-    one.deaths += 1
-    cause = f"its process {how}" + (f", {one.deaths} times" if one.deaths > 1 else "")
-    if one.deaths <= retries:
-        pool.submit(one, one.task, first=True)
-    elif one.whole is not None:
-        one.whole.causes[one.number] = cause
-        _settle(job, pool, one.whole)
-    elif one.divided or not hasattr(job, "parts"):
-        raise WorkerError(f"{_label(one.task)}: {cause}; out of memory? Try fewer workers")
-    else:
-        parts = job.parts(one.task)
-        whole = _Whole(one.task, len(parts), cause)
-        if len(parts) == 1:  # it was tried alone
-            whole.causes[0] = cause
-            _settle(job, pool, whole)
-            return
-        for number, part in reversed([*enumerate(parts)]):
-            pool.submit(_Try(part, whole, number), part, first=True)
-
-
-def _settle(job: Any, pool: _Pool, whole: _Whole) -> None:
-    """Note that a part was tried; after the last, make the task without those at which processes died."""
-    whole.left -= 1
-    if whole.left:
-        return
-    if not whole.causes:
-        raise WorkerError(
-            f"{_label(whole.task)}: {whole.how}, though none at any of its samples alone; out of memory? Try fewer "
-            "workers"
-        )
-    task = job.without(whole.task, whole.causes)
-    pool.submit(_Try(task, divided=True), task, first=True)
-
-
-def _label(task: Any) -> str:
-    if isinstance(task, Sequence) and not isinstance(task, str) and task:
-        return _label(task[0]) + (f" and {len(task) - 1} more" if task[1:] else "")
-    return brief(getattr(task, "file", None) or getattr(task, "name", None) or task)
 
 
 def open_job(path: Path) -> Callable[[Any], Any]:
