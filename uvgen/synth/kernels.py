@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from uvgen.compiled import kernel
 
-f4 = np.float32
+f4, size_t = np.float32, np.uintp
 
 
 class Texture(NamedTuple):
@@ -135,22 +135,26 @@ def draw_fragments(samples, triangles, colors, step, top, left, canvas_out, edge
     height, width = depth.shape[1:]
     for y in range(height):
         below = min(y + 1, height - 1)
+        z, z_below = depth[0, y], depth[0, below]
+        edge, edge_below = edges_out[top + y, left : left + width], edges_out[top + below, left : left + width]
+        z_right, edge_right = z[1:], edge[1:]
+        for x in range(width - 1):  # a loop for each of what is marked makes vector instructions
+            edge[x] |= abs(z[x] - z_right[x]) > step
+        for x in range(width - 1):
+            edge_right[x] |= abs(z[x] - z_right[x]) > step
         for x in range(width):
-            z = depth[0, y, x]
-            if x + 1 < width and abs(z - depth[0, y, x + 1]) > step:
-                edges_out[top + y, left + x] = True
-                edges_out[top + y, left + x + 1] = True
-            if abs(z - depth[0, below, x]) > step:
-                edges_out[top + y, left + x] = True
-                edges_out[top + below, left + x] = True
+            edge[x] |= abs(z[x] - z_below[x]) > step
+        for x in range(width):
+            edge_below[x] |= abs(z[x] - z_below[x]) > step
+        for x in range(width):
+            if triangle[0, y, x] < 0 and triangle[1, y, x] < 0:
+                continue
             red = green = blue = share = f4(0)
             for k in range(2):
                 t = triangle[k, y, x]
                 if t < 0:
                     continue
-                a = triangles[t, 0]
-                b = triangles[t, 1]
-                c = triangles[t, 2]
+                a, b, c = size_t(triangles[t, 0]), size_t(triangles[t, 1]), size_t(triangles[t, 2])
                 wa = f4(0.5) * weights[k, y, x, 0]
                 wb = f4(0.5) * weights[k, y, x, 1]
                 wc = f4(0.5) * weights[k, y, x, 2]
@@ -183,8 +187,9 @@ def expose(canvas, edges, blur, grain, rows, image_out):
         for x in range(width):
             column[x] = center * here[x] + blur * (above[x] + below[x])
         mixed = rows[1]
-        for x in range(3, width - 3):
-            mixed[x] = center * column[x] + blur * (column[x - 3] + column[x + 3])
+        left, middle, right, inner = column[: width - 6], column[3:], column[6:], mixed[3:]
+        for x in range(width - 6):  # of arrays of their own: with offsets instead, LLVM makes no vector instructions
+            inner[x] = center * middle[x] + blur * (left[x] + right[x])
         for x in range(3):
             mixed[x] = column[x]
             mixed[width - 3 + x] = column[width - 3 + x]
