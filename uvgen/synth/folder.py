@@ -144,8 +144,9 @@ def render_faces(
     model = as_model(model)
     job = SynthJob(out, model, seed, size, flip)
     record = _SynthRecord(job, sample_names(count, subsets, photographs), overwrite=overwrite)
-    run(job, record.names, record, out, workers=workers, retries=retries, timeout=timeout, group=partial(_in_batches, workers=workers),
-        progress=progress, doing="rendering faces", count=lambda name: 1 + flip)  # fmt: skip
+    run(job, record.names, record, out, workers=workers, retries=retries, timeout=timeout,
+        group=partial(_in_batches, workers=workers), progress=progress, doing="rendering faces",
+        count=lambda name: 1 + flip)  # fmt: skip
     names = [*record.names, *(flipped_name(name) for name in record.names if flip)]
     files = tuple(out / f"{name}.jpg" for name in sorted(names))
     return SynthResult(len(files), record.new_samples, files, time.perf_counter() - started)

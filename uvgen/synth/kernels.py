@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from uvgen.compiled import kernel
 
-f4, size_t = np.float32, np.uintp
+f4 = np.float32
 
 
 class Texture(NamedTuple):
@@ -87,12 +87,15 @@ def find_facing(points, triangles, numbers_out, facing_out, bounds_out):
     points (n, 3) float32; triangles (m, 3) int32; numbers_out (m,) and facing_out (m, 3) int32: which, and their
     corners; bounds_out (4,) float32: the points' smallest x, y and largest x, y.
     """
-    bounds_out[0] = bounds_out[1] = np.inf
-    bounds_out[2] = bounds_out[3] = -np.inf
+    left = top = f4(np.inf)
+    right = bottom = f4(-np.inf)
     for i in range(len(points)):
         x, y = points[i, 0], points[i, 1]
-        bounds_out[0], bounds_out[1] = min(bounds_out[0], x), min(bounds_out[1], y)
-        bounds_out[2], bounds_out[3] = max(bounds_out[2], x), max(bounds_out[3], y)
+        left = x if x < left else left
+        top = y if y < top else top
+        right = x if x > right else right
+        bottom = y if y > bottom else bottom
+    bounds_out[0], bounds_out[1], bounds_out[2], bounds_out[3] = left, top, right, bottom
     count = 0
     for t in range(len(triangles)):
         a, b, c = np.uint64(triangles[t, 0]), np.uint64(triangles[t, 1]), np.uint64(triangles[t, 2])
@@ -135,18 +138,14 @@ def draw_fragments(samples, triangles, colors, step, top, left, canvas_out, edge
     height, width = depth.shape[1:]
     for y in range(height):
         below = min(y + 1, height - 1)
-        z, z_below = depth[0, y], depth[0, below]
-        edge, edge_below = edges_out[top + y, left : left + width], edges_out[top + below, left : left + width]
-        z_right, edge_right = z[1:], edge[1:]
-        for x in range(width - 1):  # a loop for each of what is marked makes vector instructions
-            edge[x] |= abs(z[x] - z_right[x]) > step
-        for x in range(width - 1):
-            edge_right[x] |= abs(z[x] - z_right[x]) > step
         for x in range(width):
-            edge[x] |= abs(z[x] - z_below[x]) > step
-        for x in range(width):
-            edge_below[x] |= abs(z[x] - z_below[x]) > step
-        for x in range(width):
+            z = depth[0, y, x]
+            if x + 1 < width and abs(z - depth[0, y, x + 1]) > step:
+                edges_out[top + y, left + x] = True
+                edges_out[top + y, left + x + 1] = True
+            if abs(z - depth[0, below, x]) > step:
+                edges_out[top + y, left + x] = True
+                edges_out[top + below, left + x] = True
             if triangle[0, y, x] < 0 and triangle[1, y, x] < 0:
                 continue
             red = green = blue = share = f4(0)
@@ -154,7 +153,9 @@ def draw_fragments(samples, triangles, colors, step, top, left, canvas_out, edge
                 t = triangle[k, y, x]
                 if t < 0:
                     continue
-                a, b, c = size_t(triangles[t, 0]), size_t(triangles[t, 1]), size_t(triangles[t, 2])
+                a = triangles[t, 0]
+                b = triangles[t, 1]
+                c = triangles[t, 2]
                 wa = f4(0.5) * weights[k, y, x, 0]
                 wb = f4(0.5) * weights[k, y, x, 1]
                 wc = f4(0.5) * weights[k, y, x, 2]
