@@ -23,6 +23,7 @@ from uvgen.samples.read import Annotation
 from uvgen.storage.files import temporary_name
 from uvgen.synth import SUBSETS, render_faces, sample_names
 from uvgen.synth.faces import FaceParameters, FaceSource
+from uvgen.synth.folder import _in_batches
 from uvgen.synth.portrait import Painter
 from uvgen.synth.scene import SceneLight
 
@@ -504,3 +505,12 @@ def test_synth_of_more_faces_than_can_be_listed_is_refused_at_once(tmp_path, cou
     with pytest.raises(InputError, match=message):
         render_faces(tmp_path / "out", count, photographs=photographs)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("n", "workers", "largest"), [(16, 1, 16), (100, 8, 16), (200, 2, 16), (1000, 4, 48)])
+def test_tasks_are_large_where_there_are_four_for_each_worker(n: int, workers: int, largest: int) -> None:
+    names = [str(k) for k in range(n)]
+    tasks = _in_batches(names, workers)
+    assert [name for task in tasks for name in task] == names
+    assert max(map(len, tasks)) == largest
+    assert largest == 16 or len(tasks) >= 4 * workers

@@ -37,8 +37,7 @@ class _Unit(NamedTuple):
 UNITS = (
     _Unit(35, False, ("uvgen.rasterize.coverage_kernels:rasterize_mesh",)),
     _Unit(18, False, ("uvgen.images.kernels:warp_rgb",)),
-    _Unit(18, True, ("uvgen.rasterize.surface_kernels:sum_face_normals",
-                     "uvgen.rasterize.surface_kernels:sum_shown_normals",
+    _Unit(18, True, ("uvgen.rasterize.surface_kernels:sum_shown_normals",
                      "uvgen.rasterize.surface_kernels:see_points")),
     _Unit(16, True, ("uvgen.synth.kernels:add_offsets", "uvgen.synth.kernels:paint_backdrop",
                      "uvgen.synth.kernels:find_facing", "uvgen.synth.kernels:list_shown",
@@ -47,8 +46,6 @@ UNITS = (
 )  # fmt: skip
 
 TYPES = {
-    "uvgen.rasterize.surface_kernels:sum_face_normals":
-        "int64:A- float32:C- uint32:C- int64::C float32::C float32::C uint32:C float32:C",
     "uvgen.rasterize.coverage_kernels:rasterize_mesh":
         "int64:A- float32:C- uint32:C- int64 bool bool int64::C float32::C int64:C float32:C float32::C "
         "float32:C int32::C uint32:C int32:C int32:C float32:C float32:C",

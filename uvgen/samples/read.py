@@ -1,5 +1,6 @@
 """Reading a sample: its image, and what its `.mat` says."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ EXTRAS = {"tex": "Tex_Para", "illum": "Illum_Para", "color": "Color_Para"}
 _LANDMARKS = {"pt2d": ((68, 2), (21, 2)), "pt3d_68": ((68, 3),)}
 _MOST_BYTES = 1 << 28  # of an image or a .mat
 _FARTHEST_PX = 1e6  # of an annotated point; NaN, infinity and larger numbers are none
+_FIRST_PIXEL = np.array([1.0, 1, 0])  # of MATLAB's x, y and z
 _PARAMETERS = ("Pose_Para", "Shape_Para", "Exp_Para")
 
 
@@ -116,21 +118,26 @@ def read_annotation(sample: Sample, extras: tuple[str, ...] = ()) -> Annotation:
         raise SampleError(f"{path}: not a readable MATLAB file ({error}){_advice(error)}") from error
     if missing := [key for key in _PARAMETERS if key not in content]:
         raise SampleError(f"{path}: {missing[0]} is missing; expected {', '.join(_PARAMETERS)}")
-    shape, expression, pose = (_vector(path, key, content[key]) for key in ("Shape_Para", "Exp_Para", "Pose_Para"))
+    shape, expression, pose = _vectors(path, {key: content[key] for key in ("Shape_Para", "Exp_Para", "Pose_Para")})
     if len(pose) != 7:
         raise SampleError(f"{path}: Pose_Para has {count(len(pose), 'number')}, expected 7 (3 angles, 3 shifts, scale)")
-    landmarks_2d = _points(content.get("pt2d"), 68, 2)
+    landmarks = {key: _points(content.get(key), shapes) for key, shapes in _LANDMARKS.items()}
+    landmarks_2d, landmarks_3d = landmarks["pt2d"], landmarks["pt3d_68"]
+    landmarks_21 = None
+    if landmarks_2d is not None and len(landmarks_2d) == 21:
+        landmarks_2d, landmarks_21 = None, landmarks_2d
     if landmarks_2d is not None and sample.flipped:
         landmarks_2d = landmarks_2d[LANDMARK_MIRROR]
+    kept = [name for name in extras if EXTRAS[name] in content]
     return Annotation(
         shape,
         expression,
         pose,
         landmarks_2d,
-        _points(content.get("pt3d_68"), 68, 3),
-        _points(content.get("pt2d"), 21, 2),
-        {name: _vector(path, EXTRAS[name], content[EXTRAS[name]]) for name in extras if EXTRAS[name] in content},
-        ", ".join(_unused(content, key, shapes) for key, shapes in _LANDMARKS.items() if _unused(content, key, shapes)),
+        landmarks_3d,
+        landmarks_21,
+        dict(zip(kept, _vectors(path, {EXTRAS[name]: content[EXTRAS[name]] for name in kept}), strict=True)),
+        ", ".join(_unused(content, key) for key in _LANDMARKS if key in content and landmarks[key] is None),
     )
 
 
@@ -141,7 +148,7 @@ def _listed_annotation(sample: Sample, path: Path) -> Annotation:
     except (DatasetError, InputError) as error:
         raise SampleError(str(error)) from error
     names = ("shape", "expression", "pose")
-    shape, expression, pose = (_vector(sample.stated_in, key, part) for key, part in zip(names, parts, strict=True))
+    shape, expression, pose = _vectors(sample.stated_in, dict(zip(names, parts, strict=True)))
     if len(pose) != 7:
         raise SampleError(
             f"{sample.stated_in}: pose has {count(len(pose), 'number')}, expected 7 (3 angles, 3 shifts, scale)"
@@ -154,47 +161,66 @@ def _advice(error: Exception) -> str:
     return "" if any(word in str(error) for word in ("expected", "save it")) else "; copy it again"
 
 
-def _vector(path: Path | str, key: str, array: NDArray[Any] | None) -> NDArray[np.float32]:
-    """Numbers as float32, whether the file has them as a row or a column."""
-    if array is None:
-        raise SampleError(f"{path}: {key} holds text, cells, structs or complex values, expected numbers")
-    if array.size and max(array.shape) != array.size:
-        raise SampleError(f"{path}: {key} is a matrix of {array.shape}, expected a row or a column")
+def _vectors(path: Path | str, arrays: Mapping[str, NDArray[Any] | None]) -> list[NDArray[np.float32]]:
+    """Numbers as float32, whether the file has them as rows or columns; all at once, because each call costs."""
+    rows = []
+    for key, array in arrays.items():
+        if array is None:
+            raise SampleError(f"{path}: {key} holds text, cells, structs or complex values, expected numbers")
+        if array.size and max(array.shape) != array.size:
+            raise SampleError(f"{path}: {key} is a matrix of {array.shape}, expected a row or a column")
+        rows.append(array.ravel())
+    if not rows:
+        return []
     with np.errstate(over="ignore"):  # too large for float32: infinite, and refused as such
-        vector = array.astype(np.float32).ravel()
-    if not np.isfinite(vector).all():
+        joined = np.concatenate(rows, dtype=np.float32, casting="unsafe")
+    vectors, first = [], 0
+    for row in rows:
+        vectors.append(joined[first : first + row.size])
+        first += row.size
+    if not np.isfinite(joined).all():
+        key = next(key for key, vector in zip(arrays, vectors, strict=True) if not np.isfinite(vector).all())
         raise SampleError(f"{path}: {key} holds NaN or infinity; remove the sample or fit it again")
-    return vector
+    return vectors
 
 
-def _unused(content: dict[str, NDArray[Any] | None], key: str, shapes: tuple[tuple[int, int], ...]) -> str:
+def _unused(content: dict[str, NDArray[Any] | None], key: str) -> str:
     """What a file has under `key` where it is no landmarks, as text."""
-    if key not in content:
-        return ""
     array = content[key]
     if array is None:
         return f"{key} (no real numbers)"
-    if all(_points(array, n, dimensions) is None for n, dimensions in shapes):
-        return f"{key} {array.shape}" if array.shape not in [s for n, d in shapes for s in ((n, d), (d, n))] else (
-            f"{key} (all in one point or line)"
-        )  # fmt: skip
-    return ""
+    return f"{key} (all in one point or line)" if _oriented(array, _LANDMARKS[key]) is not None else (
+        f"{key} {array.shape}"
+    )  # fmt: skip
 
 
-def _points(array: NDArray[Any] | None, n: int, dimensions: int) -> NDArray[np.float64] | None:
+def _oriented(array: NDArray[Any], shapes: tuple[tuple[int, int], ...]) -> NDArray[Any] | None:
+    """An array of one of the shapes (n, d), or of (d, n), as (n, d); else None."""
+    if array.shape in shapes:
+        return array
+    return array.T if array.shape[::-1] in shapes else None
+
+
+def _points(array: NDArray[Any] | None, shapes: tuple[tuple[int, int], ...]) -> NDArray[np.float64] | None:
     """(n, d) 0-based points from MATLAB's (d, n) or (n, d), counted from 1; NaN for a -1 or (0, 0), which mark none.
 
     None for another shape, and for points that are none: all unmarked, or in one point or line.
     """
-    if array is None or array.shape not in ((dimensions, n), (n, dimensions)):
+    stated = None if array is None else _oriented(array, shapes)
+    if stated is None:
         return None
-    points: NDArray[np.float64] = np.asarray(array if array.shape == (n, dimensions) else array.T, np.float64)
-    plane = points[:, :2]
-    unmarked = (plane == -1).any(axis=1) | (plane == 0).all(axis=1) | ~(np.abs(points) < _FARTHEST_PX).all(axis=1)
-    if unmarked.all() or (not unmarked.any() and np.ptp(plane, axis=0).min() < 1):
+    points: NDArray[np.float64] = np.asarray(stated, np.float64)
+    plane, unmarked = points[:, :2], None
+    if not (points.min() > 0 and points.max() < _FARTHEST_PX):  # of nearly all files, these two are enough
+        unmarked = (plane == -1).any(axis=1) | (plane == 0).all(axis=1) | ~(np.abs(points) < _FARTHEST_PX).all(axis=1)
+    if unmarked is not None and unmarked.any():
+        if unmarked.all():
+            return None
+    elif np.ptp(plane, axis=0).min() < 1:
         return None
-    points = points - np.array([1, 1, 0])[:dimensions]
-    points[unmarked] = np.nan
+    points = points - _FIRST_PIXEL[: points.shape[1]]
+    if unmarked is not None:
+        points[unmarked] = np.nan
     return points
 
 

@@ -9,7 +9,8 @@ before it was compressed. This reader returned or raised ValueError for each.
 Source of the layout: MathWorks, "MAT-File Format", level 5: a 128-byte header, then elements of an 8-byte tag (type,
 bytes; or both and up to 4 bytes of data in 8) and data, padded to 8 bytes. An array is an element of elements: flags,
 dimensions, name, and by its class the real part, the fields of a struct, the items of a cell, or rows, columns and
-values of a sparse matrix. Compressed elements hold one array. `matfile4.py` reads version 4.
+values of a sparse matrix. Compressed elements hold one array. `matfile4.py` reads version 4, `matfile_simple.py` the
+small files of samples.
 """
 
 import math
@@ -27,14 +28,11 @@ from numpy.typing import NDArray
 
 from uvgen.storage.kinds import describe_bytes
 from uvgen.storage.matfile4 import read_version_4
+from uvgen.storage.matfile_simple import CLASSES, COMPLEX, COMPRESSED, MATRIX, TYPES, read_simple
 from uvgen.storage.reading import max_bytes, open_regular
 
-_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
-_CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
 _OTHERS = {3: "an object", 4: "text", 16: "a function", 17: "an object"}
-_MATRIX, _COMPRESSED = 14, 15
 _CELL, _STRUCT, _SPARSE = 1, 2, 5
-_COMPLEX = 0x0800
 
 _MOST_VARIABLES = 10_000
 _MOST_FIELDS = 1_000
@@ -89,13 +87,20 @@ def read_numeric(data: bytes, names: Collection[str]) -> dict[str, NDArray[Any] 
     order = {b"IM": "<", b"MI": ">"}.get(data[126:128])
     if order is None or data[:10] == b"MATLAB 7.3":
         raise ValueError(_other_kind(data))
+    if order == "<" and (simple := read_simple(data, names)) is not None:
+        return {**simple}
+    return read_any_numeric(data, order, names)
+
+
+def read_any_numeric(data: bytes, order: str, names: Collection[str]) -> dict[str, NDArray[Any] | None]:
+    """`read_numeric` of any MATLAB 5 to 7 file, whose numbers have this byte order."""
     found: dict[str, NDArray[Any] | None] = {}
     budget = _Budget(_FREE_BYTES)
     for content in _contents(BytesIO(data), len(data), order, budget, None):
         array = _header(content, order)
         if array.name in names:
-            plain = array.kind in _CLASSES and not array.flags & _COMPLEX
-            found[array.name] = _full(array, order, budget, _CLASSES[array.kind]) if plain else None
+            plain = array.kind in CLASSES and not array.flags & COMPLEX
+            found[array.name] = _full(array, order, budget, CLASSES[array.kind]) if plain else None
     return found
 
 
@@ -185,9 +190,9 @@ def _tops(file: BinaryIO, size: int, order: str) -> Iterator[tuple[bytes, tuple[
             continue
         if start + n > size:
             raise ValueError(f"cut short: an element at byte {position} claims {n} bytes")
-        if kind == _COMPRESSED:
+        if kind == COMPRESSED:
             yield _unpacked(zlib.decompressobj(), file.read(min(n, _PEEKED)), _PEEKED), (kind, start, n)
-        elif kind == _MATRIX:
+        elif kind == MATRIX:
             yield tag + file.read(min(n, _PEEKED)), (kind, start, n)
         position = start + n
     raise ValueError(f"more than {_MOST_VARIABLES} variables")
@@ -202,11 +207,11 @@ def _contents(
             continue
         file.seek(start)
         data = file.read(n)
-        if kind == _MATRIX:
+        if kind == MATRIX:
             yield memoryview(data)
         else:
             kind, content = next(_elements(memoryview(_decompress(data, budget)), order, padded=False), (0, b""))
-            if kind == _MATRIX:
+            if kind == MATRIX:
                 yield memoryview(content)
 
 
@@ -259,7 +264,7 @@ class _Array:
 
     @property
     def kind(self) -> int:
-        """The class: `_CLASSES`, `_STRUCT` and so on."""
+        """The class: `CLASSES`, `_STRUCT` and so on."""
         return self.flags & 0xFF
 
     def part(self) -> tuple[int, memoryview]:
@@ -301,9 +306,9 @@ def _value(array: _Array, order: str, budget: _Budget, depth: int) -> NDArray[An
     """An array of numbers as it is stored, a struct of one, the content of a cell of one; else what it is."""
     if depth > _MOST_NESTED:
         raise ValueError(f"structs and cells in each other, more than {_MOST_NESTED} deep")
-    if array.flags & _COMPLEX and array.kind in (*_CLASSES, _SPARSE):
+    if array.flags & COMPLEX and array.kind in (*CLASSES, _SPARSE):
         return Unread("complex numbers")
-    if array.kind in _CLASSES:
+    if array.kind in CLASSES:
         return _full(array, order, budget)
     if array.kind == _SPARSE:
         return _sparse(array, order, budget)
@@ -321,7 +326,7 @@ def _value(array: _Array, order: str, budget: _Budget, depth: int) -> NDArray[An
 def _item(array: _Array, order: str, budget: _Budget, depth: int) -> NDArray[Any] | dict[str, Any] | Unread:
     """The next part of an array as a value."""
     kind, content = array.part()
-    if kind != _MATRIX:
+    if kind != MATRIX:
         raise ValueError(f"damaged array {array.name}")
     return _value(_header(content, order), order, budget, depth + 1) if len(content) else np.empty((1, 0))
 
@@ -339,9 +344,9 @@ def _struct(array: _Array, order: str, budget: _Budget, depth: int) -> dict[str,
 def _numbers(array: _Array, order: str) -> NDArray[Any]:
     """The next part as (n,) numbers of the stored type."""
     kind, content = array.part()
-    if kind not in _TYPES or len(content) % int(_TYPES[kind][1]):
+    if kind not in TYPES or len(content) % int(TYPES[kind][1]):
         raise ValueError(f"damaged array {array.name}")
-    return np.frombuffer(content, order + _TYPES[kind])
+    return np.frombuffer(content, order + TYPES[kind])
 
 
 def _full(array: _Array, order: str, budget: _Budget, dtype: str | None = None) -> NDArray[Any]:

@@ -73,6 +73,16 @@ def open_regular(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     OSError
         Where it cannot be opened, or is a folder, pipe, socket or device; `strerror` says which.
     """
+    handle, _ = _opened(path)
+    try:
+        with open(handle, "rb", closefd=False) as file:
+            yield file
+    finally:
+        os.close(handle)
+
+
+def _opened(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Descriptor and size of a regular file; errors as for `open_regular`."""
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | os.O_CLOEXEC)
     except ValueError as error:  # a zero byte in the name
@@ -82,15 +92,16 @@ def open_regular(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             raise OSError(error.errno, "a socket or a device, expected a file", os.fspath(path)) from error
         raise
     try:
-        kind = irregular(os.fstat(handle).st_mode)
+        status = os.fstat(handle)
+        kind = irregular(status.st_mode)
         if kind == "a folder":
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
         if kind is not None:
             raise OSError(errno.EINVAL, f"{kind}, expected a file", os.fspath(path))
-        with open(handle, "rb", closefd=False) as file:
-            yield file
-    finally:
+    except BaseException:
         os.close(handle)
+        raise
+    return handle, status.st_size
 
 
 def read_file(path: str | os.PathLike[str], most_bytes: int | None = None) -> bytes:
@@ -113,15 +124,18 @@ def read_file(path: str | os.PathLike[str], most_bytes: int | None = None) -> by
         As `open_regular`, and where the file is larger; `strerror` names the limit.
     """
     limit = max_bytes() if most_bytes is None else min(most_bytes, max_bytes())
-    with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        data = file.read(size + 1) if size <= limit else b""
-        if len(data) <= size <= limit:
-            return data
-        parts, n = [data], len(data)  # it grows, or is made up by the kernel, such as those of /proc
-        while size <= limit and n <= limit and (block := file.read(_BLOCK)):
+    handle, size = _opened(path)
+    try:
+        parts: list[bytes] = []
+        n = 0
+        while size <= limit and n <= limit:
+            block = os.read(handle, size + 1 - n if n <= size else _BLOCK)  # it grows, or is made up by the kernel
+            if not block:
+                break
             parts.append(block)
             n += len(block)
+    finally:
+        os.close(handle)
     if size > limit or n > limit:
         raise OSError(errno.EFBIG, f"more than the {limit} bytes that are read", os.fspath(path))
     return b"".join(parts)

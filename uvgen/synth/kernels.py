@@ -87,12 +87,15 @@ def find_facing(points, triangles, numbers_out, facing_out, bounds_out):
     points (n, 3) float32; triangles (m, 3) int32; numbers_out (m,) and facing_out (m, 3) int32: which, and their
     corners; bounds_out (4,) float32: the points' smallest x, y and largest x, y.
     """
-    bounds_out[0] = bounds_out[1] = np.inf
-    bounds_out[2] = bounds_out[3] = -np.inf
+    left = top = f4(np.inf)
+    right = bottom = f4(-np.inf)
     for i in range(len(points)):
         x, y = points[i, 0], points[i, 1]
-        bounds_out[0], bounds_out[1] = min(bounds_out[0], x), min(bounds_out[1], y)
-        bounds_out[2], bounds_out[3] = max(bounds_out[2], x), max(bounds_out[3], y)
+        left = x if x < left else left
+        top = y if y < top else top
+        right = x if x > right else right
+        bottom = y if y > bottom else bottom
+    bounds_out[0], bounds_out[1], bounds_out[2], bounds_out[3] = left, top, right, bottom
     count = 0
     for t in range(len(triangles)):
         a, b, c = np.uint64(triangles[t, 0]), np.uint64(triangles[t, 1]), np.uint64(triangles[t, 2])
@@ -143,6 +146,8 @@ def draw_fragments(samples, triangles, colors, step, top, left, canvas_out, edge
             if abs(z - depth[0, below, x]) > step:
                 edges_out[top + y, left + x] = True
                 edges_out[top + below, left + x] = True
+            if triangle[0, y, x] < 0 and triangle[1, y, x] < 0:
+                continue
             red = green = blue = share = f4(0)
             for k in range(2):
                 t = triangle[k, y, x]
@@ -183,8 +188,9 @@ def expose(canvas, edges, blur, grain, rows, image_out):
         for x in range(width):
             column[x] = center * here[x] + blur * (above[x] + below[x])
         mixed = rows[1]
-        for x in range(3, width - 3):
-            mixed[x] = center * column[x] + blur * (column[x - 3] + column[x + 3])
+        left, middle, right, inner = column[: width - 6], column[3:], column[6:], mixed[3:]
+        for x in range(width - 6):  # of arrays of their own: with offsets instead, LLVM makes no vector instructions
+            inner[x] = center * middle[x] + blur * (left[x] + right[x])
         for x in range(3):
             mixed[x] = column[x]
             mixed[width - 3 + x] = column[width - 3 + x]

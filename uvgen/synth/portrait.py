@@ -9,7 +9,7 @@ from uvgen.batch_product import columns_of
 from uvgen.geometry import pose_to_image
 from uvgen.models.morphable import MorphableModel
 from uvgen.rasterize.fragments import Fragments, rasterize
-from uvgen.rasterize.shading import shown_normals, vertex_normals
+from uvgen.rasterize.shading import shown_normals
 from uvgen.rasterize.visibility import visible_vertices
 from uvgen.synth import kernels
 from uvgen.synth.faces import FaceParameters
@@ -200,8 +200,12 @@ def _evaluate(
 
 
 def _in_picture(points: NDArray[np.float32], triangles: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Normals of the model seen from the front, image frame."""
-    return vertex_normals(points * np.array([1, -1, 1], np.float32), triangles)
+    """Normals of the model seen from the front, image frame.
+
+    By the kernel that pictures need too: that of `vertex_normals` gives the same, but would have to be compiled.
+    """
+    whole = Fragments(np.arange(len(triangles), dtype=np.int32), _NOTHING, _NOTHING)
+    return shown_normals(points * np.array([1, -1, 1], np.float32), triangles, whole)
 
 
 def _facing_out(model: MorphableModel) -> NDArray[np.int32]:
