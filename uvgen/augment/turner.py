@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.augment import draw_kernels, profile_kernels, turn_kernels
+from uvgen.augment import draw_kernels, profile_kernels, turn_kernels, unseen_kernels
 from uvgen.augment.background import around_face
 from uvgen.augment.draw_kernels import VALUES
 from uvgen.augment.lanes import N_LANES
@@ -33,6 +33,10 @@ _SOFT_DEG = 10.0  # from which turn on edges are softened, and colors sought ins
 _WITHDRAWN = 0.015  # how far inside the outline colors are looked for, as a share of the face's size
 _LEAST_SHARE = 0.01  # of a mirrored color that counts
 _SEEN = 0.02  # z of a normal below which nothing is seen
+_LOOKS_AWAY = 0.15  # z of a normal below which colors may be filled, and from which they are taken
+_INWARD = 0.02  # how far inside the outline they are taken, as a share of the face's size
+_NEAR, _WIDE = 0.1, 0.2  # how far behind the outline they begin, and until they are complete; see PointGraph
+_BLENDED = 6  # times that filled colors are blended with their neighbors
 
 
 class TurnedPicture(NamedTuple):
@@ -136,19 +140,25 @@ class FaceTurner:
         toward = (affines[0, 2, :3] / np.linalg.norm(affines[0, 2, :3])).astype(np.float32)
         values, share = scratch.array("values", (len(coarse), 4), np.float32), np.empty(n, np.float32)
         values[:, 0] = self._share(seen, quality, normals, turn)
-        profile_kernels.withdraw(normals, np.float32(strength * _WITHDRAWN * np.sqrt(np.prod(high - low))), values)
+        size = np.float32(np.sqrt(np.prod(high - low)))
+        profile_kernels.withdraw(
+            normals, mesh.graph.starts, mesh.graph.neighbors, np.float32(strength * _WITHDRAWN) * size, values
+        )
+        photograph = np.ascontiguousarray(image)
+        fills = self._fills(photograph, coarse, normals, seen, np.float32(_INWARD) * size, scratch)
+        values[:, 3] = fills[:, 0]
+        vertex_fills, mixed = scratch.array("vertex fills", (n, 4), np.float32), scratch.array("mixed", (n,), np.bool_)
         profile_kernels.spread(
-            values.reshape(-1), _flat(mesh.sources), mesh.weights.reshape(-1), mesh.normals, toward, share,
-            places.reshape(-1),
+            values.reshape(-1), fills.reshape(-1), _flat(mesh.sources), mesh.weights.reshape(-1), mesh.normals, toward,
+            np.float32(_LEAST_SHARE), share, vertex_fills, mixed, places.reshape(-1),
         )  # fmt: skip
 
         left, top, right, bottom = window = _window(around_places, image.shape)
         cells = scratch.array("cells", (bottom - top, -(-(right - left) // N_LANES), VALUES, N_LANES), np.float32)
         turn_kernels.clear(cells.reshape(-1))
-        _draw(points, depth, places, mesh.triangles, share > _LEAST_SHARE, window, scratch.drawing, cells)
+        _draw(points, depth, places, mesh.triangles, mixed, window, scratch.drawing, cells)
         xy, z, at = around_points[:, :2].copy(), around_points[:, 2].copy(), around_places[:, :2].copy()
         _draw(xy, z, at, around_triangles, np.zeros(len(z), np.bool_), window, scratch.drawing, cells)
-        photograph = np.ascontiguousarray(image)
         words = np.empty(-(-image.size // 4), np.uint32)
         flat = words.view(np.uint8)[: image.size]
         picture = flat.reshape(image.shape)
@@ -163,11 +173,11 @@ class FaceTurner:
             colors, rows, breaks, flat, words,
         )  # fmt: skip
         marked, mark = self.unseen == "mark", np.array(MARK, np.uint8)
-        if share.any():
+        if mixed.any():
             mirror = mesh.mirror if mesh.mirror is not None else np.arange(n, dtype=np.int32)
             turn_kernels.fill(
-                photograph, points, places, mesh.triangles, share, mirror, marked, mark, cells, cells.view(np.int32),
-                left, top, bounds[1], picture,
+                photograph, points, places, mesh.triangles, share, vertex_fills, mirror, marked, mark, cells,
+                cells.view(np.int32), left, top, bounds[1], picture,
             )  # fmt: skip
         softened = scratch.array("softened", (3 * n_breaks,), np.uint8)
         turn_kernels.soften(breaks, n_breaks, right - left, strength, left, top, image.shape[1], softened, flat)
@@ -182,6 +192,33 @@ class FaceTurner:
             scratch = _Scratch()
         yield scratch
         self._scratches.append(scratch)
+
+    def _fills(
+        self,
+        photograph: NDArray[np.uint8],
+        points: NDArray[np.float32],
+        normals: NDArray[np.float32],
+        seen: NDArray[np.float32],
+        inward: np.float32,
+        scratch: "_Scratch",
+    ) -> NDArray[np.float32]:
+        """(c, 4): the share of each point's color that is filled, and that times the color; 0 where they are marked."""
+        graph, n = self._mesh.graph, len(points)
+        fills = scratch.array("fills", (n, 4), np.float32)
+        if self.unseen == "mark":
+            fills[:] = 0
+            return fills
+        distance, source = scratch.array("distance", (n,), np.float32), scratch.array("source", (n,), np.int32)
+        unseen_kernels.find_sources(
+            normals, seen, np.float32(_LOOKS_AWAY), graph, scratch.array("queue", (n,), np.int32),
+            scratch.array("waiting", (n,), np.bool_), distance, source,
+        )  # fmt: skip
+        unseen_kernels.take_colors(
+            photograph, points, normals, distance, source, graph.source_costs, np.float32(_NEAR), np.float32(_WIDE),
+            inward, fills,
+        )  # fmt: skip
+        unseen_kernels.blend_colors(graph, source, _BLENDED, scratch.array("others", (n, 4), np.float32), fills)
+        return fills
 
     def _share(
         self,

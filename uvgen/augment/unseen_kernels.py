@@ -1,0 +1,113 @@
+"""Compiled code for face profiling: colors for the parts of a face that neither a photograph nor its mirror image shows.
+
+Such a part, as the back of a head, lies behind what the photograph shows in the same place, and would show that again:
+eyes at the back of the head. It gets the color of where the surface was last seen, on the shortest way there.
+
+Kernels allocate nothing, raise nothing and release the interpreter lock. The points are those of the coarse mesh (see
+`profile_mesh`), c of them; the neighbors of point i are neighbors[starts[i] : starts[i + 1]].
+"""
+
+import numpy as np
+
+from uvgen.compiled import inlined, kernel
+
+f4 = np.float32
+
+
+@inlined
+def _ramp(value):
+    """0 below 0, 1 above 1, smooth between."""
+    value = min(max(value, f4(0)), f4(1))
+    return value * value * (f4(3) - f4(2) * value)
+
+
+@kernel
+def find_sources(normals, seen, least, graph, queue, waiting, distance_out, source_out):
+    """The seen point that is nearest to each point which looks away from the viewer, on ways through such points.
+
+    normals (c, 3), seen (c,) float32: as `look` and `see` leave them; least: z of a unit normal below which a point
+    looks away, and what must be seen of one to be a source; graph: a `PointGraph`; scratch: queue (c,) int32, waiting
+    (c,) bool. distance_out (c,) float32: how long the way is, with what its source costs; source_out (c,) int32: which;
+    of a source beside such points itself; -1 elsewhere. A point waits once in the queue at most, which is a ring.
+    """
+    starts, neighbors, steps, source_costs = graph.starts, graph.neighbors, graph.steps, graph.source_costs
+    n = len(seen)
+    for i in range(n):
+        x, y, z = normals[i, 0], normals[i, 1], normals[i, 2]
+        away = not z >= least * np.sqrt(x * x + y * y + z * z)
+        distance_out[i] = f4(np.inf) if away else f4(-np.inf)  # the latter is never reached
+        source_out[i], waiting[i] = -1, False
+    first = count = 0
+    for i in range(n):
+        if distance_out[i] == f4(np.inf) or not seen[i] >= least:
+            continue
+        beside = False
+        for k in range(starts[i], starts[i + 1]):
+            beside |= distance_out[neighbors[k]] == f4(np.inf)
+        if beside:
+            source_out[i], waiting[i], queue[count] = i, True, i
+            count += 1
+    for k in range(count):
+        distance_out[queue[k]] = source_costs[queue[k]]
+    while count > 0:
+        i = queue[first]
+        first, count, waiting[i] = (first + 1) % n, count - 1, False
+        for k in range(starts[i], starts[i + 1]):
+            j, far = neighbors[k], distance_out[i] + steps[k]
+            if far < distance_out[j] and source_out[j] != j:
+                distance_out[j], source_out[j] = far, source_out[i]
+                if not waiting[j]:
+                    queue[(first + count) % n] = j
+                    count, waiting[j] = count + 1, True
+
+
+@kernel
+def take_colors(photograph, points, normals, distance, source, source_costs, near, wide, inward, fills_out):
+    """The colors of sources, and in what share points take them: fills_out (c, 4) float32, share, red, green, blue.
+
+    Shares grow from 0 to 1 where the way from the source is `near` to `near + wide` long: what is behind an outline
+    looks like what is before it. Colors are the mean of nine pixels, sought `inward` px inside the outline at most.
+    """
+    height, width = photograph.shape[0], photograph.shape[1]
+    for i in range(len(source)):
+        s = source[i]
+        if s < 0:
+            for k in range(4):
+                fills_out[i, k] = f4(0)
+            continue
+        fills_out[i, 0] = _ramp((distance[i] - source_costs[s] - near) / wide) if s != i else f4(0)
+        x, y, z = normals[s, 0], normals[s, 1], normals[s, 2]
+        across = np.sqrt(x * x + y * y)
+        pull = _ramp(f4(1) - f4(2) * z / np.sqrt(across * across + z * z)) * inward
+        pull = pull / across if across > f4(0) else f4(0)
+        column = int(min(max(points[s, 0] - pull * x + f4(0.5), f4(0)), f4(width - 1)))
+        row = int(min(max(points[s, 1] - pull * y + f4(0.5), f4(0)), f4(height - 1)))
+        for channel in range(3):
+            total = f4(0)
+            for r in range(row - 1, row + 2):
+                for q in range(column - 1, column + 2):
+                    total += f4(photograph[min(max(r, 0), height - 1), min(max(q, 0), width - 1), channel])
+            fills_out[i, 1 + channel] = total / f4(9)
+
+
+@kernel
+def blend_colors(graph, source, times, other, fills_out):
+    """Blend the colors of points that take them with those of their neighbors, so many times, and weight by shares.
+
+    other (c, 4) float32: scratch; fills_out (c, 4): share and color on entry, share and share times color on return.
+    """
+    starts, neighbors = graph.starts, graph.neighbors
+    for _ in range(times):
+        other[:] = fills_out
+        for i in range(len(source)):
+            if source[i] < 0 or source[i] == i:
+                continue
+            red, green, blue, n = other[i, 1], other[i, 2], other[i, 3], f4(1)
+            for k in range(starts[i], starts[i + 1]):
+                j = neighbors[k]
+                if source[j] >= 0:
+                    red, green, blue, n = red + other[j, 1], green + other[j, 2], blue + other[j, 3], n + f4(1)
+            fills_out[i, 1], fills_out[i, 2], fills_out[i, 3] = red / n, green / n, blue / n
+    for i in range(len(source)):
+        for k in range(1, 4):
+            fills_out[i, k] *= fills_out[i, 0]
