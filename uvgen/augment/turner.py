@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uvgen.augment import draw_kernels, profile_kernels, turn_kernels, unseen_kernels
+from uvgen.augment import draw_kernels, profile_kernels, turn_kernels
 from uvgen.augment.background import around_face
 from uvgen.augment.draw_kernels import VALUES
 from uvgen.augment.lanes import N_LANES
 from uvgen.augment.profile_mesh import profile_mesh
+from uvgen.augment.unseen import LookedAt, fill_colors
 from uvgen.augment.values import UNSEEN
 from uvgen.batch_product import columns_of
 from uvgen.checks import check_finite, choice, float64_array
@@ -33,10 +34,6 @@ _SOFT_DEG = 10.0  # from which turn on edges are softened, and colors sought ins
 _WITHDRAWN = 0.015  # how far inside the outline colors are looked for, as a share of the face's size
 _LEAST_SHARE = 0.01  # of a mirrored color that counts
 _SEEN = 0.02  # z of a normal below which nothing is seen
-_LOOKS_AWAY = 0.15  # z of a normal below which colors may be filled, and from which they are taken
-_INWARD = 0.02  # how far inside the outline they are taken, as a share of the face's size
-_NEAR, _WIDE = 0.1, 0.2  # how far behind the outline they begin, and until they are complete; see PointGraph
-_BLENDED = 6  # times that filled colors are blended with their neighbors
 
 
 class TurnedPicture(NamedTuple):
@@ -145,7 +142,12 @@ class FaceTurner:
             normals, mesh.graph.starts, mesh.graph.neighbors, np.float32(strength * _WITHDRAWN) * size, values
         )
         photograph = np.ascontiguousarray(image)
-        fills = self._fills(photograph, coarse, normals, seen, np.float32(_INWARD) * size, scratch)
+        if self.unseen == "mark":
+            fills = scratch.array("fills", (len(coarse), 4), np.float32)
+            fills[:] = 0
+        else:
+            looked = LookedAt(coarse, normals, seen, turn[2].astype(np.float32))
+            fills = fill_colors(photograph, looked, mesh.graph, float(size))
         values[:, 3] = fills[:, 0]
         vertex_fills, mixed = scratch.array("vertex fills", (n, 4), np.float32), scratch.array("mixed", (n,), np.bool_)
         profile_kernels.spread(
@@ -192,33 +194,6 @@ class FaceTurner:
             scratch = _Scratch()
         yield scratch
         self._scratches.append(scratch)
-
-    def _fills(
-        self,
-        photograph: NDArray[np.uint8],
-        points: NDArray[np.float32],
-        normals: NDArray[np.float32],
-        seen: NDArray[np.float32],
-        inward: np.float32,
-        scratch: "_Scratch",
-    ) -> NDArray[np.float32]:
-        """(c, 4): the share of each point's color that is filled, and that times the color; 0 where they are marked."""
-        graph, n = self._mesh.graph, len(points)
-        fills = scratch.array("fills", (n, 4), np.float32)
-        if self.unseen == "mark":
-            fills[:] = 0
-            return fills
-        distance, source = scratch.array("distance", (n,), np.float32), scratch.array("source", (n,), np.int32)
-        unseen_kernels.find_sources(
-            normals, seen, np.float32(_LOOKS_AWAY), graph, scratch.array("queue", (n,), np.int32),
-            scratch.array("waiting", (n,), np.bool_), distance, source,
-        )  # fmt: skip
-        unseen_kernels.take_colors(
-            photograph, points, normals, distance, source, graph.source_costs, np.float32(_NEAR), np.float32(_WIDE),
-            inward, fills,
-        )  # fmt: skip
-        unseen_kernels.blend_colors(graph, source, _BLENDED, scratch.array("others", (n, 4), np.float32), fills)
-        return fills
 
     def _share(
         self,

@@ -1,10 +1,7 @@
 """Compiled code for face profiling: colors for the parts of a face that neither a photograph nor its mirror image shows.
 
-Such a part, as the back of a head, lies behind what the photograph shows in the same place, and would show that again:
-eyes at the back of the head. It gets the color of where the surface was last seen, on the shortest way there.
-
-Kernels allocate nothing, raise nothing and release the interpreter lock. The points are those of the coarse mesh (see
-`profile_mesh`), c of them; the neighbors of point i are neighbors[starts[i] : starts[i + 1]].
+Kernels allocate nothing, raise nothing and release the interpreter lock. NamedTuples are those of `unseen.py` and
+`profile_mesh.PointGraph`, of the c points of a coarse mesh; the neighbors of point i are neighbors[starts[i] : starts[i + 1]].
 """
 
 import numpy as np
@@ -22,14 +19,14 @@ def _ramp(value):
 
 
 @kernel
-def find_sources(normals, seen, least, graph, queue, waiting, distance_out, source_out):
+def find_sources(looked, least, graph, queue, waiting, distance_out, source_out):
     """The seen point that is nearest to each point which looks away from the viewer, on ways through such points.
 
-    normals (c, 3), seen (c,) float32: as `look` and `see` leave them; least: z of a unit normal below which a point
-    looks away, and what must be seen of one to be a source; graph: a `PointGraph`; scratch: queue (c,) int32, waiting
-    (c,) bool. distance_out (c,) float32: how long the way is, with what its source costs; source_out (c,) int32: which;
+    looked: a `LookedAt`; least: z of a unit normal below which a point looks away, and what must be seen of one to be a
+    source; graph: a `PointGraph`; scratch: queue (c,) int32, waiting (c,) bool. distance_out (c,) float32: how long the way is, with what its source costs; source_out (c,) int32: which;
     of a source beside such points itself; -1 elsewhere. A point waits once in the queue at most, which is a ring.
     """
+    normals, seen = looked.normals, looked.seen
     starts, neighbors, steps, source_costs = graph.starts, graph.neighbors, graph.steps, graph.source_costs
     n = len(seen)
     for i in range(n):
@@ -62,12 +59,15 @@ def find_sources(normals, seen, least, graph, queue, waiting, distance_out, sour
 
 
 @kernel
-def take_colors(photograph, points, normals, distance, source, source_costs, near, wide, inward, fills_out):
+def take_colors(photograph, looked, ways, source_costs, limits, fills_out):
     """The colors of sources, and in what share points take them: fills_out (c, 4) float32, share, red, green, blue.
 
     Shares grow from 0 to 1 where the way from the source is `near` to `near + wide` long: what is behind an outline
-    looks like what is before it. Colors are the mean of nine pixels, sought `inward` px inside the outline at most.
+    looks like what is before it. And where the turn shows more: what stays edge on keeps its own color. Colors are the
+    mean of nine pixels, sought `inward` px inside the outline at most.
     """
+    points, normals, toward, distance, source = looked.points, looked.normals, looked.toward, ways.distance, ways.source
+    near, wide, inward = limits.near, limits.wide, limits.inward
     height, width = photograph.shape[0], photograph.shape[1]
     for i in range(len(source)):
         s = source[i]
@@ -75,7 +75,11 @@ def take_colors(photograph, points, normals, distance, source, source_costs, nea
             for k in range(4):
                 fills_out[i, k] = f4(0)
             continue
-        fills_out[i, 0] = _ramp((distance[i] - source_costs[s] - near) / wide) if s != i else f4(0)
+        fills_out[i, 0] = f4(0)
+        if s != i:
+            x, y, z = normals[i, 0], normals[i, 1], normals[i, 2]
+            more = (toward[0] * x + toward[1] * y + toward[2] * z - z) / np.sqrt(x * x + y * y + z * z)
+            fills_out[i, 0] = _ramp((distance[i] - source_costs[s] - near) / wide) * _ramp(more / f4(0.15))
         x, y, z = normals[s, 0], normals[s, 1], normals[s, 2]
         across = np.sqrt(x * x + y * y)
         pull = _ramp(f4(1) - f4(2) * z / np.sqrt(across * across + z * z)) * inward
