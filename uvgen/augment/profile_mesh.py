@@ -57,6 +57,8 @@ class ProfileMesh(NamedTuple):
     """(n, 4)"""
     normals: NDArray[np.float32]
     """(n, 3): of the mean shape, model frame, unit length."""
+    back: float
+    """How far it goes on behind its ears, as a share of the distance from its middle to where it is widest."""
     center: NDArray[np.float64]
     """(3, 1 + ks + ke): what the mean of a face's vertices, about which it turns, is made of."""
 
@@ -96,8 +98,15 @@ def profile_mesh(model: MorphableModel) -> ProfileMesh:
         frozen(sources, np.int32),
         frozen(weights, np.float32),
         frozen(vertex_normals(model.mean * _Y_DOWN, triangles) * _Y_DOWN, np.float32),
+        _back(model.mean),
         frozen(mean, np.float64),
     )
+
+
+def _back(points: NDArray[np.float32]) -> float:
+    aside = np.abs(points[:, 0])
+    ears = points[aside > 0.9 * aside.max(), 2]
+    return float((ears.mean() - points[:, 2].min()) / aside.max())
 
 
 def _graph(points: NDArray[np.float32], triangles: NDArray[np.int32]) -> PointGraph:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen.augment import draw_kernels, profile_kernels, turn_kernels
-from uvgen.augment.background import around_face
+from uvgen.augment.background import BEHIND, around_face
 from uvgen.augment.draw_kernels import VALUES
 from uvgen.augment.lanes import N_LANES
 from uvgen.augment.profile_mesh import profile_mesh
@@ -33,6 +33,7 @@ _SMOOTHING = 2  # times that shares of mirrored colors are blended with their ne
 _SOFT_DEG = 10.0  # from which turn on edges are softened, and colors sought inside the outline, in full
 _WITHDRAWN = 0.015  # how far inside the outline colors are looked for, as a share of the face's size
 _LEAST_SHARE = 0.01  # of a mirrored color that counts
+_FACE_BACK = 0.15  # how far meshes that end at the ears go on behind them; the back of a head hides what is around it
 _SEEN = 0.02  # z of a normal below which nothing is seen
 
 
@@ -132,7 +133,7 @@ class FaceTurner:
         angle = math.degrees(math.acos(min(max((np.trace(turn) - 1) / 2, -1), 1)))
         strength = np.float32(min(angle / _SOFT_DEG, 1))
         around_places, around_points, around_triangles, reach = around_face(
-            coarse, moved, normals, turn, bounds[0], image.shape[:2]
+            coarse, moved, normals, turn, bounds[0], image.shape[:2], BEHIND + max(mesh.back - _FACE_BACK, 0)
         )
         toward = (affines[0, 2, :3] / np.linalg.norm(affines[0, 2, :3])).astype(np.float32)
         values, share = scratch.array("values", (len(coarse), 4), np.float32), np.empty(n, np.float32)
