@@ -192,8 +192,9 @@ def fill(
     """Blend filled colors and those of mirror vertices into a window's pixels, or one color where `marked` says so.
 
     points, places (n, 2) float32: vertices in the turned picture and in the photograph; share (n,) float32; fills (n,
-    4): share of a color, and that times the color; mirror (n,) int32: of the vertices of face triangles; mark (3,) uint8; cells, numbers: as `draw` leaves them, the latter the
-    same memory as int32; bounds (2, 2) float32: the smallest and largest x, y of the points.
+    4): share of a color, and that times the color; mirror (n,) int32: of the vertices of face triangles; mark (3,)
+    uint8; cells, numbers: as `draw` leaves them, the latter the same memory as int32; bounds (2, 2) float32: the
+    smallest and largest x, y of the points.
     """
     half = f4(0.5)
     first, last = max(int(bounds[0, 0] - left), 0) // N_LANES, int(bounds[1, 0] - left) // N_LANES

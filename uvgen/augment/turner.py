@@ -147,7 +147,7 @@ class FaceTurner:
             fills = scratch.array("fills", (len(coarse), 4), np.float32)
             fills[:] = 0
         else:
-            looked = LookedAt(coarse, normals, seen, turn[2].astype(np.float32))
+            looked = LookedAt(coarse, normals, seen, quality, turn[2].astype(np.float32))
             fills = fill_colors(photograph, looked, mesh.graph, float(size))
         values[:, 3] = fills[:, 0]
         vertex_fills, mixed = scratch.array("vertex fills", (n, 4), np.float32), scratch.array("mixed", (n,), np.bool_)

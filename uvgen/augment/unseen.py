@@ -27,6 +27,8 @@ class LookedAt(NamedTuple):
     """(c, 3): there, of any length."""
     seen: NDArray[np.float32]
     """(c,): see the kernel `see`."""
+    quality: NDArray[np.float32]
+    """(c,): see there."""
     toward: NDArray[np.float32]
     """(3,): where the viewer is after the turn, in the frame of the photograph."""
 

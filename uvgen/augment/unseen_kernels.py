@@ -1,7 +1,7 @@
-"""Compiled code for face profiling: colors for the parts of a face that neither a photograph nor its mirror image shows.
+"""Compiled code for face profiling: colors for what neither a photograph nor its mirror image shows of a face.
 
 Kernels allocate nothing, raise nothing and release the interpreter lock. NamedTuples are those of `unseen.py` and
-`profile_mesh.PointGraph`, of the c points of a coarse mesh; the neighbors of point i are neighbors[starts[i] : starts[i + 1]].
+`profile_mesh.PointGraph`, of the c points of a coarse mesh; those of point i's neighbors begin at starts[i].
 """
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from uvgen.compiled import inlined, kernel
 
 f4 = np.float32
+_INSIDE = f4(0.5)  # of what is seen of a source, the share that must lie inside the outline: others show what is around
 
 
 @inlined
@@ -23,10 +24,11 @@ def find_sources(looked, least, graph, queue, waiting, distance_out, source_out)
     """The seen point that is nearest to each point which looks away from the viewer, on ways through such points.
 
     looked: a `LookedAt`; least: z of a unit normal below which a point looks away, and what must be seen of one to be a
-    source; graph: a `PointGraph`; scratch: queue (c,) int32, waiting (c,) bool. distance_out (c,) float32: how long the way is, with what its source costs; source_out (c,) int32: which;
-    of a source beside such points itself; -1 elsewhere. A point waits once in the queue at most, which is a ring.
+    source; graph: a `PointGraph`; scratch: queue (c,) int32, waiting (c,) bool. distance_out (c,) float32: how long the
+    way is, with what its source costs; source_out (c,) int32: which; of a source beside such points itself; -1
+    elsewhere. A point waits once in the queue at most, which is a ring.
     """
-    normals, seen = looked.normals, looked.seen
+    normals, seen, quality = looked.normals, looked.seen, looked.quality
     starts, neighbors, steps, source_costs = graph.starts, graph.neighbors, graph.steps, graph.source_costs
     n = len(seen)
     for i in range(n):
@@ -36,7 +38,8 @@ def find_sources(looked, least, graph, queue, waiting, distance_out, source_out)
         source_out[i], waiting[i] = -1, False
     first = count = 0
     for i in range(n):
-        if distance_out[i] == f4(np.inf) or not seen[i] >= least:
+        inside = quality[i] >= _INSIDE * seen[i]
+        if distance_out[i] == f4(np.inf) or not seen[i] >= least or not inside:
             continue
         beside = False
         for k in range(starts[i], starts[i + 1]):
