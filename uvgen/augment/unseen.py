@@ -15,7 +15,7 @@ from uvgen.augment.profile_mesh import PointGraph
 _AWAY = 0.15  # z of a normal below which colors may be filled, and from which they are taken
 _INWARD = 0.02  # how far inside the outline they are sought, as a share of the face's size
 _NEAR, _WIDE = 0.1, 0.2  # how far behind the outline they begin, and until they are complete; see PointGraph
-_BLENDED = 6  # times that filled colors are blended with their neighbors
+_BLENDED = 3  # times that filled colors are blended with their neighbors
 
 
 class LookedAt(NamedTuple):
@@ -63,8 +63,8 @@ def fill_colors(photograph: NDArray[np.uint8], looked: LookedAt, graph: PointGra
     n = len(looked.seen)
     ways = Ways(np.empty(n, np.float32), np.empty(n, np.int32))
     kernels.find_sources(looked, np.float32(_AWAY), graph, np.empty(n, np.int32), np.empty(n, np.bool_), *ways)
-    fills, other = np.empty((2, n, 4), np.float32)
+    fills = np.empty((n, 4), np.float32)
     limits = Limits(np.float32(_NEAR), np.float32(_WIDE), np.float32(_INWARD * size))
     kernels.take_colors(photograph, looked, ways, graph.source_costs, limits, fills)
-    kernels.blend_colors(graph, ways.source, _BLENDED, other, fills)
+    kernels.blend_colors(graph, ways.source, _BLENDED, fills)
     return fills

@@ -73,47 +73,51 @@ def take_colors(photograph, looked, ways, source_costs, limits, fills_out):
     near, wide, inward = limits.near, limits.wide, limits.inward
     height, width = photograph.shape[0], photograph.shape[1]
     for i in range(len(source)):
-        s = source[i]
-        if s < 0:
-            for k in range(4):
-                fills_out[i, k] = f4(0)
+        for k in range(4):
+            fills_out[i, k] = f4(0)
+        if source[i] != i:
             continue
-        fills_out[i, 0] = f4(0)
-        if s != i:
-            x, y, z = normals[i, 0], normals[i, 1], normals[i, 2]
-            more = (toward[0] * x + toward[1] * y + toward[2] * z - z) / np.sqrt(x * x + y * y + z * z)
-            fills_out[i, 0] = _ramp((distance[i] - source_costs[s] - near) / wide) * _ramp(more / f4(0.15))
-        x, y, z = normals[s, 0], normals[s, 1], normals[s, 2]
+        x, y, z = normals[i, 0], normals[i, 1], normals[i, 2]
         across = np.sqrt(x * x + y * y)
         pull = _ramp(f4(1) - f4(2) * z / np.sqrt(across * across + z * z)) * inward
         pull = pull / across if across > f4(0) else f4(0)
-        column = int(min(max(points[s, 0] - pull * x + f4(0.5), f4(0)), f4(width - 1)))
-        row = int(min(max(points[s, 1] - pull * y + f4(0.5), f4(0)), f4(height - 1)))
+        column = int(min(max(points[i, 0] - pull * x + f4(0.5), f4(0)), f4(width - 1)))
+        row = int(min(max(points[i, 1] - pull * y + f4(0.5), f4(0)), f4(height - 1)))
         for channel in range(3):
             total = f4(0)
             for r in range(row - 1, row + 2):
                 for q in range(column - 1, column + 2):
                     total += f4(photograph[min(max(r, 0), height - 1), min(max(q, 0), width - 1), channel])
             fills_out[i, 1 + channel] = total / f4(9)
+    for i in range(len(source)):
+        s = source[i]
+        if s < 0 or s == i:
+            continue
+        x, y, z = normals[i, 0], normals[i, 1], normals[i, 2]
+        more = (toward[0] * x + toward[1] * y + toward[2] * z - z) / np.sqrt(x * x + y * y + z * z)
+        fills_out[i, 0] = _ramp((distance[i] - source_costs[s] - near) / wide) * _ramp(more / f4(0.15))
+        for k in range(1, 4):
+            fills_out[i, k] = fills_out[s, k]
 
 
 @kernel
-def blend_colors(graph, source, times, other, fills_out):
+def blend_colors(graph, source, times, fills_out):
     """Blend the colors of points that take them with those of their neighbors, so many times, and weight by shares.
 
-    other (c, 4) float32: scratch; fills_out (c, 4): share and color on entry, share and share times color on return.
+    One point after the other, in place. fills_out (c, 4): share and color on entry, share and that times color on
+    return.
     """
     starts, neighbors = graph.starts, graph.neighbors
     for _ in range(times):
-        other[:] = fills_out
         for i in range(len(source)):
             if source[i] < 0 or source[i] == i:
                 continue
-            red, green, blue, n = other[i, 1], other[i, 2], other[i, 3], f4(1)
+            red, green, blue, n = fills_out[i, 1], fills_out[i, 2], fills_out[i, 3], f4(1)
             for k in range(starts[i], starts[i + 1]):
                 j = neighbors[k]
                 if source[j] >= 0:
-                    red, green, blue, n = red + other[j, 1], green + other[j, 2], blue + other[j, 3], n + f4(1)
+                    red, green, blue = red + fills_out[j, 1], green + fills_out[j, 2], blue + fills_out[j, 3]
+                    n += f4(1)
             fills_out[i, 1], fills_out[i, 2], fills_out[i, 3] = red / n, green / n, blue / n
     for i in range(len(source)):
         for k in range(1, 4):
