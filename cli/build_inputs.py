@@ -72,7 +72,11 @@ def check_mesh_options(meshes: Path, model: Path | str | None) -> None:
             "missing --model: the one whose topology the meshes in --meshes have (bfm.h5, or builtin)"
         )
     if given := [option for name, option in _NOT_OF_MESHES.items() if is_given(name)]:
-        raise click.UsageError(f"{given[0]} does not go with --meshes, whose samples have no parameters or annotations")
+        lacking = {"--maps": "parameters to make maps from: they are always stored", "--keep": "annotations to keep"}
+        raise click.UsageError(
+            f"{given[0]} does not go with --meshes, whose samples have no "
+            f"{lacking.get(given[0], 'annotations to compare with')}; leave it out"
+        )
     if is_given("targets") and click.get_current_context().params["targets"].count("posmap") == 0:
         raise click.UsageError("--targets without posmap does not go with --meshes, of whose maps nothing else is left")
 

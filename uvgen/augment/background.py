@@ -42,6 +42,7 @@ def around_face(
     turn: NDArray[np.float64],
     bounds: NDArray[np.float32],
     size: tuple[int, int],
+    behind: float = BEHIND,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32], float]:
     """Anchors in the photograph and in the turned picture, their triangles, and the outline's mean distance.
 
@@ -57,6 +58,8 @@ def around_face(
         Smallest and largest x, y of the face in the photograph.
     size : (int, int)
         Height and width of the photograph.
+    behind : float
+        How much deeper the mesh is drawn than it lies, as a share of the outline's mean distance.
 
     Returns
     -------
@@ -94,7 +97,7 @@ def around_face(
     places[..., 2] = 0
     turned -= places
     shift = _blenders(_SMOOTHING) @ (_HOLD * turned)
-    shift[..., 2] -= BEHIND * mean + (1 - _HOLD[..., 0]) * (4 * mean)
+    shift[..., 2] -= behind * mean + (1 - _HOLD[..., 0]) * (4 * mean)
     shift += places
     middle = shift[0].mean(axis=0)
     return _with_last(places, [*center, 0]), _with_last(shift, middle), _triangles(), mean

@@ -202,39 +202,54 @@ def smooth(triangles, values, sums, counts):
 
 
 @kernel
-def withdraw(normals, most, values_out):
+def withdraw(normals, starts, neighbors, most, values_out):
     """How far inside the outline to look for a point's color: values_out[:, 1:3] (n, 2), px, `most` on the outline.
 
-    Where a surface is seen edge on, half of a pixel is what is behind it. normals (n, 3): as `look` leaves them.
+    Where a surface is seen edge on, half of a pixel is what is behind it: so it is where one neighbor looks at the
+    viewer and another away. normals (n, 3): as `look` leaves them; starts, neighbors: see `PointGraph`.
     """
     for i in range(len(normals)):
         x, y, z = normals[i, 0], normals[i, 1], normals[i, 2]
         across = np.sqrt(x * x + y * y)
         length = np.sqrt(across * across + z * z)
         grazing = _ramp((f4(0.2) - abs(z) / length) / f4(0.15)) * most if length > f4(0) else f4(0)
+        for k in range(starts[i], starts[i + 1]):
+            if (normals[neighbors[k], 2] > f4(0)) != (z > f4(0)):
+                grazing = most
         share = grazing / across if across > f4(0) else f4(0)
         values_out[i, 1], values_out[i, 2] = -share * x, -share * y
 
 
 @kernel
-def spread(values, sources, weights, normals, toward, share_out, places_out):
+def spread(values, fills, sources, weights, normals, toward, least, share_out, fill_out, mixed_out, places_out):
     """Weighted means of four points each of the coarse mesh: sources (4 n,) uint32, weights (4 n,) float32.
 
-    values (4 c,) float32: share and pull of each point, x and y, and a number that does not count. Shares give
-    share_out (n,); pulls are added to places_out (2 n,), but not where a vertex's own normal, (n, 3) in the model
-    frame, looks toward the viewer, (3,) there: labels are exact in its surroundings.
+    values (4 c,) float32: share and pull of each point, x and y, and its share of filled color; fills (4 c,): as
+    `blend_colors` leaves them. Shares give share_out (n,); filled colors fill_out (n, 4); pulls are added to places_out
+    (2 n,). The latter two not where a vertex's own normal, (n, 3) in the model frame, looks toward the viewer, (3,)
+    there: labels are exact in its surroundings. mixed_out (n,) bool: where either share is more than `least`.
     """
-    one, two, four = size_t(1), size_t(2), size_t(4)
+    one, two, three, four = size_t(1), size_t(2), size_t(3), size_t(4)
     for i in range(size_t(len(share_out))):
         facing = toward[0] * normals[i, 0] + toward[1] * normals[i, 1] + toward[2] * normals[i, 2]
         aside = _ramp((f4(0.4) - facing) / f4(0.1))
-        total = x = y = f4(0)
+        total = x = y = fill = f4(0)
         for k in range(size_t(4)):
             source, weight = four * size_t(sources[four * i + k]), weights[four * i + k]
             total += weight * values[source]
             x += weight * values[source + one]
             y += weight * values[source + two]
+            fill += weight * values[source + three]
+        fill *= aside
         share_out[i] = total
+        mixed_out[i] = (total > least) | (fill > least)
+        for k in range(4):
+            fill_out[i, k] = f4(0)
+        if fill > least:
+            for k in range(size_t(4)):
+                source, weight = four * size_t(sources[four * i + k]), weights[four * i + k] * aside
+                for c in range(size_t(4)):
+                    fill_out[i, c] += weight * fills[source + c]
         places_out[two * i] += aside * x
         places_out[two * i + one] += aside * y
 

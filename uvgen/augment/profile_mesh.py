@@ -15,7 +15,26 @@ from uvgen.models.morphable import MorphableModel
 from uvgen.rasterize.shading import vertex_normals
 
 _COARSE = 80  # texels a side of the coarse mesh
+_DOWN, _UP = 0.15, 3.0  # lengths of ways down and up, against those aside; see PointGraph
+_EAR = 0.5  # what is added to ways from ears
 _Y_DOWN = np.array([1, -1, 1], np.float32)
+
+
+class PointGraph(NamedTuple):
+    """Ways along the mean shape's coarse mesh, from what a photograph shows to what it does not.
+
+    Lengths are shares of the distance from the middle of the face to where it is widest. A way down is short and a way
+    up long: hair falls. Ears, the widest parts, are sources only for what is close by: heads do not look like ears.
+    """
+
+    starts: NDArray[np.int32]
+    """(c + 1,): where each point's neighbors begin."""
+    neighbors: NDArray[np.int32]
+    """(k,)"""
+    steps: NDArray[np.float32]
+    """(k,): the way to each."""
+    source_costs: NDArray[np.float32]
+    """(c,): what is added to ways that begin there."""
 
 
 class ProfileMesh(NamedTuple):
@@ -30,12 +49,16 @@ class ProfileMesh(NamedTuple):
     coarse_triangles: NDArray[np.int32]
     coarse_mirror: NDArray[np.int32] | None
     """(c,): among the coarse."""
+    graph: PointGraph
+    """Of the coarse points."""
     sources: NDArray[np.int32]
     """(n, 4): coarse vertices that each vertex lies between."""
     weights: NDArray[np.float32]
     """(n, 4)"""
     normals: NDArray[np.float32]
     """(n, 3): of the mean shape, model frame, unit length."""
+    back: float
+    """How far it goes on behind its ears, as a share of the distance from its middle to where it is widest."""
     center: NDArray[np.float64]
     """(3, 1 + ks + ke): what the mean of a face's vertices, about which it turns, is made of."""
 
@@ -71,10 +94,34 @@ def profile_mesh(model: MorphableModel) -> ProfileMesh:
         frozen(coarse, np.int32),
         frozen(_facing_out(model, between, coarse), np.int32),
         None if mirror is None else frozen(numbers[at[:, 1], at[:, 0]][mirror[coarse]], np.int32),
+        _graph(model.mean[coarse], between),
         frozen(sources, np.int32),
         frozen(weights, np.float32),
         frozen(vertex_normals(model.mean * _Y_DOWN, triangles) * _Y_DOWN, np.float32),
+        _back(model.mean),
         frozen(mean, np.float64),
+    )
+
+
+def _back(points: NDArray[np.float32]) -> float:
+    aside = np.abs(points[:, 0])
+    ears = points[aside > 0.9 * aside.max(), 2]
+    return float((ears.mean() - points[:, 2].min()) / aside.max())
+
+
+def _graph(points: NDArray[np.float32], triangles: NDArray[np.int32]) -> PointGraph:
+    """The edges of a mesh, points (c, 3) in the model frame, both ways."""
+    edges = triangles[:, [[0, 1], [1, 2], [2, 0], [1, 0], [2, 1], [0, 2]]].reshape(-1, 2)
+    edges = np.unique(edges, axis=0)
+    aside = np.abs(points[:, 0].astype(np.float64))
+    aside /= aside.max()
+    x, y, z = (np.diff(points[edges].astype(np.float64), axis=1)[:, 0] / np.abs(points[:, 0]).max()).T
+    y *= np.where(y < 0, _DOWN, _UP)
+    return PointGraph(
+        frozen(np.searchsorted(edges[:, 0], np.arange(len(points) + 1)), np.int32),
+        frozen(edges[:, 1], np.int32),
+        frozen(np.sqrt(x * x + y * y + z * z), np.float32),
+        frozen(_EAR * np.clip((aside - 0.8) / 0.1, 0, 1), np.float32),
     )
 
 

@@ -186,12 +186,15 @@ def _bilinear(image, x, y, channel):
 
 
 @kernel
-def fill(image, points, places, triangles, share, mirror, marked, mark, cells, numbers, left, top, bounds, picture_out):
-    """Blend the colors of mirror vertices into a window's pixels, or one color where `marked` says so.
+def fill(
+    image, points, places, triangles, share, fills, mirror, marked, mark, cells, numbers, left, top, bounds, picture_out
+):
+    """Blend filled colors and those of mirror vertices into a window's pixels, or one color where `marked` says so.
 
-    points, places (n, 2) float32: vertices in the turned picture and in the photograph; share (n,) float32; mirror (n,)
-    int32: of the vertices of face triangles; mark (3,) uint8; cells, numbers: as `draw` leaves them, the latter the
-    same memory as int32; bounds (2, 2) float32: the smallest and largest x, y of the points.
+    points, places (n, 2) float32: vertices in the turned picture and in the photograph; share (n,) float32; fills (n,
+    4): share of a color, and that times the color; mirror (n,) int32: of the vertices of face triangles; mark (3,)
+    uint8; cells, numbers: as `draw` leaves them, the latter the same memory as int32; bounds (2, 2) float32: the
+    smallest and largest x, y of the points.
     """
     half = f4(0.5)
     first, last = max(int(bounds[0, 0] - left), 0) // N_LANES, int(bounds[1, 0] - left) // N_LANES
@@ -221,6 +224,16 @@ def fill(image, points, places, triangles, share, mirror, marked, mark, cells, n
                 if part > half:
                     for c in range(3):
                         picture_out[r, q, c] = mark[c]
+                continue
+            keep = f4(1) - fills[i, 0] - w1 * (fills[j, 0] - fills[i, 0]) - w2 * (fills[k, 0] - fills[i, 0])
+            if keep < f4(1):
+                keep = max(keep, f4(0))
+                for c in range(3):
+                    more = fills[i, c + 1] + w1 * (fills[j, c + 1] - fills[i, c + 1])
+                    more += w2 * (fills[k, c + 1] - fills[i, c + 1])
+                    mixed = keep * f4(picture_out[r, q, c]) + more + half
+                    picture_out[r, q, c] = np.uint8(min(max(mixed, f4(0)), f4(255)))
+            if not part > f4(0):
                 continue
             i, j, k = mirror[i], mirror[j], mirror[k]
             mx = places[i, 0] + w1 * (places[j, 0] - places[i, 0]) + w2 * (places[k, 0] - places[i, 0])

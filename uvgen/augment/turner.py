@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uvgen.augment import draw_kernels, profile_kernels, turn_kernels
-from uvgen.augment.background import around_face
+from uvgen.augment.background import BEHIND, around_face
 from uvgen.augment.draw_kernels import VALUES
 from uvgen.augment.lanes import N_LANES
 from uvgen.augment.profile_mesh import profile_mesh
+from uvgen.augment.unseen import LookedAt, fill_colors
 from uvgen.augment.values import UNSEEN
 from uvgen.batch_product import columns_of
 from uvgen.checks import check_finite, choice, float64_array
@@ -32,6 +33,7 @@ _SMOOTHING = 2  # times that shares of mirrored colors are blended with their ne
 _SOFT_DEG = 10.0  # from which turn on edges are softened, and colors sought inside the outline, in full
 _WITHDRAWN = 0.015  # how far inside the outline colors are looked for, as a share of the face's size
 _LEAST_SHARE = 0.01  # of a mirrored color that counts
+_FACE_BACK = 0.15  # how far meshes that end at the ears go on behind them; the back of a head hides what is around it
 _SEEN = 0.02  # z of a normal below which nothing is seen
 
 
@@ -131,24 +133,35 @@ class FaceTurner:
         angle = math.degrees(math.acos(min(max((np.trace(turn) - 1) / 2, -1), 1)))
         strength = np.float32(min(angle / _SOFT_DEG, 1))
         around_places, around_points, around_triangles, reach = around_face(
-            coarse, moved, normals, turn, bounds[0], image.shape[:2]
+            coarse, moved, normals, turn, bounds[0], image.shape[:2], BEHIND + max(mesh.back - _FACE_BACK, 0)
         )
         toward = (affines[0, 2, :3] / np.linalg.norm(affines[0, 2, :3])).astype(np.float32)
         values, share = scratch.array("values", (len(coarse), 4), np.float32), np.empty(n, np.float32)
         values[:, 0] = self._share(seen, quality, normals, turn)
-        profile_kernels.withdraw(normals, np.float32(strength * _WITHDRAWN * np.sqrt(np.prod(high - low))), values)
+        size = np.float32(np.sqrt(np.prod(high - low)))
+        profile_kernels.withdraw(
+            normals, mesh.graph.starts, mesh.graph.neighbors, np.float32(strength * _WITHDRAWN) * size, values
+        )
+        photograph = np.ascontiguousarray(image)
+        if self.unseen == "mark":
+            fills = scratch.array("fills", (len(coarse), 4), np.float32)
+            fills[:] = 0
+        else:
+            looked = LookedAt(coarse, normals, seen, quality, turn[2].astype(np.float32))
+            fills = fill_colors(photograph, looked, mesh.graph, float(size))
+        values[:, 3] = fills[:, 0]
+        vertex_fills, mixed = scratch.array("vertex fills", (n, 4), np.float32), scratch.array("mixed", (n,), np.bool_)
         profile_kernels.spread(
-            values.reshape(-1), _flat(mesh.sources), mesh.weights.reshape(-1), mesh.normals, toward, share,
-            places.reshape(-1),
+            values.reshape(-1), fills.reshape(-1), _flat(mesh.sources), mesh.weights.reshape(-1), mesh.normals, toward,
+            np.float32(_LEAST_SHARE), share, vertex_fills, mixed, places.reshape(-1),
         )  # fmt: skip
 
         left, top, right, bottom = window = _window(around_places, image.shape)
         cells = scratch.array("cells", (bottom - top, -(-(right - left) // N_LANES), VALUES, N_LANES), np.float32)
         turn_kernels.clear(cells.reshape(-1))
-        _draw(points, depth, places, mesh.triangles, share > _LEAST_SHARE, window, scratch.drawing, cells)
+        _draw(points, depth, places, mesh.triangles, mixed, window, scratch.drawing, cells)
         xy, z, at = around_points[:, :2].copy(), around_points[:, 2].copy(), around_places[:, :2].copy()
         _draw(xy, z, at, around_triangles, np.zeros(len(z), np.bool_), window, scratch.drawing, cells)
-        photograph = np.ascontiguousarray(image)
         words = np.empty(-(-image.size // 4), np.uint32)
         flat = words.view(np.uint8)[: image.size]
         picture = flat.reshape(image.shape)
@@ -163,11 +176,11 @@ class FaceTurner:
             colors, rows, breaks, flat, words,
         )  # fmt: skip
         marked, mark = self.unseen == "mark", np.array(MARK, np.uint8)
-        if share.any():
+        if mixed.any():
             mirror = mesh.mirror if mesh.mirror is not None else np.arange(n, dtype=np.int32)
             turn_kernels.fill(
-                photograph, points, places, mesh.triangles, share, mirror, marked, mark, cells, cells.view(np.int32),
-                left, top, bounds[1], picture,
+                photograph, points, places, mesh.triangles, share, vertex_fills, mirror, marked, mark, cells,
+                cells.view(np.int32), left, top, bounds[1], picture,
             )  # fmt: skip
         softened = scratch.array("softened", (3 * n_breaks,), np.uint8)
         turn_kernels.soften(breaks, n_breaks, right - left, strength, left, top, image.shape[1], softened, flat)
