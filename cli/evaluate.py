@@ -146,6 +146,8 @@ def command(
         print_json(result.to_plain())
     elif not quiet:
         _show(result)
+        if out is not None:
+            click.echo(f"\n{printable(str(out))}: {', '.join(sorted(path.name for path in out.iterdir()))}")
     if not result.complete:
         sys.exit(3)
 

@@ -199,7 +199,9 @@ def _summarize(out: Path, result: Any) -> None:
     worst = sorted(result.faces, key=lambda face: -np.nan_to_num(face.residual, nan=-1))[:2]
     residuals = np.array([face.residual for face in result.faces])
     residuals = residuals[np.isfinite(residuals)]
-    found = f", landmarks by {result.detector}" if result.detector else ""
+    n_found = sum(face.source == result.detector for face in result.faces)
+    of = f" of {n_found}" if n_found < len(result.faces) else ""
+    found = f", landmarks{of} by {result.detector}" if result.detector else ""
     click.echo(
         f"{out}: {count(len(result.faces), 'face')}{found}, {len(result.skipped)} skipped; this run "
         f"{count(result.new_faces, 'face')} in {waited(result.seconds):.1f} s"

@@ -111,6 +111,7 @@ def convert(
     """
     from uvgen import convert_model
     from uvgen.models.doubts import model_doubts
+    from uvgen.storage.names import printable
 
     _check_new(out, overwrite)
     _check_suffix(out, MODEL_SUFFIXES)
@@ -128,7 +129,8 @@ def convert(
         ).model  # fmt: skip
     click.echo(
         f"{out}: {count(model.n_vertices, 'vertex')}, {model.n_shape} shape + "
-        f"{count(model.n_expression, 'expression component')}, {shown_size(out.stat().st_size, digits=0)}"
+        f"{count(model.n_expression, 'expression component')}, {shown_size(out.stat().st_size, digits=0)} "
+        f"({printable(model.name)})"
     )
     show_warnings(model_doubts(model))
 

@@ -22,6 +22,7 @@ STARTED = "uvgen.started"
 
 _SECONDS_BETWEEN_LINES = 5.0
 _SECONDS_BETWEEN_LOOKS = _SECONDS_OF_A_PHASE = 0.5
+_SLOW = 0.1  # samples per second: slower work is told in seconds per sample
 _PHASE = "{desc} {elapsed}"
 _COUNTED = "{desc} {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} samples, {elapsed}{postfix}"
 
@@ -132,7 +133,8 @@ class Progress:
             self._say(f"{self._first}{of if self._first == self._what else ''} ...")
         elif self._done and now - self._spoke >= _SECONDS_BETWEEN_LINES:
             of = "" if self._total is None else f" of {self._total}"
-            self._say(f"{self._what}: {self._done}{of}{self._rate()}")
+            so_far = self._rate() or f", {_clock(now - self._began)}"  # without a rate, the same line again otherwise
+            self._say(f"{self._what}: {self._done}{of}{so_far}")
 
     def _rate(self) -> str:
         """Samples per second since the first were done: starting up does not count."""
@@ -146,6 +148,8 @@ class Progress:
             return ""
         rate = (self._done - first) / seconds
         left = "" if self._total is None else f", {_clock((self._total - self._done) / rate)} left"
+        if rate < _SLOW:
+            return f", {1 / rate:.0f} s per {self._of}{left}"
         shown = f"{rate:,.0f}" if rate >= 99.5 else f"{rate:.3g}"
         return f", {shown} {self._of}s/s{left}"
 

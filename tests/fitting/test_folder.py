@@ -19,6 +19,7 @@ from uvgen import (
     build_shards,
     find_samples,
     fit_photographs,
+    fit_video,
     load_model,
     read_annotation,
     render_faces,
@@ -305,6 +306,13 @@ def test_other_folders_are_refused_before_any_work(photos: Path, tmp_path: Path)
         fit_photographs(tmp_path / "nowhere", tmp_path / "new")
     with pytest.raises(DatasetError, match=r"mine: a file, expected a folder of photographs"):
         fit_photographs(tmp_path / "out/mine", tmp_path / "new")
+    (tmp_path / "clip.MP4").write_bytes(b"frames")
+    with pytest.raises(
+        DatasetError, match=r"clip\.MP4: a video, expected a folder .*; `uvgen fit --video` takes videos"
+    ):
+        fit_photographs(tmp_path / "clip.MP4", tmp_path / "new")
+    with pytest.raises(DatasetError, match=r"jpg: an image, expected a video, or a folder of frames"):
+        fit_video(next(photos.rglob("*.jpg")), tmp_path / "new")
     (tmp_path / "out/dataset.json").write_text("{}")
     with pytest.raises(DatasetError, match=r"out: a data set, expected a folder of photographs; it was built already"):
         fit_photographs(tmp_path / "out", tmp_path / "new")

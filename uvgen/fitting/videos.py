@@ -27,8 +27,11 @@ _DIGITS = re.compile(r"(\d+)")
 def find_videos(root: Path, out: Path) -> tuple[Path, list[Photograph]]:
     """The videos at a path: a video file, a folder of frames, or a folder of such files and folders.
 
-    Returns the folder that contains the videos, and the videos sorted by name. Raises DatasetError where there is none.
+    Returns the folder that contains the videos, and the videos sorted by name. Raises DatasetError where there is none,
+    or the path is an image.
     """
+    if root.is_file() and root.suffix.lower() in IMAGE_SUFFIXES:
+        raise DatasetError(f"{root}: an image, expected a video, or a folder of frames; name the folder of the image")
     if root.is_file():
         return root.parent, [Photograph(root, folder_name((os.path.splitext(root.name)[0],)))]
     paths = files_below(root, out, (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES), "a folder of videos")

@@ -394,8 +394,12 @@ def check_same(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any], nam
     """
     for key in {**new, **old}:
         if old.get(key) != new.get(key):
-            what = names.get(key, "{key} = {old}, now it is {new}").format(key=key, old=old.get(key), new=new.get(key))
-            what = re.sub(r"^1 samples\b", "1 sample", what)
+            how = f"with {names.get(key, '{key} = {old}, now it is {new}')}"
+            values = old.get(key), new.get(key)
+            if key not in names and all(value is None or isinstance(value, bool) for value in values):
+                how = "with {key}, now without" if old.get(key) else "without {key}, now with"
+            how = how.format(key=key, old=old.get(key), new=new.get(key))
+            how = re.sub(r"^with 1 samples\b", "with 1 sample", how)
             raise SettingsError(
-                f"{folder}: was made with {what}; choose another output folder, or overwrite this one to start anew"
+                f"{folder}: was made {how}; choose another output folder, or overwrite this one to start anew"
             )
