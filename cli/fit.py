@@ -157,7 +157,7 @@ def command(
 
 
 def _check_usage(images: Path | None, video: Path | None, *, same_person: bool, refine: bool, faces: str) -> None:
-    """Raise UsageError where options exclude each other."""
+    """Raise UsageError if options exclude each other."""
     if images is None and video is None:
         raise click.UsageError("missing photographs: a folder of them, or --video")
     if images is not None and video is not None:

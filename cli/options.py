@@ -156,7 +156,7 @@ def read_augmentation(preset: str, path: Path | None = None) -> Any:
 
 
 def check_maps(config: Any, model: Any, where: Path) -> None:
-    """Raise InputError where a data set of this configuration stores no maps, and no model makes them."""
+    """Raise InputError if a data set of this configuration stores no maps, and no model makes them."""
     from uvgen.datasets.open import makes_own_maps
     from uvgen.errors import InputError
 

@@ -40,7 +40,7 @@ class PerspectiveCamera:
         Raises
         ------
         InputError
-            Where the shape is another, or a point lies in the camera's plane or behind it.
+            If the shape is another, or a point lies in the camera's plane or behind it.
         """
         given = float64_array(points, "points", (..., -1, 3))
         check_finite(given, "points")
@@ -135,7 +135,7 @@ class ImageCamera:
         Raises
         ------
         InputError
-            Where the shape is another, a value is not finite, or a perspective camera has a point in its plane or
+            If the shape is another, a value is not finite, or a perspective camera has a point in its plane or
             behind it.
         """
         given = float64_array(points, "points", ("n", 3))

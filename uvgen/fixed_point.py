@@ -114,7 +114,7 @@ def decode(array: NDArray[Any], attributes: Mapping[str, Any]) -> NDArray[Any]:
     Raises
     ------
     InputError
-        Where codes are no NumPy array of numbers.
+        If codes are no NumPy array of numbers.
     """
     codes = FixedPoint.of_attributes(attributes)
     return array if codes is None else codes.decode(array)

@@ -95,7 +95,7 @@ class Normalization:
         Raises
         ------
         InputError
-            Where the name is unknown or the size no number of pixels.
+            If the name is unknown or the size no number of pixels.
         """
         if isinstance(name, Normalization):
             return name
@@ -129,7 +129,7 @@ class Normalization:
         Raises
         ------
         InputError
-            Where the name is unknown, or the number is not above 0.
+            If the name is unknown, or the number is not above 0.
         """
         check_scale(scale)
         if not isinstance(scale, str):
@@ -153,7 +153,7 @@ class Normalization:
         Raises
         ------
         InputError
-            Where there is no map, a map is not finite, or an axis has no extent.
+            If there is no map, a map is not finite, or an axis has no extent.
         """
         low, high = np.full(3, np.inf), np.full(3, -np.inf)
         for position_map in maps:
@@ -185,7 +185,7 @@ class Normalization:
         Raises
         ------
         InputError
-            Where the name is unknown, or the image of another shape.
+            If the name is unknown, or the image of another shape.
         """
         choice(name, "image_normalize", IMAGE_NORMALIZATIONS)
         if name == "standardize":
@@ -242,7 +242,7 @@ class Normalization:
 
 
 def check_scale(scale: str | float) -> None:
-    """Raise InputError where a scale is none that `Normalization.of_scale` knows."""
+    """Raise InputError if a scale is none that `Normalization.of_scale` knows."""
     if isinstance(scale, str):
         choice(scale, "scale", MAP_SCALES)
     elif not number_in(scale, "scale", 0, 1e6) > 0:
@@ -281,7 +281,7 @@ def denormalize(values: Any, scale: Any, offset: Any) -> Any:
     Raises
     ------
     InputError
-        Where shapes do not agree, or something is not a real number.
+        If shapes do not agree, or something is not a real number.
 
     Examples
     --------

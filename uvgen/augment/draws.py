@@ -135,7 +135,7 @@ class AugmentationDraw:
         Raises
         ------
         InputError
-            Where the text is something else.
+            If the text is something else.
         """
         try:
             values = parse_json(text)

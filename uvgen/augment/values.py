@@ -112,7 +112,7 @@ class Augmentation:
         return any(self.yaw_deg) or any(self.pitch_deg)
 
     def check_crops(self) -> None:
-        """Raise InputError where this cannot be done to crops."""
+        """Raise InputError if this cannot be done to crops."""
         if self.turns:
             raise InputError(
                 "augmentation: yaw_deg and pitch_deg turn faces in whole photographs, expected ranges of (0, 0) for "
@@ -194,7 +194,7 @@ class Augmentation:
         Raises
         ------
         InputError
-            Where there is no such preset.
+            If there is no such preset.
         """
         return PRESETS[choice(name, "augmentation: preset", sorted(PRESETS))]
 
@@ -242,7 +242,7 @@ class Augmentation:
         Raises
         ------
         InputError
-            Where the text is not such an object, a field is unknown or a value out of range.
+            If the text is not such an object, a field is unknown or a value out of range.
         """
         try:
             values = parse_json(text)

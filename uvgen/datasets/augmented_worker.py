@@ -265,7 +265,7 @@ def _flipped_maps(
 
 
 def _check_floats(position_map: NDArray[Any]) -> None:
-    """Raise SampleError where a map of floats holds what no image has."""
+    """Raise SampleError if a map of floats holds what no image has."""
     if position_map.dtype.kind == "f" and not np.abs(position_map).max() <= MOST:  # NaN is not
         raise SampleError(f"an augmented map holds NaN, or more than {MOST:g} px")
 

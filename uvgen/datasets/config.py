@@ -153,7 +153,7 @@ class BuildConfig:
         return cls(**values)
 
     def check(self) -> None:
-        """Raise InputError where a value is out of range."""
+        """Raise InputError if a value is out of range."""
         for name, low, high in (
             ("size", SMALLEST_SIDE, LARGEST_SIDE),
             ("uv_size", SMALLEST_SIDE, LARGEST_SIDE),

@@ -90,16 +90,16 @@ def import_meshes(
     Raises
     ------
     DatasetError
-        Where there are no meshes, none of them can be used, the cameras cannot be read, or the output folder cannot be
+        If there are no meshes, none of them can be used, the cameras cannot be read, or the output folder cannot be
         written or holds something else.
     ModelError
-        Where the model cannot be read.
+        If the model cannot be read.
     SampleError
         For a bad sample with ``on_error="fail"``.
     InputError
-        Where an argument is out of range, or there is no model.
+        If an argument is out of range, or there is no model.
     DependencyError
-        Where a PLY or OFF is to be read and trimesh is not installed.
+        If a PLY or OFF is to be read and trimesh is not installed.
 
     Examples
     --------
@@ -223,7 +223,7 @@ def _survey(
     samples: Sequence[MeshSample], model: MorphableModel, config: BuildConfig, *, workers: int, retries: int,
     timeout: float | None,
 ) -> None:  # fmt: skip
-    """Raise DatasetError where no sample can be used, for example because all meshes are of another topology."""
+    """Raise DatasetError if no sample can be used, for example because all meshes are of another topology."""
     begin("reading a few meshes")
     errors = list[str]()
     look = partial(_doubts, model=model, config=config)

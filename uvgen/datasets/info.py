@@ -112,7 +112,7 @@ def describe_shards(path: str | os.PathLike[str], *, untrusted: bool = False) ->
     Raises
     ------
     DatasetError
-        Where the folder is not a data set, or a shard cannot be read.
+        If the folder is not a data set, or a shard cannot be read.
 
     Examples
     --------

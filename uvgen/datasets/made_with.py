@@ -31,7 +31,7 @@ def model_of_samples(folder: str | os.PathLike[str], *, untrusted: bool = False)
     Raises
     ------
     InputError
-        Where it says a model that is not there any more, or has changed.
+        If it says a model that is not there any more, or has changed.
     """
     stated = _stated(folder)
     if stated is None:

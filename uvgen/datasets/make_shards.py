@@ -131,7 +131,7 @@ def make_shards(
     Raises
     ------
     DatasetError
-        Where the folder cannot be written or holds a data set made with other settings, or no sample could be used.
+        If the folder cannot be written or holds a data set made with other settings, or no sample could be used.
     """
     started = time.perf_counter()
     record = ShardRecord(

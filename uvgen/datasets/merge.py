@@ -152,9 +152,9 @@ def merge_shards(
     Raises
     ------
     DatasetError
-        Where a source is damaged or unfinished, or the output cannot be written or holds something else.
+        If a source is damaged or unfinished, or the output cannot be written or holds something else.
     InputError
-        Where the sources were made otherwise than each other, two have a sample of the same name, or a name is in none.
+        If the sources were made otherwise than each other, two have a sample of the same name, or a name is in none.
 
     Examples
     --------

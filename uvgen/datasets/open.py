@@ -70,11 +70,11 @@ def open_shards(
     Raises
     ------
     DatasetError
-        Where the index is missing or damaged, or there is no usable ``splits.json``.
+        If the index is missing or damaged, or there is no usable ``splits.json``.
     ModelError
-        Where the model is another than that of the set.
+        If the model is another than that of the set.
     InputError
-        Where a name or the split is not in the set, or both are given; or where a normalization is unknown.
+        If a name or the split is not in the set, or both are given; or where a normalization is unknown.
 
     Examples
     --------

@@ -128,11 +128,11 @@ def prepare_deep3d(
     Raises
     ------
     InputError
-        Where neither detections nor a detector are given, or an argument is out of range.
+        If neither detections nor a detector are given, or an argument is out of range.
     DependencyError
-        Where the detector's package is not installed.
+        If the detector's package is not installed.
     DatasetError
-        Where there are no photographs, none of them can be used, or `out` cannot be written.
+        If there are no photographs, none of them can be used, or `out` cannot be written.
 
     Examples
     --------

@@ -113,9 +113,9 @@ def label_quality(reader: ShardReader, model: MorphableModel | None = None) -> L
     Raises
     ------
     DatasetError
-        Where a shard cannot be read.
+        If a shard cannot be read.
     ModelError
-        Where the model is not the set's.
+        If the model is not the set's.
     """
     if model is not None:
         check_model(model, reader.folder, reader.config)

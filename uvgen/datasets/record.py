@@ -131,7 +131,7 @@ class ShardRecord:
         self._journal.remove()  # what it says is in the index now
 
     def _check_places(self) -> None:
-        """Raise OutputError where something that no run made is in the place of a shard that is still to be made."""
+        """Raise OutputError if something that no run made is in the place of a shard that is still to be made."""
         paths = [self._folder / unit.file for unit in self._units if unit.file not in self._listed]
         with reading_in_child(True):
             for path in paths:

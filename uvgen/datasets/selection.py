@@ -82,9 +82,9 @@ def select_names(
     Raises
     ------
     InputError
-        Where a name, a subset or the split is not in the set, a range is empty, or the set has no such field.
+        If a name, a subset or the split is not in the set, a range is empty, or the set has no such field.
     DatasetError
-        Where the folder is not a data set, or a shard cannot be read.
+        If the folder is not a data set, or a shard cannot be read.
     """
     reader = open_shards(path, untrusted=untrusted)
     names = reader.names

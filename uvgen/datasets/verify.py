@@ -120,9 +120,9 @@ def verify_shards(
     Raises
     ------
     DatasetError
-        Where there is no readable index.
+        If there is no readable index.
     ModelError
-        Where the model is not the one that the set was built with.
+        If the model is not the one that the set was built with.
 
     Examples
     --------

@@ -105,9 +105,9 @@ def diagnose(
     Raises
     ------
     InputError
-        Where the path does not exist, or a model is given with nothing to use it for.
+        If the path does not exist, or a model is given with nothing to use it for.
     ModelError
-        Where that model cannot be read.
+        If that model cannot be read.
     """
     from uvgen.errors import InputError
     from uvgen.models.load import BUILTIN, load_model

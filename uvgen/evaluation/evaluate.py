@@ -193,11 +193,11 @@ def evaluate_predictions(
     Raises
     ------
     DatasetError
-        Where the truth cannot be opened, there are no predictions, or none that can be used.
+        If the truth cannot be opened, there are no predictions, or none that can be used.
     InputError
-        Where an option is none, or they exclude each other.
+        If an option is none, or they exclude each other.
     ModelError
-        Where the model is not the truth's.
+        If the model is not the truth's.
 
     Examples
     --------

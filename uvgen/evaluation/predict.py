@@ -142,13 +142,13 @@ def predict_photographs(
     Raises
     ------
     InputError
-        Where an argument is out of range, the network's shapes do not fit, or nothing says where faces are.
+        If an argument is out of range, the network's shapes do not fit, or nothing says where faces are.
     DependencyError
-        Where onnxruntime or the detector's package is not installed.
+        If onnxruntime or the detector's package is not installed.
     DatasetError
-        Where there are no photographs, none of them can be used, or the output folder holds something else.
+        If there are no photographs, none of them can be used, or the output folder holds something else.
     ModelError
-        Where the model cannot be read.
+        If the model cannot be read.
 
     Examples
     --------

@@ -78,7 +78,7 @@ class Reading:
     convention: str | None = None
 
     def check(self) -> None:
-        """Raise InputError where there is no such scale, frame or convention."""
+        """Raise InputError if there is no such scale, frame or convention."""
         check_scale(self.scale)
         choice(self.frame, "frame", (None, *FRAMES))
         choice(self.convention, "convention", (None, *SHIFTS))
@@ -110,9 +110,9 @@ class Predictions:
     Raises
     ------
     DatasetError
-        Where nothing is there, or nothing that belongs to a face.
+        If nothing is there, or nothing that belongs to a face.
     InputError
-        Where the reading is none.
+        If the reading is none.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class Predictions:
         Raises
         ------
         UvgenError
-            Where the file cannot be read, has another shape or size than expected, leads too far away, or needs a model
+            If the file cannot be read, has another shape or size than expected, leads too far away, or needs a model
             that is missing.
         """
         faces = self._read(face)

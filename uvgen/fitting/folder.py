@@ -145,13 +145,13 @@ def fit_photographs(
     Raises
     ------
     InputError
-        Where an argument is out of range, or there are neither landmarks nor a detector.
+        If an argument is out of range, or there are neither landmarks nor a detector.
     DependencyError
-        Where the detector's package is not installed.
+        If the detector's package is not installed.
     DatasetError
-        Where there are no photographs, none of them can be used, or the output folder holds something else.
+        If there are no photographs, none of them can be used, or the output folder holds something else.
     ModelError
-        Where the model cannot be read.
+        If the model cannot be read.
 
     Examples
     --------

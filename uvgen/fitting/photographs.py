@@ -37,7 +37,7 @@ def find_photographs(root: Path, out: Path, faces: str = "largest") -> list[Phot
     """The images in a folder and the folders in it, by name, but not in `out` or in results of fit and predict.
 
     Hidden ones are passed over; a folder that several links lead to counts once. `faces` is as for
-    `uvgen.fit_photographs`. Raises DatasetError where the folder is missing or unreadable, or holds no images.
+    `uvgen.fit_photographs`. Raises DatasetError if the folder is missing or unreadable, or holds no images.
     """
     from uvgen.fitting.videos import VIDEO_SUFFIXES
 

@@ -119,7 +119,7 @@ def refine_fit(
     Raises
     ------
     InputError
-        Where the model has no albedo.
+        If the model has no albedo.
     """
     surface = _surface(model)
     affine = pose_to_image(fit.pose, image_height)[0]

@@ -111,10 +111,10 @@ def register_scan(
     Raises
     ------
     InputError
-        Where a shape or a choice is wrong, there are too few landmarks or points, the landmarks are mirrored or are not
+        If a shape or a choice is wrong, there are too few landmarks or points, the landmarks are mirrored or are not
         a face's, the face does not have a person's size in the given unit, or too little of it has a counterpart.
     ModelError
-        Where the model cannot be read.
+        If the model cannot be read.
 
     Examples
     --------

@@ -49,7 +49,7 @@ def detected_landmarks(
     Raises
     ------
     InputError
-        Where the scan is a point cloud, or there is no face in any of its pictures.
+        If the scan is a point cloud, or there is no face in any of its pictures.
     """
     kept, corners = cleaned_scan(points, triangles)
     if not len(corners):

@@ -129,14 +129,14 @@ def register_scans(
     Raises
     ------
     InputError
-        Where an argument is out of range.
+        If an argument is out of range.
     DependencyError
-        Where the detector's package is not installed.
+        If the detector's package is not installed.
     DatasetError
-        Where there are no scans, none of them can be used, or the output folder holds something else or cannot be
+        If there are no scans, none of them can be used, or the output folder holds something else or cannot be
         written.
     ModelError
-        Where the model cannot be read.
+        If the model cannot be read.
 
     Examples
     --------

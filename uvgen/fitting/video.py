@@ -139,13 +139,13 @@ def fit_video(
     Raises
     ------
     InputError
-        Where an argument is out of range, or there are neither landmarks nor a detector.
+        If an argument is out of range, or there are neither landmarks nor a detector.
     DependencyError
-        Where PyAV or the detector's package is not installed.
+        If PyAV or the detector's package is not installed.
     DatasetError
-        Where there are no videos, none of them can be used, or the output folder holds something else.
+        If there are no videos, none of them can be used, or the output folder holds something else.
     ModelError
-        Where the model cannot be read.
+        If the model cannot be read.
 
     Examples
     --------

@@ -55,11 +55,11 @@ def running_on(backend: str = "local", address: str | None = None, *, workers: i
     Raises
     ------
     InputError
-        Where `backend` is unknown, `workers` is below 1, or an address is given for "local".
+        If `backend` is unknown, `workers` is below 1, or an address is given for "local".
     DependencyError
-        Where the engine is not installed.
+        If the engine is not installed.
     WorkerError
-        Where no scheduler answers, or a machine of the cluster cannot take part.
+        If no scheduler answers, or a machine of the cluster cannot take part.
 
     Examples
     --------
@@ -132,9 +132,9 @@ class ClusterWorkers(Generic[Work]):
         Raises
         ------
         WorkerError
-            Where a machine has other versions, does not see the folder, or has other content in one of the files.
+            If a machine has other versions, does not see the folder, or has other content in one of the files.
         DatasetError
-            Where nothing can be written into the folder.
+            If nothing can be written into the folder.
         """
         token = None
         try:
@@ -238,7 +238,7 @@ class ClusterWorkers(Generic[Work]):
     def _wait_for_workers(self) -> Sequence[Event]:
         """Wait until the cluster has a worker or says something, and return what it said.
 
-        Raises WorkerError where it has had no worker for a while.
+        Raises WorkerError if it has had no worker for a while.
         """
         while not self._engine.slots():
             now = time.monotonic()

@@ -115,10 +115,10 @@ def run(
     Raises
     ------
     DatasetError
-        Where the folder cannot be written or vanishes, another process is at work in it (`BusyError`), or it was made
+        If the folder cannot be written or vanishes, another process is at work in it (`BusyError`), or it was made
         with other settings (`SettingsError`).
     WorkerError
-        Where processes cannot be started, or die at a task again and again, and no part of it is the cause.
+        If processes cannot be started, or die at a task again and again, and no part of it is the cause.
     """
     with nullcontext(_nothing) if locked else exclusive(folder) as check_folder:
         record.resume()
@@ -367,7 +367,7 @@ def _alone(make: Callable[[Task], Result], task: Task) -> Result:
 
 
 def check_run(workers: int, on_error: str = "skip", *, retries: int = RETRIES, timeout: float | None = None) -> None:
-    """Raise InputError where how to run is out of range."""
+    """Raise InputError if how to run is out of range."""
     if workers < 1:
         raise InputError(f"workers: {workers}, expected 1 or more")
     if retries < 0:
@@ -381,7 +381,7 @@ def check_run(workers: int, on_error: str = "skip", *, retries: int = RETRIES, t
 
 
 def check_same(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any], names: Mapping[str, str]) -> None:
-    """Raise SettingsError where what a folder holds was made otherwise than it would be now.
+    """Raise SettingsError if what a folder holds was made otherwise than it would be now.
 
     Parameters
     ----------

@@ -110,9 +110,9 @@ def build_atlas(model: MorphableModel, size: int, convention: str = "exact") -> 
     Raises
     ------
     InputError
-        Where the size or `convention` is out of range.
+        If the size or `convention` is out of range.
     ModelError
-        Where no texel lies on the mesh.
+        If no texel lies on the mesh.
     """
     number_in(size, "size", 16, 4096, "texels", whole=True)
     check_convention(convention)

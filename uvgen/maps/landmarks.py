@@ -162,7 +162,7 @@ def aflw_texels(model: "MorphableModel", size: int) -> NDArray[np.int32]:
     Raises
     ------
     InputError
-        Where the size is out of range.
+        If the size is out of range.
     """
     _check(model, size)
     of_68 = closest_texels(model, size)
@@ -212,7 +212,7 @@ def landmark_weights(model: "MorphableModel", size: int, convention: str = "exac
     Raises
     ------
     InputError
-        Where the size or `convention` is out of range.
+        If the size or `convention` is out of range.
 
     Notes
     -----
@@ -263,7 +263,7 @@ def read_landmarks(maps: Array, weights: LandmarkWeights) -> Array:
     Raises
     ------
     InputError
-        Where the maps are not floats, or of another size.
+        If the maps are not floats, or of another size.
 
     Examples
     --------

@@ -86,7 +86,7 @@ def parameterize(
     Raises
     ------
     InputError
-        Where the mesh is no connected manifold with a boundary, the outer boundary is ambiguous, a requested
+        If the mesh is no connected manifold with a boundary, the outer boundary is ambiguous, a requested
         symmetry is missing, or the map folds with every kind of weights allowed.
     """
     choice(weights, "weights", ("auto", "conformal", "mean-value"))

@@ -85,11 +85,11 @@ def convert_model(
     Raises
     ------
     InputError
-        Where files are missing, given beside `face3d` or twice, or arguments do not go together.
+        If files are missing, given beside `face3d` or twice, or arguments do not go together.
     ModelError
-        Where a file is missing, damaged or of another kind.
+        If a file is missing, damaged or of another kind.
     OutputError
-        Where the file exists and `overwrite` is false, or it cannot be written.
+        If the file exists and `overwrite` is false, or it cannot be written.
 
     Examples
     --------
@@ -151,7 +151,7 @@ def _part_of(path: Path) -> str:
 
 
 def _refuse(what: str, unwanted: Mapping[str, object]) -> None:
-    """Raise InputError where something is given that does not go with the model's files."""
+    """Raise InputError if something is given that does not go with the model's files."""
     found = next((name for name, value in unwanted.items() if value is not None), None)
     if found is not None:
         raise InputError(f"{found}: given with {what}, expected it with the file of another model alone")

@@ -41,7 +41,7 @@ def with_new_uv(model: MorphableModel, *, symmetric: bool = True) -> MorphableMo
     Raises
     ------
     InputError
-        Where the mesh is no disk with holes, or not symmetric where that is asked for.
+        If the mesh is no disk with holes, or not symmetric where that is asked for.
     """
     there = {tuple(corners) for corners in np.sort(model.triangles, axis=1).tolist()}
     closing = [tuple(sorted(corners)) not in there for corners in model.mouth_triangles.tolist()]
@@ -86,9 +86,9 @@ def model_from_mesh(
     Raises
     ------
     ModelError
-        Where a file cannot be read or does not fit the others.
+        If a file cannot be read or does not fit the others.
     InputError
-        Where the mesh cannot be parameterized.
+        If the mesh cannot be parameterized.
     """
     vertices, triangles = _read_mesh(mesh, unit)
     mean, basis = vertices, np.zeros((len(vertices), 3, 0))
@@ -200,7 +200,7 @@ def write_model(model: MorphableModel, path: Path) -> None:
     Raises
     ------
     DatasetError, MeshFileError
-        Where the file cannot be written.
+        If the file cannot be written.
     """
     kind = path.suffix.lower()
     if kind in (".h5", ".hdf5"):

@@ -56,7 +56,7 @@ def read_uv(path: Path, triangles: NDArray[Any], n: int, kept: NDArray[np.int32]
     Raises
     ------
     InputError
-        Where the file cannot be read, is of another number of vertices or another mesh, or UV leave [0, 1].
+        If the file cannot be read, is of another number of vertices or another mesh, or UV leave [0, 1].
     """
     suffix = path.suffix.lower()
     if suffix == ".obj":

@@ -112,7 +112,7 @@ def draw_alignment(
     Raises
     ------
     InputError
-        Where shapes, dtypes or `kind` are others, or the face is not finite or leads far away.
+        If shapes, dtypes or `kind` are others, or the face is not finite or leads far away.
 
     Examples
     --------
@@ -168,9 +168,9 @@ def alignment_gif(
     Raises
     ------
     InputError
-        Where there are no frames, or not as many captions; and as `draw_alignment`.
+        If there are no frames, or not as many captions; and as `draw_alignment`.
     DatasetError
-        Where the file cannot be written.
+        If the file cannot be written.
     """
     target = Path(path)
     if target.suffix.lower() != ".gif":

@@ -17,7 +17,7 @@ _MOST_CROPS = 100.0
 
 
 def check_map(position_map: NDArray[np.floating[Any]], crop_size: int, name: str) -> None:
-    """Raise DatasetError where a map cannot be drawn: it is not finite, or leads hundreds of crops away."""
+    """Raise DatasetError if a map cannot be drawn: it is not finite, or leads hundreds of crops away."""
     reach = float(np.abs(position_map).max(initial=0))
     if not reach < _MOST_CROPS * crop_size:
         what = f"leads {reach:g} px away" if np.isfinite(reach) else "holds NaN or infinity"
@@ -73,7 +73,7 @@ class SampleView:
 
         `triangles` are those of `rasterize.mesh_from_map` for the coverage, the same for all samples of a set.
 
-        Raises DatasetError where the map is not finite, or leads far from the crop.
+        Raises DatasetError if the map is not finite, or leads far from the crop.
         """
         crop, position_map = sample["image"], sample["posmap"]
         check_map(position_map, crop.shape[0], sample["name"])

@@ -134,12 +134,12 @@ def write_report(
     Raises
     ------
     DatasetError
-        Where the set is damaged, empty or lacks images, or maps and there is no model; or the folder holds something
+        If the set is damaged, empty or lacks images, or maps and there is no model; or the folder holds something
         else or cannot be written.
     ModelError
-        Where the model is not the set's.
+        If the model is not the set's.
     InputError
-        Where a number is out of range, or a name is not in the set.
+        If a number is out of range, or a name is not in the set.
 
     Examples
     --------

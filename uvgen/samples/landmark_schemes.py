@@ -211,7 +211,7 @@ def to_68(landmarks: FaceLandmarks) -> tuple[NDArray[np.float64], NDArray[np.flo
     Raises
     ------
     InputError
-        Where the number of points is not the scheme's.
+        If the number of points is not the scheme's.
     """
     points, n = landmarks.points, len(landmarks.points)
     scheme = landmarks.scheme

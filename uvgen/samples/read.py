@@ -96,7 +96,7 @@ def read_annotation(sample: Sample, extras: tuple[str, ...] = ()) -> Annotation:
     Raises
     ------
     SampleError
-        Where the file is missing, not a MATLAB file, lacks a key, or holds wrong counts, NaN or infinity.
+        If the file is missing, not a MATLAB file, lacks a key, or holds wrong counts, NaN or infinity.
     """
     path = sample.parameters
     if sample.problem:
@@ -217,9 +217,9 @@ def read_image(sample: Sample, *, exif: str = "ignore") -> NDArray[np.uint8]:
     Raises
     ------
     SampleError
-        Where the file is missing, unreadable, truncated, or has more than 8 bits a channel.
+        If the file is missing, unreadable, truncated, or has more than 8 bits a channel.
     InputError
-        Where `exif` is something else.
+        If `exif` is something else.
     """
     return read_oriented_image(sample, exif=exif)[0]
 

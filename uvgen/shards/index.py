@@ -98,7 +98,7 @@ class Index:
                 temporary.write_bytes(data)
 
     def check(self, n_samples: int) -> None:
-        """Raise ValueError where a value is none that uvgen writes; `n_samples` is what is stated of all shards."""
+        """Raise ValueError if a value is none that uvgen writes; `n_samples` is what is stated of all shards."""
         numbers = [n_samples, self.plan["samples"]]
         texts = [self.uvgen, *(text for skip in self.skipped for text in (skip.name, skip.shard, skip.reason))]
         hashes = [entry.sha256 for entry in self.shards if entry.samples] + [self.constants_sha256 or ""]

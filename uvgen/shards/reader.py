@@ -258,9 +258,9 @@ class ShardReader:
         Raises
         ------
         DatasetError
-            Where the shard is missing or damaged.
+            If the shard is missing or damaged.
         InputError
-            Where `out` is of another shape or dtype.
+            If `out` is of another shape or dtype.
         """
         shard, row = self._locate(key)
         if out is not None and ((out.shape, out.dtype) != shard.layouts[name] or not out.flags.c_contiguous):
@@ -284,7 +284,7 @@ class ShardReader:
         Raises
         ------
         DatasetError
-            Where a shard is missing or damaged.
+            If a shard is missing or damaged.
         """
         places = [self._locate(key) for key in keys]
         result: dict[str, Any] = {}
@@ -463,7 +463,7 @@ class ShardReader:
         Raises
         ------
         DatasetError
-            Where a shard is missing or damaged.
+            If a shard is missing or damaged.
         """
         return self.columns((name,), max_bytes=max_bytes)[name]
 

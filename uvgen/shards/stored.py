@@ -29,7 +29,7 @@ def mirror_set(folder: Path) -> None:
     Raises
     ------
     DatasetError
-        Where the store cannot be reached or holds no data set there.
+        If the store cannot be reached or holds no data set there.
     """
     remove_leftovers(folder)
     try:
@@ -87,7 +87,7 @@ def shard_path(folder: Path, entry: ShardEntry) -> Path:
     Raises
     ------
     DatasetError
-        Where it cannot be fetched, or the store holds another content under its name.
+        If it cannot be fetched, or the store holds another content under its name.
     """
     path = folder / entry.file
     if entry.sha256 is None or url_of(folder) is None:

@@ -47,14 +47,14 @@ def claimed(folder: Path) -> Iterator[Callable[[], None]]:
     Yields
     ------
     callable
-        Raises BusyError where another run has taken the claim over.
+        Raises BusyError if another run has taken the claim over.
 
     Raises
     ------
     BusyError
-        Where another run holds it.
+        If another run holds it.
     DatasetError
-        Where the store cannot be reached. One that may not be written to is not claimed: what is written says so.
+        If the store cannot be reached. One that may not be written to is not claimed: what is written says so.
     """
     place = folder / CLAIM
     mine = {"uvgen": secrets.token_hex(8), "host": platform.node(), "pid": os.getpid(), "where": _where(),

@@ -48,7 +48,7 @@ def replaced_on_success(
     Raises
     ------
     DatasetError
-        Where the folder cannot be written or is full; it names the file.
+        If the folder cannot be written or is full; it names the file.
     """
     check_no_url(path)
     temporary, handle = None, -1
@@ -184,7 +184,7 @@ def check_folder(folder: Path, path: Path | None = None) -> None:
 
 
 def check_no_url(path: Path) -> None:
-    """Raise OutputError where a path was made of a URL by what takes none: no folder is to be called ``s3:``."""
+    """Raise OutputError if a path was made of a URL by what takes none: no folder is to be called ``s3:``."""
     if scheme := next((part for part in path.parts if part.endswith(":") and part[:-1] in (*SCHEMES, "file")), None):
         raise OutputError(
             f"{scheme}//{'/'.join(path.parts[path.parts.index(scheme) + 1 :])}: a URL, expected a path on this "
@@ -274,9 +274,9 @@ def folder_on_success(folder: Path) -> Iterator[Path]:
     Raises
     ------
     OutputError
-        Where the folder exists and is not empty.
+        If the folder exists and is not empty.
     DatasetError
-        Where it cannot be written, or the disk is full.
+        If it cannot be written, or the disk is full.
     """
     check_no_url(folder)
     draft = draft_of(folder)
@@ -353,7 +353,7 @@ def sha256_file(path: Path) -> str:
     Raises
     ------
     OSError
-        Where it cannot be read, or is no regular file.
+        If it cannot be read, or is no regular file.
     """
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # it has readinto

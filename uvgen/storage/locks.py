@@ -36,9 +36,9 @@ def locked(path: Path, *, wait: bool) -> Iterator[int]:
     Raises
     ------
     BlockingIOError
-        Where another process holds it and `wait` is false.
+        If another process holds it and `wait` is false.
     OSError
-        Where the path cannot be opened.
+        If the path cannot be opened.
     """
     import fcntl
 
@@ -68,15 +68,15 @@ def exclusive(folder: Path) -> Iterator[Callable[[], None]]:
     Yields
     ------
     callable
-        To be called now and then: raises DatasetError where the folder was deleted, unmounted or replaced, or another
+        To be called now and then: raises DatasetError if the folder was deleted, unmounted or replaced, or another
         run has claimed a store's.
 
     Raises
     ------
     BusyError
-        Where another process is at work in it.
+        If another process is at work in it.
     OutputError
-        Where it cannot be made.
+        If it cannot be made.
     """
     with ExitStack() as stack:
         try:
@@ -123,7 +123,7 @@ def scratch_folder() -> Iterator[Path]:
     Raises
     ------
     DatasetError
-        Where none can be made.
+        If none can be made.
     """
     place = Path(tempfile.gettempdir())
     _remove_dead_scratch(place)

@@ -84,7 +84,7 @@ def read_numeric(data: bytes, names: Collection[str]) -> dict[str, NDArray[Any] 
     Raises
     ------
     ValueError
-        Where the bytes are not a MATLAB 5 to 7 file (the message says what they are), or are damaged.
+        If the bytes are not a MATLAB 5 to 7 file (the message says what they are), or are damaged.
     """
     order = {b"IM": "<", b"MI": ">"}.get(data[126:128])
     if order is None or data[:10] == b"MATLAB 7.3":
@@ -120,9 +120,9 @@ def read_variables(
     Raises
     ------
     ValueError
-        Where it is no such file, is damaged, or unpacks to more than `max_bytes` or 64 times its size.
+        If it is no such file, is damaged, or unpacks to more than `max_bytes` or 64 times its size.
     OSError
-        Where it cannot be read.
+        If it cannot be read.
     """
     with open_regular(path) as file:
         size = file.seek(0, 2)

@@ -38,7 +38,7 @@ def read_version_4(file: BinaryIO, size: int, names: Collection[str] | None) -> 
     Raises
     ------
     ValueError
-        Where it is damaged behind its first header.
+        If it is damaged behind its first header.
     """
     found: dict[str, NDArray[Any]] = {}
     position = 0

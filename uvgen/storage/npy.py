@@ -73,7 +73,7 @@ def read_npy(data: bytes) -> NDArray[Any]:
     Raises
     ------
     ValueError
-        Where it is damaged, cut short, followed by more, or holds objects, text, records or complex numbers.
+        If it is damaged, cut short, followed by more, or holds objects, text, records or complex numbers.
     """
     stream = io.BytesIO(data)
     try:

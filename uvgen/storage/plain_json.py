@@ -28,7 +28,7 @@ def parse_json(text: str) -> Any:
     Raises
     ------
     ValueError
-        Where it is no JSON, names a field twice, holds NaN, infinity, a number that no float64 holds or half a
+        If it is no JSON, names a field twice, holds NaN, infinity, a number that no float64 holds or half a
         surrogate pair, which cannot be printed or written, or is nested more than 64 deep.
     """
     try:

@@ -88,7 +88,7 @@ def download(client: Any, bucket: str, key: str, handle: int, size: int | None, 
     Raises
     ------
     WrongSizeError
-        Where it has another size.
+        If it has another size.
     OSError
         Of the kinds that s3fs raises.
     """

@@ -121,9 +121,9 @@ def render_faces(
     Raises
     ------
     InputError
-        Where an argument is out of range.
+        If an argument is out of range.
     DatasetError
-        Where the folder holds something else, was made otherwise, or cannot be written.
+        If the folder holds something else, was made otherwise, or cannot be written.
 
     Examples
     --------

@@ -68,7 +68,7 @@ class Augmenter:
     Raises
     ------
     InputError, DatasetError, ModelError
-        Where `source` cannot be used, or maps are to be flipped without a model that says how.
+        If `source` cannot be used, or maps are to be flipped without a model that says how.
     """
 
     def __init__(

@@ -105,11 +105,11 @@ class ShardDataset(Dataset[dict[str, Any]]):
     Raises
     ------
     DatasetError
-        Where the folder is not a data set; on reading, where a shard is missing or damaged.
+        If the folder is not a data set; on reading, where a shard is missing or damaged.
     ModelError
-        Where the model is not the set's, or does not say which vertices mirror each other and the augmentation flips.
+        If the model is not the set's, or does not say which vertices mirror each other and the augmentation flips.
     InputError
-        Where a normalization, a name or the split is unknown, the set has no images, `source` cannot be used, or maps
+        If a normalization, a name or the split is unknown, the set has no images, `source` cannot be used, or maps
         are to be flipped, or per-pixel targets augmented, without a model.
 
     Attributes
@@ -253,13 +253,13 @@ class ShardDataset(Dataset[dict[str, Any]]):
         Raises
         ------
         IndexError
-            Where there is no such sample.
+            If there is no such sample.
         DatasetError
-            Where a shard is missing or damaged.
+            If a shard is missing or damaged.
         SampleError
-            Where a sample's original image (`source`) cannot be used.
+            If a sample's original image (`source`) cannot be used.
         InputError
-            Where there are no indices.
+            If there are no indices.
         """
         return as_tensors(*self._filled(indices), self._values.interleaved)
 

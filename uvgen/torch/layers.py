@@ -55,9 +55,9 @@ class PositionMapLayer(nn.Module):
     Raises
     ------
     InputError
-        Where the size or `convention` is out of range.
+        If the size or `convention` is out of range.
     ModelError
-        Where the model cannot be read, or has no mirror pairs and `crop_size` is given.
+        If the model cannot be read, or has no mirror pairs and `crop_size` is given.
     """
 
     basis: Tensor
@@ -144,9 +144,9 @@ class PositionMapLayer(nn.Module):
         Raises
         ------
         InputError
-            Where `data` is another thing.
+            If `data` is another thing.
         ModelError
-            Where the model cannot be read, or is not the set's.
+            If the model cannot be read, or is not the set's.
         """
         reader = data.reader if isinstance(data, ShardDataset) else data
         if not isinstance(reader, ShardReader):
@@ -173,7 +173,7 @@ class PositionMapLayer(nn.Module):
         Raises
         ------
         InputError
-            Where a field is missing or not a tensor of real numbers, shapes do not agree, or a sample is mirrored and
+            If a field is missing or not a tensor of real numbers, shapes do not agree, or a sample is mirrored and
             this layer cannot.
         """
         if not isinstance(batch, Mapping):
@@ -227,7 +227,7 @@ class PositionMapLayer(nn.Module):
         Raises
         ------
         InputError
-            Where shapes do not agree, an argument is not a tensor of real numbers or not on the layer's device, or
+            If shapes do not agree, an argument is not a tensor of real numbers or not on the layer's device, or
             `flipped` is given and `crop_size` was not.
         """
         if flipped is not None and self.crop_size is None:

@@ -53,9 +53,9 @@ def rasterize(
     Raises
     ------
     InputError
-        Where shapes, dtypes or devices are others, an option is unknown, or an index is out of range.
+        If shapes, dtypes or devices are others, an option is unknown, or an index is out of range.
     DependencyError
-        Where Warp is not installed, or cannot use the device.
+        If Warp is not installed, or cannot use the device.
 
     Notes
     -----
@@ -105,9 +105,9 @@ def interpolate(
     Raises
     ------
     InputError
-        Where shapes, dtypes or devices are others, or an index is out of range.
+        If shapes, dtypes or devices are others, or an index is out of range.
     DependencyError
-        Where Warp is not installed, or cannot use the device.
+        If Warp is not installed, or cannot use the device.
 
     Notes
     -----

@@ -60,7 +60,7 @@ class ShardSampler(Sampler[int]):
     Raises
     ------
     InputError
-        Where a number is out of range, or `data` does not say what its shards are.
+        If a number is out of range, or `data` does not say what its shards are.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class ShardSampler(Sampler[int]):
         Raises
         ------
         InputError
-            Where `n_used` is negative.
+            If `n_used` is negative.
         """
         position = self._given if n_used is None else n_used
         if position < 0:
@@ -179,7 +179,7 @@ class ShardSampler(Sampler[int]):
         Raises
         ------
         InputError
-            Where the state belongs to another order, or is none.
+            If the state belongs to another order, or is none.
         """
         if not isinstance(state, Mapping):
             raise InputError(f"sampler state: {state!r}, expected what `state_dict` returned")

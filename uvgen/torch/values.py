@@ -48,7 +48,7 @@ def to_float(
     Raises
     ------
     InputError
-        Where a normalization is unknown, there is a map without its image, or what is to be converted is missing or not
+        If a normalization is unknown, there is a map without its image, or what is to be converted is missing or not
         a tensor of real numbers.
     """
     if not isinstance(batch, Mapping):

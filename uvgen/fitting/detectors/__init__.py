@@ -60,9 +60,9 @@ def open_detector(name: str, model: Path | None = None) -> Detector:
     Raises
     ------
     InputError
-        Where there is no such detector, or its weights are missing or no weights.
+        If there is no such detector, or its weights are missing or no weights.
     DependencyError
-        Where its package is not installed, or cannot be used; the message says what to install.
+        If its package is not installed, or cannot be used; the message says what to install.
     """
     choice(name, "detector", tuple(DETECTORS))
     detector: Detector = import_module(f"{__name__}.{DETECTORS[name]}").open_detector(model)

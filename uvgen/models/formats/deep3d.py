@@ -67,7 +67,7 @@ def read(path: Path) -> AssembledModel:
     Raises
     ------
     ModelError
-        Where a file is missing, damaged, or does not fit the others.
+        If a file is missing, damaged, or does not fit the others.
     """
     if path.is_dir() and not (path / FILE).exists():
         return _read_folder(path)

@@ -86,9 +86,9 @@ def read(path: Path, *, parts: str = "all") -> AssembledModel:
     Raises
     ------
     ModelError
-        Where the file is missing, damaged, or lacks a part; the message names it.
+        If the file is missing, damaged, or lacks a part; the message names it.
     InputError
-        Where `parts` is none of those.
+        If `parts` is none of those.
     """
     choice(parts, "parts", ("all", "skin"))
     found = _read(path)

@@ -44,7 +44,7 @@ def load(path: Path, *required: str, struct: str | None = None) -> dict[str, Any
     Raises
     ------
     ModelError
-        Where the file is missing, not a MATLAB file, or lacks a variable.
+        If the file is missing, not a MATLAB file, or lacks a variable.
     """
     if not path.exists():
         raise ModelError(f"{path}: no such file")
