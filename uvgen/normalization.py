@@ -41,7 +41,7 @@ IMAGE_NORMALIZATIONS = ("unit", "imagenet", "standardize", None)
 """Of images, see `Normalization.of_image`."""
 
 AUTO = "auto"
-"""Of images: "unit", or None where maps stay in px."""
+"""Of images: "unit", or None if maps stay in px."""
 
 _SHARES = {"size": 1.0, "prnet": 1.1, "reshow": 280 / 256}  # of the crop's side, that maps are divided by
 _IMAGENET = (

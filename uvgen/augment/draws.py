@@ -108,7 +108,7 @@ class AugmentationDraw:
         return any(occluder.fill == "image" for occluder in self.occluders)
 
     def other_sample(self, number: int, n: int) -> int | None:
-        """Which of n samples the "image" occluders over sample `number` show: another one, None where there is none."""
+        """Which of n samples the "image" occluders over sample `number` show: another one, None if there is none."""
         if not self.needs_other or n < 2:
             return None
         other = int(self.other * (n - 1))

@@ -249,7 +249,7 @@ def _moved_targets(
 def _flipped_maps(
     mapper: PositionMapper, samples: Sequence[dict[str, Any]], draws: Sequence[AugmentationDraw], like: NDArray[Any]
 ) -> dict[int, NDArray[Any] | None]:
-    """Maps of the samples that are flipped, made anew, of the stored maps' type; None where a value has no code."""
+    """Maps of the samples that are flipped, made anew, of the stored maps' type; None if a value has no code."""
     which = [i for i, draw in enumerate(draws) if draw.flip]
     if not which:
         return {}

@@ -66,7 +66,7 @@ def import_meshes(
     Parameters
     ----------
     data : path-like or None
-        Folder of images, or of folders of them; None where the images are beside the meshes.
+        Folder of images, or of folders of them; None if the images are beside the meshes.
     meshes : path-like
         Folder of meshes: ``NAME.obj`` (``.ply``, ``.off``, ``.glb``, ``.npy``) for each image ``NAME.jpg``; further
         faces are ``NAME-face2.obj`` or ``NAME.1.obj``. Each has the model's vertices in the model's order.

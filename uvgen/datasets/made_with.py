@@ -26,7 +26,7 @@ def model_of_samples(folder: str | os.PathLike[str], *, untrusted: bool = False)
     Returns
     -------
     MorphableModel or None
-        None where the folder does not say it: 300W-LP's does not.
+        None if the folder does not say it: 300W-LP's does not.
 
     Raises
     ------

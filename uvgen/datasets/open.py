@@ -59,7 +59,7 @@ def open_shards(
         `uvgen.Normalization.of_maps`; None: px. Samples then have ``posmap_scale`` and ``posmap_offset``, for
         `uvgen.denormalize`.
     image_normalize : {"auto", "unit", "imagenet", "standardize", None}
-        Of the images, see `uvgen.Normalization.of_image`; "auto" is "unit", or None where `normalize` is None. None:
+        Of the images, see `uvgen.Normalization.of_image`; "auto" is "unit", or None if `normalize` is None. None:
         uint8 as they are. Otherwise float32, with ``image_scale`` and ``image_offset``.
 
     Returns

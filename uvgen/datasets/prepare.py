@@ -67,7 +67,7 @@ class PreparedFaces:
     skipped : tuple of Skipped
         Photographs that they do not name, each with the reason.
     notice : str
-        What a user of the detector has to know; "" where there is nothing.
+        What a user of the detector has to know; "" if there is nothing.
     seconds : float
         What it took.
     """

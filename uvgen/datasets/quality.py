@@ -56,7 +56,7 @@ class LabelQuality:
     warnings : tuple of str
         What is probably wrong with the whole set.
     repeated : str
-        The one of them that says how many photographs have one annotation for all turned versions; "" where none has.
+        The one of them that says how many photographs have one annotation for all turned versions; "" if none has.
     """
 
     n_samples: int

@@ -246,7 +246,7 @@ class ShardRecord:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """What two names of one file have in common; None where there is none."""
+    """What two names of one file have in common; None if there is none."""
     try:
         status = path.stat()
     except OSError:

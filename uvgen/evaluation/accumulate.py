@@ -26,7 +26,7 @@ class EvaluationResult:
     names : tuple of str
         Of the faces, in the order in which they came.
     yaw_deg : (n,) float64 or None
-        None where it was not given for all.
+        None if it was not given for all.
     values : dict of str to (n,) float64
         A score's key → its values; NaN for a face whose prediction or truth has not what the score needs, or is not
         finite. Keys of `uvgen.evaluation.scores.SCORES`; those that no face has are left out.

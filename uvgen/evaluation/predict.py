@@ -48,7 +48,7 @@ class PredictResult:
     detector : str or None
         What found faces, where files did not have them.
     notice : str
-        What a user of that detector has to know; "" where there is nothing.
+        What a user of that detector has to know; "" if there is nothing.
     crop_size, uv_size : int
         The network's.
     seconds : float

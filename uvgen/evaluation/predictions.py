@@ -301,7 +301,7 @@ class Predictions:
 
 
 def _crop_change(row: dict[str, Any], face: TrueFace) -> NDArray[np.float64] | None:
-    """(3, 3): what takes x, y in the crop of a sample of shards to the truth's crop; None where it is the same one."""
+    """(3, 3): what takes x, y in the crop of a sample of shards to the truth's crop; None if it is the same one."""
     if not face.row:
         return None
     if bool(row.get("flipped", False)) != bool(face.row.get("flipped", False)):

@@ -50,7 +50,7 @@ class FitResult:
     detector : str or None
         What found landmarks, where files did not have them.
     notice : str
-        What a user of that detector has to know; "" where there is nothing.
+        What a user of that detector has to know; "" if there is nothing.
     seconds : float
         What this run took.
     """

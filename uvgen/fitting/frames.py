@@ -46,7 +46,7 @@ class Frame(NamedTuple):
     suffix: str
     """File suffix of what `picture` returns."""
     problem: str = ""
-    """Why the frame has no pixels; "" where it has."""
+    """Why the frame has no pixels; "" if it has."""
 
     def picture(self) -> bytes:
         """Content of the picture to write: the frame's file, or a JPEG."""

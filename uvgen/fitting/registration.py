@@ -49,7 +49,7 @@ class Registration:
     similarity : Similarity
         From the model's frame, mm, to the scan's frame and unit.
     unit : str or None
-        Unit of the scan: "um", "mm", "cm" or "m". None where its face does not have a person's size in any of them; it
+        Unit of the scan: "um", "mm", "cm" or "m". None if its face does not have a person's size in any of them; it
         is then taken to be as large as the model's.
     mm_per_unit : float
         Millimeters in one unit of the scan.

@@ -45,7 +45,7 @@ class RegisterResult:
     new_scans : int
         How many scans this run registered.
     notice : str
-        What users of the detector must know, such as its license; "" where there is nothing.
+        What users of the detector must know, such as its license; "" if there is nothing.
     seconds : float
         How long this run took.
     """

@@ -47,9 +47,9 @@ class VideoResult:
     new_faces : int
         How many samples this run made.
     detector : str or None
-        The detector that found landmarks; None where all came from files.
+        The detector that found landmarks; None if all came from files.
     notice : str
-        What users of that detector must know, such as its license; "" where there is nothing.
+        What users of that detector must know, such as its license; "" if there is nothing.
     seconds : float
         How long this run took.
     """

@@ -201,7 +201,7 @@ class ComponentMirror(NamedTuple):
 
 @once_per_model
 def component_mirror(model: MorphableModel) -> ComponentMirror | None:
-    """How a model's parameters change where the face is mirrored; None where some component has no mirror image."""
+    """How a model's parameters change where the face is mirrored; None if some component has no mirror image."""
     mirror = model.mirror
     if mirror is None or mirror.min() < 0:
         return None

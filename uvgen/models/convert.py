@@ -144,7 +144,7 @@ def _missing(names: Sequence[str], files: Sequence[object]) -> str:
 
 
 def _part_of(path: Path) -> str:
-    """The argument that takes a file as one of the Basel model's; "" where it is none of them."""
+    """The argument that takes a file as one of the Basel model's; "" if it is none of them."""
     found = known.recognize(path) if path.is_file() else None
     name = "" if found is None else found[1].removeprefix("--")
     return name if name in (*_PARTS, "mouth") else ""

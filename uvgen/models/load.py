@@ -86,7 +86,7 @@ def _load(path: Path, *, untrusted: bool) -> MorphableModel:
 
 
 def read_foreign(path: Path) -> AssembledModel | None:
-    """What a file or folder of one of `uvgen.models.formats.FORMATS` brings; None where it is of none of them."""
+    """What a file or folder of one of `uvgen.models.formats.FORMATS` brings; None if it is of none of them."""
     found = format_of(path)
     if found is None:
         return None

@@ -338,7 +338,7 @@ def _read(path: Path) -> tuple[MorphableModel, str]:
 
 
 def _rig(file: "Hdf5File", arrays: dict[str, Any]) -> Rig | None:
-    """The joints in a model file; None where it has none."""
+    """The joints in a model file; None if it has none."""
     if not arrays:
         return None
     if missing := [key for key in _RIG_DATASETS if key not in arrays]:

@@ -30,7 +30,7 @@ class FileUv(NamedTuple):
     repeated: NDArray[np.int32]
     """(k,) the vertex that each one from n on repeats."""
     triangles: NDArray[np.int32] | None
-    """(m, 3) of the file, with the repeated vertices; None where it has none, or no seams."""
+    """(m, 3) of the file, with the repeated vertices; None if it has none, or no seams."""
 
 
 def read_uv(path: Path, triangles: NDArray[Any], n: int, kept: NDArray[np.int32] | None = None) -> FileUv:

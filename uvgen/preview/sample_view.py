@@ -47,7 +47,7 @@ class SampleView:
     angles_rad : (3,) float
         Pitch, yaw and roll of the head as the crop shows it, turned and mirrored as it is: `crop_pose`'s.
     annotated : (68, 2) float32 or None
-        The annotated landmarks in px of a panel, NaN where there is none; None where the set has no annotations.
+        The annotated landmarks in px of a panel, NaN where there is none; None if the set has no annotations.
     """
 
     crop: NDArray[np.uint8]

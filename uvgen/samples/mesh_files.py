@@ -43,7 +43,7 @@ class MeshSample(Sample):
     Attributes
     ----------
     camera : Path, ImageCamera or None
-        Its file, or the camera itself where many samples share a file; None where it is missing: `problem` says so.
+        Its file, or the camera itself where many samples share a file; None if it is missing: `problem` says so.
     """
 
     camera: Path | ImageCamera | None = None

@@ -45,7 +45,7 @@ class Annotation:
         Pitch, yaw, roll (rad), tx, ty, tz (px), f (px/µm).
     landmarks_2d : (68, 2) float64 or None
         The annotated points (`pt2d`), 0-based image px, in iBUG order also for flipped samples; NaN for points that
-        are not marked. None where the file has none or another number of them.
+        are not marked. None if the file has none or another number of them.
     landmarks_3d : (68, 3) float64 or None
         AFLW2000-3D's `pt3d_68`: x and y as above, z as the pose puts it.
     landmarks_21 : (21, 2) float64 or None

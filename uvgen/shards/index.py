@@ -29,12 +29,12 @@ class ShardEntry:
     file: str
     samples: int
     size_bytes: int
-    sha256: str | None  # None where every sample was skipped: there is no file
+    sha256: str | None  # None if every sample was skipped: there is no file
     names: str | None = None  # of its samples, a line each; None in sets of older versions
 
     @property
     def sample_names(self) -> list[str] | None:
-        """The names of its samples; None where the index does not have them."""
+        """The names of its samples; None if the index does not have them."""
         if self.names is None or not self.samples:
             return None if self.samples else []
         names = self.names.split("\n")

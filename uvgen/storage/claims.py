@@ -126,7 +126,7 @@ def _take(place: Path, mine: dict[str, Any]) -> None:
 
 
 def _read(place: Path) -> dict[str, Any] | None:
-    """What a claim says; None where there is none, or what is there is none."""
+    """What a claim says; None if there is none, or what is there is none."""
     data = get_bytes(place)
     with suppress(ValueError, TypeError, KeyError):
         found = json.loads(data or b"")

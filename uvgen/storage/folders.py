@@ -86,7 +86,7 @@ def instead(path: str | os.PathLike[str], *, wanted: str, expected: str) -> str:
     Returns
     -------
     str
-        ``"a report, expected a folder of photographs"``; "" where it is not recognized, or is what was wanted.
+        ``"a report, expected a folder of photographs"``; "" if it is not recognized, or is what was wanted.
     """
     path = Path(path)
     if not path.is_dir():

@@ -228,7 +228,7 @@ def _look_at(folder: Path) -> tuple[_Look, int]:
 
 
 def _noted(folder: Path) -> int | None:
-    """How many bytes the cache holds, as processes have noted it; None where that is not known."""
+    """How many bytes the cache holds, as processes have noted it; None if that is not known."""
     with suppress(OSError, ValueError):
         return max(int((folder / _HELD).read_text()), 0)
     return None

@@ -209,7 +209,7 @@ def upload(path: Path, source: Path | None = None) -> None:
 
 
 def get_bytes(path: Path) -> bytes | None:
-    """The content of a small file of a store, by the path of its place in the mirror; None where it is not there."""
+    """The content of a small file of a store, by the path of its place in the mirror; None if it is not there."""
     url = _url(path)
 
     def get() -> bytes:

@@ -36,7 +36,7 @@ class WrongSizeError(Exception):
 
 
 def client_of(system: Any, options: Mapping[str, Any]) -> Any | None:
-    """A client of botocore that does what an fsspec file system does; None where it is not S3's, or not known whether.
+    """A client of botocore that does what an fsspec file system does; None if it is not S3's, or not known whether.
 
     Parameters
     ----------

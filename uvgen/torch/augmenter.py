@@ -35,7 +35,7 @@ class AugmentationLike(Protocol):
 
 
 class Changed(NamedTuple):
-    """An augmented sample: image, position map in px (None where there is none) and landmarks."""
+    """An augmented sample: image, position map in px (None if there is none) and landmarks."""
 
     image: NDArray[np.uint8]
     position_map: NDArray[np.float32] | None

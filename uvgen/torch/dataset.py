@@ -84,7 +84,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         See `uvgen.Normalization.of_maps`. Values outside its usual range are not clipped, also where an augmentation
         moved them there.
     image_normalize : {"auto", "unit", "imagenet", "standardize", None}
-        Of the image: "unit" (None, where `normalize` is None); / 255; ImageNet's mean and deviation; each channel of
+        Of the image: "unit" (None, if `normalize` is None); / 255; ImageNet's mean and deviation; each channel of
         each image by its own mean and deviation, which undoes channel gains of an augmentation; 0 to 255. See
         `uvgen.Normalization.of_image`.
     compact : bool

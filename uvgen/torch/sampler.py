@@ -203,7 +203,7 @@ class ShardSampler(Sampler[int]):
 
 
 def _read_ahead(data: Any, indices: NDArray[np.int64]) -> Any:
-    """What fetches the shards of samples before they are read, in this order; None where nothing needs to be."""
+    """What fetches the shards of samples before they are read, in this order; None if nothing needs to be."""
     if isinstance(data, Subset):
         return _read_ahead(data.dataset, np.asarray(data.indices, np.int64).reshape(-1)[indices])
     return data.read_ahead(indices) if hasattr(data, "read_ahead") else None

@@ -32,7 +32,7 @@ class Detector(Protocol):
     name : str
         One of `DETECTORS`.
     notice : str
-        What a user has to know before the first use, such as the license of weights; "" where there is nothing.
+        What a user has to know before the first use, such as the license of weights; "" if there is nothing.
     """
 
     name: str
