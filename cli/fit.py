@@ -44,9 +44,9 @@ _WHAT, _HOW, _OUTPUT = "What goes in", "How faces are fitted", "What comes out"
     default="auto",
     show_default=True,
     group=_WHAT,
-    help="Finds landmarks where no file has them; auto: the first one installed.",
+    help="Finds landmarks of images that no file has landmarks for; auto: the first one installed.",
 )
-@option("--detector-model", type=EXISTING_FILE, group=_WHAT, help="The detector's weights, where it brings none.")
+@option("--detector-model", type=EXISTING_FILE, group=_WHAT, help="Weights of a detector that comes without any.")
 @option("--faces", type=click.Choice(["largest", "all"]), default="largest", show_default=True, group=_WHAT,
         help="Which faces of a photograph.")  # fmt: skip
 @option("--exif", type=click.Choice(["apply", "ignore"]), default="apply", show_default=True, group=_WHAT,
@@ -75,8 +75,7 @@ _WHAT, _HOW, _OUTPUT = "What goes in", "How faces are fitted", "What comes out"
     help="Bring faces closer to their photographs, by the model's colors. Look at the report with and without.",
 )
 @option("--max-residual", type=click.FloatRange(0, min_open=True), metavar="PERCENT", group=_HOW,
-        help="Leave out faces whose landmarks are farther off, in percent of the face's size.  "
-             "[default: 15, above which it is no face]")  # fmt: skip
+        help="Leave out faces whose residual is larger, in percent of the face's size.  [default: 15]")  # fmt: skip
 @workers_option
 @overwrite_option("fitted samples")
 @untrusted_option

@@ -1,4 +1,4 @@
-"""Whether a set that a build is to go on with holds the samples that it is given, or others of the same names."""
+"""Check that an unfinished set was made from the samples that are given now, not from others with the same names."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

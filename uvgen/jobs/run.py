@@ -1,4 +1,4 @@
-"""Running tasks on any number of processes, and going on where an earlier run stopped.
+"""Running tasks on any number of processes, and resuming interrupted runs.
 
 A job is a value that travels to each worker process once and is opened there; what it makes is noted in a record, which
 knows which units are finished. Build and augment (`datasets/record.py`), synth (`synth/folder.py`) and export
@@ -27,7 +27,7 @@ from uvgen.storage.names import brief
 from uvgen.storage.objects import url_of
 
 RETRIES = 2
-"""How often a task is tried again whose process died, by default."""
+"""How often a task is tried again after its process died, by default."""
 
 Unit = TypeVar("Unit")
 Unit_contra = TypeVar("Unit_contra", contravariant=True)
@@ -39,11 +39,12 @@ Result_contra = TypeVar("Result_contra", contravariant=True)
 
 
 class Job(Protocol[Task_contra, Result_co]):
-    """What every process needs to make tasks. It must be picklable; a model that has a file is pickled as its path.
+    """Everything that a process needs to carry out tasks. It must be picklable; a model with a file is pickled as its
+    path.
 
-    It may have two more methods, for tasks at which processes die: ``parts(task)``, tasks that each try a part (one
-    sample) and leave nothing behind; and ``without(task, causes)``, the task without the parts of these numbers, each
-    with what became of its process.
+    A job may have two more methods, which are used if processes die at a task: ``parts(task)`` returns tasks that each
+    try one part (one sample) and leave nothing behind; ``without(task, causes)`` returns the task without the parts
+    whose numbers are in `causes`, which says for each how its process ended.
     """
 
     def open(self) -> Callable[[Task_contra], Result_co]:
@@ -51,7 +52,7 @@ class Job(Protocol[Task_contra, Result_co]):
 
 
 class Record(Protocol[Unit_contra, Result_contra]):
-    """What a folder says about the work that is finished in it."""
+    """A folder's record of the units that are finished in it."""
 
     def resume(self) -> None:
         """Read what the folder holds; SettingsError where it was made with other settings."""
