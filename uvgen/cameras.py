@@ -83,7 +83,7 @@ CAMERA_KINDS = ("image", "orthographic", "perspective")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageCamera:
-    """A camera anywhere, without lens distortion, that takes a mesh's points into an image.
+    """A camera without lens distortion, in any position, that projects the points of a mesh into an image.
 
     Its own frame is OpenCV's: x to the image's right, y down, z away from the camera. `uvgen.read_camera` reads the
     conventions of other programs into it.

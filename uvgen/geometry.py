@@ -277,7 +277,7 @@ def transform_points(points: ArrayLike, similarity: ArrayLike) -> NDArray[np.flo
 
 
 def crop_to_image(points: ArrayLike, similarity: ArrayLike) -> NDArray[np.floating[Any]]:
-    """What a network says in a crop, brought to the image that the crop was taken from: maps, landmarks, vertices.
+    """Transform a network's output (maps, landmarks or vertices) from a crop to the image that the crop was taken from.
 
     Parameters
     ----------

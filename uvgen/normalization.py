@@ -54,7 +54,7 @@ _GRAY = 255.0
 
 @dataclass(frozen=True, slots=True)
 class Normalization:
-    """An affine map of values, the same for each channel or one for each: ``value = normalized * scale + offset``.
+    """An affine map of values, the same for all channels or one per channel: ``value = normalized * scale + offset``.
 
     Attributes
     ----------
@@ -263,7 +263,7 @@ def image_choice(image_normalize: Any, normalize: Any) -> str | None:
 
 
 def denormalize(values: Any, scale: Any, offset: Any) -> Any:
-    """px, or gray levels, of normalized maps or images: ``values * scale + offset``, for arrays and tensors alike.
+    """Convert normalized maps or images to px or gray levels: ``values * scale + offset``. Takes arrays and tensors.
 
     Parameters
     ----------

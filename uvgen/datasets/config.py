@@ -230,7 +230,7 @@ class CopyConfig:
 
 @dataclass(frozen=True, slots=True)
 class DatasetConfig:
-    """What a data set was made with, as `dataset.json` states it.
+    """The settings that a data set was made with, as `dataset.json` states them.
 
     Attributes
     ----------

@@ -122,7 +122,7 @@ def merge_shards(
     untrusted: bool = False,
     progress: Callable[[ShardResult], object] | None = None,
 ) -> BuildResult:
-    """Make a data set of samples that others hold: several put together, or a part of one.
+    """Make a data set from the samples of others: join several, or copy a part of one.
 
     Parameters
     ----------

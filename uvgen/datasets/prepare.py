@@ -58,7 +58,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class PreparedFaces:
-    """What `uvgen.prepare_deep3d` made.
+    """The result of `uvgen.prepare_deep3d`.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ def prepare_deep3d(
     overwrite: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> PreparedFaces:
-    """Make Deep3DFaceRecon's training folder of photographs, see `uvgen.datasets.export.deep3d`.
+    """Make a training folder for Deep3DFaceRecon from photographs, see `uvgen.datasets.export.deep3d`.
 
     Parameters
     ----------

@@ -45,7 +45,7 @@ class ShardUnit(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ShardResult:
-    """What came of a shard: its entry in the index, the samples left out, and what was noticed of others.
+    """The result of making one shard: its entry in the index, the skipped samples, and remarks on others.
 
     `remarks` are pairs of what it is ("exif" for an orientation, else landmarks that cannot be used) and the sample.
     """

@@ -42,7 +42,7 @@ from uvgen.wording import are, count
 
 @dataclass(frozen=True, slots=True)
 class RepairResult:
-    """What `uvgen.repair_shards` did.
+    """The result of `uvgen.repair_shards`.
 
     Attributes
     ----------

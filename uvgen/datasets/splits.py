@@ -68,7 +68,7 @@ _VAL_SHARE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class SplitResult:
-    """What `uvgen.split_shards` made.
+    """The result of `uvgen.split_shards`.
 
     Attributes
     ----------
@@ -194,7 +194,7 @@ def check_split_name(name: str) -> None:
 
 
 def group_samples(names: Sequence[str], by: str = PHOTOGRAPH, *, copies: bool = False) -> dict[str, list[str]]:
-    """Samples that belong together, by what they have in common.
+    """Group samples by the photograph, or other text in their names, that they have in common.
 
     Parameters
     ----------

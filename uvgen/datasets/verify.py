@@ -38,7 +38,7 @@ _SAMPLES_PER_PROCESS = 1000  # at least: a process takes as long to start as hun
 
 @dataclass(frozen=True, slots=True)
 class VerifyResult:
-    """What `uvgen.verify_shards` checked and found.
+    """The result of `uvgen.verify_shards`: what was checked, and the problems that were found.
 
     Attributes
     ----------

@@ -17,7 +17,7 @@ MACHINE, DATA_SET, SAMPLES, MODEL = "machine", "data set", "samples", "model"
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What `uvgen.diagnose` found.
+    """The result of `uvgen.diagnose`.
 
     Attributes
     ----------

@@ -161,7 +161,7 @@ def evaluate_predictions(
     seed: int = 0,
     untrusted: bool = False,
 ) -> EvaluationReport:
-    """Compare predictions with the truth by the field's definitions.
+    """Compare predictions with the truth by the error measures of the literature.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ _EXPECTED_OUTPUT = "a position map, (1, 3, U, U), (1, U, U, 3) or (1, U², 3)"
 
 @dataclass(frozen=True, slots=True)
 class NetworkOptions:
-    """What is to be known of a network beside its file.
+    """Properties of a network that its file does not state.
 
     Attributes
     ----------

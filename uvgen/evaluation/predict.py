@@ -35,7 +35,7 @@ _CALLED_LIKE_INDEX = f"its pose would be {INDEX.file}, which lists all faces of 
 
 @dataclass(frozen=True, slots=True)
 class PredictResult:
-    """What `uvgen.predict_photographs` did, and what the folder now holds.
+    """The result of `uvgen.predict_photographs`: what the run did, and what the folder now contains.
 
     Attributes
     ----------

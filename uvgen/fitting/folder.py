@@ -37,7 +37,7 @@ AUTO = "auto"
 
 @dataclass(frozen=True, slots=True)
 class FitResult:
-    """What `uvgen.fit_photographs` did, and what the folder now holds.
+    """The result of `uvgen.fit_photographs`: what the run did, and what the folder now contains.
 
     Attributes
     ----------

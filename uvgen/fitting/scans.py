@@ -34,7 +34,7 @@ _SAME_NAME = "another scan has the same name, expected names that differ in more
 
 @dataclass(frozen=True, slots=True)
 class RegisterResult:
-    """What `uvgen.register_scans` did, and what the folder now holds.
+    """The result of `uvgen.register_scans`: what the run did, and what the folder now contains.
 
     Attributes
     ----------

@@ -34,7 +34,7 @@ from uvgen.wording import count
 
 @dataclass(frozen=True, slots=True)
 class VideoResult:
-    """What `uvgen.fit_video` did, and what the folder now holds.
+    """The result of `uvgen.fit_video`: what the run did, and what the folder now contains.
 
     Attributes
     ----------

@@ -35,7 +35,7 @@ _engine: ContextVar[Engine | None] = ContextVar("_engine", default=None)
 
 @contextmanager
 def running_on(backend: str = "local", address: str | None = None, *, workers: int | None = None) -> Iterator[None]:
-    """Within the block, functions that take `workers` run on a cluster; the bytes are the same.
+    """Run functions that take `workers` on a cluster within the block; the bytes are the same.
 
     Each task runs in a process of its own there, as on this machine: a process that is killed or hangs costs one try of
     its task, and a machine that is lost costs one try of each task that it was working on. All machines must see the

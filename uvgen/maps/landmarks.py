@@ -246,7 +246,7 @@ def _landmark_weights(model: "MorphableModel", size: int, convention: str) -> La
 
 
 def read_landmarks(maps: Array, weights: LandmarkWeights) -> Array:
-    """The 68 landmarks of position maps, of a data set's or a network's, for NumPy arrays and PyTorch tensors alike.
+    """Read the 68 landmarks from position maps of a data set or a network. Takes NumPy arrays and PyTorch tensors.
 
     Parameters
     ----------

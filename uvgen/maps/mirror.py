@@ -73,7 +73,7 @@ def mirrored_texels(model: MorphableModel, size: int, convention: str) -> Mirror
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TexelMirror:
-    """How the texels of a map change places when the face is mirrored: opposite columns, but for some.
+    """How texels change places when a face is mirrored: most with the texel of the opposite column, some with another.
 
     Attributes
     ----------

@@ -26,7 +26,7 @@ PARTS = ("face", "covered", "all")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeadPose:
-    """Where the model's mean face goes to lie nearest to a face.
+    """The pose of a head: the similarity transform that moves the model's mean face nearest to the face.
 
     Attributes
     ----------
@@ -124,7 +124,7 @@ def map_to_landmarks(position_map: Any, model: MorphableModel) -> Any:
 
 
 def map_to_pose(position_map: ArrayLike, model: MorphableModel) -> HeadPose:
-    """The similarity that takes the model's mean face nearest to a face, and its angles.
+    """The similarity transform that moves the model's mean face nearest to a face, and its angles.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from uvgen.storage.isolated import reading_in_child
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ConvertResult:
-    """What `uvgen.convert_model` wrote: the model, its file, and the seconds that it took."""
+    """The result of `uvgen.convert_model`: the model, its file, and the seconds that it took."""
 
     model: MorphableModel
     file: Path

@@ -373,7 +373,7 @@ def _texts(file: "Hdf5File") -> tuple[str, dict[str, str], str]:
 
 
 def save_model(model: MorphableModel, path: str | PathLike[str]) -> None:
-    """Write a model as uvgen's own file, through a temporary name, so that a broken run leaves nothing.
+    """Write a model in uvgen's own format. The file appears when it is complete; an interrupted run leaves nothing.
 
     Parameters
     ----------

@@ -144,7 +144,7 @@ def alignment_gif(
     seconds: float = 0.4,
     model: MorphableModel | str | os.PathLike[str] = BUILTIN,
 ) -> Path:
-    """Write an animated GIF of one picture with a face that changes: how a network learned it, epoch by epoch.
+    """Write an animated GIF that shows a face over its picture at several stages, such as the epochs of a training run.
 
     Parameters
     ----------

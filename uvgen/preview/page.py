@@ -70,7 +70,7 @@ class ContactSheet:
 
 @dataclass(frozen=True, slots=True)
 class PreviewResult:
-    """What `uvgen.render_preview` drew.
+    """The result of `uvgen.render_preview`.
 
     Attributes
     ----------

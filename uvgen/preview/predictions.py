@@ -111,7 +111,7 @@ def render_predictions(
     seed: int = 0,
     untrusted: bool = False,
 ) -> PreviewResult:
-    """Draw what a network predicts of a data set's samples, beside what is true, into a file.
+    """Draw a network's predictions for samples of a data set beside the truth, into a file.
 
     Parameters
     ----------

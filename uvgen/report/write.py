@@ -45,7 +45,7 @@ _ASSETS = ("report.js", "report.css", "LICENSES.txt")
 
 @dataclass(frozen=True, slots=True)
 class ReportResult:
-    """What `uvgen.write_report` wrote.
+    """The result of `uvgen.write_report`.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ def write_report(
     overwrite: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> ReportResult:
-    """Write pages that show a data set, for people to see whether its labels are right.
+    """Write HTML pages that show a data set, to check its labels.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ _MOST_COMPARED = 10_000  # names, with one that is not among them: a second
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One sample, not read yet; a file of the pair may be missing, which reading it reports.
+    """A sample that has not been read yet. If one of its two files is missing, reading it raises an error.
 
     Attributes
     ----------

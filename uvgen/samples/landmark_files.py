@@ -106,7 +106,7 @@ def read_landmarks(path: str | os.PathLike[str]) -> list[FaceLandmarks]:
 
 
 def has_landmarks(image: Path, folder: Path | None = None) -> bool:
-    """Whether there is a file for an image, whatever is in it; see `find_landmarks`."""
+    """Whether there is a landmark file for an image, even an unreadable one; see `find_landmarks`."""
     return bool(own_files(image, folder)[0])
 
 

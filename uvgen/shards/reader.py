@@ -305,7 +305,7 @@ class ShardReader:
 
     @property
     def shard_samples(self) -> tuple[int, ...]:
-        """How many samples each shard has, in the order of the samples."""
+        """Number of samples in each shard, in the order of the samples."""
         return tuple(np.diff(self._ends, prepend=0).tolist())
 
     @property

@@ -534,5 +534,5 @@ def _unpadded(text: bytes, padding: int) -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    """What an exception says, in one line; its kind where it says nothing."""
+    """The message of an exception in one line, or its type if it has no message."""
     return " ".join(str(error).split())[:300] or type(error).__name__

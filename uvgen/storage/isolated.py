@@ -40,7 +40,7 @@ from uvgen.storage.hdf5_reading import (
 from uvgen.storage.names import printable
 
 MAX_SECONDS = 120.0
-"""How long a request may take before the process is taken for hung and ended."""
+"""How long a request may take before the process counts as hung and is killed."""
 
 _MAX_MEMORY = 16 << 30
 _MAX_MESSAGE = 2000  # characters of an error
@@ -69,7 +69,7 @@ class _GoneError(OSError):
 
 @contextmanager
 def reading_in_child(untrusted: bool) -> Iterator[None]:
-    """Where files are not trusted, read all HDF5 inside by one process, which ends with the block.
+    """If files are not trusted, read all HDF5 files within the block in one child process, which ends with the block.
 
     Only for what is read whole there: see `Hdf5Process` for files that stay open.
     """
@@ -85,7 +85,7 @@ def reading_in_child(untrusted: bool) -> Iterator[None]:
 
 
 class Hdf5Process:
-    """A process that reads HDF5 files for this one; it starts with the first request, and again after it has died."""
+    """A child process that reads HDF5 files. It is started by the first request, and again if it has crashed."""
 
     def __init__(self, max_seconds: float | None = None) -> None:
         self._lock, self._max_seconds = threading.Lock(), MAX_SECONDS if max_seconds is None else max_seconds
@@ -126,7 +126,7 @@ class Hdf5Process:
         return answer, data
 
     def _exchanged(self, path: Path, request: dict[str, Any]) -> tuple[Any, bytearray]:
-        """The process's answer; _EndedError where it dies, hangs, or answers what cannot be."""
+        """The answer of the process; _EndedError if it crashes, hangs, or sends an invalid answer."""
         try:
             child = self._started()
         except OSError as error:  # no more processes, files or memory
@@ -203,7 +203,7 @@ def _passed_on(file: "_IsolatedFile", answer: dict[str, Any]) -> Exception:
 
 
 def _shortage(error: BaseException) -> int | None:
-    """What the machine is short of where that is why a file cannot be read, as an errno."""
+    """The resource that the machine lacks, as an errno, if that is why a file cannot be read."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, MemoryError):

@@ -1,4 +1,4 @@
-"""What a file is, by its content: so that an error can name the file that was given in place of the right one.
+"""Recognizing a file by its content, so that errors can say which kind of file was given instead.
 
 Only the first bytes are looked at, and of ZIP and pickle files, which hide what they are, names inside. Nothing is
 unpacked or executed. HDF5 files are opened with h5py for the names in them, and any failure is caught.

@@ -118,7 +118,7 @@ def _is_there(handle: int, folder: Path) -> bool:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder in TMPDIR, locked while this process lives; those of dead processes are removed.
+    """A new folder in TMPDIR, locked while this process runs. Folders that ended processes left are removed.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def scratch_folder() -> Iterator[Path]:
                 folder = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=place))
                 try:
                     handle = os.open(folder, os.O_RDONLY)
-                except FileNotFoundError:  # another run took it for a dead one's, not being locked yet
+                except FileNotFoundError:  # another run removed it as a leftover, before it was locked
                     continue
                 if lock_handle(handle, folder):
                     break

@@ -1,4 +1,4 @@
-"""MATLAB 5 to 7 files, read so that no damage can do harm and no lie about a size takes memory.
+"""MATLAB 5 to 7 files, read safely: damaged files raise errors, and memory is only taken for data that is there.
 
 SciPy reads these files too, but some damaged ones end the whole process, and some small ones take gigabytes; here every
 offset and count is checked before anything is made. Measured with SciPy 1.17.1 and one file of 300W-LP, four changes to

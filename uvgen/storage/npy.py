@@ -1,4 +1,4 @@
-"""NumPy's ``.npy`` files, read so that no memory is taken before the header is known to be true."""
+"""NumPy's ``.npy`` files. No memory is taken for the array before the header was compared with the file's size."""
 
 import io
 import math

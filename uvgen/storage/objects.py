@@ -96,7 +96,7 @@ def url_of(path: str | os.PathLike[str]) -> str | None:
 
 
 def said(path: str | os.PathLike[str]) -> str:
-    """A path as people are told it: its URL, where it stands for one."""
+    """A path as it is shown in messages: its URL, if it stands for one."""
     return url_of(path) or os.fspath(path)
 
 
@@ -304,7 +304,7 @@ class _NoBucketError(FileNotFoundError):
 
 
 class _WrongError(Exception):
-    """What came is not what was asked for."""
+    """The content that was received is not what was requested."""
 
 
 def _filesystem(url: str) -> Any:
@@ -353,7 +353,7 @@ def _patience() -> float:
 
 
 def _watched(call: Callable[[], Result], grown: Callable[[], int], patience: float | None) -> Result:
-    """What a call returns, made in a thread of its own that is given up where nothing moves."""
+    """The result of a call that runs in a thread of its own, which is abandoned if there is no progress."""
     outcome: list[Any] = []
 
     def make() -> None:
@@ -380,7 +380,7 @@ def _watched(call: Callable[[], Result], grown: Callable[[], int], patience: flo
 
 
 def _tried(call: Callable[[], Result], url: str, done: str) -> Result:
-    """What a call returns, tried again where it fails of what may pass; DatasetError where all tries fail."""
+    """The result of a call, which is repeated after temporary errors; DatasetError if all tries fail."""
     for number in range(1, TRIES + 1):
         try:
             return call()

@@ -1,4 +1,4 @@
-"""What a pickle may name: the few functions that make arrays and plain containers, each with its arguments checked."""
+"""The functions that a pickle may call: the few that make arrays and plain containers, with checked arguments."""
 
 import math
 from collections import OrderedDict

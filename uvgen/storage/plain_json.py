@@ -1,4 +1,4 @@
-"""JSON that others wrote: one meaning, and nothing in it that another program would choke on."""
+"""JSON from other programs. Documents that parsers would read differently, or not at all, are refused."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Text files as people's editors write them: the one place that reads text.
+"""Text files in the encodings that editors write. All text is read here.
 
 UTF-8 with or without a byte-order mark, UTF-16 and UTF-32 with one, UTF-16 without one where its zero bytes give it
 away, and what is none of these as Windows-1252, of which Latin-1's printable characters are a part. Lines end in LF,

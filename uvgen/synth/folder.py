@@ -37,7 +37,7 @@ _OURS = re.compile(rf"({'|'.join(SUBSETS)})_image_\d{{4,}}_\d+\.(jpg|mat)")
 
 @dataclass(frozen=True, slots=True)
 class SynthResult:
-    """What `uvgen.render_faces` did.
+    """The result of `uvgen.render_faces`.
 
     Attributes
     ----------

@@ -179,12 +179,12 @@ class ShardDataset(Dataset[dict[str, Any]]):
 
     @property
     def mirror(self) -> "TexelMirror | None":
-        """How maps are flipped, where the augmentation does: `mirror.error_px` says how exactly."""
+        """The mirror that flips maps, if the augmentation flips; `mirror.error_px` is its accuracy."""
         return None if self._augmenter is None else self._augmenter.mirror
 
     @property
     def shard_samples(self) -> tuple[int, ...]:
-        """How many samples each shard has, in the order of the samples."""
+        """Number of samples in each shard, in the order of the samples."""
         return self.reader.shard_samples
 
     def __repr__(self) -> str:
@@ -213,7 +213,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         )
 
     def __getitems__(self, indices: Sequence[int]) -> LazySamples:
-        """What a `DataLoader` asks for: samples that its `collate_fn` makes a batch of."""
+        """The samples of a batch, as a `DataLoader` requests them for its `collate_fn`."""
         read_all = self.batch if get_worker_info() is None else self._packed
         return LazySamples([operator.index(index) for index in indices], self.__getitem__, read_all)
 
@@ -231,7 +231,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         self._epoch.share_memory_()  # a copy is no worker's: it may have workers of its own
 
     def set_epoch(self, epoch: int) -> None:
-        """Let augmentations of the next samples be those of this epoch, in all workers; call it before iterating."""
+        """Set the epoch, on which augmentations depend, in all workers. Call it before iterating."""
         self._epoch.fill_(epoch)
 
     def read_ahead(self, indices: Iterable[int]) -> ReadAhead | None:
@@ -274,7 +274,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
         return PackedBatch(parcel, rows, self._values.interleaved)
 
     def _layout(self, n: int) -> Layout:
-        """Shapes of a batch's images, maps and masks as they lie in memory."""
+        """Shapes of a batch's images, maps and masks in memory."""
         if n == 0:
             raise InputError("indices: none, expected one or more")
         result: dict[str, tuple[tuple[int, ...], torch.dtype]] = {}
@@ -403,5 +403,5 @@ class ShardDataset(Dataset[dict[str, Any]]):
 
 @cache
 def _limit_threads() -> None:
-    """One BLAS thread for this worker process, as PyTorch allows itself: more would take the other workers' cores."""
+    """Limit BLAS to one thread in this worker process, as PyTorch limits itself: more would slow the other workers."""
     threadpool_limits(1, user_api="blas")

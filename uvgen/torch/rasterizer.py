@@ -275,7 +275,7 @@ def _add_up(out: Tensor, triangle: Tensor, corners: Tensor, parts: Tensor) -> No
 
 
 def _in_eager_mode(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function that `torch.compile` leaves alone: it is a break in its graph."""
+    """Call a function that `torch.compile` does not compile; this breaks its graph."""
     if torch.compiler.is_compiling():
         return _undisturbed(function, *arguments)
     return function(*arguments)

@@ -80,7 +80,7 @@ _MOST_OF_NAMES = 1 << 28  # characters of all names, as NumPy keeps them: each a
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """What `uvgen.export_shards` wrote.
+    """The result of `uvgen.export_shards`.
 
     Attributes
     ----------
