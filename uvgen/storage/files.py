@@ -108,8 +108,8 @@ def folds_case(folder: Path) -> bool:
 
 
 def share_lock(handle: int) -> None:
-    """Make the lock of a temporary file shared before the file is renamed: a reader, such as HDF5, can then lock it too,
-    but other processes do not remove it."""
+    """Share the lock of a temporary file before the file is renamed: a reader, such as HDF5, can then lock it too, but
+    other processes do not remove it."""
     import fcntl
 
     with suppress(OSError):  # a file system without locks
