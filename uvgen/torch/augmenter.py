@@ -20,7 +20,7 @@ from uvgen.shards.reader import ShardReader
 
 
 class AugmentationLike(Protocol):
-    """The interface of augmentations for `ShardDataset`. One that is no `uvgen.augment.Augmentation` has `apply` too."""
+    """An augmentation as `ShardDataset` uses it. One that is no `uvgen.augment.Augmentation` has `apply` too."""
 
     def draw(self, seed: int, name: str, epoch: int, size: int) -> Any:
         """Random numbers for one sample with a crop of `size` px.
