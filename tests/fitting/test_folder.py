@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from uvgen import (
     save_model,
 )
 from uvgen._version import __version__
+from uvgen.cli.fit import _summarize
 from uvgen.datasets.config import BuildConfig
 from uvgen.errors import DatasetError, DependencyError, InputError, OutputError, SettingsError, to_install
 from uvgen.fitting import folder as fitting
@@ -542,3 +544,13 @@ def test_the_output_folder_may_be_a_link_and_no_folder_in_it(tmp_path: Path) -> 
     (tmp_path / "new/anna").symlink_to(tmp_path / "disk")
     with pytest.raises(OutputError, match=r"new/anna: is a link, expected a folder of .*new; remove it"):
         fit_photographs(tmp_path / "people", tmp_path / "new", overwrite=True)
+
+
+def test_the_summary_says_of_how_many_faces_a_detector_found_the_landmarks(capsys) -> None:
+    faces = [SimpleNamespace(name=f"{k}", residual=0.01, source="dlib" if k else "0.txt") for k in range(3)]
+    result = SimpleNamespace(faces=faces, skipped=(), detector="dlib", new_faces=3, seconds=1.0)
+    _summarize(Path("out"), result)
+    assert capsys.readouterr().out.startswith("out: 3 faces, landmarks of 2 by dlib, 0 skipped; this run 3 faces in")
+    result.faces = faces[1:]
+    _summarize(Path("out"), result)
+    assert capsys.readouterr().out.startswith("out: 2 faces, landmarks by dlib, 0 skipped")
